@@ -1,0 +1,1 @@
+"""Blocks of prefixes and batches of sessions."""

@@ -1,0 +1,42 @@
+"""What a model is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
+
+from nextclick.types import Scorer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nextclick.sessions import Sessions
+    from nextclick.types import AnyArray, Progress
+
+
+@runtime_checkable
+class Model(Scorer, Protocol):
+    """A scorer that learns from sessions and can be written down as named arrays.
+
+    Attributes:
+        name: its name on the command line.
+        Config: the frozen dataclass of its parameters.
+        config: the parameters it was trained with.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    config: Any
+
+    @classmethod
+    def fit(cls, sessions: Sessions, config: Any, *, seed: int, progress: Progress) -> Self:
+        """Learn from `sessions`; the same arguments give the same model."""
+        ...
+
+    def state(self) -> dict[str, AnyArray]:
+        """Everything learnt, as arrays; `from_state` of it scores the same."""
+        ...
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
+        """Build the model that gave `state`."""
+        ...

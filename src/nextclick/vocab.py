@@ -1,0 +1,115 @@
+"""Raw ids and their indices; index 0 is padding and everything unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nextclick.errors import StoreError
+
+if TYPE_CHECKING:
+    from nextclick.types import AnyArray, Int32Array, Int64Array, RawId
+
+
+class Vocabulary:
+    """Raw ids 1..N, all whole numbers or all text.
+
+    On disk: `ids.npy` (N,) int64, or `text.npy` (bytes, UTF-8, one id after the other) with
+    `ends.npy` (N,) int64. Both are memory-mapped, so that opening costs nothing.
+    """
+
+    def __init__(self, ids: Int64Array | None, text: AnyArray | None, ends: Int64Array | None):
+        self._ids = ids
+        self._text = text
+        self._ends = ends
+
+    @classmethod
+    def of_numbers(cls, ids: Int64Array) -> Vocabulary:
+        """Index 1 is ids[0], index 2 is ids[1], …"""
+        return cls(np.asarray(ids, dtype=np.int64), None, None)
+
+    @classmethod
+    def of_text(cls, ids: Iterable[str]) -> Vocabulary:
+        """As `of_numbers`, for ids that are text."""
+        encoded = [i.encode() for i in ids]
+        ends = np.cumsum([len(e) for e in encoded], dtype=np.int64)
+        return cls(None, np.frombuffer(b"".join(encoded), dtype=np.uint8), ends)
+
+    def __len__(self) -> int:
+        array = self._ids if self._ids is not None else self._ends
+        assert array is not None
+        return len(array)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether raw ids are text; else they are whole numbers."""
+        return self._ids is None
+
+    def raw(self, index: int) -> RawId:
+        """Return the raw id at an index in 1..N."""
+        if not 1 <= index <= len(self):
+            raise IndexError(f"index must be in 1..{len(self)}, got {index}")
+        if self._ids is not None:
+            return int(self._ids[index - 1])
+        assert self._text is not None and self._ends is not None
+        start = int(self._ends[index - 2]) if index > 1 else 0
+        return bytes(self._text[start : int(self._ends[index - 1])]).decode()
+
+    def index(self, raw: RawId) -> int:
+        """Return the index of a raw id, 0 if it is unknown; "12" and 12 are the same id."""
+        key = str(raw) if self.is_text else _whole_number(raw)
+        return self._index_of.get(key, 0) if key is not None else 0
+
+    def indices(self, raws: Iterable[RawId]) -> Int32Array:
+        """`index` of each, int32."""
+        return np.array([self.index(raw) for raw in raws], dtype=np.int32)
+
+    @cached_property
+    def _index_of(self) -> dict[RawId, int]:
+        if self._ids is not None:
+            return {raw: i for i, raw in enumerate(self._ids.tolist(), start=1)}
+        return {self.raw(i): i for i in range(1, len(self) + 1)}
+
+    def arrays(self) -> dict[str, AnyArray]:
+        """The arrays that make up the vocabulary, by file stem."""
+        if self._ids is not None:
+            return {"ids": self._ids}
+        assert self._text is not None and self._ends is not None
+        return {"text": self._text, "ends": self._ends}
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays into a folder that is made for them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, array in self.arrays().items():
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+    @classmethod
+    def open(cls, folder: Path) -> Vocabulary:
+        """Memory-map what `save` wrote.
+
+        Raises:
+            StoreError: the folder holds no vocabulary.
+        """
+        try:
+            if (folder / "ids.npy").exists():
+                return cls(_mapped(folder / "ids.npy"), None, None)
+            return cls(None, _mapped(folder / "text.npy"), _mapped(folder / "ends.npy"))
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{folder} holds no readable vocabulary: {error}") from error
+
+
+def _whole_number(raw: RawId) -> int | None:
+    try:
+        return int(raw)
+    except ValueError:
+        return None
+
+
+def _mapped(path: Path) -> AnyArray:
+    # an empty array cannot be memory-mapped
+    array: AnyArray = np.load(path, mmap_mode="r" if path.stat().st_size > 128 else None)
+    return array
