@@ -1,0 +1,116 @@
+"""What in a log would mislead a model: looked for before anything is dropped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+
+if TYPE_CHECKING:
+    from nextclick.data.ingest import RawLog
+    from nextclick.data.sessionize import SessionTable
+    from nextclick.types import Int32Array, Int64Array
+
+_SAMPLE_EVENTS = 5_000_000
+_LONG_SESSION = 1_000
+_COMMON_GAP = 0.10  # one exact gap in every ten is no accident …
+_AHEAD = 5.0  # … if it is this many times the next most frequent one
+
+
+def warnings_of(log: RawLog, table: SessionTable) -> list[str]:
+    """Return one sentence for each thing that a person should know before training."""
+    found = []
+    part_users = sum(part.several_users for part in log.parts)
+    if log.relative_times:
+        found.append(
+            "the times are too small to be dates: they are taken as seconds from the start of "
+            "the log; if they are something else, say --time-unit"
+        )
+    if log.bad.count:
+        found.append(f"{log.bad.count:,} rows could not be read and were left out")
+    if part_users:
+        found.append(
+            f"{part_users:,} clicks belong to sessions that began under another user; "
+            "a session counts for its first user"
+        )
+    if table.out_of_order:
+        found.append(
+            f"{table.out_of_order:,} clicks stood in the log before an earlier click of their "
+            "session; sessions were put in the order of time"
+        )
+    return found + _of_sessions(table)
+
+
+def _of_sessions(table: SessionTable) -> list[str]:
+    found = []
+    lengths = np.diff(table.offsets)
+    n_long = int((lengths >= _LONG_SESSION).sum())
+    if n_long:
+        found.append(
+            f"{n_long:,} sessions have {_LONG_SESSION:,} clicks or more (the longest "
+            f"{int(lengths.max()):,}): robots? --max-session-length drops them"
+        )
+    if table.times is None:
+        return found
+    repeated = int(_duplicates(table.items, table.times, table.offsets))
+    if repeated:
+        found.append(
+            f"{repeated:,} rows repeat the item and the time of the click before them in their "
+            "session: duplicated rows? --collapse-repeats counts them once"
+        )
+    return found + _of_gaps(table.times, table.offsets)
+
+
+def _of_gaps(times: Int64Array, offsets: Int64Array) -> list[str]:
+    every = max(1, len(times) // _SAMPLE_EVENTS)
+    gaps, is_last = _sampled_gaps(times, offsets, every)
+    if len(gaps) < 100:
+        return []
+    values, counts = np.unique(gaps, return_counts=True)
+    order = np.argsort(counts)[::-1]
+    top = int(values[order[0]])
+    share = counts[order[0]] / len(gaps)
+    runner_up = counts[order[1]] if len(order) > 1 else 0
+    if share < _COMMON_GAP or counts[order[0]] < _AHEAD * runner_up:
+        return []
+    if top == 0:
+        return [
+            f"{share:.0%} of the gaps between clicks are 0: the times are too coarse to order "
+            "clicks or to tell how long an item was looked at"
+        ]
+    at_end = float(is_last[gaps == top].mean())
+    invented = (
+        f", {at_end:.0%} of them before the last click of a session: an invented time, from "
+        "which a model that sees the gap to its target would learn where sessions end"
+        if at_end > 0.5
+        else ": a default value or a timer?"
+    )
+    return [f"{share:.0%} of the gaps between clicks are exactly {top / 1000:g} seconds{invented}"]
+
+
+@njit(cache=True)
+def _duplicates(items: Int32Array, times: Int64Array, offsets: Int64Array) -> int:
+    repeated = 0
+    for s in range(len(offsets) - 1):
+        for i in range(offsets[s] + 1, offsets[s + 1]):
+            repeated += items[i] == items[i - 1] and times[i] == times[i - 1]
+    return repeated
+
+
+@njit(cache=True)
+def _sampled_gaps(
+    times: Int64Array, offsets: Int64Array, every: int
+) -> tuple[Int64Array, np.ndarray]:
+    total = 0
+    for s in range(0, len(offsets) - 1, every):
+        total += max(0, offsets[s + 1] - offsets[s] - 1)
+    gaps = np.empty(total, dtype=np.int64)
+    is_last = np.zeros(total, dtype=np.bool_)
+    at = 0
+    for s in range(0, len(offsets) - 1, every):
+        for i in range(offsets[s] + 1, offsets[s + 1]):
+            gaps[at] = times[i] - times[i - 1]
+            is_last[at] = i == offsets[s + 1] - 1
+            at += 1
+    return gaps, is_last

@@ -1,0 +1,184 @@
+"""Raw ids to dense codes 0, 1, 2, … in the order in which they first appear."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numba import njit
+
+from nextclick.vocab import Vocabulary
+
+if TYPE_CHECKING:
+    from nextclick.types import Int32Array, Int64Array
+
+_LOAD = 0.6  # share of hash slots in use before the table doubles
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+class IdEncoder:
+    """Gives every distinct raw id a code, chunk by chunk.
+
+    Ids are kept as whole numbers while all of them are written as such; the first that is not
+    (`A12`, `007`) turns all of them into text, under the codes that they already have.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: _NumberCodes | None = _NumberCodes()
+        self._text = _TextCodes()
+
+    def __len__(self) -> int:
+        return len(self._text if self._numbers is None else self._numbers)
+
+    def encode(self, ids: pl.Series) -> Int32Array:
+        """Return (n,) int32 codes; -1 where the id is missing."""
+        if self._numbers is not None:
+            numbers = whole_numbers(ids)
+            if numbers is not None:
+                return self._numbers.encode(numbers)
+            self._text.add(pl.Series(self._numbers.known()).cast(pl.String))
+            self._numbers = None
+        text = ids.cast(pl.String).str.strip_chars()
+        return self._text.encode(text)
+
+    def vocabulary(self, codes: Int32Array) -> tuple[Vocabulary, Int32Array]:
+        """Give the ids behind `codes` the indices 1..n in the order of the raw ids.
+
+        Args:
+            codes: (n,) distinct codes.
+
+        Returns:
+            The vocabulary, and (len(self),) int32, index of every code, 0 where it is not chosen.
+        """
+        if self._numbers is not None:
+            raw = self._numbers.known()[codes]
+            order = np.argsort(raw)
+            vocabulary = Vocabulary.of_numbers(raw[order])
+        else:
+            chosen = self._text.known().gather(codes)
+            order = chosen.arg_sort().to_numpy()
+            vocabulary = Vocabulary.of_text(chosen.gather(order).to_list())
+        index_of = np.zeros(len(self), dtype=np.int32)
+        index_of[codes[order]] = np.arange(1, len(codes) + 1, dtype=np.int32)
+        return vocabulary, index_of
+
+
+def whole_numbers(ids: pl.Series) -> pl.Series | None:
+    """Return the ids as Int64 if each is a whole number in plain writing, else None.
+
+    `007` and `+7` are not plain: as numbers they would become one id with `7`.
+    """
+    if ids.dtype.is_integer():
+        return ids.cast(pl.Int64)
+    if ids.dtype.is_float():  # a column of whole numbers with gaps, as pandas keeps it
+        whole = ids.fill_nan(None).cast(pl.Int64, strict=False)
+        return whole if (whole == ids).all() else None
+    if ids.dtype != pl.String:
+        return None
+    numbers = ids.cast(pl.Int64, strict=False)
+    if numbers.null_count() > ids.null_count():
+        return None
+    odd = (ids.str.starts_with("0") & (ids.str.len_bytes() > 1)) | ids.str.contains(r"^(\+|-0)")
+    return None if odd.any() else numbers
+
+
+class _NumberCodes:
+    """A hash table of int64, open addressing; grows between chunks."""
+
+    def __init__(self) -> None:
+        self._slots = np.full(1 << 12, -1, dtype=np.int32)
+        self._keys = np.empty(1 << 11, dtype=np.int64)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def known(self) -> Int64Array:
+        return self._keys[: self._count]
+
+    def encode(self, ids: pl.Series) -> Int32Array:
+        raw = ids.fill_null(0).to_numpy()
+        self._reserve(self._count + len(raw))
+        codes = np.empty(len(raw), dtype=np.int32)
+        missing = ids.is_null().to_numpy() if ids.null_count() else np.zeros(0, dtype=np.bool_)
+        self._count = _assign(raw, missing, self._slots, self._keys, self._count, codes)
+        return codes
+
+    def _reserve(self, count: int) -> None:
+        if count > len(self._keys):
+            grown = np.empty(max(count, len(self._keys) * 3 // 2), dtype=np.int64)
+            grown[: self._count] = self.known()
+            self._keys = grown
+        if count > _LOAD * len(self._slots):
+            n_slots = 1 << int(np.ceil(np.log2(count / _LOAD)))
+            self._slots = np.full(n_slots, -1, dtype=np.int32)
+            _rehash(self.known(), self._slots)
+
+
+class _TextCodes:
+    """Text by Polars' own dictionary, of which this holds one apart from all others."""
+
+    def __init__(self) -> None:
+        self._categories = pl.Categories.random()
+
+    def __len__(self) -> int:
+        return len(self.known())
+
+    def known(self) -> pl.Series:
+        return self._categories.to_series()
+
+    def add(self, ids: pl.Series) -> None:
+        ids.cast(pl.Categorical(self._categories))
+
+    def encode(self, ids: pl.Series) -> Int32Array:
+        codes = ids.cast(pl.Categorical(self._categories)).to_physical().cast(pl.Int32)
+        return codes.fill_null(-1).to_numpy()
+
+
+@njit(cache=True, inline="always")
+def _slot(key: int, mask: int) -> int:
+    mixed = np.uint64(key) * _MIX
+    return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
+
+
+@njit(cache=True)
+def _assign(
+    raw: Int64Array,
+    missing: np.ndarray,
+    slots: Int32Array,
+    keys: Int64Array,
+    count: int,
+    codes: Int32Array,
+) -> int:
+    mask = len(slots) - 1
+    last = np.int32(-1)
+    for i in range(len(raw)):
+        if len(missing) > 0 and missing[i]:
+            codes[i] = -1
+            continue
+        key = raw[i]
+        # logs are often sorted by session or user: the same id again costs nothing
+        if last >= 0 and keys[last] == key:
+            codes[i] = last
+            continue
+        slot = _slot(key, mask)
+        while slots[slot] >= 0 and keys[slots[slot]] != key:
+            slot = (slot + 1) & mask
+        if slots[slot] < 0:
+            slots[slot] = count
+            keys[count] = key
+            count += 1
+        last = slots[slot]
+        codes[i] = last
+    return count
+
+
+@njit(cache=True)
+def _rehash(keys: Int64Array, slots: Int32Array) -> None:
+    mask = len(slots) - 1
+    for code in range(len(keys)):
+        slot = _slot(keys[code], mask)
+        while slots[slot] >= 0:
+            slot = (slot + 1) & mask
+        slots[slot] = code

@@ -1,0 +1,161 @@
+"""Rows of a source as clicks: chunk by chunk, checked, with times in milliseconds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from nextclick.data.columns import Columns
+from nextclick.data.sources import EXTRA, ROW, Source
+from nextclick.data.timestamps import TimeFormat, find_format
+from nextclick.errors import SourceError
+
+CHUNK_ROWS = 500_000
+_SAMPLE_ROWS = 1_000
+_EXAMPLES = 5
+_SHOWN = 60  # characters of a value in a message
+
+
+@dataclass(slots=True)
+class BadRows:
+    """What to do with rows that cannot be read, and what was done.
+
+    Attributes:
+        skip: leave them out; else the first one raises.
+        count: how many were left out.
+        examples: the first few, each with file, row, column, value and reason.
+    """
+
+    skip: bool = False
+    count: int = 0
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, source: Source, rows: pl.DataFrame, column: str, reason: str) -> None:
+        """Count bad rows of a chunk, or raise on the first.
+
+        Raises:
+            SourceError: rows are not to be skipped.
+        """
+        for row, value in rows.select(ROW, column).head(_EXAMPLES).iter_rows():
+            shown = "nothing" if value is None else repr(str(value)[:_SHOWN])
+            if not self.skip:
+                name = "after the last column" if column == EXTRA else f"column {column!r}"
+                raise SourceError(
+                    f"{source.where(row)}, {name}: {reason}, got {shown}; "
+                    "mend the row, or leave such rows out with --on-bad-row skip"
+                )
+            if len(self.examples) < _EXAMPLES:
+                example = {"file": source.label, "row": row + 1, "column": column}
+                self.examples.append(example | {"value": value, "reason": reason})
+        self.count += rows.height
+
+
+@dataclass(slots=True)
+class ReadCounts:
+    """How many rows came to what, over all sources."""
+
+    rows: int = 0
+    blank: int = 0
+    other_events: int = 0
+
+
+def time_format(source: Source, columns: Columns, unit: str | None) -> TimeFormat | None:
+    """Find out how a source writes times, from its first rows; None if it has no row.
+
+    Raises:
+        SourceError: no time in the first rows can be read.
+    """
+    assert columns.time is not None
+    sample = _collect(source, source.table.select(columns.time).head(_SAMPLE_ROWS))
+    if sample.height == 0:
+        return None
+    found = find_format(sample[columns.time], unit)
+    if found is None:
+        shown = sample[columns.time].drop_nulls().head(3).to_list()
+        raise SourceError(
+            f"{source.label}, row 1, column {columns.time!r}: the times cannot be read, "
+            f"they begin with {shown}; name their unit with --time-unit s|ms|us|ns|iso"
+        )
+    return found
+
+
+def read_chunks(
+    source: Source,
+    columns: Columns,
+    times: TimeFormat,
+    *,
+    events: tuple[str, ...] | None,
+    bad: BadRows,
+    counts: ReadCounts,
+) -> Iterator[pl.DataFrame]:
+    """Yield frames with the columns of `columns`, by role; `time` is Int64 milliseconds.
+
+    Raises:
+        SourceError: a row cannot be read and rows are not to be skipped.
+    """
+    named = columns.named()
+    text = EXTRA in source.table.collect_schema().names()
+    wanted = [ROW, *dict.fromkeys(named.values()), *([EXTRA] if text else [])]
+    for chunk in _batches(source, source.table.select(wanted)):
+        counts.rows += chunk.height
+        if text:
+            blank = pl.all_horizontal(pl.exclude(ROW).is_null())
+            kept = chunk.filter(~blank)
+            counts.blank += chunk.height - kept.height
+            chunk = _without(kept, pl.col(EXTRA).is_not_null(), source, EXTRA,
+                             "more fields than the header has", bad)  # fmt: skip
+        if columns.event is not None and events is not None:
+            kept = chunk.filter(pl.col(columns.event).cast(pl.String).is_in(events))
+            counts.other_events += chunk.height - kept.height
+            chunk = kept
+        for role in ("item", "session") if columns.session else ("item", "user"):
+            name = named[role]
+            chunk = _without(chunk, _empty(chunk[name]), source, name,
+                             f"expected the id of the {role}", bad)  # fmt: skip
+        milliseconds = times.to_milliseconds(chunk[named["time"]])
+        chunk = chunk.with_columns(milliseconds.alias("__ms"))
+        chunk = _without(chunk, pl.col("__ms").is_null(), source, named["time"],
+                         f"expected a time in {times.describe()}", bad)  # fmt: skip
+        roles = {role: pl.col(name) for role, name in named.items() if role not in ("time", "event")}
+        yield chunk.select(**roles, time=pl.col("__ms"))
+
+
+def _without(
+    chunk: pl.DataFrame, fault: pl.Expr, source: Source, column: str, reason: str, bad: BadRows
+) -> pl.DataFrame:
+    faulty = chunk.filter(fault)
+    if faulty.height == 0:
+        return chunk
+    bad.note(source, faulty, column, reason)
+    return chunk.filter(~fault)
+
+
+def _empty(ids: pl.Series) -> pl.Expr:
+    missing = pl.col(ids.name).is_null()
+    return missing | (pl.col(ids.name).str.strip_chars() == "") if ids.dtype == pl.String else missing
+
+
+def _batches(source: Source, table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    try:
+        yield from table.collect_batches(
+            chunk_size=CHUNK_ROWS, maintain_order=True, engine="streaming"
+        )
+    except pl.exceptions.PolarsError as error:
+        raise _unreadable(source, error) from error
+
+
+def _collect(source: Source, table: pl.LazyFrame) -> pl.DataFrame:
+    try:
+        return table.collect(engine="streaming")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(source, error) from error
+
+
+def _unreadable(source: Source, error: Exception) -> SourceError:
+    reason = re.split(r"\n|\. ", str(error).strip())[0]
+    hint = "convert it to UTF-8 (iconv -t utf-8)" if "utf-8" in reason.lower() else "check the file"
+    return SourceError(f"{source.label}: cannot be read: {reason}; {hint}")

@@ -1,0 +1,169 @@
+"""Drop what is too rare or too short, once or until nothing changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit, prange
+
+if TYPE_CHECKING:
+    from nextclick.data.options import FilterOptions
+    from nextclick.data.sessionize import SessionTable
+    from nextclick.types import BoolArray, Int32Array, Int64Array
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What is in a log at some step."""
+
+    events: int
+    sessions: int
+    users: int
+    items: int
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.events + other.events,
+            self.sessions + other.sessions,
+            self.users + other.users,
+            self.items + other.items,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of preparation and what it left."""
+
+    name: str
+    left: Counts
+
+
+_NO_LIMIT = np.iinfo(np.int64).max
+
+
+def count(table: SessionTable, n_items: int, n_users: int) -> Counts:
+    """Count what is still in; a session is in while one of its clicks is."""
+    alive = _alive_lengths(table.keep, table.offsets) > 0
+    items = int((_support(table.items, table.keep, n_items) > 0).sum())
+    users = 0
+    if table.users is not None:
+        named = table.users[alive & (table.users >= 0)]
+        users = int((np.bincount(named, minlength=n_users) > 0).sum())
+    return Counts(int(table.keep.sum()), int(alive.sum()), users, items)
+
+
+def apply_filters(
+    table: SessionTable, options: FilterOptions, min_support: int, n_items: int, n_users: int
+) -> list[Step]:
+    """Set `table.keep` False for what the options drop; return what each step left.
+
+    One pass is the papers': short sessions, rare items, short sessions again. Iterated, the same
+    three (and rare users, and repeats that became neighbours) follow each other until no click
+    falls. The fixed point is the largest set that fulfils all conditions, in whatever order.
+    """
+    rules = _rules(table, options, min_support, n_items, n_users)
+    steps = []
+    for name, rule in rules:
+        rule()
+        steps.append(Step(name, count(table, n_items, n_users)))
+    if not options.iterate:
+        return steps
+    rounds, before = 1, -1
+    after = int(table.keep.sum())
+    while after != before:
+        before = after
+        for _, rule in rules:
+            rule()
+        after = int(table.keep.sum())
+        rounds += 1
+    if rounds > 2:
+        name = f"the same again until nothing changes ({rounds} rounds)"
+        steps.append(Step(name, count(table, n_items, n_users)))
+    return steps
+
+
+def _rules(table, options, min_support, n_items, n_users):  # type: ignore[no-untyped-def]
+    """Return (name, call) of every rule that the options ask for, in order."""
+    low = options.min_session_length
+    high = options.max_session_length or _NO_LIMIT
+
+    def drop_sessions() -> None:
+        _drop_by_length(table.keep, table.offsets, low, high)
+
+    def drop_items() -> None:
+        _drop_rare(table.items, table.keep, _support(table.items, table.keep, n_items), min_support)
+
+    def drop_users() -> None:
+        if table.users is not None:
+            _drop_rare_users(table, options.min_user_sessions, n_users)
+
+    def collapse() -> None:
+        _collapse(table.items, table.keep, table.offsets)
+
+    limit = "" if options.max_session_length is None else f" or more than {high}"
+    lengths = (f"sessions of fewer than {low}{limit} clicks dropped", drop_sessions)
+    rules = [lengths]
+    if options.collapse_repeats:
+        rules.insert(0, ("clicks on one item in a row counted as one", collapse))
+    if min_support > 1:
+        rules.append((f"items of fewer than {min_support} clicks dropped", drop_items))
+        rules.append((lengths[0] + " again", drop_sessions))
+    if options.min_user_sessions > 1:
+        name = f"users of fewer than {options.min_user_sessions} sessions dropped"
+        rules.append((name, drop_users))
+    return rules
+
+
+def _drop_rare_users(table: SessionTable, least: int, n_users: int) -> None:
+    assert table.users is not None
+    alive = _alive_lengths(table.keep, table.offsets) > 0
+    sessions = np.bincount(table.users[alive & (table.users >= 0)], minlength=n_users)
+    # a session of nobody belongs to no user with enough sessions
+    rare = (table.users < 0) | (sessions[table.users] < least)
+    table.keep &= ~np.repeat(rare, np.diff(table.offsets))
+
+
+@njit(cache=True, parallel=True)
+def _alive_lengths(keep: BoolArray, offsets: Int64Array) -> Int64Array:
+    lengths = np.zeros(len(offsets) - 1, dtype=np.int64)
+    for s in prange(len(lengths)):
+        for i in range(offsets[s], offsets[s + 1]):
+            lengths[s] += keep[i]
+    return lengths
+
+
+@njit(cache=True)
+def _support(items: Int32Array, keep: BoolArray, n_items: int) -> Int64Array:
+    support = np.zeros(n_items, dtype=np.int64)
+    for i in range(len(items)):
+        support[items[i]] += keep[i]
+    return support
+
+
+@njit(cache=True, parallel=True)
+def _drop_rare(items: Int32Array, keep: BoolArray, support: Int64Array, least: int) -> None:
+    for i in prange(len(items)):
+        keep[i] = keep[i] and support[items[i]] >= least
+
+
+@njit(cache=True, parallel=True)
+def _drop_by_length(keep: BoolArray, offsets: Int64Array, low: int, high: int) -> None:
+    for s in prange(len(offsets) - 1):
+        length = 0
+        for i in range(offsets[s], offsets[s + 1]):
+            length += keep[i]
+        if length < low or length > high:
+            keep[offsets[s] : offsets[s + 1]] = False
+
+
+@njit(cache=True, parallel=True)
+def _collapse(items: Int32Array, keep: BoolArray, offsets: Int64Array) -> None:
+    for s in prange(len(offsets) - 1):
+        before = -1
+        for i in range(offsets[s], offsets[s + 1]):
+            if keep[i]:
+                if items[i] == before:
+                    keep[i] = False
+                before = items[i]

@@ -1,0 +1,146 @@
+"""A prepared log on disk: memory-mapped arrays and a manifest.
+
+    STORE/
+      manifest.json            format version, options, report, counts, fingerprint
+      items/  users/           vocabularies (users only where the log names them)
+      train/  test/            items.npy (E,) int32    offsets.npy (S + 1,) int64
+                               times.npy (E,) int64    users.npy, blocks.npy (S,) int32
+
+Sessions stand in the order of their last click. The validation part is the end of `train`: the
+manifest says where it begins, so nothing is stored twice.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from nextclick.errors import ConfigError, StoreError, nearest
+from nextclick.sessions import Sessions
+from nextclick.vocab import Vocabulary
+
+if TYPE_CHECKING:
+    from nextclick.types import AnyArray
+
+FORMAT_VERSION = 1
+PartName = Literal["train", "fit", "valid", "test"]
+PARTS: tuple[str, ...] = get_args(PartName)
+
+
+
+
+class Store:
+    """An open store. Opening reads the manifest only; arrays are mapped when they are asked for.
+
+    Attributes:
+        path: its folder.
+        manifest: what `manifest.json` says.
+    """
+
+    def __init__(self, path: Path, manifest: dict[str, Any]):
+        self.path = path
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, path: str | Path) -> Store:
+        """Open a folder that `prepare` wrote.
+
+        Raises:
+            StoreError: there is none, or it has a newer format.
+        """
+        folder = Path(path)
+        file = folder / "manifest.json"
+        if not file.exists():
+            windows = sorted(p.parent.name for p in folder.glob("window-*/manifest.json"))
+            hint = f"it holds {', '.join(windows)}: name one of them" if windows else (
+                "make one with `nextclick prepare LOG -o STORE`"
+            )
+            raise StoreError(f"{folder} is not a store (it has no manifest.json); {hint}")
+        try:
+            manifest = json.loads(file.read_text())
+            version = int(manifest["format_version"])
+            kind = manifest["kind"]
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise StoreError(f"{file}: not the manifest of a store: {error!r}") from error
+        if kind != "nextclick.store":
+            raise StoreError(f"{folder} is a {kind}, not a store; name the folder of a store")
+        if version > FORMAT_VERSION:
+            raise StoreError(
+                f"{folder} has store format {version}, this nextclick reads up to "
+                f"{FORMAT_VERSION}; upgrade nextclick, or prepare the log again"
+            )
+        return cls(folder, manifest)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all arrays: equal for equal data."""
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """The rules by which the log was filtered and split."""
+        rules: dict[str, Any] = self.manifest["protocol"]
+        return rules
+
+    @cached_property
+    def items(self) -> Vocabulary:
+        """Raw item ids."""
+        return Vocabulary.open(self.path / "items")
+
+    @cached_property
+    def users(self) -> Vocabulary | None:
+        """Raw user ids, None where the log names nobody."""
+        folder = self.path / "users"
+        return Vocabulary.open(folder) if folder.exists() else None
+
+    def part(self, name: str) -> Sessions:
+        """Return the sessions of a part.
+
+        `train` is all that lies before the test; `valid` is its last part in time and `fit` what
+        lies before that, so a model is chosen by learning from `fit` and ranking `valid`.
+
+        Raises:
+            ConfigError: no such part.
+            StoreError: the part has no session, or cannot be read.
+        """
+        if name not in PARTS:
+            raise ConfigError(f"part must be one of {', '.join(PARTS)}, got {name!r}: "
+                              f"{nearest(name, PARTS)}")
+        sessions = self._sessions("test" if name == "test" else "train")
+        n_fit = int(self.manifest["n_fit_sessions"])
+        if name == "fit":
+            sessions = sessions.slice(0, n_fit)
+        if name == "valid":
+            sessions = sessions.slice(n_fit, len(sessions))
+        if len(sessions) == 0:
+            raise StoreError(
+                f"{self.path}: the {name} part has no session; prepare the log again "
+                "with another --valid-fraction"
+            )
+        return sessions
+
+    def _sessions(self, folder: str) -> Sessions:
+        def array(name: str) -> AnyArray | None:
+            path = self.path / folder / f"{name}.npy"
+            return np.load(path, mmap_mode="r") if path.exists() else None
+
+        try:
+            items, offsets = array("items"), array("offsets")
+            times, users, blocks = array("times"), array("users"), array("blocks")
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.path / folder}: cannot be read: {error}") from error
+        if items is None or offsets is None:
+            raise StoreError(f"{self.path / folder}: items.npy or offsets.npy is missing")
+        return Sessions(
+            items=items,
+            offsets=offsets,
+            n_items=len(self.items),
+            times=times,
+            users=users,
+            n_users=0 if self.users is None else len(self.users),
+            blocks=blocks,
+        )

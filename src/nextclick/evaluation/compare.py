@@ -1,0 +1,232 @@
+"""Results on disk, and the table that puts only comparable ones side by side."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+from nextclick.errors import ConfigError, OutputError, ProtocolError, nearest
+from nextclick.evaluation.intervals import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+SCHEMA = "nextclick.evaluation/1"
+
+# Student's t, 97.5 %, for 1, 2, ... degrees of freedom; the last one serves for all further ones
+_T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An evaluation with everything that says whether another may stand beside it.
+
+    Attributes:
+        model: name of the model.
+        label: what a table calls it.
+        config: parameters it was trained with, as JSON types.
+        seed: of the training; results that differ in nothing else are averaged.
+        data_fingerprint: of the store it was trained and tested on.
+        protocol: field to value; two results are comparable if all of them are the same.
+        evaluation: what `Evaluation.to_json` gives.
+        leaky: why it could see what nobody knows when the recommendation is made; None if it
+            could not.
+    """
+
+    model: str
+    label: str
+    config: dict[str, Any]
+    seed: int
+    data_fingerprint: str
+    protocol: dict[str, Any]
+    evaluation: dict[str, Any]
+    leaky: str | None = None
+
+    @property
+    def metrics(self) -> dict[str, Estimate]:
+        """Name such as "recall@20" to its value and interval."""
+        return {name: Estimate(**told) for name, told in self.evaluation["metrics"].items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types, with the version of the format."""
+        return {"schema": SCHEMA} | asdict(self)
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Result:
+        """Build from what `to_json` gave.
+
+        Raises:
+            ProtocolError: another format version, or a field that is missing or unknown.
+        """
+        schema = told.get("schema")
+        if schema != SCHEMA:
+            raise ProtocolError(
+                f"schema must be {SCHEMA!r}, got {schema!r}; evaluate again with this version"
+            )
+        fields = {name: value for name, value in told.items() if name != "schema"}
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise ProtocolError(f"this is no result of {SCHEMA}: {error}") from error
+
+    def write(self, path: Path) -> None:
+        """Write as JSON.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        try:
+            path.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{path}: cannot write the result: {error.strerror}") from error
+
+    @classmethod
+    def read(cls, path: Path) -> Result:
+        """Read what `write` wrote.
+
+        Raises:
+            ProtocolError: the file is missing, is not JSON or holds no result.
+        """
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ProtocolError(f"{path}: cannot read the result: {error.strerror}") from error
+        except ValueError as error:
+            raise ProtocolError(f"{path}: a result is a JSON file, got {error}") from error
+        if not isinstance(told, dict):
+            raise ProtocolError(f"{path}: a result is a JSON object, got {type(told).__name__}")
+        try:
+            return cls.from_json(told)
+        except ProtocolError as error:
+            raise ProtocolError(f"{path}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table: a model and config, over all seeds it was trained with.
+
+    Attributes:
+        model: name of the model.
+        label: what the table calls it; names the leak if there is one.
+        config: its parameters.
+        seeds: of the trainings, ascending.
+        metrics: name to mean over the seeds, with an interval (see `mean_over_seeds`).
+        seed_deviation: name to standard deviation over the seeds; empty for a single one.
+        leaky: why it could see what nobody knows, or None.
+    """
+
+    model: str
+    label: str
+    config: dict[str, Any]
+    seeds: tuple[int, ...]
+    metrics: dict[str, Estimate]
+    seed_deviation: dict[str, float]
+    leaky: str | None
+
+
+def leaderboard(results: Sequence[Result], *, metric: str = "recall@20") -> list[Row]:
+    """Return one row for each model and config, the best first.
+
+    Args:
+        results: made on the same data under the same protocol.
+        metric: what to sort by.
+
+    Raises:
+        ProtocolError: results with other data or another protocol, or the same one twice.
+        ConfigError: a result that has no such metric.
+    """
+    check_comparable(results)
+    for result in results:
+        if metric not in result.metrics:
+            hint = nearest(metric, result.metrics)
+            raise ConfigError(f"{result.label} has no metric {metric!r}: {hint}")
+    rows = [_row(group) for group in _groups(results)]
+    return sorted(rows, key=lambda row: (-row.metrics[metric].value, row.label))
+
+
+def check_comparable(results: Sequence[Result]) -> None:
+    """Refuse results that were not made on the same data under the same protocol.
+
+    Raises:
+        ProtocolError: naming what differs, both values and what to do.
+    """
+    for other in results[1:]:
+        first = results[0]
+        differing = list(_differences(first, other))
+        if differing:
+            raise ProtocolError(
+                f"{first.label} and {other.label} may not stand in one table: "
+                f"{'; '.join(differing)}. Evaluate both on the same store with the same options, "
+                "or make a table of each"
+            )
+
+
+def mean_over_seeds(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of the same metric over trainings that differ in their seed.
+
+    One training keeps its own interval, which says what other sessions could have shown of it.
+    For n trainings the interval adds, in squares, two independent errors on each side: that of
+    the sessions, as the mean of the n half-widths (all seeds saw the same sessions, so averaging
+    seeds does not shrink it), and that of the seeds, t(n − 1) s/√n.
+    """
+    n = len(estimates)
+    if n == 1:
+        return estimates[0]
+    mean = fmean(estimate.value for estimate in estimates)
+    below = [e.value - e.low for e in estimates if e.low is not None]
+    above = [e.high - e.value for e in estimates if e.high is not None]
+    if len(below) < n or len(above) < n:
+        return Estimate(mean)
+    of_seeds = _T975[min(n - 1, len(_T975)) - 1] * stdev(e.value for e in estimates) / n**0.5
+    return Estimate(
+        value=mean,
+        low=max(mean - (fmean(below) ** 2 + of_seeds**2) ** 0.5, 0.0),
+        high=min(mean + (fmean(above) ** 2 + of_seeds**2) ** 0.5, 1.0),
+    )
+
+
+def _differences(first: Result, other: Result) -> Iterable[str]:
+    if first.data_fingerprint != other.data_fingerprint:
+        yield f"data_fingerprint is {first.data_fingerprint!r} and {other.data_fingerprint!r}"
+    for name in sorted(first.protocol.keys() | other.protocol.keys()):
+        one, two = (r.protocol.get(name, "not stated") for r in (first, other))
+        if one != two:
+            yield f"protocol.{name} is {one!r} and {two!r}"
+
+
+def _groups(results: Sequence[Result]) -> list[list[Result]]:
+    """Results that differ in their seed alone, by seed."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        key = json.dumps([result.model, result.config, result.leaky], sort_keys=True)
+        groups.setdefault(key, []).append(result)
+    for group in groups.values():
+        group.sort(key=lambda result: result.seed)
+        for one, two in zip(group, group[1:], strict=False):
+            if one.seed == two.seed:
+                raise ProtocolError(
+                    f"{one.label} and {two.label} are the same model, config and seed {one.seed}; "
+                    "leave one of them out"
+                )
+    return list(groups.values())
+
+
+def _row(group: list[Result]) -> Row:
+    first = group[0]
+    told = [result.metrics for result in group]
+    shared = [name for name in told[0] if all(name in metrics for metrics in told)]
+    return Row(
+        model=first.model,
+        label=first.label if first.leaky is None else f"{first.label} (leaky: {first.leaky})",
+        config=first.config,
+        seeds=tuple(result.seed for result in group),
+        metrics={name: mean_over_seeds([m[name] for m in told]) for name in shared},
+        seed_deviation={
+            name: stdev(metrics[name].value for metrics in told) for name in shared if len(told) > 1
+        },
+        leaky=first.leaky,
+    )

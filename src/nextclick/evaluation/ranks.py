@@ -1,0 +1,254 @@
+"""The exact rank of the item that was clicked next, among all N items.
+
+    rank = 1 + #{j ≠ target, 1 ≤ j ≤ N : score_j ≥ score_target}
+
+Items with the same score as the target count as ranked above it, so that a constant scorer cannot
+win; column 0 is padding and no candidate. Nothing is sampled. `ties="best"` and `ties="mean"` are
+there to reproduce what others measured, and are part of a result's protocol.
+
+A target unseen in training (0) is never recommended: its rank is infinite, which makes it a miss
+for every metric at every cut-off.
+
+Dense scores are counted in one pass. Sparse scores (`SparseScores`) never become a matrix: items
+of a row that are not listed are counted by binary search in the sorted base, and the listed ones
+corrected for, which costs O(log N + J/B) a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numba
+import numpy as np
+
+from nextclick.errors import ConfigError, ScoringError
+
+if TYPE_CHECKING:
+    from nextclick.types import Float32Array, Float64Array, Int32Array, Int64Array, SparseScores
+
+Ties: TypeAlias = Literal["worst", "best", "mean"]
+
+_LARGEST = np.finfo(np.float32).max
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SortedBase:
+    """The base of sparse scores, sorted once for all rows that share it.
+
+    Attributes:
+        scores: (N + 1,) float32, a copy of the base.
+        ascending: (N,) float32, the scores of items 1..N from low to high.
+        best_first: (N,) int32, the items from high to low score, of equal ones the lower first.
+    """
+
+    scores: Float32Array
+    ascending: Float32Array
+    best_first: Int32Array
+
+    @classmethod
+    def of(cls, base: Float32Array) -> SortedBase:
+        """Sort a base.
+
+        Raises:
+            ScoringError: a score that is not finite.
+        """
+        bad = np.flatnonzero(~np.isfinite(base[1:]))
+        if len(bad):
+            item = int(bad[0]) + 1
+            raise ScoringError(
+                f"item {item}: the base score is {base[item]}; a scorer must give finite scores"
+            )
+        order = np.argsort(-base[1:], kind="stable")
+        return cls(
+            scores=base.copy(),
+            ascending=base[1:][order[::-1]],
+            best_first=(order + 1).astype(np.int32),
+        )
+
+    def fits(self, base: Float32Array) -> bool:
+        """Whether this is `base`, sorted; compared by value, so a reused buffer cannot mislead."""
+        return np.array_equal(self.scores, base)
+
+
+def dense_ranks(
+    scores: Float32Array, targets: Int32Array, *, ties: Ties = "worst", first_row: int = 0
+) -> Float64Array:
+    """(B,) float64, the rank of each row's target: 1 is best, infinite for target 0.
+
+    Whole numbers, but for `ties="mean"`, which gives halves.
+
+    Args:
+        scores: (B, N + 1) float32.
+        targets: (B,) int32 in 0..N.
+        ties: which side of the target the items with its score stand on.
+        first_row: the number of row 0, for messages.
+
+    Raises:
+        ConfigError: `ties` is not one of worst, best, mean.
+        ScoringError: scores of another shape or type, or one that is not finite.
+    """
+    check_ties(ties)
+    if scores.ndim != 2 or len(scores) != len(targets) or scores.dtype != np.float32:
+        raise ScoringError(
+            f"expected float32 scores with {len(targets)} rows and a column for each item, "
+            f"got {scores.dtype} of shape {scores.shape}"
+        )
+    above = np.empty(len(targets), dtype=np.int64)
+    tied = np.empty(len(targets), dtype=np.int64)
+    bad_row = _count_dense(scores, targets, above, tied)
+    if bad_row >= 0:
+        item = int(np.flatnonzero(~np.isfinite(scores[bad_row, 1:]))[0]) + 1
+        raise ScoringError(_not_finite(first_row + bad_row, item, scores[bad_row, item]))
+    return _ranks(above, tied, targets, ties)
+
+
+def sparse_ranks(
+    scores: SparseScores,
+    targets: Int32Array,
+    base: SortedBase,
+    *,
+    ties: Ties = "worst",
+    first_row: int = 0,
+) -> Float64Array:
+    """(B,) float64, what `dense_ranks` gives for `scores.dense()`.
+
+    Args:
+        scores: B rows that passed `check_sparse`.
+        targets: (B,) int32 in 0..N.
+        base: `scores.base`, sorted.
+        ties: which side of the target the items with its score stand on.
+        first_row: the number of row 0, for messages.
+
+    Raises:
+        ConfigError: `ties` is not one of worst, best, mean.
+        ScoringError: a listed score that is not finite.
+    """
+    check_ties(ties)
+    bad = np.flatnonzero(~np.isfinite(scores.values))
+    if len(bad):
+        at = int(bad[0])
+        row = int(np.searchsorted(scores.offsets, at, side="right")) - 1
+        message = _not_finite(first_row + row, int(scores.items[at]), scores.values[at])
+        raise ScoringError(message)
+    above = np.empty(len(targets), dtype=np.int64)
+    tied = np.empty(len(targets), dtype=np.int64)
+    _count_sparse(
+        scores.offsets,
+        scores.items,
+        scores.values,
+        base.scores,
+        base.ascending,
+        targets,
+        above,
+        tied,
+    )
+    return _ranks(above, tied, targets, ties)
+
+
+def check_ties(ties: str) -> None:
+    """Raise ConfigError unless `ties` is worst, best or mean."""
+    if ties not in ("worst", "best", "mean"):
+        raise ConfigError(f"ties must be worst, best or mean, got {ties!r}")
+
+
+def check_sparse(scores: SparseScores, n_rows: int, n_items: int, *, first_row: int = 0) -> None:
+    """Check that sparse scores have the form that `SparseScores` describes.
+
+    Raises:
+        ScoringError: wrong shapes or types, an item outside 1..N, or one listed twice in a row.
+    """
+    offsets, items = scores.offsets, scores.items
+    if len(offsets) != n_rows + 1 or offsets[0] != 0 or offsets[-1] != len(items):
+        raise ScoringError(
+            f"expected {n_rows + 1} offsets from 0 to {len(items)}, the number of listed items, "
+            f"got {len(offsets)} from {offsets[:1]} to {offsets[-1:]}"
+        )
+    if len(scores.values) != len(items) or scores.values.dtype != np.float32:
+        raise ScoringError(
+            f"expected {len(items)} float32 values, one for each listed item, "
+            f"got {len(scores.values)} of {scores.values.dtype}"
+        )
+    if scores.base.shape != (n_items + 1,) or scores.base.dtype != np.float32:
+        raise ScoringError(
+            f"expected a float32 base of shape ({n_items + 1},), "
+            f"got {scores.base.dtype} of shape {scores.base.shape}"
+        )
+    row, item = _wrong_entry(offsets, items, n_items)
+    if row >= 0:
+        raise ScoringError(
+            f"row {first_row + row}: item {item} is listed twice or is not in 1..{n_items}"
+        )
+
+
+def _not_finite(row: int, item: int, score: np.float32) -> str:
+    return f"row {row}, item {item}: the score is {score}; a scorer must give finite scores"
+
+
+def _ranks(above: Int64Array, tied: Int64Array, targets: Int32Array, ties: Ties) -> Float64Array:
+    ranks = 1.0 + above
+    if ties == "worst":
+        ranks += tied
+    elif ties == "mean":
+        ranks += tied / 2
+    ranks[targets == 0] = np.inf
+    return ranks
+
+
+@numba.njit(cache=True)
+def _count_dense(
+    scores: Float32Array, targets: Int32Array, above: Int64Array, tied: Int64Array
+) -> int:
+    """Count the items above and level with each target; return the first bad row, or -1."""
+    for b in range(len(targets)):
+        score = scores[b, targets[b]]
+        n_above, n_level, n_bad = 0, 0, 0
+        for i in range(1, scores.shape[1]):
+            n_above += scores[b, i] > score
+            n_level += scores[b, i] == score
+            n_bad += not (abs(scores[b, i]) <= _LARGEST)
+        if n_bad:
+            return b
+        above[b] = n_above
+        tied[b] = n_level - 1  # the target is level with itself
+    return -1
+
+
+@numba.njit(cache=True)
+def _count_sparse(
+    offsets: Int64Array,
+    items: Int32Array,
+    values: Float32Array,
+    base: Float32Array,
+    ascending: Float32Array,
+    targets: Int32Array,
+    above: Int64Array,
+    tied: Int64Array,
+) -> None:
+    """What `_count_dense` counts."""
+    for b in range(len(targets)):
+        score = base[targets[b]]
+        for j in range(offsets[b], offsets[b + 1]):
+            if items[j] == targets[b]:
+                score = values[j]
+        left = np.searchsorted(ascending, score, side="left")
+        right = np.searchsorted(ascending, score, side="right")
+        n_above, n_level = len(ascending) - right, right - left
+        for j in range(offsets[b], offsets[b + 1]):
+            before = base[items[j]]  # counted above with this score, but has values[j]
+            n_above += (values[j] > score) - (before > score)
+            n_level += (values[j] == score) - (before == score)
+        above[b] = n_above
+        tied[b] = n_level - 1
+
+
+@numba.njit(cache=True)
+def _wrong_entry(offsets: Int64Array, items: Int32Array, n_items: int) -> tuple[int, int]:
+    """The row and item of the first entry that is out of range or a duplicate; row -1 if none."""
+    last_row = np.full(n_items + 1, -1, dtype=np.int32)  # the last row that listed each item
+    for b in range(len(offsets) - 1):
+        for j in range(offsets[b], offsets[b + 1]):
+            if items[j] < 1 or items[j] > n_items or last_row[items[j]] == b:
+                return b, items[j]
+            last_row[items[j]] = b
+    return -1, 0

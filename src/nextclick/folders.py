@@ -1,0 +1,147 @@
+"""Folders that are whole or not there.
+
+A folder is written beside its place, under a name that begins with a dot, synced, and renamed.
+What a killed process leaves behind under such a name is removed by the next one that writes there.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nextclick.errors import InputError, OutputError
+
+
+@contextmanager
+def whole_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty folder that becomes `target` when the block ends without an error.
+
+    Args:
+        target: where the folder shall be.
+        overwrite: replace what is there, by one rename of each.
+
+    Raises:
+        OutputError: `target` exists, its parent cannot be written, or the disk is full.
+    """
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists already; choose another place or say --overwrite")
+    with as_output_error(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    lock = os.open(scratch, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with as_output_error(target):
+            yield scratch
+            sync_tree(scratch)
+            _put_in_place(scratch, target)
+    finally:
+        os.close(lock)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _put_in_place(scratch: Path, target: Path) -> None:
+    scratch.chmod(0o755)
+    if target.exists():
+        old = scratch.with_suffix(".old")
+        target.rename(old)
+        scratch.rename(target)
+        shutil.rmtree(old)
+    else:
+        scratch.rename(target)
+    _sync(target.parent)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what killed writers of `target` left, but not what a living one is writing."""
+    for left in target.parent.glob(f".{target.name}.*"):
+        if left.suffix == ".old" or (left.suffix == ".part" and not _is_held(left)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_held(folder: Path) -> bool:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+@contextmanager
+def as_output_error(target: Path) -> Iterator[None]:
+    """Turn a full disk, or a place that cannot be written, into an OutputError.
+
+    Raises:
+        OutputError: with what to do.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except OSError as error:
+        remedies = {
+            errno.ENOSPC: "free some space or choose another disk",
+            errno.EDQUOT: "free some of your quota or choose another disk",
+            errno.EFBIG: "raise the limit on file size",
+            errno.EACCES: "choose a place that you may write to",
+            errno.EPERM: "choose a place that you may write to",
+            errno.EROFS: "choose a disk that can be written",
+            errno.ENOTDIR: "choose a place below a folder",
+        }
+        if error.errno not in remedies:
+            raise
+        reason = os.strerror(error.errno)
+        raise OutputError(
+            f"{target}: cannot be written: {reason}; {remedies[error.errno]}"
+        ) from error
+
+
+def sync_tree(folder: Path) -> None:
+    """Bring every file below a folder, and the folders themselves, to the disk."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON object, readable by people, whole or not at all."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with as_output_error(path):
+        try:
+            scratch.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+            _sync(scratch)
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def fingerprint(folder: Path) -> str:
+    """Hash names and contents of all files below a folder, except its manifest."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(folder.rglob("*.npy")):
+        digest.update(str(path.relative_to(folder)).encode())
+        with path.open("rb") as file:
+            inner = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+        digest.update(inner.digest())
+    return digest.hexdigest()

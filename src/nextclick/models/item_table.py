@@ -1,0 +1,99 @@
+"""What follows an item: the table behind every model that looks at the last click alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+import numpy as np
+
+from nextclick.runtime import cpus, map_blocks
+from nextclick.types import (
+    AnyArray,
+    Float32Array,
+    Int32Array,
+    Int64Array,
+    Progress,
+    SparseScores,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nextclick.batch import SessionBatch
+    from nextclick.models.postings import Postings
+
+Rows: TypeAlias = tuple[Int64Array, Int32Array, Float32Array]
+"""(R,) how many entries each row has, and the items and values of the rows, one after the other."""
+
+_BLOCKS_PER_CPU = 32  # enough for progress and balance; each block clears one (N + 1) accumulator
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemTable:
+    """For each item the few items that may follow it, best first.
+
+    Attributes:
+        offsets: (N + 2,) int64; row i is `offsets[i]..offsets[i + 1] - 1`; row 0 is empty.
+        items: (J,) int32 in 1..N.
+        values: (J,) float32.
+    """
+
+    offsets: Int64Array
+    items: Int32Array
+    values: Float32Array
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return len(self.offsets) - 2
+
+    @classmethod
+    def build(
+        cls, rows: Callable[[int, int], Rows], postings: Postings, *, progress: Progress
+    ) -> Self:
+        """Make the rows of all items, in blocks that cost about the same.
+
+        Args:
+            rows: gives the rows of items start..stop - 1; called from several threads.
+            postings: the sessions that `rows` reads; their number is an item's cost.
+            progress: told of each finished block.
+        """
+        n_postings = int(postings.offsets[-1])
+        targets = np.linspace(0, n_postings, cpus() * _BLOCKS_PER_CPU + 1)
+        bounds = np.searchsorted(postings.offsets, targets)  # in 0..N + 1
+        bounds[0], bounds[-1] = 0, len(postings.offsets) - 1
+        blocks = map_blocks(rows, np.unique(bounds).tolist(), stage="items", progress=progress)
+        offsets = np.zeros(len(postings.offsets), dtype=np.int64)
+        np.cumsum(np.concatenate([lengths for lengths, _, _ in blocks]), out=offsets[1:])
+        return cls(
+            offsets=offsets,
+            items=np.concatenate([items for _, items, _ in blocks]),
+            values=np.concatenate([values for _, _, values in blocks]),
+        )
+
+    def after_last_click(self, batch: SessionBatch) -> SparseScores:
+        """Return the row of each session's last item; an empty session gets no row."""
+        rows = np.arange(len(batch))
+        last = np.zeros(len(batch), dtype=np.int64)  # (B,)
+        known = batch.lengths > 0
+        last[known] = batch.items[rows[known], batch.lengths[known] - 1]
+        lengths = self.offsets[last + 1] - self.offsets[last]
+        offsets = np.zeros(len(batch) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        entries = np.repeat(self.offsets[last] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return SparseScores(
+            offsets=offsets,
+            items=self.items[entries],
+            values=self.values[entries],
+            base=np.zeros(self.n_items + 1, dtype=np.float32),
+        )
+
+    def state(self) -> dict[str, AnyArray]:
+        """The three arrays by name."""
+        return {"offsets": self.offsets, "items": self.items, "values": self.values}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, AnyArray]) -> Self:
+        """Build the table that gave `state`."""
+        return cls(offsets=state["offsets"], items=state["items"], values=state["values"])

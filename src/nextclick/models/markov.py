@@ -1,0 +1,79 @@
+"""Markov: what was clicked right after the last click, in training.
+
+A first-order chain, MC in Ludewig & Jannach (Evaluation of Session-based Recommendation
+Algorithms, UMUAI 2018, section 3.1). With i the last click:
+
+    score(j) = P(j | i) = transitions i → j / transitions i → any known item
+
+A repeated click is a transition i → i and is learnt like any other, because a visitor may well
+come back to the item that is open: repeated items remain candidates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+
+from nextclick.models.item_table import ItemTable
+from nextclick.models.transitions import transition_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nextclick.batch import SessionBatch
+    from nextclick.sessions import Sessions
+    from nextclick.types import AnyArray, Float32Array, Progress, SparseScores
+
+
+@dataclass(frozen=True, slots=True)
+class MarkovConfig:
+    """Parameters of the Markov chain."""
+
+    neighbours: Annotated[
+        int, Field(ge=1, description="successors kept for each item, the likeliest")
+    ] = 100
+
+
+class Markov:
+    """First-order transition probabilities of the last click."""
+
+    name: ClassVar[str] = "markov"
+    Config: ClassVar[type[MarkovConfig]] = MarkovConfig
+
+    def __init__(self, config: MarkovConfig, table: ItemTable):
+        self.config = config
+        self.table = table
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return self.table.n_items
+
+    @classmethod
+    def fit(
+        cls, sessions: Sessions, config: MarkovConfig, *, seed: int, progress: Progress
+    ) -> Self:
+        """Count transitions; nothing is drawn at random."""
+        del seed
+        table = transition_table(sessions, np.ones(1), config.neighbours, progress=progress)
+        return cls(config, table)
+
+    def score_sparse(self, batch: SessionBatch) -> SparseScores:
+        """List the successors of each last click."""
+        return self.table.after_last_click(batch)
+
+    def score(self, batch: SessionBatch) -> Float32Array:
+        """(B, N + 1) float32."""
+        return self.score_sparse(batch).dense()
+
+    def state(self) -> dict[str, AnyArray]:
+        """The successors and their probabilities."""
+        return self.table.state()
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, AnyArray], config: MarkovConfig) -> Self:
+        """Build the model that gave `state`."""
+        return cls(config, ItemTable.from_state(state))

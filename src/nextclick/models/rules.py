@@ -1,0 +1,92 @@
+"""Sequential rules: what was clicked a few steps after the last click, in training.
+
+SR in Ludewig & Jannach (Evaluation of Session-based Recommendation Algorithms, UMUAI 2018,
+section 3.1). With i the last click, over all pairs of clicks (i at position x, j at position y > x)
+of a training session with y - x <= steps:
+
+    score(j) = Σ w(y - x) / number of pairs that start at i
+
+Where we deviate: the paper bounds neither the steps nor the rules of an item, its code does, and
+so do we; the paper divides by a sum over positions of i. Either divisor depends on i alone and
+changes no ranking; ours makes the score an average weight, in 0..1 but for w = log.
+As in the Markov chain, an item may follow itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+
+from nextclick.models.item_table import ItemTable
+from nextclick.models.transitions import transition_table
+from nextclick.models.weighting import CODES, Weighting, step_weight
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nextclick.batch import SessionBatch
+    from nextclick.sessions import Sessions
+    from nextclick.types import AnyArray, Float32Array, Progress, SparseScores
+
+
+@dataclass(frozen=True, slots=True)
+class SequentialRulesConfig:
+    """Parameters of the sequential rules."""
+
+    steps: Annotated[
+        int, Field(ge=1, le=1000, description="clicks after an item that make rules with it")
+    ] = 10
+    weighting: Annotated[
+        Weighting, Field(description="how a rule's weight falls with the steps between")
+    ] = "div"
+    neighbours: Annotated[
+        int, Field(ge=1, description="rules kept for each item, the heaviest")
+    ] = 100
+
+
+class SequentialRules:
+    """Weighted rules "j within a few clicks after i" for the last click i."""
+
+    name: ClassVar[str] = "rules"
+    Config: ClassVar[type[SequentialRulesConfig]] = SequentialRulesConfig
+
+    def __init__(self, config: SequentialRulesConfig, table: ItemTable):
+        self.config = config
+        self.table = table
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return self.table.n_items
+
+    @classmethod
+    def fit(
+        cls, sessions: Sessions, config: SequentialRulesConfig, *, seed: int, progress: Progress
+    ) -> Self:
+        """Count rules; nothing is drawn at random."""
+        del seed
+        code = CODES[config.weighting]
+        weights = np.array([step_weight(code, step) for step in range(1, config.steps + 1)])
+        weights = weights[weights > 0]  # linear is 0 from the tenth step on
+        table = transition_table(sessions, weights, config.neighbours, progress=progress)
+        return cls(config, table)
+
+    def score_sparse(self, batch: SessionBatch) -> SparseScores:
+        """List the items that each last click has rules for."""
+        return self.table.after_last_click(batch)
+
+    def score(self, batch: SessionBatch) -> Float32Array:
+        """(B, N + 1) float32."""
+        return self.score_sparse(batch).dense()
+
+    def state(self) -> dict[str, AnyArray]:
+        """The rules and their weights."""
+        return self.table.state()
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, AnyArray], config: SequentialRulesConfig) -> Self:
+        """Build the model that gave `state`."""
+        return cls(config, ItemTable.from_state(state))
