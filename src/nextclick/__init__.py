@@ -1,3 +1,84 @@
-"""Learn from a click log what a visitor will click next."""
+"""Learn from a click log what a visitor will click next.
+
+    import nextclick
+
+    store = nextclick.prepare("clicks.csv", "store").store
+    nextclick.train(store, "session-knn", "model")
+    nextclick.load("model").recommend([["A", "B", "C"]], k=20)
+
+The names below are imported when they are first used: `import nextclick` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from nextclick.data.options import PrepareOptions
+    from nextclick.data.prepare import prepare
+    from nextclick.data.protocols import protocol
+    from nextclick.data.simulate import simulate, simulate_frame
+    from nextclick.data.simulation import SimulationConfig
+    from nextclick.data.store import Store
+    from nextclick.errors import NextclickError
+    from nextclick.evaluation import Result, leaderboard
+    from nextclick.pipeline.compare import compare
+    from nextclick.pipeline.evaluate import evaluate
+    from nextclick.pipeline.train import train
+    from nextclick.serving import Recommendation, Recommender
+
+    load = Recommender.load
+
+_HOME = {
+    "NextclickError": "errors",
+    "PrepareOptions": "data.options",
+    "Recommendation": "serving",
+    "Recommender": "serving",
+    "Result": "evaluation",
+    "SimulationConfig": "data.simulation",
+    "Store": "data.store",
+    "compare": "pipeline.compare",
+    "evaluate": "pipeline.evaluate",
+    "leaderboard": "evaluation",
+    "load": "serving",
+    "prepare": "data.prepare",
+    "protocol": "data.protocols",
+    "simulate": "data.simulate",
+    "simulate_frame": "data.simulate",
+    "train": "pipeline.train",
+}
+
+__all__ = [
+    "NextclickError",
+    "PrepareOptions",
+    "Recommendation",
+    "Recommender",
+    "Result",
+    "SimulationConfig",
+    "Store",
+    "compare",
+    "evaluate",
+    "leaderboard",
+    "load",
+    "prepare",
+    "protocol",
+    "simulate",
+    "simulate_frame",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'nextclick' has no attribute {name!r}")
+    module = import_module(f"nextclick.{_HOME[name]}")
+    value = module.Recommender.load if name == "load" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -38,7 +38,9 @@ def map_blocks(
     """
     pairs = list(pairwise(bounds))
     if len(pairs) <= 1 or cpus() == 1:
-        return list(_told((work(start, stop) for start, stop in pairs), len(pairs), stage, progress))
+        return list(
+            _told((work(start, stop) for start, stop in pairs), len(pairs), stage, progress)
+        )
     with ThreadPoolExecutor(max_workers=min(cpus(), len(pairs))) as pool:
         results = pool.map(lambda pair: work(*pair), pairs)
         return list(_told(results, len(pairs), stage, progress))

@@ -50,6 +50,18 @@ class SparseScores:
     values: Float32Array
     base: Float32Array
 
+    def of(self, row: int, items: Int32Array) -> Float32Array:
+        """(n,) float32, the scores of some items in one row."""
+        first, last = self.offsets[row], self.offsets[row + 1]
+        listed = self.items[first:last]
+        order = np.argsort(listed)
+        at = np.searchsorted(listed, items, sorter=order)
+        at = order[np.minimum(at, len(listed) - 1)] if len(listed) else np.zeros_like(items)
+        found = listed[at] == items if len(listed) else np.zeros(len(items), dtype=np.bool_)
+        scores = self.base[items].copy()
+        scores[found] = self.values[first:last][at[found]]
+        return scores
+
     def dense(self) -> Float32Array:
         """(B, N + 1) float32, the same scores written out."""
         n_rows = len(self.offsets) - 1

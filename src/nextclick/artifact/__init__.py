@@ -1,1 +1,5 @@
-"""Trained models as folders."""
+"""Trained models as folders that are safe to load."""
+
+from nextclick.artifact.artifact import Artifact
+
+__all__ = ["Artifact"]

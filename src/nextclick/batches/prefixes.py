@@ -101,7 +101,11 @@ def prefix_blocks(
     Raises:
         ConfigError: an argument out of its range.
     """
-    _check(mode, max_length, max_cells, n_rows)
+    check_prefixes(mode, max_length)
+    if max_cells < 1:
+        raise ConfigError(f"max_cells must be at least 1, got {max_cells}")
+    if n_rows < 1:
+        raise ConfigError(f"n_rows must be at least 1, got {n_rows}")
     return _blocks(sessions, mode, max_length, max_cells, n_rows)
 
 
@@ -112,15 +116,12 @@ def count_samples(sessions: Sessions, mode: Mode) -> int:
     return sessions.n_prefixes
 
 
-def _check(mode: str, max_length: int | None, max_cells: int, n_rows: int) -> None:
+def check_prefixes(mode: str, max_length: int | None) -> None:
+    """Raise ConfigError unless `prefix_blocks` knows the mode and the length is positive."""
     if mode not in ("all", "last"):
         raise ConfigError(f"mode must be all or last, got {mode!r}")
     if max_length is not None and max_length < 1:
         raise ConfigError(f"max_length must be at least 1, or None for no limit; got {max_length}")
-    if max_cells < 1:
-        raise ConfigError(f"max_cells must be at least 1, got {max_cells}")
-    if n_rows < 1:
-        raise ConfigError(f"n_rows must be at least 1, got {n_rows}")
 
 
 def _blocks(

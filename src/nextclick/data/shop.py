@@ -81,14 +81,15 @@ def popularity(shop: Shop, config: SimulationConfig) -> Iterator[Float64Array]:
         shock = np.random.default_rng([config.seed, TREND, day]).standard_normal(config.items)
         trend = shock if day == 0 else rho * trend + np.sqrt(1 - rho**2) * shock
         age = day - shop.release
-        novelty = np.where(shop.release > 0, NOVELTY * np.exp(-np.maximum(age, 0) / NOVELTY_DAYS), 0.0)
+        fresh = NOVELTY * np.exp(-np.maximum(age, 0) / NOVELTY_DAYS)
+        novelty = np.where(shop.release > 0, fresh, 0.0)
         faded = FADE * np.maximum(day - shop.fading, 0)
         weights = np.exp(shop.appeal + config.drift * trend + novelty - faded)
         yield np.where(age >= 0, weights, 0.0)
 
 
 def scramble(index: Int64Array, n: int) -> Int64Array:
-    """Raw ids of the indices 0..n - 1: distinct, spread over a range eight to sixteen times as wide.
+    """Raw ids of the indices 0..n - 1: distinct, in a range eight to sixteen times as wide.
 
     An odd factor is a bijection modulo a power of two.
     """

@@ -62,7 +62,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from nextclick.data.simulation import SimulationConfig, check_simulation
+from nextclick.data.simulation import SimulationConfig
 from nextclick.data.traffic import LogChunk, simulate_chunks
 from nextclick.errors import ConfigError, OutputError
 from nextclick.types import silent
@@ -81,6 +81,7 @@ __all__ = [
     "simulate_frame",
 ]
 
+ROW_GROUP = 500_000
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 SCHEMA = {
     "session_id": pl.Int64(),
@@ -99,53 +100,61 @@ class SimulationSummary:
         path: the file.
         events: clicks in it.
         sessions: sessions in it.
-        bytes: its size.
+        size: of the file, in bytes.
     """
 
     path: Path
     events: int
     sessions: int
-    bytes: int
+    size: int
 
 
 def simulate(
-    config: SimulationConfig, path: Path | str, *, overwrite: bool = False, progress: Progress = silent
+    config: SimulationConfig,
+    path: Path | str,
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
 ) -> SimulationSummary:
     """Write a simulated log to a file, whole or not at all.
 
-    Memory does not grow with the number of clicks: about 1 GB is needed for any log.
+    Memory does not grow with the number of clicks. The same config gives the same bytes with the
+    same versions of Polars and NumPy.
 
     Args:
-        config: what to simulate; the same config gives the same bytes.
+        config: what to simulate.
         path: ends in .csv, .csv.gz, .tsv, .tsv.gz or .parquet.
         overwrite: replace a file that exists.
-        progress: told of each chunk, as clicks written, with stage `simulate`.
+        progress: told of the clicks made so far, with stage `simulate`.
 
     Raises:
-        ConfigError: a parameter out of range, or an unknown suffix.
+        ConfigError: a parameter out of its range, or an unknown suffix.
         OutputError: the file exists, or cannot be written.
     """
     path = Path(path)
-    check_simulation(config)
     suffix = _suffix(path)
+    chunks = simulate_chunks(config)
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists: choose another path or ask to overwrite it")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    summary = SimulationSummary(path)
+    events, sessions = 0, 0
 
     def frames() -> Iterator[pl.DataFrame]:
-        for chunk in simulate_chunks(config):
+        nonlocal events, sessions
+        for chunk in chunks:
+            events, sessions = events + len(chunk), chunk.n_sessions
+            progress("simulate", events, config.events)
             yield _frame(chunk)
 
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        _write(counted, partial, suffix)
+        _write(frames(), partial, suffix)
         partial.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-    return SimulationSummary(path, counted.events, counted.sessions, path.stat().st_size)
+    return SimulationSummary(path, events, sessions, path.stat().st_size)
 
 
 def simulate_frame(config: SimulationConfig) -> pl.DataFrame:

@@ -6,8 +6,9 @@ import dataclasses
 import datetime
 from typing import Annotated
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
+from nextclick.config import build_config
 from nextclick.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -24,9 +25,9 @@ class SimulationConfig:
     items: Annotated[int, Field(ge=1, le=2**30, description="size of the catalogue")] = 10_000
     users: Annotated[int, Field(ge=1, le=2**40, description="visitors")] = 50_000
     days: Annotated[int, Field(ge=1, le=3650, description="length of the log")] = 30
-    start: Annotated[
-        datetime.date, Field(description="first day (UTC), as YYYY-MM-DD")
-    ] = datetime.date(2026, 3, 2)
+    start: Annotated[datetime.date, Field(description="first day (UTC), as YYYY-MM-DD")] = (
+        datetime.date(2026, 3, 2)
+    )
     categories: Annotated[int, Field(ge=1, description="groups of items, at most one per item")] = (
         50
     )
@@ -43,7 +44,7 @@ class SimulationConfig:
     ] = 1.0
     reclick: Annotated[
         Share, Field(description="how often a visitor thinks of going back to an earlier item")
-    ] = 0.25
+    ] = 0.2
     taste: Annotated[
         Share, Field(description="how often a visitor follows tastes of their own")
     ] = 0.6
@@ -55,7 +56,7 @@ class SimulationConfig:
     ] = 0.7
     new_items: Annotated[
         float,
-        Field(ge=0, le=0.9, description="share of items released during the log; as many fade"),
+        Field(ge=0, le=0.5, description="share of items released during the log; as many fade"),
     ] = 0.1
 
 
@@ -65,13 +66,7 @@ def checked(config: SimulationConfig) -> SimulationConfig:
     Raises:
         ConfigError: a parameter out of its range, or more categories than items.
     """
-    try:
-        config = TypeAdapter(SimulationConfig).validate_python(dataclasses.asdict(config))
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in fault["loc"])
-        rule = fault["msg"].removeprefix("Input should be ")
-        raise ConfigError(f"simulation: {name} must be {rule}, got {fault['input']!r}") from None
+    config = build_config(SimulationConfig, dataclasses.asdict(config), "simulation")
     if config.categories > config.items:
         raise ConfigError(
             f"simulation: categories must be at most items ({config.items}), "

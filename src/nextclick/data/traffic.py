@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from nextclick.data.shelves import Shelves, guide_draws
 from nextclick.data.shop import open_shop, popularity, scramble
 from nextclick.data.simulation import checked
-from nextclick.data.visits import SPREAD, Habits, Shelves, guide_draws, time_of_day, visits
+from nextclick.data.visits import SPREAD, Habits, time_of_day, visits
 from nextclick.sessions import MS_PER_DAY
 
 if TYPE_CHECKING:
@@ -57,12 +58,12 @@ class Clicks(NamedTuple):
 
     session: Int64Array
     user: Int64Array
-    item: Int32Array
+    item: Int64Array
     time: Int64Array
 
     def take(self, which: Int64Array) -> Clicks:
         """The clicks at these places."""
-        return Clicks(*(column[which] for column in self))
+        return Clicks(self.session[which], self.user[which], self.item[which], self.time[which])
 
 
 def simulate_chunks(config: SimulationConfig) -> Iterator[LogChunk]:
@@ -105,7 +106,8 @@ def daily_quotas(config: SimulationConfig) -> Int64Array:
     first = config.start.weekday()
     week = np.array([WEEK[(first + day) % 7] for day in range(config.days)])
     ends = np.rint(np.cumsum(week) / week.sum() * config.events).astype(np.int64)
-    return np.diff(ends, prepend=0)
+    quotas: Int64Array = np.diff(ends, prepend=0)
+    return quotas
 
 
 def _even(quota: int, n_parts: int) -> list[int]:
@@ -139,7 +141,7 @@ def _shelves(shop: Shop, weights: Float64Array) -> Shelves:
     running = np.concatenate([[0.0], np.cumsum(weights)])
     overall = np.add.reduceat(np.exp(shop.appeal), shop.bounds[:-1])
     return Shelves(
-        category=shop.category - 1,
+        category=shop.category.astype(np.int64) - 1,
         bounds=shop.bounds,
         familiar=np.concatenate([[0.0], np.cumsum(overall) / overall.sum()]),
         weights=weights,

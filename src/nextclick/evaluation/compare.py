@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ class Result:
     @property
     def metrics(self) -> dict[str, Estimate]:
         """Name such as "recall@20" to its value and interval."""
-        return {name: Estimate(**told) for name, told in self.evaluation["metrics"].items()}
+        return _metrics(self.evaluation)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types, with the version of the format."""
@@ -68,9 +69,11 @@ class Result:
             )
         fields = {name: value for name, value in told.items() if name != "schema"}
         try:
-            return cls(**fields)
-        except TypeError as error:
+            result = cls(**fields)
+            _metrics(result.evaluation)
+        except (AttributeError, KeyError, TypeError) as error:
             raise ProtocolError(f"this is no result of {SCHEMA}: {error}") from error
+        return result
 
     def write(self, path: Path) -> None:
         """Write as JSON.
@@ -189,6 +192,10 @@ def mean_over_seeds(estimates: Sequence[Estimate]) -> Estimate:
     )
 
 
+def _metrics(evaluation: dict[str, Any]) -> dict[str, Estimate]:
+    return {name: Estimate(**told) for name, told in evaluation["metrics"].items()}
+
+
 def _differences(first: Result, other: Result) -> Iterable[str]:
     if first.data_fingerprint != other.data_fingerprint:
         yield f"data_fingerprint is {first.data_fingerprint!r} and {other.data_fingerprint!r}"
@@ -206,7 +213,7 @@ def _groups(results: Sequence[Result]) -> list[list[Result]]:
         groups.setdefault(key, []).append(result)
     for group in groups.values():
         group.sort(key=lambda result: result.seed)
-        for one, two in zip(group, group[1:], strict=False):
+        for one, two in pairwise(group):
             if one.seed == two.seed:
                 raise ProtocolError(
                     f"{one.label} and {two.label} are the same model, config and seed {one.seed}; "

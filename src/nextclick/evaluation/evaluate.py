@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from nextclick.batches.prefixes import Mode, count_samples, prefix_blocks
+from nextclick.batches.prefixes import Mode, check_prefixes, count_samples, prefix_blocks
 from nextclick.errors import ConfigError, EmptyLogError, ScoringError
 from nextclick.evaluation.intervals import Estimate, estimates
 from nextclick.evaluation.metrics import LengthRow, by_length, per_prefix, session_sums
@@ -51,6 +51,7 @@ class RankingProtocol:
     max_length: int | None = None
 
     def __post_init__(self) -> None:
+        check_prefixes(self.mode, self.max_length)
         check_ties(self.ties)
         if self.unseen not in ("keep", "drop"):
             raise ConfigError(f"unseen must be keep or drop, got {self.unseen!r}")

@@ -159,10 +159,15 @@ def check_sparse(scores: SparseScores, n_rows: int, n_items: int, *, first_row: 
         ScoringError: wrong shapes or types, an item outside 1..N, or one listed twice in a row.
     """
     offsets, items = scores.offsets, scores.items
-    if len(offsets) != n_rows + 1 or offsets[0] != 0 or offsets[-1] != len(items):
+    ends = (0, len(items))
+    if (
+        len(offsets) != n_rows + 1
+        or (offsets[0], offsets[-1]) != ends
+        or (np.diff(offsets) < 0).any()
+    ):
         raise ScoringError(
-            f"expected {n_rows + 1} offsets from 0 to {len(items)}, the number of listed items, "
-            f"got {len(offsets)} from {offsets[:1]} to {offsets[-1:]}"
+            f"expected {n_rows + 1} ascending offsets from 0 to the {len(items)} listed items, "
+            f"got {len(offsets)}: {offsets}"
         )
     if len(scores.values) != len(items) or scores.values.dtype != np.float32:
         raise ScoringError(
@@ -186,7 +191,7 @@ def _not_finite(row: int, item: int, score: np.float32) -> str:
 
 
 def _ranks(above: Int64Array, tied: Int64Array, targets: Int32Array, ties: Ties) -> Float64Array:
-    ranks = 1.0 + above
+    ranks = above.astype(np.float64) + 1.0
     if ties == "worst":
         ranks += tied
     elif ties == "mean":

@@ -212,5 +212,5 @@ def _is_lowest(
             return False
     for item in best_first[::-1]:
         if listed_in[item] != b:
-            return base[item] >= score
+            return bool(base[item] >= score)
     return True

@@ -1,0 +1,42 @@
+# Every target makes the virtual environment it needs and prints what it does.
+PYTHON ?= python3
+PIP = bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test check format clean
+
+demo: .venv-demo/ready
+	rm -rf demo
+	.venv-demo/bin/nextclick simulate --output demo/clicks.csv --events 300000 --items 5000 --users 20000
+	.venv-demo/bin/nextclick run demo/clicks.csv --output demo/shop
+	.venv-demo/bin/nextclick recommend demo/shop/models/session-knn/artifact \
+	  --session "$$(awk -F, 'NR > 1 && NR < 5 { printf "%s%s", comma, $$3; comma = "," }' demo/clicks.csv)" -k 5
+
+test: .venv-test/ready
+	.venv-test/bin/python -m pytest
+
+# what a reviewer would check; CI runs the same
+check: .venv-test/ready
+	.venv-test/bin/ruff format --check .
+	.venv-test/bin/ruff check .
+	.venv-test/bin/mypy
+	.venv-test/bin/lint-imports
+	.venv-test/bin/typos
+	.venv-test/bin/python -m pytest tests/test_public_api.py
+	.venv-test/bin/python -m pytest
+
+format: .venv-test/ready
+	.venv-test/bin/ruff format .
+	.venv-test/bin/ruff check --fix .
+
+.venv-demo/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-demo
+	.venv-demo/$(PIP) --editable .
+	touch $@
+
+.venv-test/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-test
+	.venv-test/$(PIP) --editable '.[dev,neural]'
+	touch $@
+
+clean:
+	rm -rf .venv-demo .venv-test demo

@@ -1,0 +1,124 @@
+"""A trained model on disk.
+
+    ARTEFACT/
+      manifest.json          format version, model, config, what it was trained on
+      weights.safetensors    the arrays of the model: data only, nothing in it can run
+      items/                 vocabulary, and support.npy (N + 1,) int64: clicks in training
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from nextclick import __version__
+from nextclick.config import build_config
+from nextclick.errors import ArtifactError, ConfigError, StoreError
+from nextclick.folders import whole_folder
+from nextclick.models import model_class
+from nextclick.vocab import Vocabulary
+
+if TYPE_CHECKING:
+    from nextclick.models.base import Model
+    from nextclick.types import Int64Array
+
+FORMAT_VERSION = 1
+KIND = "nextclick.artifact"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Artifact:
+    """A model with what is needed to use it on raw ids.
+
+    Attributes:
+        model: the trained model.
+        items: raw item ids.
+        support: (N + 1,) int64, clicks per item in training; what a visitor gets of whom
+            nothing is known.
+        trained: part, seed, seconds, counts; fingerprint and protocol of the store.
+    """
+
+    model: Model
+    items: Vocabulary
+    support: Int64Array
+    trained: dict[str, Any]
+
+    def save(self, target: str | Path, *, overwrite: bool = False) -> None:
+        """Write the folder, whole or not at all.
+
+        Raises:
+            OutputError: it exists, or cannot be written.
+        """
+        manifest = {
+            "kind": KIND,
+            "format_version": FORMAT_VERSION,
+            "nextclick": __version__,
+            "model": self.model.name,
+            "config": asdict(self.model.config),
+            "n_items": self.model.n_items,
+            "trained": self.trained,
+        }
+        with whole_folder(Path(target), overwrite=overwrite) as folder:
+            arrays = {name: np.ascontiguousarray(a) for name, a in self.model.state().items()}
+            save_file(arrays, folder / "weights.safetensors")
+            self.items.save(folder / "items")
+            np.save(folder / "items" / "support.npy", self.support)
+            text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+            (folder / "manifest.json").write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Artifact:
+        """Open a folder that `save` wrote; nothing in it is run.
+
+        Raises:
+            ArtifactError: there is none, it has a newer format, or a file is missing or broken.
+        """
+        folder = Path(path)
+        manifest = read_manifest(folder)
+        try:
+            model_type = model_class(manifest["model"])
+            config = build_config(model_type.Config, manifest["config"], manifest["model"])
+            model = model_type.from_state(load_file(folder / "weights.safetensors"), config)
+            items = Vocabulary.open(folder / "items")
+            support = np.load(folder / "items" / "support.npy")
+        except (ConfigError, StoreError, SafetensorError, OSError, ValueError, KeyError) as error:
+            raise ArtifactError(f"{folder}: this artefact is broken: {error}") from error
+        if not model.n_items == len(items) == len(support) - 1:
+            raise ArtifactError(
+                f"{folder}: this artefact is broken: the model scores {model.n_items} items, "
+                f"the vocabulary has {len(items)}, the support {len(support) - 1}"
+            )
+        return cls(model, items, support, manifest["trained"])
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return what the manifest of an artefact says.
+
+    Raises:
+        ArtifactError: there is none, or it has a newer format.
+    """
+    file = folder / "manifest.json"
+    try:
+        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        kind, version = manifest["kind"], int(manifest["format_version"])
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"{folder} is not an artefact (it has no manifest.json); make one with "
+            "`nextclick train STORE --model NAME -o ARTEFACT`"
+        ) from None
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ArtifactError(f"{file}: not the manifest of an artefact: {error!r}") from error
+    if kind != KIND:
+        raise ArtifactError(f"{folder} is a {kind}, not an artefact; name the folder of one")
+    if version > FORMAT_VERSION:
+        raise ArtifactError(
+            f"{folder} has artefact format {version}, this nextclick reads up to "
+            f"{FORMAT_VERSION}; upgrade nextclick, or train again"
+        )
+    return manifest

@@ -1,0 +1,91 @@
+"""The entry point: commands, and what an error looks like.
+
+Exit codes: 0 done; 2 the input was wrong, or the user stopped the command; 1 our fault.
+"""
+
+import sys
+import traceback
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from nextclick import __version__
+from nextclick.cli.evaluate import compare_command, evaluate_command
+from nextclick.cli.output import print_json, say
+from nextclick.cli.prepare import prepare_command
+from nextclick.cli.recommend import recommend_command
+from nextclick.cli.run import run_command
+from nextclick.cli.simulate import simulate_command
+from nextclick.cli.train import models_command, train_command
+from nextclick.errors import InputError
+
+
+class _Commands(TyperGroup):
+    """Turns the errors of a command into a message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            _fail(type(error).__name__, str(error), 2)
+        except (KeyboardInterrupt, typer.Abort):
+            _fail("Interrupted", "stopped; nothing half-written is left", 2)
+        except Exception as error:
+            if hasattr(error, "exit_code"):  # usage errors and --help, which typer shows itself
+                raise
+            say(traceback.format_exc())
+            _fail(type(error).__name__, f"a fault of nextclick: {error}; "
+                  "please report it with the lines above", 1)  # fmt: skip
+
+
+app = typer.Typer(
+    name="nextclick",
+    cls=_Commands,
+    help="Learn from a click log what a visitor will click next.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"nextclick {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Learn from a click log what a visitor will click next."""
+
+
+app.command("prepare")(prepare_command)
+app.command("simulate")(simulate_command)
+app.command("models")(models_command)
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
+app.command("compare")(compare_command)
+app.command("run")(run_command)
+app.command("recommend")(recommend_command)
+
+
+def main() -> None:
+    """Run the command that was typed, and exit."""
+    app()
+
+
+def _fail(kind: str, message: str, code: int) -> None:
+    say(f"error: {message}")
+    if "--json" in sys.argv:
+        print_json("error/1", {"error": {"type": kind, "message": message}, "exit_code": code})
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""`NAME=VALUE` from the command line."""
+
+from collections.abc import Sequence
+
+from nextclick.errors import ConfigError
+
+
+def parse_values(settings: Sequence[str] | None) -> dict[str, str]:
+    """Split every `NAME=VALUE`.
+
+    Raises:
+        ConfigError: one has no `=`.
+    """
+    values = {}
+    for setting in settings or ():
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--set takes NAME=VALUE, got {setting!r}")
+        values[name.strip()] = value.strip()
+    return values
+
+
+def parse_list(text: str) -> list[str]:
+    """Split `a,b,c`, without what is empty.
+
+    >>> parse_list("pop, s-pop,")
+    ['pop', 's-pop']
+    """
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def parse_cutoffs(text: str) -> list[int]:
+    """Split `5,10,20`.
+
+    Raises:
+        ConfigError: a part is not a whole number.
+    """
+    try:
+        return [int(part) for part in parse_list(text)]
+    except ValueError:
+        raise ConfigError(f"-k takes whole numbers such as 5,10,20, got {text!r}") from None

@@ -1,0 +1,300 @@
+"""A whole evaluation: hand-worked, sparse against dense, and independent of how it is cut."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from nextclick.errors import ConfigError, EmptyLogError, ScoringError
+from nextclick.evaluation import Estimate, Evaluation, RankingProtocol, evaluate
+from nextclick.sessions import Sessions
+from nextclick.types import SparseScores
+from reference.eval_prefixes import samples
+from reference.eval_ranks import rank, top
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nextclick.batch import SessionBatch
+
+N = 30
+KEEP = RankingProtocol(unseen="keep")
+
+
+class Given:
+    """Scores each prefix on its own, as a function of its items."""
+
+    def __init__(self, score_row: Callable[[list[int]], np.ndarray], n_items: int = N) -> None:
+        self.n_items = n_items
+        self.score_row = score_row
+
+    def score(self, batch: SessionBatch) -> np.ndarray:
+        rows = [
+            self.score_row(items[:n].tolist())
+            for items, n in zip(batch.items, batch.lengths, strict=True)
+        ]
+        return np.array(rows, dtype=np.float32)
+
+
+class GivenSparse(Given):
+    """The same scores, listing the items that differ from item 0's."""
+
+    def score_sparse(self, batch: SessionBatch) -> SparseScores:
+        dense = self.score(batch)
+        base = np.full(self.n_items + 1, dense[0, 0])
+        rows, items = np.nonzero(dense != base)
+        return SparseScores(
+            offsets=np.searchsorted(rows, np.arange(len(dense) + 1)).astype(np.int64),
+            items=items.astype(np.int32),
+            values=dense[rows, items],
+            base=base,
+        )
+
+
+def hashed(items: list[int]) -> np.ndarray:
+    """Few distinct scores, many of them 0, that depend on every item of the prefix."""
+    row = np.random.default_rng([len(items), *items]).integers(-6, 5, N + 1).clip(0)
+    row[0] = 0
+    return row.astype(np.float32)
+
+
+def last_plus_one(items: list[int]) -> np.ndarray:
+    row = np.zeros(N + 1, dtype=np.float32)
+    row[items[-1] + 1 if items else 1] = 1
+    return row
+
+
+def random_log(n_sessions: int = 40, seed: int = 0) -> Sessions:
+    rng = np.random.default_rng(seed)
+    return Sessions.from_lists(
+        [rng.integers(0, N + 1, rng.integers(1, 27)).tolist() for _ in range(n_sessions)], N
+    )
+
+
+def without_times(evaluation: Evaluation) -> dict[str, object]:
+    told = evaluation.to_json()
+    return {name: told[name] for name in told if name not in ("seconds", "queries_per_second")}
+
+
+def test_hand_worked() -> None:
+    # scores are the item's number, so of 4 items the ranks are 4 - target + 1
+    scorer = Given(lambda _: np.arange(5), n_items=4)
+    log = Sessions.from_lists([[1, 4, 3], [2], [0, 1, 0]], n_items=4)
+    found = evaluate(scorer, log, ks=[2, 1], protocol=KEEP, support=np.array([9, 1, 2, 3, 4]))
+    assert found.ranks.tolist() == [1, 2, 4, np.inf]
+    assert found.session.tolist() == [0, 0, 2, 2]
+    values = {name: estimate.value for name, estimate in found.metrics.items()}
+    assert values == {
+        "recall@1": 1 / 4,
+        "mrr@1": 1 / 4,
+        "ndcg@1": 1 / 4,
+        "recall@2": 2 / 4,
+        "mrr@2": 1.5 / 4,
+        "ndcg@2": pytest.approx((1 + 1 / np.log2(3)) / 4),
+    }
+    counts = found.counts
+    assert (counts.sessions, counts.prefixes) == (2, 4)
+    assert (counts.unseen_targets, counts.empty_prefixes) == (1, 1)
+    assert found.coverage == {"coverage@1": 0.25, "coverage@2": 0.5}
+    assert found.popularity["popularity@2"].support == 3.5
+    assert [(row.label, row.prefixes) for row in found.by_length] == [("1", 2), ("2", 2)]
+
+
+def test_unseen_targets_are_dropped_by_default() -> None:
+    scorer = Given(lambda _: np.arange(5), n_items=4)
+    log = Sessions.from_lists([[1, 4, 3], [3, 0], [0, 1, 0]], n_items=4)
+    found = evaluate(scorer, log, ks=[1])
+    assert found.ranks.tolist() == [1, 2, 4]
+    assert found.counts.sessions == 2
+    assert (found.counts.prefixes, found.counts.unseen_targets) == (3, 2)
+    assert found.protocol["unseen"] == "drop"
+
+
+@pytest.mark.parametrize("mode", ["all", "last"])
+@pytest.mark.parametrize("ties", ["worst", "best", "mean"])
+@pytest.mark.parametrize("max_length", [None, 2])
+def test_equals_the_definition(mode: str, ties: str, max_length: int | None) -> None:
+    log = random_log(25)
+    protocol = RankingProtocol(mode=mode, ties=ties, unseen="keep", max_length=max_length)
+    found = evaluate(Given(hashed), log, protocol=protocol, ks=[3], n_bootstrap=0)
+    expected = samples(log, mode, max_length)
+    ranks = [rank(hashed(s.items).tolist(), s.target, ties) for s in expected]
+    assert found.ranks.tolist() == ranks
+    assert found.metrics["recall@3"].value == np.mean([r <= 3 for r in ranks])
+    shown = {item for s in expected for item in top(hashed(s.items).tolist(), 3)} - {0}
+    assert found.coverage["coverage@3"] == len(shown) / N
+    assert found.protocol == {
+        "mode": mode,
+        "ties": ties,
+        "unseen": "keep",
+        "max_length": max_length,
+    }
+
+
+@pytest.mark.parametrize("protocol", [RankingProtocol(), KEEP])
+def test_sparse_and_dense_blocks_of_any_size_agree(protocol: RankingProtocol) -> None:
+    log, support = random_log(), np.arange(N + 1) ** 2
+    told = [
+        without_times(
+            evaluate(
+                scorer,
+                log,
+                protocol=protocol,
+                support=support,
+                max_memory_bytes=max_memory_bytes,
+                n_bootstrap=20,
+            )
+        )
+        for scorer in (Given(hashed), GivenSparse(hashed))
+        for max_memory_bytes in (1, 3000, 1 << 30)
+    ]
+    assert all(one == told[0] for one in told[1:])
+
+
+def test_a_changing_base_is_sorted_again() -> None:
+    class Moody:
+        n_items = 3
+
+        def __init__(self) -> None:
+            self.base = np.array([0, 1, 2, 3], dtype=np.float32)
+
+        def score(self, batch: SessionBatch) -> np.ndarray:
+            raise NotImplementedError
+
+        def score_sparse(self, batch: SessionBatch) -> SparseScores:
+            self.base[1:] = self.base[:0:-1].copy()  # the same array, turned round
+            none = np.zeros(len(batch) + 1, dtype=np.int64)
+            return SparseScores(none, np.zeros(0, np.int32), np.zeros(0, np.float32), self.base)
+
+    log = Sessions.from_lists([[1, 1, 1]], 3)
+    assert evaluate(Moody(), log, ks=[1], max_memory_bytes=1).ranks.tolist() == [1, 3]
+
+
+def test_a_perfect_scorer() -> None:
+    log = Sessions.from_lists([list(range(1, n)) for n in range(3, N + 2)], N)
+    for scorer in (Given(last_plus_one), GivenSparse(last_plus_one)):
+        found = evaluate(scorer, log, ks=[1, N])
+        assert set(found.metrics.values()) == {Estimate(1.0, 1.0, 1.0)}
+
+
+def test_a_constant_scorer_finds_nothing() -> None:
+    for scorer in (Given(lambda _: np.ones(N + 1)), GivenSparse(lambda _: np.ones(N + 1))):
+        found = evaluate(scorer, random_log(), ks=[1, N - 1, N])
+        assert found.metrics["recall@1"].value == 0
+        assert found.metrics[f"recall@{N - 1}"].value == 0
+        assert found.metrics[f"recall@{N}"].value == 1
+        assert found.coverage["coverage@1"] == 0
+
+
+def test_lengths_add_up() -> None:
+    found = evaluate(Given(hashed), random_log(), ks=[5, 20], protocol=KEEP)
+    assert sum(row.prefixes for row in found.by_length) == found.counts.prefixes
+    assert found.by_length[-1].label == "20+"
+    assert [row.length for row in found.by_length] == list(range(1, 21))
+    for name in ("recall@20", "mrr@20", "ndcg@5"):
+        mean = sum(row.metrics[name] * row.prefixes for row in found.by_length)
+        assert mean / found.counts.prefixes == pytest.approx(found.metrics[name].value)
+    hits = sum(row.hits[20] for row in found.by_length)
+    assert hits / found.counts.prefixes == found.metrics["recall@20"].value
+
+
+def test_the_interval_holds_the_value_and_can_be_left_out() -> None:
+    estimate = evaluate(Given(hashed), random_log()).metrics["recall@10"]
+    assert estimate.low < estimate.value < estimate.high
+    none = evaluate(Given(hashed), random_log(), n_bootstrap=0).metrics["recall@10"]
+    assert none == Estimate(estimate.value, None, None)
+
+
+def test_json_holds_fractions_and_no_arrays() -> None:
+    found = evaluate(Given(hashed), random_log(), support=np.arange(N + 1))
+    told = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert told == found.to_json()
+    assert told["metrics"]["recall@20"]["value"] == found.metrics["recall@20"].value
+    assert told["by_length"][0]["hits"]["20"] == found.by_length[0].hits[20]
+    assert told["popularity"]["popularity@10"]["support"] > 0
+    assert (told["ks"], told["n_bootstrap"], told["seed"]) == ([10, 20], 1000, 0)
+    assert told["queries_per_second"] > 0
+    assert set(told["seconds"]) == {"total", "scoring", "ranking"}
+    assert "ranks" not in told
+    assert "session" not in told
+
+
+def test_progress_ends_at_the_number_of_samples() -> None:
+    log, told = random_log(), []
+    evaluate(
+        Given(hashed),
+        log,
+        max_memory_bytes=1000,
+        progress=lambda stage, done, total: told.append((stage, done, total)),
+    )
+    assert told[-1] == ("evaluate", log.n_prefixes, log.n_prefixes)
+    assert len(told) > 2
+
+
+def test_a_bad_score_is_named_by_its_prefix() -> None:
+    def bad(items: list[int]) -> np.ndarray:
+        return np.where(np.arange(N + 1) == 7, np.nan if len(items) == 3 else 0, 1)
+
+    log = Sessions.from_lists([[1, 2, 3, 4]], N)
+    with pytest.raises(ScoringError, match="row 2, item 7: the score is nan"):
+        evaluate(Given(bad), log, max_memory_bytes=1)
+
+
+def test_scores_of_the_wrong_shape() -> None:
+    with pytest.raises(ScoringError, match=r"expected scores of shape \(1, 31\), got \(1, 30\)"):
+        evaluate(Given(lambda _: np.ones(N)), Sessions.from_lists([[1, 2]], N))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ks": []}, r"ks must name at least one cut-off in 1\.\.30, got none"),
+        ({"ks": [10, 0]}, r"ks must be in 1\.\.30, the number of items; got 0"),
+        ({"ks": [31]}, r"ks must be in 1\.\.30, the number of items; got 31"),
+        ({"n_bootstrap": -1}, "n_bootstrap must be at least 0, got -1"),
+        ({"support": np.ones(N)}, r"support must have shape \(31,\), a count for each item"),
+    ],
+)
+def test_arguments_out_of_range(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        evaluate(Given(hashed), random_log(), **changes)
+
+
+def test_protocols_out_of_range() -> None:
+    with pytest.raises(ConfigError, match="unseen must be keep or drop, got 'miss'"):
+        RankingProtocol(unseen="miss")
+    with pytest.raises(ConfigError, match="ties must be worst, best or mean, got 'low'"):
+        RankingProtocol(ties="low")
+    with pytest.raises(ConfigError, match="mode must be all or last, got 'first'"):
+        RankingProtocol(mode="first")
+    with pytest.raises(ConfigError, match="max_length must be at least 1, or None"):
+        RankingProtocol(max_length=0)
+
+
+def test_another_catalogue() -> None:
+    log = replace(random_log(), n_items=N + 1)
+    message = "the scorer knows 30 items and the sessions are indexed with 31; evaluate on the"
+    with pytest.raises(ScoringError, match=message):
+        evaluate(Given(hashed), log)
+
+
+@pytest.mark.parametrize("lists", [[], [[1], [2]], [[1, 0], [2, 0, 0]]])
+def test_nothing_to_evaluate(lists: list[list[int]]) -> None:
+    with pytest.raises(EmptyLogError, match="no prefix to evaluate: no session has two clicks"):
+        evaluate(Given(hashed), Sessions.from_lists(lists, N))
+
+
+def test_evaluation_needs_no_preparation_and_no_dataframe_library() -> None:
+    code = (
+        "import sys, nextclick.evaluation; "
+        "print(sorted({'torch', 'polars', 'pandas', 'nextclick.data', 'nextclick.artifact'} "
+        "& sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

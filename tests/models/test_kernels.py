@@ -1,0 +1,26 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nextclick.models.kernels import grow, keep_best
+
+
+def test_grow_keeps_what_is_used_and_makes_room():
+    array = np.array([1, 2, 3], dtype=np.int32)
+    assert grow(array, 2, 1) is not None
+    larger = grow(array, 2, 5)
+    assert larger[:2].tolist() == [1, 2]
+    assert len(larger) >= 7
+    assert larger.dtype == np.int32
+
+
+@given(
+    scores=st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), max_size=12),
+    n=st.integers(1, 14),
+    seed=st.integers(0, 9),
+)
+def test_keep_best_is_a_sort_by_score_then_index(scores, n, seed):
+    items = np.random.default_rng(seed).permutation(len(scores)).astype(np.int32) + 1
+    kept, kept_scores = keep_best(items, np.array(scores, dtype=np.float64), n)
+    expected = sorted(zip(items.tolist(), scores, strict=True), key=lambda x: (-x[1], x[0]))[:n]
+    assert list(zip(kept.tolist(), kept_scores.tolist(), strict=True)) == expected

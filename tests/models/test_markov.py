@@ -1,0 +1,49 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reference.logs import N_ITEMS, logs
+from reference.rows import rows
+from reference.transitions import followers
+
+from nextclick.batch import SessionBatch
+from nextclick.models.markov import Markov, MarkovConfig
+from nextclick.sessions import Sessions
+from nextclick.types import silent
+
+
+def after(log, *clicks, **parameters):
+    model = Markov.fit(
+        Sessions.from_lists(log), MarkovConfig(**parameters), seed=0, progress=silent
+    )
+    return rows(model.score_sparse(SessionBatch.from_lists([list(clicks)])))[0]
+
+
+def test_probability_of_the_next_click():
+    log = [[1, 2, 3], [1, 2], [1, 3], [3, 1]]
+    assert after(log, 1) == pytest.approx({2: 2 / 3, 3: 1 / 3})
+    assert after(log, 3) == {1: 1.0}
+
+
+def test_a_repeated_click_is_a_transition_to_itself():
+    assert after([[1, 1, 1, 2]], 1) == pytest.approx({1: 2 / 3, 2: 1 / 3})
+
+
+def test_sessions_are_not_joined():
+    assert after([[1, 2], [3, 1]], 2) == {}
+
+
+def test_an_unknown_click_neither_follows_nor_is_skipped():
+    assert after([[1, 0, 2], [1, 3]], 1) == {3: 1.0}
+
+
+def test_the_likeliest_successors_are_kept_with_their_probability():
+    assert after([[1, 2], [1, 3], [1, 3]], 1, neighbours=1) == pytest.approx({3: 2 / 3})
+
+
+@given(log=logs, neighbours=st.integers(1, 4))
+def test_kernel_equals_its_slow_twin(log, neighbours):
+    config = MarkovConfig(neighbours)
+    model = Markov.fit(Sessions.from_lists(log, N_ITEMS), config, seed=0, progress=silent)
+    expected = followers(log, [1.0], neighbours)
+    found = rows(model.score_sparse(SessionBatch.from_lists([[i] for i in range(1, N_ITEMS + 1)])))
+    assert found == [pytest.approx(expected.get(i, {}), rel=1e-6) for i in range(1, N_ITEMS + 1)]

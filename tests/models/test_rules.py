@@ -1,0 +1,71 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reference.logs import N_ITEMS, logs
+from reference.rows import rows
+from reference.session_knn import by_step
+from reference.transitions import followers
+
+from nextclick.batch import SessionBatch
+from nextclick.models.markov import Markov, MarkovConfig
+from nextclick.models.rules import SequentialRules, SequentialRulesConfig
+from nextclick.sessions import Sessions
+from nextclick.types import silent
+
+KINDS = ["same", "div", "linear", "log", "quadratic"]
+
+
+def after(log, *clicks, **parameters):
+    config = SequentialRulesConfig(**parameters)
+    model = SequentialRules.fit(Sessions.from_lists(log), config, seed=0, progress=silent)
+    return rows(model.score_sparse(SessionBatch.from_lists([list(clicks)])))[0]
+
+
+def test_a_rule_weighs_less_the_more_clicks_lie_between():
+    # from 1: to 2 one step, to 3 two steps, to 3 again one step: three pairs
+    log = [[1, 2, 3], [1, 3]]
+    assert after(log, 1) == pytest.approx({2: 1 / 3, 3: (1 / 2 + 1) / 3})
+    assert after(log, 1, weighting="same") == pytest.approx({2: 1 / 3, 3: 2 / 3})
+    assert after(log, 1, weighting="quadratic") == pytest.approx({2: 1 / 3, 3: (1 / 4 + 1) / 3})
+    assert after(log, 1, weighting="linear") == pytest.approx({2: 0.9 / 3, 3: (0.8 + 0.9) / 3})
+
+
+def test_every_pair_of_a_repeated_item_counts():
+    # pairs from 1: (1, 1) one step, (1, 2) two steps and one step
+    assert after([[1, 1, 2]], 1) == pytest.approx({1: 1 / 3, 2: (1 / 2 + 1) / 3})
+
+
+def test_rules_do_not_reach_beyond_their_steps():
+    assert set(after([[1, 2, 3, 4]], 1, steps=2)) == {2, 3}
+
+
+def test_linear_weights_end_before_they_turn_negative():
+    found = after([list(range(1, 31))], 1, weighting="linear", steps=20)
+    assert set(found) == set(range(2, 11))
+    assert min(found.values()) > 0
+
+
+def test_an_unknown_click_is_a_step_but_makes_no_rule():
+    assert after([[1, 0, 2]], 1) == pytest.approx({2: 1 / 2})
+
+
+def test_one_step_is_the_markov_chain():
+    log = Sessions.from_lists([[1, 2, 3, 1, 3], [3, 3, 1], [2, 1, 2]])
+    batch = SessionBatch.from_lists([[1], [2], [3]])
+    chain = Markov.fit(log, MarkovConfig(), seed=0, progress=silent)
+    rules = SequentialRules.fit(log, SequentialRulesConfig(steps=1), seed=0, progress=silent)
+    assert chain.score(batch).tolist() == rules.score(batch).tolist()
+
+
+@given(
+    log=logs,
+    steps=st.integers(1, 5),
+    kind=st.sampled_from(KINDS),
+    neighbours=st.integers(1, 4),
+)
+def test_kernel_equals_its_slow_twin(log, steps, kind, neighbours):
+    config = SequentialRulesConfig(steps, kind, neighbours)
+    model = SequentialRules.fit(Sessions.from_lists(log, N_ITEMS), config, seed=0, progress=silent)
+    expected = followers(log, [by_step(kind, n) for n in range(1, steps + 1)], neighbours)
+    found = rows(model.score_sparse(SessionBatch.from_lists([[i] for i in range(1, N_ITEMS + 1)])))
+    assert found == [pytest.approx(expected.get(i, {}), rel=1e-6) for i in range(1, N_ITEMS + 1)]
