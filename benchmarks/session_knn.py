@@ -26,6 +26,7 @@ import importlib.util
 import sys
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -33,8 +34,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from nextclick.batch import SessionBatch
-from nextclick.data.pickles import read_plain_pickle
 from nextclick.config import build_config
+from nextclick.data.pickles import read_plain_pickle
 from nextclick.models.session_knn import SessionKNN, SessionKNNConfig
 from nextclick.sessions import Sessions
 from nextclick.types import AnyArray, Float64Array, silent
@@ -73,11 +74,14 @@ class Ours:
         self.clicks: list[int] = []
 
     def start(self) -> None:
+        """Forget the clicks."""
         self.clicks = []
 
     def next(self, item: int) -> AnyArray:
+        """(N + 1,) scores after a click on `item`."""
         self.clicks.append(item)
-        return self.model.score(SessionBatch.from_lists([self.clicks]))[0]
+        scores: AnyArray = self.model.score(SessionBatch.from_lists([self.clicks]))[0]
+        return scores
 
 
 class Theirs:
@@ -111,9 +115,11 @@ class Theirs:
         self.session = 0
 
     def start(self) -> None:
+        """Take the next number of a session."""
         self.session += 1
 
     def next(self, item: int) -> AnyArray:
+        """(N + 1,) scores after a click on `item`."""
         series = self.model.predict_next(self.session, item, self.items)
         return np.concatenate([[0.0], series.to_numpy()])
 
@@ -141,7 +147,8 @@ def load_theirs(checkout: Path) -> ModuleType:
     if not hasattr(np, "in1d"):
         np.__dict__["in1d"] = np.isin
     spec = importlib.util.spec_from_file_location("session_rec_vsknn", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -167,7 +174,7 @@ def play(candidate: Candidate, sessions: list[list[int]]) -> tuple[Float64Array,
     ranks, seconds = [], []
     for session in sessions:
         candidate.start()
-        for item, target in zip(session[:-1], session[1:], strict=True):
+        for item, target in pairwise(session):
             began = time.perf_counter()
             scores = candidate.next(item)
             seconds.append(time.perf_counter() - began)

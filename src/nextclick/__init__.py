@@ -14,7 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from nextclick.version import __version__
 
 if TYPE_CHECKING:
     from nextclick.data.options import PrepareOptions
@@ -59,6 +59,7 @@ __all__ = [
     "Result",
     "SimulationConfig",
     "Store",
+    "__version__",
     "compare",
     "evaluate",
     "leaderboard",

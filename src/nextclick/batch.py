@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nextclick.types import Float32Array, Int32Array
 
 
@@ -32,7 +33,7 @@ class SessionBatch:
         return len(self.lengths)
 
     @classmethod
-    def from_lists(cls, sessions: Sequence[Sequence[int]]) -> SessionBatch:
+    def from_lists(cls, sessions: Sequence[Sequence[int] | Int32Array]) -> SessionBatch:
         """Pad lists of item indices.
 
         >>> SessionBatch.from_lists([[3, 1], [2]]).items.tolist()

@@ -18,7 +18,10 @@ A message names the field (or file, column and row), what came, and what to do a
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class NextclickError(Exception):

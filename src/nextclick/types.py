@@ -23,7 +23,9 @@ RawId: TypeAlias = int | str
 class Progress(Protocol):
     """Told how far long work has come; `total` is None while it is not known."""
 
-    def __call__(self, stage: str, done: int, total: int | None) -> None: ...
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """Take note."""
+        ...
 
 
 def silent(stage: str, done: int, total: int | None) -> None:

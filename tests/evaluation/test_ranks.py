@@ -10,13 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextclick.errors import ConfigError, ScoringError
-from nextclick.evaluation.ranks import (
-    SortedBase,
-    check_sparse,
-    check_ties,
-    dense_ranks,
-    sparse_ranks,
-)
+from nextclick.evaluation.ranks import check_sparse, check_ties, dense_ranks, sparse_ranks
+from nextclick.topk import SortedBase
 from nextclick.types import SparseScores
 from reference.eval_ranks import rank
 from reference.eval_strategies import sparse_scores

@@ -7,14 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextclick.evaluation.ranks import SortedBase
-from nextclick.evaluation.recommended import (
-    Exposure,
-    Popularity,
-    dense_top,
-    popularity_percentile,
-    sparse_top,
-)
+from nextclick.evaluation.recommended import Exposure, Popularity, popularity_percentile
+from nextclick.topk import SortedBase, dense_top, sparse_top
 from nextclick.types import SparseScores
 from reference.eval_ranks import top
 from reference.eval_strategies import sparse_scores

@@ -7,9 +7,9 @@ import pytest
 
 from nextclick import runtime
 from nextclick.batch import SessionBatch
+from nextclick.config import describe
 from nextclick.models import model_class
 from nextclick.models.base import Model
-from nextclick.config import describe
 from nextclick.sessions import Sessions
 from nextclick.types import SparseScorer, silent
 

@@ -1,16 +1,16 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reference.item_knn import neighbours
-from reference.logs import N_ITEMS, logs
-from reference.rows import rows
 
 from nextclick.batch import SessionBatch
-from nextclick.errors import ConfigError
 from nextclick.config import build_config
+from nextclick.errors import ConfigError
 from nextclick.models.item_knn import ItemKNN, ItemKNNConfig
 from nextclick.sessions import Sessions
 from nextclick.types import silent
+from reference.item_knn import neighbours
+from reference.logs import N_ITEMS, logs
+from reference.rows import rows
 
 # sessions with the item: 1 in three, 2 in two, 3 in two; 1 and 2 share two, 1 and 3 share one
 LOG = Sessions.from_lists([[1, 2, 1], [2, 1], [3, 1], [3]])

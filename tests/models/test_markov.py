@@ -1,14 +1,14 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reference.logs import N_ITEMS, logs
-from reference.rows import rows
-from reference.transitions import followers
 
 from nextclick.batch import SessionBatch
 from nextclick.models.markov import Markov, MarkovConfig
 from nextclick.sessions import Sessions
 from nextclick.types import silent
+from reference.logs import N_ITEMS, logs
+from reference.rows import rows
+from reference.transitions import followers
 
 
 def after(log, *clicks, **parameters):

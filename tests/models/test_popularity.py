@@ -1,10 +1,10 @@
 import pytest
-from reference.rows import rows
 
 from nextclick.batch import SessionBatch
 from nextclick.models.popularity import Pop, PopConfig, SessionPop, SessionPopConfig
 from nextclick.sessions import Sessions
 from nextclick.types import silent
+from reference.rows import rows
 
 # clicks: item 1 four times, 2 twice, 3 twice, 4 once; 5 never; one click is unknown
 LOG = Sessions.from_lists([[1, 1, 2, 0], [1, 3, 2], [1, 3, 4]], n_items=5)

@@ -1,16 +1,16 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reference.logs import N_ITEMS, logs
-from reference.rows import rows
-from reference.session_knn import by_step
-from reference.transitions import followers
 
 from nextclick.batch import SessionBatch
 from nextclick.models.markov import Markov, MarkovConfig
 from nextclick.models.rules import SequentialRules, SequentialRulesConfig
 from nextclick.sessions import Sessions
 from nextclick.types import silent
+from reference.logs import N_ITEMS, logs
+from reference.rows import rows
+from reference.session_knn import by_step
+from reference.transitions import followers
 
 KINDS = ["same", "div", "linear", "log", "quadratic"]
 

@@ -3,14 +3,14 @@ from math import log, sqrt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reference.logs import N_ITEMS, logs, prefixes
-from reference.rows import rows
-from reference.session_knn import scores
 
 from nextclick.batch import SessionBatch
 from nextclick.models.session_knn import SessionKNN, SessionKNNConfig
 from nextclick.sessions import Sessions
 from nextclick.types import silent
+from reference.logs import N_ITEMS, logs, prefixes
+from reference.rows import rows
+from reference.session_knn import scores
 
 KINDS = ["same", "div", "linear", "log", "quadratic"]
 PLAIN = {

@@ -1,7 +1,7 @@
 import pytest
-from reference.session_knn import by_position, by_step
 
 from nextclick.models.weighting import CODES, position_weight, step_weight
+from reference.session_knn import by_position, by_step
 
 
 @pytest.mark.parametrize("kind", CODES)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from nextclick.models.item_knn import ItemKNNConfig
+if TYPE_CHECKING:
+    from nextclick.models.item_knn import ItemKNNConfig
 
 
 def neighbours(sessions: list[list[int]], config: ItemKNNConfig) -> dict[int, dict[int, float]]:

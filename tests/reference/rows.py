@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from nextclick.types import SparseScores
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nextclick.types import SparseScores
 
 
 def rows(scores: SparseScores) -> list[dict[int, float]]:

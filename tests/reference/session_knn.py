@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextclick.models.session_knn import SessionKNNConfig
+if TYPE_CHECKING:
+    from nextclick.models.session_knn import SessionKNNConfig
 
 
 def by_step(kind: str, n: int) -> float:

@@ -1,9 +1,9 @@
 """A trained model on disk.
 
-    ARTEFACT/
-      manifest.json          format version, model, config, what it was trained on
-      weights.safetensors    the arrays of the model: data only, nothing in it can run
-      items/                 vocabulary, and support.npy (N + 1,) int64: clicks in training
+ARTEFACT/
+manifest.json          format version, model, config, what it was trained on
+weights.safetensors    the arrays of the model: data only, nothing in it can run
+items/                 vocabulary, and support.npy (N + 1,) int64: clicks in training
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from nextclick import __version__
 from nextclick.config import build_config
 from nextclick.errors import ArtifactError, ConfigError, StoreError
 from nextclick.folders import whole_folder
 from nextclick.models import model_class
+from nextclick.version import __version__
 from nextclick.vocab import Vocabulary
 
 if TYPE_CHECKING:

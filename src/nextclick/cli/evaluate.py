@@ -29,8 +29,11 @@ def evaluate_command(
     ties: Ties = "worst",
     last_only: Last = False,
     unseen: Annotated[
-        str | None, typer.Option(help="keep or drop targets unseen in training. Default: as the "
-                                 "store does.", show_default=False),
+        str | None,
+        typer.Option(
+            help="keep or drop targets unseen in training. Default: as the store does.",
+            show_default=False,
+        ),
     ] = None,
     n_bootstrap: Annotated[int, typer.Option("--bootstrap", min=0, help="Resamples.")] = 1000,
     by_length: Annotated[bool, typer.Option(help="Show the table by prefix length.")] = False,
@@ -49,8 +52,15 @@ def evaluate_command(
     if output is not None and output.exists():
         raise OutputError(f"{output} exists already; choose another place")
     with progress_bar() as told:
-        result = evaluate(artifact, opened, part=part, ks=parse_cutoffs(ks), protocol=rules,
-                          n_bootstrap=n_bootstrap, progress=told)  # fmt: skip
+        result = evaluate(
+            artifact,
+            opened,
+            part=part,
+            ks=parse_cutoffs(ks),
+            protocol=rules,
+            n_bootstrap=n_bootstrap,
+            progress=told,
+        )
     if output is not None:
         result.write(output)
     show_leaderboard([result], parse_cutoffs(ks))
@@ -74,8 +84,10 @@ def compare_command(
     last_only: Last = False,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each model.")] = 1,
     sort_by: Annotated[
-        str | None, typer.Option(help="Metric to sort by. Default: recall at the largest K.",
-                                 show_default=False),
+        str | None,
+        typer.Option(
+            help="Metric to sort by. Default: recall at the largest K.", show_default=False
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for artefacts and results.")
@@ -97,13 +109,21 @@ def compare_command(
         cutoffs = parse_cutoffs(ks)
         with progress_bar() as told:
             results = compare(
-                opened, parse_list(models), output=output, part=part, ks=cutoffs,
-                seeds=range(seeds), protocol=_protocol(opened, ties, last_only, None),
-                overwrite=overwrite, progress=told,
-            )  # fmt: skip
+                opened,
+                parse_list(models),
+                output=output,
+                part=part,
+                ks=cutoffs,
+                seeds=range(seeds),
+                protocol=_protocol(opened, ties, last_only, None),
+                overwrite=overwrite,
+                progress=told,
+            )
     else:
-        raise ConfigError("compare takes one store, or result files, got a mixture: "
-                          + ", ".join(map(str, inputs)))  # fmt: skip
+        raise ConfigError(
+            "compare takes one store, or result files, got a mixture: "
+            + ", ".join(map(str, inputs))
+        )
     rows = show_leaderboard(results, cutoffs, sort_by)
     if as_json:
         print_json("compare/1", {"leaderboard": rows, "results": [r.to_json() for r in results]})
@@ -121,33 +141,50 @@ def show_leaderboard(
     cells = []
     for row in rows:
         of_run = by_label.get(row.label, first).evaluation
-        cells.append([
-            row.label,
-            *(_percent(row.metrics[name]) for name in shown[:2]),
-            f"{100 * row.metrics[shown[2]].value:.2f}",
-            f"{100 * of_run['coverage'][f'coverage@{largest}']:.1f}",
-            f"{of_run['training_seconds']:.2f}",
-            f"{of_run['queries_per_second']:,.0f}",
-        ])  # fmt: skip
+        cells.append(
+            [
+                row.label,
+                *(_percent(row.metrics[name]) for name in shown[:2]),
+                f"{100 * row.metrics[shown[2]].value:.2f}",
+                f"{100 * of_run['coverage'][f'coverage@{largest}']:.1f}",
+                f"{of_run['training_seconds']:.2f}",
+                f"{of_run['queries_per_second']:,.0f}",
+            ]
+        )
     counts = first.evaluation["counts"]
     rules = ", ".join(f"{k} {v}" for k, v in first.protocol.items() if v is not None)
     table(
         "Leaderboard, percent with 95 % intervals by session",
-        ["model", f"Recall@{largest}", f"MRR@{largest}", f"NDCG@{largest}",
-         "coverage", "trained in s", "queries/s"],
+        [
+            "model",
+            f"Recall@{largest}",
+            f"MRR@{largest}",
+            f"NDCG@{largest}",
+            "coverage",
+            "trained in s",
+            "queries/s",
+        ],
         cells,
-    )  # fmt: skip
-    say(f"{counts['prefixes']:,} prefixes of {counts['sessions']:,} sessions, "
-        f"{counts['unseen_targets']:,} targets unseen in training; {rules}")
+    )
+    say(
+        f"{counts['prefixes']:,} prefixes of {counts['sessions']:,} sessions, "
+        f"{counts['unseen_targets']:,} targets unseen in training; {rules}"
+    )
     say(f"data {first.data_fingerprint}")
     return [
-        {"model": row.model, "label": row.label, "config": row.config, "seeds": list(row.seeds),
-         "metrics": {name: vars_of(e) for name, e in row.metrics.items()}, "leaky": row.leaky}
+        {
+            "model": row.model,
+            "label": row.label,
+            "config": row.config,
+            "seeds": list(row.seeds),
+            "metrics": {name: vars_of(e) for name, e in row.metrics.items()},
+            "leaky": row.leaky,
+        }
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
-def vars_of(estimate: Estimate) -> dict[str, float]:
+def vars_of(estimate: Estimate) -> dict[str, float | None]:
     """An estimate as JSON types, as fractions."""
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
@@ -160,8 +197,9 @@ def _protocol(store: Store, ties: str, last_only: bool, unseen: str | None) -> R
 
 
 def _percent(estimate: Estimate) -> str:
-    value, low, high = (100 * x for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    if estimate.low is None or estimate.high is None:
+        return f"{100 * estimate.value:.2f}"
+    return f"{100 * estimate.value:.2f} [{100 * estimate.low:.2f}, {100 * estimate.high:.2f}]"
 
 
 def _show_lengths(result: Result, k: int) -> None:

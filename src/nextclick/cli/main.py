@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from nextclick import __version__
 from nextclick.cli.evaluate import compare_command, evaluate_command
 from nextclick.cli.output import print_json, say
 from nextclick.cli.prepare import prepare_command
@@ -19,6 +18,7 @@ from nextclick.cli.run import run_command
 from nextclick.cli.simulate import simulate_command
 from nextclick.cli.train import models_command, train_command
 from nextclick.errors import InputError
+from nextclick.version import __version__
 
 
 class _Commands(TyperGroup):
@@ -35,8 +35,11 @@ class _Commands(TyperGroup):
             if hasattr(error, "exit_code"):  # usage errors and --help, which typer shows itself
                 raise
             say(traceback.format_exc())
-            _fail(type(error).__name__, f"a fault of nextclick: {error}; "
-                  "please report it with the lines above", 1)  # fmt: skip
+            _fail(
+                type(error).__name__,
+                f"a fault of nextclick: {error}; please report it with the lines above",
+                1,
+            )
 
 
 app = typer.Typer(

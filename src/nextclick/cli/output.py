@@ -24,15 +24,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from nextclick import __version__
+from nextclick.version import __version__
 
 if TYPE_CHECKING:
     from nextclick.types import Progress as Told
 
 _FILE_WIDTH = 120  # where there is no terminal to measure
-console = Console(
-    stderr=True, highlight=False, width=None if sys.stderr.isatty() else _FILE_WIDTH
-)
+console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _FILE_WIDTH)
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object with all figures on standard output.")

@@ -74,28 +74,41 @@ def show_report(prepared: Prepared) -> None:
     say(f"times: {report['times']}")
     if "first_time" in report:
         say(f"from {report['first_time']} to {report['last_time']}")
-    for key, what in (("blank_rows", "blank rows"), ("other_event_rows", "rows of other events"),
-                      ("bad_rows", "bad rows")):  # fmt: skip
+    for key, what in (
+        ("blank_rows", "blank rows"),
+        ("other_event_rows", "rows of other events"),
+        ("bad_rows", "bad rows"),
+    ):
         if report.get(key):
             say(f"left out: {report[key]:,} {what}")
     for example in report.get("bad_row_examples", []):
-        say(f"  {example['file']}, row {example['row']}, column {example['column']!r}: "
-            f"{example['reason']}, got {example['value']!r}")
-    rows = [[s["name"], s["events"], s["sessions"], s["users"], s["items"]]
-            for s in report["steps"]]  # fmt: skip
+        say(
+            f"  {example['file']}, row {example['row']}, column {example['column']!r}: "
+            f"{example['reason']}, got {example['value']!r}"
+        )
+    rows = [
+        [s["name"], s["events"], s["sessions"], s["users"], s["items"]] for s in report["steps"]
+    ]
     table("Steps", ["step", "events", "sessions", "users", "items"], rows)
     for store in prepared.stores:
         edge = store.protocol["boundary_ms"]
         where = "" if edge is None else f", boundary {iso(edge)}"
-        parts = [[name, c["events"], c["sessions"], c["prefixes"], c["users"], c["items"]]
-                 for name, c in store.manifest["counts"].items()]  # fmt: skip
-        table(f"{store.path}{where}",
-              ["part", "events", "sessions", "prefixes", "users", "items"], parts)  # fmt: skip
+        parts = [
+            [name, c["events"], c["sessions"], c["prefixes"], c["users"], c["items"]]
+            for name, c in store.manifest["counts"].items()
+        ]
+        table(
+            f"{store.path}{where}",
+            ["part", "events", "sessions", "prefixes", "users", "items"],
+            parts,
+        )
         lost = store.manifest["unseen_test"]
-        say(f"test clicks on items unseen in training: {lost['clicks_dropped']:,} dropped, "
+        say(
+            f"test clicks on items unseen in training: {lost['clicks_dropped']:,} dropped, "
             f"{lost['clicks_kept_as_unseen']:,} kept as misses; "
             f"{lost['sessions_dropped']:,} test sessions fell below 2 clicks; "
-            f"{store.manifest['edge_sessions']:,} sessions on the boundary in neither part")
+            f"{store.manifest['edge_sessions']:,} sessions on the boundary in neither part"
+        )
     for log, figures in report["published"].items():
         say(f"published for {log}: {figures}")
     for warning in report["warnings"]:

@@ -49,8 +49,9 @@ def prepare_options(
     ] = None,
     log_format: Annotated[
         str | None,
-        _option(_READ, f"How the log is written: {', '.join(DIALECTS)}. Default: table.",
-                "--format"),
+        _option(
+            _READ, f"How the log is written: {', '.join(DIALECTS)}. Default: table.", "--format"
+        ),
     ] = None,
     session_column: Annotated[str | None, _option(_READ, "Default: found by its name.")] = None,
     user_column: Annotated[str | None, _option(_READ, "Default: found by its name.")] = None,
@@ -65,13 +66,19 @@ def prepare_options(
     ] = None,
     order: Annotated[
         str | None,
-        _option(_READ, "time, or file to keep the order of the file where a format has only days "
-                "(diginetica, as NARM did). Default: time."),
+        _option(
+            _READ,
+            "time, or file to keep the order of the file where a format has only days "
+            "(diginetica, as NARM did). Default: time.",
+        ),
     ] = None,
     events: Annotated[
         str | None,
-        _option(_READ, "Event types that count as clicks, such as view,cart. Default: all, or "
-                "what the format calls a click."),
+        _option(
+            _READ,
+            "Event types that count as clicks, such as view,cart. Default: all, or "
+            "what the format calls a click.",
+        ),
     ] = None,
     on_bad_row: Annotated[
         str | None, _option(_READ, "error, or skip and count. Default: error.")
@@ -100,18 +107,27 @@ def prepare_options(
     ] = None,
     iterate: Annotated[
         bool | None,
-        _option(_FILTERS, "Filter until nothing changes, or once as the papers. "
-                "Default: iterate.", "--iterate/--one-pass"),
+        _option(
+            _FILTERS,
+            "Filter until nothing changes, or once as the papers. Default: iterate.",
+            "--iterate/--one-pass",
+        ),
     ] = None,
     collapse_repeats: Annotated[
         bool | None,
-        _option(_FILTERS, "Count clicks on one item in a row once. Default: no.",
-                "--collapse-repeats/--keep-repeats"),
+        _option(
+            _FILTERS,
+            "Count clicks on one item in a row once. Default: no.",
+            "--collapse-repeats/--keep-repeats",
+        ),
     ] = None,
     split: Annotated[
         SplitName | None,
-        _option(_SPLIT, "Where the test begins; always whole sessions, by their last click. "
-                "Default: last-days."),
+        _option(
+            _SPLIT,
+            "Where the test begins; always whole sessions, by their last click. "
+            "Default: last-days.",
+        ),
     ] = None,
     days: Annotated[
         float | None, _option(_SPLIT, "Days of the test, for last-days and windows. Default: 1.")
@@ -121,8 +137,9 @@ def prepare_options(
     ] = None,
     fraction: Annotated[
         float | None,
-        _option(_SPLIT, "Share of the test, of sessions (fraction) or of blocks (blocks). "
-                "Default: 0.1."),
+        _option(
+            _SPLIT, "Share of the test, of sessions (fraction) or of blocks (blocks). Default: 0.1."
+        ),
     ] = None,
     windows: Annotated[int | None, _option(_SPLIT, "How many windows. Default: 5.")] = None,
     train_days: Annotated[
@@ -130,29 +147,40 @@ def prepare_options(
     ] = None,
     whole_days: Annotated[
         bool | None,
-        _option(_SPLIT, "Compare calendar days (UTC) or moments. Default: moments.",
-                "--whole-days/--moments"),
+        _option(
+            _SPLIT,
+            "Compare calendar days (UTC) or moments. Default: moments.",
+            "--whole-days/--moments",
+        ),
     ] = None,
     valid_fraction: Annotated[
         float | None,
-        _option(_SPLIT, "Share of the training sessions, the last in time, for validation. "
-                "Default: 0.1."),
+        _option(
+            _SPLIT,
+            "Share of the training sessions, the last in time, for validation. Default: 0.1.",
+        ),
     ] = None,
     recent: Annotated[
         int | None, _option(_SPLIT, "Keep the most recent 1/RECENT of the samples. Default: 1.")
     ] = None,
     unseen: Annotated[
         str | None,
-        _option(_SPLIT, "Test clicks on items unseen in training: drop, or keep as misses. "
-                "Default: drop; keep if pre-split; with --recent, keep what the cut lost."),
+        _option(
+            _SPLIT,
+            "Test clicks on items unseen in training: drop, or keep as misses. "
+            "Default: drop; keep if pre-split; with --recent, keep what the cut lost.",
+        ),
     ] = None,
 ) -> PrepareOptions:
     """Put together the options of `prepare` from what was typed."""
     base = protocol(protocol_name).options if protocol_name else PrepareOptions()
     columns = {
-        "session": session_column, "user": user_column, "item": item_column,
-        "time": time_column, "event": event_column,
-    }  # fmt: skip
+        "session": session_column,
+        "user": user_column,
+        "item": item_column,
+        "time": time_column,
+        "event": event_column,
+    }
     if log_format is not None:
         dialect(log_format)
     boundary_split = SplitName.BOUNDARY if boundary is not None and split is None else split
@@ -214,7 +242,7 @@ def taking_prepare_options(command: Callable[..., None]) -> Callable[..., None]:
         prepare_options, include_extras=True
     )
     called.__annotations__ = {p.name: hints[p.name] for p in parameters}
-    del called.__wrapped__  # type: ignore[attr-defined]
+    del called.__wrapped__
     return called
 
 

@@ -44,24 +44,40 @@ def run_command(
         model_class(name)
     for part in ("store", "models"):
         if (output / part).exists() and not overwrite:
-            raise OutputError(f"{output / part} exists already; choose another place "
-                              "or say --overwrite")  # fmt: skip
+            raise OutputError(
+                f"{output / part} exists already; choose another place or say --overwrite"
+            )
     with progress_bar() as told:
-        prepared = prepare(sources, output / "store", test=test or None, options=options,
-                           overwrite=overwrite, progress=told)  # fmt: skip
+        prepared = prepare(
+            sources,
+            output / "store",
+            test=test or None,
+            options=options,
+            overwrite=overwrite,
+            progress=told,
+        )
     show_report(prepared)
     cutoffs = parse_cutoffs(ks)
     with progress_bar() as told:
-        results = compare(prepared.store, names, output=output / "models", ks=cutoffs,
-                          overwrite=overwrite, progress=told)  # fmt: skip
+        results = compare(
+            prepared.store,
+            names,
+            output=output / "models",
+            ks=cutoffs,
+            overwrite=overwrite,
+            progress=told,
+        )
     rows = show_leaderboard(results, cutoffs)
     best = output / "models" / rows[0]["model"] / "artifact"
-    say(f"\nthe best is {rows[0]['label']}; ask it with\n"
-        f"  nextclick recommend {best} --session {_example(prepared.store)}")
+    say(
+        f"\nthe best is {rows[0]['label']}; ask it with\n"
+        f"  nextclick recommend {best} --session {_example(prepared.store)}"
+    )
     if as_json:
         figures = prepare_figures(prepared)
-        print_json("run/1", figures | {"leaderboard": rows,
-                                       "results": [r.to_json() for r in results]})  # fmt: skip
+        print_json(
+            "run/1", figures | {"leaderboard": rows, "results": [r.to_json() for r in results]}
+        )
 
 
 def _example(store) -> str:  # type: ignore[no-untyped-def]

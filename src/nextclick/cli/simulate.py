@@ -47,7 +47,9 @@ def simulate_command(
     config = build_config(SimulationConfig, values | parse_values(settings), "simulation")
     with progress_bar() as told:
         summary = simulate(config, output, overwrite=overwrite, progress=told)
-    say(f"{summary.path}: {summary.events:,} clicks in {summary.sessions:,} sessions, "
-        f"{summary.size:,} bytes")
+    say(
+        f"{summary.path}: {summary.events:,} clicks in {summary.sessions:,} sessions, "
+        f"{summary.size:,} bytes"
+    )
     if as_json:
         print_json("simulate/1", asdict(summary) | {"config": asdict(config)})

@@ -38,16 +38,28 @@ def train_command(
     values = parse_values(settings)
     with progress_bar() as told:
         artifact = train(
-            store, model, output, config=values, part=part, seed=seed,
-            overwrite=overwrite, progress=told,
-        )  # fmt: skip
+            store,
+            model,
+            output,
+            config=values,
+            part=part,
+            seed=seed,
+            overwrite=overwrite,
+            progress=told,
+        )
     trained = artifact.trained
-    say(f"{output}: {model} trained on {trained['counts']['events']:,} clicks of "
-        f"{trained['counts']['sessions']:,} sessions in {trained['seconds']:.2f} s")
+    say(
+        f"{output}: {model} trained on {trained['counts']['events']:,} clicks of "
+        f"{trained['counts']['sessions']:,} sessions in {trained['seconds']:.2f} s"
+    )
     if as_json:
         config = asdict(artifact.model.config)
-        print_json("train/1", {"path": str(output), "model": model, "config": config} | trained
-                   | {"training_seconds": trained["seconds"]})  # fmt: skip
+        print_json(
+            "train/1",
+            {"path": str(output), "model": model, "config": config}
+            | trained
+            | {"training_seconds": trained["seconds"]},
+        )
 
 
 def models_command(as_json: Json = False) -> None:

@@ -76,8 +76,10 @@ def _of_gaps(times: Int64Array, offsets: Int64Array) -> list[str]:
         return []
     if top == 0:
         return [
-            f"{share:.0%} of the gaps between clicks are 0: the times are too coarse to order "
-            "clicks or to tell how long an item was looked at"
+            (
+                f"{share:.0%} of the gaps between clicks are 0: the times are too coarse to order "
+                "clicks or to tell how long an item was looked at"
+            )
         ]
     at_end = float(is_last[gaps == top].mean())
     invented = (

@@ -2,28 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from nextclick.errors import SourceError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COMMON_NAMES: dict[str, tuple[str, ...]] = {
     "session": ("session_id", "session", "sid", "visit_id", "visit", "playlist_id", "mix_id"),
     "user": (
-        "user_id", "user", "uid", "visitor_id", "visitor", "customer_id", "customer", "client_id",
-        "account_id", "member_id",
+        "user_id",
+        "user",
+        "uid",
+        "visitor_id",
+        "visitor",
+        "customer_id",
+        "customer",
+        "client_id",
+        "account_id",
+        "member_id",
     ),
     "item": (
-        "item_id", "item", "iid", "product_id", "product", "sku", "sku_id", "article_id",
-        "click_article_id", "track_id", "song_id", "movie_id", "video_id", "news_id", "aid", "asin",
-        "content_id", "page_id", "url",
+        "item_id",
+        "item",
+        "iid",
+        "product_id",
+        "product",
+        "sku",
+        "sku_id",
+        "article_id",
+        "click_article_id",
+        "track_id",
+        "song_id",
+        "movie_id",
+        "video_id",
+        "news_id",
+        "aid",
+        "asin",
+        "content_id",
+        "page_id",
+        "url",
     ),
     "time": (
-        "timestamp", "time", "ts", "click_timestamp", "event_time", "event_timestamp", "datetime",
-        "date_time", "date", "created_at", "unixtime", "unix_timestamp", "event_date",
+        "timestamp",
+        "time",
+        "ts",
+        "click_timestamp",
+        "event_time",
+        "event_timestamp",
+        "datetime",
+        "date_time",
+        "date",
+        "created_at",
+        "unixtime",
+        "unix_timestamp",
+        "event_date",
     ),
     "event": ("event", "event_type", "behavior", "behaviour", "behavior_type", "action", "type"),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,9 @@ on the original file.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
@@ -25,6 +24,9 @@ from nextclick.data.sources import (
     scan_frame,
 )
 from nextclick.errors import ConfigError, SourceError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 Order = Literal["time", "file"]
 
@@ -53,7 +55,7 @@ class Dialect:
     stem: str = ""
     separator: str | None = None
     names: tuple[str, ...] | None = None
-    columns: Columns = Columns()
+    columns: Columns = field(default_factory=Columns)
     unit: str | None = None
     events: tuple[str, ...] | None = None
     open: Callable[[Path], Source] | None = None
@@ -111,7 +113,7 @@ def _shape_diginetica(source: Source, order: Order) -> Source:
 def _open_otto(path: Path) -> Source:
     """One line a session: `{"session": 1, "events": [{"aid": 2, "ts": 3, "type": "clicks"}]}`."""
     event = pl.Struct({"aid": pl.Int64, "ts": pl.Int64, "type": pl.String})
-    schema = {"session": pl.Int64, "events": pl.List(event)}
+    schema: pl.Schema = pl.Schema({"session": pl.Int64(), "events": pl.List(event)})
     lines = pl.scan_ndjson(path, schema=schema, row_index_name=ROW)
     table = lines.explode("events").unnest("events")
     return Source(str(path), table, ("session", "aid", "ts", "type"), first_line=1)

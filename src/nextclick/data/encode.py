@@ -137,7 +137,7 @@ class _TextCodes:
 
 
 @njit(cache=True, inline="always")
-def _slot(key: int, mask: int) -> int:
+def _slot(key: int, mask: int) -> np.int64:
     mixed = np.uint64(key) * _MIX
     return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from nextclick.data.columns import Columns
 from nextclick.data.sources import EXTRA, ROW, Source
 from nextclick.data.timestamps import TimeFormat, find_format
 from nextclick.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nextclick.data.columns import Columns
 
 CHUNK_ROWS = 500_000
 _SAMPLE_ROWS = 1_000
@@ -106,21 +109,36 @@ def read_chunks(
             blank = pl.all_horizontal(pl.exclude(ROW).is_null())
             kept = chunk.filter(~blank)
             counts.blank += chunk.height - kept.height
-            chunk = _without(kept, pl.col(EXTRA).is_not_null(), source, EXTRA,
-                             "more fields than the header has", bad)  # fmt: skip
+            chunk = _without(
+                kept,
+                pl.col(EXTRA).is_not_null(),
+                source,
+                EXTRA,
+                "more fields than the header has",
+                bad,
+            )
         if columns.event is not None and events is not None:
             kept = chunk.filter(pl.col(columns.event).cast(pl.String).is_in(events))
             counts.other_events += chunk.height - kept.height
             chunk = kept
         for role in ("item", "session") if columns.session else ("item", "user"):
             name = named[role]
-            chunk = _without(chunk, _empty(chunk[name]), source, name,
-                             f"expected the id of the {role}", bad)  # fmt: skip
+            chunk = _without(
+                chunk, _empty(chunk[name]), source, name, f"expected the id of the {role}", bad
+            )
         milliseconds = times.to_milliseconds(chunk[named["time"]])
         chunk = chunk.with_columns(milliseconds.alias("__ms"))
-        chunk = _without(chunk, pl.col("__ms").is_null(), source, named["time"],
-                         f"expected a time in {times.describe()}", bad)  # fmt: skip
-        roles = {role: pl.col(name) for role, name in named.items() if role not in ("time", "event")}
+        chunk = _without(
+            chunk,
+            pl.col("__ms").is_null(),
+            source,
+            named["time"],
+            f"expected a time in {times.describe()}",
+            bad,
+        )
+        roles = {
+            role: pl.col(name) for role, name in named.items() if role not in ("time", "event")
+        }
         yield chunk.select(**roles, time=pl.col("__ms"))
 
 
@@ -136,7 +154,9 @@ def _without(
 
 def _empty(ids: pl.Series) -> pl.Expr:
     missing = pl.col(ids.name).is_null()
-    return missing | (pl.col(ids.name).str.strip_chars() == "") if ids.dtype == pl.String else missing
+    return (
+        missing | (pl.col(ids.name).str.strip_chars() == "") if ids.dtype == pl.String else missing
+    )
 
 
 def _batches(source: Source, table: pl.LazyFrame) -> Iterator[pl.DataFrame]:

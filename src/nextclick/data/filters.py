@@ -9,6 +9,8 @@ import numpy as np
 from numba import njit, prange
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nextclick.data.options import FilterOptions
     from nextclick.data.sessionize import SessionTable
     from nextclick.types import BoolArray, Int32Array, Int64Array
@@ -61,7 +63,7 @@ def apply_filters(
 
     One pass is the papers': short sessions, rare items, short sessions again. Iterated, the same
     three (and rare users, and repeats that became neighbours) follow each other until no click
-    falls. The fixed point is the largest set that fulfils all conditions, in whatever order.
+    falls. With minimums alone that is the largest set that fulfils them all.
     """
     rules = _rules(table, options, min_support, n_items, n_users)
     steps = []
@@ -84,7 +86,9 @@ def apply_filters(
     return steps
 
 
-def _rules(table, options, min_support, n_items, n_users):  # type: ignore[no-untyped-def]
+def _rules(
+    table: SessionTable, options: FilterOptions, min_support: int, n_items: int, n_users: int
+) -> list[tuple[str, Callable[[], None]]]:
     """Return (name, call) of every rule that the options ask for, in order."""
     low = options.min_session_length
     high = options.max_session_length or _NO_LIMIT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +12,16 @@ from nextclick.data.columns import Columns, resolve
 from nextclick.data.dialects import Dialect, dialect, is_frame
 from nextclick.data.encode import IdEncoder
 from nextclick.data.events import BadRows, ReadCounts, read_chunks, time_format
-from nextclick.data.options import ReadOptions, SessionOptions
 from nextclick.data.sources import Source, scan_frame
-from nextclick.data.timestamps import TimeFormat
 from nextclick.errors import EmptyLogError, SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
+    from nextclick.data.options import ReadOptions, SessionOptions
+    from nextclick.data.timestamps import TimeFormat
     from nextclick.types import Int32Array, Int64Array, Progress
 
 
@@ -111,9 +112,13 @@ def read_log(
         part = RawPart(groups=users) if by_user else RawPart()
         for table in part_tables:
             for chunk in read_chunks(
-                table.source, table.columns, table.times,
-                events=events, bad=log.bad, counts=log.counts,
-            ):  # fmt: skip
+                table.source,
+                table.columns,
+                table.times,
+                events=events,
+                bad=log.bad,
+                counts=log.counts,
+            ):
                 _append(part, chunk, log)
                 progress("read", log.counts.rows, None)
         log.parts.append(part)

@@ -12,7 +12,6 @@ import numpy as np
 
 from nextclick.data.audit import warnings_of
 from nextclick.data.dialects import is_frame
-from nextclick.data.encode import IdEncoder
 from nextclick.data.filters import Counts, Step, apply_filters, count
 from nextclick.data.ingest import RawLog, read_log
 from nextclick.data.options import PrepareOptions
@@ -28,6 +27,7 @@ from nextclick.sessions import MS_PER_DAY
 from nextclick.types import silent
 
 if TYPE_CHECKING:
+    from nextclick.data.encode import IdEncoder
     from nextclick.types import BoolArray, Int64Array, Progress
 
 
@@ -113,7 +113,7 @@ def prepare(
             "warnings": log.warnings,
             "published": PROTOCOLS[asked.protocol].published if asked.protocol else {},
         }
-        names = []
+        names: list[Path] = []
         for split in _splits(log, asked, ends, alive, blocks):
             progress("write", len(names), None)
             unseen = asked.split.unseen or ("full" if asked.split.recent > 1 else "drop")
@@ -146,8 +146,9 @@ def _consistent(options: PrepareOptions, test: Any) -> PrepareOptions:
     given = test is not None or options.read.format == "srgnn"
     if not given:
         if options.split.kind == "pre-split":
-            raise ConfigError("split pre-split: name the test part with --test, "
-                              "or choose --format srgnn")  # fmt: skip
+            raise ConfigError(
+                "split pre-split: name the test part with --test, or choose --format srgnn"
+            )
         support = options.filters.min_item_support
         filters = replace(options.filters, min_item_support=5 if support is None else support)
         return replace(options, filters=filters)
@@ -159,9 +160,7 @@ def _consistent(options: PrepareOptions, test: Any) -> PrepareOptions:
     return replace(
         options,
         filters=replace(options.filters, min_item_support=1 if support is None else support),
-        split=replace(
-            options.split, kind="pre-split", unseen=options.split.unseen or "keep"
-        ),
+        split=replace(options.split, kind="pre-split", unseen=options.split.unseen or "keep"),
     )
 
 
@@ -175,14 +174,15 @@ def _read(
         table, items, n_train = read_srgnn(sources)
         read = {"rows": len(table.items), "columns": {}, "times": "none: the log has only an order"}
         return _Log(table, items, None, n_train, read, [])
-    raw = read_log([sources] if test is None else [sources, test], options.read,
-                   options.sessions, progress)  # fmt: skip
+    raw = read_log(
+        [sources] if test is None else [sources, test], options.read, options.sessions, progress
+    )
     progress("sessions", 0, None)
     gap_ms = round(options.sessions.gap_seconds * 1000)
     tables = [_sessions(part, raw, gap_ms) for part in raw.parts]
     table = tables[0] if test is None else join_parts(tables[0], tables[1])
-    n_train = None if test is None else len(tables[0])
-    return _Log(table, raw.items, raw.users, n_train, _about(raw, table), warnings_of(raw, table))
+    given = None if test is None else len(tables[0])
+    return _Log(table, raw.items, raw.users, given, _about(raw, table), warnings_of(raw, table))
 
 
 def _sessions(part: Any, raw: RawLog, gap_ms: int) -> SessionTable:
@@ -256,8 +256,10 @@ def _count_given_parts(log: _Log) -> dict[str, Any]:
     edge = int(log.table.offsets[log.n_train])
     n_items, n_users = len(log.items), log.n_users
     found = {}
-    for name, keep in (("train", np.arange(len(log.table.items)) < edge),
-                       ("test", np.arange(len(log.table.items)) >= edge)):  # fmt: skip
+    for name, keep in (
+        ("train", np.arange(len(log.table.items)) < edge),
+        ("test", np.arange(len(log.table.items)) >= edge),
+    ):
         found[name] = asdict(count(replace(log.table, keep=keep), n_items, n_users))
     return {"read_parts": found}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ from nextclick.data.split import Split
 from nextclick.errors import SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nextclick.types import Int64Array
 
 TRAIN_FILE, TEST_FILE = "all_train_seq.txt", "test.txt"
@@ -74,7 +75,7 @@ def given_split(n_train: int, ends: Int64Array | None, alive: np.ndarray) -> Spl
     """Take the first `n_train` sessions for training, the rest for the test, each by time."""
 
     def ordered(sessions: Int64Array) -> Int64Array:
-        kept = sessions[alive[sessions]]
+        kept: Int64Array = sessions[alive[sessions]]
         return kept if ends is None else kept[np.argsort(ends[kept], kind="stable")]
 
     train = ordered(np.arange(n_train))
@@ -110,8 +111,9 @@ def _files(sources: Sequence[Any]) -> tuple[Path, Path]:
         )
     for path in paths:
         if not path.is_file():
-            raise SourceError(f"{path}: no such file; the srgnn format needs "
-                              f"{TRAIN_FILE} and {TEST_FILE}")
+            raise SourceError(
+                f"{path}: no such file; the srgnn format needs {TRAIN_FILE} and {TEST_FILE}"
+            )
     return paths[0], paths[1]
 
 

@@ -59,9 +59,7 @@ PROTOCOLS: dict[str, Protocol] = {
                 filters=_ONE_PASS,
                 split=SplitOptions(kind="last-days", days=7, whole_days=True, drop_edge=True),
             ),
-            published={
-                "Diginetica": "719,470 training samples, 60,858 test samples, 43,097 items"
-            },
+            published={"Diginetica": "719,470 training samples, 60,858 test samples, 43,097 items"},
         ),
         Protocol(
             name="asars",

@@ -68,9 +68,7 @@ def cut_by_inactivity(table: SessionTable, gap_ms: int) -> SessionTable:
     assert table.times is not None
     starts, users = _cut(table.times, table.offsets, gap_ms)
     offsets = np.append(starts, np.int64(len(table.items)))
-    return SessionTable(
-        table.items, table.times, offsets, users, table.keep, table.out_of_order
-    )
+    return SessionTable(table.items, table.times, offsets, users, table.keep, table.out_of_order)
 
 
 @njit(cache=True)

@@ -24,19 +24,19 @@ purpose
     popular item of one of the visitor's favourite categories (probability `taste`) or of the whole
     shop. In a session without a purpose it always does the latter.
 interest
-    A click has an interest in 0..1, the sigmoid of a normal draw (σ = 1.8), shifted by +0.7 in the
-    category of the purpose and by −0.7 outside. Click j of a session at click t has the pull
-    interest_j² · 0.75^(t − j), and "an earlier click" below is drawn by pull.
+    A click has an interest in 0..1, the sigmoid of a normal draw (σ = 3), shifted by +0.5 in the
+    category of the purpose and by −0.5 outside. Click j of a session at click t has the pull
+    interest_j² · 0.8^(t − j), and "an earlier click" below is drawn by pull.
 reclick
     With this probability a visitor thinks of an earlier click other than the present one, and
     clicks its item again with probability `interest` of it.
 similarity
     Otherwise, with this probability the visitor thinks of an earlier click or the present one, and
-    with probability 0.3 + 0.7 `interest` of it clicks an item linked to its item: one near it on
+    with probability 0.1 + 0.9 `interest` of it clicks an item linked to its item: one near it on
     the ring (65 %), or near the place a third of the ring ahead, its complement (35 %, one-way).
 dwell_signal
-    The time to the next click is gamma with shape 1.6 and mean 40 s · e^(1.6 (2 interest − 1)), so
-    from 8 s to 3 min, within 0.8 s and 25 min. The interest meant is the click's own with
+    The time to the next click is gamma with shape 2.5 and mean 40 s · e^(1.8 (2 interest − 1)), so
+    from 7 s to 4 min, within 0.8 s and 25 min. The interest meant is the click's own with
     probability `dwell_signal`, else a fresh draw. So a long stay says that the next clicks stay
     close to that item or come back to it, a short one that they leave.
 anonymous

@@ -6,14 +6,16 @@ import csv
 import glob
 import gzip
 import io
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from nextclick.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
 ROW = "__row"  # number of the row, from 0
 EXTRA = "__extra"  # what stands after the last column of the header
@@ -43,7 +45,9 @@ class Source:
         return f"{self.label}, row {row + 1}{line}"
 
 
-def find_files(patterns: Iterable[str | Path], suffixes: Sequence[str] = TABLE_SUFFIXES) -> list[Path]:
+def find_files(
+    patterns: Iterable[str | Path], suffixes: Sequence[str] = TABLE_SUFFIXES
+) -> list[Path]:
     """List the files behind paths, folders and globs, sorted within each, no file twice.
 
     Raises:
@@ -106,7 +110,7 @@ def scan_file(
         skip_lines=0 if names else 1,
         separator=mark,
         # everything is read as text, so that a value that does not fit can be shown
-        schema={c: pl.String for c in (*header, EXTRA)},
+        schema=dict.fromkeys((*header, EXTRA), pl.String),
         missing_columns="insert",
         row_index_name=ROW,
         glob=False,
@@ -135,7 +139,9 @@ def _from_pandas(frame: Any) -> pl.DataFrame:
         )
     # column by column: this way it works without pyarrow
     columns = {str(name): frame[name].to_numpy() for name in frame.columns}
-    return pl.DataFrame({name: pl.Series(values, nan_to_null=True) for name, values in columns.items()})
+    return pl.DataFrame(
+        {name: pl.Series(values, nan_to_null=True) for name, values in columns.items()}
+    )
 
 
 def _quietly(label: object, call: Callable[[], Any]) -> Any:

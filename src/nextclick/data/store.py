@@ -31,8 +31,6 @@ PartName = Literal["train", "fit", "valid", "test"]
 PARTS: tuple[str, ...] = get_args(PartName)
 
 
-
-
 class Store:
     """An open store. Opening reads the manifest only; arrays are mapped when they are asked for.
 
@@ -56,8 +54,10 @@ class Store:
         file = folder / "manifest.json"
         if not file.exists():
             windows = sorted(p.parent.name for p in folder.glob("window-*/manifest.json"))
-            hint = f"it holds {', '.join(windows)}: name one of them" if windows else (
-                "make one with `nextclick prepare LOG -o STORE`"
+            hint = (
+                f"it holds {', '.join(windows)}: name one of them"
+                if windows
+                else ("make one with `nextclick prepare LOG -o STORE`")
             )
             raise StoreError(f"{folder} is not a store (it has no manifest.json); {hint}")
         try:
@@ -108,8 +108,9 @@ class Store:
             StoreError: the part has no session, or cannot be read.
         """
         if name not in PARTS:
-            raise ConfigError(f"part must be one of {', '.join(PARTS)}, got {name!r}: "
-                              f"{nearest(name, PARTS)}")
+            raise ConfigError(
+                f"part must be one of {', '.join(PARTS)}, got {name!r}: {nearest(name, PARTS)}"
+            )
         sessions = self._sessions("test" if name == "test" else "train")
         n_fit = int(self.manifest["n_fit_sessions"])
         if name == "fit":

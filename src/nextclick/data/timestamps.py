@@ -90,8 +90,9 @@ def find_format(sample: pl.Series, unit: str | None) -> TimeFormat | None:
         ConfigError: the unit is not one of s, ms, us, ns, iso.
     """
     if unit is not None and unit not in UNITS:
-        raise ConfigError(f"time unit must be one of {', '.join(UNITS)}, got {unit!r}: "
-                          f"{nearest(unit, UNITS)}")
+        raise ConfigError(
+            f"time unit must be one of {', '.join(UNITS)}, got {unit!r}: {nearest(unit, UNITS)}"
+        )
     known = sample.drop_nulls()
     if known.dtype.is_temporal():
         return TimeFormat("iso")

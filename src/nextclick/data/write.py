@@ -10,11 +10,11 @@ import numpy as np
 from numba import njit, prange
 from numpy.lib.format import open_memmap
 
-from nextclick import __version__
 from nextclick.data.split import Split, recent_samples
 from nextclick.data.store import FORMAT_VERSION, Store
 from nextclick.errors import EmptyLogError
 from nextclick.folders import fingerprint
+from nextclick.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,8 +98,8 @@ def write_store(
         **about,
     }
     store = Store(folder, manifest)
-    manifest["counts"] = {name: part_counts(store, name) for name in ("train", "fit", "valid", "test")
-                          if name != "valid" or n_valid}  # fmt: skip
+    parts = ("train", "fit", "valid", "test") if n_valid else ("train", "fit", "test")
+    manifest["counts"] = {name: part_counts(store, name) for name in parts}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     return store
 
@@ -161,8 +161,11 @@ def _choose(
             "earlier boundary, or keep them as misses with --unseen keep"
         )
     kept = int(_unseen_clicks(table.items, keep, table.offsets, test, known))
-    lost = {"clicks_dropped": dropped, "clicks_kept_as_unseen": kept,
-            "sessions_dropped": len(split.test) - len(test)}  # fmt: skip
+    lost = {
+        "clicks_dropped": dropped,
+        "clicks_kept_as_unseen": kept,
+        "sessions_dropped": len(split.test) - len(test),
+    }
     return _Chosen(train, test, keep, lost)
 
 

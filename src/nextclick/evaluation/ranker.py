@@ -6,8 +6,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from nextclick.errors import ScoringError
-from nextclick.evaluation.ranks import SortedBase, check_sparse, dense_ranks, sparse_ranks
-from nextclick.evaluation.recommended import dense_top, sparse_top
+from nextclick.evaluation.ranks import check_sparse, dense_ranks, sparse_ranks
+from nextclick.topk import SortedBase, dense_top, sparse_top
 from nextclick.types import SparseScorer
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ corrected for, which costs O(log N + J/B) a row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numba
@@ -25,50 +24,12 @@ import numpy as np
 from nextclick.errors import ConfigError, ScoringError
 
 if TYPE_CHECKING:
+    from nextclick.topk import SortedBase
     from nextclick.types import Float32Array, Float64Array, Int32Array, Int64Array, SparseScores
 
 Ties: TypeAlias = Literal["worst", "best", "mean"]
 
 _LARGEST = np.finfo(np.float32).max
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SortedBase:
-    """The base of sparse scores, sorted once for all rows that share it.
-
-    Attributes:
-        scores: (N + 1,) float32, a copy of the base.
-        ascending: (N,) float32, the scores of items 1..N from low to high.
-        best_first: (N,) int32, the items from high to low score, of equal ones the lower first.
-    """
-
-    scores: Float32Array
-    ascending: Float32Array
-    best_first: Int32Array
-
-    @classmethod
-    def of(cls, base: Float32Array) -> SortedBase:
-        """Sort a base.
-
-        Raises:
-            ScoringError: a score that is not finite.
-        """
-        bad = np.flatnonzero(~np.isfinite(base[1:]))
-        if len(bad):
-            item = int(bad[0]) + 1
-            raise ScoringError(
-                f"item {item}: the base score is {base[item]}; a scorer must give finite scores"
-            )
-        order = np.argsort(-base[1:], kind="stable")
-        return cls(
-            scores=base.copy(),
-            ascending=base[1:][order[::-1]],
-            best_first=(order + 1).astype(np.int32),
-        )
-
-    def fits(self, base: Float32Array) -> bool:
-        """Whether this is `base`, sorted; compared by value, so a reused buffer cannot mislead."""
-        return np.array_equal(self.scores, base)
 
 
 def dense_ranks(

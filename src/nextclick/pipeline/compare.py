@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextclick.data.store import Store
-from nextclick.evaluation import RankingProtocol, Result
 from nextclick.folders import whole_folder
 from nextclick.models import MODELS, model_class
 from nextclick.pipeline.evaluate import DEFAULT_KS, evaluate
@@ -15,6 +13,9 @@ from nextclick.pipeline.train import train
 from nextclick.types import silent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from nextclick.evaluation import RankingProtocol, Result
     from nextclick.types import Progress
 
 
@@ -67,9 +68,13 @@ def compare(
                 progress=_named(progress, f"train {name}"),
             )
             result = evaluate(
-                artifact, opened, part=part, ks=ks, protocol=protocol,
+                artifact,
+                opened,
+                part=part,
+                ks=ks,
+                protocol=protocol,
                 progress=_named(progress, f"evaluate {name}"),
-            )  # fmt: skip
+            )
             if place is not None:
                 result.write(place / "result.json")
             results.append(result)

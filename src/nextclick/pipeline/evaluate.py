@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nextclick.artifact import Artifact
@@ -15,6 +13,9 @@ from nextclick.evaluation import evaluate as rank_and_measure
 from nextclick.types import silent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from nextclick.types import Progress
 
 DEFAULT_KS = (5, 10, 20)

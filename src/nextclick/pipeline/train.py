@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ from nextclick.models import model_class
 from nextclick.types import silent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nextclick.types import Progress
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +14,9 @@ from nextclick.topk import SortedBase, dense_top, sparse_top
 from nextclick.types import SparseScorer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
     from nextclick.types import BoolArray, Float32Array, Int32Array, RawId
 
 

@@ -1,0 +1,36 @@
+"""Options and fixtures of all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# the first example compiles a kernel, so no deadline; the same examples on every run
+settings.register_profile("nextclick", deadline=None, derandomize=True)
+settings.load_profile("nextclick")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run-slow", action="store_true", help="also run tests of a minute or more")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--run-slow"):
+        slow = pytest.mark.skip(reason="takes a minute or more; run with --run-slow")
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(slow)
+    if not os.environ.get("NEXTCLICK_DATA"):
+        data = pytest.mark.skip(reason="needs real logs; set NEXTCLICK_DATA to their folder")
+        for item in items:
+            if item.get_closest_marker("data"):
+                item.add_marker(data)
+
+
+@pytest.fixture(scope="session")
+def real_logs() -> Path:
+    """The folder of the real logs."""
+    return Path(os.environ["NEXTCLICK_DATA"])
