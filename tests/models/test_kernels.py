@@ -2,16 +2,24 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextclick.models.kernels import grow, keep_best
+from nextclick.models.kernels import grow, keep_best, kth_largest
 
 
 def test_grow_keeps_what_is_used_and_makes_room():
     array = np.array([1, 2, 3], dtype=np.int32)
-    assert grow(array, 2, 1) is not None
+    assert len(grow(array, 2, 1)) == 3
     larger = grow(array, 2, 5)
     assert larger[:2].tolist() == [1, 2]
     assert len(larger) >= 7
     assert larger.dtype == np.int32
+
+
+@given(values=st.lists(st.integers(0, 9), min_size=1, max_size=40), data=st.data())
+def test_kth_largest_is_what_sorting_finds(values, data):
+    k = data.draw(st.integers(1, len(values)))
+    given_values = np.array(values, dtype=np.float64)
+    assert kth_largest(given_values, k) == sorted(values, reverse=True)[k - 1]
+    assert given_values.tolist() == values
 
 
 @given(

@@ -37,7 +37,7 @@ class IdEncoder:
             numbers = whole_numbers(ids)
             if numbers is not None:
                 return self._numbers.encode(numbers)
-            self._text.add(pl.Series(self._numbers.known()).cast(pl.String))
+            self._text.encode(pl.Series(self._numbers.known()).cast(pl.String))
             self._numbers = None
         text = ids.cast(pl.String).str.strip_chars()
         return self._text.encode(text)
@@ -120,20 +120,21 @@ class _TextCodes:
     """Text by Polars' own dictionary, of which this holds one apart from all others."""
 
     def __init__(self) -> None:
-        self._categories = pl.Categories.random()
+        self._type = pl.Categorical(pl.Categories.random())
+        # Polars forgets a dictionary when the last column of its type is gone
+        self._held = pl.Series([], dtype=self._type)
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self.known())
+        return self._count
 
     def known(self) -> pl.Series:
-        return self._categories.to_series()
-
-    def add(self, ids: pl.Series) -> None:
-        ids.cast(pl.Categorical(self._categories))
+        return self._type.categories.to_series()
 
     def encode(self, ids: pl.Series) -> Int32Array:
-        codes = ids.cast(pl.Categorical(self._categories)).to_physical().cast(pl.Int32)
-        return codes.fill_null(-1).to_numpy()
+        codes = ids.cast(self._type).to_physical().cast(pl.Int32).fill_null(-1).to_numpy()
+        self._count = max(self._count, int(codes.max(initial=-1)) + 1)
+        return codes
 
 
 @njit(cache=True, inline="always")

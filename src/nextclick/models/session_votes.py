@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from numba import njit
 
-from nextclick.models.kernels import grow
+from nextclick.models.kernels import grow, kth_largest
 from nextclick.models.weighting import position_weight, step_weight
 from nextclick.types import Float32Array, Int32Array, Int64Array
 
@@ -113,7 +113,7 @@ def _nearest(similarity: Float32Array, k: int) -> Int64Array:
     """Which k are highest, of equals the first; in ascending order."""
     if len(similarity) <= k:
         return np.arange(len(similarity))
-    least = np.partition(similarity, len(similarity) - k)[len(similarity) - k]
+    least = kth_largest(similarity, k)
     room = k - np.sum(similarity > least)  # for those that equal the least
     kept, n = np.empty(k, np.int64), 0
     for h in range(len(similarity)):
