@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,11 +142,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def fingerprint(folder: Path) -> str:
-    """Hash names and contents of all files below a folder, except its manifest."""
+    """Hash names and contents of all arrays below a folder."""
+    paths = sorted(folder.rglob("*.npy"))
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(folder.rglob("*.npy")):
-        digest.update(str(path.relative_to(folder)).encode())
-        with path.open("rb") as file:
-            inner = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
-        digest.update(inner.digest())
+    with ThreadPoolExecutor() as pool:  # hashing lets other threads run
+        for path, inner in zip(paths, pool.map(_hashed, paths), strict=True):
+            digest.update(str(path.relative_to(folder)).encode())
+            digest.update(inner)
     return digest.hexdigest()
+
+
+def _hashed(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()

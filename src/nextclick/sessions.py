@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 MS_PER_SECOND = 1000
 MS_PER_DAY = 86_400_000
+_COUNT_ROWS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +72,11 @@ class Sessions:
 
     def support(self) -> Int64Array:
         """(N + 1,) int64, clicks per item; entry 0 counts clicks on unknown items."""
-        return np.bincount(self.items, minlength=self.n_items + 1)
+        support = np.zeros(self.n_items + 1, dtype=np.int64)
+        for start in range(0, len(self.items), _COUNT_ROWS):  # bincount copies what it is given
+            chunk = self.items[start : start + _COUNT_ROWS]
+            support += np.bincount(chunk, minlength=self.n_items + 1)
+        return support
 
     def gaps(self) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
         """(E,) float32, seconds since the click before it in the session; 0 for a first click.

@@ -143,7 +143,7 @@ def _slot(key: int, mask: int) -> np.int64:
     return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _assign(
     raw: Int64Array,
     missing: np.ndarray,

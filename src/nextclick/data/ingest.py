@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from nextclick.errors import EmptyLogError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Executor
 
     import polars as pl
 
@@ -107,21 +109,22 @@ def read_log(
         relative_times=times.relative,
     )
     users = IdEncoder()
-    for part_tables in tables:
-        # a user is the same in every part, a session id need not be
-        part = RawPart(groups=users) if by_user else RawPart()
-        for table in part_tables:
-            for chunk in read_chunks(
-                table.source,
-                table.columns,
-                table.times,
-                events=events,
-                bad=log.bad,
-                counts=log.counts,
-            ):
-                _append(part, chunk, log)
-                progress("read", log.counts.rows, None)
-        log.parts.append(part)
+    with ThreadPoolExecutor(2) as pool:
+        for part_tables in tables:
+            # a user is the same in every part, a session id need not be
+            part = RawPart(groups=users) if by_user else RawPart()
+            for table in part_tables:
+                for chunk in read_chunks(
+                    table.source,
+                    table.columns,
+                    table.times,
+                    events=events,
+                    bad=log.bad,
+                    counts=log.counts,
+                ):
+                    _append(part, chunk, log, pool)
+                    progress("read", log.counts.rows, None)
+            log.parts.append(part)
     _refuse_nothing(log, first, events)
     if log.by_user:
         log.users = users
@@ -179,21 +182,27 @@ def _one_unit(tables: Sequence[_Table]) -> TimeFormat:
     return first.times
 
 
-def _append(part: RawPart, chunk: pl.DataFrame, log: RawLog) -> None:
-    items = log.items.encode(chunk["item"])
+def _append(part: RawPart, chunk: pl.DataFrame, log: RawLog, pool: Executor) -> None:
+    # the encoders release the interpreter's lock: a chunk's columns are encoded side by side
+    items = pool.submit(log.items.encode, chunk["item"])
+    named = None
+    if log.users is not None and not log.by_user:
+        named = pool.submit(log.users.encode, chunk["user"])
     groups = part.groups.encode(chunk["user" if log.by_user else "session"])
-    part.chunk_items.append(items)
+    part.chunk_items.append(items.result())
     part.chunk_groups.append(groups)
     part.chunk_times.append(chunk["time"].to_numpy())
-    if log.users is None or log.by_user:
-        return
-    n_groups = len(part.groups)
-    if n_groups > len(part.group_user):
-        grown = np.full(max(n_groups, 2 * len(part.group_user)), -1, dtype=np.int32)
-        grown[: len(part.group_user)] = part.group_user
+    if named is not None:
+        _grow(part)
+        part.several_users += _name_users(groups, named.result(), part.group_user)
+
+
+def _grow(part: RawPart) -> None:
+    n_groups, room = len(part.groups), len(part.group_user)
+    if n_groups > room:
+        grown = np.full(max(n_groups, 2 * room), -1, dtype=np.int32)
+        grown[:room] = part.group_user
         part.group_user = grown
-    users = log.users.encode(chunk["user"])
-    part.several_users += _name_users(groups, users, part.group_user)
 
 
 def _refuse_nothing(log: RawLog, first: Source, events: tuple[str, ...] | None) -> None:

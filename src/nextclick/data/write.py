@@ -79,7 +79,9 @@ def write_store(
     user_index = None
     if users is not None and table.users is not None:
         of_train = table.users[chosen.train]
-        named = np.unique(of_train[of_train >= 0])
+        present = np.zeros(len(users), dtype=np.bool_)
+        present[of_train[of_train >= 0]] = True
+        named = np.flatnonzero(present).astype(np.int32)
         user_vocabulary, user_index = users.vocabulary(named)
         user_vocabulary.save(folder / "users")
     for name in ("train", "test"):
@@ -108,12 +110,14 @@ def part_counts(store: Store, name: str) -> dict[str, int]:
     """Count what a part holds."""
     part = store.part(name)
     seen = part.support() > 0
-    users = 0 if part.users is None else len(np.unique(part.users[part.users > 0]))
+    present = np.zeros(part.n_users + 1, dtype=np.bool_)
+    if part.users is not None:
+        present[part.users] = True
     return {
         "events": part.n_events,
         "sessions": len(part),
         "prefixes": part.n_prefixes,
-        "users": users,
+        "users": int(present[1:].sum()),
         "items": int(seen[1:].sum()),
     }
 
