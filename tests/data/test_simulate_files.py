@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -73,6 +74,18 @@ def test_a_folder_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"cannot write .*log\.csv"):
         simulate(CONFIG, tmp_path / "log.csv", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
+def test_a_disk_that_is_full_is_an_output_error(tmp_path: Path, name: str) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OutputError, match=r"cannot write .*too large"):
+            simulate(CONFIG, tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
 
 
 class StoppedError(Exception):

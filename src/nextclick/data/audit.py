@@ -8,12 +8,16 @@ import numpy as np
 from numba import njit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nextclick.data.ingest import RawLog
     from nextclick.data.sessionize import SessionTable
+    from nextclick.data.split import Split
     from nextclick.types import Int32Array, Int64Array
 
 _SAMPLE_EVENTS = 5_000_000
 _LONG_SESSION = 1_000
+_SMALL_TEST = 0.005
 _COMMON_GAP = 0.10  # one exact gap in every ten is no accident …
 _AHEAD = 5.0  # … if it is this many times the next most frequent one
 
@@ -40,6 +44,20 @@ def warnings_of(log: RawLog, table: SessionTable) -> list[str]:
             "session; sessions were put in the order of time"
         )
     return found + _of_sessions(table)
+
+
+def small_tests(splits: Sequence[Split]) -> list[str]:
+    """Return a sentence for each split whose test part is too small to tell models apart."""
+    found = []
+    for split in splits:
+        share = len(split.test) / (len(split.test) + len(split.train))
+        if share < _SMALL_TEST:
+            found.append(
+                f"{split.name or 'the test part'} has only {len(split.test):,} sessions, "
+                f"{share:.2%} of the log: do a few late clicks stretch it? choose a --boundary, "
+                "more --days, or --split fraction"
+            )
+    return found
 
 
 def _of_sessions(table: SessionTable) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from nextclick.errors import SourceError, nearest
 
@@ -64,6 +64,9 @@ COMMON_NAMES: dict[str, tuple[str, ...]] = {
 }
 
 
+SessionsBy = Literal["auto", "id", "user"]
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Names of the columns in a log; None where there is none or where it is to be found."""
@@ -80,26 +83,27 @@ class Columns:
         return {role: name for role, name in pairs if name is not None}
 
 
-def resolve(asked: Columns, available: Sequence[str], label: str, *, by_user: bool) -> Columns:
+def resolve(asked: Columns, available: Sequence[str], label: str, *, by: SessionsBy) -> Columns:
     """Find every column, by the name asked for or by one of the common names.
 
     Args:
         asked: what the caller named.
         available: the columns that the source has.
         label: the source, for messages.
-        by_user: sessions are to be cut from a user's clicks, so a session column is not wanted.
+        by: `id` needs a session column, `user` needs a user column and looks for no other, whose
+            clicks are to be cut into sessions; `auto` takes what there is.
 
     Raises:
         SourceError: a column that was asked for, or one that is needed, is not there.
     """
     found = {role: _find(role, asked, available, label) for role in COMMON_NAMES}
-    if by_user:
+    if by == "user":
         found["session"] = None
     for role in ("item", "time"):
         if found[role] is None:
             raise SourceError(_missing(label, role, available))
-    if found["session"] is None and found["user"] is None:
-        role = "user" if by_user else "session"
+    if found["session"] is None and (found["user"] is None or by == "id"):
+        role = "user" if by == "user" else "session"
         raise SourceError(_missing(label, role, available))
     return Columns(**found)
 

@@ -70,7 +70,8 @@ def whole_numbers(ids: pl.Series) -> pl.Series | None:
     `007` and `+7` are not plain: as numbers they would become one id with `7`.
     """
     if ids.dtype.is_integer():
-        return ids.cast(pl.Int64)
+        whole = ids.cast(pl.Int64, strict=False)  # above 2^63 - 1 they are kept as text
+        return whole if whole.null_count() == ids.null_count() else None
     if ids.dtype.is_float():  # a column of whole numbers with gaps, as pandas keeps it
         whole = ids.fill_nan(None).cast(pl.Int64, strict=False)
         return whole if (whole == ids).all() else None

@@ -53,7 +53,8 @@ class BadRows:
                 )
             if len(self.examples) < _EXAMPLES:
                 example = {"file": source.label, "row": row + 1, "column": column}
-                self.examples.append(example | {"value": value, "reason": reason})
+                text = None if value is None else str(value)[:_SHOWN]
+                self.examples.append(example | {"value": text, "reason": reason})
         self.count += rows.height
 
 
@@ -64,6 +65,25 @@ class ReadCounts:
     rows: int = 0
     blank: int = 0
     other_events: int = 0
+
+
+def refuse_nested(source: Source, columns: Columns) -> None:
+    """Refuse a column whose values are no single id, time or name.
+
+    Raises:
+        SourceError: a list or a struct where one value is needed, or a time without a day.
+    """
+    types = source.table.select(list(dict.fromkeys(columns.named().values()))).collect_schema()
+    for role, name in columns.named().items():
+        fits = not types[name].is_nested() and types[name] != pl.Object
+        if role == "time":
+            fits = fits and types[name] not in (pl.Time, pl.Duration, pl.Boolean)
+        if not fits:
+            raise SourceError(
+                f"{source.label}, column {name!r}: expected one value per row to serve as the "
+                f"{role}, got {types[name]}; convert the column, or name another with "
+                f"--{role}-column"
+            )
 
 
 def time_format(source: Source, columns: Columns, unit: str | None) -> TimeFormat | None:
@@ -137,7 +157,10 @@ def read_chunks(
             bad,
         )
         roles = {
-            role: pl.col(name) for role, name in named.items() if role not in ("time", "event")
+            # a click may be of nobody, but nobody has no name
+            role: _or_null(name, chunk[name]) if role == "user" else pl.col(name)
+            for role, name in named.items()
+            if role not in ("time", "event")
         }
         yield chunk.select(**roles, time=pl.col("__ms"))
 
@@ -153,10 +176,16 @@ def _without(
 
 
 def _empty(ids: pl.Series) -> pl.Expr:
-    missing = pl.col(ids.name).is_null()
-    return (
-        missing | (pl.col(ids.name).str.strip_chars() == "") if ids.dtype == pl.String else missing
-    )
+    column = pl.col(ids.name)
+    if ids.dtype == pl.String:
+        return column.is_null() | (column.str.strip_chars() == "")
+    if ids.dtype.is_float():
+        return column.is_null() | ~column.is_finite()
+    return column.is_null()
+
+
+def _or_null(name: str, ids: pl.Series) -> pl.Expr:
+    return pl.when(~_empty(ids)).then(pl.col(name))
 
 
 def _batches(source: Source, table: pl.LazyFrame) -> Iterator[pl.DataFrame]:

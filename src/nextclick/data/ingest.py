@@ -12,7 +12,13 @@ from numba import njit
 from nextclick.data.columns import Columns, resolve
 from nextclick.data.dialects import Dialect, dialect, is_frame
 from nextclick.data.encode import IdEncoder
-from nextclick.data.events import BadRows, ReadCounts, read_chunks, time_format
+from nextclick.data.events import (
+    BadRows,
+    ReadCounts,
+    read_chunks,
+    refuse_nested,
+    time_format,
+)
 from nextclick.data.sources import Source, scan_frame
 from nextclick.errors import EmptyLogError, SourceError
 
@@ -92,10 +98,11 @@ def read_log(
     opened = [_open(part, form, read) for part in parts]
     asked = Columns(**{**form.columns.named(), **read.columns.named()})
     first = opened[0][0]
-    columns = resolve(asked, first.columns, first.label, by_user=sessions.by == "user")
+    columns = resolve(asked, first.columns, first.label, by=sessions.by)
     by_user = columns.session is None
     events = _events(read, form, columns, first)
-    tables = [_with_rows(sources, asked, read.unit or form.unit, by_user) for sources in opened]
+    unit = read.unit or form.unit
+    tables = [_with_rows(sources, asked, unit, by_user, columns) for sources in opened]
     times = _one_unit([table for part in tables for table in part])
     log = RawLog(
         items=IdEncoder(),
@@ -154,12 +161,14 @@ def _events(
 
 
 def _with_rows(
-    sources: Sequence[Source], asked: Columns, unit: str | None, by_user: bool
+    sources: Sequence[Source], asked: Columns, unit: str | None, by_user: bool, first: Columns
 ) -> list[_Table]:
     """Resolve the columns of every source; those without a row (a quiet hour) fall out."""
     tables = []
     for source in sources:
-        columns = resolve(asked, source.columns, source.label, by_user=by_user)
+        columns = resolve(asked, source.columns, source.label, by="user" if by_user else "id")
+        _refuse_other_roles(first, columns, source)
+        refuse_nested(source, columns)
         times = time_format(source, columns, unit)
         if times is not None:
             tables.append(_Table(source, columns, times))
@@ -168,6 +177,15 @@ def _with_rows(
             f"{sources[0].label}: there is a header but no row; expected one for each click"
         )
     return tables
+
+
+def _refuse_other_roles(first: Columns, columns: Columns, source: Source) -> None:
+    for role, name in first.named().items():
+        if getattr(columns, role) is None:
+            raise SourceError(
+                f"{source.label}: no {role} column found among {', '.join(source.columns)}, but "
+                f"the first file has {name!r}; name it with --{role}-column, or leave the file out"
+            )
 
 
 def _one_unit(tables: Sequence[_Table]) -> TimeFormat:
@@ -223,6 +241,6 @@ def _name_users(groups: Int32Array, users: Int32Array, group_user: Int32Array) -
         known = group_user[groups[i]]
         if known < 0:
             group_user[groups[i]] = users[i]
-        elif users[i] != known:
+        elif users[i] >= 0 and users[i] != known:
             several += 1
     return several

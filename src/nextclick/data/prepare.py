@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextclick.data.audit import warnings_of
+from nextclick.data.audit import small_tests, warnings_of
 from nextclick.data.dialects import is_frame
 from nextclick.data.filters import Counts, Step, apply_filters, count
 from nextclick.data.ingest import RawLog, read_log
@@ -106,15 +106,16 @@ def prepare(
         ends, alive = _ends(log.table)
         _refuse_nothing_left(steps, alive)
         blocks = _blocks(log.table, asked)
+        splits = _splits(log, asked, ends, alive, blocks)
         report: dict[str, Any] = {
             **log.read,
             "steps": [{"name": s.name, **asdict(s.left)} for s in steps],
             **per_part,
-            "warnings": log.warnings,
+            "warnings": [*log.warnings, *small_tests(splits)],
             "published": PROTOCOLS[asked.protocol].published if asked.protocol else {},
         }
         names: list[Path] = []
-        for split in _splits(log, asked, ends, alive, blocks):
+        for split in splits:
             progress("write", len(names), None)
             unseen = asked.split.unseen or ("full" if asked.split.recent > 1 else "drop")
             store = write_store(

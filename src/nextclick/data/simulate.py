@@ -48,7 +48,8 @@ comes in proportion to 1 / (v/U + 0.005). Sessions of one visitor may overlap.
 
 The log has one row per click, in the order of time, sessions interleaved. Columns: session_id,
 user_id (null if anonymous), item_id, category (1..C) and timestamp (milliseconds since the epoch).
-Ids of items and users are neither dense nor in any order.
+Ids of items and users are neither dense nor in any order. There are exactly `events` rows: a
+session that would go beyond what a part of a day is to have is cut short.
 """
 
 from __future__ import annotations
@@ -149,8 +150,9 @@ def simulate(
     try:
         _write(frames(), partial, suffix)
         partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    except (OSError, pl.exceptions.ComputeError) as error:  # the latter: a disk full of Parquet
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise OutputError(f"cannot write {path}: {reason}") from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

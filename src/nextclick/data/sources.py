@@ -6,13 +6,14 @@ import csv
 import glob
 import gzip
 import io
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from nextclick.errors import SourceError
+from nextclick.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -94,8 +95,12 @@ def scan_file(
         names: the columns of a file without a header.
 
     Raises:
-        SourceError: the file is empty, is not text, or cannot be read.
+        ConfigError: the separator is not one character.
+        SourceError: the file is empty, is not text, or cannot be read, or two columns of it have
+            the same name.
     """
+    if separator is not None and (len(separator) != 1 or not separator.isascii()):
+        raise ConfigError(f"separator must be one ASCII character, or tab, got {separator!r}")
     name = path.name.lower()
     if name.endswith(".parquet"):
         return scan_frame(_quietly(path, lambda: pl.scan_parquet(path)), label=str(path))
@@ -104,6 +109,7 @@ def scan_file(
     first = _first_line(path)
     mark = separator or _guess_separator(first)
     header = tuple(names or _split(first, mark))
+    _refuse_twice(header, str(path))
     table = pl.scan_csv(
         path,
         has_header=False,
@@ -112,6 +118,7 @@ def scan_file(
         # everything is read as text, so that a value that does not fit can be shown
         schema=dict.fromkeys((*header, EXTRA), pl.String),
         missing_columns="insert",
+        truncate_ragged_lines=True,  # what is too much for EXTRA; EXTRA says that there was more
         row_index_name=ROW,
         glob=False,
     )
@@ -122,7 +129,7 @@ def scan_frame(frame: Any, label: str = "frame") -> Source:
     """Wrap a Polars or pandas frame.
 
     Raises:
-        SourceError: it is neither.
+        SourceError: it is neither, or it cannot be read.
     """
     if isinstance(frame, pl.DataFrame):
         frame = frame.lazy()
@@ -137,11 +144,28 @@ def _from_pandas(frame: Any) -> pl.DataFrame:
         raise SourceError(
             f"a log must be a path, a Polars frame or a pandas frame, got {type(frame).__name__}"
         )
-    # column by column: this way it works without pyarrow
-    columns = {str(name): frame[name].to_numpy() for name in frame.columns}
-    return pl.DataFrame(
-        {name: pl.Series(values, nan_to_null=True) for name, values in columns.items()}
+    _refuse_twice([str(name) for name in frame.columns], "frame")
+    return pl.DataFrame({str(name): _from_pandas_column(frame[name]) for name in frame.columns})
+
+
+def _from_pandas_column(column: Any) -> pl.Series:
+    """Column by column it works without pyarrow; what numpy has no type for goes as text."""
+    values = column.to_numpy()
+    if values.dtype != object:
+        return pl.Series(values, nan_to_null=True)
+    missing = column.isna().to_numpy()
+    return pl.Series(
+        [None if gone else str(value) for value, gone in zip(values, missing, strict=True)],
+        dtype=pl.String,
     )
+
+
+def _refuse_twice(columns: Sequence[str], label: str) -> None:
+    twice = [name for name in dict.fromkeys(columns) if name and columns.count(name) > 1]
+    if twice:
+        raise SourceError(
+            f"{label}: there are two columns {twice[0]!r}; rename one of them"
+        )
 
 
 def _quietly(label: object, call: Callable[[], Any]) -> Any:
@@ -161,7 +185,7 @@ def _first_line(path: Path) -> str:
             f"{path}: the first line is not UTF-8 text; convert it (iconv -t utf-8), "
             "or name its --format"
         ) from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{path}: cannot be read: {error}") from error
     if not line:
         raise SourceError(f"{path}: the file is empty; expected a header and a row for each click")
@@ -173,4 +197,6 @@ def _guess_separator(line: str) -> str:
 
 
 def _split(line: str, separator: str) -> list[str]:
-    return [name.strip() for name in next(csv.reader(io.StringIO(line), delimiter=separator))]
+    names = next(csv.reader(io.StringIO(line), delimiter=separator))
+    # a column without a name still takes its place
+    return [name.strip() or f"column {number}" for number, name in enumerate(names, start=1)]

@@ -23,6 +23,7 @@ _PER_MS = {"ms": 1, "us": 1_000, "ns": 1_000_000}
 # between 1973 and 5138 a count of seconds has 9 to 11 digits, of milliseconds 12 to 14, …
 _LEAST = [("ns", 1e17), ("us", 1e14), ("ms", 1e11), ("s", 0.0)]
 _SMALL = 1e8
+_YEAR_9999 = 253_402_300_799_999
 _ISO_FORMATS = (
     "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%d %H:%M:%S%.f",
@@ -59,7 +60,14 @@ class TimeFormat:
         return f"{_NAMES[self.unit]} ({how}{since})"
 
     def to_milliseconds(self, times: pl.Series) -> pl.Series:
-        """Return Int64 milliseconds since the epoch; null where a time cannot be read."""
+        """Return Int64 milliseconds since the epoch; null where a time cannot be read.
+
+        A time beyond the year 9999 is none: it has another unit than the rest.
+        """
+        read = self._read(times)
+        return read.set(read.abs() > _YEAR_9999, None)
+
+    def _read(self, times: pl.Series) -> pl.Series:
         if times.dtype.is_temporal():
             return times.cast(pl.Datetime("ms")).to_physical()
         if self.unit == "iso":

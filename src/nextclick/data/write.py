@@ -199,7 +199,7 @@ def _write_part(
         np.save(folder / "blocks.npy", block.astype(np.int32))
     if table.users is not None and user_index is not None:
         codes = table.users[sessions]
-        users = np.where(codes >= 0, user_index[codes], 0).astype(np.int32)
+        users = np.append(user_index, np.int32(0))[codes]  # code -1, nobody, is the last entry
         np.save(folder / "users.npy", users)
 
 

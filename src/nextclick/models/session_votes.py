@@ -125,29 +125,43 @@ def _nearest(similarity: Float32Array, k: int) -> Int64Array:
 
 
 @njit(cache=True, nogil=True)
+def _members(sessions: Int32Array, index: Index) -> tuple[Int32Array, Int32Array]:
+    """(M,) the items of all sessions, and (M,) the place in `sessions` of the one that has each."""
+    most = 0
+    for s in sessions:
+        most += index.session_offsets[s + 1] - index.session_offsets[s]
+    items, place, n = np.empty(most, np.int32), np.empty(most, np.int32), 0
+    for h in range(len(sessions)):
+        s = sessions[h]
+        for j in index.session_items[index.session_offsets[s] : index.session_offsets[s + 1]]:
+            items[n], place[n] = j, h
+            n += 1
+    return items, place
+
+
+@njit(cache=True, nogil=True)
 def _vote(
     sessions: Int32Array, similarity: Float32Array, step: Int64Array, index: Index, rule: Rule
 ) -> tuple[Int32Array, Float32Array]:
     """Sum the votes of the neighbours item by item, in a hash table."""
-    most = 0
-    for s in sessions:
-        most += index.session_offsets[s + 1] - index.session_offsets[s]
+    weight = np.empty(len(sessions))
+    for h in range(len(sessions)):
+        weight[h] = similarity[h] * step_weight(rule.weighting_score, step[h])
+    members, place = _members(sessions, index)  # apart from the votes: reads far apart overlap
     size = 1
-    while size < 2 * most:
+    while size < 2 * len(members):
         size *= 2
     slots = np.zeros(size, np.int32)  # place in `items` plus one, 0 if free
-    items, votes, n = np.empty(most, np.int32), np.empty(most), 0
-    for h in range(len(sessions)):
-        vote = similarity[h] * step_weight(rule.weighting_score, step[h])
-        s = sessions[h]
-        for j in index.session_items[index.session_offsets[s] : index.session_offsets[s + 1]]:
-            slot = (j * 2654435761) & (size - 1)  # Knuth's multiplicative hash
-            while slots[slot] != 0 and items[slots[slot] - 1] != j:
-                slot = (slot + 1) & (size - 1)
-            if slots[slot] == 0:
-                items[n], votes[n] = j, 0.0
-                n += 1
-                slots[slot] = n
-            votes[slots[slot] - 1] += vote
+    items, votes, n = np.empty(len(members), np.int32), np.empty(len(members)), 0
+    for m in range(len(members)):
+        j = members[m]
+        slot = (j * 2654435761) & (size - 1)  # Knuth's multiplicative hash
+        while slots[slot] != 0 and items[slots[slot] - 1] != j:
+            slot = (slot + 1) & (size - 1)
+        if slots[slot] == 0:
+            items[n], votes[n] = j, 0.0
+            n += 1
+            slots[slot] = n
+        votes[slots[slot] - 1] += weight[place[m]]
     factor = 1.0 + rule.idf_weighting * index.idf[items[:n]]
     return items[:n], (votes[:n] * factor).astype(np.float32)
