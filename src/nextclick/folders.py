@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -35,9 +36,8 @@ def whole_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         OutputError: `target` exists, its parent cannot be written, or the disk is full.
     """
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists already; choose another place or say --overwrite")
     with as_output_error(target):
+        _refuse_taken(target, overwrite=overwrite)
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(target)
         scratch = Path(
@@ -55,6 +55,15 @@ def whole_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _refuse_taken(target: Path, *, overwrite: bool) -> None:
+    if not target.name:
+        raise OutputError(f"{target} is the folder that you are in; name a new folder")
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise OutputError(f"{target} is no folder; choose another place")
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists already; choose another place or say --overwrite")
+
+
 def _put_in_place(scratch: Path, target: Path) -> None:
     scratch.chmod(0o755)
     if target.exists():
@@ -69,13 +78,18 @@ def _put_in_place(scratch: Path, target: Path) -> None:
 
 def remove_leftovers(target: Path) -> None:
     """Remove what killed writers of `target` left, but not what a living one is writing."""
-    for left in target.parent.glob(f".{target.name}.*"):
-        if left.suffix == ".old" or (left.suffix == ".part" and not _is_held(left)):
+    # the names that tempfile makes, and no other: a folder of somebody's may look much like them
+    ours = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}\.(part|old)")
+    for left in target.parent.iterdir():
+        if ours.fullmatch(left.name) and not _is_held(left):
             shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_held(folder: Path) -> bool:
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:  # another writer was quicker
+        return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -105,6 +119,9 @@ def as_output_error(target: Path) -> Iterator[None]:
             errno.EPERM: "choose a place that you may write to",
             errno.EROFS: "choose a disk that can be written",
             errno.ENOTDIR: "choose a place below a folder",
+            errno.EEXIST: "choose a place below a folder",
+            errno.ENOENT: "choose a place where folders can be made",
+            errno.ENAMETOOLONG: "choose a shorter name",
         }
         if error.errno not in remedies:
             raise
@@ -134,7 +151,9 @@ def write_json(path: Path, value: Any) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     with as_output_error(path):
         try:
-            scratch.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+            scratch.write_text(
+                json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
             _sync(scratch)
             scratch.replace(path)
         finally:

@@ -62,7 +62,7 @@ class Vocabulary:
 
     def index(self, raw: RawId) -> int:
         """Return the index of a raw id, 0 if it is unknown; "12" and 12 are the same id."""
-        key = str(raw) if self.is_text else _whole_number(raw)
+        key = str(raw).strip() if self.is_text else _whole_number(raw)
         return self._index_of.get(key, 0) if key is not None else 0
 
     def indices(self, raws: Iterable[RawId]) -> Int32Array:
@@ -105,9 +105,12 @@ class Vocabulary:
 
 def _whole_number(raw: RawId) -> int | None:
     try:
-        return int(raw)
-    except ValueError:
+        number = int(raw)
+    except (ValueError, TypeError, OverflowError):
         return None
+    # 007 and 12.5 are not 7 and 12
+    same = str(number) == raw.strip() if isinstance(raw, str) else number == raw
+    return number if same else None
 
 
 def _mapped(path: Path) -> AnyArray:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 KIND = "nextclick.artifact"
+_TRAINED = ("part", "seed", "seconds", "counts", "data_fingerprint", "protocol")
+# what reading files that somebody has changed may raise
+_BROKEN = (ConfigError, StoreError, SafetensorError, OSError, ValueError, TypeError, IndexError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,14 +90,21 @@ class Artifact:
             model = model_type.from_state(load_file(folder / "weights.safetensors"), config)
             items = Vocabulary.open(folder / "items")
             support = np.load(folder / "items" / "support.npy")
-        except (ConfigError, StoreError, SafetensorError, OSError, ValueError, KeyError) as error:
-            raise ArtifactError(f"{folder}: this artefact is broken: {error}") from error
+            trained = {name: manifest["trained"][name] for name in _TRAINED}
+        except KeyError as error:
+            raise ArtifactError(
+                f"{folder}: this artefact is broken: {error} is missing; train again"
+            ) from error
+        except _BROKEN as error:
+            raise ArtifactError(
+                f"{folder}: this artefact is broken: {error}; train again"
+            ) from error
         if not model.n_items == len(items) == len(support) - 1:
             raise ArtifactError(
                 f"{folder}: this artefact is broken: the model scores {model.n_items} items, "
-                f"the vocabulary has {len(items)}, the support {len(support) - 1}"
+                f"the vocabulary has {len(items)}, the support {len(support) - 1}; train again"
             )
-        return cls(model, items, support, manifest["trained"])
+        return cls(model, items, support, trained)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from nextclick.types import Progress as Told
 
 _FILE_WIDTH = 120  # where there is no terminal to measure
-console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _FILE_WIDTH)
+console = Console(
+    stderr=True,
+    highlight=False,
+    markup=False,  # an id such as [b] or :bug: is shown as it is
+    emoji=False,
+    width=None if sys.stderr.isatty() else _FILE_WIDTH,
+)
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object with all figures on standard output.")
@@ -48,7 +54,7 @@ def peak_memory_bytes() -> int:
 
 def say(text: str) -> None:
     """Print a line for people; ids and paths in it are shown as they are."""
-    console.print(text, markup=False, soft_wrap=True)
+    console.print(text, soft_wrap=True)
 
 
 def print_json(schema: str, figures: dict[str, Any]) -> None:
@@ -60,7 +66,8 @@ def print_json(schema: str, figures: dict[str, Any]) -> None:
         "seconds": round(time.perf_counter() - _started, 3),
         "peak_memory_bytes": peak_memory_bytes(),
     }
-    sys.stdout.write(json.dumps(told, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+    # ASCII: a pipe may have any encoding
+    sys.stdout.write(json.dumps(told, allow_nan=False, default=str) + "\n")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -70,7 +77,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
         grid.add_column(column, justify="right" if number else "left")
     for row in rows:
         grid.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-    console.print(grid, markup=False)
+    console.print(grid)
 
 
 @contextmanager

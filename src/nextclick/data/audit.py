@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
+from nextclick.sessions import MS_PER_DAY
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 _SAMPLE_EVENTS = 5_000_000
 _LONG_SESSION = 1_000
 _SMALL_TEST = 0.005
+_LONG_SPAN = 30.0  # years: longer than any shop has kept its log
+_MS_PER_YEAR = 365.25 * MS_PER_DAY
 _COMMON_GAP = 0.10  # one exact gap in every ten is no accident …
 _AHEAD = 5.0  # … if it is this many times the next most frequent one
 
@@ -43,7 +47,18 @@ def warnings_of(log: RawLog, table: SessionTable) -> list[str]:
             f"{table.out_of_order:,} clicks stood in the log before an earlier click of their "
             "session; sessions were put in the order of time"
         )
-    return found + _of_sessions(table)
+    return found + _of_span(log, table) + _of_sessions(table)
+
+
+def _of_span(log: RawLog, table: SessionTable) -> list[str]:
+    assert table.times is not None
+    years = (int(table.times.max()) - int(table.times.min())) / _MS_PER_YEAR
+    if log.relative_times or years < _LONG_SPAN:
+        return []
+    return [
+        f"the times span {years:.0f} years: are some of them in another unit, or invented? "
+        "--split last-days and the blocks of time would go by them"
+    ]
 
 
 def small_tests(splits: Sequence[Split]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,7 +102,8 @@ def read_log(
     by_user = columns.session is None
     events = _events(read, form, columns, first)
     unit = read.unit or form.unit
-    tables = [_with_rows(sources, asked, unit, by_user, columns) for sources in opened]
+    needed = columns if events is not None else replace(columns, event=None)
+    tables = [_with_rows(sources, asked, unit, by_user, needed) for sources in opened]
     times = _one_unit([table for part in tables for table in part])
     log = RawLog(
         items=IdEncoder(),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from nextclick.data.columns import Columns
+from nextclick.config import build_config
+from nextclick.data.columns import Columns, SessionsBy
 from nextclick.data.dialects import Order
 
 
@@ -45,7 +46,7 @@ class SessionOptions:
         block_days: length of a block of time in days.
     """
 
-    by: Literal["auto", "id", "user"] = "auto"
+    by: SessionsBy = "auto"
     gap_seconds: Annotated[float, Field(gt=0)] = 3600.0
     block_days: Annotated[float, Field(gt=0)] = 1.0
 
@@ -120,3 +121,20 @@ class PrepareOptions:
     filters: FilterOptions = field(default_factory=FilterOptions)
     split: SplitOptions = field(default_factory=SplitOptions)
     protocol: str | None = None
+
+    def checked(self) -> PrepareOptions:
+        """Return the same, every value of it checked and converted.
+
+        Raises:
+            ConfigError: a value out of its range.
+        """
+        groups = {
+            owner: _checked(getattr(self, owner), owner)
+            for owner in ("read", "sessions", "filters", "split")
+        }
+        return replace(self, **groups)
+
+
+def _checked(group: Any, owner: str) -> Any:
+    values = {field.name: getattr(group, field.name) for field in fields(group)}
+    return build_config(type(group), values, owner)

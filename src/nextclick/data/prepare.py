@@ -95,7 +95,7 @@ def prepare(
     """
     started = time.perf_counter()
     target = Path(output)
-    asked = _consistent(options or PrepareOptions(), test)
+    asked = _consistent((options or PrepareOptions()).checked(), test)
     # the folder is claimed first: a place that cannot be written is found out at once
     with whole_folder(target, overwrite=overwrite) as scratch:
         log = _read(_listed(sources), None if test is None else _listed(test), asked, progress)

@@ -55,8 +55,15 @@ def sessions_of_prefixes(test: Any, path: Path) -> list[list[int]]:
     Raises:
         SourceError: it is not a pair of prefixes and labels.
     """
-    if not (isinstance(test, list | tuple) and len(test) == 2 and _is_lists(test[0])):
-        raise SourceError(f"{path}: expected a pair (prefixes, labels)")
+    if not (
+        isinstance(test, list | tuple)
+        and len(test) == 2
+        and _is_lists(test[0])
+        and _is_lists([test[1]])
+    ):
+        raise SourceError(
+            f"{path}: expected a pair (prefixes, labels), lists of item ids and one item id each"
+        )
     prefixes, labels = test
     if len(prefixes) != len(labels):
         raise SourceError(
@@ -67,7 +74,7 @@ def sessions_of_prefixes(test: Any, path: Path) -> list[list[int]]:
     for prefix, label in zip(prefixes, labels, strict=True):
         if before != [*prefix, label]:
             sessions.append([*prefix, label])
-        before = prefix
+        before = list(prefix)
     return sessions
 
 
@@ -119,5 +126,6 @@ def _files(sources: Sequence[Any]) -> tuple[Path, Path]:
 
 def _is_lists(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(
-        isinstance(s, list | tuple) and all(isinstance(i, int) for i in s) for s in value
+        isinstance(s, list | tuple) and all(isinstance(i, int) and -(2**63) <= i < 2**63 for i in s)
+        for s in value
     )

@@ -22,6 +22,7 @@ ROW = "__row"  # number of the row, from 0
 EXTRA = "__extra"  # what stands after the last column of the header
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".inter", ".parquet", ".jsonl", ".ndjson")
 _SEPARATORS = ",\t;|"
+_EMPTY = "{}: the file is empty; expected a header and a row for each click"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,8 @@ def scan_file(
     """
     if separator is not None and (len(separator) != 1 or not separator.isascii()):
         raise ConfigError(f"separator must be one ASCII character, or tab, got {separator!r}")
+    if path.stat().st_size == 0:
+        raise SourceError(_EMPTY.format(path))
     name = path.name.lower()
     if name.endswith(".parquet"):
         return scan_frame(_quietly(path, lambda: pl.scan_parquet(path)), label=str(path))
@@ -118,7 +121,9 @@ def scan_file(
         # everything is read as text, so that a value that does not fit can be shown
         schema=dict.fromkeys((*header, EXTRA), pl.String),
         missing_columns="insert",
-        truncate_ragged_lines=True,  # what is too much for EXTRA; EXTRA says that there was more
+        # EXTRA says that there is more than the header names; what does not fit into it may go
+        extra_columns="ignore",
+        truncate_ragged_lines=True,
         row_index_name=ROW,
         glob=False,
     )
@@ -136,7 +141,7 @@ def scan_frame(frame: Any, label: str = "frame") -> Source:
     elif not isinstance(frame, pl.LazyFrame):
         frame = _from_pandas(frame).lazy()
     columns = tuple(_quietly(label, frame.collect_schema).names())
-    return Source(label, frame.with_row_index(ROW), columns)
+    return Source(label, frame.drop(ROW, strict=False).with_row_index(ROW), columns)
 
 
 def _from_pandas(frame: Any) -> pl.DataFrame:
@@ -163,9 +168,7 @@ def _from_pandas_column(column: Any) -> pl.Series:
 def _refuse_twice(columns: Sequence[str], label: str) -> None:
     twice = [name for name in dict.fromkeys(columns) if name and columns.count(name) > 1]
     if twice:
-        raise SourceError(
-            f"{label}: there are two columns {twice[0]!r}; rename one of them"
-        )
+        raise SourceError(f"{label}: there are two columns {twice[0]!r}; rename one of them")
 
 
 def _quietly(label: object, call: Callable[[], Any]) -> Any:
@@ -188,7 +191,7 @@ def _first_line(path: Path) -> str:
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{path}: cannot be read: {error}") from error
     if not line:
-        raise SourceError(f"{path}: the file is empty; expected a header and a row for each click")
+        raise SourceError(_EMPTY.format(path))
     return line
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from nextclick.types import AnyArray
 
 FORMAT_VERSION = 1
+KIND = "nextclick.store"
+_KEYS = ("fingerprint", "n_fit_sessions", "protocol", "counts")
 PartName = Literal["train", "fit", "valid", "test"]
 PARTS: tuple[str, ...] = get_args(PartName)
 
@@ -61,12 +63,14 @@ class Store:
             )
             raise StoreError(f"{folder} is not a store (it has no manifest.json); {hint}")
         try:
-            manifest = json.loads(file.read_text())
+            manifest = json.loads(file.read_text(encoding="utf-8"))
             version = int(manifest["format_version"])
             kind = manifest["kind"]
+            if kind == KIND and version <= FORMAT_VERSION:
+                _ = [manifest[key] for key in _KEYS]
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise StoreError(f"{file}: not the manifest of a store: {error!r}") from error
-        if kind != "nextclick.store":
+        if kind != KIND:
             raise StoreError(f"{folder} is a {kind}, not a store; name the folder of a store")
         if version > FORMAT_VERSION:
             raise StoreError(
@@ -136,6 +140,11 @@ class Store:
             raise StoreError(f"{self.path / folder}: cannot be read: {error}") from error
         if items is None or offsets is None:
             raise StoreError(f"{self.path / folder}: items.npy or offsets.npy is missing")
+        if len(offsets) == 0 or offsets[-1] != len(items):
+            raise StoreError(
+                f"{self.path / folder}: items.npy and offsets.npy do not fit together; "
+                "prepare the log again"
+            )
         return Sessions(
             items=items,
             offsets=offsets,

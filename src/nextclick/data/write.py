@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from numba import njit, prange
 from numpy.lib.format import open_memmap
 
 from nextclick.data.split import Split, recent_samples
-from nextclick.data.store import FORMAT_VERSION, Store
+from nextclick.data.store import FORMAT_VERSION, KIND, Store
 from nextclick.errors import EmptyLogError
 from nextclick.folders import fingerprint
 from nextclick.version import __version__
@@ -89,7 +90,7 @@ def write_store(
         _write_part(folder / name, table, chosen.keep, sessions, item_index, user_index, blocks)
     n_valid = _n_valid(len(chosen.train), options.split.valid_fraction)
     manifest = {
-        "kind": "nextclick.store",
+        "kind": KIND,
         "format_version": FORMAT_VERSION,
         "nextclick": __version__,
         "fingerprint": fingerprint(folder),
@@ -102,7 +103,8 @@ def write_store(
     store = Store(folder, manifest)
     parts = ("train", "fit", "valid", "test") if n_valid else ("train", "fit", "test")
     manifest["counts"] = {name: part_counts(store, name) for name in parts}
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    (folder / "manifest.json").write_text(text, encoding="utf-8")
     return store
 
 
@@ -149,7 +151,9 @@ def _choose(
     keep, train, test = table.keep.copy(), split.train, split.test
     everywhere = _support(table, keep, train, n_items)
     if options.split.recent > 1:
-        first, clicks = recent_samples(_lengths(keep, table.offsets, train), options.split.recent)
+        lengths = _lengths(keep, table.offsets, train)
+        _refuse_no_sample(lengths, options.split.recent)
+        first, clicks = recent_samples(lengths, options.split.recent)
         train = train[first:]
         _keep_first(keep, table.offsets, int(train[0]), clicks)
     known = _support(table, keep, train, n_items)
@@ -173,6 +177,26 @@ def _choose(
     return _Chosen(train, test, keep, lost)
 
 
+def _refuse_no_sample(lengths: Int64Array, recent: int) -> None:
+    samples = int(np.maximum(lengths - 1, 0).sum())
+    if samples < recent:
+        raise EmptyLogError(
+            f"training has {samples:,} samples, of which the most recent 1/{recent} are none; "
+            "choose a smaller --recent"
+        )
+
+
+def _reserve(path: Path) -> None:
+    """Take the disk space of a mapped file now: a write that finds none later kills the process.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
 def _write_part(
     folder: Path,
     table: SessionTable,
@@ -188,10 +212,12 @@ def _write_part(
     np.save(folder / "offsets.npy", offsets)
     n_events = (int(offsets[-1]),)
     items = open_memmap(folder / "items.npy", mode="w+", dtype=np.int32, shape=n_events)
+    _reserve(folder / "items.npy")
     _copy(table.items, keep, table.offsets, sessions, offsets, items, item_index)
     items.flush()
     if table.times is not None and blocks is not None:
         times = open_memmap(folder / "times.npy", mode="w+", dtype=np.int64, shape=n_events)
+        _reserve(folder / "times.npy")
         _copy(table.times, keep, table.offsets, sessions, offsets, times, np.empty(0, np.int32))
         times.flush()
         ends = table.times[table.offsets[sessions + 1] - 1]

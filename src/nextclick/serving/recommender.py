@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from nextclick.topk import SortedBase, dense_top, sparse_top
 from nextclick.types import SparseScorer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from nextclick.types import BoolArray, Float32Array, Int32Array, RawId
@@ -81,9 +82,13 @@ class Recommender:
         n_items = self.artifact.model.n_items
         if not 1 <= k <= n_items:
             raise ConfigError(f"k must be in 1..{n_items}, got {k}")
-        for session in sessions:
-            if isinstance(session, str):
-                raise ConfigError(f"a session must be a list of item ids, got the text {session!r}")
+        for name, ids in (
+            ("allow", allow or ()),
+            ("block", block),
+            *(("a session", s) for s in sessions),
+        ):
+            if isinstance(ids, str) or not isinstance(ids, Iterable):
+                raise ConfigError(f"{name} must be a list of item ids, got {ids!r}")
         shown = self._may_be_shown(allow, block)
         indices = [self.artifact.items.indices(session) for session in sessions]
         known = [index[index > 0] for index in indices]
@@ -104,9 +109,10 @@ class Recommender:
             lists = dense_top(dense, k)
             return lists, [row[items] for row, items in zip(dense, lists, strict=True)]
         sparse = model.score_sparse(batch)
-        if self._base is None or not self._base.fits(sparse.base):
-            self._base = SortedBase.of(sparse.base)
-        lists = sparse_top(sparse, self._base, k)
+        base = self._base  # held here: another thread may put its own in the place
+        if base is None or not base.fits(sparse.base):
+            base = self._base = SortedBase.of(sparse.base)
+        lists = sparse_top(sparse, base, k)
         return lists, [sparse.of(row, items) for row, items in enumerate(lists)]
 
     def _may_be_shown(
@@ -162,6 +168,8 @@ class Recommender:
 
 
 def _note(nothing_known: bool, unknown: list[RawId], from_model: int, n_shown: int) -> str | None:
+    if n_shown == 0:
+        return "no item may be shown: allow, block and exclude_seen leave none"
     if nothing_known:
         return "every clicked item is unknown to the model: these are the most popular items"
     parts = []
