@@ -56,7 +56,7 @@ def with_pandas(log: Path, output: Path) -> dict[str, int]:
     test = test[test["item_id"].isin(items)]
     test = test[test.groupby("session_id")["item_id"].transform("size") >= 2]
     users = np.sort(train["user_id"].dropna().unique())
-    counts = {}
+    counts: dict[str, int] = {}
     for name, part in (("train", train), ("test", test)):
         part = part.sort_values(["end", "session_id", "timestamp"], kind="stable")
         folder = output / name
@@ -100,8 +100,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     asked = parser.parse_args()
     if asked.only:
-        way = with_nextclick if asked.only == "nextclick" else with_pandas
-        print(json.dumps(way(asked.log, asked.output)))
+        prepared = with_nextclick if asked.only == "nextclick" else with_pandas
+        print(json.dumps(prepared(asked.log, asked.output)))
         return
     found = {way: measured(way, asked.log) for way in ("nextclick", "pandas")}
     for way, figures in found.items():

@@ -55,10 +55,11 @@ def _of_span(log: RawLog, table: SessionTable) -> list[str]:
     years = (int(table.times.max()) - int(table.times.min())) / _MS_PER_YEAR
     if log.relative_times or years < _LONG_SPAN:
         return []
-    return [
+    warning = (
         f"the times span {years:.0f} years: are some of them in another unit, or invented? "
         "--split last-days and the blocks of time would go by them"
-    ]
+    )
+    return [warning]
 
 
 def small_tests(splits: Sequence[Split]) -> list[str]:

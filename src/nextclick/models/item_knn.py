@@ -22,23 +22,17 @@ import numpy as np
 from numba import njit
 from pydantic import Field
 
-from nextclick.models.item_table import ItemTable, Rows
+from nextclick.models.item_table import ItemTable, Rows, TableModel
 from nextclick.models.kernels import grow, keep_best
 from nextclick.models.postings import Postings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nextclick.batch import SessionBatch
     from nextclick.sessions import Sessions
     from nextclick.types import (
-        AnyArray,
-        Float32Array,
         Float64Array,
         Int32Array,
         Int64Array,
         Progress,
-        SparseScores,
     )
 
 
@@ -57,20 +51,11 @@ class ItemKNNConfig:
     ] = "sessions"
 
 
-class ItemKNN:
+class ItemKNN(TableModel):
     """Shared sessions with the last click, damped and normalised."""
 
     name: ClassVar[str] = "item-knn"
     Config: ClassVar[type[ItemKNNConfig]] = ItemKNNConfig
-
-    def __init__(self, config: ItemKNNConfig, table: ItemTable):
-        self.config = config
-        self.table = table
-
-    @property
-    def n_items(self) -> int:
-        """N."""
-        return self.table.n_items
 
     @classmethod
     def fit(
@@ -105,23 +90,6 @@ class ItemKNN:
             return found
 
         return cls(config, ItemTable.build(rows, postings, progress=progress))
-
-    def score_sparse(self, batch: SessionBatch) -> SparseScores:
-        """List the neighbours of each last click."""
-        return self.table.after_last_click(batch)
-
-    def score(self, batch: SessionBatch) -> Float32Array:
-        """(B, N + 1) float32."""
-        return self.score_sparse(batch).dense()
-
-    def state(self) -> dict[str, AnyArray]:
-        """The neighbours and their scores."""
-        return self.table.state()
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, AnyArray], config: ItemKNNConfig) -> Self:
-        """Build the model that gave `state`."""
-        return cls(config, ItemTable.from_state(state))
 
 
 @njit(cache=True, nogil=True)

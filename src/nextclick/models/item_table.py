@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 
@@ -97,3 +97,33 @@ class ItemTable:
     def from_state(cls, state: Mapping[str, AnyArray]) -> Self:
         """Build the table that gave `state`."""
         return cls(offsets=state["offsets"], items=state["items"], values=state["values"])
+
+
+class TableModel:
+    """A model that looks its last click up in a table; those who inherit say how it is learnt."""
+
+    def __init__(self, config: Any, table: ItemTable):
+        self.config = config
+        self.table = table
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return self.table.n_items
+
+    def score_sparse(self, batch: SessionBatch) -> SparseScores:
+        """List what the table has for each last click."""
+        return self.table.after_last_click(batch)
+
+    def score(self, batch: SessionBatch) -> Float32Array:
+        """(B, N + 1) float32."""
+        return self.score_sparse(batch).dense()
+
+    def state(self) -> dict[str, AnyArray]:
+        """The arrays of the table."""
+        return self.table.state()
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
+        """Build the model that gave `state`."""
+        return cls(config, ItemTable.from_state(state))

@@ -17,15 +17,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from nextclick.models.item_table import ItemTable
+from nextclick.models.item_table import TableModel
 from nextclick.models.transitions import transition_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nextclick.batch import SessionBatch
     from nextclick.sessions import Sessions
-    from nextclick.types import AnyArray, Float32Array, Progress, SparseScores
+    from nextclick.types import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +34,11 @@ class MarkovConfig:
     ] = 100
 
 
-class Markov:
+class Markov(TableModel):
     """First-order transition probabilities of the last click."""
 
     name: ClassVar[str] = "markov"
     Config: ClassVar[type[MarkovConfig]] = MarkovConfig
-
-    def __init__(self, config: MarkovConfig, table: ItemTable):
-        self.config = config
-        self.table = table
-
-    @property
-    def n_items(self) -> int:
-        """N."""
-        return self.table.n_items
 
     @classmethod
     def fit(
@@ -60,20 +48,3 @@ class Markov:
         del seed
         table = transition_table(sessions, np.ones(1), config.neighbours, progress=progress)
         return cls(config, table)
-
-    def score_sparse(self, batch: SessionBatch) -> SparseScores:
-        """List the successors of each last click."""
-        return self.table.after_last_click(batch)
-
-    def score(self, batch: SessionBatch) -> Float32Array:
-        """(B, N + 1) float32."""
-        return self.score_sparse(batch).dense()
-
-    def state(self) -> dict[str, AnyArray]:
-        """The successors and their probabilities."""
-        return self.table.state()
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, AnyArray], config: MarkovConfig) -> Self:
-        """Build the model that gave `state`."""
-        return cls(config, ItemTable.from_state(state))

@@ -20,16 +20,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from nextclick.models.item_table import ItemTable
+from nextclick.models.item_table import TableModel
 from nextclick.models.transitions import transition_table
 from nextclick.models.weighting import CODES, Weighting, step_weight
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nextclick.batch import SessionBatch
     from nextclick.sessions import Sessions
-    from nextclick.types import AnyArray, Float32Array, Progress, SparseScores
+    from nextclick.types import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +44,11 @@ class SequentialRulesConfig:
     ] = 100
 
 
-class SequentialRules:
+class SequentialRules(TableModel):
     """Weighted rules "j within a few clicks after i" for the last click i."""
 
     name: ClassVar[str] = "rules"
     Config: ClassVar[type[SequentialRulesConfig]] = SequentialRulesConfig
-
-    def __init__(self, config: SequentialRulesConfig, table: ItemTable):
-        self.config = config
-        self.table = table
-
-    @property
-    def n_items(self) -> int:
-        """N."""
-        return self.table.n_items
 
     @classmethod
     def fit(
@@ -73,20 +61,3 @@ class SequentialRules:
         weights = weights[weights > 0]  # linear is 0 from the tenth step on
         table = transition_table(sessions, weights, config.neighbours, progress=progress)
         return cls(config, table)
-
-    def score_sparse(self, batch: SessionBatch) -> SparseScores:
-        """List the items that each last click has rules for."""
-        return self.table.after_last_click(batch)
-
-    def score(self, batch: SessionBatch) -> Float32Array:
-        """(B, N + 1) float32."""
-        return self.score_sparse(batch).dense()
-
-    def state(self) -> dict[str, AnyArray]:
-        """The rules and their weights."""
-        return self.table.state()
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, AnyArray], config: SequentialRulesConfig) -> Self:
-        """Build the model that gave `state`."""
-        return cls(config, ItemTable.from_state(state))
