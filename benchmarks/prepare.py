@@ -30,8 +30,11 @@ def with_nextclick(log: Path, output: Path) -> dict[str, int]:
     from nextclick.data.prepare import prepare
 
     counts = prepare(log, output).store.manifest["counts"]
-    return {f"{part}_{what}": counts[part][what]
-            for part in ("train", "test") for what in ("events", "sessions", "items")}  # fmt: skip
+    return {
+        f"{part}_{what}": counts[part][what]
+        for part in ("train", "test")
+        for what in ("events", "sessions", "items")
+    }
 
 
 def with_pandas(log: Path, output: Path) -> dict[str, int]:
@@ -70,8 +73,11 @@ def with_pandas(log: Path, output: Path) -> dict[str, int]:
         place = np.minimum(np.searchsorted(users, first), max(len(users) - 1, 0))
         known = users[place] == first if len(users) else np.zeros(len(first), dtype=np.bool_)
         np.save(folder / "users.npy", np.where(known, place + 1, 0).astype(np.int32))
-        counts |= {f"{name}_events": len(part), f"{name}_sessions": len(starts),
-                   f"{name}_items": int(part["item_id"].nunique())}  # fmt: skip
+        counts |= {
+            f"{name}_events": len(part),
+            f"{name}_sessions": len(starts),
+            f"{name}_items": int(part["item_id"].nunique()),
+        }
     return counts
 
 
@@ -105,11 +111,15 @@ def main() -> None:
         return
     found = {way: measured(way, asked.log) for way in ("nextclick", "pandas")}
     for way, figures in found.items():
-        print(f"{way:10} {figures['seconds']:8.1f} s {figures['peak_bytes'] / 2**30:8.2f} GiB  "
-              f"{figures['counts']}")  # fmt: skip
+        print(
+            f"{way:10} {figures['seconds']:8.1f} s {figures['peak_bytes'] / 2**30:8.2f} GiB  "
+            f"{figures['counts']}"
+        )
     ours, theirs = found["nextclick"], found["pandas"]
-    print(f"time {ours['seconds'] / theirs['seconds']:.2f}, "
-          f"memory {ours['peak_bytes'] / theirs['peak_bytes']:.2f} of pandas")  # fmt: skip
+    print(
+        f"time {ours['seconds'] / theirs['seconds']:.2f}, "
+        f"memory {ours['peak_bytes'] / theirs['peak_bytes']:.2f} of pandas"
+    )
     if ours["counts"] != theirs["counts"]:
         raise SystemExit("the counts differ")
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,21 +38,26 @@ def command(name, shop, output):
     return [sys.executable, "-m", "nextclick", *arguments, "-o", str(output), "--overwrite"]
 
 
-def run_whole(name, shop, output):
+def is_written(folder):
+    return any(folder.glob(".output.*.part"))
+
+
+def run(name, shop, output, *, until=None, delay=None):
+    """Run to the end, or kill `delay` seconds after the start or after `until` holds."""
     began = time.perf_counter()
-    subprocess.run(command(name, shop, output), check=True, capture_output=True)
-    return time.perf_counter() - began
-
-
-def kill_after(delay, name, shop, output):
     process = subprocess.Popen(
         command(name, shop, output), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+    while until is not None and process.poll() is None and not until(output.parent):
+        time.sleep(0.0005)
+    reached = time.perf_counter()
     try:
         process.wait(delay)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
         process.wait()
+    ended = time.perf_counter()
+    return ended - began, ended - reached
 
 
 def assert_whole_store(output, shop):
@@ -72,39 +78,53 @@ def assert_whole_artefact(output, shop):
 
 
 def kill_many(name, kills, shop, folder):
-    """Kill `name` at random moments of its run; count what was there before and after."""
-    check = assert_whole_store if name == "prepare" else assert_whole_artefact
+    """Kill `name` at random moments; count what stood there before and after.
+
+    Half of the moments are drawn over the whole run, half over the time in which it writes. Half
+    of the runs find a free place, half find an output to replace.
+    """
+    check, whole = {
+        "prepare": (assert_whole_store, shop / "store"),
+        "train": (assert_whole_artefact, shop / "model"),
+    }[name]
+    folder.mkdir()
     output = folder / "output"
-    duration = run_whole(name, shop, output)
+    duration, writing = run(name, shop, output, until=is_written)
     draw = random.Random(7)
     found = Counter()
     for number in range(kills):
-        # every other run meets an output to replace, the rest a free place
-        if number % 2 == 0 and output.exists():
-            output.rename(folder / f"whole-{number}")
-        place = "replacing" if output.exists() else "free"
-        kill_after(draw.uniform(0, duration), name, shop, output)
-        found[f"{place}: {'whole' if output.exists() else 'absent'}"] += 1
+        shutil.rmtree(output, ignore_errors=True)
+        if number % 4 in (1, 2):
+            shutil.copytree(whole, output)
+        before = "replacing" if output.exists() else "free"
+        if number % 2:
+            shutil.rmtree(folder)  # with what earlier kills left: `until` would take it for ours
+            folder.mkdir()
+            if before == "replacing":
+                shutil.copytree(whole, output)
+            run(name, shop, output, until=is_written, delay=draw.uniform(0, writing))
+        else:
+            run(name, shop, output, delay=draw.uniform(0, duration))
+        found[f"{before}: {'whole' if output.exists() else 'absent'}"] += 1
         if output.exists():
             check(output, shop)
-    strangers = [p.name for p in folder.iterdir() if not p.name.startswith((".output.", "whole-"))]
-    assert set(strangers) <= {"output"}
-    run_whole(name, shop, output)
+        assert {p.name for p in folder.iterdir() if not p.name.startswith(".output.")} <= {"output"}
+    run(name, shop, output)
     check(output, shop)
-    assert not [p.name for p in folder.iterdir() if p.name.startswith(".")]
+    assert [p.name for p in folder.iterdir()] == ["output"]
     return found
 
 
 @pytest.mark.parametrize("name", ["prepare", "train"])
 def test_a_killed_command_leaves_a_whole_output_or_none(name, shop, tmp_path):
-    assert kill_many(name, QUICK, shop, tmp_path).total() == QUICK
+    assert kill_many(name, QUICK, shop, tmp_path / "place").total() == QUICK
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", ["prepare", "train"])
 def test_fifty_killed_commands_leave_whole_outputs_or_none(name, shop, tmp_path, capsys):
-    found = kill_many(name, SLOW, shop, tmp_path)
+    found = kill_many(name, SLOW, shop, tmp_path / "place")
     assert found.total() == SLOW
     with capsys.disabled():
         print(json.dumps({"command": name, **found}))  # noqa: T201

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nextclick.errors import InputError, OutputError
 
@@ -123,11 +122,12 @@ def as_output_error(target: Path) -> Iterator[None]:
             errno.ENOENT: "choose a place where folders can be made",
             errno.ENAMETOOLONG: "choose a shorter name",
         }
-        if error.errno not in remedies:
+        # numpy counts the items that found no room, and names no cause
+        code = errno.ENOSPC if "requested and" in str(error) else error.errno
+        if code not in remedies:
             raise
-        reason = os.strerror(error.errno)
         raise OutputError(
-            f"{target}: cannot be written: {reason}; {remedies[error.errno]}"
+            f"{target}: cannot be written: {os.strerror(code)}; {remedies[code]}"
         ) from error
 
 
@@ -144,20 +144,6 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write one JSON object, readable by people, whole or not at all."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with as_output_error(path):
-        try:
-            scratch.write_text(
-                json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
-            _sync(scratch)
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
 
 
 def fingerprint(folder: Path) -> str:

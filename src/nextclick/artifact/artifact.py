@@ -9,6 +9,8 @@ items/                 vocabulary, and support.npy (N + 1,) int64: clicks in tra
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +28,7 @@ from nextclick.vocab import Vocabulary
 
 if TYPE_CHECKING:
     from nextclick.models.base import Model
-    from nextclick.types import Int64Array
+    from nextclick.types import AnyArray, Int64Array
 
 FORMAT_VERSION = 1
 KIND = "nextclick.artifact"
@@ -69,7 +71,7 @@ class Artifact:
         }
         with whole_folder(Path(target), overwrite=overwrite) as folder:
             arrays = {name: np.ascontiguousarray(a) for name, a in self.model.state().items()}
-            save_file(arrays, folder / "weights.safetensors")
+            _save_weights(arrays, folder / "weights.safetensors")
             self.items.save(folder / "items")
             np.save(folder / "items" / "support.npy", self.support)
             text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
@@ -105,6 +107,17 @@ class Artifact:
                 f"the vocabulary has {len(items)}, the support {len(support) - 1}; train again"
             )
         return cls(model, items, support, trained)
+
+
+def _save_weights(arrays: dict[str, AnyArray], path: Path) -> None:
+    try:
+        save_file(arrays, path)
+    except SafetensorError as error:
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None:
+            raise
+        code = int(found[1])  # a full disk, which safetensors tells in words only
+        raise OSError(code, os.strerror(code)) from error
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,57 @@
+"""Choose a model's parameters on validation, then score the test once.
+
+    python benchmarks/choose.py STORE session-knn --try k=100,200,500 --try similarity=vec,cosine
+
+Starts from the defaults. Each parameter in turn takes the value that gives the highest
+Recall@20 + MRR@20 on the validation part, for a model that has learnt from what lies before it;
+after `--rounds` of that, a model with the best parameters learns from all training sessions and is
+scored on the test. The test is not looked at before.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import nextclick
+from nextclick.cli.values import parse_list, parse_values
+
+
+def main() -> None:
+    """Sweep one parameter after the other."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("store", type=Path)
+    parser.add_argument("model")
+    parser.add_argument("--try", dest="tried", action="append", required=True)
+    parser.add_argument("--rounds", type=int, default=2)
+    asked = parser.parse_args()
+    store = nextclick.Store.open(asked.store)
+    known: dict[tuple[tuple[str, str], ...], float] = {}
+
+    def quality(config: dict[str, str]) -> float:
+        key = tuple(sorted(config.items()))
+        if key not in known:
+            model = nextclick.train(store, asked.model, config=config, part="fit")
+            result = nextclick.evaluate(model, store, part="valid", ks=[20], n_bootstrap=0)
+            recall, mrr = (100 * result.metrics[f"{m}@20"].value for m in ("recall", "mrr"))
+            known[key] = recall + mrr
+            print(f"valid {recall:6.2f} {mrr:6.2f}  {config}", flush=True)
+        return known[key]
+
+    best: dict[str, str] = {}
+    for _ in range(asked.rounds):
+        for name, values in parse_values(asked.tried).items():
+            candidates = [best | {name: value} for value in parse_list(values)]
+            best = max([best, *candidates], key=quality)
+    model = nextclick.train(store, asked.model, config=best)
+    metrics = nextclick.evaluate(model, store, ks=[20]).metrics
+    for name in ("recall@20", "mrr@20"):
+        found = metrics[name]
+        print(
+            f"test {name} {100 * found.value:.2f} [{100 * (found.low or 0):.2f}, "
+            f"{100 * (found.high or 0):.2f}]  {best}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+import errno
+import fcntl
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nextclick import PrepareOptions, prepare, train
+from nextclick.data.options import FilterOptions
+from nextclick.data.simulate import simulate_frame
+from nextclick.data.simulation import SimulationConfig
+from nextclick.errors import OutputError
+from nextclick.folders import fingerprint, remove_leftovers, whole_folder
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def leftover(parent, name, suffix=".part"):
+    folder = parent / f".{name}.a1b2c3d4{suffix}"
+    folder.mkdir()
+    (folder / "half.npy").write_bytes(b"half")
+    return folder
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path):
+    target = tmp_path / "new" / "store"
+    with whole_folder(target) as scratch:
+        (scratch / "a").write_text("1")
+        assert not target.exists()
+        assert scratch.parent == target.parent
+    assert (target / "a").read_text() == "1"
+    assert names(target.parent) == ["store"]
+    assert target.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "store") as scratch:
+        (scratch / "a").write_text(str(1 / 0))
+    assert names(tmp_path) == []
+
+
+def test_ctrl_c_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "store"):
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+
+
+def test_what_is_there_stays_unless_it_may_be_replaced(tmp_path):
+    target = tmp_path / "store"
+    target.mkdir()
+    (target / "mine").write_text("x")
+    message = "store exists already; choose another place or say --overwrite"
+    with pytest.raises(OutputError, match=message), whole_folder(target):
+        pass
+    assert names(target) == ["mine"]
+    with whole_folder(target, overwrite=True) as scratch:
+        (scratch / "new").write_text("y")
+    assert names(target) == ["new"]
+    assert names(tmp_path) == ["store"]
+
+
+def test_a_failure_while_replacing_keeps_the_old_one(tmp_path):
+    target = tmp_path / "store"
+    target.mkdir()
+    (target / "mine").write_text("x")
+    with pytest.raises(ZeroDivisionError), whole_folder(target, overwrite=True):
+        raise ZeroDivisionError
+    assert names(target) == ["mine"]
+    assert names(tmp_path) == ["store"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_in_the_place_is_never_replaced(tmp_path, overwrite):
+    target = tmp_path / "store"
+    target.write_text("mine")
+    message = "store is no folder; choose another place"
+    with pytest.raises(OutputError, match=message), whole_folder(target, overwrite=overwrite):
+        pass
+    assert target.read_text() == "mine"
+
+
+def test_the_folder_one_is_in_is_never_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").write_text("x")
+    message = "is the folder that you are in; name a new folder"
+    with pytest.raises(OutputError, match=message), whole_folder(Path(), overwrite=True):
+        pass
+    assert names(tmp_path) == ["mine"]
+
+
+def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
+    dead, dead_old = leftover(tmp_path, "store"), tmp_path / ".store.00000000.old"
+    dead_old.mkdir()
+    alive = tmp_path / ".store.e5f6g7h8.part"
+    alive.mkdir()
+    lock = os.open(alive, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with whole_folder(tmp_path / "store"):
+            pass
+    finally:
+        os.close(lock)
+    assert not dead.exists()
+    assert not dead_old.exists()
+    assert names(tmp_path) == [alive.name, "store"]
+    remove_leftovers(tmp_path / "store")
+    assert names(tmp_path) == ["store"]
+
+
+def test_leftovers_of_other_outputs_and_strangers_stay(tmp_path):
+    others = [leftover(tmp_path, "store.2"), tmp_path / ".store.backup.old", tmp_path / ".store.x"]
+    for folder in others:
+        folder.mkdir(exist_ok=True)
+    remove_leftovers(tmp_path / "store")
+    assert names(tmp_path) == sorted(folder.name for folder in others)
+
+
+def test_a_name_that_looks_like_a_pattern_is_taken_as_it_is(tmp_path):
+    leftover(tmp_path, "store[1]*")
+    leftover(tmp_path, "store1x")
+    remove_leftovers(tmp_path / "store[1]*")
+    assert names(tmp_path) == [".store1x.a1b2c3d4.part"]
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (errno.ENOSPC, "No space left on device; free some space or choose another disk"),
+        (errno.EDQUOT, "free some of your quota or choose another disk"),
+        (errno.EFBIG, "raise the limit on file size"),
+        (errno.EACCES, "Permission denied; choose a place that you may write to"),
+        (errno.EROFS, "choose a disk that can be written"),
+    ],
+)
+def test_a_disk_that_refuses_is_told_with_what_to_do(tmp_path, code, message):
+    found = r"store: cannot be written: .*" + message
+    with pytest.raises(OutputError, match=found), whole_folder(tmp_path / "store"):
+        raise OSError(code, os.strerror(code))
+    assert names(tmp_path) == []
+
+
+def test_another_fault_is_not_taken_for_a_full_disk(tmp_path):
+    with pytest.raises(OSError, match="bad"), whole_folder(tmp_path / "store"):
+        raise OSError(errno.EIO, "bad")
+    assert names(tmp_path) == []
+
+
+def test_a_disk_that_fills_while_it_syncs(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="free some space"), whole_folder(tmp_path / "store"):
+        pass
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("file/store", "choose a place below a folder"),
+        ("file/deeper/store", "choose a place below a folder"),
+        ("x" * 300, "choose a shorter name"),
+    ],
+)
+def test_a_place_that_cannot_be(tmp_path, place, message):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match=message), whole_folder(tmp_path / place):
+        pass
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, which takes no folder")
+def test_a_place_that_takes_no_folder():
+    with (
+        pytest.raises(OutputError, match="/proc/store: cannot be written: "),
+        whole_folder(Path("/proc/store")),
+    ):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_place_that_may_not_be_written(tmp_path):
+    tmp_path.chmod(0o500)
+    with (
+        pytest.raises(OutputError, match="choose a place that you may write to"),
+        whole_folder(tmp_path / "store"),
+    ):
+        pass
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of 1 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = os.geteuid() == 0 and (
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place],
+            capture_output=True,
+            check=False,
+        ).returncode
+        == 0
+    )
+    if not mounted:
+        pytest.skip("needs the right to mount a small disk")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_real_disk_that_fills(small_disk, tmp_path):
+    log = simulate_frame(SimulationConfig(events=100_000, items=500, users=5_000, days=4))
+    options = PrepareOptions(filters=FilterOptions(min_item_support=1))
+    # 100,000 clicks of 12 bytes are more than 1 MiB
+    with pytest.raises(OutputError, match="No space left on device; free some space"):
+        prepare(log, small_disk / "store", options=options)
+    assert names(small_disk) == []
+    store = prepare(log, tmp_path / "store", options=options).store
+    np.save(small_disk / "filler.npy", np.zeros(126_000))
+    with pytest.raises(OutputError, match="No space left on device; free some space"):
+        train(store, "item-knn", small_disk / "model")
+    assert names(small_disk) == ["filler.npy"]
+
+
+def test_the_fingerprint_is_of_arrays_and_their_names(tmp_path):
+    (tmp_path / "train").mkdir()
+    np.save(tmp_path / "train" / "items.npy", np.arange(3))
+    first = fingerprint(tmp_path)
+    (tmp_path / "manifest.json").write_text("{}")
+    assert fingerprint(tmp_path) == first
+    np.save(tmp_path / "train" / "items.npy", np.arange(3) + 1)
+    assert fingerprint(tmp_path) != first
+    np.save(tmp_path / "train" / "items.npy", np.arange(3))
+    (tmp_path / "train" / "items.npy").rename(tmp_path / "train" / "times.npy")
+    assert fingerprint(tmp_path) != first
