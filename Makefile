@@ -5,6 +5,7 @@ PIP = bin/pip install --quiet --disable-pip-version-check --constraint constrain
 .PHONY: demo test check format clean
 
 demo: .venv-demo/ready
+	@echo "A simulated shop: its log, a store, six models, a leaderboard, a recommendation."
 	rm -rf demo
 	.venv-demo/bin/nextclick simulate --output demo/clicks.csv --events 300000 --items 5000 --users 20000
 	.venv-demo/bin/nextclick run demo/clicks.csv --output demo/shop
@@ -29,11 +30,13 @@ format: .venv-test/ready
 	.venv-test/bin/ruff check --fix .
 
 .venv-demo/ready: pyproject.toml constraints.txt
+	@echo "Making .venv-demo with the package and nothing else (a minute)."
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/$(PIP) --editable .
 	touch $@
 
 .venv-test/ready: pyproject.toml constraints.txt
+	@echo "Making .venv-test with the package, PyTorch and the tools (some minutes)."
 	$(PYTHON) -m venv .venv-test
 	.venv-test/$(PIP) --editable '.[dev,neural]'
 	touch $@

@@ -52,11 +52,11 @@ def test_ctrl_c_leaves_nothing(tmp_path):
 def test_what_is_there_stays_unless_it_may_be_replaced(tmp_path):
     target = tmp_path / "store"
     target.mkdir()
-    (target / "mine").write_text("x")
+    (target / "manifest.json").write_text("x")
     message = "store exists already; choose another place or say --overwrite"
     with pytest.raises(OutputError, match=message), whole_folder(target):
         pass
-    assert names(target) == ["mine"]
+    assert names(target) == ["manifest.json"]
     with whole_folder(target, overwrite=True) as scratch:
         (scratch / "new").write_text("y")
     assert names(target) == ["new"]
@@ -66,10 +66,10 @@ def test_what_is_there_stays_unless_it_may_be_replaced(tmp_path):
 def test_a_failure_while_replacing_keeps_the_old_one(tmp_path):
     target = tmp_path / "store"
     target.mkdir()
-    (target / "mine").write_text("x")
+    (target / "manifest.json").write_text("x")
     with pytest.raises(ZeroDivisionError), whole_folder(target, overwrite=True):
         raise ZeroDivisionError
-    assert names(target) == ["mine"]
+    assert names(target) == ["manifest.json"]
     assert names(tmp_path) == ["store"]
 
 
@@ -83,13 +83,26 @@ def test_a_file_in_the_place_is_never_replaced(tmp_path, overwrite):
     assert target.read_text() == "mine"
 
 
-def test_the_folder_one_is_in_is_never_replaced(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine").write_text("x")
-    message = "is the folder that you are in; name a new folder"
-    with pytest.raises(OutputError, match=message), whole_folder(Path(), overwrite=True):
+@pytest.mark.parametrize("place", [".", "..", "/"])
+def test_the_folder_one_is_in_is_never_replaced(tmp_path, monkeypatch, place):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    message = "is a folder that you are in; name a new folder"
+    with pytest.raises(OutputError, match=message), whole_folder(Path(place), overwrite=True):
         pass
-    assert names(tmp_path) == ["mine"]
+    assert names(tmp_path) == ["here"]
+
+
+def test_a_folder_of_somebody_is_never_replaced(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_text("cat")
+    message = "photos holds something that nextclick did not write"
+    with (
+        pytest.raises(OutputError, match=message),
+        whole_folder(tmp_path / "photos", overwrite=True),
+    ):
+        pass
+    assert names(tmp_path / "photos") == ["cat.jpg"]
 
 
 def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):

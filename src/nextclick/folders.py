@@ -55,12 +55,24 @@ def whole_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def _refuse_taken(target: Path, *, overwrite: bool) -> None:
-    if not target.name:
-        raise OutputError(f"{target} is the folder that you are in; name a new folder")
+    here = Path.cwd()
+    if target.resolve() in (here, *here.parents):
+        raise OutputError(f"{target} is a folder that you are in; name a new folder")
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise OutputError(f"{target} is no folder; choose another place")
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists already; choose another place or say --overwrite")
+    if target.exists() and not _is_ours(target):
+        raise OutputError(
+            f"{target} holds something that nextclick did not write, so it is not overwritten; "
+            "choose another place"
+        )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is empty, or has a manifest where a store, models or windows have one."""
+    places = ("manifest.json", "*/manifest.json", "*/*/manifest.json")
+    return not any(folder.iterdir()) or any(any(folder.glob(place)) for place in places)
 
 
 def _put_in_place(scratch: Path, target: Path) -> None:

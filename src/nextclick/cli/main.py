@@ -33,6 +33,8 @@ class _Commands(TyperGroup):
             _fail("Interrupted", "stopped; nothing half-written is left", 2)
         except Exception as error:
             if hasattr(error, "exit_code"):  # usage errors and --help, which typer shows itself
+                if hasattr(error, "format_message"):
+                    _tell_program("UsageError", error.format_message(), 2)
                 raise
             say(traceback.format_exc())
             _fail(
@@ -85,9 +87,13 @@ def main() -> None:
 
 def _fail(kind: str, message: str, code: int) -> None:
     say(f"error: {message}")
+    _tell_program(kind, message, code)
+    raise typer.Exit(code)
+
+
+def _tell_program(kind: str, message: str, code: int) -> None:
     if "--json" in sys.argv:
         print_json("error/1", {"error": {"type": kind, "message": message}, "exit_code": code})
-    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

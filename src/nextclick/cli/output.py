@@ -72,7 +72,9 @@ def print_json(schema: str, figures: dict[str, Any]) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table; the first column is text, the others are figures."""
-    grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    if title:
+        console.print(title, style="bold", markup=False, soft_wrap=True)
+    grid = Table(box=box.SIMPLE_HEAD)
     for number, column in enumerate(columns):
         grid.add_column(column, justify="right" if number else "left")
     for row in rows:

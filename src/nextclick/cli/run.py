@@ -13,8 +13,8 @@ from nextclick.cli.values import parse_cutoffs, parse_list
 from nextclick.data.options import PrepareOptions
 from nextclick.data.prepare import prepare
 from nextclick.errors import OutputError
-from nextclick.models import MODELS, model_class
-from nextclick.pipeline.compare import compare
+from nextclick.models import MODELS
+from nextclick.pipeline.compare import check_names, compare
 
 
 @taking_prepare_options
@@ -40,8 +40,7 @@ def run_command(
     The folder then holds `store` and, for each model, `models/NAME/artifact`.
     """  # noqa: D301
     names = parse_list(models)
-    for name in names:
-        model_class(name)
+    check_names(names)
     for part in ("store", "models"):
         if (output / part).exists() and not overwrite:
             raise OutputError(

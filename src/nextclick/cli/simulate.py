@@ -19,7 +19,7 @@ _PARAMETERS = "  \n".join(
 
 def simulate_command(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File: .csv, .csv.gz, .tsv or .parquet.")
+        Path, typer.Option("--output", "-o", help="File: .csv, .csv.gz, .tsv, .tsv.gz or .parquet.")
     ],
     events: Annotated[int, typer.Option(min=1, help="Clicks in the log.")] = 1_000_000,
     items: Annotated[int, typer.Option(min=1, help="Size of the catalogue.")] = 10_000,

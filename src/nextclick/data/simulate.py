@@ -148,6 +148,7 @@ def simulate(
 
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         _write(frames(), partial, suffix)
         partial.replace(path)
     except (OSError, pl.exceptions.ComputeError) as error:  # the latter: a disk full of Parquet

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextclick.data.store import Store
+from nextclick.errors import ConfigError
 from nextclick.folders import whole_folder
 from nextclick.models import MODELS, model_class
 from nextclick.pipeline.evaluate import DEFAULT_KS, evaluate
@@ -50,8 +51,7 @@ def compare(
         One result for each model and seed; `leaderboard` makes the table.
     """
     opened = store if isinstance(store, Store) else Store.open(store)
-    for name in models:
-        model_class(name)
+    check_names(models)
     runs = [(name, seed) for name in models for seed in seeds]
 
     def measure(folder: Path | None) -> list[Result]:
@@ -84,6 +84,20 @@ def compare(
         return measure(None)
     with whole_folder(Path(output), overwrite=overwrite) as folder:
         return measure(folder)
+
+
+def check_names(models: Sequence[str]) -> None:
+    """Refuse an empty list of models, an unknown name, and one that is there twice.
+
+    Raises:
+        ConfigError: one of these.
+    """
+    if not models:
+        raise ConfigError(f"models must name at least one of {', '.join(MODELS)}, got none")
+    for name in models:
+        model_class(name)
+        if list(models).count(name) > 1:
+            raise ConfigError(f"models must name each model once, got {name} twice")
 
 
 def _named(progress: Progress, name: str) -> Progress:

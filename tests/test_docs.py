@@ -1,0 +1,277 @@
+"""The documentation says what the program does: fields, commands, parameters, links."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from nextclick.cli.main import app
+from nextclick.config import describe
+from nextclick.data.columns import COMMON_NAMES
+from nextclick.data.dialects import DIALECTS
+from nextclick.data.protocols import PROTOCOLS
+from nextclick.data.simulate import SimulationConfig, simulate
+from nextclick.models import MODELS, model_class
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LOG = SimulationConfig(events=8_000, items=300, users=1_500, days=8, categories=8)
+
+Run = Callable[..., dict[str, Any]]
+
+
+def section(page: Path, heading: str) -> str:
+    """The text below a heading, up to the next heading of any level."""
+    found = re.search(
+        rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", page.read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert found, f"{page.name} has no heading {heading!r}"
+    return found[1]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of the first table, without its head."""
+    table = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert table, f"no table in {text[:80]!r}"
+    lines = table[0].splitlines()[2:]
+    return [[c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def fields(heading: str) -> dict[str, str]:
+    """The fields that a section of docs/json.md lists, with their types."""
+    told = rows(section(ROOT / "docs/json.md", heading))
+    return {name.strip("`"): kind for name, kind, _ in told}
+
+
+def check_fields(printed: dict[str, Any], heading: str, *, common: bool = False) -> None:
+    """Hold the keys of an object against a section of docs/json.md, both ways."""
+    listed = fields(heading) | (fields("Every object") if common else {})
+    needed = {name for name, kind in listed.items() if "optional" not in kind}
+    assert needed <= printed.keys() <= listed.keys(), heading
+    for name, value in printed.items():
+        may_be_null = "null" in listed[name]
+        assert may_be_null or value is not None, f"{heading}: {name} is null"
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The arguments of every `nextclick` command in the shell blocks of a page."""
+    for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.startswith("nextclick "):
+                yield shlex.split(line, comments=True)[1:]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place with a log in it."""
+    place = tmp_path_factory.mktemp("docs")
+    simulate(LOG, place / "clicks.csv")
+    return place
+
+
+@pytest.fixture
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command with --json there, and return what it printed."""
+    monkeypatch.chdir(folder)
+
+    def ran(*words: str, code: int = 0) -> dict[str, Any]:
+        monkeypatch.setattr("sys.argv", ["nextclick", *words, "--json"])
+        done = CliRunner().invoke(app, [*words, "--json"])
+        assert done.exit_code == code, done.stderr
+        printed: dict[str, Any] = json.loads(done.stdout)
+        return printed
+
+    return ran
+
+
+@pytest.fixture(scope="module")
+def clicked(folder: Path) -> str:
+    """Three items of the log, as a session."""
+    lines = (folder / "clicks.csv").read_text().splitlines()[1:4]
+    return ",".join(line.split(",")[2] for line in lines)
+
+
+def check_result(result: dict[str, Any]) -> None:
+    check_fields(result, "evaluation/1")
+    check_fields(result["evaluation"], "evaluation")
+    assert result["schema"] == "nextclick.evaluation/1"
+
+
+def test_json_of_run_and_prepare(run: Run) -> None:
+    printed = run("run", "clicks.csv", "-o", "shop", "-m", "pop,markov", "-k", "5,20")
+    assert printed["schema"] == "nextclick.run/1"
+    check_fields(printed, "run/1", common=True)
+    check_fields(printed["report"], "report")
+    check_fields(printed["stores"][0], "stores")
+    check_fields(printed["leaderboard"][0], "leaderboard")
+    check_result(printed["results"][0])
+
+    windows = ("--split", "windows", "--windows", "2", "--min-item-support", "2")
+    printed = run("prepare", "clicks.csv", "-o", "windows", *windows)
+    assert printed["schema"] == "nextclick.prepare/1"
+    check_fields(printed, "prepare/1", common=True)
+    assert [Path(s["path"]).name for s in printed["stores"]] == ["window-1", "window-2"]
+
+    printed = run("prepare", "clicks.csv", "--test", "clicks.csv", "-o", "given")
+    check_fields(printed["report"], "report")
+    check_fields(printed["stores"][0], "stores")
+    assert "read_parts" in printed["report"]
+
+
+def test_json_of_a_model(run: Run, folder: Path, clicked: str) -> None:
+    run("prepare", "clicks.csv", "-o", "own")
+    printed = run("train", "own", "-m", "item-knn", "-o", "knn")
+    assert printed["schema"] == "nextclick.train/1"
+    check_fields(printed, "train/1", common=True)
+
+    printed = run("evaluate", "knn", "own", "-k", "20", "-o", "result.json")
+    assert printed["schema"] == "nextclick.evaluate/1"
+    check_fields(printed, "evaluate/1", common=True)
+    check_result(printed["result"])
+    assert json.loads((folder / "result.json").read_text()) == printed["result"]
+
+    printed = run("compare", "result.json")
+    assert printed["schema"] == "nextclick.compare/1"
+    check_fields(printed, "compare/1", common=True)
+    check_fields(printed["leaderboard"][0], "leaderboard")
+
+    printed = run("recommend", "knn", "--session", f"{clicked},nothing")
+    assert printed["schema"] == "nextclick.recommend/1"
+    check_fields(printed, "recommend/1", common=True)
+    assert printed["unknown"] == ["nothing"]
+
+
+def test_json_of_the_rest(run: Run) -> None:
+    for name, words, code in (
+        ("simulate", ("simulate", "-o", "tiny.csv", "--events", "10"), 0),
+        ("models", ("models",), 0),
+        ("error", ("recommend", "nowhere", "-s", "1"), 2),
+    ):
+        printed = run(*words, code=code)
+        assert printed["schema"] == f"nextclick.{name}/1"
+        check_fields(printed, f"{name}/1", common=True)
+
+
+def test_json_examples_name_documented_fields_only() -> None:
+    text = (ROOT / "docs/json.md").read_text()
+    examples = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
+    names = {example["schema"].removeprefix("nextclick.") for example in examples}
+    assert names == {
+        f"{name}/1"
+        for name in ("prepare", "simulate", "models", "train", "evaluate", "compare", "run")
+    } | {"recommend/1", "error/1"}
+    for example in examples:
+        check_fields(example, example["schema"].removeprefix("nextclick."), common=True)
+
+
+def test_the_commands_of_the_readme_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clicked: str
+) -> None:
+    shutil.copy(folder / "clicks.csv", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    text = section(ROOT / "README.md", "Your own log")
+    typed = list(commands(text))
+    assert [words[0] for words in typed] == [
+        "prepare",
+        "train",
+        "evaluate",
+        "compare",
+        "recommend",
+    ]
+    inline = [shlex.split(c)[1:] for c in re.findall(r"`(nextclick [^`]+)`", text)]
+    for words in typed + inline:
+        real = [clicked if word == "A,B,C" else word for word in words]
+        done = CliRunner().invoke(app, real)
+        assert done.exit_code == 0, f"{words}: {done.stderr}"
+
+
+def test_the_python_of_the_readme_runs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clicked: str
+) -> None:
+    shutil.copy(folder / "clicks.csv", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    text = section(ROOT / "README.md", "Your own log")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    ids = clicked.split(",")
+    for letter, item in zip("ABC", ids, strict=True):
+        code = code.replace(f'"{letter}"', f'"{item}"')
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert len(names["answer"].items) == 20
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_page_can_be_typed(page: Path) -> None:
+    group = get_command(app)
+    for name, *words in commands(page.read_text()):
+        if "--help" not in words:
+            group.commands[name].make_context(name, words)  # raises on an unknown option or type
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), f"{page.name}: {target}"
+        if anchor and file.suffix == ".md":
+            assert anchor in anchors(file), f"{page.name}: {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as they are made for people to link to."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    plain = (
+        re.sub(r"[^\w\- ]", "", h.lower()) for h in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    )
+    return {heading.strip().replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_docs_list_the_parameters_of_a_model(name: str) -> None:
+    parameters = describe(model_class(name).Config)
+    text = section(ROOT / "docs/models.md", name)
+    if not parameters:
+        assert "No parameters." in text
+        return
+    assert rows(text) == [
+        [f"`{p.name}`", p.kind, str(p.default), p.description] for p in parameters
+    ]
+
+
+def test_docs_list_columns_formats_and_protocols() -> None:
+    told = {role: names for role, _, names in rows(section(ROOT / "docs/data.md", "Columns"))}
+    assert {r: tuple(re.findall(r"`(\w+)`", n)) for r, n in told.items()} == COMMON_NAMES
+
+    formats = [row[0] for row in rows(section(ROOT / "docs/data.md", "Formats by name"))]
+    assert set(re.findall(r"`(\w+)`", " ".join(formats))) == set(DIALECTS)
+
+    presets = rows(section(ROOT / "docs/protocols.md", "Presets"))
+    assert [row[0].strip("`") for row in presets] == list(PROTOCOLS)
+    for name, _, _, figures in presets:
+        for published in PROTOCOLS[name.strip("`")].published.values():
+            for figure in re.findall(r"\d[\d,]*", published):
+                assert figure in figures, f"{name}: {figure}"
+
+
+def test_docs_list_every_file_of_the_package() -> None:
+    text = section(ROOT / "docs/architecture.md", "The package")
+    source = ROOT / "src/nextclick"
+    silent = {"__init__.py"}  # those that hold nothing but a docstring or names
+    missing = [
+        str(path.relative_to(source))
+        for path in source.rglob("*.py")
+        if path.name not in silent and path.name not in text
+    ]
+    assert missing == []
