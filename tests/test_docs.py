@@ -23,7 +23,7 @@ from nextclick.data.simulate import SimulationConfig, simulate
 from nextclick.models import MODELS, model_class
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LOG = SimulationConfig(events=8_000, items=300, users=1_500, days=8, categories=8)
 
 Run = Callable[..., dict[str, Any]]
@@ -155,10 +155,12 @@ def test_json_of_the_rest(run: Run) -> None:
         ("simulate", ("simulate", "-o", "tiny.csv", "--events", "10"), 0),
         ("models", ("models",), 0),
         ("error", ("recommend", "nowhere", "-s", "1"), 2),
+        ("error", ("train", "nowhere", "--no-such-option"), 2),
     ):
         printed = run(*words, code=code)
         assert printed["schema"] == f"nextclick.{name}/1"
         check_fields(printed, f"{name}/1", common=True)
+        assert printed.get("exit_code", 0) == code
 
 
 def test_json_examples_name_documented_fields_only() -> None:

@@ -12,7 +12,7 @@ from nextclick.data.options import FilterOptions
 from nextclick.data.simulate import simulate_frame
 from nextclick.data.simulation import SimulationConfig
 from nextclick.errors import OutputError
-from nextclick.folders import fingerprint, remove_leftovers, whole_folder
+from nextclick.folders import fingerprint, remove_leftovers, whole_folder, write_json
 
 
 def names(folder):
@@ -34,7 +34,10 @@ def test_a_folder_appears_when_it_is_whole(tmp_path):
         assert scratch.parent == target.parent
     assert (target / "a").read_text() == "1"
     assert names(target.parent) == ["store"]
-    assert target.stat().st_mode & 0o777 == 0o755
+    mask = os.umask(0)
+    os.umask(mask)
+    assert target.stat().st_mode & 0o777 == 0o777 & ~mask
+    assert (target / "a").stat().st_mode & 0o777 == 0o666 & ~mask
 
 
 def test_a_failure_leaves_nothing(tmp_path):
@@ -250,3 +253,14 @@ def test_the_fingerprint_is_of_arrays_and_their_names(tmp_path):
     np.save(tmp_path / "train" / "items.npy", np.arange(3))
     (tmp_path / "train" / "items.npy").rename(tmp_path / "train" / "times.npy")
     assert fingerprint(tmp_path) != first
+    assert fingerprint(tmp_path) != fingerprint(tmp_path, 7)
+
+
+def test_json_is_written_whole(tmp_path):
+    write_json(tmp_path / "a.json", {"é": 1})
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "é": 1\n}\n'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert names(tmp_path) == ["a.json"]
+    with pytest.raises(OutputError, match="cannot be written: .*choose a place below a folder"):
+        write_json(tmp_path / "a.json" / "b.json", {})

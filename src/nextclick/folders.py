@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nextclick.errors import InputError, OutputError
 
@@ -76,7 +77,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _put_in_place(scratch: Path, target: Path) -> None:
-    scratch.chmod(0o755)
+    _open_to_readers(scratch)
     if target.exists():
         old = scratch.with_suffix(".old")
         target.rename(old)
@@ -85,6 +86,14 @@ def _put_in_place(scratch: Path, target: Path) -> None:
     else:
         scratch.rename(target)
     _sync(target.parent)
+
+
+def _open_to_readers(scratch: Path) -> None:
+    """Give the folder the modes that the user's mask gives, not those of a temporary one."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in (scratch, *scratch.rglob("*")):
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
 
 
 def remove_leftovers(target: Path) -> None:
@@ -158,10 +167,28 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def fingerprint(folder: Path) -> str:
-    """Hash names and contents of all arrays below a folder."""
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON object, readable by people, whole or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with as_output_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            scratch.write_text(text, encoding="utf-8")
+            _sync(scratch)
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def fingerprint(folder: Path, *also: object) -> str:
+    """Hash names and contents of all arrays below a folder, and what else is given."""
     paths = sorted(folder.rglob("*.npy"))
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(repr(also).encode(), digest_size=16)
     with ThreadPoolExecutor() as pool:  # hashing lets other threads run
         for path, inner in zip(paths, pool.map(_hashed, paths), strict=True):
             digest.update(str(path.relative_to(folder)).encode())

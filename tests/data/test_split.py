@@ -37,6 +37,13 @@ def test_whole_days_drop_the_day_between():
     assert (found.train.tolist(), found.test.tolist(), found.n_edge) == ([0, 1], [4], 2)
 
 
+def test_the_last_whole_days_are_tested():
+    ends = [h * 3_600_000 for h in (6, 30, 54, 70, 80)]  # days 0, 1, 2, 2, 3
+    (found,) = split(ends, SplitOptions(days=2, whole_days=True))
+    assert (found.train.tolist(), found.test.tolist()) == ([0, 1], [2, 3, 4])
+    assert found.boundary_ms == 2 * DAY
+
+
 def test_a_fraction_takes_the_last_sessions():
     (found,) = split([50, 10, 40, 20, 30], SplitOptions(kind="fraction", fraction=0.4))
     assert found.train.tolist() == [1, 3, 4]

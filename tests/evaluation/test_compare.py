@@ -161,5 +161,6 @@ def test_fields_that_do_not_fit(changes: dict[str, object]) -> None:
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot write the result: No such file or directory"):
-        result("a", 0.1).write(tmp_path / "missing" / "result.json")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written: Not a directory; choose a place"):
+        result("a", 0.1).write(tmp_path / "file" / "result.json")

@@ -1,7 +1,9 @@
 """`nextclick evaluate` and `nextclick compare`."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +12,8 @@ from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say,
 from nextclick.cli.values import parse_cutoffs, parse_list
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, OutputError
-from nextclick.evaluation import Estimate, RankingProtocol, Result, leaderboard
+from nextclick.evaluation import Estimate, RankingProtocol, Result, Row, leaderboard
+from nextclick.evaluation.metrics import LONGEST
 from nextclick.models import MODELS
 from nextclick.pipeline.compare import compare
 from nextclick.pipeline.evaluate import evaluate, store_protocol
@@ -40,6 +43,7 @@ def evaluate_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the result as JSON.")
     ] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Rank every item after every prefix of the test sessions, and measure.
@@ -49,8 +53,8 @@ def evaluate_command(
     """  # noqa: D301
     opened = Store.open(store)
     rules = _protocol(opened, ties, last_only, unseen)
-    if output is not None and output.exists():
-        raise OutputError(f"{output} exists already; choose another place")
+    if output is not None and output.exists() and not overwrite:
+        raise OutputError(f"{output} exists already; choose another place or say --overwrite")
     with progress_bar() as told:
         result = evaluate(
             artifact,
@@ -137,20 +141,17 @@ def show_leaderboard(
     rows = leaderboard(results, metric=sort_by or f"recall@{largest}")
     shown = [f"recall@{largest}", f"mrr@{largest}", f"ndcg@{largest}"]
     first = results[0]
-    by_label = {r.label: r for r in results}
-    cells = []
-    for row in rows:
-        of_run = by_label.get(row.label, first).evaluation
-        cells.append(
-            [
-                row.label,
-                *(_percent(row.metrics[name]) for name in shown[:2]),
-                f"{100 * row.metrics[shown[2]].value:.2f}",
-                f"{100 * of_run['coverage'][f'coverage@{largest}']:.1f}",
-                f"{of_run['training_seconds']:.2f}",
-                f"{of_run['queries_per_second']:,.0f}",
-            ]
-        )
+    cells = [
+        [
+            row.label,
+            *(_percent(row.metrics[name]) for name in shown[:2]),
+            f"{100 * row.metrics[shown[2]].value:.2f}",
+            f"{100 * _mean(row, lambda e: e['coverage'][f'coverage@{largest}']):.2f}",
+            f"{_mean(row, lambda e: e['training_seconds']):.2f}",
+            f"{_mean(row, lambda e: e['queries_per_second']):,.0f}",
+        ]
+        for row in rows
+    ]
     counts = first.evaluation["counts"]
     rules = ", ".join(f"{k} {v}" for k, v in first.protocol.items() if v is not None)
     table(
@@ -184,6 +185,10 @@ def show_leaderboard(
     ]
 
 
+def _mean(row: Row, figure: Callable[[dict[str, Any]], float]) -> float:
+    return fmean(figure(result.evaluation) for result in row.results)
+
+
 def vars_of(estimate: Estimate) -> dict[str, float | None]:
     """An estimate as JSON types, as fractions."""
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
@@ -207,6 +212,6 @@ def _show_lengths(result: Result, k: int) -> None:
     for row in result.evaluation["by_length"]:
         metrics = row["metrics"]
         recall, mrr = metrics[f"recall@{k}"], metrics[f"mrr@{k}"]
-        label = f"{row['length']}{'+' if row['open_ended'] else ''}"
+        label = f"{row['length']}{'+' if row['length'] == LONGEST else ''}"
         rows.append([label, row["prefixes"], f"{100 * recall:.2f}", f"{100 * mrr:.2f}"])
     table("By prefix length, percent", ["clicks", "prefixes", f"Recall@{k}", f"MRR@{k}"], rows)

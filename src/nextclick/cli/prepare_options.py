@@ -153,6 +153,15 @@ def prepare_options(
             "--whole-days/--moments",
         ),
     ] = None,
+    drop_edge: Annotated[
+        bool | None,
+        _option(
+            _SPLIT,
+            "Drop sessions on the boundary (the day before the test), or test them. "
+            "Default: test them.",
+            "--drop-edge/--keep-edge",
+        ),
+    ] = None,
     valid_fraction: Annotated[
         float | None,
         _option(
@@ -170,6 +179,10 @@ def prepare_options(
             "Test clicks on items unseen in training: drop, or keep as misses. "
             "Default: drop; keep if pre-split; with --recent, keep what the cut lost.",
         ),
+    ] = None,
+    unseen_users: Annotated[
+        str | None,
+        _option(_SPLIT, "Test sessions of users unseen in training: drop or keep. Default: keep."),
     ] = None,
 ) -> PrepareOptions:
     """Put together the options of `prepare` from what was typed."""
@@ -216,9 +229,11 @@ def prepare_options(
             windows=windows,
             train_days=train_days,
             whole_days=whole_days,
+            drop_edge=drop_edge,
             valid_fraction=valid_fraction,
             recent=recent,
             unseen=unseen,
+            unseen_users=unseen_users,
         ),
     )
 

@@ -46,6 +46,7 @@ def run_command(
             raise OutputError(
                 f"{output / part} exists already; choose another place or say --overwrite"
             )
+    cutoffs = parse_cutoffs(ks)
     with progress_bar() as told:
         prepared = prepare(
             sources,
@@ -56,7 +57,8 @@ def run_command(
             progress=told,
         )
     show_report(prepared)
-    cutoffs = parse_cutoffs(ks)
+    n_items = len(prepared.store.items)
+    cutoffs = sorted({min(k, n_items) for k in cutoffs})  # a small catalogue has no place 20
     with progress_bar() as told:
         results = compare(
             prepared.store,

@@ -30,6 +30,11 @@ def warnings_of(log: RawLog, table: SessionTable) -> list[str]:
     """Return one sentence for each thing that a person should know before training."""
     found = []
     part_users = sum(part.several_users for part in log.parts)
+    if log.unused_event is not None:
+        found.append(
+            f"the column {log.unused_event!r} was not looked at: every row counts as a click; "
+            "choose with --events"
+        )
     if log.relative_times:
         found.append(
             "the times are too small to be dates: they are taken as seconds from the start of "
@@ -62,10 +67,17 @@ def _of_span(log: RawLog, table: SessionTable) -> list[str]:
     return [warning]
 
 
-def small_tests(splits: Sequence[Split]) -> list[str]:
-    """Return a sentence for each split whose test part is too small to tell models apart."""
+def split_warnings(splits: Sequence[Split], ends: Int64Array | None) -> list[str]:
+    """Return a sentence for each split that cannot tell models apart, or that leaks."""
     found = []
     for split in splits:
+        if ends is not None and len(split.train) and len(split.test):
+            early = int((ends[split.test] < ends[split.train].max()).sum())
+            if early:
+                found.append(
+                    f"{early:,} of {len(split.test):,} test sessions end before the last training "
+                    "session: what is learnt may come from their future; split the log by time"
+                )
         share = len(split.test) / (len(split.test) + len(split.train))
         if share < _SMALL_TEST:
             found.append(

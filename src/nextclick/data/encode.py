@@ -79,6 +79,9 @@ def whole_numbers(ids: pl.Series) -> pl.Series | None:
         return None
     numbers = ids.cast(pl.Int64, strict=False)
     if numbers.null_count() > ids.null_count():
+        ids = ids.str.strip_chars()
+        numbers = ids.cast(pl.Int64, strict=False)
+    if numbers.null_count() > ids.null_count():
         return None
     odd = (ids.str.starts_with("0") & (ids.str.len_bytes() > 1)) | ids.str.contains(r"^(\+|-0)")
     return None if odd.any() else numbers

@@ -100,8 +100,7 @@ def _rules(
         _drop_rare(table.items, table.keep, _support(table.items, table.keep, n_items), min_support)
 
     def drop_users() -> None:
-        if table.users is not None:
-            _drop_rare_users(table, options.min_user_sessions, n_users)
+        _drop_rare_users(table, options.min_user_sessions, n_users)
 
     def collapse() -> None:
         _collapse(table.items, table.keep, table.offsets)
@@ -114,7 +113,7 @@ def _rules(
     if min_support > 1:
         rules.append((f"items of fewer than {min_support} clicks dropped", drop_items))
         rules.append((lengths[0] + " again", drop_sessions))
-    if options.min_user_sessions > 1:
+    if options.min_user_sessions > 1 and table.users is not None:
         name = f"users of fewer than {options.min_user_sessions} sessions dropped"
         rules.append((name, drop_users))
     return rules

@@ -74,6 +74,7 @@ class RawLog:
     columns: dict[str, str]
     times: str
     relative_times: bool
+    unused_event: str | None = None
 
 
 def read_log(
@@ -115,6 +116,7 @@ def read_log(
         columns=columns.named(),
         times=times.describe(),
         relative_times=times.relative,
+        unused_event=columns.event if events is None else None,
     )
     users = IdEncoder()
     with ThreadPoolExecutor(2) as pool:

@@ -91,12 +91,15 @@ class SplitOptions:
         fraction: share of the test part.
         windows: how many windows.
         train_days: length of the training part of a window; None goes back to the first click.
-        whole_days: compare the days of sessions, not their times; the boundary day is dropped.
-        drop_edge: drop sessions exactly on the boundary, as SR-GNN does; else they are tested.
+        whole_days: for `last-days`: compare calendar days (UTC), not moments.
+        drop_edge: drop sessions exactly on the boundary (with `whole_days`, of the day before the
+            last `days`), as SR-GNN does; else those on the boundary are tested.
         valid_fraction: share of the training sessions, the last in time, that validate.
         recent: keep the most recent 1/recent of the training samples.
         unseen: clicks of the test part on items that are not in training: `drop` them, or `keep`
             them as certain misses; None keeps them for a log that is split or when recent > 1.
+        unseen_users: test sessions of users that are not in training: `drop` them, or `keep` them
+            as of somebody unknown.
     """
 
     kind: SplitKind = "last-days"
@@ -110,6 +113,7 @@ class SplitOptions:
     valid_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     recent: Annotated[int, Field(ge=1)] = 1
     unseen: Literal["drop", "keep"] | None = None
+    unseen_users: Literal["drop", "keep"] = "keep"
 
 
 @dataclass(frozen=True, slots=True)

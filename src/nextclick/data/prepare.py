@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextclick.data.audit import small_tests, warnings_of
+from nextclick.data.audit import split_warnings, warnings_of
 from nextclick.data.dialects import is_frame
 from nextclick.data.filters import Counts, Step, apply_filters, count
 from nextclick.data.ingest import RawLog, read_log
@@ -111,7 +111,7 @@ def prepare(
             **log.read,
             "steps": [{"name": s.name, **asdict(s.left)} for s in steps],
             **per_part,
-            "warnings": [*log.warnings, *small_tests(splits)],
+            "warnings": [*log.warnings, *split_warnings(splits, ends)],
             "published": PROTOCOLS[asked.protocol].published if asked.protocol else {},
         }
         names: list[Path] = []

@@ -63,17 +63,22 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol(
             name="asars",
-            summary="sessions end after 1 hour, items ≥ 10, sessions ≥ 2, users ≥ 10 sessions; "
-            "the paper does not say where the test begins: the last 10 % of the sessions",
+            summary="sessions end after 1 hour, items ≥ 10, sessions ≥ 2, users ≥ 10 sessions, "
+            "test users and items in training; the paper does not say where the test begins: the "
+            "last 10 % of the sessions. Recsys15 and OURS: --min-item-support 20, OURS also "
+            "--min-user-sessions 20",
             options=PrepareOptions(
                 sessions=SessionOptions(by="auto", gap_seconds=3600),
                 filters=FilterOptions(min_item_support=10, min_user_sessions=10),
-                split=SplitOptions(kind="fraction", fraction=0.1, unseen="drop"),
+                split=SplitOptions(
+                    kind="fraction", fraction=0.1, unseen="drop", unseen_users="drop"
+                ),
             ),
             published={
                 "MovieLens": "53,309 events, 237 users, 1,395 items, 3,609 sessions",
                 "Recsys15": "17,920,066 events, 23,459 items, 4,247,567 sessions",
                 "Tianchi": "6,921,446 events, 12,332 users, 31,893 items, 93,287 sessions",
+                "OURS": "254,398 events, 3,035 users, 1,173 items, 45,878 sessions",
             },
         ),
         Protocol(

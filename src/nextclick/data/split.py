@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Split:
     """Which sessions are in which part.
 
-    No session is in both, and every session of `train` ended no later than the boundary, every
-    one of `test` no earlier.
+    No session is in both; every session of `train` ended before the boundary (or, for `fraction`,
+    at it), every one of `test` at it or later.
 
     Attributes:
         name: `` for the only split, `window-1`, `window-2`, … for sliding windows.
@@ -88,15 +88,15 @@ def _by_boundary(
         boundary = parse_boundary(options.boundary)
     elif options.whole_days:
         unit, origin = MS_PER_DAY, 0
-        boundary = (last // unit - round(options.days)) * unit
+        # the last n days; where the day before them is dropped, it is the boundary
+        boundary = (last // unit - round(options.days) + (not options.drop_edge)) * unit
     else:
         boundary = last - round(options.days * MS_PER_DAY)
     keys, edge = (ends - origin) // unit, (boundary - origin) // unit
     before, after = keys < edge, keys > edge
     on_edge = ~before & ~after
     if not options.drop_edge:
-        # the last n whole days come after the boundary day; a moment belongs to what follows it
-        before, after = (before | on_edge, after) if unit > 1 else (before, after | on_edge)
+        after |= on_edge
     n_edge = int(on_edge.sum()) if options.drop_edge else 0
     return Split("", order[before], order[after], boundary, n_edge)
 
@@ -106,12 +106,12 @@ def _windows(order: Int64Array, ends: Int64Array, options: SplitOptions) -> Iter
     train_ms = None if options.train_days is None else round(options.train_days * MS_PER_DAY)
     last = int(ends[-1])
     for number in range(1, options.windows + 1):
-        until = last - (options.windows - number) * test_ms
-        boundary = until - test_ms
-        test = (ends > boundary) & (ends <= until)
-        train = ends <= boundary
+        boundary = last - (options.windows - number + 1) * test_ms
+        until = boundary + test_ms if number < options.windows else last + 1
+        test = (ends >= boundary) & (ends < until)
+        train = ends < boundary
         if train_ms is not None:
-            train &= ends > boundary - train_ms
+            train &= ends >= boundary - train_ms
         split = Split(f"window-{number}", order[train], order[test], boundary)
         _refuse_empty(split, ends)
         yield split

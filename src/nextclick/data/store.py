@@ -81,7 +81,7 @@ class Store:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all arrays: equal for equal data."""
+        """Hash of all arrays and of where the validation begins: equal for equal data."""
         return str(self.manifest["fingerprint"])
 
     @property

@@ -74,14 +74,22 @@ class TimeFormat:
             text = times.cast(pl.String).str.strip_chars()
             return _parse(text, self.pattern or _ISO_FORMATS[0])
         if self.unit == "s":
-            seconds = times.cast(pl.Float64, strict=False)
+            seconds = _numbers(times, pl.Float64)
             finite = seconds.is_finite() & (seconds.abs() < 9e15)
             return (seconds.set(~finite, None) * 1000).round().cast(pl.Int64)
-        whole = times.cast(pl.Int64, strict=False)
+        whole = _numbers(times, pl.Int64)
         if whole.null_count() > times.null_count():  # such as 1506826828020.0
-            real = times.cast(pl.Float64, strict=False)
+            real = _numbers(times, pl.Float64)
             whole = real.set(~real.is_finite(), None).cast(pl.Int64, strict=False)
         return whole // _PER_MS[self.unit]
+
+
+def _numbers(times: pl.Series, kind: type[pl.DataType]) -> pl.Series:
+    """Cast; blanks around a number are looked for only where they are in the way."""
+    numbers = times.cast(kind, strict=False)
+    if times.dtype == pl.String and numbers.null_count() > times.null_count():
+        return times.str.strip_chars().cast(kind, strict=False)
+    return numbers
 
 
 def find_format(sample: pl.Series, unit: str | None) -> TimeFormat | None:
@@ -104,7 +112,7 @@ def find_format(sample: pl.Series, unit: str | None) -> TimeFormat | None:
     known = sample.drop_nulls()
     if known.dtype.is_temporal():
         return TimeFormat("iso")
-    numbers = known.cast(pl.Float64, strict=False).drop_nulls()
+    numbers = _numbers(known, pl.Float64).drop_nulls()
     numbers = numbers.filter(numbers.is_finite())
     if unit is not None and unit != "iso":
         return TimeFormat(unit, found=False) if len(numbers) else None  # type: ignore[arg-type]

@@ -88,20 +88,22 @@ def write_store(
     for name in ("train", "test"):
         sessions = getattr(chosen, name)
         _write_part(folder / name, table, chosen.keep, sessions, item_index, user_index, blocks)
-    n_valid = _n_valid(len(chosen.train), options.split.valid_fraction)
+    n_fit = len(chosen.train) - _n_valid(len(chosen.train), options.split.valid_fraction)
     manifest = {
         "kind": KIND,
         "format_version": FORMAT_VERSION,
         "nextclick": __version__,
-        "fingerprint": fingerprint(folder),
-        "n_fit_sessions": len(chosen.train) - n_valid,
+        "fingerprint": fingerprint(folder, n_fit),
+        "n_fit_sessions": n_fit,
         "protocol": _rules(options, split, blocks, unseen),
         "unseen_test": chosen.unseen,
         "edge_sessions": split.n_edge,
         **about,
     }
     store = Store(folder, manifest)
-    parts = ("train", "fit", "valid", "test") if n_valid else ("train", "fit", "test")
+    parts = (
+        ("train", "fit", "valid", "test") if n_fit < len(chosen.train) else ("train", "fit", "test")
+    )
     manifest["counts"] = {name: part_counts(store, name) for name in parts}
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     (folder / "manifest.json").write_text(text, encoding="utf-8")
@@ -158,6 +160,12 @@ def _choose(
         _keep_first(keep, table.offsets, int(train[0]), clicks)
     known = _support(table, keep, train, n_items)
     allowed = {"drop": known, "full": everywhere, "keep": np.ones(n_items, np.int64)}[unseen]
+    if options.split.unseen_users == "drop" and table.users is not None:
+        present = np.zeros(int(table.users.max(initial=0)) + 1, dtype=np.bool_)
+        of_train = table.users[train]
+        present[of_train[of_train >= 0]] = True
+        of_test = table.users[test]
+        test = test[(of_test >= 0) & present[of_test]]
     before = int(_lengths(keep, table.offsets, test).sum())
     _drop_unseen(table.items, keep, table.offsets, test, allowed)
     lengths = _lengths(keep, table.offsets, test)

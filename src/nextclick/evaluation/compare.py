@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from nextclick.errors import ConfigError, OutputError, ProtocolError, nearest
+from nextclick.errors import ConfigError, ProtocolError, nearest
 from nextclick.evaluation.intervals import Estimate
+from nextclick.folders import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,16 +77,12 @@ class Result:
         return result
 
     def write(self, path: Path) -> None:
-        """Write as JSON.
+        """Write as JSON, whole or not at all.
 
         Raises:
             OutputError: the file cannot be written.
         """
-        text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
-        try:
-            path.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{path}: cannot write the result: {error.strerror}") from error
+        write_json(path, self.to_json())
 
     @classmethod
     def read(cls, path: Path) -> Result:
@@ -120,6 +117,7 @@ class Row:
         metrics: name to mean over the seeds, with an interval (see `mean_over_seeds`).
         seed_deviation: name to standard deviation over the seeds; empty for a single one.
         leaky: why it could see what nobody knows, or None.
+        results: what the row sums up, one for each seed.
     """
 
     model: str
@@ -129,6 +127,7 @@ class Row:
     metrics: dict[str, Estimate]
     seed_deviation: dict[str, float]
     leaky: str | None
+    results: tuple[Result, ...]
 
 
 def leaderboard(results: Sequence[Result], *, metric: str = "recall@20") -> list[Row]:
@@ -147,8 +146,23 @@ def leaderboard(results: Sequence[Result], *, metric: str = "recall@20") -> list
         if metric not in result.metrics:
             hint = nearest(metric, result.metrics)
             raise ConfigError(f"{result.label} has no metric {metric!r}: {hint}")
-    rows = [_row(group) for group in _groups(results)]
+    rows = _told_apart([_row(group) for group in _groups(results)])
     return sorted(rows, key=lambda row: (-row.metrics[metric].value, row.label))
+
+
+def _told_apart(rows: list[Row]) -> list[Row]:
+    """Add to labels that stand twice the parameters in which their models differ."""
+    found = []
+    for row in rows:
+        namesakes = [other for other in rows if other.label == row.label]
+        differing = [
+            name
+            for name, value in row.config.items()
+            if any(other.config.get(name) != value for other in namesakes)
+        ]
+        apart = " ".join([row.label, *(f"{name}={row.config[name]}" for name in differing)])
+        found.append(replace(row, label=apart))
+    return found
 
 
 def check_comparable(results: Sequence[Result]) -> None:
@@ -236,4 +250,5 @@ def _row(group: list[Result]) -> Row:
             name: stdev(metrics[name].value for metrics in told) for name in shared if len(told) > 1
         },
         leaky=first.leaky,
+        results=tuple(group),
     )

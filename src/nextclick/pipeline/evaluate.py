@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from nextclick.artifact import Artifact
 from nextclick.data.store import Store
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from nextclick.sessions import Sessions
     from nextclick.types import Progress
 
 DEFAULT_KS = (5, 10, 20)
@@ -55,7 +58,7 @@ def evaluate(
     rules = protocol or store_protocol(opened)
     found = rank_and_measure(
         trained.model,
-        opened.part(part),
+        _as_known(opened.part(part), trained),
         ks=ks,
         protocol=rules,
         support=trained.support,
@@ -76,6 +79,18 @@ def evaluate(
         },
         evaluation=found.to_json() | {"training_seconds": trained.trained["seconds"]},
     )
+
+
+def _as_known(sessions: Sessions, artifact: Artifact) -> Sessions:
+    """Mark the items that the model has not seen in training as unknown.
+
+    The catalogue is that of all training; a model that has learnt from `fit` alone has not seen
+    all of it.
+    """
+    seen = artifact.support > 0
+    if seen[1:].all():
+        return sessions
+    return replace(sessions, items=np.where(seen[sessions.items], sessions.items, 0))
 
 
 def store_protocol(store: Store) -> RankingProtocol:

@@ -1,0 +1,183 @@
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import nextclick.artifact.artifact as module
+from nextclick import train
+from nextclick.artifact import Artifact
+from nextclick.batch import SessionBatch
+from nextclick.errors import ArtifactError, OutputError
+from nextclick.models import MODELS
+from small_shop import make_store
+
+BATCH = SessionBatch.from_lists([[1], [1, 2], [4, 3, 1, 1], [5], []])
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("shop") / "store")
+
+
+@pytest.fixture
+def artefact(store, tmp_path):
+    train(store, "item-knn", tmp_path / "model")
+    return tmp_path / "model"
+
+
+def change(folder, **values):
+    file = folder / "manifest.json"
+    manifest = json.loads(file.read_text(encoding="utf-8")) | values
+    kept = {key: value for key, value in manifest.items() if value is not None}
+    file.write_text(json.dumps(kept), encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_saved_model_scores_the_same(store, tmp_path, name):
+    trained = train(store, name, tmp_path / "model")
+    loaded = Artifact.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.model.score(BATCH), trained.model.score(BATCH))
+    assert loaded.model.config == trained.model.config
+    assert loaded.model.name == name
+    assert loaded.trained == json.loads(json.dumps(trained.trained))
+    assert loaded.support.tolist() == trained.support.tolist()
+    assert [loaded.items.raw(i) for i in range(1, 6)] == [10, 20, 30, 40, 50]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_same_training_gives_the_same_bytes(store, tmp_path, name):
+    for place in ("one", "two"):
+        train(store, name, tmp_path / place)
+    one, two = (load_file(tmp_path / p / "weights.safetensors") for p in ("one", "two"))
+    assert {k: v.tobytes() for k, v in one.items()} == {k: v.tobytes() for k, v in two.items()}
+
+
+def test_text_ids_come_back(tmp_path):
+    store = make_store(tmp_path / "store", name=lambda i: f"é{i}")
+    train(store, "pop", tmp_path / "model")
+    assert Artifact.load(tmp_path / "model").items.raw(1) == "é10"
+
+
+def test_a_folder_that_is_no_artefact(tmp_path, store):
+    with pytest.raises(
+        ArtifactError, match=r"is not an artefact \(it has no manifest\.json\); make"
+    ):
+        Artifact.load(tmp_path)
+    with pytest.raises(
+        ArtifactError, match="is a nextclick.store, not an artefact; name the folder"
+    ):
+        Artifact.load(store.path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"kind": "nextclick.artifact"}', "\x00"])
+def test_a_manifest_that_is_none(artefact, text):
+    (artefact / "manifest.json").write_text(text)
+    with pytest.raises(ArtifactError, match=r"manifest\.json: not the manifest of an artefact: "):
+        Artifact.load(artefact)
+
+
+def test_a_newer_format(artefact):
+    change(artefact, format_version=2, model=None)
+    message = (
+        "has artefact format 2, this nextclick reads up to 1; upgrade nextclick, or train again"
+    )
+    with pytest.raises(ArtifactError, match=message):
+        Artifact.load(artefact)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model": "item-knm"}, "there is no model 'item-knm': did you mean item-knn"),
+        ({"model": None}, "'model' is missing; train again"),
+        ({"model": ["x"]}, "train again"),
+        ({"config": {"shrinkage": -1}}, "shrinkage must be number ≥ 0"),
+        ({"config": {"magic": 1}}, "item-knn has no parameter 'magic'"),
+        ({"config": None}, "'config' is missing; train again"),
+        ({"config": 7}, "train again"),
+        ({"trained": None}, "'trained' is missing; train again"),
+        ({"trained": {}}, "'part' is missing; train again"),
+        ({"trained": 7}, "train again"),
+    ],
+)
+def test_a_manifest_that_does_not_fit(artefact, values, message):
+    change(artefact, **values)
+    with pytest.raises(ArtifactError, match=f"this artefact is broken: .*{message}"):
+        Artifact.load(artefact)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("weights.safetensors", None),
+        ("weights.safetensors", b""),
+        ("weights.safetensors", b"x" * 100),
+        ("items/ids.npy", None),
+        ("items/ids.npy", b"x"),
+        ("items/support.npy", None),
+        ("items/support.npy", b"\x93NUMPY"),
+    ],
+)
+def test_files_that_are_missing_or_broken(artefact, name, content):
+    (artefact / name).unlink()
+    if content is not None:
+        (artefact / name).write_bytes(content)
+    with pytest.raises(ArtifactError, match="this artefact is broken: "):
+        Artifact.load(artefact)
+
+
+def test_a_cut_weights_file(artefact):
+    path = artefact / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(ArtifactError, match="this artefact is broken: "):
+        Artifact.load(artefact)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_without_an_array(store, tmp_path, name):
+    train(store, name, tmp_path / "model")
+    path = tmp_path / "model" / "weights.safetensors"
+    arrays = load_file(path)
+    for missing in arrays:
+        save_file({k: v for k, v in arrays.items() if k != missing} or {"x": np.ones(1)}, path)
+        with pytest.raises(ArtifactError, match=f"this artefact is broken: '{missing}' is missing"):
+            Artifact.load(tmp_path / "model")
+
+
+def test_an_object_array_is_not_unpickled(artefact, tmp_path):
+    np.save(artefact / "items" / "support.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(
+        ArtifactError, match="this artefact is broken: Object arrays cannot be loaded"
+    ):
+        Artifact.load(artefact)
+
+
+def test_parts_of_two_artefacts(artefact):
+    np.save(artefact / "items" / "support.npy", np.ones(4, dtype=np.int64))
+    message = "the model scores 5 items, the vocabulary has 5, the support 3; train again"
+    with pytest.raises(ArtifactError, match=message):
+        Artifact.load(artefact)
+
+
+def test_an_artefact_is_not_written_over(store, artefact):
+    message = "model exists already; choose another place or say --overwrite"
+    with pytest.raises(OutputError, match=message):
+        Artifact.load(artefact).save(artefact)
+    Artifact.load(artefact).save(artefact, overwrite=True)
+    with pytest.raises(OutputError, match=message):
+        train(store, "pop", artefact)
+    train(store, "pop", artefact, overwrite=True)
+    assert Artifact.load(artefact).model.name == "pop"
+
+
+def test_a_full_disk_that_safetensors_tells_of_in_words(store, tmp_path, monkeypatch):
+    def full(arrays, path):
+        raise module.SafetensorError("Error while serializing: No space left (os error 28)")
+
+    monkeypatch.setattr(module, "save_file", full)
+    with pytest.raises(
+        OutputError, match="model: cannot be written: No space left on device; free"
+    ):
+        train(store, "pop", tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
