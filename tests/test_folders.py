@@ -262,5 +262,5 @@ def test_json_is_written_whole(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
     assert names(tmp_path) == ["a.json"]
-    with pytest.raises(OutputError, match="cannot be written: .*choose a place below a folder"):
+    with pytest.raises(OutputError, match=r"cannot be written: .*choose a place below a folder"):
         write_json(tmp_path / "a.json" / "b.json", {})

@@ -65,7 +65,7 @@ def test_a_folder_that_is_no_artefact(tmp_path, store):
     ):
         Artifact.load(tmp_path)
     with pytest.raises(
-        ArtifactError, match="is a nextclick.store, not an artefact; name the folder"
+        ArtifactError, match=r"is a nextclick.store, not an artefact; name the folder"
     ):
         Artifact.load(store.path)
 

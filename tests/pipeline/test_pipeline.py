@@ -125,11 +125,11 @@ def test_models_are_compared_on_validation_and_over_seeds(store, tmp_path):
 
 def test_results_of_two_stores_do_not_share_a_table(store, other):
     results = compare(store, ["pop"], ks=[2]) + compare(other, ["markov"], ks=[2])
-    with pytest.raises(ProtocolError, match="pop and markov may not stand in one table: .*data"):
+    with pytest.raises(ProtocolError, match=r"pop and markov may not stand in one table: .*data"):
         leaderboard(results, metric="recall@2")
     best = RankingProtocol(ties="best")
     results = compare(store, ["pop"], ks=[2]) + compare(store, ["markov"], ks=[2], protocol=best)
-    with pytest.raises(ProtocolError, match="pop and markov may not stand in one table: .*ties"):
+    with pytest.raises(ProtocolError, match=r"pop and markov may not stand in one table: .*ties"):
         leaderboard(results, metric="recall@2")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from nextclick import Recommendation, Recommender, train
 from nextclick.artifact import Artifact
-from nextclick.batches.prefixes import expand
+from nextclick.batches.prefixes import prefix_blocks
 from nextclick.errors import ArtifactError, ConfigError
 from nextclick.models import MODELS
 from nextclick.topk import SortedBase, dense_top, sparse_top
@@ -162,7 +162,7 @@ def test_sparse_and_dense_answers_are_the_same(store, name):
 def test_what_is_shown_is_what_evaluation_counts(store, name):
     artifact, k = train(store, name), 3
     test = store.part("test")
-    for block in expand(test):
+    for block in prefix_blocks(test, mode="all", max_length=None):
         lists = dense_top(artifact.model.score(block.batch), k)
         sparse = artifact.model.score_sparse(block.batch)
         assert sparse_top(sparse, SortedBase.of(sparse.base), k).tolist() == lists.tolist()
