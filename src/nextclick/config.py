@@ -90,7 +90,11 @@ def _kind(rule: Mapping[str, Any]) -> str:
         return f"one of {', '.join(map(str, rule['enum']))}"
     if "const" in rule:
         return str(rule["const"])
-    bounds = [f"{sign} {rule[key]:g}" for key, sign in _BOUNDS.items() if key in rule]
+    bounds = [f"{sign} {_figure(rule[key])}" for key, sign in _BOUNDS.items() if key in rule]
     names = {"null": "none", "boolean": "true or false"}
     kind = str(rule.get("type", "valid"))
     return " ".join([names.get(kind, kind), " and ".join(bounds)]).strip()
+
+
+def _figure(bound: float) -> str:
+    return f"{int(bound):,}" if float(bound).is_integer() else f"{bound:g}"

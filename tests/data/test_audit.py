@@ -91,8 +91,8 @@ def _30(before, last):
             invented,
             (
                 "50% of the gaps between clicks are exactly 30 seconds, 100% of them before the "
-                "last click of a session: an invented time, from which a model that sees the gap to its "
-                "target would learn where sessions end"
+                "last click of a session: an invented time, from which a model that sees the "
+                "gap to its target would learn where sessions end"
             ),
         ),
     ],

@@ -80,7 +80,7 @@ def test_a_session_of_unknown_items_gets_popular_ones_and_says_so():
 def test_an_empty_session_is_a_visitor_of_whom_nothing_is_known():
     (found,) = recommender().recommend([[]], k=2)
     assert (found.items, found.note) == ([50, 10], None)
-    assert recommender().recommend([]) == []
+    assert recommender().recommend([], k=1) == []
 
 
 def test_items_seen_may_be_left_out():
@@ -162,7 +162,7 @@ def test_sparse_and_dense_answers_are_the_same(store, name):
 def test_what_is_shown_is_what_evaluation_counts(store, name):
     artifact, k = train(store, name), 3
     test = store.part("test")
-    for block in prefix_blocks(test, mode="all", max_length=None):
+    for block in prefix_blocks(test, mode="all", max_length=None, max_cells=50, n_rows=9):
         lists = dense_top(artifact.model.score(block.batch), k)
         sparse = artifact.model.score_sparse(block.batch)
         assert sparse_top(sparse, SortedBase.of(sparse.base), k).tolist() == lists.tolist()

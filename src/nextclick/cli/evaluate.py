@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
-from nextclick.cli.values import parse_cutoffs, parse_list
+from nextclick.cli.values import parse_cutoffs, parse_list, parse_values
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, OutputError
 from nextclick.evaluation import Estimate, RankingProtocol, Result, Row, leaderboard
@@ -82,6 +82,10 @@ def compare_command(
     models: Annotated[
         str, typer.Option("--models", "-m", help="Names, such as pop,item-knn.")
     ] = ",".join(MODELS),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="MODEL.NAME=VALUE, such as item-knn.shrinkage=50."),
+    ] = None,
     ks: Cutoffs = "5,10,20",
     part: Part = "test",
     ties: Ties = "worst",
@@ -118,6 +122,7 @@ def compare_command(
                 output=output,
                 part=part,
                 ks=cutoffs,
+                configs=_by_model(settings, parse_list(models)),
                 seeds=range(seeds),
                 protocol=_protocol(opened, ties, last_only, None),
                 overwrite=overwrite,
@@ -131,6 +136,19 @@ def compare_command(
     rows = show_leaderboard(results, cutoffs, sort_by)
     if as_json:
         print_json("compare/1", {"leaderboard": rows, "results": [r.to_json() for r in results]})
+
+
+def _by_model(settings: list[str] | None, models: list[str]) -> dict[str, dict[str, str]]:
+    configs: dict[str, dict[str, str]] = {}
+    for key, value in parse_values(settings).items():
+        model, _, name = key.partition(".")
+        if model not in models or not name:
+            raise ConfigError(
+                f"--set takes MODEL.NAME=VALUE with a model of {', '.join(models)}, "
+                f"got {key}={value}"
+            )
+        configs.setdefault(model, {})[name] = value
+    return configs
 
 
 def show_leaderboard(

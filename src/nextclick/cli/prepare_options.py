@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from nextclick.cli.values import listing
 from nextclick.config import build_config
 from nextclick.data.dialects import DIALECTS, dialect
 from nextclick.data.options import (
@@ -42,16 +43,13 @@ def prepare_options(
         str | None,
         typer.Option(
             "--protocol",
-            help="Filters and split of a paper; options given beside it win. "
-            + "; ".join(f"{p.name}: {p.summary}" for p in PROTOCOLS.values()),
+            help="Filters and split of a paper, see above; options given beside it win.",
             show_default=False,
         ),
     ] = None,
     log_format: Annotated[
         str | None,
-        _option(
-            _READ, f"How the log is written: {', '.join(DIALECTS)}. Default: table.", "--format"
-        ),
+        _option(_READ, "How the log is written, see above. Default: table.", "--format"),
     ] = None,
     session_column: Annotated[str | None, _option(_READ, "Default: found by its name.")] = None,
     user_column: Annotated[str | None, _option(_READ, "Default: found by its name.")] = None,
@@ -252,6 +250,15 @@ def taking_prepare_options(command: Callable[..., None]) -> Callable[..., None]:
     parameters = [
         p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own.values(), *shared.values())
     ]
+    called.__doc__ = listing(
+        listing(
+            command.__doc__,
+            "Formats for --format:",
+            ((d.name, d.summary) for d in DIALECTS.values()),
+        ),
+        "Protocols for --protocol:",
+        ((p.name, p.summary) for p in PROTOCOLS.values()),
+    )
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     hints = get_type_hints(command, include_extras=True) | get_type_hints(
         prepare_options, include_extras=True

@@ -7,14 +7,10 @@ from typing import Annotated
 import typer
 
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say
-from nextclick.cli.values import parse_values
+from nextclick.cli.values import listing, parse_values
 from nextclick.config import build_config, describe
 from nextclick.data.simulate import simulate
 from nextclick.data.simulation import SimulationConfig
-
-_PARAMETERS = "  \n".join(
-    f"{p.name} ({p.kind}, default {p.default}): {p.description}" for p in describe(SimulationConfig)
-)
 
 
 def simulate_command(
@@ -28,7 +24,7 @@ def simulate_command(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same file.")] = 0,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help=f"NAME=VALUE, any number of times. {_PARAMETERS}"),
+        typer.Option("--set", help="NAME=VALUE, any number of times; the names are above."),
     ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -53,3 +49,10 @@ def simulate_command(
     )
     if as_json:
         print_json("simulate/1", asdict(summary) | {"config": asdict(config)})
+
+
+simulate_command.__doc__ = listing(
+    simulate_command.__doc__,
+    "Names for --set:",
+    ((p.name, f"{p.description} ({p.kind}; {p.default})") for p in describe(SimulationConfig)),
+)

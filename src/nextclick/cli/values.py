@@ -1,6 +1,7 @@
-"""`NAME=VALUE` from the command line."""
+"""Text from the command line and for its help: `NAME=VALUE`, `a,b,c`, and lists of names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from textwrap import wrap
 
 from nextclick.errors import ConfigError
 
@@ -39,3 +40,14 @@ def parse_cutoffs(text: str) -> list[int]:
         return [int(part) for part in parse_list(text)]
     except ValueError:
         raise ConfigError(f"-k takes whole numbers such as 5,10,20, got {text!r}") from None
+
+
+def listing(text: str | None, title: str, entries: Iterable[tuple[str, str]]) -> str:
+    """Add a list of names and what they mean to a help text, one name a line.
+
+    The backspace is the sign that the lines that follow are to stay as they are.
+    """
+    lines = ["\b", title]
+    for name, meaning in entries:
+        lines += wrap(f"{name:18}{meaning}", 76, initial_indent="  ", subsequent_indent=" " * 20)
+    return f"{(text or '').rstrip()}\n\n    " + "\n    ".join(lines) + "\n"

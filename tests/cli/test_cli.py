@@ -1,0 +1,359 @@
+"""Every command: exit codes, one JSON object for programs and nothing else, words for people."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nextclick.cli import main as entry
+from nextclick.data.simulate import simulate
+from nextclick.data.simulation import SimulationConfig
+from nextclick.models import MODELS
+
+COUNTS = {"events", "sessions", "prefixes", "users", "items"}
+ALWAYS = {"schema", "nextclick", "seconds", "peak_memory_bytes"}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A log, its store and a model."""
+    folder = tmp_path_factory.mktemp("shop")
+    config = SimulationConfig(events=8_000, items=150, users=600, days=5, categories=10)
+    simulate(config, folder / "log.csv")
+    for arguments in (
+        ["prepare", folder / "log.csv", "-o", folder / "store"],
+        ["train", folder / "store", "-m", "markov", "-o", folder / "model"],
+    ):
+        subprocess.run(
+            [sys.executable, "-m", "nextclick", *arguments], check=True, capture_output=True
+        )
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Call the program as the shell does; return exit code, standard output, standard error."""
+
+    def called(*arguments):
+        monkeypatch.setattr(sys, "argv", ["nextclick", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            entry.main()
+        out, err = capfd.readouterr()
+        return left.value.code or 0, out, err
+
+    return called
+
+
+@pytest.fixture
+def told(run):
+    """As `run` with --json; return the exit code and the one object on standard output."""
+
+    def called(*arguments):
+        code, out, _ = run(*arguments, "--json")
+        assert out.count("\n") == 1
+        found = json.loads(out)
+        assert found.keys() >= ALWAYS
+        assert found["seconds"] >= 0
+        assert found["peak_memory_bytes"] > 10_000_000
+        return code, found
+
+    return called
+
+
+# What every command does ------------------------------------------------------------------------
+
+
+COMMANDS = ["prepare", "simulate", "models", "train", "evaluate", "compare", "run", "recommend"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(run, command):
+    code, out, err = run(command, "--help")
+    assert code == 0
+    assert f"Usage: nextclick {command}" in out
+    assert "--json" in out
+    assert err == ""
+    if command != "models":
+        assert f"nextclick {command}" in out.split("Usage:")[1][20:]  # an example
+
+
+def test_the_program_explains_itself(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    assert all(f"\n  {command} " in out for command in COMMANDS)
+    assert run("--version")[1].startswith("nextclick 0.")
+    assert run()[0] == 2
+
+
+def runs(shop, folder):
+    """A call of every command, its schema and the keys of its answer."""
+    evaluated = folder / "result.json"
+    return {
+        "prepare": (["prepare", shop / "log.csv", "-o", folder / "s"], {"report", "stores"}),
+        "simulate": (
+            ["simulate", "-o", folder / "l.csv", "--events", 2000, "--users", 99, "--items", 60],
+            {"path", "events", "sessions", "size", "config"},
+        ),
+        "models": (["models"], {"models"}),
+        "train": (
+            ["train", shop / "store", "-m", "pop", "-o", folder / "m"],
+            {"path", "model", "config", "part", "seed", "counts", "data_fingerprint", "protocol"}
+            | {"training_seconds"},
+        ),
+        "evaluate": (
+            ["evaluate", shop / "model", shop / "store", "-o", evaluated, "--by-length"],
+            {"result"},
+        ),
+        "compare": (
+            ["compare", shop / "store", "-m", "pop,markov", "-k", 5],
+            {"leaderboard", "results"},
+        ),
+        "run": (
+            ["run", shop / "log.csv", "-o", folder / "all", "-m", "pop,markov", "-k", 5],
+            {"report", "stores", "leaderboard", "results"},
+        ),
+        "recommend": (
+            ["recommend", shop / "model", "-s", "1000001,1000002", "-k", 3],
+            {"items", "scores", "from_model", "unknown", "note"},
+        ),
+    }
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_people_read_standard_error_and_programs_standard_output(
+    shop, tmp_path, run, told, command
+):
+    arguments, keys = runs(shop, tmp_path / "one")[command]
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    code, out, err = run(*arguments)
+    assert (code, out) == (0, "")
+    assert err.strip()
+    arguments, keys = runs(shop, tmp_path / "two")[command]
+    code, found = told(*arguments)
+    assert code == 0
+    assert found["schema"] == f"nextclick.{command}/1"
+    assert found.keys() == ALWAYS | keys
+
+
+def test_figures_of_prepare(shop, tmp_path, told):
+    _, found = told("prepare", shop / "log.csv", "-o", tmp_path / "s")
+    (store,) = found["stores"]
+    assert store["counts"].keys() == {"train", "fit", "valid", "test"}
+    assert all(counts.keys() == COUNTS for counts in store["counts"].values())
+    fit, valid, train = (store["counts"][name] for name in ("fit", "valid", "train"))
+    assert all(fit[n] + valid[n] == train[n] for n in ("events", "sessions", "prefixes"))
+    steps = found["report"]["steps"]
+    assert [step["events"] for step in steps] == sorted((s["events"] for s in steps), reverse=True)
+    assert found["report"]["rows"] == 8_000
+
+
+def test_figures_of_evaluate_and_compare(shop, tmp_path, told):
+    _, one = told("evaluate", shop / "model", shop / "store", "-k", "5,20")
+    evaluation = one["result"]["evaluation"]
+    assert evaluation["ks"] == [5, 20]
+    assert {"recall@5", "mrr@20", "ndcg@20"} <= evaluation["metrics"].keys()
+    _, both = told("compare", shop / "store", "-m", "pop,markov", "-k", "5,20")
+    assert [row["model"] for row in both["leaderboard"]] == ["markov", "pop"]
+    assert both["leaderboard"][0]["metrics"]["recall@20"] == {
+        key: evaluation["metrics"]["recall@20"][key] for key in ("value", "low", "high")
+    }
+
+
+def test_models_lists_every_parameter(told):
+    _, found = told("models")
+    assert list(found["models"]) == list(MODELS)
+    shrinkage = next(
+        p for p in found["models"]["item-knn"]["parameters"] if p["name"] == "shrinkage"
+    )
+    assert (shrinkage["kind"], shrinkage["default"]) == ("number ≥ 0", 20.0)
+
+
+def test_from_a_log_to_a_recommendation(tmp_path, told):
+    assert told("simulate", "-o", tmp_path / "log.csv", "--events", 8000, "--items", 150)[0] == 0
+    code, found = told("run", tmp_path / "log.csv", "-o", tmp_path / "shop", "-k", "5,20")
+    assert code == 0
+    assert sorted(row["model"] for row in found["leaderboard"]) == sorted(MODELS)
+    best = tmp_path / "shop" / "models" / found["leaderboard"][0]["model"] / "artifact"
+    first = (tmp_path / "log.csv").read_text().splitlines()[1].split(",")[2]
+    code, answer = told("recommend", best, "-s", first, "-k", "4")
+    assert (code, len(answer["items"]), answer["unknown"]) == (0, 4, [])
+    results = sorted((tmp_path / "shop" / "models").glob("*/result.json"))
+    code, again = told("compare", *results)
+    assert [row["label"] for row in again["leaderboard"]] == [
+        row["label"] for row in found["leaderboard"]
+    ]
+
+
+def test_recommend_options(shop, told):
+    ask = ["recommend", shop / "model", "-s", "1000001,1000002", "-k", "3"]
+    items = told(*ask)[1]["items"]
+    assert told(*ask, "--block", items[0])[1]["items"][0] == items[1]
+    assert told(*ask, "--allow", f"{items[1]},{items[2]}")[1]["items"] == items[1:]
+    assert 1000002 not in told(*ask, "--exclude-seen")[1]["items"]
+    unknown = told("recommend", shop / "model", "-s", "x,y", "-k", "3")[1]
+    assert (unknown["unknown"], unknown["from_model"]) == (["x", "y"], 0)
+
+
+def test_ids_are_shown_as_they_are(shop, run):
+    code, _, err = run("recommend", shop / "model", "-s", "[b]x,:bug:,[/foo],é", "-k", "2")
+    assert code == 0
+    assert "After [b]x,:bug:,[/foo],é" in err
+
+
+def test_set_reads_names_and_values(shop, tmp_path, told):
+    arguments = ["train", shop / "store", "-m", "item-knn", "-o", tmp_path / "m"]
+    code, found = told(*arguments, "--set", "shrinkage = 3", "--set", "neighbours=7")
+    assert (code, found["config"]["shrinkage"], found["config"]["neighbours"]) == (0, 3.0, 7)
+
+
+# What goes wrong --------------------------------------------------------------------------------
+
+
+def mistakes(shop, folder):
+    log, store, model = shop / "log.csv", shop / "store", shop / "model"
+    place = ["-o", folder / "out"]
+    train = ["train", store, *place, "-m"]
+    return {
+        "missing file": (["prepare", folder / "no.csv", *place], "SourceError", "no such file"),
+        "format": (["prepare", log, *place, "--format", "oto"], "ConfigError", "mean otto?"),
+        "protocol": (["prepare", log, *place, "--protocol", "asar"], "ConfigError", "mean asars?"),
+        "column": (
+            ["prepare", log, *place, "--item-column", "itm_id"],
+            "SourceError",
+            "there is no column 'itm_id' (asked for as the item column): did you mean item_id?",
+        ),
+        "value": (["prepare", log, *place, "--gap", "-5"], "ConfigError", "gap_seconds must be"),
+        "choice": (
+            ["prepare", log, *place, "--on-bad-row", "x"],
+            "ConfigError",
+            "on_bad_row must be one of error, skip, got 'x'",
+        ),
+        "filters": (
+            ["prepare", log, *place, "--min-item-support", "99999"],
+            "EmptyLogError",
+            "no session is left after the filters (read: 8,000 events",
+        ),
+        "output": (["prepare", log, "-o", store], "OutputError", "say --overwrite"),
+        "output is a file": (
+            ["prepare", log, "-o", log, "--overwrite"],
+            "OutputError",
+            "is no folder; choose another place",
+        ),
+        "output below a file": (
+            ["prepare", log, "-o", log / "store"],
+            "OutputError",
+            "choose a place below a folder",
+        ),
+        "model": ([*train, "item-kn"], "ConfigError", "did you mean item-knn?"),
+        "parameter": ([*train, "item-knn", "--set", "shrink=1"], "ConfigError", "mean shrinkage?"),
+        "no value": ([*train, "pop", "--set", "shrinkage"], "ConfigError", "takes NAME=VALUE, got"),
+        "not a store": (["train", model, *place, "-m", "pop"], "StoreError", "not a store"),
+        "not an artefact": (["evaluate", store, store], "ArtifactError", "not an artefact"),
+        "seen": (["evaluate", model, store, "--part", "valid"], "ConfigError", "would be a lie"),
+        "ks": (["evaluate", model, store, "-k", "a"], "ConfigError", "takes whole numbers such as"),
+        "no ks": (["evaluate", model, store, "-k", ""], "ConfigError", "at least one cut-off in"),
+        "ties": (["evaluate", model, store, "--ties", "x"], "ConfigError", "worst, best or mean"),
+        "result is there": (
+            ["evaluate", model, store, "-o", log],
+            "OutputError",
+            "log.csv exists already; choose another place",
+        ),
+        "no models": (["compare", store, "-m", ""], "ConfigError", "models must name at least one"),
+        "no models to run": (["run", log, *place, "-m", ""], "ConfigError", "models must name at"),
+        "twice": (["compare", store, "-m", "pop,pop"], "ConfigError", "must name each model once"),
+        "mixture": (["compare", store, log], "ConfigError", "compare takes one store, or result"),
+        "no result": (["compare", log], "ProtocolError", "a result is a JSON file"),
+        "metric": (
+            ["compare", store, "-m", "pop", "-k", "20", "--sort-by", "recall@19"],
+            "ConfigError",
+            "did you mean recall@20",
+        ),
+        "k": (["recommend", model, "-s", "1", "-k", "0"], "ConfigError", "k must be in 1.."),
+        "usage": (["prepare", log], "UsageError", "Missing option"),
+        "option": (["prepare", log, *place, "--gaps", "1"], "UsageError", "No such option: --gaps"),
+        "command": (["prepar"], "UsageError", "No such command 'prepar'"),
+        "kind": (
+            ["train", store, *place, "-m", "pop", "--seed", "x"],
+            "UsageError",
+            "Invalid value",
+        ),
+    }
+
+
+def test_bad_input_exits_with_2_and_says_what_to_do(shop, tmp_path, run, told):
+    for name, (arguments, kind, message) in mistakes(shop, tmp_path).items():
+        code, out, err = run(*arguments)
+        plain = " ".join(err.split())
+        assert (name, code, out) == (name, 2, "")
+        assert message in plain, name
+        assert "Traceback" not in err, name
+        code, found = told(*arguments)
+        assert (name, code, found["exit_code"]) == (name, 2, 2)
+        assert found["schema"] == "nextclick.error/1"
+        assert found["error"]["type"] == kind, name
+        assert message in found["error"]["message"], name
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_our_own_fault_exits_with_1(shop, run, told, monkeypatch):
+    def broken(path):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("nextclick.cli.recommend.Recommender.load", broken)
+    arguments = ["recommend", shop / "model", "-s", "1"]
+    code, out, err = run(*arguments)
+    assert (code, out) == (1, "")
+    assert "Traceback" in err
+    assert "a fault of nextclick: a bug; please report it with the lines above" in err
+    code, found = told(*arguments)
+    assert (code, found["exit_code"], found["error"]["type"]) == (1, 1, "ZeroDivisionError")
+
+
+def test_results_of_other_data_get_no_table(shop, tmp_path, run, told):
+    results = []
+    for fraction in ("0.1", "0.2"):
+        place = tmp_path / fraction
+        split = ["--split", "fraction", "--fraction", fraction]
+        run("prepare", shop / "log.csv", "-o", place / "store", *split)
+        run("train", place / "store", "-m", "pop", "-o", place / "model")
+        run("evaluate", place / "model", place / "store", "-o", place / "result.json")
+        results.append(place / "result.json")
+    code, out, err = run("compare", *results)
+    assert (code, out) == (2, "")
+    assert "may not stand in one table" in err
+    code, found = told("compare", *results)
+    assert (code, found["error"]["type"]) == (2, "ProtocolError")
+    assert told("compare", results[0])[0] == 0
+
+
+def test_ctrl_c_exits_with_2_and_leaves_nothing(tmp_path):
+    config = SimulationConfig(events=1_500_000, items=5_000, users=100_000, days=9)
+    log = tmp_path / "log" / "log.parquet"
+    log.parent.mkdir()
+    simulate(config, log)
+    for _ in range(3):  # as soon as it writes, so that there is something to leave
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nextclick", "prepare", log, "-o", tmp_path / "out", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while process.poll() is None and not any(tmp_path.glob(".out.*")):
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 2, err
+        assert "error: stopped; nothing half-written is left" in err
+        assert json.loads(out)["error"]["type"] == "Interrupted"
+        assert [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
+def test_python_m_nextclick():
+    done = subprocess.run(
+        [sys.executable, "-m", "nextclick", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("nextclick ")
