@@ -42,11 +42,13 @@ def with_pandas(log: Path, output: Path) -> dict[str, int]:
     import numpy as np
     import pandas as pd
 
-    read = pd.read_parquet if log.suffix == ".parquet" else pd.read_csv
-    clicks = read(log)[["session_id", "user_id", "item_id", "timestamp"]]
+    columns = ["session_id", "user_id", "item_id", "timestamp"]
+    if log.suffix == ".parquet":
+        clicks = pd.read_parquet(log, columns=columns)
+    else:
+        clicks = pd.read_csv(log, usecols=columns)
     clicks = clicks.sort_values(["session_id", "timestamp"], kind="stable", ignore_index=True)
-    ends = clicks.groupby("session_id")["timestamp"].transform("max")
-    clicks["end"] = ends
+    clicks["end"] = clicks.groupby("session_id", sort=False)["timestamp"].transform("last")
     before = -1
     while len(clicks) != before:
         before = len(clicks)
