@@ -76,6 +76,23 @@ def test_a_failure_while_replacing_keeps_the_old_one(tmp_path):
     assert names(tmp_path) == ["store"]
 
 
+def test_ctrl_c_between_the_two_renames_brings_the_old_one_back(tmp_path, monkeypatch):
+    target = tmp_path / "store"
+    target.mkdir()
+    (target / "manifest.json").write_text("x")
+    rename = Path.rename
+
+    def interrupted(self, place):
+        if self.suffix == ".part":
+            raise KeyboardInterrupt
+        return rename(self, place)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), whole_folder(target, overwrite=True):
+        pass
+    assert (names(target), names(tmp_path)) == (["manifest.json"], ["store"])
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_file_in_the_place_is_never_replaced(tmp_path, overwrite):
     target = tmp_path / "store"
@@ -111,7 +128,7 @@ def test_a_folder_of_somebody_is_never_replaced(tmp_path):
 def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
     dead, dead_old = leftover(tmp_path, "store"), tmp_path / ".store.00000000.old"
     dead_old.mkdir()
-    alive = tmp_path / ".store.e5f6g7h8.part"
+    alive = tmp_path / ".store.e5f6a7b8.part"
     alive.mkdir()
     lock = os.open(alive, os.O_RDONLY)
     try:

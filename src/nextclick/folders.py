@@ -12,8 +12,8 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,23 +36,24 @@ def whole_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         OutputError: `target` exists, its parent cannot be written, or the disk is full.
     """
-    with as_output_error(target):
-        _refuse_taken(target, overwrite=overwrite)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(target)
-        scratch = Path(
-            tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-        )
-    lock = os.open(scratch, os.O_RDONLY)
+    # named before it is made: Ctrl-C in the next moment must find what to remove
+    scratch = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
+    lock = None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         with as_output_error(target):
+            _refuse_taken(target, overwrite=overwrite)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(target)
+            scratch.mkdir()
+            lock = os.open(scratch, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
             yield scratch
             sync_tree(scratch)
             _put_in_place(scratch, target)
     finally:
-        os.close(lock)
         shutil.rmtree(scratch, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
 def _refuse_taken(target: Path, *, overwrite: bool) -> None:
@@ -81,7 +82,11 @@ def _put_in_place(scratch: Path, target: Path) -> None:
     if target.exists():
         old = scratch.with_suffix(".old")
         target.rename(old)
-        scratch.rename(target)
+        try:
+            scratch.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
         shutil.rmtree(old)
     else:
         scratch.rename(target)
@@ -98,8 +103,8 @@ def _open_to_readers(scratch: Path) -> None:
 
 def remove_leftovers(target: Path) -> None:
     """Remove what killed writers of `target` left, but not what a living one is writing."""
-    # the names that tempfile makes, and no other: a folder of somebody's may look much like them
-    ours = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}\.(part|old)")
+    # these names and no other: a folder of somebody's may look much like them
+    ours = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.(part|old)")
     for left in target.parent.iterdir():
         if ours.fullmatch(left.name) and not _is_held(left):
             shutil.rmtree(left, ignore_errors=True)

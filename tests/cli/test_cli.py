@@ -53,7 +53,7 @@ def told(run):
 
     def called(*arguments):
         code, out, _ = run(*arguments, "--json")
-        assert out.count("\n") == 1
+        assert out.count("\n") == 1, out
         found = json.loads(out)
         assert found.keys() >= ALWAYS
         assert found["seconds"] >= 0
@@ -220,7 +220,11 @@ def mistakes(shop, folder):
     return {
         "missing file": (["prepare", folder / "no.csv", *place], "SourceError", "no such file"),
         "format": (["prepare", log, *place, "--format", "oto"], "ConfigError", "mean otto?"),
-        "protocol": (["prepare", log, *place, "--protocol", "asar"], "ConfigError", "mean asars?"),
+        "protocol": (
+            ["prepare", log, *place, "--protocol", "asar"],
+            "ConfigError",
+            "mean asars or tasrec?",
+        ),
         "column": (
             ["prepare", log, *place, "--item-column", "itm_id"],
             "SourceError",
@@ -265,6 +269,11 @@ def mistakes(shop, folder):
         "no models": (["compare", store, "-m", ""], "ConfigError", "models must name at least one"),
         "no models to run": (["run", log, *place, "-m", ""], "ConfigError", "models must name at"),
         "twice": (["compare", store, "-m", "pop,pop"], "ConfigError", "must name each model once"),
+        "no model of these": (
+            ["compare", store, "-m", "pop", "--set", "item-knn.shrinkage=1"],
+            "ConfigError",
+            "--set takes MODEL.NAME=VALUE with a model of pop, got item-knn.shrinkage=1",
+        ),
         "mixture": (["compare", store, log], "ConfigError", "compare takes one store, or result"),
         "no result": (["compare", log], "ProtocolError", "a result is a JSON file"),
         "metric": (
@@ -331,11 +340,11 @@ def test_results_of_other_data_get_no_table(shop, tmp_path, run, told):
 
 
 def test_ctrl_c_exits_with_2_and_leaves_nothing(tmp_path):
-    config = SimulationConfig(events=1_500_000, items=5_000, users=100_000, days=9)
+    config = SimulationConfig(events=600_000, items=5_000, users=50_000, days=9)
     log = tmp_path / "log" / "log.parquet"
     log.parent.mkdir()
     simulate(config, log)
-    for _ in range(3):  # as soon as it writes, so that there is something to leave
+    for _ in range(2):  # as soon as it writes, so that there is something to leave
         process = subprocess.Popen(
             [sys.executable, "-m", "nextclick", "prepare", log, "-o", tmp_path / "out", "--json"],
             stdout=subprocess.PIPE,

@@ -453,7 +453,7 @@ def prepared(rows, folder, first="session", **groups):
         return None
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(clicks, st.sampled_from(["last-days", "fraction", "blocks"]))
 def test_nothing_of_the_test_is_in_training(tmp_path_factory, rows, kind):
     split = SplitOptions(kind=kind, fraction=0.3)
@@ -468,7 +468,7 @@ def test_nothing_of_the_test_is_in_training(tmp_path_factory, rows, kind):
     assert (np.diff(train.times[train.offsets[1:] - 1]) >= 0).all()
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(clicks, st.data())
 def test_what_a_test_session_holds_never_changes_training(tmp_path_factory, rows, data):
     folder = tmp_path_factory.getbasetemp()
@@ -539,7 +539,7 @@ def twin(rows, *, by_user, support, length, fraction, unseen):
     }
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     clicks,
     st.booleans(),

@@ -59,7 +59,9 @@ def test_an_existing_file_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["log", "log.json", "log.parquet.gz"])
 def test_an_unknown_suffix_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match=r"end in \.csv, \.csv\.gz, \.tsv, \.tsv\.gz, \.parquet"):
+    with pytest.raises(
+        ConfigError, match=r"let the name end in \.csv, \.csv\.gz, \.tsv, \.tsv\.gz, \.parquet"
+    ):
         simulate(CONFIG, tmp_path / name)
 
 

@@ -3,9 +3,11 @@
 Exit codes: 0 done; 2 the input was wrong, or the user stopped the command; 1 our fault.
 """
 
+import signal
 import sys
 import traceback
-from typing import Annotated, Any
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -27,14 +29,16 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except InputError as error:
-            _fail(type(error).__name__, str(error), 2)
-        except (KeyboardInterrupt, typer.Abort):
-            _fail("Interrupted", "stopped; nothing half-written is left", 2)
-        except Exception as error:
-            if hasattr(error, "exit_code"):  # usage errors and --help, which typer shows itself
-                if hasattr(error, "format_message"):
-                    _tell_program("UsageError", error.format_message(), 2)
+        except BaseException as error:
+            # Ctrl-C inside a library may come out of it as an error of its own
+            if _interrupts or isinstance(error, KeyboardInterrupt | typer.Abort):
+                _fail("Interrupted", "stopped; nothing half-written is left", 2)
+            if isinstance(error, InputError):
+                _fail(type(error).__name__, str(error), 2)
+            if hasattr(error, "format_message"):  # a usage error, which typer shows itself
+                _tell_program("UsageError", error.format_message(), 2)
+                raise
+            if hasattr(error, "exit_code") or not isinstance(error, Exception):
                 raise
             say(traceback.format_exc())
             _fail(
@@ -82,10 +86,20 @@ app.command("recommend")(recommend_command)
 
 def main() -> None:
     """Run the command that was typed, and exit."""
+    signal.signal(signal.SIGINT, _interrupt)
     app()
 
 
-def _fail(kind: str, message: str, code: int) -> None:
+_interrupts: list[int] = []
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    del frame
+    _interrupts.append(number)
+    raise KeyboardInterrupt
+
+
+def _fail(kind: str, message: str, code: int) -> NoReturn:
     say(f"error: {message}")
     _tell_program(kind, message, code)
     raise typer.Exit(code)

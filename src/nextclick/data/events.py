@@ -178,7 +178,10 @@ def _without(
 def _empty(ids: pl.Series) -> pl.Expr:
     column = pl.col(ids.name)
     if ids.dtype == pl.String:
-        return column.is_null() | (column.str.strip_chars() == "")
+        # to strip every id costs much: it is done only where one begins with a blank
+        blank = ids.str.starts_with(" ").any() or ids.str.starts_with("\t").any()
+        text = column.str.strip_chars() if blank else column
+        return column.is_null() | (text.str.len_bytes() == 0)
     if ids.dtype.is_float():
         return column.is_null() | ~column.is_finite()
     return column.is_null()
@@ -193,7 +196,7 @@ def _batches(source: Source, table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
         yield from table.collect_batches(
             chunk_size=CHUNK_ROWS, maintain_order=True, engine="streaming"
         )
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(source, error) from error
 
 
