@@ -97,7 +97,8 @@ def measured(way: str, log: Path) -> dict[str, Any]:
     if status:
         raise SystemExit(f"{way} failed with status {status}")
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"seconds": seconds, "peak_bytes": peak, "counts": json.loads(told)}
+    cpu = usage.ru_utime + usage.ru_stime
+    return {"seconds": seconds, "cpu": cpu, "peak_bytes": peak, "counts": json.loads(told)}
 
 
 def main() -> None:
@@ -113,15 +114,12 @@ def main() -> None:
         return
     found = {way: measured(way, asked.log) for way in ("nextclick", "pandas")}
     for way, figures in found.items():
-        print(
-            f"{way:10} {figures['seconds']:8.1f} s {figures['peak_bytes'] / 2**30:8.2f} GiB  "
-            f"{figures['counts']}"
-        )
+        gib = figures["peak_bytes"] / 2**30
+        print(f"{way:10} {figures['seconds']:8.1f} s {figures['cpu']:8.1f} CPU s {gib:8.2f} GiB")
+        print(f"           {figures['counts']}")
     ours, theirs = found["nextclick"], found["pandas"]
-    print(
-        f"time {ours['seconds'] / theirs['seconds']:.2f}, "
-        f"memory {ours['peak_bytes'] / theirs['peak_bytes']:.2f} of pandas"
-    )
+    shares = {what: ours[what] / theirs[what] for what in ("seconds", "cpu", "peak_bytes")}
+    print("of pandas: " + ", ".join(f"{what} {share:.2f}" for what, share in shares.items()))
     if ours["counts"] != theirs["counts"]:
         raise SystemExit("the counts differ")
 

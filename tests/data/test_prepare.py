@@ -671,7 +671,11 @@ def test_a_number_that_is_no_id_is_a_bad_row(tmp_path, bad):
         ("a,item,time\n1,2,3\n", SourceError, "no session column found among a, item, time; name"),
         ("a,b,time\n1,2,3\n", SourceError, "no item column found among a, b, time; name it with"),
         ("session,item\n1,2\n", SourceError, "no time column found among session, item; name it"),
-        (GOOD.encode() + b"6,\xff,1500000000\n", SourceError, "invalid utf-8.*convert it to UTF-8"),
+        (
+            GOOD.encode() + b"6,\xff,1500000000\n",
+            SourceError,
+            r"invalid utf-8 .*in row \d+ \(line \d+\), byte 3; convert it to UTF-8",
+        ),
         (b"session,\xff\n", SourceError, "the first line is not UTF-8 text; convert it"),
         (GOOD.encode("utf-16"), SourceError, "the first line is not UTF-8 text; convert it"),
         (GOOD + '6,"a\n', SourceError, "log.csv: cannot be read: CSV malformed"),

@@ -209,5 +209,8 @@ def _collect(source: Source, table: pl.LazyFrame) -> pl.DataFrame:
 
 def _unreadable(source: Source, error: Exception) -> SourceError:
     reason = re.split(r"\n|\. ", str(error).strip())[0]
-    hint = "convert it to UTF-8 (iconv -t utf-8)" if "utf-8" in reason.lower() else "check the file"
+    hint = "check the file"
+    if "utf-8" in reason.lower():
+        hint = "convert it to UTF-8 (iconv -t utf-8)"
+        reason += source.first_bad_text()
     return SourceError(f"{source.label}: cannot be read: {reason}; {hint}")

@@ -9,7 +9,7 @@ import io
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -45,6 +45,22 @@ class Source:
         """Return `PATH, row 3 (line 4)` for row index 2."""
         line = "" if self.first_line is None else f" (line {row + self.first_line})"
         return f"{self.label}, row {row + 1}{line}"
+
+    def first_bad_text(self) -> str:
+        """Return where the first line that is not UTF-8 stands, or nothing if it is not found.
+
+        Polars does not say; the file is read once more, line by line.
+        """
+        if self.first_line is None:
+            return ""
+        with _opened(Path(self.label)) as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    line.decode()
+                except UnicodeDecodeError as error:
+                    row = number - self.first_line + 1
+                    return f" in row {row} (line {number}), byte {error.start + 1}"
+        return ""
 
 
 def find_files(
@@ -180,8 +196,7 @@ def _quietly(label: object, call: Callable[[], Any]) -> Any:
 
 def _first_line(path: Path) -> str:
     try:
-        opener = gzip.open if path.name.lower().endswith(".gz") else open
-        with opener(path, "rb") as file:
+        with _opened(path) as file:
             line = file.readline(1 << 20).decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise SourceError(
@@ -193,6 +208,12 @@ def _first_line(path: Path) -> str:
     if not line:
         raise SourceError(_EMPTY.format(path))
     return line
+
+
+def _opened(path: Path) -> IO[bytes]:
+    opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
+    file: IO[bytes] = opener(path, "rb")
+    return file
 
 
 def _guess_separator(line: str) -> str:
