@@ -48,15 +48,17 @@ def with_pandas(log: Path, output: Path) -> dict[str, int]:
     else:
         clicks = pd.read_csv(log, usecols=columns)
     clicks = clicks.sort_values(["session_id", "timestamp"], kind="stable", ignore_index=True)
-    clicks["end"] = clicks.groupby("session_id", sort=False)["timestamp"].transform("last")
+    end_of = clicks.groupby("session_id", sort=False)["timestamp"].last()
     before = -1
     while len(clicks) != before:
         before = len(clicks)
         clicks = clicks[clicks.groupby("session_id")["item_id"].transform("size") >= 2]
         clicks = clicks[clicks.groupby("item_id")["session_id"].transform("size") >= 5]
         clicks = clicks[clicks.groupby("session_id")["item_id"].transform("size") >= 2]
-    boundary = clicks["end"].max() - DAY_MS
-    train, test = clicks[clicks["end"] < boundary], clicks[clicks["end"] >= boundary]
+    clicks["end"] = clicks["session_id"].map(end_of)
+    late = clicks["end"] >= clicks["end"].max() - DAY_MS
+    train, test = clicks[~late], clicks[late]
+    del clicks
     items = np.sort(train["item_id"].unique())
     test = test[test["item_id"].isin(items)]
     test = test[test.groupby("session_id")["item_id"].transform("size") >= 2]
