@@ -123,46 +123,49 @@ def read_chunks(
     named = columns.named()
     text = EXTRA in source.table.collect_schema().names()
     wanted = [ROW, *dict.fromkeys(named.values()), *([EXTRA] if text else [])]
+    needed = ("item", "session") if columns.session else ("item", "user")
     for chunk in _batches(source, source.table.select(wanted)):
         counts.rows += chunk.height
         if text:
-            blank = pl.all_horizontal(pl.exclude(ROW).is_null())
-            kept = chunk.filter(~blank)
-            counts.blank += chunk.height - kept.height
-            chunk = _without(
-                kept,
-                pl.col(EXTRA).is_not_null(),
-                source,
-                EXTRA,
-                "more fields than the header has",
-                bad,
-            )
+            chunk = _whole_rows(chunk, source, bad, counts)
         if columns.event is not None and events is not None:
             kept = chunk.filter(pl.col(columns.event).cast(pl.String).is_in(events))
             counts.other_events += chunk.height - kept.height
             chunk = kept
-        for role in ("item", "session") if columns.session else ("item", "user"):
-            name = named[role]
-            chunk = _without(
-                chunk, _empty(chunk[name]), source, name, f"expected the id of the {role}", bad
-            )
-        milliseconds = times.to_milliseconds(chunk[named["time"]])
-        chunk = chunk.with_columns(milliseconds.alias("__ms"))
-        chunk = _without(
-            chunk,
-            pl.col("__ms").is_null(),
-            source,
-            named["time"],
-            f"expected a time in {times.describe()}",
-            bad,
-        )
-        roles = {
-            # a click may be of nobody, but nobody has no name
-            role: _or_null(name, chunk[name]) if role == "user" else pl.col(name)
-            for role, name in named.items()
-            if role not in ("time", "event")
-        }
-        yield chunk.select(**roles, time=pl.col("__ms"))
+        for role in needed:
+            empty = _empty(chunk[named[role]])
+            reason = f"expected the id of the {role}"
+            chunk = _without(chunk, empty, source, named[role], reason, bad)
+        yield _by_role(_timed(chunk, source, named["time"], times, bad), named)
+
+
+def _whole_rows(
+    chunk: pl.DataFrame, source: Source, bad: BadRows, counts: ReadCounts
+) -> pl.DataFrame:
+    """Leave out blank rows, and rows that go on after the last column."""
+    kept = chunk.filter(~pl.all_horizontal(pl.exclude(ROW).is_null()))
+    counts.blank += chunk.height - kept.height
+    reason = "more fields than the header has"
+    return _without(kept, pl.col(EXTRA).is_not_null(), source, EXTRA, reason, bad)
+
+
+def _timed(
+    chunk: pl.DataFrame, source: Source, name: str, times: TimeFormat, bad: BadRows
+) -> pl.DataFrame:
+    """Add the time in milliseconds as `__ms`, without the rows whose time cannot be read."""
+    chunk = chunk.with_columns(times.to_milliseconds(chunk[name]).alias("__ms"))
+    reason = f"expected a time in {times.describe()}"
+    return _without(chunk, pl.col("__ms").is_null(), source, name, reason, bad)
+
+
+def _by_role(chunk: pl.DataFrame, named: dict[str, str]) -> pl.DataFrame:
+    roles = {
+        # a click may be of nobody, but nobody has no name
+        role: _or_null(name, chunk[name]) if role == "user" else pl.col(name)
+        for role, name in named.items()
+        if role not in ("time", "event")
+    }
+    return chunk.select(**roles, time=pl.col("__ms"))
 
 
 def _without(
