@@ -87,7 +87,7 @@ app.command("recommend")(recommend_command)
 def main() -> None:
     """Run the command that was typed, and exit."""
     signal.signal(signal.SIGINT, _interrupt)
-    app()
+    app(prog_name="nextclick")
 
 
 _interrupts: list[int] = []
