@@ -9,6 +9,8 @@ NextclickError
 │   ├── ArtifactError     a folder that is not an artefact, or one that does not fit the store
 │   ├── ProtocolError     results that may not be compared, or a score that may not be ranked
 │   ├── ScoringError      a scorer that answered with something other than finite scores
+│   ├── TrainingError     training that ran into values that are not finite
+│   ├── StoppedError      training that the user stopped; the message says how to go on
 │   └── OutputError       a target that exists, or a disk that is full
 └── InternalError         our fault; the command line exits with 1
 
@@ -58,6 +60,14 @@ class ProtocolError(InputError):
 
 class ScoringError(InputError):
     """A scorer answered with something that cannot be ranked."""
+
+
+class TrainingError(InputError):
+    """A loss, a gradient or a weight is not finite any more; the settings do not suit the data."""
+
+
+class StoppedError(InputError):
+    """The user stopped the work; what was done is kept where the message says so."""
 
 
 class OutputError(InputError):

@@ -21,7 +21,11 @@ RawId: TypeAlias = int | str
 
 
 class Progress(Protocol):
-    """Told how far long work has come; `total` is None while it is not known."""
+    """Told how far long work has come; `total` is None while it is not known.
+
+    A stage is known by what stands before its first " · "; what follows are figures, which may
+    differ with every call.
+    """
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         """Take note."""

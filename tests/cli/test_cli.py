@@ -11,7 +11,7 @@ import pytest
 from nextclick.cli import main as entry
 from nextclick.data.simulate import simulate
 from nextclick.data.simulation import SimulationConfig
-from nextclick.models import MODELS
+from nextclick.models import CLASSICAL, MODELS
 
 COUNTS = {"events", "sessions", "prefixes", "users", "items"}
 ALWAYS = {"schema", "nextclick", "seconds", "peak_memory_bytes"}
@@ -97,7 +97,7 @@ def runs(shop, folder):
             ["simulate", "-o", folder / "l.csv", "--events", 2000, "--users", 99, "--items", 60],
             {"path", "events", "sessions", "size", "config"},
         ),
-        "models": (["models"], {"models"}),
+        "models": (["models"], {"models", "training"}),
         "train": (
             ["train", shop / "store", "-m", "pop", "-o", folder / "m"],
             {"path", "model", "config", "part", "seed", "counts", "data_fingerprint", "protocol"}
@@ -176,7 +176,7 @@ def test_from_a_log_to_a_recommendation(tmp_path, told):
     assert told("simulate", "-o", tmp_path / "log.csv", "--events", 8000, "--items", 150)[0] == 0
     code, found = told("run", tmp_path / "log.csv", "-o", tmp_path / "shop", "-k", "5,20")
     assert code == 0
-    assert sorted(row["model"] for row in found["leaderboard"]) == sorted(MODELS)
+    assert sorted(row["model"] for row in found["leaderboard"]) == sorted(CLASSICAL)
     best = tmp_path / "shop" / "models" / found["leaderboard"][0]["model"] / "artifact"
     first = (tmp_path / "log.csv").read_text().splitlines()[1].split(",")[2]
     code, answer = told("recommend", best, "-s", first, "-k", "4")

@@ -9,7 +9,7 @@ from nextclick import Recommendation, Recommender, train
 from nextclick.artifact import Artifact
 from nextclick.batches.prefixes import prefix_blocks
 from nextclick.errors import ArtifactError, ConfigError
-from nextclick.models import MODELS
+from nextclick.models import CLASSICAL
 from nextclick.topk import SortedBase, dense_top, sparse_top
 from nextclick.types import SparseScorer
 from nextclick.vocab import Vocabulary
@@ -145,7 +145,7 @@ def test_text_ids():
     assert (found.items, found.unknown) == (["007", "a b"], ["7"])
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", CLASSICAL)
 def test_sparse_and_dense_answers_are_the_same(store, name):
     artifact = train(store, name)
     dense = Artifact(Dense(artifact.model), artifact.items, artifact.support, artifact.trained)
@@ -158,7 +158,7 @@ def test_sparse_and_dense_answers_are_the_same(store, name):
             assert found == Recommender(dense).recommend(sessions, k, **options)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", CLASSICAL)
 def test_what_is_shown_is_what_evaluation_counts(store, name):
     artifact, k = train(store, name), 3
     test = store.part("test")

@@ -46,7 +46,8 @@ class Artifact:
         items: raw item ids.
         support: (N + 1,) int64, clicks per item in training; what a visitor gets of whom
             nothing is known.
-        trained: part, seed, seconds, counts; fingerprint and protocol of the store.
+        trained: part, seed, seconds, counts; fingerprint and protocol of the store; for a neural
+            model also how its training went.
     """
 
     model: Model
@@ -92,7 +93,10 @@ class Artifact:
             model = model_type.from_state(load_file(folder / "weights.safetensors"), config)
             items = Vocabulary.open(folder / "items")
             support = np.load(folder / "items" / "support.npy")
-            trained = {name: manifest["trained"][name] for name in _TRAINED}
+            trained = {
+                **{name: manifest["trained"][name] for name in _TRAINED},
+                **manifest["trained"],
+            }
         except KeyError as error:
             raise ArtifactError(
                 f"{folder}: this artefact is broken: {error} is missing; train again"

@@ -14,7 +14,7 @@ from nextclick.data.store import Store
 from nextclick.errors import ConfigError, OutputError
 from nextclick.evaluation import Estimate, RankingProtocol, Result, Row, leaderboard
 from nextclick.evaluation.metrics import LONGEST
-from nextclick.models import MODELS
+from nextclick.models import CLASSICAL
 from nextclick.pipeline.compare import compare
 from nextclick.pipeline.evaluate import evaluate, store_protocol
 
@@ -81,7 +81,7 @@ def compare_command(
     ],
     models: Annotated[
         str, typer.Option("--models", "-m", help="Names, such as pop,item-knn.")
-    ] = ",".join(MODELS),
+    ] = ",".join(CLASSICAL),
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="MODEL.NAME=VALUE, such as item-knn.shrinkage=50."),

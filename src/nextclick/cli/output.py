@@ -98,11 +98,12 @@ def progress_bar() -> Iterator[Told]:
     tasks: dict[str, TaskID] = {}
 
     def told(stage: str, done: int, total: int | None) -> None:
-        if stage not in tasks:
+        name, _, _ = stage.partition(" · ")  # figures follow
+        if name not in tasks:
             for task in tasks.values():
                 bar.stop_task(task)
-            tasks[stage] = bar.add_task(stage, total=total)
-        bar.update(tasks[stage], completed=done, total=total)
+            tasks[name] = bar.add_task(stage, total=total)
+        bar.update(tasks[name], description=stage, completed=done, total=total)
 
     with bar:
         yield told

@@ -13,7 +13,7 @@ from nextclick.cli.values import parse_cutoffs, parse_list
 from nextclick.data.options import PrepareOptions
 from nextclick.data.prepare import prepare
 from nextclick.errors import OutputError
-from nextclick.models import MODELS
+from nextclick.models import CLASSICAL
 from nextclick.pipeline.compare import check_names, compare
 
 
@@ -27,7 +27,7 @@ def run_command(
     test: TestSources = None,
     models: Annotated[
         str, typer.Option("--models", "-m", help="Names, such as pop,item-knn.")
-    ] = ",".join(MODELS),
+    ] = ",".join(CLASSICAL),
     ks: Cutoffs = "5,10,20",
     overwrite: Overwrite = False,
     as_json: Json = False,

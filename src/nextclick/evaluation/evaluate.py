@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Unseen: TypeAlias = Literal["keep", "drop"]
 
-MAX_MEMORY_BYTES = 64 << 20
+MAX_MEMORY_BYTES = 24 << 20  # what malloc keeps and a cache holds: larger blocks are slower
 _BYTES_PER_CLICK = 256  # what a scorer may need for each click of a block, beyond its scores
 
 

@@ -13,7 +13,7 @@ from nextclick.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from nextclick.models.base import Model
 
-MODELS: dict[str, str] = {
+CLASSICAL: dict[str, str] = {
     "pop": "nextclick.models.popularity:Pop",
     "s-pop": "nextclick.models.popularity:SessionPop",
     "item-knn": "nextclick.models.item_knn:ItemKNN",
@@ -22,15 +22,32 @@ MODELS: dict[str, str] = {
     "session-knn": "nextclick.models.session_knn:SessionKNN",
 }
 
+NEURAL: dict[str, str] = {
+    "gru4rec": "nextclick.models.gru4rec:GRU4Rec",
+    "improved-gru4rec": "nextclick.models.improved_gru4rec:ImprovedGRU4Rec",
+    "narm": "nextclick.models.narm:NARM",
+    "stamp": "nextclick.models.stamp:STAMP",
+    "sasrec": "nextclick.models.sasrec:SASRec",
+}
+
+MODELS = CLASSICAL | NEURAL
+
 
 def model_class(name: str) -> type[Model]:
     """Return the class behind a name.
 
     Raises:
-        ConfigError: no model has that name.
+        ConfigError: no model has that name, or it needs a library that is not installed.
     """
     if name not in MODELS:
         raise ConfigError(f"there is no model {name!r}: {nearest(name, MODELS)}")
     module, _, attribute = MODELS[name].partition(":")
-    found: type[Model] = getattr(import_module(module), attribute)
+    try:
+        found: type[Model] = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ConfigError(
+            f"model {name} needs PyTorch, which is not installed; pip install 'nextclick[neural]'"
+        ) from None
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError
 from nextclick.folders import whole_folder
-from nextclick.models import MODELS, model_class
+from nextclick.models import CLASSICAL, MODELS, model_class
 from nextclick.pipeline.evaluate import DEFAULT_KS, evaluate
 from nextclick.pipeline.train import train
 from nextclick.types import silent
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def compare(
     store: Store | str | Path,
-    models: Sequence[str] = tuple(MODELS),
+    models: Sequence[str] = tuple(CLASSICAL),
     *,
     output: str | Path | None = None,
     part: str = "test",
@@ -61,12 +61,13 @@ def compare(
             artifact = train(
                 opened,
                 name,
-                None if place is None else place / "artifact",
                 config=(configs or {}).get(name),
                 part="fit" if part == "valid" else "train",
                 seed=seed,
                 progress=_named(progress, f"train {name}"),
             )
+            if place is not None:
+                artifact.save(place / "artifact")
             result = evaluate(
                 artifact,
                 opened,

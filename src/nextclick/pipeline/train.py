@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from nextclick.config import build_config
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, OutputError
 from nextclick.models import model_class
+from nextclick.pipeline.places import forget_checkpoints
+from nextclick.training.config import NeuralOptions
 from nextclick.types import silent
 
 if TYPE_CHECKING:
@@ -25,8 +28,9 @@ def train(
     output: str | Path | None = None,
     *,
     config: Mapping[str, Any] | None = None,
-    part: str = "train",
+    part: str | None = None,
     seed: int = 0,
+    neural: NeuralOptions | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Artifact:
@@ -36,36 +40,96 @@ def train(
         store: open, or its folder.
         model: name, as `nextclick models` lists them.
         output: folder for the artefact; None keeps it in memory only.
-        config: parameters that differ from their defaults.
+        config: parameters that differ from their defaults, for a neural model those of training
+            among them.
         part: `train` learns from all that lies before the test, `fit` leaves the validation out.
+            None is `train` for a model that counts, and `fit` for a neural one, which chooses its
+            best epoch on the validation; see `train_neural` for what `train` costs it.
         seed: of everything random.
-        overwrite: replace `output`.
+        neural: preset, device, checkpoints and trackers of a neural model. Without a folder for
+            checkpoints they go beside `output`, to `OUTPUT.training`.
+        overwrite: replace `output`, and begin anew where a run was stopped.
         progress: told how far it has come.
 
     Raises:
-        ConfigError: no such model, parameter, value or part.
+        ConfigError: no such model, parameter, value or part, or too little memory.
         StoreError: the store cannot be read.
-        OutputError: the artefact cannot be written.
+        OutputError: the artefact or a checkpoint cannot be written.
+        ArtifactError: a checkpoint of another run.
+        TrainingError: a loss, gradient or weight that is not finite.
+        StoppedError: Ctrl-C; the message says how to go on.
     """
     opened = store if isinstance(store, Store) else Store.open(store)
-    if part not in ("train", "fit"):
+    if part not in ("train", "fit", None):
         raise ConfigError(f"part must be train or fit to learn from, got {part!r}")
     if output is not None and Path(output).exists() and not overwrite:
         raise OutputError(f"{output} exists already; choose another place or say --overwrite")
-    model_type = model_class(model)
-    settings = build_config(model_type.Config, config or {}, model)
-    sessions = opened.part(part)
-    started = time.perf_counter()
-    fitted = model_type.fit(sessions, settings, seed=seed, progress=progress)
+    model_type: Any = model_class(model)
+    counts = hasattr(model_type, "fit")
+    learnt_from = part or ("train" if counts else "fit")
+    options = neural or NeuralOptions()
+    if not counts and options.checkpoints is None and output is not None:
+        options = replace(options, checkpoints=Path(f"{output}.training"))
+    work = _Work(model_type, opened, config or {}, options, learnt_from, seed, overwrite, progress)
+    fitted, seconds, figures = work.count() if counts else work.learn()
     trained = {
-        "part": part,
+        "part": learnt_from,
         "seed": seed,
-        "seconds": time.perf_counter() - started,
-        "counts": opened.manifest["counts"][part],
+        "seconds": seconds,
+        "counts": opened.manifest["counts"][learnt_from],
         "data_fingerprint": opened.fingerprint,
         "protocol": opened.protocol,
+        **figures,
     }
-    artifact = Artifact(fitted, opened.items, sessions.support(), trained)
+    artifact = Artifact(fitted, opened.items, opened.part(learnt_from).support(), trained)
     if output is not None:
         artifact.save(output, overwrite=overwrite)
+        if options.checkpoints is not None:
+            forget_checkpoints(options.checkpoints)
     return artifact
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What `train` was asked for, checked; the two kinds of models do it in their ways."""
+
+    model_type: Any
+    store: Store
+    values: Mapping[str, Any]
+    options: NeuralOptions
+    part: str
+    seed: int
+    overwrite: bool
+    progress: Progress
+
+    def count(self) -> tuple[Any, float, dict[str, Any]]:
+        """A model that counts, the seconds it took, and nothing else."""
+        name = self.model_type.name
+        if self.options != NeuralOptions():
+            raise ConfigError(
+                f"{name} is no neural model: leave out preset, device, checkpoints, resume and "
+                "track"
+            )
+        settings = build_config(self.model_type.Config, self.values, name)
+        sessions = self.store.part(self.part)
+        started = time.perf_counter()
+        model = self.model_type.fit(sessions, settings, seed=self.seed, progress=self.progress)
+        return model, time.perf_counter() - started, {}
+
+    def learn(self) -> tuple[Any, float, dict[str, Any]]:
+        """A neural model, the seconds it took with all validation, and how its training went."""
+        # imported here: a model that counts needs no neural library
+        from nextclick.pipeline.train_neural import train_neural
+
+        started = time.perf_counter()
+        done = train_neural(
+            self.model_type,
+            self.store,
+            self.values,
+            self.options,
+            part=self.part,
+            seed=self.seed,
+            overwrite=self.overwrite,
+            progress=self.progress,
+        )
+        return done.model, time.perf_counter() - started, done.figures

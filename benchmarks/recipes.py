@@ -1,0 +1,93 @@
+"""Train recipes on a store, each once, and rank its test: the tables of docs/results/neural.md.
+
+    python benchmarks/recipes.py STORE -o FOLDER recipes/narm.toml recipes/stamp.toml
+
+Each recipe is trained without the validation part, which chooses its epoch, and the test is ranked
+once with what was chosen. What is done lies in FOLDER: the same command goes on with a run that was
+stopped, and only prints what is there. Training time is that of the steps, without validation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from nextclick import Store, evaluate, train
+from nextclick.artifact import Artifact
+from nextclick.pipeline.recipe import read_recipe
+from nextclick.training.config import NeuralOptions
+
+K = 20
+
+
+def trained(store: Store, path: Path, folder: Path, threads: int) -> Artifact:
+    """The artefact of a recipe, trained, trained further or read."""
+    place = folder / path.stem
+    if place.exists():
+        return Artifact.load(place)
+    recipe = read_recipe(path)
+    checkpoints = folder / f"{path.stem}.training"
+    options = NeuralOptions(
+        recipe.preset,
+        checkpoints=checkpoints,
+        resume=(checkpoints / "checkpoint").exists(),
+    )
+    print(f"training {path.stem}; see {checkpoints / 'metrics.jsonl'}", file=sys.stderr)
+    return train(
+        store,
+        recipe.model,
+        place,
+        config=recipe.parameters | {"threads": threads},
+        seed=recipe.seed or 0,
+        neural=options,
+    )
+
+
+def row(store: Store, path: Path, folder: Path, threads: int) -> dict[str, Any]:
+    """What a recipe came to."""
+    done = trained(store, path, folder, threads).trained
+    written = folder / f"{path.stem}.json"
+    if not written.exists():
+        found = evaluate(folder / path.stem, store, ks=[K])
+        metrics = {
+            name: [m.value, m.low, m.high] for name, m in found.metrics.items() if name != "ndcg@20"
+        }
+        written.write_text(json.dumps(metrics), "utf-8")
+    metrics = json.loads(written.read_text("utf-8"))
+    return {
+        "recipe": path.stem,
+        **{
+            name: f"{100 * v:.2f} [{100 * a:.2f}, {100 * b:.2f}]"
+            for name, (v, a, b) in metrics.items()
+        },
+        "validation": f"{100 * done['validation']:.2f}",
+        "epoch": f"{done['best_epoch']} of {done['epochs']}",
+        "seconds": f"{sum(epoch['seconds'] for epoch in done['history']):,.0f}",
+        "prefixes/s": f"{done['samples_per_second']:,.0f}",
+    }
+
+
+def main() -> None:
+    """Train, rank, print a Markdown table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("store", type=Path)
+    parser.add_argument("recipes", type=Path, nargs="+")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as a step keeps busy")
+    options = parser.parse_args()
+    store = Store.open(options.store)
+    options.output.mkdir(parents=True, exist_ok=True)
+    rows = [row(store, path, options.output, options.threads) for path in options.recipes]
+    print("| " + " | ".join(rows[0]) + " |")
+    print("|" + "---|" * len(rows[0]))
+    for each in rows:
+        print("| " + " | ".join(each.values()) + " |")
+
+
+if __name__ == "__main__":
+    main()

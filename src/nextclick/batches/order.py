@@ -1,0 +1,258 @@
+"""Batches of sessions for models that answer every prefix in one pass.
+
+An epoch is a `Plan`: which rows stand in which batch. It follows from (seed, epoch) alone, and any
+batch of it can be built without those before it, so a run goes on in the middle of an epoch.
+
+A row is a session, or a window of a session longer than the model reads. Windows overlap: the
+first gives all its targets, each later one gives the next half of its length and shows the half
+before it as context, so that every click but the first of a session is a target exactly once, and
+none is asked for with less than half of what the model could read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+
+from nextclick.errors import ConfigError, EmptyLogError
+
+if TYPE_CHECKING:
+    from nextclick.sessions import Sessions
+    from nextclick.types import AnyArray, Int32Array, Int64Array
+
+LONGEST_ROW = 200  # clicks in a row where the model names no limit (as in ASARS)
+BATCHES_IN_POOL = 64  # batches whose rows are sorted by length together
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingBatch:
+    """B rows, right-padded to T clicks, with the P clicks that are to be predicted.
+
+    Attributes:
+        items: (B, T) int64 in 1..N, 0 beyond the end of a row. Last clicks are targets only.
+        where: (P,) int64, the cell b * T + t after which each target was clicked, ascending.
+        targets: (P,) int64 in 1..N.
+    """
+
+    items: Int64Array
+    where: Int64Array
+    targets: Int64Array
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """R rows as stretches of clicks.
+
+    Attributes:
+        begin: (R,) int64, index of the first click among all clicks.
+        length: (R,) int32, inputs: the click after each is in the row's stretch, too.
+        context: (R,) int32, how many inputs in front give no target.
+    """
+
+    begin: Int64Array
+    length: Int32Array
+    context: Int32Array
+
+    def __len__(self) -> int:
+        return len(self.begin)
+
+
+class SessionOrder:
+    """Every prefix of every session once an epoch, in batches of about `batch_size` prefixes."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        *,
+        batch_size: int,
+        max_length: int | None,
+        seed: int,
+        shuffle: bool = True,
+    ):
+        """Cut the sessions into rows.
+
+        Args:
+            sessions: the log; clicks on unknown items (0) are left out, as in `prefix_blocks`.
+            batch_size: most prefixes of a batch; a single row may have more.
+            max_length: most clicks of a row, all but the last target; None is `LONGEST_ROW`.
+            seed: of the shuffling.
+            shuffle: False keeps the stored order, the order of time, and sorts nothing by length.
+
+        Raises:
+            ConfigError: a size out of its range.
+            EmptyLogError: no session has two clicks.
+        """
+        for name, value in (("batch_size", batch_size), ("max_length", max_length or LONGEST_ROW)):
+            if value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+        self._sessions = known_clicks(sessions)
+        self._rows = _cut(self._sessions.offsets, max_length or LONGEST_ROW)
+        self._n_targets = (self._rows.length - self._rows.context).astype(np.int64)  # (R,)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._shuffle = shuffle
+
+    @property
+    def n_samples(self) -> int:
+        """Prefixes in an epoch."""
+        return int(self._n_targets.sum())
+
+    def plan(self, epoch: int) -> Plan:
+        """The batches of an epoch, the same for the same (seed, epoch)."""
+        rng = np.random.default_rng([self._seed, epoch])
+        order = self._bucketed(rng) if self._shuffle else np.arange(len(self._rows))
+        bounds = _fill(self._n_targets[order], self._batch_size)
+        batches = np.arange(len(bounds) - 1)
+        if self._shuffle:
+            rng.shuffle(batches)
+        return Plan(self._sessions.items, self._rows, order, bounds, batches)
+
+    def _bucketed(self, rng: np.random.Generator) -> Int64Array:
+        """(R,) rows, shuffled; within a pool of many batches, sorted by length."""
+        order = rng.permutation(len(self._rows))
+        length = np.minimum(self._rows.length[order], np.iinfo(np.uint16).max).astype(np.uint16)
+        pool = max(int(BATCHES_IN_POOL * self._batch_size / self._n_targets.mean()), 1)
+        for number, start in enumerate(range(0, len(order), pool)):
+            part = slice(start, start + pool)
+            by_length = np.argsort(length[part], kind="stable")
+            # down, up, down: a batch across two pools holds rows of like length
+            order[part] = order[part][by_length if number % 2 else by_length[::-1]]
+        return order
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """The batches of one epoch; `plan[k]` builds the one of step k.
+
+    Attributes:
+        items: (E,) int32, all clicks.
+        rows: the stretches of clicks.
+        order: (R,) int64, rows in the order in which batches are cut.
+        bounds: (K + 1,) int64; batch j has the rows `order[bounds[j]:bounds[j + 1]]`.
+        batches: (K,) int64, which batch each step takes.
+    """
+
+    items: Int32Array
+    rows: _Rows
+    order: Int64Array
+    bounds: Int64Array
+    batches: Int64Array
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, step: int) -> TrainingBatch:
+        batch = self.batches[step]
+        rows = self.order[self.bounds[batch] : self.bounds[batch + 1]]  # (B,)
+        length, context = self.rows.length[rows], self.rows.context[rows]
+        n_targets = int(length.sum()) - int(context.sum())
+        filled = _pad(
+            self.items, self.rows.begin[rows], length, context, int(length.max()), n_targets
+        )
+        return TrainingBatch(*filled)
+
+
+def known_clicks(sessions: Sessions) -> Sessions:
+    """The items and offsets of the sessions without clicks on items unseen in training.
+
+    Raises:
+        EmptyLogError: no session has two clicks on known items.
+    """
+    items = sessions.items
+    offsets = np.asarray(sessions.offsets, dtype=np.int64)
+    known = items != 0
+    if not known.all():
+        n_before = np.zeros(len(items) + 1, dtype=np.int64)
+        np.cumsum(known, out=n_before[1:])
+        items, offsets = items[known], n_before[offsets]
+    if not (np.diff(offsets) >= 2).any():
+        raise EmptyLogError(
+            "no session has two clicks on known items, so there is nothing to predict; "
+            "give a log with longer sessions"
+        )
+    return replace(sessions, items=items, offsets=offsets, times=None, users=None, blocks=None)
+
+
+def _cut(offsets: Int64Array, max_length: int) -> _Rows:
+    """The rows of all sessions, in their order."""
+    inputs = np.diff(offsets) - 1  # (S,)
+    kept = max_length // 2
+    beyond = np.maximum(inputs - max_length, 0)
+    n_rows = (inputs >= 1) + -(-beyond // (max_length - kept))  # (S,)
+    rows = _Rows(
+        np.empty(n_rows.sum(), dtype=np.int64),
+        np.empty(n_rows.sum(), dtype=np.int32),
+        np.zeros(n_rows.sum(), dtype=np.int32),
+    )
+    _cut_into(offsets, max_length, kept, rows.begin, rows.length, rows.context)
+    return rows
+
+
+@njit(cache=True, nogil=True)
+def _cut_into(
+    offsets: Int64Array,
+    max_length: int,
+    kept: int,
+    begin: Int64Array,
+    length: Int32Array,
+    context: Int32Array,
+) -> None:
+    row = 0
+    for session in range(len(offsets) - 1):
+        n_inputs = offsets[session + 1] - offsets[session] - 1
+        done = 0
+        while done < n_inputs:
+            shown = kept if done else 0
+            begin[row] = offsets[session] + done - shown
+            length[row] = min(max_length, n_inputs - done + shown)
+            context[row] = shown
+            done += length[row] - shown
+            row += 1
+
+
+@njit(cache=True, nogil=True)
+def _fill(n_targets: Int64Array, batch_size: int) -> Int64Array:
+    """(K + 1,) where batches begin and end: each takes rows while it has room for them."""
+    bounds = np.empty(len(n_targets) + 1, dtype=np.int64)
+    bounds[0] = 0
+    n_batches = 0
+    held = 0
+    for row in range(len(n_targets)):
+        if held and held + n_targets[row] > batch_size:
+            n_batches += 1
+            bounds[n_batches] = row
+            held = 0
+        held += n_targets[row]
+    bounds[n_batches + 1] = len(n_targets)
+    return bounds[: n_batches + 2]
+
+
+@njit(cache=True, nogil=True)
+def _pad(
+    items: Int32Array,
+    begin: Int64Array,
+    length: Int32Array,
+    context: Int32Array,
+    width: int,
+    n_targets: int,
+) -> tuple[AnyArray, AnyArray, AnyArray]:
+    """(B, T) items, (P,) cells and (P,) targets of the rows of a batch."""
+    padded = np.zeros((len(begin), width), dtype=np.int64)
+    where = np.empty(n_targets, dtype=np.int64)
+    targets = np.empty(n_targets, dtype=np.int64)
+    sample = 0
+    for row in range(len(begin)):
+        for step in range(length[row]):
+            click = begin[row] + step
+            padded[row, step] = items[click]
+            if step >= context[row]:
+                where[sample] = row * width + step
+                targets[sample] = items[click + 1]
+                sample += 1
+    return padded, where, targets

@@ -1,0 +1,187 @@
+"""Train a neural model: choose the epoch on the validation, and learn from all if asked to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from nextclick.errors import ConfigError
+from nextclick.evaluation import evaluate
+from nextclick.pipeline.evaluate import store_protocol
+from nextclick.pipeline.places import CHOOSE, check_place
+from nextclick.training.config import build_configs, parse_metric
+from nextclick.training.device import choose_device, seeded
+from nextclick.training.memory import estimate, free_memory, size_on_paper
+from nextclick.training.metrics_log import open_trackers
+from nextclick.training.run import Checkpoints
+from nextclick.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nextclick.data.store import Store
+    from nextclick.models.neural import NeuralModel
+    from nextclick.training.config import NeuralOptions, TrainingConfig
+    from nextclick.training.run import Validate
+    from nextclick.training.trainer import Training
+    from nextclick.types import Progress
+
+SHOWN_K = 20  # validation is also shown at this cut-off
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A neural model, and how it was trained."""
+
+    model: NeuralModel
+    figures: dict[str, Any]
+
+
+def train_neural(
+    model_type: type[NeuralModel],
+    store: Store,
+    values: Mapping[str, Any],
+    options: NeuralOptions,
+    *,
+    part: str,
+    seed: int,
+    overwrite: bool,
+    progress: Progress,
+) -> Trained:
+    """Train on a part of a store.
+
+    With part "fit" the model learns from what lies before the validation, and has the weights of
+    the epoch that validates best. With part "train" it does the same to learn how many epochs
+    that takes, and begins anew with all sessions before the test for as many: the validation is
+    then among what it learns from, and has told it the number of epochs alone. With keep=last
+    nothing is chosen: it learns from the part for exactly `epochs` epochs.
+
+    Args:
+        model_type: the model.
+        store: where the parts are.
+        values: parameters of the model and of training that differ from the preset's.
+        options: preset, device, checkpoints.
+        part: "fit" or "train".
+        seed: of weights, orders, negatives and dropout.
+        overwrite: begin anew where a stopped run has left a checkpoint.
+        progress: told how far it has come.
+
+    Raises:
+        ConfigError: parameters, a device or a tracker that do not fit, or too little memory.
+        OutputError: a checkpoint that would be lost.
+        ArtifactError: a checkpoint of another run.
+        StoppedError: Ctrl-C.
+        TrainingError: a loss, gradient or weight that is not finite.
+    """
+    work = _Work(model_type, store, values, options, seed, progress)
+    if options.checkpoints is not None and not options.resume:
+        check_place(options.checkpoints, overwrite=overwrite)
+    config, chosen = work.config, None
+    if part == "train" and config.keep == "best":
+        _, chosen = work.train("fit", config, None, folder=CHOOSE)
+        config = replace(config, keep="last")
+    epochs = None if chosen is None else chosen.best_epoch
+    model, training = work.train(part, config, epochs)
+    figures = {
+        "preset": options.preset or "default",
+        "training": asdict(work.config),
+        "epochs": training.epochs,
+        "best_epoch": training.best_epoch,
+        "validation": validated(chosen or training, work.config.metric),
+        "history": list(training.history),
+        "chosen_on": None if chosen is None else list(chosen.history),
+        "samples_per_second": training.samples_per_second,
+        "device": training.device,
+        "threads": training.threads,
+    }
+    return Trained(model, figures)
+
+
+def validated(training: Training, metric: str) -> float | None:
+    """What the epoch that was kept gave on the validation, None if nobody asked."""
+    value: float | None = training.history[training.best_epoch - 1].get(metric)
+    return value
+
+
+class _Work:
+    """What all trainings of a model on a store have in common."""
+
+    def __init__(
+        self,
+        model_type: type[NeuralModel],
+        store: Store,
+        values: Mapping[str, Any],
+        options: NeuralOptions,
+        seed: int,
+        progress: Progress,
+    ):
+        self.model_type = model_type
+        self.store = store
+        self.options = options
+        self.seed = seed
+        self.progress = progress
+        self.n_items = len(store.items)
+        self.model_config, self.config = build_configs(
+            model_type.name,
+            model_type.Config,
+            getattr(model_type, "PRESETS", {}),
+            options.preset,
+            values,
+        )
+        _, self.k = parse_metric(self.config.metric)
+        if self.k > self.n_items:
+            raise ConfigError(
+                f"metric must have K in 1..{self.n_items}, the number of items; got "
+                f"{self.config.metric}"
+            )
+        size = size_on_paper(model_type, self.model_config, self.n_items)
+        need = estimate(size, self.config, keeps=options.checkpoints is not None)
+        need.check(free_memory(choose_device(options.device)))
+
+    def train(
+        self, part: str, config: TrainingConfig, epochs: int | None, folder: str = "."
+    ) -> tuple[NeuralModel, Training]:
+        """Train a model with fresh weights on a part, validating unless it learns from that."""
+        with seeded(self.seed):
+            model = self.model_type(self.model_config, self.n_items)
+        trainer = Trainer(model, config, seed=self.seed, device=self.options.device, epochs=epochs)
+        place = self._place(part, folder)
+        trackers = open_trackers(
+            self.options.track,
+            None if place is None else place.folder,
+            {"model": model.name, "part": part, "seed": self.seed}
+            | asdict(self.model_config)
+            | asdict(config),
+        )
+        try:
+            training = trainer.run(
+                self.store.part(part),
+                validate=self._validation() if part == "fit" else None,
+                checkpoints=place,
+                trackers=trackers,
+                progress=self.progress,
+            )
+        finally:
+            for tracker in trackers:
+                tracker.close()
+        return model, training
+
+    def _place(self, part: str, folder: str) -> Checkpoints | None:
+        if self.options.checkpoints is None:
+            return None
+        place = self.options.checkpoints / folder
+        # a run that was stopped while it chose has not begun the second training
+        first = folder != "." or not (self.options.checkpoints / CHOOSE).exists()
+        resume = self.options.resume and (first or (place / "checkpoint").exists())
+        return Checkpoints(place, resume, {"store": self.store.fingerprint, "part": part})
+
+    def _validation(self) -> Validate:
+        """Ranks the validation part of the store."""
+        valid, protocol = self.store.part("valid"), store_protocol(self.store)
+        ks = sorted({self.k, min(SHOWN_K, self.n_items)})
+
+        def validate(model: NeuralModel) -> dict[str, float]:
+            found = evaluate(model, valid, ks=ks, protocol=protocol, n_bootstrap=0)
+            return {name: metric.value for name, metric in found.metrics.items()}
+
+        return validate

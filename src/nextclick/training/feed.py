@@ -1,0 +1,266 @@
+"""What a step of training is given, and the loss it gives: padded sessions, or lanes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nextclick.batches.lanes import LaneOrder
+from nextclick.batches.loader import prefetched
+from nextclick.batches.order import SessionOrder
+from nextclick.errors import ConfigError
+from nextclick.training.objective import Objective
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from nextclick.batches.lanes import LaneSteps
+    from nextclick.models.neural import NeuralModel
+    from nextclick.sessions import Sessions
+    from nextclick.training.config import TrainingConfig
+    from nextclick.types import AnyArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """What one step needs, on the device.
+
+    Attributes:
+        items: (B, T) clicks; (B,) for lanes.
+        targets: (P,) in 1..N.
+        where: (P,) the cell of `items` after which each target was clicked; None for all of them.
+        negatives: (M,) items drawn for this step, or None.
+        starts: (B,) lanes in which a session begins; None for padded sessions.
+        weight: what the mean loss counts in this step.
+    """
+
+    items: Tensor
+    targets: Tensor
+    where: Tensor | None = None
+    negatives: Tensor | None = None
+    starts: Tensor | None = None
+    weight: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+class Feed(ABC):
+    """Gives the work of each step of an epoch, from any step on, and makes its loss.
+
+    Before `recent` sets in, the first `pretrain_epochs` epochs learn from all sessions.
+    """
+
+    def __init__(
+        self,
+        model: NeuralModel,
+        sessions: Sessions,
+        config: TrainingConfig,
+        *,
+        seed: int,
+        device: torch.device,
+    ):
+        self.encoder = model.encoder
+        self.config = config
+        self.seed = seed
+        self.device = device
+        n_recent = max(int(len(sessions) * config.recent), 1)
+        self._recent = sessions.slice(len(sessions) - n_recent, len(sessions))
+        self._all = sessions
+        self.objective = Objective(config, sessions.support(), device)
+
+    def _sessions(self, epoch: int) -> Sessions:
+        return self._all if epoch < self.config.pretrain_epochs else self._recent
+
+    def _negatives(self, epoch: int, step: int, n_steps: int = 1) -> AnyArray | None:
+        # four numbers: three would draw what [seed, epoch] does where the third is 0
+        rng = np.random.default_rng([self.seed, epoch, step, 1])
+        return self.objective.draw(rng, n_steps)  # (K, M)
+
+    def _moved(self, array: AnyArray) -> Tensor:
+        tensor = torch.from_numpy(array)
+        if self.device.type == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor
+
+    def n_samples(self, epoch: int) -> int:
+        """Prefixes in an epoch."""
+        return self._sessions(epoch).n_prefixes
+
+    def _loss(self, queries: Tensor, work: Work) -> Tensor:
+        table, bias = self.encoder.table()
+        return self.objective(queries, table, bias, work.targets, work.negatives)
+
+    @abstractmethod
+    def works(self, epoch: int, first: int) -> Generator[Work, None, None]:
+        """Yield the work of each step of an epoch, from step `first` on."""
+
+    @abstractmethod
+    def loss(self, work: Work) -> Tensor:
+        """() mean loss of the targets of a step."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What has to be known besides epoch and step."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state` gave."""
+        del state
+
+
+class SessionFeed(Feed):
+    """Every prefix of padded sessions in one pass of the encoder."""
+
+    def __init__(
+        self,
+        model: NeuralModel,
+        sessions: Sessions,
+        config: TrainingConfig,
+        *,
+        seed: int,
+        device: torch.device,
+    ):
+        super().__init__(model, sessions, config, seed=seed, device=device)
+        self._max_length = model.max_length
+        self._orders: dict[int, SessionOrder] = {}
+
+    def _order(self, epoch: int) -> SessionOrder:
+        sessions = self._sessions(epoch)
+        if id(sessions) not in self._orders:
+            self._orders = {
+                id(sessions): SessionOrder(
+                    sessions,
+                    batch_size=self.config.batch_size,
+                    max_length=self._max_length,
+                    seed=self.seed,
+                    shuffle=self.config.shuffle,
+                )
+            }
+        return self._orders[id(sessions)]
+
+    def works(self, epoch: int, first: int) -> Generator[Work, None, None]:
+        """One padded batch a step."""
+        with closing(prefetched(self._built(epoch, first))) as ready:
+            yield from ready
+
+    def _built(self, epoch: int, first: int) -> Iterator[Work]:
+        plan = self._order(epoch).plan(epoch)
+        for step in range(first, len(plan)):
+            batch = plan[step]
+            negatives = self._negatives(epoch, step)
+            yield Work(
+                self._moved(batch.items),
+                self._moved(batch.targets),
+                where=self._moved(batch.where),
+                negatives=None if negatives is None else self._moved(negatives[0]),
+            )
+
+    def loss(self, work: Work) -> Tensor:
+        """() mean loss of all prefixes of the batch."""
+        queries = self.encoder(work.items)  # (B, T, D)
+        queries = queries.flatten(0, 1).index_select(0, work.where)  # (P, D)
+        return self._loss(queries, work)
+
+
+class LaneFeed(Feed):
+    """One click of every lane a step; the state goes on from step to step, the gradient does not.
+
+    The loss of a step is the sum over its lanes divided by the number of all lanes, as in the
+    authors' code, so that the last few lanes of an epoch count as much as any other.
+    """
+
+    def __init__(
+        self,
+        model: NeuralModel,
+        sessions: Sessions,
+        config: TrainingConfig,
+        *,
+        seed: int,
+        device: torch.device,
+    ):
+        super().__init__(model, sessions, config, seed=seed, device=device)
+        if not hasattr(self.encoder, "step"):
+            raise ConfigError(
+                f"order must be sessions for {model.name}, got lanes: it cannot carry a state from "
+                "click to click; set order=sessions"
+            )
+        self._state: Tensor = self.encoder.initial_state(config.batch_size)
+
+    def works(self, epoch: int, first: int) -> Generator[Work, None, None]:
+        """One click of every lane a step."""
+        if first == 0:
+            self._state = self.encoder.initial_state(self.config.batch_size)
+        done = 0
+        with closing(prefetched(self._built(epoch))) as ready:
+            for steps, inputs, targets, starts, negatives in ready:
+                for k in range(max(first - done, 0), len(steps)):
+                    drawn = None if negatives is None else negatives[k]
+                    yield self._work(steps, k, inputs[k], targets[k], starts[k], drawn)
+                done += len(steps)
+
+    def _built(
+        self, epoch: int
+    ) -> Iterator[tuple[LaneSteps, Tensor, Tensor, Tensor, Tensor | None]]:
+        order = LaneOrder(
+            self._sessions(epoch),
+            n_lanes=self.config.batch_size,
+            seed=self.seed,
+            shuffle=self.config.shuffle,
+            at_least=1 if self.config.negatives or self.config.loss == "ce" else 2,
+        )
+        for number, steps in enumerate(order.steps(epoch)):
+            drawn = self._negatives(epoch, number, len(steps))  # (K, M)
+            inputs, targets, starts = map(self._moved, (steps.inputs, steps.targets, steps.starts))
+            yield steps, inputs, targets, starts, None if drawn is None else self._moved(drawn)
+
+    def _work(
+        self,
+        steps: LaneSteps,
+        k: int,
+        inputs: Tensor,
+        targets: Tensor,
+        starts: Tensor,
+        negatives: Tensor | None,
+    ) -> Work:
+        if steps.filled[k] == len(inputs):
+            return Work(inputs, targets, negatives=negatives, starts=starts)
+        where = targets.nonzero()[:, 0]  # (P,), at the end of an epoch only
+        weight = len(where) / len(inputs)
+        return Work(inputs, targets[where], where, negatives, starts, weight)
+
+    def loss(self, work: Work) -> Tensor:
+        """() mean loss of the lanes that have a session; hands their state on."""
+        assert work.starts is not None
+        state = self._state.masked_fill(work.starts[None, :, None], 0.0)  # (L, B, H)
+        queries, state = self.encoder.step(work.items, state)  # (B, D)
+        self._state = state.detach()
+        if work.where is not None:
+            queries = queries.index_select(0, work.where)  # (P, D)
+        return self._loss(queries, work)
+
+    def state(self) -> dict[str, Tensor]:
+        """What the lanes know of their sessions."""
+        return {"lanes": self._state}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state` gave."""
+        self._state = state["lanes"].to(self.device)
+
+
+def make_feed(
+    model: NeuralModel,
+    sessions: Sessions,
+    config: TrainingConfig,
+    *,
+    seed: int,
+    device: torch.device,
+) -> Feed:
+    """The feed of the order that a config names."""
+    feed = LaneFeed if config.order == "lanes" else SessionFeed
+    return feed(model, sessions, config, seed=seed, device=device)

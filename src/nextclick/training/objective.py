@@ -1,0 +1,72 @@
+"""The loss that a config names, with the negatives that it asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from nextclick.batches.negatives import NegativeSampler
+from nextclick.losses import loss_kind
+from nextclick.losses.compute import Loss
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from nextclick.training.config import TrainingConfig
+    from nextclick.types import Int64Array
+
+
+class Objective:
+    """Draws negatives and gives the mean loss of queries and targets."""
+
+    def __init__(self, config: TrainingConfig, support: Int64Array, device: torch.device):
+        """Prepare the draws.
+
+        Args:
+            config: names the loss.
+            support: (N + 1,) clicks per item, of which negatives and targets come in proportion.
+            device: where the loss is computed.
+        """
+        self._n_negatives = config.negatives
+        self._loss = Loss(
+            config.loss,
+            in_batch=config.in_batch,
+            regularisation=config.regularisation,
+            activation=config.score_activation,
+            elu_alpha=config.elu_alpha,
+            correct_target=config.correct_target,
+            sparse=config.sparse,
+        )
+        self._sampler = (
+            NegativeSampler(support, config.negative_alpha) if config.negatives else None
+        )
+        self._log_q: Tensor | None = None
+        self._log_p: Tensor | None = None
+        if config.log_q and loss_kind(config.loss).log_q:
+            if self._sampler is not None:
+                self._log_q = torch.from_numpy(self._sampler.log_q).to(device)
+            if config.in_batch:
+                of_targets = NegativeSampler(support, 1.0).log_q
+                self._log_p = torch.from_numpy(of_targets).to(device)
+
+    def draw(self, rng: np.random.Generator, n_steps: int) -> Int64Array | None:
+        """(K, M) int64 negatives for K steps, None where the config asks for none."""
+        if self._sampler is None:
+            return None
+        return self._sampler.draw((n_steps, self._n_negatives), rng)
+
+    def __call__(
+        self,
+        queries: Tensor,
+        table: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        negatives: Tensor | None,
+    ) -> Tensor:
+        """() loss of (P, D) queries and (P,) targets against the (N + 1, D) table."""
+        return self._loss(
+            queries, table, targets,
+            bias=bias, negatives=negatives, log_q=self._log_q, log_p=self._log_p,
+        )  # fmt: skip

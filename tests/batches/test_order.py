@@ -1,0 +1,138 @@
+"""Batches of an epoch: every click a target once, rows of like length, one seed one order."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nextclick.batches.order import SessionOrder
+from nextclick.errors import ConfigError, EmptyLogError
+from nextclick.sessions import Sessions
+
+logs = st.lists(st.lists(st.integers(0, 30), max_size=25), min_size=1, max_size=40)
+
+
+def long_log(n_sessions=3000, seed=0):
+    rng = np.random.default_rng(seed)
+    lengths = np.minimum(rng.geometric(0.25, n_sessions) + 1, 60)
+    return Sessions.from_lists([rng.integers(1, 100, n).tolist() for n in lengths], n_items=100)
+
+
+def numbered(sessions):
+    """The same sessions with every click an item of its own."""
+    counter = iter(range(1, 10**6))
+    return [[next(counter) for _ in s] for s in sessions]
+
+
+def samples(batch):
+    """(the row up to the input, the target) of every sample of a batch."""
+    rows, steps = np.divmod(batch.where, batch.items.shape[1])
+    return [
+        (tuple(batch.items[r, : t + 1].tolist()), int(target))
+        for r, t, target in zip(rows, steps, batch.targets, strict=True)
+    ]
+
+
+def order_of(log, **changes):
+    return SessionOrder(
+        log if isinstance(log, Sessions) else Sessions.from_lists(log, n_items=10**6),
+        **({"batch_size": 16, "max_length": None, "seed": 0} | changes),
+    )
+
+
+def test_a_session_is_a_row_and_every_click_but_the_first_a_target():
+    plan = order_of([[1, 2, 3], [4, 5], [6]], shuffle=False).plan(0)
+    assert len(plan) == 1
+    batch = plan[0]
+    assert batch.items.tolist() == [[1, 2], [4, 0]]
+    assert batch.where.tolist() == [0, 1, 2]
+    assert batch.targets.tolist() == [2, 3, 5]
+    assert {array.dtype for array in (batch.items, batch.where, batch.targets)} == {
+        np.dtype(np.int64)
+    }
+
+
+def test_windows_of_a_long_session_overlap_by_half():
+    batch = order_of([[1, 2, 3, 4, 5, 6, 7, 8]], max_length=4, shuffle=False).plan(0)[0]
+    assert batch.items.tolist() == [[1, 2, 3, 4], [3, 4, 5, 6], [5, 6, 7, 0]]
+    assert batch.where.tolist() == [0, 1, 2, 3, 6, 7, 10]
+    assert batch.targets.tolist() == [2, 3, 4, 5, 6, 7, 8]
+
+
+@given(logs, st.integers(1, 40), st.one_of(st.none(), st.integers(1, 9)), st.booleans())
+def test_every_click_is_a_target_once_with_what_the_model_can_read(log, size, longest, shuffle):
+    log = [[*s, 1, 2] if n == 0 else s for n, s in enumerate(numbered(log))]
+    order = order_of(log, batch_size=size, max_length=longest, shuffle=shuffle)
+    plan = order.plan(3)
+    found = {target: seen for k in range(len(plan)) for seen, target in samples(plan[k])}
+    expected = Counter(click for s in log for click in s[1:])
+    assert Counter(t for k in range(len(plan)) for _, t in samples(plan[k])) == expected
+    assert order.n_samples == sum(expected.values())
+    limit = longest or 200
+    for session in log[1:]:
+        for position, click in enumerate(session[1:], start=1):
+            seen = found[click]
+            assert seen == tuple(session[position - len(seen) : position])
+            assert len(seen) <= limit
+            assert len(seen) >= min(position, limit // 2 + 1)
+
+
+def test_clicks_on_unknown_items_are_left_out():
+    plan = order_of([[1, 0, 2, 0], [0, 3], [0, 0]], shuffle=False).plan(0)
+    assert [samples(plan[k]) for k in range(len(plan))] == [[((1,), 2)]]
+
+
+def test_batches_hold_about_the_asked_number_of_prefixes_and_little_padding():
+    order = order_of(long_log(), batch_size=128)
+    plan = order.plan(0)
+    sizes = [len(plan[k]) for k in range(len(plan))]
+    cells = sum(plan[k].items.size for k in range(len(plan)))
+    assert max(sizes) <= 128
+    assert np.mean(sizes) > 115
+    assert sum(sizes) / cells > 0.95
+
+
+def test_a_row_longer_than_a_batch_is_a_batch():
+    plan = order_of([list(range(1, 12)), [1, 2]], batch_size=4, shuffle=False).plan(0)
+    assert [len(plan[k]) for k in range(len(plan))] == [10, 1]
+
+
+def test_the_order_follows_from_seed_and_epoch():
+    def first(seed, epoch):
+        return order_of(long_log(), batch_size=64, seed=seed).plan(epoch)[0].items.tolist()
+
+    assert first(0, 0) == first(0, 0)
+    assert first(0, 0) != first(0, 1)
+    assert first(0, 0) != first(1, 0)
+
+
+def test_steps_can_be_built_alone():
+    plan = order_of(long_log(300), batch_size=64).plan(0)
+    forwards = [plan[k].targets.tolist() for k in range(len(plan))]
+    assert [plan[k].targets.tolist() for k in reversed(range(len(plan)))] == forwards[::-1]
+
+
+def test_lengths_are_spread_over_the_epoch():
+    plan = order_of(long_log(), batch_size=64).plan(0)
+    widths = np.array([plan[k].items.shape[1] for k in range(len(plan))])
+    half = len(widths) // 2
+    assert abs(widths[:half].mean() - widths[half:].mean()) < widths.std()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"max_length": -1}, "max_length must be at least 1, got -1"),
+    ],
+)
+def test_sizes_out_of_range(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        order_of([[1, 2]], **changes)
+
+
+def test_nothing_to_predict():
+    with pytest.raises(EmptyLogError, match="no session has two clicks on known items"):
+        order_of([[1], [0, 2]])

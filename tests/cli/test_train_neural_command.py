@@ -1,0 +1,178 @@
+"""`nextclick train` with neural models, and `nextclick models`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from nextclick import prepare, train
+from nextclick.artifact import Artifact
+from nextclick.cli.main import app
+from nextclick.models import MODELS
+from nextclick.training import device
+from reference.tiny_model import weights
+
+DAY = 86_400_000
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    rng = np.random.default_rng(0)
+    rows = []
+    for session in range(300):
+        start, begin = rng.integers(30), int(rng.integers(10)) * DAY + session * 1000
+        rows += [(session, (start + k) % 30, begin + 1000 * k) for k in range(rng.integers(2, 7))]
+    log = pl.DataFrame(rows, schema=["session_id", "item_id", "timestamp"], orient="row")
+    log.write_parquet(folder / "log.parquet")
+    prepare(folder / "log.parquet", folder / "store")
+    return folder / "store"
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
+
+    def ran(*words, code=0):
+        words = [str(word) for word in words]
+        monkeypatch.setattr("sys.argv", ["nextclick", *words])
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == code, done.stderr
+        return done
+
+    return ran
+
+
+QUICK = ("--set", "threads=1", "--set", "metric=mrr@5")
+
+
+def test_a_planted_rule_is_learnt(run, store, tmp_path):
+    place = tmp_path / "model"
+    done = run("train", store, "-m", "tiny", "-o", place, *QUICK, "--set", "epochs=15",
+               "--set", "learning_rate=0.05", "--device", "cpu", "--json")  # fmt: skip
+    printed = json.loads(done.stdout)
+    assert printed["schema"] == "nextclick.train/1"
+    assert printed["training"]["learning_rate"] == 0.05
+    assert printed["history"][0]["epoch"] == 1
+    assert "model trained on" not in done.stdout
+    assert "on the validation; " in done.stderr
+    assert "samples/s on cpu with 1 thread\n" in done.stderr
+    told = run("evaluate", place, store, "-k", "1", "--json")
+    result = json.loads(told.stdout)["result"]
+    assert result["evaluation"]["metrics"]["recall@1"]["value"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--preset", "wid"), "tiny has no preset 'wid': did you mean wide?"),
+        (("--set", "epoch=3"), "tiny has no parameter 'epoch': did you mean epochs"),
+        (("--set", "epochs=0"), "tiny: epochs must be integer ≥ 1, got '0'"),
+        (("--set", "width=0"), "tiny: width must be integer ≥ 1, got '0'"),
+        (("--device", "gpu"), "device must be auto, cpu or cuda, got 'gpu'"),
+        (("--resume",), "holds no checkpoint to go on from; start without --resume"),
+        (("--track", "wandb"), "there is no tracker 'wandb': known: mlflow, tensorboard"),
+        (("--set", "threads=4096"), "threads must be in 0.."),
+        (("--set", "loss=bpr"), "loss bpr needs negatives > 0 or in_batch=true"),
+    ],
+)
+def test_bad_input(run, store, tmp_path, words, message):
+    done = run("train", store, "-m", "tiny", "-o", tmp_path / "model", *words, code=2)
+    assert message in done.stderr.replace("\n", " ")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_recipe_lies_under_what_is_said(run, store, tmp_path):
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        'model = "tiny"\nseed = 4\n[parameters]\nepochs = 3\nthreads = 1\nmetric = "mrr@5"\n'
+    )
+    words = ("train", store, "--recipe", recipe, "-o", tmp_path / "model", "--set", "epochs=2")
+    printed = json.loads(run(*words, "--json").stdout)
+    assert (printed["model"], printed["seed"], printed["epochs"]) == ("tiny", 4, 2)
+    assert printed["training"]["metric"] == "mrr@5"
+    other = (*words[:-2], "--overwrite")
+    assert "is a recipe of tiny, got --model pop" in run(*other, "-m", "pop", code=2).stderr
+    nothing = run("train", store, "-o", tmp_path / "none", code=2)
+    assert "name it with --model or --recipe" in nothing.stderr
+
+
+def test_bf16_where_there_is_none(run, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(device, "has_bf16", lambda device: False)
+    words = ("train", store, "-m", "tiny", "-o", tmp_path / "model", "--set", "precision=bf16")
+    assert "precision bf16: this cpu does not compute in bf16" in run(*words, code=2).stderr
+
+
+def test_models_lists_presets_and_parameters(run):
+    done = run("models", "--json")
+    printed = json.loads(done.stdout)
+    assert printed["models"]["tiny"]["presets"]["wide"] == {"width": 24, "epochs": 2}
+    assert printed["models"]["pop"]["presets"] == {}
+    assert "patience" in {p["name"] for p in printed["training"]}
+    assert "--preset wide: width=24, epochs=2" in done.stderr
+    assert "tiny are trained, also with --set" in done.stderr
+
+
+STOPPED = """
+import os, signal, sys
+from nextclick.models import MODELS
+from nextclick.training import report
+sys.path.insert(0, sys.argv.pop(1))
+MODELS["tiny"] = "reference.tiny_model:Tiny"
+if "--resume" not in sys.argv:
+    report.TELL_SECONDS = 0.0
+    told = report.Report.step
+    def step(self, at, watch):
+        told(self, at, watch)
+        if at.total_steps == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+    report.Report.step = step
+from nextclick.cli.main import main
+main()
+"""
+
+
+def test_ctrl_c_and_resume(store, tmp_path, monkeypatch):
+    """The real thing: a process, a signal, the message, the same weights."""
+
+    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
+
+    def run(output, *more):
+        words = ["train", str(store), "-m", "tiny", "-o", str(output), *QUICK, *more]
+        return subprocess.run(
+            [sys.executable, "-c", STOPPED, str(Path(__file__).parents[1]), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    stopped = run(tmp_path / "model")
+    assert stopped.returncode == 2, stopped.stderr
+    assert "stopped at epoch 1, step 20" in stopped.stderr.replace("\n", " ")
+    assert "say the same again with --resume to go on" in stopped.stderr.replace("\n", " ")
+    assert not (tmp_path / "model").exists()
+    again = run(tmp_path / "model")
+    assert again.returncode == 2
+    assert "say --resume to go on with it, or --overwrite" in again.stderr.replace("\n", " ")
+    resumed = run(tmp_path / "model", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    whole = train(store, "tiny", config={"threads": 1, "metric": "mrr@5"})
+    assert weights(Artifact.load(tmp_path / "model").model) == weights(whole.model)
+    assert [p.name for p in (tmp_path / "model.training").iterdir()] == ["metrics.jsonl"]
+
+
+def test_a_counting_model_needs_no_torch(store, tmp_path):
+    program = (
+        "import sys\n"
+        "from nextclick.cli.main import app\n"
+        f"app(['train', {str(store)!r}, '--model', 'pop', '-o', {str(tmp_path / 'pop')!r}],"
+        " standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert Artifact.load(tmp_path / "pop").trained["part"] == "train"

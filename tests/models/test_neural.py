@@ -1,0 +1,313 @@
+"""What holds for every neural model."""
+
+import subprocess
+import sys
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+import torch
+
+from nextclick.batch import SessionBatch
+from nextclick.config import build_config, describe
+from nextclick.errors import ConfigError
+from nextclick.evaluation import evaluate
+from nextclick.models import model_class
+from nextclick.sessions import Sessions
+from nextclick.training.config import build_configs
+from nextclick.types import Scorer
+from reference.neural_cases import CASES, N, small_model, spread_weights
+from reference.neural_gru import gru4rec_queries, improved_gru4rec_queries
+from reference.neural_narm import narm_queries
+from reference.neural_sasrec import sasrec_queries
+from reference.neural_stamp import stamp_queries
+
+NAMES = ["gru4rec", "improved-gru4rec", "narm", "stamp", "sasrec"]
+TWINS = {
+    "gru4rec": gru4rec_queries,
+    "improved-gru4rec": improved_gru4rec_queries,
+    "narm": narm_queries,
+    "stamp": stamp_queries,
+    "sasrec": sasrec_queries,
+}
+SESSIONS = [[3, 1, 4, 1, 5, 9, 2], [6], [5, 3], [5, 8, 9, 7, 9]]
+
+
+@pytest.fixture(params=CASES)
+def model(request):
+    return spread_weights(small_model(request.param))
+
+
+def padded(sessions, width=None):
+    width = width or max(map(len, sessions))
+    return torch.tensor([s + [0] * (width - len(s)) for s in sessions])
+
+
+def table_of(model):
+    """(N + 1, D) and (N + 1,) as float64."""
+    table, bias = model.encoder.table()
+    bias = torch.zeros(len(table)) if bias is None else bias
+    return table.detach().numpy().astype(np.float64), bias.detach().numpy().astype(np.float64)
+
+
+def test_queries_follow_the_equations(model):
+    with torch.no_grad():
+        found = model.encoder(padded(SESSIONS)).numpy()
+    for row, session in zip(found, SESSIONS, strict=True):
+        expected = TWINS[model.name](session, model.state(), model.config)
+        np.testing.assert_allclose(row[: len(session)], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_scores_are_products_with_the_table(model):
+    table, bias = table_of(model)
+    found = model.score(SessionBatch.from_lists(SESSIONS))
+    for row, session in zip(found, SESSIONS, strict=True):
+        query = TWINS[model.name](session, model.state(), model.config)[-1]
+        np.testing.assert_allclose(row, table @ query + bias, atol=2e-5, rtol=1e-5)
+
+
+def test_every_prefix_in_one_pass_equals_each_prefix_alone(model):
+    table, bias = table_of(model)
+    with torch.no_grad():
+        at_once = model.encoder(padded(SESSIONS)).numpy()
+    for row, session in zip(at_once, SESSIONS, strict=True):
+        for t in range(len(session)):
+            alone = model.score(SessionBatch.from_lists([session[: t + 1]]))[0]
+            np.testing.assert_allclose(table @ row[t] + bias, alone, atol=1e-5)
+
+
+def test_a_later_click_changes_no_earlier_query_by_a_bit(model):
+    rng = np.random.default_rng(0)
+    items = torch.from_numpy(rng.integers(1, N + 1, (33, 7)))
+    with torch.no_grad():
+        before = model.encoder(items)
+        for t in range(1, 7):
+            changed = items.clone()
+            changed[:, t:] = changed[:, t:] % N + 1
+            after = model.encoder(changed)
+            assert torch.equal(after[:, :t], before[:, :t])
+            assert not torch.equal(after[:, t], before[:, t])
+
+
+def test_padding_has_no_influence(model):
+    with torch.no_grad():
+        narrow = model.encoder(padded(SESSIONS, 7))
+        filled = padded(SESSIONS, 7)
+        filled[1, 1:] = 4
+        assert torch.equal(model.encoder(filled)[1, 0], narrow[1, 0])
+        for b, session in enumerate(SESSIONS):
+            alone = model.encoder(padded([session]))[0]
+            torch.testing.assert_close(narrow[b, : len(session)], alone, atol=1e-6, rtol=1e-5)
+    assert torch.isfinite(narrow).all()
+
+
+def test_padded_rows_have_finite_gradients(model):
+    queries = model.encoder(padded(SESSIONS))
+    queries[0, :2].sum().backward()
+    for name, weight in model.encoder.named_parameters():
+        if weight.grad is not None:
+            assert torch.isfinite(weight.grad).all(), name
+
+
+def test_rows_do_not_influence_each_other(model):
+    together = model.score(SessionBatch.from_lists(SESSIONS))
+    for row, session in zip(together, SESSIONS, strict=True):
+        alone = model.score(SessionBatch.from_lists([session]))[0]
+        np.testing.assert_allclose(alone, row, atol=1e-5)
+
+
+def test_what_stands_behind_the_end_of_a_session_is_not_read(model):
+    clean = SessionBatch.from_lists([[3, 4], [1, 2, 3, 4]])
+    items = clean.items.copy()
+    items[0, 2:] = 7
+    dirty = SessionBatch(items, clean.lengths)
+    assert model.score(clean).tolist() == model.score(dirty).tolist()
+
+
+def test_of_a_long_session_the_latest_clicks_are_read(model):
+    long = np.random.default_rng(1).integers(1, N + 1, 30).tolist()
+    batch = SessionBatch.from_lists([[2, 9], long, [], long[:8]])
+    found = model.score(batch)
+    for row, session in ((0, [2, 9]), (1, long[-7:]), (3, long[1:8])):
+        alone = model.score(SessionBatch.from_lists([session]))[0]
+        np.testing.assert_allclose(found[row], alone, atol=1e-5)
+
+
+def test_an_empty_session_scores_zero_and_no_rows_are_no_rows(model):
+    found = model.score(SessionBatch.from_lists([[], [1, 2], []]))
+    assert (found[[0, 2]] == 0).all()
+    assert (found[1] != 0).any()
+    assert model.score(SessionBatch.from_lists([[], []])).tolist() == [[0.0] * (N + 1)] * 2
+    assert model.score(SessionBatch.from_lists([])).shape == (0, N + 1)
+
+
+def test_is_a_scorer_with_finite_float32_scores(model):
+    assert isinstance(model, Scorer)
+    assert model.n_items == N
+    scores = model.score(SessionBatch.from_lists(SESSIONS))
+    assert scores.shape == (len(SESSIONS), N + 1)
+    assert scores.dtype == np.float32
+    assert np.isfinite(scores).all()
+
+
+def loss_of(model):
+    queries = model.encoder(padded(SESSIONS))
+    table, bias = model.encoder.table()
+    scores = queries @ table.T if bias is None else queries @ table.T + bias
+    return scores[..., 1:].logsumexp(-1)[padded(SESSIONS) > 0].sum()
+
+
+def test_the_gradient_reaches_every_parameter_and_no_padding(model):
+    model.encoder.train()
+    torch.manual_seed(5)
+    loss_of(model).backward()
+    for name, weight in model.encoder.named_parameters():
+        assert weight.grad is not None, name
+        assert weight.grad.abs().sum() > 0, name
+        if name in ("items.weight", "outputs.weight"):
+            assert (weight.grad[0] == 0).all(), name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_row_of_padding_starts_at_zero_and_stays_there(case):
+    model = small_model(case)
+    model.encoder.train()
+    optimizer = torch.optim.Adam(model.encoder.parameters(), lr=0.1, weight_decay=0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss_of(model).backward()
+        optimizer.step()
+    for name in ("items.weight", "outputs.weight"):
+        if name in model.state():
+            assert (model.state()[name][0] == 0).all()
+            assert (model.state()[name][1:] != 0).any(axis=1).all()
+
+
+def test_a_training_step_lowers_the_loss(model):
+    optimizer = torch.optim.SGD(model.encoder.parameters(), lr=1e-4)
+    before = loss_of(model)
+    before.backward()
+    optimizer.step()
+    assert loss_of(model) < before
+
+
+def test_dropout_is_off_when_scoring(model):
+    batch = SessionBatch.from_lists(SESSIONS)
+    expected = model.score(batch).tolist()
+    model.encoder.train()
+    assert model.score(batch).tolist() == expected
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not case.startswith("stamp")])
+def test_dropout_is_drawn_from_torch_s_seed(case):
+    model = spread_weights(small_model(case))
+    model.encoder.train()
+    drawn = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        drawn.append(model.encoder(padded(SESSIONS)))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_initial_weights_depend_on_torch_s_seed_alone(case):
+    first, again, other = (small_model(case, seed=seed).state() for seed in (3, 3, 4))
+    assert all((first[name] == again[name]).all() for name in first)
+    assert any((first[name] != other[name]).any() for name in first)
+
+
+def test_the_state_builds_the_same_model_even_where_it_may_not_be_written_to(model):
+    state = {name: array.copy() for name, array in model.state().items()}
+    for array in state.values():
+        array.flags.writeable = False
+    again = type(model).from_state(MappingProxyType(state), model.config)
+    assert again.n_items == N
+    assert again.config == model.config
+    batch = SessionBatch.from_lists(SESSIONS)
+    assert again.score(batch).tolist() == model.score(batch).tolist()
+
+
+def test_can_be_evaluated(model):
+    log = Sessions.from_lists([[1, 2, 3], [4, 5, 6, 7, 8, 9, 10, 11, 1, 2], [3, 3]], N)
+    found = evaluate(model, log, ks=(1, N), n_bootstrap=10)
+    assert found.counts.prefixes == 12
+    assert found.metrics[f"recall@{N}"].value == 1.0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_table_of_names_knows_it(name):
+    assert model_class(name).name == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_is_described(name):
+    for parameter in describe(model_class(name).Config):
+        assert parameter.description, parameter.name
+        assert parameter.default is not None, parameter.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_preset_is_a_valid_recipe(name):
+    cls = model_class(name)
+    assert "default" in cls.PRESETS
+    for preset in cls.PRESETS:
+        config, training = build_configs(name, cls.Config, cls.PRESETS, preset, {})
+        for key, value in cls.PRESETS[preset].items():
+            assert getattr(config if hasattr(config, key) else training, key) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("gru4rec", {"embedding": "two-hot"}, "embedding must be one of tied, separate, one-hot"),
+        ("gru4rec", {"embedding_width": 0}, "embedding_width must be integer ≥ 1, got 0"),
+        ("gru4rec", {"hidden_width": 0}, "hidden_width must be integer ≥ 1, got 0"),
+        ("gru4rec", {"layers": 0}, "layers must be integer ≥ 1, got 0"),
+        ("gru4rec", {"embedding_dropout": 1}, "embedding_dropout must be number ≥ 0 and < 1"),
+        ("gru4rec", {"hidden_dropout": -0.1}, "hidden_dropout must be number ≥ 0 and < 1"),
+        ("gru4rec", {"max_length": 0}, "max_length must be integer ≥ 1, got 0"),
+        ("improved-gru4rec", {"click_dropout": 1}, "click_dropout must be number ≥ 0 and < 1"),
+        ("improved-gru4rec", {"click_dropout_mode": "x"}, "must be one of whole, elementwise"),
+        ("improved-gru4rec", {"output_dropout": 1}, "output_dropout must be number ≥ 0 and < 1"),
+        ("improved-gru4rec", {"embedding_width": "a"}, "embedding_width must be integer ≥ 1"),
+        ("improved-gru4rec", {"hidden_width": 0.5}, "hidden_width must be integer ≥ 1"),
+        ("improved-gru4rec", {"max_length": 0}, "max_length must be integer ≥ 1"),
+        ("narm", {"variant": "both"}, "variant must be one of hybrid, global, local"),
+        ("narm", {"decoder": "tied"}, "decoder must be one of bilinear, full"),
+        ("narm", {"attention_norm": "l2"}, "attention_norm must be one of softmax, none"),
+        ("narm", {"embedding_width": 0}, "embedding_width must be integer ≥ 1"),
+        ("narm", {"hidden_width": 0}, "hidden_width must be integer ≥ 1"),
+        ("narm", {"embedding_dropout": 1.0}, "embedding_dropout must be number ≥ 0 and < 1"),
+        ("narm", {"output_dropout": 2}, "output_dropout must be number ≥ 0 and < 1"),
+        ("narm", {"max_length": 0}, "max_length must be integer ≥ 1"),
+        ("stamp", {"width": 0}, "width must be integer ≥ 1"),
+        ("stamp", {"max_norm": 0}, "max_norm must be number > 0"),
+        ("stamp", {"max_length": 0}, "max_length must be integer ≥ 1"),
+        ("sasrec", {"width": 0}, "width must be integer ≥ 1"),
+        ("sasrec", {"blocks": 0}, "blocks must be integer ≥ 1"),
+        ("sasrec", {"heads": 0}, "heads must be integer ≥ 1"),
+        ("sasrec", {"expansion": 0}, "expansion must be integer ≥ 1"),
+        ("sasrec", {"norm": "none"}, "norm must be one of pre, post"),
+        ("sasrec", {"dropout": 1}, "dropout must be number ≥ 0 and < 1"),
+        ("sasrec", {"max_length": 0}, "max_length must be integer ≥ 1"),
+        ("sasrec", {"heads": 3}, "heads must divide width, got heads=3 and width=100"),
+    ],
+)
+def test_a_value_out_of_its_range_is_refused(name, values, message):
+    with pytest.raises(ConfigError, match=message):
+        build_config(model_class(name).Config, values, name)
+
+
+def test_listing_the_models_imports_no_neural_library():
+    code = "import sys, nextclick.models; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_neural_model_without_its_library_says_what_to_install(monkeypatch) -> None:
+    def missing(module: str) -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr("nextclick.models.import_module", missing)
+    with pytest.raises(ConfigError, match="narm needs PyTorch, which is not installed; pip insta"):
+        model_class("narm")

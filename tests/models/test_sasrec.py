@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from nextclick.errors import ConfigError
+from nextclick.models.sasrec import SASRec, SASRecConfig, SASRecEncoder
+from reference.neural_cases import small_model, spread_weights
+
+
+@torch.no_grad()
+def test_a_click_at_another_place_is_read_otherwise():
+    encoder = spread_weights(small_model("sasrec")).encoder
+    queries = encoder(torch.tensor([[3, 3, 3]]))[0]
+    assert not torch.allclose(queries[0], queries[1], atol=0.01)
+    encoder.positions.zero_()
+    same = encoder(torch.tensor([[3, 3, 3]]))[0]
+    torch.testing.assert_close(same[0], same[2])
+
+
+@torch.no_grad()
+def test_blocks_that_add_nothing_leave_the_norm_of_the_embedding():
+    encoder = spread_weights(small_model("sasrec")).encoder
+    for block in encoder.blocks:
+        for layer in (block.merge, block.outer):
+            layer.weight.zero_()
+            layer.bias.zero_()
+    x = encoder.items.weight[[4, 2]] + encoder.positions[:2]
+    torch.testing.assert_close(encoder(torch.tensor([[4, 2]]))[0], encoder.norm(x))
+
+
+def test_more_clicks_than_positions_are_refused():
+    encoder = small_model("sasrec").encoder
+    with pytest.raises(ValueError, match="reads at most max_length=7 clicks, got 8"):
+        encoder(torch.ones(1, 8, dtype=torch.int64))
+
+
+def test_heads_have_to_divide_the_width():
+    with pytest.raises(ConfigError, match="heads must divide width, got heads=4 and width=6"):
+        SASRecConfig(width=6, heads=4)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_dropout_acts_on_embeddings_attention_and_both_parts(norm):
+    torch.manual_seed(0)
+    model = small_model("sasrec", norm=norm, dropout=0.5, blocks=1, width=60)
+    seen = {}
+    block = model.encoder.blocks[0]
+    for name, layer in (("project", block.project), ("outer", block.outer)):
+        layer.register_forward_pre_hook(
+            lambda _, inputs, name=name: seen.__setitem__(name, inputs[0])
+        )
+    items = torch.randint(1, 12, (50, 7))
+    model.encoder.train()(items)
+    if norm == "post":  # with norm=pre a norm stands between
+        assert (seen["project"] == 0).float().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert (seen["outer"] == 0).float().mean().item() == pytest.approx(0.75, abs=0.05)  # and relu
+
+
+def test_attention_dropout_acts_while_training_alone():
+    encoder = spread_weights(small_model("sasrec", dropout=0.5)).encoder
+    block, x = encoder.blocks[0], torch.randn(2, 5, 6)
+    assert torch.equal(block.eval().attend(x), block.attend(x))
+    block.train()
+    assert not torch.equal(block.attend(x), block.attend(x))
+
+
+def test_initial_weights():
+    torch.manual_seed(0)
+    encoder = SASRecEncoder(SASRecConfig(), n_items=3000)
+    for name, weight in encoder.named_parameters():
+        if name.endswith("bias"):
+            assert (weight == 0).all(), name
+        elif "norm" in name:
+            assert (weight == 1).all(), name
+        else:
+            assert weight.std().item() == pytest.approx(0.02, rel=0.05), name
+
+
+def test_presets_take_the_whole_catalogue_or_shared_negatives():
+    assert SASRec.PRESETS["default"]["loss"] == "ce"
+    assert SASRec.PRESETS["sampled"]["negatives"] == 2048

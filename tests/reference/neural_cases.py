@@ -1,0 +1,60 @@
+"""Every neural model in every form, small, with weights large enough to tell terms apart."""
+
+from __future__ import annotations
+
+import torch
+
+from nextclick.models import model_class
+
+N = 11
+
+CASES = {
+    "gru4rec": ("gru4rec", {}),
+    "gru4rec two layers": ("gru4rec", {"layers": 2}),
+    "gru4rec separate": ("gru4rec", {"embedding": "separate", "embedding_width": 3}),
+    "gru4rec one-hot": ("gru4rec", {"embedding": "one-hot"}),
+    "gru4rec one-hot, two layers": ("gru4rec", {"embedding": "one-hot", "layers": 2}),
+    "improved-gru4rec": ("improved-gru4rec", {}),
+    "improved-gru4rec elementwise": ("improved-gru4rec", {"click_dropout_mode": "elementwise"}),
+    "narm": ("narm", {}),
+    "narm global": ("narm", {"variant": "global"}),
+    "narm local": ("narm", {"variant": "local"}),
+    "narm full": ("narm", {"decoder": "full"}),
+    "narm global, full": ("narm", {"variant": "global", "decoder": "full"}),
+    "narm local, full": ("narm", {"variant": "local", "decoder": "full"}),
+    "narm without softmax": ("narm", {"attention_norm": "none"}),
+    "stamp": ("stamp", {}),
+    "stamp, tight norm": ("stamp", {"max_norm": 0.2}),
+    "sasrec": ("sasrec", {}),
+    "sasrec two heads": ("sasrec", {"heads": 2, "expansion": 2}),
+    "sasrec post": ("sasrec", {"norm": "post"}),
+}
+
+_SMALL = {
+    "gru4rec": {"hidden_width": 5, "embedding_dropout": 0.2, "max_length": 7},
+    "improved-gru4rec": {"hidden_width": 5, "embedding_width": 4, "max_length": 7},
+    "narm": {"hidden_width": 5, "embedding_width": 4, "max_length": 7},
+    "stamp": {"width": 6, "max_length": 7},
+    "sasrec": {"width": 6, "max_length": 7},
+}
+
+
+def small_model(case, n_items=N, seed=0, **more):
+    """A model with fresh weights; `seed` decides them."""
+    name, values = CASES[case]
+    cls = model_class(name)
+    torch.manual_seed(seed)
+    return cls(cls.Config(**{**_SMALL[name], **values, **more}), n_items)
+
+
+def spread_weights(model, seed=0):
+    """Draw all weights anew from N(0, 0.6²), biases too, so that no term hides behind a zero."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.encoder.parameters():
+            weight.normal_(0.0, 0.6)
+        for module in model.encoder.modules():
+            if isinstance(module, torch.nn.Embedding):
+                module.weight[0] = 0.0
+    model.encoder.eval()
+    return model

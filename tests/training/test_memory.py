@@ -1,0 +1,139 @@
+"""The estimate of memory: by hand, against what a run takes, and what is said if it is too much."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from nextclick.errors import ConfigError
+from nextclick.training import memory
+from nextclick.training.config import TrainingConfig
+from nextclick.training.memory import Need, Size, estimate, free_memory, size_on_paper
+from reference.tiny_model import Tiny, TinyConfig, fresh
+
+CONFIG = TrainingConfig(batch_size=100, keep="last")
+
+
+def need(config=CONFIG, *, n_items=999, keeps=False):
+    return estimate(size_on_paper(Tiny, TinyConfig(width=8), n_items), config, keeps=keeps)
+
+
+WEIGHTS = 2 * 1000 * 8 + 1000 + 8 * 8 + 8  # two tables, a bias, a layer
+
+
+def test_by_hand():
+    found = need()
+    assert found.weights == found.gradients == 4 * WEIGHTS
+    assert found.optimizer == 2 * 4 * WEIGHTS
+    assert (found.best, found.checkpoint) == (0, 0)
+    assert found.loss == 4 * 100 * 999
+    assert need(n_items=10**6).loss == 4 << 24  # a block, not all scores
+
+
+@pytest.mark.parametrize(
+    ("changes", "states"),
+    [
+        ({"optimizer": "adagrad"}, 1),
+        ({"optimizer": "adagrad", "momentum": 0.1}, 2),
+        ({"optimizer": "sgd"}, 0),
+        ({"optimizer": "sgd", "momentum": 0.1}, 1),
+    ],
+)
+def test_states_of_optimizers(changes, states):
+    assert need(replace(CONFIG, **changes)).optimizer == states * 4 * WEIGHTS
+
+
+def test_sampled_and_sparse_need_little():
+    config = replace(CONFIG, loss="sampled", negatives=20, in_batch=True, sparse=True)
+    assert need(config).gradients == 4 * 120 * 8
+    assert need(config).loss == 4 * 6 * 100 * 120
+
+
+def test_what_is_kept_counts():
+    found = need(replace(CONFIG, keep="best"), keeps=True)
+    assert found.best == 4 * WEIGHTS
+    assert found.checkpoint == 2 * 4 * WEIGHTS
+
+
+def test_sizes_on_paper_are_the_real_ones():
+    real = fresh(50, width=7).encoder
+    found = size_on_paper(Tiny, TinyConfig(width=7), 50)
+    assert found == Size(sum(p.numel() for p in real.parameters()), 50, 7)
+    assert size_on_paper(Tiny, TinyConfig(width=7), 10**12).n_weights > 10**13  # takes no memory
+
+
+def test_too_much_names_the_largest_part_and_what_to_change():
+    gib = 1 << 30
+    fits = Need(gib, gib, 2 * gib, gib, 0, 0, 0)
+    fits.check(5 * gib)
+    fits.check(None)
+    with pytest.raises(
+        ConfigError,
+        match=re.escape(
+            "training needs about 5.00 GiB of memory and 4.00 GiB are free (optimizer 2.00, "
+            "weights 1.00, gradients 1.00, best 1.00); set optimizer=adagrad, or lower the width"
+        ),
+    ):
+        fits.check(4 * gib)
+    with pytest.raises(ConfigError, match="lower batch_size or negatives"):
+        Need(0, 0, 0, 0, 0, 9, 0).check(1)
+
+
+def test_free_memory_is_that_of_the_machine_or_its_container(tmp_path, monkeypatch):
+    cpu = torch.device("cpu")
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 4000 kB\nMemAvailable: 3000 kB\n")
+    monkeypatch.setattr(memory, "_MEMINFO", meminfo)
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    assert free_memory(cpu) == 3000 << 10
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory(cpu) == 3000 << 10
+    (tmp_path / "memory.max").write_text("2000000\n")
+    (tmp_path / "memory.current").write_text("500000\n")
+    assert free_memory(cpu) == 1_500_000
+    meminfo.unlink()
+    (tmp_path / "memory.max").unlink()
+    assert free_memory(cpu) > 1 << 20
+
+
+PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from dataclasses import replace
+from reference.tiny_model import Tiny, TinyConfig, circle, fresh
+from nextclick.training.config import TrainingConfig
+from nextclick.training.memory import estimate, size_on_paper
+from nextclick.training.trainer import Trainer
+
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
+
+config = TrainingConfig(epochs=2, batch_size=100, threads=1)
+valid = lambda model: {"recall@20": 0.5}
+Trainer(fresh(40), config, device="cpu").run(circle(50), validate=valid)  # what code takes
+open("/proc/self/clear_refs", "w").write("5")  # the peak is now what is held
+before = peak()
+model = fresh(400_000, width=32)
+Trainer(model, config, device="cpu").run(replace(circle(50), n_items=400_000), validate=valid)
+size = size_on_paper(Tiny, TinyConfig(width=32), 400_000)
+print((peak() - before) / estimate(size, config, keeps=False).total)
+"""
+
+
+@pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux, which can forget a peak"
+)
+def test_the_estimate_is_near_what_a_run_takes():
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(Path(__file__).parents[1])],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert 0.6 < float(done.stdout) < 1.5

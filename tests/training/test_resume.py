@@ -1,0 +1,195 @@
+"""A run that was stopped goes on as if it had never been: bit for bit, from any step."""
+
+import json
+import random
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+
+from nextclick import folders
+from nextclick.errors import StoppedError
+from nextclick.training import report
+from nextclick.training.config import TrainingConfig
+from nextclick.training.trainer import Checkpoints, Trainer
+from reference.tiny_model import circle, fresh, weights
+
+LOG = circle(120)
+SESSIONS = TrainingConfig(
+    batch_size=32, learning_rate=0.02, epochs=6, patience=2, threads=1, checkpoint_minutes=0
+)
+LANES = replace(
+    SESSIONS, order="lanes", batch_size=24, loss="sampled", negatives=9, in_batch=True, sparse=True,
+    optimizer="adagrad", momentum=0.3, shuffle=False,
+)  # fmt: skip
+CONFIGS = {
+    "adam": replace(SESSIONS, schedule="cosine", warm_up=1.5, clip=0.5),
+    "sampled": replace(SESSIONS, loss="sampled", negatives=15, optimizer="adamw", weight_decay=0.1),
+    "lanes": LANES,
+    "lazy": replace(SESSIONS, loss="sampled", negatives=15, sparse=True),
+    "sgd": replace(SESSIONS, optimizer="sgd", momentum=0.9, pretrain_epochs=2, recent=0.5),
+    "last": replace(SESSIONS, keep="last", epochs=3),
+}
+
+
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+@pytest.fixture(autouse=True)
+def _tell_every_step_and_keep_quickly(monkeypatch):
+    monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(folders, "sync_tree", lambda folder: None)  # nobody pulls the plug here
+
+
+def run(config, folder, *, resume=False, kill_at=None):
+    """Weights, figures without times, and how often progress was told; killed when it is told."""
+    told = 0
+
+    def progress(stage, done, total):
+        nonlocal told
+        told += 1
+        if told == kill_at:
+            raise KilledError
+
+    def validate(model):
+        # worse from the fourth epoch on, so that the run ends early
+        epoch = len(validate.seen) + validate.before
+        validate.seen.append(epoch)
+        spread = float(model.encoder.mix.weight.detach().std())
+        return {"recall@20": spread + (0.5 if epoch < 4 else 0.0) + 0.1 * epoch * (epoch < 3)}
+
+    validate.seen, validate.before = [], epochs_done(folder) if resume else 0
+    model = fresh(LOG.n_items, seed=99 if resume else 0)  # resumed weights are not the fresh ones
+    training = Trainer(model, config, seed=5, device="cpu").run(
+        LOG,
+        validate=validate,
+        checkpoints=Checkpoints(folder, resume, {"store": "abc"}),
+        progress=progress,
+    )
+    timeless = [
+        {n: v for n, v in epoch.items() if n not in ("seconds", "samples_per_second")}
+        for epoch in training.history
+    ]
+    return weights(model), timeless, training.best_epoch, told
+
+
+def epochs_done(folder):
+    position = json.loads((folder / "checkpoint/manifest.json").read_text())["position"]
+    return len(position["history"])
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_killed_at_random_steps_and_resumed(name, tmp_path):
+    config = CONFIGS[name]
+    expected = run(config, tmp_path / "whole")
+    assert len(expected[1]) == (3 if name == "last" else 5 if expected[2] == 3 else 6)
+    draw = random.Random(name)
+    for number in range(5):
+        folder = tmp_path / f"killed-{number}"
+        # the first step is told before anything is kept
+        with pytest.raises(KilledError):
+            run(config, folder, kill_at=draw.randrange(2, expected[3] + 1))
+        assert run(config, folder, resume=True)[:3] == expected[:3]
+
+
+def test_killed_again_and_again(tmp_path):
+    config = CONFIGS["adam"]
+    expected = run(config, tmp_path / "whole")
+    kills, resume = 0, False
+    while True:
+        try:
+            found = run(config, tmp_path / "killed", resume=resume, kill_at=11)
+            break
+        except KilledError:
+            kills, resume = kills + 1, True
+    assert kills > 5
+    assert found[:3] == expected[:3]
+
+
+def test_a_checkpoint_that_is_older_than_the_kill(tmp_path):
+    config = replace(CONFIGS["adam"], checkpoint_minutes=60)  # at the end of each epoch alone
+    expected = run(config, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        run(config, tmp_path / "killed", kill_at=expected[3] // 2)
+    assert run(config, tmp_path / "killed", resume=True)[:3] == expected[:3]
+    lines = [
+        [json.loads(line) for line in (tmp_path / place / "metrics.jsonl").read_text().splitlines()]
+        for place in ("whole", "killed")
+    ]
+    epochs = [[line["step"] for line in of if line["event"] == "epoch"] for of in lines]
+    assert epochs[0] == epochs[1]
+
+
+def test_a_finished_run_has_nothing_left_to_do(tmp_path):
+    expected = run(SESSIONS, tmp_path / "run")
+    assert run(SESSIONS, tmp_path / "run", resume=True)[:3] == expected[:3]
+    assert run(SESSIONS, tmp_path / "run", resume=True)[3] == 0
+
+
+def test_ctrl_c_keeps_the_step_and_says_how_to_go_on(tmp_path):
+    config = replace(CONFIGS["adam"], checkpoint_minutes=60)
+    expected = run(config, tmp_path / "whole")
+    steps = 0
+
+    def progress(stage, done, total):
+        nonlocal steps
+        steps += 1
+        if steps == 7:
+            signal.raise_signal(signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+    trainer = Trainer(fresh(LOG.n_items), config, seed=5, device="cpu")
+    place = Checkpoints(tmp_path / "run", data={"store": "abc"})
+    with pytest.raises(
+        StoppedError,
+        match=r"stopped at epoch 1, step 7; what was learnt is kept in .*run: .*--resume",
+    ):
+        trainer.run(
+            LOG, validate=lambda model: {"recall@20": 1.0}, checkpoints=place, progress=progress
+        )
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert run(config, tmp_path / "run", resume=True)[:3] == expected[:3]
+
+
+def test_ctrl_c_while_validating_interrupts_at_once(tmp_path):
+    expected = run(SESSIONS, tmp_path / "whole")
+
+    def validate(model):
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("not reached")
+
+    trainer = Trainer(fresh(LOG.n_items), SESSIONS, seed=5, device="cpu")
+    place = Checkpoints(tmp_path / "run", data={"store": "abc"})
+    with pytest.raises(StoppedError, match="stopped at epoch 1, step"):
+        trainer.run(LOG, validate=validate, checkpoints=place)
+    assert run(SESSIONS, tmp_path / "run", resume=True)[:3] == expected[:3]
+
+
+def test_ctrl_c_without_a_folder_says_that_nothing_is_kept():
+    trainer = Trainer(fresh(LOG.n_items), SESSIONS, device="cpu")
+    with pytest.raises(StoppedError, match="stopped at epoch 1, step 1; nothing is kept"):
+        trainer.run(LOG, progress=lambda *told: signal.raise_signal(signal.SIGINT))
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path):
+    def progress(stage, done, total):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    trainer = Trainer(fresh(LOG.n_items), SESSIONS, device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(LOG, checkpoints=Checkpoints(tmp_path), progress=progress)
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_resumed_states_of_dropout_are_the_right_ones(tmp_path):
+    """The comparison above would not see a lost random state if dropout drew nothing."""
+    config = CONFIGS["adam"]
+    model = fresh(LOG.n_items)
+    model.encoder.train()
+    with torch.random.fork_rng():
+        a, b = (model.encoder(torch.tensor([[1, 2, 3]])) for _ in range(2))
+    assert not torch.equal(a, b)
+    assert config.epochs == 6

@@ -1,0 +1,260 @@
+"""Training: learns, is the same for the same seed, keeps the best, and says what goes wrong."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from nextclick.batch import SessionBatch
+from nextclick.errors import ConfigError, EmptyLogError, TrainingError
+from nextclick.sessions import Sessions
+from nextclick.training import report, run
+from nextclick.training.config import TrainingConfig
+from nextclick.training.trainer import Trainer
+from reference.tiny_model import circle, fresh, weights
+
+LOG = circle(300)
+QUICK = TrainingConfig(batch_size=64, learning_rate=0.02, epochs=3, threads=1)
+LANES = replace(
+    QUICK, order="lanes", batch_size=16, loss="sampled", in_batch=True, optimizer="adagrad",
+    learning_rate=0.2,
+)  # fmt: skip
+
+
+def train(config=QUICK, sessions=LOG, *, seed=0, model=None, **arguments):
+    model = model or fresh(sessions.n_items)
+    trainer = Trainer(model, config, seed=seed, device="cpu")
+    return model, trainer.run(sessions, **arguments)
+
+
+def recall_at_1(model):
+    sessions = [[i, i % 40 + 1] for i in range(1, 40)]
+    scores = model.score(SessionBatch.from_lists(sessions))[:, 1:]
+    return float(np.mean(scores.argmax(1) + 1 == [s[-1] % 40 + 1 for s in sessions]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"loss": "sampled", "negatives": 20},
+        {"loss": "sampled", "in_batch": True},
+        {"loss": "bpr-max", "negatives": 20},
+        {"optimizer": "adamw", "weight_decay": 0.01},
+        {"optimizer": "adagrad", "learning_rate": 0.3, "momentum": 0.2},
+        {"optimizer": "sgd", "learning_rate": 0.3, "momentum": 0.9},
+        {"schedule": "cosine", "warm_up": 0.5},
+        {"clip": 1.0},
+        {"shuffle": False},
+        {"loss": "sampled", "negatives": 20, "sparse": True},
+    ],
+    ids=str,
+)
+def test_learns_a_planted_rule(changes):
+    model, training = train(replace(QUICK, epochs=20, **changes))
+    assert recall_at_1(model) > 0.9
+    losses = [epoch["loss"] for epoch in training.history]
+    assert losses[-1] < losses[0] / 2
+
+
+def test_lanes_learn_it_too():
+    model, training = train(replace(LANES, epochs=12))
+    # the tiny model's lanes have another mean than its sessions: ask it in lanes
+    encoder = model.encoder
+    with torch.inference_mode():
+        state = encoder.initial_state(39)
+        queries, _ = encoder.step(torch.arange(1, 40), state)
+        found = (queries @ encoder.outputs.weight.T + encoder.bias)[:, 1:].argmax(1) + 1
+    assert float((found == torch.arange(1, 40) % 40 + 1).float().mean()) > 0.9
+    assert training.history[0]["samples"] == LOG.n_prefixes - 1  # a lane would end alone
+
+
+@pytest.mark.parametrize("config", [QUICK, LANES], ids=["sessions", "lanes"])
+def test_same_seed_same_weights(config):
+    first, second, third = (train(config, seed=seed)[0] for seed in (3, 3, 4))
+    assert weights(first) == weights(second)
+    assert weights(first) != weights(third)
+
+
+def test_the_callers_random_state_and_threads_stay():
+    torch.manual_seed(11)
+    torch.set_num_threads(1)
+    before = torch.get_rng_state()
+    train()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == 1
+
+
+def test_every_epoch_has_its_figures():
+    seen = []
+
+    def validate(model):
+        seen.append(weights(model))
+        return {"recall@20": 0.1 * len(seen), "mrr@20": 0.5}
+
+    model, training = train(validate=validate)
+    assert [epoch["epoch"] for epoch in training.history] == [1, 2, 3]
+    assert [epoch["recall@20"] for epoch in training.history] == [0.1, 0.2, pytest.approx(0.3)]
+    for epoch in training.history:
+        assert epoch.keys() == {
+            "epoch", "steps", "samples", "loss", "learning_rate", "samples_per_second", "seconds",
+            "recall@20", "mrr@20",
+        }  # fmt: skip
+        assert epoch["samples"] == LOG.n_prefixes
+        assert epoch["learning_rate"] == 0.02
+    assert (training.epochs, training.best_epoch) == (3, 3)
+    assert (training.device, training.threads) == ("cpu", 1)
+    assert weights(model) == seen[-1]
+    assert not model.encoder.training
+
+
+def validations(values, seen):
+    """A validation that answers with one value after the other, and remembers the weights."""
+
+    def validate(model):
+        seen.append(weights(model))
+        return {"recall@20": values[len(seen) - 1]}
+
+    return validate
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_run():
+    seen = []
+    values = [0.1, 0.3, 0.3, 0.2, 0.9]
+    config = replace(QUICK, epochs=5, patience=2)
+    model, training = train(config, validate=validations(values, seen))
+    assert len(seen) == training.epochs == 4  # no better in epochs 3 and 4: an equal one is not
+    assert training.best_epoch == 2
+    assert weights(model) == seen[1]
+
+
+def test_keep_last_goes_to_the_end():
+    seen = []
+    config = replace(QUICK, epochs=4, patience=1, keep="last")
+    model, training = train(config, validate=validations([0.4, 0.3, 0.2, 0.1], seen))
+    assert (training.epochs, training.best_epoch) == (4, 4)
+    assert weights(model) == seen[3]
+
+
+def test_epochs_bounds_the_run_under_the_same_schedule():
+    config = replace(QUICK, epochs=8, schedule="linear")
+    whole, part = (
+        Trainer(fresh(40), config, device="cpu", epochs=epochs).run(LOG) for epochs in (8, 2)
+    )
+    rates = [[epoch["learning_rate"] for epoch in run.history] for run in (whole, part)]
+    assert rates[1] == rates[0][:2]
+
+
+def test_pretraining_sees_all_and_then_only_what_is_recent():
+    config = replace(QUICK, epochs=4, pretrain_epochs=2, recent=0.25, patience=1)
+    seen = []
+    _, training = train(config, validate=validations([0.9, 0.8, 0.2, 0.1], seen))
+    recent = LOG.slice(225, 300).n_prefixes
+    samples = [epoch["samples"] for epoch in training.history]
+    assert samples == [LOG.n_prefixes, LOG.n_prefixes, recent, recent]
+    assert training.best_epoch == 3  # pretraining is not chosen from
+
+
+def test_progress_is_told_with_figures(monkeypatch):
+    monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
+    told = []
+    train(
+        validate=validations([0.25, 0.5, 0.5], []),
+        progress=lambda stage, done, total: told.append((stage, done, total)),
+    )
+    assert {stage.split(" · ")[0] for stage, _, _ in told} == {"train"}
+    done = [done for _, done, _ in told]
+    assert done == sorted(done)
+    assert done[-1] == 3 * LOG.n_prefixes
+    assert {total for _, _, total in told} == {3 * LOG.n_prefixes}
+    last = told[-1][0]
+    assert "epoch 3/3 · loss " in last
+    assert "samples/s · recall@20 0.5000 (best 0.5000 in epoch 2)" in last
+
+
+def test_bf16_learns_where_the_machine_has_it(monkeypatch):
+    monkeypatch.setattr("nextclick.training.device.has_bf16", lambda device: True)
+    model, _ = train(replace(QUICK, precision="bf16", epochs=15))
+    assert recall_at_1(model) > 0.9
+    assert {array.dtype for array in model.state().values()} == {np.dtype(np.float32)}
+
+
+def poisoned(name, step):
+    """A progress that makes a weight NaN after so many steps."""
+
+    def progress(stage, done, total):
+        progress.steps += 1
+        if progress.steps == step:
+            with torch.no_grad():
+                progress.model.encoder.get_parameter(name).fill_(math.nan)
+
+    progress.steps = 0
+    progress.model = fresh(LOG.n_items)
+    return progress
+
+
+def test_a_loss_that_is_not_finite_names_step_and_weights(monkeypatch):
+    monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
+    progress = poisoned("mix.weight", 7)
+    with pytest.raises(
+        TrainingError,
+        match=r"step 8: the loss is nan; the weights mix\.weight are not finite; lower",
+    ):
+        train(model=progress.model, progress=progress)
+
+
+def test_weights_that_break_in_the_last_step_are_found_before_the_validation(monkeypatch):
+    monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
+    config = replace(QUICK, batch_size=10**6, epochs=1)
+    progress = poisoned("mix.bias", 1)
+    with pytest.raises(TrainingError, match=r"step 1: the weights mix\.bias are not finite"):
+        train(config, model=progress.model, progress=progress)
+
+
+def test_an_overflow_within_a_step_says_so():
+    model = fresh(LOG.n_items)
+    model.encoder.register_forward_hook(lambda module, args, out: out * math.inf)
+    with pytest.raises(
+        TrainingError, match=r"step 1: the loss is (nan|inf); all weights are finite"
+    ):
+        train(model=model)
+
+
+def test_a_gradient_that_is_not_finite_is_named():
+    model = fresh(LOG.n_items)
+    model.encoder.mix.weight.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(TrainingError, match=r"step 1: the gradient of mix\.weight is not finite"):
+        train(replace(QUICK, clip=1.0), model=model)
+
+
+def test_a_metric_that_the_validation_does_not_give():
+    with pytest.raises(
+        ConfigError, match="metric must be one of mrr@5, which the validation gives"
+    ):
+        train(validate=lambda model: {"mrr@5": 0.1})
+
+
+def test_lanes_need_a_model_that_carries_a_state(monkeypatch):
+    model = fresh(LOG.n_items)
+    monkeypatch.delattr(type(model.encoder), "step")
+    with pytest.raises(ConfigError, match="order must be sessions for tiny, got lanes"):
+        train(LANES, model=model)
+
+
+def test_nothing_to_learn_from():
+    with pytest.raises(EmptyLogError, match="no session has two clicks on known items"):
+        train(sessions=Sessions.from_lists([[1], [2]], n_items=2))
+
+
+def test_a_device_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="device cuda: PyTorch sees no CUDA device"):
+        Trainer(fresh(3), QUICK, device="cuda")
+
+
+def test_steps_are_counted_over_epochs():
+    assert run.Position().total_steps == 0
+    steps = sum(epoch["steps"] for epoch in train()[1].history)
+    assert steps >= 3 * LOG.n_prefixes // 64

@@ -1,0 +1,124 @@
+"""Parameters of training: presets, texts, and what does not fit together."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from nextclick.config import describe
+from nextclick.errors import ConfigError
+from nextclick.losses import LOSSES
+from nextclick.models import MODELS, model_class
+from nextclick.training.config import (
+    TrainingConfig,
+    build_configs,
+    check_training,
+    parse_metric,
+)
+from reference.tiny_model import Tiny, TinyConfig
+
+
+def build(preset=None, **values):
+    return build_configs("tiny", TinyConfig, Tiny.PRESETS, preset, values)
+
+
+def test_defaults_lie_under_the_preset_and_that_under_the_values():
+    own, training = build()
+    assert own == TinyConfig()
+    assert training == TrainingConfig(epochs=3, batch_size=32, learning_rate=0.01)
+    own, training = build("wide", epochs="9", dropout="0.5", in_batch="true", loss="sampled")
+    assert own == TinyConfig(width=24, dropout=0.5)
+    assert training == TrainingConfig(epochs=9, in_batch=True, loss="sampled")
+
+
+def test_a_model_without_presets_has_the_defaults():
+    assert build_configs("bare", TinyConfig, {}, None, {}) == (TinyConfig(), TrainingConfig())
+
+
+def test_every_parameter_says_what_it_is():
+    told = describe(TrainingConfig)
+    assert [p.name for p in told] == [f.name for f in fields(TrainingConfig)]
+    assert all(p.description for p in told)
+
+
+@pytest.mark.parametrize(
+    ("preset", "values", "message"),
+    [
+        ("wid", {}, "tiny has no preset 'wid': did you mean wide?"),
+        (None, {"widht": 3}, "tiny has no parameter 'widht': did you mean width"),
+        (
+            None,
+            {"learning_rat": 3},
+            "tiny has no parameter 'learning_rat': did you mean learning_r",
+        ),
+        (None, {"epochs": 0}, "tiny: epochs must be integer ≥ 1, got 0"),
+        (None, {"width": "x"}, "tiny: width must be integer ≥ 1, got 'x'"),
+        (None, {"optimizer": "lion"}, "tiny: optimizer must be one of adam, adamw, adagrad, sgd"),
+        (None, {"metric": "auc"}, "metric must be recall@K, mrr@K or ndcg@K, such as mrr@20; got"),
+    ],
+)
+def test_what_a_person_may_mistype(preset, values, message):
+    with pytest.raises(ConfigError) as caught:
+        build(preset, **values)
+    assert message in str(caught.value)
+
+
+def test_a_model_without_presets_has_no_other():
+    with pytest.raises(ConfigError, match="bare has no preset 'x': it has none"):
+        build_configs("bare", TinyConfig, {}, "x", {})
+
+
+SAMPLED = {"loss": "sampled", "negatives": 5, "sparse": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "bpr"}, "loss bpr needs negatives > 0 or in_batch=true"),
+        ({"negatives": 5}, "negatives must be 0 and in_batch false for loss ce"),
+        ({"in_batch": True}, "negatives must be 0 and in_batch false for loss ce"),
+        ({"score_activation": "elu"}, "score_activation must be none for loss ce, got elu"),
+        ({"pretrain_epochs": 30}, "pretrain_epochs must be below epochs, got 30 of 30"),
+        ({"sparse": True}, "sparse must be false for loss ce, which touches every item"),
+        (SAMPLED | {"weight_decay": 0.1}, "weight_decay must be 0 with sparse=true, got 0.1"),
+        (
+            SAMPLED | {"optimizer": "sgd", "momentum": 0.5},
+            "momentum must be 0 for sgd with sparse=true, got 0.5",
+        ),
+        ({"momentum": 0.5}, "momentum must be 0 for adam, got 0.5; it is a parameter of adagrad"),
+    ],
+)
+def test_what_does_not_fit_together(changes, message):
+    with pytest.raises(ConfigError) as caught:
+        check_training(replace(TrainingConfig(), **changes))
+    assert message in str(caught.value)
+
+
+def test_metrics():
+    assert parse_metric("recall@20") == ("recall", 20)
+    assert parse_metric("ndcg@5") == ("ndcg", 5)
+    for wrong in ("recall", "recall@0", "hit@20", "recall@20.5", "@3", ""):
+        with pytest.raises(ConfigError, match="metric must be recall@K, mrr@K or ndcg@K"):
+            parse_metric(wrong)
+
+
+def test_losses_are_those_of_the_table():
+    (told,) = (p for p in describe(TrainingConfig) if p.name == "loss")
+    assert told.kind == f"one of {', '.join(LOSSES)}"
+
+
+NEURAL = [name for name in MODELS if not hasattr(model_class(name), "fit")]
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_presets_of_all_models_can_be_trained(name):
+    model = model_class(name)
+    assert "default" in model.PRESETS
+    for preset in model.PRESETS:
+        build_configs(name, model.Config, model.PRESETS, preset, {})
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_parameters_of_all_models_differ_from_those_of_training(name):
+    """So that --set NAME=VALUE needs no prefix."""
+    own = {p.name for p in describe(model_class(name).Config)}
+    assert not own & {f.name for f in fields(TrainingConfig)}
