@@ -20,6 +20,8 @@ loading included:
 - full: nextclick with the same loss; a session is one row that answers all its prefixes (a longer
   one is several rows that overlap), and a step holds at most `--batch-size` prefixes.
 - sampled: the same with a softmax over 2048 drawn items.
+- quick (with `--forms`): the same at a rate of 0.004 that falls to 0 over `--epochs`, a recipe of
+  ours; RecBole's rate stays as it is.
 
 "samples/s" are prefixes per second over `--steps` steps after a warm-up. "Matrix products" is the
 share of a step of ours that PyTorch spends in them (self time by `torch.profiler`, forward and
@@ -95,9 +97,15 @@ TRAINING: dict[str, Any] = {
     "correct_target": False,
     "keep": "last",
 }
-LOSSES: dict[str, dict[str, Any]] = {
+FORMS: dict[str, dict[str, Any]] = {
     "full": {"loss": "ce", "negatives": 0},
     "sampled": {"loss": "sampled", "negatives": 2048},
+    "quick": {
+        "loss": "sampled",
+        "negatives": 2048,
+        "learning_rate": 0.004,
+        "schedule": "cosine",
+    },
 }
 PRODUCTS = {"aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm", "aten::baddbmm", "aten::mv"}
 SHOWN = 8  # operations listed for a profile
@@ -134,7 +142,7 @@ class Ours:
     def run(self, model: str, loss: str, validate: Validate | None = None) -> Run:
         """A run with fresh weights."""
         options, model_type = self.options, MODELS[model]
-        values = OURS[model] | TRAINING | LOSSES[loss]
+        values = OURS[model] | TRAINING | FORMS[loss]
         values |= {"batch_size": options.batch_size, "max_length": options.max_length}
         values |= {"epochs": max(options.epochs, 1)}
         config, training = build_configs(
@@ -230,25 +238,25 @@ def run_ours(log: Log, options: argparse.Namespace) -> dict[str, Any]:
     ours = Ours(log, options)
     found: dict[str, Any] = {"version": __version__, "speed": {}, "profile": {}, "curve": {}}
     for model in options.models:
-        for loss in LOSSES:
+        for loss in options.forms if options.steps else ():
             name = f"{model} {loss}"
             found["speed"][name] = ours.speed(model, loss)
             print(f"nextclick {name}: {found['speed'][name]:,.0f} samples/s", flush=True)
             found["profile"][name] = ours.profile(model, loss)
-    for loss in LOSSES:
+    for loss in options.forms:
         if options.epochs and "NARM" in options.models:
             found["curve"][f"NARM {loss}"] = ours.curve("NARM", loss)
     return found
 
 
-def print_speeds(models: list[str], ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+def print_speeds(options: argparse.Namespace, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     """The table of samples/s, and what bounds ours."""
     print(
         f"\n{'samples/s':16} {'RecBole':>8} {'nextclick':>10} {'ratio':>6} {'matrix products':>16}"
     )
-    for model in models:
+    for model in options.models:
         peer = theirs.get("speed", {}).get(model)
-        for loss in LOSSES:
+        for loss in options.forms:
             name = f"{model} {loss}"
             own = ours.get("speed", {}).get(name)
             share = ours.get("profile", {}).get(name, {}).get("matrix products")
@@ -287,7 +295,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--recbole-python", help="the Python that has RecBole")
     parser.add_argument("--only", choices=("ours", "theirs"))
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--steps", type=int, default=200, help="steps behind samples/s")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=["full", "sampled"])
+    parser.add_argument(
+        "--steps", type=int, default=200, help="steps behind samples/s; 0: no samples/s of ours"
+    )
     parser.add_argument("--warm-up", type=int, default=10, help="steps before them")
     parser.add_argument("--profiled-steps", type=int, default=50)
     parser.add_argument("--epochs", type=int, default=0, help="most epochs of a curve; 0: none")
@@ -311,7 +322,7 @@ def main() -> None:
     log = Log(len(store.items), store.part("train"), store.part("test"))
     theirs = {} if options.only == "ours" else ask_theirs(log, options)
     ours = {} if options.only == "theirs" else run_ours(log, options)
-    print_speeds(options.models, ours, theirs)
+    print_speeds(options, ours, theirs)
     curves = {f"{name} of RecBole": curve for name, curve in theirs.get("curve", {}).items()}
     curves |= ours.get("curve", {})
     if curves:

@@ -243,6 +243,14 @@ def test_lanes_need_a_model_that_carries_a_state(monkeypatch):
         train(LANES, model=model)
 
 
+def test_a_computed_table_has_no_sparse_gradient(monkeypatch):
+    model = fresh(LOG.n_items)
+    whole = type(model.encoder).table
+    monkeypatch.setattr(type(model.encoder), "table", lambda e: (2 * whole(e)[0], whole(e)[1]))
+    with pytest.raises(ConfigError, match="sparse must be false for tiny: it computes its table"):
+        train(replace(LANES, sparse=True), model=model)
+
+
 def test_nothing_to_learn_from():
     with pytest.raises(EmptyLogError, match="no session has two clicks on known items"):
         train(sessions=Sessions.from_lists([[1], [2]], n_items=2))
