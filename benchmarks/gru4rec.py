@@ -130,7 +130,8 @@ def train_ours(
     """Train and rank in this process."""
     from nextclick.evaluation import evaluate
     from nextclick.models.gru4rec import GRU4Rec
-    from nextclick.training.device import computing_on, seeded
+    from nextclick.models.threads import computing_on
+    from nextclick.training.device import seeded
     from nextclick.training.trainer import Trainer
 
     with seeded(seed):

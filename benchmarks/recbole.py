@@ -11,7 +11,7 @@ r"""NARM and GRU4Rec beside RecBole: training speed, and NARM's time to a given 
 
 RecBole runs in an environment of its own, since it needs an older NumPy. Both sides learn from the
 same prefixes of the sessions before the test, at most the latest `--max-length` clicks of each,
-with Adam at a rate of 0.001, steps of `--batch-size` prefixes, the same widths and dropouts and
+with Adam at `--learning-rate`, steps of `--batch-size` prefixes, the same widths and dropouts and
 `--threads` threads, on the CPU. What is timed is the usual loop of each over its usual loader,
 loading included:
 
@@ -21,7 +21,7 @@ loading included:
   one is several rows that overlap), and a step holds at most `--batch-size` prefixes.
 - sampled: the same with a softmax over 2048 drawn items.
 - quick (with `--forms`): the same at a rate of 0.004 that falls to 0 over `--epochs`, a recipe of
-  ours; RecBole's rate stays as it is.
+  ours.
 
 "samples/s" are prefixes per second over `--steps` steps after a warm-up. "Matrix products" is the
 share of a step of ours that PyTorch spends in them (self time by `torch.profiler`, forward and
@@ -56,8 +56,9 @@ from nextclick.batches.prefixes import prefix_blocks
 from nextclick.data.store import Store
 from nextclick.models.gru4rec import GRU4Rec
 from nextclick.models.narm import NARM
+from nextclick.models.threads import computing_on
 from nextclick.training.config import build_configs
-from nextclick.training.device import computing_on, seeded
+from nextclick.training.device import seeded
 from nextclick.training.interrupt import Interrupt
 from nextclick.training.run import Run, Settings
 from nextclick.types import silent
@@ -90,7 +91,6 @@ OURS: dict[str, dict[str, Any]] = {
 TRAINING: dict[str, Any] = {
     "order": "sessions",
     "optimizer": "adam",
-    "learning_rate": 0.001,
     "momentum": 0.0,
     "sparse": False,
     "in_batch": False,
@@ -142,7 +142,7 @@ class Ours:
     def run(self, model: str, loss: str, validate: Validate | None = None) -> Run:
         """A run with fresh weights."""
         options, model_type = self.options, MODELS[model]
-        values = OURS[model] | TRAINING | FORMS[loss]
+        values = OURS[model] | TRAINING | {"learning_rate": options.learning_rate} | FORMS[loss]
         values |= {"batch_size": options.batch_size, "max_length": options.max_length}
         values |= {"epochs": max(options.epochs, 1)}
         config, training = build_configs(
@@ -228,8 +228,8 @@ def ask_theirs(log: Log, options: argparse.Namespace) -> dict[str, Any]:
     length = options.max_length
     parts = {"train": known_blocks(log.train, length), "test": known_blocks(log.test, length)}
     asked = ("models", "batch_size", "max_length", "threads", "seed", "warm_up", "steps", "epochs")
-    task = {name: getattr(options, name) for name in (*asked, "target", "minutes")}
-    task |= {"learning_rate": TRAINING["learning_rate"], "n_items": log.n_items}
+    task = {name: getattr(options, name) for name in (*asked, "learning_rate", "target", "minutes")}
+    task["n_items"] = log.n_items
     return run_theirs(options.recbole_python, task, parts)
 
 
@@ -307,6 +307,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--max-length", type=int, default=50, help="clicks; RecBole's default")
+    parser.add_argument("--learning-rate", type=float, default=0.001, help="RecBole's default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, help="JSON")
     options = parser.parse_args()

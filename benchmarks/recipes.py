@@ -3,8 +3,10 @@
     python benchmarks/recipes.py STORE -o FOLDER recipes/narm.toml recipes/stamp.toml
 
 Each recipe is trained without the validation part, which chooses its epoch, and the test is ranked
-once with what was chosen. What is done lies in FOLDER: the same command goes on with a run that was
-stopped, and only prints what is there. Training time is that of the steps, without validation.
+once with what was chosen. With `--part train` it is trained again, with the validation part and for
+as many epochs, before the test is ranked. What is done lies in FOLDER: the same command goes on
+with a run that was stopped, and only prints what is there. Training time is that of the steps,
+without validation.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from nextclick.training.config import NeuralOptions
 K = 20
 
 
-def trained(store: Store, path: Path, folder: Path, threads: int) -> Artifact:
+def trained(store: Store, path: Path, folder: Path, part: str, threads: int) -> Artifact:
     """The artefact of a recipe, trained, trained further or read."""
     place = folder / path.stem
     if place.exists():
@@ -41,14 +43,15 @@ def trained(store: Store, path: Path, folder: Path, threads: int) -> Artifact:
         recipe.model,
         place,
         config=recipe.parameters | {"threads": threads},
+        part=part,
         seed=recipe.seed or 0,
         neural=options,
     )
 
 
-def row(store: Store, path: Path, folder: Path, threads: int) -> dict[str, Any]:
+def row(store: Store, path: Path, folder: Path, part: str, threads: int) -> dict[str, Any]:
     """What a recipe came to."""
-    done = trained(store, path, folder, threads).trained
+    done = trained(store, path, folder, part, threads).trained
     written = folder / f"{path.stem}.json"
     if not written.exists():
         found = evaluate(folder / path.stem, store, ks=[K])
@@ -78,11 +81,14 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("recipes", type=Path, nargs="+")
     parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--part", choices=("fit", "train"), default="fit")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as a step keeps busy")
     options = parser.parse_args()
     store = Store.open(options.store)
     options.output.mkdir(parents=True, exist_ok=True)
-    rows = [row(store, path, options.output, options.threads) for path in options.recipes]
+    rows = [
+        row(store, path, options.output, options.part, options.threads) for path in options.recipes
+    ]
     print("| " + " | ".join(rows[0]) + " |")
     print("|" + "---|" * len(rows[0]))
     for each in rows:

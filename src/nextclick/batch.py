@@ -22,12 +22,14 @@ class SessionBatch:
         lengths: (B,) int32 in 0..T.
         gaps: (B, T) float32, seconds since the click before (0 for a first click), or None.
         users: (B,) int32, 0 for an unknown visitor, or None.
+        waited: (B,) float32, seconds from the last click to the moment of asking; None for at once.
     """
 
     items: Int32Array
     lengths: Int32Array
     gaps: Float32Array | None = None
     users: Int32Array | None = None
+    waited: Float32Array | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)

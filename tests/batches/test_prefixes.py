@@ -187,3 +187,18 @@ def test_select_keeps_whole_samples() -> None:
 def test_arguments_out_of_range(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         expand(Sessions.from_lists([[1, 2]]), **changes)
+
+
+def test_the_time_to_the_target_is_given_to_who_asks_for_the_leak_and_to_nobody_else():
+    log = Sessions.from_lists([[1, 0, 2, 3], [0, 2], [4, 4]])
+    seconds = np.array([0, 5, 7, 20, 100, 130, 200, 201.5])
+    log = replace(log, times=(1000 * seconds).astype(np.int64))
+    asked = {"mode": "all", "max_length": None, "max_cells": HUGE, "n_rows": HUGE}
+    (honest,) = prefix_blocks(log, **asked)
+    assert honest.batch.waited is None
+    (leaky,) = prefix_blocks(log, leak_target_time=True, **asked)
+    # from the last known click; nothing where none is known
+    assert leaky.batch.waited.tolist() == [5.0, 7.0, 13.0, 0.0, 1.5]
+    assert leaky.select(leaky.targets == 4).batch.waited.tolist() == [1.5]
+    with pytest.raises(ConfigError, match="no times, so no target has one"):
+        prefix_blocks(replace(log, times=None), leak_target_time=True, **asked)

@@ -66,7 +66,9 @@ def told(run):
 # What every command does ------------------------------------------------------------------------
 
 
-COMMANDS = ["prepare", "simulate", "models", "train", "evaluate", "compare", "run", "recommend"]
+COMMANDS = [
+    "prepare", "simulate", "analyze", "models", "train", "evaluate", "compare", "run", "recommend"
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -115,6 +117,7 @@ def runs(shop, folder):
             ["run", shop / "log.csv", "-o", folder / "all", "-m", "pop,markov", "-k", 5],
             {"report", "stores", "leaderboard", "results"},
         ),
+        "analyze": (["analyze", shop / "store", "-o", folder / "a"], {"path", "analysis"}),
         "recommend": (
             ["recommend", shop / "model", "-s", "1000001,1000002", "-k", 3],
             {"items", "scores", "from_model", "unknown", "note"},
@@ -280,6 +283,11 @@ def mistakes(shop, folder):
             ["compare", store, "-m", "pop", "-k", "20", "--sort-by", "recall@19"],
             "ConfigError",
             "did you mean recall@20",
+        ),
+        "times": (
+            ["recommend", model, "-s", "1", "--times", "soon"],
+            "ConfigError",
+            "--times takes seconds such as 0,12.5,40, got 'soon'",
         ),
         "k": (["recommend", model, "-s", "1", "-k", "0"], "ConfigError", "k must be in 1.."),
         "usage": (["prepare", log], "UsageError", "Missing option"),

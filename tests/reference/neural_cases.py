@@ -28,6 +28,10 @@ CASES = {
     "sasrec": ("sasrec", {}),
     "sasrec two heads": ("sasrec", {"heads": 2, "expansion": 2}),
     "sasrec post": ("sasrec", {"norm": "post"}),
+    "youtube-dnn": ("youtube-dnn", {}),
+    "youtube-dnn tower": ("youtube-dnn", {"layers": 2}),
+    "wavenet": ("wavenet", {}),
+    "wavenet without residual": ("wavenet", {"residual": False, "layers": 2, "kernel": 2}),
 }
 
 _SMALL = {
@@ -36,6 +40,8 @@ _SMALL = {
     "narm": {"hidden_width": 5, "embedding_width": 4, "max_length": 7},
     "stamp": {"width": 6, "max_length": 7},
     "sasrec": {"width": 6, "max_length": 7},
+    "youtube-dnn": {"width": 4, "hidden_width": 5, "dropout": 0.2, "max_length": 7},
+    "wavenet": {"width": 4, "dropout": 0.2, "max_length": 7},
 }
 
 

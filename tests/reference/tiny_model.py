@@ -54,14 +54,11 @@ class Tiny(NeuralModel):
 
     name: ClassVar[str] = "tiny"
     Config: ClassVar[type[TinyConfig]] = TinyConfig
+    encoder_type: ClassVar[type[nn.Module]] = TinyEncoder
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {"epochs": 3, "batch_size": 32, "learning_rate": 0.01},
         "wide": {"width": 24, "epochs": 2},
     }
-
-    @classmethod
-    def make_encoder(cls, config, n_items):
-        return TinyEncoder(config, n_items)
 
 
 def fresh(n_items: int, seed: int = 0, **config: Any) -> Tiny:

@@ -9,7 +9,7 @@ from nextclick import Recommendation, Recommender, train
 from nextclick.artifact import Artifact
 from nextclick.batches.prefixes import prefix_blocks
 from nextclick.errors import ArtifactError, ConfigError
-from nextclick.models import CLASSICAL
+from nextclick.models import CLASSICAL, model_class
 from nextclick.topk import SortedBase, dense_top, sparse_top
 from nextclick.types import SparseScorer
 from nextclick.vocab import Vocabulary
@@ -45,6 +45,9 @@ class Dense:
 def recommender(scores=(5, 3, 3, 0, 9), support=(0, 7, 1, 9, 2, 3), ids=None):
     items = ids or Vocabulary.of_numbers(np.array([10, 20, 30, 40, 50]))
     return Recommender(Artifact(Fixed(scores), items, np.array(support), {}))
+
+
+SPARSE = [name for name in CLASSICAL if hasattr(model_class(name), "score_sparse")]
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +148,7 @@ def test_text_ids():
     assert (found.items, found.unknown) == (["007", "a b"], ["7"])
 
 
-@pytest.mark.parametrize("name", CLASSICAL)
+@pytest.mark.parametrize("name", SPARSE)
 def test_sparse_and_dense_answers_are_the_same(store, name):
     artifact = train(store, name)
     dense = Artifact(Dense(artifact.model), artifact.items, artifact.support, artifact.trained)
@@ -158,7 +161,7 @@ def test_sparse_and_dense_answers_are_the_same(store, name):
             assert found == Recommender(dense).recommend(sessions, k, **options)
 
 
-@pytest.mark.parametrize("name", CLASSICAL)
+@pytest.mark.parametrize("name", SPARSE)
 def test_what_is_shown_is_what_evaluation_counts(store, name):
     artifact, k = train(store, name), 3
     test = store.part("test")

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from nextclick.errors import ConfigError
+from nextclick.models.threads import computing_on
 from nextclick.training import device
 from nextclick.training.device import (
     check_precision,
     choose_device,
-    computing_on,
     seeded,
     thread_count,
 )

@@ -77,6 +77,10 @@ SAMPLED = {"loss": "sampled", "negatives": 5, "sparse": True}
         ({"negatives": 5}, "negatives must be 0 and in_batch false for loss ce"),
         ({"in_batch": True}, "negatives must be 0 and in_batch false for loss ce"),
         ({"score_activation": "elu"}, "score_activation must be none for loss ce, got elu"),
+        (
+            {"negative_source": "batch", "loss": "sampled", "negatives": 3},
+            "such as hinge; got negatives=3, loss=sampled, order=sessions",
+        ),
         ({"pretrain_epochs": 30}, "pretrain_epochs must be below epochs, got 30 of 30"),
         ({"sparse": True}, "sparse must be false for loss ce, which touches every item"),
         (SAMPLED | {"weight_decay": 0.1}, "weight_decay must be 0 with sparse=true, got 0.1"),

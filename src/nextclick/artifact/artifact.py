@@ -4,6 +4,7 @@ ARTEFACT/
 manifest.json          format version, model, config, what it was trained on
 weights.safetensors    the arrays of the model: data only, nothing in it can run
 items/                 vocabulary, and support.npy (N + 1,) int64: clicks in training
+users/                 vocabulary, of a model that reads users
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from nextclick.config import build_config
 from nextclick.errors import ArtifactError, ConfigError, StoreError
 from nextclick.folders import whole_folder
 from nextclick.models import model_class
+from nextclick.models.base import reads
 from nextclick.version import __version__
 from nextclick.vocab import Vocabulary
 
@@ -48,12 +50,14 @@ class Artifact:
             nothing is known.
         trained: part, seed, seconds, counts; fingerprint and protocol of the store; for a neural
             model also how its training went.
+        users: raw user ids, of a model that reads them.
     """
 
     model: Model
     items: Vocabulary
     support: Int64Array
     trained: dict[str, Any]
+    users: Vocabulary | None = None
 
     def save(self, target: str | Path, *, overwrite: bool = False) -> None:
         """Write the folder, whole or not at all.
@@ -75,6 +79,8 @@ class Artifact:
             _save_weights(arrays, folder / "weights.safetensors")
             self.items.save(folder / "items")
             np.save(folder / "items" / "support.npy", self.support)
+            if self.users is not None:
+                self.users.save(folder / "users")
             text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
             (folder / "manifest.json").write_text(text, encoding="utf-8")
 
@@ -92,6 +98,8 @@ class Artifact:
             config = build_config(model_type.Config, manifest["config"], manifest["model"])
             model = model_type.from_state(load_file(folder / "weights.safetensors"), config)
             items = Vocabulary.open(folder / "items")
+            names = "users" in reads(model_type, config)
+            users = Vocabulary.open(folder / "users") if names else None
             support = np.load(folder / "items" / "support.npy")
             trained = {
                 **{name: manifest["trained"][name] for name in _TRAINED},
@@ -110,7 +118,7 @@ class Artifact:
                 f"{folder}: this artefact is broken: the model scores {model.n_items} items, "
                 f"the vocabulary has {len(items)}, the support {len(support) - 1}; train again"
             )
-        return cls(model, items, support, trained)
+        return cls(model, items, support, trained, users)
 
 
 def _save_weights(arrays: dict[str, AnyArray], path: Path) -> None:

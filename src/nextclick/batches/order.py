@@ -18,10 +18,11 @@ import numpy as np
 from numba import njit
 
 from nextclick.errors import ConfigError, EmptyLogError
+from nextclick.sessions import MS_PER_SECOND
 
 if TYPE_CHECKING:
     from nextclick.sessions import Sessions
-    from nextclick.types import AnyArray, Int32Array, Int64Array
+    from nextclick.types import AnyArray, Float32Array, Int32Array, Int64Array
 
 LONGEST_ROW = 200  # clicks in a row where the model names no limit (as in ASARS)
 BATCHES_IN_POOL = 64  # batches whose rows are sorted by length together
@@ -35,11 +36,19 @@ class TrainingBatch:
         items: (B, T) int64 in 1..N, 0 beyond the end of a row. Last clicks are targets only.
         where: (P,) int64, the cell b * T + t after which each target was clicked, ascending.
         targets: (P,) int64 in 1..N.
+        gaps: (B, T) float32, seconds since the click before in the row, 0 for its first; None
+            where the log has no times.
+        dwell: (B, T) float32, seconds to the click after, the target's of the cell included: known
+            to nobody who is asked for that target. None where the log has no times.
+        users: (B,) int64, 0 for an unknown visitor; None where the log has no users.
     """
 
     items: Int64Array
     where: Int64Array
     targets: Int64Array
+    gaps: Float32Array | None = None
+    dwell: Float32Array | None = None
+    users: Int64Array | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -53,11 +62,13 @@ class _Rows:
         begin: (R,) int64, index of the first click among all clicks.
         length: (R,) int32, inputs: the click after each is in the row's stretch, too.
         context: (R,) int32, how many inputs in front give no target.
+        session: (R,) int32, which session it is of.
     """
 
     begin: Int64Array
     length: Int32Array
     context: Int32Array
+    session: Int32Array
 
     def __len__(self) -> int:
         return len(self.begin)
@@ -111,7 +122,7 @@ class SessionOrder:
         batches = np.arange(len(bounds) - 1)
         if self._shuffle:
             rng.shuffle(batches)
-        return Plan(self._sessions.items, self._rows, order, bounds, batches)
+        return Plan(self._sessions, self._rows, order, bounds, batches)
 
     def _bucketed(self, rng: np.random.Generator) -> Int64Array:
         """(R,) rows, shuffled; within a pool of many batches, sorted by length."""
@@ -131,14 +142,14 @@ class Plan:
     """The batches of one epoch; `plan[k]` builds the one of step k.
 
     Attributes:
-        items: (E,) int32, all clicks.
+        sessions: all clicks.
         rows: the stretches of clicks.
         order: (R,) int64, rows in the order in which batches are cut.
         bounds: (K + 1,) int64; batch j has the rows `order[bounds[j]:bounds[j + 1]]`.
         batches: (K,) int64, which batch each step takes.
     """
 
-    items: Int32Array
+    sessions: Sessions
     rows: _Rows
     order: Int64Array
     bounds: Int64Array
@@ -151,32 +162,38 @@ class Plan:
         batch = self.batches[step]
         rows = self.order[self.bounds[batch] : self.bounds[batch + 1]]  # (B,)
         length, context = self.rows.length[rows], self.rows.context[rows]
+        begin, width = self.rows.begin[rows], int(length.max())
         n_targets = int(length.sum()) - int(context.sum())
-        filled = _pad(
-            self.items, self.rows.begin[rows], length, context, int(length.max()), n_targets
-        )
-        return TrainingBatch(*filled)
+        log = self.sessions
+        filled = _pad(log.items, begin, length, context, width, n_targets)
+        gaps = dwell = users = None
+        if log.times is not None:
+            gaps, dwell = _pad_times(log.times, begin, length, width)
+        if log.users is not None:
+            users = log.users[self.rows.session[rows]].astype(np.int64)
+        return TrainingBatch(*filled, gaps, dwell, users)
 
 
 def known_clicks(sessions: Sessions) -> Sessions:
-    """The items and offsets of the sessions without clicks on items unseen in training.
+    """The sessions without clicks on items unseen in training.
 
     Raises:
         EmptyLogError: no session has two clicks on known items.
     """
-    items = sessions.items
+    items, times = sessions.items, sessions.times
     offsets = np.asarray(sessions.offsets, dtype=np.int64)
     known = items != 0
     if not known.all():
         n_before = np.zeros(len(items) + 1, dtype=np.int64)
         np.cumsum(known, out=n_before[1:])
         items, offsets = items[known], n_before[offsets]
+        times = None if times is None else times[known]
     if not (np.diff(offsets) >= 2).any():
         raise EmptyLogError(
             "no session has two clicks on known items, so there is nothing to predict; "
             "give a log with longer sessions"
         )
-    return replace(sessions, items=items, offsets=offsets, times=None, users=None, blocks=None)
+    return replace(sessions, items=items, offsets=offsets, times=times, blocks=None)
 
 
 def _cut(offsets: Int64Array, max_length: int) -> _Rows:
@@ -189,6 +206,7 @@ def _cut(offsets: Int64Array, max_length: int) -> _Rows:
         np.empty(n_rows.sum(), dtype=np.int64),
         np.empty(n_rows.sum(), dtype=np.int32),
         np.zeros(n_rows.sum(), dtype=np.int32),
+        np.repeat(np.arange(len(n_rows), dtype=np.int32), n_rows),
     )
     _cut_into(offsets, max_length, kept, rows.begin, rows.length, rows.context)
     return rows
@@ -256,3 +274,19 @@ def _pad(
                 targets[sample] = items[click + 1]
                 sample += 1
     return padded, where, targets
+
+
+@njit(cache=True, nogil=True)
+def _pad_times(
+    times: Int64Array, begin: Int64Array, length: Int32Array, width: int
+) -> tuple[AnyArray, AnyArray]:
+    """(B, T) seconds since the click before, and (B, T) to the click after."""
+    gaps = np.zeros((len(begin), width), dtype=np.float32)
+    dwell = np.zeros((len(begin), width), dtype=np.float32)
+    for row in range(len(begin)):
+        for step in range(length[row]):
+            click = begin[row] + step
+            if step > 0:
+                gaps[row, step] = dwell[row, step - 1]
+            dwell[row, step] = (times[click + 1] - times[click]) / MS_PER_SECOND
+    return gaps, dwell

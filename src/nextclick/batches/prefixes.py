@@ -53,6 +53,7 @@ class PrefixBlock:
                 lengths=batch.lengths[rows],
                 gaps=None if batch.gaps is None else batch.gaps[rows],
                 users=None if batch.users is None else batch.users[rows],
+                waited=None if batch.waited is None else batch.waited[rows],
             ),
             targets=self.targets[rows],
             session=self.session[rows],
@@ -69,12 +70,14 @@ class _KnownClicks:
         gaps: (J,) float32, seconds since the known click before; None without times.
         first: (P,) int64, index of the first click that a prefix keeps.
         length: (P,) int64, how many it keeps.
+        waited: (P,) float32, seconds from the last of them to the target; None if nobody may know.
     """
 
     items: Int32Array
     gaps: Float32Array | None
     first: Int64Array
     length: Int64Array
+    waited: Float32Array | None
 
 
 def prefix_blocks(
@@ -84,6 +87,7 @@ def prefix_blocks(
     max_length: int | None,
     max_cells: int,
     n_rows: int,
+    leak_target_time: bool = False,
 ) -> Iterator[PrefixBlock]:
     """Yield every sample of `sessions` once, session by session, shortest prefix first.
 
@@ -97,6 +101,8 @@ def prefix_blocks(
         max_length: keep only that many of the latest known clicks of a prefix; None keeps all.
         max_cells: most cells (P x T) of a block; a single row may be longer.
         n_rows: most rows P of a block.
+        leak_target_time: ask at the moment of the target: `waited` of a batch is then what nobody
+            knows who recommends. For models that are trained so, and only to show what it is worth.
 
     Raises:
         ConfigError: an argument out of its range.
@@ -106,7 +112,9 @@ def prefix_blocks(
         raise ConfigError(f"max_cells must be at least 1, got {max_cells}")
     if n_rows < 1:
         raise ConfigError(f"n_rows must be at least 1, got {n_rows}")
-    return _blocks(sessions, mode, max_length, max_cells, n_rows)
+    if leak_target_time and sessions.times is None:
+        raise ConfigError("these sessions have no times, so no target has one")
+    return _blocks(sessions, mode, max_length, max_cells, n_rows, leak_target_time)
 
 
 def count_samples(sessions: Sessions, mode: Mode) -> int:
@@ -125,12 +133,17 @@ def check_prefixes(mode: str, max_length: int | None) -> None:
 
 
 def _blocks(
-    sessions: Sessions, mode: Mode, max_length: int | None, max_cells: int, n_rows: int
+    sessions: Sessions,
+    mode: Mode,
+    max_length: int | None,
+    max_cells: int,
+    n_rows: int,
+    leak_target_time: bool,
 ) -> Iterator[PrefixBlock]:
     for begin, end in _stretches(sessions.offsets):
         part = sessions.slice(begin, end)
         session, target = _samples(part, mode)  # (P,), (P,)
-        known = _known_clicks(part, session, target, max_length)
+        known = _known_clicks(part, session, target, max_length, leak_target_time)
         start = 0
         while start < len(target):
             stop = _block_end(known.length, start, max_cells, n_rows)
@@ -170,7 +183,11 @@ def _samples(part: Sessions, mode: Mode) -> tuple[Int64Array, Int64Array]:
 
 
 def _known_clicks(
-    part: Sessions, session: Int64Array, target: Int64Array, max_length: int | None
+    part: Sessions,
+    session: Int64Array,
+    target: Int64Array,
+    max_length: int | None,
+    leak_target_time: bool,
 ) -> _KnownClicks:
     kept = np.flatnonzero(part.items != 0)  # (J,)
     n_before = np.zeros(len(part.items) + 1, dtype=np.int64)  # known clicks before each click
@@ -180,11 +197,17 @@ def _known_clicks(
     if max_length is not None:
         first = first + np.maximum(length - max_length, 0)
         length = np.minimum(length, max_length)
-    gaps = None
+    gaps = waited = None
     if part.times is not None:
         gaps = np.zeros(len(kept), dtype=np.float32)
         gaps[1:] = np.diff(part.times[kept]) / MS_PER_SECOND  # _batch zeroes the first of a row
-    return _KnownClicks(part.items[kept].astype(np.int32), gaps, first, length)
+    if leak_target_time:
+        assert part.times is not None
+        waited = np.zeros(len(target), dtype=np.float32)
+        some = length > 0
+        last = kept[(first + length - 1)[some]]
+        waited[some] = (part.times[target[some]] - part.times[last]) / MS_PER_SECOND
+    return _KnownClicks(part.items[kept].astype(np.int32), gaps, first, length, waited)
 
 
 def _block_end(length: Int64Array, start: int, max_cells: int, n_rows: int) -> int:
@@ -216,4 +239,5 @@ def _batch(known: _KnownClicks, rows: slice, users: Int32Array | None) -> Sessio
         lengths=length.astype(np.int32),
         gaps=gaps,
         users=None if users is None else users.astype(np.int32),
+        waited=None if known.waited is None else known.waited[rows],
     )

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from nextclick.cli.analyze import analyze_command
 from nextclick.cli.evaluate import compare_command, evaluate_command
 from nextclick.cli.output import print_json, say
 from nextclick.cli.prepare import prepare_command
@@ -82,6 +83,7 @@ app.command("evaluate")(evaluate_command)
 app.command("compare")(compare_command)
 app.command("run")(run_command)
 app.command("recommend")(recommend_command)
+app.command("analyze")(analyze_command)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nextclick.cli.output import Json, print_json, say, table
-from nextclick.cli.values import parse_list
+from nextclick.cli.values import parse_list, parse_seconds
 from nextclick.serving import Recommender
 
 
@@ -15,6 +15,20 @@ def recommend_command(
     artifact: Annotated[Path, typer.Argument(help="Folder that `train` made.")],
     session: Annotated[str, typer.Option("--session", "-s", help="Item ids, the last click last.")],
     k: Annotated[int, typer.Option("-k", help="How many items.")] = 20,
+    times: Annotated[
+        str | None,
+        typer.Option(
+            help="When each click was made, in seconds of any clock, such as 0,12.5,40.",
+            show_default=False,
+        ),
+    ] = None,
+    now: Annotated[
+        float | None,
+        typer.Option(help="The moment of asking, on that clock.", show_default="the last click"),
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="Whose session it is.", show_default="anonymous")
+    ] = None,
     exclude_seen: Annotated[
         bool, typer.Option("--exclude-seen", help="Leave out what the session has clicked.")
     ] = False,
@@ -34,6 +48,9 @@ def recommend_command(
     answer = Recommender.load(artifact).recommend(
         [parse_list(session)],
         k,
+        times=None if times is None else [parse_seconds("--times", times)],
+        now=now,
+        users=[user],
         exclude_seen=exclude_seen,
         allow=None if allow is None else parse_list(allow),
         block=parse_list(block),

@@ -30,6 +30,18 @@ def parse_list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def parse_seconds(option: str, text: str) -> list[float]:
+    """Split `0,12.5,40`.
+
+    Raises:
+        ConfigError: a part is not a number.
+    """
+    try:
+        return [float(part) for part in parse_list(text)]
+    except ValueError:
+        raise ConfigError(f"{option} takes seconds such as 0,12.5,40, got {text!r}") from None
+
+
 def parse_cutoffs(text: str) -> list[int]:
     """Split `5,10,20`.
 

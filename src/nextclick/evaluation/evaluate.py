@@ -173,7 +173,8 @@ def evaluate(
     _check(scorer, sessions, support, n_bootstrap)
     ranker = Ranker(scorer, ties=protocol.ties, list_length=cutoffs[-1])
     ranked = _Ranked(Exposure(scorer.n_items, cutoffs, support))
-    _rank_all(ranker, sessions, protocol, max_memory_bytes, ranked, progress)
+    leaky = bool(getattr(scorer, "leaky", None))
+    _rank_all(ranker, sessions, protocol, max_memory_bytes, ranked, progress, leaky=leaky)
     ranks, session, position = ranked.collected(protocol)
     metrics = per_prefix(ranks, cutoffs)
     sums, prefixes = session_sums(session, metrics)
@@ -233,6 +234,8 @@ def _rank_all(
     max_memory_bytes: int,
     ranked: _Ranked,
     progress: Progress,
+    *,
+    leaky: bool,
 ) -> None:
     """Rank every sample of `sessions` that the protocol asks for."""
     done, total = 0, count_samples(sessions, protocol.mode)
@@ -242,6 +245,7 @@ def _rank_all(
         max_length=protocol.max_length,
         max_cells=max(max_memory_bytes // _BYTES_PER_CLICK, 1),
         n_rows=ranker.rows_within(max_memory_bytes),
+        leak_target_time=leaky,
     )
     for block in blocks:
         unseen = block.targets == 0

@@ -20,6 +20,8 @@ CLASSICAL: dict[str, str] = {
     "markov": "nextclick.models.markov:Markov",
     "rules": "nextclick.models.rules:SequentialRules",
     "session-knn": "nextclick.models.session_knn:SessionKNN",
+    "bpr-mf": "nextclick.models.bpr_mf:BPRMF",
+    "fpmc": "nextclick.models.fpmc:FPMC",
 }
 
 NEURAL: dict[str, str] = {
@@ -28,6 +30,9 @@ NEURAL: dict[str, str] = {
     "narm": "nextclick.models.narm:NARM",
     "stamp": "nextclick.models.stamp:STAMP",
     "sasrec": "nextclick.models.sasrec:SASRec",
+    "asars": "nextclick.models.asars:ASARS",
+    "youtube-dnn": "nextclick.models.youtube_dnn:YouTubeDNN",
+    "wavenet": "nextclick.models.wavenet:WaveNet",
 }
 
 MODELS = CLASSICAL | NEURAL

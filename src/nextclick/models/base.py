@@ -40,3 +40,13 @@ class Model(Scorer, Protocol):
     def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
         """Build the model that gave `state`."""
         ...
+
+
+def reads(model_type: type[Model], config: Any) -> frozenset[str]:
+    """What of a log a model reads besides the clicks: "times", "users", both or nothing.
+
+    A model that reads any has a class method `reads(config)`.
+    """
+    asked = getattr(model_type, "reads", None)
+    found: frozenset[str] = asked(config) if asked is not None else frozenset()
+    return found

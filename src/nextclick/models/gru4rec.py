@@ -210,6 +210,7 @@ class GRU4Rec(NeuralModel):
 
     name: ClassVar[str] = "gru4rec"
     Config: ClassVar[type[GRU4RecConfig]] = GRU4RecConfig
+    encoder_type: ClassVar[type[nn.Module]] = GRU4RecEncoder
     # default, yoochoose and bpr-max are the authors' parameter files; top1, bpr and cross-entropy
     # are the settings of 2016, from memory of the paper
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
@@ -257,8 +258,3 @@ class GRU4Rec(NeuralModel):
             "batch_size": 128,
         },
     }
-
-    @classmethod
-    def make_encoder(cls, config: GRU4RecConfig, n_items: int) -> GRU4RecEncoder:
-        """Fresh weights."""
-        return GRU4RecEncoder(config, n_items)

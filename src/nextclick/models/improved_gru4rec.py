@@ -104,12 +104,8 @@ class ImprovedGRU4Rec(NeuralModel):
 
     name: ClassVar[str] = "improved-gru4rec"
     Config: ClassVar[type[ImprovedGRU4RecConfig]] = ImprovedGRU4RecConfig
+    encoder_type: ClassVar[type[nn.Module]] = ImprovedGRU4RecEncoder
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": _RECIPE,
         "fine-tuned": _RECIPE | {"pretrain_epochs": 10, "recent": 0.25},
     }
-
-    @classmethod
-    def make_encoder(cls, config: ImprovedGRU4RecConfig, n_items: int) -> ImprovedGRU4RecEncoder:
-        """Fresh weights."""
-        return ImprovedGRU4RecEncoder(config, n_items)

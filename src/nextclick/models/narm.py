@@ -152,6 +152,7 @@ class NARM(NeuralModel):
 
     name: ClassVar[str] = "narm"
     Config: ClassVar[type[NARMConfig]] = NARMConfig
+    encoder_type: ClassVar[type[nn.Module]] = NARMEncoder
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": _RECIPE,
         "global": _RECIPE | {"variant": "global"},
@@ -161,8 +162,3 @@ class NARM(NeuralModel):
         "global-50": _RECIPE | {"variant": "global", "hidden_width": 50},
         "local-50": _RECIPE | {"variant": "local", "hidden_width": 50},
     }
-
-    @classmethod
-    def make_encoder(cls, config: NARMConfig, n_items: int) -> NARMEncoder:
-        """Fresh weights."""
-        return NARMEncoder(config, n_items)

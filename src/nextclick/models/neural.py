@@ -7,17 +7,24 @@ losses, negatives and ranking are written once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nextclick.models.gap_bins import FIRST_BIN, GapBins
+from nextclick.models.threads import computing_on, threads_for
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nextclick.batch import SessionBatch
-    from nextclick.types import AnyArray, Float32Array
+    from nextclick.sessions import Sessions
+    from nextclick.types import AnyArray, BoolArray, Float32Array
+
+Asked: TypeAlias = Literal["at-click", "while-waiting", "at-target"]
 
 
 class Encoder(Protocol):
@@ -26,8 +33,13 @@ class Encoder(Protocol):
     Causal: row t of its output depends on clicks 0..t alone, so one pass answers every prefix.
     """
 
-    def __call__(self, items: Tensor) -> Tensor:
+    def __call__(self, items: Tensor, **context: Tensor) -> Tensor:
         """(B, T, D) queries of (B, T) int64 items, right-padded with 0.
+
+        A model that reads times or users is also given, by name:
+        - gaps (B, T) float32, seconds since the click before, 0 for a first one, NaN if unknown;
+        - waited (B, T) float32, seconds from each click until its row is asked for; 0 at once;
+        - users (B,) int64, 0 for an unknown visitor.
 
         What stands at a padded position means nothing.
         """
@@ -38,21 +50,83 @@ class Encoder(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Facts:
+    """What an encoder has to know of the log besides the number of items.
+
+    Attributes:
+        seen_users: (U + 1,) bool, who has a training session; entry 0 is everyone else. None for
+            a model that reads no users.
+        bins: how gaps become bins, None for a model that reads no times.
+    """
+
+    seen_users: BoolArray | None = None
+    bins: GapBins | None = None
+
+    @classmethod
+    def of(cls, sessions: Sessions, reads: frozenset[str]) -> Facts:
+        """What a model that reads "times" or "users" has to know of its training sessions."""
+        seen = bins = None
+        if "users" in reads:
+            assert sessions.users is not None
+            seen = np.bincount(sessions.users, minlength=sessions.n_users + 1) > 0
+            seen[0] = False
+        if "times" in reads:
+            bins = GapBins.of(sessions)
+        return cls(seen, bins)
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, AnyArray]) -> Facts:
+        """Those of the encoder that has these weights."""
+        bins = None
+        if "gap_width" in state:
+            bins = GapBins(float(state["gap_width"][0]), len(state["gaps.weight"]) - FIRST_BIN)
+        return cls(state.get("seen_users"), bins)
+
+
+NO_FACTS = Facts()
+
+
 class NeuralModel:
-    """A trained encoder as a scorer; models inherit and name their config and their encoder."""
+    """A trained encoder as a scorer; models inherit and name their config and their encoder.
+
+    Attributes:
+        encoder_type: builds the encoder from (config, n_items), and the facts of the log if the
+            model reads any, with fresh weights out of torch's global generator.
+    """
 
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
+    encoder_type: ClassVar[type[nn.Module]]
 
-    def __init__(self, config: Any, n_items: int):
+    def __init__(self, config: Any, n_items: int, facts: Facts = NO_FACTS):
         self.config = config
         self.n_items = n_items
-        self.encoder: Any = self.make_encoder(config, n_items)
+        told = (facts,) if self.reads(config) else ()
+        self.encoder: Any = self.encoder_type(config, n_items, *told)
 
     @classmethod
-    def make_encoder(cls, config: Any, n_items: int) -> nn.Module:
-        """Build the encoder with fresh weights, drawn from torch's global generator."""
-        raise NotImplementedError
+    def reads(cls, config: Any) -> frozenset[str]:
+        """What of a log it reads besides the clicks: "times", "users"."""
+        del config
+        return frozenset()
+
+    @property
+    def asked(self) -> Asked:
+        """When its training takes it to be asked for the next click.
+
+        "at-target" is a leak: how long a visitor stays on an item is known when the next click
+        comes, and nobody asks for it then.
+        """
+        return "at-click"
+
+    @property
+    def leaky(self) -> str | None:
+        """What it is told that nobody knows when a recommendation is asked for; None if nothing.
+
+        An evaluation then asks at the moment of the target, and says so with every figure.
+        """
+        return "time to the target" if self.asked == "at-target" else None
 
     @property
     def max_length(self) -> int | None:
@@ -67,15 +141,18 @@ class NeuralModel:
         scores = np.zeros((len(batch), self.n_items + 1), dtype=np.float32)
         known = np.flatnonzero(batch.lengths > 0)
         if len(known):
-            items, last = self._latest(batch, known)
-            queries = self.encoder(items)[torch.arange(len(known)), last]  # (B, D)
             table, bias = self.encoder.table()
-            logits = queries @ table.T if bias is None else torch.addmm(bias, queries, table.T)
-            scores[known] = logits.float().cpu().numpy()
+            with computing_on(threads_for(len(known) * table.numel())):
+                items, last, context = self._latest(batch, known)
+                queries = self.encoder(items, **context)[torch.arange(len(known)), last]  # (B, D)
+                logits = queries @ table.T if bias is None else torch.addmm(bias, queries, table.T)
+                scores[known] = logits.float().cpu().numpy()
         return scores
 
-    def _latest(self, batch: SessionBatch, known: AnyArray) -> tuple[Tensor, Tensor]:
-        """(B, T) items of the latest clicks and (B,) where the last one stands."""
+    def _latest(
+        self, batch: SessionBatch, known: AnyArray
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """(B, T) items of the latest clicks, (B,) where the last one stands, and the context."""
         device = next(self.encoder.parameters()).device
         lengths = batch.lengths[known].astype(np.int64)
         width = int(lengths.max())
@@ -84,11 +161,24 @@ class NeuralModel:
         kept = np.minimum(lengths, width)
         at = (lengths - kept)[:, None] + np.arange(width)  # (B, T)
         inside = np.arange(width) < kept[:, None]
-        rows = batch.items[known]
-        items = np.where(inside, np.take_along_axis(rows, np.minimum(at, rows.shape[1] - 1), 1), 0)
+        at = np.minimum(at, batch.items.shape[1] - 1)
+        items = np.where(inside, np.take_along_axis(batch.items[known], at, 1), 0)
+        context: dict[str, AnyArray] = {}
+        reads = self.reads(self.config)
+        if "times" in reads:
+            gaps = np.full(items.shape, np.nan, dtype=np.float32)
+            if batch.gaps is not None:
+                gaps = np.where(inside, np.take_along_axis(batch.gaps[known], at, 1), np.nan)
+            gaps[:, 0] = 0.0
+            context["gaps"] = gaps
+            context["waited"] = _waited(gaps, kept, batch, known)
+        if "users" in reads:
+            users = batch.users
+            context["users"] = np.zeros(len(known), np.int64) if users is None else users[known]
         return (
             torch.from_numpy(items.astype(np.int64)).to(device),
             torch.from_numpy(kept - 1).to(device),
+            {name: _tensor(array).to(device) for name, array in context.items()},
         )
 
     def state(self) -> dict[str, AnyArray]:
@@ -99,7 +189,23 @@ class NeuralModel:
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
         """Build the model that gave `state`; its table of items says how many there are."""
-        model = cls(config, n_items=len(state["items.weight"]) - 1)
+        model = cls(config, len(state["items.weight"]) - 1, Facts.of_state(state))
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.items()}
         model.encoder.load_state_dict(tensors)
         return model
+
+
+def _waited(
+    gaps: AnyArray, lengths: AnyArray, batch: SessionBatch, known: AnyArray
+) -> Float32Array:
+    """(B, T) seconds from each click to the next, from the last one to the moment of asking."""
+    waited = np.zeros(gaps.shape, dtype=np.float32)
+    waited[:, :-1] = gaps[:, 1:]
+    since = 0.0 if batch.waited is None else batch.waited[known]
+    waited[np.arange(len(known)), lengths - 1] = since
+    return waited
+
+
+def _tensor(array: AnyArray) -> Tensor:
+    kind = np.int64 if array.dtype.kind == "i" else np.float32
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=kind))

@@ -176,13 +176,9 @@ class SASRec(NeuralModel):
 
     name: ClassVar[str] = "sasrec"
     Config: ClassVar[type[SASRecConfig]] = SASRecConfig
+    encoder_type: ClassVar[type[nn.Module]] = SASRecEncoder
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": _RECIPE,
         "sampled": _RECIPE
         | {"loss": "sampled", "negatives": 2048, "negative_alpha": 0.5, "log_q": True},
     }
-
-    @classmethod
-    def make_encoder(cls, config: SASRecConfig, n_items: int) -> SASRecEncoder:
-        """Fresh weights."""
-        return SASRecEncoder(config, n_items)

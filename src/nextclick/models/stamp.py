@@ -95,6 +95,7 @@ class STAMP(NeuralModel):
 
     name: ClassVar[str] = "stamp"
     Config: ClassVar[type[STAMPConfig]] = STAMPConfig
+    encoder_type: ClassVar[type[nn.Module]] = STAMPEncoder
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {
             "loss": "ce",
@@ -106,8 +107,3 @@ class STAMP(NeuralModel):
             "epochs": 10,
         },
     }
-
-    @classmethod
-    def make_encoder(cls, config: STAMPConfig, n_items: int) -> STAMPEncoder:
-        """Fresh weights."""
-        return STAMPEncoder(config, n_items)

@@ -78,6 +78,7 @@ def evaluate(
             "data": opened.protocol["name"] or "own",
         },
         evaluation=found.to_json() | {"training_seconds": trained.trained["seconds"]},
+        leaky=getattr(trained.model, "leaky", None),
     )
 
 

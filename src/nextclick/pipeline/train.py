@@ -12,6 +12,8 @@ from nextclick.config import build_config
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, OutputError
 from nextclick.models import model_class
+from nextclick.models.base import reads
+from nextclick.pipeline.needs import check_needs
 from nextclick.pipeline.places import forget_checkpoints
 from nextclick.training.config import NeuralOptions
 from nextclick.types import silent
@@ -81,7 +83,9 @@ def train(
         "protocol": opened.protocol,
         **figures,
     }
-    artifact = Artifact(fitted, opened.items, opened.part(learnt_from).support(), trained)
+    users = opened.users if "users" in reads(model_type, fitted.config) else None
+    support = opened.part(learnt_from).support()
+    artifact = Artifact(fitted, opened.items, support, trained, users)
     if output is not None:
         artifact.save(output, overwrite=overwrite)
         if options.checkpoints is not None:
@@ -111,6 +115,7 @@ class _Work:
                 "track"
             )
         settings = build_config(self.model_type.Config, self.values, name)
+        check_needs(self.model_type, settings, self.store)
         sessions = self.store.part(self.part)
         started = time.perf_counter()
         model = self.model_type.fit(sessions, settings, seed=self.seed, progress=self.progress)

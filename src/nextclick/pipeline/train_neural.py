@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.errors import ConfigError
 from nextclick.evaluation import evaluate
+from nextclick.models.neural import Facts
 from nextclick.pipeline.evaluate import store_protocol
+from nextclick.pipeline.needs import check_needs
 from nextclick.pipeline.places import CHOOSE, check_place
 from nextclick.training.config import build_configs, parse_metric
 from nextclick.training.device import choose_device, seeded
@@ -128,13 +130,16 @@ class _Work:
             options.preset,
             values,
         )
+        check_needs(model_type, self.model_config, store)
         _, self.k = parse_metric(self.config.metric)
         if self.k > self.n_items:
             raise ConfigError(
                 f"metric must have K in 1..{self.n_items}, the number of items; got "
                 f"{self.config.metric}"
             )
-        size = size_on_paper(model_type, self.model_config, self.n_items)
+        reads = model_type.reads(self.model_config)
+        facts = Facts.of(store.part("train"), reads)
+        size = size_on_paper(model_type, self.model_config, self.n_items, facts)
         need = estimate(size, self.config, keeps=options.checkpoints is not None)
         need.check(free_memory(choose_device(options.device)))
 
@@ -142,8 +147,10 @@ class _Work:
         self, part: str, config: TrainingConfig, epochs: int | None, folder: str = "."
     ) -> tuple[NeuralModel, Training]:
         """Train a model with fresh weights on a part, validating unless it learns from that."""
+        sessions = self.store.part(part)
+        facts = Facts.of(sessions, self.model_type.reads(self.model_config))
         with seeded(self.seed):
-            model = self.model_type(self.model_config, self.n_items)
+            model = self.model_type(self.model_config, self.n_items, facts)
         trainer = Trainer(model, config, seed=self.seed, device=self.options.device, epochs=epochs)
         place = self._place(part, folder)
         trackers = open_trackers(
@@ -155,7 +162,7 @@ class _Work:
         )
         try:
             training = trainer.run(
-                self.store.part(part),
+                sessions,
                 validate=self._validation() if part == "fit" else None,
                 checkpoints=place,
                 trackers=trackers,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from nextclick.artifact import Artifact
 from nextclick.batch import SessionBatch
 from nextclick.errors import ConfigError
+from nextclick.serving.times import read_times
 from nextclick.topk import SortedBase, dense_top, sparse_top
 from nextclick.types import SparseScorer
 
@@ -63,6 +64,9 @@ class Recommender:
         sessions: Sequence[Sequence[RawId]],
         k: int = 20,
         *,
+        times: Sequence[Sequence[float] | None] | None = None,
+        users: Sequence[RawId | None] | None = None,
+        now: Sequence[float | None] | float | None = None,
         exclude_seen: bool = False,
         allow: Iterable[RawId] | None = None,
         block: Iterable[RawId] = (),
@@ -72,12 +76,18 @@ class Recommender:
         Args:
             sessions: raw ids in the order of the clicks; a session may be empty.
             k: how many; fewer come back where fewer items may be shown.
+            times: when each click of each session was made, in seconds of any clock; None where
+                nobody knows.
+            users: whose session it is; None for an anonymous visitor.
+            now: the moment of asking on the same clock, of each session or of all; None is the
+                moment of the last click. A model with gap=elapsed reads how long ago that was.
             exclude_seen: leave out what the session has clicked already.
             allow: only these items may be shown; None allows all.
             block: these items may not be shown.
 
         Raises:
-            ConfigError: k is out of range, or a session is not a sequence of ids.
+            ConfigError: k is out of range, a session is not a sequence of ids, or times that do
+                not fit the clicks or fall.
         """
         n_items = self.artifact.model.n_items
         if not 1 <= k <= n_items:
@@ -95,11 +105,32 @@ class Recommender:
         # as many more as may fall away, so that k are left
         longest = max((len(clicks) for clicks in known), default=0) if exclude_seen else 0
         wanted = n_items if shown is not None else min(n_items, k + longest)
-        lists, scores = self._best(SessionBatch.from_lists(known), wanted)
+        gaps, waited = read_times([index > 0 for index in indices], times, now)
+        batch = replace(
+            SessionBatch.from_lists(known),
+            gaps=gaps,
+            waited=waited,
+            users=self._users(users, len(sessions)),
+        )
+        lists, scores = self._best(batch, wanted)
         return [
             self._answer(list(session), index, row, score, k, shown, exclude_seen)
             for session, index, row, score in zip(sessions, indices, lists, scores, strict=True)
         ]
+
+    def _users(self, users: Sequence[RawId | None] | None, n: int) -> Int32Array | None:
+        if users is None:
+            return None
+        if isinstance(users, str) or len(users) != n:
+            raise ConfigError(
+                f"users must name one visitor for each of {n} sessions, got {users!r}"
+            )
+        found = np.zeros(n, dtype=np.int32)
+        names = self.artifact.users
+        for b, user in enumerate(users):
+            if names is not None and user is not None:
+                found[b] = names.index(user)
+        return found
 
     def _best(self, batch: SessionBatch, k: int) -> tuple[Int32Array, list[Float32Array]]:
         """Return (B, k) items, 0 where the model names none, and the scores of each row."""

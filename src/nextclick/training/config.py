@@ -33,8 +33,22 @@ class TrainingConfig:
         Field(description="ce is the softmax over all items; the others compare with negatives"),
     ] = "ce"
     negatives: Annotated[
-        int, Field(ge=0, description="items drawn for each step and shared by its prefixes")
+        int, Field(ge=0, description="items drawn to compare with; how, says negative_source")
     ] = 0
+    negative_source: Annotated[
+        Literal["log", "batch"],
+        Field(
+            description="log: drawn by clicks ** negative_alpha, shared by the prefixes of a step; "
+            "batch: for each prefix out of the targets of its step, ASARS's local negatives"
+        ),
+    ] = "log"
+    reject: Annotated[
+        Literal["nothing", "session", "history"],
+        Field(
+            description="negative_source batch: what is no negative besides the target: what "
+            "stands in the session, or also what the visitor clicked in other training sessions"
+        ),
+    ] = "history"
     negative_alpha: Annotated[
         float, Field(ge=0, description="negatives are drawn in proportion to clicks ** this")
     ] = 0.5
@@ -180,6 +194,8 @@ def check_training(config: TrainingConfig) -> None:
             f"score_activation must be none for loss {config.loss}, got "
             f"{config.score_activation}; it is for losses that compare pairs of scores"
         )
+    if config.negative_source == "batch":
+        _check_local(config)
     if config.pretrain_epochs >= config.epochs:
         raise ConfigError(
             f"pretrain_epochs must be below epochs, got {config.pretrain_epochs} of "
@@ -204,6 +220,16 @@ def check_training(config: TrainingConfig) -> None:
         raise ConfigError(
             f"momentum must be 0 for {config.optimizer}, got {config.momentum}; "
             "it is a parameter of adagrad and sgd"
+        )
+
+
+def _check_local(config: TrainingConfig) -> None:
+    if config.negatives == 0 or config.loss == "sampled" or config.order == "lanes":
+        found = {"negatives": config.negatives, "loss": config.loss, "order": config.order}
+        raise ConfigError(
+            "negative_source batch needs negatives > 0, order=sessions and a loss that compares "
+            "pairs of scores, such as hinge; got "
+            + ", ".join(f"{name}={value}" for name, value in found.items())
         )
 
 

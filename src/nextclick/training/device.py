@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from nextclick.errors import ConfigError
+from nextclick.models.threads import PRODUCTS_PER_THREAD
 from nextclick.runtime import cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PRODUCTS_PER_THREAD = 1 << 24
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -84,17 +84,6 @@ def _granted(quota: Path) -> int:
         return max(math.ceil(int(granted) / int(period)), 1)
     except (OSError, ValueError):  # no such file, or "max"
         return 1 << 16
-
-
-@contextmanager
-def computing_on(threads: int) -> Iterator[None]:
-    """Let PyTorch use that many threads, and as many as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

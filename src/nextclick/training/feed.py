@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +13,10 @@ from torch import Tensor
 
 from nextclick.batches.lanes import LaneOrder
 from nextclick.batches.loader import prefetched
+from nextclick.batches.local_negatives import LocalNegatives
 from nextclick.batches.order import SessionOrder
 from nextclick.errors import ConfigError
+from nextclick.training.context import Context
 from nextclick.training.objective import Objective
 
 if TYPE_CHECKING:
@@ -35,9 +37,10 @@ class Work:
         items: (B, T) clicks; (B,) for lanes.
         targets: (P,) in 1..N.
         where: (P,) the cell of `items` after which each target was clicked; None for all of them.
-        negatives: (M,) items drawn for this step, or None.
+        negatives: (M,) items drawn for this step, (P, M) for each prefix, or None.
         starts: (B,) lanes in which a session begins; None for padded sessions.
         weight: what the mean loss counts in this step.
+        context: what the encoder reads besides the clicks, by name.
     """
 
     items: Tensor
@@ -46,6 +49,7 @@ class Work:
     negatives: Tensor | None = None
     starts: Tensor | None = None
     weight: float = 1.0
+    context: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -78,10 +82,12 @@ class Feed(ABC):
     def _sessions(self, epoch: int) -> Sessions:
         return self._all if epoch < self.config.pretrain_epochs else self._recent
 
-    def _negatives(self, epoch: int, step: int, n_steps: int = 1) -> AnyArray | None:
+    def _rng(self, epoch: int, step: int, purpose: int) -> np.random.Generator:
         # four numbers: three would draw what [seed, epoch] does where the third is 0
-        rng = np.random.default_rng([self.seed, epoch, step, 1])
-        return self.objective.draw(rng, n_steps)  # (K, M)
+        return np.random.default_rng([self.seed, epoch, step, purpose])
+
+    def _negatives(self, epoch: int, step: int, n_steps: int = 1) -> AnyArray | None:
+        return self.objective.draw(self._rng(epoch, step, 1), n_steps)  # (K, M)
 
     def _moved(self, array: AnyArray) -> Tensor:
         tensor = torch.from_numpy(array)
@@ -126,9 +132,18 @@ class SessionFeed(Feed):
         seed: int,
         device: torch.device,
     ):
+        reads = model.reads(model.config)
+        local = config.negative_source == "batch"
+        sessions = replace(
+            sessions,
+            times=sessions.times if "times" in reads else None,
+            users=sessions.users if "users" in reads or local else None,
+        )
         super().__init__(model, sessions, config, seed=seed, device=device)
         self._max_length = model.max_length
         self._orders: dict[int, SessionOrder] = {}
+        self._context = Context(model, sessions)
+        self._local = LocalNegatives(sessions, config.negatives, config.reject) if local else None
 
     def _order(self, epoch: int) -> SessionOrder:
         sessions = self._sessions(epoch)
@@ -152,18 +167,23 @@ class SessionFeed(Feed):
     def _built(self, epoch: int, first: int) -> Iterator[Work]:
         plan = self._order(epoch).plan(epoch)
         for step in range(first, len(plan)):
-            batch = plan[step]
-            negatives = self._negatives(epoch, step)
+            batch, context = self._context.of(plan[step], self._rng(epoch, step, 2))
+            negatives: AnyArray | None
+            if self._local is not None:
+                negatives = self._local.draw(batch, self._rng(epoch, step, 1))[None]
+            else:
+                negatives = self._negatives(epoch, step)
             yield Work(
                 self._moved(batch.items),
                 self._moved(batch.targets),
                 where=self._moved(batch.where),
                 negatives=None if negatives is None else self._moved(negatives[0]),
+                context={name: self._moved(array) for name, array in context.items()},
             )
 
     def loss(self, work: Work) -> Tensor:
         """() mean loss of all prefixes of the batch."""
-        queries = self.encoder(work.items)  # (B, T, D)
+        queries = self.encoder(work.items, **work.context)  # (B, T, D)
         queries = queries.flatten(0, 1).index_select(0, work.where)  # (P, D)
         return self._loss(queries, work)
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from nextclick.errors import ConfigError
+from nextclick.models.neural import NO_FACTS
 from nextclick.training.device import seeded
 
 if TYPE_CHECKING:
-    from nextclick.models.neural import NeuralModel
+    from nextclick.models.neural import Facts, NeuralModel
     from nextclick.training.config import TrainingConfig
 
 _GIB = 1 << 30
@@ -88,10 +89,12 @@ class Size:
     width: int
 
 
-def size_on_paper(model: type[NeuralModel], config: object, n_items: int) -> Size:
+def size_on_paper(
+    model: type[NeuralModel], config: object, n_items: int, facts: Facts = NO_FACTS
+) -> Size:
     """The size of a model that is not made: weights grow by as many with every item."""
     with seeded(0):
-        one, two = (model(config, n).encoder for n in (1, 2))
+        one, two = (model(config, n, facts).encoder for n in (1, 2))
     of_one, of_two = (sum(p.numel() for p in encoder.parameters()) for encoder in (one, two))
     table, _ = one.table()
     return Size(of_one + (n_items - 1) * (of_two - of_one), n_items, table.shape[1])
@@ -110,7 +113,8 @@ def estimate(size: Size, config: TrainingConfig, *, keeps: bool) -> Need:
     if config.loss == "ce":
         scores = min(P * size.n_items, _BLOCK_CELLS)
     else:
-        scores = _PER_SCORE * P * (config.negatives + P * config.in_batch)
+        own = D if config.negative_source == "batch" else 1  # each prefix gathers its own rows
+        scores = _PER_SCORE * P * (config.negatives * own + P * config.in_batch)
     return Need(
         weights=_FLOAT * W,
         gradients=_FLOAT * ((P + config.negatives) * D if config.sparse else W),

@@ -40,7 +40,9 @@ class Objective:
             sparse=config.sparse,
         )
         self._sampler = (
-            NegativeSampler(support, config.negative_alpha) if config.negatives else None
+            NegativeSampler(support, config.negative_alpha)
+            if config.negatives and config.negative_source == "log"
+            else None
         )
         self._log_q: Tensor | None = None
         self._log_p: Tensor | None = None

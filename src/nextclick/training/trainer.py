@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nextclick.models.threads import computing_on
 from nextclick.training.config import check_training
 from nextclick.training.device import (
     check_precision,
     choose_device,
-    computing_on,
     seeded,
     thread_count,
 )

@@ -1,0 +1,109 @@
+"""ASARS's local negatives: each prefix has its own, out of what its batch clicks.
+
+Wang et al., Time-weighted Attentional Session-Aware Recommender System, section 2.2: negatives are
+selected in proportion to the popularity within the mini-batch, without what stands in the
+visitor's history. How many is not said there. Ruling out the history means that a click on an item
+of an earlier session is never a negative, so a model is not told what visitors do not return to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numba import njit
+
+if TYPE_CHECKING:
+    from nextclick.batches.order import TrainingBatch
+    from nextclick.sessions import Sessions
+    from nextclick.types import AnyArray, Int64Array
+
+Reject: TypeAlias = Literal["nothing", "session", "history"]
+
+TRIES = 16  # draws for one negative before its place stays empty
+
+
+class LocalNegatives:
+    """Draws negatives out of the targets of a batch."""
+
+    def __init__(self, sessions: Sessions, per_prefix: int, reject: Reject):
+        """Gather the histories.
+
+        Args:
+            sessions: the training sessions; their users' histories are all of them.
+            per_prefix: M, negatives of each prefix.
+            reject: nothing but the target itself; also what stands in the session; or also what
+                the visitor has ever clicked. A visitor who is not known has no history but the
+                session.
+        """
+        self._per_prefix = per_prefix
+        self._reject = reject
+        self._stride = sessions.n_items + 1
+        self._clicked = np.empty(0, dtype=np.int64)
+        if reject == "history" and sessions.users is not None:
+            users = np.repeat(sessions.users.astype(np.int64), sessions.lengths())  # (E,)
+            known = users > 0
+            self._clicked = np.unique(users[known] * self._stride + sessions.items[known])
+
+    def draw(self, batch: TrainingBatch, rng: np.random.Generator) -> Int64Array:
+        """(P, M) int64 in 1..N, 0 where no negative was found."""
+        uniform = rng.random((len(batch), self._per_prefix, TRIES))
+        users = batch.users if batch.users is not None else np.zeros(len(batch.items), np.int64)
+        return _draw(
+            batch.items, batch.where, batch.targets, users, uniform,
+            self._clicked, self._stride, self._reject != "nothing",
+        )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _draw(
+    items: Int64Array,
+    where: Int64Array,
+    targets: Int64Array,
+    users: Int64Array,
+    uniform: AnyArray,
+    clicked: Int64Array,
+    stride: int,
+    reject_session: bool,
+) -> Int64Array:
+    P, M, n_tries = uniform.shape
+    width = items.shape[1]
+    negatives = np.zeros((P, M), dtype=np.int64)
+    first = 0  # of the targets of the same row
+    for p in range(P):
+        row = where[p] // width
+        if where[first] // width != row:
+            first = p
+        for m in range(M):
+            for k in range(n_tries):
+                item = targets[min(int(uniform[p, m, k] * P), P - 1)]
+                if item == targets[p]:
+                    continue
+                if reject_session and _in_row(items[row], item, targets, where, first, width):
+                    continue
+                if len(clicked) and users[row] > 0:
+                    key = users[row] * stride + item
+                    at = np.searchsorted(clicked, key)
+                    if at < len(clicked) and clicked[at] == key:
+                        continue
+                negatives[p, m] = item
+                break
+    return negatives
+
+
+@njit(cache=True, nogil=True)
+def _in_row(
+    clicks: Int64Array, item: int, targets: Int64Array, where: Int64Array, first: int, width: int
+) -> bool:
+    """Whether an item is among the clicks of a row, the last of which is a target only."""
+    for click in clicks:
+        if click == item:
+            return True
+        if click == 0:
+            break
+    row, p = where[first] // width, first
+    while p < len(targets) and where[p] // width == row:
+        if targets[p] == item:
+            return True
+        p += 1
+    return False

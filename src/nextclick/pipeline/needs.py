@@ -1,0 +1,28 @@
+"""What a model reads, and whether a store has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nextclick.errors import ConfigError
+from nextclick.models.base import reads
+
+if TYPE_CHECKING:
+    from nextclick.data.store import Store
+
+_PREPARE = {"times": "--time-column", "users": "--user-column"}
+
+
+def check_needs(model_type: type[Any], config: Any, store: Store) -> None:
+    """Refuse a store without what a model reads.
+
+    Raises:
+        ConfigError: with what is missing, and how to prepare it.
+    """
+    sessions = store.part("train")
+    for what in sorted(reads(model_type, config)):
+        if getattr(sessions, what) is None:
+            raise ConfigError(
+                f"{model_type.name} with these parameters reads {what}, and {store.path} has none: "
+                f"prepare the log with {_PREPARE[what]}, or choose a variant that reads none"
+            )

@@ -1,0 +1,98 @@
+"""All panels together: what is there, what is not and why, and that pictures can be drawn of it."""
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nextclick.analysis import Categories, measure
+from nextclick.sessions import MS_PER_DAY, Sessions
+
+pytest.importorskip("matplotlib")
+
+PANELS = ("within_session", "repeats", "gaps", "popularity", "activity", "drift")
+N = 30
+
+
+def log_of(n_sessions=300, *, timed=True, named=True, days=4):
+    rng = np.random.default_rng(0)
+    log = Sessions.from_lists(
+        [rng.integers(0, N + 1, rng.integers(1, 8)).tolist() for _ in range(n_sessions)], N
+    )
+    starts = np.sort(rng.integers(0, days * MS_PER_DAY, n_sessions)) + 17_440 * MS_PER_DAY
+    gaps = rng.integers(0, 60, len(log.items)) * 1000
+    gaps[log.offsets[:-1]] = 0
+    upto = np.cumsum(gaps)
+    times = np.repeat(starts - upto[log.offsets[:-1]], log.lengths()) + upto
+    users = rng.integers(0, 40, n_sessions).astype(np.int32)
+    return replace(log, times=times if timed else None, users=users if named else None, n_users=40)
+
+
+CATEGORIES = Categories(np.append(0, np.arange(N) % 5).astype(np.int32), 4, {})
+
+
+def drawn(found, folder):
+    from nextclick.analysis.figure1 import draw_figure1
+    from nextclick.analysis.profile_figure import draw_profile
+
+    draw_figure1(found, folder / "figure1.png", title="a $b_c$ log", subtitle="1 click")
+    draw_profile(found, folder / "profile.png", title="a $b_c$ log", subtitle="1 click")
+    return [(folder / name).read_bytes()[:4] for name in ("figure1.png", "profile.png")]
+
+
+def test_a_log_with_everything_has_every_panel(tmp_path):
+    found = measure(log_of(), CATEGORIES)
+    assert found.missing == {}
+    assert all(getattr(found, panel) is not None for panel in PANELS)
+    assert found.within_session.categories.shares[0] > found.within_session.items.shares[0]
+    json.dumps(found.to_json(), allow_nan=False)
+    assert drawn(found, tmp_path) == [b"\x89PNG"] * 2
+    assert "matplotlib.pyplot" not in sys.modules  # whose state is everybody's
+
+
+@pytest.mark.parametrize(
+    ("log", "missing"),
+    [
+        (log_of(named=False), {"repeats"}),
+        (log_of(timed=False, named=False), {"repeats", "gaps", "activity", "drift"}),
+        (log_of(days=1), {"drift"}),
+        (log_of(1), {"repeats", "drift"}),
+    ],
+)
+def test_panels_that_cannot_be_are_left_out_with_a_reason(log, missing, tmp_path):
+    found = measure(log)
+    assert set(found.missing) == missing | {"categories"}
+    assert all((getattr(found, panel) is None) == (panel in missing) for panel in PANELS)
+    assert all(reason.endswith((".", "NAME")) for reason in found.missing.values())
+    if len(log) == 1 or log.times is None:
+        assert drawn(found, tmp_path) == [b"\x89PNG"] * 2
+
+
+def test_the_reasons_say_what_to_do():
+    found = measure(log_of(timed=False, named=False))
+    assert "--user-column" in found.missing["repeats"]
+    assert "with times" in found.missing["gaps"]
+    assert "--categories FILE" in found.missing["categories"]
+
+
+def test_clicks_on_unknown_items_alone(tmp_path):
+    unknown = replace(log_of(), items=np.zeros(log_of().n_events, np.int32))
+    found = measure(unknown)
+    assert {"within_session", "popularity", "drift", "repeats"} <= set(found.missing)
+    assert drawn(found, tmp_path) == [b"\x89PNG"] * 2
+
+
+@pytest.mark.parametrize("gap", [1, 40 * MS_PER_DAY])
+def test_gaps_that_are_all_equal_can_be_drawn(gap, tmp_path):
+    log = replace(Sessions.from_lists([[1, 2, 1]] * 5), times=np.tile([0, gap, 2 * gap], 5))
+    found = measure(log)
+    assert (found.gaps.gamma, found.gaps.lognormal) == (None, None)
+    assert drawn(found, tmp_path) == [b"\x89PNG"] * 2
+
+
+def test_progress_is_told_to_the_end():
+    told = []
+    measure(log_of(), progress=lambda *stage: told.append(stage))
+    assert told == [("analyse", done, 6) for done in range(1, 7)]

@@ -1,0 +1,173 @@
+"""`nextclick analyze`: its folder, its JSON, its words, and what goes wrong."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from nextclick.analysis import CategoryFile
+from nextclick.cli import main as entry
+from nextclick.data.prepare import prepare
+from nextclick.data.simulate import simulate
+from nextclick.data.simulation import SimulationConfig
+from nextclick.data.store import Store
+from nextclick.errors import ConfigError, OutputError, StoreError
+from nextclick.pipeline.analyze import analyze
+from small_shop import make_store
+
+pytest.importorskip("matplotlib")
+
+PAGE = Path(__file__).parents[2] / "docs" / "analysis.md"
+FILES = ["analysis.json", "figure1.png", "manifest.json", "profile.png"]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A log with users, times and categories, and its store."""
+    folder = tmp_path_factory.mktemp("shop")
+    config = SimulationConfig(events=8_000, items=150, users=300, days=5, categories=10)
+    simulate(config, folder / "log.csv")
+    prepare([folder / "log.csv"], folder / "store")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def analysed(shop):
+    """The folder of an analysis of the test part, with categories."""
+    categories = CategoryFile(shop / "log.csv")
+    analyze(shop / "store", shop / "out", part="test", categories=categories)
+    return shop / "out"
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Call the program as the shell does; return exit code, standard output, standard error."""
+
+    def called(*arguments):
+        monkeypatch.setattr(sys, "argv", ["nextclick", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            entry.main()
+        out, err = capfd.readouterr()
+        return left.value.code or 0, out, err
+
+    return called
+
+
+def test_it_explains_itself(run):
+    code, out, err = run("analyze", "--help")
+    assert (code, err) == (0, "")
+    assert "nextclick analyze store -o figures --categories" in out
+    assert "--json" in out
+
+
+def test_it_writes_a_folder_and_tells(shop, tmp_path, run):
+    place, log = tmp_path / "out", shop / "log.csv"
+    code, out, err = run("analyze", shop / "store", "-o", place, "--categories", log, "--json")
+    assert code == 0
+    assert sorted(path.name for path in place.iterdir()) == FILES
+    for words in (
+        "10 categories (item = item_id, category = category); 0 items of the store have none",
+        "items within",
+        "categories repeated",
+        "gamma fit: shape ",
+        "the top 1 % of the items have ",
+        "likeness of days: 0 d ",
+        "figure1.png, profile.png, analysis.json",
+    ):
+        assert words in err
+    found = json.loads(out)
+    assert found["schema"] == "nextclick.analyze/1"
+    assert found["path"] == str(place)
+    assert found["analysis"] == json.loads((place / "analysis.json").read_text())
+    assert found["analysis"]["missing"] == {}
+
+
+def test_the_numbers_are_those_of_the_part(shop, analysed):
+    store = Store.open(shop / "store")
+    numbers = json.loads((analysed / "analysis.json").read_text())
+    test = store.part("test")
+    assert numbers["part"] == "test"
+    assert numbers["counts"] == store.manifest["counts"]["test"]
+    assert numbers["store"]["fingerprint"] == store.fingerprint
+    assert numbers["within_session"]["items"]["clicks"] == test.n_events
+    assert sum(numbers["activity"]["clicks_by_hour"]) == test.n_events
+    lengths = numbers["session_lengths"]
+    assert sum(lengths["sessions"]) == len(test)
+    assert lengths["mean"] == pytest.approx(test.n_events / len(test))
+
+
+def test_a_store_without_users_says_how_to_get_them(tmp_path, run):
+    make_store(tmp_path / "store")
+    code, _, err = run("analyze", tmp_path / "store", "-o", tmp_path / "out")
+    assert code == 0
+    assert "left out: repeats. The store names no users" in err
+    assert "--user-column NAME" in err
+
+
+def test_every_number_is_documented(analysed):
+    text = PAGE.read_text()
+
+    def names(value):
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                yield name
+                # names below these are quantiles, percents, options and columns
+                if name not in ("quantiles", "quantiles_seconds", "shares_of_top", "protocol"):
+                    yield from names(inner)
+
+    found = set(names(json.loads((analysed / "analysis.json").read_text())))
+    assert {name for name in found if f"`{name}`" not in text} <= {"item", "category"}
+
+
+def test_an_analysis_is_no_store_and_is_overwritten_only_if_asked(shop, analysed):
+    with pytest.raises(StoreError, match=r"is a nextclick\.analysis, not a store"):
+        Store.open(analysed)
+    with pytest.raises(OutputError, match="exists already; choose another place or say"):
+        analyze(shop / "store", analysed)
+    numbers = analyze(shop / "store", analysed, part="test", overwrite=True).numbers
+    assert numbers == json.loads((analysed / "analysis.json").read_text())
+
+
+def test_without_matplotlib_it_says_so_at_once(shop, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    message = r"analyze draws with matplotlib, which is not installed .*'nextclick\[report\]'"
+    with pytest.raises(ConfigError, match=message):
+        analyze(tmp_path / "no store is looked for", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def mistakes(shop, folder):
+    ask = ["analyze", shop / "store", "-o", folder / "out"]
+    log = shop / "log.csv"
+    return {
+        "no categories": (
+            [*ask, "--item", "item_id"],
+            "ConfigError",
+            "--item, --category and --format describe the table of --categories, which is not",
+        ),
+        "part": ([*ask, "--part", "tran"], "ConfigError", "did you mean train?"),
+        "store": (["analyze", log, "-o", folder / "out"], "StoreError", "is not a store"),
+        "file": ([*ask, "--categories", folder / "no.csv"], "SourceError", "no such file"),
+        "column": (
+            [*ask, "--categories", log, "--category", "categry"],
+            "SourceError",
+            "(asked for as the category column): did you mean category?",
+        ),
+        "item": (
+            [*ask, "--categories", log, "--item", "session_id"],
+            "SourceError",
+            "items stands in column 'session_id'; name the column of items with --item",
+        ),
+        "output": (["analyze", shop / "store", "-o", shop / "store"], "OutputError", "--overwrite"),
+        "usage": (["analyze", shop / "store"], "UsageError", "Missing option"),
+    }
+
+
+def test_bad_input_exits_with_2_and_leaves_nothing(shop, tmp_path, run):
+    for name, (arguments, kind, message) in mistakes(shop, tmp_path).items():
+        code, out, _ = run(*arguments, "--json")
+        told = json.loads(out)["error"]
+        assert (name, code, told["type"]) == (name, 2, kind)
+        assert message in told["message"], name
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,230 @@
+"""ASARS: its equations, what a row may know, unknown users and missing times."""
+
+import numpy as np
+import pytest
+import torch
+
+from nextclick.batch import SessionBatch
+from nextclick.models.asars import ASARS, ASARSConfig, triangle
+from nextclick.models.gap_bins import GapBins
+from nextclick.models.neural import Facts
+from reference.neural_asars import asars_query
+from reference.neural_cases import spread_weights
+
+N, USERS = 9, 4
+FACTS = Facts(np.array([False, True, True, False, True]), GapBins(10.0, 6))
+SMALL = {"item_width": 4, "gap_width": 3, "user_width": 3, "hidden_width": 5, "max_length": 8}
+CASES = {
+    f"{variant} {gap}": {"variant": variant, "gap": gap}
+    for variant in ("user_att", "user_cat", "time_att", "time_cat", "time_user")
+    for gap in ("causal", "elapsed", "oracle")
+    if gap == "causal" or variant.startswith("time")
+} | {
+    "gru": {"variant": "time_user", "cell": "gru"},
+    "context": {"variant": "time_att", "attend": "context"},
+    "drift": {"variant": "time_user", "drift": True},
+    "user_att drift": {"variant": "user_att", "drift": True},
+}
+HONEST = [name for name, values in CASES.items() if values.get("gap") != "oracle"]
+
+
+def small_asars(values, facts=FACTS):
+    torch.manual_seed(0)
+    model = spread_weights(ASARS(ASARSConfig(**SMALL, **values), N, facts))
+    with torch.no_grad():
+        if hasattr(model.encoder, "users"):
+            model.encoder.users.weight[0] = torch.randn(3)
+    return model
+
+
+@pytest.fixture(params=CASES)
+def model(request):
+    return small_asars(CASES[request.param])
+
+
+def drawn_batch(B=7, T=8, seed=0):
+    """Sessions of 1..T clicks as SessionBatch; gaps up to 100 s, so that the last bin is used."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, T + 1, B).astype(np.int32)
+    lengths[0] = T
+    inside = np.arange(T) < lengths[:, None]
+    gaps = np.where(inside, rng.uniform(0, 100, (B, T)), 0).astype(np.float32)
+    gaps[:, 0] = 0
+    return SessionBatch(
+        items=np.where(inside, rng.integers(1, N + 1, (B, T)), 0).astype(np.int32),
+        lengths=lengths,
+        gaps=gaps,
+        users=rng.integers(0, USERS + 1, B).astype(np.int32),
+        waited=rng.uniform(0, 100, B).astype(np.float32),
+    )
+
+
+def row(batch, b, length=None):
+    """One session of a batch, or a prefix of it asked for when its next click came."""
+    n = int(batch.lengths[b]) if length is None else length
+    waited = batch.waited[b] if length is None else batch.gaps[b, n]
+    return SessionBatch(
+        items=batch.items[b : b + 1, :n],
+        lengths=np.array([n], dtype=np.int32),
+        gaps=batch.gaps[b : b + 1, :n],
+        users=batch.users[b : b + 1],
+        waited=np.array([waited], dtype=np.float32),
+    )
+
+
+def full_pass(model, batch):
+    """(B, T, D) queries of all prefixes; each is asked for when its next click comes."""
+    items = torch.from_numpy(batch.items).long()
+    told = {}
+    if "times" in model.reads(model.config):
+        waited = np.zeros_like(batch.gaps)
+        waited[:, :-1] = batch.gaps[:, 1:]
+        waited[np.arange(len(batch)), batch.lengths - 1] = batch.waited
+        told = {"gaps": torch.from_numpy(batch.gaps), "waited": torch.from_numpy(waited)}
+    if "users" in model.reads(model.config):
+        told["users"] = torch.from_numpy(batch.users).long()
+    with torch.no_grad():
+        return model.encoder(items, **told)
+
+
+def expected_query(model, one):
+    n = int(one.lengths[0])
+    user = int(one.users[0])
+    return asars_query(
+        one.items[0, :n].tolist(), one.gaps[0, :n].astype(float).tolist(),
+        float(one.waited[0]), user, model.state(), model.config,
+    )  # fmt: skip
+
+
+def test_a_pass_over_all_prefixes_follows_the_equations_of_each(model):
+    batch = drawn_batch()
+    found = full_pass(model, batch).numpy()
+    for b in range(len(batch)):
+        for t in range(batch.lengths[b]):
+            last = t == batch.lengths[b] - 1
+            one = row(batch, b, None if last else t + 1)
+            np.testing.assert_allclose(found[b, t], expected_query(model, one), atol=1e-5)
+
+
+def test_scores_are_those_of_the_prefix_alone(model):
+    batch = drawn_batch()
+    queries = full_pass(model, batch)
+    table, bias = model.encoder.table()
+    for b in range(len(batch)):
+        for t in range(batch.lengths[b] - 1):
+            alone = model.score(row(batch, b, t + 1))[0]
+            at_once = (queries[b, t] @ table.T + bias).detach().numpy()
+            np.testing.assert_allclose(at_once, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", HONEST)
+def test_a_later_click_or_its_time_changes_no_earlier_row_by_a_bit(case):
+    model = small_asars(CASES[case])
+    assert model.leaky is None
+    reads = model.reads(model.config)
+    rng = np.random.default_rng(1)
+    items = torch.from_numpy(rng.integers(1, N + 1, (17, 8)))
+    told = {}
+    if "times" in reads:
+        told["gaps"] = torch.from_numpy(rng.uniform(0, 100, (17, 8)).astype(np.float32))
+        told["waited"] = torch.zeros(17, 8)
+    if "users" in reads:
+        told["users"] = torch.from_numpy(rng.integers(0, USERS + 1, 17))
+    with torch.no_grad():
+        before = model.encoder(items, **told)
+        for t in range(1, 8):
+            other = items.clone()
+            other[:, t:] = other[:, t:] % N + 1
+            assert torch.equal(model.encoder(other, **told)[:, :t], before[:, :t])
+            if "times" in reads:
+                later = told["gaps"].clone()
+                later[:, t:] += 35.0
+                moved = model.encoder(items, **(told | {"gaps": later}))
+                assert torch.equal(moved[:, :t], before[:, :t])
+                if t < 7:  # what a later row does know
+                    assert not torch.equal(moved[:, t + 1 :], before[:, t + 1 :])
+
+
+@pytest.mark.parametrize("variant", ["time_att", "time_cat", "time_user"])
+def test_oracle_sees_the_time_of_the_target_and_says_so(variant):
+    model = small_asars({"variant": variant, "gap": "oracle"})
+    assert model.leaky == "time to the target"
+    soon, late = (row(drawn_batch(), 0, 5) for _ in range(2))
+    late.waited[0] = soon.waited[0] + 40.0 if soon.waited[0] < 20 else 0.0
+    assert not np.array_equal(model.score(soon), model.score(late))
+
+
+@pytest.mark.parametrize("variant", ["time_att", "time_cat", "time_user"])
+def test_elapsed_time_moves_the_last_row_only_for_elapsed(variant):
+    for gap, moves in (("elapsed", True), ("causal", False)):
+        model = small_asars({"variant": variant, "gap": gap})
+        now, later = row(drawn_batch(), 0, 5), row(drawn_batch(), 0, 5)
+        now.waited[0], later.waited[0] = 0.0, 55.0
+        assert np.array_equal(model.score(now), model.score(later)) != moves
+
+
+def test_users_without_a_session_in_training_answer_as_the_unknown_user(model):
+    if "users" not in model.reads(model.config):
+        pytest.skip("reads no users")
+    batch = drawn_batch()
+    batch.users[:] = 3  # not seen
+    unseen = model.score(batch)
+    batch.users[:] = 0
+    np.testing.assert_array_equal(unseen, model.score(batch))
+    batch.users[:] = 1
+    assert not np.array_equal(unseen, model.score(batch))
+    anonymous = SessionBatch(batch.items, batch.lengths, batch.gaps, None, batch.waited)
+    np.testing.assert_array_equal(unseen, model.score(anonymous))
+
+
+def test_a_session_without_times_is_one_of_unknown_gaps(model):
+    batch = drawn_batch()
+    timeless = SessionBatch(batch.items, batch.lengths, None, batch.users)
+    unknown = SessionBatch(
+        batch.items, batch.lengths, np.full_like(batch.gaps, np.nan), batch.users
+    )
+    np.testing.assert_array_equal(model.score(timeless), model.score(unknown))
+    assert np.isfinite(model.score(timeless)).all()
+
+
+def test_a_state_gives_the_same_model(model):
+    batch = drawn_batch()
+    again = ASARS.from_state(model.state(), model.config)
+    np.testing.assert_array_equal(again.score(batch), model.score(batch))
+
+
+def test_the_latest_clicks_are_read_as_a_session_that_begins_there():
+    model = small_asars({"variant": "time_user"})
+    rng = np.random.default_rng(3)
+    items = rng.integers(1, N + 1, (1, 12)).astype(np.int32)
+    gaps = rng.uniform(0, 100, (1, 12)).astype(np.float32)
+    users = np.array([1], dtype=np.int32)
+    long = SessionBatch(items, np.array([12], np.int32), gaps, users)
+    cut = SessionBatch(items[:, 4:], np.array([8], np.int32), gaps[:, 4:], users)
+    np.testing.assert_array_equal(model.score(long), model.score(cut))
+
+
+def test_an_empty_session_scores_nothing(model):
+    batch = SessionBatch.from_lists([[], [3]])
+    assert not model.score(batch)[0].any()
+
+
+def test_triangle_by_hand():
+    each = torch.log(torch.tensor([[1.0, 2.0, 7.0]]))
+    own = torch.log(torch.tensor([[5.0, 3.0, 1.0]]))
+    expected = [[1, 0, 0], [1 / 4, 3 / 4, 0], [1 / 4, 2 / 4, 1 / 4]]
+    torch.testing.assert_close(triangle(each, own)[0], torch.tensor(expected))
+
+
+def test_dropout_of_users_and_times_happens_in_training_only():
+    model = small_asars({"variant": "time_user", "user_dropout": 1.0, "time_dropout": 1.0})
+    batch = drawn_batch()
+    known = full_pass(model, batch)
+    model.encoder.train()
+    model.encoder.dropout.p = 0.0
+    hidden = full_pass(model, batch)
+    model.encoder.eval()
+    batch.users[:] = 0
+    batch.gaps[:, 1:] = np.nan
+    torch.testing.assert_close(hidden, full_pass(model, batch))
+    assert not torch.allclose(hidden, known)

@@ -1,0 +1,229 @@
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nextclick.batch import SessionBatch
+from nextclick.config import build_config
+from nextclick.errors import ConfigError, TrainingError
+from nextclick.models.base import Model
+from nextclick.models.bpr_mf import BPRMF, BPRMFConfig
+from nextclick.sessions import Sessions
+from nextclick.types import SparseScorer, silent
+from reference.bpr_sgd import bpr_mf
+from reference.logs import N_ITEMS, logs
+
+# two shelves, 1..4 and 5..8; a session stays at one
+SHELVES = [np.random.default_rng(s).integers(1, 5, 6).tolist() for s in range(200)]
+SHELVES = [[i + 4 * (s % 2) for i in session] for s, session in enumerate(SHELVES)]
+LEARNING = {"factors": 8, "learning_rate": 0.1, "epochs": 20}
+
+
+def log_of(sessions, users=None, n_items=None):
+    log = Sessions.from_lists(sessions, n_items)
+    if users is None:
+        return log
+    return replace(log, users=np.array(users, dtype=np.int32), n_users=max(users, default=0))
+
+
+def fit(log, seed=0, progress=silent, **parameters):
+    return BPRMF.fit(log, BPRMFConfig(**parameters), seed=seed, progress=progress)
+
+
+def batch_of(sessions, users=None):
+    batch = SessionBatch.from_lists(sessions)
+    return replace(batch, users=None if users is None else np.array(users, dtype=np.int32))
+
+
+def test_is_a_model_that_scores_densely():
+    model = fit(log_of(SHELVES), epochs=1, factors=4)
+    assert isinstance(model, Model)
+    assert not isinstance(model, SparseScorer)
+    assert (model.name, model.n_items) == ("bpr-mf", 8)
+    scores = model.score(SessionBatch.from_lists([[1, 2], [], [8]]))
+    assert (scores.shape, scores.dtype) == ((3, 9), np.float32)
+    assert np.isfinite(scores).all()
+    assert model.score(SessionBatch.from_lists([])).shape == (0, 9)
+
+
+@given(log=logs, regularisation=st.sampled_from([0.0, 0.1]), bias=st.booleans())
+def test_steps_equal_their_slow_twin(log, regularisation, bias):
+    config = BPRMFConfig("session", 3, 0.5, regularisation, 2, bias, 0.5)
+    model = BPRMF.fit(Sessions.from_lists(log, N_ITEMS), config, seed=3, progress=silent)
+    items, expected_bias, users = bpr_mf(log, N_ITEMS, config, 3)
+    assert model.items == pytest.approx(items, rel=1e-3, abs=1e-5)
+    assert model.bias == pytest.approx(expected_bias, rel=1e-3, abs=1e-5)
+    assert model.users.tolist() == users.tolist() == [[0, 0, 0]]
+
+
+@given(log=logs, data=st.data())
+def test_steps_of_visitors_equal_their_slow_twin(log, data):
+    n = len(log)
+    users = data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))
+    config = BPRMFConfig("user", 3, 0.5, 0.01, 2, True, 0.5)
+    sessions = replace(
+        Sessions.from_lists(log, N_ITEMS), users=np.array(users, dtype=np.int32), n_users=3
+    )
+    model = BPRMF.fit(sessions, config, seed=3, progress=silent)
+    items, bias, of_users = bpr_mf(log, N_ITEMS, config, 3, users, 3)
+    assert model.items == pytest.approx(items, rel=1e-3, abs=1e-5)
+    assert model.bias == pytest.approx(bias, rel=1e-3, abs=1e-5)
+    assert model.users == pytest.approx(of_users, rel=1e-3, abs=1e-5)
+
+
+def test_a_session_is_served_with_the_mean_of_its_items_and_the_bias():
+    model = fit(log_of(SHELVES), bias=True, epochs=2, factors=4)
+    scores = model.score(SessionBatch.from_lists([[3, 5, 3]]))[0]
+    mean = (2 * model.items[3] + model.items[5]) / 3
+    assert scores == pytest.approx(model.items @ mean + model.bias, rel=1e-4, abs=1e-6)
+
+
+def test_an_empty_session_gets_the_bias_alone():
+    model = fit(log_of(SHELVES), bias=True, epochs=2, factors=4)
+    assert model.bias.any()
+    assert model.score(SessionBatch.from_lists([[], [1]]))[0].tolist() == model.bias.tolist()
+    without = fit(log_of(SHELVES), epochs=2, factors=4)
+    assert not without.score(SessionBatch.from_lists([[]])).any()
+
+
+def test_learns_which_items_share_sessions():
+    model = fit(log_of(SHELVES), **LEARNING)
+    scores = model.score(SessionBatch.from_lists([[1], [6, 7]]))[:, 1:]
+    assert scores[0, :4].min() > scores[0, 4:].max()
+    assert scores[1, 4:].min() > scores[1, :4].max()
+
+
+def test_a_bias_learns_what_is_popular():
+    log = log_of([[1, 2]] * 50 + [[1, 3]] * 10, n_items=4)
+    model = fit(log, bias=True, factors=4, learning_rate=0.1)
+    assert model.bias[1] > model.bias[2] > model.bias[3] > model.bias[4]
+
+
+def test_learns_what_visitors_like():
+    users = [1 + s % 2 for s in range(200)]  # visitor 1 is at the first shelf
+    model = fit(log_of(SHELVES, users), of="user", **LEARNING)
+    scores = model.score(batch_of([[], [], [5]], [1, 2, 1]))[:, 1:]
+    assert scores[0, :4].min() > scores[0, 4:].max()
+    assert scores[1, 4:].min() > scores[1, :4].max()
+    assert scores[2].tolist() == scores[0].tolist()  # who he is, not where he is
+
+
+def test_an_unknown_visitor_is_served_with_the_session():
+    users = [s % 3 for s in range(200)]  # 0 is unknown
+    model = fit(log_of(SHELVES, users), of="user", bias=True, **LEARNING)
+    nobody = model.score(batch_of([[5, 6], []]))
+    unknown = model.score(batch_of([[5, 6], []], [0, 0]))
+    assert unknown.tolist() == nobody.tolist()
+    assert unknown[0] == pytest.approx(
+        model.items @ model.items[[5, 6]].mean(0) + model.bias, rel=1e-4, abs=1e-5
+    )
+    assert unknown[1].tolist() == model.bias.tolist()
+
+
+def test_a_visitor_without_a_click_in_this_part_of_the_log_is_unknown():
+    log = replace(log_of(SHELVES, [1 + s % 2 for s in range(200)]), n_users=3)
+    model = fit(log, of="user", **LEARNING)
+    assert not model.users[3].any()
+    found = model.score(batch_of([[5, 6]], [3]))
+    assert found.tolist() == model.score(batch_of([[5, 6]])).tolist()
+
+
+def test_sessions_of_visitors_are_not_asked_who_it_is():
+    model = fit(log_of(SHELVES, [1] * 200), **LEARNING)
+    assert model.users.shape == (1, 8)
+    found = model.score(batch_of([[5, 6]], [1]))
+    assert found.tolist() == model.score(batch_of([[5, 6]])).tolist()
+
+
+@pytest.mark.parametrize("log", [log_of(SHELVES), log_of([], users=[])])
+def test_visitors_need_a_log_that_names_them(log):
+    message = (
+        "bpr-mf: of=user needs to know whose the sessions are, and this log names no visitors; "
+        "prepare it with --user-column, or leave of=session"
+    )
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        fit(log, of="user")
+
+
+def test_reads_visitors_only_where_asked_to():
+    assert BPRMF.reads(BPRMFConfig(of="user")) == {"users"}
+    assert BPRMF.reads(BPRMFConfig(of="session")) == set()
+
+
+def test_weights_that_grow_beyond_all_numbers_are_refused():
+    message = (
+        "bpr-mf: epoch 1: a weight is not finite any more; lower learning_rate (1e+20) or "
+        "regularisation (1)"
+    )
+    with pytest.raises(TrainingError, match=re.escape(message)):
+        fit(log_of([[1, 2]], n_items=3), learning_rate=1e20, regularisation=1.0)
+
+
+def test_the_seed_decides():
+    log = log_of(SHELVES)
+    one, again, other = (fit(log, seed=s, epochs=2, factors=4) for s in (1, 1, 2))
+    for name, array in one.state().items():
+        assert array.tobytes() == again.state()[name].tobytes()
+    assert one.items.tobytes() != other.items.tobytes()
+
+
+def test_the_state_builds_the_same_model():
+    log = log_of(SHELVES, [s % 3 for s in range(200)])
+    model = fit(log, of="user", bias=True, epochs=2, factors=4)
+    state = {name: array.copy() for name, array in model.state().items()}
+    for array in state.values():
+        array.flags.writeable = False
+    again = BPRMF.from_state(state, model.config)
+    batch = batch_of([[], [1, 2], [3]], [2, 1, 0])
+    assert again.score(batch).tolist() == model.score(batch).tolist()
+    assert (again.n_items, again.config) == (model.n_items, model.config)
+
+
+def test_unknown_clicks_and_earlier_parts_change_nothing():
+    expected = fit(log_of(SHELVES), epochs=2, factors=4).items.tobytes()
+    unknown = [[0, *session, 0] for session in SHELVES] + [[0], []]
+    assert fit(log_of(unknown), epochs=2, factors=4).items.tobytes() == expected
+    longer = log_of([[8, 7]] * 5 + SHELVES)
+    assert fit(longer.slice(5, 205), epochs=2, factors=4).items.tobytes() == expected
+
+
+def test_rows_do_not_influence_each_other():
+    model = fit(log_of(SHELVES), epochs=2, factors=4)
+    sessions = [[1, 2, 3], [], [8], [5, 6, 5, 6]]
+    together = model.score(SessionBatch.from_lists(sessions))
+    for row, session in enumerate(sessions):
+        alone = model.score(SessionBatch.from_lists([session]))
+        assert alone[0] == pytest.approx(together[row], rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("log", [[], [[]], [[0]]])
+def test_a_log_without_a_click(log):
+    told = []
+    model = fit(log_of(log, n_items=4), progress=lambda *word: told.append(word))
+    assert np.isfinite(model.score(SessionBatch.from_lists([[1, 2], []]))).all()
+    assert told == [("train", 0, 0)]
+
+
+def test_a_catalogue_that_the_session_has_seen_whole():
+    model = fit(log_of([[1, 2]] * 5), **LEARNING)
+    assert np.isfinite(model.score(SessionBatch.from_lists([[1]]))).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"of": "item"}, "bpr-mf: of must be one of session, user, got 'item'"),
+        ({"factors": 0}, "bpr-mf: factors must be integer ≥ 1, got 0"),
+        ({"learning_rate": 0}, "bpr-mf: learning_rate must be number > 0, got 0"),
+        ({"regularisation": -1}, "bpr-mf: regularisation must be number ≥ 0, got -1"),
+        ({"epochs": 0}, "bpr-mf: epochs must be integer ≥ 1, got 0"),
+        ({"bias": "perhaps"}, "bpr-mf: bias must be true or false, got 'perhaps'"),
+        ({"init_range": 0}, "bpr-mf: init_range must be number > 0, got 0"),
+    ],
+)
+def test_a_parameter_out_of_its_range_is_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        build_config(BPRMFConfig, values, "bpr-mf")
