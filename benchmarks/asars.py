@@ -86,9 +86,6 @@ CONTENDERS: dict[str, Contender] = {
     "time_att oracle": neural("asars", "times", variant="time_att", gap="oracle"),
     "time_cat oracle": neural("asars", "times", variant="time_cat", gap="oracle"),
     "time_user oracle": neural("asars", "times users", variant="time_user", gap="oracle"),
-    "time_att, paper's loss": replace(
-        neural("asars", "times", variant="time_att", **HINGE), tried=HIGHER
-    ),
     "time_user, paper's loss": replace(
         neural("asars", "times users", variant="time_user", **HINGE), tried=HIGHER
     ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from nextclick.types import Int32Array, Int64Array
+    from nextclick.types import AnyArray, Int32Array, Int64Array
 
 MS_PER_SECOND = 1000
 MS_PER_DAY = 86_400_000
@@ -68,6 +68,23 @@ class Sessions:
             times=None if self.times is None else self.times[first:last],
             users=None if self.users is None else self.users[start:stop],
             blocks=None if self.blocks is None else self.blocks[start:stop],
+        )
+
+    def followed_by(self, later: Sessions) -> Sessions:
+        """Both, one after the other, as copies; they are of one log, with the same vocabularies."""
+
+        def both(name: str) -> AnyArray | None:
+            one, other = getattr(self, name), getattr(later, name)
+            return None if one is None or other is None else np.concatenate([one, other])
+
+        first, second = self.offsets, later.offsets
+        return replace(
+            self,
+            items=np.concatenate([self.items, later.items]),
+            offsets=np.concatenate([first, second[1:] - second[0] + first[-1]]),
+            times=both("times"),
+            users=both("users"),
+            blocks=both("blocks"),
         )
 
     def support(self) -> Int64Array:
