@@ -45,7 +45,7 @@ SHARED: dict[str, Any] = {
     "patience": 2,
 }
 
-RATES: list[dict[str, Any]] = [{"learning_rate": rate} for rate in (0.003, 0.01)]
+RATES: list[dict[str, Any]] = [{"learning_rate": rate} for rate in (0.003, 0.01, 0.001)]
 HIGHER: list[dict[str, Any]] = [{"learning_rate": rate} for rate in (0.05, 0.1, 0.2)]
 HINGE: dict[str, Any] = ASARS_HINGE | {"batch_size": 1024, "epochs": 30, "patience": 4}
 
@@ -74,8 +74,8 @@ CONTENDERS: dict[str, Contender] = {
     "youtube-dnn": neural("youtube-dnn", dropout=0.2),
     "wavenet": neural("wavenet", dropout=0.2),
     "gru4rec": neural(
-        "gru4rec", embedding="separate", embedding_width=64, embedding_dropout=0.5, sparse=False,
-        hidden_dropout=0.0, in_batch=False, momentum=0.0,
+        "gru4rec", embedding="tied", embedding_dropout=0.25, sparse=False, in_batch=False,
+        momentum=0.0,
     ),
     "narm": neural("narm"),
     "time_att": neural("asars", "times", variant="time_att"),
@@ -133,9 +133,10 @@ class Trial:
         if self.contender.neural:
             values |= {"epochs": best["epochs"], "keep": "last"}
         for seed in range(seeds if self.contender.neural or self.contender.tried != [{}] else 1):
-            written = self.folder / f"test-{seed}.json"
+            name = "-".join(str(x) for x in (*best["values"].values(), seed))
+            written = self.folder / f"test-{name}.json"
             if not written.exists():
-                artifact = self._train(self.folder / f"seed-{seed}", values, "train", seed)
+                artifact = self._train(self.folder / f"seed-{name}", values, "train", seed)
                 result = evaluate(artifact, self.store, ks=[K], label=self.name)
                 result.write(written)
             yield Result.read(written)
