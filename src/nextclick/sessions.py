@@ -17,7 +17,9 @@ _COUNT_ROWS = 4_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sessions:
-    """S sessions with E events, in the order of their last event.
+    """S sessions with E events, in the order in which they ended.
+
+    A session ends with its last click in the log, whether or not filters have kept that click.
 
     Attributes:
         items: (E,) int32, index of the clicked item in 1..n_items; 0 is an item unseen in training.

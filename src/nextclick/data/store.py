@@ -6,7 +6,8 @@
       train/  test/            items.npy (E,) int32    offsets.npy (S + 1,) int64
                                times.npy (E,) int64    users.npy, blocks.npy (S,) int32
 
-Sessions stand in the order of their last click. The validation part is the end of `train`: the
+Sessions stand in the order in which they ended, with a click that filters may have dropped since
+(the published protocols split so). The validation part is the end of `train`: the
 manifest says where it begins, so nothing is stored twice.
 """
 
