@@ -72,6 +72,16 @@ class Sessions:
             blocks=None if self.blocks is None else self.blocks[start:stop],
         )
 
+    def as_known(self, support: Int64Array) -> Sessions:
+        """The same, with clicks on items that `support` (N + 1,) does not count as unknown, 0.
+
+        The catalogue is that of all training: who has learnt from a part has not seen all of it.
+        """
+        seen = support > 0
+        if seen[1:].all():
+            return self
+        return replace(self, items=np.where(seen[self.items], self.items, 0).astype(np.int32))
+
     def followed_by(self, later: Sessions) -> Sessions:
         """Both, one after the other, as copies; they are of one log, with the same vocabularies."""
 
