@@ -45,7 +45,7 @@ SHARED: dict[str, Any] = {
     "patience": 2,
 }
 
-RATES: list[dict[str, Any]] = [{"learning_rate": rate} for rate in (0.003, 0.01, 0.001)]
+RATES: list[dict[str, Any]] = [{"learning_rate": rate} for rate in (0.003, 0.01)]
 HIGHER: list[dict[str, Any]] = [{"learning_rate": rate} for rate in (0.05, 0.1, 0.2)]
 HINGE: dict[str, Any] = ASARS_HINGE | {"batch_size": 1024, "epochs": 30, "patience": 4}
 
