@@ -39,8 +39,8 @@ RECIPE: dict[str, Any] = {
     "negatives": 0,
     "learning_rate": 0.003,
     "batch_size": 512,
-    "epochs": 25,
-    "patience": 3,
+    "epochs": 12,
+    "schedule": "cosine",
     "order": "sessions",
 }
 TIMELESS: dict[str, Any] = {
