@@ -70,11 +70,11 @@ class Question:
 QUESTIONS = {
     "dwell": Question(
         SimulationConfig(
-            events=60_000, items=400, users=10_000, days=10, categories=10, length=12,
-            purpose=0.0, taste=0.0, drift=0.0, new_items=0.0, reclick=0.3, similarity=1.0,
+            events=60_000, items=400, users=10_000, days=10, categories=10, length=8,
+            purpose=0.0, taste=0.0, drift=0.0, new_items=0.0, reclick=0.7, similarity=1.0,
         ),
         "gaps",
-        ("time_att", "time_cat"),
+        ("time_cat", "time_att"),
     ),
     "users": Question(
         SimulationConfig(
