@@ -17,9 +17,9 @@ what is sent. A node without edges in gets W_self x_v. Then, with ℓ the last i
 
 Each prefix is a graph of its own and passes alone: batch normalisation and dropout are of the
 nodes of a batch, so that the states of prefixes are not shared as in SR-GNN. Queries are causal: a
-later click changes none before it. While training, BN reads the mean and variance of all nodes in
-the batch, other prefixes' included, as in the authors' code; asked for a recommendation it reads
-those that it has kept.
+later click changes none before it, to rounding, as in `sr_gnn`. While training, BN reads the mean
+and variance of all nodes in the batch, other prefixes' included, as in the authors' code; asked for
+a recommendation it reads those that it has kept.
 
 Embeddings have at most norm 1: rows that are longer are scaled down before each training step and
 wherever they are read, as `max_norm` of the code does.

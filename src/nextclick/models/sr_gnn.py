@@ -20,8 +20,8 @@ paper's SR-GNN-L). A click on an item that the prefix has twice counts twice in 
 All prefixes of a session are one pass, although each has a graph of its own: a further click adds
 one edge, which after one step can change no states but those of its two ends, so that each state
 is computed once for all prefixes that share it (`session_graphs`). That is exact, because a state
-is a function of its own prefix and nothing is drawn or normalised across nodes. Rows of a product
-come out the same bit for bit however many rows there are, but for products of fewer than four.
+is a function of its own prefix and nothing is drawn or normalised across nodes. A later click
+changes no earlier query, to rounding: how many states a batch has decides how products round.
 
 Where paper and code (github.com/CRIPAC-DIG/SR-GNN) differ, or we differ from both:
 - Edges are binary in the code; in the paper an edge counts as often as it occurs: `edges`.
