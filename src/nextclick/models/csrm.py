@@ -197,7 +197,8 @@ class Memory(nn.Module):
         hidden = (self.session == _NOBODY)[None]
         if session is not None:
             hidden = hidden | (self.session == session[:, None])  # (P, M)
-        cosine = _unit(asked) @ _unit(self.held).T  # (P, M)
+        with torch.autocast(asked.device.type, enabled=False):  # bf16 cannot tell the nearest
+            cosine = _unit(asked) @ _unit(self.held).T  # (P, M)
         cosine = cosine.masked_fill(hidden, -torch.inf)
         nearest, at = cosine.topk(min(self.neighbours, len(self.held)), dim=1, sorted=False)
         alone = (nearest == -torch.inf).all(dim=1, keepdim=True)  # (P, 1)

@@ -147,7 +147,7 @@ class EOPA(nn.Module):
             _, heard = self.gru(PackedSequence(sent, graph["message_counts"].cpu()))
             # zeros for a node that nobody sends to
             given = given.index_add(0, graph["receivers"], self.neighbours(heard[0]))
-        answer: Tensor = self.activation(given)
+        answer: Tensor = self.activation(given.float())
         return answer
 
 
@@ -199,7 +199,9 @@ class Readout(nn.Module):
         query = self.last(features.index_select(0, graph["last"]))  # (P, d)
         energy = group_energy(query, self.each(features), self.attend, nodes, bounds)
         alpha = group_softmax(energy, bounds)  # (V,)
-        answer: Tensor = self.activation(self.output(group_sum(features, nodes, bounds, alpha)))
+        answer: Tensor = self.activation(
+            self.output(group_sum(features, nodes, bounds, alpha)).float()
+        )
         return answer
 
 
