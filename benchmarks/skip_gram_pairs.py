@@ -68,9 +68,8 @@ def plain(graph: ItemGraph, seconds: float) -> dict[str, float]:
             walk.append(rng.choices(items, cum_weights=cumulative)[0])
         found = []
         for p, centre in enumerate(walk):
-            for q in range(max(p - WINDOW, 0), min(p + WINDOW + 1, len(walk))):
-                if q != p:
-                    found.append((centre, walk[q]))
+            around = range(max(p - WINDOW, 0), min(p + WINDOW + 1, len(walk)))
+            found.extend((centre, walk[q]) for q in around if q != p)
         pairs += len(found)
     taken = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
     return {"pairs": pairs, **taken}
