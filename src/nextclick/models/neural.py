@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from nextclick.batch import SessionBatch
     from nextclick.sessions import Sessions
-    from nextclick.types import AnyArray, BoolArray, Float32Array
+    from nextclick.types import AnyArray, BoolArray, Float32Array, Int64Array
 
 Asked: TypeAlias = Literal["at-click", "while-waiting", "at-target"]
 
@@ -42,6 +42,13 @@ class Encoder(Protocol):
         - users (B,) int64, 0 for an unknown visitor.
 
         What stands at a padded position means nothing.
+
+        A model that has a method `prepared(items, where, session)` is given the arrays that it
+        returns by name, too: what it needs of the clicks besides the clicks, such as their graphs.
+        They are made while the step before computes. `items` is (B, T) int64, `where` (P,) int64
+        the cells b * T + t that are asked for, ascending, and `session` (B,) int64 the number of
+        each row's training session, None where it has none. Rows of the answer that nobody asked
+        for mean nothing.
         """
         ...
 
@@ -175,11 +182,21 @@ class NeuralModel:
         if "users" in reads:
             users = batch.users
             context["users"] = np.zeros(len(known), np.int64) if users is None else users[known]
+        items = items.astype(np.int64)
+        context |= self.prepared(items, np.arange(len(known)) * width + kept - 1, None)
         return (
-            torch.from_numpy(items.astype(np.int64)).to(device),
+            torch.from_numpy(items).to(device),
             torch.from_numpy(kept - 1).to(device),
             {name: _tensor(array).to(device) for name, array in context.items()},
         )
+
+    def prepared(
+        self, items: Int64Array, where: Int64Array, session: Int64Array | None
+    ) -> dict[str, AnyArray]:
+        """What the encoder needs made of the clicks; see `Encoder`."""
+        make = getattr(self.encoder, "prepared", None)
+        made: dict[str, AnyArray] = {} if make is None else make(items, where, session)
+        return made
 
     def state(self) -> dict[str, AnyArray]:
         """The weights by name."""

@@ -161,6 +161,8 @@ class SessionFeed(Feed):
 
     def works(self, epoch: int, first: int) -> Generator[Work, None, None]:
         """One padded batch a step."""
+        if first == 0 and hasattr(self.encoder, "begin_epoch"):
+            self.encoder.begin_epoch()
         with closing(prefetched(self._built(epoch, first))) as ready:
             yield from ready
 

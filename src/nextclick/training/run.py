@@ -83,7 +83,7 @@ class Run:
         interrupt: Interrupt,
     ):
         self.model = model
-        self.encoder = model.encoder
+        self.encoder = model.encoder.train()
         self.settings = settings
         self.config = settings.config
         self.validate = validate
