@@ -19,11 +19,12 @@ from nextclick.types import Scorer
 from reference.neural_cases import CASES, N, small_model, spread_weights
 from reference.neural_cnn import wavenet_queries, youtube_queries
 from reference.neural_gru import gru4rec_queries, improved_gru4rec_queries
+from reference.neural_lgsr import lgsr_queries
 from reference.neural_narm import narm_queries
 from reference.neural_sasrec import sasrec_queries
 from reference.neural_stamp import stamp_queries
 
-NAMES = ["gru4rec", "improved-gru4rec", "narm", "stamp", "sasrec", "youtube-dnn", "wavenet"]
+NAMES = ["gru4rec", "improved-gru4rec", "narm", "stamp", "sasrec", "youtube-dnn", "wavenet", "lgsr"]
 TWINS = {
     "gru4rec": gru4rec_queries,
     "improved-gru4rec": improved_gru4rec_queries,
@@ -32,6 +33,7 @@ TWINS = {
     "sasrec": sasrec_queries,
     "youtube-dnn": youtube_queries,
     "wavenet": wavenet_queries,
+    "lgsr": lgsr_queries,
 }
 SESSIONS = [[3, 1, 4, 1, 5, 9, 2], [6], [5, 3], [5, 8, 9, 7, 9]]
 

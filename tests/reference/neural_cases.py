@@ -31,6 +31,9 @@ CASES = {
     "youtube-dnn": ("youtube-dnn", {}),
     "youtube-dnn tower": ("youtube-dnn", {"layers": 2}),
     "wavenet": ("wavenet", {}),
+    "lgsr": ("lgsr", {}),
+    "lgsr plain": ("lgsr", {"residual": False}),
+    "lgsr a": ("lgsr", {"variant": "a"}),
     "wavenet without residual": ("wavenet", {"residual": False, "layers": 2, "kernel": 2}),
 }
 
@@ -41,6 +44,7 @@ _SMALL = {
     "stamp": {"width": 6, "max_length": 7},
     "sasrec": {"width": 6, "max_length": 7},
     "youtube-dnn": {"width": 4, "hidden_width": 5, "dropout": 0.2, "max_length": 7},
+    "lgsr": {"width": 6, "max_length": 7},
     "wavenet": {"width": 4, "dropout": 0.2, "max_length": 7},
 }
 

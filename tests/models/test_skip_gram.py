@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick.losses.skip_gram import skip_gram_loss
+from nextclick.models.skip_gram import skip_gram_loss
 from reference.walks import skip_gram_loss as slow_loss
 
 N, D = 9, 4
