@@ -20,6 +20,7 @@ from reference.neural_cases import CASES, N, small_model, spread_weights
 from reference.neural_cnn import wavenet_queries, youtube_queries
 from reference.neural_graphs import csrm_queries, lessr_queries, sr_gnn_queries
 from reference.neural_gru import gru4rec_queries, improved_gru4rec_queries
+from reference.neural_lgsr import lgsr_queries
 from reference.neural_narm import narm_queries
 from reference.neural_sasrec import sasrec_queries
 from reference.neural_stamp import stamp_queries
@@ -35,6 +36,7 @@ TWINS = {
     "sr-gnn": sr_gnn_queries,
     "lessr": lessr_queries,
     "csrm": csrm_queries,
+    "lgsr": lgsr_queries,
 }
 NAMES = list(TWINS)
 SESSIONS = [[3, 1, 4, 1, 5, 9, 2], [6], [5, 3], [5, 8, 9, 7, 9]]

@@ -36,6 +36,7 @@ NEURAL: dict[str, str] = {
     "sr-gnn": "nextclick.models.sr_gnn:SRGNN",
     "lessr": "nextclick.models.lessr:LESSR",
     "csrm": "nextclick.models.csrm:CSRM",
+    "lgsr": "nextclick.models.lgsr:LGSR",
 }
 
 MODELS = CLASSICAL | NEURAL

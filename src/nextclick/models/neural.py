@@ -18,7 +18,7 @@ from nextclick.models.gap_bins import FIRST_BIN, GapBins
 from nextclick.models.threads import computing_on, threads_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from nextclick.batch import SessionBatch
     from nextclick.sessions import Sessions
@@ -54,6 +54,32 @@ class Encoder(Protocol):
 
     def table(self) -> tuple[Tensor, Tensor | None]:
         """(N + 1, D) items to hold queries against, and (N + 1,) bias or None."""
+        ...
+
+
+class Task(Protocol):
+    """A torch module with something else to train the weights of an encoder on, epoch by epoch.
+
+    Attributes:
+        label: what people are told meanwhile.
+    """
+
+    label: str
+
+    def works(self, epoch: int) -> Iterator[dict[str, AnyArray]]:
+        """Arrays for each step before the prefixes of an epoch; the same for the same epoch."""
+        ...
+
+    def loss(self, work: dict[str, Tensor]) -> Tensor:
+        """() mean loss of a step."""
+        ...
+
+    def to(self, device: torch.device) -> Self:
+        """Move its weights."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """All that it trains, those of the encoder among them."""
         ...
 
 
@@ -197,6 +223,11 @@ class NeuralModel:
         make = getattr(self.encoder, "prepared", None)
         made: dict[str, AnyArray] = {} if make is None else make(items, where, session)
         return made
+
+    def task(self, sessions: Sessions, seed: int) -> Task | None:
+        """What else the sessions train it on, in turns with their prefixes."""
+        del sessions, seed
+        return None
 
     def state(self) -> dict[str, AnyArray]:
         """The weights by name."""
