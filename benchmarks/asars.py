@@ -5,10 +5,11 @@
     python benchmarks/asars.py STORE -o FOLDER --seeds 3
 
 All are tuned alike: each learning rate (or parameter of a counting model) of a short list is
-trained without the validation part, and the one that validates best by Recall@20 is taken, with
-its epoch. It is then trained on all sessions before the test, once for each seed, and the test is
-ranked once with each. Neural models have the same loss, the softmax over all items, Adam, and steps
-of 1,024 prefixes; only "paper's loss" has ASARS's hinge, negatives and Adagrad. Variants that read
+trained without the validation part, and the one that validates best by Recall@20 is taken. It is
+then trained on all sessions before the test, once for each seed, and the test is ranked once with
+each. Neural models have the same loss, the softmax over all items, Adam, steps of 1,024 prefixes,
+and 8 epochs in which the rate falls to 0; only "paper's loss" has ASARS's hinge, negatives and
+Adagrad, for 20 epochs at one rate. Variants that read
 what the log does not have are left out; those with gap=oracle leak the time of the target and are
 labelled so.
 
@@ -41,13 +42,14 @@ SHARED: dict[str, Any] = {
     "optimizer": "adam",
     "batch_size": 1024,
     "order": "sessions",
-    "epochs": 15,
-    "patience": 2,
+    "schedule": "cosine",
+    "epochs": 8,
+    "keep": "last",
 }
 
-RATES: list[dict[str, Any]] = [{"learning_rate": rate} for rate in (0.003, 0.01)]
-HIGHER: list[dict[str, Any]] = [{"learning_rate": rate} for rate in (0.05, 0.1, 0.2)]
-HINGE: dict[str, Any] = ASARS_HINGE | {"batch_size": 1024, "epochs": 30, "patience": 4}
+RATES: list[dict[str, Any]] = [{"learning_rate": rate} for rate in (0.003, 0.01, 0.03)]
+HIGHER: list[dict[str, Any]] = [{"learning_rate": rate} for rate in (0.1, 0.2)]
+HINGE: dict[str, Any] = ASARS_HINGE | {"batch_size": 1024, "epochs": 20, "schedule": "constant"}
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,12 @@ CONTENDERS: dict[str, Contender] = {
     "session-knn": Contender("session-knn", {}, [{"k": k} for k in (50, 100, 200, 500)]),
     "bpr-mf": Contender("bpr-mf", {}, RATES + HIGHER),
     "fpmc": Contender("fpmc", {}, RATES + HIGHER),
+    "fpmc users": Contender("fpmc", {"users": True}, RATES + HIGHER, frozenset({"users"})),
     "youtube-dnn": neural("youtube-dnn", dropout=0.2),
     "wavenet": neural("wavenet", dropout=0.2),
     "gru4rec": neural(
-        "gru4rec", embedding="separate", embedding_width=64, embedding_dropout=0.5, sparse=False,
-        hidden_dropout=0.0, in_batch=False, momentum=0.0,
+        "gru4rec", embedding="tied", embedding_dropout=0.25, sparse=False, in_batch=False,
+        momentum=0.0,
     ),
     "narm": neural("narm"),
     "time_att": neural("asars", "times", variant="time_att"),
@@ -86,9 +89,6 @@ CONTENDERS: dict[str, Contender] = {
     "time_att oracle": neural("asars", "times", variant="time_att", gap="oracle"),
     "time_cat oracle": neural("asars", "times", variant="time_cat", gap="oracle"),
     "time_user oracle": neural("asars", "times users", variant="time_user", gap="oracle"),
-    "time_att, paper's loss": replace(
-        neural("asars", "times", variant="time_att", **HINGE), tried=HIGHER
-    ),
     "time_user, paper's loss": replace(
         neural("asars", "times users", variant="time_user", **HINGE), tried=HIGHER
     ),
@@ -118,8 +118,7 @@ class Trial:
             place = self.folder / f"tried-{number}"
             artifact = self._train(place, values, "fit", seed=0)
             if self.contender.neural:
-                told |= {"validation": artifact.trained["validation"]}
-                told |= {"epochs": artifact.trained["best_epoch"]}
+                told |= {"validation": artifact.trained["history"][-1][f"recall@{K}"]}
             else:
                 valid = evaluate(artifact, self.store, part="valid", ks=[K], n_bootstrap=0)
                 told |= {"validation": valid.metrics[f"recall@{K}"].value}
@@ -133,12 +132,11 @@ class Trial:
         """The test, once for each seed."""
         best = self.chosen()
         values = dict(best["values"])
-        if self.contender.neural:
-            values |= {"epochs": best["epochs"], "keep": "last"}
         for seed in range(seeds if self.contender.neural or self.contender.tried != [{}] else 1):
-            written = self.folder / f"test-{seed}.json"
+            name = "-".join(str(x) for x in (*best["values"].values(), seed))
+            written = self.folder / f"test-{name}.json"
             if not written.exists():
-                artifact = self._train(self.folder / f"seed-{seed}", values, "train", seed)
+                artifact = self._train(self.folder / f"seed-{name}", values, "train", seed)
                 result = evaluate(artifact, self.store, ks=[K], label=self.name)
                 result.write(written)
             yield Result.read(written)

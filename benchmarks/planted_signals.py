@@ -38,16 +38,14 @@ RECIPE: dict[str, Any] = {
     "loss": "ce",
     "negatives": 0,
     "learning_rate": 0.003,
-    "batch_size": 256,
-    "epochs": 25,
-    "patience": 3,
+    "batch_size": 512,
+    "epochs": 12,
+    "schedule": "cosine",
     "order": "sessions",
 }
 TIMELESS: dict[str, Any] = {
-    "embedding": "separate",
-    "embedding_width": 64,
-    "embedding_dropout": 0.5,
-    "hidden_dropout": 0.0,
+    "embedding": "tied",
+    "embedding_dropout": 0.25,
     "sparse": False,
     "in_batch": False,
     "momentum": 0.0,
@@ -68,7 +66,7 @@ class Question:
 QUESTIONS = {
     "dwell": Question(
         SimulationConfig(
-            events=120_000, items=400, users=20_000, days=10, categories=10, length=8,
+            events=60_000, items=400, users=10_000, days=10, categories=10, length=8,
             purpose=0.0, taste=0.0, drift=0.0, new_items=0.0, reclick=0.3, similarity=1.0,
         ),
         "gaps",
@@ -76,7 +74,7 @@ QUESTIONS = {
     ),
     "users": Question(
         SimulationConfig(
-            events=120_000, items=400, users=600, days=10, categories=20, length=4,
+            events=60_000, items=400, users=300, days=10, categories=20, length=4,
             purpose=0.0, taste=1.0, drift=0.0, new_items=0.0, reclick=0.0, similarity=0.3,
             anonymous=0.0,
         ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from nextclick.types import Int32Array, Int64Array
+    from nextclick.types import AnyArray, Int32Array, Int64Array
 
 MS_PER_SECOND = 1000
 MS_PER_DAY = 86_400_000
@@ -17,7 +17,9 @@ _COUNT_ROWS = 4_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sessions:
-    """S sessions with E events, in the order of their last event.
+    """S sessions with E events, in the order in which they ended.
+
+    A session ends with its last click in the log, whether or not filters have kept that click.
 
     Attributes:
         items: (E,) int32, index of the clicked item in 1..n_items; 0 is an item unseen in training.
@@ -68,6 +70,33 @@ class Sessions:
             times=None if self.times is None else self.times[first:last],
             users=None if self.users is None else self.users[start:stop],
             blocks=None if self.blocks is None else self.blocks[start:stop],
+        )
+
+    def as_known(self, support: Int64Array) -> Sessions:
+        """The same, with clicks on items that `support` (N + 1,) does not count as unknown, 0.
+
+        The catalogue is that of all training: who has learnt from a part has not seen all of it.
+        """
+        seen = support > 0
+        if seen[1:].all():
+            return self
+        return replace(self, items=np.where(seen[self.items], self.items, 0).astype(np.int32))
+
+    def followed_by(self, later: Sessions) -> Sessions:
+        """Both, one after the other, as copies; they are of one log, with the same vocabularies."""
+
+        def both(name: str) -> AnyArray | None:
+            one, other = getattr(self, name), getattr(later, name)
+            return None if one is None or other is None else np.concatenate([one, other])
+
+        first, second = self.offsets, later.offsets
+        return replace(
+            self,
+            items=np.concatenate([self.items, later.items]),
+            offsets=np.concatenate([first, second[1:] - second[0] + first[-1]]),
+            times=both("times"),
+            users=both("users"),
+            blocks=both("blocks"),
         )
 
     def support(self) -> Int64Array:

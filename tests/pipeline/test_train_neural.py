@@ -23,9 +23,12 @@ N = 30
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """A log in which item i is followed by item i + 1, over ten days."""
-    folder = tmp_path_factory.mktemp("store")
+    return make_store(tmp_path_factory.mktemp("store"))
+
+
+def make_store(folder, more=()):
     rng = np.random.default_rng(0)
-    rows = []
+    rows = list(more)
     for session in range(400):
         start, begin = rng.integers(N), int(rng.integers(10)) * DAY + session * 1000
         rows += [
@@ -70,6 +73,22 @@ def test_what_the_artefact_says_of_its_training(store):
     # what the epoch was chosen by is what `evaluate` says of the validation
     found = evaluate(artifact, store, part="valid", ks=[5], n_bootstrap=0)
     assert found.evaluation["metrics"]["mrr@5"]["value"] == best
+
+
+def test_the_validation_leaves_out_what_nobody_could_know(tmp_path):
+    # sessions of the validation that end on an item of its own, "news"
+    more = [
+        (1000 + s, item, 9 * DAY + (250 + s) * 1000 + n)
+        for s in range(20)
+        for n, item in enumerate(["item1", "news"])
+    ]
+    store = make_store(tmp_path, more)
+    news = store.items.index("news")
+    assert store.part("fit").support()[news] == 0 < store.part("valid").support()[news]
+    artifact = train(store, "tiny", config=QUICK)
+    assert max(e["mrr@5"] for e in artifact.trained["history"]) > 0.9
+    found = evaluate(artifact, store, part="valid", ks=[5], n_bootstrap=0)
+    assert found.evaluation["metrics"]["mrr@5"]["value"] == artifact.trained["validation"]
 
 
 def test_part_train_chooses_first_and_then_learns_from_all(store):

@@ -41,7 +41,7 @@ def repeats(sessions: Sessions, label_of: Int32Array) -> Repeats | None:
 
         share(k) = mean over s of |L_s ∩ (L_{s−1} ∪ … ∪ L_{s−k})| / |L_s|
 
-    Sessions stand in the order of their last click, and only those of the given part are looked at.
+    Sessions stand in the order in which they ended, and only those of the given part are looked at.
     Clicks without a label are left out (see `within_session`); a session of nothing else is not in
     the mean, but it is one of the k before a later one. The paper gives no formula; this is our
     reading.

@@ -6,7 +6,8 @@
       train/  test/            items.npy (E,) int32    offsets.npy (S + 1,) int64
                                times.npy (E,) int64    users.npy, blocks.npy (S,) int32
 
-Sessions stand in the order of their last click. The validation part is the end of `train`: the
+Sessions stand in the order in which they ended, with a click that filters may have dropped since
+(the published protocols split so). The validation part is the end of `train`: the
 manifest says where it begins, so nothing is stored twice.
 """
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from nextclick.data.history import UserHistory
 from nextclick.errors import ConfigError, StoreError, nearest
 from nextclick.sessions import Sessions
 from nextclick.vocab import Vocabulary
@@ -127,6 +129,19 @@ class Store:
                 "with another --valid-fraction"
             )
         return sessions
+
+    def history(self, name: str) -> UserHistory:
+        """What each visitor of a part had clicked in sessions that were over when his began.
+
+        For the test, earlier sessions of the training and of the test are joined in memory.
+
+        Raises:
+            ConfigError: no such part.
+            StoreError: the log has no users or no times, or the part cannot be read.
+        """
+        sessions, train = self.part(name), self._sessions("train")
+        pool = train.followed_by(sessions) if name == "test" else train
+        return UserHistory.of(sessions, pool)
 
     def _sessions(self, folder: str) -> Sessions:
         def array(name: str) -> AnyArray | None:

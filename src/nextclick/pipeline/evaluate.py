@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from nextclick.artifact import Artifact
 from nextclick.data.store import Store
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from nextclick.sessions import Sessions
     from nextclick.types import Progress
 
 DEFAULT_KS = (5, 10, 20)
@@ -58,7 +55,7 @@ def evaluate(
     rules = protocol or store_protocol(opened)
     found = rank_and_measure(
         trained.model,
-        _as_known(opened.part(part), trained),
+        opened.part(part).as_known(trained.support),
         ks=ks,
         protocol=rules,
         support=trained.support,
@@ -80,18 +77,6 @@ def evaluate(
         evaluation=found.to_json() | {"training_seconds": trained.trained["seconds"]},
         leaky=getattr(trained.model, "leaky", None),
     )
-
-
-def _as_known(sessions: Sessions, artifact: Artifact) -> Sessions:
-    """Mark the items that the model has not seen in training as unknown.
-
-    The catalogue is that of all training; a model that has learnt from `fit` alone has not seen
-    all of it.
-    """
-    seen = artifact.support > 0
-    if seen[1:].all():
-        return sessions
-    return replace(sessions, items=np.where(seen[sessions.items], sessions.items, 0))
 
 
 def store_protocol(store: Store) -> RankingProtocol:

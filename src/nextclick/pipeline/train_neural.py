@@ -183,8 +183,9 @@ class _Work:
         return Checkpoints(place, resume, {"store": self.store.fingerprint, "part": part})
 
     def _validation(self) -> Validate:
-        """Ranks the validation part of the store."""
-        valid, protocol = self.store.part("valid"), store_protocol(self.store)
+        """Ranks the validation part as `evaluate` does: what the part before lacks is unknown."""
+        valid = self.store.part("valid").as_known(self.store.part("fit").support())
+        protocol = store_protocol(self.store)
         ks = sorted({self.k, min(SHOWN_K, self.n_items)})
 
         def validate(model: NeuralModel) -> dict[str, float]:
