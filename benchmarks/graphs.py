@@ -32,7 +32,7 @@ from nextclick.models import model_class
 from nextclick.models.session_graphs import prefix_graphs
 from nextclick.training.config import TrainingConfig, build_configs
 from nextclick.training.device import choose_device, seeded
-from nextclick.training.feed import make_feed
+from nextclick.training.feed import SessionFeed
 from nextclick.training.optim import Optimizers
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def fresh(name: str, preset: str, values: dict[str, Any], n_items: int) -> Any:
 
 def stepped(model: NeuralModel, sessions: Sessions, config: TrainingConfig, steps: int) -> float:
     """Samples/s of training with the loader's thread; the first ten steps are left out."""
-    feed = make_feed(model, sessions, config, seed=0, device=choose_device("cpu"))
+    feed = SessionFeed(model, sessions, config, seed=0, device=choose_device("cpu"))
     optimizers = Optimizers(model.encoder, config)
     model.encoder.train()
     began, n_samples = 0.0, 0

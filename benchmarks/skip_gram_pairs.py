@@ -66,7 +66,7 @@ def plain(graph: ItemGraph, seconds: float) -> dict[str, float]:
         while len(walk) < LENGTH and walk[-1] in followers:
             items, cumulative = followers[walk[-1]]
             walk.append(rng.choices(items, cum_weights=cumulative)[0])
-        found = []
+        found: list[tuple[int, int]] = []
         for p, centre in enumerate(walk):
             around = range(max(p - WINDOW, 0), min(p + WINDOW + 1, len(walk)))
             found.extend((centre, walk[q]) for q in around if q != p)

@@ -1,4 +1,4 @@
-"""SR-GNN, LESSR and CSRM from a log to a recommendation."""
+"""The graph models from a log to a recommendation."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,9 @@ SMALL = {
     "sr-gnn": QUICK | {"width": 16, "steps": 2},
     "lessr": QUICK | {"width": 8},
     "csrm": QUICK | {"embedding_width": 8, "hidden_width": 8, "memory_size": 500, "neighbours": 9},
+    "lgsr": QUICK | {"width": 8, "walks": 2, "walk_length": 5, "window": 2, "graph_negatives": 8},
 }
+PUBLISHED = {"sr-gnn": "paper", "lessr": "paper", "csrm": "paper", "lgsr": "default"}
 
 
 class KilledError(Exception):
@@ -99,10 +101,10 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_memory(store, tmp_path, mo
     assert weights(resumed.model) == weights(whole.model)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_preset_trains(store, name):
     own = {n: v for n, v in SMALL[name].items() if n not in ("negatives", "batch_size")}
-    options = NeuralOptions(preset="paper")
+    options = NeuralOptions(preset=PUBLISHED[name])
     artifact = train(store, name, config=own | {"epochs": 1}, neural=options)
     assert artifact.trained["training"]["loss"] == "ce"
     assert np.isfinite(artifact.trained["history"][0]["loss"])

@@ -13,6 +13,7 @@ SMALL = {
     "sr-gnn": {"width": 16},
     "lessr": {"width": 16},
     "csrm": {"embedding_width": 16, "hidden_width": 16, "memory_size": 100, "neighbours": 9},
+    "lgsr": {"width": 16, "walks": 3, "walk_length": 6, "window": 2, "graph_negatives": 4},
 }
 
 
