@@ -50,10 +50,10 @@ def skip_gram_loss(
         pairs = pairs + shift
     if negative_shift is not None:
         others = others + negative_shift
-    n_pairs = torch.bincount(owner, minlength=C).to(others.dtype)  # (C,)
     # a centre's comparison with a negative counts once for each of its pairs
     against = softplus(others)
-    once: Tensor = n_pairs @ against.sum(-1)
+    n_pairs = torch.bincount(owner, minlength=C).to(against.dtype)  # (C,)
+    once = (n_pairs * against.sum(-1)).sum()  # no product of matrices: bf16 would round the sum
     hit = against.view(-1).index_select(0, hits[0] * M + hits[1]).sum()
     loss: Tensor = (softplus(-pairs).sum() + once - hit) / P
     return loss
