@@ -20,7 +20,7 @@ from reference.neural_cases import small_model, spread_weights
 from reference.walks import skip_gram_loss
 
 N = 12
-GRAPH = {"walks": 3, "walk_length": 6, "window": 2, "graph_batch": 40, "graph_negatives": 4}
+GRAPH = {"walks": 3, "walk_length": 6, "window": 2, "graph_batch": 160, "graph_negatives": 4}
 SMALL = {"width": 6, "max_length": 7, **GRAPH}
 LOG = Sessions.from_lists(
     [np.random.default_rng(s).integers(1, N + 1, 5).tolist() for s in range(40)], N
@@ -134,7 +134,7 @@ def test_each_epoch_has_as_many_passes_as_asked_for():
 
 
 def test_a_cap_bounds_a_pass():
-    task = fresh(graph_pairs=100, graph_passes=3).task(LOG, 0)
+    task = fresh(graph_pairs=100, graph_passes=3, graph_batch=40).task(LOG, 0)
     given = sum(len(work["contexts"]) for work in task.works(0))
     assert 300 <= given < 300 + 3 * 40
 
@@ -147,7 +147,7 @@ def test_without_the_graph_there_is_no_task(values):
 @pytest.mark.parametrize("values", [{}, {"variant": "h"}, {"variant": "a"}, {"sparse": True}])
 def test_turns_of_graph_and_prefixes_lower_both_losses(values):
     sparse = values.pop("sparse", False)
-    config = replace(TRAINING, epochs=6)
+    config = replace(TRAINING, epochs=4)
     if sparse:
         config = replace(config, loss="sampled", negatives=8, sparse=True)
     model = fresh(dropout=0.0, **values)
@@ -188,9 +188,9 @@ def test_killed_in_either_turn_and_resumed(tmp_path, monkeypatch):
             if len(told) == kill_at:
                 raise KilledError
 
-        model = fresh(seed=9 if resume else 0)
+        model = fresh(seed=9 if resume else 0, graph_passes=1)
         place = Checkpoints(folder, resume, {"store": "abc"})
-        Trainer(model, TRAINING, seed=5, device="cpu").run(
+        Trainer(model, replace(TRAINING, epochs=2), seed=5, device="cpu").run(
             LOG, checkpoints=place, progress=progress
         )
         return weights(model), told
@@ -200,7 +200,7 @@ def test_killed_in_either_turn_and_resumed(tmp_path, monkeypatch):
     first_prefix = in_graph.index(False)
     assert any(in_graph[first_prefix:])
     again = in_graph.index(True, first_prefix)
-    for kill_at in (3, first_prefix, first_prefix + 2, again + 2, again + 5):
+    for kill_at in (3, first_prefix, first_prefix + 2, again + 2):
         folder = tmp_path / str(kill_at)
         with pytest.raises(KilledError):
             run(folder, kill_at=kill_at)
