@@ -17,7 +17,8 @@ SMALL = {
     "sr-gnn": QUICK | {"width": 16, "steps": 2},
     "lessr": QUICK | {"width": 8},
     "csrm": QUICK | {"embedding_width": 8, "hidden_width": 8, "memory_size": 500, "neighbours": 9},
-    "lgsr": QUICK | {"width": 8, "walks": 2, "walk_length": 5, "window": 2, "graph_negatives": 8},
+    "lgsr": QUICK
+    | {"negatives": 0, "width": 8, "walks": 2, "walk_length": 5, "graph_negatives": 8},
 }
 PUBLISHED = {"sr-gnn": "paper", "lessr": "paper", "csrm": "paper", "lgsr": "default"}
 
@@ -29,7 +30,7 @@ class KilledError(Exception):
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shop")
-    config = SimulationConfig(events=4_000, items=80, users=150, days=5, categories=5)
+    config = SimulationConfig(events=2_500, items=80, users=100, days=5, categories=5)
     simulate(config, folder / "log.parquet")
     options = PrepareOptions(split=SplitOptions(kind="fraction"))
     return prepare(folder / "log.parquet", folder / "store", options=options).store
