@@ -49,7 +49,7 @@ SHARED: dict[str, Any] = {
 
 RATES: list[dict[str, Any]] = [{"learning_rate": rate} for rate in (0.003, 0.01, 0.03)]
 HIGHER: list[dict[str, Any]] = [{"learning_rate": rate} for rate in (0.1, 0.2)]
-HINGE: dict[str, Any] = ASARS_HINGE | {"batch_size": 1024, "epochs": 20, "schedule": "constant"}
+HINGE: dict[str, Any] = ASARS_HINGE | {"batch_size": 1024, "epochs": 20, "schedule": "none"}
 
 
 @dataclass(frozen=True)
