@@ -5,9 +5,10 @@
     python benchmarks/graphs.py STORE --model lessr --set loss=ce --set negatives=0
 
 First a training of `--steps` steps as `nextclick train` does it: graphs are made in the loader's
-thread while the step before computes. Then the same batches again, without a step: how long it
-takes to pad each, and to make its graphs. "Of the step" is that over the wall time of a step. What
-is below 100 % of the step costs nothing where a second processor is idle.
+thread while the step before computes. Then the same batches again, without a step: what it takes
+to pad each, and to make its graphs. Rates are of wall time. A step and its parts are in processor
+time, the loader's thread included, so that other work on the machine changes shares little. Where a
+second processor is idle, graphs cost no wall time at all.
 
 For SR-GNN: nodes are those of all prefixes, each by itself; states are those that are computed,
 because prefixes share them.
@@ -48,27 +49,35 @@ def fresh(name: str, preset: str, values: dict[str, Any], n_items: int) -> Any:
         return found(config, n_items), training
 
 
-def stepped(model: NeuralModel, sessions: Sessions, config: TrainingConfig, steps: int) -> float:
-    """Samples/s of training with the loader's thread; the first ten steps are left out."""
+def stepped(
+    model: NeuralModel, sessions: Sessions, config: TrainingConfig, steps: int
+) -> tuple[float, float]:
+    """Samples/s of training with the loader's thread, and processor time of a step in ms.
+
+    The first ten steps are left out, and the task that some models have.
+    """
     feed = SessionFeed(model, sessions, config, seed=0, device=choose_device("cpu"))
     optimizers = Optimizers(model.encoder, config)
     model.encoder.train()
-    began, n_samples = 0.0, 0
+    began, began_cpu, n_samples, n_steps = 0.0, 0.0, 0, 0
     for number, work in enumerate(islice(feed.works(0, 0), steps + 10)):
         if number == 10:
-            began, n_samples = time.perf_counter(), 0
+            began, began_cpu = time.perf_counter(), time.process_time()
+            n_samples, n_steps = 0, 0
         loss = feed.loss(work)
         optimizers.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizers.step(config.learning_rate)
         n_samples += len(work)
-    return n_samples / (time.perf_counter() - began)
+        n_steps += 1
+    cpu = 1e3 * (time.process_time() - began_cpu) / n_steps
+    return n_samples / (time.perf_counter() - began), cpu
 
 
 def apart(
     model: NeuralModel, sessions: Sessions, config: TrainingConfig, steps: int
 ) -> dict[str, float]:
-    """Milliseconds a step of each part, one after the other."""
+    """Milliseconds of processor time a step of each part, one after the other."""
     order = SessionOrder(
         sessions,
         batch_size=config.batch_size,
@@ -78,11 +87,11 @@ def apart(
     )
     plan = order.plan(0)
     model.prepared(plan[0].items, plan[0].where, plan[0].session)  # compiled, or read from disk
-    began = time.perf_counter()
+    began = time.process_time()
     batches = [plan[step] for step in range(min(steps, len(plan)))]
-    padded = time.perf_counter()
+    padded = time.process_time()
     graphs = [model.prepared(batch.items, batch.where, batch.session) for batch in batches]
-    made = time.perf_counter()
+    made = time.process_time()
     n = len(batches)
     found = {"padding": 1e3 * (padded - began) / n, "graphs": 1e3 * (made - padded) / n}
     if model.name == "sr-gnn":
@@ -111,12 +120,11 @@ def main() -> None:
     values = parse_values(options.set)
     torch.set_num_threads(options.threads)
     model, config = fresh(options.model, options.preset, values, len(store.items))
-    rate = stepped(model, sessions, config, options.steps)
+    rate, step = stepped(model, sessions, config, options.steps)
     parts = apart(model, sessions, config, options.steps)
-    step = 1e3 * config.batch_size / rate
     print(f"{options.model}, preset {options.preset}, threads of arithmetic: {options.threads}")
     print(f"samples/s   {rate:12,.0f}")
-    print(f"step        {step:12.3f} ms for {config.batch_size} prefixes")
+    print(f"step        {step:12.3f} ms of processor time, for {config.batch_size} prefixes")
     for name in ("padding", "graphs"):
         share = 100 * parts[name] / step
         print(f"{name:11} {parts[name]:12.3f} ms, {share:.1f} % of the step")
