@@ -21,7 +21,8 @@ SAMPLED_SOFTMAX: dict[str, Any] = {
     "loss": "sampled",
     "negatives": 2048,
     "optimizer": "adam",
-    "learning_rate": 0.002,
-    "batch_size": 512,
-    "epochs": 20,
+    "learning_rate": 0.01,
+    "schedule": "cosine",
+    "batch_size": 1024,
+    "epochs": 8,
 }
