@@ -263,6 +263,6 @@ class CSRM(NeuralModel):
     Config: ClassVar[type[CSRMConfig]] = CSRMConfig
     encoder_type: ClassVar[type[nn.Module]] = CSRMEncoder
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "default": SAMPLED_SOFTMAX | {"shuffle": False, "schedule": "cosine", "epochs": 8},
+        "default": SAMPLED_SOFTMAX | {"learning_rate": 0.002, "batch_size": 512, "shuffle": False},
         "paper": _PAPER,
     }

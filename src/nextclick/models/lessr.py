@@ -228,7 +228,7 @@ class LESSR(NeuralModel):
     Config: ClassVar[type[LESSRConfig]] = LESSRConfig
     encoder_type: ClassVar[type[nn.Module]] = LESSREncoder
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "default": SAMPLED_SOFTMAX | {"schedule": "cosine", "epochs": 8},
+        "default": SAMPLED_SOFTMAX | {"learning_rate": 0.002, "batch_size": 512},
         "paper": {
             "loss": "ce",
             "optimizer": "adamw",

@@ -164,7 +164,7 @@ class SRGNN(NeuralModel):
     Config: ClassVar[type[SRGNNConfig]] = SRGNNConfig
     encoder_type: ClassVar[type[nn.Module]] = SRGNNEncoder
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "default": SAMPLED_SOFTMAX | {"schedule": "cosine", "epochs": 8},
+        "default": SAMPLED_SOFTMAX | {"learning_rate": 0.002, "batch_size": 512},
         "paper": {
             "loss": "ce",
             "optimizer": "adam",
