@@ -35,6 +35,8 @@ from nextclick.training.config import NeuralOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nextclick.evaluation.intervals import Estimate
+
 K = 20
 SHARED: dict[str, Any] = {
     "loss": "ce",
@@ -168,20 +170,25 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="0: as many as a step keeps busy")
     options = parser.parse_args()
     store = Store.open(options.store)
+    seeds: int = options.seeds
     has = {what for what in ("times", "users") if getattr(store.part("train"), what) is not None}
-    results = [
-        result
+    trials = [
+        Trial(name, store, options.output, options.threads)
         for name in options.only
         if CONTENDERS[name].reads <= has
-        for result in Trial(name, store, options.output, options.threads).results(options.seeds)
     ]
-    print("| model | Recall@20 | MRR@20 | seeds |\n|---|---|---|---|")
-    for row in leaderboard(results):
-        figures = [row.metrics[f"{name}@{K}"] for name in ("recall", "mrr")]
-        told = [
-            " ".join(f"{100 * (x or 0):.2f}" for x in (m.value, m.low, m.high)) for m in figures
-        ]
-        print(f"| {row.label} | {' | '.join(told)} | {len(row.seeds)} |")
+    found = [(leaderboard(list(trial.results(seeds)))[0], trial.chosen()) for trial in trials]
+    print("| model | Recall@20 | MRR@20 | chosen | validation |\n|---|---|---|---|---|")
+    for row, best in sorted(found, key=lambda one: -one[0].metrics[f"recall@{K}"].value):
+        told = " | ".join(percent(row.metrics[f"{name}@{K}"]) for name in ("recall", "mrr"))
+        values = ", ".join(f"{name} {value}" for name, value in best["values"].items())
+        print(f"| {row.label} | {told} | {values} | {100 * best['validation']:.2f} |")
+
+
+def percent(metric: Estimate) -> str:
+    """A value with its interval."""
+    low, high = metric.low or 0.0, metric.high or 0.0
+    return f"{100 * metric.value:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
 
 
 if __name__ == "__main__":

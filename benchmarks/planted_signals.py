@@ -12,8 +12,8 @@ start to start, so that all forms have the same sessions in the same order befor
 
 A variant on the log as it is, and on the shuffled one, stands beside itself on the flat one: the
 differences in Recall@20 and MRR@20 have 95 % intervals by paired bootstrap over sessions, all seeds
-together. Nothing is chosen, and the test is ranked once with each. One GRU4Rec is shown
-for the level.
+together. Nothing is chosen, and the test is ranked once with each. One GRU4Rec is shown for the
+level.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Question:
 QUESTIONS = {
     "dwell": Question(
         SimulationConfig(
-            events=100_000, items=400, users=10_000, days=10, categories=10, length=12,
+            events=60_000, items=400, users=10_000, days=10, categories=10, length=12,
             purpose=0.0, taste=0.0, drift=0.0, new_items=0.0, reclick=0.3, similarity=1.0,
         ),
         "gaps",
@@ -78,12 +78,12 @@ QUESTIONS = {
     ),
     "users": Question(
         SimulationConfig(
-            events=60_000, items=400, users=300, days=10, categories=20, length=4,
+            events=60_000, items=800, users=300, days=10, categories=40, length=3,
             purpose=0.0, taste=1.0, drift=0.0, new_items=0.0, reclick=0.0, similarity=0.3,
             anonymous=0.0,
         ),
         "users",
-        ("user_att", "user_cat"),
+        ("user_cat", "user_att"),
     ),
 }  # fmt: skip
 
