@@ -127,8 +127,8 @@ MODELS["tiny"] = "reference.tiny_model:Tiny"
 if "--resume" not in sys.argv:
     report.TELL_SECONDS = 0.0
     told = report.Report.step
-    def step(self, at, watch):
-        told(self, at, watch)
+    def step(self, at, watch, doing):
+        told(self, at, watch, doing)
         if at.total_steps == 20:
             os.kill(os.getpid(), signal.SIGINT)
     report.Report.step = step

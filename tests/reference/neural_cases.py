@@ -31,7 +31,19 @@ CASES = {
     "youtube-dnn": ("youtube-dnn", {}),
     "youtube-dnn tower": ("youtube-dnn", {"layers": 2}),
     "wavenet": ("wavenet", {}),
+    "lgsr": ("lgsr", {}),
+    "lgsr plain": ("lgsr", {"residual": False}),
+    "lgsr a": ("lgsr", {"variant": "a"}),
     "wavenet without residual": ("wavenet", {"residual": False, "layers": 2, "kernel": 2}),
+    "sr-gnn": ("sr-gnn", {}),
+    "sr-gnn counted": ("sr-gnn", {"edges": "counted"}),
+    "sr-gnn two steps": ("sr-gnn", {"steps": 2}),
+    "sr-gnn global": ("sr-gnn", {"variant": "global"}),
+    "sr-gnn local": ("sr-gnn", {"variant": "local"}),
+    "lessr": ("lessr", {}),
+    "lessr without norm": ("lessr", {"batch_norm": False, "layers": 2}),
+    "csrm": ("csrm", {}),
+    "csrm, all remembered": ("csrm", {"neighbours": 20}),
 }
 
 _SMALL = {
@@ -41,7 +53,17 @@ _SMALL = {
     "stamp": {"width": 6, "max_length": 7},
     "sasrec": {"width": 6, "max_length": 7},
     "youtube-dnn": {"width": 4, "hidden_width": 5, "dropout": 0.2, "max_length": 7},
+    "lgsr": {"width": 6, "max_length": 7},
     "wavenet": {"width": 4, "dropout": 0.2, "max_length": 7},
+    "sr-gnn": {"width": 6, "max_length": 7},
+    "lessr": {"width": 5, "max_length": 7},
+    "csrm": {
+        "hidden_width": 5,
+        "embedding_width": 4,
+        "memory_size": 9,
+        "neighbours": 3,
+        "max_length": 7,
+    },
 }
 
 
@@ -54,7 +76,10 @@ def small_model(case, n_items=N, seed=0, **more):
 
 
 def spread_weights(model, seed=0):
-    """Draw all weights anew from N(0, 0.6²), biases too, so that no term hides behind a zero."""
+    """Draw all weights anew from N(0, 0.6²), biases too, so that no term hides behind a zero.
+
+    What is kept besides weights is drawn, too: memories, means and variances.
+    """
     torch.manual_seed(seed)
     with torch.no_grad():
         for weight in model.encoder.parameters():
@@ -62,5 +87,12 @@ def spread_weights(model, seed=0):
         for module in model.encoder.modules():
             if isinstance(module, torch.nn.Embedding):
                 module.weight[0] = 0.0
+            if isinstance(module, torch.nn.BatchNorm1d):
+                module.running_mean.normal_(0.0, 0.6)
+                module.running_var.uniform_(0.3, 2.0)
+        if hasattr(model.encoder, "memory"):
+            memory = model.encoder.memory
+            memory.held.normal_(0.0, 0.6)
+            memory.session.copy_(torch.arange(len(memory.session)) // 2)
     model.encoder.eval()
     return model

@@ -41,6 +41,7 @@ class TrainingBatch:
         dwell: (B, T) float32, seconds to the click after, the target's of the cell included: known
             to nobody who is asked for that target. None where the log has no times.
         users: (B,) int64, 0 for an unknown visitor; None where the log has no users.
+        session: (B,) int64, number of the session that each row is of.
     """
 
     items: Int64Array
@@ -49,6 +50,7 @@ class TrainingBatch:
     gaps: Float32Array | None = None
     dwell: Float32Array | None = None
     users: Int64Array | None = None
+    session: Int64Array | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -169,9 +171,10 @@ class Plan:
         gaps = dwell = users = None
         if log.times is not None:
             gaps, dwell = _pad_times(log.times, begin, length, width)
+        session = self.rows.session[rows].astype(np.int64)
         if log.users is not None:
-            users = log.users[self.rows.session[rows]].astype(np.int64)
-        return TrainingBatch(*filled, gaps, dwell, users)
+            users = log.users[session].astype(np.int64)
+        return TrainingBatch(*filled, gaps, dwell, users, session)
 
 
 def known_clicks(sessions: Sessions) -> Sessions:

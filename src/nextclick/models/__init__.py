@@ -33,6 +33,10 @@ NEURAL: dict[str, str] = {
     "asars": "nextclick.models.asars:ASARS",
     "youtube-dnn": "nextclick.models.youtube_dnn:YouTubeDNN",
     "wavenet": "nextclick.models.wavenet:WaveNet",
+    "sr-gnn": "nextclick.models.sr_gnn:SRGNN",
+    "lessr": "nextclick.models.lessr:LESSR",
+    "csrm": "nextclick.models.csrm:CSRM",
+    "lgsr": "nextclick.models.lgsr:LGSR",
 }
 
 MODELS = CLASSICAL | NEURAL

@@ -18,11 +18,11 @@ from nextclick.models.gap_bins import FIRST_BIN, GapBins
 from nextclick.models.threads import computing_on, threads_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from nextclick.batch import SessionBatch
     from nextclick.sessions import Sessions
-    from nextclick.types import AnyArray, BoolArray, Float32Array
+    from nextclick.types import AnyArray, BoolArray, Float32Array, Int64Array
 
 Asked: TypeAlias = Literal["at-click", "while-waiting", "at-target"]
 
@@ -42,11 +42,44 @@ class Encoder(Protocol):
         - users (B,) int64, 0 for an unknown visitor.
 
         What stands at a padded position means nothing.
+
+        A model that has a method `prepared(items, where, session)` is given the arrays that it
+        returns by name, too: what it needs of the clicks besides the clicks, such as their graphs.
+        They are made while the step before computes. `items` is (B, T) int64, `where` (P,) int64
+        the cells b * T + t that are asked for, ascending, and `session` (B,) int64 the number of
+        each row's training session, None where it has none. Rows of the answer that nobody asked
+        for mean nothing.
         """
         ...
 
     def table(self) -> tuple[Tensor, Tensor | None]:
         """(N + 1, D) items to hold queries against, and (N + 1,) bias or None."""
+        ...
+
+
+class Task(Protocol):
+    """A torch module with something else to train the weights of an encoder on, epoch by epoch.
+
+    Attributes:
+        label: what people are told meanwhile.
+    """
+
+    label: str
+
+    def works(self, epoch: int) -> Iterator[dict[str, AnyArray]]:
+        """Arrays for each step before the prefixes of an epoch; the same for the same epoch."""
+        ...
+
+    def loss(self, work: dict[str, Tensor]) -> Tensor:
+        """() mean loss of a step."""
+        ...
+
+    def to(self, device: torch.device) -> Self:
+        """Move its weights."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """All that it trains, those of the encoder among them."""
         ...
 
 
@@ -175,11 +208,26 @@ class NeuralModel:
         if "users" in reads:
             users = batch.users
             context["users"] = np.zeros(len(known), np.int64) if users is None else users[known]
+        items = items.astype(np.int64)
+        context |= self.prepared(items, np.arange(len(known)) * width + kept - 1, None)
         return (
-            torch.from_numpy(items.astype(np.int64)).to(device),
+            torch.from_numpy(items).to(device),
             torch.from_numpy(kept - 1).to(device),
             {name: _tensor(array).to(device) for name, array in context.items()},
         )
+
+    def prepared(
+        self, items: Int64Array, where: Int64Array, session: Int64Array | None
+    ) -> dict[str, AnyArray]:
+        """What the encoder needs made of the clicks; see `Encoder`."""
+        make = getattr(self.encoder, "prepared", None)
+        made: dict[str, AnyArray] = {} if make is None else make(items, where, session)
+        return made
+
+    def task(self, sessions: Sessions, seed: int) -> Task | None:
+        """What else the sessions train it on, in turns with their prefixes."""
+        del sessions, seed
+        return None
 
     def state(self) -> dict[str, AnyArray]:
         """The weights by name."""

@@ -1,4 +1,4 @@
-"""What an encoder is told besides the clicks, and when it is taken to be asked."""
+"""What an encoder is given besides the clicks, and when it is taken to be asked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AT_CLICK = 0.5  # share of the targets that are asked for at the click before th
 
 
 class Context:
-    """Gaps, waiting times and users of training batches, for a model that reads them.
+    """Gaps, waiting times and users of training batches, for a model that reads them; graphs.
 
     When a model is to know how long a visitor has been looking at the last item
     (`asked` "while-waiting"), it is trained with what a server would know while it waits. Half of
@@ -31,6 +31,7 @@ class Context:
     """
 
     def __init__(self, model: NeuralModel, sessions: Sessions):
+        self._prepared = model.prepared
         self._reads = model.reads(model.config)
         self._asked = model.asked
         self._gaps = shown_gaps(sessions) if self._asked == "while-waiting" else None
@@ -54,6 +55,7 @@ class Context:
         if "users" in self._reads:
             assert batch.users is not None
             context["users"] = batch.users
+        context |= self._prepared(batch.items, batch.where, batch.session)
         return batch, context
 
     def _moments(self, batch: TrainingBatch, rng: np.random.Generator) -> AnyArray:

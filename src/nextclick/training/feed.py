@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nextclick.models.neural import NeuralModel
     from nextclick.sessions import Sessions
     from nextclick.training.config import TrainingConfig
+    from nextclick.training.optim import Optimizers
     from nextclick.types import AnyArray
 
 
@@ -55,11 +56,34 @@ class Work:
         return len(self.targets)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskWork:
+    """What a step of a model's own task needs, on the device; it has no prefixes.
+
+    Attributes:
+        arrays: by name, for the task.
+        label: what people are told meanwhile.
+        weight: what the mean loss counts in this step.
+    """
+
+    arrays: dict[str, Tensor]
+    label: str
+    weight: float = 1.0
+
+    def __len__(self) -> int:
+        return 0
+
+
 class Feed(ABC):
     """Gives the work of each step of an epoch, from any step on, and makes its loss.
 
     Before `recent` sets in, the first `pretrain_epochs` epochs learn from all sessions.
+
+    Attributes:
+        task_optimizers: for the steps of a task; None where there are none.
     """
+
+    task_optimizers: Optimizers | None = None
 
     def __init__(
         self,
@@ -104,11 +128,11 @@ class Feed(ABC):
         return self.objective(queries, table, bias, work.targets, work.negatives)
 
     @abstractmethod
-    def works(self, epoch: int, first: int) -> Generator[Work, None, None]:
+    def works(self, epoch: int, first: int) -> Generator[Work | TaskWork, None, None]:
         """Yield the work of each step of an epoch, from step `first` on."""
 
     @abstractmethod
-    def loss(self, work: Work) -> Tensor:
+    def loss(self, work: Work | TaskWork) -> Tensor:
         """() mean loss of the targets of a step."""
 
     def state(self) -> dict[str, Tensor]:
@@ -159,8 +183,10 @@ class SessionFeed(Feed):
             }
         return self._orders[id(sessions)]
 
-    def works(self, epoch: int, first: int) -> Generator[Work, None, None]:
+    def works(self, epoch: int, first: int) -> Generator[Work | TaskWork, None, None]:
         """One padded batch a step."""
+        if first == 0 and hasattr(self.encoder, "begin_epoch"):
+            self.encoder.begin_epoch()
         with closing(prefetched(self._built(epoch, first))) as ready:
             yield from ready
 
@@ -181,8 +207,9 @@ class SessionFeed(Feed):
                 context={name: self._moved(array) for name, array in context.items()},
             )
 
-    def loss(self, work: Work) -> Tensor:
+    def loss(self, work: Work | TaskWork) -> Tensor:
         """() mean loss of all prefixes of the batch."""
+        assert isinstance(work, Work)
         queries = self.encoder(work.items, **work.context)  # (B, T, D)
         queries = queries.flatten(0, 1).index_select(0, work.where)  # (P, D)
         return self._loss(queries, work)
@@ -254,8 +281,9 @@ class LaneFeed(Feed):
         weight = len(where) / len(inputs)
         return Work(inputs, targets[where], where, negatives, starts, weight)
 
-    def loss(self, work: Work) -> Tensor:
+    def loss(self, work: Work | TaskWork) -> Tensor:
         """() mean loss of the lanes that have a session; hands their state on."""
+        assert isinstance(work, Work)
         assert work.starts is not None
         state = self._state.masked_fill(work.starts[None, :, None], 0.0)  # (L, B, H)
         queries, state = self.encoder.step(work.items, state)  # (B, D)
@@ -271,16 +299,3 @@ class LaneFeed(Feed):
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take back what `state` gave."""
         self._state = state["lanes"].to(self.device)
-
-
-def make_feed(
-    model: NeuralModel,
-    sessions: Sessions,
-    config: TrainingConfig,
-    *,
-    seed: int,
-    device: torch.device,
-) -> Feed:
-    """The feed of the order that a config names."""
-    feed = LaneFeed if config.order == "lanes" else SessionFeed
-    return feed(model, sessions, config, seed=seed, device=device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,14 +21,15 @@ Named = list[tuple[str, nn.Parameter]]
 
 
 class Optimizers:
-    """The optimiser of a model, or two where item tables and their bias get sparse gradients."""
+    """The optimiser of a model; others where gradients are sparse, or weights do not decay."""
 
     def __init__(self, encoder: Any, config: TrainingConfig):
         """Prepare the optimisers that `config` names.
 
         Args:
             encoder: a module with a `table`; with `sparse` set, its embeddings give sparse
-                gradients from here on.
+                gradients from here on. Where it has a method `decays(name)`, that says which
+                parameters `weight_decay` is for.
             config: names them.
         """
         tables: set[int] = set()
@@ -37,9 +39,14 @@ class Optimizers:
                 module.sparse = True
             tables = {id(module.weight) for module in embeddings} | {id(encoder.table()[1])}
         self.named: Named = [(n, p) for n, p in encoder.named_parameters() if p.requires_grad]
-        dense = [p for _, p in self.named if id(p) not in tables]
+        decays = getattr(encoder, "decays", _always)
+        dense = [(n, p) for n, p in self.named if id(p) not in tables]
         rows = [p for _, p in self.named if id(p) in tables]
-        self._each = [make(config, dense)] if dense else []
+        decayed = [p for n, p in dense if decays(n)]
+        spared = [p for n, p in dense if not decays(n)]
+        self._each = [make(config, decayed)] if decayed else []
+        if spared:
+            self._each.append(make(replace(config, weight_decay=0.0), spared))
         if rows:
             self._each.append(make(config, rows, sparse=True))
 
@@ -75,6 +82,11 @@ class Optimizers:
                     counts = value.dtype == torch.int64 and value.ndim == 0
                     found.setdefault(int(index), {})[name] = int(value) if counts else value
             each.load_state_dict({**each.state_dict(), "state": found})
+
+
+def _always(name: str) -> bool:
+    del name
+    return True
 
 
 def make(

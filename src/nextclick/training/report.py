@@ -31,14 +31,14 @@ class Report:
         self._samples = [feed.n_samples(epoch) for epoch in range(epochs)]
         self._told = self._logged = time.perf_counter()
 
-    def step(self, at: Position, watch: Watch) -> None:
-        """Tell of a step, unless something was told a moment ago."""
+    def step(self, at: Position, watch: Watch, doing: str | None = None) -> None:
+        """Tell of a step, of a task if it has a name, unless something was told a moment ago."""
         now = time.perf_counter()
         if now - self._told < TELL_SECONDS:
             return
         self._told = now
         watch.read()
-        self._tell(at)
+        self._tell(at, doing)
         if now - self._logged >= LOG_SECONDS:
             self._logged = now
             self._log({"event": "step", "step": at.total_steps, "epoch": at.epoch + 1, **rates(at)})

@@ -11,8 +11,9 @@ import torch
 
 from nextclick.errors import ConfigError, StoppedError
 from nextclick.training import checkpoint
+from nextclick.training.alternate import make_feed
 from nextclick.training.checkpoint import Identity, Position
-from nextclick.training.feed import make_feed
+from nextclick.training.feed import TaskWork
 from nextclick.training.metrics_log import MetricsLog
 from nextclick.training.optim import Optimizers, clip, learning_rate
 from nextclick.training.report import Report, rates
@@ -83,7 +84,7 @@ class Run:
         interrupt: Interrupt,
     ):
         self.model = model
-        self.encoder = model.encoder
+        self.encoder = model.encoder.train()
         self.settings = settings
         self.config = settings.config
         self.validate = validate
@@ -132,25 +133,33 @@ class Run:
                 now = time.perf_counter()
                 self.at.seconds += now - began
                 began = now
-                self.report.step(self.at, self.watch)
+                doing = work.label if isinstance(work, TaskWork) else None
+                self.report.step(self.at, self.watch, doing)
                 self._keep_if_due()
                 began = time.perf_counter()
         self.watch.read()
         self.watch.check_weights()
 
-    def _step(self, work: Work, n_samples: int) -> None:
+    def _step(self, work: Work | TaskWork, n_samples: int) -> None:
         at = self.at
+        optimizers = self.optimizers
+        if isinstance(work, TaskWork):
+            assert self.feed.task_optimizers is not None
+            optimizers = self.feed.task_optimizers
         with self._autocast():
             loss = self.feed.loss(work)
         self.watch.take(loss, len(work))
-        self.optimizers.zero_grad()
+        optimizers.zero_grad()
         (loss if work.weight == 1 else loss * work.weight).backward()  # type: ignore[no-untyped-call]
         if self.config.clip:
-            clip(self.optimizers.named, self.config.clip, at.total_steps + 1)
-        before = at.epoch + at.samples / n_samples
-        at.samples += len(work)
-        at.rate = learning_rate(self.config, before, at.epoch + at.samples / n_samples)
-        self.optimizers.step(at.rate)
+            clip(optimizers.named, self.config.clip, at.total_steps + 1)
+        if isinstance(work, TaskWork):
+            optimizers.step(self.config.learning_rate)
+        else:
+            before = at.epoch + at.samples / n_samples
+            at.samples += len(work)
+            at.rate = learning_rate(self.config, before, at.epoch + at.samples / n_samples)
+            optimizers.step(at.rate)
         at.step += 1
         at.total_steps += 1
 

@@ -1,0 +1,137 @@
+"""How fast SR-GNN trains, and how much of that is spent on graphs.
+
+    pip install 'nextclick[neural]'
+    python benchmarks/graphs.py STORE
+    python benchmarks/graphs.py STORE --model lessr --set loss=ce --set negatives=0
+
+First a training of `--steps` steps as `nextclick train` does it: graphs are made in the loader's
+thread while the step before computes. Then the same batches again, without a step: what it takes
+to pad each, and to make its graphs. Rates are of wall time. A step and its parts are in processor
+time, the loader's thread included, so that other work on the machine changes shares little. Where a
+second processor is idle, graphs cost no wall time at all.
+
+For SR-GNN: nodes are those of all prefixes, each by itself; states are those that are computed,
+because prefixes share them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from nextclick.batches.order import SessionOrder
+from nextclick.cli.values import parse_values
+from nextclick.data.store import Store
+from nextclick.models import model_class
+from nextclick.models.session_graphs import prefix_graphs
+from nextclick.training.config import TrainingConfig, build_configs
+from nextclick.training.device import choose_device, seeded
+from nextclick.training.feed import SessionFeed
+from nextclick.training.optim import Optimizers
+
+if TYPE_CHECKING:
+    from nextclick.models.neural import NeuralModel
+    from nextclick.sessions import Sessions
+
+
+def fresh(name: str, preset: str, values: dict[str, Any], n_items: int) -> Any:
+    """A model with weights drawn from seed 0, and how it is to be trained."""
+    found: Any = model_class(name)
+    config, training = build_configs(name, found.Config, found.PRESETS, preset, values)
+    with seeded(0):
+        return found(config, n_items), training
+
+
+def stepped(
+    model: NeuralModel, sessions: Sessions, config: TrainingConfig, steps: int
+) -> tuple[float, float]:
+    """Samples/s of training with the loader's thread, and processor time of a step in ms.
+
+    The first ten steps are left out, and the task that some models have.
+    """
+    feed = SessionFeed(model, sessions, config, seed=0, device=choose_device("cpu"))
+    optimizers = Optimizers(model.encoder, config)
+    model.encoder.train()
+    began, began_cpu, n_samples, n_steps = 0.0, 0.0, 0, 0
+    for number, work in enumerate(islice(feed.works(0, 0), steps + 10)):
+        if number == 10:
+            began, began_cpu = time.perf_counter(), time.process_time()
+            n_samples, n_steps = 0, 0
+        loss = feed.loss(work)
+        optimizers.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizers.step(config.learning_rate)
+        n_samples += len(work)
+        n_steps += 1
+    cpu = 1e3 * (time.process_time() - began_cpu) / n_steps
+    return n_samples / (time.perf_counter() - began), cpu
+
+
+def apart(
+    model: NeuralModel, sessions: Sessions, config: TrainingConfig, steps: int
+) -> dict[str, float]:
+    """Milliseconds of processor time a step of each part, one after the other."""
+    order = SessionOrder(
+        sessions,
+        batch_size=config.batch_size,
+        max_length=model.max_length,
+        seed=0,
+        shuffle=config.shuffle,
+    )
+    plan = order.plan(0)
+    model.prepared(plan[0].items, plan[0].where, plan[0].session)  # compiled, or read from disk
+    began = time.process_time()
+    batches = [plan[step] for step in range(min(steps, len(plan)))]
+    padded = time.process_time()
+    graphs = [model.prepared(batch.items, batch.where, batch.session) for batch in batches]
+    made = time.process_time()
+    n = len(batches)
+    found = {"padding": 1e3 * (padded - began) / n, "graphs": 1e3 * (made - padded) / n}
+    if model.name == "sr-gnn":
+        alone = [len(prefix_graphs(batch.items, batch.where)["nodes"]) for batch in batches]
+        found["nodes"], found["states"] = (
+            float(np.mean(alone)),
+            float(np.mean([len(graph["own_1"]) for graph in graphs])),
+        )
+    return found
+
+
+def main() -> None:
+    """Train, take apart, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--model", default="sr-gnn", help="a neural model")
+    parser.add_argument("--preset", default="default")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    store = Store.open(options.store)
+    sessions = replace(store.part("fit"), times=None, users=None)
+    values = parse_values(options.set)
+    torch.set_num_threads(options.threads)
+    model, config = fresh(options.model, options.preset, values, len(store.items))
+    rate, step = stepped(model, sessions, config, options.steps)
+    parts = apart(model, sessions, config, options.steps)
+    print(f"{options.model}, preset {options.preset}, threads of arithmetic: {options.threads}")
+    print(f"samples/s   {rate:12,.0f}")
+    print(f"step        {step:12.3f} ms of processor time, for {config.batch_size} prefixes")
+    for name in ("padding", "graphs"):
+        share = 100 * parts[name] / step
+        print(f"{name:11} {parts[name]:12.3f} ms, {share:.1f} % of the step")
+    for name in ("nodes", "states"):
+        if name in parts:
+            print(f"{name:11} {parts[name]:12,.0f} in a batch")
+
+
+if __name__ == "__main__":
+    main()

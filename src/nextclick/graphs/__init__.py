@@ -1,0 +1,1 @@
+"""Graphs of items: what was clicked next to what, over the days, and walks on it."""

@@ -1,0 +1,79 @@
+"""LGSR's graph of items across sessions: which item was clicked right after which, how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numba import njit
+
+if TYPE_CHECKING:
+    from nextclick.sessions import Sessions
+    from nextclick.types import Int32Array, Int64Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemGraph:
+    """Directed edges between items, weighted by how often they were clicked one after the other.
+
+    An item is no follower of itself, and pairs with an unknown item do not count.
+
+    Attributes:
+        offsets: (N + 2,) int64; row i is `followers[offsets[i]:offsets[i + 1]]`, row 0 is empty.
+        followers: (J,) int32, ascending within a row.
+        cumulative: (J,) int64, weights added up within a row.
+    """
+
+    offsets: Int64Array
+    followers: Int32Array
+    cumulative: Int64Array
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return len(self.offsets) - 2
+
+    @classmethod
+    def of(cls, sessions: Sessions) -> Self:
+        """The graph of all sessions."""
+        pairs = _consecutive(sessions.items, np.asarray(sessions.offsets, np.int64))
+        keys, counts = np.unique(pairs, return_counts=True)
+        rows = (keys >> 32).astype(np.int64)
+        offsets = np.searchsorted(rows, np.arange(sessions.n_items + 2)).astype(np.int64)
+        total = np.concatenate([[0], np.cumsum(counts)])
+        return cls(
+            offsets=offsets,
+            followers=(keys & (2**32 - 1)).astype(np.int32),
+            cumulative=(total[1:] - total[offsets[rows]]).astype(np.int64),
+        )
+
+    def weights(self) -> Int64Array:
+        """(J,) int64, how often each edge was clicked."""
+        weights = np.diff(self.cumulative, prepend=0)
+        starts = self.offsets[:-1][np.diff(self.offsets) > 0]
+        weights[starts] = self.cumulative[starts]
+        return weights
+
+    def degrees(self) -> Int64Array:
+        """(N + 1,) int64, weights of the edges that begin or end at each item."""
+        weights = self.weights()
+        rows = np.repeat(np.arange(self.n_items + 1), np.diff(self.offsets))
+        ends = np.concatenate([rows, self.followers])
+        both = np.concatenate([weights, weights])
+        degrees = np.bincount(ends, weights=both, minlength=self.n_items + 1)
+        return degrees.astype(np.int64)  # sums of whole numbers below 2⁵³ are exact
+
+
+@njit(cache=True, nogil=True)
+def _consecutive(items: Int32Array, offsets: Int64Array) -> Int64Array:
+    """(n,) keys of all pairs of clicks that follow one another, with repetitions."""
+    keys = np.empty(len(items), np.int64)
+    n = 0
+    for s in range(len(offsets) - 1):
+        for click in range(offsets[s] + 1, offsets[s + 1]):
+            i, j = np.int64(items[click - 1]), np.int64(items[click])
+            if i != j and i != 0 and j != 0:
+                keys[n] = (i << 32) | j
+                n += 1
+    return keys[:n]

@@ -1,0 +1,103 @@
+"""Training in turns: before the prefixes of each epoch, a task that the model brings along."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nextclick.batches.loader import prefetched
+from nextclick.training.feed import LaneFeed, SessionFeed, TaskWork
+from nextclick.training.optim import Optimizers
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    import torch
+    from torch import Tensor
+
+    from nextclick.models.neural import NeuralModel, Task
+    from nextclick.sessions import Sessions
+    from nextclick.training.config import TrainingConfig
+    from nextclick.training.feed import Feed, Work
+
+_OPTIMIZER = "optimizer."
+
+
+class AlternatingFeed(SessionFeed):
+    """The steps of a task, then those of the prefixes, epoch by epoch.
+
+    The task has an optimiser of its own, with the same learning rate throughout and no weight
+    decay. Its own weights and those of its optimiser are part of what resumes a run.
+    """
+
+    task_optimizers: Optimizers
+
+    def __init__(
+        self,
+        model: NeuralModel,
+        sessions: Sessions,
+        config: TrainingConfig,
+        task: Task,
+        *,
+        seed: int,
+        device: torch.device,
+    ):
+        super().__init__(model, sessions, config, seed=seed, device=device)
+        self._task = task.to(device)
+        self.task_optimizers = Optimizers(task, replace(config, sparse=False, weight_decay=0.0))
+        shared = {id(p) for p in self.encoder.parameters()}
+        self._own = {n: p for n, p in task.named_parameters() if id(p) not in shared}
+
+    def works(self, epoch: int, first: int) -> Generator[Work | TaskWork, None, None]:
+        """The steps of the task, and then those of the prefixes."""
+        done = 0
+        with closing(prefetched(self._task_works(epoch))) as ready:
+            for work in ready:
+                if done >= first:
+                    yield work
+                done += 1
+        yield from super().works(epoch, max(first - done, 0))
+
+    def _task_works(self, epoch: int) -> Iterator[TaskWork]:
+        for arrays in self._task.works(epoch):
+            moved = {name: self._moved(array) for name, array in arrays.items()}
+            yield TaskWork(moved, self._task.label)
+
+    def loss(self, work: Work | TaskWork) -> Tensor:
+        """() mean loss of a step of either kind."""
+        if isinstance(work, TaskWork):
+            return self._task.loss(work.arrays)
+        return super().loss(work)
+
+    def state(self) -> dict[str, Tensor]:
+        """What the task has learnt besides the weights of the encoder."""
+        own = {name: weight.detach() for name, weight in self._own.items()}
+        of_optimizer = self.task_optimizers.state()
+        return own | {_OPTIMIZER + name: value for name, value in of_optimizer.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state` gave."""
+        for name, weight in self._own.items():
+            weight.data.copy_(state[name])
+        prefix = len(_OPTIMIZER)
+        self.task_optimizers.load_state(
+            {name[prefix:]: value for name, value in state.items() if name.startswith(_OPTIMIZER)}
+        )
+
+
+def make_feed(
+    model: NeuralModel,
+    sessions: Sessions,
+    config: TrainingConfig,
+    *,
+    seed: int,
+    device: torch.device,
+) -> Feed:
+    """The feed of the order that a config names, with the task that the model has."""
+    if config.order == "lanes":
+        return LaneFeed(model, sessions, config, seed=seed, device=device)
+    task = model.task(sessions, seed)
+    if task is not None:
+        return AlternatingFeed(model, sessions, config, task, seed=seed, device=device)
+    return SessionFeed(model, sessions, config, seed=seed, device=device)

@@ -1,0 +1,56 @@
+"""The graphs of all days of a log."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nextclick.errors import ConfigError
+from nextclick.graphs.days import DayGraphs
+from nextclick.graphs.temporal import TemporalGraph
+from nextclick.sessions import Sessions
+
+LOG = replace(
+    Sessions.from_lists([[1, 2], [2, 3], [3, 1], [1, 2], [4, 1]]),
+    blocks=np.array([5, 5, 6, 8, 9], np.int32),
+)
+
+
+def rows(neighbours):
+    return {int(i): neighbours.of(i) for i in neighbours.items}
+
+
+def test_the_sessions_of_a_day_know_the_days_before_it_only():
+    days = DayGraphs.of(LOG)
+    assert [rows(days.before(block)) for block in (4, 5)] == [{}, {}]
+    assert rows(days.before(6)) == {1: {2: 1.0}, 2: {1: 1.0, 3: 1.0}, 3: {2: 1.0}}
+    assert rows(days.before(7)) == {1: {3: 1.0}, 3: {1: 1.0}}
+    assert rows(days.before(8)) == {}  # nobody clicked in block 7
+    assert rows(days.before(9)) == {1: {2: 1.125}, 2: {1: 1.125}}
+    assert rows(days.before(10)) == rows(days.before(99)) == {1: {4: 1.0}, 4: {1: 1.0}}
+    assert days.n_alive() == [0, 2, 1, 0, 1, 1]
+    assert days.graph.n_days == 5
+
+
+def test_going_on_is_advancing():
+    days = DayGraphs.of(LOG.slice(0, 3))
+    for start, stop in ((3, 3), (3, 4), (4, 5)):
+        days.graph.advance(LOG.slice(start, stop))
+    whole = DayGraphs.of(LOG).graph
+    for found, expected in zip(days.graph.edges(), whole.edges(), strict=True):
+        assert found.tolist() == expected.tolist()
+
+
+def test_options_reach_the_graph():
+    days = DayGraphs.of(LOG, edge="count", decay=0.25, threshold=0.25)
+    graph = TemporalGraph(edge="count", decay=0.25, threshold=0.25)
+    graph.advance(LOG.slice(0, 2))
+    graph.advance(LOG.slice(2, 3))
+    assert rows(days.before(7)) == rows(graph.neighbours())
+    assert days.n_alive()[2] == 3
+
+
+@pytest.mark.parametrize("log", [replace(LOG, blocks=None), LOG.slice(0, 0)])
+def test_without_times_there_are_no_days(log):
+    with pytest.raises(ConfigError, match="a graph of days needs sessions with times"):
+        DayGraphs.of(log)

@@ -1,0 +1,63 @@
+"""Neighbours of a day, and what lies around a few items."""
+
+import numpy as np
+import pytest
+
+from nextclick.graphs.neighbours import Neighbours
+from reference.temporal_graph import within
+
+N = 40
+
+
+def drawn(seed, n_pairs=45):
+    """Neighbours of random pairs, and the same as a dictionary of dictionaries."""
+    rng = np.random.default_rng(seed)
+    pairs = {
+        tuple(sorted(rng.choice(np.arange(1, N + 1), 2, replace=False))) for _ in range(n_pairs)
+    }
+    i, j = (np.array(side, np.int32) for side in zip(*sorted(pairs), strict=True))
+    weights = rng.uniform(1, 2, len(i))
+    expected = {item: {} for item in range(N + 1)}
+    for a, b, weight in zip(i.tolist(), j.tolist(), weights, strict=True):
+        expected[a][b] = expected[b][a] = np.float32(weight).item()
+    return Neighbours.of_pairs(i, j, weights), expected
+
+
+def test_pairs_become_rows_both_ways():
+    found, expected = drawn(0)
+    assert {item: found.of(item) for item in range(N + 1)} == expected
+    assert found.items.tolist() == [item for item in range(N + 1) if expected[item]]
+    for a in range(len(found.items)):
+        row = found.neighbours[found.offsets[a] : found.offsets[a + 1]].tolist()
+        assert row == sorted(row)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize("seed", range(3))
+def test_what_lies_within_some_steps_is_all_that_messages_can_bring(steps, seed):
+    graph, expected = drawn(seed)
+    roots = np.array([7, 3, 11, 20], np.int64)
+    reach = graph.within(roots, steps, N)
+    assert reach.items[:4].tolist() == roots.tolist()
+    assert len(reach.bounds) == steps + 1
+    assert [set(reach.items[:n].tolist()) for n in reach.bounds] == within(expected, roots, steps)
+    assert len(set(reach.items.tolist())) == len(reach.items)
+    n_rows = reach.bounds[steps - 1] if steps else 0
+    assert len(reach.offsets) == n_rows + 1
+    for row in range(n_rows):
+        part = slice(reach.offsets[row], reach.offsets[row + 1])
+        columns = reach.items[reach.columns[part]].tolist()
+        assert (
+            dict(zip(columns, reach.weights[part].tolist(), strict=True))
+            == (expected[int(reach.items[row])])
+        )
+
+
+def test_no_pair_is_no_neighbour():
+    none = np.empty(0, np.int32)
+    graph = Neighbours.of_pairs(none, none, np.empty(0))
+    reach = graph.within(np.array([3, 1]), 2, N)
+    assert reach.items.tolist() == [3, 1]
+    assert reach.bounds.tolist() == [2, 2, 2]
+    assert reach.offsets.tolist() == [0, 0, 0]
+    assert graph.of(3) == {}

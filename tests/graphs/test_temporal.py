@@ -1,0 +1,222 @@
+"""The temporal graph against its definition in fractions."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from nextclick.errors import ConfigError
+from nextclick.graphs.edge_table import EdgeTable
+from nextclick.graphs.temporal import TemporalGraph
+from nextclick.sessions import Sessions
+from reference.temporal_graph import exact_weights, in_units, pairs_of_day
+
+N = 30
+
+
+def drawn_days(n_days, seed=0, n_sessions=12, n_items=N):
+    """Days of short sessions; some clicks are on unknown items, some days are empty."""
+    rng = np.random.default_rng(seed)
+    days = []
+    for _ in range(n_days):
+        n = 0 if rng.random() < 0.1 else n_sessions
+        days.append([rng.integers(0, n_items + 1, rng.integers(1, 6)).tolist() for _ in range(n)])
+    return days
+
+
+def log(day):
+    return Sessions.from_lists(day, N)
+
+
+def advanced(days, **options):
+    graph = TemporalGraph(**options)
+    for day in days:
+        graph.advance(log(day))
+    return graph
+
+
+def units(graph):
+    return {(i, j): n for i, j, n in zip(*map(np.ndarray.tolist, graph.edges()), strict=True)}
+
+
+def alive(graph):
+    found = graph.neighbours()
+    return {(int(i), j) for i in found.items for j in found.of(i)}
+
+
+def both_ways(pairs):
+    return {(i, j) for i, j in pairs} | {(j, i) for i, j in pairs}
+
+
+def test_two_days_by_hand():
+    graph = advanced([[[1, 2, 3]], [[2, 1], [4, 4, 0, 1]]])
+    assert units(graph) == {(1, 2): 3 << 39, (2, 3): 1 << 39}
+    assert graph.neighbours().of(1) == {2: 1.5}
+    assert graph.neighbours().of(3) == {}
+    assert graph.n_alive == 1
+    graph.advance(log([]))
+    assert units(graph) == {(1, 2): 3 << 38, (2, 3): 1 << 38}
+    assert graph.n_alive == 0
+    assert graph.neighbours().items.tolist() == []
+    assert graph.n_days == 3
+
+
+def test_counts_by_hand():
+    graph = advanced([[[1, 2, 1, 2], [2, 1]], []], edge="count")
+    assert units(graph) == {(1, 2): 2 << 40}
+    assert graph.neighbours().of(2) == {1: 2.0}
+
+
+@pytest.mark.parametrize("edge", ["binary", "count"])
+@pytest.mark.parametrize("decay", [0.5, 0.25])
+def test_after_30_days_it_is_the_graph_built_from_scratch(edge, decay):
+    days = drawn_days(30)
+    graph = advanced(days, edge=edge, decay=decay, threshold=1.0)
+    exact = exact_weights(days, edge, Fraction(decay))
+    assert units(graph) == in_units(exact)
+    assert alive(graph) == both_ways({pair for pair, w in exact.items() if w >= 1})
+
+
+def test_it_is_the_same_at_every_step_on_the_way():
+    days = drawn_days(30, seed=1)
+    graph = TemporalGraph()
+    for n, day in enumerate(days):
+        graph.advance(log(day))
+        scratch = advanced(days[: n + 1])
+        for found, expected in zip(graph.edges(), scratch.edges(), strict=True):
+            assert found.tolist() == expected.tolist()
+        assert alive(graph) == alive(scratch)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_edge_is_alive_if_and_only_if_it_was_seen_on_the_last_day(seed):
+    days = drawn_days(200, seed)
+    for day in days[:120]:
+        day.append([1, 2])  # 120 days in a row: rounded to 53 places it would outlive its last one
+    graph = TemporalGraph()
+    for day in days:
+        graph.advance(log(day))
+        assert alive(graph) == both_ways(pairs_of_day(day))
+
+
+def test_double_precision_is_not_enough():
+    weight = 0.0
+    for _ in range(60):
+        weight = 1.0 + weight / 2
+    assert weight / 2 >= 1.0  # not seen on the last day, and yet alive
+    graph = advanced([[[1, 2]]] * 60 + [[]])
+    assert graph.n_alive == 0
+    assert exact_weights([[[1, 2]]] * 60 + [[]])[1, 2] < 1
+
+
+def test_weights_are_exact_sums_rounded_down_once_however_long_the_history():
+    days = drawn_days(150, seed=4, n_items=6)
+    for edge in ("binary", "count"):
+        assert units(advanced(days, edge=edge)) == in_units(exact_weights(days, edge))
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.75, 2.0])
+def test_any_threshold_decides_as_the_exact_sum_does(threshold):
+    days = drawn_days(80, seed=5, n_items=8)
+    graph = TemporalGraph(edge="count", threshold=threshold)
+    for n, day in enumerate(days):
+        graph.advance(log(day))
+        exact = exact_weights(days[: n + 1], "count")
+        assert alive(graph) == both_ways({p for p, w in exact.items() if w >= threshold})
+
+
+@pytest.mark.parametrize("decay", [0.9, 0.3, 0.999])
+def test_another_decay_errs_by_little_and_never_upwards(decay):
+    days = drawn_days(60, seed=6, n_items=10)
+    found = units(advanced(days, edge="count", decay=decay))
+    exact = exact_weights(days, "count", Fraction(round(decay * 2**32), 2**32))
+    for pair, weight in exact.items():
+        error = weight * 2**40 - found.get(pair, 0)
+        assert 0 <= error < 1 / (1 - decay)
+
+
+def test_the_state_goes_on_as_the_graph_would():
+    days = drawn_days(40, seed=7)
+    whole = advanced(days, edge="count", threshold=0.5)
+    state = advanced(days[:25], edge="count", threshold=0.5).state()
+    for array in state.values():
+        array.flags.writeable = False
+    graph = TemporalGraph.from_state(state, edge="count", threshold=0.5)
+    assert graph.n_alive == advanced(days[:25], edge="count", threshold=0.5).n_alive
+    for day in days[25:]:
+        graph.advance(log(day))
+    assert units(graph) == units(whole)
+    assert alive(graph) == alive(whole)
+    assert graph.n_days == 40
+
+
+def test_memory_forgets_what_has_faded():
+    graph = TemporalGraph()
+    rng = np.random.default_rng(0)
+    sizes = []
+    for day in range(300):
+        items = 1 + day * 20 + rng.integers(0, 20, (50, 4))  # items that are gone the day after
+        graph.advance(Sessions.from_lists(items.tolist(), 10_000))
+        sizes.append(len(graph._table._keys))
+    assert max(sizes[100:]) <= max(sizes[:100]) * 2
+    assert len(graph.edges()[0]) <= 41 * 190
+
+
+def test_a_day_costs_what_is_in_its_log(monkeypatch):
+    handled = []
+    add, weights, edges = EdgeTable.add, EdgeTable.weights, EdgeTable.edges
+
+    def spied_add(self, keys, amounts, day):
+        handled.append(len(keys))
+        add(self, keys, amounts, day)
+
+    def spied_weights(self, keys, day):
+        handled.append(len(keys))
+        return weights(self, keys, day)
+
+    rebuilt = []
+
+    def spied_edges(self, day):
+        rebuilt.append(day)
+        return edges(self, day)
+
+    monkeypatch.setattr(EdgeTable, "add", spied_add)
+    monkeypatch.setattr(EdgeTable, "weights", spied_weights)
+    monkeypatch.setattr(EdgeTable, "edges", spied_edges)
+    rng = np.random.default_rng(0)
+    graph, n_before = TemporalGraph(), 0
+    for _ in range(60):
+        day = Sessions.from_lists(rng.integers(1, 50_000, (500, 4)).tolist(), 50_000)
+        handled.clear()
+        graph.advance(day)
+        if rebuilt[-1:] != [graph.n_days]:
+            assert sum(handled) <= 2 * 1500 + n_before
+        n_before = graph.n_alive
+    # the table is made larger, or freed of what has faded, a few times and not every day
+    assert len(rebuilt) <= 10
+
+
+def test_a_weight_that_grows_too_large_stays_at_the_largest():
+    table = EdgeTable(2**32 - 1)
+    key = np.array([5], np.int64)
+    for day in range(4):
+        table.add(key, np.array([2**63], np.uint64), day)
+    assert table.weights(key, 3).tolist() == [2**64 - 1]
+
+
+def test_an_edge_that_is_not_there_weighs_nothing():
+    assert EdgeTable(2**31).weights(np.array([7, 8], np.int64), 3).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"edge": "often"}, "edge must be binary or count, got 'often'"),
+        ({"decay": 1.0}, r"decay must be at least 2\*\*-32 and below 1, got 1.0"),
+        ({"decay": 0.0}, r"decay must be at least 2\*\*-32 and below 1, got 0.0"),
+        ({"threshold": 0.0}, r"threshold must be in 2\*\*-40..2\*\*20, got 0.0"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        TemporalGraph(**options)

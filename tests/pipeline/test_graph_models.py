@@ -1,0 +1,123 @@
+"""The graph models from a log to a recommendation."""
+
+import numpy as np
+import pytest
+
+from nextclick import Recommender, evaluate, folders, prepare, train
+from nextclick.batches.prefixes import prefix_blocks
+from nextclick.data.options import PrepareOptions, SplitOptions
+from nextclick.data.simulate import simulate
+from nextclick.data.simulation import SimulationConfig
+from nextclick.training import report
+from nextclick.training.config import NeuralOptions
+from reference.tiny_model import weights
+
+QUICK = {"epochs": 2, "threads": 1, "negatives": 32, "batch_size": 128, "max_length": 4}
+SMALL = {
+    "sr-gnn": QUICK | {"width": 16, "steps": 2},
+    "lessr": QUICK | {"width": 8},
+    "csrm": QUICK | {"embedding_width": 8, "hidden_width": 8, "memory_size": 500, "neighbours": 9},
+    "lgsr": QUICK
+    | {"negatives": 0, "width": 8, "walks": 2, "walk_length": 5, "graph_negatives": 8},
+}
+PUBLISHED = {"sr-gnn": "paper", "lessr": "paper", "csrm": "paper", "lgsr": "default"}
+
+
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shop")
+    config = SimulationConfig(events=2_500, items=80, users=100, days=5, categories=5)
+    simulate(config, folder / "log.parquet")
+    options = PrepareOptions(split=SplitOptions(kind="fraction"))
+    return prepare(folder / "log.parquet", folder / "store", options=options).store
+
+
+@pytest.fixture(autouse=True)
+def _keep_quickly(monkeypatch):
+    monkeypatch.setattr(folders, "sync_tree", lambda folder: None)  # nobody pulls the plug here
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_served_answer_is_the_offline_one(store, tmp_path, name):
+    train(store, name, tmp_path / "model", config=SMALL[name])
+    recommender = Recommender.load(tmp_path / "model")
+    model, test = recommender.artifact.model, store.part("test").slice(0, 25)
+    n = 0
+    for block in prefix_blocks(test, mode="all", max_length=None, max_cells=999, n_rows=7):
+        scores = model.score(block.batch)
+        for row in range(len(block)):
+            session, length = block.session[row], int(block.batch.lengths[row])
+            begin = test.offsets[session]
+            clicked = test.items[begin : begin + block.position[row]]
+            if length == 0 or not clicked.all():
+                continue
+            raw = [store.items.raw(int(i)) for i in clicked]
+            (found,) = recommender.recommend([raw], 10)
+            best = np.argsort(-scores[row, 1:], kind="stable")[:10] + 1
+            assert found.items == [store.items.raw(int(i)) for i in best]
+            np.testing.assert_allclose(found.scores, scores[row, best], atol=1e-5)
+            n += 1
+    assert n > 50
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_same_seed_gives_the_same_model_and_metrics(store, tmp_path, name):
+    first, again, other = (
+        train(store, name, tmp_path / f"{number}", config=SMALL[name], seed=seed)
+        for number, seed in enumerate((3, 3, 4))
+    )
+    assert weights(first.model) == weights(again.model)
+    assert weights(first.model) != weights(other.model)
+    figures = [
+        evaluate(tmp_path / f"{number}", store, ks=[10], n_bootstrap=0).evaluation["metrics"]
+        for number in range(2)
+    ]
+    assert figures[0] == figures[1]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_killed_run_goes_on_to_the_same_weights_and_memory(store, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
+    config = SMALL[name] | {"checkpoint_minutes": 0}
+    told = 0
+
+    def progress(stage, done, total):
+        nonlocal told
+        told += 1
+        if told == kill_at:
+            raise KilledError
+
+    kill_at = -1
+    whole = train(store, name, tmp_path / "whole", config=config, progress=progress)
+    told, kill_at = 0, int(told * 0.7)
+    with pytest.raises(KilledError):
+        train(store, name, tmp_path / "model", config=config, progress=progress)
+    resumed = train(
+        store, name, tmp_path / "model", config=config, neural=NeuralOptions(resume=True)
+    )
+    assert weights(resumed.model) == weights(whole.model)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_preset_trains(store, name):
+    own = {n: v for n, v in SMALL[name].items() if n not in ("negatives", "batch_size")}
+    options = NeuralOptions(preset=PUBLISHED[name])
+    artifact = train(store, name, config=own | {"epochs": 1}, neural=options)
+    assert artifact.trained["training"]["loss"] == "ce"
+    assert np.isfinite(artifact.trained["history"][0]["loss"])
+
+
+def test_the_memory_in_the_artefact_is_of_the_latest_training_sessions(store, tmp_path):
+    artifact = train(store, "csrm", tmp_path / "model", config=SMALL["csrm"])
+    fit = store.part("fit")
+    session = np.asarray(artifact.model.state()["memory.session"])
+    assert len(session) == 500
+    assert session.max() == len(fit) - 1
+    n_targets = np.diff(fit.offsets)[session.min() + 1 :] - 1
+    assert n_targets.sum() <= 500
+    loaded = Recommender.load(tmp_path / "model").artifact.model
+    assert weights(loaded) == weights(artifact.model)
