@@ -1,4 +1,4 @@
-"""Presets against the figures of /work/shared/spec/models.md, sections 0, 1 and 4."""
+"""Presets against the figures that the papers print for their logs."""
 
 import pytest
 
