@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from nextclick.analysis import CategoryFile
-from nextclick.cli import main as entry
 from nextclick.data.prepare import prepare
 from nextclick.data.simulate import simulate
 from nextclick.data.simulation import SimulationConfig
@@ -38,20 +37,6 @@ def analysed(shop):
     categories = CategoryFile(shop / "log.csv")
     analyze(shop / "store", shop / "out", part="test", categories=categories)
     return shop / "out"
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Call the program as the shell does; return exit code, standard output, standard error."""
-
-    def called(*arguments):
-        monkeypatch.setattr(sys, "argv", ["nextclick", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            entry.main()
-        out, err = capfd.readouterr()
-        return left.value.code or 0, out, err
-
-    return called
 
 
 def test_it_explains_itself(run):

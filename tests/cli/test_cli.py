@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-from nextclick.cli import main as entry
 from nextclick.data.simulate import simulate
 from nextclick.data.simulation import SimulationConfig
 from nextclick.models import CLASSICAL, MODELS
@@ -31,20 +30,6 @@ def shop(tmp_path_factory):
             [sys.executable, "-m", "nextclick", *arguments], check=True, capture_output=True
         )
     return folder
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Call the program as the shell does; return exit code, standard output, standard error."""
-
-    def called(*arguments):
-        monkeypatch.setattr(sys, "argv", ["nextclick", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            entry.main()
-        out, err = capfd.readouterr()
-        return left.value.code or 0, out, err
-
-    return called
 
 
 @pytest.fixture

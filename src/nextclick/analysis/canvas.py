@@ -7,7 +7,7 @@ program that embeds nextclick keeps its own settings and windows.
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -20,9 +20,12 @@ from matplotlib.ticker import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from matplotlib.axes import Axes
+
+T = TypeVar("T")
 
 # told apart also by those who see no red and green (Okabe and Ito)
 ITEMS = "#D55E00"
@@ -73,6 +76,20 @@ class Page:
         axes.grid(visible=True, color="#E3E3E3", linewidth=0.7)
         axes.set_axisbelow(True)
         return axes
+
+    def draw(
+        self,
+        name: str,
+        found: T | None,
+        missing: Mapping[str, str],
+        panels: Mapping[str, Callable[[Axes, T], None]],
+    ) -> None:
+        """Draw what was found in panels by title, or say in each what `missing` says of it."""
+        for title, draw in panels.items():
+            if found is None:
+                self.without(title, missing[name])
+            else:
+                draw(self.panel(title), found)
 
     def without(self, title: str, reason: str) -> None:
         """Say in the next panel why it is empty."""

@@ -38,20 +38,10 @@ _LOG_GAPS = "(3) The same, logarithmic axis"
 def draw_figure1(found: Analysis, path: Path, *, title: str, subtitle: str) -> None:
     """Write the PNG: two panels of items and categories, two of gaps."""
     page = Page(title, subtitle, 2, 2)
-    if found.within_session is None:
-        page.without(_WITHIN, found.missing["within_session"])
-    else:
-        _draw_within(page.panel(_WITHIN), found.within_session)
-    if found.repeats is None:
-        page.without(_REPEATS, found.missing["repeats"])
-    else:
-        _draw_repeats(page.panel(_REPEATS), found.repeats)
-    if found.gaps is None:
-        page.without(_GAPS, found.missing["gaps"])
-        page.without(_LOG_GAPS, found.missing["gaps"])
-    else:
-        _draw_gaps(page.panel(_GAPS), found.gaps)
-        _draw_log_gaps(page.panel(_LOG_GAPS), found.gaps)
+    missing = found.missing
+    page.draw("within_session", found.within_session, missing, {_WITHIN: _draw_within})
+    page.draw("repeats", found.repeats, missing, {_REPEATS: _draw_repeats})
+    page.draw("gaps", found.gaps, missing, {_GAPS: _draw_gaps, _LOG_GAPS: _draw_log_gaps})
     page.save(path)
 
 

@@ -33,22 +33,15 @@ def draw_profile(found: Analysis, path: Path, *, title: str, subtitle: str) -> N
     """Write the PNG."""
     page = Page(title, subtitle, 2, 3)
     _draw_lengths(page.panel(_LENGTHS), found.session_lengths)
-    if found.popularity is None:
-        page.without(_FREQUENCY, found.missing["popularity"])
-        page.without(_CONCENTRATION, found.missing["popularity"])
-    else:
-        _draw_frequency(page.panel(_FREQUENCY), found.popularity)
-        _draw_concentration(page.panel(_CONCENTRATION), found.popularity)
-    if found.activity is None:
-        page.without(_HOUR, found.missing["activity"])
-        page.without(_DAY, found.missing["activity"])
-    else:
-        _draw_hours(page.panel(_HOUR), found.activity)
-        _draw_days(page.panel(_DAY), found.activity)
-    if found.drift is None:
-        page.without(_DRIFT, found.missing["drift"])
-    else:
-        _draw_drift(page.panel(_DRIFT), found.drift)
+    missing = found.missing
+    page.draw(
+        "popularity",
+        found.popularity,
+        missing,
+        {_FREQUENCY: _draw_frequency, _CONCENTRATION: _draw_concentration},
+    )
+    page.draw("activity", found.activity, missing, {_HOUR: _draw_hours, _DAY: _draw_days})
+    page.draw("drift", found.drift, missing, {_DRIFT: _draw_drift})
     page.save(path)
 
 
