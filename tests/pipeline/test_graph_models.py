@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from nextclick import Recommender, evaluate, folders, prepare, train
-from nextclick.batches.prefixes import prefix_blocks
 from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.data.simulate import simulate
 from nextclick.data.simulation import SimulationConfig
 from nextclick.training import report
 from nextclick.training.config import NeuralOptions
+from reference.served import check_served_is_offline
 from reference.tiny_model import weights
 
 QUICK = {"epochs": 2, "threads": 1, "negatives": 32, "batch_size": 128, "max_length": 4}
@@ -44,24 +44,7 @@ def _keep_quickly(monkeypatch):
 @pytest.mark.parametrize("name", SMALL)
 def test_the_served_answer_is_the_offline_one(store, tmp_path, name):
     train(store, name, tmp_path / "model", config=SMALL[name])
-    recommender = Recommender.load(tmp_path / "model")
-    model, test = recommender.artifact.model, store.part("test").slice(0, 25)
-    n = 0
-    for block in prefix_blocks(test, mode="all", max_length=None, max_cells=999, n_rows=7):
-        scores = model.score(block.batch)
-        for row in range(len(block)):
-            session, length = block.session[row], int(block.batch.lengths[row])
-            begin = test.offsets[session]
-            clicked = test.items[begin : begin + block.position[row]]
-            if length == 0 or not clicked.all():
-                continue
-            raw = [store.items.raw(int(i)) for i in clicked]
-            (found,) = recommender.recommend([raw], 10)
-            best = np.argsort(-scores[row, 1:], kind="stable")[:10] + 1
-            assert found.items == [store.items.raw(int(i)) for i in best]
-            np.testing.assert_allclose(found.scores, scores[row, best], atol=1e-5)
-            n += 1
-    assert n > 50
+    check_served_is_offline(tmp_path / "model", store)
 
 
 @pytest.mark.parametrize("name", SMALL)

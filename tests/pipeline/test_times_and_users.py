@@ -1,17 +1,16 @@
 """ASARS from a log to a recommendation."""
 
-import numpy as np
 import pytest
 
 from nextclick import Recommender, evaluate, prepare, train
 from nextclick.artifact import Artifact
-from nextclick.batches.prefixes import prefix_blocks
 from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.data.simulate import simulate
 from nextclick.data.simulation import SimulationConfig
 from nextclick.errors import ArtifactError, ConfigError
 from nextclick.evaluation.compare import leaderboard
 from nextclick.sessions import MS_PER_SECOND
+from reference.served import check_served_is_offline
 from small_shop import make_store
 
 QUICK = {"epochs": 1, "threads": 1, "negatives": 32, "batch_size": 128}
@@ -31,29 +30,15 @@ def store(tmp_path_factory):
 def test_the_served_answer_is_the_offline_one(store, tmp_path, variant, gap):
     config = QUICK | {"variant": variant, "gap": gap}
     train(store, "asars", tmp_path / "model", config=config)
-    recommender = Recommender.load(tmp_path / "model")
-    model, test = recommender.artifact.model, store.part("test").slice(0, 25)
-    n = 0
-    for block in prefix_blocks(test, mode="all", max_length=None, max_cells=999, n_rows=7):
-        scores = model.score(block.batch)
-        for row in range(len(block)):
-            session, length = block.session[row], int(block.batch.lengths[row])
-            begin = test.offsets[session]
-            clicked = test.items[begin : begin + block.position[row]]
-            if length == 0 or not clicked.all():
-                continue
-            user = int(test.users[session])
-            (found,) = recommender.recommend(
-                [[store.items.raw(int(i)) for i in clicked]],
-                10,
-                times=[(test.times[begin : begin + len(clicked)] / MS_PER_SECOND).tolist()],
-                users=[store.users.raw(user) if user else None],
-            )
-            best = np.argsort(-scores[row, 1:], kind="stable")[:10] + 1
-            assert found.items == [store.items.raw(int(i)) for i in best]
-            np.testing.assert_allclose(found.scores, scores[row, best], atol=1e-5)
-            n += 1
-    assert n > 50
+
+    def told(test, session, n):
+        begin, user = test.offsets[session], int(test.users[session])
+        return {
+            "times": [(test.times[begin : begin + n] / MS_PER_SECOND).tolist()],
+            "users": [store.users.raw(user) if user else None],
+        }
+
+    check_served_is_offline(tmp_path / "model", store, told)
 
 
 def test_the_oracle_is_labelled_wherever_it_is_reported(store):
