@@ -55,7 +55,7 @@ from nextclick.models.layers import (
     uniform_,
 )
 from nextclick.models.neural import NeuralModel
-from nextclick.models.presets import SAMPLED_SOFTMAX
+from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS
 from nextclick.models.session_graphs import placed, told_or_made
 
 if TYPE_CHECKING:
@@ -263,6 +263,6 @@ class CSRM(NeuralModel):
     Config: ClassVar[type[CSRMConfig]] = CSRMConfig
     encoder_type: ClassVar[type[nn.Module]] = CSRMEncoder
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "default": SAMPLED_SOFTMAX | {"learning_rate": 0.002, "batch_size": 512, "shuffle": False},
+        "default": SAMPLED_SOFTMAX_OF_GRAPHS | {"shuffle": False},
         "paper": _PAPER,
     }

@@ -45,7 +45,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from nextclick.models.layers import Dropout, clamp_norm, clear_padding_, item_embedding
 from nextclick.models.neural import NeuralModel
-from nextclick.models.presets import SAMPLED_SOFTMAX
+from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS
 from nextclick.models.segments import group_energy, group_softmax, group_sum
 from nextclick.models.session_graphs import placed, prefix_graphs, told_or_made
 
@@ -228,7 +228,7 @@ class LESSR(NeuralModel):
     Config: ClassVar[type[LESSRConfig]] = LESSRConfig
     encoder_type: ClassVar[type[nn.Module]] = LESSREncoder
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "default": SAMPLED_SOFTMAX | {"learning_rate": 0.002, "batch_size": 512},
+        "default": SAMPLED_SOFTMAX_OF_GRAPHS,
         "paper": {
             "loss": "ce",
             "optimizer": "adamw",

@@ -43,7 +43,7 @@ from torch import nn
 
 from nextclick.models.layers import clear_padding_, item_embedding
 from nextclick.models.neural import NeuralModel
-from nextclick.models.presets import SAMPLED_SOFTMAX
+from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS
 from nextclick.models.segments import group_energy, group_sum
 from nextclick.models.session_graphs import placed, shared_graphs, told_or_made
 
@@ -164,7 +164,7 @@ class SRGNN(NeuralModel):
     Config: ClassVar[type[SRGNNConfig]] = SRGNNConfig
     encoder_type: ClassVar[type[nn.Module]] = SRGNNEncoder
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "default": SAMPLED_SOFTMAX | {"learning_rate": 0.002, "batch_size": 512},
+        "default": SAMPLED_SOFTMAX_OF_GRAPHS,
         "paper": {
             "loss": "ce",
             "optimizer": "adam",
