@@ -65,6 +65,11 @@ class Artifact:
         Raises:
             OutputError: it exists, or cannot be written.
         """
+        with whole_folder(Path(target), overwrite=overwrite) as folder:
+            self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        """Write the files into an empty folder; `save` is what makes them appear at once."""
         manifest = {
             "kind": KIND,
             "format_version": FORMAT_VERSION,
@@ -74,15 +79,14 @@ class Artifact:
             "n_items": self.model.n_items,
             "trained": self.trained,
         }
-        with whole_folder(Path(target), overwrite=overwrite) as folder:
-            arrays = {name: np.ascontiguousarray(a) for name, a in self.model.state().items()}
-            _save_weights(arrays, folder / "weights.safetensors")
-            self.items.save(folder / "items")
-            np.save(folder / "items" / "support.npy", self.support)
-            if self.users is not None:
-                self.users.save(folder / "users")
-            text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-            (folder / "manifest.json").write_text(text, encoding="utf-8")
+        arrays = {name: np.ascontiguousarray(a) for name, a in self.model.state().items()}
+        _save_weights(arrays, folder / "weights.safetensors")
+        self.items.save(folder / "items")
+        np.save(folder / "items" / "support.npy", self.support)
+        if self.users is not None:
+            self.users.save(folder / "users")
+        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+        (folder / "manifest.json").write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Artifact:
