@@ -5,6 +5,8 @@ manifest.json          format version, model, config, what it was trained on
 weights.safetensors    the arrays of the model: data only, nothing in it can run
 items/                 vocabulary, and support.npy (N + 1,) int64: clicks in training
 users/                 vocabulary, of a model that reads users
+log/                   items.npy, offsets.npy: the sessions it has learnt from, for a model that
+                       needs them to go on learning and was trained to be refreshed
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from nextclick.errors import ArtifactError, ConfigError, StoreError
 from nextclick.folders import whole_folder
 from nextclick.models import model_class
 from nextclick.models.base import reads
+from nextclick.sessions import Sessions
 from nextclick.version import __version__
 from nextclick.vocab import Vocabulary
 
@@ -51,6 +54,7 @@ class Artifact:
         trained: part, seed, seconds, counts; fingerprint and protocol of the store; for a neural
             model also how its training went.
         users: raw user ids, of a model that reads them.
+        log: the sessions that it has learnt from, items alone; None where they are not kept.
     """
 
     model: Model
@@ -58,6 +62,7 @@ class Artifact:
     support: Int64Array
     trained: dict[str, Any]
     users: Vocabulary | None = None
+    log: Sessions | None = None
 
     def save(self, target: str | Path, *, overwrite: bool = False) -> None:
         """Write the folder, whole or not at all.
@@ -85,6 +90,10 @@ class Artifact:
         np.save(folder / "items" / "support.npy", self.support)
         if self.users is not None:
             self.users.save(folder / "users")
+        if self.log is not None:
+            (folder / "log").mkdir()
+            np.save(folder / "log" / "items.npy", self.log.items)
+            np.save(folder / "log" / "offsets.npy", self.log.offsets)
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         (folder / "manifest.json").write_text(text, encoding="utf-8")
 
@@ -105,6 +114,7 @@ class Artifact:
             names = "users" in reads(model_type, config)
             users = Vocabulary.open(folder / "users") if names else None
             support = np.load(folder / "items" / "support.npy")
+            log = _read_log(folder / "log", len(items))
             trained = {
                 **{name: manifest["trained"][name] for name in _TRAINED},
                 **manifest["trained"],
@@ -122,7 +132,16 @@ class Artifact:
                 f"{folder}: this artefact is broken: the model scores {model.n_items} items, "
                 f"the vocabulary has {len(items)}, the support {len(support) - 1}; train again"
             )
-        return cls(model, items, support, trained, users)
+        return cls(model, items, support, trained, users, log)
+
+
+def _read_log(folder: Path, n_items: int) -> Sessions | None:
+    if not folder.exists():
+        return None
+    items, offsets = (
+        np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("items", "offsets")
+    )
+    return Sessions(items=items, offsets=offsets, n_items=n_items)
 
 
 def _save_weights(arrays: dict[str, AnyArray], path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nextclick.artifact.registry import artifact_folder
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.cli.values import parse_cutoffs, parse_list, parse_values
 from nextclick.data.store import Store
@@ -25,7 +26,7 @@ Last = Annotated[bool, typer.Option("--last-only", help="Only the last click of 
 
 
 def evaluate_command(
-    artifact: Annotated[Path, typer.Argument(help="Folder that `train` made.")],
+    artifact: Annotated[Path, typer.Argument(help="Folder that `train` made, or a registry.")],
     store: Annotated[Path, typer.Argument(help="Folder that `prepare` made.")],
     ks: Cutoffs = "5,10,20",
     part: Part = "test",
@@ -57,7 +58,7 @@ def evaluate_command(
         raise OutputError(f"{output} exists already; choose another place or say --overwrite")
     with progress_bar() as told:
         result = evaluate(
-            artifact,
+            artifact_folder(artifact),
             opened,
             part=part,
             ks=parse_cutoffs(ks),

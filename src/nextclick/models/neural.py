@@ -224,6 +224,14 @@ class NeuralModel:
         made: dict[str, AnyArray] = {} if make is None else make(items, where, session)
         return made
 
+    @property
+    def item_arrays(self) -> tuple[str, ...]:
+        """Which arrays of `state` have a row for each item: those that grow with the catalogue."""
+        facts = Facts.of_state(self.state())
+        with torch.random.fork_rng([]):  # fresh weights are drawn, and thrown away
+            few, more = (type(self)(self.config, n, facts).encoder.state_dict() for n in (3, 4))
+        return tuple(name for name, array in few.items() if array.shape != more[name].shape)
+
     def task(self, sessions: Sessions, seed: int) -> Task | None:
         """What else the sessions train it on, in turns with their prefixes."""
         del sessions, seed

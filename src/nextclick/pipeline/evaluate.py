@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nextclick.artifact import Artifact
 from nextclick.data.store import Store
 from nextclick.errors import ArtifactError, ConfigError
 from nextclick.evaluation import RankingProtocol, Result
 from nextclick.evaluation import evaluate as rank_and_measure
+from nextclick.pipeline.other_store import sessions_for
 from nextclick.types import silent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from nextclick.sessions import Sessions
     from nextclick.types import Progress
 
 DEFAULT_KS = (5, 10, 20)
@@ -36,7 +40,8 @@ def evaluate(
 
     Args:
         artifact: loaded, or its folder.
-        store: the one it was trained on, open or its folder.
+        store: the one it was trained on, open or its folder; for a refreshed model one whose
+            part is newer than all that it has learnt from.
         part: `test`, or `valid` for a model trained on `fit`.
         ks: the cut-offs K.
         protocol: how ranks are counted; None follows the store in what it does with targets
@@ -46,16 +51,16 @@ def evaluate(
         progress: told how far it has come.
 
     Raises:
-        ArtifactError: the model was trained on another store.
+        ArtifactError: the model was trained on another store, or, refreshed, has seen the part.
         ConfigError: the model has seen the part in training, or a value is out of range.
     """
     trained = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
     opened = store if isinstance(store, Store) else Store.open(store)
-    _check_fit(trained, opened, part)
+    sessions = _sessions(trained, opened, part)
     rules = protocol or store_protocol(opened)
     found = rank_and_measure(
         trained.model,
-        opened.part(part).as_known(trained.support),
+        sessions.as_known(trained.support),
         ks=ks,
         protocol=rules,
         support=trained.support,
@@ -71,7 +76,7 @@ def evaluate(
         protocol={
             **asdict(rules),
             "part": part,
-            "trained_on": trained.trained["part"],
+            "trained_on": _learnt_from(trained),
             "data": opened.protocol["name"] or "own",
         },
         evaluation=found.to_json() | {"training_seconds": trained.trained["seconds"]},
@@ -83,6 +88,27 @@ def store_protocol(store: Store) -> RankingProtocol:
     """Targets unseen in training are misses where the store kept them; ties rank last."""
     kept = store.protocol["split"]["unseen"] != "drop"
     return RankingProtocol(unseen="keep" if kept else "drop")
+
+
+def _learnt_from(artifact: Artifact) -> str:
+    part, n = artifact.trained["part"], len(artifact.trained.get("refreshes", []))
+    return f"{part}, refreshed {n} times" if n else str(part)
+
+
+def _sessions(artifact: Artifact, store: Store, part: str) -> Sessions:
+    """The part in the indices of the model, if it may be ranked."""
+    if "refreshes" not in artifact.trained:
+        _check_fit(artifact, store, part)
+        return store.part(part)
+    sessions, last_ms = store.part(part), int(artifact.trained["last_ms"])
+    ends = np.zeros(0) if sessions.times is None else sessions.times[sessions.offsets[1:] - 1]
+    if len(ends) == 0 or int(ends.min()) <= last_ms:
+        raise ArtifactError(
+            f"the model was refreshed with clicks up to {last_ms} ms since the epoch, and sessions "
+            f"of part {part} of {store.path} ended before: the figures would be a lie; evaluate on "
+            "a store with a later test part"
+        )
+    return sessions_for(artifact, store, part)
 
 
 def _check_fit(artifact: Artifact, store: Store, part: str) -> None:
