@@ -13,9 +13,9 @@ A day holds the sessions that ended on it (UTC). With the last `--days` days e, 
 and ranked on day e after every prefix, over its own catalogue; a target that it does not know is a
 miss, so that all three are asked the same. The time is that of the refresh with its gate, or of the
 training. A store is prepared for each day, with min_item_support 5 counted up to the end of that
-day, as `prepare` does, while a refresh counts a new item within its own day: that is all in which
-refreshed and retrained differ for models that count. Days at the end with less than a tenth of the median day's sessions are left
-out. All parts are kept in FOLDER; what is there is not done again.
+day, as `prepare` does, while a refresh counts a new item within its own day: for models that count,
+refreshed and retrained differ in that alone. Days at the end with less than a tenth of the median
+day's sessions are left out. All parts are kept in FOLDER; what is there is not done again.
 """
 
 from __future__ import annotations

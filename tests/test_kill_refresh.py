@@ -1,4 +1,4 @@
-"""What `kill -9` leaves of a refresh: the current version is always loadable, the old or the new."""
+"""What `kill -9` leaves of a refresh: a current version that can be loaded, the old or the new."""
 
 import json
 import random

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nextclick.graphs.item_graph import ItemGraph
+from nextclick.graphs.temporal import renumbered_graph
 from nextclick.models.past import moved_rows
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ class _Round(NamedTuple):
 def with_items(model: Any, past: Past, new: Sessions) -> Any:
     """Return the model in the indices of `past`, with a row for each item that it did not know.
 
-    A model that knows items otherwise than by rows of arrays has a method `with_items(past, new)`
-    of its own.
+    A temporal graph among its arrays is moved, too. A model that knows items in yet another way
+    has a method `with_items(past, new)` of its own.
 
     Args:
         model: has `item_arrays`, the names of the arrays of its state that have such rows.
@@ -47,6 +48,7 @@ def with_items(model: Any, past: Past, new: Sessions) -> Any:
     known[past.index[1:]] = True
     rounds = _rounds(new, known.copy())
     state = {name: np.array(array) for name, array in model.state().items()}
+    state = renumbered_graph(state, past.index)
     for name in model.item_arrays:
         state[name] = _filled(moved_rows(state[name], past.index, past.n_items), known, rounds)
     return type(model).from_state(state, model.config)

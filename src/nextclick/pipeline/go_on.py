@@ -45,7 +45,9 @@ def way_of(model: Any) -> str:
     """`extended`, `advanced` or `tuned`."""
     if hasattr(model, "extended"):
         return "extended"
-    return "advanced" if hasattr(model, "advance") else "tuned"
+    # a variant without a graph in time has the method, and nothing to advance
+    advances = hasattr(model, "advance") and getattr(model, "advances", True)
+    return "advanced" if advances else "tuned"
 
 
 def extended(model: Any, new: Sessions, past: Past, progress: Progress) -> Any:
@@ -55,6 +57,8 @@ def extended(model: Any, new: Sessions, past: Past, progress: Progress) -> Any:
 
 def advanced(model: Any, new: Sessions, past: Past, progress: Progress) -> Any:
     """The model after every block of time up to the last one of `new`, empty ones too.
+
+    Sessions of a block that the model has closed already count with the block after it.
 
     Raises:
         SourceError: `new` has no block that the model has not taken in already.
@@ -71,7 +75,8 @@ def advanced(model: Any, new: Sessions, past: Past, progress: Progress) -> Any:
     start = 0
     for block in range(last + 1, end + 1):
         stop = int(np.searchsorted(blocks, block, side="right"))
-        model.advance(new.slice(start, stop))
+        sessions = new.slice(start, stop)
+        model.advance(replace(sessions, blocks=np.full(len(sessions), block, dtype=np.int32)))
         start = stop
         progress("advance", block - last, end - last)
     return model
