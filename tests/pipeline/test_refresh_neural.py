@@ -97,9 +97,10 @@ def test_older_sessions_are_replayed(model, store):
     assert found.report["history"][0]["samples"] > sum(len(s) - 1 for s in NEW)
 
 
-def test_a_rate_that_is_too_high_says_so(model):
-    with pytest.raises(TrainingError, match="not finite"):
-        refresh(model, later(NEW), gate=GateOptions(holdout=0), tuning=TuningOptions(9, rate=1e30))
+def test_a_rate_that_is_too_high_says_so(store):
+    base = train(store, "bpr-mf", config={"epochs": 1})
+    with pytest.raises(TrainingError, match="bpr-mf: epoch 1: a weight is not finite any more"):
+        refresh(base, later(NEW), gate=GATE, tuning=TuningOptions(rate=1e30))
 
 
 def test_users_have_to_be_named(tmp_path):
@@ -184,7 +185,7 @@ def test_a_model_advances_block_by_block(diary):
     began = diary.model.clicks[diary.items.index(20)]  # the only neighbour of the new item
     assert made.model.clicks[made.items.index(60)] == began + 6
     assert (diary.model.last_block, len(diary.model.days)) == (last, 0)
-    gated = refresh(diary, log, gate=GateOptions(holdout=0.4, metric="recall@2"))
+    gated = refresh(diary, log, gate=replace(GATE, holdout=0.4, tolerance=1.0))
     assert gated.verdict.sessions == 2
     assert gated.artifact.model.days.tolist() == [2, 0, 0, 3, 1]
     assert gated.report["way"] == "advanced"
