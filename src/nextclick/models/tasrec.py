@@ -99,11 +99,9 @@ class TASRecConfig:
         Field(description="a pair of items counts once a day (equation 1), or as often as clicked"),
     ] = "binary"
     decay: Annotated[
-        float, Field(ge=2.0**-32, lt=1, description="what a day multiplies all weights by")
+        float, Field(gt=0, lt=1, description="what a day multiplies all weights by")
     ] = 0.5
-    threshold: Annotated[
-        float, Field(ge=2.0**-40, le=2.0**20, description="least weight of a neighbour")
-    ] = 1.0
+    threshold: Annotated[float, Field(gt=0, description="least weight of a neighbour")] = 1.0
     session_edges: Annotated[
         Literal["binary", "counted"],
         Field(description="an edge of a session counts once, or as often as it occurs (the paper)"),

@@ -192,10 +192,10 @@ class _Work:
         With part "fit" its weights have not learnt the latest of them; items that are not in the
         part stay unknown.
         """
-        if not getattr(model, "advances", False):
+        if not hasattr(model, "knowing"):
             return model
         known = self.store.part("train").as_known(self.store.part(part).support())
-        found: NeuralModel = model.knowing(known)  # type: ignore[attr-defined]
+        found: NeuralModel = model.knowing(known)
         return found
 
     def _validation(self) -> Validate:
