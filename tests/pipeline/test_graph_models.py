@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nextclick import Recommender, evaluate, folders, prepare, train
-from nextclick.data.options import FilterOptions, PrepareOptions, SplitOptions
+from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.data.simulate import simulate
 from nextclick.data.simulation import SimulationConfig
 from nextclick.errors import ConfigError
@@ -16,7 +16,7 @@ from nextclick.training.config import NeuralOptions
 from reference.served import check_served_is_offline
 from reference.temporal_graph import exact_weights, in_units
 from reference.tiny_model import weights
-from small_shop import SESSIONS, frame_of
+from small_shop import make_store
 
 QUICK = {"epochs": 2, "threads": 1, "negatives": 32, "batch_size": 128, "max_length": 4}
 SMALL = {
@@ -177,10 +177,7 @@ def test_who_keeps_no_days_is_not_evaluated_prequentially(store):
 
 
 def test_a_log_without_times_has_no_days(tmp_path):
-    frame = frame_of(SESSIONS).drop("time")
-    options = PrepareOptions(
-        filters=FilterOptions(min_item_support=1), split=SplitOptions(kind="fraction")
-    )
-    store = prepare(frame, tmp_path / "store", options=options).store
+    store = make_store(tmp_path / "store")
+    (store.path / "train" / "blocks.npy").unlink()  # as of a log that has only an order
     with pytest.raises(ConfigError, match=r"reads blocks of time, and .* has none: .*--block-days"):
         train(store, "tasrec")
