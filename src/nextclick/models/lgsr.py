@@ -215,6 +215,19 @@ class LGSR(NeuralModel):
 
     def task(self, sessions: Sessions, seed: int) -> ItemGraphTask | None:
         """Training on the graph of items, where there is any."""
-        if self.config.variant == "c" or self.config.graph_passes == 0:
+        if not _has_graph(self.config):
             return None
         return ItemGraphTask(self.encoder.items, sessions, self.config, seed)
+
+    @classmethod
+    def task_weights(cls, config: LGSRConfig, n_items: int) -> tuple[int, int]:
+        """Contexts with their biases, and these with the items."""
+        if not _has_graph(config):
+            return 0, 0
+        of_table = (n_items + 1) * config.width
+        own = of_table + (n_items + 1 if config.graph_loss == "nce" else 0)
+        return own, own + of_table
+
+
+def _has_graph(config: LGSRConfig) -> bool:
+    return config.variant != "c" and config.graph_passes > 0

@@ -229,6 +229,12 @@ class NeuralModel:
         del sessions, seed
         return None
 
+    @classmethod
+    def task_weights(cls, config: Any, n_items: int) -> tuple[int, int]:
+        """How many weights belong to its task alone, and how many the task trains in all."""
+        del config, n_items
+        return 0, 0
+
     def state(self) -> dict[str, AnyArray]:
         """The weights by name."""
         weights = self.encoder.state_dict()
