@@ -27,8 +27,9 @@ _OPTIMIZER = "optimizer."
 class AlternatingFeed(SessionFeed):
     """The steps of a task, then those of the prefixes, epoch by epoch.
 
-    The task has an optimiser of its own, with the same learning rate throughout and no weight
-    decay. Its own weights and those of its optimiser are part of what resumes a run.
+    The task has an optimiser of its own, at the learning rate that the schedule has at the
+    beginning of the epoch, without warm-up or weight decay. Its own weights and those of its
+    optimiser are part of what resumes a run.
     """
 
     task_optimizers: Optimizers
