@@ -62,9 +62,11 @@ class Task(Protocol):
 
     Attributes:
         label: what people are told meanwhile.
+        rate: its learning rate, as a share of that of the prefixes.
     """
 
     label: str
+    rate: float
 
     def works(self, epoch: int) -> Iterator[dict[str, AnyArray]]:
         """Arrays for each step before the prefixes of an epoch; the same for the same epoch."""

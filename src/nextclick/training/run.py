@@ -154,7 +154,7 @@ class Run:
         if self.config.clip:
             clip(optimizers.named, self.config.clip, at.total_steps + 1)
         if isinstance(work, TaskWork):
-            optimizers.step(fallen_rate(self.config, at.epoch))
+            optimizers.step(self.feed.task_rate * fallen_rate(self.config, at.epoch))
         else:
             before = at.epoch + at.samples / n_samples
             at.samples += len(work)
