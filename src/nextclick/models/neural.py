@@ -63,9 +63,11 @@ class Task(Protocol):
 
     Attributes:
         label: what people are told meanwhile.
+        rate: its learning rate, as a share of that of the prefixes.
     """
 
     label: str
+    rate: float
 
     def works(self, epoch: int) -> Iterator[dict[str, AnyArray]]:
         """Arrays for each step before the prefixes of an epoch; the same for the same epoch."""
@@ -245,6 +247,12 @@ class NeuralModel:
         """What else the sessions train it on, in turns with their prefixes."""
         del sessions, seed
         return None
+
+    @classmethod
+    def task_weights(cls, config: Any, n_items: int) -> tuple[int, int]:
+        """How many weights belong to its task alone, and how many the task trains in all."""
+        del config, n_items
+        return 0, 0
 
     def state(self) -> dict[str, AnyArray]:
         """The weights by name."""

@@ -81,9 +81,11 @@ class Feed(ABC):
 
     Attributes:
         task_optimizers: for the steps of a task; None where there are none.
+        task_rate: the learning rate of those, as a share of that of the others.
     """
 
     task_optimizers: Optimizers | None = None
+    task_rate: float = 1.0
 
     def __init__(
         self,
