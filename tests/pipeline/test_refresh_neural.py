@@ -11,10 +11,12 @@ from nextclick.artifact import Artifact
 from nextclick.batch import SessionBatch
 from nextclick.data.options import FilterOptions, SplitOptions
 from nextclick.errors import ConfigError, SourceError, TrainingError
+from nextclick.graphs.days import DayGraphs
 from nextclick.models.past import moved_rows
 from nextclick.pipeline.gate import GateOptions
 from nextclick.pipeline.go_on import TuningOptions
 from nextclick.pipeline.refresh import refresh
+from nextclick.sessions import Sessions
 from small_shop import START, frame_of, make_store
 
 DAY = 86_400
@@ -202,3 +204,25 @@ def test_a_block_that_was_taken_in_is_refused(diary):
     diary.model.last_block += 2
     with pytest.raises(SourceError, match=r"which the model has taken in already \(its last is "):
         refresh(diary, sessions_on([1], last + 2), gate=GateOptions(holdout=0))
+
+
+def test_tasrec_has_the_graph_of_both_logs(store):
+    config = {"epochs": 1, "keep": "last", "width": 8, "metric": "recall@2", "loss": "ce"}
+    base = train(store, "tasrec", part="train", config=config | {"negatives": 0})
+    last, counts = base.model.last_block, [2, 0, 3]
+    made = refresh(
+        base, sessions_on(counts, last + 1), gate=replace(GATE, holdout=0.4, tolerance=1.0)
+    ).artifact
+    assert made.trained["refreshes"][0]["way"] == "advanced"
+    assert made.model.last_block == last + 3
+    index = np.append(np.int32(0), made.items.indices(base.items.ids())).astype(np.int32)
+    graph = DayGraphs.of(store.part("train").renumbered(index, 6)).graph
+    session = made.items.indices([10, 20, 60]).tolist()
+    for count in counts:
+        graph.advance(Sessions.from_lists([session] * count, 6))
+    expected = graph.state()
+    for name, array in made.model.state().items():
+        if name in expected:
+            np.testing.assert_array_equal(array, expected[name])
+    assert base.model.last_block == last
+    assert np.isfinite(made.model.score(SessionBatch.from_lists([[1, 6]]))).all()
