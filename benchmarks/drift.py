@@ -3,7 +3,7 @@
     pip install 'nextclick[neural]'
     python benchmarks/drift.py -o FOLDER
 
-In a simulated shop (see docs/simulator.md) a share of the items changes places every night, so that
+In a simulated shop of one category (see docs/simulator.md) a share of the items changes places every night, so that
 what follows what today is nearly what followed what yesterday, and little of what followed what a
 week ago. Two forms of the same log are the controls. In "days shuffled" whole days stand in another
 order, so that the day before is any day. In "sessions dealt" each session is on a day by chance, so
@@ -43,8 +43,8 @@ K = 20
 DRAWS = 2000
 FORMS = ("true", "days-shuffled", "sessions-dealt")
 SHOP = SimulationConfig(
-    events=240_000, items=1_000, users=20_000, days=30, categories=10, length=6, purpose=0.0,
-    taste=0.0, drift=0.0, new_items=0.0, reclick=0.0, similarity=1.0, moves=0.2,
+    events=240_000, items=1_000, users=20_000, days=30, categories=1, length=6, purpose=0.0,
+    taste=0.0, drift=0.0, new_items=0.0, reclick=0.0, similarity=1.0, moves=0.3,
 )  # fmt: skip
 RECIPE: dict[str, Any] = {
     "loss": "ce",
