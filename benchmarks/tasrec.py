@@ -46,7 +46,7 @@ SHARED: dict[str, Any] = {
     "epochs": 8,
     "keep": "last",
 }
-RATES: list[dict[str, Any]] = [{"learning_rate": rate} for rate in (0.001, 0.003, 0.01)]
+RATES = (0.001, 0.003, 0.01)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Contender:
 
     model: str
     fixed: dict[str, Any] = field(default_factory=lambda: dict(SHARED))
-    tried: list[dict[str, Any]] = field(default_factory=lambda: list(RATES))
+    tried: list[dict[str, Any]] = field(default_factory=list)  # none: learning rates
     neural: bool = True
     advances: bool = False
 
@@ -92,17 +92,20 @@ CONTENDERS: dict[str, Contender] = {
 class Trial:
     """One contender on one store."""
 
-    def __init__(self, name: str, store: Store, folder: Path, values: dict[str, Any]):
+    def __init__(
+        self, name: str, store: Store, folder: Path, values: dict[str, Any], rates: list[float]
+    ):
         self.name = name
         self.contender = CONTENDERS[name]
         self.store = store
         self.folder = folder / name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.values = values if self.contender.neural else {}
+        self.tried = self.contender.tried or [{"learning_rate": rate} for rate in rates]
 
     def chosen(self) -> dict[str, Any]:
         """What validates best, with its figure."""
-        found = [self._tried(number, values) for number, values in enumerate(self.contender.tried)]
+        found = [self._tried(number, values) for number, values in enumerate(self.tried)]
         return max(found, key=lambda one: float(one["validation"]))
 
     def _tried(self, number: int, values: dict[str, Any]) -> dict[str, Any]:
@@ -176,19 +179,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0, help="0: as many as a step keeps busy")
     parser.add_argument("--epochs", type=int, default=SHARED["epochs"])
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="that are tried")
     options = parser.parse_args()
     store = Store.open(options.store)
     values = {"threads": options.threads, "epochs": options.epochs}
     lines = []
     for name in options.only:
-        trial = Trial(name, store, options.output, values)
+        trial = Trial(name, store, options.output, values, options.rates)
         best = trial.chosen()
         told = ", ".join(f"{key} {value}" for key, value in best["values"].items())
         for results in trial.results(options.seeds).values():
             row = leaderboard(results)[0]
             cells = [percent(row.metrics[metric]) for metric in SHOWN]
-            line = [row.label, *cells, told, f"{100 * best['validation']:.2f}"]
-            lines.append((row.metrics[CHOSEN_BY].value, f"| {' | '.join(line)} |"))
+            shown = [row.label, *cells, told, f"{100 * best['validation']:.2f}"]
+            lines.append((row.metrics[CHOSEN_BY].value, f"| {' | '.join(shown)} |"))
     print("| model | Recall@10 | Recall@20 | Recall@50 | NDCG@100 | chosen | validation |")
     print("|---|---|---|---|---|---|---|")
     for _, line in sorted(lines, reverse=True):
