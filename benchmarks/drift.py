@@ -3,11 +3,12 @@
     pip install 'nextclick[neural]'
     python benchmarks/drift.py -o FOLDER
 
-In a simulated shop of one category (see docs/simulator.md) a share of the items changes places every night, so that
-what follows what today is nearly what followed what yesterday, and little of what followed what a
-week ago. Two forms of the same log are the controls. In "days shuffled" whole days stand in another
-order, so that the day before is any day. In "sessions dealt" each session is on a day by chance, so
-that all days are alike, and yesterday says nothing that the other days do not.
+In a simulated shop of one category (see docs/simulator.md) a share of the items changes places
+every night, so that what follows what today is nearly what followed what yesterday, and little of
+what followed what a week ago. Two forms of the same log are the controls. In "days shuffled" whole
+days stand in another order, so that the day before is any day. In "sessions dealt" each session is
+on a day by chance, so that all days are alike, and yesterday says nothing that the other days do
+not.
 
 On all, TASRec stands beside its base form, which has no graph of the days: the same loss, rate and
 epochs, all sessions of the first 5/6 of the days to learn from. The test is the rest, asked about
