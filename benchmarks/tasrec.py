@@ -191,8 +191,8 @@ def main() -> None:
         for results in trial.results(options.seeds).values():
             row = leaderboard(results)[0]
             cells = [percent(row.metrics[metric]) for metric in SHOWN]
-            line = [row.label, *cells, told, f"{100 * best['validation']:.2f}"]
-            lines.append((row.metrics[CHOSEN_BY].value, f"| {' | '.join(line)} |"))
+            shown = [row.label, *cells, told, f"{100 * best['validation']:.2f}"]
+            lines.append((row.metrics[CHOSEN_BY].value, f"| {' | '.join(shown)} |"))
     print("| model | Recall@10 | Recall@20 | Recall@50 | NDCG@100 | chosen | validation |")
     print("|---|---|---|---|---|---|---|")
     for _, line in sorted(lines, reverse=True):

@@ -201,7 +201,9 @@ def test_the_row_of_padding_starts_at_zero_and_stays_there(case):
             assert (model.state()[name][1:] != 0).any(axis=1).all()
 
 
-@pytest.mark.parametrize("case", ["sr-gnn two steps", "lessr", "lgsr"])
+@pytest.mark.parametrize(
+    "case", ["sr-gnn two steps", "lessr", "lgsr", "tasrec, own layers", "tasrec temp"]
+)
 def test_a_few_prefixes_are_answered_as_all_are(case):
     model = spread_weights(small_model(case)).encoder.eval()
     items = torch.randint(1, N + 1, (5, 6), generator=torch.Generator().manual_seed(0))
