@@ -102,14 +102,14 @@ def ranked(
         options = NeuralOptions(checkpoints=checkpoints, resume=going_on)
         config = RECIPE | values | {"variant": variant}
         artifact = train(store, "tasrec", config=config, part="train", seed=seed, neural=options)
-        found = {}
+        found: dict[str, AnyArray] = {}
         for way in ASKED[variant]:
             history = store.part("train") if way == "prequential" else None
             asked = evaluate(
                 artifact.model, store.part("test"), ks=[K], history=history, n_bootstrap=0
             )
             found |= {way: asked.ranks, "session": asked.session}
-        np.savez(written, **found)
+        np.savez(written, allow_pickle=False, **found)
     with np.load(written) as kept:
         return dict(kept)
 

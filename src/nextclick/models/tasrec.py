@@ -189,13 +189,13 @@ class TASRecEncoder(nn.Module):
 
     def states(self, items: Tensor, told: dict[str, Tensor]) -> Tensor:
         """(V, D) z before dropout, of nodes of prefixes; in "temp" of the B * T clicks."""
-        if self.config.variant == "base":
-            inner: Tensor = self.network(self.items(items).flatten(0, 1), told)
-            return inner
-        temporal: Tensor = self.temporal(self.items, told).index_select(0, told["root"])
-        if self.config.variant == "temp":
-            return temporal
-        return temporal + self.network(self.items(items).flatten(0, 1), told)
+        variant, layers = self.config.variant, []
+        if variant != "base":
+            layers.append(self.temporal(self.items, told).index_select(0, told["root"]))
+        if variant != "temp":
+            layers.append(self.network(self.items(items).flatten(0, 1), told))
+        states: Tensor = sum(layers[1:], layers[0])
+        return states
 
     def attention(self, states: Tensor, last: Tensor, clicks: Tensor, bounds: Tensor) -> Tensor:
         """(E,) β, how much each click counts for each prefix."""
@@ -243,7 +243,8 @@ class TASRec(NeuralModel):
     @property
     def advances(self) -> bool:
         """Whether `advance` changes what it answers."""
-        return self.config.variant != "base"
+        with_days: bool = self.config.variant != "base"
+        return with_days
 
     def observe(self, sessions: Sessions) -> None:
         """Make the graph of each block of the training sessions; keep the one that follows them."""
