@@ -155,7 +155,7 @@ class App:
         asked = read_json(await self._body(request), self._recommend)
         slot = self.served.slot(asked.model)
         loaded = slot.loaded
-        wish = loaded.recommender.wish(_query(asked))
+        wish = loaded.recommender.wish(_query(asked, loaded))
         ((answer, why),) = await self._answers(loaded, [wish])
         return self._json(_told(slot, loaded, answer, why))
 
@@ -165,7 +165,7 @@ class App:
         slots = [self._at(n, self.served.slot, one.model) for n, one in enumerate(asked)]
         loaded = {slot.name: slot.loaded for slot in slots}
         wishes = [
-            self._at(n, loaded[slot.name].recommender.wish, _query(one))
+            self._at(n, loaded[slot.name].recommender.wish, _query(one, loaded[slot.name]))
             for n, (slot, one) in enumerate(zip(slots, asked, strict=True))
         ]
         rows = {name: [n for n, slot in enumerate(slots) if slot.name == name] for name in loaded}
@@ -185,8 +185,9 @@ class App:
         asked = read_json(await self._body(request), self._event)
         slot = self.served.slot(asked.model)
         loaded = slot.loaded
-        if asked.k:  # what cannot be answered is not taken note of
-            loaded.recommender.check(asked.k, asked.allow, asked.block)
+        k = _k(asked.k, loaded)
+        if k:  # what cannot be answered is not taken note of
+            loaded.recommender.check(k, asked.allow, asked.block)
             self._has_room()
         click = Click(asked.item, time.time() if asked.time is None else asked.time, asked.user)
         degraded = False
@@ -197,8 +198,9 @@ class App:
             before = [Click(item, click.time) for item in asked.before]
             session = Session([*before, click])
         recommended = None
-        if asked.k:
-            wish = loaded.recommender.wish(_event_query(asked, session, None if degraded else key))
+        if k:
+            query = _event_query(asked, k, session, None if degraded else key)
+            wish = loaded.recommender.wish(query)
             ((answer, why),) = await self._answers(loaded, [wish])
             recommended = _told(slot, loaded, answer, why, degraded=degraded)
         kept = 1 if degraded else len(session.clicks)
@@ -426,10 +428,14 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return of_http_error(error)
 
 
-def _query(asked: schemas.RecommendRequest) -> Query:
+def _k(k: int | None, loaded: Loaded) -> int:
+    return min(schemas.USUAL_K, len(loaded.recommender.popular)) if k is None else k
+
+
+def _query(asked: schemas.RecommendRequest, loaded: Loaded) -> Query:
     return Query(
         asked.session,
-        asked.k,
+        _k(asked.k, loaded),
         times=asked.times,
         user=asked.user,
         now=asked.now,
@@ -440,10 +446,10 @@ def _query(asked: schemas.RecommendRequest) -> Query:
     )
 
 
-def _event_query(asked: schemas.EventRequest, session: Session, live: str | None) -> Query:
+def _event_query(asked: schemas.EventRequest, k: int, session: Session, live: str | None) -> Query:
     return Query(
         session.items,
-        asked.k,
+        k,
         times=session.times,
         user=session.user,
         exclude_seen=asked.exclude_seen,
