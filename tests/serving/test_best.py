@@ -52,7 +52,10 @@ def test_the_best_in_blocks_are_the_best_of_all(rows, width):
         assert values.tolist() == row[items].tolist()
 
 
-@given(ROWS, st.lists(st.tuples(st.dictionaries(st.integers(1, 9), st.sampled_from([0.0, 1.0, 3.0])), WISHES), min_size=1, max_size=3))  # fmt: skip
+LISTED = st.dictionaries(st.integers(1, 9), st.sampled_from([0.0, 1.0, 3.0]))
+
+
+@given(ROWS, st.lists(st.tuples(LISTED, WISHES), min_size=1, max_size=3))
 def test_sparse_answers_are_those_of_dense_scores(base, rows):
     listed = [dict(sorted(row.items())) for row, _ in rows]
     sparse = SparseScores(

@@ -137,9 +137,13 @@ def test_processes_share_lmdb(tmp_path):
 def test_a_full_lmdb_file_is_lost_state(tmp_path):
     async def steps():
         store = open_store(f"lmdb:{tmp_path}", Limits(megabytes=1))
-        with pytest.raises(StateLostError, match="MDB_MAP_FULL"):
+
+        async def fills():
             for n in range(10_000):
                 await store.append(f"s{n}", Click("x" * 256, 0.0))
+
+        with pytest.raises(StateLostError, match="MDB_MAP_FULL"):
+            await fills()
         await store.close()
 
     asyncio.run(steps())
