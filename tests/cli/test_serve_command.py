@@ -1,7 +1,10 @@
 import socket
+import sys
 
 import pytest
+from typer.testing import CliRunner
 
+from nextclick.cli.main import app
 from nextclick.cli.serve import named
 from nextclick.errors import ConfigError
 from nextclick.serving.run import listen
@@ -65,5 +68,11 @@ def test_a_port_that_is_taken():
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=r"cannot be opened: .*; choose another port"):
             listen("127.0.0.1", port)
-    with pytest.raises(ConfigError, match="--port 99999: cannot be opened"):
-        listen("127.0.0.1", 99999)
+
+
+def test_without_its_libraries_serve_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, "nextclick.serving.run", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    done = CliRunner().invoke(app, ["serve", "model"])
+    assert done.exit_code == 2
+    assert "serve needs the package uvicorn, which is not installed; pip install" in done.stderr

@@ -29,7 +29,12 @@ def start(*arguments, **environment):
             break
     else:
         raise AssertionError("".join(lines))
-    threading.Thread(target=process.stderr.read, daemon=True).start()
+
+    def reads():
+        with process.stderr:
+            process.stderr.read()
+
+    threading.Thread(target=reads, daemon=True).start()
     url = f"http://127.0.0.1:{found[1]}"
     until = time.monotonic() + 120
     while time.monotonic() < until:

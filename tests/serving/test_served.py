@@ -5,7 +5,7 @@ import time
 import pytest
 
 from nextclick import train
-from nextclick.errors import ArtifactError, RequestError
+from nextclick.errors import ArtifactError, RequestError, ScoringError
 from nextclick.serving.served import ArtifactSource, Served
 from serving_cases import TOKEN, Client, make_app, neural_artifact
 
@@ -72,7 +72,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     with torch.no_grad():
         artifact.model.encoder.items.weight[1:] = float("nan")
     artifact.save(tmp_path / "m")
-    with pytest.raises(Exception, match=r"finite"):
+    with pytest.raises(ScoringError, match="an item has a score that is not finite; train again"):
         Served({"m": tmp_path / "m"})
 
 
@@ -152,3 +152,14 @@ def test_an_artefact_alone_has_one_version(knn):
     with pytest.raises(RequestError, match="model knn has no such version below its folder"):
         served.activate(slot, None, str(knn.parent))
     assert json.loads((knn / "manifest.json").read_text())["model"] == "session-knn"
+
+
+def test_a_broken_version_is_not_activated(store, tmp_path):
+    place = tmp_path / "m"
+    train(store, "pop", place)
+    served = Served({"m": place})
+    old = served.slot("m").loaded
+    spoil(place)
+    with pytest.raises(RequestError, match=r"the version was refused, .* stays: ArtifactError"):
+        served.activate(served.slot("m"), None, str(place))
+    assert served.slot("m").loaded is old

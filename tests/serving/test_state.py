@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import sys
 import threading
 
 import pytest
@@ -164,7 +165,9 @@ def test_redis_that_stops_is_degradation_and_recovers(knn, redis):
         assert told["recommended"]["degraded"]
         ready = client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
-        assert client.get("/v1/sessions/a").status_code == 503
+        gone = client.get("/v1/sessions/a")
+        assert gone.status_code == 503
+        assert gone.json()["problem"] == "live sessions cannot be reached"
         assert client.delete("/v1/sessions/a").headers["retry-after"] == "1"
         redis.start()
         app.store._silent_until = 0.0
@@ -185,3 +188,17 @@ def test_redis_that_stops_is_degradation_and_recovers(knn, redis):
 def test_places_that_are_none(where, message):
     with pytest.raises(ConfigError, match=message):
         open_store(where, LIMITS)
+
+
+def test_a_store_without_its_library_says_what_to_install(monkeypatch, tmp_path):
+    for where, library, module in (
+        (f"lmdb:{tmp_path}", "lmdb", "state_lmdb"),
+        ("redis://localhost:1/0", "redis", "state_redis"),
+    ):
+        monkeypatch.delitem(sys.modules, f"nextclick.serving.{module}", raising=False)
+        monkeypatch.setitem(sys.modules, library, None)
+        if library == "redis":
+            monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+        words = r"--state \w+: needs the package [\w.]+, which is not installed; pip install 'next"
+        with pytest.raises(ConfigError, match=words):
+            open_store(where, LIMITS)

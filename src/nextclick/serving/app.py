@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from nextclick.errors import RequestError
+from nextclick.errors import InputError, RequestError
 from nextclick.models.base import reads
 from nextclick.serving import schemas
 from nextclick.serving.engine import Engine
@@ -188,7 +188,7 @@ class App:
         k = _k(asked.k, loaded)
         if k:  # what cannot be answered is not taken note of
             loaded.recommender.check(k, asked.allow, asked.block)
-            self._has_room()
+            self.engine.check_room(1)
         click = Click(asked.item, time.time() if asked.time is None else asked.time, asked.user)
         degraded = False
         try:
@@ -284,7 +284,9 @@ class App:
         state = "ok" if await self.store.ready() else "unreachable"
         self.metrics.state_up.set(state == "ok")
         if self.gate.drains:
-            raise RequestError("the server is stopping; ask another one", status=503, retry_after=1)
+            raise RequestError(
+                "the server is stopping; ask again in a second", status=503, retry_after=1
+            )
         status = "ready" if state == "ok" else "degraded"
         return self._json({"status": status, "state": {"kind": self.store.name, "is": state}})
 
@@ -358,24 +360,16 @@ class App:
                 f"no answer within {timeout:g} s; ask again in a second", status=503, retry_after=1
             ) from None
 
-    def _has_room(self) -> None:
-        if self.engine.waiting >= self.settings.max_queue:
-            self.metrics.refused.labels("queue").inc()
-            raise RequestError(
-                f"{self.engine.waiting} requests are waiting; ask again in a second",
-                status=503,
-                retry_after=1,
-            )
-
     def _at(self, number: int, work: Any, asked: Any) -> Any:
         """`work(asked)`, whose errors name the number of the request."""
         try:
             return work(asked)
-        except Exception as error:
+        except InputError as error:
             field = getattr(error, "field", None) or field_in(str(error))
-            at = f"requests[{number}]" + (f".{field}" if field else "")
             raise RequestError(
-                f"{at}: {error}", status=getattr(error, "status", 422), field=at
+                f"requests[{number}]: {error}",
+                status=getattr(error, "status", 422),
+                field=f"requests[{number}]" + (f".{field}" if field else ""),
             ) from None
 
     def _writes(self, request: Request) -> None:

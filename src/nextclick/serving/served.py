@@ -16,7 +16,7 @@ import numpy as np
 
 from nextclick.errors import ArtifactError, InputError, RequestError, ScoringError, nearest
 from nextclick.serving.items import ItemSearch
-from nextclick.serving.query import Query
+from nextclick.serving.query import Query, batch_of
 from nextclick.serving.recommender import Recommender
 
 if TYPE_CHECKING:
@@ -296,11 +296,13 @@ def warm(recommender: Recommender) -> None:
             Query(session, 1, allow=popular),
         ]
         wishes = [recommender.wish(query) for query in asked]
-        answers = recommender.answer(wishes)
+        recommender.answer(wishes)
         recommender.reasons(wishes)
-        scores = np.array([s for a in answers for s in a.scores if s is not None])
-        if not np.isfinite(scores).all():
-            raise ScoringError("a recommended item has a score that is not finite; train again")
+        if not np.isfinite(recommender.artifact.model.score(batch_of(wishes[:1]))[:, 1:]).all():
+            raise ScoringError("an item has a score that is not finite; train again")
+    forget = getattr(recommender.scorer, "forget", None)
+    if forget is not None:
+        forget("\x00warm")
 
 
 def _same_folder(version: Path, path: str) -> bool:
