@@ -1,4 +1,4 @@
-r"""NARM and GRU4Rec beside RecBole: training speed, and NARM's time to a given accuracy.
+r"""NARM, GRU4Rec and SR-GNN beside RecBole: training speed, and NARM's time to a given accuracy.
 
     python -m venv recbole-env
     recbole-env/bin/pip install torch==2.13.0
@@ -36,7 +36,9 @@ The models are alike, not the same. RecBole's NARM takes no softmax over its att
 have no bias, and weights start differently. Its GRU4Rec maps the state (128) to the width of the
 embedding (64) by a dense layer and decodes with the embedding, without a bias for each item; ours
 (`embedding=separate`) decodes the state with a table of its own (128) and a bias, which is twice
-the product and a larger table to update.
+the product and a larger table to update. Its SR-GNN
+is ours, edges, layers and weights at the start; it makes the graphs in its forward pass, as
+matrices, in Python.
 """
 
 from __future__ import annotations
@@ -56,6 +58,7 @@ from nextclick.batches.prefixes import prefix_blocks
 from nextclick.data.store import Store
 from nextclick.models.gru4rec import GRU4Rec
 from nextclick.models.narm import NARM
+from nextclick.models.sr_gnn import SRGNN
 from nextclick.models.threads import computing_on
 from nextclick.training.config import build_configs
 from nextclick.training.device import seeded
@@ -72,7 +75,7 @@ if TYPE_CHECKING:
     from nextclick.sessions import Sessions
     from nextclick.training.run import Validate
 
-MODELS: dict[str, type[NeuralModel]] = {"NARM": NARM, "GRU4Rec": GRU4Rec}
+MODELS: dict[str, type[NeuralModel]] = {"NARM": NARM, "GRU4Rec": GRU4Rec, "SRGNN": SRGNN}
 OURS: dict[str, dict[str, Any]] = {
     "NARM": {
         "embedding_width": 50,
@@ -87,6 +90,7 @@ OURS: dict[str, dict[str, Any]] = {
         "embedding_dropout": 0.3,
         "hidden_dropout": 0.0,
     },
+    "SRGNN": {"width": 100},
 }
 TRAINING: dict[str, Any] = {
     "order": "sessions",

@@ -27,6 +27,7 @@ RANKED = 512  # prefixes that are ranked at a time
 WIDTHS: dict[str, dict[str, Any]] = {
     "NARM": {"embedding_size": 50, "hidden_size": 100, "dropout_probs": [0.25, 0.5]},
     "GRU4Rec": {"embedding_size": 64, "hidden_size": 128, "dropout_prob": 0.3},
+    "SRGNN": {"embedding_size": 100, "step": 1},
 }
 
 

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from nextclick.errors import ConfigError
+from nextclick.models.lgsr import LGSR, LGSRConfig
 from nextclick.training import memory
 from nextclick.training.config import TrainingConfig
 from nextclick.training.memory import Need, Size, estimate, free_memory, size_on_paper
-from reference.tiny_model import Tiny, TinyConfig, fresh
+from reference.tiny_model import Tiny, TinyConfig, circle, fresh
 
 CONFIG = TrainingConfig(batch_size=100, keep="last")
 
@@ -65,6 +66,23 @@ def test_sizes_on_paper_are_the_real_ones():
     found = size_on_paper(Tiny, TinyConfig(width=7), 50)
     assert found == Size(sum(p.numel() for p in real.parameters()), 50, 7)
     assert size_on_paper(Tiny, TinyConfig(width=7), 10**12).n_weights > 10**13  # takes no memory
+
+
+def test_a_task_has_weights_and_an_optimizer_of_its_own():
+    config, sessions = LGSRConfig(width=4), circle(50)
+    size = size_on_paper(LGSR, config, sessions.n_items)
+    model = LGSR(config, sessions.n_items)
+    task = model.task(sessions, 0)
+    everything = {id(p): p.numel() for p in task.parameters()}
+    shared = {id(p) for p in model.encoder.parameters()}
+    assert size.n_of_task == sum(everything.values())
+    assert size.n_own_to_task == sum(n for p, n in everything.items() if p not in shared)
+
+    without = replace(size, n_own_to_task=0, n_of_task=0)
+    found, less = (estimate(each, CONFIG, keeps=False) for each in (size, without))
+    assert found.weights - less.weights == 4 * size.n_own_to_task
+    assert found.optimizer - less.optimizer == 2 * 4 * size.n_of_task
+    assert LGSR.task_weights(replace(config, variant="c"), sessions.n_items) == (0, 0)
 
 
 def test_too_much_names_the_largest_part_and_what_to_change():

@@ -88,6 +88,9 @@ class LGSRConfig:
     graph_negatives: Annotated[
         int, Field(ge=1, description="items that all pairs of a step are compared with")
     ] = 512
+    graph_rate: Annotated[
+        float, Field(gt=0, description="learning rate of those steps, as a share of learning_rate")
+    ] = 1.0
     graph_batch: Annotated[int, Field(ge=1, description="pairs in a step, about")] = 8192
     graph_pairs: Annotated[
         int, Field(ge=0, description="most pairs in a pass, about; 0 for those of all walks")
@@ -215,6 +218,19 @@ class LGSR(NeuralModel):
 
     def task(self, sessions: Sessions, seed: int) -> ItemGraphTask | None:
         """Training on the graph of items, where there is any."""
-        if self.config.variant == "c" or self.config.graph_passes == 0:
+        if not _has_graph(self.config):
             return None
         return ItemGraphTask(self.encoder.items, sessions, self.config, seed)
+
+    @classmethod
+    def task_weights(cls, config: LGSRConfig, n_items: int) -> tuple[int, int]:
+        """Contexts with their biases, and these with the items."""
+        if not _has_graph(config):
+            return 0, 0
+        of_table = (n_items + 1) * config.width
+        own = of_table + (n_items + 1 if config.graph_loss == "nce" else 0)
+        return own, own + of_table
+
+
+def _has_graph(config: LGSRConfig) -> bool:
+    return config.variant != "c" and config.graph_passes > 0

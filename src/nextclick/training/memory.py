@@ -82,11 +82,15 @@ class Size:
         n_weights: of the whole encoder.
         n_items: N.
         width: D, of the table that queries are held against.
+        n_own_to_task: weights that belong to the model's task alone, and are not kept.
+        n_of_task: weights that the task's optimiser goes over, its own among them.
     """
 
     n_weights: int
     n_items: int
     width: int
+    n_own_to_task: int = 0
+    n_of_task: int = 0
 
 
 def size_on_paper(
@@ -97,7 +101,8 @@ def size_on_paper(
         one, two = (model(config, n, facts).encoder for n in (1, 2))
     of_one, of_two = (sum(p.numel() for p in encoder.parameters()) for encoder in (one, two))
     table, _ = one.table()
-    return Size(of_one + (n_items - 1) * (of_two - of_one), n_items, table.shape[1])
+    n_weights = of_one + (n_items - 1) * (of_two - of_one)
+    return Size(n_weights, n_items, table.shape[1], *model.task_weights(config, n_items))
 
 
 def estimate(size: Size, config: TrainingConfig, *, keeps: bool) -> Need:
@@ -109,18 +114,19 @@ def estimate(size: Size, config: TrainingConfig, *, keeps: bool) -> Need:
         keeps: whether checkpoints are written, which copies the largest of their files.
     """
     P, D, W = config.batch_size, size.width, size.n_weights
+    own, optimized = size.n_own_to_task, W + size.n_of_task
     states = _STATES[config.optimizer] + (config.momentum > 0)
     if config.loss == "ce":
         scores = min(P * size.n_items, _BLOCK_CELLS)
     else:
-        own = D if config.negative_source == "batch" else 1  # each prefix gathers its own rows
-        scores = _PER_SCORE * P * (config.negatives * own + P * config.in_batch)
+        rows = D if config.negative_source == "batch" else 1  # each prefix gathers its own
+        scores = _PER_SCORE * P * (config.negatives * rows + P * config.in_batch)
     return Need(
-        weights=_FLOAT * W,
-        gradients=_FLOAT * ((P + config.negatives) * D if config.sparse else W),
-        optimizer=_FLOAT * W * states,
+        weights=_FLOAT * (W + own),
+        gradients=_FLOAT * (own + ((P + config.negatives) * D if config.sparse else W)),
+        optimizer=_FLOAT * optimized * states,
         best=_FLOAT * W if config.keep == "best" else 0,
-        checkpoint=_FLOAT * W * max(states, 1) if keeps else 0,
+        checkpoint=_FLOAT * max(W * states, W, own + size.n_of_task * states) if keeps else 0,
         loss=_FLOAT * scores,
         encoder=_FLOAT * P * D * _PER_CELL,
     )

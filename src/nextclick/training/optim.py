@@ -109,8 +109,17 @@ def learning_rate(config: TrainingConfig, before: float, after: float) -> float:
 
         rate · rise · fall,  rise = min(1, after / warm_up)
 
-    and fall is 1 (none), factor ^ ⌊before / every⌋ (step), (1 + cos π e) / 2 (cosine) or 1 − e
-    (linear) with e = before / epochs: the first step is the fastest, and no step has a rate of 0.
+    with fall as in `fallen_rate`: the first step is the fastest, and no step has a rate of 0.
+    """
+    rise = min(after / config.warm_up, 1.0) if config.warm_up else 1.0
+    return rise * fallen_rate(config, before)
+
+
+def fallen_rate(config: TrainingConfig, before: float) -> float:
+    """The rate after `before` epochs without a warm-up, rate · fall.
+
+    fall is 1 (none), factor ^ ⌊before / every⌋ (step), (1 + cos π e) / 2 (cosine) or 1 − e (linear)
+    with e = before / epochs.
     """
     share = before / config.epochs
     if config.schedule == "step":
@@ -121,8 +130,7 @@ def learning_rate(config: TrainingConfig, before: float, after: float) -> float:
         fall = 1 - share
     else:
         fall = 1.0
-    rise = min(after / config.warm_up, 1.0) if config.warm_up else 1.0
-    return config.learning_rate * rise * fall
+    return config.learning_rate * fall
 
 
 @torch.no_grad()

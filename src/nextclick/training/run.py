@@ -15,7 +15,7 @@ from nextclick.training.alternate import make_feed
 from nextclick.training.checkpoint import Identity, Position
 from nextclick.training.feed import TaskWork
 from nextclick.training.metrics_log import MetricsLog
-from nextclick.training.optim import Optimizers, clip, learning_rate
+from nextclick.training.optim import Optimizers, clip, fallen_rate, learning_rate
 from nextclick.training.report import Report, rates
 from nextclick.training.watch import Watch
 
@@ -154,7 +154,7 @@ class Run:
         if self.config.clip:
             clip(optimizers.named, self.config.clip, at.total_steps + 1)
         if isinstance(work, TaskWork):
-            optimizers.step(self.config.learning_rate)
+            optimizers.step(self.feed.task_rate * fallen_rate(self.config, at.epoch))
         else:
             before = at.epoch + at.samples / n_samples
             at.samples += len(work)
