@@ -14,8 +14,8 @@ and ranked on day e after every prefix, over its own catalogue; a target that it
 miss, so that all three are asked the same. The time is that of the refresh with its gate, or of the
 training. A store is prepared for each day, with min_item_support 5 counted up to the end of that
 day, as `prepare` does, while a refresh counts a new item within its own day: for models that count,
-refreshed and retrained differ in that alone. Days at the end with less than a tenth of the median
-day's sessions are left out. All parts are kept in FOLDER; what is there is not done again.
+refreshed and retrained differ in that alone. Days with less than a tenth of the busiest day's
+sessions are left out. All parts are kept in FOLDER; what is there is not done again.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def clicks_of(log: str, form: str, share: float) -> pl.DataFrame:
 def last_days(clicks: pl.DataFrame, n: int) -> list[int]:
     """The last n days that are no small remainder."""
     sizes = clicks.group_by("day").agg(pl.col("session").n_unique()).sort("day")
-    usual = float(sizes["session"].median() or 0)  # type: ignore[arg-type]
-    return sizes.filter(pl.col("session") >= usual / 10)["day"].to_list()[-n:]
+    busiest = sizes["session"].max()
+    return sizes.filter(pl.col("session") * 10 >= busiest)["day"].to_list()[-n:]
 
 
 def store_of(clicks: pl.DataFrame, day: int, folder: Path) -> Store:

@@ -21,6 +21,7 @@ from nextclick.cli.recommend import recommend_command
 from nextclick.cli.refresh import refresh_command
 from nextclick.cli.registry import publish_command, versions_command
 from nextclick.cli.run import run_command
+from nextclick.cli.serve import serve_command
 from nextclick.cli.simulate import simulate_command
 from nextclick.cli.train import models_command, train_command
 from nextclick.errors import InputError
@@ -89,6 +90,7 @@ app.command("recommend")(recommend_command)
 app.command("refresh")(refresh_command)
 app.command("publish")(publish_command)
 app.command("versions")(versions_command)
+app.command("serve")(serve_command)
 app.command("analyze")(analyze_command)
 
 
