@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from nextclick.cli.analyze import analyze_command
 from nextclick.cli.evaluate import compare_command, evaluate_command
+from nextclick.cli.loadtest import loadtest_command
 from nextclick.cli.output import print_json, say
 from nextclick.cli.prepare import prepare_command
 from nextclick.cli.recommend import recommend_command
@@ -84,6 +85,7 @@ app.command("compare")(compare_command)
 app.command("run")(run_command)
 app.command("recommend")(recommend_command)
 app.command("analyze")(analyze_command)
+app.command("loadtest")(loadtest_command)
 
 
 def main() -> None:
