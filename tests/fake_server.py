@@ -30,8 +30,13 @@ class FakeServer:
         return self
 
     def __exit__(self, *error):
-        self._loop.call_soon_threadsafe(self._end.set)
+        self.end()
         self._thread.join(30)
+
+    def end(self):
+        """Close everything; nobody listens any more."""
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            self._loop.call_soon_threadsafe(self._end.set)
 
     @property
     def url(self):
@@ -48,6 +53,7 @@ class FakeServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0.05)  # for the connections to close
 
     async def _serve(self, reader, writer):
         self._tasks.add(asyncio.current_task())

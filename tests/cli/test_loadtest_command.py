@@ -167,7 +167,7 @@ def test_bad_input_exits_with_2_and_says_what_to_do(shop, tmp_path, run):
         ([*ask, "--arrivals", "burst"], "loadtest: arrivals must be one of poisson, uniform"),
         ([*ask, "--connections", "0"], "loadtest: connections must be integer ≥ 1"),
         ([*ask, "--store", tmp_path], "is not a store"),
-        ([*ask, "--token-file", tmp_path / "none"], "none: cannot be read: "),
+        ([*ask, "--token-file", tmp_path / "none"], "none cannot be read: "),
         ([*ask, "--token-file", tmp_path / "empty"], "empty is empty; write the server's token"),
     ]
     for arguments, message in mistakes:

@@ -94,7 +94,7 @@ def test_what_takes_too_long_has_failed_and_its_wait_is_counted():
 def test_a_server_that_goes_away_refuses_and_the_load_goes_on():
     def answer(number, path, body):
         if number == 20:
-            server._loop.call_soon_threadsafe(server._end.set)
+            server.end()
         return 200, {}
 
     with FakeServer(answer) as server:

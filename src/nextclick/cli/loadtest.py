@@ -197,7 +197,9 @@ def _token(file: Path) -> str:
     try:
         token = file.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
-        raise ConfigError(f"--token-file {file}: cannot be read: {error}") from error
+        raise ConfigError(
+            f"--token-file {file} cannot be read: {error}; name the file that the server reads"
+        ) from error
     if not token:
         raise ConfigError(f"--token-file {file} is empty; write the server's token into it")
     return token
