@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nextclick.evaluation import Result, leaderboard
     from nextclick.pipeline.compare import compare
     from nextclick.pipeline.evaluate import evaluate
+    from nextclick.pipeline.refresh import refresh
     from nextclick.pipeline.train import train
     from nextclick.serving import Recommendation, Recommender
 
@@ -46,6 +47,7 @@ _HOME = {
     "load": "serving",
     "prepare": "data.prepare",
     "protocol": "data.protocols",
+    "refresh": "pipeline.refresh",
     "simulate": "data.simulate",
     "simulate_frame": "data.simulate",
     "train": "pipeline.train",
@@ -66,6 +68,7 @@ __all__ = [
     "load",
     "prepare",
     "protocol",
+    "refresh",
     "simulate",
     "simulate_frame",
     "train",

@@ -186,6 +186,7 @@ def write_json(path: Path, value: Any) -> None:
             scratch.write_text(text, encoding="utf-8")
             _sync(scratch)
             scratch.replace(path)
+            _sync(path.parent)
         finally:
             scratch.unlink(missing_ok=True)
 

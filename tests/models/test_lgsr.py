@@ -172,6 +172,19 @@ def test_the_graph_moves_the_items_and_nothing_else():
             np.testing.assert_allclose(after[name], before[name], atol=1e-9)
 
 
+def test_the_graph_has_its_share_of_the_rate():
+    config = replace(TRAINING, epochs=1, optimizer="sgd", warm_up=1e12)
+
+    def moved(**values):
+        model = fresh(walks=1, graph_passes=1, graph_batch=10**6, **values)  # one step
+        before = weights(model)["items.weight"]
+        Trainer(model, config, seed=1, device="cpu").run(LOG)
+        return weights(model)["items.weight"] - before
+
+    whole, half = moved(), moved(graph_rate=0.5)
+    np.testing.assert_allclose(half, whole / 2, rtol=1e-3, atol=1e-7)
+
+
 class KilledError(Exception):
     """Stands for a kill."""
 

@@ -88,6 +88,9 @@ class LGSRConfig:
     graph_negatives: Annotated[
         int, Field(ge=1, description="items that all pairs of a step are compared with")
     ] = 512
+    graph_rate: Annotated[
+        float, Field(gt=0, description="learning rate of those steps, as a share of learning_rate")
+    ] = 1.0
     graph_batch: Annotated[int, Field(ge=1, description="pairs in a step, about")] = 8192
     graph_pairs: Annotated[
         int, Field(ge=0, description="most pairs in a pass, about; 0 for those of all walks")

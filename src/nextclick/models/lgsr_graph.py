@@ -68,6 +68,7 @@ class ItemGraphTask(nn.Module):
         self.nce = config.graph_loss == "nce"
         if self.nce:
             self.bias = nn.Parameter(torch.zeros(graph.n_items + 1))
+        self.rate = config.graph_rate
         self._config = config
         self._seed = seed
         self._walks = Walks(

@@ -27,9 +27,9 @@ _OPTIMIZER = "optimizer."
 class AlternatingFeed(SessionFeed):
     """The steps of a task, then those of the prefixes, epoch by epoch.
 
-    The task has an optimiser of its own, at the learning rate that the schedule has at the
-    beginning of the epoch, without warm-up or weight decay. Its own weights and those of its
-    optimiser are part of what resumes a run.
+    The task has an optimiser of its own, at its share of the learning rate that the
+    schedule has at the beginning of the epoch, without warm-up or weight decay. Its own weights and
+    those of its optimiser are part of what resumes a run.
     """
 
     task_optimizers: Optimizers
@@ -46,6 +46,7 @@ class AlternatingFeed(SessionFeed):
     ):
         super().__init__(model, sessions, config, seed=seed, device=device)
         self._task = task.to(device)
+        self.task_rate = task.rate
         self.task_optimizers = Optimizers(task, replace(config, sparse=False, weight_decay=0.0))
         shared = {id(p) for p in self.encoder.parameters()}
         self._own = {n: p for n, p in task.named_parameters() if id(p) not in shared}
@@ -96,6 +97,7 @@ def make_feed(
     device: torch.device,
 ) -> Feed:
     """The feed of the order that a config names, with the task that the model has."""
+    model.observe(sessions)
     if config.order == "lanes":
         return LaneFeed(model, sessions, config, seed=seed, device=device)
     task = model.task(sessions, seed)

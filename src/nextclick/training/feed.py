@@ -81,9 +81,11 @@ class Feed(ABC):
 
     Attributes:
         task_optimizers: for the steps of a task; None where there are none.
+        task_rate: the learning rate of those, as a share of that of the others.
     """
 
     task_optimizers: Optimizers | None = None
+    task_rate: float = 1.0
 
     def __init__(
         self,
@@ -162,6 +164,7 @@ class SessionFeed(Feed):
             sessions,
             times=sessions.times if "times" in reads else None,
             users=sessions.users if "users" in reads or local else None,
+            blocks=sessions.blocks if "blocks" in reads else None,
         )
         super().__init__(model, sessions, config, seed=seed, device=device)
         self._max_length = model.max_length
