@@ -102,8 +102,8 @@ class Page:
         axes.text(0.02, 0.92, wrapped, va="top", color=NEUTRAL, parse_math=False)
 
     def save(self, path: Path) -> None:
-        """Write a PNG."""
-        self._figure.savefig(path, dpi=_DPI, format="png")
+        """Write a PNG, or an SVG where the name ends so."""
+        self._figure.savefig(path, dpi=_DPI, format=path.suffix[1:])
 
 
 def note(axes: Axes, text: str, *, x: float = 0.98, y: float = 0.97, align: str = "right") -> None:

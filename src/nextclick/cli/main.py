@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from nextclick.cli.analyze import analyze_command
 from nextclick.cli.evaluate import compare_command, evaluate_command
+from nextclick.cli.loadtest import loadtest_command
 from nextclick.cli.output import print_json, say
 from nextclick.cli.prepare import prepare_command
 from nextclick.cli.recommend import recommend_command
@@ -92,6 +93,7 @@ app.command("publish")(publish_command)
 app.command("versions")(versions_command)
 app.command("serve")(serve_command)
 app.command("analyze")(analyze_command)
+app.command("loadtest")(loadtest_command)
 
 
 def main() -> None:

@@ -1,0 +1,84 @@
+"""A small HTTP server in a thread, which answers as a test tells it: for tests of what asks it."""
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections import Counter
+
+ITEMS = {"model": "fake", "items": [10, 20, 30], "clicks": [5, 3, 2]}
+
+
+class FakeServer:
+    """Answers GET as `nextclick serve` does, and POST by `answer(number, path, body)`.
+
+    `answer` returns a status and a JSON value, or bytes that are sent as they are, after which the
+    connection is closed. It may sleep: everything else then waits, as for a server that stalls.
+    """
+
+    def __init__(self, answer=lambda number, path, body: (200, {"items": []})):
+        self.answer = answer
+        self.requests = []
+        self.paths = Counter()
+        self.connections = 0
+        self._ready = threading.Event()
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
+        self._thread.start()
+        assert self._ready.wait(30)
+        return self
+
+    def __exit__(self, *error):
+        self.end()
+        self._thread.join(30)
+
+    def end(self):
+        """Close everything; nobody listens any more."""
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            self._loop.call_soon_threadsafe(self._end.set)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    async def _main(self):
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        self._tasks = set()
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._end.wait()
+        server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0.05)  # for the connections to close
+
+    async def _serve(self, reader, writer):
+        self._tasks.add(asyncio.current_task())
+        self.connections += 1
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                method, path, _ = head.split(" ", 2)
+                fields = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:-2])
+                body = await reader.readexactly(int(fields.get("content-length", 0)))
+                sent = self._answer(method, path, fields, body)
+                if isinstance(sent, bytes):
+                    writer.write(sent)
+                    break
+                status, value = sent
+                text = json.dumps(value).encode()
+                writer.write(
+                    b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%b" % (status, len(text), text)
+                )
+        writer.close()
+
+    def _answer(self, method, path, fields, body):
+        self.paths[method, path.split("?")[0]] += 1
+        if method == "GET":
+            return 200, ITEMS if path.startswith("/v1/items") else {"status": "ok"}
+        value = json.loads(body)
+        self.requests.append((path, fields, value))
+        return self.answer(len(self.requests) - 1, path, value)

@@ -1,0 +1,157 @@
+"""What deploys the server, as far as it can be held without a cluster: paths, flags, names."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from nextclick.cli.main import app
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+MANIFESTS = [
+    manifest
+    for path in sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+    for manifest in yaml.safe_load_all(path.read_text())
+]
+
+
+def one(kind, name="nextclick"):
+    found = [m for m in MANIFESTS if (m["kind"], m["metadata"]["name"]) == (kind, name)]
+    assert len(found) == 1, (kind, name)
+    return found[0]
+
+
+def pod():
+    return one("Deployment")["spec"]["template"]["spec"]
+
+
+def container():
+    return pod()["containers"][0]
+
+
+def instructions():
+    """The instructions of the Dockerfile: word and rest."""
+    joined = re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE).replace("\\\n", " ")
+    return [line.split(None, 1) for line in joined.splitlines() if line.strip()]
+
+
+def commands():
+    """Every `nextclick serve` that is started here, as its arguments."""
+    image = next(yaml.safe_load(rest) for word, rest in instructions() if word == "CMD")
+    return {
+        "Dockerfile": image,
+        "compose.yaml": COMPOSE["services"]["serve"]["command"],
+        "serve.yaml": container()["args"],
+    }
+
+
+def flags(arguments):
+    return {a.split("=")[0]: a.partition("=")[2] for a in arguments if a.startswith("--")}
+
+
+@pytest.mark.parametrize("where", ["Dockerfile", "compose.yaml", "serve.yaml"])
+def test_every_flag_is_one_of_serve(where):
+    serve = get_command(app).commands.get("serve")
+    if serve is None:
+        pytest.skip("there is no nextclick serve yet")
+    arguments = commands()[where]
+    assert arguments[:2] == ["serve", "/models"]
+    known = {name for parameter in serve.params for name in parameter.opts}
+    assert set(flags(arguments)) <= known
+
+
+def test_what_the_image_copies_is_there():
+    copied = [shlex.split(rest) for word, rest in instructions() if word == "COPY"]
+    sources = [s for words in copied if not words[0].startswith("--") for s in words[:-1]]
+    assert sources == ["pyproject.toml", "constraints.txt", "README.md", "LICENSE", "src"]
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    for source in sources:
+        assert (ROOT / source).exists()
+        assert f"!{source}" in ignored
+    # what hatchling reads to build the package
+    project = (ROOT / "pyproject.toml").read_text()
+    for needed in re.findall(r'^(?:readme|license-files) = \[?"(.+?)"', project, re.MULTILINE):
+        assert needed in sources
+
+
+def test_the_image_has_no_torch_unless_asked_and_no_root():
+    extras = [rest for word, rest in instructions() if word == "ARG" and "EXTRAS" in rest]
+    assert extras == ["EXTRAS=serve,redis"]
+    users = [rest for word, rest in instructions() if word == "USER"]
+    assert users == ["10001:10001"]
+    words = [word for word, _ in instructions()]
+    assert words.index("USER") < words.index("ENTRYPOINT")
+    assert {"HEALTHCHECK", "STOPSIGNAL", "EXPOSE"} <= set(words)
+    assert "http://127.0.0.1:8000/healthz" in DOCKERFILE
+
+
+def test_compose_starts_the_server_with_redis():
+    serve, redis = COMPOSE["services"]["serve"], COMPOSE["services"]["redis"]
+    assert (DEPLOY / serve["build"]["context"]).resolve() == ROOT
+    assert (ROOT / serve["build"]["dockerfile"]).exists()
+    assert flags(serve["command"])["--state"].startswith("redis://redis:6379")
+    assert serve["depends_on"] == {"redis": {"condition": "service_healthy"}}
+    assert "healthcheck" in redis
+    token = flags(serve["command"])["--token-file"]
+    assert token == f"/run/secrets/{serve['secrets'][0]}"
+    assert serve["secrets"][0] in COMPOSE["secrets"]
+    assert float(flags(serve["command"])["--drain"]) + 5 < float(serve["stop_grace_period"][:-1])
+
+
+def test_the_pods_are_probed_and_stop_in_time():
+    serve = container()
+    port = {p["name"]: p["containerPort"] for p in serve["ports"]}
+    assert flags(serve["args"])["--port"] == str(port["http"])
+    paths = {
+        name: serve[name]["httpGet"]["path"]
+        for name in ("startupProbe", "readinessProbe", "livenessProbe")
+    }
+    assert paths == {
+        "startupProbe": "/readyz",
+        "readinessProbe": "/readyz",
+        "livenessProbe": "/healthz",
+    }
+    assert {serve[name]["httpGet"]["port"] for name in paths} <= set(port)
+    waits = float(serve["lifecycle"]["preStop"]["exec"]["command"][1])
+    needed = waits + sum(float(flags(serve["args"])[f]) for f in ("--drain", "--timeout"))
+    assert needed < pod()["terminationGracePeriodSeconds"]
+    assert serve["resources"]["requests"].keys() >= {"cpu", "memory"}
+
+
+def test_the_pods_may_write_to_nothing_but_their_own_folders():
+    serve = container()
+    assert pod()["securityContext"]["runAsNonRoot"] is True
+    assert serve["securityContext"]["readOnlyRootFilesystem"] is True
+    mounts = {m["name"]: m for m in serve["volumeMounts"]}
+    volumes = {v["name"]: v for v in pod()["volumes"]}
+    assert mounts.keys() == volumes.keys()
+    written = {mounts[n]["mountPath"] for n in mounts if not mounts[n].get("readOnly")}
+    assert written == {"/cache", "/tmp"}
+    assert "NUMBA_CACHE_DIR=/cache" in DOCKERFILE
+    claim = volumes["registry"]["persistentVolumeClaim"]["claimName"]
+    one("PersistentVolumeClaim", claim)
+    assert mounts["registry"]["mountPath"] == serve["args"][1]
+    assert flags(serve["args"])["--token-file"] == f"{mounts['token']['mountPath']}/token"
+
+
+def test_the_manifests_name_each_other():
+    labels = one("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert one("Deployment")["spec"]["selector"]["matchLabels"] == labels
+    assert one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
+    assert one("Service")["spec"]["selector"] == labels
+    assert one("Service")["spec"]["ports"][0]["targetPort"] == "http"
+    scaled = one("HorizontalPodAutoscaler")["spec"]
+    assert scaled["scaleTargetRef"]["name"] == one("Deployment")["metadata"]["name"]
+    assert scaled["minReplicas"] <= one("Deployment")["spec"]["replicas"] <= scaled["maxReplicas"]
+    redis = flags(container()["args"])["--state"]
+    service = one("Service", re.match(r"redis://([\w-]+):6379", redis)[1])
+    template = one("Deployment", "nextclick-redis")["spec"]["template"]
+    assert service["spec"]["selector"] == template["metadata"]["labels"]
+    allowed = one("NetworkPolicy", "nextclick-redis")["spec"]["ingress"][0]["from"]
+    assert allowed == [{"podSelector": {"matchLabels": labels}}]
