@@ -50,6 +50,7 @@ class FakeServer:
         self._ready.set()
         await self._end.wait()
         server.close()
+        await asyncio.sleep(0.05)  # for accepted connections to begin
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

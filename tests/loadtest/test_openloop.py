@@ -100,7 +100,7 @@ def test_a_server_that_goes_away_refuses_and_the_load_goes_on():
     with FakeServer(answer) as server:
         one = run(server, rates=(100.0,), seconds=0.8, connections=4).rates[0]
     assert one.errors["connection refused"] > 20
-    assert 10 <= one.answered <= 25
+    assert 10 <= one.answered <= 50
 
 
 def test_the_warm_up_is_sent_and_not_counted():
