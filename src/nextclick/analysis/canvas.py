@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, TypeVar
 
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -102,8 +103,10 @@ class Page:
         axes.text(0.02, 0.92, wrapped, va="top", color=NEUTRAL, parse_math=False)
 
     def save(self, path: Path) -> None:
-        """Write a PNG."""
-        self._figure.savefig(path, dpi=_DPI, format="png")
+        """Write a PNG, or an SVG that is the same for the same figure."""
+        made = {"Date": None} if path.suffix == ".svg" else None
+        with rc_context({"svg.hashsalt": "nextclick"}):
+            self._figure.savefig(path, dpi=_DPI, format=path.suffix[1:], metadata=made)
 
 
 def note(axes: Axes, text: str, *, x: float = 0.98, y: float = 0.97, align: str = "right") -> None:

@@ -20,6 +20,7 @@ from nextclick.cli.recommend import recommend_command
 from nextclick.cli.run import run_command
 from nextclick.cli.simulate import simulate_command
 from nextclick.cli.train import models_command, train_command
+from nextclick.cli.tune import tune_command
 from nextclick.errors import InputError
 from nextclick.version import __version__
 
@@ -84,6 +85,7 @@ app.command("compare")(compare_command)
 app.command("run")(run_command)
 app.command("recommend")(recommend_command)
 app.command("analyze")(analyze_command)
+app.command("tune")(tune_command)
 
 
 def main() -> None:
