@@ -67,7 +67,7 @@ class Page:
         self._figure.suptitle(
             f"{title}\n{subtitle}", fontsize=12, x=0.01, ha="left", parse_math=False
         )
-        self._free = list(self._figure.subplots(rows, columns).flat)
+        self._free = list(self._figure.subplots(rows, columns, squeeze=False).flat)
 
     def panel(self, title: str) -> Axes:
         """Return the next panel, its title and grid set."""

@@ -19,6 +19,7 @@ from nextclick.cli.prepare import prepare_command
 from nextclick.cli.recommend import recommend_command
 from nextclick.cli.run import run_command
 from nextclick.cli.simulate import simulate_command
+from nextclick.cli.sweep import sweep_command
 from nextclick.cli.train import models_command, train_command
 from nextclick.cli.tune import tune_command
 from nextclick.errors import InputError
@@ -86,6 +87,7 @@ app.command("run")(run_command)
 app.command("recommend")(recommend_command)
 app.command("analyze")(analyze_command)
 app.command("tune")(tune_command)
+app.command("sweep")(sweep_command)
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say,
 from nextclick.cli.values import parse_axis, parse_duration
 from nextclick.models import MODELS
 from nextclick.pipeline.grid import read_grid
-from nextclick.pipeline.tune import HISTORY, IMPORTANCE, Tuned, TuneOptions, tune
+from nextclick.pipeline.plan import TuneOptions
+from nextclick.pipeline.tune import HISTORY, IMPORTANCE, Tuned, tune
 
 
 def tune_command(

@@ -17,6 +17,23 @@ if TYPE_CHECKING:
     from nextclick.training.config import TrainingConfig
 
 
+def contender_for(
+    model: str, preset: str | None, fixed: Mapping[str, Any], metric: str, tried: Mapping[str, Any]
+) -> Contender:
+    """A model that is compared by a metric, which also chooses the epoch of a neural one.
+
+    Raises:
+        ConfigError: no such model, preset, parameter or value, or a metric among the parameters.
+    """
+    if "metric" in fixed or "metric" in tried:
+        raise ConfigError("metric is what trials are compared by; name it with --metric")
+    contender = Contender(model, preset, fixed)
+    if contender.neural:
+        contender = Contender(model, preset, {**fixed, "metric": metric})
+    contender.configs({})
+    return contender
+
+
 @dataclass(frozen=True, slots=True)
 class Contender:
     """A model of the table, a preset of it, and the parameters that stay as they are.
