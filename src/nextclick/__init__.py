@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from nextclick.evaluation import Result, leaderboard
     from nextclick.pipeline.compare import compare
     from nextclick.pipeline.evaluate import evaluate
+    from nextclick.pipeline.plan import TuneOptions
+    from nextclick.pipeline.sweep import SweepOptions, sweep
     from nextclick.pipeline.train import train
+    from nextclick.pipeline.tune import tune
     from nextclick.serving import Recommendation, Recommender
 
     load = Recommender.load
@@ -40,6 +43,8 @@ _HOME = {
     "Result": "evaluation",
     "SimulationConfig": "data.simulation",
     "Store": "data.store",
+    "SweepOptions": "pipeline.sweep",
+    "TuneOptions": "pipeline.plan",
     "compare": "pipeline.compare",
     "evaluate": "pipeline.evaluate",
     "leaderboard": "evaluation",
@@ -48,7 +53,9 @@ _HOME = {
     "protocol": "data.protocols",
     "simulate": "data.simulate",
     "simulate_frame": "data.simulate",
+    "sweep": "pipeline.sweep",
     "train": "pipeline.train",
+    "tune": "pipeline.tune",
 }
 
 __all__ = [
@@ -59,6 +66,8 @@ __all__ = [
     "Result",
     "SimulationConfig",
     "Store",
+    "SweepOptions",
+    "TuneOptions",
     "__version__",
     "compare",
     "evaluate",
@@ -68,7 +77,9 @@ __all__ = [
     "protocol",
     "simulate",
     "simulate_frame",
+    "sweep",
     "train",
+    "tune",
 ]
 
 

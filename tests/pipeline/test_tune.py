@@ -122,15 +122,15 @@ def test_the_test_part_is_not_looked_at(store, tmp_path):
 
 
 def test_a_bad_trial_is_pruned(store, tmp_path, monkeypatch):
-    rates = {"learning_rate": OneOf(0.05, 1e-7)}
+    rates = {"learning_rate": OneOf(0.01, 1e-7)}  # 0.01 is the preset's
     monkeypatch.setattr(tiny_model.Tiny, "SPACE", rates)
     fixed = {n: v for n, v in QUICK.items() if n != "learning_rate"} | {"epochs": 6}
-    options = TuneOptions(metric=METRIC, trials=6, fixed=fixed)
+    options = TuneOptions(metric=METRIC, trials=8, fixed=fixed)
     tuned = tune(store, "tiny", tmp_path / "study", options)
     bad = [t for t in tuned.numbers["trials"] if t["parameters"]["learning_rate"] == 1e-7]
     assert {t["state"] for t in bad} == {"pruned"}
     assert {len(t["history"]) for t in bad} == {2}
-    assert tuned.numbers["best"]["parameters"]["learning_rate"] == 0.05
+    assert tuned.numbers["best"]["parameters"]["learning_rate"] == 0.01
 
 
 class KilledError(BaseException):
