@@ -12,8 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Union
 
-from nextclick.errors import InternalError
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -85,7 +83,7 @@ def _around(
     if isinstance(one, OneOf):
         return one if value in one.values else OneOf(*one.values, value)
     if one.log and value <= 0:
-        raise InternalError(f"{name}: a logarithmic range cannot hold {value}")
+        raise ValueError(f"{name}: a logarithmic range cannot hold {value}")
     return replace(one, least=min(one.least, value), most=max(one.most, value))
 
 

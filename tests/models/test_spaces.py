@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextclick.config import describe
-from nextclick.errors import InternalError
 from nextclick.models import MODELS, model_class
 from nextclick.pipeline.contender import Contender
 from nextclick.space import (
@@ -91,7 +90,7 @@ def test_a_space_is_widened_to_hold_a_config():
     inside = {"k": 2, "rate": 0.2, "kind": "a", "loss": "ce", "n": 0}
     assert around(SPACE, inside) == SPACE
     assert point_of(SPACE, inside) == {"k": 2, "rate": 0.2, "kind": "a", "loss": "ce"}
-    with pytest.raises(InternalError, match=re.escape("k: a logarithmic range cannot hold 0")):
+    with pytest.raises(ValueError, match=re.escape("k: a logarithmic range cannot hold 0")):
         around(SPACE, config | {"k": 0})
 
 

@@ -120,7 +120,9 @@ def test_a_stopped_sweep_goes_on(store, tmp_path, trained, model, fixed):
 def test_another_sweep_in_the_folder(store, tmp_path):
     options = SweepOptions({"neighbours": [1, 2]}, METRIC)
     sweep(store, "markov", tmp_path / "sweep", options)
-    with pytest.raises(ConfigError, match=r"other work: model is 'markov' there and 'item-knn' now"):
+    with pytest.raises(
+        ConfigError, match=r"other work: model is 'markov' there and 'item-knn' now"
+    ):
         sweep(store, "item-knn", tmp_path / "sweep", options)
 
 
@@ -133,7 +135,7 @@ def test_another_sweep_in_the_folder(store, tmp_path):
             {"over": {"a": [1], "b": [1], "c": [1]}},
             "over must name one parameter or two, got a, b, c",
         ),
-        ("markov", {"part": "train"}, "part must be valid or test to be ranked, got 'train'"),
+        ("markov", {"part": "train"}, "part must be test or valid to be ranked, got 'train'"),
         ("markov", {"seeds": 0}, "seeds must be 1 or more, got 0"),
         ("markov", {"metric": "recall@99"}, "metric must have K in 1..5"),
         ("markov", {"over": {"neighbors": [1]}}, "markov has no parameter 'neighbors'"),

@@ -150,7 +150,7 @@ def _checked(
             f"over must name one parameter or two, got {', '.join(options.over) or 'none'}"
         )
     if options.part not in ("valid", "test"):
-        raise ConfigError(f"part must be valid or test to be ranked, got {options.part!r}")
+        raise ConfigError(f"part must be test or valid to be ranked, got {options.part!r}")
     if options.seeds < 1:
         raise ConfigError(f"seeds must be 1 or more, got {options.seeds}")
     checked_cutoff(options.metric, len(store.items))
