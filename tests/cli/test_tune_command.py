@@ -76,7 +76,7 @@ def test_a_sweep(run, store, tmp_path):
 def test_bad_input(run, store, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     command, *rest = words
-    code, _, err = run(command, store, "-m", "rules", "-o", "out", *rest)
+    code, _, err = run(command, store, "-m", "rules", "-o", "out", "--metric", "mrr@3", *rest)
     assert code == 2
     assert message in " ".join(err.split())
     assert not (tmp_path / "out").exists()
