@@ -163,6 +163,36 @@ def test_json_of_tune_and_sweep(run: Run) -> None:
         check_fields(printed[inner], inner)
 
 
+def test_json_of_a_refresh(run: Run, folder: Path) -> None:
+    config = SimulationConfig(events=2_000, items=300, users=500, days=2, categories=8)
+    simulate(config, folder / "later.csv", overwrite=True)
+    lines = (folder / "later.csv").read_text().splitlines()
+    head = lines[0].split(",")
+    at, session = head.index("timestamp"), head.index("session_id")
+    for n, line in enumerate(lines[1:], start=1):
+        cells = line.split(",")
+        cells[at] = str(int(cells[at]) + 8 * 86_400_000)
+        cells[session] = f"9{cells[session]}"
+        lines[n] = ",".join(cells)
+    (folder / "later.csv").write_text("\n".join(lines) + "\n")
+    run("prepare", "clicks.csv", "-o", "first")
+    run("train", "first", "-m", "session-knn", "-o", "daily")
+    printed = run("publish", "daily", "models")
+    check_fields(printed, "publish/1", common=True)
+    check_fields(printed["version"], "version")
+    printed = run("refresh", "models", "later.csv", "--tolerance", "1")
+    assert printed["schema"] == "nextclick.refresh/1"
+    check_fields(printed, "refresh/1", common=True)
+    check_fields(printed["verdict"], "verdict")
+    check_fields(printed["version"], "version")
+    listed = section(ROOT / "docs/json.md", "refresh/1")
+    for name in printed["report"].keys() - fields("report").keys() - {"verdict", "seconds"}:
+        assert f"`{name}`" in listed, name
+    printed = run("versions", "models")
+    check_fields(printed, "versions/1", common=True)
+    check_fields(printed["versions"][0], "version")
+
+
 def test_json_of_the_rest(run: Run) -> None:
     for name, words, code in (
         ("simulate", ("simulate", "-o", "tiny.csv", "--events", "10"), 0),

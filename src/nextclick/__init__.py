@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nextclick.pipeline.compare import compare
     from nextclick.pipeline.evaluate import evaluate
     from nextclick.pipeline.plan import TuneOptions
+    from nextclick.pipeline.refresh import refresh
     from nextclick.pipeline.sweep import SweepOptions, sweep
     from nextclick.pipeline.train import train
     from nextclick.pipeline.tune import tune
@@ -51,6 +52,7 @@ _HOME = {
     "load": "serving",
     "prepare": "data.prepare",
     "protocol": "data.protocols",
+    "refresh": "pipeline.refresh",
     "simulate": "data.simulate",
     "simulate_frame": "data.simulate",
     "sweep": "pipeline.sweep",
@@ -75,6 +77,7 @@ __all__ = [
     "load",
     "prepare",
     "protocol",
+    "refresh",
     "simulate",
     "simulate_frame",
     "sweep",

@@ -194,6 +194,7 @@ def write_text(path: Path, text: str) -> None:
             scratch.write_text(text, encoding="utf-8")
             _sync(scratch)
             scratch.replace(path)
+            _sync(path.parent)
         finally:
             scratch.unlink(missing_ok=True)
 

@@ -97,6 +97,25 @@ class Sessions:
             return self
         return replace(self, items=np.where(seen[self.items], self.items, 0).astype(np.int32))
 
+    def take(self, chosen: Int64Array) -> Sessions:
+        """The sessions at the places `chosen`, as copies, in that order."""
+        lengths = self.lengths()[chosen]
+        offsets = np.zeros(len(chosen) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        at = np.repeat(self.offsets[:-1][chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return replace(
+            self,
+            items=self.items[at],
+            offsets=offsets,
+            times=None if self.times is None else self.times[at],
+            users=None if self.users is None else self.users[chosen],
+            blocks=None if self.blocks is None else self.blocks[chosen],
+        )
+
+    def renumbered(self, index: Int32Array, n_items: int) -> Sessions:
+        """The same with other indices of items: item i becomes `index[i]`; 0 is unknown."""
+        return replace(self, items=index[self.items], n_items=n_items)
+
     def followed_by(self, later: Sessions) -> Sessions:
         """Both, one after the other, as copies; they are of one log, with the same vocabularies."""
 

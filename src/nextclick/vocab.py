@@ -75,6 +75,49 @@ class Vocabulary:
             return {raw: i for i, raw in enumerate(self._ids.tolist(), start=1)}
         return {self.raw(i): i for i in range(1, len(self) + 1)}
 
+    def union(self, other: Vocabulary) -> tuple[Vocabulary, Int32Array, Int32Array]:
+        """All ids of both in the order of raw ids; they are text if those of either are.
+
+        Returns:
+            The union, and for each index 0..len of this vocabulary and of the other one the index
+            of the same id in the union; 0 stays 0.
+
+        >>> both, mine, theirs = Vocabulary.of_text("BD").union(Vocabulary.of_text("ABC"))
+        >>> [both.raw(i) for i in range(1, 5)], mine.tolist(), theirs.tolist()
+        (['A', 'B', 'C', 'D'], [0, 2, 4], [0, 1, 2, 3])
+        """
+        if self._ids is not None and other._ids is not None:
+            numbers = np.union1d(self._ids, other._ids)
+            found = (np.searchsorted(numbers, ids) + 1 for ids in (self._ids, other._ids))
+            one, two = (np.append(0, index).astype(np.int32) for index in found)
+            return Vocabulary.of_numbers(numbers), one, two
+        mine, theirs = ([str(raw) for raw in vocabulary.ids()] for vocabulary in (self, other))
+        texts = sorted({*mine, *theirs})  # by code point, as prepared vocabularies are
+        place = {text: index for index, text in enumerate(texts, start=1)}
+        one, two = (
+            np.array([0, *(place[text] for text in ids)], dtype=np.int32) for ids in (mine, theirs)
+        )
+        return Vocabulary.of_text(texts), one, two
+
+    def ids(self) -> list[RawId]:
+        """All raw ids, those of index 1 first."""
+        if self._ids is not None:
+            numbers: list[RawId] = self._ids.tolist()
+            return numbers
+        return [self.raw(index) for index in range(1, len(self) + 1)]
+
+    def only(self, chosen: Int32Array) -> tuple[Vocabulary, Int32Array]:
+        """Keep the ids at the ascending indices `chosen`.
+
+        Returns:
+            Their vocabulary, and (len + 1,) int32, the index there of each index here, or 0.
+        """
+        index = np.zeros(len(self) + 1, dtype=np.int32)
+        index[chosen] = np.arange(1, len(chosen) + 1)
+        if self._ids is not None:
+            return Vocabulary.of_numbers(self._ids[chosen - 1]), index
+        return Vocabulary.of_text(str(self.raw(int(i))) for i in chosen), index
+
     def arrays(self) -> dict[str, AnyArray]:
         """The arrays that make up the vocabulary, by file stem."""
         if self._ids is not None:

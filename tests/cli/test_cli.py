@@ -246,6 +246,11 @@ def mistakes(shop, folder):
         "not a store": (["train", model, *place, "-m", "pop"], "StoreError", "not a store"),
         "not an artefact": (["evaluate", store, store], "ArtifactError", "not an artefact"),
         "seen": (["evaluate", model, store, "--part", "valid"], "ConfigError", "would be a lie"),
+        "prequential": (
+            ["evaluate", model, store, "--prequential"],
+            "ConfigError",
+            "prequential must be false for",
+        ),
         "ks": (["evaluate", model, store, "-k", "a"], "ConfigError", "takes whole numbers such as"),
         "no ks": (["evaluate", model, store, "-k", ""], "ConfigError", "at least one cut-off in"),
         "ties": (["evaluate", model, store, "--ties", "x"], "ConfigError", "worst, best or mean"),

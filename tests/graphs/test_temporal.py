@@ -7,7 +7,7 @@ import pytest
 
 from nextclick.errors import ConfigError
 from nextclick.graphs.edge_table import EdgeTable
-from nextclick.graphs.temporal import TemporalGraph
+from nextclick.graphs.temporal import TemporalGraph, renumbered_graph
 from nextclick.sessions import Sessions
 from reference.temporal_graph import exact_weights, in_units, pairs_of_day
 
@@ -220,3 +220,18 @@ def test_an_edge_that_is_not_there_weighs_nothing():
 def test_what_is_out_of_range_is_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         TemporalGraph(**options)
+
+
+def test_a_graph_of_other_indices_is_the_graph_of_the_same_items():
+    days = drawn_days(12, seed=5)
+    index = np.random.default_rng(2).permutation(2 * N)[: N + 1].astype(np.int32)
+    index[0] = 0
+    moved = [[[int(index[i]) for i in s] for s in day] for day in days]
+    state = advanced(days).state()
+    kept = {name: array.copy() for name, array in state.items()}
+    found = renumbered_graph(state | {"other": np.arange(3)}, index)
+    for name, array in advanced(moved).state().items():
+        np.testing.assert_array_equal(found[name], array)
+        np.testing.assert_array_equal(state[name], kept[name])
+    assert found["other"].tolist() == [0, 1, 2]
+    assert renumbered_graph({"other": index}, index)["other"] is index

@@ -5,6 +5,8 @@ manifest.json          format version, model, config, what it was trained on
 weights.safetensors    the arrays of the model: data only, nothing in it can run
 items/                 vocabulary, and support.npy (N + 1,) int64: clicks in training
 users/                 vocabulary, of a model that reads users
+log/                   items.npy, offsets.npy: the sessions it has learnt from, for a model that
+                       needs them to go on learning and was trained to be refreshed
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from nextclick.errors import ArtifactError, ConfigError, StoreError
 from nextclick.folders import whole_folder
 from nextclick.models import model_class
 from nextclick.models.base import reads
+from nextclick.sessions import Sessions
 from nextclick.version import __version__
 from nextclick.vocab import Vocabulary
 
@@ -51,6 +54,7 @@ class Artifact:
         trained: part, seed, seconds, counts; fingerprint and protocol of the store; for a neural
             model also how its training went.
         users: raw user ids, of a model that reads them.
+        log: the sessions that it has learnt from, items alone; None where they are not kept.
     """
 
     model: Model
@@ -58,6 +62,7 @@ class Artifact:
     support: Int64Array
     trained: dict[str, Any]
     users: Vocabulary | None = None
+    log: Sessions | None = None
 
     def save(self, target: str | Path, *, overwrite: bool = False) -> None:
         """Write the folder, whole or not at all.
@@ -65,6 +70,11 @@ class Artifact:
         Raises:
             OutputError: it exists, or cannot be written.
         """
+        with whole_folder(Path(target), overwrite=overwrite) as folder:
+            self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        """Write the files into an empty folder; `save` is what makes them appear at once."""
         manifest = {
             "kind": KIND,
             "format_version": FORMAT_VERSION,
@@ -74,15 +84,18 @@ class Artifact:
             "n_items": self.model.n_items,
             "trained": self.trained,
         }
-        with whole_folder(Path(target), overwrite=overwrite) as folder:
-            arrays = {name: np.ascontiguousarray(a) for name, a in self.model.state().items()}
-            _save_weights(arrays, folder / "weights.safetensors")
-            self.items.save(folder / "items")
-            np.save(folder / "items" / "support.npy", self.support)
-            if self.users is not None:
-                self.users.save(folder / "users")
-            text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-            (folder / "manifest.json").write_text(text, encoding="utf-8")
+        arrays = {name: np.ascontiguousarray(a) for name, a in self.model.state().items()}
+        _save_weights(arrays, folder / "weights.safetensors")
+        self.items.save(folder / "items")
+        np.save(folder / "items" / "support.npy", self.support)
+        if self.users is not None:
+            self.users.save(folder / "users")
+        if self.log is not None:
+            (folder / "log").mkdir()
+            np.save(folder / "log" / "items.npy", self.log.items)
+            np.save(folder / "log" / "offsets.npy", self.log.offsets)
+        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+        (folder / "manifest.json").write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Artifact:
@@ -101,6 +114,7 @@ class Artifact:
             names = "users" in reads(model_type, config)
             users = Vocabulary.open(folder / "users") if names else None
             support = np.load(folder / "items" / "support.npy")
+            log = _read_log(folder / "log", len(items))
             trained = {
                 **{name: manifest["trained"][name] for name in _TRAINED},
                 **manifest["trained"],
@@ -118,7 +132,16 @@ class Artifact:
                 f"{folder}: this artefact is broken: the model scores {model.n_items} items, "
                 f"the vocabulary has {len(items)}, the support {len(support) - 1}; train again"
             )
-        return cls(model, items, support, trained, users)
+        return cls(model, items, support, trained, users, log)
+
+
+def _read_log(folder: Path, n_items: int) -> Sessions | None:
+    if not folder.exists():
+        return None
+    items, offsets = (
+        np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("items", "offsets")
+    )
+    return Sessions(items=items, offsets=offsets, n_items=n_items)
 
 
 def _save_weights(arrays: dict[str, AnyArray], path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nextclick.artifact.registry import artifact_folder
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.cli.values import parse_cutoffs, parse_list, parse_values
 from nextclick.data.store import Store
@@ -25,7 +26,7 @@ Last = Annotated[bool, typer.Option("--last-only", help="Only the last click of 
 
 
 def evaluate_command(
-    artifact: Annotated[Path, typer.Argument(help="Folder that `train` made.")],
+    artifact: Annotated[Path, typer.Argument(help="Folder that `train` made, or a registry.")],
     store: Annotated[Path, typer.Argument(help="Folder that `prepare` made.")],
     ks: Cutoffs = "5,10,20",
     part: Part = "test",
@@ -40,6 +41,13 @@ def evaluate_command(
     ] = None,
     n_bootstrap: Annotated[int, typer.Option("--bootstrap", min=0, help="Resamples.")] = 1000,
     by_length: Annotated[bool, typer.Option(help="Show the table by prefix length.")] = False,
+    prequential: Annotated[
+        bool,
+        typer.Option(
+            "--prequential",
+            help="Before each block of time the model takes in those before it (tasrec).",
+        ),
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the result as JSON.")
     ] = None,
@@ -57,11 +65,12 @@ def evaluate_command(
         raise OutputError(f"{output} exists already; choose another place or say --overwrite")
     with progress_bar() as told:
         result = evaluate(
-            artifact,
+            artifact_folder(artifact),
             opened,
             part=part,
             ks=parse_cutoffs(ks),
             protocol=rules,
+            prequential=prequential,
             n_bootstrap=n_bootstrap,
             progress=told,
         )
@@ -198,6 +207,7 @@ def show_leaderboard(
             "seeds": list(row.seeds),
             "metrics": {name: vars_of(e) for name, e in row.metrics.items()},
             "leaky": row.leaky,
+            "prequential": row.prequential,
         }
         for row in rows
     ]

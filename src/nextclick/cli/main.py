@@ -1,6 +1,7 @@
 """The entry point: commands, and what an error looks like.
 
-Exit codes: 0 done; 2 the input was wrong, or the user stopped the command; 1 our fault.
+Exit codes: 0 done; 2 the input was wrong, or the user stopped the command; 3 a refresh was kept
+aside because it was worse; 1 our fault.
 """
 
 import signal
@@ -17,6 +18,8 @@ from nextclick.cli.evaluate import compare_command, evaluate_command
 from nextclick.cli.output import print_json, say
 from nextclick.cli.prepare import prepare_command
 from nextclick.cli.recommend import recommend_command
+from nextclick.cli.refresh import refresh_command
+from nextclick.cli.registry import publish_command, versions_command
 from nextclick.cli.run import run_command
 from nextclick.cli.simulate import simulate_command
 from nextclick.cli.sweep import sweep_command
@@ -85,6 +88,9 @@ app.command("evaluate")(evaluate_command)
 app.command("compare")(compare_command)
 app.command("run")(run_command)
 app.command("recommend")(recommend_command)
+app.command("refresh")(refresh_command)
+app.command("publish")(publish_command)
+app.command("versions")(versions_command)
 app.command("analyze")(analyze_command)
 app.command("tune")(tune_command)
 app.command("sweep")(sweep_command)

@@ -198,7 +198,7 @@ def prepare_options(
     return replace(
         base,
         protocol=protocol_name,
-        read=_changed(
+        read=changed(
             base.read,
             format=log_format,
             columns=replace(base.read.columns, **_given(columns)),
@@ -208,8 +208,8 @@ def prepare_options(
             events=tuple(events.split(",")) if events else None,
             on_bad_row=on_bad_row,
         ),
-        sessions=_changed(base.sessions, by=sessions_by, gap_seconds=gap, block_days=block_days),
-        filters=_changed(
+        sessions=changed(base.sessions, by=sessions_by, gap_seconds=gap, block_days=block_days),
+        filters=changed(
             base.filters,
             min_item_support=min_item_support,
             min_session_length=min_session_length,
@@ -218,7 +218,7 @@ def prepare_options(
             iterate=iterate,
             collapse_repeats=collapse_repeats,
         ),
-        split=_changed(
+        split=changed(
             base.split,
             kind=None if boundary_split is None else boundary_split.value,
             days=days,
@@ -280,6 +280,7 @@ _OWNERS: dict[type[Any], str] = {
 }
 
 
-def _changed(base: Any, **values: Any) -> Any:
+def changed(base: Any, **values: Any) -> Any:
+    """A group of options with the values that are not None, checked."""
     merged = {name: getattr(base, name) for name in base.__dataclass_fields__} | _given(values)
-    return build_config(type(base), merged, _OWNERS[type(base)])
+    return build_config(type(base), merged, _OWNERS.get(type(base), "refresh"))

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from nextclick.artifact.registry import artifact_folder
 from nextclick.cli.output import Json, print_json, say, table
 from nextclick.cli.values import parse_list, parse_seconds
 from nextclick.serving import Recommender
 
 
 def recommend_command(
-    artifact: Annotated[Path, typer.Argument(help="Folder that `train` made.")],
+    artifact: Annotated[Path, typer.Argument(help="Folder that `train` made, or a registry.")],
     session: Annotated[str, typer.Option("--session", "-s", help="Item ids, the last click last.")],
     k: Annotated[int, typer.Option("-k", help="How many items.")] = 20,
     times: Annotated[
@@ -45,7 +46,7 @@ def recommend_command(
     \b
         nextclick recommend model --session 214536502,214536500 -k 5
     """  # noqa: D301
-    answer = Recommender.load(artifact).recommend(
+    answer = Recommender.load(artifact_folder(artifact)).recommend(
         [parse_list(session)],
         k,
         times=None if times is None else [parse_seconds("--times", times)],

@@ -55,6 +55,14 @@ def train_command(
     track: Annotated[
         str, typer.Option(help="tensorboard, mlflow or both, where they are installed.")
     ] = "",
+    refreshable: Annotated[
+        bool,
+        typer.Option(
+            "--refreshable",
+            help="Keep the sessions in the artefact where `refresh` needs them (item-knn, markov, "
+            "rules).",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -80,6 +88,7 @@ def train_command(
             part=part,
             seed=asked.seed or 0,
             neural=options,
+            refreshable=refreshable,
             overwrite=overwrite,
             progress=told,
         )

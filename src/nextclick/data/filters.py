@@ -57,15 +57,23 @@ def count(table: SessionTable, n_items: int, n_users: int) -> Counts:
 
 
 def apply_filters(
-    table: SessionTable, options: FilterOptions, min_support: int, n_items: int, n_users: int
+    table: SessionTable,
+    options: FilterOptions,
+    min_support: int,
+    n_items: int,
+    n_users: int,
+    *,
+    prior: Int64Array | None = None,
 ) -> list[Step]:
     """Set `table.keep` False for what the options drop; return what each step left.
 
     One pass is the papers': short sessions, rare items, short sessions again. Iterated, the same
     three (and rare users, and repeats that became neighbours) follow each other until no click
-    falls. With minimums alone that is the largest set that fulfils them all.
+    falls. With minimums alone that is the largest set that fulfils them all. `prior` (n_items,)
+    is added to the support of items.
     """
-    rules = _rules(table, options, min_support, n_items, n_users)
+    known = np.zeros(n_items, dtype=np.int64) if prior is None else prior
+    rules = _rules(table, options, min_support, n_users, known)
     steps = []
     for name, rule in rules:
         rule()
@@ -87,7 +95,7 @@ def apply_filters(
 
 
 def _rules(
-    table: SessionTable, options: FilterOptions, min_support: int, n_items: int, n_users: int
+    table: SessionTable, options: FilterOptions, min_support: int, n_users: int, prior: Int64Array
 ) -> list[tuple[str, Callable[[], None]]]:
     """Return (name, call) of every rule that the options ask for, in order."""
     low = options.min_session_length
@@ -97,7 +105,8 @@ def _rules(
         _drop_by_length(table.keep, table.offsets, low, high)
 
     def drop_items() -> None:
-        _drop_rare(table.items, table.keep, _support(table.items, table.keep, n_items), min_support)
+        support = prior + _support(table.items, table.keep, len(prior))
+        _drop_rare(table.items, table.keep, support, min_support)
 
     def drop_users() -> None:
         _drop_rare_users(table, options.min_user_sessions, n_users)

@@ -50,8 +50,17 @@ class Prepared:
 
 
 @dataclass(slots=True)
-class _Log:
-    """A log in memory, between reading and writing."""
+class Log:
+    """A log in memory, between reading and writing.
+
+    Attributes:
+        table: its sessions.
+        items: encoder of the item codes.
+        users: encoder of the user codes, None without users.
+        n_train: sessions of the training part of a log that is split already, else None.
+        read: what was read, for the report.
+        warnings: what in it would mislead a model.
+    """
 
     table: SessionTable
     items: IdEncoder
@@ -62,6 +71,7 @@ class _Log:
 
     @property
     def n_users(self) -> int:
+        """How many users are named."""
         return 0 if self.users is None else len(self.users)
 
 
@@ -98,12 +108,14 @@ def prepare(
     asked = _consistent((options or PrepareOptions()).checked(), test)
     # the folder is claimed first: a place that cannot be written is found out at once
     with whole_folder(target, overwrite=overwrite) as scratch:
-        log = _read(_listed(sources), None if test is None else _listed(test), asked, progress)
+        log = read_sessions(
+            listed(sources), None if test is None else listed(test), asked, progress
+        )
         steps = [Step("read", count(log.table, len(log.items), log.n_users))]
         per_part = _count_given_parts(log)
         progress("filter", 0, None)
         steps += _filter(log, asked)
-        ends, alive = _ends(log.table)
+        ends, alive = session_ends(log.table)
         _refuse_nothing_left(steps, alive)
         blocks = _blocks(log.table, asked)
         splits = _splits(log, asked, ends, alive, blocks)
@@ -134,7 +146,8 @@ def prepare(
     return Prepared(tuple(Store.open(target / name) for name in names), report)
 
 
-def _listed(sources: Any) -> list[Any]:
+def listed(sources: Any) -> list[Any]:
+    """One source or several, as a list."""
     single = isinstance(sources, str | Path) or not isinstance(sources, Sequence)
     found = [sources] if single else list(sources)
     if not found:
@@ -165,16 +178,23 @@ def _consistent(options: PrepareOptions, test: Any) -> PrepareOptions:
     )
 
 
-def _read(
+def read_sessions(
     sources: list[Any], test: list[Any] | None, options: PrepareOptions, progress: Progress
-) -> _Log:
+) -> Log:
+    """Read all sources and cut them into sessions; nothing is dropped yet.
+
+    Raises:
+        SourceError: the log cannot be read as asked.
+        EmptyLogError: there is no click.
+        ConfigError: options that contradict each other.
+    """
     if options.read.format == "srgnn":
         if any(is_frame(source) for source in sources) or test is not None:
             raise ConfigError("format srgnn: give the folder of the pickles, without --test")
         progress("read", 0, None)
         table, items, n_train = read_srgnn(sources)
         read = {"rows": len(table.items), "columns": {}, "times": "none: the log has only an order"}
-        return _Log(table, items, None, n_train, read, [])
+        return Log(table, items, None, n_train, read, [])
     raw = read_log(
         [sources] if test is None else [sources, test], options.read, options.sessions, progress
     )
@@ -183,7 +203,7 @@ def _read(
     tables = [_sessions(part, raw, gap_ms) for part in raw.parts]
     table = tables[0] if test is None else join_parts(tables[0], tables[1])
     given = None if test is None else len(tables[0])
-    return _Log(table, raw.items, raw.users, given, _about(raw, table), warnings_of(raw, table))
+    return Log(table, raw.items, raw.users, given, _about(raw, table), warnings_of(raw, table))
 
 
 def _sessions(part: Any, raw: RawLog, gap_ms: int) -> SessionTable:
@@ -208,13 +228,13 @@ def _about(raw: RawLog, table: SessionTable) -> dict[str, Any]:
     }
 
 
-def _filter(log: _Log, options: PrepareOptions) -> list[Step]:
+def _filter(log: Log, options: PrepareOptions) -> list[Step]:
     support = options.filters.min_item_support
     assert support is not None
     return apply_filters(log.table, options.filters, support, len(log.items), log.n_users)
 
 
-def _ends(table: SessionTable) -> tuple[Int64Array | None, BoolArray]:
+def session_ends(table: SessionTable) -> tuple[Int64Array | None, BoolArray]:
     """When each session ended, and whether a click of it is left."""
     lengths = np.diff(table.offsets)
     filled = np.flatnonzero(lengths)
@@ -229,7 +249,7 @@ def _ends(table: SessionTable) -> tuple[Int64Array | None, BoolArray]:
 
 
 def _splits(
-    log: _Log,
+    log: Log,
     options: PrepareOptions,
     ends: Int64Array | None,
     alive: BoolArray,
@@ -250,7 +270,7 @@ def _blocks(table: SessionTable, options: PrepareOptions) -> Blocks | None:
     return Blocks(origin, round(options.sessions.block_days * MS_PER_DAY))
 
 
-def _count_given_parts(log: _Log) -> dict[str, Any]:
+def _count_given_parts(log: Log) -> dict[str, Any]:
     """For a log that is split already, what each part had before the filters."""
     if log.n_train is None:
         return {}

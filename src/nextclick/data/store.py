@@ -92,6 +92,12 @@ class Store:
         rules: dict[str, Any] = self.manifest["protocol"]
         return rules
 
+    @property
+    def prepared(self) -> dict[str, Any] | None:
+        """How the log was read and cut into sessions; None in a store of an older version."""
+        told: dict[str, Any] | None = self.manifest.get("prepared")
+        return told
+
     @cached_property
     def items(self) -> Vocabulary:
         """Raw item ids."""

@@ -96,6 +96,7 @@ def write_store(
         "fingerprint": fingerprint(folder, n_fit),
         "n_fit_sessions": n_fit,
         "protocol": _rules(options, split, blocks, unseen),
+        "prepared": {"read": asdict(options.read), "sessions": asdict(options.sessions)},
         "unseen_test": chosen.unseen,
         "edge_sessions": split.n_edge,
         **about,

@@ -137,6 +137,20 @@ class TemporalGraph:
         return graph
 
 
+def renumbered_graph(state: Mapping[str, AnyArray], index: Int32Array) -> dict[str, AnyArray]:
+    """The arrays of a graph's `state` for another vocabulary: item i becomes index[i].
+
+    Other arrays are given back as they are, and so are all where there is no graph among them.
+    """
+    if "graph_edges" not in state:
+        return dict(state)
+    one, other = (index[items].astype(np.int64) for items in _pair(state["graph_edges"]))
+    keys = (np.minimum(one, other) << 32) | np.maximum(one, other)
+    order = np.argsort(keys, kind="stable")
+    moved = {"graph_edges": keys[order], "graph_weights": state["graph_weights"][order]}
+    return {**state, **moved}
+
+
 @njit(cache=True, nogil=True)
 def _adjacent(items: Int32Array, offsets: Int64Array) -> Int64Array:
     """(n,) keys of the pairs of adjacent clicks on two known items, with repetitions."""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nextclick.batch import SessionBatch
+    from nextclick.models.past import Steps
     from nextclick.sessions import Sessions
     from nextclick.types import AnyArray, BoolArray, Float32Array, Int32Array, Progress
 
@@ -80,6 +81,7 @@ class BPRMF:
         "bias": OneOf(False, True),
         "init_range": Real(0.005, 0.5, log=True),
     }
+    item_arrays: ClassVar[tuple[str, ...]] = ("items", "bias")
 
     def __init__(
         self, config: BPRMFConfig, items: Float32Array, bias: Float32Array, users: Float32Array
@@ -110,33 +112,52 @@ class BPRMF:
             ConfigError: `of=user`, and the log names no visitors.
             TrainingError: a weight is not finite any more.
         """
-        n_users = sessions.n_users if config.of == "user" else 0
-        owner = _owners(sessions, config.of)  # (S,)
-        known = sessions.items > 0  # (E,)
-        items = sessions.items[known]
-        owners = np.repeat(owner, sessions.lengths())[known]
-        n_owners = int(owner.max(initial=n_users)) + 1
+        samples, lists, n_users = _samples(sessions, config)
         rng = np.random.default_rng([seed, 0])
         weights = Weights(
             items=uniform_factors(rng, sessions.n_items + 1, config.factors, config.init_range),
-            contexts=uniform_factors(rng, n_owners, config.factors, config.init_range),
+            contexts=uniform_factors(
+                rng, len(lists.offsets) - 1, config.factors, config.init_range
+            ),
             users=np.zeros((1, 0), dtype=np.float32),
             bias=np.zeros(sessions.n_items + 1, dtype=np.float32),
         )
-        train_pairs(
-            weights,
-            Samples(items, owners, np.zeros_like(owners), owners),
-            ItemLists.of(items, owners, n_owners),
-            Rule(config.learning_rate, config.regularisation, config.epochs, config.bias),
-            name=cls.name,
-            seed=seed,
-            progress=progress,
-        )
-        users = weights.contexts[: n_users + 1].copy()
-        users[np.bincount(owners, minlength=n_owners)[: n_users + 1] == 0] = 0.0
-        users[0] = 0.0
+        rule = Rule(config.learning_rate, config.regularisation, config.epochs, config.bias)
+        train_pairs(weights, samples, lists, rule, name=cls.name, seed=seed, progress=progress)
+        users = _known_users(weights, samples, n_users)
         weights.items[0] = 0.0
         return cls(config, weights.items, weights.bias, users)
+
+    def tuned(self, new: Sessions, steps: Steps, *, progress: Progress) -> Self:
+        """Go on from these factors with new sessions.
+
+        A new session begins at the mean of its clicks, as it is served; a visitor at his factors,
+        or where he has none, so.
+
+        Raises:
+            TrainingError: a weight is not finite any more.
+        """
+        config = self.config
+        samples, lists, n_users = _samples(new, config)
+        items = self.items.copy()
+        contexts = _means(items, samples, len(lists.offsets) - 1)
+        known = np.flatnonzero(self._known)
+        contexts[known] = self.users[known]
+        weights = Weights(contexts, np.zeros((1, 0), dtype=np.float32), items, self.bias.copy())
+        rule = Rule(
+            config.learning_rate * steps.rate,
+            config.regularisation,
+            steps.epochs,
+            config.bias,
+            minutes=steps.minutes,
+        )
+        train_pairs(
+            weights, samples, lists, rule, name=self.name, seed=steps.seed, progress=progress
+        )
+        users = _known_users(weights, samples, n_users)
+        users[known] = weights.contexts[known]
+        items[0] = 0.0
+        return type(self)(config, items, weights.bias, users)
 
     def score(self, batch: SessionBatch) -> Float32Array:
         """(B, N + 1) float32."""
@@ -155,6 +176,36 @@ class BPRMF:
     def from_state(cls, state: Mapping[str, AnyArray], config: BPRMFConfig) -> Self:
         """Build the model that gave `state`."""
         return cls(config, state["items"], state["bias"], state["users"])
+
+
+def _samples(sessions: Sessions, config: BPRMFConfig) -> tuple[Samples, ItemLists, int]:
+    """A sample for each click on a known item, the items of each owner, and the visitors U."""
+    n_users = sessions.n_users if config.of == "user" else 0
+    owner = _owners(sessions, config.of)  # (S,)
+    known = sessions.items > 0  # (E,)
+    items = sessions.items[known]
+    owners = np.repeat(owner, sessions.lengths())[known]
+    n_owners = int(owner.max(initial=n_users)) + 1
+    lists = ItemLists.of(items, owners, n_owners)
+    return Samples(items, owners, np.zeros_like(owners), owners), lists, n_users
+
+
+def _known_users(weights: Weights, samples: Samples, n_users: int) -> Float32Array:
+    """(U + 1, D) the factors of visitors with clicks, 0 for everybody else."""
+    users = weights.contexts[: n_users + 1].copy()
+    clicks = np.bincount(samples.owners, minlength=n_users + 1)[: n_users + 1]
+    users[clicks == 0] = 0.0
+    users[0] = 0.0
+    return users
+
+
+def _means(items: Float32Array, samples: Samples, n_owners: int) -> Float32Array:
+    """(n_owners, D) mean factors of the clicks of each owner, 0 without clicks."""
+    sums = np.zeros((n_owners, items.shape[1]), dtype=np.float32)
+    np.add.at(sums, samples.owners, items[samples.items])
+    clicks = np.bincount(samples.owners, minlength=n_owners)
+    means: Float32Array = sums / np.maximum(clicks, 1).astype(np.float32)[:, None]
+    return means
 
 
 def _owners(sessions: Sessions, of: Literal["session", "user"]) -> Int32Array:

@@ -97,6 +97,7 @@ class Rule:
         epochs: how often every sample is taken.
         train_bias: False leaves the bias as it is.
         user_dropout: share of samples that are taken for an unknown visitor's.
+        minutes: no pass begins after them.
     """
 
     learning_rate: float
@@ -104,6 +105,7 @@ class Rule:
     epochs: int
     train_bias: bool = True
     user_dropout: float = 0.0
+    minutes: float = math.inf
 
 
 def train_pairs(
@@ -124,8 +126,10 @@ def train_pairs(
     Raises:
         TrainingError: a weight is not finite any more.
     """
-    n = len(samples.items)
+    n, until = len(samples.items), perf_counter() + 60 * rule.minutes
     for epoch in range(1, rule.epochs + 1):
+        if perf_counter() >= until:
+            break
         rng = np.random.default_rng([seed, epoch])
         order, loss, began = rng.permutation(n), 0.0, perf_counter()
         for start in range(0, n, _STEPS_AT_ONCE):

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nextclick.batch import SessionBatch
+    from nextclick.models.past import Steps
     from nextclick.sessions import Sessions
     from nextclick.types import AnyArray, Float32Array, Progress
 
@@ -75,6 +76,7 @@ class FPMC:
         "epochs": OneOf(5, 10, 20, 40),
         "init_std": Real(0.01, 0.5, log=True),
     }
+    item_arrays: ClassVar[tuple[str, ...]] = ("last", "items")
 
     def __init__(
         self, config: FPMCConfig, last: Float32Array, users: Float32Array, items: Float32Array
@@ -145,6 +147,35 @@ class FPMC:
         unseen = np.bincount(samples.users, minlength=len(weights.users)) == 0
         weights.users[unseen] = weights.users[0]
         return cls(config, weights.contexts, weights.users, weights.items)
+
+    def tuned(self, new: Sessions, steps: Steps, *, progress: Progress) -> Self:
+        """Go on from these factors with the transitions of new sessions.
+
+        Raises:
+            TrainingError: a weight is not finite any more.
+        """
+        config = self.config
+        samples, lists = _transitions(new, config.users)
+        weights = Weights(
+            contexts=self.last.copy(),
+            items=self.items.copy(),
+            users=self.users.copy(),
+            bias=np.zeros(self.n_items + 1, dtype=np.float32),
+        )
+        rule = Rule(
+            config.learning_rate * steps.rate,
+            config.regularisation,
+            steps.epochs,
+            train_bias=False,
+            user_dropout=config.user_dropout,
+            minutes=steps.minutes,
+        )
+        train_pairs(
+            weights, samples, lists, rule, name=self.name, seed=steps.seed, progress=progress
+        )
+        weights.contexts[0] = 0.0
+        weights.items[0] = 0.0
+        return type(self)(config, weights.contexts, weights.users, weights.items)
 
     def score(self, batch: SessionBatch) -> Float32Array:
         """(B, N + 1) float32."""

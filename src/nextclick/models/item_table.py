@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nextclick.batch import SessionBatch
+    from nextclick.models.past import Past
     from nextclick.models.postings import Postings
+    from nextclick.sessions import Sessions
 
 Rows: TypeAlias = tuple[Int64Array, Int32Array, Float32Array]
 """(R,) how many entries each row has, and the items and values of the rows, one after the other."""
@@ -100,7 +102,13 @@ class ItemTable:
 
 
 class TableModel:
-    """A model that looks its last click up in a table; those who inherit say how it is learnt."""
+    """A model that looks its last click up in a table; those who inherit say how it is learnt.
+
+    A table keeps the best of each row alone, so it cannot go on by itself: to extend it the older
+    sessions are counted again.
+    """
+
+    keeps_log: ClassVar[bool] = True
 
     def __init__(self, config: Any, table: ItemTable):
         self.config = config
@@ -118,6 +126,12 @@ class TableModel:
     def score(self, batch: SessionBatch) -> Float32Array:
         """(B, N + 1) float32."""
         return self.score_sparse(batch).dense()
+
+    def extended(self, new: Sessions, past: Past, *, progress: Progress) -> Self:
+        """The model of both logs."""
+        model: Any = type(self)  # those who inherit have a `fit`
+        made: Self = model.fit(past.both(new), self.config, seed=0, progress=progress)
+        return made
 
     def state(self) -> dict[str, AnyArray]:
         """The arrays of the table."""

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from nextclick.types import AnyArray, Float32Array, Progress, SparseScores
+from nextclick.types import AnyArray, Float32Array, Int64Array, Progress, SparseScores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nextclick.batch import SessionBatch
+    from nextclick.models.past import Past
     from nextclick.sessions import Sessions
 
 
@@ -50,10 +51,19 @@ class Pop:
     def fit(cls, sessions: Sessions, config: PopConfig, *, seed: int, progress: Progress) -> Self:
         """Count clicks; nothing is drawn at random."""
         del seed
-        popularity = sessions.support().astype(np.float32)
-        popularity[0] = 0.0
         progress("items", sessions.n_items, sessions.n_items)
+        return cls._of(sessions.support(), config)
+
+    @classmethod
+    def _of(cls, support: Int64Array, config: PopConfig) -> Self:
+        popularity = support.astype(np.float32)
+        popularity[0] = 0.0
         return cls(config, popularity)
+
+    def extended(self, new: Sessions, past: Past, *, progress: Progress) -> Self:
+        """The model of both logs."""
+        progress("items", new.n_items, new.n_items)
+        return self._of(past.support + new.support(), self.config)
 
     def score_sparse(self, batch: SessionBatch) -> SparseScores:
         """List nothing: every session has the scores of the base."""
@@ -104,11 +114,20 @@ class SessionPop:
     ) -> Self:
         """Rank the items by clicks; nothing is drawn at random."""
         del seed
-        rank = np.zeros(sessions.n_items + 1, dtype=np.float32)
-        levels, level = np.unique(sessions.support()[1:], return_inverse=True)
-        rank[1:] = (level + 1) / (len(levels) + 1)
         progress("items", sessions.n_items, sessions.n_items)
+        return cls._of(sessions.support(), config)
+
+    @classmethod
+    def _of(cls, support: Int64Array, config: SessionPopConfig) -> Self:
+        rank = np.zeros(len(support), dtype=np.float32)
+        levels, level = np.unique(support[1:], return_inverse=True)
+        rank[1:] = (level + 1) / (len(levels) + 1)
         return cls(config, rank)
+
+    def extended(self, new: Sessions, past: Past, *, progress: Progress) -> Self:
+        """The model of both logs."""
+        progress("items", new.n_items, new.n_items)
+        return self._of(past.support + new.support(), self.config)
 
     def score_sparse(self, batch: SessionBatch) -> SparseScores:
         """List the items of each session."""

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nextclick.batch import SessionBatch
+    from nextclick.models.past import Past
     from nextclick.sessions import Sessions
 
 _ROWS_PER_BLOCK = 64  # fewer are worked off by the calling thread
@@ -128,6 +129,12 @@ class SessionKNN:
         index = Index.of(sessions, config.sample_size)
         progress("index", 1, 1)
         return cls(config, index)
+
+    def extended(self, new: Sessions, past: Past, *, progress: Progress) -> Self:
+        """The model of both logs; the older one is not read again."""
+        index = self.index.extended(new, past, self.config.sample_size)
+        progress("index", 1, 1)
+        return type(self)(self.config, index)
 
     def score_sparse(self, batch: SessionBatch) -> SparseScores:
         """List the items of the neighbour sessions."""

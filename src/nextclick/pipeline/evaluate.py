@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from nextclick.artifact import Artifact
 from nextclick.data.store import Store
 from nextclick.errors import ArtifactError, ConfigError
 from nextclick.evaluation import RankingProtocol, Result
 from nextclick.evaluation import evaluate as rank_and_measure
+from nextclick.pipeline.other_store import sessions_for
 from nextclick.types import silent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from nextclick.sessions import Sessions
     from nextclick.types import Progress
 
 DEFAULT_KS = (5, 10, 20)
@@ -28,6 +32,7 @@ def evaluate(
     part: str = "test",
     ks: Sequence[int] = DEFAULT_KS,
     protocol: RankingProtocol | None = None,
+    prequential: bool = False,
     n_bootstrap: int = 1000,
     label: str | None = None,
     progress: Progress = silent,
@@ -36,29 +41,43 @@ def evaluate(
 
     Args:
         artifact: loaded, or its folder.
-        store: the one it was trained on, open or its folder.
+        store: the one it was trained on, open or its folder; for a refreshed model one whose
+            part is newer than all that it has learnt from.
         part: `test`, or `valid` for a model trained on `fit`.
         ks: the cut-offs K.
         protocol: how ranks are counted; None follows the store in what it does with targets
             unseen in training, and counts ties against the model.
+        prequential: a model that keeps a graph of days takes in each block of the part before the
+            next one is asked about; else it answers with what it knew when its training ended.
         n_bootstrap: resamples behind the intervals.
         label: what tables call the model; None is its name.
         progress: told how far it has come.
 
     Raises:
-        ArtifactError: the model was trained on another store.
-        ConfigError: the model has seen the part in training, or a value is out of range.
+        ArtifactError: the model was trained on another store, or, refreshed, has seen the part.
+        ConfigError: the model has seen the part in training, a value is out of range, or
+            `prequential` of a model that takes in nothing.
     """
     trained = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
     opened = store if isinstance(store, Store) else Store.open(store)
-    _check_fit(trained, opened, part)
+    sessions = _sessions(trained, opened, part)
     rules = protocol or store_protocol(opened)
+    model: Any = trained.model
+    history = None
+    # a graph that is kept holds the validation part
+    anew = part == "valid" and getattr(model, "advances", False)
+    if prequential or anew:
+        before = _indexed(trained, opened, "fit" if part == "valid" else "train")
+        history = before.as_known(trained.support)
+    if anew:
+        model = model.knowing(history)
     found = rank_and_measure(
-        trained.model,
-        opened.part(part).as_known(trained.support),
+        model,
+        sessions.as_known(trained.support),
         ks=ks,
         protocol=rules,
         support=trained.support,
+        history=history if prequential else None,
         n_bootstrap=n_bootstrap,
         progress=progress,
     )
@@ -71,11 +90,12 @@ def evaluate(
         protocol={
             **asdict(rules),
             "part": part,
-            "trained_on": trained.trained["part"],
+            "trained_on": _learnt_from(trained),
             "data": opened.protocol["name"] or "own",
         },
         evaluation=found.to_json() | {"training_seconds": trained.trained["seconds"]},
         leaky=getattr(trained.model, "leaky", None),
+        prequential=prequential,
     )
 
 
@@ -83,6 +103,36 @@ def store_protocol(store: Store) -> RankingProtocol:
     """Targets unseen in training are misses where the store kept them; ties rank last."""
     kept = store.protocol["split"]["unseen"] != "drop"
     return RankingProtocol(unseen="keep" if kept else "drop")
+
+
+def _learnt_from(artifact: Artifact) -> str:
+    part, n = artifact.trained["part"], len(artifact.trained.get("refreshes", []))
+    return f"{part}, refreshed {n} times" if n else str(part)
+
+
+def _sessions(artifact: Artifact, store: Store, part: str) -> Sessions:
+    """The part in the indices of the model, if it may be ranked."""
+    if not _is_refreshed(artifact):
+        _check_fit(artifact, store, part)
+        return _indexed(artifact, store, part)
+    sessions, last_ms = store.part(part), int(artifact.trained["last_ms"])
+    ends = np.zeros(0) if sessions.times is None else sessions.times[sessions.offsets[1:] - 1]
+    if len(ends) == 0 or int(ends.min()) <= last_ms:
+        raise ArtifactError(
+            f"the model was refreshed with clicks up to {last_ms} ms since the epoch, and sessions "
+            f"of part {part} of {store.path} ended before: the figures would be a lie; evaluate on "
+            "a store with a later test part"
+        )
+    return _indexed(artifact, store, part)
+
+
+def _indexed(artifact: Artifact, store: Store, part: str) -> Sessions:
+    """A part in the indices of the model, which a refresh may have moved."""
+    return sessions_for(artifact, store, part) if _is_refreshed(artifact) else store.part(part)
+
+
+def _is_refreshed(artifact: Artifact) -> bool:
+    return "refreshes" in artifact.trained
 
 
 def _check_fit(artifact: Artifact, store: Store, part: str) -> None:

@@ -124,7 +124,9 @@ def _learn(
     n_items = parts.fit.n_items
     facts = Facts.of(parts.fit, model_type.reads(model_config))
     check_memory(model_type, model_config, config, facts, n_items, device=judge.device, keeps=False)
-    validate = validation(parts.valid, parts.protocol, checked_cutoff(config.metric, n_items))
+    validate = validation(
+        parts.fit, parts.valid, parts.protocol, checked_cutoff(config.metric, n_items)
+    )
 
     def observed(model: NeuralModel) -> dict[str, float]:
         figures = validate(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -62,12 +63,14 @@ class Settings:
         seed: of orders, negatives and dropout.
         epochs: how many at most; no more than `config.epochs`.
         device: where.
+        minutes: stop after the step that reaches them; None for no limit.
     """
 
     config: TrainingConfig
     seed: int
     epochs: int
     device: torch.device
+    minutes: float | None = None
 
 
 class Run:
@@ -103,6 +106,8 @@ class Run:
         self.at = Position()
         self.best: dict[str, Tensor] = {}
         self.saved = time.monotonic()
+        minutes = settings.minutes
+        self.until = math.inf if minutes is None else self.saved + 60 * minutes
 
     def go(self, progress: Progress, trackers: Sequence[Tracker]) -> None:
         """From where the run stands to its end; then the model has the weights to keep."""
@@ -136,6 +141,8 @@ class Run:
                 doing = work.label if isinstance(work, TaskWork) else None
                 self.report.step(self.at, self.watch, doing)
                 self._keep_if_due()
+                if time.monotonic() >= self.until:
+                    break
                 began = time.perf_counter()
         self.watch.read()
         self.watch.check_weights()
@@ -187,6 +194,7 @@ class Run:
         at.epoch += 1
         at.step, at.samples, at.loss, at.seconds = 0, 0, 0.0, 0.0
         at.finished = at.epoch >= self.settings.epochs or at.waited >= self.config.patience
+        at.finished |= time.monotonic() >= self.until
         self.keep()
         self._stop_if_asked()
 

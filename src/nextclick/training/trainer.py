@@ -66,6 +66,7 @@ class Trainer:
         seed: int = 0,
         device: str = "auto",
         epochs: int | None = None,
+        minutes: float | None = None,
     ):
         """Check what can be checked before the work.
 
@@ -75,13 +76,17 @@ class Trainer:
             seed: of orders, negatives and dropout.
             device: auto, cpu or cuda.
             epochs: stop after that many, under the schedule of all of `config.epochs`.
+            minutes: stop after the step that reaches them; how many steps that is, nobody can
+                repeat. None for no limit.
 
         Raises:
             ConfigError: parameters that do not fit together or that the machine cannot fulfil.
         """
         check_training(config)
         self.model = model
-        self._settings = Settings(config, seed, epochs or config.epochs, choose_device(device))
+        self._settings = Settings(
+            config, seed, epochs or config.epochs, choose_device(device), minutes
+        )
         check_precision(config.precision, self._settings.device)
         _, width = model.encoder.table()[0].shape
         candidates = config.negatives + config.in_batch * config.batch_size

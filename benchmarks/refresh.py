@@ -1,0 +1,212 @@
+"""What a daily refresh is worth: the stale, the refreshed and the retrained model, day by day.
+
+    pip install 'nextclick[neural]'
+    python benchmarks/refresh.py LOG --format globo -o FOLDER
+    python benchmarks/refresh.py LOG --format globo -o FOLDER --models gru4rec --rate 0.5 --replay 1
+
+A day holds the sessions that ended on it (UTC). With the last `--days` days e, each model is
+
+- stale: trained on all before the day before the first e, and left so;
+- refreshed: the same, refreshed in turn with the day before each e;
+- retrained: trained anew on all before e;
+
+and ranked on day e after every prefix, over its own catalogue; a target that it does not know is a
+miss, so that all three are asked the same. The time is that of the refresh with its gate, or of the
+training. A store is prepared for each day, with min_item_support 5 counted up to the end of that
+day, as `prepare` does, while a refresh counts a new item within its own day: for models that count,
+refreshed and retrained differ in that alone. Days at the end with less than a tenth of the median
+day's sessions are left out. All parts are kept in FOLDER; what is there is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from nextclick.artifact import Artifact
+from nextclick.cli.values import parse_list, parse_values
+from nextclick.data.options import FilterOptions, PrepareOptions, ReadOptions, SplitOptions
+from nextclick.data.prepare import prepare, read_sessions, session_ends
+from nextclick.data.store import Store
+from nextclick.evaluation import RankingProtocol
+from nextclick.evaluation import evaluate as rank_and_measure
+from nextclick.folders import write_json
+from nextclick.models import CLASSICAL
+from nextclick.pipeline.gate import GateOptions
+from nextclick.pipeline.go_on import TuningOptions
+from nextclick.pipeline.other_store import sessions_for
+from nextclick.pipeline.refresh import refresh
+from nextclick.pipeline.train import train
+from nextclick.sessions import MS_PER_DAY
+from nextclick.types import silent
+
+KS = (20,)
+SHOWN = ("recall@20", "mrr@20")
+
+
+def clicks_of(log: str, form: str, share: float) -> pl.DataFrame:
+    """All clicks: session, item, time in ms, and the day on which the session ended."""
+    options = PrepareOptions(read=ReadOptions(format=form, on_bad_row="skip"))
+    found = read_sessions([log], None, options, silent)
+    table = found.table
+    ends, _ = session_ends(table)
+    assert ends is not None and table.times is not None
+    every = np.arange(len(found.items), dtype=np.int32)
+    vocabulary, place = found.items.vocabulary(every)
+    raw = np.array(vocabulary.ids())
+    session = np.repeat(np.arange(len(table)), np.diff(table.offsets))
+    frame = pl.DataFrame(
+        {
+            "session": session,
+            "item": raw[place[table.items] - 1],
+            "time": table.times,
+            "day": (ends // MS_PER_DAY)[session],
+        }
+    )
+    kept = np.random.default_rng(0).random(len(table)) < share
+    return frame.filter(pl.Series(kept[session]))
+
+
+def last_days(clicks: pl.DataFrame, n: int) -> list[int]:
+    """The last n days that are no small remainder."""
+    sizes = clicks.group_by("day").agg(pl.col("session").n_unique()).sort("day")
+    usual = float(sizes["session"].median() or 0)  # type: ignore[arg-type]
+    return sizes.filter(pl.col("session") >= usual / 10)["day"].to_list()[-n:]
+
+
+def store_of(clicks: pl.DataFrame, day: int, folder: Path) -> Store:
+    """Training on all before a day, test on that day."""
+    place = folder / "stores" / str(day)
+    if not place.exists():
+        options = PrepareOptions(
+            read=ReadOptions(unit="ms"),
+            filters=FilterOptions(min_item_support=5),
+            split=SplitOptions(kind="boundary", boundary=str(day * MS_PER_DAY), unseen="keep"),
+        )
+        prepare(clicks.filter(pl.col("day") <= day).drop("day"), place, options=options)
+    return Store.open(place)
+
+
+def trained(name: str, store: Store, values: dict[str, str], place: Path) -> tuple[Artifact, float]:
+    """A model of all before the test, and the seconds of its training."""
+    if not place.exists():
+        began = time.perf_counter()
+        train(store, name, place, config=values, part="train", refreshable=True)
+        write_json(place / "seconds.json", {"seconds": time.perf_counter() - began})
+    return Artifact.load(place), float(json.loads((place / "seconds.json").read_text())["seconds"])
+
+
+def measured(artifact: Artifact, store: Store, seconds: float) -> dict[str, Any]:
+    """Accuracy on the test day."""
+    sessions = sessions_for(artifact, store, "test").as_known(artifact.support)
+    found = rank_and_measure(
+        artifact.model, sessions, ks=KS, protocol=RankingProtocol(unseen="keep")
+    )
+    return {
+        "metrics": {name: found.to_json()["metrics"][name] for name in SHOWN},
+        "prefixes": found.counts.prefixes,
+        "unknown_targets": found.counts.unseen_targets,
+        "items": len(artifact.items),
+        "seconds": seconds,
+    }
+
+
+def compare(name: str, clicks: pl.DataFrame, options: Any) -> None:
+    """One model on all days."""
+    values = parse_values(options.set) if name not in CLASSICAL else {}
+    days, folder = last_days(clicks, options.days), options.output
+    place = folder / name
+    tuning = TuningOptions(epochs=options.epochs, rate=options.rate, replay=options.replay)
+    first = days[0] - 1
+    base_store = store_of(clicks, first, folder)
+    stale, stale_seconds = trained(name, base_store, values, place / "stale")
+    before = stale
+    for day in days:
+        store = store_of(clicks, day, folder)
+        refreshed = place / options.label / str(day)
+        if not refreshed.exists():
+            log = clicks.filter(pl.col("day") == day - 1).drop("day")
+            began = time.perf_counter()
+            made = refresh(
+                before,
+                log,
+                options=refresh_options(),
+                gate=GateOptions(holdout=options.holdout, tolerance=1.0),
+                tuning=tuning,
+                store=base_store if options.replay else None,
+            )
+            seconds = time.perf_counter() - began
+            made.artifact.trained["refreshes"][-1]["whole_seconds"] = seconds
+            made.artifact.save(refreshed)
+        before = Artifact.load(refreshed)
+        anew, seconds = trained(name, store, values, place / "retrained" / str(day))
+        told = before.trained["refreshes"][-1]
+        for label, artifact, cost in (
+            ("stale", stale, stale_seconds),
+            (options.label, before, float(told["whole_seconds"])),
+            ("retrained", anew, seconds),
+        ):
+            result = place / "results" / f"{day}-{label}.json"
+            if not result.exists():
+                write_json(result, measured(artifact, store, cost))
+            show(name, day, label, json.loads(result.read_text()))
+        if told["verdict"] is not None:
+            gate = told["verdict"]
+            print(f"{'':12} gate: {gate['current']:.4f} to {gate['refreshed']:.4f}")
+
+
+def refresh_options() -> PrepareOptions:
+    """As the stores were prepared."""
+    return PrepareOptions(
+        read=ReadOptions(unit="ms"), filters=replace(FilterOptions(), min_item_support=5)
+    )
+
+
+def show(name: str, day: int, label: str, found: dict[str, Any]) -> None:
+    """A line for people."""
+    cells = []
+    for metric in SHOWN:
+        at = found["metrics"][metric]
+        cells.append(
+            f"{metric} {100 * at['value']:.2f} [{100 * at['low']:.2f}, {100 * at['high']:.2f}]"
+        )
+    print(
+        f"{name:12} day {day} {label:10} {'  '.join(cells)}  "
+        f"{found['seconds']:9.2f} s  {found['prefixes']:,} prefixes, "
+        f"{found['unknown_targets']:,} unknown targets, {found['items']:,} items",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """All models on all days."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("log")
+    parser.add_argument("--format", default="table", help="as of `nextclick prepare`")
+    parser.add_argument("--output", "-o", type=Path, required=True)
+    parser.add_argument("--models", default="session-knn,item-knn,gru4rec")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--days", type=int, default=3)
+    parser.add_argument("--share", type=float, default=1.0, help="of the sessions, drawn at random")
+    parser.add_argument("--holdout", type=float, default=0.1, help="of the gate; 0 for none")
+    parser.add_argument("--epochs", type=int, default=1, help="of a neural refresh")
+    parser.add_argument("--rate", type=float, default=0.5, help="of a neural refresh")
+    parser.add_argument("--replay", type=float, default=0.0, help="of a neural refresh")
+    parser.add_argument("--label", default="refreshed", help="a name for these settings")
+    options = parser.parse_args()
+    clicks = clicks_of(options.log, options.format, options.share)
+    for name in parse_list(options.models):
+        compare(name, clicks, options)
+
+
+if __name__ == "__main__":
+    main()

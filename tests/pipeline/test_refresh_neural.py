@@ -1,0 +1,228 @@
+"""Models that are trained on, and models that advance by blocks of time."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nextclick import PrepareOptions, prepare, train
+from nextclick.artifact import Artifact
+from nextclick.batch import SessionBatch
+from nextclick.data.options import FilterOptions, SplitOptions
+from nextclick.errors import ConfigError, SourceError, TrainingError
+from nextclick.graphs.days import DayGraphs
+from nextclick.models.past import moved_rows
+from nextclick.pipeline.gate import GateOptions
+from nextclick.pipeline.go_on import TuningOptions
+from nextclick.pipeline.refresh import refresh
+from nextclick.sessions import Sessions
+from small_shop import START, frame_of, make_store
+
+DAY = 86_400
+SESSIONS = [[10, 20, 30], [20, 30, 40], [30, 40, 10], [40, 10, 20], [10, 50], [10, 20]] * 20
+NEW = [[10, 20, 60], [60, 30, 40], [30, 40, 10], [40, 10, 20, 60]] * 15
+GATE = GateOptions(holdout=0.2, metric="recall@2")
+SMALL = {"epochs": 4, "batch_size": 32, "metric": "recall@2", "learning_rate": 0.02}
+
+
+def later(sessions, hours=2000):
+    frame = frame_of(sessions)
+    return frame.with_columns(time=frame["time"] + hours * 3600, session=frame["session"] + 10_000)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("shop") / "store", SESSIONS)
+
+
+@pytest.fixture(scope="module")
+def model(store):
+    return train(store, "gru4rec", config=SMALL | {"hidden_width": 12})
+
+
+def after(artifact, *raws):
+    """Raw ids, the likeliest next click first."""
+    batch = SessionBatch.from_lists([[artifact.items.index(raw) for raw in raws]])
+    order = np.argsort(-artifact.model.score(batch)[0, 1:], kind="stable")
+    return [artifact.items.raw(int(i) + 1) for i in order]
+
+
+def test_a_neural_model_learns_the_new_item_and_keeps_the_old(model):
+    assert after(model, 30)[0] == 40
+    before = {key: array.tobytes() for key, array in model.model.state().items()}
+    tuning = TuningOptions(epochs=6, rate=1.0)
+    found = refresh(model, later(NEW), gate=GATE, tuning=tuning)
+    assert found.accepted
+    made = found.artifact
+    assert made.items.ids() == [10, 20, 30, 40, 50, 60]
+    assert after(made, 10, 20)[0] == 60
+    assert after(made, 30)[0] == 40
+    assert found.verdict.misses["current"] > 0 == found.verdict.misses["refreshed"]
+    assert found.report["way"] == "tuned"
+    assert found.report["epochs"] == 6
+    assert {key: array.tobytes() for key, array in model.model.state().items()} == before
+    again = refresh(model, later(NEW), gate=GATE, tuning=tuning).artifact
+    for key, array in made.model.state().items():
+        np.testing.assert_array_equal(again.model.state()[key], array, err_msg=key)
+
+
+def test_a_refreshed_neural_model_is_saved_and_goes_on(model, tmp_path):
+    refresh(model, later(NEW), tmp_path / "one", gate=GATE, tuning=TuningOptions(epochs=2))
+    found = refresh(tmp_path / "one", later([[60, 70, 10]] * 20, 4000), tmp_path / "two", gate=GATE)
+    made = Artifact.load(tmp_path / "two")
+    assert made.items.index(70) > 0
+    assert len(made.trained["refreshes"]) == 2
+    scores = made.model.score(SessionBatch.from_lists([[1, 2]]))
+    np.testing.assert_array_equal(
+        scores, found.artifact.model.score(SessionBatch.from_lists([[1, 2]]))
+    )
+
+
+def test_minutes_stop_the_training(model):
+    found = refresh(
+        model, later(NEW), gate=GateOptions(holdout=0), tuning=TuningOptions(500, minutes=0.001)
+    )
+    assert 1 <= found.report["epochs"] < 500
+    assert not found.report["repeatable"]
+
+
+def test_older_sessions_are_replayed(model, store):
+    found = refresh(
+        model,
+        later(NEW),
+        gate=GateOptions(holdout=0),
+        tuning=TuningOptions(replay=1.0),
+        store=store,
+    )
+    assert found.report["replayed_sessions"] == len(NEW)
+    assert found.report["history"][0]["samples"] > sum(len(s) - 1 for s in NEW)
+
+
+def test_a_rate_that_is_too_high_says_so(store):
+    base = train(store, "bpr-mf", config={"epochs": 1})
+    with pytest.raises(TrainingError, match="bpr-mf: epoch 1: a weight is not finite any more"):
+        refresh(base, later(NEW), gate=GATE, tuning=TuningOptions(rate=1e30))
+
+
+def test_users_have_to_be_named(tmp_path):
+    frame = frame_of(SESSIONS)
+    frame = frame.with_columns(user=frame["session"] % 7)
+    options = PrepareOptions(
+        filters=FilterOptions(min_item_support=1), split=SplitOptions(kind="fraction")
+    )
+    store = prepare(frame, tmp_path / "store", options=options).store
+    base = train(store, "bpr-mf", config={"of": "user", "epochs": 2})
+    with pytest.raises(ConfigError, match=r"bpr-mf reads users and the new log names none"):
+        refresh(base, later(NEW))
+    log = later(NEW).with_columns(user=pl.lit(3))
+    made = refresh(base, log, gate=GateOptions(holdout=0)).artifact
+    assert made.users.ids() == base.users.ids()
+    changed = (made.model.users != base.model.users).any(axis=1)
+    assert np.flatnonzero(changed).tolist() == [base.users.index(3)]
+
+
+@dataclass(frozen=True)
+class DiaryConfig:
+    pass
+
+
+class Diary:
+    """Counts clicks, and notes for each block how many sessions it had."""
+
+    name = "diary"
+    Config = DiaryConfig
+    item_arrays = ("clicks",)
+
+    def __init__(self, config, clicks, days, last_block):
+        self.config, self.clicks, self.days, self.last_block = config, clicks, days, last_block
+
+    @property
+    def n_items(self):
+        return len(self.clicks) - 1
+
+    def advance(self, sessions):
+        self.clicks += sessions.support().astype(np.float32)
+        self.clicks[0] = 0
+        self.days = np.append(self.days, len(sessions))
+        self.last_block += 1
+
+    def score(self, batch):
+        return np.tile(self.clicks, (len(batch), 1))
+
+    def state(self):
+        return {"clicks": self.clicks, "days": self.days, "last": np.array([self.last_block])}
+
+    @classmethod
+    def from_state(cls, state, config):
+        return cls(config, state["clicks"], state["days"], int(state["last"][0]))
+
+
+@pytest.fixture
+def diary(store):
+    """A diary up to the last block of the training."""
+    told = train(store, "pop")
+    last = int(store.part("train").blocks[-1])
+    clicks = moved_rows(told.model.popularity, np.arange(6, dtype=np.int32), 5)
+    return replace(told, model=Diary(DiaryConfig(), clicks, np.zeros(0, np.int64), last))
+
+
+def sessions_on(days, first):
+    """[10, 20] so many times a day, from day `first` on."""
+    rows = [
+        (n * 1000 + day, item, START // DAY * DAY + (first + day) * DAY + 3600 * (n + 1) + 30 * x)
+        for day, count in enumerate(days)
+        for n in range(count)
+        for x, item in enumerate((10, 20, 60))
+    ]
+    return pl.DataFrame(rows, orient="row", schema=["session", "item", "time"])
+
+
+def test_a_model_advances_block_by_block(diary):
+    last = diary.model.last_block
+    log = sessions_on([2, 0, 0, 3, 1], last + 1)
+    made = refresh(diary, log, gate=GateOptions(holdout=0)).artifact
+    assert made.model.days.tolist() == [2, 0, 0, 3, 1]
+    assert made.model.last_block == last + 5
+    began = diary.model.clicks[diary.items.index(20)]  # the only neighbour of the new item
+    assert made.model.clicks[made.items.index(60)] == began + 6
+    assert (diary.model.last_block, len(diary.model.days)) == (last, 0)
+    gated = refresh(diary, log, gate=replace(GATE, holdout=0.4, tolerance=1.0))
+    assert gated.verdict.sessions == 2
+    assert gated.artifact.model.days.tolist() == [2, 0, 0, 3, 1]
+    assert gated.report["way"] == "advanced"
+
+
+def test_empty_blocks_before_the_log_count(diary):
+    last = diary.model.last_block
+    made = refresh(diary, sessions_on([1], last + 4), gate=GateOptions(holdout=0)).artifact
+    assert made.model.days.tolist() == [0, 0, 0, 1]
+
+
+def test_a_block_that_was_taken_in_is_refused(diary):
+    last = diary.model.last_block
+    diary.model.last_block += 2
+    with pytest.raises(SourceError, match=r"which the model has taken in already \(its last is "):
+        refresh(diary, sessions_on([1], last + 2), gate=GateOptions(holdout=0))
+
+
+def test_tasrec_has_the_graph_of_both_logs(store):
+    config = {"epochs": 1, "keep": "last", "width": 8, "metric": "recall@2", "loss": "ce"}
+    base = train(store, "tasrec", part="train", config=config | {"negatives": 0})
+    last, counts = base.model.last_block, [2, 0, 3]
+    made = refresh(
+        base, sessions_on(counts, last + 1), gate=replace(GATE, holdout=0.4, tolerance=1.0)
+    ).artifact
+    assert made.trained["refreshes"][0]["way"] == "advanced"
+    assert made.model.last_block == last + 3
+    index = np.append(np.int32(0), made.items.indices(base.items.ids())).astype(np.int32)
+    graph = DayGraphs.of(store.part("train").renumbered(index, 6)).graph
+    session = made.items.indices([10, 20, 60]).tolist()
+    for count in counts:
+        graph.advance(Sessions.from_lists([session] * count, 6))
+    expected = graph.state()
+    for name, array in made.model.state().items():
+        if name in expected:
+            np.testing.assert_array_equal(array, expected[name])
+    assert base.model.last_block == last
+    assert np.isfinite(made.model.score(SessionBatch.from_lists([[1, 6]]))).all()
