@@ -150,6 +150,19 @@ def test_json_of_a_model(run: Run, folder: Path, clicked: str) -> None:
     assert printed["unknown"] == ["nothing"]
 
 
+def test_json_of_tune_and_sweep(run: Run) -> None:
+    pytest.importorskip("optuna")
+    run("prepare", "clicks.csv", "-o", "tuned")
+    for name, inner, words in (
+        ("tune", "study", ("--set", "neighbours=5,20")),
+        ("sweep", "sweep", ("--over", "neighbours=5,20")),
+    ):
+        printed = run(name, "tuned", "-m", "markov", "-o", name, *words)
+        assert printed["schema"] == f"nextclick.{name}/1"
+        check_fields(printed, f"{name}/1", common=True)
+        check_fields(printed[inner], inner)
+
+
 def test_json_of_a_refresh(run: Run, folder: Path) -> None:
     config = SimulationConfig(events=2_000, items=300, users=500, days=2, categories=8)
     simulate(config, folder / "later.csv", overwrite=True)
@@ -200,7 +213,7 @@ def test_json_examples_name_documented_fields_only() -> None:
     assert names == {
         f"{name}/1"
         for name in ("prepare", "simulate", "models", "train", "evaluate", "compare", "run")
-    } | {"recommend/1", "analyze/1", "loadtest/1", "error/1"}
+    } | {"recommend/1", "analyze/1", "loadtest/1", "tune/1", "sweep/1", "error/1"}
     for example in examples:
         check_fields(example, example["schema"].removeprefix("nextclick."), common=True)
 

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from nextclick.evaluation import Result, leaderboard
     from nextclick.pipeline.compare import compare
     from nextclick.pipeline.evaluate import evaluate
+    from nextclick.pipeline.plan import TuneOptions
     from nextclick.pipeline.refresh import refresh
+    from nextclick.pipeline.sweep import SweepOptions, sweep
     from nextclick.pipeline.train import train
+    from nextclick.pipeline.tune import tune
     from nextclick.serving import Recommendation, Recommender
 
     load = Recommender.load
@@ -41,6 +44,8 @@ _HOME = {
     "Result": "evaluation",
     "SimulationConfig": "data.simulation",
     "Store": "data.store",
+    "SweepOptions": "pipeline.sweep",
+    "TuneOptions": "pipeline.plan",
     "compare": "pipeline.compare",
     "evaluate": "pipeline.evaluate",
     "leaderboard": "evaluation",
@@ -50,7 +55,9 @@ _HOME = {
     "refresh": "pipeline.refresh",
     "simulate": "data.simulate",
     "simulate_frame": "data.simulate",
+    "sweep": "pipeline.sweep",
     "train": "pipeline.train",
+    "tune": "pipeline.tune",
 }
 
 __all__ = [
@@ -61,6 +68,8 @@ __all__ = [
     "Result",
     "SimulationConfig",
     "Store",
+    "SweepOptions",
+    "TuneOptions",
     "__version__",
     "compare",
     "evaluate",
@@ -71,7 +80,9 @@ __all__ = [
     "refresh",
     "simulate",
     "simulate_frame",
+    "sweep",
     "train",
+    "tune",
 ]
 
 

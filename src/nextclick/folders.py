@@ -178,7 +178,15 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     with as_output_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -72,6 +72,21 @@ class Sessions:
             blocks=None if self.blocks is None else self.blocks[start:stop],
         )
 
+    def select(self, which: Int64Array) -> Sessions:
+        """The sessions of ascending numbers (R,), as copies."""
+        lengths = self.lengths()[which]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        first = np.asarray(self.offsets[:-1], dtype=np.int64)[which]
+        at = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)  # (E,)
+        return replace(
+            self,
+            items=self.items[at],
+            offsets=offsets,
+            times=None if self.times is None else self.times[at],
+            users=None if self.users is None else self.users[which],
+            blocks=None if self.blocks is None else self.blocks[which],
+        )
+
     def as_known(self, support: Int64Array) -> Sessions:
         """The same, with clicks on items that `support` (N + 1,) does not count as unknown, 0.
 

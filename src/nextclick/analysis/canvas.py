@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, TypeVar
 
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -66,7 +67,7 @@ class Page:
         self._figure.suptitle(
             f"{title}\n{subtitle}", fontsize=12, x=0.01, ha="left", parse_math=False
         )
-        self._free = list(self._figure.subplots(rows, columns).flat)
+        self._free = list(self._figure.subplots(rows, columns, squeeze=False).flat)
 
     def panel(self, title: str) -> Axes:
         """Return the next panel, its title and grid set."""
@@ -102,8 +103,10 @@ class Page:
         axes.text(0.02, 0.92, wrapped, va="top", color=NEUTRAL, parse_math=False)
 
     def save(self, path: Path) -> None:
-        """Write a PNG, or an SVG where the name ends so."""
-        self._figure.savefig(path, dpi=_DPI, format=path.suffix[1:])
+        """Write a PNG, or an SVG that is the same for the same figure."""
+        made = {"Date": None} if path.suffix == ".svg" else None
+        with rc_context({"svg.hashsalt": "nextclick"}):
+            self._figure.savefig(path, dpi=_DPI, format=path.suffix[1:], metadata=made)
 
 
 def note(axes: Axes, text: str, *, x: float = 0.98, y: float = 0.97, align: str = "right") -> None:

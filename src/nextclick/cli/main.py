@@ -24,7 +24,9 @@ from nextclick.cli.registry import publish_command, versions_command
 from nextclick.cli.run import run_command
 from nextclick.cli.serve import serve_command
 from nextclick.cli.simulate import simulate_command
+from nextclick.cli.sweep import sweep_command
 from nextclick.cli.train import models_command, train_command
+from nextclick.cli.tune import tune_command
 from nextclick.errors import InputError
 from nextclick.version import __version__
 
@@ -94,6 +96,8 @@ app.command("versions")(versions_command)
 app.command("serve")(serve_command)
 app.command("analyze")(analyze_command)
 app.command("loadtest")(loadtest_command)
+app.command("tune")(tune_command)
+app.command("sweep")(sweep_command)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Text from the command line and for its help: `NAME=VALUE`, `a,b,c`, and lists of names."""
 
+import re
 from collections.abc import Iterable, Sequence
 from textwrap import wrap
 
@@ -28,6 +29,32 @@ def parse_list(text: str) -> list[str]:
     ['pop', 's-pop']
     """
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def parse_axis(option: str, text: str) -> tuple[str, list[str]]:
+    """Split `NAME=a,b,c`.
+
+    Raises:
+        ConfigError: there is no `=`, or no value.
+    """
+    name, _, values = text.partition("=")
+    if not name.strip() or not parse_list(values):
+        raise ConfigError(f"{option} takes NAME=a,b,c, got {text!r}")
+    return name.strip(), parse_list(values)
+
+
+def parse_duration(option: str, text: str) -> float:
+    """Seconds of `45s`, `30m`, `2h` or `1h30m`.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip())
+    if found is None or not text.strip():
+        raise ConfigError(f"{option} takes a time such as 45s, 30m, 2h or 1h30m, got {text!r}")
+    return float(
+        sum(int(n or 0) * unit for n, unit in zip(found.groups(), (3600, 60, 1), strict=True))
+    )
 
 
 def parse_seconds(option: str, text: str) -> list[float]:

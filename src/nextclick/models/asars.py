@@ -57,7 +57,8 @@ from torch import nn
 from nextclick.models.gap_bins import START
 from nextclick.models.layers import Dropout, causal_softmax, clear_padding_, item_embedding, normal_
 from nextclick.models.neural import NeuralModel
-from nextclick.models.presets import ASARS_HINGE, SAMPLED_SOFTMAX
+from nextclick.models.presets import ASARS_HINGE, SAMPLED_SOFTMAX, TRAINING_SPACE
+from nextclick.space import OneOf, Real, Space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -285,6 +286,12 @@ class ASARS(NeuralModel):
     name: ClassVar[str] = "asars"
     Config: ClassVar[type[ASARSConfig]] = ASARSConfig
     encoder_type: ClassVar[type[nn.Module]] = ASARSEncoder
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "item_width": OneOf(32, 64, 100),
+        "gap_width": OneOf(8, 16, 32),
+        "hidden_width": OneOf(64, 100, 150),
+        "dropout": Real(0.0, 0.7),
+    }
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": SAMPLED_SOFTMAX,
         "paper": ASARS_HINGE,

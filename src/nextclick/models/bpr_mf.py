@@ -37,6 +37,7 @@ from nextclick.models.bpr_sgd import (
     train_pairs,
     uniform_factors,
 )
+from nextclick.space import OneOf, Real, Space
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +73,14 @@ class BPRMF:
 
     name: ClassVar[str] = "bpr-mf"
     Config: ClassVar[type[BPRMFConfig]] = BPRMFConfig
+    SPACE: ClassVar[Space] = {
+        "factors": OneOf(32, 64, 100, 200),
+        "learning_rate": Real(0.003, 0.3, log=True),
+        "regularisation": OneOf(0.0, 0.0001, 0.001, 0.01, 0.1),
+        "epochs": OneOf(5, 10, 20, 40),
+        "bias": OneOf(False, True),
+        "init_range": Real(0.005, 0.5, log=True),
+    }
     item_arrays: ClassVar[tuple[str, ...]] = ("items", "bias")
 
     def __init__(

@@ -55,8 +55,9 @@ from nextclick.models.layers import (
     uniform_,
 )
 from nextclick.models.neural import NeuralModel
-from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS
+from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 from nextclick.models.session_graphs import placed, told_or_made
+from nextclick.space import OneOf, Real, Space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -262,6 +263,13 @@ class CSRM(NeuralModel):
     name: ClassVar[str] = "csrm"
     Config: ClassVar[type[CSRMConfig]] = CSRMConfig
     encoder_type: ClassVar[type[nn.Module]] = CSRMEncoder
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "embedding_width": OneOf(50, 100, 150),
+        "hidden_width": OneOf(50, 100, 150),
+        "neighbours": OneOf(128, 256, 512, 1024),
+        "embedding_dropout": Real(0.0, 0.6),
+        "output_dropout": Real(0.0, 0.8),
+    }
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": SAMPLED_SOFTMAX_OF_GRAPHS | {"shuffle": False},
         "paper": _PAPER,

@@ -35,6 +35,7 @@ from nextclick.models.bpr_sgd import (
     Weights,
     train_pairs,
 )
+from nextclick.space import OneOf, Real, Space
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,6 +69,13 @@ class FPMC:
 
     name: ClassVar[str] = "fpmc"
     Config: ClassVar[type[FPMCConfig]] = FPMCConfig
+    SPACE: ClassVar[Space] = {
+        "factors": OneOf(32, 64, 100, 200),
+        "learning_rate": Real(0.005, 0.3, log=True),
+        "regularisation": Real(0.0001, 0.1, log=True),
+        "epochs": OneOf(5, 10, 20, 40),
+        "init_std": Real(0.01, 0.5, log=True),
+    }
     item_arrays: ClassVar[tuple[str, ...]] = ("last", "items")
 
     def __init__(

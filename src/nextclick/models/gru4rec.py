@@ -37,6 +37,7 @@ from torch import nn
 
 from nextclick.models.layers import Dropout, clear_padding_, item_embedding, uniform_
 from nextclick.models.neural import NeuralModel
+from nextclick.space import Bundles, OneOf, Real, Space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -211,6 +212,23 @@ class GRU4Rec(NeuralModel):
     name: ClassVar[str] = "gru4rec"
     Config: ClassVar[type[GRU4RecConfig]] = GRU4RecConfig
     encoder_type: ClassVar[type[nn.Module]] = GRU4RecEncoder
+    # lanes and Adagrad have rates and batches of their own
+    SPACE: ClassVar[Space] = {
+        "learning_rate": Real(0.01, 0.5, log=True),
+        "momentum": Real(0.0, 0.5),
+        "batch_size": OneOf(32, 64, 128, 256),
+        "epochs": OneOf(4, 6, 10),
+        "loss": Bundles(
+            {
+                loss: {"loss": loss, "negatives": 2048, "in_batch": True, "score_activation": acts}
+                for loss, acts in (("sampled", "none"), ("bpr-max", "elu"), ("top1-max", "elu"))
+            }
+        ),
+        "negative_alpha": Real(0.0, 1.0),
+        "hidden_width": OneOf(50, 100, 200),
+        "embedding_dropout": Real(0.0, 0.6),
+        "hidden_dropout": Real(0.0, 0.6),
+    }
     # default, yoochoose and bpr-max are the authors' parameter files; top1, bpr and cross-entropy
     # are the settings of 2016, from memory of the paper
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {

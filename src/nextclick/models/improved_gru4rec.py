@@ -35,6 +35,8 @@ from nextclick.models.layers import (
     normal_,
 )
 from nextclick.models.neural import NeuralModel
+from nextclick.models.presets import TRAINING_SPACE
+from nextclick.space import OneOf, Real, Space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,6 +107,12 @@ class ImprovedGRU4Rec(NeuralModel):
     name: ClassVar[str] = "improved-gru4rec"
     Config: ClassVar[type[ImprovedGRU4RecConfig]] = ImprovedGRU4RecConfig
     encoder_type: ClassVar[type[nn.Module]] = ImprovedGRU4RecEncoder
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "embedding_width": OneOf(50, 100, 150),
+        "hidden_width": OneOf(50, 100, 200),
+        "click_dropout": Real(0.0, 0.6),
+        "output_dropout": Real(0.0, 0.6),
+    }
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": _RECIPE,
         "fine-tuned": _RECIPE | {"pretrain_epochs": 10, "recent": 0.25},

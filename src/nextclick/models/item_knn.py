@@ -25,6 +25,7 @@ from pydantic import Field
 from nextclick.models.item_table import ItemTable, Rows, TableModel
 from nextclick.models.kernels import grow, keep_best
 from nextclick.models.postings import Postings
+from nextclick.space import OneOf, Real, Space, Whole
 
 if TYPE_CHECKING:
     from nextclick.sessions import Sessions
@@ -56,6 +57,12 @@ class ItemKNN(TableModel):
 
     name: ClassVar[str] = "item-knn"
     Config: ClassVar[type[ItemKNNConfig]] = ItemKNNConfig
+    SPACE: ClassVar[Space] = {
+        "neighbours": Whole(20, 1000, log=True),
+        "shrinkage": Real(0.0, 200.0),
+        "alpha": Real(0.0, 1.0),
+        "count": OneOf("sessions", "clicks"),
+    }
 
     @classmethod
     def fit(

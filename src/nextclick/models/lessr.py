@@ -45,9 +45,10 @@ from torch.nn.utils.rnn import PackedSequence
 
 from nextclick.models.layers import Dropout, clamp_norm, clear_padding_, item_embedding
 from nextclick.models.neural import NeuralModel
-from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS
+from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 from nextclick.models.segments import group_energy, group_softmax, group_sum
 from nextclick.models.session_graphs import placed, prefix_graphs, told_or_made
+from nextclick.space import OneOf, Real, Space, Whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -227,6 +228,11 @@ class LESSR(NeuralModel):
     name: ClassVar[str] = "lessr"
     Config: ClassVar[type[LESSRConfig]] = LESSRConfig
     encoder_type: ClassVar[type[nn.Module]] = LESSREncoder
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "width": OneOf(32, 64, 100),
+        "layers": Whole(1, 5),
+        "dropout": Real(0.0, 0.5),
+    }
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": SAMPLED_SOFTMAX_OF_GRAPHS,
         "paper": {

@@ -43,8 +43,10 @@ from torch import nn
 from nextclick.models.layers import Dropout, clear_padding_, item_embedding
 from nextclick.models.lgsr_graph import ItemGraphTask
 from nextclick.models.neural import NeuralModel
+from nextclick.models.presets import TRAINING_SPACE
 from nextclick.models.session_graphs import placed, told_or_made
 from nextclick.models.sr_gnn import SRGNNConfig, SRGNNEncoder
+from nextclick.space import OneOf, Real, Space, Whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -209,6 +211,14 @@ class LGSR(NeuralModel):
     name: ClassVar[str] = "lgsr"
     Config: ClassVar[type[LGSRConfig]] = LGSRConfig
     encoder_type: ClassVar[Any] = staticmethod(_encoder)
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "width": OneOf(50, 100, 150),
+        "dropout": Real(0.0, 0.6),
+        "graph_passes": Whole(1, 4),
+        "walks": OneOf(5, 9, 13, 17),
+        "walk_length": OneOf(10, 25, 50),
+        "window": Whole(2, 10),
+    }
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": _RECIPE,
         "c": _RECIPE | {"variant": "c"},

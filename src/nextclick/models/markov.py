@@ -19,6 +19,7 @@ from pydantic import Field
 
 from nextclick.models.item_table import TableModel
 from nextclick.models.transitions import transition_table
+from nextclick.space import Space, Whole
 
 if TYPE_CHECKING:
     from nextclick.sessions import Sessions
@@ -39,6 +40,7 @@ class Markov(TableModel):
 
     name: ClassVar[str] = "markov"
     Config: ClassVar[type[MarkovConfig]] = MarkovConfig
+    SPACE: ClassVar[Space] = {"neighbours": Whole(20, 1000, log=True)}
 
     @classmethod
     def fit(

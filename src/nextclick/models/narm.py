@@ -39,6 +39,8 @@ from nextclick.models.layers import (
     normal_,
 )
 from nextclick.models.neural import NeuralModel
+from nextclick.models.presets import TRAINING_SPACE
+from nextclick.space import OneOf, Real, Space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -153,6 +155,12 @@ class NARM(NeuralModel):
     name: ClassVar[str] = "narm"
     Config: ClassVar[type[NARMConfig]] = NARMConfig
     encoder_type: ClassVar[type[nn.Module]] = NARMEncoder
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "embedding_width": OneOf(50, 100, 150),
+        "hidden_width": OneOf(50, 100, 200),
+        "embedding_dropout": Real(0.0, 0.6),
+        "output_dropout": Real(0.0, 0.8),
+    }
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": _RECIPE,
         "global": _RECIPE | {"variant": "global"},

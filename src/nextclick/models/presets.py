@@ -1,8 +1,10 @@
-"""Recipes that several models share."""
+"""Recipes that several models share, and what is worth trying of the training of all of them."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from nextclick.space import Bundles, OneOf, Real, Space
 
 # ASARS's on MovieLens; its batch of 64 sessions is about as many targets
 ASARS_HINGE: dict[str, Any] = {
@@ -29,3 +31,24 @@ SAMPLED_SOFTMAX: dict[str, Any] = {
 
 # for the graph models: a step of theirs is dear, and the rate above was not tried on them
 SAMPLED_SOFTMAX_OF_GRAPHS = SAMPLED_SOFTMAX | {"learning_rate": 0.002, "batch_size": 512}
+
+
+def _negatives(loss: str, n: int) -> dict[str, Any]:
+    told = {"loss": loss, "negatives": n, "in_batch": False, "negative_source": "log"}
+    return told | {"score_activation": "none"}
+
+
+TRAINING_SPACE: Space = {
+    "learning_rate": Real(0.0003, 0.03, log=True),
+    "schedule": OneOf("none", "cosine"),
+    "batch_size": OneOf(128, 256, 512, 1024, 2048),
+    "epochs": OneOf(4, 8, 12, 20, 30),
+    "loss": Bundles(
+        {
+            "ce": _negatives("ce", 0),
+            "sampled-512": _negatives("sampled", 512),
+            "sampled-2048": _negatives("sampled", 2048),
+            "bpr-max-2048": _negatives("bpr-max", 2048),
+        }
+    ),
+}

@@ -23,6 +23,7 @@ from pydantic import Field
 from nextclick.models.item_table import TableModel
 from nextclick.models.transitions import transition_table
 from nextclick.models.weighting import CODES, Weighting, step_weight
+from nextclick.space import OneOf, Space, Whole
 
 if TYPE_CHECKING:
     from nextclick.sessions import Sessions
@@ -49,6 +50,11 @@ class SequentialRules(TableModel):
 
     name: ClassVar[str] = "rules"
     Config: ClassVar[type[SequentialRulesConfig]] = SequentialRulesConfig
+    SPACE: ClassVar[Space] = {
+        "steps": Whole(1, 30, log=True),
+        "weighting": OneOf(*CODES),
+        "neighbours": Whole(20, 1000, log=True),
+    }
 
     @classmethod
     def fit(

@@ -34,6 +34,8 @@ from torch.nn import functional
 from nextclick.errors import ConfigError
 from nextclick.models.layers import Dropout, clear_padding_, item_embedding, normal_
 from nextclick.models.neural import NeuralModel
+from nextclick.models.presets import TRAINING_SPACE
+from nextclick.space import OneOf, Real, Space, Whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -177,6 +179,12 @@ class SASRec(NeuralModel):
     name: ClassVar[str] = "sasrec"
     Config: ClassVar[type[SASRecConfig]] = SASRecConfig
     encoder_type: ClassVar[type[nn.Module]] = SASRecEncoder
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "width": OneOf(64, 100, 128),
+        "blocks": Whole(1, 3),
+        "heads": OneOf(1, 2, 4),
+        "dropout": Real(0.0, 0.7),
+    }
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": _RECIPE,
         "sampled": _RECIPE

@@ -42,6 +42,7 @@ from nextclick.models.session_index import Index
 from nextclick.models.session_votes import Rows, Rule, score_rows, voters
 from nextclick.models.weighting import CODES, Weighting
 from nextclick.runtime import map_blocks
+from nextclick.space import OneOf, Real, Space, Whole
 from nextclick.types import AnyArray, Float32Array, Int32Array, Progress, SparseScores
 
 if TYPE_CHECKING:
@@ -105,6 +106,15 @@ class SessionKNN:
 
     name: ClassVar[str] = "session-knn"
     Config: ClassVar[type[SessionKNNConfig]] = SessionKNNConfig
+    SPACE: ClassVar[Space] = {
+        "k": Whole(20, 2000, log=True),
+        "sample_size": Whole(100, 10_000, log=True),
+        "similarity": OneOf("vec", "cosine"),
+        "weighting": OneOf(*CODES),
+        "weighting_score": OneOf(*CODES),
+        "idf_weighting": Real(0.0, 5.0),
+        "last_n_clicks": Whole(1, 30, log=True),
+    }
 
     def __init__(self, config: SessionKNNConfig, index: Index):
         self.config = config

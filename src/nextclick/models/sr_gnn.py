@@ -43,9 +43,10 @@ from torch import nn
 
 from nextclick.models.layers import clear_padding_, item_embedding
 from nextclick.models.neural import NeuralModel
-from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS
+from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 from nextclick.models.segments import group_energy, group_sum
 from nextclick.models.session_graphs import placed, shared_graphs, told_or_made
+from nextclick.space import OneOf, Space, Whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -163,6 +164,11 @@ class SRGNN(NeuralModel):
     name: ClassVar[str] = "sr-gnn"
     Config: ClassVar[type[SRGNNConfig]] = SRGNNConfig
     encoder_type: ClassVar[type[nn.Module]] = SRGNNEncoder
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "width": OneOf(50, 100, 150),
+        "steps": Whole(1, 2),
+        "edges": OneOf("binary", "counted"),
+    }
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": SAMPLED_SOFTMAX_OF_GRAPHS,
         "paper": {

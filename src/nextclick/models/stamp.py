@@ -30,6 +30,8 @@ from torch import nn
 from nextclick.models.additive_attention import additive_energy
 from nextclick.models.layers import clamp_norm, clear_padding_, item_embedding, normal_
 from nextclick.models.neural import NeuralModel
+from nextclick.models.presets import TRAINING_SPACE
+from nextclick.space import OneOf, Real, Space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,6 +98,10 @@ class STAMP(NeuralModel):
     name: ClassVar[str] = "stamp"
     Config: ClassVar[type[STAMPConfig]] = STAMPConfig
     encoder_type: ClassVar[type[nn.Module]] = STAMPEncoder
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "width": OneOf(50, 100, 150),
+        "max_norm": Real(0.5, 4.0, log=True),
+    }
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {
             "loss": "ce",

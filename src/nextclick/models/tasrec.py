@@ -51,11 +51,12 @@ from nextclick.graphs.days import DayGraphs
 from nextclick.graphs.temporal import TemporalGraph
 from nextclick.models.layers import Dropout, clear_padding_, item_embedding
 from nextclick.models.neural import NO_FACTS, Facts, NeuralModel
-from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS
+from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 from nextclick.models.segments import group_energy, group_sum
 from nextclick.models.session_graphs import placed, shared_graphs, told_or_made
 from nextclick.models.sr_gnn import GatedGraph
 from nextclick.models.tasrec_graph import TemporalItems, messages
+from nextclick.space import OneOf, Real, Space, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -219,6 +220,12 @@ class TASRec(NeuralModel):
     name: ClassVar[str] = "tasrec"
     Config: ClassVar[type[TASRecConfig]] = TASRecConfig
     encoder_type: ClassVar[type[nn.Module]] = TASRecEncoder
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "width": OneOf(50, 100, 150, 200),
+        "hops": Whole(1, 5),
+        "steps": Whole(1, 2),
+        "dropout": Real(0.0, 0.6),
+    }
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": SAMPLED_SOFTMAX_OF_GRAPHS,
         "temp": SAMPLED_SOFTMAX_OF_GRAPHS | {"variant": "temp"},

@@ -22,7 +22,8 @@ from torch import nn
 
 from nextclick.models.layers import Dropout, clear_padding_, item_embedding, normal_
 from nextclick.models.neural import NeuralModel
-from nextclick.models.presets import ASARS_HINGE, SAMPLED_SOFTMAX
+from nextclick.models.presets import ASARS_HINGE, SAMPLED_SOFTMAX, TRAINING_SPACE
+from nextclick.space import OneOf, Real, Space, Whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,6 +80,11 @@ class YouTubeDNN(NeuralModel):
     name: ClassVar[str] = "youtube-dnn"
     Config: ClassVar[type[YouTubeDNNConfig]] = YouTubeDNNConfig
     encoder_type: ClassVar[type[nn.Module]] = YouTubeDNNEncoder
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "width": OneOf(32, 64, 100, 150),
+        "layers": Whole(0, 2),
+        "dropout": Real(0.0, 0.5),
+    }
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "default": SAMPLED_SOFTMAX,
         "asars": ASARS_HINGE,

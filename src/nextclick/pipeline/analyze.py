@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextclick.analysis import Analysis, CategoryFile, measure, read_categories
 from nextclick.data.store import Store
-from nextclick.errors import ConfigError
 from nextclick.folders import whole_folder, write_json
+from nextclick.pipeline.needs import need_matplotlib
 from nextclick.types import silent
 from nextclick.version import __version__
 
@@ -63,7 +62,7 @@ def analyze(
         SourceError: the categories cannot be read.
         OutputError: the folder exists or cannot be written.
     """
-    _need_matplotlib()
+    need_matplotlib("analyze")
     opened = store if isinstance(store, Store) else Store.open(store)
     sessions = opened.part(part)
     with whole_folder(Path(output), overwrite=overwrite) as folder:
@@ -92,16 +91,6 @@ def analyze(
         }
         write_json(folder / "manifest.json", manifest)
     return Analysed(found, numbers)
-
-
-def _need_matplotlib() -> None:
-    try:
-        import_module("matplotlib")
-    except ImportError as error:
-        raise ConfigError(
-            f"analyze draws with matplotlib, which is not installed ({error}); "
-            "`pip install 'nextclick[report]'`"
-        ) from error
 
 
 def _about(read: Categories, file: CategoryFile | None, sessions: Sessions) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""What a model reads, and whether a store has it."""
+"""What a model reads and whether a store has it; what a command draws with."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nextclick.errors import ConfigError
@@ -31,3 +32,18 @@ def check_needs(model_type: type[Any], config: Any, store: Store) -> None:
                 f"{model_type.name} with these parameters reads {told}, and {store.path} has none: "
                 f"prepare the log with {_PREPARE[what]}, or choose a variant that reads none"
             )
+
+
+def need_matplotlib(command: str) -> None:
+    """Refuse to begin what could not be drawn.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    try:
+        import_module("matplotlib")
+    except ImportError as error:
+        raise ConfigError(
+            f"{command} draws with matplotlib, which is not installed ({error}); "
+            "`pip install 'nextclick[report]'`"
+        ) from error

@@ -26,11 +26,16 @@ def check_place(folder: Path, *, overwrite: bool) -> None:
     """
     if overwrite:
         forget_checkpoints(folder)
-    elif any((folder / place).exists() for place in _PLACES):
+    elif has_checkpoint(folder):
         raise OutputError(
             f"{folder} holds the checkpoint of a run that was stopped; say --resume to go on with "
             "it, or --overwrite to begin anew"
         )
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run that was stopped there can go on."""
+    return any((folder / place).exists() for place in _PLACES)
 
 
 def forget_checkpoints(folder: Path) -> None:

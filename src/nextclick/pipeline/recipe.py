@@ -10,11 +10,13 @@ hidden_width = 50
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nextclick.errors import ConfigError, nearest
+from nextclick.folders import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,3 +60,24 @@ def read_recipe(path: Path) -> Recipe:
     if "model" not in found:
         raise ConfigError(f'{path}: a recipe must name its model, such as model = "narm"')
     return Recipe(**found)
+
+
+def write_recipe(path: Path, recipe: Recipe, about: str) -> None:
+    """Write a file that `read_recipe` reads, whole or not at all.
+
+    Args:
+        path: the file.
+        recipe: what it says.
+        about: where it comes from, a comment of one or more lines.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    lines = [f"# {line}" for line in about.splitlines()]
+    told = {"model": recipe.model, "preset": recipe.preset, "seed": recipe.seed}
+    lines += [f"{name} = {json.dumps(value)}" for name, value in told.items() if value is not None]
+    if recipe.parameters:
+        # numbers, text and booleans of JSON are those of TOML
+        lines += ["", "[parameters]"]
+        lines += [f"{name} = {json.dumps(value)}" for name, value in recipe.parameters.items()]
+    write_text(path, "\n".join(lines) + "\n")

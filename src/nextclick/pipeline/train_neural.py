@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nextclick.errors import ConfigError
 from nextclick.evaluation import evaluate
 from nextclick.models.neural import Facts
 from nextclick.pipeline.evaluate import store_protocol
 from nextclick.pipeline.needs import check_needs
 from nextclick.pipeline.places import CHOOSE, check_place
-from nextclick.training.config import build_configs, parse_metric
+from nextclick.training.config import build_configs, checked_cutoff
 from nextclick.training.device import choose_device, seeded
 from nextclick.training.memory import estimate, free_memory, size_on_paper
 from nextclick.training.metrics_log import open_trackers
@@ -22,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nextclick.data.store import Store
+    from nextclick.evaluation import RankingProtocol
     from nextclick.models.neural import NeuralModel
+    from nextclick.sessions import Sessions
     from nextclick.training.config import NeuralOptions, TrainingConfig
     from nextclick.training.run import Validate
     from nextclick.training.trainer import Training
@@ -109,6 +110,41 @@ def validated(training: Training, metric: str) -> float | None:
     return value
 
 
+def validation(fit: Sessions, valid: Sessions, protocol: RankingProtocol, k: int) -> Validate:
+    """Ranks the validation, and measures at K and at what is shown besides.
+
+    A model that keeps a graph of days is asked prequentially, as its training is: a session of a
+    block knows the blocks before it.
+    """
+    ks = sorted({k, min(SHOWN_K, valid.n_items)})
+
+    def validate(model: NeuralModel) -> dict[str, float]:
+        history = fit if getattr(model, "advances", False) else None
+        found = evaluate(model, valid, ks=ks, protocol=protocol, history=history, n_bootstrap=0)
+        return {name: metric.value for name, metric in found.metrics.items()}
+
+    return validate
+
+
+def check_memory(
+    model_type: type[NeuralModel],
+    model_config: object,
+    config: TrainingConfig,
+    facts: Facts,
+    n_items: int,
+    *,
+    device: str,
+    keeps: bool,
+) -> None:
+    """Refuse a training that does not fit into the memory that is free.
+
+    Raises:
+        ConfigError: with the estimate, its parts, and what to change.
+    """
+    size = size_on_paper(model_type, model_config, n_items, facts)
+    estimate(size, config, keeps=keeps).check(free_memory(choose_device(device)))
+
+
 class _Work:
     """What all trainings of a model on a store have in common."""
 
@@ -135,17 +171,17 @@ class _Work:
             values,
         )
         check_needs(model_type, self.model_config, store)
-        _, self.k = parse_metric(self.config.metric)
-        if self.k > self.n_items:
-            raise ConfigError(
-                f"metric must have K in 1..{self.n_items}, the number of items; got "
-                f"{self.config.metric}"
-            )
+        self.k = checked_cutoff(self.config.metric, self.n_items)
         reads = model_type.reads(self.model_config)
-        facts = Facts.of(store.part("train"), reads)
-        size = size_on_paper(model_type, self.model_config, self.n_items, facts)
-        need = estimate(size, self.config, keeps=options.checkpoints is not None)
-        need.check(free_memory(choose_device(options.device)))
+        check_memory(
+            model_type,
+            self.model_config,
+            self.config,
+            Facts.of(store.part("train"), reads),
+            self.n_items,
+            device=options.device,
+            keeps=options.checkpoints is not None,
+        )
 
     def train(
         self, part: str, config: TrainingConfig, epochs: int | None, folder: str = "."
@@ -199,19 +235,7 @@ class _Work:
         return found
 
     def _validation(self) -> Validate:
-        """Ranks the validation part as `evaluate` does: what the part before lacks is unknown.
-
-        A model that keeps a graph of days is asked prequentially, as its training is: a session of
-        a block knows the blocks before it.
-        """
+        """Ranks the validation part as `evaluate` does: what the part before lacks is unknown."""
         fit = self.store.part("fit")
         valid = self.store.part("valid").as_known(fit.support())
-        protocol = store_protocol(self.store)
-        ks = sorted({self.k, min(SHOWN_K, self.n_items)})
-
-        def validate(model: NeuralModel) -> dict[str, float]:
-            history = fit if getattr(model, "advances", False) else None
-            found = evaluate(model, valid, ks=ks, protocol=protocol, history=history, n_bootstrap=0)
-            return {name: metric.value for name, metric in found.metrics.items()}
-
-        return validate
+        return validation(fit, valid, store_protocol(self.store), self.k)

@@ -174,6 +174,18 @@ def parse_metric(metric: str) -> tuple[str, int]:
     return found[1], int(found[2])
 
 
+def checked_cutoff(metric: str, n_items: int) -> int:
+    """K of `recall@K`.
+
+    Raises:
+        ConfigError: not such a metric, or more than there are items.
+    """
+    _, k = parse_metric(metric)
+    if k > n_items:
+        raise ConfigError(f"metric must have K in 1..{n_items}, the number of items; got {metric}")
+    return k
+
+
 def check_training(config: TrainingConfig) -> None:
     """Refuse what does not fit together.
 

@@ -1,0 +1,105 @@
+"""`nextclick tune` and `nextclick sweep`: what they say, their JSON, and what goes wrong."""
+
+import json
+
+import pytest
+
+from nextclick.cli.values import parse_duration
+from nextclick.errors import ConfigError
+from nextclick.pipeline import sweep, tune
+from nextclick.pipeline.grid import read_grid
+from small_shop import make_store
+
+pytest.importorskip("optuna")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    place = tmp_path_factory.mktemp("shop") / "store"
+    make_store(place)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def _without_figures(monkeypatch):
+    for module in (tune, sweep):
+        monkeypatch.setattr(module, "_draw", lambda folder, numbers, name: None)
+
+
+def test_a_grid_and_its_recipe(run, store, tmp_path):
+    place, grid = tmp_path / "study", tmp_path / "grid.toml"
+    grid.write_text("steps = [1, 3]\n")
+    words = ("--grid", grid, "--set", "weighting=same", "--metric", "mrr@3", "--json")
+    code, out, err = run("tune", store, "-m", "rules", "-o", place, *words)
+    assert code == 0, err
+    study = json.loads(out)["study"]
+    assert study == json.loads((place / "study.json").read_text())
+    assert [t["parameters"] for t in study["trials"]] == [{"steps": 10}, {"steps": 1}, {"steps": 3}]
+    assert study["best"]["parameters"]["weighting"] == "same"
+    assert f"mrr@3 {study['best']['value']:.4f} on the validation" in err
+    assert "3 complete, 0 stopped early, 0 failed" in err
+    model = tmp_path / "model"
+    code, out, _ = run("train", store, "--recipe", place / "best.toml", "-o", model, "--json")
+    assert code == 0
+    assert json.loads(out)["config"]["weighting"] == "same"
+
+
+def test_a_sweep(run, store, tmp_path):
+    words = ("--over", "steps=1,3", "--and", "weighting=same,div", "--metric", "mrr@3", "--json")
+    code, out, err = run("sweep", store, "-m", "rules", "-o", tmp_path / "sweep", *words)
+    assert code == 0, err
+    found = json.loads(out)["sweep"]
+    assert found["over"] == {"steps": [1, 3], "weighting": ["same", "div"]}
+    assert "rules, mrr@3 on the validation part, percent" in err
+    words = ("--over", "steps=1", "--metric", "mrr@3", "--part", "test")
+    code, _, err = run("sweep", store, "-m", "rules", "-o", tmp_path / "test", *words)
+    assert code == 0
+    assert "on the TEST part" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("tune",), "how long may it search"),
+        (("tune", "--budget", "2 hours"), "--budget takes a time such as 45s, 30m, 2h or 1h30m"),
+        (("tune", "--set", "steps"), "--set takes NAME=a,b,c, got 'steps'"),
+        (("tune", "--set", "step=1,2"), "rules has no parameter 'step'"),
+        (("tune", "--grid", "none.toml"), "none.toml: the grid cannot be read: No such file"),
+        (("sweep", "--over", "=1,2"), "--over takes NAME=a,b,c, got '=1,2'"),
+        (
+            ("sweep", "--over", "steps=1", "--and", "steps=2"),
+            "--and takes another parameter than --over, got steps in both",
+        ),
+        (("sweep", "--over", "steps=1,0"), "rules: steps must be integer ≥ 1"),
+    ],
+)
+def test_bad_input(run, store, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    command, *rest = words
+    code, _, err = run(command, store, "-m", "rules", "-o", "out", "--metric", "mrr@3", *rest)
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("k = [1", "the grid is not TOML: "),
+        ("", r"the grid is empty; give lists such as k = \[100, 200\]"),
+        ("k = 3", r"k must be a list of values such as \[100, 200\], got 3"),
+        ("k = [[1]]", r"k must be a list of values such as \[100, 200\], got \[\[1\]\]"),
+    ],
+)
+def test_grids_that_are_none(tmp_path, text, message):
+    (tmp_path / "grid.toml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_grid(tmp_path / "grid.toml")
+
+
+def test_durations():
+    assert [parse_duration("--budget", t) for t in ("45s", "30m", "2h", "1h30m", "1m5s")] == [
+        45, 1800, 7200, 5400, 65
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="--budget takes a time such as 45s, 30m"):
+        parse_duration("--budget", "90")
