@@ -11,6 +11,7 @@ NextclickError
 │   ├── ScoringError      a scorer that answered with something other than finite scores
 │   ├── TrainingError     training that ran into values that are not finite
 │   ├── StoppedError      training that the user stopped; the message says how to go on
+│   ├── RequestError      a request that a server does not answer as it was asked
 │   └── OutputError       a target that exists, or a disk that is full
 └── InternalError         our fault; the command line exits with 1
 
@@ -68,6 +69,29 @@ class TrainingError(InputError):
 
 class StoppedError(InputError):
     """The user stopped the work; what was done is kept where the message says so."""
+
+
+class RequestError(InputError):
+    """A server does not answer a request as it was asked.
+
+    Attributes:
+        status: of the answer, as HTTP numbers it.
+        field: the part of the request that is at fault, or None.
+        retry_after: seconds after which it is worth asking again, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 422,
+        field: str | None = None,
+        retry_after: int | None = None,
+    ):
+        super().__init__(message)
+        self.status = status
+        self.field = field
+        self.retry_after = retry_after
 
 
 class OutputError(InputError):

@@ -172,17 +172,56 @@ class NeuralModel:
     @torch.inference_mode()
     def score(self, batch: SessionBatch) -> Float32Array:
         """(B, N + 1) float32; an empty session scores 0 throughout."""
-        self.encoder.eval()
         scores = np.zeros((len(batch), self.n_items + 1), dtype=np.float32)
         known = np.flatnonzero(batch.lengths > 0)
         if len(known):
             table, bias = self.encoder.table()
             with computing_on(threads_for(len(known) * table.numel())):
-                items, last, context = self._latest(batch, known)
-                queries = self.encoder(items, **context)[torch.arange(len(known)), last]  # (B, D)
+                queries = self._queries(batch, known)
                 logits = queries @ table.T if bias is None else torch.addmm(bias, queries, table.T)
                 scores[known] = logits.float().cpu().numpy()
         return scores
+
+    @torch.inference_mode()
+    def queries(self, batch: SessionBatch) -> Tensor:
+        """(B, D) float32 on the CPU, what scores are the products of with the table.
+
+        For who holds the table and wants the best of a row only. Every session has a click.
+        """
+        return self._queries(batch, np.arange(len(batch))).float().cpu()
+
+    def _queries(self, batch: SessionBatch, known: AnyArray) -> Tensor:
+        """(B, D) queries of the rows `known`."""
+        self.encoder.eval()
+        items, last, context = self._latest(batch, known)
+        queries: Tensor = self.encoder(items, **context)
+        return queries[torch.arange(len(known)), last]
+
+    @torch.inference_mode()
+    def attention(self, batch: SessionBatch) -> list[Float32Array] | None:
+        """How much each click counts for the next one, session by session, the last click last.
+
+        None if the encoder has no attention over clicks. Not to be called from two threads: what
+        the encoder weighs with is listened to meanwhile.
+        """
+        weigh = getattr(self.encoder, "attention", None)
+        if weigh is None:
+            return None
+        heard: list[Tensor] = []
+
+        def listens(*arguments: Any, **named: Any) -> Tensor:
+            heard.append(weigh(*arguments, **named))
+            return heard[-1]
+
+        self.encoder.attention = listens
+        try:
+            self._queries(batch, np.arange(len(batch)))
+        finally:
+            del self.encoder.attention
+        if len(heard) != 1 or heard[0].dim() != 3:
+            return None  # of graphs: their weights stand in another order
+        last = [min(int(n), heard[0].shape[1]) for n in batch.lengths]
+        return [heard[0][b, n - 1, :n].float().cpu().numpy() for b, n in enumerate(last)]
 
     def _latest(
         self, batch: SessionBatch, known: AnyArray

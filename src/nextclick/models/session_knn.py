@@ -39,10 +39,10 @@ import numpy as np
 from pydantic import Field
 
 from nextclick.models.session_index import Index
-from nextclick.models.session_votes import Rows, Rule, score_rows
+from nextclick.models.session_votes import Rows, Rule, score_rows, voters
 from nextclick.models.weighting import CODES, Weighting
 from nextclick.runtime import map_blocks
-from nextclick.types import AnyArray, Float32Array, Progress, SparseScores
+from nextclick.types import AnyArray, Float32Array, Int32Array, Progress, SparseScores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,6 +82,21 @@ class SessionKNNConfig:
     last_n_clicks: Annotated[
         int, Field(ge=1, description="latest clicks of the session that are looked at")
     ] = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neighbour:
+    """A session that votes.
+
+    Attributes:
+        items: int32, its distinct items.
+        similarity: r(h).
+        vote: r(h) λ(h), what it gives to each of its items.
+    """
+
+    items: Int32Array
+    similarity: float
+    vote: float
 
 
 class SessionKNN:
@@ -136,6 +151,23 @@ class SessionKNN:
     def score(self, batch: SessionBatch) -> Float32Array:
         """(B, N + 1) float32."""
         return self.score_sparse(batch).dense()
+
+    def neighbours(self, clicks: Int32Array, most: int) -> list[Neighbour]:
+        """The sessions whose votes count most for a session of (n,) items, the first one first."""
+        recent = clicks[-self.config.last_n_clicks :].astype(np.int32)
+        if len(recent) == 0:
+            return []
+        sessions, similarity, vote = voters(recent, self.index, self.rule)
+        order = np.argsort(-similarity * vote, kind="stable")[:most]
+        offsets = self.index.session_offsets
+        return [
+            Neighbour(
+                items=self.index.session_items[offsets[s] : offsets[s + 1]],
+                similarity=float(similarity[h]),
+                vote=float(similarity[h] * vote[h]),
+            )
+            for h, s in zip(order, sessions[order], strict=True)
+        ]
 
     def state(self) -> dict[str, AnyArray]:
         """The arrays of the index by name."""

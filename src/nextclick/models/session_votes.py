@@ -9,7 +9,7 @@ from numba import njit
 
 from nextclick.models.kernels import grow, kth_largest
 from nextclick.models.weighting import position_weight, step_weight
-from nextclick.types import Float32Array, Int32Array, Int64Array
+from nextclick.types import Float32Array, Float64Array, Int32Array, Int64Array
 
 if TYPE_CHECKING:
     from nextclick.models.session_index import Index
@@ -48,6 +48,19 @@ def score_rows(items: Int32Array, lengths: Int32Array, index: Index, rule: Rule)
         used += len(found)
         offsets[row + 1] = used
     return offsets, out_items[:used], out_values[:used]
+
+
+@njit(cache=True, nogil=True)
+def voters(
+    clicks: Int32Array, index: Index, rule: Rule
+) -> tuple[Int32Array, Float32Array, Float64Array]:
+    """(K,) neighbours of a session with their r(h) and λ(h)."""
+    sessions, similarity, step = _candidates(clicks, index, rule)
+    nearest = _nearest(similarity, rule.k)
+    weight = np.empty(len(nearest))
+    for h in range(len(nearest)):
+        weight[h] = step_weight(rule.weighting_score, step[nearest[h]])
+    return sessions[nearest], similarity[nearest], weight
 
 
 @njit(cache=True, nogil=True)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nextclick.artifact import Artifact
-from nextclick.batch import SessionBatch
 from nextclick.errors import ConfigError
+from nextclick.serving.best import fill
+from nextclick.serving.query import Query, Wish
+from nextclick.serving.reasons import Reasons, reasons_for
+from nextclick.serving.scorers import scorer_of
 from nextclick.serving.times import read_times
-from nextclick.topk import SortedBase, dense_top, sparse_top
-from nextclick.types import SparseScorer
+from nextclick.topk import SortedBase
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from nextclick.types import BoolArray, Float32Array, Int32Array, RawId
@@ -47,8 +48,8 @@ class Recommender:
 
     def __init__(self, artifact: Artifact):
         self.artifact = artifact
-        self._popular = SortedBase.of(artifact.support.astype(np.float32)).best_first
-        self._base: SortedBase | None = None
+        self.popular = SortedBase.of(artifact.support.astype(np.float32)).best_first
+        self.scorer = scorer_of(artifact.model)
 
     @classmethod
     def load(cls, path: str | Path) -> Recommender:
@@ -89,113 +90,120 @@ class Recommender:
             ConfigError: k is out of range, a session is not a sequence of ids, or times that do
                 not fit the clicks or fall.
         """
+        B = len(sessions)
+        if isinstance(users, str) or (users is not None and len(users) != B):
+            raise ConfigError(
+                f"users must name one visitor for each of {B} sessions, got {users!r}"
+            )
+        if times is None and now is not None:
+            raise ConfigError("now needs times: give the time of each click on the same clock")
+        moments = list(now) if isinstance(now, Sequence) else [now] * B
+        for name, given in (("times", times), ("now", moments)):
+            if given is not None and len(given) != B:
+                raise ConfigError(
+                    f"{name} must have an entry for each of {B} sessions, got {len(given)}"
+                )
+        self._check(k, allow, block)
+        shown, blocked = self._may_be_shown(allow, block)
+        wishes = []
+        for b, session in enumerate(sessions):
+            clock = None if times is None else times[b]
+            query = Query(
+                session,
+                k,
+                times=clock,
+                user=None if users is None else users[b],
+                now=moments[b] if clock is not None else None,
+                exclude_seen=exclude_seen,
+            )
+            wishes.append(self._wish(query, shown, blocked))
+        return self.answer(wishes)
+
+    def wish(self, query: Query) -> Wish:
+        """Check what is asked, and put it on indices.
+
+        Raises:
+            ConfigError: as `recommend`.
+        """
+        self._check(query.k, query.allow, query.block)
+        return self._wish(query, *self._may_be_shown(query.allow, query.block))
+
+    def answer(self, wishes: Sequence[Wish]) -> list[Recommendation]:
+        """Answer several requests at once; none influences another."""
+        asked = [wish for wish in wishes if len(wish.clicks) or not wish.query.session]
+        lists = iter(self.scorer.best(asked) if asked else ())
+        nothing = (np.empty(0, np.int32), np.empty(0, np.float32))
+        return [
+            self._answer(
+                wish, *(next(lists) if len(wish.clicks) or not wish.query.session else nothing)
+            )
+            for wish in wishes
+        ]
+
+    def reasons(self, wishes: Sequence[Wish]) -> list[Reasons | None]:
+        """Why the answers are what they are; None for who did not ask."""
+        return [
+            reasons_for(self.artifact, wish) if wish.query.explain else None for wish in wishes
+        ]
+
+    def _check(self, k: int, allow: Iterable[RawId] | None, block: Iterable[RawId]) -> None:
         n_items = self.artifact.model.n_items
         if not 1 <= k <= n_items:
             raise ConfigError(f"k must be in 1..{n_items}, got {k}")
-        for name, ids in (
-            ("allow", allow or ()),
-            ("block", block),
-            *(("a session", s) for s in sessions),
-        ):
-            if isinstance(ids, str) or not isinstance(ids, Iterable):
-                raise ConfigError(f"{name} must be a list of item ids, got {ids!r}")
-        shown = self._may_be_shown(allow, block)
-        indices = [self.artifact.items.indices(session) for session in sessions]
-        known = [index[index > 0] for index in indices]
-        # as many more as may fall away, so that k are left
-        longest = max((len(clicks) for clicks in known), default=0) if exclude_seen else 0
-        wanted = n_items if shown is not None else min(n_items, k + longest)
-        gaps, waited = read_times([index > 0 for index in indices], times, now)
-        batch = replace(
-            SessionBatch.from_lists(known),
-            gaps=gaps,
-            waited=waited,
-            users=self._users(users, len(sessions)),
-        )
-        lists, scores = self._best(batch, wanted)
-        return [
-            self._answer(list(session), index, row, score, k, shown, exclude_seen)
-            for session, index, row, score in zip(sessions, indices, lists, scores, strict=True)
-        ]
-
-    def _users(self, users: Sequence[RawId | None] | None, n: int) -> Int32Array | None:
-        if users is None:
-            return None
-        if isinstance(users, str) or len(users) != n:
-            raise ConfigError(
-                f"users must name one visitor for each of {n} sessions, got {users!r}"
-            )
-        found = np.zeros(n, dtype=np.int32)
-        names = self.artifact.users
-        for b, user in enumerate(users):
-            if names is not None and user is not None:
-                found[b] = names.index(user)
-        return found
-
-    def _best(self, batch: SessionBatch, k: int) -> tuple[Int32Array, list[Float32Array]]:
-        """Return (B, k) items, 0 where the model names none, and the scores of each row."""
-        model = self.artifact.model
-        if not isinstance(model, SparseScorer):
-            dense = model.score(batch)
-            lists = dense_top(dense, k)
-            return lists, [row[items] for row, items in zip(dense, lists, strict=True)]
-        sparse = model.score_sparse(batch)
-        base = self._base  # held here: another thread may put its own in the place
-        if base is None or not base.fits(sparse.base):
-            base = self._base = SortedBase.of(sparse.base)
-        lists = sparse_top(sparse, base, k)
-        return lists, [sparse.of(row, items) for row, items in enumerate(lists)]
+        for name, ids in (("allow", allow or ()), ("block", block)):
+            _check_ids(name, ids)
 
     def _may_be_shown(
         self, allow: Iterable[RawId] | None, block: Iterable[RawId]
-    ) -> BoolArray | None:
+    ) -> tuple[BoolArray | None, Int32Array]:
+        """(N + 1,) what `allow` allows, None for all; and what is blocked."""
         blocked = self.artifact.items.indices(block)
-        if allow is None and len(blocked) == 0:
-            return None
-        shown = np.full(self.artifact.model.n_items + 1, allow is None)
-        if allow is not None:
-            shown[self.artifact.items.indices(allow)] = True
-        shown[blocked] = False
+        if allow is None:
+            return None, blocked
+        shown = np.zeros(self.artifact.model.n_items + 1, dtype=np.bool_)
+        shown[self.artifact.items.indices(allow)] = True
         shown[0] = False
-        return shown
+        return shown, blocked
 
-    def _answer(
-        self,
-        session: list[RawId],
-        index: Int32Array,
-        row: Int32Array,
-        scores: Float32Array,
-        k: int,
-        shown: BoolArray | None,
-        exclude_seen: bool,
-    ) -> Recommendation:
-        unknown = [raw for raw, i in zip(session, index, strict=True) if i == 0]
-        nothing_known = bool(session) and len(unknown) == len(session)
-        hidden = set(index.tolist()) if exclude_seen else set()
-
-        def fits(item: int) -> bool:
-            return item not in hidden and (shown is None or bool(shown[item]))
-
-        chosen: dict[int, float | None] = {}
-        if not nothing_known:
-            for item, score in zip(row.tolist(), scores.tolist(), strict=True):
-                if item == 0 or len(chosen) == k:
-                    break
-                if fits(item):
-                    chosen[item] = score
-        from_model = len(chosen)
-        for item in self._popular.tolist() if from_model < k else ():
-            if len(chosen) == k:
-                break
-            if item not in chosen and fits(item):
-                chosen[item] = None
-        return Recommendation(
-            items=[self.artifact.items.raw(item) for item in chosen],
-            scores=list(chosen.values()),
-            from_model=from_model,
-            unknown=unknown,
-            note=_note(nothing_known, unknown, from_model, len(chosen)),
+    def _wish(self, query: Query, shown: BoolArray | None, blocked: Int32Array) -> Wish:
+        _check_ids("a session", query.session)
+        session = list(query.session)
+        index = self.artifact.items.indices(session)
+        known = index > 0
+        gaps, waited = read_times(
+            [known], None if query.times is None else [query.times], query.now
         )
+        names = self.artifact.users
+        hidden = np.concatenate([blocked, index]) if query.exclude_seen else blocked
+        return Wish(
+            query=query,
+            clicks=index[known],
+            unknown=[raw for raw, i in zip(session, index, strict=True) if i == 0],
+            k=query.k,
+            hidden=np.unique(hidden),
+            shown=shown,
+            gaps=None if gaps is None else gaps[0],
+            waited=0.0 if waited is None else float(waited[0]),
+            user=0 if names is None or query.user is None else names.index(query.user),
+        )
+
+    def _answer(self, wish: Wish, items: Int32Array, scores: Float32Array) -> Recommendation:
+        nothing_known = len(wish.clicks) == 0 and len(wish.unknown) > 0
+        more = fill(self.popular, items, wish) if len(items) < wish.k else items[:0]
+        raw = self.artifact.items.raw
+        shown = [raw(item) for item in items.tolist() + more.tolist()]
+        return Recommendation(
+            items=shown,
+            scores=[*scores.tolist(), *[None] * len(more)],
+            from_model=len(items),
+            unknown=wish.unknown,
+            note=_note(nothing_known, wish.unknown, len(items), len(shown)),
+        )
+
+
+def _check_ids(name: str, ids: object) -> None:
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise ConfigError(f"{name} must be a list of item ids, got {ids!r}")
 
 
 def _note(nothing_known: bool, unknown: list[RawId], from_model: int, n_shown: int) -> str | None:

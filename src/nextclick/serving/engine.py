@@ -1,0 +1,160 @@
+"""Answers requests of many callers on one thread, as many at once as are waiting.
+
+Nobody waits for a batch to fill: the thread takes what has come while it was busy, at most `most`
+requests, and one request alone is a batch of one. The queue is bounded, and who finds it full is
+told at once, so that waiting stays short whatever the load.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from nextclick.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nextclick.serving.query import Wish
+    from nextclick.serving.reasons import Reasons
+    from nextclick.serving.recommender import Recommendation, Recommender
+
+    Answer: TypeAlias = tuple[Recommendation, Reasons | None]
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """Requests of one caller to one model."""
+
+    recommender: Recommender
+    wishes: Sequence[Wish]
+    deadline: float  # of time.monotonic()
+    done: Future[list[Answer]] = field(default_factory=Future)
+
+
+class Engine:
+    """One thread that scores, and the bounded queue before it.
+
+    Args:
+        max_queue: requests that may wait.
+        most: requests that are answered at once.
+        told: called with the number of requests of each batch.
+    """
+
+    def __init__(
+        self, *, max_queue: int = 256, most: int = 32, told: Callable[[int], None] = lambda n: None
+    ):
+        self.max_queue = max_queue
+        self.most = most
+        self._told = told
+        self._jobs: deque[_Job] = deque()
+        self._waiting = 0  # requests in the queue
+        self._change = threading.Condition()
+        self._stops = False
+        self._thread = threading.Thread(target=self._run, name="nextclick-engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait to be taken."""
+        return self._waiting
+
+    def submit(
+        self, recommender: Recommender, wishes: Sequence[Wish], *, timeout: float
+    ) -> Future[list[Answer]]:
+        """Put requests into the queue; the future has an answer for each.
+
+        Args:
+            recommender: the model that is to answer, whatever is swapped meanwhile.
+            wishes: at least one request.
+            timeout: seconds after which nobody waits for the answer any more.
+
+        Raises:
+            RequestError: the queue is full.
+        """
+        job = _Job(recommender, wishes, time.monotonic() + timeout)
+        with self._change:
+            if self._stops:
+                raise RequestError(
+                    "the server is stopping; ask again in a second", status=503, retry_after=1
+                )
+            if self._waiting and self._waiting + len(wishes) > self.max_queue:
+                raise RequestError(
+                    f"{self._waiting} requests are waiting, of at most {self.max_queue}; "
+                    "ask again in a second",
+                    status=503,
+                    retry_after=1,
+                )
+            self._jobs.append(job)
+            self._waiting += len(wishes)
+            self._change.notify()
+        return job.done
+
+    def close(self) -> None:
+        """Answer what is waiting, then stop."""
+        with self._change:
+            self._stops = True
+            self._change.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            jobs = self._take()
+            if not jobs:
+                return
+            try:
+                self._answer(jobs)
+            except Exception:  # noqa: BLE001: the thread must go on
+                self._answer_apart(jobs)
+
+    def _take(self) -> list[_Job]:
+        """What waits, for one model; nothing once the engine has stopped."""
+        taken: list[_Job] = []
+        with self._change:
+            while not self._jobs and not self._stops:
+                self._change.wait()
+            size = 0
+            while self._jobs:
+                job = self._jobs[0]
+                other = taken and job.recommender is not taken[0].recommender
+                if other or (taken and size + len(job.wishes) > self.most):
+                    break
+                taken.append(self._jobs.popleft())
+                size += len(job.wishes)
+                self._waiting -= len(job.wishes)
+        return taken
+
+    def _answer(self, jobs: list[_Job]) -> None:
+        now = time.monotonic()
+        kept = []
+        for job in jobs:
+            if job.deadline < now:
+                job.done.set_exception(TimeoutError())
+            elif job.done.set_running_or_notify_cancel():
+                kept.append(job)
+        wishes = [wish for job in kept for wish in job.wishes]
+        if not wishes:
+            return
+        recommender = kept[0].recommender
+        self._told(len(wishes))
+        answers = iter(_answers(recommender, wishes))
+        for job in kept:
+            job.done.set_result([next(answers) for _ in job.wishes])
+
+    def _answer_apart(self, jobs: list[_Job]) -> None:
+        """A request that the model fails on must not take others with it."""
+        for job in jobs:
+            if job.done.done():
+                continue
+            try:
+                job.done.set_result(_answers(job.recommender, job.wishes))
+            except Exception as error:  # noqa: BLE001: it is the caller's to hear of
+                job.done.set_exception(error)
+
+
+def _answers(recommender: Recommender, wishes: Sequence[Wish]) -> list[Answer]:
+    return list(zip(recommender.answer(wishes), recommender.reasons(wishes), strict=True))

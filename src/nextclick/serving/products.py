@@ -1,0 +1,71 @@
+"""The best items of models whose scores are products with a table, without a row of N scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from nextclick.models.threads import computing_on, threads_for
+from nextclick.serving.best import Best, Filters
+from nextclick.serving.query import batch_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from nextclick.serving.query import Wish
+    from nextclick.serving.scorers import Encodes, Lists
+
+_SCORES_PER_BLOCK = 1 << 17  # 512 KiB: what was just written is still in the cache when it is read
+
+
+class ProductBest:
+    """Exact: every item is scored, block by block."""
+
+    def __init__(self, model: Encodes):
+        self.model = model
+        with torch.inference_mode():
+            model.encoder.eval()
+            table, bias = model.encoder.table()
+            self.table = table.float().cpu().contiguous()  # (N + 1, D)
+            self.bias = None if bias is None else bias.float().cpu().contiguous()
+
+    def best(self, wishes: Sequence[Wish]) -> Lists:
+        """See `BestScorer`; who has clicked nothing gets nothing."""
+        lists: Lists = [(np.empty(0, np.int32), np.empty(0, np.float32)) for _ in wishes]
+        rows = [b for b, wish in enumerate(wishes) if len(wish.clicks)]
+        if not rows:
+            return lists
+        asked = [wishes[b] for b in rows]
+        with torch.inference_mode(), computing_on(threads_for(len(rows) * self.table.numel())):
+            found = self.nearest(self.queries(asked), asked)
+        for b, answer in zip(rows, found, strict=True):
+            lists[b] = answer
+        return lists
+
+    def queries(self, wishes: Sequence[Wish]) -> Tensor:
+        """(B, D) of requests that have a click each."""
+        queries: Tensor = self.model.queries(batch_of(wishes))
+        return queries
+
+    def nearest(self, queries: Tensor, wishes: Sequence[Wish]) -> Lists:
+        """The items with the highest products."""
+        filters = Filters.of(wishes)
+        found = Best.empty(filters)
+        N, B = len(self.table), len(queries)
+        width = max(_SCORES_PER_BLOCK // B, 1024)
+        room = torch.empty(B, min(width, N - 1))
+        for first in range(1, N, width):
+            last = min(first + width, N)
+            scores = room[:, : last - first]
+            if B == 1:  # a product with a vector, which has a kernel of its own
+                torch.mv(self.table[first:last], queries[0], out=scores[0])
+            else:
+                torch.mm(queries, self.table[first:last].T, out=scores)
+            if self.bias is not None:
+                scores += self.bias[first:last]
+            found.add(scores.numpy(), first, filters)
+        return found.lists()
