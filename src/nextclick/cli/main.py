@@ -18,6 +18,7 @@ from nextclick.cli.output import print_json, say
 from nextclick.cli.prepare import prepare_command
 from nextclick.cli.recommend import recommend_command
 from nextclick.cli.run import run_command
+from nextclick.cli.serve import serve_command
 from nextclick.cli.simulate import simulate_command
 from nextclick.cli.train import models_command, train_command
 from nextclick.errors import InputError
@@ -83,6 +84,7 @@ app.command("evaluate")(evaluate_command)
 app.command("compare")(compare_command)
 app.command("run")(run_command)
 app.command("recommend")(recommend_command)
+app.command("serve")(serve_command)
 app.command("analyze")(analyze_command)
 
 

@@ -133,7 +133,7 @@ def _lowest_of_others(base: Float32Array, best_first: Int32Array, listed: Int32A
     """The lowest base score of the items that are not listed."""
     for item in best_first[::-1]:
         if not _stands_in(item, listed):
-            return base[item]
+            return float(base[item])
     return np.inf
 
 

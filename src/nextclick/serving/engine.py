@@ -36,6 +36,10 @@ class _Job:
     done: Future[list[Answer]] = field(default_factory=Future)
 
 
+def _tells_nobody(n: int) -> None:
+    del n
+
+
 class Engine:
     """One thread that scores, and the bounded queue before it.
 
@@ -46,7 +50,7 @@ class Engine:
     """
 
     def __init__(
-        self, *, max_queue: int = 256, most: int = 32, told: Callable[[int], None] = lambda n: None
+        self, *, max_queue: int = 256, most: int = 32, told: Callable[[int], None] = _tells_nobody
     ):
         self.max_queue = max_queue
         self.most = most
@@ -108,7 +112,7 @@ class Engine:
                 return
             try:
                 self._answer(jobs)
-            except Exception:  # noqa: BLE001: the thread must go on
+            except Exception:  # the thread must go on
                 self._answer_apart(jobs)
 
     def _take(self) -> list[_Job]:
@@ -152,7 +156,7 @@ class Engine:
                 continue
             try:
                 job.done.set_result(_answers(job.recommender, job.wishes))
-            except Exception as error:  # noqa: BLE001: it is the caller's to hear of
+            except Exception as error:  # it is the caller's to hear of
                 job.done.set_exception(error)
 
 

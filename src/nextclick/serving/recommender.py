@@ -103,7 +103,7 @@ class Recommender:
                 raise ConfigError(
                     f"{name} must have an entry for each of {B} sessions, got {len(given)}"
                 )
-        self._check(k, allow, block)
+        self.check(k, allow, block)
         shown, blocked = self._may_be_shown(allow, block)
         wishes = []
         for b, session in enumerate(sessions):
@@ -119,39 +119,40 @@ class Recommender:
             wishes.append(self._wish(query, shown, blocked))
         return self.answer(wishes)
 
+    def check(self, k: int, allow: Iterable[RawId] | None, block: Iterable[RawId]) -> None:
+        """See whether these may be asked.
+
+        Raises:
+            ConfigError: k is out of range, or no list of ids.
+        """
+        n_items = self.artifact.model.n_items
+        if not 1 <= k <= n_items:
+            raise ConfigError(f"k must be in 1..{n_items}, got {k}")
+        for name, ids in (("allow", allow or ()), ("block", block)):
+            _check_ids(name, ids)
+
     def wish(self, query: Query) -> Wish:
         """Check what is asked, and put it on indices.
 
         Raises:
             ConfigError: as `recommend`.
         """
-        self._check(query.k, query.allow, query.block)
+        self.check(query.k, query.allow, query.block)
         return self._wish(query, *self._may_be_shown(query.allow, query.block))
 
     def answer(self, wishes: Sequence[Wish]) -> list[Recommendation]:
         """Answer several requests at once; none influences another."""
-        asked = [wish for wish in wishes if len(wish.clicks) or not wish.query.session]
+        asked = [wish for wish in wishes if not _nothing_known(wish)]
         lists = iter(self.scorer.best(asked) if asked else ())
         nothing = (np.empty(0, np.int32), np.empty(0, np.float32))
         return [
-            self._answer(
-                wish, *(next(lists) if len(wish.clicks) or not wish.query.session else nothing)
-            )
+            self._answer(wish, *(nothing if _nothing_known(wish) else next(lists)))
             for wish in wishes
         ]
 
     def reasons(self, wishes: Sequence[Wish]) -> list[Reasons | None]:
         """Why the answers are what they are; None for who did not ask."""
-        return [
-            reasons_for(self.artifact, wish) if wish.query.explain else None for wish in wishes
-        ]
-
-    def _check(self, k: int, allow: Iterable[RawId] | None, block: Iterable[RawId]) -> None:
-        n_items = self.artifact.model.n_items
-        if not 1 <= k <= n_items:
-            raise ConfigError(f"k must be in 1..{n_items}, got {k}")
-        for name, ids in (("allow", allow or ()), ("block", block)):
-            _check_ids(name, ids)
+        return [reasons_for(self.artifact, wish) if wish.query.explain else None for wish in wishes]
 
     def _may_be_shown(
         self, allow: Iterable[RawId] | None, block: Iterable[RawId]
@@ -188,7 +189,6 @@ class Recommender:
         )
 
     def _answer(self, wish: Wish, items: Int32Array, scores: Float32Array) -> Recommendation:
-        nothing_known = len(wish.clicks) == 0 and len(wish.unknown) > 0
         more = fill(self.popular, items, wish) if len(items) < wish.k else items[:0]
         raw = self.artifact.items.raw
         shown = [raw(item) for item in items.tolist() + more.tolist()]
@@ -197,8 +197,13 @@ class Recommender:
             scores=[*scores.tolist(), *[None] * len(more)],
             from_model=len(items),
             unknown=wish.unknown,
-            note=_note(nothing_known, wish.unknown, len(items), len(shown)),
+            note=_note(_nothing_known(wish), wish.unknown, len(items), len(shown)),
         )
+
+
+def _nothing_known(wish: Wish) -> bool:
+    """Whether there are clicks, and the model knows none of them."""
+    return len(wish.clicks) == 0 and len(wish.unknown) > 0
 
 
 def _check_ids(name: str, ids: object) -> None:

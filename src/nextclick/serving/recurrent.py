@@ -80,7 +80,7 @@ class RecurrentBest(ProductBest):
         queries = torch.stack([query for _, _, query in begun])  # (B, D)
         while (read < ends).any():
             rows = np.flatnonzero(read < ends)
-            items = np.array([wishes[b].clicks[read[b]] for b in rows], dtype=np.int64)
+            items = np.array([wishes[b].clicks[read[b]] for b in rows.tolist()], dtype=np.int64)
             at = torch.from_numpy(rows)
             queries[at], state[:, at] = self.encoder.step(torch.from_numpy(items), state[:, at])
             read[rows] += 1
@@ -101,7 +101,7 @@ class RecurrentBest(ProductBest):
 
     def _keep(self, wish: Wish, state: Tensor, query: Tensor) -> None:
         assert wish.query.live is not None
+        self._known.pop(wish.query.live, None)  # so that it stands last
         self._known[wish.query.live] = (wish.clicks, state, query)
-        self._known.move_to_end(wish.query.live)
         while len(self._known) > self.kept:
             self._known.popitem(last=False)

@@ -1,0 +1,310 @@
+"""The models that a server answers with, and how a new version takes the place of an old one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from nextclick.errors import ArtifactError, InputError, RequestError, ScoringError, nearest
+from nextclick.serving.items import ItemSearch
+from nextclick.serving.query import Query
+from nextclick.serving.recommender import Recommender
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+log = logging.getLogger("nextclick.serving")
+
+
+class Version(Protocol):
+    """One trained state of a model."""
+
+    @property
+    def name(self) -> str:
+        """Told from all others of the model by this."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """The folder of its artefact."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Only:
+    """The `Version` of an artefact that is no part of a registry."""
+
+    name: str
+    path: Path
+
+
+class Source(Protocol):
+    """Where the versions of a model are."""
+
+    def current(self) -> Version:
+        """The one that is to answer.
+
+        Raises:
+            ArtifactError: there is none.
+        """
+        ...
+
+    def versions(self) -> Sequence[Version]:
+        """Those that may be activated, the oldest first."""
+        ...
+
+    def activate(self, name: str) -> object:
+        """Make one the current one, for all who read it."""
+        ...
+
+
+class ArtifactSource:
+    """One artefact; a version is what its manifest says, so that a new one in its place is seen."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def current(self) -> Version:
+        """See `Source`."""
+        try:
+            manifest = (self.folder / "manifest.json").read_bytes()
+        except OSError as error:
+            raise ArtifactError(
+                f"{self.folder} is not an artefact (it has no manifest.json); make one with "
+                "`nextclick train STORE --model NAME -o ARTEFACT`"
+            ) from error
+        changed = (self.folder / "weights.safetensors").stat().st_mtime_ns
+        mark = hashlib.blake2b(manifest + str(changed).encode(), digest_size=6)
+        return _Only(mark.hexdigest(), self.folder)
+
+    def versions(self) -> Sequence[Version]:
+        """See `Source`."""
+        return [self.current()]
+
+    def activate(self, name: str) -> None:
+        """There is one only."""
+
+
+def source_of(folder: str | Path) -> Source:
+    """The versions below a folder: an artefact, or a registry of several."""
+    path = Path(folder)
+    try:
+        kind = json.loads((path / "manifest.json").read_bytes()).get("kind")
+    except (OSError, ValueError, AttributeError):
+        kind = None  # loading it says what is wrong
+    if kind != "nextclick.registry":
+        return ArtifactSource(path)
+    found: Source = import_module("nextclick.artifact.registry").Registry(path)
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A version that answers.
+
+    Attributes:
+        version: which one.
+        recommender: its model.
+        items: its catalogue, to search in.
+        since: seconds since 1970.
+        search: how items are found, and what was measured of it.
+    """
+
+    version: Version
+    recommender: Recommender
+    items: ItemSearch
+    since: float
+    search: dict[str, object]
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A model by its name.
+
+    Attributes:
+        source: where its versions are.
+        loaded: the version that answers; replaced whole, so a request keeps the one it began with.
+        refused: versions that could not be taken, and why; the latest eight.
+    """
+
+    name: str
+    source: Source
+    loaded: Loaded
+    refused: dict[str, str] = field(default_factory=dict)
+    changing: threading.Lock = field(default_factory=threading.Lock)
+
+
+def _tells_nobody(model: str, result: str) -> None:
+    del model, result
+
+
+class Served:
+    """All models of a server.
+
+    Args:
+        folders: name of a model to its folder; the first one answers who names none.
+        approximate: search large catalogues approximately.
+        min_recall: below which that is not done.
+        told: called with model and "swapped" or "refused".
+
+    Raises:
+        ArtifactError: one cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        folders: Mapping[str, str | Path],
+        *,
+        approximate: bool = False,
+        min_recall: float = 0.99,
+        told: Callable[[str, str], None] = _tells_nobody,
+    ):
+        self._approximate = approximate
+        self._min_recall = min_recall
+        self._told = told
+        self.slots: dict[str, Slot] = {}
+        for name, folder in folders.items():
+            source = source_of(folder)
+            self.slots[name] = Slot(name, source, self._load(source.current()))
+
+    def slot(self, name: str | None) -> Slot:
+        """The model of a name, the first one for None.
+
+        Raises:
+            RequestError: there is none.
+        """
+        if name is None:
+            return next(iter(self.slots.values()))
+        if name not in self.slots:
+            shown = name if len(name) <= 80 else name[:80] + "…"
+            raise RequestError(
+                f"there is no model {shown!r}; {nearest(name, self.slots)}",
+                status=404,
+                field="model",
+            )
+        return self.slots[name]
+
+    def look(self) -> None:
+        """Take new versions of all models, if there are any."""
+        for slot in self.slots.values():
+            try:
+                version = slot.source.current()
+            except (InputError, OSError) as error:
+                log.warning("model %s: its versions cannot be read: %s", slot.name, error)
+                continue
+            if version.name not in (slot.loaded.version.name, *slot.refused):
+                self.take(slot, version)
+
+    def take(self, slot: Slot, version: Version) -> str | None:
+        """Load a version beside the one that answers, and put it in its place.
+
+        Returns:
+            None, or why it was refused; the old one answers then as before.
+        """
+        with slot.changing:
+            if slot.loaded.version.name == version.name:
+                return None
+            began = time.perf_counter()
+            try:
+                loaded = self._load(version)
+            except Exception as error:  # whatever is wrong with it, it is refused
+                reason = f"{type(error).__name__}: {error}"
+                slot.refused[version.name] = reason
+                while len(slot.refused) > 8:
+                    del slot.refused[next(iter(slot.refused))]
+                self._told(slot.name, "refused")
+                log.warning(
+                    "model %s: version %s was refused, %s stays: %s",
+                    slot.name, version.name, slot.loaded.version.name, reason,
+                )  # fmt: skip
+                return reason
+            slot.loaded = loaded
+            slot.refused.pop(version.name, None)
+            self._told(slot.name, "swapped")
+            log.info(
+                "model %s: version %s answers, after %.2f s",
+                slot.name, version.name, time.perf_counter() - began,
+            )  # fmt: skip
+            return None
+
+    def activate(self, slot: Slot, version: str | None, path: str | None) -> None:
+        """Make a version answer, here and for all who watch the registry.
+
+        Raises:
+            RequestError: there is no such version, or it is broken; the old one stays.
+        """
+        if (version is None) == (path is None):
+            raise RequestError("name one of version and path; send either", field="version")
+        known = slot.source.versions()
+        if version is not None:
+            found = [v for v in known if v.name == version]
+        else:
+            assert path is not None
+            found = [v for v in known if _same_folder(v.path, path)]
+        if not found:
+            names = ", ".join(v.name for v in known[-5:])
+            raise RequestError(
+                f"model {slot.name} has no such version below its folder; the latest are {names}",
+                status=404,
+                field="version" if version is not None else "path",
+            )
+        reason = self.take(slot, found[-1])
+        if reason is not None:
+            raise RequestError(
+                f"the version was refused, {slot.loaded.version.name} stays: {reason}; "
+                "activate another one",
+                status=409,
+            )
+        slot.source.activate(found[-1].name)
+
+    def _load(self, version: Version) -> Loaded:
+        recommender = Recommender.load(version.path)
+        search: dict[str, object] = {"kind": "exact"}
+        scorer: Any = recommender.scorer
+        if self._approximate and hasattr(scorer, "queries"):
+            from nextclick.serving.approximate import approximated
+
+            recommender.scorer, search = approximated(scorer, self._min_recall)
+        warm(recommender)
+        catalogue = recommender.artifact
+        items = ItemSearch(catalogue.items, recommender.popular, catalogue.support)
+        return Loaded(version, recommender, items, time.time(), search)
+
+
+def warm(recommender: Recommender) -> None:
+    """Ask a model what requests will ask: kernels are compiled, pages read, and scores are seen.
+
+    Raises:
+        ScoringError: it answers with scores that are not finite.
+    """
+    raw = recommender.artifact.items.raw
+    popular = [raw(item) for item in recommender.popular[:3].tolist()]
+    k = min(20, len(recommender.popular))
+    for session in ([popular[0]], popular, ["\x00"]):
+        asked = [
+            Query(session, k, times=[0.0] * len(session), now=1.0, explain=True),
+            Query(session, k, exclude_seen=True, block=popular[:1], live="\x00warm"),
+            Query(session, 1, allow=popular),
+        ]
+        wishes = [recommender.wish(query) for query in asked]
+        answers = recommender.answer(wishes)
+        recommender.reasons(wishes)
+        scores = np.array([s for a in answers for s in a.scores if s is not None])
+        if not np.isfinite(scores).all():
+            raise ScoringError("a recommended item has a score that is not finite; train again")
+
+
+def _same_folder(version: Path, path: str) -> bool:
+    try:
+        return version.resolve() == Path(path).resolve()
+    except (OSError, ValueError, RuntimeError):
+        return False

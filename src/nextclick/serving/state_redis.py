@@ -1,0 +1,101 @@
+"""Live sessions in Redis (or Valkey), which several machines share.
+
+A session is a list of clicks that expires by itself. A click is one round trip: append, trim, set
+the expiry and read back, as one transaction. When Redis does not answer, nobody asks it for a
+second: requests are answered without it meanwhile instead of waiting for it one by one.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from nextclick.errors import ConfigError
+from nextclick.serving.state import Click, Session, StateLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from nextclick.serving.state import Limits
+
+_PREFIX = "nextclick:session:"
+_PATIENCE = 0.25  # seconds for an answer
+_PAUSE = 1.0  # seconds without asking after a failure
+
+
+class RedisStore:
+    """See `SessionStore`."""
+
+    name = "redis"
+
+    def __init__(self, url: str, limits: Limits):
+        self._limits = limits
+        self._silent_until = 0.0
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(Click)
+        try:
+            self._redis: Any = Redis.from_url(
+                url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=None
+            )
+        except ValueError as error:
+            raise ConfigError(
+                f"--state: cannot be read as an address of Redis: {error}; "
+                "write redis://HOST:PORT/DATABASE"
+            ) from None
+
+    async def append(self, key: str, click: Click) -> Session:
+        """See `SessionStore`."""
+        name = _PREFIX + key
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.rpush(name, self._encoder.encode(click))
+        pipe.ltrim(name, -self._limits.clicks, -1)
+        pipe.pexpire(name, int(self._limits.seconds * 1000))
+        pipe.lrange(name, 0, -1)
+        found = await self._asked(pipe.execute())
+        return self._session(found[-1])
+
+    async def get(self, key: str) -> Session | None:
+        """See `SessionStore`."""
+        found = await self._asked(self._redis.lrange(_PREFIX + key, 0, -1))
+        return self._session(found) if found else None
+
+    async def delete(self, key: str) -> bool:
+        """See `SessionStore`."""
+        return bool(await self._asked(self._redis.delete(_PREFIX + key)))
+
+    async def sweep(self) -> int:
+        """Redis does it by itself."""
+        return 0
+
+    async def ready(self) -> bool:
+        """See `SessionStore`."""
+        try:
+            await self._asked(self._redis.ping())
+        except StateLostError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """See `SessionStore`."""
+        await self._redis.aclose()
+
+    async def _asked(self, answer: Awaitable[Any]) -> Any:
+        if time.monotonic() < self._silent_until:
+            if hasattr(answer, "close"):
+                answer.close()  # a coroutine that is never awaited
+            raise StateLostError("redis did not answer a moment ago")
+        try:
+            return await answer
+        except (RedisError, OSError, TimeoutError) as error:
+            self._silent_until = time.monotonic() + _PAUSE
+            raise StateLostError(f"redis: {error}") from error
+
+    def _session(self, values: list[bytes]) -> Session:
+        try:
+            return Session([self._decoder.decode(value) for value in values])
+        except msgspec.MsgspecError as error:
+            raise StateLostError(f"redis holds something else under this name: {error}") from error
