@@ -2,6 +2,7 @@
 
 import { mayPass } from "./api.js";
 import { html } from "./html.js";
+import { keyOf } from "./ids.js";
 import { Ranking } from "./ranking.js";
 import { Reasons } from "./reasons.js";
 
@@ -22,12 +23,15 @@ export function Panel({ state, at }) {
 
 function Answer({ state, panel, model, other }) {
   const { answer, before, times } = panel;
+  const clicked = new Set(state.clicks.map((click) => keyOf(click.id)));
   return html`
     <${Latency} times=${times} />
     ${answer.note && html`<p class="note">${sentence(answer.note)}</p>`}
-    <${Ranking} name=${model.name} answer=${answer} before=${before} other=${other}
-      onPick=${(id) => state.click(id)} />
-    <${Reasons} reasons=${answer.reasons} session=${state.clicks.map((click) => click.id)} />
+    <div class="found">
+      <${Ranking} name=${model.name} answer=${answer} before=${before} other=${other}
+        clicked=${clicked} onPick=${(id) => state.click(id)} />
+      <${Reasons} reasons=${answer.reasons} clicked=${clicked} />
+    </div>
   `;
 }
 

@@ -20,7 +20,7 @@ export class Ranking extends Component {
     }
   }
 
-  render({ name, answer, before, other, onPick }) {
+  render({ name, answer, before, other, clicked, onPick }) {
     const scale = scaleOf(answer.scores);
     const theirs = other?.answer ? ranksOf(other.answer.items) : null;
     return html`<table class="ranking">
@@ -31,25 +31,33 @@ export class Ranking extends Component {
           <th scope="col">Item</th>
           <th scope="col" class="score">Score</th>
           <th scope="col" class="mark">Before</th>
-          ${theirs && html`<th scope="col" class="mark">${other.name}</th>`}
+          ${theirs && html`<th scope="col" class="mark" title=${`rank by ${other.name}`}>Other</th>`}
         </tr>
       </thead>
       <tbody ref=${(body) => (this.body = body)}>
-        ${answer.items.map((id, n) => Row({ id, n, score: answer.scores[n], scale, before, theirs, other, onPick }))}
+        ${answer.items.map((id, n) =>
+          Row({ id, n, score: answer.scores[n], scale, before, theirs, other, clicked, onPick }),
+        )}
       </tbody>
     </table>`;
   }
 }
 
-function Row({ id, n, score, scale, before, theirs, other, onPick }) {
+function Row({ id, n, score, scale, before, theirs, other, clicked, onPick }) {
   const key = keyOf(id);
   return html`<tr key=${key} data-key=${key}>
     <td class="number">${n + 1}</td>
-    <th scope="row"><button type="button" class="pick id" onClick=${() => onPick(id)}>${String(id)}</button></th>
-    <td class="score">
-      ${score === null
-        ? html`<span class="aside">popular</span>`
-        : html`<span class="bar" style=${{ "--part": scale.part(score) }}></span><span>${scale.text(score)}</span>`}
+    <th scope="row">
+      <button type="button" class="pick id" onClick=${() => onPick(id)}>${String(id)}</button>
+      ${clicked.has(key) && html`<span class="dot" title="clicked already"><span class="vh">clicked already</span></span>`}
+    </th>
+    <td>
+      <div class="score">
+        <span class="bar" style=${{ "--part": score === null ? 0 : scale.part(score) }}></span>
+        ${score === null
+          ? html`<span class="aside">popular</span>`
+          : html`<span>${scale.text(score)}</span>`}
+      </div>
     </td>
     <td class="mark">${before && Moved({ now: n + 1, was: before.get(key), gone: "new", long: "not shown before" })}</td>
     ${theirs &&

@@ -5,10 +5,10 @@ import { keyOf } from "./ids.js";
 
 const ITEMS = 12; // of a neighbour session
 
-export function Reasons({ reasons, session }) {
+export function Reasons({ reasons, clicked }) {
   if (!reasons) return null;
   if (reasons.kind === "attention") return Attention(reasons);
-  if (reasons.kind === "neighbours") return Neighbours(reasons, new Set(session.map(keyOf)));
+  if (reasons.kind === "neighbours") return Neighbours(reasons, clicked);
   return html`<section class="why"><h3>Why</h3><p class="hint">No reasons: ${reasons.note}.</p></section>`;
 }
 

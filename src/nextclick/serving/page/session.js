@@ -13,28 +13,31 @@ export function Session({ state, unknown }) {
 }
 
 function Click({ state, click, n, unknown }) {
-  const timed = state.useTimes && n > 0;
   return html`<li>
-    ${timed &&
-    html`<label class="gap">after
-      <${Seconds} value=${click.gap} label=${`seconds before click ${n + 1}`}
-        onValue=${(gap) => state.setGap(n, gap)} /> s</label>`}
     <span class="id">${String(click.id)}</span>
     ${unknown && html`<span class="tag">unknown to the model</span>`}
+    ${state.useTimes &&
+    n > 0 &&
+    html`<${Seconds} value=${click.gap} label=${`seconds before click ${n + 1}`}
+      onValue=${(gap) => state.setGap(n, gap)} />`}
     <button type="button" class="quiet" aria-label=${`Take out click ${n + 1}, ${click.id}`}
       onClick=${() => state.remove(n)}>×</button>
   </li>`;
 }
 
-const Asked = ({ state }) => html`<p class="gap"><label>asked
+const Asked = ({ state }) => html`<p class="asked">
+  <span class="id">asked</span>
   <${Seconds} value=${state.wait} label="seconds from the last click to asking"
-    onValue=${(wait) => state.set({ wait })} /> s after the last click</label></p>`;
+    onValue=${(wait) => state.set({ wait })} />
+</p>`;
 
 function Seconds({ value, label, onValue }) {
   const change = (event) => {
     const seconds = event.target.valueAsNumber;
     if (Number.isFinite(seconds)) onValue(seconds);
   };
-  return html`<input type="number" class="short" step="any" aria-label=${label} value=${value}
-    onChange=${change} />`;
+  return html`<span class="seconds">
+    <input type="number" step="any" aria-label=${label} value=${value} onChange=${change} />
+    <span>s later</span>
+  </span>`;
 }

@@ -53,7 +53,7 @@ export class State {
     const named = (name) => this.models.some((model) => model.name === name);
     this.chosen = [named(told.models[0]) ? told.models[0] : this.models[0].name, null];
     if (named(told.models[1])) this.chosen[1] = told.models[1];
-    this.k = told.k ?? "10";
+    this.k = told.k ?? String(Math.min(10, ...this.models.map((model) => model.items)));
     Object.assign(this, {
       excludeSeen: told.excludeSeen,
       useTimes: told.useTimes,
@@ -76,7 +76,7 @@ export class State {
 
   async loadPopular() {
     const model = this.chosen[0];
-    const { answer } = await ask(`v1/items?${new URLSearchParams({ limit: 6, model })}`);
+    const { answer } = await ask(`v1/items?${new URLSearchParams({ limit: 5, model })}`);
     if (model !== this.chosen[0]) return;
     this.popular = answer ? answer.items : [];
     this.changed();
