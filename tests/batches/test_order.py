@@ -1,6 +1,7 @@
 """Batches of an epoch: every click a target once, rows of like length, one seed one order."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -136,3 +137,37 @@ def test_sizes_out_of_range(changes, message):
 def test_nothing_to_predict():
     with pytest.raises(EmptyLogError, match="no session has two clicks on known items"):
         order_of([[1], [0, 2]])
+
+
+def blocked_log(n_sessions=600):
+    blocks = np.sort(np.random.default_rng(1).integers(0, 9, n_sessions)).astype(np.int32)
+    return replace(long_log(n_sessions), blocks=blocks)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_batch_is_of_one_block(shuffle):
+    log = blocked_log()
+    plan = order_of(log, batch_size=64, shuffle=shuffle).plan(0)
+    blocks = [set(log.blocks[plan[k].session]) for k in range(len(plan))]
+    assert [{plan[k].block} for k in range(len(plan))] == blocks
+    found = np.concatenate([plan[k].session for k in range(len(plan))])
+    assert sorted(found.tolist()) == list(range(len(log)))
+    assert max(len(plan[k]) for k in range(len(plan))) <= 64
+    in_time = [plan[k].block for k in range(len(plan))]
+    assert (in_time == sorted(in_time)) != shuffle
+
+
+def test_batches_of_blocks_are_well_filled_with_rows_of_like_length():
+    plan = order_of(blocked_log(3000), batch_size=64).plan(0)
+    n = sum(len(plan[k]) for k in range(len(plan)))
+    assert len(plan) <= 1.4 * n / 64
+    cells = sum(plan[k].items.size for k in range(len(plan)))
+    assert cells < 1.25 * n
+
+
+def test_one_block_is_as_none():
+    plain, one = long_log(500), replace(long_log(500), blocks=np.zeros(500, np.int32))
+    plans = [order_of(log, batch_size=64).plan(2) for log in (plain, one)]
+    assert plans[0].order.tolist() == plans[1].order.tolist()
+    assert plans[0].bounds.tolist() == plans[1].bounds.tolist()
+    assert (plans[0][0].block, plans[1][0].block) == (None, 0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
 from simulated import NO_STRUCTURE, Log, small
 
-from nextclick.data.shop import open_shop
+from nextclick.data.shop import open_shop, places
 from nextclick.data.simulate import simulate_frame
 
 
@@ -155,3 +157,18 @@ def test_some_visitors_come_far_more_often_than_others(log: Log) -> None:
     visits = log.frame.filter(pl.Series(log.first)).drop_nulls()["user_id"].value_counts()["count"]
     most = visits.sort(descending=True)
     assert most[: len(most) // 100].sum() > 0.08 * most.sum()
+
+
+def test_items_that_move_take_their_links_with_them() -> None:
+    config = small(moves=0.3)
+    days = list(places(open_shop(config), config))
+    category = open_shop(config).category
+    for before, after in pairwise(days):
+        assert (np.sort(after) == np.arange(config.items)).all()
+        assert (category[after] == category).all()
+        assert 0.2 < (before != after).mean() <= 0.35
+    still, moved = (Log(small(moves=moves)) for moves in (0.0, 0.3))
+    assert (moved.distance() <= 10).mean() < 0.8 * (still.distance() <= 10).mean()
+    assert all(
+        (day == np.arange(config.items)).all() for day in places(open_shop(small()), small())
+    )

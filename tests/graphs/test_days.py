@@ -54,3 +54,12 @@ def test_options_reach_the_graph():
 def test_without_times_there_are_no_days(log):
     with pytest.raises(ConfigError, match="a graph of days needs sessions with times"):
         DayGraphs.of(log)
+
+
+def test_blocks_behind_a_stop_are_left_out():
+    days = DayGraphs.of(LOG, stop=8)
+    assert (days.first, days.n_alive()) == (5, [0, 2, 1, 0])
+    assert rows(days.before(9)) == rows(days.before(8))
+    assert DayGraphs.of(LOG, stop=12).n_alive() == [0, 2, 1, 0, 1, 1, 0, 0]
+    nothing = DayGraphs.of(LOG, stop=4)
+    assert (nothing.first, nothing.n_alive(), nothing.graph.n_days) == (4, [0], 0)

@@ -18,7 +18,7 @@ from nextclick.training.config import build_configs
 from nextclick.types import Scorer
 from reference.neural_cases import CASES, N, small_model, spread_weights
 from reference.neural_cnn import wavenet_queries, youtube_queries
-from reference.neural_graphs import csrm_queries, lessr_queries, sr_gnn_queries
+from reference.neural_graphs import csrm_queries, lessr_queries, sr_gnn_queries, tasrec_queries
 from reference.neural_gru import gru4rec_queries, improved_gru4rec_queries
 from reference.neural_lgsr import lgsr_queries
 from reference.neural_narm import narm_queries
@@ -36,6 +36,7 @@ TWINS = {
     "sr-gnn": sr_gnn_queries,
     "lessr": lessr_queries,
     "csrm": csrm_queries,
+    "tasrec": tasrec_queries,
     "lgsr": lgsr_queries,
 }
 NAMES = list(TWINS)
@@ -87,7 +88,7 @@ def test_every_prefix_in_one_pass_equals_each_prefix_alone(model):
 
 def check_same(model, found, expected):
     """To the bit, but for graphs: their nodes are as many rows as a batch has, which may round."""
-    if model.name in ("sr-gnn", "lessr"):
+    if model.name in ("sr-gnn", "lessr", "tasrec"):
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     else:
         assert torch.equal(found, expected)
@@ -334,6 +335,17 @@ def test_every_preset_is_a_valid_recipe(name):
         ("lessr", {"dropout": 1}, "dropout must be number ≥ 0 and < 1"),
         ("lessr", {"batch_norm": "x"}, "batch_norm must be true or false"),
         ("lessr", {"max_length": 0}, "max_length must be integer ≥ 1"),
+        ("tasrec", {"variant": "half"}, "variant must be one of full, temp, base"),
+        ("tasrec", {"hops": 0}, "hops must be integer ≥ 1"),
+        ("tasrec", {"layer_weights": "none"}, "layer_weights must be one of shared, own"),
+        ("tasrec", {"day_edges": "counted"}, "day_edges must be one of binary, count"),
+        ("tasrec", {"decay": 1.0}, "decay must be number"),
+        ("tasrec", {"threshold": 0}, "threshold must be number"),
+        ("tasrec", {"session_edges": "count"}, "session_edges must be one of binary, counted"),
+        ("tasrec", {"steps": 0}, "steps must be integer ≥ 1"),
+        ("tasrec", {"width": 0}, "width must be integer ≥ 1"),
+        ("tasrec", {"dropout": 1}, "dropout must be number ≥ 0 and < 1"),
+        ("tasrec", {"max_length": 0}, "max_length must be integer ≥ 1"),
         ("csrm", {"embedding_width": 0}, "embedding_width must be integer ≥ 1"),
         ("csrm", {"hidden_width": 0}, "hidden_width must be integer ≥ 1"),
         ("csrm", {"memory_size": 0}, "memory_size must be integer ≥ 1"),

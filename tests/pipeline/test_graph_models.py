@@ -7,20 +7,33 @@ from nextclick import Recommender, evaluate, folders, prepare, train
 from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.data.simulate import simulate
 from nextclick.data.simulation import SimulationConfig
+from nextclick.errors import ConfigError
+from nextclick.evaluation import evaluate as rank
+from nextclick.evaluation import leaderboard
+from nextclick.pipeline.evaluate import store_protocol
 from nextclick.training import report
 from nextclick.training.config import NeuralOptions
 from reference.served import check_served_is_offline
+from reference.temporal_graph import exact_weights, in_units
 from reference.tiny_model import weights
+from small_shop import make_store
 
 QUICK = {"epochs": 2, "threads": 1, "negatives": 32, "batch_size": 128, "max_length": 4}
 SMALL = {
     "sr-gnn": QUICK | {"width": 16, "steps": 2},
     "lessr": QUICK | {"width": 8},
+    "tasrec": QUICK | {"width": 8, "hops": 2},
     "csrm": QUICK | {"embedding_width": 8, "hidden_width": 8, "memory_size": 500, "neighbours": 9},
     "lgsr": QUICK
     | {"negatives": 0, "width": 8, "walks": 2, "walk_length": 5, "graph_negatives": 8},
 }
-PUBLISHED = {"sr-gnn": "paper", "lessr": "paper", "csrm": "paper", "lgsr": "default"}
+PUBLISHED = {
+    "sr-gnn": "paper",
+    "lessr": "paper",
+    "csrm": "paper",
+    "lgsr": "default",
+    "tasrec": "paper",
+}
 
 
 class KilledError(Exception):
@@ -104,3 +117,67 @@ def test_the_memory_in_the_artefact_is_of_the_latest_training_sessions(store, tm
     assert n_targets.sum() <= 500
     loaded = Recommender.load(tmp_path / "model").artifact.model
     assert weights(loaded) == weights(artifact.model)
+
+
+def tasrec_graph(store, part, known_of="train"):
+    """(pairs with their weights, the last block) of a part, by the definition."""
+    sessions = store.part(part).as_known(store.part(known_of).support())
+    days = [[] for _ in range(int(sessions.blocks[0]), int(sessions.blocks[-1]) + 1)]
+    for s, block in enumerate(sessions.blocks):
+        days[block - sessions.blocks[0]].append(sessions.session(s).tolist())
+    units = in_units(exact_weights(days))
+    return {(i << 32) | j: n for (i, j), n in units.items()}, int(sessions.blocks[-1])
+
+
+@pytest.mark.parametrize("part", ["fit", "train"])
+def test_tasrec_keeps_the_days_of_all_training(store, tmp_path, part):
+    train(store, "tasrec", tmp_path / "model", config=SMALL["tasrec"] | {"epochs": 1}, part=part)
+    state = Recommender.load(tmp_path / "model").artifact.model.state()
+    found = dict(zip(state["graph_edges"].tolist(), state["graph_weights"].tolist(), strict=True))
+    assert (found, int(state["last_block"][0])) == tasrec_graph(store, "train", part)
+
+
+def test_tasrec_is_evaluated_frozen_and_prequentially(store, tmp_path):
+    artifact = train(store, "tasrec", tmp_path / "model", config=SMALL["tasrec"])
+    before = artifact.model.state()["graph_edges"].tolist()
+    frozen = evaluate(artifact, store, ks=[10], n_bootstrap=10)
+    moving = evaluate(artifact, store, ks=[10], n_bootstrap=10, prequential=True)
+    assert (frozen.prequential, moving.prequential) == (False, True)
+    assert frozen.evaluation["blocks"] == []
+    blocks = np.unique(store.part("test").blocks).tolist()
+    assert [row["block"] for row in moving.evaluation["blocks"]] == blocks
+    assert artifact.model.state()["graph_edges"].tolist() == before
+    alive = {row["block"]: row["edges_alive"] for row in artifact.trained["edges_alive"]}
+    for row in moving.evaluation["blocks"][:1]:
+        assert row["edges_alive"] == alive[row["block"]]
+    labels = {row.label for row in leaderboard([frozen, moving], metric="recall@10")}
+    assert labels == {"tasrec", "tasrec (prequential)"}
+
+
+def test_tasrec_is_chosen_on_days_that_come_one_after_the_other(store, tmp_path):
+    artifact = train(store, "tasrec", tmp_path / "model", config=SMALL["tasrec"])
+    again = evaluate(artifact, store, part="valid", ks=[20], n_bootstrap=0, prequential=True)
+    assert artifact.trained["validation"] == again.metrics["recall@20"].value
+
+
+def test_an_evaluation_on_the_validation_does_not_know_it(store):
+    artifact = train(store, "tasrec", config=SMALL["tasrec"] | {"epochs": 1})
+    found = evaluate(artifact, store, part="valid", ks=[10], n_bootstrap=0)
+    model = artifact.model.knowing(store.part("fit"))
+    valid = store.part("valid").as_known(artifact.support)
+    expected = rank(model, valid, ks=[10], protocol=store_protocol(store), n_bootstrap=0)
+    assert found.metrics["recall@10"].value == expected.metrics["recall@10"].value
+
+
+def test_who_keeps_no_days_is_not_evaluated_prequentially(store):
+    for name, config in (("pop", {}), ("tasrec", SMALL["tasrec"] | {"variant": "base"})):
+        artifact = train(store, name, config=config)
+        with pytest.raises(ConfigError, match=f"prequential must be false for {name}: with these"):
+            evaluate(artifact, store, prequential=True)
+
+
+def test_a_log_without_times_has_no_days(tmp_path):
+    store = make_store(tmp_path / "store")
+    (store.path / "train" / "blocks.npy").unlink()  # as of a log that has only an order
+    with pytest.raises(ConfigError, match=r"reads blocks of time, and .* has none: .*--block-days"):
+        train(store, "tasrec")

@@ -5,8 +5,14 @@ from __future__ import annotations
 import torch
 
 from nextclick.models import model_class
+from nextclick.sessions import Sessions
 
 N = 11
+DAYS = [
+    [[3, 1, 4], [9, 2], [6, 5, 9]],
+    [],
+    [[3, 1, 4, 1], [5, 9, 8], [9, 5, 9, 5], [7, 7, 10], [10, 8], [6, 3]],
+]
 
 CASES = {
     "gru4rec": ("gru4rec", {}),
@@ -42,6 +48,11 @@ CASES = {
     "sr-gnn local": ("sr-gnn", {"variant": "local"}),
     "lessr": ("lessr", {}),
     "lessr without norm": ("lessr", {"batch_norm": False, "layers": 2}),
+    "tasrec": ("tasrec", {}),
+    "tasrec, own layers": ("tasrec", {"layer_weights": "own", "hops": 3, "steps": 2}),
+    "tasrec, all edges": ("tasrec", {"threshold": 0.2, "session_edges": "binary"}),
+    "tasrec temp": ("tasrec", {"variant": "temp", "day_edges": "count"}),
+    "tasrec base": ("tasrec", {"variant": "base"}),
     "csrm": ("csrm", {}),
     "csrm, all remembered": ("csrm", {"neighbours": 20}),
 }
@@ -57,6 +68,7 @@ _SMALL = {
     "wavenet": {"width": 4, "dropout": 0.2, "max_length": 7},
     "sr-gnn": {"width": 6, "max_length": 7},
     "lessr": {"width": 5, "max_length": 7},
+    "tasrec": {"width": 6, "max_length": 7},
     "csrm": {
         "hidden_width": 5,
         "embedding_width": 4,
@@ -78,7 +90,7 @@ def small_model(case, n_items=N, seed=0, **more):
 def spread_weights(model, seed=0):
     """Draw all weights anew from N(0, 0.6²), biases too, so that no term hides behind a zero.
 
-    What is kept besides weights is drawn, too: memories, means and variances.
+    What is kept besides weights is drawn, too: memories, means and variances, days.
     """
     torch.manual_seed(seed)
     with torch.no_grad():
@@ -94,5 +106,8 @@ def spread_weights(model, seed=0):
             memory = model.encoder.memory
             memory.held.normal_(0.0, 0.6)
             memory.session.copy_(torch.arange(len(memory.session)) // 2)
+    if hasattr(model, "advance"):
+        for day in DAYS:
+            model.advance(Sessions.from_lists(day, n_items=model.n_items))
     model.encoder.eval()
     return model

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 
 from reference.neural_gru import gru, gru_step, sigmoid
@@ -25,12 +27,12 @@ def sr_gnn_queries(session, state, config):
     return [_sr_gnn(session[: t + 1], state, config) for t in range(len(session))]
 
 
-def _sr_gnn(prefix, state, config):
-    nodes = distinct(prefix)
+def _gated(prefix, nodes, state, steps, edges):
+    """(V, D) states of the nodes after the gated graph network."""
     hidden = state["items.weight"][nodes].astype(np.float64)
-    for _ in range(config.steps):
+    for _ in range(steps):
         sent = []
-        for matrix, name in zip(adjacency(prefix, config.edges), ("into", "out_of"), strict=True):
+        for matrix, name in zip(adjacency(prefix, edges), ("into", "out_of"), strict=True):
             each = np.array([linear(state, f"network.{name}", h) for h in hidden])
             sent.append(matrix @ each + state[f"network.{name}_bias"])
         hidden = np.array(
@@ -51,6 +53,12 @@ def _sr_gnn(prefix, state, config):
                 for before, after, h in zip(*sent, hidden, strict=True)
             ]
         )
+    return hidden
+
+
+def _sr_gnn(prefix, state, config):
+    nodes = distinct(prefix)
+    hidden = _gated(prefix, nodes, state, config.steps, config.edges)
     clicks = [hidden[nodes.index(item)] for item in prefix]
     last = clicks[-1]
     if config.variant == "local":
@@ -61,6 +69,49 @@ def _sr_gnn(prefix, state, config):
         total += (state["attend"] @ sigmoid(inner)) * z
     if config.variant == "global":
         return total
+    return linear(state, "output", np.concatenate([total, last]))
+
+
+def tasrec_queries(session, state, config):
+    """One query for each prefix of a session, on the day after those of the graph."""
+    temporal = None if config.variant == "base" else tasrec_items(state, config)
+    return [_tasrec(session[: t + 1], temporal, state, config) for t in range(len(session))]
+
+
+def tasrec_items(state, config):
+    """{item: its normed mean over all rounds}, by rounds over the whole catalogue."""
+    linked = defaultdict(dict)
+    for key, weight in zip(state["graph_edges"], state["graph_weights"], strict=True):
+        i, j, e = int(key) >> 32, int(key) & (2**32 - 1), int(weight) / 2**40
+        if e >= config.threshold:
+            linked[i][j] = linked[j][i] = e
+    x = state["items.weight"].astype(np.float64)
+    rounds = [x]
+    for k in range(config.hops):
+        layer = k if config.layer_weights == "own" else 0
+        new = np.zeros_like(x)
+        for i in range(len(x)):
+            met = sum((e * rounds[-1][j] for j, e in linked[i].items()), rounds[-1][i])
+            met = linear(state, f"temporal.layers.{layer}", met / (sum(linked[i].values()) + 1))
+            new[i] = np.where(met > 0, met, 0.01 * met)
+        rounds.append(new)
+    mean = sum(rounds) / (config.hops + 1)
+    return {i: row / np.sqrt((row**2).sum()) for i, row in enumerate(mean) if i}
+
+
+def _tasrec(prefix, temporal, state, config):
+    nodes = distinct(prefix)
+    hidden = np.zeros((len(nodes), state["items.weight"].shape[1]))
+    if config.variant != "temp":
+        hidden = _gated(prefix, nodes, state, config.steps, config.session_edges)
+    if temporal is not None:
+        hidden = hidden + np.array([temporal[item] for item in nodes])
+    clicks = [hidden[nodes.index(item)] for item in prefix]
+    last = clicks[-1]
+    total = np.zeros_like(last)
+    for z in clicks:
+        inner = linear(state, "attend_last", last) + linear(state, "attend_each", z)
+        total += (state["attend"] @ sigmoid(inner)) * z
     return linear(state, "output", np.concatenate([total, last]))
 
 

@@ -7,11 +7,15 @@ A row is a session, or a window of a session longer than the model reads. Window
 first gives all its targets, each later one gives the next half of its length and shows the half
 before it as context, so that every click but the first of a session is a target exactly once, and
 none is asked for with less than half of what the model could read.
+
+Where sessions have blocks of time, a batch is of one block. Who learns from a log whose blocks do
+not matter leaves them out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +46,7 @@ class TrainingBatch:
             to nobody who is asked for that target. None where the log has no times.
         users: (B,) int64, 0 for an unknown visitor; None where the log has no users.
         session: (B,) int64, number of the session that each row is of.
+        block: of time, that all of these sessions are of; None where the sessions have none.
     """
 
     items: Int64Array
@@ -51,6 +56,7 @@ class TrainingBatch:
     dwell: Float32Array | None = None
     users: Int64Array | None = None
     session: Int64Array | None = None
+    block: int | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -91,7 +97,8 @@ class SessionOrder:
         """Cut the sessions into rows.
 
         Args:
-            sessions: the log; clicks on unknown items (0) are left out, as in `prefix_blocks`.
+            sessions: the log; clicks on unknown items (0) are left out, as in `prefix_blocks`. With
+                blocks, a batch is of one of them.
             batch_size: most prefixes of a batch; a single row may have more.
             max_length: most clicks of a row, all but the last target; None is `LONGEST_ROW`.
             seed: of the shuffling.
@@ -107,6 +114,10 @@ class SessionOrder:
         self._sessions = known_clicks(sessions)
         self._rows = _cut(self._sessions.offsets, max_length or LONGEST_ROW)
         self._n_targets = (self._rows.length - self._rows.context).astype(np.int64)  # (R,)
+        blocks = self._sessions.blocks
+        self._block = np.zeros(len(self._rows), np.int32)  # (R,)
+        if blocks is not None:
+            self._block = np.asarray(blocks)[self._rows.session].astype(np.int32)
         self._batch_size = batch_size
         self._seed = seed
         self._shuffle = shuffle
@@ -120,22 +131,25 @@ class SessionOrder:
         """The batches of an epoch, the same for the same (seed, epoch)."""
         rng = np.random.default_rng([self._seed, epoch])
         order = self._bucketed(rng) if self._shuffle else np.arange(len(self._rows))
-        bounds = _fill(self._n_targets[order], self._batch_size)
+        bounds = _fill(self._n_targets[order], self._block[order], self._batch_size)
         batches = np.arange(len(bounds) - 1)
         if self._shuffle:
             rng.shuffle(batches)
         return Plan(self._sessions, self._rows, order, bounds, batches)
 
     def _bucketed(self, rng: np.random.Generator) -> Int64Array:
-        """(R,) rows, shuffled; within a pool of many batches, sorted by length."""
+        """(R,) rows, shuffled within their block; in a pool of many batches, sorted by length."""
         order = rng.permutation(len(self._rows))
+        order = order[np.argsort(self._block[order], kind="stable")]
+        starts = np.flatnonzero(np.diff(self._block[order], prepend=-1))
         length = np.minimum(self._rows.length[order], np.iinfo(np.uint16).max).astype(np.uint16)
         pool = max(int(BATCHES_IN_POOL * self._batch_size / self._n_targets.mean()), 1)
-        for number, start in enumerate(range(0, len(order), pool)):
-            part = slice(start, start + pool)
-            by_length = np.argsort(length[part], kind="stable")
-            # down, up, down: a batch across two pools holds rows of like length
-            order[part] = order[part][by_length if number % 2 else by_length[::-1]]
+        for begin, end in pairwise([*starts.tolist(), len(order)]):
+            for number, start in enumerate(range(begin, end, pool)):
+                part = slice(start, min(start + pool, end))
+                by_length = np.argsort(length[part], kind="stable")
+                # down, up, down: a batch across two pools holds rows of like length
+                order[part] = order[part][by_length if number % 2 else by_length[::-1]]
         return order
 
 
@@ -172,9 +186,10 @@ class Plan:
         if log.times is not None:
             gaps, dwell = _pad_times(log.times, begin, length, width)
         session = self.rows.session[rows].astype(np.int64)
+        block = None if log.blocks is None else int(log.blocks[session[0]])
         if log.users is not None:
             users = log.users[session].astype(np.int64)
-        return TrainingBatch(*filled, gaps, dwell, users, session)
+        return TrainingBatch(*filled, gaps, dwell, users, session, block)
 
 
 def known_clicks(sessions: Sessions) -> Sessions:
@@ -196,7 +211,7 @@ def known_clicks(sessions: Sessions) -> Sessions:
             "no session has two clicks on known items, so there is nothing to predict; "
             "give a log with longer sessions"
         )
-    return replace(sessions, items=items, offsets=offsets, times=times, blocks=None)
+    return replace(sessions, items=items, offsets=offsets, times=times)
 
 
 def _cut(offsets: Int64Array, max_length: int) -> _Rows:
@@ -238,14 +253,14 @@ def _cut_into(
 
 
 @njit(cache=True, nogil=True)
-def _fill(n_targets: Int64Array, batch_size: int) -> Int64Array:
-    """(K + 1,) where batches begin and end: each takes rows while it has room for them."""
+def _fill(n_targets: Int64Array, block: Int32Array, batch_size: int) -> Int64Array:
+    """(K + 1,) where batches begin and end: each takes rows of its block while it has room."""
     bounds = np.empty(len(n_targets) + 1, dtype=np.int64)
     bounds[0] = 0
     n_batches = 0
     held = 0
     for row in range(len(n_targets)):
-        if held and held + n_targets[row] > batch_size:
+        if held and (held + n_targets[row] > batch_size or block[row] != block[row - 1]):
             n_batches += 1
             bounds[n_batches] = row
             held = 0

@@ -40,6 +40,13 @@ def evaluate_command(
     ] = None,
     n_bootstrap: Annotated[int, typer.Option("--bootstrap", min=0, help="Resamples.")] = 1000,
     by_length: Annotated[bool, typer.Option(help="Show the table by prefix length.")] = False,
+    prequential: Annotated[
+        bool,
+        typer.Option(
+            "--prequential",
+            help="Before each block of time the model takes in those before it (tasrec).",
+        ),
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the result as JSON.")
     ] = None,
@@ -62,6 +69,7 @@ def evaluate_command(
             part=part,
             ks=parse_cutoffs(ks),
             protocol=rules,
+            prequential=prequential,
             n_bootstrap=n_bootstrap,
             progress=told,
         )
@@ -198,6 +206,7 @@ def show_leaderboard(
             "seeds": list(row.seeds),
             "metrics": {name: vars_of(e) for name, e in row.metrics.items()},
             "leaky": row.leaky,
+            "prequential": row.prequential,
         }
         for row in rows
     ]

@@ -21,7 +21,9 @@ def serve_command(
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")
+    ] = 8000,
     workers: Annotated[
         int, typer.Option(help="Processes that share the port, each with one scoring thread.")
     ] = 1,

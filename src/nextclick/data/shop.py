@@ -18,7 +18,8 @@ MEMORY = 10.0  # days after which a trend has shrunk to 1/e
 NOVELTY = 1.5  # a new item starts e^1.5 = 4.5 times as popular as it will be
 NOVELTY_DAYS = 4.0
 FADE = 0.4  # an item going out of fashion loses this much log-popularity a day
-CATALOGUE, TREND = 0, 1  # streams of random numbers, beside those of the sessions
+# streams of random numbers, beside that of the sessions, 2
+CATALOGUE, TREND, MOVES = 0, 1, 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +87,19 @@ def popularity(shop: Shop, config: SimulationConfig) -> Iterator[Float64Array]:
         faded = FADE * np.maximum(day - shop.fading, 0)
         weights = np.exp(shop.appeal + config.drift * trend + novelty - faded)
         yield np.where(age >= 0, weights, 0.0)
+
+
+def places(shop: Shop, config: SimulationConfig) -> Iterator[Int64Array]:
+    """Yield per day (N,) int64, which item stands at each place of the rings."""
+    items = np.arange(config.items)
+    for day in range(config.days):
+        if day > 0 and config.moves > 0:
+            rng = np.random.default_rng([config.seed, MOVES, day])
+            moving = np.flatnonzero(rng.random(config.items) < config.moves)
+            mixed = moving[np.lexsort((rng.random(len(moving)), shop.category[moving]))]
+            items = items.copy()
+            items[moving] = items[mixed]  # categories stand side by side: both are by category
+        yield items
 
 
 def scramble(index: Int64Array, n: int) -> Int64Array:

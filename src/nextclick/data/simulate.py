@@ -13,6 +13,10 @@ new_items
     This share of the items is released on a day after the first; before it they are never clicked,
     then they are 4.5 times as popular as later on (the boost shrinks to 1/e in 4 days). As many
     other items fade from some day on by a factor e^(−0.4) a day.
+moves
+    Each night this share of the items takes the places of one another on the ring of their
+    category, so that other items are alike on the next day and links go elsewhere. What followed
+    what yesterday then says more of today than all days before it do.
 taste
     A visitor has up to four favourite categories, with weights from a stick broken at uniform
     places, and a home in every category. A session's category is a favourite one with probability

@@ -58,6 +58,9 @@ class SimulationConfig:
         float,
         Field(ge=0, le=0.5, description="share of items released during the log; as many fade"),
     ] = 0.1
+    moves: Annotated[
+        Share, Field(description="share of items that change places in their category each night")
+    ] = 0.0
 
 
 def checked(config: SimulationConfig) -> SimulationConfig:

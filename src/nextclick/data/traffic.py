@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nextclick.data.shelves import Shelves, guide_draws
-from nextclick.data.shop import open_shop, popularity, scramble
+from nextclick.data.shop import open_shop, places, popularity, scramble
 from nextclick.data.simulation import checked
 from nextclick.data.visits import SPREAD, Habits, time_of_day, visits
 from nextclick.sessions import MS_PER_DAY
@@ -81,15 +81,16 @@ def _chunks(config: SimulationConfig, shop: Shop) -> Iterator[LogChunk]:
     waiting: list[Clicks] = []  # those that come after the end of the part they were made in
     n_sessions = 0
     midnight = (config.start.toordinal() - EPOCH) * MS_PER_DAY
-    for day, (quota, weights) in enumerate(
-        zip(daily_quotas(config), popularity(shop, config), strict=True)
+    for day, (quota, weights, at_place) in enumerate(
+        zip(daily_quotas(config), popularity(shop, config), places(shop, config), strict=True)
     ):
-        shelves = _shelves(shop, weights)
+        shelves = _shelves(shop, weights[at_place])
         n_parts = math.ceil(quota / CHUNK_EVENTS)
         for part, size in enumerate(_even(int(quota), n_parts)):
             rng = np.random.default_rng([config.seed, VISITS, day, part])
             hours = (part / n_parts, (part + 1) / n_parts)
-            session, user, item, time, begun = visits(rng, shelves, habits, size, hours)
+            session, user, place, time, begun = visits(rng, shelves, habits, size, hours)
+            item = at_place[place]
             waiting.append(Clicks(session + n_sessions, user, item, time + midnight))
             n_sessions += begun
             ready, rest = _due(waiting, midnight + time_of_day(hours[1]))

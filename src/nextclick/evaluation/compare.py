@@ -36,6 +36,8 @@ class Result:
         evaluation: what `Evaluation.to_json` gives.
         leaky: why it could see what nobody knows when the recommendation is made; None if it
             could not.
+        prequential: whether it took in each block of the test before the next one was asked about,
+            as a model that is refreshed each day does; other models are not given that.
     """
 
     model: str
@@ -46,6 +48,7 @@ class Result:
     protocol: dict[str, Any]
     evaluation: dict[str, Any]
     leaky: str | None = None
+    prequential: bool = False
 
     @property
     def metrics(self) -> dict[str, Estimate]:
@@ -111,12 +114,13 @@ class Row:
 
     Attributes:
         model: name of the model.
-        label: what the table calls it; names the leak if there is one.
+        label: what the table calls it; names the leak if there is one, and says prequential.
         config: its parameters.
         seeds: of the trainings, ascending.
         metrics: name to mean over the seeds, with an interval (see `mean_over_seeds`).
         seed_deviation: name to standard deviation over the seeds; empty for a single one.
         leaky: why it could see what nobody knows, or None.
+        prequential: whether it took in the test block by block.
         results: what the row sums up, one for each seed.
     """
 
@@ -127,6 +131,7 @@ class Row:
     metrics: dict[str, Estimate]
     seed_deviation: dict[str, float]
     leaky: str | None
+    prequential: bool
     results: tuple[Result, ...]
 
 
@@ -223,7 +228,8 @@ def _groups(results: Sequence[Result]) -> list[list[Result]]:
     """Results that differ in their seed alone, by seed."""
     groups: dict[str, list[Result]] = {}
     for result in results:
-        key = json.dumps([result.model, result.config, result.leaky], sort_keys=True)
+        told = [result.model, result.config, result.leaky, result.prequential]
+        key = json.dumps(told, sort_keys=True)
         groups.setdefault(key, []).append(result)
     for group in groups.values():
         group.sort(key=lambda result: result.seed)
@@ -236,13 +242,18 @@ def _groups(results: Sequence[Result]) -> list[list[Result]]:
     return list(groups.values())
 
 
+def _label(result: Result) -> str:
+    leaky = "" if result.leaky is None else f" (leaky: {result.leaky})"
+    return result.label + leaky + (" (prequential)" if result.prequential else "")
+
+
 def _row(group: list[Result]) -> Row:
     first = group[0]
     told = [result.metrics for result in group]
     shared = [name for name in told[0] if all(name in metrics for metrics in told)]
     return Row(
         model=first.model,
-        label=first.label if first.leaky is None else f"{first.label} (leaky: {first.leaky})",
+        label=_label(first),
         config=first.config,
         seeds=tuple(result.seed for result in group),
         metrics={name: mean_over_seeds([m[name] for m in told]) for name in shared},
@@ -250,5 +261,6 @@ def _row(group: list[Result]) -> Row:
             name: stdev(metrics[name].value for metrics in told) for name in shared if len(told) > 1
         },
         leaky=first.leaky,
+        prequential=first.prequential,
         results=tuple(group),
     )

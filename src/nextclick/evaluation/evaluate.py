@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -13,13 +13,14 @@ from nextclick.batches.prefixes import Mode, check_prefixes, count_samples, pref
 from nextclick.errors import ConfigError, EmptyLogError, ScoringError
 from nextclick.evaluation.intervals import Estimate, estimates
 from nextclick.evaluation.metrics import LengthRow, by_length, per_prefix, session_sums
+from nextclick.evaluation.prequential import BlockRow, Prequential
 from nextclick.evaluation.ranker import Ranker
 from nextclick.evaluation.ranks import Ties, check_ties
 from nextclick.evaluation.recommended import Exposure, Popularity
 from nextclick.types import silent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from nextclick.batches.prefixes import PrefixBlock
     from nextclick.sessions import Sessions
@@ -98,6 +99,7 @@ class Evaluation:
         popularity: "popularity@K" to how popular the recommended items are; empty if the support
             in training was not given.
         by_length: the metrics by the number of clicks before the target.
+        blocks: the blocks of time, if the evaluation was prequential; else empty.
         protocol: the fields of `RankingProtocol`.
         ks: the cut-offs.
         n_bootstrap: resamples behind the intervals.
@@ -112,6 +114,7 @@ class Evaluation:
     coverage: dict[str, float]
     popularity: dict[str, Popularity]
     by_length: tuple[LengthRow, ...]
+    blocks: tuple[BlockRow, ...]
     protocol: dict[str, Any]
     ks: tuple[int, ...]
     n_bootstrap: int
@@ -142,6 +145,7 @@ def evaluate(
     protocol: RankingProtocol = DEFAULT_PROTOCOL,
     ks: Sequence[int] = (10, 20),
     support: Int64Array | None = None,
+    history: Sessions | None = None,
     max_memory_bytes: int = MAX_MEMORY_BYTES,
     n_bootstrap: int = 1000,
     seed: int = 0,
@@ -158,23 +162,38 @@ def evaluate(
         protocol: how targets are chosen and ranked.
         ks: cut-offs K in 1..N, for every metric.
         support: (N + 1,) clicks per item in training, for the popularity of what is recommended.
+        history: ask prequentially: what lies before `sessions`. The scorer goes through it, and
+            then through the blocks of `sessions`, each when its sessions have been ranked. None
+            asks the scorer as it is, which does not change in either case.
         max_memory_bytes: bound on the scores held at a time (one row may exceed it).
         n_bootstrap: resamples of the sessions for the 95 % intervals; 0 for none.
         seed: of the resampling.
         progress: told the prefixes done.
 
     Raises:
-        ConfigError: a K outside 1..N, or another argument out of its range.
+        ConfigError: a K outside 1..N, another argument out of its range, or a history for a scorer
+            that takes in nothing.
         EmptyLogError: no prefix is left to evaluate.
         ScoringError: the scorer has another catalogue, or gave scores that cannot be ranked.
     """
     began = perf_counter()
     cutoffs = _cutoffs(ks, scorer.n_items)
     _check(scorer, sessions, support, n_bootstrap)
+    stretches: Iterable[tuple[int, int]] = [(0, len(sessions))]
+    blocks: Sequence[BlockRow] = ()
+    if history is not None:
+        turns = Prequential(scorer, history, sessions)
+        scorer, stretches, blocks = turns.scorer, turns.stretches(), turns.rows
     ranker = Ranker(scorer, ties=protocol.ties, list_length=cutoffs[-1])
     ranked = _Ranked(Exposure(scorer.n_items, cutoffs, support))
     leaky = bool(getattr(scorer, "leaky", None))
-    _rank_all(ranker, sessions, protocol, max_memory_bytes, ranked, progress, leaky=leaky)
+    done, total = 0, count_samples(sessions, protocol.mode)
+    for start, stop in stretches:
+        part = sessions.slice(start, stop)
+        for block in _blocks(ranker, part, protocol, max_memory_bytes, leaky=leaky):
+            _rank(ranker, replace(block, session=block.session + start), protocol, ranked)
+            done += len(block)
+            progress("evaluate", done, total)
     ranks, session, position = ranked.collected(protocol)
     metrics = per_prefix(ranks, cutoffs)
     sums, prefixes = session_sums(session, metrics)
@@ -184,6 +203,7 @@ def evaluate(
         coverage=ranked.exposure.coverage(),
         popularity=ranked.exposure.popularity(),
         by_length=by_length(position, ranks, metrics, cutoffs),
+        blocks=tuple(blocks),
         protocol=dataclasses.asdict(protocol),
         ks=cutoffs,
         n_bootstrap=n_bootstrap,
@@ -227,19 +247,16 @@ class _Ranked:
         )
 
 
-def _rank_all(
+def _blocks(
     ranker: Ranker,
     sessions: Sessions,
     protocol: RankingProtocol,
     max_memory_bytes: int,
-    ranked: _Ranked,
-    progress: Progress,
     *,
     leaky: bool,
-) -> None:
-    """Rank every sample of `sessions` that the protocol asks for."""
-    done, total = 0, count_samples(sessions, protocol.mode)
-    blocks = prefix_blocks(
+) -> Iterator[PrefixBlock]:
+    """Every sample of `sessions`, in parts whose scores fit."""
+    return prefix_blocks(
         sessions,
         mode=protocol.mode,
         max_length=protocol.max_length,
@@ -247,14 +264,15 @@ def _rank_all(
         n_rows=ranker.rows_within(max_memory_bytes),
         leak_target_time=leaky,
     )
-    for block in blocks:
-        unseen = block.targets == 0
-        ranked.unseen_targets += int(np.count_nonzero(unseen))
-        asked = block.select(~unseen) if protocol.unseen == "drop" and unseen.any() else block
-        if len(asked):
-            ranked.add(asked, *ranker.rank(asked.batch, asked.targets))
-        done += len(block)
-        progress("evaluate", done, total)
+
+
+def _rank(ranker: Ranker, block: PrefixBlock, protocol: RankingProtocol, ranked: _Ranked) -> None:
+    """Rank the samples of a block that the protocol asks for."""
+    unseen = block.targets == 0
+    ranked.unseen_targets += int(np.count_nonzero(unseen))
+    asked = block.select(~unseen) if protocol.unseen == "drop" and unseen.any() else block
+    if len(asked):
+        ranked.add(asked, *ranker.rank(asked.batch, asked.targets))
 
 
 def _cutoffs(ks: Sequence[int], n_items: int) -> tuple[int, ...]:

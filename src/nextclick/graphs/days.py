@@ -38,6 +38,7 @@ class DayGraphs:
         edge: EdgeKind = "binary",
         decay: float = 0.5,
         threshold: float = 1.0,
+        stop: int | None = None,
     ) -> Self:
         """Advance through the blocks of a log one by one; a block without sessions is a day, too.
 
@@ -46,6 +47,8 @@ class DayGraphs:
             edge: see `TemporalGraph`, as for the next two.
             decay: what a block multiplies all weights by.
             threshold: least weight of a neighbour.
+            stop: the first block that is left out, with all behind it; blocks that the log does not
+                reach are days without clicks. None is the one after the log.
 
         Raises:
             ConfigError: an argument out of its range, or a log without blocks.
@@ -57,12 +60,14 @@ class DayGraphs:
         blocks = np.asarray(sessions.blocks)
         graph = TemporalGraph(edge=edge, decay=decay, threshold=threshold)
         days = [graph.neighbours()]
-        numbers = np.arange(blocks[0], blocks[-1] + 2)
+        end = int(blocks[-1]) + 1 if stop is None else stop
+        first = min(int(blocks[0]), end)
+        numbers = np.arange(first, end + 1)
         bounds = np.searchsorted(blocks, numbers).tolist()
         for start, stop in pairwise(bounds):
             graph.advance(sessions.slice(start, stop))
             days.append(graph.neighbours())
-        return cls(int(blocks[0]), graph, days)
+        return cls(first, graph, days)
 
     def before(self, block: int) -> Neighbours:
         """What sessions of a block may know; of a later one than the log's, what it ends with."""

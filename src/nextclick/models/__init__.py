@@ -37,6 +37,7 @@ NEURAL: dict[str, str] = {
     "lessr": "nextclick.models.lessr:LESSR",
     "csrm": "nextclick.models.csrm:CSRM",
     "lgsr": "nextclick.models.lgsr:LGSR",
+    "tasrec": "nextclick.models.tasrec:TASRec",
 }
 
 MODELS = CLASSICAL | NEURAL

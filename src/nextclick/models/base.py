@@ -43,7 +43,7 @@ class Model(Scorer, Protocol):
 
 
 def reads(model_type: type[Model], config: Any) -> frozenset[str]:
-    """What of a log a model reads besides the clicks: "times", "users", both or nothing.
+    """What of a log a model reads besides the clicks: of "times", "users" and "blocks" of time.
 
     A model that reads any has a class method `reads(config)`.
     """

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nextclick.types import AnyArray, BoolArray, Float32Array, Int64Array
 
 Asked: TypeAlias = Literal["at-click", "while-waiting", "at-target"]
+_FACTS = frozenset({"times", "users"})  # what an encoder reads that has to know `Facts`
 
 
 class Encoder(Protocol):
@@ -137,12 +138,12 @@ class NeuralModel:
     def __init__(self, config: Any, n_items: int, facts: Facts = NO_FACTS):
         self.config = config
         self.n_items = n_items
-        told = (facts,) if self.reads(config) else ()
+        told = (facts,) if self.reads(config) & _FACTS else ()
         self.encoder: Any = self.encoder_type(config, n_items, *told)
 
     @classmethod
     def reads(cls, config: Any) -> frozenset[str]:
-        """What of a log it reads besides the clicks: "times", "users"."""
+        """What of a log it reads besides the clicks: "times", "users", "blocks" of time."""
         del config
         return frozenset()
 
@@ -257,10 +258,26 @@ class NeuralModel:
             {name: _tensor(array).to(device) for name, array in context.items()},
         )
 
+    def observe(self, sessions: Sessions) -> None:
+        """Take in what it has to know of its training sessions besides weights, before training."""
+
     def prepared(
-        self, items: Int64Array, where: Int64Array, session: Int64Array | None
+        self,
+        items: Int64Array,
+        where: Int64Array,
+        session: Int64Array | None,
+        block: int | None = None,
     ) -> dict[str, AnyArray]:
-        """What the encoder needs made of the clicks; see `Encoder`."""
+        """What the encoder needs made of the clicks; see `Encoder`.
+
+        Args:
+            items: (B, T), as for an encoder's `prepared`, and the next two.
+            where: (P,).
+            session: (B,) or None.
+            block: of time, that all of these training sessions are of; None now, or where a model
+                reads no blocks.
+        """
+        del block
         make = getattr(self.encoder, "prepared", None)
         made: dict[str, AnyArray] = {} if make is None else make(items, where, session)
         return made

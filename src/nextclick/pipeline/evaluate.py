@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact import Artifact
 from nextclick.data.store import Store
@@ -28,6 +28,7 @@ def evaluate(
     part: str = "test",
     ks: Sequence[int] = DEFAULT_KS,
     protocol: RankingProtocol | None = None,
+    prequential: bool = False,
     n_bootstrap: int = 1000,
     label: str | None = None,
     progress: Progress = silent,
@@ -41,24 +42,36 @@ def evaluate(
         ks: the cut-offs K.
         protocol: how ranks are counted; None follows the store in what it does with targets
             unseen in training, and counts ties against the model.
+        prequential: a model that keeps a graph of days takes in each block of the part before the
+            next one is asked about; else it answers with what it knew when its training ended.
         n_bootstrap: resamples behind the intervals.
         label: what tables call the model; None is its name.
         progress: told how far it has come.
 
     Raises:
         ArtifactError: the model was trained on another store.
-        ConfigError: the model has seen the part in training, or a value is out of range.
+        ConfigError: the model has seen the part in training, a value is out of range, or
+            `prequential` of a model that takes in nothing.
     """
     trained = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
     opened = store if isinstance(store, Store) else Store.open(store)
     _check_fit(trained, opened, part)
     rules = protocol or store_protocol(opened)
+    model: Any = trained.model
+    history = None
+    # a graph that is kept holds the validation part
+    anew = part == "valid" and getattr(model, "advances", False)
+    if prequential or anew:
+        history = opened.part("fit" if part == "valid" else "train").as_known(trained.support)
+    if anew:
+        model = model.knowing(history)
     found = rank_and_measure(
-        trained.model,
+        model,
         opened.part(part).as_known(trained.support),
         ks=ks,
         protocol=rules,
         support=trained.support,
+        history=history if prequential else None,
         n_bootstrap=n_bootstrap,
         progress=progress,
     )
@@ -76,6 +89,7 @@ def evaluate(
         },
         evaluation=found.to_json() | {"training_seconds": trained.trained["seconds"]},
         leaky=getattr(trained.model, "leaky", None),
+        prequential=prequential,
     )
 
 

@@ -10,7 +10,11 @@ from nextclick.models.base import reads
 if TYPE_CHECKING:
     from nextclick.data.store import Store
 
-_PREPARE = {"times": "--time-column", "users": "--user-column"}
+_PREPARE = {
+    "blocks": "--time-column, and --block-days for how long a block of time is",
+    "times": "--time-column",
+    "users": "--user-column",
+}
 
 
 def check_needs(model_type: type[Any], config: Any, store: Store) -> None:
@@ -22,7 +26,8 @@ def check_needs(model_type: type[Any], config: Any, store: Store) -> None:
     sessions = store.part("train")
     for what in sorted(reads(model_type, config)):
         if getattr(sessions, what) is None:
+            told = "blocks of time" if what == "blocks" else what
             raise ConfigError(
-                f"{model_type.name} with these parameters reads {what}, and {store.path} has none: "
+                f"{model_type.name} with these parameters reads {told}, and {store.path} has none: "
                 f"prepare the log with {_PREPARE[what]}, or choose a variant that reads none"
             )

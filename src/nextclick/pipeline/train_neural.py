@@ -84,6 +84,7 @@ def train_neural(
         config = replace(config, keep="last")
     epochs = None if chosen is None else chosen.best_epoch
     model, training = work.train(part, config, epochs)
+    model = work.knowing_all_days(model, part)
     figures = {
         "preset": options.preset or "default",
         "training": asdict(work.config),
@@ -96,6 +97,9 @@ def train_neural(
         "device": training.device,
         "threads": training.threads,
     }
+    alive = getattr(model, "edges_alive", {})
+    if alive:
+        figures["edges_alive"] = [{"block": b, "edges_alive": n} for b, n in alive.items()]
     return Trained(model, figures)
 
 
@@ -182,14 +186,32 @@ class _Work:
         resume = self.options.resume and (first or (place / "checkpoint").exists())
         return Checkpoints(place, resume, {"store": self.store.fingerprint, "part": part})
 
+    def knowing_all_days(self, model: NeuralModel, part: str) -> NeuralModel:
+        """A model that keeps a graph of days with all days before the test.
+
+        With part "fit" its weights have not learnt the latest of them; items that are not in the
+        part stay unknown.
+        """
+        if not hasattr(model, "knowing"):
+            return model
+        known = self.store.part("train").as_known(self.store.part(part).support())
+        found: NeuralModel = model.knowing(known)
+        return found
+
     def _validation(self) -> Validate:
-        """Ranks the validation part as `evaluate` does: what the part before lacks is unknown."""
-        valid = self.store.part("valid").as_known(self.store.part("fit").support())
+        """Ranks the validation part as `evaluate` does: what the part before lacks is unknown.
+
+        A model that keeps a graph of days is asked prequentially, as its training is: a session of
+        a block knows the blocks before it.
+        """
+        fit = self.store.part("fit")
+        valid = self.store.part("valid").as_known(fit.support())
         protocol = store_protocol(self.store)
         ks = sorted({self.k, min(SHOWN_K, self.n_items)})
 
         def validate(model: NeuralModel) -> dict[str, float]:
-            found = evaluate(model, valid, ks=ks, protocol=protocol, n_bootstrap=0)
+            history = fit if getattr(model, "advances", False) else None
+            found = evaluate(model, valid, ks=ks, protocol=protocol, history=history, n_bootstrap=0)
             return {name: metric.value for name, metric in found.metrics.items()}
 
         return validate

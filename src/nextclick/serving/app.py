@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from nextclick.errors import RequestError
+from nextclick.errors import InputError, RequestError
 from nextclick.models.base import reads
 from nextclick.serving import schemas
 from nextclick.serving.engine import Engine
@@ -156,7 +156,7 @@ class App:
         asked = read_json(await self._body(request), self._recommend)
         slot = self.served.slot(asked.model)
         loaded = slot.loaded
-        wish = loaded.recommender.wish(_query(asked))
+        wish = loaded.recommender.wish(_query(asked, loaded))
         ((answer, why),) = await self._answers(loaded, [wish])
         return self._json(_told(slot, loaded, answer, why))
 
@@ -166,7 +166,7 @@ class App:
         slots = [self._at(n, self.served.slot, one.model) for n, one in enumerate(asked)]
         loaded = {slot.name: slot.loaded for slot in slots}
         wishes = [
-            self._at(n, loaded[slot.name].recommender.wish, _query(one))
+            self._at(n, loaded[slot.name].recommender.wish, _query(one, loaded[slot.name]))
             for n, (slot, one) in enumerate(zip(slots, asked, strict=True))
         ]
         rows = {name: [n for n, slot in enumerate(slots) if slot.name == name] for name in loaded}
@@ -186,9 +186,10 @@ class App:
         asked = read_json(await self._body(request), self._event)
         slot = self.served.slot(asked.model)
         loaded = slot.loaded
-        if asked.k:  # what cannot be answered is not taken note of
-            loaded.recommender.check(asked.k, asked.allow, asked.block)
-            self._has_room()
+        k = _k(asked.k, loaded)
+        if k:  # what cannot be answered is not taken note of
+            loaded.recommender.check(k, asked.allow, asked.block)
+            self.engine.check_room(1)
         click = Click(asked.item, time.time() if asked.time is None else asked.time, asked.user)
         degraded = False
         try:
@@ -198,8 +199,9 @@ class App:
             before = [Click(item, click.time) for item in asked.before]
             session = Session([*before, click])
         recommended = None
-        if asked.k:
-            wish = loaded.recommender.wish(_event_query(asked, session, None if degraded else key))
+        if k:
+            query = _event_query(asked, k, session, None if degraded else key)
+            wish = loaded.recommender.wish(query)
             ((answer, why),) = await self._answers(loaded, [wish])
             recommended = _told(slot, loaded, answer, why, degraded=degraded)
         kept = 1 if degraded else len(session.clicks)
@@ -283,7 +285,9 @@ class App:
         state = "ok" if await self.store.ready() else "unreachable"
         self.metrics.state_up.set(state == "ok")
         if self.gate.drains:
-            raise RequestError("the server is stopping; ask another one", status=503, retry_after=1)
+            raise RequestError(
+                "the server is stopping; ask again in a second", status=503, retry_after=1
+            )
         status = "ready" if state == "ok" else "degraded"
         return self._json({"status": status, "state": {"kind": self.store.name, "is": state}})
 
@@ -352,24 +356,16 @@ class App:
                 f"no answer within {timeout:g} s; ask again in a second", status=503, retry_after=1
             ) from None
 
-    def _has_room(self) -> None:
-        if self.engine.waiting >= self.settings.max_queue:
-            self.metrics.refused.labels("queue").inc()
-            raise RequestError(
-                f"{self.engine.waiting} requests are waiting; ask again in a second",
-                status=503,
-                retry_after=1,
-            )
-
     def _at(self, number: int, work: Any, asked: Any) -> Any:
         """`work(asked)`, whose errors name the number of the request."""
         try:
             return work(asked)
-        except Exception as error:
+        except InputError as error:
             field = getattr(error, "field", None) or field_in(str(error))
-            at = f"requests[{number}]" + (f".{field}" if field else "")
             raise RequestError(
-                f"{at}: {error}", status=getattr(error, "status", 422), field=at
+                f"requests[{number}]: {error}",
+                status=getattr(error, "status", 422),
+                field=f"requests[{number}]" + (f".{field}" if field else ""),
             ) from None
 
     def _writes(self, request: Request) -> None:
@@ -422,10 +418,14 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return of_http_error(error)
 
 
-def _query(asked: schemas.RecommendRequest) -> Query:
+def _k(k: int | None, loaded: Loaded) -> int:
+    return min(schemas.USUAL_K, len(loaded.recommender.popular)) if k is None else k
+
+
+def _query(asked: schemas.RecommendRequest, loaded: Loaded) -> Query:
     return Query(
         asked.session,
-        asked.k,
+        _k(asked.k, loaded),
         times=asked.times,
         user=asked.user,
         now=asked.now,
@@ -436,10 +436,10 @@ def _query(asked: schemas.RecommendRequest) -> Query:
     )
 
 
-def _event_query(asked: schemas.EventRequest, session: Session, live: str | None) -> Query:
+def _event_query(asked: schemas.EventRequest, k: int, session: Session, live: str | None) -> Query:
     return Query(
         session.items,
-        asked.k,
+        k,
         times=session.times,
         user=session.user,
         exclude_seen=asked.exclude_seen,

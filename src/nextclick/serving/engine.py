@@ -67,6 +67,24 @@ class Engine:
         """How many requests wait to be taken."""
         return self._waiting
 
+    def check_room(self, n: int) -> None:
+        """See whether so many requests would be taken.
+
+        Raises:
+            RequestError: the queue is full, or the engine was closed.
+        """
+        if self._stops:
+            raise RequestError(
+                "the server is stopping; ask again in a second", status=503, retry_after=1
+            )
+        if self._waiting and self._waiting + n > self.max_queue:
+            raise RequestError(
+                f"{self._waiting} requests are waiting, of at most {self.max_queue}; "
+                "ask again in a second",
+                status=503,
+                retry_after=1,
+            )
+
     def submit(
         self, recommender: Recommender, wishes: Sequence[Wish], *, timeout: float
     ) -> Future[list[Answer]]:
@@ -78,21 +96,11 @@ class Engine:
             timeout: seconds after which nobody waits for the answer any more.
 
         Raises:
-            RequestError: the queue is full.
+            RequestError: as `check_room`.
         """
         job = _Job(recommender, wishes, time.monotonic() + timeout)
         with self._change:
-            if self._stops:
-                raise RequestError(
-                    "the server is stopping; ask again in a second", status=503, retry_after=1
-                )
-            if self._waiting and self._waiting + len(wishes) > self.max_queue:
-                raise RequestError(
-                    f"{self._waiting} requests are waiting, of at most {self.max_queue}; "
-                    "ask again in a second",
-                    status=503,
-                    retry_after=1,
-                )
+            self.check_room(len(wishes))
             self._jobs.append(job)
             self._waiting += len(wishes)
             self._change.notify()

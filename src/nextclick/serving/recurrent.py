@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from nextclick.types import Int32Array
 
 KEPT = 100_000  # sessions
+SECONDS = 3600.0  # that a state is kept after the last click
 
 
 @runtime_checkable
@@ -50,7 +52,7 @@ class RecurrentBest(ProductBest):
         self.longest: int | None = getattr(model, "max_length", None)
         self.kept = kept
         self.steps = 0  # clicks read so far
-        self._known: OrderedDict[str, tuple[Int32Array, Tensor, Tensor]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[float, Int32Array, Tensor, Tensor]] = OrderedDict()
 
     def queries(self, wishes: Sequence[Wish]) -> Tensor:
         """(B, D), of live sessions by steps and of the others at once."""
@@ -92,8 +94,9 @@ class RecurrentBest(ProductBest):
     def _begun(self, wish: Wish) -> tuple[int, Tensor, Tensor]:
         """How many clicks were read, and the (L, H) state and (D,) query after those."""
         assert wish.query.live is not None
-        clicks, state, query = self._known.get(wish.query.live, (None, None, None))
-        if clicks is not None and state is not None and query is not None:
+        known = self._known.get(wish.query.live)
+        if known is not None:
+            _, clicks, state, query = known
             n = len(clicks)
             if n <= len(wish.clicks) and np.array_equal(clicks, wish.clicks[:n]):
                 return n, state, query
@@ -101,7 +104,11 @@ class RecurrentBest(ProductBest):
 
     def _keep(self, wish: Wish, state: Tensor, query: Tensor) -> None:
         assert wish.query.live is not None
+        now = time.monotonic()
         self._known.pop(wish.query.live, None)  # so that it stands last
-        self._known[wish.query.live] = (wish.clicks, state, query)
-        while len(self._known) > self.kept:
+        self._known[wish.query.live] = (now, wish.clicks, state, query)
+        while len(self._known) > self.kept or self._oldest() < now - SECONDS:
             self._known.popitem(last=False)
+
+    def _oldest(self) -> float:
+        return next(iter(self._known.values()))[0]

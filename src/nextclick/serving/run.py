@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import multiprocessing
@@ -11,7 +12,7 @@ import socket
 import sys
 import tempfile
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from threadpoolctl import threadpool_limits
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from nextclick.serving.settings import Settings
 
 log = logging.getLogger("nextclick.serving")
+_LAST = 1.0  # seconds that clients who are connected have for a last request
 _LOOK = 0.5  # seconds between two looks at the workers
 _BACKLOG = 2048
 _SWITCH = 0.0005  # seconds that a thread keeps the interpreter while another one waits for it
@@ -42,7 +44,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         opened = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ConfigError(
             f"--host {host} --port {port}: cannot be opened: {error}; choose another port"
         ) from error
@@ -102,6 +104,7 @@ class _Workers:
                 if not process.is_alive():
                     log.error("worker %d ended with %s", process.pid, process.exitcode)
                     self._running[place] = self._start()
+        self._opened.close()  # else clients would connect to a port that nobody takes them from
         for process in self._running:
             process.terminate()  # SIGTERM: it finishes what it holds
         for process in self._running:
@@ -142,6 +145,30 @@ class _Server(uvicorn.Server):
         """Begin to listen."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take who has connected, close the port, let connections end, then stop."""
+        assert self._loop is not None
+        for opened in sockets or ():
+            opened.setblocking(False)
+            with contextlib.suppress(OSError):  # nobody is left in the backlog
+                while True:
+                    await self._loop.connect_accepted_socket(self._protocol, opened.accept()[0])
+        for server in self.servers:
+            server.close()
+        for opened in sockets or ():
+            opened.close()
+        until = self._loop.time() + _LAST
+        while self.server_state.connections and self._loop.time() < until:
+            await asyncio.sleep(0.01)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = made(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop after the drain; at once if told again."""

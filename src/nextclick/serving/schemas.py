@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 MAX_CLICKS = 1000
 MAX_K = 1000
+USUAL_K = 20
 MAX_IDS = 10_000
 MAX_BATCH = 256
 _WIDEST = 2**63 - 1
@@ -26,7 +27,7 @@ class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         session: item ids in the order of the clicks, the last click last.
-        k: how many items.
+        k: how many items; left out it is 20, or all if there are fewer.
         times: when each click was made, in seconds of any clock.
         now: the moment of asking on that clock; left out it is the last click.
         user: whose session it is.
@@ -38,7 +39,7 @@ class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     session: Annotated[list[Raw], Meta(min_length=1, max_length=MAX_CLICKS)]
-    k: Top = 20
+    k: Top | None = None
     times: Annotated[list[Seconds], Meta(max_length=MAX_CLICKS)] | None = None
     now: Seconds | None = None
     user: Raw | None = None
@@ -64,13 +65,13 @@ class EventRequest(Struct, kw_only=True, forbid_unknown_fields=True):
             the click before counts as made with it.
         before: the clicks before it, as the client knows them; read only if live sessions cannot
             be reached.
-        k: how many items; 0 only takes note of the click.
+        k: how many items; 0 only takes note of the click, left out it is 20.
     """
 
     item: Raw
     time: Seconds | None = None
     before: Annotated[list[Raw], Meta(max_length=MAX_CLICKS)] = []
-    k: Annotated[int, Meta(ge=0, le=MAX_K)] = 20
+    k: Annotated[int, Meta(ge=0, le=MAX_K)] | None = None
     user: Raw | None = None
     exclude_seen: bool = False
     allow: Ids | None = None
@@ -203,9 +204,9 @@ class ModelAnswer(Struct, kw_only=True):
     loaded: float
     items: int
     reads: list[str]
-    config: dict[str, object]
-    trained: dict[str, object]
-    search: dict[str, object]
+    config: dict[str, Any]
+    trained: dict[str, Any]
+    search: dict[str, Any]
     refused: dict[str, str]
     versions: list[str]
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from nextclick.errors import ArtifactError, InputError, RequestError, ScoringError, nearest
 from nextclick.serving.items import ItemSearch
-from nextclick.serving.query import Query
+from nextclick.serving.query import Query, batch_of
 from nextclick.serving.recommender import Recommender
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Slot:
     source: Source
     loaded: Loaded
     refused: dict[str, str] = field(default_factory=dict)
-    changing: threading.Lock = field(default_factory=threading.Lock)
+    changing: threading.RLock = field(default_factory=threading.RLock)
 
 
 def _tells_nobody(model: str, result: str) -> None:
@@ -196,13 +196,14 @@ class Served:
     def look(self) -> None:
         """Take new versions of all models, if there are any."""
         for slot in self.slots.values():
-            try:
-                version = slot.source.current()
-            except (InputError, OSError) as error:
-                log.warning("model %s: its versions cannot be read: %s", slot.name, error)
-                continue
-            if version.name not in (slot.loaded.version.name, *slot.refused):
-                self.take(slot, version)
+            with slot.changing:  # what is current is read after what is being activated
+                try:
+                    version = slot.source.current()
+                except (InputError, OSError) as error:
+                    log.warning("model %s: its versions cannot be read: %s", slot.name, error)
+                    continue
+                if version.name not in (slot.loaded.version.name, *slot.refused):
+                    self.take(slot, version)
 
     def take(self, slot: Slot, version: Version) -> str | None:
         """Load a version beside the one that answers, and put it in its place.
@@ -257,14 +258,16 @@ class Served:
                 status=404,
                 field="version" if version is not None else "path",
             )
-        reason = self.take(slot, found[-1])
-        if reason is not None:
-            raise RequestError(
-                f"the version was refused, {slot.loaded.version.name} stays: {reason}; "
-                "activate another one",
-                status=409,
-            )
-        slot.source.activate(found[-1].name)
+        with slot.changing:
+            reason = self.take(slot, found[-1])
+            if reason is None:
+                slot.source.activate(found[-1].name)
+                return
+        raise RequestError(
+            f"the version was refused, {slot.loaded.version.name} stays: {reason}; "
+            "activate another one",
+            status=409,
+        )
 
     def _load(self, version: Version) -> Loaded:
         recommender = Recommender.load(version.path)
@@ -296,11 +299,13 @@ def warm(recommender: Recommender) -> None:
             Query(session, 1, allow=popular),
         ]
         wishes = [recommender.wish(query) for query in asked]
-        answers = recommender.answer(wishes)
+        recommender.answer(wishes)
         recommender.reasons(wishes)
-        scores = np.array([s for a in answers for s in a.scores if s is not None])
-        if not np.isfinite(scores).all():
-            raise ScoringError("a recommended item has a score that is not finite; train again")
+        if not np.isfinite(recommender.artifact.model.score(batch_of(wishes[:1]))[:, 1:]).all():
+            raise ScoringError("an item has a score that is not finite; train again")
+    forget = getattr(recommender.scorer, "forget", None)
+    if forget is not None:
+        forget("\x00warm")
 
 
 def _same_folder(version: Path, path: str) -> bool:

@@ -97,6 +97,7 @@ def make_feed(
     device: torch.device,
 ) -> Feed:
     """The feed of the order that a config names, with the task that the model has."""
+    model.observe(sessions)
     if config.order == "lanes":
         return LaneFeed(model, sessions, config, seed=seed, device=device)
     task = model.task(sessions, seed)

@@ -55,7 +55,7 @@ class Context:
         if "users" in self._reads:
             assert batch.users is not None
             context["users"] = batch.users
-        context |= self._prepared(batch.items, batch.where, batch.session)
+        context |= self._prepared(batch.items, batch.where, batch.session, batch.block)
         return batch, context
 
     def _moments(self, batch: TrainingBatch, rng: np.random.Generator) -> AnyArray:

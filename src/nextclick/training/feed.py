@@ -164,6 +164,7 @@ class SessionFeed(Feed):
             sessions,
             times=sessions.times if "times" in reads else None,
             users=sessions.users if "users" in reads or local else None,
+            blocks=sessions.blocks if "blocks" in reads else None,
         )
         super().__init__(model, sessions, config, seed=seed, device=device)
         self._max_length = model.max_length

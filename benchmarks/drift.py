@@ -1,0 +1,178 @@
+"""Does yesterday's graph help where yesterday says more of today than the days before it do?
+
+    pip install 'nextclick[neural]'
+    python benchmarks/drift.py -o FOLDER
+
+In a simulated shop (see docs/simulator.md) a share of the items changes places every night, so that
+what follows what today is nearly what followed what yesterday, and little of what followed what a
+week ago. The same log with its days shuffled, every session dealt to a day by chance, is the
+control: all days are then alike, and yesterday says nothing that the other days do not.
+
+On both, TASRec stands beside its base form, which has no graph of the days: the same loss, rate and
+epochs, all sessions of the first 5/6 of the days to learn from. The test is the rest, asked about
+with the graph of all days before each (prequential), and with the graph of the training alone
+(frozen). Nothing is chosen, and the test is ranked once with each. The differences to the base form
+in Recall@20 and MRR@20 have 95 % intervals by paired bootstrap over sessions, all seeds together.
+
+What is done lies in FOLDER: the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from nextclick import Store, prepare, train
+from nextclick.data.options import PrepareOptions, SessionOptions, SplitOptions
+from nextclick.data.simulate import simulate
+from nextclick.data.simulation import SimulationConfig
+from nextclick.evaluation import evaluate
+from nextclick.sessions import MS_PER_DAY
+from nextclick.training.config import NeuralOptions
+
+if TYPE_CHECKING:
+    from nextclick.types import AnyArray, Float64Array
+
+K = 20
+DRAWS = 2000
+FORMS = ("true", "shuffled")
+SHOP = SimulationConfig(
+    events=240_000, items=1_000, users=20_000, days=30, categories=10, length=6, purpose=0.0,
+    taste=0.0, drift=0.0, new_items=0.0, reclick=0.0, similarity=1.0, moves=0.2,
+)  # fmt: skip
+RECIPE: dict[str, Any] = {
+    "loss": "ce",
+    "negatives": 0,
+    "learning_rate": 0.003,
+    "schedule": "cosine",
+    "batch_size": 512,
+    "epochs": 8,
+    "keep": "last",
+}
+OPTIONS = PrepareOptions(
+    sessions=SessionOptions(block_days=1.0), split=SplitOptions(kind="blocks", fraction=1 / 6)
+)
+ASKED = {"full": ("prequential", "frozen"), "base": ("frozen",)}
+
+
+def dealt(log: pl.DataFrame) -> pl.DataFrame:
+    """The same sessions on other days, at their time of day; as many on each day as before."""
+    starts = log.group_by("session_id", maintain_order=True).agg(pl.col("timestamp").min())
+    day = starts["timestamp"] // MS_PER_DAY
+    apart = (day.shuffle(seed=0) - day).alias("apart")
+    moved = log.join(starts.select("session_id", apart), on="session_id", maintain_order="left")
+    shifted = pl.col("timestamp") + pl.col("apart") * MS_PER_DAY
+    return moved.with_columns(shifted.alias("timestamp")).drop("apart").sort("timestamp")
+
+
+def stores(shop: SimulationConfig, folder: Path) -> dict[str, Store]:
+    """Both forms of the log."""
+    path = folder / "log.parquet"
+    if not path.exists():
+        simulate(shop, path)
+    for form in FORMS:
+        if not (folder / form).exists():
+            log = pl.read_parquet(path)
+            prepare(log if form == "true" else dealt(log), folder / form, options=OPTIONS)
+    return {form: Store.open(folder / form) for form in FORMS}
+
+
+def ranked(
+    store: Store, variant: str, seed: int, values: dict[str, Any], folder: Path
+) -> dict[str, AnyArray]:
+    """(P,) session of each target of the test, and its rank in each way of asking."""
+    written = folder / f"{store.path.name}-{variant}-{seed}.npz"
+    if not written.exists():
+        checkpoints = folder / f"{store.path.name}-{variant}-{seed}.training"
+        going_on = (checkpoints / "checkpoint").exists()
+        options = NeuralOptions(checkpoints=checkpoints, resume=going_on)
+        config = RECIPE | values | {"variant": variant}
+        artifact = train(store, "tasrec", config=config, part="train", seed=seed, neural=options)
+        found = {}
+        for way in ASKED[variant]:
+            history = store.part("train") if way == "prequential" else None
+            asked = evaluate(
+                artifact.model, store.part("test"), ks=[K], history=history, n_bootstrap=0
+            )
+            found |= {way: asked.ranks, "session": asked.session}
+        np.savez(written, **found)
+    with np.load(written) as kept:
+        return dict(kept)
+
+
+def value(ranks: AnyArray, metric: str) -> Float64Array:
+    """(P,) what each prefix adds to a metric."""
+    return np.where(ranks <= K, 1.0 if metric == "recall" else 1.0 / ranks, 0.0)
+
+
+def difference(
+    pairs: list[tuple[AnyArray, AnyArray]], session: AnyArray, metric: str
+) -> tuple[float, float, float]:
+    """A metric of the first less that of the second, the mean over pairs, with its interval."""
+    counts = np.bincount(session)
+    each = np.mean([value(a, metric) - value(b, metric) for a, b in pairs], axis=0)
+    sums = np.bincount(session, each)
+    rng = np.random.default_rng(0)
+    draws = np.empty(DRAWS)
+    for n in range(DRAWS):
+        drawn = rng.integers(len(counts), size=len(counts))
+        draws[n] = sums[drawn].sum() / counts[drawn].sum()
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(sums.sum() / counts.sum()), float(low), float(high)
+
+
+def main() -> None:
+    """Train, compare, print a Markdown table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--events", type=int, default=SHOP.events)
+    parser.add_argument("--items", type=int, default=SHOP.items)
+    parser.add_argument("--days", type=int, default=SHOP.days)
+    parser.add_argument("--epochs", type=int, default=RECIPE["epochs"])
+    parser.add_argument("--width", type=int, default=100)
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    shop = replace(SHOP, events=options.events, items=options.items, days=options.days)
+    values = {"threads": options.threads, "epochs": options.epochs, "width": options.width}
+    print("| days | model | Recall@20 | MRR@20 | less the base form, points: Recall | MRR |")
+    print("|---|---|---|---|---|---|", flush=True)
+    for form, store in stores(shop, options.output).items():
+        found = {
+            variant: [
+                ranked(store, variant, seed, values, options.output)
+                for seed in range(options.seeds)
+            ]
+            for variant in ASKED
+        }
+        base = [one["frozen"] for one in found["base"]]
+        session = found["base"][0]["session"]
+        print(f"| {form} | base | {means(base)} | | |", flush=True)
+        for way in ASKED["full"]:
+            full = [one[way] for one in found["full"]]
+            told = " | ".join(
+                f"{100 * mid:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
+                for mid, low, high in (
+                    difference(list(zip(full, base, strict=True)), session, metric)
+                    for metric in ("recall", "mrr")
+                )
+            )
+            print(f"| {form} | full, {way} | {means(full)} | {told} |", flush=True)
+
+
+def means(found: list[AnyArray]) -> str:
+    """Recall@20 and MRR@20 in percent, the mean over seeds."""
+    each = (np.mean([value(one, metric).mean() for one in found]) for metric in ("recall", "mrr"))
+    return " | ".join(f"{100 * one:.2f}" for one in each)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+import socket
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from nextclick.cli.main import app
+from nextclick.cli.serve import named
+from nextclick.errors import ConfigError
+from nextclick.serving.run import listen
+from nextclick.serving.settings import Settings, hand_on, handed_on, read_token
+
+
+def test_names_of_models():
+    assert named(["a=x/y", "x/narm", "shop/models/knn/artifact"]) == {
+        "a": "x/y",
+        "narm": "x/narm",
+        "knn": "shop/models/knn/artifact",
+    }
+    for wrong in (["x/a", "y/a"], ["=x"], ["a="]):
+        with pytest.raises(ConfigError, match="every model needs a name of its own; write NAME="):
+            named(wrong)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"workers": 0}, "--workers must be at least 1, got 0"),
+        ({"max_queue": 0}, "--max-queue must be at least 1, got 0"),
+        ({"timeout": 0}, "--timeout must be at least 0.01, got 0"),
+        ({"rate": float("inf")}, "--rate must be at least 0, got inf"),
+        ({"timeout": float("nan")}, "--timeout must be at least 0.01, got nan"),
+        ({"workers": 2}, r"--workers 2 cannot share --state memory: .* use --state lmdb:PATH"),
+    ],
+)
+def test_settings_out_of_range(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        Settings(models={}, **settings).checked()
+
+
+def test_the_token_is_read_from_a_file_or_the_environment(tmp_path, monkeypatch):
+    monkeypatch.delenv("NEXTCLICK_TOKEN", raising=False)
+    assert read_token(None) is None
+    monkeypatch.setenv("NEXTCLICK_TOKEN", "of the environment")
+    assert read_token(None) == "of the environment"
+    file = tmp_path / "token"
+    file.write_text("of a file, long enough\n")
+    assert read_token(file) == "of a file, long enough"
+    file.write_text("short")
+    with pytest.raises(ConfigError, match="a token must have at least 16 letters, got 5"):
+        read_token(file)
+    with pytest.raises(ConfigError, match=r"--token-file .*: cannot be read"):
+        read_token(tmp_path / "none")
+
+
+def test_settings_are_handed_on_to_workers(monkeypatch):
+    for name in ("NEXTCLICK_SERVE", "PROMETHEUS_MULTIPROC_DIR"):
+        monkeypatch.setenv(name, "")
+    for name in ("OMP", "OPENBLAS", "MKL"):
+        monkeypatch.setenv(f"{name}_NUM_THREADS", "1")
+    settings = Settings(models={"a": "b"}, origins=("https://x",), token="t" * 16)
+    hand_on(settings, None)
+    assert handed_on() == settings
+
+
+def test_a_port_that_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=r"cannot be opened: .*; choose another port"):
+            listen("127.0.0.1", port)
+
+
+def test_without_its_libraries_serve_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, "nextclick.serving.run", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    done = CliRunner().invoke(app, ["serve", "model"])
+    assert done.exit_code == 2
+    assert "serve needs the package uvicorn, which is not installed; pip install" in done.stderr

@@ -1,0 +1,212 @@
+"""TASRec's layers by hand, what it knows of a day, and the graph that it keeps."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from nextclick.batch import SessionBatch
+from nextclick.errors import ConfigError
+from nextclick.models.tasrec import TASRec, TASRecConfig, TASRecEncoder
+from nextclick.models.tasrec_graph import TemporalItems, messages
+from nextclick.sessions import Sessions
+from reference.neural_cases import N, small_model, spread_weights
+from reference.neural_graphs import tasrec_items
+from reference.temporal_graph import exact_weights
+
+BLOCKS = [3, 3, 4, 4, 6, 6, 7]
+CLICKS = [[1, 2, 3], [4, 5], [2, 3, 1], [5, 6], [1, 4], [2, 6, 2], [3, 5, 7]]
+
+
+def log_of(clicks=CLICKS, blocks=BLOCKS, n_items=N):
+    log = Sessions.from_lists(clicks, n_items=n_items)
+    return replace(log, blocks=np.array(blocks, np.int32))
+
+
+def day(log, block):
+    start, stop = np.searchsorted(log.blocks, [block, block + 1]).tolist()
+    return log.slice(start, stop)
+
+
+def tasrec(**values):
+    return spread_weights(small_model("tasrec", **values))
+
+
+@torch.no_grad()
+def test_two_rounds_by_hand():
+    # 1 — 2 with weight 1.5, 2 — 3 with weight 1; 4 alone
+    model = TASRec(TASRecConfig(width=2, hops=2, day_edges="count", threshold=1.0), n_items=4)
+    for clicks in ([[1, 2]], [[1, 2], [2, 3]]):
+        model.advance(Sessions.from_lists(clicks, n_items=4))
+    layer = TemporalItems(2, 2, shared=True)
+    layer.layers[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, -1.0]]))
+    items = torch.nn.Embedding(5, 2)
+    rows = torch.tensor([[0, 0], [1, 0], [0, 1], [2, 0], [3, 4]])
+    items.weight.copy_(rows)
+    told = messages(model.encoder.neighbours, np.array([1, 4]), 2, n_items=4)
+    found = layer(items, {n: torch.from_numpy(a) for n, a in told.items()})
+    # first round, before LeakyReLU the second coordinate changes its sign
+    one = np.array([1 / 2.5, -0.01 * 1.5 / 2.5])  # (1.5 (0, 1) + (1, 0)) / 2.5
+    two = np.array([(1.5 + 2) / 3.5, -0.01 * 1 / 3.5])  # (1.5 (1, 0) + (2, 0) + (0, 1)) / 3.5
+    met = (1.5 * two + one) / 2.5
+    twice = np.array([met[0], -met[1]])  # met[1] < 0: it becomes positive
+    mean = (np.array([1, 0]) + one + twice) / 3
+    alone = (np.array([3, 4]) + np.array([3, -0.04]) + np.array([3, 0.04])) / 3
+    expected = np.stack([mean / np.linalg.norm(mean), alone / np.linalg.norm(alone)])
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_the_read_out_by_hand():
+    encoder = TASRecEncoder(TASRecConfig(width=1, variant="temp"), n_items=3).eval()
+    encoder.items.weight[:, 0] = torch.tensor([0.0, 0.5, -2.0, 3.0])
+    for linear in (encoder.temporal.layers[0], encoder.attend_each, encoder.attend_last):
+        linear.weight.fill_(1.0)
+    encoder.attend_last.bias.fill_(0.5)
+    encoder.attend.fill_(2.0)
+    encoder.output.weight.copy_(torch.tensor([[1.0, 10.0]]))
+
+    def beta(z, last):
+        return 2 / (1 + math.exp(-(z + last + 0.5)))
+
+    # nothing was clicked before: of an item of width 1 its sign is left
+    queries = encoder(torch.tensor([[1, 2, 1]]))[0, :, 0]
+    expected = [
+        beta(1, 1) + 10,
+        beta(1, -1) - beta(-1, -1) - 10,
+        2 * beta(1, 1) - beta(-1, 1) + 10,
+    ]
+    assert queries.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("hops", [1, 2, 5])
+@pytest.mark.parametrize("layer_weights", ["shared", "own"])
+def test_what_is_around_a_few_items_gives_what_the_whole_catalogue_would(hops, layer_weights):
+    model = tasrec(hops=hops, layer_weights=layer_weights, threshold=0.2)
+    expected = tasrec_items(model.state(), model.config)
+    told = messages(model.encoder.neighbours, np.array([9, 2, 7]), hops, N)
+    with torch.no_grad():
+        found = model.encoder.temporal(
+            model.encoder.items, {n: torch.from_numpy(a) for n, a in told.items()}
+        )
+    for item, row in zip((9, 2, 7), found.numpy(), strict=True):
+        np.testing.assert_allclose(row, expected[item], atol=1e-6)
+
+
+def test_variants_leave_their_layer_out():
+    def names(variant):
+        return {name.split(".")[0] for name in small_model("tasrec", variant=variant).state()}
+
+    full, temp, base = names("full"), names("temp"), names("base")
+    assert full - temp == {"network"}
+    assert full - base == {"temporal", "graph_edges", "graph_weights", "graph_day"}
+    assert TASRec.reads(TASRecConfig(variant="temp")) == {"blocks"}
+    assert TASRec.reads(TASRecConfig(variant="base")) == set()
+
+
+def told_of_block(log, block, config=None):
+    model = TASRec(config or TASRecConfig(width=4, hops=3), N)
+    model.observe(log)
+    items = np.array([[1, 2, 3, 4, 5, 6, 7]])
+    return model.prepared(items, np.arange(7), np.array([0]), block)
+
+
+@pytest.mark.parametrize("block", [3, 4, 5, 6, 7])
+def test_clicks_of_a_day_and_of_later_ones_change_nothing_for_its_sessions(block):
+    expected = told_of_block(log_of(), block)
+    changed = [
+        [(click % N) + 1 for click in session] if of >= block else session
+        for session, of in zip(CLICKS, BLOCKS, strict=True)
+    ]
+    found = told_of_block(log_of(changed), block)
+    for name, array in expected.items():
+        assert array.tolist() == found[name].tolist(), name
+
+
+def test_clicks_of_the_day_before_do_change_it():
+    expected = told_of_block(log_of(), 7)
+    found = told_of_block(log_of([*CLICKS[:4], [1, 5], *CLICKS[5:]]), 7)
+    assert expected["messages"].tolist() != found["messages"].tolist()
+
+
+def test_a_session_of_a_training_batch_is_told_of_the_days_before_its_own():
+    told = told_of_block(log_of(), 4)
+    around, bounds = told["around"].tolist(), told["message_bounds"]
+    linked = {
+        around[i]: {around[j] for j in told["messages"][bounds[i] : bounds[i + 1]]}
+        for i in range(len(bounds) - 1)
+    }
+    assert linked == {1: {2}, 2: {1, 3}, 3: {2}, 4: {5}, 5: {4}, 6: set(), 7: set()}
+
+
+def test_going_on_day_by_day_is_having_known_all_of_them():
+    log = log_of()
+    whole, model = tasrec(threshold=0.3).knowing(log), tasrec(threshold=0.3).knowing(log, 4)
+    assert (model.last_block, whole.last_block) == (3, 7)
+    for block in range(4, 8):
+        model.advance(day(log, block))
+    assert model.last_block == 7
+    for name, array in whole.state().items():
+        assert array.tolist() == model.state()[name].tolist(), name
+    assert model.edges_alive == whole.edges_alive
+    days = [[CLICKS[s] for s in range(7) if BLOCKS[s] == block] for block in range(3, 8)]
+    alive = {
+        3 + n: sum(weight >= 0.3 for weight in exact_weights(days[:n]).values()) for n in range(6)
+    }
+    assert whole.edges_alive == alive
+    batch = SessionBatch.from_lists([[1, 2, 3], [6]])
+    assert model.score(batch).tolist() == whole.score(batch).tolist()
+
+
+def test_who_knows_other_days_is_another_model_of_the_same_weights():
+    model = tasrec()
+    batch = SessionBatch.from_lists([[1, 2, 3], [6]])
+    before = model.score(batch).tolist()
+    other = model.knowing(log_of())
+    assert other.score(batch).tolist() != before
+    assert model.score(batch).tolist() == before
+    other.advance(day(log_of(), 99))
+    assert model.score(batch).tolist() == before
+    assert model.last_block == 2
+    assert other.encoder.items.weight is model.encoder.items.weight
+
+
+def test_knowing_nothing_before_the_first_day():
+    model = tasrec().knowing(log_of(), 2)
+    assert (model.last_block, model.edges_alive) == (1, {2: 0})
+
+
+def test_days_come_one_after_the_other():
+    model = tasrec().knowing(log_of(), 5)
+    with pytest.raises(ConfigError, match=r"of block 5, which follows .* got blocks 6\.\.6"):
+        model.advance(day(log_of(), 6))
+    with pytest.raises(ConfigError, match=r"of block 5, which follows .* got blocks 6\.\.7"):
+        model.advance(log_of().slice(4, 7))
+    model.advance(day(log_of(), 5))  # nobody clicked
+    model.advance(replace(day(log_of(), 6), blocks=None))
+    assert model.last_block == 6
+
+
+def test_the_base_keeps_no_graph_and_counts_the_days():
+    model = spread_weights(small_model("tasrec base"))
+    assert (model.advances, model.last_block) == (False, 2)
+    batch = SessionBatch.from_lists([[1, 2, 3], [6]])
+    before = model.score(batch).tolist()
+    model.advance(Sessions.from_lists([[1, 2], [6, 1]], n_items=N))
+    assert model.score(batch).tolist() == before
+    assert model.knowing(log_of()).last_block == 7
+    assert model.knowing(log_of(), 5).last_block == 4
+
+
+def test_what_was_kept_goes_on_as_if_it_had_not_been():
+    model = tasrec(threshold=0.3)
+    again = TASRec.from_state(model.state(), model.config)
+    assert (again.last_block, again.edges_alive) == (2, {3: model.edges_alive[3]})
+    for of in (model, again):
+        of.advance(Sessions.from_lists([[1, 2], [6, 1]], n_items=N))
+    for name, array in model.state().items():
+        assert array.tolist() == again.state()[name].tolist(), name
+    batch = SessionBatch.from_lists([[1, 2, 3], [6]])
+    assert model.score(batch).tolist() == again.score(batch).tolist()

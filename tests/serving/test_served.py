@@ -1,0 +1,165 @@
+import json
+import shutil
+import time
+
+import pytest
+
+from nextclick import train
+from nextclick.errors import ArtifactError, RequestError, ScoringError
+from nextclick.serving.served import ArtifactSource, Served
+from serving_cases import TOKEN, Client, make_app, neural_artifact
+
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture
+def registry(tmp_path):
+    """A registry with two versions of NARM, the first one current."""
+    kind = pytest.importorskip("nextclick.artifact.registry").Registry
+    found = kind.create(tmp_path / "registry")
+    for seed in (0, 1):
+        found.publish(neural_artifact("narm", seed))
+    found.activate("v1")
+    return found
+
+
+def spoil(folder, store=None):
+    """Break the weights of an artefact."""
+    (folder / "weights.safetensors").write_bytes(b"nothing")
+
+
+def test_a_new_artefact_in_the_place_of_the_old_one_is_taken(store, tmp_path):
+    place = tmp_path / "m"
+    train(store, "pop", place)
+    results = []
+    served = Served({"m": place}, told=lambda *told: results.append(told))
+    old = served.slot(None).loaded
+    served.look()
+    assert served.slot("m").loaded is old
+    train(store, "markov", place, overwrite=True)
+    served.look()
+    assert served.slot("m").loaded.recommender.artifact.model.name == "markov"
+    assert old.recommender.recommend([[10]], k=2)[0].items  # who holds it may go on
+    assert results == [("m", "swapped")]
+
+
+def test_a_broken_version_is_refused_once_and_the_old_one_stays(store, tmp_path, caplog):
+    place = tmp_path / "m"
+    train(store, "pop", place)
+    results = []
+    served = Served({"m": place}, told=lambda *told: results.append(told))
+    old = served.slot(None).loaded
+    spoil(place)
+    served.look()
+    served.look()
+    assert served.slot(None).loaded is old
+    assert results == [("m", "refused")]
+    ((_, reason),) = served.slot(None).refused.items()
+    assert reason.startswith("ArtifactError")
+    assert f"{old.version.name} stays" in caplog.text
+    shutil.rmtree(place)
+    served.look()  # its place is gone: said, and nothing else
+    assert "cannot be read" in caplog.text
+    train(store, "markov", place)
+    served.look()
+    assert served.slot(None).loaded.recommender.artifact.model.name == "markov"
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    import torch
+
+    artifact = neural_artifact("narm")
+    with torch.no_grad():
+        artifact.model.encoder.items.weight[1:] = float("nan")
+    artifact.save(tmp_path / "m")
+    with pytest.raises(ScoringError, match="an item has a score that is not finite; train again"):
+        Served({"m": tmp_path / "m"})
+
+
+def test_a_folder_without_a_model_is_told(tmp_path):
+    with pytest.raises(ArtifactError, match="is not an artefact"):
+        Served({"m": tmp_path})
+    with pytest.raises(ArtifactError, match="is not an artefact"):
+        ArtifactSource(tmp_path / "none").current()
+
+
+def test_versions_are_swapped_under_load_and_no_request_fails(store, tmp_path):
+    place = tmp_path / "m"
+    train(store, "session-knn", place)
+    app = make_app({"m": place}, watch=0.05, max_queue=1000)
+    asked = [("POST", "/v1/recommend", {"json": {"session": [10, 20], "k": 2}})] * 20
+    versions, statuses = set(), []
+    with Client(app) as client:
+        for n in range(8):
+            if n == 4:
+                spoil(place)
+            elif n:
+                train(store, ("markov", "session-knn")[n % 2], place, overwrite=True)
+            until = time.monotonic() + 0.4
+            while time.monotonic() < until:
+                for answer in client.together(asked):
+                    statuses.append(answer.status_code)
+                    versions.add(answer.json().get("version"))
+        assert set(statuses) == {200}
+        assert len(versions) >= 3
+        assert client.get("/v1/models").json()["models"][0]["refused"]
+        assert 'result="refused"' in client.get("/metrics").text
+
+
+def test_versions_of_a_registry_are_activated(registry):
+    app = make_app({"m": registry.path}, token=TOKEN, watch=0.05)
+
+    def activate(**asked):
+        return client.post("/v1/models/activate", asked, headers=BEARER)
+
+    with Client(app) as client:
+        assert client.get("/v1/models").json()["models"][0]["versions"] == ["v1", "v2"]
+        told = activate(version="v2").json()
+        assert (told["version"], registry.current().name) == ("v2", "v2")
+        assert activate(path=str(registry.path / "versions" / "v1")).json()["version"] == "v1"
+        for asked, field in (
+            ({"version": "v9"}, "version"),
+            ({"path": "/etc"}, "path"),
+            ({"path": "\x00"}, "path"),
+        ):
+            refused = activate(**asked)
+            assert (refused.status_code, refused.json()["field"]) == (404, field)
+            assert "has no such version below its folder" in refused.json()["problem"]
+        assert activate().status_code == 422
+        broken = registry.publish(neural_artifact("narm", 2)).path
+        registry.activate("v1")
+        spoil(broken)
+        refused = activate(version="v3")
+        assert refused.status_code == 409
+        assert "the version was refused, v1 stays" in refused.json()["problem"]
+        assert registry.current().name == "v1"
+        registry.activate("v2")
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            client.get("/healthz")
+            client.run(__import__("asyncio").sleep(0.05))
+            if client.get("/v1/models").json()["models"][0]["version"] == "v2":
+                break
+        assert client.get("/v1/models").json()["models"][0]["version"] == "v2"
+
+
+def test_an_artefact_alone_has_one_version(knn):
+    served = Served({"knn": knn})
+    slot = served.slot("knn")
+    served.activate(slot, None, str(knn))
+    with pytest.raises(RequestError, match="name one of version and path"):
+        served.activate(slot, None, None)
+    with pytest.raises(RequestError, match="model knn has no such version below its folder"):
+        served.activate(slot, None, str(knn.parent))
+    assert json.loads((knn / "manifest.json").read_text())["model"] == "session-knn"
+
+
+def test_a_broken_version_is_not_activated(store, tmp_path):
+    place = tmp_path / "m"
+    train(store, "pop", place)
+    served = Served({"m": place})
+    old = served.slot("m").loaded
+    spoil(place)
+    with pytest.raises(RequestError, match=r"the version was refused, .* stays: ArtifactError"):
+        served.activate(served.slot("m"), None, str(place))
+    assert served.slot("m").loaded is old

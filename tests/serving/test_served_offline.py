@@ -1,0 +1,98 @@
+"""What is served is what evaluation ranks: ids, order, scores."""
+
+import numpy as np
+import pytest
+
+from nextclick import train
+from nextclick.models import CLASSICAL
+from nextclick.serving import Recommender
+from nextclick.serving.query import Query, batch_of
+from nextclick.topk import dense_top
+from reference.neural_cases import CASES
+from serving_cases import Client, make_app, neural_artifact
+from small_shop import SESSIONS
+
+K = 5
+
+
+def offline(artifact, sessions, k=K):
+    """Ids and scores by `score` and `dense_top`."""
+    recommender = Recommender(artifact)
+    wishes = [recommender.wish(Query(session, k)) for session in sessions]
+    scores = artifact.model.score(batch_of(wishes))
+    found = []
+    for row, items in zip(scores, dense_top(scores, k), strict=True):
+        items = items[items > 0]
+        found.append(([artifact.items.raw(int(i)) for i in items], row[items]))
+    return found
+
+
+def check(answers, expected):
+    for answer, (items, scores) in zip(answers, expected, strict=True):
+        n = answer["from_model"]
+        assert answer["items"][:n] == items
+        np.testing.assert_allclose(answer["scores"][:n], scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_counting_models(store, tmp_path, name):
+    artifact = train(store, name, tmp_path / "model")
+    sessions = SESSIONS[:5]
+    with Client(make_app({"m": tmp_path / "model"})) as client:
+        batch = {"requests": [{"session": session, "k": K} for session in sessions]}
+        check(
+            client.post("/v1/recommend/batch", batch).json()["answers"], offline(artifact, sessions)
+        )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_neural_models_at_once_and_click_by_click(tmp_path, case):
+    artifact = neural_artifact(case, n_items=40)
+    artifact.save(tmp_path / "model")
+    rng = np.random.default_rng(0)
+    sessions = [(rng.integers(1, 12, size=n) * 10).tolist() for n in (1, 2, 5, 7, 9)]
+    with Client(make_app({"m": tmp_path / "model"})) as client:
+        batch = {"requests": [{"session": session, "k": K} for session in sessions]}
+        check(
+            client.post("/v1/recommend/batch", batch).json()["answers"], offline(artifact, sessions)
+        )
+        for s, session in enumerate(sessions):
+            prefixes = [session[: n + 1] for n in range(len(session))]
+            answers = [
+                client.post(f"/v1/sessions/{s}/events", {"item": p[-1], "k": K}).json()
+                for p in prefixes
+            ]
+            check([a["recommended"] for a in answers], offline(artifact, prefixes))
+        scorer = client.app.served.slot("m").loaded.recommender.scorer
+        if hasattr(scorer, "steps"):  # a click costs one step, but for sessions beyond max_length
+            longest = artifact.model.max_length
+            steps = sum(len(session[:longest]) for session in sessions)
+            assert scorer.steps == steps + 3  # three for what warmed it
+
+
+def test_a_recurrent_state_is_made_anew_where_it_does_not_fit(tmp_path):
+    artifact = neural_artifact("gru4rec", n_items=40)
+    recommender = Recommender(artifact)
+
+    def ask(session):
+        return recommender.answer([recommender.wish(Query(session, K, live="a"))])[0]
+
+    def whole(session):
+        return recommender.recommend([session], k=K)[0]
+
+    for session in ([10], [10, 20], [30, 20], [30], [30, 20, 10, 50]):
+        found, expected = ask(session), whole(session)
+        assert found.items == expected.items
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+    assert recommender.scorer.steps == 1 + 1 + 2 + 1 + 3
+    recommender.scorer.kept = 2
+    for name in "bcd":
+        recommender.answer([recommender.wish(Query([10], K, live=name))])
+    assert list(recommender.scorer._known) == ["c", "d"]
+    recommender.scorer.forget("c")
+    assert list(recommender.scorer._known) == ["d"]
+    recommender.scorer.forget("nobody")
+    mixed = [Query([10, 20], K), Query([10, 30], K, live="d"), Query([40], K)]
+    answers = recommender.answer([recommender.wish(q) for q in mixed])
+    for answer, q in zip(answers, mixed, strict=True):
+        assert answer.items == whole(q.session).items
