@@ -35,10 +35,16 @@ function Trial({ state }) {
         ? html`<${Beginning} state=${state} />`
         : html`<div class=${`panels n${shown.length}`}>
             ${shown.map((at) => html`<${Panel} key=${at} state=${state} at=${at} />`)}
-            <p class="hint below">Bars compare the scores of one model; scores of different models do not compare.</p>
+            <${Legend} two=${shown.length === 2} />
           </div>`}
     </div>`;
 }
+
+const Legend = ({ two }) => html`<p class="hint below">
+  <span class="dot"></span> clicked already. Before: the rank in the answer before.
+  ${two && " Other: the rank by the other model."}${" "}
+  Bars compare the scores of one model; scores of different models do not compare.
+</p>`;
 
 const Beginning = ({ state }) => html`<section class="beginning">
   <p class="large">Search for an item to begin a session.</p>
