@@ -129,7 +129,7 @@ FAULTS = """
   if (document.querySelectorAll("main").length !== 1) faults.push("not one main");
   if (!document.documentElement.lang) faults.push("no language");
   for (const table of document.querySelectorAll("table"))
-    if (!table.caption || !table.querySelector("th[scope=col]")) faults.push("a table without heads");
+    if (!table.caption || !table.querySelector("th[scope=col]")) faults.push("table without heads");
   return faults;
 }
 """

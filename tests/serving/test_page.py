@@ -21,6 +21,7 @@ def test_the_page_and_what_it_loads(client):
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     loaded = re.findall(r'(?:src|href)="(page/[^"]+)"', page.text)
     assert set(loaded) == {"page/icon.svg", "page/style.css", "page/theme.js", "page/app.js"}
+    assert client.get("/favicon.ico").content == client.get("/page/icon.svg").content
     kinds = {"svg": "image/svg+xml", "css": "text/css", "js": "text/javascript"}
     for path in loaded:
         told = client.get(f"/{path}")
@@ -77,7 +78,7 @@ def test_only_reading(client):
 def test_files_of_others_are_those_that_the_notice_names(client):
     notice = client.get("/page/vendor/NOTICE")
     assert notice.headers["content-type"].startswith("text/plain")
-    told = re.findall(r"^(\S+\.mjs) .*?, (\S+\.LICENSE)$\s+sha256 (\w+)", notice.text, re.M | re.S)
+    told = re.findall(r"(?m)^(\S+\.mjs) .*, (\S+\.LICENSE)$\s+sha256 (\w+)", notice.text)
     assert [name for name, _, _ in told] == ["preact.mjs", "htm.mjs"]
     for name, licence, digest in told:
         assert hashlib.sha256(client.get(f"/page/vendor/{name}").content).hexdigest() == digest
@@ -90,4 +91,4 @@ def test_an_answer_tells_its_time(client):
 
 
 def test_routes():
-    assert [route.path for route in page_routes()] == ["/", "/page/{name:path}"]
+    assert [route.path for route in page_routes()] == ["/", "/favicon.ico", "/page/{name:path}"]

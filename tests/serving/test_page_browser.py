@@ -22,7 +22,14 @@ KNN, NARM, TIMED = "knn", "narm", "timed"
 def server(knn, store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     neural_artifact("narm").save(folder / NARM)
-    timed = {"variant": "time_cat", "gap": "elapsed", "item_width": 6, "epochs": 1, "batch_size": 8, "metric": "recall@5"}
+    timed = {
+        "variant": "time_cat",
+        "gap": "elapsed",
+        "item_width": 6,
+        "epochs": 1,
+        "batch_size": 8,
+        "metric": "recall@5",
+    }
     train(store, "asars", folder / TIMED, config=timed)
     with serving({KNN: knn, NARM: folder / NARM, TIMED: folder / TIMED}) as address:
         yield address
@@ -140,7 +147,9 @@ def test_a_click_changes_the_list(opened, server):
     assert session(page) == ["10", "20"]
     assert marks(page, 0, 4) == expected_marks(second["items"], first["items"], "new")
     assert page.locator(".panel-0 th .dot").count() == len({10, 20} & set(second["items"]))
-    expect(page.locator(".latency")).to_contain_text(re.compile(r"Answered in [\d.]+ ms, [\d.]+ ms"))
+    expect(page.locator(".latency")).to_contain_text(
+        re.compile(r"Answered in [\d.]+\sms, [\d.]+\sms")
+    )
     assert "20" in page.locator("#announced").inner_text()
 
 

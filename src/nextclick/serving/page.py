@@ -27,9 +27,10 @@ _PLAIN = "text/plain; charset=utf-8"  # licences
 
 
 def page_routes() -> list[Route]:
-    """`/`, and `/page/…` for what it loads."""
+    """`/`, and `/page/…` for what it loads; browsers ask for an icon on every page."""
     return [
         Route("/", _index, methods=["GET"]),
+        Route("/favicon.ico", _icon, methods=["GET"]),
         Route("/page/{name:path}", _file, methods=["GET"]),
     ]
 
@@ -37,6 +38,11 @@ def page_routes() -> list[Route]:
 async def _index(request: Request) -> Response:
     request.scope["nextclick.route"] = "/"
     return _answer(request, "index.html")
+
+
+async def _icon(request: Request) -> Response:
+    request.scope["nextclick.route"] = "/page"
+    return _answer(request, "icon.svg")
 
 
 async def _file(request: Request) -> Response:
@@ -50,7 +56,10 @@ def _answer(request: Request, name: str) -> Response:
         raise HTTPException(404)
     body, kind, tag = _files()[name]
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    known = [one.strip().removeprefix("W/") for one in request.headers.get("If-None-Match", "").split(",")]
+    known = [
+        one.strip().removeprefix("W/")
+        for one in request.headers.get("If-None-Match", "").split(",")
+    ]
     if tag in known or "*" in known:
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type=kind)

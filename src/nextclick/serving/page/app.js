@@ -35,7 +35,7 @@ function Trial({ state }) {
         ? html`<${Beginning} state=${state} />`
         : html`<div class=${`panels n${shown.length}`}>
             ${shown.map((at) => html`<${Panel} key=${at} state=${state} at=${at} />`)}
-            <${Legend} two=${shown.length === 2} />
+            ${shown.some((at) => state.panels[at].answer) && html`<${Legend} two=${shown.length === 2} />`}
           </div>`}
     </div>`;
 }

@@ -56,12 +56,12 @@ function Latency({ times }) {
       ${times.map((time, n) => html`<i key=${n} style=${{ "--part": time.ms / most }}></i>`)}
     </span>
     <span>Answered in <b>${milliseconds(last.ms)}</b>${last.serverMs !== null &&
-      html`, <b>${milliseconds(last.serverMs)}</b> of it in the server`}${times.length > 2 &&
-      html`; median of ${times.length}: ${milliseconds(sorted[Math.floor(sorted.length / 2)])}`}</span>
+      html`, <b>${milliseconds(last.serverMs)}</b> in the server`}${times.length > 2 &&
+      html` · median ${milliseconds(sorted[Math.floor(sorted.length / 2)])}`}</span>
   </p>`;
 }
 
-const milliseconds = (ms) => `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
+const milliseconds = (ms) => `${ms.toFixed(ms < 10 ? 1 : 0)}\u00a0ms`;
 
 function about({ name, model, version, items, reads, search }) {
   const parts = [`version ${version}`, `${items.toLocaleString("en-GB")} items`];
