@@ -98,6 +98,8 @@ def test_bad_input_is_told_in_one_shape(client, body, status, field, words):
 def test_a_body_that_is_no_json(client):
     words = "the body is not JSON in UTF-8: .*; send a JSON object"
     check_problem(client.post(ROUTE, content=b'{"session": [1,'), 400, None, words)
+    words = "the body: object missing required field `session`; see /docs for what it takes"
+    check_problem(client.post(ROUTE, content=b"{}"), 422, None, words)
 
 
 def test_other_mistakes_are_told_in_the_same_shape(client):
