@@ -46,7 +46,7 @@ export class Search extends Component {
   close = () => {
     clearTimeout(this.timer);
     this.control?.abort();
-    this.setState({ open: false, at: -1 });
+    this.setState({ open: false, at: -1, found: [], asked: null }); // no old list on the next letter
   };
 
   pick = (item) => {
