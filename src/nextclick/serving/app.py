@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from nextclick.errors import InputError, RequestError
@@ -26,6 +26,7 @@ from nextclick.serving.engine import Engine
 from nextclick.serving.gate import Gate
 from nextclick.serving.metrics import Metrics
 from nextclick.serving.openapi import STYLE, document, page
+from nextclick.serving.page import page_routes
 from nextclick.serving.problems import as_answer, field_in, of_http_error, read_json
 from nextclick.serving.query import Query
 from nextclick.serving.served import Served
@@ -105,7 +106,7 @@ class App:
             route("/openapi.json", self.openapi),
             route("/docs", self.docs),
             route("/docs.css", self.style),
-            route("/", self.root),
+            *page_routes(),
         ]
         app = Starlette(
             routes=routes,
@@ -310,11 +311,6 @@ class App:
         """GET /docs.css."""
         del request
         return Response(STYLE, media_type="text/css")
-
-    async def root(self, request: Request) -> Response:
-        """GET /."""
-        del request
-        return RedirectResponse("/docs")
 
     # parts of these
 

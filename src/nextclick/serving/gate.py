@@ -85,7 +85,9 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+                ms = f"app;dur={(time.perf_counter() - began) * 1e3:.2f}".encode()
+                timing = (b"server-timing", ms)
+                message["headers"] = [*message.get("headers", ()), *_HEADERS, timing]
                 if self.drains:
                     message["headers"].append((b"connection", b"close"))
             await send(message)

@@ -1,0 +1,123 @@
+// The page: try a model by clicking.
+
+import { Controls } from "./controls.js";
+import { html, Component, render } from "./html.js";
+import { keyOf } from "./ids.js";
+import { Panel, Problem } from "./panel.js";
+import { Search } from "./search.js";
+import { Session } from "./session.js";
+import { State } from "./state.js";
+
+function App({ state }) {
+  return html`
+    <${Head} />
+    <main>
+      ${state.failed && html`<${Problem} problem=${state.failed} again=${() => state.load()} />`}
+      ${state.models && html`<${Trial} state=${state} />`}
+    </main>
+    <p class="vh" aria-live="polite" id="announced">${state.announced}</p>
+  `;
+}
+
+function Trial({ state }) {
+  const unknown = new Set((state.panels[0].answer?.unknown ?? []).map(keyOf));
+  const shown = [0, 1].filter((at) => state.chosen[at] !== null);
+  return html`
+    <${Controls} state=${state} />
+    <div class="desk">
+      <section class="session" aria-labelledby="session">
+        <h2 id="session">Session</h2>
+        <${Search} model=${state.chosen[0]} sample=${state.popular[0]} onPick=${(id) => state.click(id)} />
+        <${Session} state=${state} unknown=${unknown} />
+        <${Changes} state=${state} />
+      </section>
+      ${state.clicks.length === 0
+        ? html`<${Beginning} state=${state} />`
+        : html`<div class=${`panels n${shown.length}`}>
+            ${shown.map((at) => html`<${Panel} key=${at} state=${state} at=${at} />`)}
+            ${shown.some((at) => state.panels[at].answer) && html`<${Legend} two=${shown.length === 2} />`}
+          </div>`}
+    </div>`;
+}
+
+const Legend = ({ two }) => html`<p class="hint below">
+  <span class="dot"></span> clicked already. Before: the rank in the answer before.
+  ${two && " Other: the rank by the other model."}${" "}
+  Bars compare the scores of one model; scores of different models do not compare.
+</p>`;
+
+const Beginning = ({ state }) => html`<section class="beginning">
+  <p class="large">Search for an item to begin a session.</p>
+  <p>The model then names what is clicked next. Click one of its items, and it is asked again: the
+    list shows what has moved, and why, as far as the model can say.</p>
+  ${state.popular.length > 0 &&
+  html`<p>Or begin with one that is clicked most:</p>
+    <p class="starts">${state.popular.map(
+      (id) => html`<button key=${keyOf(id)} type="button" class="id" onClick=${() => state.click(id)}>${String(id)}</button>`,
+    )}</p>`}
+</section>`;
+
+function Changes({ state }) {
+  return html`<p class="changes">
+    <button type="button" id="undo" disabled=${state.past.length === 0} onClick=${() => state.undo()}>Undo</button>
+    <button type="button" id="clear" disabled=${state.clicks.length === 0} onClick=${() => state.clear()}>Clear</button>
+    <${Share} disabled=${state.clicks.length === 0} />
+  </p>`;
+}
+
+class Share extends Component {
+  state = { told: "" };
+
+  copy = async () => {
+    try {
+      await navigator.clipboard.writeText(location.href);
+      this.setState({ told: "Link copied." });
+    } catch {
+      this.setState({ told: "The address of this page is the link." });
+    }
+    this.timer = setTimeout(() => this.setState({ told: "" }), 4000);
+  };
+
+  componentWillUnmount() {
+    clearTimeout(this.timer);
+  }
+
+  render({ disabled }, { told }) {
+    return html`<button type="button" id="share" disabled=${disabled} onClick=${this.copy}>Copy link</button>
+      <span class="told" role="status">${told}</span>`;
+  }
+}
+
+class Head extends Component {
+  state = { theme: document.documentElement.dataset.theme ?? "" };
+
+  choose = (theme) => {
+    this.setState({ theme });
+    if (theme) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+    try {
+      localStorage.setItem("nextclick.theme", theme);
+    } catch {
+      // storage may be forbidden: it holds until the page is closed
+    }
+  };
+
+  render(_, { theme }) {
+    const one = (value, name) => html`<label><input type="radio" name="theme" value=${value}
+      checked=${theme === value} onChange=${() => this.choose(value)} /><span>${name}</span></label>`;
+    return html`<header class="top">
+      <h1>nextclick</h1>
+      <nav><a href="docs">API</a></nav>
+      <fieldset class="theme"><legend class="vh">Colours</legend>
+        ${one("", "System")}${one("light", "Light")}${one("dark", "Dark")}
+      </fieldset>
+    </header>`;
+  }
+}
+
+const root = document.getElementById("app");
+const state = new State(() => render(html`<${App} state=${state} />`, root));
+addEventListener("hashchange", () => {
+  if (state.models && location.hash.slice(1) !== state.hash()) state.open(location.hash);
+});
+state.load();

@@ -1,0 +1,40 @@
+// What is asked: which models, how many items, which of them.
+
+import { html } from "./html.js";
+
+export function Controls({ state }) {
+  const { models, chosen, k, excludeSeen, useTimes, user } = state;
+  return html`<form class="controls" aria-label="What is asked" onSubmit=${(event) => event.preventDefault()}>
+    <label>Model
+      <select id="model" value=${chosen[0]} onChange=${(event) => state.choose(0, event.target.value)}>
+        ${models.map((model) => html`<option key=${model.name} value=${model.name}>${model.name}</option>`)}
+      </select>
+    </label>
+    <label>Beside it
+      <select id="beside" value=${chosen[1] ?? ""} onChange=${(event) => state.choose(1, event.target.value)}>
+        <option value="">no other</option>
+        ${models.map((model) => html`<option key=${model.name} value=${model.name}>${model.name}</option>`)}
+      </select>
+    </label>
+    <label>Items shown
+      <input id="k" type="number" class="short" min="1" value=${k}
+        onChange=${(event) => state.set({ k: event.target.value })} />
+    </label>
+    ${state.reads("users") &&
+    html`<label>Visitor
+      <input id="user" type="text" class="short" autocomplete="off" value=${user} placeholder="anonymous"
+        onChange=${(event) => state.set({ user: event.target.value.trim() })} />
+    </label>`}
+    <label class="check">
+      <input id="exclude" type="checkbox" checked=${excludeSeen}
+        onChange=${(event) => state.set({ excludeSeen: event.target.checked })} />
+      Leave out clicked items
+    </label>
+    ${state.reads("times") &&
+    html`<label class="check">
+      <input id="times" type="checkbox" checked=${useTimes}
+        onChange=${(event) => state.set({ useTimes: event.target.checked })} />
+      Give times
+    </label>`}
+  </form>`;
+}

@@ -1,0 +1,47 @@
+// The session in the address of the page, so that a link shows what its sender saw.
+
+import { idOf, keyOf } from "./ids.js";
+
+/** The part of the address after "#". */
+export function toHash({ models, k, excludeSeen, clicks, useTimes, wait, user }) {
+  const parts = { m: models[0], v: models[1], k, seen: excludeSeen ? 1 : "", u: user };
+  parts.s = clicks.map((click) => encodeURIComponent(keyOf(click.id))).join(",");
+  if (useTimes) {
+    parts.t = clicks.map((click) => click.gap).join(",");
+    parts.now = wait;
+  }
+  return Object.entries(parts)
+    .filter(([, value]) => value !== "" && value !== null && value !== undefined)
+    .map(([name, value]) => `${name}=${name === "s" ? value : encodeURIComponent(value)}`)
+    .join("&");
+}
+
+/** What such an address says; what cannot be read is left out. */
+export function fromHash(hash) {
+  const parts = new Map(
+    hash
+      .replace(/^#/, "")
+      .split("&")
+      .map((part) => [part.slice(0, part.indexOf("=")), part.slice(part.indexOf("=") + 1)]),
+  );
+  const text = (name) => decoded(parts.get(name) ?? "");
+  const gaps = text("t") === "" ? [] : text("t").split(",");
+  const ids = (parts.get("s") ?? "").split(",").filter(Boolean).map(decoded).map(idOf);
+  return {
+    models: [text("m") || null, text("v") || null],
+    k: text("k") || null,
+    excludeSeen: text("seen") === "1",
+    clicks: ids.map((id, n) => ({ id, gap: Number(gaps[n]) || 0 })),
+    useTimes: gaps.length > 0,
+    wait: Number(text("now")) || 0,
+    user: text("u"),
+  };
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,43 @@
+// The clicks so far.
+
+import { html } from "./html.js";
+import { keyOf } from "./ids.js";
+
+export function Session({ state, unknown }) {
+  const { clicks, useTimes } = state;
+  if (clicks.length === 0) return html`<p class="hint">No click yet.</p>`;
+  return html`<ol class="clicks" aria-label="Clicks, the latest last">
+      ${clicks.map((click, n) => Click({ state, click, n, unknown: unknown.has(keyOf(click.id)) }))}
+    </ol>
+    ${useTimes && Asked({ state })}`;
+}
+
+function Click({ state, click, n, unknown }) {
+  return html`<li>
+    <span class="id">${String(click.id)}</span>
+    ${unknown && html`<span class="tag">unknown to the model</span>`}
+    ${state.useTimes &&
+    n > 0 &&
+    html`<${Seconds} value=${click.gap} label=${`seconds before click ${n + 1}`}
+      onValue=${(gap) => state.setGap(n, gap)} />`}
+    <button type="button" class="quiet" aria-label=${`Take out click ${n + 1}, ${click.id}`}
+      onClick=${() => state.remove(n)}>×</button>
+  </li>`;
+}
+
+const Asked = ({ state }) => html`<p class="asked">
+  <span class="id">asked</span>
+  <${Seconds} value=${state.wait} label="seconds from the last click to asking"
+    onValue=${(wait) => state.set({ wait })} />
+</p>`;
+
+function Seconds({ value, label, onValue }) {
+  const change = (event) => {
+    const seconds = event.target.valueAsNumber;
+    if (Number.isFinite(seconds)) onValue(seconds);
+  };
+  return html`<span class="seconds">
+    <input type="number" step="any" aria-label=${label} value=${value} onChange=${change} />
+    <span>s later</span>
+  </span>`;
+}

@@ -1,0 +1,12 @@
+// Read before the page is drawn, so that it does not flash in the other colours.
+"use strict";
+
+(() => {
+  let theme = null;
+  try {
+    theme = localStorage.getItem("nextclick.theme");
+  } catch {
+    // storage may be forbidden: the system's colours then
+  }
+  if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
+})();
