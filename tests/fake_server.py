@@ -50,11 +50,11 @@ class FakeServer:
         self._ready.set()
         await self._end.wait()
         server.close()
-        await asyncio.sleep(0.05)  # for accepted connections to begin
+        await _rounds()  # for accepted connections to begin
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0.05)  # for the connections to close
+        await _rounds()  # for the connections to close
 
     async def _serve(self, reader, writer):
         self._tasks.add(asyncio.current_task())
@@ -83,3 +83,9 @@ class FakeServer:
         value = json.loads(body)
         self.requests.append((path, fields, value))
         return self.answer(len(self.requests) - 1, path, value)
+
+
+async def _rounds():
+    """Let the loop go round: on a busy machine one sleep may be one round."""
+    for _ in range(10):
+        await asyncio.sleep(0.005)

@@ -88,7 +88,7 @@ def runs(shop, folder):
         "train": (
             ["train", shop / "store", "-m", "pop", "-o", folder / "m"],
             {"path", "model", "config", "part", "seed", "counts", "data_fingerprint", "protocol"}
-            | {"training_seconds"},
+            | {"training_seconds", "prepared", "last_ms"},
         ),
         "evaluate": (
             ["evaluate", shop / "model", shop / "store", "-o", evaluated, "--by-length"],

@@ -168,7 +168,7 @@ def test_items_that_move_take_their_links_with_them() -> None:
         assert (category[after] == category).all()
         assert 0.2 < (before != after).mean() <= 0.35
     still, moved = (Log(small(moves=moves)) for moves in (0.0, 0.3))
-    assert (moved.distance() <= 10).mean() < 0.8 * (still.distance() <= 10).mean()
+    assert (moved.distance() <= 10).mean() < 0.9 * (still.distance() <= 10).mean()
     assert all(
         (day == np.arange(config.items)).all() for day in places(open_shop(small()), small())
     )

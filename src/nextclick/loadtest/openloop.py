@@ -162,10 +162,11 @@ class OpenLoop:
     async def _close(self) -> None:
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for slot in self._slots:
             if slot.connection is not None:
                 slot.connection.abort()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # for them to close
 
     # when a request is due
 

@@ -176,6 +176,7 @@ class NeuralModel:
         scores = np.zeros((len(batch), self.n_items + 1), dtype=np.float32)
         known = np.flatnonzero(batch.lengths > 0)
         if len(known):
+            self.encoder.eval()  # before its table, too
             table, bias = self.encoder.table()
             with computing_on(threads_for(len(known) * table.numel())):
                 queries = self._queries(batch, known)
