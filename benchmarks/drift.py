@@ -46,16 +46,16 @@ DRAWS = 2000
 TEST = 0.25  # of the days
 FORMS = ("true", "days-shuffled", "sessions-dealt")
 SHOP = SimulationConfig(
-    events=360_000, items=1_500, users=20_000, days=20, categories=1, length=6, purpose=0.0,
-    taste=0.0, drift=0.0, new_items=0.0, reclick=0.0, similarity=1.0, moves=0.3,
+    events=240_000, items=500, users=20_000, days=60, categories=1, length=6, purpose=0.0,
+    taste=0.0, drift=0.0, new_items=0.0, reclick=0.0, similarity=1.0, moves=0.5,
 )  # fmt: skip
 RECIPE: dict[str, Any] = {
     "loss": "ce",
     "negatives": 0,
-    "learning_rate": 0.003,
+    "learning_rate": 0.005,
     "schedule": "cosine",
-    "batch_size": 512,
-    "epochs": 5,
+    "batch_size": 256,
+    "epochs": 8,
     "hops": 1,
     "keep": "last",
 }
