@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from docs_pages import PAGES, ROOT, check_typed, commands, quoted_commands, typed
 from nextclick.cli.main import app
 from nextclick.config import describe
 from nextclick.data.columns import COMMON_NAMES
@@ -22,8 +23,6 @@ from nextclick.data.protocols import PROTOCOLS
 from nextclick.data.simulate import SimulationConfig, simulate
 from nextclick.models import MODELS, model_class
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LOG = SimulationConfig(events=8_000, items=300, users=1_500, days=8, categories=8)
 
 Run = Callable[..., dict[str, Any]]
@@ -60,14 +59,6 @@ def check_fields(printed: dict[str, Any], heading: str, *, common: bool = False)
     for name, value in printed.items():
         may_be_null = "null" in listed[name]
         assert may_be_null or value is not None, f"{heading}: {name} is null"
-
-
-def commands(text: str) -> Iterator[list[str]]:
-    """The arguments of every `nextclick` command in the shell blocks of a page."""
-    for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            if line.startswith("nextclick "):
-                yield shlex.split(line, comments=True)[1:]
 
 
 @pytest.fixture(scope="module")
@@ -254,15 +245,29 @@ def test_the_python_of_the_readme_runs(
     assert len(names["answer"].items) == 20
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_command_of_a_page_can_be_typed(page: Path) -> None:
+    text = page.read_text()
+    for words in commands(text):
+        check_typed(words)
+    for words in quoted_commands(text):
+        check_typed(words, whole=False)
+
+
+def test_every_example_of_the_help_can_be_typed() -> None:
     group = get_command(app)
-    for name, *words in commands(page.read_text()):
-        if "--help" not in words:
-            group.commands[name].make_context(name, words)  # raises on an unknown option or type
+    for name, command in group.commands.items():
+        examples = re.findall(r"^ +(nextclick .*)$", command.help or "", re.MULTILINE)
+        for line in examples:
+            check_typed(typed(line))
+        assert examples or name in {"models"}, f"the help of {name} shows no example"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_relative_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if re.match(r"[a-z]+:", target):
@@ -283,8 +288,12 @@ def anchors(page: Path) -> set[str]:
     return {heading.strip().replace(" ", "-") for heading in plain}
 
 
-@pytest.mark.parametrize("name", MODELS)
+DESCRIBED = re.findall(r"^## ([a-z][\w-]+)$", (ROOT / "docs/models.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
 def test_docs_list_the_parameters_of_a_model(name: str) -> None:
+    """Of those that have a section; the page of each is written from its docstring."""
     parameters = describe(model_class(name).Config)
     text = section(ROOT / "docs/models.md", name)
     if not parameters:
@@ -314,6 +323,7 @@ def test_docs_list_every_file_of_the_package() -> None:
     text = section(ROOT / "docs/architecture.md", "The package")
     source = ROOT / "src/nextclick"
     silent = {"__init__.py"}  # those that hold nothing but a docstring or names
+    silent |= {f"{place.partition(':')[0].rpartition('.')[2]}.py" for place in MODELS.values()}
     missing = [
         str(path.relative_to(source))
         for path in source.rglob("*.py")

@@ -72,7 +72,7 @@ def train_command(
         nextclick train store --model session-knn -o model
         nextclick train store --model item-knn --set shrinkage=50 --part fit -o model
         nextclick train store --model narm --set epochs=10 -o model
-        nextclick train store --recipe recipes/narm-diginetica.toml -o model
+        nextclick train store --recipe recipes/narm-quick.toml -o model
 
     A neural model leaves `OUTPUT.training/metrics.jsonl` beside the artefact, and while it trains
     a checkpoint there: Ctrl-C stops it, and the same command with --resume goes on.

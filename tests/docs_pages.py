@@ -1,0 +1,101 @@
+"""The pages of the documentation, and the commands that stand in them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from typer.main import get_command
+
+from nextclick.cli.main import app
+from nextclick.cli.values import parse_axis, parse_list
+from nextclick.models import MODELS
+from nextclick.pipeline.contender import Contender
+from nextclick.pipeline.recipe import read_recipe
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "recipes/README.md")),
+    *(path for path in sorted(DOCS.rglob("*.md")) if "_build" not in path.parts),
+]
+# of the page that adds a model, and those that it adds
+ADDING = (DOCS / "add-a-model.md").read_text(encoding="utf-8")
+ADDED = dict(re.findall(r'^    "([\w-]+)": "(nextclick\.models\.\w+:\w+)",$', ADDING, re.MULTILINE))
+NAMES = MODELS.keys() | ADDED.keys()
+_ENDS = {"|", "&", "&&", ";", ">", ">>", "2>"}
+
+
+def shell_lines(text: str) -> Iterator[str]:
+    """The lines of the shell blocks of a page, those that go on with a backslash joined."""
+    for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield from block.replace("\\\n", " ").splitlines()
+
+
+def typed(line: str) -> list[str]:
+    """The arguments of a `nextclick` command, up to a comment, a pipe or where its output goes."""
+    line = re.sub(r"\$\([^)]*\)", "FILLED-IN", line)
+    words = shlex.split(line, comments=True)[1:]
+    return words[: next((at for at, word in enumerate(words) if word in _ENDS), len(words))]
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The arguments of every `nextclick` command in the shell blocks of a page."""
+    for line in shell_lines(text):
+        if line.startswith("nextclick "):
+            yield typed(line)
+
+
+def quoted_commands(text: str) -> Iterator[list[str]]:
+    """Those that stand elsewhere: in other blocks and within sentences, if they have arguments."""
+    rest = re.sub(r"^```sh\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```.*?^```", rest, re.MULTILINE | re.DOTALL)
+    lines = re.findall(r"(?:^|  )(nextclick [a-z].*)$", "\n".join(blocks), re.MULTILINE)
+    prose = re.sub(r"^```.*?^```", "", rest, flags=re.MULTILINE | re.DOTALL)
+    lines += re.findall(r"^    (nextclick [a-z].*)$", prose, re.MULTILINE)
+    lines += re.findall(r"`(nextclick [^`]+ [^`]+)`", prose)
+    yield from map(typed, lines)
+
+
+def check_typed(words: list[str], *, whole: bool = True) -> None:
+    """Fail if a command could not be typed: a wrong option, type, model, preset or parameter.
+
+    Args:
+        words: its arguments.
+        whole: whether it names all that it needs.
+    """
+    group: Any = get_command(app)
+    name, *rest = words
+    assert name in group.commands, f"there is no command {name}"
+    if "--help" in rest:
+        return
+    try:
+        told = group.commands[name].make_context(name, rest).params
+    except click.MissingParameter:
+        assert not whole, words
+        return
+    if name in {"compare", "run"} and told["models"]:
+        assert set(parse_list(told["models"])) <= NAMES, words
+    if name in {"train", "tune", "sweep"}:
+        _check_model(told)
+
+
+def _check_model(told: dict[str, Any]) -> None:
+    """Fail if there is no such recipe, model, preset or parameter, or a value is out of range."""
+    model, preset, path = told["model"], told["preset"], told.get("recipe")
+    if path is not None:
+        if path.parts[0] != "recipes":
+            return  # one that the reader has
+        recipe = read_recipe(ROOT / path)
+        model, preset = recipe.model, preset or recipe.preset
+    assert model in NAMES, f"there is no model {model}"
+    axes = [parse_axis("--set", setting) for setting in told["settings"] or ()]
+    axes += [parse_axis("--over", told[key]) for key in ("over", "second") if told.get(key)]
+    if model in MODELS:
+        for name, values in axes:
+            for value in values:
+                Contender(model, preset).configs({name: value})
