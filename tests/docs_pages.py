@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typer.main import get_command
 
@@ -15,6 +14,9 @@ from nextclick.cli.values import parse_axis, parse_list
 from nextclick.models import MODELS
 from nextclick.pipeline.contender import Contender
 from nextclick.pipeline.recipe import read_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner
@@ -15,6 +15,9 @@ from docs_pages import ADDED, ADDING, commands
 from nextclick.cli.main import app
 from nextclick.config import describe
 from nextclick.models import CLASSICAL, MODELS, NEURAL, model_class
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FILES = {
     path: text
@@ -73,9 +76,7 @@ def test_its_test_passes(followed: Path, path: str) -> None:
         names[name](*made)
 
 
-def test_its_commands_run(
-    followed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_its_commands_run(followed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("optuna")
     monkeypatch.chdir(tmp_path)
     typed = list(commands(ADDING))

@@ -10,7 +10,7 @@ myst_heading_anchors = 4
 html_theme = "furo"
 html_title = f"nextclick {version}"
 html_copy_source = False
-html_show_sphinx = False
+html_show_sphinx = html_show_copyright = False
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 templates_path: list[str] = []

@@ -17,7 +17,7 @@ def markdown(docstring: str | None) -> str:
     while at < len(lines):
         line = lines[at]
         stop = at + 1
-        if _SECTION.match(line) or line.startswith("    ") or line.startswith(">>>"):
+        if _SECTION.match(line) or line.startswith(("    ", ">>>")):
             while stop < len(lines) and (not lines[stop] or _goes_on(line, lines[stop])):
                 stop += 1
             block = inspect.cleandoc("\n".join(lines[at + 1 if line[0] not in " >" else at : stop]))

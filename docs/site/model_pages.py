@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from docstrings import markdown
 
 from nextclick.config import describe
 from nextclick.models import MODELS, model_class
 from nextclick.models.base import reads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_OF_MODELS = {place.partition(":")[0] for place in MODELS.values()}
 
 
 def described(text: str) -> set[str]:
@@ -65,13 +69,13 @@ def page(name: str, *, told: bool, recipes: list[str]) -> str:
 
 
 def _named_modules(text: str) -> list[str]:
-    """Modules of the package that a docstring names in backticks."""
+    """Modules of the package that a docstring names in backticks, but for those of models."""
     found = []
     for word in dict.fromkeys(re.findall(r"`([a-z]\w*(?:\.\w+)?)`", text)):
         for package in ("nextclick.models", "nextclick"):
             if "." in word and package == "nextclick.models":
                 continue
-            if word not in MODELS and _is_module(f"{package}.{word}"):
+            if f"{package}.{word}" not in _OF_MODELS and _is_module(f"{package}.{word}"):
                 found.append(f"{package}.{word}")
                 break
     return found
@@ -93,8 +97,13 @@ def _parameters(found: Any) -> str:
     listed = describe(found.Config)
     if not listed:
         return "None."
-    rows = ((f"`{p.name}`", p.kind, f"`{p.default}`", p.description) for p in listed)
+    rows = ((f"`{p.name}`", _whole(p.kind), f"`{p.default}`", p.description) for p in listed)
     return _table(("parameter", "values", "default", "meaning"), rows)
+
+
+def _whole(kind: str) -> str:
+    """Bounds that are not torn from their signs."""
+    return re.sub(r"([≥≤<>]) ", "\\1\u00a0", kind)
 
 
 def _said(values: dict[str, Any]) -> str:
@@ -103,4 +112,6 @@ def _said(values: dict[str, Any]) -> str:
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in r)} |" for r in lines)
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in r)} |" for r in lines
+    )

@@ -110,7 +110,8 @@ def write(target: Path) -> None:
         [page for page in linked(texts["results/README.md"]) if "/" not in page]
     )
     index = texts["index.md"].replace(
-        "\n## Reference\n", "\n## Reference\n\n- [Python](api.md): functions, classes, their arguments"
+        "\n## Reference\n",
+        "\n## Reference\n\n- [Python](api.md): functions, classes, their arguments",
     )
     texts["index.md"] = index.replace("arguments\n\n-", "arguments\n-")
     for caption, part in re.findall(r"^## (.*)\n((?:(?!^## ).*\n?)*)", index, re.MULTILINE):

@@ -57,7 +57,9 @@ def _imported(texts: dict[str, str]) -> dict[str, Any]:
             for node in ast.walk(ast.parse(line)):
                 if isinstance(node, ast.ImportFrom):
                     module = import_module(str(node.module))
-                    found |= {f"{node.module}.{a.name}": getattr(module, a.name) for a in node.names}
+                    found |= {
+                        f"{node.module}.{a.name}": getattr(module, a.name) for a in node.names
+                    }
     return dict(sorted(found.items()))
 
 
