@@ -114,10 +114,9 @@ def _url(process: subprocess.Popen[bytes], log: Path) -> str:
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     until = time.monotonic() + _READY_WITHIN
     while time.monotonic() < until and process.poll() is None:
-        with suppress(OSError, HTTPException):
-            with Client(url) as client:
-                if client.ask("GET", "/readyz")[0] == 200:
-                    return
+        with suppress(OSError, HTTPException), Client(url) as client:
+            if client.ask("GET", "/readyz")[0] == 200:
+                return
         time.sleep(_POLL)
     raise SystemExit(f"the server did not become ready:\n{log.read_text(errors='replace')}")
 
