@@ -28,6 +28,10 @@ BLOCK = 1000
 CONNECTIONS = 16
 KEPT = 20  # requests with a fault of the server that are written down
 _WAIT = 10.0  # seconds for an answer
+_HEADERS = (
+    "Expect: 100-continue", "Origin: null", "Accept: nothing/*", "X-Forwarded-For: ::::",
+    "Content-Encoding: gzip",
+)  # fmt: skip
 _METHODS = ("GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "post", "G\tT", "X" * 99)
 
 
@@ -82,8 +86,7 @@ class Requests:
             kind = rng.choice(("text/plain", "application/json; charset=latin1", "x" * 300))
             head.append(f"Content-Type: {kind}")
         if rng.random() < 0.02:
-            head.append(rng.choice(("Expect: 100-continue", "Origin: null", "Accept: nothing/*",
-                                    "X-Forwarded-For: ::::", "Content-Encoding: gzip")))  # fmt: skip
+            head.append(rng.choice(_HEADERS))
         if rng.random() < 0.05 and content:
             size = rng.randint(1, len(content))
             parts = [content[at : at + size] for at in range(0, len(content), size)]

@@ -5,7 +5,7 @@
     python benchmarks/serve_drills.py A B -o FOLDER --drills fuzz --fuzz 20000      # a first look
 
 swaps    a registry, published to 20 times in turns from two artefacts of one catalogue, and once a
-         broken version (its weights cut short), under load; failed requests, and how many answers
+         broken version (its weights are NaN), under load; failed requests, and how many answers
          each version gave.
 sigterm  SIGTERM under load. Lost: a request that was sent and not answered. Refused: the port was
          closed already. Ended with exit code 0?
@@ -41,6 +41,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from fuzz_requests import fuzz
 from nextclick.artifact import Artifact
@@ -163,11 +164,13 @@ def swaps(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[
 
 
 def _broken(artefact: Path, place: Path) -> Path:
-    """A copy whose weights end early."""
+    """A copy whose weights are NaN: a registry takes it, for it can be read."""
     shutil.copytree(artefact, place)
-    weights = place / "weights.safetensors"
-    content = weights.read_bytes()
-    weights.write_bytes(content[: len(content) // 2])
+    weights = load_file(place / "weights.safetensors")
+    for array in weights.values():
+        if array.dtype.kind == "f":
+            array[:] = np.nan
+    save_file(weights, place / "weights.safetensors")
     return place
 
 

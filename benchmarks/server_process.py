@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _READY_WITHIN = 900.0  # seconds; a million items compile, are read and are measured
 _POLL = 0.02
+_IDLE = 2.0  # seconds after which a kept connection is not relied on; servers close those
 MIB = 1 << 20
 
 
@@ -131,6 +132,7 @@ class Client:
         self._headers = {"Content-Type": "application/json"}
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
+        self._used = 0.0
 
     def __enter__(self) -> Client:
         return self
@@ -145,6 +147,8 @@ class Client:
             OSError, HTTPException: there is none.
         """
         content = None if body is None else json.dumps(body)
+        if time.monotonic() - self._used > _IDLE:
+            self._http.close()
         try:
             self._http.request(method, path, content, self._headers)
             answer = self._http.getresponse()
@@ -152,6 +156,7 @@ class Client:
         except (OSError, HTTPException):
             self._http.close()  # the next request opens another one
             raise
+        self._used = time.monotonic()
         return answer.status, json.loads(told) if told else None
 
     def get(self, path: str) -> Any:
