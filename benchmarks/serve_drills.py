@@ -298,9 +298,11 @@ DRILLS = {"swaps": swaps, "sigterm": sigterm, "redis": redis, "soak": soak, "fuz
 
 def shown(name: str, found: dict[str, Any]) -> str:
     """A drill's result in Markdown."""
-    lists = {key: value for key, value in found.items() if isinstance(value, list)}
+    lists = {key: value for key, value in found.items() if isinstance(value, list) and value}
     lines = [f"\n### {name}\n", "| what | result |", "|---|---|"]
-    lines += [f"| {key} | {_cell(value)} |" for key, value in found.items() if key not in lists]
+    lines += [
+        f"| {key} | {_cell(value)} |" for key, value in found.items() if not isinstance(value, list)
+    ]
     for rows in lists.values():
         columns = list(dict.fromkeys(key for row in rows for key in row))
         lines += ["", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]

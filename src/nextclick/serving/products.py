@@ -9,6 +9,8 @@ import torch
 
 from nextclick.models.threads import computing_on, threads_for
 from nextclick.serving.best import Best, Filters
+from nextclick.serving.compiled import compiled_of
+from nextclick.serving.compiled import queries as compiled_queries
 from nextclick.serving.query import batch_of
 from nextclick.serving.rounded import WIDEST, Rounded
 
@@ -33,8 +35,9 @@ class ProductBest:
         with torch.inference_mode():
             model.encoder.eval()
             table, bias = model.encoder.table()
-            self.table = table.float().cpu().contiguous()  # (N + 1, D)
-            self.bias = None if bias is None else bias.float().cpu().contiguous()
+            self.table = table.detach().float().cpu().contiguous()  # (N + 1, D)
+            self.bias = None if bias is None else bias.detach().float().cpu().contiguous()
+        self.compiled = compiled_of(model.encoder)
         self.rounded: Rounded | None = None
         if self.table.numel() >= _ROUNDED_FROM and self.table.shape[1] <= WIDEST:
             flat = None if self.bias is None else self.bias.numpy()
@@ -55,6 +58,8 @@ class ProductBest:
 
     def queries(self, wishes: Sequence[Wish]) -> Tensor:
         """(B, D) of requests that have a click each."""
+        if self.compiled is not None:
+            return torch.from_numpy(compiled_queries(self.compiled, wishes))
         queries: Tensor = self.model.queries(batch_of(wishes))
         return queries
 
