@@ -157,7 +157,8 @@ def _weights_of(rnn: Any) -> tuple[Float32Array, ...]:
 
 def _softmax(energy: Float32Array) -> Float32Array:
     weights: Float32Array = np.exp(energy - energy.max())
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
@@ -183,7 +184,8 @@ def _products(matrix: Float32Array, rows: Float32Array) -> Float32Array:
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _sigmoid(x: float) -> float:
-    return np.float32(1.0) / (np.float32(1.0) + np.exp(-x))
+    squashed: float = np.float32(1.0) / (np.float32(1.0) + np.exp(-x))
+    return squashed
 
 
 @numba.njit(cache=True, nogil=True)
