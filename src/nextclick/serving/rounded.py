@@ -31,7 +31,7 @@ _MOST = 127
 _QUERY = 16_383
 WIDEST = (2**31 - 1) // (_MOST * _QUERY)  # numbers of a vector whose product fits into 32 bits
 _LANES = 32
-_ROWS = 64  # of the table that all queries of a batch look at, one after the other
+_ROWS = 256  # of the table that all queries of a batch look at, one after the other
 _FLOAT = 1e-6  # share of ‖q‖ ‖x‖ that sums in float32 may be off
 
 
