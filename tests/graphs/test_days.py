@@ -63,3 +63,14 @@ def test_blocks_behind_a_stop_are_left_out():
     assert longer == {5: 0, 6: 2, 7: 1, 8: 0, 9: 1, 10: 1, 11: 0, 12: 0}
     nothing = DayGraphs.of(LOG, stop=4)
     assert (nothing.n_alive(), nothing.graph.n_days) == ({4: 0}, 0)
+
+
+def test_blocks_are_given_with_their_sessions():
+    found = {block: len(of_block) for block, of_block in LOG.by_block(5, 11)}
+    assert found == {5: 2, 6: 1, 7: 0, 8: 1, 9: 1, 10: 0}
+    assert list(LOG.by_block(8, 8)) == []
+    assert [s.tolist() for _, day in LOG.by_block(8, 10) for s in (day.items, day.blocks)] == [
+        [1, 2], [8], [4, 1], [9],
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="no times, so they have no blocks of time"):
+        next(replace(LOG, blocks=None).by_block(5, 6))

@@ -79,8 +79,9 @@ def refresh(
     """Go on learning from a newer log.
 
     Models that count become what they would be had they learnt from both logs at once. Models
-    with a graph in time advance by the blocks of the new log. These, if they have weights, and all
-    others are trained on for a bounded time, with rows for the new items.
+    with a graph in time advance by the blocks of the new log, and are trained on each with the
+    graph before it. All others are trained on. Training is for a bounded time, with rows for the
+    new items.
 
     Args:
         artifact: loaded, its folder, or a registry, of which the current version is meant.
