@@ -82,6 +82,17 @@ def test_a_refreshed_neural_model_is_saved_and_goes_on(model, tmp_path):
     )
 
 
+def test_without_epochs_new_items_get_rows_and_nothing_is_trained(model):
+    made = refresh(model, later(NEW), gate=GATE, tuning=TuningOptions(epochs=0)).artifact
+    index = np.append(np.int32(0), made.items.indices(model.items.ids()))
+    for name, array in model.model.state().items():
+        moved = made.model.state()[name]
+        moved = moved[index] if name in model.model.item_arrays else moved
+        np.testing.assert_array_equal(moved, array, err_msg=name)
+    assert "history" not in made.trained["refreshes"][0]
+    assert len(made.items) == 6
+
+
 def test_minutes_stop_the_training(model):
     found = refresh(
         model, later(NEW), gate=GateOptions(holdout=0), tuning=TuningOptions(500, minutes=0.001)
@@ -363,6 +374,21 @@ def test_minutes_bound_the_training_of_tasrec_too(tasrec):
     )
     assert 1 <= found.report["epochs"] < 500
     assert not found.report["repeatable"]
+
+
+def test_the_base_variant_of_tasrec_is_tuned(store):
+    config = {"variant": "base", "epochs": 1, "width": 8, "metric": "recall@2", "negatives": 8}
+    base = train(store, "tasrec", config=config)
+    last = base.model.last_block
+    found = refresh(
+        base,
+        sessions_on(COUNTS, last + 1),
+        gate=NO_GATE,
+        tuning=TuningOptions(replay=1.0),
+        store=store,
+    )
+    assert (found.report["way"], found.report["replayed_sessions"]) == ("tuned", 5)
+    assert found.artifact.model.last_block == last + 3
 
 
 def test_what_tasrec_replays_is_asked_for(tasrec):

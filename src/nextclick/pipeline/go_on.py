@@ -95,6 +95,7 @@ def gone_on(
     model = with_items(model, past, new)
     advances = way_of(model) == "advanced"
     if advances:
+        assert new.blocks is not None
         new = replace(new, blocks=np.maximum(new.blocks, np.int32(model.last_block + 1)))
     if is_trained(model, options):
         return _tuned(model, new, past, trained, options, minutes, progress)
@@ -139,7 +140,7 @@ def _tuned(
     if hasattr(model, "tuned"):
         model = model.tuned(sessions, steps, progress=progress)
     else:
-        if hasattr(model, "going_on"):
+        if way_of(model) == "advanced":
             model.going_on(past.sessions if n_replayed else None)
         figures |= _trained_on(model, sessions, trained, steps, options.device, progress)
     return model, figures | {"tuning_seconds": time.perf_counter() - began}
