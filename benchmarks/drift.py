@@ -13,9 +13,9 @@ nothing that the other days do not.
 On all, TASRec stands beside its base form, which has no graph of the days: the same loss, rate and
 epochs, all sessions of the first three quarters of the days to learn from. The test is the rest,
 asked about with the graph of all days before each (prequential), and with the graph of the training
-alone (frozen). Messages go one round: in two they reach most of so small a catalogue. The differences to
-the base form in Recall@20 and MRR@20 have 95 % intervals by paired bootstrap over sessions, all
-seeds together.
+alone (frozen). Messages go one round: in two they reach most of so small a catalogue. The
+differences to the base form in Recall@20 and MRR@20 have 95 % intervals by paired bootstrap over
+sessions, all seeds together.
 
 What is done lies in FOLDER: the same command goes on where it was stopped.
 """
