@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TUTORIAL = (DOCS / "tutorial.md").read_text(encoding="utf-8")
 TRAPS = re.findall(r"```csv\n(.*?)```", (DOCS / "protocols.md").read_text("utf-8"), re.DOTALL)
-SMALLER = {"120000": "20000", "2000": "300", "8000": "1500"}
+SMALLER = {"120000": "8000", "2000": "200", "8000": "800"}
 
 
 def run(*words: str) -> None:
