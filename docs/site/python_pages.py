@@ -13,6 +13,7 @@ from docstrings import markdown
 import nextclick
 
 _LINE = 88
+_DEFAULT = 40  # a longer one says nothing
 # what a model is made of, and given; add-a-model.md sends readers here
 _OF_MODELS = {
     "nextclick.models.base": ["Model"],
@@ -110,7 +111,7 @@ def _parameter(p: inspect.Parameter) -> str:
     if p.default is p.empty:
         return f"{sign}{p.name}{kind}"
     default = getattr(p.default, "__name__", None) or repr(p.default)
-    default = "..." if default.startswith("<") else default
+    default = "..." if default.startswith("<") or len(default) > _DEFAULT else default
     return f"{p.name}{kind} = {default}" if kind else f"{p.name}={default}"
 
 
