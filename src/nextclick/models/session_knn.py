@@ -177,7 +177,9 @@ class SessionKNN:
                 given[shares, first + p] = position_weight(self.rule.weighting, p + 1, len(clicks))
         total = np.maximum(given.sum(axis=1, keepdims=True), _NEAR_ZERO)  # linear may weigh 0
         given *= vote[:, None] / total
-        votes = np.array([given[owner[held == item]].sum(axis=0) for item in items.tolist()])  # (K, n)
+        votes = np.array(
+            [given[owner[held == item]].sum(axis=0) for item in items.tolist()]
+        )  # (K, n)
         factor = 1.0 + self.rule.idf_weighting * self.index.idf[items]  # (K,)
         parts = (votes.reshape(len(items), n) * factor[:, None]).astype(np.float32)
         nearest = np.argsort(-vote, kind="stable")[:MOST_NEIGHBOURS]
