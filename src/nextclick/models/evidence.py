@@ -40,6 +40,17 @@ class Attention:
     weights: Float32Array
     clicks: Int64Array
 
+    @property
+    def of_last(self) -> Float32Array:
+        """(n,) what the session as a whole, or its last click, takes from each click."""
+        weights: Float32Array = self.weights if self.map is None else self.weights[-1]
+        return weights
+
+    @property
+    def map(self) -> list[list[float]] | None:
+        """The rows of an (n, n) layer."""
+        return None if self.weights.ndim == 1 else self.weights.tolist()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbour:

@@ -27,11 +27,14 @@ class Standing:
 
     Attributes:
         scores: of each item.
+        leads: of each item, its score less the mean of the whole catalogue. A click that moves all
+            scores alike moves no lead, as it moves no rank.
         ranks: of each item in the whole catalogue, 1 the best; None where the model does not
             recommend it, since no item scores lower.
     """
 
     scores: list[float]
+    leads: list[float]
     ranks: list[int | None]
 
 
@@ -43,12 +46,15 @@ class Attention:
         layer: its name.
         clicks: which of `Explanation.clicks` these are, 0 the first. A layer that weighs items
             has each at its first click.
-        weights: one number for each of `clicks`; or a list for each, what it takes from each.
+        weights: one number for each of `clicks`; of a layer with a map, its last row.
+        map: for each of `clicks` what it takes from each of them, 0 from later ones; None of a
+            layer that looks at the session from its last click alone.
     """
 
     layer: str
     clicks: list[int]
-    weights: list[float] | list[list[float]]
+    weights: list[float]
+    map: list[list[float]] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +168,10 @@ def explain_wish(
     model, raw = artifact.model, artifact.items.raw
     asked = np.array(items, dtype=np.int32)
     found = evidence_of(model, wish, asked)
-    scores, ranks = standing(model, [wish, *without], asked)
+    stood = standing(model, [wish, *without], asked)
     stands = [
-        Standing(values, [None if rank == UNNAMED else rank for rank in row])
-        for values, row in zip(scores.tolist(), ranks.tolist(), strict=True)
+        Standing(scores, leads, [None if rank == UNNAMED else rank for rank in ranks])
+        for scores, leads, ranks in zip(*(array.tolist() for array in stood), strict=True)
     ]
     parts = found.parts
     return Explanation(
@@ -176,7 +182,7 @@ def explain_wish(
         now=stands[0],
         without=stands[1:],
         attention=[
-            Attention(one.name, one.clicks.tolist(), one.weights.tolist())
+            Attention(one.name, one.clicks.tolist(), one.of_last.tolist(), one.map)
             for one in found.attention
         ],
         neighbours=[voter(artifact, one) for one in found.neighbours or ()],

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from nextclick.models.base import Model
     from nextclick.serving.query import Wish
-    from nextclick.types import Float32Array, Int32Array, Int64Array
+    from nextclick.types import Float32Array, Float64Array, Int32Array, Int64Array
 
 _SCORES = 1 << 24  # at once: 64 MiB
 UNNAMED = 0
@@ -24,11 +24,13 @@ class Standing(NamedTuple):
 
     Attributes:
         scores: (B, K) float32.
+        leads: (B, K) float64, scores less the mean of the whole catalogue in their session.
         ranks: (B, K) int64 in 1..N; `UNNAMED` where no item of the catalogue scores lower, so that
             the model does not recommend it.
     """
 
     scores: Float32Array
+    leads: Float64Array
     ranks: Int64Array
 
 
@@ -39,8 +41,7 @@ def standing(model: Model, wishes: Sequence[Wish], items: Int32Array) -> Standin
         _standing(model.score(batch_of(wishes[start : start + n_rows])), items)
         for start in range(0, len(wishes), n_rows)
     ]
-    scores, ranks = zip(*blocks, strict=True)
-    return Standing(np.concatenate(scores), np.concatenate(ranks))
+    return Standing(*(np.concatenate(arrays) for arrays in zip(*blocks, strict=True)))
 
 
 def _standing(scores: Float32Array, items: Int32Array) -> Standing:
@@ -51,4 +52,5 @@ def _standing(scores: Float32Array, items: Int32Array) -> Standing:
             higher = np.count_nonzero(row[1:] > row[item])
             before = np.count_nonzero(row[1:item] == row[item])
             rank[k] = UNNAMED if row[item] == lowest else 1 + higher + before
-    return Standing(scores[:, items], ranks)
+    means = scores[:, 1:].mean(axis=1, dtype=np.float64)
+    return Standing(scores[:, items], scores[:, items] - means[:, None], ranks)

@@ -46,9 +46,8 @@ def reasons_for(artifact: Artifact, wish: Wish) -> Reasons:
     found = evidence_of(artifact.model, wish, _NO_ITEMS)
     if found.attention:
         last = found.attention[-1]
-        weights = last.weights if last.weights.ndim == 1 else last.weights[-1]
         read = [clicks[at] for at in last.clicks.tolist()]
-        return Reasons("attention", read, weights=weights.tolist())
+        return Reasons("attention", read, weights=last.of_last.tolist())
     if found.neighbours is not None:
         voters = [voter(artifact, one) for one in found.neighbours]
         return Reasons("neighbours", clicks, neighbours=voters)
