@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextclick.analysis.canvas import CATEGORIES, Page
+from nextclick.analysis.canvas import CATEGORIES, Page, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +27,7 @@ _TICKS = 25  # more have no names
 _NUMBERS = 15  # columns that have room for figures
 _NAME = 14  # letters of an id
 _LINKS = 12
+_PLAIN = 10  # numbers below have two places
 _DARK = 0.6  # part of the darkest from which on figures are white
 
 
@@ -73,7 +74,7 @@ def _of_one(one: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[Axes], None
         f"{item} (rank {rank or 'none'})"
         for item, rank in zip(items, one["now"]["ranks"], strict=True)
     ]
-    name = "fall of the lead without each click; figures: rank then"
+    name = "fall without each click (rank then)"
     yield name, _heat(_by_row(fall), told, clicks, ranks)
     if one["parts"] is not None:
         yield _parts(one["parts"], items, clicks)
@@ -101,7 +102,7 @@ def _of_many(
         for session, one, layer in found[:_MAPS]:
             yield _map(layer, [_short(click) for click in one["clicks"]], f", {session}")
     falls = [_fall(one)[0].tolist() for one in explained]
-    yield "fall of the lead of what came next, without each click", _strips(falls, names)
+    yield "fall of what came next without each", _strips(falls, names)
 
 
 def _fall(one: Mapping[str, Any]) -> AnyArray:
@@ -123,7 +124,7 @@ def _map(
     later = np.triu(np.ones(weights.shape, dtype=np.bool_), 1)
     read = [clicks[at] for at in layer["clicks"]]
     whole = _part_of(np.where(later, np.nan, weights), np.abs(weights).max())
-    return f"{layer['layer']}{which}: a click (row) and those before", _heat(whole, read, read)
+    return f"{layer['layer']}{which}", _heat(whole, read, read)
 
 
 def _parts(
@@ -131,7 +132,7 @@ def _parts(
 ) -> tuple[str, Callable[[Axes], None]]:
     rest = parts["rest"]
     values = np.array([*parts["clicks"], *rest.values()]).T  # (K, n + rest)
-    return "what each click gives to the score", _heat(
+    return "parts of the score", _heat(
         _part_of(values, np.abs(values).max()), items, [*clicks, *rest], values
     )
 
@@ -166,7 +167,8 @@ def _bars(lengths: Sequence[float], names: Sequence[str]) -> Callable[[Axes], No
 
 
 def _strips(rows: Sequence[Sequence[float]], names: Sequence[str]) -> Callable[[Axes], None]:
-    """Rows that end at the same place: the last click of each stands on the right."""
+    """The latest clicks of each row; the last one stands on the right."""
+    rows = [row[-_TICKS:] for row in rows]
     longest = max(len(row) for row in rows)
     weights = np.full((len(rows), longest), np.nan)
     for at, row in enumerate(rows):
@@ -230,7 +232,9 @@ def _write(axes: Axes, x: int, y: int, text: str, *, white: bool) -> None:
 def _figure(value: Any) -> str:
     if value is None:
         return "none"
-    return f"{value:.2g}" if isinstance(value, float) else f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.2f}" if abs(value) < _PLAIN else short(value)
+    return f"{value:,}"
 
 
 def _short(raw: int | str) -> str:

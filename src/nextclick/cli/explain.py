@@ -130,8 +130,8 @@ def _show(why: Explanation) -> None:
     )
     weights = [dict(zip(one.clicks, one.weights, strict=True)) for one in why.attention]
     table(
-        "Each click: attention to it, and how far the lead of each item over the mean falls without "
-        "it (→ its rank then)",
+        "Each click: attention to it, and how far each item falls without it, over the mean (→ its "
+        "rank then)",
         ["click", *(one.layer for one in why.attention), *map(str, why.items)],
         [
             [str(click), *(_weight(layer.get(n)) for layer in weights), *_falls(why, n)]
