@@ -134,7 +134,7 @@ class Recommender:
 
         Args:
             session: raw ids in the order of the clicks.
-            k: how many recommended items are explained.
+            k: how many recommended items are explained, where `items` names none.
             items: explain these, recommended or not; None for the k that `recommend` names first.
             times: as for `recommend`, of this session; and the next two.
             user: whose session it is.
@@ -144,6 +144,7 @@ class Recommender:
         Raises:
             ConfigError: what `recommend` raises; no click or no item is given or known.
         """
+        k = k if items is None else 1  # of a k that nobody reads nothing is asked
         wish = self.wish(Query(session, k, times=times, user=user, now=now))
         if len(wish.clicks) == 0:
             raise ConfigError(
