@@ -3,13 +3,13 @@
     pip install 'nextclick[neural]'
     python benchmarks/explained_rule.py
 
-A simulated log with a planted rule: a session has six clicks; in those that keep the rule an A and,
-somewhere after it, a B are among them, the four others are noise, and the next click is the C of
-that A and that B. Each pair has a C of its own, so that of four As and four Bs either alone leaves
-four Cs. In the other sessions B comes before A, or there is one of them alone, and the next click is
-noise, too. Sessions of the test that keep the rule are explained: C is named rightly if the two
-clicks without which its lead falls most are A and B. Two clicks drawn at random are these in one
-session of fifteen.
+A simulated log with a planted rule: a session has six clicks; in those that keep the rule an A
+and, somewhere after it, a B are among them, the four others are noise, and the next click is the C
+of that A and that B. Each pair has a C of its own, so that of four As and four Bs either alone
+leaves four Cs. In the other sessions B comes before A, or there is one of them alone, and the next
+click is noise, too. Sessions of the test that keep the rule are explained: C is named rightly if
+the two clicks without which its lead falls most are A and B. Two clicks drawn at random are these
+in one session of fifteen.
 
 Markov, rules, Item-KNN and FPMC read the last click alone, so they cannot see the rule.
 """
