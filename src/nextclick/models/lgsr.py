@@ -79,6 +79,9 @@ class LGSRConfig:
     graph_passes: Annotated[
         int, Field(ge=0, description="g, passes over the item graph before each epoch")
     ] = 2
+    graph_epochs: Annotated[
+        int, Field(ge=0, description="epochs, the first ones, that have such passes; 0 for all")
+    ] = 0
     walks: Annotated[int, Field(ge=1, description="T, walks from each item in a pass")] = 13
     walk_length: Annotated[int, Field(ge=2, description="L, most items in a walk")] = 50
     window: Annotated[

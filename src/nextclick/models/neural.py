@@ -249,6 +249,9 @@ class NeuralModel:
     def observe(self, sessions: Sessions) -> None:
         """Take in what it has to know of its training sessions besides weights, before training."""
 
+    def forget(self) -> None:
+        """Let go of what it had to know only while it was trained."""
+
     def prepared(
         self,
         items: Int64Array,

@@ -242,7 +242,7 @@ class TASRec(NeuralModel):
         super().__init__(config, n_items, facts)
         self.last_block = -1
         self.edges_alive: dict[int, int] = {}
-        self._days: DayGraphs | None = None  # of the training sessions
+        self._before: dict[int, Neighbours] | None = None  # each block of the training sessions
         self._graph = TemporalGraph(**_graph_options(config))
 
     @classmethod
@@ -257,8 +257,32 @@ class TASRec(NeuralModel):
         return with_days
 
     def observe(self, sessions: Sessions) -> None:
-        """Make the graph of each block of the training sessions; keep the one that follows them."""
-        self._days = self._gone_through(sessions, None)
+        """Make the graph of each block of the training sessions; keep the one that follows them.
+
+        After `going_on` the graph advances from where it stands, by the blocks after `last_block`.
+        """
+        if self._before is None:
+            self._before = self._gone_through(sessions, None)
+            return
+        assert sessions.blocks is not None
+        for block, of_block in sessions.by_block(self.last_block + 1, int(sessions.blocks[-1]) + 1):
+            self._before[block] = self.encoder.neighbours
+            self.advance(of_block)
+
+    def going_on(self, older: Sessions | None = None) -> None:
+        """Let the next training be of the blocks after `last_block`, instead of beginning anew.
+
+        Args:
+            older: the whole log of before, if that training goes through sessions of it again: each
+                then sees the graph that it saw, of the blocks before its own.
+        """
+        self._before = {}
+        if older is not None:
+            self._before = DayGraphs.of(older, **_graph_options(self.config)).before
+
+    def forget(self) -> None:
+        """Let go of the graphs of the training sessions."""
+        self._before = None
 
     def knowing(self, sessions: Sessions, before: int | None = None) -> Self:
         """The same weights with the graph of some sessions and of no others.
@@ -270,7 +294,7 @@ class TASRec(NeuralModel):
         other = copy.copy(self)
         other.encoder = copy.copy(self.encoder)  # of the same weights
         other._gone_through(sessions, before)
-        other._days = None
+        other.forget()
         return other
 
     def advance(self, sessions: Sessions) -> None:
@@ -309,9 +333,9 @@ class TASRec(NeuralModel):
         """The graphs of prefixes, with that of the days before a block of the training sessions."""
         if block is None:
             return super().prepared(items, where, session)
-        assert self._days is not None
+        assert self._before is not None
         made: dict[str, AnyArray] = self.encoder.prepared(
-            items, where, session, self._days.before(block)
+            items, where, session, self._before[block]
         )
         return made
 
@@ -347,18 +371,17 @@ class TASRec(NeuralModel):
             model.edges_alive = {model.last_block + 1: model._graph.n_alive}
         return model
 
-    def _gone_through(self, sessions: Sessions, stop: int | None) -> DayGraphs | None:
-        """Keep the graph that follows some sessions; those of all their blocks."""
+    def _gone_through(self, sessions: Sessions, stop: int | None) -> dict[int, Neighbours]:
+        """Keep the graph that follows some sessions; those before each of their blocks."""
         if self.config.variant == "base":
             if sessions.blocks is not None:
                 self.last_block = int(sessions.blocks[-1]) if stop is None else stop - 1
-            return None
+            return {}
         days = DayGraphs.of(sessions, stop=stop, **_graph_options(self.config))
-        alive = days.n_alive()
-        self._graph, self.encoder.neighbours = days.graph, days.days[-1]
-        self.last_block = days.first + len(alive) - 2
-        self.edges_alive = {days.first + k: n for k, n in enumerate(alive)}
-        return days
+        after = max(days.before)
+        self._graph, self.encoder.neighbours = days.graph, days.before[after]
+        self.last_block, self.edges_alive = after - 1, days.n_alive()
+        return days.before
 
 
 def _graph_options(config: TASRecConfig) -> dict[str, Any]:
