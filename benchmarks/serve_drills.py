@@ -12,8 +12,8 @@ sigterm  SIGTERM under load. Lost: a request that was sent and not answered. Ref
 redis    live sessions in Redis, which is killed and started again under load; what clients saw in
          each second. Without redis-server on the machine a stand-in (fakeredis) that speaks its
          protocol takes its place, and the table says so.
-soak     load for --soak minutes over 2,000 live sessions that come again and again; memory at each
-         full minute. Its slope counts from a quarter of the time on.
+soak     load for --soak minutes over 2,000 live sessions, one request of ten ends one of them;
+         memory at each full minute. Its slope counts from a quarter of the time on.
 fuzz     --fuzz requests over several kept connections, as fast as they are answered: routes and
          fields are those of the server's own OpenAPI document; values, bytes, lengths, methods and
          paths go wrong at random. Counts answers by status. No 5xx may come but 503 of overload,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from nextclick.types import RawId
 
 POOL = 2_000  # live sessions that clicks go to
+ENDS = 0.1  # of the requests delete a session, which then begins anew
 CALLERS = 8
 SWAPS = 20
 STAND_IN = """
@@ -107,27 +108,34 @@ class Load:
                 due += self._every
                 session, item = rng.integers(POOL), self._items[rng.integers(len(self._items))]
                 began = time.monotonic()
-                kind = self._one(client, f"/v1/sessions/drill-{session}/events", item)
+                ends = rng.random() < ENDS
+                kind = self._one(client, f"/v1/sessions/drill-{session}", None if ends else item)
                 with self._lock:
                     second = int(began - self._began)
                     self.seen[second, kind] += 1
                     self.ms[second].append(1000 * (time.monotonic() - began))
 
     @staticmethod
-    def _one(client: Client, path: str, item: RawId) -> str:
+    def _one(client: Client, path: str, item: RawId | None) -> str:
+        """Click an item, or end the session."""
         try:
-            status, told = client.ask("POST", path, {"item": item, "k": 10})
+            if item is None:
+                status, told = client.ask("DELETE", path)
+            else:
+                status, told = client.ask("POST", f"{path}/events", {"item": item, "k": 10})
         except ConnectionRefusedError:
             return "refused"
         except (OSError, HTTPException) as error:
             return f"lost: {type(error).__name__}"
+        if item is None and status in (204, 404, 503):  # 503: the store of sessions is away
+            return "ended"
         if status != 200:
             return f"status {status}"
         return "degraded" if told["degraded"] else f"ok {told['recommended']['version']}"
 
 
 def _failed(found: Counter[str]) -> int:
-    return sum(n for kind, n in found.items() if not kind.startswith(("ok ", "degraded")))
+    return sum(n for kind, n in found.items() if not kind.startswith(("ok ", "degraded", "ended")))
 
 
 def swaps(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
@@ -157,7 +165,7 @@ def swaps(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[
     ok = {name: found[f"ok {name}"] for name in versions}
     return {
         "swaps": len(versions) - 1, "requests": found.total(), "failed": _failed(found),
-        "kinds": {kind: n for kind, n in found.items() if not kind.startswith("ok ")},
+        "kinds": {kind: n for kind, n in found.items() if not kind.startswith(("ok ", "ended"))},
         "answers_by_version": ok, "versions_seen": sum(n > 0 for n in ok.values()),
         "broken": broken.name, "answers_of_broken": found[f"ok {broken.name}"], "refused": refused,
     }  # fmt: skip
@@ -192,7 +200,7 @@ def sigterm(options: argparse.Namespace, items: list[RawId], rate: float) -> dic
             time.sleep(0.5)
         found = load.total()
     lost = sum(n for kind, n in found.items() if kind.startswith("lost"))
-    answered = sum(n for kind, n in found.items() if kind.startswith("ok "))
+    answered = sum(n for kind, n in found.items() if kind.startswith(("ok ", "ended")))
     return {
         "answered": answered, "lost": lost, "refused_after_close": found["refused"],
         "other": {kind: n for kind, n in found.items() if kind.startswith("status")},

@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from nextclick.pipeline.sweep import SweepOptions, sweep
     from nextclick.pipeline.train import train
     from nextclick.pipeline.tune import tune
-    from nextclick.serving import Recommendation, Recommender
+    from nextclick.serving import Explanation, Recommendation, Recommender
 
     load = Recommender.load
 
 _HOME = {
+    "Explanation": "serving",
     "NextclickError": "errors",
     "PrepareOptions": "data.options",
     "Recommendation": "serving",
@@ -61,6 +62,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Explanation",
     "NextclickError",
     "PrepareOptions",
     "Recommendation",

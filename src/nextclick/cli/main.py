@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from nextclick.cli.analyze import analyze_command
 from nextclick.cli.evaluate import compare_command, evaluate_command
+from nextclick.cli.explain import explain_command
 from nextclick.cli.loadtest import loadtest_command
 from nextclick.cli.output import print_json, say
 from nextclick.cli.prepare import prepare_command
@@ -90,6 +91,7 @@ app.command("evaluate")(evaluate_command)
 app.command("compare")(compare_command)
 app.command("run")(run_command)
 app.command("recommend")(recommend_command)
+app.command("explain")(explain_command)
 app.command("refresh")(refresh_command)
 app.command("publish")(publish_command)
 app.command("versions")(versions_command)

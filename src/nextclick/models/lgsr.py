@@ -40,6 +40,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from nextclick.models.evidence import tell
 from nextclick.models.layers import Dropout, clear_padding_, item_embedding
 from nextclick.models.lgsr_graph import ItemGraphTask
 from nextclick.models.neural import NeuralModel
@@ -153,6 +154,7 @@ class LGSREncoder(nn.Module):
         if self.config.variant == "a":
             return placed(last, told["cells"], items)
         alpha = self.attention(states, latest)
+        tell("read-out", alpha[:1].flip(1))  # here the last click comes first
         session = (alpha[:, None] @ states)[:, 0]  # (P, D)
         queries = self.output(self.dropout(torch.cat([last, session], dim=-1)))
         return placed(queries, told["cells"], items)
@@ -163,6 +165,7 @@ class LGSREncoder(nn.Module):
         x = self.dropout(self.items(latest) + self.positions[: latest.shape[1]])  # (P, K, D)
         query, key, value = self.project(x).chunk(3, dim=-1)
         weights = self.self_attention(query, key, latest)
+        tell("self-attention", weights[:1].flip(1, 2))
         mixed = self.dropout(weights) @ value
         if config.residual:
             mixed = self.attention_norm(x + self.dropout(mixed))

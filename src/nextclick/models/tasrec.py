@@ -49,6 +49,7 @@ from torch import nn
 from nextclick.errors import ConfigError
 from nextclick.graphs.days import DayGraphs
 from nextclick.graphs.temporal import TemporalGraph
+from nextclick.models.evidence import MOST_NEIGHBOURS, Evidence, Link, tell
 from nextclick.models.layers import Dropout, clear_padding_, item_embedding
 from nextclick.models.neural import NO_FACTS, Facts, NeuralModel
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
@@ -63,9 +64,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from nextclick.batch import SessionBatch
     from nextclick.graphs.neighbours import Neighbours
     from nextclick.sessions import Sessions
-    from nextclick.types import AnyArray, Int64Array
+    from nextclick.types import AnyArray, Int32Array, Int64Array
 
 _PAPER: dict[str, Any] = {
     "loss": "ce",
@@ -184,6 +186,7 @@ class TASRecEncoder(nn.Module):
         last = states.index_select(0, told["last"])  # (P, D)
         clicks, bounds = told["clicks"], told["click_bounds"]
         beta = self.attention(states, last, clicks, bounds)
+        tell("read-out", beta[None])
         session = group_sum(states, clicks, bounds, beta)  # (P, D)
         queries = self.output(torch.cat([session, last], dim=-1))
         return placed(queries, told["cells"], items)
@@ -335,6 +338,20 @@ class TASRec(NeuralModel):
             items, where, session, self._before[block]
         )
         return made
+
+    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+        """Attention, and the active neighbours of each click in the graph of the days."""
+        found = super().explained(batch, items)
+        if self.config.variant != "base":
+            clicks = batch.items[0, : batch.lengths[0]]
+            found.links = [self._link(item) for item in dict.fromkeys(clicks.tolist())]
+        return found
+
+    def _link(self, item: int) -> Link:
+        near = self.encoder.neighbours.of(item)
+        best = sorted(near, key=lambda other: (-near[other], other))[:MOST_NEIGHBOURS]
+        weights = np.array([near[other] for other in best], np.float32)
+        return Link(item, np.array(best, np.int32), weights)
 
     def state(self) -> dict[str, AnyArray]:
         """The weights by name, the graph, and the last block that is in it."""
