@@ -106,7 +106,7 @@ def signature(name: str, value: Any) -> str:
 
 
 def _parameter(p: inspect.Parameter) -> str:
-    sign = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+    sign = "*" if p.kind is p.VAR_POSITIONAL else "**" if p.kind is p.VAR_KEYWORD else ""
     kind = "" if p.annotation is p.empty else f": {_type(p.annotation)}"
     if p.default is p.empty:
         return f"{sign}{p.name}{kind}"
