@@ -128,9 +128,7 @@ def all_pairs(
     found = []
     for a, b in combinations(range(len(contestants)), 2):
         i, j = (a, b) if means[a] >= means[b] else (b, a)
-        parts = [
-            (seed_parts[n], contestants[n].n_seeds - 1) for n in (i, j) if seed_parts[n] > 0
-        ]
+        parts = [(seed_parts[n], contestants[n].n_seeds - 1) for n in (i, j) if seed_parts[n] > 0]
         found.append(
             _pair(
                 (contestants[i], contestants[j]),

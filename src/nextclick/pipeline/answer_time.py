@@ -50,6 +50,4 @@ def answer_time(artifact: Artifact, sessions: Sessions, k: int, *, queries: int)
         if spent > _SECONDS and len(times) > _WARM_UP:
             break
     counted = 1000 * np.array(times[_WARM_UP:] or times)
-    return AnswerTime(
-        float(np.median(counted)), float(np.quantile(counted, 0.99)), len(counted)
-    )
+    return AnswerTime(float(np.median(counted)), float(np.quantile(counted, 0.99)), len(counted))

@@ -1,10 +1,10 @@
 """What `--models` says: models, presets, parameters and recipes, each under a name of its own.
 
-    narm                           a model as it is
-    narm@global                    a preset of it
-    asars@paper+variant=time_cat   a preset, and parameters on top
-    recipes/narm-quick.toml        a recipe, called narm-quick
-    small=narm@hidden_width=50     any of these under a name that one chooses
+narm                           a model as it is
+narm@global                    a preset of it
+asars@paper+variant=time_cat   a preset, and parameters on top
+recipes/narm-quick.toml        a recipe, called narm-quick
+small=narm@hidden_width=50     any of these under a name that one chooses
 """
 
 from __future__ import annotations

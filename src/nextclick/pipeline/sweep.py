@@ -14,7 +14,7 @@ from nextclick.data.store import Store
 from nextclick.errors import ConfigError, StoppedError
 from nextclick.evaluation import Result
 from nextclick.evaluation.compare import mean_over_seeds
-from nextclick.folders import write_json
+from nextclick.folders import write_csv, write_json
 from nextclick.pipeline.answer_time import answer_time
 from nextclick.pipeline.contender import contender_for
 from nextclick.pipeline.evaluate import evaluate
@@ -22,7 +22,6 @@ from nextclick.pipeline.grid import checked_grid, grid_points
 from nextclick.pipeline.growing import growing_folder
 from nextclick.pipeline.needs import check_needs, need_matplotlib
 from nextclick.pipeline.places import has_checkpoint
-from nextclick.pipeline.tables import write_csv
 from nextclick.pipeline.train import train
 from nextclick.training.config import NeuralOptions, checked_cutoff
 from nextclick.training.interrupt import Interrupt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def variants(rows: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def variants(
+    rows: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """For each model with two lines or more, where they differ and by how much.
 
     Args:
@@ -42,9 +44,9 @@ def variants(rows: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) ->
                     {
                         "label": line["label"],
                         "values": {name: line["config"].get(name) for name in names},
-                        "pair": None if line["label"] == best else pair_of(
-                            told, line["label"], best
-                        ),
+                        "pair": None
+                        if line["label"] == best
+                        else pair_of(told, line["label"], best),
                     }
                     for line in lines
                 ],
