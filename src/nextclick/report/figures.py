@@ -44,13 +44,14 @@ def figures(numbers: dict[str, Any]) -> dict[str, tuple[str, Draw, int]]:
             "recall-at-k": ("Recall at K", _cutoffs("recall"), 0),
             "mrr-at-k": ("MRR at K", _cutoffs("mrr"), 0),
         }
-    if any(_cost(row, "iterations_per_second") for row in rows):
-        found |= {
-            "iterations": ("Training: iterations a second", _bars("iterations_per_second", 1), n),
-            "samples": ("Training: samples a second", _bars("samples_per_second", 1), n),
-        }
-    if any(_cost(row, "memory_bytes") for row in rows):
-        found["memory"] = ("Most memory in training, MiB", _bars("memory_bytes", _MIB), n)
+    for name, title, cost, unit in (
+        ("iterations", "Training: iterations a second", "iterations_per_second", 1),
+        ("samples", "Training: samples a second", "samples_per_second", 1),
+        ("memory", "Most memory in training, MiB", "memory_bytes", _MIB),
+    ):
+        known = sum(_cost(row, cost) is not None for row in rows)
+        if known:
+            found[name] = (title, _bars(cost, unit), known)
     if any(row["popularity"] for row in rows):
         found["coverage"] = ("Coverage and popularity of what is recommended", _coverage, 0)
     return found
@@ -122,7 +123,15 @@ def _bars(name: str, unit: float) -> Draw:
         values = [(_cost(row, name) or 0) / unit for row in rows]
         axes.barh(range(len(rows)), values, 0.62, color=[_colour(row) for row in rows])
         for n, value in enumerate(values):
-            axes.text(value, n, f" {short(value)}", va="center", fontsize=8, color=NEUTRAL)
+            axes.annotate(
+                short(value),
+                (value, n),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color=NEUTRAL,
+            )
         _one_line_each(axes, [row["label"] for row in rows])
         axes.set_xlim(0, 1.18 * max(values))
         axes.xaxis.set_major_formatter(lambda value, _: short(value))
@@ -130,21 +139,30 @@ def _bars(name: str, unit: float) -> Draw:
     return draw
 
 
-def _scatter(axes: Axes, numbers: dict[str, Any], at: Callable[[dict[str, Any]], float]) -> None:
+def _scatter(
+    axes: Axes,
+    numbers: dict[str, Any],
+    at: Callable[[dict[str, Any]], float],
+    to: Callable[[dict[str, Any]], float] | None = None,
+) -> None:
+    """Cost `at` on a logarithmic axis against accuracy, with a line `to` another cost."""
     rows = [row for row in numbers["leaderboard"] if row["costs"] and at(row)]
     points = [(at(row), _value(row, numbers)[0]) for row in rows]
-    for row, (x, y) in zip(rows, points, strict=True):
+    ends = [x for x, _ in points] if to is None else [to(row) for row in rows]
+    for row, (x, y), end in zip(rows, points, ends, strict=True):
         filled = _colour(row) if row["leaky"] is None else "none"
+        axes.plot([x, end], [y, y], color=_colour(row), linewidth=1, alpha=0.6)
         axes.plot(x, y, "o", color=_colour(row), markerfacecolor=filled, markersize=6)
     axes.set_xscale("log")
-    low, high = (end(x for x, _ in points) for end in (min, max))
+    low, high = min(x for x, _ in points), max(ends)
     spread = max(high / low, 10)
-    axes.set_xlim(low / spread**0.12, high * spread**0.22)
+    axes.set_xlim(low / spread**0.12, high * spread ** (0.22 if to is None else 0.06))
     axes.margins(y=0.12)
     log_counts(axes, "x")
     axes.tick_params(labelsize=9)
     axes.set_ylabel(f"{metric_name(numbers['metric'])}, %", fontsize=9)
-    name_points(axes, points, [row["label"] for row in rows])
+    lines = [(x, y, end) for (x, y), end in zip(points, ends, strict=True)]
+    name_points(axes, lines, [row["label"] for row in rows])
 
 
 def _training(row: dict[str, Any]) -> float:
@@ -164,16 +182,13 @@ def _against(cost: Callable[[dict[str, Any]], float]) -> Draw:
 
 
 def _latency(axes: Axes, numbers: dict[str, Any]) -> None:
-    for row in numbers["leaderboard"]:
-        if row["costs"]:
-            told = row["costs"]["answer_ms"]
-            value, _, _ = _value(row, numbers)
-            ends = [told["median"], told["p99"]]
-            axes.plot(ends, [value, value], color=_colour(row), linewidth=1, alpha=0.6)
     axes.set_xlabel("one answer, ms: median, and a line to the 99th percentile", fontsize=9)
-    _scatter(axes, numbers, lambda row: float(row["costs"]["answer_ms"]["median"]))
-    most = max(row["costs"]["answer_ms"]["p99"] for row in numbers["leaderboard"] if row["costs"])
-    axes.set_xlim(right=max(axes.get_xlim()[1], 1.3 * most))
+    _scatter(
+        axes,
+        numbers,
+        lambda row: float(row["costs"]["answer_ms"]["median"]),
+        lambda row: float(row["costs"]["answer_ms"]["p99"]),
+    )
 
 
 def _lines(numbers: dict[str, Any], known: dict[str, Any] | None = None) -> list[tuple[str, str]]:
@@ -197,8 +212,10 @@ def _by_length(axes: Axes, numbers: dict[str, Any]) -> None:
         y = [100 * row["hits"][label] / row["prefixes"] for row in rows]
         axes.plot(x, y, "o-", color=colour, markersize=3, linewidth=1.3, label=_plain(label))
     axes.set_xticks(x, [row["length"] for row in rows])
-    axes.tick_params(labelsize=8)
-    axes.set_ylim(0, 1.35 * max(axes.dataLim.ymax, 1e-9))
+    axes.tick_params(axis="x", labelsize=7)
+    axes.tick_params(axis="y", labelsize=9)
+    axes.grid(visible=False, axis="x")
+    axes.set_ylim(bottom=0)
     axes.set_xlabel("clicks before the target (grey: how many such prefixes)", fontsize=9)
     axes.set_ylabel(f"Recall@{numbers['k']}, %", fontsize=9)
     _legend(axes)
@@ -217,7 +234,6 @@ def _cutoffs(metric: str) -> Draw:
         axes.set_xticks(range(len(ks)), [f"@{k}" for k in ks])
         axes.tick_params(labelsize=9)
         axes.grid(visible=False, axis="x")
-        axes.set_ylim(0, 1.3 * max(axes.dataLim.ymax, 1e-9))
         axes.set_ylabel("%", fontsize=9)
         _legend(axes)
 
@@ -229,16 +245,25 @@ def _coverage(axes: Axes, numbers: dict[str, Any]) -> None:
     points = [(100 * row["coverage"], row["popularity"]["percentile"]) for row in rows]
     for row, (x, y) in zip(rows, points, strict=True):
         axes.plot(x, y, "o", color=_colour(row), markersize=6)
-    axes.set_xlim(-4, 112)
+    axes.set_xlim(-10, 112)
+    axes.set_xticks(range(0, 101, 20))
     axes.margins(y=0.15)
     axes.tick_params(labelsize=9)
     axes.set_xlabel(f"coverage@{numbers['k']}: items in at least one list, %", fontsize=9)
     axes.set_ylabel("popularity: place in the catalogue", fontsize=9)
-    name_points(axes, points, [row["label"] for row in rows])
+    name_points(axes, [(x, y, x) for x, y in points], [row["label"] for row in rows])
 
 
 def _legend(axes: Axes) -> None:
-    axes.legend(loc="upper left", fontsize=8, frameon=False, ncols=2, handlelength=1.2)
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        fontsize=8,
+        frameon=False,
+        ncols=3,
+        handlelength=1.2,
+        columnspacing=1.2,
+    )
 
 
 def _plain(label: str) -> str:

@@ -18,19 +18,26 @@ _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, 
 Box = tuple[float, float, float, float]  # left, bottom, right, top, in points
 
 
-def name_points(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
+def name_points(
+    axes: Axes, points: Sequence[tuple[float, float, float]], names: Sequence[str]
+) -> None:
     """Write each name near its point, the first ones nearest; one without room is left out.
 
-    The axes must have their limits and scales.
+    Args:
+        axes: with their limits and scales.
+        points: x and y of each, and the x to which a line leads from it.
+        names: of the points.
     """
     figure = axes.figure
     figure.canvas.draw()  # lays out, so that data have a place
     points_per_pixel = 72 / figure.dpi
-    to_points = [tuple(points_per_pixel * axes.transData.transform(at)) for at in points]
+    to_points = [points_per_pixel * axes.transData.transform((x, y)) for x, y, _ in points]
+    ends = [points_per_pixel * axes.transData.transform((end, y)) for _, y, end in points]
     inner = axes.get_window_extent()
-    room = tuple(points_per_pixel * v for v in (inner.x0, inner.y0, inner.x1, inner.y1))
+    room = [points_per_pixel * v for v in (inner.x0, inner.y0, inner.x1, inner.y1)]
     taken: list[Box] = [(x - _POINT, y - _POINT, x + _POINT, y + _POINT) for x, y in to_points]
-    for (x, y), at, name in zip(to_points, points, names, strict=True):
+    taken += [(x, y - 1, end, y + 1) for (x, y), (end, _) in zip(to_points, ends, strict=True)]
+    for (x, y), (*at, _), name in zip(to_points, points, names, strict=True):
         size = (_WIDE * _SIZE * len(name), _HIGH * _SIZE)
         for distance in _DISTANCES:
             place = _free_place((x, y), size, distance, room, taken)
@@ -40,7 +47,7 @@ def name_points(axes: Axes, points: Sequence[tuple[float, float]], names: Sequen
             taken.append(box)
             axes.annotate(
                 name,
-                at,
+                tuple(at),
                 xytext=(distance * dx, distance * dy),
                 textcoords="offset points",
                 ha={1: "left", -1: "right", 0: "center"}[dx],

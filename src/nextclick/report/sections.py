@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _NONE = "–"
 _MIB = 1 << 20
+_COLOURS = "Orange: trained step by step; blue: counting, neighbours and factors; hollow: leaky."
 
 
 def about(numbers: Numbers) -> str:
@@ -46,7 +47,7 @@ def _leaderboard(numbers: Numbers, figures: Figures) -> Html | None:
                 *(_estimate(row["metrics"].get(metric)) for metric in shown),
                 _difference(pair_of(numbers, row["label"], numbers["best"])),
                 _difference(pair_of(numbers, row["label"], following) if following else None),
-                "1, draws nothing" if row["seedless"] else len(row["seeds"]),
+                "any" if row["seedless"] else len(row["seeds"]),
             ]
         )
     columns = [
@@ -60,6 +61,7 @@ def _leaderboard(numbers: Numbers, figures: Figures) -> Html | None:
         table(columns, cells, about=about(numbers)),
         _key(numbers),
         _figures(figures, "leaderboard"),
+        tag("p", _COLOURS, class_="key") if figures else "",
         _failures(numbers) or "",
     )
 
@@ -70,16 +72,20 @@ def _key(numbers: Numbers) -> Html:
         tag("span", "● beyond chance", class_="yes"),
         " after Holm's correction for all pairs, ",
         tag("span", "○ not", class_="no"),
-        ".",
+        ". ",
     ]
-    if any(row["leaky"] for row in numbers["leaderboard"]):
+    if any(row["seedless"] for row in numbers["leaderboard"]):
+        told.append("A model that is the same for any seed draws nothing at random. ")
+    leaky = [row for row in numbers["leaderboard"] if row["leaky"] is not None]
+    if leaky:
+        which = ", ".join(f"{row['label']} ({row['leaky']})" for row in leaky)
         told.append(
-            " A leaky model was shown what nobody knows when the recommendation is made; it stands "
-            "in the table and is never called the best of those that may be used."
+            f"Leaky: {which}. Such a model was shown what nobody knows when the recommendation is "
+            "made; it is never called the best of those that may be used. "
         )
     if any(row["prequential"] for row in numbers["leaderboard"]):
         told.append(
-            " A prequential model took in each block of time before it was asked about the next "
+            "A prequential model took in each block of time before it was asked about the next "
             "one, as one that is refreshed meanwhile; the others were not given that."
         )
     return tag("p", *told, class_="key")
@@ -166,11 +172,12 @@ def _costs(numbers: Numbers, figures: Figures) -> Html | None:
         "largest resident set of the process while it trained. An answer is one query at a time, "
         "raw ids in and out, without a network."
     )
+    names = ("training-time", "latency", "size", "memory", "iterations", "samples")
     return joined(
-        _figures(figures, "training-time", "latency", "size"),
         table(columns, rows, about=about(numbers)),
         tag("p", told, class_="key"),
-        _figures(figures, "iterations", "samples", "memory"),
+        _figures(figures, *names),
+        tag("p", _COLOURS, class_="key") if figures else "",
     )
 
 
@@ -299,23 +306,17 @@ def _reading(numbers: Numbers, figures: Figures) -> Html | None:
         for row in numbers["leaderboard"]
         if row["config"]
     ]
-    paragraphs = [
-        (
-            "Every model learnt from the same sessions and ranked all items of the catalogue after "
-            "every prefix; items of equal score stand as the line below the tables says."
-        ),
-        (
-            "An interval says what other sessions could have shown, and, for several seeds, other "
-            "trainings. Two intervals that overlap do not say that two models are alike: both saw the "
-            "same sessions, so the difference is tested by pairs."
-        ),
-        (
-            "A difference is beyond chance if, with sessions drawn anew for both together and seeds "
-            "drawn anew for each, it is too large for Student's t at 5 %, after Holm's correction for "
-            "all pairs. With one seed only the sessions are drawn, and what is claimed is claimed of "
-            "the trained models."
-        ),
-    ]
+    paragraphs = (
+        ("Every model learnt from the same sessions and ranked all items of the catalogue after "
+        "every prefix that the line below the tables speaks of."),
+        ("An interval says what other sessions could have shown, and, for several seeds, other "
+        "trainings. Intervals that overlap do not say that two models are alike: both saw the "
+        "same sessions, so the difference is tested by pairs."),
+        ("A difference is beyond chance if, with sessions drawn anew for both together and seeds "
+        "drawn anew for each, it is too large for Student's t at 5 %, after Holm's correction "
+        "for all pairs. With one seed only the sessions are drawn, and what is claimed is "
+        "claimed of the trained models."),
+    )
     return joined(
         *(tag("p", text) for text in paragraphs),
         tag("h3", "Parameters"),
