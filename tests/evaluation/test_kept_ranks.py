@@ -29,5 +29,5 @@ def test_there_and_back_again(tmp_path):
 def test_what_is_no_file_of_ranks(tmp_path):
     (tmp_path / "broken.npz").write_text("nothing")
     for name in ("broken.npz", "absent.npz"):
-        with pytest.raises(ProtocolError, match="cannot read the ranks: .*; evaluate again"):
+        with pytest.raises(ProtocolError, match=r"cannot read the ranks: .*; evaluate again"):
             KeptRanks.read(tmp_path / name)

@@ -213,7 +213,7 @@ def test_results_of_files(store, tmp_path):
     assert bare.numbers["no_pairs"] == "the ranks of some models were not kept"
     assert "is not said: the ranks of some" in bare.numbers["summary"]["text"]
     (tmp_path / "all/pop/costs.json").write_text("{}")
-    with pytest.raises(ProtocolError, match="cannot read the costs: .*; compare again"):
+    with pytest.raises(ProtocolError, match=r"cannot read the costs: .*; compare again"):
         compare_results(files)
 
 
@@ -226,7 +226,7 @@ def test_results_of_files(store, tmp_path):
             {"epochs": 9},
             ("tiny@wide+epochs=7+dropout=0", "tiny", "wide", {"epochs": 9, "dropout": "0"}),
         ),
-        ("mine=tiny@width=3", {"mine.epochs": 1}, ("mine", "tiny", None, {"width": "3", "epochs": 1})),
+        ("m=tiny@width=3", {"m.epochs": 1}, ("m", "tiny", None, {"width": "3", "epochs": 1})),
         ("mine=FILE", {"tiny.epochs": 1}, ("mine", "tiny", "wide", {"width": 5, "epochs": 1})),
         ("FILE", {}, ("quick", "tiny", "wide", {"width": 5})),
     ],
@@ -250,7 +250,7 @@ def test_what_models_says(tmp_path, said, settings, found):
         (["tiny@wide+default"], {}, "names two presets, wide and default; a parameter is NAME="),
         (["tiny@widht=3"], {}, "tiny has no parameter 'widht': did you mean width"),
         (["pop"], {"settings": {"epochs": 3}}, "a model of pop and a parameter of it, got epochs"),
-        (["pop"], {"settings": {"tiny.epochs": 3}}, "a model of pop and a parameter of it, got tiny"),
+        (["pop"], {"settings": {"tiny.epochs": 3}}, "model of pop and a parameter of it, got tiny"),
         (["pop"], {"part": "train"}, "part must be test or valid to be ranked, got 'train'"),
         (["pop"], {"seeds": []}, r"seeds must be one number or more, each once, got \[\]"),
         (["pop"], {"ks": []}, r"ks must name at least one cut-off in 1\.\.5, got none"),

@@ -76,6 +76,7 @@ class Pair:
         difference: first less second.
         low: of its 95 % interval, not corrected for the number of pairs.
         high: of the same.
+        error: standard error of the difference over the resamples.
         p: the probability that chance alone gives so large a difference.
         p_holm: the same, corrected for all pairs.
         about: "methods", or "models" if one of them was trained once and is not seedless.
@@ -86,6 +87,7 @@ class Pair:
     difference: float
     low: float
     high: float
+    error: float
     p: float
     p_holm: float
     about: Literal["methods", "models"]
@@ -129,27 +131,20 @@ def all_pairs(
     for a, b in combinations(range(len(contestants)), 2):
         i, j = (a, b) if means[a] >= means[b] else (b, a)
         parts = [(seed_parts[n], contestants[n].n_seeds - 1) for n in (i, j) if seed_parts[n] > 0]
-        found.append(
-            _pair(
-                (contestants[i], contestants[j]),
-                float(means[i] - means[j]),
-                float(np.var(drawn[i] - drawn[j], ddof=1)),
-                [*parts, (None, len(prefixes) - 1)],
-            )
-        )
-    corrected = holm([pair[-1] for pair in found])
+        variance = float(np.var(drawn[i] - drawn[j], ddof=1))
+        of_sessions = (None, len(prefixes) - 1)
+        pair = _pair(float(means[i] - means[j]), variance, [*parts, of_sessions])
+        found.append((contestants[i], contestants[j], pair))
+    corrected = holm([pair["p"] for _, _, pair in found])
     return [
         Pair(
-            first.label,
-            second.label,
-            difference,
-            difference - reach,
-            difference + reach,
-            p,
-            p_holm,
-            "methods" if first.is_method and second.is_method else "models",
+            first=first.label,
+            second=second.label,
+            **pair,
+            p_holm=p_holm,
+            about="methods" if first.is_method and second.is_method else "models",
         )
-        for ((first, second), difference, reach, p), p_holm in zip(found, corrected, strict=True)
+        for (first, second, pair), p_holm in zip(found, corrected, strict=True)
     ]
 
 
@@ -181,19 +176,20 @@ def freedom(variance: float, parts: Sequence[tuple[float | None, int]]) -> float
 
 
 def _pair(
-    two: tuple[Contestant, Contestant],
-    difference: float,
-    variance: float,
-    parts: Sequence[tuple[float | None, int]],
-) -> tuple[tuple[Contestant, Contestant], float, float, float]:
-    """Both, their difference, half the width of its interval, and its probability."""
-    if variance == 0:  # no session and no seed could have changed it
-        return two, difference, 0.0, 1.0 if difference == 0 else 0.0
-    of_seeds = sum(part for part, _ in parts if part is not None)
-    variance = max(variance, of_seeds)
-    nu = freedom(variance, parts)
-    error = variance**0.5
-    return two, difference, quantile(CONFIDENCE, nu) * error, two_sided_p(difference / error, nu)
+    difference: float, variance: float, parts: Sequence[tuple[float | None, int]]
+) -> dict[str, float]:
+    """The figures of a pair but for Holm's, of the variance and its parts as in `freedom`."""
+    error, reach, p = variance**0.5, 0.0, float(difference == 0)
+    if error > 0:  # else no session and no seed could have changed it
+        nu = freedom(variance, parts)
+        reach, p = quantile(CONFIDENCE, nu) * error, two_sided_p(difference / error, nu)
+    return {
+        "difference": difference,
+        "low": difference - reach,
+        "high": difference + reach,
+        "error": error,
+        "p": p,
+    }
 
 
 def _seed_variance(values: Float64Array) -> float:

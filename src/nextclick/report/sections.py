@@ -19,6 +19,16 @@ _NONE = "–"
 _MIB = 1 << 20
 _COLOURS = "Orange: trained step by step; blue: counting, neighbours and factors; hollow: leaky."
 
+_HOW = """\
+Every model learnt from the same sessions and ranked all items of the catalogue after every \
+prefix that the line below the tables speaks of.
+An interval says what other sessions could have shown, and, for several seeds, other trainings. \
+Intervals that overlap do not say that two models are alike: both saw the same sessions, so the \
+difference is tested by pairs.
+A difference is beyond chance if, with sessions drawn anew for both together and seeds drawn anew \
+for each, it is too large for Student's t at 5 %, after Holm's correction for all pairs. With one \
+seed only the sessions are drawn, and what is claimed is claimed of the trained models."""
+
 
 def about(numbers: Numbers) -> str:
     """What stands under every table: the data, and how they were asked about."""
@@ -306,19 +316,8 @@ def _reading(numbers: Numbers, figures: Figures) -> Html | None:
         for row in numbers["leaderboard"]
         if row["config"]
     ]
-    paragraphs = (
-        ("Every model learnt from the same sessions and ranked all items of the catalogue after "
-        "every prefix that the line below the tables speaks of."),
-        ("An interval says what other sessions could have shown, and, for several seeds, other "
-        "trainings. Intervals that overlap do not say that two models are alike: both saw the "
-        "same sessions, so the difference is tested by pairs."),
-        ("A difference is beyond chance if, with sessions drawn anew for both together and seeds "
-        "drawn anew for each, it is too large for Student's t at 5 %, after Holm's correction "
-        "for all pairs. With one seed only the sessions are drawn, and what is claimed is "
-        "claimed of the trained models."),
-    )
     return joined(
-        *(tag("p", text) for text in paragraphs),
+        *(tag("p", text) for text in _HOW.split("\n")),
         tag("h3", "Parameters"),
         *parameters,
         tag("p", f"Made by nextclick {numbers['nextclick']}.", class_="key"),
