@@ -212,6 +212,8 @@ def test_results_of_files(store, tmp_path):
     bare = compare_results([tmp_path / "alone.json", files[1]])
     assert bare.numbers["no_pairs"] == "the ranks of some models were not kept"
     assert "is not said: the ranks of some" in bare.numbers["summary"]["text"]
+    with pytest.raises(ConfigError, match="against must be one of markov, pop, got 'narm'"):
+        compare_results(files, against="narm")
     (tmp_path / "all/pop/costs.json").write_text("{}")
     with pytest.raises(ProtocolError, match=r"cannot read the costs: .*; compare again"):
         compare_results(files)

@@ -8,7 +8,6 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from nextclick.errors import ConfigError
 from nextclick.evaluation import Result
 from nextclick.evaluation.kept_ranks import KeptRanks
 from nextclick.report.html import Html, table, tag
@@ -140,8 +139,8 @@ def test_by_length_and_gain(tmp_path):
     assert [row["gain"] for row in told["rows"]] == [0.5, None]
     third = run(tmp_path, "third", [9, 9, 9, 9, 9, 9, 9, 1])
     assert numbers_of([better, worse, third], against="third")["by_length"]["against"] == "third"
-    with pytest.raises(ConfigError, match="against names 'thrid', which is not compared: did you"):
-        numbers_of([better, worse, third], against="thrid")
+    assert numbers_of([better, worse], against="failed")["by_length"]["against"] == "worse"
+    assert numbers_of([better], against="better")["by_length"]["against"] is None
 
 
 def test_cutoffs_means_and_costs(runs, tmp_path):

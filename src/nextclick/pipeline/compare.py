@@ -123,7 +123,7 @@ def compare(
         about = About(
             opened.path.resolve().name,
             metric,
-            None if trainings.waiting else asked.against,
+            asked.against,
             trainings.failed,
             trainings.waiting,
         )
@@ -170,6 +170,7 @@ def compare_results(
     runs = [Run.read(path) for path in results]
     first = runs[0].result
     chosen = metric or f"recall@{max(first.evaluation['ks'])}"
+    _check_against(against, [run.result.label for run in runs])
     numbers = comparison(runs, About(first.protocol["data"], chosen, against))
     not_drawn = None
     if output is not None:
@@ -197,11 +198,14 @@ def _checked(
     known = [f"{name}@{k}" for k in ks for name in METRICS]
     if metric not in known:
         raise ConfigError(f"metric must be one of {', '.join(known)}, got {metric!r}")
-    labels = [entrant.label for entrant in entrants]
-    if asked.against is not None and asked.against not in labels:
-        raise ConfigError(f"against must be one of {', '.join(labels)}, got {asked.against!r}")
+    _check_against(asked.against, [entrant.label for entrant in entrants])
     protocol = asked.protocol or store_protocol(store)
     return Question(asked.part, ks, protocol, asked.prequential, asked.device), metric
+
+
+def _check_against(against: str | None, labels: Sequence[str]) -> None:
+    if against is not None and against not in labels:
+        raise ConfigError(f"against must be one of {', '.join(labels)}, got {against!r}")
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from nextclick.errors import ConfigError, nearest
 from nextclick.evaluation.metrics import LONGEST
 
 if TYPE_CHECKING:
@@ -19,18 +18,12 @@ def by_length(entries: Sequence[Entry], against: str | None, k: int) -> dict[str
 
     Args:
         entries: the best first.
-        against: label of the other; None is the next in the table.
+        against: label of the other; the next in the table if it is None, or gave nothing.
         k: of Recall@K, whose hits are counted.
-
-    Raises:
-        ConfigError: no line is called so.
     """
     labels = [entry.label for entry in entries]
-    if against is not None and against not in labels:
-        raise ConfigError(f"against names {against!r}, which is not compared: "
-                          f"{nearest(against, labels)}")  # fmt: skip
-    rest = [label for label in labels[1:] if against in (None, label)]
-    other = rest[0] if rest else None
+    rest = labels[1:]
+    other = against if against in rest else next(iter(rest), None)
     told = {entry.label: [_rows(run.result.evaluation) for run in entry.runs] for entry in entries}
     rows = []
     for length, first in told[labels[0]][0].items():
