@@ -36,11 +36,17 @@ def joined(*parts: Any) -> Html:
 
 
 def table(
-    columns: Sequence[Any], rows: Sequence[Sequence[Any]], *, about: str, texts: int = 1
+    title: str,
+    columns: Sequence[Any],
+    rows: Sequence[Sequence[Any]],
+    *,
+    about: str,
+    texts: int = 1,
 ) -> Html:
     """A table that scrolls within its box.
 
     Args:
+        title: for who does not see the heading above.
         columns: its head.
         rows: cells; the first of a row is its head.
         about: protocol and data, below the table.
@@ -56,9 +62,10 @@ def table(
         cells = [tag("th", first, class_="t", scope="row")]
         cells += [tag("td", c, class_=kind) for c, kind in zip(rest, classes[1:], strict=True)]
         body.append(tag("tr", *cells))
-    grid = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *body))
+    caption = tag("caption", title, class_="unseen")
+    grid = tag("table", caption, tag("thead", tag("tr", *head)), tag("tbody", *body))
     # the box can be scrolled with the keyboard
-    box = tag("div", grid, class_="scroll", tabindex="0", role="region", aria_label=about)
+    box = tag("div", grid, class_="scroll", tabindex="0", role="region", aria_label=title)
     return tag("div", box, tag("p", about, class_="about"), class_="table")
 
 

@@ -68,7 +68,7 @@ def _leaderboard(numbers: Numbers, figures: Figures) -> Html | None:
         "seeds",
     ]
     return joined(
-        table(columns, cells, about=about(numbers)),
+        table("Leaderboard", columns, cells, about=about(numbers)),
         _key(numbers),
         _figures(figures, "leaderboard"),
         tag("p", _COLOURS, class_="key") if figures else "",
@@ -112,7 +112,7 @@ def _failures(numbers: Numbers) -> Html | None:
     told = about(numbers) if numbers["leaderboard"] else "Nothing was measured."
     return joined(
         tag("h3", "What gave nothing"),
-        table(["model", "seed", "reason"], rows, about=told, texts=3),
+        table("Failures", ["model", "seed", "reason"], rows, about=told, texts=3),
     )
 
 
@@ -127,7 +127,10 @@ def _pairs(numbers: Numbers, figures: Figures) -> Html | None:
         cells += [_sign(pair_of(numbers, label, other)) for other in labels]
         rows.append(cells)
     matrix = table(
-        ["row against column", *map(str, range(1, len(labels) + 1))], rows, about=about(numbers)
+        "All pairs",
+        ["row against column", *map(str, range(1, len(labels) + 1))],
+        rows,
+        about=about(numbers),
     )
     told = (
         f"{metric_name(numbers['metric'])}: + better and − worse beyond chance, · not told apart. "
@@ -184,7 +187,7 @@ def _costs(numbers: Numbers, figures: Figures) -> Html | None:
     )
     names = ("training-time", "latency", "size", "memory", "iterations", "samples")
     return joined(
-        table(columns, rows, about=about(numbers)),
+        table("Costs", columns, rows, about=about(numbers)),
         tag("p", told, class_="key"),
         _figures(figures, *names),
         tag("p", _COLOURS, class_="key") if figures else "",
@@ -222,7 +225,9 @@ def _lengths(numbers: Numbers, figures: Figures) -> Html | None:
         )
     )
     return joined(
-        tag("p", text), _figures(figures, "by-length"), table(columns, rows, about=about(numbers))
+        tag("p", text),
+        _figures(figures, "by-length"),
+        table("By clicks before the target", columns, rows, about=about(numbers)),
     )
 
 
@@ -240,7 +245,7 @@ def _cutoffs(numbers: Numbers, figures: Figures) -> Html | None:
     return joined(
         tag("p", "In percent, means over the seeds. MRR@all counts every rank."),
         _figures(figures, "recall-at-k", "mrr-at-k"),
-        table(columns, rows, about=about(numbers)),
+        table("By cut-off", columns, rows, about=about(numbers)),
     )
 
 
@@ -264,7 +269,9 @@ def _shown(numbers: Numbers, figures: Figures) -> Html | None:
     )
     columns = ["model", f"coverage@{k}, %", "mean training clicks", "mean place"]
     return joined(
-        tag("p", text), _figures(figures, "coverage"), table(columns, rows, about=about(numbers))
+        tag("p", text),
+        _figures(figures, "coverage"),
+        table("Coverage and popularity", columns, rows, about=about(numbers)),
     )
 
 
@@ -294,7 +301,9 @@ def _variants(numbers: Numbers, figures: Figures) -> Html | None:
         ]  # fmt: skip
         texts = 1 + len(group["parameters"])
         found.append(tag("h3", group["model"]))
-        found.append(table(columns, rows, about=about(numbers), texts=texts))
+        found.append(
+            table(f"Variants of {group['model']}", columns, rows, about=about(numbers), texts=texts)
+        )
     return joined(*found) if found else None
 
 
@@ -307,6 +316,7 @@ def _reading(numbers: Numbers, figures: Figures) -> Html | None:
             "details",
             tag("summary", row["label"]),
             table(
+                f"Parameters of {row['label']}",
                 [row["model"], "value"],
                 [[name, str(value)] for name, value in row["config"].items()],
                 about=about(numbers),
