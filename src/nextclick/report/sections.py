@@ -148,7 +148,6 @@ def _costs(numbers: Numbers, figures: Figures) -> Html | None:
     rows = []
     for row in known:
         costs = row["costs"]
-        device = costs["device"] + (f", {costs['threads']} thr." if costs["threads"] else "")
         rows.append(
             [
                 _named(row, numbers),
@@ -162,7 +161,8 @@ def _costs(numbers: Numbers, figures: Figures) -> Html | None:
                 _figure(costs["size_bytes"], _MIB),
                 _figure(costs["answer_ms"]["median"]),
                 _figure(costs["answer_ms"]["p99"]),
-                device,
+                costs["device"],
+                _figure(costs["threads"]),
             ]
         )
     columns = [
@@ -178,6 +178,7 @@ def _costs(numbers: Numbers, figures: Figures) -> Html | None:
         "answer, ms",
         "99 %, ms",
         "device",
+        "threads",
     ]
     told = (
         f"Measured on {'; '.join(numbers['machines'])}. Training counts the steps of all epochs, "
