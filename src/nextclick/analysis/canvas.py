@@ -113,6 +113,7 @@ class Page:
 
     def save(self, path: Path) -> None:
         """Write a PNG, or an SVG that is the same for the same figure."""
+        self._settle()
         made = {"Date": None} if path.suffix == ".svg" else None
         with rc_context({"svg.hashsalt": "nextclick"}):
             self._figure.savefig(path, dpi=_DPI, format=path.suffix[1:], metadata=made)
@@ -123,10 +124,17 @@ class Page:
         Args:
             name: of the figure, so that ids of two figures on a page differ.
         """
+        self._settle()
         text = io.StringIO()
         with rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
             self._figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
         return text.getvalue()
+
+    def _settle(self) -> None:
+        """Lay out once: it takes longer than drawing, and every format is drawn."""
+        if self._figure.get_layout_engine() is not None:
+            self._figure.draw_without_rendering()
+            self._figure.set_layout_engine("none")
 
 
 def note(axes: Axes, text: str, *, x: float = 0.98, y: float = 0.97, align: str = "right") -> None:

@@ -21,6 +21,7 @@ _PANEL = (4.4, 3.3)  # inches; letters can be read on a phone
 _ROW_INCHES = 0.23  # of a line in a figure that has one for each model
 _COLOURS = (ITEMS, CATEGORIES, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MOST_LINES = len(_COLOURS)  # a figure of lines shows the best ones alone
+_LONGEST = 24  # letters of a label
 _MIB = 1 << 20
 
 
@@ -98,7 +99,7 @@ def _value(row: dict[str, Any], numbers: dict[str, Any]) -> tuple[float, float, 
 
 
 def _one_line_each(axes: Axes, labels: list[str]) -> None:
-    axes.set_yticks(range(len(labels)), [label.replace("$", r"\$") for label in labels])
+    axes.set_yticks(range(len(labels)), [_plain(label) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
@@ -162,7 +163,7 @@ def _scatter(
     axes.tick_params(labelsize=9)
     axes.set_ylabel(f"{metric_name(numbers['metric'])}, %", fontsize=9)
     lines = [(x, y, end) for (x, y), end in zip(points, ends, strict=True)]
-    name_points(axes, lines, [row["label"] for row in rows])
+    name_points(axes, lines, [_plain(row["label"]) for row in rows])
 
 
 def _training(row: dict[str, Any]) -> float:
@@ -251,7 +252,7 @@ def _coverage(axes: Axes, numbers: dict[str, Any]) -> None:
     axes.tick_params(labelsize=9)
     axes.set_xlabel(f"coverage@{numbers['k']}: items in at least one list, %", fontsize=9)
     axes.set_ylabel("popularity: place in the catalogue", fontsize=9)
-    name_points(axes, [(x, y, x) for x, y in points], [row["label"] for row in rows])
+    name_points(axes, [(x, y, x) for x, y in points], [_plain(row["label"]) for row in rows])
 
 
 def _legend(axes: Axes) -> None:
@@ -267,5 +268,12 @@ def _legend(axes: Axes) -> None:
 
 
 def _plain(label: str) -> str:
+    """A label as a figure has room for it, without what means something to matplotlib.
+
+    >>> _plain("asars@variant=time_user+epochs=5")
+    'asars@varian…r+epochs=5'
+    """
+    if len(label) > _LONGEST:
+        label = f"{label[:12]}…{label[-10:]}"  # variants may differ at their ends alone
     # a $ would begin a formula, and a _ in front keep a line out of the legend
     return label.replace("$", r"\$") if label[0] != "_" else f" {label}"

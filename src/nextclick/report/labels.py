@@ -29,7 +29,7 @@ def name_points(
         names: of the points.
     """
     figure = axes.figure
-    figure.canvas.draw()  # lays out, so that data have a place
+    figure.draw_without_rendering()  # lays out, so that data have a place
     points_per_pixel = 72 / figure.dpi
     to_points = [points_per_pixel * axes.transData.transform((x, y)) for x, y, _ in points]
     ends = [points_per_pixel * axes.transData.transform((end, y)) for _, y, end in points]
@@ -53,7 +53,6 @@ def name_points(
                 ha={1: "left", -1: "right", 0: "center"}[dx],
                 va={1: "bottom", -1: "top", 0: "center"}[dy],
                 fontsize=_SIZE,
-                parse_math=False,
                 arrowprops=None
                 if distance == _DISTANCES[0]
                 else {"arrowstyle": "-", "color": "#4D4D4D", "linewidth": 0.5, "shrinkB": 4},

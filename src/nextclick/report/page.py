@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from nextclick.report.html import Html, figure, joined, tag
+from nextclick.report.html import Html, joined, tag
 from nextclick.report.sections import SECTIONS
 from nextclick.report.summary import listed
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def page(numbers: dict[str, Any], drawn: Mapping[str, str], not_drawn: str | None) -> str:
+def page(numbers: dict[str, Any], drawn: Mapping[str, Html], not_drawn: str | None) -> str:
     """The whole file.
 
     Args:
         numbers: what `comparison` gave.
-        drawn: name of each figure to its SVG.
+        drawn: name of each figure to what shows it.
         not_drawn: why there are no figures, or None.
     """
     title = f"Comparison on {numbers['name']}"
@@ -35,8 +35,9 @@ def page(numbers: dict[str, Any], drawn: Mapping[str, str], not_drawn: str | Non
         body.append(tag("p", not_drawn, class_="notice"))
     sections, links = [], []
     for name, (heading, write) in SECTIONS.items():
-        inside = write(numbers, {key: figure(svg, caption) for key, (svg, caption)
-                                 in _captioned(numbers, drawn).items()})  # fmt: skip
+        if name != "leaderboard" and not numbers["leaderboard"]:
+            continue  # what failed is all there is to say
+        inside = write(numbers, drawn)
         if inside:
             links.append(tag("a", heading, href=f"#{name}"))
             sections.append(tag("section", tag("h2", heading, id=name), inside))
@@ -51,16 +52,6 @@ def page(numbers: dict[str, Any], drawn: Mapping[str, str], not_drawn: str | Non
     )
     whole = tag("html", tag("head", head), tag("body", tag("main", *body)), lang="en")
     return f"<!doctype html>\n{whole}\n"
-
-
-def _captioned(numbers: dict[str, Any], drawn: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    if not drawn:
-        return {}
-    # matplotlib takes a second to import
-    from nextclick.report.figures import figures
-
-    titles = figures(numbers)
-    return {name: (svg, titles[name][0]) for name, svg in drawn.items()}
 
 
 def _unfinished(numbers: dict[str, Any]) -> list[Html]:

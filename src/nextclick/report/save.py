@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nextclick.folders import as_output_error, write_csv, write_json, write_text
+from nextclick.report.html import figure
 from nextclick.report.page import page
 from nextclick.report.svg import inlined
 from nextclick.report.tables import tables
@@ -38,7 +39,7 @@ def write_report(folder: Path, numbers: dict[str, Any]) -> str | None:
         from nextclick.report.figures import draw_files, draw_inline, figures
 
         for name, (title, _, _) in figures(numbers).items():
-            drawn[name] = inlined(draw_inline(numbers, name), title)
+            drawn[name] = figure(inlined(draw_inline(numbers, name), title), title)
             with as_output_error(folder / FIGURES):
                 (folder / FIGURES).mkdir(exist_ok=True)
                 draw_files(numbers, name, folder / FIGURES)
