@@ -58,7 +58,7 @@ class Contestant:
     @property
     def n_seeds(self) -> int:
         """How many trainings there are."""
-        return self.sums.shape[1]
+        return int(self.sums.shape[1])
 
     @property
     def is_method(self) -> bool:
@@ -205,7 +205,8 @@ def _seeds_drawn(ratios: Float64Array, rng: np.random.Generator) -> Float64Array
         return mean
     times = rng.multinomial(n, np.full(n, 1 / n), size=R)  # (R, n)
     drawn: Float64Array = (times * ratios).sum(axis=1) / n
-    return mean + (n / (n - 1)) ** 0.5 * (drawn - mean)
+    stretched: Float64Array = mean + (n / (n - 1)) ** 0.5 * (drawn - mean)
+    return stretched
 
 
 def _check(contestants: Sequence[Contestant]) -> None:

@@ -50,7 +50,7 @@ def pair_of(numbers: dict[str, Any], one: str, other: str) -> dict[str, Any] | N
             turned = {
                 "difference": -pair["difference"], "low": -pair["high"], "high": -pair["low"]
             }  # fmt: skip
-            return pair | turned | {"first": one, "second": other}
+            return dict(pair) | turned | {"first": one, "second": other}
     return None
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from matplotlib.figure import Figure
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,6 +31,7 @@ def name_points(
         names: of the points.
     """
     figure = axes.figure
+    assert isinstance(figure, Figure)
     figure.draw_without_rendering()  # lays out, so that data have a place
     points_per_pixel = 72 / figure.dpi
     to_points = [points_per_pixel * axes.transData.transform((x, y)) for x, y, _ in points]
@@ -37,7 +40,7 @@ def name_points(
     room = [points_per_pixel * v for v in (inner.x0, inner.y0, inner.x1, inner.y1)]
     taken: list[Box] = [(x - _POINT, y - _POINT, x + _POINT, y + _POINT) for x, y in to_points]
     taken += [(x, y - 1, end, y + 1) for (x, y), (end, _) in zip(to_points, ends, strict=True)]
-    for (x, y), (*at, _), name in zip(to_points, points, names, strict=True):
+    for (x, y), (at_x, at_y, _), name in zip(to_points, points, names, strict=True):
         size = (_WIDE * _SIZE * len(name), _HIGH * _SIZE)
         for distance in _DISTANCES:
             place = _free_place((x, y), size, distance, room, taken)
@@ -47,7 +50,7 @@ def name_points(
             taken.append(box)
             axes.annotate(
                 name,
-                tuple(at),
+                (at_x, at_y),
                 xytext=(distance * dx, distance * dy),
                 textcoords="offset points",
                 ha={1: "left", -1: "right", 0: "center"}[dx],
