@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=3)
     parser.add_argument("--share", type=float, default=1.0, help="of the sessions, drawn at random")
     parser.add_argument("--holdout", type=float, default=0.1, help="of the gate; 0 for none")
-    parser.add_argument("--epochs", type=int, default=1, help="of a neural refresh")
+    parser.add_argument("--epochs", type=int, default=1, help="of a neural refresh; 0: none")
     parser.add_argument("--rate", type=float, default=0.5, help="of a neural refresh")
     parser.add_argument("--replay", type=float, default=0.0, help="of a neural refresh")
     parser.add_argument("--label", default="refreshed", help="a name for these settings")

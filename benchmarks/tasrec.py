@@ -21,151 +21,36 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nextclick import Store, evaluate, train
+from contenders import CHOSEN_BY, GRU4REC, NEIGHBOURS, Contender, Trial, percent, told
+from contenders import SHARED as ALL_SHARE
+from nextclick import Store
 from nextclick.evaluation.compare import Result, leaderboard
-from nextclick.training.config import NeuralOptions
 
-if TYPE_CHECKING:
-    from nextclick.evaluation.intervals import Estimate
-
-CHOSEN_BY = "recall@20"
 KS = (10, 20, 50, 100)
 SHOWN = ("recall@10", "recall@20", "recall@50", "ndcg@100")
-SHARED: dict[str, Any] = {
-    "loss": "ce",
-    "negatives": 0,
-    "optimizer": "adam",
-    "batch_size": 512,
-    "order": "sessions",
-    "schedule": "cosine",
-    "epochs": 8,
-    "keep": "last",
-}
+SHARED = ALL_SHARE | {"batch_size": 512}
 RATES = (0.001, 0.003, 0.01)
 
 
-@dataclass(frozen=True)
-class Contender:
-    """A model, what is fixed of it, and what is tried on the validation."""
-
-    model: str
-    fixed: dict[str, Any] = field(default_factory=lambda: dict(SHARED))
-    tried: list[dict[str, Any]] = field(default_factory=list)  # none: learning rates
-    neural: bool = True
-    advances: bool = False
-
-
-def tasrec(**own: Any) -> Contender:
-    """TASRec in one of its forms."""
-    return Contender("tasrec", SHARED | own, advances=own["variant"] != "base")
+def neural(model: str, *, advances: bool = False, **own: Any) -> Contender:
+    """A neural model with the loss of all of them."""
+    return Contender(model, SHARED | own, neural=True, advances=advances)
 
 
 CONTENDERS: dict[str, Contender] = {
-    "tasrec": tasrec(variant="full"),
-    "tasrec-temp": tasrec(variant="temp"),
-    "tasrec-base": tasrec(variant="base"),
-    "sr-gnn": Contender("sr-gnn"),
-    "lessr": Contender("lessr"),
-    "csrm": Contender("csrm"),
-    "gru4rec": Contender(
-        "gru4rec",
-        SHARED
-        | {
-            "embedding": "tied",
-            "embedding_dropout": 0.25,
-            "sparse": False,
-            "in_batch": False,
-            "momentum": 0.0,
-        },
-    ),
-    "session-knn": Contender(
-        "session-knn", {}, [{"k": k} for k in (50, 100, 200, 500)], neural=False
-    ),
+    "tasrec": neural("tasrec", variant="full", advances=True),
+    "tasrec-temp": neural("tasrec", variant="temp", advances=True),
+    "tasrec-base": neural("tasrec", variant="base"),
+    "sr-gnn": neural("sr-gnn"),
+    "lessr": neural("lessr"),
+    "csrm": neural("csrm"),
+    "gru4rec": neural("gru4rec", **GRU4REC),
+    "session-knn": Contender("session-knn", {}, NEIGHBOURS, drawn=False),
 }
-
-
-class Trial:
-    """One contender on one store."""
-
-    def __init__(
-        self, name: str, store: Store, folder: Path, values: dict[str, Any], rates: list[float]
-    ):
-        self.name = name
-        self.contender = CONTENDERS[name]
-        self.store = store
-        self.folder = folder / name
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.values = values if self.contender.neural else {}
-        self.tried = self.contender.tried or [{"learning_rate": rate} for rate in rates]
-
-    def chosen(self) -> dict[str, Any]:
-        """What validates best, with its figure."""
-        found = [self._tried(number, values) for number, values in enumerate(self.tried)]
-        return max(found, key=lambda one: float(one["validation"]))
-
-    def _tried(self, number: int, values: dict[str, Any]) -> dict[str, Any]:
-        written = self.folder / f"tried-{number}.json"
-        if not written.exists():
-            artifact = self._train(self.folder / f"tried-{number}", values, "fit", seed=0)
-            valid = evaluate(
-                artifact,
-                self.store,
-                part="valid",
-                ks=[20],
-                n_bootstrap=0,
-                prequential=self.contender.advances,
-            )
-            told = {
-                "values": values,
-                "validation": valid.metrics[CHOSEN_BY].value,
-                "seconds": artifact.trained["seconds"],
-            }
-            written.write_text(json.dumps(told), "utf-8")
-            print(f"{self.name}: {told}", file=sys.stderr, flush=True)
-        found: dict[str, Any] = json.loads(written.read_text("utf-8"))
-        return found
-
-    def results(self, seeds: int) -> dict[bool, list[Result]]:
-        """The test, once for each seed; by whether the model took it in block by block."""
-        values = dict(self.chosen()["values"])
-        ways = (False, True) if self.contender.advances else (False,)
-        found: dict[bool, list[Result]] = {way: [] for way in ways}
-        for seed in range(seeds if self.contender.neural else 1):
-            name = "-".join(str(x) for x in (*values.values(), seed))
-            written = {
-                way: self.folder / f"{'prequential' if way else 'test'}-{name}.json" for way in ways
-            }
-            if not all(path.exists() for path in written.values()):
-                artifact = self._train(self.folder / f"seed-{name}", values, "train", seed)
-                alive = artifact.trained.get("edges_alive")
-                if alive is not None:
-                    (self.folder / "edges.json").write_text(json.dumps(alive), "utf-8")
-                for way, path in written.items():
-                    evaluate(artifact, self.store, ks=KS, label=self.name, prequential=way).write(
-                        path
-                    )
-            for way, path in written.items():
-                found[way].append(Result.read(path))
-        return found
-
-    def _train(self, place: Path, values: dict[str, Any], part: str, seed: int) -> Any:
-        checkpoints = Path(f"{place}.training")
-        options = NeuralOptions(
-            checkpoints=checkpoints, resume=(checkpoints / "checkpoint").exists()
-        )
-        return train(
-            self.store,
-            self.contender.model,
-            config=self.contender.fixed | values | self.values,
-            part=part,
-            seed=seed,
-            neural=options if self.contender.neural else None,
-        )
 
 
 def main() -> None:
@@ -183,15 +68,18 @@ def main() -> None:
     options = parser.parse_args()
     store = Store.open(options.store)
     values = {"threads": options.threads, "epochs": options.epochs}
+    rates = [{"learning_rate": rate} for rate in options.rates]
     lines = []
     for name in options.only:
-        trial = Trial(name, store, options.output, values, options.rates)
+        contender = CONTENDERS[name]
+        if contender.neural:
+            contender = replace(contender, tried=rates)
+        trial = Trial(name, contender, store, options.output, ks=KS, values=values)
         best = trial.chosen()
-        told = ", ".join(f"{key} {value}" for key, value in best["values"].items())
         for results in trial.results(options.seeds).values():
             row = leaderboard(results)[0]
             cells = [percent(row.metrics[metric]) for metric in SHOWN]
-            shown = [row.label, *cells, told, f"{100 * best['validation']:.2f}"]
+            shown = [row.label, *cells, told(best["values"]), f"{100 * best['validation']:.2f}"]
             lines.append((row.metrics[CHOSEN_BY].value, f"| {' | '.join(shown)} |"))
     print("| model | Recall@10 | Recall@20 | Recall@50 | NDCG@100 | chosen | validation |")
     print("|---|---|---|---|---|---|---|")
@@ -215,12 +103,6 @@ def show_edges(store: Store, folder: Path) -> None:
     print("\n| block | part | pairs of neighbours |\n|---|---|---|")
     for block, n in sorted(alive.items()):
         print(f"| {block} | {'test' if block >= first_of_test else 'training'} | {n:,} |")
-
-
-def percent(metric: Estimate) -> str:
-    """A value with its interval."""
-    low, high = metric.low or 0.0, metric.high or 0.0
-    return f"{100 * metric.value:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
 
 
 if __name__ == "__main__":

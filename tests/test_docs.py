@@ -156,6 +156,11 @@ def test_json_of_a_model(run: Run, folder: Path, clicked: str) -> None:
     check_fields(printed, "recommend/1", common=True)
     assert printed["unknown"] == ["nothing"]
 
+    printed = run("explain", "knn", "--session", f"{clicked},nothing", "-k", "2")
+    assert printed["schema"] == "nextclick.explain/1"
+    check_fields(printed, "explain/1", common=True)
+    check_fields(printed["explanations"][0], "explanation")
+
 
 def test_json_of_tune_and_sweep(run: Run) -> None:
     pytest.importorskip("optuna")
@@ -220,7 +225,7 @@ def test_json_examples_name_documented_fields_only() -> None:
     assert names == {
         f"{name}/1"
         for name in ("prepare", "simulate", "models", "train", "evaluate", "compare", "run")
-    } | {"recommend/1", "analyze/1", "loadtest/1", "tune/1", "sweep/1", "error/1"}
+    } | {"recommend/1", "explain/1", "analyze/1", "loadtest/1", "tune/1", "sweep/1", "error/1"}
     for example in examples:
         check_fields(example, example["schema"].removeprefix("nextclick."), common=True)
 

@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     from nextclick.pipeline.sweep import SweepOptions, sweep
     from nextclick.pipeline.train import train
     from nextclick.pipeline.tune import tune
-    from nextclick.serving import Recommendation, Recommender
+    from nextclick.serving import Explanation, Recommendation, Recommender
 
     load = Recommender.load
 
 _HOME = {
     "CompareOptions": "pipeline.compare",
+    "Explanation": "serving",
     "NextclickError": "errors",
     "PrepareOptions": "data.options",
     "Recommendation": "serving",
@@ -63,6 +64,7 @@ _HOME = {
 
 __all__ = [
     "CompareOptions",
+    "Explanation",
     "NextclickError",
     "PrepareOptions",
     "Recommendation",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nextclick.types import AnyArray, Int32Array, Int64Array
 
 MS_PER_SECOND = 1000
@@ -71,6 +74,19 @@ class Sessions:
             users=None if self.users is None else self.users[start:stop],
             blocks=None if self.blocks is None else self.blocks[start:stop],
         )
+
+    def by_block(self, first: int, stop: int) -> Iterator[tuple[int, Sessions]]:
+        """Yield each block of time in first..stop - 1 with its sessions, of which it may have none.
+
+        Raises:
+            ValueError: the sessions have no blocks.
+        """
+        if self.blocks is None:
+            raise ValueError("these sessions have no times, so they have no blocks of time")
+        numbers = range(first, stop + 1)
+        bounds = np.searchsorted(self.blocks, numbers).tolist()
+        for block, (begin, end) in zip(numbers, pairwise(bounds), strict=False):
+            yield block, self.slice(begin, end)
 
     def select(self, which: Int64Array) -> Sessions:
         """The sessions of ascending numbers (R,), as copies."""

@@ -22,13 +22,13 @@ def rows(neighbours):
 
 def test_the_sessions_of_a_day_know_the_days_before_it_only():
     days = DayGraphs.of(LOG)
-    assert [rows(days.before(block)) for block in (4, 5)] == [{}, {}]
-    assert rows(days.before(6)) == {1: {2: 1.0}, 2: {1: 1.0, 3: 1.0}, 3: {2: 1.0}}
-    assert rows(days.before(7)) == {1: {3: 1.0}, 3: {1: 1.0}}
-    assert rows(days.before(8)) == {}  # nobody clicked in block 7
-    assert rows(days.before(9)) == {1: {2: 1.125}, 2: {1: 1.125}}
-    assert rows(days.before(10)) == rows(days.before(99)) == {1: {4: 1.0}, 4: {1: 1.0}}
-    assert days.n_alive() == [0, 2, 1, 0, 1, 1]
+    assert rows(days.before[5]) == {}
+    assert rows(days.before[6]) == {1: {2: 1.0}, 2: {1: 1.0, 3: 1.0}, 3: {2: 1.0}}
+    assert rows(days.before[7]) == {1: {3: 1.0}, 3: {1: 1.0}}
+    assert rows(days.before[8]) == {}  # nobody clicked in block 7
+    assert rows(days.before[9]) == {1: {2: 1.125}, 2: {1: 1.125}}
+    assert rows(days.before[10]) == {1: {4: 1.0}, 4: {1: 1.0}}
+    assert days.n_alive() == {5: 0, 6: 2, 7: 1, 8: 0, 9: 1, 10: 1}
     assert days.graph.n_days == 5
 
 
@@ -46,8 +46,8 @@ def test_options_reach_the_graph():
     graph = TemporalGraph(edge="count", decay=0.25, threshold=0.25)
     graph.advance(LOG.slice(0, 2))
     graph.advance(LOG.slice(2, 3))
-    assert rows(days.before(7)) == rows(graph.neighbours())
-    assert days.n_alive()[2] == 3
+    assert rows(days.before[7]) == rows(graph.neighbours())
+    assert days.n_alive()[7] == 3
 
 
 @pytest.mark.parametrize("log", [replace(LOG, blocks=None), LOG.slice(0, 0)])
@@ -58,8 +58,19 @@ def test_without_times_there_are_no_days(log):
 
 def test_blocks_behind_a_stop_are_left_out():
     days = DayGraphs.of(LOG, stop=8)
-    assert (days.first, days.n_alive()) == (5, [0, 2, 1, 0])
-    assert rows(days.before(9)) == rows(days.before(8))
-    assert DayGraphs.of(LOG, stop=12).n_alive() == [0, 2, 1, 0, 1, 1, 0, 0]
+    assert days.n_alive() == {5: 0, 6: 2, 7: 1, 8: 0}
+    longer = DayGraphs.of(LOG, stop=12).n_alive()
+    assert longer == {5: 0, 6: 2, 7: 1, 8: 0, 9: 1, 10: 1, 11: 0, 12: 0}
     nothing = DayGraphs.of(LOG, stop=4)
-    assert (nothing.first, nothing.n_alive(), nothing.graph.n_days) == (4, [0], 0)
+    assert (nothing.n_alive(), nothing.graph.n_days) == ({4: 0}, 0)
+
+
+def test_blocks_are_given_with_their_sessions():
+    found = {block: len(of_block) for block, of_block in LOG.by_block(5, 11)}
+    assert found == {5: 2, 6: 1, 7: 0, 8: 1, 9: 1, 10: 0}
+    assert list(LOG.by_block(8, 8)) == []
+    assert [s.tolist() for _, day in LOG.by_block(8, 10) for s in (day.items, day.blocks)] == [
+        [1, 2], [8], [4, 1], [9],
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="no times, so they have no blocks of time"):
+        next(replace(LOG, blocks=None).by_block(5, 6))

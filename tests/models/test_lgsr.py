@@ -139,6 +139,13 @@ def test_a_cap_bounds_a_pass():
     assert 300 <= given < 300 + 3 * 40
 
 
+def test_the_graph_may_be_left_after_the_first_epochs():
+    task, whole = fresh(graph_epochs=2).task(LOG, 0), fresh().task(LOG, 0)
+    steps = [[len(list(one.works(epoch))) for epoch in range(4)] for one in (task, whole)]
+    assert steps[0] == [*steps[1][:2], 0, 0]
+    assert min(steps[1]) > 0
+
+
 @pytest.mark.parametrize("values", [{"variant": "c"}, {"graph_passes": 0}])
 def test_without_the_graph_there_is_no_task(values):
     assert fresh(**values).task(LOG, 0) is None

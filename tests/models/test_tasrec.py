@@ -106,11 +106,21 @@ def test_variants_leave_their_layer_out():
     assert TASRec.reads(TASRecConfig(variant="base")) == set()
 
 
-def told_of_block(log, block, config=None):
-    model = TASRec(config or TASRecConfig(width=4, hops=3), N)
+def told_of_block(log, block):
+    model = TASRec(TASRecConfig(width=4, hops=3), N)
     model.observe(log)
+    return told(model, block)
+
+
+def told(model, block):
     items = np.array([[1, 2, 3, 4, 5, 6, 7]])
     return model.prepared(items, np.arange(7), np.array([0]), block)
+
+
+def check_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        assert array.tolist() == found[name].tolist(), name
 
 
 @pytest.mark.parametrize("block", [3, 4, 5, 6, 7])
@@ -120,9 +130,7 @@ def test_clicks_of_a_day_and_of_later_ones_change_nothing_for_its_sessions(block
         [(click % N) + 1 for click in session] if of >= block else session
         for session, of in zip(CLICKS, BLOCKS, strict=True)
     ]
-    found = told_of_block(log_of(changed), block)
-    for name, array in expected.items():
-        assert array.tolist() == found[name].tolist(), name
+    check_same(told_of_block(log_of(changed), block), expected)
 
 
 def test_clicks_of_the_day_before_do_change_it():
@@ -158,6 +166,41 @@ def test_going_on_day_by_day_is_having_known_all_of_them():
     assert whole.edges_alive == alive
     batch = SessionBatch.from_lists([[1, 2, 3], [6]])
     assert model.score(batch).tolist() == whole.score(batch).tolist()
+
+
+@pytest.mark.parametrize("block", [4, 5, 6, 7])
+def test_training_goes_on_with_the_graphs_that_training_from_zero_has(block):
+    log, whole = log_of(), tasrec(threshold=0.3)
+    whole.observe(log)
+    n_before = int(np.searchsorted(log.blocks, block))
+    kept = tasrec(threshold=0.3).knowing(log, block)
+    model = TASRec.from_state(kept.state(), kept.config)
+    model.going_on()
+    model.observe(log.slice(n_before, len(log)))
+    for of in range(block, 8):
+        check_same(told(model, of), told(whole, of))
+    check_same(model.state(), whole.state())
+    assert model.edges_alive == {b: n for b, n in whole.edges_alive.items() if b >= block}
+
+
+def test_older_sessions_are_trained_on_again_with_their_own_graphs():
+    log, whole = log_of(), tasrec(threshold=0.3)
+    whole.observe(log)
+    model = tasrec(threshold=0.3).knowing(log, 6)
+    model.going_on(log.slice(0, 4))
+    model.observe(log.take(np.array([1, 2, 4, 5, 6])))  # of blocks 3, 4, and all after 5
+    for of in (3, 4, 6, 7):
+        check_same(told(model, of), told(whole, of))
+    check_same(model.state(), whole.state())
+
+
+def test_a_training_that_does_not_go_on_begins_anew():
+    model = tasrec(threshold=0.3).knowing(log_of(), 5)
+    model.going_on()
+    model.observe(day(log_of(), 7))
+    model.forget()
+    model.observe(log_of())
+    check_same(model.state(), tasrec(threshold=0.3).knowing(log_of()).state())
 
 
 def test_who_knows_other_days_is_another_model_of_the_same_weights():

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from nextclick.cli.analyze import analyze_command
 from nextclick.cli.compare import compare_command
 from nextclick.cli.evaluate import evaluate_command
+from nextclick.cli.explain import explain_command
 from nextclick.cli.loadtest import loadtest_command
 from nextclick.cli.output import print_json, say
 from nextclick.cli.prepare import prepare_command
@@ -91,6 +92,7 @@ app.command("evaluate")(evaluate_command)
 app.command("compare")(compare_command)
 app.command("run")(run_command)
 app.command("recommend")(recommend_command)
+app.command("explain")(explain_command)
 app.command("refresh")(refresh_command)
 app.command("publish")(publish_command)
 app.command("versions")(versions_command)

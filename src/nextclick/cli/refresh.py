@@ -70,7 +70,12 @@ def refresh_command(
         float | None, _option(_GATE, "How much worse a refresh may be, as a fraction. [0.01]")
     ] = None,
     epochs: Annotated[
-        int | None, _option(_TUNE, "Passes over the new sessions, at most. [1]")
+        int | None,
+        _option(
+            _TUNE,
+            "Passes over the new sessions, at most. 0 trains nothing: new items get rows, and a "
+            "temporal graph advances. [1]",
+        ),
     ] = None,
     minutes: Annotated[
         float | None, _option(_TUNE, "Stop after that many; the result cannot be repeated then.")

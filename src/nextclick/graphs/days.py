@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Self
-
-import numpy as np
 
 from nextclick.errors import ConfigError
 from nextclick.graphs.temporal import EdgeKind, TemporalGraph
@@ -19,16 +16,14 @@ class DayGraphs:
     """Neighbours for the sessions of each block of time of a log, out of the blocks before it.
 
     Attributes:
-        first: the first block of the log, whose sessions have no neighbours.
         graph: the graph after the last block; `graph.advance` goes on from there.
-        days: neighbours for the sessions of block `first + k`; the last entry is for those of the
-            block that follows the log.
+        before: block to the neighbours for its sessions, from the first block of the log, which has
+            none, to the one that follows the log.
     """
 
-    def __init__(self, first: int, graph: TemporalGraph, days: list[Neighbours]):
-        self.first = first
+    def __init__(self, graph: TemporalGraph, before: dict[int, Neighbours]):
         self.graph = graph
-        self.days = days
+        self.before = before
 
     @classmethod
     def of(
@@ -57,22 +52,15 @@ class DayGraphs:
             raise ConfigError(
                 "a graph of days needs sessions with times; prepare the log with --time-column"
             )
-        blocks = np.asarray(sessions.blocks)
         graph = TemporalGraph(edge=edge, decay=decay, threshold=threshold)
-        days = [graph.neighbours()]
-        end = int(blocks[-1]) + 1 if stop is None else stop
-        first = min(int(blocks[0]), end)
-        numbers = np.arange(first, end + 1)
-        bounds = np.searchsorted(blocks, numbers).tolist()
-        for start, stop in pairwise(bounds):
-            graph.advance(sessions.slice(start, stop))
-            days.append(graph.neighbours())
-        return cls(first, graph, days)
+        end = int(sessions.blocks[-1]) + 1 if stop is None else stop
+        first = min(int(sessions.blocks[0]), end)
+        before = {first: graph.neighbours()}
+        for block, day_log in sessions.by_block(first, end):
+            graph.advance(day_log)
+            before[block + 1] = graph.neighbours()
+        return cls(graph, before)
 
-    def before(self, block: int) -> Neighbours:
-        """What sessions of a block may know; of a later one than the log's, what it ends with."""
-        return self.days[min(max(block - self.first, 0), len(self.days) - 1)]
-
-    def n_alive(self) -> list[int]:
+    def n_alive(self) -> dict[int, int]:
         """Pairs of neighbours for the sessions of each block, and for those after the log."""
-        return [len(day.neighbours) // 2 for day in self.days]
+        return {block: len(known.neighbours) // 2 for block, known in self.before.items()}

@@ -54,6 +54,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from nextclick.models.evidence import tell
 from nextclick.models.gap_bins import START
 from nextclick.models.layers import Dropout, causal_softmax, clear_padding_, item_embedding, normal_
 from nextclick.models.neural import NeuralModel
@@ -190,7 +191,9 @@ class ASARSEncoder(nn.Module):
         user = None if users is None else self._user(users, hidden)  # (B, T, 32)
         features = hidden
         if self.attends:
-            features = self.attention(items, hidden, gaps, waited, user) @ hidden
+            alpha = self.attention(items, hidden, gaps, waited, user)
+            tell("read-out", alpha[:, -1])
+            features = alpha @ hidden
         if user is not None and config.variant != "user_att":
             features = torch.cat([features, user], dim=-1)
         queries: Tensor = self.output(features)

@@ -37,6 +37,7 @@ from nextclick.models.bpr_sgd import (
     train_pairs,
     uniform_factors,
 )
+from nextclick.models.evidence import Evidence, Parts
 from nextclick.space import OneOf, Real, Space
 
 if TYPE_CHECKING:
@@ -167,6 +168,16 @@ class BPRMF:
             queries[known] = self.users[batch.users[known]]
         scores: Float32Array = queries @ self.items.T + self.bias
         return scores
+
+    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+        """What the mean takes from each click, or the visitor's factors alone; and the bias."""
+        factors, user = self.items[items], 0 if batch.users is None else int(batch.users[0])
+        clicked = self.items[batch.items[0, : batch.lengths[0]]]  # (n, D)
+        clicks = factors @ clicked.T / np.float32(len(clicked))  # (K, n)
+        rest = {"bias": self.bias[items]} if self.config.bias else {}
+        if len(self.users) > 1 and self._known[user]:
+            clicks, rest["visitor"] = np.zeros_like(clicks), factors @ self.users[user]
+        return Evidence(parts=Parts(clicks, rest))
 
     def state(self) -> dict[str, AnyArray]:
         """Factors of items and visitors, and the bias."""

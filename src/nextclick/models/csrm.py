@@ -46,6 +46,7 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.models.additive_attention import additive_energy
+from nextclick.models.evidence import MOST_NEIGHBOURS, Neighbour, listener, tell
 from nextclick.models.layers import (
     Dropout,
     causal_softmax,
@@ -142,7 +143,9 @@ class CSRMEncoder(nn.Module):
         clicks = self.embedding_dropout(self.items(items))  # (B, T, d)
         states, _ = self.whole(clicks)  # (B, T, H)
         hidden, _ = self.purpose(clicks)
-        attended = self.attention(hidden) @ hidden
+        alpha = self.attention(hidden)
+        tell("read-out", alpha[:, -1])
+        attended = alpha @ hidden
         whole = states.flatten(0, 1).index_select(0, cells)  # (P, H), g
         purpose = attended.flatten(0, 1).index_select(0, cells).float()  # (P, H), l
         others = self.memory.read(purpose, told.get("session"))  # (P, H), o
@@ -204,6 +207,9 @@ class Memory(nn.Module):
         nearest, at = cosine.topk(min(self.neighbours, len(self.held)), dim=1, sorted=False)
         alone = (nearest == -torch.inf).all(dim=1, keepdim=True)  # (P, 1)
         share = nearest.masked_fill(alone, 0.0).softmax(dim=1)  # (P, K)
+        heard = listener()
+        if heard is not None and not alone[0]:
+            heard.neighbours = _remembered(nearest[0], share[0], self.session[at[0]])
         # a product with all vectors is faster than to gather the nearest of each prefix
         shares = torch.zeros_like(cosine).scatter(1, at, share)
         return torch.where(alone, asked, shares @ self.held)
@@ -220,6 +226,16 @@ class Memory(nn.Module):
         self.held = self.held.index_copy(0, at, vectors)
         self.session = self.session.index_copy(0, at, session)
         self.written = self.written + len(vectors)
+
+
+def _remembered(cosine: Tensor, share: Tensor, session: Tensor) -> list[Neighbour]:
+    """The places in memory that are read most, of (K,) that are read."""
+    order = share.argsort(descending=True, stable=True)[:MOST_NEIGHBOURS].tolist()
+    return [
+        Neighbour(None, float(cosine[k]), float(share[k]), int(session[k]))
+        for k in order
+        if session[k] != _NOBODY
+    ]
 
 
 def _draw_gru_(gru: nn.GRU) -> None:

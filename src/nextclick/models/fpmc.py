@@ -35,6 +35,7 @@ from nextclick.models.bpr_sgd import (
     Weights,
     train_pairs,
 )
+from nextclick.models.evidence import Evidence, Parts
 from nextclick.space import OneOf, Real, Space
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from nextclick.batch import SessionBatch
     from nextclick.models.past import Steps
     from nextclick.sessions import Sessions
-    from nextclick.types import AnyArray, Float32Array, Progress
+    from nextclick.types import AnyArray, Float32Array, Int32Array, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,17 @@ class FPMC:
         queries = np.concatenate([self.last[last], self.users[users]], axis=1)  # (B, D + D')
         scores: Float32Array = queries @ self.items.T
         return scores
+
+    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+        """What the last click gives, and the visitor; earlier clicks are not read."""
+        n, D = int(batch.lengths[0]), self.last.shape[1]
+        clicks = np.zeros((len(items), n), dtype=np.float32)
+        clicks[:, -1] = self.items[items, :D] @ self.last[batch.items[0, n - 1]]
+        if not self.config.users:
+            return Evidence(parts=Parts(clicks, {}))
+        user = 0 if batch.users is None else int(batch.users[0])
+        visitor = self.items[items, D:] @ self.users[user]
+        return Evidence(parts=Parts(clicks, {"visitor": visitor}))
 
     def state(self) -> dict[str, AnyArray]:
         """Factors of last clicks, of visitors, and of the items to come."""

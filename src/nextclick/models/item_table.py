@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
+from nextclick.models.evidence import Evidence, Parts
 from nextclick.runtime import cpus, map_blocks
 from nextclick.types import (
     AnyArray,
@@ -126,6 +127,12 @@ class TableModel:
     def score(self, batch: SessionBatch) -> Float32Array:
         """(B, N + 1) float32."""
         return self.score_sparse(batch).dense()
+
+    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+        """The row of the last click gives all; earlier clicks are not read."""
+        clicks = np.zeros((len(items), batch.lengths[0]), dtype=np.float32)
+        clicks[:, -1] = self.score_sparse(batch).of(0, items)
+        return Evidence(parts=Parts(clicks, {}))
 
     def extended(self, new: Sessions, past: Past, *, progress: Progress) -> Self:
         """The model of both logs."""

@@ -43,6 +43,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
+from nextclick.models.evidence import tell
 from nextclick.models.layers import Dropout, clamp_norm, clear_padding_, item_embedding
 from nextclick.models.neural import NeuralModel
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
@@ -200,6 +201,7 @@ class Readout(nn.Module):
         query = self.last(features.index_select(0, graph["last"]))  # (P, d)
         energy = group_energy(query, self.each(features), self.attend, nodes, bounds)
         alpha = group_softmax(energy, bounds)  # (V,)
+        tell("read-out", alpha[None], graph["nodes"])  # an item counts at its first click
         answer: Tensor = self.activation(
             self.output(group_sum(features, nodes, bounds, alpha)).float()
         )

@@ -40,6 +40,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from nextclick.models.evidence import tell
 from nextclick.models.layers import Dropout, clear_padding_, item_embedding
 from nextclick.models.lgsr_graph import ItemGraphTask
 from nextclick.models.neural import NeuralModel
@@ -78,6 +79,9 @@ class LGSRConfig:
     graph_passes: Annotated[
         int, Field(ge=0, description="g, passes over the item graph before each epoch")
     ] = 2
+    graph_epochs: Annotated[
+        int, Field(ge=0, description="epochs, the first ones, that have such passes; 0 for all")
+    ] = 0
     walks: Annotated[int, Field(ge=1, description="T, walks from each item in a pass")] = 13
     walk_length: Annotated[int, Field(ge=2, description="L, most items in a walk")] = 50
     window: Annotated[
@@ -150,6 +154,7 @@ class LGSREncoder(nn.Module):
         if self.config.variant == "a":
             return placed(last, told["cells"], items)
         alpha = self.attention(states, latest)
+        tell("read-out", alpha[:1].flip(1))  # here the last click comes first
         session = (alpha[:, None] @ states)[:, 0]  # (P, D)
         queries = self.output(self.dropout(torch.cat([last, session], dim=-1)))
         return placed(queries, told["cells"], items)
@@ -160,6 +165,7 @@ class LGSREncoder(nn.Module):
         x = self.dropout(self.items(latest) + self.positions[: latest.shape[1]])  # (P, K, D)
         query, key, value = self.project(x).chunk(3, dim=-1)
         weights = self.self_attention(query, key, latest)
+        tell("self-attention", weights[:1].flip(1, 2))
         mixed = self.dropout(weights) @ value
         if config.residual:
             mixed = self.attention_norm(x + self.dropout(mixed))

@@ -84,6 +84,8 @@ class ItemGraphTask(nn.Module):
     def works(self, epoch: int) -> Iterator[dict[str, AnyArray]]:
         """What `loss` takes, for each step before an epoch."""
         config = self._config
+        if 0 < config.graph_epochs <= epoch:
+            return
         for number in range(epoch * config.graph_passes, (epoch + 1) * config.graph_passes):
             rng = np.random.default_rng([self._seed, number, 0, 3])
             for batch in self._walks.batches(number, config.graph_batch, config.graph_pairs):

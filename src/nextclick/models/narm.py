@@ -30,6 +30,7 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.models.additive_attention import additive_energy
+from nextclick.models.evidence import tell
 from nextclick.models.layers import (
     Dropout,
     causal_softmax,
@@ -118,7 +119,9 @@ class NARMEncoder(nn.Module):
         if self.config.variant == "global":
             features = hidden
         else:
-            local = self.attention(hidden) @ hidden  # (B, T, H)
+            alpha = self.attention(hidden)
+            tell("read-out", alpha[:, -1])
+            local = alpha @ hidden  # (B, T, H)
             if self.config.variant == "local":
                 features = local
             else:

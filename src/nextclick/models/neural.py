@@ -7,13 +7,14 @@ losses, negatives and ranking are written once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nextclick.models.evidence import Evidence, listening
 from nextclick.models.gap_bins import FIRST_BIN, GapBins
 from nextclick.models.threads import computing_on, threads_for
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from nextclick.batch import SessionBatch
     from nextclick.sessions import Sessions
-    from nextclick.types import AnyArray, BoolArray, Float32Array, Int64Array
+    from nextclick.types import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
 
 Asked: TypeAlias = Literal["at-click", "while-waiting", "at-target"]
 _FACTS = frozenset({"times", "users"})  # what an encoder reads that has to know `Facts`
@@ -200,30 +201,16 @@ class NeuralModel:
         return queries[torch.arange(len(known)), last]
 
     @torch.inference_mode()
-    def attention(self, batch: SessionBatch) -> list[Float32Array] | None:
-        """How much each click counts for the next one, session by session, the last click last.
-
-        None if the encoder has no attention over clicks. Not to be called from two threads: what
-        the encoder weighs with is listened to meanwhile.
-        """
-        weigh = getattr(self.encoder, "attention", None)
-        if weigh is None:
-            return None
-        heard: list[Tensor] = []
-
-        def listens(*arguments: Any, **named: Any) -> Tensor:
-            heard.append(weigh(*arguments, **named))
-            return heard[-1]
-
-        self.encoder.attention = listens
-        try:
-            self._queries(batch, np.arange(len(batch)))
-        finally:
-            del self.encoder.attention
-        if len(heard) != 1 or heard[0].dim() != 3:
-            return None  # of graphs: their weights stand in another order
-        last = [min(int(n), heard[0].shape[1]) for n in batch.lengths]
-        return [heard[0][b, n - 1, :n].float().cpu().numpy() for b, n in enumerate(last)]
+    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+        """What the encoder weighs the clicks of one session with; see `evidence`."""
+        del items
+        with listening() as heard:
+            self._queries(batch, np.arange(1))
+        first = 0
+        if self.max_length is not None:
+            first = max(int(batch.lengths[0]) - self.max_length, 0)
+        heard.attention = [replace(one, clicks=one.clicks + first) for one in heard.attention]
+        return heard
 
     def _latest(
         self, batch: SessionBatch, known: AnyArray
@@ -261,6 +248,9 @@ class NeuralModel:
 
     def observe(self, sessions: Sessions) -> None:
         """Take in what it has to know of its training sessions besides weights, before training."""
+
+    def forget(self) -> None:
+        """Let go of what it had to know only while it was trained."""
 
     def prepared(
         self,

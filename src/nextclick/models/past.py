@@ -3,7 +3,8 @@
 A model goes on in one of three ways, and says so by the method that it has:
 
 - `extended(new, past, progress=…)`: exactly, as if it had learnt from both logs at once;
-- `advance(sessions)`: block of time by block of time, see `last_block`;
+- `advance(sessions)`: block of time by block of time, see `last_block`; one that is trained as well
+  has `going_on(older)`, after which the trainer's sessions see the blocks before their own;
 - anything else is trained on from the weights that it has: `tuned(new, steps)`, or for a neural
   model the trainer. Rows of new items come first (`item_arrays` names what has such rows).
 

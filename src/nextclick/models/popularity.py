@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from nextclick.types import AnyArray, Float32Array, Int64Array, Progress, SparseScores
+from nextclick.models.evidence import Evidence, Parts
+from nextclick.types import (
+    AnyArray,
+    Float32Array,
+    Int32Array,
+    Int64Array,
+    Progress,
+    SparseScores,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +86,11 @@ class Pop:
     def score(self, batch: SessionBatch) -> Float32Array:
         """(B, N + 1) float32."""
         return self.score_sparse(batch).dense()
+
+    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+        """The count alone."""
+        nothing = np.zeros((len(items), batch.lengths[0]), dtype=np.float32)
+        return Evidence(parts=Parts(nothing, {"clicks in training": self.popularity[items]}))
 
     def state(self) -> dict[str, AnyArray]:
         """Clicks per item."""
@@ -148,6 +161,11 @@ class SessionPop:
     def score(self, batch: SessionBatch) -> Float32Array:
         """(B, N + 1) float32."""
         return self.score_sparse(batch).dense()
+
+    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+        """1 of each click on the item, and its rank."""
+        own = (batch.items[:1, : batch.lengths[0]] == items[:, None]).astype(np.float32)  # (K, n)
+        return Evidence(parts=Parts(own, {"rank by popularity": self.rank[items]}))
 
     def state(self) -> dict[str, AnyArray]:
         """Scaled popularity rank per item."""

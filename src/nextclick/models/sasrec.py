@@ -23,6 +23,7 @@ Where we differ:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -32,7 +33,14 @@ from torch import nn
 from torch.nn import functional
 
 from nextclick.errors import ConfigError
-from nextclick.models.layers import Dropout, clear_padding_, item_embedding, normal_
+from nextclick.models.evidence import listener, tell
+from nextclick.models.layers import (
+    Dropout,
+    causal_softmax,
+    clear_padding_,
+    item_embedding,
+    normal_,
+)
 from nextclick.models.neural import NeuralModel
 from nextclick.models.presets import TRAINING_SPACE
 from nextclick.space import OneOf, Real, Space, Whole
@@ -74,9 +82,10 @@ class SASRecConfig:
 
 
 class _Block(nn.Module):
-    def __init__(self, config: SASRecConfig):
+    def __init__(self, config: SASRecConfig, number: int):
         super().__init__()
         D = config.width
+        self.number = number
         self.heads = config.heads
         self.pre = config.norm == "pre"
         self.attention_dropout = config.dropout
@@ -103,6 +112,10 @@ class _Block(nn.Module):
         B, T, D = x.shape
         heads = self.project(x).view(B, T, 3, self.heads, D // self.heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # (B, heads, T, D / heads) each
+        if listener() is not None:  # the fused attention does not give its weights
+            energy = query @ key.transpose(2, 3) / math.sqrt(D // self.heads)  # (B, heads, T, T)
+            for h in range(self.heads):
+                tell(f"block {self.number}, head {h + 1}", causal_softmax(energy[:, h]))
         # padding stands behind every click, so that the causal mask hides it too
         mixed = functional.scaled_dot_product_attention(
             query,
@@ -131,7 +144,7 @@ class SASRecEncoder(nn.Module):
         self.items = item_embedding(n_items, D)
         self.positions = nn.Parameter(torch.empty(config.max_length, D))
         self.dropout = Dropout(config.dropout)
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(_Block(config, n + 1) for n in range(config.blocks))
         # with norm=post the blocks end with a norm, and it is the sum at the start that needs one
         self.norm = nn.LayerNorm(D)
         self.pre = config.norm == "pre"

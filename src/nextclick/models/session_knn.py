@@ -38,9 +38,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
+from nextclick.models.evidence import MOST_NEIGHBOURS, Evidence, Neighbour, Parts
 from nextclick.models.session_index import Index
 from nextclick.models.session_votes import Rows, Rule, score_rows, voters
-from nextclick.models.weighting import CODES, Weighting
+from nextclick.models.weighting import CODES, Weighting, position_weight
 from nextclick.runtime import map_blocks
 from nextclick.space import OneOf, Real, Space, Whole
 from nextclick.types import AnyArray, Float32Array, Int32Array, Progress, SparseScores
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from nextclick.models.past import Past
     from nextclick.sessions import Sessions
 
+_NEAR_ZERO = 1e-30
 _ROWS_PER_BLOCK = 64  # fewer are worked off by the calling thread
 
 
@@ -84,21 +86,6 @@ class SessionKNNConfig:
     last_n_clicks: Annotated[
         int, Field(ge=1, description="latest clicks of the session that are looked at")
     ] = 10
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Neighbour:
-    """A session that votes.
-
-    Attributes:
-        items: int32, its distinct items.
-        similarity: r(h).
-        vote: r(h) λ(h), what it gives to each of its items.
-    """
-
-    items: Int32Array
-    similarity: float
-    vote: float
 
 
 class SessionKNN:
@@ -170,22 +157,43 @@ class SessionKNN:
         """(B, N + 1) float32."""
         return self.score_sparse(batch).dense()
 
-    def neighbours(self, clicks: Int32Array, most: int) -> list[Neighbour]:
-        """The sessions whose votes count most for a session of (n,) items, the first one first."""
-        recent = clicks[-self.config.last_n_clicks :].astype(np.int32)
-        if len(recent) == 0:
-            return []
-        sessions, similarity, vote = voters(recent, self.index, self.rule)
-        order = np.argsort(-similarity * vote, kind="stable")[:most]
+    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+        """The sessions whose votes count most, and what all votes come to, click by click.
+
+        r(h) is a sum over shared clicks, so that a vote is one, too. An item that was clicked
+        several times counts at its latest click.
+        """
+        n = int(batch.lengths[0])
+        first = max(0, n - self.config.last_n_clicks)
+        clicks = batch.items[0, first:n]
+        sessions, similarity, weight = voters(clicks, self.index, self.rule)  # (H,)
+        holds = [self._items_of(s) for s in sessions.tolist()]
+        held = np.concatenate([np.empty(0, np.int32), *holds])  # (M,)
+        owner = np.repeat(np.arange(len(holds)), [len(one) for one in holds])
+        vote = similarity * weight
+        given = np.zeros((len(holds), n))  # (H, n) votes of a session for the clicks it shares
+        for p, click in enumerate(clicks.tolist()):
+            if click not in clicks[p + 1 :]:
+                shares = owner[held == click]
+                given[shares, first + p] = position_weight(self.rule.weighting, p + 1, len(clicks))
+        total = np.maximum(given.sum(axis=1, keepdims=True), _NEAR_ZERO)  # linear may weigh 0
+        given *= vote[:, None] / total
+        votes = np.array(
+            [given[owner[held == item]].sum(axis=0) for item in items.tolist()]
+        )  # (K, n)
+        factor = 1.0 + self.rule.idf_weighting * self.index.idf[items]  # (K,)
+        parts = (votes.reshape(len(items), n) * factor[:, None]).astype(np.float32)
+        nearest = np.argsort(-vote, kind="stable")[:MOST_NEIGHBOURS]
+        return Evidence(
+            neighbours=[
+                Neighbour(holds[h], float(similarity[h]), float(vote[h])) for h in nearest.tolist()
+            ],
+            parts=Parts(parts, {}),
+        )
+
+    def _items_of(self, session: int) -> Int32Array:
         offsets = self.index.session_offsets
-        return [
-            Neighbour(
-                items=self.index.session_items[offsets[s] : offsets[s + 1]],
-                similarity=float(similarity[h]),
-                vote=float(similarity[h] * vote[h]),
-            )
-            for h, s in zip(order, sessions[order], strict=True)
-        ]
+        return self.index.session_items[offsets[session] : offsets[session + 1]]
 
     def state(self) -> dict[str, AnyArray]:
         """The arrays of the index by name."""

@@ -41,6 +41,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from nextclick.models.evidence import tell
 from nextclick.models.layers import clear_padding_, item_embedding
 from nextclick.models.neural import NeuralModel
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
@@ -108,6 +109,7 @@ class SRGNNEncoder(nn.Module):
             return placed(last, graph["cells"], items)
         clicks, bounds = graph["clicks"], graph["click_bounds"]
         beta = self.attention(states, last, clicks, bounds)
+        tell("read-out", beta[None])
         session = group_sum(states, clicks, bounds, beta)  # (P, D)
         if self.config.variant == "hybrid":
             session = self.output(torch.cat([session, last], dim=-1))

@@ -28,6 +28,7 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.models.additive_attention import additive_energy
+from nextclick.models.evidence import tell
 from nextclick.models.layers import clamp_norm, clear_padding_, item_embedding, normal_
 from nextclick.models.neural import NeuralModel
 from nextclick.models.presets import TRAINING_SPACE
@@ -78,7 +79,9 @@ class STAMPEncoder(nn.Module):
         T = items.shape[1]
         n_clicks = torch.arange(1, T + 1, device=items.device, dtype=clicks.dtype)
         mean = clicks.cumsum(dim=1) / n_clicks[:, None]  # (B, T, D)
-        memory = self.attention(clicks, mean) @ clicks + mean  # (B, T, D)
+        weights = self.attention(clicks, mean)
+        tell("read-out", weights[:, -1])
+        memory = weights @ clicks + mean  # (B, T, D)
         session, last = self.session_cell(memory), self.last_cell(clicks)
         return torch.tanh(session) * torch.tanh(last)
 

@@ -49,6 +49,7 @@ from torch import nn
 from nextclick.errors import ConfigError
 from nextclick.graphs.days import DayGraphs
 from nextclick.graphs.temporal import TemporalGraph
+from nextclick.models.evidence import MOST_NEIGHBOURS, Evidence, Link, tell
 from nextclick.models.layers import Dropout, clear_padding_, item_embedding
 from nextclick.models.neural import NO_FACTS, Facts, NeuralModel
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
@@ -63,9 +64,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from nextclick.batch import SessionBatch
     from nextclick.graphs.neighbours import Neighbours
     from nextclick.sessions import Sessions
-    from nextclick.types import AnyArray, Int64Array
+    from nextclick.types import AnyArray, Int32Array, Int64Array
 
 _PAPER: dict[str, Any] = {
     "loss": "ce",
@@ -184,6 +186,7 @@ class TASRecEncoder(nn.Module):
         last = states.index_select(0, told["last"])  # (P, D)
         clicks, bounds = told["clicks"], told["click_bounds"]
         beta = self.attention(states, last, clicks, bounds)
+        tell("read-out", beta[None])
         session = group_sum(states, clicks, bounds, beta)  # (P, D)
         queries = self.output(torch.cat([session, last], dim=-1))
         return placed(queries, told["cells"], items)
@@ -239,7 +242,7 @@ class TASRec(NeuralModel):
         super().__init__(config, n_items, facts)
         self.last_block = -1
         self.edges_alive: dict[int, int] = {}
-        self._days: DayGraphs | None = None  # of the training sessions
+        self._before: dict[int, Neighbours] | None = None  # each block of the training sessions
         self._graph = TemporalGraph(**_graph_options(config))
 
     @classmethod
@@ -254,8 +257,32 @@ class TASRec(NeuralModel):
         return with_days
 
     def observe(self, sessions: Sessions) -> None:
-        """Make the graph of each block of the training sessions; keep the one that follows them."""
-        self._days = self._gone_through(sessions, None)
+        """Make the graph of each block of the training sessions; keep the one that follows them.
+
+        After `going_on` the graph advances from where it stands, by the blocks after `last_block`.
+        """
+        if self._before is None:
+            self._before = self._gone_through(sessions, None)
+            return
+        assert sessions.blocks is not None
+        for block, of_block in sessions.by_block(self.last_block + 1, int(sessions.blocks[-1]) + 1):
+            self._before[block] = self.encoder.neighbours
+            self.advance(of_block)
+
+    def going_on(self, older: Sessions | None = None) -> None:
+        """Let the next training be of the blocks after `last_block`, instead of beginning anew.
+
+        Args:
+            older: the whole log of before, if that training goes through sessions of it again: each
+                then sees the graph that it saw, of the blocks before its own.
+        """
+        self._before = {}
+        if older is not None:
+            self._before = DayGraphs.of(older, **_graph_options(self.config)).before
+
+    def forget(self) -> None:
+        """Let go of the graphs of the training sessions."""
+        self._before = None
 
     def knowing(self, sessions: Sessions, before: int | None = None) -> Self:
         """The same weights with the graph of some sessions and of no others.
@@ -267,7 +294,7 @@ class TASRec(NeuralModel):
         other = copy.copy(self)
         other.encoder = copy.copy(self.encoder)  # of the same weights
         other._gone_through(sessions, before)
-        other._days = None
+        other.forget()
         return other
 
     def advance(self, sessions: Sessions) -> None:
@@ -306,11 +333,25 @@ class TASRec(NeuralModel):
         """The graphs of prefixes, with that of the days before a block of the training sessions."""
         if block is None:
             return super().prepared(items, where, session)
-        assert self._days is not None
+        assert self._before is not None
         made: dict[str, AnyArray] = self.encoder.prepared(
-            items, where, session, self._days.before(block)
+            items, where, session, self._before[block]
         )
         return made
+
+    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+        """Attention, and the active neighbours of each click in the graph of the days."""
+        found = super().explained(batch, items)
+        if self.config.variant != "base":
+            clicks = batch.items[0, : batch.lengths[0]]
+            found.links = [self._link(item) for item in dict.fromkeys(clicks.tolist())]
+        return found
+
+    def _link(self, item: int) -> Link:
+        near = self.encoder.neighbours.of(item)
+        best = sorted(near, key=lambda other: (-near[other], other))[:MOST_NEIGHBOURS]
+        weights = np.array([near[other] for other in best], np.float32)
+        return Link(item, np.array(best, np.int32), weights)
 
     def state(self) -> dict[str, AnyArray]:
         """The weights by name, the graph, and the last block that is in it."""
@@ -330,18 +371,17 @@ class TASRec(NeuralModel):
             model.edges_alive = {model.last_block + 1: model._graph.n_alive}
         return model
 
-    def _gone_through(self, sessions: Sessions, stop: int | None) -> DayGraphs | None:
-        """Keep the graph that follows some sessions; those of all their blocks."""
+    def _gone_through(self, sessions: Sessions, stop: int | None) -> dict[int, Neighbours]:
+        """Keep the graph that follows some sessions; those before each of their blocks."""
         if self.config.variant == "base":
             if sessions.blocks is not None:
                 self.last_block = int(sessions.blocks[-1]) if stop is None else stop - 1
-            return None
+            return {}
         days = DayGraphs.of(sessions, stop=stop, **_graph_options(self.config))
-        alive = days.n_alive()
-        self._graph, self.encoder.neighbours = days.graph, days.days[-1]
-        self.last_block = days.first + len(alive) - 2
-        self.edges_alive = {days.first + k: n for k, n in enumerate(alive)}
-        return days
+        after = max(days.before)
+        self._graph, self.encoder.neighbours = days.graph, days.before[after]
+        self.last_block, self.edges_alive = after - 1, days.n_alive()
+        return days.before
 
 
 def _graph_options(config: TASRecConfig) -> dict[str, Any]:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 class TuningOptions:
     """How a model that cannot be extended exactly is trained on."""
 
-    epochs: Annotated[int, Field(ge=1, description="passes over the new sessions, at most")] = 1
+    epochs: Annotated[
+        int, Field(ge=0, description="passes over the new sessions, at most; 0 trains nothing")
+    ] = 1
     minutes: Annotated[
         float | None, Field(gt=0, description="of training, for the gate and after it together")
     ] = None
@@ -50,39 +52,68 @@ def way_of(model: Any) -> str:
     return "advanced" if advances else "tuned"
 
 
+def is_trained(model: Any, options: TuningOptions) -> bool:
+    """Whether it learns in steps from the new sessions, of a way that is not `extended`."""
+    learns = way_of(model) == "tuned" or hasattr(model, "going_on")
+    return learns and options.epochs > 0
+
+
+def check_blocks(model: Any, new: Sessions) -> None:
+    """Refuse a log for a model that advances, if it has no block to advance by.
+
+    Raises:
+        SourceError: `new` has no block that the model has not taken in already.
+    """
+    assert new.blocks is not None
+    end = int(new.blocks[-1])  # sessions stand in the order in which they ended
+    if end <= model.last_block:
+        raise SourceError(
+            f"the new log ends in block of time {end}, which the model has taken in already (its "
+            f"last is {model.last_block}): it goes on block by block; give the log of whole blocks"
+        )
+
+
 def extended(model: Any, new: Sessions, past: Past, progress: Progress) -> Any:
     """The model of both logs, exactly."""
     return model.extended(new, past, progress=progress)
 
 
-def advanced(model: Any, new: Sessions, past: Past, progress: Progress) -> Any:
-    """The model after every block of time up to the last one of `new`, empty ones too.
+def gone_on(
+    model: Any,
+    new: Sessions,
+    past: Past,
+    trained: Mapping[str, Any],
+    options: TuningOptions,
+    minutes: float | None,
+    progress: Progress,
+) -> tuple[Any, dict[str, Any]]:
+    """The model after the new sessions, `advanced` or `tuned`, and how its training went.
 
-    Sessions of a block that the model has closed already count with the block after it.
-
-    Raises:
-        SourceError: `new` has no block that the model has not taken in already.
+    A model that advances goes through every block of time up to the last one of `new`, empty ones
+    too. Sessions of a block that it has closed already count with the block after it.
     """
     model = with_items(model, past, new)
-    blocks, last = new.blocks, int(model.last_block)
-    assert blocks is not None
-    end = int(blocks[-1])  # sessions stand in the order in which they ended
-    if end <= last:
-        raise SourceError(
-            f"the new log ends in block of time {end}, which the model has taken in already (its "
-            f"last is {last}): it goes on block by block; give the log of whole blocks"
-        )
-    start = 0
-    for block in range(last + 1, end + 1):
-        stop = int(np.searchsorted(blocks, block, side="right"))
-        sessions = new.slice(start, stop)
-        model.advance(replace(sessions, blocks=np.full(len(sessions), block, dtype=np.int32)))
-        start = stop
+    advances = way_of(model) == "advanced"
+    if advances:
+        assert new.blocks is not None
+        new = replace(new, blocks=np.maximum(new.blocks, np.int32(model.last_block + 1)))
+    if is_trained(model, options):
+        return _tuned(model, new, past, trained, options, minutes, progress)
+    if advances:
+        _advance(model, new, progress)
+    return model, {}
+
+
+def _advance(model: Any, new: Sessions, progress: Progress) -> None:
+    """Take in the blocks of new sessions one by one; all are after the model's last one."""
+    assert new.blocks is not None
+    last, end = int(model.last_block), int(new.blocks[-1])
+    for block, sessions in new.by_block(last + 1, end + 1):
+        model.advance(sessions)
         progress("advance", block - last, end - last)
-    return model
 
 
-def tuned(
+def _tuned(
     model: Any,
     new: Sessions,
     past: Past,
@@ -96,19 +127,21 @@ def tuned(
     The optimiser begins anew. Older sessions that are replayed are mixed with the new ones.
     """
     began = time.perf_counter()
-    model = with_items(model, past, new)
     sessions = _replayed(new, past, options)
+    n_replayed = len(sessions) - len(new)
     steps = Steps(
         options.epochs, options.rate, math.inf if minutes is None else minutes, options.seed
     )
     figures: dict[str, Any] = {
         "rate": options.rate,
-        "replayed_sessions": len(sessions) - len(new),
+        "replayed_sessions": n_replayed,
         "repeatable": minutes is None,
     }
     if hasattr(model, "tuned"):
         model = model.tuned(sessions, steps, progress=progress)
     else:
+        if way_of(model) == "advanced":
+            model.going_on(past.sessions if n_replayed else None)
         figures |= _trained_on(model, sessions, trained, steps, options.device, progress)
     return model, figures | {"tuning_seconds": time.perf_counter() - began}
 

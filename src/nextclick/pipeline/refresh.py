@@ -18,7 +18,14 @@ from nextclick.data.store import Store
 from nextclick.errors import ArtifactError, ConfigError, OutputError
 from nextclick.models.past import Past, moved_rows
 from nextclick.pipeline.gate import GateOptions, Verdict, held_out, judge
-from nextclick.pipeline.go_on import TuningOptions, advanced, extended, tuned, way_of
+from nextclick.pipeline.go_on import (
+    TuningOptions,
+    check_blocks,
+    extended,
+    gone_on,
+    is_trained,
+    way_of,
+)
 from nextclick.pipeline.other_store import sessions_for
 from nextclick.types import silent
 
@@ -72,8 +79,9 @@ def refresh(
     """Go on learning from a newer log.
 
     Models that count become what they would be had they learnt from both logs at once. Models
-    with a graph in time advance by the blocks of the new log. All others are trained on for a
-    bounded time, with rows for the new items.
+    with a graph in time advance by the blocks of the new log, and are trained on each with the
+    graph before it. All others are trained on. Training is for a bounded time, with rows for the
+    new items.
 
     Args:
         artifact: loaded, its folder, or a registry, of which the current version is meant.
@@ -215,7 +223,7 @@ class _Work:
             )
         way = way_of(base.model)
         needs = way == "extended" and getattr(base.model, "keeps_log", False)
-        replays = way == "tuned" and tuning.replay > 0
+        replays = way != "extended" and is_trained(base.model, tuning) and tuning.replay > 0
         older = base.log if needs else None
         if older is None and (needs or replays):
             if store is None:
@@ -249,6 +257,8 @@ class _Work:
                 f"{self.base.model.name} reads users and the new log names none: name their column "
                 "with --user-column"
             )
+        if self.way == "advanced":
+            check_blocks(self.base.model, addition.sessions)
         return addition
 
     def build(self, addition: Addition, n_sessions: int, share: float) -> Artifact:
@@ -286,10 +296,8 @@ class _Work:
         model, told = self.base.model, self.progress
         if self.way == "extended":
             return extended(model, new, past, told), {}
-        if self.way == "advanced":
-            return advanced(model, new, past, told), {}
         minutes = None if self.tuning.minutes is None else self.tuning.minutes * share
-        return tuned(model, new, past, self.base.trained, self.tuning, minutes, told)
+        return gone_on(model, new, past, self.base.trained, self.tuning, minutes, told)
 
 
 def _of_store(base: Artifact, store: Store) -> Sessions:

@@ -9,7 +9,10 @@ import torch
 
 from nextclick.models.threads import computing_on, threads_for
 from nextclick.serving.best import Best, Filters
+from nextclick.serving.compiled import compiled_of
+from nextclick.serving.compiled import queries as compiled_queries
 from nextclick.serving.query import batch_of
+from nextclick.serving.rounded import WIDEST, Rounded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,18 +23,25 @@ if TYPE_CHECKING:
     from nextclick.serving.scorers import Encodes, Lists
 
 _SCORES_PER_BLOCK = 1 << 17  # 512 KiB: what was just written is still in the cache when it is read
+_ROUNDED_FROM = 1 << 20  # numbers of a table that is read from memory and not from a cache
+_ROUNDED_FOR = 4  # requests at once; for more, a product of matrices reads the table only once
 
 
 class ProductBest:
-    """Exact: every item is scored, block by block."""
+    """Exact: every item is scored block by block, or sifted by bytes first where that is faster."""
 
     def __init__(self, model: Encodes):
         self.model = model
         with torch.inference_mode():
             model.encoder.eval()
             table, bias = model.encoder.table()
-            self.table = table.float().cpu().contiguous()  # (N + 1, D)
-            self.bias = None if bias is None else bias.float().cpu().contiguous()
+            self.table = table.detach().float().cpu().contiguous()  # (N + 1, D)
+            self.bias = None if bias is None else bias.detach().float().cpu().contiguous()
+        self.compiled = compiled_of(model.encoder)
+        self.rounded: Rounded | None = None
+        if self.table.numel() >= _ROUNDED_FROM and self.table.shape[1] <= WIDEST:
+            flat = None if self.bias is None else self.bias.numpy()
+            self.rounded = Rounded.of(self.table.numpy(), flat)
 
     def best(self, wishes: Sequence[Wish]) -> Lists:
         """See `BestScorer`; who has clicked nothing gets nothing."""
@@ -48,12 +58,22 @@ class ProductBest:
 
     def queries(self, wishes: Sequence[Wish]) -> Tensor:
         """(B, D) of requests that have a click each."""
+        if self.compiled is not None:
+            return torch.from_numpy(compiled_queries(self.compiled, wishes))
         queries: Tensor = self.model.queries(batch_of(wishes))
         return queries
 
     def nearest(self, queries: Tensor, wishes: Sequence[Wish]) -> Lists:
         """The items with the highest products."""
         filters = Filters.of(wishes)
+        if self.rounded is not None and len(queries) <= _ROUNDED_FOR:
+            told = self.rounded.best(queries.numpy(), filters)
+            lists = [one for one in told if one is not None]
+            if len(lists) == len(told):
+                return lists
+        return self._all_scored(queries, filters)
+
+    def _all_scored(self, queries: Tensor, filters: Filters) -> Lists:
         found = Best.empty(filters)
         N, B = len(self.table), len(queries)
         width = max(_SCORES_PER_BLOCK // B, 1024)

@@ -1,32 +1,21 @@
-"""What a model can say about why it recommends what it does."""
+"""What the server says of why a model recommends what it does: `explanation` in short."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nextclick.serving.query import Wish, batch_of
+import numpy as np
+
+from nextclick.serving.explanation import evidence_of, voter
 
 if TYPE_CHECKING:
     from nextclick.artifact import Artifact
+    from nextclick.serving.explanation import Voter
+    from nextclick.serving.query import Wish
     from nextclick.types import RawId
 
-_NEIGHBOURS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Voter:
-    """A session of the training log that votes.
-
-    Attributes:
-        items: its distinct items.
-        similarity: to the session that asks.
-        vote: what it gives to each of its items.
-    """
-
-    items: list[RawId]
-    similarity: float
-    vote: float
+_NO_ITEMS = np.empty(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +25,7 @@ class Reasons:
     Attributes:
         kind: "attention", "neighbours", or None where the model has neither.
         clicks: the latest clicks that the model reads, the last one last.
-        weights: attention to each of `clicks`.
+        weights: attention to each of `clicks`: of the last layer that has any, for the last click.
         neighbours: the sessions that vote most.
         note: why there is nothing, or None.
     """
@@ -54,14 +43,13 @@ def reasons_for(artifact: Artifact, wish: Wish) -> Reasons:
     clicks = [raw(item) for item in wish.clicks.tolist()]
     if not clicks:
         return Reasons(None, [], note="the model knows none of the clicks")
-    model: Any = artifact.model
-    if hasattr(model, "neighbours"):
-        voters = [
-            Voter([raw(item) for item in found.items.tolist()], found.similarity, found.vote)
-            for found in model.neighbours(wish.clicks, _NEIGHBOURS)
-        ]
+    found = evidence_of(artifact.model, wish, _NO_ITEMS)
+    if found.attention:
+        last = found.attention[-1]
+        read = [clicks[at] for at in last.clicks.tolist()]
+        return Reasons("attention", read, weights=last.of_last.tolist())
+    if found.neighbours is not None:
+        voters = [voter(artifact, one) for one in found.neighbours]
         return Reasons("neighbours", clicks, neighbours=voters)
-    weights = model.attention(batch_of([wish])) if hasattr(model, "attention") else None
-    if weights is None:
-        return Reasons(None, clicks, note=f"{model.name} weighs no clicks that it could name")
-    return Reasons("attention", clicks[-len(weights[0]) :], weights=weights[0].tolist())
+    note = f"{artifact.model.name} weighs no clicks that it could name"
+    return Reasons(None, clicks, note=note)

@@ -11,6 +11,7 @@ import numpy as np
 from nextclick.artifact import Artifact
 from nextclick.errors import ConfigError
 from nextclick.serving.best import fill
+from nextclick.serving.explanation import Explanation, explain_wish
 from nextclick.serving.query import Query, Wish
 from nextclick.serving.reasons import Reasons, reasons_for
 from nextclick.serving.scorers import scorer_of
@@ -118,6 +119,67 @@ class Recommender:
             )
             wishes.append(self._wish(query, shown, blocked))
         return self.answer(wishes)
+
+    def explain(
+        self,
+        session: Sequence[RawId],
+        k: int = 5,
+        *,
+        items: Sequence[RawId] | None = None,
+        times: Sequence[float] | None = None,
+        user: RawId | None = None,
+        now: float | None = None,
+    ) -> Explanation:
+        """Say why a session gets the items that it gets.
+
+        Args:
+            session: raw ids in the order of the clicks.
+            k: how many recommended items are explained, where `items` names none.
+            items: explain these, recommended or not; None for the k that `recommend` names first.
+            times: as for `recommend`, of this session; and the next two.
+            user: whose session it is.
+            now: the moment of asking. Where a click is left out it stays what it is; None is the
+                last click that is left.
+
+        Raises:
+            ConfigError: what `recommend` raises; no click or no item is given or known.
+        """
+        k = k if items is None else 1  # of a k that nobody reads nothing is asked
+        wish = self.wish(Query(session, k, times=times, user=user, now=now))
+        if len(wish.clicks) == 0:
+            raise ConfigError(
+                "explain needs a session with at least one click on an item that the model knows, "
+                f"got {list(session)!r}"
+            )
+        named = self._explained(wish, items)
+        known = np.flatnonzero(self.artifact.items.indices(list(session)))
+        without = []
+        for click in known.tolist():
+            rest = [at for at in range(len(session)) if at != click]
+            clock = None if times is None else [times[at] for at in rest]
+            query = Query([session[at] for at in rest], k, times=clock, user=user, now=now)
+            without.append(self.wish(query))
+        return explain_wish(self.artifact, wish, without, named)
+
+    def _explained(self, wish: Wish, items: Sequence[RawId] | None) -> list[int]:
+        """Indices of the items to explain."""
+        if items is None:
+            ((best, _),) = self.scorer.best([wish])
+            if len(best) == 0:
+                raise ConfigError(
+                    f"{self.artifact.model.name} recommends nothing here that could be explained; "
+                    "name items yourself"
+                )
+            return [int(item) for item in best]
+        _check_ids("items", items)
+        index = self.artifact.items.indices(items).tolist()
+        missing = [raw for raw, item in zip(items, index, strict=True) if item == 0]
+        if missing or not index:
+            raise ConfigError(
+                "items to explain must be known to the model, at least one; "
+                f"got {missing or list(items)!r}"
+            )
+        return [int(item) for item in dict.fromkeys(index)]
 
     def check(self, k: int, allow: Iterable[RawId] | None, block: Iterable[RawId]) -> None:
         """See whether these may be asked.

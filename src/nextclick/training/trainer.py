@@ -144,6 +144,7 @@ class Trainer:
                 run.go(progress, trackers)
             finally:
                 encoder.to("cpu").eval()
+                self.model.forget()
         return self._outcome(run)
 
     def _outcome(self, run: Run) -> Training:

@@ -1,0 +1,289 @@
+"""How many requests a second does one core answer, how fast, from what start, in what memory?
+
+    pip install 'nextclick[serve,neural,ann,report]' fastapi
+    python benchmarks/serve.py -o FOLDER                          # hours
+    python benchmarks/serve.py -o FOLDER --models narm --items 10000 --seconds 3    # a first look
+
+For each size of a catalogue a log is simulated and prepared, and each model is trained on it: an
+epoch with a sampled softmax over at most --train-events clicks. That is little, but gives tables
+and neighbours with the structure that latency and approximate search depend on; no accuracy is
+claimed. The catalogue has the items that were clicked, which is what the column says.
+
+Servers of the same artefact, one after the other:
+
+    nextclick                 as it is started by default, asked for whole sessions
+    nextclick, live           the same, asked click by click
+    nextclick, approximate    with --approximate, from 50,000 items on; recall as it reports it
+    FastAPI                   benchmarks/serve_peer.py: plain PyTorch and FastAPI, whole sessions;
+                              left out for session-knn, which is no product of vectors
+
+Each is one process pinned to one core (--server-core), the generator to another one
+(--client-core). Requests are sent when they are due (open loop, Poisson arrivals, 64 connections),
+with test sessions, their times and users; latency counts from when they were due. The highest rate
+is found by doubling, then bisection until it is known to 7 %: a rate is held if p99 is below
+--target-ms without an error; one that is not held is tried a second time. Then the curve: 20 to
+100 % of that rate. "within 25 ms" is the highest rate of all that were measured with p99 below
+that. Memory is that of the process when it is ready, and after the load; seconds until ready count
+from its start, with compiled kernels in their cache, and for --approximate include the search for
+a quantisation and the measurement of its recall.
+
+What is done lies in FOLDER (stores, artefacts, a JSON file for each row): the same command goes on
+with what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from nextclick.data.store import Store
+from nextclick.errors import ConfigError
+from nextclick.loadtest import LoadConfig, Server, Work, WorkConfig, from_store, load, open_server
+from nextclick.loadtest.saved import need_matplotlib
+from server_process import Client, Running, machine, running, serve_command, write_json
+
+EVENTS = {10_000: 1_000_000, 100_000: 3_000_000}  # of a log; larger ones have ten for each item
+TRAINING = {
+    "loss": "sampled", "negatives": 2048, "log_q": "true", "sparse": "true", "optimizer": "adam",
+    "learning_rate": 0.002, "batch_size": 512, "order": "sessions", "epochs": 1, "keep": "last",
+}  # fmt: skip
+SMALLEST = 50_000  # items of approximate search
+FARTHEST = 20_000.0  # requests a second
+LOOSE_MS = 25.0
+SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+def nextclick(*arguments: object) -> None:
+    """Run a command; what it says goes to standard error."""
+    command = [sys.executable, "-m", "nextclick", *map(str, arguments)]
+    print("nextclick", *arguments, file=sys.stderr)
+    subprocess.run(command, check=True, stdout=sys.stderr)
+
+
+def store_of(n_items: int, folder: Path) -> Path:
+    """A simulated log of that catalogue, prepared."""
+    store, log = folder / f"store-{n_items}", folder / f"log-{n_items}.parquet"
+    if not store.exists():
+        events = EVENTS.get(n_items, max(10 * n_items, 200_000))
+        sizes = ("--events", events, "--items", n_items, "--users", max(events // 100, 1000))
+        nextclick("simulate", "-o", log, *sizes, "--overwrite")
+        nextclick("prepare", log, "-o", store, "--min-item-support", 1)
+        log.unlink()
+    return store
+
+
+def artefact_of(model: str, store: Path, folder: Path, events: int) -> Path:
+    """The model, trained a little."""
+    place = folder / f"{model}-{store.name.removeprefix('store-')}"
+    if not place.exists():
+        told: list[object] = []
+        if model != "session-knn":
+            share = min(1.0, events / Store.open(store).part("train").n_events)
+            values = TRAINING | ({} if share == 1.0 else {"recent": share})
+            told = [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
+        nextclick("train", store, "--model", model, "--part", "train", "-o", place, *told)
+    return place
+
+
+class Probe:
+    """Measures rates of one server and keeps all of them."""
+
+    def __init__(self, server: Server, work: Work, options: argparse.Namespace):
+        self.server, self.work, self.options = server, work, options
+        self.rates: list[dict[str, Any]] = []
+
+    def __call__(self, rate: float) -> bool:
+        """Whether a rate is held."""
+        seconds, target = self.options.seconds, self.options.target_ms
+        config = LoadConfig((rate,), seconds=seconds, warm_up=seconds / 4, target_ms=target)
+        (one,) = load(self.server, self.work, config).rates
+        told = one.to_json()
+        del told["curve_ms"]
+        self.rates.append(told | {"holds": one.holds(target)})
+        at = one.latency_ms
+        shown = f"p50 {at['p50']:.2f} p99 {at['p99']:.2f} ms" if at else "no answer"
+        late = ", generator late" if one.generator_was_late else ""
+        print(f"  {rate:,.0f}/s: {shown}, {one.failed} failed{late}", file=sys.stderr)
+        return one.holds(target)
+
+    def highest(self) -> float | None:
+        """The highest rate that is held, None if none is."""
+        low, rate = 0.0, 100.0
+        while rate <= FARTHEST and (self(rate) or self(rate)):
+            low, rate = rate, 2 * rate
+        high = rate
+        while low == 0.0 and high > 2.0:
+            high /= 2
+            low = high if self(high) or self(high) else 0.0
+        high = max(high, 2 * low) if low < 100.0 else high
+        while low > 0.0 and high <= FARTHEST and high / low > 1.07:
+            middle = (low + high) / 2
+            if self(middle) or self(middle):
+                low = middle
+            else:
+                high = middle
+        return low or None
+
+    def within(self, ms: float) -> float | None:
+        """The highest rate measured so far with p99 below that."""
+        good = [
+            one["rate"]
+            for one in self.rates
+            if not one["failed"] and not one["generator_was_late"] and one["latency_ms"]
+            and one["latency_ms"]["p99"] < ms
+        ]  # fmt: skip
+        return max(good, default=None)
+
+
+def measured(
+    command: list[str], store: Path, mode: str, options: argparse.Namespace
+) -> dict[str, Any]:
+    """One server: start, memory, highest rate, curve."""
+    with running(command, core=options.server_core) as process:
+        os.sched_setaffinity(0, {options.client_core})
+        found: dict[str, Any] = {"ready_s": process.seconds, "memory_ready": process.memory()}
+        found["search"] = _search(process)
+        work = Work(from_store(store), WorkConfig(mode=mode))  # type: ignore[arg-type]
+        probe = Probe(open_server(process.url), work, options)
+        found["highest"] = highest = probe.highest()
+        tried = len(probe.rates)
+        for share in SHARES:
+            probe(share * (highest or 100.0))
+        found["curve"], found["probes"] = probe.rates[tried:], probe.rates[:tried]
+        found["within_25_ms"] = probe.within(LOOSE_MS)
+        found["memory_loaded"] = process.memory()
+    return found
+
+
+def _search(process: Running) -> dict[str, Any]:
+    """How items are found, as the server says it; nothing of the peer."""
+    with Client(process.url) as client:
+        status, told = client.ask("GET", "/v1/models")
+    search: dict[str, Any] = told["models"][0]["search"] if status == 200 else {}
+    return search
+
+
+def sides(
+    model: str, artefact: Path, n_items: int, wanted: list[str]
+) -> dict[str, tuple[list[str], str]]:
+    """The servers of a model: command and what they are asked."""
+    ours = serve_command(f"m={artefact}")
+    found = {"nextclick": (ours, "recommend"), "nextclick, live": (ours, "events")}
+    if model != "session-knn":
+        if n_items >= SMALLEST:
+            fast = serve_command(f"m={artefact}", "--approximate")
+            found["nextclick, approximate"] = (fast, "recommend")
+        peer = Path(__file__).with_name("serve_peer.py")
+        found["FastAPI"] = ([sys.executable, str(peer), str(artefact)], "recommend")
+    return {name: side for name, side in found.items() if name in wanted}
+
+
+def row(told: dict[str, Any]) -> str:
+    """Of the table."""
+    last = told["curve"][-1]["latency_ms"] if told["highest"] else {}
+    recall = [value for name, value in told["search"].items() if name.startswith("recall")]
+    shown = [
+        told["model"], f"{told['items']:,}", told["server"],
+        f"{told['highest']:,.0f}" if told["highest"] else "none",
+        f"{last['p50']:.2f}" if last else "–", f"{last['p99']:.2f}" if last else "–",
+        f"{told['within_25_ms']:,.0f}" if told["within_25_ms"] else "none",
+        f"{recall[0]:.4f} ({told['search']['kind']})" if recall else "exact",
+        f"{told['ready_s']:.1f}", f"{told['memory_ready']['rss']:,.0f}",
+        f"{told['memory_loaded']['rss']:,.0f}", f"{told['memory_loaded']['pss']:,.0f}",
+    ]  # fmt: skip
+    return f"| {' | '.join(shown)} |"
+
+
+def draw(rows: list[dict[str, Any]], path: Path, target_ms: float) -> None:
+    """p99 against the rate, a panel for each model and size."""
+    from nextclick.analysis.canvas import NEUTRAL, Page
+
+    panels = list(dict.fromkeys((one["model"], one["items"]) for one in rows))
+    across = min(3, len(panels))
+    page = Page("Latency and rate", "p99 (line) and p50 (dots), from when a request was due",
+                -(-len(panels) // across), across)  # fmt: skip
+    for model, items in panels:
+        axes = page.panel(f"{model}, {items:,} items")
+        for one in rows:
+            if (one["model"], one["items"]) != (model, items):
+                continue
+            known = [at for at in one["curve"] if at["latency_ms"]]
+            x = [at["rate"] for at in known]
+            (line,) = axes.plot(x, [at["latency_ms"]["p99"] for at in known], "o-",
+                                markersize=3, label=one["server"])  # fmt: skip
+            axes.plot(x, [at["latency_ms"]["p50"] for at in known], ":", color=line.get_color())
+        axes.axhline(target_ms, color=NEUTRAL, linestyle="--", linewidth=1)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("requests a second")
+        axes.set_ylabel("ms")
+        axes.legend(frameon=False, fontsize=7)
+    page.save(path)
+
+
+SERVERS = ("nextclick", "nextclick, live", "nextclick, approximate", "FastAPI")
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    usual = ["narm", "asars", "sr-gnn", "session-knn"]
+    add = parser.add_argument
+    add("-o", "--output", type=Path, required=True, help="folder for all that is made")
+    add("--models", nargs="+", default=usual, help="asars is its variant time_user")
+    add("--items", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
+    add("--servers", nargs="+", default=list(SERVERS), choices=SERVERS)
+    add("--seconds", type=float, default=8.0, help="of each rate, and a quarter to warm up")
+    add("--target-ms", type=float, default=10.0, help="p99 that a rate has to stay below")
+    add("--train-events", type=int, default=2_000_000, help="the latest clicks that are learnt")
+    add("--server-core", type=int, default=0)
+    add("--client-core", type=int, default=1)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print a Markdown table, draw."""
+    options = parsed()
+    folder: Path = options.output
+    folder.mkdir(parents=True, exist_ok=True)
+    all_cores = os.sched_getaffinity(0)
+    rows: list[dict[str, Any]] = []
+    print(f"{machine()}; server on core {options.server_core}, generator on {options.client_core}")
+    columns = (
+        "model", "items", "server", f"requests/s with p99 < {options.target_ms:g} ms",
+        "p50 there, ms", "p99", f"within {LOOSE_MS:g} ms", "recall@20", "ready after, s",
+        "RSS MiB", "after load", "PSS",
+    )  # fmt: skip
+    print(f"\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
+    for n_items in options.items:
+        for model in options.models:
+            os.sched_setaffinity(0, all_cores)
+            store = store_of(n_items, folder)
+            artefact = artefact_of(model, store, folder, options.train_events)
+            catalogue = len(Store.open(store).items)
+            for name, (command, mode) in sides(model, artefact, catalogue, options.servers).items():
+                written = folder / f"{artefact.name}-{name.replace(', ', '-')}.json"
+                if not written.exists():
+                    print(f"{artefact.name}, {name}", file=sys.stderr)
+                    told = {"model": model, "items": catalogue, "server": name}
+                    write_json(written, told | measured(command, store, mode, options))
+                rows.append(json.loads(written.read_text()))
+                print(row(rows[-1]), flush=True)
+    try:
+        need_matplotlib()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return
+    draw(rows, folder / "latency.svg", options.target_ms)
+    draw(rows, folder / "latency.png", options.target_ms)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,359 @@
+"""What a server does when it is disturbed: new versions, SIGTERM, Redis gone, hours, nonsense.
+
+    pip install 'nextclick[serve,redis,neural]'
+    python benchmarks/serve_drills.py ARTEFACT_A ARTEFACT_B -o FOLDER
+    python benchmarks/serve_drills.py A B -o FOLDER --drills fuzz --fuzz 20000      # a first look
+
+swaps    a registry, published to 20 times in turns from two artefacts of one catalogue, and once a
+         broken version (its weights are NaN), under load; failed requests, and how many answers
+         each version gave.
+sigterm  SIGTERM under load. Lost: a request that was sent and not answered. Refused: the port was
+         closed already. Ended with exit code 0?
+redis    live sessions in Redis, which is killed and started again under load; what clients saw in
+         each second. Without redis-server on the machine a stand-in (fakeredis) that speaks its
+         protocol takes its place, and the table says so.
+soak     load for --soak minutes over 2,000 live sessions, one request of ten ends one of them;
+         memory at each full minute. Its slope counts from a quarter of the time on.
+fuzz     --fuzz requests over several kept connections, as fast as they are answered: routes and
+         fields are those of the server's own OpenAPI document; values, bytes, lengths, methods and
+         paths go wrong at random. Counts answers by status. No 5xx may come but 503 of overload,
+         which is counted apart. Goes on where it was stopped; --seed draws others.
+
+What is done lies in FOLDER, a JSON file for each drill: the same command prints it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, defaultdict
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from fuzz_requests import fuzz
+from nextclick.artifact import Artifact
+from nextclick.artifact.registry import Registry
+from server_process import Client, running, serve_command, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from nextclick.types import RawId
+
+POOL = 2_000  # live sessions that clicks go to
+ENDS = 0.1  # of the requests delete a session, which then begins anew
+CALLERS = 8
+SWAPS = 20
+STAND_IN = """
+import sys, time
+from fakeredis import TcpFakeServer
+TcpFakeServer.allow_reuse_address = True
+TcpFakeServer(("127.0.0.1", int(sys.argv[1])), server_type="redis").serve_forever()
+"""
+
+
+class Load:
+    """Clicks of live sessions at a constant rate, from several threads with a connection each.
+
+    Attributes:
+        seen: (second, what came of it) to how many; a version or a kind of failure.
+        ms: second to latencies.
+    """
+
+    def __init__(self, url: str, items: list[RawId], rate: float):
+        self.seen: Counter[tuple[int, str]] = Counter()
+        self.ms: defaultdict[int, list[float]] = defaultdict(list)
+        self._url, self._items, self._every = url, items, CALLERS / rate
+        self._stops = threading.Event()
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+        self._threads = [threading.Thread(target=self._calls, args=(n,)) for n in range(CALLERS)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stops.set()
+        for thread in self._threads:
+            thread.join()
+
+    def total(self) -> Counter[str]:
+        """What came of all requests."""
+        with self._lock:
+            found: Counter[str] = Counter()
+            for (_, kind), n in self.seen.items():
+                found[kind] += n
+            return found
+
+    def _calls(self, number: int) -> None:
+        rng = np.random.default_rng(number)
+        due = self._began + self._every * number / CALLERS
+        with Client(self._url, timeout=15) as client:
+            while not self._stops.wait(max(0.0, due - time.monotonic())):
+                due += self._every
+                session, item = rng.integers(POOL), self._items[rng.integers(len(self._items))]
+                began = time.monotonic()
+                ends = rng.random() < ENDS
+                kind = self._one(client, f"/v1/sessions/drill-{session}", None if ends else item)
+                with self._lock:
+                    second = int(began - self._began)
+                    self.seen[second, kind] += 1
+                    self.ms[second].append(1000 * (time.monotonic() - began))
+
+    @staticmethod
+    def _one(client: Client, path: str, item: RawId | None) -> str:
+        """Click an item, or end the session."""
+        try:
+            if item is None:
+                status, told = client.ask("DELETE", path)
+            else:
+                status, told = client.ask("POST", f"{path}/events", {"item": item, "k": 10})
+        except ConnectionRefusedError:
+            return "refused"
+        except (OSError, HTTPException) as error:
+            return f"lost: {type(error).__name__}"
+        if item is None and status in (204, 404, 503):  # 503: the store of sessions is away
+            return "ended"
+        if status != 200:
+            return f"status {status}"
+        return "degraded" if told["degraded"] else f"ok {told['recommended']['version']}"
+
+
+def _failed(found: Counter[str]) -> int:
+    return sum(n for kind, n in found.items() if not kind.startswith(("ok ", "degraded", "ended")))
+
+
+def swaps(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
+    """New versions and a broken one under load."""
+    with tempfile.TemporaryDirectory() as folder:
+        registry = Registry.create(Path(folder) / "registry")
+        artefacts = [options.first, options.second]
+        versions = [registry.publish(artefacts[0]).name]
+        command = serve_command(f"m={registry.path}", "--watch", 0.2)
+        with running(command) as server, Client(server.url) as client:
+
+            def told() -> dict[str, Any]:
+                model: dict[str, Any] = client.get("/v1/models")["models"][0]
+                return model
+
+            with Load(server.url, items, rate) as load:
+                time.sleep(2)
+                for n in range(SWAPS):
+                    if n == SWAPS // 2:
+                        broken = registry.publish(_broken(options.first, Path(folder) / "broken"))
+                        _until(lambda: bool(told()["refused"]))
+                    versions.append(registry.publish(artefacts[(n + 1) % 2]).name)
+                    _until(lambda: told()["version"] == versions[-1])
+                    time.sleep(1)
+            found = load.total()
+            refused = told()["refused"]
+    ok = {name: found[f"ok {name}"] for name in versions}
+    return {
+        "swaps": len(versions) - 1, "requests": found.total(), "failed": _failed(found),
+        "kinds": {kind: n for kind, n in found.items() if not kind.startswith(("ok ", "ended"))},
+        "answers_by_version": ok, "versions_seen": sum(n > 0 for n in ok.values()),
+        "broken": broken.name, "answers_of_broken": found[f"ok {broken.name}"], "refused": refused,
+    }  # fmt: skip
+
+
+def _broken(artefact: Path, place: Path) -> Path:
+    """A copy whose weights are NaN: a registry takes it, for it can be read."""
+    shutil.copytree(artefact, place)
+    weights = load_file(place / "weights.safetensors")
+    for array in weights.values():
+        if array.dtype.kind == "f":
+            array[:] = np.nan
+    save_file(weights, place / "weights.safetensors")
+    return place
+
+
+def _until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > until:
+            raise SystemExit("the server did not take what was published")
+        time.sleep(0.05)
+
+
+def sigterm(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
+    """The end under load."""
+    with running(serve_command(f"m={options.first}")) as server:
+        with Load(server.url, items, rate) as load:
+            time.sleep(3)
+            server.process.send_signal(signal.SIGTERM)
+            code = server.process.wait(60)
+            time.sleep(0.5)
+        found = load.total()
+    lost = sum(n for kind, n in found.items() if kind.startswith("lost"))
+    answered = sum(n for kind, n in found.items() if kind.startswith(("ok ", "ended")))
+    return {
+        "answered": answered, "lost": lost, "refused_after_close": found["refused"],
+        "other": {kind: n for kind, n in found.items() if kind.startswith("status")},
+        "exit_code": code,
+    }  # fmt: skip
+
+
+@contextmanager
+def redis_server(port: int) -> Iterator[None]:
+    """Redis on a port, or its stand-in; killed at the end."""
+    if shutil.which("redis-server"):
+        command = ["redis-server", "--port", str(port), "--save", "", "--appendonly", "no"]
+    else:
+        command = [sys.executable, "-c", STAND_IN, str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def redis(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
+    """Redis killed and started."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = serve_command(f"m={options.first}", "--state", f"redis://127.0.0.1:{port}/0")
+    with redis_server(port):
+        server = running(command)
+        up = server.__enter__()
+        load = Load(up.url, items, rate)
+        load.__enter__()
+        time.sleep(5)
+    gone = time.monotonic() - load._began
+    time.sleep(8)
+    with redis_server(port):
+        back = time.monotonic() - load._began
+        time.sleep(8)
+        load.__exit__()
+        alive = up.process.poll() is None
+        server.__exit__(None, None, None)
+    seconds = []
+    for second in sorted(load.ms):
+        kinds: Counter[str] = Counter()
+        for (at, kind), n in load.seen.items():
+            kinds["ok" if kind.startswith("ok ") else kind] += n if at == second else 0
+        ms = float(np.quantile(load.ms[second], 0.99, method="higher"))
+        seconds.append({"second": second, "p99_ms": ms, **{k: n for k, n in kinds.items() if n}})
+    stand_in = not shutil.which("redis-server")
+    total = load.total()
+    return {
+        "stand_in": stand_in, "killed_at_s": gone, "back_at_s": back, "failed": _failed(total),
+        "degraded": total["degraded"], "server_alive": alive, "seconds": seconds,
+    }  # fmt: skip
+
+
+def soak(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
+    """Memory, minute by minute."""
+    minutes = []
+    with running(serve_command(f"m={options.first}", "--session-seconds", 600)) as server:
+        began = time.monotonic()
+        with Load(server.url, items, rate) as load:
+            for minute in range(round(options.soak) + 1):
+                time.sleep(max(0.0, began + 60 * minute - time.monotonic()))
+                found = load.total()
+                told = {"minute": minute, "requests": found.total(), "failed": _failed(found)}
+                minutes.append(told | server.memory())
+                print(minutes[-1], file=sys.stderr)
+    late = minutes[len(minutes) // 4 :]
+    at, rss = ([float(one[name]) for one in late] for name in ("minute", "rss"))
+    slope = float(np.polyfit(at, rss, 1)[0]) if len(late) > 1 else 0.0
+    return {"minutes": minutes, "slope_mib_per_minute": slope, "failed": minutes[-1]["failed"]}
+
+
+def fuzzed(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
+    """Nonsense."""
+    del rate
+    token = "a-token-of-some-length"
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "token"
+        file.write_text(token)
+        arguments = (f"m={options.first}", "--token-file", file, "--timeout", 5)
+        with running(serve_command(*arguments)) as server:
+            before = server.memory()
+            progress = options.output / f"fuzz-{options.seed}.progress.json"
+            found = fuzz(server.url, items, options.fuzz, options.seed, token, progress)
+            alive, after = server.process.poll() is None, server.memory()
+            told = server.log.read_text(errors="replace")
+    return found | {
+        "server_alive": alive, "memory_before": before, "memory_after": after,
+        "tracebacks_in_log": told.count("Traceback"),
+    }  # fmt: skip
+
+
+DRILLS = {"swaps": swaps, "sigterm": sigterm, "redis": redis, "soak": soak, "fuzz": fuzzed}
+
+
+def shown(name: str, found: dict[str, Any]) -> str:
+    """A drill's result in Markdown."""
+    lists = {key: value for key, value in found.items() if isinstance(value, list) and value}
+    lines = [f"\n### {name}\n", "| what | result |", "|---|---|"]
+    lines += [
+        f"| {key} | {_cell(value)} |" for key, value in found.items() if not isinstance(value, list)
+    ]
+    for rows in lists.values():
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        lines += ["", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+        lines += [f"| {' | '.join(_cell(row.get(c, '')) for c in columns)} |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_cell(one)}" for key, one in value.items()) or "none"
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def main() -> None:
+    """Run what is missing, print all."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("first", type=Path, metavar="ARTEFACT_A", help="the model that is served")
+    add("second", type=Path, metavar="ARTEFACT_B", help="of the same store, to swap with")
+    add("-o", "--output", type=Path, required=True, help="folder for the figures")
+    add("--drills", nargs="+", choices=list(DRILLS), default=list(DRILLS))
+    add("--rate", type=float, default=200.0, help="requests a second (default 200)")
+    add("--soak", type=lambda text: float(text.removesuffix("m")), default=20.0, metavar="20m")
+    add("--fuzz", type=int, default=1_000_000, help="requests (default 1,000,000)")
+    add("--seed", type=int, default=0, help="of the nonsense")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    artifact = Artifact.load(options.first)
+    best = np.argsort(-artifact.support[1:], kind="stable")[:1000] + 1
+    items = [artifact.items.raw(int(i)) for i in best]
+    for name in options.drills:
+        written = options.output / (
+            f"fuzz-{options.seed}.json" if name == "fuzz" else f"{name}.json"
+        )
+        if not written.exists():
+            print(f"drill: {name}", file=sys.stderr)
+            write_json(written, DRILLS[name](options, items, options.rate))
+        print(shown(name, json.loads(written.read_text())), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""Does the server say what the model says offline? Every answer to real sessions, compared.
+
+    pip install 'nextclick[serve,neural]'
+    python benchmarks/served_equals_offline.py STORE ARTEFACT… [--sessions 1000] -o FOLDER
+
+For each artefact a real server is started. It is asked for every prefix of the test sessions of a
+store in two ways: whole, by POST /v1/recommend, some seconds after the last click; and click by
+click, by POST /v1/sessions/{id}/events, where a recurrent model goes on from its kept state. Times,
+users and the moment of asking are sent where the store has them. Each answer is held against
+`score` of the model, asked in this process with the same prefix, and the K best of that row
+(`nextclick.topk`, which evaluation ranks by).
+
+Columns: prefixes of which the model knows a click; answers of either way whose items and order are
+the same; the largest difference of a score, item by item; answers with another order, in which all
+exchanged items have offline scores that differ by less than 1e-4 (ties), and the others (wrong),
+of which there should be none. Clicks on items unknown to the store are left out.
+
+What is done lies in FOLDER: the same command goes on with what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nextclick.artifact import Artifact
+from nextclick.batch import SessionBatch
+from nextclick.loadtest import Visit, from_store
+from nextclick.models.base import reads
+from nextclick.topk import dense_top
+from server_process import Client, running, serve_command, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nextclick.types import Float32Array
+
+AT_ONCE = 64  # rows of scores of all items
+WAITED = 7.0  # seconds from the last click to the question, for POST /v1/recommend
+CLOSE = 1e-4
+
+
+@dataclass(slots=True)
+class Found:
+    """What came of one model.
+
+    Attributes:
+        model: its name.
+        items: of its catalogue.
+        sessions: that were asked.
+        prefixes: of these, with a click that the model knows.
+        passed_over: prefixes without one, which get popular items.
+        same: way of asking to how many answers had the items of the model, in its order.
+        difference: largest difference of a score.
+        ties: answers that differ in items of equal scores alone.
+        wrong: the other answers.
+        examples: some of these.
+    """
+
+    model: str
+    items: int
+    sessions: int
+    prefixes: int = 0
+    passed_over: int = 0
+    same: dict[str, int] = field(default_factory=lambda: {"whole": 0, "clicks": 0})
+    difference: float = 0.0
+    ties: int = 0
+    wrong: int = 0
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+    def compare(self, way: str, answer: dict[str, Any], row: Float32Array, best: Offline) -> None:
+        """Count one answer; `row` are the (N + 1,) scores of all items."""
+        n = answer["from_model"]
+        served = best.artifact.items.indices(answer["items"][:n])
+        offline = best.of(row)
+        scores = np.array(answer["scores"][:n], dtype=np.float64)
+        if n:
+            self.difference = max(self.difference, float(np.abs(scores - row[served]).max()))
+        if np.array_equal(served, offline):
+            self.same[way] += 1
+            return
+        tied = len(served) == len(offline) and bool(
+            (np.abs(row[served] - row[offline]) < CLOSE).all()
+        )
+        self.ties += tied
+        self.wrong += not tied
+        if not tied and len(self.examples) < 3:
+            self.examples.append(
+                {"way": way, "served": served.tolist(), "offline": offline.tolist()}
+            )
+
+    def row(self) -> str:
+        """Of the table."""
+        return (
+            f"| {self.model} | {self.items:,} | {self.sessions:,} | {self.prefixes:,} "
+            f"| {self.same['whole']:,} | {self.same['clicks']:,} | {self.difference:.1e} "
+            f"| {self.ties:,} | {self.wrong:,} |"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """The model of an artefact, asked in this process."""
+
+    artifact: Artifact
+    k: int
+
+    def of(self, row: Float32Array) -> Any:
+        """The K best items of a row, best first."""
+        items = dense_top(row[None], self.k)[0]
+        return items[items > 0]
+
+    def prefixes(self, visit: Visit) -> list[int]:
+        """How many clicks each prefix has of which the model knows one."""
+        known = np.flatnonzero(self.artifact.items.indices(visit.items) > 0)
+        return [] if len(known) == 0 else list(range(int(known[0]) + 1, len(visit.items) + 1))
+
+    def scores(self, visit: Visit, ends: Sequence[int], waited: float | None) -> Float32Array:
+        """(P, N + 1) of the prefixes of so many clicks, asked so long after the last of them."""
+        index = self.artifact.items.indices(visit.items)
+        rows, gaps = [], []
+        for end in ends:
+            at = np.flatnonzero(index[:end] > 0)
+            rows.append(index[at])
+            if visit.times is not None:
+                ms = np.round(1000 * np.array(visit.times)[at]).astype(np.int64)
+                gaps.append((np.diff(ms, prepend=ms[0]) / 1000).astype(np.float32))
+        plain = SessionBatch.from_lists(rows)
+        told: dict[str, Any] = {}
+        if visit.times is not None:
+            told["gaps"] = np.full(plain.items.shape, np.nan, dtype=np.float32)
+            for row, known in zip(told["gaps"], gaps, strict=True):
+                row[: len(known)] = known
+            told["waited"] = np.zeros(len(rows), dtype=np.float32)
+            if waited is not None:  # a prefix may end with clicks that the model does not know
+                told["waited"] += [
+                    visit.times[end - 1]
+                    + waited
+                    - visit.times[int(np.flatnonzero(index[:end])[-1])]
+                    for end in ends
+                ]
+        names = self.artifact.users
+        user = 0 if names is None or visit.user is None else names.index(visit.user)
+        users = np.full(len(rows), user, dtype=np.int32)
+        batch = SessionBatch(plain.items, plain.lengths, users=users, **told)
+        return self.artifact.model.score(batch)
+
+
+def whole(client: Client, visit: Visit, end: int, k: int) -> dict[str, Any]:
+    """The answer to a prefix."""
+    asked: dict[str, Any] = {"session": list(visit.items[:end]), "k": k}
+    if visit.times is not None:
+        asked |= {"times": list(visit.times[:end]), "now": visit.times[end - 1] + WAITED}
+    if visit.user is not None:
+        asked["user"] = visit.user
+    answer: dict[str, Any] = client.post("/v1/recommend", asked)
+    return answer
+
+
+def clicks(client: Client, name: str, visit: Visit, k: int) -> list[dict[str, Any]]:
+    """The answers to each click of a live session."""
+    answers = []
+    for n, item in enumerate(visit.items):
+        asked: dict[str, Any] = {"item": item, "k": k}
+        # without times in the log, clicks have none that a model could read
+        asked["time"] = float(n) if visit.times is None else visit.times[n]
+        if visit.user is not None:
+            asked["user"] = visit.user
+        answers.append(client.post(f"/v1/sessions/{name}/events", asked)["recommended"])
+    return answers
+
+
+def measured(folder: Path, visits: list[Visit], k: int) -> Found:
+    """Ask one artefact both ways."""
+    artifact = Artifact.load(folder)
+    model: Any = artifact.model
+    found = Found(f"{model.name} ({folder.name})", model.n_items, len(visits))
+    best = Offline(artifact, k)
+    moves = "times" in reads(type(model), model.config)  # whose answer depends on when it is asked
+    arguments = (f"m={folder}", "--session-clicks", 1000, "--timeout", 60)
+    with running(serve_command(*arguments)) as server, Client(server.url) as client:
+        for s, visit in enumerate(visits):
+            ends = best.prefixes(visit)
+            found.prefixes += len(ends)
+            found.passed_over += len(visit.items) - len(ends)
+            live = clicks(client, f"s{s}", visit, k)
+            for start in range(0, len(ends), AT_ONCE):
+                part = ends[start : start + AT_ONCE]
+                later = best.scores(visit, part, WAITED)
+                at_once = best.scores(visit, part, None) if moves else later
+                for end, row, then in zip(part, at_once, later, strict=True):
+                    found.compare("clicks", live[end - 1], row, best)
+                    found.compare("whole", whole(client, visit, end, k), then, best)
+            if (s + 1) % 100 == 0:
+                print(f"{found.model}: {s + 1} sessions", file=sys.stderr)
+    return found
+
+
+def main() -> None:
+    """Compare, print a Markdown table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("store", type=Path, help="what `nextclick prepare` made")
+    parser.add_argument("artefacts", type=Path, nargs="+", help="what `nextclick train` made")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the figures")
+    parser.add_argument("--sessions", type=int, default=1000, help="of the test (default 1000)")
+    parser.add_argument("-k", type=int, default=20, help="items of an answer (default 20)")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    visits = from_store(options.store, most=options.sessions)
+    print(
+        "| model | items | sessions | prefixes | same, whole | same, click by click "
+        "| largest difference | ties | wrong |\n|---|---|---|---|---|---|---|---|---|",
+        flush=True,
+    )
+    wrong = 0
+    for folder in options.artefacts:
+        written = options.output / f"{folder.name}-{options.sessions}.json"
+        if not written.exists():
+            write_json(written, asdict(measured(folder, visits, options.k)))
+        found = Found(**json.loads(written.read_text()))
+        wrong += found.wrong
+        print(found.row(), flush=True)
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""`nextclick explain`: what it says, its JSON, and what goes wrong."""
+
+import json
+
+import pytest
+
+from nextclick import train
+from serving_cases import neural_artifact
+from small_shop import make_store
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a store and models of it."""
+    folder = tmp_path_factory.mktemp("shop")
+    store = make_store(folder / "store")
+    train(store, "session-knn", folder / "knn")
+    train(store, "markov", folder / "markov")
+    for case in ("narm", "tasrec", "csrm", "lgsr", "gru4rec"):
+        neural_artifact(case).save(folder / case)
+    return folder
+
+
+def test_a_session(run, place):
+    words = ("--session", "10,20,77", "--item", "30,40", "--times", "0,5,9", "--json")
+    code, out, err = run("explain", place / "markov", *words)
+    assert code == 0, err
+    (why,) = json.loads(out)["explanations"]
+    assert (why["session"], why["next"]) == (None, None)
+    assert (why["clicks"], why["unknown"], why["items"]) == ([10, 20], ["77"], [30, 40])
+    assert why["parts"]["clicks"][0] == [0, 0]
+    assert why["without"][0]["scores"] == why["now"]["scores"]  # 20 is the last click all the same
+    assert why["without"][0]["ranks"] == why["now"]["ranks"]
+    assert why["without"][1]["ranks"] == [None, None]  # 10 is followed by 20 and 50
+    assert "markov, after 10, 20" in err
+    assert "What the score of each item is a sum of" in err
+    assert "→ none" in err
+    assert "1 clicked items are unknown" in err
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("knn", "Sessions of the log that vote most"),
+        ("narm", "read-out"),
+        ("tasrec", "Active neighbours in the graph of the days"),
+        ("csrm", "number "),
+        ("lgsr", "self-attention: what each click takes from those before it"),
+        ("gru4rec", "gru4rec weighs no clicks that it could name"),
+    ],
+)
+def test_what_models_tell(run, place, model, told):
+    code, _, err = run("explain", place / model, "-s", "10,20,30", "-k", "2")
+    assert code == 0, err
+    assert told in err
+    assert "how far each item falls without it" in err
+
+
+def test_a_map_that_no_terminal_has_room_for(run, tmp_path):
+    neural_artifact("sasrec", max_length=20).save(tmp_path / "model")
+    code, _, err = run("explain", tmp_path / "model", "-s", ",".join(["10", "20"] * 7), "-k", "1")
+    assert code == 0
+    assert "block 1, head 1: 14 × 14 weights; see them with --figure" in err
+
+
+def test_examples_and_their_picture(run, place, tmp_path):
+    pytest.importorskip("matplotlib")
+    words = ("--store", place / "store", "--examples", "3", "--least", "1", "--json")
+    figure = tmp_path / "attention.svg"
+    code, out, err = run(
+        "explain", place / "lgsr", *words, "--layer", "self-attention", "--figure", figure
+    )
+    assert code == 0, err
+    told = json.loads(out)["explanations"]
+    assert len(told) == 3
+    assert all([one["layer"] for one in why["attention"]] == ["self-attention"] for why in told)
+    assert all(why["items"] == [why["next"]] for why in told)
+    assert "lgsr: what was clicked next, and the click without which it falls most" in err
+    assert f"drawn into {figure}" in err
+    assert figure.read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "explain takes --session with the ids of a session, or --store to explain examples"),
+        (("-s", "10", "--store", "store"), "examples out of it; got both"),
+        (("-s", "10,20", "--item", "99"), "must be known to the model, at least one; got ['99']"),
+        (("-s", ","), "explain needs a session with at least one click"),
+        (("-s", "10", "--layer", "top"), "layer must be one of those of narm: read-out; got 'top'"),
+        (("-s", "10", "--times", "soon"), "--times takes seconds such as 0,12.5,40"),
+        (("-s", "10", "--figure", "why.pdf"), "a figure is a file that ends in .png or .svg"),
+        (("--store", "store", "--part", "tset"), "part must be one of"),
+    ],
+)
+def test_bad_input(run, place, monkeypatch, words, message):
+    monkeypatch.chdir(place)
+    code, _, err = run("explain", "narm", *words)
+    assert code == 2
+    assert message in " ".join(err.split())

@@ -1,0 +1,329 @@
+"""What models tell of a session is what their scores are made of."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nextclick.batch import SessionBatch
+from nextclick.models import CLASSICAL, model_class
+from nextclick.models.asars import ASARS, ASARSConfig
+from nextclick.models.bpr_mf import BPRMF, BPRMFConfig
+from nextclick.models.evidence import listener, listening, tell
+from nextclick.models.fpmc import FPMC, FPMCConfig
+from nextclick.models.gap_bins import GapBins
+from nextclick.models.neural import Facts
+from nextclick.sessions import Sessions
+from nextclick.types import silent
+from reference.neural_cases import CASES, DAYS, N, small_model, spread_weights
+
+CLICKS = [3, 1, 4, 1, 5, 9, 2, 6]  # one more than the models read
+ITEMS = np.array([1, 7, 9], dtype=np.int32)
+NO_ITEMS = ITEMS[:0]
+LOG = Sessions.from_lists([*DAYS[0], *DAYS[2], CLICKS], n_items=N)
+
+
+def batch_of(clicks, users=None):
+    batch = SessionBatch.from_lists([clicks])
+    return SessionBatch(batch.items, batch.lengths, users=users)
+
+
+def one(case, clicks=CLICKS):
+    """A small model, and what it tells of a session."""
+    model = spread_weights(small_model(case))
+    return model, model.explained(batch_of(clicks), NO_ITEMS)
+
+
+def entered(module, call):
+    """What a module is called with first."""
+    seen = []
+    hook = module.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    try:
+        call()
+    finally:
+        hook.remove()
+    return seen[0]
+
+
+def narm(encoder, items, weights):
+    hidden = encoder.gru(encoder.items(items))[0][0]  # (n, H)
+    kind = encoder.config.variant
+    local = weights @ hidden
+    features = local if kind == "local" else torch.cat([hidden[-1], local])
+    return encoder.bilinear(features) if encoder.config.decoder == "bilinear" else features
+
+
+def stamp(encoder, items, weights):
+    rows = encoder.items(items)[0]
+    rows = rows * (encoder.max_norm / rows.norm(dim=-1, keepdim=True)).clamp(max=1.0)
+    memory = weights @ rows + rows.mean(0)
+    return torch.tanh(encoder.session_cell(memory)) * torch.tanh(encoder.last_cell(rows[-1]))
+
+
+def csrm(encoder, items, weights):
+    clicks = encoder.items(items)
+    purpose = weights @ encoder.purpose(clicks)[0][0]
+    whole = encoder.whole(clicks)[0][:, -1]
+    others = encoder.memory.read(purpose[None], None)
+    return encoder.bilinear(encoder.joined(whole, purpose[None], others))[0]
+
+
+def lgsr(encoder, items, weights):
+    states = encoder.states(items.flip(1))[0].flip(0)  # (n, D)
+    return encoder.output(torch.cat([states[-1], weights @ states]))
+
+
+def told(encoder, items):
+    made = encoder.prepared(items.numpy(), np.array([items.shape[1] - 1]), None)
+    return {name: torch.from_numpy(np.asarray(array)) for name, array in made.items()}
+
+
+def sr_gnn(encoder, items, weights):
+    graph = told(encoder, items)
+    states = encoder.network(encoder.items(items).flatten(0, 1), graph)
+    session = weights @ states[graph["clicks"]]
+    last = states[graph["last"][0]]
+    return (
+        session
+        if encoder.config.variant == "global"
+        else encoder.output(torch.cat([session, last]))
+    )
+
+
+def tasrec(encoder, items, weights):
+    graph = told(encoder, items)
+    states = encoder.states(items, graph)
+    return encoder.output(torch.cat([weights @ states[graph["clicks"]], states[graph["last"][0]]]))
+
+
+def lessr(encoder, items, weights):
+    readout = encoder.readout
+    features = entered(readout, lambda: encoder(items, **told(encoder, items)))  # (V, width)
+    session = readout.activation(readout.output(weights[None] @ readout.norm(features)))
+    last = features[told(encoder, items)["last"]]
+    return encoder.output(encoder.norm(torch.cat([last, session], dim=1)))[0]
+
+
+REMADE = {
+    "narm": narm,
+    "narm local": narm,
+    "narm full": narm,
+    "narm without softmax": narm,
+    "stamp": stamp,
+    "stamp, tight norm": stamp,
+    "csrm": csrm,
+    "lgsr": lgsr,
+    "lgsr plain": lgsr,
+    "sr-gnn": sr_gnn,
+    "sr-gnn counted": sr_gnn,
+    "sr-gnn two steps": sr_gnn,
+    "sr-gnn global": sr_gnn,
+    "lessr": lessr,
+    "lessr without norm": lessr,
+    "tasrec": tasrec,
+    "tasrec base": tasrec,
+}
+NO_SOFTMAX = {"narm without softmax", "stamp", "sr-gnn", "tasrec"}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("case", REMADE)
+def test_the_weights_of_a_read_out_remake_the_query(case):
+    model, found = one(case)
+    weights = torch.from_numpy(found.attention[-1].weights)
+    latest = torch.tensor([CLICKS[-model.max_length :]])
+    query = REMADE[case](model.encoder, latest, weights)
+    expected = model.queries(batch_of(CLICKS))[0]
+    torch.testing.assert_close(query, expected, rtol=1e-4, atol=1e-5)
+    if case.split(",")[0] not in NO_SOFTMAX and model.name not in NO_SOFTMAX:
+        assert weights.sum() == pytest.approx(1.0, abs=1e-5)
+    if model.name == "lessr":  # 1 and 9, 2, 6 … stand where they were clicked first
+        assert found.attention[0].clicks.tolist() == [1, 2, 4, 5, 6, 7]
+    else:
+        assert found.attention[0].clicks.tolist() == [1, 2, 3, 4, 5, 6, 7]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("case", ["sasrec", "sasrec two heads", "sasrec post"])
+def test_the_maps_of_sasrec_are_what_its_blocks_mix_with(case):
+    model, found = one(case)
+    heads = model.encoder.blocks[0].heads
+    names = [f"block {b}, head {h}" for b in (1, 2) for h in range(1, heads + 1)]
+    assert [layer.name for layer in found.attention] == names
+    maps = iter(found.attention)
+    for block in model.encoder.blocks:
+        x = entered(block.project, lambda: model.queries(batch_of(CLICKS)))[0]  # (T, D)
+        values = block.project(x).chunk(3, dim=-1)[2].chunk(heads, dim=-1)
+        weights = [torch.from_numpy(next(maps).weights) for _ in range(heads)]
+        for one_head in weights:
+            assert one_head.triu(1).abs().max() == 0
+            torch.testing.assert_close(one_head.sum(1), torch.ones(7))
+        mixed = torch.cat([w @ v for w, v in zip(weights, values, strict=True)], dim=-1)
+        torch.testing.assert_close(block.attend(x[None])[0], block.merge(mixed))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("case", ["lgsr", "lgsr a"])
+def test_the_map_of_lgsr_is_what_its_states_mix_with(case):
+    model, found = one(case)
+    layer = found.attention[0]
+    assert (layer.name, layer.weights.shape) == ("self-attention", (7, 7))
+    weights = torch.from_numpy(layer.weights)
+    assert weights.triu(1).abs().max() == 0
+    torch.testing.assert_close(weights.sum(1), torch.ones(7))
+    encoder = model.encoder
+    latest = torch.tensor([CLICKS[-7:]])
+    x = entered(encoder.project, lambda: encoder.states(latest.flip(1)))[0].flip(0)  # (n, D)
+    mixed = entered(encoder.attention_norm, lambda: encoder.states(latest.flip(1)))[0].flip(0) - x
+    torch.testing.assert_close(weights @ encoder.project(x).chunk(3, dim=-1)[2], mixed)
+
+
+def test_narm_that_weighs_nothing_weighs_all_clicks_alike():
+    model = small_model("narm")
+    nn.init.zeros_(model.encoder.attend)
+    (layer,) = model.explained(batch_of([3, 1, 4]), NO_ITEMS).attention
+    assert (layer.name, layer.clicks.tolist()) == ("read-out", [0, 1, 2])
+    assert layer.weights.tolist() == pytest.approx([1 / 3] * 3)
+    assert (layer.map, layer.of_last.tolist()) == (None, layer.weights.tolist())
+
+
+def test_stamp_by_hand():
+    # without W1, W2, W3 and b each click weighs Σ w0 σ(0), half of 1.5
+    model = small_model("stamp")
+    encoder = model.encoder
+    for weight in (*encoder.attend_each.parameters(), *encoder.attend_last.parameters()):
+        nn.init.zeros_(weight)
+    nn.init.zeros_(encoder.attend_mean.weight)
+    nn.init.constant_(encoder.attend, 0.25)  # six of them
+    (layer,) = model.explained(batch_of([3, 1]), NO_ITEMS).attention
+    assert layer.weights.tolist() == pytest.approx([0.75, 0.75])
+
+
+@torch.no_grad()
+def test_asars_weighs_by_dwell_time():
+    facts = Facts(np.array([False, True, True]), GapBins(10.0, 6))
+    for variant in ("time_att", "user_att"):
+        config = ASARSConfig(variant, item_width=4, gap_width=3, user_width=3, hidden_width=5)
+        model = spread_weights(ASARS(config, N, facts))
+        batch = SessionBatch(
+            np.array([[3, 1, 4]], np.int32),
+            np.array([3], np.int32),
+            gaps=np.array([[0, 5, 80]], np.float32),
+            users=np.array([1], np.int32),
+            waited=np.zeros(1, np.float32),
+        )
+        (layer,) = model.explained(batch, NO_ITEMS).attention
+        hidden = model.encoder.rnn(model.encoder.items(torch.tensor([[3, 1, 4]])))[0][0]
+        query = model.encoder.output(torch.from_numpy(layer.weights) @ hidden)
+        torch.testing.assert_close(query, model.queries(batch)[0])
+        assert layer.weights.sum() == pytest.approx(1.0)
+
+
+def test_what_csrm_remembers():
+    model, found = one("csrm")
+    encoder = model.encoder
+    shares = [neighbour.vote for neighbour in found.neighbours]
+    assert sum(shares) == pytest.approx(1.0, abs=1e-5)  # of three that are read
+    assert shares == sorted(shares, reverse=True)
+    cosines = [neighbour.similarity for neighbour in found.neighbours]
+    assert np.exp(cosines) / np.exp(cosines).sum() == pytest.approx(shares, abs=1e-5)
+    assert {n.session for n in found.neighbours} <= set(encoder.memory.session.tolist())
+    encoder.memory.clear()
+    assert model.explained(batch_of(CLICKS), NO_ITEMS).neighbours is None
+
+
+def test_the_neighbours_of_tasrec_are_those_of_its_graph():
+    model, found = one("tasrec", [9, 3, 9])
+    # of the last day alone: 9 was beside 5 and, three days ago with a quarter, 2
+    near = model.encoder.neighbours
+    assert [link.item for link in found.links] == [9, 3]
+    for link in found.links:
+        told = dict(zip(link.items.tolist(), link.weights.tolist(), strict=True))
+        assert told == near.of(link.item)
+        assert sorted(told.values(), reverse=True) == list(told.values())
+    assert found.links[0].items.tolist()[0] == 5
+
+
+def trained(name):
+    config = model_class(name).Config()
+    return model_class(name).fit(LOG, config, seed=0, progress=silent)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+@pytest.mark.parametrize("clicks", [CLICKS, [9, 5], [9]])
+def test_the_parts_of_a_model_that_counts_make_its_score(name, clicks):
+    model = trained(name)
+    parts = model.explained(batch_of(clicks), ITEMS).parts
+    assert parts.clicks.shape == (3, len(clicks))
+    total = parts.clicks.sum(axis=1) + sum(parts.rest.values())
+    assert total == pytest.approx(model.score(batch_of(clicks))[0, ITEMS], rel=1e-5, abs=1e-6)
+
+
+def test_the_parts_of_visitors():
+    rng = np.random.default_rng(0)
+    tables = [rng.normal(size=(n, 2)).astype(np.float32) for n in (N + 1, 3)]
+    users = np.array([2], dtype=np.int32)
+    bias = rng.normal(size=N + 1).astype(np.float32)
+    wide = rng.normal(size=(N + 1, 4)).astype(np.float32)
+    for model in (
+        BPRMF(BPRMFConfig(of="user", bias=True), tables[0], bias, tables[1]),
+        FPMC(FPMCConfig(users=True), tables[0], tables[1], wide),
+    ):
+        parts = model.explained(batch_of([3, 4], users), ITEMS).parts
+        total = parts.clicks.sum(axis=1) + sum(parts.rest.values())
+        assert total == pytest.approx(model.score(batch_of([3, 4], users))[0, ITEMS], rel=1e-5)
+        assert "visitor" in parts.rest
+
+
+def test_parts_by_hand():
+    batch = batch_of([9, 5, 9])
+    asked = np.array([9, 5, 2], dtype=np.int32)
+    found = trained("markov").explained(batch, asked).parts
+    # 9 was followed by 2, 8, 5, 5 and 2
+    assert found.clicks == pytest.approx(np.array([[0, 0, 0], [0, 0, 0.4], [0, 0, 0.4]]))
+    found = trained("s-pop").explained(batch, asked).parts
+    assert found.clicks.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+    found = trained("pop").explained(batch, asked).parts
+    assert found.clicks.tolist() == [[0, 0, 0]] * 3
+    assert found.rest["clicks in training"].tolist() == [6, 5, 2]
+
+
+def test_votes_of_session_knn_by_hand():
+    cls = model_class("session-knn")
+    config = cls.Config(similarity="vec", weighting="div", weighting_score="div", idf_weighting=0.0)
+    log = Sessions.from_lists([[1, 4], [2, 5], [1, 2, 3]])
+    model = cls.fit(log, config, seed=0, progress=silent)
+    found = model.explained(batch_of([1, 2]), np.array([3, 4, 1], dtype=np.int32))
+    # weights: item 1 a half, item 2 one; similarities 1½, 1, ½, the last of two steps ago
+    assert [(n.items.tolist(), n.similarity, n.vote) for n in found.neighbours] == [
+        ([1, 2, 3], 1.5, 1.5),
+        ([2, 5], 1.0, 1.0),
+        ([1, 4], 0.5, 0.25),
+    ]
+    assert found.parts.clicks.tolist() == [[0.5, 1.0], [0.25, 0.0], [0.75, 1.0]]
+    alone = model.explained(batch_of([4]), np.array([3], dtype=np.int32))
+    assert alone.parts.clicks.tolist() == [[0.0]]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_listening_changes_nothing(case):
+    model = spread_weights(small_model(case))
+    before = model.score(batch_of(CLICKS)).tolist()
+    found = model.explained(batch_of(CLICKS), NO_ITEMS)
+    assert model.score(batch_of(CLICKS)).tolist() == before
+    again = model.explained(batch_of(CLICKS), NO_ITEMS)
+    for one_layer, other in zip(found.attention, again.attention, strict=True):
+        assert one_layer.weights.tolist() == other.weights.tolist()
+
+
+def test_nobody_listens_but_who_asks():
+    tell("read-out", torch.ones(1, 2))
+    assert listener() is None
+    with listening() as heard:
+        tell("read-out", torch.ones(1, 2))
+        tell("read-out", torch.ones(1, 1), torch.tensor([4]))
+    tell("read-out", torch.ones(1, 2))
+    assert [(one.name, one.clicks.tolist()) for one in heard.attention] == [
+        ("read-out", [0, 1]),
+        ("read-out", [4]),
+    ]

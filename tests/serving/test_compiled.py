@@ -1,0 +1,86 @@
+"""The kernels say what the encoders say."""
+
+import numpy as np
+import pytest
+import torch
+
+from nextclick.models.asars import ASARS, ASARSConfig
+from nextclick.models.gap_bins import GapBins
+from nextclick.models.neural import Facts
+from nextclick.serving.compiled import compiled_of, gap_rows, queries
+from nextclick.serving.query import Query, Wish, batch_of
+from reference.neural_cases import CASES, N, small_model, spread_weights
+
+U = 6
+NARM = [case for case in CASES if case.startswith("narm")]
+ASARS_CASES = [
+    {"variant": variant, "gap": gap, "cell": cell, "attend": attend, "drift": drift}
+    for variant in ("time_att", "time_user")
+    for gap in ("causal", "elapsed")
+    for cell in ("lstm", "gru")
+    for attend in ("state", "context")
+    for drift in (False, True)
+    if variant == "time_user" or not drift
+]
+
+
+def wishes(rng, *, times=True):
+    found = []
+    for n in (1, 2, 3, 6, 7, 8, 12):  # some longer than what a model reads
+        gaps = rng.uniform(0, 30, n).astype(np.float32)
+        gaps[0] = 0.0
+        gaps[rng.random(n) < 0.2] = np.nan
+        found.append(
+            Wish(
+                query=Query((), 5),
+                clicks=rng.integers(1, N + 1, n, dtype=np.int32),
+                unknown=[],
+                k=5,
+                hidden=np.empty(0, np.int32),
+                shown=None,
+                gaps=gaps if times and n != 6 else None,
+                waited=float(rng.uniform(0, 20)) if times and n != 6 else 0.0,
+                user=int(rng.integers(0, U + 1)),
+            )
+        )
+    return found
+
+
+def check(model, asked):
+    found = queries(compiled_of(model.encoder), asked)
+    for one, wish in zip(found, asked, strict=True):
+        expected = model.queries(batch_of([wish]))[0].numpy()
+        np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", NARM)
+def test_narm(case):
+    check(spread_weights(small_model(case)), wishes(np.random.default_rng(0), times=False))
+
+
+def small_asars(**values):
+    widths = {"item_width": 6, "gap_width": 3, "user_width": 4, "hidden_width": 5}
+    seen = np.arange(U + 1) % 3 != 0  # some users are only in the test
+    torch.manual_seed(0)
+    config = ASARSConfig(max_length=7, **widths, **values)
+    return spread_weights(ASARS(config, N, Facts(seen, GapBins(2.5, 9))))
+
+
+@pytest.mark.parametrize("values", ASARS_CASES, ids=lambda v: " ".join(map(str, v.values())))
+@pytest.mark.parametrize("times", [True, False])
+def test_asars(values, times):
+    check(small_asars(**values), wishes(np.random.default_rng(1), times=times))
+
+
+def test_none_for_others():
+    assert compiled_of(small_asars(variant="user_cat").encoder) is None
+    assert compiled_of(small_asars(gap="oracle").encoder) is None
+    assert compiled_of(small_model("sasrec").encoder) is None
+
+
+def test_gap_rows():
+    seconds = np.array([np.nan, -1, 0, 2.4, 2.5, 22.4, 22.5, 1e30, np.inf], dtype=np.float32)
+    bins = GapBins(2.5, 9)
+    np.testing.assert_array_equal(
+        gap_rows(bins, seconds), bins.rows(torch.from_numpy(seconds)).numpy()
+    )
