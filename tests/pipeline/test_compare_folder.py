@@ -179,6 +179,9 @@ def test_a_model_that_fails_is_a_row(store, tmp_path, trained, monkeypatch):
     page = (tmp_path / "all/report.html").read_text()
     assert "What gave nothing" in page
     assert reasons["far"][:30] in page
+    nothing = compare(store, ["fpmc@users=true"], tmp_path / "none", ONE)
+    assert nothing.results == []
+    assert "What gave nothing" in (tmp_path / "none/report.html").read_text()
     monkeypatch.setattr(kept_run, "train", short_of_memory)
     compared = compare(store, ["pop", "s-pop"], tmp_path / "all", options_of(options))
     assert [one["reason"] for one in compared.numbers["failed"]] == [
@@ -187,9 +190,6 @@ def test_a_model_that_fails_is_a_row(store, tmp_path, trained, monkeypatch):
     monkeypatch.setattr(kept_run, "train", lambda *a, **k: {}["a fault"])
     with pytest.raises(KeyError):
         compare(store, ["rules"], tmp_path / "all", ONE)
-    nothing = compare(store, ["fpmc@users=true"], tmp_path / "none", ONE)
-    assert nothing.results == []
-    assert "What gave nothing" in (tmp_path / "none/report.html").read_text()
 
 
 def options_of(options):
