@@ -6,8 +6,9 @@ Each repetition trains the model twice, each time with as many seeds of its own 
 give to `nextclick compare --seeds`, and asks whether the difference of the two is claimed to be
 beyond chance, which can only be an error: they are the same method. At 5 % it should be claimed
 once in twenty times or less. The same model against POP is a true difference, and should be claimed
-every time where it is a good deal better. Pairs of single trainings stand beside: two trained models do differ, so that some
-claims among them are right, and a report says of them that they are none about methods.
+every time where it is a good deal better. Pairs of single trainings stand beside: two trained
+models do differ, so that some claims among them are right, and a report says of them that they are
+none about methods.
 
 The model is written as `nextclick compare --models` reads it, such as narm@epochs=2. What is
 trained is kept in FOLDER: the same command goes on where it was stopped.
