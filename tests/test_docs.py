@@ -97,13 +97,20 @@ def check_result(result: dict[str, Any]) -> None:
     assert result["schema"] == "nextclick.evaluation/1"
 
 
+def check_comparison(comparison: dict[str, Any]) -> None:
+    check_fields(comparison, "comparison")
+    check_fields(comparison["leaderboard"][0], "leaderboard")
+    for pair in comparison["pairs"]:
+        check_fields(pair, "pair")
+
+
 def test_json_of_run_and_prepare(run: Run) -> None:
     printed = run("run", "clicks.csv", "-o", "shop", "-m", "pop,markov", "-k", "5,20")
     assert printed["schema"] == "nextclick.run/1"
     check_fields(printed, "run/1", common=True)
     check_fields(printed["report"], "report")
     check_fields(printed["stores"][0], "stores")
-    check_fields(printed["leaderboard"][0], "leaderboard")
+    check_comparison(printed["comparison"])
     check_result(printed["results"][0])
 
     windows = ("--split", "windows", "--windows", "2", "--min-item-support", "2")
@@ -133,7 +140,7 @@ def test_json_of_a_model(run: Run, folder: Path, clicked: str) -> None:
     printed = run("compare", "result.json")
     assert printed["schema"] == "nextclick.compare/1"
     check_fields(printed, "compare/1", common=True)
-    check_fields(printed["leaderboard"][0], "leaderboard")
+    check_comparison(printed["comparison"])
 
     printed = run("recommend", "knn", "--session", f"{clicked},nothing")
     assert printed["schema"] == "nextclick.recommend/1"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nextclick.data.store import Store
     from nextclick.errors import NextclickError
     from nextclick.evaluation import Result, leaderboard
-    from nextclick.pipeline.compare import compare
+    from nextclick.pipeline.compare import CompareOptions, compare
     from nextclick.pipeline.evaluate import evaluate
     from nextclick.pipeline.plan import TuneOptions
     from nextclick.pipeline.refresh import refresh
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     load = Recommender.load
 
 _HOME = {
+    "CompareOptions": "pipeline.compare",
     "Explanation": "serving",
     "NextclickError": "errors",
     "PrepareOptions": "data.options",
@@ -62,6 +63,7 @@ _HOME = {
 }
 
 __all__ = [
+    "CompareOptions",
     "Explanation",
     "NextclickError",
     "PrepareOptions",

@@ -6,9 +6,11 @@ What a killed process leaves behind under such a name is removed by the next one
 
 from __future__ import annotations
 
+import csv
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import re
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from nextclick.errors import InputError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 @contextmanager
@@ -197,6 +199,19 @@ def write_text(path: Path, text: str) -> None:
             _sync(path.parent)
         finally:
             scratch.unlink(missing_ok=True)
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of the same names with a header, whole or not at all; None is an empty cell.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def fingerprint(folder: Path, *also: object) -> str:

@@ -96,11 +96,11 @@ def runs(shop, folder):
         ),
         "compare": (
             ["compare", shop / "store", "-m", "pop,markov", "-k", 5],
-            {"leaderboard", "results"},
+            {"path", "comparison", "results"},
         ),
         "run": (
             ["run", shop / "log.csv", "-o", folder / "all", "-m", "pop,markov", "-k", 5],
-            {"report", "stores", "leaderboard", "results"},
+            {"report", "stores", "comparison", "results"},
         ),
         "analyze": (["analyze", shop / "store", "-o", folder / "a"], {"path", "analysis"}),
         "recommend": (
@@ -145,8 +145,9 @@ def test_figures_of_evaluate_and_compare(shop, tmp_path, told):
     assert evaluation["ks"] == [5, 20]
     assert {"recall@5", "mrr@20", "ndcg@20"} <= evaluation["metrics"].keys()
     _, both = told("compare", shop / "store", "-m", "pop,markov", "-k", "5,20")
-    assert [row["model"] for row in both["leaderboard"]] == ["markov", "pop"]
-    assert both["leaderboard"][0]["metrics"]["recall@20"] == {
+    rows = both["comparison"]["leaderboard"]
+    assert [row["model"] for row in rows] == ["markov", "pop"]
+    assert rows[0]["metrics"]["recall@20"] == {
         key: evaluation["metrics"]["recall@20"][key] for key in ("value", "low", "high")
     }
 
@@ -164,16 +165,18 @@ def test_from_a_log_to_a_recommendation(tmp_path, told):
     assert told("simulate", "-o", tmp_path / "log.csv", "--events", 8000, "--items", 150)[0] == 0
     code, found = told("run", tmp_path / "log.csv", "-o", tmp_path / "shop", "-k", "5,20")
     assert code == 0
-    assert sorted(row["model"] for row in found["leaderboard"]) == sorted(CLASSICAL)
-    best = tmp_path / "shop" / "models" / found["leaderboard"][0]["model"] / "artifact"
+    rows = found["comparison"]["leaderboard"]
+    assert sorted(row["model"] for row in rows) == sorted(CLASSICAL)
+    best = tmp_path / "shop" / "models" / rows[0]["model"] / "artifact"
     first = (tmp_path / "log.csv").read_text().splitlines()[1].split(",")[2]
     code, answer = told("recommend", best, "-s", first, "-k", "4")
     assert (code, len(answer["items"]), answer["unknown"]) == (0, 4, [])
     results = sorted((tmp_path / "shop" / "models").glob("*/result.json"))
     code, again = told("compare", *results)
-    assert [row["label"] for row in again["leaderboard"]] == [
-        row["label"] for row in found["leaderboard"]
+    assert [row["label"] for row in again["comparison"]["leaderboard"]] == [
+        row["label"] for row in rows
     ]
+    assert again["comparison"]["pairs"] == found["comparison"]["pairs"]  # the ranks lie beside
 
 
 def test_recommend_options(shop, told):
@@ -265,14 +268,14 @@ def mistakes(shop, folder):
         "no model of these": (
             ["compare", store, "-m", "pop", "--set", "item-knn.shrinkage=1"],
             "ConfigError",
-            "--set takes MODEL.NAME=VALUE with a model of pop, got item-knn.shrinkage=1",
+            "with a model of pop and a parameter of it, got item-knn.shrinkage=1",
         ),
         "mixture": (["compare", store, log], "ConfigError", "compare takes one store, or result"),
         "no result": (["compare", log], "ProtocolError", "a result is a JSON file"),
         "metric": (
             ["compare", store, "-m", "pop", "-k", "20", "--sort-by", "recall@19"],
             "ConfigError",
-            "did you mean recall@20",
+            "metric must be one of recall@20, mrr@20, ndcg@20, got 'recall@19'",
         ),
         "times": (
             ["recommend", model, "-s", "1", "--times", "soon"],

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from nextclick import compare, evaluate, leaderboard, train
-from nextclick.errors import ArtifactError, ConfigError, OutputError, ProtocolError
+from nextclick import CompareOptions, compare, evaluate, leaderboard, train
+from nextclick.errors import ArtifactError, ConfigError, ProtocolError
 from nextclick.evaluation import RankingProtocol, Result
 from small_shop import SESSIONS, make_store
 
@@ -89,68 +89,16 @@ def test_the_ranking_follows_the_store(tmp_path):
     assert found.evaluation["counts"]["unseen_targets"] == 1
 
 
-def test_models_side_by_side(store, tmp_path):
-    told = []
-    results = compare(
-        store,
-        ["pop", "markov"],
-        output=tmp_path / "all",
-        ks=[1, 3],
-        progress=lambda stage, done, total: told.append(stage),
-    )
-    assert [row.model for row in leaderboard(results, metric="recall@1")] == ["markov", "pop"]
-    assert "train pop" in told
-    for name in ("pop", "markov"):
-        read = Result.read(tmp_path / "all" / name / "result.json")
-        assert (
-            read.metrics == evaluate(tmp_path / "all" / name / "artifact", store, ks=[1, 3]).metrics
-        )
-    with pytest.raises(OutputError, match="all exists already; choose another place or say --over"):
-        compare(store, ["pop"], output=tmp_path / "all")
-    compare(store, ["pop"], output=tmp_path / "all", ks=[1], overwrite=True)
-    assert [path.name for path in (tmp_path / "all").iterdir()] == ["pop"]
-
-
-def test_models_are_compared_on_validation_and_over_seeds(store, tmp_path):
-    results = compare(store, ["pop"], part="valid", seeds=range(2), ks=[2], output=tmp_path / "v")
-    assert [(r.seed, r.protocol["part"], r.protocol["trained_on"]) for r in results] == [
-        (0, "valid", "fit"),
-        (1, "valid", "fit"),
-    ]
-    assert sorted(path.name for path in (tmp_path / "v").iterdir()) == ["pop", "pop-1"]
-    configs = {"item-knn": {"shrinkage": 3}}
-    (one,) = compare(store, ["item-knn"], configs=configs, ks=[2])
-    assert one.config["shrinkage"] == 3
-
-
 def test_results_of_two_stores_do_not_share_a_table(store, other):
-    results = compare(store, ["pop"], ks=[2]) + compare(other, ["markov"], ks=[2])
+    two = CompareOptions(ks=[2])
+    (one,) = compare(store, ["pop"], options=two).results
+    results = [one, *compare(other, ["markov"], options=two).results]
     with pytest.raises(ProtocolError, match=r"pop and markov may not stand in one table: .*data"):
         leaderboard(results, metric="recall@2")
-    best = RankingProtocol(ties="best")
-    results = compare(store, ["pop"], ks=[2]) + compare(store, ["markov"], ks=[2], protocol=best)
+    best = CompareOptions(ks=[2], protocol=RankingProtocol(ties="best"))
+    results = [one, *compare(store, ["markov"], options=best).results]
     with pytest.raises(ProtocolError, match=r"pop and markov may not stand in one table: .*ties"):
         leaderboard(results, metric="recall@2")
-
-
-@pytest.mark.parametrize(
-    ("models", "message"),
-    [
-        ([], "models must name at least one of pop, s-pop, .*, got none"),
-        (["pop", "pop"], "models must name each model once, got pop twice"),
-        (["pop", "popp"], "there is no model 'popp'"),
-    ],
-)
-def test_a_list_of_models_is_checked_before_anything_is_trained(store, tmp_path, models, message):
-    with pytest.raises(ConfigError, match=message):
-        compare(store, models, output=tmp_path / "all")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_comparison_that_fails_leaves_nothing(store, tmp_path):
-    with pytest.raises(ConfigError, match=r"ks must be in 1\.\.5, the number of items; got 6"):
-        compare(store, ["pop", "markov"], output=tmp_path / "all", ks=[6])
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_result_is_json(store, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from nextclick import Recommender, Store, compare, evaluate, folders, prepare, train
+from nextclick import CompareOptions, Recommender, Store, compare, evaluate, folders, prepare, train
 from nextclick.artifact import Artifact
 from nextclick.errors import ArtifactError, ConfigError, OutputError
 from nextclick.models import MODELS
@@ -220,8 +220,10 @@ def test_what_does_not_fit(store):
 
 
 def test_neural_and_counting_models_in_one_table(store):
-    results = compare(store, ["tiny", "markov"], ks=[1], configs={"tiny": QUICK})
-    recall = {r.model: r.evaluation["metrics"]["recall@1"]["value"] for r in results}
+    settings = {f"tiny.{name}": value for name, value in QUICK.items()}
+    options = CompareOptions(ks=[1], settings=settings)
+    compared = compare(store, ["tiny", "markov"], options=options)
+    recall = {r.model: r.evaluation["metrics"]["recall@1"]["value"] for r in compared.results}
     assert recall["tiny"] > 0.8
     assert recall["markov"] > 0.8
 

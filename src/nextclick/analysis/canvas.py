@@ -6,6 +6,7 @@ program that embeds nextclick keeps its own settings and windows.
 
 from __future__ import annotations
 
+import io
 import textwrap
 from typing import TYPE_CHECKING, TypeVar
 
@@ -57,16 +58,24 @@ _DURATIONS = (
 class Page:
     """A figure of rows × columns of panels, filled one after the other."""
 
-    def __init__(self, title: str, subtitle: str, rows: int, columns: int):
-        width, height = _PANEL_INCHES
-        size = (width * columns, height * rows + 0.9)
+    def __init__(
+        self,
+        title: str,
+        subtitle: str,
+        rows: int,
+        columns: int,
+        panel_inches: tuple[float, float] = _PANEL_INCHES,
+    ):
+        width, height = panel_inches
+        size = (width * columns, height * rows + (0.9 if title else 0))
         layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
         self._figure = Figure(figsize=size, layout=layout, facecolor="white")
         FigureCanvasAgg(self._figure)
-        # a name may have a $, which would begin a formula
-        self._figure.suptitle(
-            f"{title}\n{subtitle}", fontsize=12, x=0.01, ha="left", parse_math=False
-        )
+        if title:
+            # a name may have a $, which would begin a formula
+            self._figure.suptitle(
+                f"{title}\n{subtitle}", fontsize=12, x=0.01, ha="left", parse_math=False
+            )
         self._free = list(self._figure.subplots(rows, columns, squeeze=False).flat)
 
     def panel(self, title: str) -> Axes:
@@ -104,9 +113,28 @@ class Page:
 
     def save(self, path: Path) -> None:
         """Write a PNG, or an SVG that is the same for the same figure."""
+        self._settle()
         made = {"Date": None} if path.suffix == ".svg" else None
         with rc_context({"svg.hashsalt": "nextclick"}):
             self._figure.savefig(path, dpi=_DPI, format=path.suffix[1:], metadata=made)
+
+    def svg(self, name: str) -> str:
+        """The figure as SVG whose texts are texts, for a page that has fonts of its own.
+
+        Args:
+            name: of the figure, so that ids of two figures on a page differ.
+        """
+        self._settle()
+        text = io.StringIO()
+        with rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+            self._figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
+        return text.getvalue()
+
+    def _settle(self) -> None:
+        """Lay out once: it takes longer than drawing, and every format is drawn."""
+        if self._figure.get_layout_engine() is not None:
+            self._figure.draw_without_rendering()
+            self._figure.set_layout_engine("none")
 
 
 def note(axes: Axes, text: str, *, x: float = 0.98, y: float = 0.97, align: str = "right") -> None:

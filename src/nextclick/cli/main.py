@@ -14,7 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 from nextclick.cli.analyze import analyze_command
-from nextclick.cli.evaluate import compare_command, evaluate_command
+from nextclick.cli.compare import compare_command
+from nextclick.cli.evaluate import evaluate_command
 from nextclick.cli.explain import explain_command
 from nextclick.cli.loadtest import loadtest_command
 from nextclick.cli.output import print_json, say

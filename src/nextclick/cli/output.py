@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from nextclick.peak import peak_memory_bytes
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
@@ -44,12 +44,6 @@ Json = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 
 _started = time.perf_counter()
-
-
-def peak_memory_bytes() -> int:
-    """The largest resident set that this process has had."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def say(text: str) -> None:

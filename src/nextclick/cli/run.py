@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from nextclick.cli.evaluate import Cutoffs, show_leaderboard
+from nextclick.cli.evaluate import Cutoffs
+from nextclick.cli.leaderboard import compared_figures, show_compared
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say
 from nextclick.cli.prepare import Sources, TestSources, prepare_figures, show_report
 from nextclick.cli.prepare_options import taking_prepare_options
@@ -14,7 +15,8 @@ from nextclick.data.options import PrepareOptions
 from nextclick.data.prepare import prepare
 from nextclick.errors import OutputError
 from nextclick.models import CLASSICAL
-from nextclick.pipeline.compare import check_names, compare
+from nextclick.pipeline.compare import CompareOptions, compare
+from nextclick.pipeline.entrants import entrants_of
 
 
 @taking_prepare_options
@@ -26,7 +28,7 @@ def run_command(
     options: PrepareOptions,
     test: TestSources = None,
     models: Annotated[
-        str, typer.Option("--models", "-m", help="Names, such as pop,item-knn.")
+        str, typer.Option("--models", "-m", help="Such as pop,narm@global; see `compare`.")
     ] = ",".join(CLASSICAL),
     ks: Cutoffs = "5,10,20",
     overwrite: Overwrite = False,
@@ -37,10 +39,11 @@ def run_command(
     \b
         nextclick run clicks.csv -o shop
 
-    The folder then holds `store` and, for each model, `models/NAME/artifact`.
+    The folder then holds `store`, the report `models/report.html` and, for each model,
+    `models/NAME/artifact`.
     """  # noqa: D301
     names = parse_list(models)
-    check_names(names)
+    entrants_of(names, {})
     for part in ("store", "models"):
         if (output / part).exists() and not overwrite:
             raise OutputError(
@@ -60,25 +63,24 @@ def run_command(
     n_items = len(prepared.store.items)
     cutoffs = sorted({min(k, n_items) for k in cutoffs})  # a small catalogue has no place 20
     with progress_bar() as told:
-        results = compare(
+        compared = compare(
             prepared.store,
             names,
-            output=output / "models",
-            ks=cutoffs,
+            output / "models",
+            CompareOptions(ks=cutoffs),
             overwrite=overwrite,
             progress=told,
         )
-    rows = show_leaderboard(results, cutoffs)
-    best = output / "models" / rows[0]["model"] / "artifact"
-    say(
-        f"\nthe best is {rows[0]['label']}; ask it with\n"
-        f"  nextclick recommend {best} --session {_example(prepared.store)}"
-    )
+    show_compared(compared)
+    for best in compared.numbers["leaderboard"][:1]:
+        artifact = output / "models" / best["folders"][0] / "artifact"
+        say(
+            f"\nthe best is {best['label']}; ask it with\n"
+            f"  nextclick recommend {artifact} --session {_example(prepared.store)}"
+        )
     if as_json:
         figures = prepare_figures(prepared)
-        print_json(
-            "run/1", figures | {"leaderboard": rows, "results": [r.to_json() for r in results]}
-        )
+        print_json("run/1", figures | compared_figures(compared))
 
 
 def _example(store) -> str:  # type: ignore[no-untyped-def]

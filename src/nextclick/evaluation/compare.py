@@ -9,7 +9,8 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from nextclick.errors import ConfigError, ProtocolError, nearest
-from nextclick.evaluation.intervals import Estimate
+from nextclick.evaluation.intervals import CONFIDENCE, Estimate
+from nextclick.evaluation.student import quantile
 from nextclick.folders import write_json
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA = "nextclick.evaluation/1"
-
-# Student's t, 97.5 %, for 1, 2, ... degrees of freedom; the last one serves for all further ones
-_T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +201,7 @@ def mean_over_seeds(estimates: Sequence[Estimate]) -> Estimate:
     above = [e.high - e.value for e in estimates if e.high is not None]
     if len(below) < n or len(above) < n:
         return Estimate(mean)
-    of_seeds = _T975[min(n - 1, len(_T975)) - 1] * stdev(e.value for e in estimates) / n**0.5
+    of_seeds = quantile(CONFIDENCE, n - 1) * stdev(e.value for e in estimates) / n**0.5
     return Estimate(
         value=mean,
         low=max(mean - (fmean(below) ** 2 + of_seeds**2) ** 0.5, 0.0),

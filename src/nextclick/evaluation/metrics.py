@@ -46,7 +46,7 @@ class LengthRow:
         return f"{self.length}+" if self.length == LONGEST else str(self.length)
 
 
-def recall(ranks: Float64Array, k: int) -> Float64Array:
+def recall(ranks: Float64Array, k: float) -> Float64Array:
     """(P,) float64, Recall@k of each prefix.
 
     >>> recall(np.array([1.0, 3.0, np.inf]), 2).tolist()
@@ -55,7 +55,7 @@ def recall(ranks: Float64Array, k: int) -> Float64Array:
     return (ranks <= k).astype(np.float64)
 
 
-def mrr(ranks: Float64Array, k: int) -> Float64Array:
+def mrr(ranks: Float64Array, k: float) -> Float64Array:
     """(P,) float64, MRR@k of each prefix: the reciprocal rank, 0 beyond k.
 
     >>> mrr(np.array([1.0, 2.0, 3.0]), 2).tolist()
@@ -64,7 +64,7 @@ def mrr(ranks: Float64Array, k: int) -> Float64Array:
     return np.where(ranks <= k, 1.0 / ranks, 0.0)
 
 
-def ndcg(ranks: Float64Array, k: int) -> Float64Array:
+def ndcg(ranks: Float64Array, k: float) -> Float64Array:
     """(P,) float64, NDCG@k of each prefix; the ideal list has gain 1.
 
     >>> ndcg(np.array([1.0, 3.0, 4.0]), 3).tolist()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class Model(Scorer, Protocol):
     """A scorer that learns from sessions and can be written down as named arrays.
 
+    A class with `seedless = True` learns the same whatever the seed.
+
     Attributes:
         name: its name on the command line.
         Config: the frozen dataclass of its parameters.

@@ -56,6 +56,7 @@ class ItemKNN(TableModel):
     """Shared sessions with the last click, damped and normalised."""
 
     name: ClassVar[str] = "item-knn"
+    seedless: ClassVar[bool] = True
     Config: ClassVar[type[ItemKNNConfig]] = ItemKNNConfig
     SPACE: ClassVar[Space] = {
         "neighbours": Whole(20, 1000, log=True),

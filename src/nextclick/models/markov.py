@@ -39,6 +39,7 @@ class Markov(TableModel):
     """First-order transition probabilities of the last click."""
 
     name: ClassVar[str] = "markov"
+    seedless: ClassVar[bool] = True
     Config: ClassVar[type[MarkovConfig]] = MarkovConfig
     SPACE: ClassVar[Space] = {"neighbours": Whole(20, 1000, log=True)}
 

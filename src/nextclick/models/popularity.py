@@ -44,6 +44,7 @@ class Pop:
     """The training clicks of an item, whatever the session."""
 
     name: ClassVar[str] = "pop"
+    seedless: ClassVar[bool] = True
     Config: ClassVar[type[PopConfig]] = PopConfig
 
     def __init__(self, config: PopConfig, popularity: Float32Array):
@@ -110,6 +111,7 @@ class SessionPop:
     """The session's own clicks of an item, then its popularity."""
 
     name: ClassVar[str] = "s-pop"
+    seedless: ClassVar[bool] = True
     Config: ClassVar[type[SessionPopConfig]] = SessionPopConfig
 
     def __init__(self, config: SessionPopConfig, rank: Float32Array):

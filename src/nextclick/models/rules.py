@@ -49,6 +49,7 @@ class SequentialRules(TableModel):
     """Weighted rules "j within a few clicks after i" for the last click i."""
 
     name: ClassVar[str] = "rules"
+    seedless: ClassVar[bool] = True
     Config: ClassVar[type[SequentialRulesConfig]] = SequentialRulesConfig
     SPACE: ClassVar[Space] = {
         "steps": Whole(1, 30, log=True),

@@ -92,6 +92,7 @@ class SessionKNN:
     """Votes of the most similar of the most recent sessions that share an item."""
 
     name: ClassVar[str] = "session-knn"
+    seedless: ClassVar[bool] = True
     Config: ClassVar[type[SessionKNNConfig]] = SessionKNNConfig
     SPACE: ClassVar[Space] = {
         "k": Whole(20, 2000, log=True),

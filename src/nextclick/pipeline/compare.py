@@ -1,109 +1,290 @@
-"""Train several models on one store, measure each once, and put them in one table."""
+"""Train several models on one store, measure each, and say which is better and why."""
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextclick.data.store import Store
-from nextclick.errors import ConfigError
-from nextclick.folders import whole_folder
-from nextclick.models import CLASSICAL, MODELS, model_class
-from nextclick.pipeline.evaluate import DEFAULT_KS, evaluate
-from nextclick.pipeline.train import train
+from nextclick.errors import ConfigError, StoppedError
+from nextclick.evaluation.metrics import METRICS
+from nextclick.models import CLASSICAL
+from nextclick.pipeline.entrants import entrants_of
+from nextclick.pipeline.evaluate import DEFAULT_KS, store_protocol
+from nextclick.pipeline.failures import FAILURES, reason_of
+from nextclick.pipeline.growing import growing_folder
+from nextclick.pipeline.kept_run import KeptRun, Question
+from nextclick.report.numbers import About, Failed, comparison
+from nextclick.report.run import Run
+from nextclick.report.save import write_report
+from nextclick.training.config import checked_cutoff
+from nextclick.training.interrupt import Interrupt
 from nextclick.types import silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from nextclick.evaluation import RankingProtocol, Result
+    from nextclick.pipeline.entrants import Entrant
     from nextclick.types import Progress
+
+KIND = "nextclick.comparison"
+_PARTS_OF_A_RUN = 100  # of the bar
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """How models are trained and measured.
+
+    Attributes:
+        seeds: one training for each; a model that draws nothing at random is trained once.
+        part: `test` trains on all before it, `valid` on what lies before the validation.
+        ks: the cut-offs K.
+        metric: what the table is sorted by, and what is claimed about: recall@K, mrr@K or ndcg@K
+            with a K of `ks`. None is Recall at the largest.
+        against: label of the model that gains by prefix length are relative to; None is the
+            runner-up.
+        settings: parameters on top, as `NAME`, `MODEL.NAME` or `LABEL.NAME`.
+        protocol: how ranks are counted; None follows the store.
+        prequential: models that keep a graph of days take in each block of time of the part
+            before the next is asked about.
+        device: auto, cpu or cuda; for neural models.
+    """
+
+    seeds: Sequence[int] = (0,)
+    part: str = "test"
+    ks: Sequence[int] = DEFAULT_KS
+    metric: str | None = None
+    against: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    protocol: RankingProtocol | None = None
+    prequential: bool = False
+    device: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a comparison found.
+
+    Attributes:
+        path: its folder; None if nothing is kept.
+        numbers: what `comparison.json` says.
+        results: one for each model and seed that gave one.
+        not_drawn: why there are no figures; None if there are.
+    """
+
+    path: Path | None
+    numbers: dict[str, Any]
+    results: list[Result]
+    not_drawn: str | None = None
 
 
 def compare(
     store: Store | str | Path,
     models: Sequence[str] = tuple(CLASSICAL),
-    *,
     output: str | Path | None = None,
-    part: str = "test",
-    ks: Sequence[int] = DEFAULT_KS,
-    configs: Mapping[str, Mapping[str, Any]] | None = None,
-    seeds: Iterable[int] = (0,),
-    protocol: RankingProtocol | None = None,
+    options: CompareOptions | None = None,
+    *,
     overwrite: bool = False,
     progress: Progress = silent,
-) -> list[Result]:
-    """Train and measure models under the same conditions.
+) -> Compared:
+    """Train and measure models under the same conditions, and write a report.
+
+    A training that was done is kept by the fingerprint of its data, model, parameters, seed, part
+    and version: the same call goes on where it was stopped or killed, and more models or seeds
+    train what is new. A model that fails is named in the report with the reason.
 
     Args:
         store: open, or its folder.
-        models: names; unknown ones are refused before anything is trained.
-        output: folder for `MODEL/artifact` and `MODEL/result.json`; None keeps nothing.
-        part: `test` trains on all before it, `valid` on what lies before the validation.
-        ks: the cut-offs K.
-        configs: model name to the parameters that differ from their defaults.
-        seeds: each model is trained once for each.
-        protocol: how ranks are counted; None follows the store.
-        overwrite: replace `output`.
-        progress: told how far it has come.
-
-    Returns:
-        One result for each model and seed; `leaderboard` makes the table.
-    """
-    opened = store if isinstance(store, Store) else Store.open(store)
-    check_names(models)
-    runs = [(name, seed) for name in models for seed in seeds]
-
-    def measure(folder: Path | None) -> list[Result]:
-        results = []
-        for name, seed in runs:
-            place = None if folder is None else folder / (f"{name}-{seed}" if seed else name)
-            artifact = train(
-                opened,
-                name,
-                config=(configs or {}).get(name),
-                part="fit" if part == "valid" else "train",
-                seed=seed,
-                progress=_named(progress, f"train {name}"),
-            )
-            if place is not None:
-                artifact.save(place / "artifact")
-            result = evaluate(
-                artifact,
-                opened,
-                part=part,
-                ks=ks,
-                protocol=protocol,
-                progress=_named(progress, f"evaluate {name}"),
-            )
-            if place is not None:
-                result.write(place / "result.json")
-            results.append(result)
-        return results
-
-    if output is None:
-        return measure(None)
-    with whole_folder(Path(output), overwrite=overwrite) as folder:
-        return measure(folder)
-
-
-def check_names(models: Sequence[str]) -> None:
-    """Refuse an empty list of models, an unknown name, and one that is there twice.
+        models: models, presets and recipes, as `nextclick.pipeline.entrants` reads them.
+        output: folder of the comparison, new or of the same store; None keeps nothing.
+        options: how they are trained and measured.
+        overwrite: begin anew where there is a comparison.
+        progress: told hundredths of trainings.
 
     Raises:
-        ConfigError: one of these.
+        ConfigError: an option, a model or a parameter that does not fit, or another store's
+            comparison in the folder.
+        StoreError: the store cannot be read.
+        OutputError: the folder holds something else or cannot be written.
+        StoppedError: Ctrl-C; what was done is in the folder, and in its report.
     """
-    if not models:
-        raise ConfigError(f"models must name at least one of {', '.join(MODELS)}, got none")
-    for name in models:
-        model_class(name)
-        if list(models).count(name) > 1:
-            raise ConfigError(f"models must name each model once, got {name} twice")
+    asked = options or CompareOptions()
+    opened = store if isinstance(store, Store) else Store.open(store)
+    entrants = entrants_of(models, asked.settings)
+    question, metric = _checked(asked, entrants, opened)
+    work = {"data_fingerprint": opened.fingerprint}
+    with _folder(output, work, overwrite=overwrite) as folder:
+        trainings = _Trainings(opened, entrants, question, asked.seeds, folder, progress)
+        stopped = trainings.run()
+        about = About(
+            opened.path.resolve().name,
+            metric,
+            asked.against,
+            trainings.failed,
+            trainings.waiting,
+        )
+        numbers = comparison(trainings.runs, about)
+        not_drawn = None if output is None else write_report(folder, numbers)
+    if stopped:
+        raise StoppedError(
+            f"stopped after {trainings.done} of {trainings.total} trainings; what is done is kept "
+            f"in {output}: say the same again to go on"
+            if output is not None
+            else f"stopped after {trainings.done} of {trainings.total} trainings; nothing is kept, "
+            "because no folder was named"
+        )
+    return Compared(
+        None if output is None else folder,
+        numbers,
+        [run.result for run in trainings.runs],
+        not_drawn,
+    )
 
 
-def _named(progress: Progress, name: str) -> Progress:
-    def told(stage: str, done: int, total: int | None) -> None:
-        del stage
-        progress(name, done, total)
+def compare_results(
+    results: Sequence[Path],
+    output: str | Path | None = None,
+    *,
+    metric: str | None = None,
+    against: str | None = None,
+    overwrite: bool = False,
+) -> Compared:
+    """Put results that were made before side by side, with the ranks that lie beside them.
 
-    return told
+    Args:
+        results: files that `evaluate -o` or `compare -o` wrote.
+        output: folder for the report; None writes none.
+        metric: as in `CompareOptions`.
+        against: as in `CompareOptions`.
+        overwrite: replace the report of other data.
+
+    Raises:
+        ProtocolError: a file that is no result, or results that may not stand in one table.
+        ConfigError: a metric or a label that is not there.
+        OutputError: the folder holds something else or cannot be written.
+    """
+    runs = [Run.read(path) for path in results]
+    first = runs[0].result
+    chosen = metric or f"recall@{max(first.evaluation['ks'])}"
+    _check_against(against, [run.result.label for run in runs])
+    numbers = comparison(runs, About(first.protocol["data"], chosen, against))
+    not_drawn = None
+    if output is not None:
+        work = {"data_fingerprint": first.data_fingerprint}
+        with growing_folder(Path(output), KIND, work, overwrite=overwrite):
+            not_drawn = write_report(Path(output), numbers)
+    path = None if output is None else Path(output)
+    return Compared(path, numbers, [run.result for run in runs], not_drawn)
+
+
+def _checked(
+    asked: CompareOptions, entrants: Sequence[Entrant], store: Store
+) -> tuple[Question, str]:
+    """What can be refused before anything is trained."""
+    if asked.part not in ("test", "valid"):
+        raise ConfigError(f"part must be test or valid to be ranked, got {asked.part!r}")
+    if not asked.seeds or len(set(asked.seeds)) < len(asked.seeds):
+        raise ConfigError(f"seeds must be one number or more, each once, got {list(asked.seeds)}")
+    ks = tuple(sorted(set(asked.ks)))
+    if not ks:
+        raise ConfigError(f"ks must name at least one cut-off in 1..{len(store.items)}, got none")
+    for k in ks:
+        checked_cutoff(f"recall@{k}", len(store.items))
+    metric = asked.metric or f"recall@{ks[-1]}"
+    known = [f"{name}@{k}" for k in ks for name in METRICS]
+    if metric not in known:
+        raise ConfigError(f"metric must be one of {', '.join(known)}, got {metric!r}")
+    _check_against(asked.against, [entrant.label for entrant in entrants])
+    protocol = asked.protocol or store_protocol(store)
+    return Question(asked.part, ks, protocol, asked.prequential, asked.device), metric
+
+
+def _check_against(against: str | None, labels: Sequence[str]) -> None:
+    if against is not None and against not in labels:
+        raise ConfigError(f"against must be one of {', '.join(labels)}, got {against!r}")
+
+
+@contextmanager
+def _folder(output: str | Path | None, work: dict[str, Any], *, overwrite: bool) -> Iterator[Path]:
+    if output is None:
+        with tempfile.TemporaryDirectory(prefix="nextclick-") as folder:
+            yield Path(folder)
+    else:
+        with growing_folder(Path(output), KIND, work, overwrite=overwrite):
+            yield Path(output)
+
+
+class _Trainings:
+    """All trainings of a comparison, one after the other.
+
+    Attributes:
+        runs: those that gave a result.
+        failed: those that did not, and why.
+        waiting: labels of what was not begun or not ended.
+        done: how many ended, either way.
+        total: how many there are.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        entrants: Sequence[Entrant],
+        question: Question,
+        seeds: Sequence[int],
+        folder: Path,
+        progress: Progress,
+    ):
+        self._store = store
+        self._question = question
+        self._folder = folder
+        self._progress = progress
+        self._asked = [
+            (entrant, seed)
+            for entrant in entrants
+            for seed in (seeds[:1] if entrant.seedless else seeds)
+        ]
+        self.total = len(self._asked)
+        self.runs: list[Run] = []
+        self.failed: list[Failed] = []
+
+    @property
+    def done(self) -> int:
+        return len(self.runs) + len(self.failed)
+
+    @property
+    def waiting(self) -> list[str]:
+        return list(dict.fromkeys(entrant.label for entrant, _ in self._asked[self.done :]))
+
+    def run(self) -> bool:
+        """Do all that is not done; whether Ctrl-C ended it."""
+        with Interrupt() as self._interrupt:
+            try:
+                for entrant, seed in self._asked:
+                    self._one(entrant, seed)
+            except (StoppedError, KeyboardInterrupt):
+                return True
+        return False
+
+    def _one(self, entrant: Entrant, seed: int) -> None:
+        kept = KeptRun(self._store, entrant, seed, self._question, self._folder)
+        self._now, self._share = (entrant.label, seed), 0.0
+        self._told("begins", 0, None)
+        try:
+            self.runs.append(kept.done() or kept.do(self._told))
+        except FAILURES as error:
+            self.failed.append(Failed(entrant.label, seed, reason_of(error)))
+
+    def _told(self, stage: str, done: int, total: int | None) -> None:
+        if self._interrupt.asked:
+            raise KeyboardInterrupt
+        label, seed = self._now
+        # a training may have several stages: the bar never goes back
+        self._share = max(self._share, 0.9 * done / total if total else 0.0)
+        seeded = f" seed {seed}" if seed else ""
+        text = f"compare · {self.done + 1} of {self.total}: {label}{seeded} · {stage}"
+        at = int(_PARTS_OF_A_RUN * (self.done + self._share))
+        self._progress(text, at, _PARTS_OF_A_RUN * self.total)

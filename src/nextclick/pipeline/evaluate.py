@@ -12,6 +12,7 @@ from nextclick.data.store import Store
 from nextclick.errors import ArtifactError, ConfigError
 from nextclick.evaluation import RankingProtocol, Result
 from nextclick.evaluation import evaluate as rank_and_measure
+from nextclick.evaluation.kept_ranks import KeptRanks
 from nextclick.pipeline.other_store import sessions_for
 from nextclick.types import silent
 
@@ -58,6 +59,33 @@ def evaluate(
         ConfigError: the model has seen the part in training, a value is out of range, or
             `prequential` of a model that takes in nothing.
     """
+    result, _ = evaluate_each(
+        artifact,
+        store,
+        part=part,
+        ks=ks,
+        protocol=protocol,
+        prequential=prequential,
+        n_bootstrap=n_bootstrap,
+        label=label,
+        progress=progress,
+    )
+    return result
+
+
+def evaluate_each(
+    artifact: Artifact | str | Path,
+    store: Store | str | Path,
+    *,
+    part: str = "test",
+    ks: Sequence[int] = DEFAULT_KS,
+    protocol: RankingProtocol | None = None,
+    prequential: bool = False,
+    n_bootstrap: int = 1000,
+    label: str | None = None,
+    progress: Progress = silent,
+) -> tuple[Result, KeptRanks]:
+    """Do as `evaluate`, and also give the rank of every target."""
     trained = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
     opened = store if isinstance(store, Store) else Store.open(store)
     sessions = _sessions(trained, opened, part)
@@ -81,7 +109,7 @@ def evaluate(
         n_bootstrap=n_bootstrap,
         progress=progress,
     )
-    return Result(
+    result = Result(
         model=trained.model.name,
         label=label or trained.model.name,
         config=asdict(trained.model.config),
@@ -97,6 +125,7 @@ def evaluate(
         leaky=getattr(trained.model, "leaky", None),
         prequential=prequential,
     )
+    return result, KeptRanks.of(found)
 
 
 def store_protocol(store: Store) -> RankingProtocol:

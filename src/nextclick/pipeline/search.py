@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from nextclick.errors import ConfigError, ScoringError, StoppedError, TrainingError
+from nextclick.errors import StoppedError
+from nextclick.pipeline.failures import FAILURES, reason_of
 from nextclick.pipeline.recipe import Recipe, write_recipe
 from nextclick.pipeline.trial import Judge, measure
 from nextclick.training.interrupt import Interrupt
@@ -127,12 +128,8 @@ class _Attempt:
             asked.prune(self._seconds())
         except _OutOfTimeError:
             self._cut()
-        except (ConfigError, TrainingError, ScoringError, MemoryError) as error:
-            asked.fail(f"{type(error).__name__}: {error}", self._seconds())
-        except RuntimeError as error:
-            if "memory" not in str(error):
-                raise
-            asked.fail(f"out of memory: {error}", self._seconds())
+        except FAILURES as error:
+            asked.fail(reason_of(error), self._seconds())
         else:
             asked.complete(value, self._seconds())
         return True

@@ -5,28 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean, median, stdev
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, StoppedError
 from nextclick.evaluation import Result
 from nextclick.evaluation.compare import mean_over_seeds
-from nextclick.folders import write_json
+from nextclick.folders import write_csv, write_json
+from nextclick.pipeline.answer_time import answer_time
 from nextclick.pipeline.contender import contender_for
 from nextclick.pipeline.evaluate import evaluate
 from nextclick.pipeline.grid import checked_grid, grid_points
 from nextclick.pipeline.growing import growing_folder
 from nextclick.pipeline.needs import check_needs, need_matplotlib
 from nextclick.pipeline.places import has_checkpoint
-from nextclick.pipeline.tables import write_csv
 from nextclick.pipeline.train import train
-from nextclick.serving import Recommender
 from nextclick.training.config import NeuralOptions, checked_cutoff
 from nextclick.training.interrupt import Interrupt
 from nextclick.types import silent
@@ -35,15 +31,13 @@ from nextclick.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nextclick.artifact import Artifact
     from nextclick.pipeline.contender import Contender
-    from nextclick.sessions import Sessions
     from nextclick.types import Progress
 
 SCHEMA, KIND = "nextclick.sweep/1", "nextclick.sweep"
 NUMBERS, TABLE, FIGURE = "sweep.json", "sweep.csv", "sweep"  # the figure as .png and .svg
 _RUNS = "runs"
-_QUERIES, _WARM_UP = 200, 20  # sessions that are asked for one at a time
+_QUERIES = 200  # sessions that are asked for one at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,11 +238,12 @@ class _Runs:
         )
         k = checked_cutoff(options.metric, len(self.store.items))
         result = evaluate(artifact, self.store, part=options.part, ks=[k], progress=self._told)
+        sessions = self.store.part(options.part)
         return {
             "parameters": dict(point),
             "seed": seed,
             "training_seconds": artifact.trained["seconds"],
-            "scoring_ms": scoring_ms(artifact, self.store.part(options.part), k),
+            "scoring_ms": answer_time(artifact, sessions, k, queries=_QUERIES).median,
             "result": result.to_json(),
         }
 
@@ -258,21 +253,6 @@ class _Runs:
         share = f" {100 * done / total:.0f} %" if total else ""
         text = f"sweep · training {self.done + 1} of {self.total} · {stage}{share}"
         self.progress(text, self.done, self.total)
-
-
-def scoring_ms(artifact: Artifact, sessions: Sessions, k: int) -> float:
-    """The median time of one answer, raw ids in and k raw ids out, one session at a time."""
-    recommender = Recommender(artifact)
-    drawn = np.random.default_rng(0).permutation(len(sessions))[: _QUERIES + _WARM_UP]
-    asked = [
-        [artifact.items.raw(int(item)) for item in sessions.session(s)[:-1] if item] for s in drawn
-    ]
-    times = []
-    for session in asked:
-        began = time.perf_counter()
-        recommender.recommend([session], k)
-        times.append(1000 * (time.perf_counter() - began))
-    return median(times[_WARM_UP:] or times)
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, StoppedError
-from nextclick.folders import write_json
+from nextclick.folders import write_csv, write_json
 from nextclick.pipeline.growing import growing_folder
 from nextclick.pipeline.needs import need_matplotlib
 from nextclick.pipeline.plan import Plan, TuneOptions
 from nextclick.pipeline.search import BEST, Search, best_of
 from nextclick.pipeline.study import Study, Trial, import_optuna
-from nextclick.pipeline.tables import write_csv
 from nextclick.pipeline.trial import Parts
 from nextclick.space import parameters_at
 from nextclick.types import silent

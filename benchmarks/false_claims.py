@@ -1,0 +1,109 @@
+"""How often a report tells copies of one model apart, which nobody should be able to.
+
+    python benchmarks/false_claims.py STORE --model M --repetitions 20 --seeds 3 -o FOLDER
+
+Each repetition trains the model twice, each time with as many seeds of its own as a person would
+give to `nextclick compare --seeds`, and asks whether the difference of the two is claimed to be
+beyond chance, which can only be an error: they are the same method. At 5 % it should be claimed
+once in twenty times or less. The same model against POP is a true difference, and should be claimed
+every time where it is a good deal better. Pairs of single trainings stand beside: two trained
+models do differ, so that some claims among them are right, and a report says of them that they are
+none about methods.
+
+The model is written as `nextclick compare --models` reads it, such as narm@epochs=2. What is
+trained is kept in FOLDER: the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nextclick import CompareOptions, compare
+from nextclick.errors import ConfigError
+from nextclick.evaluation.kept_ranks import KeptRanks
+from nextclick.evaluation.significance import Contestant, all_pairs
+from nextclick.report.run import RANKS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nextclick.evaluation.significance import Pair
+
+METRIC, K = "recall", 20
+
+
+def main() -> None:
+    """Train, count claims, print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--model", default="bpr-mf", help="as `nextclick compare --models`")
+    parser.add_argument("--repetitions", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=3, help="of each copy")
+    parser.add_argument("-o", "--output", type=Path, default=Path("false-claims"))
+    asked = parser.parse_args()
+    n = 2 * asked.repetitions * asked.seeds
+    options = CompareOptions(seeds=range(n), ks=[K], metric=f"{METRIC}@{K}")
+    compared = compare(asked.store, [asked.model, "pop"], asked.output, options, progress=_told)
+    rows = {row["label"]: row for row in compared.numbers["leaderboard"]}
+    ranks = {
+        label: [KeptRanks.read(asked.output / folder / RANKS) for folder in row["folders"]]
+        for label, row in rows.items()
+    }
+    if asked.model not in ranks or len(ranks[asked.model]) < n:
+        raise ConfigError(
+            f"model must draw at random and train with {n} seeds, got {asked.model}; choose "
+            "another one"
+        )
+    pop = _contestant("pop", ranks["pop"], seedless=True)
+    copies, against_pop, singles = [], [], []
+    for repetition in range(asked.repetitions):
+        first, second = (
+            ranks[asked.model][begin : begin + asked.seeds]
+            for begin in range(2 * repetition * asked.seeds, 2 * (repetition + 1) * asked.seeds,
+                               asked.seeds)
+        )  # fmt: skip
+        a, b = _contestant("first", first), _contestant("second", second)
+        copies += all_pairs([a, b], seed=repetition)
+        against_pop += all_pairs([a, pop], seed=repetition)
+        alone = [_contestant("first", first[:1]), _contestant("second", second[:1])]
+        singles += all_pairs(alone, seed=repetition)
+    print(
+        json.dumps(
+            {
+                "model": asked.model,
+                "repetitions": asked.repetitions,
+                "seeds": asked.seeds,
+                "false_claims": _rate(copies),
+                "claims_against_pop": _rate(against_pop),
+                "claims_of_single_trainings": _rate(singles),
+                "largest_difference_of_copies": max(pair.difference for pair in copies),
+                "smallest_p_of_copies": min(pair.p for pair in copies),
+                "deviation_of_seeds": rows[asked.model]["seed_deviation"][f"{METRIC}@{K}"],
+            },
+            indent=2,
+        )
+    )
+
+
+def _contestant(label: str, kept: Sequence[KeptRanks], *, seedless: bool = False) -> Contestant:
+    told = [one.sums(METRIC, K) for one in kept]
+    return Contestant(label, np.column_stack([sums for sums, _ in told]), told[0][1], seedless)
+
+
+def _rate(pairs: Sequence[Pair]) -> float:
+    return sum(pair.claimed for pair in pairs) / len(pairs)
+
+
+def _told(stage: str, done: int, total: int | None) -> None:
+    del done, total
+    print(f"\r{stage[:100]:100}", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

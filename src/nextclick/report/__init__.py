@@ -1,0 +1,1 @@
+"""What a comparison found, as numbers, tables, figures and one page."""

@@ -1,0 +1,53 @@
+"""Accuracy by the number of clicks before the target (NARM, Table 5)."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from nextclick.evaluation.metrics import LONGEST
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nextclick.report.numbers import Entry
+
+
+def by_length(entries: Sequence[Entry], against: str | None, k: int) -> dict[str, Any]:
+    """Hits by length, means over the seeds, and what the best gains on another.
+
+    Args:
+        entries: the best first.
+        against: label of the other; the next in the table if it is None, or gave nothing.
+        k: of Recall@K, whose hits are counted.
+    """
+    labels = [entry.label for entry in entries]
+    rest = labels[1:]
+    other = against if against in rest else next(iter(rest), None)
+    told = {entry.label: [_rows(run.result.evaluation) for run in entry.runs] for entry in entries}
+    rows = []
+    for length, first in told[labels[0]][0].items():
+        hits = {
+            label: fmean(one[length]["hits"][str(k)] for one in runs)
+            for label, runs in told.items()
+        }
+        gain = None
+        if other is not None and hits[other] > 0:
+            gain = hits[labels[0]] / hits[other] - 1
+        rows.append(
+            {
+                "length": f"{length}+" if length == LONGEST else str(length),
+                "prefixes": first["prefixes"],
+                "hits": hits,
+                "gain": gain,
+            }
+        )
+    return {"best": labels[0], "against": other, "rows": rows}
+
+
+def _rows(evaluation: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    # the keys of an object are text once it has been JSON
+    return {
+        row["length"]: row | {"hits": {str(k): n for k, n in row["hits"].items()}}
+        for row in evaluation["by_length"]
+    }
