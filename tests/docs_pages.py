@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from typer.main import get_command
 
 from nextclick.cli.main import app
-from nextclick.cli.values import parse_axis, parse_list
+from nextclick.cli.values import parse_axis, parse_list, parse_values
 from nextclick.models import MODELS
 from nextclick.pipeline.contender import Contender
+from nextclick.pipeline.entrants import entrants_of
 from nextclick.pipeline.recipe import read_recipe
 
 if TYPE_CHECKING:
@@ -81,7 +83,9 @@ def check_typed(words: list[str], *, whole: bool = True) -> None:
             raise
         return
     if name in {"compare", "run"} and told["models"]:
-        assert set(parse_list(told["models"])) <= NAMES, words
+        said = [model for model in parse_list(told["models"]) if model not in ADDED]
+        with chdir(ROOT):
+            entrants_of(said, parse_values(told.get("settings")))
     if name in {"train", "tune", "sweep"}:
         _check_model(told)
 

@@ -270,10 +270,14 @@ def test_every_command_of_a_page_can_be_typed(page: Path) -> None:
         check_typed(words, whole=False)
 
 
+def joined(text: str | None) -> str:
+    return re.sub(r"\\\n +", " ", text or "")
+
+
 def test_every_example_of_the_help_can_be_typed() -> None:
     group = get_command(app)
     for name, command in group.commands.items():
-        examples = re.findall(r"^ +(nextclick .*)$", command.help or "", re.MULTILINE)
+        examples = re.findall(r"^ +(nextclick .*)$", joined(command.help), re.MULTILINE)
         for line in examples:
             check_typed(typed(line))
         assert examples or name == "models", f"the help of {name} shows no example"
