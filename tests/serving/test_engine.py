@@ -1,10 +1,13 @@
+import asyncio
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from nextclick.errors import RequestError
-from nextclick.serving.engine import Engine
+from nextclick.serving import served
+from nextclick.serving.engine import Engine, Turns
 from serving_cases import Client, make_app
 
 
@@ -97,9 +100,78 @@ def test_what_nobody_waits_for_is_not_answered():
     engine.close()
 
 
-def test_overload_is_told_early_and_nothing_else_fails(knn):
+def quick():
+    model = Slow()
+    model.lets.set()
+    return model
+
+
+def in_the_loop(work):
+    """What `work` gives in an event loop, which may not hang."""
+
+    async def bounded():
+        return await asyncio.wait_for(work(), 10)
+
+    return asyncio.run(bounded())
+
+
+def test_what_comes_in_one_turn_of_the_loop_is_answered_together():
+    async def asked():
+        turns, model, other = Turns(most=4), quick(), quick()
+        jobs = [turns.submit(model, [n], timeout=9) for n in range(6)]
+        jobs.append(turns.submit(other, [6], timeout=9))
+        answers = await asyncio.gather(*jobs)
+        return [one[0][0] for one in answers], model.batches, other.batches, turns.waiting
+
+    assert in_the_loop(asked) == (list(range(7)), [4, 2], [1], 0)
+
+
+def test_a_turn_leaves_out_whom_nobody_waits_for_and_fails_alone():
+    async def asked():
+        turns, model = Turns(), quick()
+        jobs = [turns.submit(model, [n], timeout=9) for n in (0, "bad", 2)]
+        late, gone = (turns.submit(model, [n], timeout=-n) for n in (3, 0))
+        gone.cancel()
+        return await asyncio.gather(*jobs, late, return_exceptions=True)
+
+    first, bad, second, late = in_the_loop(asked)
+    assert (first[0][0], second[0][0]) == (0, 2)
+    assert isinstance(bad, ValueError)
+    assert isinstance(late, TimeoutError)
+
+
+def test_a_full_queue_of_turns_is_told_and_a_closed_one_has_answered():
+    async def asked():
+        turns, model = Turns(max_queue=2), quick()
+        jobs = [turns.submit(model, [n], timeout=9) for n in range(2)]
+        with pytest.raises(RequestError, match="2 requests are waiting, of at most 2"):
+            turns.submit(model, [2], timeout=9)
+        turns.close()
+        assert all(job.done() for job in jobs)
+        with pytest.raises(RequestError, match="stopping"):
+            turns.submit(model, [3], timeout=9)
+        return model.batches
+
+    assert in_the_loop(asked) == [2]
+
+
+def loaded_of(app, monkeypatch, *, quick):
+    """The model of an app, answered in the loop or on a thread."""
+    slot = app.served.slot("knn")
+    monkeypatch.setattr(slot, "loaded", replace(slot.loaded, quick=quick))
+    return slot.loaded
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_model_within_milliseconds_needs_no_thread(knn, monkeypatch, quick):
+    monkeypatch.setattr(served, "QUICK_SECONDS", 60.0 if quick else 0.0)
+    assert make_app({"knn": knn}).served.slot("knn").loaded.quick == quick
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_overload_is_told_early_and_nothing_else_fails(knn, monkeypatch, quick):
     app = make_app({"knn": knn}, max_queue=4, max_batch=2)
-    recommender = app.served.slot("knn").loaded.recommender
+    recommender = loaded_of(app, monkeypatch, quick=quick).recommender
     answer = recommender.answer
 
     def slowly(wishes):
@@ -125,9 +197,9 @@ def test_overload_is_told_early_and_nothing_else_fails(knn):
         assert len(clicks) == len(kept) < 30  # a click that was refused was not taken note of
 
 
-def test_a_request_has_so_much_time(knn):
+def test_a_request_has_so_much_time(knn, monkeypatch):
     app = make_app({"knn": knn}, timeout=0.05)
-    recommender = app.served.slot("knn").loaded.recommender
+    recommender = loaded_of(app, monkeypatch, quick=False).recommender
     recommender.answer = Slow().answer  # never let
     with Client(app) as client:
         late = client.post("/v1/recommend", {"session": [10], "k": 1})
@@ -136,8 +208,6 @@ def test_a_request_has_so_much_time(knn):
 
         async def trickles():
             yield b"{"
-            import asyncio
-
             await asyncio.sleep(0.2)
             yield b"}"
 

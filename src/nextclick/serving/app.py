@@ -22,7 +22,7 @@ from starlette.routing import Route
 from nextclick.errors import InputError, RequestError
 from nextclick.models.base import reads
 from nextclick.serving import schemas
-from nextclick.serving.engine import Engine
+from nextclick.serving.engine import Engine, Turns
 from nextclick.serving.gate import Gate
 from nextclick.serving.metrics import Metrics
 from nextclick.serving.openapi import STYLE, document, page
@@ -71,6 +71,7 @@ class App:
         )
         self.store: SessionStore
         self.engine: Engine
+        self.turns: Turns
         self._recommend = msgspec.json.Decoder(schemas.RecommendRequest)
         self._batch = msgspec.json.Decoder(schemas.BatchRequest)
         self._event = msgspec.json.Decoder(schemas.EventRequest)
@@ -134,11 +135,12 @@ class App:
             settings.state_megabytes,
         )
         self.store = open_store(settings.state, limits)
-        self.engine = Engine(
-            max_queue=settings.max_queue,
-            most=settings.max_batch,
-            told=lambda n: self.metrics.batch.observe(n),
-        )
+        options: dict[str, Any] = {
+            "max_queue": settings.max_queue,
+            "most": settings.max_batch,
+            "told": self.metrics.batch.observe,
+        }
+        self.engine, self.turns = Engine(**options), Turns(**options)
         tasks = [asyncio.create_task(work()) for work in (self._watch, self._sweep)]
         try:
             yield
@@ -146,6 +148,7 @@ class App:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self.turns.close()
             await asyncio.to_thread(self.engine.close)
             await self.store.close()
 
@@ -189,7 +192,7 @@ class App:
         k = _k(asked.k, loaded)
         if k:  # what cannot be answered is not taken note of
             loaded.recommender.check(k, asked.allow, asked.block)
-            self.engine.check_room(1)
+            self._queue(loaded).check_room(1)
         click = Click(asked.item, time.time() if asked.time is None else asked.time, asked.user)
         degraded = False
         try:
@@ -294,7 +297,7 @@ class App:
     async def counted(self, request: Request) -> Response:
         """GET /metrics."""
         del request
-        self.metrics.waiting.set(self.engine.waiting)
+        self.metrics.waiting.set(self.engine.waiting + self.turns.waiting)
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def openapi(self, request: Request) -> Response:
@@ -338,18 +341,22 @@ class App:
             ) from None
         return b"".join(parts)
 
+    def _queue(self, loaded: Loaded) -> Engine | Turns:
+        return self.turns if loaded.quick else self.engine
+
     async def _answers(
         self, loaded: Loaded, wishes: Sequence[Wish]
     ) -> list[tuple[Recommendation, Reasons | None]]:
         timeout = self.settings.timeout
+        queue = self._queue(loaded)
         try:
-            job = self.engine.submit(loaded.recommender, wishes, timeout=timeout)
+            job = queue.submit(loaded.recommender, wishes, timeout=timeout)
         except RequestError:
             self.metrics.refused.labels("queue").inc()
             raise
         try:
             async with asyncio.timeout(timeout):
-                return await asyncio.wrap_future(job)
+                return await asyncio.wrap_future(job)  # what is of the loop already stays so
         except TimeoutError:
             self.metrics.refused.labels("timeout").inc()
             raise RequestError(

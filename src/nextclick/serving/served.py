@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 import time
+import timeit
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -37,6 +38,9 @@ class Version(Protocol):
     def path(self) -> Path:
         """The folder of its artefact."""
         ...
+
+
+QUICK_SECONDS = 0.004  # of a request alone; a thread costs about one of these milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,7 @@ class Loaded:
         items: its catalogue, to search in.
         since: seconds since 1970.
         search: how items are found, and what was measured of it.
+        quick: whether an answer costs less than a thread of its own is worth.
     """
 
     version: Version
@@ -124,6 +129,7 @@ class Loaded:
     items: ItemSearch
     since: float
     search: dict[str, object]
+    quick: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -280,7 +286,7 @@ class Served:
         warm(recommender)
         catalogue = recommender.artifact
         items = ItemSearch(catalogue.items, recommender.popular, catalogue.support)
-        return Loaded(version, recommender, items, time.time(), search)
+        return Loaded(version, recommender, items, time.time(), search, is_quick(recommender))
 
 
 def warm(recommender: Recommender) -> None:
@@ -306,6 +312,15 @@ def warm(recommender: Recommender) -> None:
     forget = getattr(recommender.scorer, "forget", None)
     if forget is not None:
         forget("\x00warm")
+
+
+def is_quick(recommender: Recommender) -> bool:
+    """Whether one request is answered within `QUICK_SECONDS`, the best of a few."""
+    raw = recommender.artifact.items.raw
+    session = [raw(item) for item in recommender.popular[:3].tolist()]
+    wishes = [recommender.wish(Query(session, min(20, len(recommender.popular))))]
+    took = timeit.repeat(lambda: recommender.answer(wishes), number=1, repeat=10)
+    return min(took) < QUICK_SECONDS
 
 
 def _same_folder(version: Path, path: str) -> bool:
