@@ -13,7 +13,7 @@ demo: .venv-demo/ready
 	  --session "$$(awk -F, 'NR > 1 && NR < 5 { printf "%s%s", comma, $$3; comma = "," }' demo/clicks.csv)" -k 5
 
 test: .venv-test/ready
-	.venv-test/bin/python -m pytest
+	.venv-test/bin/python -m pytest --numprocesses auto --dist loadfile
 
 # what a reviewer would check; CI runs the same
 check: static docs test
