@@ -10,7 +10,7 @@ import typer
 
 from nextclick.artifact.registry import artifact_folder
 from nextclick.cli.output import Json, print_json, say, table
-from nextclick.cli.values import parse_list, parse_seconds
+from nextclick.cli.values import Now, Times, User, parse_list, parse_seconds
 from nextclick.errors import ConfigError
 from nextclick.pipeline.explain import check_figure, draw_explanations, explain_examples
 from nextclick.serving import Recommender
@@ -35,20 +35,9 @@ def explain_command(
         str | None,
         typer.Option(help="Explain these items, such as A,B.", show_default="those recommended"),
     ] = None,
-    times: Annotated[
-        str | None,
-        typer.Option(
-            help="When each click was made, in seconds of any clock, such as 0,12.5,40.",
-            show_default=False,
-        ),
-    ] = None,
-    now: Annotated[
-        float | None,
-        typer.Option(help="The moment of asking, on that clock.", show_default="the last click"),
-    ] = None,
-    user: Annotated[
-        str | None, typer.Option(help="Whose session it is.", show_default="anonymous")
-    ] = None,
+    times: Times = None,
+    now: Now = None,
+    user: User = None,
     layer: Annotated[
         str | None,
         typer.Option(help="Show one layer of attention alone.", show_default="all"),

@@ -8,7 +8,7 @@ import typer
 
 from nextclick.artifact.registry import artifact_folder
 from nextclick.cli.output import Json, print_json, say, table
-from nextclick.cli.values import parse_list, parse_seconds
+from nextclick.cli.values import Now, Times, User, parse_list, parse_seconds
 from nextclick.serving import Recommender
 
 
@@ -16,20 +16,9 @@ def recommend_command(
     artifact: Annotated[Path, typer.Argument(help="Folder that `train` made, or a registry.")],
     session: Annotated[str, typer.Option("--session", "-s", help="Item ids, the last click last.")],
     k: Annotated[int, typer.Option("-k", help="How many items.")] = 20,
-    times: Annotated[
-        str | None,
-        typer.Option(
-            help="When each click was made, in seconds of any clock, such as 0,12.5,40.",
-            show_default=False,
-        ),
-    ] = None,
-    now: Annotated[
-        float | None,
-        typer.Option(help="The moment of asking, on that clock.", show_default="the last click"),
-    ] = None,
-    user: Annotated[
-        str | None, typer.Option(help="Whose session it is.", show_default="anonymous")
-    ] = None,
+    times: Times = None,
+    now: Now = None,
+    user: User = None,
     exclude_seen: Annotated[
         bool, typer.Option("--exclude-seen", help="Leave out what the session has clicked.")
     ] = False,

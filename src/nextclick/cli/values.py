@@ -1,10 +1,26 @@
-"""Text from the command line and for its help: `NAME=VALUE`, `a,b,c`, and lists of names."""
+"""Text from the command line and for its help: `NAME=VALUE`, `a,b,c`, lists of names, times."""
 
 import re
 from collections.abc import Iterable, Sequence
 from textwrap import wrap
+from typing import Annotated
+
+import typer
 
 from nextclick.errors import ConfigError
+
+Times = Annotated[
+    str | None,
+    typer.Option(
+        help="When each click was made, in seconds of any clock, such as 0,12.5,40.",
+        show_default=False,
+    ),
+]
+Now = Annotated[
+    float | None,
+    typer.Option(help="The moment of asking, on that clock.", show_default="the last click"),
+]
+User = Annotated[str | None, typer.Option(help="Whose session it is.", show_default="anonymous")]
 
 
 def parse_values(settings: Sequence[str] | None) -> dict[str, str]:
