@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+from page_in_browser import FLAGS, chromium
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # the first example compiles a kernel, so no deadline; the same examples on every run
 settings.register_profile("nextclick", deadline=None, derandomize=True)
@@ -34,3 +40,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def real_logs() -> Path:
     """The folder of the real logs."""
     return Path(os.environ["NEXTCLICK_DATA"])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, for tests that have seen that there is one."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield found
+        found.close()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nextclick import Recommender, evaluate, folders, prepare, train
+from nextclick import CompareOptions, Recommender, compare, evaluate, folders, prepare, train
 from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.data.simulate import simulate
 from nextclick.data.simulation import SimulationConfig
@@ -152,6 +152,21 @@ def test_tasrec_is_evaluated_frozen_and_prequentially(store, tmp_path):
         assert row["edges_alive"] == alive[row["block"]]
     labels = {row.label for row in leaderboard([frozen, moving], metric="recall@10")}
     assert labels == {"tasrec", "tasrec (prequential)"}
+
+
+def test_only_who_keeps_days_is_compared_prequentially(store, tmp_path):
+    options = CompareOptions(ks=[10], prequential=True, settings=SMALL["tasrec"])
+    compared = compare(store, ["pop", "tasrec"], tmp_path / "all", options)
+    assert {one.model: one.prequential for one in compared.results} == {
+        "pop": False,
+        "tasrec": True,
+    }
+    (moving,) = (one for one in compared.results if one.prequential)
+    again = evaluate(tmp_path / "all/tasrec/artifact", store, ks=[10], prequential=True)
+    assert (moving.metrics, moving.evaluation["blocks"]) == (
+        again.metrics,
+        again.evaluation["blocks"],
+    )
 
 
 def test_tasrec_is_chosen_on_days_that_come_one_after_the_other(store, tmp_path):

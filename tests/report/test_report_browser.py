@@ -4,7 +4,7 @@ import pytest
 
 from nextclick.report.numbers import About, Failed, comparison
 from nextclick.report.save import write_report
-from page_in_browser import CONTRAST, FAULTS, FLAGS, chromium
+from page_in_browser import CONTRAST, FAULTS, chromium
 from report_cases import HOSTILE, ranks, run
 
 api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -27,14 +27,6 @@ def report(tmp_path_factory):
     about = About("shop", "recall@2", None, (Failed("lgsr", 0, "why " * 60),), ("tasrec",))
     write_report(folder, comparison(runs, about))
     return folder / "report.html"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield found
-        found.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

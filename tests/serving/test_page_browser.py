@@ -6,7 +6,7 @@ import urllib.parse
 import pytest
 
 from nextclick import train
-from page_in_browser import CONTRAST, FAULTS, FLAGS, SMALL, chromium, recommended, serving
+from page_in_browser import CONTRAST, FAULTS, SMALL, chromium, recommended, serving
 from serving_cases import neural_artifact
 
 api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -33,14 +33,6 @@ def server(knn, store, tmp_path_factory):
     train(store, "asars", folder / TIMED, config=timed)
     with serving({KNN: knn, NARM: folder / NARM, TIMED: folder / TIMED}) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield found
-        found.close()
 
 
 @pytest.fixture

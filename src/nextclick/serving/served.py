@@ -23,6 +23,8 @@ from nextclick.serving.recommender import Recommender
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from nextclick.types import RawId
+
 log = logging.getLogger("nextclick.serving")
 
 
@@ -295,9 +297,7 @@ def warm(recommender: Recommender) -> None:
     Raises:
         ScoringError: it answers with scores that are not finite.
     """
-    raw = recommender.artifact.items.raw
-    popular = [raw(item) for item in recommender.popular[:3].tolist()]
-    k = min(20, len(recommender.popular))
+    popular, k = _asked_first(recommender)
     for session in ([popular[0]], popular, ["\x00"]):
         asked = [
             Query(session, k, times=[0.0] * len(session), now=1.0, explain=True),
@@ -316,11 +316,16 @@ def warm(recommender: Recommender) -> None:
 
 def is_quick(recommender: Recommender) -> bool:
     """Whether one request is answered within `QUICK_SECONDS`, the best of a few."""
-    raw = recommender.artifact.items.raw
-    session = [raw(item) for item in recommender.popular[:3].tolist()]
-    wishes = [recommender.wish(Query(session, min(20, len(recommender.popular))))]
+    wishes = [recommender.wish(Query(*_asked_first(recommender)))]
     took = timeit.repeat(lambda: recommender.answer(wishes), number=1, repeat=10)
     return min(took) < QUICK_SECONDS
+
+
+def _asked_first(recommender: Recommender) -> tuple[list[RawId], int]:
+    """A session that any model can answer, and how many items."""
+    raw = recommender.artifact.items.raw
+    session: list[RawId] = [raw(item) for item in recommender.popular[:3].tolist()]
+    return session, min(20, len(recommender.popular))
 
 
 def _same_folder(version: Path, path: str) -> bool:
