@@ -136,7 +136,7 @@ def test_one_file_that_needs_nothing_else(runs, tmp_path):
     assert write_report(tmp_path, hostile_numbers(runs, tmp_path)) is None
     text = (tmp_path / "report.html").read_text()
     found = Checked(text)
-    assert found.seen.count("svg") == 11
+    assert found.seen.count("svg") == 12
     assert not {"img", "script", "link"} & set(found.seen)
     addresses = [value for name, value in found.attributes if name in ("src", "href", "xlink:href")]
     ids = [value for name, value in found.attributes if name == "id"]
@@ -146,7 +146,7 @@ def test_one_file_that_needs_nothing_else(runs, tmp_path):
     assert "#000000" not in text.split("</style>")[1]
     # every table says what it was measured on
     assert text.count("<table>") == text.count('<p class="about">Data f00d (protocol own)')
-    assert len(list((tmp_path / "figures").iterdir())) == 22
+    assert len(list((tmp_path / "figures").iterdir())) == 24
 
 
 def test_no_library_for_figures(runs, tmp_path, monkeypatch):
