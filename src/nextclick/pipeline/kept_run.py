@@ -137,8 +137,7 @@ class KeptRun:
 
     def _costs(self, artifact: Artifact) -> Costs:
         trained = artifact.trained
-        epochs = [*(trained.get("chosen_on") or []), *trained.get("history", [])]
-        seconds = sum(epoch["seconds"] for epoch in epochs) if epochs else trained["seconds"]
+        epochs, seconds = _epochs(trained), step_seconds(trained)
         rates: dict[str, Any] = dict.fromkeys(("iterations_per_second", "samples_per_second"))
         if epochs and seconds:
             for rate, counted in zip(rates, ("steps", "samples"), strict=True):
@@ -197,6 +196,17 @@ class KeptRun:
             if kept in (None, self.identity["fingerprint"]):
                 return folder
             number += 1
+
+
+def step_seconds(trained: dict[str, Any]) -> float:
+    """Of all steps of a neural model, without imports and validation; of another, all it took."""
+    epochs = _epochs(trained)
+    return sum(epoch["seconds"] for epoch in epochs) if epochs else float(trained["seconds"])
+
+
+def _epochs(trained: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those that chose the number of epochs, and those of the model."""
+    return [*(trained.get("chosen_on") or []), *trained.get("history", [])]
 
 
 def _fingerprint(folder: Path) -> str | None:
