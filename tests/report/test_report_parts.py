@@ -203,3 +203,24 @@ def test_an_svg_takes_the_colours_and_fonts_of_the_page():
     assert "font: 9px var(--sans); text-anchor: middle" in found
     assert "<title>a &lt; b</title>" in found
     assert "width=" not in found
+
+
+def test_bars_by_cutoff_show_nine_models_as_the_paper_does():
+    pytest.importorskip("matplotlib")
+    from nextclick.analysis.canvas import Page
+    from nextclick.report.figures import figures
+
+    labels = [f"model-{n}" for n in range(9)]
+    values = {label: {"10": 0.1, "all": 0.2} for label in labels}
+    rows = [{"label": label, "costs": None, "popularity": None, "metrics": {}} for label in labels]
+    numbers = {
+        "leaderboard": rows,
+        "metric": "recall@20",
+        "k": 20,
+        "cutoffs": {"recall": values, "mrr": values},
+    }
+    axes = Page("", "", 1, 1).panel("")
+    figures(numbers)["mrr-at-k"][1](axes, numbers)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == labels
+    looks = {(bars[0].get_facecolor(), bars[0].get_hatch()) for bars in axes.containers}
+    assert len(looks) == 9  # no two models look alike

@@ -21,6 +21,7 @@ _PANEL = (4.4, 3.3)  # inches; letters can be read on a phone
 _ROW_INCHES = 0.23  # of a line in a figure that has one for each model
 _COLOURS = (ITEMS, CATEGORIES, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MOST_LINES = len(_COLOURS)  # a figure of lines shows the best ones alone
+_MOST_BARS = 2 * _MOST_LINES  # the second half is hatched
 _LONGEST = 24  # letters of a label
 _MOST_LENGTHS = 12  # with a name on the axis
 _MIB = 1 << 20
@@ -202,13 +203,6 @@ def _latency(axes: Axes, numbers: dict[str, Any]) -> None:
     )
 
 
-def _lines(numbers: dict[str, Any], known: dict[str, Any] | None = None) -> list[tuple[str, str]]:
-    """The best lines, each with a colour of its own."""
-    labels = [row["label"] for row in numbers["leaderboard"]]
-    shown = [label for label in labels if known is None or label in known][:_MOST_LINES]
-    return list(zip(shown, _COLOURS, strict=False))
-
-
 def _by_length(axes: Axes, numbers: dict[str, Any]) -> None:
     rows = numbers["by_length"]["rows"]
     x = range(len(rows))
@@ -219,8 +213,9 @@ def _by_length(axes: Axes, numbers: dict[str, Any]) -> None:
     counts.spines[:].set_visible(False)
     axes.set_zorder(counts.get_zorder() + 1)
     axes.patch.set_visible(False)
-    for label, colour in _lines(numbers):
-        y = [100 * row["hits"][label] / row["prefixes"] for row in rows]
+    for row, colour in zip(numbers["leaderboard"], _COLOURS, strict=False):
+        label = row["label"]
+        y = [100 * at["hits"][label] / at["prefixes"] for at in rows]
         axes.plot(x, y, "o-", color=colour, markersize=3, linewidth=1.3, label=_plain(label))
     named = x[::-2] if len(rows) > _MOST_LENGTHS else x  # 20+, 18, 16, …
     axes.set_xticks(named, [rows[n]["length"] for n in named])
@@ -236,13 +231,21 @@ def _by_length(axes: Axes, numbers: dict[str, Any]) -> None:
 def _cutoffs(metric: str) -> Draw:
     def draw(axes: Axes, numbers: dict[str, Any]) -> None:
         told = numbers["cutoffs"][metric]
-        shown = _lines(numbers, told)
+        labels = [row["label"] for row in numbers["leaderboard"] if row["label"] in told]
+        shown = labels[:_MOST_BARS]
         width = 0.8 / len(shown)
         ks = list(next(iter(told.values())))
-        for n, (label, colour) in enumerate(shown):
-            at = [x + (n - (len(shown) - 1) / 2) * width for x in range(len(ks))]
-            values = [100 * told[label][k] for k in ks]
-            axes.bar(at, values, 0.92 * width, color=colour, label=_plain(label))
+        for n, label in enumerate(shown):
+            axes.bar(
+                [x + (n - (len(shown) - 1) / 2) * width for x in range(len(ks))],
+                [100 * told[label][k] for k in ks],
+                0.92 * width,
+                color=_COLOURS[n % _MOST_LINES],
+                hatch="/////" if n >= _MOST_LINES else None,
+                edgecolor="white",  # of the hatching
+                linewidth=0,
+                label=_plain(label),
+            )
         axes.set_xticks(range(len(ks)), [f"@{k}" for k in ks])
         axes.tick_params(labelsize=9)
         axes.grid(visible=False, axis="x")
