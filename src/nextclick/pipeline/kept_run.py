@@ -13,12 +13,14 @@ import platform
 import re
 import shutil
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact import Artifact
 from nextclick.artifact.registry import artifact_folder
 from nextclick.folders import write_json
+from nextclick.models.base import reads
 from nextclick.peak import peak_of_work
 from nextclick.pipeline.answer_time import answer_time
 from nextclick.pipeline.evaluate import evaluate_each
@@ -96,7 +98,7 @@ class KeptRun:
             part=question.part,
             ks=question.ks,
             protocol=question.protocol,
-            prequential=self._prequential(),
+            prequential=self._prequential,
             label=self.entrant.label,
             progress=progress,
         )
@@ -164,9 +166,15 @@ class KeptRun:
         found: dict[str, int | None] = json.loads((self.folder / _PEAK).read_text(encoding="utf-8"))
         return found
 
+    @cached_property
     def _prequential(self) -> bool:
-        model = self.entrant.contender.model
-        return self.question.prequential and bool(getattr(model, "advances", False))
+        """Asked for, and of a model with a graph of days: tasrec's base variant has none."""
+        if not self.question.prequential:
+            return False
+        if self.given is not None:
+            return bool(getattr(Artifact.load(self.given).model, "advances", False))
+        contender = self.entrant.contender
+        return "blocks" in reads(contender.model, contender.configs({})[0])
 
     def _asked(self) -> dict[str, Any]:
         question = self.question
@@ -175,7 +183,7 @@ class KeptRun:
             "part": question.part,
             "ks": list(question.ks),
             "protocol": asdict(question.protocol),
-            "prequential": self._prequential(),
+            "prequential": self._prequential,
         }
 
     def _identity(self) -> dict[str, Any]:
