@@ -31,7 +31,7 @@ def draw_sweep(numbers: Mapping[str, Any], path: Path, *, name: str) -> None:
     for title, cost in (("training, s", _training), ("one answer, median, ms", _scoring)):
         panel = page.panel(title)
         _draw(panel, numbers, cost)
-        panel.set_ylim(bottom=0)  # or noise would look like a trend
+        panel.set_ylim(0, 1.1 * panel.dataLim.ymax)  # from 0, or noise would look like a trend
     page.save(path)
 
 
