@@ -27,7 +27,7 @@ _ROUNDED_FROM = 1 << 20  # numbers of a table that is read from memory and not f
 
 
 class ProductBest:
-    """Exact: every item is scored block by block, or `rounded` passes over most of a large table."""
+    """Exact: all items are scored, block by block; of a large table `rounded` skips most."""
 
     def __init__(self, model: Encodes):
         self.model = model

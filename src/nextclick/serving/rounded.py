@@ -159,7 +159,9 @@ def _round(
 
 # sums and the highest may be taken in any order, so that they use vectors
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc", "contract"})
-def _add_group(rows: AnyArray, scale: Float32Array, query: Float32Array, sums: Float32Array) -> float:
+def _add_group(
+    rows: AnyArray, scale: Float32Array, query: Float32Array, sums: Float32Array
+) -> float:
     """Add the products on eight axes to the (64,) sums; return the highest."""
     for k in range(0, _GROUP, 4):
         a, b = query[k] * scale[k], query[k + 1] * scale[k + 1]
