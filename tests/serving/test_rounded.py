@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
+from nextclick.serving import products
 from nextclick.serving.query import Query, Wish
 from nextclick.serving.rounded import Rounded
+from serving_cases import neural_artifact
 
 
 def wish(k, hidden=(), shown=None):
@@ -30,7 +33,7 @@ def check(table, bias, queries, wishes):
     for query in queries:
         for asked in wishes:
             items, scores = by_hand(table, bias, query, asked)
-            found = rounded.best(query, asked)
+            found, _ = rounded.best(query, asked)
             assert found is not None
             np.testing.assert_array_equal(found[0], items)
             np.testing.assert_array_equal(found[1], scores)
@@ -84,19 +87,20 @@ def test_of_equal_scores_the_lower_item_comes_first():
     check(table, None, rng.normal(size=(5, 8)).astype(np.float32), [wish(30)])
 
 
-def test_most_of_a_table_is_passed_over(monkeypatch):
+def test_most_of_a_table_is_passed_over():
     """Rows that the bounds rule out are never read: they may hold anything by then."""
     rng = np.random.default_rng(5)
     table = rng.normal(size=(20_001, 24)) * 0.8 ** np.arange(24)
     table = (table * rng.lognormal(0, 0.5, size=(20_001, 1))).astype(np.float32)
     query = (rng.normal(size=24) * 0.8 ** np.arange(24)).astype(np.float32)
     rounded = Rounded.of(table.copy(), None)
-    expected = rounded.best(query, wish(20))
+    expected, read = rounded.best(query, wish(20))
+    assert 0 < read < 0.5
     scores = table[1:] @ query
     low = np.flatnonzero(scores < np.sort(scores)[-400]) + 1  # all but 400
     low = np.setdiff1d(low, rounded.items[:64])
     rounded.table[low] = np.nan
-    found = rounded.best(query, wish(20))
+    found, _ = rounded.best(query, wish(20))
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_array_equal(found[1], expected[1])
 
@@ -105,7 +109,26 @@ def test_it_says_where_it_cannot_tell():
     table = np.ones((100, 4), dtype=np.float32)  # no item is above the lowest
     rounded = Rounded.of(table, None)
     for values in (1.0, np.nan, np.inf):
-        assert rounded.best(np.full(4, values, dtype=np.float32), wish(3)) is None
+        assert rounded.best(np.full(4, values, dtype=np.float32), wish(3))[0] is None
     none = np.zeros(100, dtype=np.bool_)
-    found = rounded.best(np.zeros(4, dtype=np.float32), wish(3, shown=none))
+    found, _ = rounded.best(np.zeros(4, dtype=np.float32), wish(3, shown=none))
     assert found[0].tolist() == []
+
+
+@pytest.mark.parametrize("read", [0.0, 1.0])
+def test_batches_are_answered_as_without(monkeypatch, read):
+    """Whether the bytes pay, and all requests are answered by them, or all but the first are not."""
+    model = neural_artifact("gru4rec", n_items=3000).model
+    plain = products.ProductBest(model)
+    monkeypatch.setattr(products, "_ROUNDED_FROM", 0)
+    monkeypatch.setattr(products, "_READ", read)
+    best = products.ProductBest(model)
+    assert (plain.rounded is None, best.rounded is None) == (True, False)
+    rng = np.random.default_rng(2)
+    queries = torch.from_numpy(rng.normal(size=(6, best.table.shape[1])).astype(np.float32))
+    queries[3] = 0.0  # all items score alike, or as their biases do
+    wishes = [wish(20), wish(5, hidden=[7, 8]), wish(1), wish(9), wish(3), wish(700)]
+    found = best.nearest(queries, wishes)
+    for one, other in zip(found, plain.nearest(queries, wishes), strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_allclose(one[1], other[1], rtol=1e-5, atol=1e-5)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _SCORES_PER_BLOCK = 1 << 17  # 512 KiB: what was just written is still in the cache when it is read
 _ROUNDED_FROM = 1 << 20  # numbers of a table that is read from memory and not from a cache
+# where a request reads that share of the bytes, a product of matrices is faster for so many more
+_READ, _AT_ONCE = 0.25, 4
 
 
 class ProductBest:
@@ -67,9 +69,12 @@ class ProductBest:
         if self.rounded is None:
             return self._all_scored(queries, wishes)
         lists: Lists = []
-        for query, wish in zip(queries, wishes, strict=True):
-            found = self.rounded.best(query.numpy(), wish)
-            lists += self._all_scored(query[None], [wish]) if found is None else [found]
+        read = 0.0
+        for b, wish in enumerate(wishes):
+            if read > _READ and len(wishes) - b >= _AT_ONCE:
+                return lists + self._all_scored(queries[b:], wishes[b:])
+            found, read = self.rounded.best(queries[b].numpy(), wish)
+            lists += self._all_scored(queries[b : b + 1], [wish]) if found is None else [found]
         return lists
 
     def _is_finite(self) -> bool:

@@ -98,14 +98,16 @@ class Rounded:
         reach = np.maximum.accumulate((rest[:, 0] + off)[::-1])[::-1].copy()
         return cls(rows, scale, off, rest, reach, items, centre, axes, table, bias)
 
-    def best(self, query: Float32Array, wish: Wish) -> tuple[Int32Array, Float32Array] | None:
+    def best(
+        self, query: Float32Array, wish: Wish
+    ) -> tuple[tuple[Int32Array, Float32Array] | None, float]:
         """The items to recommend for a (D,) query, best first; see `best.Best.lists`.
 
         None where that cannot be told so: the query is not finite, or the K-th item scores no more
-        than the lowest of those that were looked at.
+        than the lowest of those that were looked at. And which share of the bytes was read.
         """
         if not np.isfinite(query).all():
-            return None
+            return None, 0.0
         whole = np.append(query, np.ones(len(self.centre) - len(query), dtype=np.float32))
         turned = np.zeros(self.rows.shape[0] * _GROUP, dtype=np.float32)
         turned[: len(whole)] = whole @ self.axes
@@ -114,13 +116,12 @@ class Rounded:
         tails[:-1] = np.sqrt((groups.astype(np.float64) ** 2).sum(1)[::-1].cumsum()[::-1])
         bias = _NO_BIAS if self.bias is None else self.bias
         masks = _NO_MASK if wish.shown is None else wish.shown[None]
-        items, scores, lowest = _best(
+        items, scores, lowest, read = _best(
             self.rows, self.scale, self.off, self.rest, self.reach, self.items, self.table, bias,
             query, groups, tails, float(whole @ self.centre), wish.k, wish.hidden, masks,
         )  # fmt: skip
-        if len(scores) and scores[-1] <= lowest:
-            return None
-        return items, scores
+        told = len(scores) == 0 or scores[-1] > lowest
+        return (items, scores) if told else None, read
 
 
 _NO_BIAS = np.empty(0, dtype=np.float32)
@@ -184,7 +185,9 @@ def _score(table: Float32Array, bias: Float32Array, query: Float32Array, item: i
     total = 0.0
     for j in range(len(query)):
         total += np.float64(table[item, j]) * np.float64(query[j])
-    return np.float32(total + bias[item] if len(bias) else total)
+    if len(bias):
+        total += np.float64(bias[item])
+    return float(np.float32(total))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -204,11 +207,11 @@ def _best(
     k: int,
     hides: Int32Array,
     masks: BoolArray,
-) -> tuple[Int32Array, Float32Array, float]:
-    """The best items with their scores, and the lowest score of some items, shown or not."""
+) -> tuple[Int32Array, Float32Array, float, float]:
+    """The best items, their scores, the lowest score of some items, and the share of groups read."""
     G, M = rows.shape[:2]
     best, found, n = np.empty(k, np.float32), np.empty(k, np.int32), 0
-    lowest = np.inf
+    lowest, read = np.inf, 0
     for item in items[:_LANES]:
         lowest = min(lowest, _score(table, bias, query, item))
     mask = len(masks) - 1
@@ -220,6 +223,7 @@ def _best(
         sums[:] = 0.0
         bound, slack = np.inf, 0.0
         for g in range(G):
+            read += 1
             highest = _add_group(rows[g, m], scale[g, m], groups[g], sums)
             slack = tails[0] * off[m] + tails[g + 1] * rest[m, g + 1]
             bound = highest + slack
@@ -234,5 +238,6 @@ def _best(
             lowest = min(lowest, score)
             n = _insert(best, found, n, score, item)
             if n == k:
-                floor = best[k - 1] - _FLOAT * abs(best[k - 1]) - centre
-    return found[:n], best[:n], lowest
+                worst = float(best[k - 1])
+                floor = worst - _FLOAT * abs(worst) - centre
+    return found[:n], best[:n], lowest, read / (G * M)
