@@ -117,7 +117,7 @@ def test_it_says_where_it_cannot_tell():
 
 @pytest.mark.parametrize("read", [0.0, 1.0])
 def test_batches_are_answered_as_without(monkeypatch, read):
-    """Whether the bytes pay, and all requests are answered by them, or all but the first are not."""
+    """Whether all requests are answered by the bytes, or a product of matrices answers most."""
     model = neural_artifact("gru4rec", n_items=3000).model
     plain = products.ProductBest(model)
     monkeypatch.setattr(products, "_ROUNDED_FROM", 0)

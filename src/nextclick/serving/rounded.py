@@ -208,7 +208,7 @@ def _best(
     hides: Int32Array,
     masks: BoolArray,
 ) -> tuple[Int32Array, Float32Array, float, float]:
-    """The best items, their scores, the lowest score of some items, and the share of groups read."""
+    """The best items, their scores, the lowest score of some items, the share of groups read."""
     G, M = rows.shape[:2]
     best, found, n = np.empty(k, np.float32), np.empty(k, np.int32), 0
     lowest, read = np.inf, 0
