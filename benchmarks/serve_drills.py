@@ -239,7 +239,7 @@ def redis(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = serve_command(f"m={options.first}", "--state", f"redis://127.0.0.1:{port}/0")
-    program = shutil.which(options.redis_server)
+    program = options.redis_server or shutil.which("redis-server")
     with redis_server(program, port):
         server = running(command)
         up = server.__enter__()
@@ -352,7 +352,7 @@ def main() -> None:
     add("--rate", type=float, default=200.0, help="requests a second (default 200)")
     add("--soak", type=lambda text: float(text.removesuffix("m")), default=20.0, metavar="20m")
     add("--fuzz", type=int, default=1_000_000, help="requests (default 1,000,000)")
-    add("--redis-server", default="redis-server", metavar="PROGRAM", help="of the drill redis")
+    add("--redis-server", metavar="PROGRAM", help="of the drill redis (default: that on the PATH)")
     add("--seed", type=int, default=0, help="of the nonsense")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
