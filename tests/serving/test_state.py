@@ -211,7 +211,7 @@ def test_redis_that_stops_is_degradation_and_recovers(knn, redis):
         assert client.get("/readyz").json()["status"] == "ready"
 
 
-def test_connections_to_the_redis_of_before_are_not_asked_again(redis):
+def test_kept_connections_that_redis_closed_cost_no_click(redis):
     async def steps():
         store = open_store(redis.url, LIMITS)
 
@@ -219,6 +219,10 @@ def test_connections_to_the_redis_of_before_are_not_asked_again(redis):
             await asyncio.gather(*(store.append(f"s{n}", Click(10, 0.0)) for n in range(8)))
 
         await clicks()  # eight connections
+        redis.stop()
+        redis.start()
+        await asyncio.sleep(0.05)
+        await clicks()
         redis.stop()
         with pytest.raises(StateLostError):
             await store.append("a", Click(10, 0.0))

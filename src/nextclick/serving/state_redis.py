@@ -42,7 +42,11 @@ class RedisStore:
         self._decoder = msgspec.msgpack.Decoder(Click)
         try:
             self._redis: Any = Redis.from_url(
-                url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=None
+                url,
+                socket_timeout=_PATIENCE,
+                socket_connect_timeout=_PATIENCE,
+                retry=None,
+                protocol=2,  # with 3 it does not see that a kept connection was closed, and fails
             )
         except ValueError as error:
             raise ConfigError(
@@ -109,7 +113,7 @@ class RedisStore:
         while True:
             await asyncio.sleep(_PAUSE)
             with contextlib.suppress(*_AWAY):
-                # each kept connection would fail once more: they went to the Redis of before
+                # a kept connection that the network cut off without a word would fail once more
                 await self._redis.connection_pool.disconnect(inuse_connections=False)
                 await self._redis.ping()
                 return
