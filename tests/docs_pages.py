@@ -83,7 +83,11 @@ def check_typed(words: list[str], *, whole: bool = True) -> None:
             raise
         return
     if name in {"compare", "run"} and told["models"]:
-        said = [model for model in parse_list(told["models"]) if model not in ADDED]
+        said = [
+            model
+            for model in parse_list(told["models"])
+            if model not in ADDED and ("/" not in model or model.endswith(".toml"))
+        ]  # an artefact is the reader's
         with chdir(ROOT):
             entrants_of(said, parse_values(told.get("settings")))
     if name in {"train", "tune", "sweep"}:

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from nextclick import CompareOptions, compare, evaluate, train
-from nextclick.errors import ConfigError, OutputError, ProtocolError, StoppedError
+from nextclick.errors import ArtifactError, ConfigError, OutputError, ProtocolError, StoppedError
 from nextclick.evaluation import Result
 from nextclick.models import MODELS
 from nextclick.pipeline import compare as module
@@ -100,6 +100,49 @@ def test_more_models_and_seeds_train_what_is_new(store, tmp_path, trained):
     other = CompareOptions(ks=[2])
     assert compare(store, ["markov"], place, other).results[0].evaluation["ks"] == [2]
     assert len(trained) == 5
+
+
+def test_what_was_trained_before_stands_beside_the_rest(store, tmp_path, trained):
+    for seed in range(2):
+        train(store, "bpr-mf", tmp_path / f"m/bpr-{seed}", part="fit", seed=seed)
+    train(store, "markov", tmp_path / "m/markov/artifact", part="fit")
+    given = [f"factors={tmp_path}/m/bpr-0", f"factors={tmp_path}/m/bpr-1"]
+    models = ["pop", *given, f"{tmp_path}/m/markov/artifact"]
+    options = CompareOptions(ks=[1, 3], learn="fit", seeds=range(2))
+    compared = compare(store, models, tmp_path / "all", options)
+    assert trained == [("pop", 0)]
+    rows = {row["label"]: row for row in compared.numbers["leaderboard"]}
+    assert rows["factors"]["seeds"] == [0, 1]
+    assert rows["factors"]["folders"] == ["factors", "factors.2"]
+    assert rows["markov"]["costs"]["size_bytes"] > 0
+    assert rows["markov"]["costs"]["memory_bytes"] is None
+    assert compared.numbers["protocol"]["trained_on"] == "fit"
+    (markov,) = (one for one in compared.results if one.model == "markov")
+    assert markov.metrics == evaluate(tmp_path / "m/markov/artifact", store, ks=[1, 3]).metrics
+    again = compare(store, models, tmp_path / "all", options)
+    assert (again.numbers, trained) == (compared.numbers, [("pop", 0)])
+    train(store, "bpr-mf", tmp_path / "m/bpr-1", part="fit", seed=5, overwrite=True)
+    (one,) = compare(store, given[1:], tmp_path / "all", options).results
+    assert one.seed == 5
+
+
+def test_what_was_trained_before_must_fit(store, tmp_path):
+    train(store, "pop", tmp_path / "m/pop", part="fit")
+    given = [f"{tmp_path}/m/pop"]
+    with pytest.raises(ConfigError, match="pop has learnt from fit, the others learn from train"):
+        compare(store, given, tmp_path / "all", ONE)
+    with pytest.raises(ConfigError, match="all are trained: leave out epochs"):
+        entrants_of(given, {"epochs": 3})
+    with pytest.raises(ConfigError, match="models must name each model once, got pop twice"):
+        entrants_of(["pop", *given], {})
+    with pytest.raises(ConfigError, match="models must differ, got a and b"):
+        entrants_of([f"a={given[0]}", f"b={given[0]}"], {})
+    with pytest.raises(ArtifactError, match="is not an artefact"):
+        entrants_of([f"{tmp_path}/m"], {})
+    other = make_store(tmp_path / "other", SESSIONS[::-1])
+    with pytest.raises(ConfigError, match="pop was trained on another store"):
+        compare(other, given, tmp_path / "all", CompareOptions(ks=[1], learn="fit"))
+    assert not (tmp_path / "all").exists()
 
 
 def test_another_part_and_another_store(store, tmp_path, trained):
@@ -248,6 +291,8 @@ def test_what_models_says(tmp_path, said, settings, found):
         (["pop"], {"settings": {"epochs": 3}}, "a model of pop and a parameter of it, got epochs"),
         (["pop"], {"settings": {"tiny.epochs": 3}}, "model of pop and a parameter of it, got tiny"),
         (["pop"], {"part": "train"}, "part must be test or valid to be ranked, got 'train'"),
+        (["pop"], {"learn": "test"}, "learn must be train or fit, got 'test'"),
+        (["pop"], {"part": "valid", "learn": "train"}, "learn must be fit where part is valid"),
         (["pop"], {"seeds": []}, r"seeds must be one number or more, each once, got \[\]"),
         (["pop"], {"ks": []}, r"ks must name at least one cut-off in 1\.\.5, got none"),
         (["pop"], {"ks": [6]}, r"metric must have K in 1\.\.5, the number of items"),

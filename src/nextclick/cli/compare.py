@@ -26,7 +26,8 @@ def compare_command(
             "--models",
             "-m",
             help="Models, presets (narm@global), parameters (asars@variant=time_cat+epochs=5) and "
-            "recipe files (recipes/narm-quick.toml); LABEL=... gives one a name.",
+            "recipe files (recipes/narm-quick.toml), artefacts (models/narm, with a slash); "
+            "LABEL=... gives one a name.",
         ),
     ] = ",".join(CLASSICAL),
     settings: Annotated[
@@ -41,6 +42,14 @@ def compare_command(
     ] = 1,
     ks: Cutoffs = "5,10,20",
     part: Part = "test",
+    learn: Annotated[
+        str | None,
+        typer.Option(
+            help="What models learn from: train, all before the test; or fit, which leaves the "
+            "validation out. Default: train, and fit for --part valid.",
+            show_default=False,
+        ),
+    ] = None,
     ties: Ties = "worst",
     last_only: Last = False,
     prequential: Annotated[
@@ -78,6 +87,7 @@ def compare_command(
         nextclick compare store --models pop,session-knn,narm,asars@paper --seeds 3 -o comparison
         nextclick compare store --models recipes/narm-quick.toml,narm@global \\
             --set epochs=5 --set narm.hidden_width=50 -o comparison
+        nextclick compare store --models session-knn,models/narm,models/lgsr --learn fit -o trained
         nextclick compare comparison/*/result.json other/result.json -o both
 
     The folder gets report.html, one file to read or to send; figures/ as PNG and SVG; tables as
@@ -98,6 +108,7 @@ def compare_command(
         options = CompareOptions(
             seeds=range(seeds),
             part=part,
+            learn=learn,
             ks=parse_cutoffs(ks),
             metric=sort_by,
             against=against,

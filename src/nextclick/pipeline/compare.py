@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nextclick.artifact.artifact import Artifact
+from nextclick.artifact.registry import artifact_folder
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, StoppedError
 from nextclick.evaluation.metrics import METRICS
 from nextclick.models import CLASSICAL
 from nextclick.pipeline.entrants import entrants_of
-from nextclick.pipeline.evaluate import DEFAULT_KS, store_protocol
+from nextclick.pipeline.evaluate import DEFAULT_KS, learnt_from, store_protocol
 from nextclick.pipeline.failures import FAILURES, reason_of
 from nextclick.pipeline.growing import growing_folder
 from nextclick.pipeline.kept_run import KeptRun, Question
@@ -41,7 +43,9 @@ class CompareOptions:
 
     Attributes:
         seeds: one training for each; a model that draws nothing at random is trained once.
-        part: `test` trains on all before it, `valid` on what lies before the validation.
+        part: `test`, or `valid` to choose a model.
+        learn: what models learn from: `train`, all that lies before the test, or `fit`, what lies
+            before the validation. None is `train` for the test.
         ks: the cut-offs K.
         metric: what the table is sorted by, and what is claimed about: recall@K, mrr@K or ndcg@K
             with a K of `ks`. None is Recall at the largest.
@@ -56,6 +60,7 @@ class CompareOptions:
 
     seeds: Sequence[int] = (0,)
     part: str = "test"
+    learn: str | None = None
     ks: Sequence[int] = DEFAULT_KS
     metric: str | None = None
     against: str | None = None
@@ -99,7 +104,7 @@ def compare(
 
     Args:
         store: open, or its folder.
-        models: models, presets and recipes, as `nextclick.pipeline.entrants` reads them.
+        models: models, presets, recipes and artefacts, as `nextclick.pipeline.entrants` reads them.
         output: folder of the comparison, new or of the same store; None keeps nothing.
         options: how they are trained and measured.
         overwrite: begin anew where there is a comparison.
@@ -187,6 +192,14 @@ def _checked(
     """What can be refused before anything is trained."""
     if asked.part not in ("test", "valid"):
         raise ConfigError(f"part must be test or valid to be ranked, got {asked.part!r}")
+    learnt = asked.learn or ("fit" if asked.part == "valid" else "train")
+    if learnt not in ("train", "fit"):
+        raise ConfigError(f"learn must be train or fit, got {learnt!r}")
+    if learnt == "train" and asked.part == "valid":
+        raise ConfigError("learn must be fit where part is valid: train holds the validation")
+    for entrant in entrants:
+        if entrant.trained is not None:
+            _check_trained(entrant.label, entrant.trained, learnt, store)
     if not asked.seeds or len(set(asked.seeds)) < len(asked.seeds):
         raise ConfigError(f"seeds must be one number or more, each once, got {list(asked.seeds)}")
     ks = tuple(sorted(set(asked.ks)))
@@ -200,7 +213,22 @@ def _checked(
         raise ConfigError(f"metric must be one of {', '.join(known)}, got {metric!r}")
     _check_against(asked.against, [entrant.label for entrant in entrants])
     protocol = asked.protocol or store_protocol(store)
-    return Question(asked.part, ks, protocol, asked.prequential, asked.device), metric
+    return Question(asked.part, learnt, ks, protocol, asked.prequential, asked.device), metric
+
+
+def _check_trained(label: str, path: Path, learnt: str, store: Store) -> None:
+    """Refuse an artefact that may not stand beside what learns from that part of the store."""
+    trained = Artifact.load(artifact_folder(path))
+    if trained.trained["data_fingerprint"] != store.fingerprint:
+        raise ConfigError(
+            f"{label} was trained on another store ({trained.trained['data_fingerprint']}, "
+            f"this is {store.fingerprint}): leave it out, or compare on that one"
+        )
+    if learnt_from(trained) != learnt:
+        raise ConfigError(
+            f"{label} has learnt from {learnt_from(trained)}, the others learn from {learnt}: "
+            "train it anew, or say --learn fit where all have learnt from fit"
+        )
 
 
 def _check_against(against: str | None, labels: Sequence[str]) -> None:
@@ -245,7 +273,7 @@ class _Trainings:
         self._asked = [
             (entrant, seed)
             for entrant in entrants
-            for seed in (seeds[:1] if entrant.seedless else seeds)
+            for seed in (seeds[:1] if entrant.once else seeds)
         ]
         self.total = len(self._asked)
         self.runs: list[Run] = []

@@ -1,9 +1,10 @@
-"""What `--models` says: models, presets, parameters and recipes, each under a name of its own.
+"""What `--models` says: models to train, and trained ones, each under a name of its own.
 
 narm                           a model as it is
 narm@global                    a preset of it
 asars@paper+variant=time_cat   a preset, and parameters on top
 recipes/narm-quick.toml        a recipe, called narm-quick
+models/narm                    an artefact, known by its slash, called narm
 small=narm@hidden_width=50     any of these under a name that one chooses
 """
 
@@ -14,11 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nextclick.artifact.artifact import read_manifest
+from nextclick.artifact.registry import artifact_folder
 from nextclick.config import describe
 from nextclick.errors import ConfigError
 from nextclick.models import MODELS, model_class
 from nextclick.pipeline.contender import Contender
 from nextclick.pipeline.recipe import read_recipe
+from nextclick.report.run import ARTIFACT
 from nextclick.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -29,15 +33,22 @@ _NAMED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """A model with all its parameters, and what tables call it."""
+    """A model with all its parameters, and what tables call it.
+
+    Attributes:
+        label: in tables.
+        contender: the model.
+        trained: folder of the artefact, if it is trained already.
+    """
 
     label: str
     contender: Contender
+    trained: Path | None = None
 
     @property
-    def seedless(self) -> bool:
-        """Whether every seed would train the same."""
-        return bool(getattr(self.contender.model, "seedless", False))
+    def once(self) -> bool:
+        """Whether another seed would give the same."""
+        return self.trained is not None or bool(getattr(self.contender.model, "seedless", False))
 
 
 @dataclass(slots=True)
@@ -48,6 +59,7 @@ class _Said:
     model: str
     preset: str | None = None
     values: dict[str, Any] = field(default_factory=dict)
+    trained: Path | None = None
 
 
 def entrants_of(said: Sequence[str], settings: Mapping[str, Any]) -> list[Entrant]:
@@ -60,19 +72,24 @@ def entrants_of(said: Sequence[str], settings: Mapping[str, Any]) -> list[Entran
 
     Raises:
         ConfigError: no entry, an unknown model, preset, parameter or value, a setting that fits
-            none of them, or the same model or label twice.
+            none of them, or the same model or label twice; only artefacts of one model may
+            share a label, as trainings with other seeds.
+        ArtifactError: a folder that is no artefact.
     """
     if not said:
         raise ConfigError(f"models must name at least one of {', '.join(MODELS)}, got none")
     found = [_said(text) for text in said]
     for key, value in settings.items():
         _set(found, key, value)
-    entrants = [Entrant(one.label, Contender(one.model, one.preset, one.values)) for one in found]
+    entrants = [
+        Entrant(one.label, Contender(one.model, one.preset, one.values), one.trained)
+        for one in found
+    ]
     seen: dict[str, Entrant] = {}
     for entrant in entrants:
-        told = repr((entrant.contender.name, entrant.contender.configs({})))
+        told = _told(entrant)
         for key in (entrant.label, told):
-            if key in seen:
+            if key in seen and not (key == entrant.label and _seeds_of_one(entrant, seen[key])):
                 raise ConfigError(
                     f"models must name each model once, got {entrant.label} twice"
                     if seen[key].label == entrant.label
@@ -83,6 +100,18 @@ def entrants_of(said: Sequence[str], settings: Mapping[str, Any]) -> list[Entran
     return entrants
 
 
+def _told(entrant: Entrant) -> str:
+    """What is the same for two entrants that would give the same."""
+    if entrant.trained is not None:
+        return str(entrant.trained.resolve())
+    return repr((entrant.contender.name, entrant.contender.configs({})))
+
+
+def _seeds_of_one(one: Entrant, other: Entrant) -> bool:
+    both = one.trained is not None and other.trained is not None
+    return both and one.contender.name == other.contender.name
+
+
 def _said(text: str) -> _Said:
     named = _NAMED.fullmatch(text)
     label, what = (named[1], named[2]) if named else (None, text)
@@ -91,6 +120,11 @@ def _said(text: str) -> _Said:
         model_class(recipe.model)
         values = dict(recipe.parameters)
         return _Said(label or Path(what).stem, recipe.model, recipe.preset, values)
+    if "/" in what:
+        folder = Path(what)
+        model = read_manifest(artifact_folder(folder))["model"]
+        named_so = folder.parent if folder.name == ARTIFACT else folder
+        return _Said(label or named_so.name, model, trained=folder)
     model, _, rest = what.partition("@")
     model_class(model)
     said = _Said(label or what, model)
@@ -112,13 +146,16 @@ def _set(entries: list[_Said], key: str, value: Any) -> None:
     fitting = [
         entry
         for entry in entries
-        if (owner in (entry.model, entry.label) if dot else key in _parameters(entry.model))
+        if entry.trained is None
+        and (owner in (entry.model, entry.label) if dot else key in _parameters(entry.model))
     ]
     if not fitting:
-        known = ", ".join(dict.fromkeys(entry.model for entry in entries))
+        known = ", ".join(dict.fromkeys(one.model for one in entries if one.trained is None))
         raise ConfigError(
             f"--set takes NAME=VALUE or MODEL.NAME=VALUE with a model of {known} and a parameter "
             f"of it, got {key}={value}"
+            if known
+            else f"--set is for models that are trained now, and all are trained: leave out {key}"
         )
     for entry in fitting:
         entry.values[name] = value

@@ -118,7 +118,7 @@ def evaluate_each(
         protocol={
             **asdict(rules),
             "part": part,
-            "trained_on": _learnt_from(trained),
+            "trained_on": learnt_from(trained),
             "data": opened.protocol["name"] or "own",
         },
         evaluation=found.to_json() | {"training_seconds": trained.trained["seconds"]},
@@ -134,7 +134,8 @@ def store_protocol(store: Store) -> RankingProtocol:
     return RankingProtocol(unseen="keep" if kept else "drop")
 
 
-def _learnt_from(artifact: Artifact) -> str:
+def learnt_from(artifact: Artifact) -> str:
+    """The part that a model was trained on, and how often it was refreshed since."""
     part, n = artifact.trained["part"], len(artifact.trained.get("refreshes", []))
     return f"{part}, refreshed {n} times" if n else str(part)
 

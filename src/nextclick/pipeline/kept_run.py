@@ -1,8 +1,8 @@
 """One training of an entrant, kept in a folder and done only where it is not done yet.
 
 A folder is known by the fingerprint of what it was given: data, model, parameters, seed, part and
-version. Its name is for people: NAME, NAME-SEED, and NAME.2 where that was taken by other
-parameters. `nextclick.report.run` lists the files.
+version, or the manifest of a model that was trained before. Its name is for people: NAME,
+NAME-SEED, and NAME.2 where that was taken by others. `nextclick.report.run` lists the files.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact import Artifact
+from nextclick.artifact.registry import artifact_folder
 from nextclick.folders import write_json
 from nextclick.peak import peak_of_work
 from nextclick.pipeline.answer_time import answer_time
@@ -46,6 +47,7 @@ class Question:
 
     Attributes:
         part: test or valid.
+        learnt: the part that models learn from, train or fit.
         ks: the cut-offs K.
         protocol: how ranks are counted.
         prequential: models that keep a graph of days take in each block before the next.
@@ -53,15 +55,11 @@ class Question:
     """
 
     part: str
+    learnt: str
     ks: tuple[int, ...]
     protocol: RankingProtocol
     prequential: bool
     device: str
-
-    @property
-    def learnt(self) -> str:
-        """The part to learn from."""
-        return "fit" if self.part == "valid" else "train"
 
 
 class KeptRun:
@@ -73,6 +71,7 @@ class KeptRun:
         self.entrant = entrant
         self.seed = seed
         self.question = question
+        self.given = entrant.trained and artifact_folder(entrant.trained)
         self.identity = self._identity()
         self.folder = self._folder(place)
 
@@ -106,10 +105,11 @@ class KeptRun:
         return run
 
     def _trained(self, progress: Progress) -> Artifact:
-        place = self.folder / ARTIFACT
+        place = self.given or self.folder / ARTIFACT
+        if self.given is not None or not place.exists():
+            write_json(self.folder / RUN, self.identity)
         if place.exists():
             return Artifact.load(place)
-        write_json(self.folder / RUN, self.identity)
         contender, checkpoints = self.entrant.contender, self.folder / _TRAINING
         neural = None
         if contender.neural:
@@ -145,19 +145,25 @@ class KeptRun:
                 rates[rate] = sum(epoch[counted] for epoch in epochs) / seconds
         sessions = self.store.part(self.question.part)
         time = answer_time(artifact, sessions, max(self.question.ks), queries=_QUERIES)
-        files = (self.folder / ARTIFACT).rglob("*")
+        files = (self.given or self.folder / ARTIFACT).rglob("*")
         return Costs(
             asked=self._asked(),
             training_seconds=seconds,
             epochs=len(epochs) or None,
             **rates,
-            **json.loads((self.folder / _PEAK).read_text(encoding="utf-8")),
+            **self._peaks(),
             device=trained.get("device", "cpu"),
             threads=trained.get("threads"),
             size_bytes=sum(file.stat().st_size for file in files if file.is_file()),
             answer_ms=asdict(time),
             machine=machine(),
         )
+
+    def _peaks(self) -> dict[str, int | None]:
+        if self.given is not None:
+            return dict.fromkeys(("memory_bytes", "device_memory_bytes"))
+        found: dict[str, int | None] = json.loads((self.folder / _PEAK).read_text(encoding="utf-8"))
+        return found
 
     def _prequential(self) -> bool:
         model = self.entrant.contender.model
@@ -175,16 +181,22 @@ class KeptRun:
 
     def _identity(self) -> dict[str, Any]:
         contender = self.entrant.contender
-        told = {
+        told: dict[str, Any] = {
             "data_fingerprint": self.store.fingerprint,
             "model": contender.name,
-            "parameters": contender.parameters({}),
-            "seed": self.seed,
-            "part": self.question.learnt,
-            "nextclick": __version__,
         }
-        digest = hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16)
-        return {"fingerprint": digest.hexdigest(), **told}
+        if self.given is not None:
+            # with the seconds of each epoch in it, no two trainings have the same
+            manifest = (self.given / "manifest.json").read_bytes()
+            told["artifact"] = _digest(manifest)
+        else:
+            told |= {
+                "parameters": contender.parameters({}),
+                "seed": self.seed,
+                "part": self.question.learnt,
+                "nextclick": __version__,
+            }
+        return {"fingerprint": _digest(json.dumps(told, sort_keys=True).encode()), **told}
 
     def _folder(self, place: Path) -> Path:
         name = re.sub(r"[^\w.@+=-]", "_", self.entrant.label).lstrip(".") or "_"
@@ -197,6 +209,10 @@ class KeptRun:
             if kept in (None, self.identity["fingerprint"]):
                 return folder
             number += 1
+
+
+def _digest(told: bytes) -> str:
+    return hashlib.blake2b(told, digest_size=16).hexdigest()
 
 
 def _fingerprint(folder: Path) -> str | None:
