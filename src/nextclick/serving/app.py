@@ -65,8 +65,6 @@ class App:
         self.metrics = Metrics(shared=shares_metrics())
         self.served = Served(
             settings.models,
-            approximate=settings.approximate,
-            min_recall=settings.min_recall,
             told=lambda model, result: self.metrics.swaps.labels(model, result).inc(),
         )
         self.store: SessionStore
@@ -493,7 +491,6 @@ def _model(slot: Slot) -> schemas.ModelAnswer:
         reads=sorted(reads(type(model), model.config)),
         config=asdict(model.config),
         trained={name: artifact.trained.get(name) for name in _TRAINED},
-        search=loaded.search,
         refused=dict(slot.refused),
         versions=[version.name for version in slot.source.versions()],
     )

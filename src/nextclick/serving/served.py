@@ -11,7 +11,7 @@ import timeit
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -122,7 +122,6 @@ class Loaded:
         recommender: its model.
         items: its catalogue, to search in.
         since: seconds since 1970.
-        search: how items are found, and what was measured of it.
         quick: whether an answer costs less than a thread of its own is worth.
     """
 
@@ -130,7 +129,6 @@ class Loaded:
     recommender: Recommender
     items: ItemSearch
     since: float
-    search: dict[str, object]
     quick: bool
 
 
@@ -160,8 +158,6 @@ class Served:
 
     Args:
         folders: name of a model to its folder; the first one answers who names none.
-        approximate: search large catalogues approximately.
-        min_recall: below which that is not done.
         told: called with model and "swapped" or "refused".
 
     Raises:
@@ -172,12 +168,8 @@ class Served:
         self,
         folders: Mapping[str, str | Path],
         *,
-        approximate: bool = False,
-        min_recall: float = 0.99,
         told: Callable[[str, str], None] = _tells_nobody,
     ):
-        self._approximate = approximate
-        self._min_recall = min_recall
         self._told = told
         self.slots: dict[str, Slot] = {}
         for name, folder in folders.items():
@@ -279,16 +271,10 @@ class Served:
 
     def _load(self, version: Version) -> Loaded:
         recommender = Recommender.load(version.path)
-        search: dict[str, object] = {"kind": "exact"}
-        scorer: Any = recommender.scorer
-        if self._approximate and hasattr(scorer, "queries"):
-            from nextclick.serving.approximate import approximated
-
-            recommender.scorer, search = approximated(scorer, self._min_recall)
         warm(recommender)
         catalogue = recommender.artifact
         items = ItemSearch(catalogue.items, recommender.popular, catalogue.support)
-        return Loaded(version, recommender, items, time.time(), search, is_quick(recommender))
+        return Loaded(version, recommender, items, time.time(), is_quick(recommender))
 
 
 def warm(recommender: Recommender) -> None:
