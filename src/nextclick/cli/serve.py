@@ -81,6 +81,14 @@ def serve_command(
     min_recall: Annotated[
         float, typer.Option(help="Share of the exact top 20 that --approximate has to find.")
     ] = 0.99,
+    titles: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file with the columns item and title: titles are searched, shown on the "
+            "page, and told to requests that ask for them.",
+            show_default=False,
+        ),
+    ] = None,
     origin: Annotated[
         list[str] | None,
         typer.Option(help="Web page whose scripts may ask, as https://shop.example; repeatable."),
@@ -101,6 +109,7 @@ def serve_command(
     \b
         nextclick serve model
         nextclick serve narm=models/narm knn=models/session-knn --port 8080
+        nextclick serve registry --titles items.csv
         nextclick serve registry --workers 4 --state lmdb:/var/lib/nextclick
         curl localhost:8000/v1/recommend -d '{"session": [214536502], "k": 5}'
     """  # noqa: D301
@@ -131,6 +140,7 @@ def serve_command(
         watch=watch,
         approximate=approximate,
         min_recall=min_recall,
+        titles=None if titles is None else str(titles),
         token=read_token(token_file),
         origins=tuple(origin or ()),
         trusted_proxies=trusted_proxies,

@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         watch: seconds between two looks for new versions.
         approximate: search large catalogues approximately.
         min_recall: of the exact top 20, below which approximate search is not used.
+        titles: a CSV file with the titles of items.
         token: who knows it may write; None for nobody's.
         origins: web pages that browsers let ask, none by default.
         trusted_proxies: addresses whose X-Forwarded-For is believed.
@@ -62,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     watch: float = 1.0
     approximate: bool = False
     min_recall: float = 0.99
+    titles: str | None = None
     token: str | None = None
     origins: tuple[str, ...] = ()
     trusted_proxies: str = ""
