@@ -1,5 +1,4 @@
 import logging
-import os
 import random
 
 import numpy as np
@@ -140,7 +139,7 @@ def test_a_file_that_is_broken(tmp_path, text, words):
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read: .*; name a CSV file"):
+    with pytest.raises(ConfigError, match=r"cannot be read: .*; name a CSV file"):
         read_titles(tmp_path)
 
 
@@ -276,7 +275,7 @@ def test_a_file_is_read_again_when_it_has_changed(tmp_path, caplog):
     old = opened.titles()
     assert opened.titles() is old
     new = file_of(tmp_path, "1,new one\n", "other.csv")
-    os.replace(new, path)
+    new.replace(path)
     assert list(opened.titles().texts) == ["new one"]
     path.write_bytes(b"\xff")
     for _ in range(2):  # said once
