@@ -1,19 +1,18 @@
 """How many requests a second does one core answer, how fast, from what start, in what memory?
 
-    pip install 'nextclick[serve,neural,ann,report]' fastapi
+    pip install 'nextclick[serve,neural,report]' fastapi
     python benchmarks/serve.py -o FOLDER                          # hours
     python benchmarks/serve.py -o FOLDER --models narm --items 10000 --seconds 3    # a first look
 
 For each size of a catalogue a log is simulated and prepared, and each model is trained on it: an
 epoch with a sampled softmax over at most --train-events clicks. That is little, but gives tables
-and neighbours with the structure that latency and approximate search depend on; no accuracy is
-claimed. The catalogue has the items that were clicked, which is what the column says.
+and neighbours with the structure that latency depends on; no accuracy is claimed. The catalogue
+has the items that were clicked, which is what the column says.
 
 Servers of the same artefact, one after the other:
 
     nextclick                 as it is started by default, asked for whole sessions
     nextclick, live           the same, asked click by click
-    nextclick, approximate    with --approximate, from 50,000 items on; recall as it reports it
     FastAPI                   benchmarks/serve_peer.py: plain PyTorch and FastAPI, whole sessions;
                               left out for session-knn, which is no product of vectors
 
@@ -23,8 +22,7 @@ with test sessions, their times and users; latency counts from when they were du
 half from 50 a second until half of the answers come later than --target-ms; a rate whose p99 misses
 that is measured a second time. The table names the highest rate whose p99, and whose median, stays
 below it. Memory is that of the process when it is ready, and after the load; seconds until ready
-count from its start, with compiled kernels in their cache, and for --approximate include the search
-for a quantisation and the measurement of its recall.
+count from its start, with compiled kernels in their cache.
 
 What is done lies in FOLDER (stores, artefacts, a JSON file for each row): the same command goes on
 with what is missing.
@@ -44,14 +42,13 @@ from nextclick.data.store import Store
 from nextclick.errors import ConfigError
 from nextclick.loadtest import LoadConfig, Server, Work, WorkConfig, from_store, load, open_server
 from nextclick.loadtest.saved import need_matplotlib
-from server_process import Client, Running, machine, running, serve_command, write_json
+from server_process import machine, running, serve_command, write_json
 
 EVENTS = {10_000: 1_000_000, 100_000: 3_000_000}  # of a log; larger ones have ten for each item
 TRAINING = {
     "loss": "sampled", "negatives": 2048, "log_q": "true", "sparse": "true", "optimizer": "adam",
     "learning_rate": 0.002, "batch_size": 512, "order": "sessions", "epochs": 1, "keep": "last",
 }  # fmt: skip
-SMALLEST = 50_000  # items of approximate search
 SLOWEST, FASTEST, STEP = 50.0, 20_000.0, 1.5  # requests a second
 LOOSE_MS = 25.0
 
@@ -132,31 +129,17 @@ def measured(
     with running(command, core=options.server_core) as process:
         os.sched_setaffinity(0, {options.client_core})
         found: dict[str, Any] = {"ready_s": process.seconds, "memory_ready": process.memory()}
-        found["search"] = _search(process)
         work = Work(from_store(store), WorkConfig(mode=mode))  # type: ignore[arg-type]
         found["curve"] = climbed(open_server(process.url), work, options)
         found["memory_loaded"] = process.memory()
     return found
 
 
-def _search(process: Running) -> dict[str, Any]:
-    """How items are found, as the server says it; nothing of the peer."""
-    with Client(process.url) as client:
-        status, told = client.ask("GET", "/v1/models")
-    search: dict[str, Any] = told["models"][0]["search"] if status == 200 else {}
-    return search
-
-
-def sides(
-    model: str, artefact: Path, n_items: int, wanted: list[str]
-) -> dict[str, tuple[list[str], str]]:
+def sides(model: str, artefact: Path, wanted: list[str]) -> dict[str, tuple[list[str], str]]:
     """The servers of a model: command and what they are asked."""
     ours = serve_command(f"m={artefact}")
     found = {"nextclick": (ours, "recommend"), "nextclick, live": (ours, "events")}
     if model != "session-knn":
-        if n_items >= SMALLEST:
-            fast = serve_command(f"m={artefact}", "--approximate")
-            found["nextclick, approximate"] = (fast, "recommend")
         peer = Path(__file__).with_name("serve_peer.py")
         found["FastAPI"] = ([sys.executable, str(peer), str(artefact)], "recommend")
     return {name: side for name, side in found.items() if name in wanted}
@@ -167,12 +150,10 @@ def row(told: dict[str, Any], target_ms: float) -> str:
     curve = told["curve"]
     asked = [(name, ms) for ms in (target_ms, LOOSE_MS) for name in ("p99", "p50")][:3]
     rates = [highest(curve, name, ms) for name, ms in asked]
-    recall = [value for name, value in told["search"].items() if name.startswith("recall")]
     shown = [
         told["model"], f"{told['items']:,}", told["server"],
         *(f"{one['rate']:,.0f}" if one else "none" for one in rates),
         f"{_ms(curve[0], 'p50'):.2f}, {_ms(curve[0], 'p99'):.2f}",
-        f"{recall[0]:.4f} ({told['search']['kind']})" if recall else "exact",
         f"{told['ready_s']:.1f}", f"{told['memory_ready']['rss']:,.0f}",
         f"{told['memory_loaded']['rss']:,.0f}", f"{told['memory_loaded']['pss']:,.0f}",
     ]  # fmt: skip
@@ -206,7 +187,7 @@ def draw(rows: list[dict[str, Any]], path: Path, target_ms: float) -> None:
     page.save(path)
 
 
-SERVERS = ("nextclick", "nextclick, live", "nextclick, approximate", "FastAPI")
+SERVERS = ("nextclick", "nextclick, live", "FastAPI")
 
 
 def parsed() -> argparse.Namespace:
@@ -239,7 +220,7 @@ def main() -> None:
     columns = (
         "model", "items", "server", f"requests/s with p99 < {options.target_ms:g} ms",
         f"p50 < {options.target_ms:g} ms", f"p99 < {LOOSE_MS:g} ms",
-        f"p50, p99 in ms at {SLOWEST:g}/s", "recall@20", "ready after, s", "RSS MiB", "after load",
+        f"p50, p99 in ms at {SLOWEST:g}/s", "ready after, s", "RSS MiB", "after load",
         "PSS",
     )  # fmt: skip
     print(f"\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
@@ -249,7 +230,7 @@ def main() -> None:
             store = store_of(n_items, folder)
             artefact = artefact_of(model, store, folder, options.train_events)
             catalogue = len(Store.open(store).items)
-            for name, (command, mode) in sides(model, artefact, catalogue, options.servers).items():
+            for name, (command, mode) in sides(model, artefact, options.servers).items():
                 written = folder / f"{artefact.name}-{name.replace(', ', '-')}.json"
                 if not written.exists():
                     print(f"{artefact.name}, {name}", file=sys.stderr)

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import time
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,7 @@ from nextclick.models import MODELS
 from nextclick.pipeline import growing
 from nextclick.pipeline.plan import TuneOptions
 from nextclick.pipeline.recipe import read_recipe
+from nextclick.pipeline.study import Study
 from nextclick.pipeline.tune import tune
 from nextclick.space import OneOf, Real
 from nextclick.training.config import NeuralOptions
@@ -200,6 +202,21 @@ def test_nothing_but_failures(store, tmp_path, monkeypatch):
     monkeypatch.setattr("nextclick.pipeline.train_neural.free_memory", lambda device: 1 << 10)
     with pytest.raises(ConfigError, match=r"no trial of 2 gave a figure; the first: ConfigError: "):
         tune(store, "tiny", tmp_path / "study", TuneOptions(metric=METRIC, trials=2))
+
+
+def test_the_budget_counts_the_drawing_of_points(store, tmp_path, monkeypatch):
+    drawn = []
+
+    def slowly(study, given=None):
+        drawn.append(given)
+        time.sleep(1.0)
+        return ask(study, given)
+
+    ask = Study.ask
+    monkeypatch.setattr(Study, "ask", slowly)
+    tuned = tune(store, "rules", tmp_path / "study", TuneOptions(metric=METRIC, budget=2.5))
+    assert len(drawn) <= 3
+    assert all(trial["seconds"] > 1.0 for trial in tuned.numbers["trials"])
 
 
 def test_the_budget_cuts_a_trial_but_never_the_first(store, tmp_path):

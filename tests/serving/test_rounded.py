@@ -1,14 +1,13 @@
-"""The search by bytes says what the search by float32 says."""
+"""The search that passes over most of a table says what all scores say."""
 
 import numpy as np
 import pytest
 import torch
 
-from nextclick.serving.best import Best, Filters
+from nextclick.serving import products
 from nextclick.serving.query import Query, Wish
-from nextclick.serving.rounded import WIDEST, Rounded, _rounded_queries, _sieve
-
-NOTHING = np.empty(0, np.int32)
+from nextclick.serving.rounded import Rounded
+from serving_cases import neural_artifact
 
 
 def wish(k, hidden=(), shown=None):
@@ -16,73 +15,120 @@ def wish(k, hidden=(), shown=None):
     return Wish(Query((), k), np.array([1], np.int32), [], k, hidden, shown, None, 0.0, 0)
 
 
-def plain(table, bias, queries, filters):
-    scores = torch.from_numpy(queries) @ torch.from_numpy(table[1:]).T
-    if bias is not None:
-        scores += torch.from_numpy(bias[1:])
-    found = Best.empty(filters)
-    found.add(scores.numpy(), 1, filters)
-    return found.lists()
+def by_hand(table, bias, query, asked):
+    """The slow twin: score all, sort, drop the lowest, drop what may not be shown, take k."""
+    scores = table[1:].astype(np.float64) @ query.astype(np.float64)
+    scores = (scores if bias is None else scores + bias[1:]).astype(np.float32)
+    items = np.arange(1, len(table))
+    order = np.lexsort((items, -scores))
+    kept = (scores > scores.min()) & ~np.isin(items, asked.hidden)
+    if asked.shown is not None:
+        kept &= asked.shown[1:]
+    order = order[kept[order]][: asked.k]
+    return items[order], scores[order]
 
 
 def check(table, bias, queries, wishes):
-    filters = Filters.of(wishes)
-    expected = plain(table, bias, queries, filters)
-    found = Rounded.of(table, bias).best(queries, filters)
-    for one, (items, scores) in zip(found, expected, strict=True):
-        assert one is not None
-        np.testing.assert_array_equal(one[0], items)
-        np.testing.assert_allclose(one[1], scores, rtol=1e-5, atol=1e-5)
+    rounded = Rounded.of(table, bias)
+    for query in queries:
+        for asked in wishes:
+            items, scores = by_hand(table, bias, query, asked)
+            found, _ = rounded.best(query, asked)
+            assert found is not None
+            np.testing.assert_array_equal(found[0], items)
+            np.testing.assert_array_equal(found[1], scores)
 
 
-@pytest.mark.parametrize("width", [1, 7, 32, 50, 100])
+def every_way(n_items, rng):
+    shown = rng.random(n_items + 1) < 0.1
+    most = range(1, n_items // 2)
+    return [wish(20), wish(1), wish(30, hidden=most), wish(5, shown=shown), wish(200)]
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 50])
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_the_same_items_as_all_scores_sorted(width, with_bias):
     rng = np.random.default_rng(width)
-    table = rng.normal(size=(5001, width)).astype(np.float32)
-    table *= rng.lognormal(0, 2, size=(5001, 1)).astype(np.float32)  # some rows far longer
+    table = rng.normal(size=(5000, width)).astype(np.float32)
+    table *= rng.lognormal(0, 1, size=(5000, 1)).astype(np.float32)  # some rows far longer
     table[17] = 0.0
-    bias = rng.normal(size=5001).astype(np.float32) if with_bias else None
+    bias = rng.normal(-20, 1, size=5000).astype(np.float32) if with_bias else None
     queries = rng.normal(size=(4, width)).astype(np.float32)
-    shown = rng.random(5001) < 0.01
-    wishes = [wish(20), wish(1), wish(30, hidden=range(1, 2500)), wish(5, shown=shown)]
-    check(table, bias, queries, wishes)
+    check(table, bias, queries, every_way(4999, rng))
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 1000.0])
+def test_rows_around_a_common_centre_on_few_axes(shift):
+    """As trained tables are, and worse: what tells items apart is little beside the centre."""
+    rng = np.random.default_rng(3)
+    axes = rng.normal(size=(20, 20)) * 0.7 ** np.arange(20)[:, None]
+    table = (rng.normal(size=(3001, 20)) @ axes + shift * rng.normal(size=20)).astype(np.float32)
+    queries = (rng.normal(size=(8, 20)) @ axes).astype(np.float32)
+    check(table, None, queries, every_way(3000, rng))
+
+
+def test_heavy_tails():
+    rng = np.random.default_rng(1)
+    table = rng.standard_cauchy(size=(3000, 20)).astype(np.float32)
+    check(table, None, rng.standard_cauchy(size=(20, 20)).astype(np.float32), [wish(10)])
+
+
+@pytest.mark.parametrize("n_items", [2, 63, 64, 65, 130])
+def test_blocks_that_are_not_full(n_items):
+    rng = np.random.default_rng(n_items)
+    table = rng.normal(size=(n_items + 1, 5)).astype(np.float32)
+    check(table, None, rng.normal(size=(3, 5)).astype(np.float32), [wish(1)])
 
 
 def test_of_equal_scores_the_lower_item_comes_first():
     rng = np.random.default_rng(0)
     table = np.repeat(rng.normal(size=(51, 8)), 40, axis=0).astype(np.float32)
-    check(table, None, rng.normal(size=(1, 8)).astype(np.float32), [wish(30)])
+    table = table[rng.permutation(len(table))]
+    check(table, None, rng.normal(size=(5, 8)).astype(np.float32), [wish(30)])
 
 
-def test_the_true_score_lies_below_the_bound():
-    """Whatever the sieve drops could not have been among the best."""
-    rng = np.random.default_rng(1)
-    table = rng.standard_cauchy(size=(3000, 20)).astype(np.float32)
-    queries = rng.standard_cauchy(size=(50, 20)).astype(np.float32)
-    rounded, filters = Rounded.of(table, None), Filters.of([wish(10)] * 50)
-    numbers, step, length, off = _rounded_queries(queries, rounded.rows.shape[1])
-    kept = _sieve(
-        rounded.rows, rounded.scale, rounded.off, rounded.length, rounded.bias,
-        numbers, step, length, off, *filters,
-    )  # fmt: skip
-    scores = queries.astype(np.float64) @ table[1:].T.astype(np.float64)
-    for (items, ceiling), row in zip(kept, scores, strict=True):
-        assert set(np.argsort(-row)[:10] + 1) <= set(items.tolist())
-        assert row.min() <= ceiling
+def test_most_of_a_table_is_passed_over():
+    """Rows that the bounds rule out are never read: they may hold anything by then."""
+    rng = np.random.default_rng(5)
+    table = rng.normal(size=(20_001, 24)) * 0.8 ** np.arange(24)
+    table = (table * rng.lognormal(0, 0.5, size=(20_001, 1))).astype(np.float32)
+    query = (rng.normal(size=24) * 0.8 ** np.arange(24)).astype(np.float32)
+    rounded = Rounded.of(table.copy(), None)
+    expected, read = rounded.best(query, wish(20))
+    assert 0 < read < 0.5
+    scores = table[1:] @ query
+    low = np.flatnonzero(scores < np.sort(scores)[-400]) + 1  # all but 400
+    low = np.setdiff1d(low, rounded.items[:64])
+    rounded.table[low] = np.nan
+    found, _ = rounded.best(query, wish(20))
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
 
 
 def test_it_says_where_it_cannot_tell():
     table = np.ones((100, 4), dtype=np.float32)  # no item is above the lowest
     rounded = Rounded.of(table, None)
-    queries = np.array([[1.0] * 4, [np.nan] * 4, [np.inf] * 4], dtype=np.float32)
-    assert rounded.best(queries, Filters.of([wish(3)] * 3)) == [None] * 3
-    few = np.zeros(100, dtype=np.bool_)
-    found = rounded.best(queries[:1] * 0, Filters.of([wish(3, shown=few)]))
-    np.testing.assert_array_equal(found[0][0], NOTHING)
+    for values in (1.0, np.nan, np.inf):
+        assert rounded.best(np.full(4, values, dtype=np.float32), wish(3))[0] is None
+    none = np.zeros(100, dtype=np.bool_)
+    found, _ = rounded.best(np.zeros(4, dtype=np.float32), wish(3, shown=none))
+    assert found[0].tolist() == []
 
 
-def test_sums_fit_into_32_bits():
-    table = np.ones((3, WIDEST), dtype=np.float32)
-    table[2] *= -1.0
-    check(table, None, np.ones((1, WIDEST), dtype=np.float32), [wish(1)])
+@pytest.mark.parametrize("read", [0.0, 1.0])
+def test_batches_are_answered_as_without(monkeypatch, read):
+    """Whether all requests are answered by the bytes, or a product of matrices answers most."""
+    model = neural_artifact("gru4rec", n_items=3000).model
+    plain = products.ProductBest(model)
+    monkeypatch.setattr(products, "_ROUNDED_FROM", 0)
+    monkeypatch.setattr(products, "_READ", read)
+    best = products.ProductBest(model)
+    assert (plain.rounded is None, best.rounded is None) == (True, False)
+    rng = np.random.default_rng(2)
+    queries = torch.from_numpy(rng.normal(size=(6, best.table.shape[1])).astype(np.float32))
+    queries[3] = 0.0  # all items score alike, or as their biases do
+    wishes = [wish(20), wish(5, hidden=[7, 8]), wish(1), wish(9), wish(3), wish(700)]
+    found = best.nearest(queries, wishes)
+    for one, other in zip(found, plain.nearest(queries, wishes), strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_allclose(one[1], other[1], rtol=1e-5, atol=1e-5)

@@ -70,17 +70,6 @@ def serve_command(
     ] = 0.0,
     burst: Annotated[int, typer.Option(help="Requests that --rate lets through at once.")] = 100,
     watch: Annotated[float, typer.Option(help="Seconds between two looks for new versions.")] = 1.0,
-    approximate: Annotated[
-        bool,
-        typer.Option(
-            "--approximate",
-            help="Search catalogues of 50,000 items and more approximately, if that finds enough "
-            "of the exact top 20 (needs the extra `ann`).",
-        ),
-    ] = False,
-    min_recall: Annotated[
-        float, typer.Option(help="Share of the exact top 20 that --approximate has to find.")
-    ] = 0.99,
     titles: Annotated[
         Path | None,
         typer.Option(
@@ -138,8 +127,6 @@ def serve_command(
         rate=rate,
         burst=burst,
         watch=watch,
-        approximate=approximate,
-        min_recall=min_recall,
         titles=None if titles is None else str(titles),
         token=read_token(token_file),
         origins=tuple(origin or ()),

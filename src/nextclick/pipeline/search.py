@@ -51,6 +51,7 @@ class Search:
         """Search; whether Ctrl-C ended it."""
         if best_of(self.trials) is not None:
             self._keep_best()
+        self.since = time.perf_counter()  # the last trial ended
         with Interrupt() as self.interrupt:
             while not self._done():
                 if self.interrupt.asked:
@@ -63,6 +64,7 @@ class Search:
                     _repeat(asked, twin)
                 elif not _Attempt(self, asked).run():
                     return True
+                self.since = time.perf_counter()
                 self.spent = self.study.seconds()
                 best = best_of(self.trials)
                 self.trials = self.study.trials()
@@ -106,7 +108,7 @@ class _Attempt:
         self.search = search
         self.asked = asked
         self.values = search.plan.values(asked.point)
-        self.began = time.perf_counter()
+        self.began = search.since  # the drawing of the point counts
         self.reached: list[float] = []
 
     def run(self) -> bool:

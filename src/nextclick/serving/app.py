@@ -67,8 +67,6 @@ class App:
         self.metrics = Metrics(shared=shares_metrics())
         self.served = Served(
             settings.models,
-            approximate=settings.approximate,
-            min_recall=settings.min_recall,
             titles=settings.titles,
             told=lambda model, result: self.metrics.swaps.labels(model, result).inc(),
         )
@@ -508,7 +506,6 @@ def _model(slot: Slot) -> schemas.ModelAnswer:
         reads=sorted(reads(type(model), model.config)),
         config=asdict(model.config),
         trained={name: artifact.trained.get(name) for name in _TRAINED},
-        search=loaded.search,
         refused=dict(slot.refused),
         versions=[version.name for version in slot.source.versions()],
     )

@@ -1,14 +1,18 @@
-"""The best products of a query with a table, exactly, by reading a quarter of the table.
+"""The best products of a query with a table, exactly, by looking at as little of it as will do.
 
-A product of a vector with all items takes as long as the items take to come out of memory. So the
-table is kept a second time in bytes: a row x as s·n with whole numbers n in -127..127, the query q
-as r·m with numbers of 16 bits. The product of the whole numbers tells the true one up to
+Three things tell early that an item is none of the K best. The table is centred, which takes the
+same from every score, and turned to its principal axes, which changes no product. Then
 
-    |q·x - r s (m·n)| ≤ ‖q‖ ‖x - s n‖ + ‖q - r m‖ ‖s n‖        (Cauchy & Schwarz)
+- items stand by length, the longest first: once ‖q‖ ‖x‖ lies below the K-th best score so far, so
+  it does for all that follow (Teflioudi et al., LEMP, SIGMOD 2015);
+- the first axes hold most of a product: after some of them the others add at most ‖q'‖ ‖x'‖ of
+  what they hold of both (Li et al., FEXIPRO, SIGMOD 2017);
+- a number x is read as a byte, s·n with a whole number n in -127..127. The product of q with what
+  that leaves out is at most ‖q‖ ‖x - s n‖.
 
-An item whose upper bound lies below the K-th highest lower bound is none of the K best. What is
-left, some dozens, is scored in float32. The answer is that of the exact search: nothing is
-approximate but the sieve, and that errs on one side only.
+All bounds are those of Cauchy and Schwarz. They hold for 64 items at once, with one s for each
+axis. What they do not rule out, some dozens of items, is scored from the table itself. The answer
+is that of the exact search: what is passed over could not have been among the best.
 """
 
 from __future__ import annotations
@@ -19,218 +23,221 @@ from typing import TYPE_CHECKING, Self
 import numba
 import numpy as np
 
-from nextclick.models.kernels import grow
-from nextclick.serving.best import _is_hidden
+from nextclick.serving.best import _NO_MASK, _is_hidden
 from nextclick.topk import _insert
 
 if TYPE_CHECKING:
-    from nextclick.serving.best import Filters
-    from nextclick.types import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
+    from nextclick.serving.query import Wish
+    from nextclick.types import (
+        AnyArray,
+        BoolArray,
+        Float32Array,
+        Float64Array,
+        Int32Array,
+    )
 
+_LANES = 64  # items of a block
+_GROUP = 8  # axes after which the bound is looked at
 _MOST = 127
-_QUERY = 16_383
-WIDEST = (2**31 - 1) // (_MOST * _QUERY)  # numbers of a vector whose product fits into 32 bits
-_LANES = 32
-_ROWS = 256  # of the table that all queries of a batch look at, one after the other
-_FLOAT = 1e-6  # share of ‖q‖ ‖x‖ that sums in float32 may be off
+_AT_ONCE = 1 << 16  # items that are turned at once; in float64 they take some room
+_FLOAT = 2.0**-23  # two roundings to float32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rounded:
-    """A table in bytes.
+    """A table in bytes: M blocks of 64 items, G groups of 8 axes.
 
     Attributes:
-        rows: (N + 1, W) int8, n, and zeros up to a width that vector instructions like.
-        scale: (N + 1,) float32, s.
-        off: (N + 1,) float32, ‖x - s n‖, and what sums in float32 may be off.
-        length: (N + 1,) float32, ‖s n‖.
-        table: (N + 1, D) float32, x.
-        bias: (N + 1,) float32, added to products.
+        rows: (G, M, 8, 64) int8, n.
+        scale: (G, M, 8) float32, s.
+        off: (M,) float32, the greatest ‖x - s n‖ of a block, and what sums in float32 may be off.
+        rest: (M, G + 1) float32, the greatest length of what the groups from g on hold of x.
+        reach: (M,) float32, the greatest length of this block and those behind it.
+        items: (N,) int32, which item stands where.
+        centre: (D,) float64, what was taken from each x.
+        axes: (D, D) float64, a column for each axis.
+        table: (N + 1, W) float32, as it was; D is W, or W + 1 with a bias, which is an x for a 1
+            in q.
+        bias: (N + 1,) float32, added to products; None for no bias.
     """
 
     rows: AnyArray
     scale: Float32Array
     off: Float32Array
-    length: Float32Array
+    rest: Float32Array
+    reach: Float32Array
+    items: Int32Array
+    centre: Float64Array
+    axes: Float64Array
     table: Float32Array
-    bias: Float32Array
+    bias: Float32Array | None
 
     @classmethod
     def of(cls, table: Float32Array, bias: Float32Array | None) -> Self:
-        """Round a table of at most `WIDEST` columns."""
-        n, width = table.shape
-        rows = np.zeros((n, -(-width // _LANES) * _LANES), dtype=np.int8)
-        scale, off, length = (np.empty(n, dtype=np.float32) for _ in range(3))
-        _round(table, rows, scale, off, length)
-        flat = np.zeros(n, dtype=np.float32) if bias is None else bias
-        return cls(rows, scale, off, length, table, flat)
+        """Round a table of finite numbers."""
+        every = np.arange(1, len(table), dtype=np.int32)
+        some = _vectors(table, bias, every[:: len(every) // _AT_ONCE + 1])
+        centre = some.mean(axis=0)
+        some -= centre
+        axes = np.ascontiguousarray(np.linalg.eigh(some.T @ some)[1][:, ::-1])
+        lengths = [
+            np.linalg.norm(_vectors(table, bias, every[at : at + _AT_ONCE]) - centre, axis=1)
+            for at in range(0, len(every), _AT_ONCE)
+        ]
+        items = every[np.argsort(-np.concatenate(lengths), kind="stable")]
+        G, M = -(-len(axes) // _GROUP), -(-len(items) // _LANES)
+        rows = np.empty((G, M, _GROUP, _LANES), dtype=np.int8)
+        scale = np.empty((G, M, _GROUP), dtype=np.float32)
+        rest = np.zeros((M, G + 1), dtype=np.float32)
+        off = np.empty(M, dtype=np.float32)
+        step = _AT_ONCE // _LANES
+        for at in range(0, M, step):
+            part = slice(at, at + step)
+            turned = (_vectors(table, bias, items[at * _LANES :][:_AT_ONCE]) - centre) @ axes
+            _round(turned, rows[:, part], scale[:, part], rest[part], off[part])
+        reach = np.maximum.accumulate((rest[:, 0] + off)[::-1])[::-1].copy()
+        return cls(rows, scale, off, rest, reach, items, centre, axes, table, bias)
 
     def best(
-        self, queries: Float32Array, filters: Filters
-    ) -> list[tuple[Int32Array, Float32Array] | None]:
-        """The recommended items of (B, D) queries, best first; see `best.Best.lists`.
+        self, query: Float32Array, wish: Wish
+    ) -> tuple[tuple[Int32Array, Float32Array] | None, float]:
+        """The items to recommend for a (D,) query, best first; see `best.Best.lists`.
 
-        None for who cannot be answered so: a query that is not finite, or scores so alike that the
-        bounds do not tell which is above the lowest one of all.
+        None where that cannot be told so: the query is not finite, or the K-th item scores no more
+        than the lowest of those that were looked at. And which share of the bytes was read.
         """
-        numbers, step, length, off = _rounded_queries(queries, self.rows.shape[1])
-        found: list[tuple[Int32Array, Float32Array] | None] = []
-        sieve = _sieve(
-            self.rows, self.scale, self.off, self.length, self.bias,
-            numbers, step, length, off, *filters,
+        if not np.isfinite(query).all():
+            return None, 0.0
+        whole = np.append(query, np.ones(len(self.centre) - len(query), dtype=np.float32))
+        turned = np.zeros(self.rows.shape[0] * _GROUP, dtype=np.float32)
+        turned[: len(whole)] = whole @ self.axes
+        groups = turned.reshape(-1, _GROUP)
+        tails = np.zeros(len(groups) + 1)
+        tails[:-1] = np.sqrt((groups.astype(np.float64) ** 2).sum(1)[::-1].cumsum()[::-1])
+        bias = _NO_BIAS if self.bias is None else self.bias
+        masks = _NO_MASK if wish.shown is None else wish.shown[None]
+        items, scores, lowest, read = _best(
+            self.rows, self.scale, self.off, self.rest, self.reach, self.items, self.table, bias,
+            query, groups, tails, float(whole @ self.centre), wish.k, wish.hidden, masks,
         )  # fmt: skip
-        for b, (items, ceiling) in enumerate(sieve):
-            scores = _products(self.table, self.bias, items, queries[b])
-            order = np.lexsort((items, -scores))[: filters.k[b]]
-            if not np.isfinite(step[b]) or (len(order) and scores[order[-1]] <= ceiling):
-                found.append(None)
-            else:
-                found.append((items[order], scores[order]))
-        return found
+        told = len(scores) == 0 or scores[-1] > lowest
+        return (items, scores) if told else None, read
 
 
-def _rounded_queries(
-    queries: Float32Array, width: int
-) -> tuple[AnyArray, Float32Array, Float32Array, Float32Array]:
-    """(B, W) int16 m, (B,) r, ‖q‖ and ‖q - r m‖."""
-    with np.errstate(invalid="ignore"):
-        step = np.abs(queries).max(axis=1) / np.float32(_QUERY)
-        step[step == 0.0] = 1.0
-        numbers = np.rint(queries / step[:, None])
-        off = np.linalg.norm(queries - step[:, None] * numbers, axis=1)
-        length = np.linalg.norm(queries, axis=1)
-        padded = np.zeros((len(queries), width), dtype=np.int16)
-    padded[:, : queries.shape[1]] = np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0)
-    return padded, step, length, off
+_NO_BIAS = np.empty(0, dtype=np.float32)
 
 
-@numba.njit(cache=True, nogil=True)
+def _vectors(table: Float32Array, bias: Float32Array | None, items: Int32Array) -> Float64Array:
+    """(n, D), a bias as the last column."""
+    vectors = table[items].astype(np.float64)
+    return vectors if bias is None else np.column_stack([vectors, bias[items]])
+
+
 def _round(
-    table: Float32Array,
+    turned: Float64Array,
     rows: AnyArray,
     scale: Float32Array,
+    rest: Float32Array,
     off: Float32Array,
-    length: Float32Array,
 ) -> None:
-    for i in range(len(table)):
-        highest = np.float32(0.0)
-        for x in table[i]:
-            highest = max(highest, abs(x))
-        step = highest / np.float32(_MOST) if highest > 0 else np.float32(1.0)
-        far, long = 0.0, 0.0
-        for j, x in enumerate(table[i]):
-            n = np.rint(x / step)
-            rows[i, j] = np.int8(n)
-            far += (x - step * n) ** 2
-            long += (step * n) ** 2
-        scale[i], length[i] = step, np.sqrt(long)
-        off[i] = np.sqrt(far) + _FLOAT * (np.sqrt(long) + np.sqrt(far))
+    """Fill what `Rounded` has of the same name from (n, D) vectors on their axes."""
+    G, M = rows.shape[:2]
+    x = np.zeros((M * _LANES, G * _GROUP), dtype=np.float32)  # what is left over stays the centre
+    x[: len(turned), : turned.shape[1]] = turned
+    x = x.reshape(M, _LANES, G, _GROUP)
+    s = np.abs(x).max(axis=1, keepdims=True) / np.float32(_MOST)  # (M, 1, G, 8)
+    s[s == 0.0] = 1.0
+    n = np.rint(x / s)
+    rows[:] = n.transpose(2, 0, 3, 1)
+    scale[:] = s[:, 0].transpose(1, 0, 2)
+    squares = np.square(x, dtype=np.float64).sum(axis=3)[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
+    rest[:, :G] = np.sqrt(squares).max(axis=1)
+    n *= s
+    n -= x
+    far = np.sqrt(np.square(n, dtype=np.float64).sum(axis=(2, 3))).max(axis=1)
+    off[:] = far + _FLOAT * (G * _GROUP) * (rest[:, 0] + far)
+
+
+# sums and the highest may be taken in any order, so that they use vectors
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc", "contract"})
+def _add_group(
+    rows: AnyArray, scale: Float32Array, query: Float32Array, sums: Float32Array
+) -> float:
+    """Add the products on eight axes to the (64,) sums; return the highest."""
+    for k in range(0, _GROUP, 4):
+        a, b = query[k] * scale[k], query[k + 1] * scale[k + 1]
+        c, d = query[k + 2] * scale[k + 2], query[k + 3] * scale[k + 3]
+        for j in range(_LANES):
+            sums[j] += (
+                a * np.float32(rows[k, j])
+                + b * np.float32(rows[k + 1, j])
+                + c * np.float32(rows[k + 2, j])
+                + d * np.float32(rows[k + 3, j])
+            )
+    highest = sums[0]
+    for j in range(_LANES):
+        highest = max(highest, sums[j])
+    return float(highest)
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
+def _score(table: Float32Array, bias: Float32Array, query: Float32Array, item: int) -> float:
+    total = 0.0
+    for j in range(len(query)):
+        total += np.float64(table[item, j]) * np.float64(query[j])
+    if len(bias):
+        total += np.float64(bias[item])
+    return float(np.float32(total))
 
 
 @numba.njit(cache=True, nogil=True)
-def _dots(rows: AnyArray, numbers: AnyArray, out: Int32Array) -> None:
-    for i in range(len(rows)):
-        total = np.int32(0)
-        for j in range(len(numbers)):
-            total = np.int32(total + np.int32(np.int32(rows[i, j]) * np.int32(numbers[j])))
-        out[i] = total
-
-
-# the highest and lowest may be taken in any order, so that they use vectors
-@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
-def _upper_bounds(
-    dots: Int32Array,
-    scale: Float32Array,
-    off: Float32Array,
-    length: Float32Array,
-    bias: Float32Array,
-    step: float,
-    query_length: float,
-    query_off: float,
-    tops: Float32Array,
-) -> tuple[float, float]:
-    least, most = np.float32(np.inf), np.float32(-np.inf)
-    for j in range(len(scale)):
-        error = query_length * off[j] + query_off * length[j]
-        top = step * scale[j] * np.float32(dots[j]) + bias[j] + error
-        tops[j] = top
-        least, most = min(least, top), max(most, top)
-    return float(least), float(most)
-
-
-@numba.njit(cache=True, nogil=True)
-def _sieve(  # noqa: C901
+def _best(
     rows: AnyArray,
     scale: Float32Array,
     off: Float32Array,
-    length: Float32Array,
+    rest: Float32Array,
+    reach: Float32Array,
+    items: Int32Array,
+    table: Float32Array,
     bias: Float32Array,
-    numbers: AnyArray,
-    step: Float32Array,
-    query_length: Float32Array,
-    query_off: Float32Array,
-    k: Int64Array,
-    hidden_offsets: Int64Array,
-    hidden: Int32Array,
-    mask_of: Int64Array,
+    query: Float32Array,
+    groups: Float32Array,
+    tails: Float64Array,
+    centre: float,
+    k: int,
+    hides: Int32Array,
     masks: BoolArray,
-) -> list[tuple[Int32Array, float]]:
-    """For each query the items that may be among its best, and what the lowest score is at most."""
-    B, N, K = len(numbers), len(rows), k.max()
-    floor = np.empty((B, K), np.float32)  # lower bounds, the highest first
-    owner = np.empty((B, K), np.int32)
-    filled = np.zeros(B, np.int64)
-    ceiling = np.full(B, np.inf, np.float32)
-    items = [np.empty(1024, np.int32) for _ in range(B)]
-    upper = [np.empty(1024, np.float32) for _ in range(B)]
-    n = np.zeros(B, np.int64)
-    dots = np.empty(_ROWS, np.int32)
-    tops = np.empty(_ROWS, np.float32)
-    for start in range(1, N, _ROWS):
-        stop = min(start + _ROWS, N)
-        for b in range(B):
-            _dots(rows[start:stop], numbers[b], dots)
-            part = slice(start, stop)
-            least, most = _upper_bounds(
-                dots, scale[part], off[part], length[part], bias[part],
-                step[b], query_length[b], query_off[b], tops,
-            )  # fmt: skip
-            ceiling[b] = min(ceiling[b], least)
-            if filled[b] == k[b] and most < floor[b, k[b] - 1]:
+) -> tuple[Int32Array, Float32Array, float, float]:
+    """The best items, their scores, the lowest score of some items, the share of groups read."""
+    G, M = rows.shape[:2]
+    best, found, n = np.empty(k, np.float32), np.empty(k, np.int32), 0
+    lowest, read = np.inf, 0
+    for item in items[:_LANES]:
+        lowest = min(lowest, _score(table, bias, query, item))
+    mask = len(masks) - 1
+    floor = -np.inf  # an item whose bound is lower is none of the best
+    sums = np.empty(_LANES, np.float32)
+    for m in range(M):
+        if tails[0] * reach[m] < floor:
+            break
+        sums[:] = 0.0
+        bound, slack = np.inf, 0.0
+        for g in range(G):
+            read += 1
+            highest = _add_group(rows[g, m], scale[g, m], groups[g], sums)
+            slack = tails[0] * off[m] + tails[g + 1] * rest[m, g + 1]
+            bound = highest + slack
+            if bound < floor:
+                break
+        if bound < floor:
+            continue
+        for j, item in enumerate(items[m * _LANES : (m + 1) * _LANES]):
+            if sums[j] + slack < floor or _is_hidden(item, hides, mask, masks):
                 continue
-            hides = hidden[hidden_offsets[b] : hidden_offsets[b + 1]]
-            for j in range(stop - start):
-                i = start + j
-                if filled[b] == k[b] and tops[j] < floor[b, k[b] - 1]:
-                    continue
-                if _is_hidden(i, hides, mask_of[b], masks):
-                    continue
-                if n[b] == len(items[b]):
-                    items[b] = grow(items[b], n[b], 1)
-                    upper[b] = grow(upper[b], n[b], 1)
-                items[b][n[b]], upper[b][n[b]] = i, tops[j]
-                n[b] += 1
-                error = query_length[b] * off[i] + query_off[b] * length[i]
-                low = tops[j] - np.float32(2.0) * error
-                if filled[b] < k[b] or low > floor[b, k[b] - 1]:
-                    filled[b] = _insert(floor[b, : k[b]], owner[b, : k[b]], filled[b], low, i)
-    found = []
-    for b in range(B):
-        listed = items[b][: n[b]]
-        if filled[b] == k[b]:
-            listed = listed[upper[b][: n[b]] >= floor[b, k[b] - 1]]
-        found.append((listed.copy(), float(ceiling[b])))
-    return found
-
-
-@numba.njit(cache=True, nogil=True)
-def _products(
-    table: Float32Array, bias: Float32Array, items: Int32Array, query: Float32Array
-) -> Float32Array:
-    scores = np.empty(len(items), np.float32)
-    for at, item in enumerate(items):
-        total = 0.0
-        for j in range(len(query)):
-            total += table[item, j] * query[j]
-        scores[at] = total + bias[item]
-    return scores
+            score = _score(table, bias, query, item)
+            lowest = min(lowest, score)
+            n = _insert(best, found, n, score, item)
+            if n == k:
+                worst = float(best[k - 1])
+                floor = worst - _FLOAT * abs(worst) - centre
+    return found[:n], best[:n], lowest, read / (G * M)

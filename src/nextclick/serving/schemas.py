@@ -206,7 +206,6 @@ class ModelAnswer(Struct, kw_only=True):
         reads: what it reads besides clicks.
         config: its parameters.
         trained: on what and how.
-        search: how items are found: "exact", or "approximate" with its recall.
         refused: versions that were not taken, and why.
         versions: of its registry, which may be activated.
     """
@@ -220,7 +219,6 @@ class ModelAnswer(Struct, kw_only=True):
     reads: list[str]
     config: dict[str, Any]
     trained: dict[str, Any]
-    search: dict[str, Any]
     refused: dict[str, str]
     versions: list[str]
 

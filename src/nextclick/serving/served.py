@@ -11,7 +11,7 @@ import timeit
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -123,7 +123,6 @@ class Loaded:
         recommender: its model.
         items: its catalogue, with titles, to search in.
         since: seconds since 1970.
-        search: how items are found, and what was measured of it.
         quick: whether an answer costs less than a thread of its own is worth.
     """
 
@@ -131,7 +130,6 @@ class Loaded:
     recommender: Recommender
     items: Catalogue
     since: float
-    search: dict[str, object]
     quick: bool
 
 
@@ -161,8 +159,6 @@ class Served:
 
     Args:
         folders: name of a model to its folder; the first one answers who names none.
-        approximate: search large catalogues approximately.
-        min_recall: below which that is not done.
         titles: a file with the titles of items, of all models.
         told: called with model and "swapped" or "refused".
 
@@ -175,13 +171,9 @@ class Served:
         self,
         folders: Mapping[str, str | Path],
         *,
-        approximate: bool = False,
-        min_recall: float = 0.99,
         titles: str | Path | None = None,
         told: Callable[[str, str], None] = _tells_nobody,
     ):
-        self._approximate = approximate
-        self._min_recall = min_recall
         self._titles = None if titles is None else TitleFile(titles)
         self._told = told
         self.slots: dict[str, Slot] = {}
@@ -284,15 +276,9 @@ class Served:
 
     def _load(self, name: str, version: Version) -> Loaded:
         recommender = Recommender.load(version.path)
-        search: dict[str, object] = {"kind": "exact"}
-        scorer: Any = recommender.scorer
-        if self._approximate and hasattr(scorer, "queries"):
-            from nextclick.serving.approximate import approximated
-
-            recommender.scorer, search = approximated(scorer, self._min_recall)
         warm(recommender)
         items = self._catalogue(name, recommender)
-        return Loaded(version, recommender, items, time.time(), search, is_quick(recommender))
+        return Loaded(version, recommender, items, time.time(), is_quick(recommender))
 
     def _catalogue(self, name: str, recommender: Recommender) -> Catalogue:
         known = recommender.artifact

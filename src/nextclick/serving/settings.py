@@ -36,8 +36,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         rate: requests per second of a client's address, 0 for any number.
         burst: requests that a client may send at once.
         watch: seconds between two looks for new versions.
-        approximate: search large catalogues approximately.
-        min_recall: of the exact top 20, below which approximate search is not used.
         titles: a CSV file with the titles of items.
         token: who knows it may write; None for nobody's.
         origins: web pages that browsers let ask, none by default.
@@ -61,8 +59,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 0.0
     burst: int = 100
     watch: float = 1.0
-    approximate: bool = False
-    min_recall: float = 0.99
     titles: str | None = None
     token: str | None = None
     origins: tuple[str, ...] = ()
@@ -79,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         least = {
             "workers": 1, "session_seconds": 1, "session_clicks": 1, "max_sessions": 1,
             "state_megabytes": 1, "max_queue": 1, "max_batch": 1, "max_bytes": 1024,
-            "timeout": 0.01, "drain": 0, "rate": 0, "burst": 1, "watch": 0.05, "min_recall": 0,
+            "timeout": 0.01, "drain": 0, "rate": 0, "burst": 1, "watch": 0.05,
         }  # fmt: skip
         for name, bound in least.items():
             if not bound <= getattr(self, name) < float("inf"):

@@ -134,18 +134,19 @@ def read_titles(path: Path) -> Titles:
 
 
 def _rows(path: Path, file: TextIO) -> Iterator[tuple[str, str]]:
-    """Id and title of each line, without blanks around them; "" for what a line lacks."""
+    """Id and title of each line, without blanks around them; "" for a line that is too short."""
     reader = csv.reader(())
     try:
         first = file.readline()
         reader = csv.reader(chain([first], file), delimiter="," if "\t" not in first else "\t",
                             strict=True)  # fmt: skip
-        header = next(reader, ["", ""])
+        header = next(reader)
         item, title, named = _columns(path, header)
         for row in reader if named else chain([header], reader):
-            if row:
-                row += [""] * (max(item, title) + 1 - len(row))
+            if len(row) > max(item, title):
                 yield row[item].strip(), " ".join(row[title].split())
+            elif row:
+                yield "", ""
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"--titles {path}: is not text in UTF-8 after line {reader.line_num}: {error.reason}; "

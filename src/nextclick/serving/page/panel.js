@@ -63,11 +63,10 @@ function Latency({ times }) {
 
 const milliseconds = (ms) => `${ms.toFixed(ms < 10 ? 1 : 0)}\u00a0ms`;
 
-function about({ name, model, version, items, reads, search }) {
+function about({ name, model, version, items, reads }) {
   const parts = [`version ${version}`, `${items.toLocaleString("en-GB")} items`];
   if (model !== name) parts.unshift(model);
   if (reads.length) parts.push(`reads ${reads.join(" and ")}`);
-  if (search?.kind === "approximate") parts.push("approximate search");
   return parts.join(" · ");
 }
 
