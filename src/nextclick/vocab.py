@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,9 +72,7 @@ class Vocabulary:
 
     @cached_property
     def _index_of(self) -> dict[RawId, int]:
-        if self._ids is not None:
-            return {raw: i for i, raw in enumerate(self._ids.tolist(), start=1)}
-        return {self.raw(i): i for i in range(1, len(self) + 1)}
+        return {raw: index for index, raw in enumerate(self.ids(), start=1)}
 
     def union(self, other: Vocabulary) -> tuple[Vocabulary, Int32Array, Int32Array]:
         """All ids of both in the order of raw ids; they are text if those of either are.
@@ -104,7 +103,9 @@ class Vocabulary:
         if self._ids is not None:
             numbers: list[RawId] = self._ids.tolist()
             return numbers
-        return [self.raw(index) for index in range(1, len(self) + 1)]
+        assert self._text is not None and self._ends is not None
+        text, ends = self._text.tobytes(), self._ends.tolist()
+        return [text[start:end].decode() for start, end in pairwise([0, *ends])]
 
     def only(self, chosen: Int32Array) -> tuple[Vocabulary, Int32Array]:
         """Keep the ids at the ascending indices `chosen`.

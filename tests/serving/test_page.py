@@ -7,7 +7,7 @@ from nextclick.serving.page import page_routes
 from serving_cases import Client, make_app
 
 SCRIPTS = ("api", "app", "controls", "html", "ids", "json", "link", "panel", "ranking", "reasons",
-           "search", "session", "state", "theme")  # fmt: skip
+           "search", "session", "state", "theme", "titles")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -35,12 +35,30 @@ def server(knn, store, tmp_path_factory):
         yield address
 
 
+TITLES = {
+    10: "Red shoe", 20: "Crème brûlée <b>&amp; 'more'</b>", 30: "Reddish hat",
+    40: "A blue shoe whose title is so long that nobody can read it whole anywhere on the page",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def titled(knn, tmp_path_factory):
+    """The address of a server that knows the titles of four of five items."""
+    folder = tmp_path_factory.mktemp("titled")
+    neural_artifact("narm").save(folder / NARM)
+    lines = [f"{item}\t{title}\n" for item, title in TITLES.items()]
+    (folder / "items.tsv").write_text("".join(["item\ttitle\n", *lines]), encoding="utf-8")
+    models = {KNN: knn, NARM: folder / NARM}
+    with serving(models, "--titles", str(folder / "items.tsv")) as address:
+        yield address
+
+
 @pytest.fixture
 def opened(browser, server):
     """Opens pages; none may complain or ask another host."""
-    contexts, complaints, hosts = [], [], set()
+    contexts, complaints, hosts, named = [], [], set(), set()
 
-    def opens(path="/", width=1280, height=800, **options):
+    def opens(path="/", width=1280, height=800, at=server, **options):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         context.set_default_timeout(60_000)
         contexts.append(context)
@@ -48,7 +66,8 @@ def opened(browser, server):
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: hosts.add(urllib.parse.urlsplit(request.url).netloc))
-        page.goto(server + path)
+        named.add(urllib.parse.urlsplit(at).netloc)
+        page.goto(at + path)
         expect(page.locator("#model")).to_be_visible()
         return page
 
@@ -57,7 +76,7 @@ def opened(browser, server):
     for context in contexts:
         context.close()
     assert complaints == []
-    assert hosts == {urllib.parse.urlsplit(server).netloc}
+    assert hosts == named
 
 
 def session(page):
@@ -283,6 +302,67 @@ def test_an_id_that_no_model_knows(opened, server):
     option.click()
     check_answer(page, recommended(server, session=[10, 77], k=5))
     expect(page.locator(".clicks li").last).to_contain_text("unknown to the model")
+
+
+def shown_name(item):
+    """Title and id, or the id alone."""
+    return " ".join(filter(None, (TITLES.get(item), str(item))))
+
+
+def test_titles_are_searched_and_shown(opened, titled):
+    page = opened(at=titled)
+    expect(page.locator(".starts button").first).to_have_text(shown_name(10))
+    search = page.get_by_role("combobox", name="Search items")
+    expect(search).to_have_attribute("placeholder", "a title, or an id")
+    search.fill("BRULEE")
+    option = page.locator("#found").get_by_role("option")
+    expect(option).to_have_count(1)  # what was typed is no id of this catalogue
+    expect(option.locator(".title")).to_have_text(TITLES[20])
+    search.fill("zzz")
+    expect(page.locator(".search .hint")).to_have_text("No title or id holds “zzz”.")
+    search.fill("red shoe")
+    expect(option.locator(".title")).to_have_text(TITLES[10])
+    search.press("Enter")
+    told = recommended(titled, session=[10], k=5, explain=True, titles=True)
+    names = [shown_name(item) for item in told["items"]]
+    expect(page.locator(".pick")).to_have_text(names)
+    expect(page.locator(".clicks .id")).to_have_text([shown_name(10)])
+    page.get_by_role("button", name="Take out click 1, Red shoe").wait_for()
+    assert "Red shoe" in page.locator("#announced").inner_text()
+    voters = [item for one in told["reasons"]["neighbours"] for item in one["items"]]
+    expect(page.locator(".voters .id")).to_have_text([shown_name(item) for item in voters])
+
+
+def test_titles_of_a_link_are_shown(opened, titled):
+    page = opened(f"/#m={NARM}&v={KNN}&s=10,20,77,50&k=5", at=titled)
+    expect(page.locator(".clicks .id")).to_have_text([shown_name(i) for i in (10, 20, 77, 50)])
+    expect(page.locator(".weights .id")).to_have_text([shown_name(i) for i in (10, 20, 50)])
+    for at, name in enumerate((NARM, KNN)):
+        told = recommended(titled, session=[10, 20, 77, 50], k=5, model=name)
+        names = [shown_name(item) for item in told["items"]]
+        expect(page.locator(f".panel-{at} .pick")).to_have_text(names)
+    assert page.locator("b:text('more')").count() == 0  # a title is text
+    assert page.evaluate(FAULTS) == []
+
+
+@pytest.mark.parametrize("width", [360, 390, 1280])
+def test_long_titles_are_cut_and_whole_in_the_tooltip(opened, titled, width):
+    page = opened(f"/#m={NARM}&v={KNN}&s=10,20,40&k=5", at=titled, width=width)
+    page.get_by_label("Search items").fill("blue")
+    expect(page.locator("#found").get_by_role("option")).to_have_count(1)
+    expect(page.locator(".ranking")).to_have_count(2)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    for place in ("#found", ".clicks", ".panel-1 .ranking", ".weights", ".voters"):
+        long = page.locator(f"{place} .title", has_text="A blue shoe").first
+        expect(long).to_have_attribute("title", TITLES[40])
+        box, around = (each.bounding_box() for each in (long, page.locator(place).first))
+        assert box["x"] + box["width"] <= around["x"] + around["width"], place
+        assert long.evaluate(
+            "e => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight"
+        ), place
+        assert long.evaluate("e => getComputedStyle(e).textOverflow") == "ellipsis"
+    assert page.evaluate(SMALL) == []
+    assert [(text, ratio) for text, ratio in page.evaluate(CONTRAST) if ratio < 4.5] == []
 
 
 def test_ids_keep_their_digits_and_kind(opened):

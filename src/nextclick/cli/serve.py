@@ -70,6 +70,14 @@ def serve_command(
     ] = 0.0,
     burst: Annotated[int, typer.Option(help="Requests that --rate lets through at once.")] = 100,
     watch: Annotated[float, typer.Option(help="Seconds between two looks for new versions.")] = 1.0,
+    titles: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file with the columns item and title: titles are searched, shown on the "
+            "page, and told to requests that ask for them.",
+            show_default=False,
+        ),
+    ] = None,
     origin: Annotated[
         list[str] | None,
         typer.Option(help="Web page whose scripts may ask, as https://shop.example; repeatable."),
@@ -90,6 +98,7 @@ def serve_command(
     \b
         nextclick serve model
         nextclick serve narm=models/narm knn=models/session-knn --port 8080
+        nextclick serve registry --titles items.csv
         nextclick serve registry --workers 4 --state lmdb:/var/lib/nextclick
         curl localhost:8000/v1/recommend -d '{"session": [214536502], "k": 5}'
     """  # noqa: D301
@@ -118,6 +127,7 @@ def serve_command(
         rate=rate,
         burst=burst,
         watch=watch,
+        titles=None if titles is None else str(titles),
         token=read_token(token_file),
         origins=tuple(origin or ()),
         trusted_proxies=trusted_proxies,

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from nextclick.serving.served import Loaded, Slot
     from nextclick.serving.settings import Settings
     from nextclick.serving.state import SessionStore
+    from nextclick.types import RawId
 
 log = logging.getLogger("nextclick.serving")
 _SESSION = re.compile(schemas.SESSION_ID)
@@ -58,6 +59,7 @@ class App:
 
     Raises:
         ArtifactError: a model cannot be loaded.
+        ConfigError: the titles cannot be read.
     """
 
     def __init__(self, settings: Settings):
@@ -65,6 +67,7 @@ class App:
         self.metrics = Metrics(shared=shares_metrics())
         self.served = Served(
             settings.models,
+            titles=settings.titles,
             told=lambda model, result: self.metrics.swaps.labels(model, result).inc(),
         )
         self.store: SessionStore
@@ -159,7 +162,8 @@ class App:
         loaded = slot.loaded
         wish = loaded.recommender.wish(_query(asked, loaded))
         ((answer, why),) = await self._answers(loaded, [wish])
-        return self._json(_told(slot, loaded, answer, why))
+        told = _told(slot, loaded, answer, why, titled=asked.session if asked.titles else None)
+        return self._json(told)
 
     async def recommend_batch(self, request: Request) -> Response:
         """POST /v1/recommend/batch."""
@@ -177,7 +181,9 @@ class App:
         told: list[Any] = [None] * len(asked)
         for (name, at), answers in zip(rows.items(), found, strict=True):
             for n, (answer, why) in zip(at, answers, strict=True):
-                told[n] = _told(self.served.slots[name], loaded[name], answer, why)
+                titled = asked[n].session if asked[n].titles else None
+                slot = self.served.slots[name]
+                told[n] = _told(slot, loaded[name], answer, why, titled=titled)
         return self._json(schemas.BatchAnswer(told))
 
     async def append(self, request: Request) -> Response:
@@ -204,7 +210,8 @@ class App:
             query = _event_query(asked, k, session, None if degraded else key)
             wish = loaded.recommender.wish(query)
             ((answer, why),) = await self._answers(loaded, [wish])
-            recommended = _told(slot, loaded, answer, why, degraded=degraded)
+            titled = session.items if asked.titles else None
+            recommended = _told(slot, loaded, answer, why, titled=titled, degraded=degraded)
         kept = 1 if degraded else len(session.clicks)
         return self._json(schemas.EventAnswer(kept, degraded, recommended))
 
@@ -269,9 +276,9 @@ class App:
             raise RequestError("limit must be in 1..100; ask for fewer items", field="limit")
         loaded = slot.loaded
         found = await asyncio.to_thread(loaded.items.find, text, int(limit))
-        raw = loaded.recommender.artifact.items.raw
+        raws = [loaded.recommender.artifact.items.raw(item) for item in found]
         clicks = [loaded.items.clicks(item) for item in found]
-        return self._json(schemas.ItemsAnswer(slot.name, [raw(item) for item in found], clicks))
+        return self._json(schemas.ItemsAnswer(slot.name, raws, clicks, loaded.items.titles(raws)))
 
     # what operators ask
 
@@ -461,8 +468,10 @@ def _told(
     answer: Recommendation,
     why: Reasons | None,
     *,
+    titled: Sequence[RawId] | None,
     degraded: bool = False,
 ) -> schemas.RecommendAnswer:
+    """What a client is told; with titles if `titled` is the session, and not None."""
     told = schemas.RecommendAnswer(
         model=slot.name,
         version=loaded.version.name,
@@ -475,6 +484,11 @@ def _told(
     )
     if why is not None:
         told.reasons = msgspec.convert(asdict(why), schemas.ReasonsAnswer)
+    if titled is not None:
+        titles = loaded.items.titles
+        told.titles, told.session_titles = titles(told.items), titles(titled)
+        for voter in (told.reasons and told.reasons.neighbours) or ():
+            voter.titles = titles(voter.items)
     return told
 
 
@@ -488,6 +502,7 @@ def _model(slot: Slot) -> schemas.ModelAnswer:
         version=loaded.version.name,
         loaded=loaded.since,
         items=model.n_items,
+        titles=loaded.items.titled,
         reads=sorted(reads(type(model), model.config)),
         config=asdict(model.config),
         trained={name: artifact.trained.get(name) for name in _TRAINED},

@@ -1,4 +1,4 @@
-"""Search in the raw ids of a catalogue."""
+"""What is known of the items of a catalogue: raw ids, titles, clicks; and a search in them."""
 
 from __future__ import annotations
 
@@ -7,62 +7,73 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextclick.serving.texts import BEGINS, ELSEWHERE, Texts, folded
+from nextclick.serving.titles import Titles
+
 if TYPE_CHECKING:
-    from nextclick.types import Int32Array, Int64Array
+    from collections.abc import Iterable
+
+    from nextclick.types import Int32Array, Int64Array, RawId
     from nextclick.vocab import Vocabulary
 
-_MOST_MATCHES = 1000
-_BETWEEN = b"\x00"
+_EXACT = BEGINS + 1
 
 
-class ItemSearch:
-    """Finds ids that begin with a text, then those that hold it; the most clicked first.
+class Catalogue:
+    """The items of one model.
 
-    Letters without accents match in either case.
+    Args:
+        items: their raw ids.
+        popular: (N,) int32, the items, the most clicked first.
+        support: (N + 1,) int64, how often each was clicked in training.
+        titles: those of a file, of these items and of any others.
     """
 
-    def __init__(self, items: Vocabulary, popular: Int32Array, support: Int64Array):
+    def __init__(
+        self,
+        items: Vocabulary,
+        popular: Int32Array,
+        support: Int64Array,
+        titles: Titles | None = None,
+    ):
         self._items = items
         self._popular = popular
         self._support = support
+        self._titles = titles or Titles()
+        self.placed = self._titles.placed(items)
 
     def find(self, text: str, limit: int) -> list[int]:
-        """Indices of at most `limit` items; the most clicked ones for an empty text."""
-        wanted = text.encode("utf-8", "ignore").lower().replace(_BETWEEN, b"")
+        """Indices of at most `limit` items; the most clicked ones for an empty text.
+
+        The item of that id comes first, then those in whose id or title a word begins with the
+        text, then those that hold it elsewhere; of these, the most clicked first. Letters match
+        whatever their case and accents.
+        """
+        wanted = folded(" ".join(text.split())).encode("utf-8", "ignore")
         if not wanted:
             return [int(item) for item in self._popular[:limit]]
-        found = self._ranked(self._matches(_BETWEEN + wanted))
-        if len(found) < limit:
-            known = set(found)
-            found += [i for i in self._ranked(self._matches(wanted)) if i not in known]
-        return found[:limit]
+        marks = np.zeros(len(self._items) + 1, dtype=np.uint8)
+        self._ids.mark(wanted, marks, np.arange(1, len(marks), dtype=np.int32))
+        self._titles.folded.mark(wanted, marks, self.placed.items)
+        marks[self._items.index(text)] = _EXACT
+        ranked = marks[self._popular]
+        found = [np.flatnonzero(ranked == mark)[:limit] for mark in (_EXACT, BEGINS, ELSEWHERE)]
+        return [int(item) for item in self._popular[np.concatenate(found)[:limit]]]
+
+    def titles(self, raws: Iterable[RawId]) -> list[str | None]:
+        """The title of each raw id; None for one that has none, or that is not of the catalogue."""
+        rows = self.placed.rows[self._items.indices(raws)]
+        return [self._titles.texts[row] if row >= 0 else None for row in rows.tolist()]
+
+    @property
+    def titled(self) -> int:
+        """How many items have a title."""
+        return int(np.sum(self.placed.rows >= 0))
 
     def clicks(self, item: int) -> int:
         """How often an item was clicked in training."""
         return int(self._support[item])
 
-    def _ranked(self, items: list[int]) -> list[int]:
-        return sorted(items, key=lambda item: (-self._support[item], item))
-
-    def _matches(self, wanted: bytes) -> list[int]:
-        """Of the first thousand places where it stands, the items."""
-        text, starts = self._text
-        found: list[int] = []
-        at = text.find(wanted)
-        while at >= 0 and len(found) < _MOST_MATCHES:
-            # a match that begins with the mark between two ids belongs to the one after it
-            item = int(np.searchsorted(starts, at + wanted.startswith(_BETWEEN), side="right"))
-            if not found or found[-1] != item:
-                found.append(item)
-            at = text.find(wanted, at + 1)
-        return found
-
     @cached_property
-    def _text(self) -> tuple[bytes, Int64Array]:
-        """All ids in lower case, a mark before each, and (N,) where each id begins."""
-        raws = [
-            str(self._items.raw(i)).encode().lower().replace(_BETWEEN, b" ")
-            for i in range(1, len(self._items) + 1)
-        ]
-        lengths = np.array([len(raw) + 1 for raw in raws], dtype=np.int64)
-        return _BETWEEN + _BETWEEN.join(raws), np.cumsum(lengths) - lengths + 1
+    def _ids(self) -> Texts:
+        return Texts(folded(str(raw)) for raw in self._items.ids())

@@ -14,7 +14,7 @@ from nextclick.version import __version__
 _PARAMETERS = {
     "id": ("path", "Name of the live session: 1 to 128 letters, digits or . _ ~ -",
            {"type": "string", "pattern": f"^{schemas.SESSION_ID}$"}),
-    "q": ("query", "Text that an id begins with or holds",
+    "q": ("query", "Text that begins a word of an id or title, or stands in one",
           {"type": "string", "maxLength": schemas.MAX_TEXT}),
     "limit": ("query", "How many items, 1..100",
               {"type": "integer", "minimum": 1, "maximum": schemas.MAX_FOUND}),
@@ -38,7 +38,7 @@ _ROUTES: tuple[tuple[str, str, str, type | None, Any, tuple[str, ...], tuple[int
     ("post", "/v1/models/activate", "Let another version of a model answer.",
      schemas.ActivateRequest, schemas.ModelAnswer, (),
      (400, 401, 403, 404, 408, 409, 413, 422, 429)),
-    ("get", "/v1/items", "Search item ids; the most clicked first.",
+    ("get", "/v1/items", "Search items by id and title; the most clicked first.",
      None, schemas.ItemsAnswer, ("q", "limit", "model"), (404, 422, 429)),
     ("get", "/healthz", "The process answers.", None, dict[str, Any], (), ()),
     ("get", "/readyz", "Requests may be sent here.", None, dict[str, Any], (), (503,)),

@@ -57,13 +57,15 @@ def serve(settings: Settings, opened: socket.socket) -> None:
 
     Raises:
         ArtifactError: a model cannot be loaded.
+        ConfigError: the titles cannot be read.
     """
     if settings.workers == 1:
         work(settings, [opened])
         return
     with tempfile.TemporaryDirectory(prefix="nextclick-metrics-") as folder:
         hand_on(settings, folder)
-        Served(settings.models)  # what cannot be loaded is said once, and kernels are compiled
+        # what cannot be loaded is said once, and kernels are compiled
+        Served(settings.models, titles=settings.titles)
         _log_to_stderr()
         _Workers(opened, settings.workers).run()
 

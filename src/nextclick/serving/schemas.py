@@ -38,6 +38,7 @@ class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         allow: show only these items.
         block: never show these items.
         explain: give reasons, as far as the model has any.
+        titles: add the titles of the items that are named.
         model: which of the served models; left out it is the first one.
     """
 
@@ -50,6 +51,7 @@ class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     allow: Ids | None = None
     block: Ids = []
     explain: bool = False
+    titles: bool = False
     model: Name | None = None
 
 
@@ -80,6 +82,7 @@ class EventRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     allow: Ids | None = None
     block: Ids = []
     explain: bool = False
+    titles: bool = False
     model: Name | None = None
 
 
@@ -98,11 +101,16 @@ class ActivateRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class VoterAnswer(Struct):
-    """A session of the training log that votes for what is recommended."""
+    """A session of the training log that votes for what is recommended.
+
+    Attributes:
+        titles: of each of `items`, or null; if they were asked for.
+    """
 
     items: list[int | str]
     similarity: float
     vote: float
+    titles: list[str | None] | UnsetType = UNSET
 
 
 class ReasonsAnswer(Struct):
@@ -136,6 +144,8 @@ class RecommendAnswer(Struct):
         note: what a person should know, or null.
         degraded: live sessions could not be reached: only the clicks of the request were read.
         reasons: if they were asked for.
+        titles: of each of `items`, or null; if they were asked for.
+        session_titles: the same of each click of the session.
     """
 
     model: str
@@ -147,6 +157,8 @@ class RecommendAnswer(Struct):
     note: str | None
     degraded: bool = False
     reasons: ReasonsAnswer | UnsetType = UNSET
+    titles: list[str | None] | UnsetType = UNSET
+    session_titles: list[str | None] | UnsetType = UNSET
 
 
 class BatchAnswer(Struct):
@@ -193,6 +205,7 @@ class ModelAnswer(Struct, kw_only=True):
         version: that answers now.
         loaded: seconds since 1970.
         items: of the catalogue.
+        titles: how many of them have a title.
         reads: what it reads besides clicks.
         config: its parameters.
         trained: on what and how.
@@ -205,6 +218,7 @@ class ModelAnswer(Struct, kw_only=True):
     version: str
     loaded: float
     items: int
+    titles: int
     reads: list[str]
     config: dict[str, Any]
     trained: dict[str, Any]
@@ -219,11 +233,20 @@ class ModelsAnswer(Struct):
 
 
 class ItemsAnswer(Struct):
-    """Item ids, the most clicked first."""
+    """Items that were found.
+
+    Attributes:
+        model: in whose catalogue.
+        items: ids; those in whose id or title a word begins with the text come first, then the
+            most clicked.
+        clicks: of each of `items` in training.
+        titles: of each of `items`, or null.
+    """
 
     model: str
     items: list[int | str]
     clicks: list[int]
+    titles: list[str | None]
 
 
 class Problem(Struct, omit_defaults=True, kw_only=True):

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from nextclick.errors import ArtifactError, InputError, RequestError, ScoringError, nearest
-from nextclick.serving.items import ItemSearch
+from nextclick.serving.items import Catalogue
 from nextclick.serving.query import Query, batch_of
 from nextclick.serving.recommender import Recommender
+from nextclick.serving.titles import TitleFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -120,14 +121,14 @@ class Loaded:
     Attributes:
         version: which one.
         recommender: its model.
-        items: its catalogue, to search in.
+        items: its catalogue, with titles, to search in.
         since: seconds since 1970.
         quick: whether an answer costs less than a thread of its own is worth.
     """
 
     version: Version
     recommender: Recommender
-    items: ItemSearch
+    items: Catalogue
     since: float
     quick: bool
 
@@ -158,23 +159,27 @@ class Served:
 
     Args:
         folders: name of a model to its folder; the first one answers who names none.
+        titles: a file with the titles of items, of all models.
         told: called with model and "swapped" or "refused".
 
     Raises:
         ArtifactError: one cannot be loaded.
+        ConfigError: the titles cannot be read.
     """
 
     def __init__(
         self,
         folders: Mapping[str, str | Path],
         *,
+        titles: str | Path | None = None,
         told: Callable[[str, str], None] = _tells_nobody,
     ):
+        self._titles = None if titles is None else TitleFile(titles)
         self._told = told
         self.slots: dict[str, Slot] = {}
         for name, folder in folders.items():
             source = source_of(folder)
-            self.slots[name] = Slot(name, source, self._load(source.current()))
+            self.slots[name] = Slot(name, source, self._load(name, source.current()))
 
     def slot(self, name: str | None) -> Slot:
         """The model of a name, the first one for None.
@@ -216,7 +221,7 @@ class Served:
                 return None
             began = time.perf_counter()
             try:
-                loaded = self._load(version)
+                loaded = self._load(slot.name, version)
             except Exception as error:  # whatever is wrong with it, it is refused
                 reason = f"{type(error).__name__}: {error}"
                 slot.refused[version.name] = reason
@@ -269,12 +274,26 @@ class Served:
             status=409,
         )
 
-    def _load(self, version: Version) -> Loaded:
+    def _load(self, name: str, version: Version) -> Loaded:
         recommender = Recommender.load(version.path)
         warm(recommender)
-        catalogue = recommender.artifact
-        items = ItemSearch(catalogue.items, recommender.popular, catalogue.support)
+        items = self._catalogue(name, recommender)
         return Loaded(version, recommender, items, time.time(), is_quick(recommender))
+
+    def _catalogue(self, name: str, recommender: Recommender) -> Catalogue:
+        known = recommender.artifact
+        titles = None if self._titles is None else self._titles.titles()
+        items = Catalogue(known.items, recommender.popular, known.support, titles)
+        items.find("a", 1)  # the search is made ready
+        if titles is not None:
+            log.log(
+                logging.INFO if items.titled else logging.WARNING,
+                "model %s: %d of %d items have a title; passed over of the file: "
+                "%d ids that are unknown, %d that come again, %d lines without an id or a title",
+                name, items.titled, len(known.items),
+                items.placed.unknown, items.placed.again, titles.bare,
+            )  # fmt: skip
+        return items
 
 
 def warm(recommender: Recommender) -> None:

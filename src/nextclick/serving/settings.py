@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         rate: requests per second of a client's address, 0 for any number.
         burst: requests that a client may send at once.
         watch: seconds between two looks for new versions.
+        titles: a CSV file with the titles of items.
         token: who knows it may write; None for nobody's.
         origins: web pages that browsers let ask, none by default.
         trusted_proxies: addresses whose X-Forwarded-For is believed.
@@ -58,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 0.0
     burst: int = 100
     watch: float = 1.0
+    titles: str | None = None
     token: str | None = None
     origins: tuple[str, ...] = ()
     trusted_proxies: str = ""

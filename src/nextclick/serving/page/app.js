@@ -7,6 +7,7 @@ import { Panel, Problem } from "./panel.js";
 import { Search } from "./search.js";
 import { Session } from "./session.js";
 import { State } from "./state.js";
+import { named } from "./titles.js";
 
 function App({ state }) {
   return html`
@@ -27,7 +28,8 @@ function Trial({ state }) {
     <div class="desk">
       <section class="session" aria-labelledby="session">
         <h2 id="session">Session</h2>
-        <${Search} model=${state.chosen[0]} sample=${state.popular[0]} onPick=${(id) => state.click(id)} />
+        <${Search} model=${state.chosen[0]} sample=${state.popular[0]}
+          titled=${state.model(0).titles > 0} onPick=${(id) => state.click(id)} />
         <${Session} state=${state} unknown=${unknown} />
         <${Changes} state=${state} />
       </section>
@@ -53,7 +55,7 @@ const Beginning = ({ state }) => html`<section class="beginning">
   ${state.popular.length > 0 &&
   html`<p>Or begin with one that is clicked most:</p>
     <p class="starts">${state.popular.map(
-      (id) => html`<button key=${keyOf(id)} type="button" class="id" onClick=${() => state.click(id)}>${String(id)}</button>`,
+      (id) => html`<button key=${keyOf(id)} type="button" class="id" onClick=${() => state.click(id)}>${named(id)}</button>`,
     )}</p>`}
 </section>`;
 

@@ -3,6 +3,7 @@
 import { html, Component } from "./html.js";
 import { keyOf } from "./ids.js";
 import { ranksOf } from "./state.js";
+import { named } from "./titles.js";
 
 const MOVE = { duration: 260, easing: "cubic-bezier(.2, .7, .2, 1)" };
 
@@ -48,7 +49,7 @@ function Row({ id, n, score, scale, before, theirs, other, clicked, onPick }) {
   return html`<tr key=${key} data-key=${key}>
     <td class="number">${n + 1}</td>
     <th scope="row">
-      <button type="button" class="pick id" onClick=${() => onPick(id)}>${String(id)}</button>
+      <button type="button" class="pick id" onClick=${() => onPick(id)}>${named(id)}</button>
       ${clicked.has(key) && html`<span class="dot" title="clicked already"><span class="vh">clicked already</span></span>`}
     </th>
     <td>

@@ -2,6 +2,7 @@
 
 import { html } from "./html.js";
 import { keyOf } from "./ids.js";
+import { named } from "./titles.js";
 
 const ITEMS = 12; // of a neighbour session
 
@@ -19,7 +20,7 @@ function Attention({ clicks, weights }) {
     <ol class="weights">
       ${clicks.map(
         (id, n) => html`<li key=${n}>
-          <span class="id">${String(id)}</span>
+          <span class="id">${named(id)}</span>
           <span class="bar" style=${{ "--part": Math.abs(weights[n]) / most }}></span>
           <span class="figure">${weights[n].toFixed(3).replace("-", "−")}</span>
         </li>`,
@@ -49,4 +50,4 @@ function Neighbours({ neighbours }, clicked) {
 }
 
 const Item = (id, clicked) =>
-  clicked ? html`<mark class="id">${String(id)}</mark> ` : html`<span class="id">${String(id)}</span> `;
+  clicked ? html`<mark class="id">${named(id)}</mark> ` : html`<span class="id">${named(id)}</span> `;

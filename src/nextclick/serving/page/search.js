@@ -3,6 +3,7 @@
 import { ask } from "./api.js";
 import { html, Component } from "./html.js";
 import { keyOf, typedId } from "./ids.js";
+import { learn, named } from "./titles.js";
 
 const PAUSE = 80; // ms after a letter
 const SHOWN = 12;
@@ -25,12 +26,20 @@ export class Search extends Component {
       return; // a later question has taken its place
     }
     const { answer, problem } = told;
+    if (answer) learn(answer.items, answer.titles);
     const found = answer ? answer.items.map((id, n) => ({ id, clicks: answer.clicks[n] })) : [];
     const exact = found.some((item) => String(item.id) === text);
-    if (answer && text !== "" && !exact && found.length < SHOWN)
+    if (answer && !exact && found.length < SHOWN && this.mayBeId(text))
       found.push({ id: typedId(text, this.props.sample), clicks: null });
     this.setState({ found, asked: text, problem: problem ?? null, open: true, at: found.length ? 0 : -1 });
   };
+
+  /** Where items have titles, most of what is typed is none of an id. */
+  mayBeId(text) {
+    const { sample, titled } = this.props;
+    if (text === "" || !titled) return text !== "";
+    return typeof sample === "string" ? !/\s/.test(text) : typeof typedId(text, sample) !== "string";
+  }
 
   typed = (event) => {
     const text = event.target.value;
@@ -85,7 +94,7 @@ export class Search extends Component {
       <label for="search">Search items</label>
       <input id="search" type="text" role="combobox" aria-autocomplete="list" aria-controls="found"
         aria-expanded=${open} aria-activedescendant=${open && at >= 0 ? `found-${at}` : undefined}
-        autocomplete="off" autocapitalize="off" spellcheck=${false} placeholder="an id, or its beginning"
+        autocomplete="off" autocapitalize="off" spellcheck=${false} placeholder=${this.props.titled ? "a title, or an id" : "an id, or its beginning"}
         value=${text} onInput=${this.typed} onKeyDown=${this.key} onClick=${this.opens} />
       <ul id="found" role="listbox" aria-label="Items" hidden=${!open || found.length === 0}>
         ${found.map((item, n) => this.option(item, n))}
@@ -99,7 +108,7 @@ export class Search extends Component {
     // pressing the mouse must not take the focus from the text
     return html`<li key=${keyOf(item.id)} id=${`found-${n}`} role="option" aria-selected=${n === at}
       onMouseDown=${(event) => event.preventDefault()} onClick=${() => this.pick(item)}>
-      <span class="id">${String(item.id)}</span>
+      <span class="id">${named(item.id)}</span>
       <span class="aside">${item.clicks === null ? "not in the catalogue; click it all the same" : clicksOf(item.clicks)}</span>
     </li>`;
   }
@@ -107,7 +116,7 @@ export class Search extends Component {
   message() {
     const { problem, found, asked } = this.state;
     if (problem) return html`<p class="hint" role="alert">${problem.problem}; ${problem.remedy}</p>`;
-    if (asked !== null && found.length === 0) return html`<p class="hint">No id holds “${asked}”.</p>`;
+    if (asked !== null && found.length === 0) return html`<p class="hint">No ${this.props.titled ? "title or id" : "id"} holds “${asked}”.</p>`;
     return null;
   }
 }

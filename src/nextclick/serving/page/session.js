@@ -2,6 +2,7 @@
 
 import { html } from "./html.js";
 import { keyOf } from "./ids.js";
+import { called, named } from "./titles.js";
 
 export function Session({ state, unknown }) {
   const { clicks, useTimes } = state;
@@ -14,13 +15,13 @@ export function Session({ state, unknown }) {
 
 function Click({ state, click, n, unknown }) {
   return html`<li>
-    <span class="id">${String(click.id)}</span>
+    <span class="id">${named(click.id)}</span>
     ${unknown && html`<span class="tag">unknown to the model</span>`}
     ${state.useTimes &&
     n > 0 &&
     html`<${Seconds} value=${click.gap} label=${`seconds before click ${n + 1}`}
       onValue=${(gap) => state.setGap(n, gap)} />`}
-    <button type="button" class="quiet" aria-label=${`Take out click ${n + 1}, ${click.id}`}
+    <button type="button" class="quiet" aria-label=${`Take out click ${n + 1}, ${called(click.id)}`}
       onClick=${() => state.remove(n)}>×</button>
   </li>`;
 }

@@ -3,6 +3,7 @@
 import { ask } from "./api.js";
 import { keyOf } from "./ids.js";
 import { fromHash, toHash } from "./link.js";
+import { called, learn } from "./titles.js";
 
 const REMEMBERED = 24; // times of answers
 
@@ -79,6 +80,7 @@ export class State {
     const { answer } = await ask(`v1/items?${new URLSearchParams({ limit: 5, model })}`);
     if (model !== this.chosen[0]) return;
     this.popular = answer ? answer.items : [];
+    learn(this.popular, answer?.titles);
     this.changed();
   }
 
@@ -140,6 +142,7 @@ export class State {
       explain: true,
     };
     if (this.excludeSeen) body.exclude_seen = true;
+    if (this.model(at).titles > 0) body.titles = true;
     if (this.useTimes) {
       let clock = 0;
       body.times = this.clicks.map((click, n) => (clock += n ? click.gap : 0));
@@ -158,13 +161,21 @@ export class State {
     const control = new AbortController();
     this.asking[at] = control;
     this.panels[at].busy = true;
+    const body = this.request(at);
     let told;
     try {
-      told = await ask("v1/recommend", this.request(at), control.signal);
+      told = await ask("v1/recommend", body, control.signal);
     } catch {
       return; // a later question has taken its place
     }
+    if (told.answer) this.learn(body.session, told.answer);
     if (this.asking[at] === control) this.take(at, told);
+  }
+
+  learn(session, { items, titles, session_titles, reasons }) {
+    learn(items, titles);
+    learn(session, session_titles);
+    for (const one of reasons?.neighbours ?? []) learn(one.items, one.titles);
   }
 
   take(at, { answer, problem, ms, serverMs }) {
@@ -181,7 +192,7 @@ export class State {
   said(panel, at) {
     if (panel.problem) return `${this.chosen[at]}: ${panel.problem.problem}.`;
     if (!panel.answer) return "";
-    const first = panel.answer.items.slice(0, 3).join(", ");
+    const first = panel.answer.items.slice(0, 3).map(called).join(", ");
     return `${this.chosen[at]}: ${panel.answer.items.length} items, first ${first}.`;
   }
 }
