@@ -178,7 +178,7 @@ def test_attention_is_the_reason_of_narm(tmp_path):
 def test_what_the_server_says_of_itself(client):
     (model,) = client.get("/v1/models").json()["models"]
     assert (model["name"], model["model"], model["items"]) == ("knn", "session-knn", 5)
-    assert model["refused"] == {}
+    assert (model["search"], model["refused"]) == ({"kind": "all"}, {})
     assert client.get("/healthz").json() == {"status": "ok"}
     ready = client.get("/readyz").json()
     assert ready == {"status": "ready", "state": {"kind": "memory", "is": "ok"}}

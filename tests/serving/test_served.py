@@ -76,6 +76,28 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
         Served({"m": tmp_path / "m"})
 
 
+def test_a_search_is_tried_before_it_is_used(tmp_path, monkeypatch, caplog):
+    from nextclick.serving import products
+    from nextclick.serving.rounded import Rounded
+
+    neural_artifact("narm", n_items=500).save(tmp_path / "m")
+    assert Served({"m": tmp_path / "m"}).slot("m").loaded.search == {"kind": "all"}
+    monkeypatch.setattr(products, "_ROUNDED_FROM", 0)
+    loaded = Served({"m": tmp_path / "m"}).slot("m").loaded
+    assert loaded.search == {"kind": "bounds", "recall": 1.0, "requests": 30}
+    whole = Rounded.best
+
+    def misses_the_first(self, query, wish):
+        found, read = whole(self, query, wish)
+        return (None if found is None else (found[0][1:], found[1][1:])), read
+
+    monkeypatch.setattr(Rounded, "best", misses_the_first)
+    loaded = Served({"m": tmp_path / "m"}).slot("m").loaded
+    assert loaded.search == {"kind": "all"}
+    assert loaded.recommender.scorer.rounded is None
+    assert "bounds missed 0.0500 of the best items: all are scored" in caplog.text
+
+
 def test_a_folder_without_a_model_is_told(tmp_path):
     with pytest.raises(ArtifactError, match="is not an artefact"):
         Served({"m": tmp_path})

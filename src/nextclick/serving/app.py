@@ -506,6 +506,7 @@ def _model(slot: Slot) -> schemas.ModelAnswer:
         reads=sorted(reads(type(model), model.config)),
         config=asdict(model.config),
         trained={name: artifact.trained.get(name) for name in _TRAINED},
+        search=loaded.search,
         refused=dict(slot.refused),
         versions=[version.name for version in slot.source.versions()],
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _SCORES_PER_BLOCK = 1 << 17  # 512 KiB: what was just written is still in the cache when it is read
 _ROUNDED_FROM = 1 << 18  # numbers of a table; a smaller one is scored in some 0.1 ms
+_SUMS = 1e-5  # of the highest score
 # where a request reads that share of the bytes, a product of matrices is faster for so many more
 _READ, _AT_ONCE = 0.25, 4
 
@@ -56,6 +57,26 @@ class ProductBest:
         for b, answer in zip(rows, found, strict=True):
             lists[b] = answer
         return lists
+
+    def recall(self, wishes: Sequence[Wish]) -> float | None:
+        """How many of the best items are found that scoring all items finds.
+
+        None if all items are scored anyway. A score that equals the last one's may stand in its
+        place, give or take what sums in another order differ by.
+        """
+        if self.rounded is None:
+            return None
+        found = missed = 0
+        with torch.inference_mode():
+            queries = self.queries(wishes)
+            for (_, told), (_, exact) in zip(
+                self.nearest(queries, wishes), self._all_scored(queries, wishes), strict=True
+            ):
+                found += len(exact)
+                missed += len(exact) - len(told)
+                least = exact[: len(told)]
+                missed += int((told < least - _SUMS * np.abs(least).max(initial=0.0)).sum())
+        return 1.0 - missed / found if found else None
 
     def queries(self, wishes: Sequence[Wish]) -> Tensor:
         """(B, D) of requests that have a click each."""

@@ -209,6 +209,8 @@ class ModelAnswer(Struct, kw_only=True):
         reads: what it reads besides clicks.
         config: its parameters.
         trained: on what and how.
+        search: "all" if every item is scored, "bounds" if bounds rule most of them out; and of the
+            best 20 that scoring all finds, which share that found when the model was loaded.
         refused: versions that were not taken, and why.
         versions: of its registry, which may be activated.
     """
@@ -222,6 +224,7 @@ class ModelAnswer(Struct, kw_only=True):
     reads: list[str]
     config: dict[str, Any]
     trained: dict[str, Any]
+    search: dict[str, Any]
     refused: dict[str, str]
     versions: list[str]
 

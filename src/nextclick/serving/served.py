@@ -11,7 +11,7 @@ import timeit
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -44,6 +44,7 @@ class Version(Protocol):
 
 
 QUICK_SECONDS = 0.004  # of a request alone; a thread costs about one of these milliseconds
+_TRIED = 30  # requests that a search is tried with
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ class Loaded:
         recommender: its model.
         items: its catalogue, with titles, to search in.
         since: seconds since 1970.
+        search: how the best items are found, and what that found when it was tried.
         quick: whether an answer costs less than a thread of its own is worth.
     """
 
@@ -130,6 +132,7 @@ class Loaded:
     recommender: Recommender
     items: Catalogue
     since: float
+    search: dict[str, object]
     quick: bool
 
 
@@ -278,7 +281,8 @@ class Served:
         recommender = Recommender.load(version.path)
         warm(recommender)
         items = self._catalogue(name, recommender)
-        return Loaded(version, recommender, items, time.time(), is_quick(recommender))
+        search = tried_search(recommender)
+        return Loaded(version, recommender, items, time.time(), search, is_quick(recommender))
 
     def _catalogue(self, name: str, recommender: Recommender) -> Catalogue:
         known = recommender.artifact
@@ -317,6 +321,27 @@ def warm(recommender: Recommender) -> None:
     forget = getattr(recommender.scorer, "forget", None)
     if forget is not None:
         forget("\x00warm")
+
+
+def tried_search(recommender: Recommender) -> dict[str, object]:
+    """How the best items are found, and with what recall if most are passed over.
+
+    Sessions of one to three clicks, spread over the catalogue from the most clicked item to the
+    least, are asked both ways. A search that misses one is not used.
+    """
+    scorer: Any = recommender.scorer
+    if getattr(scorer, "rounded", None) is None:
+        return {"kind": "all"}
+    raw, popular = recommender.artifact.items.raw, recommender.popular
+    k = min(20, len(popular))
+    at = np.linspace(0, len(popular) - 1, _TRIED * 3).astype(np.int64)
+    sessions = [[raw(int(popular[i])) for i in at[n::_TRIED][: n % 3 + 1]] for n in range(_TRIED)]
+    recall = scorer.recall([recommender.wish(Query(session, k)) for session in sessions])
+    if recall < 1.0:
+        scorer.rounded = None
+        log.warning("bounds missed %.4f of the best items: all are scored", 1.0 - recall)
+        return {"kind": "all"}
+    return {"kind": "bounds", "recall": recall, "requests": len(sessions)}
 
 
 def is_quick(recommender: Recommender) -> bool:
