@@ -10,8 +10,9 @@ swaps    a registry, published to 20 times in turns from two artefacts of one ca
 sigterm  SIGTERM under load. Lost: a request that was sent and not answered. Refused: the port was
          closed already. Ended with exit code 0?
 redis    live sessions in Redis, which is killed and started again under load; what clients saw in
-         each second. Without redis-server on the machine a stand-in (fakeredis) that speaks its
-         protocol takes its place, and the table says so.
+         each second, and until when answers were degraded. It is the redis-server on the PATH or of
+         --redis-server; without one a stand-in (fakeredis) that speaks its protocol takes its
+         place. The table says which.
 soak     load for --soak minutes over 2,000 live sessions, one request of ten ends one of them;
          memory at each full minute. Its slope counts from a quarter of the time on.
 fuzz     --fuzz requests over several kept connections, as fast as they are answered: routes and
@@ -37,6 +38,7 @@ import time
 from collections import Counter, defaultdict
 from contextlib import contextmanager
 from http.client import HTTPException
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,11 +73,13 @@ class Load:
     Attributes:
         seen: (second, what came of it) to how many; a version or a kind of failure.
         ms: second to latencies.
+        degraded_until: seconds since the beginning, of the last answer without live sessions.
     """
 
     def __init__(self, url: str, items: list[RawId], rate: float):
         self.seen: Counter[tuple[int, str]] = Counter()
         self.ms: defaultdict[int, list[float]] = defaultdict(list)
+        self.degraded_until = 0.0
         self._url, self._items, self._every = url, items, CALLERS / rate
         self._stops = threading.Event()
         self._lock = threading.Lock()
@@ -114,6 +118,8 @@ class Load:
                     second = int(began - self._began)
                     self.seen[second, kind] += 1
                     self.ms[second].append(1000 * (time.monotonic() - began))
+                    if kind == "degraded":
+                        self.degraded_until = time.monotonic() - self._began
 
     @staticmethod
     def _one(client: Client, path: str, item: RawId | None) -> str:
@@ -209,12 +215,11 @@ def sigterm(options: argparse.Namespace, items: list[RawId], rate: float) -> dic
 
 
 @contextmanager
-def redis_server(port: int) -> Iterator[None]:
-    """Redis on a port, or its stand-in; killed at the end."""
-    if shutil.which("redis-server"):
-        command = ["redis-server", "--port", str(port), "--save", "", "--appendonly", "no"]
-    else:
-        command = [sys.executable, "-c", STAND_IN, str(port)]
+def redis_server(program: str | None, port: int) -> Iterator[None]:
+    """Redis on a port, or its stand-in if there is no program; killed at the end."""
+    command = [sys.executable, "-c", STAND_IN, str(port)]
+    if program is not None:
+        command = [program, "--port", str(port), "--save", "", "--appendonly", "no"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while True:
@@ -234,7 +239,8 @@ def redis(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = serve_command(f"m={options.first}", "--state", f"redis://127.0.0.1:{port}/0")
-    with redis_server(port):
+    program = options.redis_server or shutil.which("redis-server")
+    with redis_server(program, port):
         server = running(command)
         up = server.__enter__()
         load = Load(up.url, items, rate)
@@ -242,7 +248,7 @@ def redis(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[
         time.sleep(5)
     gone = time.monotonic() - load._began
     time.sleep(8)
-    with redis_server(port):
+    with redis_server(program, port):
         back = time.monotonic() - load._began
         time.sleep(8)
         load.__exit__()
@@ -255,12 +261,19 @@ def redis(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[
             kinds["ok" if kind.startswith("ok ") else kind] += n if at == second else 0
         ms = float(np.quantile(load.ms[second], 0.99, method="higher"))
         seconds.append({"second": second, "p99_ms": ms, **{k: n for k, n in kinds.items() if n}})
-    stand_in = not shutil.which("redis-server")
     total = load.total()
     return {
-        "stand_in": stand_in, "killed_at_s": gone, "back_at_s": back, "failed": _failed(total),
+        "redis": _redis_version(program), "killed_at_s": gone, "back_at_s": back,
+        "degraded_until_s": load.degraded_until, "failed": _failed(total),
         "degraded": total["degraded"], "server_alive": alive, "seconds": seconds,
     }  # fmt: skip
+
+
+def _redis_version(program: str | None) -> str:
+    if program is None:
+        return f"a stand-in, fakeredis {version('fakeredis')}"
+    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    return told.stdout.partition(" sha=")[0].strip()
 
 
 def soak(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
@@ -339,6 +352,7 @@ def main() -> None:
     add("--rate", type=float, default=200.0, help="requests a second (default 200)")
     add("--soak", type=lambda text: float(text.removesuffix("m")), default=20.0, metavar="20m")
     add("--fuzz", type=int, default=1_000_000, help="requests (default 1,000,000)")
+    add("--redis-server", metavar="PROGRAM", help="of the drill redis (default: that on the PATH)")
     add("--seed", type=int, default=0, help="of the nonsense")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)

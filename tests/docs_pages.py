@@ -88,8 +88,9 @@ def check_typed(words: list[str], *, whole: bool = True) -> None:
             for model in parse_list(told["models"])
             if model not in ADDED and ("/" not in model or model.endswith(".toml"))
         ]  # an artefact is the reader's
-        with chdir(ROOT):
-            entrants_of(said, parse_values(told.get("settings")))
+        if said:
+            with chdir(ROOT):
+                entrants_of(said, parse_values(told.get("settings")))
     if name in {"train", "tune", "sweep"}:
         _check_model(told)
 

@@ -12,7 +12,7 @@ from nextclick.sessions import MS_PER_DAY, Sessions
 
 pytest.importorskip("matplotlib")
 
-PANELS = ("within_session", "repeats", "gaps", "popularity", "activity", "drift")
+PANELS = ("within_session", "repeats", "gaps", "popularity", "activity", "drift", "day_graph")
 N = 30
 
 
@@ -27,19 +27,31 @@ def log_of(n_sessions=300, *, timed=True, named=True, days=4):
     upto = np.cumsum(gaps)
     times = np.repeat(starts - upto[log.offsets[:-1]], log.lengths()) + upto
     users = rng.integers(0, 40, n_sessions).astype(np.int32)
-    return replace(log, times=times if timed else None, users=users if named else None, n_users=40)
+    blocks = (starts // MS_PER_DAY - 17_440).astype(np.int32)
+    return replace(
+        log,
+        times=times if timed else None,
+        blocks=blocks if timed else None,
+        users=users if named else None,
+        n_users=40,
+    )
 
 
 CATEGORIES = Categories(np.append(0, np.arange(N) % 5).astype(np.int32), 4, {})
 
 
 def drawn(found, folder):
+    """How each picture begins."""
+    from nextclick.analysis.day_graph_figure import draw_day_graph
     from nextclick.analysis.figure1 import draw_figure1
     from nextclick.analysis.profile_figure import draw_profile
 
-    draw_figure1(found, folder / "figure1.png", title="a $b_c$ log", subtitle="1 click")
-    draw_profile(found, folder / "profile.png", title="a $b_c$ log", subtitle="1 click")
-    return [(folder / name).read_bytes()[:4] for name in ("figure1.png", "profile.png")]
+    begins = []
+    for draw in (draw_figure1, draw_profile, draw_day_graph):
+        path = folder / f"{draw.__name__}.png"
+        draw(found, path, title="a $b_c$ log", subtitle="1 click")
+        begins.append(path.read_bytes()[:4])
+    return begins
 
 
 def test_a_log_with_everything_has_every_panel(tmp_path):
@@ -48,7 +60,7 @@ def test_a_log_with_everything_has_every_panel(tmp_path):
     assert all(getattr(found, panel) is not None for panel in PANELS)
     assert found.within_session.categories.shares[0] > found.within_session.items.shares[0]
     json.dumps(found.to_json(), allow_nan=False)
-    assert drawn(found, tmp_path) == [b"\x89PNG"] * 2
+    assert drawn(found, tmp_path) == [b"\x89PNG"] * 3
     assert "matplotlib.pyplot" not in sys.modules  # whose state is everybody's
 
 
@@ -56,9 +68,9 @@ def test_a_log_with_everything_has_every_panel(tmp_path):
     ("log", "missing"),
     [
         (log_of(named=False), {"repeats"}),
-        (log_of(timed=False, named=False), {"repeats", "gaps", "activity", "drift"}),
-        (log_of(days=1), {"drift"}),
-        (log_of(1), {"repeats", "drift"}),
+        (log_of(timed=False, named=False), {"repeats", "gaps", "activity", "drift", "day_graph"}),
+        (log_of(days=1), {"drift", "day_graph"}),
+        (log_of(1), {"repeats", "drift", "day_graph"}),
     ],
 )
 def test_panels_that_cannot_be_are_left_out_with_a_reason(log, missing, tmp_path):
@@ -67,7 +79,7 @@ def test_panels_that_cannot_be_are_left_out_with_a_reason(log, missing, tmp_path
     assert all((getattr(found, panel) is None) == (panel in missing) for panel in PANELS)
     assert all(reason.endswith((".", "NAME")) for reason in found.missing.values())
     if len(log) == 1 or log.times is None:
-        assert drawn(found, tmp_path) == [b"\x89PNG"] * 2
+        assert drawn(found, tmp_path) == [b"\x89PNG"] * 3
 
 
 def test_the_reasons_say_what_to_do():
@@ -81,7 +93,7 @@ def test_clicks_on_unknown_items_alone(tmp_path):
     unknown = replace(log_of(), items=np.zeros(log_of().n_events, np.int32))
     found = measure(unknown)
     assert {"within_session", "popularity", "drift", "repeats"} <= set(found.missing)
-    assert drawn(found, tmp_path) == [b"\x89PNG"] * 2
+    assert drawn(found, tmp_path) == [b"\x89PNG"] * 3
 
 
 @pytest.mark.parametrize("gap", [1, 40 * MS_PER_DAY])
@@ -89,10 +101,10 @@ def test_gaps_that_are_all_equal_can_be_drawn(gap, tmp_path):
     log = replace(Sessions.from_lists([[1, 2, 1]] * 5), times=np.tile([0, gap, 2 * gap], 5))
     found = measure(log)
     assert (found.gaps.gamma, found.gaps.lognormal) == (None, None)
-    assert drawn(found, tmp_path) == [b"\x89PNG"] * 2
+    assert drawn(found, tmp_path) == [b"\x89PNG"] * 3
 
 
 def test_progress_is_told_to_the_end():
     told = []
     measure(log_of(), progress=lambda *stage: told.append(stage))
-    assert told == [("analyse", done, 6) for done in range(1, 7)]
+    assert told == [("analyse", done, 7) for done in range(1, 8)]

@@ -18,7 +18,7 @@ from small_shop import make_store
 pytest.importorskip("matplotlib")
 
 PAGE = Path(__file__).parents[2] / "docs" / "analysis.md"
-FILES = ["analysis.json", "figure1.png", "manifest.json", "profile.png"]
+FILES = ["analysis.json", "day-graph.png", "figure1.png", "manifest.json", "profile.png"]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,8 @@ def test_it_writes_a_folder_and_tells(shop, tmp_path, run):
         "gamma fit: shape ",
         "the top 1 % of the items have ",
         "likeness of days: 0 d ",
-        "figure1.png, profile.png, analysis.json",
+        "pairs of neighbours in the graph of the days, by block: 0: 0, 1: ",
+        "figure1.png, profile.png, day-graph.png, analysis.json",
     ):
         assert words in err
     found = json.loads(out)

@@ -9,6 +9,7 @@ from nextclick import peak
 from nextclick.peak import peak_memory_bytes, peak_of_work
 from nextclick.pipeline import answer_time as module
 from nextclick.pipeline.answer_time import answer_time
+from nextclick.pipeline.kept_run import step_seconds
 from nextclick.pipeline.train import train
 from small_shop import make_store
 
@@ -63,3 +64,11 @@ def test_the_peak_of_work_is_that_of_the_block():
         del work
     assert 100 * MIB < found[0] - small[0] < 190 * MIB
     assert peak_memory_bytes() >= found[0]
+
+
+def test_training_costs_its_steps_and_no_imports_or_validation():
+    assert step_seconds({"seconds": 9.0}) == 9.0  # a model that counts
+    history = [{"seconds": 1.5}, {"seconds": 1.0}]
+    assert step_seconds({"seconds": 9.0, "history": history, "chosen_on": None}) == 2.5
+    told = {"seconds": 9.0, "history": history, "chosen_on": [{"seconds": 2.0}]}
+    assert step_seconds(told) == 4.5

@@ -156,11 +156,17 @@ def test_tasrec_is_evaluated_frozen_and_prequentially(store, tmp_path):
 
 def test_only_who_keeps_days_is_compared_prequentially(store, tmp_path):
     options = CompareOptions(ks=[10], prequential=True, settings=SMALL["tasrec"])
-    compared = compare(store, ["pop", "tasrec"], tmp_path / "all", options)
-    assert {one.model: one.prequential for one in compared.results} == {
+    compared = compare(store, ["pop", "tasrec", "tasrec@base"], tmp_path / "all", options)
+    assert compared.numbers["failed"] == []
+    assert {row["label"]: row["prequential"] for row in compared.numbers["leaderboard"]} == {
         "pop": False,
         "tasrec": True,
+        "tasrec@base": False,
     }
+    names = {"full": "tasrec", "base": "tasrec@base"}
+    kept = [f"{label}={tmp_path}/all/{name}/artifact" for label, name in names.items()]
+    given = compare(store, kept, options=CompareOptions(ks=[10], prequential=True))
+    assert [one.prequential for one in given.results] == [True, False]
     (moving,) = (one for one in compared.results if one.prequential)
     again = evaluate(tmp_path / "all/tasrec/artifact", store, ks=[10], prequential=True)
     assert (moving.metrics, moving.evaluation["blocks"]) == (

@@ -136,7 +136,7 @@ def test_one_file_that_needs_nothing_else(runs, tmp_path):
     assert write_report(tmp_path, hostile_numbers(runs, tmp_path)) is None
     text = (tmp_path / "report.html").read_text()
     found = Checked(text)
-    assert found.seen.count("svg") == 11
+    assert found.seen.count("svg") == 12
     assert not {"img", "script", "link"} & set(found.seen)
     addresses = [value for name, value in found.attributes if name in ("src", "href", "xlink:href")]
     ids = [value for name, value in found.attributes if name == "id"]
@@ -146,7 +146,7 @@ def test_one_file_that_needs_nothing_else(runs, tmp_path):
     assert "#000000" not in text.split("</style>")[1]
     # every table says what it was measured on
     assert text.count("<table>") == text.count('<p class="about">Data f00d (protocol own)')
-    assert len(list((tmp_path / "figures").iterdir())) == 22
+    assert len(list((tmp_path / "figures").iterdir())) == 24
 
 
 def test_no_library_for_figures(runs, tmp_path, monkeypatch):
@@ -203,3 +203,24 @@ def test_an_svg_takes_the_colours_and_fonts_of_the_page():
     assert "font: 9px var(--sans); text-anchor: middle" in found
     assert "<title>a &lt; b</title>" in found
     assert "width=" not in found
+
+
+def test_bars_by_cutoff_show_nine_models_as_the_paper_does():
+    pytest.importorskip("matplotlib")
+    from nextclick.analysis.canvas import Page
+    from nextclick.report.figures import figures
+
+    labels = [f"model-{n}" for n in range(9)]
+    values = {label: {"10": 0.1, "all": 0.2} for label in labels}
+    rows = [{"label": label, "costs": None, "popularity": None, "metrics": {}} for label in labels]
+    numbers = {
+        "leaderboard": rows,
+        "metric": "recall@20",
+        "k": 20,
+        "cutoffs": {"recall": values, "mrr": values},
+    }
+    axes = Page("", "", 1, 1).panel("")
+    figures(numbers)["mrr-at-k"][1](axes, numbers)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == labels
+    looks = {(bars[0].get_facecolor(), bars[0].get_hatch()) for bars in axes.containers}
+    assert len(looks) == 9  # no two models look alike

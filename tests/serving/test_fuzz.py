@@ -75,23 +75,3 @@ def test_no_request_makes_the_server_fail(client, request_):
 @given(REQUESTS)
 def test_no_request_of_many_makes_the_server_fail(client, request_):
     send(client, *request_)
-
-
-@pytest.mark.slow
-def test_the_document_tells_what_the_server_does(knn):
-    schemathesis = pytest.importorskip("schemathesis")
-    with Client(make_app({"knn": knn})) as found:
-        schema = schemathesis.openapi.from_dict(found.get("/openapi.json").json())
-        for operation in schema.get_all_operations():
-            cases = operation.ok().as_strategy()
-
-            @settings(max_examples=300, suppress_health_check=list(HealthCheck))
-            @given(cases)
-            def sends(case):
-                more = case.as_transport_kwargs(base_url="http://server")
-                answer = found.run(found.ask(**more))
-                assert answer.status_code < 500, answer.text
-                documented = {int(s) for s in case.operation.definition.raw["responses"]}
-                assert answer.status_code in documented | {404, 405}
-
-            sends()

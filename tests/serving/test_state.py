@@ -1,7 +1,10 @@
 import asyncio
+import contextlib
+import shutil
 import socket
+import subprocess
 import sys
-import threading
+import time
 
 import pytest
 
@@ -19,42 +22,67 @@ class Clock:
         return self.now
 
 
-class Redis:
-    """A stand-in for Redis that speaks its protocol on a port; it can be stopped and started."""
+STAND_IN = """
+import sys
+from fakeredis import TcpFakeServer
+TcpFakeServer.allow_reuse_address = True
+TcpFakeServer(("127.0.0.1", int(sys.argv[1])), server_type="redis").serve_forever()
+"""
 
-    def __init__(self):
+
+class Redis:
+    """A Redis, or what speaks its protocol, as a process; it can be stopped and started."""
+
+    def __init__(self, kind):
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        if kind == "fakeredis":
+            pytest.importorskip("fakeredis")
+            self.command = [sys.executable, "-c", STAND_IN, str(self.port)]
+        elif shutil.which(kind) is None:
+            pytest.skip(f"no {kind} on the PATH")
+        else:
+            self.command = [kind, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
         self.start()
 
     def start(self):
-        from fakeredis import TcpFakeServer
-
-        TcpFakeServer.allow_reuse_address = True
-        self.server = TcpFakeServer(("127.0.0.1", self.port), server_type="redis")
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError):
+                return socket.create_connection(("127.0.0.1", self.port), 1).close()
+            time.sleep(0.02)
+        raise TimeoutError("nobody listens")
 
     def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
+        self.process.kill()
+        self.process.wait()
 
 
-@pytest.fixture
-def redis():
-    pytest.importorskip("fakeredis")
-    server = Redis()
+@contextlib.contextmanager
+def running_redis(kind, monkeypatch):
+    monkeypatch.setattr("nextclick.serving.state_redis._PATIENCE", 10.0)  # tests share processors
+    server = Redis(kind)
     yield server
     server.stop()
 
 
-@pytest.fixture(params=["memory", "lmdb", "redis"])
-def where(request, tmp_path):
-    if request.param == "lmdb":
-        return f"lmdb:{tmp_path / 'state'}"
-    if request.param == "redis":
-        return f"redis://127.0.0.1:{request.getfixturevalue('redis').port}/0"
-    return "memory"
+@pytest.fixture(params=["fakeredis", "redis-server"])
+def redis(request, monkeypatch):
+    with running_redis(request.param, monkeypatch) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "lmdb", "fakeredis", "redis-server"])
+def where(request, tmp_path, monkeypatch):
+    if request.param == "memory":
+        yield "memory"
+    elif request.param == "lmdb":
+        yield f"lmdb:{tmp_path / 'state'}"
+    else:
+        with running_redis(request.param, monkeypatch) as server:
+            yield server.url
 
 
 def test_what_every_store_does(where):
@@ -102,7 +130,7 @@ def test_redis_is_told_when_a_session_expires(redis):
     from redis import Redis as Plain
 
     async def steps():
-        store = open_store(f"redis://127.0.0.1:{redis.port}/0", LIMITS)
+        store = open_store(redis.url, LIMITS)
         await store.append("a", Click(10, 0.0))
         await store.close()
 
@@ -150,14 +178,21 @@ def test_a_full_lmdb_file_is_lost_state(tmp_path):
     asyncio.run(steps())
 
 
+async def back(store):
+    """Wait until it answers, and return how long that took."""
+    began = time.monotonic()
+    async with asyncio.timeout(30):
+        while not await store.ready():
+            await asyncio.sleep(0.05)
+    return time.monotonic() - began
+
+
 def test_redis_that_stops_is_degradation_and_recovers(knn, redis):
-    app = make_app({"knn": knn}, state=f"redis://127.0.0.1:{redis.port}/0")
+    app = make_app({"knn": knn}, state=redis.url)
     with Client(app) as client:
         click = {"item": 20, "k": 3, "before": [10]}
         assert client.post("/v1/sessions/a/events", click).json()["clicks"] == 1
         redis.stop()
-        app.run_out = app.store._redis.connection_pool.disconnect
-        client.run(app.run_out())
         told = client.post("/v1/sessions/a/events", click).json()
         assert (told["degraded"], told["clicks"]) == (True, 1)
         own = client.post("/v1/recommend", {"session": [10, 20], "k": 3}).json()
@@ -170,10 +205,59 @@ def test_redis_that_stops_is_degradation_and_recovers(knn, redis):
         assert gone.json()["problem"] == "live sessions cannot be reached"
         assert client.delete("/v1/sessions/a").headers["retry-after"] == "1"
         redis.start()
-        app.store._silent_until = 0.0
+        client.run(back(app.store))
         told = client.post("/v1/sessions/b/events", click).json()
         assert (told["degraded"], told["clicks"]) == (False, 1)
         assert client.get("/readyz").json()["status"] == "ready"
+
+
+def test_kept_connections_that_redis_closed_cost_no_click(redis):
+    async def steps():
+        store = open_store(redis.url, LIMITS)
+
+        async def clicks():
+            await asyncio.gather(*(store.append(f"s{n}", Click(10, 0.0)) for n in range(8)))
+
+        await clicks()  # eight connections
+        redis.stop()
+        redis.start()
+        await asyncio.sleep(0.05)
+        await clicks()
+        redis.stop()
+        with pytest.raises(StateLostError):
+            await store.append("a", Click(10, 0.0))
+        redis.start()
+        assert await back(store) < 5.0
+        await clicks()
+        await store.close()
+
+    asyncio.run(steps())
+
+
+def test_redis_that_is_silent_is_asked_twice_a_second_whatever_the_load():
+    calls = 0
+
+    async def called(reader, writer):
+        nonlocal calls
+        calls += 1
+        await reader.read()
+        writer.close()
+
+    async def steps():
+        async with await asyncio.start_server(called, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            store = open_store(f"redis://127.0.0.1:{port}/0", LIMITS)
+            began = time.monotonic()
+            with pytest.raises(StateLostError, match="redis: Timeout"):
+                await store.append("a", Click(10, 0.0))
+            while calls < 3:
+                with pytest.raises(StateLostError, match="has not answered yet"):
+                    await store.append("a", Click(10, 0.0))
+                await asyncio.sleep(0.001)
+            assert time.monotonic() - began >= 2 * 0.5
+            await store.close()
+
+    asyncio.run(steps())
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Explanations as pictures: how much each click counts, as rows and as maps.
 
 Rows of weights below each other are Figure 6 of NARM and Figure 8 of LGSR, maps of self-attention
-its Figure 7. The darkest cell of a row or a map is its largest weight; red stands below 0.
+its Figure 7. The darkest cell of a row is its largest weight; red stands below 0.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def draw_explained(
     """
     panels = [*(_of_one(explained[0]) if len(explained) == 1 else _of_many(explained, names))]
     columns = min(_COLUMNS, len(panels))
-    told = "darkest: the largest weight of a row or map" + (
+    told = "darkest: the largest weight of a row" + (
         "; red: below 0" if any(_has_negative(one) for one in explained) else ""
     )
     page = Page(title, told, ceil(len(panels) / columns), columns)
@@ -88,6 +88,8 @@ def _of_many(
     explained: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> Iterator[tuple[str, Callable[[Axes], None]]]:
     layers = {layer["layer"]: layer["map"] for one in explained for layer in one["attention"]}
+    falls = [_fall(one)[0].tolist() for one in explained]
+    longest = min(max(map(len, falls)), _TICKS)
     for name, map_of_one in layers.items():
         found = [
             (session, one, layer)
@@ -97,12 +99,11 @@ def _of_many(
         ]
         if map_of_one is None:
             rows = [layer["weights"] for _, _, layer in found]
-            yield name, _strips(rows, [session for session, _, _ in found])
+            yield name, _strips(rows, [session for session, _, _ in found], longest)
             continue
         for session, one, layer in found[:_MAPS]:
             yield _map(layer, [_short(click) for click in one["clicks"]], f", {session}")
-    falls = [_fall(one)[0].tolist() for one in explained]
-    yield "fall of what came next without each", _strips(falls, names)
+    yield "fall of what came next without each", _strips(falls, names, longest)
 
 
 def _fall(one: Mapping[str, Any]) -> AnyArray:
@@ -123,8 +124,15 @@ def _map(
     weights = np.array(layer["map"])
     later = np.triu(np.ones(weights.shape, dtype=np.bool_), 1)
     read = [clicks[at] for at in layer["clicks"]]
-    whole = _part_of(np.where(later, np.nan, weights), np.abs(weights).max())
-    return f"{layer['layer']}{which}", _heat(whole, read, read)
+    # by row: the first click has but itself to read, and would be darker than all that follow
+    heat = _heat(_by_row(np.where(later, np.nan, weights)), read, read)
+
+    def draw(axes: Axes) -> None:
+        heat(axes)
+        axes.set_xlabel("click that is read")
+        axes.set_ylabel("click that reads")
+
+    return f"{layer['layer']}{which}", draw
 
 
 def _parts(
@@ -132,9 +140,7 @@ def _parts(
 ) -> tuple[str, Callable[[Axes], None]]:
     rest = parts["rest"]
     values = np.array([*parts["clicks"], *rest.values()]).T  # (K, n + rest)
-    return "parts of the score", _heat(
-        _part_of(values, np.abs(values).max()), items, [*clicks, *rest], values
-    )
+    return "parts of the score", _heat(_by_row(values), items, [*clicks, *rest], values)
 
 
 def _votes(neighbours: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[str]]:
@@ -166,10 +172,11 @@ def _bars(lengths: Sequence[float], names: Sequence[str]) -> Callable[[Axes], No
     return draw
 
 
-def _strips(rows: Sequence[Sequence[float]], names: Sequence[str]) -> Callable[[Axes], None]:
+def _strips(
+    rows: Sequence[Sequence[float]], names: Sequence[str], longest: int
+) -> Callable[[Axes], None]:
     """The latest clicks of each row; the last one stands on the right."""
-    rows = [row[-_TICKS:] for row in rows]
-    longest = max(len(row) for row in rows)
+    rows = [row[-longest:] for row in rows]
     weights = np.full((len(rows), longest), np.nan)
     for at, row in enumerate(rows):
         weights[at, longest - len(row) :] = row
@@ -185,11 +192,9 @@ def _strips(rows: Sequence[Sequence[float]], names: Sequence[str]) -> Callable[[
 
 def _by_row(weights: AnyArray) -> AnyArray:
     """Each row (n,) as parts of its largest weight, -1..1."""
-    return np.array([_part_of(row, np.nanmax(np.abs(row))) for row in weights])
-
-
-def _part_of(weights: AnyArray, most: float) -> AnyArray:
-    return weights / most if most > 0 else weights
+    most = np.nanmax(np.abs(weights), axis=1, keepdims=True)
+    parts: AnyArray = weights / np.where(most > 0, most, 1.0)
+    return parts
 
 
 def _heat(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
+from nextclick.analysis.day_graph import DayGraph, day_graph
 from nextclick.analysis.drift import Drift, drift
 from nextclick.analysis.gaps import Gaps, gaps
 from nextclick.analysis.profile import (
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from nextclick.types import Int32Array, Progress
 
 T = TypeVar("T")
-_PANELS = 6
+_PANELS = 7
 
 _NO_TIMES = (
     "The store has an order of clicks but no times. Prepare the log from a source with times."
@@ -48,6 +49,7 @@ _NO_GAP = (
     "a last click)."
 )
 _ONE_DAY = "There are no two days with clicks enough to compare."
+_ONE_BLOCK = "All sessions lie in one block of time. --block-days of prepare makes shorter ones."
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class Analysis:
     """What there is to say about the sessions; a panel is None where `missing` says why.
 
     Attributes:
-        session_lengths, within_session, repeats, gaps, popularity, activity, drift: the panels.
+        session_lengths, within_session, repeats, gaps, popularity, activity, drift, day_graph: the
+            panels.
         missing: name of a panel, or `categories`, to the reason for which it is not there.
     """
 
@@ -74,6 +77,7 @@ class Analysis:
     popularity: Popularity | None
     activity: Activity | None
     drift: Drift | None
+    day_graph: DayGraph | None
     missing: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -94,6 +98,7 @@ def measure(
     missing = {} if categories is not None else {"categories": _NO_CATEGORIES}
     no_times = _NO_TIMES if sessions.times is None else None
     no_users = _NO_USERS if sessions.users is None else None
+    no_blocks = _NO_TIMES if sessions.blocks is None else None
     done = 0
 
     def panel(
@@ -121,5 +126,6 @@ def measure(
         popularity=panel("popularity", lambda: popularity(sessions), _NO_KNOWN_CLICK),
         activity=panel("activity", lambda: activity(sessions), _NO_TIMES, impossible=no_times),
         drift=panel("drift", lambda: drift(sessions), _ONE_DAY, impossible=no_times),
+        day_graph=panel("day_graph", lambda: day_graph(sessions), _ONE_BLOCK, impossible=no_blocks),
         missing=missing,
     )

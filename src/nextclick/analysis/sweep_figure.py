@@ -28,8 +28,10 @@ def draw_sweep(numbers: Mapping[str, Any], path: Path, *, name: str) -> None:
         3,
     )
     _draw(page.panel(f"{numbers['metric']}, %"), numbers, _accuracy)
-    _draw(page.panel("training, s"), numbers, _training)
-    _draw(page.panel("one answer, median, ms"), numbers, _scoring)
+    for title, cost in (("training, s", _training), ("one answer, median, ms", _scoring)):
+        panel = page.panel(title)
+        _draw(panel, numbers, cost)
+        panel.set_ylim(0, 1.1 * panel.dataLim.ymax)  # from 0, or noise would look like a trend
     page.save(path)
 
 

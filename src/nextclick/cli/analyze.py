@@ -6,9 +6,19 @@ from typing import Annotated, Any
 import typer
 
 from nextclick.analysis import Analysis, CategoryFile
+from nextclick.analysis.day_graph import DayGraph
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.errors import ConfigError
-from nextclick.pipeline.analyze import FIGURE1, NUMBERS, PROFILE, Analysed, analyze
+from nextclick.pipeline.analyze import (
+    DAY_GRAPH,
+    FIGURE1,
+    NUMBERS,
+    PROFILE,
+    Analysed,
+    analyze,
+)
+
+_MOST_BLOCKS = 14  # that are told
 
 
 def _default(text: str) -> Any:
@@ -42,8 +52,9 @@ def analyze_command(
 
     How much of a session goes to its top items, how much its user knows from earlier sessions, the
     gaps between clicks with a gamma fit; session lengths, popularity, activity, and drift from day
-    to day. The folder gets figure1.png, profile.png, and all numbers in analysis.json. What a log
-    has no users, times or categories for is left out, with a reason. Needs the extra `report`.
+    to day; the edges of TASRec's graph of the days. The folder gets figure1.png, profile.png,
+    day-graph.png, and all numbers in analysis.json. What a log has no users, times or categories
+    for is left out, with a reason. Needs the extra `report`.
 
     \b
         nextclick analyze store -o figures
@@ -62,7 +73,7 @@ def analyze_command(
             store, output, part=part, categories=file, overwrite=overwrite, progress=told
         )
     _show(analysed)
-    say(f"{output}: {FIGURE1}, {PROFILE}, {NUMBERS}")
+    say(f"{output}: {FIGURE1}, {PROFILE}, {DAY_GRAPH}, {NUMBERS}")
     if as_json:
         print_json("analyze/1", {"path": str(output), "analysis": analysed.numbers})
 
@@ -141,3 +152,16 @@ def _show_profile(found: Analysis) -> None:
             for lag, value in zip(found.drift.lags, found.drift.similarity, strict=True)
         )
         say(f"likeness of days: {told}")
+    if found.day_graph is not None:
+        _show_day_graph(found.day_graph)
+
+
+def _show_day_graph(graph: DayGraph) -> None:
+    told = [f"{block}: {n:,}" for block, n in zip(graph.blocks, graph.alive, strict=True)]
+    before = "" if len(told) <= _MOST_BLOCKS else "…, "
+    clicked = sum(graph.clicked[1:])
+    say(
+        "pairs of neighbours in the graph of the days, by block: "
+        f"{before}{', '.join(told[-_MOST_BLOCKS:])}; of {clicked:,} pairs clicked after the first "
+        f"block {100 * sum(graph.known) / max(clicked, 1):.1f} % were neighbours"
+    )

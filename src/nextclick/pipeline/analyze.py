@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 SCHEMA = "nextclick.analysis/1"
 KIND = "nextclick.analysis"
 FORMAT_VERSION = 1
-NUMBERS, FIGURE1, PROFILE = "analysis.json", "figure1.png", "profile.png"
+NUMBERS = "analysis.json"
+FIGURE1, PROFILE, DAY_GRAPH = "figure1.png", "profile.png", "day-graph.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def analyze(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Analysed:
-    """Write `analysis.json`, `figure1.png` and `profile.png` (and a manifest) into a folder.
+    """Write `analysis.json`, the figures and a manifest into a folder.
 
     Args:
         store: open, or its folder.
@@ -106,10 +107,12 @@ def _about(read: Categories, file: CategoryFile | None, sessions: Sessions) -> d
 
 
 def _draw(found: Analysis, folder: Path, *, title: str, counts: dict[str, int]) -> None:
-    from nextclick.analysis.figure1 import draw_figure1  # matplotlib takes a second to import
+    from nextclick.analysis.day_graph_figure import draw_day_graph  # matplotlib takes a second
+    from nextclick.analysis.figure1 import draw_figure1
     from nextclick.analysis.profile_figure import draw_profile
 
     told = [f"{counts[name]:,} {name}" for name in ("events", "sessions", "items", "users")]
     subtitle = ", ".join(told if counts["users"] else told[:-1]).replace("events", "clicks")
     draw_figure1(found, folder / FIGURE1, title=title, subtitle=subtitle)
     draw_profile(found, folder / PROFILE, title=title, subtitle=subtitle)
+    draw_day_graph(found, folder / DAY_GRAPH, title=title, subtitle=subtitle)

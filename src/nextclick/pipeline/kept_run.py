@@ -13,12 +13,14 @@ import platform
 import re
 import shutil
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact import Artifact
 from nextclick.artifact.registry import artifact_folder
 from nextclick.folders import write_json
+from nextclick.models.base import reads
 from nextclick.peak import peak_of_work
 from nextclick.pipeline.answer_time import answer_time
 from nextclick.pipeline.evaluate import evaluate_each
@@ -96,7 +98,7 @@ class KeptRun:
             part=question.part,
             ks=question.ks,
             protocol=question.protocol,
-            prequential=self._prequential(),
+            prequential=self._prequential,
             label=self.entrant.label,
             progress=progress,
         )
@@ -137,8 +139,7 @@ class KeptRun:
 
     def _costs(self, artifact: Artifact) -> Costs:
         trained = artifact.trained
-        epochs = [*(trained.get("chosen_on") or []), *trained.get("history", [])]
-        seconds = sum(epoch["seconds"] for epoch in epochs) if epochs else trained["seconds"]
+        epochs, seconds = _epochs(trained), step_seconds(trained)
         rates: dict[str, Any] = dict.fromkeys(("iterations_per_second", "samples_per_second"))
         if epochs and seconds:
             for rate, counted in zip(rates, ("steps", "samples"), strict=True):
@@ -165,9 +166,15 @@ class KeptRun:
         found: dict[str, int | None] = json.loads((self.folder / _PEAK).read_text(encoding="utf-8"))
         return found
 
+    @cached_property
     def _prequential(self) -> bool:
-        model = self.entrant.contender.model
-        return self.question.prequential and bool(getattr(model, "advances", False))
+        """Asked for, and of a model with a graph of days: tasrec's base variant has none."""
+        if not self.question.prequential:
+            return False
+        if self.given is not None:
+            return bool(getattr(Artifact.load(self.given).model, "advances", False))
+        contender = self.entrant.contender
+        return "blocks" in reads(contender.model, contender.configs({})[0])
 
     def _asked(self) -> dict[str, Any]:
         question = self.question
@@ -176,7 +183,7 @@ class KeptRun:
             "part": question.part,
             "ks": list(question.ks),
             "protocol": asdict(question.protocol),
-            "prequential": self._prequential(),
+            "prequential": self._prequential,
         }
 
     def _identity(self) -> dict[str, Any]:
@@ -209,6 +216,17 @@ class KeptRun:
             if kept in (None, self.identity["fingerprint"]):
                 return folder
             number += 1
+
+
+def step_seconds(trained: dict[str, Any]) -> float:
+    """Of all steps of a neural model, without imports and validation; of another, all it took."""
+    epochs = _epochs(trained)
+    return sum(epoch["seconds"] for epoch in epochs) if epochs else float(trained["seconds"])
+
+
+def _epochs(trained: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those that chose the number of epochs, and those of the model."""
+    return [*(trained.get("chosen_on") or []), *trained.get("history", [])]
 
 
 def _digest(told: bytes) -> str:

@@ -20,6 +20,7 @@ from nextclick.pipeline.contender import contender_for
 from nextclick.pipeline.evaluate import evaluate
 from nextclick.pipeline.grid import checked_grid, grid_points
 from nextclick.pipeline.growing import growing_folder
+from nextclick.pipeline.kept_run import step_seconds
 from nextclick.pipeline.needs import check_needs, need_matplotlib
 from nextclick.pipeline.places import has_checkpoint
 from nextclick.pipeline.train import train
@@ -242,7 +243,7 @@ class _Runs:
         return {
             "parameters": dict(point),
             "seed": seed,
-            "training_seconds": artifact.trained["seconds"],
+            "training_seconds": step_seconds(artifact.trained),
             "scoring_ms": answer_time(artifact, sessions, k, queries=_QUERIES).median,
             "result": result.to_json(),
         }

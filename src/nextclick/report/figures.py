@@ -21,7 +21,9 @@ _PANEL = (4.4, 3.3)  # inches; letters can be read on a phone
 _ROW_INCHES = 0.23  # of a line in a figure that has one for each model
 _COLOURS = (ITEMS, CATEGORIES, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MOST_LINES = len(_COLOURS)  # a figure of lines shows the best ones alone
+_MOST_BARS = 2 * _MOST_LINES  # the second half is hatched
 _LONGEST = 24  # letters of a label
+_MOST_LENGTHS = 12  # with a name on the axis
 _MIB = 1 << 20
 
 
@@ -31,8 +33,14 @@ def figures(numbers: dict[str, Any]) -> dict[str, tuple[str, Draw, int]]:
     metric = metric_name(numbers["metric"])
     n = len(rows)
     found: dict[str, tuple[str, Draw, int]] = {
-        "leaderboard": (f"{metric} with 95 % intervals", _leaderboard, n)
+        "leaderboard": (f"{metric} with 95 % intervals", _leaderboard(numbers["metric"]), n)
     }
+    name, _, k = numbers["metric"].partition("@")
+    for other in ("recall", "mrr"):
+        beside = f"{other}@{k}"
+        if other != name and all(beside in row["metrics"] for row in rows):
+            title = f"{metric_name(beside)} with 95 % intervals"
+            found[f"leaderboard-{other}"] = (title, _leaderboard(beside), n)
     if any(row["costs"] for row in rows):
         found |= {
             "training-time": (f"{metric} and training time", _against(_training), 0),
@@ -90,9 +98,9 @@ def _cost(row: dict[str, Any], name: str) -> float | None:
     return value
 
 
-def _value(row: dict[str, Any], numbers: dict[str, Any]) -> tuple[float, float, float]:
+def _value(row: dict[str, Any], metric: str) -> tuple[float, float, float]:
     """Of the metric, with the ends of its interval, in percent."""
-    told = row["metrics"][numbers["metric"]]
+    told = row["metrics"][metric]
     value = told["value"]
     low, high = (value if told[end] is None else told[end] for end in ("low", "high"))
     return 100 * value, 100 * low, 100 * high
@@ -107,15 +115,18 @@ def _one_line_each(axes: Axes, labels: list[str]) -> None:
     axes.tick_params(axis="x", labelsize=9)
 
 
-def _leaderboard(axes: Axes, numbers: dict[str, Any]) -> None:
-    rows = numbers["leaderboard"]
-    for n, row in enumerate(rows):
-        value, low, high = _value(row, numbers)
-        filled = _colour(row) if row["leaky"] is None else "none"
-        axes.plot([low, high], [n, n], color=_colour(row), linewidth=1.6, solid_capstyle="butt")
-        axes.plot(value, n, "o", color=_colour(row), markerfacecolor=filled, markersize=5)
-    _one_line_each(axes, [row["label"] for row in rows])
-    axes.set_xlabel(f"{metric_name(numbers['metric'])}, %", fontsize=9)
+def _leaderboard(metric: str) -> Draw:
+    def draw(axes: Axes, numbers: dict[str, Any]) -> None:
+        rows = numbers["leaderboard"]
+        for n, row in enumerate(rows):
+            value, low, high = _value(row, metric)
+            filled = _colour(row) if row["leaky"] is None else "none"
+            axes.plot([low, high], [n, n], color=_colour(row), linewidth=1.6, solid_capstyle="butt")
+            axes.plot(value, n, "o", color=_colour(row), markerfacecolor=filled, markersize=5)
+        _one_line_each(axes, [row["label"] for row in rows])
+        axes.set_xlabel(f"{metric_name(metric)}, %", fontsize=9)
+
+    return draw
 
 
 def _bars(name: str, unit: float) -> Draw:
@@ -148,7 +159,7 @@ def _scatter(
 ) -> None:
     """Cost `at` on a logarithmic axis against accuracy, with a line `to` another cost."""
     rows = [row for row in numbers["leaderboard"] if row["costs"] and at(row)]
-    points = [(at(row), _value(row, numbers)[0]) for row in rows]
+    points = [(at(row), _value(row, numbers["metric"])[0]) for row in rows]
     ends = [x for x, _ in points] if to is None else [to(row) for row in rows]
     for row, (x, y), end in zip(rows, points, ends, strict=True):
         filled = _colour(row) if row["leaky"] is None else "none"
@@ -192,13 +203,6 @@ def _latency(axes: Axes, numbers: dict[str, Any]) -> None:
     )
 
 
-def _lines(numbers: dict[str, Any], known: dict[str, Any] | None = None) -> list[tuple[str, str]]:
-    """The best lines, each with a colour of its own."""
-    labels = [row["label"] for row in numbers["leaderboard"]]
-    shown = [label for label in labels if known is None or label in known][:_MOST_LINES]
-    return list(zip(shown, _COLOURS, strict=False))
-
-
 def _by_length(axes: Axes, numbers: dict[str, Any]) -> None:
     rows = numbers["by_length"]["rows"]
     x = range(len(rows))
@@ -209,11 +213,13 @@ def _by_length(axes: Axes, numbers: dict[str, Any]) -> None:
     counts.spines[:].set_visible(False)
     axes.set_zorder(counts.get_zorder() + 1)
     axes.patch.set_visible(False)
-    for label, colour in _lines(numbers):
-        y = [100 * row["hits"][label] / row["prefixes"] for row in rows]
+    for row, colour in zip(numbers["leaderboard"], _COLOURS, strict=False):
+        label = row["label"]
+        y = [100 * at["hits"][label] / at["prefixes"] for at in rows]
         axes.plot(x, y, "o-", color=colour, markersize=3, linewidth=1.3, label=_plain(label))
-    axes.set_xticks(x, [row["length"] for row in rows])
-    axes.tick_params(axis="x", labelsize=7)
+    named = x[::-2] if len(rows) > _MOST_LENGTHS else x  # 20+, 18, 16, …
+    axes.set_xticks(named, [rows[n]["length"] for n in named])
+    axes.tick_params(axis="x", labelsize=8)
     axes.tick_params(axis="y", labelsize=9)
     axes.grid(visible=False, axis="x")
     axes.set_ylim(bottom=0)
@@ -225,13 +231,21 @@ def _by_length(axes: Axes, numbers: dict[str, Any]) -> None:
 def _cutoffs(metric: str) -> Draw:
     def draw(axes: Axes, numbers: dict[str, Any]) -> None:
         told = numbers["cutoffs"][metric]
-        shown = _lines(numbers, told)
+        labels = [row["label"] for row in numbers["leaderboard"] if row["label"] in told]
+        shown = labels[:_MOST_BARS]
         width = 0.8 / len(shown)
         ks = list(next(iter(told.values())))
-        for n, (label, colour) in enumerate(shown):
-            at = [x + (n - (len(shown) - 1) / 2) * width for x in range(len(ks))]
-            values = [100 * told[label][k] for k in ks]
-            axes.bar(at, values, 0.92 * width, color=colour, label=_plain(label))
+        for n, label in enumerate(shown):
+            axes.bar(
+                [x + (n - (len(shown) - 1) / 2) * width for x in range(len(ks))],
+                [100 * told[label][k] for k in ks],
+                0.92 * width,
+                color=_COLOURS[n % _MOST_LINES],
+                hatch="/////" if n >= _MOST_LINES else None,
+                edgecolor="white",  # of the hatching
+                linewidth=0,
+                label=_plain(label),
+            )
         axes.set_xticks(range(len(ks)), [f"@{k}" for k in ks])
         axes.tick_params(labelsize=9)
         axes.grid(visible=False, axis="x")

@@ -70,7 +70,7 @@ def _leaderboard(numbers: Numbers, figures: Figures) -> Html | None:
     return joined(
         table("Leaderboard", columns, cells, about=about(numbers)),
         _key(numbers),
-        _figures(figures, "leaderboard"),
+        _figures(figures, "leaderboard", "leaderboard-recall", "leaderboard-mrr"),
         tag("p", _COLOURS, class_="key") if figures else "",
         _failures(numbers) or "",
     )

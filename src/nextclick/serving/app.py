@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from nextclick.types import RawId
 
 log = logging.getLogger("nextclick.serving")
-_SESSION = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+_SESSION = re.compile(schemas.SESSION_ID)
 _TRAINED = ("part", "seed", "seconds", "counts", "data_fingerprint", "protocol")
 _SWEEP_EVERY = 1.0  # seconds
 _FOUND = 20  # items of a search, if nobody says how many
@@ -270,9 +270,9 @@ class App:
         slot = self.served.slot(request.query_params.get("model"))
         text = request.query_params.get("q", "")
         limit = request.query_params.get("limit", str(_FOUND))
-        if len(text) > 256:
+        if len(text) > schemas.MAX_TEXT:
             raise RequestError("q must have at most 256 letters; shorten it", field="q")
-        if not re.fullmatch(r"[0-9]{1,3}", limit) or not 1 <= int(limit) <= 100:
+        if not re.fullmatch(r"[0-9]{1,3}", limit) or not 1 <= int(limit) <= schemas.MAX_FOUND:
             raise RequestError("limit must be in 1..100; ask for fewer items", field="limit")
         loaded = slot.loaded
         found = await asyncio.to_thread(loaded.items.find, text, int(limit))

@@ -12,11 +12,14 @@ from nextclick.serving import schemas
 from nextclick.version import __version__
 
 _PARAMETERS = {
-    "id": ("path", "Name of the live session: 1 to 128 letters, digits or . _ ~ -", "string"),
-    "q": ("query", "Text that begins a word of an id or title, or stands in one", "string"),
-    "limit": ("query", "How many items, 1..100", "integer"),
-    "model": ("query", "Which of the served models", "string"),
-}
+    "id": ("path", "Name of the live session: 1 to 128 letters, digits or . _ ~ -",
+           {"type": "string", "pattern": f"^{schemas.SESSION_ID}$"}),
+    "q": ("query", "Text that begins a word of an id or title, or stands in one",
+          {"type": "string", "maxLength": schemas.MAX_TEXT}),
+    "limit": ("query", "How many items, 1..100",
+              {"type": "integer", "minimum": 1, "maximum": schemas.MAX_FOUND}),
+    "model": ("query", "Which of the served models", {"type": "string"}),
+}  # fmt: skip
 # method, path, what it does, body, answer, parameters, statuses of problems
 _ROUTES: tuple[tuple[str, str, str, type | None, Any, tuple[str, ...], tuple[int, ...]], ...] = (
     ("post", "/v1/recommend", "Name the most likely next clicks of a session.",
@@ -67,6 +70,8 @@ def document() -> dict[str, Any]:
         operation: dict[str, Any] = {"summary": summary, "responses": {}}
         if parameters:
             operation["parameters"] = [_parameter(name) for name in parameters]
+        if 401 in problems:  # asked for by a server that has a token
+            operation["security"] = [{}, {"token": []}]
         if body is not None:
             operation["requestBody"] = {"required": True, "content": _content(body)}
         if answer is None:
@@ -121,13 +126,13 @@ def page() -> str:
 
 
 def _parameter(name: str) -> dict[str, Any]:
-    where, what, kind = _PARAMETERS[name]
+    where, what, schema = _PARAMETERS[name]
     return {
         "name": name,
         "in": where,
         "required": where == "path",
         "description": what,
-        "schema": {"type": kind},
+        "schema": schema,
     }
 
 

@@ -11,15 +11,18 @@ MAX_K = 1000
 USUAL_K = 20
 MAX_IDS = 10_000
 MAX_BATCH = 256
+MAX_TEXT = 256  # letters of an id, a name, a search
+MAX_FOUND = 100  # items of a search
+SESSION_ID = "[A-Za-z0-9._~-]{1,128}"
 _WIDEST = 2**63 - 1
 
 Raw: TypeAlias = (
-    Annotated[int, Meta(ge=-_WIDEST, le=_WIDEST)] | Annotated[str, Meta(max_length=256)]
+    Annotated[int, Meta(ge=-_WIDEST, le=_WIDEST)] | Annotated[str, Meta(max_length=MAX_TEXT)]
 )
 Seconds: TypeAlias = Annotated[float, Meta(ge=-1e15, le=1e15)]
 Top: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_K)]
 Ids: TypeAlias = Annotated[list[Raw], Meta(max_length=MAX_IDS)]
-Name: TypeAlias = Annotated[str, Meta(max_length=256)]
+Name: TypeAlias = Annotated[str, Meta(max_length=MAX_TEXT)]
 
 
 class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -1,13 +1,15 @@
 """Live sessions in Redis (or Valkey), which several machines share.
 
 A session is a list of clicks that expires by itself. A click is one round trip: append, trim, set
-the expiry and read back, as one transaction. When Redis does not answer, nobody asks it for a
-second: requests are answered without it meanwhile instead of waiting for it one by one.
+the expiry and read back, as one transaction. When Redis does not answer, no request asks it until
+one PING in each half second was answered: requests are answered without it meanwhile instead of
+waiting for it one by one, and a Redis that is back is not met by all of them at once.
 """
 
 from __future__ import annotations
 
-import time
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 
 _PREFIX = "nextclick:session:"
 _PATIENCE = 0.25  # seconds for an answer
-_PAUSE = 1.0  # seconds without asking after a failure
+_PAUSE = 0.5  # seconds between two PINGs to a Redis that is away
+_AWAY = (RedisError, OSError, TimeoutError)
 
 
 class RedisStore:
@@ -34,12 +37,16 @@ class RedisStore:
 
     def __init__(self, url: str, limits: Limits):
         self._limits = limits
-        self._silent_until = 0.0
+        self._returns: asyncio.Task[None] | None = None  # runs while Redis is away
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Click)
         try:
             self._redis: Any = Redis.from_url(
-                url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=None
+                url,
+                socket_timeout=_PATIENCE,
+                socket_connect_timeout=_PATIENCE,
+                retry=None,
+                protocol=2,  # with 3 it does not see that a kept connection was closed, and fails
             )
         except ValueError as error:
             raise ConfigError(
@@ -81,18 +88,35 @@ class RedisStore:
 
     async def close(self) -> None:
         """See `SessionStore`."""
+        if self._returns is not None:
+            self._returns.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._returns
         await self._redis.aclose()
 
     async def _asked(self, answer: Awaitable[Any]) -> Any:
-        if time.monotonic() < self._silent_until:
+        if self._is_away():
             if hasattr(answer, "close"):
                 answer.close()  # a coroutine that is never awaited
-            raise StateLostError("redis did not answer a moment ago")
+            raise StateLostError("redis has not answered yet since it was lost")
         try:
             return await answer
-        except (RedisError, OSError, TimeoutError) as error:
-            self._silent_until = time.monotonic() + _PAUSE
+        except _AWAY as error:
+            if not self._is_away():
+                self._returns = asyncio.create_task(self._until_it_answers())
             raise StateLostError(f"redis: {error}") from error
+
+    def _is_away(self) -> bool:
+        return self._returns is not None and not self._returns.done()
+
+    async def _until_it_answers(self) -> None:
+        while True:
+            await asyncio.sleep(_PAUSE)
+            with contextlib.suppress(*_AWAY):
+                # a kept connection that the network cut off without a word would fail once more
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
+                await self._redis.ping()
+                return
 
     def _session(self, values: list[bytes]) -> Session:
         try:

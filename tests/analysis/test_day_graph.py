@@ -1,0 +1,58 @@
+"""The graph of the days as an analysis tells it: by hand, and against an obvious twin."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from nextclick.analysis.day_graph import day_graph
+from nextclick.sessions import Sessions
+
+
+def log_of(sessions, blocks, n_items=9):
+    log = Sessions.from_lists(sessions, n_items)
+    return replace(log, blocks=np.array(blocks, np.int32))
+
+
+def test_four_blocks_by_hand():
+    sessions = [
+        [1, 2, 1, 3],  # block 4: {1, 2} once, {1, 3}
+        [2, 1, 1, 4],  # block 5: {1, 2}, {1, 4}; an item is no neighbour of itself
+        [1, 4],
+        [0, 1, 0, 4],  # block 7: nothing, unknown items have no neighbours
+        [4, 1],  # block 8
+    ]
+    found = day_graph(log_of(sessions, [4, 5, 5, 7, 8]))
+    assert found.blocks == [4, 5, 6, 7, 8]
+    assert found.alive == [0, 2, 2, 0, 0]
+    assert found.clicked == [2, 2, 0, 0, 1]
+    assert found.known == [0, 1, 0, 0, 0]
+
+
+def test_against_the_twin():
+    rng = np.random.default_rng(0)
+    sessions = [rng.integers(0, 10, rng.integers(1, 6)).tolist() for _ in range(400)]
+    blocks = np.sort(rng.integers(0, 12, 400))
+    found = day_graph(log_of(sessions, blocks))
+    yesterday = set()
+    for n, block in enumerate(range(blocks[0], blocks[-1] + 1)):
+        today = {
+            frozenset(pair)
+            for session, at in zip(sessions, blocks, strict=True)
+            if at == block
+            for pair in pairwise(session)
+            if 0 not in pair and pair[0] != pair[1]
+        }
+        assert (found.alive[n], found.clicked[n]) == (len(yesterday), len(today))
+        assert found.known[n] == len(today & yesterday)
+        yesterday = today
+
+
+def test_one_block_is_no_history():
+    assert day_graph(log_of([[1, 2], [2, 1]], [3, 3])) is None
+
+
+def test_it_needs_blocks():
+    with pytest.raises(ValueError, match="no blocks of time to go through"):
+        day_graph(Sessions.from_lists([[1, 2]]))
