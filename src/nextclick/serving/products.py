@@ -61,21 +61,22 @@ class ProductBest:
     def recall(self, wishes: Sequence[Wish]) -> float | None:
         """How many of the best items are found that scoring all items finds.
 
-        None if all items are scored anyway. A score that equals the last one's may stand in its
+        None if all items are scored anyway. An item with the score of the last one may stand in its
         place, give or take what sums in another order differ by.
         """
         if self.rounded is None:
             return None
         found = missed = 0
         with torch.inference_mode():
-            queries = self.queries(wishes)
-            for (_, told), (_, exact) in zip(
-                self.nearest(queries, wishes), self._all_scored(queries, wishes), strict=True
-            ):
-                found += len(exact)
-                missed += len(exact) - len(told)
-                least = exact[: len(told)]
-                missed += int((told < least - _SUMS * np.abs(least).max(initial=0.0)).sum())
+            for wish in wishes:
+                query = self.queries([wish])
+                ((items, scores),) = self.nearest(query, [wish])
+                ((best, exact),) = self._all_scored(query, [wish])
+                found += len(best)
+                lost = exact[~np.isin(best, items)]
+                if len(items) == len(best):  # another of the same score will do
+                    lost = lost[lost > scores.min() + _SUMS * np.abs(exact).max()]
+                missed += len(lost)
         return 1.0 - missed / found if found else None
 
     def queries(self, wishes: Sequence[Wish]) -> Tensor:
