@@ -98,6 +98,20 @@ def test_a_search_is_tried_before_it_is_used(tmp_path, monkeypatch, caplog):
     assert "bounds missed 0.0500 of the best items: all are scored" in caplog.text
 
 
+def test_a_model_that_scores_all_items_alike_has_nothing_to_miss(tmp_path, monkeypatch):
+    import torch
+
+    from nextclick.serving import products
+
+    artifact = neural_artifact("narm", n_items=500)
+    with torch.no_grad():
+        artifact.model.encoder.items.weight.zero_()
+    artifact.save(tmp_path / "m")
+    monkeypatch.setattr(products, "_ROUNDED_FROM", 0)
+    loaded = Served({"m": tmp_path / "m"}).slot("m").loaded
+    assert loaded.search == {"kind": "bounds", "recall": 1.0, "requests": 30}
+
+
 def test_a_folder_without_a_model_is_told(tmp_path):
     with pytest.raises(ArtifactError, match="is not an artefact"):
         Served({"m": tmp_path})

@@ -58,26 +58,26 @@ class ProductBest:
             lists[b] = answer
         return lists
 
-    def recall(self, wishes: Sequence[Wish]) -> float | None:
+    def recall(self, wishes: Sequence[Wish]) -> float:
         """How many of the best items are found that scoring all items finds.
 
-        None if all items are scored anyway. An item with the score of the last one may stand in its
+        1 if there are none. An item with the score of the last one may stand in its
         place, give or take what sums in another order differ by.
         """
-        if self.rounded is None:
-            return None
         found = missed = 0
         with torch.inference_mode():
             for wish in wishes:
                 query = self.queries([wish])
                 ((items, scores),) = self.nearest(query, [wish])
                 ((best, exact),) = self._all_scored(query, [wish])
+                if not len(best):
+                    continue  # all items score alike
                 found += len(best)
                 lost = exact[~np.isin(best, items)]
                 if len(items) == len(best):  # another of the same score will do
                     lost = lost[lost > scores.min() + _SUMS * np.abs(exact).max()]
                 missed += len(lost)
-        return 1.0 - missed / found if found else None
+        return 1.0 - missed / max(found, 1)
 
     def queries(self, wishes: Sequence[Wish]) -> Tensor:
         """(B, D) of requests that have a click each."""
