@@ -107,7 +107,7 @@ class KeptRun:
         return run
 
     def _trained(self, progress: Progress) -> Artifact:
-        place = self.given or self.folder / ARTIFACT
+        place = self._place
         if self.given is not None or not place.exists():
             write_json(self.folder / RUN, self.identity)
         if place.exists():
@@ -146,7 +146,7 @@ class KeptRun:
                 rates[rate] = sum(epoch[counted] for epoch in epochs) / seconds
         sessions = self.store.part(self.question.part)
         time = answer_time(artifact, sessions, max(self.question.ks), queries=_QUERIES)
-        files = (self.given or self.folder / ARTIFACT).rglob("*")
+        files = self._place.rglob("*")
         return Costs(
             asked=self._asked(),
             training_seconds=seconds,
@@ -159,6 +159,11 @@ class KeptRun:
             answer_ms=asdict(time),
             machine=machine(),
         )
+
+    @property
+    def _place(self) -> Path:
+        """Of the model."""
+        return self.given or self.folder / ARTIFACT
 
     def _peaks(self) -> dict[str, int | None]:
         if self.given is not None:
