@@ -234,30 +234,56 @@ def test_kept_connections_that_redis_closed_cost_no_click(redis):
     asyncio.run(steps())
 
 
-def test_redis_that_is_silent_is_asked_twice_a_second_whatever_the_load():
-    calls = 0
+class Silent:
+    """Takes connections and says nothing. `called` counts them, `store` is away because of it."""
 
-    async def called(reader, writer):
-        nonlocal calls
-        calls += 1
+    async def __aenter__(self):
+        self.called = 0
+        self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        self.store = open_store(f"redis://127.0.0.1:{port}/0", LIMITS)
+        with pytest.raises(StateLostError, match="redis: Timeout"):
+            await self.store.append("a", Click(10, 0.0))
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+
+    async def _take(self, reader, writer):
+        self.called += 1
         await reader.read()
         writer.close()
 
+
+def test_redis_that_is_silent_is_asked_twice_a_second_whatever_the_load():
     async def steps():
-        async with await asyncio.start_server(called, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            store = open_store(f"redis://127.0.0.1:{port}/0", LIMITS)
-            began = time.monotonic()
-            with pytest.raises(StateLostError, match="redis: Timeout"):
-                await store.append("a", Click(10, 0.0))
-            while calls < 3:
+        began = time.monotonic()
+        async with Silent() as redis:
+            while redis.called < 3:
                 with pytest.raises(StateLostError, match="has not answered yet"):
-                    await store.append("a", Click(10, 0.0))
+                    await redis.store.append("a", Click(10, 0.0))
                 await asyncio.sleep(0.001)
             assert time.monotonic() - began >= 2 * 0.5
-            await store.close()
+            await redis.store.close()
 
     asyncio.run(steps())
+
+
+def test_a_store_closes_at_any_moment_of_asking_whether_redis_is_back(monkeypatch):
+    monkeypatch.setattr("nextclick.serving.state_redis._PAUSE", 0.001)
+
+    async def steps(turns):
+        async with Silent() as redis:
+            before = redis.called
+            while redis.called == before:
+                await asyncio.sleep(0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            async with asyncio.timeout(5):
+                await redis.store.close()
+
+    for turns in range(12):
+        asyncio.run(steps(turns))
 
 
 @pytest.mark.parametrize(

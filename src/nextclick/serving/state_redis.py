@@ -38,6 +38,7 @@ class RedisStore:
     def __init__(self, url: str, limits: Limits):
         self._limits = limits
         self._returns: asyncio.Task[None] | None = None  # runs while Redis is away
+        self._closed = False
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Click)
         try:
@@ -88,6 +89,7 @@ class RedisStore:
 
     async def close(self) -> None:
         """See `SessionStore`."""
+        self._closed = True
         if self._returns is not None:
             self._returns.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -110,7 +112,7 @@ class RedisStore:
         return self._returns is not None and not self._returns.done()
 
     async def _until_it_answers(self) -> None:
-        while True:
+        while not self._closed:  # a cancel while it connects comes out of redis as its timeout
             await asyncio.sleep(_PAUSE)
             with contextlib.suppress(*_AWAY):
                 # a kept connection that the network cut off without a word would fail once more
