@@ -55,6 +55,7 @@ from nextclick.models.layers import (
     normal_,
     uniform_,
 )
+from nextclick.models.nearest import nearest, weighted_rows
 from nextclick.models.neural import NeuralModel
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 from nextclick.models.session_graphs import placed, told_or_made
@@ -202,17 +203,14 @@ class Memory(nn.Module):
         if session is not None:
             hidden = hidden | (self.session == session[:, None])  # (P, M)
         with torch.autocast(asked.device.type, enabled=False):  # bf16 cannot tell the nearest
-            cosine = _unit(asked) @ _unit(self.held).T  # (P, M)
-        cosine = cosine.masked_fill(hidden, -torch.inf)
-        nearest, at = cosine.topk(min(self.neighbours, len(self.held)), dim=1, sorted=False)
-        alone = (nearest == -torch.inf).all(dim=1, keepdim=True)  # (P, 1)
-        share = nearest.masked_fill(alone, 0.0).softmax(dim=1)  # (P, K)
+            k = min(self.neighbours, len(self.held))
+            cosine, at = nearest(_unit(asked), _unit(self.held), hidden, k)  # (P, K) each
+        alone = (cosine == -torch.inf).all(dim=1, keepdim=True)  # (P, 1)
+        share = cosine.masked_fill(alone, 0.0).softmax(dim=1)  # (P, K)
         heard = listener()
         if heard is not None and not alone[0]:
-            heard.neighbours = _remembered(nearest[0], share[0], self.session[at[0]])
-        # a product with all vectors is faster than to gather the nearest of each prefix
-        shares = torch.zeros_like(cosine).scatter(1, at, share)
-        return torch.where(alone, asked, shares @ self.held)
+            heard.neighbours = _remembered(cosine[0], share[0], self.session[at[0]])
+        return torch.where(alone, asked, weighted_rows(self.held, at, share))
 
     @torch.no_grad()
     def write(self, vectors: Tensor, session: Tensor | None) -> None:

@@ -204,9 +204,11 @@ def _sum(
     summed: Float32Array,
 ) -> None:
     for g in range(len(bounds) - 1):
+        into = summed[g]  # by name: with two indices the compiler makes no vectors of it
         for e in range(bounds[g], bounds[g + 1]):
-            for d in range(rows.shape[1]):
-                summed[g, d] += weight[e] * rows[source[e], d]
+            w, row = weight[e], rows[source[e]]
+            for d in range(len(row)):
+                into[d] += w * row[d]
 
 
 @njit(cache=True, nogil=True)
@@ -218,9 +220,11 @@ def _spread(
     of_rows: Float32Array,
 ) -> None:
     for g in range(len(bounds) - 1):
+        row = grad[g]
         for e in range(bounds[g], bounds[g + 1]):
-            for d in range(grad.shape[1]):
-                of_rows[source[e], d] += weight[e] * grad[g, d]
+            w, into = weight[e], of_rows[source[e]]
+            for d in range(len(row)):
+                into[d] += w * row[d]
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
