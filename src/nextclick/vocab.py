@@ -61,6 +61,15 @@ class Vocabulary:
         start = int(self._ends[index - 2]) if index > 1 else 0
         return bytes(self._text[start : int(self._ends[index - 1])]).decode()
 
+    def raws(self, indices: AnyArray) -> list[RawId]:
+        """`raw` of each of (n,) indices."""
+        if self._ids is None or len(indices) == 0:
+            return [self.raw(int(index)) for index in indices]
+        if not 1 <= indices.min() <= indices.max() <= len(self):
+            raise IndexError(f"indices must be in 1..{len(self)}, got {indices}")
+        numbers: list[RawId] = self._ids[indices - 1].tolist()
+        return numbers
+
     def index(self, raw: RawId) -> int:
         """Return the index of a raw id, 0 if it is unknown; "12" and 12 are the same id."""
         key = str(raw).strip() if self.is_text else _whole_number(raw)
@@ -117,7 +126,7 @@ class Vocabulary:
         index[chosen] = np.arange(1, len(chosen) + 1)
         if self._ids is not None:
             return Vocabulary.of_numbers(self._ids[chosen - 1]), index
-        return Vocabulary.of_text(str(self.raw(int(i))) for i in chosen), index
+        return Vocabulary.of_text(map(str, self.raws(chosen))), index
 
     def arrays(self) -> dict[str, AnyArray]:
         """The arrays that make up the vocabulary, by file stem."""
@@ -160,4 +169,4 @@ def _whole_number(raw: RawId) -> int | None:
 def _mapped(path: Path) -> AnyArray:
     # an empty array cannot be memory-mapped
     array: AnyArray = np.load(path, mmap_mode="r" if path.stat().st_size > 128 else None)
-    return array
+    return np.asarray(array)  # looking into a plain array is quicker

@@ -85,4 +85,4 @@ def run_command(
 
 def _example(store) -> str:  # type: ignore[no-untyped-def]
     clicks = store.part("test").session(0)
-    return ",".join(str(store.items.raw(int(item))) for item in clicks[:3] if item > 0)
+    return ",".join(map(str, store.items.raws(clicks[clicks > 0][:3])))

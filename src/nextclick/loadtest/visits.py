@@ -64,9 +64,7 @@ def from_store(
             times = [int(sessions.times[at]) / MS_PER_SECOND for at in known]
         if sessions.users is not None and opened.users is not None and sessions.users[s]:
             user = opened.users.raw(int(sessions.users[s]))
-        found.append(
-            Visit([opened.items.raw(int(sessions.items[at])) for at in known], times, user)
-        )
+        found.append(Visit(opened.items.raws(sessions.items[known]), times, user))
     if not found:
         raise ConfigError(
             f"{opened.path}: the {part} part has no click on a known item; name another --part"

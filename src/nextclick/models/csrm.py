@@ -55,7 +55,7 @@ from nextclick.models.layers import (
     normal_,
     uniform_,
 )
-from nextclick.models.nearest import nearest, weighted_rows
+from nextclick.models.nearest_rows import nearest, weighted_rows
 from nextclick.models.neural import NeuralModel
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 from nextclick.models.session_graphs import placed, told_or_made

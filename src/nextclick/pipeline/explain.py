@@ -67,8 +67,7 @@ def explain_examples(
             raise ConfigError(f"{name} must be at least 1, got {value}")
     opened = store if isinstance(store, Store) else Store.open(store)
     sessions = opened.part(part)
-    raw = opened.items.raw
-    theirs = recommender.artifact.items.indices(raw(i) for i in range(1, len(opened.items) + 1))
+    theirs = recommender.artifact.items.indices(opened.items.ids())
     known = np.concatenate([[False], theirs > 0])  # (N + 1,) by the index of the store
     counted = np.concatenate([[0], np.cumsum(known[sessions.items])])
     clicks = counted[sessions.offsets[1:]] - counted[sessions.offsets[:-1]]  # (S,)
@@ -83,7 +82,7 @@ def explain_examples(
     for s in np.sort(drawn).tolist():
         at = np.arange(sessions.offsets[s], sessions.offsets[s + 1])
         at = at[known[sessions.items[at]]]
-        *before, after = (raw(item) for item in sessions.items[at].tolist())
+        *before, after = opened.items.raws(sessions.items[at])
         times = None
         if sessions.times is not None:
             times = ((sessions.times[at[:-1]] - sessions.times[at[0]]) / MS_PER_SECOND).tolist()

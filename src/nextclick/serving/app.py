@@ -276,8 +276,8 @@ class App:
             raise RequestError("limit must be in 1..100; ask for fewer items", field="limit")
         loaded = slot.loaded
         found = await asyncio.to_thread(loaded.items.find, text, int(limit))
-        raws = [loaded.recommender.artifact.items.raw(item) for item in found]
-        clicks = [loaded.items.clicks(item) for item in found]
+        raws = loaded.recommender.artifact.items.raws(found)
+        clicks = [loaded.items.clicks(item) for item in found.tolist()]
         return self._json(schemas.ItemsAnswer(slot.name, raws, clicks, loaded.items.titles(raws)))
 
     # what operators ask

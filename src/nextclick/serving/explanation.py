@@ -165,7 +165,7 @@ def explain_wish(
         without: the session without each of its known clicks.
         items: indices in 1..N, at least one.
     """
-    model, raw = artifact.model, artifact.items.raw
+    model, raws = artifact.model, artifact.items.raws
     asked = np.array(items, dtype=np.int32)
     found = evidence_of(model, wish, asked)
     stood = standing(model, [wish, *without], asked)
@@ -176,9 +176,9 @@ def explain_wish(
     parts = found.parts
     return Explanation(
         model=model.name,
-        clicks=[raw(item) for item in wish.clicks.tolist()],
+        clicks=raws(wish.clicks),
         unknown=wish.unknown,
-        items=[raw(item) for item in asked.tolist()],
+        items=raws(asked),
         now=stands[0],
         without=stands[1:],
         attention=[
@@ -187,7 +187,7 @@ def explain_wish(
         ],
         neighbours=[voter(artifact, one) for one in found.neighbours or ()],
         links=[
-            Link(raw(one.item), [raw(i) for i in one.items.tolist()], one.weights.tolist())
+            Link(artifact.items.raw(one.item), raws(one.items), one.weights.tolist())
             for one in found.links
         ],
         parts=None
@@ -201,8 +201,7 @@ def explain_wish(
 
 def voter(artifact: Artifact, one: evidence.Neighbour) -> Voter:
     """A neighbour on raw ids."""
-    raw = artifact.items.raw
-    items = None if one.items is None else [raw(item) for item in one.items.tolist()]
+    items = None if one.items is None else artifact.items.raws(one.items)
     return Voter(items, one.similarity, one.vote, one.session)
 
 

@@ -42,7 +42,7 @@ class Catalogue:
         self._titles = titles or Titles()
         self.placed = self._titles.placed(items)
 
-    def find(self, text: str, limit: int) -> list[int]:
+    def find(self, text: str, limit: int) -> Int32Array:
         """Indices of at most `limit` items; the most clicked ones for an empty text.
 
         The item of that id comes first, then those in whose id or title a word begins with the
@@ -51,14 +51,14 @@ class Catalogue:
         """
         wanted = folded(" ".join(text.split())).encode("utf-8", "ignore")
         if not wanted:
-            return [int(item) for item in self._popular[:limit]]
+            return self._popular[:limit]
         marks = np.zeros(len(self._items) + 1, dtype=np.uint8)
         self._ids.mark(wanted, marks, np.arange(1, len(marks), dtype=np.int32))
         self._titles.folded.mark(wanted, marks, self.placed.items)
         marks[self._items.index(text)] = _EXACT
         ranked = marks[self._popular]
         found = [np.flatnonzero(ranked == mark)[:limit] for mark in (_EXACT, BEGINS, ELSEWHERE)]
-        return [int(item) for item in self._popular[np.concatenate(found)[:limit]]]
+        return self._popular[np.concatenate(found)[:limit]]
 
     def titles(self, raws: Iterable[RawId]) -> list[str | None]:
         """The title of each raw id; None for one that has none, or that is not of the catalogue."""

@@ -39,8 +39,7 @@ class Reasons:
 
 def reasons_for(artifact: Artifact, wish: Wish) -> Reasons:
     """The reasons of one answer."""
-    raw = artifact.items.raw
-    clicks = [raw(item) for item in wish.clicks.tolist()]
+    clicks = artifact.items.raws(wish.clicks)
     if not clicks:
         return Reasons(None, [], note="the model knows none of the clicks")
     found = evidence_of(artifact.model, wish, _NO_ITEMS)

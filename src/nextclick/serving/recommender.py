@@ -252,8 +252,7 @@ class Recommender:
 
     def _answer(self, wish: Wish, items: Int32Array, scores: Float32Array) -> Recommendation:
         more = fill(self.popular, items, wish) if len(items) < wish.k else items[:0]
-        raw = self.artifact.items.raw
-        shown = [raw(item) for item in items.tolist() + more.tolist()]
+        shown = self.artifact.items.raws(np.concatenate([items, more]))
         return Recommendation(
             items=shown,
             scores=[*scores.tolist(), *[None] * len(more)],

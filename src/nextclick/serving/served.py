@@ -353,9 +353,8 @@ def is_quick(recommender: Recommender) -> bool:
 
 def _asked_first(recommender: Recommender) -> tuple[list[RawId], int]:
     """A session that any model can answer, and how many items."""
-    raw = recommender.artifact.items.raw
-    session: list[RawId] = [raw(item) for item in recommender.popular[:3].tolist()]
-    return session, min(20, len(recommender.popular))
+    popular = recommender.popular
+    return recommender.artifact.items.raws(popular[:3]), min(20, len(popular))
 
 
 def _same_folder(version: Path, path: str) -> bool:
