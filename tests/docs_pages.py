@@ -98,15 +98,18 @@ def check_typed(words: list[str], *, whole: bool = True) -> None:
 def _check_model(told: dict[str, Any]) -> None:
     """Fail if there is no such recipe, model, preset or parameter, or a value is out of range."""
     model, preset, path = told["model"], told["preset"], told.get("recipe")
+    settings: dict[str, Any] = {}
     if path is not None:
         if path.parts[0] != "recipes":
             return  # one that the reader has
         recipe = read_recipe(ROOT / path)
         model, preset = recipe.model, preset or recipe.preset
+        settings = dict(recipe.parameters)
     assert model in NAMES, f"there is no model {model}"
     axes = [parse_axis("--set", setting) for setting in told["settings"] or ()]
     axes += [parse_axis("--over", told[key]) for key in ("over", "second") if told.get(key)]
+    settings |= {name: values[0] for name, values in axes}
     if model in MODELS:
         for name, values in axes:
             for value in values:
-                Contender(model, preset).configs({name: value})
+                Contender(model, preset).configs(settings | {name: value})
