@@ -266,3 +266,8 @@ def test_steps_are_counted_over_epochs():
     assert run.Position().total_steps == 0
     steps = sum(epoch["steps"] for epoch in train()[1].history)
     assert steps >= 3 * LOG.n_prefixes // 64
+
+
+def test_a_short_log_has_small_steps_where_it_says_how_large_they_are():
+    _, training = train(replace(QUICK, batch_size=0, epochs=1))
+    assert training.history[0]["steps"] >= LOG.n_prefixes // 128

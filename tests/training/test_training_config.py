@@ -34,6 +34,15 @@ def test_a_model_without_presets_has_the_defaults():
     assert build_configs("bare", TinyConfig, {}, None, {}) == (TinyConfig(), TrainingConfig())
 
 
+@pytest.mark.parametrize(
+    ("n_prefixes", "size"),
+    [(1, 128), (25_600, 128), (46_000, 230), (204_800, 1024), (10**9, 1024)],
+)
+def test_a_batch_by_the_log_leaves_an_epoch_its_steps(n_prefixes, size):
+    assert TrainingConfig(batch_size=0).batch_for(n_prefixes) == size
+    assert TrainingConfig(batch_size=7).batch_for(n_prefixes) == 7
+
+
 def test_every_parameter_says_what_it_is():
     told = describe(TrainingConfig)
     assert [p.name for p in told] == [f.name for f in fields(TrainingConfig)]
@@ -52,6 +61,7 @@ def test_every_parameter_says_what_it_is():
         ),
         (None, {"epochs": 0}, "tiny: epochs must be integer ≥ 1, got 0"),
         (None, {"width": "x"}, "tiny: width must be integer ≥ 1, got 'x'"),
+        (None, {"order": "lanes", "batch_size": 0}, "batch_size must be above 0 for order lanes"),
         (None, {"optimizer": "lion"}, "tiny: optimizer must be one of adam, adamw, adagrad, sgd"),
         (None, {"metric": "auc"}, "metric must be recall@K, mrr@K or ndcg@K, such as mrr@20; got"),
     ],

@@ -25,7 +25,7 @@ SAMPLED_SOFTMAX: dict[str, Any] = {
     "optimizer": "adam",
     "learning_rate": 0.01,
     "schedule": "cosine",
-    "batch_size": 1024,
+    "batch_size": 0,
     "epochs": 8,
 }
 

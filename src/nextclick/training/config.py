@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 
 METRICS = ("recall", "mrr", "ndcg")
+# with batch_size 0: fewer steps leave a short log unlearnt, larger batches are not faster
+STEPS, SMALLEST_BATCH, LARGEST_BATCH = 200, 128, 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,12 @@ class TrainingConfig:
         Field(description="every prefix of padded sessions, or GRU4Rec's session-parallel lanes"),
     ] = "sessions"
     batch_size: Annotated[
-        int, Field(ge=1, description="prefixes in a step, about; with lanes, the lanes")
+        int,
+        Field(
+            ge=0,
+            description="prefixes in a step, about; with lanes, the lanes; 0: so many that an "
+            f"epoch has {STEPS} steps, {SMALLEST_BATCH} to {LARGEST_BATCH:,}",
+        ),
     ] = 512
     shuffle: Annotated[
         bool, Field(description="draw a new order for each epoch; false keeps the order of time")
@@ -139,6 +146,15 @@ class TrainingConfig:
     threads: Annotated[
         int, Field(ge=0, description="threads for arithmetic; 0 is as many as a step keeps busy")
     ] = 0
+
+    @property
+    def largest_batch(self) -> int:
+        """Prefixes in a step, about, at most."""
+        return self.batch_size or LARGEST_BATCH
+
+    def batch_for(self, n_prefixes: int) -> int:
+        """Prefixes in a step, about, of an epoch that has that many."""
+        return self.batch_size or min(max(n_prefixes // STEPS, SMALLEST_BATCH), LARGEST_BATCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +224,8 @@ def check_training(config: TrainingConfig) -> None:
         )
     if config.negative_source == "batch":
         _check_local(config)
+    if config.order == "lanes" and config.batch_size == 0:
+        raise ConfigError("batch_size must be above 0 for order lanes, got 0; say how many lanes")
     if config.pretrain_epochs >= config.epochs:
         raise ConfigError(
             f"pretrain_epochs must be below epochs, got {config.pretrain_epochs} of "

@@ -178,7 +178,7 @@ class SessionFeed(Feed):
             self._orders = {
                 id(sessions): SessionOrder(
                     sessions,
-                    batch_size=self.config.batch_size,
+                    batch_size=self.config.batch_for(sessions.n_prefixes),
                     max_length=self._max_length,
                     seed=self.seed,
                     shuffle=self.config.shuffle,
