@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nextclick.report.html import Html, table, tag
+from nextclick.report.lengths import drawn
 from nextclick.report.numbers import About, Failed, comparison
 from nextclick.report.page import page
 from nextclick.report.save import write_report
@@ -54,6 +55,13 @@ def test_two_sentences(runs, tmp_path):
         in (told["summary"]["text"])
     )
     assert "With knowledge that nobody has" in numbers_of([leaky])["summary"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "shown"), [([90, 30, 29, 31], [90, 30, 31]), ([9, 3, 9], [9, 9])]
+)
+def test_lengths_of_few_prefixes_are_not_drawn(prefixes, shown):
+    assert [row["prefixes"] for row in drawn([{"prefixes": n} for n in prefixes])] == shown
 
 
 def test_by_length_and_gain(tmp_path):

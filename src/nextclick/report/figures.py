@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nextclick.analysis.canvas import CATEGORIES, ITEMS, NEUTRAL, Page, log_counts, short
 from nextclick.models import CLASSICAL
 from nextclick.report.labels import name_points
+from nextclick.report.lengths import drawn
 from nextclick.report.summary import metric_name
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def _latency(axes: Axes, numbers: dict[str, Any]) -> None:
 
 
 def _by_length(axes: Axes, numbers: dict[str, Any]) -> None:
-    rows = numbers["by_length"]["rows"]
+    rows = drawn(numbers["by_length"]["rows"])
     x = range(len(rows))
     counts = axes.twinx()
     counts.bar(x, [row["prefixes"] for row in rows], 0.8, color="#E3E3E3", zorder=0)

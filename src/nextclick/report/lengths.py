@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from nextclick.report.numbers import Entry
 
+FEWEST_DRAWN = 30  # prefixes of a length; of fewer, one hit more would be a peak
+
 
 def by_length(entries: Sequence[Entry], against: str | None, k: int) -> dict[str, Any]:
     """Hits by length, means over the seeds, and what the best gains on another.
@@ -43,6 +45,12 @@ def by_length(entries: Sequence[Entry], against: str | None, k: int) -> dict[str
             }
         )
     return {"best": labels[0], "against": other, "rows": rows}
+
+
+def drawn(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of `by_length` that a figure shows; in a small test those with most prefixes."""
+    least = min(FEWEST_DRAWN, max(row["prefixes"] for row in rows))
+    return [row for row in rows if row["prefixes"] >= least]
 
 
 def _rows(evaluation: dict[str, Any]) -> dict[int, dict[str, Any]]:

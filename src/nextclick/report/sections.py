@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nextclick.report.cutoffs import CUTOFFS
 from nextclick.report.differences import pair_of
 from nextclick.report.html import Html, joined, table, tag
+from nextclick.report.lengths import FEWEST_DRAWN
 from nextclick.report.summary import NAMES, metric_name
 
 if TYPE_CHECKING:
@@ -224,6 +225,7 @@ def _lengths(numbers: Numbers, figures: Figures) -> Html | None:
             if told["against"] is not None
             else "."
         )
+        + f" The figure leaves out lengths of fewer than {FEWEST_DRAWN} prefixes."
     )
     return joined(
         tag("p", text),
