@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 
 METRICS = ("recall", "mrr", "ndcg")
-# with batch_size 0: fewer steps leave a short log unlearnt, larger batches are not faster
+# with batch_size 0: with fewer steps an epoch teaches little of a short log
 STEPS, SMALLEST_BATCH, LARGEST_BATCH = 200, 128, 1024
 
 
