@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _LANES = 64  # items of a block
 _GROUP = 8  # axes after which the bound is looked at
 _MOST = 127
+_ROW = 2  # groups of a block that are read in the time of one item of the table
 _AT_ONCE = 1 << 16  # items that are turned at once; in float64 they take some room
 _FLOAT = 2.0**-23  # two roundings to float32
 
@@ -158,12 +159,12 @@ def _round(
     off[:] = far + _FLOAT * (G * _GROUP) * (rest[:, 0] + far)
 
 
-# sums and the highest may be taken in any order, so that they use vectors
+# sums may be taken in any order, so that they use vectors; for the highest one they would not
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc", "contract"})
 def _add_group(
     rows: AnyArray, scale: Float32Array, query: Float32Array, sums: Float32Array
-) -> float:
-    """Add the products on eight axes to the (64,) sums; return the highest."""
+) -> None:
+    """Add the products on eight axes to the (64,) sums."""
     for k in range(0, _GROUP, 4):
         a, b = query[k] * scale[k], query[k + 1] * scale[k + 1]
         c, d = query[k + 2] * scale[k + 2], query[k + 3] * scale[k + 3]
@@ -174,10 +175,16 @@ def _add_group(
                 + c * np.float32(rows[k + 2, j])
                 + d * np.float32(rows[k + 3, j])
             )
-    highest = sums[0]
+
+
+@numba.njit(cache=True, nogil=True)
+def _count(sums: Float32Array, least: float) -> int:
+    """How many of the (64,) sums reach `least`, or nearly."""
+    level = np.float32(least - _FLOAT * abs(least))
+    n = np.int32(0)
     for j in range(_LANES):
-        highest = max(highest, sums[j])
-    return float(highest)
+        n += np.int32(sums[j] >= level)
+    return int(n)
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
@@ -221,15 +228,15 @@ def _best(
         if tails[0] * reach[m] < floor:
             break
         sums[:] = 0.0
-        bound, slack = np.inf, 0.0
+        left, slack = _LANES, 0.0
         for g in range(G):
             read += 1
-            highest = _add_group(rows[g, m], scale[g, m], groups[g], sums)
+            _add_group(rows[g, m], scale[g, m], groups[g], sums)
             slack = tails[0] * off[m] + tails[g + 1] * rest[m, g + 1]
-            bound = highest + slack
-            if bound < floor:
+            left = _count(sums, floor - slack)
+            if left * _ROW <= G - g - 1:
                 break
-        if bound < floor:
+        if left == 0:
             continue
         for j, item in enumerate(items[m * _LANES : (m + 1) * _LANES]):
             if sums[j] + slack < floor or _is_hidden(item, hides, mask, masks):
