@@ -13,7 +13,9 @@ users and the moment of asking are sent where the store has them. Each answer is
 Columns: prefixes of which the model knows a click; answers of either way whose items and order are
 the same; the largest difference of a score, item by item; answers with another order, in which all
 exchanged items have offline scores that differ by less than 1e-4 (ties), and the others (wrong),
-of which there should be none. Clicks on items unknown to the store are left out.
+of which there should be none; seconds from the start of the server to its first 200 of /readyz, and
+its resident memory then and after all questions, in MiB. Clicks on items unknown to the store are
+left out.
 
 What is done lies in FOLDER: the same command goes on with what is missing.
 """
@@ -61,6 +63,8 @@ class Found:
         ties: answers that differ in items of equal scores alone.
         wrong: the other answers.
         examples: some of these.
+        ready_s: seconds from the start of the server until it is ready.
+        memory: MiB of the server when it is ready, and after all questions.
     """
 
     model: str
@@ -73,6 +77,8 @@ class Found:
     ties: int = 0
     wrong: int = 0
     examples: list[dict[str, Any]] = field(default_factory=list)
+    ready_s: float = 0.0
+    memory: list[float] = field(default_factory=list)
 
     def compare(self, way: str, answer: dict[str, Any], row: Float32Array, best: Offline) -> None:
         """Count one answer; `row` are the (N + 1,) scores of all items."""
@@ -100,7 +106,8 @@ class Found:
         return (
             f"| {self.model} | {self.items:,} | {self.sessions:,} | {self.prefixes:,} "
             f"| {self.same['whole']:,} | {self.same['clicks']:,} | {self.difference:.1e} "
-            f"| {self.ties:,} | {self.wrong:,} |"
+            f"| {self.ties:,} | {self.wrong:,} | {self.ready_s:.1f} "
+            f"| {', '.join(f'{mib:,.0f}' for mib in self.memory)} |"
         )
 
 
@@ -185,6 +192,8 @@ def measured(folder: Path, visits: list[Visit], k: int) -> Found:
     moves = "times" in reads(type(model), model.config)  # whose answer depends on when it is asked
     arguments = (f"m={folder}", "--session-clicks", 1000, "--timeout", 60)
     with running(serve_command(*arguments)) as server, Client(server.url) as client:
+        found.ready_s = server.seconds
+        found.memory.append(server.memory()["rss"])
         for s, visit in enumerate(visits):
             ends = best.prefixes(visit)
             found.prefixes += len(ends)
@@ -199,6 +208,7 @@ def measured(folder: Path, visits: list[Visit], k: int) -> Found:
                     found.compare("whole", whole(client, visit, end, k), then, best)
             if (s + 1) % 100 == 0:
                 print(f"{found.model}: {s + 1} sessions", file=sys.stderr)
+        found.memory.append(server.memory()["rss"])
     return found
 
 
@@ -217,7 +227,7 @@ def main() -> None:
     visits = from_store(options.store, most=options.sessions)
     print(
         "| model | items | sessions | prefixes | same, whole | same, click by click "
-        "| largest difference | ties | wrong |\n|---|---|---|---|---|---|---|---|---|",
+        "| largest difference | ties | wrong | ready after, s | RSS, MiB |\n" + "|---" * 11 + "|",
         flush=True,
     )
     wrong = 0

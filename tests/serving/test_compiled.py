@@ -1,5 +1,7 @@
 """The kernels say what the encoders say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,18 @@ import torch
 from nextclick.models.asars import ASARS, ASARSConfig
 from nextclick.models.gap_bins import GapBins
 from nextclick.models.neural import Facts
+from nextclick.models.sr_gnn import SRGNN, SRGNNConfig
 from nextclick.serving.compiled import compiled_of, gap_rows, queries
 from nextclick.serving.query import Query, Wish, batch_of
 from reference.neural_cases import CASES, N, small_model, spread_weights
 
 U = 6
+SR_GNN = [
+    {"variant": variant, "edges": edges, "steps": steps}
+    for variant in ("hybrid", "global", "local")
+    for edges in ("binary", "counted")
+    for steps in (1, 2)
+]
 NARM = [case for case in CASES if case.startswith("narm")]
 ASARS_CASES = [
     {"variant": variant, "gap": gap, "cell": cell, "attend": attend, "drift": drift}
@@ -56,6 +65,16 @@ def check(model, asked):
 @pytest.mark.parametrize("case", NARM)
 def test_narm(case):
     check(spread_weights(small_model(case)), wishes(np.random.default_rng(0), times=False))
+
+
+@pytest.mark.parametrize("values", SR_GNN, ids=lambda v: " ".join(map(str, v.values())))
+def test_sr_gnn(values):
+    torch.manual_seed(0)
+    model = spread_weights(SRGNN(SRGNNConfig(width=6, max_length=7, **values), N))
+    asked = wishes(np.random.default_rng(0), times=False)
+    clicks = [[3, 3], [1, 2, 1, 2, 1], [4, 4, 4, 5, 4, 5]]  # edges to oneself, and several times
+    again = [replace(asked[0], clicks=np.array(one, dtype=np.int32)) for one in clicks]
+    check(model, asked + again)
 
 
 def small_asars(**values):

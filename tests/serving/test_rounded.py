@@ -115,13 +115,13 @@ def test_it_says_where_it_cannot_tell():
     assert found[0].tolist() == []
 
 
-@pytest.mark.parametrize("read", [0.0, 1.0])
-def test_batches_are_answered_as_without(monkeypatch, read):
+@pytest.mark.parametrize("each", [-1000.0, 1.0])
+def test_batches_are_answered_as_without(monkeypatch, each):
     """Whether all requests are answered by the bytes, or a product of matrices answers most."""
     model = neural_artifact("gru4rec", n_items=3000).model
     plain = products.ProductBest(model)
     monkeypatch.setattr(products, "_ROUNDED_FROM", 0)
-    monkeypatch.setattr(products, "_READ", read)
+    monkeypatch.setattr(products, "_EACH", each)
     best = products.ProductBest(model)
     assert (plain.rounded is None, best.rounded is None) == (True, False)
     rng = np.random.default_rng(2)

@@ -1,9 +1,9 @@
-"""Queries of single sessions from NARM and ASARS, by compiled kernels instead of PyTorch.
+"""Queries of single sessions from NARM, ASARS and SR-GNN, by kernels instead of PyTorch.
 
 A session of five clicks is so little work that PyTorch spends most of its time on calling: some
 twenty operations of microseconds each. The kernels read the clicks of one session and compute the
 query of its last prefix alone, with the weights of the encoder. The equations are those of
-`models.narm` and `models.asars`; tests hold both equal.
+`models.narm`, `models.asars` and `models.sr_gnn`; tests hold both equal.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from nextclick.models.asars import ASARSEncoder
 from nextclick.models.gap_bins import FIRST_BIN, UNKNOWN
 from nextclick.models.narm import NARMEncoder
+from nextclick.models.sr_gnn import SRGNNEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from nextclick.models.gap_bins import GapBins
     from nextclick.serving.query import Wish
-    from nextclick.types import Float32Array, Int64Array
+    from nextclick.types import Float32Array, Int32Array, Int64Array
 
 # sums may be taken in any order, so that they use vector instructions; NaN stays NaN
 _FAST = {"reassoc", "nsz", "contract"}
@@ -44,6 +45,8 @@ def compiled_of(encoder: object) -> Compiled | None:
         return CompiledNARM(encoder)
     if isinstance(encoder, ASARSEncoder) and encoder.by_time and encoder.config.gap != "oracle":
         return CompiledASARS(encoder)
+    if isinstance(encoder, SRGNNEncoder):
+        return CompiledSRGNN(encoder)
     return None
 
 
@@ -63,6 +66,7 @@ class CompiledNARM:
             self._last = _array(encoder.attend_last.weight)
             self._each = _array(encoder.attend_each.weight)
             self._attend = _array(encoder.attend)
+            self._bias = np.zeros_like(self._attend)
         bilinear = encoder.config.decoder == "bilinear"
         self._bilinear = _array(encoder.bilinear.weight) if bilinear else None
 
@@ -71,7 +75,7 @@ class CompiledNARM:
         hidden = _gru(self._items[wish.clicks[-self.config.max_length :]], *self._gru)  # (T, H)
         features = hidden[-1]
         if self.config.variant != "global":
-            energy = _additive(hidden, self._last, self._each, self._attend)  # (T,)
+            energy = _additive(hidden, self._last, self._each, self._bias, self._attend)  # (T,)
             if self.config.attention_norm == "softmax":
                 energy = _softmax(energy)
             features = energy @ hidden
@@ -138,6 +142,60 @@ class CompiledASARS:
         return profile
 
 
+class CompiledSRGNN:
+    """SR-GNN, all variants; equations in `models.sr_gnn`."""
+
+    def __init__(self, encoder: SRGNNEncoder):
+        self.config = encoder.config
+        self._items = _array(encoder.items.weight)
+        network = encoder.network
+        self._into, self._out_of = _array(network.into.weight), _array(network.out_of.weight)
+        self._into_bias, self._out_of_bias = _array(network.into.bias), _array(network.out_of.bias)
+        self._message_bias = np.concatenate(
+            [_array(network.into_bias), _array(network.out_of_bias)]
+        )
+        gates = network.gates
+        self._given, self._given_bias = _array(gates.weight_ih), _array(gates.bias_ih)
+        self._recurrent, self._recurrent_bias = _array(gates.weight_hh), _array(gates.bias_hh)
+        if encoder.config.variant != "local":
+            last, each = encoder.attend_last, encoder.attend_each
+            self._last, self._each = _array(last.weight), _array(each.weight)
+            self._bias, self._attend = _array(last.bias + each.bias), _array(encoder.attend)
+        if encoder.config.variant == "hybrid":
+            self._output = _array(encoder.output.weight)
+            self._output_bias = _array(encoder.output.bias)
+
+    def query(self, wish: Wish) -> Float32Array:
+        """See `Compiled`."""
+        clicks = wish.clicks[-self.config.max_length :]
+        nodes, node_of, before, after = _graph(clicks, self.config.edges == "counted")
+        states = self._items[nodes]  # (V, D)
+        for _ in range(self.config.steps):
+            states = self._step(states, before, after)
+        hidden: Float32Array = states[node_of]  # (T, D)
+        if self.config.variant == "local":
+            return hidden[-1]
+        beta = _additive(hidden, self._last, self._each, self._bias, self._attend)
+        session: Float32Array = beta @ hidden
+        if self.config.variant == "global":
+            return session
+        both = np.concatenate([session, hidden[-1]])
+        query: Float32Array = _product(self._output, both) + self._output_bias
+        return query
+
+    def _step(
+        self, states: Float32Array, before: Float32Array, after: Float32Array
+    ) -> Float32Array:
+        """(V, D) states after one more step of the network."""
+        into = before @ (states @ self._into.T + self._into_bias)
+        out_of = after @ (states @ self._out_of.T + self._out_of_bias)
+        messages = np.concatenate([into, out_of], axis=1) + self._message_bias
+        given = messages @ self._given.T + self._given_bias
+        recurrent = states @ self._recurrent.T + self._recurrent_bias
+        found: Float32Array = _gru_cells(given, recurrent, states)
+        return found
+
+
 def gap_rows(bins: GapBins, seconds: Float32Array) -> Int64Array:
     """What `GapBins.rows` gives, of an array."""
     index = np.clip(seconds / np.float32(bins.width), 0, bins.n_bins - 1)
@@ -189,6 +247,57 @@ def _sigmoid(x: float) -> float:
 
 
 @numba.njit(cache=True, nogil=True)
+def _gru_cell(
+    given: Float32Array, recurrent: Float32Array, state: Float32Array, out: Float32Array
+) -> None:
+    """Write the (H,) next state of (3H,) gates, in the order of PyTorch: reset, update, new."""
+    H = len(state)
+    for h in range(H):
+        reset = _sigmoid(given[h] + recurrent[h])
+        update = _sigmoid(given[H + h] + recurrent[H + h])
+        new = np.tanh(given[2 * H + h] + reset * recurrent[2 * H + h])
+        out[h] = (np.float32(1.0) - update) * new + update * state[h]
+
+
+@numba.njit(cache=True, nogil=True)
+def _gru_cells(given: Float32Array, recurrent: Float32Array, states: Float32Array) -> Float32Array:
+    """(V, H) next states of (V, 3H) gates."""
+    found = np.empty_like(states)
+    for v in range(len(states)):
+        _gru_cell(given[v], recurrent[v], states[v], found[v])
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _graph(
+    clicks: Int32Array, counted: bool
+) -> tuple[Int32Array, Int64Array, Float32Array, Float32Array]:
+    """(V,) distinct items and (T,) of which of them each click is; (V, V) shares of edges.
+
+    Of row v, the shares are those of the nodes before v, and of the nodes after v.
+    """
+    T = len(clicks)
+    nodes, node_of, V = np.empty(T, np.int32), np.empty(T, np.int64), 0
+    for t in range(T):
+        node = 0
+        while node < V and nodes[node] != clicks[t]:
+            node += 1
+        nodes[node], node_of[t], V = clicks[t], node, max(V, node + 1)
+    edges = np.zeros((V, V), np.float32)
+    for t in range(1, T):
+        u, v = node_of[t - 1], node_of[t]
+        edges[u, v] = edges[u, v] + 1 if counted else 1
+    into, out_of = np.zeros((V, V), np.float32), np.zeros((V, V), np.float32)
+    for v in range(V):
+        comes, goes = edges[:, v].sum(), edges[v].sum()
+        if comes > 0:
+            into[v] = edges[:, v] / comes
+        if goes > 0:
+            out_of[v] = edges[v] / goes
+    return nodes[:V], node_of, into, out_of
+
+
+@numba.njit(cache=True, nogil=True)
 def _gru(
     inputs: Float32Array,
     to_gates: Float32Array,
@@ -203,11 +312,7 @@ def _gru(
     for t in range(T):
         given = _product(to_gates, inputs[t]) + input_bias
         recurrent = _product(between, state) + state_bias
-        for h in range(H):
-            reset = _sigmoid(given[h] + recurrent[h])
-            update = _sigmoid(given[H + h] + recurrent[H + h])
-            new = np.tanh(given[2 * H + h] + reset * recurrent[2 * H + h])
-            states[t, h] = (np.float32(1.0) - update) * new + update * state[h]
+        _gru_cell(given, recurrent, state, states[t])
         state = states[t]
     return states
 
@@ -237,11 +342,15 @@ def _lstm(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
 def _additive(
-    hidden: Float32Array, of_last: Float32Array, of_each: Float32Array, weight: Float32Array
+    hidden: Float32Array,
+    of_last: Float32Array,
+    of_each: Float32Array,
+    bias: Float32Array,
+    weight: Float32Array,
 ) -> Float32Array:
-    """(T,) energies vᵀ σ(A1 h_t + A2 h_j) of all clicks j for the last one, t."""
+    """(T,) energies vᵀ σ(A1 h_t + A2 h_j + c) of all clicks j for the last one, t."""
     T, H = hidden.shape
-    last = _product(of_last, hidden[T - 1])
+    last = _product(of_last, hidden[T - 1]) + bias
     energy = np.empty(T, np.float32)
     for j in range(T):
         key = _product(of_each, hidden[j])

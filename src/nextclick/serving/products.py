@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 _SCORES_PER_BLOCK = 1 << 17  # 512 KiB: what was just written is still in the cache when it is read
 _ROUNDED_FROM = 1 << 18  # numbers of a table; a smaller one is scored in some 0.1 ms
 _SUMS = 1e-5  # of the highest score
-# where a request reads that share of the bytes, a product of matrices is faster for so many more
-_READ, _AT_ONCE = 0.25, 4
+# What one of n requests costs in a product of matrices is about _EACH + _SHARED / n of what reading
+# all bytes costs; measured with 100,000 x 50, 100,000 x 100 and 1,000,000 x 64 numbers.
+_EACH, _SHARED = 0.25, 4.0
 
 
 class ProductBest:
@@ -93,7 +94,7 @@ class ProductBest:
         lists: Lists = []
         read = 0.0
         for b, wish in enumerate(wishes):
-            if read > _READ and len(wishes) - b >= _AT_ONCE:
+            if read > _EACH + _SHARED / (len(wishes) - b):
                 return lists + self._all_scored(queries[b:], wishes[b:])
             found, read = self.rounded.best(queries[b].numpy(), wish)
             lists += self._all_scored(queries[b : b + 1], [wish]) if found is None else [found]

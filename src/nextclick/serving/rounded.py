@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 _LANES = 64  # items of a block
 _GROUP = 8  # axes after which the bound is looked at
 _MOST = 127
-_ROW = 2  # groups of a block that are read in the time of one item of the table
 _AT_ONCE = 1 << 16  # items that are turned at once; in float64 they take some room
 _FLOAT = 2.0**-23  # two roundings to float32
 
@@ -234,7 +233,7 @@ def _best(
             _add_group(rows[g, m], scale[g, m], groups[g], sums)
             slack = tails[0] * off[m] + tails[g + 1] * rest[m, g + 1]
             left = _count(sums, floor - slack)
-            if left * _ROW <= G - g - 1:
+            if left == 0:
                 break
         if left == 0:
             continue
