@@ -172,14 +172,15 @@ class CompiledSRGNN:
         states = self._items[nodes]  # (V, D)
         for _ in range(self.config.steps):
             states = self._step(states, before, after)
-        hidden: Float32Array = states[node_of]  # (T, D)
+        hidden = states[node_of]  # (T, D)
+        last: Float32Array = hidden[-1]
         if self.config.variant == "local":
-            return hidden[-1]
+            return last
         beta = _additive(hidden, self._last, self._each, self._bias, self._attend)
         session: Float32Array = beta @ hidden
         if self.config.variant == "global":
             return session
-        both = np.concatenate([session, hidden[-1]])
+        both = np.concatenate([session, last])
         query: Float32Array = _product(self._output, both) + self._output_bias
         return query
 
