@@ -70,7 +70,7 @@ class ProductBest:
             for wish in wishes:
                 query = self.queries([wish])
                 ((items, scores),) = self.nearest(query, [wish])
-                ((best, exact),) = self._all_scored(query, [wish])
+                ((best, exact),) = self.all_scored(query, [wish])
                 if not len(best):
                     continue  # all items score alike
                 found += len(best)
@@ -90,22 +90,18 @@ class ProductBest:
     def nearest(self, queries: Tensor, wishes: Sequence[Wish]) -> Lists:
         """The items with the highest products."""
         if self.rounded is None:
-            return self._all_scored(queries, wishes)
+            return self.all_scored(queries, wishes)
         lists: Lists = []
         read = 0.0
         for b, wish in enumerate(wishes):
             if read > _EACH + _SHARED / (len(wishes) - b):
-                return lists + self._all_scored(queries[b:], wishes[b:])
+                return lists + self.all_scored(queries[b:], wishes[b:])
             found, read = self.rounded.best(queries[b].numpy(), wish)
-            lists += self._all_scored(queries[b : b + 1], [wish]) if found is None else [found]
+            lists += self.all_scored(queries[b : b + 1], [wish]) if found is None else [found]
         return lists
 
-    def _is_finite(self) -> bool:
-        return all(
-            bool(part.isfinite().all()) for part in (self.table, self.bias) if part is not None
-        )
-
-    def _all_scored(self, queries: Tensor, wishes: Sequence[Wish]) -> Lists:
+    def all_scored(self, queries: Tensor, wishes: Sequence[Wish]) -> Lists:
+        """The same, by the products with all items."""
         filters = Filters.of(wishes)
         found = Best.empty(filters)
         N, B = len(self.table), len(queries)
@@ -122,3 +118,8 @@ class ProductBest:
                 scores += self.bias[first:last]
             found.add(scores.numpy(), first, filters)
         return found.lists()
+
+    def _is_finite(self) -> bool:
+        return all(
+            bool(part.isfinite().all()) for part in (self.table, self.bias) if part is not None
+        )

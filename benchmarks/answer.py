@@ -1,0 +1,119 @@
+"""Where the time of one answer goes: in one process and on one thread, without HTTP.
+
+    pip install 'nextclick[serve,neural]'
+    python benchmarks/answer.py STORE ARTEFACT… [--sessions 300]
+
+A random prefix of each of some test sessions is asked, one after the other. Columns, in ms for one
+request, the least processor time of five passes over all of them:
+
+    checks         from raw ids to indices, and what may be shown
+    query          of the session, as the server computes it, and in PyTorch
+    search         the 20 best items, as the server finds them, and by scoring all items
+    8 at once      the same for batches of eight, a request's share
+    answer         all of it
+
+and which share of the table's bytes the search read. The artefacts are of models whose scores are
+products with a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from nextclick.loadtest import from_store
+from nextclick.serving.products import ProductBest
+from nextclick.serving.query import Query, batch_of
+from nextclick.serving.recommender import Recommender
+from server_process import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nextclick.loadtest import Visit
+
+K, BATCH, PASSES = 20, 8, 5
+
+
+def least_ms(work: Callable[[], object], n: int) -> float:
+    """Milliseconds of processor time for each of n requests."""
+    work()  # kernels are compiled, pages are read
+    took = []
+    for _ in range(PASSES):
+        began = time.process_time()
+        work()
+        took.append(time.process_time() - began)
+    return 1e3 * min(took) / n
+
+
+def _all(work: Callable[..., object], *of: Sequence[object]) -> None:
+    for one in zip(*of, strict=True):
+        work(*one)
+
+
+def row(folder: Path, visits: Sequence[Visit]) -> str:
+    """Of the table."""
+    recommender = Recommender.load(folder)
+    scorer: Any = recommender.scorer
+    if not isinstance(scorer, ProductBest):
+        raise SystemExit(f"{folder} is of a model whose scores are no products with a table")
+    rng = np.random.default_rng(0)
+    asked = [Query(one.items[: int(rng.integers(1, len(one.items) + 1))], K) for one in visits]
+    asked = [query for query in asked if len(recommender.wish(query).clicks)]
+    wishes = [recommender.wish(query) for query in asked]
+    single = [[wish] for wish in wishes]
+    batches = [wishes[at : at + BATCH] for at in range(0, len(wishes), BATCH)]
+    times: dict[str, Callable[[], object]] = {}
+    with torch.inference_mode():
+        queries = [scorer.queries(one) for one in single]
+        joined = [scorer.queries(some) for some in batches]
+        times["checks"] = partial(_all, recommender.wish, asked)
+        times["query"] = partial(_all, scorer.queries, single)
+        times["in PyTorch"] = lambda: [scorer.model.queries(batch_of(one)) for one in single]
+        for name, search in (("", scorer.nearest), (", all scored", scorer.all_scored)):
+            times["search" + name] = partial(_all, search, queries, single)
+            times["8 at once" + name] = partial(_all, search, joined, batches)
+        times["answer"] = partial(_all, recommender.answer, single)
+        found = {name: least_ms(work, len(wishes)) for name, work in times.items()}
+    read = "all"
+    if scorer.rounded is not None:
+        shares = [
+            scorer.rounded.best(query[0].numpy(), one[0])[1]
+            for query, one in zip(queries, single, strict=True)
+        ]
+        read = f"{100 * np.mean(shares):.1f} %"
+    items, width = scorer.table.shape
+    shown = " | ".join(f"{ms:.2f}" for ms in found.values())
+    return f"| {folder.name} | {items - 1:,} × {width} | {shown} | {read} |"
+
+
+def main() -> None:
+    """Measure, print a Markdown table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("store", type=Path, help="what `nextclick prepare` made")
+    parser.add_argument("artefacts", type=Path, nargs="+", help="what `nextclick train` made")
+    parser.add_argument("--sessions", type=int, default=300, help="of the test (default 300)")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    columns = (
+        "model", "items × width", "checks", "query", "in PyTorch", "search", "8 at once",
+        "search, all scored", "8 at once, all scored", "answer", "bytes read",
+    )  # fmt: skip
+    print(f"{machine()}; ms\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
+    visits = from_store(options.store, most=options.sessions)
+    with threadpool_limits(1):
+        for folder in options.artefacts:
+            print(row(folder, visits), flush=True)
+
+
+if __name__ == "__main__":
+    main()
