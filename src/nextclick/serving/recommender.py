@@ -233,9 +233,7 @@ class Recommender:
         session = list(query.session)
         index = self.artifact.items.indices(session)
         known = index > 0
-        gaps, waited = read_times(
-            [known], None if query.times is None else [query.times], query.now
-        )
+        gaps, waited = read_times(known, query.times, query.now)
         names = self.artifact.users
         hidden = np.concatenate([blocked, index]) if query.exclude_seen else blocked
         return Wish(
@@ -243,10 +241,10 @@ class Recommender:
             clicks=index[known],
             unknown=[raw for raw, i in zip(session, index, strict=True) if i == 0],
             k=query.k,
-            hidden=np.unique(hidden),
+            hidden=np.unique(hidden) if len(hidden) else hidden,
             shown=shown,
-            gaps=None if gaps is None else gaps[0],
-            waited=0.0 if waited is None else float(waited[0]),
+            gaps=gaps,
+            waited=waited,
             user=0 if names is None or query.user is None else names.index(query.user),
         )
 

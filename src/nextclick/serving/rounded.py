@@ -108,17 +108,12 @@ class Rounded:
         """
         if not np.isfinite(query).all():
             return None, 0.0
-        whole = np.append(query, np.ones(len(self.centre) - len(query), dtype=np.float32))
-        turned = np.zeros(self.rows.shape[0] * _GROUP, dtype=np.float32)
-        turned[: len(whole)] = whole @ self.axes
-        groups = turned.reshape(-1, _GROUP)
-        tails = np.zeros(len(groups) + 1)
-        tails[:-1] = np.sqrt((groups.astype(np.float64) ** 2).sum(1)[::-1].cumsum()[::-1])
+        groups, tails, shift = _turned(query, self.centre, self.axes, self.rows.shape[0])
         bias = _NO_BIAS if self.bias is None else self.bias
         masks = _NO_MASK if wish.shown is None else wish.shown[None]
         items, scores, lowest, read = _best(
             self.rows, self.scale, self.off, self.rest, self.reach, self.items, self.table, bias,
-            query, groups, tails, float(whole @ self.centre), wish.k, wish.hidden, masks,
+            query, groups, tails, shift, wish.k, wish.hidden, masks,
         )  # fmt: skip
         told = len(scores) == 0 or scores[-1] > lowest
         return (items, scores) if told else None, read
@@ -156,6 +151,26 @@ def _round(
     n -= x
     far = np.sqrt(np.square(n, dtype=np.float64).sum(axis=(2, 3))).max(axis=1)
     off[:] = far + _FLOAT * (G * _GROUP) * (rest[:, 0] + far)
+
+
+@numba.njit(cache=True, nogil=True)
+def _turned(
+    query: Float32Array, centre: Float64Array, axes: Float64Array, n_groups: int
+) -> tuple[Float32Array, Float64Array, float]:
+    """(G, 8) the query on the axes, (G + 1,) lengths of what is left of it, and q · centre."""
+    turned, shift = np.zeros(n_groups * _GROUP), 0.0
+    for j in range(len(centre)):
+        x = np.float64(query[j]) if j < len(query) else 1.0  # for the bias
+        shift += x * centre[j]
+        for axis in range(len(centre)):
+            turned[axis] += x * axes[j, axis]
+    groups = turned.astype(np.float32).reshape(n_groups, _GROUP)
+    tails = np.zeros(n_groups + 1)
+    for g in range(n_groups - 1, -1, -1):
+        tails[g] = tails[g + 1]
+        for x in groups[g]:
+            tails[g] += np.float64(x) * np.float64(x)
+    return groups, np.sqrt(tails), shift
 
 
 # sums may be taken in any order, so that they use vectors; for the highest one they would not
