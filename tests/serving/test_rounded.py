@@ -29,7 +29,7 @@ def by_hand(table, bias, query, asked):
 
 
 def check(table, bias, queries, wishes):
-    rounded = Rounded.of(table, bias)
+    rounded = Rounded.of(table, bias, queries)
     for query in queries:
         for asked in wishes:
             items, scores = by_hand(table, bias, query, asked)
@@ -92,8 +92,9 @@ def test_most_of_a_table_is_passed_over():
     rng = np.random.default_rng(5)
     table = rng.normal(size=(20_001, 24)) * 0.8 ** np.arange(24)
     table = (table * rng.lognormal(0, 0.5, size=(20_001, 1))).astype(np.float32)
-    query = (rng.normal(size=24) * 0.8 ** np.arange(24)).astype(np.float32)
-    rounded = Rounded.of(table.copy(), None)
+    queries = (rng.normal(size=(50, 24)) * 0.8 ** np.arange(24)).astype(np.float32)
+    query = queries[0]
+    rounded = Rounded.of(table.copy(), None, queries[1:])
     expected, read = rounded.best(query, wish(20))
     assert 0 < read < 0.5
     scores = table[1:] @ query
@@ -105,9 +106,24 @@ def test_most_of_a_table_is_passed_over():
     np.testing.assert_array_equal(found[1], expected[1])
 
 
+def test_axes_that_queries_do_not_use_are_not_read():
+    """Items point everywhere alike, queries do not: that is what the sample is for."""
+    rng = np.random.default_rng(6)
+    table = rng.normal(size=(20_001, 32)).astype(np.float32)
+    queries = (rng.normal(size=(40, 32)) * 0.7 ** np.arange(32)).astype(np.float32)
+    queries = (queries @ np.linalg.qr(rng.normal(size=(32, 32)))[0]).astype(np.float32)
+    anything = rng.normal(size=(40, 32)).astype(np.float32)
+    told, untold = Rounded.of(table, None, queries[20:]), Rounded.of(table, None, anything)
+    answers = [[one.best(query, wish(20)) for query in queries[:20]] for one in (told, untold)]
+    for (found, _), (other, _) in zip(*answers, strict=True):
+        np.testing.assert_array_equal(found[0], other[0])
+    reads = [np.mean([read for _, read in one]) for one in answers]
+    assert reads[0] < 0.5 * reads[1]
+
+
 def test_it_says_where_it_cannot_tell():
     table = np.ones((100, 4), dtype=np.float32)  # no item is above the lowest
-    rounded = Rounded.of(table, None)
+    rounded = Rounded.of(table, None, np.eye(4, dtype=np.float32))
     for values in (1.0, np.nan, np.inf):
         assert rounded.best(np.full(4, values, dtype=np.float32), wish(3))[0] is None
     none = np.zeros(100, dtype=np.bool_)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from nextclick.batch import SessionBatch
 from nextclick.models.threads import computing_on, threads_for
 from nextclick.serving.best import Best, Filters
 from nextclick.serving.compiled import compiled_of
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 
     from nextclick.serving.query import Wish
     from nextclick.serving.scorers import Encodes, Lists
+    from nextclick.types import Float32Array
 
 _SCORES_PER_BLOCK = 1 << 17  # 512 KiB: what was just written is still in the cache when it is read
 _ROUNDED_FROM = 1 << 18  # numbers of a table; a smaller one is scored in some 0.1 ms
+_DRAWN = 512  # sessions whose queries tell on which axes a large table is searched
 _SUMS = 1e-5  # of the highest score
 # What one of n requests costs in a product of matrices is about _EACH + _SHARED / n of what reading
 # all bytes costs; measured with 100,000 x 50, 100,000 x 100 and 1,000,000 x 64 numbers.
@@ -42,9 +45,8 @@ class ProductBest:
             self.bias = None if bias is None else bias.detach().float().cpu().contiguous()
         self.compiled = compiled_of(model.encoder)
         self.rounded: Rounded | None = None
-        if self.table.numel() >= _ROUNDED_FROM and self._is_finite():
-            flat = None if self.bias is None else self.bias.numpy()
-            self.rounded = Rounded.of(self.table.numpy(), flat)
+        if self.table.numel() >= _ROUNDED_FROM:
+            self.rounded = self._in_bytes()
 
     def best(self, wishes: Sequence[Wish]) -> Lists:
         """See `BestScorer`; who has clicked nothing gets nothing."""
@@ -119,7 +121,21 @@ class ProductBest:
             found.add(scores.numpy(), first, filters)
         return found.lists()
 
-    def _is_finite(self) -> bool:
-        return all(
-            bool(part.isfinite().all()) for part in (self.table, self.bias) if part is not None
-        )
+    def _in_bytes(self) -> Rounded | None:
+        """The table for `rounded`; None if a number is not finite."""
+        table, bias = self.table.numpy(), None if self.bias is None else self.bias.numpy()
+        queries = self._some_queries()
+        parts = [part for part in (table, bias, queries) if part is not None]
+        if not all(np.isfinite(part).all() for part in parts):
+            return None
+        return Rounded.of(table, bias, queries)
+
+    def _some_queries(self) -> Float32Array:
+        """(n, D) of sessions of one to three items each, of the whole catalogue."""
+        drawn = np.random.default_rng(0).integers(1, len(self.table), (_DRAWN, 3), dtype=np.int32)
+        plain = SessionBatch.from_lists([items[: 1 + n % 3] for n, items in enumerate(drawn)])
+        users = np.zeros(_DRAWN, dtype=np.int32)
+        with torch.inference_mode():
+            queries = self.model.queries(SessionBatch(plain.items, plain.lengths, users=users))
+        found: Float32Array = queries.float().cpu().numpy()
+        return found

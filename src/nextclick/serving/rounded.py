@@ -1,7 +1,10 @@
 """The best products of a query with a table, exactly, by looking at as little of it as will do.
 
 Three things tell early that an item is none of the K best. The table is centred, which takes the
-same from every score, and turned to its principal axes, which changes no product. Then
+same from every score, and put on other axes, x F for the items and q F⁻ᵀ for the queries, which
+changes no product. F is the balancing transformation (Moore, Principal Component Analysis in Linear
+Systems, 1981) of the second moments of items and of queries: on its axes both are diagonal, and the
+same, so that the axes that count for the products come first. Then
 
 - items stand by length, the longest first: once ‖q‖ ‖x‖ lies below the K-th best score so far, so
   it does for all that follow (Teflioudi et al., LEMP, SIGMOD 2015);
@@ -40,6 +43,8 @@ _LANES = 64  # items of a block
 _GROUP = 8  # axes after which the bound is looked at
 _MOST = 127
 _AT_ONCE = 1 << 16  # items that are turned at once; in float64 they take some room
+# below these shares a direction counts as one of which the sample of vectors has told nothing
+_LEAST_OF_ITEMS, _LEAST_OF_QUERIES = 1e-6, 0.03
 _FLOAT = 2.0**-23  # two roundings to float32
 
 
@@ -55,7 +60,7 @@ class Rounded:
         reach: (M,) float32, the greatest length of this block and those behind it.
         items: (N,) int32, which item stands where.
         centre: (D,) float64, what was taken from each x.
-        axes: (D, D) float64, a column for each axis.
+        turn: (D, D) float64, F⁻ᵀ, a column for each axis.
         table: (N + 1, W) float32, as it was; D is W, or W + 1 with a bias, which is an x for a 1
             in q.
         bias: (N + 1,) float32, added to products; None for no bias.
@@ -68,20 +73,28 @@ class Rounded:
     reach: Float32Array
     items: Int32Array
     centre: Float64Array
-    axes: Float64Array
+    turn: Float64Array
     table: Float32Array
     bias: Float32Array | None
 
     @classmethod
-    def of(cls, table: Float32Array, bias: Float32Array | None) -> Self:
-        """Round a table of finite numbers."""
+    def of(cls, table: Float32Array, bias: Float32Array | None, queries: Float32Array) -> Self:
+        """Round a table of finite numbers.
+
+        Args:
+            table: (N + 1, W), W numbers of each item; row 0 is padding.
+            bias: (N + 1,), or None.
+            queries: (n, W), some of those that will be asked. The answers do not depend on them,
+                but how much has to be looked at does.
+        """
         every = np.arange(1, len(table), dtype=np.int32)
         some = _vectors(table, bias, every[:: len(every) // _AT_ONCE + 1])
         centre = some.mean(axis=0)
-        some -= centre
-        axes = np.ascontiguousarray(np.linalg.eigh(some.T @ some)[1][:, ::-1])
+        axes = _balanced(some - centre, _whole(queries, len(centre)))
         lengths = [
-            np.linalg.norm(_vectors(table, bias, every[at : at + _AT_ONCE]) - centre, axis=1)
+            np.linalg.norm(
+                (_vectors(table, bias, every[at : at + _AT_ONCE]) - centre) @ axes, axis=1
+            )
             for at in range(0, len(every), _AT_ONCE)
         ]
         items = every[np.argsort(-np.concatenate(lengths), kind="stable")]
@@ -96,7 +109,8 @@ class Rounded:
             turned = (_vectors(table, bias, items[at * _LANES :][:_AT_ONCE]) - centre) @ axes
             _round(turned, rows[:, part], scale[:, part], rest[part], off[part])
         reach = np.maximum.accumulate((rest[:, 0] + off)[::-1])[::-1].copy()
-        return cls(rows, scale, off, rest, reach, items, centre, axes, table, bias)
+        turn = np.ascontiguousarray(np.linalg.inv(axes).T)
+        return cls(rows, scale, off, rest, reach, items, centre, turn, table, bias)
 
     def best(
         self, query: Float32Array, wish: Wish
@@ -108,7 +122,7 @@ class Rounded:
         """
         if not np.isfinite(query).all():
             return None, 0.0
-        groups, tails, shift = _turned(query, self.centre, self.axes, self.rows.shape[0])
+        groups, tails, shift = _turned(query, self.centre, self.turn, self.rows.shape[0])
         bias = _NO_BIAS if self.bias is None else self.bias
         masks = _NO_MASK if wish.shown is None else wish.shown[None]
         items, scores, lowest, read = _best(
@@ -126,6 +140,29 @@ def _vectors(table: Float32Array, bias: Float32Array | None, items: Int32Array) 
     """(n, D), a bias as the last column."""
     vectors = table[items].astype(np.float64)
     return vectors if bias is None else np.column_stack([vectors, bias[items]])
+
+
+def _whole(queries: Float32Array, width: int) -> Float64Array:
+    """(n, D) with a 1 for a bias, if there is one."""
+    whole = np.ones((len(queries), width))
+    whole[:, : queries.shape[1]] = queries
+    return whole
+
+
+def _balanced(vectors: Float64Array, queries: Float64Array) -> Float64Array:
+    """(D, D), F: of vectors x F and queries q F⁻ᵀ the mean squares are alike, and fall."""
+    root = np.linalg.cholesky(_moments(vectors, _LEAST_OF_ITEMS))
+    strength, axes = np.linalg.eigh(root.T @ _moments(queries, _LEAST_OF_QUERIES) @ root)
+    balanced: Float64Array = np.linalg.solve(root.T, axes[:, ::-1])
+    balanced *= np.maximum(strength[::-1], 1e-30) ** 0.25
+    return balanced
+
+
+def _moments(rows: Float64Array, least: float) -> Float64Array:
+    """(D, D) second moments, in no direction below that share of their mean."""
+    moments: Float64Array = rows.T @ rows / len(rows)
+    moments += least * (np.trace(moments) / len(moments) or 1.0) * np.eye(len(moments))
+    return moments
 
 
 def _round(
@@ -155,7 +192,7 @@ def _round(
 
 @numba.njit(cache=True, nogil=True)
 def _turned(
-    query: Float32Array, centre: Float64Array, axes: Float64Array, n_groups: int
+    query: Float32Array, centre: Float64Array, turn: Float64Array, n_groups: int
 ) -> tuple[Float32Array, Float64Array, float]:
     """(G, 8) the query on the axes, (G + 1,) lengths of what is left of it, and q · centre."""
     turned, shift = np.zeros(n_groups * _GROUP), 0.0
@@ -163,7 +200,7 @@ def _turned(
         x = np.float64(query[j]) if j < len(query) else 1.0  # for the bias
         shift += x * centre[j]
         for axis in range(len(centre)):
-            turned[axis] += x * axes[j, axis]
+            turned[axis] += x * turn[j, axis]
     groups = turned.astype(np.float32).reshape(n_groups, _GROUP)
     tails = np.zeros(n_groups + 1)
     for g in range(n_groups - 1, -1, -1):
