@@ -1,5 +1,7 @@
 """The search that passes over most of a table says what all scores say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from nextclick.serving import products
 from nextclick.serving.query import Query, Wish
 from nextclick.serving.rounded import Rounded
+from reference.neural_cases import CASES, small_model, spread_weights
 from serving_cases import neural_artifact
 
 
@@ -148,3 +151,17 @@ def test_batches_are_answered_as_without(monkeypatch, each):
     for one, other in zip(found, plain.nearest(queries, wishes), strict=True):
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_allclose(one[1], other[1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_model_can_be_searched_so(monkeypatch, case):
+    model = spread_weights(small_model(case))
+    plain = products.ProductBest(model)
+    monkeypatch.setattr(products, "_ROUNDED_FROM", 0)
+    best = products.ProductBest(model)
+    assert best.rounded is not None
+    asked = [
+        replace(wish(3), clicks=np.array(clicks, np.int32)) for clicks in ([1], [2, 5, 2], [7])
+    ]
+    for one, other in zip(best.best(asked), plain.best(asked), strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
