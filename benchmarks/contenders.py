@@ -98,7 +98,7 @@ class Trial:
 
     def chosen(self) -> dict[str, Any]:
         """What validates best, with its figure."""
-        found = [self._tried(number, values) for number, values in enumerate(self.contender.tried)]
+        found = [self._tried(values) for values in self.contender.tried]
         return max(found, key=lambda one: float(one["validation"]))
 
     def results(self, seeds: int) -> dict[bool, list[Result]]:
@@ -107,12 +107,12 @@ class Trial:
         ways = (False, True) if self.contender.advances else (False,)
         found: dict[bool, list[Result]] = {way: [] for way in ways}
         for seed in range(seeds if self.contender.drawn else 1):
-            name = "-".join(str(x) for x in (*values.values(), seed))
             written = {
-                way: self.folder / f"{'prequential' if way else 'test'}-{name}.json" for way in ways
+                way: self.folder / f"{_name('prequential' if way else 'test', values, seed)}.json"
+                for way in ways
             }
             if not all(path.exists() for path in written.values()):
-                artifact = self._train(f"seed-{name}", values, "train", seed)
+                artifact = self._train(_name("seed", values, seed), values, "train", seed)
                 alive = artifact.trained.get("edges_alive")
                 if alive is not None:
                     (self.folder / "edges.json").write_text(json.dumps(alive), "utf-8")
@@ -125,10 +125,11 @@ class Trial:
                 found[way].append(Result.read(path))
         return found
 
-    def _tried(self, number: int, values: dict[str, Any]) -> dict[str, Any]:
-        written = self.folder / f"tried-{number}.json"
+    def _tried(self, values: dict[str, Any]) -> dict[str, Any]:
+        name = _name("tried", values)
+        written = self.folder / f"{name}.json"
         if not written.exists():
-            artifact = self._train(f"tried-{number}", values, "fit", seed=0)
+            artifact = self._train(name, values, "fit", seed=0)
             valid = evaluate(
                 artifact,
                 self.store,
@@ -160,6 +161,11 @@ class Trial:
             seed=seed,
             neural=options if self.contender.neural else None,
         )
+
+
+def _name(kind: str, values: dict[str, Any], *more: object) -> str:
+    """Of a file or folder, by what was trained: the same command with other values trains anew."""
+    return "-".join(map(str, (kind, *values.values(), *more)))
 
 
 def told(values: dict[str, Any]) -> str:
