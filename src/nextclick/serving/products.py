@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -136,6 +137,6 @@ class ProductBest:
         plain = SessionBatch.from_lists([items[: 1 + n % 3] for n, items in enumerate(drawn)])
         users = np.zeros(_DRAWN, dtype=np.int32)
         with torch.inference_mode():
-            queries = self.model.queries(SessionBatch(plain.items, plain.lengths, users=users))
+            queries = self.model.queries(replace(plain, users=users))
         found: Float32Array = queries.float().cpu().numpy()
         return found

@@ -91,10 +91,13 @@ class Rounded:
         some = _vectors(table, bias, every[:: len(every) // _AT_ONCE + 1])
         centre = some.mean(axis=0)
         axes = _balanced(some - centre, _whole(queries, len(centre)))
+
+        def on_axes(some: Int32Array) -> Float64Array:
+            turned: Float64Array = (_vectors(table, bias, some) - centre) @ axes
+            return turned
+
         lengths = [
-            np.linalg.norm(
-                (_vectors(table, bias, every[at : at + _AT_ONCE]) - centre) @ axes, axis=1
-            )
+            np.linalg.norm(on_axes(every[at : at + _AT_ONCE]), axis=1)
             for at in range(0, len(every), _AT_ONCE)
         ]
         items = every[np.argsort(-np.concatenate(lengths), kind="stable")]
@@ -106,7 +109,7 @@ class Rounded:
         step = _AT_ONCE // _LANES
         for at in range(0, M, step):
             part = slice(at, at + step)
-            turned = (_vectors(table, bias, items[at * _LANES :][:_AT_ONCE]) - centre) @ axes
+            turned = on_axes(items[at * _LANES :][:_AT_ONCE])
             _round(turned, rows[:, part], scale[:, part], rest[part], off[part])
         reach = np.maximum.accumulate((rest[:, 0] + off)[::-1])[::-1].copy()
         turn = np.ascontiguousarray(np.linalg.inv(axes).T)
@@ -229,13 +232,13 @@ def _add_group(
 
 
 @numba.njit(cache=True, nogil=True)
-def _count(sums: Float32Array, least: float) -> int:
-    """How many of the (64,) sums reach `least`, or nearly."""
+def _some_reach(sums: Float32Array, least: float) -> bool:
+    """Whether one of the (64,) sums reaches `least`, or nearly."""
     level = np.float32(least - _FLOAT * abs(least))
     n = np.int32(0)
     for j in range(_LANES):
         n += np.int32(sums[j] >= level)
-    return int(n)
+    return bool(n > 0)
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
@@ -279,15 +282,15 @@ def _best(
         if tails[0] * reach[m] < floor:
             break
         sums[:] = 0.0
-        left, slack = _LANES, 0.0
+        in_question, slack = True, 0.0
         for g in range(G):
             read += 1
             _add_group(rows[g, m], scale[g, m], groups[g], sums)
             slack = tails[0] * off[m] + tails[g + 1] * rest[m, g + 1]
-            left = _count(sums, floor - slack)
-            if left == 0:
+            in_question = _some_reach(sums, floor - slack)
+            if not in_question:
                 break
-        if left == 0:
+        if not in_question:
             continue
         for j, item in enumerate(items[m * _LANES : (m + 1) * _LANES]):
             if sums[j] + slack < floor or _is_hidden(item, hides, mask, masks):
