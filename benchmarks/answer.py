@@ -1,7 +1,7 @@
 """Where the time of one answer goes: in one process and on one thread, without HTTP.
 
     pip install 'nextclick[serve,neural]'
-    python benchmarks/answer.py STORE ARTEFACT… [--sessions 300]
+    python benchmarks/answer.py STORE ARTEFACT… [--sessions 300] [--least-recall 0.99]
 
 A random prefix of each of some test sessions is asked, one after the other. Columns, in ms for one
 request, the least processor time of five passes over all of them:
@@ -12,8 +12,9 @@ request, the least processor time of five passes over all of them:
     8 at once      the same for batches of eight, a request's share
     answer         all of it
 
-and which share of the table's bytes the search read. The artefacts are of models whose scores are
-products with a table.
+and which share of the table's bytes the search read, and which share it found of the best items
+that scoring all finds. With --least-recall below 1 the search is set as the server sets it with
+that option. The artefacts are of models whose scores are products with a table.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from nextclick.loadtest import from_store
-from nextclick.serving.products import ProductBest
+from nextclick.serving.products import ProductBest, Trial
 from nextclick.serving.query import Query, batch_of
 from nextclick.serving.recommender import Recommender
+from nextclick.serving.tried import tried_search
 from server_process import machine
 
 if TYPE_CHECKING:
@@ -58,9 +60,10 @@ def _all(work: Callable[..., object], *of: Sequence[object]) -> None:
         work(*one)
 
 
-def row(folder: Path, visits: Sequence[Visit]) -> str:
+def row(folder: Path, visits: Sequence[Visit], least_recall: float) -> str:
     """Of the table."""
     recommender = Recommender.load(folder)
+    tried_search(recommender, least_recall)
     scorer: Any = recommender.scorer
     if not isinstance(scorer, ProductBest):
         raise SystemExit(f"{folder} is of a model whose scores are no products with a table")
@@ -85,13 +88,14 @@ def row(folder: Path, visits: Sequence[Visit]) -> str:
     read = "all"
     if scorer.rounded is not None:
         shares = [
-            scorer.rounded.best(query[0].numpy(), one[0])[1]
+            scorer.rounded.best(query[0].numpy(), one[0], scorer.caution)[1]
             for query, one in zip(queries, single, strict=True)
         ]
         read = f"{100 * np.mean(shares):.1f} %"
     items, width = scorer.table.shape
     shown = " | ".join(f"{ms:.2f}" for ms in found.values())
-    return f"| {folder.name} | {items - 1:,} × {width} | {shown} | {read} |"
+    recall = f"{Trial(scorer, wishes).recall():.4f}"
+    return f"| {folder.name} | {items - 1:,} × {width} | {shown} | {read} | {recall} |"
 
 
 def main() -> None:
@@ -102,17 +106,18 @@ def main() -> None:
     parser.add_argument("store", type=Path, help="what `nextclick prepare` made")
     parser.add_argument("artefacts", type=Path, nargs="+", help="what `nextclick train` made")
     parser.add_argument("--sessions", type=int, default=300, help="of the test (default 300)")
+    parser.add_argument("--least-recall", type=float, default=1.0, help="of the server (default 1)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     columns = (
         "model", "items × width", "checks", "query", "in PyTorch", "search", "8 at once",
-        "search, all scored", "8 at once, all scored", "answer", "bytes read",
+        "search, all scored", "8 at once, all scored", "answer", "bytes read", "recall",
     )  # fmt: skip
     print(f"{machine()}; ms\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
     visits = from_store(options.store, most=options.sessions)
     with threadpool_limits(1):
         for folder in options.artefacts:
-            print(row(folder, visits), flush=True)
+            print(row(folder, visits, options.least_recall), flush=True)
 
 
 if __name__ == "__main__":

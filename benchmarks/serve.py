@@ -13,6 +13,8 @@ Servers of the same artefact, one after the other:
 
     nextclick                 as it is started by default, asked for whole sessions
     nextclick, live           the same, asked click by click
+    nextclick, 0.99           with --least-recall 0.99, whole sessions; where --servers names it
+    nextclick, 0.99, live     the same, click by click
     FastAPI                   benchmarks/serve_peer.py: plain PyTorch and FastAPI, whole sessions;
                               left out for session-knn, which is no product of vectors
 
@@ -139,6 +141,8 @@ def sides(model: str, artefact: Path, wanted: list[str]) -> dict[str, tuple[list
     """The servers of a model: command and what they are asked."""
     ours = serve_command(f"m={artefact}")
     found = {"nextclick": (ours, "recommend"), "nextclick, live": (ours, "events")}
+    faster = [*ours, "--least-recall", "0.99"]
+    found |= {"nextclick, 0.99": (faster, "recommend"), "nextclick, 0.99, live": (faster, "events")}
     if model != "session-knn":
         peer = Path(__file__).with_name("serve_peer.py")
         found["FastAPI"] = ([sys.executable, str(peer), str(artefact)], "recommend")
@@ -188,6 +192,7 @@ def draw(rows: list[dict[str, Any]], path: Path, target_ms: float) -> None:
 
 
 SERVERS = ("nextclick", "nextclick, live", "FastAPI")
+NAMED_ONLY = ("nextclick, 0.99", "nextclick, 0.99, live")
 
 
 def parsed() -> argparse.Namespace:
@@ -200,7 +205,7 @@ def parsed() -> argparse.Namespace:
     add("-o", "--output", type=Path, required=True, help="folder for all that is made")
     add("--models", nargs="+", default=usual, help="asars is its variant time_user")
     add("--items", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
-    add("--servers", nargs="+", default=list(SERVERS), choices=SERVERS)
+    add("--servers", nargs="+", default=list(SERVERS), choices=SERVERS + NAMED_ONLY)
     add("--seconds", type=float, default=8.0, help="of each rate, and a quarter to warm up")
     add("--target-ms", type=float, default=10.0, help="p99 that a rate has to stay below")
     add("--train-events", type=int, default=2_000_000, help="the latest clicks that are learnt")

@@ -30,6 +30,8 @@ def test_names_of_models():
         ({"timeout": 0}, "--timeout must be at least 0.01, got 0"),
         ({"rate": float("inf")}, "--rate must be at least 0, got inf"),
         ({"timeout": float("nan")}, "--timeout must be at least 0.01, got nan"),
+        ({"least_recall": 0.4}, r"--least-recall must be from 0.5 to 1, got 0.4; 1 is exact"),
+        ({"least_recall": float("nan")}, "--least-recall must be from 0.5 to 1, got nan"),
         ({"workers": 2}, r"--workers 2 cannot share --state memory: .* use --state lmdb:PATH"),
     ],
 )

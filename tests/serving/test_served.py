@@ -87,8 +87,8 @@ def test_a_search_is_tried_before_it_is_used(tmp_path, monkeypatch, caplog):
     assert loaded.search == {"kind": "bounds", "recall": 1.0, "requests": 30}
     whole = Rounded.best
 
-    def misses_the_first(self, query, wish):
-        found, read = whole(self, query, wish)
+    def misses_the_first(self, query, wish, caution=1.0):
+        found, read = whole(self, query, wish, caution)
         return (None if found is None else (found[0][1:], found[1][1:])), read
 
     monkeypatch.setattr(Rounded, "best", misses_the_first)
@@ -96,6 +96,49 @@ def test_a_search_is_tried_before_it_is_used(tmp_path, monkeypatch, caplog):
     assert loaded.search == {"kind": "all"}
     assert loaded.recommender.scorer.rounded is None
     assert "bounds missed 0.0500 of the best items: all are scored" in caplog.text
+
+
+@pytest.fixture
+def everywhere(tmp_path, monkeypatch):
+    """A model whose items point everywhere alike, so that bounds rule little out."""
+    import torch
+
+    from nextclick.serving import products
+
+    monkeypatch.setattr(products, "_ROUNDED_FROM", 0)
+    artifact = neural_artifact("narm", n_items=4000)
+    with torch.no_grad():
+        items = artifact.model.encoder.items.weight
+        items[1:] = torch.nn.functional.normalize(torch.randn_like(items[1:]), dim=1)
+    artifact.save(tmp_path / "m")
+    return tmp_path / "m"
+
+
+def test_a_slow_search_may_miss_what_it_is_allowed_to(everywhere, monkeypatch):
+    from nextclick.serving import tried
+    from nextclick.serving.products import Trial
+
+    monkeypatch.setattr(tried, "_SLOW", 0.0)
+    loaded = Served({"m": everywhere}, least_recall=0.9).slot("m").loaded
+    told, scorer = loaded.search, loaded.recommender.scorer
+    assert (told["kind"], told["requests"]) == ("bounds", 30)
+    assert told["caution"] == scorer.caution < 1.0
+    assert 0.9 <= told["recall"] <= 1.0
+    wishes = tried._spread(loaded.recommender, 50)
+    found = Trial(scorer, wishes).recall()
+    assert 0.85 <= found < 1.0
+    scorer.caution = 1.0
+    assert Trial(scorer, wishes).recall() == 1.0
+
+
+@pytest.mark.parametrize(("least", "slow"), [(1.0, 0.0), (0.9, 10.0)])
+def test_a_search_is_exact_unless_it_is_slow_and_may_miss(everywhere, monkeypatch, least, slow):
+    from nextclick.serving import tried
+
+    monkeypatch.setattr(tried, "_SLOW", slow)
+    loaded = Served({"m": everywhere}, least_recall=least).slot("m").loaded
+    assert loaded.search == {"kind": "bounds", "recall": 1.0, "requests": 30}
+    assert loaded.recommender.scorer.caution == 1.0
 
 
 def test_a_model_that_scores_all_items_alike_has_nothing_to_miss(tmp_path, monkeypatch):

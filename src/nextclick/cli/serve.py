@@ -78,6 +78,14 @@ def serve_command(
             show_default=False,
         ),
     ] = None,
+    least_recall: Annotated[
+        float,
+        typer.Option(
+            help="Share of the best items that the search of a large catalogue has to find, as "
+            "tried when a model is loaded. Below 1, such as 0.99, a search that takes more than a "
+            "millisecond may miss some to be faster."
+        ),
+    ] = 1.0,
     origin: Annotated[
         list[str] | None,
         typer.Option(help="Web page whose scripts may ask, as https://shop.example; repeatable."),
@@ -128,6 +136,7 @@ def serve_command(
         burst=burst,
         watch=watch,
         titles=None if titles is None else str(titles),
+        least_recall=least_recall,
         token=read_token(token_file),
         origins=tuple(origin or ()),
         trusted_proxies=trusted_proxies,

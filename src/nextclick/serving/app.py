@@ -68,6 +68,7 @@ class App:
         self.served = Served(
             settings.models,
             titles=settings.titles,
+            least_recall=settings.least_recall,
             told=lambda model, result: self.metrics.swaps.labels(model, result).inc(),
         )
         self.store: SessionStore

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import timeit
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from nextclick.serving.query import Wish
     from nextclick.serving.scorers import Encodes, Lists
-    from nextclick.types import Float32Array
+    from nextclick.types import Float32Array, Int32Array
 
 _SCORES_PER_BLOCK = 1 << 17  # 512 KiB: what was just written is still in the cache when it is read
 _ROUNDED_FROM = 1 << 18  # numbers of a table; a smaller one is scored in some 0.1 ms
@@ -35,7 +36,11 @@ _EACH, _SHARED = 0.25, 4.0
 
 
 class ProductBest:
-    """Exact: all items are scored, block by block; of a large table `rounded` skips most."""
+    """All items are scored, block by block; of a large table `rounded` skips most.
+
+    Attributes:
+        caution: of `rounded`; the answers are exact while it is 1.
+    """
 
     def __init__(self, model: Encodes):
         self.model = model
@@ -45,6 +50,7 @@ class ProductBest:
             self.table = table.detach().float().cpu().contiguous()  # (N + 1, D)
             self.bias = None if bias is None else bias.detach().float().cpu().contiguous()
         self.compiled = compiled_of(model.encoder)
+        self.caution = 1.0
         self.rounded: Rounded | None = None
         if self.table.numel() >= _ROUNDED_FROM:
             self.rounded = self._in_bytes()
@@ -62,27 +68,6 @@ class ProductBest:
             lists[b] = answer
         return lists
 
-    def recall(self, wishes: Sequence[Wish]) -> float:
-        """How many of the best items are found that scoring all items finds.
-
-        1 if there are none. An item with the score of the last one may stand in its
-        place, give or take what sums in another order differ by.
-        """
-        found = missed = 0
-        with torch.inference_mode():
-            for wish in wishes:
-                query = self.queries([wish])
-                ((items, scores),) = self.nearest(query, [wish])
-                ((best, exact),) = self.all_scored(query, [wish])
-                if not len(best):
-                    continue  # all items score alike
-                found += len(best)
-                lost = exact[~np.isin(best, items)]
-                if len(items) == len(best):  # another of the same score will do
-                    lost = lost[lost > scores.min() + _SUMS * np.abs(exact).max()]
-                missed += len(lost)
-        return 1.0 - missed / max(found, 1)
-
     def queries(self, wishes: Sequence[Wish]) -> Tensor:
         """(B, D) of requests that have a click each."""
         if self.compiled is not None:
@@ -99,7 +84,7 @@ class ProductBest:
         for b, wish in enumerate(wishes):
             if read > _EACH + _SHARED / (len(wishes) - b):
                 return lists + self.all_scored(queries[b:], wishes[b:])
-            found, read = self.rounded.best(queries[b].numpy(), wish)
+            found, read = self.rounded.best(queries[b].numpy(), wish, self.caution)
             lists += self.all_scored(queries[b : b + 1], [wish]) if found is None else [found]
         return lists
 
@@ -140,3 +125,45 @@ class ProductBest:
             queries = self.model.queries(replace(plain, users=users))
         found: Float32Array = queries.float().cpu().numpy()
         return found
+
+
+class Trial:
+    """Requests whose best items are known by scoring all, and what the search finds of them."""
+
+    def __init__(self, scorer: ProductBest, wishes: Sequence[Wish]):
+        self._scorer = scorer
+        self._asked: list[tuple[Tensor, Wish, Int32Array, Float32Array]] = []
+        with torch.inference_mode():
+            for wish in wishes:
+                query = scorer.queries([wish])
+                ((items, scores),) = scorer.all_scored(query, [wish])
+                self._asked.append((query, wish, items, scores))
+
+    def recall(self) -> float:
+        """Which share of the best items the search finds; 1 if there are none.
+
+        An item with the score of the last one may stand in its place, give or take what sums in
+        another order differ by.
+        """
+        found = missed = 0
+        with torch.inference_mode():
+            for query, wish, best, exact in self._asked:
+                if not len(best):
+                    continue  # all items score alike
+                ((items, scores),) = self._scorer.nearest(query, [wish])
+                found += len(best)
+                lost = exact[~np.isin(best, items)]
+                if len(items) == len(best):  # another of the same score will do
+                    lost = lost[lost > scores.min() + _SUMS * np.abs(exact).max()]
+                missed += len(lost)
+        return 1.0 - missed / max(found, 1)
+
+    def seconds(self) -> float:
+        """That the search takes for one of the requests, at its best of three."""
+        with torch.inference_mode():
+            took = timeit.repeat(
+                lambda: [self._scorer.nearest(query, [wish]) for query, wish, *_ in self._asked],
+                number=1,
+                repeat=3,
+            )
+        return min(took) / max(len(self._asked), 1)

@@ -10,18 +10,20 @@ same, so that the axes that count for the products come first. Then
   it does for all that follow (Teflioudi et al., LEMP, SIGMOD 2015);
 - the first axes hold most of a product: after some of them the others add at most ‖q'‖ ‖x'‖ of
   what they hold of both (Li et al., FEXIPRO, SIGMOD 2017);
-- a number x is read as a byte, s·n with a whole number n in -127..127. The product of q with what
-  that leaves out is at most ‖q‖ ‖x - s n‖.
+- a number x is read as half a byte, s·w·n with a whole number n in -7..7, the grain w of its axis,
+  and one s for sixteen axes of 64 items. The product of q with what that leaves out is at most
+  ‖q‖ ‖x - s w n‖; that of q rounded to whole numbers, too, is bounded alike.
 
-All bounds are those of Cauchy and Schwarz. They hold for 64 items at once, with one s for each
-axis. What they do not rule out, some dozens of items, is scored from the table itself. The answer
-is that of the exact search: what is passed over could not have been among the best.
+All bounds are those of Cauchy and Schwarz. They hold for 64 items at once. What they do not rule
+out, some hundreds of items, is scored from the table itself. The answer is that of the exact
+search: what is passed over could not have been among the best. Only who asks for less `caution`
+than 1 may get another one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numba
 import numpy as np
@@ -40,8 +42,10 @@ if TYPE_CHECKING:
     )
 
 _LANES = 64  # items of a block
-_GROUP = 8  # axes after which the bound is looked at
-_MOST = 127
+_GROUP = 16  # axes after which the bound is looked at
+_MOST, _MOST_OF_QUERY = 7, 127  # products of sixteen axes fit into 16 bits
+# of the range of the numbers, which one rounds best though some are cut off
+_RANGES = (1.0, 0.85, 0.7, 0.55, 0.4)
 _AT_ONCE = 1 << 16  # items that are turned at once; in float64 they take some room
 # below these shares a direction counts as one of which the sample of vectors has told nothing
 _LEAST_OF_ITEMS, _LEAST_OF_QUERIES = 1e-6, 0.03
@@ -50,12 +54,14 @@ _FLOAT = 2.0**-23  # two roundings to float32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rounded:
-    """A table in bytes: M blocks of 64 items, G groups of 8 axes.
+    """A table in half bytes: M blocks of 64 items, G groups of 16 axes.
 
     Attributes:
-        rows: (G, M, 8, 64) int8, n.
-        scale: (G, M, 8) float32, s.
-        off: (M,) float32, the greatest ‖x - s n‖ of a block, and what sums in float32 may be off.
+        rows: (G, M, 4, 64) uint16, n + 8 of four axes, the first in the lowest bits.
+        scale: (G, M) float32, s.
+        grain: (G, 16) float64, w.
+        off: (M, 64) float32, ‖x - s w n‖, and what sums in float32 may be off.
+        most_off: (M,) float32, the greatest of a block.
         rest: (M, G + 1) float32, the greatest length of what the groups from g on hold of x.
         reach: (M,) float32, the greatest length of this block and those behind it.
         items: (N,) int32, which item stands where.
@@ -68,7 +74,9 @@ class Rounded:
 
     rows: AnyArray
     scale: Float32Array
+    grain: Float64Array
     off: Float32Array
+    most_off: Float32Array
     rest: Float32Array
     reach: Float32Array
     items: Int32Array
@@ -102,35 +110,50 @@ class Rounded:
         ]
         items = every[np.argsort(-np.concatenate(lengths), kind="stable")]
         G, M = -(-len(axes) // _GROUP), -(-len(items) // _LANES)
-        rows = np.empty((G, M, _GROUP, _LANES), dtype=np.int8)
-        scale = np.empty((G, M, _GROUP), dtype=np.float32)
+        grain = _grain((some - centre) @ axes, G)
+        rows = np.empty((G, M, _GROUP // 4, _LANES), dtype=np.uint16)
+        scale = np.empty((G, M), dtype=np.float32)
         rest = np.zeros((M, G + 1), dtype=np.float32)
-        off = np.empty(M, dtype=np.float32)
+        off = np.empty((M, _LANES), dtype=np.float32)
         step = _AT_ONCE // _LANES
         for at in range(0, M, step):
             part = slice(at, at + step)
             turned = on_axes(items[at * _LANES :][:_AT_ONCE])
-            _round(turned, rows[:, part], scale[:, part], rest[part], off[part])
-        reach = np.maximum.accumulate((rest[:, 0] + off)[::-1])[::-1].copy()
+            # what is left over stays the centre
+            turned = np.pad(turned, ((0, -len(turned) % _LANES), (0, -len(axes) % _GROUP)))
+            _round(turned, grain, rows[:, part], scale[:, part], rest[part], off[part])
+        most_off = off.max(axis=1)
+        reach = np.maximum.accumulate((rest[:, 0] + most_off)[::-1])[::-1].copy()
         turn = np.ascontiguousarray(np.linalg.inv(axes).T)
-        return cls(rows, scale, off, rest, reach, items, centre, turn, table, bias)
+        return cls(rows, scale, grain, off, most_off, rest, reach, items, centre, turn, table, bias)
 
     def best(
-        self, query: Float32Array, wish: Wish
+        self, query: Float32Array, wish: Wish, caution: float = 1.0
     ) -> tuple[tuple[Int32Array, Float32Array] | None, float]:
         """The items to recommend for a (D,) query, best first; see `best.Best.lists`.
 
-        None where that cannot be told so: the query is not finite, or the K-th item scores no more
-        than the lowest of those that were looked at. And which share of the bytes was read.
+        Args:
+            query: a session's.
+            wish: how many, and which may be shown.
+            caution: what part of a bound is reckoned with. Below 1 some of the best may be missed,
+                for vectors rarely point as the bounds of Cauchy and Schwarz fear.
+
+        Returns:
+            None where that cannot be told so: the query is not finite, or the K-th item scores no
+            more than the lowest of those that were looked at. And which share of the bytes was
+            read.
         """
         if not np.isfinite(query).all():
             return None, 0.0
-        groups, tails, shift = _turned(query, self.centre, self.turn, self.rows.shape[0])
+        groups, tails, shift = _turned(query, self.centre, self.turn, len(self.grain))
+        tails *= caution
+        whole, starts, step, missing = _whole_numbers(groups, self.grain)
         bias = _NO_BIAS if self.bias is None else self.bias
         masks = _NO_MASK if wish.shown is None else wish.shown[None]
         items, scores, lowest, read = _best(
-            self.rows, self.scale, self.off, self.rest, self.reach, self.items, self.table, bias,
-            query, groups, tails, shift, wish.k, wish.hidden, masks,
+            self.rows, self.scale, self.off, self.most_off, self.rest, self.reach, self.items,
+            self.table, bias, query, whole, starts, step, tails, caution * missing, shift, wish.k,
+            wish.hidden, masks,
         )  # fmt: skip
         told = len(scores) == 0 or scores[-1] > lowest
         return (items, scores) if told else None, read
@@ -168,36 +191,74 @@ def _moments(rows: Float64Array, least: float) -> Float64Array:
     return moments
 
 
+def _grain(turned: Float64Array, n_groups: int) -> Float64Array:
+    """(G, 16) the root of the mean square on each axis; 1 on an axis of zeros."""
+    grain = np.zeros(n_groups * _GROUP)
+    grain[: turned.shape[1]] = np.sqrt(np.square(turned).mean(axis=0))
+    grain[grain == 0.0] = 1.0
+    return grain.reshape(n_groups, _GROUP)
+
+
+@numba.njit(cache=True, nogil=True)
 def _round(
-    turned: Float64Array,
+    x: Float64Array,
+    grain: Float64Array,
     rows: AnyArray,
     scale: Float32Array,
     rest: Float32Array,
     off: Float32Array,
 ) -> None:
-    """Fill what `Rounded` has of the same name from (n, D) vectors on their axes."""
+    """Fill what `Rounded` has of the same name from (64 M, 16 G) vectors on their axes."""
     G, M = rows.shape[:2]
-    x = np.zeros((M * _LANES, G * _GROUP), dtype=np.float32)  # what is left over stays the centre
-    x[: len(turned), : turned.shape[1]] = turned
-    x = x.reshape(M, _LANES, G, _GROUP)
-    s = np.abs(x).max(axis=1, keepdims=True) / np.float32(_MOST)  # (M, 1, G, 8)
-    s[s == 0.0] = 1.0
-    n = np.rint(x / s)
-    rows[:] = n.transpose(2, 0, 3, 1)
-    scale[:] = s[:, 0].transpose(1, 0, 2)
-    squares = np.square(x, dtype=np.float64).sum(axis=3)[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
-    rest[:, :G] = np.sqrt(squares).max(axis=1)
-    n *= s
-    n -= x
-    far = np.sqrt(np.square(n, dtype=np.float64).sum(axis=(2, 3))).max(axis=1)
-    off[:] = far + _FLOAT * (G * _GROUP) * (rest[:, 0] + far)
+    n = np.empty((_LANES, _GROUP))
+    for m in range(M):
+        block = x[m * _LANES : (m + 1) * _LANES]
+        left, far = np.zeros(_LANES), np.zeros(_LANES)
+        for g in range(G - 1, -1, -1):
+            some = block[:, g * _GROUP : (g + 1) * _GROUP]
+            widest = np.abs(some / grain[g]).max() / _MOST
+            least, s = np.inf, 1.0
+            for part in _RANGES:
+                narrower = np.float64(np.float32(part * widest)) or 1.0
+                missed = _missed(some, narrower * grain[g]).max()
+                if missed < least:
+                    least, s = missed, narrower
+            scale[g, m] = s
+            far += _missed(some, s * grain[g])
+            for j in range(_LANES):
+                for k in range(_GROUP):
+                    n[j, k] = _nearest(some[j, k], s * grain[g, k])
+                    left[j] += some[j, k] ** 2
+                for k in range(0, _GROUP, 4):
+                    packed = 0
+                    for part in range(4):
+                        packed |= int(n[j, k + part] + 8) << 4 * part
+                    rows[g, m, k // 4, j] = packed
+            rest[m, g] = np.sqrt(left.max())
+        far = np.sqrt(far)
+        off[m] = far + _FLOAT * (G * _GROUP) * (rest[m, 0] + far)
+
+
+@numba.njit(cache=True, nogil=True)
+def _nearest(x: float, step: float) -> float:
+    return float(min(max(np.rint(x / step), -_MOST), _MOST))
+
+
+@numba.njit(cache=True, nogil=True)
+def _missed(x: Float64Array, steps: Float64Array) -> Float64Array:
+    """(n,) squares of what (n, 16) numbers lose when they are rounded to those steps."""
+    missed = np.zeros(len(x))
+    for j in range(len(x)):
+        for k in range(_GROUP):
+            missed[j] += (x[j, k] - steps[k] * _nearest(x[j, k], steps[k])) ** 2
+    return missed
 
 
 @numba.njit(cache=True, nogil=True)
 def _turned(
     query: Float32Array, centre: Float64Array, turn: Float64Array, n_groups: int
 ) -> tuple[Float32Array, Float64Array, float]:
-    """(G, 8) the query on the axes, (G + 1,) lengths of what is left of it, and q · centre."""
+    """(G, 16) the query on the axes, (G + 1,) lengths of what is left of it, and q · centre."""
     turned, shift = np.zeros(n_groups * _GROUP), 0.0
     for j in range(len(centre)):
         x = np.float64(query[j]) if j < len(query) else 1.0  # for the bias
@@ -213,22 +274,48 @@ def _turned(
     return groups, np.sqrt(tails), shift
 
 
-# sums may be taken in any order, so that they use vectors; for the highest one they would not
-@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc", "contract"})
-def _add_group(
-    rows: AnyArray, scale: Float32Array, query: Float32Array, sums: Float32Array
-) -> None:
-    """Add the products on eight axes to the (64,) sums."""
-    for k in range(0, _GROUP, 4):
-        a, b = query[k] * scale[k], query[k + 1] * scale[k + 1]
-        c, d = query[k + 2] * scale[k + 2], query[k + 3] * scale[k + 3]
-        for j in range(_LANES):
-            sums[j] += (
-                a * np.float32(rows[k, j])
-                + b * np.float32(rows[k + 1, j])
-                + c * np.float32(rows[k + 2, j])
-                + d * np.float32(rows[k + 3, j])
-            )
+@numba.njit(cache=True, nogil=True)
+def _whole_numbers(
+    query: Float32Array, grain: Float64Array
+) -> tuple[AnyArray, AnyArray, Float32Array, float]:
+    """(G, 16) int16 n of q w = t n, (G,) -8 times their sum, (G,) t, and the length of q's loss."""
+    whole, starts = np.empty(query.shape, dtype=np.int16), np.empty(len(query), dtype=np.int16)
+    steps, missed = np.empty(len(query), dtype=np.float32), 0.0
+    for g in range(len(query)):
+        steps[g] = np.abs(query[g] * grain[g]).max() / _MOST_OF_QUERY
+        steps[g] = steps[g] or 1.0
+        step = np.float64(steps[g])
+        for k in range(_GROUP):
+            n = np.rint(query[g, k] * grain[g, k] / step)
+            whole[g, k] = n
+            missed += (query[g, k] - n * step / grain[g, k]) ** 2
+        starts[g] = -8 * whole[g].sum()
+    return whole, starts, steps, np.sqrt(missed)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _four(packed: int, a: int, b: int, c: int, d: int) -> Any:
+    """The product on four axes, in numbers of 16 bits throughout, so that a vector holds many."""
+    low = np.uint16(15)
+    p = np.int16(packed & low)
+    q = np.int16(np.uint16(packed >> np.uint16(4)) & low)
+    r = np.int16(np.uint16(packed >> np.uint16(8)) & low)
+    s = np.int16(packed >> np.uint16(12))
+    first = np.int16(np.int16(a * p) + np.int16(b * q))
+    return np.int16(first + np.int16(np.int16(c * r) + np.int16(d * s)))
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "contract"})
+def _add_group(rows: AnyArray, step: float, q: AnyArray, start: int, sums: Float32Array) -> None:
+    """Add the products on sixteen axes to the (64,) sums."""
+    times = np.float32(step)
+    for j in range(_LANES):
+        first = np.int16(_four(rows[0, j], q[0], q[1], q[2], q[3]) + np.int16(start))
+        second = _four(rows[1, j], q[4], q[5], q[6], q[7])
+        third = _four(rows[2, j], q[8], q[9], q[10], q[11])
+        fourth = _four(rows[3, j], q[12], q[13], q[14], q[15])
+        total = np.int16(np.int16(first + second) + np.int16(third + fourth))
+        sums[j] += times * np.float32(total)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -256,14 +343,18 @@ def _best(
     rows: AnyArray,
     scale: Float32Array,
     off: Float32Array,
+    most_off: Float32Array,
     rest: Float32Array,
     reach: Float32Array,
     items: Int32Array,
     table: Float32Array,
     bias: Float32Array,
     query: Float32Array,
-    groups: Float32Array,
+    whole: AnyArray,
+    starts: AnyArray,
+    step: Float32Array,
     tails: Float64Array,
+    missing: float,
     centre: float,
     k: int,
     hides: Int32Array,
@@ -282,18 +373,20 @@ def _best(
         if tails[0] * reach[m] < floor:
             break
         sums[:] = 0.0
-        in_question, slack = True, 0.0
+        in_question = True
+        rounding = missing * reach[m]
         for g in range(G):
             read += 1
-            _add_group(rows[g, m], scale[g, m], groups[g], sums)
-            slack = tails[0] * off[m] + tails[g + 1] * rest[m, g + 1]
+            _add_group(rows[g, m], step[g] * scale[g, m], whole[g], starts[g], sums)
+            slack = rounding + tails[0] * most_off[m] + tails[g + 1] * rest[m, g + 1]
             in_question = _some_reach(sums, floor - slack)
             if not in_question:
                 break
         if not in_question:
             continue
         for j, item in enumerate(items[m * _LANES : (m + 1) * _LANES]):
-            if sums[j] + slack < floor or _is_hidden(item, hides, mask, masks):
+            bound = sums[j] + rounding + tails[0] * off[m, j]
+            if bound < floor or _is_hidden(item, hides, mask, masks):
                 continue
             score = _score(table, bias, query, item)
             lowest = min(lowest, score)

@@ -65,7 +65,7 @@ def serve(settings: Settings, opened: socket.socket) -> None:
     with tempfile.TemporaryDirectory(prefix="nextclick-metrics-") as folder:
         hand_on(settings, folder)
         # what cannot be loaded is said once, and kernels are compiled
-        Served(settings.models, titles=settings.titles)
+        Served(settings.models, titles=settings.titles, least_recall=settings.least_recall)
         _log_to_stderr()
         _Workers(opened, settings.workers).run()
 

@@ -210,7 +210,8 @@ class ModelAnswer(Struct, kw_only=True):
         config: its parameters.
         trained: on what and how.
         search: "all" if every item is scored, "bounds" if bounds rule most of them out; and of the
-            best 20 that scoring all finds, which share that found when the model was loaded.
+            best 20 that scoring all finds, which share that found when the model was loaded, in how
+            many requests. With "caution" below 1 it is not exact: that part of each bound counts.
         refused: versions that were not taken, and why.
         versions: of its registry, which may be activated.
     """

@@ -11,7 +11,7 @@ import timeit
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from nextclick.serving.items import Catalogue
 from nextclick.serving.query import Query, batch_of
 from nextclick.serving.recommender import Recommender
 from nextclick.serving.titles import TitleFile
+from nextclick.serving.tried import tried_search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +45,6 @@ class Version(Protocol):
 
 
 QUICK_SECONDS = 0.004  # of a request alone; a thread costs about one of these milliseconds
-_TRIED = 30  # requests that a search is tried with
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +163,8 @@ class Served:
     Args:
         folders: name of a model to its folder; the first one answers who names none.
         titles: a file with the titles of items, of all models.
+        least_recall: of the best items of a large catalogue, which share has to be found; below 1
+            its search may be faster.
         told: called with model and "swapped" or "refused".
 
     Raises:
@@ -175,9 +177,11 @@ class Served:
         folders: Mapping[str, str | Path],
         *,
         titles: str | Path | None = None,
+        least_recall: float = 1.0,
         told: Callable[[str, str], None] = _tells_nobody,
     ):
         self._titles = None if titles is None else TitleFile(titles)
+        self._least_recall = least_recall
         self._told = told
         self.slots: dict[str, Slot] = {}
         for name, folder in folders.items():
@@ -281,7 +285,7 @@ class Served:
         recommender = Recommender.load(version.path)
         warm(recommender)
         items = self._catalogue(name, recommender)
-        search = tried_search(recommender)
+        search = tried_search(recommender, self._least_recall)
         return Loaded(version, recommender, items, time.time(), search, is_quick(recommender))
 
     def _catalogue(self, name: str, recommender: Recommender) -> Catalogue:
@@ -321,27 +325,6 @@ def warm(recommender: Recommender) -> None:
     forget = getattr(recommender.scorer, "forget", None)
     if forget is not None:
         forget("\x00warm")
-
-
-def tried_search(recommender: Recommender) -> dict[str, object]:
-    """How the best items are found, and with what recall if most are passed over.
-
-    Sessions of one to three clicks, spread over the catalogue from the most clicked item to the
-    least, are asked both ways. A search that misses one is not used.
-    """
-    scorer: Any = recommender.scorer
-    if getattr(scorer, "rounded", None) is None:
-        return {"kind": "all"}
-    raw, popular = recommender.artifact.items.raw, recommender.popular
-    k = min(20, len(popular))
-    at = np.linspace(0, len(popular) - 1, _TRIED * 3).astype(np.int64)
-    sessions = [[raw(int(popular[i])) for i in at[n::_TRIED][: n % 3 + 1]] for n in range(_TRIED)]
-    recall = scorer.recall([recommender.wish(Query(session, k)) for session in sessions])
-    if recall < 1.0:
-        scorer.rounded = None
-        log.warning("bounds missed %.4f of the best items: all are scored", 1.0 - recall)
-        return {"kind": "all"}
-    return {"kind": "bounds", "recall": recall, "requests": len(sessions)}
 
 
 def is_quick(recommender: Recommender) -> bool:

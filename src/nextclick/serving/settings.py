@@ -37,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         burst: requests that a client may send at once.
         watch: seconds between two looks for new versions.
         titles: a CSV file with the titles of items.
+        least_recall: of the best items of a large catalogue; below 1 a slow search may miss some.
         token: who knows it may write; None for nobody's.
         origins: web pages that browsers let ask, none by default.
         trusted_proxies: addresses whose X-Forwarded-For is believed.
@@ -60,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     burst: int = 100
     watch: float = 1.0
     titles: str | None = None
+    least_recall: float = 1.0
     token: str | None = None
     origins: tuple[str, ...] = ()
     trusted_proxies: str = ""
@@ -83,6 +85,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                     f"--{name.replace('_', '-')} must be at least {bound}, "
                     f"got {getattr(self, name)}"
                 )
+        if not 0.5 <= self.least_recall <= 1.0:
+            raise ConfigError(
+                f"--least-recall must be from 0.5 to 1, got {self.least_recall}; 1 is exact"
+            )
         if self.workers > 1 and self.state == "memory":
             raise ConfigError(
                 f"--workers {self.workers} cannot share --state memory: a click would be known to "
