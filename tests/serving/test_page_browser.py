@@ -94,6 +94,8 @@ def check_answer(page, told, at=0):
             continue
         decimals = len(text.partition(".")[2])
         assert float(text.replace("−", "-")) == pytest.approx(score, abs=0.51 * 10**-decimals)
+    tracks = "cells => cells.map(cell => getComputedStyle(cell).gridTemplateColumns)"
+    assert len(set(rows.locator("div.score").evaluate_all(tracks))) == 1  # or bars do not compare
 
 
 def marks(page, at, column):

@@ -53,10 +53,10 @@ function Row({ id, n, score, scale, before, theirs, other, clicked, onPick }) {
       ${clicked.has(key) && html`<span class="dot" title="clicked already"><span class="vh">clicked already</span></span>`}
     </th>
     <td>
-      <div class="score">
+      <div class="score" style=${{ "--letters": scale.letters }}>
         <span class="bar" style=${{ "--part": score === null ? 0 : scale.part(score) }}></span>
         ${score === null
-          ? html`<span class="aside">popular</span>`
+          ? html`<span class="aside">${POPULAR}</span>`
           : html`<span>${scale.text(score)}</span>`}
       </div>
     </td>
@@ -77,6 +77,8 @@ function Moved({ now, was, gone, long }) {
   return html`<span class=${kind} title=${`${word} ${was}`}><span aria-hidden="true">${sign} </span>${was}</span>`;
 }
 
+const POPULAR = "popular"; // what stands for a score of an item that was filled in
+
 /** Bars from 0 where no score is below it, else from the lowest one; one number of decimals for all. */
 function scaleOf(scores) {
   const known = scores.filter((score) => score !== null);
@@ -85,9 +87,12 @@ function scaleOf(scores) {
   const span = high - from || 1;
   const largest = Math.max(...known.map(Math.abs), 1e-9);
   const decimals = Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(largest))));
+  const text = (score) => score.toFixed(decimals).replace("-", "−");
+  const shown = scores.map((score) => (score === null ? POPULAR : text(score)));
   return {
     part: (score) => Math.max(0.02, (score - from) / span),
-    text: (score) => score.toFixed(decimals).replace("-", "−"),
+    text,
+    letters: Math.max(...shown.map((one) => one.length)), // so that bars of all rows compare
   };
 }
 
