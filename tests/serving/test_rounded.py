@@ -76,6 +76,16 @@ def test_heavy_tails():
     check(table, None, rng.standard_cauchy(size=(20, 20)).astype(np.float32), [wish(10)])
 
 
+@pytest.mark.parametrize("size", [1e-38, 1e-30, 1e18])
+def test_numbers_of_any_size(size):
+    rng = np.random.default_rng(8)
+    table = (size * rng.normal(size=(3000, 20))).astype(np.float32)
+    table[:, 7] = 0.0
+    queries = rng.normal(size=(4, 20)).astype(np.float32)
+    queries[1] *= np.float32(1e-6)
+    check(table, None, queries, [wish(20)])
+
+
 @pytest.mark.parametrize("n_items", [2, 63, 64, 65, 130])
 def test_blocks_that_are_not_full(n_items):
     rng = np.random.default_rng(n_items)

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
 _LANES = 64  # items of a block
 _GROUP = 16  # axes after which the bound is looked at
-_MOST, _MOST_OF_QUERY = 7, 127  # products of sixteen axes fit into 16 bits
+_MOST, _ZERO = 7, 8  # of four bits: numbers from -7 to 7, each above that zero
+_MOST_OF_QUERY = 127  # products of sixteen axes fit into 16 bits
 # of the range of the numbers, which one rounds best though some are cut off
 _RANGES = (1.0, 0.85, 0.7, 0.55, 0.4)
 _AT_ONCE = 1 << 16  # items that are turned at once; in float64 they take some room
@@ -232,11 +233,11 @@ def _round(
                 for k in range(0, _GROUP, 4):
                     packed = 0
                     for part in range(4):
-                        packed |= int(n[j, k + part] + 8) << 4 * part
+                        packed |= int(n[j, k + part] + _ZERO) << 4 * part
                     rows[g, m, k // 4, j] = packed
             rest[m, g] = np.sqrt(left.max())
-        far = np.sqrt(far)
-        off[m] = far + _FLOAT * (G * _GROUP) * (rest[m, 0] + far)
+        length = np.sqrt(far)
+        off[m] = length + _FLOAT * (G * _GROUP) * (rest[m, 0] + length)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -278,7 +279,7 @@ def _turned(
 def _whole_numbers(
     query: Float32Array, grain: Float64Array
 ) -> tuple[AnyArray, AnyArray, Float32Array, float]:
-    """(G, 16) int16 n of q w = t n, (G,) -8 times their sum, (G,) t, and the length of q's loss."""
+    """(G, 16) int16 n of q w = t n, (G,) what zeros of x add, (G,) t, and the length that q loses."""
     whole, starts = np.empty(query.shape, dtype=np.int16), np.empty(len(query), dtype=np.int16)
     steps, missed = np.empty(len(query), dtype=np.float32), 0.0
     for g in range(len(query)):
@@ -289,7 +290,7 @@ def _whole_numbers(
             n = np.rint(query[g, k] * grain[g, k] / step)
             whole[g, k] = n
             missed += (query[g, k] - n * step / grain[g, k]) ** 2
-        starts[g] = -8 * whole[g].sum()
+        starts[g] = -_ZERO * whole[g].sum()
     return whole, starts, steps, np.sqrt(missed)
 
 
