@@ -279,7 +279,7 @@ def _turned(
 def _whole_numbers(
     query: Float32Array, grain: Float64Array
 ) -> tuple[AnyArray, AnyArray, Float32Array, float]:
-    """(G, 16) int16 n of q w = t n, (G,) what zeros of x add, (G,) t, and the length that q loses."""
+    """(G, 16) int16 n of q w = t n, (G,) what zeros of x add, (G,) t, and how much q loses."""
     whole, starts = np.empty(query.shape, dtype=np.int16), np.empty(len(query), dtype=np.int16)
     steps, missed = np.empty(len(query), dtype=np.float32), 0.0
     for g in range(len(query)):
