@@ -223,6 +223,7 @@ class _Caller:
         """Status and body, or what became of the connection."""
         self._done = asyncio.get_running_loop().create_future()
         if self._connection is None or not self._connection.is_open:
+            self._connection = None  # how it ends does not concern this request
             self._connection = await connect(self._address, self._answered, self._lost, _WAIT)
         self._connection.send(request)
         try:
