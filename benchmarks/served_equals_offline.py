@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
     from nextclick.types import Float32Array
 
-AT_ONCE = 64  # rows of scores of all items
 WAITED = 7.0  # seconds from the last click to the question, for POST /v1/recommend
 CLOSE = 1e-4
 
@@ -183,7 +182,7 @@ def clicks(client: Client, name: str, visit: Visit, k: int) -> list[dict[str, An
     return answers
 
 
-def measured(folder: Path, visits: list[Visit], k: int) -> Found:
+def measured(folder: Path, visits: list[Visit], k: int, at_once: int) -> Found:
     """Ask one artefact both ways."""
     artifact = Artifact.load(folder)
     model: Any = artifact.model
@@ -199,11 +198,11 @@ def measured(folder: Path, visits: list[Visit], k: int) -> Found:
             found.prefixes += len(ends)
             found.passed_over += len(visit.items) - len(ends)
             live = clicks(client, f"s{s}", visit, k)
-            for start in range(0, len(ends), AT_ONCE):
-                part = ends[start : start + AT_ONCE]
+            for start in range(0, len(ends), at_once):
+                part = ends[start : start + at_once]
                 later = best.scores(visit, part, WAITED)
-                at_once = best.scores(visit, part, None) if moves else later
-                for end, row, then in zip(part, at_once, later, strict=True):
+                now = best.scores(visit, part, None) if moves else later
+                for end, row, then in zip(part, now, later, strict=True):
                     found.compare("clicks", live[end - 1], row, best)
                     found.compare("whole", whole(client, visit, end, k), then, best)
             if (s + 1) % 100 == 0:
@@ -222,6 +221,8 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the figures")
     parser.add_argument("--sessions", type=int, default=1000, help="of the test (default 1000)")
     parser.add_argument("-k", type=int, default=20, help="items of an answer (default 20)")
+    parser.add_argument("--at-once", type=int, default=1, help="prefixes that the offline model "
+                        "scores together (default 1, as the server has them)")  # fmt: skip
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     visits = from_store(options.store, most=options.sessions)
@@ -232,9 +233,9 @@ def main() -> None:
     )
     wrong = 0
     for folder in options.artefacts:
-        written = options.output / f"{folder.name}-{options.sessions}.json"
+        written = options.output / f"{folder.name}-{options.sessions}-{options.at_once}.json"
         if not written.exists():
-            write_json(written, asdict(measured(folder, visits, options.k)))
+            write_json(written, asdict(measured(folder, visits, options.k, options.at_once)))
         found = Found(**json.loads(written.read_text()))
         wrong += found.wrong
         print(found.row(), flush=True)
