@@ -10,7 +10,8 @@ import pytest
 
 from nextclick import CompareOptions, Recommender, Store, compare, evaluate, folders, prepare, train
 from nextclick.artifact import Artifact
-from nextclick.errors import ArtifactError, ConfigError, OutputError
+from nextclick.errors import ArtifactError, ConfigError, OutputError, ProtocolError
+from nextclick.evaluation import leaderboard
 from nextclick.models import MODELS
 from nextclick.training import report
 from nextclick.training.config import NeuralOptions
@@ -46,6 +47,17 @@ def _tiny_and_quick(monkeypatch):
 
 
 QUICK = {"epochs": 12, "learning_rate": 0.05, "batch_size": 64, "threads": 1, "metric": "mrr@5"}
+
+
+def test_two_ways_of_training_are_two_rows(store, tmp_path):
+    ways = {"few": {"epochs": 1}, "more": {"epochs": 2}, "shared": {"epochs": 1, "threads": 2}}
+    for name, changed in ways.items():
+        train(store, "tiny", tmp_path / name, config=QUICK | changed)
+    few, more, shared = (evaluate(tmp_path / n, store, ks=[5], n_bootstrap=0) for n in ways)
+    rows = leaderboard([few, more], metric="mrr@5")
+    assert {row.label for row in rows} == {"tiny epochs=1", "tiny epochs=2"}
+    with pytest.raises(ProtocolError, match="are the same model, config and seed 0"):
+        leaderboard([few, shared], metric="mrr@5")
 
 
 def test_a_planted_rule_is_learnt(store, tmp_path):

@@ -14,6 +14,7 @@ from nextclick.evaluation import RankingProtocol, Result
 from nextclick.evaluation import evaluate as rank_and_measure
 from nextclick.evaluation.kept_ranks import KeptRanks
 from nextclick.pipeline.other_store import sessions_for
+from nextclick.training.config import CHANGE_NOTHING
 from nextclick.types import silent
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def evaluate_each(
     result = Result(
         model=trained.model.name,
         label=label or trained.model.name,
-        config=asdict(trained.model.config),
+        config=_parameters(trained),
         seed=int(trained.trained["seed"]),
         data_fingerprint=opened.fingerprint,
         protocol={
@@ -138,6 +139,13 @@ def learnt_from(artifact: Artifact) -> str:
     """The part that a model was trained on, and how often it was refreshed since."""
     part, n = artifact.trained["part"], len(artifact.trained.get("refreshes", []))
     return f"{part}, refreshed {n} times" if n else str(part)
+
+
+def _parameters(artifact: Artifact) -> dict[str, Any]:
+    """Those of the model, and of its training as far as they change what is learnt."""
+    training = artifact.trained.get("training", {})
+    learnt = {name: value for name, value in training.items() if name not in CHANGE_NOTHING}
+    return asdict(artifact.model.config) | learnt
 
 
 def _sessions(artifact: Artifact, store: Store, part: str) -> Sessions:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 
 METRICS = ("recall", "mrr", "ndcg")
+CHANGE_NOTHING = ("threads", "checkpoint_minutes")  # but the last bits of sums
 # with batch_size 0: with fewer steps an epoch teaches little of a short log
 STEPS, SMALLEST_BATCH, LARGEST_BATCH = 200, 128, 1024
 

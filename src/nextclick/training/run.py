@@ -14,6 +14,7 @@ from nextclick.errors import ConfigError, StoppedError
 from nextclick.training import checkpoint
 from nextclick.training.alternate import make_feed
 from nextclick.training.checkpoint import Identity, Position
+from nextclick.training.config import CHANGE_NOTHING
 from nextclick.training.feed import TaskWork
 from nextclick.training.metrics_log import MetricsLog
 from nextclick.training.optim import Optimizers, clip, fallen_rate, learning_rate
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from nextclick.types import Progress
 
     Validate = Callable[[NeuralModel], dict[str, float]]
-
-_CHANGE_NOTHING = ("threads", "checkpoint_minutes")  # but the last bits of sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +263,7 @@ class Run:
         return Identity(
             model={**model, **asdict(self.model.config)},
             training={
-                **{n: v for n, v in asdict(self.config).items() if n not in _CHANGE_NOTHING},
+                **{n: v for n, v in asdict(self.config).items() if n not in CHANGE_NOTHING},
                 "epochs_of_run": self.settings.epochs,
                 "seed": self.settings.seed,
             },
