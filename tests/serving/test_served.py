@@ -109,7 +109,8 @@ def everywhere(tmp_path, monkeypatch):
     artifact = neural_artifact("narm", n_items=4000)
     with torch.no_grad():
         items = artifact.model.encoder.items.weight
-        items[1:] = torch.nn.functional.normalize(torch.randn_like(items[1:]), dim=1)
+        drawn = torch.randn(items[1:].shape, generator=torch.Generator().manual_seed(0))
+        items[1:] = torch.nn.functional.normalize(drawn, dim=1)
     artifact.save(tmp_path / "m")
     return tmp_path / "m"
 
