@@ -1,23 +1,16 @@
 """What a benchmark has tried is found again by its values, not by its place in the list."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-_FILE = Path(__file__).parents[2] / "benchmarks" / "contenders.py"
+from benchmark_module import benchmark_module
 
 
 @pytest.fixture(scope="module")
 def contenders():
-    spec = importlib.util.spec_from_file_location("contenders", _FILE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with benchmark_module("contenders") as module:
+        yield module
 
 
 def test_another_list_of_values_tries_what_is_new(contenders, monkeypatch, tmp_path):

@@ -1,22 +1,14 @@
 """A rule that was planted in a log is named by the explanation: A, then B, means C."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
-_FILE = Path(__file__).parents[2] / "benchmarks" / "explained_rule.py"
+from benchmark_module import benchmark_module
 
 
 @pytest.fixture(scope="module")
 def rule():
-    spec = importlib.util.spec_from_file_location("explained_rule", _FILE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with benchmark_module("explained_rule") as module:
+        yield module
 
 
 def test_session_knn_names_both_clicks(rule, tmp_path):
