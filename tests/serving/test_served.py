@@ -132,6 +132,14 @@ def test_a_slow_search_may_miss_what_it_is_allowed_to(everywhere, monkeypatch):
     assert Trial(scorer, wishes).recall() == 1.0
 
 
+def test_the_setting_reaches_the_search(everywhere, monkeypatch):
+    from nextclick.serving import tried
+
+    monkeypatch.setattr(tried, "_SLOW", 0.0)
+    app = make_app({"m": everywhere}, least_recall=0.9)
+    assert app.served.slot("m").loaded.search["caution"] < 1.0
+
+
 @pytest.mark.parametrize(("least", "slow"), [(1.0, 0.0), (0.9, 10.0)])
 def test_a_search_is_exact_unless_it_is_slow_and_may_miss(everywhere, monkeypatch, least, slow):
     from nextclick.serving import tried
