@@ -47,6 +47,7 @@ def test_every_model_with_parameters_has_a_space_of_its_own(name):
     assert named <= set(contender.parameters({}))
     if contender.neural:
         assert {"learning_rate", "batch_size", "epochs", "loss"} <= named
+        assert ("shuffle" in named) == (name != "csrm"), "CSRM's memory needs the order of time"
 
 
 @pytest.mark.parametrize("name", TUNED)

@@ -59,7 +59,7 @@ from nextclick.models.nearest_rows import nearest, weighted_rows
 from nextclick.models.neural import NeuralModel
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 from nextclick.models.session_graphs import placed, told_or_made
-from nextclick.space import OneOf, Real, Space
+from nextclick.space import OneOf, Real, Space, without
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -277,7 +277,8 @@ class CSRM(NeuralModel):
     name: ClassVar[str] = "csrm"
     Config: ClassVar[type[CSRMConfig]] = CSRMConfig
     encoder_type: ClassVar[type[nn.Module]] = CSRMEncoder
-    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+    # shuffled, the memory would hold later sessions
+    SPACE: ClassVar[Space] = without(TRAINING_SPACE, ["shuffle"]) | {
         "embedding_width": OneOf(50, 100, 150),
         "hidden_width": OneOf(50, 100, 150),
         "neighbours": OneOf(128, 256, 512, 1024),

@@ -218,6 +218,7 @@ class GRU4Rec(NeuralModel):
         "momentum": Real(0.0, 0.5),
         "batch_size": OneOf(32, 64, 128, 256),
         "epochs": OneOf(4, 6, 10),
+        "shuffle": OneOf(True, False),
         "loss": Bundles(
             {
                 loss: {"loss": loss, "negatives": 2048, "in_batch": True, "score_activation": acts}

@@ -43,6 +43,8 @@ TRAINING_SPACE: Space = {
     "schedule": OneOf("none", "cosine"),
     "batch_size": OneOf(128, 256, 512, 1024, 2048),
     "epochs": OneOf(4, 8, 12, 20, 30),
+    # where items come and go, an epoch may end on the latest sessions
+    "shuffle": OneOf(True, False),
     "loss": Bundles(
         {
             "ce": _negatives("ce", 0),
