@@ -278,6 +278,15 @@ def test_what_models_says(tmp_path, said, settings, found):
     assert (entrant.label, contender.name, contender.preset, dict(contender.fixed)) == found
 
 
+def test_all_is_every_model_once():
+    assert [one.label for one in entrants_of(["all", "narm@global"], {})] == [
+        *MODELS,
+        "narm@global",
+    ]
+    with pytest.raises(ConfigError, match="models must name each model once, got narm twice"):
+        entrants_of(["all", "narm"], {})
+
+
 @pytest.mark.parametrize(
     ("models", "options", "message"),
     [

@@ -25,9 +25,9 @@ def compare_command(
         typer.Option(
             "--models",
             "-m",
-            help="Models, presets (narm@global), parameters (asars@variant=time_cat+epochs=5) and "
-            "recipe files (recipes/narm-quick.toml), artefacts (models/narm, with a slash); "
-            "LABEL=... gives one a name.",
+            help="Models, or all of them (all), presets (narm@global), parameters "
+            "(asars@variant=time_cat+epochs=5) and recipe files (recipes/narm-quick.toml), "
+            "artefacts (models/narm, with a slash); LABEL=... gives one a name.",
         ),
     ] = ",".join(CLASSICAL),
     settings: Annotated[

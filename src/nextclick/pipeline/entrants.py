@@ -1,5 +1,6 @@
 """What `--models` says: models to train, and trained ones, each under a name of its own.
 
+all                            every model, each as it is
 narm                           a model as it is
 narm@global                    a preset of it
 asars@paper+variant=time_cat   a preset, and parameters on top
@@ -28,6 +29,7 @@ from nextclick.training.config import TrainingConfig
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_ALL = "all"
 _NAMED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
 
 
@@ -78,7 +80,7 @@ def entrants_of(said: Sequence[str], settings: Mapping[str, Any]) -> list[Entran
     """
     if not said:
         raise ConfigError(f"models must name at least one of {', '.join(MODELS)}, got none")
-    found = [_said(text) for text in said]
+    found = [_said(text) for entry in said for text in (MODELS if entry == _ALL else [entry])]
     for key, value in settings.items():
         _set(found, key, value)
     entrants = [
