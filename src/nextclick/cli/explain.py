@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nextclick.artifact.registry import artifact_folder
-from nextclick.cli.output import Json, print_json, say, table
+from nextclick.cli.output import Json, print_json, say, shown, table
 from nextclick.cli.values import Now, Times, User, parse_list, parse_seconds
 from nextclick.errors import ConfigError
 from nextclick.pipeline.explain import check_figure, draw_explanations, explain_examples
@@ -115,7 +115,7 @@ def _show(why: Explanation) -> None:
     table(
         f"{why.model}, after {_ids(why.clicks)}",
         ["item", "rank", "score", "over the mean"],
-        [[str(item), rank, *(f"{n:.4g}" for n in two)] for item, rank, *two in stands],
+        [[str(item), rank, *map(shown, two)] for item, rank, *two in stands],
     )
     weights = [dict(zip(one.clicks, one.weights, strict=True)) for one in why.attention]
     table(
@@ -150,14 +150,14 @@ def _show_others(why: Explanation) -> None:
         table(
             "What the score of each item is a sum of",
             ["", *map(str, why.items)],
-            [[str(name), *(f"{part:.4g}" for part in parts)] for name, parts in given],
+            [[str(name), *map(shown, parts)] for name, parts in given],
         )
     if why.neighbours:
         table(
             "Sessions of the log that vote most",
             ["session", "similarity", "vote"],
             [
-                [_voter(one.items, one.session), f"{one.similarity:.4g}", f"{one.vote:.4g}"]
+                [_voter(one.items, one.session), shown(one.similarity), shown(one.vote)]
                 for one in why.neighbours
             ],
         )
@@ -169,7 +169,7 @@ def _show_others(why: Explanation) -> None:
                 [
                     str(link.item),
                     ", ".join(
-                        f"{other} {weight:.3g}"
+                        f"{other} {shown(weight, 3)}"
                         for other, weight in zip(link.neighbours, link.weights, strict=True)
                     )
                     or "none",
@@ -204,7 +204,9 @@ def _show_examples(found: list[Example]) -> None:
 def _falls(why: Explanation, click: int) -> list[str]:
     then = why.without[click]
     falls = [was - now for was, now in zip(why.now.leads, then.leads, strict=True)]
-    return [f"{fall:.3g} → {rank}" for fall, rank in zip(falls, _ranks(then.ranks), strict=True)]
+    return [
+        f"{shown(fall, 3)} → {rank}" for fall, rank in zip(falls, _ranks(then.ranks), strict=True)
+    ]
 
 
 def _ranks(ranks: list[int | None]) -> list[str]:

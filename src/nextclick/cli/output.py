@@ -64,6 +64,15 @@ def print_json(schema: str, figures: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(told, allow_nan=False, default=str) + "\n")
 
 
+def shown(value: float, digits: int = 4) -> str:
+    """Write a score so that people can compare it: never with an exponent for being large.
+
+    >>> [shown(n) for n in (0.05, 12.3456, -1271.4, 43_210.9)]
+    ['0.05', '12.35', '-1,271', '43,211']
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table; the first column is text, the others are figures."""
     if title:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nextclick.artifact.registry import artifact_folder
-from nextclick.cli.output import Json, print_json, say, table
+from nextclick.cli.output import Json, print_json, say, shown, table
 from nextclick.cli.values import Now, Times, User, parse_list, parse_seconds
 from nextclick.serving import Recommender
 
@@ -46,7 +46,7 @@ def recommend_command(
         block=parse_list(block),
     )[0]
     rows = [
-        [str(number), str(item), "popular" if score is None else f"{score:.4g}"]
+        [str(number), str(item), "popular" if score is None else shown(score)]
         for number, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True), 1)
     ]
     table(f"After {session}", ["rank", "item", "score"], rows)
