@@ -40,6 +40,7 @@ def test_a_model_without_presets_has_the_defaults():
 )
 def test_a_batch_by_the_log_leaves_an_epoch_its_steps(n_prefixes, size):
     assert TrainingConfig(batch_size=0).batch_for(n_prefixes) == size
+    assert TrainingConfig(batch_size=0, largest_batch=9).batch_for(n_prefixes) == 9
     assert TrainingConfig(batch_size=7).batch_for(n_prefixes) == 7
 
 

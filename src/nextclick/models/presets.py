@@ -30,7 +30,7 @@ SAMPLED_SOFTMAX: dict[str, Any] = {
 }
 
 # for the graph models: a step of theirs is dear, and the rate above was not tried on them
-SAMPLED_SOFTMAX_OF_GRAPHS = SAMPLED_SOFTMAX | {"learning_rate": 0.002, "batch_size": 512}
+SAMPLED_SOFTMAX_OF_GRAPHS = SAMPLED_SOFTMAX | {"learning_rate": 0.002, "largest_batch": 512}
 
 
 def _negatives(loss: str, n: int) -> dict[str, Any]:

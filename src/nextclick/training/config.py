@@ -24,7 +24,7 @@ M = TypeVar("M")
 METRICS = ("recall", "mrr", "ndcg")
 CHANGE_NOTHING = ("threads", "checkpoint_minutes")  # but the last bits of sums
 # with batch_size 0: with fewer steps an epoch teaches little of a short log
-STEPS, SMALLEST_BATCH, LARGEST_BATCH = 200, 128, 1024
+STEPS, SMALLEST_BATCH = 200, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,12 @@ class TrainingConfig:
         Field(
             ge=0,
             description="prefixes in a step, about; with lanes, the lanes; 0: so many that an "
-            f"epoch has {STEPS} steps, {SMALLEST_BATCH} to {LARGEST_BATCH:,}",
+            f"epoch has {STEPS} steps, {SMALLEST_BATCH} to `largest_batch`",
         ),
     ] = 512
+    largest_batch: Annotated[
+        int, Field(ge=1, description="batch_size 0: prefixes in a step, about, at most")
+    ] = 1024
     shuffle: Annotated[
         bool, Field(description="draw a new order for each epoch; false keeps the order of time")
     ] = True
@@ -149,13 +152,13 @@ class TrainingConfig:
     ] = 0
 
     @property
-    def largest_batch(self) -> int:
+    def most_prefixes(self) -> int:
         """Prefixes in a step, about, at most."""
-        return self.batch_size or LARGEST_BATCH
+        return self.batch_size or self.largest_batch
 
     def batch_for(self, n_prefixes: int) -> int:
         """Prefixes in a step, about, of an epoch that has that many."""
-        return self.batch_size or min(max(n_prefixes // STEPS, SMALLEST_BATCH), LARGEST_BATCH)
+        return self.batch_size or min(max(n_prefixes // STEPS, SMALLEST_BATCH), self.largest_batch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def estimate(size: Size, config: TrainingConfig, *, keeps: bool) -> Need:
         config: how it is trained.
         keeps: whether checkpoints are written, which copies the largest of their files.
     """
-    P, D, W = config.largest_batch, size.width, size.n_weights
+    P, D, W = config.most_prefixes, size.width, size.n_weights
     own, optimized = size.n_own_to_task, W + size.n_of_task
     states = _STATES[config.optimizer] + (config.momentum > 0)
     if config.loss == "ce":

@@ -89,10 +89,10 @@ class Trainer:
         )
         check_precision(config.precision, self._settings.device)
         _, width = model.encoder.table()[0].shape
-        candidates = config.negatives + config.in_batch * config.largest_batch
+        candidates = config.negatives + config.in_batch * config.most_prefixes
         if config.loss == "ce":
             candidates = model.n_items
-        self._threads = thread_count(config.threads, config.largest_batch * candidates * width)
+        self._threads = thread_count(config.threads, config.most_prefixes * candidates * width)
 
     def run(
         self,
