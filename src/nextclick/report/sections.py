@@ -299,7 +299,7 @@ def _variants(numbers: Numbers, figures: Figures) -> Html | None:
                 ]
             )
         columns = [
-            "variant", *group["parameters"], f"Recall@{k}, %", f"MRR@{k}, %", "to its best",
+            "model", *group["parameters"], f"Recall@{k}, %", f"MRR@{k}, %", "to its best",
             "training, s",
         ]  # fmt: skip
         texts = 1 + len(group["parameters"])
