@@ -17,7 +17,7 @@ from nextclick.pipeline.plan import TuneOptions
 from nextclick.pipeline.recipe import read_recipe
 from nextclick.pipeline.study import Study
 from nextclick.pipeline.tune import tune
-from nextclick.space import OneOf, Real
+from nextclick.space import OneOf, Real, Whole
 from nextclick.training.config import NeuralOptions
 from reference import tiny_model
 
@@ -133,6 +133,35 @@ def test_a_bad_trial_is_pruned(store, tmp_path, monkeypatch):
     assert {t["state"] for t in bad} == {"pruned"}
     assert {len(t["history"]) for t in bad} == {2}
     assert tuned.numbers["best"]["parameters"]["learning_rate"] == 0.01
+
+
+def test_trials_are_held_against_each_other_at_the_same_share_of_their_epochs(tmp_path):
+    study = Study(tmp_path / "study.sqlite", {"width": Whole(1, 100)}, seed=0, prunes=True)
+
+    def stopped_at(width, epochs, reached):
+        asked = study.ask({"width": width})
+        for n, value in enumerate(reached, 1):
+            if asked.report(value, n / epochs, 0.0):
+                asked.prune(0.0)
+                return n
+        asked.complete(max(reached), 0.0)
+        return None
+
+    assert stopped_at(1, 4, [0.3, 0.5, 0.55, 0.6]) is None
+    # behind it after as many epochs, and ahead of it when it has ended
+    long = [0.1, 0.2, 0.35, 0.4, 0.5, 0.55, 0.6, 0.62, 0.64, 0.65, 0.66, 0.66]
+    assert stopped_at(2, 12, long) is None
+    assert stopped_at(3, 12, [0.1, 0.2, 0.25, 0.9]) == 3  # a quarter
+    assert stopped_at(4, 8, [0.3, 0.4, 0.5, 0.5, 0.9]) == 4  # a half
+    assert stopped_at(5, 2, [0.45, 0.9]) == 1
+    assert [t.state for t in study.trials()] == [
+        "complete",
+        "complete",
+        "pruned",
+        "pruned",
+        "pruned",
+    ]
+    study.close()
 
 
 class KilledError(BaseException):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nextclick.errors import StoppedError
 from nextclick.pipeline.failures import FAILURES, reason_of
@@ -12,7 +12,7 @@ from nextclick.pipeline.trial import Judge, measure
 from nextclick.training.interrupt import Interrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from nextclick.pipeline.plan import Plan
@@ -26,7 +26,7 @@ _HOPELESS = 10  # trials, none of which gave a figure
 
 
 class _PrunedError(Exception):
-    """Other trials were better after as many epochs."""
+    """Other trials were better at the same share of their epochs."""
 
 
 class _OutOfTimeError(Exception):
@@ -61,7 +61,7 @@ class Search:
                 asked = self.study.ask(points[number] if number < len(points) else None)
                 twin = next((t for t in self.trials if t.point == asked.point), None)
                 if twin is not None:
-                    _repeat(asked, twin)
+                    _repeat(asked, twin, self.plan)
                 elif not _Attempt(self, asked).run():
                     return True
                 self.since = time.perf_counter()
@@ -141,7 +141,8 @@ class _Attempt:
 
     def _epoch(self, value: float) -> None:
         self.reached.append(value)
-        if self.asked.report(value, self._seconds()):
+        share = len(self.reached) / _epochs(self.search.plan, self.values)
+        if self.asked.report(value, share, self._seconds()):
             raise _PrunedError
 
     def _keeps_best(self) -> bool:
@@ -179,10 +180,17 @@ class _Attempt:
             search.progress(" · ".join(told), self.asked.number, n)
 
 
-def _repeat(asked: Asked, twin: Trial) -> None:
+def _epochs(plan: Plan, values: Mapping[str, Any]) -> int:
+    """Of a neural trial, if none ends it early."""
+    _, training = plan.contender.configs(values)
+    assert training is not None
+    return training.epochs
+
+
+def _repeat(asked: Asked, twin: Trial, plan: Plan) -> None:
     """Note for a point what came of it before."""
-    for value in twin.history:
-        asked.report(value, 0.0)
+    for n, value in enumerate(twin.history, 1):
+        asked.report(value, n / _epochs(plan, plan.values(twin.point)), 0.0)
     if twin.state == "complete":
         assert twin.value is not None
         asked.complete(twin.value, 0.0)
