@@ -8,6 +8,7 @@ from nextclick.config import describe
 from nextclick.errors import ConfigError
 from nextclick.losses import LOSSES
 from nextclick.models import MODELS, model_class
+from nextclick.pipeline.contender import Contender
 from nextclick.training.config import (
     TrainingConfig,
     build_configs,
@@ -42,6 +43,12 @@ def test_a_batch_by_the_log_leaves_an_epoch_its_steps(n_prefixes, size):
     assert TrainingConfig(batch_size=0).batch_for(n_prefixes) == size
     assert TrainingConfig(batch_size=0, largest_batch=9).batch_for(n_prefixes) == 9
     assert TrainingConfig(batch_size=7).batch_for(n_prefixes) == 7
+
+
+@pytest.mark.parametrize(("name", "most"), [("sr-gnn", 512), ("tasrec", 512), ("asars", 1024)])
+def test_a_default_leaves_a_short_log_its_steps_and_a_long_one_its_batch(name, most):
+    _, training = Contender(name).configs({})
+    assert (training.batch_for(46_000), training.batch_for(10**9)) == (230, most)
 
 
 def test_every_parameter_says_what_it_is():

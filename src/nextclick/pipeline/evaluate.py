@@ -14,7 +14,7 @@ from nextclick.evaluation import RankingProtocol, Result
 from nextclick.evaluation import evaluate as rank_and_measure
 from nextclick.evaluation.kept_ranks import KeptRanks
 from nextclick.pipeline.other_store import sessions_for
-from nextclick.training.config import CHANGE_NOTHING
+from nextclick.training.config import that_matter
 from nextclick.types import silent
 
 if TYPE_CHECKING:
@@ -143,9 +143,7 @@ def learnt_from(artifact: Artifact) -> str:
 
 def _parameters(artifact: Artifact) -> dict[str, Any]:
     """Those of the model, and of its training as far as they change what is learnt."""
-    training = artifact.trained.get("training", {})
-    learnt = {name: value for name, value in training.items() if name not in CHANGE_NOTHING}
-    return asdict(artifact.model.config) | learnt
+    return asdict(artifact.model.config) | that_matter(artifact.trained.get("training", {}))
 
 
 def _sessions(artifact: Artifact, store: Store, part: str) -> Sessions:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from nextclick.errors import StoppedError
 from nextclick.pipeline.failures import FAILURES, reason_of
@@ -12,12 +13,13 @@ from nextclick.pipeline.trial import Judge, measure
 from nextclick.training.interrupt import Interrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from nextclick.pipeline.plan import Plan
     from nextclick.pipeline.study import Asked, Study, Trial
     from nextclick.pipeline.trial import Parts
+    from nextclick.training.config import TrainingConfig
     from nextclick.types import Progress
 
 BEST = "best.toml"
@@ -60,9 +62,10 @@ class Search:
                 points = self.plan.points
                 asked = self.study.ask(points[number] if number < len(points) else None)
                 twin = next((t for t in self.trials if t.point == asked.point), None)
+                attempt = _Attempt(self, asked)
                 if twin is not None:
-                    _repeat(asked, twin, self.plan)
-                elif not _Attempt(self, asked).run():
+                    attempt.repeat(twin)
+                elif not attempt.run():
                     return True
                 self.since = time.perf_counter()
                 self.spent = self.study.seconds()
@@ -136,18 +139,40 @@ class _Attempt:
             asked.complete(value, self._seconds())
         return True
 
+    def repeat(self, twin: Trial) -> None:
+        """Note what came of the same point before."""
+        asked = self.asked
+        for n, value in enumerate(twin.history, 1):
+            asked.report(value, self._share(n), 0.0)
+        if twin.state == "complete":
+            assert twin.value is not None
+            asked.complete(twin.value, 0.0)
+        elif twin.state == "pruned":
+            asked.prune(0.0)
+        else:
+            asked.fail(twin.error or "", 0.0)
+
+    @cached_property
+    def _training(self) -> TrainingConfig | None:
+        """Of a neural model."""
+        return self.search.plan.contender.configs(self.values)[1]
+
+    def _share(self, epochs: int) -> float:
+        """So many epochs as a share of those that a neural trial has, if nothing ends it early."""
+        assert self._training is not None
+        return epochs / self._training.epochs
+
     def _seconds(self) -> float:
         return time.perf_counter() - self.began
 
     def _epoch(self, value: float) -> None:
         self.reached.append(value)
-        share = len(self.reached) / _epochs(self.search.plan, self.values)
-        if self.asked.report(value, share, self._seconds()):
+        if self.asked.report(value, self._share(len(self.reached)), self._seconds()):
             raise _PrunedError
 
     def _keeps_best(self) -> bool:
         """Whether a training that ends now has the figure of its best epoch so far."""
-        _, training = self.search.plan.contender.configs(self.values)
+        training = self._training
         return training is not None and training.keep == "best" and not training.pretrain_epochs
 
     def _cut(self) -> None:
@@ -178,26 +203,6 @@ class _Attempt:
             search.progress(" · ".join(told), int(min(spent, options.budget)), int(options.budget))
         else:
             search.progress(" · ".join(told), self.asked.number, n)
-
-
-def _epochs(plan: Plan, values: Mapping[str, Any]) -> int:
-    """Of a neural trial, if none ends it early."""
-    _, training = plan.contender.configs(values)
-    assert training is not None
-    return training.epochs
-
-
-def _repeat(asked: Asked, twin: Trial, plan: Plan) -> None:
-    """Note for a point what came of it before."""
-    for n, value in enumerate(twin.history, 1):
-        asked.report(value, n / _epochs(plan, plan.values(twin.point)), 0.0)
-    if twin.state == "complete":
-        assert twin.value is not None
-        asked.complete(twin.value, 0.0)
-    elif twin.state == "pruned":
-        asked.prune(0.0)
-    else:
-        asked.fail(twin.error or "", 0.0)
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 
 METRICS = ("recall", "mrr", "ndcg")
-CHANGE_NOTHING = ("threads", "checkpoint_minutes")  # but the last bits of sums
+_CHANGE_NOTHING = ("threads", "checkpoint_minutes")  # but the last bits of sums
 # with batch_size 0: with fewer steps an epoch teaches little of a short log
 STEPS, SMALLEST_BATCH = 200, 128
 
@@ -159,6 +159,11 @@ class TrainingConfig:
     def batch_for(self, n_prefixes: int) -> int:
         """Prefixes in a step, about, of an epoch that has that many."""
         return self.batch_size or min(max(n_prefixes // STEPS, SMALLEST_BATCH), self.largest_batch)
+
+
+def that_matter(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the parameters of a training that change what is learnt."""
+    return {name: value for name, value in parameters.items() if name not in _CHANGE_NOTHING}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from nextclick.errors import ConfigError, StoppedError
 from nextclick.training import checkpoint
 from nextclick.training.alternate import make_feed
 from nextclick.training.checkpoint import Identity, Position
-from nextclick.training.config import CHANGE_NOTHING
+from nextclick.training.config import that_matter
 from nextclick.training.feed import TaskWork
 from nextclick.training.metrics_log import MetricsLog
 from nextclick.training.optim import Optimizers, clip, fallen_rate, learning_rate
@@ -263,7 +263,7 @@ class Run:
         return Identity(
             model={**model, **asdict(self.model.config)},
             training={
-                **{n: v for n, v in asdict(self.config).items() if n not in CHANGE_NOTHING},
+                **that_matter(asdict(self.config)),
                 "epochs_of_run": self.settings.epochs,
                 "seed": self.settings.seed,
             },
