@@ -1,7 +1,7 @@
 """Where the time of one answer goes: in one process and on one thread, without HTTP.
 
     pip install 'nextclick[serve,neural]'
-    python benchmarks/answer.py STORE ARTEFACT… [--sessions 300] [--least-recall 0.99]
+    python benchmarks/answer.py STORE ARTIFACT… [--sessions 300] [--least-recall 0.99]
 
 A random prefix of each of some test sessions is asked, one after the other. Columns, in ms for one
 request, the least processor time of five passes over all of them:
@@ -14,7 +14,7 @@ request, the least processor time of five passes over all of them:
 
 and which share of the table's bytes the search read, and which share it found of the best items
 that scoring all finds. With --least-recall below 1 the search is set as the server sets it with
-that option. The artefacts are of models whose scores are products with a table.
+that option. The artifacts are of models whose scores are products with a table.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from nextclick.loadtest import from_store
-from nextclick.serving.products import ProductBest, Trial
-from nextclick.serving.query import Query, batch_of
 from nextclick.serving.recommender import Recommender
-from nextclick.serving.tried import tried_search
+from nextclick.serving.request import Query, batch_of
+from nextclick.serving.search.dot_product import ProductBest, Trial
+from nextclick.serving.search.search_check import tried_search
 from server_process import machine
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("store", type=Path, help="what `nextclick prepare` made")
-    parser.add_argument("artefacts", type=Path, nargs="+", help="what `nextclick train` made")
+    parser.add_argument("artifacts", type=Path, nargs="+", help="what `nextclick train` made")
     parser.add_argument("--sessions", type=int, default=300, help="of the test (default 300)")
     parser.add_argument("--least-recall", type=float, default=1.0, help="of the server (default 1)")
     options = parser.parse_args()
@@ -116,7 +116,7 @@ def main() -> None:
     print(f"{machine()}; ms\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
     visits = from_store(options.store, most=options.sessions)
     with threadpool_limits(1):
-        for folder in options.artefacts:
+        for folder in options.artifacts:
             print(row(folder, visits, options.least_recall), flush=True)
 
 

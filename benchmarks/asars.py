@@ -11,7 +11,7 @@ each. Neural models have the same loss, the softmax over all items, Adam, steps 
 and 8 epochs in which the rate falls to 0; only "paper's loss" has ASARS's hinge, negatives and
 Adagrad, for 20 epochs at one rate. Variants that read
 what the log does not have are left out; those with gap=oracle leak the time of the target and are
-labelled so.
+labeled so.
 
 What is done lies in FOLDER: the same command goes on where it was stopped. Intervals are the mean
 over seeds with the intervals by session and the spread of the seeds.
@@ -24,10 +24,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from contenders import GRU4REC, NEIGHBOURS, Contender, Trial, percent, told
+from contenders import GRU4REC, NEIGHBORS, ModelCandidate, Trial, percent, told
 from contenders import SHARED as ALL_SHARE
 from nextclick import Store
-from nextclick.evaluation.compare import leaderboard
+from nextclick.evaluation.results import leaderboard
 from nextclick.models.presets import ASARS_HINGE
 
 K = 20
@@ -38,17 +38,17 @@ HIGHER: list[dict[str, Any]] = [{"learning_rate": rate} for rate in (0.1, 0.2)]
 HINGE: dict[str, Any] = ASARS_HINGE | {"batch_size": 1024, "epochs": 20, "schedule": "none"}
 
 
-def neural(model: str, reads: str = "", **own: Any) -> Contender:
+def neural(model: str, reads: str = "", **own: Any) -> ModelCandidate:
     """A neural model with the loss and the rates of all of them."""
-    return Contender(model, SHARED | own, RATES, frozenset(reads.split()), neural=True)
+    return ModelCandidate(model, SHARED | own, RATES, frozenset(reads.split()), neural=True)
 
 
-CONTENDERS: dict[str, Contender] = {
-    "s-pop": Contender("s-pop", drawn=False),
-    "session-knn": Contender("session-knn", {}, NEIGHBOURS, drawn=False),
-    "bpr-mf": Contender("bpr-mf", {}, RATES + HIGHER),
-    "fpmc": Contender("fpmc", {}, RATES + HIGHER),
-    "fpmc users": Contender("fpmc", {"users": True}, RATES + HIGHER, frozenset({"users"})),
+CONTENDERS: dict[str, ModelCandidate] = {
+    "s-pop": ModelCandidate("s-pop", drawn=False),
+    "session-knn": ModelCandidate("session-knn", {}, NEIGHBORS, drawn=False),
+    "bpr-mf": ModelCandidate("bpr-mf", {}, RATES + HIGHER),
+    "fpmc": ModelCandidate("fpmc", {}, RATES + HIGHER),
+    "fpmc users": ModelCandidate("fpmc", {"users": True}, RATES + HIGHER, frozenset({"users"})),
     "youtube-dnn": neural("youtube-dnn", dropout=0.2),
     "wavenet": neural("wavenet", dropout=0.2),
     "gru4rec": neural("gru4rec", **GRU4REC),

@@ -31,13 +31,13 @@ import torch
 from torch import Tensor
 
 from nextclick.data.store import Store
-from nextclick.models.asars import ASARS, ASARSConfig
-from nextclick.models.gap_bins import GapBins
-from nextclick.models.gru4rec import GRU4Rec
-from nextclick.models.neural import Facts, NeuralModel
-from nextclick.training.config import build_configs
+from nextclick.models.neural.asars import ASARS, ASARSConfig
+from nextclick.models.neural.gru4rec import GRU4Rec
+from nextclick.models.neural_model import DatasetInfo, NeuralModel
+from nextclick.models.ops.gap_bins import GapBins
 from nextclick.training.device import seeded
 from nextclick.training.trainer import Trainer
+from nextclick.training.training_config import build_configs
 
 MIB = 1 << 20
 VARIANTS = ("user_att", "user_cat", "time_att", "time_cat", "time_user")
@@ -89,7 +89,7 @@ def triangle(how: str, length: int, batch: int, repeats: int) -> dict[str, float
     """Milliseconds and memory of a step."""
     rng = np.random.default_rng(0)
     N, U = 10_000, 1_000
-    facts = Facts(np.ones(U + 1, dtype=np.bool_), GapBins(5.0, 100))
+    facts = DatasetInfo(np.ones(U + 1, dtype=np.bool_), GapBins(5.0, 100))
     with seeded(0):
         model = ASARS(ASARSConfig(dropout=0.0, user_dropout=0.0, time_dropout=0.0), N, facts)
     clicks = {
@@ -117,7 +117,7 @@ def training(name: str, store: Store, threads: int) -> dict[str, float]:
     own = LIKE_ASARS if name == "gru4rec" else {"variant": name}
     values = RECIPE | own | {"threads": threads}
     config, how = build_configs(model_type.name, model_type.Config, {}, None, values)
-    facts = Facts.of(sessions, model_type.reads(config))
+    facts = DatasetInfo.of(sessions, model_type.reads(config))
     with seeded(0):
         model = model_type(config, len(store.items), facts)
     before = resident()

@@ -3,7 +3,7 @@
     python benchmarks/choose.py STORE session-knn --try k=100,200,500 --try similarity=vec,cosine
 
 Starts from the defaults. Each parameter in turn takes the value that gives the highest
-Recall@20 + MRR@20 on the validation part, for a model that has learnt from what lies before it;
+Recall@20 + MRR@20 on the validation part, for a model that has learned from what lies before it;
 after `--rounds` of that, a model with the best parameters learns from all training sessions and is
 scored on the test. The test is not looked at before.
 """
@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 import nextclick
-from nextclick.cli.values import parse_list, parse_values
+from nextclick.cli.parsing import parse_list, parse_values
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nextclick import evaluate, train
-from nextclick.evaluation.compare import Result
-from nextclick.training.config import NeuralOptions
+from nextclick.evaluation.results import Result
+from nextclick.training.training_config import NeuralOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,11 +39,11 @@ GRU4REC: dict[str, Any] = {
     "in_batch": False,
     "momentum": 0.0,
 }  # what makes it take the shared loss
-NEIGHBOURS = [{"k": k} for k in (50, 100, 200, 500)]
+NEIGHBORS = [{"k": k} for k in (50, 100, 200, 500)]
 
 
 @dataclass(frozen=True)
-class Contender:
+class ModelCandidate:
     """A model, what is fixed of it, and what is tried on the validation.
 
     Attributes:
@@ -71,7 +71,7 @@ class Trial:
     def __init__(
         self,
         name: str,
-        contender: Contender,
+        contender: ModelCandidate,
         store: Store,
         folder: Path,
         *,

@@ -13,7 +13,7 @@ nothing that the other days do not.
 On all, TASRec stands beside its base form, which has no graph of the days: the same loss, rate and
 epochs, all sessions of the first three quarters of the days to learn from. The test is the rest,
 asked about with the graph of all days before each (prequential), and with the graph of the training
-alone (frozen). Messages go one round: in two they reach most of so small a catalogue. The
+alone (frozen). Messages go one round: in two they reach most of so small a catalog. The
 differences to the base form in Recall@20 and MRR@20 have 95 % intervals by paired bootstrap over
 sessions, all seeds together.
 
@@ -31,13 +31,13 @@ import numpy as np
 import polars as pl
 
 from nextclick import Store, prepare, train
+from nextclick.core.sessions import MS_PER_DAY
 from nextclick.data.options import PrepareOptions, SessionOptions, SplitOptions
 from nextclick.evaluation import evaluate
-from nextclick.sessions import MS_PER_DAY
-from nextclick.training.config import NeuralOptions
+from nextclick.training.training_config import NeuralOptions
 
 if TYPE_CHECKING:
-    from nextclick.types import AnyArray, Float64Array
+    from nextclick.core.types import AnyArray, Float64Array
 
 K = 20
 DRAWS = 2000
@@ -139,8 +139,8 @@ def ranked(
     written = folder / f"{store.path.name}-{variant}-{seed}.npz"
     if not written.exists():
         checkpoints = folder / f"{store.path.name}-{variant}-{seed}.training"
-        going_on = (checkpoints / "checkpoint").exists()
-        options = NeuralOptions(checkpoints=checkpoints, resume=going_on)
+        continue_training = (checkpoints / "checkpoint").exists()
+        options = NeuralOptions(checkpoints=checkpoints, resume=continue_training)
         config = RECIPE | values | {"variant": variant}
         artifact = train(store, "tasrec", config=config, part="train", seed=seed, neural=options)
         found: dict[str, AnyArray] = {}

@@ -26,9 +26,9 @@ import numpy as np
 
 from nextclick import CompareOptions, compare
 from nextclick.errors import ConfigError
-from nextclick.evaluation.kept_ranks import KeptRanks
-from nextclick.evaluation.significance import Contestant, all_pairs
-from nextclick.report.run import RANKS
+from nextclick.evaluation.rank_store import RankStore
+from nextclick.evaluation.significance import Method, all_pairs
+from nextclick.report.run_folder import RANKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def main() -> None:
     compared = compare(asked.store, [asked.model, "pop"], asked.output, options, progress=_told)
     rows = {row["label"]: row for row in compared.numbers["leaderboard"]}
     ranks = {
-        label: [KeptRanks.read(asked.output / folder / RANKS) for folder in row["folders"]]
+        label: [RankStore.read(asked.output / folder / RANKS) for folder in row["folders"]]
         for label, row in rows.items()
     }
     if asked.model not in ranks or len(ranks[asked.model]) < n:
@@ -60,7 +60,7 @@ def main() -> None:
             f"model must draw at random and train with {n} seeds, got {asked.model}; choose "
             "another one"
         )
-    pop = _contestant("pop", ranks["pop"], seedless=True)
+    pop = _contestant("pop", ranks["pop"], deterministic=True)
     copies, against_pop, singles = [], [], []
     for repetition in range(asked.repetitions):
         first, second = (
@@ -91,9 +91,9 @@ def main() -> None:
     )
 
 
-def _contestant(label: str, kept: Sequence[KeptRanks], *, seedless: bool = False) -> Contestant:
+def _contestant(label: str, kept: Sequence[RankStore], *, deterministic: bool = False) -> Method:
     told = [one.sums(METRIC, K) for one in kept]
-    return Contestant(label, np.column_stack([sums for sums, _ in told]), told[0][1], seedless)
+    return Method(label, np.column_stack([sums for sums, _ in told]), told[0][1], deterministic)
 
 
 def _rate(pairs: Sequence[Pair]) -> float:

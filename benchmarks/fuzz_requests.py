@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from nextclick.types import RawId
+    from nextclick.core.types import RawId
 
 BLOCK = 1000
 CONNECTIONS = 16

@@ -26,19 +26,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from nextclick.batches.order import SessionOrder
-from nextclick.cli.values import parse_values
+from nextclick.batches.session_order import SessionOrder
+from nextclick.cli.parsing import parse_values
 from nextclick.data.store import Store
 from nextclick.models import model_class
-from nextclick.models.session_graphs import prefix_graphs
-from nextclick.training.config import TrainingConfig, build_configs
+from nextclick.models.ops.session_graphs import prefix_graphs
+from nextclick.training.batch_source import SessionBatchSource
 from nextclick.training.device import choose_device, seeded
-from nextclick.training.feed import SessionFeed
 from nextclick.training.optim import Optimizers
+from nextclick.training.training_config import TrainingConfig, build_configs
 
 if TYPE_CHECKING:
-    from nextclick.models.neural import NeuralModel
-    from nextclick.sessions import Sessions
+    from nextclick.core.sessions import Sessions
+    from nextclick.models.neural_model import NeuralModel
 
 
 def fresh(name: str, preset: str, values: dict[str, Any], n_items: int) -> Any:
@@ -56,7 +56,7 @@ def stepped(
 
     The first ten steps are left out, and the task that some models have.
     """
-    feed = SessionFeed(model, sessions, config, seed=0, device=choose_device("cpu"))
+    feed = SessionBatchSource(model, sessions, config, seed=0, device=choose_device("cpu"))
     optimizers = Optimizers(model.encoder, config)
     model.encoder.train()
     began, began_cpu, n_samples, n_steps = 0.0, 0.0, 0, 0

@@ -47,10 +47,10 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nextclick.models.gru4rec import GRU4RecConfig
-    from nextclick.sessions import Sessions
-    from nextclick.training.config import TrainingConfig
-    from nextclick.types import AnyArray
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import AnyArray
+    from nextclick.models.neural.gru4rec import GRU4RecConfig
+    from nextclick.training.training_config import TrainingConfig
 
 K = 20
 RANKED = 512  # test sessions that the port reads side by side
@@ -101,9 +101,9 @@ def outcome(side: str, seed: int, ranks: AnyArray, seconds: list[float], log: Lo
 
 def load_log(folder: Path, n_sessions: int | None) -> Log:
     """All sessions before the test, or the latest of them, and the test on their items."""
-    from nextclick.batches.order import known_clicks
+    from nextclick.batches.session_order import known_clicks
+    from nextclick.core.sessions import Sessions
     from nextclick.data.store import Store
-    from nextclick.sessions import Sessions
 
     store = Store.open(folder)
     train, test = store.part("train"), store.part("test")
@@ -129,8 +129,8 @@ def train_ours(
 ) -> Outcome:
     """Train and rank in this process."""
     from nextclick.evaluation import evaluate
-    from nextclick.models.gru4rec import GRU4Rec
-    from nextclick.models.threads import computing_on
+    from nextclick.models.neural.gru4rec import GRU4Rec
+    from nextclick.models.ops.torch_threads import computing_on
     from nextclick.training.device import seeded
     from nextclick.training.trainer import Trainer
 
@@ -162,7 +162,7 @@ def their_parameters(model: GRU4RecConfig, training: TrainingConfig) -> dict[str
         "embedding": model.embedding_width if model.embedding == "separate" else 0,
         "constrained_embedding": model.embedding == "tied",
         "n_epochs": training.epochs,
-        "bpreg": training.regularisation,
+        "bpreg": training.regularization,
         "elu_param": 1.0 if training.score_activation == "elu" else 0.0,
         "logq": float(training.log_q),
     }
@@ -336,8 +336,8 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def build(options: argparse.Namespace, longest: int) -> tuple[GRU4RecConfig, TrainingConfig]:
     """Our parameters, read from the first click on however long a test session is."""
-    from nextclick.models.gru4rec import GRU4Rec, GRU4RecConfig
-    from nextclick.training.config import build_configs
+    from nextclick.models.neural.gru4rec import GRU4Rec, GRU4RecConfig
+    from nextclick.training.training_config import build_configs
 
     values = {
         "epochs": options.epochs,

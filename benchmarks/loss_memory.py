@@ -1,4 +1,4 @@
-"""Memory and time of one training step over a large catalogue: loss and gradients.
+"""Memory and time of one training step over a large catalog: loss and gradients.
 
     pip install 'nextclick[neural]'
     python benchmarks/loss_memory.py --items 1000000 --width 100 --prefixes 512

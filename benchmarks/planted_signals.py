@@ -28,12 +28,12 @@ import polars as pl
 
 from nextclick import Store, prepare, train
 from nextclick.data.options import PrepareOptions, SplitOptions
-from nextclick.data.simulate import simulate
-from nextclick.data.simulation import SimulationConfig
 from nextclick.evaluation import evaluate
+from nextclick.simulation.simulate import simulate
+from nextclick.simulation.simulation_config import SimulationConfig
 
 if TYPE_CHECKING:
-    from nextclick.types import AnyArray, Float64Array
+    from nextclick.core.types import AnyArray, Float64Array
 
 K = 20
 DRAWS = 2000

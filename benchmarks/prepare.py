@@ -27,7 +27,7 @@ DAY_MS = 86_400_000
 
 def with_nextclick(log: Path, output: Path) -> dict[str, int]:
     """Prepare with this package."""
-    from nextclick.data.prepare import prepare
+    from nextclick.data.prepare_store import prepare
 
     counts = prepare(log, output).store.manifest["counts"]
     return {

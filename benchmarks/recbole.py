@@ -29,7 +29,7 @@ backward, over the time of the profiled steps): the part that the CPU bounds, no
 
 With `--epochs`, NARM is trained until Recall@20 on the test reaches `--target`. This is a curve of
 quality over time, no choice of a model: each epoch is ranked on the test itself, and nothing but
-the end of the run depends on it. Ranks are over the whole catalogue, ties count against the
+the end of the run depends on it. Ranks are over the whole catalog, ties count against the
 target. Ranking, reading the log and building the model are not in the training time.
 
 The models are alike, not the same. RecBole's NARM takes no softmax over its attention, its GRUs
@@ -55,25 +55,25 @@ from torch.profiler import ProfilerActivity, profile
 
 from nextclick import __version__
 from nextclick.batches.prefixes import prefix_blocks
+from nextclick.core.types import silent
 from nextclick.data.store import Store
-from nextclick.models.gru4rec import GRU4Rec
-from nextclick.models.narm import NARM
-from nextclick.models.sr_gnn import SRGNN
-from nextclick.models.threads import computing_on
-from nextclick.training.config import build_configs
+from nextclick.models.neural.gru4rec import GRU4Rec
+from nextclick.models.neural.narm import NARM
+from nextclick.models.neural.sr_gnn import SRGNN
+from nextclick.models.ops.torch_threads import computing_on
 from nextclick.training.device import seeded
 from nextclick.training.interrupt import Interrupt
-from nextclick.training.run import Run, Settings
-from nextclick.types import silent
+from nextclick.training.loop import LoopSettings, TrainingLoop
+from nextclick.training.training_config import build_configs
 from recbole_side import RANKED, K, Stopwatch, recall, run_theirs, stretch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nextclick.batches.prefixes import PrefixBlock
-    from nextclick.models.neural import NeuralModel
-    from nextclick.sessions import Sessions
-    from nextclick.training.run import Validate
+    from nextclick.core.sessions import Sessions
+    from nextclick.models.neural_model import NeuralModel
+    from nextclick.training.loop import Validate
 
 MODELS: dict[str, type[NeuralModel]] = {"NARM": NARM, "GRU4Rec": GRU4Rec, "SRGNN": SRGNN}
 OURS: dict[str, dict[str, Any]] = {
@@ -143,7 +143,7 @@ class Ours:
         self.options = options
         self.test = list(known_blocks(log.test, None))
 
-    def run(self, model: str, loss: str, validate: Validate | None = None) -> Run:
+    def run(self, model: str, loss: str, validate: Validate | None = None) -> TrainingLoop:
         """A run with fresh weights."""
         options, model_type = self.options, MODELS[model]
         values = OURS[model] | TRAINING | {"learning_rate": options.learning_rate} | FORMS[loss]
@@ -154,8 +154,8 @@ class Ours:
         )
         with seeded(options.seed):
             made = model_type(config, self.log.n_items)
-        settings = Settings(training, options.seed, training.epochs, torch.device("cpu"))
-        return Run(
+        settings = LoopSettings(training, options.seed, training.epochs, torch.device("cpu"))
+        return TrainingLoop(
             made, self.log.train, settings,
             validate=validate, checkpoints=None, interrupt=Interrupt(),
         )  # fmt: skip

@@ -87,7 +87,7 @@ def recall(blocks: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> float:
 
 
 class Theirs:
-    """RecBole with its own data loader, optimiser and loop over an epoch."""
+    """RecBole with its own data loader, optimizer and loop over an epoch."""
 
     def __init__(self, task: dict[str, Any]):
         self.task = task

@@ -19,14 +19,14 @@ from typing import Any
 
 from nextclick import Store, evaluate, train
 from nextclick.artifact import Artifact
-from nextclick.pipeline.recipe import read_recipe
-from nextclick.training.config import NeuralOptions
+from nextclick.experiments.recipe import read_recipe
+from nextclick.training.training_config import NeuralOptions
 
 K = 20
 
 
 def trained(store: Store, path: Path, folder: Path, part: str, threads: int) -> Artifact:
-    """The artefact of a recipe, trained, trained further or read."""
+    """The artifact of a recipe, trained, trained further or read."""
     place = folder / path.stem
     if place.exists():
         return Artifact.load(place)

@@ -10,7 +10,7 @@ A day holds the sessions that ended on it (UTC). With the last `--days` days e, 
 - refreshed: the same, refreshed in turn with the day before each e;
 - retrained: trained anew on all before e;
 
-and ranked on day e after every prefix, over its own catalogue; a target that it does not know is a
+and ranked on day e after every prefix, over its own catalog; a target that it does not know is a
 miss, so that all three are asked the same. The time is that of the refresh with its gate, or of the
 training. A store is prepared for each day, with min_item_support 5 counted up to the end of that
 day, as `prepare` does, while a refresh counts a new item within its own day: for models that count,
@@ -31,21 +31,21 @@ import numpy as np
 import polars as pl
 
 from nextclick.artifact import Artifact
-from nextclick.cli.values import parse_list, parse_values
+from nextclick.cli.parsing import parse_list, parse_values
+from nextclick.core.sessions import MS_PER_DAY
+from nextclick.core.storage import write_json
+from nextclick.core.types import silent
 from nextclick.data.options import FilterOptions, PrepareOptions, ReadOptions, SplitOptions
-from nextclick.data.prepare import prepare, read_sessions, session_ends
+from nextclick.data.prepare_store import prepare, read_sessions, session_ends
 from nextclick.data.store import Store
 from nextclick.evaluation import RankingProtocol
 from nextclick.evaluation import evaluate as rank_and_measure
-from nextclick.folders import write_json
+from nextclick.experiments.artifact_refresh import refresh
+from nextclick.experiments.incremental_training import TuningOptions
+from nextclick.experiments.model_training import train
+from nextclick.experiments.publish_check import GateOptions
+from nextclick.experiments.reindex import sessions_for
 from nextclick.models import CLASSICAL
-from nextclick.pipeline.gate import GateOptions
-from nextclick.pipeline.go_on import TuningOptions
-from nextclick.pipeline.other_store import sessions_for
-from nextclick.pipeline.refresh import refresh
-from nextclick.pipeline.train import train
-from nextclick.sessions import MS_PER_DAY
-from nextclick.types import silent
 
 KS = (20,)
 SHOWN = ("recall@20", "mrr@20")

@@ -4,12 +4,12 @@
     python benchmarks/serve.py -o FOLDER                          # hours
     python benchmarks/serve.py -o FOLDER --models narm --items 10000 --seconds 3    # a first look
 
-For each size of a catalogue a log is simulated and prepared, and each model is trained on it: an
+For each size of a catalog a log is simulated and prepared, and each model is trained on it: an
 epoch with a sampled softmax over at most --train-events clicks. That is little, but gives tables
-and neighbours with the structure that latency depends on; no accuracy is claimed. The catalogue
+and neighbors with the structure that latency depends on; no accuracy is claimed. The catalog
 has the items that were clicked, which is what the column says.
 
-Servers of the same artefact, one after the other:
+Servers of the same artifact, one after the other:
 
     nextclick                 as it is started by default, asked for whole sessions
     nextclick, live           the same, asked click by click
@@ -26,7 +26,7 @@ that is measured a second time. The table names the highest rate whose p99, and 
 below it. Memory is that of the process when it is ready, and after the load; seconds until ready
 count from its start, with compiled kernels in their cache.
 
-What is done lies in FOLDER (stores, artefacts, a JSON file for each row): the same command goes on
+What is done lies in FOLDER (stores, artifacts, a JSON file for each row): the same command goes on
 with what is missing.
 """
 
@@ -63,7 +63,7 @@ def nextclick(*arguments: object) -> None:
 
 
 def store_of(n_items: int, folder: Path) -> Path:
-    """A simulated log of that catalogue, prepared."""
+    """A simulated log of that catalog, prepared."""
     store, log = folder / f"store-{n_items}", folder / f"log-{n_items}.parquet"
     if not store.exists():
         events = EVENTS.get(n_items, max(10 * n_items, 200_000))
@@ -74,7 +74,7 @@ def store_of(n_items: int, folder: Path) -> Path:
     return store
 
 
-def artefact_of(model: str, store: Path, folder: Path, events: int) -> Path:
+def artifact_of(model: str, store: Path, folder: Path, events: int) -> Path:
     """The model, trained a little."""
     place = folder / f"{model}-{store.name.removeprefix('store-')}"
     if not place.exists():
@@ -137,15 +137,15 @@ def measured(
     return found
 
 
-def sides(model: str, artefact: Path, wanted: list[str]) -> dict[str, tuple[list[str], str]]:
+def sides(model: str, artifact: Path, wanted: list[str]) -> dict[str, tuple[list[str], str]]:
     """The servers of a model: command and what they are asked."""
-    ours = serve_command(f"m={artefact}")
+    ours = serve_command(f"m={artifact}")
     found = {"nextclick": (ours, "recommend"), "nextclick, live": (ours, "events")}
     faster = [*ours, "--least-recall", "0.99"]
     found |= {"nextclick, 0.99": (faster, "recommend"), "nextclick, 0.99, live": (faster, "events")}
     if model != "session-knn":
         peer = Path(__file__).with_name("serve_peer.py")
-        found["FastAPI"] = ([sys.executable, str(peer), str(artefact)], "recommend")
+        found["FastAPI"] = ([sys.executable, str(peer), str(artifact)], "recommend")
     return {name: side for name, side in found.items() if name in wanted}
 
 
@@ -166,7 +166,7 @@ def row(told: dict[str, Any], target_ms: float) -> str:
 
 def draw(rows: list[dict[str, Any]], path: Path, target_ms: float) -> None:
     """p99 against the rate, a panel for each model and size."""
-    from nextclick.analysis.canvas import NEUTRAL, Page
+    from nextclick.analysis.plots.canvas import NEUTRAL, Page
 
     panels = list(dict.fromkeys((one["model"], one["items"]) for one in rows))
     across = min(3, len(panels))
@@ -208,7 +208,7 @@ def parsed() -> argparse.Namespace:
     add("--servers", nargs="+", default=list(SERVERS), choices=SERVERS + NAMED_ONLY)
     add("--seconds", type=float, default=8.0, help="of each rate, and a quarter to warm up")
     add("--target-ms", type=float, default=10.0, help="p99 that a rate has to stay below")
-    add("--train-events", type=int, default=2_000_000, help="the latest clicks that are learnt")
+    add("--train-events", type=int, default=2_000_000, help="the latest clicks that are learned")
     add("--server-core", type=int, default=0)
     add("--client-core", type=int, default=1)
     return parser.parse_args()
@@ -233,13 +233,13 @@ def main() -> None:
         for model in options.models:
             os.sched_setaffinity(0, all_cores)
             store = store_of(n_items, folder)
-            artefact = artefact_of(model, store, folder, options.train_events)
-            catalogue = len(Store.open(store).items)
-            for name, (command, mode) in sides(model, artefact, options.servers).items():
-                written = folder / f"{artefact.name}-{name.replace(', ', '-')}.json"
+            artifact = artifact_of(model, store, folder, options.train_events)
+            catalog = len(Store.open(store).items)
+            for name, (command, mode) in sides(model, artifact, options.servers).items():
+                written = folder / f"{artifact.name}-{name.replace(', ', '-')}.json"
                 if not written.exists():
-                    print(f"{artefact.name}, {name}", file=sys.stderr)
-                    told = {"model": model, "items": catalogue, "server": name}
+                    print(f"{artifact.name}, {name}", file=sys.stderr)
+                    told = {"model": model, "items": catalog, "server": name}
                     write_json(written, told | measured(command, store, mode, options))
                 rows.append(json.loads(written.read_text()))
                 print(row(rows[-1], options.target_ms), flush=True)

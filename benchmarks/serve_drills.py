@@ -1,10 +1,10 @@
 """What a server does when it is disturbed: new versions, SIGTERM, Redis gone, hours, nonsense.
 
     pip install 'nextclick[serve,redis,neural]'
-    python benchmarks/serve_drills.py ARTEFACT_A ARTEFACT_B -o FOLDER
+    python benchmarks/serve_drills.py ARTIFACT_A ARTIFACT_B -o FOLDER
     python benchmarks/serve_drills.py A B -o FOLDER --drills fuzz --fuzz 20000      # a first look
 
-swaps    a registry, published to 20 times in turns from two artefacts of one catalogue, and once a
+swaps    a registry, published to 20 times in turns from two artifacts of one catalog, and once a
          broken version (its weights are NaN), under load; failed requests, and how many answers
          each version gave.
 sigterm  SIGTERM under load. Lost: a request that was sent and not answered. Refused: the port was
@@ -47,13 +47,13 @@ from safetensors.numpy import load_file, save_file
 
 from fuzz_requests import fuzz
 from nextclick.artifact import Artifact
-from nextclick.artifact.registry import Registry
+from nextclick.artifact.version_registry import Registry
 from server_process import Client, running, serve_command, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nextclick.types import RawId
+    from nextclick.core.types import RawId
 
 POOL = 2_000  # live sessions that clicks go to
 ENDS = 0.1  # of the requests delete a session, which then begins anew
@@ -148,8 +148,8 @@ def swaps(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[
     """New versions and a broken one under load."""
     with tempfile.TemporaryDirectory() as folder:
         registry = Registry.create(Path(folder) / "registry")
-        artefacts = [options.first, options.second]
-        versions = [registry.publish(artefacts[0]).name]
+        artifacts = [options.first, options.second]
+        versions = [registry.publish(artifacts[0]).name]
         command = serve_command(f"m={registry.path}", "--watch", 0.2)
         with running(command) as server, Client(server.url) as client:
 
@@ -163,7 +163,7 @@ def swaps(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[
                     if n == SWAPS // 2:
                         broken = registry.publish(_broken(options.first, Path(folder) / "broken"))
                         _until(lambda: bool(told()["refused"]))
-                    versions.append(registry.publish(artefacts[(n + 1) % 2]).name)
+                    versions.append(registry.publish(artifacts[(n + 1) % 2]).name)
                     _until(lambda: told()["version"] == versions[-1])
                     time.sleep(1)
             found = load.total()
@@ -177,9 +177,9 @@ def swaps(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[
     }  # fmt: skip
 
 
-def _broken(artefact: Path, place: Path) -> Path:
+def _broken(artifact: Path, place: Path) -> Path:
     """A copy whose weights are NaN: a registry takes it, for it can be read."""
-    shutil.copytree(artefact, place)
+    shutil.copytree(artifact, place)
     weights = load_file(place / "weights.safetensors")
     for array in weights.values():
         if array.dtype.kind == "f":
@@ -345,8 +345,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("first", type=Path, metavar="ARTEFACT_A", help="the model that is served")
-    add("second", type=Path, metavar="ARTEFACT_B", help="of the same store, to swap with")
+    add("first", type=Path, metavar="ARTIFACT_A", help="the model that is served")
+    add("second", type=Path, metavar="ARTIFACT_B", help="of the same store, to swap with")
     add("-o", "--output", type=Path, required=True, help="folder for the figures")
     add("--drills", nargs="+", choices=list(DRILLS), default=list(DRILLS))
     add("--rate", type=float, default=200.0, help="requests a second (default 200)")

@@ -1,7 +1,7 @@
-"""The peer of `serve.py`: a plain PyTorch and FastAPI server of the same artefact.
+"""The peer of `serve.py`: a plain PyTorch and FastAPI server of the same artifact.
 
     pip install 'nextclick[serve,neural]' fastapi
-    python benchmarks/serve_peer.py ARTEFACT [--port 8001]
+    python benchmarks/serve_peer.py ARTIFACT [--port 8001]
 
 What one writes first: a request model of pydantic; the session padded to a batch of one; the
 encoder and the product with all items in PyTorch under `inference_mode`, on one thread; the best
@@ -23,7 +23,7 @@ from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, Field
 
 from nextclick.artifact import Artifact
-from nextclick.batch import SessionBatch
+from nextclick.core.session_batch import SessionBatch
 
 
 class Asked(BaseModel):
@@ -43,7 +43,7 @@ class Answer(BaseModel):
 
 
 def make_app(folder: str) -> FastAPI:
-    """The server of an artefact."""
+    """The server of an artifact."""
     artifact = Artifact.load(folder)
     model: Any = artifact.model
     model.encoder.eval()
@@ -87,13 +87,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("artefact", help="of a neural model")
+    parser.add_argument("artifact", help="of a neural model")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     options = parser.parse_args()
     torch.set_num_threads(1)
     opened = socket.create_server(("127.0.0.1", options.port), backlog=2048)
     print(f"http://127.0.0.1:{opened.getsockname()[1]}", file=sys.stderr, flush=True)
-    config = uvicorn.Config(make_app(options.artefact), log_level="warning", access_log=False)
+    config = uvicorn.Config(make_app(options.artifact), log_level="warning", access_log=False)
     uvicorn.Server(config).run(sockets=[opened])
 
 

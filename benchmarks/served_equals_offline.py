@@ -1,14 +1,14 @@
 """Does the server say what the model says offline? Every answer to real sessions, compared.
 
     pip install 'nextclick[serve,neural]'
-    python benchmarks/served_equals_offline.py STORE ARTEFACT… [--sessions 1000] -o FOLDER
+    python benchmarks/served_equals_offline.py STORE ARTIFACT… [--sessions 1000] -o FOLDER
 
-For each artefact a real server is started. It is asked for every prefix of the test sessions of a
+For each artifact a real server is started. It is asked for every prefix of the test sessions of a
 store in two ways: whole, by POST /v1/recommend, some seconds after the last click; and click by
 click, by POST /v1/sessions/{id}/events, where a recurrent model goes on from its kept state. Times,
 users and the moment of asking are sent where the store has them. Each answer is held against
 `score` of the model, asked in this process with the same prefix, and the K best of that row
-(`nextclick.topk`, which evaluation ranks by).
+(`nextclick.core.topk`, which evaluation ranks by).
 
 Columns: prefixes of which the model knows a click; answers of either way whose items and order are
 the same; the largest difference of a score, item by item; answers with another order, in which all
@@ -32,16 +32,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nextclick.artifact import Artifact
-from nextclick.batch import SessionBatch
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.topk import dense_top
 from nextclick.loadtest import Visit, from_store
 from nextclick.models.base import reads
-from nextclick.topk import dense_top
 from server_process import Client, running, serve_command, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nextclick.types import Float32Array
+    from nextclick.core.types import Float32Array
 
 WAITED = 7.0  # seconds from the last click to the question, for POST /v1/recommend
 CLOSE = 1e-4
@@ -53,7 +53,7 @@ class Found:
 
     Attributes:
         model: its name.
-        items: of its catalogue.
+        items: of its catalog.
         sessions: that were asked.
         prefixes: of these, with a click that the model knows.
         passed_over: prefixes without one, which get popular items.
@@ -112,7 +112,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Offline:
-    """The model of an artefact, asked in this process."""
+    """The model of an artifact, asked in this process."""
 
     artifact: Artifact
     k: int
@@ -183,7 +183,7 @@ def clicks(client: Client, name: str, visit: Visit, k: int) -> list[dict[str, An
 
 
 def measured(folder: Path, visits: list[Visit], k: int, at_once: int) -> Found:
-    """Ask one artefact both ways."""
+    """Ask one artifact both ways."""
     artifact = Artifact.load(folder)
     model: Any = artifact.model
     found = Found(f"{model.name} ({folder.name})", model.n_items, len(visits))
@@ -217,7 +217,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("store", type=Path, help="what `nextclick prepare` made")
-    parser.add_argument("artefacts", type=Path, nargs="+", help="what `nextclick train` made")
+    parser.add_argument("artifacts", type=Path, nargs="+", help="what `nextclick train` made")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the figures")
     parser.add_argument("--sessions", type=int, default=1000, help="of the test (default 1000)")
     parser.add_argument("-k", type=int, default=20, help="items of an answer (default 20)")
@@ -232,7 +232,7 @@ def main() -> None:
         flush=True,
     )
     wrong = 0
-    for folder in options.artefacts:
+    for folder in options.artifacts:
         written = options.output / f"{folder.name}-{options.sessions}-{options.at_once}.json"
         if not written.exists():
             write_json(written, asdict(measured(folder, visits, options.k, options.at_once)))

@@ -33,12 +33,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nextclick.batch import SessionBatch
-from nextclick.config import build_config
-from nextclick.data.pickles import read_plain_pickle
-from nextclick.models.session_knn import SessionKNN, SessionKNNConfig
-from nextclick.sessions import Sessions
-from nextclick.types import AnyArray, Float64Array, silent
+from nextclick.core.config import build_config
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
+from nextclick.core.types import AnyArray, Float64Array, silent
+from nextclick.data.readers.plain_pickle import read_plain_pickle
+from nextclick.models.classical.session_knn import SessionKNN, SessionKNNConfig
 
 K = 20
 SAME = 1e-5  # scores are compared relative to the best; ours are float32

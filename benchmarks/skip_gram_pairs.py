@@ -67,9 +67,9 @@ def plain(graph: ItemGraph, seconds: float) -> dict[str, float]:
             items, cumulative = followers[walk[-1]]
             walk.append(rng.choices(items, cum_weights=cumulative)[0])
         found: list[tuple[int, int]] = []
-        for p, centre in enumerate(walk):
+        for p, center in enumerate(walk):
             around = range(max(p - WINDOW, 0), min(p + WINDOW + 1, len(walk)))
-            found.extend((centre, walk[q]) for q in around if q != p)
+            found.extend((center, walk[q]) for q in around if q != p)
         pairs += len(found)
     taken = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
     return {"pairs": pairs, **taken}

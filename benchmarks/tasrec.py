@@ -4,7 +4,7 @@
     nextclick prepare LOG --protocol tasrec --block-days 1 -o STORE
     python benchmarks/tasrec.py STORE -o FOLDER --seeds 3
 
-All are tuned alike: each learning rate of a short list (or k of the session neighbours) is trained
+All are tuned alike: each learning rate of a short list (or k of the session neighbors) is trained
 without the validation part, and the one that validates best by Recall@20 is taken. It is then
 trained on all sessions before the test, once for each seed, and the test is ranked once with each:
 with what the model knew when its training ended (frozen), and, where a model keeps a graph of days,
@@ -14,7 +14,7 @@ prefixes, and 8 epochs in which the rate falls to 0.
 
 What is done lies in FOLDER: the same command goes on where it was stopped. Intervals are the mean
 over seeds with the intervals by session and the spread of the seeds. A second table says how many
-pairs of items are neighbours for the sessions of each block.
+pairs of items are neighbors for the sessions of each block.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from contenders import CHOSEN_BY, GRU4REC, NEIGHBOURS, Contender, Trial, percent, told
+from contenders import CHOSEN_BY, GRU4REC, NEIGHBORS, ModelCandidate, Trial, percent, told
 from contenders import SHARED as ALL_SHARE
 from nextclick import Store
-from nextclick.evaluation.compare import Result, leaderboard
+from nextclick.evaluation.results import Result, leaderboard
 
 KS = (10, 20, 50, 100)
 SHOWN = ("recall@10", "recall@20", "recall@50", "ndcg@100")
@@ -36,12 +36,12 @@ SHARED = ALL_SHARE | {"batch_size": 512}
 RATES = (0.001, 0.003, 0.01)
 
 
-def neural(model: str, *, advances: bool = False, **own: Any) -> Contender:
+def neural(model: str, *, advances: bool = False, **own: Any) -> ModelCandidate:
     """A neural model with the loss of all of them."""
-    return Contender(model, SHARED | own, neural=True, advances=advances)
+    return ModelCandidate(model, SHARED | own, neural=True, advances=advances)
 
 
-CONTENDERS: dict[str, Contender] = {
+CONTENDERS: dict[str, ModelCandidate] = {
     "tasrec": neural("tasrec", variant="full", advances=True),
     "tasrec-temp": neural("tasrec", variant="temp", advances=True),
     "tasrec-base": neural("tasrec", variant="base"),
@@ -49,7 +49,7 @@ CONTENDERS: dict[str, Contender] = {
     "lessr": neural("lessr"),
     "csrm": neural("csrm"),
     "gru4rec": neural("gru4rec", **GRU4REC),
-    "session-knn": Contender("session-knn", {}, NEIGHBOURS, drawn=False),
+    "session-knn": ModelCandidate("session-knn", {}, NEIGHBORS, drawn=False),
 }
 
 
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def show_edges(store: Store, folder: Path) -> None:
-    """Pairs that are neighbours for the sessions of each block, training and test."""
+    """Pairs that are neighbors for the sessions of each block, training and test."""
     if not (folder / "edges.json").exists():
         return
     alive = {
@@ -100,7 +100,7 @@ def show_edges(store: Store, folder: Path) -> None:
             row["block"]: row["edges_alive"] for row in Result.read(path).evaluation["blocks"]
         }
     first_of_test = int(store.part("test").blocks[0])  # type: ignore[index]
-    print("\n| block | part | pairs of neighbours |\n|---|---|---|")
+    print("\n| block | part | pairs of neighbors |\n|---|---|---|")
     for block, n in sorted(alive.items()):
         print(f"| {block} | {'test' if block >= first_of_test else 'training'} | {n:,} |")
 

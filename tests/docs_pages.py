@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from typer.main import get_command
 
 from nextclick.cli.main import app
-from nextclick.cli.values import parse_axis, parse_list, parse_values
+from nextclick.cli.parsing import parse_axis, parse_list, parse_values
+from nextclick.experiments.model_candidate import ModelCandidate
+from nextclick.experiments.model_specs import parse_model_specs
+from nextclick.experiments.recipe import read_recipe
 from nextclick.models import MODELS
-from nextclick.pipeline.contender import Contender
-from nextclick.pipeline.entrants import entrants_of
-from nextclick.pipeline.recipe import read_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,10 +87,10 @@ def check_typed(words: list[str], *, whole: bool = True) -> None:
             model
             for model in parse_list(told["models"])
             if model not in ADDED and ("/" not in model or model.endswith(".toml"))
-        ]  # an artefact is the reader's
+        ]  # an artifact is the reader's
         if said:
             with chdir(ROOT):
-                entrants_of(said, parse_values(told.get("settings")))
+                parse_model_specs(said, parse_values(told.get("settings")))
     if name in {"train", "tune", "sweep"}:
         _check_model(told)
 
@@ -112,4 +112,4 @@ def _check_model(told: dict[str, Any]) -> None:
     if model in MODELS:
         for name, values in axes:
             for value in values:
-                Contender(model, preset).configs(settings | {name: value})
+                ModelCandidate(model, preset).configs(settings | {name: value})

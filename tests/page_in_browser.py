@@ -65,13 +65,13 @@ def recommended(server, **body):
             return json.load(error)
 
 
-# colours as the browser computes them, the background looked for up the tree; (text, ratio, size)
+# colors as the browser computes them, the background looked for up the tree; (text, ratio, size)
 CONTRAST = """
 () => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const rgba = (colour) => {
+  const rgba = (color) => {
     canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = colour;
+    canvas.fillStyle = color;
     canvas.fillRect(0, 0, 1, 1);
     const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
     return [r, g, b, a / 255];
@@ -83,8 +83,8 @@ CONTRAST = """
   };
   const behind = (element) => {
     for (let at = element; at; at = at.parentElement) {
-      const colour = rgba(getComputedStyle(at).backgroundColor);
-      if (colour[3] === 1) return colour;
+      const color = rgba(getComputedStyle(at).backgroundColor);
+      if (color[3] === 1) return color;
     }
     return [255, 255, 255, 1];
   };
@@ -116,7 +116,7 @@ FAULTS = """
   const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
   for (const id of new Set(ids))
     if (ids.filter((other) => other === id).length > 1) faults.push(`id twice: ${id}`);
-  for (const attribute of ["aria-controls", "aria-labelledby", "aria-activedescendant", "for"])
+  for (const attribute of ["aria-controls", "aria-labeledby", "aria-activedescendant", "for"])
     for (const element of document.querySelectorAll(`[${attribute}]`))
       if (!document.getElementById(element.getAttribute(attribute)))
         faults.push(`${attribute} names nothing: ${element.outerHTML.slice(0, 120)}`);

@@ -3,8 +3,8 @@
 import numpy as np
 
 from nextclick.evaluation import Result
-from nextclick.evaluation.kept_ranks import KeptRanks
-from nextclick.report.run import Costs, Run
+from nextclick.evaluation.rank_store import RankStore
+from nextclick.report.run_folder import Costs, Run
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"
 N_SESSIONS = 200
@@ -65,7 +65,7 @@ def run(tmp_path, label, ranks, *, seed=0, leaky=None, config=None, model="narm"
         evaluation=evaluation,
         leaky=leaky,
     )
-    kept = KeptRanks(ranks, session)
+    kept = RankStore(ranks, session)
     return Run(tmp_path / f"{label}-{seed}", result, kept, cost if costs else None)
 
 

@@ -1,4 +1,4 @@
-"""Apps and artefacts to serve in tests."""
+"""Apps and artifacts to serve in tests."""
 
 import asyncio
 import contextlib
@@ -7,9 +7,9 @@ import httpx
 import numpy as np
 
 from nextclick.artifact import Artifact
+from nextclick.core.vocabulary import Vocabulary
 from nextclick.serving.app import App
 from nextclick.serving.settings import Settings
-from nextclick.vocab import Vocabulary
 from reference.neural_cases import N, small_model, spread_weights
 
 TOKEN = "a-token-of-some-length"

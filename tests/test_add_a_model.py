@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import nextclick.models
 from docs_pages import ADDED, ADDING, commands
 from nextclick.cli.main import app
-from nextclick.config import describe
+from nextclick.core.config import describe
 from nextclick.models import CLASSICAL, MODELS, NEURAL, model_class
 
 if TYPE_CHECKING:

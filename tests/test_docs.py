@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 
 from docs_pages import PAGES, ROOT, check_typed, commands, quoted_commands, typed
 from nextclick.cli.main import app
-from nextclick.config import describe
-from nextclick.data.columns import COMMON_NAMES
-from nextclick.data.dialects import DIALECTS
+from nextclick.core.config import describe
 from nextclick.data.protocols import PROTOCOLS
-from nextclick.data.simulate import SimulationConfig, simulate
+from nextclick.data.readers.columns import COMMON_NAMES
+from nextclick.data.readers.formats import LOG_FORMATS
 from nextclick.models import MODELS, model_class
+from nextclick.simulation.simulate import SimulationConfig, simulate
 
 LOG = SimulationConfig(events=8_000, items=300, users=1_500, days=8, categories=8)
 
@@ -157,8 +157,8 @@ def test_json_of_tune_and_sweep(run: Run) -> None:
     pytest.importorskip("optuna")
     run("prepare", "clicks.csv", "-o", "tuned")
     for name, inner, words in (
-        ("tune", "study", ("--set", "neighbours=5,20")),
-        ("sweep", "sweep", ("--over", "neighbours=5,20")),
+        ("tune", "study", ("--set", "neighbors=5,20")),
+        ("sweep", "sweep", ("--over", "neighbors=5,20")),
     ):
         printed = run(name, "tuned", "-m", "markov", "-o", name, *words)
         assert printed["schema"] == f"nextclick.{name}/1"
@@ -325,7 +325,7 @@ def test_docs_list_columns_formats_and_protocols() -> None:
     assert {r: tuple(re.findall(r"`(\w+)`", n)) for r, n in told.items()} == COMMON_NAMES
 
     formats = [row[0] for row in rows(section(ROOT / "docs/data.md", "Formats by name"))]
-    assert set(re.findall(r"`(\w+)`", " ".join(formats))) == set(DIALECTS)
+    assert set(re.findall(r"`(\w+)`", " ".join(formats))) == set(LOG_FORMATS)
 
     presets = rows(section(ROOT / "docs/protocols.md", "Presets"))
     assert [row[0].strip("`") for row in presets] == list(PROTOCOLS)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from nextclick import PrepareOptions, prepare, train
+from nextclick.core.storage import atomic_folder, fingerprint, remove_leftovers, write_json
 from nextclick.data.options import FilterOptions
-from nextclick.data.simulate import simulate_frame
-from nextclick.data.simulation import SimulationConfig
 from nextclick.errors import OutputError
-from nextclick.folders import fingerprint, remove_leftovers, whole_folder, write_json
+from nextclick.simulation.simulate import simulate_frame
+from nextclick.simulation.simulation_config import SimulationConfig
 
 
 def names(folder):
@@ -28,7 +28,7 @@ def leftover(parent, name, suffix=".part"):
 
 def test_a_folder_appears_when_it_is_whole(tmp_path):
     target = tmp_path / "new" / "store"
-    with whole_folder(target) as scratch:
+    with atomic_folder(target) as scratch:
         (scratch / "a").write_text("1")
         assert not target.exists()
         assert scratch.parent == target.parent
@@ -41,13 +41,13 @@ def test_a_folder_appears_when_it_is_whole(tmp_path):
 
 
 def test_a_failure_leaves_nothing(tmp_path):
-    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "store") as scratch:
+    with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "store") as scratch:
         (scratch / "a").write_text(str(1 / 0))
     assert names(tmp_path) == []
 
 
 def test_ctrl_c_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "store"):
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "store"):
         raise KeyboardInterrupt
     assert names(tmp_path) == []
 
@@ -57,10 +57,10 @@ def test_what_is_there_stays_unless_it_may_be_replaced(tmp_path):
     target.mkdir()
     (target / "manifest.json").write_text("x")
     message = "store exists already; choose another place or say --overwrite"
-    with pytest.raises(OutputError, match=message), whole_folder(target):
+    with pytest.raises(OutputError, match=message), atomic_folder(target):
         pass
     assert names(target) == ["manifest.json"]
-    with whole_folder(target, overwrite=True) as scratch:
+    with atomic_folder(target, overwrite=True) as scratch:
         (scratch / "new").write_text("y")
     assert names(target) == ["new"]
     assert names(tmp_path) == ["store"]
@@ -70,7 +70,7 @@ def test_a_failure_while_replacing_keeps_the_old_one(tmp_path):
     target = tmp_path / "store"
     target.mkdir()
     (target / "manifest.json").write_text("x")
-    with pytest.raises(ZeroDivisionError), whole_folder(target, overwrite=True):
+    with pytest.raises(ZeroDivisionError), atomic_folder(target, overwrite=True):
         raise ZeroDivisionError
     assert names(target) == ["manifest.json"]
     assert names(tmp_path) == ["store"]
@@ -88,7 +88,7 @@ def test_ctrl_c_between_the_two_renames_brings_the_old_one_back(tmp_path, monkey
         return rename(self, place)
 
     monkeypatch.setattr(Path, "rename", interrupted)
-    with pytest.raises(KeyboardInterrupt), whole_folder(target, overwrite=True):
+    with pytest.raises(KeyboardInterrupt), atomic_folder(target, overwrite=True):
         pass
     assert (names(target), names(tmp_path)) == (["manifest.json"], ["store"])
 
@@ -98,7 +98,7 @@ def test_a_file_in_the_place_is_never_replaced(tmp_path, overwrite):
     target = tmp_path / "store"
     target.write_text("mine")
     message = "store is no folder; choose another place"
-    with pytest.raises(OutputError, match=message), whole_folder(target, overwrite=overwrite):
+    with pytest.raises(OutputError, match=message), atomic_folder(target, overwrite=overwrite):
         pass
     assert target.read_text() == "mine"
 
@@ -108,7 +108,7 @@ def test_the_folder_one_is_in_is_never_replaced(tmp_path, monkeypatch, place):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     message = "is a folder that you are in; name a new folder"
-    with pytest.raises(OutputError, match=message), whole_folder(Path(place), overwrite=True):
+    with pytest.raises(OutputError, match=message), atomic_folder(Path(place), overwrite=True):
         pass
     assert names(tmp_path) == ["here"]
 
@@ -119,7 +119,7 @@ def test_a_folder_of_somebody_is_never_replaced(tmp_path):
     message = "photos holds something that nextclick did not write"
     with (
         pytest.raises(OutputError, match=message),
-        whole_folder(tmp_path / "photos", overwrite=True),
+        atomic_folder(tmp_path / "photos", overwrite=True),
     ):
         pass
     assert names(tmp_path / "photos") == ["cat.jpg"]
@@ -133,7 +133,7 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
     lock = os.open(alive, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with whole_folder(tmp_path / "store"):
+        with atomic_folder(tmp_path / "store"):
             pass
     finally:
         os.close(lock)
@@ -171,13 +171,13 @@ def test_a_name_that_looks_like_a_pattern_is_taken_as_it_is(tmp_path):
 )
 def test_a_disk_that_refuses_is_told_with_what_to_do(tmp_path, code, message):
     found = r"store: cannot be written: .*" + message
-    with pytest.raises(OutputError, match=found), whole_folder(tmp_path / "store"):
+    with pytest.raises(OutputError, match=found), atomic_folder(tmp_path / "store"):
         raise OSError(code, os.strerror(code))
     assert names(tmp_path) == []
 
 
 def test_another_fault_is_not_taken_for_a_full_disk(tmp_path):
-    with pytest.raises(OSError, match="bad"), whole_folder(tmp_path / "store"):
+    with pytest.raises(OSError, match="bad"), atomic_folder(tmp_path / "store"):
         raise OSError(errno.EIO, "bad")
     assert names(tmp_path) == []
 
@@ -187,7 +187,7 @@ def test_a_disk_that_fills_while_it_syncs(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match="free some space"), whole_folder(tmp_path / "store"):
+    with pytest.raises(OutputError, match="free some space"), atomic_folder(tmp_path / "store"):
         pass
     assert names(tmp_path) == []
 
@@ -202,7 +202,7 @@ def test_a_disk_that_fills_while_it_syncs(tmp_path, monkeypatch):
 )
 def test_a_place_that_cannot_be(tmp_path, place, message):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OutputError, match=message), whole_folder(tmp_path / place):
+    with pytest.raises(OutputError, match=message), atomic_folder(tmp_path / place):
         pass
     assert names(tmp_path) == ["file"]
 
@@ -211,7 +211,7 @@ def test_a_place_that_cannot_be(tmp_path, place, message):
 def test_a_place_that_takes_no_folder():
     with (
         pytest.raises(OutputError, match="/proc/store: cannot be written: "),
-        whole_folder(Path("/proc/store")),
+        atomic_folder(Path("/proc/store")),
     ):
         pass
 
@@ -221,7 +221,7 @@ def test_a_place_that_may_not_be_written(tmp_path):
     tmp_path.chmod(0o500)
     with (
         pytest.raises(OutputError, match="choose a place that you may write to"),
-        whole_folder(tmp_path / "store"),
+        atomic_folder(tmp_path / "store"),
     ):
         pass
 

@@ -12,16 +12,16 @@ from collections import Counter
 import pytest
 
 from nextclick import Recommender, Store, evaluate, prepare, train
-from nextclick.data.simulate import simulate
-from nextclick.data.simulation import SimulationConfig
-from nextclick.folders import fingerprint
+from nextclick.core.storage import fingerprint
+from nextclick.simulation.simulate import simulate
+from nextclick.simulation.simulation_config import SimulationConfig
 
 QUICK, SLOW = 2, 50  # kills of each command
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """A log, its store, and what a whole store and a whole artefact look like."""
+    """A log, its store, and what a whole store and a whole artifact look like."""
     folder = tmp_path_factory.mktemp("shop")
     config = SimulationConfig(events=300_000, items=3_000, users=20_000, days=5)
     simulate(config, folder / "log.parquet")
@@ -69,7 +69,7 @@ def assert_whole_store(output, shop):
     assert evaluate(shop / "model", store, ks=[20], n_bootstrap=0).metrics["recall@20"].value > 0
 
 
-def assert_whole_artefact(output, shop):
+def assert_whole_artifact(output, shop):
     sessions = [[str(i)] for i in range(1, 200)]
     found, expected = (
         [answer.items for answer in Recommender.load(path).recommend(sessions, k=5)]
@@ -86,7 +86,7 @@ def kill_many(name, kills, shop, folder):
     """
     check, whole = {
         "prepare": (assert_whole_store, shop / "store"),
-        "train": (assert_whole_artefact, shop / "model"),
+        "train": (assert_whole_artifact, shop / "model"),
     }[name]
     folder.mkdir()
     output = folder / "output"

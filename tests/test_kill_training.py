@@ -10,9 +10,9 @@ import time
 import pytest
 
 from nextclick import prepare
-from nextclick.data.simulate import simulate
-from nextclick.data.simulation import SimulationConfig
 from nextclick.models import NEURAL
+from nextclick.simulation.simulate import simulate
+from nextclick.simulation.simulation_config import SimulationConfig
 
 KILLS = 10
 

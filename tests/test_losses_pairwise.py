@@ -42,9 +42,9 @@ def test_by_hand(name: str) -> None:
 
 def test_the_penalty_of_bpr_max_by_hand() -> None:
     everything = torch.ones(1, 2, dtype=torch.bool)
-    without = bpr_max(POSITIVE, NEGATIVE, everything, regularisation=0.0)
+    without = bpr_max(POSITIVE, NEGATIVE, everything, regularization=0.0)
     assert without.item() == pytest.approx(-math.log(0.3), rel=1e-6)
-    half = bpr_max(POSITIVE, NEGATIVE, everything, regularisation=0.5)
+    half = bpr_max(POSITIVE, NEGATIVE, everything, regularization=0.5)
     assert half.item() == pytest.approx(-math.log(0.3) + 0.45 * SQUARE, rel=1e-6)
 
 
@@ -144,7 +144,7 @@ def test_by_name_equals_the_slow_twin(name: str, own: bool, in_batch: bool) -> N
     targets = torch.randint(1, N + 1, (P,), generator=rng)
     negatives = torch.randint(0, N + 1, (P, M) if own else (M,), generator=rng)
     counted = torch.rand(P, M, generator=rng) < 0.7
-    found = Loss(name, in_batch=in_batch, regularisation=0.3)(
+    found = Loss(name, in_batch=in_batch, regularization=0.3)(
         query, table, targets, bias=bias, negatives=negatives, counted=counted
     )
 

@@ -2,8 +2,8 @@ import threading
 
 import pytest
 
-from nextclick import runtime
-from nextclick.runtime import map_blocks
+from nextclick.core import hardware as runtime
+from nextclick.core.hardware import map_blocks
 
 
 def test_blocks_come_back_in_order():

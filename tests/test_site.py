@@ -10,7 +10,7 @@ import pytest
 
 import nextclick
 from docs_pages import DOCS
-from nextclick.config import describe
+from nextclick.core.config import describe
 from nextclick.models import MODELS, model_class
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nextclick.vocab import Vocabulary
+from nextclick.core.vocabulary import Vocabulary
 
 
 @pytest.mark.parametrize("vocabulary", [

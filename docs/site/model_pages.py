@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from docstrings import markdown
 
-from nextclick.config import describe
+from nextclick.core.config import describe
 from nextclick.models import MODELS, model_class
 from nextclick.models.base import reads
 

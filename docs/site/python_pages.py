@@ -17,11 +17,11 @@ _DEFAULT = 40  # a longer one says nothing
 # what a model is made of, and given; add-a-model.md sends readers here
 _OF_MODELS = {
     "nextclick.models.base": ["Model"],
-    "nextclick.models.neural": ["Encoder", "NeuralModel", "Task"],
-    "nextclick.sessions": ["Sessions"],
-    "nextclick.batch": ["SessionBatch"],
-    "nextclick.types": ["Scorer", "SparseScorer", "SparseScores", "Progress"],
-    "nextclick.space": ["Whole", "Real", "OneOf", "Bundles"],
+    "nextclick.models.neural_model": ["Encoder", "NeuralModel", "Task"],
+    "nextclick.core.sessions": ["Sessions"],
+    "nextclick.core.session_batch": ["SessionBatch"],
+    "nextclick.core.types": ["Scorer", "SparseScorer", "SparseScores", "Progress"],
+    "nextclick.core.search_space": ["IntRange", "FloatRange", "Choice", "Bundles"],
 }
 
 

@@ -18,48 +18,48 @@ from nextclick.version import __version__
 
 if TYPE_CHECKING:
     from nextclick.data.options import PrepareOptions
-    from nextclick.data.prepare import prepare
+    from nextclick.data.prepare_store import prepare
     from nextclick.data.protocols import protocol
-    from nextclick.data.simulate import simulate, simulate_frame
-    from nextclick.data.simulation import SimulationConfig
     from nextclick.data.store import Store
     from nextclick.errors import NextclickError
     from nextclick.evaluation import Result, leaderboard
-    from nextclick.pipeline.compare import CompareOptions, compare
-    from nextclick.pipeline.evaluate import evaluate
-    from nextclick.pipeline.plan import TuneOptions
-    from nextclick.pipeline.refresh import refresh
-    from nextclick.pipeline.sweep import SweepOptions, sweep
-    from nextclick.pipeline.train import train
-    from nextclick.pipeline.tune import tune
+    from nextclick.experiments.artifact_evaluation import evaluate
+    from nextclick.experiments.artifact_refresh import refresh
+    from nextclick.experiments.comparison import CompareOptions, compare
+    from nextclick.experiments.model_training import train
+    from nextclick.experiments.parameter_sweep import SweepOptions, sweep
+    from nextclick.experiments.search_plan import TuneOptions
+    from nextclick.experiments.tuning import tune
     from nextclick.serving import Explanation, Recommendation, Recommender
+    from nextclick.simulation.simulate import simulate, simulate_frame
+    from nextclick.simulation.simulation_config import SimulationConfig
 
     load = Recommender.load
 
 _HOME = {
-    "CompareOptions": "pipeline.compare",
+    "CompareOptions": "experiments.comparison",
     "Explanation": "serving",
     "NextclickError": "errors",
     "PrepareOptions": "data.options",
     "Recommendation": "serving",
     "Recommender": "serving",
     "Result": "evaluation",
-    "SimulationConfig": "data.simulation",
+    "SimulationConfig": "simulation.simulation_config",
     "Store": "data.store",
-    "SweepOptions": "pipeline.sweep",
-    "TuneOptions": "pipeline.plan",
-    "compare": "pipeline.compare",
-    "evaluate": "pipeline.evaluate",
+    "SweepOptions": "experiments.parameter_sweep",
+    "TuneOptions": "experiments.search_plan",
+    "compare": "experiments.comparison",
+    "evaluate": "experiments.artifact_evaluation",
     "leaderboard": "evaluation",
     "load": "serving",
-    "prepare": "data.prepare",
+    "prepare": "data.prepare_store",
     "protocol": "data.protocols",
-    "refresh": "pipeline.refresh",
-    "simulate": "data.simulate",
-    "simulate_frame": "data.simulate",
-    "sweep": "pipeline.sweep",
-    "train": "pipeline.train",
-    "tune": "pipeline.tune",
+    "refresh": "experiments.artifact_refresh",
+    "simulate": "simulation.simulate",
+    "simulate_frame": "simulation.simulate",
+    "sweep": "experiments.parameter_sweep",
+    "train": "experiments.model_training",
+    "tune": "experiments.tuning",
 }
 
 __all__ = [

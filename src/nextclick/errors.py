@@ -6,7 +6,7 @@ NextclickError
 │   │   └── EmptyLogError no event, or no session left after the filters
 │   ├── ConfigError       an option, a parameter or a name
 │   ├── StoreError        a folder that is not a store, or one of another format version
-│   ├── ArtifactError     a folder that is not an artefact, or one that does not fit the store
+│   ├── ArtifactError     a folder that is not an artifact, or one that does not fit the store
 │   ├── ProtocolError     results that may not be compared, or a score that may not be ranked
 │   ├── ScoringError      a scorer that answered with something other than finite scores
 │   ├── TrainingError     training that ran into values that are not finite
@@ -52,7 +52,7 @@ class StoreError(InputError):
 
 
 class ArtifactError(InputError):
-    """A folder is not an artefact that this version can open, or it does not fit."""
+    """A folder is not an artifact that this version can open, or it does not fit."""
 
 
 class ProtocolError(InputError):

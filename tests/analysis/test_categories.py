@@ -1,17 +1,17 @@
-"""Categories of items: from a catalogue, from the raw log, and what cannot be read."""
+"""Categories of items: from a catalog, from the raw log, and what cannot be read."""
 
 import polars as pl
 import pytest
 
 from nextclick.analysis.categories import CategoryFile, read_categories
+from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ConfigError, SourceError
-from nextclick.vocab import Vocabulary
 
 NUMBERS = Vocabulary.of_numbers([10, 20, 30])
 TEXT = Vocabulary.of_text(["007", "a", "b"])
 
 
-def written(tmp_path, text, name="catalogue.csv"):
+def written(tmp_path, text, name="catalog.csv"):
     (tmp_path / name).write_text(text)
     return tmp_path / name
 
@@ -20,7 +20,7 @@ def read(path, items=NUMBERS, **how):
     return read_categories(CategoryFile(path, **how), items)
 
 
-def test_a_catalogue(tmp_path):
+def test_a_catalog(tmp_path):
     found = read(written(tmp_path, "item_id,category_id\n20,y\n10,x\n99,z\n30,y\n"))
     # only what the store's items have is counted: z is not
     assert (found.of_item.tolist(), found.n, found.items_without) == ([0, 1, 2, 2], 2, 0)

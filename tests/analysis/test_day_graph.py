@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from nextclick.analysis.day_graph import day_graph
-from nextclick.sessions import Sessions
+from nextclick.analysis.temporal_graph_stats import day_graph
+from nextclick.core.sessions import Sessions
 
 
 def log_of(sessions, blocks, n_items=9):
@@ -18,9 +18,9 @@ def log_of(sessions, blocks, n_items=9):
 def test_four_blocks_by_hand():
     sessions = [
         [1, 2, 1, 3],  # block 4: {1, 2} once, {1, 3}
-        [2, 1, 1, 4],  # block 5: {1, 2}, {1, 4}; an item is no neighbour of itself
+        [2, 1, 1, 4],  # block 5: {1, 2}, {1, 4}; an item is no neighbor of itself
         [1, 4],
-        [0, 1, 0, 4],  # block 7: nothing, unknown items have no neighbours
+        [0, 1, 0, 4],  # block 7: nothing, unknown items have no neighbors
         [4, 1],  # block 8
     ]
     found = day_graph(log_of(sessions, [4, 5, 5, 7, 8]))

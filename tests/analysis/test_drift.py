@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nextclick.analysis.drift import drift
-from nextclick.sessions import MS_PER_DAY, Sessions
+from nextclick.analysis.popularity_drift import drift
+from nextclick.core.sessions import MS_PER_DAY, Sessions
 
 
 def log_of(sessions, days, n_items):

@@ -37,7 +37,7 @@ def log_density(fit, x):
     return float(np.log(fit.density(x)).mean())
 
 
-def test_no_neighbour_is_more_likely():
+def test_no_neighbor_is_more_likely():
     gaps = np.array([1.0, 2.0, 2.5, 30.0, 400.0])
     fit = fit_gamma(gaps, np.ones(5))
     best = log_density(fit, gaps)

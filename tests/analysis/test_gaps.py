@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextclick.analysis.gaps import count_gaps, gaps
-from nextclick.sessions import Sessions
+from nextclick.analysis.click_gaps import count_gaps, gaps
+from nextclick.core.sessions import Sessions
 
 HOUR = 3_600_000
 
@@ -110,7 +110,7 @@ def test_nothing_but_invented_gaps_or_zeros_leaves_nothing():
 def test_a_long_gap_is_counted_as_a_short_one(monkeypatch):
     log = from_gaps([[5, 70, 800], [70], [9000, 800, 5]])
     short = count_gaps(log)
-    monkeypatch.setattr("nextclick.analysis.gaps._SHORT", 100)
+    monkeypatch.setattr("nextclick.analysis.click_gaps._SHORT", 100)
     long = count_gaps(log)
     for name in ("values", "counts", "last"):
         assert getattr(long, name).tolist() == getattr(short, name).tolist()

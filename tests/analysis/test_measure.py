@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nextclick.analysis import Categories, measure
-from nextclick.sessions import MS_PER_DAY, Sessions
+from nextclick.analysis import Categories
+from nextclick.analysis import log_statistics as measure
+from nextclick.core.sessions import MS_PER_DAY, Sessions
 
 pytest.importorskip("matplotlib")
 
@@ -42,9 +43,9 @@ CATEGORIES = Categories(np.append(0, np.arange(N) % 5).astype(np.int32), 4, {})
 
 def drawn(found, folder):
     """How each picture begins."""
-    from nextclick.analysis.day_graph_figure import draw_day_graph
-    from nextclick.analysis.figure1 import draw_figure1
-    from nextclick.analysis.profile_figure import draw_profile
+    from nextclick.analysis.plots.asars_figure1 import draw_figure1
+    from nextclick.analysis.plots.profile_plot import draw_profile
+    from nextclick.analysis.plots.temporal_graph_plot import draw_day_graph
 
     begins = []
     for draw in (draw_figure1, draw_profile, draw_day_graph):
@@ -107,4 +108,4 @@ def test_gaps_that_are_all_equal_can_be_drawn(gap, tmp_path):
 def test_progress_is_told_to_the_end():
     told = []
     measure(log_of(), progress=lambda *stage: told.append(stage))
-    assert told == [("analyse", done, 7) for done in range(1, 8)]
+    assert told == [("analyze", done, 7) for done in range(1, 8)]

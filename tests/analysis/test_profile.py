@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nextclick.analysis.profile import activity, popularity, session_lengths
-from nextclick.sessions import MS_PER_DAY, Sessions
+from nextclick.analysis.log_profile import activity, popularity, session_lengths
+from nextclick.core.sessions import MS_PER_DAY, Sessions
 
 HOUR = 3_600_000
 FIRST = 17_440 * MS_PER_DAY  # 2017-10-01
@@ -53,7 +53,7 @@ def timed(times, n_items=1):
 
 
 def test_activity_by_hour_and_day(monkeypatch):
-    monkeypatch.setattr("nextclick.analysis.profile._ROWS", 2)  # in chunks
+    monkeypatch.setattr("nextclick.analysis.log_profile._ROWS", 2)  # in chunks
     late = FIRST + 23 * HOUR
     found = activity(timed([[FIRST, FIRST + 1], [late, late + 2 * HOUR], [FIRST + 3 * MS_PER_DAY]]))
     assert found.clock == "UTC"

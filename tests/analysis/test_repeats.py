@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextclick.analysis.repeats import DEPTH, repeats
-from nextclick.sessions import Sessions
+from nextclick.analysis.repeat_clicks import DEPTH, repeats
+from nextclick.core.sessions import Sessions
 from reference.logs import N_ITEMS, clicks
 
 ITEMS = np.arange(N_ITEMS + 1, dtype=np.int32)

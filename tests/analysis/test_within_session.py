@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from nextclick.analysis.within_session import TOP, within_session
-from nextclick.sessions import Sessions
+from nextclick.core.sessions import Sessions
 from reference.logs import N_ITEMS, logs
 
 ITEMS = np.arange(N_ITEMS + 1, dtype=np.int32)

@@ -7,7 +7,7 @@ from safetensors.numpy import load_file, save_file
 import nextclick.artifact.artifact as module
 from nextclick import train
 from nextclick.artifact import Artifact
-from nextclick.batch import SessionBatch
+from nextclick.core.session_batch import SessionBatch
 from nextclick.errors import ArtifactError, OutputError
 from nextclick.models import CLASSICAL
 from small_shop import make_store
@@ -21,7 +21,7 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture
-def artefact(store, tmp_path):
+def artifact(store, tmp_path):
     train(store, "item-knn", tmp_path / "model")
     return tmp_path / "model"
 
@@ -59,31 +59,31 @@ def test_text_ids_come_back(tmp_path):
     assert Artifact.load(tmp_path / "model").items.raw(1) == "é10"
 
 
-def test_a_folder_that_is_no_artefact(tmp_path, store):
+def test_a_folder_that_is_no_artifact(tmp_path, store):
     with pytest.raises(
-        ArtifactError, match=r"is not an artefact \(it has no manifest\.json\); make"
+        ArtifactError, match=r"is not an artifact \(it has no manifest\.json\); make"
     ):
         Artifact.load(tmp_path)
     with pytest.raises(
-        ArtifactError, match=r"is a nextclick.store, not an artefact; name the folder"
+        ArtifactError, match=r"is a nextclick.store, not an artifact; name the folder"
     ):
         Artifact.load(store.path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"kind": "nextclick.artifact"}', "\x00"])
-def test_a_manifest_that_is_none(artefact, text):
-    (artefact / "manifest.json").write_text(text)
-    with pytest.raises(ArtifactError, match=r"manifest\.json: not the manifest of an artefact: "):
-        Artifact.load(artefact)
+def test_a_manifest_that_is_none(artifact, text):
+    (artifact / "manifest.json").write_text(text)
+    with pytest.raises(ArtifactError, match=r"manifest\.json: not the manifest of an artifact: "):
+        Artifact.load(artifact)
 
 
-def test_a_newer_format(artefact):
-    change(artefact, format_version=2, model=None)
+def test_a_newer_format(artifact):
+    change(artifact, format_version=2, model=None)
     message = (
-        "has artefact format 2, this nextclick reads up to 1; upgrade nextclick, or train again"
+        "has artifact format 2, this nextclick reads up to 1; upgrade nextclick, or train again"
     )
     with pytest.raises(ArtifactError, match=message):
-        Artifact.load(artefact)
+        Artifact.load(artifact)
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_a_newer_format(artefact):
         ({"trained": 7}, "train again"),
     ],
 )
-def test_a_manifest_that_does_not_fit(artefact, values, message):
-    change(artefact, **values)
-    with pytest.raises(ArtifactError, match=f"this artefact is broken: .*{message}"):
-        Artifact.load(artefact)
+def test_a_manifest_that_does_not_fit(artifact, values, message):
+    change(artifact, **values)
+    with pytest.raises(ArtifactError, match=f"this artifact is broken: .*{message}"):
+        Artifact.load(artifact)
 
 
 @pytest.mark.parametrize(
@@ -119,19 +119,19 @@ def test_a_manifest_that_does_not_fit(artefact, values, message):
         ("items/support.npy", b"\x93NUMPY"),
     ],
 )
-def test_files_that_are_missing_or_broken(artefact, name, content):
-    (artefact / name).unlink()
+def test_files_that_are_missing_or_broken(artifact, name, content):
+    (artifact / name).unlink()
     if content is not None:
-        (artefact / name).write_bytes(content)
-    with pytest.raises(ArtifactError, match="this artefact is broken: "):
-        Artifact.load(artefact)
+        (artifact / name).write_bytes(content)
+    with pytest.raises(ArtifactError, match="this artifact is broken: "):
+        Artifact.load(artifact)
 
 
-def test_a_cut_weights_file(artefact):
-    path = artefact / "weights.safetensors"
+def test_a_cut_weights_file(artifact):
+    path = artifact / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(ArtifactError, match="this artefact is broken: "):
-        Artifact.load(artefact)
+    with pytest.raises(ArtifactError, match="this artifact is broken: "):
+        Artifact.load(artifact)
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
@@ -141,34 +141,34 @@ def test_weights_without_an_array(store, tmp_path, name):
     arrays = load_file(path)
     for missing in arrays:
         save_file({k: v for k, v in arrays.items() if k != missing} or {"x": np.ones(1)}, path)
-        with pytest.raises(ArtifactError, match=f"this artefact is broken: '{missing}' is missing"):
+        with pytest.raises(ArtifactError, match=f"this artifact is broken: '{missing}' is missing"):
             Artifact.load(tmp_path / "model")
 
 
-def test_an_object_array_is_not_unpickled(artefact, tmp_path):
-    np.save(artefact / "items" / "support.npy", np.array([{}], dtype=object), allow_pickle=True)
+def test_an_object_array_is_not_unpickled(artifact, tmp_path):
+    np.save(artifact / "items" / "support.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(
-        ArtifactError, match="this artefact is broken: Object arrays cannot be loaded"
+        ArtifactError, match="this artifact is broken: Object arrays cannot be loaded"
     ):
-        Artifact.load(artefact)
+        Artifact.load(artifact)
 
 
-def test_parts_of_two_artefacts(artefact):
-    np.save(artefact / "items" / "support.npy", np.ones(4, dtype=np.int64))
+def test_parts_of_two_artifacts(artifact):
+    np.save(artifact / "items" / "support.npy", np.ones(4, dtype=np.int64))
     message = "the model scores 5 items, the vocabulary has 5, the support 3; train again"
     with pytest.raises(ArtifactError, match=message):
-        Artifact.load(artefact)
+        Artifact.load(artifact)
 
 
-def test_an_artefact_is_not_written_over(store, artefact):
+def test_an_artifact_is_not_written_over(store, artifact):
     message = "model exists already; choose another place or say --overwrite"
     with pytest.raises(OutputError, match=message):
-        Artifact.load(artefact).save(artefact)
-    Artifact.load(artefact).save(artefact, overwrite=True)
+        Artifact.load(artifact).save(artifact)
+    Artifact.load(artifact).save(artifact, overwrite=True)
     with pytest.raises(OutputError, match=message):
-        train(store, "pop", artefact)
-    train(store, "pop", artefact, overwrite=True)
-    assert Artifact.load(artefact).model.name == "pop"
+        train(store, "pop", artifact)
+    train(store, "pop", artifact, overwrite=True)
+    assert Artifact.load(artifact).model.name == "pop"
 
 
 def test_a_full_disk_that_safetensors_tells_of_in_words(store, tmp_path, monkeypatch):

@@ -12,14 +12,14 @@ import pytest
 
 from nextclick import train
 from nextclick.artifact import Artifact, Registry
-from nextclick.artifact.registry import artifact_folder, is_registry
+from nextclick.artifact.version_registry import artifact_folder, is_registry
 from nextclick.errors import ArtifactError, OutputError
 from small_shop import make_store
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Two artefacts that differ, `a` and `b`."""
+    """Two artifacts that differ, `a` and `b`."""
     folder = tmp_path_factory.mktemp("models")
     store = make_store(folder / "store")
     train(store, "pop", folder / "a")
@@ -51,7 +51,7 @@ def test_another_version_can_be_made_current(models, tmp_path):
     with pytest.raises(ArtifactError, match=r"shop has no version 'v9'; published: v1, v2, v3"):
         registry.activate("v9")
     (registry.path / "versions" / "v2" / "manifest.json").unlink()
-    with pytest.raises(ArtifactError, match="is not an artefact"):
+    with pytest.raises(ArtifactError, match="is not an artifact"):
         registry.activate("v2")
     assert registry.current().name == "v3"
 
@@ -86,7 +86,7 @@ def test_what_cannot_be_loaded_is_not_published(models, tmp_path):
     registry = Registry.create(tmp_path / "shop")
     with pytest.raises(ArtifactError, match=r"shop has no current version; publish one with"):
         registry.current()
-    with pytest.raises(ArtifactError, match="is not an artefact"):
+    with pytest.raises(ArtifactError, match="is not an artifact"):
         registry.publish(tmp_path)
     assert registry.versions() == []
 
@@ -104,7 +104,7 @@ def test_a_folder_that_is_no_registry(models, tmp_path):
         Registry(registry.path)
 
 
-def test_a_path_may_be_an_artefact_or_a_registry(models, tmp_path):
+def test_a_path_may_be_an_artifact_or_a_registry(models, tmp_path):
     registry = Registry.create(tmp_path / "shop")
     registry.publish(models / "a")
     assert artifact_folder(models / "a") == models / "a"

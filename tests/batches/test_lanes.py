@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextclick.batches.lanes import LaneOrder
+from nextclick.batches.parallel_sessions import LaneOrder
+from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError, EmptyLogError
-from nextclick.sessions import Sessions
 from reference import train_order
 
 logs = st.lists(st.lists(st.integers(1, 30), max_size=9), min_size=1, max_size=30)

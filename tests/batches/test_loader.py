@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from nextclick.batches.loader import prefetched
+from nextclick.batches.prefetch import prefetched
 
 
 def loaders():

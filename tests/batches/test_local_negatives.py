@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from nextclick.batches.local_negatives import LocalNegatives
-from nextclick.batches.order import SessionOrder
-from nextclick.sessions import Sessions
+from nextclick.batches.session_order import SessionOrder
+from nextclick.core.sessions import Sessions
 
 LOG = [[1, 2, 3], [1, 4], [5, 6, 5, 6], [7, 1], [2, 8]]
 USERS = [1, 1, 2, 0, 0]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextclick.batches.order import SessionOrder
+from nextclick.batches.session_order import SessionOrder
+from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError, EmptyLogError
-from nextclick.sessions import Sessions
 
 logs = st.lists(st.lists(st.integers(0, 30), max_size=25), min_size=1, max_size=40)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from nextclick.batches import prefixes
 from nextclick.batches.prefixes import PrefixBlock, count_samples, prefix_blocks
+from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError
-from nextclick.sessions import Sessions
 from reference.eval_prefixes import Sample, samples
 
 HUGE = 1 << 30

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from nextclick.analysis import CategoryFile
-from nextclick.data.prepare import prepare
-from nextclick.data.simulate import simulate
-from nextclick.data.simulation import SimulationConfig
+from nextclick.data.prepare_store import prepare
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, OutputError, StoreError
-from nextclick.pipeline.analyze import analyze
+from nextclick.experiments.log_analysis import analyze
+from nextclick.simulation.simulate import simulate
+from nextclick.simulation.simulation_config import SimulationConfig
 from small_shop import make_store
 
 pytest.importorskip("matplotlib")
@@ -32,7 +32,7 @@ def shop(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def analysed(shop):
+def analyzed(shop):
     """The folder of an analysis of the test part, with categories."""
     categories = CategoryFile(shop / "log.csv")
     analyze(shop / "store", shop / "out", part="test", categories=categories)
@@ -58,7 +58,7 @@ def test_it_writes_a_folder_and_tells(shop, tmp_path, run):
         "gamma fit: shape ",
         "the top 1 % of the items have ",
         "likeness of days: 0 d ",
-        "pairs of neighbours in the graph of the days, by block: 0: 0, 1: ",
+        "pairs of neighbors in the graph of the days, by block: 0: 0, 1: ",
         "figure1.png, profile.png, day-graph.png, analysis.json",
     ):
         assert words in err
@@ -69,9 +69,9 @@ def test_it_writes_a_folder_and_tells(shop, tmp_path, run):
     assert found["analysis"]["missing"] == {}
 
 
-def test_the_numbers_are_those_of_the_part(shop, analysed):
+def test_the_numbers_are_those_of_the_part(shop, analyzed):
     store = Store.open(shop / "store")
-    numbers = json.loads((analysed / "analysis.json").read_text())
+    numbers = json.loads((analyzed / "analysis.json").read_text())
     test = store.part("test")
     assert numbers["part"] == "test"
     assert numbers["counts"] == store.manifest["counts"]["test"]
@@ -91,7 +91,7 @@ def test_a_store_without_users_says_how_to_get_them(tmp_path, run):
     assert "--user-column NAME" in err
 
 
-def test_every_number_is_documented(analysed):
+def test_every_number_is_documented(analyzed):
     text = PAGE.read_text()
 
     def names(value):
@@ -102,17 +102,17 @@ def test_every_number_is_documented(analysed):
                 if name not in ("quantiles", "quantiles_seconds", "shares_of_top", "protocol"):
                     yield from names(inner)
 
-    found = set(names(json.loads((analysed / "analysis.json").read_text())))
+    found = set(names(json.loads((analyzed / "analysis.json").read_text())))
     assert {name for name in found if f"`{name}`" not in text} <= {"item", "category"}
 
 
-def test_an_analysis_is_no_store_and_is_overwritten_only_if_asked(shop, analysed):
+def test_an_analysis_is_no_store_and_is_overwritten_only_if_asked(shop, analyzed):
     with pytest.raises(StoreError, match=r"is a nextclick\.analysis, not a store"):
-        Store.open(analysed)
+        Store.open(analyzed)
     with pytest.raises(OutputError, match="exists already; choose another place or say"):
-        analyze(shop / "store", analysed)
-    numbers = analyze(shop / "store", analysed, part="test", overwrite=True).numbers
-    assert numbers == json.loads((analysed / "analysis.json").read_text())
+        analyze(shop / "store", analyzed)
+    numbers = analyze(shop / "store", analyzed, part="test", overwrite=True).numbers
+    assert numbers == json.loads((analyzed / "analysis.json").read_text())
 
 
 def test_without_matplotlib_it_says_so_at_once(shop, tmp_path, monkeypatch):

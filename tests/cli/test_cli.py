@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from nextclick.data.simulate import simulate
-from nextclick.data.simulation import SimulationConfig
 from nextclick.models import CLASSICAL, MODELS
+from nextclick.simulation.simulate import simulate
+from nextclick.simulation.simulation_config import SimulationConfig
 
 COUNTS = {"events", "sessions", "prefixes", "users", "items"}
 ALWAYS = {"schema", "nextclick", "seconds", "peak_memory_bytes"}
@@ -197,8 +197,8 @@ def test_ids_are_shown_as_they_are(shop, run):
 
 def test_set_reads_names_and_values(shop, tmp_path, told):
     arguments = ["train", shop / "store", "-m", "item-knn", "-o", tmp_path / "m"]
-    code, found = told(*arguments, "--set", "shrinkage = 3", "--set", "neighbours=7")
-    assert (code, found["config"]["shrinkage"], found["config"]["neighbours"]) == (0, 3.0, 7)
+    code, found = told(*arguments, "--set", "shrinkage = 3", "--set", "neighbors=7")
+    assert (code, found["config"]["shrinkage"], found["config"]["neighbors"]) == (0, 3.0, 7)
 
 
 # What goes wrong --------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def mistakes(shop, folder):
         "parameter": ([*train, "item-knn", "--set", "shrink=1"], "ConfigError", "mean shrinkage?"),
         "no value": ([*train, "pop", "--set", "shrinkage"], "ConfigError", "takes NAME=VALUE, got"),
         "not a store": (["train", model, *place, "-m", "pop"], "StoreError", "not a store"),
-        "not an artefact": (["evaluate", store, store], "ArtifactError", "not an artefact"),
+        "not an artifact": (["evaluate", store, store], "ArtifactError", "not an artifact"),
         "seen": (["evaluate", model, store, "--part", "valid"], "ConfigError", "would be a lie"),
         "prequential": (
             ["evaluate", model, store, "--prequential"],
@@ -313,7 +313,7 @@ def test_our_own_fault_exits_with_1(shop, run, told, monkeypatch):
     def broken(path):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("nextclick.cli.recommend.Recommender.load", broken)
+    monkeypatch.setattr("nextclick.cli.recommend_command.Recommender.load", broken)
     arguments = ["recommend", shop / "model", "-s", "1"]
     code, out, err = run(*arguments)
     assert (code, out) == (1, "")

@@ -43,7 +43,7 @@ def test_a_session(run, place):
     [
         ("knn", "Sessions of the log that vote most"),
         ("narm", "read-out"),
-        ("tasrec", "Active neighbours in the graph of the days"),
+        ("tasrec", "Active neighbors in the graph of the days"),
         ("csrm", "number "),
         ("lgsr", "self-attention: what each click takes from those before it"),
         ("gru4rec", "gru4rec weighs no clicks that it could name"),

@@ -37,7 +37,7 @@ def call(run):
     return called
 
 
-def test_an_artefact_is_refreshed(call, shop, tmp_path):
+def test_an_artifact_is_refreshed(call, shop, tmp_path):
     told = call(
         "refresh", shop / "model", shop / "new.csv", "-o", tmp_path / "new",
         "--metric", "recall@2", "--holdout", "0.2", "--json",
@@ -72,7 +72,7 @@ def test_a_registry_is_published_refreshed_and_taken_back(call, shop, tmp_path):
 
 
 def test_a_refresh_that_was_kept_aside_exits_with_3(call, shop, tmp_path, monkeypatch):
-    module = sys.modules["nextclick.pipeline.refresh"]
+    module = sys.modules["nextclick.experiments.artifact_refresh"]
     judge = module.judge
 
     def harsh(*args, **options):
@@ -92,6 +92,6 @@ def test_bad_input_exits_with_2(call, shop, tmp_path):
     told = call("refresh", shop / "model", shop / "old.csv", "-o", tmp_path / "n", "--json", code=2)
     assert "this log is no newer" in told["error"]["message"]
     told = call("refresh", shop / "model", shop / "new.csv", "--json", code=2)
-    assert "is no registry: name the new artefact with --output" in told["error"]["message"]
+    assert "is no registry: name the new artifact with --output" in told["error"]["message"]
     told = call("versions", shop / "model", "--json", code=2)
     assert "is not a registry of versions" in told["error"]["message"]

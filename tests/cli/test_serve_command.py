@@ -5,9 +5,9 @@ import pytest
 from typer.testing import CliRunner
 
 from nextclick.cli.main import app
-from nextclick.cli.serve import named
+from nextclick.cli.serve_command import named
 from nextclick.errors import ConfigError
-from nextclick.serving.run import listen
+from nextclick.serving.server import listen
 from nextclick.serving.settings import Settings, hand_on, handed_on, read_token
 
 
@@ -73,7 +73,7 @@ def test_a_port_that_is_taken():
 
 
 def test_without_its_libraries_serve_says_what_to_install(monkeypatch):
-    monkeypatch.delitem(sys.modules, "nextclick.serving.run", raising=False)
+    monkeypatch.delitem(sys.modules, "nextclick.serving.server", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     done = CliRunner().invoke(app, ["serve", "model"])
     assert done.exit_code == 2

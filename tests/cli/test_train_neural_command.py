@@ -51,7 +51,7 @@ def run(monkeypatch):
 QUICK = ("--set", "threads=1", "--set", "metric=mrr@5")
 
 
-def test_a_planted_rule_is_learnt(run, store, tmp_path):
+def test_a_planted_rule_is_learned(run, store, tmp_path):
     place = tmp_path / "model"
     done = run("train", store, "-m", "tiny", "-o", place, *QUICK, "--set", "epochs=15",
                "--set", "learning_rate=0.05", "--device", "cpu", "--json")  # fmt: skip
@@ -121,7 +121,7 @@ def test_models_lists_presets_and_parameters(run):
 STOPPED = """
 import os, signal, sys
 from nextclick.models import MODELS
-from nextclick.training import report
+from nextclick.training import epoch_log as report
 sys.path.insert(0, sys.argv.pop(1))
 MODELS["tiny"] = "reference.tiny_model:Tiny"
 if "--resume" not in sys.argv:

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from nextclick.cli.values import parse_duration
+from nextclick.cli.parsing import parse_duration
 from nextclick.errors import ConfigError
-from nextclick.pipeline import sweep, tune
-from nextclick.pipeline.grid import read_grid
+from nextclick.experiments import parameter_sweep as sweep
+from nextclick.experiments import tuning as tune
+from nextclick.experiments.parameter_grid import read_grid
 from small_shop import make_store
 
 pytest.importorskip("optuna")

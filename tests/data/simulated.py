@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from nextclick.data.shop import open_shop
-from nextclick.data.simulate import SimulationConfig, simulate_frame
-from nextclick.sessions import MS_PER_DAY
+from nextclick.core.sessions import MS_PER_DAY
+from nextclick.simulation.catalog import open_shop
+from nextclick.simulation.simulate import SimulationConfig, simulate_frame
 
 NO_STRUCTURE: dict[str, float] = {
     "purpose": 0,

@@ -1,6 +1,6 @@
 import pytest
 
-from nextclick.data.columns import COMMON_NAMES, Columns, resolve
+from nextclick.data.readers.columns import COMMON_NAMES, Columns, resolve
 from nextclick.errors import SourceError
 
 

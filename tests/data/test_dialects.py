@@ -6,12 +6,12 @@ import pickle
 import polars as pl
 import pytest
 
-from nextclick.data.ingest import read_log
+from nextclick.core.types import silent
 from nextclick.data.options import ReadOptions, SessionOptions
-from nextclick.data.presplit import read_srgnn, sessions_of_prefixes
+from nextclick.data.readers.presplit import read_srgnn, sessions_of_prefixes
+from nextclick.data.readers.raw_log import read_log
 from nextclick.data.sessionize import gather_sessions
 from nextclick.errors import ConfigError, SourceError
-from nextclick.types import silent
 
 
 def clicks(source, name, **read):

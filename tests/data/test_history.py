@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 
 from nextclick import PrepareOptions, prepare
-from nextclick.data.history import UserHistory
+from nextclick.core.sessions import Sessions
 from nextclick.data.options import FilterOptions, SplitOptions
+from nextclick.data.user_history import UserHistory
 from nextclick.errors import StoreError
-from nextclick.sessions import Sessions
 
 
 def visits(*told):

@@ -6,7 +6,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from nextclick.data.pickles import read_plain_pickle
+from nextclick.data.readers.plain_pickle import read_plain_pickle
 from nextclick.errors import SourceError
 
 VALUES = [[[1, 2], [3]], ([[1]], [2]), "text", 1.5, None, [10**30], {"a": [True]}]

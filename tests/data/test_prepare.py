@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextclick import PrepareOptions, Store, prepare
-from nextclick.data.columns import Columns
 from nextclick.data.options import FilterOptions, ReadOptions, SessionOptions, SplitOptions
+from nextclick.data.readers.columns import Columns
 from nextclick.errors import ConfigError, EmptyLogError, OutputError, SourceError
 
 T0 = 1_500_000_000  # 2017-07-14T02:40:00Z

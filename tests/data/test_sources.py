@@ -4,7 +4,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from nextclick.data.sources import EXTRA, ROW, find_files, scan_file, scan_frame
+from nextclick.data.readers.sources import EXTRA, ROW, find_files, scan_file, scan_frame
 from nextclick.errors import ConfigError, SourceError
 
 

@@ -3,7 +3,7 @@ import datetime as dt
 import polars as pl
 import pytest
 
-from nextclick.data.timestamps import find_format
+from nextclick.data.readers.timestamps import find_format
 from nextclick.errors import ConfigError
 
 MOMENT = 1_506_826_828_020  # 2017-10-01T03:00:28.020Z

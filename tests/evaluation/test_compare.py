@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nextclick.errors import ConfigError, OutputError, ProtocolError
-from nextclick.evaluation.compare import (
+from nextclick.evaluation.intervals import Estimate
+from nextclick.evaluation.results import (
     Result,
     check_comparable,
     leaderboard,
     mean_over_seeds,
 )
-from nextclick.evaluation.intervals import Estimate
 
 if TYPE_CHECKING:
     from pathlib import Path

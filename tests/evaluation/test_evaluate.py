@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from nextclick.core.sessions import Sessions
+from nextclick.core.types import SparseScores
 from nextclick.errors import ConfigError, EmptyLogError, ScoringError
 from nextclick.evaluation import Estimate, Evaluation, RankingProtocol, evaluate
-from nextclick.sessions import Sessions
-from nextclick.types import SparseScores
 from reference.eval_prefixes import samples
 from reference.eval_ranks import rank, top
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nextclick.batch import SessionBatch
+    from nextclick.core.session_batch import SessionBatch
 
 N = 30
 KEEP = RankingProtocol(unseen="keep")
@@ -277,7 +277,7 @@ def test_protocols_out_of_range() -> None:
         RankingProtocol(max_length=0)
 
 
-def test_another_catalogue() -> None:
+def test_another_catalog() -> None:
     log = replace(random_log(), n_items=N + 1)
     message = "the scorer knows 30 items and the sessions are indexed with 31; evaluate on the"
     with pytest.raises(ScoringError, match=message):

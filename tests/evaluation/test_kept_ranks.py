@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from nextclick.errors import ProtocolError
-from nextclick.evaluation.kept_ranks import KeptRanks
+from nextclick.evaluation.rank_store import RankStore
 
-RANKS = KeptRanks(
+RANKS = RankStore(
     np.array([1, 4, np.inf, 25], dtype=np.float32), np.array([0, 0, 2, 2], dtype=np.int32)
 )
 
@@ -20,7 +20,7 @@ def test_metrics_by_hand():
 
 def test_there_and_back_again(tmp_path):
     RANKS.write(tmp_path / "ranks.npz")
-    read = KeptRanks.read(tmp_path / "ranks.npz")
+    read = RankStore.read(tmp_path / "ranks.npz")
     assert np.array_equal(read.ranks, RANKS.ranks)
     assert np.array_equal(read.session, RANKS.session)
     assert [path.name for path in tmp_path.iterdir()] == ["ranks.npz"]
@@ -30,4 +30,4 @@ def test_what_is_no_file_of_ranks(tmp_path):
     (tmp_path / "broken.npz").write_text("nothing")
     for name in ("broken.npz", "absent.npz"):
         with pytest.raises(ProtocolError, match=r"cannot read the ranks: .*; evaluate again"):
-            KeptRanks.read(tmp_path / name)
+            RankStore.read(tmp_path / name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nextclick.evaluation.metrics import (
+from nextclick.evaluation.ranking_metrics import (
     LengthRow,
     by_length,
     mrr,

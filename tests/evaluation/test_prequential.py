@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nextclick.batch import SessionBatch
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError
 from nextclick.evaluation import evaluate
 from nextclick.evaluation.prequential import BlockRow
-from nextclick.sessions import Sessions
 
 N = 6
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nextclick.core.topk import SortedBase
+from nextclick.core.types import SparseScores
 from nextclick.errors import ConfigError, ScoringError
 from nextclick.evaluation.ranks import check_sparse, check_ties, dense_ranks, sparse_ranks
-from nextclick.topk import SortedBase
-from nextclick.types import SparseScores
 from reference.eval_ranks import rank
 from reference.eval_strategies import sparse_scores
 
@@ -85,7 +85,7 @@ def test_sparse_equals_dense_equals_the_definition(
     assert sparse_ranks(scores, targets, base, ties=ties).tolist() == expected
 
 
-def test_a_base_is_recognised_by_its_values() -> None:
+def test_a_base_is_recognized_by_its_values() -> None:
     base = float32([0, 3, 1, 3])
     ordered = SortedBase.of(base)
     assert ordered.ascending.tolist() == [1, 3, 3]

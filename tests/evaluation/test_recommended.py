@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextclick.evaluation.recommended import Exposure, Popularity, popularity_percentile
-from nextclick.topk import SortedBase, dense_top, sparse_top
-from nextclick.types import SparseScores
+from nextclick.core.topk import SortedBase, dense_top, sparse_top
+from nextclick.core.types import SparseScores
+from nextclick.evaluation.beyond_accuracy import Exposure, ItemPopularity, popularity_percentile
 from reference.eval_ranks import top
 from reference.eval_strategies import sparse_scores
 
@@ -65,8 +65,10 @@ def test_coverage_and_popularity_hand_worked() -> None:
     assert exposure.coverage() == {"coverage@1": 0.5, "coverage@2": 0.75}
     assert exposure.popularity() == {
         # top 1: items 4, 4, 1; top 2: items 4, 3, 4, 1, 4
-        "popularity@1": Popularity(support=30.0, percentile=pytest.approx((0.875 * 2 + 0.125) / 3)),
-        "popularity@2": Popularity(
+        "popularity@1": ItemPopularity(
+            support=30.0, percentile=pytest.approx((0.875 * 2 + 0.125) / 3)
+        ),
+        "popularity@2": ItemPopularity(
             support=32.0, percentile=pytest.approx((0.875 * 3 + 0.625 + 0.125) / 5)
         ),
     }

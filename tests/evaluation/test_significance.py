@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nextclick.errors import ConfigError, ProtocolError
-from nextclick.evaluation.significance import Contestant, all_pairs, freedom, holm
+from nextclick.evaluation.significance import Method, all_pairs, freedom, holm
 from nextclick.evaluation.student import two_sided_p
 from reference.eval_significance import standard_error
 
@@ -14,7 +14,7 @@ def copies(rng, n_methods, n_seeds, n_sessions=300, spread=0.02, better=0.0):
     prefixes = rng.integers(1, 6, n_sessions)
     ease = rng.beta(2, 3, n_sessions)
     return [
-        Contestant(
+        Method(
             f"m{m}",
             np.column_stack(
                 [
@@ -51,7 +51,7 @@ def test_seeds_alone_are_a_welch_test():
     prefixes = np.full(50, 100)
     first, second = np.array([60.0, 62.0, 64.0]), np.array([50.0, 50.0, 53.0])
     contestants = [
-        Contestant(name, np.tile(values, (50, 1)), prefixes)
+        Method(name, np.tile(values, (50, 1)), prefixes)
         for name, values in (("a", second), ("b", first))
     ]
     (pair,) = all_pairs(contestants, n_resamples=20_000)
@@ -71,7 +71,7 @@ def test_the_standard_error_is_that_of_the_slow_twin():
     (pair,) = all_pairs([one, two], n_resamples=4000)
     expected = standard_error(one.sums, two.sums, one.prefixes, 2000, seed=1)
     assert pair.error == pytest.approx(expected, rel=0.06)  # four standard errors of the twin's
-    once = [Contestant(c.label, c.sums[:, :1], c.prefixes) for c in (one, two)]
+    once = [Method(c.label, c.sums[:, :1], c.prefixes) for c in (one, two)]
     (pair,) = all_pairs(once, n_resamples=4000)
     expected = standard_error(once[0].sums, once[1].sums, one.prefixes, 2000, seed=1)
     assert pair.error == pytest.approx(expected, rel=0.06)
@@ -81,8 +81,8 @@ def test_the_standard_error_is_that_of_the_slow_twin():
 def test_one_training_is_no_method_unless_it_is_seedless():
     rng = np.random.default_rng(0)
     once, thrice = copies(rng, 1, 1)[0], copies(np.random.default_rng(0), 1, 3)[0]
-    pop = Contestant("pop", once.sums, once.prefixes, seedless=True)
-    thrice = Contestant("three", thrice.sums, once.prefixes)
+    pop = Method("pop", once.sums, once.prefixes, deterministic=True)
+    thrice = Method("three", thrice.sums, once.prefixes)
     assert all_pairs([once, pop])[0].about == "models"
     assert all_pairs([thrice, once])[0].about == "models"
     assert all_pairs([thrice, pop])[0].about == "methods"
@@ -90,10 +90,10 @@ def test_one_training_is_no_method_unless_it_is_seedless():
 
 def test_equal_answers_are_no_difference():
     one = copies(np.random.default_rng(0), 1, 2)[0]
-    (pair,) = all_pairs([one, Contestant("copy", one.sums[:, :1], one.prefixes, seedless=True)])
+    (pair,) = all_pairs([one, Method("copy", one.sums[:, :1], one.prefixes, deterministic=True)])
     assert not pair.claimed
-    same = Contestant("same", one.sums[:, :1], one.prefixes, seedless=True)
-    (pair,) = all_pairs([same, Contestant("copy", same.sums, one.prefixes, seedless=True)])
+    same = Method("same", one.sums[:, :1], one.prefixes, deterministic=True)
+    (pair,) = all_pairs([same, Method("copy", same.sums, one.prefixes, deterministic=True)])
     assert (pair.difference, pair.p, pair.claimed) == (0.0, 1.0, False)
 
 
@@ -114,9 +114,9 @@ def test_copies_are_seldom_told_apart_and_what_differs_is():
 def test_fewer_than_two_and_other_prefixes():
     one, two = copies(np.random.default_rng(0), 2, 1)
     assert all_pairs([one]) == []
-    other = Contestant("other", two.sums[1:], two.prefixes[1:])
+    other = Method("other", two.sums[1:], two.prefixes[1:])
     with pytest.raises(ProtocolError, match="m0 and other were not asked about the same prefixes"):
         all_pairs([one, other])
-    tiny = [Contestant(name, np.ones((1, 1)), np.ones(1, dtype=int)) for name in "ab"]
+    tiny = [Method(name, np.ones((1, 1)), np.ones(1, dtype=int)) for name in "ab"]
     with pytest.raises(ConfigError, match="significance needs 2 sessions or more, got 1; give a"):
         all_pairs(tiny)

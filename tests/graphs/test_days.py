@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError
-from nextclick.graphs.days import DayGraphs
-from nextclick.graphs.temporal import TemporalGraph
-from nextclick.sessions import Sessions
+from nextclick.graphs.daily_graphs import DayGraphs
+from nextclick.graphs.temporal_graph import TemporalGraph
 
 LOG = replace(
     Sessions.from_lists([[1, 2], [2, 3], [3, 1], [1, 2], [4, 1]]),
@@ -16,8 +16,8 @@ LOG = replace(
 )
 
 
-def rows(neighbours):
-    return {int(i): neighbours.of(i) for i in neighbours.items}
+def rows(neighbors):
+    return {int(i): neighbors.of(i) for i in neighbors.items}
 
 
 def test_the_sessions_of_a_day_know_the_days_before_it_only():
@@ -46,7 +46,7 @@ def test_options_reach_the_graph():
     graph = TemporalGraph(edge="count", decay=0.25, threshold=0.25)
     graph.advance(LOG.slice(0, 2))
     graph.advance(LOG.slice(2, 3))
-    assert rows(days.before[7]) == rows(graph.neighbours())
+    assert rows(days.before[7]) == rows(graph.neighbors())
     assert days.n_alive()[7] == 3
 
 

@@ -1,16 +1,16 @@
-"""Neighbours of a day, and what lies around a few items."""
+"""Neighbors of a day, and what lies around a few items."""
 
 import numpy as np
 import pytest
 
-from nextclick.graphs.neighbours import Neighbours
+from nextclick.graphs.neighbors import Neighbors
 from reference.temporal_graph import within
 
 N = 40
 
 
 def drawn(seed, n_pairs=45):
-    """Neighbours of random pairs, and the same as a dictionary of dictionaries."""
+    """Neighbors of random pairs, and the same as a dictionary of dictionaries."""
     rng = np.random.default_rng(seed)
     pairs = {
         tuple(sorted(rng.choice(np.arange(1, N + 1), 2, replace=False))) for _ in range(n_pairs)
@@ -20,7 +20,7 @@ def drawn(seed, n_pairs=45):
     expected = {item: {} for item in range(N + 1)}
     for a, b, weight in zip(i.tolist(), j.tolist(), weights, strict=True):
         expected[a][b] = expected[b][a] = np.float32(weight).item()
-    return Neighbours.of_pairs(i, j, weights), expected
+    return Neighbors.of_pairs(i, j, weights), expected
 
 
 def test_pairs_become_rows_both_ways():
@@ -28,7 +28,7 @@ def test_pairs_become_rows_both_ways():
     assert {item: found.of(item) for item in range(N + 1)} == expected
     assert found.items.tolist() == [item for item in range(N + 1) if expected[item]]
     for a in range(len(found.items)):
-        row = found.neighbours[found.offsets[a] : found.offsets[a + 1]].tolist()
+        row = found.neighbors[found.offsets[a] : found.offsets[a + 1]].tolist()
         assert row == sorted(row)
 
 
@@ -53,9 +53,9 @@ def test_what_lies_within_some_steps_is_all_that_messages_can_bring(steps, seed)
         )
 
 
-def test_no_pair_is_no_neighbour():
+def test_no_pair_is_no_neighbor():
     none = np.empty(0, np.int32)
-    graph = Neighbours.of_pairs(none, none, np.empty(0))
+    graph = Neighbors.of_pairs(none, none, np.empty(0))
     reach = graph.within(np.array([3, 1]), 2, N)
     assert reach.items.tolist() == [3, 1]
     assert reach.bounds.tolist() == [2, 2, 2]

@@ -5,10 +5,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError
 from nextclick.graphs.edge_table import EdgeTable
-from nextclick.graphs.temporal import TemporalGraph, renumbered_graph
-from nextclick.sessions import Sessions
+from nextclick.graphs.temporal_graph import TemporalGraph, renumbered_graph
 from reference.temporal_graph import exact_weights, in_units, pairs_of_day
 
 N = 30
@@ -40,7 +40,7 @@ def units(graph):
 
 
 def alive(graph):
-    found = graph.neighbours()
+    found = graph.neighbors()
     return {(int(i), j) for i in found.items for j in found.of(i)}
 
 
@@ -51,20 +51,20 @@ def both_ways(pairs):
 def test_two_days_by_hand():
     graph = advanced([[[1, 2, 3]], [[2, 1], [4, 4, 0, 1]]])
     assert units(graph) == {(1, 2): 3 << 39, (2, 3): 1 << 39}
-    assert graph.neighbours().of(1) == {2: 1.5}
-    assert graph.neighbours().of(3) == {}
+    assert graph.neighbors().of(1) == {2: 1.5}
+    assert graph.neighbors().of(3) == {}
     assert graph.n_alive == 1
     graph.advance(log([]))
     assert units(graph) == {(1, 2): 3 << 38, (2, 3): 1 << 38}
     assert graph.n_alive == 0
-    assert graph.neighbours().items.tolist() == []
+    assert graph.neighbors().items.tolist() == []
     assert graph.n_days == 3
 
 
 def test_counts_by_hand():
     graph = advanced([[[1, 2, 1, 2], [2, 1]], []], edge="count")
     assert units(graph) == {(1, 2): 2 << 40}
-    assert graph.neighbours().of(2) == {1: 2.0}
+    assert graph.neighbors().of(2) == {1: 2.0}
 
 
 @pytest.mark.parametrize("edge", ["binary", "count"])

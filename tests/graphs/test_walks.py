@@ -6,10 +6,10 @@ from itertools import chain
 import numpy as np
 import pytest
 
+from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError, EmptyLogError
 from nextclick.graphs.item_graph import ItemGraph
 from nextclick.graphs.walks import WALKS_AT_ONCE, Walks
-from nextclick.sessions import Sessions
 from reference.walks import edges, pairs, walk
 
 N = 25
@@ -37,8 +37,8 @@ def rows(graph):
 
 
 def listed(batch):
-    owner = np.repeat(np.arange(len(batch.centres)), np.diff(batch.bounds))
-    return list(zip(batch.centres[owner].tolist(), batch.contexts.tolist(), strict=True))
+    owner = np.repeat(np.arange(len(batch.centers)), np.diff(batch.bounds))
+    return list(zip(batch.centers[owner].tolist(), batch.contexts.tolist(), strict=True))
 
 
 def test_a_graph_by_hand():

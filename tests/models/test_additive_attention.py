@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from nextclick.models.additive_attention import additive_energy, plain_additive_energy
+from nextclick.models.ops.additive_attention import additive_energy, plain_additive_energy
 
 
 def draw(B, T, H, scale=1.0, seed=0):

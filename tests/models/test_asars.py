@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick.batch import SessionBatch
-from nextclick.models.asars import ASARS, ASARSConfig, triangle
-from nextclick.models.gap_bins import GapBins
-from nextclick.models.neural import Facts
+from nextclick.core.session_batch import SessionBatch
+from nextclick.models.neural.asars import ASARS, ASARSConfig, triangle
+from nextclick.models.neural_model import DatasetInfo
+from nextclick.models.ops.gap_bins import GapBins
 from reference.neural_asars import asars_query
 from reference.neural_cases import spread_weights
 
 N, USERS = 9, 4
-FACTS = Facts(np.array([False, True, True, False, True]), GapBins(10.0, 6))
+FACTS = DatasetInfo(np.array([False, True, True, False, True]), GapBins(10.0, 6))
 SMALL = {"item_width": 4, "gap_width": 3, "user_width": 3, "hidden_width": 5, "max_length": 8}
 CASES = {
     f"{variant} {gap}": {"variant": variant, "gap": gap}

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextclick.batch import SessionBatch
-from nextclick.config import build_config
+from nextclick.core.config import build_config
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
+from nextclick.core.types import SparseScorer, silent
 from nextclick.errors import ConfigError, TrainingError
 from nextclick.models.base import Model
-from nextclick.models.bpr_mf import BPRMF, BPRMFConfig
-from nextclick.sessions import Sessions
-from nextclick.types import SparseScorer, silent
+from nextclick.models.classical.bpr_mf import BPRMF, BPRMFConfig
 from reference.bpr_sgd import bpr_mf
 from reference.logs import N_ITEMS, logs
 
@@ -49,9 +49,9 @@ def test_is_a_model_that_scores_densely():
     assert model.score(SessionBatch.from_lists([])).shape == (0, 9)
 
 
-@given(log=logs, regularisation=st.sampled_from([0.0, 0.1]), bias=st.booleans())
-def test_steps_equal_their_slow_twin(log, regularisation, bias):
-    config = BPRMFConfig("session", 3, 0.5, regularisation, 2, bias, 0.5)
+@given(log=logs, regularization=st.sampled_from([0.0, 0.1]), bias=st.booleans())
+def test_steps_equal_their_slow_twin(log, regularization, bias):
+    config = BPRMFConfig("session", 3, 0.5, regularization, 2, bias, 0.5)
     model = BPRMF.fit(Sessions.from_lists(log, N_ITEMS), config, seed=3, progress=silent)
     items, expected_bias, users = bpr_mf(log, N_ITEMS, config, 3)
     assert model.items == pytest.approx(items, rel=1e-3, abs=1e-5)
@@ -156,10 +156,10 @@ def test_reads_visitors_only_where_asked_to():
 def test_weights_that_grow_beyond_all_numbers_are_refused():
     message = (
         "bpr-mf: epoch 1: a weight is not finite any more; lower learning_rate (1e+20) or "
-        "regularisation (1)"
+        "regularization (1)"
     )
     with pytest.raises(TrainingError, match=re.escape(message)):
-        fit(log_of([[1, 2]], n_items=3), learning_rate=1e20, regularisation=1.0)
+        fit(log_of([[1, 2]], n_items=3), learning_rate=1e20, regularization=1.0)
 
 
 def test_the_seed_decides():
@@ -207,7 +207,7 @@ def test_a_log_without_a_click(log):
     assert told == [("train", 0, 0)]
 
 
-def test_a_catalogue_that_the_session_has_seen_whole():
+def test_a_catalog_that_the_session_has_seen_whole():
     model = fit(log_of([[1, 2]] * 5), **LEARNING)
     assert np.isfinite(model.score(SessionBatch.from_lists([[1]]))).all()
 
@@ -218,7 +218,7 @@ def test_a_catalogue_that_the_session_has_seen_whole():
         ({"of": "item"}, "bpr-mf: of must be one of session, user, got 'item'"),
         ({"factors": 0}, "bpr-mf: factors must be integer ≥ 1, got 0"),
         ({"learning_rate": 0}, "bpr-mf: learning_rate must be number > 0, got 0"),
-        ({"regularisation": -1}, "bpr-mf: regularisation must be number ≥ 0, got -1"),
+        ({"regularization": -1}, "bpr-mf: regularization must be number ≥ 0, got -1"),
         ({"epochs": 0}, "bpr-mf: epochs must be integer ≥ 1, got 0"),
         ({"bias": "perhaps"}, "bpr-mf: bias must be true or false, got 'perhaps'"),
         ({"init_range": 0}, "bpr-mf: init_range must be number > 0, got 0"),

@@ -5,18 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextclick.models import bpr_sgd
-from nextclick.models.bpr_sgd import (
+from nextclick.core.types import silent
+from nextclick.models.classical import bpr_sgd
+from nextclick.models.classical.bpr_sgd import (
     ItemLists,
-    Rule,
     Samples,
+    SGDRule,
     Weights,
     absent_item,
     mean_of_clicks,
     train_pairs,
     uniform_factors,
 )
-from nextclick.types import silent
 
 
 def array(values):
@@ -39,7 +39,7 @@ def test_one_step_by_hand():
     weights = Weights(
         array([[2.0]]), np.zeros((1, 0), np.float32), array([[9], [1], [0]]), array([9, 0.1, 0.1])
     )
-    step(weights, Rule(learning_rate=0.5, regularisation=0.1, epochs=1))
+    step(weights, SGDRule(learning_rate=0.5, regularization=0.1, epochs=1))
     c = 0.1192029  # σ(-2)
     assert weights.contexts == pytest.approx(array([[2 + 0.5 * (c * (1 - 0) - 0.1 * 2)]]))
     assert weights.items == pytest.approx(
@@ -54,7 +54,7 @@ def test_one_step_with_a_visitor_by_hand():
     weights = Weights(
         array([[1.0]]), array([[7], [3]]), array([[9, 9], [1, 0.5], [2, -0.5]]), array([0, 0, 0])
     )
-    step(weights, Rule(0.5, 0.0, epochs=1, train_bias=False), user=1)
+    step(weights, SGDRule(0.5, 0.0, epochs=1, train_bias=False), user=1)
     c = 0.1192029
     assert weights.contexts == pytest.approx(array([[1 + 0.5 * c * (1 - 2)]]))
     assert weights.users == pytest.approx(array([[7], [3 + 0.5 * c * (0.5 + 0.5)]]))
@@ -68,12 +68,12 @@ def test_a_dropped_visitor_is_row_0():
     weights = Weights(
         array([[0.0]]), array([[1], [1]]), array([[0, 0], [0, 1], [0, 0]]), array([0] * 3)
     )
-    step(weights, Rule(0.5, 0.0, epochs=200, user_dropout=0.5), user=1)
+    step(weights, SGDRule(0.5, 0.0, epochs=200, user_dropout=0.5), user=1)
     assert (weights.users[:, 0] > 1).all()
     weights = Weights(
         array([[0.0]]), array([[1], [1]]), array([[0, 0], [0, 1], [0, 0]]), array([0] * 3)
     )
-    step(weights, Rule(0.5, 0.0, epochs=200), user=1)
+    step(weights, SGDRule(0.5, 0.0, epochs=200), user=1)
     assert weights.users[0] == 1
 
 
@@ -81,7 +81,7 @@ def test_where_every_item_is_known_there_is_no_step():
     weights = Weights(
         array([[2.0]]), np.zeros((1, 0), np.float32), array([[9], [1]]), array([0, 0])
     )
-    step(weights, Rule(0.5, 0.1, epochs=3))
+    step(weights, SGDRule(0.5, 0.1, epochs=3))
     assert (weights.contexts.tolist(), weights.items.tolist()) == ([[2]], [[9], [1]])
 
 
@@ -109,7 +109,9 @@ def test_no_negative_is_an_item_of_the_owner():
     )
     samples = Samples(*(np.repeat(int_array(v), 300) for v in (3, 0, 0, 0)))
     lists = ItemLists.of(int_array(5, 3, 1), int_array(0, 0, 0), 1)
-    train_pairs(weights, samples, lists, Rule(0.01, 0.0, 1), name="test", seed=0, progress=silent)
+    train_pairs(
+        weights, samples, lists, SGDRule(0.01, 0.0, 1), name="test", seed=0, progress=silent
+    )
     assert np.flatnonzero(weights.bias < 0).tolist() == [2, 4, 6]
     assert np.flatnonzero(weights.bias).tolist() == [2, 3, 4, 6]
     # each with the same probability: a third of 300 steps of about 0.01 / 2
@@ -132,7 +134,7 @@ def test_an_epoch_in_pieces_takes_every_sample_once(monkeypatch):
         samples,
         # nobody but 9 may be the negative
         ItemLists.of(np.tile(each + 1, 8), np.repeat(each, 8), 8),
-        Rule(1e-3, 0.0, 2),
+        SGDRule(1e-3, 0.0, 2),
         name="test",
         seed=0,
         progress=lambda *word: told.append(word),

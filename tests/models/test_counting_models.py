@@ -5,13 +5,13 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from nextclick import runtime
-from nextclick.batch import SessionBatch
-from nextclick.config import describe
+from nextclick.core import hardware as runtime
+from nextclick.core.config import describe
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
+from nextclick.core.types import SparseScorer, silent
 from nextclick.models import model_class
 from nextclick.models.base import Model
-from nextclick.sessions import Sessions
-from nextclick.types import SparseScorer, silent
 
 NAMES = ["pop", "s-pop", "item-knn", "markov", "rules", "session-knn"]
 N = 40
@@ -123,7 +123,7 @@ def test_the_number_of_threads_changes_nothing(name, monkeypatch):
     assert found[0] == found[1]
 
 
-def test_nothing_is_learnt_from_unknown_clicks(name):
+def test_nothing_is_learned_from_unknown_clicks(name):
     log = random_sessions(3, 200, low=0)
     model = fit(name, log)
     assert not np.isin(0, model.score_sparse(BATCH).items)
@@ -139,7 +139,7 @@ def test_a_log_of_no_sessions(name):
     assert np.isfinite(scores).all()
 
 
-def test_a_later_part_of_a_log_is_learnt_as_if_it_were_alone(name):
+def test_a_later_part_of_a_log_is_learned_as_if_it_were_alone(name):
     cls = model_class(name)
     whole = Sessions.from_lists(LOG, N)
     part = cls.fit(whole.slice(100, 300), cls.Config(), seed=0, progress=silent)

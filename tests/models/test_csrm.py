@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick.batch import SessionBatch
-from nextclick.models.csrm import CSRMConfig, CSRMEncoder, Memory
+from nextclick.core.session_batch import SessionBatch
+from nextclick.models.neural.csrm import CSRMConfig, CSRMEncoder, Memory
 from reference.neural_cases import N, small_model, spread_weights
 from reference.neural_graphs import csrm_queries
 
 
-def memory_of(vectors, session, neighbours=2):
-    config = CSRMConfig(hidden_width=2, memory_size=5, neighbours=neighbours)
+def memory_of(vectors, session, neighbors=2):
+    config = CSRMConfig(hidden_width=2, memory_size=5, neighbors=neighbors)
     memory = Memory(config)
     memory.write(torch.tensor(vectors), torch.tensor(session))
     return memory
@@ -65,7 +65,7 @@ def test_one_click_by_hand():
     encoder.memory.write(torch.tensor([[0.0, 1.0]]), torch.tensor([4]))
     encoder.gate.weight.copy_(torch.tensor([[1.0, 0.0, 2.0, 0.0, 3.0, 0.0]]))
     encoder.bilinear.weight.copy_(torch.tensor([[1.0, 0.0, 10.0, 0.0]]))
-    # normalised vectors of two numbers are (1, -1) or (-1, 1): l = o = (-1, 1), g = (1, -1)
+    # normalized vectors of two numbers are (1, -1) or (-1, 1): l = o = (-1, 1), g = (1, -1)
     f = 1 / (1 + math.exp(-(-1 - 2 + 3)))
     expected = -f + 10 * f + (1 - f) * -11
     assert encoder(torch.tensor([[1]]))[0, 0, 0].item() == pytest.approx(expected, abs=1e-3)

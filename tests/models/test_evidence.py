@@ -5,16 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from nextclick.batch import SessionBatch
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
+from nextclick.core.types import silent
 from nextclick.models import CLASSICAL, model_class
-from nextclick.models.asars import ASARS, ASARSConfig
-from nextclick.models.bpr_mf import BPRMF, BPRMFConfig
-from nextclick.models.evidence import listener, listening, tell
-from nextclick.models.fpmc import FPMC, FPMCConfig
-from nextclick.models.gap_bins import GapBins
-from nextclick.models.neural import Facts
-from nextclick.sessions import Sessions
-from nextclick.types import silent
+from nextclick.models.classical.bpr_mf import BPRMF, BPRMFConfig
+from nextclick.models.classical.fpmc import FPMC, FPMCConfig
+from nextclick.models.explanation import listener, listening, tell
+from nextclick.models.neural.asars import ASARS, ASARSConfig
+from nextclick.models.neural_model import DatasetInfo
+from nextclick.models.ops.gap_bins import GapBins
 from reference.neural_cases import CASES, DAYS, N, small_model, spread_weights
 
 CLICKS = [3, 1, 4, 1, 5, 9, 2, 6]  # one more than the models read
@@ -201,7 +201,7 @@ def test_stamp_by_hand():
 
 @torch.no_grad()
 def test_asars_weighs_by_dwell_time():
-    facts = Facts(np.array([False, True, True]), GapBins(10.0, 6))
+    facts = DatasetInfo(np.array([False, True, True]), GapBins(10.0, 6))
     for variant in ("time_att", "user_att"):
         config = ASARSConfig(variant, item_width=4, gap_width=3, user_width=3, hidden_width=5)
         model = spread_weights(ASARS(config, N, facts))
@@ -222,20 +222,20 @@ def test_asars_weighs_by_dwell_time():
 def test_what_csrm_remembers():
     model, found = one("csrm")
     encoder = model.encoder
-    shares = [neighbour.vote for neighbour in found.neighbours]
+    shares = [neighbor.vote for neighbor in found.neighbors]
     assert sum(shares) == pytest.approx(1.0, abs=1e-5)  # of three that are read
     assert shares == sorted(shares, reverse=True)
-    cosines = [neighbour.similarity for neighbour in found.neighbours]
+    cosines = [neighbor.similarity for neighbor in found.neighbors]
     assert np.exp(cosines) / np.exp(cosines).sum() == pytest.approx(shares, abs=1e-5)
-    assert {n.session for n in found.neighbours} <= set(encoder.memory.session.tolist())
+    assert {n.session for n in found.neighbors} <= set(encoder.memory.session.tolist())
     encoder.memory.clear()
-    assert model.explained(batch_of(CLICKS), NO_ITEMS).neighbours is None
+    assert model.explained(batch_of(CLICKS), NO_ITEMS).neighbors is None
 
 
-def test_the_neighbours_of_tasrec_are_those_of_its_graph():
+def test_the_neighbors_of_tasrec_are_those_of_its_graph():
     model, found = one("tasrec", [9, 3, 9])
     # of the last day alone: 9 was beside 5 and, three days ago with a quarter, 2
-    near = model.encoder.neighbours
+    near = model.encoder.neighbors
     assert [link.item for link in found.links] == [9, 3]
     for link in found.links:
         told = dict(zip(link.items.tolist(), link.weights.tolist(), strict=True))
@@ -295,7 +295,7 @@ def test_votes_of_session_knn_by_hand():
     model = cls.fit(log, config, seed=0, progress=silent)
     found = model.explained(batch_of([1, 2]), np.array([3, 4, 1], dtype=np.int32))
     # weights: item 1 a half, item 2 one; similarities 1½, 1, ½, the last of two steps ago
-    assert [(n.items.tolist(), n.similarity, n.vote) for n in found.neighbours] == [
+    assert [(n.items.tolist(), n.similarity, n.vote) for n in found.neighbors] == [
         ([1, 2, 3], 1.5, 1.5),
         ([2, 5], 1.0, 1.0),
         ([1, 4], 0.5, 0.25),

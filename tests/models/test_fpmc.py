@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextclick.batch import SessionBatch
-from nextclick.config import build_config
+from nextclick.core.config import build_config
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
+from nextclick.core.types import SparseScorer, silent
 from nextclick.errors import ConfigError, TrainingError
 from nextclick.models.base import Model
-from nextclick.models.fpmc import FPMC, FPMCConfig
-from nextclick.sessions import Sessions
-from nextclick.types import SparseScorer, silent
+from nextclick.models.classical.fpmc import FPMC, FPMCConfig
 from reference.bpr_sgd import fpmc
 from reference.logs import N_ITEMS, logs
 
@@ -54,9 +54,9 @@ def test_is_a_model_that_scores_densely():
     assert model.score(SessionBatch.from_lists([])).shape == (0, N + 1)
 
 
-@given(log=logs, regularisation=st.sampled_from([0.0, 0.1]))
-def test_steps_equal_their_slow_twin(log, regularisation):
-    config = FPMCConfig(False, 3, 0.5, regularisation, 2, 0.3, 0.1)
+@given(log=logs, regularization=st.sampled_from([0.0, 0.1]))
+def test_steps_equal_their_slow_twin(log, regularization):
+    config = FPMCConfig(False, 3, 0.5, regularization, 2, 0.3, 0.1)
     model = FPMC.fit(Sessions.from_lists(log, N_ITEMS), config, seed=3, progress=silent)
     last, users, items = fpmc(log, N_ITEMS, config, 3)
     assert model.last == pytest.approx(last, rel=1e-3, abs=1e-5)
@@ -161,10 +161,10 @@ def test_reads_visitors_only_where_asked_to():
 def test_weights_that_grow_beyond_all_numbers_are_refused():
     message = (
         "fpmc: epoch 1: a weight is not finite any more; lower learning_rate (1e+20) or "
-        "regularisation (1)"
+        "regularization (1)"
     )
     with pytest.raises(TrainingError, match=re.escape(message)):
-        fit(log_of(ROUND), learning_rate=1e20, regularisation=1.0)
+        fit(log_of(ROUND), learning_rate=1e20, regularization=1.0)
 
 
 def test_the_seed_decides():
@@ -219,7 +219,7 @@ def test_a_log_without_a_transition(log):
         ({"users": "perhaps"}, "fpmc: users must be true or false, got 'perhaps'"),
         ({"factors": 0}, "fpmc: factors must be integer ≥ 1, got 0"),
         ({"learning_rate": -1}, "fpmc: learning_rate must be number > 0, got -1"),
-        ({"regularisation": -1}, "fpmc: regularisation must be number ≥ 0, got -1"),
+        ({"regularization": -1}, "fpmc: regularization must be number ≥ 0, got -1"),
         ({"epochs": 0}, "fpmc: epochs must be integer ≥ 1, got 0"),
         ({"init_std": 0}, "fpmc: init_std must be number > 0, got 0"),
         ({"user_dropout": 1}, "fpmc: user_dropout must be number ≥ 0 and < 1, got 1"),

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick.models.gap_bins import FIRST_BIN, MOST_BINS, UNKNOWN, GapBins, shown_gaps
-from nextclick.sessions import Sessions
+from nextclick.core.sessions import Sessions
+from nextclick.models.ops.gap_bins import FIRST_BIN, MOST_BINS, UNKNOWN, GapBins, shown_gaps
 
 
 def timed(*sessions):

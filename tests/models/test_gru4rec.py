@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nextclick.models.gru4rec import GRU4Rec, GRU4RecConfig, GRU4RecEncoder, OneHotGRULayer
+from nextclick.models.neural.gru4rec import GRU4Rec, GRU4RecConfig, GRU4RecEncoder, OneHotGRULayer
 from reference.neural_cases import CASES, N, small_model, spread_weights
 
 FORMS = [case for case in CASES if case.startswith("gru4rec")]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nextclick.models.improved_gru4rec import ImprovedGRU4RecConfig, ImprovedGRU4RecEncoder
+from nextclick.models.neural.improved_gru4rec import ImprovedGRU4RecConfig, ImprovedGRU4RecEncoder
 from reference.neural_cases import small_model, spread_weights
 
 

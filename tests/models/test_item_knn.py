@@ -2,13 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextclick.batch import SessionBatch
-from nextclick.config import build_config
+from nextclick.core.config import build_config
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
+from nextclick.core.types import silent
 from nextclick.errors import ConfigError
-from nextclick.models.item_knn import ItemKNN, ItemKNNConfig
-from nextclick.sessions import Sessions
-from nextclick.types import silent
-from reference.item_knn import neighbours
+from nextclick.models.classical.item_knn import ItemKNN, ItemKNNConfig
+from reference.item_knn import neighbors
 from reference.logs import N_ITEMS, logs
 from reference.rows import rows
 
@@ -51,22 +51,22 @@ def test_only_the_last_click_matters_and_is_no_candidate():
     assert 1 not in after(model, 1)
 
 
-def test_of_equal_neighbours_the_lower_index_is_kept():
+def test_of_equal_neighbors_the_lower_index_is_kept():
     log = Sessions.from_lists([[1, 4], [1, 3], [1, 2], [1, 2]])
-    assert list(after(fit(log, neighbours=2, shrinkage=0, alpha=1), 1)) == [2, 3]
+    assert list(after(fit(log, neighbors=2, shrinkage=0, alpha=1), 1)) == [2, 3]
 
 
 @given(
     log=logs,
-    neighbours_=st.integers(1, 4),
+    neighbors_=st.integers(1, 4),
     shrinkage=st.sampled_from([0.0, 20.0]),
     alpha=st.sampled_from([0.0, 0.5, 0.75, 1.0]),
     count=st.sampled_from(["sessions", "clicks"]),
 )
-def test_kernel_equals_its_slow_twin(log, neighbours_, shrinkage, alpha, count):
-    config = ItemKNNConfig(neighbours_, shrinkage, alpha, count)
+def test_kernel_equals_its_slow_twin(log, neighbors_, shrinkage, alpha, count):
+    config = ItemKNNConfig(neighbors_, shrinkage, alpha, count)
     model = ItemKNN.fit(Sessions.from_lists(log, N_ITEMS), config, seed=0, progress=silent)
-    expected = neighbours(log, config)
+    expected = neighbors(log, config)
     found = rows(model.score_sparse(SessionBatch.from_lists([[i] for i in range(1, N_ITEMS + 1)])))
     assert found == [pytest.approx(expected.get(i, {}), rel=1e-6) for i in range(1, N_ITEMS + 1)]
 
@@ -77,7 +77,7 @@ def test_kernel_equals_its_slow_twin(log, neighbours_, shrinkage, alpha, count):
         ({"shrinkage": "-1"}, "item-knn: shrinkage must be number ≥ 0, got '-1'"),
         ({"alpha": "1.5"}, "item-knn: alpha must be number ≥ 0 and ≤ 1, got '1.5'"),
         ({"count": "events"}, "item-knn: count must be one of sessions, clicks, got 'events'"),
-        ({"neighbors": "20"}, "item-knn has no parameter 'neighbors': did you mean neighbours"),
+        ({"neighbors": "20"}, "item-knn has no parameter 'neighbors': did you mean neighbors"),
     ],
 )
 def test_a_parameter_out_of_its_range_is_refused(values, message):

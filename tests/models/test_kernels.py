@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextclick.models.kernels import grow, keep_best, kth_largest
+from nextclick.models.ops.kernels import grow, keep_best, kth_largest
 
 
 def test_grow_keeps_what_is_used_and_makes_room():

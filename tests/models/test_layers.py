@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from nextclick.models.layers import (
+from nextclick.models.ops.layers import (
     Dropout,
     causal_softmax,
     clamp_norm,
@@ -56,7 +56,7 @@ def test_dropout_drops_its_share_and_scales_the_rest(p):
     assert (kept == 0).float().mean().item() == pytest.approx(p, abs=0.002)
     assert kept.max().item() == pytest.approx(1 / (1 - p), rel=1e-4)
     assert len(kept.unique()) == 2
-    # neighbours come from one draw, and must not depend on each other all the same
+    # neighbors come from one draw, and must not depend on each other all the same
     both = ((kept[:, :-1] == 0) & (kept[:, 1:] == 0)).float().mean().item()
     assert both == pytest.approx(p * p, abs=0.002)
 

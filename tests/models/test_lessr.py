@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick.models.lessr import BatchNorm, LESSRConfig, LESSREncoder
-from nextclick.training.config import TrainingConfig
+from nextclick.models.neural.lessr import BatchNorm, LESSRConfig, LESSREncoder
 from nextclick.training.optim import Optimizers
+from nextclick.training.training_config import TrainingConfig
 from reference.neural_cases import small_model, spread_weights
 
 
@@ -45,7 +45,7 @@ def test_a_node_attends_to_those_with_a_shortcut_to_it():
         weight.fill_(0.0 if "bias" in name else 1.0)
     encoder.items.weight[:, 0] = torch.tensor([0.0, 0.5, -0.5, 0.25])
     encoder.layers[0].own.weight.fill_(0.0)
-    encoder.layers[0].neighbours.weight.fill_(0.0)
+    encoder.layers[0].neighbors.weight.fill_(0.0)
     encoder.readout.output.weight.fill_(0.0)
     encoder.output.weight.copy_(torch.tensor([[1.0, 0.0, 0.0, 0.0]]))  # of the last, SGAT alone
     values = [0.5, -0.5, 0.25]
@@ -81,7 +81,7 @@ def test_statistics_are_of_the_nodes_of_the_batch():
     torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * read.var(0), atol=1e-6, rtol=1e-5)
 
 
-def test_a_batch_of_one_prefix_can_be_learnt_from():
+def test_a_batch_of_one_prefix_can_be_learned_from():
     norm = BatchNorm(2).train()
     norm.running_mean.fill_(1.0)
     found = norm(torch.tensor([[1.0, 3.0]]))

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick import folders
-from nextclick.models.lgsr import LGSR, LGSRConfig
-from nextclick.models.sr_gnn import SRGNN, SRGNNConfig
-from nextclick.sessions import Sessions
-from nextclick.training import report
-from nextclick.training.config import TrainingConfig, build_configs
+from nextclick.core import storage as folders
+from nextclick.core.sessions import Sessions
+from nextclick.models.neural.lgsr import LGSR, LGSRConfig
+from nextclick.models.neural.sr_gnn import SRGNN, SRGNNConfig
+from nextclick.training import epoch_log as report
 from nextclick.training.device import seeded
-from nextclick.training.run import Checkpoints
+from nextclick.training.loop import Checkpoints
 from nextclick.training.trainer import Trainer
+from nextclick.training.training_config import TrainingConfig, build_configs
 from reference.neural_cases import small_model, spread_weights
 from reference.walks import skip_gram_loss
 
@@ -113,7 +113,7 @@ def test_the_loss_of_a_step_is_that_of_its_pairs(graph_loss):
         for name in ("contexts", "negatives"):
             log_q |= dict(zip(work[name].tolist(), work[f"log_q_of_{name}"].tolist(), strict=True))
     pairs = list(
-        zip(work["centres"][work["owner"]].tolist(), work["contexts"].tolist(), strict=True)
+        zip(work["centers"][work["owner"]].tolist(), work["contexts"].tolist(), strict=True)
     )
     expected = skip_gram_loss(
         pairs, work["negatives"].tolist(), lambda i, j: v[i] @ theta[j] + bias[j] - log_q[j]
@@ -127,7 +127,7 @@ def test_each_epoch_has_as_many_passes_as_asked_for():
         task = fresh(graph_passes=passes).task(LOG, 0)
         for work in task.works(1):
             found = zip(
-                work["centres"][work["owner"]].tolist(), work["contexts"].tolist(), strict=True
+                work["centers"][work["owner"]].tolist(), work["contexts"].tolist(), strict=True
             )
             pairs[passes - 1] += Counter(found)
     assert pairs[1] == pairs[0] + pairs[0]

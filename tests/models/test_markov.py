@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextclick.batch import SessionBatch
-from nextclick.models.markov import Markov, MarkovConfig
-from nextclick.sessions import Sessions
-from nextclick.types import silent
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
+from nextclick.core.types import silent
+from nextclick.models.classical.markov import Markov, MarkovConfig
 from reference.logs import N_ITEMS, logs
 from reference.rows import rows
 from reference.transitions import followers
@@ -37,13 +37,13 @@ def test_an_unknown_click_neither_follows_nor_is_skipped():
 
 
 def test_the_likeliest_successors_are_kept_with_their_probability():
-    assert after([[1, 2], [1, 3], [1, 3]], 1, neighbours=1) == pytest.approx({3: 2 / 3})
+    assert after([[1, 2], [1, 3], [1, 3]], 1, neighbors=1) == pytest.approx({3: 2 / 3})
 
 
-@given(log=logs, neighbours=st.integers(1, 4))
-def test_kernel_equals_its_slow_twin(log, neighbours):
-    config = MarkovConfig(neighbours)
+@given(log=logs, neighbors=st.integers(1, 4))
+def test_kernel_equals_its_slow_twin(log, neighbors):
+    config = MarkovConfig(neighbors)
     model = Markov.fit(Sessions.from_lists(log, N_ITEMS), config, seed=0, progress=silent)
-    expected = followers(log, [1.0], neighbours)
+    expected = followers(log, [1.0], neighbors)
     found = rows(model.score_sparse(SessionBatch.from_lists([[i] for i in range(1, N_ITEMS + 1)])))
     assert found == [pytest.approx(expected.get(i, {}), rel=1e-6) for i in range(1, N_ITEMS + 1)]

@@ -1,4 +1,4 @@
-"""A larger catalogue: old items keep their scores, new ones begin where their neighbours are."""
+"""A larger catalog: old items keep their scores, new ones begin where their neighbors are."""
 
 from dataclasses import replace
 
@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick.batch import SessionBatch
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
+from nextclick.core.types import silent
 from nextclick.models import NEURAL, model_class
-from nextclick.models.more_items import with_items
-from nextclick.models.neural import Facts
-from nextclick.models.past import Past, Steps, moved_rows
-from nextclick.sessions import Sessions
-from nextclick.types import silent
+from nextclick.models.grow_catalog import with_items
+from nextclick.models.incremental_state import FineTuneSteps, PriorSessions, scatter_rows
+from nextclick.models.neural_model import DatasetInfo
 from reference.tiny_model import fresh
 
 # 1..4 become 1, 2, 4, 6; 3, 5 and 7 are new
@@ -23,8 +23,8 @@ BATCH = [[1], [1, 2], [4, 3, 1], [2, 2, 3]]
 
 
 def past_of(old=OLD):
-    support = moved_rows(old.support(), INDEX, 7)
-    return Past(INDEX, 7, len(old), support, old.renumbered(INDEX, 7))
+    support = scatter_rows(old.support(), INDEX, 7)
+    return PriorSessions(INDEX, 7, len(old), support, old.renumbered(INDEX, 7))
 
 
 def moved(batch):
@@ -44,7 +44,7 @@ def test_known_items_keep_their_scores(name):
     config = kind.Config()
     with torch.random.fork_rng([]):
         torch.manual_seed(3)
-        facts = Facts.of(with_context(OLD), kind.reads(config))
+        facts = DatasetInfo.of(with_context(OLD), kind.reads(config))
         model = kind(config, 4, facts)
     before = {key: array.copy() for key, array in model.state().items()}
     assert "items.weight" in model.item_arrays
@@ -61,7 +61,7 @@ def test_known_items_keep_their_scores(name):
             np.testing.assert_array_equal(larger.state()[key], array)
 
 
-def test_a_new_item_begins_at_the_mean_of_its_neighbours():
+def test_a_new_item_begins_at_the_mean_of_its_neighbors():
     """3 is joined with 1 twice and with 2 once; 5 with 3 alone, which is new; 7 with nothing."""
     model = fresh(4)
     rows = model.state()["outputs.weight"]
@@ -94,11 +94,11 @@ def test_factors_get_rows_and_go_on(name):
         rtol=1e-5,
         atol=1e-6,
     )
-    steps = Steps(epochs=3, rate=1.0, minutes=float("inf"), seed=5)
+    steps = FineTuneSteps(epochs=3, rate=1.0, minutes=float("inf"), seed=5)
     one, other = (larger.tuned(NEW, steps, progress=silent) for _ in range(2))
     np.testing.assert_array_equal(one.score(moved(BATCH)), other.score(moved(BATCH)))
     assert not np.array_equal(one.state()["items"], larger.state()["items"])
-    none = larger.tuned(NEW, Steps(3, 1.0, 0.0, 5), progress=silent)
+    none = larger.tuned(NEW, FineTuneSteps(3, 1.0, 0.0, 5), progress=silent)
     np.testing.assert_array_equal(none.state()["items"], larger.state()["items"])
     np.testing.assert_array_equal(model.state()["items"], before)
 
@@ -108,8 +108,8 @@ def test_a_visitor_goes_on_from_his_factors():
     config = kind.Config(factors=4, epochs=2, of="user")
     model = kind.fit(with_context(OLD), config, seed=1, progress=silent)
     new = with_context(Sessions.from_lists([[1, 2, 3]], 4))  # of user 1
-    same = Past(np.arange(5, dtype=np.int32), 4, len(OLD), OLD.support())
-    made = with_items(model, same, new).tuned(new, Steps(1, 1.0, 9.0, 0), progress=silent)
+    same = PriorSessions(np.arange(5, dtype=np.int32), 4, len(OLD), OLD.support())
+    made = with_items(model, same, new).tuned(new, FineTuneSteps(1, 1.0, 9.0, 0), progress=silent)
     changed = (made.users != model.users).any(axis=1)
     assert changed.tolist() == [False, True, False, False]
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from nextclick.models.narm import NARM, NARMConfig, NARMEncoder
+from nextclick.models.neural.narm import NARM, NARMConfig, NARMEncoder
 from reference.neural_cases import small_model, spread_weights
 
 CLICKS = torch.tensor([[1, 2, 3, 4]])

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nextclick.models.nearest_rows import nearest, weighted_rows
+from nextclick.models.ops.nearest_rows import nearest, weighted_rows
 
 
 def plain(query, table, hidden, k):

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick.batch import SessionBatch
-from nextclick.config import build_config, describe
+from nextclick.core.config import build_config, describe
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
+from nextclick.core.types import Scorer
 from nextclick.errors import ConfigError
 from nextclick.evaluation import evaluate
 from nextclick.models import model_class
-from nextclick.sessions import Sessions
-from nextclick.training.config import build_configs
-from nextclick.types import Scorer
+from nextclick.training.training_config import build_configs
 from reference.neural_cases import CASES, N, small_model, spread_weights
 from reference.neural_cnn import wavenet_queries, youtube_queries
 from reference.neural_graphs import csrm_queries, lessr_queries, sr_gnn_queries, tasrec_queries
@@ -351,7 +351,7 @@ def test_every_preset_is_a_valid_recipe(name):
         ("csrm", {"embedding_width": 0}, "embedding_width must be integer ≥ 1"),
         ("csrm", {"hidden_width": 0}, "hidden_width must be integer ≥ 1"),
         ("csrm", {"memory_size": 0}, "memory_size must be integer ≥ 1"),
-        ("csrm", {"neighbours": 0}, "neighbours must be integer ≥ 1"),
+        ("csrm", {"neighbors": 0}, "neighbors must be integer ≥ 1"),
         ("csrm", {"embedding_dropout": 1}, "embedding_dropout must be number ≥ 0 and < 1"),
         ("csrm", {"output_dropout": 1}, "output_dropout must be number ≥ 0 and < 1"),
         ("csrm", {"max_length": 0}, "max_length must be integer ≥ 1"),

@@ -1,9 +1,9 @@
 import pytest
 
-from nextclick.batch import SessionBatch
-from nextclick.models.popularity import Pop, PopConfig, SessionPop, SessionPopConfig
-from nextclick.sessions import Sessions
-from nextclick.types import silent
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
+from nextclick.core.types import silent
+from nextclick.models.classical.popularity import Pop, PopConfig, SessionPop, SessionPopConfig
 from reference.rows import rows
 
 # clicks: item 1 four times, 2 twice, 3 twice, 4 once; 5 never; one click is unknown

@@ -1,5 +1,5 @@
-from nextclick.models.postings import Postings
-from nextclick.sessions import Sessions
+from nextclick.core.sessions import Sessions
+from nextclick.models.classical.inverted_index import Postings
 
 LOG = Sessions.from_lists([[1, 2, 1], [0, 2], [2, 3], []], n_items=4)
 

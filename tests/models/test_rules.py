@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextclick.batch import SessionBatch
-from nextclick.models.markov import Markov, MarkovConfig
-from nextclick.models.rules import SequentialRules, SequentialRulesConfig
-from nextclick.sessions import Sessions
-from nextclick.types import silent
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
+from nextclick.core.types import silent
+from nextclick.models.classical.markov import Markov, MarkovConfig
+from nextclick.models.classical.sequential_rules import SequentialRules, SequentialRulesConfig
 from reference.logs import N_ITEMS, logs
 from reference.rows import rows
 from reference.session_knn import by_step
@@ -61,11 +61,11 @@ def test_one_step_is_the_markov_chain():
     log=logs,
     steps=st.integers(1, 5),
     kind=st.sampled_from(KINDS),
-    neighbours=st.integers(1, 4),
+    neighbors=st.integers(1, 4),
 )
-def test_kernel_equals_its_slow_twin(log, steps, kind, neighbours):
-    config = SequentialRulesConfig(steps, kind, neighbours)
+def test_kernel_equals_its_slow_twin(log, steps, kind, neighbors):
+    config = SequentialRulesConfig(steps, kind, neighbors)
     model = SequentialRules.fit(Sessions.from_lists(log, N_ITEMS), config, seed=0, progress=silent)
-    expected = followers(log, [by_step(kind, n) for n in range(1, steps + 1)], neighbours)
+    expected = followers(log, [by_step(kind, n) for n in range(1, steps + 1)], neighbors)
     found = rows(model.score_sparse(SessionBatch.from_lists([[i] for i in range(1, N_ITEMS + 1)])))
     assert found == [pytest.approx(expected.get(i, {}), rel=1e-6) for i in range(1, N_ITEMS + 1)]

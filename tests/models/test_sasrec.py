@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from nextclick.errors import ConfigError
-from nextclick.models.sasrec import SASRec, SASRecConfig, SASRecEncoder
+from nextclick.models.neural.sasrec import SASRec, SASRecConfig, SASRecEncoder
 from reference.neural_cases import small_model, spread_weights
 
 
@@ -75,6 +75,6 @@ def test_initial_weights():
             assert weight.std().item() == pytest.approx(0.02, rel=0.05), name
 
 
-def test_presets_take_the_whole_catalogue_or_shared_negatives():
+def test_presets_take_the_whole_catalog_or_shared_negatives():
     assert SASRec.PRESETS["default"]["loss"] == "ce"
     assert SASRec.PRESETS["sampled"]["negatives"] == 2048

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from nextclick.models import segments
-from nextclick.models.segments import (
+from nextclick.models.ops import segments
+from nextclick.models.ops.segments import (
     group_energy,
     group_softmax,
     group_sum,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nextclick.models.session_graphs import prefix_graphs, shared_graphs, whole_prefixes
+from nextclick.models.ops.session_graphs import prefix_graphs, shared_graphs, whole_prefixes
 from reference.session_graphs import adjacency, distinct, multigraph, shortcuts
 
 SESSIONS = [[3, 1, 4, 1, 5, 9, 2, 1, 4], [6], [5, 3], [7, 7, 7], [5, 8, 9, 8, 9, 5], [2, 2, 1, 2]]

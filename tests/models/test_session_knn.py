@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextclick.batch import SessionBatch
-from nextclick.models.session_knn import SessionKNN, SessionKNNConfig
-from nextclick.sessions import Sessions
-from nextclick.types import silent
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
+from nextclick.core.types import silent
+from nextclick.models.classical.session_knn import SessionKNN, SessionKNNConfig
 from reference.logs import N_ITEMS, logs, prefixes
 from reference.rows import rows
 from reference.session_knn import scores
@@ -31,7 +31,7 @@ def after(log, clicks, **parameters):
     return rows(model.score_sparse(SessionBatch.from_lists([clicks])))[0]
 
 
-def test_neighbours_vote_with_the_weights_of_the_shared_clicks():
+def test_neighbors_vote_with_the_weights_of_the_shared_clicks():
     # weights: item 1 a half, item 2 one; similarities: 1.5, 1, 1.5, none
     assert after(LOG, [1, 2]) == pytest.approx({1: 3.0, 2: 4.0, 3: 1.0, 4: 1.5})
 
@@ -44,7 +44,7 @@ def test_of_equally_near_sessions_the_more_recent_votes():
     assert after(LOG, [1, 2], k=1) == pytest.approx({1: 1.5, 2: 1.5, 4: 1.5})
 
 
-def test_neighbours_come_from_the_most_recent_sessions_that_share_an_item():
+def test_neighbors_come_from_the_most_recent_sessions_that_share_an_item():
     # of the three that share one, the oldest is left out although it is among the nearest
     assert after(LOG, [1, 2], sample_size=2) == pytest.approx({1: 1.5, 2: 2.5, 3: 1.0, 4: 1.5})
 
@@ -69,7 +69,7 @@ def test_rarer_items_gain_by_their_inverse_frequency():
     assert weighted[2] == pytest.approx(plain[2] * (1 + 2 * log(4 / 3)))
 
 
-def test_cosine_divides_by_the_size_of_the_neighbour():
+def test_cosine_divides_by_the_size_of_the_neighbor():
     found = after(LOG, [2], similarity="cosine")
     assert found[3] == pytest.approx(1 / sqrt(2))
     assert found[4] == pytest.approx(1 / sqrt(3))

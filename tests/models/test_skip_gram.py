@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick.models.skip_gram import skip_gram_loss
+from nextclick.models.ops.skip_gram import skip_gram_loss
 from reference.walks import skip_gram_loss as slow_loss
 
 N, D = 9, 4
@@ -20,12 +20,12 @@ def weights(seed=0):
 
 
 def fast_loss(v, theta, shift=None):
-    centres = [3, 7, 2]
-    owner = [centres.index(i) for i, _ in PAIRS]
-    hits = [(centres.index(i), NEGATIVES.index(c)) for i, c in PAIRS if c in NEGATIVES]
+    centers = [3, 7, 2]
+    owner = [centers.index(i) for i, _ in PAIRS]
+    hits = [(centers.index(i), NEGATIVES.index(c)) for i, c in PAIRS if c in NEGATIVES]
     contexts = [c for _, c in PAIRS]
     return skip_gram_loss(
-        v[centres], theta[contexts], theta[NEGATIVES], torch.tensor(owner), torch.tensor(hits).T,
+        v[centers], theta[contexts], theta[NEGATIVES], torch.tensor(owner), torch.tensor(hits).T,
         shift=None if shift is None else shift[contexts],
         negative_shift=None if shift is None else shift[NEGATIVES],
     )  # fmt: skip

@@ -6,14 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextclick.config import describe
-from nextclick.models import MODELS, model_class
-from nextclick.pipeline.contender import Contender
-from nextclick.space import (
+from nextclick.core.config import describe
+from nextclick.core.search_space import (
     Bundles,
-    OneOf,
-    Real,
-    Whole,
+    Choice,
+    FloatRange,
+    IntRange,
     around,
     describe_space,
     parameters_at,
@@ -21,16 +19,18 @@ from nextclick.space import (
     sets,
     without,
 )
+from nextclick.experiments.model_candidate import ModelCandidate
+from nextclick.models import MODELS, model_class
 
 TUNED = [name for name in MODELS if describe(model_class(name).Config)]
 
 
 def values(dimension):
-    if isinstance(dimension, Whole):
+    if isinstance(dimension, IntRange):
         return st.integers(dimension.least, dimension.most)
-    if isinstance(dimension, Real):
+    if isinstance(dimension, FloatRange):
         return st.floats(dimension.least, dimension.most)
-    names = dimension.values if isinstance(dimension, OneOf) else tuple(dimension.named)
+    names = dimension.values if isinstance(dimension, Choice) else tuple(dimension.named)
     return st.sampled_from(names)
 
 
@@ -40,7 +40,7 @@ def points(space):
 
 @pytest.mark.parametrize("name", TUNED)
 def test_every_model_with_parameters_has_a_space_of_its_own(name):
-    contender = Contender(name)
+    contender = ModelCandidate(name)
     own = {parameter.name for parameter in describe(contender.model.Config)}
     named = {p for dimension, one in contender.space.items() for p in sets(dimension, one)}
     assert named & own
@@ -54,7 +54,7 @@ def test_every_model_with_parameters_has_a_space_of_its_own(name):
 @settings(max_examples=15)
 @given(data=st.data())
 def test_any_point_of_a_space_is_a_config(name, data):
-    contender = Contender(name)
+    contender = ModelCandidate(name)
     space = around(contender.space, contender.parameters({}))
     tried = parameters_at(space, data.draw(points(space)))
     found = contender.parameters(tried)  # raises where it is none
@@ -64,7 +64,7 @@ def test_any_point_of_a_space_is_a_config(name, data):
 @pytest.mark.parametrize("name", TUNED)
 def test_every_preset_is_a_point_of_the_space_widened_to_it(name):
     for preset in getattr(model_class(name), "PRESETS", {None: {}}):
-        contender = Contender(name, preset)
+        contender = ModelCandidate(name, preset)
         base = contender.parameters({})
         space = around(contender.space, base)
         values = parameters_at(space, point_of(space, base))
@@ -73,9 +73,9 @@ def test_every_preset_is_a_point_of_the_space_widened_to_it(name):
 
 
 SPACE = {
-    "k": Whole(1, 10, log=True),
-    "rate": Real(0.1, 0.5),
-    "kind": OneOf("a", "b"),
+    "k": IntRange(1, 10, log=True),
+    "rate": FloatRange(0.1, 0.5),
+    "kind": Choice("a", "b"),
     "loss": Bundles({"ce": {"loss": "ce", "n": 0}, "bpr": {"loss": "bpr", "n": 8}}),
 }
 
@@ -83,8 +83,8 @@ SPACE = {
 def test_a_space_is_widened_to_hold_a_config():
     config = {"k": 20, "rate": 0.05, "kind": "c", "loss": "bpr", "n": 16}
     wide = around(SPACE, config)
-    assert (wide["k"], wide["rate"]) == (Whole(1, 20, log=True), Real(0.05, 0.5))
-    assert wide["kind"] == OneOf("a", "b", "c")
+    assert (wide["k"], wide["rate"]) == (IntRange(1, 20, log=True), FloatRange(0.05, 0.5))
+    assert wide["kind"] == Choice("a", "b", "c")
     point = point_of(wide, config)
     assert point == {"k": 20, "rate": 0.05, "kind": "c", "loss": "as given"}
     assert parameters_at(wide, point) == config

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick.models.sr_gnn import SRGNNConfig, SRGNNEncoder
+from nextclick.models.neural.sr_gnn import SRGNNConfig, SRGNNEncoder
 from reference.neural_cases import small_model, spread_weights
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from nextclick.models.stamp import STAMPConfig, STAMPEncoder
+from nextclick.models.neural.stamp import STAMPConfig, STAMPEncoder
 from reference.neural_cases import small_model, spread_weights
 
 

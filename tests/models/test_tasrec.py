@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick.batch import SessionBatch
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError
-from nextclick.models.tasrec import TASRec, TASRecConfig, TASRecEncoder
-from nextclick.models.tasrec_graph import TemporalItems, messages
-from nextclick.sessions import Sessions
+from nextclick.models.neural.tasrec import TASRec, TASRecConfig, TASRecEncoder
+from nextclick.models.ops.tasrec_graph import TemporalItems, messages
 from reference.neural_cases import N, small_model, spread_weights
 from reference.neural_graphs import tasrec_items
 from reference.temporal_graph import exact_weights
@@ -45,7 +45,7 @@ def test_two_rounds_by_hand():
     items = torch.nn.Embedding(5, 2)
     rows = torch.tensor([[0, 0], [1, 0], [0, 1], [2, 0], [3, 4]])
     items.weight.copy_(rows)
-    told = messages(model.encoder.neighbours, np.array([1, 4]), 2, n_items=4)
+    told = messages(model.encoder.neighbors, np.array([1, 4]), 2, n_items=4)
     found = layer(items, {n: torch.from_numpy(a) for n, a in told.items()})
     # first round, before LeakyReLU the second coordinate changes its sign
     one = np.array([1 / 2.5, -0.01 * 1.5 / 2.5])  # (1.5 (0, 1) + (1, 0)) / 2.5
@@ -83,10 +83,10 @@ def test_the_read_out_by_hand():
 
 @pytest.mark.parametrize("hops", [1, 2, 5])
 @pytest.mark.parametrize("layer_weights", ["shared", "own"])
-def test_what_is_around_a_few_items_gives_what_the_whole_catalogue_would(hops, layer_weights):
+def test_what_is_around_a_few_items_gives_what_the_whole_catalog_would(hops, layer_weights):
     model = tasrec(hops=hops, layer_weights=layer_weights, threshold=0.2)
     expected = tasrec_items(model.state(), model.config)
-    told = messages(model.encoder.neighbours, np.array([9, 2, 7]), hops, N)
+    told = messages(model.encoder.neighbors, np.array([9, 2, 7]), hops, N)
     with torch.no_grad():
         found = model.encoder.temporal(
             model.encoder.items, {n: torch.from_numpy(a) for n, a in told.items()}
@@ -175,7 +175,7 @@ def test_training_goes_on_with_the_graphs_that_training_from_zero_has(block):
     n_before = int(np.searchsorted(log.blocks, block))
     kept = tasrec(threshold=0.3).knowing(log, block)
     model = TASRec.from_state(kept.state(), kept.config)
-    model.going_on()
+    model.continue_training()
     model.observe(log.slice(n_before, len(log)))
     for of in range(block, 8):
         check_same(told(model, of), told(whole, of))
@@ -187,7 +187,7 @@ def test_older_sessions_are_trained_on_again_with_their_own_graphs():
     log, whole = log_of(), tasrec(threshold=0.3)
     whole.observe(log)
     model = tasrec(threshold=0.3).knowing(log, 6)
-    model.going_on(log.slice(0, 4))
+    model.continue_training(log.slice(0, 4))
     model.observe(log.take(np.array([1, 2, 4, 5, 6])))  # of blocks 3, 4, and all after 5
     for of in (3, 4, 6, 7):
         check_same(told(model, of), told(whole, of))
@@ -196,7 +196,7 @@ def test_older_sessions_are_trained_on_again_with_their_own_graphs():
 
 def test_a_training_that_does_not_go_on_begins_anew():
     model = tasrec(threshold=0.3).knowing(log_of(), 5)
-    model.going_on()
+    model.continue_training()
     model.observe(day(log_of(), 7))
     model.forget()
     model.observe(log_of())

@@ -1,6 +1,6 @@
 import pytest
 
-from nextclick.models.weighting import CODES, position_weight, step_weight
+from nextclick.models.classical.position_weights import CODES, position_weight, step_weight
 from reference.session_knn import by_position, by_step
 
 

@@ -61,7 +61,7 @@ def fpmc(log, n_items, config, seed, users=None, n_users=0):
 
 
 def _train(samples, clicks, contexts, users, items, bias, config, seed, train_bias, dropout):
-    D, rate, keep = contexts.shape[1], config.learning_rate, config.regularisation
+    D, rate, keep = contexts.shape[1], config.learning_rate, config.regularization
     for epoch in range(1, config.epochs + 1):
         rng = np.random.default_rng([seed, epoch])
         order = rng.permutation(len(samples))

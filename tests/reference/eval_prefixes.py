@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nextclick.sessions import Sessions
+    from nextclick.core.sessions import Sessions
 
 
 @dataclass(frozen=True)

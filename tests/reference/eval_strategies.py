@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from nextclick.types import SparseScores
+from nextclick.core.types import SparseScores
 
 few_values = st.sampled_from([-1.0, -0.0, 0.0, 0.5, 1.0, 2.0])
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from nextclick.models.item_knn import ItemKNNConfig
+    from nextclick.models.classical.item_knn import ItemKNNConfig
 
 
-def neighbours(sessions: list[list[int]], config: ItemKNNConfig) -> dict[int, dict[int, float]]:
-    """For each item its best neighbours and their scores."""
+def neighbors(sessions: list[list[int]], config: ItemKNNConfig) -> dict[int, dict[int, float]]:
+    """For each item its best neighbors and their scores."""
     known = [[i for i in session if i != 0] for session in sessions]
     items = sorted({i for session in known for i in session})
 
@@ -33,6 +33,6 @@ def neighbours(sessions: list[list[int]], config: ItemKNNConfig) -> dict[int, di
             for j in items
             if j != i and shared(i, j) > 0
         }
-        best = sorted(scores, key=lambda j: (-scores[j], j))[: config.neighbours]
+        best = sorted(scores, key=lambda j: (-scores[j], j))[: config.neighbors]
         table[i] = {j: scores[j] for j in best}
     return table

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from nextclick.core.sessions import Sessions
 from nextclick.models import model_class
-from nextclick.sessions import Sessions
 
 N = 11
 DAYS = [
@@ -54,7 +54,7 @@ CASES = {
     "tasrec temp": ("tasrec", {"variant": "temp", "day_edges": "count"}),
     "tasrec base": ("tasrec", {"variant": "base"}),
     "csrm": ("csrm", {}),
-    "csrm, all remembered": ("csrm", {"neighbours": 20}),
+    "csrm, all remembered": ("csrm", {"neighbors": 20}),
 }
 
 _SMALL = {
@@ -73,7 +73,7 @@ _SMALL = {
         "hidden_width": 5,
         "embedding_width": 4,
         "memory_size": 9,
-        "neighbours": 3,
+        "neighbors": 3,
         "max_length": 7,
     },
 }

@@ -79,7 +79,7 @@ def tasrec_queries(session, state, config):
 
 
 def tasrec_items(state, config):
-    """{item: its normed mean over all rounds}, by rounds over the whole catalogue."""
+    """{item: its normed mean over all rounds}, by rounds over the whole catalog."""
     linked = defaultdict(dict)
     for key, weight in zip(state["graph_edges"], state["graph_weights"], strict=True):
         i, j, e = int(key) >> 32, int(key) & (2**32 - 1), int(weight) / 2**40
@@ -162,7 +162,7 @@ def _eopa(prefix, nodes, x, state, name):
         y = linear(state, f"{name}.own", x[nodes.index(item)])
         sent = [x[nodes.index(sender)] for sender in multigraph(prefix)[item]]
         if sent:
-            y = y + linear(state, f"{name}.neighbours", gru(sent, state, f"{name}.gru.")[-1])
+            y = y + linear(state, f"{name}.neighbors", gru(sent, state, f"{name}.gru.")[-1])
         given.append(y)
     return np.array(given)
 
@@ -210,7 +210,7 @@ def _remembered(purpose, state, config, owner):
     if not found:
         return purpose
     found.sort(key=lambda pair: -pair[0])
-    nearest = found[: config.neighbours]
+    nearest = found[: config.neighbors]
     share = softmax([cosine for cosine, _ in nearest])
     return sum(s * vector for s, (_, vector) in zip(share, nearest, strict=True))
 

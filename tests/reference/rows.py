@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nextclick.types import SparseScores
+    from nextclick.core.types import SparseScores
 
 
 def rows(scores: SparseScores) -> list[dict[int, float]]:

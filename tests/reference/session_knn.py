@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from nextclick.models.session_knn import SessionKNNConfig
+    from nextclick.models.classical.session_knn import SessionKNNConfig
 
 
 def by_step(kind: str, n: int) -> float:
@@ -36,7 +36,7 @@ def by_position(kind: str, p: int, length: int) -> float:
 def scores(
     sessions: list[list[int]], clicks: list[int], config: SessionKNNConfig
 ) -> dict[int, float]:
-    """The score of every item that a neighbour holds."""
+    """The score of every item that a neighbor holds."""
     clicks = clicks[-config.last_n_clicks :]
     last = {item: p for p, item in enumerate(clicks, start=1)}
     known = [set(session) - {0} for session in sessions]

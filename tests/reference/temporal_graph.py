@@ -34,9 +34,9 @@ def in_units(weights):
     return {pair: n for pair, n in units.items() if n}
 
 
-def within(neighbours, roots, steps):
+def within(neighbors, roots, steps):
     """[items within 0, 1, …, steps] of the roots, as sets."""
     found = [set(roots)]
     for _ in range(steps):
-        found.append(found[-1] | {other for item in found[-1] for other in neighbours[item]})
+        found.append(found[-1] | {other for item in found[-1] for other in neighbors[item]})
     return found

@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from nextclick.models.neural import NeuralModel
-from nextclick.sessions import Sessions
+from nextclick.core.sessions import Sessions
+from nextclick.models.neural_model import NeuralModel
 
 
 @dataclass(frozen=True, slots=True)

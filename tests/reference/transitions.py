@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def followers(
-    sessions: list[list[int]], weights: list[float], neighbours: int
+    sessions: list[list[int]], weights: list[float], neighbors: int
 ) -> dict[int, dict[int, float]]:
     """For each item the items that come after it, by mean weight of the pairs."""
     sums: dict[int, dict[int, float]] = {}
@@ -18,6 +18,6 @@ def followers(
                     pairs[i] = pairs.get(i, 0) + 1
     table = {}
     for i, row in sums.items():
-        best = sorted(row, key=lambda j: (-row[j], j))[:neighbours]
+        best = sorted(row, key=lambda j: (-row[j], j))[:neighbors]
         table[i] = {j: row[j] / pairs[i] for j in best}
     return table

@@ -44,7 +44,7 @@ def walk(graph, item, number, length, seed):
 
 
 def pairs(walk, window):
-    """All (centre, context) of a walk."""
+    """All (center, context) of a walk."""
     return [
         (walk[p], walk[q])
         for p in range(len(walk))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from nextclick.report.numbers import About, Failed, comparison
-from nextclick.report.save import write_report
+from nextclick.report.report_data import About, Failed, comparison
+from nextclick.report.report_files import write_report
 from page_in_browser import CONTRAST, FAULTS, chromium
 from report_cases import HOSTILE, ranks, run
 

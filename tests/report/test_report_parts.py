@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from nextclick.report.accuracy_by_length import drawn
 from nextclick.report.html import Html, table, tag
-from nextclick.report.lengths import drawn
-from nextclick.report.numbers import About, Failed, comparison
-from nextclick.report.page import page
-from nextclick.report.save import write_report
+from nextclick.report.html_page import page
+from nextclick.report.report_data import About, Failed, comparison
+from nextclick.report.report_files import write_report
 from nextclick.report.svg import inlined
 from report_cases import HOSTILE, N_SESSIONS, ranks, run
 
@@ -196,7 +196,7 @@ def test_tags_escape_what_is_not_html():
     assert "&lt;x&gt;" in table("t", ["a"], [["<x>"]], about="&")
 
 
-def test_an_svg_takes_the_colours_and_fonts_of_the_page():
+def test_an_svg_takes_the_colors_and_fonts_of_the_page():
     svg = (
         '<?xml version="1.0"?>\n<svg width="9pt" height="9pt" viewBox="0 0 9 9">'
         '<metadata>x</metadata><g id="a"><path id="b" style="stroke: #D55E00"/></g>'
@@ -215,8 +215,8 @@ def test_an_svg_takes_the_colours_and_fonts_of_the_page():
 
 def test_bars_by_cutoff_show_nine_models_as_the_paper_does():
     pytest.importorskip("matplotlib")
-    from nextclick.analysis.canvas import Page
-    from nextclick.report.figures import figures
+    from nextclick.analysis.plots.canvas import Page
+    from nextclick.report.report_plots import figures
 
     labels = [f"model-{n}" for n in range(9)]
     values = {label: {"10": 0.1, "all": 0.2} for label in labels}

@@ -11,7 +11,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def knn(store, tmp_path_factory):
-    """The folder of a session-knn artefact."""
+    """The folder of a session-knn artifact."""
     folder = tmp_path_factory.mktemp("knn") / "knn"
     train(store, "session-knn", folder)
     return folder

@@ -153,13 +153,13 @@ def test_late_clicks_count_as_made_with_the_one_before(client):
     assert [c["time"] for c in client.get("/v1/sessions/late").json()["clicks"]] == [100.0, 100.0]
 
 
-def test_neighbours_are_the_reasons_of_session_knn(client):
+def test_neighbors_are_the_reasons_of_session_knn(client):
     asked = {"session": [10, 20], "k": 2, "explain": True}
     why = client.post(ROUTE, json=asked).json()["reasons"]
-    assert (why["kind"], why["clicks"], why["weights"]) == ("neighbours", [10, 20], None)
-    votes = [voter["vote"] for voter in why["neighbours"]]
+    assert (why["kind"], why["clicks"], why["weights"]) == ("neighbors", [10, 20], None)
+    votes = [voter["vote"] for voter in why["neighbors"]]
     assert votes == sorted(votes, reverse=True)
-    assert {10, 20} & set(why["neighbours"][0]["items"])
+    assert {10, 20} & set(why["neighbors"][0]["items"])
 
 
 def test_attention_is_the_reason_of_narm(tmp_path):

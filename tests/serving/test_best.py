@@ -2,10 +2,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextclick.serving.best import Best, Filters, fill, sparse_best
-from nextclick.serving.query import Query, Wish
-from nextclick.topk import SortedBase
-from nextclick.types import SparseScores
+from nextclick.core.topk import SortedBase
+from nextclick.core.types import SparseScores
+from nextclick.serving.request import Query, Wish
+from nextclick.serving.search.filtered_topk import Best, Filters, fill, sparse_best
 
 
 def wish(k, hidden=(), allow=None, n_items=9):

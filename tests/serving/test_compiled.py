@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick.models.asars import ASARS, ASARSConfig
-from nextclick.models.gap_bins import GapBins
-from nextclick.models.neural import Facts
-from nextclick.models.sr_gnn import SRGNN, SRGNNConfig
-from nextclick.serving.compiled import compiled_of, gap_rows, queries
-from nextclick.serving.query import Query, Wish, batch_of
+from nextclick.models.neural.asars import ASARS, ASARSConfig
+from nextclick.models.neural.sr_gnn import SRGNN, SRGNNConfig
+from nextclick.models.neural_model import DatasetInfo
+from nextclick.models.ops.gap_bins import GapBins
+from nextclick.serving.request import Query, Wish, batch_of
+from nextclick.serving.search.compiled_encoders import compiled_of, gap_rows, queries
 from reference.neural_cases import CASES, N, small_model, spread_weights
 
 U = 6
@@ -82,7 +82,7 @@ def small_asars(**values):
     seen = np.arange(U + 1) % 3 != 0  # some users are only in the test
     torch.manual_seed(0)
     config = ASARSConfig(max_length=7, **widths, **values)
-    return spread_weights(ASARS(config, N, Facts(seen, GapBins(2.5, 9))))
+    return spread_weights(ASARS(config, N, DatasetInfo(seen, GapBins(2.5, 9))))
 
 
 @pytest.mark.parametrize("values", ASARS_CASES, ids=lambda v: " ".join(map(str, v.values())))

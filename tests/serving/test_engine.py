@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from nextclick.errors import RequestError
-from nextclick.serving import served
-from nextclick.serving.engine import Engine, Turns
+from nextclick.serving import model_manager as served
+from nextclick.serving.batching import Engine, Turns
 from serving_cases import Client, make_app
 
 

@@ -8,12 +8,12 @@ import pytest
 
 from nextclick import Explanation, Recommender, train
 from nextclick.artifact import Artifact
+from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ConfigError
 from nextclick.models import CLASSICAL
-from nextclick.serving.explanation import Standing
-from nextclick.serving.left_out import standing
-from nextclick.serving.query import Query
-from nextclick.vocab import Vocabulary
+from nextclick.serving.click_ablation import standing
+from nextclick.serving.explanation import Ranking
+from nextclick.serving.request import Query
 from serving_cases import neural_artifact
 from small_shop import SESSIONS
 
@@ -49,13 +49,13 @@ def test_by_hand():
     why = plain().explain([10, 77, 20, 30], items=[20, "10", 40, 20])
     assert (why.model, why.clicks, why.unknown) == ("plain", [10, 20, 30], [77])
     assert why.items == [20, 10, 40]
-    assert why.now == Standing([4, 4, 2], [1.5, 1.5, -0.5], [2, 1, 3])
+    assert why.now == Ranking([4, 4, 2], [1.5, 1.5, -0.5], [2, 1, 3])
     assert why.without == [
-        Standing([1, 4, 1], [-0.5, 2.5, -0.5], [2, 1, 3]),  # 4, 1, 0, 1
-        Standing([3, 4, 1], [1.0, 2.0, -1.0], [2, 1, 3]),  # 4, 3, 0, 1
-        Standing([4, 0, 2], [2.5, -1.5, 0.5], [1, None, 2]),  # 0, 4, 0, 2
+        Ranking([1, 4, 1], [-0.5, 2.5, -0.5], [2, 1, 3]),  # 4, 1, 0, 1
+        Ranking([3, 4, 1], [1.0, 2.0, -1.0], [2, 1, 3]),  # 4, 3, 0, 1
+        Ranking([4, 0, 2], [2.5, -1.5, 0.5], [1, None, 2]),  # 0, 4, 0, 2
     ]
-    assert (why.attention, why.neighbours, why.links, why.parts) == ([], [], [], None)
+    assert (why.attention, why.neighbors, why.links, why.parts) == ([], [], [], None)
     assert why.note == (
         "plain weighs no clicks that it could name: what falls without each is all it tells; "
         "1 clicked items are unknown to the model and were passed over"
@@ -71,7 +71,7 @@ def test_the_recommended_items_are_explained_best_first():
 
 def test_the_last_click_that_is_left_out_leaves_a_visitor_of_whom_nothing_is_known():
     why = plain().explain([10], items=[20])
-    assert why.without == [Standing([0], [0], [None])]
+    assert why.without == [Ranking([0], [0], [None])]
 
 
 def test_times_are_those_of_the_clicks_that_are_left():
@@ -90,7 +90,7 @@ def test_rows_are_scored_in_blocks(monkeypatch):
     wishes = [ask.wish(Query(session, 1)) for session in ([10], [20, 30], [30], [10, 20])]
     items = np.array([1, 3, 4], np.int32)
     whole = standing(ask.artifact.model, wishes, items)
-    monkeypatch.setattr("nextclick.serving.left_out._SCORES", 7)
+    monkeypatch.setattr("nextclick.serving.click_ablation._SCORES", 7)
     for one, other in zip(standing(ask.artifact.model, wishes, items), whole, strict=True):
         assert one.tolist() == other.tolist()
 
@@ -130,7 +130,7 @@ def test_a_layer_of_several():
 TELLS = {
     "narm": {"attention"},
     "stamp": {"attention"},
-    "csrm": {"attention", "neighbours"},
+    "csrm": {"attention", "neighbors"},
     "sasrec": {"attention"},
     "sr-gnn": {"attention"},
     "lessr": {"attention"},
@@ -146,7 +146,7 @@ TELLS = {
 def check(why: Explanation, kinds, name):
     """What is told is of the kinds, whole, finite, and in the shapes that are promised."""
     n, K = len(why.clicks), len(why.items)
-    assert {k for k in ("attention", "neighbours", "links", "parts") if getattr(why, k)} == kinds
+    assert {k for k in ("attention", "neighbors", "links", "parts") if getattr(why, k)} == kinds
     assert (why.note is None) == bool(kinds)
     if not kinds:
         assert why.note.startswith(f"{name} weighs no clicks that it could name")
@@ -172,7 +172,7 @@ def test_every_neural_model_explains_or_says_that_it_cannot(name):
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_every_model_that_counts_explains(store, name):
     why = Recommender(train(store, name)).explain(SESSIONS[0], k=1)
-    check(why, {"parts", "neighbours"} if name == "session-knn" else {"parts"}, name)
+    check(why, {"parts", "neighbors"} if name == "session-knn" else {"parts"}, name)
 
 
 def test_the_server_and_the_explanation_tell_the_same():

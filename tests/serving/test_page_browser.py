@@ -246,7 +246,7 @@ def test_a_server_that_is_gone_and_back(opened, server):
     opened.complaints.clear()
 
 
-def test_attention_and_neighbours(opened, server):
+def test_attention_and_neighbors(opened, server):
     page = opened(f"/#m={NARM}&v={KNN}&s=10,20,30&k=5")
     why = recommended(server, session=[10, 20, 30], k=5, model=NARM, explain=True)["reasons"]
     shown = page.locator(".panel-0 .weights li")
@@ -254,10 +254,10 @@ def test_attention_and_neighbours(opened, server):
     figures = [float(text) for text in shown.locator(".figure").all_inner_texts()]
     assert figures == pytest.approx(why["weights"], abs=5.1e-4)
     why = recommended(server, session=[10, 20, 30], k=5, model=KNN, explain=True)["reasons"]
-    assert why["neighbours"]
+    assert why["neighbors"]
     voters = page.locator(".panel-1 .voters li")
-    expect(voters).to_have_count(len(why["neighbours"]))
-    for voter, told in zip(voters.all(), why["neighbours"], strict=True):
+    expect(voters).to_have_count(len(why["neighbors"]))
+    for voter, told in zip(voters.all(), why["neighbors"], strict=True):
         assert voter.locator(".id").all_inner_texts() == [str(item) for item in told["items"]]
         marked = {int(text) for text in voter.locator("mark").all_inner_texts()}
         assert marked == {10, 20, 30} & set(told["items"])
@@ -300,7 +300,7 @@ def test_an_id_that_no_model_knows(opened, server):
     page = opened("/#s=10&k=5")
     page.get_by_label("Search items").fill("77")
     option = page.locator("#found").get_by_role("option", name="77")
-    expect(option).to_contain_text("not in the catalogue")
+    expect(option).to_contain_text("not in the catalog")
     option.click()
     check_answer(page, recommended(server, session=[10, 77], k=5))
     expect(page.locator(".clicks li").last).to_contain_text("unknown to the model")
@@ -318,7 +318,7 @@ def test_titles_are_searched_and_shown(opened, titled):
     expect(search).to_have_attribute("placeholder", "a title, or an id")
     search.fill("BRULEE")
     option = page.locator("#found").get_by_role("option")
-    expect(option).to_have_count(1)  # what was typed is no id of this catalogue
+    expect(option).to_have_count(1)  # what was typed is no id of this catalog
     expect(option.locator(".title")).to_have_text(TITLES[20])
     search.fill("zzz")
     expect(page.locator(".search .hint")).to_have_text("No title or id holds “zzz”.")
@@ -331,7 +331,7 @@ def test_titles_are_searched_and_shown(opened, titled):
     expect(page.locator(".clicks .id")).to_have_text([shown_name(10)])
     page.get_by_role("button", name="Take out click 1, Red shoe").wait_for()
     assert "Red shoe" in page.locator("#announced").inner_text()
-    voters = [item for one in told["reasons"]["neighbours"] for item in one["items"]]
+    voters = [item for one in told["reasons"]["neighbors"] for item in one["items"]]
     expect(page.locator(".voters .id")).to_have_text([shown_name(item) for item in voters])
 
 

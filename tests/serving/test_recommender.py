@@ -8,11 +8,11 @@ import pytest
 from nextclick import Recommendation, Recommender, train
 from nextclick.artifact import Artifact
 from nextclick.batches.prefixes import prefix_blocks
+from nextclick.core.topk import SortedBase, dense_top, sparse_top
+from nextclick.core.types import SparseScorer
+from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ArtifactError, ConfigError
 from nextclick.models import CLASSICAL, model_class
-from nextclick.topk import SortedBase, dense_top, sparse_top
-from nextclick.types import SparseScorer
-from nextclick.vocab import Vocabulary
 from small_shop import SESSIONS, make_store
 
 
@@ -196,7 +196,7 @@ def test_threads_get_the_answers_that_one_gets(store, name):
 
 
 def test_loading_what_is_none(tmp_path):
-    with pytest.raises(ArtifactError, match="is not an artefact"):
+    with pytest.raises(ArtifactError, match="is not an artifact"):
         Recommender.load(tmp_path / "missing")
 
 

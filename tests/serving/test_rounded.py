@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick.serving import products
-from nextclick.serving.query import Query, Wish
-from nextclick.serving.rounded import Rounded
+from nextclick.serving.request import Query, Wish
+from nextclick.serving.search import dot_product as products
+from nextclick.serving.search.bounded_exact import Rounded
 from reference.neural_cases import CASES, small_model, spread_weights
 from serving_cases import neural_artifact
 
@@ -61,8 +61,8 @@ def test_the_same_items_as_all_scores_sorted(width, with_bias):
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0, 1000.0])
-def test_rows_around_a_common_centre_on_few_axes(shift):
-    """As trained tables are, and worse: what tells items apart is little beside the centre."""
+def test_rows_around_a_common_center_on_few_axes(shift):
+    """As trained tables are, and worse: what tells items apart is little beside the center."""
     rng = np.random.default_rng(3)
     axes = rng.normal(size=(20, 20)) * 0.7 ** np.arange(20)[:, None]
     table = (rng.normal(size=(3001, 20)) @ axes + shift * rng.normal(size=20)).astype(np.float32)

@@ -6,7 +6,7 @@ import pytest
 
 from nextclick import train
 from nextclick.errors import ArtifactError, RequestError, ScoringError
-from nextclick.serving.served import ArtifactSource, Served
+from nextclick.serving.model_manager import ArtifactSource, Served
 from serving_cases import TOKEN, Client, make_app, neural_artifact
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -15,7 +15,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 @pytest.fixture
 def registry(tmp_path):
     """A registry with two versions of NARM, the first one current."""
-    kind = pytest.importorskip("nextclick.artifact.registry").Registry
+    kind = pytest.importorskip("nextclick.artifact.version_registry").Registry
     found = kind.create(tmp_path / "registry")
     for seed in (0, 1):
         found.publish(neural_artifact("narm", seed))
@@ -24,11 +24,11 @@ def registry(tmp_path):
 
 
 def spoil(folder, store=None):
-    """Break the weights of an artefact."""
+    """Break the weights of an artifact."""
     (folder / "weights.safetensors").write_bytes(b"nothing")
 
 
-def test_a_new_artefact_in_the_place_of_the_old_one_is_taken(store, tmp_path):
+def test_a_new_artifact_in_the_place_of_the_old_one_is_taken(store, tmp_path):
     place = tmp_path / "m"
     train(store, "pop", place)
     results = []
@@ -77,8 +77,8 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
 
 
 def test_a_search_is_tried_before_it_is_used(tmp_path, monkeypatch, caplog):
-    from nextclick.serving import products
-    from nextclick.serving.rounded import Rounded
+    from nextclick.serving.search import dot_product as products
+    from nextclick.serving.search.bounded_exact import Rounded
 
     neural_artifact("narm", n_items=500).save(tmp_path / "m")
     assert Served({"m": tmp_path / "m"}).slot("m").loaded.search == {"kind": "all"}
@@ -103,7 +103,7 @@ def everywhere(tmp_path, monkeypatch):
     """A model whose items point everywhere alike, so that bounds rule little out."""
     import torch
 
-    from nextclick.serving import products
+    from nextclick.serving.search import dot_product as products
 
     monkeypatch.setattr(products, "_ROUNDED_FROM", 0)
     artifact = neural_artifact("narm", n_items=4000)
@@ -116,8 +116,8 @@ def everywhere(tmp_path, monkeypatch):
 
 
 def test_a_slow_search_may_miss_what_it_is_allowed_to(everywhere, monkeypatch):
-    from nextclick.serving import tried
-    from nextclick.serving.products import Trial
+    from nextclick.serving.search import search_check as tried
+    from nextclick.serving.search.dot_product import Trial
 
     monkeypatch.setattr(tried, "_SLOW", 0.0)
     loaded = Served({"m": everywhere}, least_recall=0.9).slot("m").loaded
@@ -133,7 +133,7 @@ def test_a_slow_search_may_miss_what_it_is_allowed_to(everywhere, monkeypatch):
 
 
 def test_the_setting_reaches_the_search(everywhere, monkeypatch):
-    from nextclick.serving import tried
+    from nextclick.serving.search import search_check as tried
 
     monkeypatch.setattr(tried, "_SLOW", 0.0)
     app = make_app({"m": everywhere}, least_recall=0.9)
@@ -142,7 +142,7 @@ def test_the_setting_reaches_the_search(everywhere, monkeypatch):
 
 @pytest.mark.parametrize(("least", "slow"), [(1.0, 0.0), (0.9, 10.0)])
 def test_a_search_is_exact_unless_it_is_slow_and_may_miss(everywhere, monkeypatch, least, slow):
-    from nextclick.serving import tried
+    from nextclick.serving.search import search_check as tried
 
     monkeypatch.setattr(tried, "_SLOW", slow)
     loaded = Served({"m": everywhere}, least_recall=least).slot("m").loaded
@@ -153,7 +153,7 @@ def test_a_search_is_exact_unless_it_is_slow_and_may_miss(everywhere, monkeypatc
 def test_a_model_that_scores_all_items_alike_has_nothing_to_miss(tmp_path, monkeypatch):
     import torch
 
-    from nextclick.serving import products
+    from nextclick.serving.search import dot_product as products
 
     artifact = neural_artifact("narm", n_items=500)
     with torch.no_grad():
@@ -165,9 +165,9 @@ def test_a_model_that_scores_all_items_alike_has_nothing_to_miss(tmp_path, monke
 
 
 def test_a_folder_without_a_model_is_told(tmp_path):
-    with pytest.raises(ArtifactError, match="is not an artefact"):
+    with pytest.raises(ArtifactError, match="is not an artifact"):
         Served({"m": tmp_path})
-    with pytest.raises(ArtifactError, match="is not an artefact"):
+    with pytest.raises(ArtifactError, match="is not an artifact"):
         ArtifactSource(tmp_path / "none").current()
 
 
@@ -231,7 +231,7 @@ def test_versions_of_a_registry_are_activated(registry):
         assert client.get("/v1/models").json()["models"][0]["version"] == "v2"
 
 
-def test_an_artefact_alone_has_one_version(knn):
+def test_an_artifact_alone_has_one_version(knn):
     served = Served({"knn": knn})
     slot = served.slot("knn")
     served.activate(slot, None, str(knn))

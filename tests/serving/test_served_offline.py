@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from nextclick import train
+from nextclick.core.topk import dense_top
 from nextclick.models import CLASSICAL
 from nextclick.serving import Recommender
-from nextclick.serving.query import Query, batch_of
-from nextclick.topk import dense_top
+from nextclick.serving.request import Query, batch_of
 from reference.neural_cases import CASES
 from serving_cases import Client, make_app, neural_artifact
 from small_shop import SESSIONS

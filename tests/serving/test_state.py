@@ -9,7 +9,7 @@ import time
 import pytest
 
 from nextclick.errors import ConfigError
-from nextclick.serving.state import Click, Limits, StateLostError, open_store
+from nextclick.serving.sessions.session_store import Click, Limits, StateLostError, open_store
 from serving_cases import Client, make_app
 
 LIMITS = Limits(seconds=60, clicks=3, sessions=2, megabytes=4)
@@ -62,7 +62,9 @@ class Redis:
 
 @contextlib.contextmanager
 def running_redis(kind, monkeypatch):
-    monkeypatch.setattr("nextclick.serving.state_redis._PATIENCE", 10.0)  # tests share processors
+    monkeypatch.setattr(
+        "nextclick.serving.sessions.redis_store._PATIENCE", 10.0
+    )  # tests share processors
     server = Redis(kind)
     yield server
     server.stop()
@@ -270,7 +272,7 @@ def test_redis_that_is_silent_is_asked_twice_a_second_whatever_the_load():
 
 
 def test_a_store_closes_at_any_moment_of_asking_whether_redis_is_back(monkeypatch):
-    monkeypatch.setattr("nextclick.serving.state_redis._PAUSE", 0.001)
+    monkeypatch.setattr("nextclick.serving.sessions.redis_store._PAUSE", 0.001)
 
     async def steps(turns):
         async with Silent() as redis:

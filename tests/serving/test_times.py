@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nextclick.errors import ConfigError
-from nextclick.serving.times import read_times
+from nextclick.serving.sessions.click_times import read_times
 
 KNOWN = np.array([True, False, True])
 

@@ -4,12 +4,12 @@ import random
 import numpy as np
 import pytest
 
+from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ConfigError
-from nextclick.serving.items import Catalogue
-from nextclick.serving.served import Served
-from nextclick.serving.texts import BEGINS, ELSEWHERE, Texts, folded
-from nextclick.serving.titles import TitleFile, Titles, read_titles
-from nextclick.vocab import Vocabulary
+from nextclick.serving.catalog_search import Catalog
+from nextclick.serving.model_manager import Served
+from nextclick.serving.text_index import BEGINS, ELSEWHERE, Texts, folded
+from nextclick.serving.title_file import TitleFile, Titles, read_titles
 from serving_cases import TOKEN, Client, make_app, neural_artifact
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -143,25 +143,25 @@ def test_a_folder_is_no_file(tmp_path):
         read_titles(tmp_path)
 
 
-# items of a catalogue
+# items of a catalog
 
 
-def catalogue(ids, rows, clicks=None):
+def catalog(ids, rows, clicks=None):
     vocabulary = Vocabulary.of_text(ids) if isinstance(ids[0], str) else Vocabulary.of_numbers(ids)
     support = np.array([0, *(clicks or [1] * len(ids))])
     popular = (np.argsort(-support[1:], kind="stable") + 1).astype(np.int32)
-    return Catalogue(vocabulary, popular, support, Titles(rows))
+    return Catalog(vocabulary, popular, support, Titles(rows))
 
 
 def test_ids_match_as_in_a_request():
     rows = [("20", "b"), ("x", "no number"), ("10", "a"), ("010", "?"), ("30.0", "?"), ("20", "B")]
-    found = catalogue([10, 20, 30], rows)
+    found = catalog([10, 20, 30], rows)
     assert found.titles([10, "20", 30, 99, "x"]) == ["a", "b", None, None, None]
     assert (found.placed.unknown, found.placed.again, found.titled) == (3, 1, 2)
-    found = catalogue(["010", "x"], rows)
+    found = catalog(["010", "x"], rows)
     assert found.titles(["010", "x", 10]) == ["?", "no number", None]
     assert (found.placed.unknown, found.placed.again, found.titled) == (4, 0, 2)
-    assert catalogue([10], []).titles([10]) == [None]
+    assert catalog([10], []).titles([10]) == [None]
 
 
 def test_words_that_begin_with_it_come_first_then_the_most_clicked():
@@ -169,7 +169,7 @@ def test_words_that_begin_with_it_come_first_then_the_most_clicked():
         ("1", "bred"), ("2", "a Red shoe"), ("3", "red"), ("4", "hat"), ("5", "T-red"),
         ("2", "Green"), ("9", "red"),
     ]  # fmt: skip
-    found = catalogue([1, 2, 3, 4, 5], rows, clicks=[50, 20, 30, 90, 10])
+    found = catalog([1, 2, 3, 4, 5], rows, clicks=[50, 20, 30, 90, 10])
     assert found.find("red", 9).tolist() == [3, 2, 5, 1]
     assert found.find("RED", 2).tolist() == [3, 2]
     assert found.find(" red \t shoe ", 9).tolist() == [2]
@@ -179,10 +179,10 @@ def test_words_that_begin_with_it_come_first_then_the_most_clicked():
 
 
 def test_ids_are_searched_as_well():
-    found = catalogue([1, 12, 21, 123], [("21", "12 cups")], clicks=[9, 1, 3, 5])
+    found = catalog([1, 12, 21, 123], [("21", "12 cups")], clicks=[9, 1, 3, 5])
     assert found.find("12", 9).tolist() == [2, 4, 3]  # the id itself comes first
     assert found.find("2", 9).tolist() == [3, 4, 2]
-    found = catalogue(["Ab-1", "x\x00y", "Éa"], [])
+    found = catalog(["Ab-1", "x\x00y", "Éa"], [])
     assert found.find("B", 9).tolist() == [1]
     assert found.find("1", 9).tolist() == [1]
     assert found.find("ea", 9).tolist() == [3]
@@ -190,7 +190,7 @@ def test_ids_are_searched_as_well():
 
 
 def test_accents_are_no_hindrance():
-    found = catalogue([1, 2], [("1", "Crème BRÛLÉE"), ("2", "creme")])
+    found = catalog([1, 2], [("1", "Crème BRÛLÉE"), ("2", "creme")])
     assert found.find("brulee", 9).tolist() == [1]
     assert found.find("crème", 9).tolist() == [1, 2]
 
@@ -218,8 +218,8 @@ def test_recommendations_hold_titles_if_they_are_asked_for(client):
     titles = {10: "Red shoe", 20: 'Crème brûlée, "deluxe"', 30: "Reddish hat", 40: "Blue shoe"}
     assert told.pop("titles") == [titles.get(item) for item in told["items"]]
     assert told.pop("session_titles") == ["Red shoe", None]
-    assert told["reasons"]["neighbours"]
-    for voter in told["reasons"]["neighbours"]:
+    assert told["reasons"]["neighbors"]
+    for voter in told["reasons"]["neighbors"]:
         assert voter.pop("titles") == [titles.get(item) for item in voter["items"]]
     assert told == plain  # nothing of them where they are not asked for
 
@@ -290,7 +290,7 @@ def test_a_file_is_read_again_when_it_has_changed(tmp_path, caplog):
 
 def test_titles_of_a_new_version_are_looked_up(tmp_path):
     """The new version has items that the old one had not, in other places."""
-    registry = pytest.importorskip("nextclick.artifact.registry").Registry
+    registry = pytest.importorskip("nextclick.artifact.version_registry").Registry
     found = registry.create(tmp_path / "registry")
     found.publish(neural_artifact("narm", n_items=4))
     found.publish(neural_artifact("narm", n_items=6))

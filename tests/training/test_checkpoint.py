@@ -8,14 +8,14 @@ import torch
 
 from nextclick.errors import ArtifactError
 from nextclick.training import checkpoint
-from nextclick.training.checkpoint import Identity, Position
-from nextclick.training.config import TrainingConfig
+from nextclick.training.checkpoint import RunIdentity, TrainingPosition
 from nextclick.training.trainer import Checkpoints, Trainer
+from nextclick.training.training_config import TrainingConfig
 from reference.tiny_model import circle, fresh
 
 CONFIG = TrainingConfig(epochs=1, threads=1)
 LOG = circle(30)
-OURS = Identity(model={"name": "tiny", "width": 4}, training={"seed": 0}, data={"store": "a1"})
+OURS = RunIdentity(model={"name": "tiny", "width": 4}, training={"seed": 0}, data={"store": "a1"})
 
 
 def train(folder, *, config=CONFIG, model=None, seed=0, data="a1", resume=False):
@@ -30,7 +30,9 @@ def folder(tmp_path):
 
 
 def test_position_and_tensors_come_back(tmp_path):
-    position = Position(epoch=2, step=5, loss=1.5, history=[{"epoch": 1, "recall@20": 0.1 + 0.2}])
+    position = TrainingPosition(
+        epoch=2, step=5, loss=1.5, history=[{"epoch": 1, "recall@20": 0.1 + 0.2}]
+    )
     shared = torch.arange(6.0).reshape(2, 3)
     groups = {
         "weights": {"a": shared, "tied": shared, "turned": shared.T},

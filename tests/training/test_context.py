@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from nextclick.batches.order import SessionOrder
-from nextclick.models.asars import ASARS, ASARSConfig
-from nextclick.models.neural import Facts
-from nextclick.sessions import Sessions
-from nextclick.training.context import Context
+from nextclick.batches.session_order import SessionOrder
+from nextclick.core.sessions import Sessions
+from nextclick.models.neural.asars import ASARS, ASARSConfig
+from nextclick.models.neural_model import DatasetInfo
+from nextclick.training.encoder_inputs import EncoderInputs
 
 
 def timed_log(n=400, seed=0):
@@ -20,9 +20,9 @@ def timed_log(n=400, seed=0):
 
 def told(gap, log, variant="time_user"):
     config = ASARSConfig(variant=variant, gap=gap)
-    model = ASARS(config, log.n_items, Facts.of(log, ASARS.reads(config)))
+    model = ASARS(config, log.n_items, DatasetInfo.of(log, ASARS.reads(config)))
     batch = SessionOrder(log, batch_size=10**6, max_length=None, seed=0, shuffle=False).plan(0)[0]
-    return batch, *Context(model, log).of(batch, np.random.default_rng(1))
+    return batch, *EncoderInputs(model, log).of(batch, np.random.default_rng(1))
 
 
 def test_a_batch_has_the_gaps_before_and_after_its_clicks():
@@ -79,7 +79,7 @@ def test_a_step_is_never_without_a_target():
     log = Sessions(log.items, log.offsets, 3, times=np.array([0, 10**6, 10**6], np.int64))
     for seed in range(20):
         config = ASARSConfig(variant="time_att", gap="elapsed")
-        model = ASARS(config, 3, Facts.of(log, ASARS.reads(config)))
+        model = ASARS(config, 3, DatasetInfo.of(log, ASARS.reads(config)))
         batch = SessionOrder(log, batch_size=9, max_length=None, seed=0).plan(0)[0]
-        asked, _ = Context(model, log).of(batch, np.random.default_rng(seed))
+        asked, _ = EncoderInputs(model, log).of(batch, np.random.default_rng(seed))
         assert len(asked) >= 1

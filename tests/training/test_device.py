@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nextclick.errors import ConfigError
-from nextclick.models.threads import computing_on
+from nextclick.models.ops.torch_threads import computing_on
 from nextclick.training import device
 from nextclick.training.device import (
     check_precision,

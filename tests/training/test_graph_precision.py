@@ -8,14 +8,14 @@ import torch
 
 from nextclick.models import model_class
 from nextclick.training import trainer
-from nextclick.training.config import TrainingConfig
 from nextclick.training.trainer import Trainer
+from nextclick.training.training_config import TrainingConfig
 from reference.tiny_model import circle
 
 SMALL = {
     "sr-gnn": {"width": 16},
     "lessr": {"width": 16},
-    "csrm": {"embedding_width": 16, "hidden_width": 16, "memory_size": 100, "neighbours": 9},
+    "csrm": {"embedding_width": 16, "hidden_width": 16, "memory_size": 100, "neighbors": 9},
     "tasrec": {"width": 16},
     "lgsr": {"width": 16, "walks": 3, "walk_length": 6, "window": 2, "graph_negatives": 4},
 }

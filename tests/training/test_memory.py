@@ -11,10 +11,16 @@ import pytest
 import torch
 
 from nextclick.errors import ConfigError
-from nextclick.models.lgsr import LGSR, LGSRConfig
-from nextclick.training import memory
-from nextclick.training.config import TrainingConfig
-from nextclick.training.memory import Need, Size, estimate, free_memory, size_on_paper
+from nextclick.models.neural.lgsr import LGSR, LGSRConfig
+from nextclick.training import memory_estimate as memory
+from nextclick.training.memory_estimate import (
+    MemoryEstimate,
+    ModelSize,
+    estimate,
+    free_memory,
+    size_on_paper,
+)
+from nextclick.training.training_config import TrainingConfig
 from reference.tiny_model import Tiny, TinyConfig, circle, fresh
 
 CONFIG = TrainingConfig(batch_size=100, keep="last")
@@ -64,7 +70,7 @@ def test_what_is_kept_counts():
 def test_sizes_on_paper_are_the_real_ones():
     real = fresh(50, width=7).encoder
     found = size_on_paper(Tiny, TinyConfig(width=7), 50)
-    assert found == Size(sum(p.numel() for p in real.parameters()), 50, 7)
+    assert found == ModelSize(sum(p.numel() for p in real.parameters()), 50, 7)
     assert size_on_paper(Tiny, TinyConfig(width=7), 10**12).n_weights > 10**13  # takes no memory
 
 
@@ -87,7 +93,7 @@ def test_a_task_has_weights_and_an_optimizer_of_its_own():
 
 def test_too_much_names_the_largest_part_and_what_to_change():
     gib = 1 << 30
-    fits = Need(gib, gib, 2 * gib, gib, 0, 0, 0)
+    fits = MemoryEstimate(gib, gib, 2 * gib, gib, 0, 0, 0)
     fits.check(5 * gib)
     fits.check(None)
     with pytest.raises(
@@ -99,7 +105,7 @@ def test_too_much_names_the_largest_part_and_what_to_change():
     ):
         fits.check(4 * gib)
     with pytest.raises(ConfigError, match="lower batch_size or negatives"):
-        Need(0, 0, 0, 0, 0, 9, 0).check(1)
+        MemoryEstimate(0, 0, 0, 0, 0, 9, 0).check(1)
 
 
 def test_free_memory_is_that_of_the_machine_or_its_container(tmp_path, monkeypatch):
@@ -124,8 +130,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from dataclasses import replace
 from reference.tiny_model import Tiny, TinyConfig, circle, fresh
-from nextclick.training.config import TrainingConfig
-from nextclick.training.memory import estimate, size_on_paper
+from nextclick.training.training_config import TrainingConfig
+from nextclick.training.memory_estimate import estimate, size_on_paper
 from nextclick.training.trainer import Trainer
 
 def peak():

@@ -1,4 +1,4 @@
-"""Optimisers against slow twins, schedules against closed forms, clipping by hand."""
+"""Optimizers against slow twins, schedules against closed forms, clipping by hand."""
 
 import math
 from dataclasses import replace
@@ -12,8 +12,8 @@ from torch.nn import functional
 from nextclick.errors import TrainingError
 from nextclick.losses.compute import Loss
 from nextclick.training.adagrad import Adagrad, _step_coalesced
-from nextclick.training.config import TrainingConfig
 from nextclick.training.optim import Optimizers, clip, learning_rate, make
+from nextclick.training.training_config import TrainingConfig
 
 CONFIG = TrainingConfig(learning_rate=0.1)
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nextclick import folders
+from nextclick.core import storage as folders
 from nextclick.errors import StoppedError
-from nextclick.training import report
-from nextclick.training.config import TrainingConfig
+from nextclick.training import epoch_log as report
 from nextclick.training.trainer import Checkpoints, Trainer
+from nextclick.training.training_config import TrainingConfig
 from reference.tiny_model import circle, fresh, weights
 
 LOG = circle(120)
@@ -144,7 +144,7 @@ def test_ctrl_c_keeps_the_step_and_says_how_to_go_on(tmp_path):
     place = Checkpoints(tmp_path / "run", data={"store": "abc"})
     with pytest.raises(
         StoppedError,
-        match=r"stopped at epoch 1, step 7; what was learnt is kept in .*run: .*--resume",
+        match=r"stopped at epoch 1, step 7; what was learned is kept in .*run: .*--resume",
     ):
         trainer.run(
             LOG, validate=lambda model: {"recall@20": 1.0}, checkpoints=place, progress=progress

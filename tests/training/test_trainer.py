@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick.batch import SessionBatch
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError, EmptyLogError, TrainingError
-from nextclick.sessions import Sessions
-from nextclick.training import report, run
-from nextclick.training.config import TrainingConfig
+from nextclick.training import epoch_log as report
+from nextclick.training import loop as run
 from nextclick.training.trainer import Trainer
+from nextclick.training.training_config import TrainingConfig
 from reference.tiny_model import circle, fresh, weights
 
 LOG = circle(300)

@@ -4,12 +4,12 @@ from dataclasses import fields, replace
 
 import pytest
 
-from nextclick.config import describe
+from nextclick.core.config import describe
 from nextclick.errors import ConfigError
+from nextclick.experiments.model_candidate import ModelCandidate
 from nextclick.losses import LOSSES
 from nextclick.models import MODELS, model_class
-from nextclick.pipeline.contender import Contender
-from nextclick.training.config import (
+from nextclick.training.training_config import (
     TrainingConfig,
     build_configs,
     check_training,
@@ -47,7 +47,7 @@ def test_a_batch_by_the_log_leaves_an_epoch_its_steps(n_prefixes, size):
 
 @pytest.mark.parametrize(("name", "most"), [("sr-gnn", 512), ("tasrec", 512), ("asars", 1024)])
 def test_a_default_leaves_a_short_log_its_steps_and_a_long_one_its_batch(name, most):
-    _, training = Contender(name).configs({})
+    _, training = ModelCandidate(name).configs({})
     assert (training.batch_for(46_000), training.batch_for(10**9)) == (230, most)
 
 

@@ -4,7 +4,7 @@
 """
 
 from nextclick.analysis.categories import Categories, CategoryFile, read_categories
-from nextclick.analysis.measure import Analysis, ByLabel, measure
+from nextclick.analysis.log_statistics import Analysis, ByLabel, measure
 
 __all__ = [
     "Analysis",

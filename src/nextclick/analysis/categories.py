@@ -1,4 +1,4 @@
-"""The category of every item, out of a catalogue or out of the raw log."""
+"""The category of every item, out of a catalog or out of the raw log."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from nextclick.data.columns import COMMON_NAMES
-from nextclick.data.dialects import dialect
+from nextclick.core.types import silent
 from nextclick.data.encode import whole_numbers
-from nextclick.data.events import CHUNK_ROWS
+from nextclick.data.readers.click_rows import CHUNK_ROWS
+from nextclick.data.readers.columns import COMMON_NAMES
+from nextclick.data.readers.formats import dialect
 from nextclick.errors import SourceError, nearest
-from nextclick.types import silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from nextclick.data.sources import Source
-    from nextclick.types import Int32Array, Progress
-    from nextclick.vocab import Vocabulary
+    from nextclick.core.types import Int32Array, Progress
+    from nextclick.core.vocabulary import Vocabulary
+    from nextclick.data.readers.sources import LogSource
 
 _COMMON_CATEGORIES = (
     "category_id",
@@ -44,7 +44,7 @@ class CategoryFile:
     """Where categories are read from.
 
     Attributes:
-        path: a file, folder or glob: a catalogue, or the raw log itself.
+        path: a file, folder or glob: a catalog, or the raw log itself.
         item: name of the column of items, None to find it.
         category: name of the column of categories, None to find it.
         format: a log format by name, for files without a header (see `data.dialects`).
@@ -128,7 +128,7 @@ def _of_items(
     return Categories(of_item, len(names), columns)
 
 
-def _find(role: str, asked: str | None, common: Sequence[str], source: Source) -> str:
+def _find(role: str, asked: str | None, common: Sequence[str], source: LogSource) -> str:
     """The column of that name, or the first of the common names that is there."""
     if asked in source.columns:
         return str(asked)
@@ -152,7 +152,7 @@ def _plain(name: str) -> str:
     return "".join(c for c in name.partition(":")[0].lower() if c.isalnum())
 
 
-def _chunks(source: Source, columns: dict[str, str]) -> Iterator[pl.DataFrame]:
+def _chunks(source: LogSource, columns: dict[str, str]) -> Iterator[pl.DataFrame]:
     table = source.table.select(**columns)
     try:
         for chunk in table.collect_batches(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from nextclick.types import AnyArray, Float64Array
+    from nextclick.core.types import AnyArray, Float64Array
 
 _MOST_STEPS = 100
 _CLOSE = 1e-12  # relative change of the shape at which the iteration ends

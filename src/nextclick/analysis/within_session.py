@@ -14,8 +14,8 @@ import numpy as np
 from numba import njit
 
 if TYPE_CHECKING:
-    from nextclick.sessions import Sessions
-    from nextclick.types import Float64Array, Int32Array, Int64Array
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import Float64Array, Int32Array, Int64Array
 
 TOP = 10
 

@@ -1,11 +1,11 @@
 """A trained model on disk.
 
-ARTEFACT/
+ARTIFACT/
 manifest.json          format version, model, config, what it was trained on
 weights.safetensors    the arrays of the model: data only, nothing in it can run
 items/                 vocabulary, and support.npy (N + 1,) int64: clicks in training
 users/                 vocabulary, of a model that reads users
-log/                   items.npy, offsets.npy: the sessions it has learnt from, for a model that
+log/                   items.npy, offsets.npy: the sessions it has learned from, for a model that
                        needs them to go on learning and was trained to be refreshed
 """
 
@@ -22,18 +22,18 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from nextclick.config import build_config
+from nextclick.core.config import build_config
+from nextclick.core.sessions import Sessions
+from nextclick.core.storage import atomic_folder
+from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ArtifactError, ConfigError, StoreError
-from nextclick.folders import whole_folder
 from nextclick.models import model_class
 from nextclick.models.base import reads
-from nextclick.sessions import Sessions
 from nextclick.version import __version__
-from nextclick.vocab import Vocabulary
 
 if TYPE_CHECKING:
+    from nextclick.core.types import AnyArray, Int64Array
     from nextclick.models.base import Model
-    from nextclick.types import AnyArray, Int64Array
 
 FORMAT_VERSION = 1
 KIND = "nextclick.artifact"
@@ -54,7 +54,7 @@ class Artifact:
         trained: part, seed, seconds, counts; fingerprint and protocol of the store; for a neural
             model also how its training went.
         users: raw user ids, of a model that reads them.
-        log: the sessions that it has learnt from, items alone; None where they are not kept.
+        log: the sessions that it has learned from, items alone; None where they are not kept.
     """
 
     model: Model
@@ -70,7 +70,7 @@ class Artifact:
         Raises:
             OutputError: it exists, or cannot be written.
         """
-        with whole_folder(Path(target), overwrite=overwrite) as folder:
+        with atomic_folder(Path(target), overwrite=overwrite) as folder:
             self.write(folder)
 
     def write(self, folder: Path) -> None:
@@ -121,15 +121,15 @@ class Artifact:
             }
         except KeyError as error:
             raise ArtifactError(
-                f"{folder}: this artefact is broken: {error} is missing; train again"
+                f"{folder}: this artifact is broken: {error} is missing; train again"
             ) from error
         except _BROKEN as error:
             raise ArtifactError(
-                f"{folder}: this artefact is broken: {error}; train again"
+                f"{folder}: this artifact is broken: {error}; train again"
             ) from error
         if not model.n_items == len(items) == len(support) - 1:
             raise ArtifactError(
-                f"{folder}: this artefact is broken: the model scores {model.n_items} items, "
+                f"{folder}: this artifact is broken: the model scores {model.n_items} items, "
                 f"the vocabulary has {len(items)}, the support {len(support) - 1}; train again"
             )
         return cls(model, items, support, trained, users, log)
@@ -156,7 +156,7 @@ def _save_weights(arrays: dict[str, AnyArray], path: Path) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return what the manifest of an artefact says.
+    """Return what the manifest of an artifact says.
 
     Raises:
         ArtifactError: there is none, or it has a newer format.
@@ -167,16 +167,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         kind, version = manifest["kind"], int(manifest["format_version"])
     except FileNotFoundError:
         raise ArtifactError(
-            f"{folder} is not an artefact (it has no manifest.json); make one with "
-            "`nextclick train STORE --model NAME -o ARTEFACT`"
+            f"{folder} is not an artifact (it has no manifest.json); make one with "
+            "`nextclick train STORE --model NAME -o ARTIFACT`"
         ) from None
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ArtifactError(f"{file}: not the manifest of an artefact: {error!r}") from error
+        raise ArtifactError(f"{file}: not the manifest of an artifact: {error!r}") from error
     if kind != KIND:
-        raise ArtifactError(f"{folder} is a {kind}, not an artefact; name the folder of one")
+        raise ArtifactError(f"{folder} is a {kind}, not an artifact; name the folder of one")
     if version > FORMAT_VERSION:
         raise ArtifactError(
-            f"{folder} has artefact format {version}, this nextclick reads up to "
+            f"{folder} has artifact format {version}, this nextclick reads up to "
             f"{FORMAT_VERSION}; upgrade nextclick, or train again"
         )
     return manifest

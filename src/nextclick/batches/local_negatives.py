@@ -14,9 +14,9 @@ import numpy as np
 from numba import njit
 
 if TYPE_CHECKING:
-    from nextclick.batches.order import TrainingBatch
-    from nextclick.sessions import Sessions
-    from nextclick.types import AnyArray, Int64Array
+    from nextclick.batches.session_order import TrainingBatch
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import AnyArray, Int64Array
 
 Reject: TypeAlias = Literal["nothing", "session", "history"]
 

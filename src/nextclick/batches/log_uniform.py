@@ -11,7 +11,7 @@ from numba import njit
 from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nextclick.types import AnyArray, Float64Array, Int64Array
+    from nextclick.core.types import AnyArray, Float64Array, Int64Array
 
 
 class LogUniformSampler:

@@ -10,7 +10,7 @@ from numba import njit
 from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nextclick.types import AnyArray, Float32Array, Float64Array, Int32Array, Int64Array
+    from nextclick.core.types import AnyArray, Float32Array, Float64Array, Int32Array, Int64Array
 
 
 class NegativeSampler:

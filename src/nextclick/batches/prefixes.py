@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from nextclick.batch import SessionBatch
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import MS_PER_SECOND
 from nextclick.errors import ConfigError
-from nextclick.sessions import MS_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nextclick.sessions import Sessions
-    from nextclick.types import BoolArray, Float32Array, Int32Array, Int64Array
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import BoolArray, Float32Array, Int32Array, Int64Array
 
 Mode: TypeAlias = Literal["all", "last"]
 

@@ -13,22 +13,22 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from nextclick.cli.analyze import analyze_command
-from nextclick.cli.compare import compare_command
-from nextclick.cli.evaluate import evaluate_command
-from nextclick.cli.explain import explain_command
-from nextclick.cli.loadtest import loadtest_command
+from nextclick.cli.analyze_command import analyze_command
+from nextclick.cli.compare_command import compare_command
+from nextclick.cli.evaluate_command import evaluate_command
+from nextclick.cli.explain_command import explain_command
+from nextclick.cli.loadtest_command import loadtest_command
 from nextclick.cli.output import print_json, say
-from nextclick.cli.prepare import prepare_command
-from nextclick.cli.recommend import recommend_command
-from nextclick.cli.refresh import refresh_command
-from nextclick.cli.registry import publish_command, versions_command
-from nextclick.cli.run import run_command
-from nextclick.cli.serve import serve_command
-from nextclick.cli.simulate import simulate_command
-from nextclick.cli.sweep import sweep_command
-from nextclick.cli.train import models_command, train_command
-from nextclick.cli.tune import tune_command
+from nextclick.cli.prepare_command import prepare_command
+from nextclick.cli.publish_command import publish_command, versions_command
+from nextclick.cli.recommend_command import recommend_command
+from nextclick.cli.refresh_command import refresh_command
+from nextclick.cli.run_command import run_command
+from nextclick.cli.serve_command import serve_command
+from nextclick.cli.simulate_command import simulate_command
+from nextclick.cli.sweep_command import sweep_command
+from nextclick.cli.train_command import models_command, train_command
+from nextclick.cli.tune_command import tune_command
 from nextclick.errors import InputError
 from nextclick.version import __version__
 

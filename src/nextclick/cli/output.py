@@ -23,11 +23,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from nextclick.peak import peak_memory_bytes
+from nextclick.core.peak_memory import peak_memory_bytes
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
-    from nextclick.types import Progress as Told
+    from nextclick.core.types import Progress as Told
 
 _FILE_WIDTH = 120  # where there is no terminal to measure
 console = Console(
@@ -87,7 +87,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 
 @contextmanager
 def progress_bar() -> Iterator[Told]:
-    """Yield a `nextclick.types.Progress` that draws a bar with the time left for each stage."""
+    """Yield a `nextclick.core.types.Progress` that draws a bar with the time left for each stage."""
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

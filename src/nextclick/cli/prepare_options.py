@@ -9,9 +9,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from nextclick.cli.values import listing
-from nextclick.config import build_config
-from nextclick.data.dialects import DIALECTS, dialect
+from nextclick.cli.parsing import listing
+from nextclick.core.config import build_config
 from nextclick.data.options import (
     FilterOptions,
     PrepareOptions,
@@ -20,6 +19,7 @@ from nextclick.data.options import (
     SplitOptions,
 )
 from nextclick.data.protocols import PROTOCOLS, protocol
+from nextclick.data.readers.formats import LOG_FORMATS, dialect
 
 _READ, _SESSIONS, _FILTERS, _SPLIT = "Reading", "Sessions", "Filters", "Split"
 
@@ -254,7 +254,7 @@ def taking_prepare_options(command: Callable[..., None]) -> Callable[..., None]:
         listing(
             command.__doc__,
             "Formats for --format:",
-            ((d.name, d.summary) for d in DIALECTS.values()),
+            ((d.name, d.summary) for d in LOG_FORMATS.values()),
         ),
         "Protocols for --protocol:",
         ((p.name, p.summary) for p in PROTOCOLS.values()),

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 from numba import njit
 
-from nextclick.vocab import Vocabulary
+from nextclick.core.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from nextclick.types import Int32Array, Int64Array
+    from nextclick.core.types import Int32Array, Int64Array
 
 _LOAD = 0.6  # share of hash slots in use before the table doubles
 _MIX = np.uint64(0x9E3779B97F4A7C15)

@@ -11,13 +11,13 @@ from numba import njit, prange
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nextclick.core.types import BoolArray, Int32Array, Int64Array
     from nextclick.data.options import FilterOptions
     from nextclick.data.sessionize import SessionTable
-    from nextclick.types import BoolArray, Int32Array, Int64Array
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class TableCounts:
     """What is in a log at some step."""
 
     events: int
@@ -25,8 +25,8 @@ class Counts:
     users: int
     items: int
 
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
+    def __add__(self, other: TableCounts) -> TableCounts:
+        return TableCounts(
             self.events + other.events,
             self.sessions + other.sessions,
             self.users + other.users,
@@ -35,17 +35,17 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FilterStep:
     """One step of preparation and what it left."""
 
     name: str
-    left: Counts
+    left: TableCounts
 
 
 _NO_LIMIT = np.iinfo(np.int64).max
 
 
-def count(table: SessionTable, n_items: int, n_users: int) -> Counts:
+def count(table: SessionTable, n_items: int, n_users: int) -> TableCounts:
     """Count what is still in; a session is in while one of its clicks is."""
     alive = _alive_lengths(table.keep, table.offsets) > 0
     items = int((_support(table.items, table.keep, n_items) > 0).sum())
@@ -53,7 +53,7 @@ def count(table: SessionTable, n_items: int, n_users: int) -> Counts:
     if table.users is not None:
         named = table.users[alive & (table.users >= 0)]
         users = int((np.bincount(named, minlength=n_users) > 0).sum())
-    return Counts(int(table.keep.sum()), int(alive.sum()), users, items)
+    return TableCounts(int(table.keep.sum()), int(alive.sum()), users, items)
 
 
 def apply_filters(
@@ -64,11 +64,11 @@ def apply_filters(
     n_users: int,
     *,
     prior: Int64Array | None = None,
-) -> list[Step]:
+) -> list[FilterStep]:
     """Set `table.keep` False for what the options drop; return what each step left.
 
     One pass is the papers': short sessions, rare items, short sessions again. Iterated, the same
-    three (and rare users, and repeats that became neighbours) follow each other until no click
+    three (and rare users, and repeats that became neighbors) follow each other until no click
     falls. With minimums alone that is the largest set that fulfils them all. `prior` (n_items,)
     is added to the support of items.
     """
@@ -77,7 +77,7 @@ def apply_filters(
     steps = []
     for name, rule in rules:
         rule()
-        steps.append(Step(name, count(table, n_items, n_users)))
+        steps.append(FilterStep(name, count(table, n_items, n_users)))
     if not options.iterate:
         return steps
     rounds, before = 1, -1
@@ -90,7 +90,7 @@ def apply_filters(
         rounds += 1
     if rounds > 2:
         name = f"the same again until nothing changes ({rounds} rounds)"
-        steps.append(Step(name, count(table, n_items, n_users)))
+        steps.append(FilterStep(name, count(table, n_items, n_users)))
     return steps
 
 

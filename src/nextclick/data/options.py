@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from nextclick.config import build_config
-from nextclick.data.columns import Columns, SessionsBy
-from nextclick.data.dialects import Order
+from nextclick.core.config import build_config
+from nextclick.data.readers.columns import Columns, SessionsBy
+from nextclick.data.readers.formats import Order
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ import numpy as np
 from numba import njit, prange
 
 if TYPE_CHECKING:
-    from nextclick.data.ingest import RawPart
-    from nextclick.types import BoolArray, Int32Array, Int64Array
+    from nextclick.core.types import BoolArray, Int32Array, Int64Array
+    from nextclick.data.readers.raw_log import RawPart
 
 
 @dataclass(slots=True)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextclick.core.sessions import MS_PER_DAY
 from nextclick.errors import ConfigError, EmptyLogError
-from nextclick.sessions import MS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nextclick.core.types import BoolArray, Int64Array
     from nextclick.data.options import SplitOptions
-    from nextclick.types import BoolArray, Int64Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from nextclick.data.history import UserHistory
+from nextclick.core.sessions import Sessions
+from nextclick.core.vocabulary import Vocabulary
+from nextclick.data.user_history import UserHistory
 from nextclick.errors import ConfigError, StoreError, nearest
-from nextclick.sessions import Sessions
-from nextclick.vocab import Vocabulary
 
 if TYPE_CHECKING:
-    from nextclick.types import AnyArray
+    from nextclick.core.types import AnyArray
 
 FORMAT_VERSION = 1
 KIND = "nextclick.store"

@@ -1,23 +1,23 @@
-"""Exact ranks over the whole catalogue, metrics with intervals, and tables of results."""
+"""Exact ranks over the whole catalog, metrics with intervals, and tables of results."""
 
-from nextclick.evaluation.compare import Result, Row, check_comparable, leaderboard
-from nextclick.evaluation.evaluate import (
+from nextclick.evaluation.full_ranking import (
     DEFAULT_PROTOCOL,
-    Counts,
     Evaluation,
     RankingProtocol,
+    SampleCounts,
     evaluate,
 )
 from nextclick.evaluation.intervals import Estimate, bootstrap
+from nextclick.evaluation.results import LeaderboardRow, Result, check_comparable, leaderboard
 
 __all__ = [
     "DEFAULT_PROTOCOL",
-    "Counts",
+    "SampleCounts",
     "Estimate",
     "Evaluation",
     "RankingProtocol",
     "Result",
-    "Row",
+    "LeaderboardRow",
     "bootstrap",
     "check_comparable",
     "evaluate",

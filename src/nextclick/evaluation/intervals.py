@@ -23,7 +23,7 @@ from nextclick.errors import ConfigError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nextclick.types import Float64Array, Int64Array
+    from nextclick.core.types import Float64Array, Int64Array
 
 CONFIDENCE = 0.95
 CHUNK = 8192  # sessions whose sums stay in the cache while all resamples draw from them

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Protocol, Self, cast
 
 import numpy as np
 
+from nextclick.core.types import Scorer
 from nextclick.errors import ConfigError
-from nextclick.types import Scorer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nextclick.sessions import Sessions
+    from nextclick.core.sessions import Sessions
 
 
 class Advancing(Scorer, Protocol):

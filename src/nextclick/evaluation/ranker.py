@@ -5,15 +5,15 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from nextclick.core.topk import SortedBase, dense_top, sparse_top
+from nextclick.core.types import SparseScorer
 from nextclick.errors import ScoringError
 from nextclick.evaluation.ranks import check_sparse, dense_ranks, sparse_ranks
-from nextclick.topk import SortedBase, dense_top, sparse_top
-from nextclick.types import SparseScorer
 
 if TYPE_CHECKING:
-    from nextclick.batch import SessionBatch
+    from nextclick.core.session_batch import SessionBatch
+    from nextclick.core.types import Float64Array, Int32Array, Scorer
     from nextclick.evaluation.ranks import Ties
-    from nextclick.types import Float64Array, Int32Array, Scorer
 
 _BYTES_PER_SCORE = 4
 _BYTES_PER_LISTED = 8  # an item and its value

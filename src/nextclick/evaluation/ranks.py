@@ -24,8 +24,14 @@ import numpy as np
 from nextclick.errors import ConfigError, ScoringError
 
 if TYPE_CHECKING:
-    from nextclick.topk import SortedBase
-    from nextclick.types import Float32Array, Float64Array, Int32Array, Int64Array, SparseScores
+    from nextclick.core.topk import SortedBase
+    from nextclick.core.types import (
+        Float32Array,
+        Float64Array,
+        Int32Array,
+        Int64Array,
+        SparseScores,
+    )
 
 Ties: TypeAlias = Literal["worst", "best", "mean"]
 

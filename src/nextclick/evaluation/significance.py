@@ -34,26 +34,26 @@ from nextclick.evaluation.student import quantile, two_sided_p
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nextclick.types import Float64Array, Int64Array
+    from nextclick.core.types import Float64Array, Int64Array
 
 N_RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contestant:
+class Method:
     """What a method gave, session by session.
 
     Attributes:
         label: its name.
         sums: (S, n) float64, a metric summed over the prefixes of each session, by seed.
         prefixes: (S,) int64, how many these are, the same for all contestants.
-        seedless: whether every seed would give the same, so that one training is the method.
+        deterministic: whether every seed would give the same, so that one training is the method.
     """
 
     label: str
     sums: Float64Array
     prefixes: Int64Array
-    seedless: bool = False
+    deterministic: bool = False
 
     @property
     def n_seeds(self) -> int:
@@ -63,7 +63,7 @@ class Contestant:
     @property
     def is_method(self) -> bool:
         """Whether its trainings say anything about trainings that were not made."""
-        return self.seedless or self.n_seeds > 1
+        return self.deterministic or self.n_seeds > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Pair:
         error: standard error of the difference over the resamples.
         p: the probability that chance alone gives so large a difference.
         p_holm: the same, corrected for all pairs.
-        about: "methods", or "models" if one of them was trained once and is not seedless.
+        about: "methods", or "models" if one of them was trained once and is not deterministic.
     """
 
     first: str
@@ -99,7 +99,7 @@ class Pair:
 
 
 def all_pairs(
-    contestants: Sequence[Contestant], *, n_resamples: int = N_RESAMPLES, seed: int = 0
+    contestants: Sequence[Method], *, n_resamples: int = N_RESAMPLES, seed: int = 0
 ) -> list[Pair]:
     """Hold each against each, the better one first.
 
@@ -209,7 +209,7 @@ def _seeds_drawn(ratios: Float64Array, rng: np.random.Generator) -> Float64Array
     return stretched
 
 
-def _check(contestants: Sequence[Contestant]) -> None:
+def _check(contestants: Sequence[Method]) -> None:
     first = contestants[0]
     if len(first.prefixes) < 2:
         raise ConfigError(

@@ -1,6 +1,6 @@
 """Student's t with any number of degrees of freedom, whole or not.
 
-The probability of |T| ≥ t is the regularised incomplete beta function I_x(ν/2, 1/2) at
+The probability of |T| ≥ t is the regularized incomplete beta function I_x(ν/2, 1/2) at
 x = ν / (ν + t²), by its continued fraction (Press et al., Numerical Recipes, section 6.4).
 """
 

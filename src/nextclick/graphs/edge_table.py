@@ -23,7 +23,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from nextclick.types import BoolArray, Int32Array, Int64Array
+    from nextclick.core.types import BoolArray, Int32Array, Int64Array
 
 UInt64Array: TypeAlias = NDArray[np.uint64]
 

@@ -9,8 +9,8 @@ import numpy as np
 from numba import njit
 
 if TYPE_CHECKING:
-    from nextclick.sessions import Sessions
-    from nextclick.types import Int32Array, Int64Array
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import Int32Array, Int64Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,9 +5,9 @@ its length or comes to an item without followers. Walk t of item i is drawn from
 (seed, i, t) alone decide: it is the same in every pass and need not be kept. A pass takes all walks
 in another order, some thousand of them at a time, so that memory does not grow with their number.
 
-A place in a walk is a centre, the places around it are its contexts. The centres of the walks that
+A place in a walk is a center, the places around it are its contexts. The centers of the walks that
 are held together are shuffled and given out in batches, each with all of its contexts: the loss is
-the same sum over pairs, and what a centre has to be compared with besides them is computed once.
+the same sum over pairs, and what a center has to be compared with besides them is computed once.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from nextclick.errors import ConfigError, EmptyLogError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nextclick.core.types import AnyArray, Int32Array, Int64Array
     from nextclick.graphs.item_graph import ItemGraph
-    from nextclick.types import AnyArray, Int32Array, Int64Array
 
 WALKS_AT_ONCE = 8192
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -35,15 +35,15 @@ _S30, _S27, _S31, _S32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairBatch:
-    """P pairs of C centres.
+    """P pairs of C centers.
 
     Attributes:
-        centres: (C,) int64 in 1..N.
-        contexts: (P,) int64 in 1..N; those of centre c are `contexts[bounds[c]:bounds[c + 1]]`.
+        centers: (C,) int64 in 1..N.
+        contexts: (P,) int64 in 1..N; those of center c are `contexts[bounds[c]:bounds[c + 1]]`.
         bounds: (C + 1,) int64.
     """
 
-    centres: Int64Array
+    centers: Int64Array
     contexts: Int64Array
     bounds: Int64Array
 
@@ -63,7 +63,7 @@ class Walks:
             graph: where to walk.
             walks: from each item.
             length: most items in a walk.
-            window: how far from its centre a context may stand, on either side.
+            window: how far from its center a context may stand, on either side.
             seed: of the walks and of their order.
 
         Raises:
@@ -97,8 +97,8 @@ class Walks:
     def batches(self, number: int, batch_pairs: int, most_pairs: int = 0) -> Iterator[PairBatch]:
         """Yield the pairs of pass `number` in batches of about `batch_pairs`.
 
-        A batch has the pairs of whole centres, so that it may fall short of `batch_pairs` by some;
-        it has more only where a single centre has. The same arguments give the same batches.
+        A batch has the pairs of whole centers, so that it may fall short of `batch_pairs` by some;
+        it has more only where a single center has. The same arguments give the same batches.
 
         Args:
             number: of the pass; each takes the walks in an order of its own.
@@ -193,13 +193,13 @@ def _places(lengths: Int64Array, width: int) -> Int64Array:
 def _pairs(
     walks: Int32Array, lengths: Int64Array, places: Int64Array, at: int, window: int, most: int
 ) -> tuple[int, AnyArray, AnyArray, AnyArray]:
-    """Where the next batch begins; centres, contexts and bounds of the one that begins at `at`."""
+    """Where the next batch begins; centers, contexts and bounds of the one that begins at `at`."""
     width = walks.shape[1]
-    centres = np.empty(min(len(places) - at, most), np.int64)
-    bounds = np.zeros(len(centres) + 1, np.int64)
+    centers = np.empty(min(len(places) - at, most), np.int64)
+    bounds = np.zeros(len(centers) + 1, np.int64)
     contexts = np.empty(most + 2 * window, np.int64)
     n, used = 0, 0
-    while at < len(places) and n < len(centres):
+    while at < len(places) and n < len(centers):
         w, p = places[at] // width, places[at] % width
         first, last = max(p - window, 0), min(p + window, lengths[w] - 1)
         if n > 0 and used + last - first > most:
@@ -208,8 +208,8 @@ def _pairs(
             if other != p:
                 contexts[used] = walks[w, other]
                 used += 1
-        centres[n] = walks[w, p]
+        centers[n] = walks[w, p]
         n += 1
         bounds[n] = used
         at += 1
-    return at, centres[:n], contexts[:used], bounds[: n + 1]
+    return at, centers[:n], contexts[:used], bounds[: n + 1]

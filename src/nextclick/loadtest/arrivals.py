@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from nextclick.types import Float64Array
+    from nextclick.core.types import Float64Array
 
 
 def due_times(rate: float, seconds: float, kind: str, rng: np.random.Generator) -> Float64Array:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from nextclick.config import build_config
+from nextclick.core.config import build_config
 from nextclick.errors import ConfigError
 
 Positive = Annotated[float, Field(gt=0, le=86_400)]

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nextclick.core.types import silent
 from nextclick.errors import ConfigError
 from nextclick.loadtest.arrivals import due_times
 from nextclick.loadtest.clock import exact_loop
 from nextclick.loadtest.config import LoadConfig, checked
 from nextclick.loadtest.measured import Measured, measured
 from nextclick.loadtest.openloop import Log, OpenLoop
-from nextclick.types import silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nextclick.core.types import Progress
     from nextclick.loadtest.ask import Server
     from nextclick.loadtest.work import Work
-    from nextclick.types import Progress
 
 
 @dataclass(frozen=True, slots=True)

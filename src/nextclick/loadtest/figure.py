@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from nextclick.analysis.canvas import FIT, NEUTRAL, Page, log_counts, note
+from nextclick.analysis.plots.canvas import FIT, NEUTRAL, Page, log_counts, note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,10 +45,10 @@ def draw_curve(curve: Curve, paths: Sequence[Path]) -> None:
 def _draw_rates(axes: Axes, rates: list[Measured], target_ms: float) -> None:
     rates = sorted(rates, key=lambda one: one.rate)
     x = [one.rate for one in rates]
-    for name, colour in _LINES.items():
+    for name, color in _LINES.items():
         y = [one.latency_ms[name] for one in rates]
         label = f"{name[1:].replace('_', '.')} %"
-        axes.plot(x, y, "o-", color=colour, markersize=4, label=label)
+        axes.plot(x, y, "o-", color=color, markersize=4, label=label)
     _mark(axes, [one for one in rates if one.failed], "x", "with errors")
     _mark(axes, [one for one in rates if one.generator_was_late], "s", "generator was late")
     axes.axhline(target_ms, color=NEUTRAL, linestyle="--", linewidth=1)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from nextclick.core.types import Float64Array
     from nextclick.loadtest.openloop import Log
-    from nextclick.types import Float64Array
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
 _LATE_MS = 1.0  # the generator may be late by so much, or

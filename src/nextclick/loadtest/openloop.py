@@ -25,8 +25,8 @@ from nextclick.loadtest.connection import Connection, connect
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from nextclick.core.types import Float64Array
     from nextclick.loadtest.address import Address
-    from nextclick.types import Float64Array
 
 _EXAMPLES = 3
 _TOLD_EVERY = 0.2  # seconds

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from nextclick.core.storage import write_json
 from nextclick.errors import ConfigError
-from nextclick.folders import write_json
 from nextclick.version import __version__
 
 if TYPE_CHECKING:

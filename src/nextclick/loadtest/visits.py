@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextclick.core.sessions import MS_PER_SECOND
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError
-from nextclick.sessions import MS_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from nextclick.core.types import RawId
     from nextclick.loadtest.ask import Server
-    from nextclick.types import RawId
 
 _MOST = 20_000  # sessions
 _MOST_CLICKS = 1000  # a server takes no longer session

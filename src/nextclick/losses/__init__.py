@@ -11,7 +11,7 @@ from nextclick.errors import ConfigError, nearest
 
 
 @dataclass(frozen=True, slots=True)
-class LossKind:
+class LossSpec:
     """What a loss needs.
 
     Attributes:
@@ -25,18 +25,18 @@ class LossKind:
     description: str
 
 
-LOSSES: dict[str, LossKind] = {
-    "ce": LossKind(False, False, "cross entropy over all items"),
-    "sampled": LossKind(True, True, "cross entropy over the target and sampled negatives"),
-    "bpr": LossKind(True, False, "-log σ(r - r_j), mean over negatives"),
-    "bpr-max": LossKind(True, False, "BPR weighted by the softmax of the negatives, regularised"),
-    "top1": LossKind(True, False, "σ(r_j - r) + σ(r_j²), mean over negatives"),
-    "top1-max": LossKind(True, False, "TOP1 weighted by the softmax of the negatives"),
-    "hinge": LossKind(True, False, "max(0, 1 - r + r_j), mean over negatives"),
+LOSSES: dict[str, LossSpec] = {
+    "ce": LossSpec(False, False, "cross entropy over all items"),
+    "sampled": LossSpec(True, True, "cross entropy over the target and sampled negatives"),
+    "bpr": LossSpec(True, False, "-log σ(r - r_j), mean over negatives"),
+    "bpr-max": LossSpec(True, False, "BPR weighted by the softmax of the negatives, regularized"),
+    "top1": LossSpec(True, False, "σ(r_j - r) + σ(r_j²), mean over negatives"),
+    "top1-max": LossSpec(True, False, "TOP1 weighted by the softmax of the negatives"),
+    "hinge": LossSpec(True, False, "max(0, 1 - r + r_j), mean over negatives"),
 }
 
 
-def loss_kind(name: str) -> LossKind:
+def loss_kind(name: str) -> LossSpec:
     """Return what a loss needs.
 
     Raises:

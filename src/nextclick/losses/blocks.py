@@ -2,7 +2,7 @@
 
 A block of R rows by all N columns costs three matrix products and one pass of `exp2`:
 
-    E = 2^(q log2(e) Wᵀ)        (R, N), unnormalised
+    E = 2^(q log2(e) Wᵀ)        (R, N), unnormalized
     E[r, t_r] -= Σ_j E[r, j]    now p - onehot, times the sum of the row
     ∂q = E W / (P Σ_j E)
     ∂W += Eᵀ (q / (P Σ_j E))    dividing D columns instead of N
@@ -36,7 +36,7 @@ Gradients: TypeAlias = "tuple[Tensor | None, Tensor | None, Tensor | None]"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class BlockSettings:
     """How to go about it.
 
     Attributes:
@@ -51,7 +51,7 @@ class Settings:
     table: bool = False
     bias: bool = False
 
-    def wanting(self, query: bool, table: bool, bias: bool) -> Settings:
+    def wanting(self, query: bool, table: bool, bias: bool) -> BlockSettings:
         """The same with these gradients."""
         return replace(self, query=query, table=table, bias=bias)
 
@@ -63,7 +63,7 @@ class Settings:
 
 @torch.no_grad()
 def sweep(
-    query: Tensor, table: Tensor, bias: Tensor | None, targets: Tensor, settings: Settings
+    query: Tensor, table: Tensor, bias: Tensor | None, targets: Tensor, settings: BlockSettings
 ) -> tuple[Tensor, Gradients]:
     """Return the mean cross entropy and its gradients, None where not wanted.
 
@@ -97,7 +97,12 @@ class _Cells:
     """The logits of P rows x N columns, of which one block (R, C) exists at a time."""
 
     def __init__(
-        self, query: Tensor, table: Tensor, bias: Tensor | None, targets: Tensor, settings: Settings
+        self,
+        query: Tensor,
+        table: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        settings: BlockSettings,
     ):
         dtype, self.sums = settings.dtype, settings.sums
         self.P, self.N = len(query), len(table) - 1

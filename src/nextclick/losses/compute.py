@@ -30,7 +30,7 @@ class Loss:
     Attributes:
         name: one of `nextclick.losses.LOSSES`.
         in_batch: the other targets of a batch are negatives too.
-        regularisation: λ of bpr-max.
+        regularization: λ of bpr-max.
         activation: none, tanh or elu: of the scores, in losses that compare pairs of them.
         elu_alpha: α of elu, α (exp z - 1) for z < 0.
         correct_target: of "sampled", see `losses.sampled`.
@@ -44,7 +44,7 @@ class Loss:
 
     name: str
     in_batch: bool = False
-    regularisation: float = 1.0
+    regularization: float = 1.0
     activation: str = "none"
     elu_alpha: float = 1.0
     correct_target: bool = False
@@ -115,7 +115,7 @@ class Loss:
     def _pairwise(self) -> Pairwise:
         functions: dict[str, Pairwise] = {
             "bpr": bpr,
-            "bpr-max": partial(bpr_max, regularisation=self.regularisation),
+            "bpr-max": partial(bpr_max, regularization=self.regularization),
             "top1": top1,
             "top1-max": top1_max,
             "hinge": hinge,

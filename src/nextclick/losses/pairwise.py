@@ -61,13 +61,13 @@ def hinge(positive: Tensor, negative: Tensor, counted: Tensor) -> Tensor:
 
 
 def bpr_max(
-    positive: Tensor, negative: Tensor, counted: Tensor, *, regularisation: float = 1.0
+    positive: Tensor, negative: Tensor, counted: Tensor, *, regularization: float = 1.0
 ) -> Tensor:
-    """Mean over rows of -log Σ w σ(r - r_j) + λ Σ w r_j², with λ the `regularisation`."""
+    """Mean over rows of -log Σ w σ(r - r_j) + λ Σ w r_j², with λ the `regularization`."""
     log_w = _log_weights(negative, counted)  # (P, M)
     better = torch.logsumexp(log_w + logsigmoid(positive[:, None] - negative), dim=1)  # (P,)
     penalty = (log_w.exp() * negative.square()).sum(1)
-    return _mean_of_rows(regularisation * penalty - better, counted)
+    return _mean_of_rows(regularization * penalty - better, counted)
 
 
 def top1_max(positive: Tensor, negative: Tensor, counted: Tensor) -> Tensor:

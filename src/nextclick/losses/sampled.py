@@ -1,6 +1,6 @@
-"""Cross entropy against a sample of the catalogue.
+"""Cross entropy against a sample of the catalog.
 
-The sum over the catalogue in the softmax's denominator is estimated from candidates j of which one
+The sum over the catalog in the softmax's denominator is estimated from candidates j of which one
 expects c_j in the pool:
 
     Σ_{j ≠ t} exp z_j  ≈  Σ_{j in pool, j ≠ t} exp(z_j - log c_j)

@@ -1,4 +1,4 @@
-"""Cross entropy over the whole catalogue in bounded memory.
+"""Cross entropy over the whole catalog in bounded memory.
 
 With logits z_j = q·w_j + b_j over the items j = 1..N, p = softmax(z) and t the target of a row,
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from nextclick.losses.blocks import MAX_CELLS, Gradients, Settings, sweep
+from nextclick.losses.blocks import MAX_CELLS, BlockSettings, Gradients, sweep
 from nextclick.losses.checks import check_shapes
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def full_softmax(
     check_shapes(query, table, targets, bias)
     if max_cells < 1:
         raise ValueError(f"max_cells must be at least 1, got {max_cells}")
-    settings = Settings(matmul_dtype or _product_dtype(query, table), max_cells)
+    settings = BlockSettings(matmul_dtype or _product_dtype(query, table), max_cells)
     if torch.is_grad_enabled() and any(
         x is not None and x.requires_grad for x in (query, table, bias)
     ):
@@ -83,7 +83,7 @@ class _FullSoftmax(torch.autograd.Function):
         table: Tensor,
         bias: Tensor | None,
         targets: Tensor,
-        settings: Settings,
+        settings: BlockSettings,
     ) -> Tensor:
         ctx.settings = settings.wanting(*ctx.needs_input_grad[:3])
         loss, ctx.gradients = sweep(query, table, bias, targets, ctx.settings)

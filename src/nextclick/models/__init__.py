@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from nextclick.models.base import Model
 
 CLASSICAL: dict[str, str] = {
-    "pop": "nextclick.models.popularity:Pop",
-    "s-pop": "nextclick.models.popularity:SessionPop",
-    "item-knn": "nextclick.models.item_knn:ItemKNN",
-    "markov": "nextclick.models.markov:Markov",
-    "rules": "nextclick.models.rules:SequentialRules",
-    "session-knn": "nextclick.models.session_knn:SessionKNN",
-    "bpr-mf": "nextclick.models.bpr_mf:BPRMF",
-    "fpmc": "nextclick.models.fpmc:FPMC",
+    "pop": "nextclick.models.classical.popularity:Pop",
+    "s-pop": "nextclick.models.classical.popularity:SessionPop",
+    "item-knn": "nextclick.models.classical.item_knn:ItemKNN",
+    "markov": "nextclick.models.classical.markov:Markov",
+    "rules": "nextclick.models.classical.sequential_rules:SequentialRules",
+    "session-knn": "nextclick.models.classical.session_knn:SessionKNN",
+    "bpr-mf": "nextclick.models.classical.bpr_mf:BPRMF",
+    "fpmc": "nextclick.models.classical.fpmc:FPMC",
 }
 
 NEURAL: dict[str, str] = {
-    "gru4rec": "nextclick.models.gru4rec:GRU4Rec",
-    "improved-gru4rec": "nextclick.models.improved_gru4rec:ImprovedGRU4Rec",
-    "narm": "nextclick.models.narm:NARM",
-    "stamp": "nextclick.models.stamp:STAMP",
-    "sasrec": "nextclick.models.sasrec:SASRec",
-    "asars": "nextclick.models.asars:ASARS",
-    "youtube-dnn": "nextclick.models.youtube_dnn:YouTubeDNN",
-    "wavenet": "nextclick.models.wavenet:WaveNet",
-    "sr-gnn": "nextclick.models.sr_gnn:SRGNN",
-    "lessr": "nextclick.models.lessr:LESSR",
-    "csrm": "nextclick.models.csrm:CSRM",
-    "lgsr": "nextclick.models.lgsr:LGSR",
-    "tasrec": "nextclick.models.tasrec:TASRec",
+    "gru4rec": "nextclick.models.neural.gru4rec:GRU4Rec",
+    "improved-gru4rec": "nextclick.models.neural.improved_gru4rec:ImprovedGRU4Rec",
+    "narm": "nextclick.models.neural.narm:NARM",
+    "stamp": "nextclick.models.neural.stamp:STAMP",
+    "sasrec": "nextclick.models.neural.sasrec:SASRec",
+    "asars": "nextclick.models.neural.asars:ASARS",
+    "youtube-dnn": "nextclick.models.neural.youtube_dnn:YouTubeDNN",
+    "wavenet": "nextclick.models.neural.wavenet:WaveNet",
+    "sr-gnn": "nextclick.models.neural.sr_gnn:SRGNN",
+    "lessr": "nextclick.models.neural.lessr:LESSR",
+    "csrm": "nextclick.models.neural.csrm:CSRM",
+    "lgsr": "nextclick.models.neural.lgsr:LGSR",
+    "tasrec": "nextclick.models.neural.tasrec:TASRec",
 }
 
 MODELS = CLASSICAL | NEURAL

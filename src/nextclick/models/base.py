@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
-from nextclick.types import Scorer
+from nextclick.core.types import Scorer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nextclick.sessions import Sessions
-    from nextclick.types import AnyArray, Progress
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import AnyArray, Progress
 
 
 @runtime_checkable
 class Model(Scorer, Protocol):
     """A scorer that learns from sessions and can be written down as named arrays.
 
-    A class with `seedless = True` learns the same whatever the seed.
+    A class with `deterministic = True` learns the same whatever the seed.
 
     Attributes:
         name: its name on the command line.
@@ -35,7 +35,7 @@ class Model(Scorer, Protocol):
         ...
 
     def state(self) -> dict[str, AnyArray]:
-        """Everything learnt, as arrays; `from_state` of it scores the same."""
+        """Everything learned, as arrays; `from_state` of it scores the same."""
         ...
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nextclick.space import Bundles, OneOf, Real, Space
+from nextclick.core.search_space import Bundles, Choice, FloatRange, Space
 
 # ASARS's on MovieLens; its batch of 64 sessions is about as many targets
 ASARS_HINGE: dict[str, Any] = {
@@ -39,12 +39,12 @@ def _negatives(loss: str, n: int) -> dict[str, Any]:
 
 
 TRAINING_SPACE: Space = {
-    "learning_rate": Real(0.0003, 0.03, log=True),
-    "schedule": OneOf("none", "cosine"),
-    "batch_size": OneOf(128, 256, 512, 1024, 2048),
-    "epochs": OneOf(4, 8, 12, 20, 30),
+    "learning_rate": FloatRange(0.0003, 0.03, log=True),
+    "schedule": Choice("none", "cosine"),
+    "batch_size": Choice(128, 256, 512, 1024, 2048),
+    "epochs": Choice(4, 8, 12, 20, 30),
     # where items come and go, an epoch may end on the latest sessions
-    "shuffle": OneOf(True, False),
+    "shuffle": Choice(True, False),
     "loss": Bundles(
         {
             "ce": _negatives("ce", 0),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nextclick.report.cutoffs import CUTOFFS
-from nextclick.report.differences import pair_of
+from nextclick.report.accuracy_by_cutoff import CUTOFFS
+from nextclick.report.accuracy_by_length import FEWEST_DRAWN
 from nextclick.report.html import Html, joined, table, tag
-from nextclick.report.lengths import FEWEST_DRAWN
+from nextclick.report.significant_differences import pair_of
 from nextclick.report.summary import NAMES, metric_name
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 _NONE = "–"
 _MIB = 1 << 20
-_COLOURS = "Orange: trained step by step; blue: counting, neighbours and factors; hollow: leaky."
+_COLORS = "Orange: trained step by step; blue: counting, neighbors and factors; hollow: leaky."
 
 _HOW = """\
-Every model learnt from the same sessions and ranked all items of the catalogue after every \
+Every model learned from the same sessions and ranked all items of the catalog after every \
 prefix that the line below the tables speaks of.
 An interval says what other sessions could have shown, and, for several seeds, other trainings. \
 Intervals that overlap do not say that two models are alike: both saw the same sessions, so the \
@@ -34,12 +34,12 @@ seed only the sessions are drawn, and what is claimed is claimed of the trained 
 def about(numbers: Numbers) -> str:
     """What stands under every table: the data, and how they were asked about."""
     protocol = dict(numbers["protocol"])
-    part, learnt, data = (protocol.pop(name) for name in ("part", "trained_on", "data"))
+    part, learned, data = (protocol.pop(name) for name in ("part", "trained_on", "data"))
     rules = ", ".join(f"{name} {value}" for name, value in protocol.items() if value is not None)
     counts = numbers["counts"]
     return (
         f"Data {numbers['data_fingerprint']} (protocol {data}); {part} after learning from "
-        f"{learnt}: {counts['prefixes']:,} prefixes of {counts['sessions']:,} sessions; {rules}."
+        f"{learned}: {counts['prefixes']:,} prefixes of {counts['sessions']:,} sessions; {rules}."
     )
 
 
@@ -58,7 +58,7 @@ def _leaderboard(numbers: Numbers, figures: Figures) -> Html | None:
                 *(_estimate(row["metrics"].get(metric)) for metric in shown),
                 _difference(pair_of(numbers, row["label"], numbers["best"])),
                 _difference(pair_of(numbers, row["label"], following) if following else None),
-                "any" if row["seedless"] else len(row["seeds"]),
+                "any" if row["deterministic"] else len(row["seeds"]),
             ]
         )
     columns = [
@@ -72,7 +72,7 @@ def _leaderboard(numbers: Numbers, figures: Figures) -> Html | None:
         table("Leaderboard", columns, cells, about=about(numbers)),
         _key(numbers),
         _figures(figures, "leaderboard", "leaderboard-recall", "leaderboard-mrr"),
-        tag("p", _COLOURS, class_="key") if figures else "",
+        tag("p", _COLORS, class_="key") if figures else "",
         _failures(numbers) or "",
     )
 
@@ -85,7 +85,7 @@ def _key(numbers: Numbers) -> Html:
         tag("span", "○ not", class_="no"),
         ". ",
     ]
-    if any(row["seedless"] for row in numbers["leaderboard"]):
+    if any(row["deterministic"] for row in numbers["leaderboard"]):
         told.append("A model that is the same for any seed draws nothing at random. ")
     leaky = [row for row in numbers["leaderboard"] if row["leaky"] is not None]
     if leaky:
@@ -192,7 +192,7 @@ def _costs(numbers: Numbers, figures: Figures) -> Html | None:
         table("Costs", columns, rows, about=about(numbers)),
         tag("p", told, class_="key"),
         _figures(figures, *names),
-        tag("p", _COLOURS, class_="key") if figures else "",
+        tag("p", _COLORS, class_="key") if figures else "",
     )
 
 
@@ -266,8 +266,8 @@ def _shown(numbers: Numbers, figures: Figures) -> Html | None:
             ]
         )
     text = (
-        f"Coverage is the share of the catalogue that is in at least one list of {k}. The place of "
-        "what is recommended in the catalogue by training clicks is 0 for the least and 1 for the "
+        f"Coverage is the share of the catalog that is in at least one list of {k}. The place of "
+        "what is recommended in the catalog by training clicks is 0 for the least and 1 for the "
         "most clicked; drawing items uniformly gives 0.5."
     )
     columns = ["model", f"coverage@{k}, %", "mean training clicks", "mean place"]

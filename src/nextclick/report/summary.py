@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nextclick.report.differences import pair_of
+from nextclick.report.significant_differences import pair_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 NAMES = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
 
 
-def summarised(numbers: dict[str, Any]) -> dict[str, Any]:
+def summarized(numbers: dict[str, Any]) -> dict[str, Any]:
     """`text`, two sentences, and `notice`, what may not be read out of them, or None."""
     return {
         "text": f"{_who_is_best(numbers)} {_beyond_chance(numbers)}",

@@ -1,12 +1,12 @@
-"""An SVG of matplotlib made part of a page: its fonts and colours are those of the page."""
+"""An SVG of matplotlib made part of a page: its fonts and colors are those of the page."""
 
 from __future__ import annotations
 
 import html
 import re
 
-# what figures draw with, and the name of the page's colour for it; see report.css
-COLOURS = {
+# what figures draw with, and the name of the page's color for it; see report.css
+COLORS = {
     "#000000": "ink",
     "#4d4d4d": "soft",
     "#e3e3e3": "rule",
@@ -37,8 +37,8 @@ def inlined(svg: str, title: str) -> str:
     body = re.sub(
         r"(font(?:-family)?:[^;\"]*?)('[^;\"]*|sans-serif[^;\"]*)", r"\1var(--sans)", body
     )
-    for colour, name in COLOURS.items():
-        body = re.sub(rf"{colour}\b", f"var(--{name})", body, flags=re.IGNORECASE)
+    for color, name in COLORS.items():
+        body = re.sub(rf"{color}\b", f"var(--{name})", body, flags=re.IGNORECASE)
     return (
         f'<svg viewBox="{box}" role="img" xmlns:xlink="http://www.w3.org/1999/xlink">'
         f"<title>{html.escape(title)}</title>{body}"

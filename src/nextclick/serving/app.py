@@ -22,16 +22,22 @@ from starlette.routing import Route
 from nextclick.errors import InputError, RequestError
 from nextclick.models.base import reads
 from nextclick.serving import schemas
-from nextclick.serving.engine import Engine, Turns
-from nextclick.serving.gate import Gate
-from nextclick.serving.metrics import Metrics
+from nextclick.serving.batching import Engine, Turns
+from nextclick.serving.middleware import Gate
+from nextclick.serving.model_manager import Served
 from nextclick.serving.openapi import STYLE, document, page
-from nextclick.serving.page import page_routes
-from nextclick.serving.problems import as_answer, field_in, of_http_error, read_json
-from nextclick.serving.query import Query
-from nextclick.serving.served import Served
+from nextclick.serving.problem_details import as_answer, field_in, of_http_error, read_json
+from nextclick.serving.prometheus import Metrics
+from nextclick.serving.request import Query
+from nextclick.serving.sessions.session_store import (
+    Click,
+    Limits,
+    Session,
+    StateLostError,
+    open_store,
+)
 from nextclick.serving.settings import shares_metrics
-from nextclick.serving.state import Click, Limits, Session, StateLostError, open_store
+from nextclick.serving.web_page import page_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -39,13 +45,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from nextclick.serving.query import Wish
-    from nextclick.serving.reasons import Reasons
+    from nextclick.core.types import RawId
+    from nextclick.serving.explanation_summary import Reasons
+    from nextclick.serving.model_manager import Loaded, Slot
     from nextclick.serving.recommender import Recommendation
-    from nextclick.serving.served import Loaded, Slot
+    from nextclick.serving.request import Wish
+    from nextclick.serving.sessions.session_store import SessionStore
     from nextclick.serving.settings import Settings
-    from nextclick.serving.state import SessionStore
-    from nextclick.types import RawId
 
 log = logging.getLogger("nextclick.serving")
 _SESSION = re.compile(schemas.SESSION_ID)
@@ -488,7 +494,7 @@ def _told(
     if titled is not None:
         titles = loaded.items.titles
         told.titles, told.session_titles = titles(told.items), titles(titled)
-        for voter in (told.reasons and told.reasons.neighbours) or ():
+        for voter in (told.reasons and told.reasons.neighbors) or ():
             voter.titles = titles(voter.items)
     return told
 

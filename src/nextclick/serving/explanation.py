@@ -8,28 +8,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nextclick.errors import ConfigError
-from nextclick.models.evidence import Evidence
-from nextclick.serving.left_out import UNNAMED, standing
-from nextclick.serving.query import batch_of
+from nextclick.models.explanation import Evidence
+from nextclick.serving.click_ablation import UNNAMED, standing
+from nextclick.serving.request import batch_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nextclick.artifact import Artifact
-    from nextclick.models import evidence
-    from nextclick.serving.query import Wish
-    from nextclick.types import Int32Array, RawId
+    from nextclick.core.types import Int32Array, RawId
+    from nextclick.models import explanation as evidence
+    from nextclick.serving.request import Wish
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Ranking:
     """How the explained items stand.
 
     Attributes:
         scores: of each item.
-        leads: of each item, its score less the mean of the whole catalogue. A click that moves all
+        leads: of each item, its score less the mean of the whole catalog. A click that moves all
             scores alike moves no lead, as it moves no rank.
-        ranks: of each item in the whole catalogue, 1 the best; None where the model does not
+        ranks: of each item in the whole catalog, 1 the best; None where the model does not
             recommend it, since no item scores lower.
     """
 
@@ -76,16 +76,16 @@ class Voter:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Active neighbours of an item in the graph of the days.
+    """Active neighbors of an item in the graph of the days.
 
     Attributes:
         item: that was clicked.
-        neighbours: those of highest weight, best first.
+        neighbors: those of highest weight, best first.
         weights: of the edges to them.
     """
 
     item: RawId
-    neighbours: list[RawId]
+    neighbors: list[RawId]
     weights: list[float]
 
 
@@ -115,7 +115,7 @@ class Explanation:
         without: for each click, how they stand where it had not been made: the session without
             it, its gaps measured anew.
         attention: layer by layer; empty for a model that has none.
-        neighbours: the sessions that vote most.
+        neighbors: the sessions that vote most.
         links: of the distinct items clicked.
         parts: where scores are sums over clicks.
         note: what a person should know, or None.
@@ -125,10 +125,10 @@ class Explanation:
     clicks: list[RawId]
     unknown: list[RawId]
     items: list[RawId]
-    now: Standing
-    without: list[Standing]
+    now: Ranking
+    without: list[Ranking]
     attention: list[Attention]
-    neighbours: list[Voter]
+    neighbors: list[Voter]
     links: list[Link]
     parts: Parts | None
     note: str | None
@@ -170,7 +170,7 @@ def explain_wish(
     found = evidence_of(model, wish, asked)
     stood = standing(model, [wish, *without], asked)
     stands = [
-        Standing(scores, leads, [None if rank == UNNAMED else rank for rank in ranks])
+        Ranking(scores, leads, [None if rank == UNNAMED else rank for rank in ranks])
         for scores, leads, ranks in zip(*(array.tolist() for array in stood), strict=True)
     ]
     parts = found.parts
@@ -185,7 +185,7 @@ def explain_wish(
             Attention(one.name, one.clicks.tolist(), one.of_last.tolist(), one.map)
             for one in found.attention
         ],
-        neighbours=[voter(artifact, one) for one in found.neighbours or ()],
+        neighbors=[voter(artifact, one) for one in found.neighbors or ()],
         links=[
             Link(artifact.items.raw(one.item), raws(one.items), one.weights.tolist())
             for one in found.links
@@ -199,15 +199,15 @@ def explain_wish(
     )
 
 
-def voter(artifact: Artifact, one: evidence.Neighbour) -> Voter:
-    """A neighbour on raw ids."""
+def voter(artifact: Artifact, one: evidence.Neighbor) -> Voter:
+    """A neighbor on raw ids."""
     items = None if one.items is None else artifact.items.raws(one.items)
     return Voter(items, one.similarity, one.vote, one.session)
 
 
 def _note(name: str, found: Evidence, wish: Wish) -> str | None:
     told = []
-    if not (found.attention or found.neighbours or found.links or found.parts):
+    if not (found.attention or found.neighbors or found.links or found.parts):
         told.append(
             f"{name} weighs no clicks that it could name: what falls without each is all it tells"
         )

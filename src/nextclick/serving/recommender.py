@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextclick.artifact import Artifact
+from nextclick.core.topk import SortedBase
 from nextclick.errors import ConfigError
-from nextclick.serving.best import fill
 from nextclick.serving.explanation import Explanation, explain_wish
-from nextclick.serving.query import Query, Wish
-from nextclick.serving.reasons import Reasons, reasons_for
-from nextclick.serving.scorers import scorer_of
-from nextclick.serving.times import read_times
-from nextclick.topk import SortedBase
+from nextclick.serving.explanation_summary import Reasons, reasons_for
+from nextclick.serving.request import Query, Wish
+from nextclick.serving.search.filtered_topk import fill
+from nextclick.serving.search.scorers import scorer_of
+from nextclick.serving.sessions.click_times import read_times
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nextclick.types import BoolArray, Float32Array, Int32Array, RawId
+    from nextclick.core.types import BoolArray, Float32Array, Int32Array, RawId
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Recommender:
 
     @classmethod
     def load(cls, path: str | Path) -> Recommender:
-        """Open an artefact.
+        """Open an artifact.
 
         Raises:
             ArtifactError: the folder holds none, or a broken one.

@@ -117,17 +117,17 @@ class ReasonsAnswer(Struct):
     """Why these items.
 
     Attributes:
-        kind: "attention", "neighbours", or null where the model has neither.
+        kind: "attention", "neighbors", or null where the model has neither.
         clicks: the clicks that the model reads.
         weights: attention to each of `clicks`.
-        neighbours: sessions of the training log that vote most.
+        neighbors: sessions of the training log that vote most.
         note: why there is nothing.
     """
 
     kind: str | None
     clicks: list[int | str]
     weights: list[float] | None
-    neighbours: list[VoterAnswer] | None
+    neighbors: list[VoterAnswer] | None
     note: str | None
 
 
@@ -204,7 +204,7 @@ class ModelAnswer(Struct, kw_only=True):
         model: what it is, such as "narm".
         version: that answers now.
         loaded: seconds since 1970.
-        items: of the catalogue.
+        items: of the catalog.
         titles: how many of them have a title.
         reads: what it reads besides clicks.
         config: its parameters.
@@ -240,7 +240,7 @@ class ItemsAnswer(Struct):
     """Items that were found.
 
     Attributes:
-        model: in whose catalogue.
+        model: in whose catalog.
         items: ids; those in whose id or title a word begins with the text come first, then the
             most clicked.
         clicks: of each of `items` in training.

@@ -20,7 +20,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What `nextclick serve` was told.
 
     Attributes:
-        models: name of a model to the folder of an artefact or of a registry; the first one
+        models: name of a model to the folder of an artifact or of a registry; the first one
             answers who names none.
         workers: processes that share the port.
         state: memory, lmdb:PATH or redis://….
@@ -37,7 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         burst: requests that a client may send at once.
         watch: seconds between two looks for new versions.
         titles: a CSV file with the titles of items.
-        least_recall: of the best items of a large catalogue; below 1 a slow search may miss some.
+        least_recall: of the best items of a large catalog; below 1 a slow search may miss some.
         token: who knows it may write; None for nobody's.
         origins: web pages that browsers let ask, none by default.
         trusted_proxies: addresses whose X-Forwarded-For is believed.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nextclick.types import Float32Array, Int32Array, Int64Array
+    from nextclick.core.types import Float32Array, Int32Array, Int64Array
 
 
 class Adagrad(torch.optim.Optimizer):

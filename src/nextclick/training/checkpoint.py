@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from nextclick.core.storage import atomic_folder
 from nextclick.errors import ArtifactError
-from nextclick.folders import whole_folder
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _ANEW = "say --overwrite instead of --resume to begin anew"
 
 
 @dataclass(slots=True)
-class Position:
+class TrainingPosition:
     """Where a run stands.
 
     Attributes:
@@ -67,7 +67,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class RunIdentity:
     """What has to be the same for a run to go on.
 
     Attributes:
@@ -83,8 +83,8 @@ class Identity:
 
 def save(
     folder: Path,
-    identity: Identity,
-    position: Position,
+    identity: RunIdentity,
+    position: TrainingPosition,
     groups: Mapping[str, Mapping[str, Tensor]],
 ) -> None:
     """Write `folder/checkpoint`, in place of the one before.
@@ -102,7 +102,7 @@ def save(
         "position": asdict(position),
         "groups": list(groups),
     }
-    with whole_folder(folder / "checkpoint", overwrite=True) as place:
+    with atomic_folder(folder / "checkpoint", overwrite=True) as place:
         for group, tensors in groups.items():
             save_file(_alone(tensors), place / f"{group}.safetensors")
         (place / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
@@ -119,7 +119,9 @@ def _alone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return flat
 
 
-def load(folder: Path, identity: Identity) -> tuple[Position, dict[str, dict[str, Tensor]]]:
+def load(
+    folder: Path, identity: RunIdentity
+) -> tuple[TrainingPosition, dict[str, dict[str, Tensor]]]:
     """Read what `save` wrote for the same run.
 
     Raises:
@@ -147,7 +149,7 @@ def load(folder: Path, identity: Identity) -> tuple[Position, dict[str, dict[str
         )
     try:
         _check_same(place, manifest["identity"], _plain(asdict(identity)))
-        position = Position(**manifest["position"])
+        position = TrainingPosition(**manifest["position"])
         groups = {group: load_file(place / f"{group}.safetensors") for group in manifest["groups"]}
     except (SafetensorError, OSError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{place}: this checkpoint is broken: {error!r}; {_ANEW}") from error

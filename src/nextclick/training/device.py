@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from nextclick.core.hardware import cpus
 from nextclick.errors import ConfigError
-from nextclick.models.threads import PRODUCTS_PER_THREAD
-from nextclick.runtime import cpus
+from nextclick.models.ops.torch_threads import PRODUCTS_PER_THREAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

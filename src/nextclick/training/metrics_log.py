@@ -7,8 +7,8 @@ import math
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nextclick.core.storage import raising_output_errors
 from nextclick.errors import ConfigError, nearest
-from nextclick.folders import as_output_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +39,7 @@ class MetricsLog:
             OutputError: it cannot be written.
         """
         self._path = folder / "metrics.jsonl"
-        with as_output_error(self._path):
+        with raising_output_errors(self._path):
             folder.mkdir(parents=True, exist_ok=True)
             kept = [line for line in _lines(self._path) if _step(line) <= after_step]
             beside = folder / ".metrics.jsonl.part"
@@ -49,7 +49,7 @@ class MetricsLog:
 
     def log(self, figures: Figures) -> None:
         """Write a line."""
-        with as_output_error(self._path):
+        with raising_output_errors(self._path):
             self._file.write(json.dumps(figures) + "\n")
             self._file.flush()
 

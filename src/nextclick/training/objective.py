@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from nextclick.training.config import TrainingConfig
-    from nextclick.types import Int64Array
+    from nextclick.core.types import Int64Array
+    from nextclick.training.training_config import TrainingConfig
 
 
 class Objective:
@@ -33,7 +33,7 @@ class Objective:
         self._loss = Loss(
             config.loss,
             in_batch=config.in_batch,
-            regularisation=config.regularisation,
+            regularization=config.regularization,
             activation=config.score_activation,
             elu_alpha=config.elu_alpha,
             correct_target=config.correct_target,

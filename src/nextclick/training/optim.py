@@ -1,4 +1,4 @@
-"""Optimisers, schedules and clipping, for gradients that are dense or hold touched rows only."""
+"""Optimizers, schedules and clipping, for gradients that are dense or hold touched rows only."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from nextclick.training.adagrad import Adagrad
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nextclick.training.config import TrainingConfig
+    from nextclick.training.training_config import TrainingConfig
 
 Named = list[tuple[str, nn.Parameter]]
 
 
 class Optimizers:
-    """The optimiser of a model; others where gradients are sparse, or weights do not decay."""
+    """The optimizer of a model; others where gradients are sparse, or weights do not decay."""
 
     def __init__(self, encoder: Any, config: TrainingConfig):
-        """Prepare the optimisers that `config` names.
+        """Prepare the optimizers that `config` names.
 
         Args:
             encoder: a module with a `table`; with `sparse` set, its embeddings give sparse
@@ -52,7 +52,7 @@ class Optimizers:
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
-        # the optimisers' own way takes ten times as long, which a step of GRU4Rec would notice
+        # the optimizers' own way takes ten times as long, which a step of GRU4Rec would notice
         for _, parameter in self.named:
             parameter.grad = None
 
@@ -64,7 +64,7 @@ class Optimizers:
             each.step()
 
     def state(self) -> dict[str, Tensor]:
-        """Everything the optimisers remember, by a name made of numbers and theirs."""
+        """Everything the optimizers remember, by a name made of numbers and theirs."""
         return {
             f"{number}.{index}.{name}": torch.as_tensor(value)  # SparseAdam counts in an int
             for number, each in enumerate(self._each)
@@ -92,7 +92,7 @@ def _always(name: str) -> bool:
 def make(
     config: TrainingConfig, parameters: list[nn.Parameter], *, sparse: bool = False
 ) -> torch.optim.Optimizer:
-    """The optimiser that a config names; `sparse` for parameters whose gradients are sparse."""
+    """The optimizer that a config names; `sparse` for parameters whose gradients are sparse."""
     rate, decay = config.learning_rate, config.weight_decay
     if config.optimizer == "adagrad":
         return Adagrad(parameters, lr=rate, momentum=config.momentum, weight_decay=decay)

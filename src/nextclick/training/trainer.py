@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nextclick.models.threads import computing_on
-from nextclick.training.config import check_training
+from nextclick.core.types import silent
+from nextclick.models.ops.torch_threads import computing_on
 from nextclick.training.device import (
     check_precision,
     choose_device,
@@ -18,18 +18,18 @@ from nextclick.training.device import (
     thread_count,
 )
 from nextclick.training.interrupt import Interrupt
-from nextclick.training.run import Checkpoints, Run, Settings
-from nextclick.types import silent
+from nextclick.training.loop import Checkpoints, LoopSettings, TrainingLoop
+from nextclick.training.training_config import check_training
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nextclick.models.neural import NeuralModel
-    from nextclick.sessions import Sessions
-    from nextclick.training.config import TrainingConfig
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import Progress
+    from nextclick.models.neural_model import NeuralModel
+    from nextclick.training.loop import Validate
     from nextclick.training.metrics_log import Tracker
-    from nextclick.training.run import Validate
-    from nextclick.types import Progress
+    from nextclick.training.training_config import TrainingConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,11 @@ class Trainer:
                 repeat. None for no limit.
 
         Raises:
-            ConfigError: parameters that do not fit together or that the machine cannot fulfil.
+            ConfigError: parameters that do not fit together or that the machine cannot fulfill.
         """
         check_training(config)
         self.model = model
-        self._settings = Settings(
+        self._settings = LoopSettings(
             config, seed, epochs or config.epochs, choose_device(device), minutes
         )
         check_precision(config.precision, self._settings.device)
@@ -131,7 +131,7 @@ class Trainer:
         ):
             encoder.to(self._settings.device)
             try:
-                run = Run(
+                run = TrainingLoop(
                     self.model,
                     sessions,
                     self._settings,
@@ -147,7 +147,7 @@ class Trainer:
                 self.model.forget()
         return self._outcome(run)
 
-    def _outcome(self, run: Run) -> Training:
+    def _outcome(self, run: TrainingLoop) -> Training:
         history = tuple(run.at.history)
         seconds = sum(epoch["seconds"] for epoch in history)
         return Training(

@@ -26,7 +26,7 @@ function Trial({ state }) {
   return html`
     <${Controls} state=${state} />
     <div class="desk">
-      <section class="session" aria-labelledby="session">
+      <section class="session" aria-labeledby="session">
         <h2 id="session">Session</h2>
         <${Search} model=${state.chosen[0]} sample=${state.popular[0]}
           titled=${state.model(0).titles > 0} onPick=${(id) => state.click(id)} />
@@ -110,7 +110,7 @@ class Head extends Component {
     return html`<header class="top">
       <h1>nextclick</h1>
       <nav><a href="docs">API</a></nav>
-      <fieldset class="theme"><legend class="vh">Colours</legend>
+      <fieldset class="theme"><legend class="vh">Colors</legend>
         ${one("", "System")}${one("light", "Light")}${one("dark", "Dark")}
       </fieldset>
     </header>`;

@@ -11,6 +11,6 @@ export function idOf(key) {
   return Number.isSafeInteger(Number(key)) ? Number(key) : BigInt(key);
 }
 
-/** The id that was typed: of the kind that the catalogue has. */
+/** The id that was typed: of the kind that the catalog has. */
 export const typedId = (text, sample) =>
   typeof sample !== "string" && WHOLE.test(text) ? idOf(text) : text;

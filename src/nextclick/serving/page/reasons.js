@@ -4,12 +4,12 @@ import { html } from "./html.js";
 import { keyOf } from "./ids.js";
 import { named } from "./titles.js";
 
-const ITEMS = 12; // of a neighbour session
+const ITEMS = 12; // of a neighbor session
 
 export function Reasons({ reasons, clicked }) {
   if (!reasons) return null;
   if (reasons.kind === "attention") return Attention(reasons);
-  if (reasons.kind === "neighbours") return Neighbours(reasons, clicked);
+  if (reasons.kind === "neighbors") return Neighbors(reasons, clicked);
   return html`<section class="why"><h3>Why</h3><p class="hint">No reasons: ${reasons.note}.</p></section>`;
 }
 
@@ -29,14 +29,14 @@ function Attention({ clicks, weights }) {
   </section>`;
 }
 
-function Neighbours({ neighbours }, clicked) {
-  if (neighbours.length === 0)
-    return html`<section class="why"><h3>Neighbour sessions</h3><p class="hint">No session of the log is near.</p></section>`;
-  const most = Math.max(...neighbours.map((one) => one.vote), 1e-9);
+function Neighbors({ neighbors }, clicked) {
+  if (neighbors.length === 0)
+    return html`<section class="why"><h3>Neighbor sessions</h3><p class="hint">No session of the log is near.</p></section>`;
+  const most = Math.max(...neighbors.map((one) => one.vote), 1e-9);
   return html`<section class="why">
     <h3>Sessions of the log that vote most</h3>
     <ol class="voters">
-      ${neighbours.map(
+      ${neighbors.map(
         (one, n) => html`<li key=${n}>
           <p class="ids">${one.items.slice(0, ITEMS).map((id) => Item(id, clicked.has(keyOf(id))))}
             ${one.items.length > ITEMS && html`<span class="aside">and ${one.items.length - ITEMS} more</span>`}</p>

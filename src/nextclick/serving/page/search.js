@@ -109,7 +109,7 @@ export class Search extends Component {
     return html`<li key=${keyOf(item.id)} id=${`found-${n}`} role="option" aria-selected=${n === at}
       onMouseDown=${(event) => event.preventDefault()} onClick=${() => this.pick(item)}>
       <span class="id">${named(item.id)}</span>
-      <span class="aside">${item.clicks === null ? "not in the catalogue; click it all the same" : clicksOf(item.clicks)}</span>
+      <span class="aside">${item.clicks === null ? "not in the catalog; click it all the same" : clicksOf(item.clicks)}</span>
     </li>`;
   }
 

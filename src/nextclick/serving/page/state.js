@@ -175,7 +175,7 @@ export class State {
   learn(session, { items, titles, session_titles, reasons }) {
     learn(items, titles);
     learn(session, session_titles);
-    for (const one of reasons?.neighbours ?? []) learn(one.items, one.titles);
+    for (const one of reasons?.neighbors ?? []) learn(one.items, one.titles);
   }
 
   take(at, { answer, problem, ms, serverMs }) {

@@ -1,4 +1,4 @@
-// Read before the page is drawn, so that it does not flash in the other colours.
+// Read before the page is drawn, so that it does not flash in the other colors.
 "use strict";
 
 (() => {
@@ -6,7 +6,7 @@
   try {
     theme = localStorage.getItem("nextclick.theme");
   } catch {
-    // storage may be forbidden: the system's colours then
+    // storage may be forbidden: the system's colors then
   }
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
 })();

@@ -1,0 +1,69 @@
+"""A comparison for people and for programs."""
+
+from typing import Any
+
+from nextclick.cli.output import say, table
+from nextclick.experiments.comparison import Compared
+from nextclick.report.report_files import REPORT
+from nextclick.report.significant_differences import pair_of
+from nextclick.report.summary import metric_name, percent
+
+
+def show_compared(compared: Compared) -> None:
+    """Print the table, what it says, and where the report is."""
+    numbers = compared.numbers
+    if numbers["leaderboard"]:
+        show_leaderboard(numbers)
+        say(numbers["summary"]["text"])
+        if numbers["summary"]["notice"]:
+            say(numbers["summary"]["notice"])
+    for failed in numbers["failed"]:
+        say(f"{failed['label']} seed {failed['seed']} gave nothing: {failed['reason']}")
+    if compared.not_drawn is not None:
+        say(compared.not_drawn)
+    if compared.path is not None:
+        say(f"{compared.path / REPORT}")
+
+
+def compared_figures(compared: Compared) -> dict[str, Any]:
+    """What `compare/1` and `run/1` hold."""
+    return {
+        "comparison": compared.numbers,
+        "results": [result.to_json() for result in compared.results],
+    }
+
+
+def show_leaderboard(numbers: dict[str, Any]) -> None:
+    """Print the table in percent."""
+    k, rows = numbers["k"], numbers["leaderboard"]
+    metrics = [f"recall@{k}", f"mrr@{k}", f"ndcg@{k}"]
+    table(
+        "Leaderboard, percent with 95 % intervals; ● differs from the best beyond chance",
+        ["model", *map(metric_name, metrics), "coverage", "trained in s", "answer in ms"],
+        [_cells(row, metrics, numbers) for row in rows],
+    )
+    counts = numbers["counts"]
+    rules = ", ".join(f"{k} {v}" for k, v in numbers["protocol"].items() if v is not None)
+    say(
+        f"{counts['prefixes']:,} prefixes of {counts['sessions']:,} sessions, "
+        f"{counts['unseen_targets']:,} targets unseen in training; {rules}"
+    )
+    say(f"data {numbers['data_fingerprint']}")
+
+
+def _cells(row: dict[str, Any], metrics: list[str], numbers: dict[str, Any]) -> list[str]:
+    pair = pair_of(numbers, row["label"], numbers["best"])
+    label = row["label"] + (" ●" if pair and pair["claimed"] else "")
+    label += "" if row["leaky"] is None else f" (leaky: {row['leaky']})"
+    label += " (prequential)" if row["prequential"] else ""
+    costs = row["costs"]
+    first, second, third = (row["metrics"][name] for name in metrics)
+    return [
+        label,
+        percent(first),
+        percent(second),
+        f"{100 * third['value']:.2f}",
+        f"{100 * row['coverage']:.2f}",
+        "–" if costs is None else f"{costs['training_seconds']:.2f}",
+        "–" if costs is None else f"{costs['answer_ms']['median']:.3f}",
+    ]

@@ -1,0 +1,1 @@
+"""What every layer shares: types, sessions, vocabularies, configs, storage."""

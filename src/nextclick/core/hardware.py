@@ -1,0 +1,52 @@
+"""Threads: how many there are, and how compiled kernels share rows among them."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeVar
+
+from nextclick.core.types import Progress, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+T = TypeVar("T")
+
+
+def cpus() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def map_blocks(
+    work: Callable[[int, int], T],
+    bounds: Sequence[int],
+    *,
+    stage: str = "",
+    progress: Progress = silent,
+) -> list[T]:
+    """Return `work(start, stop)` for each pair of neighboring `bounds`, in their order.
+
+    `work` is to spend its time in kernels that release the interpreter lock (`nogil=True`). Plain
+    threads are used instead of numba's `prange` because they may be started from several request
+    threads at once and after a fork, and because one block, such as a single request, is worked
+    off where it is: it pays for no launch.
+    """
+    pairs = list(pairwise(bounds))
+    if len(pairs) <= 1 or cpus() == 1:
+        return list(
+            _told((work(start, stop) for start, stop in pairs), len(pairs), stage, progress)
+        )
+    with ThreadPoolExecutor(max_workers=min(cpus(), len(pairs))) as pool:
+        results = pool.map(lambda pair: work(*pair), pairs)
+        return list(_told(results, len(pairs), stage, progress))
+
+
+def _told(results: Iterable[T], total: int, stage: str, progress: Progress) -> Iterator[T]:
+    for done, result in enumerate(results, start=1):
+        progress(stage, done, total)
+        yield result

@@ -1,0 +1,49 @@
+"""A padded batch of sessions: the input of every model, in training and in serving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nextclick.core.types import Float32Array, Int32Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SessionBatch:
+    """B sessions (or prefixes of sessions), right-padded to T clicks.
+
+    Attributes:
+        items: (B, T) int32 in 1..N where t < lengths[b], 0 beyond.
+        lengths: (B,) int32 in 0..T.
+        gaps: (B, T) float32, seconds since the click before (0 for a first click), or None.
+        users: (B,) int32, 0 for an unknown visitor, or None.
+        waited: (B,) float32, seconds from the last click to the moment of asking; None for at once.
+    """
+
+    items: Int32Array
+    lengths: Int32Array
+    gaps: Float32Array | None = None
+    users: Int32Array | None = None
+    waited: Float32Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @classmethod
+    def from_lists(cls, sessions: Sequence[Sequence[int] | Int32Array]) -> SessionBatch:
+        """Pad lists of item indices.
+
+        >>> SessionBatch.from_lists([[3, 1], [2]]).items.tolist()
+        [[3, 1], [2, 0]]
+        """
+        lengths = np.array([len(s) for s in sessions], dtype=np.int32)
+        width = int(lengths.max()) if len(lengths) else 0
+        items = np.zeros((len(sessions), width), dtype=np.int32)
+        for row, session in zip(items, sessions, strict=True):
+            row[: len(session)] = session
+        return cls(items=items, lengths=lengths)

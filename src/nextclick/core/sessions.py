@@ -1,0 +1,190 @@
+"""Many sessions in flat arrays: what a store holds and what a model learns from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nextclick.core.types import AnyArray, Int32Array, Int64Array
+
+MS_PER_SECOND = 1000
+MS_PER_DAY = 86_400_000
+_COUNT_ROWS = 4_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sessions:
+    """S sessions with E events, in the order in which they ended.
+
+    A session ends with its last click in the log, whether or not filters have kept that click.
+
+    Attributes:
+        items: (E,) int32, index of the clicked item in 1..n_items; 0 is an item unseen in training.
+        offsets: (S + 1,) int64; session s is `items[offsets[s]:offsets[s + 1]]`.
+        n_items: N, the size of the catalog without the padding index 0.
+        times: (E,) int64, milliseconds since the epoch, or None where the log has only an order.
+        users: (S,) int32, index of the visitor in 1..n_users, 0 unknown; None without users.
+        n_users: U, the number of known users.
+        blocks: (S,) int32, which block of time (a day, by default) holds the session's last event,
+            counted from the first block of the whole log; None where there are no times.
+
+    The arrays may be memory-mapped and must not be written to.
+    """
+
+    items: Int32Array
+    offsets: Int64Array
+    n_items: int
+    times: Int64Array | None = None
+    users: Int32Array | None = None
+    n_users: int = 0
+    blocks: Int32Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def n_events(self) -> int:
+        """E, the number of clicks."""
+        return int(self.offsets[-1] - self.offsets[0])
+
+    @property
+    def n_prefixes(self) -> int:
+        """How many (prefix, next item) samples there are: n - 1 for a session of n clicks."""
+        return int(np.maximum(self.lengths() - 1, 0).sum())
+
+    def lengths(self) -> Int64Array:
+        """(S,) int64, clicks per session."""
+        return np.diff(self.offsets)
+
+    def slice(self, start: int, stop: int) -> Sessions:
+        """Sessions start..stop - 1 as views; nothing is copied but the offsets."""
+        offsets = np.asarray(self.offsets[start : stop + 1], dtype=np.int64)
+        first, last = int(offsets[0]), int(offsets[-1])
+        return replace(
+            self,
+            items=self.items[first:last],
+            offsets=offsets - first,
+            times=None if self.times is None else self.times[first:last],
+            users=None if self.users is None else self.users[start:stop],
+            blocks=None if self.blocks is None else self.blocks[start:stop],
+        )
+
+    def by_block(self, first: int, stop: int) -> Iterator[tuple[int, Sessions]]:
+        """Yield each block of time in first..stop - 1 with its sessions, of which it may have none.
+
+        Raises:
+            ValueError: the sessions have no blocks.
+        """
+        if self.blocks is None:
+            raise ValueError("these sessions have no times, so they have no blocks of time")
+        numbers = range(first, stop + 1)
+        bounds = np.searchsorted(self.blocks, numbers).tolist()
+        for block, (begin, end) in zip(numbers, pairwise(bounds), strict=False):
+            yield block, self.slice(begin, end)
+
+    def select(self, which: Int64Array) -> Sessions:
+        """The sessions of ascending numbers (R,), as copies."""
+        lengths = self.lengths()[which]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        first = np.asarray(self.offsets[:-1], dtype=np.int64)[which]
+        at = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)  # (E,)
+        return replace(
+            self,
+            items=self.items[at],
+            offsets=offsets,
+            times=None if self.times is None else self.times[at],
+            users=None if self.users is None else self.users[which],
+            blocks=None if self.blocks is None else self.blocks[which],
+        )
+
+    def as_known(self, support: Int64Array) -> Sessions:
+        """The same, with clicks on items that `support` (N + 1,) does not count as unknown, 0.
+
+        The catalog is that of all training: who has learned from a part has not seen all of it.
+        """
+        seen = support > 0
+        if seen[1:].all():
+            return self
+        return replace(self, items=np.where(seen[self.items], self.items, 0).astype(np.int32))
+
+    def take(self, chosen: Int64Array) -> Sessions:
+        """The sessions at the places `chosen`, as copies, in that order."""
+        lengths = self.lengths()[chosen]
+        offsets = np.zeros(len(chosen) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        at = np.repeat(self.offsets[:-1][chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return replace(
+            self,
+            items=self.items[at],
+            offsets=offsets,
+            times=None if self.times is None else self.times[at],
+            users=None if self.users is None else self.users[chosen],
+            blocks=None if self.blocks is None else self.blocks[chosen],
+        )
+
+    def renumbered(self, index: Int32Array, n_items: int) -> Sessions:
+        """The same with other indices of items: item i becomes `index[i]`; 0 is unknown."""
+        return replace(self, items=index[self.items], n_items=n_items)
+
+    def followed_by(self, later: Sessions) -> Sessions:
+        """Both, one after the other, as copies; they are of one log, with the same vocabularies."""
+
+        def both(name: str) -> AnyArray | None:
+            one, other = getattr(self, name), getattr(later, name)
+            return None if one is None or other is None else np.concatenate([one, other])
+
+        first, second = self.offsets, later.offsets
+        return replace(
+            self,
+            items=np.concatenate([self.items, later.items]),
+            offsets=np.concatenate([first, second[1:] - second[0] + first[-1]]),
+            times=both("times"),
+            users=both("users"),
+            blocks=both("blocks"),
+        )
+
+    def support(self) -> Int64Array:
+        """(N + 1,) int64, clicks per item; entry 0 counts clicks on unknown items."""
+        support = np.zeros(self.n_items + 1, dtype=np.int64)
+        for start in range(0, len(self.items), _COUNT_ROWS):  # bincount copies what it is given
+            chunk = self.items[start : start + _COUNT_ROWS]
+            support += np.bincount(chunk, minlength=self.n_items + 1)
+        return support
+
+    def gaps(self) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        """(E,) float32, seconds since the click before it in the session; 0 for a first click.
+
+        Raises:
+            ValueError: the sessions have no times.
+        """
+        if self.times is None:
+            raise ValueError("these sessions have no times, so they have no gaps")
+        gaps = np.zeros(len(self.items), dtype=np.float32)
+        gaps[1:] = np.diff(self.times) / MS_PER_SECOND
+        starts = self.offsets[:-1][self.lengths() > 0]
+        gaps[starts - self.offsets[0]] = 0.0
+        return gaps
+
+    def session(self, s: int) -> Int32Array:
+        """(n,) int32, the items of session s."""
+        return self.items[self.offsets[s] : self.offsets[s + 1]]
+
+    @classmethod
+    def from_lists(cls, sessions: list[list[int]], n_items: int | None = None) -> Sessions:
+        """Build from lists of item indices, oldest session first: for tests and small logs.
+
+        >>> log = Sessions.from_lists([[1, 2], [2, 3, 1]])
+        >>> len(log), log.n_events, log.n_prefixes, log.n_items
+        (2, 5, 3, 3)
+        """
+        offsets = np.zeros(len(sessions) + 1, dtype=np.int64)
+        np.cumsum([len(s) for s in sessions], out=offsets[1:])
+        items = np.array([i for s in sessions for i in s], dtype=np.int32)
+        most = int(items.max()) if len(items) else 0
+        return cls(items=items, offsets=offsets, n_items=most if n_items is None else n_items)

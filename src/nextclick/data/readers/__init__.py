@@ -1,0 +1,1 @@
+"""Readers of raw click logs: sources, columns, formats, times."""

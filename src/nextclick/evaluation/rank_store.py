@@ -1,0 +1,81 @@
+"""The rank of every target on disk: what a metric or a comparison that comes later needs."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from nextclick.core.storage import raising_output_errors
+from nextclick.errors import ProtocolError
+from nextclick.evaluation.ranking_metrics import METRICS, session_sums
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nextclick.core.types import Float32Array, Float64Array, Int32Array, Int64Array
+    from nextclick.evaluation.full_ranking import Evaluation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankStore:
+    """What one evaluation ranked.
+
+    Attributes:
+        ranks: (P,) float32, the rank of each target, infinite if unseen in training. Ranks up to
+            16 million are exact.
+        session: (P,) int32, the session of each prefix, ascending.
+    """
+
+    ranks: Float32Array
+    session: Int32Array
+
+    @classmethod
+    def of(cls, found: Evaluation) -> Self:
+        """Take them out of an evaluation."""
+        return cls(found.ranks.astype(np.float32), found.session.astype(np.int32))
+
+    def sums(self, metric: str, k: float) -> tuple[Float64Array, Int64Array]:
+        """(S,) a metric at K (infinite for no cut) summed over each session, (S,) its prefixes."""
+        values = METRICS[metric](self.ranks.astype(np.float64), k)
+        sums, prefixes = session_sums(self.session.astype(np.int64), {metric: values})
+        return sums[:, 0], prefixes
+
+    def mean(self, metric: str, k: float) -> float:
+        """A metric at K, infinite for no cut, over all prefixes."""
+        return float(METRICS[metric](self.ranks.astype(np.float64), k).mean())
+
+    def write(self, path: Path) -> None:
+        """Write as .npz, whole or not at all.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+        with raising_output_errors(path):
+            try:
+                with scratch.open("wb") as file:
+                    np.savez_compressed(file, ranks=self.ranks, session=self.session)
+                    file.flush()
+                    os.fsync(file.fileno())
+                scratch.replace(path)
+            finally:
+                scratch.unlink(missing_ok=True)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `write` wrote.
+
+        Raises:
+            ProtocolError: the file is missing or holds something else.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                return cls(found["ranks"], found["session"])
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise ProtocolError(
+                f"{path}: cannot read the ranks: {error}; evaluate again"
+            ) from error

@@ -1,0 +1,136 @@
+"""Metrics of a list in which one item, the one clicked next, is relevant.
+
+With the rank r of that item (infinite if it cannot be recommended):
+
+    Recall@K = 1 if r ≤ K, else 0           (HR@K, and the "P@K" of the SR-GNN line of papers)
+    MRR@K    = 1/r if r ≤ K, else 0
+    NDCG@K   = 1/log2(1 + r) if r ≤ K, else 0
+
+A result is their mean over prefixes. All are fractions in 0..1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nextclick.core.types import Float64Array, Int32Array, Int64Array
+
+LONGEST = 20  # prefixes of this many clicks or more share a row of the table (NARM, Table 5)
+
+
+@dataclass(frozen=True, slots=True)
+class LengthRow:
+    """The prefixes of one length.
+
+    Attributes:
+        length: clicks before the target; the last row, `LONGEST`, also holds all longer ones.
+        prefixes: how many there are: the denominator.
+        hits: cut-off K to the number of prefixes whose target is among the K best.
+        metrics: name such as "mrr@20" to the mean over these prefixes.
+    """
+
+    length: int
+    prefixes: int
+    hits: dict[int, int]
+    metrics: dict[str, float]
+
+    @property
+    def label(self) -> str:
+        """`1` to `19`, or `20+`."""
+        return f"{self.length}+" if self.length == LONGEST else str(self.length)
+
+
+def recall(ranks: Float64Array, k: float) -> Float64Array:
+    """(P,) float64, Recall@k of each prefix.
+
+    >>> recall(np.array([1.0, 3.0, np.inf]), 2).tolist()
+    [1.0, 0.0, 0.0]
+    """
+    return (ranks <= k).astype(np.float64)
+
+
+def mrr(ranks: Float64Array, k: float) -> Float64Array:
+    """(P,) float64, MRR@k of each prefix: the reciprocal rank, 0 beyond k.
+
+    >>> mrr(np.array([1.0, 2.0, 3.0]), 2).tolist()
+    [1.0, 0.5, 0.0]
+    """
+    return np.where(ranks <= k, 1.0 / ranks, 0.0)
+
+
+def ndcg(ranks: Float64Array, k: float) -> Float64Array:
+    """(P,) float64, NDCG@k of each prefix; the ideal list has gain 1.
+
+    >>> ndcg(np.array([1.0, 3.0, 4.0]), 3).tolist()
+    [1.0, 0.5, 0.0]
+    """
+    return np.where(ranks <= k, 1.0 / np.log2(1.0 + ranks), 0.0)
+
+
+METRICS = {"recall": recall, "mrr": mrr, "ndcg": ndcg}
+
+
+def per_prefix(ranks: Float64Array, ks: Sequence[int]) -> dict[str, Float64Array]:
+    """Every metric at every cut-off, as name ("recall@20") to (P,) float64.
+
+    >>> list(per_prefix(np.array([1.0]), [10, 20]))
+    ['recall@10', 'mrr@10', 'ndcg@10', 'recall@20', 'mrr@20', 'ndcg@20']
+    """
+    return {f"{name}@{k}": metric(ranks, k) for k in ks for name, metric in METRICS.items()}
+
+
+def session_sums(
+    session: Int64Array, metrics: dict[str, Float64Array]
+) -> tuple[Float64Array, Int64Array]:
+    """Sum metrics over the prefixes of each session.
+
+    Args:
+        session: (P,) int64, ascending, the session of each prefix.
+        metrics: M arrays (P,), P at least 1.
+
+    Returns:
+        (S, M) float64 sums and (S,) int64 prefixes, for the S sessions that occur.
+    """
+    starts = np.flatnonzero(np.diff(session, prepend=session[0] - 1))  # (S,)
+    sums = np.empty((len(starts), len(metrics)))
+    for m, values in enumerate(metrics.values()):
+        sums[:, m] = np.add.reduceat(values, starts)
+    return sums, np.diff(starts, append=len(session))
+
+
+def by_length(
+    position: Int32Array, ranks: Float64Array, metrics: dict[str, Float64Array], ks: Sequence[int]
+) -> tuple[LengthRow, ...]:
+    """The metrics by the number of clicks before the target (NARM, Table 5).
+
+    Args:
+        position: (P,) int32, clicks before the target, at least 1.
+        ranks: (P,) float64.
+        metrics: what `per_prefix` gives for `ranks`.
+        ks: cut-offs to count hits for.
+
+    Returns:
+        A row for each length that occurs, short ones first.
+    """
+    length = np.minimum(position, LONGEST)
+    prefixes = np.bincount(length, minlength=LONGEST + 1)
+    hits = {k: np.bincount(length[ranks <= k], minlength=LONGEST + 1) for k in ks}
+    sums = {
+        name: np.bincount(length, weights=values, minlength=LONGEST + 1)
+        for name, values in metrics.items()
+    }
+    return tuple(
+        LengthRow(
+            length=int(n),
+            prefixes=int(prefixes[n]),
+            hits={k: int(counts[n]) for k, counts in hits.items()},
+            metrics={name: float(total[n] / prefixes[n]) for name, total in sums.items()},
+        )
+        for n in np.flatnonzero(prefixes)
+    )

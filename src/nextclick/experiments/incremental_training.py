@@ -1,0 +1,190 @@
+"""The three ways in which a trained model goes on with new sessions."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from nextclick.core.config import build_config
+from nextclick.errors import SourceError
+from nextclick.models.grow_catalog import with_items
+from nextclick.models.incremental_state import FineTuneSteps, PriorSessions
+from nextclick.training.training_config import TrainingConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class TuningOptions:
+    """How a model that cannot be extended exactly is trained on."""
+
+    epochs: Annotated[
+        int, Field(ge=0, description="passes over the new sessions, at most; 0 trains nothing")
+    ] = 1
+    minutes: Annotated[
+        float | None, Field(gt=0, description="of training, for the gate and after it together")
+    ] = None
+    rate: Annotated[
+        float, Field(gt=0, description="share of the learning rate of its training")
+    ] = 0.5
+    replay: Annotated[
+        float, Field(ge=0, description="older sessions for each new one, drawn at random")
+    ] = 0.0
+    seed: Annotated[int, Field(ge=0, description="of everything random")] = 0
+    device: Annotated[str, Field(description="auto, cpu or cuda; of a neural model")] = "auto"
+
+
+def refresh_strategy(model: Any) -> str:
+    """`extended`, `advanced` or `tuned`."""
+    if hasattr(model, "extended"):
+        return "extended"
+    # a variant without a graph in time has the method, and nothing to advance
+    advances = hasattr(model, "advance") and getattr(model, "advances", True)
+    return "advanced" if advances else "tuned"
+
+
+def is_trained(model: Any, options: TuningOptions) -> bool:
+    """Whether it learns in steps from the new sessions, of a way that is not `extended`."""
+    learns = refresh_strategy(model) == "tuned" or hasattr(model, "continue_training")
+    return learns and options.epochs > 0
+
+
+def check_blocks(model: Any, new: Sessions) -> None:
+    """Refuse a log for a model that advances, if it has no block to advance by.
+
+    Raises:
+        SourceError: `new` has no block that the model has not taken in already.
+    """
+    assert new.blocks is not None
+    end = int(new.blocks[-1])  # sessions stand in the order in which they ended
+    if end <= model.last_block:
+        raise SourceError(
+            f"the new log ends in block of time {end}, which the model has taken in already (its "
+            f"last is {model.last_block}): it goes on block by block; give the log of whole blocks"
+        )
+
+
+def extended(model: Any, new: Sessions, past: PriorSessions, progress: Progress) -> Any:
+    """The model of both logs, exactly."""
+    return model.extended(new, past, progress=progress)
+
+
+def continued_training(
+    model: Any,
+    new: Sessions,
+    past: PriorSessions,
+    trained: Mapping[str, Any],
+    options: TuningOptions,
+    minutes: float | None,
+    progress: Progress,
+) -> tuple[Any, dict[str, Any]]:
+    """The model after the new sessions, `advanced` or `tuned`, and how its training went.
+
+    A model that advances goes through every block of time up to the last one of `new`, empty ones
+    too. Sessions of a block that it has closed already count with the block after it.
+    """
+    model = with_items(model, past, new)
+    advances = refresh_strategy(model) == "advanced"
+    if advances:
+        assert new.blocks is not None
+        new = replace(new, blocks=np.maximum(new.blocks, np.int32(model.last_block + 1)))
+    if is_trained(model, options):
+        return _tuned(model, new, past, trained, options, minutes, progress)
+    if advances:
+        _advance(model, new, progress)
+    return model, {}
+
+
+def _advance(model: Any, new: Sessions, progress: Progress) -> None:
+    """Take in the blocks of new sessions one by one; all are after the model's last one."""
+    assert new.blocks is not None
+    last, end = int(model.last_block), int(new.blocks[-1])
+    for block, sessions in new.by_block(last + 1, end + 1):
+        model.advance(sessions)
+        progress("advance", block - last, end - last)
+
+
+def _tuned(
+    model: Any,
+    new: Sessions,
+    past: PriorSessions,
+    trained: Mapping[str, Any],
+    options: TuningOptions,
+    minutes: float | None,
+    progress: Progress,
+) -> tuple[Any, dict[str, Any]]:
+    """The model after some more steps from its weights, and how they went.
+
+    The optimizer begins anew. Older sessions that are replayed are mixed with the new ones.
+    """
+    began = time.perf_counter()
+    sessions = _replayed(new, past, options)
+    n_replayed = len(sessions) - len(new)
+    steps = FineTuneSteps(
+        options.epochs, options.rate, math.inf if minutes is None else minutes, options.seed
+    )
+    figures: dict[str, Any] = {
+        "rate": options.rate,
+        "replayed_sessions": n_replayed,
+        "repeatable": minutes is None,
+    }
+    if hasattr(model, "tuned"):
+        model = model.tuned(sessions, steps, progress=progress)
+    else:
+        if refresh_strategy(model) == "advanced":
+            model.continue_training(past.sessions if n_replayed else None)
+        figures |= _trained_on(model, sessions, trained, steps, options.device, progress)
+    return model, figures | {"tuning_seconds": time.perf_counter() - began}
+
+
+def _trained_on(
+    model: Any,
+    sessions: Sessions,
+    trained: Mapping[str, Any],
+    steps: FineTuneSteps,
+    device: str,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Train a neural model in place, at a constant rate; nothing is chosen."""
+    from nextclick.training.trainer import Trainer  # a model that counts needs no neural library
+
+    config = build_config(TrainingConfig, trained["training"], model.name)
+    config = replace(
+        config,
+        learning_rate=config.learning_rate * steps.rate,
+        schedule="none",
+        warm_up=0.0,
+        keep="last",
+        epochs=steps.epochs,
+        pretrain_epochs=0,
+        recent=1.0,
+    )
+    minutes = None if math.isinf(steps.minutes) else steps.minutes
+    trainer = Trainer(model, config, seed=steps.seed, device=device, minutes=minutes)
+    training = trainer.run(sessions, progress=progress)
+    return {
+        "epochs": training.epochs,
+        "history": list(training.history),
+        "device": training.device,
+        "threads": training.threads,
+    }
+
+
+def _replayed(new: Sessions, past: PriorSessions, options: TuningOptions) -> Sessions:
+    """Older sessions, drawn at random, in front of the new ones."""
+    n = round(options.replay * len(new))
+    if n == 0 or past.sessions is None:
+        return new
+    old = past.sessions
+    rng = np.random.default_rng([options.seed, len(new)])
+    chosen = np.sort(rng.permutation(len(old))[:n])
+    return old.take(chosen).followed_by(new)

@@ -1,0 +1,121 @@
+"""Analyze a part of a store and keep the figures, as numbers and as pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nextclick.analysis import Analysis, CategoryFile, read_categories
+from nextclick.analysis import log_statistics as measure
+from nextclick.core.storage import atomic_folder, write_json
+from nextclick.core.types import silent
+from nextclick.data.store import Store
+from nextclick.experiments.requirements import need_matplotlib
+from nextclick.version import __version__
+
+if TYPE_CHECKING:
+    from nextclick.analysis import Categories
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import Progress
+
+SCHEMA = "nextclick.analysis/1"
+KIND = "nextclick.analysis"
+FORMAT_VERSION = 1
+NUMBERS = "analysis.json"
+FIGURE1, PROFILE, DAY_GRAPH = "figure1.png", "profile.png", "day-graph.png"
+
+
+@dataclass(frozen=True, slots=True)
+class Analyzed:
+    """What was found, and what `analysis.json` says of it.
+
+    Attributes:
+        found: the panels.
+        numbers: the JSON object.
+    """
+
+    found: Analysis
+    numbers: dict[str, Any]
+
+
+def analyze(
+    store: Store | str | Path,
+    output: str | Path,
+    *,
+    part: str = "train",
+    categories: CategoryFile | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Analyzed:
+    """Write `analysis.json`, the figures and a manifest into a folder.
+
+    Args:
+        store: open, or its folder.
+        output: the folder, made whole or not at all.
+        part: train, fit, valid or test.
+        categories: where the items' categories stand, None to leave categories out.
+        overwrite: replace `output`.
+        progress: told how far it has come.
+
+    Raises:
+        ConfigError: matplotlib is not installed, or there is no such part or format.
+        StoreError: the store cannot be read, or the part is empty.
+        SourceError: the categories cannot be read.
+        OutputError: the folder exists or cannot be written.
+    """
+    need_matplotlib("analyze")
+    opened = store if isinstance(store, Store) else Store.open(store)
+    sessions = opened.part(part)
+    with atomic_folder(Path(output), overwrite=overwrite) as folder:
+        read = None
+        if categories is not None:
+            read = read_categories(categories, opened.items, progress=progress)
+        found = measure(sessions, read, progress=progress)
+        numbers = {
+            "schema": SCHEMA,
+            "nextclick": __version__,
+            "store": {"fingerprint": opened.fingerprint, "protocol": opened.protocol},
+            "part": part,
+            "counts": opened.manifest["counts"][part],
+            "categories": None if read is None else _about(read, categories, sessions),
+            **found.to_json(),
+        }
+        write_json(folder / NUMBERS, numbers)
+        title = f"{opened.path.resolve().name}, part {part}"
+        _draw(found, folder, title=title, counts=numbers["counts"])
+        manifest = {
+            "kind": KIND,
+            "format_version": FORMAT_VERSION,
+            "nextclick": __version__,
+            "data_fingerprint": opened.fingerprint,
+            "part": part,
+        }
+        write_json(folder / "manifest.json", manifest)
+    return Analyzed(found, numbers)
+
+
+def _about(read: Categories, file: CategoryFile | None, sessions: Sessions) -> dict[str, Any]:
+    assert file is not None
+    support = sessions.support()
+    return {
+        "file": str(file.path),
+        "columns": read.columns,
+        "categories": read.n,
+        "items_without": read.items_without,
+        "clicks_without": int(support[1:][read.of_item[1:] == 0].sum()),
+    }
+
+
+def _draw(found: Analysis, folder: Path, *, title: str, counts: dict[str, int]) -> None:
+    from nextclick.analysis.plots.asars_figure1 import draw_figure1
+    from nextclick.analysis.plots.profile_plot import draw_profile
+    from nextclick.analysis.plots.temporal_graph_plot import (
+        draw_day_graph,  # matplotlib takes a second
+    )
+
+    told = [f"{counts[name]:,} {name}" for name in ("events", "sessions", "items", "users")]
+    subtitle = ", ".join(told if counts["users"] else told[:-1]).replace("events", "clicks")
+    draw_figure1(found, folder / FIGURE1, title=title, subtitle=subtitle)
+    draw_profile(found, folder / PROFILE, title=title, subtitle=subtitle)
+    draw_day_graph(found, folder / DAY_GRAPH, title=title, subtitle=subtitle)

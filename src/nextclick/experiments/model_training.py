@@ -1,0 +1,146 @@
+"""Train a model on a part of a store and keep it as an artifact."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nextclick.artifact import Artifact
+from nextclick.core.config import build_config
+from nextclick.core.types import silent
+from nextclick.data.store import Store
+from nextclick.errors import ConfigError, OutputError
+from nextclick.experiments.checkpoint_paths import forget_checkpoints
+from nextclick.experiments.requirements import check_needs
+from nextclick.models import model_class
+from nextclick.models.base import reads
+from nextclick.training.training_config import NeuralOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nextclick.core.types import Progress
+
+
+def train(
+    store: Store | str | Path,
+    model: str,
+    output: str | Path | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    part: str | None = None,
+    seed: int = 0,
+    neural: NeuralOptions | None = None,
+    refreshable: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Artifact:
+    """Train a model.
+
+    Args:
+        store: open, or its folder.
+        model: name, as `nextclick models` lists them.
+        output: folder for the artifact; None keeps it in memory only.
+        config: parameters that differ from their defaults, for a neural model those of training
+            among them.
+        part: `train` learns from all that lies before the test, `fit` leaves the validation out.
+            None is `train` for a model that counts, and `fit` for a neural one, which chooses its
+            best epoch on the validation; see `train_neural` for what `train` costs it.
+        seed: of everything random.
+        neural: preset, device, checkpoints and trackers of a neural model. Without a folder for
+            checkpoints they go beside `output`, to `OUTPUT.training`.
+        refreshable: keep in the artifact what `refresh` needs without the store: for item-knn,
+            markov and rules the sessions, four bytes a click; for others nothing is missing.
+        overwrite: replace `output`, and begin anew where a run was stopped.
+        progress: told how far it has come.
+
+    Raises:
+        ConfigError: no such model, parameter, value or part, or too little memory.
+        StoreError: the store cannot be read.
+        OutputError: the artifact or a checkpoint cannot be written.
+        ArtifactError: a checkpoint of another run.
+        TrainingError: a loss, gradient or weight that is not finite.
+        StoppedError: Ctrl-C; the message says how to go on.
+    """
+    opened = store if isinstance(store, Store) else Store.open(store)
+    if part not in ("train", "fit", None):
+        raise ConfigError(f"part must be train or fit to learn from, got {part!r}")
+    if output is not None and Path(output).exists() and not overwrite:
+        raise OutputError(f"{output} exists already; choose another place or say --overwrite")
+    model_type: Any = model_class(model)
+    counts = hasattr(model_type, "fit")
+    learned_from = part or ("train" if counts else "fit")
+    options = neural or NeuralOptions()
+    if not counts and options.checkpoints is None and output is not None:
+        options = replace(options, checkpoints=Path(f"{output}.training"))
+    work = _Work(model_type, opened, config or {}, options, learned_from, seed, overwrite, progress)
+    fitted, seconds, figures = work.count() if counts else work.learn()
+    sessions = opened.part(learned_from)
+    trained = {
+        "part": learned_from,
+        "seed": seed,
+        "seconds": seconds,
+        "counts": opened.manifest["counts"][learned_from],
+        "data_fingerprint": opened.fingerprint,
+        "protocol": opened.protocol,
+        "prepared": opened.prepared,
+        "last_ms": None if sessions.times is None else int(sessions.times.max()),
+        **figures,
+    }
+    users = opened.users if "users" in reads(model_type, fitted.config) else None
+    log = sessions if refreshable and getattr(model_type, "needs_sessions", False) else None
+    artifact = Artifact(fitted, opened.items, sessions.support(), trained, users, log)
+    if output is not None:
+        artifact.save(output, overwrite=overwrite)
+        if options.checkpoints is not None:
+            forget_checkpoints(options.checkpoints)
+    return artifact
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What `train` was asked for, checked; the two kinds of models do it in their ways."""
+
+    model_type: Any
+    store: Store
+    values: Mapping[str, Any]
+    options: NeuralOptions
+    part: str
+    seed: int
+    overwrite: bool
+    progress: Progress
+
+    def count(self) -> tuple[Any, float, dict[str, Any]]:
+        """A model that counts, the seconds it took, and nothing else."""
+        name = self.model_type.name
+        if self.options != NeuralOptions():
+            raise ConfigError(
+                f"{name} is no neural model: leave out preset, device, checkpoints, resume and "
+                "track"
+            )
+        settings = build_config(self.model_type.Config, self.values, name)
+        check_needs(self.model_type, settings, self.store)
+        sessions = self.store.part(self.part)
+        started = time.perf_counter()
+        model = self.model_type.fit(sessions, settings, seed=self.seed, progress=self.progress)
+        return model, time.perf_counter() - started, {}
+
+    def learn(self) -> tuple[Any, float, dict[str, Any]]:
+        """A neural model, the seconds it took with all validation, and how its training went."""
+        # imported here: a model that counts needs no neural library
+        from nextclick.experiments.neural_training import train_neural
+
+        started = time.perf_counter()
+        done = train_neural(
+            self.model_type,
+            self.store,
+            self.values,
+            self.options,
+            part=self.part,
+            seed=self.seed,
+            overwrite=self.overwrite,
+            progress=self.progress,
+        )
+        return done.model, time.perf_counter() - started, done.figures

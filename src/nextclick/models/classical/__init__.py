@@ -1,0 +1,1 @@
+"""Counting, neighbor and factor models."""

@@ -1,0 +1,150 @@
+"""What follows an item: the table behind every model that looks at the last click alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+
+import numpy as np
+
+from nextclick.core.hardware import cpus, map_blocks
+from nextclick.core.types import (
+    AnyArray,
+    Float32Array,
+    Int32Array,
+    Int64Array,
+    Progress,
+    SparseScores,
+)
+from nextclick.models.explanation import Evidence, Parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nextclick.core.session_batch import SessionBatch
+    from nextclick.core.sessions import Sessions
+    from nextclick.models.classical.inverted_index import Postings
+    from nextclick.models.incremental_state import PriorSessions
+
+Rows: TypeAlias = tuple[Int64Array, Int32Array, Float32Array]
+"""(R,) how many entries each row has, and the items and values of the rows, one after the other."""
+
+_BLOCKS_PER_CPU = 32  # enough for progress and balance; each block clears one (N + 1) accumulator
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemTable:
+    """For each item the few items that may follow it, best first.
+
+    Attributes:
+        offsets: (N + 2,) int64; row i is `offsets[i]..offsets[i + 1] - 1`; row 0 is empty.
+        items: (J,) int32 in 1..N.
+        values: (J,) float32.
+    """
+
+    offsets: Int64Array
+    items: Int32Array
+    values: Float32Array
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return len(self.offsets) - 2
+
+    @classmethod
+    def build(
+        cls, rows: Callable[[int, int], Rows], postings: Postings, *, progress: Progress
+    ) -> Self:
+        """Make the rows of all items, in blocks that cost about the same.
+
+        Args:
+            rows: gives the rows of items start..stop - 1; called from several threads.
+            postings: the sessions that `rows` reads; their number is an item's cost.
+            progress: told of each finished block.
+        """
+        n_postings = int(postings.offsets[-1])
+        targets = np.linspace(0, n_postings, cpus() * _BLOCKS_PER_CPU + 1)
+        bounds = np.searchsorted(postings.offsets, targets)  # in 0..N + 1
+        bounds[0], bounds[-1] = 0, len(postings.offsets) - 1
+        blocks = map_blocks(rows, np.unique(bounds).tolist(), stage="items", progress=progress)
+        offsets = np.zeros(len(postings.offsets), dtype=np.int64)
+        np.cumsum(np.concatenate([lengths for lengths, _, _ in blocks]), out=offsets[1:])
+        return cls(
+            offsets=offsets,
+            items=np.concatenate([items for _, items, _ in blocks]),
+            values=np.concatenate([values for _, _, values in blocks]),
+        )
+
+    def after_last_click(self, batch: SessionBatch) -> SparseScores:
+        """Return the row of each session's last item; an empty session gets no row."""
+        rows = np.arange(len(batch))
+        last = np.zeros(len(batch), dtype=np.int64)  # (B,)
+        known = batch.lengths > 0
+        last[known] = batch.items[rows[known], batch.lengths[known] - 1]
+        lengths = self.offsets[last + 1] - self.offsets[last]
+        offsets = np.zeros(len(batch) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        entries = np.repeat(self.offsets[last] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return SparseScores(
+            offsets=offsets,
+            items=self.items[entries],
+            values=self.values[entries],
+            base=np.zeros(self.n_items + 1, dtype=np.float32),
+        )
+
+    def state(self) -> dict[str, AnyArray]:
+        """The three arrays by name."""
+        return {"offsets": self.offsets, "items": self.items, "values": self.values}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, AnyArray]) -> Self:
+        """Build the table that gave `state`."""
+        return cls(offsets=state["offsets"], items=state["items"], values=state["values"])
+
+
+class TableModel:
+    """A model that looks its last click up in a table; those who inherit say how it is learned.
+
+    A table keeps the best of each row alone, so it cannot go on by itself: to extend it the older
+    sessions are counted again.
+    """
+
+    needs_sessions: ClassVar[bool] = True
+
+    def __init__(self, config: Any, table: ItemTable):
+        self.config = config
+        self.table = table
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return self.table.n_items
+
+    def score_sparse(self, batch: SessionBatch) -> SparseScores:
+        """List what the table has for each last click."""
+        return self.table.after_last_click(batch)
+
+    def score(self, batch: SessionBatch) -> Float32Array:
+        """(B, N + 1) float32."""
+        return self.score_sparse(batch).dense()
+
+    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+        """The row of the last click gives all; earlier clicks are not read."""
+        clicks = np.zeros((len(items), batch.lengths[0]), dtype=np.float32)
+        clicks[:, -1] = self.score_sparse(batch).of(0, items)
+        return Evidence(parts=Parts(clicks, {}))
+
+    def extended(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
+        """The model of both logs."""
+        model: Any = type(self)  # those who inherit have a `fit`
+        made: Self = model.fit(past.both(new), self.config, seed=0, progress=progress)
+        return made
+
+    def state(self) -> dict[str, AnyArray]:
+        """The arrays of the table."""
+        return self.table.state()
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
+        """Build the model that gave `state`."""
+        return cls(config, ItemTable.from_state(state))

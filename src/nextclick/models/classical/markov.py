@@ -1,0 +1,53 @@
+"""Markov: what was clicked right after the last click, in training.
+
+A first-order chain, MC in Ludewig & Jannach (Evaluation of Session-based Recommendation
+Algorithms, UMUAI 2018, section 3.1). With i the last click:
+
+    score(j) = P(j | i) = transitions i → j / transitions i → any known item
+
+A repeated click is a transition i → i and is learned like any other, because a visitor may well
+come back to the item that is open: repeated items remain candidates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+
+from nextclick.core.search_space import IntRange, Space
+from nextclick.models.classical.item_table import TableModel
+from nextclick.models.classical.transitions import transition_table
+
+if TYPE_CHECKING:
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class MarkovConfig:
+    """Parameters of the Markov chain."""
+
+    neighbors: Annotated[
+        int, Field(ge=1, description="successors kept for each item, the likeliest")
+    ] = 100
+
+
+class Markov(TableModel):
+    """First-order transition probabilities of the last click."""
+
+    name: ClassVar[str] = "markov"
+    deterministic: ClassVar[bool] = True
+    Config: ClassVar[type[MarkovConfig]] = MarkovConfig
+    SPACE: ClassVar[Space] = {"neighbors": IntRange(20, 1000, log=True)}
+
+    @classmethod
+    def fit(
+        cls, sessions: Sessions, config: MarkovConfig, *, seed: int, progress: Progress
+    ) -> Self:
+        """Count transitions; nothing is drawn at random."""
+        del seed
+        table = transition_table(sessions, np.ones(1), config.neighbors, progress=progress)
+        return cls(config, table)

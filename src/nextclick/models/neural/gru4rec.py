@@ -1,0 +1,279 @@
+"""GRU4Rec: a GRU over the clicks of a session, trained on sampled items.
+
+Hidasi et al., Session-based Recommendations with Recurrent Neural Networks, ICLR 2016, and Hidasi
+& Karatzoglou, Recurrent Neural Networks with Top-k Gains, CIKM 2018:
+
+    h_t   = GRU(input of x_t, h_{t-1})      one or more layers
+    score = W h_t + b
+
+`embedding` says what the input is: the `tied` row of W, a `separate` embedding, or the `one-hot`
+vector of the item, for which the product with the input weights is a look-up of 3H numbers.
+
+The encoder runs in two ways that give the same queries. `forward` reads whole sessions, as all
+models here. `step` reads one click of every lane and hands its state on, as the authors train:
+each lane holds a session, another takes its place when it ends, and no gradient passes from one
+click to the one before. Both drop hidden states out while training; `step` also hands the dropped
+state on, as the authors' code (github.com/hidasib/GRU4Rec_PyTorch_Official) does.
+
+Where we differ:
+- The authors may put an activation on the scores (tanh in 2016, ELU for BPR-max later). It is
+  monotone, so that no ranking depends on it, and it shapes a loss: it belongs to training, as
+  `score_activation`, and not to the scores of a model.
+- Their code leaves the first layer of a one-hot network without hidden dropout; ours has it in
+  every layer. Embedding dropout acts on what is looked up, in the one-hot form on its 3H numbers.
+- A one-hot layer, like every GRU of PyTorch, resets the state after the product with U and has two
+  biases; theirs resets before and has one.
+- Weights start from U(±√(6 / (inputs + outputs))) for each gate, biases from 0, as theirs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from nextclick.core.search_space import Bundles, Choice, FloatRange, Space
+from nextclick.models.neural_model import NeuralModel
+from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding, uniform_
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class GRU4RecConfig:
+    """Parameters of GRU4Rec."""
+
+    embedding: Annotated[
+        Literal["tied", "separate", "one-hot"],
+        Field(description="input: the decoder's vectors, an embedding of its own, or one-hot"),
+    ] = "tied"
+    embedding_width: Annotated[
+        int, Field(ge=1, description="width of a separate embedding; no other has a width")
+    ] = 100
+    hidden_width: Annotated[int, Field(ge=1, description="width of the GRU's state")] = 100
+    layers: Annotated[int, Field(ge=1, description="GRU layers")] = 1
+    embedding_dropout: Annotated[float, Field(ge=0, lt=1, description="dropout of the input")] = 0.0
+    hidden_dropout: Annotated[
+        float, Field(ge=0, lt=1, description="dropout of every layer's state")
+    ] = 0.4
+    max_length: Annotated[
+        int, Field(ge=1, description="latest clicks that are read; lanes read all")
+    ] = 200
+
+
+class GRULayer(nn.Module):
+    """One GRU layer over dense inputs."""
+
+    def __init__(self, n_inputs: int, width: int):
+        super().__init__()
+        self.gru = nn.GRU(n_inputs, width, batch_first=True)
+        to_gates, between, *biases = self.gru.all_weights[0]
+        for gate in to_gates.chunk(3):
+            uniform_(gate, n_inputs, width)
+        for gate in between.chunk(3):
+            uniform_(gate, width, width)
+        for bias in biases:
+            nn.init.zeros_(bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, T, H) states of (B, T, n_inputs), from a zero state."""
+        states: Tensor = self.gru(inputs)[0]
+        return states
+
+    def step(self, inputs: Tensor, state: Tensor) -> Tensor:
+        """(B, H) after (B, n_inputs) in state (B, H)."""
+        return torch.gru_cell(inputs, state, *self.gru.all_weights[0])
+
+
+class OneHotGRULayer(nn.Module):
+    """The same over inputs that are already multiplied: i = (…, 3H) for reset, update and new.
+
+    r = σ(i_r + U_r h + b_r), z = σ(i_z + U_z h + b_z), n = tanh(i_n + r ⊙ (U_n h + b_n)),
+    h' = (1 - z) ⊙ n + z ⊙ h
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.width = width
+        self.recur = nn.Linear(width, 3 * width)  # U and b
+        self.input_bias = nn.Parameter(torch.zeros(3 * width))
+        for gate in self.recur.weight.chunk(3):
+            uniform_(gate, width, width)
+        nn.init.zeros_(self.recur.bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, T, H) states of (B, T, 3H), from a zero state."""
+        state = inputs.new_zeros(len(inputs), self.width)
+        states = []
+        for now in inputs.unbind(dim=1):
+            state = self.step(now, state)
+            states.append(state)
+        return torch.stack(states, dim=1)
+
+    def step(self, inputs: Tensor, state: Tensor) -> Tensor:
+        """(B, H) after (B, 3H) in state (B, H)."""
+        given, recurrent = inputs + self.input_bias, self.recur(state)  # (B, 3H) each
+        first, last = slice(None, 2 * self.width), slice(2 * self.width, None)
+        gates = torch.sigmoid(given[:, first] + recurrent[:, first])
+        reset, update = gates.chunk(2, dim=1)
+        new = torch.tanh(torch.addcmul(given[:, last], reset, recurrent[:, last]))
+        return torch.lerp(new, state, update)
+
+
+class GRU4RecEncoder(nn.Module):
+    """Input, GRU layers and the decoder's table."""
+
+    def __init__(self, config: GRU4RecConfig, n_items: int):
+        super().__init__()
+        H, one_hot = config.hidden_width, config.embedding == "one-hot"
+        width = config.embedding_width if config.embedding == "separate" else H
+        self.hidden_width = H
+        self.tied = config.embedding == "tied"
+        self.embedding_dropout = Dropout(config.embedding_dropout)
+        self.hidden_dropout = Dropout(config.hidden_dropout)
+        self.items = item_embedding(n_items, 3 * H if one_hot else width)
+        uniform_(self.items.weight, n_items, width)
+        clear_padding_(self.items)
+        self.layers = nn.ModuleList()
+        for layer in range(config.layers):
+            if one_hot and layer == 0:
+                self.layers.append(OneHotGRULayer(H))
+            else:
+                self.layers.append(GRULayer(width if layer == 0 else H, H))
+        if not self.tied:
+            self.outputs = item_embedding(n_items, H)  # W
+            uniform_(self.outputs.weight, n_items, H)
+            clear_padding_(self.outputs)
+        self.bias = nn.Parameter(torch.zeros(n_items + 1))
+
+    def forward(self, items: Tensor) -> Tensor:
+        """(B, T, H) queries of (B, T) items, each session from a zero state."""
+        x = self.embedding_dropout(self.items(items))  # (B, T, width)
+        for layer in self.layers:
+            x = self.hidden_dropout(layer(x))  # (B, T, H)
+        queries: Tensor = x
+        return queries
+
+    def initial_state(self, n_lanes: int) -> Tensor:
+        """(L, B, H) zeros: the state of lanes of which nothing was read."""
+        return self.bias.new_zeros(len(self.layers), n_lanes, self.hidden_width)
+
+    def step(self, items: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Read one click of every lane.
+
+        Args:
+            items: (B,) int64.
+            state: (L, B, H); zero in the lanes whose session begins with this click, and detached
+                where no gradient is to reach the click before.
+
+        Returns:
+            (B, H) queries and the (L, B, H) state after the click.
+        """
+        x = self.embedding_dropout(self.items(items))  # (B, width)
+        states = []
+        for layer, before in zip(self.layers, state.unbind(), strict=True):
+            x = self.hidden_dropout(cast("GRULayer", layer).step(x, before))  # (B, H)
+            states.append(x)
+        return x, torch.stack(states)
+
+    def table(self) -> tuple[Tensor, Tensor | None]:
+        """The decoder's vectors, which a tied network also reads, and its bias."""
+        return (self.items if self.tied else self.outputs).weight, self.bias
+
+
+_LANES: dict[str, Any] = {
+    "optimizer": "adagrad",
+    "sparse": True,
+    "order": "lanes",
+    "shuffle": False,
+    "epochs": 10,
+}
+_IN_BATCH: dict[str, Any] = _LANES | {"embedding": "one-hot", "negatives": 0, "in_batch": True}
+_SHARED: dict[str, Any] = _LANES | {"embedding": "tied", "negatives": 2048, "in_batch": True}
+_RSC15: dict[str, Any] = _SHARED | {
+    "hidden_dropout": 0.4,
+    "loss": "sampled",
+    "log_q": True,
+    "correct_target": True,
+    "negative_alpha": 0.5,
+    "learning_rate": 0.2,
+    "momentum": 0.2,
+    "batch_size": 32,
+}
+
+
+class GRU4Rec(NeuralModel):
+    """Session-parallel recurrent network."""
+
+    name: ClassVar[str] = "gru4rec"
+    Config: ClassVar[type[GRU4RecConfig]] = GRU4RecConfig
+    encoder_type: ClassVar[type[nn.Module]] = GRU4RecEncoder
+    # lanes and Adagrad have rates and batches of their own
+    SPACE: ClassVar[Space] = {
+        "learning_rate": FloatRange(0.01, 0.5, log=True),
+        "momentum": FloatRange(0.0, 0.5),
+        "batch_size": Choice(32, 64, 128, 256),
+        "epochs": Choice(4, 6, 10),
+        "shuffle": Choice(True, False),
+        "loss": Bundles(
+            {
+                loss: {"loss": loss, "negatives": 2048, "in_batch": True, "score_activation": acts}
+                for loss, acts in (("sampled", "none"), ("bpr-max", "elu"), ("top1-max", "elu"))
+            }
+        ),
+        "negative_alpha": FloatRange(0.0, 1.0),
+        "hidden_width": Choice(50, 100, 200),
+        "embedding_dropout": FloatRange(0.0, 0.6),
+        "hidden_dropout": FloatRange(0.0, 0.6),
+    }
+    # default, yoochoose and bpr-max are the authors' parameter files; top1, bpr and cross-entropy
+    # are the settings of 2016, from memory of the paper
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "default": _RSC15,
+        "yoochoose": _RSC15
+        | {
+            "hidden_width": 480,
+            "hidden_dropout": 0.2,
+            "negative_alpha": 0.2,
+            "learning_rate": 0.07,
+            "momentum": 0.0,
+            "batch_size": 48,
+        },
+        "top1": _IN_BATCH
+        | {"loss": "top1", "score_activation": "tanh", "hidden_dropout": 0.5}
+        | {"learning_rate": 0.01, "batch_size": 50},
+        "bpr": _IN_BATCH
+        | {
+            "loss": "bpr",
+            "score_activation": "tanh",
+            "hidden_dropout": 0.2,
+            "learning_rate": 0.05,
+            "momentum": 0.2,
+            "batch_size": 50,
+        },
+        "cross-entropy": _IN_BATCH
+        | {
+            "loss": "sampled",
+            "log_q": False,
+            "hidden_dropout": 0.0,
+            "learning_rate": 0.01,
+            "batch_size": 500,
+        },
+        "bpr-max": _SHARED
+        | {
+            "loss": "bpr-max",
+            "score_activation": "elu",
+            "regularization": 0.9,
+            "hidden_width": 512,
+            "embedding_dropout": 0.5,
+            "hidden_dropout": 0.3,
+            "negative_alpha": 0.3,
+            "learning_rate": 0.05,
+            "momentum": 0.15,
+            "batch_size": 128,
+        },
+    }

@@ -1,0 +1,119 @@
+"""Improved GRU-Rec: a GRU trained on every prefix, with clicks dropped from the input.
+
+Tan, Xu & Liu, Improved Recurrent Neural Networks for Session-based Recommendations, DLRS 2016,
+as NARM's paper uses it for its baseline: NARM's global encoder under a fully connected softmax.
+
+    h_t   = GRU(drop(E x_t), h_{t-1})
+    score = W h_t + b
+
+- Every prefix of a session is a sample: here they are one causal pass.
+- Click dropout: a quarter of the clicks is hidden from the input while training, so that a click
+  made by accident counts less; no target is dropped. A hidden click is a zero embedding for the
+  GRU, the others are scaled up, and a click is hidden from all prefixes of its session alike.
+  `click_dropout_mode=elementwise` drops numbers of the embedding instead.
+- Pretraining on the whole log and fine-tuning on its recent fraction, the paper's answer to
+  tastes that move, is no part of the network but of its training: the parameters
+  `pretrain_epochs` and `recent`, and the preset "fine-tuned" (its numbers are ours).
+- Initial weights are those of NARM's code, where the figures that we compare with come from.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from nextclick.core.search_space import Choice, FloatRange, Space
+from nextclick.models.neural_model import NeuralModel
+from nextclick.models.ops.layers import (
+    Dropout,
+    clear_padding_,
+    init_like_narm_,
+    item_embedding,
+    normal_,
+)
+from nextclick.models.presets import TRAINING_SPACE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class ImprovedGRU4RecConfig:
+    """Parameters of Improved GRU-Rec."""
+
+    embedding_width: Annotated[int, Field(ge=1, description="width of an item's embedding")] = 50
+    hidden_width: Annotated[int, Field(ge=1, description="width of the GRU's state")] = 100
+    click_dropout: Annotated[
+        float, Field(ge=0, lt=1, description="share of the input that is dropped in training")
+    ] = 0.25
+    click_dropout_mode: Annotated[
+        Literal["whole", "elementwise"],
+        Field(description="drop whole clicks, or single numbers of their embeddings"),
+    ] = "whole"
+    output_dropout: Annotated[
+        float, Field(ge=0, lt=1, description="dropout between GRU and decoder")
+    ] = 0.0
+    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 19
+
+
+class ImprovedGRU4RecEncoder(nn.Module):
+    """Embedding, click dropout and GRU."""
+
+    def __init__(self, config: ImprovedGRU4RecConfig, n_items: int):
+        super().__init__()
+        H, d = config.hidden_width, config.embedding_width
+        whole = config.click_dropout_mode == "whole"
+        self.items = item_embedding(n_items, d)
+        self.click_dropout = Dropout(config.click_dropout, whole=whole)
+        self.gru = nn.GRU(d, H, batch_first=True)
+        self.output_dropout = Dropout(config.output_dropout)
+        self.outputs = item_embedding(n_items, H)  # W
+        self.bias = nn.Parameter(torch.zeros(n_items + 1))
+        normal_(self.items.weight, math.sqrt(2.0 / n_items))
+        clear_padding_(self.items)
+        init_like_narm_(self.gru)
+        normal_(self.outputs.weight, math.sqrt(2.0 / H))
+        clear_padding_(self.outputs)
+
+    def forward(self, items: Tensor) -> Tensor:
+        """(B, T, H) queries of (B, T) items."""
+        hidden, _ = self.gru(self.click_dropout(self.items(items)))  # (B, T, H)
+        queries: Tensor = self.output_dropout(hidden)
+        return queries
+
+    def table(self) -> tuple[Tensor, Tensor | None]:
+        """The decoder's vectors and bias."""
+        return self.outputs.weight, self.bias
+
+
+_RECIPE: dict[str, Any] = {
+    "loss": "ce",
+    "optimizer": "adam",
+    "learning_rate": 0.001,
+    "batch_size": 512,
+    "order": "sessions",
+    "epochs": 30,
+}
+
+
+class ImprovedGRU4Rec(NeuralModel):
+    """Improved GRU-Rec."""
+
+    name: ClassVar[str] = "improved-gru4rec"
+    Config: ClassVar[type[ImprovedGRU4RecConfig]] = ImprovedGRU4RecConfig
+    encoder_type: ClassVar[type[nn.Module]] = ImprovedGRU4RecEncoder
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "embedding_width": Choice(50, 100, 150),
+        "hidden_width": Choice(50, 100, 200),
+        "click_dropout": FloatRange(0.0, 0.6),
+        "output_dropout": FloatRange(0.0, 0.6),
+    }
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "default": _RECIPE,
+        "fine-tuned": _RECIPE | {"pretrain_epochs": 10, "recent": 0.25},
+    }

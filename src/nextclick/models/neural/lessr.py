@@ -1,0 +1,250 @@
+"""LESSR: message passing in the order of edges, and attention along shortcuts.
+
+Chen & Wong, Handling Information Loss of Graph Neural Networks for Session-based Recommendation,
+KDD 2020. A prefix x_1..x_t is two graphs over its distinct items: a multigraph with an edge for
+each pair of clicks that follow one another, in their order, and a shortcut graph with an edge from
+each item to each that was clicked with or after it. Layers alternate, the first being EOPA; each
+reads what all before it gave, x^0 = E, and adds a block of d numbers in front:
+
+    EOPA  y_v = W_self x_v + W_neigh GRU(drop x_u, u → v in the order of the edges)
+    SGAT  α_uv = softmax over u → v of eᵀ σ(W_q x_u + W_k x_v + b),  y_v = Σ_u α_uv W_v x_u
+
+with x batch-normalized before (BN) and y going through a PReLU after; SGAT drops out x, EOPA only
+what is sent. A node without edges in gets W_self x_v. Then, with ℓ the last item,
+
+    g     = PReLU(W_out Σ_v softmax over v of (eᵀ σ(W_u x_v + W_l x_ℓ + b)) x_v),  x = drop BN x
+    score = E W drop BN [x_ℓ ; g]
+
+Each prefix is a graph of its own and passes alone: batch normalization and dropout are of the
+nodes of a batch, so that the states of prefixes are not shared as in SR-GNN. Queries are causal: a
+later click changes none before it, to rounding, as in `sr_gnn`. While training, BN reads the mean
+and variance of all nodes in the batch, other prefixes' included, as in the authors' code; asked for
+a recommendation it reads those that it has kept.
+
+Embeddings have at most norm 1: rows that are longer are scaled down before each training step and
+wherever they are read, as `max_norm` of the code does.
+
+Where code (github.com/twchen/lessr) and we differ:
+- The code leaves out an incomplete last batch. We learn from it; where it has a single node, BN
+  uses the mean and variance that it has kept.
+- A batch is about `batch_size` prefixes, those of whole sessions; the code draws prefixes.
+- The code reads whole sessions, we the latest 50 clicks.
+- Repeated clicks in a row stay (the authors' preparation removes them): an edge from an item to
+  itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+
+from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
+from nextclick.models.explanation import tell
+from nextclick.models.neural_model import NeuralModel
+from nextclick.models.ops.layers import Dropout, clamp_norm, clear_padding_, item_embedding
+from nextclick.models.ops.segments import group_energy, group_softmax, group_sum
+from nextclick.models.ops.session_graphs import given_or_built, placed, prefix_graphs
+from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nextclick.core.types import AnyArray, Int64Array
+
+_NORM = 1.0  # longest embedding
+
+
+@dataclass(frozen=True, slots=True)
+class LESSRConfig:
+    """Parameters of LESSR."""
+
+    width: Annotated[int, Field(ge=1, description="width of embeddings and of each layer")] = 32
+    layers: Annotated[int, Field(ge=1, le=16, description="EOPA and SGAT layers, alternating")] = 4
+    dropout: Annotated[
+        float, Field(ge=0, lt=1, description="dropout of what layers and read-out read")
+    ] = 0.2
+    batch_norm: Annotated[bool, Field(description="normalize what layers and read-out read")] = True
+    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 50
+
+
+class LESSREncoder(nn.Module):
+    """EOPA and SGAT layers, densely connected, and the read-out."""
+
+    def __init__(self, config: LESSRConfig, n_items: int):
+        super().__init__()
+        d = config.width
+        self.items = item_embedding(n_items, d)
+        clear_padding_(self.items)
+        self._shorten()
+        self.layers = nn.ModuleList(
+            (SGAT if number % 2 else EOPA)((number + 1) * d, config)
+            for number in range(config.layers)
+        )
+        width = (config.layers + 1) * d
+        self.readout = Readout(width, config)
+        self.norm = _norm(width + d, config)
+        self.dropout = Dropout(config.dropout)
+        self.output = nn.Linear(width + d, d, bias=False)
+
+    @torch.no_grad()
+    def _shorten(self) -> None:
+        weight = self.items.weight
+        norm = torch.linalg.vector_norm(weight, dim=1, keepdim=True)
+        weight.mul_(_NORM / norm.clamp(min=_NORM))
+
+    def prepared(
+        self, items: Int64Array, where: Int64Array, session: Int64Array | None
+    ) -> dict[str, AnyArray]:
+        """The graphs of the prefixes; see `session_graphs.prefix_graphs`."""
+        del session
+        return prefix_graphs(items, where)
+
+    def decays(self, name: str) -> bool:
+        """No bias, no batch normalization and no PReLU."""
+        return not ("bias" in name or "norm" in name or "activation" in name)
+
+    def forward(self, items: Tensor, **graph: Tensor) -> Tensor:
+        """(B, T, D) queries of (B, T) items."""
+        graph = given_or_built(self, items, graph)
+        if self.training:
+            self._shorten()
+        clicked = self.items(items.flatten().index_select(0, graph["nodes"]))
+        features = clicked if self.training else clamp_norm(clicked, _NORM)  # (V, d)
+        for layer in self.layers:
+            features = torch.cat([layer(features, graph), features], dim=-1)
+        last = features.index_select(0, graph["last"])  # (P, (L + 1) d)
+        session = torch.cat([last, self.readout(features, graph)], dim=-1)
+        queries = self.output(self.dropout(self.norm(session)))  # (P, d)
+        return placed(queries, graph["cells"], items)
+
+    def table(self) -> tuple[Tensor, Tensor | None]:
+        """The shared embedding, without bias."""
+        weight = self.items.weight
+        return (weight if self.training else clamp_norm(weight, _NORM)), None
+
+
+class EOPA(nn.Module):
+    """Aggregates what neighbors send with a GRU, in the order of the edges."""
+
+    def __init__(self, width: int, config: LESSRConfig):
+        super().__init__()
+        self.norm = _norm(width, config)
+        self.dropout = Dropout(config.dropout)
+        self.gru = nn.GRU(width, width)
+        self.own = nn.Linear(width, config.width, bias=False)  # W_self
+        self.neighbors = nn.Linear(width, config.width, bias=False)  # W_neigh
+        self.activation = nn.PReLU(config.width)
+
+    def forward(self, features: Tensor, graph: dict[str, Tensor]) -> Tensor:
+        """(V, d) of (V, width) features of nodes."""
+        features = self.norm(features)
+        given = self.own(features)
+        if len(graph["receivers"]):
+            sent = self.dropout(features).index_select(0, graph["messages"])  # (E, width)
+            _, heard = self.gru(PackedSequence(sent, graph["message_counts"].cpu()))
+            # zeros for a node that nobody sends to
+            given = given.index_add(0, graph["receivers"], self.neighbors(heard[0]))
+        answer: Tensor = self.activation(given.float())
+        return answer
+
+
+class SGAT(nn.Module):
+    """Attends to all nodes from which a shortcut comes."""
+
+    def __init__(self, width: int, config: LESSRConfig):
+        super().__init__()
+        d = config.width
+        self.norm = _norm(width, config)
+        self.dropout = Dropout(config.dropout)
+        self.sender = nn.Linear(width, d)  # W_q, b
+        self.receiver = nn.Linear(width, d, bias=False)  # W_k
+        self.value = nn.Linear(width, d, bias=False)  # W_v
+        self.attend = nn.Parameter(nn.Linear(d, 1).weight[0].detach())  # e
+        self.activation = nn.PReLU(d)
+
+    def forward(self, features: Tensor, graph: dict[str, Tensor]) -> Tensor:
+        """(V, d) of (V, width) features of nodes."""
+        features = self.dropout(self.norm(features))
+        source, bounds = graph["shortcuts"], graph["shortcut_bounds"]
+        energy = group_energy(
+            self.receiver(features), self.sender(features), self.attend, source, bounds
+        )
+        alpha = group_softmax(energy, bounds)  # (F,)
+        answer: Tensor = self.activation(group_sum(self.value(features), source, bounds, alpha))
+        return answer
+
+
+class Readout(nn.Module):
+    """Attends to the nodes of a prefix, asked by the last."""
+
+    def __init__(self, width: int, config: LESSRConfig):
+        super().__init__()
+        d = config.width
+        self.norm = _norm(width, config)
+        self.dropout = Dropout(config.dropout)
+        self.each = nn.Linear(width, d, bias=False)  # W_u
+        self.last = nn.Linear(width, d)  # W_l, b
+        self.attend = nn.Parameter(nn.Linear(d, 1).weight[0].detach())  # e
+        self.output = nn.Linear(width, d, bias=False)  # W_out
+        self.activation = nn.PReLU(d)
+
+    def forward(self, features: Tensor, graph: dict[str, Tensor]) -> Tensor:
+        """(P, d) of (V, width) features of nodes."""
+        features = self.dropout(self.norm(features))
+        bounds = graph["node_bounds"]
+        nodes = torch.arange(len(features), device=features.device)
+        query = self.last(features.index_select(0, graph["last"]))  # (P, d)
+        energy = group_energy(query, self.each(features), self.attend, nodes, bounds)
+        alpha = group_softmax(energy, bounds)  # (V,)
+        tell("read-out", alpha[None], graph["nodes"])  # an item counts at its first click
+        answer: Tensor = self.activation(
+            self.output(group_sum(features, nodes, bounds, alpha)).float()
+        )
+        return answer
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalization that takes a single row, too: with the variance that it has kept."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(V, D) of (V, D)."""
+        if self.training and len(rows) > 1:
+            return super().forward(rows)
+        return nn.functional.batch_norm(
+            rows, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+
+def _norm(width: int, config: LESSRConfig) -> nn.Module:
+    return BatchNorm(width) if config.batch_norm else nn.Identity()
+
+
+class LESSR(NeuralModel):
+    """Lossless edge-order preserving aggregation and shortcut graph attention."""
+
+    name: ClassVar[str] = "lessr"
+    Config: ClassVar[type[LESSRConfig]] = LESSRConfig
+    encoder_type: ClassVar[type[nn.Module]] = LESSREncoder
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "width": Choice(32, 64, 100),
+        "layers": IntRange(1, 5),
+        "dropout": FloatRange(0.0, 0.5),
+    }
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "default": SAMPLED_SOFTMAX_OF_GRAPHS,
+        "paper": {
+            "loss": "ce",
+            "optimizer": "adamw",
+            "learning_rate": 0.001,
+            "weight_decay": 1e-4,
+            "batch_size": 512,
+            "order": "sessions",
+            "epochs": 30,
+            "patience": 2,
+        },
+    }

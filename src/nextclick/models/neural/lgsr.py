@@ -1,0 +1,252 @@
+"""LGSR: attention over a session, and item vectors that also know the graph across sessions.
+
+Xu et al., Joint Modeling of Local and Global Behavior Dynamics for Session-based Recommendation,
+ECAI 2020. With P_a the position of the click a places before the last one (numbers are the paper's
+equations), for the prefix that ends at click t:
+
+    e_i   = drop(E x_i + P_{t-i})
+    S     = softmax over j ≤ i of (e_i W_q · e_j W_k / √d), times e_j W_v               (6), (7)
+    f     = W^(2) ReLU(W^(1) S + b^(1)) + b^(2)                                         (8)
+    α_i   = softmax over i ≤ t of qᵀ σ(W_1 f_t + W_2 f_i),  s_l = Σ α_i f_i             (9)
+    s     = W_3 drop([f_t ; s_l]),  score = E s                                         (10)
+
+Each epoch first makes `graph_passes` passes over skip-gram pairs of walks on the graph of items,
+which train E as well (`lgsr_graph`, equations 1 to 5), and then one over the prefixes.
+
+`variant` leaves parts out as the paper's ablation does: "c" has no item graph, "a" scores with f_t
+alone, "h" has SR-GNN in the place of (6) to (9).
+
+Where paper and code (github.com/chenjh1988/LGSR) differ, or we differ from both:
+- The code adds residual connections, LayerNorm and dropout after attention and feed-forward, which
+  the paper does not have: `residual`, on by default.
+- Positions count from the last click, so that every prefix has inputs of its own and is a row by
+  itself. The latest 19 clicks are read, as in the code.
+- "The first (i - 1) items" of 2.4.1 would leave the first click nothing to attend to; the masks of
+  paper and code let a click see itself.
+- Equation 9 names a bias c and does not use it. σ is the sigmoid.
+- Equation 11 is worded as binary cross-entropy; the code takes the softmax's, as we do.
+- λ_1 of equation 12 is not used by either: how often the graph is trained weighs it.
+- λ_2 / 2 ‖Θ‖² is added while prefixes are learned, to all weights but those of contexts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+
+from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
+from nextclick.models.explanation import tell
+from nextclick.models.neural.sr_gnn import SRGNNConfig, SRGNNEncoder
+from nextclick.models.neural_model import NeuralModel
+from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding
+from nextclick.models.ops.lgsr_graph import ItemGraphTask
+from nextclick.models.ops.session_graphs import given_or_built, placed
+from nextclick.models.presets import TRAINING_SPACE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import AnyArray, Int64Array
+
+
+@dataclass(frozen=True, slots=True)
+class LGSRConfig:
+    """Parameters of LGSR."""
+
+    variant: Annotated[
+        Literal["full", "c", "a", "h"],
+        Field(
+            description="full; c: without the item graph; a: the last state alone; "
+            "h: SR-GNN reads the session"
+        ),
+    ] = "full"
+    residual: Annotated[
+        bool,
+        Field(description="residual connections, LayerNorm and dropout (the authors' code)"),
+    ] = True
+    width: Annotated[int, Field(ge=1, description="width of embeddings and of all layers")] = 100
+    dropout: Annotated[
+        float, Field(ge=0, lt=1, description="dropout of input, attention, layers and read-out")
+    ] = 0.3
+    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 19
+    graph_passes: Annotated[
+        int, Field(ge=0, description="g, passes over the item graph before each epoch")
+    ] = 2
+    graph_epochs: Annotated[
+        int, Field(ge=0, description="epochs, the first ones, that have such passes; 0 for all")
+    ] = 0
+    walks: Annotated[int, Field(ge=1, description="T, walks from each item in a pass")] = 13
+    walk_length: Annotated[int, Field(ge=2, description="L, most items in a walk")] = 50
+    window: Annotated[
+        int, Field(ge=1, description="how far apart center and context stand in a walk, at most")
+    ] = 8
+    graph_loss: Annotated[
+        Literal["nce", "negative_sampling"],
+        Field(description="nce (the authors' code) or negative_sampling (equation 5)"),
+    ] = "nce"
+    graph_negatives: Annotated[
+        int, Field(ge=1, description="items that all pairs of a step are compared with")
+    ] = 512
+    graph_rate: Annotated[
+        float, Field(gt=0, description="learning rate of those steps, as a share of learning_rate")
+    ] = 1.0
+    graph_batch: Annotated[int, Field(ge=1, description="pairs in a step, about")] = 8192
+    graph_pairs: Annotated[
+        int, Field(ge=0, description="most pairs in a pass, about; 0 for those of all walks")
+    ] = 0
+
+
+class LGSREncoder(nn.Module):
+    """Self-attention over each prefix, and its read-out."""
+
+    def __init__(self, config: LGSRConfig, n_items: int):
+        super().__init__()
+        D = config.width
+        self.config = config
+        self.items = item_embedding(n_items, D)
+        self.positions = nn.Parameter(torch.empty(config.max_length, D))
+        self.dropout = Dropout(config.dropout)
+        self.project = nn.Linear(D, 3 * D, bias=False)  # W_q, W_k, W_v
+        self.inner = nn.Linear(D, D)  # W^(1)
+        self.outer = nn.Linear(D, D)  # W^(2)
+        if config.variant != "a":
+            self.attend_last = nn.Linear(D, D, bias=False)  # W_1
+            self.attend_each = nn.Linear(D, D, bias=False)  # W_2
+            self.attend = nn.Parameter(torch.empty(D))  # q
+            self.output = nn.Linear(2 * D, D, bias=False)  # W_3
+        bound = 1.0 / math.sqrt(D)
+        for weight in self.parameters():
+            nn.init.uniform_(weight, -bound, bound)
+        clear_padding_(self.items)
+        if config.residual:
+            self.attention_norm = nn.LayerNorm(D)
+            self.inner_norm = nn.LayerNorm(D)
+
+    def prepared(
+        self, items: Int64Array, where: Int64Array, session: Int64Array | None
+    ) -> dict[str, AnyArray]:
+        """What `forward` reads.
+
+        - cells (P,): `where`;
+        - latest (P, K): the latest clicks of each prefix, the last one first, 0 behind its first.
+        """
+        del session
+        t = where % items.shape[1]
+        width = min(int(t.max(initial=0)) + 1, self.config.max_length)
+        age = np.arange(width)
+        inside = age <= t[:, None]
+        clicks = items.ravel()[np.where(inside, where[:, None] - age, 0)]
+        return {"cells": where, "latest": np.where(inside, clicks, 0)}
+
+    def forward(self, items: Tensor, **told: Tensor) -> Tensor:
+        """(B, T, D) queries of (B, T) items."""
+        told = given_or_built(self, items, told)
+        latest = told["latest"]  # (P, K)
+        states = self.states(latest)  # (P, K, D)
+        last = states[:, 0]
+        if self.config.variant == "a":
+            return placed(last, told["cells"], items)
+        alpha = self.attention(states, latest)
+        tell("read-out", alpha[:1].flip(1))  # here the last click comes first
+        session = (alpha[:, None] @ states)[:, 0]  # (P, D)
+        queries = self.output(self.dropout(torch.cat([last, session], dim=-1)))
+        return placed(queries, told["cells"], items)
+
+    def states(self, latest: Tensor) -> Tensor:
+        """(P, K, D) f of (P, K) clicks, the last one first."""
+        config = self.config
+        x = self.dropout(self.items(latest) + self.positions[: latest.shape[1]])  # (P, K, D)
+        query, key, value = self.project(x).chunk(3, dim=-1)
+        weights = self.self_attention(query, key, latest)
+        tell("self-attention", weights[:1].flip(1, 2))
+        mixed = self.dropout(weights) @ value
+        if config.residual:
+            mixed = self.attention_norm(x + self.dropout(mixed))
+        states: Tensor = self.outer(self.dropout(torch.relu(self.inner(mixed))))
+        if config.residual:
+            states = self.inner_norm(mixed + self.dropout(states))
+        return states
+
+    def self_attention(self, query: Tensor, key: Tensor, latest: Tensor) -> Tensor:
+        """(P, K, K) row i is a softmax over the clicks j ≥ i places before the last one."""
+        K = latest.shape[1]
+        energy = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])
+        later = torch.ones(K, K, dtype=torch.bool, device=latest.device).tril(-1)
+        itself = torch.eye(K, dtype=torch.bool, device=latest.device)
+        hidden = (later | (latest == 0)[:, None]) & ~itself  # padding sees itself: no empty row
+        return energy.masked_fill(hidden, -torch.inf).softmax(dim=-1)
+
+    def attention(self, states: Tensor, latest: Tensor) -> Tensor:
+        """(P, K) α, how much each click counts for the session; 0 where there is none."""
+        met = torch.sigmoid(self.attend_last(states[:, :1]) + self.attend_each(states))
+        energy = met @ self.attend  # (P, K)
+        return energy.masked_fill(latest == 0, -torch.inf).softmax(dim=-1)
+
+    def table(self) -> tuple[Tensor, Tensor | None]:
+        """The shared embedding, without bias."""
+        return self.items.weight, None
+
+
+def _encoder(config: LGSRConfig, n_items: int) -> nn.Module:
+    if config.variant == "h":
+        return SRGNNEncoder(SRGNNConfig(width=config.width, max_length=config.max_length), n_items)
+    return LGSREncoder(config, n_items)
+
+
+_RECIPE: dict[str, Any] = {
+    "loss": "ce",
+    "optimizer": "adam",
+    "learning_rate": 0.001,
+    "weight_decay": 1e-6,
+    "batch_size": 512,
+    "order": "sessions",
+    "epochs": 30,
+}
+
+
+class LGSR(NeuralModel):
+    """Local attention and a global item graph."""
+
+    name: ClassVar[str] = "lgsr"
+    Config: ClassVar[type[LGSRConfig]] = LGSRConfig
+    encoder_type: ClassVar[Any] = staticmethod(_encoder)
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "width": Choice(50, 100, 150),
+        "dropout": FloatRange(0.0, 0.6),
+        "graph_passes": IntRange(1, 4),
+        "walks": Choice(5, 9, 13, 17),
+        "walk_length": Choice(10, 25, 50),
+        "window": IntRange(2, 10),
+    }
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "default": _RECIPE,
+        "c": _RECIPE | {"variant": "c"},
+        "a": _RECIPE | {"variant": "a"},
+        "h": _RECIPE | {"variant": "h"},
+    }
+
+    def task(self, sessions: Sessions, seed: int) -> ItemGraphTask | None:
+        """Training on the graph of items, where there is any."""
+        if not _has_graph(self.config):
+            return None
+        return ItemGraphTask(self.encoder.items, sessions, self.config, seed)
+
+    @classmethod
+    def task_weights(cls, config: LGSRConfig, n_items: int) -> tuple[int, int]:
+        """Contexts with their biases, and these with the items."""
+        if not _has_graph(config):
+            return 0, 0
+        of_table = (n_items + 1) * config.width
+        own = of_table + (n_items + 1 if config.graph_loss == "nce" else 0)
+        return own, own + of_table
+
+
+def _has_graph(config: LGSRConfig) -> bool:
+    return config.variant != "c" and config.graph_passes > 0

@@ -1,0 +1,175 @@
+"""NARM: a GRU reads the session, attention finds its main purpose.
+
+Li et al., Neural Attentive Session-based Recommendation, CIKM 2017. For the prefix that ends at
+click t (numbers are the paper's equations):
+
+    h_j  = GRU(drop(E x_j), h_{j-1})                          (1)-(4)
+    c^g  = h_t                                                (5)
+    e_tj = vᵀ σ(A1 h_t + A2 h_j),  α_t = softmax over j ≤ t   (7), (8)
+    c^l  = Σ_j α_tj h_j                                       (6)
+    c    = drop([c^g ; c^l])                                  (9)
+    score = E B c          (bilinear, 10)    or    W c + b    (full)
+
+`variant` keeps c^g alone ("global") or c^l alone ("local"). All prefixes are one causal pass.
+
+Where paper and code (github.com/lijingsdu/sessionRec_NARM) differ, or we differ from both:
+- Equation 7 is not normalized, the code takes a softmax: `attention_norm`, softmax by default.
+- σ is the sigmoid; the code's hard sigmoid was a saving of its time.
+- Equation 3 resets the state before the product with U, `nn.GRU` (and cuDNN) after it.
+- The code scores padding too and reads the first 19 clicks of a session; we read the last 19.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from nextclick.core.search_space import Choice, FloatRange, Space
+from nextclick.models.explanation import tell
+from nextclick.models.neural_model import NeuralModel
+from nextclick.models.ops.additive_attention import additive_energy
+from nextclick.models.ops.layers import (
+    Dropout,
+    causal_softmax,
+    clear_padding_,
+    init_like_narm_,
+    item_embedding,
+    normal_,
+)
+from nextclick.models.presets import TRAINING_SPACE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class NARMConfig:
+    """Parameters of NARM."""
+
+    variant: Annotated[
+        Literal["hybrid", "global", "local"],
+        Field(description="session features: last state, attended states, or both (hybrid)"),
+    ] = "hybrid"
+    decoder: Annotated[
+        Literal["bilinear", "full"],
+        Field(description="bilinear shares the item embedding, full has a vector for each item"),
+    ] = "bilinear"
+    attention_norm: Annotated[
+        Literal["softmax", "none"],
+        Field(description="softmax (the authors' code) or none (equation 7)"),
+    ] = "softmax"
+    embedding_width: Annotated[int, Field(ge=1, description="width of an item's embedding")] = 50
+    hidden_width: Annotated[int, Field(ge=1, description="width of the GRU's state")] = 100
+    embedding_dropout: Annotated[
+        float, Field(ge=0, lt=1, description="dropout between embedding and GRU")
+    ] = 0.25
+    output_dropout: Annotated[
+        float, Field(ge=0, lt=1, description="dropout between session features and decoder")
+    ] = 0.5
+    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 19
+
+
+class NARMEncoder(nn.Module):
+    """GRU, attention and the part of the decoder that a session goes through."""
+
+    def __init__(self, config: NARMConfig, n_items: int):
+        super().__init__()
+        H, d = config.hidden_width, config.embedding_width
+        width = 2 * H if config.variant == "hybrid" else H
+        self.config = config
+        self.items = item_embedding(n_items, d)
+        self.gru = nn.GRU(d, H, batch_first=True)
+        self.embedding_dropout = Dropout(config.embedding_dropout)
+        self.output_dropout = Dropout(config.output_dropout)
+        if config.variant != "global":
+            self.attend_last = nn.Linear(H, H, bias=False)  # A1
+            self.attend_each = nn.Linear(H, H, bias=False)  # A2
+            self.attend = nn.Parameter(torch.empty(H))  # v
+        if config.decoder == "bilinear":
+            self.bilinear = nn.Linear(width, d, bias=False)  # B
+        else:
+            self.outputs = item_embedding(n_items, width)  # W
+            self.bias = nn.Parameter(torch.zeros(n_items + 1))
+        self._draw(n_items, width)
+
+    def _draw(self, n_items: int, width: int) -> None:
+        """As the authors' code: randn · √(2 / rows) of each matrix as it stands there."""
+        normal_(self.items.weight, math.sqrt(2.0 / n_items))
+        clear_padding_(self.items)
+        init_like_narm_(self.gru)
+        if self.config.variant != "global":
+            std = math.sqrt(2.0 / self.config.hidden_width)
+            normal_(self.attend_last.weight, std)
+            normal_(self.attend_each.weight, std)
+            normal_(self.attend, math.sqrt(2.0))  # a matrix of one row
+        if self.config.decoder == "bilinear":
+            normal_(self.bilinear.weight, math.sqrt(2.0 / self.config.embedding_width))
+        else:
+            normal_(self.outputs.weight, math.sqrt(2.0 / width))
+            clear_padding_(self.outputs)
+
+    def forward(self, items: Tensor) -> Tensor:
+        """(B, T, D) queries of (B, T) items; D is the embedding's width if bilinear."""
+        hidden, _ = self.gru(self.embedding_dropout(self.items(items)))  # (B, T, H)
+        if self.config.variant == "global":
+            features = hidden
+        else:
+            alpha = self.attention(hidden)
+            tell("read-out", alpha[:, -1])
+            local = alpha @ hidden  # (B, T, H)
+            if self.config.variant == "local":
+                features = local
+            else:
+                features = torch.cat([hidden, local], dim=-1)  # (B, T, 2H)
+        features = self.output_dropout(features)
+        queries: Tensor = self.bilinear(features) if self.config.decoder == "bilinear" else features
+        return queries
+
+    def attention(self, hidden: Tensor) -> Tensor:
+        """(B, T, T) α, how much click j counts for the prefix that ends at t; 0 for j > t."""
+        energy = additive_energy(self.attend_last(hidden), self.attend_each(hidden), self.attend)
+        return causal_softmax(energy) if self.config.attention_norm == "softmax" else energy
+
+    def table(self) -> tuple[Tensor, Tensor | None]:
+        """The shared embedding without bias, or the decoder's own vectors and bias."""
+        if self.config.decoder == "bilinear":
+            return self.items.weight, None
+        return self.outputs.weight, self.bias
+
+
+_RECIPE: dict[str, Any] = {
+    "loss": "ce",
+    "optimizer": "adam",
+    "learning_rate": 0.001,
+    "batch_size": 512,
+    "order": "sessions",
+    "epochs": 30,
+}
+
+
+class NARM(NeuralModel):
+    """Neural attentive recommendation machine."""
+
+    name: ClassVar[str] = "narm"
+    Config: ClassVar[type[NARMConfig]] = NARMConfig
+    encoder_type: ClassVar[type[nn.Module]] = NARMEncoder
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "embedding_width": Choice(50, 100, 150),
+        "hidden_width": Choice(50, 100, 200),
+        "embedding_dropout": FloatRange(0.0, 0.6),
+        "output_dropout": FloatRange(0.0, 0.8),
+    }
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "default": _RECIPE,
+        "global": _RECIPE | {"variant": "global"},
+        "local": _RECIPE | {"variant": "local"},
+        "fully-connected": _RECIPE | {"decoder": "full"},
+        "hybrid-50": _RECIPE | {"hidden_width": 50},
+        "global-50": _RECIPE | {"variant": "global", "hidden_width": 50},
+        "local-50": _RECIPE | {"variant": "local", "hidden_width": 50},
+    }

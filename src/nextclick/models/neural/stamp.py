@@ -1,0 +1,118 @@
+"""STAMP: attention without recurrence, with the last click as short-term interest.
+
+Liu et al., STAMP: Short-Term Attention/Memory Priority Model, KDD 2018. For the prefix x_1..x_t
+of embeddings, each scaled down to norm 1 where it is longer:
+
+    m_s = mean of x_1..x_t
+    a_j = w0ᵀ σ(W1 x_j + W2 x_t + W3 m_s + b)      no softmax
+    m_a = Σ_j a_j x_j + m_s
+    score = E (tanh(W_s m_a) ⊙ tanh(W_t x_t))
+
+All prefixes are one causal pass: m_s is a running mean, and a is computed for j ≤ t alone.
+
+Where paper and code (github.com/uestcnlp/STAMP) differ, or we differ from both:
+- m_a holds m_s in the code only; we follow it. The paper's biases of W_s and W_t are not in the
+  code, nor here.
+- The paper's σ around the score does not change a ranking, and the code has none.
+- The bound of 1 on the norm is the code's. It holds where clicks are read, as a differentiable
+  clip, and not where candidates are scored: there the code multiplies with the raw table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from nextclick.core.search_space import Choice, FloatRange, Space
+from nextclick.models.explanation import tell
+from nextclick.models.neural_model import NeuralModel
+from nextclick.models.ops.additive_attention import additive_energy
+from nextclick.models.ops.layers import clamp_norm, clear_padding_, item_embedding, normal_
+from nextclick.models.presets import TRAINING_SPACE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_EMBEDDING_STD = 0.002
+_WEIGHT_STD = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class STAMPConfig:
+    """Parameters of STAMP."""
+
+    width: Annotated[int, Field(ge=1, description="width of embeddings and of all layers")] = 100
+    max_norm: Annotated[
+        float, Field(gt=0, description="longest norm of an embedding where clicks are read")
+    ] = 1.0
+    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 50
+
+
+class STAMPEncoder(nn.Module):
+    """Attention over the clicks, and the two cells that are multiplied."""
+
+    def __init__(self, config: STAMPConfig, n_items: int):
+        super().__init__()
+        D = config.width
+        self.max_norm = config.max_norm
+        self.items = item_embedding(n_items, D)
+        self.attend_each = nn.Linear(D, D, bias=False)  # W1
+        self.attend_last = nn.Linear(D, D, bias=True)  # W2 and b
+        self.attend_mean = nn.Linear(D, D, bias=False)  # W3
+        self.attend = nn.Parameter(torch.empty(D))  # w0
+        self.session_cell = nn.Linear(D, D, bias=False)  # W_s
+        self.last_cell = nn.Linear(D, D, bias=False)  # W_t
+        for name, weight in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(weight)
+            else:
+                normal_(weight, _EMBEDDING_STD if name == "items.weight" else _WEIGHT_STD)
+        clear_padding_(self.items)
+
+    def forward(self, items: Tensor) -> Tensor:
+        """(B, T, D) queries of (B, T) items."""
+        clicks = clamp_norm(self.items(items), self.max_norm)  # (B, T, D)
+        T = items.shape[1]
+        n_clicks = torch.arange(1, T + 1, device=items.device, dtype=clicks.dtype)
+        mean = clicks.cumsum(dim=1) / n_clicks[:, None]  # (B, T, D)
+        weights = self.attention(clicks, mean)
+        tell("read-out", weights[:, -1])
+        memory = weights @ clicks + mean  # (B, T, D)
+        session, last = self.session_cell(memory), self.last_cell(clicks)
+        return torch.tanh(session) * torch.tanh(last)
+
+    def attention(self, clicks: Tensor, mean: Tensor) -> Tensor:
+        """(B, T, T) a, how much click j counts for the prefix that ends at t; 0 for j > t."""
+        query = self.attend_last(clicks) + self.attend_mean(mean)  # (B, T, D)
+        return additive_energy(query, self.attend_each(clicks), self.attend)
+
+    def table(self) -> tuple[Tensor, Tensor | None]:
+        """The shared embedding, without bias."""
+        return self.items.weight, None
+
+
+class STAMP(NeuralModel):
+    """Short-term attention/memory priority model."""
+
+    name: ClassVar[str] = "stamp"
+    Config: ClassVar[type[STAMPConfig]] = STAMPConfig
+    encoder_type: ClassVar[type[nn.Module]] = STAMPEncoder
+    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+        "width": Choice(50, 100, 150),
+        "max_norm": FloatRange(0.5, 4.0, log=True),
+    }
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "default": {
+            "loss": "ce",
+            "optimizer": "adam",
+            "learning_rate": 0.003,
+            "batch_size": 512,
+            "order": "sessions",
+            "clip": 150.0,
+            "epochs": 10,
+        },
+    }

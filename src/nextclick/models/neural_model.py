@@ -1,0 +1,322 @@
+"""What neural models share: an encoder that gives one query for every prefix, and its items.
+
+Whatever the encoder, a score is a product: query (P, D) against a table (N + 1, D), plus a bias.
+Bi-linear, tied, separate and fully connected decoders differ only in which table that is, so that
+losses, negatives and ranking are written once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nextclick.models.explanation import Evidence, listening
+from nextclick.models.ops.gap_bins import FIRST_BIN, GapBins
+from nextclick.models.ops.torch_threads import computing_on, threads_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from nextclick.core.session_batch import SessionBatch
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
+
+Asked: TypeAlias = Literal["at-click", "while-waiting", "at-target"]
+_FACTS = frozenset({"times", "users"})  # what an encoder reads that has to know `DatasetInfo`
+
+
+class Encoder(Protocol):
+    """A torch module that reads sessions.
+
+    Causal: row t of its output depends on clicks 0..t alone, so one pass answers every prefix.
+    """
+
+    def __call__(self, items: Tensor, **context: Tensor) -> Tensor:
+        """(B, T, D) queries of (B, T) int64 items, right-padded with 0.
+
+        A model that reads times or users is also given, by name:
+        - gaps (B, T) float32, seconds since the click before, 0 for a first one, NaN if unknown;
+        - waited (B, T) float32, seconds from each click until its row is asked for; 0 at once;
+        - users (B,) int64, 0 for an unknown visitor.
+
+        What stands at a padded position means nothing.
+
+        A model that has a method `prepared(items, where, session)` is given the arrays that it
+        returns by name, too: what it needs of the clicks besides the clicks, such as their graphs.
+        They are made while the step before computes. `items` is (B, T) int64, `where` (P,) int64
+        the cells b * T + t that are asked for, ascending, and `session` (B,) int64 the number of
+        each row's training session, None where it has none. Rows of the answer that nobody asked
+        for mean nothing.
+        """
+        ...
+
+    def table(self) -> tuple[Tensor, Tensor | None]:
+        """(N + 1, D) items to hold queries against, and (N + 1,) bias or None."""
+        ...
+
+
+class Task(Protocol):
+    """A torch module with something else to train the weights of an encoder on, epoch by epoch.
+
+    Attributes:
+        label: what people are told meanwhile.
+        rate: its learning rate, as a share of that of the prefixes.
+    """
+
+    label: str
+    rate: float
+
+    def works(self, epoch: int) -> Iterator[dict[str, AnyArray]]:
+        """Arrays for each step before the prefixes of an epoch; the same for the same epoch."""
+        ...
+
+    def loss(self, work: dict[str, Tensor]) -> Tensor:
+        """() mean loss of a step."""
+        ...
+
+    def to(self, device: torch.device) -> Self:
+        """Move its weights."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """All that it trains, those of the encoder among them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DatasetInfo:
+    """What an encoder has to know of the log besides the number of items.
+
+    Attributes:
+        seen_users: (U + 1,) bool, who has a training session; entry 0 is everyone else. None for
+            a model that reads no users.
+        bins: how gaps become bins, None for a model that reads no times.
+    """
+
+    seen_users: BoolArray | None = None
+    bins: GapBins | None = None
+
+    @classmethod
+    def of(cls, sessions: Sessions, reads: frozenset[str]) -> DatasetInfo:
+        """What a model that reads "times" or "users" has to know of its training sessions."""
+        seen = bins = None
+        if "users" in reads:
+            assert sessions.users is not None
+            seen = np.bincount(sessions.users, minlength=sessions.n_users + 1) > 0
+            seen[0] = False
+        if "times" in reads:
+            bins = GapBins.of(sessions)
+        return cls(seen, bins)
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, AnyArray]) -> DatasetInfo:
+        """Those of the encoder that has these weights."""
+        bins = None
+        if "gap_width" in state:
+            bins = GapBins(float(state["gap_width"][0]), len(state["gaps.weight"]) - FIRST_BIN)
+        return cls(state.get("seen_users"), bins)
+
+
+NO_DATASET_INFO = DatasetInfo()
+
+
+class NeuralModel:
+    """A trained encoder as a scorer; models inherit and name their config and their encoder.
+
+    Attributes:
+        encoder_type: builds the encoder from (config, n_items), and the facts of the log if the
+            model reads any, with fresh weights out of torch's global generator.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    encoder_type: ClassVar[type[nn.Module]]
+
+    def __init__(self, config: Any, n_items: int, facts: DatasetInfo = NO_DATASET_INFO):
+        self.config = config
+        self.n_items = n_items
+        told = (facts,) if self.reads(config) & _FACTS else ()
+        self.encoder: Any = self.encoder_type(config, n_items, *told)
+
+    @classmethod
+    def reads(cls, config: Any) -> frozenset[str]:
+        """What of a log it reads besides the clicks: "times", "users", "blocks" of time."""
+        del config
+        return frozenset()
+
+    @property
+    def asked(self) -> Asked:
+        """When its training takes it to be asked for the next click.
+
+        "at-target" is a leak: how long a visitor stays on an item is known when the next click
+        comes, and nobody asks for it then.
+        """
+        return "at-click"
+
+    @property
+    def leaky(self) -> str | None:
+        """What it is told that nobody knows when a recommendation is asked for; None if nothing.
+
+        An evaluation then asks at the moment of the target, and says so with every figure.
+        """
+        return "time to the target" if self.asked == "at-target" else None
+
+    @property
+    def max_length(self) -> int | None:
+        """How many of the latest clicks the encoder reads; None for all."""
+        length: int | None = getattr(self.config, "max_length", None)
+        return length
+
+    @torch.inference_mode()
+    def score(self, batch: SessionBatch) -> Float32Array:
+        """(B, N + 1) float32; an empty session scores 0 throughout."""
+        scores = np.zeros((len(batch), self.n_items + 1), dtype=np.float32)
+        known = np.flatnonzero(batch.lengths > 0)
+        if len(known):
+            self.encoder.eval()  # before its table, too
+            table, bias = self.encoder.table()
+            with computing_on(threads_for(len(known) * table.numel())):
+                queries = self._queries(batch, known)
+                logits = queries @ table.T if bias is None else torch.addmm(bias, queries, table.T)
+                scores[known] = logits.float().cpu().numpy()
+        return scores
+
+    @torch.inference_mode()
+    def queries(self, batch: SessionBatch) -> Tensor:
+        """(B, D) float32 on the CPU, what scores are the products of with the table.
+
+        For who holds the table and wants the best of a row only. Every session has a click.
+        """
+        return self._queries(batch, np.arange(len(batch))).float().cpu()
+
+    def _queries(self, batch: SessionBatch, known: AnyArray) -> Tensor:
+        """(B, D) queries of the rows `known`."""
+        self.encoder.eval()
+        items, last, context = self._latest(batch, known)
+        queries: Tensor = self.encoder(items, **context)
+        return queries[torch.arange(len(known)), last]
+
+    @torch.inference_mode()
+    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+        """What the encoder weighs the clicks of one session with; see `evidence`."""
+        del items
+        with listening() as heard:
+            self._queries(batch, np.arange(1))
+        first = 0
+        if self.max_length is not None:
+            first = max(int(batch.lengths[0]) - self.max_length, 0)
+        heard.attention = [replace(one, clicks=one.clicks + first) for one in heard.attention]
+        return heard
+
+    def _latest(
+        self, batch: SessionBatch, known: AnyArray
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """(B, T) items of the latest clicks, (B,) where the last one stands, and the context."""
+        device = next(self.encoder.parameters()).device
+        lengths = batch.lengths[known].astype(np.int64)
+        width = int(lengths.max())
+        if self.max_length is not None:
+            width = min(width, self.max_length)
+        kept = np.minimum(lengths, width)
+        at = (lengths - kept)[:, None] + np.arange(width)  # (B, T)
+        inside = np.arange(width) < kept[:, None]
+        at = np.minimum(at, batch.items.shape[1] - 1)
+        items = np.where(inside, np.take_along_axis(batch.items[known], at, 1), 0)
+        context: dict[str, AnyArray] = {}
+        reads = self.reads(self.config)
+        if "times" in reads:
+            gaps = np.full(items.shape, np.nan, dtype=np.float32)
+            if batch.gaps is not None:
+                gaps = np.where(inside, np.take_along_axis(batch.gaps[known], at, 1), np.nan)
+            gaps[:, 0] = 0.0
+            context["gaps"] = gaps
+            context["waited"] = _waited(gaps, kept, batch, known)
+        if "users" in reads:
+            users = batch.users
+            context["users"] = np.zeros(len(known), np.int64) if users is None else users[known]
+        items = items.astype(np.int64)
+        context |= self.prepared(items, np.arange(len(known)) * width + kept - 1, None)
+        return (
+            torch.from_numpy(items).to(device),
+            torch.from_numpy(kept - 1).to(device),
+            {name: _tensor(array).to(device) for name, array in context.items()},
+        )
+
+    def observe(self, sessions: Sessions) -> None:
+        """Take in what it has to know of its training sessions besides weights, before training."""
+
+    def forget(self) -> None:
+        """Let go of what it had to know only while it was trained."""
+
+    def prepared(
+        self,
+        items: Int64Array,
+        where: Int64Array,
+        session: Int64Array | None,
+        block: int | None = None,
+    ) -> dict[str, AnyArray]:
+        """What the encoder needs made of the clicks; see `Encoder`.
+
+        Args:
+            items: (B, T), as for an encoder's `prepared`, and the next two.
+            where: (P,).
+            session: (B,) or None.
+            block: of time, that all of these training sessions are of; None now, or where a model
+                reads no blocks.
+        """
+        del block
+        make = getattr(self.encoder, "prepared", None)
+        made: dict[str, AnyArray] = {} if make is None else make(items, where, session)
+        return made
+
+    @property
+    def item_arrays(self) -> tuple[str, ...]:
+        """Which arrays of `state` have a row for each item: those that grow with the catalog."""
+        facts = DatasetInfo.of_state(self.state())
+        with torch.random.fork_rng([]):  # fresh weights are drawn, and thrown away
+            few, more = (type(self)(self.config, n, facts).encoder.state_dict() for n in (3, 4))
+        return tuple(name for name, array in few.items() if array.shape != more[name].shape)
+
+    def task(self, sessions: Sessions, seed: int) -> Task | None:
+        """What else the sessions train it on, in turns with their prefixes."""
+        del sessions, seed
+        return None
+
+    @classmethod
+    def task_weights(cls, config: Any, n_items: int) -> tuple[int, int]:
+        """How many weights belong to its task alone, and how many the task trains in all."""
+        del config, n_items
+        return 0, 0
+
+    def state(self) -> dict[str, AnyArray]:
+        """The weights by name."""
+        weights = self.encoder.state_dict()
+        return {name: tensor.detach().cpu().numpy() for name, tensor in weights.items()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
+        """Build the model that gave `state`; its table of items says how many there are."""
+        model = cls(config, len(state["items.weight"]) - 1, DatasetInfo.of_state(state))
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.items()}
+        model.encoder.load_state_dict(tensors)
+        return model
+
+
+def _waited(
+    gaps: AnyArray, lengths: AnyArray, batch: SessionBatch, known: AnyArray
+) -> Float32Array:
+    """(B, T) seconds from each click to the next, from the last one to the moment of asking."""
+    waited = np.zeros(gaps.shape, dtype=np.float32)
+    waited[:, :-1] = gaps[:, 1:]
+    since = 0.0 if batch.waited is None else batch.waited[known]
+    waited[np.arange(len(known)), lengths - 1] = since
+    return waited
+
+
+def _tensor(array: AnyArray) -> Tensor:
+    kind = np.int64 if array.dtype.kind == "i" else np.float32
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=kind))

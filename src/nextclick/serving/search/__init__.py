@@ -1,0 +1,1 @@
+"""Top-K search over the scores of a model."""

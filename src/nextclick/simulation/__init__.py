@@ -1,0 +1,1 @@
+"""Simulated click logs with known structure."""

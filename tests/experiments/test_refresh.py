@@ -1,0 +1,294 @@
+"""What `refresh` publishes, keeps aside and refuses."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nextclick import PrepareOptions, evaluate, prepare, train
+from nextclick.artifact import Artifact, Registry
+from nextclick.data.increment import options_of
+from nextclick.data.options import FilterOptions, SplitOptions
+from nextclick.errors import (
+    ArtifactError,
+    ConfigError,
+    EmptyLogError,
+    OutputError,
+    SourceError,
+)
+from nextclick.experiments.artifact_refresh import refresh
+from nextclick.experiments.incremental_training import TuningOptions
+from nextclick.experiments.publish_check import GateOptions, held_out
+from nextclick.models.classical.popularity import SessionPop
+from small_shop import SESSIONS, START, frame_of, make_store
+
+HOUR = 3600
+NEW = [[10, 20, 30], [20, 30, 40], [30, 40, 10], [40, 10, 20]] * 5
+NO_GATE = GateOptions(holdout=0)
+GATE = GateOptions(holdout=0.25, metric="recall@1")
+
+
+def later(sessions, hours=1000, seconds=1.0):
+    """The same as `frame_of`, so many hours later; ids of sessions are not those of the store."""
+    frame = frame_of(sessions)
+    time = ((frame["time"] + hours * HOUR) * seconds).cast(pl.Int64)
+    return frame.with_columns(time=time, session=frame["session"] + 1000 * hours)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("shop") / "store")
+
+
+@pytest.fixture(scope="module")
+def model(store):
+    return train(store, "markov", refreshable=True)
+
+
+def files_of(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_an_artifact_gets_a_newer_one_beside_it(store, tmp_path):
+    train(store, "pop", tmp_path / "model")
+    before = files_of(tmp_path / "model")
+    found = refresh(tmp_path / "model", later(NEW), tmp_path / "new", gate=GATE)
+    assert found.accepted
+    assert found.path == tmp_path / "new"
+    assert files_of(tmp_path / "model") == before
+    told = Artifact.load(tmp_path / "new").trained["refreshes"][0]
+    assert told["way"] == "extended"
+    assert told["sessions"] == 20
+    assert told["verdict"]["metric"] == "recall@1"
+    assert told["verdict"]["sessions"] == 5
+    with pytest.raises(OutputError, match="exists already; choose another place"):
+        refresh(tmp_path / "model", later(NEW), tmp_path / "new", gate=GATE)
+
+
+def test_a_registry_goes_on_from_its_current_version(store, tmp_path):
+    train(store, "pop", tmp_path / "model")
+    registry = Registry.create(tmp_path / "shop")
+    registry.publish(tmp_path / "model")
+    for day in (1, 2):
+        found = refresh(registry.path, later(NEW, 1000 * day), gate=GATE)
+        assert found.version == registry.current()
+        assert found.version.name == f"v{day + 1}"
+        assert found.version.note == f"refreshed from v{day}"
+    assert len(Artifact.load(registry.current().path).trained["refreshes"]) == 2
+    assert registry.current().metrics["difference"] == found.verdict.difference
+    into = Registry.create(tmp_path / "other")
+    assert refresh(tmp_path / "model", later(NEW), into.path, gate=GATE).version == into.current()
+
+
+@pytest.fixture
+def spoiling(monkeypatch):
+    """S-POP is refreshed to answer the wrong way round."""
+    extended = SessionPop.extended
+
+    def spoil(self, new, past, *, progress):
+        made = extended(self, new, past, progress=progress)
+        made.rank = (1 - made.rank).astype(np.float32)
+        return made
+
+    monkeypatch.setattr(SessionPop, "extended", spoil)
+
+
+# everybody clicks the most popular item, 10, and then an item that most others click, too
+POPULAR = [[50, 10], [40, 10], [50, 10, 20]] * 20
+
+
+def test_a_worse_refresh_is_kept_aside(store, tmp_path, spoiling):
+    train(store, "s-pop", tmp_path / "model")
+    before = files_of(tmp_path / "model")
+    found = refresh(
+        tmp_path / "model", later(POPULAR), tmp_path / "new", gate=GateOptions(metric="mrr@5")
+    )
+    assert not found.accepted
+    assert found.path == tmp_path / "new.rejected"
+    assert not (tmp_path / "new").exists()
+    assert files_of(tmp_path / "model") == before
+    verdict = found.verdict
+    assert verdict.refreshed < verdict.current
+    assert verdict.high < 0
+    assert verdict.reason.startswith("mrr@5 on the 8 held-out prefixes is ")
+    assert "tolerated are 0.01" in verdict.reason
+    kept = Artifact.load(found.path).trained["refreshes"][0]
+    assert kept["verdict"]["reason"] == verdict.reason
+    assert kept["sessions"] == 54, "it has not learned from what was held out"
+
+
+def test_a_worse_refresh_is_not_published(store, tmp_path, spoiling):
+    train(store, "s-pop", tmp_path / "model")
+    registry = Registry.create(tmp_path / "shop")
+    registry.publish(tmp_path / "model")
+    gate = GateOptions(metric="mrr@5")
+    found = refresh(registry.path, later(POPULAR), gate=gate)
+    assert registry.current().name == "v1"
+    assert [v.name for v in registry.rejected()] == ["v2"]
+    assert registry.rejected()[0].reason == found.verdict.reason
+    easy = GateOptions(metric="mrr@5", tolerance=1.0)
+    assert refresh(registry.path, later(POPULAR), gate=easy).version == registry.current()
+    assert refresh(registry.path, later(POPULAR, 9000), gate=NO_GATE).verdict is None
+
+
+def test_new_items_are_misses_of_the_current_version(model):
+    found = refresh(model, later([[10, 77], [77, 10]] * 20), gate=GATE)
+    # ten held out: half of their targets are the new item
+    assert found.verdict.misses == {"current": 5, "refreshed": 0}
+    assert found.verdict.refreshed > found.verdict.current
+    assert found.verdict.low > 0
+    assert found.artifact.items.index(77) > 0
+
+
+def test_a_rare_new_item_stays_out(store, tmp_path):
+    base = train(store, "pop")
+    options = options_of(base.trained["protocol"], base.trained["prepared"])
+    assert options.filters.min_item_support == 1
+    strict = replace(options, filters=replace(options.filters, min_item_support=3))
+    log = later([[10, 77, 20], [77, 50], [88, 99], [88, 10], [88, 20], [88, 30]])
+    made = refresh(base, log, gate=NO_GATE, options=strict)
+    known = made.artifact.items
+    assert [known.index(i) > 0 for i in (77, 88, 99, 50)] == [False, True, False, True]
+    # [77, 50] and [88, 99] have lost all but one click; without the latter 88 has three
+    assert made.report["sessions"] == 4
+
+
+def test_an_older_log_is_refused(model):
+    with pytest.raises(
+        SourceError, match=r"none after the artifact's last click at .*: this log is no newer"
+    ):
+        refresh(model, frame_of(SESSIONS[:10]), gate=NO_GATE)
+
+
+@pytest.mark.parametrize("seconds", [0.001, 1000])
+def test_another_unit_of_time_is_refused(model, seconds):
+    options = options_of(model.trained["protocol"], model.trained["prepared"])
+    asked = replace(options, read=replace(options.read, unit="s"))
+    log = later(NEW, seconds=seconds)
+    with pytest.raises(SourceError, match=r"1000 times too small|expected a time in seconds"):
+        refresh(model, log, options=asked, gate=NO_GATE)
+
+
+def test_relative_times_in_another_unit_are_refused(tmp_path):
+    shop = frame_of(SESSIONS)
+    shop = shop.with_columns(time=shop["time"] - START)
+    options = PrepareOptions(
+        filters=FilterOptions(min_item_support=1), split=SplitOptions(kind="fraction")
+    )
+    base = train(prepare(shop, tmp_path / "store", options=options).store, "pop")
+    log = later(NEW, 40)
+    log = log.with_columns(time=(log["time"] - START) * 1000)
+    with pytest.raises(SourceError, match=r"1000 times too large to follow .*--time-unit"):
+        refresh(base, log, gate=NO_GATE)
+
+
+def test_a_log_of_years_after_is_refused(model):
+    with pytest.raises(SourceError, match=r"more than a year after the artifact's last click"):
+        refresh(model, later(NEW, 24 * 400), gate=NO_GATE)
+
+
+def test_a_log_without_a_known_item_is_refused(model):
+    log = later([[i + 1000 for i in s] for s in NEW])
+    with pytest.raises(
+        SourceError, match=r"none of the 4 items of the new log, such as 1010, is among the 5 of"
+    ):
+        refresh(model, log, gate=NO_GATE)
+
+
+def test_a_log_without_a_new_session_is_refused(model):
+    log = later([[10], [20], [30]])
+    with pytest.raises(EmptyLogError, match=r"the new log has no new session: 0 were over by"):
+        refresh(model, log, gate=NO_GATE)
+
+
+def test_sessions_that_were_over_are_left_out_and_counted(model):
+    both = pl.concat([frame_of(SESSIONS[:6]), later(NEW)])
+    found = refresh(model, both, gate=NO_GATE)
+    assert found.report["sessions"] == len(NEW)
+    assert found.report["old_sessions"] == 6
+    assert any(w.startswith("6 sessions ended by ") for w in found.warnings)
+
+
+def test_sessions_across_the_last_click_stay_whole_or_are_cut(model):
+    last = model.trained["last_ms"] // 1000
+    rows = [(1, 10, last - 60), (1, 20, last), (1, 30, last + 60), (1, 40, last + 90)]
+    log = pl.DataFrame(rows, orient="row", schema=["session", "item", "time"])
+    whole = refresh(model, log, gate=NO_GATE)
+    assert whole.report["events"] == 4
+    assert any("1 sessions began by" in w and "--overlap cut" in w for w in whole.warnings)
+    cut = refresh(model, log, gate=NO_GATE, overlap="cut")
+    assert cut.report["events"] == 2
+    assert any(w.startswith("2 clicks up to ") for w in cut.warnings)
+    with pytest.raises(ConfigError, match="overlap must be whole or cut, got 'some'"):
+        refresh(model, log, gate=NO_GATE, overlap="some")
+
+
+def test_a_table_without_its_sessions_is_refused(store, tmp_path):
+    bare = train(store, "item-knn")
+    with pytest.raises(ArtifactError, match=r"item-knn needs the sessions it has learned from"):
+        refresh(bare, later(NEW))
+    other = make_store(tmp_path / "other", [*SESSIONS, [10, 30], [30, 10]] * 2)
+    with pytest.raises(ArtifactError, match=r"the model was first trained on data .*; name the"):
+        refresh(bare, later(NEW), store=other)
+
+
+def test_an_artifact_without_times_is_refused(model):
+    old = replace(model, trained={k: v for k, v in model.trained.items() if k != "last_ms"})
+    with pytest.raises(ArtifactError, match=r"markov does not know when its log ended"):
+        refresh(old, later(NEW))
+
+
+def test_a_gate_that_cannot_be(model):
+    with pytest.raises(ConfigError, match=r"metric must have K in 1..5, the items of the current"):
+        refresh(model, later(NEW), gate=GateOptions(metric="recall@20"))
+    with pytest.raises(ConfigError, match=r"holdout 0.1: the new log has 1 session, of which none"):
+        refresh(model, later(NEW[:1]))
+    with pytest.raises(EmptyLogError, match="no prefix to evaluate"):
+        refresh(model, later([[10, 20], [30]]), gate=GATE, options=one_click(model))
+    assert [held_out(n, 0.1) for n in (2, 10, 100)] == [1, 1, 10]
+
+
+def one_click(model):
+    options = options_of(model.trained["protocol"], model.trained["prepared"])
+    return replace(options, filters=replace(options.filters, min_session_length=1))
+
+
+def test_pickles_are_not_a_newer_log(model):
+    options = options_of(model.trained["protocol"], None)
+    asked = replace(options, read=replace(options.read, format="srgnn"))
+    with pytest.raises(ConfigError, match=r"format srgnn has no times: nothing says"):
+        refresh(model, later(NEW), options=asked)
+
+
+def test_a_refreshed_model_is_measured_on_a_later_store(model, store, tmp_path):
+    """The store has another vocabulary; items go by their raw ids."""
+    made = refresh(model, later([*NEW, [10, 77]]), gate=NO_GATE).artifact
+    parts = later(NEW), later([[5, 10]], 2000), later([[5, 10, 20], [10, 20]], 3000)
+    everything = pl.concat([frame_of(SESSIONS), *parts])
+    options = PrepareOptions(
+        filters=FilterOptions(min_item_support=1),
+        split=SplitOptions(kind="boundary", boundary=str((START + 2500 * HOUR) * 1000)),
+    )
+    newer = prepare(everything, tmp_path / "newer", options=options).store
+    result = evaluate(made, newer, ks=[1], n_bootstrap=0)
+    assert result.data_fingerprint == newer.fingerprint
+    assert result.protocol["trained_on"] == "train, refreshed 1 times"
+    # 20 follows 10, twice; after 5, which the model does not know, nothing follows
+    assert result.metrics["recall@1"].value == pytest.approx(2 / 3)
+    with pytest.raises(ArtifactError, match=r"ended before: the figures would be a lie"):
+        evaluate(made, store)
+    with pytest.raises(ArtifactError, match="the model was trained on data"):
+        evaluate(model, newer)
+
+
+def test_tuning_says_what_it_was(store):
+    base = train(store, "bpr-mf", config={"epochs": 3})
+    found = refresh(base, later(NEW), gate=NO_GATE, tuning=TuningOptions(epochs=2, minutes=5))
+    told = json.loads(json.dumps(found.artifact.trained))["refreshes"][0]
+    assert (told["way"], told["rate"], told["repeatable"]) == ("tuned", 0.5, False)
+    with pytest.raises(ArtifactError, match=r"name its store with --store, or leave --replay out"):
+        refresh(base, later(NEW), tuning=TuningOptions(replay=1))
+    mixed = refresh(base, later(NEW), gate=NO_GATE, tuning=TuningOptions(replay=0.5), store=store)
+    assert mixed.report["replayed_sessions"] == 10

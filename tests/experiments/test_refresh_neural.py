@@ -1,0 +1,424 @@
+"""Models that are trained on, and models that advance by blocks of time."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nextclick import PrepareOptions, prepare, train
+from nextclick.artifact import Artifact
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.sessions import Sessions
+from nextclick.data.options import FilterOptions, SplitOptions
+from nextclick.errors import ArtifactError, ConfigError, SourceError, TrainingError
+from nextclick.experiments.artifact_refresh import refresh
+from nextclick.experiments.incremental_training import TuningOptions
+from nextclick.experiments.publish_check import GateOptions
+from nextclick.graphs.daily_graphs import DayGraphs
+from nextclick.models.incremental_state import scatter_rows
+from nextclick.models.neural.tasrec import TASRec
+from nextclick.simulation.simulate import SimulationConfig, simulate_frame
+from nextclick.training.trainer import Trainer
+from small_shop import START, frame_of, make_store
+
+DAY = 86_400
+SESSIONS = [[10, 20, 30], [20, 30, 40], [30, 40, 10], [40, 10, 20], [10, 50], [10, 20]] * 20
+NEW = [[10, 20, 60], [60, 30, 40], [30, 40, 10], [40, 10, 20, 60]] * 15
+GATE = GateOptions(holdout=0.2, metric="recall@2")
+SMALL = {"epochs": 4, "batch_size": 32, "metric": "recall@2", "learning_rate": 0.02}
+
+
+def later(sessions, hours=2000):
+    frame = frame_of(sessions)
+    return frame.with_columns(time=frame["time"] + hours * 3600, session=frame["session"] + 10_000)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("shop") / "store", SESSIONS)
+
+
+@pytest.fixture(scope="module")
+def model(store):
+    return train(store, "gru4rec", config=SMALL | {"hidden_width": 12})
+
+
+def after(artifact, *raws):
+    """Raw ids, the likeliest next click first."""
+    batch = SessionBatch.from_lists([[artifact.items.index(raw) for raw in raws]])
+    order = np.argsort(-artifact.model.score(batch)[0, 1:], kind="stable")
+    return [artifact.items.raw(int(i) + 1) for i in order]
+
+
+def test_a_neural_model_learns_the_new_item_and_keeps_the_old(model):
+    assert after(model, 30)[0] == 40
+    before = {key: array.tobytes() for key, array in model.model.state().items()}
+    tuning = TuningOptions(epochs=6, rate=1.0)
+    found = refresh(model, later(NEW), gate=GATE, tuning=tuning)
+    assert found.accepted
+    made = found.artifact
+    assert made.items.ids() == [10, 20, 30, 40, 50, 60]
+    assert after(made, 10, 20)[0] == 60
+    assert after(made, 30)[0] == 40
+    assert found.verdict.misses["current"] > 0 == found.verdict.misses["refreshed"]
+    assert found.report["way"] == "tuned"
+    assert found.report["epochs"] == 6
+    assert {key: array.tobytes() for key, array in model.model.state().items()} == before
+    again = refresh(model, later(NEW), gate=GATE, tuning=tuning).artifact
+    for key, array in made.model.state().items():
+        np.testing.assert_array_equal(again.model.state()[key], array, err_msg=key)
+
+
+def test_a_refreshed_neural_model_is_saved_and_goes_on(model, tmp_path):
+    refresh(model, later(NEW), tmp_path / "one", gate=GATE, tuning=TuningOptions(epochs=2))
+    found = refresh(tmp_path / "one", later([[60, 70, 10]] * 20, 4000), tmp_path / "two", gate=GATE)
+    made = Artifact.load(tmp_path / "two")
+    assert made.items.index(70) > 0
+    assert len(made.trained["refreshes"]) == 2
+    scores = made.model.score(SessionBatch.from_lists([[1, 2]]))
+    np.testing.assert_array_equal(
+        scores, found.artifact.model.score(SessionBatch.from_lists([[1, 2]]))
+    )
+
+
+def test_without_epochs_new_items_get_rows_and_nothing_is_trained(model):
+    made = refresh(model, later(NEW), gate=GATE, tuning=TuningOptions(epochs=0)).artifact
+    index = np.append(np.int32(0), made.items.indices(model.items.ids()))
+    for name, array in model.model.state().items():
+        moved = made.model.state()[name]
+        moved = moved[index] if name in model.model.item_arrays else moved
+        np.testing.assert_array_equal(moved, array, err_msg=name)
+    assert "history" not in made.trained["refreshes"][0]
+    assert len(made.items) == 6
+
+
+def test_minutes_stop_the_training(model):
+    found = refresh(
+        model, later(NEW), gate=GateOptions(holdout=0), tuning=TuningOptions(500, minutes=0.001)
+    )
+    assert 1 <= found.report["epochs"] < 500
+    assert not found.report["repeatable"]
+
+
+def test_older_sessions_are_replayed(model, store):
+    found = refresh(
+        model,
+        later(NEW),
+        gate=GateOptions(holdout=0),
+        tuning=TuningOptions(replay=1.0),
+        store=store,
+    )
+    assert found.report["replayed_sessions"] == len(NEW)
+    assert found.report["history"][0]["samples"] > sum(len(s) - 1 for s in NEW)
+
+
+def test_a_rate_that_is_too_high_says_so(store):
+    base = train(store, "bpr-mf", config={"epochs": 1})
+    with pytest.raises(TrainingError, match="bpr-mf: epoch 1: a weight is not finite any more"):
+        refresh(base, later(NEW), gate=GATE, tuning=TuningOptions(rate=1e30))
+
+
+def test_users_have_to_be_named(tmp_path):
+    frame = frame_of(SESSIONS)
+    frame = frame.with_columns(user=frame["session"] % 7)
+    options = PrepareOptions(
+        filters=FilterOptions(min_item_support=1), split=SplitOptions(kind="fraction")
+    )
+    store = prepare(frame, tmp_path / "store", options=options).store
+    base = train(store, "bpr-mf", config={"of": "user", "epochs": 2})
+    with pytest.raises(ConfigError, match=r"bpr-mf reads users and the new log names none"):
+        refresh(base, later(NEW))
+    log = later(NEW).with_columns(user=pl.lit(3))
+    made = refresh(base, log, gate=GateOptions(holdout=0)).artifact
+    assert made.users.ids() == base.users.ids()
+    changed = (made.model.users != base.model.users).any(axis=1)
+    assert np.flatnonzero(changed).tolist() == [base.users.index(3)]
+
+
+@dataclass(frozen=True)
+class DiaryConfig:
+    pass
+
+
+class Diary:
+    """Counts clicks, and notes for each block how many sessions it had."""
+
+    name = "diary"
+    Config = DiaryConfig
+    item_arrays = ("clicks",)
+
+    def __init__(self, config, clicks, days, last_block):
+        self.config, self.clicks, self.days, self.last_block = config, clicks, days, last_block
+
+    @property
+    def n_items(self):
+        return len(self.clicks) - 1
+
+    def advance(self, sessions):
+        self.clicks += sessions.support().astype(np.float32)
+        self.clicks[0] = 0
+        self.days = np.append(self.days, len(sessions))
+        self.last_block += 1
+
+    def score(self, batch):
+        return np.tile(self.clicks, (len(batch), 1))
+
+    def state(self):
+        return {"clicks": self.clicks, "days": self.days, "last": np.array([self.last_block])}
+
+    @classmethod
+    def from_state(cls, state, config):
+        return cls(config, state["clicks"], state["days"], int(state["last"][0]))
+
+
+@pytest.fixture
+def diary(store):
+    """A diary up to the last block of the training."""
+    told = train(store, "pop")
+    last = int(store.part("train").blocks[-1])
+    clicks = scatter_rows(told.model.popularity, np.arange(6, dtype=np.int32), 5)
+    return replace(told, model=Diary(DiaryConfig(), clicks, np.zeros(0, np.int64), last))
+
+
+def sessions_on(days, first):
+    """[10, 20] so many times a day, from day `first` on."""
+    rows = [
+        (n * 1000 + day, item, START // DAY * DAY + (first + day) * DAY + 3600 * (n + 1) + 30 * x)
+        for day, count in enumerate(days)
+        for n in range(count)
+        for x, item in enumerate((10, 20, 60))
+    ]
+    return pl.DataFrame(rows, orient="row", schema=["session", "item", "time"])
+
+
+def test_a_model_advances_block_by_block(diary):
+    last = diary.model.last_block
+    log = sessions_on([2, 0, 0, 3, 1], last + 1)
+    made = refresh(diary, log, gate=GateOptions(holdout=0)).artifact
+    assert made.model.days.tolist() == [2, 0, 0, 3, 1]
+    assert made.model.last_block == last + 5
+    began = diary.model.clicks[diary.items.index(20)]  # the only neighbor of the new item
+    assert made.model.clicks[made.items.index(60)] == began + 6
+    assert (diary.model.last_block, len(diary.model.days)) == (last, 0)
+    gated = refresh(diary, log, gate=replace(GATE, holdout=0.4, tolerance=1.0))
+    assert gated.verdict.sessions == 2
+    assert gated.artifact.model.days.tolist() == [2, 0, 0, 3, 1]
+    assert gated.report["way"] == "advanced"
+
+
+def test_empty_blocks_before_the_log_count(diary):
+    last = diary.model.last_block
+    made = refresh(diary, sessions_on([1], last + 4), gate=GateOptions(holdout=0)).artifact
+    assert made.model.days.tolist() == [0, 0, 0, 1]
+
+
+def test_a_block_that_was_taken_in_is_refused(diary):
+    last = diary.model.last_block
+    diary.model.last_block += 2
+    with pytest.raises(SourceError, match=r"which the model has taken in already \(its last is "):
+        refresh(diary, sessions_on([1], last + 2), gate=GateOptions(holdout=0))
+
+
+def test_a_gate_may_be_shown_sessions_of_closed_blocks_only(diary):
+    last = diary.model.last_block
+    diary.model.last_block += 1  # the first day of the log
+    log = sessions_on([3, 1], last + 1)
+    found = refresh(diary, log, gate=replace(GATE, holdout=0.2, tolerance=1.0))
+    assert found.verdict.sessions == 1
+    assert found.artifact.model.days.tolist() == [4], "late sessions count with the next block"
+
+
+COUNTS = [2, 0, 3]
+ONE_BY_ONE = GateOptions(holdout=0.4, metric="recall@2", tolerance=1.0)
+NO_GATE = GateOptions(holdout=0)
+
+
+@pytest.fixture(scope="module")
+def tasrec(store):
+    config = {"epochs": 1, "keep": "last", "width": 8, "metric": "recall@2", "loss": "ce"}
+    return train(store, "tasrec", part="train", config=config | {"negatives": 0})
+
+
+def indices(made, base):
+    """Where the items of the base are in the refreshed model."""
+    return np.append(np.int32(0), made.items.indices(base.items.ids())).astype(np.int32)
+
+
+def both_logs(store, base, made, counts=COUNTS):
+    """The sessions of the store and those of `sessions_on`, as one log of the refreshed model."""
+    first = base.model.last_block + 1
+    blocks = np.repeat(np.arange(first, first + len(counts)), counts).astype(np.int32)
+    session = made.items.indices([10, 20, 60]).tolist()
+    new = replace(Sessions.from_lists([session] * len(blocks), 6), blocks=blocks)
+    old = replace(store.part("train").renumbered(indices(made, base), 6), times=None)
+    return old.followed_by(new)
+
+
+def same_state(one, other):
+    found, expected = one.model.state(), other.model.state()
+    return found.keys() == expected.keys() and all(
+        np.array_equal(found[name], array) for name, array in expected.items()
+    )
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_tasrec_has_the_graph_of_both_logs(store, tasrec, epochs):
+    last = tasrec.model.last_block
+    made = refresh(
+        tasrec, sessions_on(COUNTS, last + 1), gate=ONE_BY_ONE, tuning=TuningOptions(epochs)
+    ).artifact
+    told = made.trained["refreshes"][0]
+    assert told["way"] == "advanced"
+    assert ("history" in told) == (epochs > 0)
+    assert made.model.last_block == last + 3
+    expected = DayGraphs.of(both_logs(store, tasrec, made)).graph.state()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(made.model.state()[name], array)
+    assert tasrec.model.last_block == last
+    assert np.isfinite(made.model.score(SessionBatch.from_lists([[1, 6]]))).all()
+
+
+def test_without_epochs_only_the_graph_moves(tasrec):
+    made = refresh(
+        tasrec,
+        sessions_on(COUNTS, tasrec.model.last_block + 1),
+        gate=NO_GATE,
+        tuning=TuningOptions(epochs=0, replay=1.0),  # nothing is replayed, no store is asked for
+    ).artifact
+    before, after = tasrec.model.state(), made.model.state()
+    for name in set(before) - {"graph_edges", "graph_weights", "graph_day", "last_block"}:
+        moved = after[name]
+        if name in tasrec.model.item_arrays:
+            moved = moved[indices(made, tasrec)]
+        np.testing.assert_array_equal(moved, before[name], err_msg=name)
+    new, neighbor = made.items.indices([60, 20])
+    np.testing.assert_array_equal(after["items.weight"][new], after["items.weight"][neighbor])
+
+
+@pytest.mark.parametrize("replay", [0.0, 4.0])
+def test_a_new_session_is_trained_on_with_the_days_before_its_own(
+    store, tasrec, monkeypatch, replay
+):
+    seen = {}
+    prepared = TASRec.prepared
+
+    def spy(self, items, where, session, block=None):
+        if block is not None:
+            seen[block] = self._before[block]
+        return prepared(self, items, where, session, block)
+
+    monkeypatch.setattr(TASRec, "prepared", spy)
+    last = tasrec.model.last_block
+    found = refresh(
+        tasrec,
+        sessions_on(COUNTS, last + 1),
+        gate=NO_GATE,
+        tuning=TuningOptions(replay=replay),
+        store=store,
+    )
+    assert found.report["replayed_sessions"] == round(replay * sum(COUNTS))
+    assert {last + 1, last + 3} == {block for block in seen if block > last}
+    assert (len(seen) > 2) == (replay > 0)
+    expected = DayGraphs.of(both_logs(store, tasrec, found.artifact)).before
+    for block, known in seen.items():
+        for name in ("items", "offsets", "neighbors", "weights"):
+            np.testing.assert_array_equal(getattr(known, name), getattr(expected[block], name))
+    assert found.artifact.model._before is None, "nobody needs them any more"
+
+
+def test_what_is_held_out_is_learned_after_the_gate(tasrec, monkeypatch):
+    learned = []
+    run = Trainer.run
+
+    def spy(self, sessions, **how):
+        weights = {name: array.copy() for name, array in self.model.state().items()}
+        learned.append((len(sessions), sessions.blocks.tolist(), weights))
+        return run(self, sessions, **how)
+
+    monkeypatch.setattr(Trainer, "run", spy)
+    first = tasrec.model.last_block + 1
+    log, tuning = sessions_on(COUNTS, first), TuningOptions(epochs=2)
+    gated = refresh(tasrec, log, gate=ONE_BY_ONE, tuning=tuning)
+    whole = refresh(tasrec, log, gate=NO_GATE, tuning=tuning)
+    assert [n for n, _, _ in learned] == [3, 5, 5]
+    assert learned[0][1] == [first, first, first + 2]
+    assert same_state(gated.artifact, whole.artifact)
+    for name, array in learned[0][2].items():  # it begins again where the current version is
+        np.testing.assert_array_equal(array, learned[1][2][name], err_msg=name)
+
+
+def test_a_block_that_goes_on_in_the_next_log_counts_with_the_one_after(store, tasrec, tmp_path):
+    first = tasrec.model.last_block + 1
+    log = sessions_on([4, 2], first)
+    part = log.filter((pl.col("session") % 1000 == 0) & (pl.col("session") < 2000))
+    rest = log.join(part, on=["session"], how="anti")
+    one = refresh(tasrec, part, tmp_path / "one", gate=NO_GATE).artifact
+    made = refresh(tmp_path / "one", rest, tmp_path / "two", gate=NO_GATE).artifact
+    assert (one.model.last_block, made.model.last_block) == (first, first + 1)
+    n_first = part["session"].n_unique()
+    expected = DayGraphs.of(both_logs(store, tasrec, made, [n_first, 6 - n_first])).graph.state()
+    loaded = Artifact.load(tmp_path / "two")
+    assert same_state(loaded, made)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(loaded.model.state()[name], array)
+    assert len(loaded.trained["refreshes"]) == 2
+
+
+def test_minutes_bound_the_training_of_tasrec_too(tasrec):
+    found = refresh(
+        tasrec,
+        sessions_on(COUNTS, tasrec.model.last_block + 1),
+        gate=NO_GATE,
+        tuning=TuningOptions(500, minutes=0.0001),
+    )
+    assert 1 <= found.report["epochs"] < 500
+    assert not found.report["repeatable"]
+
+
+def test_the_base_variant_of_tasrec_is_tuned(store):
+    config = {"variant": "base", "epochs": 1, "width": 8, "metric": "recall@2", "negatives": 8}
+    base = train(store, "tasrec", config=config)
+    last = base.model.last_block
+    found = refresh(
+        base,
+        sessions_on(COUNTS, last + 1),
+        gate=NO_GATE,
+        tuning=TuningOptions(replay=1.0),
+        store=store,
+    )
+    assert (found.report["way"], found.report["replayed_sessions"]) == ("tuned", 5)
+    assert found.artifact.model.last_block == last + 3
+
+
+def test_what_tasrec_replays_is_asked_for(tasrec):
+    log = sessions_on(COUNTS, tasrec.model.last_block + 1)
+    with pytest.raises(ArtifactError, match=r"tasrec needs the sessions .* or leave --replay out"):
+        refresh(tasrec, log, gate=NO_GATE, tuning=TuningOptions(replay=1.0))
+
+
+def test_training_on_the_new_items_of_a_day_beats_moving_the_graph(tmp_path):
+    """Half of the items are released or taken away while the log goes on."""
+    shop = SimulationConfig(
+        events=4_000, items=80, users=200, days=4, categories=4, new_items=0.5, drift=2.0
+    )
+    log = simulate_frame(shop).select(
+        session="session_id", item="item_id", time="timestamp",
+        day=pl.col("timestamp").max().over("session_id") // (DAY * 1000),
+    )  # fmt: skip
+    last = log["day"].min() + shop.days - 1
+    past, new = (
+        log.filter(which).drop("day") for which in (pl.col("day") < last, pl.col("day") == last)
+    )
+    options = PrepareOptions(split=SplitOptions(kind="fraction"))
+    store = prepare(past, tmp_path / "store", options=options).store
+    config = {"epochs": 6, "width": 16, "learning_rate": 0.01, "keep": "last", "batch_size": 64}
+    base = train(store, "tasrec", part="train", config=config | {"negatives": 40})
+    gate = GateOptions(holdout=0.3, metric="recall@10", tolerance=1.0)
+    moved, trained = (
+        refresh(base, new, gate=gate, tuning=TuningOptions(epochs, rate=1.0)).verdict
+        for epochs in (0, 3)
+    )
+    assert moved.misses == trained.misses
+    assert trained.misses["current"] > trained.misses["refreshed"]
+    assert trained.refreshed > moved.refreshed + 0.1

@@ -1,0 +1,97 @@
+"""ASARS from a log to a recommendation."""
+
+import pytest
+
+from nextclick import Recommender, evaluate, prepare, train
+from nextclick.artifact import Artifact
+from nextclick.core.sessions import MS_PER_SECOND
+from nextclick.data.options import PrepareOptions, SplitOptions
+from nextclick.errors import ArtifactError, ConfigError
+from nextclick.evaluation.results import leaderboard
+from nextclick.simulation.simulate import simulate
+from nextclick.simulation.simulation_config import SimulationConfig
+from reference.served import check_served_is_offline
+from small_shop import make_store
+
+QUICK = {"epochs": 1, "threads": 1, "negatives": 32, "batch_size": 128}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shop")
+    config = SimulationConfig(events=6_000, items=100, users=150, days=5, categories=5)
+    simulate(config, folder / "log.parquet")
+    options = PrepareOptions(split=SplitOptions(kind="fraction"))
+    return prepare(folder / "log.parquet", folder / "store", options=options).store
+
+
+@pytest.mark.parametrize("gap", ["causal", "elapsed"])
+@pytest.mark.parametrize("variant", ["user_att", "user_cat", "time_att", "time_cat", "time_user"])
+def test_the_served_answer_is_the_offline_one(store, tmp_path, variant, gap):
+    config = QUICK | {"variant": variant, "gap": gap}
+    train(store, "asars", tmp_path / "model", config=config)
+
+    def told(test, session, n):
+        begin, user = test.offsets[session], int(test.users[session])
+        return {
+            "times": [(test.times[begin : begin + n] / MS_PER_SECOND).tolist()],
+            "users": [store.users.raw(user) if user else None],
+        }
+
+    check_served_is_offline(tmp_path / "model", store, told)
+
+
+def test_the_oracle_is_labeled_wherever_it_is_reported(store):
+    honest, leaky = (
+        evaluate(train(store, "asars", config=QUICK | {"gap": gap}), store, ks=[20])
+        for gap in ("causal", "oracle")
+    )
+    assert (honest.leaky, leaky.leaky) == (None, "time to the target")
+    labels = {row.label for row in leaderboard([honest, leaky])}
+    assert labels == {"asars", "asars (leaky: time to the target)"}
+
+
+def test_time_passes_for_a_model_that_reads_it(store):
+    session = [store.items.raw(1), store.items.raw(2)]
+    for gap, moves in (("elapsed", True), ("causal", False)):
+        recommender = Recommender(train(store, "asars", config=QUICK | {"gap": gap}))
+        soon, late = (
+            recommender.recommend([session], 5, times=[[4.0, 10.0]], now=now)[0].scores
+            for now in (10.0, 200.0)
+        )
+        assert (soon != late) == moves
+
+
+def test_an_anonymous_visitor_and_an_unknown_one_are_the_same(store):
+    recommender = Recommender(train(store, "asars", config=QUICK))
+    item = store.items.raw(1)
+    plain, nobody, stranger = (
+        recommender.recommend([[item]], 5, users=users) for users in (None, [None], ["stranger"])
+    )
+    assert plain == nobody == stranger
+    with pytest.raises(ConfigError, match="users must name one visitor for each of 1 sessions"):
+        recommender.recommend([[item]], 5, users=[])
+
+
+def test_the_same_seed_gives_the_same_metrics(store):
+    config = QUICK | {"loss": "hinge", "negatives": 2, "negative_source": "batch"}
+    first, again = (
+        evaluate(train(store, "asars", config=config, seed=3), store, ks=[20]).metrics
+        for _ in range(2)
+    )
+    assert first == again
+
+
+def test_a_store_without_times_or_users_is_refused(tmp_path):
+    store = make_store(tmp_path / "store")
+    with pytest.raises(ConfigError, match="asars with these parameters reads users, and"):
+        train(store, "asars", config=QUICK)
+    train(store, "asars", config=QUICK | {"variant": "time_att", "metric": "recall@3"})
+
+
+def test_an_artifact_without_its_users_is_broken(store, tmp_path):
+    train(store, "asars", tmp_path / "model", config=QUICK | {"variant": "user_cat"})
+    for file in (tmp_path / "model" / "users").iterdir():
+        file.unlink()
+    with pytest.raises(ArtifactError, match="broken"):
+        Artifact.load(tmp_path / "model")

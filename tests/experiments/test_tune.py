@@ -1,0 +1,354 @@
+"""A study: its first trial, its best recipe, what it never sees, how it goes on, bad input."""
+
+import csv
+import json
+import shutil
+import time
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nextclick import Store, prepare, train
+from nextclick.core import storage as folders
+from nextclick.core.search_space import Choice, FloatRange, IntRange
+from nextclick.errors import ConfigError, OutputError, StoppedError
+from nextclick.experiments import resumable_folder as growing
+from nextclick.experiments.optuna_study import Study
+from nextclick.experiments.recipe import read_recipe
+from nextclick.experiments.search_plan import TuneOptions
+from nextclick.experiments.tuning import tune
+from nextclick.models import MODELS
+from nextclick.training.training_config import NeuralOptions
+from reference import tiny_model
+
+pytest.importorskip("optuna")
+
+DAY = 86_400_000
+N = 30
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A log in which item i is followed by item i + 1, over ten days."""
+    folder = tmp_path_factory.mktemp("store")
+    rng = np.random.default_rng(0)
+    rows = []
+    for session in range(300):
+        start, begin = rng.integers(N), int(rng.integers(10)) * DAY + session * 1000
+        rows += [
+            (session, f"item{(start + k) % N}", begin + 1000 * k) for k in range(rng.integers(2, 7))
+        ]
+    log = pl.DataFrame(rows, schema=["session_id", "item_id", "timestamp"], orient="row")
+    return prepare(log, folder / "store").store
+
+
+@pytest.fixture(autouse=True)
+def _tiny_and_quick(request, monkeypatch):
+    if request.node.name != "test_a_study_of_a_model_that_counts":  # figures take longer than all
+        monkeypatch.setattr(
+            "nextclick.experiments.tuning._draw", lambda folder, numbers, name: None
+        )
+    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
+    space = {"learning_rate": FloatRange(0.0001, 0.1, log=True), "width": Choice(8, 16)}
+    monkeypatch.setattr(tiny_model.Tiny, "SPACE", space, raising=False)
+    monkeypatch.setattr(folders, "sync_tree", lambda folder: None)  # nobody pulls the plug here
+
+
+QUICK = {"epochs": 3, "batch_size": 64, "threads": 1, "learning_rate": 0.05}
+METRIC = "mrr@5"
+
+
+def told(tuned):
+    """What must be the same in two runs: all trials but their times."""
+    return [{n: v for n, v in t.items() if n != "seconds"} for t in tuned.numbers["trials"]]
+
+
+def test_a_study_of_a_model_that_counts(store, tmp_path):
+    options = TuneOptions(metric=METRIC, trials=8, seed=3)
+    tuned = tune(store, "rules", tmp_path / "study", options)
+    numbers = tuned.numbers
+    assert numbers["trials"][0]["parameters"] == {
+        "steps": 10, "weighting": "div", "neighbors": 100
+    }  # fmt: skip
+    assert numbers["default"] == numbers["trials"][0]["value"] <= numbers["best"]["value"]
+    assert numbers["states"] == {"complete": 8, "pruned": 0, "failed": 0}
+    assert set(numbers["importance"]) <= {"steps", "weighting", "neighbors"}
+    names = sorted(p.name for p in (tmp_path / "study").iterdir())
+    assert names == sorted(
+        ["best.toml", "history.png", "history.svg", "importance.png", "importance.svg",
+         "manifest.json", "study.json", "study.sqlite", "trials.csv"]
+    )  # fmt: skip
+    assert json.loads((tmp_path / "study/study.json").read_text()) == numbers
+    with (tmp_path / "study/trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["value"]) for row in rows] == [t["value"] for t in numbers["trials"]]
+    assert rows[0]["weighting"] == "div"
+    # the recipe gives the figure of the study
+    recipe = read_recipe(tuned.recipe)
+    assert (recipe.model, recipe.seed) == ("rules", 3)
+    assert recipe.parameters == numbers["best"]["parameters"]
+    from nextclick import evaluate
+
+    artifact = train(store, "rules", config=recipe.parameters, part="fit")
+    found = evaluate(artifact, store, part="valid", ks=[5], n_bootstrap=0)
+    assert found.metrics[METRIC].value == numbers["best"]["value"]
+
+
+def test_a_study_of_a_neural_model_and_its_recipe(store, tmp_path):
+    fixed = {"threads": "1", "batch_size": "64", "epochs": "3"}
+    options = TuneOptions(metric=METRIC, trials=3, seed=5, fixed=fixed)
+    tuned = tune(store, "tiny", tmp_path / "study", options)
+    best = tuned.numbers["best"]
+    assert tuned.numbers["trials"][0]["parameters"] == {"learning_rate": 0.01, "width": 16}
+    assert len(tuned.numbers["trials"][0]["history"]) == 3
+    assert best["value"] >= tuned.numbers["default"]
+    recipe = read_recipe(tuned.recipe)
+    assert recipe.parameters["batch_size"] == 64
+    trained = train(
+        store, recipe.model, config=recipe.parameters, seed=recipe.seed,
+        neural=NeuralOptions(preset=recipe.preset),
+    ).trained  # fmt: skip
+    assert trained["validation"] == best["value"]
+    assert trained["training"]["metric"] == METRIC
+
+
+def test_the_test_part_is_not_looked_at(store, tmp_path):
+    """A store without a test, or with another one, gives the same study."""
+    options = TuneOptions(metric=METRIC, trials=2, fixed=QUICK | {"learning_rate": 0.02})
+    whole = tune(store, "tiny", tmp_path / "whole", options)
+    shutil.copytree(store.path, tmp_path / "store")
+    for file in (tmp_path / "store/test").iterdir():
+        file.write_bytes(b"poison")
+    poisoned = tune(tmp_path / "store", "tiny", tmp_path / "poisoned", options)
+    shutil.rmtree(tmp_path / "store/test")
+    missing = tune(tmp_path / "store", "tiny", tmp_path / "missing", options)
+    assert told(whole) == told(poisoned) == told(missing)
+
+
+def test_a_bad_trial_is_pruned(store, tmp_path, monkeypatch):
+    rates = {"learning_rate": Choice(0.01, 1e-7)}  # 0.01 is the preset's
+    monkeypatch.setattr(tiny_model.Tiny, "SPACE", rates)
+    fixed = {n: v for n, v in QUICK.items() if n != "learning_rate"} | {"epochs": 6}
+    options = TuneOptions(metric=METRIC, trials=8, fixed=fixed)
+    tuned = tune(store, "tiny", tmp_path / "study", options)
+    bad = [t for t in tuned.numbers["trials"] if t["parameters"]["learning_rate"] == 1e-7]
+    assert {t["state"] for t in bad} == {"pruned"}
+    assert {len(t["history"]) for t in bad} == {2}
+    assert tuned.numbers["best"]["parameters"]["learning_rate"] == 0.01
+
+
+def test_trials_are_held_against_each_other_at_the_same_share_of_their_epochs(tmp_path):
+    study = Study(tmp_path / "study.sqlite", {"width": IntRange(1, 100)}, seed=0, prunes=True)
+
+    def stopped_at(width, epochs, reached):
+        asked = study.ask({"width": width})
+        for n, value in enumerate(reached, 1):
+            if asked.report(value, n / epochs, 0.0):
+                asked.prune(0.0)
+                return n
+        asked.complete(max(reached), 0.0)
+        return None
+
+    assert stopped_at(1, 4, [0.3, 0.5, 0.55, 0.6]) is None
+    # behind it after as many epochs, and ahead of it when it has ended
+    long = [0.1, 0.2, 0.35, 0.4, 0.5, 0.55, 0.6, 0.62, 0.64, 0.65, 0.66, 0.66]
+    assert stopped_at(2, 12, long) is None
+    assert stopped_at(3, 12, [0.1, 0.2, 0.25, 0.9]) == 3  # a quarter
+    assert stopped_at(4, 8, [0.3, 0.4, 0.5, 0.5, 0.9]) == 4  # a half
+    assert stopped_at(5, 2, [0.45, 0.9]) == 1
+    assert [t.state for t in study.trials()] == [
+        "complete",
+        "complete",
+        "pruned",
+        "pruned",
+        "pruned",
+    ]
+    study.close()
+
+
+class KilledError(BaseException):
+    """Stands for a kill: nothing in the study is told of it."""
+
+
+@pytest.mark.parametrize(("model", "fixed"), [("tiny", {"epochs": 3, "threads": 1}), ("rules", {})])
+def test_a_killed_study_goes_on_as_one_that_was_not(store, tmp_path, model, fixed):
+    options = TuneOptions(metric=METRIC, trials=5, seed=1, fixed=fixed)
+    whole = tune(store, model, tmp_path / "whole", options)
+
+    def killer(number):
+        def progress(stage, done, total):
+            if stage.startswith(f"tune · {number} trials done"):
+                raise KilledError
+
+        return progress
+
+    for number in (1, 3):
+        with pytest.raises(KilledError):
+            tune(store, model, tmp_path / "killed", options, progress=killer(number))
+        assert read_recipe(tmp_path / "killed/best.toml").model == model
+    assert told(tune(store, model, tmp_path / "killed", options)) == told(whole)
+    # and done is done
+    assert told(tune(store, model, tmp_path / "killed", options)) == told(whole)
+
+
+def test_more_trials_go_on(store, tmp_path):
+    first = tune(store, "rules", tmp_path / "study", TuneOptions(metric=METRIC, trials=2))
+    more = tune(store, "rules", tmp_path / "study", TuneOptions(metric=METRIC, trials=4))
+    assert told(more)[:2] == told(first)
+    assert len(told(more)) == 4
+
+
+def test_a_grid_is_tried_whole_and_nothing_else(store, tmp_path):
+    grid = {"steps": ["1", "2"], "weighting": ["same", "div"]}
+    tuned = tune(store, "rules", tmp_path / "study", TuneOptions(metric=METRIC, grid=grid))
+    tried = [(t["parameters"]["steps"], t["parameters"]["weighting"])
+             for t in tuned.numbers["trials"]]  # fmt: skip
+    assert tried == [(10, "div"), (1, "same"), (1, "div"), (2, "same"), (2, "div")]
+
+
+def test_a_space_that_is_soon_tried_ends_by_itself(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("nextclick.experiments.hyperparameter_search._REPEATS", 4)
+    monkeypatch.setattr(
+        "nextclick.models.classical.markov.Markov.SPACE", {"neighbors": Choice(1, 100)}
+    )
+    tuned = tune(store, "markov", tmp_path / "study", TuneOptions(metric=METRIC, budget=600))
+    points = [t["parameters"]["neighbors"] for t in tuned.numbers["trials"]]
+    assert set(points) == {1, 100}
+    assert len(points) < 20
+    by_point = {p: {t["value"] for t in tuned.numbers["trials"]
+                    if t["parameters"]["neighbors"] == p} for p in set(points)}  # fmt: skip
+    assert {len(values) for values in by_point.values()} == {1}
+
+
+def test_a_failed_trial_is_noted_and_passed_over(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(tiny_model.Tiny, "SPACE", {"learning_rate": Choice(0.05, 1e30)})
+    fixed = {n: v for n, v in QUICK.items() if n != "learning_rate"} | {"optimizer": "sgd"}
+    options = TuneOptions(metric=METRIC, trials=6, fixed=fixed)
+    tuned = tune(store, "tiny", tmp_path / "study", options)
+    failed = [t for t in tuned.numbers["trials"] if t["state"] == "failed"]
+    assert failed
+    assert all("not finite" in t["error"] or "the loss is" in t["error"] for t in failed)
+    assert tuned.numbers["best"]["value"] > 0
+
+
+def test_nothing_but_failures(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("nextclick.experiments.neural_training.free_memory", lambda device: 1 << 10)
+    with pytest.raises(ConfigError, match=r"no trial of 2 gave a figure; the first: ConfigError: "):
+        tune(store, "tiny", tmp_path / "study", TuneOptions(metric=METRIC, trials=2))
+
+
+def test_the_budget_counts_the_drawing_of_points(store, tmp_path, monkeypatch):
+    drawn = []
+
+    def slowly(study, given=None):
+        drawn.append(given)
+        time.sleep(1.0)
+        return ask(study, given)
+
+    ask = Study.ask
+    monkeypatch.setattr(Study, "ask", slowly)
+    tuned = tune(store, "rules", tmp_path / "study", TuneOptions(metric=METRIC, budget=2.5))
+    assert len(drawn) <= 3
+    assert all(trial["seconds"] > 1.0 for trial in tuned.numbers["trials"])
+
+
+def test_the_budget_cuts_a_trial_but_never_the_first(store, tmp_path):
+    options = TuneOptions(metric=METRIC, budget=0.001, fixed={"epochs": 5, "threads": 1})
+    tuned = tune(store, "tiny", tmp_path / "study", options)
+    (only,) = tuned.numbers["trials"]
+    assert only["state"] == "complete"
+    assert 1 <= len(only["history"]) <= 5
+    assert only["value"] == max(only["history"])
+
+
+def test_ctrl_c_keeps_the_study(store, tmp_path, monkeypatch):
+    options = TuneOptions(metric=METRIC, trials=4)
+
+    def stop(stage, done, total):
+        if stage.startswith("tune · 2 trials done"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(StoppedError, match="stopped after 2 trials; the study is kept in"):
+        tune(store, "rules", tmp_path / "study", options, progress=stop)
+    assert len(json.loads((tmp_path / "study/study.json").read_text())["trials"]) == 2
+    whole = tune(store, "rules", tmp_path / "whole", options)
+    assert told(tune(store, "rules", tmp_path / "study", options)) == told(whole)
+
+    def at_once(stage, done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(StoppedError, match="stopped before the first trial ended"):
+        tune(store, "rules", tmp_path / "new", options, progress=at_once)
+
+
+def test_a_sample_of_the_validation(store, tmp_path):
+    options = TuneOptions(metric=METRIC, trials=1, sessions=5)
+    few = tune(store, "rules", tmp_path / "few", options).numbers["default"]
+    again = tune(store, "rules", tmp_path / "again", options).numbers["default"]
+    every = TuneOptions(metric=METRIC, trials=1, sessions=10**6)
+    all_of_them = tune(store, "rules", tmp_path / "all", every).numbers["default"]
+    whole = TuneOptions(metric=METRIC, trials=1)
+    assert few == again
+    assert all_of_them == tune(store, "rules", tmp_path / "whole", whole).numbers["default"]
+
+
+def test_another_study_in_the_folder(store, tmp_path, monkeypatch):
+    place, options = tmp_path / "study", TuneOptions(metric=METRIC, trials=1)
+    tune(store, "markov", place, options)
+    with pytest.raises(ConfigError, match=r"begun for other work: model is 'markov' there and "):
+        tune(store, "rules", place, options)
+    other = Store(store.path, store.manifest | {"fingerprint": "feed"})
+    with pytest.raises(ConfigError, match=r"data_fingerprint is '\w+' there and 'feed' now"):
+        tune(other, "markov", place, options)
+    tune(store, "rules", place, options, overwrite=True)
+    with (
+        growing.growing_folder(tmp_path / "held", "x", {}, overwrite=False),
+        pytest.raises(OutputError, match="is in use by another process"),
+    ):
+        tune(store, "rules", tmp_path / "held", options)
+    with pytest.raises(OutputError, match=r"holds something that is no nextclick\.study"):
+        tune(store, "rules", store.path, options)
+    (place / "study.sqlite").write_bytes(b"no database " * 100)
+    with pytest.raises(ConfigError, match="cannot be opened as a study"):
+        tune(store, "rules", place, options)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ("rules", {}, "how long may it search"),
+        ("rules", {"trials": 0}, "trials must be more than 0, got 0"),
+        ("rules", {"budget": 0.0}, "budget must be more than 0, got 0"),
+        ("rules", {"trials": 1, "metric": "recall"}, "metric must be recall@K, mrr@K or ndcg@K"),
+        ("rules", {"trials": 1, "metric": "recall@99"}, "metric must have K in 1..30"),
+        ("rules", {"trials": 1, "sessions": 0}, "sessions must be 1 or more to validate on, got 0"),
+        ("rules", {"trials": 1, "preset": "wide"}, "rules has no preset 'wide': it counts"),
+        ("tiny", {"trials": 1, "preset": "wid"}, "tiny has no preset 'wid': did you mean wide"),
+        ("rules", {"trials": 1, "fixed": {"step": "1"}}, "rules has no parameter 'step'"),
+        ("rules", {"trials": 1, "fixed": {"steps": "0"}}, "rules: steps must be integer ≥ 1"),
+        ("tiny", {"trials": 1, "fixed": {"metric": "mrr@5"}}, "name it with --metric"),
+        ("pop", {"trials": 1}, "pop has nothing to tune: it has no parameters"),
+        ("markov", {"trials": 1, "fixed": {"neighbors": "5"}}, "all of its space is fixed"),
+        ("rules", {"grid": {"step": ["1"]}}, "rules has no parameter 'step'"),
+        ("rules", {"grid": {"steps": ["1", "0"]}}, "rules: steps must be integer ≥ 1"),
+        ("rules", {"grid": {"steps": ["1", "01"]}}, "steps must be given each value once"),
+        ("rules", {"grid": {"steps": []}}, "steps must be given at least one value to try"),
+        (
+            "rules",
+            {"grid": {"steps": ["1", "2"]}, "fixed": {"steps": "1"}},
+            "steps is given one value and several; leave one of them out",
+        ),
+    ],
+)
+def test_bad_input(store, tmp_path, model, options, message):
+    with pytest.raises(ConfigError) as error:
+        tune(store, model, tmp_path / "study", TuneOptions(**{"metric": METRIC} | options))
+    assert message in str(error.value)
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_package_that_is_missing(store, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    with pytest.raises(ConfigError, match=r"tune searches with Optuna, which is not installed"):
+        tune(store, "rules", tmp_path / "study", TuneOptions(trials=1))

@@ -1,0 +1,109 @@
+"""Writing the simulated log."""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from nextclick.errors import ConfigError, OutputError
+from nextclick.simulation.simulate import SimulationConfig, simulate, simulate_frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = SimulationConfig(events=3_000, items=100, users=200, days=5, categories=5)
+
+
+def read(path: Path) -> pl.DataFrame:
+    if path.suffix == ".parquet":
+        return pl.read_parquet(path)
+    separator = "\t" if ".tsv" in path.name else ","
+    return pl.read_csv(path, separator=separator, schema_overrides={"category": pl.Int32})
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.csv.gz", "log.tsv", "log.tsv.gz", "LOG.parquet"])
+def test_a_file_holds_the_log_and_its_bytes_repeat(tmp_path: Path, name: str) -> None:
+    heard: list[tuple[str, int, int | None]] = []
+    path = tmp_path / name
+    summary = simulate(CONFIG, path, progress=lambda *told: heard.append(told))
+    expected = simulate_frame(CONFIG)
+    assert read(path).equals(expected)
+    assert summary.path == path
+    assert summary.events == 3_000
+    assert summary.sessions == expected["session_id"].n_unique()
+    assert summary.size == path.stat().st_size
+    assert heard[-1] == ("simulate", 3_000, 3_000)
+    again = tmp_path / f"again-{name}"
+    simulate(CONFIG, again)
+    assert path.read_bytes() == again.read_bytes()
+    assert sorted(tmp_path.iterdir()) == sorted([path, again])
+
+
+def test_gzip_is_gzip(tmp_path: Path) -> None:
+    simulate(CONFIG, tmp_path / "log.csv.gz")
+    assert (tmp_path / "log.csv.gz").read_bytes()[:2] == b"\x1f\x8b"
+
+
+def test_an_existing_file_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("mine")
+    with pytest.raises(OutputError, match=r"log\.csv exists: choose another path"):
+        simulate(CONFIG, path)
+    assert path.read_text() == "mine"
+    simulate(CONFIG, str(path), overwrite=True)
+    assert path.read_text().startswith("session_id,user_id,item_id,category,timestamp\n")
+
+
+@pytest.mark.parametrize("name", ["log", "log.json", "log.parquet.gz"])
+def test_an_unknown_suffix_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"let the name end in \.csv, \.csv\.gz, \.tsv, \.tsv\.gz, \.parquet"
+    ):
+        simulate(CONFIG, tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
+def test_a_folder_that_does_not_exist_is_made(tmp_path: Path, name: str) -> None:
+    assert simulate(CONFIG, tmp_path / "missing" / name).path.exists()
+
+
+def test_a_folder_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").mkdir()
+    with pytest.raises(OutputError, match=r"cannot write .*log\.csv"):
+        simulate(CONFIG, tmp_path / "log.csv", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
+def test_a_disk_that_is_full_is_an_output_error(tmp_path: Path, name: str) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OutputError, match=r"cannot write .*too large"):
+            simulate(CONFIG, tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["log.csv.gz", "log.parquet"])
+def test_a_write_that_fails_leaves_things_as_they_were(tmp_path: Path, name: str) -> None:
+    def stop(stage: str, done: int, total: int | None) -> None:
+        if done > 1_000:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        simulate(CONFIG, tmp_path / name, progress=stop)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(StoppedError):
+        simulate(CONFIG, tmp_path / name, progress=stop, overwrite=True)
+    assert (tmp_path / name).read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
