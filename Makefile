@@ -1,11 +1,11 @@
-# Every target makes the virtual environment it needs and prints what it does.
+# Every target creates the virtual environment it needs.
 PYTHON ?= python3
 PIP = bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test check static docs format clean
 
 demo: .venv-demo/ready
-	@echo "A simulated shop: its log, a store, six models, a leaderboard, a recommendation."
+	@echo "Simulates a click log, trains and compares six models, and prints a recommendation."
 	rm -rf demo
 	.venv-demo/bin/nextclick simulate --output demo/clicks.csv --events 300000 --items 5000 --users 20000
 	.venv-demo/bin/nextclick run demo/clicks.csv --output demo/shop
@@ -15,7 +15,7 @@ demo: .venv-demo/ready
 test: .venv-test/ready
 	.venv-test/bin/python -m pytest --numprocesses auto --dist loadfile
 
-# what a reviewer would check; CI runs the same
+# all checks; CI runs this target
 check: static docs test
 
 static: .venv-test/ready
@@ -24,9 +24,9 @@ static: .venv-test/ready
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
 	.venv-test/bin/typos
+	.venv-test/bin/python docs/style/prose_lint.py README.md CONTRIBUTING.md CHANGELOG.md recipes docs
 
-# Sphinx with MyST: reads the Markdown as it stands, is stable (Zensical is not yet), and a broken
-# link is an error
+# Sphinx with MyST reads the Markdown pages unchanged; a broken link is an error
 docs: .venv-test/ready
 	.venv-test/bin/python docs/site/pages.py docs/_build/pages
 	.venv-test/bin/python -m sphinx -q -W --keep-going -c docs/site docs/_build/pages docs/_build/html
@@ -37,13 +37,13 @@ format: .venv-test/ready
 	.venv-test/bin/ruff check --fix .
 
 .venv-demo/ready: pyproject.toml constraints.txt
-	@echo "Making .venv-demo with the package and nothing else (a minute)."
+	@echo "Creating .venv-demo with the package and its required dependencies (about a minute)."
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/$(PIP) --editable .
 	touch $@
 
 .venv-test/ready: pyproject.toml constraints.txt
-	@echo "Making .venv-test with the package, PyTorch and the tools (some minutes)."
+	@echo "Creating .venv-test with the package, PyTorch and the development tools (a few minutes)."
 	$(PYTHON) -m venv .venv-test
 	.venv-test/$(PIP) --editable '.[dev,neural]'
 	touch $@

@@ -1,20 +1,20 @@
-"""Where the time of one answer goes: in one process and on one thread, without HTTP.
+"""Measure the time of one recommendation, in one process and on one thread, without HTTP.
 
     pip install 'nextclick[serve,neural]'
     python benchmarks/answer.py STORE ARTIFACT… [--sessions 300] [--least-recall 0.99]
 
-A random prefix of each of some test sessions is asked, one after the other. Columns, in ms for one
-request, the least processor time of five passes over all of them:
+Queries one random prefix of each of some test sessions, one after the other. Columns, in ms per
+request, the minimum CPU time of five passes:
 
-    checks         from raw ids to indices, and what may be shown
-    query          of the session, as the server computes it, and in PyTorch
-    search         the 20 best items, as the server finds them, and by scoring all items
-    8 at once      the same for batches of eight, a request's share
-    answer         all of it
+    checks         raw ids to indices, and the allowed items
+    query          the session's query, as the server computes it, and in PyTorch
+    search         the 20 best items, as the server searches, and by scoring all items
+    8 at once      the same for batches of eight, per request
+    answer         the total
 
-and which share of the table's bytes the search read, and which share it found of the best items
-that scoring all finds. With --least-recall below 1 the search is set as the server sets it with
-that option. The artifacts are of models whose scores are products with a table.
+The output also has the share of the table's bytes that the search reads, and its recall of the best
+items. With --least-recall below 1 the search is configured as the server does with that option. The
+artifacts are of models whose scores are products with a table.
 """
 
 from __future__ import annotations

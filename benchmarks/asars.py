@@ -1,20 +1,19 @@
-"""ASARS's five variants and the models that its paper compares them with, on a log of one's own.
+"""Compare ASARS's five variants with the baselines of its paper on any log.
 
     pip install 'nextclick[neural]'
     nextclick prepare LOG --protocol asars -o STORE
     python benchmarks/asars.py STORE -o FOLDER --seeds 3
 
-All are tuned alike: each learning rate (or parameter of a counting model) of a short list is
-trained without the validation part, and the one that validates best by Recall@20 is taken. It is
-then trained on all sessions before the test, once for each seed, and the test is ranked once with
-each. Neural models have the same loss, the softmax over all items, Adam, steps of 1,024 prefixes,
-and 8 epochs in which the rate falls to 0; only "paper's loss" has ASARS's hinge, negatives and
-Adagrad, for 20 epochs at one rate. Variants that read
-what the log does not have are left out; those with gap=oracle leak the time of the target and are
-labeled so.
+All models have the same tuning budget. Each learning rate (or parameter of a counting model) of a
+short list is trained without the validation split, and the one with the best Recall@20 on
+validation is chosen. The model is then trained with each seed on all sessions before the test
+split, which is ranked once per seed. Neural models use the softmax over all items, Adam, steps of
+1,024 prefixes, and 8 epochs in which the rate decays to 0. Only "paper's loss" uses ASARS's hinge
+loss, negatives and Adagrad, for 20 epochs at one rate. Variants that read columns missing from the
+log are left out. Variants with gap=oracle leak the time of the target and are labeled so.
 
-What is done lies in FOLDER: the same command goes on where it was stopped. Intervals are the mean
-over seeds with the intervals by session and the spread of the seeds.
+FOLDER stores finished parts; rerun the same command to resume. Intervals combine the intervals by
+session and the spread of the seeds.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
-"""What ASARS costs: all prefixes at once or one after another; its variants beside GRU4Rec.
+"""Measure the cost of ASARS: all prefixes in one pass or one by one, and against GRU4Rec.
 
     pip install 'nextclick[neural]'
-    python benchmarks/asars_cost.py                  # the triangle
-    python benchmarks/asars_cost.py --store STORE    # and training on a log with times and users
+    python benchmarks/asars_cost.py                  # the triangular attention
+    python benchmarks/asars_cost.py --store STORE    # also training, on a log with times and users
 
-Triangle: forward and backward of time_user over a batch of sessions of one length. "Once" is the
-encoder as it is; "loop" asks the same encoder for every prefix alone and keeps its last row, as a
-model does that can only answer for a whole session. Both give the same queries, which is checked.
+Triangle: forward and backward pass of time_user over a batch of sessions of one length. "Once" is
+the encoder unchanged. "Loop" runs the same encoder for every prefix alone and keeps the last row,
+as models that only score whole sessions do. Both give the same queries, which is checked.
 
-Training: samples/s of the steps of one epoch, loading included, and the peak of the resident
-memory above what is resident before the training. All with the same widths (100), 2,048 shared
-negatives, Adam and steps of 512 prefixes; GRU4Rec with a separate embedding of the width of
-ASARS's, over the same padded sessions.
+Training: samples/s over the steps of one epoch, including loading, and the peak of the resident
+memory above its level before training. All models use widths of 100, 2,048 shared negatives, Adam
+and steps of 512 prefixes. GRU4Rec has a separate embedding of ASARS's width and the same padded
+sessions.
 
-Each case runs in a process of its own.
+Each case runs in its own process.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Choose a model's parameters on validation, then score the test once.
+"""Choose a model's parameters on the validation split, then score the test split once.
 
     python benchmarks/choose.py STORE session-knn --try k=100,200,500 --try similarity=vec,cosine
 
-Starts from the defaults. Each parameter in turn takes the value that gives the highest
-Recall@20 + MRR@20 on the validation part, for a model that has learned from what lies before it;
-after `--rounds` of that, a model with the best parameters learns from all training sessions and is
-scored on the test. The test is not looked at before.
+Coordinate search from the defaults: each parameter in turn takes the value with the highest
+Recall@20 + MRR@20 on the validation split, for a model trained on the earlier sessions. After
+`--rounds` rounds the best parameters are trained on all training sessions and scored on the test
+split, which is not used before.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Models that are tuned alike on one store, and ranked on its test once for each seed.
+"""Models tuned with the same budget on one store, and ranked once per seed on its test split.
 
-What is done lies in a folder, so that the same command goes on where it was stopped.
+A folder stores finished parts; rerun the same command to resume.
 """
 
 from __future__ import annotations

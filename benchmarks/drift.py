@@ -1,23 +1,22 @@
-"""Does yesterday's graph help where yesterday says more of today than the days before it do?
+"""Test whether TASRec's graph of the previous day helps if transitions drift.
 
     pip install 'nextclick[neural]'
     python benchmarks/drift.py -o FOLDER
 
-In a simulated log the items stand on a ring, visitors go along it by one or two places a click, and
-half of the items change places every night: what follows what today is partly what followed what
-yesterday, and nothing of what followed what a week ago. Two forms of the same log are the controls.
-In "days shuffled" whole days stand in another order, so that the day before is any day. In
-"sessions dealt" each session is on a day by chance, so that all days are alike, and yesterday says
-nothing that the other days do not.
+In a simulated log, items lie on a ring and visitors move along it by one or two positions per
+click. Half of the items swap positions every night: transitions are partly those of the previous
+day, and not those of a week ago. Two versions of the log are controls. "days shuffled" permutes
+whole days, so that the previous day is any day. "sessions dealt" assigns sessions to random days,
+so that all days are alike.
 
-On all, TASRec stands beside its base form, which has no graph of the days: the same loss, rate and
-epochs, all sessions of the first three quarters of the days to learn from. The test is the rest,
-asked about with the graph of all days before each (prequential), and with the graph of the training
-alone (frozen). Messages go one round: in two they reach most of so small a catalog. The
-differences to the base form in Recall@20 and MRR@20 have 95 % intervals by paired bootstrap over
+On all versions, TASRec is compared with its base variant, which has no temporal item graph, with
+the same loss, rate and epochs, trained on the first three quarters of the days. The test split is
+the rest, evaluated with the graph of all earlier days (prequential) and with the graph of training
+(frozen). There is one round of messages, because two rounds reach most of so small a catalog.
+Differences to the base variant in Recall@20 and MRR@20 have 95 % intervals by paired bootstrap over
 sessions, all seeds together.
 
-What is done lies in FOLDER: the same command goes on where it was stopped.
+FOLDER stores finished parts; rerun the same command to resume.
 """
 
 from __future__ import annotations

@@ -1,17 +1,16 @@
-"""Does the explanation of C name A and B, where A and then B means C?
+"""Test whether explanations recover a planted rule: A followed by B means C.
 
     pip install 'nextclick[neural]'
     python benchmarks/explained_rule.py
 
-A simulated log with a planted rule: a session has six clicks; in those that keep the rule an A
-and, somewhere after it, a B are among them, the four others are noise, and the next click is the C
-of that A and that B. Each pair has a C of its own, so that of four As and four Bs either alone
-leaves four Cs. In the other sessions B comes before A, or there is one of them alone, and the next
-click is noise, too. Sessions of the test that keep the rule are explained: C is named rightly if
-the two clicks without which its lead falls most are A and B. Two clicks drawn at random are these
-in one session of fifteen.
+Sessions of a simulated log have six clicks. In sessions that follow the rule, an A and, somewhere
+after it, a B are among them, four clicks are noise, and the next click is the C of that A and B.
+Each pair has its own C, so one of four As or four Bs alone leaves four Cs. In the other sessions B
+precedes A, or only one of them occurs, and the next click is noise. Test sessions that follow the
+rule are explained. An explanation is correct if the two clicks whose removal reduces the lead of C
+most are A and B. Two random clicks are correct in one session of fifteen.
 
-Markov, rules, Item-KNN and FPMC read the last click alone, so they cannot see the rule.
+Markov, rules, Item-KNN and FPMC read only the last click, so they cannot learn the rule.
 """
 
 from __future__ import annotations

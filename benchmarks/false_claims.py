@@ -1,17 +1,15 @@
-"""How often a report tells copies of one model apart, which nobody should be able to.
+"""Measure how often a report finds a significant difference between copies of one model.
 
     python benchmarks/false_claims.py STORE --model M --repetitions 20 --seeds 3 -o FOLDER
 
-Each repetition trains the model twice, each time with as many seeds of its own as a person would
-give to `nextclick compare --seeds`, and asks whether the difference of the two is claimed to be
-beyond chance, which can only be an error: they are the same method. At 5 % it should be claimed
-once in twenty times or less. The same model against POP is a true difference, and should be claimed
-every time where it is a good deal better. Pairs of single trainings stand beside: two trained
-models do differ, so that some claims among them are right, and a report says of them that they are
-none about methods.
+Each repetition trains the model twice, each time with its own seeds, as many as for `nextclick
+compare --seeds`. A significant difference between the two is a false positive, because they are the
+same method; at 5 % at most one in twenty is expected. The same model is also compared with POP, a
+true difference. Pairs of single trainings are reported separately: two trained models do differ,
+and a report does not call their differences differences of methods.
 
-The model is written as `nextclick compare --models` reads it, such as narm@epochs=2. What is
-trained is kept in FOLDER: the same command goes on where it was stopped.
+The model is written as for `nextclick compare --models`, such as narm@epochs=2. FOLDER stores
+trained models; rerun the same command to resume.
 """
 
 from __future__ import annotations

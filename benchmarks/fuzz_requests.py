@@ -1,7 +1,7 @@
-"""Requests that go wrong at random, sent as fast as a server answers: the fuzz of serve_drills.py.
+"""Random invalid requests, sent as fast as a server answers: the fuzz test of serve_drills.py.
 
-Block by block of a thousand, each drawn from (seed, block), so that a run can go on in the middle
-and a request that did harm can be sent again.
+Requests come in blocks of a thousand, each drawn from (seed, block), so that a run can resume and
+any request can be reproduced.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
-"""How fast SR-GNN trains, and how much of that is spent on graphs.
+"""Measure the training speed of SR-GNN and the share spent on building graphs.
 
     pip install 'nextclick[neural]'
     python benchmarks/graphs.py STORE
     python benchmarks/graphs.py STORE --model lessr --set loss=ce --set negatives=0
 
-First a training of `--steps` steps as `nextclick train` does it: graphs are made in the loader's
-thread while the step before computes. Then the same batches again, without a step: what it takes
-to pad each, and to make its graphs. Rates are of wall time. A step and its parts are in processor
-time, the loader's thread included, so that other work on the machine changes shares little. Where a
-second processor is idle, graphs cost no wall time at all.
+The first run trains `--steps` steps as `nextclick train` does: the loader thread builds graphs
+while the previous step computes. The second run measures the same batches without steps: padding,
+and building graphs. Rates are wall time. The time of a step and its parts is CPU time, including
+the loader thread, so that other load changes shares little. With a second idle core, graphs cost no
+wall time.
 
-For SR-GNN: nodes are those of all prefixes, each by itself; states are those that are computed,
-because prefixes share them.
+For SR-GNN, "nodes" counts those of all prefixes separately; "states" counts those computed, because
+prefixes share them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""GRU4Rec beside its authors' PyTorch port: same parameters, sessions, order and prefixes.
+"""Compare GRU4Rec with its authors' PyTorch port: same parameters, sessions, order and prefixes.
 
     git clone https://github.com/hidasib/GRU4Rec_PyTorch_Official official
     python -m venv official-env
@@ -8,21 +8,21 @@
     nextclick prepare FOLDER --format srgnn -o STORE
     python benchmarks/gru4rec.py STORE --official official --official-python official-env/bin/python
 
-The port runs in an environment of its own, since it needs an older NumPy: there this same file
-calls it, and so it asks for nothing of nextclick at the top.
+The port needs an older NumPy and runs in its own environment, where this file is executed too; its
+top level therefore imports nothing of nextclick.
 
-Both sides learn from all sessions before the test for `--epochs` epochs, in the order of the store
-(the port shuffles nothing: shuffle=false), and rank the next click after every prefix of the test
-whose target is known, among all items, ties against the target. Clicks on items unseen in training
-are left out of the test. Both read a test session from its first click on. `--set` changes a
-parameter of both; one that the port does not have is changed for ours alone.
+Both implementations train on all sessions before the test split for `--epochs` epochs, in the order
+of the store (the port does not shuffle: shuffle=false). They rank the next click after every prefix
+of the test split with a known target, among all items, ties against the target. Clicks on items
+unseen in training are removed from the test split. Both read a test session from its first click.
+`--set` changes a parameter of both; a parameter that the port lacks is changed for nextclick alone.
 
-- The port is its authors' code as it is, but for the seed of its initial weights, which is 42
-  whatever one asks for: here they follow the seed, as ours do.
-- "events/s" are targets per second of the loops over the epochs, as each side measures them.
-  Reading the log is in neither. The port fills its store of negatives within an epoch too, but for
-  the first time, which is not counted. Ours prepares the next steps in a second thread.
-- "±" is the 95 % interval of the mean over seeds, by Student's t.
+- The port is the authors' code except for the seed of the initial weights, which is always 42
+  there; here it follows the seed, as in nextclick.
+- "events/s" are targets per second over the epochs, as each side measures them, without reading the
+  log. The port fills its store of negatives within an epoch too, except for the first fill, which
+  is not counted. nextclick prepares the next steps in a second thread.
+- "±" is the 95 % interval of the mean over seeds (Student's t).
 """
 
 from __future__ import annotations

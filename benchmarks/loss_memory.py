@@ -1,13 +1,13 @@
-"""Memory and time of one training step over a large catalog: loss and gradients.
+"""Measure memory and time of one training step over a large catalog: loss and gradients.
 
     pip install 'nextclick[neural]'
     python benchmarks/loss_memory.py --items 1000000 --width 100 --prefixes 512
 
-Each case runs in a process of its own. "Beyond inputs" is the peak of the resident memory above
-what is resident once query, table and targets exist; it includes the gradients, of which the
-table's dense one (first line) is as large as the table. The optimizer's state comes on top and is
-the same for all. Seconds are the least of `--repeats` steps after the first. Where the memory is
-too small for a case, its line says so.
+Each case runs in its own process. "Beyond inputs" is the peak of the resident memory above its
+level with query, table and targets. It includes the gradients; the dense gradient of the table
+(first line) is as large as the table. The optimizer state is additional and the same for all cases.
+Seconds are the minimum of `--repeats` steps after the first. A case that does not fit in memory
+prints a message.
 
 - full: `nextclick.losses.softmax.full_softmax`
 - plain: `F.cross_entropy(query @ table[1:].T, targets - 1)`

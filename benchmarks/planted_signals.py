@@ -1,19 +1,19 @@
-"""Do time and users help where they carry something, and only there?
+"""Test whether models that read times and users gain where these are informative, and only there.
 
     pip install 'nextclick[neural]'
     python benchmarks/planted_signals.py -o FOLDER
 
-Two simulated shops (see docs/simulator.md). In the first, how long an item is looked at tells how
-much it interests, and visitors go on from what interested them; in the second, visitors have tastes
-of their own and sessions no purpose. Each log comes in three forms: as it is; shuffled, the gaps
-between clicks dealt out anew over the whole log, or the visitors over the sessions; and flat, every
-gap 10 s, or every session of one visitor. Sessions are laid one after another, three hours from
-start to start, so that all forms have the same sessions in the same order before and in the test.
+There are two simulated logs (see docs/simulator.md). In the first, dwell time indicates interest,
+and visitors continue from items of interest. In the second, visitors have tastes and sessions no
+purpose. Each log has three versions: unchanged; shuffled, with gaps permuted over the whole log or
+visitors over the sessions; and flat, with every gap 10 s or every session of one visitor. Sessions
+start three hours apart, so that all versions have the same sessions in the same order in training
+and test.
 
-A variant on the log as it is, and on the shuffled one, stands beside itself on the flat one: the
-differences in Recall@20 and MRR@20 have 95 % intervals by paired bootstrap over sessions, all seeds
-together. Nothing is chosen, and the test is ranked once with each. One GRU4Rec is shown for the
-level.
+Each variant on the unchanged and the shuffled log is compared with itself on the flat log.
+Differences in Recall@20 and MRR@20 have 95 % intervals by paired bootstrap over sessions, all seeds
+together. Nothing is tuned, and the test split is ranked once per model. One GRU4Rec is shown as a
+reference.
 """
 
 from __future__ import annotations

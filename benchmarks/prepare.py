@@ -1,12 +1,12 @@
-"""Time and memory of preparing one log, beside a plain pandas script that does the same steps.
+"""Measure time and memory of preparing a log, against a plain pandas script with the same steps.
 
     nextclick simulate -o log.parquet --events 100000000 --items 500000 --users 5000000
     python benchmarks/prepare.py log.parquet
 
-Both read the log, sort clicks into sessions, drop items of fewer than 5 clicks and sessions of
-fewer than 2 until nothing changes, split off the last day by the session's last click, number the
-items of training, and write the same arrays. Each runs in a process of its own; their counts must
-be equal. Needs pandas and pyarrow.
+Both read the log and sort clicks into sessions. They drop items with fewer than 5 clicks and
+sessions with fewer than 2 until nothing changes, and split off the last day by the session's last
+click. They number the items of training and write the same arrays. Each runs in its own process;
+their counts must be equal. Needs pandas and pyarrow.
 """
 
 from __future__ import annotations

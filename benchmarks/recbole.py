@@ -1,4 +1,4 @@
-r"""NARM, GRU4Rec and SR-GNN beside RecBole: training speed, and NARM's time to a given accuracy.
+r"""Compare NARM, GRU4Rec and SR-GNN with RecBole: training speed, and NARM's time to an accuracy.
 
     python -m venv recbole-env
     recbole-env/bin/pip install torch==2.13.0
@@ -9,36 +9,35 @@ r"""NARM, GRU4Rec and SR-GNN beside RecBole: training speed, and NARM's time to 
     python benchmarks/recbole.py STORE --recbole-python recbole-env/bin/python            # speed
     python benchmarks/recbole.py STORE --recbole-python recbole-env/bin/python --epochs 15
 
-RecBole runs in an environment of its own, since it needs an older NumPy. Both sides learn from the
-same prefixes of the sessions before the test, at most the latest `--max-length` clicks of each,
-with Adam at `--learning-rate`, steps of `--batch-size` prefixes, the same widths and dropouts and
-`--threads` threads, on the CPU. What is timed is the usual loop of each over its usual loader,
-loading included:
+RecBole needs an older NumPy and runs in its own environment. Both sides train on the same prefixes
+of the sessions before the test split, at most the latest `--max-length` clicks of each. Both use
+Adam at `--learning-rate`, steps of `--batch-size` prefixes, the same widths and dropout rates and
+`--threads` threads, on the CPU. The measured time is that of each side's usual training loop and
+loader:
 
-- RecBole: `Trainer._train_epoch`; every prefix is a row of its own, padded to the longest of the
-  log, and the loss is its default, the softmax over all items.
-- full: nextclick with the same loss; a session is one row that answers all its prefixes (a longer
-  one is several rows that overlap), and a step holds at most `--batch-size` prefixes.
-- sampled: the same with a softmax over 2048 drawn items.
-- quick (with `--forms`): the same at a rate of 0.004 that falls to 0 over `--epochs`, a recipe of
-  ours.
+- RecBole: `Trainer._train_epoch`. Every prefix is one row, padded to the longest of the log; the
+  loss is its default, the softmax over all items.
+- full: nextclick with the same loss. A session is one row for all its prefixes (a longer one is
+  several overlapping rows), and a step holds at most `--batch-size` prefixes.
+- sampled: the same with a softmax over 2048 sampled items.
+- quick (with `--forms`): the same at a rate of 0.004 that decays to 0 over `--epochs`, a recipe of
+  nextclick.
 
 "samples/s" are prefixes per second over `--steps` steps after a warm-up. "Matrix products" is the
-share of a step of ours that PyTorch spends in them (self time by `torch.profiler`, forward and
-backward, over the time of the profiled steps): the part that the CPU bounds, not the code.
+share of a nextclick step that PyTorch spends in them (self time by `torch.profiler`, forward and
+backward, over the time of the profiled steps): the part limited by the CPU, not by the code.
 
-With `--epochs`, NARM is trained until Recall@20 on the test reaches `--target`. This is a curve of
-quality over time, no choice of a model: each epoch is ranked on the test itself, and nothing but
-the end of the run depends on it. Ranks are over the whole catalog, ties count against the
-target. Ranking, reading the log and building the model are not in the training time.
+With `--epochs`, NARM is trained until Recall@20 on the test split reaches `--target`. The result is
+a curve of quality over time, not a choice of a model: each epoch is ranked on the test split, which
+only determines the end of the run. Ranks cover the whole catalog, ties count against the target.
+The training time excludes ranking, reading the log and building the model.
 
-The models are alike, not the same. RecBole's NARM takes no softmax over its attention, its GRUs
-have no bias, and weights start differently. Its GRU4Rec maps the state (128) to the width of the
-embedding (64) by a dense layer and decodes with the embedding, without a bias for each item; ours
-(`embedding=separate`) decodes the state with a table of its own (128) and a bias, which is twice
-the product and a larger table to update. Its SR-GNN
-is ours, edges, layers and weights at the start; it makes the graphs in its forward pass, as
-matrices, in Python.
+The models are similar, not identical. RecBole's NARM has no softmax over its attention, its GRUs
+have no bias, and initial weights differ. Its GRU4Rec maps the state (128) to the width of the
+embedding (64) with a dense layer and decodes with the embedding, without item biases. nextclick's
+(`embedding=separate`) decodes the state with a separate table (128) and a bias, which is twice the
+product and a larger table to update. Its SR-GNN equals nextclick's in edges, layers and initial
+weights, but builds graphs in its forward pass, as matrices, in Python.
 """
 
 from __future__ import annotations

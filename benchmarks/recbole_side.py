@@ -1,7 +1,7 @@
-"""RecBole's side of `recbole.py`, and what both sides of it do alike.
+"""RecBole's side of `recbole.py`, and the code shared by both sides.
 
-`recbole.py` imports it in the environment of nextclick, and `run_theirs` starts it in that of
-RecBole: at the top it asks for nothing but torch.
+`recbole.py` imports this file in the environment of nextclick, and `run_theirs` starts it in that
+of RecBole. Its top level imports only torch.
 """
 
 from __future__ import annotations

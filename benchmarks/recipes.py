@@ -1,12 +1,11 @@
-"""Train recipes on a store, each once, and rank its test: the tables of docs/results/neural.md.
+"""Train recipes on a store and rank its test split: the tables of docs/results/neural.md.
 
     python benchmarks/recipes.py STORE -o FOLDER recipes/narm.toml recipes/stamp.toml
 
-Each recipe is trained without the validation part, which chooses its epoch, and the test is ranked
-once with what was chosen. With `--part train` it is trained again, with the validation part and for
-as many epochs, before the test is ranked. What is done lies in FOLDER: the same command goes on
-with a run that was stopped, and only prints what is there. Training time is that of the steps,
-without validation.
+Each recipe is trained without the validation split, which chooses the epoch, and the test split is
+ranked once. With `--part train` it is retrained on all training sessions for as many epochs before
+the test split is ranked. FOLDER stores finished parts; rerun the same command to resume. Training
+time is that of the steps, without validation.
 """
 
 from __future__ import annotations

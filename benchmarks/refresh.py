@@ -1,21 +1,21 @@
-"""What a daily refresh is worth: the stale, the refreshed and the retrained model, day by day.
+"""Measure the value of a daily refresh: stale, refreshed and retrained models, day by day.
 
     pip install 'nextclick[neural]'
     python benchmarks/refresh.py LOG --format globo -o FOLDER
     python benchmarks/refresh.py LOG --format globo -o FOLDER --models gru4rec --rate 0.5 --replay 1
 
-A day holds the sessions that ended on it (UTC). With the last `--days` days e, each model is
+A day holds the sessions that ended on it (UTC). For each of the last `--days` days e, each model is
 
-- stale: trained on all before the day before the first e, and left so;
+- stale: trained on all sessions before the day that precedes the first e;
 - refreshed: the same, refreshed in turn with the day before each e;
-- retrained: trained anew on all before e;
+- retrained: trained from scratch on all sessions before e.
 
-and ranked on day e after every prefix, over its own catalog; a target that it does not know is a
-miss, so that all three are asked the same. The time is that of the refresh with its gate, or of the
-training. A store is prepared for each day, with min_item_support 5 counted up to the end of that
-day, as `prepare` does, while a refresh counts a new item within its own day: for models that count,
-refreshed and retrained differ in that alone. Days with less than a tenth of the busiest day's
-sessions are left out. All parts are kept in FOLDER; what is there is not done again.
+It is ranked on day e after every prefix, over its own catalog; an unknown target is a miss, so all
+three rank the same prefixes. The time is that of the refresh with its check, or of the training. A
+store is prepared for each day, with min_item_support 5 counted up to the end of that day, as
+`prepare` does, while a refresh counts a new item within its own day. For counting models, refreshed
+and retrained models differ in that alone. Days with less than a tenth of the busiest day's sessions
+are left out. FOLDER stores finished parts; rerun the same command to resume.
 """
 
 from __future__ import annotations

@@ -1,33 +1,33 @@
-"""How many requests a second does one core answer, how fast, from what start, in what memory?
+"""Measure throughput, latency, startup time and memory of a server on one core.
 
     pip install 'nextclick[serve,neural,report]' fastapi
     python benchmarks/serve.py -o FOLDER                          # hours
-    python benchmarks/serve.py -o FOLDER --models narm --items 10000 --seconds 3    # a first look
+    python benchmarks/serve.py -o FOLDER --models narm --items 10000 --seconds 3    # a quick run
 
-For each size of a catalog a log is simulated and prepared, and each model is trained on it: an
-epoch with a sampled softmax over at most --train-events clicks. That is little, but gives tables
-and neighbors with the structure that latency depends on; no accuracy is claimed. The catalog
-has the items that were clicked, which is what the column says.
+For each catalog size a log is simulated and prepared, and each model is trained on it for an epoch
+with a sampled softmax over at most --train-events clicks. This gives tables and neighbors with the
+structure that latency depends on; accuracy is not meaningful. The catalog holds the clicked items,
+whose number is in the column.
 
 Servers of the same artifact, one after the other:
 
-    nextclick                 as it is started by default, asked for whole sessions
-    nextclick, live           the same, asked click by click
-    nextclick, 0.99           with --least-recall 0.99, whole sessions; where --servers names it
+    nextclick                 default options, whole sessions
+    nextclick, live           the same, click by click
+    nextclick, 0.99           with --least-recall 0.99, whole sessions; if named by --servers
     nextclick, 0.99, live     the same, click by click
     FastAPI                   benchmarks/serve_peer.py: plain PyTorch and FastAPI, whole sessions;
                               left out for session-knn, which is no product of vectors
 
-Each is one process pinned to one core (--server-core), the generator to another one
-(--client-core). Requests are sent when they are due (open loop, Poisson arrivals, 64 connections),
-with test sessions, their times and users; latency counts from when they were due. The rate grows by
-half from 50 a second until half of the answers come later than --target-ms; a rate whose p99 misses
-that is measured a second time. The table names the highest rate whose p99, and whose median, stays
-below it. Memory is that of the process when it is ready, and after the load; seconds until ready
-count from its start, with compiled kernels in their cache.
+Each server is one process pinned to one core (--server-core), the load generator to another
+(--client-core). Requests are sent on schedule (open loop, Poisson arrivals, 64 connections), with
+test sessions, their times and users. Latency counts from the scheduled time. The rate increases by
+half from 50 per second until half of the answers exceed --target-ms; a rate whose p99 exceeds it is
+measured a second time. The table has the highest rate whose p99, and whose median, is below the
+target. Memory is that of the process when ready and after the load. Startup time counts from the
+start of the process, with compiled kernels in their cache.
 
-What is done lies in FOLDER (stores, artifacts, a JSON file for each row): the same command goes on
-with what is missing.
+FOLDER stores finished parts (stores, artifacts, a JSON file per row); rerun the same command to
+resume.
 """
 
 from __future__ import annotations

@@ -1,26 +1,25 @@
-"""What a server does when it is disturbed: new versions, SIGTERM, Redis gone, hours, nonsense.
+"""Test a server under disturbance: new versions, SIGTERM, Redis failure, long runs, invalid input.
 
     pip install 'nextclick[serve,redis,neural]'
     python benchmarks/serve_drills.py ARTIFACT_A ARTIFACT_B -o FOLDER
-    python benchmarks/serve_drills.py A B -o FOLDER --drills fuzz --fuzz 20000      # a first look
+    python benchmarks/serve_drills.py A B -o FOLDER --drills fuzz --fuzz 20000      # a quick run
 
-swaps    a registry, published to 20 times in turns from two artifacts of one catalog, and once a
-         broken version (its weights are NaN), under load; failed requests, and how many answers
-         each version gave.
-sigterm  SIGTERM under load. Lost: a request that was sent and not answered. Refused: the port was
-         closed already. Ended with exit code 0?
-redis    live sessions in Redis, which is killed and started again under load; what clients saw in
-         each second, and until when answers were degraded. It is the redis-server on the PATH or of
-         --redis-server; without one a stand-in (fakeredis) that speaks its protocol takes its
-         place. The table says which.
-soak     load for --soak minutes over 2,000 live sessions, one request of ten ends one of them;
-         memory at each full minute. Its slope counts from a quarter of the time on.
-fuzz     --fuzz requests over several kept connections, as fast as they are answered: routes and
-         fields are those of the server's own OpenAPI document; values, bytes, lengths, methods and
-         paths go wrong at random. Counts answers by status. No 5xx may come but 503 of overload,
-         which is counted apart. Goes on where it was stopped; --seed draws others.
+swaps    publishes 20 versions to a registry under load, alternately from two artifacts of one
+         catalog, and once a broken version (its weights are NaN). Counts failed requests and the
+         answers of each version.
+sigterm  sends SIGTERM under load. Lost: a request that was sent and not answered. Refused: the port
+         was already closed. Checks for exit code 0.
+redis    keeps live sessions in Redis, kills and restarts it under load. Reports failures per second
+         and the last degraded answer. Uses the redis-server on the PATH or of --redis-server,
+         otherwise a substitute (fakeredis) with the same protocol; the table states which.
+soak     runs --soak minutes of load over 2,000 live sessions; one request in ten ends a session.
+         Reports memory at each full minute; the slope excludes the first quarter.
+fuzz     sends --fuzz requests over several persistent connections, as fast as they are answered.
+         Routes and fields are those of the server's OpenAPI document; values, bytes, lengths,
+         methods and paths are randomly invalid. Counts answers by status. No 5xx is allowed except
+         503 for overload, which is counted separately. Resumable; --seed draws other requests.
 
-What is done lies in FOLDER, a JSON file for each drill: the same command prints it.
+FOLDER stores a JSON file per drill; rerun the same command to print it.
 """
 
 from __future__ import annotations

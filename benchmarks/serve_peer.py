@@ -3,11 +3,10 @@
     pip install 'nextclick[serve,neural]' fastapi
     python benchmarks/serve_peer.py ARTIFACT [--port 8001]
 
-What one writes first: a request model of pydantic; the session padded to a batch of one; the
-encoder and the product with all items in PyTorch under `inference_mode`, on one thread; the best
-by `torch.topk`. The handler is `async`, for on one core a thread for each request only adds waiting
-(what blocks the loop is the model, and nothing else could run meanwhile). No batches, no filters,
-no live sessions.
+A straightforward implementation: a pydantic request model; the session padded to a batch of one;
+the encoder and the product with all items in PyTorch under `inference_mode`, on one thread; the
+best by `torch.topk`. The handler is `async`, because on one core a thread per request only adds
+waiting. No batching, no filters, no live sessions.
 """
 
 # no `from __future__ import annotations`: FastAPI reads the types of its handlers at run time

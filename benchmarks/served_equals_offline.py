@@ -1,23 +1,22 @@
-"""Does the server say what the model says offline? Every answer to real sessions, compared.
+"""Compare every answer of the server with the offline model, on test sessions.
 
     pip install 'nextclick[serve,neural]'
     python benchmarks/served_equals_offline.py STORE ARTIFACT… [--sessions 1000] -o FOLDER
 
-For each artifact a real server is started. It is asked for every prefix of the test sessions of a
-store in two ways: whole, by POST /v1/recommend, some seconds after the last click; and click by
-click, by POST /v1/sessions/{id}/events, where a recurrent model goes on from its kept state. Times,
-users and the moment of asking are sent where the store has them. Each answer is held against
-`score` of the model, asked in this process with the same prefix, and the K best of that row
-(`nextclick.core.topk`, which evaluation ranks by).
+A real server is started for each artifact. Every prefix of the test sessions of a store is sent in
+two ways: whole, by POST /v1/recommend, some seconds after the last click; and click by click, by
+POST /v1/sessions/{id}/events, where a recurrent model continues from its stored state. Times, users
+and the prediction time are sent if the store has them. Each answer is compared with `score` of the
+model in this process for the same prefix, and with the K best of that row (`nextclick.core.topk`, which
+evaluation uses for ranking).
 
-Columns: prefixes of which the model knows a click; answers of either way whose items and order are
-the same; the largest difference of a score, item by item; answers with another order, in which all
-exchanged items have offline scores that differ by less than 1e-4 (ties), and the others (wrong),
-of which there should be none; seconds from the start of the server to its first 200 of /readyz, and
-its resident memory then and after all questions, in MiB. Clicks on items unknown to the store are
-left out.
+Columns: prefixes with a click known to the model; answers of either way with the same items in the
+same order; the largest difference of a score, per item; answers with another order in which all
+exchanged items have offline scores within 1e-4 (ties), and the others (wrong), of which there
+should be none; seconds from the start of the server to its first 200 of /readyz; its resident
+memory then and after all queries, in MiB. Clicks on items unknown to the store are left out.
 
-What is done lies in FOLDER: the same command goes on with what is missing.
+FOLDER stores finished parts; rerun the same command to resume.
 """
 
 from __future__ import annotations

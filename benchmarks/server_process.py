@@ -1,4 +1,4 @@
-"""What the benchmarks of the server share: a server as a process of its own, and a client.
+"""Shared code of the server benchmarks: a server in its own process, and a client.
 
 `serve.py`, `serve_drills.py` and `served_equals_offline.py` import it.
 """

@@ -1,4 +1,4 @@
-"""Session-KNN beside the Python of session-rec: same parameters, same sessions, same targets.
+"""Compare session-knn with session-rec: same parameters, sessions and targets.
 
     git clone https://github.com/rn5l/session-rec /tmp/session-rec
     pip install nextclick pandas
@@ -6,17 +6,17 @@
 
 FOLDER holds a pre-split log: `all_train_seq.txt`, a pickled list of training sessions, oldest
 first, and `test.txt`, pickled prefixes and labels, the prefixes of a session longest first. Each
-sampled test session is played click by click to both, one query at a time in one thread; clicks on
-items unseen in training are left out of it. A query asks for the scores of all items; "sparse" is
-the time of ours where the items that score above 0 are enough, as in serving. Ranks count ties
-against the target.
+sampled test session is sent click by click to both, one query at a time on one thread, without
+clicks on items unseen in training. A query computes the scores of all items. "sparse" is the time
+of nextclick if items that score above 0 are sufficient, as in serving. Ranks count ties against the
+target.
 
-Accuracy and time are those of their code as it is. "Agreement" is measured in a second pass over a
-fifth of the sessions, in which conventions of theirs are replaced by ours: of equally similar
-sessions the more recent is preferred (theirs takes the order of a Python set, and takes sums that
-differ by rounding alone for different), and idf counts sessions (theirs counts clicks). What then
-remains comes from `last_n_clicks`, beyond which theirs still finds candidates, and from `linear`
-weights.
+Accuracy and time are those of session-rec's unchanged code. "Agreement" is measured in a second
+pass over a fifth of the sessions with two of its conventions replaced by those of nextclick: among
+equally similar sessions the more recent is preferred (session-rec uses the order of a Python set,
+and treats sums that differ by rounding as different), and idf counts sessions (session-rec counts
+clicks). The remaining differences come from `last_n_clicks`, beyond which session-rec still draws
+candidates, and from `linear` weights.
 """
 
 from __future__ import annotations

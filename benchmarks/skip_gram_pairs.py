@@ -1,20 +1,19 @@
-"""How many skip-gram pairs of weighted walks a second: compiled, plain Python, and gensim.
+"""Measure skip-gram pairs of weighted walks per second: compiled, plain Python, and gensim.
 
     python benchmarks/skip_gram_pairs.py STORE
     pip install gensim && python benchmarks/skip_gram_pairs.py STORE
 
-All walk over the item graph of the store's training sessions with LGSR's settings: 13 walks from
-each item, up to 50 items long, drawn in proportion to the weights of the edges, a window of 8 on
-either side.
+All use the item graph of the store's training sessions and LGSR's settings: 13 walks from each
+item, up to 50 items long, drawn in proportion to edge weights, a window of 8 on either side.
 
-- compiled: `Walks.batches`, walks, shuffling and batches of 8,192 pairs as arrays.
-- python: `random.choices` with cumulative weights for each step, and pairs in a list; nothing is
-  shuffled. That is how DeepWalk and node2vec walk.
-- gensim: `Word2Vec` (skip-gram, negative sampling, fixed window) on walks that the compiled kernel
-  made. It makes its pairs and trains on them in one go, so that its pairs a second hold the
-  arithmetic of 100 dimensions with 5 negatives, and no walking.
+- compiled: `Walks.batches`: walks, shuffling and batches of 8,192 pairs as arrays.
+- python: `random.choices` with cumulative weights for each step, and pairs in a list, without
+  shuffling, as in DeepWalk and node2vec.
+- gensim: `Word2Vec` (skip-gram, negative sampling, fixed window) on walks of the compiled kernel.
+  It generates pairs and trains on them together, so its pairs per second include the arithmetic of
+  100 dimensions with 5 negatives, and no walking.
 
-One thread each. Pairs of Python and gensim are those of as many walks as fit in some seconds.
+One thread each. Python and gensim process as many walks as fit in some seconds.
 """
 
 from __future__ import annotations

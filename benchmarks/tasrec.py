@@ -1,20 +1,20 @@
-"""TASRec, its two ablations and the models that its paper compares it with, on a log of one's own.
+"""Compare TASRec, its two ablations and the baselines of its paper on any log.
 
     pip install 'nextclick[neural]'
     nextclick prepare LOG --protocol tasrec --block-days 1 -o STORE
     python benchmarks/tasrec.py STORE -o FOLDER --seeds 3
 
-All are tuned alike: each learning rate of a short list (or k of the session neighbors) is trained
-without the validation part, and the one that validates best by Recall@20 is taken. It is then
-trained on all sessions before the test, once for each seed, and the test is ranked once with each:
-with what the model knew when its training ended (frozen), and, where a model keeps a graph of days,
-also with the graph of all blocks before each block of the test (prequential). Other models are not
-given that. Neural models have the same loss, the softmax over all items, Adam, steps of 512
-prefixes, and 8 epochs in which the rate falls to 0.
+All models have the same tuning budget. Each learning rate of a short list (or k of session-based
+k-NN) is trained without the validation split, and the one with the best Recall@20 on validation is
+chosen. The model is then trained with each seed on all sessions before the test split, which is
+ranked once per seed: with the model at the end of training (frozen) and, for models with a temporal
+item graph, also with the graph of all earlier blocks before each block of the test split
+(prequential). Other models have no such update. Neural models use the softmax over all items, Adam,
+steps of 512 prefixes, and 8 epochs in which the rate decays to 0.
 
-What is done lies in FOLDER: the same command goes on where it was stopped. Intervals are the mean
-over seeds with the intervals by session and the spread of the seeds. A second table says how many
-pairs of items are neighbors for the sessions of each block.
+FOLDER stores finished parts; rerun the same command to resume. Intervals combine the intervals by
+session and the spread of the seeds. A second table has the number of neighbor pairs for the
+sessions of each block.
 """
 
 from __future__ import annotations
