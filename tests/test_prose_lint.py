@@ -32,11 +32,11 @@ def findings(file: Path, text: str, capsys: pytest.CaptureFixture[str]) -> list[
     [
         ("A clean sentence.\n", []),
         (
-            "One.\n\nThe artifact.\n",
-            ['3:5: nextclick.terms: Use "artifact" instead of "artifact".'],
+            "One.\n\nThe artefact.\n",
+            ['3:5: nextclick.terms: Use "artifact" instead of "artefact".'],
         ),
-        ("Use `artifact` and [this](artifact.md).\n", []),
-        ("```sh\nartifact\n```\n\n    artifact\n", []),
+        ("Use `artefact` and [this](artefact.md).\n", []),
+        ("```sh\nartefact\n```\n\n    artefact\n", []),
         (
             f"{LONG}.\n",
             ["1:1: nextclick.sentence_length: 41 words in a sentence; the limit is 40."],
@@ -57,8 +57,8 @@ def test_only_docstrings_and_comments_of_python(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (
-        '"""A store.\n\n    An artifact in code.\n"""\nartifact = "artifact"  # an artifact\n\n\n'
-        'def f() -> str:\n    """The artifact."""\n    return "artifact"\n'
+        '"""A store.\n\n    An artefact in code.\n"""\nartefact = "artefact"  # an artefact\n\n\n'
+        'def f() -> str:\n    """The artefact."""\n    return "artefact"\n'
     )
     assert [line.partition(": ")[0] for line in findings(tmp_path / "a.py", text, capsys)] == [
         "5:29",
@@ -68,7 +68,7 @@ def test_only_docstrings_and_comments_of_python(
 
 def test_folders_are_read_recursively(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "page.md").write_text("An artifact.\n")
-    (tmp_path / "data.csv").write_text("artifact\n")
+    (tmp_path / "deep" / "page.md").write_text("An artefact.\n")
+    (tmp_path / "data.csv").write_text("artefact\n")
     assert prose_lint.main([str(tmp_path)]) == 1
     assert capsys.readouterr().out.count("artifact") == 1
