@@ -166,11 +166,11 @@ def row(told: dict[str, Any], target_ms: float) -> str:
 
 def draw(rows: list[dict[str, Any]], path: Path, target_ms: float) -> None:
     """p99 against the rate, a panel for each model and size."""
-    from nextclick.analysis.plots.canvas import NEUTRAL, Page
+    from nextclick.analysis.plots.canvas import NEUTRAL_COLOR, PanelFigure
 
     panels = list(dict.fromkeys((one["model"], one["items"]) for one in rows))
     across = min(3, len(panels))
-    page = Page("Latency and rate", "p99 (line) and p50 (dots), from when a request was due",
+    page = PanelFigure("Latency and rate", "p99 (line) and p50 (dots), from when a request was due",
                 -(-len(panels) // across), across)  # fmt: skip
     for model, items in panels:
         axes = page.panel(f"{model}, {items:,} items")
@@ -182,7 +182,7 @@ def draw(rows: list[dict[str, Any]], path: Path, target_ms: float) -> None:
             (line,) = axes.plot(x, [at["latency_ms"]["p99"] for at in known], "o-",
                                 markersize=3, label=one["server"])  # fmt: skip
             axes.plot(x, [at["latency_ms"]["p50"] for at in known], ":", color=line.get_color())
-        axes.axhline(target_ms, color=NEUTRAL, linestyle="--", linewidth=1)
+        axes.axhline(target_ms, color=NEUTRAL_COLOR, linestyle="--", linewidth=1)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("requests a second")

@@ -34,7 +34,7 @@ def store(tmp_path_factory):
 def _tiny_and_quick(request, monkeypatch):
     monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
     if request.node.name != "test_the_folder":
-        monkeypatch.setattr("nextclick.report.report_files._not_drawn", lambda: NOT_DRAWN)
+        monkeypatch.setattr("nextclick.report.report_files._no_plots_reason", lambda: NOT_DRAWN)
 
 
 @pytest.fixture
@@ -91,8 +91,8 @@ def test_more_models_and_seeds_train_what_is_new(store, tmp_path, trained):
     assert by_label["bpr-mf"]["seeds"] == [0, 1]
     assert by_label["markov"]["deterministic"]
     assert by_label["bpr-mf"]["folders"] == ["bpr-mf", "bpr-mf-1"]
-    assert (again.numbers["single"], seeds["single"]) == (["bpr-mf"], [])
-    assert {pair["about"] for pair in seeds["pairs"]} == {"methods"}
+    assert (again.numbers["single_seed"], seeds["single_seed"]) == (["bpr-mf"], [])
+    assert {pair["scope"] for pair in seeds["pairs"]} == {"methods"}
     other = CompareOptions(ks=[1, 3], settings={"bpr-mf.factors": "3"})
     found = compare(store, ["bpr-mf"], place, other)
     assert found.numbers["leaderboard"][0]["folders"] == ["bpr-mf.2"]
@@ -178,10 +178,10 @@ def test_a_stopped_comparison_goes_on_and_says_the_same(store, tmp_path, trained
     with pytest.raises(StoppedError, match="stopped after 1 of 3 trainings; what is done is kept"):
         compare(store, models, place, options, progress=stop)
     half = told(place)
-    assert (half["waiting"], [row["label"] for row in half["leaderboard"]]) == (
+    assert (half["pending"], [row["label"] for row in half["leaderboard"]]) == (
         ["tiny", "pop"], ["markov"],
     )  # fmt: skip
-    assert "Not done yet: tiny and pop." in (place / "report.html").read_text()
+    assert "Not finished yet: tiny and pop." in (place / "report.html").read_text()
     assert not (place / "tiny/artifact").exists()
     del trained[:]
     compare(store, models, place, options)
@@ -220,11 +220,11 @@ def test_a_model_that_fails_is_a_row(store, tmp_path, trained, monkeypatch):
     assert re.match(r"(Training|Scoring)Error: .*finite", reasons["far"])
     assert "reads users, and" in reasons["fpmc@users=true"]
     page = (tmp_path / "all/report.html").read_text()
-    assert "What gave nothing" in page
+    assert "Failed runs" in page
     assert reasons["far"][:30] in page
     nothing = compare(store, ["fpmc@users=true"], tmp_path / "none", ONE)
     assert nothing.results == []
-    assert "What gave nothing" in (tmp_path / "none/report.html").read_text()
+    assert "Failed runs" in (tmp_path / "none/report.html").read_text()
     monkeypatch.setattr(kept_run, "train", short_of_memory)
     compared = compare(store, ["pop", "s-pop"], tmp_path / "all", options_of(options))
     assert [one["reason"] for one in compared.numbers["failed"]] == [
@@ -247,12 +247,14 @@ def test_results_of_files(store, tmp_path):
     assert both.numbers["pairs"] == told(tmp_path / "all")["pairs"]
     shutil.copy(files[0], tmp_path / "alone.json")
     bare = compare_results([tmp_path / "alone.json", files[1]])
-    assert bare.numbers["no_pairs"] == "the ranks of some models were not kept"
-    assert "is not said: the ranks of some" in bare.numbers["summary"]["text"]
+    assert bare.numbers["no_pairs_reason"] == "the ranks of some models were not stored"
+    assert "was not tested: the ranks of some" in bare.numbers["summary"]["text"]
     with pytest.raises(ConfigError, match="against must be one of markov, pop, got 'narm'"):
         compare_results(files, against="narm")
     (tmp_path / "all/pop/costs.json").write_text("{}")
-    with pytest.raises(ProtocolError, match=r"cannot read the costs: .*; compare again"):
+    with pytest.raises(
+        ProtocolError, match=r"cannot read the costs: .*; delete the file and compare again"
+    ):
         compare_results(files)
 
 

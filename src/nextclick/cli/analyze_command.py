@@ -5,15 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from nextclick.analysis import Analysis, CategoryFile
-from nextclick.analysis.temporal_graph_stats import DayGraph
+from nextclick.analysis import CategoryFile, LogStatistics
+from nextclick.analysis.temporal_graph_stats import TemporalGraphStats
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.errors import ConfigError
 from nextclick.experiments.log_analysis import (
-    DAY_GRAPH,
     FIGURE1,
     NUMBERS,
     PROFILE,
+    TEMPORAL_GRAPH,
     Analyzed,
     analyze,
 )
@@ -48,13 +48,13 @@ def analyze_command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Show what a log looks like: Figure 1 of the ASARS paper, and a basic profile.
+    """Describe a log: Figure 1 of the ASARS paper and a basic profile.
 
-    How much of a session goes to its top items, how much its user knows from earlier sessions, the
-    gaps between clicks with a gamma fit; session lengths, popularity, activity, and drift from day
-    to day; the edges of TASRec's graph of the days. The folder gets figure1.png, profile.png,
-    day-graph.png, and all numbers in analysis.json. What a log has no users, times or categories
-    for is left out, with a reason. Needs the extra `report`.
+    Statistics: share of a session on its top items, repeats from the user's earlier sessions, gaps
+    between clicks with a gamma fit; session lengths, popularity, activity, popularity drift; edges
+    of TASRec's temporal item graph. Writes figure1.png, profile.png, temporal-graph.png and
+    analysis.json. Statistics that need users, times or categories the log lacks are left out, with
+    a reason. Requires the extra `report`.
 
     \b
         nextclick analyze store -o figures
@@ -73,13 +73,13 @@ def analyze_command(
             store, output, part=part, categories=file, overwrite=overwrite, progress=told
         )
     _show(analyzed)
-    say(f"{output}: {FIGURE1}, {PROFILE}, {DAY_GRAPH}, {NUMBERS}")
+    say(f"{output}: {FIGURE1}, {PROFILE}, {TEMPORAL_GRAPH}, {NUMBERS}")
     if as_json:
         print_json("analyze/1", {"path": str(output), "analysis": analyzed.numbers})
 
 
 def _show(analyzed: Analyzed) -> None:
-    found, about = analyzed.found, analyzed.numbers["categories"]
+    found, about = analyzed.statistics, analyzed.numbers["categories"]
     if about is not None:
         columns = about["columns"]
         say(
@@ -94,7 +94,7 @@ def _show(analyzed: Analyzed) -> None:
         say(f"left out: {panel.replace('_', ' ')}. {reason}")
 
 
-def _show_ranks(found: Analysis) -> None:
+def _show_ranks(found: LogStatistics) -> None:
     columns: dict[str, list[float]] = {}
     for title, panel in (("within", found.within_session), ("repeated", found.repeats)):
         if panel is not None:
@@ -114,7 +114,7 @@ def _show_ranks(found: Analysis) -> None:
         )
 
 
-def _show_gaps(found: Analysis) -> None:
+def _show_gaps(found: LogStatistics) -> None:
     gaps = found.gaps
     if gaps is None:
         return
@@ -124,10 +124,10 @@ def _show_gaps(found: Analysis) -> None:
         f"{gaps.mean_seconds:,.4g} s, clock of {gaps.resolution_seconds:g} s; {gaps.used:,} used, "
         f"{gaps.zeros:,} of 0 s left out"
     )
-    if gaps.commonest.invented:
+    if gaps.most_frequent.is_placeholder:
         say(
-            f"left out as invented: {gaps.commonest.before_last:,} gaps of exactly "
-            f"{gaps.commonest.seconds:g} s before the last click of a session"
+            f"excluded as placeholder times: {gaps.most_frequent.before_last:,} gaps of exactly "
+            f"{gaps.most_frequent.seconds:g} s before the last click of a session"
         )
     if gaps.gamma is not None and gaps.lognormal is not None:
         say(
@@ -137,7 +137,7 @@ def _show_gaps(found: Analysis) -> None:
         )
 
 
-def _show_profile(found: Analysis) -> None:
+def _show_profile(found: LogStatistics) -> None:
     lengths, popular = found.session_lengths, found.popularity
     say(f"sessions: mean {lengths.mean:.2f} clicks, longest {lengths.longest:,}")
     if popular is not None:
@@ -151,17 +151,17 @@ def _show_profile(found: Analysis) -> None:
             f"{lag} d {value:.2f}"
             for lag, value in zip(found.drift.lags, found.drift.similarity, strict=True)
         )
-        say(f"likeness of days: {told}")
-    if found.day_graph is not None:
-        _show_day_graph(found.day_graph)
+        say(f"similarity of days by lag: {told}")
+    if found.temporal_graph is not None:
+        _show_temporal_graph(found.temporal_graph)
 
 
-def _show_day_graph(graph: DayGraph) -> None:
-    told = [f"{block}: {n:,}" for block, n in zip(graph.blocks, graph.alive, strict=True)]
+def _show_temporal_graph(graph: TemporalGraphStats) -> None:
+    told = [f"{block}: {n:,}" for block, n in zip(graph.blocks, graph.neighbor_pairs, strict=True)]
     before = "" if len(told) <= _MOST_BLOCKS else "…, "
-    clicked = sum(graph.clicked[1:])
+    clicked = sum(graph.clicked_pairs[1:])
     say(
-        "pairs of neighbors in the graph of the days, by block: "
+        "neighbor pairs in the temporal item graph, by block: "
         f"{before}{', '.join(told[-_MOST_BLOCKS:])}; of {clicked:,} pairs clicked after the first "
-        f"block {100 * sum(graph.known) / max(clicked, 1):.1f} % were neighbors"
+        f"block {100 * sum(graph.clicked_neighbor_pairs) / max(clicked, 1):.1f} % were neighbors"
     )

@@ -15,8 +15,8 @@ from nextclick.errors import OutputError
 from nextclick.evaluation import RankingProtocol, Result
 from nextclick.evaluation.ranking_metrics import LONGEST
 from nextclick.experiments.artifact_evaluation import evaluate, store_protocol
-from nextclick.report.report_data import About, comparison
-from nextclick.report.run_folder import Run
+from nextclick.report.report_data import ReportOptions, build_comparison
+from nextclick.report.run_folder import ModelRun
 
 Cutoffs = Annotated[str, typer.Option("-k", help="The cut-offs K, such as 5,10,20.")]
 Part = Annotated[str, typer.Option(help="test, or valid to choose a model.")]
@@ -76,8 +76,8 @@ def evaluate_command(
     if output is not None:
         result.write(output)
     metric = f"recall@{max(parse_cutoffs(ks))}"
-    runs = [Run(Path(artifact), result, None, None)]
-    show_leaderboard(comparison(runs, About(opened.path.name, metric)))
+    runs = [ModelRun(Path(artifact), result, None, None)]
+    show_leaderboard(build_comparison(runs, ReportOptions(opened.path.name, metric)))
     say(f"{result.evaluation['queries_per_second']:,.0f} queries/s, in blocks")
     if by_length:
         _show_lengths(result, max(parse_cutoffs(ks)))

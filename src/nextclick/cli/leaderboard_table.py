@@ -5,7 +5,7 @@ from typing import Any
 from nextclick.cli.output import say, table
 from nextclick.experiments.comparison import Compared
 from nextclick.report.report_files import REPORT
-from nextclick.report.significant_differences import pair_of
+from nextclick.report.significant_differences import find_pair
 from nextclick.report.summary import metric_name, percent
 
 
@@ -18,7 +18,7 @@ def show_compared(compared: Compared) -> None:
         if numbers["summary"]["notice"]:
             say(numbers["summary"]["notice"])
     for failed in numbers["failed"]:
-        say(f"{failed['label']} seed {failed['seed']} gave nothing: {failed['reason']}")
+        say(f"{failed['label']} seed {failed['seed']} failed: {failed['reason']}")
     if compared.not_drawn is not None:
         say(compared.not_drawn)
     if compared.path is not None:
@@ -38,7 +38,7 @@ def show_leaderboard(numbers: dict[str, Any]) -> None:
     k, rows = numbers["k"], numbers["leaderboard"]
     metrics = [f"recall@{k}", f"mrr@{k}", f"ndcg@{k}"]
     table(
-        "Leaderboard, percent with 95 % intervals; ● differs from the best beyond chance",
+        "Leaderboard, percent with 95 % intervals; ● significantly different from the best",
         ["model", *map(metric_name, metrics), "coverage", "trained in s", "answer in ms"],
         [_cells(row, metrics, numbers) for row in rows],
     )
@@ -52,8 +52,8 @@ def show_leaderboard(numbers: dict[str, Any]) -> None:
 
 
 def _cells(row: dict[str, Any], metrics: list[str], numbers: dict[str, Any]) -> list[str]:
-    pair = pair_of(numbers, row["label"], numbers["best"])
-    label = row["label"] + (" ●" if pair and pair["claimed"] else "")
+    pair = find_pair(numbers["pairs"], row["label"], numbers["best"])
+    label = row["label"] + (" ●" if pair and pair["significant"] else "")
     label += "" if row["leaky"] is None else f" (leaky: {row['leaky']})"
     label += " (prequential)" if row["prequential"] else ""
     costs = row["costs"]

@@ -20,9 +20,9 @@ from nextclick.experiments.resumable_folder import growing_folder
 from nextclick.experiments.run_cache import KeptRun, Question
 from nextclick.experiments.training_failures import FAILURES, reason_of
 from nextclick.models import CLASSICAL
-from nextclick.report.report_data import About, Failed, comparison
+from nextclick.report.report_data import FailedRun, ReportOptions, build_comparison
 from nextclick.report.report_files import write_report
-from nextclick.report.run_folder import Run
+from nextclick.report.run_folder import ModelRun
 from nextclick.training.interrupt import Interrupt
 from nextclick.training.training_config import checked_cutoff
 
@@ -125,14 +125,14 @@ def compare(
     with _folder(output, work, overwrite=overwrite) as folder:
         trainings = _Trainings(opened, entrants, question, asked.seeds, folder, progress)
         stopped = trainings.run()
-        about = About(
+        report_options = ReportOptions(
             opened.path.resolve().name,
             metric,
             asked.against,
             trainings.failed,
             trainings.waiting,
         )
-        numbers = comparison(trainings.runs, about)
+        numbers = build_comparison(trainings.runs, report_options)
         not_drawn = None if output is None else write_report(folder, numbers)
     if stopped:
         raise StoppedError(
@@ -172,11 +172,12 @@ def compare_results(
         ConfigError: a metric or a label that is not there.
         OutputError: the folder holds something else or cannot be written.
     """
-    runs = [Run.read(path) for path in results]
+    runs = [ModelRun.read(path) for path in results]
     first = runs[0].result
     chosen = metric or f"recall@{max(first.evaluation['ks'])}"
     _check_against(against, [run.result.label for run in runs])
-    numbers = comparison(runs, About(first.protocol["data"], chosen, against))
+    report_options = ReportOptions(first.protocol["data"], chosen, against)
+    numbers = build_comparison(runs, report_options)
     not_drawn = None
     if output is not None:
         work = {"data_fingerprint": first.data_fingerprint}
@@ -276,8 +277,8 @@ class _Trainings:
             for seed in (seeds[:1] if entrant.once else seeds)
         ]
         self.total = len(self._asked)
-        self.runs: list[Run] = []
-        self.failed: list[Failed] = []
+        self.runs: list[ModelRun] = []
+        self.failed: list[FailedRun] = []
 
     @property
     def done(self) -> int:
@@ -304,7 +305,7 @@ class _Trainings:
         try:
             self.runs.append(kept.done() or kept.do(self._told))
         except FAILURES as error:
-            self.failed.append(Failed(entrant.label, seed, reason_of(error)))
+            self.failed.append(FailedRun(entrant.label, seed, reason_of(error)))
 
     def _told(self, stage: str, done: int, total: int | None) -> None:
         if self._interrupt.asked:

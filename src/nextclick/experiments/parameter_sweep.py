@@ -280,9 +280,7 @@ def _write(folder: Path, numbers: dict[str, Any], name: str) -> None:
 
 
 def _draw(folder: Path, numbers: dict[str, Any], name: str) -> None:
-    from nextclick.analysis.plots.sweep_plot import (
-        draw_sweep,  # matplotlib takes a second to import
-    )
+    from nextclick.analysis.plots.sweep_plot import draw_sweep  # matplotlib takes a second
 
     for kind in ("png", "svg"):
         draw_sweep(numbers, folder / f"{FIGURE}.{kind}", name=name)

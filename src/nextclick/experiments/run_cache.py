@@ -27,7 +27,14 @@ from nextclick.experiments.checkpoint_paths import has_checkpoint
 from nextclick.experiments.model_training import train
 from nextclick.experiments.response_time import answer_time
 from nextclick.models.base import reads
-from nextclick.report.run_folder import ARTIFACT, COSTS, RESULT, RUN, Costs, Run
+from nextclick.report.run_folder import (
+    ARTIFACT,
+    COSTS,
+    RESULT,
+    RUN,
+    ModelCosts,
+    ModelRun,
+)
 from nextclick.training.training_config import NeuralOptions
 from nextclick.version import __version__
 
@@ -79,14 +86,14 @@ class KeptRun:
         self.identity = self._identity()
         self.folder = self._folder(place)
 
-    def done(self) -> Run | None:
+    def done(self) -> ModelRun | None:
         """What was measured, if it was; None if something is left to do."""
         if not (self.folder / COSTS).exists():
             return None
-        run = Run.read(self.folder / RESULT)
-        return run if run.answers(self._asked()) else None
+        run = ModelRun.read(self.folder / RESULT)
+        return run if run.measured_under(self._asked()) else None
 
-    def do(self, progress: Progress) -> Run:
+    def do(self, progress: Progress) -> ModelRun:
         """Train where no model is kept, and measure.
 
         Raises:
@@ -104,7 +111,7 @@ class KeptRun:
             label=self.entrant.label,
             progress=progress,
         )
-        run = Run(self.folder, result, ranks, self._costs(artifact))
+        run = ModelRun(self.folder, result, ranks, self._costs(artifact))
         run.write()
         return run
 
@@ -139,7 +146,7 @@ class KeptRun:
         shutil.rmtree(checkpoints, ignore_errors=True)
         return artifact
 
-    def _costs(self, artifact: Artifact) -> Costs:
+    def _costs(self, artifact: Artifact) -> ModelCosts:
         trained = artifact.trained
         epochs, seconds = _epochs(trained), step_seconds(trained)
         rates: dict[str, Any] = dict.fromkeys(("iterations_per_second", "samples_per_second"))
@@ -149,8 +156,8 @@ class KeptRun:
         sessions = self.store.part(self.question.part)
         time = answer_time(artifact, sessions, max(self.question.ks), queries=_QUERIES)
         files = self._place.rglob("*")
-        return Costs(
-            asked=self._asked(),
+        return ModelCosts(
+            conditions=self._asked(),
             training_seconds=seconds,
             epochs=len(epochs) or None,
             **rates,

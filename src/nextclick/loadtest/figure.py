@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from nextclick.analysis.plots.canvas import FIT, NEUTRAL, Page, log_counts, note
+from nextclick.analysis.plots.canvas import (
+    FIT_COLOR,
+    NEUTRAL_COLOR,
+    PanelFigure,
+    log_ticks,
+    note,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,14 +36,14 @@ def draw_curve(curve: Curve, paths: Sequence[Path]) -> None:
         f"{work.mode}, {config.arrivals} arrivals, {config.seconds:g} s at each rate, "
         f"{config.connections:,} connections; counted from when a request was due"
     )
-    page = Page(f"Latency of {curve.url}", subtitle, 1, 2)
+    page = PanelFigure(f"Latency of {curve.url}", subtitle, 1, 2)
     answered = [one for one in curve.rates if one.latency_ms]
     if answered:
         _draw_rates(page.panel("Latency and rate"), answered, config.target_ms)
         _draw_percentiles(page.panel("Latency and percentile"), answered, config.target_ms)
     else:
         for title in ("Latency and rate", "Latency and percentile"):
-            page.without(title, "No request was answered.")
+            page.empty_panel(title, "No request was answered.")
     for path in paths:
         page.save(path)
 
@@ -51,7 +57,7 @@ def _draw_rates(axes: Axes, rates: list[Measured], target_ms: float) -> None:
         axes.plot(x, y, "o-", color=color, markersize=4, label=label)
     _mark(axes, [one for one in rates if one.failed], "x", "with errors")
     _mark(axes, [one for one in rates if one.generator_was_late], "s", "generator was late")
-    axes.axhline(target_ms, color=NEUTRAL, linestyle="--", linewidth=1)
+    axes.axhline(target_ms, color=NEUTRAL_COLOR, linestyle="--", linewidth=1)
     if len(x) > 1 and max(x) > 20 * min(x):
         axes.set_xscale("log")
         axes.set_xticks(x, [f"{rate:,g}" for rate in x])
@@ -70,7 +76,7 @@ def _mark(axes: Axes, marked: list[Measured], marker: str, label: str) -> None:
             [one.rate for one in marked],
             [one.latency_ms["p99"] for one in marked],
             marker,
-            color=FIT,
+            color=FIT_COLOR,
             markersize=9,
             fillstyle="none",
             label=label,
@@ -89,7 +95,7 @@ def _draw_percentiles(axes: Axes, rates: list[Measured], target_ms: float) -> No
     axes.set_xscale("log")
     axes.set_xticks([1 / (1 - p / 100) for p in _TICKS], [f"{p:g} %" for p in _TICKS])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.axhline(target_ms, color=NEUTRAL, linestyle="--", linewidth=1)
+    axes.axhline(target_ms, color=NEUTRAL_COLOR, linestyle="--", linewidth=1)
     _milliseconds(axes)
     axes.set_xlabel("share of the requests that took no longer")
     axes.legend(frameon=False, fontsize=9, loc="upper left")
@@ -101,5 +107,5 @@ def _milliseconds(axes: Axes) -> None:
     axes.margins(y=0.12)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high * (high / low) ** 0.35)  # room for the legend
-    log_counts(axes, "y")
+    log_ticks(axes, "y")
     axes.set_ylabel("latency, ms")
