@@ -6,8 +6,7 @@ import pytest
 
 from nextclick.cli.parsing import parse_duration
 from nextclick.errors import ConfigError
-from nextclick.experiments import parameter_sweep as sweep
-from nextclick.experiments import tuning as tune
+from nextclick.experiments import parameter_sweep, tuning
 from nextclick.experiments.parameter_grid import read_grid
 from small_shop import make_store
 
@@ -23,7 +22,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _without_figures(monkeypatch):
-    for module in (tune, sweep):
+    for module in (tuning, parameter_sweep):
         monkeypatch.setattr(module, "_draw", lambda folder, numbers, name: None)
 
 
@@ -50,7 +49,7 @@ def test_a_sweep(run, store, tmp_path):
     code, out, err = run("sweep", store, "-m", "rules", "-o", tmp_path / "sweep", *words)
     assert code == 0, err
     found = json.loads(out)["sweep"]
-    assert found["over"] == {"steps": [1, 3], "weighting": ["same", "div"]}
+    assert found["params"] == {"steps": [1, 3], "weighting": ["same", "div"]}
     assert "rules, mrr@3 on the validation part, percent" in err
     words = ("--over", "steps=1", "--metric", "mrr@3", "--part", "test")
     code, _, err = run("sweep", store, "-m", "rules", "-o", tmp_path / "test", *words)
@@ -61,11 +60,11 @@ def test_a_sweep(run, store, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("tune",), "how long may it search"),
+        (("tune",), "the search has no limit"),
         (("tune", "--budget", "2 hours"), "--budget takes a time such as 45s, 30m, 2h or 1h30m"),
         (("tune", "--set", "steps"), "--set takes NAME=a,b,c, got 'steps'"),
         (("tune", "--set", "step=1,2"), "rules has no parameter 'step'"),
-        (("tune", "--grid", "none.toml"), "none.toml: the grid cannot be read: No such file"),
+        (("tune", "--grid", "none.toml"), "none.toml: cannot read the grid: No such file"),
         (("sweep", "--over", "=1,2"), "--over takes NAME=a,b,c, got '=1,2'"),
         (
             ("sweep", "--over", "steps=1", "--and", "steps=2"),
@@ -86,8 +85,8 @@ def test_bad_input(run, store, tmp_path, monkeypatch, words, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("k = [1", "the grid is not TOML: "),
-        ("", r"the grid is empty; give lists such as k = \[100, 200\]"),
+        ("k = [1", "the grid is not valid TOML: "),
+        ("", r"the grid is empty; add lists such as k = \[100, 200\]"),
         ("k = 3", r"k must be a list of values such as \[100, 200\], got 3"),
         ("k = [[1]]", r"k must be a list of values such as \[100, 200\], got \[\[1\]\]"),
     ],

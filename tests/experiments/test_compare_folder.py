@@ -13,8 +13,8 @@ import pytest
 from nextclick import CompareOptions, compare, evaluate, train
 from nextclick.errors import ArtifactError, ConfigError, OutputError, ProtocolError, StoppedError
 from nextclick.evaluation import Result
+from nextclick.experiments import cached_run as model_run
 from nextclick.experiments import comparison as module
-from nextclick.experiments import run_cache as kept_run
 from nextclick.experiments.comparison import compare_results
 from nextclick.experiments.model_specs import parse_model_specs
 from nextclick.models import MODELS
@@ -46,7 +46,7 @@ def trained(monkeypatch):
         found.append((model, given["seed"]))
         return train(store, model, **given)
 
-    monkeypatch.setattr(kept_run, "train", noted)
+    monkeypatch.setattr(model_run, "train", noted)
     return found
 
 
@@ -129,7 +129,7 @@ def test_what_was_trained_before_stands_beside_the_rest(store, tmp_path, trained
 def test_what_was_trained_before_must_fit(store, tmp_path):
     train(store, "pop", tmp_path / "m/pop", part="fit")
     given = [f"{tmp_path}/m/pop"]
-    with pytest.raises(ConfigError, match="pop has learned from fit, the others learn from train"):
+    with pytest.raises(ConfigError, match="pop was trained on fit, the other models on train"):
         compare(store, given, tmp_path / "all", ONE)
     with pytest.raises(ConfigError, match="all are trained: leave out epochs"):
         parse_model_specs(given, {"epochs": 3})
@@ -155,12 +155,14 @@ def test_another_part_and_another_store(store, tmp_path, trained):
     compare(store, ["pop"], place, CompareOptions(ks=[2], seeds=[4]))
     assert trained == [("pop", 4), ("pop", 4)]
     other = make_store(tmp_path / "other", SESSIONS[::-1])
-    with pytest.raises(ConfigError, match="was begun for other work: data_fingerprint is"):
+    with pytest.raises(ConfigError, match="with other settings: data_fingerprint is"):
         compare(other, ["pop"], place, ONE)
     compare(other, ["pop"], place, ONE, overwrite=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/file").touch()
-    with pytest.raises(OutputError, match=r"holds something that is no nextclick.comparison"):
+    with pytest.raises(
+        OutputError, match=r"holds files of something other than a nextclick.comparison"
+    ):
         compare(store, ["pop"], tmp_path / "mine", ONE)
 
 
@@ -175,7 +177,9 @@ def test_a_stopped_comparison_goes_on_and_says_the_same(store, tmp_path, trained
         if "2 of 3: tiny · train · epoch 2" in stage:
             raise KeyboardInterrupt
 
-    with pytest.raises(StoppedError, match="stopped after 1 of 3 trainings; what is done is kept"):
+    with pytest.raises(
+        StoppedError, match="stopped after 1 of 3 trainings; completed ones are kept"
+    ):
         compare(store, models, place, options, progress=stop)
     half = told(place)
     assert (half["pending"], [row["label"] for row in half["leaderboard"]]) == (
@@ -188,7 +192,7 @@ def test_a_stopped_comparison_goes_on_and_says_the_same(store, tmp_path, trained
     assert trained == [("tiny", 0), ("pop", 0)]
     assert told(place) == told(tmp_path / "whole")
     assert not list(place.rglob("checkpoint"))
-    with pytest.raises(StoppedError, match="nothing is kept, because no folder was named"):
+    with pytest.raises(StoppedError, match="nothing is kept without --output"):
         compare(store, models, options=options, progress=stop)
 
 
@@ -225,12 +229,12 @@ def test_a_model_that_fails_is_a_row(store, tmp_path, trained, monkeypatch):
     nothing = compare(store, ["fpmc@users=true"], tmp_path / "none", ONE)
     assert nothing.results == []
     assert "Failed runs" in (tmp_path / "none/report.html").read_text()
-    monkeypatch.setattr(kept_run, "train", short_of_memory)
+    monkeypatch.setattr(model_run, "train", short_of_memory)
     compared = compare(store, ["pop", "s-pop"], tmp_path / "all", options_of(options))
     assert [one["reason"] for one in compared.numbers["failed"]] == [
         "out of memory: CUDA out of memory"
     ]
-    monkeypatch.setattr(kept_run, "train", lambda *a, **k: {}["a fault"])
+    monkeypatch.setattr(model_run, "train", lambda *a, **k: {}["a fault"])
     with pytest.raises(KeyError):
         compare(store, ["rules"], tmp_path / "all", ONE)
 
@@ -301,10 +305,10 @@ def test_all_is_every_model_once():
         (["tiny@widht=3"], {}, "tiny has no parameter 'widht': did you mean width"),
         (["pop"], {"settings": {"epochs": 3}}, "a model of pop and a parameter of it, got epochs"),
         (["pop"], {"settings": {"tiny.epochs": 3}}, "model of pop and a parameter of it, got tiny"),
-        (["pop"], {"part": "train"}, "part must be test or valid to be ranked, got 'train'"),
+        (["pop"], {"part": "train"}, "part must be test or valid, got 'train'"),
         (["pop"], {"learn": "test"}, "learn must be train or fit, got 'test'"),
-        (["pop"], {"part": "valid", "learn": "train"}, "learn must be fit where part is valid"),
-        (["pop"], {"seeds": []}, r"seeds must be one number or more, each once, got \[\]"),
+        (["pop"], {"part": "valid", "learn": "train"}, "learn must be fit if part is valid"),
+        (["pop"], {"seeds": []}, r"seeds must be one or more different integers, got \[\]"),
         (["pop"], {"ks": []}, r"ks must name at least one cut-off in 1\.\.5, got none"),
         (["pop"], {"ks": [6]}, r"metric must have K in 1\.\.5, the number of items"),
         (["pop"], {"metric": "mrr@2"}, "metric must be one of recall@1, mrr@1, .*, got 'mrr@2'"),

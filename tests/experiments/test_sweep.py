@@ -8,8 +8,10 @@ import pytest
 
 from nextclick import evaluate, train
 from nextclick.errors import ConfigError, StoppedError
-from nextclick.experiments import parameter_sweep as module
-from nextclick.experiments.parameter_sweep import SweepOptions, sweep
+from nextclick.experiments import cached_run as model_run
+from nextclick.experiments import parameter_sweep
+from nextclick.experiments.parameter_sweep import sweep
+from nextclick.experiments.search_options import SweepOptions
 from nextclick.models import MODELS
 from small_shop import make_store
 
@@ -27,7 +29,7 @@ def store(tmp_path_factory):
 def _tiny_and_quick(request, monkeypatch):
     monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
     if request.node.name != "test_two_parameters_of_a_model_that_counts":
-        monkeypatch.setattr(module, "_draw", lambda folder, numbers, name: None)
+        monkeypatch.setattr(parameter_sweep, "_draw", lambda folder, numbers, name: None)
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def trained(monkeypatch):
         found.append((given["config"], given["seed"], given["part"]))
         return train(store, model, **given)
 
-    monkeypatch.setattr(module, "train", noted)
+    monkeypatch.setattr(model_run, "train", noted)
     return found
 
 
@@ -47,7 +49,7 @@ def test_two_parameters_of_a_model_that_counts(store, tmp_path):
     options = SweepOptions({"steps": ["1", "2"], "weighting": ["same", "div"]}, METRIC)
     swept = sweep(store, "rules", tmp_path / "sweep", options)
     numbers = swept.numbers
-    assert numbers["over"] == {"steps": [1, 2], "weighting": ["same", "div"]}
+    assert numbers["params"] == {"steps": [1, 2], "weighting": ["same", "div"]}
     assert [p["parameters"] for p in numbers["points"]] == [
         {"steps": 1, "weighting": "same"},
         {"steps": 1, "weighting": "div"},
@@ -104,24 +106,27 @@ def test_a_stopped_sweep_goes_on(store, tmp_path, trained, model, fixed):
     options = SweepOptions(over, METRIC, fixed=fixed)
 
     def stop(stage, done, total):
-        assert total == 2
-        if stage.startswith("sweep · training 2 of 2 · "):
+        assert total == 200
+        if stage.startswith("sweep · 2 of 2: "):
             raise KeyboardInterrupt
 
-    with pytest.raises(StoppedError, match="stopped after 1 of 2 trainings; what is done is kept"):
+    with pytest.raises(
+        StoppedError, match="stopped after 1 of 2 trainings; completed ones are kept"
+    ):
         sweep(store, model, tmp_path / "sweep", options, progress=stop)
     del trained[:]
     swept = sweep(store, model, tmp_path / "sweep", options)
     assert len(trained) == 1
     assert len(swept.numbers["points"]) == 2
-    assert not list((tmp_path / "sweep/runs").glob("*.training"))
+    assert not list((tmp_path / "sweep/runs").rglob("checkpoint"))
+    assert not list((tmp_path / "sweep/runs").rglob("artifact"))
 
 
 def test_another_sweep_in_the_folder(store, tmp_path):
     options = SweepOptions({"neighbors": [1, 2]}, METRIC)
     sweep(store, "markov", tmp_path / "sweep", options)
     with pytest.raises(
-        ConfigError, match=r"other work: model is 'markov' there and 'item-knn' now"
+        ConfigError, match=r"other settings: model is 'markov' there and 'item-knn' here"
     ):
         sweep(store, "item-knn", tmp_path / "sweep", options)
 
@@ -129,29 +134,29 @@ def test_another_sweep_in_the_folder(store, tmp_path):
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        ("markov", {"over": {}}, "over must name one parameter or two, got none"),
+        ("markov", {"params": {}}, "params must name one or two parameters, got none"),
         (
             "markov",
-            {"over": {"a": [1], "b": [1], "c": [1]}},
-            "over must name one parameter or two, got a, b, c",
+            {"params": {"a": [1], "b": [1], "c": [1]}},
+            "params must name one or two parameters, got a, b, c",
         ),
-        ("markov", {"part": "train"}, "part must be test or valid to be ranked, got 'train'"),
+        ("markov", {"part": "train"}, "part must be test or valid, got 'train'"),
         ("markov", {"seeds": 0}, "seeds must be 1 or more, got 0"),
         ("markov", {"metric": "recall@99"}, "metric must have K in 1..5"),
-        ("markov", {"over": {"neighbors": [1]}}, "markov has no parameter 'neighbors'"),
-        ("markov", {"over": {"neighbors": [1, 0]}}, "markov: neighbors must be integer ≥ 1"),
+        ("markov", {"params": {"neighbors": [1]}}, "markov has no parameter 'neighbors'"),
+        ("markov", {"params": {"neighbors": [1, 0]}}, "markov: neighbors must be integer ≥ 1"),
         ("tiny", {"fixed": {"metric": "mrr@3"}}, "name it with --metric"),
         (
             "bpr-mf",
-            {"over": {"of": ["session", "user"]}},
+            {"params": {"of": ["session", "user"]}},
             "bpr-mf with these parameters reads users",
         ),
     ],
 )
 def test_bad_input(store, tmp_path, model, options, message):
-    given = {"over": {"neighbors": [1, 2]}, "metric": METRIC} | options
+    given = {"params": {"neighbors": [1, 2]}, "metric": METRIC} | options
     if model == "tiny":
-        given["over"] = {"width": [4]}
+        given["params"] = {"width": [4]}
     with pytest.raises(ConfigError) as error:
         sweep(store, model, tmp_path / "sweep", SweepOptions(**given))
     assert message in str(error.value)

@@ -177,7 +177,9 @@ def test_a_killed_run_goes_on_to_the_same_weights(store, tmp_path, monkeypatch, 
             train(store, "tiny", place, config=config, part=part,
                   progress=killed(int(count.told * share)))  # fmt: skip
         assert not place.exists()
-        with pytest.raises(OutputError, match=r"holds the checkpoint of a run .* say --resume"):
+        with pytest.raises(
+            OutputError, match="checkpoint of an interrupted training; use --resume"
+        ):
             train(store, "tiny", place, config=config, part=part)
         resumed = train(
             store, "tiny", place, config=config, part=part, neural=NeuralOptions(resume=True)

@@ -81,9 +81,9 @@ def test_files_of_others_are_those_that_the_notice_names(client):
     assert notice.headers["content-type"].startswith("text/plain")
     told = re.findall(r"(?m)^(\S+\.mjs) .*, (\S+\.LICENSE)$\s+sha256 (\w+)", notice.text)
     assert [name for name, _, _ in told] == ["preact.mjs", "htm.mjs"]
-    for name, license, digest in told:
+    for name, license_file, digest in told:
         assert hashlib.sha256(client.get(f"/page/vendor/{name}").content).hexdigest() == digest
-        assert client.get(f"/page/vendor/{license}").status_code == 200
+        assert client.get(f"/page/vendor/{license_file}").status_code == 200
 
 
 def test_an_answer_tells_its_time(client):

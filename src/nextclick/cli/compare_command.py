@@ -11,7 +11,8 @@ from nextclick.cli.output import Json, Overwrite, print_json, progress_bar
 from nextclick.cli.parsing import parse_cutoffs, parse_list, parse_values
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError
-from nextclick.experiments.comparison import CompareOptions, compare, compare_results
+from nextclick.experiments.comparison import compare, compare_results
+from nextclick.experiments.comparison_options import CompareOptions
 from nextclick.models import CLASSICAL
 
 

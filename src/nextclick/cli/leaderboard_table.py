@@ -3,13 +3,13 @@
 from typing import Any
 
 from nextclick.cli.output import say, table
-from nextclick.experiments.comparison import Compared
+from nextclick.experiments.comparison import ComparisonResult
 from nextclick.report.report_files import REPORT
 from nextclick.report.significant_differences import find_pair
 from nextclick.report.summary import metric_name, percent
 
 
-def show_compared(compared: Compared) -> None:
+def show_compared(compared: ComparisonResult) -> None:
     """Print the table, what it says, and where the report is."""
     numbers = compared.numbers
     if numbers["leaderboard"]:
@@ -25,7 +25,7 @@ def show_compared(compared: Compared) -> None:
         say(f"{compared.path / REPORT}")
 
 
-def compared_figures(compared: Compared) -> dict[str, Any]:
+def compared_figures(compared: ComparisonResult) -> dict[str, Any]:
     """What `compare/1` and `run/1` hold."""
     return {
         "comparison": compared.numbers,

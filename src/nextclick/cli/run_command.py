@@ -14,7 +14,8 @@ from nextclick.cli.prepare_options import taking_prepare_options
 from nextclick.data.options import PrepareOptions
 from nextclick.data.prepare_store import prepare
 from nextclick.errors import OutputError
-from nextclick.experiments.comparison import CompareOptions, compare
+from nextclick.experiments.comparison import compare
+from nextclick.experiments.comparison_options import CompareOptions
 from nextclick.experiments.model_specs import parse_model_specs
 from nextclick.models import CLASSICAL
 

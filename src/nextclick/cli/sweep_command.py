@@ -8,7 +8,14 @@ import typer
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.cli.parsing import parse_axis, parse_values
 from nextclick.errors import ConfigError
-from nextclick.experiments.parameter_sweep import FIGURE, NUMBERS, TABLE, SweepOptions, Swept, sweep
+from nextclick.experiments.parameter_sweep import (
+    FIGURE,
+    NUMBERS,
+    TABLE,
+    SweepResult,
+    sweep,
+)
+from nextclick.experiments.search_options import SweepOptions
 from nextclick.models import MODELS
 
 
@@ -66,7 +73,7 @@ def sweep_command(
         print_json("sweep/1", {"path": str(place), "sweep": swept.numbers})
 
 
-def _show(swept: Swept) -> None:
+def _show(swept: SweepResult) -> None:
     numbers = swept.numbers
     rows = []
     for point in numbers["points"]:
@@ -84,7 +91,7 @@ def _show(swept: Swept) -> None:
     where = {"valid": "validation", "test": "TEST"}[numbers["part"]]
     table(
         f"{numbers['model']}, {numbers['metric']} on the {where} part, percent",
-        [*numbers["over"], numbers["metric"], "trained in s", "answer in ms (p50)"],
+        [*numbers["params"], numbers["metric"], "trained in s", "answer in ms (p50)"],
         rows,
     )
     say(f"{swept.path}: {FIGURE}.png, {TABLE}, {NUMBERS}")

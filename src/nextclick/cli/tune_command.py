@@ -8,8 +8,8 @@ import typer
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.cli.parsing import parse_axis, parse_duration
 from nextclick.experiments.parameter_grid import read_grid
-from nextclick.experiments.search_plan import TuneOptions
-from nextclick.experiments.tuning import HISTORY, IMPORTANCE, Tuned, tune
+from nextclick.experiments.search_options import TuneOptions
+from nextclick.experiments.tuning import HISTORY, IMPORTANCE, TuningResult, tune
 from nextclick.models import MODELS
 
 
@@ -88,7 +88,7 @@ def tune_command(
         print_json("tune/1", {"path": str(place), "study": tuned.numbers})
 
 
-def _show(tuned: Tuned) -> None:
+def _show(tuned: TuningResult) -> None:
     numbers = tuned.numbers
     best, states = numbers["best"], numbers["states"]
     first = "no figure" if numbers["default"] is None else f"{numbers['default']:.4f}"

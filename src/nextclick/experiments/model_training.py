@@ -12,7 +12,7 @@ from nextclick.core.config import build_config
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, OutputError
-from nextclick.experiments.checkpoint_paths import forget_checkpoints
+from nextclick.experiments.checkpoint_paths import remove_checkpoints
 from nextclick.experiments.requirements import check_needs
 from nextclick.models import model_class
 from nextclick.models.base import reads
@@ -95,7 +95,7 @@ def train(
     if output is not None:
         artifact.save(output, overwrite=overwrite)
         if options.checkpoints is not None:
-            forget_checkpoints(options.checkpoints)
+            remove_checkpoints(options.checkpoints)
     return artifact
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.evaluation import evaluate
 from nextclick.experiments.artifact_evaluation import store_protocol
-from nextclick.experiments.checkpoint_paths import CHOOSE, check_place
+from nextclick.experiments.checkpoint_paths import CHOOSE, require_no_checkpoint
 from nextclick.experiments.requirements import check_needs
 from nextclick.models.neural_model import DatasetInfo
 from nextclick.training.device import choose_device, seeded
@@ -78,7 +78,7 @@ def train_neural(
     """
     work = _Work(model_type, store, values, options, seed, progress)
     if options.checkpoints is not None and not options.resume:
-        check_place(options.checkpoints, overwrite=overwrite)
+        require_no_checkpoint(options.checkpoints, overwrite=overwrite)
     config, chosen = work.config, None
     if part == "train" and config.keep == "best":
         _, chosen = work.train("fit", config, None, folder=CHOOSE)

@@ -29,7 +29,7 @@ def draw_sweep(sweep: Mapping[str, Any], path: Path, *, name: str) -> None:
     seeds = sweep["seeds"]
     leaks = {point["leaky"] for point in sweep["points"]} - {None}
     figure = PanelFigure(
-        f"{sweep['model']} on {name}: {' and '.join(sweep['over'])}",
+        f"{sweep['model']} on {name}: {' and '.join(sweep['params'])}",
         f"{_PARTS[sweep['part']]}, {seeds} seed{'s' if seeds > 1 else ''}"
         + (f", leaky: {', '.join(sorted(leaks))}" if leaks else ""),
         1,
@@ -64,9 +64,9 @@ def _draw(
     axes: Axes, sweep: Mapping[str, Any], value_of: Callable[[Point], tuple[float, float, float]]
 ) -> None:
     """Draw value, low and high of each point, with one line per value of a second parameter."""
-    x_parameter, *line_parameters = sweep["over"]
-    x_values = sweep["over"][x_parameter]
-    line_values = sweep["over"][line_parameters[0]] if line_parameters else [None]
+    x_parameter, *line_parameters = sweep["params"]
+    x_values = sweep["params"][x_parameter]
+    line_values = sweep["params"][line_parameters[0]] if line_parameters else [None]
     for n, line_value in enumerate(line_values):
         points = [
             point
