@@ -25,12 +25,10 @@ static: .venv-test/ready
 	.venv-test/bin/lint-imports
 	.venv-test/bin/typos
 
-# Sphinx with MyST: reads the Markdown as it stands, is stable (Zensical is not yet), and a broken
-# link is an error
+# Sphinx with MyST and autodoc; a warning, such as a broken link, is an error
 docs: .venv-test/ready
-	.venv-test/bin/python docs/site/pages.py docs/_build/pages
-	.venv-test/bin/python -m sphinx -q -W --keep-going -c docs/site docs/_build/pages docs/_build/html
-	@echo "docs/_build/html/index.html"
+	.venv-test/bin/python -m sphinx -q -W --keep-going -c docs/site . docs/_build/html
+	@echo "docs/_build/html/docs/index.html"
 
 format: .venv-test/ready
 	.venv-test/bin/ruff format .
@@ -49,4 +47,4 @@ format: .venv-test/ready
 	touch $@
 
 clean:
-	rm -rf .venv-demo .venv-test demo docs/_build
+	rm -rf .venv-demo .venv-test demo docs/_build docs/model-pages

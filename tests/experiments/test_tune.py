@@ -323,7 +323,11 @@ def test_another_study_in_the_folder(store, tmp_path, monkeypatch):
         ("rules", {"trials": 1, "metric": "recall"}, "metric must be recall@K, mrr@K or ndcg@K"),
         ("rules", {"trials": 1, "metric": "recall@99"}, "metric must have K in 1..30"),
         ("rules", {"trials": 1, "sessions": 0}, "sessions must be 1 or more to validate on, got 0"),
-        ("rules", {"trials": 1, "preset": "wide"}, "rules has no preset 'wide': it counts"),
+        (
+            "rules",
+            {"trials": 1, "preset": "wide"},
+            "rules has no preset 'wide': it counts, and has none",
+        ),
         ("tiny", {"trials": 1, "preset": "wid"}, "tiny has no preset 'wid': did you mean wide"),
         ("rules", {"trials": 1, "fixed": {"step": "1"}}, "rules has no parameter 'step'"),
         ("rules", {"trials": 1, "fixed": {"steps": "0"}}, "rules: steps must be integer ≥ 1"),

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact.artifact import Artifact
 from nextclick.artifact.version_registry import artifact_folder
+from nextclick.core.metrics import METRICS, checked_cutoff
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, StoppedError
-from nextclick.evaluation.ranking_metrics import METRICS
 from nextclick.experiments.artifact_evaluation import DEFAULT_KS, learned_from, store_protocol
 from nextclick.experiments.model_specs import parse_model_specs
 from nextclick.experiments.resumable_folder import growing_folder
@@ -24,7 +24,6 @@ from nextclick.report.report_data import About, Failed, comparison
 from nextclick.report.report_files import write_report
 from nextclick.report.run_folder import Run
 from nextclick.training.interrupt import Interrupt
-from nextclick.training.training_config import checked_cutoff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,8 +46,8 @@ class CompareOptions:
         learn: what models learn from: `train`, all that lies before the test, or `fit`, what lies
             before the validation. None is `train` for the test.
         ks: the cut-offs K.
-        metric: what the table is sorted by, and what is claimed about: recall@K, mrr@K or ndcg@K
-            with a K of `ks`. None is Recall at the largest.
+        metric: what the table is sorted by, and what is claimed about: a metric of `core.metrics`
+            with a K of `ks`, such as recall@20. None is Recall at the largest.
         against: label of the model that gains by prefix length are relative to; None is the
             runner-up.
         settings: parameters on top, as `NAME`, `MODEL.NAME` or `LABEL.NAME`.

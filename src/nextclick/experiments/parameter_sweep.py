@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.metrics import checked_cutoff
 from nextclick.core.storage import write_csv, write_json
 from nextclick.core.types import silent
 from nextclick.data.store import Store
@@ -26,7 +27,7 @@ from nextclick.experiments.response_time import answer_time
 from nextclick.experiments.resumable_folder import growing_folder
 from nextclick.experiments.run_cache import step_seconds
 from nextclick.training.interrupt import Interrupt
-from nextclick.training.training_config import NeuralOptions, checked_cutoff
+from nextclick.training.training_config import NeuralOptions
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class SweepOptions:
 
     Attributes:
         over: one parameter or two, with the values to try.
-        metric: recall@K, mrr@K or ndcg@K.
+        metric: a metric of `core.metrics`, such as recall@20.
         preset: recipe of a neural model to begin with; None is its default.
         fixed: parameters that stay as they are said here.
         seeds: trainings of each point.

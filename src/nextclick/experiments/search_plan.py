@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.metrics import checked_cutoff
 from nextclick.core.search_space import (
     Choice,
     around,
@@ -17,7 +18,6 @@ from nextclick.errors import ConfigError
 from nextclick.experiments.model_candidate import candidate_for
 from nextclick.experiments.parameter_grid import checked_grid, grid_points
 from nextclick.experiments.requirements import check_needs
-from nextclick.training.training_config import checked_cutoff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class TuneOptions:
     """What to search, and for how long.
 
     Attributes:
-        metric: what the validation is to be good at: recall@K, mrr@K or ndcg@K.
+        metric: what the validation is to be good at: a metric of `core.metrics`, such as recall@20.
         preset: recipe of a neural model to begin with; None is its default.
         fixed: parameters that stay as they are said here.
         grid: parameter to the values to try, all combinations and nothing else; empty draws

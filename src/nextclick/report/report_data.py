@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.metrics import parse_metric
 from nextclick.evaluation import leaderboard
 from nextclick.models import CLASSICAL, model_class
 from nextclick.report.ablation import variants
@@ -14,7 +15,6 @@ from nextclick.report.accuracy_by_cutoff import at_cutoffs
 from nextclick.report.accuracy_by_length import by_length
 from nextclick.report.significant_differences import differences
 from nextclick.report.summary import summarized
-from nextclick.training.training_config import parse_metric
 from nextclick.version import __version__
 
 if TYPE_CHECKING:

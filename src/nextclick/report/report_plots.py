@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nextclick.analysis.plots.canvas import CATEGORIES, ITEMS, NEUTRAL, Page, log_counts, short
+from nextclick.core.metrics import metric_label
 from nextclick.models import CLASSICAL
 from nextclick.report.accuracy_by_length import drawn
 from nextclick.report.labels import name_points
-from nextclick.report.summary import metric_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ _MIB = 1 << 20
 def figures(numbers: dict[str, Any]) -> dict[str, tuple[str, Draw, int]]:
     """Name of each figure that can be drawn to its title, how, and how many lines it has."""
     rows = numbers["leaderboard"]
-    metric = metric_name(numbers["metric"])
+    metric = metric_label(numbers["metric"])
     n = len(rows)
     found: dict[str, tuple[str, Draw, int]] = {
         "leaderboard": (f"{metric} with 95 % intervals", _leaderboard(numbers["metric"]), n)
@@ -40,7 +40,7 @@ def figures(numbers: dict[str, Any]) -> dict[str, tuple[str, Draw, int]]:
     for other in ("recall", "mrr"):
         beside = f"{other}@{k}"
         if other != name and all(beside in row["metrics"] for row in rows):
-            title = f"{metric_name(beside)} with 95 % intervals"
+            title = f"{metric_label(beside)} with 95 % intervals"
             found[f"leaderboard-{other}"] = (title, _leaderboard(beside), n)
     if any(row["costs"] for row in rows):
         found |= {
@@ -125,7 +125,7 @@ def _leaderboard(metric: str) -> Draw:
             axes.plot([low, high], [n, n], color=_color(row), linewidth=1.6, solid_capstyle="butt")
             axes.plot(value, n, "o", color=_color(row), markerfacecolor=filled, markersize=5)
         _one_line_each(axes, [row["label"] for row in rows])
-        axes.set_xlabel(f"{metric_name(metric)}, %", fontsize=9)
+        axes.set_xlabel(f"{metric_label(metric)}, %", fontsize=9)
 
     return draw
 
@@ -173,7 +173,7 @@ def _scatter(
     axes.margins(y=0.12)
     log_counts(axes, "x")
     axes.tick_params(labelsize=9)
-    axes.set_ylabel(f"{metric_name(numbers['metric'])}, %", fontsize=9)
+    axes.set_ylabel(f"{metric_label(numbers['metric'])}, %", fontsize=9)
     lines = [(x, y, end) for (x, y), end in zip(points, ends, strict=True)]
     name_points(axes, lines, [_plain(row["label"]) for row in rows])
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.metrics import METRICS, metric_label
 from nextclick.report.accuracy_by_cutoff import CUTOFFS
 from nextclick.report.accuracy_by_length import FEWEST_DRAWN
 from nextclick.report.html import Html, joined, table, tag
 from nextclick.report.significant_differences import pair_of
-from nextclick.report.summary import NAMES, metric_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +48,7 @@ def _leaderboard(numbers: Numbers, figures: Figures) -> Html | None:
     if not rows:
         return _failures(numbers)
     name, _, k = numbers["metric"].partition("@")
-    shown = [numbers["metric"], *(f"{other}@{k}" for other in NAMES if other != name)]
+    shown = [numbers["metric"], *(f"{other}@{k}" for other in METRICS if other != name)]
     cells = []
     for row in rows:
         following = rows[row["place"]]["label"] if row["place"] < len(rows) else None
@@ -63,7 +63,7 @@ def _leaderboard(numbers: Numbers, figures: Figures) -> Html | None:
         )
     columns = [
         "model",
-        *(f"{metric_name(metric)}, %" for metric in shown),
+        *(f"{metric_label(metric)}, %" for metric in shown),
         "to the best",
         "to the next",
         "seeds",
@@ -134,7 +134,7 @@ def _pairs(numbers: Numbers, figures: Figures) -> Html | None:
         about=about(numbers),
     )
     told = (
-        f"{metric_name(numbers['metric'])}: + better and − worse beyond chance, · not told apart. "
+        f"{metric_label(numbers['metric'])}: + better and − worse beyond chance, · not told apart. "
         "Each pair is a paired bootstrap over sessions"
         + (" and seeds" if any(p["about"] == "methods" for p in numbers["pairs"]) else "")
         + f", and all {len(numbers['pairs'])} pairs are corrected together (Holm)."
@@ -168,7 +168,7 @@ def _costs(numbers: Numbers, figures: Figures) -> Html | None:
         )
     columns = [
         "model",
-        f"{metric_name(numbers['metric'])}, %",
+        f"{metric_label(numbers['metric'])}, %",
         "training, s",
         "epochs",
         "iterations/s",
@@ -240,7 +240,10 @@ def _cutoffs(numbers: Numbers, figures: Figures) -> Html | None:
     if not labels:
         return None
     names = {metric: list(next(iter(told[metric].values()))) for metric in CUTOFFS}
-    columns = ["model", *(f"{NAMES[metric]}@{k}" for metric, ks in names.items() for k in ks)]
+    columns = [
+        "model",
+        *(metric_label(f"{metric}@{k}") for metric, ks in names.items() for k in ks),
+    ]
     rows = [
         [label, *(f"{100 * told[m][label][k]:.2f}" for m, ks in names.items() for k in ks)]
         for label in labels

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.metrics import metric_label
 from nextclick.report.significant_differences import pair_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-NAMES = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
 
 
 def summarized(numbers: dict[str, Any]) -> dict[str, Any]:
@@ -18,16 +17,6 @@ def summarized(numbers: dict[str, Any]) -> dict[str, Any]:
         "text": f"{_who_is_best(numbers)} {_beyond_chance(numbers)}",
         "notice": _notice(numbers),
     }
-
-
-def metric_name(metric: str) -> str:
-    """`recall@20` as people write it.
-
-    >>> metric_name("mrr@20")
-    'MRR@20'
-    """
-    name, _, k = metric.partition("@")
-    return f"{NAMES[name]}@{k}"
 
 
 def percent(estimate: dict[str, Any]) -> str:
@@ -59,7 +48,7 @@ def _who_is_best(numbers: dict[str, Any]) -> str:
     elif best["leaky"] is not None:
         among = "With knowledge that nobody has when asked, "
     return (
-        f"{among}{best['label']} has the highest {metric_name(numbers['metric'])}, "
+        f"{among}{best['label']} has the highest {metric_label(numbers['metric'])}, "
         f"{percent(best['metrics'][numbers['metric']])} %, over {counts['prefixes']:,} next clicks "
         f"of {counts['sessions']:,} sessions."
     )
