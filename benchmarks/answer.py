@@ -29,17 +29,18 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from nextclick.loadtest import from_store
 from nextclick.serving.recommender import Recommender
 from nextclick.serving.request import Query, batch_of
 from nextclick.serving.search.dot_product import ProductBest, Trial
 from nextclick.serving.search.search_check import tried_search
 from server_process import machine
+from store_sessions import sessions_of_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from nextclick.loadtest import Visit
+    from store_sessions import RawSession
+
 
 K, BATCH, PASSES = 20, 8, 5
 
@@ -60,7 +61,7 @@ def _all(work: Callable[..., object], *of: Sequence[object]) -> None:
         work(*one)
 
 
-def row(folder: Path, visits: Sequence[Visit], least_recall: float) -> str:
+def row(folder: Path, visits: Sequence[RawSession], least_recall: float) -> str:
     """Of the table."""
     recommender = Recommender.load(folder)
     tried_search(recommender, least_recall)
@@ -114,7 +115,7 @@ def main() -> None:
         "search, all scored", "8 at once, all scored", "answer", "bytes read", "recall",
     )  # fmt: skip
     print(f"{machine()}; ms\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
-    visits = from_store(options.store, most=options.sessions)
+    visits = sessions_of_store(options.store, limit=options.sessions)
     with threadpool_limits(1):
         for folder in options.artifacts:
             print(row(folder, visits, options.least_recall), flush=True)

@@ -24,7 +24,11 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "recipes/README.md")),
-    *(path for path in sorted(DOCS.rglob("*.md")) if "_build" not in path.parts),
+    *(
+        path
+        for path in sorted(DOCS.rglob("*.md"))
+        if not {"_build", "model-pages"} & set(path.parts)
+    ),
 ]
 # of the page that adds a model, and those that it adds
 ADDING = (DOCS / "add-a-model.md").read_text(encoding="utf-8")

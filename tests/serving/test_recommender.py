@@ -122,6 +122,10 @@ def test_k_has_a_range(k):
         ({"sessions": [10, 20]}, "a session must be a list of item ids, got 10"),
         ({"sessions": [[10]], "allow": "10"}, "allow must be a list of item ids, got '10'"),
         ({"sessions": [[10]], "block": "10"}, "block must be a list of item ids, got '10'"),
+        (
+            {"sessions": [[10]], "times": [[1.0], [2.0]]},
+            "times must have an entry for each of 1 sessions, got 2",
+        ),
     ],
 )
 def test_what_is_no_list_of_ids_is_refused(arguments, message):

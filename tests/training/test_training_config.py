@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from nextclick.core.config import describe
+from nextclick.core.metrics import parse_metric
 from nextclick.errors import ConfigError
 from nextclick.experiments.model_candidate import ModelCandidate
 from nextclick.losses import LOSSES
@@ -13,7 +14,6 @@ from nextclick.training.training_config import (
     TrainingConfig,
     build_configs,
     check_training,
-    parse_metric,
 )
 from reference.tiny_model import Tiny, TinyConfig
 

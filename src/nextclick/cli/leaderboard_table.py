@@ -3,10 +3,11 @@
 from typing import Any
 
 from nextclick.cli.output import say, table
+from nextclick.core.metrics import METRICS, metric_label
 from nextclick.experiments.comparison import ComparisonResult
 from nextclick.report.report_files import REPORT
 from nextclick.report.significant_differences import find_pair
-from nextclick.report.summary import metric_name, percent
+from nextclick.report.summary import percent
 
 
 def show_compared(compared: ComparisonResult) -> None:
@@ -36,10 +37,10 @@ def compared_figures(compared: ComparisonResult) -> dict[str, Any]:
 def show_leaderboard(numbers: dict[str, Any]) -> None:
     """Print the table in percent."""
     k, rows = numbers["k"], numbers["leaderboard"]
-    metrics = [f"recall@{k}", f"mrr@{k}", f"ndcg@{k}"]
+    metrics = [f"{name}@{k}" for name in METRICS]
     table(
         "Leaderboard, percent with 95 % intervals; ● significantly different from the best",
-        ["model", *map(metric_name, metrics), "coverage", "trained in s", "answer in ms"],
+        ["model", *map(metric_label, metrics), "coverage", "trained in s", "answer in ms"],
         [_cells(row, metrics, numbers) for row in rows],
     )
     counts = numbers["counts"]
@@ -57,12 +58,11 @@ def _cells(row: dict[str, Any], metrics: list[str], numbers: dict[str, Any]) -> 
     label += "" if row["leaky"] is None else f" (leaky: {row['leaky']})"
     label += " (prequential)" if row["prequential"] else ""
     costs = row["costs"]
-    first, second, third = (row["metrics"][name] for name in metrics)
+    *estimated, last = (row["metrics"][name] for name in metrics)
     return [
         label,
-        percent(first),
-        percent(second),
-        f"{100 * third['value']:.2f}",
+        *map(percent, estimated),
+        f"{100 * last['value']:.2f}",
         f"{100 * row['coverage']:.2f}",
         "–" if costs is None else f"{costs['training_seconds']:.2f}",
         "–" if costs is None else f"{costs['answer_ms']['median']:.3f}",

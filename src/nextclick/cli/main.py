@@ -1,7 +1,8 @@
 """The entry point: commands, and what an error looks like.
 
-Exit codes: 0 done; 2 the input was wrong, or the user stopped the command; 3 a refresh was kept
-aside because it was worse; 1 our fault.
+Exit codes: 0 success; 1 internal error; 2 an error of the tree in `errors` (wrong input, a training
+or scores that are not finite) or an interrupted command; 3 a refreshed model that was rejected
+because it is worse.
 """
 
 import signal
@@ -17,7 +18,6 @@ from nextclick.cli.analyze_command import analyze_command
 from nextclick.cli.compare_command import compare_command
 from nextclick.cli.evaluate_command import evaluate_command
 from nextclick.cli.explain_command import explain_command
-from nextclick.cli.loadtest_command import loadtest_command
 from nextclick.cli.output import print_json, say
 from nextclick.cli.prepare_command import prepare_command
 from nextclick.cli.publish_command import publish_command, versions_command
@@ -29,7 +29,7 @@ from nextclick.cli.simulate_command import simulate_command
 from nextclick.cli.sweep_command import sweep_command
 from nextclick.cli.train_command import models_command, train_command
 from nextclick.cli.tune_command import tune_command
-from nextclick.errors import InputError
+from nextclick.errors import NextclickError
 from nextclick.version import __version__
 
 
@@ -43,7 +43,7 @@ class _Commands(TyperGroup):
             # Ctrl-C inside a library may come out of it as an error of its own
             if _interrupts or isinstance(error, KeyboardInterrupt | typer.Abort):
                 _fail("Interrupted", "stopped; nothing half-written is left", 2)
-            if isinstance(error, InputError):
+            if isinstance(error, NextclickError):
                 _fail(type(error).__name__, str(error), 2)
             if hasattr(error, "format_message"):  # a usage error, which typer shows itself
                 _tell_program("UsageError", error.format_message(), 2)
@@ -98,7 +98,6 @@ app.command("publish")(publish_command)
 app.command("versions")(versions_command)
 app.command("serve")(serve_command)
 app.command("analyze")(analyze_command)
-app.command("loadtest")(loadtest_command)
 app.command("tune")(tune_command)
 app.command("sweep")(sweep_command)
 

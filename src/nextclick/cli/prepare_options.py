@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
-from enum import StrEnum
 from functools import wraps
 from typing import Annotated, Any, get_type_hints
 
@@ -20,18 +19,9 @@ from nextclick.data.options import (
 )
 from nextclick.data.protocols import PROTOCOLS, protocol
 from nextclick.data.readers.formats import LOG_FORMATS, dialect
+from nextclick.data.split import SPLITS
 
 _READ, _SESSIONS, _FILTERS, _SPLIT = "Reading", "Sessions", "Filters", "Split"
-
-
-class SplitName(StrEnum):
-    """Kinds of split that may be asked for."""
-
-    LAST_DAYS = "last-days"
-    BOUNDARY = "boundary"
-    FRACTION = "fraction"
-    BLOCKS = "blocks"
-    WINDOWS = "windows"
 
 
 def _option(panel: str, help_text: str, *names: str) -> Any:
@@ -120,11 +110,12 @@ def prepare_options(
         ),
     ] = None,
     split: Annotated[
-        SplitName | None,
+        str | None,
         _option(
             _SPLIT,
-            "Where the test begins; always whole sessions, by their last click. "
-            "Default: last-days.",
+            "What the test part holds, as whole sessions by the time of their last click. "
+            + "; ".join(f"{kind.name}: {kind.summary}" for kind in SPLITS.values())
+            + ". Default: last-days.",
         ),
     ] = None,
     days: Annotated[
@@ -194,7 +185,7 @@ def prepare_options(
     }
     if log_format is not None:
         dialect(log_format)
-    boundary_split = SplitName.BOUNDARY if boundary is not None and split is None else split
+    kind = "boundary" if boundary is not None and split is None else split
     return replace(
         base,
         protocol=protocol_name,
@@ -220,7 +211,7 @@ def prepare_options(
         ),
         split=changed(
             base.split,
-            kind=None if boundary_split is None else boundary_split.value,
+            kind=kind,
             days=days,
             boundary=boundary,
             fraction=fraction,

@@ -11,6 +11,7 @@ from nextclick.artifact.version_registry import artifact_folder, is_registry
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.cli.prepare_options import changed
 from nextclick.cli.publish_command import told_of
+from nextclick.core.metrics import metric_forms
 from nextclick.data.increment import Overlap, options_of
 from nextclick.data.options import PrepareOptions
 from nextclick.errors import ConfigError
@@ -64,7 +65,7 @@ def refresh_command(
         _option(_GATE, "Share of the new sessions, the latest, to examine. 0: no gate. [0.1]"),
     ] = None,
     metric: Annotated[
-        str | None, _option(_GATE, "What is compared: recall@K, mrr@K or ndcg@K. [recall@20]")
+        str | None, _option(_GATE, f"What is compared: {metric_forms()}. [recall@20]")
     ] = None,
     tolerance: Annotated[
         float | None, _option(_GATE, "How much worse a refresh may be, as a fraction. [0.01]")

@@ -7,6 +7,7 @@ import typer
 
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.cli.parsing import parse_axis, parse_values
+from nextclick.core.metrics import metric_forms
 from nextclick.errors import ConfigError
 from nextclick.experiments.parameter_sweep import (
     FIGURE,
@@ -34,7 +35,7 @@ def sweep_command(
     part: Annotated[
         str, typer.Option(help="valid, or test: figures that nothing may be chosen by.")
     ] = "valid",
-    metric: Annotated[str, typer.Option(help="recall@K, mrr@K or ndcg@K.")] = "recall@20",
+    metric: Annotated[str, typer.Option(help=f"{metric_forms()}.")] = "recall@20",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="NAME=VALUE, any number of times.")
     ] = None,

@@ -7,6 +7,7 @@ import typer
 
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.cli.parsing import parse_axis, parse_duration
+from nextclick.core.metrics import metric_forms
 from nextclick.experiments.parameter_grid import read_grid
 from nextclick.experiments.search_options import TuneOptions
 from nextclick.experiments.tuning import HISTORY, IMPORTANCE, TuningResult, tune
@@ -25,7 +26,7 @@ def tune_command(
         typer.Option(help="Time for all trials, over all runs, such as 30m or 2h."),
     ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="How many at most.")] = None,
-    metric: Annotated[str, typer.Option(help="recall@K, mrr@K or ndcg@K.")] = "recall@20",
+    metric: Annotated[str, typer.Option(help=f"{metric_forms()}.")] = "recall@20",
     settings: Annotated[
         list[str] | None,
         typer.Option(

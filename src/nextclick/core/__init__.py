@@ -1,1 +1,1 @@
-"""What every layer shares: types, sessions, vocabularies, configs, storage."""
+"""Shared types and registries without dependencies on the rest of the package."""

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from nextclick.core.config import build_config
+from nextclick.core.config import Choice, build_config
 from nextclick.data.readers.columns import Columns, SessionsBy
 from nextclick.data.readers.formats import Order
+from nextclick.data.split import PRE_SPLIT, SPLITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,6 @@ class FilterOptions:
     collapse_repeats: bool = False
 
 
-SplitKind = Literal["last-days", "boundary", "fraction", "blocks", "windows", "pre-split"]
-
-
 @dataclass(frozen=True, slots=True)
 class SplitOptions:
     """Which sessions are for training and which for the test; always whole sessions, by time.
@@ -83,9 +81,7 @@ class SplitOptions:
     A session's time is that of its last click.
 
     Attributes:
-        kind: `last-days` tests on the last `days`; `boundary` on what comes after `boundary`;
-            `fraction` on the last `fraction` of the sessions; `blocks` on the last `fraction` of
-            the blocks of time; `windows` makes several stores; `pre-split` takes what is given.
+        kind: a name of `split.SPLITS`, or `pre-split` for a log that comes in two parts.
         days: length of the test part, for `last-days` and `windows`.
         boundary: ISO time or milliseconds since the epoch, UTC.
         fraction: share of the test part.
@@ -102,7 +98,7 @@ class SplitOptions:
             as of somebody unknown.
     """
 
-    kind: SplitKind = "last-days"
+    kind: Annotated[str, Choice(SPLITS, PRE_SPLIT)] = "last-days"
     days: Annotated[float, Field(gt=0)] = 1.0
     boundary: str | None = None
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact.artifact import Artifact
 from nextclick.artifact.version_registry import artifact_folder
+from nextclick.core.metrics import METRICS, checked_cutoff
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, StoppedError
-from nextclick.evaluation.ranking_metrics import METRICS
 from nextclick.experiments.artifact_evaluation import learned_from, store_protocol
 from nextclick.experiments.cached_run import CachedRun, Measurement
 from nextclick.experiments.comparison_options import CompareOptions
@@ -24,7 +24,6 @@ from nextclick.models import CLASSICAL
 from nextclick.report.report_data import ReportOptions, build_comparison
 from nextclick.report.report_files import write_report
 from nextclick.report.run_folder import ModelRun
-from nextclick.training.training_config import checked_cutoff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.metrics import checked_cutoff
 from nextclick.evaluation import evaluate
 from nextclick.experiments.artifact_evaluation import store_protocol
 from nextclick.experiments.checkpoint_paths import CHOOSE, require_no_checkpoint
@@ -15,7 +16,7 @@ from nextclick.training.loop import Checkpoints
 from nextclick.training.memory_estimate import estimate, free_memory, size_on_paper
 from nextclick.training.metrics_log import open_trackers
 from nextclick.training.trainer import Trainer
-from nextclick.training.training_config import build_configs, checked_cutoff
+from nextclick.training.training_config import build_configs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

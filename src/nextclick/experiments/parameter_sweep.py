@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.metrics import checked_cutoff
 from nextclick.core.storage import write_csv, write_json
 from nextclick.core.types import silent
 from nextclick.data.store import Store
@@ -20,7 +21,6 @@ from nextclick.experiments.parameter_grid import checked_grid, grid_points
 from nextclick.experiments.requirements import check_needs, need_matplotlib
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.run_series import RunSeries
-from nextclick.training.training_config import checked_cutoff
 from nextclick.version import __version__
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from nextclick.core.metrics import metric_forms, parse_metric
 from nextclick.errors import ConfigError
 from nextclick.evaluation import RankingProtocol
 from nextclick.evaluation import evaluate as rank_and_measure
 from nextclick.evaluation.intervals import estimates
 from nextclick.evaluation.ranking_metrics import per_prefix, session_sums
-from nextclick.training.training_config import parse_metric
 
 if TYPE_CHECKING:
     from nextclick.artifact import Artifact
@@ -40,7 +40,7 @@ class GateOptions:
     holdout: Annotated[
         float, Field(ge=0, lt=1, description="share of the new sessions, the latest; 0 for no gate")
     ] = 0.1
-    metric: Annotated[str, Field(description="recall@K, mrr@K or ndcg@K")] = "recall@20"
+    metric: Annotated[str, Field(description=metric_forms())] = "recall@20"
     tolerance: Annotated[
         float, Field(ge=0, le=1, description="how much worse a refresh may be, as a fraction")
     ] = 0.01

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.metrics import checked_cutoff
 from nextclick.core.search_space import (
     Choice,
     around,
@@ -17,7 +18,6 @@ from nextclick.errors import ConfigError
 from nextclick.experiments.model_candidate import candidate_for
 from nextclick.experiments.parameter_grid import checked_grid, grid_points
 from nextclick.experiments.requirements import check_needs
-from nextclick.training.training_config import checked_cutoff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

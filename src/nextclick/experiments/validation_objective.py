@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nextclick.core.metrics import checked_cutoff, parse_metric
 from nextclick.errors import ConfigError
 from nextclick.evaluation import evaluate
 from nextclick.experiments.artifact_evaluation import store_protocol
-from nextclick.training.training_config import checked_cutoff, parse_metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

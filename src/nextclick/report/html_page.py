@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.metrics import METRICS, metric_label
 from nextclick.report.accuracy_breakdowns import MIN_PLOTTED_PREFIXES
 from nextclick.report.significant_differences import find_pair
-from nextclick.report.summary import METRIC_NAMES, join_names, metric_name
+from nextclick.report.summary import join_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,12 +117,12 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "join_names": join_names,
-        "metric_name": metric_name,
+        "metric_label": metric_label,
         "quantity": _quantity,
         "signed": _signed,
     }
     environment.globals |= {
-        "METRIC_NAMES": METRIC_NAMES,
+        "METRICS": METRICS,
         "MIB": 1 << 20,
         "MIN_PLOTTED_PREFIXES": MIN_PLOTTED_PREFIXES,
         "MISSING": _MISSING,

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field, fields
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.metrics import parse_metric
 from nextclick.evaluation import leaderboard
 from nextclick.models import CLASSICAL, model_class
 from nextclick.report.accuracy_breakdowns import by_cutoff, by_length, variants
 from nextclick.report.significant_differences import pairwise_differences
 from nextclick.report.summary import summarize
-from nextclick.training.training_config import parse_metric
 from nextclick.version import __version__
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from nextclick.analysis.plots.canvas import (
     PanelFigure,
     format_count,
 )
+from nextclick.core.metrics import metric_label
 from nextclick.report.accuracy_breakdowns import plotted_lengths
 from nextclick.report.model_style import marker_fill, model_color, percent_interval, plot_label
 from nextclick.report.scatter_plots import (
@@ -20,7 +21,6 @@ from nextclick.report.scatter_plots import (
     draw_size,
     draw_training_time,
 )
-from nextclick.report.summary import metric_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,7 @@ class ReportPlot:
 
 def available_plots(data: dict[str, Any]) -> list[ReportPlot]:
     """The figures for which the report has data."""
-    rows, metric = data["leaderboard"], metric_name(data["metric"])
+    rows, metric = data["leaderboard"], metric_label(data["metric"])
     plots = _leaderboard_plots(data)
     if any(row["costs"] for row in rows):
         plots += [
@@ -115,7 +115,7 @@ def _leaderboard_plots(data: dict[str, Any]) -> list[ReportPlot]:
             metrics[f"leaderboard-{other}"] = metric
     return [
         ReportPlot(
-            plot, f"{metric_name(metric)} with 95 % intervals", _interval_plot(metric), len(rows)
+            plot, f"{metric_label(metric)} with 95 % intervals", _interval_plot(metric), len(rows)
         )
         for plot, metric in metrics.items()
     ]
@@ -145,7 +145,7 @@ def _interval_plot(metric: str) -> Draw:
             axes.plot([low, high], [n, n], color=color, linewidth=1.6, solid_capstyle="butt")
             axes.plot(value, n, "o", color=color, markerfacecolor=fill, markersize=5)
         _model_axis(axes, [row["label"] for row in rows])
-        axes.set_xlabel(f"{metric_name(metric)}, %", fontsize=9)
+        axes.set_xlabel(f"{metric_label(metric)}, %", fontsize=9)
 
     return draw
 

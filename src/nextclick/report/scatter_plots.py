@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from nextclick.analysis.plots.canvas import NEUTRAL_COLOR, log_ticks
+from nextclick.core.metrics import metric_label
 from nextclick.report.model_style import marker_fill, model_color, percent_interval, plot_label
-from nextclick.report.summary import metric_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,7 +73,7 @@ def _scatter(
     axes.margins(y=0.12)
     log_ticks(axes, "x")
     axes.tick_params(labelsize=9)
-    axes.set_ylabel(f"{metric_name(data['metric'])}, %", fontsize=9)
+    axes.set_ylabel(f"{metric_label(data['metric'])}, %", fontsize=9)
     lines = [(x, y, end) for (x, y), end in zip(points, ends, strict=True)]
     _place_labels(axes, lines, [plot_label(row["label"]) for row in rows])
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nextclick.core.metrics import parse_metric
 from nextclick.errors import ConfigError
 from nextclick.evaluation.significance import Method, all_pairs
-from nextclick.training.training_config import parse_metric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

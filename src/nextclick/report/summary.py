@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.metrics import metric_label
 from nextclick.report.significant_differences import find_pair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-METRIC_NAMES = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
-
 
 def summarize(data: dict[str, Any]) -> dict[str, Any]:
     """Write `text`, two sentences, and `notice`, a limit of the conclusion, or None."""
     return {"text": f"{_best_model(data)} {_significance(data)}", "notice": _notice(data)}
-
-
-def metric_name(metric: str) -> str:
-    """Format a metric such as `recall@20` for people.
-
-    >>> metric_name("mrr@20")
-    'MRR@20'
-    """
-    name, _, k = metric.partition("@")
-    return f"{METRIC_NAMES[name]}@{k}"
 
 
 def percent(estimate: dict[str, Any]) -> str:
@@ -63,7 +52,7 @@ def _best_model(data: dict[str, Any]) -> str:
     elif best["leaky"] is not None:
         qualification = "With information that is not available at prediction time, "
     return (
-        f"{qualification}{best['label']} has the highest {metric_name(data['metric'])}, "
+        f"{qualification}{best['label']} has the highest {metric_label(data['metric'])}, "
         f"{percent(best['metrics'][data['metric']])} %, on {counts['prefixes']:,} next clicks of "
         f"{counts['sessions']:,} sessions."
     )
