@@ -1,7 +1,7 @@
 """Where the time of one answer goes: in one process and on one thread, without HTTP.
 
     pip install 'nextclick[serve,neural]'
-    python benchmarks/answer.py STORE ARTIFACT… [--sessions 300] [--least-recall 0.99]
+    python benchmarks/answer.py STORE ARTIFACT… [--sessions 300] [--min-recall 0.99]
 
 A random prefix of each of some test sessions is asked, one after the other. Columns, in ms for one
 request, the least processor time of five passes over all of them:
@@ -13,7 +13,7 @@ request, the least processor time of five passes over all of them:
     answer         all of it
 
 and which share of the table's bytes the search read, and which share it found of the best items
-that scoring all finds. With --least-recall below 1 the search is set as the server sets it with
+that scoring all finds. With --min-recall below 1 the search is set as the server sets it with
 that option. The artifacts are of models whose scores are products with a table.
 """
 
@@ -60,10 +60,10 @@ def _all(work: Callable[..., object], *of: Sequence[object]) -> None:
         work(*one)
 
 
-def row(folder: Path, visits: Sequence[Visit], least_recall: float) -> str:
+def row(folder: Path, visits: Sequence[Visit], min_recall: float) -> str:
     """Of the table."""
     recommender = Recommender.load(folder)
-    tried_search(recommender, least_recall)
+    tried_search(recommender, min_recall)
     scorer: Any = recommender.scorer
     if not isinstance(scorer, ProductBest):
         raise SystemExit(f"{folder} is of a model whose scores are no products with a table")
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("store", type=Path, help="what `nextclick prepare` made")
     parser.add_argument("artifacts", type=Path, nargs="+", help="what `nextclick train` made")
     parser.add_argument("--sessions", type=int, default=300, help="of the test (default 300)")
-    parser.add_argument("--least-recall", type=float, default=1.0, help="of the server (default 1)")
+    parser.add_argument("--min-recall", type=float, default=1.0, help="of the server (default 1)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     columns = (
@@ -117,7 +117,7 @@ def main() -> None:
     visits = from_store(options.store, most=options.sessions)
     with threadpool_limits(1):
         for folder in options.artifacts:
-            print(row(folder, visits, options.least_recall), flush=True)
+            print(row(folder, visits, options.min_recall), flush=True)
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ class Trial:
                 for way in ways
             }
             if not all(path.exists() for path in written.values()):
-                artifact = self._train(_name("seed", values, seed), values, "train", seed)
+                artifact = self._train(_name("seed", values, seed), values, "all", seed)
                 alive = artifact.trained.get("edges_alive")
                 if alive is not None:
                     (self.folder / "edges.json").write_text(json.dumps(alive), "utf-8")
@@ -129,7 +129,7 @@ class Trial:
         name = _name("tried", values)
         written = self.folder / f"{name}.json"
         if not written.exists():
-            artifact = self._train(name, values, "fit", seed=0)
+            artifact = self._train(name, values, "inner", seed=0)
             valid = evaluate(
                 artifact,
                 self.store,
@@ -148,7 +148,7 @@ class Trial:
         found: dict[str, Any] = json.loads(written.read_text("utf-8"))
         return found
 
-    def _train(self, name: str, values: dict[str, Any], part: str, seed: int) -> Artifact:
+    def _train(self, name: str, values: dict[str, Any], train_on: str, seed: int) -> Artifact:
         checkpoints = self.folder / f"{name}.training"
         options = NeuralOptions(
             checkpoints=checkpoints, resume=(checkpoints / "checkpoint").exists()
@@ -157,7 +157,7 @@ class Trial:
             self.store,
             self.contender.model,
             config=self.contender.fixed | values | self.values,
-            part=part,
+            train_on=train_on,
             seed=seed,
             neural=options if self.contender.neural else None,
         )

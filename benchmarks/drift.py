@@ -142,7 +142,7 @@ def ranked(
         continue_training = (checkpoints / "checkpoint").exists()
         options = NeuralOptions(checkpoints=checkpoints, resume=continue_training)
         config = RECIPE | values | {"variant": variant}
-        artifact = train(store, "tasrec", config=config, part="train", seed=seed, neural=options)
+        artifact = train(store, "tasrec", config=config, train_on="all", seed=seed, neural=options)
         found: dict[str, AnyArray] = {}
         for way in ASKED[variant]:
             history = store.part("train") if way == "prequential" else None

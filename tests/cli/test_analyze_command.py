@@ -56,9 +56,9 @@ def test_it_writes_a_folder_and_tells(shop, tmp_path, run):
         "items within",
         "categories repeated",
         "gamma fit: shape ",
-        "the top 1 % of the items have ",
-        "likeness of days: 0 d ",
-        "pairs of neighbors in the graph of the days, by block: 0: 0, 1: ",
+        "the top 1 % of the items receive ",
+        "similarity of days: 0 d ",
+        "edges of the temporal item graph, by block: 0: 0, 1: ",
         "figure1.png, profile.png, day-graph.png, analysis.json",
     ):
         assert words in err
@@ -87,7 +87,7 @@ def test_a_store_without_users_says_how_to_get_them(tmp_path, run):
     make_store(tmp_path / "store")
     code, _, err = run("analyze", tmp_path / "store", "-o", tmp_path / "out")
     assert code == 0
-    assert "left out: repeats. The store names no users" in err
+    assert "skipped: repeats. The store names no users" in err
     assert "--user-column NAME" in err
 
 
@@ -130,7 +130,7 @@ def mistakes(shop, folder):
         "no categories": (
             [*ask, "--item", "item_id"],
             "ConfigError",
-            "--item, --category and --format describe the table of --categories, which is not",
+            "--item, --category and --format describe the table of --categories, which is missing",
         ),
         "part": ([*ask, "--part", "tran"], "ConfigError", "did you mean train?"),
         "store": (["analyze", log, "-o", folder / "out"], "StoreError", "is not a store"),

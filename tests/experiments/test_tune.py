@@ -16,7 +16,7 @@ from nextclick.errors import ConfigError, OutputError, StoppedError
 from nextclick.experiments import resumable_folder as growing
 from nextclick.experiments.optuna_study import Study
 from nextclick.experiments.recipe import read_recipe
-from nextclick.experiments.search_plan import TuneOptions
+from nextclick.experiments.search_options import TuneOptions
 from nextclick.experiments.tuning import tune
 from nextclick.models import MODELS
 from nextclick.training.training_config import NeuralOptions
@@ -90,7 +90,7 @@ def test_a_study_of_a_model_that_counts(store, tmp_path):
     assert recipe.parameters == numbers["best"]["parameters"]
     from nextclick import evaluate
 
-    artifact = train(store, "rules", config=recipe.parameters, part="fit")
+    artifact = train(store, "rules", config=recipe.parameters, train_on="inner")
     found = evaluate(artifact, store, part="valid", ks=[5], n_bootstrap=0)
     assert found.metrics[METRIC].value == numbers["best"]["value"]
 

@@ -1,16 +1,20 @@
-"""A comparison for people and for programs."""
+"""A comparison as a table for people and as JSON for programs."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from nextclick.cli.output import say, table
-from nextclick.experiments.comparison import Compared
 from nextclick.report.report_files import REPORT
 from nextclick.report.significant_differences import pair_of
 from nextclick.report.summary import metric_name, percent
 
+if TYPE_CHECKING:
+    from nextclick.experiments.comparison import Compared
 
-def show_compared(compared: Compared) -> None:
-    """Print the table, what it says, and where the report is."""
+
+def show_comparison(compared: Compared) -> None:
+    """Print the table, its summary, and the path of the report."""
     numbers = compared.numbers
     if numbers["leaderboard"]:
         show_leaderboard(numbers)
@@ -18,15 +22,15 @@ def show_compared(compared: Compared) -> None:
         if numbers["summary"]["notice"]:
             say(numbers["summary"]["notice"])
     for failed in numbers["failed"]:
-        say(f"{failed['label']} seed {failed['seed']} gave nothing: {failed['reason']}")
+        say(f"{failed['label']} seed {failed['seed']} failed: {failed['reason']}")
     if compared.not_drawn is not None:
         say(compared.not_drawn)
     if compared.path is not None:
         say(f"{compared.path / REPORT}")
 
 
-def compared_figures(compared: Compared) -> dict[str, Any]:
-    """What `compare/1` and `run/1` hold."""
+def comparison_results(compared: Compared) -> dict[str, Any]:
+    """The fields that `compare/1` and `run/1` share."""
     return {
         "comparison": compared.numbers,
         "results": [result.to_json() for result in compared.results],
@@ -38,8 +42,8 @@ def show_leaderboard(numbers: dict[str, Any]) -> None:
     k, rows = numbers["k"], numbers["leaderboard"]
     metrics = [f"recall@{k}", f"mrr@{k}", f"ndcg@{k}"]
     table(
-        "Leaderboard, percent with 95 % intervals; ● differs from the best beyond chance",
-        ["model", *map(metric_name, metrics), "coverage", "trained in s", "answer in ms"],
+        "Leaderboard, in percent with 95 % intervals; ● differs significantly from the best",
+        ["model", *map(metric_name, metrics), "coverage", "training s", "response ms"],
         [_cells(row, metrics, numbers) for row in rows],
     )
     counts = numbers["counts"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, StoppedError
 from nextclick.evaluation.ranking_metrics import METRICS
-from nextclick.experiments.artifact_evaluation import DEFAULT_KS, learned_from, store_protocol
+from nextclick.experiments.artifact_evaluation import learned_from, store_protocol
+from nextclick.experiments.comparison_options import TRAIN_ON, CompareOptions
 from nextclick.experiments.model_specs import parse_model_specs
 from nextclick.experiments.resumable_folder import growing_folder
 from nextclick.experiments.run_cache import KeptRun, Question
@@ -27,47 +28,14 @@ from nextclick.training.interrupt import Interrupt
 from nextclick.training.training_config import checked_cutoff
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from nextclick.core.types import Progress
-    from nextclick.evaluation import RankingProtocol, Result
+    from nextclick.evaluation import Result
     from nextclick.experiments.model_specs import ModelSpec
 
 KIND = "nextclick.comparison"
 _PARTS_OF_A_RUN = 100  # of the bar
-
-
-@dataclass(frozen=True, slots=True)
-class CompareOptions:
-    """How models are trained and measured.
-
-    Attributes:
-        seeds: one training for each; a model that draws nothing at random is trained once.
-        part: `test`, or `valid` to choose a model.
-        learn: what models learn from: `train`, all that lies before the test, or `fit`, what lies
-            before the validation. None is `train` for the test.
-        ks: the cut-offs K.
-        metric: what the table is sorted by, and what is claimed about: recall@K, mrr@K or ndcg@K
-            with a K of `ks`. None is Recall at the largest.
-        against: label of the model that gains by prefix length are relative to; None is the
-            runner-up.
-        settings: parameters on top, as `NAME`, `MODEL.NAME` or `LABEL.NAME`.
-        protocol: how ranks are counted; None follows the store.
-        prequential: models that keep a graph of days take in each block of time of the part
-            before the next is asked about.
-        device: auto, cpu or cuda; for neural models.
-    """
-
-    seeds: Sequence[int] = (0,)
-    part: str = "test"
-    learn: str | None = None
-    ks: Sequence[int] = DEFAULT_KS
-    metric: str | None = None
-    against: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    protocol: RankingProtocol | None = None
-    prequential: bool = False
-    device: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +160,12 @@ def _checked(
     """What can be refused before anything is trained."""
     if asked.part not in ("test", "valid"):
         raise ConfigError(f"part must be test or valid to be ranked, got {asked.part!r}")
-    learned = asked.learn or ("fit" if asked.part == "valid" else "train")
-    if learned not in ("train", "fit"):
-        raise ConfigError(f"learn must be train or fit, got {learned!r}")
-    if learned == "train" and asked.part == "valid":
-        raise ConfigError("learn must be fit where part is valid: train holds the validation")
+    train_on = asked.train_on or ("inner" if asked.part == "valid" else "all")
+    if train_on not in TRAIN_ON:
+        raise ConfigError(f"train_on must be inner or all, got {train_on!r}")
+    learned = TRAIN_ON[train_on]
+    if train_on == "all" and asked.part == "valid":
+        raise ConfigError("train_on must be inner with part valid: all includes the validation")
     for entrant in entrants:
         if entrant.trained is not None:
             _check_trained(entrant.label, entrant.trained, learned, store)
@@ -226,8 +195,8 @@ def _check_trained(label: str, path: Path, learned: str, store: Store) -> None:
         )
     if learned_from(trained) != learned:
         raise ConfigError(
-            f"{label} has learned from {learned_from(trained)}, the others learn from {learned}: "
-            "train it anew, or say --learn fit where all have learned from fit"
+            f"{label} was trained on {learned_from(trained)}, the others train on {learned}: "
+            "train it again, or use --train-on inner if all were trained on train_inner"
         )
 
 

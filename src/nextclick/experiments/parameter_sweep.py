@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
@@ -34,35 +34,12 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import Progress
     from nextclick.experiments.model_candidate import ModelCandidate
+    from nextclick.experiments.search_options import SweepOptions
 
 SCHEMA, KIND = "nextclick.sweep/1", "nextclick.sweep"
 NUMBERS, TABLE, FIGURE = "sweep.json", "sweep.csv", "sweep"  # the figure as .png and .svg
 _RUNS = "runs"
 _QUERIES = 200  # sessions that are asked for one at a time
-
-
-@dataclass(frozen=True, slots=True)
-class SweepOptions:
-    """What to vary, and how it is measured.
-
-    Attributes:
-        over: one parameter or two, with the values to try.
-        metric: recall@K, mrr@K or ndcg@K.
-        preset: recipe of a neural model to begin with; None is its default.
-        fixed: parameters that stay as they are said here.
-        seeds: trainings of each point.
-        part: valid; or test, which a choice may not be made on, and which is then named as such
-            wherever a figure stands.
-        device: auto, cpu or cuda.
-    """
-
-    over: Mapping[str, Sequence[Any]]
-    metric: str = "recall@20"
-    preset: str | None = None
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    seeds: int = 1
-    part: str = "valid"
-    device: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +94,7 @@ def sweep(
         "preset": options.preset,
         "metric": options.metric,
         "part": options.part,
-        "over": list(grid),
+        "params": list(grid),
         "fixed": {name: contender.parameters({})[name] for name in contender.fixed},
         "data_fingerprint": opened.fingerprint,
     }
@@ -128,7 +105,7 @@ def sweep(
             "schema": SCHEMA,
             "nextclick": __version__,
             **work,
-            "over": grid,
+            "params": grid,
             "seeds": options.seeds,
             "protocol": opened.protocol["name"] or "own",
             "points": points,
@@ -140,17 +117,17 @@ def sweep(
 def _checked(
     model: str, options: SweepOptions, store: Store
 ) -> tuple[ModelCandidate, dict[str, list[Any]]]:
-    if not 1 <= len(options.over) <= 2:
+    if not 1 <= len(options.params) <= 2:
         raise ConfigError(
-            f"over must name one parameter or two, got {', '.join(options.over) or 'none'}"
+            f"params must name one parameter or two, got {', '.join(options.params) or 'none'}"
         )
     if options.part not in ("valid", "test"):
         raise ConfigError(f"part must be test or valid to be ranked, got {options.part!r}")
     if options.seeds < 1:
         raise ConfigError(f"seeds must be 1 or more, got {options.seeds}")
     checked_cutoff(options.metric, len(store.items))
-    contender = candidate_for(model, options.preset, options.fixed, options.metric, options.over)
-    grid = checked_grid(contender, options.over)
+    contender = candidate_for(model, options.preset, options.fixed, options.metric, options.params)
+    grid = checked_grid(contender, options.params)
     for point in grid_points(grid):
         config, _ = contender.configs(point)
         check_needs(contender.model, config, store)
@@ -232,7 +209,7 @@ class _Runs:
             self.store,
             contender.name,
             config={**contender.fixed, **point},
-            part="fit" if options.part == "valid" else "train",
+            train_on="inner" if options.part == "valid" else "all",
             seed=seed,
             neural=neural,
             progress=self._told,

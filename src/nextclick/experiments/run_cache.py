@@ -49,7 +49,7 @@ class Question:
 
     Attributes:
         part: test or valid.
-        learned: the part that models learn from, train or fit.
+        learned: the part that models learn from, train or train_inner.
         ks: the cut-offs K.
         protocol: how ranks are counted.
         prequential: models that keep a graph of days take in each block before the next.
@@ -125,7 +125,7 @@ class KeptRun:
                 self.store,
                 contender.name,
                 config=contender.fixed,
-                part=self.question.learned,
+                train_on="inner" if self.question.learned == "train_inner" else "all",
                 seed=self.seed,
                 neural=neural,
                 progress=progress,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nextclick.core.search_space import (
@@ -20,39 +20,12 @@ from nextclick.experiments.requirements import check_needs
 from nextclick.training.training_config import checked_cutoff
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from nextclick.core.search_space import Space
     from nextclick.data.store import Store
     from nextclick.experiments.model_candidate import ModelCandidate
-
-
-@dataclass(frozen=True, slots=True)
-class TuneOptions:
-    """What to search, and for how long.
-
-    Attributes:
-        metric: what the validation is to be good at: recall@K, mrr@K or ndcg@K.
-        preset: recipe of a neural model to begin with; None is its default.
-        fixed: parameters that stay as they are said here.
-        grid: parameter to the values to try, all combinations and nothing else; empty draws
-            points from the space that the model declares.
-        trials: how many at most, over all runs.
-        budget: seconds for all trials together, over all runs.
-        sessions: rank so many sessions of the validation, the same in all trials; None ranks all.
-        seed: of the points, of that sample, and of everything random in each training.
-        device: auto, cpu or cuda.
-    """
-
-    metric: str = "recall@20"
-    preset: str | None = None
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    trials: int | None = None
-    budget: float | None = None
-    sessions: int | None = None
-    seed: int = 0
-    device: str = "auto"
+    from nextclick.experiments.search_options import TuneOptions
 
 
 @dataclass(frozen=True, slots=True)

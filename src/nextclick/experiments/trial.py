@@ -1,4 +1,4 @@
-"""One trial of a model: learn from `fit`, be ranked on the validation, and see nothing else."""
+"""One trial of a model: train on `train_inner`, rank the validation, and use nothing else."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Parts:
 
     Attributes:
         fit: what a trial learns from.
-        valid: what it is ranked on; clicks on items that `fit` lacks are unknown.
+        valid: what it is ranked on; clicks on items that do not occur in `train_inner` are unknown.
         protocol: how ranks are counted.
     """
 
@@ -46,7 +46,7 @@ class Parts:
             ConfigError: fewer sessions than one.
             StoreError: a part is empty.
         """
-        fit, valid = store.part("fit"), store.part("valid")
+        fit, valid = store.part("train_inner"), store.part("valid")
         if sessions is not None and sessions < 1:
             raise ConfigError(f"sessions must be 1 or more to validate on, got {sessions}")
         if sessions is not None and sessions < len(valid):

@@ -15,7 +15,8 @@ from nextclick.experiments.hyperparameter_search import BEST, Search, best_of
 from nextclick.experiments.optuna_study import Study, Trial, import_optuna
 from nextclick.experiments.requirements import need_matplotlib
 from nextclick.experiments.resumable_folder import growing_folder
-from nextclick.experiments.search_plan import Plan, TuneOptions
+from nextclick.experiments.search_options import TuneOptions
+from nextclick.experiments.search_plan import Plan
 from nextclick.experiments.trial import Parts
 from nextclick.version import __version__
 
@@ -56,7 +57,7 @@ def tune(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Tuned:
-    """Search parameters that validate well, learning from `fit`.
+    """Search parameters that validate well, training on `train_inner`.
 
     The first trial is the preset itself, so that the best is never worse on the validation. The
     same call goes on with a study that was stopped or killed.

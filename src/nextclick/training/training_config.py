@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003  # pydantic reads it
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
@@ -17,7 +18,6 @@ from nextclick.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 M = TypeVar("M")
 
@@ -168,21 +168,22 @@ def result_affecting(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class NeuralOptions:
-    """What one may say about the training of a neural model besides its parameters.
+    """How the training of a neural model runs, besides its parameters."""
 
-    Attributes:
-        preset: name of a recipe; None is "default".
-        device: auto, cpu or cuda.
-        checkpoints: folder for the checkpoint and `metrics.jsonl`; None keeps none.
-        resume: go on from the checkpoint there.
-        track: `tensorboard` and `mlflow`, where they are installed.
-    """
-
-    preset: str | None = None
-    device: str = "auto"
-    checkpoints: Path | None = None
-    resume: bool = False
-    track: tuple[str, ...] = ()
+    preset: Annotated[
+        str | None, Field(description="named set of parameters; see `nextclick models`")
+    ] = None
+    device: Annotated[str, Field(description="compute device: auto, cpu or cuda")] = "auto"
+    checkpoints: Annotated[
+        Path | None, Field(description="folder for the checkpoint and metrics.jsonl")
+    ] = None
+    resume: Annotated[bool, Field(description="resume from the checkpoint of a stopped run")] = (
+        False
+    )
+    track: Annotated[
+        tuple[str, ...],
+        Field(description="experiment trackers: tensorboard, mlflow or both, if installed"),
+    ] = ()
 
 
 def parse_metric(metric: str) -> tuple[str, int]:

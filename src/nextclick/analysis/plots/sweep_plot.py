@@ -21,7 +21,7 @@ def draw_sweep(numbers: Mapping[str, Any], path: Path, *, name: str) -> None:
     seeds = numbers["seeds"]
     leaks = {point["leaky"] for point in numbers["points"]} - {None}
     page = Page(
-        f"{numbers['model']} on {name}: {' and '.join(numbers['over'])}",
+        f"{numbers['model']} on {name}: {' and '.join(numbers['params'])}",
         f"{_PARTS[numbers['part']]}, {seeds} seed{'s' if seeds > 1 else ''}"
         + (f", leaky: {', '.join(sorted(leaks))}" if leaks else ""),
         1,
@@ -52,9 +52,9 @@ def _scoring(point: Mapping[str, Any]) -> tuple[float, float, float]:
 
 
 def _draw(axes: Axes, numbers: Mapping[str, Any], figure: Any) -> None:
-    first, *second = numbers["over"]
-    labels = numbers["over"][first]
-    lines = numbers["over"][second[0]] if second else [None]
+    first, *second = numbers["params"]
+    labels = numbers["params"][first]
+    lines = numbers["params"][second[0]] if second else [None]
     for n, line in enumerate(lines):
         # values stand in their order, as far from each other: they may be text
         points = [
