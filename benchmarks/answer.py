@@ -1,7 +1,7 @@
 """Measure the time of one recommendation, in one process and on one thread, without HTTP.
 
     pip install 'nextclick[serve,neural]'
-    python benchmarks/answer.py STORE ARTIFACT… [--sessions 300] [--least-recall 0.99]
+    python benchmarks/answer.py STORE ARTIFACT… [--sessions 300] [--min-recall 0.99]
 
 Queries one random prefix of each of some test sessions, one after the other. Columns, in ms per
 request, the minimum CPU time of five passes:
@@ -13,7 +13,7 @@ request, the minimum CPU time of five passes:
     answer         the total
 
 The output also has the share of the table's bytes that the search reads, and its recall of the best
-items. With --least-recall below 1 the search is configured as the server does with that option. The
+items. With --min-recall below 1 the search is configured as the server does with that option. The
 artifacts are of models whose scores are products with a table.
 """
 
@@ -61,10 +61,10 @@ def _all(work: Callable[..., object], *of: Sequence[object]) -> None:
         work(*one)
 
 
-def row(folder: Path, visits: Sequence[RawSession], least_recall: float) -> str:
+def row(folder: Path, visits: Sequence[RawSession], min_recall: float) -> str:
     """Of the table."""
     recommender = Recommender.load(folder)
-    tried_search(recommender, least_recall)
+    tried_search(recommender, min_recall)
     scorer: Any = recommender.scorer
     if not isinstance(scorer, ProductBest):
         raise SystemExit(f"{folder} is of a model whose scores are no products with a table")
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("store", type=Path, help="what `nextclick prepare` made")
     parser.add_argument("artifacts", type=Path, nargs="+", help="what `nextclick train` made")
     parser.add_argument("--sessions", type=int, default=300, help="of the test (default 300)")
-    parser.add_argument("--least-recall", type=float, default=1.0, help="of the server (default 1)")
+    parser.add_argument("--min-recall", type=float, default=1.0, help="of the server (default 1)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     columns = (
@@ -118,7 +118,7 @@ def main() -> None:
     visits = sessions_of_store(options.store, limit=options.sessions)
     with threadpool_limits(1):
         for folder in options.artifacts:
-            print(row(folder, visits, options.least_recall), flush=True)
+            print(row(folder, visits, options.min_recall), flush=True)
 
 
 if __name__ == "__main__":

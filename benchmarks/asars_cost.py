@@ -112,7 +112,7 @@ def triangle(how: str, length: int, batch: int, repeats: int) -> dict[str, float
 
 def training(name: str, store: Store, threads: int) -> dict[str, float]:
     """Samples/s and memory of an epoch."""
-    sessions = store.part("fit")
+    sessions = store.part("train_inner")
     model_type: type[NeuralModel] = GRU4Rec if name == "gru4rec" else ASARS
     own = LIKE_ASARS if name == "gru4rec" else {"variant": name}
     values = RECIPE | own | {"threads": threads}

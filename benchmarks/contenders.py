@@ -103,7 +103,7 @@ class Trial:
     def chosen(self) -> dict[str, Any]:
         """The values with the best metric on the validation, with that metric."""
         tried = [
-            self.cache.values("tried", self._inputs(values, "fit", 0), self._validate(values))
+            self.cache.values("tried", self._inputs(values, "inner", 0), self._validate(values))
             for values in self.contender.tried
         ]
         return max(tried, key=lambda one: float(one["validation"]))
@@ -114,7 +114,7 @@ class Trial:
         ways = (False, True) if self.contender.advances else (False,)
         results: dict[bool, list[Result]] = {way: [] for way in ways}
         for seed in range(seeds if self.contender.drawn else 1):
-            inputs = self._inputs(values, "train", seed) | {"ks": list(self.ks)}
+            inputs = self._inputs(values, "all", seed) | {"ks": list(self.ks)}
             tested = self.cache.values("test", inputs, self._test(values, seed, ways))
             if tested["edges_alive"] is not None:
                 (self.folder / "edges.json").write_text(json.dumps(tested["edges_alive"]), "utf-8")
@@ -134,7 +134,7 @@ class Trial:
 
     def _validate(self, values: dict[str, Any]) -> Callable[[Path], dict[str, Any]]:
         def validate(folder: Path) -> dict[str, Any]:
-            artifact = self._train(folder, values, "fit", seed=0)
+            artifact = self._train(folder, values, "inner", seed=0)
             valid = evaluate(
                 artifact,
                 self.store,
@@ -157,7 +157,7 @@ class Trial:
         self, values: dict[str, Any], seed: int, ways: Sequence[bool]
     ) -> Callable[[Path], dict[str, Any]]:
         def test(folder: Path) -> dict[str, Any]:
-            artifact = self._train(folder, values, "train", seed)
+            artifact = self._train(folder, values, "all", seed)
             results = [
                 evaluate(artifact, self.store, ks=self.ks, label=self.name, prequential=way)
                 for way in ways
@@ -169,14 +169,14 @@ class Trial:
 
         return test
 
-    def _train(self, folder: Path, values: dict[str, Any], part: str, seed: int) -> Artifact:
+    def _train(self, folder: Path, values: dict[str, Any], train_on: str, seed: int) -> Artifact:
         checkpoints = folder / "training"
         options = NeuralOptions(checkpoints=checkpoints, resume=has_checkpoint(checkpoints))
         artifact = train(
             self.store,
             self.contender.model,
             config=self.contender.fixed | values | self.values,
-            part=part,
+            train_on=train_on,
             seed=seed,
             neural=options if self.contender.neural else None,
         )

@@ -145,7 +145,7 @@ def ranked(
     if not file.exists():
         checkpoints = run / "training"
         options = NeuralOptions(checkpoints=checkpoints, resume=has_checkpoint(checkpoints))
-        artifact = train(store, "tasrec", config=config, part="train", seed=seed, neural=options)
+        artifact = train(store, "tasrec", config=config, train_on="all", seed=seed, neural=options)
         ranks: dict[str, AnyArray] = {}
         for way in ASKED[variant]:
             history = store.part("train") if way == "prequential" else None

@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     store = Store.open(options.store)
-    sessions = replace(store.part("fit"), times=None, users=None)
+    sessions = replace(store.part("train_inner"), times=None, users=None)
     values = parse_values(options.set)
     torch.set_num_threads(options.threads)
     model, config = fresh(options.model, options.preset, values, len(store.items))

@@ -13,7 +13,7 @@ Servers of the same artifact, one after the other:
 
     nextclick                 default options, whole sessions
     nextclick, live           the same, click by click
-    nextclick, 0.99           with --least-recall 0.99, whole sessions; if named by --servers
+    nextclick, 0.99           with --min-recall 0.99, whole sessions; if named by --servers
     nextclick, 0.99, live     the same, click by click
     FastAPI                   benchmarks/serve_peer.py: plain PyTorch and FastAPI, whole sessions;
                               left out for session-knn, which is no product of vectors
@@ -88,7 +88,7 @@ def artifact_of(model: str, store: Path, folder: Path, events: int) -> Path:
             share = min(1.0, events / Store.open(store).part("train").n_events)
             values = TRAINING | ({} if share == 1.0 else {"recent": share})
             told = [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
-        nextclick("train", store, "--model", model, "--part", "train", "-o", place, *told)
+        nextclick("train", store, "--model", model, "--train-on", "all", "-o", place, *told)
     return place
 
 
@@ -146,7 +146,7 @@ def sides(model: str, artifact: Path, wanted: list[str]) -> dict[str, tuple[list
     """The servers of a model: command and what they are asked."""
     ours = serve_command(f"m={artifact}")
     found = {"nextclick": (ours, "recommend"), "nextclick, live": (ours, "events")}
-    faster = [*ours, "--least-recall", "0.99"]
+    faster = [*ours, "--min-recall", "0.99"]
     found |= {"nextclick, 0.99": (faster, "recommend"), "nextclick, 0.99, live": (faster, "events")}
     if model != "session-knn":
         peer = Path(__file__).with_name("serve_peer.py")

@@ -149,7 +149,7 @@ def swaps(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[
         registry = Registry.create(Path(folder) / "registry")
         artifacts = [options.first, options.second]
         versions = [registry.publish(artifacts[0]).name]
-        command = serve_command(f"m={registry.path}", "--watch", 0.2)
+        command = serve_command(f"m={registry.path}", "--reload-interval", 0.2)
         with running(command) as server, Client(server.url) as client:
 
             def told() -> dict[str, Any]:

@@ -111,7 +111,7 @@ def _check_model(told: dict[str, Any]) -> None:
         settings = dict(recipe.parameters)
     assert model in NAMES, f"there is no model {model}"
     axes = [parse_axis("--set", setting) for setting in told["settings"] or ()]
-    axes += [parse_axis("--over", told[key]) for key in ("over", "second") if told.get(key)]
+    axes += [parse_axis("--param", param) for param in told.get("params") or ()]
     settings |= {name: values[0] for name, values in axes}
     if model in MODELS:
         for name, values in axes:

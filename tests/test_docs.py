@@ -158,7 +158,7 @@ def test_json_of_tune_and_sweep(run: Run) -> None:
     run("prepare", "clicks.csv", "-o", "tuned")
     for name, inner, words in (
         ("tune", "study", ("--set", "neighbors=5,20")),
-        ("sweep", "sweep", ("--over", "neighbors=5,20")),
+        ("sweep", "sweep", ("--param", "neighbors=5,20")),
     ):
         printed = run(name, "tuned", "-m", "markov", "-o", name, *words)
         assert printed["schema"] == f"nextclick.{name}/1"

@@ -1,4 +1,4 @@
-"""Learn from a click log what a visitor will click next.
+"""Predict the next click from a click log.
 
     import nextclick
 
@@ -6,7 +6,7 @@
     nextclick.train(store, "session-knn", "model")
     nextclick.load("model").recommend([["A", "B", "C"]], k=20)
 
-The names below are imported when they are first used: `import nextclick` costs nothing.
+The names below are imported on first use: `import nextclick` itself loads no library.
 """
 
 from __future__ import annotations

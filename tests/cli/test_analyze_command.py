@@ -130,7 +130,7 @@ def mistakes(shop, folder):
         "no categories": (
             [*ask, "--item", "item_id"],
             "ConfigError",
-            "--item, --category and --format describe the table of --categories, which is not",
+            "--item, --category and --format describe the table of --categories, which is missing",
         ),
         "part": ([*ask, "--part", "tran"], "ConfigError", "did you mean train?"),
         "store": (["analyze", log, "-o", folder / "out"], "StoreError", "is not a store"),

@@ -60,7 +60,7 @@ def test_a_planted_rule_is_learned(run, store, tmp_path):
     assert printed["training"]["learning_rate"] == 0.05
     assert printed["history"][0]["epoch"] == 1
     assert "model trained on" not in done.stdout
-    assert "on the validation; " in done.stderr
+    assert "on the validation split; " in done.stderr
     assert "samples/s on cpu with 1 thread\n" in done.stderr
     told = run("evaluate", place, store, "-k", "1", "--json")
     result = json.loads(told.stdout)["result"]
@@ -99,7 +99,7 @@ def test_a_recipe_lies_under_what_is_said(run, store, tmp_path):
     other = (*words[:-2], "--overwrite")
     assert "is a recipe of tiny, got --model pop" in run(*other, "-m", "pop", code=2).stderr
     nothing = run("train", store, "-o", tmp_path / "none", code=2)
-    assert "name it with --model or --recipe" in nothing.stderr
+    assert "name one with --model or --recipe" in nothing.stderr
 
 
 def test_bf16_where_there_is_none(run, store, tmp_path, monkeypatch):
@@ -115,7 +115,7 @@ def test_models_lists_presets_and_parameters(run):
     assert printed["models"]["pop"]["presets"] == {}
     assert "patience" in {p["name"] for p in printed["training"]}
     assert "--preset wide: width=24, epochs=2" in done.stderr
-    assert "tiny are trained, also with --set" in done.stderr
+    assert "tiny, also set with --set" in done.stderr
 
 
 STOPPED = """

@@ -104,11 +104,11 @@ def test_more_models_and_seeds_train_what_is_new(store, tmp_path, trained):
 
 def test_what_was_trained_before_stands_beside_the_rest(store, tmp_path, trained):
     for seed in range(2):
-        train(store, "bpr-mf", tmp_path / f"m/bpr-{seed}", part="fit", seed=seed)
-    train(store, "markov", tmp_path / "m/markov/artifact", part="fit")
+        train(store, "bpr-mf", tmp_path / f"m/bpr-{seed}", train_on="inner", seed=seed)
+    train(store, "markov", tmp_path / "m/markov/artifact", train_on="inner")
     given = [f"factors={tmp_path}/m/bpr-0", f"factors={tmp_path}/m/bpr-1"]
     models = ["pop", *given, f"{tmp_path}/m/markov/artifact"]
-    options = CompareOptions(ks=[1, 3], learn="fit", seeds=range(2))
+    options = CompareOptions(ks=[1, 3], train_on="inner", seeds=range(2))
     compared = compare(store, models, tmp_path / "all", options)
     assert trained == [("pop", 0)]
     rows = {row["label"]: row for row in compared.numbers["leaderboard"]}
@@ -116,20 +116,22 @@ def test_what_was_trained_before_stands_beside_the_rest(store, tmp_path, trained
     assert rows["factors"]["folders"] == ["factors", "factors.2"]
     assert rows["markov"]["costs"]["size_bytes"] > 0
     assert rows["markov"]["costs"]["memory_bytes"] is None
-    assert compared.numbers["protocol"]["trained_on"] == "fit"
+    assert compared.numbers["protocol"]["trained_on"] == "train_inner"
     (markov,) = (one for one in compared.results if one.model == "markov")
     assert markov.metrics == evaluate(tmp_path / "m/markov/artifact", store, ks=[1, 3]).metrics
     again = compare(store, models, tmp_path / "all", options)
     assert (again.numbers, trained) == (compared.numbers, [("pop", 0)])
-    train(store, "bpr-mf", tmp_path / "m/bpr-1", part="fit", seed=5, overwrite=True)
+    train(store, "bpr-mf", tmp_path / "m/bpr-1", train_on="inner", seed=5, overwrite=True)
     (one,) = compare(store, given[1:], tmp_path / "all", options).results
     assert one.seed == 5
 
 
 def test_what_was_trained_before_must_fit(store, tmp_path):
-    train(store, "pop", tmp_path / "m/pop", part="fit")
+    train(store, "pop", tmp_path / "m/pop", train_on="inner")
     given = [f"{tmp_path}/m/pop"]
-    with pytest.raises(ConfigError, match="pop was trained on fit, the other models on train"):
+    with pytest.raises(
+        ConfigError, match="pop was trained on train_inner, the other models on train"
+    ):
         compare(store, given, tmp_path / "all", ONE)
     with pytest.raises(ConfigError, match="all are trained: leave out epochs"):
         parse_model_specs(given, {"epochs": 3})
@@ -141,7 +143,7 @@ def test_what_was_trained_before_must_fit(store, tmp_path):
         parse_model_specs([f"{tmp_path}/m"], {})
     other = make_store(tmp_path / "other", SESSIONS[::-1])
     with pytest.raises(ConfigError, match="pop was trained on another store"):
-        compare(other, given, tmp_path / "all", CompareOptions(ks=[1], learn="fit"))
+        compare(other, given, tmp_path / "all", CompareOptions(ks=[1], train_on="inner"))
     assert not (tmp_path / "all").exists()
 
 
@@ -150,7 +152,7 @@ def test_another_part_and_another_store(store, tmp_path, trained):
     valid = CompareOptions(ks=[2], part="valid", seeds=[4])
     (result,) = compare(store, ["pop"], place, valid).results
     assert (result.seed, result.protocol["part"], result.protocol["trained_on"]) == (
-        4, "valid", "fit",
+        4, "valid", "train_inner",
     )  # fmt: skip
     compare(store, ["pop"], place, CompareOptions(ks=[2], seeds=[4]))
     assert trained == [("pop", 4), ("pop", 4)]
@@ -306,8 +308,8 @@ def test_all_is_every_model_once():
         (["pop"], {"settings": {"epochs": 3}}, "a model of pop and a parameter of it, got epochs"),
         (["pop"], {"settings": {"tiny.epochs": 3}}, "model of pop and a parameter of it, got tiny"),
         (["pop"], {"part": "train"}, "part must be test or valid, got 'train'"),
-        (["pop"], {"learn": "test"}, "learn must be train or fit, got 'test'"),
-        (["pop"], {"part": "valid", "learn": "train"}, "learn must be fit if part is valid"),
+        (["pop"], {"train_on": "test"}, "train_on must be inner or all, got 'test'"),
+        (["pop"], {"part": "valid", "train_on": "all"}, "train_on must be inner with part valid"),
         (["pop"], {"seeds": []}, r"seeds must be one or more different integers, got \[\]"),
         (["pop"], {"ks": []}, r"ks must name at least one cut-off in 1\.\.5, got none"),
         (["pop"], {"ks": [6]}, r"metric must have K in 1\.\.5, the number of items"),

@@ -38,7 +38,7 @@ def trained(monkeypatch):
     found = []
 
     def noted(store, model, **given):
-        found.append((given["config"], given["seed"], given["part"]))
+        found.append((given["config"], given["seed"], given["train_on"]))
         return train(store, model, **given)
 
     monkeypatch.setattr(model_run, "train", noted)
@@ -57,7 +57,7 @@ def test_two_parameters_of_a_model_that_counts(store, tmp_path):
         {"steps": 2, "weighting": "div"},
     ]
     for point in numbers["points"]:
-        artifact = train(store, "rules", config=point["parameters"], part="fit")
+        artifact = train(store, "rules", config=point["parameters"], train_on="inner")
         found = evaluate(artifact, store, part="valid", ks=[3]).metrics[METRIC]
         assert (point["value"], point["low"], point["high"]) == (found.value, found.low, found.high)
         assert point["training_seconds"]["mean"] > 0
@@ -95,7 +95,7 @@ def test_the_test_part_is_measured_only_if_asked(store, tmp_path, trained):
     assert values[0] == values[1]
     tested = sweep(store, "markov", tmp_path / "c", SweepOptions(over, METRIC, part="test"))
     assert tested.numbers["part"] == "test"
-    assert trained[-1][2] == "train"
+    assert trained[-1][2] == "all"
     found = evaluate(train(store, "markov"), store, ks=[3]).metrics[METRIC]
     assert tested.numbers["points"][1]["value"] == found.value
 

@@ -91,7 +91,7 @@ def test_a_study_of_a_model_that_counts(store, tmp_path):
     assert recipe.parameters == numbers["best"]["parameters"]
     from nextclick import evaluate
 
-    artifact = train(store, "rules", config=recipe.parameters, part="fit")
+    artifact = train(store, "rules", config=recipe.parameters, train_on="inner")
     found = evaluate(artifact, store, part="valid", ks=[5], n_bootstrap=0)
     assert found.metrics[METRIC].value == numbers["best"]["value"]
 

@@ -224,7 +224,7 @@ def test_security_headers(client):
 
 
 def test_pages_may_ask_if_they_are_named(knn):
-    with Client(make_app({"knn": knn}, origins=("https://shop.example",))) as client:
+    with Client(make_app({"knn": knn}, cors_origins=("https://shop.example",))) as client:
         for origin, allowed in (("https://shop.example", True), ("https://other.example", False)):
             headers = client.get("/v1/models", headers={"Origin": origin}).headers
             assert (headers.get("access-control-allow-origin") == origin) == allowed

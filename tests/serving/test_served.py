@@ -136,7 +136,7 @@ def test_the_setting_reaches_the_search(everywhere, monkeypatch):
     from nextclick.serving.search import search_check as tried
 
     monkeypatch.setattr(tried, "_SLOW", 0.0)
-    app = make_app({"m": everywhere}, least_recall=0.9)
+    app = make_app({"m": everywhere}, min_recall=0.9)
     assert app.served.slot("m").loaded.search["caution"] < 1.0
 
 
@@ -174,7 +174,7 @@ def test_a_folder_without_a_model_is_told(tmp_path):
 def test_versions_are_swapped_under_load_and_no_request_fails(store, tmp_path):
     place = tmp_path / "m"
     train(store, "session-knn", place)
-    app = make_app({"m": place}, watch=0.05, max_queue=1000)
+    app = make_app({"m": place}, reload_interval=0.05, max_queue=1000)
     asked = [("POST", "/v1/recommend", {"json": {"session": [10, 20], "k": 2}})] * 20
     versions, statuses = set(), []
     with Client(app) as client:
@@ -195,7 +195,7 @@ def test_versions_are_swapped_under_load_and_no_request_fails(store, tmp_path):
 
 
 def test_versions_of_a_registry_are_activated(registry):
-    app = make_app({"m": registry.path}, token=TOKEN, watch=0.05)
+    app = make_app({"m": registry.path}, token=TOKEN, reload_interval=0.05)
 
     def activate(**asked):
         return client.post("/v1/models/activate", asked, headers=BEARER)

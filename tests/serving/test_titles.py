@@ -296,7 +296,7 @@ def test_titles_of_a_new_version_are_looked_up(tmp_path):
     found.publish(neural_artifact("narm", n_items=6))
     found.activate("v1")
     path = file_of(tmp_path, "60,Sixty\n40,Forty\n20,Twenty\n")
-    app = make_app({"m": found.path}, token=TOKEN, watch=0.05, titles=str(path))
+    app = make_app({"m": found.path}, token=TOKEN, reload_interval=0.05, titles=str(path))
     with Client(app) as client:
         assert client.get("/v1/models").json()["models"][0]["titles"] == 2
         assert client.get("/v1/items?q=sixty").json()["items"] == []

@@ -1,17 +1,21 @@
-"""A comparison for people and for programs."""
+"""A comparison as a table for people and as JSON for programs."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from nextclick.cli.output import say, table
 from nextclick.core.metrics import METRICS, metric_label
-from nextclick.experiments.comparison import ComparisonResult
 from nextclick.report.report_files import REPORT
 from nextclick.report.significant_differences import find_pair
 from nextclick.report.summary import percent
 
+if TYPE_CHECKING:
+    from nextclick.experiments.comparison import ComparisonResult
 
-def show_compared(compared: ComparisonResult) -> None:
-    """Print the table, what it says, and where the report is."""
+
+def show_comparison(compared: ComparisonResult) -> None:
+    """Print the table, its summary, and the path of the report."""
     numbers = compared.numbers
     if numbers["leaderboard"]:
         show_leaderboard(numbers)
@@ -26,8 +30,8 @@ def show_compared(compared: ComparisonResult) -> None:
         say(f"{compared.path / REPORT}")
 
 
-def compared_figures(compared: ComparisonResult) -> dict[str, Any]:
-    """What `compare/1` and `run/1` hold."""
+def comparison_results(compared: ComparisonResult) -> dict[str, Any]:
+    """The fields that `compare/1` and `run/1` share."""
     return {
         "comparison": compared.numbers,
         "results": [result.to_json() for result in compared.results],
@@ -39,8 +43,8 @@ def show_leaderboard(numbers: dict[str, Any]) -> None:
     k, rows = numbers["k"], numbers["leaderboard"]
     metrics = [f"{name}@{k}" for name in METRICS]
     table(
-        "Leaderboard, percent with 95 % intervals; ● significantly different from the best",
-        ["model", *map(metric_label, metrics), "coverage", "trained in s", "answer in ms"],
+        "Leaderboard, in percent with 95 % intervals; ● differs significantly from the best",
+        ["model", *map(metric_label, metrics), "coverage", "training s", "response ms"],
         [_cells(row, metrics, numbers) for row in rows],
     )
     counts = numbers["counts"]

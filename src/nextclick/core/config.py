@@ -15,12 +15,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import core_schema
 
 from nextclick.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
 C = TypeVar("C")
 
@@ -40,37 +39,6 @@ class Parameter:
     kind: str
     default: Any
     description: str
-
-
-class Choice:
-    """Annotation of a text field whose values are the names of a registry.
-
-    The names are read at each check, so an entry of the registry is the only place of a name.
-
-    Args:
-        registry: its keys are the names.
-        more: names without an entry.
-    """
-
-    def __init__(self, registry: Collection[str], *more: str):
-        self._registry, self._more = registry, more
-
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return (*self._registry, *self._more)
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        """See pydantic."""
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        """See pydantic."""
-        return {**handler(schema), "enum": list(self._names)}
-
-    def _check(self, name: str) -> str:
-        if name not in self._names:
-            raise ValueError(f"{name!r} is not one of {', '.join(self._names)}")
-        return name
 
 
 def build_config(config: type[C], values: Mapping[str, Any], owner: str) -> C:

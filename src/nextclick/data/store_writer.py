@@ -13,7 +13,7 @@ from numpy.lib.format import open_memmap
 
 from nextclick.core.storage import fingerprint
 from nextclick.data.split import Split, recent_samples
-from nextclick.data.store import FORMAT_VERSION, KIND, Store
+from nextclick.data.store import FORMAT_VERSION, KIND, PARTS, Store
 from nextclick.errors import EmptyLogError
 from nextclick.version import __version__
 
@@ -88,13 +88,13 @@ def write_store(
     for name in ("train", "test"):
         sessions = getattr(chosen, name)
         _write_part(folder / name, table, chosen.keep, sessions, item_index, user_index, blocks)
-    n_fit = len(chosen.train) - _n_valid(len(chosen.train), options.split.valid_fraction)
+    n_inner = len(chosen.train) - _n_valid(len(chosen.train), options.split.valid_fraction)
     manifest = {
         "kind": KIND,
         "format_version": FORMAT_VERSION,
         "nextclick": __version__,
-        "fingerprint": fingerprint(folder, n_fit),
-        "n_fit_sessions": n_fit,
+        "fingerprint": fingerprint(folder, n_inner),
+        "n_train_inner_sessions": n_inner,
         "protocol": _rules(options, split, blocks, unseen),
         "prepared": {"read": asdict(options.read), "sessions": asdict(options.sessions)},
         "unseen_test": chosen.unseen,
@@ -102,9 +102,8 @@ def write_store(
         **about,
     }
     store = Store(folder, manifest)
-    parts = (
-        ("train", "fit", "valid", "test") if n_fit < len(chosen.train) else ("train", "fit", "test")
-    )
+    has_valid = n_inner < len(chosen.train)
+    parts = [name for name in PARTS if name != "valid" or has_valid]
     manifest["counts"] = {name: part_counts(store, name) for name in parts}
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     (folder / "manifest.json").write_text(text, encoding="utf-8")

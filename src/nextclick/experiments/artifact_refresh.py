@@ -18,14 +18,14 @@ from nextclick.data.increment import LogIncrement, PriorLog, options_of, read_in
 from nextclick.data.store import Store
 from nextclick.errors import ArtifactError, ConfigError, OutputError
 from nextclick.experiments.incremental_training import (
-    TuningOptions,
     check_blocks,
     continued_training,
     extended,
     is_trained,
     refresh_strategy,
 )
-from nextclick.experiments.publish_check import GateOptions, Verdict, held_out, judge
+from nextclick.experiments.publish_check import Verdict, held_out, judge
+from nextclick.experiments.refresh_options import GateOptions, TuningOptions
 from nextclick.experiments.reindex import sessions_for
 from nextclick.models.incremental_state import PriorSessions, scatter_rows
 

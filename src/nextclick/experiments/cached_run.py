@@ -47,7 +47,7 @@ class Measurement:
 
     Attributes:
         part: part that is ranked, test or valid.
-        train_part: part that models learn from, train or fit.
+        train_part: part that models learn from, train or train_inner.
         ks: the cut-offs K.
         protocol: how ranks are counted.
         prequential: models with a temporal item graph observe each block of time before the next
@@ -176,7 +176,7 @@ class CachedRun:
                 self._store,
                 contender.name,
                 config=contender.fixed,
-                part=self._measurement.train_part,
+                train_on="inner" if self._measurement.train_part == "train_inner" else "all",
                 seed=self.seed,
                 neural=neural,
                 progress=progress,

@@ -16,7 +16,7 @@ from nextclick.data.store import Store
 from nextclick.errors import ConfigError, StoppedError
 from nextclick.experiments.artifact_evaluation import learned_from, store_protocol
 from nextclick.experiments.cached_run import CachedRun, Measurement
-from nextclick.experiments.comparison_options import CompareOptions
+from nextclick.experiments.comparison_options import TRAIN_ON, CompareOptions
 from nextclick.experiments.model_specs import parse_model_specs
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.run_series import RunSeries
@@ -154,11 +154,12 @@ def _checked(
     """Validate the options before anything is trained; return the measurement and the metric."""
     if options.part not in ("test", "valid"):
         raise ConfigError(f"part must be test or valid, got {options.part!r}")
-    train_part = options.learn or ("fit" if options.part == "valid" else "train")
-    if train_part not in ("train", "fit"):
-        raise ConfigError(f"learn must be train or fit, got {train_part!r}")
-    if train_part == "train" and options.part == "valid":
-        raise ConfigError("learn must be fit if part is valid: train includes the validation part")
+    train_on = options.train_on or ("inner" if options.part == "valid" else "all")
+    if train_on not in TRAIN_ON:
+        raise ConfigError(f"train_on must be inner or all, got {train_on!r}")
+    train_part = TRAIN_ON[train_on]
+    if train_on == "all" and options.part == "valid":
+        raise ConfigError("train_on must be inner with part valid: all includes the validation")
     for entrant in entrants:
         if entrant.trained is not None:
             _check_trained(entrant.label, entrant.trained, train_part, store)
@@ -194,7 +195,7 @@ def _check_trained(label: str, path: Path, train_part: str, store: Store) -> Non
     if learned_from(artifact) != train_part:
         raise ConfigError(
             f"{label} was trained on {learned_from(artifact)}, the other models on {train_part}: "
-            "train it again, or use --learn fit if all models were trained on fit"
+            "train it again, or use --train-on inner if all were trained on train_inner"
         )
 
 

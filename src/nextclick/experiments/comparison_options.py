@@ -2,43 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from nextclick.evaluation import RankingProtocol
+else:
+    RankingProtocol = Any  # the class imports compiled code, which `--help` does not need
+
+TRAIN_ON = {"all": "train", "inner": "train_inner"}  # to the part of a store
 
 
 @dataclass(frozen=True, slots=True)
 class CompareOptions:
-    """How models are trained and measured.
+    """How models are trained and evaluated.
 
     Attributes:
         seeds: one training for each; a deterministic model is trained once.
-        part: `test`, or `valid` to select a model.
-        learn: part that models learn from: `train`, everything before the test, or `fit`,
-            everything before the validation. None is `train` for the test.
+        part: `test`, or `valid` to choose a model.
+        train_on: `all` trains on everything before the test, `inner` on everything before the
+            validation. None is `all` for part `test` and `inner` for part `valid`.
         ks: the cut-offs K.
-        metric: sorts the table and decides significance: recall@K, mrr@K or ndcg@K with a K of
-            `ks`. None is recall at the largest K.
+        metric: the metric the table is sorted by and significance is tested on: recall@K, mrr@K or
+            ndcg@K with a K of `ks`. None is recall at the largest K.
         against: label of the model that gains by prefix length are relative to; None is the
             runner-up.
-        settings: additional parameters, as `NAME`, `MODEL.NAME` or `LABEL.NAME`.
-        protocol: how ranks are counted; None follows the store.
-        prequential: models with a temporal item graph observe each block of time of the part
-            before the next one is ranked.
+        settings: parameters as `NAME`, `MODEL.NAME` or `LABEL.NAME`; they override all others.
+        protocol: how targets are ranked; None follows the store.
+        prequential: models with a temporal item graph add each block of time to it before they
+            predict the next one.
         device: auto, cpu or cuda; for neural models.
     """
 
     seeds: Sequence[int] = (0,)
     part: str = "test"
-    learn: str | None = None
+    train_on: Annotated[
+        Literal["inner", "all"] | None,
+        Field(
+            description="training sessions: all before the test (all), or all before the "
+            "validation (inner)"
+        ),
+    ] = None
     ks: Sequence[int] = (5, 10, 20)
-    metric: str | None = None
-    against: str | None = None
+    metric: Annotated[
+        str | None,
+        Field(description="metric the table is sorted by and significance is tested on"),
+    ] = None
+    against: Annotated[
+        str | None,
+        Field(description="label of the model that gains by prefix length are relative to"),
+    ] = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     protocol: RankingProtocol | None = None
     prequential: bool = False
-    device: str = "auto"
+    device: Annotated[
+        str, Field(description="compute device of neural models: auto, cpu or cuda")
+    ] = "auto"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 
 from nextclick.core.config import build_config
 from nextclick.errors import SourceError
@@ -21,26 +20,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Progress
-
-
-@dataclass(frozen=True, slots=True)
-class TuningOptions:
-    """How a model that cannot be extended exactly is trained on."""
-
-    epochs: Annotated[
-        int, Field(ge=0, description="passes over the new sessions, at most; 0 trains nothing")
-    ] = 1
-    minutes: Annotated[
-        float | None, Field(gt=0, description="of training, for the gate and after it together")
-    ] = None
-    rate: Annotated[
-        float, Field(gt=0, description="share of the learning rate of its training")
-    ] = 0.5
-    replay: Annotated[
-        float, Field(ge=0, description="older sessions for each new one, drawn at random")
-    ] = 0.0
-    seed: Annotated[int, Field(ge=0, description="of everything random")] = 0
-    device: Annotated[str, Field(description="auto, cpu or cuda; of a neural model")] = "auto"
+    from nextclick.experiments.refresh_options import TuningOptions
 
 
 def refresh_strategy(model: Any) -> str:

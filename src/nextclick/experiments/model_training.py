@@ -13,6 +13,7 @@ from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, OutputError
 from nextclick.experiments.checkpoint_paths import remove_checkpoints
+from nextclick.experiments.comparison_options import TRAIN_ON
 from nextclick.experiments.requirements import check_needs
 from nextclick.models import model_class
 from nextclick.models.base import reads
@@ -30,7 +31,7 @@ def train(
     output: str | Path | None = None,
     *,
     config: Mapping[str, Any] | None = None,
-    part: str | None = None,
+    train_on: str | None = None,
     seed: int = 0,
     neural: NeuralOptions | None = None,
     refreshable: bool = False,
@@ -45,9 +46,9 @@ def train(
         output: folder for the artifact; None keeps it in memory only.
         config: parameters that differ from their defaults, for a neural model those of training
             among them.
-        part: `train` learns from all that lies before the test, `fit` leaves the validation out.
-            None is `train` for a model that counts, and `fit` for a neural one, which chooses its
-            best epoch on the validation; see `train_neural` for what `train` costs it.
+        train_on: `all` trains on everything before the test, `inner` on everything before the
+            validation. None is `all` for a model that counts, and `inner` for a neural one, which
+            selects its epoch on the validation; see `train_neural` for the cost of `all`.
         seed: of everything random.
         neural: preset, device, checkpoints and trackers of a neural model. Without a folder for
             checkpoints they go beside `output`, to `OUTPUT.training`.
@@ -65,13 +66,13 @@ def train(
         StoppedError: Ctrl-C; the message says how to go on.
     """
     opened = store if isinstance(store, Store) else Store.open(store)
-    if part not in ("train", "fit", None):
-        raise ConfigError(f"part must be train or fit to learn from, got {part!r}")
+    if train_on is not None and train_on not in TRAIN_ON:
+        raise ConfigError(f"train_on must be inner or all, got {train_on!r}")
     if output is not None and Path(output).exists() and not overwrite:
         raise OutputError(f"{output} exists already; choose another place or say --overwrite")
     model_type: Any = model_class(model)
     counts = hasattr(model_type, "fit")
-    learned_from = part or ("train" if counts else "fit")
+    learned_from = TRAIN_ON[train_on or ("all" if counts else "inner")]
     options = neural or NeuralOptions()
     if not counts and options.checkpoints is None and output is not None:
         options = replace(options, checkpoints=Path(f"{output}.training"))

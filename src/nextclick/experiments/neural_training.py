@@ -54,18 +54,18 @@ def train_neural(
 ) -> Trained:
     """Train on a part of a store.
 
-    With part "fit" the model learns from what lies before the validation, and has the weights of
-    the epoch that validates best. With part "train" it does the same to learn how many epochs
-    that takes, and begins anew with all sessions before the test for as many: the validation is
-    then among what it learns from, and has told it the number of epochs alone. With keep=last
-    nothing is chosen: it learns from the part for exactly `epochs` epochs.
+    With part "train_inner" the model trains on everything before the validation, and keeps the
+    weights of the epoch that validates best. With part "train" it does the same to select the
+    number of epochs, and trains again from fresh weights, for that many epochs, on everything
+    before the test: the validation sessions are then trained on, and select nothing but the number
+    of epochs. With keep=last nothing is selected: the model trains for exactly `epochs` epochs.
 
     Args:
         model_type: the model.
         store: where the parts are.
         values: parameters of the model and of training that differ from the preset's.
         options: preset, device, checkpoints.
-        part: "fit" or "train".
+        part: "train_inner" or "train".
         seed: of weights, orders, negatives and dropout.
         overwrite: begin anew where a stopped run has left a checkpoint.
         progress: told how far it has come.
@@ -82,7 +82,7 @@ def train_neural(
         require_no_checkpoint(options.checkpoints, overwrite=overwrite)
     config, chosen = work.config, None
     if part == "train" and config.keep == "best":
-        _, chosen = work.train("fit", config, None, folder=CHOOSE)
+        _, chosen = work.train("train_inner", config, None, folder=CHOOSE)
         config = replace(config, keep="last")
     epochs = None if chosen is None else chosen.best_epoch
     model, training = work.train(part, config, epochs)
@@ -204,7 +204,7 @@ class _Work:
         try:
             training = trainer.run(
                 sessions,
-                validate=self._validation() if part == "fit" else None,
+                validate=self._validation() if part == "train_inner" else None,
                 checkpoints=place,
                 trackers=trackers,
                 progress=self.progress,
@@ -226,8 +226,8 @@ class _Work:
     def knowing_all_days(self, model: NeuralModel, part: str) -> NeuralModel:
         """A model that keeps a graph of days with all days before the test.
 
-        With part "fit" its weights have not learned the latest of them; items that are not in the
-        part stay unknown.
+        With part "train_inner" its weights are not trained on the latest of them; items that are
+        not in the part stay unknown.
         """
         if not hasattr(model, "knowing"):
             return model
@@ -237,6 +237,6 @@ class _Work:
 
     def _validation(self) -> Validate:
         """Ranks the validation part as `evaluate` does: what the part before lacks is unknown."""
-        fit = self.store.part("fit")
-        valid = self.store.part("valid").as_known(fit.support())
-        return validation(fit, valid, store_protocol(self.store), self.k)
+        inner = self.store.part("train_inner")
+        valid = self.store.part("valid").as_known(inner.support())
+        return validation(inner, valid, store_protocol(self.store), self.k)

@@ -151,7 +151,7 @@ def _runs(
     """One run for each point and seed."""
     measurement = Measurement(
         part=options.part,
-        train_part="fit" if options.part == "valid" else "train",
+        train_part="train_inner" if options.part == "valid" else "train",
         ks=(checked_cutoff(options.metric, len(store.items)),),
         protocol=store_protocol(store),
         device=options.device,

@@ -57,7 +57,7 @@ def tune(
 ) -> TuningResult:
     """Search for the hyperparameters with the best metric on the validation part.
 
-    Each trial learns from `fit`. The first trial is the preset, so that the best trial is at least
+    Each trial trains on `train_inner`. The first trial is the preset, so that the best trial is at least
     as good on the validation part. The same call resumes an interrupted search.
 
     Args:

@@ -1,4 +1,4 @@
-"""The objective of a hyperparameter search: train on `fit`, rank `valid`, never use the test."""
+"""The objective of a hyperparameter search: train on `train_inner`, rank `valid`, never use the test."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ValidationObjective:
     Attributes:
         contender: the model.
         fit: sessions that a trial learns from.
-        valid: sessions that are ranked; items that `fit` lacks are unknown.
+        valid: sessions that are ranked; items that `train_inner` lacks are unknown.
         protocol: how ranks are counted.
         options: metric, seed and device of every trial.
     """
@@ -53,7 +53,7 @@ class ValidationObjective:
             StoreError: a part is empty.
         """
         n_sessions = plan.options.sessions
-        fit, valid = store.part("fit"), store.part("valid")
+        fit, valid = store.part("train_inner"), store.part("valid")
         if n_sessions is not None and n_sessions < 1:
             raise ConfigError(f"sessions must be 1 or more, got {n_sessions}")
         if n_sessions is not None and n_sessions < len(valid):

@@ -74,7 +74,7 @@ class App:
         self.served = Served(
             settings.models,
             titles=settings.titles,
-            least_recall=settings.least_recall,
+            least_recall=settings.min_recall,
             told=lambda model, result: self.metrics.swaps.labels(model, result).inc(),
         )
         self.store: SessionStore
@@ -123,10 +123,10 @@ class App:
             exception_handlers={HTTPException: _http_error},
         )
         app.router.redirect_slashes = False
-        if self.settings.origins:
+        if self.settings.cors_origins:
             app.add_middleware(
                 CORSMiddleware,
-                allow_origins=self.settings.origins,
+                allow_origins=self.settings.cors_origins,
                 allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=["Authorization", "Content-Type"],
             )
@@ -417,7 +417,7 @@ class App:
     async def _watch(self) -> None:
         """Take new versions when they come."""
         while True:
-            await asyncio.sleep(self.settings.watch)
+            await asyncio.sleep(self.settings.reload_interval)
             try:
                 await asyncio.to_thread(self.served.look)
             except Exception:

@@ -65,7 +65,7 @@ def serve(settings: Settings, opened: socket.socket) -> None:
     with tempfile.TemporaryDirectory(prefix="nextclick-metrics-") as folder:
         hand_on(settings, folder)
         # what cannot be loaded is said once, and kernels are compiled
-        Served(settings.models, titles=settings.titles, least_recall=settings.least_recall)
+        Served(settings.models, titles=settings.titles, least_recall=settings.min_recall)
         _log_to_stderr()
         _Workers(opened, settings.workers).run()
 
@@ -128,7 +128,7 @@ class _Server(uvicorn.Server):
     def __init__(self, app: App):
         settings = app.settings
         self._gate = app.gate
-        self._drain = settings.drain
+        self._drain = settings.shutdown_grace
         self._loop: asyncio.AbstractEventLoop | None = None
         super().__init__(
             uvicorn.Config(

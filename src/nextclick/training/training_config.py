@@ -7,18 +7,19 @@ prefix.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003  # pydantic reads it
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from nextclick.core.config import Choice, build_config, describe
+from nextclick.core.allowed_names import AllowedNames
+from nextclick.core.config import build_config, describe
 from nextclick.core.metrics import metric_forms, parse_metric
 from nextclick.errors import ConfigError, nearest
 from nextclick.losses import LOSSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 M = TypeVar("M")
 
@@ -33,7 +34,7 @@ class TrainingConfig:
 
     loss: Annotated[
         str,
-        Choice(LOSSES),
+        AllowedNames(LOSSES),
         Field(description="ce is the softmax over all items; the others compare with negatives"),
     ] = "ce"
     negatives: Annotated[
@@ -167,21 +168,22 @@ def result_affecting(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class NeuralOptions:
-    """What one may say about the training of a neural model besides its parameters.
+    """How the training of a neural model runs, besides its parameters."""
 
-    Attributes:
-        preset: name of a recipe; None is "default".
-        device: auto, cpu or cuda.
-        checkpoints: folder for the checkpoint and `metrics.jsonl`; None keeps none.
-        resume: go on from the checkpoint there.
-        track: `tensorboard` and `mlflow`, where they are installed.
-    """
-
-    preset: str | None = None
-    device: str = "auto"
-    checkpoints: Path | None = None
-    resume: bool = False
-    track: tuple[str, ...] = ()
+    preset: Annotated[
+        str | None, Field(description="named set of parameters; see `nextclick models`")
+    ] = None
+    device: Annotated[str, Field(description="compute device: auto, cpu or cuda")] = "auto"
+    checkpoints: Annotated[
+        Path | None, Field(description="folder for the checkpoint and metrics.jsonl")
+    ] = None
+    resume: Annotated[bool, Field(description="resume from the checkpoint of a stopped run")] = (
+        False
+    )
+    track: Annotated[
+        tuple[str, ...],
+        Field(description="experiment trackers: tensorboard, mlflow or both, if installed"),
+    ] = ()
 
 
 def check_training(config: TrainingConfig) -> None:
