@@ -107,15 +107,6 @@ def test_nothing_but_invented_gaps_or_zeros_leaves_nothing():
     assert gaps(from_gaps([[0, 0], []])) is None
 
 
-def test_a_long_gap_is_counted_as_a_short_one(monkeypatch):
-    log = from_gaps([[5, 70, 800], [70], [9000, 800, 5]])
-    short = count_gaps(log)
-    monkeypatch.setattr("nextclick.analysis.click_gaps._SHORT", 100)
-    long = count_gaps(log)
-    for name in ("values", "counts", "last"):
-        assert getattr(long, name).tolist() == getattr(short, name).tolist()
-
-
 def test_times_that_are_not_there_or_fall_are_refused():
     with pytest.raises(ValueError, match="these sessions have no times"):
         gaps(Sessions.from_lists([[1, 2]]))

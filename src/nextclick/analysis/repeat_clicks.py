@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import Float64Array, Int32Array, Int64Array
+    from nextclick.core.types import Int32Array
 
 DEPTH = 10
 
@@ -56,13 +55,15 @@ def repeats(sessions: Sessions, label_of: Int32Array) -> Repeats | None:
     Raises:
         ValueError: the sessions have no users.
     """
+    from nextclick.analysis.label_kernels import add_repeats
+
     if sessions.users is None:
         raise ValueError("these sessions have no users, so nobody has earlier ones")
     users = np.asarray(sessions.users)
     known = np.flatnonzero(users)
     by_user = known[np.argsort(users[known], kind="stable")]  # stable: in the order of time
     sums, deep_sums = np.zeros(DEPTH), np.zeros(DEPTH)
-    n, n_deep = _add_repeats(
+    n, n_deep = add_repeats(
         np.asarray(sessions.items),
         sessions.offsets,
         by_user,
@@ -80,48 +81,3 @@ def repeats(sessions: Sessions, label_of: Int32Array) -> Repeats | None:
         deep_sessions=n_deep,
         deep_shares=(deep_sums / n_deep).tolist() if n_deep else None,
     )
-
-
-@njit(cache=True, nogil=True)
-def _add_repeats(
-    items: Int32Array,
-    offsets: Int64Array,
-    by_user: Int64Array,
-    users: Int32Array,
-    label_of: Int32Array,
-    n_labels: int,
-    sums: Float64Array,
-    deep_sums: Float64Array,
-) -> tuple[int, int]:
-    depth = len(sums)
-    seen_at = np.full(n_labels + 1, -1, np.int64)  # place in by_user where a label was last seen
-    found = np.zeros(depth, np.int64)  # labels of the session by how far back they were seen
-    n_sessions, n_deep = 0, 0
-    first = 0  # where the sessions of this user begin
-    for place in range(len(by_user)):
-        s = by_user[place]
-        if place > 0 and users[s] != users[by_user[place - 1]]:
-            first = place
-        found[:] = 0
-        n_labels_here = 0
-        for i in range(offsets[s], offsets[s + 1]):
-            label = label_of[items[i]]
-            seen = seen_at[label]
-            if label == 0 or seen == place:
-                continue
-            seen_at[label] = place
-            n_labels_here += 1
-            if seen >= first and place - seen <= depth:
-                found[place - seen - 1] += 1
-        if n_labels_here == 0 or place == first:
-            continue
-        deep = place - first >= depth
-        n_sessions += 1
-        n_deep += deep
-        so_far = 0
-        for k in range(depth):
-            so_far += found[k]
-            sums[k] += so_far / n_labels_here
-            if deep:
-                deep_sums[k] += so_far / n_labels_here
-    return n_sessions, n_deep

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import Float64Array, Int32Array, Int64Array
+    from nextclick.core.types import Int32Array
 
 TOP = 10
 
@@ -55,8 +54,10 @@ def within_session(sessions: Sessions, label_of: Int32Array) -> WithinSession | 
     Returns:
         None if no click has a label.
     """
+    from nextclick.analysis.label_kernels import add_shares
+
     shares, differ = np.zeros(TOP), np.zeros(TOP)
-    n_sessions, n_clicks = _add_shares(
+    n_sessions, n_clicks = add_shares(
         np.asarray(sessions.items), sessions.offsets, label_of, int(label_of.max()), shares, differ
     )
     if n_sessions == 0:
@@ -67,51 +68,3 @@ def within_session(sessions: Sessions, label_of: Int32Array) -> WithinSession | 
         shares=(shares / n_sessions).tolist(),
         if_all_differ=(differ / n_sessions).tolist(),
     )
-
-
-@njit(cache=True, nogil=True)
-def _add_shares(
-    items: Int32Array,
-    offsets: Int64Array,
-    label_of: Int32Array,
-    n_labels: int,
-    shares: Float64Array,
-    differ: Float64Array,
-) -> tuple[int, int]:
-    clicks = np.zeros(n_labels + 1, np.int64)
-    ranked = np.zeros(len(shares), np.int64)
-    n_sessions, n_clicks = 0, 0
-    for s in range(len(offsets) - 1):
-        n = 0
-        for i in range(offsets[s], offsets[s + 1]):
-            label = label_of[items[i]]
-            if label > 0:
-                clicks[label] += 1
-                n += 1
-        if n == 0:
-            continue
-        ranked[:] = 0
-        for i in range(offsets[s], offsets[s + 1]):
-            label = label_of[items[i]]
-            if label > 0 and clicks[label] > 0:
-                _insert(ranked, clicks[label])
-                clicks[label] = 0  # taken; and clean for the next session
-        for r in range(len(ranked)):
-            shares[r] += ranked[r] / n
-            if r < n:
-                differ[r] += 1 / n
-        n_sessions += 1
-        n_clicks += n
-    return n_sessions, n_clicks
-
-
-@njit(cache=True, inline="always")
-def _insert(ranked: Int64Array, count: int) -> None:
-    """Put a count into its place in a descending row; the least falls out."""
-    r = len(ranked) - 1
-    if count <= ranked[r]:
-        return
-    while r > 0 and ranked[r - 1] < count:
-        ranked[r] = ranked[r - 1]
-        r -= 1
-    ranked[r] = count

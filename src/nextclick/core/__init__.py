@@ -1,1 +1,1 @@
-"""What every layer shares: types, sessions, vocabularies, configs, storage."""
+"""What every part of the package builds on."""
