@@ -107,15 +107,6 @@ def test_only_placeholders_or_zeros_give_no_statistics():
     assert click_gaps(from_gaps([[0, 0], []])) is None
 
 
-def test_a_long_gap_is_counted_as_a_short_one(monkeypatch):
-    log = from_gaps([[5, 70, 800], [70], [9000, 800, 5]])
-    short = count_gaps(log)
-    monkeypatch.setattr("nextclick.analysis.click_gaps._TABLE_MS", 100)
-    long = count_gaps(log)
-    for name in ("values", "counts", "before_last"):
-        assert getattr(long, name).tolist() == getattr(short, name).tolist()
-
-
 def test_missing_or_decreasing_times_are_rejected():
     with pytest.raises(ValueError, match="click gaps need times, but these sessions have none"):
         click_gaps(Sessions.from_lists([[1, 2]]))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 from nextclick.analysis.gamma import GammaFit, LogNormalFit, fit_gamma, fit_lognormal
 from nextclick.core.sessions import MS_PER_SECOND
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from nextclick.core.types import AnyArray, BoolArray, Int64Array
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-_TABLE_MS = 1 << 22  # 70 minutes: shorter gaps are counted in a table
 _LINEAR_BINS = 60  # up to the 95th percentile
 _BINS_PER_DECADE = 10  # of the logarithmic histogram
 # the criteria for a placeholder time, as in the quality warnings of `prepare`
@@ -172,61 +170,24 @@ def _describe(
 def count_gaps(sessions: Sessions) -> GapCounts:
     """Count the distinct gaps, in milliseconds.
 
-    Short gaps are counted in a table of fixed size; the few longer ones are listed and sorted, so
-    memory grows only with the number of long gaps.
-
     Raises:
         ValueError: the sessions have no times, or the times of a session decrease.
     """
     if sessions.times is None:
         raise ValueError("click gaps need times, but these sessions have none")
     times, offsets = np.asarray(sessions.times), sessions.offsets
-    table = np.zeros((2, _TABLE_MS), np.int64)  # row 1: gaps before the last click of a session
-    n_long = _count_short(times, offsets, table)
-    if n_long < 0:
+    lengths = np.diff(offsets)
+    within = np.ones(len(times), dtype=np.bool_)  # (E,) False for the first click of a session
+    within[offsets[:-1][lengths > 0]] = False
+    at = np.flatnonzero(within)
+    gaps = times[at] - times[at - 1]
+    if gaps.min(initial=0) < 0:
         raise ValueError("the times of a session must not decrease; sort its clicks by time")
-    values, is_last = _list_long(times, offsets, n_long, _TABLE_MS)
-    long, index = np.unique(values, return_inverse=True)
-    short = np.flatnonzero(table.any(axis=0))
-    counts = np.concatenate([table.sum(axis=0)[short], np.bincount(index, minlength=len(long))])
-    before_last = np.concatenate(
-        [table[1, short], np.bincount(index[is_last], minlength=len(long))]
-    )
-    return GapCounts(np.concatenate([short, long]), counts, before_last)
-
-
-@njit(cache=True, nogil=True)
-def _count_short(times: Int64Array, offsets: Int64Array, table: Int64Array) -> int:
-    """Fill the table; return the number of longer gaps, or -1 if a time decreases."""
-    n_long = 0
-    for s in range(len(offsets) - 1):
-        for i in range(offsets[s] + 1, offsets[s + 1]):
-            gap = times[i] - times[i - 1]
-            if gap < 0:
-                return -1
-            if gap < table.shape[1]:
-                table[np.int64(i == offsets[s + 1] - 1), gap] += 1
-            else:
-                n_long += 1
-    return n_long
-
-
-@njit(cache=True, nogil=True)
-def _list_long(
-    times: Int64Array, offsets: Int64Array, n_long: int, minimum: int
-) -> tuple[Int64Array, BoolArray]:
-    """(n_long,) the gaps of at least `minimum`, and whether each precedes a last click."""
-    values = np.empty(n_long, np.int64)
-    is_last = np.empty(n_long, np.bool_)
-    n = 0
-    for s in range(len(offsets) - 1):
-        for i in range(offsets[s] + 1, offsets[s + 1]):
-            gap = times[i] - times[i - 1]
-            if gap >= minimum:
-                values[n] = gap
-                is_last[n] = i == offsets[s + 1] - 1
-                n += 1
-    return values, is_last
+    ends = offsets[1:][lengths > 1] - 1  # last clicks that have a click before them
+    before_last = np.sort(times[ends] - times[ends - 1])
+    values, counts = np.unique(gaps, return_counts=True)
+    last = np.diff(np.searchsorted(before_last, values, side="right"), prepend=0)
+    return GapCounts(values, counts, last)
 
 
 def _most_frequent(positive: GapCounts, total: int) -> MostFrequentGap:

@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 from nextclick.analysis.log_profile import session_ends
 from nextclick.core.sessions import MS_PER_DAY
 
 if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import Float32Array, Int32Array, Int64Array
+    from nextclick.core.types import Float32Array, Int64Array
 
 MAX_LAG = 14  # days
 _MIN_DAY_SHARE = 0.01  # of the clicks of the busiest day
@@ -104,18 +103,8 @@ def _sessions_by_day(sessions: Sessions) -> tuple[Int64Array, list[Int64Array], 
 
 def _normalized_halves(sessions: Sessions, members: Int64Array) -> Float32Array:
     """(2, N) float32, clicks per item in alternate sessions of a day, rows of unit length."""
-    counts = np.zeros((2, sessions.n_items + 1), np.int64)
-    _count_halves(np.asarray(sessions.items), sessions.offsets, members, counts)
-    clicks = counts[:, 1:].astype(np.float64)
+    counts = [sessions.take(members[half::2]).support() for half in (0, 1)]
+    clicks = np.stack(counts)[:, 1:].astype(np.float64)
     lengths = np.linalg.norm(clicks, axis=1, keepdims=True)
     halves: Float32Array = (clicks / np.maximum(lengths, 1)).astype(np.float32)
     return halves
-
-
-@njit(cache=True, nogil=True)
-def _count_halves(
-    items: Int32Array, offsets: Int64Array, members: Int64Array, counts: Int64Array
-) -> None:
-    for n in range(len(members)):
-        for i in range(offsets[members[n]], offsets[members[n] + 1]):
-            counts[n % 2, items[i]] += 1

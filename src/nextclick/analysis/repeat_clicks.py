@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import Float64Array, Int32Array, Int64Array
+    from nextclick.core.types import Int32Array
 
 DEPTH = 10
 
@@ -59,6 +58,8 @@ def repeat_clicks(sessions: Sessions, label_of: Int32Array) -> RepeatClicks | No
     Raises:
         ValueError: the sessions have no users.
     """
+    from nextclick.analysis.label_kernels import add_repeats
+
     if sessions.users is None:
         raise ValueError("repeat clicks need users, but these sessions have none")
     users = np.asarray(sessions.users)
@@ -66,7 +67,7 @@ def repeat_clicks(sessions: Sessions, label_of: Int32Array) -> RepeatClicks | No
     # a stable sort keeps the sessions of each user in chronological order
     by_user = identified[np.argsort(users[identified], kind="stable")]
     sums, long_history_sums = np.zeros(DEPTH), np.zeros(DEPTH)
-    n, n_long_history = _add_repeats(
+    n, n_long_history = add_repeats(
         np.asarray(sessions.items),
         sessions.offsets,
         by_user,
@@ -86,56 +87,3 @@ def repeat_clicks(sessions: Sessions, label_of: Int32Array) -> RepeatClicks | No
             (long_history_sums / n_long_history).tolist() if n_long_history else None
         ),
     )
-
-
-@njit(cache=True, nogil=True)
-def _add_repeats(
-    items: Int32Array,
-    offsets: Int64Array,
-    by_user: Int64Array,
-    users: Int32Array,
-    label_of: Int32Array,
-    n_labels: int,
-    sums: Float64Array,
-    long_history_sums: Float64Array,
-) -> tuple[int, int]:
-    """Add each session's shares to both sums; return the number of sessions in each."""
-    depth = len(sums)
-    last_seen = np.full(n_labels + 1, -1, np.int64)  # position in by_user, by label
-    labels_at_distance = np.zeros(depth, np.int64)  # by sessions back to the last occurrence
-    n_sessions, n_long_history = 0, 0
-    user_start = 0  # position in by_user of the user's first session
-    for position in range(len(by_user)):
-        s = by_user[position]
-        if position > 0 and users[s] != users[by_user[position - 1]]:
-            user_start = position
-        labels_at_distance[:] = 0
-        n_session_labels = 0
-        for i in range(offsets[s], offsets[s + 1]):
-            label = label_of[items[i]]
-            seen = last_seen[label]
-            if label == 0 or seen == position:
-                continue
-            last_seen[label] = position
-            n_session_labels += 1
-            if seen >= user_start and position - seen <= depth:
-                labels_at_distance[position - seen - 1] += 1
-        if n_session_labels == 0 or position == user_start:
-            continue
-        long_history = position - user_start >= depth
-        n_sessions += 1
-        n_long_history += long_history
-        _add_cumulative_shares(labels_at_distance, n_session_labels, sums)
-        if long_history:
-            _add_cumulative_shares(labels_at_distance, n_session_labels, long_history_sums)
-    return n_sessions, n_long_history
-
-
-@njit(cache=True, inline="always")
-def _add_cumulative_shares(
-    labels_at_distance: Int64Array, n_session_labels: int, sums: Float64Array
-) -> None:
-    repeated = 0
-    for k in range(len(sums)):
-        repeated += labels_at_distance[k]
-        sums[k] += repeated / n_session_labels

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import Float64Array, Int32Array, Int64Array
+    from nextclick.core.types import Int32Array
 
 TOP = 10
 
@@ -56,8 +55,10 @@ def within_session(sessions: Sessions, label_of: Int32Array) -> WithinSession | 
     Returns:
         None if no click has a label.
     """
+    from nextclick.analysis.label_kernels import add_shares
+
     shares, unrepeated = np.zeros(TOP), np.zeros(TOP)
-    n_sessions, n_clicks = _add_shares(
+    n_sessions, n_clicks = add_shares(
         np.asarray(sessions.items),
         sessions.offsets,
         label_of,
@@ -73,52 +74,3 @@ def within_session(sessions: Sessions, label_of: Int32Array) -> WithinSession | 
         shares=(shares / n_sessions).tolist(),
         shares_without_repeats=(unrepeated / n_sessions).tolist(),
     )
-
-
-@njit(cache=True, nogil=True)
-def _add_shares(
-    items: Int32Array,
-    offsets: Int64Array,
-    label_of: Int32Array,
-    n_labels: int,
-    shares: Float64Array,
-    unrepeated: Float64Array,
-) -> tuple[int, int]:
-    """Add each session's shares to `shares` and `unrepeated`; return sessions and clicks."""
-    clicks = np.zeros(n_labels + 1, np.int64)  # of the current session
-    top_counts = np.zeros(len(shares), np.int64)
-    n_sessions, n_clicks = 0, 0
-    for s in range(len(offsets) - 1):
-        n = 0
-        for i in range(offsets[s], offsets[s + 1]):
-            label = label_of[items[i]]
-            if label > 0:
-                clicks[label] += 1
-                n += 1
-        if n == 0:
-            continue
-        top_counts[:] = 0
-        for i in range(offsets[s], offsets[s + 1]):
-            label = label_of[items[i]]
-            if label > 0 and clicks[label] > 0:
-                _insert_descending(top_counts, clicks[label])
-                clicks[label] = 0  # counted once, and zero again for the next session
-        for r in range(len(top_counts)):
-            shares[r] += top_counts[r] / n
-            if r < n:
-                unrepeated[r] += 1 / n
-        n_sessions += 1
-        n_clicks += n
-    return n_sessions, n_clicks
-
-
-@njit(cache=True, inline="always")
-def _insert_descending(row: Int64Array, count: int) -> None:
-    """Insert a count into a descending row of fixed length; the smallest value drops out."""
-    r = len(row) - 1
-    if count <= row[r]:
-        return
-    while r > 0 and row[r - 1] < count:
-        row[r] = row[r - 1]
-        r -= 1
-    row[r] = count

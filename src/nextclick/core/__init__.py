@@ -1,1 +1,1 @@
-"""Shared types and registries without dependencies on the rest of the package."""
+"""Types, sessions, vocabularies, configs and storage that every other package builds on."""

@@ -19,7 +19,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -30,10 +29,6 @@ UInt64Array: TypeAlias = NDArray[np.uint64]
 FRACTION_BITS = 40
 FACTOR_BITS = 32
 MOST_COUNTED = 1 << 23  # of one edge in one day; the sum of two such weights fits
-_LARGEST = np.uint64(2**64 - 1)
-_LOW = np.uint64(2**32 - 1)
-_HALF_WORD = np.uint64(32)
-_MIX = np.uint64(0x9E3779B97F4A7C15)
 _FRACTION = np.uint64(FRACTION_BITS)
 _SMALLEST = 1 << 10
 
@@ -57,22 +52,28 @@ class EdgeTable:
 
     def add(self, keys: Int64Array, amounts: UInt64Array, day: int) -> None:
         """Add (n,) amounts to the weights of (n,) distinct keys, as of a day."""
+        from nextclick.graphs.edge_kernels import add
+
         if 2 * (self._used + len(keys)) > len(self._keys):
             self._make_room(len(keys), day)
-        self._used += _add(self._keys, self._weights, self._days, keys, amounts, day, self.factor)
+        self._used += add(self._keys, self._weights, self._days, keys, amounts, day, self.factor)
 
     def _make_room(self, more: int, day: int) -> None:
         """Twice the place that is needed; edges whose weight has come to 0 are forgotten."""
+        from nextclick.graphs.edge_kernels import add
+
         keys, weights = self.edges(day)
         capacity = _SMALLEST
         while capacity < 4 * (len(keys) + more):
             capacity *= 2
         self._allocate(capacity)
-        self._used = _add(self._keys, self._weights, self._days, keys, weights, day, self.factor)
+        self._used = add(self._keys, self._weights, self._days, keys, weights, day, self.factor)
 
     def weights(self, keys: Int64Array, day: int) -> UInt64Array:
         """(n,) weights of (n,) keys as of a day; 0 for an edge that is not there."""
-        found: UInt64Array = _look_up(self._keys, self._weights, self._days, keys, day, self.factor)
+        from nextclick.graphs.edge_kernels import look_up
+
+        found: UInt64Array = look_up(self._keys, self._weights, self._days, keys, day, self.factor)
         return found
 
     def edges(self, day: int) -> tuple[Int64Array, UInt64Array]:
@@ -81,66 +82,6 @@ class EdgeTable:
         weights = self.weights(keys, day)
         there: BoolArray = weights != 0
         return keys[there], weights[there]
-
-
-@njit(cache=True, nogil=True)
-def _decayed(weight: np.uint64, days: int, factor: np.uint64) -> np.uint64:
-    while days > 0 and weight > 0:
-        # ⌊weight · factor / 2³²⌋ without the 96 bits of the product
-        weight = (weight >> _HALF_WORD) * factor + (((weight & _LOW) * factor) >> _HALF_WORD)
-        days -= 1
-    return weight
-
-
-@njit(cache=True, nogil=True)
-def _slot(table: Int64Array, key: int) -> np.int64:
-    """Where a key stands, or the free slot where it would."""
-    mask = len(table) - 1
-    slot: np.int64 = np.int64((np.uint64(key) * _MIX) >> _HALF_WORD) & mask
-    while table[slot] != 0 and table[slot] != key:
-        slot = (slot + 1) & mask
-    return slot
-
-
-@njit(cache=True, nogil=True)
-def _add(
-    table: Int64Array,
-    weights: UInt64Array,
-    days: Int32Array,
-    keys: Int64Array,
-    amounts: UInt64Array,
-    day: int,
-    factor: np.uint64,
-) -> int:
-    """Add, and return how many keys are new."""
-    new = 0
-    for i in range(len(keys)):
-        slot = _slot(table, keys[i])
-        if table[slot] == 0:
-            table[slot] = keys[i]
-            new += 1
-        weight = _decayed(weights[slot], day - days[slot], factor)
-        room = _LARGEST - weight
-        weights[slot] = weight + min(amounts[i], room)
-        days[slot] = day
-    return new
-
-
-@njit(cache=True, nogil=True)
-def _look_up(
-    table: Int64Array,
-    weights: UInt64Array,
-    days: Int32Array,
-    keys: Int64Array,
-    day: int,
-    factor: np.uint64,
-) -> UInt64Array:
-    found = np.zeros(len(keys), np.uint64)
-    for i in range(len(keys)):
-        slot = _slot(table, keys[i])
-        if table[slot] != 0:
-            found[i] = _decayed(weights[slot], day - days[slot], factor)
-    return found
 
 
 def amounts_of(counts: Int64Array) -> UInt64Array:

@@ -20,9 +20,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, get_args
 
 import numpy as np
-from numba import njit
 
 from nextclick.errors import ConfigError
+from nextclick.graphs.adjacent_clicks import adjacent_clicks
 from nextclick.graphs.edge_table import FACTOR_BITS, FRACTION_BITS, EdgeTable, amounts_of
 from nextclick.graphs.neighbors import Neighbors
 
@@ -78,9 +78,9 @@ class TemporalGraph:
         The cost grows with the clicks of the day and with the edges that were alive before it,
         which are no more than the days before it have left: not with the history.
         """
-        keys, counts = np.unique(
-            _adjacent(day_log.items, np.asarray(day_log.offsets, np.int64)), return_counts=True
-        )
+        i, j = adjacent_clicks(day_log)
+        pairs = (np.minimum(i, j) << 32) | np.maximum(i, j)
+        keys, counts = np.unique(pairs, return_counts=True)
         if self.edge == "binary":
             counts = np.ones_like(counts)
         self.n_days += 1
@@ -149,20 +149,6 @@ def renumbered_graph(state: Mapping[str, AnyArray], index: Int32Array) -> dict[s
     order = np.argsort(keys, kind="stable")
     moved = {"graph_edges": keys[order], "graph_weights": state["graph_weights"][order]}
     return {**state, **moved}
-
-
-@njit(cache=True, nogil=True)
-def _adjacent(items: Int32Array, offsets: Int64Array) -> Int64Array:
-    """(n,) keys of the pairs of adjacent clicks on two known items, with repetitions."""
-    keys = np.empty(len(items), np.int64)
-    n = 0
-    for s in range(len(offsets) - 1):
-        for click in range(offsets[s] + 1, offsets[s + 1]):
-            i, j = np.int64(items[click - 1]), np.int64(items[click])
-            if i != j and i != 0 and j != 0:
-                keys[n] = (min(i, j) << 32) | max(i, j)
-                n += 1
-    return keys[:n]
 
 
 def _pair(keys: Int64Array) -> tuple[Int32Array, Int32Array]:

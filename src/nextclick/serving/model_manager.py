@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from nextclick.core.compiled_above import compile_at_once
 from nextclick.errors import ArtifactError, InputError, RequestError, ScoringError, nearest
 from nextclick.serving.catalog_search import Catalog
 from nextclick.serving.recommender import Recommender
@@ -310,6 +311,7 @@ def warm(recommender: Recommender) -> None:
     Raises:
         ScoringError: it answers with scores that are not finite.
     """
+    compile_at_once()  # no request is to wait for a compiler
     popular, k = _asked_first(recommender)
     for session in ([popular[0]], popular, ["\x00"]):
         asked = [

@@ -43,7 +43,7 @@ from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.core.types import AnyArray, Float32Array, Int32Array, Progress, SparseScores
 from nextclick.models.classical.position_weights import CODES, Weighting, position_weight
 from nextclick.models.classical.session_index import Index
-from nextclick.models.classical.session_votes import Rows, VotingRule, score_rows, voters
+from nextclick.models.classical.session_scores import Rows, Rule, score_rows
 from nextclick.models.explanation import MAX_NEIGHBORS, Evidence, Neighbor, Parts
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class SessionKNN:
         self.config = config
         self.index = index
         self.base = np.zeros(self.n_items + 1, dtype=np.float32)  # shared by all answers
-        self.rule = VotingRule(
+        self.rule = Rule(
             k=config.k,
             sample_size=config.sample_size,
             cosine=config.similarity == "cosine",
@@ -144,10 +144,9 @@ class SessionKNN:
         B = len(batch)
 
         def rows(start: int, stop: int) -> Rows:
-            found: Rows = score_rows(
+            return score_rows(
                 batch.items[start:stop], batch.lengths[start:stop], self.index, self.rule
             )
-            return found
 
         bounds = [*range(0, B, _ROWS_PER_BLOCK), B] if B else [0, 0]
         offsets, items, values = _joined(map_blocks(rows, bounds))
@@ -163,6 +162,8 @@ class SessionKNN:
         r(h) is a sum over shared clicks, so that a vote is one, too. An item that was clicked
         several times counts at its latest click.
         """
+        from nextclick.models.classical.session_votes import voters
+
         n = int(batch.lengths[0])
         first = max(0, n - self.config.last_n_clicks)
         clicks = batch.items[0, first:n]

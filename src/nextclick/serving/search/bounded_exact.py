@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numba
 import numpy as np
 
-from nextclick.core.topk import _insert
-from nextclick.serving.search.filtered_topk import _NO_MASK, _is_hidden
+from nextclick.core.topk_kernels import insert
+from nextclick.serving.filtered_topk_kernels import is_hidden
+from nextclick.serving.search.filtered_topk import NO_MASK
 
 if TYPE_CHECKING:
     from nextclick.core.types import (
@@ -150,7 +151,7 @@ class Rounded:
         tails *= caution
         whole, starts, step, missing = _whole_numbers(groups, self.grain)
         bias = _NO_BIAS if self.bias is None else self.bias
-        masks = _NO_MASK if wish.shown is None else wish.shown[None]
+        masks = NO_MASK if wish.shown is None else wish.shown[None]
         items, scores, lowest, read = _best(
             self.rows, self.scale, self.off, self.most_off, self.rest, self.reach, self.items,
             self.table, bias, query, whole, starts, step, tails, caution * missing, shift, wish.k,
@@ -387,11 +388,11 @@ def _best(
             continue
         for j, item in enumerate(items[m * _LANES : (m + 1) * _LANES]):
             bound = sums[j] + rounding + tails[0] * off[m, j]
-            if bound < floor or _is_hidden(item, hides, mask, masks):
+            if bound < floor or is_hidden(item, hides, mask, masks):
                 continue
             score = _score(table, bias, query, item)
             lowest = min(lowest, score)
-            n = _insert(best, found, n, score, item)
+            n = insert(best, found, n, score, item)
             if n == k:
                 worst = float(best[k - 1])
                 floor = worst - _FLOAT * abs(worst) - center

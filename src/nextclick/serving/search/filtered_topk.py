@@ -1,4 +1,4 @@
-"""The best items of a request, of those that may be shown: kernels.
+"""The best items of a request, of those that may be shown.
 
 The rule is that of `nextclick.core.topk`: an item is recommended if some item of the row, shown or not,
 has a lower score; of equal scores the lower index comes first. What differs is that each row has a
@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numba
 import numpy as np
 
-from nextclick.core.topk import _insert
+from nextclick.core.compiled_above import compiled_above
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import BoolArray, Float32Array, Int32Array, Int64Array, SparseScores
     from nextclick.serving.request import Wish
 
-_CHUNK = 64  # scores whose highest is looked at before each of them is
-_NO_MASK = np.zeros((0, 0), dtype=np.bool_)
+NO_MASK = np.zeros((0, 0), dtype=np.bool_)
 
 
 class Filters(NamedTuple):
@@ -55,7 +53,7 @@ class Filters(NamedTuple):
             hidden_offsets=offsets,
             hidden=np.concatenate([np.empty(0, np.int32), *(wish.hidden for wish in wishes)]),
             mask_of=mask_of,
-            masks=np.stack(masks) if masks else _NO_MASK,
+            masks=np.stack(masks) if masks else NO_MASK,
         )
 
 
@@ -87,7 +85,9 @@ class Best(NamedTuple):
 
     def add(self, scores: Float32Array, first: int, filters: Filters) -> None:
         """Look at (B, W) scores of the items `first` and those after it."""
-        _add_block(scores, first, *filters, *self)
+        from nextclick.serving.filtered_topk_kernels import add_block
+
+        add_block(scores, first, *filters, *self)
 
     def lists(self) -> list[tuple[Int32Array, Float32Array]]:
         """The recommended items of each row with their scores, best first."""
@@ -98,141 +98,51 @@ class Best(NamedTuple):
         return found
 
 
+@compiled_above(
+    2_000_000,
+    kernel="nextclick.serving.filtered_topk_kernels:sparse_best",
+    work=lambda sparse, *_: 200 * len(sparse.offsets) + len(sparse.items),
+)
 def sparse_best(
     sparse: SparseScores, base: SortedBase, filters: Filters
 ) -> list[tuple[Int32Array, Float32Array]]:
     """What `Best.lists` gives for `sparse.dense()`, without a row of N scores."""
-    best = Best.empty(filters)
-    _sparse_rows(
-        sparse.offsets, sparse.items, sparse.values, base.scores, base.best_first, *filters, *best
-    )
-    return best.lists()
+    found = []
+    for b, k in enumerate(filters.k.tolist()):
+        own = sparse.items[sparse.offsets[b] : sparse.offsets[b + 1]]
+        worth = sparse.values[sparse.offsets[b] : sparse.offsets[b + 1]]
+        hidden = filters.hidden[filters.hidden_offsets[b] : filters.hidden_offsets[b + 1]]
+        mask = filters.masks[filters.mask_of[b]] if filters.mask_of[b] >= 0 else None
+        worst = _first_shown(base.best_first[::-1], own, None, 1)
+        lowest = min(worth.min(initial=np.inf), base.scores[worst].min(initial=np.inf))
+        others = _first_shown(base.best_first, np.concatenate([own, hidden]), mask, k)
+        shown = ~np.isin(own, hidden)
+        if mask is not None:
+            shown &= mask[own]
+        items = np.concatenate([own[shown], others])
+        scores = np.concatenate([worth[shown], base.scores[others]])
+        best = np.lexsort((items, -scores))[:k]
+        best = best[scores[best] > lowest]
+        found.append((items[best], scores[best]))
+    return found
 
 
 def fill(best_first: Int32Array, chosen: Int32Array, wish: Wish) -> Int32Array:
     """(n,) the first items of `best_first` that may be shown and are not chosen, to make k."""
-    mask = np.zeros(0, np.bool_) if wish.shown is None else wish.shown
-    return _fill(best_first, np.sort(chosen), wish.hidden, mask, wish.k - len(chosen))
+    excluded = np.concatenate([chosen, wish.hidden])
+    return _first_shown(best_first, excluded, wish.shown, wish.k - len(chosen))
 
 
-@numba.njit(cache=True, nogil=True)
-def _stands_in(item: int, ascending: Int32Array) -> bool:
-    at = np.searchsorted(ascending, item)
-    return bool(at < len(ascending) and ascending[at] == item)
-
-
-@numba.njit(cache=True, nogil=True)
-def _is_hidden(item: int, hides: Int32Array, mask: int, masks: BoolArray) -> bool:
-    if mask >= 0 and not masks[mask, item]:
-        return True
-    return bool(len(hides) and _stands_in(item, hides))
-
-
-@numba.njit(cache=True, nogil=True)
-def _lowest_of_others(base: Float32Array, best_first: Int32Array, listed: Int32Array) -> float:
-    """The lowest base score of the items that are not listed."""
-    for item in best_first[::-1]:
-        if not _stands_in(item, listed):
-            return float(base[item])
-    return np.inf
-
-
-# the highest and lowest of a chunk may be taken in any order, so that they use vectors
-@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
-def _extremes(scores: Float32Array) -> tuple[float, float]:
-    low = high = scores[0]
-    for score in scores:
-        low = min(low, score)
-        high = max(high, score)
-    return low, high
-
-
-@numba.njit(cache=True, nogil=True)
-def _add_block(
-    scores: Float32Array,
-    first: int,
-    k: Int64Array,
-    hidden_offsets: Int64Array,
-    hidden: Int32Array,
-    mask_of: Int64Array,
-    masks: BoolArray,
-    items: Int32Array,
-    best: Float32Array,
-    n: Int64Array,
-    lowest: Float32Array,
-) -> None:
-    B, W = scores.shape
-    for b in range(B):
-        kept, row = best[b, : k[b]], items[b, : k[b]]
-        hides = hidden[hidden_offsets[b] : hidden_offsets[b + 1]]
-        mask, found = mask_of[b], n[b]
-        for start in range(0, W, _CHUNK):
-            chunk = scores[b, start : min(start + _CHUNK, W)]
-            low, high = _extremes(chunk)
-            lowest[b] = min(lowest[b], low)
-            if found == k[b] and high < kept[found - 1]:
-                continue
-            for j in range(len(chunk)):
-                if found == k[b] and chunk[j] <= kept[found - 1]:
-                    continue  # items come in ascending order, so an equal one is worse
-                item = first + start + j
-                if not _is_hidden(item, hides, mask, masks):
-                    found = _insert(kept, row, found, chunk[j], item)
-        n[b] = found
-
-
-@numba.njit(cache=True, nogil=True)
-def _sparse_rows(
-    offsets: Int64Array,
-    listed: Int32Array,
-    values: Float32Array,
-    base: Float32Array,
-    best_first: Int32Array,
-    k: Int64Array,
-    hidden_offsets: Int64Array,
-    hidden: Int32Array,
-    mask_of: Int64Array,
-    masks: BoolArray,
-    items: Int32Array,
-    best: Float32Array,
-    n: Int64Array,
-    lowest: Float32Array,
-) -> None:
-    for b in range(len(offsets) - 1):
-        kept, row = best[b, : k[b]], items[b, : k[b]]
-        hides = hidden[hidden_offsets[b] : hidden_offsets[b + 1]]
-        mask, found = mask_of[b], 0
-        own = listed[offsets[b] : offsets[b + 1]]
-        worth = values[offsets[b] : offsets[b + 1]]
-        known = np.sort(own)
-        for j in range(len(own)):
-            lowest[b] = min(lowest[b], worth[j])
-            if found == k[b] and worth[j] < kept[found - 1]:
-                continue
-            if not _is_hidden(own[j], hides, mask, masks):
-                found = _insert(kept, row, found, worth[j], own[j])
-        lowest[b] = min(lowest[b], _lowest_of_others(base, best_first, known))
-        for item in best_first:
-            if base[item] <= lowest[b] or (found == k[b] and base[item] < kept[found - 1]):
-                break
-            if not _stands_in(item, known) and not _is_hidden(item, hides, mask, masks):
-                found = _insert(kept, row, found, base[item], item)
-        n[b] = found
-
-
-@numba.njit(cache=True, nogil=True)
-def _fill(
-    best_first: Int32Array, chosen: Int32Array, hidden: Int32Array, mask: BoolArray, n: int
+def _first_shown(
+    order: Int32Array, excluded: Int32Array, mask: BoolArray | None, n: int
 ) -> Int32Array:
-    found = np.empty(n, np.int32)
-    size = 0
-    for item in best_first:
-        if size == n:
-            break
-        if len(mask) and not mask[item]:
-            continue
-        if _stands_in(item, chosen) or _stands_in(item, hidden):
-            continue
-        found[size] = item
-        size += 1
-    return found[:size]
+    """The first n items of `order` that are not excluded and that the mask, if any, lets pass."""
+    size = n + len(excluded)
+    while True:
+        first = order[:size]
+        shown = ~np.isin(first, excluded)
+        if mask is not None:
+            shown &= mask[first]
+        if size >= len(order) or np.count_nonzero(shown) >= n:
+            return first[shown][:n]
+        size *= 4  # the mask lets few items pass
