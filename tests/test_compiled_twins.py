@@ -152,7 +152,7 @@ def test_rows_of_item_tables(log, n, by_click, one, other):
 
 
 rules = st.builds(
-    session_scores.Rule,
+    session_scores.VotingRule,
     k=st.integers(1, 6),
     sample_size=st.integers(1, 8),
     cosine=st.booleans(),

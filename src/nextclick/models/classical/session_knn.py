@@ -43,7 +43,7 @@ from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.core.types import AnyArray, Float32Array, Int32Array, Progress, SparseScores
 from nextclick.models.classical.position_weights import CODES, Weighting, position_weight
 from nextclick.models.classical.session_index import Index
-from nextclick.models.classical.session_scores import Rows, Rule, score_rows
+from nextclick.models.classical.session_scores import Rows, VotingRule, score_rows
 from nextclick.models.explanation import MAX_NEIGHBORS, Evidence, Neighbor, Parts
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class SessionKNN:
         self.config = config
         self.index = index
         self.base = np.zeros(self.n_items + 1, dtype=np.float32)  # shared by all answers
-        self.rule = Rule(
+        self.rule = VotingRule(
             k=config.k,
             sample_size=config.sample_size,
             cosine=config.similarity == "cosine",
