@@ -26,8 +26,8 @@ class CompareOptions:
         train_on: `all` trains on everything before the test, `inner` on everything before the
             validation. None is `all` for part `test` and `inner` for part `valid`.
         ks: the cut-offs K.
-        metric: the metric the table is sorted by and significance is tested on: recall@K, mrr@K or
-            ndcg@K with a K of `ks`. None is recall at the largest K.
+        metric: the metric the table is sorted by and significance is tested on: a metric
+            of `core.metrics` with a K of `ks`. None is recall at the largest K.
         against: label of the model that gains by prefix length are relative to; None is the
             runner-up.
         settings: parameters as `NAME`, `MODEL.NAME` or `LABEL.NAME`; they override all others.

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from nextclick.core.metrics import metric_forms
+
 
 @dataclass(frozen=True, slots=True)
 class GateOptions:
@@ -21,7 +23,7 @@ class GateOptions:
             "the check",
         ),
     ] = 0.1
-    metric: Annotated[str, Field(description="metric of the check: recall@K, mrr@K or ndcg@K")] = (
+    metric: Annotated[str, Field(description=f"metric of the check: {metric_forms()}")] = (
         "recall@20"
     )
     tolerance: Annotated[

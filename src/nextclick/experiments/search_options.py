@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-Metric = Annotated[
-    str, Field(description="metric on the validation or test: recall@K, mrr@K or ndcg@K")
-]
+from nextclick.core.metrics import metric_forms
+
+Metric = Annotated[str, Field(description=f"metric on the validation or test: {metric_forms()}")]
 Preset = Annotated[str | None, Field(description="preset of a neural model to start from")]
 Device = Annotated[str, Field(description="compute device of neural models: auto, cpu or cuda")]
 
