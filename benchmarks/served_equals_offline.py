@@ -35,7 +35,6 @@ from nextclick.artifact import Artifact
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.topk import dense_top
 from nextclick.loadtest import Visit, from_store
-from nextclick.models.base import reads
 from server_process import Client, running, serve_command, write_json
 
 if TYPE_CHECKING:
@@ -188,7 +187,7 @@ def measured(folder: Path, visits: list[Visit], k: int, at_once: int) -> Found:
     model: Any = artifact.model
     found = Found(f"{model.name} ({folder.name})", model.n_items, len(visits))
     best = Offline(artifact, k)
-    moves = "times" in reads(type(model), model.config)  # whose answer depends on when it is asked
+    moves = "times" in model.requires(model.config)  # whose answer depends on when it is asked
     arguments = (f"m={folder}", "--session-clicks", 1000, "--timeout", 60)
     with running(serve_command(*arguments)) as server, Client(server.url) as client:
         found.ready_s = server.seconds

@@ -11,7 +11,7 @@ import pytest
 import nextclick
 from docs_pages import DOCS
 from nextclick.core.config import describe
-from nextclick.models import MODELS, model_class
+from nextclick.models.model_registry import model_class, model_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", model_names())
 def test_every_model_has_a_page(site: Path, name: str) -> None:
     text = (site / "models" / f"{name}.md").read_text("utf-8")
     found = model_class(name)
@@ -36,7 +36,7 @@ def test_every_model_has_a_page(site: Path, name: str) -> None:
     assert re.search(r"^```text\n.*[=+]", text, re.MULTILINE | re.DOTALL), "no equation"
     for parameter in describe(found.Config):
         assert f"| `{parameter.name}` |" in text
-    for preset in getattr(found, "PRESETS", {}):
+    for preset in found.presets:
         assert f"| `{preset}` |" in text
     for recipe in pages.recipes_of(name):
         assert f"(../recipes.md#{recipe})" in text

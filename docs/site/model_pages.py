@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 from docstrings import markdown
 
 from nextclick.core.config import describe
-from nextclick.models import MODELS, model_class
-from nextclick.models.base import reads
+from nextclick.models.model_registry import installed_models, model_class, model_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-_OF_MODELS = {place.partition(":")[0] for place in MODELS.values()}
+    from nextclick.models.base import Model
+
+_OF_MODELS = {entry.module for entries in installed_models().values() for entry in entries}
 
 
 def described(text: str) -> set[str]:
     """The models that have a section in docs/models.md."""
-    return set(re.findall(r"^## ([a-z][\w-]+)$", text, re.MULTILINE)) & MODELS.keys()
+    return set(re.findall(r"^## ([a-z][\w-]+)$", text, re.MULTILINE)) & set(model_names())
 
 
 def pointed(text: str) -> str:
@@ -38,20 +39,20 @@ def pages(told: set[str], recipes_of: Callable[[str], list[str]]) -> dict[str, s
         told: those with a section in docs/models.md.
         recipes_of: names of the recipes of a model.
     """
-    return {f"models/{n}.md": page(n, told=n in told, recipes=recipes_of(n)) for n in MODELS}
+    return {f"models/{n}.md": page(n, told=n in told, recipes=recipes_of(n)) for n in model_names()}
 
 
 def page(name: str, *, told: bool, recipes: list[str]) -> str:
     """The page of a model."""
-    found: Any = model_class(name)
+    found = model_class(name)
     module = import_module(found.__module__)
     parts = [f"# {name}", markdown(module.__doc__)]
     parts += [_also(other) for other in _named_modules(module.__doc__ or "")]
     parts += ["## Parameters", _parameters(found)]
-    needed = reads(found, found.Config())
+    needed = found.requires(found.Config())
     if needed:
         parts.append(f"With these defaults it reads {' and '.join(sorted(needed))} of a log.")
-    if presets := getattr(found, "PRESETS", {}):
+    if presets := found.presets:
         parts += ["## Presets", "Parameters of the model and of its [training](../training.md)."]
         parts.append(_table(("preset", "sets"), ((f"`{n}`", _said(v)) for n, v in presets.items())))
     if recipes:
@@ -93,7 +94,7 @@ def _also(module: str) -> str:
     return f"## `{module.removeprefix('nextclick.')}`\n\n{text}"
 
 
-def _parameters(found: Any) -> str:
+def _parameters(found: type[Model]) -> str:
     listed = describe(found.Config)
     if not listed:
         return "None."
@@ -106,7 +107,7 @@ def _whole(kind: str) -> str:
     return re.sub(r"([≥≤<>]) ", "\\1\u00a0", kind)
 
 
-def _said(values: dict[str, Any]) -> str:
+def _said(values: Mapping[str, Any]) -> str:
     return ", ".join(f"`{name}={value}`" for name, value in values.items()) or "nothing"
 
 

@@ -10,7 +10,6 @@ from nextclick import evaluate, train
 from nextclick.errors import ConfigError, StoppedError
 from nextclick.experiments import parameter_sweep as module
 from nextclick.experiments.parameter_sweep import SweepOptions, sweep
-from nextclick.models import MODELS
 from small_shop import make_store
 
 pytest.importorskip("matplotlib")
@@ -24,8 +23,7 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _tiny_and_quick(request, monkeypatch):
-    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
+def _tiny_and_quick(request, monkeypatch, tiny_model):
     if request.node.name != "test_two_parameters_of_a_model_that_counts":
         monkeypatch.setattr(module, "_draw", lambda folder, numbers, name: None)
 

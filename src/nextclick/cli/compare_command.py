@@ -12,7 +12,7 @@ from nextclick.cli.parsing import parse_cutoffs, parse_list, parse_values
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError
 from nextclick.experiments.comparison import CompareOptions, compare, compare_results
-from nextclick.models import CLASSICAL
+from nextclick.models.model_registry import BASELINES
 
 
 def compare_command(
@@ -29,7 +29,7 @@ def compare_command(
             "(asars@variant=time_cat+epochs=5) and recipe files (recipes/narm-quick.toml), "
             "artifacts (models/narm, with a slash); LABEL=... gives one a name.",
         ),
-    ] = ",".join(CLASSICAL),
+    ] = ",".join(BASELINES),
     settings: Annotated[
         list[str] | None,
         typer.Option(

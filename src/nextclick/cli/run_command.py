@@ -16,7 +16,7 @@ from nextclick.data.prepare_store import prepare
 from nextclick.errors import OutputError
 from nextclick.experiments.comparison import CompareOptions, compare
 from nextclick.experiments.model_specs import parse_model_specs
-from nextclick.models import CLASSICAL
+from nextclick.models.model_registry import BASELINES
 
 
 @taking_prepare_options
@@ -29,7 +29,7 @@ def run_command(
     test: TestSources = None,
     models: Annotated[
         str, typer.Option("--models", "-m", help="Such as pop,narm@global; see `compare`.")
-    ] = ",".join(CLASSICAL),
+    ] = ",".join(BASELINES),
     ks: Cutoffs = "5,10,20",
     overwrite: Overwrite = False,
     as_json: Json = False,

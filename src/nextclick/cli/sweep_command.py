@@ -9,12 +9,12 @@ from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say,
 from nextclick.cli.parsing import parse_axis, parse_values
 from nextclick.errors import ConfigError
 from nextclick.experiments.parameter_sweep import FIGURE, NUMBERS, TABLE, SweepOptions, Swept, sweep
-from nextclick.models import MODELS
+from nextclick.models.model_registry import model_names
 
 
 def sweep_command(
     store: Annotated[Path, typer.Argument(help="Folder that `prepare` made.")],
-    model: Annotated[str, typer.Option("--model", "-m", help=f"{', '.join(MODELS)}.")],
+    model: Annotated[str, typer.Option("--model", "-m", help=f"{', '.join(model_names())}.")],
     over: Annotated[str, typer.Option(help="NAME=a,b,c: a parameter and its values.")],
     second: Annotated[
         str | None,

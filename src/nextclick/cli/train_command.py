@@ -13,7 +13,7 @@ from nextclick.core.config import Parameter, describe
 from nextclick.errors import ConfigError
 from nextclick.experiments.model_training import train
 from nextclick.experiments.recipe import Recipe, read_recipe
-from nextclick.models import MODELS, model_class
+from nextclick.models.model_registry import model_class, model_names
 from nextclick.training.training_config import NeuralOptions, TrainingConfig
 
 
@@ -21,7 +21,7 @@ def train_command(
     store: Annotated[Path, typer.Argument(help="Folder that `prepare` made.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the artifact.")],
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help=f"{', '.join(MODELS)}.")
+        str | None, typer.Option("--model", "-m", help=f"{', '.join(model_names())}.")
     ] = None,
     recipe: Annotated[
         Path | None,
@@ -148,21 +148,20 @@ def models_command(as_json: Json = False) -> None:
     """List the models, their presets and parameters."""
     listing: dict[str, Any] = {}
     neural = []
-    for name in MODELS:
-        found: Any = model_class(name)
+    for name in model_names():
+        found = model_class(name)
         summary = (found.__doc__ or "").strip().splitlines()[0]
         parameters = describe(found.Config)
-        presets: dict[str, dict[str, Any]] = getattr(found, "PRESETS", {})
         listing[name] = {
             "summary": summary,
             "parameters": [asdict(p) for p in parameters],
-            "presets": presets,
+            "presets": found.presets,
         }
         say(f"\n{name}: {summary}")
         _show_parameters("", parameters)
-        for preset, values in presets.items():
+        for preset, values in found.presets.items():
             say(f"  --preset {preset}: {', '.join(f'{n}={v}' for n, v in values.items())}")
-        if not hasattr(found, "fit"):
+        if found.default_capabilities.neural:
             neural.append(name)
     training = describe(TrainingConfig)
     if neural:

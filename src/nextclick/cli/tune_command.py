@@ -10,12 +10,12 @@ from nextclick.cli.parsing import parse_axis, parse_duration
 from nextclick.experiments.parameter_grid import read_grid
 from nextclick.experiments.search_plan import TuneOptions
 from nextclick.experiments.tuning import HISTORY, IMPORTANCE, Tuned, tune
-from nextclick.models import MODELS
+from nextclick.models.model_registry import model_names
 
 
 def tune_command(
     store: Annotated[Path, typer.Argument(help="Folder that `prepare` made.")],
-    model: Annotated[str, typer.Option("--model", "-m", help=f"{', '.join(MODELS)}.")],
+    model: Annotated[str, typer.Option("--model", "-m", help=f"{', '.join(model_names())}.")],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder of the study [MODEL.study]."),

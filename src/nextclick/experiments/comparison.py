@@ -19,7 +19,7 @@ from nextclick.experiments.model_specs import parse_model_specs
 from nextclick.experiments.resumable_folder import growing_folder
 from nextclick.experiments.run_cache import KeptRun, Question
 from nextclick.experiments.training_failures import FAILURES, reason_of
-from nextclick.models import CLASSICAL
+from nextclick.models.model_registry import BASELINES
 from nextclick.report.report_data import About, Failed, comparison
 from nextclick.report.report_files import write_report
 from nextclick.report.run_folder import Run
@@ -89,7 +89,7 @@ class Compared:
 
 def compare(
     store: Store | str | Path,
-    models: Sequence[str] = tuple(CLASSICAL),
+    models: Sequence[str] = BASELINES,
     output: str | Path | None = None,
     options: CompareOptions | None = None,
     *,

@@ -26,7 +26,6 @@ from nextclick.experiments.artifact_evaluation import evaluate_each
 from nextclick.experiments.checkpoint_paths import has_checkpoint
 from nextclick.experiments.model_training import train
 from nextclick.experiments.response_time import answer_time
-from nextclick.models.base import reads
 from nextclick.report.run_folder import ARTIFACT, COSTS, RESULT, RUN, Costs, Run
 from nextclick.training.training_config import NeuralOptions
 from nextclick.version import __version__
@@ -179,9 +178,8 @@ class KeptRun:
         if not self.question.prequential:
             return False
         if self.given is not None:
-            return bool(getattr(Artifact.load(self.given).model, "advances", False))
-        contender = self.entrant.contender
-        return "blocks" in reads(contender.model, contender.configs({})[0])
+            return Artifact.load(self.given).model.capabilities.update == "by-block"
+        return self.entrant.contender.capabilities().update == "by-block"
 
     def _asked(self) -> dict[str, Any]:
         question = self.question

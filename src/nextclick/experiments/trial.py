@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nextclick.data.store import Store
     from nextclick.evaluation import RankingProtocol
     from nextclick.experiments.model_candidate import ModelCandidate
+    from nextclick.models.base import Model
     from nextclick.models.neural_model import NeuralModel
     from nextclick.training.training_config import TrainingConfig
 
@@ -107,7 +108,7 @@ def measure(
 
 
 def _learn(
-    model_type: type[NeuralModel],
+    model_class: type[Model],
     model_config: Any,
     config: TrainingConfig,
     parts: Parts,
@@ -116,13 +117,18 @@ def _learn(
     progress: Progress,
 ) -> float:
     # imported here: a model that counts needs no neural library
-    from nextclick.experiments.neural_training import check_memory, validated, validation
+    from nextclick.experiments.neural_training import (
+        check_memory,
+        neural_class,
+        validated,
+        validation,
+    )
     from nextclick.models.neural_model import DatasetInfo
     from nextclick.training.device import seeded
     from nextclick.training.trainer import Trainer
 
-    n_items = parts.fit.n_items
-    facts = DatasetInfo.of(parts.fit, model_type.reads(model_config))
+    model_type, n_items = neural_class(model_class), parts.fit.n_items
+    facts = DatasetInfo.of(parts.fit, model_type.requires(model_config))
     check_memory(model_type, model_config, config, facts, n_items, device=judge.device, keeps=False)
     validate = validation(
         parts.fit, parts.valid, parts.protocol, checked_cutoff(config.metric, n_items)

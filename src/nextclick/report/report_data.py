@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from nextclick.evaluation import leaderboard
-from nextclick.models import CLASSICAL, model_class
+from nextclick.models.model_registry import known_capabilities
 from nextclick.report.ablation import variants
 from nextclick.report.accuracy_by_cutoff import at_cutoffs
 from nextclick.report.accuracy_by_length import by_length
@@ -121,10 +121,16 @@ def entries_of(runs: Sequence[Run], metric: str) -> list[Entry]:
             _label(row, row.results[0], times),
             row,
             tuple(by_result[id(result)] for result in row.results),
-            row.model in CLASSICAL and getattr(model_class(row.model), "deterministic", False),
+            _deterministic(row.model),
         )
         for row in rows
     ]
+
+
+def _deterministic(model: str) -> bool:
+    """Whether another seed would give the same model; assumed not, where it is not installed."""
+    capabilities = known_capabilities(model)
+    return capabilities is not None and capabilities.deterministic
 
 
 def _label(row: LeaderboardRow, first: Result, times: Counter[str]) -> str:

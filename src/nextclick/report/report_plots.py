@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nextclick.analysis.plots.canvas import CATEGORIES, ITEMS, NEUTRAL, Page, log_counts, short
-from nextclick.models import CLASSICAL
+from nextclick.models.model_registry import known_capabilities
 from nextclick.report.accuracy_by_length import drawn
 from nextclick.report.labels import name_points
 from nextclick.report.summary import metric_name
@@ -91,7 +91,8 @@ def _panel(lines: int) -> tuple[float, float]:
 
 
 def _color(row: dict[str, Any]) -> str:
-    return CATEGORIES if row["model"] in CLASSICAL else ITEMS
+    capabilities = known_capabilities(row["model"])
+    return ITEMS if capabilities is None or capabilities.neural else CATEGORIES
 
 
 def _cost(row: dict[str, Any], name: str) -> float | None:
