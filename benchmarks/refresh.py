@@ -44,7 +44,7 @@ from nextclick.experiments.artifact_refresh import refresh
 from nextclick.experiments.model_training import train
 from nextclick.experiments.refresh_options import GateOptions, TuningOptions
 from nextclick.experiments.reindex import sessions_for
-from nextclick.models import CLASSICAL
+from nextclick.models.model_registry import model_class
 
 KS = (20,)
 SHOWN = ("recall@20", "mrr@20")
@@ -119,7 +119,7 @@ def measured(artifact: Artifact, store: Store, seconds: float) -> dict[str, Any]
 
 def compare(name: str, clicks: pl.DataFrame, options: Any) -> None:
     """One model on all days."""
-    values = parse_values(options.set) if name not in CLASSICAL else {}
+    values = parse_values(options.set) if model_class(name).default_capabilities.neural else {}
     days, folder = last_days(clicks, options.days), options.output
     place = folder / name
     tuning = TuningOptions(epochs=options.epochs, rate=options.rate, replay=options.replay)

@@ -33,7 +33,6 @@ import numpy as np
 from nextclick.artifact import Artifact
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.topk import dense_top
-from nextclick.models.base import reads
 from server_process import Client, running, serve_command, write_json
 from store_sessions import RawSession, sessions_of_store
 
@@ -187,7 +186,7 @@ def measured(folder: Path, visits: list[RawSession], k: int, at_once: int) -> Fo
     model: Any = artifact.model
     found = Found(f"{model.name} ({folder.name})", model.n_items, len(visits))
     best = Offline(artifact, k)
-    moves = "times" in reads(type(model), model.config)  # whose answer depends on when it is asked
+    moves = "times" in model.requires(model.config)  # whose answer depends on when it is asked
     arguments = (f"m={folder}", "--session-clicks", 1000, "--timeout", 60)
     with running(serve_command(*arguments)) as server, Client(server.url) as client:
         found.ready_s = server.seconds

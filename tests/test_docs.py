@@ -20,7 +20,7 @@ from nextclick.core.config import describe
 from nextclick.data.protocols import PROTOCOLS
 from nextclick.data.readers.columns import COMMON_NAMES
 from nextclick.data.readers.formats import LOG_FORMATS
-from nextclick.models import model_class
+from nextclick.models.model_registry import model_class
 from nextclick.simulation.simulate import SimulationConfig, simulate
 
 LOG = SimulationConfig(events=8_000, items=300, users=1_500, days=8, categories=8)

@@ -18,7 +18,7 @@ from error_catalog import ERROR_CLASSES, SOURCE, error_messages
 from sphinx.util.docutils import SphinxDirective
 
 from nextclick.core.config import describe
-from nextclick.models import MODELS, model_class
+from nextclick.models.model_registry import model_class, model_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -109,17 +109,17 @@ def write_model_pages(app: Sphinx) -> None:
     """Write a page for each registered model: docstring, parameters, presets and recipes."""
     del app
     MODEL_PAGES.mkdir(exist_ok=True)
-    for name in MODELS:
+    for name in model_names():
         (MODEL_PAGES / f"{name}.md").write_text(model_page(name), encoding="utf-8")
 
 
 def model_page(name: str) -> str:
     """The page of a model, in MyST Markdown."""
-    model: Any = model_class(name)
+    model = model_class(name)
     module, config = model.__module__, model.Config
     parts = [f"# {name}", f"```{{eval-rst}}\n.. automodule:: {module}\n   :no-index:\n```"]
     parts += ["## Parameters", f"```{{parameters}} {module}:{config.__name__}\n```"]
-    presets: dict[str, dict[str, Any]] = getattr(model, "PRESETS", {})
+    presets = model.presets
     if presets:
         settings = (
             (f"`{preset}`", ", ".join(f"`{k}={v}`" for k, v in values.items()) or "nothing")

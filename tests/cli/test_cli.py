@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from nextclick.models import CLASSICAL, MODELS
+from installed import COUNTING
+from nextclick.models.model_registry import model_names
 from nextclick.simulation.simulate import simulate
 from nextclick.simulation.simulation_config import SimulationConfig
 
@@ -154,7 +155,7 @@ def test_figures_of_evaluate_and_compare(shop, tmp_path, told):
 
 def test_models_lists_every_parameter(told):
     _, found = told("models")
-    assert list(found["models"]) == list(MODELS)
+    assert list(found["models"]) == list(model_names())
     shrinkage = next(
         p for p in found["models"]["item-knn"]["parameters"] if p["name"] == "shrinkage"
     )
@@ -166,7 +167,7 @@ def test_from_a_log_to_a_recommendation(tmp_path, told):
     code, found = told("run", tmp_path / "log.csv", "-o", tmp_path / "shop", "-k", "5,20")
     assert code == 0
     rows = found["comparison"]["leaderboard"]
-    assert sorted(row["model"] for row in rows) == sorted(CLASSICAL)
+    assert sorted(row["model"] for row in rows) == sorted(COUNTING)
     best = tmp_path / "shop" / "models" / rows[0]["model"] / "artifact"
     first = (tmp_path / "log.csv").read_text().splitlines()[1].split(",")[2]
     code, answer = told("recommend", best, "-s", first, "-k", "4")

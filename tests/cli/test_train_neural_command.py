@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from nextclick import prepare, train
 from nextclick.artifact import Artifact
 from nextclick.cli.main import app
-from nextclick.models import MODELS
 from nextclick.training import device
 from reference.tiny_model import weights
 
@@ -35,8 +34,7 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture
-def run(monkeypatch):
-    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
+def run(monkeypatch, tiny_model):
 
     def ran(*words, code=0):
         words = [str(word) for word in words]
@@ -120,10 +118,9 @@ def test_models_lists_presets_and_parameters(run):
 
 STOPPED = """
 import os, signal, sys
-from nextclick.models import MODELS
 from nextclick.training import epoch_log as report
 sys.path.insert(0, sys.argv.pop(1))
-MODELS["tiny"] = "reference.tiny_model:Tiny"
+sys.path.append(sys.argv.pop(1))
 if "--resume" not in sys.argv:
     report.TELL_SECONDS = 0.0
     told = report.Report.step
@@ -137,15 +134,20 @@ main()
 """
 
 
-def test_ctrl_c_and_resume(store, tmp_path, monkeypatch):
+def test_ctrl_c_and_resume(store, tmp_path, tiny_model):
     """The real thing: a process, a signal, the message, the same weights."""
-
-    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
 
     def run(output, *more):
         words = ["train", str(store), "-m", "tiny", "-o", str(output), *QUICK, *more]
         return subprocess.run(
-            [sys.executable, "-c", STOPPED, str(Path(__file__).parents[1]), *words],
+            [
+                sys.executable,
+                "-c",
+                STOPPED,
+                str(Path(__file__).parents[1]),
+                str(tiny_model),
+                *words,
+            ],
             capture_output=True,
             text=True,
             check=False,

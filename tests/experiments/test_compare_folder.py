@@ -17,7 +17,7 @@ from nextclick.experiments import cached_run as model_run
 from nextclick.experiments import comparison as module
 from nextclick.experiments.comparison import compare_results
 from nextclick.experiments.model_specs import parse_model_specs
-from nextclick.models import MODELS
+from nextclick.models.model_registry import model_names
 from small_shop import SESSIONS, make_store
 
 ONE = CompareOptions(ks=[1, 3])
@@ -31,8 +31,7 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _tiny_and_quick(request, monkeypatch):
-    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
+def _tiny_and_quick(request, monkeypatch, tiny_model):
     if request.node.name != "test_the_folder":
         monkeypatch.setattr("nextclick.report.report_files._no_plots_reason", lambda: NOT_DRAWN)
 
@@ -288,7 +287,7 @@ def test_what_models_says(tmp_path, said, settings, found):
 
 def test_all_is_every_model_once():
     assert [one.label for one in parse_model_specs(["all", "narm@global"], {})] == [
-        *MODELS,
+        *model_names(),
         "narm@global",
     ]
     with pytest.raises(ConfigError, match="models must name each model once, got narm twice"):

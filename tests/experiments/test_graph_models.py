@@ -186,7 +186,7 @@ def test_tasrec_is_chosen_on_days_that_come_one_after_the_other(store, tmp_path)
 def test_an_evaluation_on_the_validation_does_not_know_it(store):
     artifact = train(store, "tasrec", config=SMALL["tasrec"] | {"epochs": 1})
     found = evaluate(artifact, store, part="valid", ks=[10], n_bootstrap=0)
-    model = artifact.model.knowing(store.part("train_inner"))
+    model = artifact.model.with_history(store.part("train_inner"))
     valid = store.part("valid").as_known(artifact.support)
     expected = rank(model, valid, ks=[10], protocol=store_protocol(store), n_bootstrap=0)
     assert found.metrics["recall@10"].value == expected.metrics["recall@10"].value

@@ -7,7 +7,7 @@ import pytest
 
 from nextclick.errors import ConfigError
 from nextclick.experiments.recipe import Recipe, read_recipe
-from nextclick.models import model_class
+from nextclick.models.model_registry import model_class
 from nextclick.training.training_config import build_configs
 
 OURS = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
@@ -17,14 +17,14 @@ OURS = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 def test_ours_can_be_trained(path):
     recipe = read_recipe(path)
     model: Any = model_class(recipe.model)
-    build_configs(recipe.model, model.Config, model.PRESETS, recipe.preset, recipe.parameters)
+    build_configs(recipe.model, model.Config, model.presets, recipe.preset, recipe.parameters)
 
 
 def test_every_preset_has_one():
     told = {(read_recipe(path).model, read_recipe(path).preset or "default") for path in OURS}
     for name in {name for name, _ in told}:
         model: Any = model_class(name)
-        assert {(name, preset) for preset in model.PRESETS} <= told
+        assert {(name, preset) for preset in model.presets} <= told
 
 
 def test_all_that_a_recipe_may_say(tmp_path):

@@ -13,8 +13,8 @@ from nextclick.core.types import silent
 from nextclick.data.options import FilterOptions, SplitOptions
 from nextclick.experiments.artifact_refresh import refresh
 from nextclick.experiments.refresh_options import GateOptions
-from nextclick.models import model_class
 from nextclick.models.incremental_state import PriorSessions, scatter_rows
+from nextclick.models.model_registry import model_class
 from small_shop import START, make_store
 
 CASES = [

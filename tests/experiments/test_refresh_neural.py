@@ -15,6 +15,7 @@ from nextclick.errors import ArtifactError, ConfigError, SourceError, TrainingEr
 from nextclick.experiments.artifact_refresh import refresh
 from nextclick.experiments.refresh_options import GateOptions, TuningOptions
 from nextclick.graphs.daily_graphs import DayGraphs
+from nextclick.models.base import Capabilities, Model
 from nextclick.models.incremental_state import scatter_rows
 from nextclick.models.neural.tasrec import TASRec
 from nextclick.simulation.simulate import SimulationConfig, simulate_frame
@@ -140,11 +141,12 @@ class DiaryConfig:
     pass
 
 
-class Diary:
+class Diary(Model):
     """Counts clicks, and notes for each block how many sessions it had."""
 
     name = "diary"
     Config = DiaryConfig
+    default_capabilities = Capabilities(update="by-block")
     item_arrays = ("clicks",)
 
     def __init__(self, config, clicks, days, last_block):

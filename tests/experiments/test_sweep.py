@@ -12,7 +12,6 @@ from nextclick.experiments import cached_run as model_run
 from nextclick.experiments import parameter_sweep
 from nextclick.experiments.parameter_sweep import sweep
 from nextclick.experiments.search_options import SweepOptions
-from nextclick.models import MODELS
 from small_shop import make_store
 
 pytest.importorskip("matplotlib")
@@ -26,8 +25,7 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _tiny_and_quick(request, monkeypatch):
-    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
+def _tiny_and_quick(request, monkeypatch, tiny_model):
     if request.node.name != "test_two_parameters_of_a_model_that_counts":
         monkeypatch.setattr(parameter_sweep, "_draw", lambda folder, numbers, name: None)
 

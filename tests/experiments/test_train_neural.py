@@ -13,7 +13,6 @@ from nextclick.artifact import Artifact
 from nextclick.core import storage as folders
 from nextclick.errors import ArtifactError, ConfigError, OutputError, ProtocolError
 from nextclick.evaluation import leaderboard
-from nextclick.models import MODELS
 from nextclick.training import epoch_log as report
 from nextclick.training.training_config import NeuralOptions
 from reference.tiny_model import weights
@@ -42,8 +41,7 @@ def make_store(folder, more=()):
 
 
 @pytest.fixture(autouse=True)
-def _tiny_and_quick(monkeypatch):
-    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
+def _tiny_and_quick(monkeypatch, tiny_model):
     monkeypatch.setattr(folders, "sync_tree", lambda folder: None)  # nobody pulls the plug here
 
 

@@ -17,9 +17,8 @@ from nextclick.experiments.recipe import read_recipe
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.search_options import TuneOptions
 from nextclick.experiments.tuning import tune
-from nextclick.models import MODELS
 from nextclick.training.training_config import NeuralOptions
-from reference import tiny_model
+from reference.tiny_model import Tiny
 
 pytest.importorskip("optuna")
 
@@ -45,14 +44,13 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _tiny_and_quick(request, monkeypatch):
+def _tiny_and_quick(request, monkeypatch, tiny_model):
     if request.node.name != "test_a_study_of_a_model_that_counts":  # figures take longer than all
         monkeypatch.setattr(
             "nextclick.experiments.tuning._draw", lambda folder, numbers, name: None
         )
-    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
     space = {"learning_rate": FloatRange(0.0001, 0.1, log=True), "width": Choice(8, 16)}
-    monkeypatch.setattr(tiny_model.Tiny, "SPACE", space, raising=False)
+    monkeypatch.setattr(Tiny, "search_space", space)
     monkeypatch.setattr(folders, "sync_tree", lambda folder: None)  # nobody pulls the plug here
 
 
@@ -129,7 +127,7 @@ def test_the_test_part_is_not_looked_at(store, tmp_path):
 
 def test_a_bad_trial_is_pruned(store, tmp_path, monkeypatch):
     rates = {"learning_rate": Choice(0.01, 1e-7)}  # 0.01 is the preset's
-    monkeypatch.setattr(tiny_model.Tiny, "SPACE", rates)
+    monkeypatch.setattr(Tiny, "search_space", rates)
     fixed = {n: v for n, v in QUICK.items() if n != "learning_rate"} | {"epochs": 6}
     options = TuneOptions(metric=METRIC, trials=8, fixed=fixed)
     tuned = tune(store, "tiny", tmp_path / "study", options)
@@ -207,7 +205,7 @@ def test_a_grid_is_tried_whole_and_nothing_else(store, tmp_path):
 def test_a_space_that_is_soon_tried_ends_by_itself(store, tmp_path, monkeypatch):
     monkeypatch.setattr("nextclick.experiments.hyperparameter_search._MAX_REPEATS", 4)
     monkeypatch.setattr(
-        "nextclick.models.classical.markov.Markov.SPACE", {"neighbors": Choice(1, 100)}
+        "nextclick.models.classical.markov.Markov.search_space", {"neighbors": Choice(1, 100)}
     )
     tuned = tune(store, "markov", tmp_path / "study", TuneOptions(metric=METRIC, budget=600))
     points = [t["parameters"]["neighbors"] for t in tuned.numbers["trials"]]
@@ -219,7 +217,7 @@ def test_a_space_that_is_soon_tried_ends_by_itself(store, tmp_path, monkeypatch)
 
 
 def test_a_failed_trial_is_noted_and_passed_over(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(tiny_model.Tiny, "SPACE", {"learning_rate": Choice(0.05, 1e30)})
+    monkeypatch.setattr(Tiny, "search_space", {"learning_rate": Choice(0.05, 1e30)})
     fixed = {n: v for n, v in QUICK.items() if n != "learning_rate"} | {"optimizer": "sgd"}
     options = TuneOptions(metric=METRIC, trials=6, fixed=fixed)
     tuned = tune(store, "tiny", tmp_path / "study", options)

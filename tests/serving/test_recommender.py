@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from installed import COUNTING
 from nextclick import Recommendation, Recommender, train
 from nextclick.artifact import Artifact
 from nextclick.batches.prefixes import prefix_blocks
@@ -12,11 +13,12 @@ from nextclick.core.topk import SortedBase, dense_top, sparse_top
 from nextclick.core.types import SparseScorer
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ArtifactError, ConfigError
-from nextclick.models import CLASSICAL, model_class
+from nextclick.models.model_registry import model_class
+from reference.stub_model import StubModel
 from small_shop import SESSIONS, make_store
 
 
-class Fixed:
+class Fixed(StubModel):
     """Dense scores that are the same for every session."""
 
     name = "fixed"
@@ -32,7 +34,7 @@ class Fixed:
         return np.tile(self.scores, (len(batch), 1))
 
 
-class Dense:
+class Dense(StubModel):
     """A model without its sparse answer."""
 
     def __init__(self, model):
@@ -47,7 +49,7 @@ def recommender(scores=(5, 3, 3, 0, 9), support=(0, 7, 1, 9, 2, 3), ids=None):
     return Recommender(Artifact(Fixed(scores), items, np.array(support), {}))
 
 
-SPARSE = [name for name in CLASSICAL if hasattr(model_class(name), "score_sparse")]
+SPARSE = [name for name in COUNTING if model_class(name).default_capabilities.sparse_scores]
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +159,7 @@ def test_sparse_and_dense_answers_are_the_same(store, name):
     artifact = train(store, name)
     dense = Artifact(Dense(artifact.model), artifact.items, artifact.support, artifact.trained)
     assert isinstance(artifact.model, SparseScorer)
-    assert not isinstance(dense.model, SparseScorer)
+    assert not dense.model.capabilities.sparse_scores
     sessions = [*SESSIONS[:6], [50], [], [99], [20, 99, 20]]
     for options in ({}, {"exclude_seen": True}, {"block": [20]}, {"allow": [10, 40]}):
         for k in (1, 3, 5):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from installed import COUNTING
 from nextclick import train
 from nextclick.core.topk import dense_top
-from nextclick.models import CLASSICAL
 from nextclick.serving import Recommender
 from nextclick.serving.request import Query, batch_of
 from reference.neural_cases import CASES
@@ -34,7 +34,7 @@ def check(answers, expected):
         np.testing.assert_allclose(answer["scores"][:n], scores, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", CLASSICAL)
+@pytest.mark.parametrize("name", COUNTING)
 def test_counting_models(store, tmp_path, name):
     artifact = train(store, name, tmp_path / "model")
     sessions = SESSIONS[:5]

@@ -15,7 +15,7 @@ from nextclick.cli.parsing import parse_cutoffs, parse_list, parse_values
 from nextclick.cli.ranking_options import RankingOptions, ranking_group
 from nextclick.errors import ConfigError
 from nextclick.experiments.comparison_options import CompareOptions
-from nextclick.models import CLASSICAL
+from nextclick.models.model_registry import BASELINES
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ComparedModels:
             "(recipes/narm-quick.toml); artifacts (models/narm, with a slash); LABEL=… names an "
             "entry"
         ),
-    ] = ",".join(CLASSICAL)
+    ] = ",".join(BASELINES)
     settings: Annotated[
         list[str] | None,
         Field(

@@ -19,26 +19,25 @@ def models_command(as_json: Json = False) -> None:
         nextclick models --json
     """  # noqa: D301
     from nextclick.core.config import describe
-    from nextclick.models import MODELS, model_class
+    from nextclick.models.model_registry import model_class, model_names
     from nextclick.training.training_config import TrainingConfig
 
     listing: dict[str, Any] = {}
     neural = []
-    for name in MODELS:
-        model: Any = model_class(name)
+    for name in model_names():
+        model = model_class(name)
         summary = (model.__doc__ or "").strip().splitlines()[0]
         parameters = describe(model.Config)
-        presets: dict[str, dict[str, Any]] = getattr(model, "PRESETS", {})
         listing[name] = {
             "summary": summary,
             "parameters": [asdict(p) for p in parameters],
-            "presets": presets,
+            "presets": model.presets,
         }
         say(f"\n{name}: {summary}")
         _show_parameters("", parameters)
-        for preset, values in presets.items():
+        for preset, values in model.presets.items():
             say(f"  --preset {preset}: {', '.join(f'{n}={v}' for n, v in values.items())}")
-        if not hasattr(model, "fit"):
+        if model.default_capabilities.neural:
             neural.append(name)
     training = describe(TrainingConfig)
     if neural:

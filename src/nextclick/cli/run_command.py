@@ -16,7 +16,7 @@ from nextclick.cli.prepare_flags import (
     help_tables,
     prepare_options,
 )
-from nextclick.models import CLASSICAL
+from nextclick.models.model_registry import BASELINES
 
 if TYPE_CHECKING:
     from nextclick.data.store import Store
@@ -34,7 +34,7 @@ def run_command(
     models: Annotated[
         str,
         typer.Option("--models", "-m", help="Models, such as pop,narm@global; see `compare`."),
-    ] = ",".join(CLASSICAL),
+    ] = ",".join(BASELINES),
     ks: Annotated[str, typer.Option("-k", help="Cut-offs K.")] = "5,10,20",
     overwrite: Overwrite = False,
     as_json: Json = False,

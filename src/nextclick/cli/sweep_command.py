@@ -11,7 +11,7 @@ from nextclick.cli.dataclass_options import Given, OptionGroup
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.cli.parsing import parse_grid, parse_values
 from nextclick.experiments.search_options import SweepOptions
-from nextclick.models import MODELS
+from nextclick.models.model_registry import model_names
 
 if TYPE_CHECKING:
     from nextclick.experiments.parameter_sweep import SweepResult
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def sweep_command(
     store: Annotated[Path, typer.Argument(help="Folder of a store, from `prepare`.")],
-    model: Annotated[str, typer.Option("--model", "-m", help=f"One of {', '.join(MODELS)}.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help=f"One of {', '.join(model_names())}.")
+    ],
     params: Annotated[
         list[str],
         typer.Option(

@@ -14,7 +14,7 @@ from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say
 from nextclick.cli.parsing import parse_values
 from nextclick.errors import ConfigError
 from nextclick.experiments.recipe import Recipe, read_recipe
-from nextclick.models import MODELS
+from nextclick.models.model_registry import model_names
 from nextclick.training.training_config import NeuralOptions
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class ModelOptions:
     """Which model is trained, with which parameters."""
 
-    model: Annotated[str | None, Field(description=f"one of {', '.join(MODELS)}")] = None
+    model: Annotated[str | None, Field(description=f"one of {', '.join(model_names())}")] = None
     recipe: Annotated[
         Path | None,
         Field(

@@ -91,15 +91,15 @@ def evaluate_each(
     opened = store if isinstance(store, Store) else Store.open(store)
     sessions = _sessions(trained, opened, part)
     rules = protocol or store_protocol(opened)
-    model: Any = trained.model
+    model = trained.model
     history = None
     # a graph that is kept holds the validation part
-    anew = part == "valid" and getattr(model, "advances", False)
+    anew = part == "valid" and model.capabilities.update == "by-block"
     if prequential or anew:
         before = _indexed(trained, opened, "train_inner" if part == "valid" else "train")
         history = before.as_known(trained.support)
-    if anew:
-        model = model.knowing(history)
+        if anew:
+            model = model.with_history(history)
     found = rank_and_measure(
         model,
         sessions.as_known(trained.support),
@@ -123,7 +123,7 @@ def evaluate_each(
             "data": opened.protocol["name"] or "own",
         },
         evaluation=found.to_json() | {"training_seconds": trained.trained["seconds"]},
-        leaky=getattr(trained.model, "leaky", None),
+        leaky=trained.model.capabilities.leaky,
         prequential=prequential,
     )
     return result, RankStore.of(found)

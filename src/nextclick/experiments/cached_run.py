@@ -25,7 +25,6 @@ from nextclick.experiments.checkpoint_paths import has_checkpoint
 from nextclick.experiments.model_training import train
 from nextclick.experiments.response_time import measure_response_time
 from nextclick.experiments.run_cache import digest
-from nextclick.models.base import reads
 from nextclick.report.run_folder import ARTIFACT, COSTS, RESULT, ModelCosts, ModelRun
 from nextclick.training.training_config import NeuralOptions
 
@@ -138,9 +137,9 @@ class CachedRun:
             return False
         if self._trained_folder is not None:
             model = Artifact.load(self._trained_folder).model
-            return bool(getattr(model, "advances", False))
+            return model.capabilities.update == "by-block"
         contender = self._entrant.contender
-        return "blocks" in reads(contender.model, contender.configs({})[0])
+        return contender.capabilities().update == "by-block"
 
     def _measure(self, folder: Path, progress: Progress) -> ModelRun:
         artifact_path = self._trained_folder or folder / ARTIFACT

@@ -20,7 +20,7 @@ from nextclick.experiments.comparison_options import TRAIN_ON, CompareOptions
 from nextclick.experiments.model_specs import parse_model_specs
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.run_series import RunSeries
-from nextclick.models import CLASSICAL
+from nextclick.models.model_registry import BASELINES
 from nextclick.report.report_data import ReportOptions, build_comparison
 from nextclick.report.report_files import write_report
 from nextclick.report.run_folder import ModelRun
@@ -54,7 +54,7 @@ class ComparisonResult:
 
 def compare(
     store: Store | str | Path,
-    models: Sequence[str] = tuple(CLASSICAL),
+    models: Sequence[str] = BASELINES,
     output: str | Path | None = None,
     options: CompareOptions | None = None,
     *,

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nextclick.core.metrics import checked_cutoff
+from nextclick.errors import ConfigError
 from nextclick.evaluation import evaluate
 from nextclick.experiments.artifact_evaluation import store_protocol
 from nextclick.experiments.checkpoint_paths import CHOOSE, require_no_checkpoint
 from nextclick.experiments.requirements import check_needs
-from nextclick.models.neural_model import DatasetInfo
+from nextclick.models.neural_model import DatasetInfo, NeuralModel
 from nextclick.training.device import choose_device, seeded
 from nextclick.training.loop import Checkpoints
 from nextclick.training.memory_estimate import estimate, free_memory, size_on_paper
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import Progress
     from nextclick.data.store import Store
     from nextclick.evaluation import RankingProtocol
-    from nextclick.models.neural_model import NeuralModel
+    from nextclick.models.base import Model
     from nextclick.training.loop import Validate
     from nextclick.training.trainer import Training
     from nextclick.training.training_config import NeuralOptions, TrainingConfig
@@ -39,6 +40,20 @@ class Trained:
 
     model: NeuralModel
     figures: dict[str, Any]
+
+
+def neural_class(model_type: type[Model]) -> type[NeuralModel]:
+    """The class of a model that declares itself neural.
+
+    Raises:
+        ConfigError: it does not derive from `NeuralModel`.
+    """
+    if not issubclass(model_type, NeuralModel):
+        raise ConfigError(
+            f"model {model_type.name} declares neural=True, so {model_type.__name__} must derive "
+            "from nextclick.models.neural_model.NeuralModel; derive from it, or declare neural=False"
+        )
+    return model_type
 
 
 def train_neural(
@@ -99,9 +114,10 @@ def train_neural(
         "device": training.device,
         "threads": training.threads,
     }
-    alive = getattr(model, "edges_alive", {})
-    if alive:
-        figures["edges_alive"] = [{"block": b, "edges_alive": n} for b, n in alive.items()]
+    if model.edges_alive:
+        figures["edges_alive"] = [
+            {"block": block, "edges_alive": n} for block, n in model.edges_alive.items()
+        ]
     return Trained(model, figures)
 
 
@@ -120,7 +136,7 @@ def validation(fit: Sessions, valid: Sessions, protocol: RankingProtocol, k: int
     ks = sorted({k, min(SHOWN_K, valid.n_items)})
 
     def validate(model: NeuralModel) -> dict[str, float]:
-        history = fit if getattr(model, "advances", False) else None
+        history = fit if model.capabilities.update == "by-block" else None
         found = evaluate(model, valid, ks=ks, protocol=protocol, history=history, n_bootstrap=0)
         return {name: metric.value for name, metric in found.metrics.items()}
 
@@ -167,13 +183,13 @@ class _Work:
         self.model_config, self.config = build_configs(
             model_type.name,
             model_type.Config,
-            getattr(model_type, "PRESETS", {}),
+            model_type.presets,
             options.preset,
             values,
         )
         check_needs(model_type, self.model_config, store)
         self.k = checked_cutoff(self.config.metric, self.n_items)
-        reads = model_type.reads(self.model_config)
+        reads = model_type.requires(self.model_config)
         check_memory(
             model_type,
             self.model_config,
@@ -189,7 +205,7 @@ class _Work:
     ) -> tuple[NeuralModel, Training]:
         """Train a model with fresh weights on a part, validating unless it learns from that."""
         sessions = self.store.part(part)
-        facts = DatasetInfo.of(sessions, self.model_type.reads(self.model_config))
+        facts = DatasetInfo.of(sessions, self.model_type.requires(self.model_config))
         with seeded(self.seed):
             model = self.model_type(self.model_config, self.n_items, facts)
         trainer = Trainer(model, config, seed=self.seed, device=self.options.device, epochs=epochs)
@@ -229,11 +245,8 @@ class _Work:
         With part "train_inner" its weights are not trained on the latest of them; items that are
         not in the part stay unknown.
         """
-        if not hasattr(model, "knowing"):
-            return model
         known = self.store.part("train").as_known(self.store.part(part).support())
-        found: NeuralModel = model.knowing(known)
-        return found
+        return model.with_history(known)
 
     def _validation(self) -> Validate:
         """Ranks the validation part as `evaluate` does: what the part before lacks is unknown."""

@@ -101,14 +101,19 @@ class ValidationObjective:
         progress: Progress,
     ) -> float:
         # imported here: classical models need no neural library
-        from nextclick.experiments.neural_training import check_memory, validated, validation
+        from nextclick.experiments.neural_training import (
+            check_memory,
+            neural_class,
+            validated,
+            validation,
+        )
         from nextclick.models.neural_model import DatasetInfo
         from nextclick.training.device import seeded
         from nextclick.training.trainer import Trainer
 
-        model_type, n_items = self.contender.model, self.fit.n_items
+        model_type, n_items = neural_class(self.contender.model), self.fit.n_items
         seed, device = self.options.seed, self.options.device
-        facts = DatasetInfo.of(self.fit, model_type.reads(model_config))
+        facts = DatasetInfo.of(self.fit, model_type.requires(model_config))
         check_memory(model_type, model_config, config, facts, n_items, device=device, keeps=False)
         k = checked_cutoff(config.metric, n_items)
         validate = validation(self.fit, self.valid, self.protocol, k)

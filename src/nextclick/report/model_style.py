@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from nextclick.analysis.plots.canvas import CATEGORY_COLOR, ITEM_COLOR
-from nextclick.models import CLASSICAL
+from nextclick.models.model_registry import known_capabilities
 
 _MAX_LABEL_LENGTH = 24  # characters
 
 
 def model_color(row: dict[str, Any]) -> str:
     """Color of a leaderboard row: one for neural models, one for all others."""
-    return CATEGORY_COLOR if row["model"] in CLASSICAL else ITEM_COLOR
+    capabilities = known_capabilities(row["model"])
+    return ITEM_COLOR if capabilities is None or capabilities.neural else CATEGORY_COLOR
 
 
 def marker_fill(row: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.core.metrics import parse_metric
 from nextclick.evaluation import leaderboard
-from nextclick.models import CLASSICAL, model_class
+from nextclick.models.model_registry import known_capabilities
 from nextclick.report.accuracy_breakdowns import by_cutoff, by_length, variants
 from nextclick.report.significant_differences import pairwise_differences
 from nextclick.report.summary import summarize
@@ -119,10 +119,16 @@ def leaderboard_entries(runs: Sequence[ModelRun], metric: str) -> list[Leaderboa
             _unique_label(row, uses_of_label),
             row,
             tuple(run_of_result[id(result)] for result in row.results),
-            row.model in CLASSICAL and getattr(model_class(row.model), "deterministic", False),
+            _deterministic(row.model),
         )
         for row in rows
     ]
+
+
+def _deterministic(model: str) -> bool:
+    """Whether every seed gives the same model; False if the model is not installed."""
+    capabilities = known_capabilities(model)
+    return capabilities is not None and capabilities.deterministic
 
 
 def _unique_label(row: LeaderboardRow, uses_of_label: Counter[str]) -> str:

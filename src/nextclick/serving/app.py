@@ -20,7 +20,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from nextclick.errors import InputError, RequestError
-from nextclick.models.base import reads
 from nextclick.serving import schemas
 from nextclick.serving.batching import Engine, Turns
 from nextclick.serving.middleware import Gate
@@ -230,9 +229,7 @@ class App:
             if request.method == "DELETE":
                 was_there = await self.store.delete(key)
                 for slot in self.served.slots.values():
-                    forget = getattr(slot.loaded.recommender.scorer, "forget", None)
-                    if forget is not None:
-                        forget(key)
+                    slot.loaded.recommender.scorer.forget(key)
                 if was_there:
                     return Response(status_code=204)
                 found = None
@@ -502,7 +499,7 @@ def _told(
 def _model(slot: Slot) -> schemas.ModelAnswer:
     loaded = slot.loaded
     artifact = loaded.recommender.artifact
-    model: Any = artifact.model
+    model = artifact.model
     return schemas.ModelAnswer(
         name=slot.name,
         model=model.name,
@@ -510,7 +507,7 @@ def _model(slot: Slot) -> schemas.ModelAnswer:
         loaded=loaded.since,
         items=model.n_items,
         titles=loaded.items.titled,
-        reads=sorted(reads(type(model), model.config)),
+        reads=sorted(model.requires(model.config)),
         config=asdict(model.config),
         trained={name: artifact.trained.get(name) for name in _TRAINED},
         search=loaded.search,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nextclick.errors import ConfigError
-from nextclick.models.explanation import Evidence
 from nextclick.serving.click_ablation import UNNAMED, standing
 from nextclick.serving.request import batch_of
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from nextclick.artifact import Artifact
     from nextclick.core.types import Int32Array, RawId
     from nextclick.models import explanation as evidence
+    from nextclick.models.base import Model
+    from nextclick.models.explanation import Evidence
     from nextclick.serving.request import Wish
 
 
@@ -146,12 +147,9 @@ class Explanation:
         return replace(self, attention=kept)
 
 
-def evidence_of(model: Any, wish: Wish, items: Int32Array) -> Evidence:
-    """What a model tells of a session with a known click; nothing of one without `explained`."""
-    if not hasattr(model, "explained"):
-        return Evidence()
-    found: Evidence = model.explained(batch_of([wish]), items)
-    return found
+def evidence_of(model: Model, wish: Wish, items: Int32Array) -> Evidence:
+    """What a model explains of a session with a known click; empty if it explains nothing."""
+    return model.explained(batch_of([wish]), items)
 
 
 def explain_wish(

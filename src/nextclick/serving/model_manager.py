@@ -324,9 +324,7 @@ def warm(recommender: Recommender) -> None:
         recommender.reasons(wishes)
         if not np.isfinite(recommender.artifact.model.score(batch_of(wishes[:1]))[:, 1:]).all():
             raise ScoringError("an item has a score that is not finite; train again")
-    forget = getattr(recommender.scorer, "forget", None)
-    if forget is not None:
-        forget("\x00warm")
+    recommender.scorer.forget("\x00warm")
 
 
 def is_quick(recommender: Recommender) -> bool:

@@ -57,9 +57,8 @@ class ItemKNN(TableModel):
     """Shared sessions with the last click, damped and normalized."""
 
     name: ClassVar[str] = "item-knn"
-    deterministic: ClassVar[bool] = True
     Config: ClassVar[type[ItemKNNConfig]] = ItemKNNConfig
-    SPACE: ClassVar[Space] = {
+    search_space: ClassVar[Space] = {
         "neighbors": IntRange(20, 1000, log=True),
         "shrinkage": FloatRange(0.0, 200.0),
         "alpha": FloatRange(0.0, 1.0),

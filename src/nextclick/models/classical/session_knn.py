@@ -41,6 +41,7 @@ from pydantic import Field
 from nextclick.core.hardware import map_blocks
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.core.types import AnyArray, Float32Array, Int32Array, Progress, SparseScores
+from nextclick.models.base import Capabilities, Model
 from nextclick.models.classical.position_weights import CODES, Weighting, position_weight
 from nextclick.models.classical.session_index import Index
 from nextclick.models.classical.session_scores import Rows, VotingRule, score_rows
@@ -88,13 +89,15 @@ class SessionKNNConfig:
     ] = 10
 
 
-class SessionKNN:
+class SessionKNN(Model):
     """Votes of the most similar of the most recent sessions that share an item."""
 
     name: ClassVar[str] = "session-knn"
-    deterministic: ClassVar[bool] = True
+    default_capabilities: ClassVar[Capabilities] = Capabilities(
+        deterministic=True, update="exact", explains=True, sparse_scores=True
+    )
     Config: ClassVar[type[SessionKNNConfig]] = SessionKNNConfig
-    SPACE: ClassVar[Space] = {
+    search_space: ClassVar[Space] = {
         "k": IntRange(20, 2000, log=True),
         "sample_size": IntRange(100, 10_000, log=True),
         "similarity": Choice("vec", "cosine"),

@@ -16,6 +16,7 @@ from nextclick.serving.search.bounded_exact import Rounded
 from nextclick.serving.search.compiled_encoders import compiled_of
 from nextclick.serving.search.compiled_encoders import queries as compiled_queries
 from nextclick.serving.search.filtered_topk import Best, Filters
+from nextclick.serving.search.scorers import BestScorer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.core.types import Float32Array, Int32Array
+    from nextclick.models.neural_model import NeuralModel
     from nextclick.serving.request import Wish
-    from nextclick.serving.search.scorers import Encodes, Lists
+    from nextclick.serving.search.scorers import Lists
 
 _SCORES_PER_BLOCK = 1 << 17  # 512 KiB: what was just written is still in the cache when it is read
 _ROUNDED_FROM = 1 << 18  # numbers of a table; a smaller one is scored in some 0.1 ms
@@ -35,14 +37,14 @@ _SUMS = 1e-5  # of the highest score
 _EACH, _SHARED = 0.25, 4.0
 
 
-class ProductBest:
+class ProductBest(BestScorer):
     """All items are scored, block by block; of a large table `rounded` skips most.
 
     Attributes:
         caution: of `rounded`; the answers are exact while it is 1.
     """
 
-    def __init__(self, model: Encodes):
+    def __init__(self, model: NeuralModel):
         self.model = model
         with torch.inference_mode():
             model.encoder.eval()

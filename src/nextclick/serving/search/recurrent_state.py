@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,24 +17,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.core.types import Int32Array
+    from nextclick.models.neural_model import NeuralModel
     from nextclick.serving.request import Wish
-    from nextclick.serving.search.scorers import Encodes
 
 KEPT = 100_000  # sessions
 SECONDS = 3600.0  # that a state is kept after the last click
-
-
-@runtime_checkable
-class Steps(Protocol):
-    """An encoder that reads click by click; see `models.gru4rec`."""
-
-    def initial_state(self, n_lanes: int) -> Tensor:
-        """(L, B, H) states of sessions of which nothing was read."""
-        ...
-
-    def step(self, items: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, D) queries and (L, B, H) states after one more click of each session."""
-        ...
 
 
 class RecurrentBest(ProductBest):
@@ -46,10 +33,10 @@ class RecurrentBest(ProductBest):
     then the first clicks fall out of what it knows.
     """
 
-    def __init__(self, model: Encodes, *, kept: int = KEPT):
+    def __init__(self, model: NeuralModel, *, kept: int = KEPT):
         super().__init__(model)
-        self.encoder: Steps = model.encoder
-        self.longest: int | None = getattr(model, "max_length", None)
+        self.encoder = model.encoder
+        self.longest = model.max_length
         self.kept = kept
         self.steps = 0  # clicks read so far
         self._known: OrderedDict[str, tuple[float, Int32Array, Tensor, Tensor]] = OrderedDict()

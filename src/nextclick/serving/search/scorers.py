@@ -2,61 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from nextclick.core.topk import SortedBase
-from nextclick.core.types import SparseScorer
 from nextclick.serving.request import batch_of
 from nextclick.serving.search.filtered_topk import Best, Filters, sparse_best
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
-    from nextclick.core.session_batch import SessionBatch
     from nextclick.core.types import Float32Array, Int32Array
     from nextclick.models.base import Model
+    from nextclick.models.neural_model import NeuralModel
     from nextclick.serving.request import Wish
 
 Lists: TypeAlias = "list[tuple[Int32Array, Float32Array]]"
 
 
-class BestScorer(Protocol):
+class BestScorer(ABC):
     """Names the recommended items of requests, with their scores."""
 
+    @abstractmethod
     def best(self, wishes: Sequence[Wish]) -> Lists:
         """For each request at most k items, best first, and their scores."""
-        ...
 
-
-@runtime_checkable
-class Encodes(Protocol):
-    """A model whose scores are products of a query with a table; see `models.neural`."""
-
-    encoder: Any
-
-    def queries(self, batch: SessionBatch) -> Any:
-        """(B, D)."""
-        ...
+    def forget(self, live: str) -> None:
+        """Drop what is cached of a live session."""
+        del live
 
 
 def scorer_of(model: Model) -> BestScorer:
-    """The way that suits a model."""
-    if isinstance(model, SparseScorer):
+    """The way that suits the capabilities of a model."""
+    capabilities = model.capabilities
+    if capabilities.sparse_scores:
         return SparseBest(model)
-    if isinstance(model, Encodes):
+    if capabilities.neural and capabilities.product_scores:
         # these import torch
         from nextclick.serving.search.dot_product import ProductBest
-        from nextclick.serving.search.recurrent_state import RecurrentBest, Steps
+        from nextclick.serving.search.recurrent_state import RecurrentBest
 
-        return RecurrentBest(model) if isinstance(model.encoder, Steps) else ProductBest(model)
+        neural = cast("NeuralModel", model)
+        return RecurrentBest(neural) if capabilities.recurrent_step else ProductBest(neural)
     return DenseBest(model)
 
 
-class SparseBest:
+class SparseBest(BestScorer):
     """Of a model that lists the few items whose score depends on the session."""
 
-    def __init__(self, model: SparseScorer):
+    def __init__(self, model: Model):
         self.model = model
         self._base: SortedBase | None = None
 
@@ -69,7 +63,7 @@ class SparseBest:
         return sparse_best(sparse, base, Filters.of(wishes))
 
 
-class DenseBest:
+class DenseBest(BestScorer):
     """Of a model that scores all items."""
 
     def __init__(self, model: Model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,11 +29,16 @@ def tried_search(recommender: Recommender, least_recall: float = 1.0) -> dict[st
     than a millisecond becomes less cautious, as far as `least_recall` of the best are found; the
     recall that is told is of other sessions than those that chose.
     """
-    scorer: Any = recommender.scorer
-    if getattr(scorer, "rounded", None) is None:
+    if not recommender.artifact.model.capabilities.product_scores:
         return {"kind": "all"}
-    from nextclick.serving.search.dot_product import Trial  # imports torch, as the scorer has
+    from nextclick.serving.search.dot_product import (  # imports torch, as the scorer has
+        ProductBest,
+        Trial,
+    )
 
+    scorer = recommender.scorer
+    if not isinstance(scorer, ProductBest) or scorer.rounded is None:
+        return {"kind": "all"}
     wishes = _spread(recommender, 2 * _TRIED)
     trial = Trial(scorer, wishes[::2])
     recall = trial.recall()
