@@ -13,7 +13,7 @@ Servers of the same artifact, one after the other:
 
     nextclick                 as it is started by default, asked for whole sessions
     nextclick, live           the same, asked click by click
-    nextclick, 0.99           with --least-recall 0.99, whole sessions; where --servers names it
+    nextclick, 0.99           with --min-recall 0.99, whole sessions; where --servers names it
     nextclick, 0.99, live     the same, click by click
     FastAPI                   benchmarks/serve_peer.py: plain PyTorch and FastAPI, whole sessions;
                               left out for session-knn, which is no product of vectors
@@ -141,7 +141,7 @@ def sides(model: str, artifact: Path, wanted: list[str]) -> dict[str, tuple[list
     """The servers of a model: command and what they are asked."""
     ours = serve_command(f"m={artifact}")
     found = {"nextclick": (ours, "recommend"), "nextclick, live": (ours, "events")}
-    faster = [*ours, "--least-recall", "0.99"]
+    faster = [*ours, "--min-recall", "0.99"]
     found |= {"nextclick, 0.99": (faster, "recommend"), "nextclick, 0.99, live": (faster, "events")}
     if model != "session-knn":
         peer = Path(__file__).with_name("serve_peer.py")

@@ -178,7 +178,7 @@ def clicks(client: Client, name: str, visit: Visit, k: int) -> list[dict[str, An
         asked["time"] = float(n) if visit.times is None else visit.times[n]
         if visit.user is not None:
             asked["user"] = visit.user
-        answers.append(client.post(f"/v1/sessions/{name}/events", asked)["recommended"])
+        answers.append(client.post(f"/v1/sessions/{name}/events", asked)["recommendation"])
     return answers
 
 

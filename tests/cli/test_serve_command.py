@@ -8,7 +8,12 @@ from nextclick.cli.main import app
 from nextclick.cli.serve_command import named
 from nextclick.errors import ConfigError
 from nextclick.serving.server import listen
-from nextclick.serving.settings import Settings, hand_on, handed_on, read_token
+from nextclick.serving.settings import (
+    Settings,
+    hand_on,
+    handed_on,
+    read_token,
+)
 
 
 def test_names_of_models():
@@ -30,9 +35,9 @@ def test_names_of_models():
         ({"timeout": 0}, "--timeout must be at least 0.01, got 0"),
         ({"rate": float("inf")}, "--rate must be at least 0, got inf"),
         ({"timeout": float("nan")}, "--timeout must be at least 0.01, got nan"),
-        ({"least_recall": 0.4}, r"--least-recall must be from 0.5 to 1, got 0.4; 1 is exact"),
-        ({"least_recall": float("nan")}, "--least-recall must be from 0.5 to 1, got nan"),
-        ({"workers": 2}, r"--workers 2 cannot share --state memory: .* use --state lmdb:PATH"),
+        ({"min_recall": 0.4}, r"--min-recall must be in 0.5..1, got 0.4; use 1 for exact search"),
+        ({"min_recall": float("nan")}, "--min-recall must be in 0.5..1, got nan"),
+        ({"workers": 2}, r"--workers 2 cannot share --state memory, .* use --state lmdb:PATH"),
     ],
 )
 def test_settings_out_of_range(settings, message):
@@ -49,7 +54,7 @@ def test_the_token_is_read_from_a_file_or_the_environment(tmp_path, monkeypatch)
     file.write_text("of a file, long enough\n")
     assert read_token(file) == "of a file, long enough"
     file.write_text("short")
-    with pytest.raises(ConfigError, match="a token must have at least 16 letters, got 5"):
+    with pytest.raises(ConfigError, match="a token must have at least 16 characters, got 5"):
         read_token(file)
     with pytest.raises(ConfigError, match=r"--token-file .*: cannot be read"):
         read_token(tmp_path / "none")
@@ -60,7 +65,7 @@ def test_settings_are_handed_on_to_workers(monkeypatch):
         monkeypatch.setenv(name, "")
     for name in ("OMP", "OPENBLAS", "MKL"):
         monkeypatch.setenv(f"{name}_NUM_THREADS", "1")
-    settings = Settings(models={"a": "b"}, origins=("https://x",), token="t" * 16)
+    settings = Settings(models={"a": "b"}, cors_origins=("https://x",), token="t" * 16)
     hand_on(settings, None)
     assert handed_on() == settings
 

@@ -62,14 +62,16 @@ def serve_command(
     ] = 32,
     max_bytes: Annotated[int, typer.Option(help="Largest body of a request.")] = 1 << 20,
     timeout: Annotated[float, typer.Option(help="Seconds for a request.")] = 5.0,
-    drain: Annotated[
+    shutdown_grace: Annotated[
         float, typer.Option(help="Seconds for which requests are taken after SIGTERM.")
     ] = 1.0,
     rate: Annotated[
         float, typer.Option(help="Requests a second of one client address; 0 for any number.")
     ] = 0.0,
     burst: Annotated[int, typer.Option(help="Requests that --rate lets through at once.")] = 100,
-    watch: Annotated[float, typer.Option(help="Seconds between two looks for new versions.")] = 1.0,
+    reload_interval: Annotated[
+        float, typer.Option(help="Seconds between two looks for new versions.")
+    ] = 1.0,
     titles: Annotated[
         Path | None,
         typer.Option(
@@ -78,7 +80,7 @@ def serve_command(
             show_default=False,
         ),
     ] = None,
-    least_recall: Annotated[
+    min_recall: Annotated[
         float,
         typer.Option(
             help="Share of the best items that the search of a large catalog has to find, as "
@@ -86,7 +88,7 @@ def serve_command(
             "millisecond may miss some to be faster."
         ),
     ] = 1.0,
-    origin: Annotated[
+    cors_origin: Annotated[
         list[str] | None,
         typer.Option(help="Web page whose scripts may ask, as https://shop.example; repeatable."),
     ] = None,
@@ -131,14 +133,14 @@ def serve_command(
         max_batch=max_batch,
         max_bytes=max_bytes,
         timeout=timeout,
-        drain=drain,
+        shutdown_grace=shutdown_grace,
         rate=rate,
         burst=burst,
-        watch=watch,
+        reload_interval=reload_interval,
         titles=None if titles is None else str(titles),
-        least_recall=least_recall,
+        min_recall=min_recall,
         token=read_token(token_file),
-        origins=tuple(origin or ()),
+        cors_origins=tuple(cors_origin or ()),
         trusted_proxies=trusted_proxies,
         log_requests=log_requests,
         log_ids=log_ids,

@@ -1,4 +1,4 @@
-"""Answers to requests, out of a trained model."""
+"""Recommendations on raw ids from a trained model, and the HTTP server."""
 
 from nextclick.serving.explanation import Explanation
 from nextclick.serving.recommender import Recommendation, Recommender

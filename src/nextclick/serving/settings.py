@@ -1,4 +1,4 @@
-"""How a server is to run. The only module that reads the environment."""
+"""Server settings. The only module that reads environment variables."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ from nextclick.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_HANDED_ON = "NEXTCLICK_SERVE"  # settings for the processes that a server starts
+_EXPORTED = "NEXTCLICK_SERVE"  # settings of the parent process, as JSON
 _TOKEN = "NEXTCLICK_TOKEN"  # noqa: S105
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `nextclick serve` was told.
+    """The options of `nextclick serve`.
 
     Attributes:
-        models: name of a model to the folder of an artifact or of a registry; the first one
-            answers who names none.
-        workers: processes that share the port.
-        state: memory, lmdb:PATH or redis://….
-        session_seconds: that a live session is kept after its last click.
-        session_clicks: of a session that are kept.
-        max_sessions: that memory holds.
-        state_megabytes: that an LMDB file may grow to.
-        max_queue: requests that may wait in a worker.
-        max_batch: requests that are answered at once.
-        max_bytes: of the body of a request.
-        timeout: seconds for a request.
-        drain: seconds in which a server that was told to stop still takes requests.
-        rate: requests per second of a client's address, 0 for any number.
+        models: name of a model to the folder of an artifact or a registry; the first model is the
+            default.
+        workers: number of processes that share the port.
+        state: session store: memory, lmdb:PATH or redis://….
+        session_seconds: lifetime of a live session after its last click.
+        session_clicks: number of latest clicks stored of a session.
+        max_sessions: capacity of the memory store.
+        state_megabytes: maximum size of an LMDB file.
+        max_queue: queue length per worker; further requests are rejected with 503.
+        max_batch: maximum number of requests in a batch.
+        max_bytes: maximum size of a request body.
+        timeout: seconds per request.
+        shutdown_grace: seconds after SIGTERM in which requests are still accepted.
+        rate: requests per second and client address; 0 is unlimited.
         burst: requests that a client may send at once.
-        watch: seconds between two looks for new versions.
-        titles: a CSV file with the titles of items.
-        least_recall: of the best items of a large catalog; below 1 a slow search may miss some.
-        token: who knows it may write; None for nobody's.
-        origins: web pages that browsers let ask, none by default.
-        trusted_proxies: addresses whose X-Forwarded-For is believed.
-        log_requests: write a line for each request.
-        log_ids: with the ids of sessions, and addresses.
+        reload_interval: seconds between checks for new versions.
+        titles: a CSV file with item titles.
+        min_recall: recall of the top items of a large catalog; 1 is exact, below 1 a slow search
+            becomes approximate.
+        token: bearer token of routes that write; None disables authentication.
+        cors_origins: origins that browsers may send requests from.
+        trusted_proxies: addresses whose X-Forwarded-For header is trusted.
+        log_requests: log a line for each request.
+        log_ids: include session ids and client addresses in the log.
     """
 
     models: dict[str, str]
@@ -56,84 +57,92 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_batch: int = 32
     max_bytes: int = 1 << 20
     timeout: float = 5.0
-    drain: float = 1.0
+    shutdown_grace: float = 1.0
     rate: float = 0.0
     burst: int = 100
-    watch: float = 1.0
+    reload_interval: float = 1.0
     titles: str | None = None
-    least_recall: float = 1.0
+    min_recall: float = 1.0
     token: str | None = None
-    origins: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
     trusted_proxies: str = ""
     log_requests: bool = False
     log_ids: bool = False
 
     def checked(self) -> Settings:
-        """These settings.
+        """Validate the settings, and return them.
 
         Raises:
-            ConfigError: one is out of its range, or two do not go together.
+            ConfigError: a setting is out of range, or two settings conflict.
         """
-        least = {
+        minimum = {
             "workers": 1, "session_seconds": 1, "session_clicks": 1, "max_sessions": 1,
             "state_megabytes": 1, "max_queue": 1, "max_batch": 1, "max_bytes": 1024,
-            "timeout": 0.01, "drain": 0, "rate": 0, "burst": 1, "watch": 0.05,
+            "timeout": 0.01, "shutdown_grace": 0, "rate": 0, "burst": 1,
+            "reload_interval": 0.05,
         }  # fmt: skip
-        for name, bound in least.items():
+        for name, bound in minimum.items():
             if not bound <= getattr(self, name) < float("inf"):
                 raise ConfigError(
                     f"--{name.replace('_', '-')} must be at least {bound}, "
                     f"got {getattr(self, name)}"
                 )
-        if not 0.5 <= self.least_recall <= 1.0:
+        if not 0.5 <= self.min_recall <= 1.0:
             raise ConfigError(
-                f"--least-recall must be from 0.5 to 1, got {self.least_recall}; 1 is exact"
+                f"--min-recall must be in 0.5..1, got {self.min_recall}; use 1 for exact search"
             )
-        if self.workers > 1 and self.state == "memory":
+        from nextclick.serving.sessions.session_store import find_backend  # imports msgspec
+
+        if self.workers > 1 and not find_backend(self.state).shared:
             raise ConfigError(
-                f"--workers {self.workers} cannot share --state memory: a click would be known to "
-                "one process only; use --state lmdb:PATH on one machine, or redis://HOST:PORT"
+                f"--workers {self.workers} cannot share --state {self.state}, which is private to "
+                "a process; use --state lmdb:PATH on one machine, or redis://HOST:PORT"
             )
         return self
 
 
 def read_token(file: Path | None) -> str | None:
-    """The token of a file, or of the environment variable NEXTCLICK_TOKEN, or None.
+    """Read the token from a file, or from the environment variable NEXTCLICK_TOKEN.
+
+    Returns:
+        The token; None if neither is given.
 
     Raises:
-        ConfigError: the file cannot be read, or the token is short.
+        ConfigError: the file cannot be read, or the token is too short.
     """
     if file is not None:
         try:
             token = file.read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
-            raise ConfigError(f"--token-file {file}: cannot be read: {error}") from error
+            raise ConfigError(
+                f"--token-file {file}: cannot be read: {error}; name a readable text file"
+            ) from error
     else:
         token = os.environ.get(_TOKEN, "").strip()
         if not token:
             return None
     if len(token) < 16:
         raise ConfigError(
-            f"a token must have at least 16 letters, got {len(token)}; "
-            "python -c 'import secrets; print(secrets.token_urlsafe())' makes one"
+            f"a token must have at least 16 characters, got {len(token)}; generate one with "
+            "python -c 'import secrets; print(secrets.token_urlsafe())'"
         )
     return token
 
 
-def hand_on(settings: Settings, folder: str | None) -> None:
-    """Leave settings for the processes that are started from here, and the folder of metrics."""
-    os.environ[_HANDED_ON] = msgspec.json.encode(settings).decode()
-    if folder is not None:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+def hand_on(settings: Settings, metrics_folder: str | None) -> None:
+    """Put the settings and the metrics folder into the environment of child processes."""
+    os.environ[_EXPORTED] = msgspec.json.encode(settings).decode()
+    if metrics_folder is not None:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_folder
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
 
 
 def handed_on() -> Settings:
-    """What `hand_on` left."""
-    return msgspec.json.decode(os.environ[_HANDED_ON], type=Settings)
+    """The settings that the parent process exported."""
+    return msgspec.json.decode(os.environ[_EXPORTED], type=Settings)
 
 
 def shares_metrics() -> bool:
-    """Whether several processes add to the same metrics."""
+    """Whether several processes aggregate their metrics."""
     return "PROMETHEUS_MULTIPROC_DIR" in os.environ
