@@ -97,7 +97,7 @@ def test_ctrl_c_between_the_two_renames_brings_the_old_one_back(tmp_path, monkey
 def test_a_file_in_the_place_is_never_replaced(tmp_path, overwrite):
     target = tmp_path / "store"
     target.write_text("mine")
-    message = "store is no folder; choose another place"
+    message = "store is not a folder; choose another path"
     with pytest.raises(OutputError, match=message), atomic_folder(target, overwrite=overwrite):
         pass
     assert target.read_text() == "mine"
@@ -107,7 +107,7 @@ def test_a_file_in_the_place_is_never_replaced(tmp_path, overwrite):
 def test_the_folder_one_is_in_is_never_replaced(tmp_path, monkeypatch, place):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    message = "is a folder that you are in; name a new folder"
+    message = "is the current folder or one of its parents; choose another path"
     with pytest.raises(OutputError, match=message), atomic_folder(Path(place), overwrite=True):
         pass
     assert names(tmp_path) == ["here"]
@@ -116,7 +116,7 @@ def test_the_folder_one_is_in_is_never_replaced(tmp_path, monkeypatch, place):
 def test_a_folder_of_somebody_is_never_replaced(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_text("cat")
-    message = "photos holds something that nextclick did not write"
+    message = "photos contains files that nextclick did not write and is not overwritten"
     with (
         pytest.raises(OutputError, match=message),
         atomic_folder(tmp_path / "photos", overwrite=True),
@@ -163,10 +163,10 @@ def test_a_name_that_looks_like_a_pattern_is_taken_as_it_is(tmp_path):
     ("code", "message"),
     [
         (errno.ENOSPC, "No space left on device; free some space or choose another disk"),
-        (errno.EDQUOT, "free some of your quota or choose another disk"),
+        (errno.EDQUOT, "free some space in the disk quota or choose another disk"),
         (errno.EFBIG, "raise the limit on file size"),
-        (errno.EACCES, "Permission denied; choose a place that you may write to"),
-        (errno.EROFS, "choose a disk that can be written"),
+        (errno.EACCES, "Permission denied; choose a writable path"),
+        (errno.EROFS, "choose a writable disk"),
     ],
 )
 def test_a_disk_that_refuses_is_told_with_what_to_do(tmp_path, code, message):
@@ -195,8 +195,8 @@ def test_a_disk_that_fills_while_it_syncs(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("file/store", "choose a place below a folder"),
-        ("file/deeper/store", "choose a place below a folder"),
+        ("file/store", "choose a path inside a folder"),
+        ("file/deeper/store", "choose a path inside a folder"),
         ("x" * 300, "choose a shorter name"),
     ],
 )
@@ -220,7 +220,7 @@ def test_a_place_that_takes_no_folder():
 def test_a_place_that_may_not_be_written(tmp_path):
     tmp_path.chmod(0o500)
     with (
-        pytest.raises(OutputError, match="choose a place that you may write to"),
+        pytest.raises(OutputError, match="choose a writable path"),
         atomic_folder(tmp_path / "store"),
     ):
         pass
@@ -279,5 +279,5 @@ def test_json_is_written_whole(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
     assert names(tmp_path) == ["a.json"]
-    with pytest.raises(OutputError, match=r"cannot be written: .*choose a place below a folder"):
+    with pytest.raises(OutputError, match=r"cannot be written: .*choose a path inside a folder"):
         write_json(tmp_path / "a.json" / "b.json", {})

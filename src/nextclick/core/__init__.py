@@ -1,1 +1,1 @@
-"""What every layer shares: types, sessions, vocabularies, configs, storage."""
+"""Building blocks of all packages: types, sessions, vocabularies, configs, storage."""

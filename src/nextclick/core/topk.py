@@ -1,10 +1,9 @@
-"""The K best items of a row of scores, dense or sparse: one rule for evaluation and serving.
+"""Top-K selection from dense or sparse scores, shared by evaluation and serving.
 
-An item is recommended if it is among the K best of its row and **some item of the row has a lower
-score**. The lowest score is what a model gives to items of which it knows nothing (0 for a
-neighbor model and an item that no neighbor has), so they are no recommendation; a constant
-scorer recommends nothing. The rule reads the scores alone, so dense and sparse scores that are
-the same give the same lists.
+An item is recommended if it is among the K highest scores of its row and **another item of the row
+has a lower score**. Models give the lowest score to items without evidence, such as 0 in k-NN for
+an item that no neighbor contains. Such items are not recommended, so a constant scorer recommends
+nothing. The rule depends on the scores alone: equal dense and sparse scores give equal lists.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SortedBase:
-    """The base of sparse scores, sorted once for all rows that share it.
+    """The base scores of `SparseScores`, sorted once for all rows.
 
     Attributes:
         scores: (N + 1,) float32, a copy of the base.
-        ascending: (N,) float32, the scores of items 1..N from low to high.
-        best_first: (N,) int32, the items from high to low score, of equal ones the lower first.
+        ascending: (N,) float32, the scores of items 1..N, ascending.
+        best_first: (N,) int32, the items by descending score; ties by ascending index.
     """
 
     scores: Float32Array
@@ -37,10 +36,10 @@ class SortedBase:
 
     @classmethod
     def of(cls, base: Float32Array) -> SortedBase:
-        """Sort a base.
+        """Sort the base scores.
 
         Raises:
-            ScoringError: a score that is not finite.
+            ScoringError: a score is not finite.
         """
         bad = np.flatnonzero(~np.isfinite(base[1:]))
         if len(bad):
@@ -56,14 +55,14 @@ class SortedBase:
         )
 
     def fits(self, base: Float32Array) -> bool:
-        """Whether this is `base`, sorted; compared by value, so a reused buffer cannot mislead."""
+        """Whether this was built from equal base scores; compares values, not buffers."""
         return np.array_equal(self.scores, base)
 
 
 def dense_top(scores: Float32Array, k: int) -> Int32Array:
-    """(B, k) int32, the recommended items of each row, best first; then 0 where there is none.
+    """(B, k) int32, the recommended items of each row by descending score, padded with 0.
 
-    Of items with the same score the lower index comes first.
+    Ties are in ascending order of the item index.
 
     Args:
         scores: (B, N + 1) float32, finite.
@@ -75,7 +74,7 @@ def dense_top(scores: Float32Array, k: int) -> Int32Array:
 
 
 def sparse_top(scores: SparseScores, base: SortedBase, k: int) -> Int32Array:
-    """(B, k) int32, what `dense_top` gives for `scores.dense()`.
+    """(B, k) int32, equal to `dense_top(scores.dense(), k)`.
 
     Args:
         scores: B rows that passed `check_sparse`.
@@ -89,7 +88,7 @@ def sparse_top(scores: SparseScores, base: SortedBase, k: int) -> Int32Array:
 
 @numba.njit(cache=True)
 def _insert(best: Float32Array, row: Int32Array, n: int, score: float, item: int) -> int:
-    """Put an item in its place among the n best so far, if it has one; return the new n."""
+    """Insert an item into the n best, sorted, if it ranks high enough; return the new n."""
     k = len(row)
     if n == k and not (score > best[k - 1] or (score == best[k - 1] and item < row[k - 1])):
         return n
@@ -107,7 +106,7 @@ def _insert(best: Float32Array, row: Int32Array, n: int, score: float, item: int
 
 @numba.njit(cache=True)
 def _drop_lowest(best: Float32Array, row: Int32Array) -> None:
-    """Blank the end of a list that stands at the lowest score of its row."""
+    """Set the items at the end of a list that have the lowest score of their row to 0."""
     lowest = best[len(row) - 1]
     for place in range(len(row)):
         if best[place] == lowest:
@@ -171,7 +170,7 @@ def _is_lowest(
     best_first: Int32Array,
     listed_in: Int64Array,
 ) -> bool:
-    """Whether no item of row b, listed with `values` or not listed, has a lower score."""
+    """Whether no item of row b, listed with `values` or unlisted, scores below `score`."""
     for value in values:
         if value < score:
             return False
