@@ -97,9 +97,7 @@ def _widen(name: str, dimension: Dimension, config: Mapping[str, Any]) -> Dimens
         return dimension if value in dimension.values else Choice(*dimension.values, value)
     if dimension.log and value <= 0:
         raise ValueError(f"{name}: a logarithmic range cannot hold {value}")
-    return replace(
-        dimension, least=min(dimension.least, value), most=max(dimension.most, value)
-    )
+    return replace(dimension, least=min(dimension.least, value), most=max(dimension.most, value))
 
 
 def point_of(space: Space, config: Mapping[str, Any]) -> dict[str, Value]:

@@ -1,4 +1,4 @@
-"""The neighbors of one day as arrays, and what lies within some steps of a few items."""
+"""Item neighbors of one day in CSR form, and the k-hop neighborhood of a set of items."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbors:
-    """A items that have neighbors, row by row; every other item has none.
+    """The neighbors of A items in CSR form; all other items have none.
 
     Attributes:
         items: (A,) int32, ascending.
         offsets: (A + 1,) int64; row a is `neighbors[offsets[a]:offsets[a + 1]]`.
         neighbors: (J,) int32, items, ascending within a row.
-        weights: (J,) float32.
+        weights: (J,) float32, weight of each neighbor.
     """
 
     items: Int32Array
@@ -30,7 +30,7 @@ class Neighbors:
 
     @classmethod
     def of_pairs(cls, i: Int32Array, j: Int32Array, weights: Float64Array) -> Self:
-        """Each of the (n,) pairs is an edge both ways; no pair stands twice."""
+        """Build a symmetric graph from (n,) distinct undirected pairs."""
         rows, columns = np.concatenate([i, j]), np.concatenate([j, i])
         order = np.lexsort((columns, rows))
         items, starts = np.unique(rows[order], return_index=True)
@@ -42,32 +42,32 @@ class Neighbors:
         )
 
     def of(self, item: int) -> dict[int, float]:
-        """The neighbors of an item with their weights."""
+        """The neighbors of an item and their weights."""
         row = int(np.searchsorted(self.items, item))
         if row == len(self.items) or self.items[row] != item:
             return {}
-        part = slice(self.offsets[row], self.offsets[row + 1])
-        return dict(zip(self.neighbors[part].tolist(), self.weights[part].tolist(), strict=True))
+        edges = slice(self.offsets[row], self.offsets[row + 1])
+        return dict(zip(self.neighbors[edges].tolist(), self.weights[edges].tolist(), strict=True))
 
     def within(self, roots: Int64Array, steps: int, n_items: int) -> Reach:
-        """Everything that `steps` rounds of messages can bring to the (R,) distinct `roots`."""
-        found = _within(
+        """The items and edges within `steps` hops of the (R,) distinct `roots`."""
+        arrays = _within(
             self.items, self.offsets, self.neighbors, self.weights, roots, steps, n_items
         )
-        return Reach(*found)
+        return Reach(*arrays)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reach:
-    """n items around some roots, the nearest first, with the rows that messages come through.
+    """The subgraph of n items that affects R roots in `steps` rounds of message passing.
 
     Attributes:
-        items: (n,) int64; the roots in their order, then those one step away, and so on.
-        bounds: (steps + 1,) int64; `items[:bounds[h]]` are those within h steps.
-        offsets: (m + 1,) int64, with m = bounds[steps - 1], the items that get messages; 0 rows
-            where there are no steps.
-        columns: (J,) int64, neighbors as places in `items`.
-        weights: (J,) float32.
+        items: (n,) int64, by distance; the roots in their order, then the items at distance 1, ….
+        bounds: (steps + 1,) int64; `items[:bounds[h]]` are the items within h hops.
+        offsets: (m + 1,) int64, CSR row offsets of the first m = bounds[steps - 1] items, which
+            receive messages; m is 0 without steps.
+        columns: (J,) int64, neighbors as positions in `items`.
+        weights: (J,) float32, weight of each neighbor.
     """
 
     items: Int64Array
@@ -79,7 +79,7 @@ class Reach:
 
 @njit(cache=True, nogil=True)
 def _row(items: Int32Array, item: int) -> int:
-    """The row of an item, -1 if it has none."""
+    """The row of an item, or -1 if it has none."""
     row = np.searchsorted(items, item)
     if row < len(items) and items[row] == item:
         return int(row)
@@ -96,12 +96,13 @@ def _within(
     steps: int,
     n_items: int,
 ) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray, AnyArray]:
-    place = np.full(n_items + 1, -1, np.int64)
+    """Breadth-first search from the roots; returns the fields of `Reach`."""
+    position = np.full(n_items + 1, -1, np.int64)
     queue = np.empty(len(roots) + len(items), np.int64)
     bounds = np.empty(steps + 1, np.int64)
     n = 0
     for root in roots:
-        place[root] = n
+        position[root] = n
         queue[n] = root
         n += 1
     bounds[0] = n
@@ -114,10 +115,10 @@ def _within(
                 continue
             n_edges += offsets[row + 1] - offsets[row]
             for edge in range(offsets[row], offsets[row + 1]):
-                other = neighbors[edge]
-                if place[other] < 0:
-                    place[other] = n
-                    queue[n] = other
+                neighbor = neighbors[edge]
+                if position[neighbor] < 0:
+                    position[neighbor] = n
+                    queue[n] = neighbor
                     n += 1
         bounds[step + 1] = n
     starts = np.zeros(done + 1, np.int64)
@@ -128,7 +129,7 @@ def _within(
         row = _row(items, queue[i])
         if row >= 0:
             for edge in range(offsets[row], offsets[row + 1]):
-                columns[used] = place[neighbors[edge]]
+                columns[used] = position[neighbors[edge]]
                 values[used] = weights[edge]
                 used += 1
         starts[i + 1] = used
