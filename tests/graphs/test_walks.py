@@ -101,7 +101,7 @@ def test_the_number_of_a_pass_determines_the_order_of_its_batches():
     assert Counter(chain(*first)) == Counter(chain(*other))
 
 
-def test_a_pass_ends_after_the_batch_that_reaches_most_pairs():
+def test_a_pass_ends_after_the_batch_that_reaches_the_limit():
     walks = Walks(GRAPH, walks=5, length=20)
     sizes = [len(batch) for batch in walks.batches(0, 100, most_pairs=450)]
     assert sum(sizes[:-1]) < 450 <= sum(sizes)

@@ -23,7 +23,7 @@ def prefetched(source: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
 
     Args:
         source: the iterable; only the background thread iterates over it.
-        depth: maximum number of prefetched elements.
+        depth: maximum number of queued elements.
     """
     ready: queue.Queue[Any] = queue.Queue(depth)
     stopped = threading.Event()

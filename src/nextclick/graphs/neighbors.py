@@ -49,16 +49,16 @@ class Neighbors:
         edges = slice(self.offsets[row], self.offsets[row + 1])
         return dict(zip(self.neighbors[edges].tolist(), self.weights[edges].tolist(), strict=True))
 
-    def within(self, roots: Int64Array, steps: int, n_items: int) -> Reach:
+    def within(self, roots: Int64Array, steps: int, n_items: int) -> Neighborhood:
         """The items and edges within `steps` hops of the (R,) distinct `roots`."""
         arrays = _within(
             self.items, self.offsets, self.neighbors, self.weights, roots, steps, n_items
         )
-        return Reach(*arrays)
+        return Neighborhood(*arrays)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reach:
+class Neighborhood:
     """The subgraph of n items that affects R roots in `steps` rounds of message passing.
 
     Attributes:
@@ -96,7 +96,7 @@ def _within(
     steps: int,
     n_items: int,
 ) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray, AnyArray]:
-    """Breadth-first search from the roots; returns the fields of `Reach`."""
+    """Breadth-first search from the roots; returns the fields of `Neighborhood`."""
     position = np.full(n_items + 1, -1, np.int64)
     queue = np.empty(len(roots) + len(items), np.int64)
     bounds = np.empty(steps + 1, np.int64)

@@ -52,7 +52,7 @@ class SimulationConfig:
     ] = 0.7
     new_items: Annotated[
         float,
-        Field(ge=0, le=0.5, description="share of items released during the log, and that fade"),
+        Field(ge=0, le=0.5, description="share of items released during the log; as many fade"),
     ] = 0.1
     moves: Annotated[
         Share, Field(description="share of items that swap positions in their category every day")
