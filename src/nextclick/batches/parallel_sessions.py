@@ -7,8 +7,8 @@ state is carried from step to step, without backpropagation through time.
 
 When no sessions are left, lanes whose session has ended stay empty (input and target 0) while the
 others continue, as in the authors' PyTorch code; their older code drops the remaining clicks. The
-epoch ends when fewer than `at_least` lanes have a session. With `at_least` 1 all clicks are used;
-in-batch negatives require 2.
+epoch ends when fewer than `at_least` lanes have a session. With 1 all clicks are used; in-batch
+negatives require 2.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class LaneOrder:
 
     @property
     def n_samples(self) -> int:
-        """The number of samples in an epoch; with `at_least` 2 the last ones may be omitted."""
+        """The number of samples in an epoch; `at_least` above 1 may omit the last ones."""
         return self._sessions.n_prefixes
 
     def steps(self, epoch: int, chunk_size: int = STEPS_PER_CHUNK) -> Iterator[LaneSteps]:

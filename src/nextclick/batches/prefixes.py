@@ -68,8 +68,8 @@ class _KnownClicks:
         gaps: (J,) float32, seconds since the previous known click; None without times.
         first: (P,) int64, index of the first click of a prefix.
         length: (P,) int64, number of clicks of a prefix.
-        waited: (P,) float32, seconds from the last click of a prefix to its target; None unless
-            the time of the target is leaked.
+        waited: (P,) float32, seconds from the last click of a prefix to its target;
+            None unless the time of the target is leaked.
     """
 
     items: Int32Array
@@ -100,9 +100,9 @@ def prefix_blocks(
         max_length: maximum number of known clicks of a prefix, the latest ones; None for no limit.
         max_cells: maximum number of cells P x T of a block; a single row may exceed it.
         n_rows: maximum number of rows P of a block.
-        leak_target_time: set `waited` of a batch to the time from the last click to the target,
-            which a deployed recommender does not know. Use it only to measure the effect of this
-            leak on models that are trained with it.
+        leak_target_time: set `waited` of a batch to the seconds from the last click
+            to the target, which a deployed recommender does not know. Use it only to measure the
+            effect of this leak on models that are trained with it.
 
     Raises:
         ConfigError: an argument is out of range.

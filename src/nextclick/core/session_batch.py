@@ -22,7 +22,8 @@ class SessionBatch:
         lengths: (B,) int32 in 0..T.
         gaps: (B, T) float32, seconds since the previous click (0 for a first click), or None.
         users: (B,) int32, 0 for an unknown user, or None.
-        waited: (B,) float32, seconds from the last click to prediction time; None is 0 seconds.
+        waited: (B,) float32, seconds from the last click to prediction time;
+            None is 0 seconds.
     """
 
     items: Int32Array

@@ -98,7 +98,8 @@ class Vocabulary:
             The union, and two int32 arrays that map each index 0..len of this and of the other
             vocabulary to the index of the same id in the union; 0 maps to 0.
 
-        >>> union, from_self, from_other = Vocabulary.of_text("BD").union(Vocabulary.of_text("ABC"))
+        >>> first, second = Vocabulary.of_text("BD"), Vocabulary.of_text("ABC")
+        >>> union, from_self, from_other = first.union(second)
         >>> [union.raw(i) for i in range(1, 5)], from_self.tolist(), from_other.tolist()
         (['A', 'B', 'C', 'D'], [0, 2, 4], [0, 1, 2, 3])
         """

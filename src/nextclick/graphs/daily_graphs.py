@@ -17,8 +17,8 @@ class DayGraphs:
 
     Attributes:
         graph: the graph after the last block; `graph.advance` adds further blocks.
-        before: the neighbors for the sessions of each block, from the first block of the log, which
-            has none, to the block after the log.
+        before: the neighbors for the sessions of each block, from the first block of
+            the log, which has none, to the block after the log.
     """
 
     def __init__(self, graph: TemporalGraph, before: dict[int, Neighbors]):
