@@ -7,8 +7,8 @@ state is carried from step to step, without backpropagation through time.
 
 When no sessions are left, lanes whose session has ended stay empty (input and target 0) while the
 others continue, as in the authors' PyTorch code; their older code drops the remaining clicks. The
-epoch ends when fewer than `at_least` lanes have a session. With 1 all clicks are used; in-batch
-negatives require 2.
+epoch ends when fewer than `at_least` lanes have a session. With 1 all clicks are used;
+in-batch negatives require 2.
 """
 
 from __future__ import annotations
