@@ -26,11 +26,10 @@ static: .venv-test/ready
 	.venv-test/bin/typos
 	.venv-test/bin/python docs/style/prose_lint.py README.md CONTRIBUTING.md CHANGELOG.md recipes docs
 
-# Sphinx with MyST reads the Markdown pages unchanged; a broken link is an error
+# Sphinx with MyST and autodoc; a warning, such as a broken link, is an error
 docs: .venv-test/ready
-	.venv-test/bin/python docs/site/pages.py docs/_build/pages
-	.venv-test/bin/python -m sphinx -q -W --keep-going -c docs/site docs/_build/pages docs/_build/html
-	@echo "docs/_build/html/index.html"
+	.venv-test/bin/python -m sphinx -q -W --keep-going -c docs/site . docs/_build/html
+	@echo "docs/_build/html/docs/index.html"
 
 format: .venv-test/ready
 	.venv-test/bin/ruff format .
@@ -49,4 +48,4 @@ format: .venv-test/ready
 	touch $@
 
 clean:
-	rm -rf .venv-demo .venv-test demo docs/_build
+	rm -rf .venv-demo .venv-test demo docs/_build docs/model-pages

@@ -1,7 +1,7 @@
 """Measure the time of one recommendation, in one process and on one thread, without HTTP.
 
     pip install 'nextclick[serve,neural]'
-    python benchmarks/answer.py STORE ARTIFACT… [--sessions 300] [--least-recall 0.99]
+    python benchmarks/answer.py STORE ARTIFACT… [--sessions 300] [--min-recall 0.99]
 
 Queries one random prefix of each of some test sessions, one after the other. Columns, in ms per
 request, the minimum CPU time of five passes:
@@ -13,7 +13,7 @@ request, the minimum CPU time of five passes:
     answer         the total
 
 The output also has the share of the table's bytes that the search reads, and its recall of the best
-items. With --least-recall below 1 the search is configured as the server does with that option. The
+items. With --min-recall below 1 the search is configured as the server does with that option. The
 artifacts are of models whose scores are products with a table.
 """
 
@@ -29,17 +29,16 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from nextclick.loadtest import from_store
 from nextclick.serving.recommender import Recommender
-from nextclick.serving.request import Query, batch_of
-from nextclick.serving.search.dot_product import ProductBest, Trial
-from nextclick.serving.search.search_check import tried_search
+from nextclick.serving.request import RecommendationRequest, to_batch
+from nextclick.serving.search.dot_product import DotProductSearcher
+from nextclick.serving.search.search_check import RecallCheck
+from nextclick.serving.warm_up import calibrate_search
 from server_process import machine
+from store_sessions import RawSession, sessions_of_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from nextclick.loadtest import Visit
 
 K, BATCH, PASSES = 20, 8, 5
 
@@ -60,41 +59,44 @@ def _all(work: Callable[..., object], *of: Sequence[object]) -> None:
         work(*one)
 
 
-def row(folder: Path, visits: Sequence[Visit], least_recall: float) -> str:
+def row(folder: Path, visits: Sequence[RawSession], min_recall: float) -> str:
     """Of the table."""
     recommender = Recommender.load(folder)
-    tried_search(recommender, least_recall)
-    scorer: Any = recommender.scorer
-    if not isinstance(scorer, ProductBest):
+    calibrate_search(recommender, min_recall)
+    scorer: Any = recommender.searcher
+    if not isinstance(scorer, DotProductSearcher):
         raise SystemExit(f"{folder} is of a model whose scores are no products with a table")
     rng = np.random.default_rng(0)
-    asked = [Query(one.items[: int(rng.integers(1, len(one.items) + 1))], K) for one in visits]
-    asked = [query for query in asked if len(recommender.wish(query).clicks)]
-    wishes = [recommender.wish(query) for query in asked]
+    asked = [
+        RecommendationRequest(one.items[: int(rng.integers(1, len(one.items) + 1))], K)
+        for one in visits
+    ]
+    asked = [query for query in asked if len(recommender.resolve(query).clicks)]
+    wishes = [recommender.resolve(query) for query in asked]
     single = [[wish] for wish in wishes]
     batches = [wishes[at : at + BATCH] for at in range(0, len(wishes), BATCH)]
     times: dict[str, Callable[[], object]] = {}
     with torch.inference_mode():
         queries = [scorer.queries(one) for one in single]
         joined = [scorer.queries(some) for some in batches]
-        times["checks"] = partial(_all, recommender.wish, asked)
+        times["checks"] = partial(_all, recommender.resolve, asked)
         times["query"] = partial(_all, scorer.queries, single)
-        times["in PyTorch"] = lambda: [scorer.model.queries(batch_of(one)) for one in single]
-        for name, search in (("", scorer.nearest), (", all scored", scorer.all_scored)):
+        times["in PyTorch"] = lambda: [scorer.model.queries(to_batch(one)) for one in single]
+        for name, search in (("", scorer.search), (", all scored", scorer.search_all)):
             times["search" + name] = partial(_all, search, queries, single)
             times["8 at once" + name] = partial(_all, search, joined, batches)
         times["answer"] = partial(_all, recommender.answer, single)
         found = {name: least_ms(work, len(wishes)) for name, work in times.items()}
     read = "all"
-    if scorer.rounded is not None:
+    if scorer.index is not None:
         shares = [
-            scorer.rounded.best(query[0].numpy(), one[0], scorer.caution)[1]
+            scorer.index.top(query[0].numpy(), one[0], scorer.bound_scale)[1]
             for query, one in zip(queries, single, strict=True)
         ]
         read = f"{100 * np.mean(shares):.1f} %"
     items, width = scorer.table.shape
     shown = " | ".join(f"{ms:.2f}" for ms in found.values())
-    recall = f"{Trial(scorer, wishes).recall():.4f}"
+    recall = f"{RecallCheck(scorer, wishes).recall():.4f}"
     return f"| {folder.name} | {items - 1:,} × {width} | {shown} | {read} | {recall} |"
 
 
@@ -106,7 +108,7 @@ def main() -> None:
     parser.add_argument("store", type=Path, help="what `nextclick prepare` made")
     parser.add_argument("artifacts", type=Path, nargs="+", help="what `nextclick train` made")
     parser.add_argument("--sessions", type=int, default=300, help="of the test (default 300)")
-    parser.add_argument("--least-recall", type=float, default=1.0, help="of the server (default 1)")
+    parser.add_argument("--min-recall", type=float, default=1.0, help="of the server (default 1)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     columns = (
@@ -114,10 +116,10 @@ def main() -> None:
         "search, all scored", "8 at once, all scored", "answer", "bytes read", "recall",
     )  # fmt: skip
     print(f"{machine()}; ms\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
-    visits = from_store(options.store, most=options.sessions)
+    visits = sessions_of_store(options.store, limit=options.sessions)
     with threadpool_limits(1):
         for folder in options.artifacts:
-            print(row(folder, visits, options.least_recall), flush=True)
+            print(row(folder, visits, options.min_recall), flush=True)
 
 
 if __name__ == "__main__":

@@ -112,12 +112,12 @@ def triangle(how: str, length: int, batch: int, repeats: int) -> dict[str, float
 
 def training(name: str, store: Store, threads: int) -> dict[str, float]:
     """Samples/s and memory of an epoch."""
-    sessions = store.part("fit")
+    sessions = store.part("train_inner")
     model_type: type[NeuralModel] = GRU4Rec if name == "gru4rec" else ASARS
     own = LIKE_ASARS if name == "gru4rec" else {"variant": name}
     values = RECIPE | own | {"threads": threads}
     config, how = build_configs(model_type.name, model_type.Config, {}, None, values)
-    facts = DatasetInfo.of(sessions, model_type.reads(config))
+    facts = DatasetInfo.of(sessions, model_type.requires(config))
     with seeded(0):
         model = model_type(config, len(store.items), facts)
     before = resident()

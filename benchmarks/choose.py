@@ -31,7 +31,7 @@ def main() -> None:
     def quality(config: dict[str, str]) -> float:
         key = tuple(sorted(config.items()))
         if key not in known:
-            model = nextclick.train(store, asked.model, config=config, part="fit")
+            model = nextclick.train(store, asked.model, config=config, train_on="inner")
             result = nextclick.evaluate(model, store, part="valid", ks=[20], n_bootstrap=0)
             recall, mrr = (100 * result.metrics[f"{m}@20"].value for m in ("recall", "mrr"))
             known[key] = recall + mrr

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nextclick import evaluate, train
 from nextclick.evaluation.results import Result
+from nextclick.experiments.checkpoint_paths import has_checkpoint
+from nextclick.experiments.run_cache import RunCache
 from nextclick.training.training_config import NeuralOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from nextclick import Artifact, Store
@@ -93,43 +96,45 @@ class Trial:
         self.store = store
         self.folder = folder / re.sub(r"\W+", "-", name)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.cache = RunCache(self.folder)
         self.ks = ks
         self.values = values if contender.neural else {}
 
     def chosen(self) -> dict[str, Any]:
-        """What validates best, with its figure."""
-        found = [self._tried(values) for values in self.contender.tried]
-        return max(found, key=lambda one: float(one["validation"]))
+        """The values with the best metric on the validation, with that metric."""
+        tried = [
+            self.cache.values("tried", self._inputs(values, "inner", 0), self._validate(values))
+            for values in self.contender.tried
+        ]
+        return max(tried, key=lambda one: float(one["validation"]))
 
     def results(self, seeds: int) -> dict[bool, list[Result]]:
         """The test, once for each seed; by whether the model took it in block by block."""
         values = dict(self.chosen()["values"])
         ways = (False, True) if self.contender.advances else (False,)
-        found: dict[bool, list[Result]] = {way: [] for way in ways}
+        results: dict[bool, list[Result]] = {way: [] for way in ways}
         for seed in range(seeds if self.contender.drawn else 1):
-            written = {
-                way: self.folder / f"{_name('prequential' if way else 'test', values, seed)}.json"
-                for way in ways
-            }
-            if not all(path.exists() for path in written.values()):
-                artifact = self._train(_name("seed", values, seed), values, "train", seed)
-                alive = artifact.trained.get("edges_alive")
-                if alive is not None:
-                    (self.folder / "edges.json").write_text(json.dumps(alive), "utf-8")
-                for way, path in written.items():
-                    result = evaluate(
-                        artifact, self.store, ks=self.ks, label=self.name, prequential=way
-                    )
-                    result.write(path)
-            for way, path in written.items():
-                found[way].append(Result.read(path))
-        return found
+            inputs = self._inputs(values, "all", seed) | {"ks": list(self.ks)}
+            tested = self.cache.values("test", inputs, self._test(values, seed, ways))
+            if tested["edges_alive"] is not None:
+                (self.folder / "edges.json").write_text(json.dumps(tested["edges_alive"]), "utf-8")
+            for way, result in zip(ways, tested["results"], strict=True):
+                results[way].append(Result.from_json(result))
+        return results
 
-    def _tried(self, values: dict[str, Any]) -> dict[str, Any]:
-        name = _name("tried", values)
-        written = self.folder / f"{name}.json"
-        if not written.exists():
-            artifact = self._train(name, values, "fit", seed=0)
+    def _inputs(self, values: dict[str, Any], part: str, seed: int) -> dict[str, Any]:
+        return {
+            "label": self.name,
+            "data_fingerprint": self.store.fingerprint,
+            "model": self.contender.model,
+            "parameters": self.contender.fixed | values | self.values,
+            "part": part,
+            "seed": seed,
+        }
+
+    def _validate(self, values: dict[str, Any]) -> Callable[[Path], dict[str, Any]]:
+        def validate(folder: Path) -> dict[str, Any]:
+            artifact = self._train(folder, values, "inner", seed=0)
             valid = evaluate(
                 artifact,
                 self.store,
@@ -138,34 +143,45 @@ class Trial:
                 n_bootstrap=0,
                 prequential=self.contender.advances,
             )
-            told = {
+            outcome = {
                 "values": values,
                 "validation": valid.metrics[CHOSEN_BY].value,
                 "seconds": artifact.trained["seconds"],
             }
-            written.write_text(json.dumps(told), "utf-8")
-            print(f"{self.name}: {told}", file=sys.stderr, flush=True)
-        found: dict[str, Any] = json.loads(written.read_text("utf-8"))
-        return found
+            print(f"{self.name}: {outcome}", file=sys.stderr, flush=True)
+            return outcome
 
-    def _train(self, name: str, values: dict[str, Any], part: str, seed: int) -> Artifact:
-        checkpoints = self.folder / f"{name}.training"
-        options = NeuralOptions(
-            checkpoints=checkpoints, resume=(checkpoints / "checkpoint").exists()
-        )
-        return train(
+        return validate
+
+    def _test(
+        self, values: dict[str, Any], seed: int, ways: Sequence[bool]
+    ) -> Callable[[Path], dict[str, Any]]:
+        def test(folder: Path) -> dict[str, Any]:
+            artifact = self._train(folder, values, "all", seed)
+            results = [
+                evaluate(artifact, self.store, ks=self.ks, label=self.name, prequential=way)
+                for way in ways
+            ]
+            return {
+                "results": [result.to_json() for result in results],
+                "edges_alive": artifact.trained.get("edges_alive"),
+            }
+
+        return test
+
+    def _train(self, folder: Path, values: dict[str, Any], train_on: str, seed: int) -> Artifact:
+        checkpoints = folder / "training"
+        options = NeuralOptions(checkpoints=checkpoints, resume=has_checkpoint(checkpoints))
+        artifact = train(
             self.store,
             self.contender.model,
             config=self.contender.fixed | values | self.values,
-            part=part,
+            train_on=train_on,
             seed=seed,
             neural=options if self.contender.neural else None,
         )
-
-
-def _name(kind: str, values: dict[str, Any], *more: object) -> str:
-    """Of a file or folder, by what was trained: the same command with other values trains anew."""
-    return "-".join(map(str, (kind, *values.values(), *more)))
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return artifact
 
 
 def told(values: dict[str, Any]) -> str:

@@ -33,6 +33,8 @@ from nextclick import Store, prepare, train
 from nextclick.core.sessions import MS_PER_DAY
 from nextclick.data.options import PrepareOptions, SessionOptions, SplitOptions
 from nextclick.evaluation import evaluate
+from nextclick.experiments.checkpoint_paths import has_checkpoint
+from nextclick.experiments.run_cache import RunCache
 from nextclick.training.training_config import NeuralOptions
 
 if TYPE_CHECKING:
@@ -135,23 +137,26 @@ def ranked(
     store: Store, variant: str, seed: int, values: dict[str, Any], folder: Path
 ) -> dict[str, AnyArray]:
     """(P,) session of each target of the test, and its rank in each way of asking."""
-    written = folder / f"{store.path.name}-{variant}-{seed}.npz"
-    if not written.exists():
-        checkpoints = folder / f"{store.path.name}-{variant}-{seed}.training"
-        continue_training = (checkpoints / "checkpoint").exists()
-        options = NeuralOptions(checkpoints=checkpoints, resume=continue_training)
-        config = RECIPE | values | {"variant": variant}
-        artifact = train(store, "tasrec", config=config, part="train", seed=seed, neural=options)
-        found: dict[str, AnyArray] = {}
+    config = RECIPE | values | {"variant": variant}
+    inputs = {"data_fingerprint": store.fingerprint, "model": "tasrec", "parameters": config}
+    cache = RunCache(folder / "runs")
+    run = cache.run_folder(f"{store.path.name}-{variant}-{seed}", inputs | {"seed": seed})
+    file = run / "ranks.npz"
+    if not file.exists():
+        checkpoints = run / "training"
+        options = NeuralOptions(checkpoints=checkpoints, resume=has_checkpoint(checkpoints))
+        artifact = train(store, "tasrec", config=config, train_on="all", seed=seed, neural=options)
+        ranks: dict[str, AnyArray] = {}
         for way in ASKED[variant]:
             history = store.part("train") if way == "prequential" else None
-            asked = evaluate(
+            evaluation = evaluate(
                 artifact.model, store.part("test"), ks=[K], history=history, n_bootstrap=0
             )
-            found |= {way: asked.ranks, "session": asked.session}
-        np.savez(written, allow_pickle=False, **found)
-    with np.load(written) as kept:
-        return dict(kept)
+            ranks |= {way: evaluation.ranks, "session": evaluation.session}
+        np.savez(run / "partial.npz", allow_pickle=False, **ranks)
+        (run / "partial.npz").replace(file)
+    with np.load(file) as stored:
+        return dict(stored)
 
 
 def value(ranks: AnyArray, metric: str) -> Float64Array:

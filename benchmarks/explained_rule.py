@@ -95,7 +95,7 @@ def explained(
         split=SplitOptions(kind="fraction", fraction=0.1),
     )
     store = prepare(frame, folder / "store", options=options, overwrite=True).store
-    recommender = Recommender(train(store, model, config=config, part="train", seed=seed))
+    recommender = Recommender(train(store, model, config=config, train_on="all", seed=seed))
     after = np.arange(S - S // 20, S)  # well inside the test
     asked = after[log.rule[after, 0] >= 0][:most]
     named, attended, first = [], [], []

@@ -14,8 +14,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from nextclick.loadtest.address import Address
-from nextclick.loadtest.connection import Connection, connect
+from http_stream import BadResponseError, HttpStream
 from server_process import Client, write_json
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ class Requests:
         if rng.random() < 0.3:
             body["time"] = rng.choice((0.0, 1.5e9, 1.8e9, -1e15, 1e15, rng.uniform(0, 2e9)))
         if rng.random() < 0.2:
-            body["before"] = [self._item(rng) for _ in range(rng.randint(0, 5))]
+            body["history"] = [self._item(rng) for _ in range(rng.randint(0, 5))]
         return body | self._options(rng)
 
     def _options(self, rng: random.Random) -> dict[str, Any]:
@@ -187,14 +186,14 @@ def fuzz(
     """
     with Client(url) as client:
         document = client.get("/openapi.json")
-    address = Address.of(url)
-    requests = Requests(document, items, address.authority, token)
+    authority = HttpStream.to(url).authority
+    requests = Requests(document, items, authority, token)
     found: dict[str, Any] = {"seed": seed, "blocks": 0, "statuses": {}, "faults": []}
     if progress.exists():
         found = json.loads(progress.read_text())
     while found["blocks"] * BLOCK < n:
         block = list(requests.block(seed, found["blocks"]))
-        counts, faults = asyncio.run(_send(address, block))
+        counts, faults = asyncio.run(_send(url, block))
         total = Counter(found["statuses"])
         total.update(counts)
         found["statuses"] = dict(sorted(total.items()))
@@ -211,60 +210,33 @@ def fuzz(
     }  # fmt: skip
 
 
-class _Caller:
-    """A connection that is opened again when it is gone."""
-
-    def __init__(self, address: Address):
-        self._address = address
-        self._connection: Connection | None = None
-        self._done: asyncio.Future[tuple[str, bytes]]
-
-    async def ask(self, request: bytes) -> tuple[str, bytes]:
-        """Status and body, or what became of the connection."""
-        self._done = asyncio.get_running_loop().create_future()
-        if self._connection is None or not self._connection.is_open:
-            self._connection = None  # how it ends does not concern this request
-            self._connection = await connect(self._address, self._answered, self._lost, _WAIT)
-        self._connection.send(request)
-        try:
-            async with asyncio.timeout(_WAIT):
-                return await self._done
-        except TimeoutError:
-            self.close()
-            return "no answer", b""
-
-    def close(self) -> None:
-        """Forget the connection."""
-        if self._connection is not None:
-            self._connection.abort()
-        self._connection = None
-
-    def _answered(self, connection: Connection, status: int, body: bytes) -> None:
-        if connection is self._connection and not self._done.done():
-            self._done.set_result((str(status), body))
-
-    def _lost(self, connection: Connection, kind: str) -> None:
-        if connection is self._connection:
-            self._connection = None
-            if not self._done.done():
-                self._done.set_result((kind, b""))
+async def _outcome(stream: HttpStream, request: bytes) -> tuple[str, bytes]:
+    """Status and body of the answer, or what became of the connection."""
+    try:
+        async with asyncio.timeout(_WAIT):
+            status, body = await stream.send(request)
+    except TimeoutError:
+        return "no answer", b""
+    except (OSError, EOFError, ValueError, BadResponseError) as error:
+        return type(error).__name__, b""
+    return str(status), body
 
 
-async def _send(address: Address, block: list[bytes]) -> tuple[Counter[str], list[dict[str, str]]]:
+async def _send(url: str, block: list[bytes]) -> tuple[Counter[str], list[dict[str, str]]]:
     """What came of each request of a block."""
     counts: Counter[str] = Counter()
     faults: list[dict[str, str]] = []
     left = iter(block)
 
     async def calls() -> None:
-        caller = _Caller(address)
+        stream = HttpStream.to(url)
         for request in left:
-            kind, body = await caller.ask(request)
+            kind, body = await _outcome(stream, request)
             counts[kind] += 1
             if not kind.isdigit() or (kind.startswith("5") and kind != "503"):
                 shown = {"kind": kind, "request": repr(request[:2000]), "answer": repr(body[:500])}
                 faults.append(shown)
-        caller.close()
+        stream.close()
 
     await asyncio.gather(*(calls() for _ in range(CONNECTIONS)))
     return counts, faults

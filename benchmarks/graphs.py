@@ -29,7 +29,7 @@ import torch
 from nextclick.batches.session_order import SessionOrder
 from nextclick.cli.parsing import parse_values
 from nextclick.data.store import Store
-from nextclick.models import model_class
+from nextclick.models.model_registry import model_class
 from nextclick.models.ops.session_graphs import prefix_graphs
 from nextclick.training.batch_source import SessionBatchSource
 from nextclick.training.device import choose_device, seeded
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def fresh(name: str, preset: str, values: dict[str, Any], n_items: int) -> Any:
     """A model with weights drawn from seed 0, and how it is to be trained."""
     found: Any = model_class(name)
-    config, training = build_configs(name, found.Config, found.PRESETS, preset, values)
+    config, training = build_configs(name, found.Config, found.presets, preset, values)
     with seeded(0):
         return found(config, n_items), training
 
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     store = Store.open(options.store)
-    sessions = replace(store.part("fit"), times=None, users=None)
+    sessions = replace(store.part("train_inner"), times=None, users=None)
     values = parse_values(options.set)
     torch.set_num_threads(options.threads)
     model, config = fresh(options.model, options.preset, values, len(store.items))

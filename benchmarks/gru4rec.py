@@ -347,7 +347,7 @@ def build(options: argparse.Namespace, longest: int) -> tuple[GRU4RecConfig, Tra
         "max_length": longest,
         **dict(pair.split("=", 1) for pair in options.set),
     }
-    return build_configs("gru4rec", GRU4RecConfig, GRU4Rec.PRESETS, options.preset, values)
+    return build_configs("gru4rec", GRU4RecConfig, GRU4Rec.presets, options.preset, values)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -127,7 +127,7 @@ def stores(name: str, folder: Path) -> dict[str, Store]:
 
 def ranked(store: Store, model: str, values: dict[str, Any], seed: int) -> dict[str, AnyArray]:
     """(P,) rank of each target of the test, and its session."""
-    artifact = train(store, model, config=RECIPE | values, part="train", seed=seed)
+    artifact = train(store, model, config=RECIPE | values, train_on="all", seed=seed)
     found = evaluate(artifact.model, store.part("test"), ks=[K], n_bootstrap=0)
     return {"ranks": found.ranks, "session": found.session}
 

@@ -149,7 +149,7 @@ class Ours:
         values |= {"batch_size": options.batch_size, "max_length": options.max_length}
         values |= {"epochs": max(options.epochs, 1)}
         config, training = build_configs(
-            model_type.name, model_type.Config, getattr(model_type, "PRESETS", {}), None, values
+            model_type.name, model_type.Config, model_type.presets, None, values
         )
         with seeded(options.seed):
             made = model_type(config, self.log.n_items)

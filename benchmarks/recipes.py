@@ -3,7 +3,7 @@
     python benchmarks/recipes.py STORE -o FOLDER recipes/narm.toml recipes/stamp.toml
 
 Each recipe is trained without the validation split, which chooses the epoch, and the test split is
-ranked once. With `--part train` it is retrained on all training sessions for as many epochs before
+ranked once. With `--train-on all` it is retrained on all training sessions for as many epochs before
 the test split is ranked. FOLDER stores finished parts; rerun the same command to resume. Training
 time is that of the steps, without validation.
 """
@@ -24,7 +24,7 @@ from nextclick.training.training_config import NeuralOptions
 K = 20
 
 
-def trained(store: Store, path: Path, folder: Path, part: str, threads: int) -> Artifact:
+def trained(store: Store, path: Path, folder: Path, train_on: str, threads: int) -> Artifact:
     """The artifact of a recipe, trained, trained further or read."""
     place = folder / path.stem
     if place.exists():
@@ -42,15 +42,15 @@ def trained(store: Store, path: Path, folder: Path, part: str, threads: int) -> 
         recipe.model,
         place,
         config=recipe.parameters | {"threads": threads},
-        part=part,
+        train_on=train_on,
         seed=recipe.seed or 0,
         neural=options,
     )
 
 
-def row(store: Store, path: Path, folder: Path, part: str, threads: int) -> dict[str, Any]:
+def row(store: Store, path: Path, folder: Path, train_on: str, threads: int) -> dict[str, Any]:
     """What a recipe came to."""
-    done = trained(store, path, folder, part, threads).trained
+    done = trained(store, path, folder, train_on, threads).trained
     written = folder / f"{path.stem}.json"
     if not written.exists():
         found = evaluate(folder / path.stem, store, ks=[K])
@@ -80,13 +80,14 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("recipes", type=Path, nargs="+")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--part", choices=("fit", "train"), default="fit")
+    parser.add_argument("--train-on", choices=("inner", "all"), default="inner")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as a step keeps busy")
     options = parser.parse_args()
     store = Store.open(options.store)
     options.output.mkdir(parents=True, exist_ok=True)
     rows = [
-        row(store, path, options.output, options.part, options.threads) for path in options.recipes
+        row(store, path, options.output, options.train_on, options.threads)
+        for path in options.recipes
     ]
     print("| " + " | ".join(rows[0]) + " |")
     print("|" + "---|" * len(rows[0]))

@@ -41,11 +41,10 @@ from nextclick.data.store import Store
 from nextclick.evaluation import RankingProtocol
 from nextclick.evaluation import evaluate as rank_and_measure
 from nextclick.experiments.artifact_refresh import refresh
-from nextclick.experiments.incremental_training import TuningOptions
 from nextclick.experiments.model_training import train
-from nextclick.experiments.publish_check import GateOptions
+from nextclick.experiments.refresh_options import GateOptions, TuningOptions
 from nextclick.experiments.reindex import sessions_for
-from nextclick.models import CLASSICAL
+from nextclick.models.model_registry import model_class
 
 KS = (20,)
 SHOWN = ("recall@20", "mrr@20")
@@ -98,7 +97,7 @@ def trained(name: str, store: Store, values: dict[str, str], place: Path) -> tup
     """A model of all before the test, and the seconds of its training."""
     if not place.exists():
         began = time.perf_counter()
-        train(store, name, place, config=values, part="train", refreshable=True)
+        train(store, name, place, config=values, train_on="all", refreshable=True)
         write_json(place / "seconds.json", {"seconds": time.perf_counter() - began})
     return Artifact.load(place), float(json.loads((place / "seconds.json").read_text())["seconds"])
 
@@ -120,7 +119,7 @@ def measured(artifact: Artifact, store: Store, seconds: float) -> dict[str, Any]
 
 def compare(name: str, clicks: pl.DataFrame, options: Any) -> None:
     """One model on all days."""
-    values = parse_values(options.set) if name not in CLASSICAL else {}
+    values = parse_values(options.set) if model_class(name).default_capabilities.neural else {}
     days, folder = last_days(clicks, options.days), options.output
     place = folder / name
     tuning = TuningOptions(epochs=options.epochs, rate=options.rate, replay=options.replay)

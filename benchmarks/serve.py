@@ -13,7 +13,7 @@ Servers of the same artifact, one after the other:
 
     nextclick                 default options, whole sessions
     nextclick, live           the same, click by click
-    nextclick, 0.99           with --least-recall 0.99, whole sessions; if named by --servers
+    nextclick, 0.99           with --min-recall 0.99, whole sessions; if named by --servers
     nextclick, 0.99, live     the same, click by click
     FastAPI                   benchmarks/serve_peer.py: plain PyTorch and FastAPI, whole sessions;
                               left out for session-knn, which is no product of vectors
@@ -37,14 +37,19 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nextclick.data.store import Store
-from nextclick.errors import ConfigError
-from nextclick.loadtest import LoadConfig, Server, Work, WorkConfig, from_store, load, open_server
-from nextclick.loadtest.saved import need_matplotlib
+from open_loop import Load, measure
 from server_process import machine, running, serve_command, write_json
+from store_sessions import sessions_of_store, workload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from store_sessions import Request
 
 EVENTS = {10_000: 1_000_000, 100_000: 3_000_000}  # of a log; larger ones have ten for each item
 TRAINING = {
@@ -83,30 +88,30 @@ def artifact_of(model: str, store: Path, folder: Path, events: int) -> Path:
             share = min(1.0, events / Store.open(store).part("train").n_events)
             values = TRAINING | ({} if share == 1.0 else {"recent": share})
             told = [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
-        nextclick("train", store, "--model", model, "--part", "train", "-o", place, *told)
+        nextclick("train", store, "--model", model, "--train-on", "all", "-o", place, *told)
     return place
 
 
-def climbed(server: Server, work: Work, options: argparse.Namespace) -> list[dict[str, Any]]:
+def climbed(
+    url: str, requests: Callable[[float], Iterator[Request]], options: argparse.Namespace
+) -> list[dict[str, Any]]:
     """The curve: rates that grow until half of the answers come later than the target.
 
-    A rate whose p99 misses the target is measured a second time, and the better one is kept.
+    A rate whose p99 misses the target is measured a second time, and the better one counts.
     """
-    seconds, target = options.seconds, options.target_ms
+    target = options.target_ms
+    load = Load(seconds=options.seconds, warm_up=options.seconds / 4)
     curve: list[dict[str, Any]] = []
     rate = SLOWEST
     while rate <= FASTEST:
-        config = LoadConfig((rate,), seconds=seconds, warm_up=seconds / 4, target_ms=target)
         tries: list[dict[str, Any]] = []
-        while len(tries) < 2 and not (tries and tries[-1]["holds"]):
-            (one,) = load(server, work, config).rates
-            told = one.to_json() | {"holds": one.holds(target)}
-            del told["curve_ms"]
-            tries.append(told)
-            at = one.latency_ms
+        while len(tries) < 2 and not (tries and tries[-1]["meets_target"]):
+            result = measure(url, requests(rate), rate, load)
+            tries.append(result.to_json() | {"meets_target": result.meets(target)})
+            at = result.latency_ms
             shown = f"p50 {at['p50']:.2f} p99 {at['p99']:.2f} ms" if at else "no answer"
-            late = ", generator late" if one.generator_was_late else ""
-            print(f"  {rate:,.0f}/s: {shown}, {one.failed} failed{late}", file=sys.stderr)
+            late = ", generator late" if result.generator_was_late else ""
+            print(f"  {rate:,.0f}/s: {shown}, {result.failed} failed{late}", file=sys.stderr)
         curve.append(min(tries, key=lambda one: (one["failed"], _ms(one, "p99"))))
         if min(_ms(one, "p50") for one in tries) > target:
             break
@@ -131,8 +136,8 @@ def measured(
     with running(command, core=options.server_core) as process:
         os.sched_setaffinity(0, {options.client_core})
         found: dict[str, Any] = {"ready_s": process.seconds, "memory_ready": process.memory()}
-        work = Work(from_store(store), WorkConfig(mode=mode))  # type: ignore[arg-type]
-        found["curve"] = climbed(open_server(process.url), work, options)
+        requests = workload(mode, sessions_of_store(store))
+        found["curve"] = climbed(process.url, requests, options)
         found["memory_loaded"] = process.memory()
     return found
 
@@ -141,7 +146,7 @@ def sides(model: str, artifact: Path, wanted: list[str]) -> dict[str, tuple[list
     """The servers of a model: command and what they are asked."""
     ours = serve_command(f"m={artifact}")
     found = {"nextclick": (ours, "recommend"), "nextclick, live": (ours, "events")}
-    faster = [*ours, "--least-recall", "0.99"]
+    faster = [*ours, "--min-recall", "0.99"]
     found |= {"nextclick, 0.99": (faster, "recommend"), "nextclick, 0.99, live": (faster, "events")}
     if model != "session-knn":
         peer = Path(__file__).with_name("serve_peer.py")
@@ -166,11 +171,11 @@ def row(told: dict[str, Any], target_ms: float) -> str:
 
 def draw(rows: list[dict[str, Any]], path: Path, target_ms: float) -> None:
     """p99 against the rate, a panel for each model and size."""
-    from nextclick.analysis.plots.canvas import NEUTRAL, Page
+    from nextclick.analysis.plots.canvas import NEUTRAL_COLOR, PanelFigure
 
     panels = list(dict.fromkeys((one["model"], one["items"]) for one in rows))
     across = min(3, len(panels))
-    page = Page("Latency and rate", "p99 (line) and p50 (dots), from when a request was due",
+    page = PanelFigure("Latency and rate", "p99 (line) and p50 (dots), from when a request was due",
                 -(-len(panels) // across), across)  # fmt: skip
     for model, items in panels:
         axes = page.panel(f"{model}, {items:,} items")
@@ -182,7 +187,7 @@ def draw(rows: list[dict[str, Any]], path: Path, target_ms: float) -> None:
             (line,) = axes.plot(x, [at["latency_ms"]["p99"] for at in known], "o-",
                                 markersize=3, label=one["server"])  # fmt: skip
             axes.plot(x, [at["latency_ms"]["p50"] for at in known], ":", color=line.get_color())
-        axes.axhline(target_ms, color=NEUTRAL, linestyle="--", linewidth=1)
+        axes.axhline(target_ms, color=NEUTRAL_COLOR, linestyle="--", linewidth=1)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("requests a second")
@@ -243,10 +248,8 @@ def main() -> None:
                     write_json(written, told | measured(command, store, mode, options))
                 rows.append(json.loads(written.read_text()))
                 print(row(rows[-1], options.target_ms), flush=True)
-    try:
-        need_matplotlib()
-    except ConfigError as error:
-        print(error, file=sys.stderr)
+    if find_spec("matplotlib") is None:
+        print("no figure: matplotlib is not installed", file=sys.stderr)
         return
     draw(rows, folder / "latency.svg", options.target_ms)
     draw(rows, folder / "latency.png", options.target_ms)

@@ -33,9 +33,8 @@ import numpy as np
 from nextclick.artifact import Artifact
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.topk import dense_top
-from nextclick.loadtest import Visit, from_store
-from nextclick.models.base import reads
 from server_process import Client, running, serve_command, write_json
+from store_sessions import RawSession, sessions_of_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,12 +120,12 @@ class Offline:
         items = dense_top(row[None], self.k)[0]
         return items[items > 0]
 
-    def prefixes(self, visit: Visit) -> list[int]:
+    def prefixes(self, visit: RawSession) -> list[int]:
         """How many clicks each prefix has of which the model knows one."""
         known = np.flatnonzero(self.artifact.items.indices(visit.items) > 0)
         return [] if len(known) == 0 else list(range(int(known[0]) + 1, len(visit.items) + 1))
 
-    def scores(self, visit: Visit, ends: Sequence[int], waited: float | None) -> Float32Array:
+    def scores(self, visit: RawSession, ends: Sequence[int], waited: float | None) -> Float32Array:
         """(P, N + 1) of the prefixes of so many clicks, asked so long after the last of them."""
         index = self.artifact.items.indices(visit.items)
         rows, gaps = [], []
@@ -157,7 +156,7 @@ class Offline:
         return self.artifact.model.score(batch)
 
 
-def whole(client: Client, visit: Visit, end: int, k: int) -> dict[str, Any]:
+def whole(client: Client, visit: RawSession, end: int, k: int) -> dict[str, Any]:
     """The answer to a prefix."""
     asked: dict[str, Any] = {"session": list(visit.items[:end]), "k": k}
     if visit.times is not None:
@@ -168,7 +167,7 @@ def whole(client: Client, visit: Visit, end: int, k: int) -> dict[str, Any]:
     return answer
 
 
-def clicks(client: Client, name: str, visit: Visit, k: int) -> list[dict[str, Any]]:
+def clicks(client: Client, name: str, visit: RawSession, k: int) -> list[dict[str, Any]]:
     """The answers to each click of a live session."""
     answers = []
     for n, item in enumerate(visit.items):
@@ -177,17 +176,17 @@ def clicks(client: Client, name: str, visit: Visit, k: int) -> list[dict[str, An
         asked["time"] = float(n) if visit.times is None else visit.times[n]
         if visit.user is not None:
             asked["user"] = visit.user
-        answers.append(client.post(f"/v1/sessions/{name}/events", asked)["recommended"])
+        answers.append(client.post(f"/v1/sessions/{name}/events", asked)["recommendation"])
     return answers
 
 
-def measured(folder: Path, visits: list[Visit], k: int, at_once: int) -> Found:
+def measured(folder: Path, visits: list[RawSession], k: int, at_once: int) -> Found:
     """Ask one artifact both ways."""
     artifact = Artifact.load(folder)
     model: Any = artifact.model
     found = Found(f"{model.name} ({folder.name})", model.n_items, len(visits))
     best = Offline(artifact, k)
-    moves = "times" in reads(type(model), model.config)  # whose answer depends on when it is asked
+    moves = "times" in model.requires(model.config)  # whose answer depends on when it is asked
     arguments = (f"m={folder}", "--session-clicks", 1000, "--timeout", 60)
     with running(serve_command(*arguments)) as server, Client(server.url) as client:
         found.ready_s = server.seconds
@@ -224,7 +223,7 @@ def main() -> None:
                         "scores together (default 1, as the server has them)")  # fmt: skip
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    visits = from_store(options.store, most=options.sessions)
+    visits = sessions_of_store(options.store, limit=options.sessions)
     print(
         "| model | items | sessions | prefixes | same, whole | same, click by click "
         "| largest difference | ties | wrong | ready after, s | RSS, MiB |\n" + "|---" * 11 + "|",

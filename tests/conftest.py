@@ -36,6 +36,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(data)
 
 
+@pytest.fixture
+def tiny_model() -> Iterator[Path]:
+    """A small neural model called tiny, declared by a package whose metadata is in this folder."""
+    from nextclick.testing import declared_model
+
+    with declared_model("tiny", "reference.tiny_model:Tiny", "tiny-package") as folder:
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def real_logs() -> Path:
     """The folder of the real logs."""

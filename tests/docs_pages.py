@@ -15,7 +15,7 @@ from nextclick.cli.parsing import parse_axis, parse_list, parse_values
 from nextclick.experiments.model_candidate import ModelCandidate
 from nextclick.experiments.model_specs import parse_model_specs
 from nextclick.experiments.recipe import read_recipe
-from nextclick.models import MODELS
+from nextclick.models.model_registry import model_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +24,16 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "recipes/README.md")),
-    *(path for path in sorted(DOCS.rglob("*.md")) if "_build" not in path.parts),
+    *(
+        path
+        for path in sorted(DOCS.rglob("*.md"))
+        if not {"_build", "model-pages"} & set(path.parts)
+    ),
 ]
 # of the page that adds a model, and those that it adds
 ADDING = (DOCS / "add-a-model.md").read_text(encoding="utf-8")
-ADDED = dict(re.findall(r'^    "([\w-]+)": "(nextclick\.models\.\w+:\w+)",$', ADDING, re.MULTILINE))
-NAMES = MODELS.keys() | ADDED.keys()
+ADDED = dict(re.findall(r'^([\w-]+) = "(\w+:\w+)"$', ADDING, re.MULTILINE))
+NAMES = set(model_names()) | ADDED.keys()
 _ENDS = {"|", "&", "&&", ";", ">", ">>", "2>"}
 
 
@@ -107,9 +111,9 @@ def _check_model(told: dict[str, Any]) -> None:
         settings = dict(recipe.parameters)
     assert model in NAMES, f"there is no model {model}"
     axes = [parse_axis("--set", setting) for setting in told["settings"] or ()]
-    axes += [parse_axis("--over", told[key]) for key in ("over", "second") if told.get(key)]
+    axes += [parse_axis("--param", param) for param in told.get("params") or ()]
     settings |= {name: values[0] for name, values in axes}
-    if model in MODELS:
+    if model in model_names():
         for name, values in axes:
             for value in values:
                 ModelCandidate(model, preset).configs(settings | {name: value})

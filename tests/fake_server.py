@@ -1,4 +1,4 @@
-"""A small HTTP server in a thread, which answers as a test tells it: for tests of what asks it."""
+"""A small HTTP server in a thread whose responses a test defines: for tests of clients."""
 
 import asyncio
 import contextlib
@@ -6,14 +6,12 @@ import json
 import threading
 from collections import Counter
 
-ITEMS = {"model": "fake", "items": [10, 20, 30], "clicks": [5, 3, 2]}
-
 
 class FakeServer:
-    """Answers GET as `nextclick serve` does, and POST by `answer(number, path, body)`.
+    """Responds to GET with 200, and to POST with `answer(number, path, body)`.
 
-    `answer` returns a status and a JSON value, or bytes that are sent as they are, after which the
-    connection is closed. It may sleep: everything else then waits, as for a server that stalls.
+    `answer` returns a status and a JSON value, or bytes that are sent unchanged, after which the
+    connection is closed, or None, which never answers. It may sleep: the server stalls meanwhile.
     """
 
     def __init__(self, answer=lambda number, path, body: (200, {"items": []})):
@@ -34,7 +32,7 @@ class FakeServer:
         self._thread.join(30)
 
     def end(self):
-        """Close everything; nobody listens any more."""
+        """Close all connections and stop listening."""
         with contextlib.suppress(RuntimeError):  # it has ended already
             self._loop.call_soon_threadsafe(self._end.set)
 
@@ -66,6 +64,9 @@ class FakeServer:
                 fields = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:-2])
                 body = await reader.readexactly(int(fields.get("content-length", 0)))
                 sent = self._answer(method, path, fields, body)
+                if sent is None:
+                    await self._end.wait()
+                    break
                 if isinstance(sent, bytes):
                     writer.write(sent)
                     break
@@ -79,7 +80,7 @@ class FakeServer:
     def _answer(self, method, path, fields, body):
         self.paths[method, path.split("?")[0]] += 1
         if method == "GET":
-            return 200, ITEMS if path.startswith("/v1/items") else {"status": "ok"}
+            return 200, {"status": "ok"}
         value = json.loads(body)
         self.requests.append((path, fields, value))
         return self.answer(len(self.requests) - 1, path, value)

@@ -27,7 +27,17 @@ def chromium():
 def serving(models, *options):
     """The address of `nextclick serve` with those models and options."""
     named = [f"{name}={folder}" for name, folder in models.items()]
-    command = [sys.executable, "-m", "nextclick", "serve", *named, "--port", "0", "--drain", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "nextclick",
+        "serve",
+        *named,
+        "--port",
+        "0",
+        "--shutdown-grace",
+        "0",
+    ]
     command += options
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         try:

@@ -1,10 +1,10 @@
-"""Runs for reports, made without a model."""
+"""Runs for reports, created without a model."""
 
 import numpy as np
 
 from nextclick.evaluation import Result
 from nextclick.evaluation.rank_store import RankStore
-from nextclick.report.run_folder import Costs, Run
+from nextclick.report.run_folder import ModelCosts, ModelRun
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"
 N_SESSIONS = 200
@@ -41,8 +41,8 @@ def run(tmp_path, label, ranks, *, seed=0, leaky=None, config=None, model="narm"
         "ks": [2],
         "training_seconds": 3.0,
     }
-    cost = Costs(
-        asked={},
+    costs_of_run = ModelCosts(
+        conditions={},
         training_seconds=10.0 * (seed + 1),
         epochs=3,
         iterations_per_second=20.0,
@@ -65,11 +65,12 @@ def run(tmp_path, label, ranks, *, seed=0, leaky=None, config=None, model="narm"
         evaluation=evaluation,
         leaky=leaky,
     )
-    kept = RankStore(ranks, session)
-    return Run(tmp_path / f"{label}-{seed}", result, kept, cost if costs else None)
+    rank_store = RankStore(ranks, session)
+    folder = tmp_path / f"{label}-{seed}"
+    return ModelRun(folder, result, rank_store, costs_of_run if costs else None)
 
 
 def ranks(share, seed):
-    """Half of the targets at 1 and so on, so that `share` of them are hits."""
+    """Random ranks of which `share` are hits at 2."""
     rng = np.random.default_rng(seed)
     return np.where(rng.random(2 * N_SESSIONS) < share, rng.integers(1, 3, 2 * N_SESSIONS), 30)

@@ -1,79 +1,91 @@
-"""docs/add-a-model.md, followed: its files are written, its lines added, its commands typed."""
+"""docs/add-a-model.md, followed: its files are written, its models declared, its commands run."""
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
 
-import nextclick.models
 from docs_pages import ADDED, ADDING, commands
 from nextclick.cli.main import app
-from nextclick.core.config import describe
-from nextclick.models import CLASSICAL, MODELS, NEURAL, model_class
+from nextclick.models.model_registry import model_names
+from nextclick.testing import declared_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FILES = {
-    path: text
-    for path, text in re.findall(
-        r"`((?:src|tests)/[\w/]+\.py)`[^`]*\n\n```python\n(.*?)```", ADDING, re.DOTALL
+TOY = Path(__file__).parent / "toy_package"
+FILES = dict(
+    re.findall(
+        r"`([\w-]+/[\w.]+)`[^`]*(?:`[\w.]+`[^`]*)?\n\n```(?:python|toml)\n(.*?)```",
+        ADDING,
+        re.DOTALL,
     )
-    if not path.endswith("__init__.py")
-}
+)
 
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The files of the page beside ours, and its lines in the table."""
+    """The files of the page on the path, and its models declared."""
     folder = tmp_path_factory.mktemp("added")
     for path, text in FILES.items():
         (folder / Path(path).name).write_text(text, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patched:
-        package = [*nextclick.models.__path__, str(folder)]
-        patched.setattr(nextclick.models, "__path__", package)
-        for name, place in ADDED.items():
-            patched.setitem(MODELS, name, place)
+    with ExitStack() as stack:
+        patched = stack.enter_context(pytest.MonkeyPatch.context())
+        patched.syspath_prepend(str(folder))
+        for name, value in ADDED.items():
+            stack.enter_context(declared_model(name, value, f"package-of-{name}"))
         yield folder
-    for place in ADDED.values():
-        sys.modules.pop(place.partition(":")[0], None)
+    for value in ADDED.values():
+        sys.modules.pop(value.partition(":")[0], None)
 
 
 def test_a_model_is_one_file_one_line_and_one_test() -> None:
     assert list(ADDED) == ["fading-markov", "fading-mean"]
-    stems = [place.partition(":")[0].rpartition(".")[2] for place in ADDED.values()]
     assert list(FILES) == [
-        path
-        for stem in stems
-        for path in (f"src/nextclick/models/{stem}.py", f"tests/models/test_{stem}.py")
+        "fading-markov/fading_markov.py",
+        "fading-markov/pyproject.toml",
+        "fading-markov/test_fading_markov.py",
+        "fading-mean/fading_mean.py",
+        "fading-mean/test_fading_mean.py",
     ]
-    assert ADDING.count("```python") == len(FILES) + len(ADDED)
-    assert not ADDED.keys() & (CLASSICAL.keys() | NEURAL.keys())
+    assert not ADDED.keys() & set(model_names())
 
 
-@pytest.mark.parametrize("name", ADDED)
-def test_the_table_knows_it_and_its_parameters(followed: Path, name: str) -> None:
-    found = model_class(name)
-    assert found.name == name
-    assert all(parameter.description for parameter in describe(found.Config))
+@pytest.mark.parametrize("name", ["fading_markov.py", "pyproject.toml"])
+def test_the_package_of_the_page_is_the_one_that_is_built_and_installed(name: str) -> None:
+    assert FILES[f"fading-markov/{name}"] == (TOY / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.startswith("tests/")])
-def test_its_test_passes(followed: Path, path: str) -> None:
-    """Its functions are called as they are; the one fixture that they know is made by hand."""
-    names: dict[str, object] = {}
+def _tests() -> list[tuple[str, str]]:
+    return [
+        (path, name)
+        for path, code in FILES.items()
+        if "/test_" in path
+        for name in re.findall(r"^def (test_\w+)", code, re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize(("path", "name"), _tests())
+def test_its_tests_pass(followed: Path, tmp_path: Path, path: str, name: str) -> None:
+    """A test is called with the fixtures and parameters that it names."""
+    names: dict[str, Any] = {}
     code = FILES[path].replace("@pytest.fixture\n", "")
     exec(compile(code, path, "exec"), names)
-    tests = [name for name in names if name.startswith("test_")]
-    assert tests
-    for name in tests:
-        made = [names["encoder"]()] if "(encoder)" in code.split(f"def {name}")[1][:20] else []
-        names[name](*made)
+    function = names[name]
+    wanted = list(inspect.signature(function).parameters)
+    for number, check in enumerate(names["CHECKS"] if "check" in wanted else [None]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        given = {"check": check, "tmp_path": folder}
+        given |= {"encoder": names["encoder"]()} if "encoder" in wanted else {}
+        function(**{each: given[each] for each in wanted})
 
 
 def test_its_commands_run(followed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

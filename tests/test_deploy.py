@@ -101,7 +101,9 @@ def test_compose_starts_the_server_with_redis():
     token = flags(serve["command"])["--token-file"]
     assert token == f"/run/secrets/{serve['secrets'][0]}"
     assert serve["secrets"][0] in COMPOSE["secrets"]
-    assert float(flags(serve["command"])["--drain"]) + 5 < float(serve["stop_grace_period"][:-1])
+    assert float(flags(serve["command"])["--shutdown-grace"]) + 5 < float(
+        serve["stop_grace_period"][:-1]
+    )
 
 
 def test_the_pods_are_probed_and_stop_in_time():
@@ -119,7 +121,7 @@ def test_the_pods_are_probed_and_stop_in_time():
     }
     assert {serve[name]["httpGet"]["port"] for name in paths} <= set(port)
     waits = float(serve["lifecycle"]["preStop"]["exec"]["command"][1])
-    needed = waits + sum(float(flags(serve["args"])[f]) for f in ("--drain", "--timeout"))
+    needed = waits + sum(float(flags(serve["args"])[f]) for f in ("--shutdown-grace", "--timeout"))
     assert needed < pod()["terminationGracePeriodSeconds"]
     assert serve["resources"]["requests"].keys() >= {"cpu", "memory"}
 

@@ -63,7 +63,7 @@ def run(name, shop, output, *, until=None, delay=None):
 def assert_whole_store(output, shop):
     store = Store.open(output)
     expected = Store.open(shop / "store")
-    n_fit = store.manifest["n_fit_sessions"]
+    n_fit = store.manifest["n_train_inner_sessions"]
     assert store.fingerprint == expected.fingerprint == fingerprint(output, n_fit)
     assert store.manifest["counts"] == expected.manifest["counts"]
     assert evaluate(shop / "model", store, ks=[20], n_bootstrap=0).metrics["recall@20"].value > 0

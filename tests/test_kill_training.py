@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from installed import NEURAL
 from nextclick import prepare
-from nextclick.models import NEURAL
 from nextclick.simulation.simulate import simulate
 from nextclick.simulation.simulation_config import SimulationConfig
 

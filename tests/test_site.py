@@ -1,107 +1,63 @@
-"""The pages that the site gets besides those of docs/: one for each model, and the interface."""
+"""docs/site: docstrings become reStructuredText, and every model has a page."""
 
-from __future__ import annotations
-
-import re
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
-import nextclick
-from docs_pages import DOCS
-from nextclick.core.config import describe
-from nextclick.models import MODELS, model_class
+from docs_pages import DOCS, ROOT
+from nextclick.models.model_registry import model_names
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+pytest.importorskip("sphinx")
 sys.path.insert(0, str(DOCS / "site"))
-import docstrings
-import pages
+import package_docs
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    pages.write(folder)
-    return folder
+def test_a_docstring_as_restructured_text():
+    docstring = """What it does to *both* `a*b`s, x_ and |y|.
 
+With σ:
 
-@pytest.mark.parametrize("name", MODELS)
-def test_every_model_has_a_page(site: Path, name: str) -> None:
-    text = (site / "models" / f"{name}.md").read_text("utf-8")
-    found = model_class(name)
-    assert text.startswith(f"# {name}\n")
-    assert re.search(r"^```text\n.*[=+]", text, re.MULTILINE | re.DOTALL), "no equation"
-    for parameter in describe(found.Config):
-        assert f"| `{parameter.name}` |" in text
-    for preset in getattr(found, "PRESETS", {}):
-        assert f"| `{preset}` |" in text
-    for recipe in pages.recipes_of(name):
-        assert f"(../recipes.md#{recipe})" in text
+    score = σ(x_t) * 2
 
+where
+- one
+- two,
+  which goes on
 
-def test_every_public_name_is_told(site: Path) -> None:
-    text = (site / "api.md").read_text("utf-8")
-    for name in set(nextclick.__all__) - {"__version__"}:
-        assert f"\n### {name}\n" in text, name
-    for name in ("Model", "NeuralModel", "Sessions", "Registry"):
-        assert f"\n### {name}\n" in text, name
-
-
-def test_links_lead_to_pages_of_the_site(site: Path) -> None:
-    for page in site.rglob("*.md"):
-        prose = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-        for target in re.findall(r"\]\(([^)\s]+)\)", prose):
-            path = target.partition("#")[0]
-            if path and ":" not in path:
-                assert (page.parent / path).is_file(), f"{page.relative_to(site)}: {target}"
-
-
-def test_links_out_of_the_docs() -> None:
-    homes = {"docs/a.md": "a.md", "docs/b/c.md": "b/c.md", "recipes/README.md": "recipes.md"}
-    text = "[a](../a.md#x) [r](../../recipes/narm.toml) [d](../../deploy) [w](https://w) [h](#h)"
-    assert pages.relinked(text, "docs/b/c.md", homes) == (
-        "[a](../a.md#x) [r](../recipes.md#narm) d [w](https://w) [h](#h)"
-    )
-
-
-def test_a_docstring_as_markdown() -> None:
-    told = docstrings.markdown(
-        """What it does to *both* `a*b`.
-
-        With σ:
-
-            score = σ(x)
-
-        Args:
-            x: a number,
-                or two.
-            y, z: others.
-
-        Raises:
-            ValueError: none.
-        """
-    )
-    assert told.splitlines() == [
-        r"What it does to \*both\* `a*b`.",
+Args:
+    x: a number,
+        or `two`.
+"""
+    assert package_docs.to_restructured_text(docstring.splitlines()) == [
+        r"What it does to \*both\* ``a*b``\ s, x\_ and \|y\|.",
         "",
         "With σ:",
         "",
-        "```text",
-        "score = σ(x)",
-        "```",
+        ".. code-block:: text",
         "",
+        "    score = σ(x_t) * 2",
         "",
-        "**Args**",
+        "where",
         "",
-        "- `x`: a number,",
-        "  or two.",
-        "- `y`, `z`: others.",
+        "- one",
+        "- two,",
+        "  which goes on",
         "",
-        "",
-        "**Raises**",
-        "",
-        "- `ValueError`: none.",
+        "Args:",
+        "    x: a number,",
+        "        or ``two``.",
     ]
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_the_page_of_a_model(name):
+    page = package_docs.model_page(name)
+    assert page.startswith(f"# {name}\n")
+    assert f":{model_names()[name].partition(':')[2]}Config\n" in page
+    for path in (ROOT / "recipes").glob(f"{name}.toml"):
+        assert f"(../../recipes/{path.name})" in page
+
+
+def test_a_table_escapes_bars():
+    table = package_docs.markdown_table(("a", "b"), [("x|y", "z")])
+    assert table == "| a | b |\n| --- | --- |\n| x\\|y | z |"

@@ -1,4 +1,4 @@
-"""Learn from a click log what a visitor will click next.
+"""Predict the next click from a click log.
 
     import nextclick
 
@@ -6,7 +6,7 @@
     nextclick.train(store, "session-knn", "model")
     nextclick.load("model").recommend([["A", "B", "C"]], k=20)
 
-The names below are imported when they are first used: `import nextclick` costs nothing.
+The names below are imported on first use: `import nextclick` itself loads no library.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from nextclick.evaluation import Result, leaderboard
     from nextclick.experiments.artifact_evaluation import evaluate
     from nextclick.experiments.artifact_refresh import refresh
-    from nextclick.experiments.comparison import CompareOptions, compare
+    from nextclick.experiments.comparison import compare
+    from nextclick.experiments.comparison_options import CompareOptions
     from nextclick.experiments.model_training import train
-    from nextclick.experiments.parameter_sweep import SweepOptions, sweep
-    from nextclick.experiments.search_plan import TuneOptions
+    from nextclick.experiments.parameter_sweep import sweep
+    from nextclick.experiments.search_options import SweepOptions, TuneOptions
     from nextclick.experiments.tuning import tune
     from nextclick.serving import Explanation, Recommendation, Recommender
     from nextclick.simulation.simulate import simulate, simulate_frame
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     load = Recommender.load
 
 _HOME = {
-    "CompareOptions": "experiments.comparison",
+    "CompareOptions": "experiments.comparison_options",
     "Explanation": "serving",
     "NextclickError": "errors",
     "PrepareOptions": "data.options",
@@ -46,8 +47,8 @@ _HOME = {
     "Result": "evaluation",
     "SimulationConfig": "simulation.simulation_config",
     "Store": "data.store",
-    "SweepOptions": "experiments.parameter_sweep",
-    "TuneOptions": "experiments.search_plan",
+    "SweepOptions": "experiments.search_options",
+    "TuneOptions": "experiments.search_options",
     "compare": "experiments.comparison",
     "evaluate": "experiments.artifact_evaluation",
     "leaderboard": "evaluation",

@@ -1,21 +1,23 @@
-"""Every error that nextclick raises on purpose.
+"""The exceptions of nextclick.
 
 NextclickError
-├── InputError            something the caller gave is wrong; the command line exits with 2
-│   ├── SourceError       a log: a missing file, a missing column, an unreadable value
-│   │   └── EmptyLogError no event, or no session left after the filters
-│   ├── ConfigError       an option, a parameter or a name
-│   ├── StoreError        a folder that is not a store, or one of another format version
-│   ├── ArtifactError     a folder that is not an artifact, or one that does not fit the store
-│   ├── ProtocolError     results that may not be compared, or a score that may not be ranked
-│   ├── ScoringError      a scorer that answered with something other than finite scores
-│   ├── TrainingError     training that ran into values that are not finite
-│   ├── StoppedError      training that the user stopped; the message says how to go on
-│   ├── RequestError      a request that a server does not answer as it was asked
-│   └── OutputError       a target that exists, or a disk that is full
-└── InternalError         our fault; the command line exits with 1
+├── InputError             the caller's input is wrong
+│   ├── SourceError        a log: missing file, missing column, unreadable value
+│   │   └── EmptyLogError  no event, or no session left after the filters
+│   ├── ConfigError        an option, a parameter or a name
+│   ├── StoreError         a folder that is not a store, or has another format version
+│   ├── ArtifactError      a folder that is not an artifact, or does not fit the store
+│   ├── ProtocolError      results that may not be compared, or scores that may not be ranked
+│   ├── RequestError       a request that a server rejects
+│   └── OutputError        a target that exists, or a full disk
+├── TrainingError          a loss, a gradient or a weight that is not finite
+├── ScoringError           a scorer that returned scores that cannot be ranked
+└── StoppedError           a run that the user interrupted
 
-A message names the field (or file, column and row), what came, and what to do about it.
+The command line prints the message of each of them and exits with 2. Any other exception is an
+internal error: exit code 1, with a traceback.
+
+A message names the field (or file, column and row), the value, and the remedy.
 """
 
 from __future__ import annotations
@@ -28,23 +30,23 @@ if TYPE_CHECKING:
 
 
 class NextclickError(Exception):
-    """Base of the tree."""
+    """Base class of all exceptions that nextclick raises on purpose."""
 
 
 class InputError(NextclickError):
-    """Something the caller gave is wrong."""
+    """The caller's input is wrong: a file, an option, a folder or a request."""
 
 
 class SourceError(InputError):
-    """A log cannot be read as asked."""
+    """A log cannot be read."""
 
 
 class EmptyLogError(SourceError):
-    """Nothing is left to learn from."""
+    """A log has no event, or no session passes the filters."""
 
 
 class ConfigError(InputError):
-    """An option, a parameter or a name is not one that exists or may be used."""
+    """An option, a parameter or a name does not exist, is out of range or does not apply."""
 
 
 class StoreError(InputError):
@@ -52,32 +54,20 @@ class StoreError(InputError):
 
 
 class ArtifactError(InputError):
-    """A folder is not an artifact that this version can open, or it does not fit."""
+    """A folder is not an artifact that this version can open, or does not fit the store."""
 
 
 class ProtocolError(InputError):
-    """Results made under different conditions may not be compared."""
-
-
-class ScoringError(InputError):
-    """A scorer answered with something that cannot be ranked."""
-
-
-class TrainingError(InputError):
-    """A loss, a gradient or a weight is not finite any more; the settings do not suit the data."""
-
-
-class StoppedError(InputError):
-    """The user stopped the work; what was done is kept where the message says so."""
+    """Results measured under different conditions may not be compared."""
 
 
 class RequestError(InputError):
-    """A server does not answer a request as it was asked.
+    """A server rejects a request.
 
     Attributes:
-        status: of the answer, as HTTP numbers it.
-        field: the part of the request that is at fault, or None.
-        retry_after: seconds after which it is worth asking again, or None.
+        status: HTTP status of the response.
+        field: name of the request field with the wrong value, or None.
+        retry_after: seconds after which the client may retry, or None.
     """
 
     def __init__(
@@ -95,15 +85,23 @@ class RequestError(InputError):
 
 
 class OutputError(InputError):
-    """The result cannot be written where it was asked for."""
+    """A result cannot be written to its target."""
 
 
-class InternalError(NextclickError):
-    """A fault of the program itself."""
+class TrainingError(NextclickError):
+    """A loss, a gradient or a weight is not finite: the parameters do not suit the data."""
+
+
+class ScoringError(NextclickError):
+    """A scorer returned scores that cannot be ranked: not finite, or of another shape or type."""
+
+
+class StoppedError(NextclickError):
+    """The user interrupted a run; the message says what was saved and how to resume."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint that lists the known names most like `name`, or all of them.
+    """Return a hint with the known names that resemble `name`, or with all of them.
 
     >>> nearest("item_knn", ["pop", "item-knn", "rules"])
     'did you mean item-knn?'

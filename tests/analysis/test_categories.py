@@ -1,4 +1,4 @@
-"""Categories of items: from a catalog, from the raw log, and what cannot be read."""
+"""Categories of items: from a catalog, from the raw log, and unreadable files."""
 
 import polars as pl
 import pytest
@@ -21,17 +21,21 @@ def read(path, items=NUMBERS, **how):
 
 
 def test_a_catalog(tmp_path):
-    found = read(written(tmp_path, "item_id,category_id\n20,y\n10,x\n99,z\n30,y\n"))
+    categories = read(written(tmp_path, "item_id,category_id\n20,y\n10,x\n99,z\n30,y\n"))
     # only what the store's items have is counted: z is not
-    assert (found.of_item.tolist(), found.n, found.items_without) == ([0, 1, 2, 2], 2, 0)
-    assert found.columns == {"item": "item_id", "category": "category_id"}
+    assert (categories.of_item.tolist(), categories.n, categories.items_without) == (
+        [0, 1, 2, 2],
+        2,
+        0,
+    )
+    assert categories.columns == {"item": "item_id", "category": "category_id"}
 
 
 def test_the_first_category_counts_and_empty_ones_do_not(tmp_path):
     log = written(tmp_path, "ProductId;CategoryID;x\n10;;1\n10;b;1\n10;a;1\n20; a;1\n;c;1\n")
-    found = read(log)
-    assert found.of_item.tolist() == [0, 2, 1, 0]
-    assert found.items_without == 1
+    categories = read(log)
+    assert categories.of_item.tolist() == [0, 2, 1, 0]
+    assert categories.items_without == 1
 
 
 def test_ids_are_the_same_however_they_are_written(tmp_path):
@@ -47,10 +51,10 @@ def test_chunks_and_files_keep_their_order(tmp_path, monkeypatch):
     written(tmp_path, "item,category\n10,x\n10,y\n10,z\n20,y\n20,x\n", "a.csv")
     written(tmp_path, "category,item\nx,20\nx,30\n", "b.csv")
     rows = []
-    found = read_categories(
+    categories = read_categories(
         CategoryFile(tmp_path), NUMBERS, progress=lambda stage, done, total: rows.append(done)
     )
-    assert found.of_item.tolist() == [0, 1, 2, 1]
+    assert categories.of_item.tolist() == [0, 1, 2, 1]
     assert rows[-1] == 7
 
 
@@ -69,21 +73,21 @@ def test_columns_by_name_and_logs_without_a_header(tmp_path):
         (
             "item,kind\n10,x\n",
             {"category": "kin"},
-            r"there is no column 'kin' \(asked for as the category column\): did you mean kind\?",
+            r"category column 'kin' does not exist: did you mean kind\?; the file has item, kind",
         ),
         (
             "item,category\n1,x\n",
             {},
-            "none of the store's 3 items stands in column 'item'; name the column of items with",
+            "column 'item' contains none of the store's 3 items; name the item column with --item",
         ),
     ],
 )
-def test_tables_that_do_not_fit(tmp_path, text, how, message):
+def test_tables_without_the_columns_or_items(tmp_path, text, how, message):
     with pytest.raises(SourceError, match=message):
         read(written(tmp_path, text), **how)
 
 
-def test_values_that_cannot_be_read(tmp_path):
+def test_unreadable_values(tmp_path):
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(SourceError, match=r"broken.parquet: cannot be read: "):
         read(tmp_path / "broken.parquet")
@@ -92,6 +96,6 @@ def test_values_that_cannot_be_read(tmp_path):
         read(tmp_path / "bytes.csv")
 
 
-def test_a_format_that_is_not_there(tmp_path):
+def test_unknown_format(tmp_path):
     with pytest.raises(ConfigError, match="there is no log format 'toabao': did you mean taobao"):
         read(written(tmp_path, "item,category\n"), format="toabao")

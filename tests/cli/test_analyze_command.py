@@ -18,7 +18,7 @@ from small_shop import make_store
 pytest.importorskip("matplotlib")
 
 PAGE = Path(__file__).parents[2] / "docs" / "analysis.md"
-FILES = ["analysis.json", "day-graph.png", "figure1.png", "manifest.json", "profile.png"]
+FILES = ["analysis.json", "figure1.png", "manifest.json", "profile.png", "temporal-graph.png"]
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,9 @@ def test_it_writes_a_folder_and_tells(shop, tmp_path, run):
         "categories repeated",
         "gamma fit: shape ",
         "the top 1 % of the items have ",
-        "likeness of days: 0 d ",
-        "pairs of neighbors in the graph of the days, by block: 0: 0, 1: ",
-        "figure1.png, profile.png, day-graph.png, analysis.json",
+        "similarity of days by lag: 0 d ",
+        "neighbor pairs in the temporal item graph, by block: 0: 0, 1: ",
+        "figure1.png, profile.png, temporal-graph.png, analysis.json",
     ):
         assert words in err
     found = json.loads(out)
@@ -87,7 +87,7 @@ def test_a_store_without_users_says_how_to_get_them(tmp_path, run):
     make_store(tmp_path / "store")
     code, _, err = run("analyze", tmp_path / "store", "-o", tmp_path / "out")
     assert code == 0
-    assert "left out: repeats. The store names no users" in err
+    assert "left out: repeats. The store has no users" in err
     assert "--user-column NAME" in err
 
 
@@ -130,7 +130,7 @@ def mistakes(shop, folder):
         "no categories": (
             [*ask, "--item", "item_id"],
             "ConfigError",
-            "--item, --category and --format describe the table of --categories, which is not",
+            "--item, --category and --format describe the table of --categories, which is missing",
         ),
         "part": ([*ask, "--part", "tran"], "ConfigError", "did you mean train?"),
         "store": (["analyze", log, "-o", folder / "out"], "StoreError", "is not a store"),
@@ -138,12 +138,12 @@ def mistakes(shop, folder):
         "column": (
             [*ask, "--categories", log, "--category", "categry"],
             "SourceError",
-            "(asked for as the category column): did you mean category?",
+            "category column 'categry' does not exist: did you mean category?",
         ),
         "item": (
             [*ask, "--categories", log, "--item", "session_id"],
             "SourceError",
-            "items stands in column 'session_id'; name the column of items with --item",
+            "none of the store's 146 items; name the item column with --item",
         ),
         "output": (["analyze", shop / "store", "-o", shop / "store"], "OutputError", "--overwrite"),
         "usage": (["analyze", shop / "store"], "UsageError", "Missing option"),

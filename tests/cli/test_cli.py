@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from nextclick.models import CLASSICAL, MODELS
+from installed import COUNTING
+from nextclick.models.model_registry import model_names
 from nextclick.simulation.simulate import simulate
 from nextclick.simulation.simulation_config import SimulationConfig
 
@@ -130,10 +131,10 @@ def test_people_read_standard_error_and_programs_standard_output(
 def test_figures_of_prepare(shop, tmp_path, told):
     _, found = told("prepare", shop / "log.csv", "-o", tmp_path / "s")
     (store,) = found["stores"]
-    assert store["counts"].keys() == {"train", "fit", "valid", "test"}
+    assert store["counts"].keys() == {"train", "train_inner", "valid", "test"}
     assert all(counts.keys() == COUNTS for counts in store["counts"].values())
-    fit, valid, train = (store["counts"][name] for name in ("fit", "valid", "train"))
-    assert all(fit[n] + valid[n] == train[n] for n in ("events", "sessions", "prefixes"))
+    inner, valid, train = (store["counts"][name] for name in ("train_inner", "valid", "train"))
+    assert all(inner[n] + valid[n] == train[n] for n in ("events", "sessions", "prefixes"))
     steps = found["report"]["steps"]
     assert [step["events"] for step in steps] == sorted((s["events"] for s in steps), reverse=True)
     assert found["report"]["rows"] == 8_000
@@ -154,7 +155,7 @@ def test_figures_of_evaluate_and_compare(shop, tmp_path, told):
 
 def test_models_lists_every_parameter(told):
     _, found = told("models")
-    assert list(found["models"]) == list(MODELS)
+    assert list(found["models"]) == list(model_names())
     shrinkage = next(
         p for p in found["models"]["item-knn"]["parameters"] if p["name"] == "shrinkage"
     )
@@ -166,7 +167,7 @@ def test_from_a_log_to_a_recommendation(tmp_path, told):
     code, found = told("run", tmp_path / "log.csv", "-o", tmp_path / "shop", "-k", "5,20")
     assert code == 0
     rows = found["comparison"]["leaderboard"]
-    assert sorted(row["model"] for row in rows) == sorted(CLASSICAL)
+    assert sorted(row["model"] for row in rows) == sorted(COUNTING)
     best = tmp_path / "shop" / "models" / rows[0]["model"] / "artifact"
     first = (tmp_path / "log.csv").read_text().splitlines()[1].split(",")[2]
     code, answer = told("recommend", best, "-s", first, "-k", "4")
@@ -221,11 +222,15 @@ def mistakes(shop, folder):
             "SourceError",
             "there is no column 'itm_id' (asked for as the item column): did you mean item_id?",
         ),
-        "value": (["prepare", log, *place, "--gap", "-5"], "ConfigError", "gap_seconds must be"),
+        "value": (
+            ["prepare", log, *place, "--gap", "-5"],
+            "ConfigError",
+            "--gap must be number > 0",
+        ),
         "choice": (
             ["prepare", log, *place, "--on-bad-row", "x"],
             "ConfigError",
-            "on_bad_row must be one of error, skip, got 'x'",
+            "--on-bad-row must be one of error, skip, got 'x'",
         ),
         "filters": (
             ["prepare", log, *place, "--min-item-support", "99999"],
@@ -248,19 +253,19 @@ def mistakes(shop, folder):
         "no value": ([*train, "pop", "--set", "shrinkage"], "ConfigError", "takes NAME=VALUE, got"),
         "not a store": (["train", model, *place, "-m", "pop"], "StoreError", "not a store"),
         "not an artifact": (["evaluate", store, store], "ArtifactError", "not an artifact"),
-        "seen": (["evaluate", model, store, "--part", "valid"], "ConfigError", "would be a lie"),
+        "seen": (["evaluate", model, store, "--part", "valid"], "ConfigError", "would be biased"),
         "prequential": (
             ["evaluate", model, store, "--prequential"],
             "ConfigError",
             "prequential must be false for",
         ),
-        "ks": (["evaluate", model, store, "-k", "a"], "ConfigError", "takes whole numbers such as"),
+        "ks": (["evaluate", model, store, "-k", "a"], "ConfigError", "must be integers such as"),
         "no ks": (["evaluate", model, store, "-k", ""], "ConfigError", "at least one cut-off in"),
         "ties": (["evaluate", model, store, "--ties", "x"], "ConfigError", "worst, best or mean"),
         "result is there": (
             ["evaluate", model, store, "-o", log],
             "OutputError",
-            "log.csv exists already; choose another place",
+            "log.csv already exists; choose another --output",
         ),
         "no models": (["compare", store, "-m", ""], "ConfigError", "models must name at least one"),
         "no models to run": (["run", log, *place, "-m", ""], "ConfigError", "models must name at"),
@@ -270,7 +275,11 @@ def mistakes(shop, folder):
             "ConfigError",
             "with a model of pop and a parameter of it, got item-knn.shrinkage=1",
         ),
-        "mixture": (["compare", store, log], "ConfigError", "compare takes one store, or result"),
+        "mixture": (
+            ["compare", store, log],
+            "ConfigError",
+            "compare takes one store or result files, got",
+        ),
         "no result": (["compare", log], "ProtocolError", "a result is a JSON file"),
         "metric": (
             ["compare", store, "-m", "pop", "-k", "20", "--sort-by", "recall@19"],
@@ -280,7 +289,7 @@ def mistakes(shop, folder):
         "times": (
             ["recommend", model, "-s", "1", "--times", "soon"],
             "ConfigError",
-            "--times takes seconds such as 0,12.5,40, got 'soon'",
+            "--times must be seconds such as 0,12.5,40, got 'soon'",
         ),
         "k": (["recommend", model, "-s", "1", "-k", "0"], "ConfigError", "k must be in 1.."),
         "usage": (["prepare", log], "UsageError", "Missing option"),
@@ -313,12 +322,12 @@ def test_our_own_fault_exits_with_1(shop, run, told, monkeypatch):
     def broken(path):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("nextclick.cli.recommend_command.Recommender.load", broken)
+    monkeypatch.setattr("nextclick.serving.recommender.Recommender.load", broken)
     arguments = ["recommend", shop / "model", "-s", "1"]
     code, out, err = run(*arguments)
     assert (code, out) == (1, "")
     assert "Traceback" in err
-    assert "a fault of nextclick: a bug; please report it with the lines above" in err
+    assert "internal error: a bug; please report it with the traceback above" in err
     code, found = told(*arguments)
     assert (code, found["exit_code"], found["error"]["type"]) == (1, 1, "ZeroDivisionError")
 
@@ -357,7 +366,7 @@ def test_ctrl_c_exits_with_2_and_leaves_nothing(tmp_path):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
         assert process.returncode == 2, err
-        assert "error: stopped; nothing half-written is left" in err
+        assert "error: interrupted; no partial output was left" in err
         assert json.loads(out)["error"]["type"] == "Interrupted"
         assert [path.name for path in tmp_path.iterdir()] == ["log"]
 

@@ -33,7 +33,7 @@ def test_a_session(run, place):
     assert why["without"][0]["ranks"] == why["now"]["ranks"]
     assert why["without"][1]["ranks"] == [None, None]  # 10 is followed by 20 and 50
     assert "markov, after 10, 20" in err
-    assert "What the score of each item is a sum of" in err
+    assert "Contributions to the score of each item" in err
     assert "→ none" in err
     assert "1 clicked items are unknown" in err
 
@@ -41,11 +41,11 @@ def test_a_session(run, place):
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        ("knn", "Sessions of the log that vote most"),
+        ("knn", "Sessions of the log with the largest votes"),
         ("narm", "read-out"),
-        ("tasrec", "Active neighbors in the graph of the days"),
+        ("tasrec", "Active neighbors in the temporal item graph"),
         ("csrm", "number "),
-        ("lgsr", "self-attention: what each click takes from those before it"),
+        ("lgsr", "self-attention: attention of each click to those before it"),
         ("gru4rec", "gru4rec weighs no clicks that it could name"),
     ],
 )
@@ -53,14 +53,14 @@ def test_what_models_tell(run, place, model, told):
     code, _, err = run("explain", place / model, "-s", "10,20,30", "-k", "2")
     assert code == 0, err
     assert told in err
-    assert "how far each item falls without it" in err
+    assert "the fall of the score of each item above the mean without it" in err
 
 
 def test_a_map_that_no_terminal_has_room_for(run, tmp_path):
     neural_artifact("sasrec", max_length=20).save(tmp_path / "model")
     code, _, err = run("explain", tmp_path / "model", "-s", ",".join(["10", "20"] * 7), "-k", "1")
     assert code == 0
-    assert "block 1, head 1: 14 × 14 weights; see them with --figure" in err
+    assert "block 1, head 1: 14 × 14 weights; plot them with --figure" in err
 
 
 def test_examples_and_their_picture(run, place, tmp_path):
@@ -75,20 +75,23 @@ def test_examples_and_their_picture(run, place, tmp_path):
     assert len(told) == 3
     assert all([one["layer"] for one in why["attention"]] == ["self-attention"] for why in told)
     assert all(why["items"] == [why["next"]] for why in told)
-    assert "lgsr: what was clicked next, and the click without which it falls most" in err
-    assert f"drawn into {figure}" in err
+    assert "lgsr: the next click, and the click whose removal lowers its score most" in err
+    assert f"plotted to {figure}" in err
     assert figure.read_text().startswith("<?xml")
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "explain takes --session with the ids of a session, or --store to explain examples"),
-        (("-s", "10", "--store", "store"), "examples out of it; got both"),
+        (
+            (),
+            "explain needs either --session with item ids, or --store with example sessions; got",
+        ),
+        (("-s", "10", "--store", "store"), "with example sessions; got both"),
         (("-s", "10,20", "--item", "99"), "must be known to the model, at least one; got ['99']"),
         (("-s", ","), "explain needs a session with at least one click"),
         (("-s", "10", "--layer", "top"), "layer must be one of those of narm: read-out; got 'top'"),
-        (("-s", "10", "--times", "soon"), "--times takes seconds such as 0,12.5,40"),
+        (("-s", "10", "--times", "soon"), "--times must be seconds such as 0,12.5,40"),
         (("-s", "10", "--figure", "why.pdf"), "a figure is a file that ends in .png or .svg"),
         (("--store", "store", "--part", "tset"), "part must be one of"),
     ],

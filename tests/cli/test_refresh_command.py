@@ -92,6 +92,6 @@ def test_bad_input_exits_with_2(call, shop, tmp_path):
     told = call("refresh", shop / "model", shop / "old.csv", "-o", tmp_path / "n", "--json", code=2)
     assert "this log is no newer" in told["error"]["message"]
     told = call("refresh", shop / "model", shop / "new.csv", "--json", code=2)
-    assert "is no registry: name the new artifact with --output" in told["error"]["message"]
+    assert "is not a registry: name the new artifact with --output" in told["error"]["message"]
     told = call("versions", shop / "model", "--json", code=2)
     assert "is not a registry of versions" in told["error"]["message"]

@@ -5,34 +5,39 @@ import pytest
 from typer.testing import CliRunner
 
 from nextclick.cli.main import app
-from nextclick.cli.serve_command import named
+from nextclick.cli.serve_command import named_models
 from nextclick.errors import ConfigError
 from nextclick.serving.server import listen
-from nextclick.serving.settings import Settings, hand_on, handed_on, read_token
+from nextclick.serving.settings import (
+    Settings,
+    hand_on,
+    handed_on,
+    read_token,
+)
 
 
 def test_names_of_models():
-    assert named(["a=x/y", "x/narm", "shop/models/knn/artifact"]) == {
+    assert named_models(["a=x/y", "x/narm", "shop/models/knn/artifact"]) == {
         "a": "x/y",
         "narm": "x/narm",
         "knn": "shop/models/knn/artifact",
     }
     for wrong in (["x/a", "y/a"], ["=x"], ["a="]):
-        with pytest.raises(ConfigError, match="every model needs a name of its own; write NAME="):
-            named(wrong)
+        with pytest.raises(ConfigError, match="each model needs a unique name; write NAME="):
+            named_models(wrong)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"workers": 0}, "--workers must be at least 1, got 0"),
-        ({"max_queue": 0}, "--max-queue must be at least 1, got 0"),
-        ({"timeout": 0}, "--timeout must be at least 0.01, got 0"),
-        ({"rate": float("inf")}, "--rate must be at least 0, got inf"),
-        ({"timeout": float("nan")}, "--timeout must be at least 0.01, got nan"),
-        ({"least_recall": 0.4}, r"--least-recall must be from 0.5 to 1, got 0.4; 1 is exact"),
-        ({"least_recall": float("nan")}, "--least-recall must be from 0.5 to 1, got nan"),
-        ({"workers": 2}, r"--workers 2 cannot share --state memory: .* use --state lmdb:PATH"),
+        ({"workers": 0}, "serve: workers must be integer ≥ 1, got 0"),
+        ({"max_queue": 0}, "serve: max_queue must be integer ≥ 1, got 0"),
+        ({"timeout": 0}, "serve: timeout must be number ≥ 0.01, got 0"),
+        ({"rate": float("inf")}, "serve: rate must be number ≥ 0, got inf"),
+        ({"timeout": float("nan")}, "serve: timeout must be number ≥ 0.01, got nan"),
+        ({"min_recall": 0.4}, "serve: min_recall must be number ≥ 0.5 and ≤ 1, got 0.4"),
+        ({"min_recall": float("nan")}, "serve: min_recall must be number ≥ 0.5 and ≤ 1, got nan"),
+        ({"workers": 2}, r"--workers 2 cannot share --state memory, .* use --state lmdb:PATH"),
     ],
 )
 def test_settings_out_of_range(settings, message):
@@ -49,7 +54,7 @@ def test_the_token_is_read_from_a_file_or_the_environment(tmp_path, monkeypatch)
     file.write_text("of a file, long enough\n")
     assert read_token(file) == "of a file, long enough"
     file.write_text("short")
-    with pytest.raises(ConfigError, match="a token must have at least 16 letters, got 5"):
+    with pytest.raises(ConfigError, match="a token must have at least 16 characters, got 5"):
         read_token(file)
     with pytest.raises(ConfigError, match=r"--token-file .*: cannot be read"):
         read_token(tmp_path / "none")
@@ -60,7 +65,7 @@ def test_settings_are_handed_on_to_workers(monkeypatch):
         monkeypatch.setenv(name, "")
     for name in ("OMP", "OPENBLAS", "MKL"):
         monkeypatch.setenv(f"{name}_NUM_THREADS", "1")
-    settings = Settings(models={"a": "b"}, origins=("https://x",), token="t" * 16)
+    settings = Settings(models={"a": "b"}, cors_origins=("https://x",), token="t" * 16)
     hand_on(settings, None)
     assert handed_on() == settings
 

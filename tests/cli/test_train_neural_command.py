@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from nextclick import prepare, train
 from nextclick.artifact import Artifact
 from nextclick.cli.main import app
-from nextclick.models import MODELS
 from nextclick.training import device
 from reference.tiny_model import weights
 
@@ -35,8 +34,7 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture
-def run(monkeypatch):
-    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
+def run(monkeypatch, tiny_model):
 
     def ran(*words, code=0):
         words = [str(word) for word in words]
@@ -60,7 +58,7 @@ def test_a_planted_rule_is_learned(run, store, tmp_path):
     assert printed["training"]["learning_rate"] == 0.05
     assert printed["history"][0]["epoch"] == 1
     assert "model trained on" not in done.stdout
-    assert "on the validation; " in done.stderr
+    assert "on the validation split; " in done.stderr
     assert "samples/s on cpu with 1 thread\n" in done.stderr
     told = run("evaluate", place, store, "-k", "1", "--json")
     result = json.loads(told.stdout)["result"]
@@ -99,7 +97,7 @@ def test_a_recipe_lies_under_what_is_said(run, store, tmp_path):
     other = (*words[:-2], "--overwrite")
     assert "is a recipe of tiny, got --model pop" in run(*other, "-m", "pop", code=2).stderr
     nothing = run("train", store, "-o", tmp_path / "none", code=2)
-    assert "name it with --model or --recipe" in nothing.stderr
+    assert "name one with --model or --recipe" in nothing.stderr
 
 
 def test_bf16_where_there_is_none(run, store, tmp_path, monkeypatch):
@@ -115,15 +113,14 @@ def test_models_lists_presets_and_parameters(run):
     assert printed["models"]["pop"]["presets"] == {}
     assert "patience" in {p["name"] for p in printed["training"]}
     assert "--preset wide: width=24, epochs=2" in done.stderr
-    assert "tiny are trained, also with --set" in done.stderr
+    assert "tiny, also set with --set" in done.stderr
 
 
 STOPPED = """
 import os, signal, sys
-from nextclick.models import MODELS
 from nextclick.training import epoch_log as report
 sys.path.insert(0, sys.argv.pop(1))
-MODELS["tiny"] = "reference.tiny_model:Tiny"
+sys.path.append(sys.argv.pop(1))
 if "--resume" not in sys.argv:
     report.TELL_SECONDS = 0.0
     told = report.Report.step
@@ -137,15 +134,20 @@ main()
 """
 
 
-def test_ctrl_c_and_resume(store, tmp_path, monkeypatch):
+def test_ctrl_c_and_resume(store, tmp_path, tiny_model):
     """The real thing: a process, a signal, the message, the same weights."""
-
-    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
 
     def run(output, *more):
         words = ["train", str(store), "-m", "tiny", "-o", str(output), *QUICK, *more]
         return subprocess.run(
-            [sys.executable, "-c", STOPPED, str(Path(__file__).parents[1]), *words],
+            [
+                sys.executable,
+                "-c",
+                STOPPED,
+                str(Path(__file__).parents[1]),
+                str(tiny_model),
+                *words,
+            ],
             capture_output=True,
             text=True,
             check=False,

@@ -6,8 +6,7 @@ import pytest
 
 from nextclick.cli.parsing import parse_duration
 from nextclick.errors import ConfigError
-from nextclick.experiments import parameter_sweep as sweep
-from nextclick.experiments import tuning as tune
+from nextclick.experiments import parameter_sweep, tuning
 from nextclick.experiments.parameter_grid import read_grid
 from small_shop import make_store
 
@@ -23,7 +22,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _without_figures(monkeypatch):
-    for module in (tune, sweep):
+    for module in (tuning, parameter_sweep):
         monkeypatch.setattr(module, "_draw", lambda folder, numbers, name: None)
 
 
@@ -37,7 +36,7 @@ def test_a_grid_and_its_recipe(run, store, tmp_path):
     assert study == json.loads((place / "study.json").read_text())
     assert [t["parameters"] for t in study["trials"]] == [{"steps": 10}, {"steps": 1}, {"steps": 3}]
     assert study["best"]["parameters"]["weighting"] == "same"
-    assert f"mrr@3 {study['best']['value']:.4f} on the validation" in err
+    assert f"mrr@3 {study['best']['value']:.4f} on the validation split" in err
     assert "3 complete, 0 stopped early, 0 failed" in err
     model = tmp_path / "model"
     code, out, _ = run("train", store, "--recipe", place / "best.toml", "-o", model, "--json")
@@ -46,32 +45,35 @@ def test_a_grid_and_its_recipe(run, store, tmp_path):
 
 
 def test_a_sweep(run, store, tmp_path):
-    words = ("--over", "steps=1,3", "--and", "weighting=same,div", "--metric", "mrr@3", "--json")
+    words = ("--param", "steps=1,3", "--param", "weighting=same,div", "--metric", "mrr@3", "--json")
     code, out, err = run("sweep", store, "-m", "rules", "-o", tmp_path / "sweep", *words)
     assert code == 0, err
     found = json.loads(out)["sweep"]
-    assert found["over"] == {"steps": [1, 3], "weighting": ["same", "div"]}
-    assert "rules, mrr@3 on the validation part, percent" in err
-    words = ("--over", "steps=1", "--metric", "mrr@3", "--part", "test")
+    assert found["params"] == {"steps": [1, 3], "weighting": ["same", "div"]}
+    assert "rules, mrr@3 on the validation split, in percent" in err
+    words = ("--param", "steps=1", "--metric", "mrr@3", "--part", "test")
     code, _, err = run("sweep", store, "-m", "rules", "-o", tmp_path / "test", *words)
     assert code == 0
-    assert "on the TEST part" in err
+    assert "on the TEST split" in err
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("tune",), "how long may it search"),
-        (("tune", "--budget", "2 hours"), "--budget takes a time such as 45s, 30m, 2h or 1h30m"),
+        (("tune",), "the search has no limit"),
+        (
+            ("tune", "--budget", "2 hours"),
+            "--budget must be a duration such as 45s, 30m, 2h or 1h30m",
+        ),
         (("tune", "--set", "steps"), "--set takes NAME=a,b,c, got 'steps'"),
         (("tune", "--set", "step=1,2"), "rules has no parameter 'step'"),
-        (("tune", "--grid", "none.toml"), "none.toml: the grid cannot be read: No such file"),
-        (("sweep", "--over", "=1,2"), "--over takes NAME=a,b,c, got '=1,2'"),
+        (("tune", "--grid", "none.toml"), "none.toml: cannot read the grid: No such file"),
+        (("sweep", "--param", "=1,2"), "--param takes NAME=a,b,c, got '=1,2'"),
         (
-            ("sweep", "--over", "steps=1", "--and", "steps=2"),
-            "--and takes another parameter than --over, got steps in both",
+            ("sweep", "--param", "steps=1", "--param", "steps=2"),
+            "--param must name each parameter once, got steps twice; write all its values in one",
         ),
-        (("sweep", "--over", "steps=1,0"), "rules: steps must be integer ≥ 1"),
+        (("sweep", "--param", "steps=1,0"), "rules: steps must be integer ≥ 1"),
     ],
 )
 def test_bad_input(run, store, tmp_path, monkeypatch, words, message):
@@ -86,8 +88,8 @@ def test_bad_input(run, store, tmp_path, monkeypatch, words, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("k = [1", "the grid is not TOML: "),
-        ("", r"the grid is empty; give lists such as k = \[100, 200\]"),
+        ("k = [1", "the grid is not valid TOML: "),
+        ("", r"the grid is empty; add lists such as k = \[100, 200\]"),
         ("k = 3", r"k must be a list of values such as \[100, 200\], got 3"),
         ("k = [[1]]", r"k must be a list of values such as \[100, 200\], got \[\[1\]\]"),
     ],
@@ -102,5 +104,5 @@ def test_durations():
     assert [parse_duration("--budget", t) for t in ("45s", "30m", "2h", "1h30m", "1m5s")] == [
         45, 1800, 7200, 5400, 65
     ]  # fmt: skip
-    with pytest.raises(ConfigError, match="--budget takes a time such as 45s, 30m"):
+    with pytest.raises(ConfigError, match="--budget must be a duration such as 45s, 30m"):
         parse_duration("--budget", "90")

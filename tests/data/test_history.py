@@ -93,7 +93,7 @@ def shop(folder, **columns):
 
 def test_a_store_tells_the_history_over_its_parts(tmp_path):
     store = shop(tmp_path / "store")
-    for part, first in (("fit", 0), ("train", 0), ("valid", 12), ("test", 16)):
+    for part, first in (("train_inner", 0), ("train", 0), ("valid", 12), ("test", 16)):
         history = store.history(part)
         assert [len(history.sessions(s)) for s in range(len(store.part(part)))] == [
             (first + s) // 2 for s in range(len(store.part(part)))

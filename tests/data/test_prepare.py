@@ -238,10 +238,10 @@ def test_validation_is_the_end_of_training(tmp_path):
     frame = pl.DataFrame(seconds(rows), orient="row", schema=["session", "item", "time"])
     split = SplitOptions(kind="fraction", fraction=0.5, valid_fraction=0.3)
     store = prepare(frame, tmp_path / "store", options=options(split=split)).store
-    parts = {name: sessions_of(store, name) for name in ("train", "fit", "valid", "test")}
+    parts = {name: sessions_of(store, name) for name in ("train", "train_inner", "valid", "test")}
     assert [len(part) for part in parts.values()] == [10, 7, 3, 10]
-    assert parts["fit"] + parts["valid"] == parts["train"]
-    assert store.part("fit").times.max() < store.part("valid").times.min()
+    assert parts["train_inner"] + parts["valid"] == parts["train"]
+    assert store.part("train_inner").times.max() < store.part("valid").times.min()
 
 
 def test_blocks_are_counted_from_the_first_midnight(tmp_path):

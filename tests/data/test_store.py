@@ -32,7 +32,7 @@ def change(store, **values):
 
 def test_parts_are_views_of_one_log(store):
     train = store.part("train")
-    fit, valid = store.part("fit"), store.part("valid")
+    fit, valid = store.part("train_inner"), store.part("valid")
     assert np.concatenate([fit.items, valid.items]).tolist() == train.items.tolist()
     assert (len(train), len(fit), len(valid), len(store.part("test"))) == (16, 14, 2, 4)
     assert isinstance(train.items.base, np.memmap) or isinstance(train.items, np.memmap)
@@ -48,7 +48,7 @@ def test_opening_costs_milliseconds(store):
 
 def test_an_unknown_part_is_refused(store):
     with pytest.raises(
-        ConfigError, match="part must be one of train, fit, valid, test, got 'tests'"
+        ConfigError, match="part must be one of train, train_inner, valid, test, got 'tests'"
     ):
         store.part("tests")
 
@@ -77,16 +77,19 @@ def test_a_manifest_that_is_none_is_refused(store, text):
         Store.open(store.path)
 
 
-@pytest.mark.parametrize("key", ["fingerprint", "n_fit_sessions", "protocol", "counts"])
+@pytest.mark.parametrize("key", ["fingerprint", "n_train_inner_sessions", "protocol", "counts"])
 def test_a_manifest_that_lacks_something_is_refused(store, key):
     change(store, **{key: None})
     with pytest.raises(StoreError, match=f"not the manifest of a store: KeyError.'{key}'"):
         Store.open(store.path)
 
 
-def test_a_newer_format_is_refused(store):
-    change(store, format_version=2, counts=None)
-    message = "has store format 2, this nextclick reads up to 1; upgrade nextclick, or prepare the"
+@pytest.mark.parametrize(
+    ("version", "remedy"), [(1, "prepare the log again"), (3, "upgrade nextclick")]
+)
+def test_another_format_is_refused(store, version, remedy):
+    change(store, format_version=version, counts=None)
+    message = f"has store format {version}, but this version of nextclick reads format 2: {remedy}"
     with pytest.raises(StoreError, match=message):
         Store.open(store.path)
 

@@ -18,29 +18,7 @@ def simulated(n_sessions: int, rng: np.random.Generator) -> tuple[np.ndarray, np
     return rng.binomial(prefixes, ease)[:, None].astype(float), prefixes
 
 
-@pytest.mark.parametrize("width", [1, 7, 64, 8192])
-def test_the_kernel_equals_its_slow_twin(width: int) -> None:
-    n_draws = np.array([0, 5, 100])
-    state = np.array([2**64 - 3], dtype=np.uint64)
-    times = np.zeros((3, width))
-    after, expected = eval_bootstrap.draw(int(state[0]), n_draws.tolist(), width)
-    intervals._draw(state, n_draws, times)
-    assert times.tolist() == expected
-    assert int(state[0]) == after
-
-
-def test_draws_are_uniform() -> None:
-    times = np.zeros((1, 10))
-    intervals._draw(np.array([1], dtype=np.uint64), np.array([1_000_000]), times)
-    chi_square = ((times - 100_000) ** 2 / 100_000).sum()
-    assert chi_square < 27.9  # 99.9 % point with 9 degrees of freedom
-
-
-@pytest.mark.parametrize("chunk", [8192, 64])
-def test_same_distribution_as_the_naive_bootstrap(
-    chunk: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(intervals, "CHUNK", chunk)  # one chunk, and many with a ragged end
+def test_same_distribution_as_the_naive_bootstrap() -> None:
     sums, prefixes = simulated(300, np.random.default_rng(5))
     sums = np.column_stack([sums, prefixes - sums[:, 0]])
     ours = bootstrap(sums, prefixes, n_resamples=4000, seed=1)
@@ -49,6 +27,16 @@ def test_same_distribution_as_the_naive_bootstrap(
     assert np.abs(ours.mean(axis=0) - naive.mean(axis=0)).max() < 0.1 * deviation.min()
     assert ours.std(axis=0) == pytest.approx(deviation, rel=0.06)
     assert ours.sum(axis=1) == pytest.approx(np.ones(4000))  # metrics share their resamples
+
+
+def test_the_resamples_do_not_depend_on_how_many_are_drawn_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sums, prefixes = simulated(100, np.random.default_rng(0))
+    whole = bootstrap(sums, prefixes, n_resamples=50, seed=3)
+    monkeypatch.setattr(intervals, "_MAX_COUNTS", 700)  # 7 resamples at once, 1 in the end
+    parts = bootstrap(sums, prefixes, n_resamples=50, seed=3)
+    assert parts == pytest.approx(whole, rel=1e-12)
 
 
 def test_covers_the_truth_as_often_as_it_says() -> None:

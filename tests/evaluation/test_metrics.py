@@ -5,15 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nextclick.evaluation.ranking_metrics import (
-    LengthRow,
-    by_length,
-    mrr,
-    ndcg,
-    per_prefix,
-    recall,
-    session_sums,
-)
+from nextclick.core.metrics import mrr, ndcg, recall
+from nextclick.evaluation.ranking_metrics import LengthRow, by_length, per_prefix, session_sums
 
 RANKS = np.array([1, 2, 5, 20, 21, np.inf])
 

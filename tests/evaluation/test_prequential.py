@@ -10,24 +10,26 @@ from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError
 from nextclick.evaluation import evaluate
 from nextclick.evaluation.prequential import BlockRow
+from nextclick.models.base import Capabilities, Model
 
 N = 6
 
 
-class Counts:
+class Counts(Model):
     """Scores an item by its clicks so far; keeps the blocks that it has gone through."""
 
     name = "counts"
-    advances = True
+    default_capabilities = Capabilities(update="by-block")
     n_items = N
 
     def __init__(self, clicks=(0,) * (N + 1), last_block=-1, told=None):
+        self.config = None
         self.clicks = np.array(clicks, np.float32)
         self.last_block = last_block
         self.edges_alive = {last_block + 1: int(self.clicks.sum())}
         self.told = [] if told is None else told
 
-    def knowing(self, sessions, before=None):
+    def with_history(self, sessions, before=None):
         n = len(sessions) if before is None else int(np.searchsorted(sessions.blocks, before))
         return Counts(sessions.slice(0, n).support(), before - 1, self.told)
 
@@ -40,6 +42,13 @@ class Counts:
 
     def score(self, batch: SessionBatch):
         return np.tile(self.clicks, (len(batch), 1))
+
+    def state(self):
+        return {"clicks": self.clicks}
+
+    @classmethod
+    def from_state(cls, state, config):
+        return cls(state["clicks"])
 
 
 def log(clicks, blocks):
@@ -92,9 +101,9 @@ def test_small_blocks_of_memory_change_nothing():
     assert one.session.tolist() == two.session.tolist()
 
 
-def test_who_keeps_nothing_is_refused():
+def test_who_keeps_nothing_is_refused(monkeypatch):
     scorer = Counts()
-    scorer.advances = False
+    monkeypatch.setattr(Counts, "default_capabilities", Capabilities())
     with pytest.raises(ConfigError, match="prequential must be false for counts: with these"):
         evaluate(scorer, TEST, ks=[1], history=HISTORY)
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from nextclick.errors import ConfigError, ProtocolError
-from nextclick.evaluation.significance import Method, all_pairs, freedom, holm
-from nextclick.evaluation.student import two_sided_p
+from nextclick.evaluation.significance import Method, all_pairs, freedom, holm, t_p_value
 from reference.eval_significance import standard_error
 
 
@@ -60,7 +59,7 @@ def test_seeds_alone_are_a_welch_test():
     # s² = 4e-4 and 3e-4, each over 3: standard error √(7e-4 / 3), freedom by Welch
     error = (7e-4 / 3) ** 0.5
     nu = (7 / 3) ** 2 / ((4 / 3) ** 2 / 2 + (3 / 3) ** 2 / 2)
-    assert pair.p == pytest.approx(two_sided_p(0.11 / error, nu), rel=0.1)
+    assert pair.p == pytest.approx(t_p_value(0.11 / error, nu), rel=0.1)
     assert pair.high - pair.difference == pytest.approx(pair.difference - pair.low)
     assert pair.p == pair.p_holm
 

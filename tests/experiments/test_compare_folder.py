@@ -13,11 +13,11 @@ import pytest
 from nextclick import CompareOptions, compare, evaluate, train
 from nextclick.errors import ArtifactError, ConfigError, OutputError, ProtocolError, StoppedError
 from nextclick.evaluation import Result
+from nextclick.experiments import cached_run as model_run
 from nextclick.experiments import comparison as module
-from nextclick.experiments import run_cache as kept_run
 from nextclick.experiments.comparison import compare_results
 from nextclick.experiments.model_specs import parse_model_specs
-from nextclick.models import MODELS
+from nextclick.models.model_registry import model_names
 from small_shop import SESSIONS, make_store
 
 ONE = CompareOptions(ks=[1, 3])
@@ -31,10 +31,9 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _tiny_and_quick(request, monkeypatch):
-    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
+def _tiny_and_quick(request, monkeypatch, tiny_model):
     if request.node.name != "test_the_folder":
-        monkeypatch.setattr("nextclick.report.report_files._not_drawn", lambda: NOT_DRAWN)
+        monkeypatch.setattr("nextclick.report.report_files._no_plots_reason", lambda: NOT_DRAWN)
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def trained(monkeypatch):
         found.append((model, given["seed"]))
         return train(store, model, **given)
 
-    monkeypatch.setattr(kept_run, "train", noted)
+    monkeypatch.setattr(model_run, "train", noted)
     return found
 
 
@@ -91,8 +90,8 @@ def test_more_models_and_seeds_train_what_is_new(store, tmp_path, trained):
     assert by_label["bpr-mf"]["seeds"] == [0, 1]
     assert by_label["markov"]["deterministic"]
     assert by_label["bpr-mf"]["folders"] == ["bpr-mf", "bpr-mf-1"]
-    assert (again.numbers["single"], seeds["single"]) == (["bpr-mf"], [])
-    assert {pair["about"] for pair in seeds["pairs"]} == {"methods"}
+    assert (again.numbers["single_seed"], seeds["single_seed"]) == (["bpr-mf"], [])
+    assert {pair["scope"] for pair in seeds["pairs"]} == {"methods"}
     other = CompareOptions(ks=[1, 3], settings={"bpr-mf.factors": "3"})
     found = compare(store, ["bpr-mf"], place, other)
     assert found.numbers["leaderboard"][0]["folders"] == ["bpr-mf.2"]
@@ -104,11 +103,11 @@ def test_more_models_and_seeds_train_what_is_new(store, tmp_path, trained):
 
 def test_what_was_trained_before_stands_beside_the_rest(store, tmp_path, trained):
     for seed in range(2):
-        train(store, "bpr-mf", tmp_path / f"m/bpr-{seed}", part="fit", seed=seed)
-    train(store, "markov", tmp_path / "m/markov/artifact", part="fit")
+        train(store, "bpr-mf", tmp_path / f"m/bpr-{seed}", train_on="inner", seed=seed)
+    train(store, "markov", tmp_path / "m/markov/artifact", train_on="inner")
     given = [f"factors={tmp_path}/m/bpr-0", f"factors={tmp_path}/m/bpr-1"]
     models = ["pop", *given, f"{tmp_path}/m/markov/artifact"]
-    options = CompareOptions(ks=[1, 3], learn="fit", seeds=range(2))
+    options = CompareOptions(ks=[1, 3], train_on="inner", seeds=range(2))
     compared = compare(store, models, tmp_path / "all", options)
     assert trained == [("pop", 0)]
     rows = {row["label"]: row for row in compared.numbers["leaderboard"]}
@@ -116,20 +115,22 @@ def test_what_was_trained_before_stands_beside_the_rest(store, tmp_path, trained
     assert rows["factors"]["folders"] == ["factors", "factors.2"]
     assert rows["markov"]["costs"]["size_bytes"] > 0
     assert rows["markov"]["costs"]["memory_bytes"] is None
-    assert compared.numbers["protocol"]["trained_on"] == "fit"
+    assert compared.numbers["protocol"]["trained_on"] == "train_inner"
     (markov,) = (one for one in compared.results if one.model == "markov")
     assert markov.metrics == evaluate(tmp_path / "m/markov/artifact", store, ks=[1, 3]).metrics
     again = compare(store, models, tmp_path / "all", options)
     assert (again.numbers, trained) == (compared.numbers, [("pop", 0)])
-    train(store, "bpr-mf", tmp_path / "m/bpr-1", part="fit", seed=5, overwrite=True)
+    train(store, "bpr-mf", tmp_path / "m/bpr-1", train_on="inner", seed=5, overwrite=True)
     (one,) = compare(store, given[1:], tmp_path / "all", options).results
     assert one.seed == 5
 
 
 def test_what_was_trained_before_must_fit(store, tmp_path):
-    train(store, "pop", tmp_path / "m/pop", part="fit")
+    train(store, "pop", tmp_path / "m/pop", train_on="inner")
     given = [f"{tmp_path}/m/pop"]
-    with pytest.raises(ConfigError, match="pop has learned from fit, the others learn from train"):
+    with pytest.raises(
+        ConfigError, match="pop was trained on train_inner, the other models on train"
+    ):
         compare(store, given, tmp_path / "all", ONE)
     with pytest.raises(ConfigError, match="all are trained: leave out epochs"):
         parse_model_specs(given, {"epochs": 3})
@@ -141,7 +142,7 @@ def test_what_was_trained_before_must_fit(store, tmp_path):
         parse_model_specs([f"{tmp_path}/m"], {})
     other = make_store(tmp_path / "other", SESSIONS[::-1])
     with pytest.raises(ConfigError, match="pop was trained on another store"):
-        compare(other, given, tmp_path / "all", CompareOptions(ks=[1], learn="fit"))
+        compare(other, given, tmp_path / "all", CompareOptions(ks=[1], train_on="inner"))
     assert not (tmp_path / "all").exists()
 
 
@@ -150,17 +151,19 @@ def test_another_part_and_another_store(store, tmp_path, trained):
     valid = CompareOptions(ks=[2], part="valid", seeds=[4])
     (result,) = compare(store, ["pop"], place, valid).results
     assert (result.seed, result.protocol["part"], result.protocol["trained_on"]) == (
-        4, "valid", "fit",
+        4, "valid", "train_inner",
     )  # fmt: skip
     compare(store, ["pop"], place, CompareOptions(ks=[2], seeds=[4]))
     assert trained == [("pop", 4), ("pop", 4)]
     other = make_store(tmp_path / "other", SESSIONS[::-1])
-    with pytest.raises(ConfigError, match="was begun for other work: data_fingerprint is"):
+    with pytest.raises(ConfigError, match="with other settings: data_fingerprint is"):
         compare(other, ["pop"], place, ONE)
     compare(other, ["pop"], place, ONE, overwrite=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/file").touch()
-    with pytest.raises(OutputError, match=r"holds something that is no nextclick.comparison"):
+    with pytest.raises(
+        OutputError, match=r"holds files of something other than a nextclick.comparison"
+    ):
         compare(store, ["pop"], tmp_path / "mine", ONE)
 
 
@@ -175,20 +178,22 @@ def test_a_stopped_comparison_goes_on_and_says_the_same(store, tmp_path, trained
         if "2 of 3: tiny · train · epoch 2" in stage:
             raise KeyboardInterrupt
 
-    with pytest.raises(StoppedError, match="stopped after 1 of 3 trainings; what is done is kept"):
+    with pytest.raises(
+        StoppedError, match="stopped after 1 of 3 trainings; completed ones are kept"
+    ):
         compare(store, models, place, options, progress=stop)
     half = told(place)
-    assert (half["waiting"], [row["label"] for row in half["leaderboard"]]) == (
+    assert (half["pending"], [row["label"] for row in half["leaderboard"]]) == (
         ["tiny", "pop"], ["markov"],
     )  # fmt: skip
-    assert "Not done yet: tiny and pop." in (place / "report.html").read_text()
+    assert "Not finished yet: tiny and pop." in (place / "report.html").read_text()
     assert not (place / "tiny/artifact").exists()
     del trained[:]
     compare(store, models, place, options)
     assert trained == [("tiny", 0), ("pop", 0)]
     assert told(place) == told(tmp_path / "whole")
     assert not list(place.rglob("checkpoint"))
-    with pytest.raises(StoppedError, match="nothing is kept, because no folder was named"):
+    with pytest.raises(StoppedError, match="nothing is kept without --output"):
         compare(store, models, options=options, progress=stop)
 
 
@@ -220,17 +225,17 @@ def test_a_model_that_fails_is_a_row(store, tmp_path, trained, monkeypatch):
     assert re.match(r"(Training|Scoring)Error: .*finite", reasons["far"])
     assert "reads users, and" in reasons["fpmc@users=true"]
     page = (tmp_path / "all/report.html").read_text()
-    assert "What gave nothing" in page
+    assert "Failed runs" in page
     assert reasons["far"][:30] in page
     nothing = compare(store, ["fpmc@users=true"], tmp_path / "none", ONE)
     assert nothing.results == []
-    assert "What gave nothing" in (tmp_path / "none/report.html").read_text()
-    monkeypatch.setattr(kept_run, "train", short_of_memory)
+    assert "Failed runs" in (tmp_path / "none/report.html").read_text()
+    monkeypatch.setattr(model_run, "train", short_of_memory)
     compared = compare(store, ["pop", "s-pop"], tmp_path / "all", options_of(options))
     assert [one["reason"] for one in compared.numbers["failed"]] == [
         "out of memory: CUDA out of memory"
     ]
-    monkeypatch.setattr(kept_run, "train", lambda *a, **k: {}["a fault"])
+    monkeypatch.setattr(model_run, "train", lambda *a, **k: {}["a fault"])
     with pytest.raises(KeyError):
         compare(store, ["rules"], tmp_path / "all", ONE)
 
@@ -247,12 +252,14 @@ def test_results_of_files(store, tmp_path):
     assert both.numbers["pairs"] == told(tmp_path / "all")["pairs"]
     shutil.copy(files[0], tmp_path / "alone.json")
     bare = compare_results([tmp_path / "alone.json", files[1]])
-    assert bare.numbers["no_pairs"] == "the ranks of some models were not kept"
-    assert "is not said: the ranks of some" in bare.numbers["summary"]["text"]
+    assert bare.numbers["no_pairs_reason"] == "the ranks of some models were not stored"
+    assert "was not tested: the ranks of some" in bare.numbers["summary"]["text"]
     with pytest.raises(ConfigError, match="against must be one of markov, pop, got 'narm'"):
         compare_results(files, against="narm")
     (tmp_path / "all/pop/costs.json").write_text("{}")
-    with pytest.raises(ProtocolError, match=r"cannot read the costs: .*; compare again"):
+    with pytest.raises(
+        ProtocolError, match=r"cannot read the costs: .*; delete the file and compare again"
+    ):
         compare_results(files)
 
 
@@ -280,7 +287,7 @@ def test_what_models_says(tmp_path, said, settings, found):
 
 def test_all_is_every_model_once():
     assert [one.label for one in parse_model_specs(["all", "narm@global"], {})] == [
-        *MODELS,
+        *model_names(),
         "narm@global",
     ]
     with pytest.raises(ConfigError, match="models must name each model once, got narm twice"):
@@ -299,10 +306,10 @@ def test_all_is_every_model_once():
         (["tiny@widht=3"], {}, "tiny has no parameter 'widht': did you mean width"),
         (["pop"], {"settings": {"epochs": 3}}, "a model of pop and a parameter of it, got epochs"),
         (["pop"], {"settings": {"tiny.epochs": 3}}, "model of pop and a parameter of it, got tiny"),
-        (["pop"], {"part": "train"}, "part must be test or valid to be ranked, got 'train'"),
-        (["pop"], {"learn": "test"}, "learn must be train or fit, got 'test'"),
-        (["pop"], {"part": "valid", "learn": "train"}, "learn must be fit where part is valid"),
-        (["pop"], {"seeds": []}, r"seeds must be one number or more, each once, got \[\]"),
+        (["pop"], {"part": "train"}, "part must be test or valid, got 'train'"),
+        (["pop"], {"train_on": "test"}, "train_on must be inner or all, got 'test'"),
+        (["pop"], {"part": "valid", "train_on": "all"}, "train_on must be inner with part valid"),
+        (["pop"], {"seeds": []}, r"seeds must be one or more different integers, got \[\]"),
         (["pop"], {"ks": []}, r"ks must name at least one cut-off in 1\.\.5, got none"),
         (["pop"], {"ks": [6]}, r"metric must have K in 1\.\.5, the number of items"),
         (["pop"], {"metric": "mrr@2"}, "metric must be one of recall@1, mrr@1, .*, got 'mrr@2'"),

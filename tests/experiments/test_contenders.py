@@ -14,7 +14,7 @@ def contenders():
 
 
 def test_another_list_of_values_tries_what_is_new(contenders, monkeypatch, tmp_path):
-    trained = []
+    trained, store = [], SimpleNamespace(fingerprint="feed")
 
     def train(store, model, *, config, **_):
         trained.append(config["rate"])
@@ -28,7 +28,7 @@ def test_another_list_of_values_tries_what_is_new(contenders, monkeypatch, tmp_p
 
     def best(*rates):
         contender = contenders.ModelCandidate("narm", tried=[{"rate": rate} for rate in rates])
-        trial = contenders.Trial("narm", contender, None, tmp_path, ks=[20], values={})
+        trial = contenders.Trial("narm", contender, store, tmp_path, ks=[20], values={})
         return trial.chosen()["values"]
 
     assert best(0.01) == {"rate": 0.01}

@@ -8,9 +8,9 @@ import pytest
 from nextclick.core import peak_memory as peak
 from nextclick.core.peak_memory import peak_memory_bytes, track_peak_memory
 from nextclick.experiments import response_time as module
+from nextclick.experiments.cached_run import step_seconds
 from nextclick.experiments.model_training import train
-from nextclick.experiments.response_time import answer_time
-from nextclick.experiments.run_cache import step_seconds
+from nextclick.experiments.response_time import measure_response_time
 from small_shop import make_store
 
 MIB = 1 << 20
@@ -39,7 +39,7 @@ def test_the_time_of_an_answer_is_that_of_the_recommender(store, monkeypatch):
     monkeypatch.setattr(module, "_WARM_UP", 2)
     sessions = store.part("test")
     artifact = train(store, "pop")
-    told = answer_time(artifact, sessions, 3, queries=len(sessions))
+    told = measure_response_time(artifact, sessions, 3, queries=len(sessions))
     assert told.queries == len(sessions) - 2 == len(asked) - 2
     assert 1.0 <= told.median < 15.0 < told.p99
     raw = artifact.items.raw
@@ -48,9 +48,11 @@ def test_the_time_of_an_answer_is_that_of_the_recommender(store, monkeypatch):
 
 
 def test_slow_models_are_asked_less_often(store, monkeypatch):
-    monkeypatch.setattr(module, "_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_MAX_SECONDS", 0.0)
     monkeypatch.setattr(module, "_WARM_UP", 1)
-    assert answer_time(train(store, "pop"), store.part("test"), 2, queries=100).queries == 1
+    assert (
+        measure_response_time(train(store, "pop"), store.part("test"), 2, queries=100).queries == 1
+    )
 
 
 @pytest.mark.skipif(not peak._CLEAR_REFS.exists(), reason="this system forgets no peak")

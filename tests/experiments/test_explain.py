@@ -94,9 +94,11 @@ def test_the_same_picture_for_the_same_explanation(tmp_path):
     assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_cells_are_parts_of_the_largest_of_their_row():
+def test_cells_are_scaled_by_the_largest_of_their_row():
     pytest.importorskip("matplotlib")
-    from nextclick.analysis.plots.explanation_plot import _by_row
+    from nextclick.analysis.plots.explanation_plot import _scale_rows
 
     rows = np.array([[1.0, -4.0, np.nan], [0.0, 0.0, np.nan]])
-    assert np.array_equal(_by_row(rows), [[0.25, -1.0, np.nan], [0.0, 0.0, np.nan]], equal_nan=True)
+    assert np.array_equal(
+        _scale_rows(rows), [[0.25, -1.0, np.nan], [0.0, 0.0, np.nan]], equal_nan=True
+    )

@@ -110,7 +110,7 @@ def test_the_published_preset_trains(store, name):
 
 def test_the_memory_in_the_artifact_is_of_the_latest_training_sessions(store, tmp_path):
     artifact = train(store, "csrm", tmp_path / "model", config=SMALL["csrm"])
-    fit = store.part("fit")
+    fit = store.part("train_inner")
     session = np.asarray(artifact.model.state()["memory.session"])
     assert len(session) == 500
     assert session.max() == len(fit) - 1
@@ -130,9 +130,10 @@ def tasrec_graph(store, part, known_of="train"):
     return {(i << 32) | j: n for (i, j), n in units.items()}, int(sessions.blocks[-1])
 
 
-@pytest.mark.parametrize("part", ["fit", "train"])
-def test_tasrec_keeps_the_days_of_all_training(store, tmp_path, part):
-    train(store, "tasrec", tmp_path / "model", config=SMALL["tasrec"] | {"epochs": 1}, part=part)
+@pytest.mark.parametrize(("train_on", "part"), [("inner", "train_inner"), ("all", "train")])
+def test_tasrec_keeps_the_days_of_all_training(store, tmp_path, train_on, part):
+    config = SMALL["tasrec"] | {"epochs": 1}
+    train(store, "tasrec", tmp_path / "model", config=config, train_on=train_on)
     state = Recommender.load(tmp_path / "model").artifact.model.state()
     found = dict(zip(state["graph_edges"].tolist(), state["graph_weights"].tolist(), strict=True))
     assert (found, int(state["last_block"][0])) == tasrec_graph(store, "train", part)
@@ -185,7 +186,7 @@ def test_tasrec_is_chosen_on_days_that_come_one_after_the_other(store, tmp_path)
 def test_an_evaluation_on_the_validation_does_not_know_it(store):
     artifact = train(store, "tasrec", config=SMALL["tasrec"] | {"epochs": 1})
     found = evaluate(artifact, store, part="valid", ks=[10], n_bootstrap=0)
-    model = artifact.model.knowing(store.part("fit"))
+    model = artifact.model.with_history(store.part("train_inner"))
     valid = store.part("valid").as_known(artifact.support)
     expected = rank(model, valid, ks=[10], protocol=store_protocol(store), n_bootstrap=0)
     assert found.metrics["recall@10"].value == expected.metrics["recall@10"].value

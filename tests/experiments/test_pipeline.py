@@ -38,9 +38,9 @@ def test_an_artifact_from_memory_and_from_disk_measure_the_same(store, tmp_path)
 
 def test_training_on_a_part(store):
     assert train(store, "pop").support.sum() == store.part("train").n_events
-    assert train(store, "pop", part="fit").support.sum() == store.part("fit").n_events
-    with pytest.raises(ConfigError, match="part must be train or fit to learn from, got 'test'"):
-        train(store, "pop", part="test")
+    assert train(store, "pop", train_on="inner").support.sum() == store.part("train_inner").n_events
+    with pytest.raises(ConfigError, match="train_on must be inner or all, got 'test'"):
+        train(store, "pop", train_on="test")
 
 
 @pytest.mark.parametrize(
@@ -64,17 +64,19 @@ def test_parameters_may_be_text(store):
 
 
 def test_validation_is_for_models_that_have_not_seen_it(store):
-    message = "part valid: the model was trained on it, so the figures would be a lie; train with"
+    message = "part valid: the model was trained on it, so the metrics would be biased; train with"
     with pytest.raises(ConfigError, match=message):
         evaluate(train(store, "pop"), store, part="valid")
-    fitted = train(store, "pop", part="fit")
-    assert evaluate(fitted, store, part="valid", ks=[2]).protocol["trained_on"] == "fit"
-    with pytest.raises(ConfigError, match="part must be test or valid to be ranked, got 'fit'"):
-        evaluate(fitted, store, part="fit")
+    fitted = train(store, "pop", train_on="inner")
+    assert evaluate(fitted, store, part="valid", ks=[2]).protocol["trained_on"] == "train_inner"
+    with pytest.raises(
+        ConfigError, match="part must be test or valid to be ranked, got 'train_inner'"
+    ):
+        evaluate(fitted, store, part="train_inner")
 
 
 def test_a_model_of_another_store_is_refused(store, other):
-    message = "the model was trained on data [0-9a-f]+, the store .* holds data [0-9a-f]+; train on"
+    message = "model was trained on data [0-9a-f]+, the store .* holds data .*; train on this store"
     with pytest.raises(ArtifactError, match=message):
         evaluate(train(other, "pop"), store)
 

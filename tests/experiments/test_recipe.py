@@ -7,7 +7,7 @@ import pytest
 
 from nextclick.errors import ConfigError
 from nextclick.experiments.recipe import Recipe, read_recipe
-from nextclick.models import model_class
+from nextclick.models.model_registry import model_class
 from nextclick.training.training_config import build_configs
 
 OURS = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
@@ -17,14 +17,14 @@ OURS = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 def test_ours_can_be_trained(path):
     recipe = read_recipe(path)
     model: Any = model_class(recipe.model)
-    build_configs(recipe.model, model.Config, model.PRESETS, recipe.preset, recipe.parameters)
+    build_configs(recipe.model, model.Config, model.presets, recipe.preset, recipe.parameters)
 
 
 def test_every_preset_has_one():
     told = {(read_recipe(path).model, read_recipe(path).preset or "default") for path in OURS}
     for name in {name for name, _ in told}:
         model: Any = model_class(name)
-        assert {(name, preset) for preset in model.PRESETS} <= told
+        assert {(name, preset) for preset in model.presets} <= told
 
 
 def test_all_that_a_recipe_may_say(tmp_path):
@@ -36,12 +36,12 @@ def test_all_that_a_recipe_may_say(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('modle = "narm"', "a recipe has no 'modle': did you mean model"),
+        ('modle = "narm"', "a recipe has no key 'modle': did you mean model"),
         ("model = 3", "model must be the name of a model, got 3"),
-        ('model = "narm"\nseed = true', "seed must be a whole number, got True"),
+        ('model = "narm"\nseed = true', "seed must be an integer, got True"),
         ('model = "narm"\nparameters = 1', "parameters must be a table, got 1"),
         ("seed = 1", 'a recipe must name its model, such as model = "narm"'),
-        ("model =", "the recipe is not TOML"),
+        ("model =", "the recipe is not valid TOML"),
     ],
 )
 def test_bad_recipes(tmp_path, text, message):
@@ -53,5 +53,5 @@ def test_bad_recipes(tmp_path, text, message):
 
 
 def test_no_such_recipe(tmp_path):
-    with pytest.raises(ConfigError, match="the recipe cannot be read: No such file"):
+    with pytest.raises(ConfigError, match="cannot read the recipe: No such file"):
         read_recipe(tmp_path / "r.toml")

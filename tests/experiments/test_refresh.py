@@ -19,8 +19,8 @@ from nextclick.errors import (
     SourceError,
 )
 from nextclick.experiments.artifact_refresh import refresh
-from nextclick.experiments.incremental_training import TuningOptions
-from nextclick.experiments.publish_check import GateOptions, held_out
+from nextclick.experiments.publish_check import held_out
+from nextclick.experiments.refresh_options import GateOptions, TuningOptions
 from nextclick.models.classical.popularity import SessionPop
 from small_shop import SESSIONS, START, frame_of, make_store
 
@@ -277,7 +277,7 @@ def test_a_refreshed_model_is_measured_on_a_later_store(model, store, tmp_path):
     assert result.protocol["trained_on"] == "train, refreshed 1 times"
     # 20 follows 10, twice; after 5, which the model does not know, nothing follows
     assert result.metrics["recall@1"].value == pytest.approx(2 / 3)
-    with pytest.raises(ArtifactError, match=r"ended before: the figures would be a lie"):
+    with pytest.raises(ArtifactError, match=r"ended before: the metrics would be biased"):
         evaluate(made, store)
     with pytest.raises(ArtifactError, match="the model was trained on data"):
         evaluate(model, newer)

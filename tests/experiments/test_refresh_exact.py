@@ -12,9 +12,9 @@ from nextclick.core.sessions import Sessions
 from nextclick.core.types import silent
 from nextclick.data.options import FilterOptions, SplitOptions
 from nextclick.experiments.artifact_refresh import refresh
-from nextclick.experiments.publish_check import GateOptions
-from nextclick.models import model_class
+from nextclick.experiments.refresh_options import GateOptions
 from nextclick.models.incremental_state import PriorSessions, scatter_rows
+from nextclick.models.model_registry import model_class
 from small_shop import START, make_store
 
 CASES = [

@@ -13,9 +13,9 @@ from nextclick.core.sessions import Sessions
 from nextclick.data.options import FilterOptions, SplitOptions
 from nextclick.errors import ArtifactError, ConfigError, SourceError, TrainingError
 from nextclick.experiments.artifact_refresh import refresh
-from nextclick.experiments.incremental_training import TuningOptions
-from nextclick.experiments.publish_check import GateOptions
+from nextclick.experiments.refresh_options import GateOptions, TuningOptions
 from nextclick.graphs.daily_graphs import DayGraphs
+from nextclick.models.base import Capabilities, Model
 from nextclick.models.incremental_state import scatter_rows
 from nextclick.models.neural.tasrec import TASRec
 from nextclick.simulation.simulate import SimulationConfig, simulate_frame
@@ -141,11 +141,12 @@ class DiaryConfig:
     pass
 
 
-class Diary:
+class Diary(Model):
     """Counts clicks, and notes for each block how many sessions it had."""
 
     name = "diary"
     Config = DiaryConfig
+    default_capabilities = Capabilities(update="by-block")
     item_arrays = ("clicks",)
 
     def __init__(self, config, clicks, days, last_block):
@@ -237,7 +238,7 @@ NO_GATE = GateOptions(holdout=0)
 @pytest.fixture(scope="module")
 def tasrec(store):
     config = {"epochs": 1, "keep": "last", "width": 8, "metric": "recall@2", "loss": "ce"}
-    return train(store, "tasrec", part="train", config=config | {"negatives": 0})
+    return train(store, "tasrec", train_on="all", config=config | {"negatives": 0})
 
 
 def indices(made, base):
@@ -413,7 +414,7 @@ def test_training_on_the_new_items_of_a_day_beats_moving_the_graph(tmp_path):
     options = PrepareOptions(split=SplitOptions(kind="fraction"))
     store = prepare(past, tmp_path / "store", options=options).store
     config = {"epochs": 6, "width": 16, "learning_rate": 0.01, "keep": "last", "batch_size": 64}
-    base = train(store, "tasrec", part="train", config=config | {"negatives": 40})
+    base = train(store, "tasrec", train_on="all", config=config | {"negatives": 40})
     gate = GateOptions(holdout=0.3, metric="recall@10", tolerance=1.0)
     moved, trained = (
         refresh(base, new, gate=gate, tuning=TuningOptions(epochs, rate=1.0)).verdict

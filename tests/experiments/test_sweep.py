@@ -8,9 +8,10 @@ import pytest
 
 from nextclick import evaluate, train
 from nextclick.errors import ConfigError, StoppedError
-from nextclick.experiments import parameter_sweep as module
-from nextclick.experiments.parameter_sweep import SweepOptions, sweep
-from nextclick.models import MODELS
+from nextclick.experiments import cached_run as model_run
+from nextclick.experiments import parameter_sweep
+from nextclick.experiments.parameter_sweep import sweep
+from nextclick.experiments.search_options import SweepOptions
 from small_shop import make_store
 
 pytest.importorskip("matplotlib")
@@ -24,10 +25,9 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _tiny_and_quick(request, monkeypatch):
-    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
+def _tiny_and_quick(request, monkeypatch, tiny_model):
     if request.node.name != "test_two_parameters_of_a_model_that_counts":
-        monkeypatch.setattr(module, "_draw", lambda folder, numbers, name: None)
+        monkeypatch.setattr(parameter_sweep, "_draw", lambda folder, numbers, name: None)
 
 
 @pytest.fixture
@@ -36,10 +36,10 @@ def trained(monkeypatch):
     found = []
 
     def noted(store, model, **given):
-        found.append((given["config"], given["seed"], given["part"]))
+        found.append((given["config"], given["seed"], given["train_on"]))
         return train(store, model, **given)
 
-    monkeypatch.setattr(module, "train", noted)
+    monkeypatch.setattr(model_run, "train", noted)
     return found
 
 
@@ -47,7 +47,7 @@ def test_two_parameters_of_a_model_that_counts(store, tmp_path):
     options = SweepOptions({"steps": ["1", "2"], "weighting": ["same", "div"]}, METRIC)
     swept = sweep(store, "rules", tmp_path / "sweep", options)
     numbers = swept.numbers
-    assert numbers["over"] == {"steps": [1, 2], "weighting": ["same", "div"]}
+    assert numbers["params"] == {"steps": [1, 2], "weighting": ["same", "div"]}
     assert [p["parameters"] for p in numbers["points"]] == [
         {"steps": 1, "weighting": "same"},
         {"steps": 1, "weighting": "div"},
@@ -55,7 +55,7 @@ def test_two_parameters_of_a_model_that_counts(store, tmp_path):
         {"steps": 2, "weighting": "div"},
     ]
     for point in numbers["points"]:
-        artifact = train(store, "rules", config=point["parameters"], part="fit")
+        artifact = train(store, "rules", config=point["parameters"], train_on="inner")
         found = evaluate(artifact, store, part="valid", ks=[3]).metrics[METRIC]
         assert (point["value"], point["low"], point["high"]) == (found.value, found.low, found.high)
         assert point["training_seconds"]["mean"] > 0
@@ -93,7 +93,7 @@ def test_the_test_part_is_measured_only_if_asked(store, tmp_path, trained):
     assert values[0] == values[1]
     tested = sweep(store, "markov", tmp_path / "c", SweepOptions(over, METRIC, part="test"))
     assert tested.numbers["part"] == "test"
-    assert trained[-1][2] == "train"
+    assert trained[-1][2] == "all"
     found = evaluate(train(store, "markov"), store, ks=[3]).metrics[METRIC]
     assert tested.numbers["points"][1]["value"] == found.value
 
@@ -104,24 +104,27 @@ def test_a_stopped_sweep_goes_on(store, tmp_path, trained, model, fixed):
     options = SweepOptions(over, METRIC, fixed=fixed)
 
     def stop(stage, done, total):
-        assert total == 2
-        if stage.startswith("sweep · training 2 of 2 · "):
+        assert total == 200
+        if stage.startswith("sweep · 2 of 2: "):
             raise KeyboardInterrupt
 
-    with pytest.raises(StoppedError, match="stopped after 1 of 2 trainings; what is done is kept"):
+    with pytest.raises(
+        StoppedError, match="stopped after 1 of 2 trainings; completed ones are kept"
+    ):
         sweep(store, model, tmp_path / "sweep", options, progress=stop)
     del trained[:]
     swept = sweep(store, model, tmp_path / "sweep", options)
     assert len(trained) == 1
     assert len(swept.numbers["points"]) == 2
-    assert not list((tmp_path / "sweep/runs").glob("*.training"))
+    assert not list((tmp_path / "sweep/runs").rglob("checkpoint"))
+    assert not list((tmp_path / "sweep/runs").rglob("artifact"))
 
 
 def test_another_sweep_in_the_folder(store, tmp_path):
     options = SweepOptions({"neighbors": [1, 2]}, METRIC)
     sweep(store, "markov", tmp_path / "sweep", options)
     with pytest.raises(
-        ConfigError, match=r"other work: model is 'markov' there and 'item-knn' now"
+        ConfigError, match=r"other settings: model is 'markov' there and 'item-knn' here"
     ):
         sweep(store, "item-knn", tmp_path / "sweep", options)
 
@@ -129,29 +132,29 @@ def test_another_sweep_in_the_folder(store, tmp_path):
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        ("markov", {"over": {}}, "over must name one parameter or two, got none"),
+        ("markov", {"params": {}}, "params must name one or two parameters, got none"),
         (
             "markov",
-            {"over": {"a": [1], "b": [1], "c": [1]}},
-            "over must name one parameter or two, got a, b, c",
+            {"params": {"a": [1], "b": [1], "c": [1]}},
+            "params must name one or two parameters, got a, b, c",
         ),
-        ("markov", {"part": "train"}, "part must be test or valid to be ranked, got 'train'"),
+        ("markov", {"part": "train"}, "part must be test or valid, got 'train'"),
         ("markov", {"seeds": 0}, "seeds must be 1 or more, got 0"),
         ("markov", {"metric": "recall@99"}, "metric must have K in 1..5"),
-        ("markov", {"over": {"neighbors": [1]}}, "markov has no parameter 'neighbors'"),
-        ("markov", {"over": {"neighbors": [1, 0]}}, "markov: neighbors must be integer ≥ 1"),
+        ("markov", {"params": {"neighbors": [1]}}, "markov has no parameter 'neighbors'"),
+        ("markov", {"params": {"neighbors": [1, 0]}}, "markov: neighbors must be integer ≥ 1"),
         ("tiny", {"fixed": {"metric": "mrr@3"}}, "name it with --metric"),
         (
             "bpr-mf",
-            {"over": {"of": ["session", "user"]}},
+            {"params": {"of": ["session", "user"]}},
             "bpr-mf with these parameters reads users",
         ),
     ],
 )
 def test_bad_input(store, tmp_path, model, options, message):
-    given = {"over": {"neighbors": [1, 2]}, "metric": METRIC} | options
+    given = {"params": {"neighbors": [1, 2]}, "metric": METRIC} | options
     if model == "tiny":
-        given["over"] = {"width": [4]}
+        given["params"] = {"width": [4]}
     with pytest.raises(ConfigError) as error:
         sweep(store, model, tmp_path / "sweep", SweepOptions(**given))
     assert message in str(error.value)

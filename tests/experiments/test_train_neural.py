@@ -13,7 +13,6 @@ from nextclick.artifact import Artifact
 from nextclick.core import storage as folders
 from nextclick.errors import ArtifactError, ConfigError, OutputError, ProtocolError
 from nextclick.evaluation import leaderboard
-from nextclick.models import MODELS
 from nextclick.training import epoch_log as report
 from nextclick.training.training_config import NeuralOptions
 from reference.tiny_model import weights
@@ -42,8 +41,7 @@ def make_store(folder, more=()):
 
 
 @pytest.fixture(autouse=True)
-def _tiny_and_quick(monkeypatch):
-    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
+def _tiny_and_quick(monkeypatch, tiny_model):
     monkeypatch.setattr(folders, "sync_tree", lambda folder: None)  # nobody pulls the plug here
 
 
@@ -75,8 +73,8 @@ def test_a_planted_rule_is_learned(store, tmp_path):
 def test_what_the_artifact_says_of_its_training(store):
     artifact = train(store, "tiny", config=QUICK | {"patience": 2}, seed=7)
     trained = artifact.trained
-    assert (trained["part"], trained["seed"], trained["preset"]) == ("fit", 7, "default")
-    assert trained["counts"] == store.manifest["counts"]["fit"]
+    assert (trained["part"], trained["seed"], trained["preset"]) == ("train_inner", 7, "default")
+    assert trained["counts"] == store.manifest["counts"]["train_inner"]
     assert trained["training"]["learning_rate"] == 0.05
     best = trained["history"][trained["best_epoch"] - 1]["mrr@5"]
     assert trained["validation"] == best == max(e["mrr@5"] for e in trained["history"])
@@ -97,7 +95,7 @@ def test_the_validation_leaves_out_what_nobody_could_know(tmp_path):
     ]
     store = make_store(tmp_path, more)
     news = store.items.index("news")
-    assert store.part("fit").support()[news] == 0 < store.part("valid").support()[news]
+    assert store.part("train_inner").support()[news] == 0 < store.part("valid").support()[news]
     artifact = train(store, "tiny", config=QUICK)
     assert max(e["mrr@5"] for e in artifact.trained["history"]) > 0.9
     found = evaluate(artifact, store, part="valid", ks=[5], n_bootstrap=0)
@@ -107,7 +105,7 @@ def test_the_validation_leaves_out_what_nobody_could_know(tmp_path):
 def test_part_train_chooses_first_and_then_learns_from_all(store):
     config = QUICK | {"epochs": 6, "patience": 1}
     chosen = train(store, "tiny", config=config)
-    refit = train(store, "tiny", config=config, part="train")
+    refit = train(store, "tiny", config=config, train_on="all")
     of_choice = refit.trained["chosen_on"]
     assert [e["mrr@5"] for e in of_choice] == [e["mrr@5"] for e in chosen.trained["history"]]
     assert refit.trained["epochs"] == refit.trained["best_epoch"] == chosen.trained["best_epoch"]
@@ -119,10 +117,10 @@ def test_part_train_chooses_first_and_then_learns_from_all(store):
         evaluate(refit, store, part="valid")
 
 
-@pytest.mark.parametrize(("part", "validated"), [("fit", True), ("train", False)])
+@pytest.mark.parametrize(("part", "validated"), [("inner", True), ("all", False)])
 def test_keep_last_trains_for_exactly_so_many_epochs(store, part, validated):
     config = QUICK | {"epochs": 3, "keep": "last"}
-    trained = train(store, "tiny", config=config, part=part).trained
+    trained = train(store, "tiny", config=config, train_on=part).trained
     assert (trained["epochs"], trained["best_epoch"], trained["chosen_on"]) == (3, 3, None)
     assert (trained["validation"] is not None) == validated
 
@@ -137,7 +135,7 @@ def test_presets(store):
 
 def test_the_folder_of_a_run(store, tmp_path):
     config = QUICK | {"epochs": 2}
-    trained = train(store, "tiny", tmp_path / "model", config=config, part="train").trained
+    trained = train(store, "tiny", tmp_path / "model", config=config, train_on="all").trained
     kept = sorted(str(p.relative_to(tmp_path)) for p in (tmp_path / "model.training").rglob("*"))
     assert kept == [
         "model.training/choose",
@@ -165,22 +163,24 @@ def killed(at):
     return progress
 
 
-@pytest.mark.parametrize("part", ["fit", "train"])
+@pytest.mark.parametrize("part", ["inner", "all"])
 def test_a_killed_run_goes_on_to_the_same_weights(store, tmp_path, monkeypatch, part):
     monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
     config = QUICK | {"epochs": 4, "checkpoint_minutes": 0}
     count = killed(0)
-    whole = train(store, "tiny", tmp_path / "whole", config=config, part=part, progress=count)
+    whole = train(store, "tiny", tmp_path / "whole", config=config, train_on=part, progress=count)
     for number, share in enumerate((0.3, 0.6, 0.9)):
         place = tmp_path / f"model-{number}"
         with pytest.raises(KilledError):
-            train(store, "tiny", place, config=config, part=part,
+            train(store, "tiny", place, config=config, train_on=part,
                   progress=killed(int(count.told * share)))  # fmt: skip
         assert not place.exists()
-        with pytest.raises(OutputError, match=r"holds the checkpoint of a run .* say --resume"):
-            train(store, "tiny", place, config=config, part=part)
+        with pytest.raises(
+            OutputError, match="checkpoint of an interrupted training; use --resume"
+        ):
+            train(store, "tiny", place, config=config, train_on=part)
         resumed = train(
-            store, "tiny", place, config=config, part=part, neural=NeuralOptions(resume=True)
+            store, "tiny", place, config=config, train_on=part, neural=NeuralOptions(resume=True)
         )
         assert weights(resumed.model) == weights(whole.model)
         assert resumed.trained["best_epoch"] == whole.trained["best_epoch"]
@@ -228,8 +228,8 @@ def test_what_does_not_fit(store):
         train(store, "tiny", config={"metric": "recall@31"})
     with pytest.raises(ConfigError, match="pop is no neural model: leave out preset, device"):
         train(store, "pop", neural=NeuralOptions(device="cpu"))
-    with pytest.raises(ConfigError, match="part must be train or fit to learn from, got 'test'"):
-        train(store, "tiny", part="test")
+    with pytest.raises(ConfigError, match="train_on must be inner or all, got 'test'"):
+        train(store, "tiny", train_on="test")
 
 
 def test_neural_and_counting_models_in_one_table(store):

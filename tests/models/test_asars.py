@@ -76,12 +76,12 @@ def full_pass(model, batch):
     """(B, T, D) queries of all prefixes; each is asked for when its next click comes."""
     items = torch.from_numpy(batch.items).long()
     told = {}
-    if "times" in model.reads(model.config):
+    if "times" in model.requires(model.config):
         waited = np.zeros_like(batch.gaps)
         waited[:, :-1] = batch.gaps[:, 1:]
         waited[np.arange(len(batch)), batch.lengths - 1] = batch.waited
         told = {"gaps": torch.from_numpy(batch.gaps), "waited": torch.from_numpy(waited)}
-    if "users" in model.reads(model.config):
+    if "users" in model.requires(model.config):
         told["users"] = torch.from_numpy(batch.users).long()
     with torch.no_grad():
         return model.encoder(items, **told)
@@ -120,8 +120,8 @@ def test_scores_are_those_of_the_prefix_alone(model):
 @pytest.mark.parametrize("case", HONEST)
 def test_a_later_click_or_its_time_changes_no_earlier_row_by_a_bit(case):
     model = small_asars(CASES[case])
-    assert model.leaky is None
-    reads = model.reads(model.config)
+    assert model.capabilities.leaky is None
+    reads = model.requires(model.config)
     rng = np.random.default_rng(1)
     items = torch.from_numpy(rng.integers(1, N + 1, (17, 8)))
     told = {}
@@ -148,7 +148,7 @@ def test_a_later_click_or_its_time_changes_no_earlier_row_by_a_bit(case):
 @pytest.mark.parametrize("variant", ["time_att", "time_cat", "time_user"])
 def test_oracle_sees_the_time_of_the_target_and_says_so(variant):
     model = small_asars({"variant": variant, "gap": "oracle"})
-    assert model.leaky == "time to the target"
+    assert model.capabilities.leaky == "time to the target"
     soon, late = (row(drawn_batch(), 0, 5) for _ in range(2))
     late.waited[0] = soon.waited[0] + 40.0 if soon.waited[0] < 20 else 0.0
     assert not np.array_equal(model.score(soon), model.score(late))
@@ -164,7 +164,7 @@ def test_elapsed_time_moves_the_last_row_only_for_elapsed(variant):
 
 
 def test_users_without_a_session_in_training_answer_as_the_unknown_user(model):
-    if "users" not in model.reads(model.config):
+    if "users" not in model.requires(model.config):
         pytest.skip("reads no users")
     batch = drawn_batch()
     batch.users[:] = 3  # not seen

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nextclick.core.config import build_config
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import Sessions
-from nextclick.core.types import SparseScorer, silent
+from nextclick.core.types import silent
 from nextclick.errors import ConfigError, TrainingError
 from nextclick.models.base import Model
 from nextclick.models.classical.bpr_mf import BPRMF, BPRMFConfig
@@ -41,7 +41,7 @@ def batch_of(sessions, users=None):
 def test_is_a_model_that_scores_densely():
     model = fit(log_of(SHELVES), epochs=1, factors=4)
     assert isinstance(model, Model)
-    assert not isinstance(model, SparseScorer)
+    assert not model.capabilities.sparse_scores
     assert (model.name, model.n_items) == ("bpr-mf", 8)
     scores = model.score(SessionBatch.from_lists([[1, 2], [], [8]]))
     assert (scores.shape, scores.dtype) == ((3, 9), np.float32)
@@ -149,8 +149,8 @@ def test_visitors_need_a_log_that_names_them(log):
 
 
 def test_reads_visitors_only_where_asked_to():
-    assert BPRMF.reads(BPRMFConfig(of="user")) == {"users"}
-    assert BPRMF.reads(BPRMFConfig(of="session")) == set()
+    assert BPRMF.requires(BPRMFConfig(of="user")) == {"users"}
+    assert BPRMF.requires(BPRMFConfig(of="session")) == set()
 
 
 def test_weights_that_grow_beyond_all_numbers_are_refused():

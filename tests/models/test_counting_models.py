@@ -1,19 +1,16 @@
-"""What holds for every model that counts."""
-
-from types import MappingProxyType
+"""What holds for every model that gives sparse scores, besides what holds for all."""
 
 import numpy as np
 import pytest
 
+from installed import COUNTING
 from nextclick.core import hardware as runtime
-from nextclick.core.config import describe
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import Sessions
-from nextclick.core.types import SparseScorer, silent
-from nextclick.models import model_class
-from nextclick.models.base import Model
+from nextclick.core.types import silent
+from nextclick.models.model_registry import model_class
 
-NAMES = ["pop", "s-pop", "item-knn", "markov", "rules", "session-knn"]
+NAMES = [n for n in COUNTING if model_class(n).default_capabilities.sparse_scores]
 N = 40
 
 
@@ -37,80 +34,16 @@ def name(request):
     return request.param
 
 
-def test_is_a_model_that_scores_sparsely(name):
-    model = fit(name, LOG)
-    assert isinstance(model, Model)
-    assert isinstance(model, SparseScorer)
-    assert model.name == name
-    assert model.n_items == N
-
-
-def test_every_parameter_is_described(name):
-    for parameter in describe(model_class(name).Config):
-        assert parameter.description, parameter.name
-        assert parameter.default is not None, parameter.name
-
-
-def test_scores_are_finite_float32_over_all_items(name):
-    scores = fit(name, LOG).score(BATCH)
-    assert scores.shape == (len(BATCH), N + 1)
-    assert scores.dtype == np.float32
-    assert np.isfinite(scores).all()
-
-
-def test_sparse_scores_keep_their_promises(name):
-    sparse = fit(name, LOG).score_sparse(BATCH)
-    assert (sparse.offsets.dtype, sparse.items.dtype) == (np.int64, np.int32)
-    assert (sparse.values.dtype, sparse.base.dtype) == (np.float32, np.float32)
-    assert sparse.base.shape == (N + 1,)
-    assert sparse.offsets[0] == 0
-    assert sparse.offsets[-1] == len(sparse.items) == len(sparse.values)
-    for start, stop in zip(sparse.offsets[:-1], sparse.offsets[1:], strict=True):
-        row = sparse.items[start:stop]
-        assert len(np.unique(row)) == len(row)
-        assert ((row >= 1) & (row <= N)).all()
-
-
 def test_an_empty_session_lists_nothing(name):
     offsets = fit(name, LOG).score_sparse(BATCH).offsets
     assert offsets[1] == 0
     assert offsets[-1] == offsets[-2]
 
 
-def test_a_batch_of_no_rows(name):
-    assert fit(name, LOG).score(SessionBatch.from_lists([])).shape == (0, N + 1)
-
-
 def test_an_item_without_a_past_lists_no_other_item(name):
     model = fit(name, LOG, n_items=N + 1)
     sparse = model.score_sparse(SessionBatch.from_lists([[N + 1]]))
     assert set(sparse.items.tolist()) <= {N + 1}
-
-
-def test_rows_do_not_influence_each_other(name):
-    model = fit(name, LOG)
-    together = model.score(BATCH)
-    for row in range(0, len(BATCH), 17):
-        alone = SessionBatch(BATCH.items[row : row + 1], BATCH.lengths[row : row + 1])
-        assert model.score(alone).tolist() == [together[row].tolist()]
-
-
-def test_what_stands_behind_the_end_of_a_session_is_not_read(name):
-    model = fit(name, LOG)
-    clean = SessionBatch.from_lists([[3, 4]])
-    dirty = SessionBatch(np.array([[3, 4, 5, 6]], dtype=np.int32), clean.lengths)
-    assert model.score(clean).tolist() == model.score(dirty).tolist()
-
-
-def test_the_state_builds_the_same_model_even_where_it_may_not_be_written_to(name):
-    model = fit(name, LOG)
-    state = {key: array.copy() for key, array in model.state().items()}
-    for array in state.values():
-        array.flags.writeable = False
-    again = type(model).from_state(MappingProxyType(state), model.config)
-    assert again.n_items == N
-    assert again.config == model.config
-    assert again.score(BATCH).tolist() == model.score(BATCH).tolist()
 
 
 def test_the_number_of_threads_changes_nothing(name, monkeypatch):

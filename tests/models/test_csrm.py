@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nextclick.core.session_batch import SessionBatch
-from nextclick.models.neural.csrm import CSRMConfig, CSRMEncoder, Memory
+from nextclick.models.neural.csrm import CSRM, CSRMConfig, CSRMEncoder, Memory
 from reference.neural_cases import N, small_model, spread_weights
 from reference.neural_graphs import csrm_queries
 
@@ -134,3 +134,7 @@ def test_dropout_is_drawn_from_torch_s_seed():
         drawn.append(model.encoder(torch.tensor([[3, 1, 4, 1], [5, 9, 2, 6]])))
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_a_search_keeps_the_order_of_time_that_the_memory_needs():
+    assert "shuffle" not in CSRM.search_space

@@ -8,14 +8,14 @@ from torch import nn
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import Sessions
 from nextclick.core.types import silent
-from nextclick.models import CLASSICAL, model_class
 from nextclick.models.classical.bpr_mf import BPRMF, BPRMFConfig
 from nextclick.models.classical.fpmc import FPMC, FPMCConfig
-from nextclick.models.explanation import listener, listening, tell
+from nextclick.models.explanation import active_recording, record_attention, recording
+from nextclick.models.model_registry import model_class
 from nextclick.models.neural.asars import ASARS, ASARSConfig
 from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.gap_bins import GapBins
-from reference.neural_cases import CASES, DAYS, N, small_model, spread_weights
+from reference.neural_cases import DAYS, N, small_model, spread_weights
 
 CLICKS = [3, 1, 4, 1, 5, 9, 2, 6]  # one more than the models read
 ITEMS = np.array([1, 7, 9], dtype=np.int32)
@@ -249,16 +249,6 @@ def trained(name):
     return model_class(name).fit(LOG, config, seed=0, progress=silent)
 
 
-@pytest.mark.parametrize("name", CLASSICAL)
-@pytest.mark.parametrize("clicks", [CLICKS, [9, 5], [9]])
-def test_the_parts_of_a_model_that_counts_make_its_score(name, clicks):
-    model = trained(name)
-    parts = model.explained(batch_of(clicks), ITEMS).parts
-    assert parts.clicks.shape == (3, len(clicks))
-    total = parts.clicks.sum(axis=1) + sum(parts.rest.values())
-    assert total == pytest.approx(model.score(batch_of(clicks))[0, ITEMS], rel=1e-5, abs=1e-6)
-
-
 def test_the_parts_of_visitors():
     rng = np.random.default_rng(0)
     tables = [rng.normal(size=(n, 2)).astype(np.float32) for n in (N + 1, 3)]
@@ -305,24 +295,13 @@ def test_votes_of_session_knn_by_hand():
     assert alone.parts.clicks.tolist() == [[0.0]]
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_listening_changes_nothing(case):
-    model = spread_weights(small_model(case))
-    before = model.score(batch_of(CLICKS)).tolist()
-    found = model.explained(batch_of(CLICKS), NO_ITEMS)
-    assert model.score(batch_of(CLICKS)).tolist() == before
-    again = model.explained(batch_of(CLICKS), NO_ITEMS)
-    for one_layer, other in zip(found.attention, again.attention, strict=True):
-        assert one_layer.weights.tolist() == other.weights.tolist()
-
-
 def test_nobody_listens_but_who_asks():
-    tell("read-out", torch.ones(1, 2))
-    assert listener() is None
-    with listening() as heard:
-        tell("read-out", torch.ones(1, 2))
-        tell("read-out", torch.ones(1, 1), torch.tensor([4]))
-    tell("read-out", torch.ones(1, 2))
+    record_attention("read-out", torch.ones(1, 2))
+    assert active_recording() is None
+    with recording() as heard:
+        record_attention("read-out", torch.ones(1, 2))
+        record_attention("read-out", torch.ones(1, 1), torch.tensor([4]))
+    record_attention("read-out", torch.ones(1, 2))
     assert [(one.name, one.clicks.tolist()) for one in heard.attention] == [
         ("read-out", [0, 1]),
         ("read-out", [4]),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nextclick.core.config import build_config
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import Sessions
-from nextclick.core.types import SparseScorer, silent
+from nextclick.core.types import silent
 from nextclick.errors import ConfigError, TrainingError
 from nextclick.models.base import Model
 from nextclick.models.classical.fpmc import FPMC, FPMCConfig
@@ -46,7 +46,7 @@ TASTES = log_of([[1, 2], [1, 3], [1, 2], [1, 3]] * 40, [1, 2, 0, 0] * 40, n_item
 def test_is_a_model_that_scores_densely():
     model = fit(log_of(ROUND), epochs=1, factors=4)
     assert isinstance(model, Model)
-    assert not isinstance(model, SparseScorer)
+    assert not model.capabilities.sparse_scores
     assert (model.name, model.n_items) == ("fpmc", N)
     scores = model.score(SessionBatch.from_lists([[1, 2], [], [8]]))
     assert (scores.shape, scores.dtype) == ((3, N + 1), np.float32)
@@ -154,8 +154,8 @@ def test_visitors_need_a_log_that_names_them(log):
 
 
 def test_reads_visitors_only_where_asked_to():
-    assert FPMC.reads(FPMCConfig(users=True)) == {"users"}
-    assert FPMC.reads(FPMCConfig(users=False)) == set()
+    assert FPMC.requires(FPMCConfig(users=True)) == {"users"}
+    assert FPMC.requires(FPMCConfig(users=False)) == set()
 
 
 def test_weights_that_grow_beyond_all_numbers_are_refused():

@@ -148,7 +148,7 @@ def test_initial_weights_are_the_authors(embedding, n_inputs, bounds):
 
 
 def test_presets_are_lanes_with_adagrad():
-    assert {"default", "top1", "bpr", "bpr-max"} <= set(GRU4Rec.PRESETS)
-    for preset in GRU4Rec.PRESETS.values():
+    assert {"default", "top1", "bpr", "bpr-max"} <= set(GRU4Rec.presets)
+    for preset in GRU4Rec.presets.values():
         assert preset["order"] == "lanes"
         assert preset["optimizer"] == "adagrad"

@@ -80,8 +80,8 @@ def test_the_form_h_is_sr_gnn():
 
 def test_the_forms_as_published():
     forms = {}
-    for preset in LGSR.PRESETS:
-        config, training = build_configs("lgsr", LGSRConfig, LGSR.PRESETS, preset, {})
+    for preset in LGSR.presets:
+        config, training = build_configs("lgsr", LGSRConfig, LGSR.presets, preset, {})
         forms[config.variant] = config
         assert (training.batch_size, training.learning_rate) == (512, 0.001)
         assert training.weight_decay == 1e-6

@@ -9,10 +9,8 @@ import torch
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import Sessions
 from nextclick.core.types import silent
-from nextclick.models import NEURAL, model_class
-from nextclick.models.grow_catalog import with_items
 from nextclick.models.incremental_state import FineTuneSteps, PriorSessions, scatter_rows
-from nextclick.models.neural_model import DatasetInfo
+from nextclick.models.model_registry import model_class
 from reference.tiny_model import fresh
 
 # 1..4 become 1, 2, 4, 6; 3, 5 and 7 are new
@@ -38,34 +36,11 @@ def with_context(sessions):
     return replace(sessions, times=times, users=users, n_users=3)
 
 
-@pytest.mark.parametrize("name", NEURAL)
-def test_known_items_keep_their_scores(name):
-    kind = model_class(name)
-    config = kind.Config()
-    with torch.random.fork_rng([]):
-        torch.manual_seed(3)
-        facts = DatasetInfo.of(with_context(OLD), kind.reads(config))
-        model = kind(config, 4, facts)
-    before = {key: array.copy() for key, array in model.state().items()}
-    assert "items.weight" in model.item_arrays
-    larger = with_items(model, past_of(), NEW)
-    assert larger.n_items == 7
-    scores = larger.score(moved(BATCH))
-    np.testing.assert_allclose(
-        scores[:, INDEX], model.score(SessionBatch.from_lists(BATCH)), rtol=1e-5, atol=1e-6
-    )
-    assert np.isfinite(scores).all()
-    for key, array in model.state().items():
-        np.testing.assert_array_equal(array, before[key])
-        if key not in model.item_arrays:
-            np.testing.assert_array_equal(larger.state()[key], array)
-
-
 def test_a_new_item_begins_at_the_mean_of_its_neighbors():
     """3 is joined with 1 twice and with 2 once; 5 with 3 alone, which is new; 7 with nothing."""
     model = fresh(4)
     rows = model.state()["outputs.weight"]
-    found = with_items(model, past_of(), NEW).state()["outputs.weight"]
+    found = model.grow_catalog(past_of(), NEW).state()["outputs.weight"]
     three = (2 * rows[1] + rows[2]) / 3
     np.testing.assert_allclose(found[3], three, rtol=1e-6)
     np.testing.assert_allclose(found[5], three, rtol=1e-6)
@@ -78,7 +53,7 @@ def test_a_bias_is_a_row_of_one_number():
     model = fresh(4)
     with torch.no_grad():
         model.encoder.bias.copy_(torch.tensor([0.0, 3.0, 6.0, 9.0, 12.0]))
-    found = with_items(model, past_of(), NEW).state()["bias"]
+    found = model.grow_catalog(past_of(), NEW).state()["bias"]
     assert found.tolist() == [0.0, 3.0, 6.0, 4.0, 9.0, 4.0, 12.0, 7.5]
 
 
@@ -87,7 +62,7 @@ def test_factors_get_rows_and_go_on(name):
     kind = model_class(name)
     model = kind.fit(OLD, kind.Config(factors=4, epochs=2), seed=1, progress=silent)
     before = model.state()["items"].copy()
-    larger = with_items(model, past_of(), NEW)
+    larger = model.grow_catalog(past_of(), NEW)
     np.testing.assert_allclose(
         larger.score(moved(BATCH))[:, INDEX],
         model.score(SessionBatch.from_lists(BATCH)),
@@ -109,14 +84,6 @@ def test_a_visitor_goes_on_from_his_factors():
     model = kind.fit(with_context(OLD), config, seed=1, progress=silent)
     new = with_context(Sessions.from_lists([[1, 2, 3]], 4))  # of user 1
     same = PriorSessions(np.arange(5, dtype=np.int32), 4, len(OLD), OLD.support())
-    made = with_items(model, same, new).tuned(new, FineTuneSteps(1, 1.0, 9.0, 0), progress=silent)
+    made = model.grow_catalog(same, new).tuned(new, FineTuneSteps(1, 1.0, 9.0, 0), progress=silent)
     changed = (made.users != model.users).any(axis=1)
     assert changed.tolist() == [False, True, False, False]
-
-
-def test_a_model_may_know_its_items_otherwise():
-    class Own:
-        def with_items(self, past, new):
-            return past.n_items, len(new)
-
-    assert with_items(Own(), past_of(), NEW) == (7, len(NEW))

@@ -98,7 +98,7 @@ def test_dropout_stands_before_the_gru_and_before_the_decoder():
 
 
 def test_presets_are_the_published_forms():
-    assert set(NARM.PRESETS) == {
+    assert set(NARM.presets) == {
         "default",
         "global",
         "local",

@@ -1,21 +1,13 @@
 """What holds for every neural model."""
 
-import subprocess
-import sys
-from types import MappingProxyType
-
 import numpy as np
 import pytest
 import torch
 
-from nextclick.core.config import build_config, describe
+from nextclick.core.config import build_config
 from nextclick.core.session_batch import SessionBatch
-from nextclick.core.sessions import Sessions
-from nextclick.core.types import Scorer
 from nextclick.errors import ConfigError
-from nextclick.evaluation import evaluate
-from nextclick.models import model_class
-from nextclick.training.training_config import build_configs
+from nextclick.models.model_registry import model_class
 from reference.neural_cases import CASES, N, small_model, spread_weights
 from reference.neural_cnn import wavenet_queries, youtube_queries
 from reference.neural_graphs import csrm_queries, lessr_queries, sr_gnn_queries, tasrec_queries
@@ -39,7 +31,6 @@ TWINS = {
     "tasrec": tasrec_queries,
     "lgsr": lgsr_queries,
 }
-NAMES = list(TWINS)
 SESSIONS = [[3, 1, 4, 1, 5, 9, 2], [6], [5, 3], [5, 8, 9, 7, 9]]
 
 
@@ -76,16 +67,6 @@ def test_scores_are_products_with_the_table(model):
         np.testing.assert_allclose(row, table @ query + bias, atol=2e-5, rtol=1e-5)
 
 
-def test_every_prefix_in_one_pass_equals_each_prefix_alone(model):
-    table, bias = table_of(model)
-    with torch.no_grad():
-        at_once = model.encoder(padded(SESSIONS)).numpy()
-    for row, session in zip(at_once, SESSIONS, strict=True):
-        for t in range(len(session)):
-            alone = model.score(SessionBatch.from_lists([session[: t + 1]]))[0]
-            np.testing.assert_allclose(table @ row[t] + bias, alone, atol=1e-5)
-
-
 def check_same(model, found, expected):
     """To the bit, but for graphs: their nodes are as many rows as a batch has, which may round."""
     if model.name in ("sr-gnn", "lessr", "tasrec"):
@@ -107,18 +88,6 @@ def test_a_later_click_changes_no_earlier_query_by_a_bit(model):
             assert not torch.equal(after[:, t], before[:, t])
 
 
-def test_padding_has_no_influence(model):
-    with torch.no_grad():
-        narrow = model.encoder(padded(SESSIONS, 7))
-        filled = padded(SESSIONS, 7)
-        filled[1, 1:] = 4
-        check_same(model, model.encoder(filled)[1, 0], narrow[1, 0])
-        for b, session in enumerate(SESSIONS):
-            alone = model.encoder(padded([session]))[0]
-            torch.testing.assert_close(narrow[b, : len(session)], alone, atol=1e-6, rtol=1e-5)
-    assert torch.isfinite(narrow).all()
-
-
 def test_padded_rows_have_finite_gradients(model):
     queries = model.encoder(padded(SESSIONS))
     queries[0, :2].sum().backward()
@@ -127,45 +96,12 @@ def test_padded_rows_have_finite_gradients(model):
             assert torch.isfinite(weight.grad).all(), name
 
 
-def test_rows_do_not_influence_each_other(model):
-    together = model.score(SessionBatch.from_lists(SESSIONS))
-    for row, session in zip(together, SESSIONS, strict=True):
-        alone = model.score(SessionBatch.from_lists([session]))[0]
-        np.testing.assert_allclose(alone, row, atol=1e-5)
-
-
-def test_what_stands_behind_the_end_of_a_session_is_not_read(model):
-    clean = SessionBatch.from_lists([[3, 4], [1, 2, 3, 4]])
-    items = clean.items.copy()
-    items[0, 2:] = 7
-    dirty = SessionBatch(items, clean.lengths)
-    assert model.score(clean).tolist() == model.score(dirty).tolist()
-
-
-def test_of_a_long_session_the_latest_clicks_are_read(model):
-    long = np.random.default_rng(1).integers(1, N + 1, 30).tolist()
-    batch = SessionBatch.from_lists([[2, 9], long, [], long[:8]])
-    found = model.score(batch)
-    for row, session in ((0, [2, 9]), (1, long[-7:]), (3, long[1:8])):
-        alone = model.score(SessionBatch.from_lists([session]))[0]
-        np.testing.assert_allclose(found[row], alone, atol=1e-5)
-
-
 def test_an_empty_session_scores_zero_and_no_rows_are_no_rows(model):
     found = model.score(SessionBatch.from_lists([[], [1, 2], []]))
     assert (found[[0, 2]] == 0).all()
     assert (found[1] != 0).any()
     assert model.score(SessionBatch.from_lists([[], []])).tolist() == [[0.0] * (N + 1)] * 2
     assert model.score(SessionBatch.from_lists([])).shape == (0, N + 1)
-
-
-def test_is_a_scorer_with_finite_float32_scores(model):
-    assert isinstance(model, Scorer)
-    assert model.n_items == N
-    scores = model.score(SessionBatch.from_lists(SESSIONS))
-    assert scores.shape == (len(SESSIONS), N + 1)
-    assert scores.dtype == np.float32
-    assert np.isfinite(scores).all()
 
 
 def loss_of(model):
@@ -252,46 +188,6 @@ def test_initial_weights_depend_on_torch_s_seed_alone(case):
     assert any((first[name] != other[name]).any() for name in first)
 
 
-def test_the_state_builds_the_same_model_even_where_it_may_not_be_written_to(model):
-    state = {name: array.copy() for name, array in model.state().items()}
-    for array in state.values():
-        array.flags.writeable = False
-    again = type(model).from_state(MappingProxyType(state), model.config)
-    assert again.n_items == N
-    assert again.config == model.config
-    batch = SessionBatch.from_lists(SESSIONS)
-    assert again.score(batch).tolist() == model.score(batch).tolist()
-
-
-def test_can_be_evaluated(model):
-    log = Sessions.from_lists([[1, 2, 3], [4, 5, 6, 7, 8, 9, 10, 11, 1, 2], [3, 3]], N)
-    found = evaluate(model, log, ks=(1, N), n_bootstrap=10)
-    assert found.counts.prefixes == 12
-    assert found.metrics[f"recall@{N}"].value == 1.0
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_table_of_names_knows_it(name):
-    assert model_class(name).name == name
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_parameter_is_described(name):
-    for parameter in describe(model_class(name).Config):
-        assert parameter.description, parameter.name
-        assert parameter.default is not None, parameter.name
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_preset_is_a_valid_recipe(name):
-    cls = model_class(name)
-    assert "default" in cls.PRESETS
-    for preset in cls.PRESETS:
-        config, training = build_configs(name, cls.Config, cls.PRESETS, preset, {})
-        for key, value in cls.PRESETS[preset].items():
-            assert getattr(config if hasattr(config, key) else training, key) == value
-
-
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
@@ -360,17 +256,3 @@ def test_every_preset_is_a_valid_recipe(name):
 def test_a_value_out_of_its_range_is_refused(name, values, message):
     with pytest.raises(ConfigError, match=message):
         build_config(model_class(name).Config, values, name)
-
-
-def test_listing_the_models_imports_no_neural_library():
-    code = "import sys, nextclick.models; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_a_neural_model_without_its_library_says_what_to_install(monkeypatch) -> None:
-    def missing(module: str) -> None:
-        raise ModuleNotFoundError("No module named 'torch'", name="torch")
-
-    monkeypatch.setattr("nextclick.models.import_module", missing)
-    with pytest.raises(ConfigError, match="narm needs PyTorch, which is not installed; pip insta"):
-        model_class("narm")

@@ -76,5 +76,5 @@ def test_initial_weights():
 
 
 def test_presets_take_the_whole_catalog_or_shared_negatives():
-    assert SASRec.PRESETS["default"]["loss"] == "ce"
-    assert SASRec.PRESETS["sampled"]["negatives"] == 2048
+    assert SASRec.presets["default"]["loss"] == "ce"
+    assert SASRec.presets["sampled"]["negatives"] == 2048

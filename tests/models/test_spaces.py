@@ -1,12 +1,9 @@
-"""Every model's space: it is there, its points are valid configs, and its presets lie in it."""
+"""Search spaces: widened, narrowed, and as JSON; `test_every_model` looks at those of models."""
 
 import re
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from nextclick.core.config import describe
 from nextclick.core.search_space import (
     Bundles,
     Choice,
@@ -16,61 +13,8 @@ from nextclick.core.search_space import (
     describe_space,
     parameters_at,
     point_of,
-    sets,
     without,
 )
-from nextclick.experiments.model_candidate import ModelCandidate
-from nextclick.models import MODELS, model_class
-
-TUNED = [name for name in MODELS if describe(model_class(name).Config)]
-
-
-def values(dimension):
-    if isinstance(dimension, IntRange):
-        return st.integers(dimension.least, dimension.most)
-    if isinstance(dimension, FloatRange):
-        return st.floats(dimension.least, dimension.most)
-    names = dimension.values if isinstance(dimension, Choice) else tuple(dimension.named)
-    return st.sampled_from(names)
-
-
-def points(space):
-    return st.fixed_dictionaries({name: values(one) for name, one in space.items()})
-
-
-@pytest.mark.parametrize("name", TUNED)
-def test_every_model_with_parameters_has_a_space_of_its_own(name):
-    contender = ModelCandidate(name)
-    own = {parameter.name for parameter in describe(contender.model.Config)}
-    named = {p for dimension, one in contender.space.items() for p in sets(dimension, one)}
-    assert named & own
-    assert named <= set(contender.parameters({}))
-    if contender.neural:
-        assert {"learning_rate", "batch_size", "epochs", "loss"} <= named
-        assert ("shuffle" in named) == (name != "csrm"), "CSRM's memory needs the order of time"
-
-
-@pytest.mark.parametrize("name", TUNED)
-@settings(max_examples=15)
-@given(data=st.data())
-def test_any_point_of_a_space_is_a_config(name, data):
-    contender = ModelCandidate(name)
-    space = around(contender.space, contender.parameters({}))
-    tried = parameters_at(space, data.draw(points(space)))
-    found = contender.parameters(tried)  # raises where it is none
-    assert {n: found[n] for n in tried} == tried
-
-
-@pytest.mark.parametrize("name", TUNED)
-def test_every_preset_is_a_point_of_the_space_widened_to_it(name):
-    for preset in getattr(model_class(name), "PRESETS", {None: {}}):
-        contender = ModelCandidate(name, preset)
-        base = contender.parameters({})
-        space = around(contender.space, base)
-        values = parameters_at(space, point_of(space, base))
-        assert {n: base[n] for n in values} == values
-        assert contender.parameters(values) == base
-
 
 SPACE = {
     "k": IntRange(1, 10, log=True),

@@ -102,13 +102,13 @@ def test_variants_leave_their_layer_out():
     full, temp, base = names("full"), names("temp"), names("base")
     assert full - temp == {"network"}
     assert full - base == {"temporal", "graph_edges", "graph_weights", "graph_day"}
-    assert TASRec.reads(TASRecConfig(variant="temp")) == {"blocks"}
-    assert TASRec.reads(TASRecConfig(variant="base")) == set()
+    assert TASRec.requires(TASRecConfig(variant="temp")) == {"blocks"}
+    assert TASRec.requires(TASRecConfig(variant="base")) == set()
 
 
 def told_of_block(log, block):
     model = TASRec(TASRecConfig(width=4, hops=3), N)
-    model.observe(log)
+    model.setup(log)
     return told(model, block)
 
 
@@ -151,7 +151,10 @@ def test_a_session_of_a_training_batch_is_told_of_the_days_before_its_own():
 
 def test_going_on_day_by_day_is_having_known_all_of_them():
     log = log_of()
-    whole, model = tasrec(threshold=0.3).knowing(log), tasrec(threshold=0.3).knowing(log, 4)
+    whole, model = (
+        tasrec(threshold=0.3).with_history(log),
+        tasrec(threshold=0.3).with_history(log, 4),
+    )
     assert (model.last_block, whole.last_block) == (3, 7)
     for block in range(4, 8):
         model.advance(day(log, block))
@@ -171,12 +174,12 @@ def test_going_on_day_by_day_is_having_known_all_of_them():
 @pytest.mark.parametrize("block", [4, 5, 6, 7])
 def test_training_goes_on_with_the_graphs_that_training_from_zero_has(block):
     log, whole = log_of(), tasrec(threshold=0.3)
-    whole.observe(log)
+    whole.setup(log)
     n_before = int(np.searchsorted(log.blocks, block))
-    kept = tasrec(threshold=0.3).knowing(log, block)
+    kept = tasrec(threshold=0.3).with_history(log, block)
     model = TASRec.from_state(kept.state(), kept.config)
     model.continue_training()
-    model.observe(log.slice(n_before, len(log)))
+    model.setup(log.slice(n_before, len(log)))
     for of in range(block, 8):
         check_same(told(model, of), told(whole, of))
     check_same(model.state(), whole.state())
@@ -185,29 +188,29 @@ def test_training_goes_on_with_the_graphs_that_training_from_zero_has(block):
 
 def test_older_sessions_are_trained_on_again_with_their_own_graphs():
     log, whole = log_of(), tasrec(threshold=0.3)
-    whole.observe(log)
-    model = tasrec(threshold=0.3).knowing(log, 6)
+    whole.setup(log)
+    model = tasrec(threshold=0.3).with_history(log, 6)
     model.continue_training(log.slice(0, 4))
-    model.observe(log.take(np.array([1, 2, 4, 5, 6])))  # of blocks 3, 4, and all after 5
+    model.setup(log.take(np.array([1, 2, 4, 5, 6])))  # of blocks 3, 4, and all after 5
     for of in (3, 4, 6, 7):
         check_same(told(model, of), told(whole, of))
     check_same(model.state(), whole.state())
 
 
 def test_a_training_that_does_not_go_on_begins_anew():
-    model = tasrec(threshold=0.3).knowing(log_of(), 5)
+    model = tasrec(threshold=0.3).with_history(log_of(), 5)
     model.continue_training()
-    model.observe(day(log_of(), 7))
-    model.forget()
-    model.observe(log_of())
-    check_same(model.state(), tasrec(threshold=0.3).knowing(log_of()).state())
+    model.setup(day(log_of(), 7))
+    model.teardown()
+    model.setup(log_of())
+    check_same(model.state(), tasrec(threshold=0.3).with_history(log_of()).state())
 
 
 def test_who_knows_other_days_is_another_model_of_the_same_weights():
     model = tasrec()
     batch = SessionBatch.from_lists([[1, 2, 3], [6]])
     before = model.score(batch).tolist()
-    other = model.knowing(log_of())
+    other = model.with_history(log_of())
     assert other.score(batch).tolist() != before
     assert model.score(batch).tolist() == before
     other.advance(day(log_of(), 99))
@@ -217,12 +220,12 @@ def test_who_knows_other_days_is_another_model_of_the_same_weights():
 
 
 def test_knowing_nothing_before_the_first_day():
-    model = tasrec().knowing(log_of(), 2)
+    model = tasrec().with_history(log_of(), 2)
     assert (model.last_block, model.edges_alive) == (1, {2: 0})
 
 
 def test_days_come_one_after_the_other():
-    model = tasrec().knowing(log_of(), 5)
+    model = tasrec().with_history(log_of(), 5)
     with pytest.raises(ConfigError, match=r"of block 5, which follows .* got blocks 6\.\.6"):
         model.advance(day(log_of(), 6))
     with pytest.raises(ConfigError, match=r"of block 5, which follows .* got blocks 6\.\.7"):
@@ -234,13 +237,13 @@ def test_days_come_one_after_the_other():
 
 def test_the_base_keeps_no_graph_and_counts_the_days():
     model = spread_weights(small_model("tasrec base"))
-    assert (model.advances, model.last_block) == (False, 2)
+    assert (model.capabilities.update, model.last_block) == ("fine-tune", 2)
     batch = SessionBatch.from_lists([[1, 2, 3], [6]])
     before = model.score(batch).tolist()
     model.advance(Sessions.from_lists([[1, 2], [6, 1]], n_items=N))
     assert model.score(batch).tolist() == before
-    assert model.knowing(log_of()).last_block == 7
-    assert model.knowing(log_of(), 5).last_block == 4
+    assert model.with_history(log_of()).last_block == 7
+    assert model.with_history(log_of(), 5).last_block == 4
 
 
 def test_what_was_kept_goes_on_as_if_it_had_not_been():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from nextclick.core.sessions import Sessions
-from nextclick.models import model_class
+from nextclick.models.model_registry import model_class
 
 N = 11
 DAYS = [
@@ -106,7 +106,7 @@ def spread_weights(model, seed=0):
             memory = model.encoder.memory
             memory.held.normal_(0.0, 0.6)
             memory.session.copy_(torch.arange(len(memory.session)) // 2)
-    if hasattr(model, "advance"):
+    if model.default_capabilities.update == "by-block":
         for day in DAYS:
             model.advance(Sessions.from_lists(day, n_items=model.n_items))
     model.encoder.eval()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +11,10 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.sessions import Sessions
-from nextclick.models.neural_model import NeuralModel
+from nextclick.models.neural_model import NEURAL, Encoder, NeuralModel
+
+if TYPE_CHECKING:
+    from nextclick.models.base import Capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class TinyConfig:
     max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 6
 
 
-class TinyEncoder(nn.Module):
+class TinyEncoder(Encoder):
     """q_t = drop(x_t + A (mean of x_1..x_t)); in lanes the mean forgets by halves."""
 
     def __init__(self, config: TinyConfig, n_items: int):
@@ -54,8 +57,9 @@ class Tiny(NeuralModel):
 
     name: ClassVar[str] = "tiny"
     Config: ClassVar[type[TinyConfig]] = TinyConfig
+    default_capabilities: ClassVar[Capabilities] = replace(NEURAL, recurrent_step=True)
     encoder_type: ClassVar[type[nn.Module]] = TinyEncoder
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {"epochs": 3, "batch_size": 32, "learning_rate": 0.01},
         "wide": {"width": 24, "epochs": 2},
     }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nextclick.report.report_data import About, Failed, comparison
+from nextclick.report.report_data import FailedRun, ReportOptions, build_comparison
 from nextclick.report.report_files import write_report
 from page_in_browser import CONTRAST, FAULTS, chromium
 from report_cases import HOSTILE, ranks, run
@@ -24,8 +24,10 @@ def report(tmp_path_factory):
         run(folder, HOSTILE, ranks(0.8, 8), leaky=HOSTILE),
         run(folder, "pop", ranks(0.1, 9), model="pop", config={}),
     ]
-    about = About("shop", "recall@2", None, (Failed("lgsr", 0, "why " * 60),), ("tasrec",))
-    write_report(folder, comparison(runs, about))
+    options = ReportOptions(
+        "shop", "recall@2", None, (FailedRun("lgsr", 0, "why " * 60),), ("tasrec",)
+    )
+    write_report(folder, build_comparison(runs, options))
     return folder / "report.html"
 
 
@@ -35,17 +37,17 @@ def test_it_fits_and_can_be_read(browser, report, width, scheme):
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=True
     )
-    complaints, asked = [], []
+    errors, requests = [], []
     page = context.new_page()
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: errors.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
     page.goto(report.as_uri())
     # tables scroll in their boxes, so the page does not
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    found = page.evaluate(CONTRAST)
-    assert len(found) > 200
-    assert [(text, ratio) for text, ratio in found if ratio < 4.5] == []
+    contrasts = page.evaluate(CONTRAST)
+    assert len(contrasts) > 200
+    assert [(text, ratio) for text, ratio in contrasts if ratio < 4.5] == []
     assert page.evaluate(FAULTS) == []
     fills = page.evaluate(
         "[...new Set([...document.querySelectorAll('svg text')]"
@@ -59,5 +61,5 @@ def test_it_fits_and_can_be_read(browser, report, width, scheme):
         " svg.getBoundingClientRect().width / svg.viewBox.baseVal.width)"
     )
     assert min(sizes) > 1  # letters of 8 and 9 points stay as large
-    assert (complaints, asked) == ([], [report.as_uri()])
+    assert (errors, requests) == ([], [report.as_uri()])
     context.close()

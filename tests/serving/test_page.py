@@ -6,8 +6,8 @@ import pytest
 from nextclick.serving.web_page import page_routes
 from serving_cases import Client, make_app
 
-SCRIPTS = ("api", "app", "controls", "html", "ids", "json", "link", "panel", "ranking", "reasons",
-           "search", "session", "state", "theme", "titles")  # fmt: skip
+SCRIPTS = ("api", "app", "controls", "html", "ids", "json", "link", "panel", "ranking",
+           "explanation", "search", "session", "state", "theme", "titles")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_a_browser_that_has_a_file_is_told_so(client):
 def test_what_is_no_file_of_the_page(client, path):
     told = client.get(f"/page/{path}")
     assert told.status_code == 404
-    assert told.json()["problem"] == "there is no such route"
+    assert told.json()["problem"] == "the route does not exist"
 
 
 def test_only_reading(client):
@@ -81,9 +81,9 @@ def test_files_of_others_are_those_that_the_notice_names(client):
     assert notice.headers["content-type"].startswith("text/plain")
     told = re.findall(r"(?m)^(\S+\.mjs) .*, (\S+\.LICENSE)$\s+sha256 (\w+)", notice.text)
     assert [name for name, _, _ in told] == ["preact.mjs", "htm.mjs"]
-    for name, license, digest in told:
+    for name, license_file, digest in told:
         assert hashlib.sha256(client.get(f"/page/vendor/{name}").content).hexdigest() == digest
-        assert client.get(f"/page/vendor/{license}").status_code == 200
+        assert client.get(f"/page/vendor/{license_file}").status_code == 200
 
 
 def test_an_answer_tells_its_time(client):

@@ -49,7 +49,7 @@ def start(*arguments, **environment):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_stopped_under_load_no_answer_is_lost(knn, tmp_path, workers):
     more = ["--workers", workers, "--state", f"lmdb:{tmp_path / 's'}"] if workers > 1 else []
-    process, url = start(knn, "--drain", "1", *more)
+    process, url = start(knn, "--shutdown-grace", "1", *more)
     answered, lost, refused = [], [], []
 
     def asks():

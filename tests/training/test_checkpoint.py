@@ -19,7 +19,7 @@ OURS = RunIdentity(model={"name": "tiny", "width": 4}, training={"seed": 0}, dat
 
 
 def train(folder, *, config=CONFIG, model=None, seed=0, data="a1", resume=False):
-    place = Checkpoints(folder, resume, {"store": data, "part": "fit"})
+    place = Checkpoints(folder, resume, {"store": data, "part": "train_inner"})
     Trainer(model or fresh(40), config, seed=seed, device="cpu").run(LOG, checkpoints=place)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick.models import model_class
+from nextclick.models.model_registry import model_class
 from nextclick.training import trainer
 from nextclick.training.trainer import Trainer
 from nextclick.training.training_config import TrainingConfig

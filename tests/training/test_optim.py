@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from nextclick.errors import TrainingError
 from nextclick.losses.compute import Loss
+from nextclick.models.neural_model import Encoder
 from nextclick.training.adagrad import Adagrad, _step_coalesced
 from nextclick.training.optim import Optimizers, clip, learning_rate, make
 from nextclick.training.training_config import TrainingConfig
@@ -43,17 +44,17 @@ def test_adagrad_is_what_it_says(momentum, decay):
     )
 
 
-class Table(nn.Embedding):
+class Table(nn.Embedding, Encoder):
     def table(self):
         return self.weight, None
 
 
-class Net(nn.Sequential):
+class Net(nn.Sequential, Encoder):
     def table(self):
         return self[0].weight, None
 
 
-class Biased(nn.Module):
+class Biased(Encoder):
     def __init__(self):
         super().__init__()
         self.items = nn.Embedding(30, 4)

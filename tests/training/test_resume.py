@@ -169,7 +169,9 @@ def test_ctrl_c_while_validating_interrupts_at_once(tmp_path):
 
 def test_ctrl_c_without_a_folder_says_that_nothing_is_kept():
     trainer = Trainer(fresh(LOG.n_items), SESSIONS, device="cpu")
-    with pytest.raises(StoppedError, match="stopped at epoch 1, step 1; nothing is kept"):
+    with pytest.raises(
+        StoppedError, match="step 1; nothing is kept, because no folder for checkpoints"
+    ):
         trainer.run(LOG, progress=lambda *told: signal.raise_signal(signal.SIGINT))
 
 

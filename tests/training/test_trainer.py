@@ -10,6 +10,7 @@ import torch
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError, EmptyLogError, TrainingError
+from nextclick.models.neural_model import NEURAL
 from nextclick.training import epoch_log as report
 from nextclick.training import loop as run
 from nextclick.training.trainer import Trainer
@@ -239,7 +240,7 @@ def test_a_metric_that_the_validation_does_not_give():
 
 def test_lanes_need_a_model_that_carries_a_state(monkeypatch):
     model = fresh(LOG.n_items)
-    monkeypatch.delattr(type(model.encoder), "step")
+    monkeypatch.setattr(type(model), "default_capabilities", NEURAL)
     with pytest.raises(ConfigError, match="order must be sessions for tiny, got lanes"):
         train(LANES, model=model)
 

@@ -5,21 +5,20 @@ from dataclasses import fields, replace
 import pytest
 
 from nextclick.core.config import describe
+from nextclick.core.metrics import parse_metric
 from nextclick.errors import ConfigError
 from nextclick.experiments.model_candidate import ModelCandidate
 from nextclick.losses import LOSSES
-from nextclick.models import MODELS, model_class
 from nextclick.training.training_config import (
     TrainingConfig,
     build_configs,
     check_training,
-    parse_metric,
 )
 from reference.tiny_model import Tiny, TinyConfig
 
 
 def build(preset=None, **values):
-    return build_configs("tiny", TinyConfig, Tiny.PRESETS, preset, values)
+    return build_configs("tiny", TinyConfig, Tiny.presets, preset, values)
 
 
 def test_defaults_lie_under_the_preset_and_that_under_the_values():
@@ -126,21 +125,3 @@ def test_metrics():
 def test_losses_are_those_of_the_table():
     (told,) = (p for p in describe(TrainingConfig) if p.name == "loss")
     assert told.kind == f"one of {', '.join(LOSSES)}"
-
-
-NEURAL = [name for name in MODELS if not hasattr(model_class(name), "fit")]
-
-
-@pytest.mark.parametrize("name", NEURAL)
-def test_presets_of_all_models_can_be_trained(name):
-    model = model_class(name)
-    assert "default" in model.PRESETS
-    for preset in model.PRESETS:
-        build_configs(name, model.Config, model.PRESETS, preset, {})
-
-
-@pytest.mark.parametrize("name", NEURAL)
-def test_parameters_of_all_models_differ_from_those_of_training(name):
-    """So that --set NAME=VALUE needs no prefix."""
-    own = {p.name for p in describe(model_class(name).Config)}
-    assert not own & {f.name for f in fields(TrainingConfig)}

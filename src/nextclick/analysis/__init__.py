@@ -1,16 +1,17 @@
-"""What the papers plot of a log: figures about sessions, users, gaps, and a basic profile.
+"""Statistics of a click log: sessions, users, gaps between clicks, popularity and activity.
 
-`measure` computes, `figure1` and `profile_figure` draw; only these two need matplotlib.
+`compute_statistics` computes them; the modules in `plots` draw them and are the only ones that need
+matplotlib.
 """
 
-from nextclick.analysis.categories import Categories, CategoryFile, read_categories
-from nextclick.analysis.log_statistics import Analysis, ByLabel, measure
+from nextclick.analysis.categories import CategoryFile, ItemCategories, read_categories
+from nextclick.analysis.log_statistics import ItemsAndCategories, LogStatistics, compute_statistics
 
 __all__ = [
-    "Analysis",
-    "ByLabel",
-    "Categories",
     "CategoryFile",
-    "measure",
+    "ItemCategories",
+    "ItemsAndCategories",
+    "LogStatistics",
+    "compute_statistics",
     "read_categories",
 ]

@@ -1,4 +1,4 @@
-"""The category of every item, out of a catalog or out of the raw log."""
+"""The category of each item, read from a catalog or from the raw log."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ _COMMON_CATEGORIES = (
 
 @dataclass(frozen=True, slots=True)
 class CategoryFile:
-    """Where categories are read from.
+    """A table of items and their categories.
 
     Attributes:
-        path: a file, folder or glob: a catalog, or the raw log itself.
-        item: name of the column of items, None to find it.
-        category: name of the column of categories, None to find it.
-        format: a log format by name, for files without a header (see `data.dialects`).
+        path: a file, folder or glob: a catalog or the raw log itself.
+        item: name of the item column, None to detect it.
+        category: name of the category column, None to detect it.
+        format: name of a log format, for files without a header (see `data.dialects`).
     """
 
     path: str | Path
@@ -57,13 +57,13 @@ class CategoryFile:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Categories:
+class ItemCategories:
     """The categories of a store's items.
 
     Attributes:
-        of_item: (N + 1,) int32, category of an item's index in 1..n; 0 where it has none.
-        n: how many categories the items have.
-        columns: the names of the two columns, `item` and `category`.
+        of_item: (N + 1,) int32, category of each item index in 1..n; 0 for items without one.
+        n: number of categories.
+        columns: names of the columns that were read, by role: `item` and `category`.
     """
 
     of_item: Int32Array
@@ -72,83 +72,84 @@ class Categories:
 
     @property
     def items_without(self) -> int:
-        """Items of the store without a category."""
+        """Number of items of the store without a category."""
         return int((self.of_item[1:] == 0).sum())
 
 
 def read_categories(
     file: CategoryFile, items: Vocabulary, *, progress: Progress = silent
-) -> Categories:
-    """Read an item's category from the first row that names one; later rows do not change it.
+) -> ItemCategories:
+    """Read the category of each item from its first row that has one; later rows are ignored.
 
-    Reading is streaming; the distinct items of the file stay in memory.
+    The file is streamed; its distinct items are held in memory.
 
     Args:
-        file: where.
-        items: the items of the store. Others are passed over.
-        progress: told the rows read so far.
+        file: the table to read.
+        items: the items of the store; all others are skipped.
+        progress: receives the number of rows read so far.
 
     Raises:
-        SourceError: it cannot be read, a column is missing, or no item of the store is in it.
-        ConfigError: no such format.
+        SourceError: the file cannot be read, lacks a column, or has no item of the store.
+        ConfigError: the format does not exist.
     """
     sources = dialect(file.format).sources([file.path], separator=None, order="time")
-    known = dialect(file.format).columns.item
-    seen = pl.DataFrame(schema={"item": pl.String, "category": pl.String})
-    columns: dict[str, str] = {}
-    rows = 0
+    item_column = file.item or dialect(file.format).columns.item
+    first_rows = pl.DataFrame(schema={"item": pl.String, "category": pl.String})
+    first_columns: dict[str, str] = {}
+    n_rows = 0
     for source in sources:
-        found = {
-            "item": _find("item", file.item or known, COMMON_NAMES["item"], source),
-            "category": _find("category", file.category, _COMMON_CATEGORIES, source),
+        columns = {
+            "item": _find_column("item", item_column, COMMON_NAMES["item"], source),
+            "category": _find_column("category", file.category, _COMMON_CATEGORIES, source),
         }
-        columns = columns or found
-        for chunk in _chunks(source, found):
-            rows += chunk.height
-            progress("categories", rows, None)
-            seen = pl.concat([seen, chunk.drop_nulls()]).unique(
+        first_columns = first_columns or columns
+        for chunk in _chunks(source, columns):
+            n_rows += chunk.height
+            progress("categories", n_rows, None)
+            first_rows = pl.concat([first_rows, chunk.drop_nulls()]).unique(
                 subset="item", keep="first", maintain_order=True
             )
-    return _of_items(seen, items, columns, str(file.path))
+    return _encode(first_rows, items, first_columns, str(file.path))
 
 
-def _of_items(
-    seen: pl.DataFrame, items: Vocabulary, columns: dict[str, str], label: str
-) -> Categories:
-    indices = items.indices(seen["item"])
-    listed = np.flatnonzero(indices)
-    if len(listed) == 0:
+def _encode(
+    rows: pl.DataFrame, items: Vocabulary, columns: dict[str, str], label: str
+) -> ItemCategories:
+    """Number the categories of the store's items from 1, in the order of their names."""
+    indices = items.indices(rows["item"])
+    in_store = np.flatnonzero(indices)
+    if len(in_store) == 0:
         raise SourceError(
-            f"{label}: none of the store's {len(items):,} items stands in column "
-            f"{columns['item']!r}; name the column of items with --item"
+            f"{label}: column {columns['item']!r} contains none of the store's {len(items):,} "
+            "items; name the item column with --item"
         )
-    names, codes = np.unique(seen["category"].gather(listed).to_numpy(), return_inverse=True)
+    names, codes = np.unique(rows["category"].gather(in_store).to_numpy(), return_inverse=True)
     of_item = np.zeros(len(items) + 1, np.int32)
-    of_item[indices[listed]] = codes + 1
-    return Categories(of_item, len(names), columns)
+    of_item[indices[in_store]] = codes + 1
+    return ItemCategories(of_item, len(names), columns)
 
 
-def _find(role: str, asked: str | None, common: Sequence[str], source: LogSource) -> str:
-    """The column of that name, or the first of the common names that is there."""
-    if asked in source.columns:
-        return str(asked)
+def _find_column(role: str, name: str | None, common: Sequence[str], source: LogSource) -> str:
+    """The column `name` or, if that is None, the first column with one of the common names."""
+    if name in source.columns:
+        return str(name)
     available = ", ".join(source.columns)
-    if asked is not None:
+    if name is not None:
         raise SourceError(
-            f"{source.label}: there is no column {asked!r} (asked for as the {role} column): "
-            f"{nearest(asked, source.columns)}; the file has {available}"
+            f"{source.label}: {role} column {name!r} does not exist: "
+            f"{nearest(name, source.columns)}; the file has {available}"
         )
-    plain = {_plain(column): column for column in reversed(source.columns)}
-    for name in common:
-        if _plain(name) in plain:
-            return plain[_plain(name)]
+    by_normalized_name = {_normalized(column): column for column in reversed(source.columns)}
+    for candidate in map(_normalized, common):
+        if candidate in by_normalized_name:
+            return by_normalized_name[candidate]
     raise SourceError(
         f"{source.label}: no {role} column found among {available}; name it with --{role}"
     )
 
 
-def _plain(name: str) -> str:
-    """As in `data.columns`: case and punctuation do not count, nor what follows a colon."""
+def _normalized(name: str) -> str:
+    """As in `data.columns`: lower-case letters and digits up to the first colon."""
     return "".join(c for c in name.partition(":")[0].lower() if c.isalnum())
 
 
@@ -164,7 +165,7 @@ def _chunks(source: LogSource, columns: dict[str, str]) -> Iterator[pl.DataFrame
 
 
 def _text(ids: pl.Series) -> pl.Series:
-    """Ids as text, null where there is none; 12.0 of a column with gaps is `12`."""
+    """Ids as text, empty ones as null; 12.0 in a float column with nulls becomes `12`."""
     whole = whole_numbers(ids)
     text = (ids if whole is None else whole).cast(pl.String).str.strip_chars()
     return text.set(text.str.len_bytes() == 0, None)

@@ -1,4 +1,4 @@
-"""How long visitors pause between clicks (ASARS, Figure 1, right)."""
+"""Time between the clicks of a session (ASARS, Figure 1, right)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 from nextclick.analysis.gamma import GammaFit, LogNormalFit, fit_gamma, fit_lognormal
 from nextclick.core.sessions import MS_PER_SECOND
@@ -16,61 +15,61 @@ if TYPE_CHECKING:
     from nextclick.core.types import AnyArray, BoolArray, Int64Array
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-_SHORT = 1 << 22  # ms, 70 minutes: gaps below it are counted in a table
-_BINS = 60  # of the linear histogram, which ends at the 95th percentile
-_PER_DECADE = 10  # bins of the logarithmic one
-# as the audit of `prepare` tells an invented time from chance
-_COMMON = 0.10
-_AHEAD = 5.0
-_FEWEST = 100
+_LINEAR_BINS = 60  # up to the 95th percentile
+_BINS_PER_DECADE = 10  # of the logarithmic histogram
+# the criteria for a placeholder time, as in the quality warnings of `prepare`
+_PLACEHOLDER_SHARE = 0.10
+_PLACEHOLDER_RATIO = 5.0
+_PLACEHOLDER_MIN_GAPS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class GapCounts:
-    """Every distinct gap of a log and how often it stands: all that the rest needs.
+    """Distinct gaps of a log with their frequencies; all other statistics derive from these.
 
     Attributes:
         values: (V,) int64, milliseconds, ascending.
-        counts: (V,) int64.
-        last: (V,) int64, how many of them lead to the last click of their session.
+        counts: (V,) int64, occurrences of each value.
+        before_last: (V,) int64, occurrences that precede the last click of a session.
     """
 
     values: Int64Array
     counts: Int64Array
-    last: Int64Array
+    before_last: Int64Array
 
-    def where(self, keep: BoolArray) -> GapCounts:
-        """Only some of the values."""
-        return GapCounts(self.values[keep], self.counts[keep], self.last[keep])
+    def filter(self, mask: BoolArray) -> GapCounts:
+        """Select the values for which `mask` is true."""
+        return GapCounts(self.values[mask], self.counts[mask], self.before_last[mask])
 
 
 @dataclass(frozen=True, slots=True)
-class Commonest:
-    """The one positive gap that stands most often, to the millisecond.
+class MostFrequentGap:
+    """The positive gap with the most occurrences, to the millisecond.
 
     Attributes:
         seconds: its length.
-        gaps: how many there are.
-        before_last: how many of them lead to the last click of their session.
-        invented: whether it is taken for an invented time: it is at least every tenth gap, five
-            times as frequent as the next one, and mostly before a last click. Those before a last
-            click are then left out of quantiles, histograms and fits.
+        gaps: number of occurrences.
+        before_last: occurrences that precede the last click of a session.
+        is_placeholder: whether it is treated as a placeholder that the log's producer filled in
+            for an unknown time. This requires that it makes up at least a tenth of all gaps, is
+            five times as frequent as the next value, and mostly precedes a last click. Its
+            occurrences before a last click are then excluded from quantiles, histograms and fits.
     """
 
     seconds: float
     gaps: int
     before_last: int
-    invented: bool
+    is_placeholder: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Histogram:
-    """Counts between edges.
+class GapHistogram:
+    """A histogram of gaps.
 
     Attributes:
-        edges_seconds: (n + 1), ascending. They lie half a step of the log's clock beside the times
-            that it can show, so that no gap falls on one.
-        counts: (n), gaps in each bin.
+        edges_seconds: (n + 1) bin edges, ascending. Edges lie half a clock step between
+            representable times, so that no gap falls on an edge.
+        counts: (n) gaps in each bin.
     """
 
     edges_seconds: list[float]
@@ -78,28 +77,29 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
-class Gaps:
-    """The panel's figures.
+class GapStatistics:
+    """Statistics of the gaps between adjacent clicks of a session.
 
     Attributes:
-        gaps: pairs of neighboring clicks in a session.
-        zeros: pairs with the same time; they are in no figure below.
-        commonest: see there.
-        used: what is left for the figures below: positive, and not invented.
-        resolution_seconds: greatest common divisor of all gaps: the step of the log's clock.
-        mean_seconds: of the used gaps.
-        quantiles_seconds: of the used gaps, by name such as `p50`; each is a gap of the log.
-        max_seconds: the longest.
-        gamma: its fit, None if all used gaps are equal.
-        lognormal: the same.
+        gaps: number of pairs of adjacent clicks.
+        zeros: pairs with equal times; excluded from everything below.
+        most_frequent: the most frequent positive gap.
+        used: number of gaps behind the statistics below: positive and not a placeholder.
+        resolution_seconds: greatest common divisor of all gaps, the clock step of the log.
+        mean_seconds: mean of the used gaps.
+        quantiles_seconds: quantiles of the used gaps by name, such as `p50`; each is an observed
+            gap.
+        max_seconds: longest used gap.
+        gamma: gamma fit, None if all used gaps are equal.
+        lognormal: log-normal fit, None if all used gaps are equal.
         histogram: bins of equal width up to about the 95th percentile.
-        log_histogram: ten bins for each factor of ten, fewer where the clock is too coarse; all
-            used gaps.
+        log_histogram: ten bins per factor of ten over all used gaps, fewer where the clock is
+            coarser than a bin.
     """
 
     gaps: int
     zeros: int
-    commonest: Commonest
+    most_frequent: MostFrequentGap
     used: int
     resolution_seconds: float
     mean_seconds: float
@@ -107,163 +107,142 @@ class Gaps:
     max_seconds: float
     gamma: GammaFit | None
     lognormal: LogNormalFit | None
-    histogram: Histogram
-    log_histogram: Histogram
+    histogram: GapHistogram
+    log_histogram: GapHistogram
 
 
-def gaps(sessions: Sessions) -> Gaps | None:
-    """Count, describe and fit the gaps between neighboring clicks of a session.
+def click_gaps(sessions: Sessions) -> GapStatistics | None:
+    """Count, describe and fit the gaps between adjacent clicks of a session.
 
-    A gap of 0 says only that the clock was too coarse, and no gamma density has a likelihood there:
-    zeros are counted and left out. Other gaps enter the fit as the log has them, rounded to
-    its clock; where the median is only a few steps of the clock the fitted shape is too large, as
-    the short gaps are missing.
+    Gaps of 0 are counted and excluded: they result from a coarse clock, and the gamma density has
+    no likelihood at 0. All other gaps enter the fit as recorded, rounded to the clock step of the
+    log. If the median is only a few clock steps, the fitted shape is biased upward, because the
+    shortest gaps are missing.
 
     Args:
         sessions: S sessions with times.
 
     Returns:
-        None if there is no positive gap.
+        None if no positive gap remains.
 
     Raises:
         ValueError: the sessions have no times.
     """
-    found = count_gaps(sessions)
-    positive = found.where(found.values > 0)
+    counts = count_gaps(sessions)
+    positive = counts.filter(counts.values > 0)
     if len(positive.values) == 0:
         return None
-    total = int(found.counts.sum())
-    common = _commonest(positive, total)
-    used = _without_invented(positive, common)
-    n = int(used.counts.sum())
-    if n == 0:  # sessions of two clicks with nothing but invented times
+    most_frequent = _most_frequent(positive, int(counts.counts.sum()))
+    used = _without_placeholder(positive, most_frequent)
+    if len(used.values) == 0:  # sessions of two clicks with nothing but placeholder times
         return None
+    return _describe(counts, positive, most_frequent, used)
+
+
+def _describe(
+    counts: GapCounts, positive: GapCounts, most_frequent: MostFrequentGap, used: GapCounts
+) -> GapStatistics:
+    n, total = int(used.counts.sum()), int(counts.counts.sum())
     step = int(np.gcd.reduce(positive.values))
     seconds = used.values / MS_PER_SECOND
-    at = _quantiles(used, QUANTILES)
-    return Gaps(
+    quantiles_ms = _quantiles(used, QUANTILES)
+    linear_edges = _linear_edges(quantiles_ms[QUANTILES.index(0.95)], step)
+    log_edges = _log_edges(int(used.values[0]), int(used.values[-1]), step)
+    return GapStatistics(
         gaps=total,
         zeros=total - int(positive.counts.sum()),
-        commonest=common,
+        most_frequent=most_frequent,
         used=n,
         resolution_seconds=step / MS_PER_SECOND,
         mean_seconds=float(seconds @ used.counts) / n,
         quantiles_seconds={
-            f"p{100 * q:.0f}": ms / MS_PER_SECOND for q, ms in zip(QUANTILES, at, strict=True)
+            f"p{100 * q:.0f}": ms / MS_PER_SECOND
+            for q, ms in zip(QUANTILES, quantiles_ms, strict=True)
         },
         max_seconds=float(seconds[-1]),
         gamma=fit_gamma(seconds, used.counts),
         lognormal=fit_lognormal(seconds, used.counts),
-        histogram=_histogram(used, _linear_edges(at[QUANTILES.index(0.95)], step)),
-        log_histogram=_histogram(used, _log_edges(int(used.values[0]), int(used.values[-1]), step)),
+        histogram=_histogram(used, linear_edges),
+        log_histogram=_histogram(used, log_edges),
     )
 
 
 def count_gaps(sessions: Sessions) -> GapCounts:
-    """Count every distinct gap, in milliseconds.
-
-    Short gaps are counted in a table, the few longer ones are listed and sorted: memory grows only
-    with the latter.
+    """Count the distinct gaps, in milliseconds.
 
     Raises:
-        ValueError: the sessions have no times, or a session is not in their order.
+        ValueError: the sessions have no times, or the times of a session decrease.
     """
     if sessions.times is None:
-        raise ValueError("these sessions have no times, so they have no gaps")
+        raise ValueError("click gaps need times, but these sessions have none")
     times, offsets = np.asarray(sessions.times), sessions.offsets
-    table = np.zeros((2, _SHORT), np.int64)  # row 1: gaps that lead to a last click
-    n_long = _count_short(times, offsets, table)
-    if n_long < 0:
-        raise ValueError("the times of a session must not fall")
-    values, is_last = _list_long(times, offsets, n_long, _SHORT)
-    long, place = np.unique(values, return_inverse=True)
-    short = np.flatnonzero(table.any(axis=0))
-    counts = np.concatenate([table.sum(axis=0)[short], np.bincount(place, minlength=len(long))])
-    last = np.concatenate([table[1, short], np.bincount(place[is_last], minlength=len(long))])
-    return GapCounts(np.concatenate([short, long]), counts, last)
+    lengths = np.diff(offsets)
+    within = np.ones(len(times), dtype=np.bool_)  # (E,) False for the first click of a session
+    within[offsets[:-1][lengths > 0]] = False
+    at = np.flatnonzero(within)
+    gaps = times[at] - times[at - 1]
+    if gaps.min(initial=0) < 0:
+        raise ValueError("the times of a session must not decrease; sort its clicks by time")
+    ends = offsets[1:][lengths > 1] - 1  # last clicks that have a click before them
+    before_last = np.sort(times[ends] - times[ends - 1])
+    values, counts = np.unique(gaps, return_counts=True)
+    last = np.diff(np.searchsorted(before_last, values, side="right"), prepend=0)
+    return GapCounts(values, counts, last)
 
 
-@njit(cache=True, nogil=True)
-def _count_short(times: Int64Array, offsets: Int64Array, table: Int64Array) -> int:
-    n_long = 0
-    for s in range(len(offsets) - 1):
-        for i in range(offsets[s] + 1, offsets[s + 1]):
-            gap = times[i] - times[i - 1]
-            if gap < 0:
-                return -1
-            if gap < table.shape[1]:
-                table[np.int64(i == offsets[s + 1] - 1), gap] += 1
-            else:
-                n_long += 1
-    return n_long
-
-
-@njit(cache=True, nogil=True)
-def _list_long(
-    times: Int64Array, offsets: Int64Array, n_long: int, least: int
-) -> tuple[Int64Array, BoolArray]:
-    values = np.empty(n_long, np.int64)
-    is_last = np.empty(n_long, np.bool_)
-    at = 0
-    for s in range(len(offsets) - 1):
-        for i in range(offsets[s] + 1, offsets[s + 1]):
-            gap = times[i] - times[i - 1]
-            if gap >= least:
-                values[at] = gap
-                is_last[at] = i == offsets[s + 1] - 1
-                at += 1
-    return values, is_last
-
-
-def _commonest(positive: GapCounts, total: int) -> Commonest:
+def _most_frequent(positive: GapCounts, total: int) -> MostFrequentGap:
     order = np.argsort(positive.counts)
     top = order[-1]
-    count, before_last = int(positive.counts[top]), int(positive.last[top])
-    runner_up = int(positive.counts[order[-2]]) if len(order) > 1 else 0
-    no_accident = total >= _FEWEST and count >= _COMMON * total and count >= _AHEAD * runner_up
-    return Commonest(
+    count, before_last = int(positive.counts[top]), int(positive.before_last[top])
+    next_count = int(positive.counts[order[-2]]) if len(order) > 1 else 0
+    unlikely_by_chance = (
+        total >= _PLACEHOLDER_MIN_GAPS
+        and count >= _PLACEHOLDER_SHARE * total
+        and count >= _PLACEHOLDER_RATIO * next_count
+    )
+    return MostFrequentGap(
         seconds=float(positive.values[top]) / MS_PER_SECOND,
         gaps=count,
         before_last=before_last,
-        invented=bool(no_accident and 2 * before_last > count),
+        is_placeholder=bool(unlikely_by_chance and 2 * before_last > count),
     )
 
 
-def _without_invented(positive: GapCounts, common: Commonest) -> GapCounts:
-    if not common.invented:
+def _without_placeholder(positive: GapCounts, most_frequent: MostFrequentGap) -> GapCounts:
+    if not most_frequent.is_placeholder:
         return positive
-    invented = positive.values == round(common.seconds * MS_PER_SECOND)
-    left = GapCounts(
+    placeholder = positive.values == round(most_frequent.seconds * MS_PER_SECOND)
+    remaining = GapCounts(
         positive.values,
-        positive.counts - np.where(invented, positive.last, 0),
-        np.where(invented, 0, positive.last),
+        positive.counts - np.where(placeholder, positive.before_last, 0),
+        np.where(placeholder, 0, positive.before_last),
     )
-    return left.where(left.counts > 0)
+    return remaining.filter(remaining.counts > 0)
 
 
-def _quantiles(found: GapCounts, at: tuple[float, ...]) -> list[int]:
-    """The least gap that at least this share of the gaps does not exceed, in milliseconds."""
-    up_to = np.cumsum(found.counts)
-    places = np.searchsorted(up_to, np.array(at) * up_to[-1])
-    return [int(ms) for ms in found.values[places]]
+def _quantiles(gaps: GapCounts, levels: tuple[float, ...]) -> list[int]:
+    """Inverse of the empirical distribution function at each level, in milliseconds."""
+    cumulative = np.cumsum(gaps.counts)
+    positions = np.searchsorted(cumulative, np.array(levels) * cumulative[-1])
+    return [int(ms) for ms in gaps.values[positions]]
 
 
 def _linear_edges(upper: int, step: int) -> AnyArray:
-    width = step * max(1, -(-upper // (_BINS * step)))
+    width = step * max(1, -(-upper // (_LINEAR_BINS * step)))
     n_bins = -(-upper // width)
     return step / 2 + width * np.arange(n_bins + 1)
 
 
-def _log_edges(least: int, most: int, step: int) -> AnyArray:
-    first = np.floor(_PER_DECADE * np.log10(least)) - 1  # an edge below all gaps …
-    last = np.ceil(_PER_DECADE * np.log10(most)) + 1  # … and one above
-    even = 10 ** (np.arange(first, last + 1) / _PER_DECADE)
-    edges = (np.unique(np.floor(even / step)) + 0.5) * step  # beside what the clock can show
-    return edges[np.searchsorted(edges, least) - 1 : np.searchsorted(edges, most) + 1]
+def _log_edges(smallest: int, largest: int, step: int) -> AnyArray:
+    first = np.floor(_BINS_PER_DECADE * np.log10(smallest)) - 1  # one edge below all gaps …
+    last = np.ceil(_BINS_PER_DECADE * np.log10(largest)) + 1  # … and one above
+    even = 10 ** (np.arange(first, last + 1) / _BINS_PER_DECADE)
+    edges = (np.unique(np.floor(even / step)) + 0.5) * step  # between representable times
+    return edges[np.searchsorted(edges, smallest) - 1 : np.searchsorted(edges, largest) + 1]
 
 
-def _histogram(found: GapCounts, edges: AnyArray) -> Histogram:
-    counts, _ = np.histogram(found.values, edges, weights=found.counts)
-    return Histogram(
+def _histogram(gaps: GapCounts, edges: AnyArray) -> GapHistogram:
+    counts, _ = np.histogram(gaps.values, edges, weights=gaps.counts)
+    return GapHistogram(
         edges_seconds=(edges / MS_PER_SECOND).tolist(), counts=np.rint(counts).astype(int).tolist()
     )

@@ -13,10 +13,6 @@ if TYPE_CHECKING:
 
 _MOST_STEPS = 100
 _CLOSE = 1e-12  # relative change of the shape at which the iteration ends
-_LARGE = 10.0  # from here on the asymptotic series has 13 digits
-# ψ(x) = ln x − 1/2x + Σ a_j / x^2j, and ψ'(x) = 1/x + 1/2x² + Σ b_j / x^(2j+1)
-_DIGAMMA = (-1 / 12, 1 / 120, -1 / 252, 1 / 240, -1 / 132, 691 / 32760)
-_TRIGAMMA = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +74,16 @@ def fit_gamma(values: AnyArray, counts: AnyArray) -> GammaFit | None:
     Returns:
         None if there are no two different gaps.
     """
+    from scipy.special import digamma, polygamma
+
     mean, mean_log, variance_log = _moments(values, counts)
     if variance_log == 0:
         return None
     spread = math.log(mean) - mean_log  # above 0 as not all are equal
     shape = (3 - spread + math.sqrt((spread - 3) ** 2 + 24 * spread)) / (12 * spread)
     for _ in range(_MOST_STEPS):
-        off = math.log(shape) - digamma(shape) - spread
-        better = 1 / (1 / shape + off / (shape**2 * (1 / shape - trigamma(shape))))
+        off = math.log(shape) - float(digamma(shape)) - spread
+        better = 1 / (1 / shape + off / (shape**2 * (1 / shape - float(polygamma(1, shape)))))
         done = abs(better - shape) <= _CLOSE * shape
         shape = better
         if done:
@@ -112,31 +110,3 @@ def _moments(values: AnyArray, counts: AnyArray) -> tuple[float, float, float]:
     logs = np.log(values)
     mean_log = float(weights @ logs)
     return float(weights @ values), mean_log, float(weights @ (logs - mean_log) ** 2)
-
-
-def digamma(x: float) -> float:
-    """ψ(x), the derivative of ln Γ, for x > 0.
-
-    >>> round(digamma(1.0), 12)  # − Euler's constant
-    -0.577215664902
-    """
-    below = 0.0
-    while x < _LARGE:  # ψ(x) = ψ(x + 1) − 1/x
-        below += 1 / x
-        x += 1
-    series = sum(a / x ** (2 * j) for j, a in enumerate(_DIGAMMA, start=1))
-    return math.log(x) - 1 / (2 * x) + series - below
-
-
-def trigamma(x: float) -> float:
-    """ψ'(x) for x > 0.
-
-    >>> round(trigamma(1.0) / math.pi**2, 12)
-    0.166666666667
-    """
-    below = 0.0
-    while x < _LARGE:
-        below += 1 / x**2
-        x += 1
-    series = sum(b / x ** (2 * j + 1) for j, b in enumerate(_TRIGAMMA, start=1))
-    return 1 / x + 1 / (2 * x**2) + series + below

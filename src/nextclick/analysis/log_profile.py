@@ -1,4 +1,4 @@
-"""The basic profile of a log: how long sessions are, what is popular, when people click."""
+"""Basic profile of a log: session lengths, item popularity and click activity over time."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99)
 TOP_PERCENTS = (0.1, 1, 5, 10, 20, 50)
 HOURS = 24
 _MS_PER_HOUR = 3600 * MS_PER_SECOND
-_RANKS = 100  # points of the rank-frequency curve
-_ROWS = 4_000_000
-_FIRST_DATE = 100_000_000 * MS_PER_SECOND  # 1973: `prepare` takes smaller times for no dates
+_CURVE_POINTS = 100  # of the rank-frequency curve
+_CHUNK_CLICKS = 4_000_000
+_FIRST_DATE = 100_000_000 * MS_PER_SECOND  # 1973: `prepare` does not treat smaller times as dates
 
 
 @dataclass(frozen=True, slots=True)
 class SessionLengths:
-    """Clicks per session, those on unknown items included.
+    """Clicks per session, including clicks on unknown items.
 
     Attributes:
-        mean: clicks.
-        quantiles: by name such as `p50`.
+        mean: mean number of clicks.
+        quantiles: quantiles by name, such as `p50`.
         longest: clicks of the longest session.
-        lengths: every length that occurs, ascending.
-        sessions: how many sessions have each of them.
+        lengths: the lengths that occur, ascending.
+        sessions: number of sessions of each length.
     """
 
     mean: float
@@ -42,18 +42,18 @@ class SessionLengths:
 
 
 @dataclass(frozen=True, slots=True)
-class Popularity:
-    """How clicks are spread over the items that were clicked.
+class ItemPopularity:
+    """Distribution of the clicks over the clicked items.
 
     Attributes:
-        items: items with a click.
-        clicks: on these; clicks on items unseen in training are left out.
-        unknown_clicks: how many those are.
-        shares_of_top: by percent of the items, such as `1%`: the share of the clicks on that
-            part of them, the most clicked first; rounded up to whole items.
-        ranks: about a hundred ranks between 1 and `items`, evenly spread on a logarithmic axis.
-        frequencies: clicks of the item at each of these ranks.
-        cumulative_shares: share of the clicks on the items down to each of these ranks.
+        items: number of items with at least one click.
+        clicks: clicks on these items, excluding items unseen in training.
+        unknown_clicks: clicks on items unseen in training.
+        shares_of_top: by percentage of the items, such as `1%`: share of the clicks on that
+            fraction of the items, most clicked first, rounded up to whole items.
+        ranks: about a hundred ranks from 1 to `items`, evenly spaced on a logarithmic axis.
+        frequencies: clicks on the item at each of these ranks.
+        cumulative_shares: share of the clicks on the items up to each of these ranks.
     """
 
     items: int
@@ -66,17 +66,17 @@ class Popularity:
 
 
 @dataclass(frozen=True, slots=True)
-class Activity:
-    """When people click.
+class ClickActivity:
+    """Clicks by hour of the day and by day.
 
     Attributes:
-        clock: `UTC`, or `log` for times that are no dates but count from the start of the log.
-        first_ms: the first click, milliseconds since the epoch.
-        last_ms: the last one.
+        clock: `UTC`, or `log` if times are not dates but count from the start of the log.
+        first_ms: time of the first click, milliseconds since the epoch.
+        last_ms: time of the last click.
         clicks_by_hour: clicks in each of the 24 hours of the day.
-        days: every day with a click or the end of a session, as `2017-10-01`.
-        clicks_by_day: for each of `days`.
-        sessions_by_day: sessions whose last click is on that day.
+        days: days with at least one click, as `2017-10-01`.
+        clicks_by_day: clicks on each of `days`.
+        sessions_by_day: sessions whose last click falls on each of `days`.
     """
 
     clock: str
@@ -89,14 +89,14 @@ class Activity:
 
 
 def session_lengths(sessions: Sessions) -> SessionLengths:
-    """Count the sessions of every length."""
+    """Compute the distribution of session lengths."""
     lengths, counts = np.unique(sessions.lengths(), return_counts=True)
-    up_to = np.cumsum(counts)
-    places = np.searchsorted(up_to, np.array(QUANTILES) * up_to[-1])
+    cumulative = np.cumsum(counts)
+    positions = np.searchsorted(cumulative, np.array(QUANTILES) * cumulative[-1])
     return SessionLengths(
-        mean=float(lengths @ counts / up_to[-1]),
+        mean=float(lengths @ counts / cumulative[-1]),
         quantiles={
-            f"p{100 * q:.0f}": int(n) for q, n in zip(QUANTILES, lengths[places], strict=True)
+            f"p{100 * q:.0f}": int(n) for q, n in zip(QUANTILES, lengths[positions], strict=True)
         },
         longest=int(lengths[-1]),
         lengths=lengths.tolist(),
@@ -104,11 +104,11 @@ def session_lengths(sessions: Sessions) -> SessionLengths:
     )
 
 
-def popularity(sessions: Sessions) -> Popularity | None:
-    """Rank items by their clicks.
+def item_popularity(sessions: Sessions) -> ItemPopularity | None:
+    """Rank items by clicks.
 
     Returns:
-        None if no item of training was clicked.
+        None if no item of the training part was clicked.
     """
     support = sessions.support()
     clicks = np.sort(support[1:][support[1:] > 0])[::-1]
@@ -116,8 +116,8 @@ def popularity(sessions: Sessions) -> Popularity | None:
     if n == 0:
         return None
     shares = np.cumsum(clicks) / clicks.sum()
-    ranks = np.unique(np.rint(np.geomspace(1, n, _RANKS)).astype(np.int64))
-    return Popularity(
+    ranks = np.unique(np.rint(np.geomspace(1, n, _CURVE_POINTS)).astype(np.int64))
+    return ItemPopularity(
         items=n,
         clicks=int(clicks.sum()),
         unknown_clicks=int(support[0]),
@@ -131,40 +131,40 @@ def popularity(sessions: Sessions) -> Popularity | None:
     )
 
 
-def activity(sessions: Sessions) -> Activity:
+def click_activity(sessions: Sessions) -> ClickActivity:
     """Count clicks by hour of the day and by day, both in UTC.
 
     Raises:
         ValueError: the sessions have no times.
     """
     if sessions.times is None:
-        raise ValueError("these sessions have no times, so no hours and days")
+        raise ValueError("click activity needs times, but these sessions have none")
     ends = session_ends(sessions)
     first = int(sessions.times[sessions.offsets[:-1]].min())
     last = int(ends.max())
-    origin = first // MS_PER_DAY
-    n_days = last // MS_PER_DAY - origin + 1
+    first_day = first // MS_PER_DAY
+    n_days = last // MS_PER_DAY - first_day + 1
     by_hour = np.zeros(HOURS, np.int64)
     by_day = np.zeros(n_days, np.int64)
-    for start in range(0, len(sessions.times), _ROWS):  # the log itself is never copied whole
-        times = sessions.times[start : start + _ROWS]
+    for start in range(0, len(sessions.times), _CHUNK_CLICKS):  # never copies the whole log
+        times = sessions.times[start : start + _CHUNK_CLICKS]
         by_hour += np.bincount(times // _MS_PER_HOUR % HOURS, minlength=HOURS)
-        by_day += np.bincount(times // MS_PER_DAY - origin, minlength=n_days)
-    ended = np.bincount(ends // MS_PER_DAY - origin, minlength=n_days)
+        by_day += np.bincount(times // MS_PER_DAY - first_day, minlength=n_days)
+    sessions_by_day = np.bincount(ends // MS_PER_DAY - first_day, minlength=n_days)
     days = np.flatnonzero(by_day)
-    return Activity(
+    return ClickActivity(
         clock="UTC" if first >= _FIRST_DATE else "log",
         first_ms=first,
         last_ms=last,
         clicks_by_hour=by_hour.tolist(),
-        days=[str(np.datetime64(int(day), "D")) for day in origin + days],
+        days=[str(np.datetime64(int(day), "D")) for day in first_day + days],
         clicks_by_day=by_day[days].tolist(),
-        sessions_by_day=ended[days].tolist(),
+        sessions_by_day=sessions_by_day[days].tolist(),
     )
 
 
 def session_ends(sessions: Sessions) -> Int64Array:
-    """(S,) int64, milliseconds, the last click of each session."""
+    """(S,) int64, time of the last click of each session in milliseconds."""
     assert sessions.times is not None
     ends: Int64Array = np.asarray(sessions.times[sessions.offsets[1:] - 1])
     return ends

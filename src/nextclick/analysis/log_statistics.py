@@ -1,4 +1,4 @@
-"""All figures of one part of a store, with a reason for each that it cannot have."""
+"""All statistics of one part of a store, with a reason for each that is not available."""
 
 from __future__ import annotations
 
@@ -7,125 +7,173 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from nextclick.analysis.click_gaps import Gaps, gaps
+from nextclick.analysis.click_gaps import GapStatistics, click_gaps
 from nextclick.analysis.log_profile import (
-    Activity,
-    Popularity,
+    ClickActivity,
+    ItemPopularity,
     SessionLengths,
-    activity,
-    popularity,
+    click_activity,
+    item_popularity,
     session_lengths,
 )
-from nextclick.analysis.popularity_drift import Drift, drift
-from nextclick.analysis.repeat_clicks import Repeats, repeats
-from nextclick.analysis.temporal_graph_stats import DayGraph, day_graph
+from nextclick.analysis.popularity_drift import PopularityDrift, popularity_drift
+from nextclick.analysis.repeat_clicks import RepeatClicks, repeat_clicks
+from nextclick.analysis.temporal_graph_stats import TemporalGraphStats, temporal_graph_stats
 from nextclick.analysis.within_session import WithinSession, within_session
 from nextclick.core.types import silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nextclick.analysis.categories import Categories
+    from nextclick.analysis.categories import ItemCategories
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Int32Array, Progress
 
 T = TypeVar("T")
-_PANELS = 7
+_STATISTICS = 7  # those that may be missing
 
 _NO_TIMES = (
-    "The store has an order of clicks but no times. Prepare the log from a source with times."
+    "The store has the order of the clicks but no times. Prepare the log from a source with times."
 )
 _NO_USERS = (
-    "The store names no users, so no session has earlier ones of the same user. Prepare the log "
-    "with its users: nextclick prepare LOG -o STORE --user-column NAME"
+    "The store has no users, so sessions cannot be linked to earlier ones. Prepare the log with a "
+    "user column: nextclick prepare LOG -o STORE --user-column NAME"
 )
 _NO_CATEGORIES = (
-    "No categories were given. --categories FILE names a table of items and their categories."
+    "No item categories were given. Pass a table of items and categories with --categories FILE."
 )
-_NO_KNOWN_CLICK = "No click of this part is on an item of the training part."
-_NO_RETURN = "No user has two sessions in this part."
+_NO_KNOWN_CLICK = "No click in this part is on an item of the training part."
+_NO_REPEAT_USER = "No user has two sessions in this part."
 _NO_GAP = (
-    "No two clicks of a session have different times (or all that have are invented times before "
-    "a last click)."
+    "No session has two clicks at different times, apart from placeholder times before a last "
+    "click."
 )
-_ONE_DAY = "There are no two days with clicks enough to compare."
-_ONE_BLOCK = "All sessions lie in one block of time. --block-days of prepare makes shorter ones."
+_ONE_DAY = "Fewer than two days have enough clicks to compare."
+_ONE_BLOCK = (
+    "All sessions fall into one block of time. Prepare the log with shorter blocks: --block-days."
+)
 
 
 @dataclass(frozen=True, slots=True)
-class ByLabel(Generic[T]):
-    """The figures of a panel for items, and for categories where they are known."""
+class ItemsAndCategories(Generic[T]):
+    """The same statistic for items and, where categories are known, for categories."""
 
     items: T
     categories: T | None
 
 
 @dataclass(frozen=True, slots=True)
-class Analysis:
-    """What there is to say about the sessions; a panel is None where `missing` says why.
+class LogStatistics:
+    """Statistics of a set of sessions. A statistic is None where `missing` gives the reason.
 
     Attributes:
-        session_lengths, within_session, repeats, gaps, popularity, activity, drift, day_graph: the
-            panels.
-        missing: name of a panel, or `categories`, to the reason for which it is not there.
+        session_lengths: clicks per session.
+        within_session: concentration of a session on its top items.
+        repeats: overlap with the user's earlier sessions.
+        gaps: time between adjacent clicks.
+        popularity: distribution of the clicks over items.
+        activity: clicks by hour and by day.
+        drift: change of popularity from day to day.
+        temporal_graph: TASRec's temporal item graph, block by block.
+        missing: name of a statistic, or `categories`, to the reason why it is not available.
     """
 
     session_lengths: SessionLengths
-    within_session: ByLabel[WithinSession] | None
-    repeats: ByLabel[Repeats] | None
-    gaps: Gaps | None
-    popularity: Popularity | None
-    activity: Activity | None
-    drift: Drift | None
-    day_graph: DayGraph | None
+    within_session: ItemsAndCategories[WithinSession] | None
+    repeats: ItemsAndCategories[RepeatClicks] | None
+    gaps: GapStatistics | None
+    popularity: ItemPopularity | None
+    activity: ClickActivity | None
+    drift: PopularityDrift | None
+    temporal_graph: TemporalGraphStats | None
     missing: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The figures as JSON types."""
+        """Convert to JSON types."""
         return asdict(self)
 
 
-def measure(
-    sessions: Sessions, categories: Categories | None = None, *, progress: Progress = silent
-) -> Analysis:
-    """Compute every panel that the sessions allow.
+def compute_statistics(
+    sessions: Sessions, categories: ItemCategories | None = None, *, progress: Progress = silent
+) -> LogStatistics:
+    """Compute every statistic that the sessions allow.
 
     Args:
-        sessions: at least one.
-        categories: of the items, None where they are not known.
-        progress: told of finished panels.
+        sessions: at least one session.
+        categories: categories of the items, or None.
+        progress: receives the number of finished statistics.
     """
-    missing = {} if categories is not None else {"categories": _NO_CATEGORIES}
-    no_times = _NO_TIMES if sessions.times is None else None
-    no_users = _NO_USERS if sessions.users is None else None
-    no_blocks = _NO_TIMES if sessions.blocks is None else None
-    done = 0
-
-    def panel(
-        name: str, compute: Callable[[], T | None], otherwise: str, *, impossible: str | None = None
-    ) -> T | None:
-        nonlocal done
-        found = compute() if impossible is None else None
-        if found is None:
-            missing[name] = impossible or otherwise
-        done += 1
-        progress("analyze", done, _PANELS)
-        return found
-
-    def by_label(count: Callable[[Sessions, Int32Array], T | None]) -> ByLabel[T] | None:
-        items = count(sessions, np.arange(sessions.n_items + 1, dtype=np.int32))
-        if items is None:
-            return None
-        return ByLabel(items, None if categories is None else count(sessions, categories.of_item))
-
-    return Analysis(
+    compute = _Computation(sessions, categories, progress)
+    times_missing = _NO_TIMES if sessions.times is None else None
+    users_missing = _NO_USERS if sessions.users is None else None
+    blocks_missing = _NO_TIMES if sessions.blocks is None else None
+    per_label, plain = compute.by_label, compute.statistic
+    return LogStatistics(
         session_lengths=session_lengths(sessions),
-        within_session=panel("within_session", lambda: by_label(within_session), _NO_KNOWN_CLICK),
-        repeats=panel("repeats", lambda: by_label(repeats), _NO_RETURN, impossible=no_users),
-        gaps=panel("gaps", lambda: gaps(sessions), _NO_GAP, impossible=no_times),
-        popularity=panel("popularity", lambda: popularity(sessions), _NO_KNOWN_CLICK),
-        activity=panel("activity", lambda: activity(sessions), _NO_TIMES, impossible=no_times),
-        drift=panel("drift", lambda: drift(sessions), _ONE_DAY, impossible=no_times),
-        day_graph=panel("day_graph", lambda: day_graph(sessions), _ONE_BLOCK, impossible=no_blocks),
-        missing=missing,
+        within_session=per_label("within_session", within_session, if_none=_NO_KNOWN_CLICK),
+        repeats=per_label(
+            "repeats", repeat_clicks, if_none=_NO_REPEAT_USER, unavailable=users_missing
+        ),
+        gaps=plain("gaps", click_gaps, if_none=_NO_GAP, unavailable=times_missing),
+        popularity=plain("popularity", item_popularity, if_none=_NO_KNOWN_CLICK),
+        activity=plain("activity", click_activity, if_none=_NO_TIMES, unavailable=times_missing),
+        drift=plain("drift", popularity_drift, if_none=_ONE_DAY, unavailable=times_missing),
+        temporal_graph=plain(
+            "temporal_graph", temporal_graph_stats, if_none=_ONE_BLOCK, unavailable=blocks_missing
+        ),
+        missing=compute.missing,
     )
+
+
+class _Computation:
+    """Computes statistics one after the other and records why some are missing."""
+
+    def __init__(self, sessions: Sessions, categories: ItemCategories | None, progress: Progress):
+        self.missing = {} if categories is not None else {"categories": _NO_CATEGORIES}
+        self._sessions = sessions
+        self._categories = categories
+        self._progress = progress
+        self._done = 0
+
+    def statistic(
+        self,
+        name: str,
+        compute: Callable[[Sessions], T | None],
+        *,
+        if_none: str,
+        unavailable: str | None = None,
+    ) -> T | None:
+        """Compute a statistic, or record why there is none.
+
+        Args:
+            name: field of `LogStatistics`.
+            compute: returns None if the sessions do not allow the statistic.
+            if_none: the reason to record in that case.
+            unavailable: a reason known in advance; nothing is computed then.
+        """
+        value = compute(self._sessions) if unavailable is None else None
+        if value is None:
+            self.missing[name] = unavailable or if_none
+        self._done += 1
+        self._progress("analyze", self._done, _STATISTICS)
+        return value
+
+    def by_label(
+        self,
+        name: str,
+        compute: Callable[[Sessions, Int32Array], T | None],
+        *,
+        if_none: str,
+        unavailable: str | None = None,
+    ) -> ItemsAndCategories[T] | None:
+        """Compute a statistic for items and, if they are known, for categories."""
+
+        def for_both(sessions: Sessions) -> ItemsAndCategories[T] | None:
+            items = compute(sessions, np.arange(sessions.n_items + 1, dtype=np.int32))
+            if items is None:
+                return None
+            known = self._categories
+            categories = None if known is None else compute(sessions, known.of_item)
+            return ItemsAndCategories(items, categories)
+
+        return self.statistic(name, for_both, if_none=if_none, unavailable=unavailable)

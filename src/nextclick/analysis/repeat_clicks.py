@@ -1,4 +1,11 @@
-"""How much of a session its user knows from earlier sessions (ASARS, Figure 1, middle)."""
+"""Overlap of a session with its user's earlier sessions (ASARS, Figure 1, middle).
+
+With L_s the set of labels in session s, and s − 1, s − 2, … the previous sessions of its user,
+
+    share(k) = mean over s of |L_s ∩ (L_{s−1} ∪ … ∪ L_{s−k})| / |L_s|
+
+The paper gives no formula; this one is our interpretation.
+"""
 
 from __future__ import annotations
 
@@ -6,49 +13,44 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import Float64Array, Int32Array, Int64Array
+    from nextclick.core.types import Int32Array
 
 DEPTH = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Repeats:
-    """The panel's figures for items, or for categories.
+class RepeatClicks:
+    """Share of a session's labels that its user clicked before.
 
     Attributes:
-        sessions: how many of known users have an earlier session; `shares` is over these.
-        shares: for k = 1..10, the mean share of a session's labels that its user clicked in at
-            least one of the k sessions before it. A user with fewer than k has them all looked at.
-        deep_sessions: how many have ten earlier sessions or more.
-        deep_shares: the same shares over these: the same sessions for every k, each with k sessions
-            to look at. None if there are none.
+        sessions: number of sessions whose user has an earlier session; `shares` averages over
+            these.
+        shares: for k = 1..10, mean share of a session's labels that occur in at least one of the
+            user's k previous sessions. For a user with fewer than k sessions, all of them count.
+        long_history_sessions: number of sessions with at least ten earlier ones.
+        long_history_shares: the same shares over the sessions with long history. The set of
+            sessions is the same for every k. None if there are no such sessions.
     """
 
     sessions: int
     shares: list[float]
-    deep_sessions: int
-    deep_shares: list[float] | None
+    long_history_sessions: int
+    long_history_shares: list[float] | None
 
 
-def repeats(sessions: Sessions, label_of: Int32Array) -> Repeats | None:
-    """Look for the labels of a session in the k sessions before it of the same user.
+def repeat_clicks(sessions: Sessions, label_of: Int32Array) -> RepeatClicks | None:
+    """Measure the overlap of each session with the user's k previous sessions.
 
-    With L_s the distinct labels of session s, and s − 1, s − 2, … the user's sessions before it,
-
-        share(k) = mean over s of |L_s ∩ (L_{s−1} ∪ … ∪ L_{s−k})| / |L_s|
-
-    Sessions stand in the order in which they ended, and only those of the given part are looked at.
-    Clicks without a label are left out (see `within_session`); a session of nothing else is not in
-    the mean, but it is one of the k before a later one. The paper gives no formula; this is our
-    reading.
+    Sessions are ordered by the time of their last click; only sessions of the given part count.
+    Clicks without a label are ignored (see `within_session`). A session without labeled clicks is
+    excluded from the mean but still counts as one of the k previous sessions.
 
     Args:
         sessions: S sessions with users.
-        label_of: (N + 1,) int32, label of an item's index, 0 where there is none.
+        label_of: (N + 1,) int32, label of each item index, 0 for none.
 
     Returns:
         None if no user has two sessions.
@@ -56,13 +58,16 @@ def repeats(sessions: Sessions, label_of: Int32Array) -> Repeats | None:
     Raises:
         ValueError: the sessions have no users.
     """
+    from nextclick.analysis.label_kernels import add_repeats
+
     if sessions.users is None:
-        raise ValueError("these sessions have no users, so nobody has earlier ones")
+        raise ValueError("repeat clicks need users, but these sessions have none")
     users = np.asarray(sessions.users)
-    known = np.flatnonzero(users)
-    by_user = known[np.argsort(users[known], kind="stable")]  # stable: in the order of time
-    sums, deep_sums = np.zeros(DEPTH), np.zeros(DEPTH)
-    n, n_deep = _add_repeats(
+    identified = np.flatnonzero(users)
+    # a stable sort keeps the sessions of each user in chronological order
+    by_user = identified[np.argsort(users[identified], kind="stable")]
+    sums, long_history_sums = np.zeros(DEPTH), np.zeros(DEPTH)
+    n, n_long_history = add_repeats(
         np.asarray(sessions.items),
         sessions.offsets,
         by_user,
@@ -70,58 +75,15 @@ def repeats(sessions: Sessions, label_of: Int32Array) -> Repeats | None:
         label_of,
         int(label_of.max()),
         sums,
-        deep_sums,
+        long_history_sums,
     )
     if n == 0:
         return None
-    return Repeats(
+    return RepeatClicks(
         sessions=n,
         shares=(sums / n).tolist(),
-        deep_sessions=n_deep,
-        deep_shares=(deep_sums / n_deep).tolist() if n_deep else None,
+        long_history_sessions=n_long_history,
+        long_history_shares=(
+            (long_history_sums / n_long_history).tolist() if n_long_history else None
+        ),
     )
-
-
-@njit(cache=True, nogil=True)
-def _add_repeats(
-    items: Int32Array,
-    offsets: Int64Array,
-    by_user: Int64Array,
-    users: Int32Array,
-    label_of: Int32Array,
-    n_labels: int,
-    sums: Float64Array,
-    deep_sums: Float64Array,
-) -> tuple[int, int]:
-    depth = len(sums)
-    seen_at = np.full(n_labels + 1, -1, np.int64)  # place in by_user where a label was last seen
-    found = np.zeros(depth, np.int64)  # labels of the session by how far back they were seen
-    n_sessions, n_deep = 0, 0
-    first = 0  # where the sessions of this user begin
-    for place in range(len(by_user)):
-        s = by_user[place]
-        if place > 0 and users[s] != users[by_user[place - 1]]:
-            first = place
-        found[:] = 0
-        n_labels_here = 0
-        for i in range(offsets[s], offsets[s + 1]):
-            label = label_of[items[i]]
-            seen = seen_at[label]
-            if label == 0 or seen == place:
-                continue
-            seen_at[label] = place
-            n_labels_here += 1
-            if seen >= first and place - seen <= depth:
-                found[place - seen - 1] += 1
-        if n_labels_here == 0 or place == first:
-            continue
-        deep = place - first >= depth
-        n_sessions += 1
-        n_deep += deep
-        so_far = 0
-        for k in range(depth):
-            so_far += found[k]
-            sums[k] += so_far / n_labels_here
-            if deep:
-                deep_sums[k] += so_far / n_labels_here
-    return n_sessions, n_deep

@@ -1,4 +1,4 @@
-"""What TASRec's graph of the days knows for the sessions of each block of time."""
+"""Statistics of TASRec's temporal item graph for each block of time."""
 
 from __future__ import annotations
 
@@ -16,55 +16,57 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class DayGraph:
-    """Pairs of items in the graph, block by block; a block without sessions is one, too.
+class TemporalGraphStats:
+    """Pairs of items in the temporal graph, one value per block; empty blocks are included.
 
     Attributes:
-        blocks: their numbers, counted from the first block of the whole log.
-        alive: pairs that are neighbors for the sessions of the block: e ≥ 1 in equation 1.
-        clicked: pairs of adjacent clicks of these sessions, each once.
-        known: those of the clicked pairs that are neighbors.
+        blocks: block numbers, counted from the first block of the whole log.
+        neighbor_pairs: pairs that are neighbors for the sessions of the block: e ≥ 1 in equation 1.
+        clicked_pairs: distinct pairs of adjacent clicks in these sessions.
+        clicked_neighbor_pairs: clicked pairs that are neighbors.
     """
 
     blocks: list[int]
-    alive: list[int]
-    clicked: list[int]
-    known: list[int]
+    neighbor_pairs: list[int]
+    clicked_pairs: list[int]
+    clicked_neighbor_pairs: list[int]
 
 
-def day_graph(sessions: Sessions) -> DayGraph | None:
-    """Advance the graph of the paper (binary edges, decay 1/2, threshold 1) through the blocks.
+def temporal_graph_stats(sessions: Sessions) -> TemporalGraphStats | None:
+    """Advance the graph of the paper (binary edges, decay 1/2, threshold 1) block by block.
 
     Args:
-        sessions: with blocks, in their order.
+        sessions: sessions with blocks, in chronological order.
 
     Returns:
-        None if there are no two blocks.
+        None if there are fewer than two blocks.
 
     Raises:
         ValueError: the sessions have no blocks.
     """
     if sessions.blocks is None:
-        raise ValueError("these sessions have no times, so no blocks of time to go through")
+        raise ValueError("the temporal graph needs blocks of time, but these sessions have none")
     first, stop = int(sessions.blocks[0]), int(sessions.blocks[-1]) + 1
     if stop - first < 2:
         return None
     graph = TemporalGraph()
-    found = DayGraph([], [], [], [])
-    before = _pairs(graph.neighbors())
-    for block, day_log in sessions.by_block(first, stop):
-        graph.advance(day_log)
-        pairs = _pairs(graph.neighbors())  # with this decay and threshold those of one block
-        found.blocks.append(block)
-        found.alive.append(len(before))
-        found.clicked.append(len(pairs))
-        found.known.append(len(np.intersect1d(before, pairs, assume_unique=True)))
-        before = pairs
-    return found
+    stats = TemporalGraphStats([], [], [], [])
+    previous = _pair_keys(graph.neighbors())
+    for block, block_sessions in sessions.by_block(first, stop):
+        graph.advance(block_sessions)
+        # with this decay and threshold the neighbors are the pairs clicked in the last block
+        clicked = _pair_keys(graph.neighbors())
+        stats.blocks.append(block)
+        stats.neighbor_pairs.append(len(previous))
+        stats.clicked_pairs.append(len(clicked))
+        common = np.intersect1d(previous, clicked, assume_unique=True)
+        stats.clicked_neighbor_pairs.append(len(common))
+        previous = clicked
+    return stats
 
 
-def _pairs(neighbors: Neighbors) -> Int64Array:
-    """(n,) a number for each pair of neighbors."""
+def _pair_keys(neighbors: Neighbors) -> Int64Array:
+    """(n,) one int64 key for each unordered pair of neighbors."""
     rows = np.repeat(neighbors.items, np.diff(neighbors.offsets)).astype(np.int64)
     columns = neighbors.neighbors
     keys: Int64Array = ((rows << 32) | columns)[rows < columns]

@@ -1,8 +1,8 @@
-"""How much of a session goes to its few most clicked items, or categories (ASARS, Figure 1, left).
+"""Concentration of a session on its most clicked items or categories (ASARS, Figure 1, left).
 
-A *label* is what is counted: the item itself, or its category. `label_of` maps an item's index to
-it, and 0 is no label: a click on an item unseen in training, or on one without a category. Such
-clicks are left out, above and below the line.
+A *label* is the unit that is counted: the item itself or its category. `label_of` maps an item
+index to its label. Label 0 means "no label": an item unseen in training, or one without a category.
+Clicks without a label count neither in the numerator nor in the denominator.
 """
 
 from __future__ import annotations
@@ -11,53 +11,60 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import Float64Array, Int32Array, Int64Array
+    from nextclick.core.types import Int32Array
 
 TOP = 10
 
 
 @dataclass(frozen=True, slots=True)
 class WithinSession:
-    """The panel's figures.
+    """Mean share of a session's clicks by label rank.
 
     Attributes:
-        sessions: how many have a click with a label; the means are over these.
-        clicks: their clicks that have one.
-        shares: for r = 1..10, the mean share of a session's clicks on its r-th most clicked label.
-        if_all_differ: the same if no session came back to a label: what short sessions alone make
-            of it.
+        sessions: number of sessions with at least one labeled click; means are over these.
+        clicks: number of labeled clicks.
+        shares: for r = 1..10, mean share of a session's clicks on its r-th most clicked label.
+        shares_without_repeats: the same shares if every click of a session had its own label; the
+            baseline that session length alone explains.
     """
 
     sessions: int
     clicks: int
     shares: list[float]
-    if_all_differ: list[float]
+    shares_without_repeats: list[float]
 
 
 def within_session(sessions: Sessions, label_of: Int32Array) -> WithinSession | None:
-    """Rank the labels of every session by its clicks, and average their shares.
+    """Rank the labels of each session by click count and average their shares.
 
-    With n_s clicks in session s and c_s(1) ≥ c_s(2) ≥ … on its labels,
+    With n_s labeled clicks in session s and c_s(1) ≥ c_s(2) ≥ … clicks per label,
 
-        share(r) = mean over s of c_s(r) / n_s,            c_s(r) = 0 beyond the last label
+        share(r) = mean over s of c_s(r) / n_s,       c_s(r) = 0 if s has fewer than r labels
 
-    Every session weighs the same, so the ten shares add up to 1 at most. `if_all_differ` puts 1 for
-    every c_s(r) with r ≤ n_s. The paper shows the figure without a formula; this is our reading.
+    Every session has the same weight, so the ten shares sum to at most 1. For
+    `shares_without_repeats`, c_s(r) is 1 for every r ≤ n_s. The paper shows the figure without a
+    formula; this one is our interpretation.
 
     Args:
         sessions: S sessions.
-        label_of: (N + 1,) int32, label of an item's index, 0 where there is none.
+        label_of: (N + 1,) int32, label of each item index, 0 for none.
 
     Returns:
         None if no click has a label.
     """
-    shares, differ = np.zeros(TOP), np.zeros(TOP)
-    n_sessions, n_clicks = _add_shares(
-        np.asarray(sessions.items), sessions.offsets, label_of, int(label_of.max()), shares, differ
+    from nextclick.analysis.label_kernels import add_shares
+
+    shares, unrepeated = np.zeros(TOP), np.zeros(TOP)
+    n_sessions, n_clicks = add_shares(
+        np.asarray(sessions.items),
+        sessions.offsets,
+        label_of,
+        int(label_of.max()),
+        shares,
+        unrepeated,
     )
     if n_sessions == 0:
         return None
@@ -65,53 +72,5 @@ def within_session(sessions: Sessions, label_of: Int32Array) -> WithinSession | 
         sessions=n_sessions,
         clicks=n_clicks,
         shares=(shares / n_sessions).tolist(),
-        if_all_differ=(differ / n_sessions).tolist(),
+        shares_without_repeats=(unrepeated / n_sessions).tolist(),
     )
-
-
-@njit(cache=True, nogil=True)
-def _add_shares(
-    items: Int32Array,
-    offsets: Int64Array,
-    label_of: Int32Array,
-    n_labels: int,
-    shares: Float64Array,
-    differ: Float64Array,
-) -> tuple[int, int]:
-    clicks = np.zeros(n_labels + 1, np.int64)
-    ranked = np.zeros(len(shares), np.int64)
-    n_sessions, n_clicks = 0, 0
-    for s in range(len(offsets) - 1):
-        n = 0
-        for i in range(offsets[s], offsets[s + 1]):
-            label = label_of[items[i]]
-            if label > 0:
-                clicks[label] += 1
-                n += 1
-        if n == 0:
-            continue
-        ranked[:] = 0
-        for i in range(offsets[s], offsets[s + 1]):
-            label = label_of[items[i]]
-            if label > 0 and clicks[label] > 0:
-                _insert(ranked, clicks[label])
-                clicks[label] = 0  # taken; and clean for the next session
-        for r in range(len(ranked)):
-            shares[r] += ranked[r] / n
-            if r < n:
-                differ[r] += 1 / n
-        n_sessions += 1
-        n_clicks += n
-    return n_sessions, n_clicks
-
-
-@njit(cache=True, inline="always")
-def _insert(ranked: Int64Array, count: int) -> None:
-    """Put a count into its place in a descending row; the least falls out."""
-    r = len(ranked) - 1
-    if count <= ranked[r]:
-        return
-    while r > 0 and ranked[r - 1] < count:
-        ranked[r] = ranked[r - 1]
-        r -= 1
-    ranked[r] = count

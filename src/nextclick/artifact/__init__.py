@@ -3,4 +3,4 @@
 from nextclick.artifact.artifact import Artifact
 from nextclick.artifact.version_registry import ModelVersion, Registry
 
-__all__ = ["Artifact", "Registry", "ModelVersion"]
+__all__ = ["Artifact", "ModelVersion", "Registry"]

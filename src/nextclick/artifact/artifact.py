@@ -27,8 +27,7 @@ from nextclick.core.sessions import Sessions
 from nextclick.core.storage import atomic_folder
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ArtifactError, ConfigError, StoreError
-from nextclick.models import model_class
-from nextclick.models.base import reads
+from nextclick.models.model_registry import model_class
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ class Artifact:
             config = build_config(model_type.Config, manifest["config"], manifest["model"])
             model = model_type.from_state(load_file(folder / "weights.safetensors"), config)
             items = Vocabulary.open(folder / "items")
-            names = "users" in reads(model_type, config)
+            names = "users" in model_type.requires(config)
             users = Vocabulary.open(folder / "users") if names else None
             support = np.load(folder / "items" / "support.npy")
             log = _read_log(folder / "log", len(items))

@@ -1,102 +1,119 @@
-"""`nextclick analyze`: what a log looks like, as pictures and as numbers."""
+"""`nextclick analyze`: the statistics of a log, as plots and as numbers."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import Field
 
-from nextclick.analysis import Analysis, CategoryFile
-from nextclick.analysis.temporal_graph_stats import DayGraph
+from nextclick.cli.dataclass_options import Given, OptionGroup
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.errors import ConfigError
-from nextclick.experiments.log_analysis import (
-    DAY_GRAPH,
-    FIGURE1,
-    NUMBERS,
-    PROFILE,
-    Analyzed,
-    analyze,
-)
 
-_MOST_BLOCKS = 14  # that are told
+if TYPE_CHECKING:
+    from nextclick.analysis import LogStatistics
+    from nextclick.analysis.temporal_graph_stats import TemporalGraphStats
+    from nextclick.experiments.log_analysis import Analyzed
+
+_MAX_BLOCKS = 14  # printed
 
 
-def _default(text: str) -> Any:
-    return typer.Option(help=text, show_default=False)
+@dataclass(frozen=True, slots=True)
+class CategoryOptions:
+    """A table with the categories of the items."""
+
+    categories: Annotated[
+        str | None,
+        Field(description="table of items and categories: a catalog, or the raw log itself"),
+    ] = None
+    item: Annotated[str | None, Field(description="its column of items")] = None
+    category: Annotated[str | None, Field(description="its column of categories")] = None
+    format: Annotated[
+        str | None, Field(description="its log format, for a file without a header")
+    ] = None
 
 
 def analyze_command(
-    store: Annotated[Path, typer.Argument(help="Folder that `prepare` made.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the figures.")],
-    part: Annotated[str, typer.Option(help="train, fit, valid or test.")] = "train",
-    categories: Annotated[
-        str | None,
-        _default("A table of items and categories: a catalog, or the raw log itself."),
-    ] = None,
-    item: Annotated[
-        str | None, _default("Its column of items. Default: found by its name.")
-    ] = None,
-    category: Annotated[
-        str | None, _default("Its column of categories. Default: found by its name.")
-    ] = None,
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="Its log format, for a file without a header.", show_default=False
+    store: Annotated[Path, typer.Argument(help="Folder of a store, from `prepare`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the plots.")],
+    table_of: Annotated[
+        Given[CategoryOptions],
+        OptionGroup(
+            "Categories",
+            defaults={"item": "detected by name", "category": "detected by name"},
         ),
-    ] = None,
+    ],
+    part: Annotated[
+        str, typer.Option(help="Split to analyze: train, train_inner, valid or test.")
+    ] = "train",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Show what a log looks like: Figure 1 of the ASARS paper, and a basic profile.
+    """Plot and measure the sessions, clicks and items of a store.
 
-    How much of a session goes to its top items, how much its user knows from earlier sessions, the
-    gaps between clicks with a gamma fit; session lengths, popularity, activity, and drift from day
-    to day; the edges of TASRec's graph of the days. The folder gets figure1.png, profile.png,
-    day-graph.png, and all numbers in analysis.json. What a log has no users, times or categories
-    for is left out, with a reason. Needs the extra `report`.
+    Reports the concentration of sessions on few items, repeated items of a user, the gaps between
+    clicks with a gamma fit (Figure 1 of the ASARS paper); session lengths, popularity, activity and
+    popularity drift; and the edges of the temporal item graph of TASRec. The folder gets
+    figure1.png, profile.png, day-graph.png, and all numbers in analysis.json. Panels that need
+    users, times or categories the log does not have are skipped with a reason. Needs the extra
+    `report`.
 
     \b
         nextclick analyze store -o figures
         nextclick analyze store -o figures --categories catalog.csv --category genre
         nextclick analyze store -o figures --categories UserBehavior.csv --format taobao
     """  # noqa: D301
-    if categories is None and (item or category or form):
+    from nextclick.analysis import CategoryFile
+    from nextclick.experiments.log_analysis import (
+        FIGURE1,
+        NUMBERS,
+        PROFILE,
+        TEMPORAL_GRAPH,
+        analyze,
+    )
+
+    chosen = table_of.apply()
+    if chosen.categories is None and table_of:
         raise ConfigError(
-            "--item, --category and --format describe the table of --categories, which is not given"
+            "--item, --category and --format describe the table of --categories, which is missing"
         )
     file = None
-    if categories is not None:
-        file = CategoryFile(categories, item, category, form or "table")
-    with progress_bar() as told:
+    if chosen.categories is not None:
+        file = CategoryFile(
+            chosen.categories, chosen.item, chosen.category, chosen.format or "table"
+        )
+    with progress_bar() as progress:
         analyzed = analyze(
-            store, output, part=part, categories=file, overwrite=overwrite, progress=told
+            store, output, part=part, categories=file, overwrite=overwrite, progress=progress
         )
     _show(analyzed)
-    say(f"{output}: {FIGURE1}, {PROFILE}, {DAY_GRAPH}, {NUMBERS}")
+    say(f"{output}: {FIGURE1}, {PROFILE}, {TEMPORAL_GRAPH}, {NUMBERS}")
     if as_json:
         print_json("analyze/1", {"path": str(output), "analysis": analyzed.numbers})
 
 
 def _show(analyzed: Analyzed) -> None:
-    found, about = analyzed.found, analyzed.numbers["categories"]
+    analysis, about = analyzed.statistics, analyzed.numbers["categories"]
     if about is not None:
         columns = about["columns"]
         say(
             f"{about['categories']:,} categories (item = {columns['item']}, category = "
-            f"{columns['category']}); {about['items_without']:,} items of the store have none, "
-            f"with {about['clicks_without']:,} clicks in this part"
+            f"{columns['category']}); {about['items_without']:,} items of the store have none "
+            f"({about['clicks_without']:,} clicks in this part)"
         )
-    _show_ranks(found)
-    _show_gaps(found)
-    _show_profile(found)
-    for panel, reason in found.missing.items():
-        say(f"left out: {panel.replace('_', ' ')}. {reason}")
+    _show_ranks(analysis)
+    _show_gaps(analysis)
+    _show_profile(analysis)
+    for panel, reason in analysis.missing.items():
+        say(f"skipped: {panel.replace('_', ' ')}. {reason}")
 
 
-def _show_ranks(found: Analysis) -> None:
+def _show_ranks(analysis: LogStatistics) -> None:
     columns: dict[str, list[float]] = {}
-    for title, panel in (("within", found.within_session), ("repeated", found.repeats)):
+    for title, panel in (("within", analysis.within_session), ("repeated", analysis.repeats)):
         if panel is not None:
             columns[f"items {title}"] = panel.items.shares
             if panel.categories is not None:
@@ -107,61 +124,63 @@ def _show_ranks(found: Analysis) -> None:
             for r, row in enumerate(zip(*columns.values(), strict=True), start=1)
         ]
         table(
-            "Percent of a session: within, on its r-th item; repeated, from its user's last r "
-            "sessions",
+            "Percent of the clicks of a session: within, on its r-th most frequent item; repeated, "
+            "on items of the last r sessions of the user",
             ["r", *columns],
             rows,
         )
 
 
-def _show_gaps(found: Analysis) -> None:
-    gaps = found.gaps
+def _show_gaps(analysis: LogStatistics) -> None:
+    gaps = analysis.gaps
     if gaps is None:
         return
     at = gaps.quantiles_seconds
     say(
-        f"gaps: median {at['p50']:,.3g} s, 90 % up to {at['p90']:,.4g} s, mean "
-        f"{gaps.mean_seconds:,.4g} s, clock of {gaps.resolution_seconds:g} s; {gaps.used:,} used, "
-        f"{gaps.zeros:,} of 0 s left out"
+        f"gaps: median {at['p50']:,.3g} s, 90th percentile {at['p90']:,.4g} s, mean "
+        f"{gaps.mean_seconds:,.4g} s, clock resolution {gaps.resolution_seconds:g} s; "
+        f"{gaps.used:,} gaps used, {gaps.zeros:,} of 0 s excluded"
     )
-    if gaps.commonest.invented:
+    if gaps.most_frequent.is_placeholder:
         say(
-            f"left out as invented: {gaps.commonest.before_last:,} gaps of exactly "
-            f"{gaps.commonest.seconds:g} s before the last click of a session"
+            f"excluded as placeholder times: {gaps.most_frequent.before_last:,} gaps of exactly "
+            f"{gaps.most_frequent.seconds:g} s before the last click of a session"
         )
     if gaps.gamma is not None and gaps.lognormal is not None:
         say(
             f"gamma fit: shape {gaps.gamma.shape:.4f}, scale {gaps.gamma.scale:,.2f} s; mean log "
-            f"density {gaps.gamma.mean_log_density:.3f}, of a log-normal "
+            f"density {gaps.gamma.mean_log_density:.3f}, log-normal "
             f"{gaps.lognormal.mean_log_density:.3f}"
         )
 
 
-def _show_profile(found: Analysis) -> None:
-    lengths, popular = found.session_lengths, found.popularity
+def _show_profile(analysis: LogStatistics) -> None:
+    lengths, popular = analysis.session_lengths, analysis.popularity
     say(f"sessions: mean {lengths.mean:.2f} clicks, longest {lengths.longest:,}")
     if popular is not None:
         top = popular.shares_of_top
         say(
-            f"popularity: the top 1 % of the items have {top['1%']:.1%} of the clicks, "
+            f"popularity: the top 1 % of the items receive {top['1%']:.1%} of the clicks, "
             f"the top 10 % {top['10%']:.1%}"
         )
-    if found.drift is not None:
-        told = ", ".join(
+    if analysis.drift is not None:
+        values = ", ".join(
             f"{lag} d {value:.2f}"
-            for lag, value in zip(found.drift.lags, found.drift.similarity, strict=True)
+            for lag, value in zip(analysis.drift.lags, analysis.drift.similarity, strict=True)
         )
-        say(f"likeness of days: {told}")
-    if found.day_graph is not None:
-        _show_day_graph(found.day_graph)
+        say(f"similarity of days: {values}")
+    if analysis.temporal_graph is not None:
+        _show_temporal_graph(analysis.temporal_graph)
 
 
-def _show_day_graph(graph: DayGraph) -> None:
-    told = [f"{block}: {n:,}" for block, n in zip(graph.blocks, graph.alive, strict=True)]
-    before = "" if len(told) <= _MOST_BLOCKS else "…, "
-    clicked = sum(graph.clicked[1:])
+def _show_temporal_graph(graph: TemporalGraphStats) -> None:
+    values = [
+        f"{block}: {n:,}" for block, n in zip(graph.blocks, graph.neighbor_pairs, strict=True)
+    ]
+    before = "" if len(values) <= _MAX_BLOCKS else "…, "
+    clicked = sum(graph.clicked_pairs[1:])
     say(
-        "pairs of neighbors in the graph of the days, by block: "
-        f"{before}{', '.join(told[-_MOST_BLOCKS:])}; of {clicked:,} pairs clicked after the first "
-        f"block {100 * sum(graph.known) / max(clicked, 1):.1f} % were neighbors"
+        "edges of the temporal item graph, by block: "
+        f"{before}{', '.join(values[-_MAX_BLOCKS:])}; of {clicked:,} consecutive pairs after "
+        f"the first block, {100 * sum(graph.clicked_neighbor_pairs) / max(clicked, 1):.1f} % were edges"
     )

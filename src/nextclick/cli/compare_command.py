@@ -1,132 +1,131 @@
-"""`nextclick compare`: models side by side, and a report."""
+"""`nextclick compare`: several models under the same conditions, and a report."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import Field
 
-from nextclick.cli.evaluate_command import Cutoffs, Last, Part, Ties, protocol_asked
-from nextclick.cli.leaderboard_table import compared_figures, show_compared
+from nextclick.cli.dataclass_options import Given, OptionGroup
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar
 from nextclick.cli.parsing import parse_cutoffs, parse_list, parse_values
-from nextclick.data.store import Store
+from nextclick.cli.ranking_options import RankingOptions, ranking_group
 from nextclick.errors import ConfigError
-from nextclick.experiments.comparison import CompareOptions, compare, compare_results
-from nextclick.models import CLASSICAL
+from nextclick.experiments.comparison_options import CompareOptions
+from nextclick.models.model_registry import BASELINES
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedModels:
+    """Which models are trained, with which parameters, and how often."""
+
+    models: Annotated[
+        str,
+        Field(
+            description="models by name; all for every model; with a preset (narm@global) or "
+            "parameters (asars@variant=time_cat+epochs=5); recipe files "
+            "(recipes/narm-quick.toml); artifacts (models/narm, with a slash); LABEL=… names an "
+            "entry"
+        ),
+    ] = ",".join(BASELINES)
+    settings: Annotated[
+        list[str] | None,
+        Field(
+            description="parameter as NAME=VALUE, for all models that have it, or as "
+            "MODEL.NAME=VALUE or LABEL.NAME=VALUE; repeatable"
+        ),
+    ] = None
+    seeds: Annotated[
+        int, Field(ge=1, description="trainings of each model that is not deterministic")
+    ] = 1
 
 
 def compare_command(
     inputs: Annotated[
         list[Path],
-        typer.Argument(help="A store, whose models are trained now; or result files to tabulate."),
+        typer.Argument(help="One store, on which models are trained; or result files."),
     ],
-    models: Annotated[
-        str,
-        typer.Option(
-            "--models",
-            "-m",
-            help="Models, or all of them (all), presets (narm@global), parameters "
-            "(asars@variant=time_cat+epochs=5) and recipe files (recipes/narm-quick.toml), "
-            "artifacts (models/narm, with a slash); LABEL=... gives one a name.",
+    entries: Annotated[
+        Given[ComparedModels],
+        OptionGroup("Models", flags={"models": ("--models", "-m"), "settings": ("--set",)}),
+    ],
+    ranking: Annotated[Given[RankingOptions], ranking_group(omit=("unseen",))],
+    comparison: Annotated[
+        Given[CompareOptions],
+        OptionGroup(
+            "Comparison",
+            flags={"metric": ("--sort-by",)},
+            only=("train_on", "metric", "against", "device"),
+            defaults={
+                "train_on": "all, or inner with --part valid",
+                "metric": "recall at the largest K",
+                "against": "the second-best model",
+            },
         ),
-    ] = ",".join(CLASSICAL),
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="NAME=VALUE for all models that have it, MODEL.NAME=VALUE or LABEL.NAME=VALUE.",
-        ),
-    ] = None,
-    seeds: Annotated[
-        int, typer.Option(min=1, help="Trainings of each model that draws at random.")
-    ] = 1,
-    ks: Cutoffs = "5,10,20",
-    part: Part = "test",
-    learn: Annotated[
-        str | None,
-        typer.Option(
-            help="What models learn from: train, all before the test; or fit, which leaves the "
-            "validation out. Default: train, and fit for --part valid.",
-            show_default=False,
-        ),
-    ] = None,
-    ties: Ties = "worst",
-    last_only: Last = False,
-    prequential: Annotated[
-        bool,
-        typer.Option(
-            "--prequential",
-            help="Models that keep a graph of days (tasrec) take in each block before the next.",
-        ),
-    ] = False,
-    sort_by: Annotated[
-        str | None,
-        typer.Option(
-            help="The metric that is claimed about. Default: recall at the largest K.",
-            show_default=False,
-        ),
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            help="Whom the best gains on, by prefix length. Default: the next in the table.",
-            show_default=False,
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda; for neural models.")] = "auto",
+    ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the report and the models.")
+        Path | None, typer.Option("--output", "-o", help="Folder of the report and the models.")
     ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Train models on a store, measure each, and say which is better beyond chance.
+    """Train and evaluate several models under the same conditions.
 
     \b
         nextclick compare store -o comparison
         nextclick compare store --models pop,session-knn,narm,asars@paper --seeds 3 -o comparison
         nextclick compare store --models recipes/narm-quick.toml,narm@global \\
             --set epochs=5 --set narm.hidden_width=50 -o comparison
-        nextclick compare store --models session-knn,models/narm,models/lgsr --learn fit -o trained
+        nextclick compare store --models session-knn,models/narm --train-on inner -o trained
         nextclick compare comparison/*/result.json other/result.json -o both
 
-    The folder gets report.html, one file to read or to send; figures/ as PNG and SVG; tables as
-    CSV; comparison.json; and NAME/artifact of every model.
+    The folder gets report.html, a self-contained file; figures/ as PNG and SVG; tables as CSV;
+    comparison.json; and NAME/artifact of every model.
 
-    Ctrl-C keeps what was done, and the same command goes on, within a training too. More models or
-    more seeds train what is new. A model that fails is named in the report, with the reason.
+    After Ctrl-C, rerun the same command to resume, also within a training. Additional models or
+    seeds train only what is missing. A model that fails is listed in the report with the reason.
 
-    One seed compares trained models: another seed might turn the order. With --seeds 3 or more
-    methods are compared. The figures need the extra `report`.
+    With one seed the comparison is between trained models, not methods; another seed may reverse
+    it. Use --seeds 3 or more to compare methods. Figures need the extra `report`.
     """  # noqa: D301
+    from nextclick.cli.leaderboard_table import comparison_results, show_comparison
+    from nextclick.data.store import Store
+    from nextclick.experiments.comparison import compare, compare_results
+
+    chosen = comparison.apply()
     if all(path.is_file() for path in inputs):
         compared = compare_results(
-            inputs, output, metric=sort_by, against=against, overwrite=overwrite
+            inputs, output, metric=chosen.metric, against=chosen.against, overwrite=overwrite
         )
     elif len(inputs) == 1:
-        opened = Store.open(inputs[0])
-        options = CompareOptions(
-            seeds=range(seeds),
-            part=part,
-            learn=learn,
-            ks=parse_cutoffs(ks),
-            metric=sort_by,
-            against=against,
-            settings=parse_values(settings),
-            protocol=protocol_asked(opened, ties, last_only, None),
-            prequential=prequential,
-            device=device,
-        )
-        with progress_bar() as told:
+        options, models, store = ranking.apply(), entries.apply(), Store.open(inputs[0])
+        rest = {
+            "seeds": range(models.seeds),
+            "part": options.part,
+            "ks": parse_cutoffs(options.ks),
+            "settings": parse_values(models.settings),
+            "protocol": options.protocol(store),
+            "prequential": options.prequential,
+        }
+        full = Given(CompareOptions, {**comparison.values, **rest}).apply()
+        with progress_bar() as progress:
             compared = compare(
-                opened, parse_list(models), output, options, overwrite=overwrite, progress=told
+                store,
+                parse_list(models.models),
+                output,
+                full,
+                overwrite=overwrite,
+                progress=progress,
             )
     else:
         raise ConfigError(
-            "compare takes one store, or result files, got a mixture: "
+            "compare takes one store or result files, got several of them or both: "
             + ", ".join(map(str, inputs))
         )
-    show_compared(compared)
+    show_comparison(compared)
     if as_json:
-        place = None if compared.path is None else str(compared.path)
-        print_json("compare/1", {"path": place} | compared_figures(compared))
+        path = None if compared.path is None else str(compared.path)
+        print_json("compare/1", {"path": path} | comparison_results(compared))

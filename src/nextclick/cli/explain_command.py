@@ -1,130 +1,171 @@
-"""`nextclick explain`: why a session gets the items that it gets."""
+"""`nextclick explain`: explanations of recommendations."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import Field
 
-from nextclick.artifact.version_registry import artifact_folder
-from nextclick.cli.output import Json, print_json, say, shown, table
-from nextclick.cli.parsing import Now, Times, User, parse_list, parse_seconds
+from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.output import Json, format_score, print_json, say, table
+from nextclick.cli.parsing import parse_list
+from nextclick.cli.session_options import SESSION, SessionContext
 from nextclick.errors import ConfigError
-from nextclick.experiments.example_explanations import (
-    check_figure,
-    draw_explanations,
-    explain_examples,
-)
-from nextclick.serving import Recommender
 
 if TYPE_CHECKING:
     from nextclick.core.types import RawId
     from nextclick.experiments.example_explanations import Example
     from nextclick.serving import Explanation
 
-_MOST_CLICKS = 12  # columns of a map that a terminal has room for
-_MOST_ITEMS = 8  # of a neighbor session
+_MAX_CLICKS = 12  # columns of an attention map that fit a terminal
+_MAX_ITEMS = 8  # of a neighbor session
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationOptions:
+    """What is explained, and how it is shown."""
+
+    item: Annotated[str | None, Field(description="items to explain, such as A,B")] = None
+    layer: Annotated[str | None, Field(description="attention layer to show")] = None
+    figure: Annotated[
+        Path | None, Field(description="plot the explanation to this .png or .svg file")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleOptions:
+    """Which sessions of a store are explained in place of --session."""
+
+    store: Annotated[Path | None, Field(description="store of the example sessions")] = None
+    examples: Annotated[int, Field(description="number of sessions")] = 10
+    part: Annotated[str, Field(description="their split: train, train_inner, valid or test")] = (
+        "test"
+    )
+    least: Annotated[int, Field(description="minimum number of clicks before the last one")] = 5
+    seed: Annotated[int, Field(description="seed of the sample of sessions")] = 0
 
 
 def explain_command(
-    artifact: Annotated[Path, typer.Argument(help="Folder that `train` made, or a registry.")],
+    artifact: Annotated[
+        Path, typer.Argument(help="Folder of an artifact, from `train`, or a registry.")
+    ],
+    context: Annotated[Given[SessionContext], SESSION],
+    view: Annotated[
+        Given[ExplanationOptions],
+        OptionGroup("Explanation", defaults={"item": "the recommended items", "layer": "all"}),
+    ],
+    examples: Annotated[Given[ExampleOptions], OptionGroup("Example sessions")],
     session: Annotated[
         str | None,
-        typer.Option("--session", "-s", help="Item ids, the last click last.", show_default=False),
+        typer.Option(
+            "--session",
+            "-s",
+            help="Clicked item ids, the last click last.",
+            show_default=False,
+            rich_help_panel="Session",
+        ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many recommended items to explain.")] = 5,
-    item: Annotated[
-        str | None,
-        typer.Option(help="Explain these items, such as A,B.", show_default="those recommended"),
-    ] = None,
-    times: Times = None,
-    now: Now = None,
-    user: User = None,
-    layer: Annotated[
-        str | None,
-        typer.Option(help="Show one layer of attention alone.", show_default="all"),
-    ] = None,
-    store: Annotated[
-        Path | None,
-        typer.Option(help="Explain sessions of this store instead.", show_default=False),
-    ] = None,
-    examples: Annotated[int, typer.Option(help="How many of its sessions.")] = 10,
-    part: Annotated[str, typer.Option(help="Of which part: train, fit, valid or test.")] = "test",
-    least: Annotated[
-        int, typer.Option(help="Clicks that they have at least before the last one.")
+    k: Annotated[
+        int,
+        typer.Option(
+            "-k", help="Number of recommended items to explain.", rich_help_panel="Explanation"
+        ),
     ] = 5,
-    seed: Annotated[int, typer.Option(help="Which sessions are drawn.")] = 0,
-    figure: Annotated[
-        Path | None,
-        typer.Option(help="Draw it into this file, .png or .svg.", show_default=False),
-    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say why a session gets the items that it gets.
+    """Explain the recommendations for a session.
 
-    For any model: how far the score and the rank of each item fall without each click. For those
-    that have them, too: attention to each click, sessions of the log that vote, neighbors in the
-    graph of the days, and what each click gives to the score. Pictures need the extra `report`.
+    For every model: by how much the score and the rank of each item fall without each click. For
+    models that provide it: attention to each click, the sessions of the log that vote, neighbors in
+    the temporal item graph, and the contribution of each click to the score. Plots need the extra
+    `report`.
 
     \b
         nextclick explain model --session 214536502,214536500 --figure why.png
         nextclick explain model --store store --examples 10 --figure attention.png
     """  # noqa: D301
-    if (session is None) == (store is None):
+    from nextclick.experiments.example_explanations import check_figure, draw_explanations
+
+    chosen, source = view.apply(), examples.apply()
+    if (session is None) == (source.store is None):
         raise ConfigError(
-            "explain takes --session with the ids of a session, or --store to explain examples "
-            f"out of it; got {'neither' if session is None else 'both'}"
+            "explain needs either --session with item ids, or --store with example sessions; got "
+            f"{'neither' if session is None else 'both'}"
         )
-    if figure is not None:
-        check_figure(figure)
-    recommender = Recommender.load(artifact_folder(artifact))
-    found: list[Example] = []
-    if store is not None:
-        found = explain_examples(recommender, store, n=examples, part=part, least=least, seed=seed)
-        told = [example.why for example in found]
+    if chosen.figure is not None:
+        check_figure(chosen.figure)
+    samples, explanations, model = _explain(artifact, session, k, context, chosen, source)
+    if chosen.layer is not None:
+        explanations = [why.layer(chosen.layer) for why in explanations]
+    if samples:
+        _show_examples(samples)
     else:
-        assert session is not None
-        clock = None if times is None else parse_seconds("--times", times)
-        ids: list[RawId] = [*parse_list(session)]
-        items = None if item is None else parse_list(item)
-        told = [recommender.explain(ids, k, items=items, times=clock, user=user, now=now)]
-    if layer is not None:
-        told = [why.layer(layer) for why in told]
-    if found:
-        _show_examples(found)
-    else:
-        _show(told[0])
-    if figure is not None:
-        model = recommender.artifact.model.name
+        _show(explanations[0])
+    if chosen.figure is not None:
         draw_explanations(
-            told,
-            figure,
-            names=[f"session {example.session}" for example in found] or ["session"],
-            title=f"{model}: example sessions, part {part}"
-            if found
-            else f"Why {model} names these",
+            explanations,
+            chosen.figure,
+            names=[f"session {example.session}" for example in samples] or ["session"],
+            title=f"{model}: example sessions, part {source.part}"
+            if samples
+            else f"Recommendations of {model}, explained",
         )
-        say(f"drawn into {figure}")
+        say(f"plotted to {chosen.figure}")
     if as_json:
-        asked: list[dict[str, object]] = [{"session": e.session, "next": e.next} for e in found]
-        asked = asked or [{"session": None, "next": None}]
-        explanations = [at | asdict(why) for at, why in zip(asked, told, strict=True)]
-        print_json("explain/1", {"explanations": explanations})
+        rows: list[dict[str, object]] = [{"session": e.session, "next": e.next} for e in samples]
+        rows = rows or [{"session": None, "next": None}]
+        joined = [row | asdict(why) for row, why in zip(rows, explanations, strict=True)]
+        print_json("explain/1", {"explanations": joined})
+
+
+def _explain(
+    artifact: Path,
+    session: str | None,
+    k: int,
+    context: Given[SessionContext],
+    view: ExplanationOptions,
+    source: ExampleOptions,
+) -> tuple[list[Example], list[Explanation], str]:
+    """The example sessions, if any, the explanations, and the name of the model."""
+    from nextclick.artifact.version_registry import artifact_folder
+    from nextclick.experiments.example_explanations import explain_examples
+    from nextclick.serving import Recommender
+
+    recommender = Recommender.load(artifact_folder(artifact))
+    model = recommender.artifact.model.name
+    if source.store is not None:
+        samples = explain_examples(
+            recommender,
+            source.store,
+            n=source.examples,
+            part=source.part,
+            least=source.least,
+            seed=source.seed,
+        )
+        return samples, [example.why for example in samples], model
+    known = context.apply()
+    ids: list[RawId] = [*parse_list(session or "")]
+    items = None if view.item is None else parse_list(view.item)
+    why = recommender.explain(
+        ids, k, items=items, times=known.times, user=known.user, now=known.now
+    )
+    return [], [why], model
 
 
 def _show(why: Explanation) -> None:
-    stands = zip(why.items, _ranks(why.now.ranks), why.now.scores, why.now.leads, strict=True)
+    rows = zip(why.items, _ranks(why.now.ranks), why.now.scores, why.now.leads, strict=True)
     table(
         f"{why.model}, after {_ids(why.clicks)}",
-        ["item", "rank", "score", "over the mean"],
-        [[str(item), rank, *map(shown, two)] for item, rank, *two in stands],
+        ["item", "rank", "score", "above mean"],
+        [[str(item), rank, *map(format_score, two)] for item, rank, *two in rows],
     )
     weights = [dict(zip(one.clicks, one.weights, strict=True)) for one in why.attention]
     table(
-        "Each click: attention to it, and how far each item falls without it, over the mean (→ its "
-        "rank then)",
+        "Each click: its attention, and the fall of the score of each item above the mean "
+        "without it (→ rank without it)",
         ["click", *(one.layer for one in why.attention), *map(str, why.items)],
         [
             [str(click), *(_weight(layer.get(n)) for layer in weights), *_falls(why, n)]
@@ -132,48 +173,59 @@ def _show(why: Explanation) -> None:
         ],
     )
     for one in why.attention:
-        if one.map is not None:
-            read = [str(why.clicks[at]) for at in one.clicks]
-            if len(read) > _MOST_CLICKS:
-                say(f"{one.layer}: {len(read)} × {len(read)} weights; see them with --figure")
-                continue
-            rows = zip(read, one.map, strict=True)
-            table(
-                f"{one.layer}: what each click takes from those before it",
-                ["click", *read],
-                [[name, *(_weight(w) for w in row)] for name, row in rows],
-            )
+        _show_map(why, one)
     _show_others(why)
     if why.note:
         say(why.note)
+
+
+def _show_map(why: Explanation, attention: Any) -> None:
+    if attention.map is None:
+        return
+    names = [str(why.clicks[at]) for at in attention.clicks]
+    if len(names) > _MAX_CLICKS:
+        say(f"{attention.layer}: {len(names)} × {len(names)} weights; plot them with --figure")
+        return
+    table(
+        f"{attention.layer}: attention of each click to those before it",
+        ["click", *names],
+        [
+            [name, *(_weight(w) for w in row)]
+            for name, row in zip(names, attention.map, strict=True)
+        ],
+    )
 
 
 def _show_others(why: Explanation) -> None:
     if why.parts is not None:
         given = [*zip(why.clicks, why.parts.clicks, strict=True), *why.parts.rest.items()]
         table(
-            "What the score of each item is a sum of",
+            "Contributions to the score of each item",
             ["", *map(str, why.items)],
-            [[str(name), *map(shown, parts)] for name, parts in given],
+            [[str(name), *map(format_score, parts)] for name, parts in given],
         )
     if why.neighbors:
         table(
-            "Sessions of the log that vote most",
+            "Sessions of the log with the largest votes",
             ["session", "similarity", "vote"],
             [
-                [_voter(one.items, one.session), shown(one.similarity), shown(one.vote)]
+                [
+                    _voter(one.items, one.session),
+                    format_score(one.similarity),
+                    format_score(one.vote),
+                ]
                 for one in why.neighbors
             ],
         )
     if why.links:
         table(
-            "Active neighbors in the graph of the days, with weights",
+            "Active neighbors in the temporal item graph, with weights",
             ["click", "neighbors"],
             [
                 [
                     str(link.item),
                     ", ".join(
-                        f"{other} {shown(weight, 3)}"
+                        f"{other} {format_score(weight, 3)}"
                         for other, weight in zip(link.neighbors, link.weights, strict=True)
                     )
                     or "none",
@@ -183,9 +235,9 @@ def _show_others(why: Explanation) -> None:
         )
 
 
-def _show_examples(found: list[Example]) -> None:
+def _show_examples(samples: list[Example]) -> None:
     rows = []
-    for example in found:
+    for example in samples:
         why = example.why
         fall = [why.now.leads[0] - stands.leads[0] for stands in why.without]
         most = max(range(len(fall)), key=lambda n: fall[n])
@@ -199,8 +251,9 @@ def _show_examples(found: list[Example]) -> None:
             ]
         )
     table(
-        f"{found[0].why.model}: what was clicked next, and the click without which it falls most",
-        ["session", "clicks", "next", "rank", "falls most without"],
+        f"{samples[0].why.model}: the next click, and the click whose removal lowers its score "
+        "most",
+        ["session", "clicks", "next", "rank", "most important click"],
         rows,
     )
 
@@ -209,7 +262,8 @@ def _falls(why: Explanation, click: int) -> list[str]:
     then = why.without[click]
     falls = [was - now for was, now in zip(why.now.leads, then.leads, strict=True)]
     return [
-        f"{shown(fall, 3)} → {rank}" for fall, rank in zip(falls, _ranks(then.ranks), strict=True)
+        f"{format_score(fall, 3)} → {rank}"
+        for fall, rank in zip(falls, _ranks(then.ranks), strict=True)
     ]
 
 
@@ -222,7 +276,7 @@ def _weight(weight: object) -> str:
 
 
 def _voter(items: list[RawId] | None, session: int | None) -> str:
-    return f"number {session}" if items is None else _ids(items[:_MOST_ITEMS])
+    return f"number {session}" if items is None else _ids(items[:_MAX_ITEMS])
 
 
 def _ids(items: list[RawId]) -> str:

@@ -1,16 +1,21 @@
-"""A comparison for people and for programs."""
+"""A comparison as a table for people and as JSON for programs."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from nextclick.cli.output import say, table
-from nextclick.experiments.comparison import Compared
+from nextclick.core.metrics import METRICS, metric_label
 from nextclick.report.report_files import REPORT
-from nextclick.report.significant_differences import pair_of
-from nextclick.report.summary import metric_name, percent
+from nextclick.report.significant_differences import find_pair
+from nextclick.report.summary import percent
+
+if TYPE_CHECKING:
+    from nextclick.experiments.comparison import ComparisonResult
 
 
-def show_compared(compared: Compared) -> None:
-    """Print the table, what it says, and where the report is."""
+def show_comparison(compared: ComparisonResult) -> None:
+    """Print the table, its summary, and the path of the report."""
     numbers = compared.numbers
     if numbers["leaderboard"]:
         show_leaderboard(numbers)
@@ -18,15 +23,15 @@ def show_compared(compared: Compared) -> None:
         if numbers["summary"]["notice"]:
             say(numbers["summary"]["notice"])
     for failed in numbers["failed"]:
-        say(f"{failed['label']} seed {failed['seed']} gave nothing: {failed['reason']}")
+        say(f"{failed['label']} seed {failed['seed']} failed: {failed['reason']}")
     if compared.not_drawn is not None:
         say(compared.not_drawn)
     if compared.path is not None:
         say(f"{compared.path / REPORT}")
 
 
-def compared_figures(compared: Compared) -> dict[str, Any]:
-    """What `compare/1` and `run/1` hold."""
+def comparison_results(compared: ComparisonResult) -> dict[str, Any]:
+    """The fields that `compare/1` and `run/1` share."""
     return {
         "comparison": compared.numbers,
         "results": [result.to_json() for result in compared.results],
@@ -36,10 +41,10 @@ def compared_figures(compared: Compared) -> dict[str, Any]:
 def show_leaderboard(numbers: dict[str, Any]) -> None:
     """Print the table in percent."""
     k, rows = numbers["k"], numbers["leaderboard"]
-    metrics = [f"recall@{k}", f"mrr@{k}", f"ndcg@{k}"]
+    metrics = [f"{name}@{k}" for name in METRICS]
     table(
-        "Leaderboard, percent with 95 % intervals; ● differs from the best beyond chance",
-        ["model", *map(metric_name, metrics), "coverage", "trained in s", "answer in ms"],
+        "Leaderboard, in percent with 95 % intervals; ● differs significantly from the best",
+        ["model", *map(metric_label, metrics), "coverage", "training s", "response ms"],
         [_cells(row, metrics, numbers) for row in rows],
     )
     counts = numbers["counts"]
@@ -52,17 +57,16 @@ def show_leaderboard(numbers: dict[str, Any]) -> None:
 
 
 def _cells(row: dict[str, Any], metrics: list[str], numbers: dict[str, Any]) -> list[str]:
-    pair = pair_of(numbers, row["label"], numbers["best"])
-    label = row["label"] + (" ●" if pair and pair["claimed"] else "")
+    pair = find_pair(numbers["pairs"], row["label"], numbers["best"])
+    label = row["label"] + (" ●" if pair and pair["significant"] else "")
     label += "" if row["leaky"] is None else f" (leaky: {row['leaky']})"
     label += " (prequential)" if row["prequential"] else ""
     costs = row["costs"]
-    first, second, third = (row["metrics"][name] for name in metrics)
+    *estimated, last = (row["metrics"][name] for name in metrics)
     return [
         label,
-        percent(first),
-        percent(second),
-        f"{100 * third['value']:.2f}",
+        *map(percent, estimated),
+        f"{100 * last['value']:.2f}",
         f"{100 * row['coverage']:.2f}",
         "–" if costs is None else f"{costs['training_seconds']:.2f}",
         "–" if costs is None else f"{costs['answer_ms']['median']:.3f}",

@@ -1,67 +1,181 @@
-"""The entry point: commands, and what an error looks like.
+"""The entry point: the table of commands, and how errors are reported.
 
-Exit codes: 0 done; 2 the input was wrong, or the user stopped the command; 3 a refresh was kept
-aside because it was worse; 1 our fault.
+Exit codes: 0 success; 1 internal error; 2 an error of the tree in `errors` (wrong input, a training
+or scores that are not finite) or an interrupted command; 3 a refreshed model that was rejected
+because it is worse.
+
+A command NAME is the function `NAME_command` of `nextclick.cli.NAME_command`. Its module is
+imported when the command is used, so that `nextclick --help` stays fast.
 """
+
+from __future__ import annotations
 
 import signal
 import sys
-import traceback
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from nextclick.cli.analyze_command import analyze_command
-from nextclick.cli.compare_command import compare_command
-from nextclick.cli.evaluate_command import evaluate_command
-from nextclick.cli.explain_command import explain_command
-from nextclick.cli.loadtest_command import loadtest_command
+from nextclick.cli.dataclass_options import expand_options
 from nextclick.cli.output import print_json, say
-from nextclick.cli.prepare_command import prepare_command
-from nextclick.cli.publish_command import publish_command, versions_command
-from nextclick.cli.recommend_command import recommend_command
-from nextclick.cli.refresh_command import refresh_command
-from nextclick.cli.run_command import run_command
-from nextclick.cli.serve_command import serve_command
-from nextclick.cli.simulate_command import simulate_command
-from nextclick.cli.sweep_command import sweep_command
-from nextclick.cli.train_command import models_command, train_command
-from nextclick.cli.tune_command import tune_command
-from nextclick.errors import InputError
+from nextclick.errors import NextclickError
 from nextclick.version import __version__
+
+COMMANDS: dict[str, dict[str, str]] = {
+    "Data": {
+        "prepare": "Prepare a click log: read, sessionize, filter and split it into a store.",
+        "simulate": "Write a simulated click log of a shop.",
+        "analyze": "Plot and measure the sessions, clicks and items of a store.",
+    },
+    "Models": {
+        "models": "List the models with their presets and parameters.",
+        "train": "Train a model on a store and save it as an artifact.",
+        "tune": "Search hyperparameters on the validation split; the test split is never used.",
+        "sweep": "Measure accuracy and cost over the values of one or two parameters.",
+    },
+    "Evaluation": {
+        "evaluate": "Rank all items after every prefix of the test sessions and report metrics.",
+        "compare": "Train and evaluate several models under the same conditions.",
+        "run": "Prepare a log, then train and compare models on it.",
+    },
+    "Recommendation": {
+        "recommend": "Recommend the k most likely next clicks of a session.",
+        "explain": "Explain the recommendations for a session.",
+        "serve": "Serve recommendations over HTTP until Ctrl-C or SIGTERM.",
+    },
+    "Model updates": {
+        "refresh": "Update a model with a newer log and publish it unless it is worse.",
+        "publish": "Copy an artifact into a registry and make it the current version.",
+        "versions": "List the versions of a registry, or activate one.",
+    },
+}
+
+_EXAMPLES = """Predict the next click from a click log.
+
+\b
+    nextclick run clicks.csv -o shop        # compare models on a log
+    nextclick prepare clicks.csv -o store   # or step by step: a store,
+    nextclick train store --model session-knn -o model
+    nextclick evaluate model store
+    nextclick recommend model --session A,B,C
+    nextclick serve model
+
+`nextclick COMMAND --help` shows the options of a command with their defaults.
+"""
+
+
+class PanelCommand(TyperCommand):
+    """A command whose help groups the options by panel and may end with tables of names.
+
+    Attributes:
+        help_tables: returns title to (name, meaning) pairs; called for `--help` only.
+    """
+
+    help_tables: Callable[[], Mapping[str, list[tuple[str, str]]]] | None = None
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments first, then the options of each panel."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None:
+                continue
+            default = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            panel = getattr(parameter, "rich_help_panel", None) or default
+            panels.setdefault(panel, []).append(record)
+        for title in sorted(panels, key=_panel_order):
+            with formatter.section(title):
+                formatter.write_dl(panels[title])
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the tables of names."""
+        del ctx
+        for title, rows in (self.help_tables() if self.help_tables else {}).items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def _panel_order(title: str) -> int:
+    return {"Arguments": 0, "Options": 1, "Output": 3}.get(title, 2)
+
+
+class _LazyCommands(Mapping[str, Any]):
+    """The commands by name; each is imported when it is first read."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if not any(name in group for group in COMMANDS.values()):
+            raise KeyError(name)
+        if name not in self._loaded:
+            self._loaded[name] = load_command(name)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        for group in COMMANDS.values():
+            yield from group
+
+    def __len__(self) -> int:
+        return sum(map(len, COMMANDS.values()))
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in group for group in COMMANDS.values())
+
+
+def load_command(name: str) -> Any:
+    """Import a command and build it from the signature of its function."""
+    module = import_module(f"nextclick.cli.{name}_command")
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    function = expand_options(getattr(module, f"{name}_command"))
+    single.command(name, cls=PanelCommand)(function)
+    command: Any = typer.main.get_command(single)
+    command.help_tables = getattr(module, "help_tables", None)
+    return command
 
 
 class _Commands(TyperGroup):
-    """Turns the errors of a command into a message and an exit code."""
+    """Loads commands by name, and turns their errors into a message and an exit code."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Any = _LazyCommands()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        return list(self.commands)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        del ctx
+        for title, commands in COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except BaseException as error:
-            # Ctrl-C inside a library may come out of it as an error of its own
+            # Ctrl-C inside a library may surface as another exception
             if _interrupts or isinstance(error, KeyboardInterrupt | typer.Abort):
-                _fail("Interrupted", "stopped; nothing half-written is left", 2)
-            if isinstance(error, InputError):
+                _fail("Interrupted", "interrupted; no partial output was left", 2)
+            if isinstance(error, NextclickError):
                 _fail(type(error).__name__, str(error), 2)
-            if hasattr(error, "format_message"):  # a usage error, which typer shows itself
-                _tell_program("UsageError", error.format_message(), 2)
+            if hasattr(error, "format_message"):  # a usage error, which typer prints itself
+                _report_json("UsageError", error.format_message(), 2)
                 raise
             if hasattr(error, "exit_code") or not isinstance(error, Exception):
                 raise
-            say(traceback.format_exc())
-            _fail(
-                type(error).__name__,
-                f"a fault of nextclick: {error}; please report it with the lines above",
-                1,
-            )
+            _fail_internally(error)
 
 
 app = typer.Typer(
     name="nextclick",
     cls=_Commands,
-    help="Learn from a click log what a visitor will click next.",
+    help=_EXAMPLES,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -69,8 +183,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         sys.stdout.write(f"nextclick {__version__}\n")
         raise typer.Exit
 
@@ -78,33 +192,17 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """Learn from a click log what a visitor will click next."""
-
-
-app.command("prepare")(prepare_command)
-app.command("simulate")(simulate_command)
-app.command("models")(models_command)
-app.command("train")(train_command)
-app.command("evaluate")(evaluate_command)
-app.command("compare")(compare_command)
-app.command("run")(run_command)
-app.command("recommend")(recommend_command)
-app.command("explain")(explain_command)
-app.command("refresh")(refresh_command)
-app.command("publish")(publish_command)
-app.command("versions")(versions_command)
-app.command("serve")(serve_command)
-app.command("analyze")(analyze_command)
-app.command("loadtest")(loadtest_command)
-app.command("tune")(tune_command)
-app.command("sweep")(sweep_command)
+    """Predict the next click from a click log."""
 
 
 def main() -> None:
-    """Run the command that was typed, and exit."""
+    """Run the typed command, and exit."""
     signal.signal(signal.SIGINT, _interrupt)
     app(prog_name="nextclick")
 
@@ -118,13 +216,21 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def _fail_internally(error: Exception) -> NoReturn:
+    import traceback
+
+    say(traceback.format_exc())
+    message = f"internal error: {error}; please report it with the traceback above"
+    _fail(type(error).__name__, message, 1)
+
+
 def _fail(kind: str, message: str, code: int) -> NoReturn:
     say(f"error: {message}")
-    _tell_program(kind, message, code)
+    _report_json(kind, message, code)
     raise typer.Exit(code)
 
 
-def _tell_program(kind: str, message: str, code: int) -> None:
+def _report_json(kind: str, message: str, code: int) -> None:
     if "--json" in sys.argv:
         print_json("error/1", {"error": {"type": kind, "message": message}, "exit_code": code})
 

@@ -1,26 +1,9 @@
-"""Text from the command line and for its help: `NAME=VALUE`, `a,b,c`, lists of names, times."""
+"""Values typed on the command line: `NAME=VALUE`, `a,b,c`, `0,12.5`, `1h30m`."""
 
 import re
-from collections.abc import Iterable, Sequence
-from textwrap import wrap
-from typing import Annotated
-
-import typer
+from collections.abc import Sequence
 
 from nextclick.errors import ConfigError
-
-Times = Annotated[
-    str | None,
-    typer.Option(
-        help="When each click was made, in seconds of any clock, such as 0,12.5,40.",
-        show_default=False,
-    ),
-]
-Now = Annotated[
-    float | None,
-    typer.Option(help="The moment of asking, on that clock.", show_default="the last click"),
-]
-User = Annotated[str | None, typer.Option(help="Whose session it is.", show_default="anonymous")]
 
 
 def parse_values(settings: Sequence[str] | None) -> dict[str, str]:
@@ -39,7 +22,7 @@ def parse_values(settings: Sequence[str] | None) -> dict[str, str]:
 
 
 def parse_list(text: str) -> list[str]:
-    """Split `a,b,c`, without what is empty.
+    """Split `a,b,c` and drop empty parts.
 
     >>> parse_list("pop, s-pop,")
     ['pop', 's-pop']
@@ -59,17 +42,37 @@ def parse_axis(option: str, text: str) -> tuple[str, list[str]]:
     return name.strip(), parse_list(values)
 
 
-def parse_duration(option: str, text: str) -> float:
-    """Seconds of `45s`, `30m`, `2h` or `1h30m`.
+def parse_grid(option: str, texts: Sequence[str]) -> dict[str, list[str]]:
+    """Split several `NAME=a,b,c`, each with another name.
 
     Raises:
-        ConfigError: it is none of these.
+        ConfigError: a text without name or value, or a name that occurs twice.
     """
-    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip())
-    if found is None or not text.strip():
-        raise ConfigError(f"{option} takes a time such as 45s, 30m, 2h or 1h30m, got {text!r}")
+    grid: dict[str, list[str]] = {}
+    for text in texts:
+        name, values = parse_axis(option, text)
+        if name in grid:
+            raise ConfigError(
+                f"{option} must name each parameter once, got {name} twice; write all its values "
+                f"in one {option} {name}=a,b,c"
+            )
+        grid[name] = values
+    return grid
+
+
+def parse_duration(option: str, text: str) -> float:
+    """Convert `45s`, `30m`, `2h` or `1h30m` to seconds.
+
+    Raises:
+        ConfigError: the text has another form.
+    """
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip())
+    if match is None or not text.strip():
+        raise ConfigError(
+            f"{option} must be a duration such as 45s, 30m, 2h or 1h30m, got {text!r}"
+        )
     return float(
-        sum(int(n or 0) * unit for n, unit in zip(found.groups(), (3600, 60, 1), strict=True))
+        sum(int(n or 0) * unit for n, unit in zip(match.groups(), (3600, 60, 1), strict=True))
     )
 
 
@@ -82,27 +85,16 @@ def parse_seconds(option: str, text: str) -> list[float]:
     try:
         return [float(part) for part in parse_list(text)]
     except ValueError:
-        raise ConfigError(f"{option} takes seconds such as 0,12.5,40, got {text!r}") from None
+        raise ConfigError(f"{option} must be seconds such as 0,12.5,40, got {text!r}") from None
 
 
 def parse_cutoffs(text: str) -> list[int]:
     """Split `5,10,20`.
 
     Raises:
-        ConfigError: a part is not a whole number.
+        ConfigError: a part is not an integer.
     """
     try:
         return [int(part) for part in parse_list(text)]
     except ValueError:
-        raise ConfigError(f"-k takes whole numbers such as 5,10,20, got {text!r}") from None
-
-
-def listing(text: str | None, title: str, entries: Iterable[tuple[str, str]]) -> str:
-    """Add a list of names and what they mean to a help text, one name a line.
-
-    The backspace is the sign that the lines that follow are to stay as they are.
-    """
-    lines = ["\b", title]
-    for name, meaning in entries:
-        lines += wrap(f"{name:18}{meaning}", 76, initial_indent="  ", subsequent_indent=" " * 20)
-    return f"{(text or '').rstrip()}\n\n    " + "\n    ".join(lines) + "\n"
+        raise ConfigError(f"-k must be integers such as 5,10,20, got {text!r}") from None

@@ -1,56 +1,64 @@
 """`nextclick prepare`: from a click log to a store."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
-from nextclick.cli.prepare_options import taking_prepare_options
-from nextclick.data.options import PrepareOptions
-from nextclick.data.prepare_store import Prepared, prepare
-from nextclick.data.split import iso
+from nextclick.cli.prepare_flags import (
+    Prepare,
+    Sources,
+    TestSources,
+    help_tables,
+    prepare_options,
+)
 
-Sources = Annotated[
-    list[str],
-    typer.Argument(help="Files, folders or globs: CSV, TSV, gzip, JSON lines, Parquet."),
-]
-TestSources = Annotated[
-    list[str] | None,
-    typer.Option("--test", help="Files of the test part, for a log that is split already."),
-]
+if TYPE_CHECKING:
+    from nextclick.data.prepare_store import Prepared
+
+__all__ = ["help_tables", "prepare_command"]
 
 
-@taking_prepare_options
 def prepare_command(
     sources: Sources,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the store.")],
-    options: PrepareOptions,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the store.")],
+    options: Prepare,
     test: TestSources = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Prepare a click log: read, cut into sessions, filter, split by time, store.
+    """Prepare a click log: read, sessionize, filter and split it into a store.
 
-    A log has an item, a time, and a session or a user for each click. Columns, separator and the
-    unit of the times are found, and stated at the end.
+    Each click of the log has an item, a time, and a session or a user. The columns, the separator
+    and the unit of the times are detected and reported.
 
     \b
         nextclick prepare clicks.csv -o store
         nextclick prepare clicks/*.parquet -o store --sessions-by user --gap 1800
         nextclick prepare yoochoose-clicks.dat -o store --protocol sr-gnn-yoochoose
     """  # noqa: D301
-    with progress_bar() as told:
+    from nextclick.data.prepare_store import prepare
+
+    checked = prepare_options(options)
+    with progress_bar() as progress:
         prepared = prepare(
-            sources, output, test=test or None, options=options, overwrite=overwrite, progress=told
+            sources,
+            output,
+            test=test or None,
+            options=checked,
+            overwrite=overwrite,
+            progress=progress,
         )
     show_report(prepared)
     if as_json:
-        print_json("prepare/1", prepare_figures(prepared))
+        print_json("prepare/1", prepare_results(prepared))
 
 
-def prepare_figures(prepared: Prepared) -> dict[str, Any]:
-    """All figures of a preparation, as JSON types."""
+def prepare_results(prepared: Prepared) -> dict[str, Any]:
+    """All results of a preparation, as JSON types."""
     stores = [
         {
             "path": str(store.path),
@@ -66,8 +74,23 @@ def prepare_figures(prepared: Prepared) -> dict[str, Any]:
 
 
 def show_report(prepared: Prepared) -> None:
-    """Print what was read, what each step left, the parts, and the warnings."""
+    """Print what was read, the effect of each filter, the parts, and the warnings."""
     report = prepared.report
+    _show_reading(report)
+    rows = [
+        [s["name"], s["events"], s["sessions"], s["users"], s["items"]] for s in report["steps"]
+    ]
+    table("Filters", ["step", "events", "sessions", "users", "items"], rows)
+    for store in prepared.stores:
+        _show_store(store)
+    for log, figures in report["published"].items():
+        say(f"published for {log}: {figures}")
+    for warning in report["warnings"]:
+        say(f"warning: {warning}")
+    say(f"prepared in {report['seconds']:.1f} s")
+
+
+def _show_reading(report: dict[str, Any]) -> None:
     if report["columns"]:
         named = ", ".join(f"{role} = {name}" for role, name in report["columns"].items())
         say(f"columns: {named}")
@@ -76,41 +99,33 @@ def show_report(prepared: Prepared) -> None:
         say(f"from {report['first_time']} to {report['last_time']}")
     for key, what in (
         ("blank_rows", "blank rows"),
-        ("other_event_rows", "rows of other events"),
-        ("bad_rows", "bad rows"),
+        ("other_event_rows", "rows of other event types"),
+        ("bad_rows", "unreadable rows"),
     ):
         if report.get(key):
-            say(f"left out: {report[key]:,} {what}")
+            say(f"skipped: {report[key]:,} {what}")
     for example in report.get("bad_row_examples", []):
         say(
             f"  {example['file']}, row {example['row']}, column {example['column']!r}: "
             f"{example['reason']}, got {example['value']!r}"
         )
-    rows = [
-        [s["name"], s["events"], s["sessions"], s["users"], s["items"]] for s in report["steps"]
+
+
+def _show_store(store: Any) -> None:
+    from nextclick.data.split import iso
+
+    edge = store.protocol["boundary_ms"]
+    boundary = "" if edge is None else f", boundary {iso(edge)}"
+    parts = [
+        [name, c["events"], c["sessions"], c["prefixes"], c["users"], c["items"]]
+        for name, c in store.manifest["counts"].items()
     ]
-    table("Steps", ["step", "events", "sessions", "users", "items"], rows)
-    for store in prepared.stores:
-        edge = store.protocol["boundary_ms"]
-        where = "" if edge is None else f", boundary {iso(edge)}"
-        parts = [
-            [name, c["events"], c["sessions"], c["prefixes"], c["users"], c["items"]]
-            for name, c in store.manifest["counts"].items()
-        ]
-        table(
-            f"{store.path}{where}",
-            ["part", "events", "sessions", "prefixes", "users", "items"],
-            parts,
-        )
-        lost = store.manifest["unseen_test"]
-        say(
-            f"test clicks on items unseen in training: {lost['clicks_dropped']:,} dropped, "
-            f"{lost['clicks_kept_as_unseen']:,} kept as misses; "
-            f"{lost['sessions_dropped']:,} test sessions fell below 2 clicks; "
-            f"{store.manifest['edge_sessions']:,} sessions on the boundary in neither part"
-        )
-    for log, figures in report["published"].items():
-        say(f"published for {log}: {figures}")
-    for warning in report["warnings"]:
-        say(f"warning: {warning}")
-    say(f"prepared in {report['seconds']:.1f} s")
+    columns = ["part", "events", "sessions", "prefixes", "users", "items"]
+    table(f"{store.path}{boundary}", columns, parts)
+    unseen = store.manifest["unseen_test"]
+    say(
+        f"test clicks on items unseen in training: {unseen['clicks_dropped']:,} dropped, "
+        f"{unseen['clicks_kept_as_unseen']:,} kept as misses; {unseen['sessions_dropped']:,} test "
+        f"sessions dropped with fewer than 2 clicks left; {store.manifest['edge_sessions']:,} "
+        "sessions on the boundary belong to neither part"
+    )

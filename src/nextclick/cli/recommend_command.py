@@ -1,53 +1,66 @@
 """`nextclick recommend`: the next clicks of one session."""
 
-from dataclasses import asdict
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import Field
 
-from nextclick.artifact.version_registry import artifact_folder
-from nextclick.cli.output import Json, print_json, say, shown, table
-from nextclick.cli.parsing import Now, Times, User, parse_list, parse_seconds
-from nextclick.serving import Recommender
+from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.output import Json, format_score, print_json, say, table
+from nextclick.cli.parsing import parse_list
+from nextclick.cli.session_options import SESSION, SessionContext
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFilter:
+    """Which items may be recommended."""
+
+    exclude_seen: Annotated[bool, Field(description="exclude items clicked in the session")] = False
+    allow: Annotated[str | None, Field(description="recommend only these items, such as A,B")] = (
+        None
+    )
+    block: Annotated[str, Field(description="never recommend these items, such as A,B")] = ""
 
 
 def recommend_command(
-    artifact: Annotated[Path, typer.Argument(help="Folder that `train` made, or a registry.")],
-    session: Annotated[str, typer.Option("--session", "-s", help="Item ids, the last click last.")],
-    k: Annotated[int, typer.Option("-k", help="How many items.")] = 20,
-    times: Times = None,
-    now: Now = None,
-    user: User = None,
-    exclude_seen: Annotated[
-        bool, typer.Option("--exclude-seen", help="Leave out what the session has clicked.")
-    ] = False,
-    allow: Annotated[
-        str | None, typer.Option(help="Show only these items, such as A,B.", show_default=False)
-    ] = None,
-    block: Annotated[
-        str, typer.Option(help="Never show these items, such as A,B.", show_default=False)
-    ] = "",
+    artifact: Annotated[
+        Path, typer.Argument(help="Folder of an artifact, from `train`, or a registry.")
+    ],
+    session: Annotated[
+        str, typer.Option("--session", "-s", help="Clicked item ids, the last click last.")
+    ],
+    context: Annotated[Given[SessionContext], SESSION],
+    items: Annotated[Given[ItemFilter], OptionGroup("Items")],
+    k: Annotated[int, typer.Option("-k", help="Number of items.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Name the k most likely next clicks of a session of raw item ids.
+    """Recommend the k most likely next clicks of a session.
 
     \b
         nextclick recommend model --session 214536502,214536500 -k 5
+        nextclick recommend model --session 214536502 --exclude-seen --block 214536500
     """  # noqa: D301
+    from nextclick.artifact.version_registry import artifact_folder
+    from nextclick.serving import Recommender
+
+    known, allowed = context.apply(), items.apply()
     answer = Recommender.load(artifact_folder(artifact)).recommend(
         [parse_list(session)],
         k,
-        times=None if times is None else [parse_seconds("--times", times)],
-        now=now,
-        users=[user],
-        exclude_seen=exclude_seen,
-        allow=None if allow is None else parse_list(allow),
-        block=parse_list(block),
+        times=None if known.times is None else [known.times],
+        now=known.now,
+        users=[known.user],
+        exclude_seen=allowed.exclude_seen,
+        allow=None if allowed.allow is None else parse_list(allowed.allow),
+        block=parse_list(allowed.block),
     )[0]
     rows = [
-        [str(number), str(item), "popular" if score is None else shown(score)]
-        for number, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True), 1)
+        [str(rank), str(item), "popular" if score is None else format_score(score)]
+        for rank, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True), 1)
     ]
     table(f"After {session}", ["rank", "item", "score"], rows)
     if answer.note:

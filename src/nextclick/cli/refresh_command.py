@@ -1,208 +1,147 @@
-"""`nextclick refresh`: yesterday's log into today's model."""
+"""`nextclick refresh`: an updated model from a newer log."""
 
-from dataclasses import asdict, replace
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from pydantic import Field
 
-from nextclick.artifact import Artifact
-from nextclick.artifact.version_registry import artifact_folder, is_registry
+from nextclick.cli.dataclass_options import Given, OptionGroup
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
-from nextclick.cli.prepare_options import changed
-from nextclick.cli.publish_command import told_of
-from nextclick.data.increment import Overlap, options_of
-from nextclick.data.options import PrepareOptions
+from nextclick.cli.prepare_flags import Reading
 from nextclick.errors import ConfigError
-from nextclick.experiments.artifact_refresh import Refreshed, refresh
-from nextclick.experiments.incremental_training import TuningOptions
-from nextclick.experiments.publish_check import GateOptions, Verdict
+from nextclick.experiments.refresh_options import GateOptions, TuningOptions
 
-KEPT_ASIDE = 3  # exit code
+if TYPE_CHECKING:
+    from nextclick.experiments.artifact_refresh import Refreshed
+    from nextclick.experiments.publish_check import Verdict
 
-_READ, _GATE, _TUNE = "Reading (default: as the store was prepared)", "Gate", "Training on"
+EXIT_REJECTED = 3
 
 
-def _option(panel: str, help_text: str, *names: str) -> Any:
-    return typer.Option(*names, help=help_text, rich_help_panel=panel, show_default=False)
+@dataclass(frozen=True, slots=True)
+class RefreshOptions:
+    """Where the result goes, and which older sessions are available."""
+
+    output: Annotated[
+        Path | None, Field(description="new folder of the artifact, or a registry to publish in")
+    ] = None
+    store: Annotated[
+        Path | None,
+        Field(
+            description="store of the first training, for --replay, and for item-knn, markov and "
+            "rules trained without --refreshable"
+        ),
+    ] = None
+    overlap: Annotated[
+        Literal["whole", "cut"],
+        Field(
+            description="sessions that continue across the last click of the artifact: keep them "
+            "whole, or cut off the clicks up to it"
+        ),
+    ] = "whole"
 
 
 def refresh_command(
     artifact: Annotated[
-        Path, typer.Argument(help="Artifact, or a registry: its current version is refreshed.")
+        Path, typer.Argument(help="Artifact, or a registry, whose current version is refreshed.")
     ],
     log: Annotated[
         list[Path], typer.Argument(help="The new log: files, folders or globs as for `prepare`.")
     ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="A new folder for the artifact, or a registry to publish in. "
-            "Default: the registry that is refreshed.",
-            show_default=False,
+    target: Annotated[
+        Given[RefreshOptions],
+        OptionGroup(
+            flags={"output": ("--output", "-o")},
+            defaults={"output": "the refreshed registry"},
         ),
-    ] = None,
-    store: Annotated[
-        Path | None,
-        typer.Option(
-            help="The store of the first training: for --replay, and for item-knn, markov and "
-            "rules that were trained without --refreshable.",
-            show_default=False,
-        ),
-    ] = None,
-    overlap: Annotated[
-        str,
-        typer.Option(
-            help="Sessions that began before the artifact's last click and went on after it: "
-            "whole keeps them so, cut leaves out their clicks up to it."
-        ),
-    ] = "whole",
-    holdout: Annotated[
-        float | None,
-        _option(_GATE, "Share of the new sessions, the latest, to examine. 0: no gate. [0.1]"),
-    ] = None,
-    metric: Annotated[
-        str | None, _option(_GATE, "What is compared: recall@K, mrr@K or ndcg@K. [recall@20]")
-    ] = None,
-    tolerance: Annotated[
-        float | None, _option(_GATE, "How much worse a refresh may be, as a fraction. [0.01]")
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        _option(
-            _TUNE,
-            "Passes over the new sessions, at most. 0 trains nothing: new items get rows, and a "
-            "temporal graph advances. [1]",
-        ),
-    ] = None,
-    minutes: Annotated[
-        float | None, _option(_TUNE, "Stop after that many; the result cannot be repeated then.")
-    ] = None,
-    rate: Annotated[
-        float | None, _option(_TUNE, "Share of the learning rate of the training. [0.5]")
-    ] = None,
-    replay: Annotated[
-        float | None, _option(_TUNE, "Older sessions of the store for each new one. [0]")
-    ] = None,
-    seed: Annotated[int | None, _option(_TUNE, "Of everything random. [0]")] = None,
-    device: Annotated[str | None, _option(_TUNE, "auto, cpu or cuda. [auto]")] = None,
-    log_format: Annotated[str | None, _option(_READ, "See `prepare`.", "--format")] = None,
-    session_column: Annotated[str | None, _option(_READ, "Its name.")] = None,
-    user_column: Annotated[str | None, _option(_READ, "Its name.")] = None,
-    item_column: Annotated[str | None, _option(_READ, "Its name.")] = None,
-    time_column: Annotated[str | None, _option(_READ, "Its name.")] = None,
-    event_column: Annotated[str | None, _option(_READ, "Its name.")] = None,
-    separator: Annotated[str | None, _option(_READ, "Between fields.")] = None,
-    time_unit: Annotated[str | None, _option(_READ, "s, ms, us, ns or iso.")] = None,
-    events: Annotated[str | None, _option(_READ, "Event types that are clicks.")] = None,
-    on_bad_row: Annotated[str | None, _option(_READ, "error, or skip and count.")] = None,
-    min_item_support: Annotated[
-        int | None, _option(_READ, "Clicks that a new item needs in the new log.")
-    ] = None,
+    ],
+    gate: Annotated[
+        Given[GateOptions], OptionGroup("Check before publication", omit=("n_bootstrap",))
+    ],
+    tuning: Annotated[
+        Given[TuningOptions], OptionGroup("Training", defaults={"minutes": "unlimited"})
+    ],
+    reading: Reading,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Go on learning from a newer log, and publish the result if it is not worse.
+    """Update a model with a newer log and publish it unless it is worse.
 
     \b
         nextclick refresh model yesterday.csv -o model-2
         nextclick refresh shop-models yesterday.csv
 
-    The latest tenth of the new log is held out first; the current and the refreshed model are both
-    ranked on it. A refresh that is worse is kept aside (`OUTPUT.rejected`, or `rejected/` of the
-    registry) with the reason, and the exit code is 3. Otherwise the held-out part is learned, too.
+    The latest tenth of the new log is held out first, and both the current and the refreshed model
+    are ranked on it. A refresh that is worse is rejected: it is stored in `OUTPUT.rejected`, or in
+    `rejected/` of the registry, with the reason, and the exit code is 3. Otherwise the model is
+    also trained on the held-out sessions.
     """  # noqa: D301
-    if output is None and not is_registry(artifact):
-        raise ConfigError(f"{artifact} is no registry: name the new artifact with --output")
-    read = {
-        "format": log_format,
-        "separator": separator,
-        "unit": time_unit,
-        "events": tuple(events.split(",")) if events else None,
-        "on_bad_row": on_bad_row,
-    }
-    columns = {
-        "session": session_column,
-        "user": user_column,
-        "item": item_column,
-        "time": time_column,
-        "event": event_column,
-    }
-    folder = artifact_folder(artifact)
-    options = None
-    if any(v is not None for v in (*read.values(), *columns.values(), min_item_support)):
-        options = _options(Artifact.load(folder), read, columns, min_item_support)
-    with progress_bar() as told:
-        found = refresh(
+    from nextclick.artifact.version_registry import artifact_folder, is_registry
+    from nextclick.experiments.artifact_refresh import refresh
+
+    chosen = target.apply()
+    if chosen.output is None and not is_registry(artifact):
+        raise ConfigError(f"{artifact} is not a registry: name the new artifact with --output")
+    with progress_bar() as progress:
+        refreshed = refresh(
             artifact,
             list(log),
-            output,
-            options=options,
-            gate=changed(GateOptions(), holdout=holdout, metric=metric, tolerance=tolerance),
-            tuning=changed(
-                TuningOptions(),
-                epochs=epochs,
-                minutes=minutes,
-                rate=rate,
-                replay=replay,
-                seed=seed,
-                device=device,
-            ),
-            store=store,
-            overlap=cast("Overlap", overlap),
+            chosen.output,
+            options=_read_options(artifact_folder(artifact), reading) if reading else None,
+            gate=gate.apply(),
+            tuning=tuning.apply(),
+            store=chosen.store,
+            overlap=chosen.overlap,
             overwrite=overwrite,
-            progress=told,
+            progress=progress,
         )
-    _show(found)
+    _show(refreshed)
     if as_json:
-        print_json("refresh/1", to_json(found))
-    if not found.accepted:
-        raise typer.Exit(KEPT_ASIDE)
+        print_json("refresh/1", refresh_results(refreshed))
+    if not refreshed.accepted:
+        raise typer.Exit(EXIT_REJECTED)
 
 
-def to_json(found: Refreshed) -> dict[str, Any]:
+def refresh_results(refreshed: Refreshed) -> dict[str, Any]:
     """A refresh as JSON types."""
+    from nextclick.cli.publish_command import version_fields
+
     return {
-        "accepted": found.accepted,
-        "path": None if found.path is None else str(found.path),
-        "version": None if found.version is None else told_of(found.version),
-        "verdict": None if found.verdict is None else asdict(found.verdict),
-        "report": found.report,
-        "warnings": found.warnings,
-        "refresh_seconds": found.seconds,
+        "accepted": refreshed.accepted,
+        "path": None if refreshed.path is None else str(refreshed.path),
+        "version": None if refreshed.version is None else version_fields(refreshed.version),
+        "verdict": None if refreshed.verdict is None else asdict(refreshed.verdict),
+        "report": refreshed.report,
+        "warnings": refreshed.warnings,
+        "refresh_seconds": refreshed.seconds,
     }
 
 
-def _options(
-    base: Artifact,
-    read: dict[str, Any],
-    columns: dict[str, str | None],
-    min_item_support: int | None,
-) -> PrepareOptions:
-    """How the store was prepared, under what was typed."""
-    told = options_of(base.trained["protocol"], base.trained.get("prepared"))
-    named = {role: name for role, name in columns.items() if name is not None}
-    return replace(
-        told,
-        read=changed(told.read, columns=replace(told.read.columns, **named), **read),
-        filters=changed(told.filters, min_item_support=min_item_support),
-    )
+def _read_options(folder: Path, reading: Any) -> Any:
+    """The options the store was prepared with, overridden by the typed ones."""
+    from nextclick.artifact import Artifact
+    from nextclick.data.increment import options_of
+
+    trained = Artifact.load(folder).trained
+    return reading.apply(options_of(trained["protocol"], trained.get("prepared")))
 
 
-def _show(found: Refreshed) -> None:
-    report = found.report
-    for warning in found.warnings:
+def _show(refreshed: Refreshed) -> None:
+    report = refreshed.report
+    for warning in refreshed.warnings:
         say(f"warning: {warning}")
-    if found.verdict is not None:
-        _show_verdict(found.verdict)
+    if refreshed.verdict is not None:
+        _show_verdict(refreshed.verdict)
     say(
-        f"{found.path}: {report['sessions']:,} new sessions with {report['events']:,} clicks and "
-        f"{report['new_items']:,} new items, {report['way']} in {found.seconds:.2f} s"
+        f"{refreshed.path}: {report['sessions']:,} new sessions with {report['events']:,} clicks "
+        f"and {report['new_items']:,} new items, {report['way']} in {refreshed.seconds:.2f} s"
     )
-    if found.verdict is not None and found.verdict.reason is not None:
-        say(f"kept aside, not published: {found.verdict.reason}")
+    if refreshed.verdict is not None and refreshed.verdict.reason is not None:
+        say(f"rejected, not published: {refreshed.verdict.reason}")
 
 
 def _show_verdict(verdict: Verdict) -> None:

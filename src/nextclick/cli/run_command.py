@@ -1,88 +1,105 @@
 """`nextclick run`: from a click log to a leaderboard in one command."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nextclick.cli.evaluate_command import Cutoffs
-from nextclick.cli.leaderboard_table import compared_figures, show_compared
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say
 from nextclick.cli.parsing import parse_cutoffs, parse_list
-from nextclick.cli.prepare_command import Sources, TestSources, prepare_figures, show_report
-from nextclick.cli.prepare_options import taking_prepare_options
-from nextclick.data.options import PrepareOptions
-from nextclick.data.prepare_store import prepare
-from nextclick.errors import OutputError
-from nextclick.experiments.comparison import CompareOptions, compare
-from nextclick.experiments.model_specs import parse_model_specs
-from nextclick.models import CLASSICAL
+from nextclick.cli.prepare_flags import (
+    Prepare,
+    Sources,
+    TestSources,
+    help_tables,
+    prepare_options,
+)
+from nextclick.models.model_registry import BASELINES
+
+if TYPE_CHECKING:
+    from nextclick.data.store import Store
+
+__all__ = ["help_tables", "run_command"]
 
 
-@taking_prepare_options
 def run_command(
     sources: Sources,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the store and the models.")
+        Path, typer.Option("--output", "-o", help="Folder of the store and the models.")
     ],
-    options: PrepareOptions,
+    options: Prepare,
     test: TestSources = None,
     models: Annotated[
-        str, typer.Option("--models", "-m", help="Such as pop,narm@global; see `compare`.")
-    ] = ",".join(CLASSICAL),
-    ks: Cutoffs = "5,10,20",
+        str,
+        typer.Option("--models", "-m", help="Models, such as pop,narm@global; see `compare`."),
+    ] = ",".join(BASELINES),
+    ks: Annotated[str, typer.Option("-k", help="Cut-offs K.")] = "5,10,20",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Prepare a log, train every model, and show the leaderboard.
+    """Prepare a log, then train and compare models on it.
 
     \b
         nextclick run clicks.csv -o shop
+        nextclick run clicks.csv -o shop --models pop,session-knn,narm --split fraction
 
-    The folder then holds `store`, the report `models/report.html` and, for each model,
+    The folder gets `store`, the report `models/report.html` and, for each model,
     `models/NAME/artifact`.
     """  # noqa: D301
-    names = parse_list(models)
+    from nextclick.cli.leaderboard_table import comparison_results, show_comparison
+    from nextclick.cli.prepare_command import prepare_results, show_report
+    from nextclick.data.prepare_store import prepare
+    from nextclick.experiments.comparison import compare
+    from nextclick.experiments.comparison_options import CompareOptions
+    from nextclick.experiments.model_specs import parse_model_specs
+
+    names, cutoffs, checked = parse_list(models), parse_cutoffs(ks), prepare_options(options)
     parse_model_specs(names, {})
-    for part in ("store", "models"):
-        if (output / part).exists() and not overwrite:
-            raise OutputError(
-                f"{output / part} exists already; choose another place or say --overwrite"
-            )
-    cutoffs = parse_cutoffs(ks)
-    with progress_bar() as told:
+    _check_new(output, overwrite=overwrite)
+    with progress_bar() as progress:
         prepared = prepare(
             sources,
             output / "store",
             test=test or None,
-            options=options,
+            options=checked,
             overwrite=overwrite,
-            progress=told,
+            progress=progress,
         )
     show_report(prepared)
     n_items = len(prepared.store.items)
-    cutoffs = sorted({min(k, n_items) for k in cutoffs})  # a small catalog has no place 20
-    with progress_bar() as told:
-        compared = compare(
+    cutoffs = sorted({min(k, n_items) for k in cutoffs})  # a small catalog has no rank 20
+    with progress_bar() as progress:
+        comparison = compare(
             prepared.store,
             names,
             output / "models",
             CompareOptions(ks=cutoffs),
             overwrite=overwrite,
-            progress=told,
+            progress=progress,
         )
-    show_compared(compared)
-    for best in compared.numbers["leaderboard"][:1]:
+    show_comparison(comparison)
+    for best in comparison.numbers["leaderboard"][:1]:
         artifact = output / "models" / best["folders"][0] / "artifact"
         say(
-            f"\nthe best is {best['label']}; ask it with\n"
-            f"  nextclick recommend {artifact} --session {_example(prepared.store)}"
+            f"\nbest model: {best['label']}; get recommendations with\n"
+            f"  nextclick recommend {artifact} --session {_example_session(prepared.store)}"
         )
     if as_json:
-        figures = prepare_figures(prepared)
-        print_json("run/1", figures | compared_figures(compared))
+        print_json("run/1", prepare_results(prepared) | comparison_results(comparison))
 
 
-def _example(store) -> str:  # type: ignore[no-untyped-def]
+def _check_new(output: Path, *, overwrite: bool) -> None:
+    from nextclick.errors import OutputError
+
+    for part in ("store", "models"):
+        if (output / part).exists() and not overwrite:
+            raise OutputError(
+                f"{output / part} already exists; choose another --output or add --overwrite"
+            )
+
+
+def _example_session(store: Store) -> str:
     clicks = store.part("test").session(0)
     return ",".join(map(str, store.items.raws(clicks[clicks > 0][:3])))

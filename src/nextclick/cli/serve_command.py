@@ -1,4 +1,6 @@
-"""`nextclick serve`: answers requests from trained models."""
+"""`nextclick serve`: recommendations over HTTP."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,102 +8,66 @@ from typing import Annotated
 
 import typer
 
+from nextclick.cli.dataclass_options import Given, OptionGroup
 from nextclick.cli.output import say
 from nextclick.errors import ConfigError
+from nextclick.serving.settings import Settings, read_token
+
+_SESSIONS, _LIMITS, _ACCESS, _LOG = "Live sessions", "Limits", "Access", "Request log"
+_PANELS = {
+    **dict.fromkeys(
+        ("state", "session_seconds", "session_clicks", "max_sessions", "state_megabytes"), _SESSIONS
+    ),
+    **dict.fromkeys(("max_queue", "max_batch", "max_bytes", "timeout", "rate", "burst"), _LIMITS),
+    **dict.fromkeys(("cors_origins", "trusted_proxies"), _ACCESS),
+    **dict.fromkeys(("log_requests", "log_ids"), _LOG),
+}
 
 
 def serve_command(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="Folders that `train` made, or registries, as FOLDER or NAME=FOLDER. The first "
-            "one answers who names no model.",
+            help="Folders of artifacts or registries, as FOLDER or NAME=FOLDER. The first model is "
+            "the default.",
+        ),
+    ],
+    settings: Annotated[
+        Given[Settings],
+        OptionGroup(
+            "Server",
+            flags={"cors_origins": ("--cors-origin",)},
+            omit=("models", "token"),
+            panels=_PANELS,
         ),
     ],
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")
-    ] = 8000,
-    workers: Annotated[
-        int, typer.Option(help="Processes that share the port, each with one scoring thread.")
-    ] = 1,
-    state: Annotated[
         str,
         typer.Option(
-            help="Where live sessions are: memory (one process), lmdb:PATH (the processes of one "
-            "machine), or redis://HOST:PORT/0 (several machines)."
+            help="Address to listen on; 0.0.0.0 listens on all interfaces.",
+            rich_help_panel="Server",
         ),
-    ] = "memory",
-    session_seconds: Annotated[
-        float, typer.Option(help="Forget a live session so long after its last click.")
-    ] = 1800.0,
-    session_clicks: Annotated[
-        int, typer.Option(help="Latest clicks of a live session that are kept.")
-    ] = 200,
-    max_sessions: Annotated[
-        int, typer.Option(help="Live sessions that --state memory holds.")
-    ] = 100_000,
-    state_megabytes: Annotated[
-        int, typer.Option(help="Size that the file of --state lmdb may grow to.")
-    ] = 1024,
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=65_535,
+            help="Port to listen on; 0 chooses a free one.",
+            rich_help_panel="Server",
+        ),
+    ] = 8000,
     token_file: Annotated[
         Path | None,
         typer.Option(
-            help="File with the token for live sessions and for activating versions. Without it "
-            "the environment variable NEXTCLICK_TOKEN is read.",
+            help="File with the token required for live sessions and for activating versions. "
+            "[default: the environment variable NEXTCLICK_TOKEN]",
             show_default=False,
+            rich_help_panel=_ACCESS,
         ),
     ] = None,
-    max_queue: Annotated[
-        int, typer.Option(help="Requests that may wait in a worker; more get 503 at once.")
-    ] = 256,
-    max_batch: Annotated[
-        int, typer.Option(help="Waiting requests that are answered at once.")
-    ] = 32,
-    max_bytes: Annotated[int, typer.Option(help="Largest body of a request.")] = 1 << 20,
-    timeout: Annotated[float, typer.Option(help="Seconds for a request.")] = 5.0,
-    drain: Annotated[
-        float, typer.Option(help="Seconds for which requests are taken after SIGTERM.")
-    ] = 1.0,
-    rate: Annotated[
-        float, typer.Option(help="Requests a second of one client address; 0 for any number.")
-    ] = 0.0,
-    burst: Annotated[int, typer.Option(help="Requests that --rate lets through at once.")] = 100,
-    watch: Annotated[float, typer.Option(help="Seconds between two looks for new versions.")] = 1.0,
-    titles: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV file with the columns item and title: titles are searched, shown on the "
-            "page, and told to requests that ask for them.",
-            show_default=False,
-        ),
-    ] = None,
-    least_recall: Annotated[
-        float,
-        typer.Option(
-            help="Share of the best items that the search of a large catalog has to find, as "
-            "tried when a model is loaded. Below 1, such as 0.99, a search that takes more than a "
-            "millisecond may miss some to be faster."
-        ),
-    ] = 1.0,
-    origin: Annotated[
-        list[str] | None,
-        typer.Option(help="Web page whose scripts may ask, as https://shop.example; repeatable."),
-    ] = None,
-    trusted_proxies: Annotated[
-        str,
-        typer.Option(help="Addresses whose X-Forwarded-For is believed, as 10.0.0.1,10.0.0.2."),
-    ] = "",
-    log_requests: Annotated[
-        bool, typer.Option("--log-requests", help="Write a line for each request, without ids.")
-    ] = False,
-    log_ids: Annotated[
-        bool, typer.Option("--log-ids", help="Write addresses and ids of sessions in it, too.")
-    ] = False,
 ) -> None:
-    """Answer requests for recommendations over HTTP until Ctrl-C or SIGTERM.
+    """Serve recommendations over HTTP until Ctrl-C or SIGTERM.
 
     \b
         nextclick serve model
@@ -110,50 +76,29 @@ def serve_command(
         nextclick serve registry --workers 4 --state lmdb:/var/lib/nextclick
         curl localhost:8000/v1/recommend -d '{"session": [214536502], "k": 5}'
     """  # noqa: D301
-    folders = named(models)
+    folders = named_models(models)
     try:
         from nextclick.serving.server import listen, serve
-        from nextclick.serving.settings import Settings, read_token
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"serve needs the package {error.name}, which is not installed; "
             "pip install 'nextclick[serve]'"
         ) from None
-    settings = Settings(
-        models=folders,
-        workers=workers,
-        state=state,
-        session_seconds=session_seconds,
-        session_clicks=session_clicks,
-        max_sessions=max_sessions,
-        state_megabytes=state_megabytes,
-        max_queue=max_queue,
-        max_batch=max_batch,
-        max_bytes=max_bytes,
-        timeout=timeout,
-        drain=drain,
-        rate=rate,
-        burst=burst,
-        watch=watch,
-        titles=None if titles is None else str(titles),
-        least_recall=least_recall,
-        token=read_token(token_file),
-        origins=tuple(origin or ()),
-        trusted_proxies=trusted_proxies,
-        log_requests=log_requests,
-        log_ids=log_ids,
-    ).checked()
-    opened = listen(host, port)
+    values = {**settings.values, "models": folders, "token": read_token(token_file)}
+    checked = Given(Settings, values).apply().checked()
+    listener = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
-    say(f"serving {', '.join(folders)} on http://{shown}:{opened.getsockname()[1]} (see /docs)")
-    serve(settings, opened)
+    say(f"serving {', '.join(folders)} on http://{shown}:{listener.getsockname()[1]} (see /docs)")
+    serve(checked, listener)
 
 
-def named(models: Sequence[str]) -> dict[str, str]:
-    """`NAME=FOLDER` or a folder, which is called by its name; `artifact` by that of its parent.
+def named_models(models: Sequence[str]) -> dict[str, str]:
+    """Map a name to each folder: `NAME=FOLDER`, else the last part of the path.
+
+    A folder called `artifact` is named after its parent.
 
     Raises:
-        ConfigError: two have one name.
+        ConfigError: two models have the same name.
     """
     folders: dict[str, str] = {}
     for text in models:
@@ -162,6 +107,6 @@ def named(models: Sequence[str]) -> dict[str, str]:
             path = Path(text).resolve()
             name, folder = path.parent.name if path.name == "artifact" else path.name, text
         if not name or not folder or name in folders:
-            raise ConfigError(f"{text}: every model needs a name of its own; write NAME=FOLDER")
+            raise ConfigError(f"{text}: each model needs a unique name; write NAME=FOLDER")
         folders[name] = folder
     return folders

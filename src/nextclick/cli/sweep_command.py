@@ -1,72 +1,72 @@
-"""`nextclick sweep`: one or two parameters against accuracy and time."""
+"""`nextclick sweep`: one or two parameters against accuracy and cost."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nextclick.cli.dataclass_options import Given, OptionGroup
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
-from nextclick.cli.parsing import parse_axis, parse_values
-from nextclick.errors import ConfigError
-from nextclick.experiments.parameter_sweep import FIGURE, NUMBERS, TABLE, SweepOptions, Swept, sweep
-from nextclick.models import MODELS
+from nextclick.cli.parsing import parse_grid, parse_values
+from nextclick.experiments.search_options import SweepOptions
+from nextclick.models.model_registry import model_names
+
+if TYPE_CHECKING:
+    from nextclick.experiments.parameter_sweep import SweepResult
 
 
 def sweep_command(
-    store: Annotated[Path, typer.Argument(help="Folder that `prepare` made.")],
-    model: Annotated[str, typer.Option("--model", "-m", help=f"{', '.join(MODELS)}.")],
-    over: Annotated[str, typer.Option(help="NAME=a,b,c: a parameter and its values.")],
-    second: Annotated[
-        str | None,
-        typer.Option("--and", help="NAME=a,b,c: another, in all combinations with the first."),
+    store: Annotated[Path, typer.Argument(help="Folder of a store, from `prepare`.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help=f"One of {', '.join(model_names())}.")
+    ],
+    params: Annotated[
+        list[str],
+        typer.Option(
+            "--param",
+            help="A parameter and its values, as NAME=a,b,c. Given twice, all combinations of both "
+            "are measured.",
+        ),
+    ],
+    options: Annotated[Given[SweepOptions], OptionGroup("Measurement", omit=("params", "fixed"))],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Fixed parameter as NAME=VALUE; repeatable.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the sweep [MODEL.sweep].")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the sweep.  [default: MODEL.sweep]"),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each point.")] = 1,
-    part: Annotated[
-        str, typer.Option(help="valid, or test: figures that nothing may be chosen by.")
-    ] = "valid",
-    metric: Annotated[str, typer.Option(help="recall@K, mrr@K or ndcg@K.")] = "recall@20",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE, any number of times.")
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="Recipe of a neural model to begin with.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda; for neural models.")] = "auto",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Show what a parameter gives and costs: accuracy, training time, time of an answer.
+    """Measure accuracy and cost over the values of one or two parameters.
 
     \b
-        nextclick sweep store --model session-knn --over k=50,100,200,500 -o sweep
-        nextclick sweep store --model lgsr --over walks=5,9,13,17 --and window=4,8 --seeds 3 -o lgsr
-        nextclick sweep store --model narm --over hidden_width=50,100,200 --set threads=1 -o narm
+        nextclick sweep store --model session-knn --param k=50,100,200,500 -o sweep
+        nextclick sweep store --model lgsr --param walks=5,9,13,17 --param window=4,8 --seeds 3
+        nextclick sweep store --model narm --param hidden_width=50,100,200 --set threads=1 -o narm
 
-    The folder gets a figure with intervals, sweep.csv and sweep.json. Ctrl-C keeps what was
-    trained, and the same command goes on; more values or seeds train what is new. Needs the extra
-    `report`.
+    Reports accuracy, training time and response time. The folder gets a plot with intervals,
+    sweep.csv and sweep.json. After Ctrl-C, rerun the same command to resume; additional values or
+    seeds train only what is missing. Needs the extra `report`.
     """  # noqa: D301
-    grid = dict([parse_axis("--over", over)])
-    if second is not None:
-        name, values = parse_axis("--and", second)
-        if name in grid:
-            raise ConfigError(f"--and takes another parameter than --over, got {name} in both")
-        grid[name] = values
-    options = SweepOptions(
-        grid, metric, preset, parse_values(settings), seeds=seeds, part=part, device=device
-    )
-    place = output or Path(f"{model}.sweep")
-    with progress_bar() as told:
-        swept = sweep(store, model, place, options, overwrite=overwrite, progress=told)
+    from nextclick.experiments.parameter_sweep import sweep
+
+    grid, fixed = parse_grid("--param", params), parse_values(settings)
+    full = Given(SweepOptions, {**options.values, "params": grid, "fixed": fixed}).apply()
+    folder = output or Path(f"{model}.sweep")
+    with progress_bar() as progress:
+        swept = sweep(store, model, folder, full, overwrite=overwrite, progress=progress)
     _show(swept)
     if as_json:
-        print_json("sweep/1", {"path": str(place), "sweep": swept.numbers})
+        print_json("sweep/1", {"path": str(folder), "sweep": swept.numbers})
 
 
-def _show(swept: Swept) -> None:
+def _show(swept: SweepResult) -> None:
+    from nextclick.experiments.parameter_sweep import FIGURE, NUMBERS, TABLE
+
     numbers = swept.numbers
     rows = []
     for point in numbers["points"]:
@@ -81,10 +81,10 @@ def _show(swept: Swept) -> None:
                 f"{point['scoring_ms']['mean']:.3f}",
             ]
         )
-    where = {"valid": "validation", "test": "TEST"}[numbers["part"]]
+    split = {"valid": "validation", "test": "TEST"}[numbers["part"]]
     table(
-        f"{numbers['model']}, {numbers['metric']} on the {where} part, percent",
-        [*numbers["over"], numbers["metric"], "trained in s", "answer in ms (p50)"],
+        f"{numbers['model']}, {numbers['metric']} on the {split} split, in percent",
+        [*numbers["params"], numbers["metric"], "training s", "response ms (p50)"],
         rows,
     )
     say(f"{swept.path}: {FIGURE}.png, {TABLE}, {NUMBERS}")

@@ -1,178 +1,162 @@
-"""`nextclick train` and `nextclick models`."""
+"""`nextclick train`: a model from a store."""
 
-from dataclasses import asdict
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from pydantic import Field
 
-from nextclick.artifact import Artifact
-from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
-from nextclick.cli.parsing import parse_list, parse_values
-from nextclick.core.config import Parameter, describe
+from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say
+from nextclick.cli.parsing import parse_values
 from nextclick.errors import ConfigError
-from nextclick.experiments.model_training import train
 from nextclick.experiments.recipe import Recipe, read_recipe
-from nextclick.models import MODELS, model_class
-from nextclick.training.training_config import NeuralOptions, TrainingConfig
+from nextclick.models.model_registry import model_names
+from nextclick.training.training_config import NeuralOptions
+
+if TYPE_CHECKING:
+    from nextclick.artifact import Artifact
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Which model is trained, with which parameters."""
+
+    model: Annotated[str | None, Field(description=f"one of {', '.join(model_names())}")] = None
+    recipe: Annotated[
+        Path | None,
+        Field(
+            description="TOML file with model, preset, seed and parameters; other options "
+            "override it"
+        ),
+    ] = None
+    settings: Annotated[
+        list[str] | None,
+        Field(description="parameter as NAME=VALUE, repeatable; see `nextclick models`"),
+    ] = None
+    seed: Annotated[int | None, Field(ge=0, description="seed of all random numbers")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataOptions:
+    """Which sessions a model is trained on, and which it stores."""
+
+    train_on: Annotated[
+        Literal["inner", "all"] | None,
+        Field(
+            description="training sessions: all before the test (all), or all before the "
+            "validation (inner)"
+        ),
+    ] = None
+    refreshable: Annotated[
+        bool,
+        Field(
+            description="store the training sessions in the artifact, which `refresh` needs for "
+            "item-knn, markov and rules"
+        ),
+    ] = False
 
 
 def train_command(
-    store: Annotated[Path, typer.Argument(help="Folder that `prepare` made.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the artifact.")],
+    store: Annotated[Path, typer.Argument(help="Folder of a store, from `prepare`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the artifact.")],
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help=f"{', '.join(MODELS)}.")
-    ] = None,
-    recipe: Annotated[
-        Path | None,
-        typer.Option(help="TOML file with model, preset, seed and parameters; options win."),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="NAME=VALUE, any number of times; see `nextclick models`."),
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="Recipe of a neural model; see `nextclick models`.")
-    ] = None,
-    part: Annotated[
-        str | None,
-        typer.Option(
-            help="train: all before the test. fit: without the validation. "
-            "If not said, fit for neural models, which choose their epoch, and train for others."
+        Given[ModelOptions],
+        OptionGroup(
+            "Model",
+            flags={"model": ("--model", "-m"), "settings": ("--set",)},
+            defaults={"seed": "0"},
         ),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Of everything random.", show_default="0")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda; for neural models.")] = "auto",
-    checkpoints: Annotated[
-        Path | None,
-        typer.Option(help="Folder for what resumes a run of a neural model [OUTPUT.training]."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was stopped.")
-    ] = False,
-    track: Annotated[
-        str, typer.Option(help="tensorboard, mlflow or both, where they are installed.")
-    ] = "",
-    refreshable: Annotated[
-        bool,
-        typer.Option(
-            "--refreshable",
-            help="Keep the sessions in the artifact where `refresh` needs them (item-knn, markov, "
-            "rules).",
+    ],
+    data: Annotated[
+        Given[DataOptions],
+        OptionGroup(
+            "Data",
+            defaults={"train_on": "inner for neural models, which select an epoch by it, else all"},
         ),
-    ] = False,
+    ],
+    neural: Annotated[
+        Given[NeuralOptions],
+        OptionGroup("Neural models", defaults={"checkpoints": "OUTPUT.training"}),
+    ],
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Train a model and keep it as an artifact.
+    """Train a model on a store and save it as an artifact.
 
     \b
         nextclick train store --model session-knn -o model
-        nextclick train store --model item-knn --set shrinkage=50 --part fit -o model
+        nextclick train store --model item-knn --set shrinkage=50 --train-on inner -o model
         nextclick train store --model narm --set epochs=10 -o model
         nextclick train store --recipe recipes/narm-quick.toml -o model
 
-    A neural model leaves `OUTPUT.training/metrics.jsonl` beside the artifact, and while it trains
-    a checkpoint there: Ctrl-C stops it, and the same command with --resume goes on.
+    A neural model writes `OUTPUT.training/metrics.jsonl` beside the artifact and, during training,
+    a checkpoint. After Ctrl-C, rerun the same command with --resume.
     """  # noqa: D301
-    asked = _asked(recipe, model, preset, seed, parse_values(settings))
-    options = NeuralOptions(asked.preset, device, checkpoints, resume, tuple(parse_list(track)))
-    with progress_bar() as told:
+    from nextclick.experiments.model_training import train
+
+    recipe = _recipe(model.apply(), neural.values.get("preset"))
+    options = Given(NeuralOptions, {**neural.values, "preset": recipe.preset}).apply()
+    sessions = data.apply()
+    with progress_bar() as progress:
         artifact = train(
             store,
-            asked.model,
+            recipe.model,
             output,
-            config=asked.parameters,
-            part=part,
-            seed=asked.seed or 0,
+            config=recipe.parameters,
+            train_on=sessions.train_on,
+            seed=recipe.seed or 0,
             neural=options,
-            refreshable=refreshable,
+            refreshable=sessions.refreshable,
             overwrite=overwrite,
-            progress=told,
+            progress=progress,
         )
     trained = artifact.trained
     say(
-        f"{output}: {asked.model} trained on {trained['counts']['events']:,} clicks of "
+        f"{output}: {recipe.model} trained on {trained['counts']['events']:,} clicks of "
         f"{trained['counts']['sessions']:,} sessions in {trained['seconds']:.2f} s"
     )
     if "history" in trained:
-        _say_epochs(artifact)
+        _show_epochs(artifact)
     if as_json:
         config = asdict(artifact.model.config)
         print_json(
             "train/1",
-            {"path": str(output), "model": asked.model, "config": config}
+            {"path": str(output), "model": recipe.model, "config": config}
             | trained
             | {"training_seconds": trained["seconds"]},
         )
 
 
-def _asked(
-    path: Path | None,
-    model: str | None,
-    preset: str | None,
-    seed: int | None,
-    values: dict[str, str],
-) -> Recipe:
-    """The recipe of a file, if there is one, under what the command line says."""
-    if path is None:
-        if model is None:
-            raise ConfigError("what is to be trained? name it with --model or --recipe")
-        return Recipe(model, preset, seed, dict(values))
-    read = read_recipe(path)
-    if model not in (None, read.model):
-        raise ConfigError(f"{path} is a recipe of {read.model}, got --model {model}; leave one out")
+def _recipe(options: ModelOptions, preset: str | None) -> Recipe:
+    """The recipe of a file, if there is one, overridden by the typed options."""
+    values = parse_values(options.settings)
+    if options.recipe is None:
+        if options.model is None:
+            raise ConfigError("train needs a model; name one with --model or --recipe")
+        return Recipe(options.model, preset, options.seed, dict(values))
+    read = read_recipe(options.recipe)
+    if options.model not in (None, read.model):
+        raise ConfigError(
+            f"{options.recipe} is a recipe of {read.model}, got --model {options.model}; omit one"
+        )
     return Recipe(
         read.model,
         read.preset if preset is None else preset,
-        read.seed if seed is None else seed,
+        read.seed if options.seed is None else options.seed,
         read.parameters | values,
     )
 
 
-def _say_epochs(artifact: Artifact) -> None:
+def _show_epochs(artifact: Artifact) -> None:
     trained = artifact.trained
-    metric = trained["training"]["metric"]
-    validation = trained["validation"]
-    told = "" if validation is None else f", {metric} {validation:.4f} on the validation"
+    metric, value = trained["training"]["metric"], trained["validation"]
+    validation = "" if value is None else f", {metric} {value:.4f} on the validation split"
     say(
-        f"epoch {trained['best_epoch']} of {trained['epochs']}{told}; "
+        f"epoch {trained['best_epoch']} of {trained['epochs']}{validation}; "
         f"{trained['samples_per_second']:,.0f} samples/s on {trained['device']} with "
         f"{trained['threads']} thread{'s' if trained['threads'] > 1 else ''}"
     )
-
-
-def models_command(as_json: Json = False) -> None:
-    """List the models, their presets and parameters."""
-    listing: dict[str, Any] = {}
-    neural = []
-    for name in MODELS:
-        found: Any = model_class(name)
-        summary = (found.__doc__ or "").strip().splitlines()[0]
-        parameters = describe(found.Config)
-        presets: dict[str, dict[str, Any]] = getattr(found, "PRESETS", {})
-        listing[name] = {
-            "summary": summary,
-            "parameters": [asdict(p) for p in parameters],
-            "presets": presets,
-        }
-        say(f"\n{name}: {summary}")
-        _show_parameters("", parameters)
-        for preset, values in presets.items():
-            say(f"  --preset {preset}: {', '.join(f'{n}={v}' for n, v in values.items())}")
-        if not hasattr(found, "fit"):
-            neural.append(name)
-    training = describe(TrainingConfig)
-    if neural:
-        _show_parameters(f"\nhow {', '.join(neural)} are trained, also with --set", training)
-    if as_json:
-        told = [asdict(p) for p in training] if neural else []
-        print_json("models/1", {"models": listing, "training": told})
-
-
-def _show_parameters(title: str, parameters: list[Parameter]) -> None:
-    rows = [[p.name, p.kind, str(p.default), p.description] for p in parameters]
-    if rows:
-        table(title, ["parameter", "values", "default", "meaning"], rows)

@@ -1,1 +1,1 @@
-"""Building blocks of all packages: types, sessions, vocabularies, configs, storage."""
+"""Types, sessions, vocabularies, configs and storage that every other package builds on."""

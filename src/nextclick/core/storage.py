@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextclick.errors import InputError, OutputError
+from nextclick.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -137,8 +137,6 @@ def raising_output_errors(target: Path) -> Iterator[None]:
     """
     try:
         yield
-    except InputError:
-        raise
     except OSError as error:
         remedies = {
             errno.ENOSPC: "free some space or choose another disk",

@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 
+from nextclick.core.compiled_above import compiled_above
 from nextclick.errors import ScoringError
 
 if TYPE_CHECKING:
-    from nextclick.core.types import Float32Array, Int32Array, Int64Array, SparseScores
+    from nextclick.core.types import BoolArray, Float32Array, Int32Array, SparseScores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +59,11 @@ class SortedBase:
         return np.array_equal(self.scores, base)
 
 
+@compiled_above(
+    10_000_000,
+    kernel="nextclick.core.topk_kernels:dense_top",
+    work=lambda scores, _k: scores.size,
+)
 def dense_top(scores: Float32Array, k: int) -> Int32Array:
     """(B, k) int32, the recommended items of each row by descending score, padded with 0.
 
@@ -68,11 +73,18 @@ def dense_top(scores: Float32Array, k: int) -> Int32Array:
         scores: (B, N + 1) float32, finite.
         k: at most N.
     """
-    lists = np.zeros((len(scores), k), dtype=np.int32)
-    _top_dense(scores, lists)
-    return lists
+    candidates = scores[:, 1:]  # (B, N)
+    best = np.argsort(-candidates, axis=1, kind="stable")[:, :k]  # (B, k)
+    lowest = candidates.min(axis=1, initial=np.inf, keepdims=True)
+    recommended = np.take_along_axis(candidates, best, axis=1) > lowest
+    return np.where(recommended, best + 1, 0).astype(np.int32)
 
 
+@compiled_above(
+    2_000_000,
+    kernel="nextclick.core.topk_kernels:sparse_top",
+    work=lambda scores, *_: 64 * len(scores.offsets) + len(scores.items),
+)
 def sparse_top(scores: SparseScores, base: SortedBase, k: int) -> Int32Array:
     """(B, k) int32, equal to `dense_top(scores.dense(), k)`.
 
@@ -82,99 +94,27 @@ def sparse_top(scores: SparseScores, base: SortedBase, k: int) -> Int32Array:
         k: at most N.
     """
     lists = np.zeros((len(scores.offsets) - 1, k), dtype=np.int32)
-    _top_sparse(scores.offsets, scores.items, scores.values, base.scores, base.best_first, lists)
+    listed = np.zeros(len(base.scores), dtype=np.bool_)
+    for b, row in enumerate(lists):
+        first, last = scores.offsets[b], scores.offsets[b + 1]
+        items, values = scores.items[first:last], scores.values[first:last]
+        listed[items] = True
+        unlisted, lowest = _best_unlisted(base, listed, len(items), k)
+        listed[items] = False
+        items = np.concatenate([items, unlisted])
+        values = np.concatenate([values, base.scores[unlisted]])
+        best = np.lexsort((items, -values))[:k]
+        lowest = min(lowest, values.min(initial=np.inf))
+        row[:] = np.where(values[best] > lowest, items[best], 0)
     return lists
 
 
-@numba.njit(cache=True)
-def _insert(best: Float32Array, row: Int32Array, n: int, score: float, item: int) -> int:
-    """Insert an item into the n best, sorted, if it ranks high enough; return the new n."""
-    k = len(row)
-    if n == k and not (score > best[k - 1] or (score == best[k - 1] and item < row[k - 1])):
-        return n
-    place = min(n, k - 1)
-    while place > 0 and (
-        best[place - 1] < score or (best[place - 1] == score and row[place - 1] > item)
-    ):
-        best[place] = best[place - 1]
-        row[place] = row[place - 1]
-        place -= 1
-    best[place] = score
-    row[place] = item
-    return min(n + 1, k)
-
-
-@numba.njit(cache=True)
-def _drop_lowest(best: Float32Array, row: Int32Array) -> None:
-    """Set the items at the end of a list that have the lowest score of their row to 0."""
-    lowest = best[len(row) - 1]
-    for place in range(len(row)):
-        if best[place] == lowest:
-            row[place] = 0
-
-
-@numba.njit(cache=True)
-def _top_dense(scores: Float32Array, lists: Int32Array) -> None:
-    k = lists.shape[1]
-    best = np.empty(k, dtype=np.float32)
-    for b in range(len(scores)):
-        n = 0
-        for i in range(1, scores.shape[1]):
-            if n < k or scores[b, i] > best[k - 1]:
-                n = _insert(best, lists[b], n, scores[b, i], i)
-        is_lowest = True
-        for i in range(1, scores.shape[1]):
-            if scores[b, i] < best[k - 1]:
-                is_lowest = False
-                break
-        if is_lowest:
-            _drop_lowest(best, lists[b])
-
-
-@numba.njit(cache=True)
-def _top_sparse(
-    offsets: Int64Array,
-    items: Int32Array,
-    values: Float32Array,
-    base: Float32Array,
-    best_first: Int32Array,
-    lists: Int32Array,
-) -> None:
-    k = lists.shape[1]
-    best = np.empty(k, dtype=np.float32)
-    listed_in = np.full(len(base), -1, dtype=np.int64)  # the last row that listed each item
-    for b in range(len(offsets) - 1):
-        n = 0
-        for j in range(offsets[b], offsets[b + 1]):
-            listed_in[items[j]] = b
-            n = _insert(best, lists[b], n, values[j], items[j])
-        taken = 0
-        for item in best_first:
-            if taken == k:
-                break
-            if listed_in[item] != b:
-                n = _insert(best, lists[b], n, base[item], item)
-                taken += 1
-        if _is_lowest(
-            best[k - 1], values[offsets[b] : offsets[b + 1]], b, base, best_first, listed_in
-        ):
-            _drop_lowest(best, lists[b])
-
-
-@numba.njit(cache=True)
-def _is_lowest(
-    score: float,
-    values: Float32Array,
-    b: int,
-    base: Float32Array,
-    best_first: Int32Array,
-    listed_in: Int64Array,
-) -> bool:
-    """Whether no item of row b, listed with `values` or unlisted, scores below `score`."""
-    for value in values:
-        if value < score:
-            return False
-    for item in best_first[::-1]:
-        if listed_in[item] != b:
-            return bool(base[item] >= score)
-    return True
+def _best_unlisted(
+    base: SortedBase, listed: BoolArray, n_listed: int, k: int
+) -> tuple[Int32Array, float]:
+    """The k best unlisted items, and the lowest base score of all unlisted items."""
+    best = base.best_first[: k + n_listed]
+    worst = base.best_first[::-1][: 1 + n_listed]
+    worst = worst[~listed[worst]]
+    lowest = float(base.scores[worst[0]]) if len(worst) else np.inf
+    return best[~listed[best]][:k], lowest

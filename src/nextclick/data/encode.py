@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from numba import njit
 
 from nextclick.core.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from nextclick.core.types import Int32Array, Int64Array
+    from nextclick.core.types import BoolArray, Int32Array, Int64Array
 
 _LOAD = 0.6  # share of hash slots in use before the table doubles
-_MIX = np.uint64(0x9E3779B97F4A7C15)
+_SORTED_ROWS = 1_000_000  # above this the hash table repays its compilation
 
 
 class IdEncoder:
@@ -88,12 +87,13 @@ def whole_numbers(ids: pl.Series) -> pl.Series | None:
 
 
 class _NumberCodes:
-    """A hash table of int64, open addressing; grows between chunks."""
+    """Codes of int64 keys; a hash table with open addressing once there are many rows."""
 
     def __init__(self) -> None:
-        self._slots = np.full(1 << 12, -1, dtype=np.int32)
+        self._slots = np.empty(0, dtype=np.int32)
         self._keys = np.empty(1 << 11, dtype=np.int64)
         self._count = 0
+        self._rows = 0
 
     def __len__(self) -> int:
         return self._count
@@ -102,22 +102,46 @@ class _NumberCodes:
         return self._keys[: self._count]
 
     def encode(self, ids: pl.Series) -> Int32Array:
-        raw = ids.fill_null(0).to_numpy()
-        self._reserve(self._count + len(raw))
-        codes = np.empty(len(raw), dtype=np.int32)
         missing = ids.is_null().to_numpy() if ids.null_count() else np.zeros(0, dtype=np.bool_)
-        self._count = _assign(raw, missing, self._slots, self._keys, self._count, codes)
+        raw = ids.fill_null(0).to_numpy()
+        self._rows += len(raw)
+        self._grow_keys(self._count + len(raw))
+        if self._rows <= _SORTED_ROWS:
+            return self._encode_by_sorting(raw, missing)
+        return self._encode_by_hashing(raw, missing)
+
+    def _encode_by_sorting(self, raw: Int64Array, missing: BoolArray) -> Int32Array:
+        codes = np.full(len(raw), -1, dtype=np.int32)
+        present = np.flatnonzero(~missing) if len(missing) else np.arange(len(raw))
+        distinct, first, place = np.unique(raw[present], return_index=True, return_inverse=True)
+        by_key = np.argsort(self.known())
+        at = np.searchsorted(self.known(), distinct, sorter=by_key)
+        code = np.append(by_key, -1)[at].astype(np.int32)  # (distinct,)
+        new = np.flatnonzero((code < 0) | (self._keys[code] != distinct))
+        new = new[np.argsort(first[new])]
+        code[new] = np.arange(self._count, self._count + len(new))
+        self._keys[code[new]] = distinct[new]
+        self._count += len(new)
+        codes[present] = code[place]
         return codes
 
-    def _reserve(self, count: int) -> None:
+    def _encode_by_hashing(self, raw: Int64Array, missing: BoolArray) -> Int32Array:
+        from nextclick.data.id_hash_kernels import assign_codes, rehash
+
+        count = self._count + len(raw)
+        if count > _LOAD * len(self._slots):
+            n_slots = 1 << int(np.ceil(np.log2(count / _LOAD)))
+            self._slots = np.full(n_slots, -1, dtype=np.int32)
+            rehash(self.known(), self._slots)
+        codes = np.empty(len(raw), dtype=np.int32)
+        self._count = assign_codes(raw, missing, self._slots, self._keys, self._count, codes)
+        return codes
+
+    def _grow_keys(self, count: int) -> None:
         if count > len(self._keys):
             grown = np.empty(max(count, len(self._keys) * 3 // 2), dtype=np.int64)
             grown[: self._count] = self.known()
             self._keys = grown
-        if count > _LOAD * len(self._slots):
-            n_slots = 1 << int(np.ceil(np.log2(count / _LOAD)))
-            self._slots = np.full(n_slots, -1, dtype=np.int32)
-            _rehash(self.known(), self._slots)
 
 
 class _TextCodes:
@@ -139,51 +163,3 @@ class _TextCodes:
         codes = ids.cast(self._type).to_physical().cast(pl.Int32).fill_null(-1).to_numpy()
         self._count = max(self._count, int(codes.max(initial=-1)) + 1)
         return codes
-
-
-@njit(cache=True, inline="always")
-def _slot(key: int, mask: int) -> np.int64:
-    mixed = np.uint64(key) * _MIX
-    return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
-
-
-@njit(cache=True, nogil=True)
-def _assign(
-    raw: Int64Array,
-    missing: np.ndarray,
-    slots: Int32Array,
-    keys: Int64Array,
-    count: int,
-    codes: Int32Array,
-) -> int:
-    mask = len(slots) - 1
-    last = np.int32(-1)
-    for i in range(len(raw)):
-        if len(missing) > 0 and missing[i]:
-            codes[i] = -1
-            continue
-        key = raw[i]
-        # logs are often sorted by session or user: the same id again costs nothing
-        if last >= 0 and keys[last] == key:
-            codes[i] = last
-            continue
-        slot = _slot(key, mask)
-        while slots[slot] >= 0 and keys[slots[slot]] != key:
-            slot = (slot + 1) & mask
-        if slots[slot] < 0:
-            slots[slot] = count
-            keys[count] = key
-            count += 1
-        last = slots[slot]
-        codes[i] = last
-    return count
-
-
-@njit(cache=True)
-def _rehash(keys: Int64Array, slots: Int32Array) -> None:
-    mask = len(slots) - 1
-    for code in range(len(keys)):
-        slot = _slot(keys[code], mask)
-        while slots[slot] >= 0:
-            slot = (slot + 1) & mask
-        slots[slot] = code

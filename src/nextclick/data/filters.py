@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit, prange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,11 +42,12 @@ class FilterStep:
 
 
 _NO_LIMIT = np.iinfo(np.int64).max
+_COUNT_ROWS = 4_000_000
 
 
 def count(table: SessionTable, n_items: int, n_users: int) -> TableCounts:
     """Count what is still in; a session is in while one of its clicks is."""
-    alive = _alive_lengths(table.keep, table.offsets) > 0
+    alive = lengths_left(table.keep, table.offsets) > 0
     items = int((_support(table.items, table.keep, n_items) > 0).sum())
     users = 0
     if table.users is not None:
@@ -102,11 +102,13 @@ def _rules(
     high = options.max_session_length or _NO_LIMIT
 
     def drop_sessions() -> None:
-        _drop_by_length(table.keep, table.offsets, low, high)
+        left = lengths_left(table.keep, table.offsets)
+        dropped = (left < low) | (left > high)
+        table.keep &= ~np.repeat(dropped, np.diff(table.offsets))
 
     def drop_items() -> None:
         support = prior + _support(table.items, table.keep, len(prior))
-        _drop_rare(table.items, table.keep, support, min_support)
+        table.keep &= (support >= min_support)[table.items]
 
     def drop_users() -> None:
         _drop_rare_users(table, options.min_user_sessions, n_users)
@@ -130,52 +132,34 @@ def _rules(
 
 def _drop_rare_users(table: SessionTable, least: int, n_users: int) -> None:
     assert table.users is not None
-    alive = _alive_lengths(table.keep, table.offsets) > 0
+    alive = lengths_left(table.keep, table.offsets) > 0
     sessions = np.bincount(table.users[alive & (table.users >= 0)], minlength=n_users)
     # a session of nobody belongs to no user with enough sessions
     rare = (table.users < 0) | (sessions[table.users] < least)
     table.keep &= ~np.repeat(rare, np.diff(table.offsets))
 
 
-@njit(cache=True, parallel=True)
-def _alive_lengths(keep: BoolArray, offsets: Int64Array) -> Int64Array:
+def lengths_left(keep: BoolArray, offsets: Int64Array) -> Int64Array:
+    """(S,) int64, how many clicks of each session are still in."""
     lengths = np.zeros(len(offsets) - 1, dtype=np.int64)
-    for s in prange(len(lengths)):
-        for i in range(offsets[s], offsets[s + 1]):
-            lengths[s] += keep[i]
+    filled = np.flatnonzero(np.diff(offsets))
+    if len(filled):
+        lengths[filled] = np.add.reduceat(keep, offsets[filled], dtype=np.int64)
     return lengths
 
 
-@njit(cache=True)
 def _support(items: Int32Array, keep: BoolArray, n_items: int) -> Int64Array:
+    """(n_items,) int64, clicks of each item that are still in."""
     support = np.zeros(n_items, dtype=np.int64)
-    for i in range(len(items)):
-        support[items[i]] += keep[i]
+    for start in range(0, len(items), _COUNT_ROWS):  # bincount copies its input to int64
+        part = slice(start, start + _COUNT_ROWS)
+        support += np.bincount(items[part][keep[part]], minlength=n_items)
     return support
 
 
-@njit(cache=True, parallel=True)
-def _drop_rare(items: Int32Array, keep: BoolArray, support: Int64Array, least: int) -> None:
-    for i in prange(len(items)):
-        keep[i] = keep[i] and support[items[i]] >= least
-
-
-@njit(cache=True, parallel=True)
-def _drop_by_length(keep: BoolArray, offsets: Int64Array, low: int, high: int) -> None:
-    for s in prange(len(offsets) - 1):
-        length = 0
-        for i in range(offsets[s], offsets[s + 1]):
-            length += keep[i]
-        if length < low or length > high:
-            keep[offsets[s] : offsets[s + 1]] = False
-
-
-@njit(cache=True, parallel=True)
 def _collapse(items: Int32Array, keep: BoolArray, offsets: Int64Array) -> None:
-    for s in prange(len(offsets) - 1):
-        before = -1
-        for i in range(offsets[s], offsets[s + 1]):
-            if keep[i]:
-                if items[i] == before:
-                    keep[i] = False
-                before = items[i]
+    """Drop each click on the item of the click before it in the session."""
+    left = np.flatnonzero(keep)
+    session = np.searchsorted(offsets, left, side="right")
+    again = (items[left[1:]] == items[left[:-1]]) & (session[1:] == session[:-1])
+    keep[left[1:][again]] = False

@@ -1,4 +1,4 @@
-"""What a caller can say about preparing a log; every field has a default that is sensible."""
+"""The options of `prepare`; every field has a default."""
 
 from __future__ import annotations
 
@@ -7,124 +7,167 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from nextclick.core.allowed_names import AllowedNames
 from nextclick.core.config import build_config
-from nextclick.data.readers.columns import Columns, SessionsBy
-from nextclick.data.readers.formats import Order
+from nextclick.data.readers.columns import Columns, Order, SessionsBy
+from nextclick.data.split import PRE_SPLIT, SPLITS
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How the files are read.
+    """How the files are read."""
 
-    Attributes:
-        format: name of the log format (see `dialects`).
-        columns: names of the columns, None where they are to be found.
-        separator: of text files, None to find it.
-        unit: of the times (s, ms, us, ns, iso), None to find it.
-        order: for formats that know it: clicks of a session by time, or as the file has them.
-        events: event types to keep; None keeps what the format calls a click.
-        on_bad_row: stop at the first row that cannot be read, or skip and count such rows.
-    """
-
-    format: str = "table"
+    format: Annotated[str, Field(description="log format, by name")] = "table"
     columns: Columns = field(default_factory=Columns)
-    separator: str | None = None
-    unit: str | None = None
-    order: Order = "time"
-    events: tuple[str, ...] | None = None
-    on_bad_row: Literal["error", "skip"] = "error"
+    separator: Annotated[
+        str | None, Field(description="field separator of text files, one character or tab")
+    ] = None
+    unit: Annotated[str | None, Field(description="unit of the times: s, ms, us, ns or iso")] = None
+    order: Annotated[
+        Order,
+        Field(
+            description="order of the clicks of a session: by time, or as in the file, for formats "
+            "that store days only (diginetica, as in NARM)"
+        ),
+    ] = "time"
+    events: Annotated[
+        tuple[str, ...] | None,
+        Field(description="event types that count as clicks, such as view,cart"),
+    ] = None
+    on_bad_row: Annotated[
+        Literal["error", "skip"],
+        Field(description="stop at the first unreadable row, or skip and count such rows"),
+    ] = "error"
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """How clicks become sessions.
+    """How clicks become sessions."""
 
-    Attributes:
-        by: `id` takes the session column, `user` cuts a user's clicks where they pause, `auto`
-            takes the session column where there is one.
-        gap_seconds: the pause that ends a session.
-        block_days: length of a block of time in days.
-    """
-
-    by: SessionsBy = "auto"
-    gap_seconds: Annotated[float, Field(gt=0)] = 3600.0
-    block_days: Annotated[float, Field(gt=0)] = 1.0
+    by: Annotated[
+        SessionsBy,
+        Field(
+            description="use the session column (id), split the clicks of a user at gaps (user), "
+            "or use the session column if there is one (auto)"
+        ),
+    ] = "auto"
+    gap_seconds: Annotated[
+        float, Field(gt=0, description="seconds without a click that end a session")
+    ] = 3600.0
+    block_days: Annotated[float, Field(gt=0, description="length of a block of time, in days")] = (
+        1.0
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class FilterOptions:
-    """What is too rare or too short to learn from.
+    """Which items, sessions and users are dropped as too rare, too short or too long."""
 
-    Attributes:
-        min_item_support: clicks that an item needs; None is 5, or 1 for a log that is split.
-        min_session_length: clicks that a session needs.
-        max_session_length: clicks beyond which a session is dropped (robots); None keeps all.
-        min_user_sessions: sessions that a user needs; users are not looked at when it is 1.
-        iterate: repeat until nothing changes; False makes the papers' single pass, which drops
-            short sessions, then rare items, then short sessions.
-        collapse_repeats: count clicks on one item in a row as one click.
-    """
-
-    min_item_support: Annotated[int, Field(ge=1)] | None = None
-    min_session_length: Annotated[int, Field(ge=1)] = 2
-    max_session_length: Annotated[int, Field(ge=2)] | None = None
-    min_user_sessions: Annotated[int, Field(ge=1)] = 1
-    iterate: bool = True
-    collapse_repeats: bool = False
-
-
-SplitKind = Literal["last-days", "boundary", "fraction", "blocks", "windows", "pre-split"]
+    min_item_support: Annotated[
+        int | None, Field(ge=1, description="minimum number of clicks of an item")
+    ] = None
+    min_session_length: Annotated[
+        int, Field(ge=1, description="minimum number of clicks of a session")
+    ] = 2
+    max_session_length: Annotated[
+        int | None, Field(ge=2, description="drop sessions with more clicks (robots)")
+    ] = None
+    min_user_sessions: Annotated[
+        int, Field(ge=1, description="minimum number of sessions of a user")
+    ] = 1
+    iterate: Annotated[
+        bool,
+        Field(
+            description="repeat the filters until nothing changes, or apply them once as in the "
+            "papers: short sessions, then rare items, then short sessions"
+        ),
+    ] = True
+    collapse_repeats: Annotated[
+        bool, Field(description="count consecutive clicks on one item once")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
 class SplitOptions:
-    """Which sessions are for training and which for the test; always whole sessions, by time.
+    """Which sessions are for training and which for the test.
 
-    A session's time is that of its last click.
-
-    Attributes:
-        kind: `last-days` tests on the last `days`; `boundary` on what comes after `boundary`;
-            `fraction` on the last `fraction` of the sessions; `blocks` on the last `fraction` of
-            the blocks of time; `windows` makes several stores; `pre-split` takes what is given.
-        days: length of the test part, for `last-days` and `windows`.
-        boundary: ISO time or milliseconds since the epoch, UTC.
-        fraction: share of the test part.
-        windows: how many windows.
-        train_days: length of the training part of a window; None goes back to the first click.
-        whole_days: for `last-days`: compare calendar days (UTC), not moments.
-        drop_edge: drop sessions exactly on the boundary (with `whole_days`, of the day before the
-            last `days`), as SR-GNN does; else those on the boundary are tested.
-        valid_fraction: share of the training sessions, the last in time, that validate.
-        recent: keep the most recent 1/recent of the training samples.
-        unseen: clicks of the test part on items that are not in training: `drop` them, or `keep`
-            them as certain misses; None keeps them for a log that is split or when recent > 1.
-        unseen_users: test sessions of users that are not in training: `drop` them, or `keep` them
-            as of somebody unknown.
+    Sessions are never divided. The time of a session is that of its last click. `last-days` tests
+    on the last `days`, `boundary` on sessions after `boundary`, `fraction` on the last `fraction`
+    of the sessions, `blocks` on the last `fraction` of the blocks of time; `windows` makes several
+    stores; `pre-split` uses the given files.
     """
 
-    kind: SplitKind = "last-days"
-    days: Annotated[float, Field(gt=0)] = 1.0
-    boundary: str | None = None
-    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    windows: Annotated[int, Field(ge=1)] = 5
-    train_days: Annotated[float, Field(gt=0)] | None = None
-    whole_days: bool = False
-    drop_edge: bool = False
-    valid_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    recent: Annotated[int, Field(ge=1)] = 1
-    unseen: Literal["drop", "keep"] | None = None
-    unseen_users: Literal["drop", "keep"] = "keep"
+    kind: Annotated[
+        str,
+        AllowedNames(SPLITS, PRE_SPLIT),
+        Field(description="where the test starts; sessions are never divided"),
+    ] = "last-days"
+    days: Annotated[
+        float, Field(gt=0, description="length of the test in days, for last-days and windows")
+    ] = 1.0
+    boundary: Annotated[
+        str | None,
+        Field(description="start of the test as ISO time (UTC) or milliseconds, for boundary"),
+    ] = None
+    fraction: Annotated[
+        float,
+        Field(
+            gt=0,
+            lt=1,
+            description="share of the test, of the sessions (fraction) or of the blocks of time "
+            "(blocks)",
+        ),
+    ] = 0.1
+    windows: Annotated[int, Field(ge=1, description="number of windows")] = 5
+    train_days: Annotated[
+        float | None,
+        Field(gt=0, description="length of the training part of a window in days"),
+    ] = None
+    whole_days: Annotated[
+        bool, Field(description="for last-days: compare calendar days (UTC), or exact times")
+    ] = False
+    drop_edge: Annotated[
+        bool,
+        Field(
+            description="drop sessions exactly on the boundary, as SR-GNN does (with whole days, "
+            "those of the day before the test), or test on them"
+        ),
+    ] = False
+    valid_fraction: Annotated[
+        float,
+        Field(ge=0, lt=1, description="share of the training sessions, the latest, for validation"),
+    ] = 0.1
+    recent: Annotated[
+        int, Field(ge=1, description="train on the most recent 1/N of the training samples")
+    ] = 1
+    unseen: Annotated[
+        Literal["drop", "keep"] | None,
+        Field(
+            description="test clicks on items that do not occur in training: drop them, or keep "
+            "them as misses"
+        ),
+    ] = None
+    unseen_users: Annotated[
+        Literal["drop", "keep"],
+        Field(
+            description="test sessions of users that do not occur in training: drop them, or keep "
+            "them as anonymous"
+        ),
+    ] = "keep"
 
 
 @dataclass(frozen=True, slots=True)
 class PrepareOptions:
-    """All options of `prepare`, and the name of the protocol that they come from."""
+    """All options of `prepare`, and the name of the protocol they follow."""
 
     read: ReadOptions = field(default_factory=ReadOptions)
     sessions: SessionOptions = field(default_factory=SessionOptions)
     filters: FilterOptions = field(default_factory=FilterOptions)
     split: SplitOptions = field(default_factory=SplitOptions)
-    protocol: str | None = None
+    protocol: Annotated[
+        str | None,
+        Field(description="filters and split of a paper; other options override it"),
+    ] = None
 
     def checked(self) -> PrepareOptions:
         """Return the same, every value of it checked and converted.

@@ -14,14 +14,14 @@ from nextclick.core.sessions import MS_PER_DAY
 from nextclick.core.storage import atomic_folder
 from nextclick.core.types import silent
 from nextclick.data.filters import FilterStep, TableCounts, apply_filters, count
-from nextclick.data.options import PrepareOptions
+from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.data.protocols import PROTOCOLS
 from nextclick.data.quality_warnings import split_warnings, warnings_of
 from nextclick.data.readers.formats import is_frame
 from nextclick.data.readers.presplit import given_split, join_parts, read_srgnn
 from nextclick.data.readers.raw_log import RawLog, read_log
 from nextclick.data.sessionize import SessionTable, cut_by_inactivity, gather_sessions
-from nextclick.data.split import Split, iso, split_by_time
+from nextclick.data.split import PRE_SPLIT, Split, iso, split_by_time
 from nextclick.data.store import Store
 from nextclick.data.store_writer import TimeBlocks, write_store
 from nextclick.errors import ConfigError, EmptyLogError
@@ -159,14 +159,14 @@ def _consistent(options: PrepareOptions, test: Any) -> PrepareOptions:
     """Fill in what depends on whether the log is split already."""
     given = test is not None or options.read.format == "srgnn"
     if not given:
-        if options.split.kind == "pre-split":
+        if options.split.kind == PRE_SPLIT:
             raise ConfigError(
                 "split pre-split: name the test part with --test, or choose --format srgnn"
             )
         support = options.filters.min_item_support
         filters = replace(options.filters, min_item_support=5 if support is None else support)
         return replace(options, filters=filters)
-    if options.split.kind not in ("pre-split", "last-days"):
+    if options.split.kind not in (PRE_SPLIT, SplitOptions().kind):
         raise ConfigError(
             f"split {options.split.kind}: the log is split already, so it cannot be split again"
         )
@@ -174,7 +174,7 @@ def _consistent(options: PrepareOptions, test: Any) -> PrepareOptions:
     return replace(
         options,
         filters=replace(options.filters, min_item_support=1 if support is None else support),
-        split=replace(options.split, kind="pre-split", unseen=options.split.unseen or "keep"),
+        split=replace(options.split, kind=PRE_SPLIT, unseen=options.split.unseen or "keep"),
     )
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 from nextclick.core.sessions import MS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nextclick.core.types import Int32Array, Int64Array
+    from nextclick.core.types import BoolArray, Int32Array, Int64Array
     from nextclick.data.readers.raw_log import RawLog
     from nextclick.data.sessionize import SessionTable
     from nextclick.data.split import Split
@@ -99,7 +98,7 @@ def _of_sessions(table: SessionTable) -> list[str]:
         )
     if table.times is None:
         return found
-    repeated = int(_duplicates(table.items, table.times, table.offsets))
+    repeated = _duplicates(table.items, table.times, table.offsets)
     if repeated:
         found.append(
             f"{repeated:,} rows repeat the item and the time of the click before them in their "
@@ -137,28 +136,22 @@ def _of_gaps(times: Int64Array, offsets: Int64Array) -> list[str]:
     return [f"{share:.0%} of the gaps between clicks are exactly {top / 1000:g} seconds{invented}"]
 
 
-@njit(cache=True)
 def _duplicates(items: Int32Array, times: Int64Array, offsets: Int64Array) -> int:
-    repeated = 0
-    for s in range(len(offsets) - 1):
-        for i in range(offsets[s] + 1, offsets[s + 1]):
-            repeated += items[i] == items[i - 1] and times[i] == times[i - 1]
-    return repeated
+    """How many clicks repeat the item and the time of the click before them."""
+    same = np.zeros(len(items) + 1, dtype=np.bool_)
+    same[1:-1] = (items[1:] == items[:-1]) & (times[1:] == times[:-1])
+    same[offsets] = False
+    return int(np.count_nonzero(same))
 
 
-@njit(cache=True)
 def _sampled_gaps(
     times: Int64Array, offsets: Int64Array, every: int
-) -> tuple[Int64Array, np.ndarray]:
-    total = 0
-    for s in range(0, len(offsets) - 1, every):
-        total += max(0, offsets[s + 1] - offsets[s] - 1)
-    gaps = np.empty(total, dtype=np.int64)
-    is_last = np.zeros(total, dtype=np.bool_)
-    at = 0
-    for s in range(0, len(offsets) - 1, every):
-        for i in range(offsets[s] + 1, offsets[s + 1]):
-            gaps[at] = times[i] - times[i - 1]
-            is_last[at] = i == offsets[s + 1] - 1
-            at += 1
-    return gaps, is_last
+) -> tuple[Int64Array, BoolArray]:
+    """(G,) the gaps in every n-th session, and (G,) whether each is its session's last."""
+    first, stop = offsets[:-1][::every], offsets[1:][::every]
+    counts = np.maximum(stop - first - 1, 0)
+    ends = np.cumsum(counts)
+    at = np.arange(counts.sum()) + np.repeat(first + 1 - (ends - counts), counts)
+    is_last = np.zeros(len(at), dtype=np.bool_)
+    is_last[ends[counts > 0] - 1] = True
+    return times[at] - times[at - 1], is_last

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit, prange
 
 if TYPE_CHECKING:
     from nextclick.core.types import BoolArray, Int32Array, Int64Array
@@ -45,16 +44,18 @@ def gather_sessions(part: RawPart) -> SessionTable:
     n_groups = len(part.groups)
     counts = np.zeros(n_groups + 1, dtype=np.int64)
     for groups in part.chunk_groups:
-        _count(groups, counts)
+        counts[1:] += np.bincount(groups, minlength=n_groups)
     offsets = np.cumsum(counts)
     items = np.empty(offsets[-1], dtype=np.int32)
     times = np.empty(offsets[-1], dtype=np.int64)
     cursor = offsets[:-1].copy()
     for i, groups in enumerate(part.chunk_groups):
-        _scatter(groups, part.chunk_items[i], part.chunk_times[i], cursor, items, times)
+        order, at = _positions(groups, cursor)
+        items[at] = part.chunk_items[i][order]
+        times[at] = part.chunk_times[i][order]
         part.chunk_items[i] = part.chunk_groups[i] = np.empty(0, dtype=np.int32)
         part.chunk_times[i] = np.empty(0, dtype=np.int64)
-    out_of_order = int(_sort_within(items, times, offsets))
+    out_of_order = _sort_within(items, times, offsets)
     users = part.group_user[:n_groups].copy()
     keep = np.ones(len(items), dtype=np.bool_)
     return SessionTable(items, times, offsets, users, keep, out_of_order)
@@ -66,64 +67,42 @@ def cut_by_inactivity(table: SessionTable, gap_ms: int) -> SessionTable:
     `table` holds one user per row, whose code is the row's number.
     """
     assert table.times is not None
-    starts, users = _cut(table.times, table.offsets, gap_ms)
+    lengths = np.diff(table.offsets)
+    begins = np.zeros(len(table.items), dtype=np.bool_)  # (E,)
+    begins[1:] = np.diff(table.times) > gap_ms
+    begins[table.offsets[:-1][lengths > 0]] = True
+    starts = np.flatnonzero(begins)
+    users = np.repeat(np.arange(len(table), dtype=np.int32), lengths)[starts]
     offsets = np.append(starts, np.int64(len(table.items)))
     return SessionTable(table.items, table.times, offsets, users, table.keep, table.out_of_order)
 
 
-@njit(cache=True)
-def _count(groups: Int32Array, counts: Int64Array) -> None:
-    for group in groups:
-        counts[group + 1] += 1
+def _positions(groups: Int32Array, cursor: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """(n,) clicks sorted by group, and (n,) where each is stored; `cursor` moves past them."""
+    # a stable sort: the low half of each key is the place in the chunk, so no two keys are equal
+    keys = (groups.astype(np.int64) << 32) | np.arange(len(groups))
+    keys.sort()
+    order, sorted_groups = keys & 0xFFFFFFFF, keys >> 32
+    starts = np.flatnonzero(np.diff(sorted_groups, prepend=-1))
+    counts = np.diff(starts, append=len(groups))
+    present = sorted_groups[starts]
+    at = np.arange(len(groups)) + np.repeat(cursor[present] - starts, counts)
+    cursor[present] += counts
+    return order, at
 
 
-@njit(cache=True)
-def _scatter(
-    groups: Int32Array,
-    chunk_items: Int32Array,
-    chunk_times: Int64Array,
-    cursor: Int64Array,
-    items: Int32Array,
-    times: Int64Array,
-) -> None:
-    for i in range(len(groups)):
-        at = cursor[groups[i]]
-        cursor[groups[i]] = at + 1
-        items[at] = chunk_items[i]
-        times[at] = chunk_times[i]
-
-
-@njit(cache=True, parallel=True)
 def _sort_within(items: Int32Array, times: Int64Array, offsets: Int64Array) -> int:
-    out_of_order = 0
-    for s in prange(len(offsets) - 1):
-        first, last = offsets[s], offsets[s + 1]
-        late = 0
-        for i in range(first + 1, last):
-            if times[i] < times[i - 1]:
-                late += 1
-        if late > 0:
-            order = np.argsort(times[first:last], kind="mergesort")
-            items[first:last] = items[first:last][order]
-            times[first:last] = times[first:last][order]
-            out_of_order += late
+    """Sort the clicks of each session by time, stably; return how many came too early."""
+    late = np.zeros(len(times), dtype=np.bool_)  # (E,) earlier than the click before it
+    late[1:] = times[1:] < times[:-1]
+    lengths = np.diff(offsets)
+    late[offsets[:-1][lengths > 0]] = False
+    out_of_order = int(np.count_nonzero(late))
+    if out_of_order:
+        mixed = np.unique(np.searchsorted(offsets, np.flatnonzero(late), side="right") - 1)
+        ends = np.cumsum(lengths[mixed])
+        owner = np.repeat(np.arange(len(mixed)), lengths[mixed])
+        at = np.arange(ends[-1]) + (offsets[mixed + 1] - ends)[owner]
+        order = at[np.lexsort((times[at], owner))]
+        items[at], times[at] = items[order], times[order]
     return out_of_order
-
-
-@njit(cache=True)
-def _cut(times: Int64Array, offsets: Int64Array, gap_ms: int) -> tuple[Int64Array, Int32Array]:
-    n_sessions = 0
-    for user in range(len(offsets) - 1):
-        for i in range(offsets[user], offsets[user + 1]):
-            if i == offsets[user] or times[i] - times[i - 1] > gap_ms:
-                n_sessions += 1
-    starts = np.empty(n_sessions, dtype=np.int64)
-    users = np.empty(n_sessions, dtype=np.int32)
-    s = 0
-    for user in range(len(offsets) - 1):
-        for i in range(offsets[user], offsets[user + 1]):
-            if i == offsets[user] or times[i] - times[i - 1] > gap_ms:
-                starts[s] = i
-                users[s] = user
-                s += 1
-    return starts, users

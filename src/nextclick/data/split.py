@@ -1,4 +1,8 @@
-"""Training before, test after: whole sessions, by the time of their last click."""
+"""Training before, test after: whole sessions, by the time of their last click.
+
+A kind of split is one function and one entry in `SPLITS`; options, `--split` and the checks read
+the registry.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from nextclick.core.sessions import MS_PER_DAY
 from nextclick.errors import ConfigError, EmptyLogError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from nextclick.core.types import BoolArray, Int64Array
     from nextclick.data.options import SplitOptions
@@ -40,6 +44,40 @@ class Split:
     n_edge: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class SplitInput:
+    """The sessions to split.
+
+    Attributes:
+        order: (n,) session numbers, the one that ended first in front.
+        ends: (n,) int64 milliseconds, ascending, time of the last click of each.
+        options: lengths, fractions and boundaries.
+        block_ms: length of a block of time.
+        origin_ms: start of the first block.
+    """
+
+    order: Int64Array
+    ends: Int64Array
+    options: SplitOptions
+    block_ms: int
+    origin_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SplitKind:
+    """A way to split sessions by time.
+
+    Attributes:
+        name: as typed after `--split`.
+        summary: what the test part holds, for help texts.
+        split: from the sessions to one split, or to several with different names.
+    """
+
+    name: str
+    summary: str
+    split: Callable[[SplitInput], Iterable[Split]]
+
+
 def split_by_time(
     ends: Int64Array, alive: BoolArray, options: SplitOptions, block_ms: int, origin_ms: int
 ) -> Iterator[Split]:
@@ -48,9 +86,9 @@ def split_by_time(
     Args:
         ends: (S,) int64, milliseconds, time of the last click.
         alive: (S,) bool, False for a session that the filters dropped.
-        options: how.
-        block_ms: length of a block, for `blocks`.
-        origin_ms: where the first block begins.
+        options: the kind of split and its values.
+        block_ms: length of a block of time.
+        origin_ms: start of the first block.
 
     Raises:
         ConfigError: the boundary is not a time.
@@ -58,50 +96,51 @@ def split_by_time(
     """
     order = np.argsort(ends, kind="stable")
     order = order[alive[order]]
-    if options.kind == "windows":
-        yield from _windows(order, ends[order], options)
-        return
-    if options.kind == "fraction":
-        split = _by_fraction(order, ends[order], options.fraction)
-    else:
-        split = _by_boundary(order, ends[order], options, block_ms, origin_ms)
-    _refuse_empty(split, ends[order])
-    yield split
+    sessions = SplitInput(order, ends[order], options, block_ms, origin_ms)
+    for split in SPLITS[options.kind].split(sessions):
+        _refuse_empty(split, sessions.ends)
+        yield split
 
 
-def _by_fraction(order: Int64Array, ends: Int64Array, fraction: float) -> Split:
-    at = len(order) - max(1, round(fraction * len(order)))
+def _by_fraction(sessions: SplitInput) -> list[Split]:
+    order, ends = sessions.order, sessions.ends
+    at = len(order) - max(1, round(sessions.options.fraction * len(order)))
     boundary = int(ends[at]) if len(order) else None
-    return Split("", order[:at], order[at:], boundary)
+    return [Split("", order[:at], order[at:], boundary)]
 
 
-def _by_boundary(
-    order: Int64Array, ends: Int64Array, options: SplitOptions, block_ms: int, origin_ms: int
-) -> Split:
-    unit, origin = 1, 0
-    last = int(ends[-1])
-    if options.kind == "blocks":
-        n_blocks = (last - origin_ms) // block_ms + 1
-        n_train = n_blocks - round(options.fraction * n_blocks)
-        boundary = origin_ms + int(n_train) * block_ms
-    elif options.kind == "boundary":
-        boundary = parse_boundary(options.boundary)
-    elif options.whole_days:
-        unit, origin = MS_PER_DAY, 0
-        # the last n days; where the day before them is dropped, it is the boundary
-        boundary = (last // unit - round(options.days) + (not options.drop_edge)) * unit
-    else:
-        boundary = last - round(options.days * MS_PER_DAY)
-    keys, edge = (ends - origin) // unit, (boundary - origin) // unit
+def _by_blocks(sessions: SplitInput) -> list[Split]:
+    n_blocks = (int(sessions.ends[-1]) - sessions.origin_ms) // sessions.block_ms + 1
+    n_train = n_blocks - round(sessions.options.fraction * n_blocks)
+    return _at(sessions, sessions.origin_ms + int(n_train) * sessions.block_ms)
+
+
+def _by_boundary(sessions: SplitInput) -> list[Split]:
+    return _at(sessions, parse_boundary(sessions.options.boundary))
+
+
+def _by_last_days(sessions: SplitInput) -> list[Split]:
+    options, last = sessions.options, int(sessions.ends[-1])
+    if not options.whole_days:
+        return _at(sessions, last - round(options.days * MS_PER_DAY))
+    # the last n days; where the day before them is dropped, it is the boundary
+    first_day = last // MS_PER_DAY - round(options.days) + (not options.drop_edge)
+    return _at(sessions, first_day * MS_PER_DAY, unit_ms=MS_PER_DAY)
+
+
+def _at(sessions: SplitInput, boundary: int, unit_ms: int = 1) -> list[Split]:
+    """Split at a boundary, comparing times in whole units."""
+    order, keys, edge = sessions.order, sessions.ends // unit_ms, boundary // unit_ms
     before, after = keys < edge, keys > edge
     on_edge = ~before & ~after
-    if not options.drop_edge:
+    if not sessions.options.drop_edge:
         after |= on_edge
-    n_edge = int(on_edge.sum()) if options.drop_edge else 0
-    return Split("", order[before], order[after], boundary, n_edge)
+    n_edge = int(on_edge.sum()) if sessions.options.drop_edge else 0
+    return [Split("", order[before], order[after], boundary, n_edge)]
 
 
-def _windows(order: Int64Array, ends: Int64Array, options: SplitOptions) -> Iterator[Split]:
+def _by_windows(sessions: SplitInput) -> Iterator[Split]:
+    order, ends, options = sessions.order, sessions.ends, sessions.options
     test_ms = round(options.days * MS_PER_DAY)
     train_ms = None if options.train_days is None else round(options.train_days * MS_PER_DAY)
     last = int(ends[-1])
@@ -112,9 +151,20 @@ def _windows(order: Int64Array, ends: Int64Array, options: SplitOptions) -> Iter
         train = ends < boundary
         if train_ms is not None:
             train &= ends >= boundary - train_ms
-        split = Split(f"window-{number}", order[train], order[test], boundary)
-        _refuse_empty(split, ends)
-        yield split
+        yield Split(f"window-{number}", order[train], order[test], boundary)
+
+
+SPLITS: dict[str, SplitKind] = {
+    kind.name: kind
+    for kind in (
+        SplitKind("last-days", "the last --days", _by_last_days),
+        SplitKind("boundary", "what ends at --boundary or later", _by_boundary),
+        SplitKind("fraction", "the last --fraction of the sessions", _by_fraction),
+        SplitKind("blocks", "the last --fraction of the blocks of time", _by_blocks),
+        SplitKind("windows", "--days after each of several boundaries", _by_windows),
+    )
+}
+PRE_SPLIT = "pre-split"  # the log comes in two parts: nothing is left to split
 
 
 def parse_boundary(text: str | None) -> int:

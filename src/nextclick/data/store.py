@@ -28,10 +28,10 @@ from nextclick.errors import ConfigError, StoreError, nearest
 if TYPE_CHECKING:
     from nextclick.core.types import AnyArray
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 called the part train_inner "fit"
 KIND = "nextclick.store"
-_KEYS = ("fingerprint", "n_fit_sessions", "protocol", "counts")
-PartName = Literal["train", "fit", "valid", "test"]
+_KEYS = ("fingerprint", "n_train_inner_sessions", "protocol", "counts")
+PartName = Literal["train", "train_inner", "valid", "test"]
 PARTS: tuple[str, ...] = get_args(PartName)
 
 
@@ -52,7 +52,7 @@ class Store:
         """Open a folder that `prepare` wrote.
 
         Raises:
-            StoreError: there is none, or it has a newer format.
+            StoreError: there is none, or it has another format.
         """
         folder = Path(path)
         file = folder / "manifest.json"
@@ -68,16 +68,17 @@ class Store:
             manifest = json.loads(file.read_text(encoding="utf-8"))
             version = int(manifest["format_version"])
             kind = manifest["kind"]
-            if kind == KIND and version <= FORMAT_VERSION:
+            if kind == KIND and version == FORMAT_VERSION:
                 _ = [manifest[key] for key in _KEYS]
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise StoreError(f"{file}: not the manifest of a store: {error!r}") from error
         if kind != KIND:
             raise StoreError(f"{folder} is a {kind}, not a store; name the folder of a store")
-        if version > FORMAT_VERSION:
+        if version != FORMAT_VERSION:
+            remedy = "upgrade nextclick" if version > FORMAT_VERSION else "prepare the log again"
             raise StoreError(
-                f"{folder} has store format {version}, this nextclick reads up to "
-                f"{FORMAT_VERSION}; upgrade nextclick, or prepare the log again"
+                f"{folder} has store format {version}, but this version of nextclick reads format "
+                f"{FORMAT_VERSION}: {remedy}"
             )
         return cls(folder, manifest)
 
@@ -112,8 +113,8 @@ class Store:
     def part(self, name: str) -> Sessions:
         """Return the sessions of a part.
 
-        `train` is all that lies before the test; `valid` is its last part in time and `fit` what
-        lies before that, so a model is chosen by learning from `fit` and ranking `valid`.
+        `train` is everything before the test, `valid` its last part in time, and `train_inner`
+        everything before that: a model is chosen by training on `train_inner` and ranking `valid`.
 
         Raises:
             ConfigError: no such part.
@@ -124,11 +125,11 @@ class Store:
                 f"part must be one of {', '.join(PARTS)}, got {name!r}: {nearest(name, PARTS)}"
             )
         sessions = self._sessions("test" if name == "test" else "train")
-        n_fit = int(self.manifest["n_fit_sessions"])
-        if name == "fit":
-            sessions = sessions.slice(0, n_fit)
+        n_inner = int(self.manifest["n_train_inner_sessions"])
+        if name == "train_inner":
+            sessions = sessions.slice(0, n_inner)
         if name == "valid":
-            sessions = sessions.slice(n_fit, len(sessions))
+            sessions = sessions.slice(n_inner, len(sessions))
         if len(sessions) == 0:
             raise StoreError(
                 f"{self.path}: the {name} part has no session; prepare the log again "

@@ -5,25 +5,29 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit, prange
 from numpy.lib.format import open_memmap
 
 from nextclick.core.storage import fingerprint
+from nextclick.data.filters import lengths_left
 from nextclick.data.split import Split, recent_samples
-from nextclick.data.store import FORMAT_VERSION, KIND, Store
+from nextclick.data.store import FORMAT_VERSION, KIND, PARTS, Store
 from nextclick.errors import EmptyLogError
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from nextclick.core.types import BoolArray, Int32Array, Int64Array
+    from nextclick.core.types import AnyArray, BoolArray, Int32Array, Int64Array
     from nextclick.data.encode import IdEncoder
     from nextclick.data.options import PrepareOptions
     from nextclick.data.sessionize import SessionTable
+
+_EVENTS_AT_ONCE = 2_000_000  # bounds the memory of the indices by which clicks are copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +92,13 @@ def write_store(
     for name in ("train", "test"):
         sessions = getattr(chosen, name)
         _write_part(folder / name, table, chosen.keep, sessions, item_index, user_index, blocks)
-    n_fit = len(chosen.train) - _n_valid(len(chosen.train), options.split.valid_fraction)
+    n_inner = len(chosen.train) - _n_valid(len(chosen.train), options.split.valid_fraction)
     manifest = {
         "kind": KIND,
         "format_version": FORMAT_VERSION,
         "nextclick": __version__,
-        "fingerprint": fingerprint(folder, n_fit),
-        "n_fit_sessions": n_fit,
+        "fingerprint": fingerprint(folder, n_inner),
+        "n_train_inner_sessions": n_inner,
         "protocol": _rules(options, split, blocks, unseen),
         "prepared": {"read": asdict(options.read), "sessions": asdict(options.sessions)},
         "unseen_test": chosen.unseen,
@@ -102,9 +106,8 @@ def write_store(
         **about,
     }
     store = Store(folder, manifest)
-    parts = (
-        ("train", "fit", "valid", "test") if n_fit < len(chosen.train) else ("train", "fit", "test")
-    )
+    has_valid = n_inner < len(chosen.train)
+    parts = [name for name in PARTS if name != "valid" or has_valid]
     manifest["counts"] = {name: part_counts(store, name) for name in parts}
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     (folder / "manifest.json").write_text(text, encoding="utf-8")
@@ -154,7 +157,7 @@ def _choose(
     keep, train, test = table.keep.copy(), split.train, split.test
     everywhere = _support(table, keep, train, n_items)
     if options.split.recent > 1:
-        lengths = _lengths(keep, table.offsets, train)
+        lengths = lengths_left(keep, table.offsets)[train]
         _refuse_no_sample(lengths, options.split.recent)
         first, clicks = recent_samples(lengths, options.split.recent)
         train = train[first:]
@@ -167,9 +170,9 @@ def _choose(
         present[of_train[of_train >= 0]] = True
         of_test = table.users[test]
         test = test[(of_test >= 0) & present[of_test]]
-    before = int(_lengths(keep, table.offsets, test).sum())
-    _drop_unseen(table.items, keep, table.offsets, test, allowed)
-    lengths = _lengths(keep, table.offsets, test)
+    before = int(lengths_left(keep, table.offsets)[test].sum())
+    _drop_unseen(table, keep, test, allowed)
+    lengths = lengths_left(keep, table.offsets)[test]
     dropped = before - int(lengths.sum())
     test = test[lengths >= 2]
     if len(test) == 0:
@@ -177,7 +180,7 @@ def _choose(
             "no test session is left: all of their items are unseen in training; choose an "
             "earlier boundary, or keep them as misses with --unseen keep"
         )
-    kept = int(_unseen_clicks(table.items, keep, table.offsets, test, known))
+    kept = _unseen_clicks(table, keep, test, known)
     lost = {
         "clicks_dropped": dropped,
         "clicks_kept_as_unseen": kept,
@@ -217,17 +220,17 @@ def _write_part(
 ) -> None:
     folder.mkdir()
     offsets = np.zeros(len(sessions) + 1, dtype=np.int64)
-    np.cumsum(_lengths(keep, table.offsets, sessions), out=offsets[1:])
+    np.cumsum(lengths_left(keep, table.offsets)[sessions], out=offsets[1:])
     np.save(folder / "offsets.npy", offsets)
     n_events = (int(offsets[-1]),)
     items = open_memmap(folder / "items.npy", mode="w+", dtype=np.int32, shape=n_events)
     _reserve(folder / "items.npy")
-    _copy(table.items, keep, table.offsets, sessions, offsets, items, item_index)
+    _copy(table, table.items, keep, sessions, items, item_index)
     items.flush()
     if table.times is not None and blocks is not None:
         times = open_memmap(folder / "times.npy", mode="w+", dtype=np.int64, shape=n_events)
         _reserve(folder / "times.npy")
-        _copy(table.times, keep, table.offsets, sessions, offsets, times, np.empty(0, np.int32))
+        _copy(table, table.times, keep, sessions, times)
         times.flush()
         ends = table.times[table.offsets[sessions + 1] - 1]
         block = (ends - blocks.origin_ms) // blocks.length_ms
@@ -238,78 +241,62 @@ def _write_part(
         np.save(folder / "users.npy", users)
 
 
+def _clicks_left(
+    table: SessionTable, keep: BoolArray, sessions: Int64Array
+) -> Iterator[Int64Array]:
+    """Yield where the clicks of `sessions` that are still in stand, some sessions at a time."""
+    lengths = np.diff(table.offsets)[sessions]
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    bounds = np.searchsorted(ends, np.arange(0, total, _EVENTS_AT_ONCE), side="right")
+    for start, stop in pairwise([*np.unique(bounds).tolist(), len(sessions)]):
+        part = slice(start, stop)
+        first = table.offsets[:-1][sessions[part]]
+        before = ends[part] - lengths[part]
+        at = np.arange(before[0], ends[stop - 1]) + np.repeat(first - before, lengths[part])
+        yield at[keep[at]]
+
+
 def _support(
     table: SessionTable, keep: BoolArray, sessions: Int64Array, n_items: int
 ) -> Int64Array:
+    """(n_items,) int64, clicks of each item in `sessions` that are still in."""
     support = np.zeros(n_items, dtype=np.int64)
-    _add_support(table.items, keep, table.offsets, sessions, support)
+    for at in _clicks_left(table, keep, sessions):
+        support += np.bincount(table.items[at], minlength=n_items)
     return support
 
 
-@njit(cache=True)
-def _add_support(
-    items: Int32Array,
-    keep: BoolArray,
-    offsets: Int64Array,
-    sessions: Int64Array,
-    support: Int64Array,
-) -> None:
-    for s in sessions:
-        for i in range(offsets[s], offsets[s + 1]):
-            support[items[i]] += keep[i]
-
-
-@njit(cache=True, parallel=True)
-def _lengths(keep: BoolArray, offsets: Int64Array, sessions: Int64Array) -> Int64Array:
-    lengths = np.zeros(len(sessions), dtype=np.int64)
-    for n in prange(len(sessions)):
-        for i in range(offsets[sessions[n]], offsets[sessions[n] + 1]):
-            lengths[n] += keep[i]
-    return lengths
-
-
-@njit(cache=True)
 def _keep_first(keep: BoolArray, offsets: Int64Array, session: int, clicks: int) -> None:
-    for i in range(offsets[session], offsets[session + 1]):
-        if keep[i]:
-            keep[i] = clicks > 0
-            clicks -= 1
+    left = offsets[session] + np.flatnonzero(keep[offsets[session] : offsets[session + 1]])
+    keep[left[clicks:]] = False
 
 
-@njit(cache=True, parallel=True)
 def _drop_unseen(
-    items: Int32Array,
-    keep: BoolArray,
-    offsets: Int64Array,
-    sessions: Int64Array,
-    allowed: Int64Array,
+    table: SessionTable, keep: BoolArray, sessions: Int64Array, allowed: Int64Array
 ) -> None:
-    for n in prange(len(sessions)):
-        for i in range(offsets[sessions[n]], offsets[sessions[n] + 1]):
-            keep[i] = keep[i] and allowed[items[i]] > 0
+    for at in _clicks_left(table, keep, sessions):
+        keep[at] = allowed[table.items[at]] > 0
 
 
-@njit(cache=True)
 def _unseen_clicks(
-    items: Int32Array,
-    keep: BoolArray,
-    offsets: Int64Array,
-    sessions: Int64Array,
-    known: Int64Array,
+    table: SessionTable, keep: BoolArray, sessions: Int64Array, known: Int64Array
 ) -> int:
-    unseen = 0
-    for s in sessions:
-        for i in range(offsets[s], offsets[s + 1]):
-            unseen += keep[i] and known[items[i]] == 0
-    return unseen
+    parts = _clicks_left(table, keep, sessions)
+    return sum(int(np.count_nonzero(known[table.items[at]] == 0)) for at in parts)
 
 
-@njit(cache=True, parallel=True)
-def _copy(source, keep, offsets, sessions, out_offsets, out, index):  # type: ignore[no-untyped-def]
-    """Copy the kept clicks of `sessions`, through `index` if there is one."""
-    for n in prange(len(sessions)):
-        at = out_offsets[n]
-        for i in range(offsets[sessions[n]], offsets[sessions[n] + 1]):
-            if keep[i]:
-                out[at] = index[source[i]] if len(index) > 0 else source[i]
-                at += 1
+def _copy(
+    table: SessionTable,
+    source: AnyArray,
+    keep: BoolArray,
+    sessions: Int64Array,
+    out: AnyArray,
+    index: Int32Array | None = None,
+) -> None:
+    """Copy the clicks of `sessions` that are still in, through `index` if it is given."""
+    n = 0
+    for at in _clicks_left(table, keep, sessions):
+        values = source[at] if index is None else index[source[at]]
+        out[n : n + len(at)] = values
+        n += len(at)

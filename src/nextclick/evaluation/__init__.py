@@ -12,12 +12,12 @@ from nextclick.evaluation.results import LeaderboardRow, Result, check_comparabl
 
 __all__ = [
     "DEFAULT_PROTOCOL",
-    "SampleCounts",
     "Estimate",
     "Evaluation",
+    "LeaderboardRow",
     "RankingProtocol",
     "Result",
-    "LeaderboardRow",
+    "SampleCounts",
     "bootstrap",
     "check_comparable",
     "evaluate",

@@ -18,6 +18,7 @@ from nextclick.evaluation.prequential import BlockRow, Prequential
 from nextclick.evaluation.ranker import Ranker
 from nextclick.evaluation.ranking_metrics import LengthRow, by_length, per_prefix, session_sums
 from nextclick.evaluation.ranks import Ties, check_ties
+from nextclick.models.base import Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -186,7 +187,7 @@ def evaluate(
         scorer, stretches, blocks = turns.scorer, turns.stretches(), turns.rows
     ranker = Ranker(scorer, ties=protocol.ties, list_length=cutoffs[-1])
     ranked = _Ranked(Exposure(scorer.n_items, cutoffs, support))
-    leaky = bool(getattr(scorer, "leaky", None))
+    leaky = isinstance(scorer, Model) and scorer.capabilities.leaky is not None
     done, total = 0, count_samples(sessions, protocol.mode)
     for start, stop in stretches:
         part = sessions.slice(start, stop)

@@ -8,40 +8,18 @@ that do not take in the test are not given that, so that figures made so carry a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextclick.core.types import Scorer
 from nextclick.errors import ConfigError
+from nextclick.models.base import Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nextclick.core.sessions import Sessions
-
-
-class Advancing(Scorer, Protocol):
-    """A scorer that keeps a log, besides what it was trained to.
-
-    Attributes:
-        edges_alive: block of time to how many pairs of items its sessions find linked.
-    """
-
-    edges_alive: dict[int, int]
-
-    @property
-    def advances(self) -> bool:
-        """Whether it does, with the parameters that it has."""
-        ...
-
-    def knowing(self, sessions: Sessions, before: int | None = None) -> Self:
-        """The same scorer, knowing these sessions and no others, of blocks before one of them."""
-        ...
-
-    def advance(self, sessions: Sessions) -> None:
-        """Take in the next block of time."""
-        ...
+    from nextclick.core.types import Scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +49,7 @@ class Prequential:
         """Go to where the first session is asked about.
 
         Args:
-            scorer: an `Advancing`.
+            scorer: a model that updates block by block.
             history: all that lies before `sessions`; it may hold the beginning of their first
                 block, which is taken in with the rest of that block, after it was asked about.
             sessions: what to ask about.
@@ -79,8 +57,8 @@ class Prequential:
         Raises:
             ConfigError: a scorer that takes in nothing, or logs without blocks.
         """
-        if not getattr(scorer, "advances", False):
-            name = getattr(scorer, "name", type(scorer).__name__)
+        if not (isinstance(scorer, Model) and scorer.capabilities.update == "by-block"):
+            name = scorer.name if isinstance(scorer, Model) else type(scorer).__name__
             raise ConfigError(
                 f"prequential must be false for {name}: with these parameters it keeps nothing "
                 "that later days could change; leave the option out"
@@ -91,7 +69,7 @@ class Prequential:
             )
         first = int(sessions.blocks[0])
         n_before = int(np.searchsorted(history.blocks, first))
-        self.scorer = cast("Advancing", scorer).knowing(history, first)
+        self.scorer = scorer.with_history(history, first)
         self.rows: list[BlockRow] = []
         self._begun = history.slice(n_before, len(history))
         self._sessions = sessions

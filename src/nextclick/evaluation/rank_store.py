@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from nextclick.core.metrics import METRICS
 from nextclick.core.storage import raising_output_errors
 from nextclick.errors import ProtocolError
-from nextclick.evaluation.ranking_metrics import METRICS, session_sums
+from nextclick.evaluation.ranking_metrics import session_sums
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,6 +9,7 @@ from nextclick.core.topk import SortedBase, dense_top, sparse_top
 from nextclick.core.types import SparseScorer
 from nextclick.errors import ScoringError
 from nextclick.evaluation.ranks import check_sparse, dense_ranks, sparse_ranks
+from nextclick.models.base import Model
 
 if TYPE_CHECKING:
     from nextclick.core.session_batch import SessionBatch
@@ -32,11 +33,12 @@ class Ranker:
         """Prepare for blocks.
 
         Args:
-            scorer: asked with `score_sparse` if it has that, otherwise with `score`.
+            scorer: gives sparse scores if it can, otherwise rows of N + 1.
             ties: as in `dense_ranks`.
             list_length: how many recommended items are wanted for a row.
         """
         self._scorer = scorer
+        self._sparse = sparse_scorer(scorer)
         self._ties = ties
         self._list_length = list_length
         self._base: SortedBase | None = None
@@ -47,7 +49,7 @@ class Ranker:
     def rows_within(self, n_bytes: int) -> int:
         """How many rows of scores fit into that memory, at least one."""
         n_items = self._scorer.n_items
-        if isinstance(self._scorer, SparseScorer):
+        if self._sparse is not None:
             return max(n_bytes // (_BYTES_PER_LISTED * min(n_items, _LISTED_AT_MOST)), 1)
         return max(n_bytes // (_BYTES_PER_SCORE * (n_items + 1)), 1)
 
@@ -57,8 +59,8 @@ class Ranker:
         Raises:
             ScoringError: scores that cannot be ranked; rows count from the first block on.
         """
-        if isinstance(self._scorer, SparseScorer):
-            answer = self._rank_sparse(self._scorer, batch, targets)
+        if self._sparse is not None:
+            answer = self._rank_sparse(self._sparse, batch, targets)
         else:
             answer = self._rank_dense(batch, targets)
         self._n_rows += len(batch)
@@ -95,3 +97,10 @@ class Ranker:
     def _took(self, began: float, scored: float) -> None:
         self.scoring += scored - began
         self.ranking += perf_counter() - scored
+
+
+def sparse_scorer(scorer: Scorer) -> SparseScorer | None:
+    """The scorer, if it gives sparse scores: a model that declares it, or any other that can."""
+    if isinstance(scorer, Model):
+        return scorer if scorer.capabilities.sparse_scores else None
+    return scorer if isinstance(scorer, SparseScorer) else None

@@ -1,13 +1,4 @@
-"""Metrics of a list in which one item, the one clicked next, is relevant.
-
-With the rank r of that item (infinite if it cannot be recommended):
-
-    Recall@K = 1 if r ≤ K, else 0           (HR@K, and the "P@K" of the SR-GNN line of papers)
-    MRR@K    = 1/r if r ≤ K, else 0
-    NDCG@K   = 1/log2(1 + r) if r ≤ K, else 0
-
-A result is their mean over prefixes. All are fractions in 0..1.
-"""
+"""The metrics of `core.metrics` by prefix, by session and by prefix length."""
 
 from __future__ import annotations
 
@@ -15,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from nextclick.core.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,36 +37,6 @@ class LengthRow:
     def label(self) -> str:
         """`1` to `19`, or `20+`."""
         return f"{self.length}+" if self.length == LONGEST else str(self.length)
-
-
-def recall(ranks: Float64Array, k: float) -> Float64Array:
-    """(P,) float64, Recall@k of each prefix.
-
-    >>> recall(np.array([1.0, 3.0, np.inf]), 2).tolist()
-    [1.0, 0.0, 0.0]
-    """
-    return (ranks <= k).astype(np.float64)
-
-
-def mrr(ranks: Float64Array, k: float) -> Float64Array:
-    """(P,) float64, MRR@k of each prefix: the reciprocal rank, 0 beyond k.
-
-    >>> mrr(np.array([1.0, 2.0, 3.0]), 2).tolist()
-    [1.0, 0.5, 0.0]
-    """
-    return np.where(ranks <= k, 1.0 / ranks, 0.0)
-
-
-def ndcg(ranks: Float64Array, k: float) -> Float64Array:
-    """(P,) float64, NDCG@k of each prefix; the ideal list has gain 1.
-
-    >>> ndcg(np.array([1.0, 3.0, 4.0]), 3).tolist()
-    [1.0, 0.5, 0.0]
-    """
-    return np.where(ranks <= k, 1.0 / np.log2(1.0 + ranks), 0.0)
-
-
-METRICS = {"recall": recall, "mrr": mrr, "ndcg": ndcg}
 
 
 def per_prefix(ranks: Float64Array, ks: Sequence[int]) -> dict[str, Float64Array]:

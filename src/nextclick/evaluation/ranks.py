@@ -16,16 +16,18 @@ corrected for, which costs O(log N + J/B) a row.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numba
 import numpy as np
 
+from nextclick.core.compiled_above import compiled_above
 from nextclick.errors import ConfigError, ScoringError
 
 if TYPE_CHECKING:
     from nextclick.core.topk import SortedBase
     from nextclick.core.types import (
+        AnyArray,
         Float32Array,
         Float64Array,
         Int32Array,
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
     )
 
 Ties: TypeAlias = Literal["worst", "best", "mean"]
-
-_LARGEST = np.finfo(np.float32).max
 
 
 def dense_ranks(
@@ -61,12 +61,15 @@ def dense_ranks(
             f"expected float32 scores with {len(targets)} rows and a column for each item, "
             f"got {scores.dtype} of shape {scores.shape}"
         )
-    above = np.empty(len(targets), dtype=np.int64)
-    tied = np.empty(len(targets), dtype=np.int64)
-    bad_row = _count_dense(scores, targets, above, tied)
-    if bad_row >= 0:
-        item = int(np.flatnonzero(~np.isfinite(scores[bad_row, 1:]))[0]) + 1
+    candidates = scores[:, 1:]  # (B, N)
+    finite = np.isfinite(candidates.min(axis=1)) & np.isfinite(candidates.max(axis=1))  # (B,)
+    if not finite.all():
+        bad_row = int(np.argmin(finite))
+        item = int(np.flatnonzero(~np.isfinite(candidates[bad_row]))[0]) + 1
         raise ScoringError(_not_finite(first_row + bad_row, item, scores[bad_row, item]))
+    score = scores[np.arange(len(targets)), targets][:, None]  # (B, 1)
+    above = np.count_nonzero(candidates > score, axis=1)
+    tied = np.count_nonzero(candidates == score, axis=1) - 1  # the target is level with itself
     return _ranks(above, tied, targets, ties)
 
 
@@ -98,18 +101,7 @@ def sparse_ranks(
         row = int(np.searchsorted(scores.offsets, at, side="right")) - 1
         message = _not_finite(first_row + row, int(scores.items[at]), scores.values[at])
         raise ScoringError(message)
-    above = np.empty(len(targets), dtype=np.int64)
-    tied = np.empty(len(targets), dtype=np.int64)
-    _count_sparse(
-        scores.offsets,
-        scores.items,
-        scores.values,
-        base.scores,
-        base.ascending,
-        targets,
-        above,
-        tied,
-    )
+    above, tied = _count_sparse(scores, targets, base)
     return _ranks(above, tied, targets, ties)
 
 
@@ -146,7 +138,7 @@ def check_sparse(scores: SparseScores, n_rows: int, n_items: int, *, first_row: 
             f"expected a float32 base of shape ({n_items + 1},), "
             f"got {scores.base.dtype} of shape {scores.base.shape}"
         )
-    row, item = _wrong_entry(offsets, items, n_items)
+    row, item = wrong_entry(offsets, items, n_items)
     if row >= 0:
         raise ScoringError(
             f"row {first_row + row}: item {item} is listed twice or is not in 1..{n_items}"
@@ -167,60 +159,50 @@ def _ranks(above: Int64Array, tied: Int64Array, targets: Int32Array, ties: Ties)
     return ranks
 
 
-@numba.njit(cache=True)
-def _count_dense(
-    scores: Float32Array, targets: Int32Array, above: Int64Array, tied: Int64Array
-) -> int:
-    """Count the items above and level with each target; return the first bad row, or -1."""
-    for b in range(len(targets)):
-        score = scores[b, targets[b]]
-        n_above, n_level, n_bad = 0, 0, 0
-        for i in range(1, scores.shape[1]):
-            n_above += scores[b, i] > score
-            n_level += scores[b, i] == score
-            n_bad += not (abs(scores[b, i]) <= _LARGEST)
-        if n_bad:
-            return b
-        above[b] = n_above
-        tied[b] = n_level - 1  # the target is level with itself
-    return -1
-
-
-@numba.njit(cache=True)
 def _count_sparse(
-    offsets: Int64Array,
-    items: Int32Array,
-    values: Float32Array,
-    base: Float32Array,
-    ascending: Float32Array,
-    targets: Int32Array,
-    above: Int64Array,
-    tied: Int64Array,
-) -> None:
-    """What `_count_dense` counts."""
-    for b in range(len(targets)):
-        score = base[targets[b]]
-        for j in range(offsets[b], offsets[b + 1]):
-            if items[j] == targets[b]:
-                score = values[j]
-        left = np.searchsorted(ascending, score, side="left")
-        right = np.searchsorted(ascending, score, side="right")
-        n_above, n_level = len(ascending) - right, right - left
-        for j in range(offsets[b], offsets[b + 1]):
-            before = base[items[j]]  # counted above with this score, but has values[j]
-            n_above += (values[j] > score) - (before > score)
-            n_level += (values[j] == score) - (before == score)
-        above[b] = n_above
-        tied[b] = n_level - 1
+    scores: SparseScores, targets: Int32Array, base: SortedBase
+) -> tuple[Int64Array, Int64Array]:
+    """(B,) items above the target, and (B,) items level with it other than itself."""
+    items, values = scores.items, scores.values  # (J,)
+    row = np.repeat(np.arange(len(targets)), np.diff(scores.offsets))  # (J,)
+    score = base.scores[targets]  # (B,)
+    listed = np.flatnonzero(items == targets[row])
+    score[row[listed]] = values[listed]
+    left = np.searchsorted(base.ascending, score, side="left")
+    right = np.searchsorted(base.ascending, score, side="right")
+    before, own = base.scores[items], score[row]  # counted above with `before`, has `values`
+    more_above = (values > own).astype(np.int8) - (before > own)
+    more_level = (values == own).astype(np.int8) - (before == own)
+    above = len(base.ascending) - right + _row_sums(more_above, scores.offsets)
+    return above, right - left - 1 + _row_sums(more_level, scores.offsets)
 
 
-@numba.njit(cache=True)
-def _wrong_entry(offsets: Int64Array, items: Int32Array, n_items: int) -> tuple[int, int]:
+def _row_sums(values: AnyArray, offsets: Int64Array) -> Int64Array:
+    """(B,) int64, the sum of the entries of each row."""
+    ends = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
+    sums: Int64Array = ends[offsets[1:]] - ends[offsets[:-1]]
+    return sums
+
+
+@compiled_above(
+    2_000_000,
+    kernel="nextclick.evaluation.rank_kernels:wrong_entry",
+    work=lambda offsets, items, _n_items: 64 * len(offsets) + len(items),
+)
+def wrong_entry(offsets: Int64Array, items: Int32Array, n_items: int) -> tuple[int, int]:
     """The row and item of the first entry that is out of range or a duplicate; row -1 if none."""
-    last_row = np.full(n_items + 1, -1, dtype=np.int32)  # the last row that listed each item
-    for b in range(len(offsets) - 1):
-        for j in range(offsets[b], offsets[b + 1]):
-            if items[j] < 1 or items[j] > n_items or last_row[items[j]] == b:
-                return b, items[j]
-            last_row[items[j]] = b
+    in_range = not len(items) or (items.min() >= 1 and items.max() <= n_items)
+    place = np.empty(n_items + 1, dtype=np.int64)  # where in its row each item stands last
+    for b, (first, last) in enumerate(pairwise(offsets.tolist())):
+        row = items[first:last]
+        if in_range and last > first:
+            numbers = np.arange(last - first)
+            place[row] = numbers
+            if np.array_equal(place[row], numbers):
+                continue
+        seen: set[int] = set()
+        for item in row.tolist():
+            if not 1 <= item <= n_items or item in seen:
+                return b, item
+            seen.add(item)
     return -1, 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nextclick.core.storage import write_json
 from nextclick.errors import ConfigError, ProtocolError, nearest
 from nextclick.evaluation.intervals import CONFIDENCE, Estimate
-from nextclick.evaluation.student import quantile
+from nextclick.evaluation.significance import t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -201,7 +201,7 @@ def mean_over_seeds(estimates: Sequence[Estimate]) -> Estimate:
     above = [e.high - e.value for e in estimates if e.high is not None]
     if len(below) < n or len(above) < n:
         return Estimate(mean)
-    of_seeds = quantile(CONFIDENCE, n - 1) * stdev(e.value for e in estimates) / n**0.5
+    of_seeds = t_quantile(CONFIDENCE, n - 1) * stdev(e.value for e in estimates) / n**0.5
     return Estimate(
         value=mean,
         low=max(mean - (fmean(below) ** 2 + of_seeds**2) ** 0.5, 0.0),

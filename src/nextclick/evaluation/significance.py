@@ -29,7 +29,6 @@ import numpy as np
 
 from nextclick.errors import ConfigError, ProtocolError
 from nextclick.evaluation.intervals import CONFIDENCE, bootstrap
-from nextclick.evaluation.student import quantile, two_sided_p
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,6 +174,32 @@ def freedom(variance: float, parts: Sequence[tuple[float | None, int]]) -> float
     return variance**2 / sum(terms)
 
 
+def t_p_value(t: float, freedom: float) -> float:
+    """Two-sided p-value: the probability of |T| ≥ |t| for Student's t.
+
+    Args:
+        t: a difference divided by its standard error.
+        freedom: degrees of freedom, above 0, not necessarily a whole number.
+
+    >>> round(t_p_value(12.706, 1), 4), round(t_p_value(-2.0, 1e9), 4)
+    (0.05, 0.0455)
+    """
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(freedom, -abs(t)))
+
+
+def t_quantile(confidence: float, freedom: float) -> float:
+    """The t with P(|T| ≤ t) = `confidence` for Student's t.
+
+    >>> round(t_quantile(0.95, 2), 3)
+    4.303
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + confidence) / 2))
+
+
 def _pair(
     difference: float, variance: float, parts: Sequence[tuple[float | None, int]]
 ) -> dict[str, float]:
@@ -182,7 +207,7 @@ def _pair(
     error, reach, p = variance**0.5, 0.0, float(difference == 0)
     if error > 0:  # else no session and no seed could have changed it
         nu = freedom(variance, parts)
-        reach, p = quantile(CONFIDENCE, nu) * error, two_sided_p(difference / error, nu)
+        reach, p = t_quantile(CONFIDENCE, nu) * error, t_p_value(difference / error, nu)
     return {
         "difference": difference,
         "low": difference - reach,

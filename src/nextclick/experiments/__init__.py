@@ -1,1 +1,1 @@
-"""What the commands do, as functions: train, evaluate, compare, run."""
+"""Experiments and model updates as functions: train, evaluate, compare, tune, sweep, refresh."""

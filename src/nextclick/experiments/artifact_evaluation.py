@@ -45,7 +45,7 @@ def evaluate(
         artifact: loaded, or its folder.
         store: the one it was trained on, open or its folder; for a refreshed model one whose
             part is newer than all that it has learned from.
-        part: `test`, or `valid` for a model trained on `fit`.
+        part: `test`, or `valid` for a model trained on `train_inner`.
         ks: the cut-offs K.
         protocol: how ranks are counted; None follows the store in what it does with targets
             unseen in training, and counts ties against the model.
@@ -91,15 +91,15 @@ def evaluate_each(
     opened = store if isinstance(store, Store) else Store.open(store)
     sessions = _sessions(trained, opened, part)
     rules = protocol or store_protocol(opened)
-    model: Any = trained.model
+    model = trained.model
     history = None
     # a graph that is kept holds the validation part
-    anew = part == "valid" and getattr(model, "advances", False)
+    anew = part == "valid" and model.capabilities.update == "by-block"
     if prequential or anew:
-        before = _indexed(trained, opened, "fit" if part == "valid" else "train")
+        before = _indexed(trained, opened, "train_inner" if part == "valid" else "train")
         history = before.as_known(trained.support)
-    if anew:
-        model = model.knowing(history)
+        if anew:
+            model = model.with_history(history)
     found = rank_and_measure(
         model,
         sessions.as_known(trained.support),
@@ -123,7 +123,7 @@ def evaluate_each(
             "data": opened.protocol["name"] or "own",
         },
         evaluation=found.to_json() | {"training_seconds": trained.trained["seconds"]},
-        leaky=getattr(trained.model, "leaky", None),
+        leaky=trained.model.capabilities.leaky,
         prequential=prequential,
     )
     return result, RankStore.of(found)
@@ -156,8 +156,8 @@ def _sessions(artifact: Artifact, store: Store, part: str) -> Sessions:
     if len(ends) == 0 or int(ends.min()) <= last_ms:
         raise ArtifactError(
             f"the model was refreshed with clicks up to {last_ms} ms since the epoch, and sessions "
-            f"of part {part} of {store.path} ended before: the figures would be a lie; evaluate on "
-            "a store with a later test part"
+            f"of part {part} of {store.path} ended before: the metrics would be biased; evaluate "
+            "on a store with a later test part"
         )
     return _indexed(artifact, store, part)
 
@@ -180,8 +180,8 @@ def _check_fit(artifact: Artifact, store: Store, part: str) -> None:
         )
     if part not in ("test", "valid"):
         raise ConfigError(f"part must be test or valid to be ranked, got {part!r}")
-    if part == "valid" and artifact.trained["part"] != "fit":
+    if part == "valid" and artifact.trained["part"] != "train_inner":
         raise ConfigError(
-            "part valid: the model was trained on it, so the figures would be a lie; "
-            "train with --part fit to choose on validation"
+            "part valid: the model was trained on it, so the metrics would be biased; "
+            "train with --train-on inner to select on the validation split"
         )

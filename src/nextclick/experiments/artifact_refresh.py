@@ -18,14 +18,13 @@ from nextclick.data.increment import LogIncrement, PriorLog, options_of, read_in
 from nextclick.data.store import Store
 from nextclick.errors import ArtifactError, ConfigError, OutputError
 from nextclick.experiments.incremental_training import (
-    TuningOptions,
     check_blocks,
     continued_training,
-    extended,
     is_trained,
     refresh_strategy,
 )
-from nextclick.experiments.publish_check import GateOptions, Verdict, held_out, judge
+from nextclick.experiments.publish_check import Verdict, held_out, judge
+from nextclick.experiments.refresh_options import GateOptions, TuningOptions
 from nextclick.experiments.reindex import sessions_for
 from nextclick.models.incremental_state import PriorSessions, scatter_rows
 
@@ -35,6 +34,10 @@ if TYPE_CHECKING:
     from nextclick.core.vocabulary import Vocabulary
     from nextclick.data.increment import Overlap
     from nextclick.data.options import PrepareOptions
+    from nextclick.models.base import Model, Update
+
+
+_WAYS = {"exact": "extended", "by-block": "advanced", "fine-tune": "tuned"}  # in reports
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,7 +206,7 @@ class _Work:
     """A model that is to go on, and what it needs for it."""
 
     base: Artifact
-    way: str
+    strategy: Update
     older: Sessions | None
     tuning: TuningOptions
     progress: Progress
@@ -223,9 +226,9 @@ class _Work:
                 f"the artifact of {name} does not know when its log ended, so nothing says what "
                 "is newer: train it again on a store with times"
             )
-        way = refresh_strategy(base.model)
-        needs = way == "extended" and getattr(base.model, "needs_sessions", False)
-        replays = way != "extended" and is_trained(base.model, tuning) and tuning.replay > 0
+        strategy = refresh_strategy(base.model)
+        needs = base.model.capabilities.needs_sessions
+        replays = strategy != "exact" and is_trained(base.model, tuning) and tuning.replay > 0
         older = base.log if needs else None
         if older is None and (needs or replays):
             if store is None:
@@ -236,7 +239,7 @@ class _Work:
                 )
             opened = store if isinstance(store, Store) else Store.open(store)
             older = _of_store(base, opened)
-        return cls(base, way, older, tuning, progress)
+        return cls(base, strategy, older, tuning, progress)
 
     def read(self, log: Any, options: PrepareOptions | None, overlap: Overlap) -> LogIncrement:
         """The new log, read as the older one was."""
@@ -259,7 +262,7 @@ class _Work:
                 f"{self.base.model.name} reads users and the new log names none: name their column "
                 "with --user-column"
             )
-        if self.way == "advanced":
+        if self.strategy == "by-block":
             check_blocks(self.base.model, addition.sessions)
         return addition
 
@@ -282,7 +285,7 @@ class _Work:
         model, figures = self._go_on(new, past, share)
         support = past.support + new.support()
         told = {
-            "way": self.way,
+            "way": _WAYS[self.strategy],
             "fingerprint": _fingerprint(base, shown, addition.items),
             "sessions": len(new),
             "events": new.n_events,
@@ -290,16 +293,16 @@ class _Work:
             **figures,
             "build_seconds": time.perf_counter() - began,
         }
-        keeps = getattr(base.model, "needs_sessions", False)
+        keeps = base.model.capabilities.needs_sessions
         log = replace(past.both(new), times=None, users=None, blocks=None) if keeps else None
         return Artifact(model, items, support, _trained(base, new, support, told), base.users, log)
 
     def _go_on(
         self, new: Sessions, past: PriorSessions, share: float
-    ) -> tuple[Any, dict[str, Any]]:
+    ) -> tuple[Model, dict[str, Any]]:
         model, told = self.base.model, self.progress
-        if self.way == "extended":
-            return extended(model, new, past, told), {}
+        if self.strategy == "exact":
+            return model.extended(new, past, progress=told), {}
         minutes = None if self.tuning.minutes is None else self.tuning.minutes * share
         return continued_training(model, new, past, self.base.trained, self.tuning, minutes, told)
 

@@ -1,7 +1,7 @@
-"""Where a run of training keeps what resumes it, and what becomes of that.
+"""Where a training stores its checkpoints.
 
-FOLDER/checkpoint/          of the training whose weights are kept
-FOLDER/choose/checkpoint/   of the one before it that chose the number of epochs, if any
+FOLDER/checkpoint/          of the training whose weights become the model
+FOLDER/choose/checkpoint/   of the preceding training that selects the number of epochs, if any
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHOOSE = "choose"
-_PLACES = ("checkpoint", f"{CHOOSE}/checkpoint")
+_CHECKPOINTS = ("checkpoint", f"{CHOOSE}/checkpoint")
 
 
-def check_place(folder: Path, *, overwrite: bool) -> None:
-    """Refuse to write over the checkpoint of a stopped run, or remove it if asked to.
+def require_no_checkpoint(folder: Path, *, overwrite: bool) -> None:
+    """Refuse to replace the checkpoint of an interrupted training, or delete it.
 
     Raises:
-        OutputError: there is one, and nobody said to begin anew.
+        OutputError: a checkpoint exists, and `overwrite` is false.
     """
     if overwrite:
-        forget_checkpoints(folder)
+        remove_checkpoints(folder)
     elif has_checkpoint(folder):
         raise OutputError(
-            f"{folder} holds the checkpoint of a run that was stopped; say --resume to go on with "
-            "it, or --overwrite to begin anew"
+            f"{folder} holds the checkpoint of an interrupted training; use --resume to continue "
+            "it, or --overwrite to start again"
         )
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a run that was stopped there can go on."""
-    return any((folder / place).exists() for place in _PLACES)
+    """Whether an interrupted training can be resumed from the folder."""
+    return any((folder / checkpoint).exists() for checkpoint in _CHECKPOINTS)
 
 
-def forget_checkpoints(folder: Path) -> None:
-    """Remove what resumes a run, and leave its `metrics.jsonl`."""
-    for place in _PLACES:
-        shutil.rmtree(folder / place, ignore_errors=True)
+def remove_checkpoints(folder: Path) -> None:
+    """Delete the checkpoints in a folder, but not its `metrics.jsonl`."""
+    for checkpoint in _CHECKPOINTS:
+        shutil.rmtree(folder / checkpoint, ignore_errors=True)

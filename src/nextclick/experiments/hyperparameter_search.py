@@ -1,211 +1,218 @@
-"""Tries points until trials, budget or points end; what it is given holds no test."""
+"""A hyperparameter search: runs trials until the limit of trials, time or points."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+import optuna
+from optuna.trial import TrialState
 
 from nextclick.errors import StoppedError
 from nextclick.experiments.recipe import Recipe, write_recipe
-from nextclick.experiments.training_failures import FAILURES, reason_of
-from nextclick.experiments.trial import ValidationObjective, measure
+from nextclick.experiments.training_failures import TRAINING_FAILURES, failure_reason
+from nextclick.experiments.tuning_study import (
+    ERROR,
+    REPEATS,
+    SECONDS,
+    best_trial,
+    finished_trials,
+    prepare_trial,
+    report_epoch,
+    suggest,
+    total_seconds,
+)
 from nextclick.training.interrupt import Interrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
+    from optuna.trial import FrozenTrial
+
     from nextclick.core.types import Progress
-    from nextclick.experiments.optuna_study import Asked, Study, Trial
-    from nextclick.experiments.search_plan import Plan
-    from nextclick.experiments.trial import Parts
+    from nextclick.experiments.search_plan import SearchPlan
+    from nextclick.experiments.validation_objective import ValidationObjective
     from nextclick.training.training_config import TrainingConfig
 
-BEST = "best.toml"
-_REPEATS = 20  # points in a row that had been tried before: the space holds little else
-_HOPELESS = 10  # trials, none of which gave a figure
+_MAX_REPEATS = 20  # repeated points in a row that end the search: the space is exhausted
+_MAX_FAILURES = 10  # failed trials that end the search if no trial succeeded
 
 
-class _PrunedError(Exception):
-    """Other trials were better at the same share of their epochs."""
+class _TrialFailedError(Exception):
+    """The trial failed; the reason is a user attribute."""
 
 
 class _OutOfTimeError(Exception):
-    """The budget ended in a trial."""
+    """The budget ended within a trial."""
 
 
+@dataclass
 class Search:
-    """Tries points until trials, budget or points end."""
+    """Runs the trials of a study, and writes the best recipe whenever it improves.
 
-    def __init__(self, plan: Plan, parts: Parts, study: Study, folder: Path, progress: Progress):
-        self.plan = plan
-        self.parts = parts
-        self.study = study
-        self.folder = folder
-        self.progress = progress
-        asked = plan.options
-        self.judge = ValidationObjective(asked.metric, asked.seed, asked.device)
-        self.trials = study.trials()
-        self.spent = study.seconds()
+    Attributes:
+        plan: what is searched.
+        objective: what is maximized.
+        study: where trials are stored.
+        best_recipe: file of the best recipe.
+        progress: receives the seconds of the budget, or the number of trials.
+    """
 
-    def run(self) -> bool:
-        """Search; whether Ctrl-C ended it."""
-        if best_of(self.trials) is not None:
-            self._keep_best()
-        self.since = time.perf_counter()  # the last trial ended
-        with Interrupt() as self.interrupt:
-            while not self._done():
-                if self.interrupt.asked:
-                    return True
-                number = len(self.trials)
-                points = self.plan.points
-                asked = self.study.ask(points[number] if number < len(points) else None)
-                twin = next((t for t in self.trials if t.point == asked.point), None)
-                attempt = _Attempt(self, asked)
-                if twin is not None:
-                    attempt.repeat(twin)
-                elif not attempt.run():
-                    return True
-                self.since = time.perf_counter()
-                self.spent = self.study.seconds()
-                best = best_of(self.trials)
-                self.trials = self.study.trials()
-                if best_of(self.trials) is not best:
-                    self._keep_best()
-        return False
-
-    def _done(self) -> bool:
-        options, n = self.plan.options, len(self.trials)
-        if options.grid and n >= len(self.plan.points):
-            return True
-        if options.trials is not None and n >= options.trials:
-            return True
-        if n and options.budget is not None and self.spent >= options.budget:
-            return True
-        if n >= _HOPELESS and all(trial.state == "failed" for trial in self.trials):
-            return True
-        last = self.trials[-_REPEATS:]
-        earlier = [trial.point for trial in self.trials[: -len(last) or None]]
-        return len(last) == _REPEATS and all(trial.point in earlier for trial in last)
-
-    def _keep_best(self) -> None:
-        best = best_of(self.trials)
-        assert best is not None and best.value is not None
-        plan, first = self.plan, self.trials[0]
-        told = "" if first.value is None else f"; with the preset alone {first.value:.4f}"
-        about = (
-            f"{plan.options.metric} {best.value:.4f} on the validation, trial {best.number} of "
-            f"{len(self.trials)}{told}"
-        )
-        recipe = Recipe(
-            plan.contender.name, plan.options.preset, plan.options.seed, plan.values(best.point)
-        )
-        write_recipe(self.folder / BEST, recipe, about)
-
-
-class _Attempt:
-    """One trial while it runs: timed, told of, pruned, cut, or stopped."""
-
-    def __init__(self, search: Search, asked: Asked):
-        self.search = search
-        self.asked = asked
-        self.values = search.plan.values(asked.point)
-        self.began = search.since  # the drawing of the point counts
-        self.reached: list[float] = []
+    plan: SearchPlan
+    objective: ValidationObjective
+    study: optuna.Study
+    best_recipe: Path
+    progress: Progress
+    _best: FrozenTrial | None = None
 
     def run(self) -> bool:
-        """Try the point and note what came of it; False if Ctrl-C stopped it."""
-        search, asked = self.search, self.asked
-        try:
-            value = measure(
-                search.plan.contender,
-                self.values,
-                search.parts,
-                search.judge,
-                told=self._epoch,
-                progress=self._progress,
-            )
-        except (StoppedError, KeyboardInterrupt):
-            asked.forget(self._seconds())
-            return False
-        except _PrunedError:
-            asked.prune(self._seconds())
-        except _OutOfTimeError:
-            self._cut()
-        except FAILURES as error:
-            asked.fail(reason_of(error), self._seconds())
-        else:
-            asked.complete(value, self._seconds())
+        """Search until a limit; return False if Ctrl-C ended the search."""
+        with Interrupt() as self._interrupt:
+            try:
+                if self._next_trial():
+                    self.study.optimize(
+                        lambda trial: _TrialRun(self, trial).value(),
+                        catch=_TrialFailedError,
+                        callbacks=[lambda study, _: None if self._next_trial() else study.stop()],
+                    )
+            except (StoppedError, KeyboardInterrupt):
+                return False
         return True
 
-    def repeat(self, twin: Trial) -> None:
-        """Note what came of the same point before."""
-        asked = self.asked
-        for n, value in enumerate(twin.history, 1):
-            asked.report(value, self._share(n), 0.0)
-        if twin.state == "complete":
-            assert twin.value is not None
-            asked.complete(twin.value, 0.0)
-        elif twin.state == "pruned":
-            asked.prune(0.0)
-        else:
-            asked.fail(twin.error or "", 0.0)
+    def _next_trial(self) -> bool:
+        """Evaluate the trials so far, and prepare the next one; False if a limit is reached."""
+        self.finished = finished_trials(self.study)
+        self._spent = total_seconds(self.study)
+        best = best_trial(self.finished)
+        if best is not None and (self._best is None or best.number != self._best.number):
+            self._best = best
+            self._write_best(best)
+        if self._is_over():
+            return False
+        if self._interrupt.asked:
+            raise KeyboardInterrupt
+        prepare_trial(self.study, self.plan.first_points, self.plan.options.seed)
+        return True
+
+    def _is_over(self) -> bool:
+        options, trials, n = self.plan.options, self.finished, len(self.finished)
+        last = trials[-_MAX_REPEATS:]
+        return bool(
+            (options.grid and n >= len(self.plan.first_points))
+            or (options.trials is not None and n >= options.trials)
+            or (n and options.budget is not None and self._spent >= options.budget)
+            or (n >= _MAX_FAILURES and all(one.state is TrialState.FAIL for one in trials))
+            or (n >= _MAX_REPEATS and all(REPEATS in one.user_attrs for one in last))
+        )
+
+    def _write_best(self, best: FrozenTrial) -> None:
+        plan, first = self.plan, self.finished[0]
+        comment = (
+            f"{plan.options.metric} {best.value:.4f} on the validation part, trial "
+            f"{self.finished.index(best)} of {len(self.finished)}"
+        )
+        if first.state is TrialState.COMPLETE:
+            comment += f"; the preset alone has {first.value:.4f}"
+        parameters = plan.parameters(best.params)
+        recipe = Recipe(plan.contender.name, plan.options.preset, plan.options.seed, parameters)
+        write_recipe(self.best_recipe, recipe, comment)
+
+    def report(self, stage: str, seconds: float, *, may_end: bool) -> None:
+        """Report the progress of a trial, and end it if the budget is spent or Ctrl-C was pressed.
+
+        Args:
+            stage: of the trial.
+            seconds: duration of the trial so far.
+            may_end: the trial has a value. The first trial does not end without one, because it is
+                the baseline.
+        """
+        if self._interrupt.asked:
+            raise KeyboardInterrupt
+        options, n = self.plan.options, len(self.finished)
+        spent = self._spent + seconds
+        if options.budget is not None and spent >= options.budget and (n or may_end):
+            raise _OutOfTimeError
+        text = f"tune · {n} trials done"
+        if self._best is not None:
+            text += f" · best {options.metric} {self._best.value:.4f}"
+        done, total = n, options.trials or (len(self.plan.first_points) if options.grid else None)
+        if options.budget is not None:
+            done, total = int(min(spent, options.budget)), int(options.budget)
+        self.progress(f"{text} · {stage}", done, total)
+
+
+class _TrialRun:
+    """One trial: measured, pruned, or ended by the budget."""
+
+    def __init__(self, search: Search, trial: optuna.Trial):
+        self._search = search
+        self._trial = trial
+        self._start = time.perf_counter()  # sampling the point counts
+        self._point = suggest(trial, search.plan.space)
+        self._parameters = search.plan.parameters(self._point)
+        self._values: list[float] = []  # after each epoch
+
+    def value(self) -> float:
+        """The metric on the validation part.
+
+        Raises:
+            TrialPruned: other trials were better, or the budget ended.
+            _TrialFailedError: the training failed.
+            StoppedError: Ctrl-C during the training of a neural model; else KeyboardInterrupt.
+        """
+        twins = (trial for trial in self._search.finished if trial.params == self._point)
+        try:
+            for twin in twins:
+                return self._repeat(twin)
+            return self._search.objective(
+                self._parameters, on_epoch=self._epoch_done, progress=self._report
+            )
+        except _OutOfTimeError:
+            if self._has_value():
+                return max(self._values)
+            raise optuna.TrialPruned from None
+        except TRAINING_FAILURES as error:
+            self._fail(failure_reason(error))
+        finally:
+            self._trial.set_user_attr(SECONDS, self._seconds())
+
+    def _repeat(self, twin: FrozenTrial) -> float:
+        """Copy the outcome of an earlier trial of the same point."""
+        self._trial.set_user_attr(REPEATS, twin.number)
+        for step, value in sorted(twin.intermediate_values.items()):
+            self._trial.report(value, step)
+        if twin.state is TrialState.PRUNED:
+            raise optuna.TrialPruned
+        if twin.value is None:
+            self._fail(twin.user_attrs[ERROR])
+        return twin.value
+
+    def _fail(self, reason: str) -> NoReturn:
+        self._trial.set_user_attr(ERROR, reason)
+        raise _TrialFailedError
 
     @cached_property
     def _training(self) -> TrainingConfig | None:
         """Of a neural model."""
-        return self.search.plan.contender.configs(self.values)[1]
+        return self._search.plan.contender.configs(self._parameters)[1]
 
-    def _share(self, epochs: int) -> float:
-        """So many epochs as a share of those that a neural trial has, if nothing ends it early."""
+    def _epoch_done(self, value: float) -> None:
         assert self._training is not None
-        return epochs / self._training.epochs
+        self._values.append(value)
+        self._trial.set_user_attr(SECONDS, self._seconds())  # in case the process is killed
+        report_epoch(self._trial, value, len(self._values) / self._training.epochs)
+
+    def _report(self, stage: str, done: int, total: int | None) -> None:
+        share = f" {100 * done / total:.0f} %" if total else ""
+        self._search.report(f"{stage}{share}", self._seconds(), may_end=self._has_value())
+
+    def _has_value(self) -> bool:
+        """Whether the training, if it ended now, would give the value of its best epoch so far."""
+        training = self._training
+        selects_epoch = training and training.keep == "best" and not training.pretrain_epochs
+        return bool(self._values and selects_epoch)
 
     def _seconds(self) -> float:
-        return time.perf_counter() - self.began
-
-    def _epoch(self, value: float) -> None:
-        self.reached.append(value)
-        if self.asked.report(value, self._share(len(self.reached)), self._seconds()):
-            raise _PrunedError
-
-    def _keeps_best(self) -> bool:
-        """Whether a training that ends now has the figure of its best epoch so far."""
-        training = self._training
-        return training is not None and training.keep == "best" and not training.pretrain_epochs
-
-    def _cut(self) -> None:
-        if self.reached and self._keeps_best():
-            # all epochs would give as much or more: the best one is kept
-            self.asked.complete(max(self.reached), self._seconds())
-        else:
-            self.asked.prune(self._seconds())
-
-    def _progress(self, stage: str, done: int, total: int | None) -> None:
-        search = self.search
-        options = search.plan.options
-        if search.interrupt.asked:
-            raise KeyboardInterrupt
-        spent = search.spent + self._seconds()
-        over = options.budget is not None and spent >= options.budget
-        # the first trial is there to be beaten: it ends if it has no figure yet
-        if over and (self.asked.number or (self.reached and self._keeps_best())):
-            raise _OutOfTimeError
-        told = [f"tune · {self.asked.number} trials done"]
-        best = best_of(search.trials)
-        if best is not None:
-            told.append(f"best {options.metric} {best.value:.4f}")
-        share = f" {100 * done / total:.0f} %" if total else ""
-        told.append(f"{stage}{share}")
-        n = options.trials or (len(search.plan.points) if options.grid else None)
-        if options.budget is not None:
-            search.progress(" · ".join(told), int(min(spent, options.budget)), int(options.budget))
-        else:
-            search.progress(" · ".join(told), self.asked.number, n)
-
-
-def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """The complete trial of the largest value, the first of equals; None if there is none."""
-    complete = [trial for trial in trials if trial.value is not None]
-    return max(complete, key=lambda trial: trial.value or 0.0, default=None)
+        return time.perf_counter() - self._start

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 
 from nextclick.core.config import build_config
-from nextclick.errors import SourceError
-from nextclick.models.grow_catalog import with_items
+from nextclick.errors import ConfigError, SourceError
 from nextclick.models.incremental_state import FineTuneSteps, PriorSessions
 from nextclick.training.training_config import TrainingConfig
 
@@ -21,44 +19,31 @@ if TYPE_CHECKING:
 
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Progress
+    from nextclick.experiments.refresh_options import TuningOptions
+    from nextclick.models.base import Model, Update
 
 
-@dataclass(frozen=True, slots=True)
-class TuningOptions:
-    """How a model that cannot be extended exactly is trained on."""
+def refresh_strategy(model: Model) -> Update:
+    """How a model takes in newer sessions.
 
-    epochs: Annotated[
-        int, Field(ge=0, description="passes over the new sessions, at most; 0 trains nothing")
-    ] = 1
-    minutes: Annotated[
-        float | None, Field(gt=0, description="of training, for the gate and after it together")
-    ] = None
-    rate: Annotated[
-        float, Field(gt=0, description="share of the learning rate of its training")
-    ] = 0.5
-    replay: Annotated[
-        float, Field(ge=0, description="older sessions for each new one, drawn at random")
-    ] = 0.0
-    seed: Annotated[int, Field(ge=0, description="of everything random")] = 0
-    device: Annotated[str, Field(description="auto, cpu or cuda; of a neural model")] = "auto"
+    Raises:
+        ConfigError: it cannot.
+    """
+    update = model.capabilities.update
+    if update == "none":
+        raise ConfigError(
+            f"{model.name} declares no incremental update (capabilities.update is none): train it "
+            "again on a store of both logs"
+        )
+    return update
 
 
-def refresh_strategy(model: Any) -> str:
-    """`extended`, `advanced` or `tuned`."""
-    if hasattr(model, "extended"):
-        return "extended"
-    # a variant without a graph in time has the method, and nothing to advance
-    advances = hasattr(model, "advance") and getattr(model, "advances", True)
-    return "advanced" if advances else "tuned"
+def is_trained(model: Model, options: TuningOptions) -> bool:
+    """Whether its update takes training steps on the new sessions."""
+    return model.capabilities.trains_on_update and options.epochs > 0
 
 
-def is_trained(model: Any, options: TuningOptions) -> bool:
-    """Whether it learns in steps from the new sessions, of a way that is not `extended`."""
-    learns = refresh_strategy(model) == "tuned" or hasattr(model, "continue_training")
-    return learns and options.epochs > 0
-
-
-def check_blocks(model: Any, new: Sessions) -> None:
+def check_blocks(model: Model, new: Sessions) -> None:
     """Refuse a log for a model that advances, if it has no block to advance by.
 
     Raises:
@@ -73,27 +58,22 @@ def check_blocks(model: Any, new: Sessions) -> None:
         )
 
 
-def extended(model: Any, new: Sessions, past: PriorSessions, progress: Progress) -> Any:
-    """The model of both logs, exactly."""
-    return model.extended(new, past, progress=progress)
-
-
 def continued_training(
-    model: Any,
+    model: Model,
     new: Sessions,
     past: PriorSessions,
     trained: Mapping[str, Any],
     options: TuningOptions,
     minutes: float | None,
     progress: Progress,
-) -> tuple[Any, dict[str, Any]]:
-    """The model after the new sessions, `advanced` or `tuned`, and how its training went.
+) -> tuple[Model, dict[str, Any]]:
+    """The model after an update by block or by fine-tuning, and how its training went.
 
     A model that advances goes through every block of time up to the last one of `new`, empty ones
     too. Sessions of a block that it has closed already count with the block after it.
     """
-    model = with_items(model, past, new)
-    advances = refresh_strategy(model) == "advanced"
+    model = model.grow_catalog(past, new)
+    advances = model.capabilities.update == "by-block"
     if advances:
         assert new.blocks is not None
         new = replace(new, blocks=np.maximum(new.blocks, np.int32(model.last_block + 1)))
@@ -104,24 +84,24 @@ def continued_training(
     return model, {}
 
 
-def _advance(model: Any, new: Sessions, progress: Progress) -> None:
+def _advance(model: Model, new: Sessions, progress: Progress) -> None:
     """Take in the blocks of new sessions one by one; all are after the model's last one."""
     assert new.blocks is not None
-    last, end = int(model.last_block), int(new.blocks[-1])
+    last, end = model.last_block, int(new.blocks[-1])
     for block, sessions in new.by_block(last + 1, end + 1):
         model.advance(sessions)
         progress("advance", block - last, end - last)
 
 
 def _tuned(
-    model: Any,
+    model: Model,
     new: Sessions,
     past: PriorSessions,
     trained: Mapping[str, Any],
     options: TuningOptions,
     minutes: float | None,
     progress: Progress,
-) -> tuple[Any, dict[str, Any]]:
+) -> tuple[Model, dict[str, Any]]:
     """The model after some more steps from its weights, and how they went.
 
     The optimizer begins anew. Older sessions that are replayed are mixed with the new ones.
@@ -137,17 +117,16 @@ def _tuned(
         "replayed_sessions": n_replayed,
         "repeatable": minutes is None,
     }
-    if hasattr(model, "tuned"):
+    if not model.capabilities.neural:
         model = model.tuned(sessions, steps, progress=progress)
     else:
-        if refresh_strategy(model) == "advanced":
-            model.continue_training(past.sessions if n_replayed else None)
+        model.continue_training(past.sessions if n_replayed else None)
         figures |= _trained_on(model, sessions, trained, steps, options.device, progress)
     return model, figures | {"tuning_seconds": time.perf_counter() - began}
 
 
 def _trained_on(
-    model: Any,
+    model: Model,
     sessions: Sessions,
     trained: Mapping[str, Any],
     steps: FineTuneSteps,
@@ -155,8 +134,11 @@ def _trained_on(
     progress: Progress,
 ) -> dict[str, Any]:
     """Train a neural model in place, at a constant rate; nothing is chosen."""
-    from nextclick.training.trainer import Trainer  # a model that counts needs no neural library
+    # imported here: a model that counts needs no neural library
+    from nextclick.models.neural_model import NeuralModel
+    from nextclick.training.trainer import Trainer
 
+    assert isinstance(model, NeuralModel)
     config = build_config(TrainingConfig, trained["training"], model.name)
     config = replace(
         config,

@@ -1,4 +1,4 @@
-"""Analyze a part of a store and keep the figures, as numbers and as pictures."""
+"""Analyze a part of a store and write its statistics and figures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextclick.analysis import Analysis, CategoryFile, read_categories
-from nextclick.analysis import log_statistics as measure
+from nextclick.analysis import (
+    CategoryFile,
+    LogStatistics,
+    compute_statistics,
+    read_categories,
+)
 from nextclick.core.storage import atomic_folder, write_json
 from nextclick.core.types import silent
 from nextclick.data.store import Store
@@ -15,27 +19,27 @@ from nextclick.experiments.requirements import need_matplotlib
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
-    from nextclick.analysis import Categories
+    from nextclick.analysis import ItemCategories
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Progress
 
-SCHEMA = "nextclick.analysis/1"
+SCHEMA = "nextclick.analysis/2"
 KIND = "nextclick.analysis"
 FORMAT_VERSION = 1
 NUMBERS = "analysis.json"
-FIGURE1, PROFILE, DAY_GRAPH = "figure1.png", "profile.png", "day-graph.png"
+FIGURE1, PROFILE, TEMPORAL_GRAPH = "figure1.png", "profile.png", "temporal-graph.png"
 
 
 @dataclass(frozen=True, slots=True)
 class Analyzed:
-    """What was found, and what `analysis.json` says of it.
+    """The result of an analysis.
 
     Attributes:
-        found: the panels.
-        numbers: the JSON object.
+        statistics: the statistics.
+        numbers: the JSON object in `analysis.json`.
     """
 
-    found: Analysis
+    statistics: LogStatistics
     numbers: dict[str, Any]
 
 
@@ -71,7 +75,7 @@ def analyze(
         read = None
         if categories is not None:
             read = read_categories(categories, opened.items, progress=progress)
-        found = measure(sessions, read, progress=progress)
+        statistics = compute_statistics(sessions, read, progress=progress)
         numbers = {
             "schema": SCHEMA,
             "nextclick": __version__,
@@ -79,11 +83,11 @@ def analyze(
             "part": part,
             "counts": opened.manifest["counts"][part],
             "categories": None if read is None else _about(read, categories, sessions),
-            **found.to_json(),
+            **statistics.to_json(),
         }
         write_json(folder / NUMBERS, numbers)
         title = f"{opened.path.resolve().name}, part {part}"
-        _draw(found, folder, title=title, counts=numbers["counts"])
+        _draw(statistics, folder, title=title, counts=numbers["counts"])
         manifest = {
             "kind": KIND,
             "format_version": FORMAT_VERSION,
@@ -92,10 +96,10 @@ def analyze(
             "part": part,
         }
         write_json(folder / "manifest.json", manifest)
-    return Analyzed(found, numbers)
+    return Analyzed(statistics, numbers)
 
 
-def _about(read: Categories, file: CategoryFile | None, sessions: Sessions) -> dict[str, Any]:
+def _about(read: ItemCategories, file: CategoryFile | None, sessions: Sessions) -> dict[str, Any]:
     assert file is not None
     support = sessions.support()
     return {
@@ -107,15 +111,13 @@ def _about(read: Categories, file: CategoryFile | None, sessions: Sessions) -> d
     }
 
 
-def _draw(found: Analysis, folder: Path, *, title: str, counts: dict[str, int]) -> None:
-    from nextclick.analysis.plots.asars_figure1 import draw_figure1
+def _draw(statistics: LogStatistics, folder: Path, *, title: str, counts: dict[str, int]) -> None:
+    from nextclick.analysis.plots.asars_figure1 import draw_figure1  # matplotlib takes a second
     from nextclick.analysis.plots.profile_plot import draw_profile
-    from nextclick.analysis.plots.temporal_graph_plot import (
-        draw_day_graph,  # matplotlib takes a second
-    )
+    from nextclick.analysis.plots.temporal_graph_plot import draw_temporal_graph
 
-    told = [f"{counts[name]:,} {name}" for name in ("events", "sessions", "items", "users")]
-    subtitle = ", ".join(told if counts["users"] else told[:-1]).replace("events", "clicks")
-    draw_figure1(found, folder / FIGURE1, title=title, subtitle=subtitle)
-    draw_profile(found, folder / PROFILE, title=title, subtitle=subtitle)
-    draw_day_graph(found, folder / DAY_GRAPH, title=title, subtitle=subtitle)
+    totals = [f"{counts[name]:,} {name}" for name in ("events", "sessions", "items", "users")]
+    subtitle = ", ".join(totals if counts["users"] else totals[:-1]).replace("events", "clicks")
+    draw_figure1(statistics, folder / FIGURE1, title=title, subtitle=subtitle)
+    draw_profile(statistics, folder / PROFILE, title=title, subtitle=subtitle)
+    draw_temporal_graph(statistics, folder / TEMPORAL_GRAPH, title=title, subtitle=subtitle)

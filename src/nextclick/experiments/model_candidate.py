@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.core.config import build_config
 from nextclick.errors import ConfigError
-from nextclick.models import model_class
+from nextclick.models.model_registry import model_class
 from nextclick.training.training_config import build_configs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nextclick.core.search_space import Space
+    from nextclick.models.base import Capabilities, Model
     from nextclick.training.training_config import TrainingConfig
 
 
@@ -49,20 +50,19 @@ class ModelCandidate:
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def model(self) -> Any:
+    def model(self) -> type[Model]:
         """Its class."""
         return model_class(self.name)
 
     @property
     def neural(self) -> bool:
         """Whether it is trained step by step."""
-        return not hasattr(self.model, "fit")
+        return self.model.default_capabilities.neural
 
     @property
     def space(self) -> Space:
-        """What the model says is worth trying."""
-        found: Space = getattr(self.model, "SPACE", {})
-        return found
+        """The values of its parameters that are worth trying."""
+        return self.model.search_space
 
     def configs(self, values: Mapping[str, Any]) -> tuple[Any, TrainingConfig | None]:
         """The configs of the model and of its training; a model that counts has none of these.
@@ -72,13 +72,20 @@ class ModelCandidate:
         """
         model, chosen = self.model, {**self.fixed, **values}
         if self.neural:
-            presets = getattr(model, "PRESETS", {})
-            return build_configs(self.name, model.Config, presets, self.preset, chosen)
+            return build_configs(self.name, model.Config, model.presets, self.preset, chosen)
         if self.preset is not None:
             raise ConfigError(
                 f"{self.name} has no preset {self.preset!r}: it counts, and has none; leave it out"
             )
         return build_config(model.Config, chosen, self.name), None
+
+    def requires(self) -> frozenset[str]:
+        """What it reads of a log besides the clicks."""
+        return self.model.requires(self.configs({})[0])
+
+    def capabilities(self) -> Capabilities:
+        """What it can do with its parameters."""
+        return self.model.capabilities_of(self.configs({})[0])
 
     def parameters(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters, of the right type, by name; see `configs`."""

@@ -22,7 +22,7 @@ from nextclick.core.config import describe
 from nextclick.errors import ConfigError
 from nextclick.experiments.model_candidate import ModelCandidate
 from nextclick.experiments.recipe import read_recipe
-from nextclick.models import MODELS, model_class
+from nextclick.models.model_registry import model_class, model_names
 from nextclick.report.run_folder import ARTIFACT
 from nextclick.training.training_config import TrainingConfig
 
@@ -50,9 +50,7 @@ class ModelSpec:
     @property
     def once(self) -> bool:
         """Whether another seed would give the same."""
-        return self.trained is not None or bool(
-            getattr(self.contender.model, "deterministic", False)
-        )
+        return self.trained is not None or self.contender.capabilities().deterministic
 
 
 @dataclass(slots=True)
@@ -81,8 +79,10 @@ def parse_model_specs(said: Sequence[str], settings: Mapping[str, Any]) -> list[
         ArtifactError: a folder that is no artifact.
     """
     if not said:
-        raise ConfigError(f"models must name at least one of {', '.join(MODELS)}, got none")
-    found = [_said(text) for entry in said for text in (MODELS if entry == _ALL else [entry])]
+        raise ConfigError(f"models must name at least one of {', '.join(model_names())}, got none")
+    found = [
+        _said(text) for entry in said for text in (model_names() if entry == _ALL else [entry])
+    ]
     for key, value in settings.items():
         _set(found, key, value)
     entrants = [
@@ -167,6 +167,8 @@ def _set(entries: list[_Said], key: str, value: Any) -> None:
 
 def _parameters(model: str) -> set[str]:
     """The names of all parameters that a model takes."""
-    found: Any = model_class(model)
-    configs = [found.Config] if hasattr(found, "fit") else [found.Config, TrainingConfig]
+    model_type = model_class(model)
+    configs: list[type[Any]] = [model_type.Config]
+    if model_type.default_capabilities.neural:
+        configs.append(TrainingConfig)
     return {parameter.name for config in configs for parameter in describe(config)}

@@ -12,16 +12,17 @@ from nextclick.core.config import build_config
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, OutputError
-from nextclick.experiments.checkpoint_paths import forget_checkpoints
+from nextclick.experiments.checkpoint_paths import remove_checkpoints
+from nextclick.experiments.comparison_options import TRAIN_ON
 from nextclick.experiments.requirements import check_needs
-from nextclick.models import model_class
-from nextclick.models.base import reads
+from nextclick.models.model_registry import model_class
 from nextclick.training.training_config import NeuralOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nextclick.core.types import Progress
+    from nextclick.models.base import Model
 
 
 def train(
@@ -30,7 +31,7 @@ def train(
     output: str | Path | None = None,
     *,
     config: Mapping[str, Any] | None = None,
-    part: str | None = None,
+    train_on: str | None = None,
     seed: int = 0,
     neural: NeuralOptions | None = None,
     refreshable: bool = False,
@@ -45,9 +46,9 @@ def train(
         output: folder for the artifact; None keeps it in memory only.
         config: parameters that differ from their defaults, for a neural model those of training
             among them.
-        part: `train` learns from all that lies before the test, `fit` leaves the validation out.
-            None is `train` for a model that counts, and `fit` for a neural one, which chooses its
-            best epoch on the validation; see `train_neural` for what `train` costs it.
+        train_on: `all` trains on everything before the test, `inner` on everything before the
+            validation. None is `all` for a model that counts, and `inner` for a neural one, which
+            selects its epoch on the validation; see `train_neural` for the cost of `all`.
         seed: of everything random.
         neural: preset, device, checkpoints and trackers of a neural model. Without a folder for
             checkpoints they go beside `output`, to `OUTPUT.training`.
@@ -65,13 +66,13 @@ def train(
         StoppedError: Ctrl-C; the message says how to go on.
     """
     opened = store if isinstance(store, Store) else Store.open(store)
-    if part not in ("train", "fit", None):
-        raise ConfigError(f"part must be train or fit to learn from, got {part!r}")
+    if train_on is not None and train_on not in TRAIN_ON:
+        raise ConfigError(f"train_on must be inner or all, got {train_on!r}")
     if output is not None and Path(output).exists() and not overwrite:
         raise OutputError(f"{output} exists already; choose another place or say --overwrite")
-    model_type: Any = model_class(model)
-    counts = hasattr(model_type, "fit")
-    learned_from = part or ("train" if counts else "fit")
+    model_type = model_class(model)
+    counts = not model_type.default_capabilities.neural
+    learned_from = TRAIN_ON[train_on or ("all" if counts else "inner")]
     options = neural or NeuralOptions()
     if not counts and options.checkpoints is None and output is not None:
         options = replace(options, checkpoints=Path(f"{output}.training"))
@@ -89,13 +90,13 @@ def train(
         "last_ms": None if sessions.times is None else int(sessions.times.max()),
         **figures,
     }
-    users = opened.users if "users" in reads(model_type, fitted.config) else None
-    log = sessions if refreshable and getattr(model_type, "needs_sessions", False) else None
+    users = opened.users if "users" in model_type.requires(fitted.config) else None
+    log = sessions if refreshable and fitted.capabilities.needs_sessions else None
     artifact = Artifact(fitted, opened.items, sessions.support(), trained, users, log)
     if output is not None:
         artifact.save(output, overwrite=overwrite)
         if options.checkpoints is not None:
-            forget_checkpoints(options.checkpoints)
+            remove_checkpoints(options.checkpoints)
     return artifact
 
 
@@ -103,7 +104,7 @@ def train(
 class _Work:
     """What `train` was asked for, checked; the two kinds of models do it in their ways."""
 
-    model_type: Any
+    model_type: type[Model]
     store: Store
     values: Mapping[str, Any]
     options: NeuralOptions
@@ -112,7 +113,7 @@ class _Work:
     overwrite: bool
     progress: Progress
 
-    def count(self) -> tuple[Any, float, dict[str, Any]]:
+    def count(self) -> tuple[Model, float, dict[str, Any]]:
         """A model that counts, the seconds it took, and nothing else."""
         name = self.model_type.name
         if self.options != NeuralOptions():
@@ -127,14 +128,14 @@ class _Work:
         model = self.model_type.fit(sessions, settings, seed=self.seed, progress=self.progress)
         return model, time.perf_counter() - started, {}
 
-    def learn(self) -> tuple[Any, float, dict[str, Any]]:
+    def learn(self) -> tuple[Model, float, dict[str, Any]]:
         """A neural model, the seconds it took with all validation, and how its training went."""
         # imported here: a model that counts needs no neural library
-        from nextclick.experiments.neural_training import train_neural
+        from nextclick.experiments.neural_training import neural_class, train_neural
 
         started = time.perf_counter()
         done = train_neural(
-            self.model_type,
+            neural_class(self.model_type),
             self.store,
             self.values,
             self.options,

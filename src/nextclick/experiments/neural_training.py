@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.metrics import checked_cutoff
+from nextclick.errors import ConfigError
 from nextclick.evaluation import evaluate
 from nextclick.experiments.artifact_evaluation import store_protocol
-from nextclick.experiments.checkpoint_paths import CHOOSE, check_place
+from nextclick.experiments.checkpoint_paths import CHOOSE, require_no_checkpoint
 from nextclick.experiments.requirements import check_needs
-from nextclick.models.neural_model import DatasetInfo
+from nextclick.models.neural_model import DatasetInfo, NeuralModel
 from nextclick.training.device import choose_device, seeded
 from nextclick.training.loop import Checkpoints
 from nextclick.training.memory_estimate import estimate, free_memory, size_on_paper
 from nextclick.training.metrics_log import open_trackers
 from nextclick.training.trainer import Trainer
-from nextclick.training.training_config import build_configs, checked_cutoff
+from nextclick.training.training_config import build_configs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import Progress
     from nextclick.data.store import Store
     from nextclick.evaluation import RankingProtocol
-    from nextclick.models.neural_model import NeuralModel
+    from nextclick.models.base import Model
     from nextclick.training.loop import Validate
     from nextclick.training.trainer import Training
     from nextclick.training.training_config import NeuralOptions, TrainingConfig
@@ -40,6 +42,20 @@ class Trained:
     figures: dict[str, Any]
 
 
+def neural_class(model_type: type[Model]) -> type[NeuralModel]:
+    """The class of a model that declares itself neural.
+
+    Raises:
+        ConfigError: it does not derive from `NeuralModel`.
+    """
+    if not issubclass(model_type, NeuralModel):
+        raise ConfigError(
+            f"model {model_type.name} declares neural=True, so {model_type.__name__} must derive "
+            "from nextclick.models.neural_model.NeuralModel; derive from it, or declare neural=False"
+        )
+    return model_type
+
+
 def train_neural(
     model_type: type[NeuralModel],
     store: Store,
@@ -53,18 +69,18 @@ def train_neural(
 ) -> Trained:
     """Train on a part of a store.
 
-    With part "fit" the model learns from what lies before the validation, and has the weights of
-    the epoch that validates best. With part "train" it does the same to learn how many epochs
-    that takes, and begins anew with all sessions before the test for as many: the validation is
-    then among what it learns from, and has told it the number of epochs alone. With keep=last
-    nothing is chosen: it learns from the part for exactly `epochs` epochs.
+    With part "train_inner" the model trains on everything before the validation, and keeps the
+    weights of the epoch that validates best. With part "train" it does the same to select the
+    number of epochs, and trains again from fresh weights, for that many epochs, on everything
+    before the test: the validation sessions are then trained on, and select nothing but the number
+    of epochs. With keep=last nothing is selected: the model trains for exactly `epochs` epochs.
 
     Args:
         model_type: the model.
         store: where the parts are.
         values: parameters of the model and of training that differ from the preset's.
         options: preset, device, checkpoints.
-        part: "fit" or "train".
+        part: "train_inner" or "train".
         seed: of weights, orders, negatives and dropout.
         overwrite: begin anew where a stopped run has left a checkpoint.
         progress: told how far it has come.
@@ -78,10 +94,10 @@ def train_neural(
     """
     work = _Work(model_type, store, values, options, seed, progress)
     if options.checkpoints is not None and not options.resume:
-        check_place(options.checkpoints, overwrite=overwrite)
+        require_no_checkpoint(options.checkpoints, overwrite=overwrite)
     config, chosen = work.config, None
     if part == "train" and config.keep == "best":
-        _, chosen = work.train("fit", config, None, folder=CHOOSE)
+        _, chosen = work.train("train_inner", config, None, folder=CHOOSE)
         config = replace(config, keep="last")
     epochs = None if chosen is None else chosen.best_epoch
     model, training = work.train(part, config, epochs)
@@ -98,9 +114,10 @@ def train_neural(
         "device": training.device,
         "threads": training.threads,
     }
-    alive = getattr(model, "edges_alive", {})
-    if alive:
-        figures["edges_alive"] = [{"block": b, "edges_alive": n} for b, n in alive.items()]
+    if model.edges_alive:
+        figures["edges_alive"] = [
+            {"block": block, "edges_alive": n} for block, n in model.edges_alive.items()
+        ]
     return Trained(model, figures)
 
 
@@ -119,7 +136,7 @@ def validation(fit: Sessions, valid: Sessions, protocol: RankingProtocol, k: int
     ks = sorted({k, min(SHOWN_K, valid.n_items)})
 
     def validate(model: NeuralModel) -> dict[str, float]:
-        history = fit if getattr(model, "advances", False) else None
+        history = fit if model.capabilities.update == "by-block" else None
         found = evaluate(model, valid, ks=ks, protocol=protocol, history=history, n_bootstrap=0)
         return {name: metric.value for name, metric in found.metrics.items()}
 
@@ -166,13 +183,13 @@ class _Work:
         self.model_config, self.config = build_configs(
             model_type.name,
             model_type.Config,
-            getattr(model_type, "PRESETS", {}),
+            model_type.presets,
             options.preset,
             values,
         )
         check_needs(model_type, self.model_config, store)
         self.k = checked_cutoff(self.config.metric, self.n_items)
-        reads = model_type.reads(self.model_config)
+        reads = model_type.requires(self.model_config)
         check_memory(
             model_type,
             self.model_config,
@@ -188,7 +205,7 @@ class _Work:
     ) -> tuple[NeuralModel, Training]:
         """Train a model with fresh weights on a part, validating unless it learns from that."""
         sessions = self.store.part(part)
-        facts = DatasetInfo.of(sessions, self.model_type.reads(self.model_config))
+        facts = DatasetInfo.of(sessions, self.model_type.requires(self.model_config))
         with seeded(self.seed):
             model = self.model_type(self.model_config, self.n_items, facts)
         trainer = Trainer(model, config, seed=self.seed, device=self.options.device, epochs=epochs)
@@ -203,7 +220,7 @@ class _Work:
         try:
             training = trainer.run(
                 sessions,
-                validate=self._validation() if part == "fit" else None,
+                validate=self._validation() if part == "train_inner" else None,
                 checkpoints=place,
                 trackers=trackers,
                 progress=self.progress,
@@ -225,17 +242,14 @@ class _Work:
     def knowing_all_days(self, model: NeuralModel, part: str) -> NeuralModel:
         """A model that keeps a graph of days with all days before the test.
 
-        With part "fit" its weights have not learned the latest of them; items that are not in the
-        part stay unknown.
+        With part "train_inner" its weights are not trained on the latest of them; items that are
+        not in the part stay unknown.
         """
-        if not hasattr(model, "knowing"):
-            return model
         known = self.store.part("train").as_known(self.store.part(part).support())
-        found: NeuralModel = model.knowing(known)
-        return found
+        return model.with_history(known)
 
     def _validation(self) -> Validate:
         """Ranks the validation part as `evaluate` does: what the part before lacks is unknown."""
-        fit = self.store.part("fit")
-        valid = self.store.part("valid").as_known(fit.support())
-        return validation(fit, valid, store_protocol(self.store), self.k)
+        inner = self.store.part("train_inner")
+        valid = self.store.part("valid").as_known(inner.support())
+        return validation(inner, valid, store_protocol(self.store), self.k)

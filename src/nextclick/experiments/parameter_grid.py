@@ -1,4 +1,4 @@
-"""Grids: names of parameters and the values that each is to take, in all combinations."""
+"""Parameter grids: names of parameters, each with a list of values, in all combinations."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 def checked_grid(
     contender: ModelCandidate, grid: Mapping[str, Sequence[Any]]
 ) -> dict[str, list[Any]]:
-    """A grid with values of the right type; that every combination may be trained is seen, too.
+    """Convert the values of a grid to their types, and validate every combination.
 
     Raises:
-        ConfigError: an unknown parameter, one that is fixed as well, a value out of its range or
-            there twice, no value, or values that do not go together.
+        ConfigError: an unknown parameter, one that is also fixed, a value that is invalid or
+            repeated, an empty list, or an invalid combination.
     """
     typed: dict[str, list[Any]] = {}
     for name, values in grid.items():
         if name in contender.fixed:
-            raise ConfigError(f"{name} is given one value and several; leave one of them out")
+            raise ConfigError(f"{name} has both a fixed value and a list of values; omit one")
         if not values:
-            raise ConfigError(f"{name} must be given at least one value to try, got none")
+            raise ConfigError(f"{name} must have at least one value to try, got none")
         typed[name] = []
     for point in grid_points(grid):
         parameters = contender.parameters(point)
@@ -38,12 +38,12 @@ def checked_grid(
                 typed[name].append(parameters[name])
     for name, values in grid.items():
         if len(typed[name]) < len(values):
-            raise ConfigError(f"{name} must be given each value once, got {list(values)}")
+            raise ConfigError(f"{name} must have each value once, got {list(values)}")
     return typed
 
 
 def grid_points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """All combinations, those of the last parameter next to each other.
+    """All combinations; the last parameter varies fastest.
 
     >>> grid_points({"k": [1, 2], "s": ["a"]})
     [{'k': 1, 's': 'a'}, {'k': 2, 's': 'a'}]
@@ -52,22 +52,22 @@ def grid_points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 
 def read_grid(path: Path) -> dict[str, list[Any]]:
-    """Read a TOML file of lists, each `NAME = [a, b, c]`.
+    """Read a grid from a TOML file of lists such as `NAME = [a, b, c]`.
 
     Raises:
-        ConfigError: no such file, no TOML, or something else than lists of values.
+        ConfigError: the file is missing, is not TOML, or holds anything but lists of values.
     """
     try:
-        found = tomllib.loads(path.read_text("utf-8"))
+        grid = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: the grid cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{path}: cannot read the grid: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the grid is not TOML: {error}") from None
-    if not found:
-        raise ConfigError(f"{path}: the grid is empty; give lists such as k = [100, 200]")
-    for name, values in found.items():
+        raise ConfigError(f"{path}: the grid is not valid TOML: {error}") from None
+    if not grid:
+        raise ConfigError(f"{path}: the grid is empty; add lists such as k = [100, 200]")
+    for name, values in grid.items():
         if not isinstance(values, list) or any(isinstance(v, list | dict) for v in values):
             raise ConfigError(
                 f"{path}: {name} must be a list of values such as [100, 200], got {values!r}"
             )
-    return found
+    return grid

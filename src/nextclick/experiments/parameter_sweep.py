@@ -1,77 +1,48 @@
-"""One or two parameters of a model against what they give and what they cost."""
+"""Measure accuracy and cost of a model over a grid of one or two parameters."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.metrics import checked_cutoff
 from nextclick.core.storage import write_csv, write_json
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, StoppedError
-from nextclick.evaluation import Result
-from nextclick.evaluation.results import mean_over_seeds
-from nextclick.experiments.artifact_evaluation import evaluate
-from nextclick.experiments.checkpoint_paths import has_checkpoint
-from nextclick.experiments.model_candidate import candidate_for
-from nextclick.experiments.model_training import train
+from nextclick.evaluation import leaderboard
+from nextclick.experiments.artifact_evaluation import store_protocol
+from nextclick.experiments.cached_run import CachedRun, Measurement
+from nextclick.experiments.model_candidate import ModelCandidate, candidate_for
+from nextclick.experiments.model_specs import ModelSpec
 from nextclick.experiments.parameter_grid import checked_grid, grid_points
 from nextclick.experiments.requirements import check_needs, need_matplotlib
-from nextclick.experiments.response_time import answer_time
-from nextclick.experiments.resumable_folder import growing_folder
-from nextclick.experiments.run_cache import step_seconds
-from nextclick.training.interrupt import Interrupt
-from nextclick.training.training_config import NeuralOptions, checked_cutoff
+from nextclick.experiments.run_cache import RunCache
+from nextclick.experiments.run_series import RunSeries
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nextclick.core.types import Progress
-    from nextclick.experiments.model_candidate import ModelCandidate
+    from nextclick.experiments.search_options import SweepOptions
+    from nextclick.report.run_folder import ModelRun
 
 SCHEMA, KIND = "nextclick.sweep/1", "nextclick.sweep"
 NUMBERS, TABLE, FIGURE = "sweep.json", "sweep.csv", "sweep"  # the figure as .png and .svg
 _RUNS = "runs"
-_QUERIES = 200  # sessions that are asked for one at a time
+_QUERIES = 200  # per point, to measure latency
 
 
 @dataclass(frozen=True, slots=True)
-class SweepOptions:
-    """What to vary, and how it is measured.
-
-    Attributes:
-        over: one parameter or two, with the values to try.
-        metric: recall@K, mrr@K or ndcg@K.
-        preset: recipe of a neural model to begin with; None is its default.
-        fixed: parameters that stay as they are said here.
-        seeds: trainings of each point.
-        part: valid; or test, which a choice may not be made on, and which is then named as such
-            wherever a figure stands.
-        device: auto, cpu or cuda.
-    """
-
-    over: Mapping[str, Sequence[Any]]
-    metric: str = "recall@20"
-    preset: str | None = None
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    seeds: int = 1
-    part: str = "valid"
-    device: str = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """What a sweep found.
+class SweepResult:
+    """The outcome of a sweep.
 
     Attributes:
         path: its folder.
-        numbers: what `sweep.json` says.
+        numbers: content of `sweep.json`.
     """
 
     path: Path
@@ -86,181 +57,140 @@ def sweep(
     *,
     overwrite: bool = False,
     progress: Progress = silent,
-) -> Swept:
-    """Train a model at every point of one or two parameters, and measure accuracy and time.
+) -> SweepResult:
+    """Train a model at every point of a grid, and measure accuracy, training time and latency.
 
-    A training that was done is kept by the fingerprint of its data, parameters and seed: the same
-    call goes on where it was stopped, and more values or seeds train what is new.
+    Completed trainings are cached, as those of `compare`: the same call resumes an interrupted
+    sweep, and additional values or seeds train only what is new.
 
     Args:
-        store: open, or its folder.
-        model: name, as `nextclick models` lists them.
+        store: a store or its folder.
+        model: a name that `nextclick models` lists.
         output: folder of the sweep, new or of the same sweep.
-        options: what to vary, and how it is measured.
-        overwrite: begin anew where there is a sweep.
-        progress: told trainings done of all.
+        options: parameters and measurement.
+        overwrite: replace an existing sweep.
+        progress: receives hundredths of trainings.
 
     Raises:
-        ConfigError: an option or parameter that does not fit, no matplotlib, or another sweep in
-            the folder.
+        ConfigError: an invalid option or parameter, matplotlib is not installed, or the folder
+            holds another sweep.
         StoreError: the store cannot be read.
-        OutputError: the folder holds something else or cannot be written.
-        TrainingError: a loss, gradient or weight that is not finite.
-        StoppedError: Ctrl-C; what was done is in the folder.
+        OutputError: the folder holds other files or cannot be written.
+        TrainingError: a loss, gradient or weight is not finite.
+        StoppedError: Ctrl-C; completed trainings are in the folder.
     """
     need_matplotlib("sweep")
-    opened = store if isinstance(store, Store) else Store.open(store)
-    contender, grid = _checked(model, options, opened)
-    folder = Path(output)
-    work = {
-        "model": model,
-        "preset": options.preset,
-        "metric": options.metric,
-        "part": options.part,
-        "over": list(grid),
-        "fixed": {name: contender.parameters({})[name] for name in contender.fixed},
-        "data_fingerprint": opened.fingerprint,
-    }
-    with growing_folder(folder, KIND, work, overwrite=overwrite):
-        runs = _Runs(opened, contender, options, folder / _RUNS, progress)
-        points = runs.measured(grid_points(grid))
+    store = store if isinstance(store, Store) else Store.open(store)
+    contender, grid = _checked(model, options, store)
+    folder, points = Path(output), grid_points(grid)
+    series = RunSeries("sweep", _runs(store, contender, points, options), progress)
+    scope = _scope(store, contender, grid, options)
+    with RunCache.locked(folder, KIND, scope, overwrite=overwrite):
+        if not series.execute(RunCache(folder / _RUNS), skip_failures=False):
+            raise StoppedError(
+                f"stopped after {series.done} of {series.total} trainings; completed ones are kept "
+                f"in {folder}: rerun the same command to continue"
+            )
         numbers = {
             "schema": SCHEMA,
             "nextclick": __version__,
-            **work,
-            "over": grid,
+            **scope,
+            "params": grid,
             "seeds": options.seeds,
-            "protocol": opened.protocol["name"] or "own",
-            "points": points,
+            "protocol": store.protocol["name"] or "own",
+            "points": [
+                _point(point, series.completed[n * options.seeds :][: options.seeds], options)
+                for n, point in enumerate(points)
+            ],
         }
-        _write(folder, numbers, opened.path.resolve().name)
-    return Swept(folder, numbers)
+        _write(folder, numbers, store.path.resolve().name)
+    return SweepResult(folder, numbers)
 
 
 def _checked(
     model: str, options: SweepOptions, store: Store
 ) -> tuple[ModelCandidate, dict[str, list[Any]]]:
-    if not 1 <= len(options.over) <= 2:
+    if not 1 <= len(options.params) <= 2:
         raise ConfigError(
-            f"over must name one parameter or two, got {', '.join(options.over) or 'none'}"
+            f"params must name one or two parameters, got {', '.join(options.params) or 'none'}"
         )
     if options.part not in ("valid", "test"):
-        raise ConfigError(f"part must be test or valid to be ranked, got {options.part!r}")
+        raise ConfigError(f"part must be test or valid, got {options.part!r}")
     if options.seeds < 1:
         raise ConfigError(f"seeds must be 1 or more, got {options.seeds}")
     checked_cutoff(options.metric, len(store.items))
-    contender = candidate_for(model, options.preset, options.fixed, options.metric, options.over)
-    grid = checked_grid(contender, options.over)
+    contender = candidate_for(model, options.preset, options.fixed, options.metric, options.params)
+    grid = checked_grid(contender, options.params)
     for point in grid_points(grid):
         config, _ = contender.configs(point)
         check_needs(contender.model, config, store)
     return contender, grid
 
 
-class _Runs:
-    """The trainings of a sweep, each kept in a file that is named by what it was given."""
-
-    def __init__(
-        self,
-        store: Store,
-        contender: ModelCandidate,
-        options: SweepOptions,
-        folder: Path,
-        progress: Progress,
-    ):
-        self.store = store
-        self.contender = contender
-        self.options = options
-        self.folder = folder
-        self.progress = progress
-        self.done = 0
-
-    def measured(self, points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Every point with all of its seeds.
-
-        Raises:
-            StoppedError: Ctrl-C.
-        """
-        self.total = len(points) * self.options.seeds
-        with Interrupt() as self.interrupt:
-            try:
-                return [self._point(point) for point in points]
-            except (StoppedError, KeyboardInterrupt):
-                raise StoppedError(
-                    f"stopped after {self.done} of {self.total} trainings; what is done is kept in "
-                    f"{self.folder}: say the same again to go on"
-                ) from None
-
-    def _point(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        runs = [self._run(point, seed) for seed in range(self.options.seeds)]
-        estimates = [Result.from_json(run["result"]).metrics[self.options.metric] for run in runs]
-        mean = mean_over_seeds(estimates)
-        deviation = stdev(one.value for one in estimates) if len(estimates) > 1 else None
-        return {
-            "parameters": dict(point),
-            "value": mean.value,
-            "low": mean.low,
-            "high": mean.high,
-            "seed_deviation": deviation,
-            "training_seconds": _spread([run["training_seconds"] for run in runs]),
-            "scoring_ms": _spread([run["scoring_ms"] for run in runs]),
-            "leaky": runs[0]["result"]["leaky"],
-        }
-
-    def _run(self, point: Mapping[str, Any], seed: int) -> dict[str, Any]:
-        """What one training gave, from its file if it was done before."""
-        options, parameters = self.options, self.contender.parameters(point)
-        given = [self.store.fingerprint, self.contender.name, parameters, seed, options.part]
-        told = json.dumps([*given, options.metric], sort_keys=True).encode()
-        file = self.folder / f"{hashlib.blake2b(told, digest_size=16).hexdigest()}.json"
-        if not file.exists():
-            if self.interrupt.asked:
-                raise KeyboardInterrupt
-            write_json(file, self._measure(point, seed, file.with_suffix(".training")))
-            shutil.rmtree(file.with_suffix(".training"), ignore_errors=True)
-        self.done += 1
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return found
-
-    def _measure(self, point: Mapping[str, Any], seed: int, place: Path) -> dict[str, Any]:
-        options, contender = self.options, self.contender
-        neural = None
-        if contender.neural:
-            resume = has_checkpoint(place)
-            neural = NeuralOptions(options.preset, options.device, place, resume)
-        artifact = train(
-            self.store,
-            contender.name,
-            config={**contender.fixed, **point},
-            part="fit" if options.part == "valid" else "train",
-            seed=seed,
-            neural=neural,
-            progress=self._told,
-        )
-        k = checked_cutoff(options.metric, len(self.store.items))
-        result = evaluate(artifact, self.store, part=options.part, ks=[k], progress=self._told)
-        sessions = self.store.part(options.part)
-        return {
-            "parameters": dict(point),
-            "seed": seed,
-            "training_seconds": step_seconds(artifact.trained),
-            "scoring_ms": answer_time(artifact, sessions, k, queries=_QUERIES).median,
-            "result": result.to_json(),
-        }
-
-    def _told(self, stage: str, done: int, total: int | None) -> None:
-        if self.interrupt.asked:
-            raise KeyboardInterrupt
-        share = f" {100 * done / total:.0f} %" if total else ""
-        text = f"sweep · training {self.done + 1} of {self.total} · {stage}{share}"
-        self.progress(text, self.done, self.total)
+def _scope(
+    store: Store, contender: ModelCandidate, grid: Mapping[str, Any], options: SweepOptions
+) -> dict[str, Any]:
+    """The settings that all runs of one sweep share."""
+    return {
+        "model": contender.name,
+        "preset": options.preset,
+        "metric": options.metric,
+        "part": options.part,
+        "params": list(grid),
+        "fixed": {name: contender.parameters({})[name] for name in contender.fixed},
+        "data_fingerprint": store.fingerprint,
+    }
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
+def _runs(
+    store: Store,
+    contender: ModelCandidate,
+    points: Sequence[Mapping[str, Any]],
+    options: SweepOptions,
+) -> list[CachedRun]:
+    """One run for each point and seed."""
+    measurement = Measurement(
+        part=options.part,
+        train_part="train_inner" if options.part == "valid" else "train",
+        ks=(checked_cutoff(options.metric, len(store.items)),),
+        protocol=store_protocol(store),
+        device=options.device,
+        queries=_QUERIES,
+        keep_artifact=False,
+    )
+    runs = []
+    for point in points:
+        label = "+".join(f"{name}={value}" for name, value in point.items())
+        fixed = {**contender.fixed, **point}
+        entrant = ModelSpec(label, ModelCandidate(contender.name, contender.preset, fixed))
+        runs += [CachedRun(store, entrant, seed, measurement) for seed in range(options.seeds)]
+    return runs
+
+
+def _point(
+    point: Mapping[str, Any], runs: Sequence[ModelRun], options: SweepOptions
+) -> dict[str, Any]:
+    """Mean and range over the seeds of one point."""
+    (row,) = leaderboard([run.result for run in runs], metric=options.metric)
+    mean = row.metrics[options.metric]
+    costs = [run.costs for run in runs if run.costs is not None]
+    return {
+        "parameters": dict(point),
+        "value": mean.value,
+        "low": mean.low,
+        "high": mean.high,
+        "seed_deviation": row.seed_deviation.get(options.metric),
+        "training_seconds": _range([one.training_seconds for one in costs]),
+        "scoring_ms": _range([one.answer_ms["median"] for one in costs]),
+        "leaky": row.leaky,
+    }
+
+
+def _range(values: Sequence[float]) -> dict[str, float]:
     return {"mean": fmean(values), "least": min(values), "most": max(values)}
 
 
-def _write(folder: Path, numbers: dict[str, Any], name: str) -> None:
+def _write(folder: Path, numbers: dict[str, Any], store_name: str) -> None:
     write_json(folder / NUMBERS, numbers)
     rows = [
         {
@@ -276,13 +206,13 @@ def _write(folder: Path, numbers: dict[str, Any], name: str) -> None:
         for point in numbers["points"]
     ]
     write_csv(folder / TABLE, rows)
-    _draw(folder, numbers, name)
+    _draw(folder, numbers, store_name)
 
 
-def _draw(folder: Path, numbers: dict[str, Any], name: str) -> None:
+def _draw(folder: Path, numbers: dict[str, Any], store_name: str) -> None:
     from nextclick.analysis.plots.sweep_plot import (
-        draw_sweep,  # matplotlib takes a second to import
+        draw_sweep,  # importing matplotlib takes a second
     )
 
-    for kind in ("png", "svg"):
-        draw_sweep(numbers, folder / f"{FIGURE}.{kind}", name=name)
+    for suffix in ("png", "svg"):
+        draw_sweep(numbers, folder / f"{FIGURE}.{suffix}", name=store_name)

@@ -12,39 +12,25 @@ difference lies below 0: by more than chance explains.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 
+from nextclick.core.metrics import parse_metric
 from nextclick.errors import ConfigError
 from nextclick.evaluation import RankingProtocol
 from nextclick.evaluation import evaluate as rank_and_measure
 from nextclick.evaluation.intervals import estimates
 from nextclick.evaluation.ranking_metrics import per_prefix, session_sums
-from nextclick.training.training_config import parse_metric
 
 if TYPE_CHECKING:
     from nextclick.artifact import Artifact
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Progress
     from nextclick.evaluation.full_ranking import Evaluation
+    from nextclick.experiments.refresh_options import GateOptions
 
 RULES = RankingProtocol(unseen="keep")
-
-
-@dataclass(frozen=True, slots=True)
-class GateOptions:
-    """What a refresh has to pass."""
-
-    holdout: Annotated[
-        float, Field(ge=0, lt=1, description="share of the new sessions, the latest; 0 for no gate")
-    ] = 0.1
-    metric: Annotated[str, Field(description="recall@K, mrr@K or ndcg@K")] = "recall@20"
-    tolerance: Annotated[
-        float, Field(ge=0, le=1, description="how much worse a refresh may be, as a fraction")
-    ] = 0.01
-    n_bootstrap: Annotated[int, Field(ge=1, description="resamples of the interval")] = 1000
 
 
 @dataclass(frozen=True, slots=True)

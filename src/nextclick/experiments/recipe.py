@@ -1,10 +1,10 @@
 """Recipes: a model and its parameters in a TOML file.
 
-model = "narm"          # as `nextclick models` lists them
-preset = "default"      # optional, of a neural model
+model = "narm"          # a name that `nextclick models` lists
+preset = "default"      # optional; neural models only
 seed = 0                # optional
 
-[parameters]            # optional; those of the model and of its training
+[parameters]            # optional; parameters of the model and of its training
 hidden_width = 50
 """
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 _KEYS: dict[str, tuple[type, str]] = {
     "model": (str, "the name of a model"),
     "preset": (str, "the name of a preset"),
-    "seed": (int, "a whole number"),
+    "seed": (int, "an integer"),
     "parameters": (dict, "a table"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a file says; what it leaves out is None or empty."""
+    """The content of a recipe file; keys that the file omits are None or empty."""
 
     model: str
     preset: str | None = None
@@ -40,44 +40,45 @@ class Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe; whether model, preset and parameters exist is seen when they are used.
+    """Read a recipe. Model, preset and parameters are validated when the recipe is used.
 
     Raises:
-        ConfigError: no such file, no TOML, an unknown key, or a value of another kind.
+        ConfigError: the file is missing or is not TOML, a key is unknown, or a value has the wrong
+            type.
     """
     try:
-        found = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: the recipe cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{path}: cannot read the recipe: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the recipe is not TOML: {error}") from None
-    for key, value in found.items():
+        raise ConfigError(f"{path}: the recipe is not valid TOML: {error}") from None
+    for key, value in content.items():
         if key not in _KEYS:
-            raise ConfigError(f"{path}: a recipe has no {key!r}: {nearest(key, _KEYS)}")
-        kind, meaning = _KEYS[key]
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise ConfigError(f"{path}: {key} must be {meaning}, got {value!r}")
-    if "model" not in found:
+            raise ConfigError(f"{path}: a recipe has no key {key!r}: {nearest(key, _KEYS)}")
+        expected_type, description = _KEYS[key]
+        if not isinstance(value, expected_type) or isinstance(value, bool):
+            raise ConfigError(f"{path}: {key} must be {description}, got {value!r}")
+    if "model" not in content:
         raise ConfigError(f'{path}: a recipe must name its model, such as model = "narm"')
-    return Recipe(**found)
+    return Recipe(**content)
 
 
-def write_recipe(path: Path, recipe: Recipe, about: str) -> None:
+def write_recipe(path: Path, recipe: Recipe, comment: str) -> None:
     """Write a file that `read_recipe` reads, whole or not at all.
 
     Args:
         path: the file.
-        recipe: what it says.
-        about: where it comes from, a comment of one or more lines.
+        recipe: its content.
+        comment: where the recipe comes from, in one or more lines.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    lines = [f"# {line}" for line in about.splitlines()]
-    told = {"model": recipe.model, "preset": recipe.preset, "seed": recipe.seed}
-    lines += [f"{name} = {json.dumps(value)}" for name, value in told.items() if value is not None]
+    lines = [f"# {line}" for line in comment.splitlines()]
+    keys = {"model": recipe.model, "preset": recipe.preset, "seed": recipe.seed}
+    lines += [f"{name} = {json.dumps(value)}" for name, value in keys.items() if value is not None]
     if recipe.parameters:
-        # numbers, text and booleans of JSON are those of TOML
+        # JSON numbers, strings and booleans are valid TOML
         lines += ["", "[parameters]"]
         lines += [f"{name} = {json.dumps(value)}" for name, value in recipe.parameters.items()]
     write_text(path, "\n".join(lines) + "\n")

@@ -6,10 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nextclick.errors import ConfigError
-from nextclick.models.base import reads
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nextclick.core.sessions import Sessions
     from nextclick.data.store import Store
+    from nextclick.models.base import Model
 
 _PREPARE = {
     "blocks": "--time-column, and --block-days for how long a block of time is",
@@ -18,19 +21,28 @@ _PREPARE = {
 }
 
 
-def check_needs(model_type: type[Any], config: Any, store: Store) -> None:
-    """Refuse a store without what a model reads.
+def check_needs(model_type: type[Model], config: Any, store: Store) -> None:
+    """Refuse a store without what a model requires.
 
     Raises:
         ConfigError: with what is missing, and how to prepare it.
     """
-    sessions = store.part("train")
-    for what in sorted(reads(model_type, config)):
-        if getattr(sessions, what) is None:
-            told = "blocks of time" if what == "blocks" else what
+    check_sessions(model_type, config, store.part("train"), store.path)
+
+
+def check_sessions(model_type: type[Model], config: Any, sessions: Sessions, source: Path) -> None:
+    """Refuse sessions without what a model requires; `source` is where they are from.
+
+    Raises:
+        ConfigError: with what is missing, and how to prepare it.
+    """
+    arrays = {"times": sessions.times, "users": sessions.users, "blocks": sessions.blocks}
+    for name in sorted(model_type.requires(config)):
+        if arrays[name] is None:
+            shown = "blocks of time" if name == "blocks" else name
             raise ConfigError(
-                f"{model_type.name} with these parameters reads {told}, and {store.path} has none: "
-                f"prepare the log with {_PREPARE[what]}, or choose a variant that reads none"
+                f"{model_type.name} with these parameters reads {shown}, and {source} has none: "
+                f"prepare the log with {_PREPARE[name]}, or choose a variant that reads none"
             )
 
 

@@ -1,4 +1,4 @@
-"""How long one answer takes: raw ids in, raw ids out, one session at a time."""
+"""Latency of one recommendation: raw item ids in, raw item ids out, one session at a time."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ if TYPE_CHECKING:
     from nextclick.artifact import Artifact
     from nextclick.core.sessions import Sessions
 
-_WARM_UP = 20  # queries before the first that counts
-_SECONDS = 20.0  # a slow model is asked less often
+_WARM_UP = 20  # queries before the first one that is timed
+_MAX_SECONDS = 20.0  # limits the number of queries to a slow model
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerTime:
-    """Milliseconds of single queries, and how many there were."""
+class ResponseTime:
+    """Latency of single queries, in milliseconds, and the number of queries timed."""
 
     median: float
     p99: float
     queries: int
 
 
-def answer_time(artifact: Artifact, sessions: Sessions, k: int, *, queries: int) -> AnswerTime:
-    """Ask for k items after all but the last click of sessions drawn by chance.
+def measure_response_time(
+    artifact: Artifact, sessions: Sessions, k: int, *, queries: int
+) -> ResponseTime:
+    """Recommend k items for random sessions, each without its last click.
 
     Args:
         artifact: the model.
-        sessions: in its indices; clicks on unknown items are left out.
-        k: how many items an answer names.
-        queries: how many are timed, at most; fewer where sessions or seconds end.
+        sessions: in the item indices of the model; clicks on unknown items are dropped.
+        k: number of items recommended.
+        queries: the most queries timed; fewer if the sessions or 20 seconds run out.
     """
     recommender = Recommender(artifact)
-    drawn = np.random.default_rng(0).permutation(len(sessions))[: queries + _WARM_UP]
-    times: list[float] = []
-    spent = 0.0
-    for s in drawn:
+    sample = np.random.default_rng(0).permutation(len(sessions))[: queries + _WARM_UP]
+    seconds: list[float] = []
+    for s in sample:
         clicks = sessions.session(s)[:-1]
-        asked = artifact.items.raws(clicks[clicks > 0])
-        began = time.perf_counter()
-        recommender.recommend([asked], k)
-        times.append(time.perf_counter() - began)
-        spent += times[-1]
-        if spent > _SECONDS and len(times) > _WARM_UP:
+        query = artifact.items.raws(clicks[clicks > 0])
+        start = time.perf_counter()
+        recommender.recommend([query], k)
+        seconds.append(time.perf_counter() - start)
+        if sum(seconds) > _MAX_SECONDS and len(seconds) > _WARM_UP:
             break
-    counted = 1000 * np.array(times[_WARM_UP:] or times)
-    return AnswerTime(float(np.median(counted)), float(np.quantile(counted, 0.99)), len(counted))
+    timed = 1000 * np.array(seconds[_WARM_UP:] or seconds)
+    return ResponseTime(float(np.median(timed)), float(np.quantile(timed, 0.99)), len(timed))

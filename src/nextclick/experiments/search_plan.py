@@ -1,10 +1,11 @@
-"""What a search is asked for, checked: the model, its space, and the points to begin with."""
+"""The plan of a hyperparameter search: options, search space, and the first points."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.metrics import checked_cutoff
 from nextclick.core.search_space import (
     Choice,
     around,
@@ -17,113 +18,91 @@ from nextclick.errors import ConfigError
 from nextclick.experiments.model_candidate import candidate_for
 from nextclick.experiments.parameter_grid import checked_grid, grid_points
 from nextclick.experiments.requirements import check_needs
-from nextclick.training.training_config import checked_cutoff
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from nextclick.core.search_space import Space
     from nextclick.data.store import Store
     from nextclick.experiments.model_candidate import ModelCandidate
+    from nextclick.experiments.search_options import TuneOptions
 
 
 @dataclass(frozen=True, slots=True)
-class TuneOptions:
-    """What to search, and for how long.
-
-    Attributes:
-        metric: what the validation is to be good at: recall@K, mrr@K or ndcg@K.
-        preset: recipe of a neural model to begin with; None is its default.
-        fixed: parameters that stay as they are said here.
-        grid: parameter to the values to try, all combinations and nothing else; empty draws
-            points from the space that the model declares.
-        trials: how many at most, over all runs.
-        budget: seconds for all trials together, over all runs.
-        sessions: rank so many sessions of the validation, the same in all trials; None ranks all.
-        seed: of the points, of that sample, and of everything random in each training.
-        device: auto, cpu or cuda.
-    """
-
-    metric: str = "recall@20"
-    preset: str | None = None
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    trials: int | None = None
-    budget: float | None = None
-    sessions: int | None = None
-    seed: int = 0
-    device: str = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is searched, checked.
+class SearchPlan:
+    """A validated search.
 
     Attributes:
         contender: the model.
-        options: as asked.
-        space: what points are drawn from; the first one lies in it.
-        points: those that are tried before any is drawn: the preset, and with a grid all of it.
+        options: as given.
+        space: search space; it contains the preset.
+        first_points: points that are tried before any is sampled: the preset, then the grid.
     """
 
     contender: ModelCandidate
     options: TuneOptions
     space: Space
-    points: list[dict[str, Any]]
+    first_points: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, model: str, asked: TuneOptions, store: Store) -> Plan:
-        """Check what was asked for.
+    def create(cls, model: str, options: TuneOptions, store: Store) -> SearchPlan:
+        """Validate the options.
 
         Raises:
-            ConfigError: an option, parameter, value or grid that does not fit, nothing to search,
-                or no limit to it.
+            ConfigError: an invalid option, parameter, value or grid, an empty search space, or a
+                search without a limit.
         """
-        if not asked.grid and asked.trials is None and asked.budget is None:
-            raise ConfigError(
-                "how long may it search? say --budget 2h, --trials 50, or a grid such as "
-                "--set NAME=a,b,c"
-            )
-        for name, limit in (("trials", asked.trials), ("budget", asked.budget)):
-            if limit is not None and not limit > 0:
-                raise ConfigError(f"{name} must be more than 0, got {limit}")
-        checked_cutoff(asked.metric, len(store.items))
-        contender = candidate_for(model, asked.preset, asked.fixed, asked.metric, asked.grid)
-        base = contender.parameters({})
+        _check_limits(options)
+        checked_cutoff(options.metric, len(store.items))
+        contender = candidate_for(
+            model, options.preset, options.fixed, options.metric, options.grid
+        )
+        preset = contender.parameters({})
         config, _ = contender.configs({})
         check_needs(contender.model, config, store)
-        if asked.grid:
-            grid = checked_grid(contender, asked.grid)
+        grid = checked_grid(contender, options.grid)
+        if grid:
             space: Space = {name: Choice(*values) for name, values in grid.items()}
         else:
-            space = without(contender.space, asked.fixed)
+            space = without(contender.space, options.fixed)
         if not space:
             raise ConfigError(
                 f"{model} has nothing to tune: "
-                + ("all of its space is fixed by --set" if asked.fixed else "it has no parameters")
+                + ("--set fixes its whole search space" if options.fixed else "no parameters")
             )
-        wide = around(space, base)
-        first = point_of(wide, base)
-        rest = grid_points(grid) if asked.grid else []
-        return cls(contender, asked, wide, [first, *(one for one in rest if one != first)])
+        space = around(space, preset)
+        first = point_of(space, preset)
+        points = grid_points(grid) if grid else []
+        return cls(contender, options, space, [first, *(p for p in points if p != first)])
 
     @property
-    def work(self) -> dict[str, Any]:
-        """What makes it this study and no other."""
-        asked = self.options
+    def scope(self) -> dict[str, Any]:
+        """The settings that all runs of one study share."""
+        options = self.options
         return {
             "model": self.contender.name,
-            "preset": asked.preset,
-            "metric": asked.metric,
-            "seed": asked.seed,
-            "sessions": asked.sessions,
-            "fixed": self.values({}),
-            "grid": bool(asked.grid),
+            "preset": options.preset,
+            "metric": options.metric,
+            "seed": options.seed,
+            "sessions": options.sessions,
+            "fixed": self.parameters({}),
+            "grid": bool(options.grid),
             "space": describe_space(self.space),
         }
 
-    def values(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters that are fixed, and those of a point."""
-        typed = self.contender.parameters({})
-        fixed = {name: typed[name] for name in self.contender.fixed}
+    def parameters(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """The fixed parameters and those of a point."""
+        preset = self.contender.parameters({})
+        fixed = {name: preset[name] for name in self.contender.fixed}
         return fixed | parameters_at(self.space, point)
+
+
+def _check_limits(options: TuneOptions) -> None:
+    if not options.grid and options.trials is None and options.budget is None:
+        raise ConfigError(
+            "the search has no limit; use --budget 2h, --trials 50, or a grid such as "
+            "--set NAME=a,b,c"
+        )
+    for name, limit in (("trials", options.trials), ("budget", options.budget)):
+        if limit is not None and not limit > 0:
+            raise ConfigError(f"{name} must be greater than 0, got {limit}")

@@ -1,17 +1,18 @@
-"""Errors of one training that are no reason to end the work on others."""
+"""Errors of one training after which a comparison or a search continues with the next one."""
 
 from __future__ import annotations
 
 from nextclick.errors import ConfigError, ScoringError, TrainingError
 
-FAILURES = (ConfigError, TrainingError, ScoringError, MemoryError, RuntimeError)
+TRAINING_FAILURES = (ConfigError, TrainingError, ScoringError, MemoryError, RuntimeError)
 
 
-def reason_of(error: Exception) -> str:
-    """What people are told of one of `FAILURES`.
+def failure_reason(error: Exception) -> str:
+    """The text that a report gives for one of `TRAINING_FAILURES`.
 
     Raises:
-        RuntimeError: the same, if it speaks of no memory: that is a fault of the program.
+        RuntimeError: the same error, unless its message is about memory: it is then an internal
+            error.
     """
     if isinstance(error, RuntimeError):
         if "memory" not in str(error):

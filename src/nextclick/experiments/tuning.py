@@ -1,41 +1,40 @@
-"""Search a model's parameters on the validation part; the test is not looked at."""
+"""Tune the hyperparameters of a model on the validation part; the test part is never used."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from nextclick.core.search_space import parameters_at
 from nextclick.core.storage import write_csv, write_json
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, StoppedError
-from nextclick.experiments.hyperparameter_search import BEST, Search, best_of
-from nextclick.experiments.optuna_study import Study, Trial, import_optuna
 from nextclick.experiments.requirements import need_matplotlib
-from nextclick.experiments.resumable_folder import growing_folder
-from nextclick.experiments.search_plan import Plan, TuneOptions
-from nextclick.experiments.trial import Parts
+from nextclick.experiments.run_cache import RunCache
+from nextclick.experiments.search_options import TuneOptions
+from nextclick.experiments.search_plan import SearchPlan
+from nextclick.experiments.validation_objective import ValidationObjective
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from nextclick.core.types import Progress
 
 SCHEMA, KIND = "nextclick.study/1", "nextclick.study"
-STUDY, NUMBERS, TABLE = "study.sqlite", "study.json", "trials.csv"
+STUDY, NUMBERS, TABLE, BEST = "study.sqlite", "study.json", "trials.csv", "best.toml"
 IMPORTANCE, HISTORY = "importance", "history"  # each as .png and .svg
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
-    """What a study found.
+class TuningResult:
+    """The outcome of a search.
 
     Attributes:
         path: its folder.
-        numbers: what `study.json` says.
+        numbers: content of `study.json`.
     """
 
     path: Path
@@ -55,100 +54,110 @@ def tune(
     *,
     overwrite: bool = False,
     progress: Progress = silent,
-) -> Tuned:
-    """Search parameters that validate well, learning from `fit`.
+) -> TuningResult:
+    """Search for the hyperparameters with the best metric on the validation part.
 
-    The first trial is the preset itself, so that the best is never worse on the validation. The
-    same call goes on with a study that was stopped or killed.
+    Each trial trains on `train_inner`. The first trial is the preset, so that the best trial is at least
+    as good on the validation part. The same call resumes an interrupted search.
 
     Args:
-        store: open, or its folder.
-        model: name, as `nextclick models` lists them.
+        store: a store or its folder.
+        model: a name that `nextclick models` lists.
         output: folder of the study, new or of the same study.
-        options: what to search, and for how long; at least one of trials, budget and grid.
-        overwrite: begin anew where there is a study.
-        progress: told trials, the best so far and what the current trial does; done is seconds of
-            the budget, or trials.
+        options: what is searched, and for how long; trials, budget or grid is required.
+        overwrite: replace an existing study.
+        progress: receives the number of trials, the best value and the stage of the current trial,
+            in seconds of the budget or in trials.
 
     Raises:
-        ConfigError: an option or parameter that does not fit, a package that is not installed,
-            another study in the folder, or no trial that gave a figure.
+        ConfigError: an invalid option or parameter, a package is not installed, the folder holds
+            another study, or no trial succeeded.
         StoreError: the store cannot be read.
-        OutputError: the folder holds something else or cannot be written.
-        StoppedError: Ctrl-C; what was found so far is in the folder.
+        OutputError: the folder holds other files or cannot be written.
+        StoppedError: Ctrl-C; the trials so far are in the folder.
     """
-    asked = options or TuneOptions()
-    import_optuna()
+    options = options or TuneOptions()
+    _need_optuna()
     need_matplotlib("tune")
-    opened = store if isinstance(store, Store) else Store.open(store)
-    plan = Plan.of(model, asked, opened)
-    parts = Parts.of(opened, asked.sessions, asked.seed)
-    work = plan.work | {"data_fingerprint": opened.fingerprint}
-    folder = Path(output)
-    with growing_folder(folder, KIND, work, overwrite=overwrite):
-        prunes = plan.contender.neural and not asked.grid
-        study = Study(folder / STUDY, plan.space, seed=asked.seed, prunes=prunes)
-        try:
-            search = Search(plan, parts, study, folder, progress)
-            stopped = search.run()
-            trials = study.trials()
-            _check_any(trials, stopped=stopped)
-            about = work | {"protocol": opened.protocol["name"] or "own"}
-            numbers = _numbers(plan, study, trials, about)
-        finally:
-            study.close()
-        _write(folder, numbers, opened.path.resolve().name)
-    if stopped:
+    store = store if isinstance(store, Store) else Store.open(store)
+    plan = SearchPlan.create(model, options, store)
+    objective = ValidationObjective.of(plan, store)
+    folder, scope = Path(output), plan.scope | {"data_fingerprint": store.fingerprint}
+    with RunCache.locked(folder, KIND, scope, overwrite=overwrite):
+        summary, finished = _search(plan, objective, folder, progress)
+        numbers = {
+            "schema": SCHEMA,
+            "nextclick": __version__,
+            **scope,
+            "protocol": store.protocol["name"] or "own",
+            **summary,
+        }
+        _write(folder, numbers, store.path.resolve().name)
+    if not finished:
         raise StoppedError(
-            f"stopped after {len(trials)} trials; the study is kept in {folder}, its best recipe "
-            f"so far in {folder / BEST}: say the same again to go on"
+            f"stopped after {len(numbers['trials'])} trials; the study is kept in {folder}, with "
+            f"the best recipe so far in {folder / BEST}: rerun the same command to continue"
         )
-    return Tuned(folder, numbers)
+    return TuningResult(folder, numbers)
 
 
-def _check_any(trials: Sequence[Trial], *, stopped: bool) -> None:
-    if best_of(trials) is not None:
-        return
-    if stopped:
+def _need_optuna() -> None:
+    try:
+        import optuna  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            f"tune requires Optuna, which is not installed ({error}); "
+            "`pip install 'nextclick[tune]'`"
+        ) from error
+
+
+def _search(
+    plan: SearchPlan, objective: ValidationObjective, folder: Path, progress: Progress
+) -> tuple[dict[str, Any], bool]:
+    """Run the trials; return their summary, and whether the search finished."""
+    # these modules import optuna
+    from nextclick.experiments.hyperparameter_search import Search
+    from nextclick.experiments.tuning_study import (
+        importance,
+        open_study,
+        total_seconds,
+        trial_rows,
+    )
+
+    prune = plan.contender.neural and not plan.options.grid
+    with open_study(folder / STUDY, prune=prune) as study:
+        finished = Search(plan, objective, study, folder / BEST, progress).run()
+        trials = trial_rows(study, plan.space)
+        complete = [trial for trial in trials if trial["state"] == "complete"]
+        if not complete:
+            _refuse_no_value(trials, finished=finished)
+        best = max(complete, key=lambda trial: trial["value"])
+        states = Counter(trial["state"] for trial in trials)
+        summary = {
+            "states": {state: states[state] for state in ("complete", "pruned", "failed")},
+            "search_seconds": total_seconds(study),
+            "default": trials[0]["value"],
+            "best": {
+                "trial": best["number"],
+                "value": best["value"],
+                "parameters": plan.parameters({}) | best["parameters"],
+            },
+            "importance": importance(study),
+            "trials": trials,
+        }
+    return summary, finished
+
+
+def _refuse_no_value(trials: Sequence[dict[str, Any]], *, finished: bool) -> NoReturn:
+    if not finished:
         raise StoppedError(
-            "stopped before the first trial ended; nothing was found yet: say the same again to "
-            "begin with it anew"
+            "stopped before the first trial finished; rerun the same command to start again"
         )
-    errors = [trial.error for trial in trials if trial.error] or ["no trial was complete"]
-    raise ConfigError(f"no trial of {len(trials)} gave a figure; the first: {errors[0]}")
+    errors = [trial["error"] for trial in trials if trial["error"]] or ["no trial was complete"]
+    raise ConfigError(f"none of {len(trials)} trials succeeded; the first error: {errors[0]}")
 
 
-def _numbers(
-    plan: Plan, study: Study, trials: Sequence[Trial], about: Mapping[str, Any]
-) -> dict[str, Any]:
-    best = best_of(trials)
-    assert best is not None
-    rows = [
-        {**asdict(trial), "parameters": parameters_at(plan.space, trial.point)} for trial in trials
-    ]
-    for row in rows:
-        del row["point"]
-    return {
-        "schema": SCHEMA,
-        "nextclick": __version__,
-        **about,
-        "states": {
-            state: sum(trial.state == state for trial in trials)
-            for state in ("complete", "pruned", "failed")
-        },
-        "search_seconds": study.seconds(),
-        "default": trials[0].value,
-        "best": {
-            "trial": best.number,
-            "value": best.value,
-            "parameters": plan.values(best.point),
-        },
-        "importance": study.importance(),
-        "trials": rows,
-    }
-
-
-def _write(folder: Path, numbers: dict[str, Any], name: str) -> None:
+def _write(folder: Path, numbers: dict[str, Any], store_name: str) -> None:
     write_json(folder / NUMBERS, numbers)
     rows = [
         {
@@ -160,18 +169,17 @@ def _write(folder: Path, numbers: dict[str, Any], name: str) -> None:
         for row in numbers["trials"]
     ]
     write_csv(folder / TABLE, rows)
-    _draw(folder, numbers, name)
+    _draw(folder, numbers, store_name)
 
 
-def _draw(folder: Path, numbers: dict[str, Any], name: str) -> None:
-    # matplotlib takes a second to import
+def _draw(folder: Path, numbers: dict[str, Any], store_name: str) -> None:
+    # importing matplotlib takes a second
     from nextclick.analysis.plots.tuning_plots import draw_history, draw_importance
 
-    title = f"{numbers['model']} on {name}: search on the validation part"
-    subtitle = (
-        f"{len(numbers['trials'])} trials, best {numbers['metric']} {numbers['best']['value']:.4f}"
-    )
-    draws: dict[str, Callable[..., None]] = {IMPORTANCE: draw_importance, HISTORY: draw_history}
-    for stem, draw in draws.items():
-        for kind in ("png", "svg"):
-            draw(numbers, folder / f"{stem}.{kind}", title=title, subtitle=subtitle)
+    title = f"{numbers['model']} on {store_name}: search on the validation part"
+    best = numbers["best"]["value"]
+    subtitle = f"{len(numbers['trials'])} trials, best {numbers['metric']} {best:.4f}"
+    figures: dict[str, Callable[..., None]] = {IMPORTANCE: draw_importance, HISTORY: draw_history}
+    for name, draw in figures.items():
+        for suffix in ("png", "svg"):
+            draw(numbers, folder / f"{name}.{suffix}", title=title, subtitle=subtitle)

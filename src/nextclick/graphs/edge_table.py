@@ -19,7 +19,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -30,10 +29,6 @@ UInt64Array: TypeAlias = NDArray[np.uint64]
 FRACTION_BITS = 40
 FACTOR_BITS = 32
 MAX_DAILY_COUNT = 1 << 23  # per edge; the sum of two such weights does not overflow
-_LARGEST = np.uint64(2**64 - 1)
-_LOW = np.uint64(2**32 - 1)
-_HALF_WORD = np.uint64(32)
-_MIX = np.uint64(0x9E3779B97F4A7C15)
 _FRACTION = np.uint64(FRACTION_BITS)
 _MIN_CAPACITY = 1 << 10
 
@@ -57,24 +52,28 @@ class EdgeTable:
 
     def add(self, keys: Int64Array, amounts: UInt64Array, day: int) -> None:
         """Decay the weights of (n,) distinct keys to `day` and add (n,) amounts."""
+        from nextclick.graphs.edge_kernels import add
+
         if 2 * (self._n_edges + len(keys)) > len(self._keys):
             self._rebuild(len(keys), day)
-        self._n_edges += _add(
-            self._keys, self._weights, self._days, keys, amounts, day, self.factor
-        )
+        self._n_edges += add(self._keys, self._weights, self._days, keys, amounts, day, self.factor)
 
     def _rebuild(self, n_new: int, day: int) -> None:
         """Resize to at least 4 times the number of edges; edges of weight 0 are removed."""
+        from nextclick.graphs.edge_kernels import add
+
         keys, weights = self.edges(day)
         capacity = _MIN_CAPACITY
         while capacity < 4 * (len(keys) + n_new):
             capacity *= 2
         self._allocate(capacity)
-        self._n_edges = _add(self._keys, self._weights, self._days, keys, weights, day, self.factor)
+        self._n_edges = add(self._keys, self._weights, self._days, keys, weights, day, self.factor)
 
     def weights(self, keys: Int64Array, day: int) -> UInt64Array:
         """(n,) weights of (n,) keys on `day`; 0 for unknown edges."""
-        weights: UInt64Array = _look_up(
+        from nextclick.graphs.edge_kernels import look_up
+
+        weights: UInt64Array = look_up(
             self._keys, self._weights, self._days, keys, day, self.factor
         )
         return weights
@@ -85,66 +84,6 @@ class EdgeTable:
         weights = self.weights(keys, day)
         nonzero: BoolArray = weights != 0
         return keys[nonzero], weights[nonzero]
-
-
-@njit(cache=True, nogil=True)
-def _decay(weight: np.uint64, days: int, factor: np.uint64) -> np.uint64:
-    while days > 0 and weight > 0:
-        # ⌊weight · factor / 2³²⌋ without computing the 96-bit product
-        weight = (weight >> _HALF_WORD) * factor + (((weight & _LOW) * factor) >> _HALF_WORD)
-        days -= 1
-    return weight
-
-
-@njit(cache=True, nogil=True)
-def _slot(table: Int64Array, key: int) -> np.int64:
-    """The slot of a key, or the free slot for it; linear probing."""
-    mask = len(table) - 1
-    slot: np.int64 = np.int64((np.uint64(key) * _MIX) >> _HALF_WORD) & mask
-    while table[slot] != 0 and table[slot] != key:
-        slot = (slot + 1) & mask
-    return slot
-
-
-@njit(cache=True, nogil=True)
-def _add(
-    table: Int64Array,
-    weights: UInt64Array,
-    days: Int32Array,
-    keys: Int64Array,
-    amounts: UInt64Array,
-    day: int,
-    factor: np.uint64,
-) -> int:
-    """Add the amounts, capped at the largest uint64; return the number of new keys."""
-    n_new = 0
-    for i in range(len(keys)):
-        slot = _slot(table, keys[i])
-        if table[slot] == 0:
-            table[slot] = keys[i]
-            n_new += 1
-        weight = _decay(weights[slot], day - days[slot], factor)
-        room = _LARGEST - weight
-        weights[slot] = weight + min(amounts[i], room)
-        days[slot] = day
-    return n_new
-
-
-@njit(cache=True, nogil=True)
-def _look_up(
-    table: Int64Array,
-    weights: UInt64Array,
-    days: Int32Array,
-    keys: Int64Array,
-    day: int,
-    factor: np.uint64,
-) -> UInt64Array:
-    decayed = np.zeros(len(keys), np.uint64)
-    for i in range(len(keys)):
-        slot = _slot(table, keys[i])
-        if table[slot] != 0:
-            decayed[i] = _decay(weights[slot], day - days[slot], factor)
-    return decayed
 
 
 def fixed_point(counts: Int64Array) -> UInt64Array:

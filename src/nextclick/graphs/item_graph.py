@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from numba import njit
+
+from nextclick.graphs.adjacent_clicks import adjacent_clicks
 
 if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
@@ -37,8 +38,8 @@ class ItemGraph:
     @classmethod
     def of(cls, sessions: Sessions) -> Self:
         """Count the transitions in all sessions."""
-        pairs = _consecutive(sessions.items, np.asarray(sessions.offsets, np.int64))
-        keys, counts = np.unique(pairs, return_counts=True)
+        before, after = adjacent_clicks(sessions)
+        keys, counts = np.unique((before << 32) | after, return_counts=True)
         rows = (keys >> 32).astype(np.int64)
         offsets = np.searchsorted(rows, np.arange(sessions.n_items + 2)).astype(np.int64)
         total = np.concatenate([[0], np.cumsum(counts)])
@@ -63,17 +64,3 @@ class ItemGraph:
         both = np.concatenate([weights, weights])
         degrees = np.bincount(ends, weights=both, minlength=self.n_items + 1)
         return degrees.astype(np.int64)  # float64 sums of integers are exact below 2⁵³
-
-
-@njit(cache=True, nogil=True)
-def _consecutive(items: Int32Array, offsets: Int64Array) -> Int64Array:
-    """(n,) keys i << 32 | j of all consecutive clicks (i, j), with repetitions."""
-    keys = np.empty(len(items), np.int64)
-    n = 0
-    for s in range(len(offsets) - 1):
-        for click in range(offsets[s] + 1, offsets[s + 1]):
-            i, j = np.int64(items[click - 1]), np.int64(items[click])
-            if i != j and i != 0 and j != 0:
-                keys[n] = (i << 32) | j
-                n += 1
-    return keys[:n]

@@ -20,9 +20,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, get_args
 
 import numpy as np
-from numba import njit
 
 from nextclick.errors import ConfigError
+from nextclick.graphs.adjacent_clicks import adjacent_clicks
 from nextclick.graphs.edge_table import FACTOR_BITS, FRACTION_BITS, EdgeTable, fixed_point
 from nextclick.graphs.neighbors import Neighbors
 
@@ -77,9 +77,9 @@ class TemporalGraph:
         The cost depends on the number of clicks of the day and of neighbor pairs before it, not on
         the length of the history.
         """
-        keys, counts = np.unique(
-            _adjacent(day_log.items, np.asarray(day_log.offsets, np.int64)), return_counts=True
-        )
+        i, j = adjacent_clicks(day_log)
+        pairs = (np.minimum(i, j) << 32) | np.maximum(i, j)
+        keys, counts = np.unique(pairs, return_counts=True)
         if self.edge == "binary":
             counts = np.ones_like(counts)
         self.n_days += 1
@@ -152,20 +152,6 @@ def renumbered_graph(state: Mapping[str, AnyArray], index: Int32Array) -> dict[s
         "graph_edges": keys[order],
         "graph_weights": state["graph_weights"][order],
     }
-
-
-@njit(cache=True, nogil=True)
-def _adjacent(items: Int32Array, offsets: Int64Array) -> Int64Array:
-    """(n,) keys of all pairs of adjacent clicks on two known items, with repetitions."""
-    keys = np.empty(len(items), np.int64)
-    n = 0
-    for s in range(len(offsets) - 1):
-        for click in range(offsets[s] + 1, offsets[s + 1]):
-            i, j = np.int64(items[click - 1]), np.int64(items[click])
-            if i != j and i != 0 and j != 0:
-                keys[n] = (min(i, j) << 32) | max(i, j)
-                n += 1
-    return keys[:n]
 
 
 def _unpack(keys: Int64Array) -> tuple[Int32Array, Int32Array]:

@@ -1,6 +1,7 @@
-"""The one table of losses: what `loss = NAME` may say, and what each needs.
+"""The registry of losses: a loss is one function and one entry in `LOSSES`.
 
-`losses.compute.Loss` computes them. The table itself needs no neural library.
+The entry names the function, which `losses.compute.Loss` imports when it computes the loss, so the
+registry needs no neural library.
 """
 
 from __future__ import annotations
@@ -12,32 +13,43 @@ from nextclick.errors import ConfigError, nearest
 
 @dataclass(frozen=True, slots=True)
 class LossSpec:
-    """What a loss needs.
+    """A loss and its needs.
 
     Attributes:
+        description: one line for help texts.
+        pairwise: `MODULE:FUNCTION` of a loss of (P,) target scores, (P, M) scores of negatives
+            and the (P, M) mask of those that count; None for the two softmax losses.
         negatives: it compares the target with negatives, drawn or of the batch.
-        log_q: it corrects for how likely the negatives were drawn.
-        description: one line for people.
+        log_q: it corrects for the probability with which the negatives were drawn.
+        regularized: the function takes the keyword `regularization`.
     """
 
-    negatives: bool
-    log_q: bool
     description: str
+    pairwise: str | None = None
+    negatives: bool = True
+    log_q: bool = False
+    regularized: bool = False
 
+
+_PAIRWISE = "nextclick.losses.pairwise"
 
 LOSSES: dict[str, LossSpec] = {
-    "ce": LossSpec(False, False, "cross entropy over all items"),
-    "sampled": LossSpec(True, True, "cross entropy over the target and sampled negatives"),
-    "bpr": LossSpec(True, False, "-log σ(r - r_j), mean over negatives"),
-    "bpr-max": LossSpec(True, False, "BPR weighted by the softmax of the negatives, regularized"),
-    "top1": LossSpec(True, False, "σ(r_j - r) + σ(r_j²), mean over negatives"),
-    "top1-max": LossSpec(True, False, "TOP1 weighted by the softmax of the negatives"),
-    "hinge": LossSpec(True, False, "max(0, 1 - r + r_j), mean over negatives"),
+    "ce": LossSpec("cross entropy over all items", negatives=False),
+    "sampled": LossSpec("cross entropy over the target and sampled negatives", log_q=True),
+    "bpr": LossSpec("-log σ(r - r_j), mean over negatives", f"{_PAIRWISE}:bpr"),
+    "bpr-max": LossSpec(
+        "BPR weighted by the softmax of the negatives, regularized",
+        f"{_PAIRWISE}:bpr_max",
+        regularized=True,
+    ),
+    "top1": LossSpec("σ(r_j - r) + σ(r_j²), mean over negatives", f"{_PAIRWISE}:top1"),
+    "top1-max": LossSpec("TOP1 weighted by the softmax of the negatives", f"{_PAIRWISE}:top1_max"),
+    "hinge": LossSpec("max(0, 1 - r + r_j), mean over negatives", f"{_PAIRWISE}:hinge"),
 }
 
 
 def loss_kind(name: str) -> LossSpec:
-    """Return what a loss needs.
+    """Return the entry of a loss.
 
     Raises:
         ConfigError: no loss has that name.

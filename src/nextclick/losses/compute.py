@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nextclick.errors import ConfigError
 from nextclick.losses import loss_kind
 from nextclick.losses.blocks import MAX_CELLS
 from nextclick.losses.candidates import score_candidates
-from nextclick.losses.pairwise import activate, bpr, bpr_max, hinge, top1, top1_max
+from nextclick.losses.pairwise import activate
 from nextclick.losses.sampled import sampled_softmax
 from nextclick.losses.softmax import full_softmax
 
@@ -113,11 +114,11 @@ class Loss:
         return self._pairwise()(positive, negative, found.counted)
 
     def _pairwise(self) -> Pairwise:
-        functions: dict[str, Pairwise] = {
-            "bpr": bpr,
-            "bpr-max": partial(bpr_max, regularization=self.regularization),
-            "top1": top1,
-            "top1-max": top1_max,
-            "hinge": hinge,
-        }
-        return functions[self.name]
+        kind = loss_kind(self.name)
+        assert kind.pairwise is not None
+        module, _, name = kind.pairwise.partition(":")
+        function: Any = getattr(import_module(module), name)
+        if kind.regularized:
+            function = partial(function, regularization=self.regularization)
+        pairwise: Pairwise = function
+        return pairwise

@@ -1,12 +1,12 @@
-"""What models can tell of why they answer as they do.
+"""Evidence for recommendations: why a model scores items of a session as it does.
 
-A model that has something to tell of a session beyond its scores has a method
+A model that explains (`Capabilities.explains`) implements
 
     explained(batch, items) -> Evidence
 
-of a batch of one session with at least one click, and of the items whose scores are asked about.
-For a neural model it is written already: its encoder calls `tell` where it weighs clicks. Nobody
-listens but `explained`, so what is told are the weights of the forward pass itself.
+for a batch of one session with at least one click, and the items to explain. Neural models share
+one implementation: their encoders call `record_attention` where they weigh clicks, and `explained`
+runs the forward pass within `recording()`, so that the recorded weights are those of the pass.
 """
 
 from __future__ import annotations
@@ -115,40 +115,39 @@ class Evidence:
     parts: Parts | None = None
 
 
-_listening: ContextVar[Evidence | None] = ContextVar("listening", default=None)
+_recorded: ContextVar[Evidence | None] = ContextVar("recorded", default=None)
 
 
 @contextmanager
-def listening() -> Iterator[Evidence]:
-    """Collect what is told meanwhile; who computes on another thread is not heard."""
-    token = _listening.set(Evidence())
+def recording() -> Iterator[Evidence]:
+    """Collect the evidence that is recorded on this thread within the block."""
+    evidence = Evidence()
+    token = _recorded.set(evidence)
     try:
-        heard = _listening.get()
-        assert heard is not None
-        yield heard
+        yield evidence
     finally:
-        _listening.reset(token)
+        _recorded.reset(token)
 
 
-def listener() -> Evidence | None:
-    """Where to tell what costs something to find out; None if nobody listens."""
-    return _listening.get()
+def active_recording() -> Evidence | None:
+    """The evidence that is being recorded; None outside of `recording()`."""
+    return _recorded.get()
 
 
-def tell(name: str, weights: Any, clicks: Any = None) -> None:
-    """Tell what a layer weighs the clicks of one session with, if anybody listens.
+def record_attention(name: str, weights: Any, clicks: Any = None) -> None:
+    """Record the weights of a layer for the clicks of one session; no-op outside `recording()`.
 
     Args:
         name: of the layer.
-        weights: tensor (B, n) or (B, n, n), see `Attention`; who listens asks about one session
-            and its last prefix alone, so that the first row is it.
+        weights: tensor (B, n) or (B, n, n), see `Attention`; only the first row is recorded, for a
+            batch of one session and its last prefix.
         clicks: tensor (n,), which of the clicks that are read these are; None for all of them.
     """
-    heard = _listening.get()
-    if heard is not None:
+    evidence = _recorded.get()
+    if evidence is not None:
         array = _array(weights)[0]
         at = np.arange(len(array)) if clicks is None else _array(clicks).astype(np.int64)
-        heard.attention.append(Attention(name, array, at))
+        evidence.attention.append(Attention(name, array, at))
 
 
 def _array(tensor: Any) -> AnyArray:

@@ -8,7 +8,7 @@ begins at the mean of all known ones. A bias is a row of one number.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,7 +19,11 @@ from nextclick.models.incremental_state import scatter_rows
 if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, BoolArray, Int64Array
+    from nextclick.models.base import Model
     from nextclick.models.incremental_state import PriorSessions
+
+
+M = TypeVar("M", bound="Model")
 
 
 class _Round(NamedTuple):
@@ -31,19 +35,16 @@ class _Round(NamedTuple):
     weights: Int64Array
 
 
-def with_items(model: Any, past: PriorSessions, new: Sessions) -> Any:
-    """Return the model in the indices of `past`, with a row for each item that it did not know.
+def with_new_rows(model: M, past: PriorSessions, new: Sessions) -> M:
+    """The model in the indices of `past`, with a row for each item that it did not know.
 
-    A temporal graph among its arrays is moved, too. A model that knows items in yet another way
-    has a method `with_items(past, new)` of its own.
+    The default of `Model.grow_catalog`. A temporal graph among its arrays is renumbered, too.
 
     Args:
-        model: has `item_arrays`, the names of the arrays of its state that have such rows.
-        past: says where its items have gone.
+        model: names the arrays of its state with such rows in `item_arrays`.
+        past: maps its items to their new indices.
         new: the sessions with the new items, in the indices of `past`.
     """
-    if hasattr(model, "with_items"):
-        return model.with_items(past, new)
     known = np.zeros(past.n_items + 1, dtype=np.bool_)
     known[past.index[1:]] = True
     rounds = _rounds(new, known.copy())

@@ -1,14 +1,8 @@
-"""What a model that goes on learning has to know of the log that it has learned from.
+"""What an incremental update is given: the older log, and how long to train.
 
-A model goes on in one of three ways, and says so by the method that it has:
-
-- `extended(new, past, progress=…)`: exactly, as if it had learned from both logs at once;
-- `advance(sessions)`: block of time by block of time, see `last_block`; one that is trained as well
-  has `continue_training(older)`, after which the trainer's sessions see the blocks before their own;
-- anything else is trained on from the weights that it has: `tuned(new, steps)`, or for a neural
-  model the trainer. Rows of new items come first (`item_arrays` names what has such rows).
-
-`needs_sessions = True` says that `extended` needs the older sessions themselves.
+`Capabilities.update` declares which of the three ways a model takes: `extended` (exact), `advance`
+(block by block), or further training, before which rows for new items are added
+(`Model.grow_catalog`).
 """
 
 from __future__ import annotations

@@ -7,84 +7,107 @@ losses, negatives and ranking are written once.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nextclick.models.explanation import Evidence, listening
+from nextclick.models.base import Capabilities, Model
+from nextclick.models.explanation import recording
 from nextclick.models.ops.gap_bins import FIRST_BIN, GapBins
 from nextclick.models.ops.torch_threads import computing_on, threads_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
+    from nextclick.models.explanation import Evidence
 
-Asked: TypeAlias = Literal["at-click", "while-waiting", "at-target"]
+NEURAL = Capabilities(neural=True, update="fine-tune", product_scores=True)
+"""The capabilities of a neural model without attention."""
+
+ATTENTIVE = replace(NEURAL, explains=True, attention=True)
+"""Those of one whose encoder records the attention it pays to clicks."""
+
 _FACTS = frozenset({"times", "users"})  # what an encoder reads that has to know `DatasetInfo`
 
 
-class Encoder(Protocol):
-    """A torch module that reads sessions.
+class Encoder(nn.Module, ABC):
+    """A torch module that gives one query for every prefix of a session.
 
-    Causal: row t of its output depends on clicks 0..t alone, so one pass answers every prefix.
+    `forward(items, **context)` gives (B, T, D) queries of (B, T) int64 items, right-padded with 0.
+    It is causal: row t of its output depends on clicks 0..t alone, so one pass covers every prefix.
+    The embedding of the items is called `items`. Queries at padded positions mean nothing, and are
+    finite. An encoder of a model that requires times or users is also given, by name:
+
+    - gaps (B, T) float32, seconds since the click before, 0 for a first one, NaN if unknown;
+    - waited (B, T) float32, seconds from each click until the prediction after it; 0 at once;
+    - users (B,) int64, 0 for an unknown visitor;
+
+    and any encoder the arrays that its `prepared` returns.
     """
 
-    def __call__(self, items: Tensor, **context: Tensor) -> Tensor:
-        """(B, T, D) queries of (B, T) int64 items, right-padded with 0.
-
-        A model that reads times or users is also given, by name:
-        - gaps (B, T) float32, seconds since the click before, 0 for a first one, NaN if unknown;
-        - waited (B, T) float32, seconds from each click until its row is asked for; 0 at once;
-        - users (B,) int64, 0 for an unknown visitor.
-
-        What stands at a padded position means nothing.
-
-        A model that has a method `prepared(items, where, session)` is given the arrays that it
-        returns by name, too: what it needs of the clicks besides the clicks, such as their graphs.
-        They are made while the step before computes. `items` is (B, T) int64, `where` (P,) int64
-        the cells b * T + t that are asked for, ascending, and `session` (B,) int64 the number of
-        each row's training session, None where it has none. Rows of the answer that nobody asked
-        for mean nothing.
-        """
-        ...
-
+    @abstractmethod
     def table(self) -> tuple[Tensor, Tensor | None]:
-        """(N + 1, D) items to hold queries against, and (N + 1,) bias or None."""
-        ...
+        """(N + 1, D) items to multiply queries with, and (N + 1,) bias or None."""
+
+    def prepared(
+        self, items: Int64Array, where: Int64Array, session: Int64Array | None
+    ) -> dict[str, AnyArray]:
+        """What `forward` reads of the clicks besides the clicks, such as their graphs.
+
+        Computed in the loader's thread, while the step before runs.
+
+        Args:
+            items: (B, T) int64.
+            where: (P,) int64, the cells b * T + t whose queries are used, ascending.
+            session: (B,) int64, the number of each row's training session; None outside training.
+        """
+        del items, where, session
+        return {}
+
+    def begin_epoch(self) -> None:
+        """Prepare for the first step of an epoch."""
+
+    def decays(self, name: str) -> bool:
+        """Whether weight decay applies to the parameter of that name."""
+        del name
+        return True
+
+    def initial_state(self, n_lanes: int) -> Tensor:
+        """(L, B, H) states before the first click; see `Capabilities.recurrent_step`."""
+        raise NotImplementedError(f"{type(self).__name__} has no recurrent step")
+
+    def step(self, items: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, D) queries and (L, B, H) states after one more click (B,) of each session."""
+        raise NotImplementedError(f"{type(self).__name__} has no recurrent step")
 
 
-class Task(Protocol):
-    """A torch module with something else to train the weights of an encoder on, epoch by epoch.
+class Task(nn.Module, ABC):
+    """Something else that trains the weights of an encoder, epoch by epoch.
+
+    Its parameters are all that it trains, those of the encoder among them.
 
     Attributes:
-        label: what people are told meanwhile.
+        label: the name of its steps in progress reports.
         rate: its learning rate, as a share of that of the prefixes.
     """
 
     label: str
     rate: float
 
+    @abstractmethod
     def works(self, epoch: int) -> Iterator[dict[str, AnyArray]]:
         """Arrays for each step before the prefixes of an epoch; the same for the same epoch."""
-        ...
 
+    @abstractmethod
     def loss(self, work: dict[str, Tensor]) -> Tensor:
         """() mean loss of a step."""
-        ...
-
-    def to(self, device: torch.device) -> Self:
-        """Move its weights."""
-        ...
-
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """All that it trains, those of the encoder among them."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,51 +147,35 @@ class DatasetInfo:
 NO_DATASET_INFO = DatasetInfo()
 
 
-class NeuralModel:
-    """A trained encoder as a scorer; models inherit and name their config and their encoder.
+class NeuralModel(Model):
+    """A trained encoder as a scorer; a subclass names its config and its encoder.
+
+    Its config has a field `max_length`: how many of the latest clicks the encoder reads.
 
     Attributes:
         encoder_type: builds the encoder from (config, n_items), and the facts of the log if the
-            model reads any, with fresh weights out of torch's global generator.
+            model requires times or users, with fresh weights from torch's global generator.
     """
 
-    name: ClassVar[str]
-    Config: ClassVar[type[Any]]
-    encoder_type: ClassVar[type[nn.Module]]
+    default_capabilities: ClassVar[Capabilities] = NEURAL
+    encoder_type: ClassVar[Callable[..., Encoder]]
+    encoder: Encoder
 
     def __init__(self, config: Any, n_items: int, facts: DatasetInfo = NO_DATASET_INFO):
         self.config = config
-        self.n_items = n_items
-        told = (facts,) if self.reads(config) & _FACTS else ()
-        self.encoder: Any = self.encoder_type(config, n_items, *told)
-
-    @classmethod
-    def reads(cls, config: Any) -> frozenset[str]:
-        """What of a log it reads besides the clicks: "times", "users", "blocks" of time."""
-        del config
-        return frozenset()
+        self._n_items = n_items
+        further = (facts,) if self.requires(config) & _FACTS else ()
+        self.encoder = type(self).encoder_type(config, n_items, *further)
 
     @property
-    def asked(self) -> Asked:
-        """When its training takes it to be asked for the next click.
-
-        "at-target" is a leak: how long a visitor stays on an item is known when the next click
-        comes, and nobody asks for it then.
-        """
-        return "at-click"
-
-    @property
-    def leaky(self) -> str | None:
-        """What it is told that nobody knows when a recommendation is asked for; None if nothing.
-
-        An evaluation then asks at the moment of the target, and says so with every figure.
-        """
-        return "time to the target" if self.asked == "at-target" else None
+    def n_items(self) -> int:
+        """N."""
+        return self._n_items
 
     @property
     def max_length(self) -> int | None:
         """How many of the latest clicks the encoder reads; None for all."""
-        length: int | None = getattr(self.config, "max_length", None)
+        length: int | None = self.config.max_length
         return length
 
     @torch.inference_mode()
@@ -202,15 +209,15 @@ class NeuralModel:
 
     @torch.inference_mode()
     def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
-        """What the encoder weighs the clicks of one session with; see `evidence`."""
+        """The attention that the encoder pays to the clicks of one session."""
         del items
-        with listening() as heard:
+        with recording() as evidence:
             self._queries(batch, np.arange(1))
         first = 0
         if self.max_length is not None:
             first = max(int(batch.lengths[0]) - self.max_length, 0)
-        heard.attention = [replace(one, clicks=one.clicks + first) for one in heard.attention]
-        return heard
+        evidence.attention = [replace(one, clicks=one.clicks + first) for one in evidence.attention]
+        return evidence
 
     def _latest(
         self, batch: SessionBatch, known: AnyArray
@@ -227,7 +234,7 @@ class NeuralModel:
         at = np.minimum(at, batch.items.shape[1] - 1)
         items = np.where(inside, np.take_along_axis(batch.items[known], at, 1), 0)
         context: dict[str, AnyArray] = {}
-        reads = self.reads(self.config)
+        reads = self.requires(self.config)
         if "times" in reads:
             gaps = np.full(items.shape, np.nan, dtype=np.float32)
             if batch.gaps is not None:
@@ -246,11 +253,11 @@ class NeuralModel:
             {name: _tensor(array).to(device) for name, array in context.items()},
         )
 
-    def observe(self, sessions: Sessions) -> None:
-        """Take in what it has to know of its training sessions besides weights, before training."""
+    def setup(self, sessions: Sessions) -> None:
+        """Prepare for training on sessions: compute what is needed of them besides weights."""
 
-    def forget(self) -> None:
-        """Let go of what it had to know only while it was trained."""
+    def teardown(self) -> None:
+        """Free what only the training needed."""
 
     def prepared(
         self,
@@ -259,19 +266,17 @@ class NeuralModel:
         session: Int64Array | None,
         block: int | None = None,
     ) -> dict[str, AnyArray]:
-        """What the encoder needs made of the clicks; see `Encoder`.
+        """What the encoder reads of the clicks besides the clicks; see `Encoder.prepared`.
 
         Args:
             items: (B, T), as for an encoder's `prepared`, and the next two.
             where: (P,).
             session: (B,) or None.
-            block: of time, that all of these training sessions are of; None now, or where a model
-                reads no blocks.
+            block: of time, that all of these training sessions are of; None outside training, or
+                of a model that requires no blocks.
         """
         del block
-        make = getattr(self.encoder, "prepared", None)
-        made: dict[str, AnyArray] = {} if make is None else make(items, where, session)
-        return made
+        return self.encoder.prepared(items, where, session)
 
     @property
     def item_arrays(self) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""What a comparison found, as numbers, tables, figures and one page."""
+"""Reports of model comparisons: JSON data, CSV tables, figures and one HTML page."""

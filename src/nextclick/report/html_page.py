@@ -1,66 +1,176 @@
-"""The report as one HTML file that needs nothing else."""
+"""The report as one self-contained HTML page, rendered from the templates in `templates/`."""
 
 from __future__ import annotations
 
+import html
+import re
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from nextclick.report.html import Html, joined, tag
-from nextclick.report.sections import SECTIONS
-from nextclick.report.summary import listed
+from nextclick.core.metrics import METRICS, metric_label
+from nextclick.report.accuracy_breakdowns import MIN_PLOTTED_PREFIXES
+from nextclick.report.significant_differences import find_pair
+from nextclick.report.summary import join_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+    from jinja2 import Environment
+
+_MISSING = "–"
+_MINUS = "−"
+# color of matplotlib to the color variable of the page; see report.css
+_COLOR_VARIABLES = {
+    "#000000": "ink",
+    "#4d4d4d": "soft",
+    "#e3e3e3": "rule",
+    "#ffffff": "paper",
+    "#d55e00": "series-1",
+    "#0072b2": "series-2",
+    "#009e73": "series-3",
+    "#cc79a7": "series-4",
+    "#e69f00": "series-5",
+    "#56b4e9": "series-6",
+}
 
 
-def page(numbers: dict[str, Any], drawn: Mapping[str, Html], not_drawn: str | None) -> str:
-    """The whole file.
+@dataclass(frozen=True, slots=True)
+class InlinePlot:
+    """A figure of the page.
+
+    Attributes:
+        title: what it shows.
+        svg: an SVG file whose text is text.
+    """
+
+    title: str
+    svg: str
+
+
+def render_page(
+    data: dict[str, Any], plots: Mapping[str, InlinePlot], no_plots_reason: str | None
+) -> str:
+    """Render the page; every text from `data` is escaped.
 
     Args:
-        numbers: what `comparison` gave.
-        drawn: name of each figure to what shows it.
-        not_drawn: why there are no figures, or None.
+        data: the report data, see `report_data`.
+        plots: figures by name.
+        no_plots_reason: why there are no figures, or None.
     """
-    title = f"Comparison on {numbers['name']}"
-    body = [tag("h1", title)]
-    if numbers["leaderboard"]:
-        summary = numbers["summary"]
-        body.append(tag("p", summary["text"], class_="lead"))
-        if summary["notice"]:
-            body.append(tag("p", summary["notice"], class_="notice"))
-    body += _unfinished(numbers)
-    if not_drawn is not None:
-        body.append(tag("p", not_drawn, class_="notice"))
-    sections, links = [], []
-    for name, (heading, write) in SECTIONS.items():
-        if name != "leaderboard" and not numbers["leaderboard"]:
-            continue  # what failed is all there is to say
-        inside = write(numbers, drawn)
-        if inside:
-            links.append(tag("a", heading, href=f"#{name}"))
-            sections.append(tag("section", tag("h2", heading, id=name), inside))
-    body += [tag("nav", *links), *sections]
-    css = files("nextclick.report").joinpath("report.css").read_text(encoding="utf-8")
-    head = joined(
-        Html('<meta charset="utf-8">'),
-        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
-        tag("title", title),
-        tag("style", Html(css)),
+    from markupsafe import Markup
+
+    svgs = {name: Markup(inline_svg(plot.svg, plot.title)) for name, plot in plots.items()}  # noqa: S704
+    css = files("nextclick.report").joinpath("templates/report.css").read_text(encoding="utf-8")
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            data=data,
+            rows=data["leaderboard"],
+            sections=_sections(data),
+            provenance=_provenance(data),
+            failed_labels=list(dict.fromkeys(run["label"] for run in data["failed"])),
+            plots={name: {"title": plots[name].title, "svg": svg} for name, svg in svgs.items()},
+            no_plots_reason=no_plots_reason,
+            css=Markup(css),  # noqa: S704
+        )
     )
-    whole = tag("html", tag("head", head), tag("body", tag("main", *body)), lang="en")
-    return f"<!doctype html>\n{whole}\n"
 
 
-def _unfinished(numbers: dict[str, Any]) -> list[Html]:
-    found = []
-    if numbers["waiting"]:
-        told = f"Not done yet: {listed(numbers['waiting'])}. The same command goes on."
-        found.append(tag("p", told, class_="notice"))
-    if numbers["failed"]:
-        labels = list(dict.fromkeys(one["label"] for one in numbers["failed"]))
-        told = f"Failed: {listed(labels)}; the reasons stand below the leaderboard."
-        found.append(tag("p", told, class_="notice"))
-    return found
+def inline_svg(svg: str, title: str) -> str:
+    """Turn an SVG file into an element that takes its fonts, colors and size from the page.
+
+    Args:
+        svg: an SVG file whose text is text.
+        title: description for screen readers.
+    """
+    element = svg[svg.index("<svg") :]
+    head, _, body = element.partition(">")
+    (view_box,) = re.findall(r'viewBox="([^"]+)"', head)
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    # ids must be unique on the page: drop those without a reference
+    referenced = set(re.findall(r"#([\w-]+)", body))
+    body = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in referenced else "", body)
+    body = re.sub(
+        r"(font(?:-family)?:[^;\"]*?)('[^;\"]*|sans-serif[^;\"]*)", r"\1var(--sans)", body
+    )
+    for color, variable in _COLOR_VARIABLES.items():
+        body = re.sub(rf"{color}\b", f"var(--{variable})", body, flags=re.IGNORECASE)
+    return (
+        f'<svg viewBox="{view_box}" role="img" xmlns:xlink="http://www.w3.org/1999/xlink">'
+        f"<title>{html.escape(title)}</title>{body}"
+    )
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("nextclick.report"),
+        extensions=["jinja2.ext.do"],
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "join_names": join_names,
+        "metric_label": metric_label,
+        "quantity": _quantity,
+        "signed": _signed,
+    }
+    environment.globals |= {
+        "METRICS": METRICS,
+        "MIB": 1 << 20,
+        "MIN_PLOTTED_PREFIXES": MIN_PLOTTED_PREFIXES,
+        "MISSING": _MISSING,
+        "find_pair": find_pair,
+    }
+    return environment
+
+
+def _sections(data: dict[str, Any]) -> list[tuple[str, str]]:
+    """Template name and heading of each section that has content."""
+    rows = data["leaderboard"]
+    if not rows:
+        return [("leaderboard", "Leaderboard")] if data["failed"] else []
+    sections = [
+        ("leaderboard", "Leaderboard", True),
+        ("pairs", "Pairwise comparisons", data["pairs"]),
+        ("costs", "Accuracy and cost", any(row["costs"] for row in rows)),
+        ("lengths", "By clicks before the target", True),
+        ("cutoffs", "By cutoff", data["cutoffs"]["recall"]),
+        ("recommendations", "Recommended items", True),
+        ("variants", "Model variants", data["variants"]),
+        ("methodology", "How to read this report", True),
+    ]
+    return [(name, heading) for name, heading, has_content in sections if has_content]
+
+
+def _provenance(data: dict[str, Any]) -> str:
+    """The data and protocol behind every table."""
+    if not data["leaderboard"]:
+        return "No model has a result."
+    protocol = dict(data["protocol"])
+    part, trained_on, prepared = (protocol.pop(name) for name in ("part", "trained_on", "data"))
+    rules = ", ".join(f"{name} {value}" for name, value in protocol.items() if value is not None)
+    counts = data["counts"]
+    return (
+        f"Data {data['data_fingerprint']} (protocol {prepared}); evaluated on {part}, trained on "
+        f"{trained_on}; {counts['prefixes']:,} prefixes of {counts['sessions']:,} sessions; "
+        f"{rules}."
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", _MINUS)
+
+
+def _quantity(value: float | None, unit: float = 1) -> str:
+    """Three significant digits, or a whole number from 100 on."""
+    if value is None:
+        return _MISSING
+    scaled = value / unit
+    return f"{scaled:,.0f}" if abs(scaled) >= 100 else f"{scaled:.3g}"

@@ -1,4 +1,4 @@
-"""All that a report says, as one object of JSON types; tables, figures and page are made of it."""
+"""The data of a report as one JSON object; tables, figures and the page are made from it."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ from dataclasses import asdict, dataclass, field, fields
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.metrics import parse_metric
 from nextclick.evaluation import leaderboard
-from nextclick.models import CLASSICAL, model_class
-from nextclick.report.ablation import variants
-from nextclick.report.accuracy_by_cutoff import at_cutoffs
-from nextclick.report.accuracy_by_length import by_length
-from nextclick.report.significant_differences import differences
-from nextclick.report.summary import summarized
-from nextclick.training.training_config import parse_metric
+from nextclick.models.model_registry import known_capabilities
+from nextclick.report.accuracy_breakdowns import by_cutoff, by_length, variants
+from nextclick.report.significant_differences import pairwise_differences
+from nextclick.report.summary import summarize
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nextclick.evaluation import LeaderboardRow, Result
-    from nextclick.report.run_folder import Run
+    from nextclick.evaluation import LeaderboardRow
+    from nextclick.report.run_folder import ModelRun
 
-SCHEMA = "nextclick.comparison/1"
-_MEANS = ("training_seconds", "epochs", "iterations_per_second", "samples_per_second")
-_MOST = ("memory_bytes", "device_memory_bytes", "size_bytes")
+SCHEMA = "nextclick.comparison/2"
+_AVERAGED_COSTS = ("training_seconds", "epochs", "iterations_per_second", "samples_per_second")
+_PEAK_COSTS = ("memory_bytes", "device_memory_bytes", "size_bytes")
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """A training or evaluation that gave nothing, and why."""
+class FailedRun:
+    """A training or evaluation without a result."""
 
     label: str
     seed: int
@@ -38,106 +36,113 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the leaderboard with its trainings, by seed."""
+class LeaderboardEntry:
+    """A row of the leaderboard with its runs, one per seed."""
 
     label: str
     row: LeaderboardRow
-    runs: tuple[Run, ...]
+    runs: tuple[ModelRun, ...]
     deterministic: bool
 
 
 @dataclass(frozen=True, slots=True)
-class About:
-    """What a report is told besides its runs.
+class ReportOptions:
+    """What a report needs besides its runs.
 
     Attributes:
-        name: of the log.
-        metric: what the table is sorted by, and what is claimed about.
-        against: label of the model that gains by prefix length are relative to; None is the
+        name: name of the log.
+        metric: metric that sorts the leaderboard and whose differences are tested.
+        against: label of the model that gains by session length are relative to; None is the
             runner-up.
-        failed: what gave nothing.
-        waiting: labels of what is not done yet.
+        failed: runs without a result.
+        pending: labels of runs that have not finished yet.
     """
 
     name: str
     metric: str
     against: str | None = None
-    failed: Sequence[Failed] = field(default_factory=tuple)
-    waiting: Sequence[str] = field(default_factory=tuple)
+    failed: Sequence[FailedRun] = field(default_factory=tuple)
+    pending: Sequence[str] = field(default_factory=tuple)
 
 
-def comparison(runs: Sequence[Run], about: About) -> dict[str, Any]:
-    """Everything that a report says.
+def build_comparison(runs: Sequence[ModelRun], options: ReportOptions) -> dict[str, Any]:
+    """Collect the data of a report.
 
     Args:
-        runs: made on the same data under the same protocol.
-        about: the rest.
+        runs: runs on the same data under the same protocol.
+        options: everything else the report needs.
 
     Raises:
-        ProtocolError: runs with other data or another protocol, or the same one twice.
-        ConfigError: a metric that they do not have.
+        ProtocolError: runs differ in data or protocol, or a run occurs twice.
+        ConfigError: the runs do not have the metric.
     """
-    entries = entries_of(runs, about.metric)
-    _, k = parse_metric(about.metric)
-    found: dict[str, Any] = {
+    entries = leaderboard_entries(runs, options.metric)
+    _, k = parse_metric(options.metric)
+    data: dict[str, Any] = {
         "schema": SCHEMA,
         "nextclick": __version__,
-        "name": about.name,
-        "metric": about.metric,
+        "name": options.name,
+        "metric": options.metric,
         "k": k,
-        "failed": [asdict(one) for one in about.failed],
-        "waiting": list(about.waiting),
+        "failed": [asdict(run) for run in options.failed],
+        "pending": list(options.pending),
     }
     if not entries:
-        return found | {"leaderboard": []}
+        return data | {"leaderboard": []}
     first = entries[0].row.results[0]
-    found |= {
+    data |= {
         "data_fingerprint": first.data_fingerprint,
         "protocol": first.protocol,
         "counts": first.evaluation["counts"],
         "machines": sorted({run.costs.machine for run in runs if run.costs is not None}),
-        "leaderboard": [_row(place, entry, k) for place, entry in enumerate(entries, 1)],
-        **differences(entries, about.metric),
-        "by_length": by_length(entries, about.against, k),
-        "cutoffs": at_cutoffs(entries),
+        "leaderboard": [_row(rank, entry, k) for rank, entry in enumerate(entries, 1)],
+        **pairwise_differences(entries, options.metric),
+        "by_length": by_length(entries, options.against, k),
+        "cutoffs": by_cutoff(entries),
     }
-    found["variants"] = variants(found["leaderboard"], found["pairs"])
-    return found | {"summary": summarized(found)}
+    data["variants"] = variants(data["leaderboard"], data["pairs"])
+    return data | {"summary": summarize(data)}
 
 
-def entries_of(runs: Sequence[Run], metric: str) -> list[Entry]:
-    """The lines of the leaderboard, the best first.
+def leaderboard_entries(runs: Sequence[ModelRun], metric: str) -> list[LeaderboardEntry]:
+    """Group the runs by model and parameters, best first.
 
     Raises:
-        ProtocolError: as `leaderboard`.
-        ConfigError: as `leaderboard`.
+        ProtocolError: see `leaderboard`.
+        ConfigError: see `leaderboard`.
     """
     rows = leaderboard([run.result for run in runs], metric=metric)
-    by_result: dict[int, Run] = {id(run.result): run for run in runs}
-    times = Counter(row.results[0].label for row in rows)
+    run_of_result: dict[int, ModelRun] = {id(run.result): run for run in runs}
+    uses_of_label = Counter(row.results[0].label for row in rows)
     return [
-        Entry(
-            _label(row, row.results[0], times),
+        LeaderboardEntry(
+            _unique_label(row, uses_of_label),
             row,
-            tuple(by_result[id(result)] for result in row.results),
-            row.model in CLASSICAL and getattr(model_class(row.model), "deterministic", False),
+            tuple(run_of_result[id(result)] for result in row.results),
+            _deterministic(row.model),
         )
         for row in rows
     ]
 
 
-def _label(row: LeaderboardRow, first: Result, times: Counter[str]) -> str:
-    """What it was called, or, where two are called so, with what tells them apart."""
-    return first.label if times[first.label] == 1 else row.label
+def _deterministic(model: str) -> bool:
+    """Whether every seed gives the same model; False if the model is not installed."""
+    capabilities = known_capabilities(model)
+    return capabilities is not None and capabilities.deterministic
 
 
-def _row(place: int, entry: Entry, k: int) -> dict[str, Any]:
+def _unique_label(row: LeaderboardRow, uses_of_label: Counter[str]) -> str:
+    """The label of the result or, if several rows share it, the label with their parameters."""
+    label = row.results[0].label
+    return label if uses_of_label[label] == 1 else row.label
+
+
+def _row(rank: int, entry: LeaderboardEntry, k: int) -> dict[str, Any]:
     row = entry.row
     evaluations = [run.result.evaluation for run in entry.runs]
     popularity = [e["popularity"].get(f"popularity@{k}") for e in evaluations]
     return {
-        "place": place,
+        "rank": rank,
         "label": entry.label,
         "model": row.model,
         "config": row.config,
@@ -148,33 +153,33 @@ def _row(place: int, entry: Entry, k: int) -> dict[str, Any]:
         "leaky": row.leaky,
         "prequential": row.prequential,
         "coverage": fmean(e["coverage"][f"coverage@{k}"] for e in evaluations),
-        "popularity": _mean_of_each([one for one in popularity if one is not None]),
+        "popularity": _mean_by_key([values for values in popularity if values is not None]),
         "costs": _costs(entry.runs),
         "folders": [run.folder.name for run in entry.runs],
     }
 
 
-def _costs(runs: Sequence[Run]) -> dict[str, Any] | None:
-    """Means over the seeds; of memory and size, the most."""
-    known = [run.costs for run in runs if run.costs is not None]
-    if not known:
+def _costs(runs: Sequence[ModelRun]) -> dict[str, Any] | None:
+    """Mean costs over the seeds; for memory and size, the maximum."""
+    measured = [run.costs for run in runs if run.costs is not None]
+    if not measured:
         return None
-    found: dict[str, Any] = {}
-    for each in fields(known[0]):
-        values = [getattr(one, each.name) for one in known]
-        there = [value for value in values if value is not None]
-        if each.name in _MEANS:
-            found[each.name] = fmean(there) if there else None
-        elif each.name in _MOST:
-            found[each.name] = max(there, default=None)
-        elif each.name == "answer_ms":
-            found[each.name] = _mean_of_each(there)
-        elif each.name in ("device", "threads"):
-            found[each.name] = values[0]
-    return found
+    costs: dict[str, Any] = {}
+    for cost in fields(measured[0]):
+        values = [getattr(run_costs, cost.name) for run_costs in measured]
+        present = [value for value in values if value is not None]
+        if cost.name in _AVERAGED_COSTS:
+            costs[cost.name] = fmean(present) if present else None
+        elif cost.name in _PEAK_COSTS:
+            costs[cost.name] = max(present, default=None)
+        elif cost.name == "answer_ms":
+            costs[cost.name] = _mean_by_key(present)
+        elif cost.name in ("device", "threads"):
+            costs[cost.name] = values[0]
+    return costs
 
 
-def _mean_of_each(objects: Sequence[dict[str, float]]) -> dict[str, float] | None:
+def _mean_by_key(objects: Sequence[dict[str, float]]) -> dict[str, float] | None:
     if not objects:
         return None
-    return {name: fmean(one[name] for one in objects) for name in objects[0]}
+    return {name: fmean(values[name] for values in objects) for name in objects[0]}

@@ -1,10 +1,10 @@
-"""One trained and measured model, as a report reads it from its folder.
+"""A trained and evaluated model in its folder, the input of a report.
 
 FOLDER/
-run.json      whose it is
-result.json   what it gave
-ranks.npz     the rank of every target
-costs.json    what it cost
+run.json      identity of the run: data, model, parameters, seed
+result.json   metrics
+ranks.npz     rank of every target
+costs.json    training and response times, memory, size
 artifact/     the model
 """
 
@@ -28,27 +28,27 @@ RUN, RESULT, RANKS, COSTS, ARTIFACT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
-    """What a model cost. What does not apply, or is not known, is None.
+class ModelCosts:
+    """Costs of a model. Values that do not apply or are unknown are None.
 
     Attributes:
-        asked: how it was measured; another question is measured anew.
-        training_seconds: of learning. Of a neural model all steps, in every process that had a
-            part in it, and no validation.
-        epochs: of a neural model.
-        iterations_per_second: steps of a neural model.
-        samples_per_second: prefixes of a neural model.
-        memory_bytes: the largest resident set of the process while it trained.
-        device_memory_bytes: the most that was held on an accelerator.
+        conditions: how the costs were measured; under other conditions they are measured again.
+        training_seconds: training time. For a neural model the time of all steps, over all
+            processes that trained it, without validation.
+        epochs: number of epochs of a neural model.
+        iterations_per_second: training steps of a neural model.
+        samples_per_second: training prefixes of a neural model.
+        memory_bytes: largest resident set of the process during training.
+        device_memory_bytes: peak memory allocated on an accelerator.
         device: cpu or cuda.
-        threads: of arithmetic, of a neural model.
-        size_bytes: the artifact on disk.
-        answer_ms: milliseconds of an answer to one query at a time: `median`, `p99`, and the
+        threads: compute threads of a neural model.
+        size_bytes: size of the artifact on disk.
+        answer_ms: response time in milliseconds for one query at a time: `median`, `p99` and the
             number of `queries`.
-        machine: processor and cores.
+        machine: processor and number of cores.
     """
 
-    asked: dict[str, Any]
+    conditions: dict[str, Any]
     training_seconds: float
     epochs: int | None
     iterations_per_second: float | None
@@ -63,43 +63,43 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
-    """A result with what was kept beside it.
+class ModelRun:
+    """The result of one training, with the files next to it.
 
     Attributes:
-        folder: where it is.
-        result: what it gave.
-        ranks: of every target; None if they were not kept.
-        costs: what it cost; None if nobody measured that.
+        folder: folder of the run.
+        result: metrics.
+        ranks: rank of every target; None if they were not stored.
+        costs: costs; None if they were not measured.
     """
 
     folder: Path
     result: Result
     ranks: RankStore | None
-    costs: Costs | None
+    costs: ModelCosts | None
 
     @classmethod
     def read(cls, result: Path) -> Self:
-        """Read a result file, and ranks and costs where they lie beside it.
+        """Read a result file, and the ranks and costs next to it if they exist.
 
         Raises:
-            ProtocolError: a file is no result, or broken.
+            ProtocolError: a file is not a valid result, rank or cost file.
         """
         folder = result.parent
-        beside = result.name == RESULT
+        in_run_folder = result.name == RESULT
         ranks, costs = folder / RANKS, folder / COSTS
         return cls(
             folder,
             Result.read(result),
-            RankStore.read(ranks) if beside and ranks.exists() else None,
-            _read_costs(costs) if beside and costs.exists() else None,
+            RankStore.read(ranks) if in_run_folder and ranks.exists() else None,
+            _read_costs(costs) if in_run_folder and costs.exists() else None,
         )
 
     def write(self) -> None:
-        """Write all files; the costs come last, and say that the others are whole.
+        """Write all files. The costs are written last and mark the folder as complete.
 
         Raises:
-            OutputError: one cannot be written.
+            OutputError: a file cannot be written.
         """
         assert self.ranks is not None and self.costs is not None
         (self.folder / COSTS).unlink(missing_ok=True)
@@ -107,13 +107,16 @@ class Run:
         self.result.write(self.folder / RESULT)
         write_json(self.folder / COSTS, asdict(self.costs))
 
-    def answers(self, asked: dict[str, Any]) -> bool:
-        """Whether it was measured in that way."""
-        return self.costs is not None and self.costs.asked == json.loads(json.dumps(asked))
+    def measured_under(self, conditions: dict[str, Any]) -> bool:
+        """Check whether the costs were measured under these conditions."""
+        normalized = json.loads(json.dumps(conditions))
+        return self.costs is not None and self.costs.conditions == normalized
 
 
-def _read_costs(path: Path) -> Costs:
+def _read_costs(path: Path) -> ModelCosts:
     try:
-        return Costs(**json.loads(path.read_text(encoding="utf-8")))
+        return ModelCosts(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise ProtocolError(f"{path}: cannot read the costs: {error}; compare again") from error
+        raise ProtocolError(
+            f"{path}: cannot read the costs: {error}; delete the file and compare again"
+        ) from error

@@ -1,96 +1,94 @@
-"""What a comparison says, in two sentences made of its figures."""
+"""The conclusion of a comparison in two sentences, generated from its data."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nextclick.report.significant_differences import pair_of
+from nextclick.core.metrics import metric_label
+from nextclick.report.significant_differences import find_pair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NAMES = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
 
-
-def summarized(numbers: dict[str, Any]) -> dict[str, Any]:
-    """`text`, two sentences, and `notice`, what may not be read out of them, or None."""
-    return {
-        "text": f"{_who_is_best(numbers)} {_beyond_chance(numbers)}",
-        "notice": _notice(numbers),
-    }
-
-
-def metric_name(metric: str) -> str:
-    """`recall@20` as people write it.
-
-    >>> metric_name("mrr@20")
-    'MRR@20'
-    """
-    name, _, k = metric.partition("@")
-    return f"{NAMES[name]}@{k}"
+def summarize(data: dict[str, Any]) -> dict[str, Any]:
+    """Write `text`, two sentences, and `notice`, a limit of the conclusion, or None."""
+    return {"text": f"{_best_model(data)} {_significance(data)}", "notice": _notice(data)}
 
 
 def percent(estimate: dict[str, Any]) -> str:
-    """A metric in percent with its interval."""
-    told = f"{100 * estimate['value']:.2f}"
+    """Format a metric in percent with its interval.
+
+    >>> percent({"value": 0.5, "low": 0.45, "high": 0.55})
+    '50.00 [45.00, 55.00]'
+    """
+    value = f"{100 * estimate['value']:.2f}"
     if estimate["low"] is None:
-        return told
-    return f"{told} [{100 * estimate['low']:.2f}, {100 * estimate['high']:.2f}]"
+        return value
+    return f"{value} [{100 * estimate['low']:.2f}, {100 * estimate['high']:.2f}]"
 
 
-def listed(names: Sequence[str], joined: str = "and") -> str:
-    """Names as a sentence has them.
+def join_names(names: Sequence[str], conjunction: str = "and") -> str:
+    """Join names for use in a sentence.
 
-    >>> listed(["a", "b", "c"])
+    >>> join_names(["a", "b", "c"])
     'a, b and c'
     """
     if len(names) < 2:
         return "".join(names)
-    return f"{', '.join(names[:-1])} {joined} {names[-1]}"
+    return f"{', '.join(names[:-1])} {conjunction} {names[-1]}"
 
 
-def _who_is_best(numbers: dict[str, Any]) -> str:
-    rows, counts = numbers["leaderboard"], numbers["counts"]
-    best = next(row for row in rows if row["label"] == numbers["best"])
-    leaky = [row["label"] for row in rows if row["leaky"] is not None]
-    among = ""
+def _best_model(data: dict[str, Any]) -> str:
+    rows, counts = data["leaderboard"], data["counts"]
+    best = next(row for row in rows if row["label"] == data["best"])
+    qualification = ""
     if rows[0]["label"] != best["label"]:
-        among = f"Leaving out {listed(leaky)}, which saw what nobody knows when asked, "
+        leaky = [row["label"] for row in rows if row["leaky"] is not None]
+        qualification = (
+            f"Excluding {join_names(leaky)}, which {'uses' if len(leaky) == 1 else 'use'} "
+            "information that is not available at prediction time, "
+        )
     elif best["leaky"] is not None:
-        among = "With knowledge that nobody has when asked, "
+        qualification = "With information that is not available at prediction time, "
     return (
-        f"{among}{best['label']} has the highest {metric_name(numbers['metric'])}, "
-        f"{percent(best['metrics'][numbers['metric']])} %, over {counts['prefixes']:,} next clicks "
-        f"of {counts['sessions']:,} sessions."
+        f"{qualification}{best['label']} has the highest {metric_label(data['metric'])}, "
+        f"{percent(best['metrics'][data['metric']])} %, on {counts['prefixes']:,} next clicks of "
+        f"{counts['sessions']:,} sessions."
     )
 
 
-def _beyond_chance(numbers: dict[str, Any]) -> str:
-    if numbers["no_pairs"] is not None:
-        return f"Whether that is more than chance is not said: {numbers['no_pairs']}."
-    others = [row["label"] for row in numbers["leaderboard"] if row["label"] != numbers["best"]]
-    found = {other: pair_of(numbers, numbers["best"], other) for other in others}
-    open_ = [other for other, pair in found.items() if pair and not pair["claimed"]]
-    about = ""
-    if any(pair and pair["about"] == "models" for pair in found.values()):
-        about = ", for the models as they were trained here"
-    if not open_:
-        whom = others[0] if len(others) == 1 else f"each of the {len(others)} others"
-        return f"Its difference to {whom} is beyond chance{about}."
-    if len(open_) == len(others):
-        return f"No difference to {listed(open_, 'or')} is beyond chance{about}."
-    rest = len(others) - len(open_)
-    others_told = "that to the other one is" if rest == 1 else f"those to the {rest} others are"
-    return f"No difference to {listed(open_, 'or')} is beyond chance; {others_told}{about}."
+def _significance(data: dict[str, Any]) -> str:
+    if data["no_pairs_reason"] is not None:
+        return f"Statistical significance was not tested: {data['no_pairs_reason']}."
+    others = [row["label"] for row in data["leaderboard"] if row["label"] != data["best"]]
+    pairs = {label: find_pair(data["pairs"], data["best"], label) for label in others}
+    undecided = [label for label, pair in pairs.items() if pair and not pair["significant"]]
+    scope = ""
+    if any(pair and pair["scope"] == "models" for pair in pairs.values()):
+        scope = ", for the models as trained here"
+    if not undecided:
+        target = others[0] if len(others) == 1 else f"each of the {len(others)} other models"
+        return f"The difference to {target} is statistically significant{scope}."
+    names = join_names(undecided, "or")
+    if len(undecided) == len(others):
+        return f"No difference to {names} is statistically significant{scope}."
+    n_significant = len(others) - len(undecided)
+    remaining = (
+        "the difference to the other model is"
+        if n_significant == 1
+        else f"the differences to the {n_significant} other models are"
+    )
+    return f"No difference to {names} is statistically significant; {remaining}{scope}."
 
 
-def _notice(numbers: dict[str, Any]) -> str | None:
-    single = numbers["single"]
-    if not single:
+def _notice(data: dict[str, Any]) -> str | None:
+    labels = data["single_seed"]
+    if not labels:
         return None
+    was, it = ("was", "it") if len(labels) == 1 else ("were", "them")
     return (
-        f"{listed(single)} {'was' if len(single) == 1 else 'were'} trained once. Where "
-        f"{'it is' if len(single) == 1 else 'they are'} held against others, trained models are "
-        "compared and not methods: another seed might turn the order. To compare methods, train "
-        "each with several seeds."
+        f"{join_names(labels)} {was} trained with one seed. Comparisons with {it} are between "
+        "trained models, not methods; another seed may reverse the order. To compare methods, "
+        "train each with several seeds."
     )

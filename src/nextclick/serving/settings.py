@@ -1,127 +1,183 @@
-"""How a server is to run. The only module that reads the environment."""
+"""The settings of a server. The only module that reads the environment."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated
 
-import msgspec
+from pydantic import Field
 
+from nextclick.core.config import build_config
 from nextclick.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _HANDED_ON = "NEXTCLICK_SERVE"  # settings for the processes that a server starts
 _TOKEN = "NEXTCLICK_TOKEN"  # noqa: S105
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `nextclick serve` was told.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of a server.
 
     Attributes:
-        models: name of a model to the folder of an artifact or of a registry; the first one
-            answers who names none.
-        workers: processes that share the port.
-        state: memory, lmdb:PATH or redis://….
-        session_seconds: that a live session is kept after its last click.
-        session_clicks: of a session that are kept.
-        max_sessions: that memory holds.
-        state_megabytes: that an LMDB file may grow to.
-        max_queue: requests that may wait in a worker.
-        max_batch: requests that are answered at once.
-        max_bytes: of the body of a request.
-        timeout: seconds for a request.
-        drain: seconds in which a server that was told to stop still takes requests.
-        rate: requests per second of a client's address, 0 for any number.
-        burst: requests that a client may send at once.
-        watch: seconds between two looks for new versions.
-        titles: a CSV file with the titles of items.
-        least_recall: of the best items of a large catalog; below 1 a slow search may miss some.
-        token: who knows it may write; None for nobody's.
-        origins: web pages that browsers let ask, none by default.
-        trusted_proxies: addresses whose X-Forwarded-For is believed.
-        log_requests: write a line for each request.
-        log_ids: with the ids of sessions, and addresses.
+        models: name of a model to the folder of an artifact or a registry; the first model is the
+            default.
+        token: required for live sessions and for activating versions; None disables both.
     """
 
-    models: dict[str, str]
-    workers: int = 1
-    state: str = "memory"
-    session_seconds: float = 1800.0
-    session_clicks: int = 200
-    max_sessions: int = 100_000
-    state_megabytes: int = 1024
-    max_queue: int = 256
-    max_batch: int = 32
-    max_bytes: int = 1 << 20
-    timeout: float = 5.0
-    drain: float = 1.0
-    rate: float = 0.0
-    burst: int = 100
-    watch: float = 1.0
-    titles: str | None = None
-    least_recall: float = 1.0
+    models: dict[str, str] = field(default_factory=dict)
+    workers: Annotated[
+        int,
+        Field(ge=1, description="processes that share the port, each with one scoring thread"),
+    ] = 1
+    state: Annotated[
+        str,
+        Field(
+            description="storage of live sessions: memory (one process), lmdb:PATH (the processes "
+            "of one machine) or redis://HOST:PORT/0 (several machines)"
+        ),
+    ] = "memory"
+    session_seconds: Annotated[
+        float,
+        Field(
+            ge=1,
+            allow_inf_nan=False,
+            description="seconds after its last click when a live session expires",
+        ),
+    ] = 1800.0
+    session_clicks: Annotated[
+        int, Field(ge=1, description="latest clicks stored per live session")
+    ] = 200
+    max_sessions: Annotated[
+        int, Field(ge=1, description="capacity of --state memory, in sessions")
+    ] = 100_000
+    state_megabytes: Annotated[
+        int, Field(ge=1, description="maximum size of the --state lmdb file, in MB")
+    ] = 1024
+    max_queue: Annotated[
+        int,
+        Field(ge=1, description="queue length per worker; further requests are rejected with 503"),
+    ] = 256
+    max_batch: Annotated[
+        int, Field(ge=1, description="largest number of queued requests scored in one batch")
+    ] = 32
+    max_bytes: Annotated[
+        int, Field(ge=1024, description="largest accepted request body, in bytes")
+    ] = 1 << 20
+    timeout: Annotated[
+        float,
+        Field(ge=0.01, allow_inf_nan=False, description="time limit of a request, in seconds"),
+    ] = 5.0
+    shutdown_grace: Annotated[
+        float,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="seconds during which requests are still accepted after SIGTERM",
+        ),
+    ] = 1.0
+    rate: Annotated[
+        float,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="requests per second and client address; 0 is unlimited",
+        ),
+    ] = 0.0
+    burst: Annotated[
+        int, Field(ge=1, description="requests a client may send at once under --rate")
+    ] = 100
+    reload_interval: Annotated[
+        float,
+        Field(
+            ge=0.05,
+            allow_inf_nan=False,
+            description="seconds between checks of a registry for a new version",
+        ),
+    ] = 1.0
+    titles: Annotated[
+        str | None,
+        Field(
+            description="CSV file with columns item and title, for the catalog search, the web "
+            "page, and requests with titles"
+        ),
+    ] = None
+    min_recall: Annotated[
+        float,
+        Field(
+            ge=0.5,
+            le=1,
+            description="minimum recall of the search in a large catalog, measured when a model "
+            "is loaded; 1 is exact. Below 1, such as 0.99, a search that takes more than a "
+            "millisecond may miss some of the best items",
+        ),
+    ] = 1.0
     token: str | None = None
-    origins: tuple[str, ...] = ()
-    trusted_proxies: str = ""
-    log_requests: bool = False
-    log_ids: bool = False
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Field(description="web origins allowed by CORS, such as https://shop.example"),
+    ] = ()
+    trusted_proxies: Annotated[
+        str,
+        Field(
+            description="proxy addresses whose X-Forwarded-For header is trusted, such as "
+            "10.0.0.1,10.0.0.2"
+        ),
+    ] = ""
+    log_requests: Annotated[bool, Field(description="log one line per request, without ids")] = (
+        False
+    )
+    log_ids: Annotated[
+        bool, Field(description="include client addresses and session ids in the request log")
+    ] = False
 
     def checked(self) -> Settings:
-        """These settings.
+        """Return these settings.
 
         Raises:
-            ConfigError: one is out of its range, or two do not go together.
+            ConfigError: a value is out of its range, or two exclude each other.
         """
-        least = {
-            "workers": 1, "session_seconds": 1, "session_clicks": 1, "max_sessions": 1,
-            "state_megabytes": 1, "max_queue": 1, "max_batch": 1, "max_bytes": 1024,
-            "timeout": 0.01, "drain": 0, "rate": 0, "burst": 1, "watch": 0.05,
-        }  # fmt: skip
-        for name, bound in least.items():
-            if not bound <= getattr(self, name) < float("inf"):
-                raise ConfigError(
-                    f"--{name.replace('_', '-')} must be at least {bound}, "
-                    f"got {getattr(self, name)}"
-                )
-        if not 0.5 <= self.least_recall <= 1.0:
+        build_config(Settings, asdict(self), "serve")
+        from nextclick.serving.sessions.session_store import find_backend  # imports msgspec
+
+        if self.workers > 1 and not find_backend(self.state).shared:
             raise ConfigError(
-                f"--least-recall must be from 0.5 to 1, got {self.least_recall}; 1 is exact"
-            )
-        if self.workers > 1 and self.state == "memory":
-            raise ConfigError(
-                f"--workers {self.workers} cannot share --state memory: a click would be known to "
-                "one process only; use --state lmdb:PATH on one machine, or redis://HOST:PORT"
+                f"--workers {self.workers} cannot share --state {self.state}, which is private to "
+                "a process; use --state lmdb:PATH on one machine, or redis://HOST:PORT"
             )
         return self
 
 
 def read_token(file: Path | None) -> str | None:
-    """The token of a file, or of the environment variable NEXTCLICK_TOKEN, or None.
+    """Return the token of a file, else of the environment variable NEXTCLICK_TOKEN, else None.
 
     Raises:
-        ConfigError: the file cannot be read, or the token is short.
+        ConfigError: the file cannot be read, or the token is too short.
     """
     if file is not None:
         try:
             token = file.read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
-            raise ConfigError(f"--token-file {file}: cannot be read: {error}") from error
+            raise ConfigError(
+                f"--token-file {file}: cannot be read: {error}; name a readable text file"
+            ) from error
     else:
         token = os.environ.get(_TOKEN, "").strip()
         if not token:
             return None
     if len(token) < 16:
         raise ConfigError(
-            f"a token must have at least 16 letters, got {len(token)}; "
-            "python -c 'import secrets; print(secrets.token_urlsafe())' makes one"
+            f"a token must have at least 16 characters, got {len(token)}; generate one with "
+            "python -c 'import secrets; print(secrets.token_urlsafe())'"
         )
     return token
 
 
 def hand_on(settings: Settings, folder: str | None) -> None:
-    """Leave settings for the processes that are started from here, and the folder of metrics."""
+    """Pass settings, and the folder of metrics, to worker processes through the environment."""
+    import msgspec  # of the extra `serve`, which `serve --help` does not need
+
     os.environ[_HANDED_ON] = msgspec.json.encode(settings).decode()
     if folder is not None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
@@ -130,10 +186,12 @@ def hand_on(settings: Settings, folder: str | None) -> None:
 
 
 def handed_on() -> Settings:
-    """What `hand_on` left."""
+    """Return the settings that `hand_on` passed on."""
+    import msgspec
+
     return msgspec.json.decode(os.environ[_HANDED_ON], type=Settings)
 
 
 def shares_metrics() -> bool:
-    """Whether several processes add to the same metrics."""
+    """Whether several processes aggregate their metrics."""
     return "PROMETHEUS_MULTIPROC_DIR" in os.environ

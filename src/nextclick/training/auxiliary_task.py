@@ -97,7 +97,7 @@ def make_batch_source(
     device: torch.device,
 ) -> BatchSource:
     """The feed of the order that a config names, with the task that the model has."""
-    model.observe(sessions)
+    model.setup(sessions)
     if config.order == "lanes":
         return LaneBatchSource(model, sessions, config, seed=seed, device=device)
     task = model.task(sessions, seed)

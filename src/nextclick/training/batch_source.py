@@ -158,7 +158,7 @@ class SessionBatchSource(BatchSource):
         seed: int,
         device: torch.device,
     ):
-        reads = model.reads(model.config)
+        reads = model.requires(model.config)
         local = config.negative_source == "batch"
         sessions = replace(
             sessions,
@@ -188,7 +188,7 @@ class SessionBatchSource(BatchSource):
 
     def works(self, epoch: int, first: int) -> Generator[TrainingStep | AuxiliaryStep, None, None]:
         """One padded batch a step."""
-        if first == 0 and hasattr(self.encoder, "begin_epoch"):
+        if first == 0:
             self.encoder.begin_epoch()
         with closing(prefetched(self._built(epoch, first))) as ready:
             yield from ready
@@ -235,7 +235,7 @@ class LaneBatchSource(BatchSource):
         device: torch.device,
     ):
         super().__init__(model, sessions, config, seed=seed, device=device)
-        if not hasattr(self.encoder, "step"):
+        if not model.capabilities.recurrent_step:
             raise ConfigError(
                 f"order must be sessions for {model.name}, got lanes: it cannot carry a state from "
                 "click to click; set order=sessions"

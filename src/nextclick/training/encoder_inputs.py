@@ -32,8 +32,8 @@ class EncoderInputs:
 
     def __init__(self, model: NeuralModel, sessions: Sessions):
         self._prepared = model.prepared
-        self._reads = model.reads(model.config)
-        self._asked = model.asked
+        self._reads = model.requires(model.config)
+        self._asked = model.capabilities.prediction_moment
         self._gaps = shown_gaps(sessions) if self._asked == "while-waiting" else None
 
     def of(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from nextclick.errors import TrainingError
+from nextclick.models.neural_model import Encoder
 from nextclick.training.adagrad import Adagrad
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nextclick.models.neural_model import Task
     from nextclick.training.training_config import TrainingConfig
 
 Named = list[tuple[str, nn.Parameter]]
@@ -23,27 +25,27 @@ Named = list[tuple[str, nn.Parameter]]
 class Optimizers:
     """The optimizer of a model; others where gradients are sparse, or weights do not decay."""
 
-    def __init__(self, encoder: Any, config: TrainingConfig):
+    def __init__(self, trained: Encoder | Task, config: TrainingConfig):
         """Prepare the optimizers that `config` names.
 
         Args:
-            encoder: a module with a `table`; with `sparse` set, its embeddings give sparse
-                gradients from here on. Where it has a method `decays(name)`, that says which
-                parameters `weight_decay` is for.
+            trained: an encoder, or the task of one. With `sparse` set, the embeddings of the
+                encoder give sparse gradients from here on.
             config: names them.
         """
         tables: set[int] = set()
         if config.sparse:
-            embeddings = [m for m in encoder.modules() if isinstance(m, nn.Embedding)]
+            assert isinstance(trained, Encoder)
+            embeddings = [m for m in trained.modules() if isinstance(m, nn.Embedding)]
             for module in embeddings:
                 module.sparse = True
-            tables = {id(module.weight) for module in embeddings} | {id(encoder.table()[1])}
-        self.named: Named = [(n, p) for n, p in encoder.named_parameters() if p.requires_grad]
-        decays = getattr(encoder, "decays", _always)
+            tables = {id(module.weight) for module in embeddings} | {id(trained.table()[1])}
+        self.named: Named = [(n, p) for n, p in trained.named_parameters() if p.requires_grad]
         dense = [(n, p) for n, p in self.named if id(p) not in tables]
         rows = [p for _, p in self.named if id(p) in tables]
-        decayed = [p for n, p in dense if decays(n)]
-        spared = [p for n, p in dense if not decays(n)]
+        exempt = {n for n, _ in dense if isinstance(trained, Encoder) and not trained.decays(n)}
+        decayed = [p for n, p in dense if n not in exempt]
+        spared = [p for n, p in dense if n in exempt]
         self._each = [make(config, decayed)] if decayed else []
         if spared:
             self._each.append(make(replace(config, weight_decay=0.0), spared))
@@ -82,11 +84,6 @@ class Optimizers:
                     counts = value.dtype == torch.int64 and value.ndim == 0
                     found.setdefault(int(index), {})[name] = int(value) if counts else value
             each.load_state_dict({**each.state_dict(), "state": found})
-
-
-def _always(name: str) -> bool:
-    del name
-    return True
 
 
 def make(

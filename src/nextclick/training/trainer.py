@@ -144,7 +144,7 @@ class Trainer:
                 run.go(progress, trackers)
             finally:
                 encoder.to("cpu").eval()
-                self.model.forget()
+                self.model.teardown()
         return self._outcome(run)
 
     def _outcome(self, run: TrainingLoop) -> Training:

@@ -6,22 +6,23 @@ prefix.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003  # pydantic reads it
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
+from nextclick.core.allowed_names import AllowedNames
 from nextclick.core.config import build_config, describe
+from nextclick.core.metrics import metric_forms, parse_metric
 from nextclick.errors import ConfigError, nearest
+from nextclick.losses import LOSSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 M = TypeVar("M")
 
-METRICS = ("recall", "mrr", "ndcg")
 _CHANGE_NOTHING = ("threads", "checkpoint_minutes")  # but the last bits of sums
 # with batch_size 0: with fewer steps an epoch teaches little of a short log
 STEPS, SMALLEST_BATCH = 200, 128
@@ -32,7 +33,8 @@ class TrainingConfig:
     """Parameters of training."""
 
     loss: Annotated[
-        Literal["ce", "sampled", "bpr", "bpr-max", "top1", "top1-max", "hinge"],
+        str,
+        AllowedNames(LOSSES),
         Field(description="ce is the softmax over all items; the others compare with negatives"),
     ] = "ce"
     negatives: Annotated[
@@ -109,9 +111,7 @@ class TrainingConfig:
         Literal["best", "last"],
         Field(description="best: the epoch that validates best; last: exactly `epochs` of them"),
     ] = "best"
-    metric: Annotated[str, Field(description="what validates: recall@K, mrr@K or ndcg@K")] = (
-        "recall@20"
-    )
+    metric: Annotated[str, Field(description=f"validation metric: {metric_forms()}")] = "recall@20"
     patience: Annotated[
         int, Field(ge=1, description="epochs without a better validation before training ends")
     ] = 3
@@ -168,47 +168,22 @@ def result_affecting(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class NeuralOptions:
-    """What one may say about the training of a neural model besides its parameters.
+    """How the training of a neural model runs, besides its parameters."""
 
-    Attributes:
-        preset: name of a recipe; None is "default".
-        device: auto, cpu or cuda.
-        checkpoints: folder for the checkpoint and `metrics.jsonl`; None keeps none.
-        resume: go on from the checkpoint there.
-        track: `tensorboard` and `mlflow`, where they are installed.
-    """
-
-    preset: str | None = None
-    device: str = "auto"
-    checkpoints: Path | None = None
-    resume: bool = False
-    track: tuple[str, ...] = ()
-
-
-def parse_metric(metric: str) -> tuple[str, int]:
-    """Split `recall@20`.
-
-    Raises:
-        ConfigError: not such a metric.
-    """
-    found = re.fullmatch(r"([a-z]+)@([1-9]\d*)", metric)
-    if found is None or found[1] not in METRICS:
-        raise ConfigError(
-            f"metric must be recall@K, mrr@K or ndcg@K, such as mrr@20; got {metric!r}"
-        )
-    return found[1], int(found[2])
-
-
-def checked_cutoff(metric: str, n_items: int) -> int:
-    """K of `recall@K`.
-
-    Raises:
-        ConfigError: not such a metric, or more than there are items.
-    """
-    _, k = parse_metric(metric)
-    if k > n_items:
-        raise ConfigError(f"metric must have K in 1..{n_items}, the number of items; got {metric}")
-    return k
+    preset: Annotated[
+        str | None, Field(description="named set of parameters; see `nextclick models`")
+    ] = None
+    device: Annotated[str, Field(description="compute device: auto, cpu or cuda")] = "auto"
+    checkpoints: Annotated[
+        Path | None, Field(description="folder for the checkpoint and metrics.jsonl")
+    ] = None
+    resume: Annotated[bool, Field(description="resume from the checkpoint of a stopped run")] = (
+        False
+    )
+    track: Annotated[
+        tuple[str, ...],
+        Field(description="experiment trackers: tensorboard, mlflow or both, if installed"),
+    ] = ()
 
 
 def check_training(config: TrainingConfig) -> None:

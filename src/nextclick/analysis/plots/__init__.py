@@ -1,1 +1,1 @@
-"""Figures, drawn with matplotlib."""
+"""Figures drawn with matplotlib, each from plain data, written as PNG or SVG."""

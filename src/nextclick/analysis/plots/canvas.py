@@ -1,7 +1,7 @@
-"""What the figures share: a page of panels, colors, axes that people can read.
+"""Shared parts of all figures: a grid of panels, colors and readable axes.
 
-Figures are drawn on objects of their own, never through pyplot: several threads may draw, and a
-program that embeds nextclick keeps its own settings and windows.
+Figures are created directly, never through pyplot: pyplot keeps global state, which is neither
+thread-safe nor ours in a program that embeds nextclick.
 """
 
 from __future__ import annotations
@@ -14,12 +14,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import (
-    FuncFormatter,
-    LogLocator,
-    NullFormatter,
-    NullLocator,
-)
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,15 +24,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# told apart also by those who see no red and green (Okabe and Ito)
-ITEMS = "#D55E00"
-CATEGORIES = "#0072B2"
-NEUTRAL = "#4D4D4D"
-FIT = "#000000"
+# colors that remain distinguishable with red-green color blindness (Okabe and Ito)
+ITEM_COLOR = "#D55E00"
+CATEGORY_COLOR = "#0072B2"
+NEUTRAL_COLOR = "#4D4D4D"
+FIT_COLOR = "#000000"
+GRID_COLOR = "#E3E3E3"
+SERIES_COLORS = (ITEM_COLOR, CATEGORY_COLOR, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DPI = 150
 _PANEL_INCHES = (5.2, 3.9)
 _REASON_WIDTH = 46  # characters
-_SHORT_AXIS = 300  # ends of a logarithmic axis whose ratio is smaller get more ticks
+_SHORT_AXIS_RATIO = 300  # shorter logarithmic axes also get ticks at 2 and 5
 _DURATIONS = (
     (0.001, "1 ms"),
     (0.01, "10 ms"),
@@ -55,8 +52,8 @@ _DURATIONS = (
 )
 
 
-class Page:
-    """A figure of rows × columns of panels, filled one after the other."""
+class PanelFigure:
+    """A figure with a grid of panels, filled row by row."""
 
     def __init__(
         self,
@@ -72,73 +69,73 @@ class Page:
         self._figure = Figure(figsize=size, layout=layout, facecolor="white")
         FigureCanvasAgg(self._figure)
         if title:
-            # a name may have a $, which would begin a formula
+            # a $ in a name would start a formula
             self._figure.suptitle(
                 f"{title}\n{subtitle}", fontsize=12, x=0.01, ha="left", parse_math=False
             )
-        self._free = list(self._figure.subplots(rows, columns, squeeze=False).flat)
+        self._free_axes = list(self._figure.subplots(rows, columns, squeeze=False).flat)
 
     def panel(self, title: str) -> Axes:
-        """Return the next panel, its title and grid set."""
-        axes: Axes = self._free.pop(0)
+        """Return the next panel with its title and grid."""
+        axes: Axes = self._free_axes.pop(0)
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(visible=True, color="#E3E3E3", linewidth=0.7)
+        axes.grid(visible=True, color=GRID_COLOR, linewidth=0.7)
         axes.set_axisbelow(True)
         return axes
 
-    def draw(
+    def draw_panels(
         self,
         name: str,
-        found: T | None,
+        data: T | None,
         missing: Mapping[str, str],
         panels: Mapping[str, Callable[[Axes, T], None]],
     ) -> None:
-        """Draw what was found in panels by title, or say in each what `missing` says of it."""
+        """Draw `data` in one panel per title, or the reason `missing[name]` if it is None."""
         for title, draw in panels.items():
-            if found is None:
-                self.without(title, missing[name])
+            if data is None:
+                self.empty_panel(title, missing[name])
             else:
-                draw(self.panel(title), found)
+                draw(self.panel(title), data)
 
-    def without(self, title: str, reason: str) -> None:
-        """Say in the next panel why it is empty."""
+    def empty_panel(self, title: str, reason: str) -> None:
+        """Fill the next panel with the reason why it has no data."""
         axes = self.panel(title)
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
         axes.set_xticks([])
         axes.set_yticks([])
-        wrapped = textwrap.fill(f"Left out. {reason}", _REASON_WIDTH)
-        axes.text(0.02, 0.92, wrapped, va="top", color=NEUTRAL, parse_math=False)
+        text = textwrap.fill(f"Not available. {reason}", _REASON_WIDTH)
+        axes.text(0.02, 0.92, text, va="top", color=NEUTRAL_COLOR, parse_math=False)
 
     def save(self, path: Path) -> None:
-        """Write a PNG, or an SVG that is the same for the same figure."""
-        self._settle()
-        made = {"Date": None} if path.suffix == ".svg" else None
+        """Write PNG or SVG, depending on the suffix; the SVG is byte-identical between runs."""
+        self._fix_layout()
+        metadata = {"Date": None} if path.suffix == ".svg" else None
         with rc_context({"svg.hashsalt": "nextclick"}):
-            self._figure.savefig(path, dpi=_DPI, format=path.suffix[1:], metadata=made)
+            self._figure.savefig(path, dpi=_DPI, format=path.suffix[1:], metadata=metadata)
 
     def svg(self, name: str) -> str:
-        """The figure as SVG whose texts are texts, for a page that has fonts of its own.
+        """Render as SVG with real text, so that a web page can apply its own fonts.
 
         Args:
-            name: of the figure, so that ids of two figures on a page differ.
+            name: name of the figure; makes its ids unique on a page with several figures.
         """
-        self._settle()
-        text = io.StringIO()
+        self._fix_layout()
+        buffer = io.StringIO()
         with rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-            self._figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
-        return text.getvalue()
+            self._figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+        return buffer.getvalue()
 
-    def _settle(self) -> None:
-        """Lay out once: it takes longer than drawing, and every format is drawn."""
+    def _fix_layout(self) -> None:
+        """Compute the layout once for all formats: it takes longer than drawing."""
         if self._figure.get_layout_engine() is not None:
             self._figure.draw_without_rendering()
             self._figure.set_layout_engine("none")
 
 
 def note(axes: Axes, text: str, *, x: float = 0.98, y: float = 0.97, align: str = "right") -> None:
-    """Put a few lines into a corner of a panel."""
+    """Write a few lines into a corner of a panel."""
     axes.text(
         x,
         y,
@@ -147,37 +144,37 @@ def note(axes: Axes, text: str, *, x: float = 0.98, y: float = 0.97, align: str 
         ha=align,
         va="top" if y > 0.5 else "bottom",
         fontsize=9,
-        color=NEUTRAL,
+        color=NEUTRAL_COLOR,
         parse_math=False,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2},
     )
 
 
-def durations_on_x(axes: Axes, least: float, most: float) -> None:
-    """A logarithmic axis of seconds with ticks at times that have a name."""
+def duration_axis(axes: Axes, minimum: float, maximum: float) -> None:
+    """Make x a logarithmic axis of seconds with ticks at round durations."""
     axes.set_xscale("log")
-    axes.set_xlim(least, most)
-    ticks = [(at, name) for at, name in _DURATIONS if least <= at <= most]
+    axes.set_xlim(minimum, maximum)
+    ticks = [(value, name) for value, name in _DURATIONS if minimum <= value <= maximum]
     if len(ticks) < 2:
-        ticks = [(at, seconds(at)) for at in (least, most)]
+        ticks = [(value, format_seconds(value)) for value in (minimum, maximum)]
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticks([at for at, _ in ticks], [name for _, name in ticks])
+    axes.set_xticks([value for value, _ in ticks], [name for _, name in ticks])
 
 
-def log_counts(axes: Axes, which: str) -> None:
-    """A logarithmic axis of counts or percents: 1, 10, 1k; where it is short also 2 and 5."""
+def log_ticks(axes: Axes, which: str) -> None:
+    """Label a logarithmic axis, `x` or `y`, with 1, 10, 1k; a short one also with 2 and 5."""
     axis = axes.xaxis if which == "x" else axes.yaxis
-    least, most = axis.get_view_interval()
-    subs = (1, 2, 5) if most < _SHORT_AXIS * least else (1,)
+    minimum, maximum = axis.get_view_interval()
+    subs = (1, 2, 5) if maximum < _SHORT_AXIS_RATIO * minimum else (1,)
     axis.set_major_locator(LogLocator(subs=subs))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: format_count(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
-def short(value: float) -> str:
-    """Write a number with at most three digits.
+def format_count(value: float) -> str:
+    """Format a number with three significant digits and a unit prefix.
 
-    >>> [short(n) for n in (0.5, 7, 999_999, 25_040, 1_500_000)]
+    >>> [format_count(n) for n in (0.5, 7, 999_999, 25_040, 1_500_000)]
     ['0.5', '7', '1M', '25k', '1.5M']
     """
     for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -186,10 +183,10 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def seconds(value: float) -> str:
-    """Write seconds with three digits or more.
+def format_seconds(value: float) -> str:
+    """Format seconds with at least three significant digits.
 
-    >>> [seconds(s) for s in (0.04321, 12.34, 2017.4)]
+    >>> [format_seconds(s) for s in (0.04321, 12.34, 2017.4)]
     ['0.0432 s', '12.3 s', '2,017 s']
     """
     return f"{value:,.0f} s" if value >= 100 else f"{value:.3g} s"

@@ -1,7 +1,7 @@
-"""Explanations as pictures: how much each click counts, as rows and as maps.
+"""Figures of explanations: the weight of each click, as rows and as attention maps.
 
-Rows of weights below each other are Figure 6 of NARM and Figure 8 of LGSR, maps of self-attention
-its Figure 7. The darkest cell of a row is its largest weight; red stands below 0.
+Stacked rows of weights correspond to Figure 6 of NARM and Figure 8 of LGSR, self-attention maps to
+Figure 7 of LGSR. The darkest cell of a row is its largest absolute weight; red cells are negative.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextclick.analysis.plots.canvas import CATEGORIES, Page, short
+from nextclick.analysis.plots.canvas import CATEGORY_COLOR, PanelFigure, format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,186 +21,193 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import AnyArray
 
-_COLUMNS = 2  # of panels
-_MAPS = 2  # sessions whose maps are drawn
-_TICKS = 25  # more have no names
-_NUMBERS = 15  # columns that have room for figures
-_NAME = 14  # letters of an id
-_LINKS = 12
-_PLAIN = 10  # numbers below have two places
-_DARK = 0.6  # part of the darkest from which on figures are white
+    DrawPanel = Callable[[Axes], None]
+    ExplanationData = Mapping[str, Any]  # an element of `explanations` in `explain/1`
+
+_PANEL_COLUMNS = 2
+_MAX_MAPS = 2  # sessions whose attention maps are drawn
+_MAX_TICKS = 25  # per axis
+_MAX_NUMBERED_COLUMNS = 15  # wider heat maps have no room for numbers
+_MAX_ID_LENGTH = 14  # characters
+_MAX_EDGES = 12
+_MAX_VOTE_ITEMS = 4  # of a neighboring session
+_TWO_DECIMALS_BELOW = 10
+_WHITE_TEXT_FROM = 0.6  # absolute cell value from which numbers are white
+_MAX_TICK_CHARACTERS = 50  # along x; longer labels are rotated
 
 
 def draw_explained(
-    explained: Sequence[Mapping[str, Any]], path: Path, *, names: Sequence[str], title: str
+    explanations: Sequence[ExplanationData], path: Path, *, names: Sequence[str], title: str
 ) -> None:
-    """Write explanations as `explain/1` has them, as PNG or SVG.
+    """Draw explanations in the layout of `explain/1`, as PNG or SVG.
 
     Args:
-        explained: of one model, at least one.
+        explanations: at least one, all of the same model.
         path: ends in .png or .svg.
-        names: of the sessions.
-        title: of the picture.
+        names: names of the sessions.
+        title: title of the figure.
     """
-    panels = [*(_of_one(explained[0]) if len(explained) == 1 else _of_many(explained, names))]
-    columns = min(_COLUMNS, len(panels))
-    told = "darkest: the largest weight of a row" + (
-        "; red: below 0" if any(_has_negative(one) for one in explained) else ""
-    )
-    page = Page(title, told, ceil(len(panels) / columns), columns)
+    if len(explanations) == 1:
+        panels = [*_panels_of_one(explanations[0])]
+    else:
+        panels = [*_panels_of_many(explanations, names)]
+    columns = min(_PANEL_COLUMNS, len(panels))
+    subtitle = "darkest: largest weight of the row"
+    if any(_has_negative(explanation) for explanation in explanations):
+        subtitle += "; red: negative"
+    figure = PanelFigure(title, subtitle, ceil(len(panels) / columns), columns)
     for name, draw in panels:
-        draw(page.panel(name))
+        draw(figure.panel(name))
     for _ in range(-len(panels) % columns):
-        page.panel("").set_axis_off()
-    page.save(path)
+        figure.panel("").set_axis_off()
+    figure.save(path)
 
 
-def _of_one(one: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[Axes], None]]]:
-    clicks = [_short(click) for click in one["clicks"]]
-    items = [_short(item) for item in one["items"]]
-    rows = [layer for layer in one["attention"] if layer["map"] is None]
-    if rows:
-        weights = np.full((len(rows), len(clicks)), np.nan)
-        for row, layer in zip(weights, rows, strict=True):
+def _panels_of_one(explanation: ExplanationData) -> Iterator[tuple[str, DrawPanel]]:
+    clicks = [_shorten(click) for click in explanation["clicks"]]
+    items = [_shorten(item) for item in explanation["items"]]
+    vectors = [layer for layer in explanation["attention"] if layer["map"] is None]
+    if vectors:
+        weights = np.full((len(vectors), len(clicks)), np.nan)
+        for row, layer in zip(weights, vectors, strict=True):
             row[layer["clicks"]] = layer["weights"]
-        labels = [layer["layer"] for layer in rows]
-        yield "attention to each click", _heat(_by_row(weights), labels, clicks, weights)
-    for layer in one["attention"]:
+        layers = [layer["layer"] for layer in vectors]
+        yield "attention to each click", _heat_map(_scale_rows(weights), layers, clicks, weights)
+    for layer in explanation["attention"]:
         if layer["map"] is not None:
-            yield _map(layer, clicks, "")
-    fall = _fall(one)  # (K, n)
-    ranks = np.array([stands["ranks"] for stands in one["without"]], dtype=object).T  # (K, n)
-    told = [
+            yield _attention_map(layer, clicks, "")
+    decrease = _lead_decrease(explanation)  # (K, n)
+    ranks = np.array([e["ranks"] for e in explanation["without"]], dtype=object).T  # (K, n)
+    ranked_items = [
         f"{item} (rank {rank or 'none'})"
-        for item, rank in zip(items, one["now"]["ranks"], strict=True)
+        for item, rank in zip(items, explanation["now"]["ranks"], strict=True)
     ]
-    name = "fall without each click (rank then)"
-    yield name, _heat(_by_row(fall), told, clicks, ranks)
-    if one["parts"] is not None:
-        yield _parts(one["parts"], items, clicks)
-    if one["neighbors"]:
-        yield "sessions that vote most", _bars(*_votes(one["neighbors"]))
-    if one["links"]:
-        yield "neighbors in the graph of the days", _bars(*_edges(one["links"]))
+    ablation = _heat_map(_scale_rows(decrease), ranked_items, clicks, ranks)
+    yield "decrease without each click (resulting rank)", ablation
+    if explanation["parts"] is not None:
+        yield _score_parts(explanation["parts"], items, clicks)
+    if explanation["neighbors"]:
+        yield "sessions with the largest votes", _bars(*_votes(explanation["neighbors"]))
+    if explanation["links"]:
+        yield "neighbors in the temporal item graph", _bars(*_edges(explanation["links"]))
 
 
-def _of_many(
-    explained: Sequence[Mapping[str, Any]], names: Sequence[str]
-) -> Iterator[tuple[str, Callable[[Axes], None]]]:
-    layers = {layer["layer"]: layer["map"] for one in explained for layer in one["attention"]}
-    falls = [_fall(one)[0].tolist() for one in explained]
-    longest = min(max(map(len, falls)), _TICKS)
-    for name, map_of_one in layers.items():
-        found = [
-            (session, one, layer)
-            for session, one in zip(names, explained, strict=True)
-            for layer in one["attention"]
+def _panels_of_many(
+    explanations: Sequence[ExplanationData], names: Sequence[str]
+) -> Iterator[tuple[str, DrawPanel]]:
+    layers = {layer["layer"]: layer["map"] for e in explanations for layer in e["attention"]}
+    decreases = [_lead_decrease(explanation)[0].tolist() for explanation in explanations]
+    longest = min(max(map(len, decreases)), _MAX_TICKS)
+    for name, attention_map in layers.items():
+        with_layer = [
+            (session, explanation, layer)
+            for session, explanation in zip(names, explanations, strict=True)
+            for layer in explanation["attention"]
             if layer["layer"] == name
         ]
-        if map_of_one is None:
-            rows = [layer["weights"] for _, _, layer in found]
-            yield name, _strips(rows, [session for session, _, _ in found], longest)
+        if attention_map is None:
+            rows = [layer["weights"] for _, _, layer in with_layer]
+            yield name, _aligned_rows(rows, [session for session, _, _ in with_layer], longest)
             continue
-        for session, one, layer in found[:_MAPS]:
-            yield _map(layer, [_short(click) for click in one["clicks"]], f", {session}")
-    yield "fall of what came next without each", _strips(falls, names, longest)
+        for session, explanation, layer in with_layer[:_MAX_MAPS]:
+            clicks = [_shorten(click) for click in explanation["clicks"]]
+            yield _attention_map(layer, clicks, f", {session}")
+    yield "decrease of the next item without each click", _aligned_rows(decreases, names, longest)
 
 
-def _fall(one: Mapping[str, Any]) -> AnyArray:
-    """(K, n) how far each item's lead falls without each click."""
-    without = np.array([stands["leads"] for stands in one["without"]])  # (n, K)
-    fall: AnyArray = (np.array(one["now"]["leads"]) - without).T
-    return fall
+def _lead_decrease(explanation: ExplanationData) -> AnyArray:
+    """(K, n) decrease of each item's lead when a click is removed."""
+    without = np.array([ablated["leads"] for ablated in explanation["without"]])  # (n, K)
+    decrease: AnyArray = (np.array(explanation["now"]["leads"]) - without).T
+    return decrease
 
 
-def _has_negative(one: Mapping[str, Any]) -> bool:
-    weights = [np.array(layer["weights"]) for layer in one["attention"]]
-    return bool((np.concatenate([_fall(one).ravel(), *weights]) < 0).any())
+def _has_negative(explanation: ExplanationData) -> bool:
+    weights = [np.array(layer["weights"]) for layer in explanation["attention"]]
+    return bool((np.concatenate([_lead_decrease(explanation).ravel(), *weights]) < 0).any())
 
 
-def _map(
-    layer: Mapping[str, Any], clicks: Sequence[str], which: str
-) -> tuple[str, Callable[[Axes], None]]:
+def _attention_map(
+    layer: Mapping[str, Any], clicks: Sequence[str], suffix: str
+) -> tuple[str, DrawPanel]:
     weights = np.array(layer["map"])
     later = np.triu(np.ones(weights.shape, dtype=np.bool_), 1)
-    read = [clicks[at] for at in layer["clicks"]]
-    # by row: the first click has but itself to read, and would be darker than all that follow
-    heat = _heat(_by_row(np.where(later, np.nan, weights)), read, read)
+    attended = [clicks[position] for position in layer["clicks"]]
+    # scaled by row: the first click attends to itself alone and would outshine all later rows
+    draw_cells = _heat_map(_scale_rows(np.where(later, np.nan, weights)), attended, attended)
 
     def draw(axes: Axes) -> None:
-        heat(axes)
-        axes.set_xlabel("click that is read")
-        axes.set_ylabel("click that reads")
+        draw_cells(axes)
+        axes.set_xlabel("attended click (key)")
+        axes.set_ylabel("attending click (query)")
 
-    return f"{layer['layer']}{which}", draw
+    return f"{layer['layer']}{suffix}", draw
 
 
-def _parts(
+def _score_parts(
     parts: Mapping[str, Any], items: Sequence[str], clicks: Sequence[str]
-) -> tuple[str, Callable[[Axes], None]]:
+) -> tuple[str, DrawPanel]:
     rest = parts["rest"]
     values = np.array([*parts["clicks"], *rest.values()]).T  # (K, n + rest)
-    return "parts of the score", _heat(_by_row(values), items, [*clicks, *rest], values)
+    return "parts of the score", _heat_map(_scale_rows(values), items, [*clicks, *rest], values)
 
 
 def _votes(neighbors: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[str]]:
-    named = [
-        f"session {one['session']}"
-        if one["items"] is None
-        else " ".join(_short(item) for item in one["items"][:4])
-        + (" …" if len(one["items"]) > 4 else "")
-        for one in neighbors
-    ]
-    return [one["vote"] for one in neighbors], named
+    names = []
+    for neighbor in neighbors:
+        if neighbor["items"] is None:
+            names.append(f"session {neighbor['session']}")
+            continue
+        name = " ".join(_shorten(item) for item in neighbor["items"][:_MAX_VOTE_ITEMS])
+        names.append(name + (" …" if len(neighbor["items"]) > _MAX_VOTE_ITEMS else ""))
+    return [neighbor["vote"] for neighbor in neighbors], names
 
 
 def _edges(links: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[str]]:
     edges = [
-        (weight, f"{_short(link['item'])} – {_short(other)}")
-        for link in reversed(links)  # the last click first
-        for other, weight in zip(link["neighbors"], link["weights"], strict=True)
-    ][:_LINKS]
+        (weight, f"{_shorten(link['item'])} – {_shorten(neighbor)}")
+        for link in reversed(links)  # last click first
+        for neighbor, weight in zip(link["neighbors"], link["weights"], strict=True)
+    ][:_MAX_EDGES]
     return [weight for weight, _ in edges], [name for _, name in edges]
 
 
-def _bars(lengths: Sequence[float], names: Sequence[str]) -> Callable[[Axes], None]:
+def _bars(lengths: Sequence[float], names: Sequence[str]) -> DrawPanel:
     def draw(axes: Axes) -> None:
-        axes.barh(range(len(lengths)), lengths, color=CATEGORIES)
+        axes.barh(range(len(lengths)), lengths, color=CATEGORY_COLOR)
         axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
         axes.invert_yaxis()
 
     return draw
 
 
-def _strips(
-    rows: Sequence[Sequence[float]], names: Sequence[str], longest: int
-) -> Callable[[Axes], None]:
-    """The latest clicks of each row; the last one stands on the right."""
-    rows = [row[-longest:] for row in rows]
+def _aligned_rows(rows: Sequence[Sequence[float]], names: Sequence[str], longest: int) -> DrawPanel:
+    """Heat map with one row per session, aligned at the last click, `longest` clicks at most."""
     weights = np.full((len(rows), longest), np.nan)
-    for at, row in enumerate(rows):
-        weights[at, longest - len(row) :] = row
-    before = [str(n) if n else "last" for n in range(longest - 1, -1, -1)]
-    heat = _heat(_by_row(weights), names, before)
+    for n, row in enumerate(rows):
+        latest = row[-longest:]
+        weights[n, longest - len(latest) :] = latest
+    distances = [str(n) if n else "last" for n in range(longest - 1, -1, -1)]
+    draw_cells = _heat_map(_scale_rows(weights), names, distances)
 
     def draw(axes: Axes) -> None:
-        heat(axes)
+        draw_cells(axes)
         axes.set_xlabel("clicks before the last one")
 
     return draw
 
 
-def _by_row(weights: AnyArray) -> AnyArray:
-    """Each row (n,) as parts of its largest weight, -1..1."""
-    most = np.nanmax(np.abs(weights), axis=1, keepdims=True)
-    parts: AnyArray = weights / np.where(most > 0, most, 1.0)
-    return parts
+def _scale_rows(weights: AnyArray) -> AnyArray:
+    """Divide each row (n,) by its largest absolute weight, giving values in -1..1."""
+    largest = np.nanmax(np.abs(weights), axis=1, keepdims=True)
+    scaled: AnyArray = weights / np.where(largest > 0, largest, 1.0)
+    return scaled
 
 
-def _heat(
-    cells: AnyArray, rows: Sequence[str], columns: Sequence[str], figures: AnyArray | None = None
-) -> Callable[[Axes], None]:
-    """Cells in -1..1, NaN for none, with figures in them where there is room."""
+def _heat_map(
+    cells: AnyArray, rows: Sequence[str], columns: Sequence[str], numbers: AnyArray | None = None
+) -> DrawPanel:
+    """Cells in -1..1, NaN for empty ones, annotated with `numbers` where there is room."""
 
     def draw(axes: Axes) -> None:
         axes.grid(visible=False)
@@ -210,38 +217,36 @@ def _heat(
         axes.grid(visible=True, which="minor", color="white", linewidth=1.5)
         axes.tick_params(which="minor", length=0)
         axes.spines[:].set_visible(False)
-        _name(axes, rows, columns)
-        if figures is not None and cells.shape[1] <= _NUMBERS:
-            for (y, x), part in np.ndenumerate(cells):
-                if not np.isnan(part):
-                    _write(axes, x, y, _figure(figures[y, x]), white=abs(part) > _DARK)
+        _label_ticks(axes, rows, columns)
+        if numbers is not None and cells.shape[1] <= _MAX_NUMBERED_COLUMNS:
+            for (y, x), cell in np.ndenumerate(cells):
+                if not np.isnan(cell):
+                    color = "white" if abs(cell) > _WHITE_TEXT_FROM else "black"
+                    text = _format_number(numbers[y, x])
+                    axes.text(x, y, text, ha="center", va="center", fontsize=7, color=color)
 
     return draw
 
 
-def _name(axes: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
-    step = ceil(len(columns) / _TICKS)
-    at = range(len(columns) - 1, -1, -step)  # the last one has a name
-    axes.set_xticks(at, [columns[n] for n in at], fontsize=8, parse_math=False)
-    if max(len(name) for name in columns) * len(columns) > 50:
+def _label_ticks(axes: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
+    step = ceil(len(columns) / _MAX_TICKS)
+    positions = range(len(columns) - 1, -1, -step)  # always labels the last column
+    axes.set_xticks(positions, [columns[n] for n in positions], fontsize=8, parse_math=False)
+    if max(len(name) for name in columns) * len(columns) > _MAX_TICK_CHARACTERS:
         axes.tick_params(axis="x", labelrotation=90)
-    step = ceil(len(rows) / _TICKS)
-    at = range(0, len(rows), step)
-    axes.set_yticks(at, [rows[n] for n in at], fontsize=8, parse_math=False)
+    step = ceil(len(rows) / _MAX_TICKS)
+    positions = range(0, len(rows), step)
+    axes.set_yticks(positions, [rows[n] for n in positions], fontsize=8, parse_math=False)
 
 
-def _write(axes: Axes, x: int, y: int, text: str, *, white: bool) -> None:
-    axes.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if white else "black")
-
-
-def _figure(value: Any) -> str:
+def _format_number(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, float):
-        return f"{value:.2f}" if abs(value) < _PLAIN else short(value)
+        return f"{value:.2f}" if abs(value) < _TWO_DECIMALS_BELOW else format_count(value)
     return f"{value:,}"
 
 
-def _short(raw: int | str) -> str:
-    text = str(raw)
-    return text if len(text) <= _NAME else f"{text[: _NAME - 1]}…"
+def _shorten(raw_id: int | str) -> str:
+    text = str(raw_id)
+    return text if len(text) <= _MAX_ID_LENGTH else f"{text[: _MAX_ID_LENGTH - 1]}…"

@@ -1,84 +1,96 @@
-"""A sweep as a figure: one or two parameters against accuracy, training time and answer time."""
+"""Figure of a parameter sweep: accuracy, training time and response time by parameter value."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nextclick.analysis.plots.canvas import CATEGORIES, FIT, ITEMS, NEUTRAL, Page
+from nextclick.analysis.plots.canvas import FIT_COLOR, NEUTRAL_COLOR, SERIES_COLORS, PanelFigure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from matplotlib.axes import Axes
 
-_COLORS = (ITEMS, CATEGORIES, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", FIT, NEUTRAL)
-_PARTS = {"valid": "the validation part", "test": "the TEST part: no choice may be made on it"}
+    Point = Mapping[str, Any]
+
+_COLORS = (*SERIES_COLORS, FIT_COLOR, NEUTRAL_COLOR)
+_PARTS = {
+    "valid": "validation split",
+    "test": "TEST split: do not select parameters on it",
+}
 
 
-def draw_sweep(numbers: Mapping[str, Any], path: Path, *, name: str) -> None:
-    """Write what `sweep.json` says, as PNG or SVG. Bars are 95 % intervals, or all seeds' times."""
-    seeds = numbers["seeds"]
-    leaks = {point["leaky"] for point in numbers["points"]} - {None}
-    page = Page(
-        f"{numbers['model']} on {name}: {' and '.join(numbers['over'])}",
-        f"{_PARTS[numbers['part']]}, {seeds} seed{'s' if seeds > 1 else ''}"
+def draw_sweep(sweep: Mapping[str, Any], path: Path, *, name: str) -> None:
+    """Write `sweep.json` as PNG or SVG.
+
+    Error bars are 95 % intervals of the metric, and the range over the seeds of the times.
+    """
+    seeds = sweep["seeds"]
+    leaks = {point["leaky"] for point in sweep["points"]} - {None}
+    figure = PanelFigure(
+        f"{sweep['model']} on {name}: {' and '.join(sweep['params'])}",
+        f"{_PARTS[sweep['part']]}, {seeds} seed{'s' if seeds > 1 else ''}"
         + (f", leaky: {', '.join(sorted(leaks))}" if leaks else ""),
         1,
         3,
     )
-    _draw(page.panel(f"{numbers['metric']}, %"), numbers, _accuracy)
-    for title, cost in (("training, s", _training), ("one answer, median, ms", _scoring)):
-        panel = page.panel(title)
-        _draw(panel, numbers, cost)
-        panel.set_ylim(0, 1.1 * panel.dataLim.ymax)  # from 0, or noise would look like a trend
-    page.save(path)
+    _draw(figure.panel(f"{sweep['metric']}, %"), sweep, _accuracy)
+    costs = (("training time, s", _training_time), ("median response time, ms", _response_time))
+    for title, cost in costs:
+        axes = figure.panel(title)
+        _draw(axes, sweep, cost)
+        axes.set_ylim(0, 1.1 * axes.dataLim.ymax)  # from 0, or noise would look like a trend
+    figure.save(path)
 
 
-def _accuracy(point: Mapping[str, Any]) -> tuple[float, float, float]:
+def _accuracy(point: Point) -> tuple[float, float, float]:
     value = point["value"]
     low, high = (value if point[end] is None else point[end] for end in ("low", "high"))
     return 100 * value, 100 * low, 100 * high
 
 
-def _training(point: Mapping[str, Any]) -> tuple[float, float, float]:
-    told = point["training_seconds"]
-    return told["mean"], told["least"], told["most"]
+def _training_time(point: Point) -> tuple[float, float, float]:
+    seconds = point["training_seconds"]
+    return seconds["mean"], seconds["least"], seconds["most"]
 
 
-def _scoring(point: Mapping[str, Any]) -> tuple[float, float, float]:
-    told = point["scoring_ms"]
-    return told["mean"], told["least"], told["most"]
+def _response_time(point: Point) -> tuple[float, float, float]:
+    milliseconds = point["scoring_ms"]
+    return milliseconds["mean"], milliseconds["least"], milliseconds["most"]
 
 
-def _draw(axes: Axes, numbers: Mapping[str, Any], figure: Any) -> None:
-    first, *second = numbers["over"]
-    labels = numbers["over"][first]
-    lines = numbers["over"][second[0]] if second else [None]
-    for n, line in enumerate(lines):
-        # values stand in their order, as far from each other: they may be text
+def _draw(
+    axes: Axes, sweep: Mapping[str, Any], value_of: Callable[[Point], tuple[float, float, float]]
+) -> None:
+    """Draw value, low and high of each point, with one line per value of a second parameter."""
+    x_parameter, *line_parameters = sweep["params"]
+    x_values = sweep["params"][x_parameter]
+    line_values = sweep["params"][line_parameters[0]] if line_parameters else [None]
+    for n, line_value in enumerate(line_values):
         points = [
             point
-            for point in numbers["points"]
-            if line is None or point["parameters"][second[0]] == line
+            for point in sweep["points"]
+            if line_value is None or point["parameters"][line_parameters[0]] == line_value
         ]
-        x = [labels.index(point["parameters"][first]) for point in points]
-        y, low, high = zip(*(figure(point) for point in points), strict=True)
-        below = [max(v - at, 0.0) for v, at in zip(y, low, strict=True)]
-        above = [max(at - v, 0.0) for v, at in zip(y, high, strict=True)]
-        shift = 0.12 * (n - (len(lines) - 1) / 2) if len(lines) > 1 else 0.0
+        # evenly spaced in the given order: values may be text
+        x = [x_values.index(point["parameters"][x_parameter]) for point in points]
+        y, low, high = zip(*(value_of(point) for point in points), strict=True)
+        below = [max(value - end, 0.0) for value, end in zip(y, low, strict=True)]
+        above = [max(end - value, 0.0) for value, end in zip(y, high, strict=True)]
+        shift = 0.12 * (n - (len(line_values) - 1) / 2) if len(line_values) > 1 else 0.0
         axes.errorbar(
-            [at + shift for at in x],
+            [position + shift for position in x],
             y,
             yerr=(below, above),
             fmt="o-",
             color=_COLORS[n % len(_COLORS)],
             capsize=3,
             markersize=4,
-            label=None if line is None else f"{second[0]} {line}",
+            label=None if line_value is None else f"{line_parameters[0]} {line_value}",
         )
-    axes.set_xticks(range(len(labels)), [str(label) for label in labels])
-    axes.set_xlabel(first)
+    axes.set_xticks(range(len(x_values)), [str(value) for value in x_values])
+    axes.set_xlabel(x_parameter)
     axes.margins(x=0.08)
-    if second:
+    if line_parameters:
         axes.legend(fontsize=9, frameon=False)

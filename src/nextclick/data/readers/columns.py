@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 from nextclick.errors import SourceError, nearest
 
@@ -65,17 +67,18 @@ COMMON_NAMES: dict[str, tuple[str, ...]] = {
 
 
 SessionsBy = Literal["auto", "id", "user"]
+Order = Literal["time", "file"]
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Names of the columns in a log; None where there is none or where it is to be found."""
+    """Names of the columns of a log; None detects a column by its common names."""
 
-    session: str | None = None
-    user: str | None = None
-    item: str | None = None
-    time: str | None = None
-    event: str | None = None
+    session: Annotated[str | None, Field(description="column of session ids")] = None
+    user: Annotated[str | None, Field(description="column of user ids")] = None
+    item: Annotated[str | None, Field(description="column of item ids")] = None
+    time: Annotated[str | None, Field(description="column of click times")] = None
+    event: Annotated[str | None, Field(description="column of event types")] = None
 
     def named(self) -> dict[str, str]:
         """The roles that have a column."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from nextclick.data.readers.columns import Columns
+from nextclick.data.readers.columns import Columns, Order
 from nextclick.data.readers.sources import (
     ROW,
     TABLE_SUFFIXES,
@@ -27,8 +27,6 @@ from nextclick.errors import ConfigError, SourceError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-Order = Literal["time", "file"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 
 from nextclick.data.encode import IdEncoder
 from nextclick.data.readers.click_rows import (
@@ -237,13 +236,9 @@ def _refuse_nothing(log: RawLog, first: LogSource, events: tuple[str, ...] | Non
             )
 
 
-@njit(cache=True)
 def _name_users(groups: Int32Array, users: Int32Array, group_user: Int32Array) -> int:
-    several = 0
-    for i in range(len(groups)):
-        known = group_user[groups[i]]
-        if known < 0:
-            group_user[groups[i]] = users[i]
-        elif users[i] >= 0 and users[i] != known:
-            several += 1
-    return several
+    """Give each group its first known user; return how many clicks name another user."""
+    unnamed = (users >= 0) & (group_user[groups] < 0)
+    # of several values for one index the last assignment stands, so assign in reverse
+    group_user[groups[unnamed][::-1]] = users[unnamed][::-1]
+    return int(np.count_nonzero((users >= 0) & (users != group_user[groups])))

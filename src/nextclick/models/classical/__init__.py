@@ -1,1 +1,1 @@
-"""Counting, neighbor and factor models."""
+"""Models that count: popularity, item and session neighbors, transitions."""

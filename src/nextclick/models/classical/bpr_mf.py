@@ -29,6 +29,7 @@ from pydantic import Field
 
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.errors import ConfigError
+from nextclick.models.base import Capabilities, Model
 from nextclick.models.classical.bpr_sgd import (
     ItemLists,
     Samples,
@@ -69,12 +70,13 @@ class BPRMFConfig:
     )
 
 
-class BPRMF:
+class BPRMF(Model):
     """The mean factors of the session's clicks, or the visitor's, against those of every item."""
 
     name: ClassVar[str] = "bpr-mf"
     Config: ClassVar[type[BPRMFConfig]] = BPRMFConfig
-    SPACE: ClassVar[Space] = {
+    default_capabilities: ClassVar[Capabilities] = Capabilities(update="fine-tune", explains=True)
+    search_space: ClassVar[Space] = {
         "factors": Choice(32, 64, 100, 200),
         "learning_rate": FloatRange(0.003, 0.3, log=True),
         "regularization": Choice(0.0, 0.0001, 0.001, 0.01, 0.1),
@@ -82,7 +84,6 @@ class BPRMF:
         "bias": Choice(False, True),
         "init_range": FloatRange(0.005, 0.5, log=True),
     }
-    item_arrays: ClassVar[tuple[str, ...]] = ("items", "bias")
 
     def __init__(
         self, config: BPRMFConfig, items: Float32Array, bias: Float32Array, users: Float32Array
@@ -99,7 +100,7 @@ class BPRMF:
         return len(self.bias) - 1
 
     @classmethod
-    def reads(cls, config: BPRMFConfig) -> frozenset[str]:
+    def requires(cls, config: BPRMFConfig) -> frozenset[str]:
         """What it reads besides the clicks."""
         return frozenset({"users"} if config.of == "user" else ())
 
@@ -178,6 +179,11 @@ class BPRMF:
         if len(self.users) > 1 and self._known[user]:
             clicks, rest["visitor"] = np.zeros_like(clicks), factors @ self.users[user]
         return Evidence(parts=Parts(clicks, rest))
+
+    @property
+    def item_arrays(self) -> tuple[str, ...]:
+        """The arrays with a row for each item."""
+        return ("items", "bias")
 
     def state(self) -> dict[str, AnyArray]:
         """Factors of items and visitors, and the bias."""

@@ -29,6 +29,7 @@ from pydantic import Field
 
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.errors import ConfigError
+from nextclick.models.base import Capabilities, Model
 from nextclick.models.classical.bpr_sgd import (
     ItemLists,
     Samples,
@@ -65,19 +66,19 @@ class FPMCConfig:
     ] = 0.1
 
 
-class FPMC:
+class FPMC(Model):
     """Factorized transitions from the last click, with the visitor's taste if asked for."""
 
     name: ClassVar[str] = "fpmc"
     Config: ClassVar[type[FPMCConfig]] = FPMCConfig
-    SPACE: ClassVar[Space] = {
+    default_capabilities: ClassVar[Capabilities] = Capabilities(update="fine-tune", explains=True)
+    search_space: ClassVar[Space] = {
         "factors": Choice(32, 64, 100, 200),
         "learning_rate": FloatRange(0.005, 0.3, log=True),
         "regularization": FloatRange(0.0001, 0.1, log=True),
         "epochs": Choice(5, 10, 20, 40),
         "init_std": FloatRange(0.01, 0.5, log=True),
     }
-    item_arrays: ClassVar[tuple[str, ...]] = ("last", "items")
 
     def __init__(
         self, config: FPMCConfig, last: Float32Array, users: Float32Array, items: Float32Array
@@ -93,7 +94,7 @@ class FPMC:
         return len(self.items) - 1
 
     @classmethod
-    def reads(cls, config: FPMCConfig) -> frozenset[str]:
+    def requires(cls, config: FPMCConfig) -> frozenset[str]:
         """What it reads besides the clicks."""
         return frozenset({"users"} if config.users else ())
 
@@ -201,6 +202,11 @@ class FPMC:
         user = 0 if batch.users is None else int(batch.users[0])
         visitor = self.items[items, D:] @ self.users[user]
         return Evidence(parts=Parts(clicks, {"visitor": visitor}))
+
+    @property
+    def item_arrays(self) -> tuple[str, ...]:
+        """The arrays with a row for each item."""
+        return ("last", "items")
 
     def state(self) -> dict[str, AnyArray]:
         """Factors of last clicks, of visitors, and of the items to come."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
+
+from nextclick.core.compiled_above import compiled_above
 
 if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
@@ -34,36 +35,27 @@ class Postings:
 
         A session counts once however often it has the item. Memory: 4 bytes for each pair.
         """
-        n_sessions = _count(sessions.items, sessions.offsets, sessions.n_items)
-        listed = n_sessions if at_most is None else np.minimum(n_sessions, at_most)
-        offsets = np.zeros(sessions.n_items + 2, dtype=np.int64)
-        np.cumsum(listed, out=offsets[1:])
-        return cls(offsets, _list(sessions.items, sessions.offsets, offsets), n_sessions)
+        return cls(*invert(sessions.items, sessions.offsets, sessions.n_items, at_most))
 
 
-@njit(cache=True, nogil=True)
-def _count(items: Int32Array, offsets: Int64Array, n_items: int) -> Int64Array:
-    counts = np.zeros(n_items + 1, np.int64)
-    seen_in = np.full(n_items + 1, -1, np.int64)
-    for s in range(len(offsets) - 1):
-        for p in range(offsets[s], offsets[s + 1]):
-            item = items[p]
-            if item != 0 and seen_in[item] != s:
-                seen_in[item] = s
-                counts[item] += 1
-    return counts
-
-
-@njit(cache=True, nogil=True)
-def _list(items: Int32Array, offsets: Int64Array, posting_offsets: Int64Array) -> Int32Array:
-    sessions = np.empty(posting_offsets[-1], np.int32)
-    at = posting_offsets[:-1].copy()
-    seen_in = np.full(len(at), -1, np.int64)
-    for s in range(len(offsets) - 2, -1, -1):
-        for p in range(offsets[s], offsets[s + 1]):
-            item = items[p]
-            if seen_in[item] != s and at[item] < posting_offsets[item + 1]:
-                seen_in[item] = s
-                sessions[at[item]] = s
-                at[item] += 1
-    return sessions
+@compiled_above(
+    2_000_000,
+    kernel="nextclick.models.classical.item_kernels:invert",
+    work=lambda items, *_: len(items),
+)
+def invert(
+    items: Int32Array, offsets: Int64Array, n_items: int, at_most: int | None
+) -> tuple[Int64Array, Int32Array, Int64Array]:
+    """The fields of `Postings` for sessions with flat `items` and their `offsets`."""
+    n = len(offsets) - 1
+    session = np.repeat(np.arange(n), np.diff(offsets))
+    pairs = np.unique((items.astype(np.int64) << 32) | (n - 1 - session))
+    item = pairs >> 32
+    pairs, item = pairs[item > 0], item[item > 0]  # by item, its newest session first
+    n_sessions = np.bincount(item, minlength=n_items + 1)
+    listed = n_sessions if at_most is None else np.minimum(n_sessions, at_most)
+    listed_offsets = np.zeros(n_items + 2, dtype=np.int64)
+    np.cumsum(listed, out=listed_offsets[1:])
+    place = np.arange(len(item)) - (np.cumsum(n_sessions) - n_sessions)[item]
+    sessions = n - 1 - (pairs[place < listed[item]] & 0xFFFFFFFF)
+    return listed_offsets, sessions.astype(np.int32), n_sessions

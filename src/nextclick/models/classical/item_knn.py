@@ -16,23 +16,24 @@ c(i, j) once for every click on i, but once only for all clicks on j, so that c 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from numba import njit
 from pydantic import Field
 
+from nextclick.core.compiled_above import compiled_above
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.models.classical.inverted_index import Postings
 from nextclick.models.classical.item_table import ItemTable, Rows, TableModel
-from nextclick.models.ops.kernels import grow, keep_best
+from nextclick.models.classical.ragged import best_of_rows, expand
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import (
         Float64Array,
-        Int32Array,
-        Int64Array,
         Progress,
     )
 
@@ -56,9 +57,8 @@ class ItemKNN(TableModel):
     """Shared sessions with the last click, damped and normalized."""
 
     name: ClassVar[str] = "item-knn"
-    deterministic: ClassVar[bool] = True
     Config: ClassVar[type[ItemKNNConfig]] = ItemKNNConfig
-    SPACE: ClassVar[Space] = {
+    search_space: ClassVar[Space] = {
         "neighbors": IntRange(20, 1000, log=True),
         "shrinkage": FloatRange(0.0, 200.0),
         "alpha": FloatRange(0.0, 1.0),
@@ -79,69 +79,63 @@ class ItemKNN(TableModel):
         by_click = config.count == "clicks"
         count = sessions.support() if by_click else postings.n_sessions
         damped = count.astype(np.float64) + config.shrinkage  # (N + 1,)
-        own_norm = np.power(damped, config.alpha, dtype=np.float64)
-        other_norm = np.power(damped, 1.0 - config.alpha, dtype=np.float64)
+        norms = (
+            np.power(damped, config.alpha, dtype=np.float64),
+            np.power(damped, 1.0 - config.alpha, dtype=np.float64),
+        )
 
-        def rows(start: int, stop: int) -> Rows:
-            found: Rows = _neighbors(
-                sessions.items,
-                sessions.offsets,
-                postings.offsets,
-                postings.sessions,
-                own_norm,
-                other_norm,
-                by_click,
-                config.neighbors,
-                start,
-                stop,
-            )
-            return found
-
+        rows = neighbor_rows(sessions, postings, norms, by_click, config.neighbors)
         return cls(config, ItemTable.build(rows, postings, progress=progress))
 
 
-@njit(cache=True, nogil=True)
+@compiled_above(
+    300_000,
+    kernel="nextclick.models.classical.item_kernels:neighbor_rows",
+    work=lambda _sessions, postings, *_: len(postings.sessions),
+)
+def neighbor_rows(
+    sessions: Sessions,
+    postings: Postings,
+    norms: tuple[Float64Array, Float64Array],
+    by_click: bool,
+    n: int,
+) -> Callable[[int, int], Rows]:
+    """A function of (start, stop): the n best neighbors of items start..stop - 1.
+
+    Args:
+        sessions: the log.
+        postings: the sessions of each item.
+        norms: (N + 1,) (n(i) + λ)^α, and (N + 1,) (n(j) + λ)^(1 - α).
+        by_click: count a session for each click on i, not once.
+        n: how many neighbors are kept for each item.
+    """
+    return partial(_neighbors, sessions, postings, norms, by_click, n)
+
+
 def _neighbors(
-    items: Int32Array,
-    offsets: Int64Array,
-    posting_offsets: Int64Array,
-    postings: Int32Array,
-    own_norm: Float64Array,
-    other_norm: Float64Array,
+    sessions: Sessions,
+    postings: Postings,
+    norms: tuple[Float64Array, Float64Array],
     by_click: bool,
     n: int,
     start: int,
     stop: int,
 ) -> Rows:
-    """The best neighbors of items start..stop - 1."""
-    lengths = np.zeros(stop - start, np.int64)
-    out_items, out_values, used = np.empty(0, np.int32), np.empty(0, np.float32), 0
-    shared = np.zeros(len(own_norm))  # (N + 1,) c(i, ·) of the item at hand
-    touched = np.empty(len(own_norm), np.int32)
-    seen_in, visit = np.zeros(len(own_norm), np.int64), 0
-    for i in range(start, stop):
-        n_touched = 0
-        for posting in range(posting_offsets[i], posting_offsets[i + 1]):
-            s = postings[posting]
-            session = items[offsets[s] : offsets[s + 1]]
-            weight = np.sum(session == i) if by_click else 1
-            visit += 1
-            for j in session:
-                if j == 0 or j == i or seen_in[j] == visit:
-                    continue
-                seen_in[j] = visit
-                if shared[j] == 0:
-                    touched[n_touched] = j
-                    n_touched += 1
-                shared[j] += weight
-        others = touched[:n_touched]
-        scores = shared[others] / (own_norm[i] * other_norm[others])
-        shared[others] = 0.0
-        best, best_scores = keep_best(others, scores, n)
-        out_items = grow(out_items, used, len(best))
-        out_values = grow(out_values, used, len(best))
-        out_items[used : used + len(best)] = best
-        out_values[used : used + len(best)] = best_scores
-        used += len(best)
-        lengths[i - start] = len(best)
-    return lengths, out_items[:used], out_values[:used]
+    items, width = sessions.items, sessions.n_items + 1
+    bounds = postings.offsets[start : stop + 1]
+    listed = postings.sessions[bounds[0] : bounds[-1]]  # (P,)
+    posting_item = np.repeat(np.arange(start, stop), np.diff(bounds))  # (P,)
+    posting, at = expand(sessions.offsets[listed], sessions.offsets[listed + 1])
+    own = items[at] == posting_item[posting]
+    weight = np.ones(len(listed))  # (P,) what a session adds to c(i, j)
+    if by_click:
+        weight = np.bincount(posting[own], minlength=len(listed)).astype(np.float64)
+    other = ~own & (items[at] > 0)
+    shared = np.unique(posting[other] * width + items[at[other]])  # each j once for a session
+    posting, item = np.divmod(shared, width)
+    keys, place = np.unique(posting_item[posting] * width + item, return_inverse=True)
+    counts = np.bincount(place, weight[posting], minlength=len(keys))
+    row, item = np.divmod(keys, width)
+    scores = counts / (norms[0][row] * norms[1][item])
+    lengths, best = best_of_rows(row - start, item, scores, n, stop - start)
+    return lengths, item[best].astype(np.int32), scores[best].astype(np.float32)

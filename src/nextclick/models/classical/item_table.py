@@ -16,6 +16,7 @@ from nextclick.core.types import (
     Progress,
     SparseScores,
 )
+from nextclick.models.base import Capabilities, Model
 from nextclick.models.explanation import Evidence, Parts
 
 if TYPE_CHECKING:
@@ -102,14 +103,20 @@ class ItemTable:
         return cls(offsets=state["offsets"], items=state["items"], values=state["values"])
 
 
-class TableModel:
+class TableModel(Model):
     """A model that looks its last click up in a table; those who inherit say how it is learned.
 
     A table keeps the best of each row alone, so it cannot go on by itself: to extend it the older
     sessions are counted again.
     """
 
-    needs_sessions: ClassVar[bool] = True
+    default_capabilities: ClassVar[Capabilities] = Capabilities(
+        deterministic=True,
+        update="exact",
+        needs_sessions=True,
+        explains=True,
+        sparse_scores=True,
+    )
 
     def __init__(self, config: Any, table: ItemTable):
         self.config = config
@@ -136,9 +143,7 @@ class TableModel:
 
     def extended(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
         """The model of both logs."""
-        model: Any = type(self)  # those who inherit have a `fit`
-        made: Self = model.fit(past.both(new), self.config, seed=0, progress=progress)
-        return made
+        return type(self).fit(past.both(new), self.config, seed=0, progress=progress)
 
     def state(self) -> dict[str, AnyArray]:
         """The arrays of the table."""

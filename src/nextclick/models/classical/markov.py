@@ -39,9 +39,8 @@ class Markov(TableModel):
     """First-order transition probabilities of the last click."""
 
     name: ClassVar[str] = "markov"
-    deterministic: ClassVar[bool] = True
     Config: ClassVar[type[MarkovConfig]] = MarkovConfig
-    SPACE: ClassVar[Space] = {"neighbors": IntRange(20, 1000, log=True)}
+    search_space: ClassVar[Space] = {"neighbors": IntRange(20, 1000, log=True)}
 
     @classmethod
     def fit(

@@ -25,6 +25,7 @@ from nextclick.core.types import (
     Progress,
     SparseScores,
 )
+from nextclick.models.base import Capabilities, Model
 from nextclick.models.explanation import Evidence, Parts
 
 if TYPE_CHECKING:
@@ -35,16 +36,19 @@ if TYPE_CHECKING:
     from nextclick.models.incremental_state import PriorSessions
 
 
+_COUNTS = Capabilities(deterministic=True, update="exact", explains=True, sparse_scores=True)
+
+
 @dataclass(frozen=True, slots=True)
 class PopConfig:
     """POP has nothing to set."""
 
 
-class Pop:
+class Pop(Model):
     """The training clicks of an item, whatever the session."""
 
     name: ClassVar[str] = "pop"
-    deterministic: ClassVar[bool] = True
+    default_capabilities: ClassVar[Capabilities] = _COUNTS
     Config: ClassVar[type[PopConfig]] = PopConfig
 
     def __init__(self, config: PopConfig, popularity: Float32Array):
@@ -107,11 +111,11 @@ class SessionPopConfig:
     """S-POP has nothing to set."""
 
 
-class SessionPop:
+class SessionPop(Model):
     """The session's own clicks of an item, then its popularity."""
 
     name: ClassVar[str] = "s-pop"
-    deterministic: ClassVar[bool] = True
+    default_capabilities: ClassVar[Capabilities] = _COUNTS
     Config: ClassVar[type[SessionPopConfig]] = SessionPopConfig
 
     def __init__(self, config: SessionPopConfig, rank: Float32Array):

@@ -19,8 +19,6 @@ from __future__ import annotations
 from math import log10
 from typing import Literal, TypeAlias
 
-from numba import njit
-
 Weighting: TypeAlias = Literal["same", "div", "linear", "log", "quadratic"]
 
 SAME, DIV, LINEAR, LOG, QUADRATIC = range(5)
@@ -33,7 +31,6 @@ CODES: dict[str, int] = {
 }
 
 
-@njit(cache=True, nogil=True)
 def step_weight(code: int, step: int) -> float:
     """Weight of something `step` >= 1 steps away; 1 is the nearest."""
     if code == DIV:
@@ -47,7 +44,6 @@ def step_weight(code: int, step: int) -> float:
     return 1.0
 
 
-@njit(cache=True, nogil=True)
 def position_weight(code: int, position: int, length: int) -> float:
     """Weight of click `position` in 1..length of a session."""
     if code == DIV:
@@ -57,5 +53,5 @@ def position_weight(code: int, position: int, length: int) -> float:
     if code == LOG:
         return 1.0 / log10(length - position + 1.7)
     if code == QUADRATIC:
-        return (position / length) ** 2
+        return (position / length) * (position / length)
     return 1.0

@@ -49,9 +49,8 @@ class SequentialRules(TableModel):
     """Weighted rules "j within a few clicks after i" for the last click i."""
 
     name: ClassVar[str] = "rules"
-    deterministic: ClassVar[bool] = True
     Config: ClassVar[type[SequentialRulesConfig]] = SequentialRulesConfig
-    SPACE: ClassVar[Space] = {
+    search_space: ClassVar[Space] = {
         "steps": IntRange(1, 30, log=True),
         "weighting": Choice(*CODES),
         "neighbors": IntRange(20, 1000, log=True),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
-from numba import njit
 
+from nextclick.core.compiled_above import compiled_above
 from nextclick.models.classical.inverted_index import Postings
-from nextclick.models.ops.kernels import grow
+from nextclick.models.classical.ragged import expand
 
 if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
@@ -43,7 +43,7 @@ class Index(NamedTuple):
         listed = np.zeros(len(sessions), dtype=np.bool_)
         listed[postings.sessions] = True
         renumbered = np.cumsum(listed, dtype=np.int32) - np.int32(1)  # (S,), keeps the order
-        session_offsets, session_items = _distinct_items(
+        session_offsets, session_items = distinct_items(
             sessions.items, sessions.offsets, np.flatnonzero(listed), sessions.n_items
         )
         known = postings.n_sessions > 0
@@ -58,6 +58,8 @@ class Index(NamedTuple):
         What fell off a list can never come back to it, so the lists are all that is needed, and
         |S_j| comes out of `idf`: to one part in 10¹⁴, and it is a whole number.
         """
+        from nextclick.models.classical.session_votes import merged
+
         n_kept = len(self.session_offsets) - 1
         n_sessions = np.zeros(past.n_items + 1, dtype=np.int64)  # |S_j|, of the older log first
         known = np.diff(self.item_offsets) > 0  # (N + 1,)
@@ -66,7 +68,7 @@ class Index(NamedTuple):
         n_sessions += postings.n_sessions
         before = np.zeros(past.n_items + 1, dtype=np.int32)  # where an item was, 0 is nowhere
         before[past.index] = np.arange(len(past.index))
-        item_offsets, item_sessions = _merged(
+        item_offsets, item_sessions = merged(
             self.item_offsets,
             self.item_sessions,
             before,
@@ -77,13 +79,13 @@ class Index(NamedTuple):
         listed = np.zeros(n_kept + len(new), dtype=np.bool_)
         listed[item_sessions] = True
         renumbered = np.cumsum(listed, dtype=np.int32) - np.int32(1)
-        old_offsets, old_items = _distinct_items(
+        old_offsets, old_items = distinct_items(
             self.session_items,
             self.session_offsets,
             np.flatnonzero(listed[:n_kept]),
             len(past.index) - 1,
         )
-        new_offsets, new_items = _distinct_items(
+        new_offsets, new_items = distinct_items(
             new.items, new.offsets, np.flatnonzero(listed[n_kept:]), past.n_items
         )
         known = n_sessions > 0
@@ -98,49 +100,19 @@ class Index(NamedTuple):
         )
 
 
-@njit(cache=True, nogil=True)
-def _merged(
-    old_offsets: Int64Array,
-    old_sessions: Int32Array,
-    before: Int32Array,
-    new_offsets: Int64Array,
-    new_sessions: Int32Array,
-    at_most: int,
-) -> tuple[Int64Array, Int32Array]:
-    """Lists of the new sessions with those of the older ones behind, `at_most` of each item."""
-    offsets = np.zeros(len(new_offsets), np.int64)
-    for i in range(1, len(before)):
-        n_old = old_offsets[before[i] + 1] - old_offsets[before[i]]
-        n_new = new_offsets[i + 1] - new_offsets[i]
-        offsets[i + 1] = offsets[i] + min(n_old + n_new, at_most)
-    sessions = np.empty(offsets[-1], np.int32)
-    for i in range(1, len(before)):
-        at, end = offsets[i], offsets[i + 1]
-        for n in range(new_offsets[i], new_offsets[i + 1]):
-            sessions[at] = new_sessions[n]
-            at += 1
-        for n in range(old_offsets[before[i]], old_offsets[before[i]] + end - at):
-            sessions[at] = old_sessions[n]
-            at += 1
-    return offsets, sessions
-
-
-@njit(cache=True, nogil=True)
-def _distinct_items(
+@compiled_above(
+    2_000_000,
+    kernel="nextclick.models.classical.session_votes:distinct_items",
+    work=lambda items, *_: len(items),
+)
+def distinct_items(
     items: Int32Array, offsets: Int64Array, kept: Int64Array, n_items: int
 ) -> tuple[Int64Array, Int32Array]:
-    """The distinct known items of the sessions `kept`."""
-    out_offsets = np.zeros(len(kept) + 1, np.int64)
-    out = np.empty(0, np.int32)
-    used = 0
-    seen_in = np.full(n_items + 1, -1, np.int64)
-    for row in range(len(kept)):
-        s = kept[row]
-        out = grow(out, used, offsets[s + 1] - offsets[s])
-        for item in items[offsets[s] : offsets[s + 1]]:
-            if item != 0 and seen_in[item] != s:
-                seen_in[item] = s
-                out[used] = item
-                used += 1
-        out_offsets[row + 1] = used
-    return out_offsets, out[:used].copy()
+    """The distinct known items of the sessions `kept`, in the order of their first clicks."""
+    row, at = expand(offsets[kept], offsets[kept + 1])
+    known = items[at] > 0
+    row, found = row[known], items[at[known]]
+    first = np.sort(np.unique(row * (n_items + 1) + found, return_index=True)[1])
+    out_offsets = np.zeros(len(kept) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(row[first], minlength=len(kept)), out=out_offsets[1:])
+    return out_offsets, found[first]

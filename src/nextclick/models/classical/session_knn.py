@@ -41,9 +41,10 @@ from pydantic import Field
 from nextclick.core.hardware import map_blocks
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.core.types import AnyArray, Float32Array, Int32Array, Progress, SparseScores
+from nextclick.models.base import Capabilities, Model
 from nextclick.models.classical.position_weights import CODES, Weighting, position_weight
 from nextclick.models.classical.session_index import Index
-from nextclick.models.classical.session_votes import Rows, VotingRule, score_rows, voters
+from nextclick.models.classical.session_scores import Rows, VotingRule, score_rows
 from nextclick.models.explanation import MAX_NEIGHBORS, Evidence, Neighbor, Parts
 
 if TYPE_CHECKING:
@@ -88,13 +89,15 @@ class SessionKNNConfig:
     ] = 10
 
 
-class SessionKNN:
+class SessionKNN(Model):
     """Votes of the most similar of the most recent sessions that share an item."""
 
     name: ClassVar[str] = "session-knn"
-    deterministic: ClassVar[bool] = True
+    default_capabilities: ClassVar[Capabilities] = Capabilities(
+        deterministic=True, update="exact", explains=True, sparse_scores=True
+    )
     Config: ClassVar[type[SessionKNNConfig]] = SessionKNNConfig
-    SPACE: ClassVar[Space] = {
+    search_space: ClassVar[Space] = {
         "k": IntRange(20, 2000, log=True),
         "sample_size": IntRange(100, 10_000, log=True),
         "similarity": Choice("vec", "cosine"),
@@ -144,10 +147,9 @@ class SessionKNN:
         B = len(batch)
 
         def rows(start: int, stop: int) -> Rows:
-            found: Rows = score_rows(
+            return score_rows(
                 batch.items[start:stop], batch.lengths[start:stop], self.index, self.rule
             )
-            return found
 
         bounds = [*range(0, B, _ROWS_PER_BLOCK), B] if B else [0, 0]
         offsets, items, values = _joined(map_blocks(rows, bounds))
@@ -163,6 +165,8 @@ class SessionKNN:
         r(h) is a sum over shared clicks, so that a vote is one, too. An item that was clicked
         several times counts at its latest click.
         """
+        from nextclick.models.classical.session_votes import voters
+
         n = int(batch.lengths[0])
         first = max(0, n - self.config.last_n_clicks)
         clicks = batch.items[0, first:n]

@@ -1,33 +1,23 @@
-"""The kernels of Session-KNN: find the neighbors of a session and let them vote."""
+"""The kernels of Session-KNN: its index, the neighbors of a session, and their votes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
-from nextclick.core.types import Float32Array, Float64Array, Int32Array, Int64Array
-from nextclick.models.classical.position_weights import position_weight, step_weight
+from nextclick.models.classical.position_weights import position_weight as plain_position_weight
+from nextclick.models.classical.position_weights import step_weight as plain_step_weight
 from nextclick.models.ops.kernels import grow, kth_largest
 
 if TYPE_CHECKING:
+    from nextclick.core.types import Float32Array, Float64Array, Int32Array, Int64Array
     from nextclick.models.classical.session_index import Index
+    from nextclick.models.classical.session_scores import Rows, VotingRule
 
-Rows: TypeAlias = tuple[Int64Array, Int32Array, Float32Array]
-"""(R + 1,) offsets of R rows, and the items and values that they list, one row after the other."""
-
-
-class VotingRule(NamedTuple):
-    """A config as the kernels read it."""
-
-    k: int
-    sample_size: int
-    cosine: bool
-    weighting: int
-    weighting_score: int
-    idf_weighting: float
-    last_n_clicks: int
+position_weight = njit(cache=True, nogil=True)(plain_position_weight)
+step_weight = njit(cache=True, nogil=True)(plain_step_weight)
 
 
 @njit(cache=True, nogil=True)
@@ -178,3 +168,51 @@ def _vote(
         votes[slots[slot] - 1] += weight[place[m]]
     factor = 1.0 + rule.idf_weighting * index.idf[items[:n]]
     return items[:n], (votes[:n] * factor).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def merged(
+    old_offsets: Int64Array,
+    old_sessions: Int32Array,
+    before: Int32Array,
+    new_offsets: Int64Array,
+    new_sessions: Int32Array,
+    at_most: int,
+) -> tuple[Int64Array, Int32Array]:
+    """Lists of the new sessions with those of the older ones behind, `at_most` of each item."""
+    offsets = np.zeros(len(new_offsets), np.int64)
+    for i in range(1, len(before)):
+        n_old = old_offsets[before[i] + 1] - old_offsets[before[i]]
+        n_new = new_offsets[i + 1] - new_offsets[i]
+        offsets[i + 1] = offsets[i] + min(n_old + n_new, at_most)
+    sessions = np.empty(offsets[-1], np.int32)
+    for i in range(1, len(before)):
+        at, end = offsets[i], offsets[i + 1]
+        for n in range(new_offsets[i], new_offsets[i + 1]):
+            sessions[at] = new_sessions[n]
+            at += 1
+        for n in range(old_offsets[before[i]], old_offsets[before[i]] + end - at):
+            sessions[at] = old_sessions[n]
+            at += 1
+    return offsets, sessions
+
+
+@njit(cache=True, nogil=True)
+def distinct_items(
+    items: Int32Array, offsets: Int64Array, kept: Int64Array, n_items: int
+) -> tuple[Int64Array, Int32Array]:
+    """The distinct known items of the sessions `kept`."""
+    out_offsets = np.zeros(len(kept) + 1, np.int64)
+    out = np.empty(0, np.int32)
+    used = 0
+    seen_in = np.full(n_items + 1, -1, np.int64)
+    for row in range(len(kept)):
+        s = kept[row]
+        out = grow(out, used, offsets[s + 1] - offsets[s])
+        for item in items[offsets[s] : offsets[s + 1]]:
+            if item != 0 and seen_in[item] != s:
+                seen_in[item] = s
+                out[used] = item
+                used += 1
+        out_offsets[row + 1] = used
+    return out_offsets, out[:used].copy()

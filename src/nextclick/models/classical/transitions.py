@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
+from nextclick.core.compiled_above import compiled_above
 from nextclick.models.classical.inverted_index import Postings
 from nextclick.models.classical.item_table import ItemTable, Rows
-from nextclick.models.ops.kernels import grow, keep_best
+from nextclick.models.classical.ragged import best_of_rows, expand
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import Float64Array, Int32Array, Int64Array, Progress
+    from nextclick.core.types import Float64Array, Progress
 
 
 def transition_table(
@@ -33,63 +36,42 @@ def transition_table(
     """
     postings = Postings.of(sessions)
 
-    def rows(start: int, stop: int) -> Rows:
-        found: Rows = _followers(
-            sessions.items,
-            sessions.offsets,
-            postings.offsets,
-            postings.sessions,
-            weights,
-            neighbors,
-            start,
-            stop,
-        )
-        return found
-
+    rows = follower_rows(sessions, postings, weights, neighbors)
     return ItemTable.build(rows, postings, progress=progress)
 
 
-@njit(cache=True, nogil=True)
+@compiled_above(
+    300_000,
+    kernel="nextclick.models.classical.item_kernels:follower_rows",
+    work=lambda _sessions, postings, *_: len(postings.sessions),
+)
+def follower_rows(
+    sessions: Sessions, postings: Postings, weights: Float64Array, n: int
+) -> Callable[[int, int], Rows]:
+    """A function of (start, stop): the n best followers of items start..stop - 1."""
+    return partial(_followers, sessions, postings, weights, n)
+
+
 def _followers(
-    items: Int32Array,
-    offsets: Int64Array,
-    posting_offsets: Int64Array,
-    postings: Int32Array,
-    weights: Float64Array,
-    n: int,
-    start: int,
-    stop: int,
+    sessions: Sessions, postings: Postings, weights: Float64Array, n: int, start: int, stop: int
 ) -> Rows:
-    """The best followers of items start..stop - 1."""
-    n_items = len(posting_offsets) - 2
-    lengths = np.zeros(stop - start, np.int64)
-    out_items, out_values, used = np.empty(0, np.int32), np.empty(0, np.float32), 0
-    sums = np.zeros(n_items + 1)
-    touched = np.empty(n_items + 1, np.int32)
-    for i in range(start, stop):
-        n_touched, n_pairs = 0, 0
-        for posting in range(posting_offsets[i], posting_offsets[i + 1]):
-            s = postings[posting]
-            session = items[offsets[s] : offsets[s + 1]]
-            for p in range(len(session)):
-                if session[p] != i:
-                    continue
-                for q in range(p + 1, min(p + len(weights), len(session) - 1) + 1):
-                    j = session[q]
-                    if j == 0:
-                        continue
-                    if sums[j] == 0:
-                        touched[n_touched] = j
-                        n_touched += 1
-                    sums[j] += weights[q - p - 1]
-                    n_pairs += 1
-        others = touched[:n_touched]
-        best, best_sums = keep_best(others, sums[others], n)
-        sums[others] = 0.0
-        out_items = grow(out_items, used, len(best))
-        out_values = grow(out_values, used, len(best))
-        out_items[used : used + len(best)] = best
-        out_values[used : used + len(best)] = best_sums / max(n_pairs, 1)
-        used += len(best)
-        lengths[i - start] = len(best)
-    return lengths, out_items[:used], out_values[:used]
+    items, n_items = sessions.items, sessions.n_items
+    bounds = postings.offsets[start : stop + 1]
+    listed = postings.sessions[bounds[0] : bounds[-1]]  # (P,)
+    first, end = sessions.offsets[listed], sessions.offsets[listed + 1]
+    owner, at = expand(first, end)
+    item = np.repeat(np.arange(start, stop), np.diff(bounds))[owner]
+    own = items[at] == item
+    owner, at, item = owner[own], at[own], item[own]  # the clicks on the items at hand
+    last = np.minimum(at + len(weights), end[owner] - 1)
+    pair, later = expand(at + 1, last + 1)
+    known = items[later] > 0
+    pair, later = pair[known], later[known]
+    # pairs stand by item, newest session first, then by position: sums add up in this order
+    keys, place = np.unique(item[pair] * (n_items + 1) + items[later], return_inverse=True)
+    sums = np.bincount(place, weights[later - at[pair] - 1], minlength=len(keys))
+    row, follower = np.divmod(keys, n_items + 1)
+    n_pairs = np.bincount(item[pair] - start, minlength=stop - start)
+    lengths, best = best_of_rows(row - start, follower, sums, n, stop - start)
+    values = sums[best] / np.maximum(n_pairs, 1)[row[best] - start]
+    return lengths, follower[best].astype(np.int32), values.astype(np.float32)

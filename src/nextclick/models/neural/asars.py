@@ -47,7 +47,7 @@ trained by `time_dropout`. So every variant answers an anonymous visitor.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
@@ -55,8 +55,8 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, Space
-from nextclick.models.explanation import tell
-from nextclick.models.neural_model import NeuralModel
+from nextclick.models.explanation import record_attention
+from nextclick.models.neural_model import ATTENTIVE, NEURAL, Encoder, NeuralModel
 from nextclick.models.ops.gap_bins import START
 from nextclick.models.ops.layers import (
     Dropout,
@@ -70,7 +70,8 @@ from nextclick.models.presets import ASARS_HINGE, SAMPLED_SOFTMAX, TRAINING_SPAC
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nextclick.models.neural_model import Asked, DatasetInfo
+    from nextclick.models.base import Capabilities, Moment
+    from nextclick.models.neural_model import DatasetInfo
 
 _READS = {
     "user_att": {"users"},
@@ -122,7 +123,11 @@ class ASARSConfig:
     max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 200
 
 
-class ASARSEncoder(nn.Module):
+def _attends(config: ASARSConfig) -> bool:
+    return config.variant in ("user_att", "time_att", "time_user")
+
+
+class ASARSEncoder(Encoder):
     """Any of the five variants."""
 
     seen_users: Tensor
@@ -131,7 +136,7 @@ class ASARSEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.by_time = config.variant in ("time_att", "time_user")
-        self.attends = self.by_time or config.variant == "user_att"
+        self.attends = _attends(config)
         d, H = config.item_width, config.hidden_width
         self.dropout = Dropout(config.dropout)
         self.items = item_embedding(n_items, d)
@@ -200,7 +205,7 @@ class ASARSEncoder(nn.Module):
         features = hidden
         if self.attends:
             alpha = self.attention(items, hidden, gaps, waited, user)
-            tell("read-out", alpha[:, -1])
+            record_attention("read-out", alpha[:, -1])
             features = alpha @ hidden
         if user is not None and config.variant != "user_att":
             features = torch.cat([features, user], dim=-1)
@@ -296,31 +301,31 @@ class ASARS(NeuralModel):
 
     name: ClassVar[str] = "asars"
     Config: ClassVar[type[ASARSConfig]] = ASARSConfig
-    encoder_type: ClassVar[type[nn.Module]] = ASARSEncoder
-    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+    encoder_type: ClassVar[type[Encoder]] = ASARSEncoder
+    default_capabilities: ClassVar[Capabilities] = ATTENTIVE
+    search_space: ClassVar[Space] = TRAINING_SPACE | {
         "item_width": Choice(32, 64, 100),
         "gap_width": Choice(8, 16, 32),
         "hidden_width": Choice(64, 100, 150),
         "dropout": FloatRange(0.0, 0.7),
     }
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": SAMPLED_SOFTMAX,
         "paper": ASARS_HINGE,
     }
 
     @classmethod
-    def reads(cls, config: ASARSConfig) -> frozenset[str]:
+    def requires(cls, config: ASARSConfig) -> frozenset[str]:
         """Times, users or both."""
         return frozenset(_READS[config.variant])
 
-    @property
-    def asked(self) -> Asked:
-        """As `gap` says, where times are read."""
-        if "times" not in self.reads(self.config):
-            return "at-click"
-        modes: dict[str, Asked] = {
+    @classmethod
+    def capabilities_of(cls, config: ASARSConfig) -> Capabilities:
+        """Attention, where the variant has any; the moment of prediction that `gap` names."""
+        moments: dict[str, Moment] = {
             "causal": "at-click",
             "elapsed": "while-waiting",
             "oracle": "at-target",
         }
-        return modes[self.config.gap]
+        moment = moments[config.gap] if "times" in cls.requires(config) else "at-click"
+        return replace(ATTENTIVE if _attends(config) else NEURAL, prediction_moment=moment)

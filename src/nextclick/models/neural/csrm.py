@@ -46,8 +46,8 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, Space, without
-from nextclick.models.explanation import MAX_NEIGHBORS, Neighbor, listener, tell
-from nextclick.models.neural_model import NeuralModel
+from nextclick.models.explanation import MAX_NEIGHBORS, Neighbor, active_recording, record_attention
+from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.additive_attention import additive_energy
 from nextclick.models.ops.layers import (
     Dropout,
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.core.types import AnyArray, Int64Array
+    from nextclick.models.base import Capabilities
 
 _NOBODY = -1  # session of a place in memory that is empty
 _SMALL = 1e-10  # added to variances, as in the code
@@ -92,7 +93,7 @@ class CSRMConfig:
     max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 19
 
 
-class CSRMEncoder(nn.Module):
+class CSRMEncoder(Encoder):
     """Two GRUs, attention, memory and gate."""
 
     def __init__(self, config: CSRMConfig, n_items: int):
@@ -145,7 +146,7 @@ class CSRMEncoder(nn.Module):
         states, _ = self.whole(clicks)  # (B, T, H)
         hidden, _ = self.purpose(clicks)
         alpha = self.attention(hidden)
-        tell("read-out", alpha[:, -1])
+        record_attention("read-out", alpha[:, -1])
         attended = alpha @ hidden
         whole = states.flatten(0, 1).index_select(0, cells)  # (P, H), g
         purpose = attended.flatten(0, 1).index_select(0, cells).float()  # (P, H), l
@@ -207,7 +208,7 @@ class Memory(nn.Module):
             cosine, at = nearest(_unit(asked), _unit(self.held), hidden, k)  # (P, K) each
         alone = (cosine == -torch.inf).all(dim=1, keepdim=True)  # (P, 1)
         share = cosine.masked_fill(alone, 0.0).softmax(dim=1)  # (P, K)
-        heard = listener()
+        heard = active_recording()
         if heard is not None and not alone[0]:
             heard.neighbors = _remembered(cosine[0], share[0], self.session[at[0]])
         return torch.where(alone, asked, weighted_rows(self.held, at, share))
@@ -276,16 +277,17 @@ class CSRM(NeuralModel):
 
     name: ClassVar[str] = "csrm"
     Config: ClassVar[type[CSRMConfig]] = CSRMConfig
-    encoder_type: ClassVar[type[nn.Module]] = CSRMEncoder
+    encoder_type: ClassVar[type[Encoder]] = CSRMEncoder
     # shuffled, the memory would hold later sessions
-    SPACE: ClassVar[Space] = without(TRAINING_SPACE, ["shuffle"]) | {
+    default_capabilities: ClassVar[Capabilities] = ATTENTIVE
+    search_space: ClassVar[Space] = without(TRAINING_SPACE, ["shuffle"]) | {
         "embedding_width": Choice(50, 100, 150),
         "hidden_width": Choice(50, 100, 150),
         "neighbors": Choice(128, 256, 512, 1024),
         "embedding_dropout": FloatRange(0.0, 0.6),
         "output_dropout": FloatRange(0.0, 0.8),
     }
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": SAMPLED_SOFTMAX_OF_GRAPHS | {"shuffle": False},
         "paper": _PAPER,
     }

@@ -28,7 +28,7 @@ Where we differ:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 import torch
@@ -36,11 +36,13 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Bundles, Choice, FloatRange, Space
-from nextclick.models.neural_model import NeuralModel
+from nextclick.models.neural_model import NEURAL, Encoder, NeuralModel
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding, uniform_
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from nextclick.models.base import Capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class OneHotGRULayer(nn.Module):
         return torch.lerp(new, state, update)
 
 
-class GRU4RecEncoder(nn.Module):
+class GRU4RecEncoder(Encoder):
     """Input, GRU layers and the decoder's table."""
 
     def __init__(self, config: GRU4RecConfig, n_items: int):
@@ -211,9 +213,10 @@ class GRU4Rec(NeuralModel):
 
     name: ClassVar[str] = "gru4rec"
     Config: ClassVar[type[GRU4RecConfig]] = GRU4RecConfig
-    encoder_type: ClassVar[type[nn.Module]] = GRU4RecEncoder
+    encoder_type: ClassVar[type[Encoder]] = GRU4RecEncoder
+    default_capabilities: ClassVar[Capabilities] = replace(NEURAL, recurrent_step=True)
     # lanes and Adagrad have rates and batches of their own
-    SPACE: ClassVar[Space] = {
+    search_space: ClassVar[Space] = {
         "learning_rate": FloatRange(0.01, 0.5, log=True),
         "momentum": FloatRange(0.0, 0.5),
         "batch_size": Choice(32, 64, 128, 256),
@@ -232,7 +235,7 @@ class GRU4Rec(NeuralModel):
     }
     # default, yoochoose and bpr-max are the authors' parameter files; top1, bpr and cross-entropy
     # are the settings of 2016, from memory of the paper
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": _RSC15,
         "yoochoose": _RSC15
         | {

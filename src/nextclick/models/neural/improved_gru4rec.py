@@ -28,7 +28,7 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, Space
-from nextclick.models.neural_model import NeuralModel
+from nextclick.models.neural_model import Encoder, NeuralModel
 from nextclick.models.ops.layers import (
     Dropout,
     clear_padding_,
@@ -61,7 +61,7 @@ class ImprovedGRU4RecConfig:
     max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 19
 
 
-class ImprovedGRU4RecEncoder(nn.Module):
+class ImprovedGRU4RecEncoder(Encoder):
     """Embedding, click dropout and GRU."""
 
     def __init__(self, config: ImprovedGRU4RecConfig, n_items: int):
@@ -106,14 +106,14 @@ class ImprovedGRU4Rec(NeuralModel):
 
     name: ClassVar[str] = "improved-gru4rec"
     Config: ClassVar[type[ImprovedGRU4RecConfig]] = ImprovedGRU4RecConfig
-    encoder_type: ClassVar[type[nn.Module]] = ImprovedGRU4RecEncoder
-    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+    encoder_type: ClassVar[type[Encoder]] = ImprovedGRU4RecEncoder
+    search_space: ClassVar[Space] = TRAINING_SPACE | {
         "embedding_width": Choice(50, 100, 150),
         "hidden_width": Choice(50, 100, 200),
         "click_dropout": FloatRange(0.0, 0.6),
         "output_dropout": FloatRange(0.0, 0.6),
     }
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": _RECIPE,
         "fine-tuned": _RECIPE | {"pretrain_epochs": 10, "recent": 0.25},
     }

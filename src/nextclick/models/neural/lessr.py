@@ -44,8 +44,8 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
-from nextclick.models.explanation import tell
-from nextclick.models.neural_model import NeuralModel
+from nextclick.models.explanation import record_attention
+from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.layers import Dropout, clamp_norm, clear_padding_, item_embedding
 from nextclick.models.ops.segments import group_energy, group_softmax, group_sum
 from nextclick.models.ops.session_graphs import given_or_built, placed, prefix_graphs
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.core.types import AnyArray, Int64Array
+    from nextclick.models.base import Capabilities
 
 _NORM = 1.0  # longest embedding
 
@@ -72,7 +73,7 @@ class LESSRConfig:
     max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 50
 
 
-class LESSREncoder(nn.Module):
+class LESSREncoder(Encoder):
     """EOPA and SGAT layers, densely connected, and the read-out."""
 
     def __init__(self, config: LESSRConfig, n_items: int):
@@ -201,7 +202,8 @@ class Readout(nn.Module):
         query = self.last(features.index_select(0, graph["last"]))  # (P, d)
         energy = group_energy(query, self.each(features), self.attend, nodes, bounds)
         alpha = group_softmax(energy, bounds)  # (V,)
-        tell("read-out", alpha[None], graph["nodes"])  # an item counts at its first click
+        # an item counts at its first click
+        record_attention("read-out", alpha[None], graph["nodes"])
         answer: Tensor = self.activation(
             self.output(group_sum(features, nodes, bounds, alpha)).float()
         )
@@ -229,13 +231,14 @@ class LESSR(NeuralModel):
 
     name: ClassVar[str] = "lessr"
     Config: ClassVar[type[LESSRConfig]] = LESSRConfig
-    encoder_type: ClassVar[type[nn.Module]] = LESSREncoder
-    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+    encoder_type: ClassVar[type[Encoder]] = LESSREncoder
+    default_capabilities: ClassVar[Capabilities] = ATTENTIVE
+    search_space: ClassVar[Space] = TRAINING_SPACE | {
         "width": Choice(32, 64, 100),
         "layers": IntRange(1, 5),
         "dropout": FloatRange(0.0, 0.5),
     }
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": SAMPLED_SOFTMAX_OF_GRAPHS,
         "paper": {
             "loss": "ce",

@@ -41,19 +41,22 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
-from nextclick.models.explanation import tell
+from nextclick.models.explanation import record_attention
 from nextclick.models.neural.sr_gnn import SRGNNConfig, SRGNNEncoder
-from nextclick.models.neural_model import NeuralModel
+from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding
 from nextclick.models.ops.lgsr_graph import ItemGraphTask
 from nextclick.models.ops.session_graphs import given_or_built, placed
 from nextclick.models.presets import TRAINING_SPACE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, Int64Array
+    from nextclick.models.base import Capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ class LGSRConfig:
     ] = 0
 
 
-class LGSREncoder(nn.Module):
+class LGSREncoder(Encoder):
     """Self-attention over each prefix, and its read-out."""
 
     def __init__(self, config: LGSRConfig, n_items: int):
@@ -154,7 +157,7 @@ class LGSREncoder(nn.Module):
         if self.config.variant == "a":
             return placed(last, told["cells"], items)
         alpha = self.attention(states, latest)
-        tell("read-out", alpha[:1].flip(1))  # here the last click comes first
+        record_attention("read-out", alpha[:1].flip(1))  # here the last click comes first
         session = (alpha[:, None] @ states)[:, 0]  # (P, D)
         queries = self.output(self.dropout(torch.cat([last, session], dim=-1)))
         return placed(queries, told["cells"], items)
@@ -165,7 +168,7 @@ class LGSREncoder(nn.Module):
         x = self.dropout(self.items(latest) + self.positions[: latest.shape[1]])  # (P, K, D)
         query, key, value = self.project(x).chunk(3, dim=-1)
         weights = self.self_attention(query, key, latest)
-        tell("self-attention", weights[:1].flip(1, 2))
+        record_attention("self-attention", weights[:1].flip(1, 2))
         mixed = self.dropout(weights) @ value
         if config.residual:
             mixed = self.attention_norm(x + self.dropout(mixed))
@@ -194,7 +197,7 @@ class LGSREncoder(nn.Module):
         return self.items.weight, None
 
 
-def _encoder(config: LGSRConfig, n_items: int) -> nn.Module:
+def _encoder(config: LGSRConfig, n_items: int) -> LGSREncoder | SRGNNEncoder:
     if config.variant == "h":
         return SRGNNEncoder(SRGNNConfig(width=config.width, max_length=config.max_length), n_items)
     return LGSREncoder(config, n_items)
@@ -216,8 +219,10 @@ class LGSR(NeuralModel):
 
     name: ClassVar[str] = "lgsr"
     Config: ClassVar[type[LGSRConfig]] = LGSRConfig
-    encoder_type: ClassVar[Any] = staticmethod(_encoder)
-    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+    encoder_type: ClassVar[Callable[..., Encoder]] = staticmethod(_encoder)
+    encoder: LGSREncoder | SRGNNEncoder
+    default_capabilities: ClassVar[Capabilities] = ATTENTIVE
+    search_space: ClassVar[Space] = TRAINING_SPACE | {
         "width": Choice(50, 100, 150),
         "dropout": FloatRange(0.0, 0.6),
         "graph_passes": IntRange(1, 4),
@@ -225,7 +230,7 @@ class LGSR(NeuralModel):
         "walk_length": Choice(10, 25, 50),
         "window": IntRange(2, 10),
     }
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": _RECIPE,
         "c": _RECIPE | {"variant": "c"},
         "a": _RECIPE | {"variant": "a"},

@@ -30,8 +30,8 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, Space
-from nextclick.models.explanation import tell
-from nextclick.models.neural_model import NeuralModel
+from nextclick.models.explanation import record_attention
+from nextclick.models.neural_model import ATTENTIVE, NEURAL, Encoder, NeuralModel
 from nextclick.models.ops.additive_attention import additive_energy
 from nextclick.models.ops.layers import (
     Dropout,
@@ -45,6 +45,8 @@ from nextclick.models.presets import TRAINING_SPACE
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from nextclick.models.base import Capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class NARMConfig:
     max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 19
 
 
-class NARMEncoder(nn.Module):
+class NARMEncoder(Encoder):
     """GRU, attention and the part of the decoder that a session goes through."""
 
     def __init__(self, config: NARMConfig, n_items: int):
@@ -120,7 +122,7 @@ class NARMEncoder(nn.Module):
             features = hidden
         else:
             alpha = self.attention(hidden)
-            tell("read-out", alpha[:, -1])
+            record_attention("read-out", alpha[:, -1])
             local = alpha @ hidden  # (B, T, H)
             if self.config.variant == "local":
                 features = local
@@ -157,14 +159,15 @@ class NARM(NeuralModel):
 
     name: ClassVar[str] = "narm"
     Config: ClassVar[type[NARMConfig]] = NARMConfig
-    encoder_type: ClassVar[type[nn.Module]] = NARMEncoder
-    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+    encoder_type: ClassVar[type[Encoder]] = NARMEncoder
+    default_capabilities: ClassVar[Capabilities] = ATTENTIVE
+    search_space: ClassVar[Space] = TRAINING_SPACE | {
         "embedding_width": Choice(50, 100, 150),
         "hidden_width": Choice(50, 100, 200),
         "embedding_dropout": FloatRange(0.0, 0.6),
         "output_dropout": FloatRange(0.0, 0.8),
     }
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": _RECIPE,
         "global": _RECIPE | {"variant": "global"},
         "local": _RECIPE | {"variant": "local"},
@@ -173,3 +176,8 @@ class NARM(NeuralModel):
         "global-50": _RECIPE | {"variant": "global", "hidden_width": 50},
         "local-50": _RECIPE | {"variant": "local", "hidden_width": 50},
     }
+
+    @classmethod
+    def capabilities_of(cls, config: NARMConfig) -> Capabilities:
+        """Attention, where the variant has any."""
+        return NEURAL if config.variant == "global" else ATTENTIVE

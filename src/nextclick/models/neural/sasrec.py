@@ -34,8 +34,8 @@ from torch.nn import functional
 
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.errors import ConfigError
-from nextclick.models.explanation import listener, tell
-from nextclick.models.neural_model import NeuralModel
+from nextclick.models.explanation import active_recording, record_attention
+from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.layers import (
     Dropout,
     causal_softmax,
@@ -47,6 +47,8 @@ from nextclick.models.presets import TRAINING_SPACE
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from nextclick.models.base import Capabilities
 
 _STD = 0.02
 
@@ -112,10 +114,10 @@ class _Block(nn.Module):
         B, T, D = x.shape
         heads = self.project(x).view(B, T, 3, self.heads, D // self.heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # (B, heads, T, D / heads) each
-        if listener() is not None:  # the fused attention does not give its weights
+        if active_recording() is not None:  # the fused attention does not give its weights
             energy = query @ key.transpose(2, 3) / math.sqrt(D // self.heads)  # (B, heads, T, T)
             for h in range(self.heads):
-                tell(f"block {self.number}, head {h + 1}", causal_softmax(energy[:, h]))
+                record_attention(f"block {self.number}, head {h + 1}", causal_softmax(energy[:, h]))
         # padding stands behind every click, so that the causal mask hides it too
         mixed = functional.scaled_dot_product_attention(
             query,
@@ -134,7 +136,7 @@ class _Block(nn.Module):
         return outer
 
 
-class SASRecEncoder(nn.Module):
+class SASRecEncoder(Encoder):
     """Embeddings of items and positions, blocks, and a last norm where blocks begin with one."""
 
     def __init__(self, config: SASRecConfig, n_items: int):
@@ -191,14 +193,15 @@ class SASRec(NeuralModel):
 
     name: ClassVar[str] = "sasrec"
     Config: ClassVar[type[SASRecConfig]] = SASRecConfig
-    encoder_type: ClassVar[type[nn.Module]] = SASRecEncoder
-    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+    encoder_type: ClassVar[type[Encoder]] = SASRecEncoder
+    default_capabilities: ClassVar[Capabilities] = ATTENTIVE
+    search_space: ClassVar[Space] = TRAINING_SPACE | {
         "width": Choice(64, 100, 128),
         "blocks": IntRange(1, 3),
         "heads": Choice(1, 2, 4),
         "dropout": FloatRange(0.0, 0.7),
     }
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": _RECIPE,
         "sampled": _RECIPE
         | {"loss": "sampled", "negatives": 2048, "negative_alpha": 0.5, "log_q": True},

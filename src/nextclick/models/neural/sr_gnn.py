@@ -42,8 +42,8 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, IntRange, Space
-from nextclick.models.explanation import tell
-from nextclick.models.neural_model import NeuralModel
+from nextclick.models.explanation import record_attention
+from nextclick.models.neural_model import ATTENTIVE, NEURAL, Encoder, NeuralModel
 from nextclick.models.ops.layers import clear_padding_, item_embedding
 from nextclick.models.ops.segments import group_energy, group_sum
 from nextclick.models.ops.session_graphs import given_or_built, placed, shared_graphs
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.core.types import AnyArray, Int64Array
+    from nextclick.models.base import Capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class SRGNNConfig:
     max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 200
 
 
-class SRGNNEncoder(nn.Module):
+class SRGNNEncoder(Encoder):
     """Gated graph network and read-out."""
 
     def __init__(self, config: SRGNNConfig, n_items: int):
@@ -109,7 +110,7 @@ class SRGNNEncoder(nn.Module):
             return placed(last, graph["cells"], items)
         clicks, bounds = graph["clicks"], graph["click_bounds"]
         beta = self.attention(states, last, clicks, bounds)
-        tell("read-out", beta[None])
+        record_attention("read-out", beta[None])
         session = group_sum(states, clicks, bounds, beta)  # (P, D)
         if self.config.variant == "hybrid":
             session = self.output(torch.cat([session, last], dim=-1))
@@ -165,13 +166,14 @@ class SRGNN(NeuralModel):
 
     name: ClassVar[str] = "sr-gnn"
     Config: ClassVar[type[SRGNNConfig]] = SRGNNConfig
-    encoder_type: ClassVar[type[nn.Module]] = SRGNNEncoder
-    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+    encoder_type: ClassVar[type[Encoder]] = SRGNNEncoder
+    default_capabilities: ClassVar[Capabilities] = ATTENTIVE
+    search_space: ClassVar[Space] = TRAINING_SPACE | {
         "width": Choice(50, 100, 150),
         "steps": IntRange(1, 2),
         "edges": Choice("binary", "counted"),
     }
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": SAMPLED_SOFTMAX_OF_GRAPHS,
         "paper": {
             "loss": "ce",
@@ -187,3 +189,8 @@ class SRGNN(NeuralModel):
             "patience": 10,
         },
     }
+
+    @classmethod
+    def capabilities_of(cls, config: SRGNNConfig) -> Capabilities:
+        """Attention, where the variant has any."""
+        return NEURAL if config.variant == "local" else ATTENTIVE

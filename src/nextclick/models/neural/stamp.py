@@ -28,14 +28,16 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, Space
-from nextclick.models.explanation import tell
-from nextclick.models.neural_model import NeuralModel
+from nextclick.models.explanation import record_attention
+from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.additive_attention import additive_energy
 from nextclick.models.ops.layers import clamp_norm, clear_padding_, item_embedding, normal_
 from nextclick.models.presets import TRAINING_SPACE
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from nextclick.models.base import Capabilities
 
 _EMBEDDING_STD = 0.002
 _WEIGHT_STD = 0.05
@@ -52,7 +54,7 @@ class STAMPConfig:
     max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 50
 
 
-class STAMPEncoder(nn.Module):
+class STAMPEncoder(Encoder):
     """Attention over the clicks, and the two cells that are multiplied."""
 
     def __init__(self, config: STAMPConfig, n_items: int):
@@ -80,7 +82,7 @@ class STAMPEncoder(nn.Module):
         n_clicks = torch.arange(1, T + 1, device=items.device, dtype=clicks.dtype)
         mean = clicks.cumsum(dim=1) / n_clicks[:, None]  # (B, T, D)
         weights = self.attention(clicks, mean)
-        tell("read-out", weights[:, -1])
+        record_attention("read-out", weights[:, -1])
         memory = weights @ clicks + mean  # (B, T, D)
         session, last = self.session_cell(memory), self.last_cell(clicks)
         return torch.tanh(session) * torch.tanh(last)
@@ -100,12 +102,13 @@ class STAMP(NeuralModel):
 
     name: ClassVar[str] = "stamp"
     Config: ClassVar[type[STAMPConfig]] = STAMPConfig
-    encoder_type: ClassVar[type[nn.Module]] = STAMPEncoder
-    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+    encoder_type: ClassVar[type[Encoder]] = STAMPEncoder
+    default_capabilities: ClassVar[Capabilities] = ATTENTIVE
+    search_space: ClassVar[Space] = TRAINING_SPACE | {
         "width": Choice(50, 100, 150),
         "max_norm": FloatRange(0.5, 4.0, log=True),
     }
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {
             "loss": "ce",
             "optimizer": "adam",

@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -50,9 +50,15 @@ from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.errors import ConfigError
 from nextclick.graphs.daily_graphs import DayGraphs
 from nextclick.graphs.temporal_graph import TemporalGraph
-from nextclick.models.explanation import MAX_NEIGHBORS, Evidence, Link, tell
+from nextclick.models.explanation import MAX_NEIGHBORS, Evidence, Link, record_attention
 from nextclick.models.neural.sr_gnn import GatedGraph
-from nextclick.models.neural_model import NO_DATASET_INFO, DatasetInfo, NeuralModel
+from nextclick.models.neural_model import (
+    ATTENTIVE,
+    NO_DATASET_INFO,
+    DatasetInfo,
+    Encoder,
+    NeuralModel,
+)
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding
 from nextclick.models.ops.segments import group_energy, group_sum
 from nextclick.models.ops.session_graphs import given_or_built, placed, shared_graphs
@@ -68,6 +74,7 @@ if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, Int32Array, Int64Array
     from nextclick.graphs.neighbors import Neighbors
+    from nextclick.models.base import Capabilities
 
 _PAPER: dict[str, Any] = {
     "loss": "ce",
@@ -115,7 +122,7 @@ class TASRecConfig:
     max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 200
 
 
-class TASRecEncoder(nn.Module):
+class TASRecEncoder(Encoder):
     """Both graph networks and the read-out.
 
     Attributes:
@@ -186,7 +193,7 @@ class TASRecEncoder(nn.Module):
         last = states.index_select(0, told["last"])  # (P, D)
         clicks, bounds = told["clicks"], told["click_bounds"]
         beta = self.attention(states, last, clicks, bounds)
-        tell("read-out", beta[None])
+        record_attention("read-out", beta[None])
         session = group_sum(states, clicks, bounds, beta)  # (P, D)
         queries = self.output(torch.cat([session, last], dim=-1))
         return placed(queries, told["cells"], items)
@@ -222,14 +229,16 @@ class TASRec(NeuralModel):
 
     name: ClassVar[str] = "tasrec"
     Config: ClassVar[type[TASRecConfig]] = TASRecConfig
-    encoder_type: ClassVar[type[nn.Module]] = TASRecEncoder
-    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+    encoder_type: ClassVar[type[Encoder]] = TASRecEncoder
+    encoder: TASRecEncoder
+    default_capabilities: ClassVar[Capabilities] = replace(ATTENTIVE, update="by-block")
+    search_space: ClassVar[Space] = TRAINING_SPACE | {
         "width": Choice(50, 100, 150, 200),
         "hops": IntRange(1, 5),
         "steps": IntRange(1, 2),
         "dropout": FloatRange(0.0, 0.6),
     }
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": SAMPLED_SOFTMAX_OF_GRAPHS,
         "temp": SAMPLED_SOFTMAX_OF_GRAPHS | {"variant": "temp"},
         "base": SAMPLED_SOFTMAX_OF_GRAPHS | {"variant": "base"},
@@ -241,25 +250,25 @@ class TASRec(NeuralModel):
     def __init__(self, config: TASRecConfig, n_items: int, facts: DatasetInfo = NO_DATASET_INFO):
         super().__init__(config, n_items, facts)
         self.last_block = -1
-        self.edges_alive: dict[int, int] = {}
+        self.edges_alive = {}
         self._before: dict[int, Neighbors] | None = None  # each block of the training sessions
         self._graph = TemporalGraph(**_graph_options(config))
 
     @classmethod
-    def reads(cls, config: Any) -> frozenset[str]:
+    def requires(cls, config: TASRecConfig) -> frozenset[str]:
         """Blocks of time, where there is a temporal layer."""
         return frozenset() if config.variant == "base" else frozenset({"blocks"})
 
-    @property
-    def advances(self) -> bool:
-        """Whether `advance` changes what it answers."""
-        with_days: bool = self.config.variant != "base"
-        return with_days
+    @classmethod
+    def capabilities_of(cls, config: TASRecConfig) -> Capabilities:
+        """It updates block by block where there is a temporal layer."""
+        return ATTENTIVE if config.variant == "base" else cls.default_capabilities
 
-    def observe(self, sessions: Sessions) -> None:
+    def setup(self, sessions: Sessions) -> None:
         """Make the graph of each block of the training sessions; keep the one that follows them.
 
-        After `continue_training` the graph advances from where it stands, by the blocks after `last_block`.
+        After `continue_training` the graph advances from where it stands, by the blocks after
+        `last_block`.
         """
         if self._before is None:
             self._before = self._gone_through(sessions, None)
@@ -280,11 +289,11 @@ class TASRec(NeuralModel):
         if older is not None:
             self._before = DayGraphs.of(older, **_graph_options(self.config)).before
 
-    def forget(self) -> None:
+    def teardown(self) -> None:
         """Let go of the graphs of the training sessions."""
         self._before = None
 
-    def knowing(self, sessions: Sessions, before: int | None = None) -> Self:
+    def with_history(self, sessions: Sessions, before: int | None = None) -> Self:
         """The same weights with the graph of some sessions and of no others.
 
         Args:
@@ -294,7 +303,7 @@ class TASRec(NeuralModel):
         other = copy.copy(self)
         other.encoder = copy.copy(self.encoder)  # of the same weights
         other._gone_through(sessions, before)
-        other.forget()
+        other.teardown()
         return other
 
     def advance(self, sessions: Sessions) -> None:

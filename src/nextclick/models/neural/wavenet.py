@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
-from nextclick.models.neural_model import NeuralModel
+from nextclick.models.neural_model import Encoder, NeuralModel
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding, normal_
 from nextclick.models.presets import ASARS_HINGE, SAMPLED_SOFTMAX, TRAINING_SPACE
 
@@ -43,7 +43,7 @@ class WaveNetConfig:
     max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 200
 
 
-class WaveNetEncoder(nn.Module):
+class WaveNetEncoder(Encoder):
     """Embedding and causal convolutions."""
 
     def __init__(self, config: WaveNetConfig, n_items: int):
@@ -79,14 +79,14 @@ class WaveNet(NeuralModel):
 
     name: ClassVar[str] = "wavenet"
     Config: ClassVar[type[WaveNetConfig]] = WaveNetConfig
-    encoder_type: ClassVar[type[nn.Module]] = WaveNetEncoder
-    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+    encoder_type: ClassVar[type[Encoder]] = WaveNetEncoder
+    search_space: ClassVar[Space] = TRAINING_SPACE | {
         "width": Choice(32, 64, 100, 150),
         "layers": IntRange(1, 4),
         "kernel": IntRange(2, 5),
         "dropout": FloatRange(0.0, 0.5),
     }
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": SAMPLED_SOFTMAX,
         "asars": ASARS_HINGE,
     }

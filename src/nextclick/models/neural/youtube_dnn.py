@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
-from nextclick.models.neural_model import NeuralModel
+from nextclick.models.neural_model import Encoder, NeuralModel
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding, normal_
 from nextclick.models.presets import ASARS_HINGE, SAMPLED_SOFTMAX, TRAINING_SPACE
 
@@ -42,7 +42,7 @@ class YouTubeDNNConfig:
     max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 200
 
 
-class YouTubeDNNEncoder(nn.Module):
+class YouTubeDNNEncoder(Encoder):
     """Running mean and tower."""
 
     def __init__(self, config: YouTubeDNNConfig, n_items: int):
@@ -79,13 +79,13 @@ class YouTubeDNN(NeuralModel):
 
     name: ClassVar[str] = "youtube-dnn"
     Config: ClassVar[type[YouTubeDNNConfig]] = YouTubeDNNConfig
-    encoder_type: ClassVar[type[nn.Module]] = YouTubeDNNEncoder
-    SPACE: ClassVar[Space] = TRAINING_SPACE | {
+    encoder_type: ClassVar[type[Encoder]] = YouTubeDNNEncoder
+    search_space: ClassVar[Space] = TRAINING_SPACE | {
         "width": Choice(32, 64, 100, 150),
         "layers": IntRange(0, 2),
         "dropout": FloatRange(0.0, 0.5),
     }
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": SAMPLED_SOFTMAX,
         "asars": ASARS_HINGE,
     }

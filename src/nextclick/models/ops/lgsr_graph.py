@@ -30,6 +30,7 @@ from torch.nn import functional
 from nextclick.batches.log_uniform import LogUniformSampler
 from nextclick.graphs.item_graph import ItemGraph
 from nextclick.graphs.walks import Walks
+from nextclick.models.neural_model import Task
 from nextclick.models.ops.layers import clear_padding_, item_embedding
 from nextclick.models.ops.skip_gram import skip_gram_loss
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from nextclick.graphs.walks import PairBatch
 
 
-class ItemGraphTask(nn.Module):
+class ItemGraphTask(Task):
     """Pairs of walks, and the loss they give to the items and to the vectors of contexts."""
 
     label = "item graph"

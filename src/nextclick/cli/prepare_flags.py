@@ -1,0 +1,102 @@
+"""The options of `prepare`, shared by every command that reads a log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.data.options import PrepareOptions
+from nextclick.data.readers.columns import COMMON_NAMES
+
+_READ, _SESSIONS, _FILTERS, _SPLIT = "Reading", "Sessions", "Filters", "Split"
+_FLAGS = {
+    **{f"read.columns.{role}": (f"--{role}-column",) for role in COMMON_NAMES},
+    "read.unit": ("--time-unit",),
+    "sessions.by": ("--sessions-by",),
+    "sessions.gap_seconds": ("--gap",),
+    "filters.iterate": ("--iterate/--one-pass",),
+    "filters.collapse_repeats": ("--collapse-repeats/--keep-repeats",),
+    "split.kind": ("--split",),
+    "split.whole_days": ("--whole-days/--moments",),
+    "split.drop_edge": ("--drop-edge/--keep-edge",),
+}
+_DEFAULTS = {
+    **{f"read.columns.{role}": "detected by name" for role in COMMON_NAMES},
+    "read.separator": "detected",
+    "read.unit": "detected",
+    "read.events": "those the format defines, else all",
+    "filters.min_item_support": "5, or 1 for a pre-split log",
+    "filters.max_session_length": "unlimited",
+    "filters.iterate": "iterate",
+    "filters.collapse_repeats": "keep repeats",
+    "split.train_days": "from the first click",
+    "split.whole_days": "moments",
+    "split.drop_edge": "keep edge",
+    "split.unseen": "drop, or keep for a pre-split log or with --recent",
+}
+
+Prepare = Annotated[
+    Given[PrepareOptions],
+    OptionGroup(
+        flags=_FLAGS,
+        defaults=_DEFAULTS,
+        panels={"read": _READ, "sessions": _SESSIONS, "filters": _FILTERS, "split": _SPLIT},
+    ),
+]
+
+_READ_ONLY = ("read", "filters.min_item_support")
+Reading = Annotated[
+    Given[PrepareOptions],
+    OptionGroup(
+        "Reading (default: as the store was prepared)",
+        flags=_FLAGS,
+        only=_READ_ONLY,
+        omit=("read.order",),
+        defaults=dict.fromkeys(
+            (*_DEFAULTS, "read.format", "read.on_bad_row", "filters.min_item_support"), ""
+        ),
+    ),
+]
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(help="Files, folders or globs: CSV, TSV, gzip, JSON lines or Parquet."),
+]
+TestSources = Annotated[
+    list[str] | None,
+    typer.Option("--test", help="Files of the test, for a log that is already split; repeatable."),
+]
+
+
+def prepare_options(given: Given[PrepareOptions]) -> PrepareOptions:
+    """Return the options of a protocol, or the defaults, overridden by the typed options.
+
+    Raises:
+        ConfigError: no such protocol or format.
+    """
+    from nextclick.data.protocols import protocol
+    from nextclick.data.readers.formats import dialect
+
+    values = dict(given.values)
+    if "read.separator" in values:
+        separator = values["read.separator"]
+        values["read.separator"] = {"\\t": "\t", "tab": "\t"}.get(separator, separator)
+    if "split.boundary" in values:
+        values.setdefault("split.kind", "boundary")
+    name = values.get("protocol")
+    options = Given(PrepareOptions, values).apply(None if name is None else protocol(name).options)
+    dialect(options.read.format)
+    return options
+
+
+def help_tables() -> dict[str, list[tuple[str, str]]]:
+    """The names that `--format` and `--protocol` take, for the end of the help."""
+    from nextclick.data.protocols import PROTOCOLS
+    from nextclick.data.readers.formats import LOG_FORMATS
+
+    return {
+        "Formats (--format)": [(d.name, d.summary) for d in LOG_FORMATS.values()],
+        "Protocols (--protocol)": [(p.name, p.summary) for p in PROTOCOLS.values()],
+    }

@@ -1,0 +1,63 @@
+"""The options of a ranking evaluation, shared by `evaluate` and `compare`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from nextclick.cli.dataclass_options import OptionGroup
+
+if TYPE_CHECKING:
+    from nextclick.data.store import Store
+    from nextclick.evaluation import RankingProtocol
+
+
+@dataclass(frozen=True, slots=True)
+class RankingOptions:
+    """What is ranked, and how targets are counted."""
+
+    ks: Annotated[str, Field(description="cut-offs K")] = "5,10,20"
+    part: Annotated[
+        str, Field(description="split to evaluate: test, or valid to select a model")
+    ] = "test"
+    ties: Annotated[
+        str,
+        Field(description="rank of a target among items of equal score: worst, best or mean"),
+    ] = "worst"
+    last_only: Annotated[bool, Field(description="predict the last click of each session only")] = (
+        False
+    )
+    unseen: Annotated[
+        str | None,
+        Field(description="keep or drop targets that do not occur in training"),
+    ] = None
+    prequential: Annotated[
+        bool,
+        Field(
+            description="models with a temporal item graph (tasrec) add each block of time to it "
+            "before they predict the next one"
+        ),
+    ] = False
+
+    def protocol(self, store: Store) -> RankingProtocol:
+        """The protocol of a store with these options."""
+        from nextclick.experiments.artifact_evaluation import store_protocol
+
+        changes: dict[str, Any] = {"ties": self.ties, "mode": "last" if self.last_only else "all"}
+        if self.unseen is not None:
+            changes["unseen"] = self.unseen
+        return replace(store_protocol(store), **changes)
+
+
+def ranking_group(**changes: Any) -> OptionGroup:
+    """How these options appear on the command line."""
+    return replace(
+        OptionGroup(
+            "Evaluation",
+            flags={"ks": ("-k",)},
+            defaults={"unseen": "as the store was prepared"},
+        ),
+        **changes,
+    )

@@ -1,0 +1,257 @@
+"""One model, trained and measured in a folder of a `RunCache`.
+
+`nextclick.report.run_folder` lists the files of the folder. A step that is complete is not repeated: a
+trained model is measured again if the measurement differs, and an interrupted training resumes.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nextclick.artifact import Artifact
+from nextclick.artifact.version_registry import artifact_folder
+from nextclick.core.hardware import cpus
+from nextclick.core.peak_memory import track_peak_memory
+from nextclick.core.storage import write_json
+from nextclick.experiments.artifact_evaluation import evaluate_each
+from nextclick.experiments.checkpoint_paths import has_checkpoint
+from nextclick.experiments.model_training import train
+from nextclick.experiments.response_time import measure_response_time
+from nextclick.experiments.run_cache import digest
+from nextclick.report.run_folder import ARTIFACT, COSTS, RESULT, ModelCosts, ModelRun
+from nextclick.training.training_config import NeuralOptions
+
+if TYPE_CHECKING:
+    from nextclick.core.types import Progress
+    from nextclick.data.store import Store
+    from nextclick.evaluation import RankingProtocol
+    from nextclick.experiments.model_specs import ModelSpec
+    from nextclick.experiments.run_cache import RunCache
+
+_CHECKPOINTS = "training"
+_PEAK_MEMORY = "peak.json"  # of the training, written before the model
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """How models are trained and measured.
+
+    Attributes:
+        part: part that is ranked, test or valid.
+        train_part: part that models learn from, train or train_inner.
+        ks: the cut-offs K.
+        protocol: how ranks are counted.
+        prequential: models with a temporal item graph observe each block of time before the next
+            one is ranked.
+        device: auto, cpu or cuda.
+        queries: number of queries whose latency is measured.
+        keep_artifact: keep the model after it is measured.
+    """
+
+    part: str
+    train_part: str
+    ks: tuple[int, ...]
+    protocol: RankingProtocol
+    prequential: bool = False
+    device: str = "auto"
+    queries: int = 1000
+    keep_artifact: bool = True
+
+
+class CachedRun:
+    """A model and a seed, with the folder of their training and measurement.
+
+    Attributes:
+        label: of the model, in tables.
+        seed: of the training.
+    """
+
+    def __init__(self, store: Store, entrant: ModelSpec, seed: int, measurement: Measurement):
+        self.label = entrant.label
+        self.seed = seed
+        self._store = store
+        self._entrant = entrant
+        self._measurement = measurement
+        self._trained_folder = entrant.trained and artifact_folder(entrant.trained)
+
+    def complete(self, cache: RunCache, progress: Progress) -> ModelRun:
+        """The run from the cache; what is missing there is trained and measured.
+
+        Raises:
+            NextclickError: as `train` and `evaluate`.
+        """
+        name = f"{self.label}-{self.seed}" if self.seed else self.label
+        folder = cache.run_folder(name, self._inputs())
+        run = self._stored(folder) or self._measure(folder, progress)
+        if not self._measurement.keep_artifact:
+            shutil.rmtree(folder / ARTIFACT, ignore_errors=True)
+        return run
+
+    def _inputs(self) -> dict[str, Any]:
+        contender = self._entrant.contender
+        inputs: dict[str, Any] = {
+            "data_fingerprint": self._store.fingerprint,
+            "model": contender.name,
+        }
+        if self._trained_folder is not None:
+            # the manifest holds the seconds of each epoch: it differs between any two trainings
+            manifest = (self._trained_folder / "manifest.json").read_bytes()
+            return inputs | {"artifact": digest(manifest)}
+        inputs |= {
+            "parameters": contender.parameters({}),
+            "seed": self.seed,
+            "part": self._measurement.train_part,
+        }
+        return inputs | ({"device": self._measurement.device} if contender.neural else {})
+
+    def _stored(self, folder: Path) -> ModelRun | None:
+        """The run in a folder, if it was measured in the same way."""
+        if not (folder / COSTS).exists():
+            return None
+        run = ModelRun.read(folder / RESULT)
+        return run if run.measured_under(self._measured_by()) else None
+
+    def _measured_by(self) -> dict[str, Any]:
+        measurement = self._measurement
+        return {
+            "label": self.label,
+            "part": measurement.part,
+            "ks": list(measurement.ks),
+            "protocol": asdict(measurement.protocol),
+            "prequential": self._prequential,
+            "queries": measurement.queries,
+        }
+
+    @cached_property
+    def _prequential(self) -> bool:
+        """Whether the measurement is prequential and the model has a temporal item graph."""
+        if not self._measurement.prequential:
+            return False
+        if self._trained_folder is not None:
+            model = Artifact.load(self._trained_folder).model
+            return model.capabilities.update == "by-block"
+        contender = self._entrant.contender
+        return contender.capabilities().update == "by-block"
+
+    def _measure(self, folder: Path, progress: Progress) -> ModelRun:
+        artifact_path = self._trained_folder or folder / ARTIFACT
+        if artifact_path.exists():
+            artifact = Artifact.load(artifact_path)
+        else:
+            artifact = self._train(folder, progress)
+        measurement = self._measurement
+        result, ranks = evaluate_each(
+            artifact,
+            self._store,
+            part=measurement.part,
+            ks=measurement.ks,
+            protocol=measurement.protocol,
+            prequential=self._prequential,
+            label=self.label,
+            progress=progress,
+        )
+        run = ModelRun(folder, result, ranks, self._costs(artifact, artifact_path, folder))
+        run.write()
+        return run
+
+    def _train(self, folder: Path, progress: Progress) -> Artifact:
+        contender, checkpoints = self._entrant.contender, folder / _CHECKPOINTS
+        neural = None
+        if contender.neural:
+            resume = has_checkpoint(checkpoints)
+            device = self._measurement.device
+            neural = NeuralOptions(contender.preset, device, checkpoints, resume)
+            _reset_device_peak()
+        with track_peak_memory() as peak:
+            artifact = train(
+                self._store,
+                contender.name,
+                config=contender.fixed,
+                train_on="inner" if self._measurement.train_part == "train_inner" else "all",
+                seed=self.seed,
+                neural=neural,
+                progress=progress,
+            )
+        device_peak = _device_peak() if artifact.trained.get("device") == "cuda" else None
+        write_json(
+            folder / _PEAK_MEMORY,
+            {"memory_bytes": max(peak, default=None), "device_memory_bytes": device_peak},
+        )
+        artifact.save(folder / ARTIFACT)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return artifact
+
+    def _costs(self, artifact: Artifact, artifact_path: Path, folder: Path) -> ModelCosts:
+        trained, measurement = artifact.trained, self._measurement
+        epochs, seconds = _epochs(trained), step_seconds(trained)
+        rates: dict[str, Any] = dict.fromkeys(("iterations_per_second", "samples_per_second"))
+        if epochs and seconds:
+            for rate, counter in zip(rates, ("steps", "samples"), strict=True):
+                rates[rate] = sum(epoch[counter] for epoch in epochs) / seconds
+        latency = measure_response_time(
+            artifact,
+            self._store.part(measurement.part),
+            max(measurement.ks),
+            queries=measurement.queries,
+        )
+        files = [file for file in artifact_path.rglob("*") if file.is_file()]
+        return ModelCosts(
+            conditions=self._measured_by(),
+            training_seconds=seconds,
+            epochs=len(epochs) or None,
+            **rates,
+            **self._peak_memory(folder),
+            device=trained.get("device", "cpu"),
+            threads=trained.get("threads"),
+            size_bytes=sum(file.stat().st_size for file in files),
+            answer_ms=asdict(latency),
+            machine=machine(),
+        )
+
+    def _peak_memory(self, folder: Path) -> dict[str, int | None]:
+        if self._trained_folder is not None:
+            return dict.fromkeys(("memory_bytes", "device_memory_bytes"))
+        peak: dict[str, int | None] = json.loads((folder / _PEAK_MEMORY).read_text("utf-8"))
+        return peak
+
+
+def step_seconds(trained: dict[str, Any]) -> float:
+    """Training time; of a neural model that of its steps, without imports and validation."""
+    epochs = _epochs(trained)
+    return sum(epoch["seconds"] for epoch in epochs) if epochs else float(trained["seconds"])
+
+
+def _epochs(trained: dict[str, Any]) -> list[dict[str, Any]]:
+    """Epochs of the training that selects their number, if any, and of the final training."""
+    return [*(trained.get("chosen_on") or []), *trained.get("history", [])]
+
+
+def machine() -> str:
+    """Processor and number of available cores."""
+    try:
+        model = re.search(r"^model name\s*:\s*(.+)$", _CPU_INFO.read_text(), re.MULTILINE)
+    except OSError:
+        model = None
+    name = model[1] if model else platform.processor() or platform.machine()
+    return f"{name}, {cpus()} core{'s' if cpus() > 1 else ''}"
+
+
+def _reset_device_peak() -> None:
+    import torch  # called before the training of a neural model only
+
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _device_peak() -> int:
+    import torch
+
+    return int(torch.cuda.max_memory_allocated())

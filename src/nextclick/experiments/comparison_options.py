@@ -1,0 +1,63 @@
+"""The options of `compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+if TYPE_CHECKING:
+    from nextclick.evaluation import RankingProtocol
+else:
+    RankingProtocol = Any  # the class imports compiled code, which `--help` does not need
+
+TRAIN_ON = {"all": "train", "inner": "train_inner"}  # to the part of a store
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """How models are trained and evaluated.
+
+    Attributes:
+        seeds: one training for each; a deterministic model is trained once.
+        part: `test`, or `valid` to choose a model.
+        train_on: `all` trains on everything before the test, `inner` on everything before the
+            validation. None is `all` for part `test` and `inner` for part `valid`.
+        ks: the cut-offs K.
+        metric: the metric the table is sorted by and significance is tested on: a metric
+            of `core.metrics` with a K of `ks`. None is recall at the largest K.
+        against: label of the model that gains by prefix length are relative to; None is the
+            runner-up.
+        settings: parameters as `NAME`, `MODEL.NAME` or `LABEL.NAME`; they override all others.
+        protocol: how targets are ranked; None follows the store.
+        prequential: models with a temporal item graph add each block of time to it before they
+            predict the next one.
+        device: auto, cpu or cuda; for neural models.
+    """
+
+    seeds: Sequence[int] = (0,)
+    part: str = "test"
+    train_on: Annotated[
+        Literal["inner", "all"] | None,
+        Field(
+            description="training sessions: all before the test (all), or all before the "
+            "validation (inner)"
+        ),
+    ] = None
+    ks: Sequence[int] = (5, 10, 20)
+    metric: Annotated[
+        str | None,
+        Field(description="metric the table is sorted by and significance is tested on"),
+    ] = None
+    against: Annotated[
+        str | None,
+        Field(description="label of the model that gains by prefix length are relative to"),
+    ] = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    protocol: RankingProtocol | None = None
+    prequential: bool = False
+    device: Annotated[
+        str, Field(description="compute device of neural models: auto, cpu or cuda")
+    ] = "auto"

@@ -1,0 +1,132 @@
+"""The objective of a hyperparameter search: train on `train_inner`, rank `valid`, never use the test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nextclick.core.metrics import checked_cutoff, parse_metric
+from nextclick.errors import ConfigError
+from nextclick.evaluation import evaluate
+from nextclick.experiments.artifact_evaluation import store_protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import Progress
+    from nextclick.data.store import Store
+    from nextclick.evaluation import RankingProtocol
+    from nextclick.experiments.model_candidate import ModelCandidate
+    from nextclick.experiments.search_options import TuneOptions
+    from nextclick.experiments.search_plan import SearchPlan
+    from nextclick.models.neural_model import NeuralModel
+    from nextclick.training.training_config import TrainingConfig
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValidationObjective:
+    """A metric on the validation part as a function of hyperparameters.
+
+    Attributes:
+        contender: the model.
+        fit: sessions that a trial learns from.
+        valid: sessions that are ranked; items that `train_inner` lacks are unknown.
+        protocol: how ranks are counted.
+        options: metric, seed and device of every trial.
+    """
+
+    contender: ModelCandidate
+    fit: Sessions
+    valid: Sessions
+    protocol: RankingProtocol
+    options: TuneOptions
+
+    @classmethod
+    def of(cls, plan: SearchPlan, store: Store) -> ValidationObjective:
+        """Read the parts, with a random sample of the validation if the options name a size.
+
+        Raises:
+            ConfigError: the sample is empty.
+            StoreError: a part is empty.
+        """
+        n_sessions = plan.options.sessions
+        fit, valid = store.part("train_inner"), store.part("valid")
+        if n_sessions is not None and n_sessions < 1:
+            raise ConfigError(f"sessions must be 1 or more, got {n_sessions}")
+        if n_sessions is not None and n_sessions < len(valid):
+            rng = np.random.default_rng([plan.options.seed, n_sessions])
+            valid = valid.select(np.sort(rng.choice(len(valid), n_sessions, replace=False)))
+        known = valid.as_known(fit.support())
+        return cls(plan.contender, fit, known, store_protocol(store), plan.options)
+
+    def __call__(
+        self,
+        parameters: Mapping[str, Any],
+        *,
+        on_epoch: Callable[[float], None],
+        progress: Progress,
+    ) -> float:
+        """Train with parameters, and return the metric; of a neural model that of its best epoch.
+
+        Args:
+            parameters: values that differ from the preset.
+            on_epoch: receives the metric after every epoch of a neural model; an exception it
+                raises ends the training.
+            progress: receives the progress; may raise, too.
+
+        Raises:
+            ConfigError: an invalid combination of parameters, or insufficient memory.
+            TrainingError: a loss, gradient or weight is not finite.
+            StoppedError: Ctrl-C during the training of a neural model.
+        """
+        config, training = self.contender.configs(parameters)
+        if training is not None:
+            return self._train_neural(config, training, on_epoch, progress)
+        metric, seed = self.options.metric, self.options.seed
+        model = self.contender.model.fit(self.fit, config, seed=seed, progress=progress)
+        _, k = parse_metric(metric)
+        evaluation = evaluate(
+            model, self.valid, ks=[k], protocol=self.protocol, n_bootstrap=0, progress=progress
+        )
+        return evaluation.metrics[metric].value
+
+    def _train_neural(
+        self,
+        model_config: Any,
+        config: TrainingConfig,
+        on_epoch: Callable[[float], None],
+        progress: Progress,
+    ) -> float:
+        # imported here: classical models need no neural library
+        from nextclick.experiments.neural_training import (
+            check_memory,
+            neural_class,
+            validated,
+            validation,
+        )
+        from nextclick.models.neural_model import DatasetInfo
+        from nextclick.training.device import seeded
+        from nextclick.training.trainer import Trainer
+
+        model_type, n_items = neural_class(self.contender.model), self.fit.n_items
+        seed, device = self.options.seed, self.options.device
+        facts = DatasetInfo.of(self.fit, model_type.requires(model_config))
+        check_memory(model_type, model_config, config, facts, n_items, device=device, keeps=False)
+        k = checked_cutoff(config.metric, n_items)
+        validate = validation(self.fit, self.valid, self.protocol, k)
+
+        def validate_epoch(model: NeuralModel) -> dict[str, float]:
+            metrics = validate(model)
+            on_epoch(metrics[config.metric])
+            return metrics
+
+        with seeded(seed):
+            model = model_type(model_config, n_items, facts)
+        trainer = Trainer(model, config, seed=seed, device=device)
+        training = trainer.run(self.fit, validate=validate_epoch, progress=progress)
+        value = validated(training, config.metric)
+        assert value is not None  # every epoch is validated
+        return value

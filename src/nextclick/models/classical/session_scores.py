@@ -1,0 +1,140 @@
+"""Score a batch of sessions by the votes of their neighbor sessions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+
+from nextclick.core.compiled_above import compiled_above
+from nextclick.core.types import Float32Array, Float64Array, Int32Array, Int64Array
+from nextclick.models.classical.position_weights import position_weight, step_weight
+from nextclick.models.classical.ragged import best_of_rows, expand, ranks_within
+
+if TYPE_CHECKING:
+    from nextclick.models.classical.session_index import Index
+
+Rows: TypeAlias = tuple[Int64Array, Int32Array, Float32Array]
+"""(R + 1,) offsets of R rows, and the items and values that they list, one row after the other."""
+
+
+class VotingRule(NamedTuple):
+    """A config as the kernels read it."""
+
+    k: int
+    sample_size: int
+    cosine: bool
+    weighting: int
+    weighting_score: int
+    idf_weighting: float
+    last_n_clicks: int
+
+
+class Neighbors(NamedTuple):
+    """Neighbor sessions of the rows of a batch, row by row, the most recent first.
+
+    Attributes:
+        row: (M,) int64, row of the batch.
+        sessions: (M,) int32, number of the session in the index.
+        similarity: (M,) float32, r(h).
+        step: (M,) int64, from the end of the row's session to the latest shared click, 1 = last.
+    """
+
+    row: Int64Array
+    sessions: Int32Array
+    similarity: Float32Array
+    step: Int64Array
+
+    def only(self, chosen: Int64Array) -> Neighbors:
+        """The entries `chosen`."""
+        return Neighbors(
+            self.row[chosen], self.sessions[chosen], self.similarity[chosen], self.step[chosen]
+        )
+
+
+def _work(items: Int32Array, lengths: Int32Array, index: Index, rule: VotingRule) -> int:
+    """Entries of the lists that are merged, and a share for each call and each row."""
+    del rule
+    listed = index.item_offsets[items + 1] - index.item_offsets[items]
+    return int(listed.sum()) + 200 * len(lengths) + 1000
+
+
+@compiled_above(5_000_000, kernel="nextclick.models.classical.session_votes:score_rows", work=_work)
+def score_rows(items: Int32Array, lengths: Int32Array, index: Index, rule: VotingRule) -> Rows:
+    """Score the rows of a padded batch.
+
+    Args:
+        items: (B, T) clicks.
+        lengths: (B,) clicks of each row.
+        index: the sessions to choose neighbors from.
+        rule: how.
+    """
+    B = len(lengths)
+    candidates = _candidates(items, lengths, index, rule)
+    _, nearest = best_of_rows(
+        candidates.row, np.arange(len(candidates.row)), candidates.similarity, rule.k, B
+    )
+    voters = candidates.only(np.sort(nearest))
+    steps = np.array([step_weight(rule.weighting_score, n + 1) for n in range(rule.last_n_clicks)])
+    weight = voters.similarity * steps[voters.step - 1]
+    first, stop = index.session_offsets[voters.sessions], index.session_offsets[voters.sessions + 1]
+    voter, at = expand(first, stop)
+    member = index.session_items[at]
+    keys, first_seen, place = np.unique(
+        voters.row[voter] * len(index.idf) + member, return_index=True, return_inverse=True
+    )
+    votes = np.bincount(place, weight[voter], minlength=len(keys))
+    order = np.argsort(first_seen)
+    found = member[first_seen[order]]
+    factor = 1.0 + rule.idf_weighting * index.idf[found]
+    offsets = np.searchsorted(voters.row[voter[first_seen[order]]], np.arange(B + 1))
+    return offsets, found, (votes[order] * factor).astype(np.float32)
+
+
+def _candidates(
+    items: Int32Array, lengths: Int32Array, index: Index, rule: VotingRule
+) -> Neighbors:
+    """H of each row: the most recent sessions that share one of its last clicks."""
+    n_clicks = np.minimum(lengths, rule.last_n_clicks).astype(np.int64)  # (B,)
+    row, position, weight = _latest_clicks(items, lengths, n_clicks, rule)
+    item = items[row, lengths[row] - n_clicks[row] + position]
+    click, at = expand(index.item_offsets[item], index.item_offsets[item + 1])
+    session, n_sessions = index.item_sessions[at], len(index.session_offsets) - 1
+    # one number for (row, session), the newest first; equal ones stay in the order of clicks
+    keys = row[click] * n_sessions + (n_sessions - 1 - session)
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(order)))
+    totals = np.bincount(group, weight[click[order]], minlength=len(starts))
+    latest = click[order[starts]]
+    row, session = row[latest], session[order[starts]]
+    candidates = Neighbors(
+        row, session, totals.astype(np.float32), n_clicks[row] - position[latest]
+    )
+    _, recency = ranks_within(row, len(lengths))
+    candidates = candidates.only(np.flatnonzero(recency < rule.sample_size))
+    if not rule.cosine:
+        return candidates
+    size = np.diff(index.session_offsets)[candidates.sessions]
+    similarity = candidates.similarity / np.sqrt(size)
+    return candidates._replace(similarity=similarity.astype(np.float32))
+
+
+def _latest_clicks(
+    items: Int32Array, lengths: Int32Array, n_clicks: Int64Array, rule: VotingRule
+) -> tuple[Int64Array, Int64Array, Float64Array]:
+    """The last click on each distinct item of each row, the latest first.
+
+    Returns:
+        (X,) row, (X,) position among the last clicks that are compared, (X,) weight.
+    """
+    row, back = expand(np.zeros(len(n_clicks), dtype=np.int64), n_clicks)
+    position = n_clicks[row] - 1 - back
+    item = items[row, lengths[row] - 1 - back]
+    width = int(items.max(initial=0)) + 1
+    latest = np.sort(np.unique(row * width + item, return_index=True)[1])
+    row, position = row[latest], position[latest]
+    weights = np.zeros((rule.last_n_clicks + 1, rule.last_n_clicks))
+    for n in np.unique(n_clicks).tolist():
+        weights[n, :n] = [position_weight(rule.weighting, p + 1, n) for p in range(n)]
+    return row, position, weights[n_clicks[row], position]

@@ -1,0 +1,135 @@
+"""Checks of what a model declares: its config, presets, search space and capabilities."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nextclick.core.config import build_config, describe
+from nextclick.core.search_space import Bundles, Choice, around, parameters_at, point_of, sets
+from nextclick.errors import ConfigError
+from nextclick.experiments.model_candidate import ModelCandidate
+from nextclick.experiments.requirements import check_sessions
+from nextclick.models.base import Capabilities, Model
+from nextclick.testing.sample_log import sample_store
+from nextclick.training.training_config import TrainingConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nextclick.core.search_space import FloatRange, IntRange, Value
+    from nextclick.testing.model_case import ModelCase
+
+
+def check_declaration(case: ModelCase, folder: Path) -> None:
+    """Its config is a frozen dataclass whose fields have types, defaults and descriptions."""
+    del folder
+    model_type = case.model_type
+    assert (model_type.__doc__ or "").strip(), f"{model_type.__name__} needs a docstring"
+    assert is_dataclass(model_type.Config), "Config must be a dataclass"
+    assert vars(model_type.Config)["__dataclass_params__"].frozen, "Config must be frozen"
+    parameters = {parameter.name: parameter for parameter in describe(model_type.Config)}
+    for field in fields(model_type.Config):
+        assert parameters[field.name].description, f"{field.name} needs a description"
+        assert parameters[field.name].default is not None, f"{field.name} needs a default"
+    shared = parameters.keys() & {field.name for field in fields(TrainingConfig)}
+    if case.capabilities.neural:  # else `--set NAME=VALUE` would need a prefix
+        assert not shared, f"{sorted(shared)} are parameters of the training"
+    assert build_config(model_type.Config, {}, case.name) == model_type.Config()
+
+
+def check_capabilities(case: ModelCase, folder: Path) -> None:
+    """It implements what its capabilities promise, and promises what fits together."""
+    del folder
+    declared = case.capabilities
+    assert isinstance(declared, Capabilities)
+    assert declared.neural == case.model_type.default_capabilities.neural
+    assert case.model_type.requires(case.config) <= {"times", "users", "blocks"}
+    promised = {
+        "score_sparse": declared.sparse_scores,
+        "explained": declared.explains,
+        "extended": declared.update == "exact",
+        "advance": declared.update == "by-block",
+        "with_history": declared.update == "by-block",
+        "fit": not declared.neural,
+        "tuned": declared.update == "fine-tune" and not declared.neural,
+    }
+    for method, has in promised.items():
+        own = case.model_type.__dict__.get(method) or _inherited(case.model_type, method)
+        assert own is not None or not has, f"{case.name} declares what {method} does; implement it"
+    assert declared.explains or not declared.attention, "attention is an explanation"
+    assert declared.update == "exact" or not declared.needs_sessions
+    assert declared.update != "by-block" or "blocks" in case.model_type.requires(case.config)
+
+
+def _inherited(model_type: type[Model], method: str) -> object:
+    """The method that a class inherits from another than `Model`."""
+    owners = (owner for owner in model_type.__mro__ if method in vars(owner))
+    owner = next(owners, Model)
+    return None if owner is Model else vars(owner)[method]
+
+
+def check_presets(case: ModelCase, folder: Path) -> None:
+    """Every preset is valid, and a point of the search space widened to it."""
+    del folder
+    assert not case.capabilities.neural or "default" in case.model_type.presets
+    presets = case.model_type.presets if case.capabilities.neural else {None: None}
+    for preset in presets:
+        candidate = ModelCandidate(case.name, preset)
+        base = candidate.parameters({})
+        space = around(candidate.space, base)
+        values = parameters_at(space, point_of(space, base))
+        assert {name: base[name] for name in values} == values
+        assert candidate.parameters(values) == base
+
+
+def check_search_space(case: ModelCase, folder: Path) -> None:
+    """A model with parameters says what is worth trying, and every value of it is valid."""
+    del folder
+    candidate = ModelCandidate(case.name)
+    own = {parameter.name for parameter in describe(case.model_type.Config)}
+    known = candidate.parameters({})
+    named = {name for key, values in candidate.space.items() for name in sets(key, values)}
+    assert named <= set(known), f"unknown parameters: {sorted(named - set(known))}"
+    assert named & own or not own, "name at least one parameter of the model in search_space"
+    for name, dimension in candidate.space.items():
+        for value in _values(dimension):
+            tried = parameters_at(candidate.space, {name: value})
+            assert {n: candidate.parameters(tried)[n] for n in tried} == tried
+    rng = np.random.default_rng(0)
+    for _ in range(20):  # values that go with each other
+        point = {
+            name: values[rng.integers(len(values))]
+            for name, values in ((n, _values(each)) for n, each in candidate.space.items())
+        }
+        candidate.parameters(parameters_at(candidate.space, point))
+
+
+def _values(dimension: IntRange | FloatRange | Choice | Bundles) -> tuple[Value, ...]:
+    """The ends of a range, or all values of a choice."""
+    if isinstance(dimension, Bundles):
+        return tuple(dimension.named)
+    if isinstance(dimension, Choice):
+        return dimension.values
+    return (dimension.least, dimension.most)
+
+
+def check_requirements(case: ModelCase, folder: Path) -> None:
+    """A log without what it requires is refused, with the name of what is missing."""
+    whole, required = sample_store().part("train"), case.model_type.requires(case.config)
+    check_sessions(case.model_type, case.config, whole, folder)
+    lacking = {
+        "times": (replace(whole, times=None), "times"),
+        "users": (replace(whole, users=None, n_users=0), "users"),
+        "blocks": (replace(whole, blocks=None), "blocks of time"),
+    }
+    for name, (sessions, shown) in lacking.items():
+        try:
+            check_sessions(case.model_type, case.config, sessions, folder)
+        except ConfigError as error:
+            assert name in required, f"refused for {name}, which {case.name} does not require"
+            assert f"reads {shown}, and {folder} has none" in str(error)  # noqa: PT017, no pytest
+        else:
+            assert name not in required, f"{case.name} requires {name}, and was not refused"

@@ -1,0 +1,35 @@
+"""All checks of a model: each takes a `ModelCase` and an empty folder, and asserts."""
+
+from __future__ import annotations
+
+from nextclick.testing import declaration_checks as declaration
+from nextclick.testing import scoring_checks as scoring
+from nextclick.testing import training_checks as training
+
+SCORING_CHECKS = (
+    declaration.check_capabilities,
+    declaration.check_requirements,
+    scoring.check_scores,
+    scoring.check_sparse_scores,
+    scoring.check_rows_are_independent,
+    scoring.check_padding,
+    scoring.check_long_sessions,
+    scoring.check_state,
+    scoring.check_causality,
+    scoring.check_explanation,
+)
+"""Quick checks without a training, for every form of a model."""
+
+CHECKS = (
+    declaration.check_declaration,
+    declaration.check_presets,
+    declaration.check_search_space,
+    *SCORING_CHECKS,
+    training.check_determinism,
+    training.check_saving,
+    training.check_resuming,
+    training.check_evaluation,
+    training.check_serving,
+    training.check_update,
+)
+"""Everything that holds for every model."""

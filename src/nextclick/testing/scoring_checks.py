@@ -1,0 +1,241 @@
+"""Checks of scores: their form, and what they may not depend on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nextclick.core.session_batch import SessionBatch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nextclick.core.types import AnyArray, Float32Array
+    from nextclick.models.base import Model
+    from nextclick.models.neural_model import NeuralModel
+    from nextclick.testing.model_case import ModelCase
+
+_TOLERANCE = 1e-4  # relative to the largest score: products round as a batch is large
+_WIDTH = 6  # clicks of the longest session of a batch
+
+
+def sample_batch(n_items: int) -> SessionBatch:
+    """Sessions of 0 to 6 clicks with gaps, waiting times and users; some of them unknown."""
+    rng = np.random.default_rng(3)
+    lengths = np.array([6, 1, 0, 2, 4, 6, 3, 5], dtype=np.int32)
+    inside = np.arange(_WIDTH) < lengths[:, None]
+    items = np.where(inside, rng.integers(1, n_items + 1, inside.shape), 0).astype(np.int32)
+    items[5, 1] = items[5, 3]  # an item that was clicked twice
+    gaps = rng.uniform(1.0, 300.0, inside.shape).astype(np.float32)
+    gaps[:, 0] = 0.0
+    gaps[4, 2] = np.nan
+    users = rng.integers(0, 4, len(lengths)).astype(np.int32)
+    waited = rng.uniform(1.0, 100.0, len(lengths)).astype(np.float32)
+    return SessionBatch(items, lengths, np.where(inside, gaps, np.nan), users, waited)
+
+
+def row_of(batch: SessionBatch, row: int, length: int | None = None) -> SessionBatch:
+    """One session alone, without padding, or a prefix of it that is scored at its last click."""
+    n = int(batch.lengths[row]) if length is None else length
+    at = slice(row, row + 1)
+    return SessionBatch(
+        batch.items[at, :n],
+        np.array([n], dtype=np.int32),
+        None if batch.gaps is None else batch.gaps[at, :n],
+        None if batch.users is None else batch.users[at],
+        None if batch.waited is None or length is not None else batch.waited[at],
+    )
+
+
+def assert_close(found: AnyArray, expected: AnyArray) -> None:
+    """The same but for rounding."""
+    scale = max(float(np.abs(expected).max(initial=0.0)), 1.0)
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=_TOLERANCE * scale)
+
+
+def check_scores(case: ModelCase, folder: Path) -> None:
+    """(B, N + 1) float32, finite, also for empty sessions, no sessions and unknown context."""
+    del folder
+    model, batch = case.model, sample_batch(case.model.n_items)
+    for each in (batch, replace(batch, gaps=None, users=None, waited=None)):
+        scores = model.score(each)
+        assert scores.shape == (len(batch), model.n_items + 1)
+        assert scores.dtype == np.float32
+        assert np.isfinite(scores).all()
+    assert model.score(SessionBatch.from_lists([])).shape == (0, model.n_items + 1)
+    assert model.score(SessionBatch.from_lists([[], []])).shape == (2, model.n_items + 1)
+
+
+def check_sparse_scores(case: ModelCase, folder: Path) -> None:
+    """Sparse scores are the dense ones, and list an item of 1..N once a row."""
+    del folder
+    if not case.capabilities.sparse_scores:
+        return
+    batch = sample_batch(case.model.n_items)
+    sparse = case.model.score_sparse(batch)
+    arrays = (sparse.offsets, sparse.items, sparse.values, sparse.base)
+    assert [str(a.dtype) for a in arrays] == ["int64", "int32", "float32", "float32"]
+    for start, stop in zip(sparse.offsets[:-1], sparse.offsets[1:], strict=True):
+        row = sparse.items[start:stop]
+        assert len(np.unique(row)) == len(row)
+        assert ((row >= 1) & (row <= case.model.n_items)).all()
+    np.testing.assert_array_equal(sparse.dense()[:, 1:], case.model.score(batch)[:, 1:])
+
+
+def check_rows_are_independent(case: ModelCase, folder: Path) -> None:
+    """A session scores the same alone as in a batch."""
+    del folder
+    batch = sample_batch(case.model.n_items)
+    together = case.model.score(batch)
+    for row in range(len(batch)):
+        assert_close(case.model.score(row_of(batch, row))[0], together[row])
+
+
+def check_padding(case: ModelCase, folder: Path) -> None:
+    """Neither more padding nor what stands behind the end of a session changes scores."""
+    del folder
+    batch = sample_batch(case.model.n_items)
+    scores = case.model.score(batch)
+    assert batch.gaps is not None
+    behind = np.arange(_WIDTH + 3) >= batch.lengths[:, None]
+    items = np.pad(batch.items, ((0, 0), (0, 3)))
+    gaps = np.pad(batch.gaps, ((0, 0), (0, 3)), constant_values=np.nan)
+    assert_close(case.model.score(replace(batch, items=items, gaps=gaps)), scores)
+    dirty = replace(
+        batch,
+        items=np.where(behind, np.int32(1), items),
+        gaps=np.where(behind, np.float32(5.0), gaps),
+    )
+    assert_close(case.model.score(dirty), scores)
+
+
+def check_long_sessions(case: ModelCase, folder: Path) -> None:
+    """Of a session longer than `max_length` the latest clicks are read."""
+    del folder
+    length = case.model.max_length
+    if length is None:
+        return
+    rng = np.random.default_rng(4)
+    clicks = rng.integers(1, case.model.n_items + 1, length + 3).tolist()
+    found = case.model.score(SessionBatch.from_lists([clicks, clicks[:1]]))
+    latest = case.model.score(SessionBatch.from_lists([clicks[3:]]))
+    assert_close(found[:1], latest)
+
+
+def check_state(case: ModelCase, folder: Path) -> None:
+    """The model built from its arrays scores the same, even if they may not be written to."""
+    del folder
+    batch = sample_batch(case.model.n_items)
+    state = {name: array.copy() for name, array in case.model.state().items()}
+    for array in state.values():
+        array.flags.writeable = False
+    again = case.model_type.from_state(MappingProxyType(state), case.config)
+    assert (again.n_items, again.config) == (case.model.n_items, case.config)
+    np.testing.assert_array_equal(again.score(batch), case.model.score(batch))
+
+
+def check_causality(case: ModelCase, folder: Path) -> None:
+    """The query of a prefix is that of the prefix alone, and no later click changes it."""
+    del folder
+    if not case.capabilities.neural:
+        return
+    from nextclick.experiments.neural_training import neural_class
+
+    neural_class(case.model_type)
+    model: NeuralModel = case.model  # type: ignore[assignment]
+    rng = np.random.default_rng(5)
+    n_rows = 9
+    items = rng.integers(1, model.n_items + 1, (n_rows, _WIDTH))
+    gaps = rng.uniform(1.0, 300.0, (n_rows, _WIDTH + 1)).astype(np.float32)
+    gaps[:, 0] = 0.0
+    users = rng.integers(0, 4, n_rows)
+    whole = prefix_queries(model, items, gaps, users)
+    for t in range(1, _WIDTH):
+        later, later_gaps = items.copy(), gaps.copy()
+        later[:, t:] = later[:, t:] % model.n_items + 1
+        # a model that is trained for the moment of the target may know when that was
+        first = t + 1 if case.capabilities.prediction_moment != "at-click" else t
+        later_gaps[:, first:] += 77.0
+        changed = prefix_queries(model, later, later_gaps, users)
+        assert_close(changed[:, :t], whole[:, :t])
+    _check_prefixes_alone(model, items, gaps, users, whole)
+
+
+def prefix_queries(
+    model: NeuralModel, items: AnyArray, gaps: Float32Array, users: AnyArray
+) -> AnyArray:
+    """(B, T, D) queries of all prefixes in one pass, as training makes them.
+
+    Args:
+        model: any.
+        items: (B, T) without padding.
+        gaps: (B, T + 1) before each click, and before the one after the last.
+        users: (B,).
+    """
+    import torch
+
+    required = model.requires(model.config)
+    where = np.arange(items.size)
+    context: dict[str, AnyArray] = {}
+    if "times" in required:
+        context |= {"gaps": gaps[:, :-1].copy(), "waited": gaps[:, 1:].copy()}
+    if "users" in required:
+        context["users"] = users
+    context |= model.prepared(items.astype(np.int64), where, None)
+    with torch.inference_mode():
+        model.encoder.eval()
+        queries: torch.Tensor = model.encoder(
+            torch.from_numpy(items.astype(np.int64)),
+            **{name: torch.from_numpy(np.asarray(array)) for name, array in context.items()},
+        )
+    found: AnyArray = queries.numpy()
+    return found
+
+
+def _check_prefixes_alone(
+    model: NeuralModel, items: AnyArray, gaps: Float32Array, users: AnyArray, whole: AnyArray
+) -> None:
+    """Every row of a pass over all prefixes gives the scores of that prefix alone."""
+    table, bias = model.encoder.table()
+    for t in range(_WIDTH):
+        batch = SessionBatch(
+            items[:, : t + 1].astype(np.int32),
+            np.full(len(items), t + 1, dtype=np.int32),
+            gaps[:, : t + 1],
+            users.astype(np.int32),
+            gaps[:, t + 1],
+        )
+        scores = whole[:, t] @ table.detach().numpy().T
+        if bias is not None:
+            scores = scores + bias.detach().numpy()
+        assert_close(_moved(model, batch)[:, 1:], scores[:, 1:])
+
+
+def _moved(model: Model, batch: SessionBatch) -> Float32Array:
+    """Scores at the moment of prediction that the model is trained for."""
+    if model.capabilities.prediction_moment == "at-click":
+        batch = replace(batch, waited=None)
+    return model.score(batch)
+
+
+def check_explanation(case: ModelCase, folder: Path) -> None:
+    """An explanation says something if that is declared, and explaining changes no score."""
+    del folder
+    model, declared = case.model, case.capabilities
+    one = row_of(sample_batch(model.n_items), 4)
+    before = model.score(one)
+    items = np.array([1, 2, model.n_items], dtype=np.int32)
+    found = model.explained(one, items)
+    says = bool(found.attention or found.neighbors or found.links or found.parts)
+    assert says == declared.explains, f"explains={declared.explains}, and it says {found}"
+    assert bool(found.attention) == declared.attention
+    for layer in found.attention:
+        assert len(layer.clicks) == len(layer.of_last)
+        assert set(layer.clicks.tolist()) <= set(range(int(one.lengths[0])))
+    if found.parts is not None:
+        total = found.parts.clicks.sum(axis=1) + sum(found.parts.rest.values())
+        assert_close(total, before[0, items])
+    np.testing.assert_array_equal(model.score(one), before)

@@ -1,0 +1,193 @@
+"""Checks of a model in the pipeline: trained, stored, resumed, served and updated."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+import numpy as np
+
+from nextclick.artifact import Artifact
+from nextclick.core.session_batch import SessionBatch
+from nextclick.core.topk import dense_top
+from nextclick.core.types import silent
+from nextclick.errors import ConfigError
+from nextclick.evaluation import evaluate as rank
+from nextclick.experiments.artifact_refresh import refresh
+from nextclick.experiments.model_training import train
+from nextclick.experiments.refresh_options import GateOptions
+from nextclick.models.incremental_state import FineTuneSteps, PriorSessions, scatter_rows
+from nextclick.serving import Recommender
+from nextclick.testing.sample_log import newer_log, sample_store
+from nextclick.testing.scoring_checks import assert_close, sample_batch
+from nextclick.training import epoch_log as report
+from nextclick.training.training_config import NeuralOptions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nextclick.core.sessions import Sessions
+    from nextclick.models.base import Model
+    from nextclick.testing.model_case import ModelCase
+
+_K = 5
+
+
+class _KilledError(Exception):
+    """Ends a training as if its process were killed."""
+
+
+def check_determinism(case: ModelCase, folder: Path) -> None:
+    """The same seed gives the same model; another seed, too, if it is deterministic."""
+    del folder
+    again = train(sample_store(), case.name, config=case.settings)
+    other = train(sample_store(), case.name, config=case.settings, seed=1)
+    assert _bytes(again.model) == _bytes(case.artifact.model)
+    assert (_bytes(other.model) == _bytes(case.artifact.model)) == case.capabilities.deterministic
+
+
+def check_saving(case: ModelCase, folder: Path) -> None:
+    """A model that was saved and loaded scores the same, to the bit."""
+    case.artifact.save(folder / "model")
+    loaded = Artifact.load(folder / "model").model
+    batch = sample_batch(loaded.n_items)
+    np.testing.assert_array_equal(loaded.score(batch), case.artifact.model.score(batch))
+    assert (loaded.name, loaded.config) == (case.name, case.config)
+
+
+def check_resuming(case: ModelCase, folder: Path) -> None:
+    """A training that was killed resumes to the weights of one that was not."""
+    if not case.capabilities.neural:
+        return
+    settings = {**case.settings, "checkpoint_minutes": 0}
+    calls = 0
+
+    def killed(stage: str, done: int, total: int | None) -> None:
+        nonlocal calls
+        del stage
+        calls += 1
+        if total is not None and done > 0.7 * total:
+            raise _KilledError
+
+    with patch.object(report, "TELL_SECONDS", 0.0):
+        options = NeuralOptions(checkpoints=folder / "killed")
+        try:
+            train(sample_store(), case.name, config=settings, neural=options, progress=killed)
+        except _KilledError:
+            pass
+        else:
+            raise AssertionError("the training was not killed")
+        assert calls > 2
+        options = replace(options, resume=True)
+        resumed = train(sample_store(), case.name, config=settings, neural=options)
+    assert _bytes(resumed.model) == _bytes(case.artifact.model)
+
+
+def check_evaluation(case: ModelCase, folder: Path) -> None:
+    """It can be ranked over a test; block by block, if it updates so."""
+    del folder
+    store, model = sample_store(), case.artifact.model
+    by_block = case.capabilities.update == "by-block"
+    for history in (None, store.part("train")) if by_block else (None,):
+        found = rank(model, store.part("test"), ks=[1, _K], history=history, n_bootstrap=0)
+        assert found.counts.prefixes == store.part("test").n_prefixes
+        assert 0.0 <= found.metrics[f"recall@{_K}"].value <= 1.0
+        assert bool(found.blocks) == (history is not None)
+
+
+def check_serving(case: ModelCase, folder: Path) -> None:
+    """A served answer is the offline ranking: items, order and scores."""
+    del folder
+    artifact = case.artifact
+    recommender = Recommender(artifact)
+    sessions = [["item-3"], ["item-1", "item-2"], ["item-5", "item-4", "item-5", "item-9"]]
+    answers = recommender.recommend(sessions, _K)
+    at = [[artifact.items.indices([raw])[0] for raw in session] for session in sessions]
+    for clicks, answer in zip(at, answers, strict=True):
+        batch = SessionBatch.from_lists([clicks])
+        scores = artifact.model.score(batch)
+        items = dense_top(scores, _K)[0]
+        items = items[items > 0]  # 0 stands for an item that no other scores lower than
+        n = answer.from_model
+        assert answer.items[:n] == [artifact.items.raw(int(i)) for i in items]
+        assert_close(np.array(answer.scores[:n], dtype=np.float32), scores[0, items])
+
+
+def check_update(case: ModelCase, folder: Path) -> None:
+    """It takes in newer sessions in the way that it declares."""
+    del folder
+    update, model = case.capabilities.update, case.artifact.model
+    if update == "none":
+        try:
+            refresh(case.artifact, newer_log(), gate=GateOptions(holdout=0))
+        except ConfigError as error:
+            assert "declares no incremental update" in str(error)  # noqa: PT017, no pytest here
+            return
+        raise AssertionError("it was refreshed, and declares no incremental update")
+    before = _bytes(model)
+    refreshed = refresh(
+        case.artifact, newer_log(), gate=GateOptions(holdout=0), store=sample_store()
+    ).artifact
+    assert refreshed.items.indices(["item-13"])[0] > 0
+    assert refreshed.model.n_items == len(refreshed.items)
+    assert np.isfinite(refreshed.model.score(sample_batch(refreshed.model.n_items))).all()
+    assert _bytes(model) == before, "a refresh must not change the model that it begins with"
+    old, past, new = _older_and_newer()
+    if update == "exact":
+        parts = (past.both(new), old)
+        both, older = (
+            case.model_type.fit(part, case.config, seed=0, progress=silent) for part in parts
+        )
+        assert _bytes(older.extended(new, past, progress=silent)) == _bytes(both)
+    else:
+        _check_growth(case, model, past, new)
+    if update == "by-block":
+        _check_blocks(model)
+
+
+def _check_growth(case: ModelCase, model: Model, past: PriorSessions, new: Sessions) -> None:
+    """Known items keep their scores when the catalog grows."""
+    larger = model.grow_catalog(past, new)
+    batch = sample_batch(model.n_items)
+    moved = replace(batch, items=past.index[batch.items])
+    assert_close(larger.score(moved)[:, past.index[1:]], model.score(batch)[:, 1:])
+    if not case.capabilities.neural:
+        steps = FineTuneSteps(epochs=2, rate=1.0, minutes=float("inf"), seed=0)
+        one, other = (larger.tuned(new, steps, progress=silent) for _ in range(2))
+        assert _bytes(one) == _bytes(other) != _bytes(larger)
+
+
+def _check_blocks(model: Model) -> None:
+    """Advancing by a block gives what the sessions of all blocks together give."""
+    sessions = sample_store().part("train")
+    assert sessions.blocks is not None
+    last = int(sessions.blocks[-1])
+    at_once = model.with_history(sessions)
+    one_by_one = model.with_history(sessions, before=last)
+    ((_, day),) = sessions.by_block(last, last + 1)
+    one_by_one.advance(day)
+    batch = sample_batch(model.n_items)
+    assert one_by_one.last_block == at_once.last_block == last
+    np.testing.assert_array_equal(one_by_one.score(batch), at_once.score(batch))
+
+
+def _older_and_newer() -> tuple[Sessions, PriorSessions, Sessions]:
+    """The sample sessions, the same as a past with two items in front, and sessions with these."""
+    old = sample_store().part("train_inner")
+    index = np.arange(old.n_items + 1, dtype=np.int32) + 2
+    index[0] = 0
+    n_items = old.n_items + 2
+    renumbered = old.renumbered(index, n_items)
+    past = PriorSessions(
+        index, n_items, len(old), scatter_rows(old.support(), index, n_items), renumbered
+    )
+    new = renumbered.slice(len(old) - 12, len(old))
+    items = np.where(np.arange(len(new.items)) % 5 == 0, np.int32(1), new.items)
+    items = np.where(np.arange(len(new.items)) % 7 == 0, np.int32(2), items)
+    return old, past, replace(new, items=items)
+
+
+def _bytes(model: Model) -> dict[str, bytes]:
+    """Every array of a model, bit for bit."""
+    return {name: array.tobytes() for name, array in model.state().items()}

@@ -1,0 +1,118 @@
+"""The cache of runs: what identifies a run, what is computed once, locks, and scopes."""
+
+import pytest
+
+from nextclick import CompareOptions, compare
+from nextclick.errors import ConfigError, OutputError
+from nextclick.experiments import cached_run as model_run
+from nextclick.experiments import run_cache
+from nextclick.experiments.comparison import compare_results
+from nextclick.experiments.model_training import train
+from nextclick.experiments.parameter_sweep import sweep
+from nextclick.experiments.run_cache import RunCache
+from nextclick.experiments.search_options import SweepOptions
+from nextclick.models import MODELS
+from small_shop import make_store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("shop") / "store")
+
+
+def test_a_run_is_identified_by_everything_that_went_in(tmp_path, monkeypatch):
+    cache = RunCache(tmp_path)
+    first = cache.run_folder("narm", {"seed": 0, "part": "fit"})
+    assert first == tmp_path / "narm"
+    assert cache.run_folder("narm", {"part": "fit", "seed": 0}) == first
+    assert cache.run_folder("narm", {"seed": 1, "part": "fit"}) == tmp_path / "narm.2"
+    assert RunCache(tmp_path).run_folder("narm", {"seed": 1, "part": "fit"}).name == "narm.2"
+    monkeypatch.setattr(run_cache, "__version__", "9.9.9")
+    assert cache.run_folder("narm", {"seed": 0, "part": "fit"}) == tmp_path / "narm.3"
+
+
+def test_names_are_safe(tmp_path):
+    cache = RunCache(tmp_path)
+    assert cache.run_folder("../k=1 2", {}).parent == tmp_path
+    assert cache.run_folder("...", {}).name == "_"
+
+
+def test_values_are_computed_once(tmp_path):
+    calls = []
+
+    def compute(folder):
+        calls.append(folder)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return {"value": 1.5}
+
+    cache = RunCache(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        cache.values("run", {"seed": 0}, compute)
+    assert cache.values("run", {"seed": 0}, compute) == {"value": 1.5}
+    assert cache.values("run", {"seed": 0}, compute) == {"value": 1.5}
+    assert calls == [tmp_path / "run"] * 2
+
+
+def test_one_process_at_a_time(tmp_path):
+    with (
+        RunCache.locked(tmp_path / "a", "x", {}),
+        pytest.raises(OutputError, match="a is in use by another process; wait until it ends"),
+        RunCache.locked(tmp_path / "a", "x", {}),
+    ):
+        pass
+    with RunCache.locked(tmp_path / "a", "x", {}):
+        pass
+
+
+def test_another_scope_is_refused_or_replaced(tmp_path):
+    folder = tmp_path / "a"
+    with RunCache.locked(folder, "x", {"ks": (1, 2)}) as cache:
+        cache.run_folder("run", {})
+    with RunCache.locked(folder, "x", {"ks": [1, 2]}):
+        assert (folder / "run").exists()
+    with (
+        pytest.raises(ConfigError, match=r"other settings: ks is \[1, 2\] there and \[3\] here"),
+        RunCache.locked(folder, "x", {"ks": [3]}),
+    ):
+        pass
+    with (
+        pytest.raises(OutputError, match="a holds files of something other than a y; choose"),
+        RunCache.locked(folder, "y", {"ks": [1, 2]}, overwrite=True),
+    ):
+        pass
+    with RunCache.locked(folder, "x", {"ks": [3]}, overwrite=True):
+        assert not (folder / "run").exists()
+
+
+def test_another_device_trains_again(store, tmp_path, monkeypatch):
+    devices = []
+
+    def noted(store, model, **given):
+        devices.append(given["neural"] and given["neural"].device)
+        return train(store, model, **given)
+
+    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
+    monkeypatch.setattr(model_run, "train", noted)
+    monkeypatch.setattr(
+        "nextclick.report.report_files._no_plots_reason", lambda: "left out in this test"
+    )
+    settings = {"tiny.metric": "mrr@3", "tiny.threads": "1", "tiny.epochs": "1"}
+    for device in ("auto", "cpu", "cpu", "auto"):
+        options = CompareOptions(ks=[1], settings=settings, device=device)
+        compare(store, ["tiny", "pop"], tmp_path / "all", options)
+    assert devices == ["auto", None, "cpu"]
+
+
+def test_the_points_of_a_sweep_can_be_compared(store, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("nextclick.experiments.parameter_sweep._draw", lambda *given: None)
+    options = SweepOptions({"neighbors": [1, 5]}, "mrr@3", seeds=2)
+    numbers = sweep(store, "markov", tmp_path / "sweep", options).numbers
+    files = sorted((tmp_path / "sweep/runs").glob("*/result.json"))
+    names = ["neighbors=1", "neighbors=1-1", "neighbors=5", "neighbors=5-1"]
+    assert [file.parent.name for file in files] == names
+    compared = compare_results(files, metric="mrr@3").numbers
+    values = {row["label"]: row["metrics"]["mrr@3"]["value"] for row in compared["leaderboard"]}
+    assert sorted(values.values()) == sorted(point["value"] for point in numbers["points"])
+    assert len(compared["pairs"]) == 1
