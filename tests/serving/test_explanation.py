@@ -6,14 +6,15 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pytest
 
+from installed import COUNTING
 from nextclick import Explanation, Recommender, train
 from nextclick.artifact import Artifact
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ConfigError
-from nextclick.models import CLASSICAL
 from nextclick.serving.click_ablation import rank_items
 from nextclick.serving.explanation import Ranking
 from nextclick.serving.request import RecommendationRequest
+from reference.stub_model import StubModel
 from serving_cases import neural_artifact
 from small_shop import SESSIONS
 
@@ -23,7 +24,7 @@ GIVES = np.array([[0, 0, 0, 0], [0, 3, 0, 1], [0, 1, 0, 1], [4, 0, 0, 0], [0, 0,
 
 
 @dataclass
-class Plain:
+class Plain(StubModel):
     """The sum of what the clicks give; remembers what it was asked."""
 
     name = "plain"
@@ -183,7 +184,7 @@ def test_every_neural_model_explains_or_says_that_it_cannot(name):
     assert why.now.ranks == [1, 2, 3]
 
 
-@pytest.mark.parametrize("name", CLASSICAL)
+@pytest.mark.parametrize("name", COUNTING)
 def test_every_model_that_counts_explains(store, name):
     why = Recommender(train(store, name)).explain(SESSIONS[0], k=1)
     check(why, {"parts", "neighbors"} if name == "session-knn" else {"parts"}, name)

@@ -26,7 +26,7 @@ function Workspace({ state }) {
   return html`
     <${Controls} state=${state} />
     <div class="desk">
-      <section class="session" aria-labeledby="session">
+      <section class="session" aria-labelledby="session">
         <h2 id="session">Session</h2>
         <${Search} model=${state.chosen[0]} sample=${state.popular[0]}
           titled=${state.model(0).titles > 0} onPick=${(id) => state.click(id)} />

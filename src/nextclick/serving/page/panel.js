@@ -11,7 +11,7 @@ export function Panel({ state, at }) {
   const model = state.model(at);
   const two = state.chosen[0] !== null && state.chosen[1] !== null;
   const other = two ? { answer: state.panels[1 - at].answer, name: state.chosen[1 - at] } : null;
-  return html`<section class=${`panel panel-${at}`} aria-labeledby=${`panel-${at}`} aria-busy=${panel.busy}>
+  return html`<section class=${`panel panel-${at}`} aria-labelledby=${`panel-${at}`} aria-busy=${panel.busy}>
     <header>
       <h2 id=${`panel-${at}`}>${model.name}</h2>
       <p class="aside">${about(model)}</p>
