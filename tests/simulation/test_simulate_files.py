@@ -50,7 +50,7 @@ def test_gzip_is_gzip(tmp_path: Path) -> None:
 def test_an_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("mine")
-    with pytest.raises(OutputError, match=r"log\.csv exists; choose another path"):
+    with pytest.raises(OutputError, match=r"log\.csv exists; choose another path or set overwrite"):
         simulate(CONFIG, path)
     assert path.read_text() == "mine"
     simulate(CONFIG, str(path), overwrite=True)
