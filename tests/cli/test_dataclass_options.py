@@ -9,7 +9,12 @@ import typer
 from pydantic import Field
 from typer.testing import CliRunner
 
-from nextclick.cli.dataclass_options import Given, OptionGroup, accepted_values, expand_options
+from nextclick.cli.dataclass_options import (
+    OptionGroup,
+    TypedOptions,
+    accepted_values,
+    expand_options,
+)
 from nextclick.cli.main import PanelCommand
 from nextclick.errors import ConfigError
 
@@ -49,7 +54,7 @@ GROUP = OptionGroup(
 
 
 def command(got):
-    def run(options: Annotated[Given[Outer], GROUP]) -> None:
+    def run(options: Annotated[TypedOptions[Outer], GROUP]) -> None:
         """Run it."""
         got.append(options)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.data.options import PrepareOptions
 from nextclick.data.readers.columns import COMMON_NAMES
 
@@ -38,7 +38,7 @@ _DEFAULTS = {
 }
 
 Prepare = Annotated[
-    Given[PrepareOptions],
+    TypedOptions[PrepareOptions],
     OptionGroup(
         flags=_FLAGS,
         defaults=_DEFAULTS,
@@ -48,7 +48,7 @@ Prepare = Annotated[
 
 _READ_ONLY = ("read", "filters.min_item_support")
 Reading = Annotated[
-    Given[PrepareOptions],
+    TypedOptions[PrepareOptions],
     OptionGroup(
         "Reading (default: as the store was prepared)",
         flags=_FLAGS,
@@ -70,7 +70,7 @@ TestSources = Annotated[
 ]
 
 
-def prepare_options(given: Given[PrepareOptions]) -> PrepareOptions:
+def prepare_options(given: TypedOptions[PrepareOptions]) -> PrepareOptions:
     """Return the options of a protocol, or the defaults, overridden by the typed options.
 
     Raises:
@@ -86,7 +86,9 @@ def prepare_options(given: Given[PrepareOptions]) -> PrepareOptions:
     if "split.boundary" in values:
         values.setdefault("split.kind", "boundary")
     name = values.get("protocol")
-    options = Given(PrepareOptions, values).apply(None if name is None else protocol(name).options)
+    options = TypedOptions(PrepareOptions, values).apply(
+        None if name is None else protocol(name).options
+    )
     dialect(options.read.format)
     return options
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say
 from nextclick.simulation.simulation_config import SimulationConfig
 
@@ -20,7 +20,7 @@ def simulate_command(
         Path, typer.Option("--output", "-o", help="File: .csv, .csv.gz, .tsv, .tsv.gz or .parquet.")
     ],
     config: Annotated[
-        Given[SimulationConfig],
+        TypedOptions[SimulationConfig],
         OptionGroup("Structures (0 turns one off)", panels=dict.fromkeys(_SIZE, "Size")),
     ],
     overwrite: Overwrite = False,
