@@ -50,8 +50,8 @@ QUICK = ("--set", "threads=1", "--set", "metric=mrr@5")
 
 
 def test_a_planted_rule_is_learned(run, store, tmp_path):
-    place = tmp_path / "model"
-    done = run("train", store, "-m", "tiny", "-o", place, *QUICK, "--set", "epochs=15",
+    folder = tmp_path / "model"
+    done = run("train", store, "-m", "tiny", "-o", folder, *QUICK, "--set", "epochs=15",
                "--set", "learning_rate=0.05", "--device", "cpu", "--json")  # fmt: skip
     printed = json.loads(done.stdout)
     assert printed["schema"] == "nextclick.train/1"
@@ -60,8 +60,8 @@ def test_a_planted_rule_is_learned(run, store, tmp_path):
     assert "model trained on" not in done.stdout
     assert "on the validation split; " in done.stderr
     assert "samples/s on cpu with 1 thread\n" in done.stderr
-    told = run("evaluate", place, store, "-k", "1", "--json")
-    result = json.loads(told.stdout)["result"]
+    evaluated = run("evaluate", folder, store, "-k", "1", "--json")
+    result = json.loads(evaluated.stdout)["result"]
     assert result["evaluation"]["metrics"]["recall@1"]["value"] > 0.9
 
 
@@ -85,7 +85,7 @@ def test_bad_input(run, store, tmp_path, words, message):
     assert not (tmp_path / "model").exists()
 
 
-def test_a_recipe_lies_under_what_is_said(run, store, tmp_path):
+def test_options_override_a_recipe(run, store, tmp_path):
     recipe = tmp_path / "r.toml"
     recipe.write_text(
         'model = "tiny"\nseed = 4\n[parameters]\nepochs = 3\nthreads = 1\nmetric = "mrr@5"\n'
@@ -100,7 +100,7 @@ def test_a_recipe_lies_under_what_is_said(run, store, tmp_path):
     assert "name one with --model or --recipe" in nothing.stderr
 
 
-def test_bf16_where_there_is_none(run, store, tmp_path, monkeypatch):
+def test_bf16_on_a_device_without_it(run, store, tmp_path, monkeypatch):
     monkeypatch.setattr(device, "has_bf16", lambda device: False)
     words = ("train", store, "-m", "tiny", "-o", tmp_path / "model", "--set", "precision=bf16")
     assert "precision bf16: this cpu does not compute in bf16" in run(*words, code=2).stderr
@@ -118,24 +118,23 @@ def test_models_lists_presets_and_parameters(run):
 
 STOPPED = """
 import os, signal, sys
-from nextclick.training import epoch_log as report
+from nextclick.training import epoch_log
 sys.path.insert(0, sys.argv.pop(1))
 sys.path.append(sys.argv.pop(1))
 if "--resume" not in sys.argv:
-    report.TELL_SECONDS = 0.0
-    told = report.Report.step
-    def step(self, at, watch, doing):
-        told(self, at, watch, doing)
-        if at.total_steps == 20:
+    report_step = epoch_log.EpochReport.step
+    def step(self, position, *args):
+        report_step(self, position, *args)
+        if position.total_steps == 20:
             os.kill(os.getpid(), signal.SIGINT)
-    report.Report.step = step
+    epoch_log.EpochReport.step = step
 from nextclick.cli.main import main
 main()
 """
 
 
 def test_ctrl_c_and_resume(store, tmp_path, tiny_model):
-    """The real thing: a process, a signal, the message, the same weights."""
+    """A process, a signal, the message, and the weights after --resume."""
 
     def run(output, *more):
         words = ["train", str(store), "-m", "tiny", "-o", str(output), *QUICK, *more]
@@ -156,11 +155,11 @@ def test_ctrl_c_and_resume(store, tmp_path, tiny_model):
     stopped = run(tmp_path / "model")
     assert stopped.returncode == 2, stopped.stderr
     assert "stopped at epoch 1, step 20" in stopped.stderr.replace("\n", " ")
-    assert "say the same again with --resume to go on" in stopped.stderr.replace("\n", " ")
+    assert "--resume" in stopped.stderr.replace("\n", " ")
     assert not (tmp_path / "model").exists()
     again = run(tmp_path / "model")
     assert again.returncode == 2
-    assert "say --resume to go on with it, or --overwrite" in again.stderr.replace("\n", " ")
+    assert "use --resume to continue it, or --overwrite" in again.stderr.replace("\n", " ")
     resumed = run(tmp_path / "model", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     whole = train(store, "tiny", config={"threads": 1, "metric": "mrr@5"})

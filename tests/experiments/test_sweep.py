@@ -141,9 +141,9 @@ def test_another_sweep_in_the_folder(store, tmp_path):
         ("markov", {"part": "train"}, "part must be test or valid, got 'train'"),
         ("markov", {"seeds": 0}, "seeds must be 1 or more, got 0"),
         ("markov", {"metric": "recall@99"}, "metric must have K in 1..5"),
-        ("markov", {"params": {"neighbors": [1]}}, "markov has no parameter 'neighbors'"),
+        ("markov", {"params": {"neighbor": [1]}}, "markov has no parameter 'neighbor'"),
         ("markov", {"params": {"neighbors": [1, 0]}}, "markov: neighbors must be integer ≥ 1"),
-        ("tiny", {"fixed": {"metric": "mrr@3"}}, "name it with --metric"),
+        ("tiny", {"fixed": {"metric": "mrr@3"}}, "use --metric"),
         (
             "bpr-mf",
             {"params": {"of": ["session", "user"]}},

@@ -214,7 +214,7 @@ def test_nothing_to_resume(store, tmp_path):
         train(store, "tiny", tmp_path / "model", neural=NeuralOptions(resume=True))
 
 
-def test_too_little_memory_is_said_before_training(store, monkeypatch):
+def test_insufficient_memory_is_reported_before_training(store, monkeypatch):
     monkeypatch.setattr("nextclick.experiments.neural_training.free_memory", lambda device: 1 << 20)
     with pytest.raises(
         ConfigError,
@@ -226,7 +226,7 @@ def test_too_little_memory_is_said_before_training(store, monkeypatch):
 def test_what_does_not_fit(store):
     with pytest.raises(ConfigError, match=r"metric must have K in 1\.\.30, the number of items"):
         train(store, "tiny", config={"metric": "recall@31"})
-    with pytest.raises(ConfigError, match="pop is no neural model: leave out preset, device"):
+    with pytest.raises(ConfigError, match="pop is not a neural model: omit preset, device"):
         train(store, "pop", neural=NeuralOptions(device="cpu"))
     with pytest.raises(ConfigError, match="train_on must be inner or all, got 'test'"):
         train(store, "tiny", train_on="test")

@@ -70,7 +70,7 @@ def test_a_study_of_a_model_that_counts(store, tmp_path):
     assert numbers["trials"][0]["parameters"] == {
         "steps": 10, "weighting": "div", "neighbors": 100
     }  # fmt: skip
-    assert numbers["default"] == numbers["trials"][0]["value"] <= numbers["best"]["value"]
+    assert numbers["preset_value"] == numbers["trials"][0]["value"] <= numbers["best"]["value"]
     assert numbers["states"] == {"complete": 8, "pruned": 0, "failed": 0}
     assert set(numbers["importance"]) <= {"steps", "weighting", "neighbors"}
     names = sorted(p.name for p in (tmp_path / "study").iterdir())
@@ -101,7 +101,7 @@ def test_a_study_of_a_neural_model_and_its_recipe(store, tmp_path):
     best = tuned.numbers["best"]
     assert tuned.numbers["trials"][0]["parameters"] == {"learning_rate": 0.01, "width": 16}
     assert len(tuned.numbers["trials"][0]["history"]) == 3
-    assert best["value"] >= tuned.numbers["default"]
+    assert best["value"] >= tuned.numbers["preset_value"]
     recipe = read_recipe(tuned.recipe)
     assert recipe.parameters["batch_size"] == 64
     trained = train(
@@ -137,7 +137,7 @@ def test_a_bad_trial_is_pruned(store, tmp_path, monkeypatch):
     assert tuned.numbers["best"]["parameters"]["learning_rate"] == 0.01
 
 
-def test_trials_are_held_against_each_other_at_the_same_share_of_their_epochs(tmp_path):
+def test_trials_are_compared_at_the_same_share_of_their_epochs(tmp_path):
     def train_on_paper(trial):
         epochs, values = schedules[trial.suggest_int("width", 1, 100)]
         for n, value in enumerate(values, 1):
@@ -281,13 +281,13 @@ def test_ctrl_c_keeps_the_study(store, tmp_path, monkeypatch):
 
 def test_a_sample_of_the_validation(store, tmp_path):
     options = TuneOptions(metric=METRIC, trials=1, sessions=5)
-    few = tune(store, "rules", tmp_path / "few", options).numbers["default"]
-    again = tune(store, "rules", tmp_path / "again", options).numbers["default"]
+    few = tune(store, "rules", tmp_path / "few", options).numbers["preset_value"]
+    again = tune(store, "rules", tmp_path / "again", options).numbers["preset_value"]
     every = TuneOptions(metric=METRIC, trials=1, sessions=10**6)
-    all_of_them = tune(store, "rules", tmp_path / "all", every).numbers["default"]
+    all_of_them = tune(store, "rules", tmp_path / "all", every).numbers["preset_value"]
     whole = TuneOptions(metric=METRIC, trials=1)
     assert few == again
-    assert all_of_them == tune(store, "rules", tmp_path / "whole", whole).numbers["default"]
+    assert all_of_them == tune(store, "rules", tmp_path / "whole", whole).numbers["preset_value"]
 
 
 def test_another_study_in_the_folder(store, tmp_path, monkeypatch):
