@@ -95,10 +95,14 @@ def compare_command(
     from nextclick.data.store import Store
     from nextclick.experiments.comparison import compare, compare_results
 
-    chosen = comparison.apply()
+    comparison_options = comparison.apply()
     if all(path.is_file() for path in inputs):
         compared = compare_results(
-            inputs, output, metric=chosen.metric, against=chosen.against, overwrite=overwrite
+            inputs,
+            output,
+            metric=comparison_options.metric,
+            against=comparison_options.against,
+            overwrite=overwrite,
         )
     elif len(inputs) == 1:
         options, models, store = ranking.apply(), entries.apply(), Store.open(inputs[0])

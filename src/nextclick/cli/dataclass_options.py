@@ -83,7 +83,7 @@ class Option:
         path: the field, such as `split.days`.
         flag: the long flag, for messages.
         hint: its annotation, with ranges.
-        parameter: what typer reads.
+        parameter: the parameter that typer reads.
         parse: reads the typed text; None leaves that to typer.
     """
 
@@ -154,8 +154,8 @@ def expand_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def called(**typed: Any) -> None:
         for name, (owner, options) in groups.items():
-            given = {option: typed.pop(option.parameter.name) for option in options}
-            values = {o.path: o.value(v) for o, v in given.items() if v not in (None, [])}
+            texts = {option: typed.pop(option.parameter.name) for option in options}
+            values = {o.path: o.value(v) for o, v in texts.items() if v not in (None, [])}
             typed[name] = TypedOptions(owner, values)
         command(**typed)
 
@@ -236,9 +236,9 @@ def _merge(owner: type[Any], base: Any, values: Mapping[str, Any]) -> Any:
 def _group_of(annotation: Any) -> tuple[type[Any], OptionGroup] | None:
     if get_origin(annotation) is not Annotated:
         return None
-    given, *extras = get_args(annotation)
+    typed_options, *extras = get_args(annotation)
     group = next((extra for extra in extras if isinstance(extra, OptionGroup)), None)
-    return None if group is None else (get_args(given)[0], group)
+    return None if group is None else (get_args(typed_options)[0], group)
 
 
 def _below(path: str, tops: tuple[str, ...]) -> bool:

@@ -91,31 +91,31 @@ def explain_command(
     """  # noqa: D301
     from nextclick.experiments.example_explanations import check_figure_path, draw_explanations
 
-    chosen, source = view.apply(), examples.apply()
+    view_options, source = view.apply(), examples.apply()
     if (session is None) == (source.store is None):
         raise ConfigError(
             "explain needs either --session with item ids, or --store with example sessions; got "
             f"{'neither' if session is None else 'both'}"
         )
-    if chosen.figure is not None:
-        check_figure_path(chosen.figure)
-    samples, explanations, model = _explain(artifact, session, k, context, chosen, source)
-    if chosen.layer is not None:
-        explanations = [explanation.layer(chosen.layer) for explanation in explanations]
+    if view_options.figure is not None:
+        check_figure_path(view_options.figure)
+    samples, explanations, model = _explain(artifact, session, k, context, view_options, source)
+    if view_options.layer is not None:
+        explanations = [explanation.layer(view_options.layer) for explanation in explanations]
     if samples:
         _show_examples(samples)
     else:
         _show(explanations[0])
-    if chosen.figure is not None:
+    if view_options.figure is not None:
         draw_explanations(
             explanations,
-            chosen.figure,
+            view_options.figure,
             names=[f"session {example.session}" for example in samples] or ["session"],
             title=f"{model}: example sessions, part {source.part}"
             if samples
             else f"Recommendations of {model}, explained",
         )
-        say(f"plotted to {chosen.figure}")
+        say(f"plotted to {view_options.figure}")
     if as_json:
         rows: list[dict[str, object]] = [
             {"session": e.session, "target": e.target} for e in samples

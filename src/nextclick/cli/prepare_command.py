@@ -74,7 +74,7 @@ def prepare_results(prepared: Prepared) -> dict[str, Any]:
 
 
 def show_report(prepared: Prepared) -> None:
-    """Print what was read, the effect of each filter, the parts, and the warnings."""
+    """Print counts of the log, the effect of each filter, the parts, and the warnings."""
     report = prepared.report
     _show_reading(report)
     rows = [

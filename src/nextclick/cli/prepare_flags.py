@@ -70,7 +70,7 @@ TestSources = Annotated[
 ]
 
 
-def prepare_options(given: TypedOptions[PrepareOptions]) -> PrepareOptions:
+def prepare_options(typed: TypedOptions[PrepareOptions]) -> PrepareOptions:
     """Return the options of a protocol, or the defaults, overridden by the typed options.
 
     Raises:
@@ -79,7 +79,7 @@ def prepare_options(given: TypedOptions[PrepareOptions]) -> PrepareOptions:
     from nextclick.data.protocols import protocol
     from nextclick.data.readers.formats import dialect
 
-    values = dict(given.values)
+    values = dict(typed.values)
     if "read.separator" in values:
         separator = values["read.separator"]
         values["read.separator"] = {"\\t": "\t", "tab": "\t"}.get(separator, separator)

@@ -38,12 +38,12 @@ def simulate_command(
     """  # noqa: D301
     from nextclick.simulation.simulate import simulate
 
-    chosen = config.apply()
+    simulation = config.apply()
     with progress_bar() as progress:
-        summary = simulate(chosen, output, overwrite=overwrite, progress=progress)
+        summary = simulate(simulation, output, overwrite=overwrite, progress=progress)
     say(
         f"{summary.path}: {summary.events:,} clicks in {summary.sessions:,} sessions, "
         f"{summary.size:,} bytes"
     )
     if as_json:
-        print_json("simulate/1", asdict(summary) | {"config": asdict(chosen)})
+        print_json("simulate/1", asdict(summary) | {"config": asdict(simulation)})

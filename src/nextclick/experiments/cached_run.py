@@ -83,7 +83,7 @@ class CachedRun:
         self._trained_folder = model_spec.trained and artifact_folder(model_spec.trained)
 
     def complete(self, cache: RunCache, progress: Progress) -> ModelRun:
-        """The run from the cache; what is missing there is trained and measured.
+        """Return the run from the cache; train and measure the model if it is missing there.
 
         Raises:
             NextclickError: as `train` and `evaluate`.
@@ -113,13 +113,13 @@ class CachedRun:
         return inputs | ({"device": self._measurement.device} if candidate.neural else {})
 
     def _stored(self, folder: Path) -> ModelRun | None:
-        """The run in a folder, if it was measured in the same way."""
+        """The run in a folder, if it was measured under the same conditions."""
         if not (folder / COSTS).exists():
             return None
         run = ModelRun.read(folder / RESULT)
-        return run if run.measured_under(self._measured_by()) else None
+        return run if run.measured_under(self._conditions()) else None
 
-    def _measured_by(self) -> dict[str, Any]:
+    def _conditions(self) -> dict[str, Any]:
         measurement = self._measurement
         return {
             "label": self.label,
@@ -204,7 +204,7 @@ class CachedRun:
         )
         files = [file for file in artifact_path.rglob("*") if file.is_file()]
         return ModelCosts(
-            conditions=self._measured_by(),
+            conditions=self._conditions(),
             training_seconds=seconds,
             epochs=len(epochs) or None,
             **rates,
@@ -231,7 +231,7 @@ def step_seconds(trained: dict[str, Any]) -> float:
 
 def _epochs(trained: dict[str, Any]) -> list[dict[str, Any]]:
     """Epochs of the training that selects their number, if any, and of the final training."""
-    return [*(trained.get("chosen_on") or []), *trained.get("history", [])]
+    return [*(trained.get("selection_history") or []), *trained.get("history", [])]
 
 
 def machine() -> str:

@@ -115,7 +115,7 @@ def train_neural(
         "best_epoch": training.best_epoch,
         "validation": selected_metric(selection or training, setup.config.metric),
         "history": list(training.history),
-        "chosen_on": None if selection is None else list(selection.history),
+        "selection_history": None if selection is None else list(selection.history),
         "samples_per_second": training.samples_per_second,
         "device": training.device,
         "threads": training.threads,

@@ -201,7 +201,7 @@ def _write(folder: Path, numbers: dict[str, Any], store_name: str) -> None:
             "high": point["high"],
             "seeds": numbers["seeds"],
             "training_seconds": point["training_seconds"]["mean"],
-            "scoring_ms_p50": point["scoring_ms"]["mean"],
+            "response_ms_p50": point["scoring_ms"]["mean"],
         }
         for point in numbers["points"]
     ]

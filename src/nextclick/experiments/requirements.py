@@ -1,4 +1,4 @@
-"""Checks that a store has what a model reads, and that matplotlib is installed."""
+"""Check that a store has the fields a model reads, and that matplotlib is installed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PREPARE_OPTIONS = {
 
 
 def check_store(model_type: type[Model], config: Any, store: Store) -> None:
-    """Check that a store has what a model reads.
+    """Check that a store has the fields a model reads.
 
     Raises:
         ConfigError: times, users or blocks of time are missing.
@@ -31,7 +31,7 @@ def check_store(model_type: type[Model], config: Any, store: Store) -> None:
 
 
 def check_sessions(model_type: type[Model], config: Any, sessions: Sessions, source: Path) -> None:
-    """Check that sessions have what a model reads; `source` names their origin in the message.
+    """Check that sessions have the fields a model reads; the message names their `source`.
 
     Raises:
         ConfigError: times, users or blocks of time are missing.

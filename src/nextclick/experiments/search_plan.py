@@ -34,7 +34,7 @@ class SearchPlan:
 
     Attributes:
         candidate: the model.
-        options: as given.
+        options: the options of the search.
         space: search space; it contains the preset.
         first_points: points that are tried before any is sampled: the preset, then the grid.
     """
