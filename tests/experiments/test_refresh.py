@@ -63,7 +63,7 @@ def test_an_artifact_gets_a_newer_one_beside_it(store, tmp_path):
     assert record["sessions"] == 20
     assert record["verdict"]["metric"] == "recall@1"
     assert record["verdict"]["sessions"] == 5
-    with pytest.raises(OutputError, match="already exists; choose another path"):
+    with pytest.raises(OutputError, match="choose another path or pass --overwrite"):
         refresh(tmp_path / "model", later(NEW), tmp_path / "new", gate=GATE)
 
 
