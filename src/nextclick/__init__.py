@@ -6,7 +6,7 @@
     nextclick.train(store, "session-knn", "model")
     nextclick.load("model").recommend([["A", "B", "C"]], k=20)
 
-The names below are imported on first use: `import nextclick` itself loads no library.
+Public names are imported on first use: `import nextclick` itself loads no library.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     load = Recommender.load
 
-_HOME = {
+_MODULES = {
     "CompareOptions": "experiments.comparison_options",
     "Explanation": "serving",
     "NextclickError": "errors",
@@ -92,9 +92,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module 'nextclick' has no attribute {name!r}")
-    module = import_module(f"nextclick.{_HOME[name]}")
+    module = import_module(f"nextclick.{_MODULES[name]}")
     value = module.Recommender.load if name == "load" else getattr(module, name)
     globals()[name] = value
     return value

@@ -1,4 +1,4 @@
-"""`nextclick analyze`: its folder, its JSON, its words, and what goes wrong."""
+"""`nextclick analyze`: the folder, the JSON, the printed text, and errors."""
 
 import json
 import sys
@@ -39,34 +39,34 @@ def analyzed(shop):
     return shop / "out"
 
 
-def test_it_explains_itself(run):
+def test_help(run):
     code, out, err = run("analyze", "--help")
     assert (code, err) == (0, "")
     assert "nextclick analyze store -o figures --categories" in out
     assert "--json" in out
 
 
-def test_it_writes_a_folder_and_tells(shop, tmp_path, run):
-    place, log = tmp_path / "out", shop / "log.csv"
-    code, out, err = run("analyze", shop / "store", "-o", place, "--categories", log, "--json")
+def test_the_folder_the_json_and_the_text(shop, tmp_path, run):
+    folder, log = tmp_path / "out", shop / "log.csv"
+    code, out, err = run("analyze", shop / "store", "-o", folder, "--categories", log, "--json")
     assert code == 0
-    assert sorted(path.name for path in place.iterdir()) == FILES
-    for words in (
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    for text in (
         "10 categories (item = item_id, category = category); 0 items of the store have none",
         "items within",
         "categories repeated",
         "gamma fit: shape ",
-        "the top 1 % of the items have ",
+        "the top 1 % of the items receive ",
         "similarity of days by lag: 0 d ",
         "neighbor pairs in the temporal item graph, by block: 0: 0, 1: ",
         "figure1.png, profile.png, temporal-graph.png, analysis.json",
     ):
-        assert words in err
-    found = json.loads(out)
-    assert found["schema"] == "nextclick.analyze/1"
-    assert found["path"] == str(place)
-    assert found["analysis"] == json.loads((place / "analysis.json").read_text())
-    assert found["analysis"]["missing"] == {}
+        assert text in err
+    printed = json.loads(out)
+    assert printed["schema"] == "nextclick.analyze/1"
+    assert printed["path"] == str(folder)
+    assert printed["analysis"] == json.loads((folder / "analysis.json").read_text())
+    assert printed["analysis"]["missing"] == {}
 
 
 def test_the_numbers_are_those_of_the_part(shop, analyzed):
@@ -83,11 +83,11 @@ def test_the_numbers_are_those_of_the_part(shop, analyzed):
     assert lengths["mean"] == pytest.approx(test.n_events / len(test))
 
 
-def test_a_store_without_users_says_how_to_get_them(tmp_path, run):
+def test_a_store_without_users_names_the_option_to_add_them(tmp_path, run):
     make_store(tmp_path / "store")
     code, _, err = run("analyze", tmp_path / "store", "-o", tmp_path / "out")
     assert code == 0
-    assert "left out: repeats. The store has no users" in err
+    assert "skipped: repeats. The store has no users" in err
     assert "--user-column NAME" in err
 
 
@@ -106,42 +106,42 @@ def test_every_number_is_documented(analyzed):
     assert {name for name in found if f"`{name}`" not in text} <= {"item", "category"}
 
 
-def test_an_analysis_is_no_store_and_is_overwritten_only_if_asked(shop, analyzed):
+def test_an_analysis_is_not_a_store_and_is_replaced_only_with_overwrite(shop, analyzed):
     with pytest.raises(StoreError, match=r"is a nextclick\.analysis, not a store"):
         Store.open(analyzed)
-    with pytest.raises(OutputError, match="exists already; choose another place or say"):
+    with pytest.raises(OutputError, match="exists"):
         analyze(shop / "store", analyzed)
     numbers = analyze(shop / "store", analyzed, part="test", overwrite=True).numbers
     assert numbers == json.loads((analyzed / "analysis.json").read_text())
 
 
-def test_without_matplotlib_it_says_so_at_once(shop, tmp_path, monkeypatch):
+def test_without_matplotlib_nothing_is_computed(shop, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    message = r"analyze draws with matplotlib, which is not installed .*'nextclick\[report\]'"
+    message = r"analyze requires matplotlib, which is not installed .*'nextclick\[report\]'"
     with pytest.raises(ConfigError, match=message):
-        analyze(tmp_path / "no store is looked for", tmp_path / "out")
+        analyze(tmp_path / "no store is read", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
 def mistakes(shop, folder):
-    ask = ["analyze", shop / "store", "-o", folder / "out"]
+    command = ["analyze", shop / "store", "-o", folder / "out"]
     log = shop / "log.csv"
     return {
         "no categories": (
-            [*ask, "--item", "item_id"],
+            [*command, "--item", "item_id"],
             "ConfigError",
             "--item, --category and --format describe the table of --categories, which is missing",
         ),
-        "part": ([*ask, "--part", "tran"], "ConfigError", "did you mean train?"),
+        "part": ([*command, "--part", "tran"], "ConfigError", "did you mean train?"),
         "store": (["analyze", log, "-o", folder / "out"], "StoreError", "is not a store"),
-        "file": ([*ask, "--categories", folder / "no.csv"], "SourceError", "no such file"),
+        "file": ([*command, "--categories", folder / "no.csv"], "SourceError", "no such file"),
         "column": (
-            [*ask, "--categories", log, "--category", "categry"],
+            [*command, "--categories", log, "--category", "categry"],
             "SourceError",
             "category column 'categry' does not exist: did you mean category?",
         ),
         "item": (
-            [*ask, "--categories", log, "--item", "session_id"],
+            [*command, "--categories", log, "--item", "session_id"],
             "SourceError",
             "none of the store's 146 items; name the item column with --item",
         ),
@@ -153,7 +153,7 @@ def mistakes(shop, folder):
 def test_bad_input_exits_with_2_and_leaves_nothing(shop, tmp_path, run):
     for name, (arguments, kind, message) in mistakes(shop, tmp_path).items():
         code, out, _ = run(*arguments, "--json")
-        told = json.loads(out)["error"]
-        assert (name, code, told["type"]) == (name, 2, kind)
-        assert message in told["message"], name
+        error = json.loads(out)["error"]
+        assert (name, code, error["type"]) == (name, 2, kind)
+        assert message in error["message"], name
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Every command: exit codes, one JSON object for programs and nothing else, words for people."""
+"""Every command: exit codes, one JSON object on standard output, text on standard error."""
 
 import json
 import signal
@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from installed import COUNTING
+from nextclick.cli.run_command import COUNTING_MODELS
 from nextclick.models.model_registry import model_names
 from nextclick.simulation.simulate import simulate
 from nextclick.simulation.simulation_config import SimulationConfig
@@ -34,17 +34,17 @@ def shop(tmp_path_factory):
 
 
 @pytest.fixture
-def told(run):
+def run_json(run):
     """As `run` with --json; return the exit code and the one object on standard output."""
 
     def called(*arguments):
         code, out, _ = run(*arguments, "--json")
         assert out.count("\n") == 1, out
-        found = json.loads(out)
-        assert found.keys() >= ALWAYS
-        assert found["seconds"] >= 0
-        assert found["peak_memory_bytes"] > 10_000_000
-        return code, found
+        printed = json.loads(out)
+        assert printed.keys() >= ALWAYS
+        assert printed["seconds"] >= 0
+        assert printed["peak_memory_bytes"] > 10_000_000
+        return code, printed
 
     return called
 
@@ -113,7 +113,7 @@ def runs(shop, folder):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_people_read_standard_error_and_programs_standard_output(
-    shop, tmp_path, run, told, command
+    shop, tmp_path, run, run_json, command
 ):
     arguments, keys = runs(shop, tmp_path / "one")[command]
     (tmp_path / "one").mkdir()
@@ -122,30 +122,30 @@ def test_people_read_standard_error_and_programs_standard_output(
     assert (code, out) == (0, "")
     assert err.strip()
     arguments, keys = runs(shop, tmp_path / "two")[command]
-    code, found = told(*arguments)
+    code, printed = run_json(*arguments)
     assert code == 0
-    assert found["schema"] == f"nextclick.{command}/1"
-    assert found.keys() == ALWAYS | keys
+    assert printed["schema"] == f"nextclick.{command}/1"
+    assert printed.keys() == ALWAYS | keys
 
 
-def test_figures_of_prepare(shop, tmp_path, told):
-    _, found = told("prepare", shop / "log.csv", "-o", tmp_path / "s")
-    (store,) = found["stores"]
+def test_figures_of_prepare(shop, tmp_path, run_json):
+    _, printed = run_json("prepare", shop / "log.csv", "-o", tmp_path / "s")
+    (store,) = printed["stores"]
     assert store["counts"].keys() == {"train", "train_inner", "valid", "test"}
     assert all(counts.keys() == COUNTS for counts in store["counts"].values())
     inner, valid, train = (store["counts"][name] for name in ("train_inner", "valid", "train"))
     assert all(inner[n] + valid[n] == train[n] for n in ("events", "sessions", "prefixes"))
-    steps = found["report"]["steps"]
+    steps = printed["report"]["steps"]
     assert [step["events"] for step in steps] == sorted((s["events"] for s in steps), reverse=True)
-    assert found["report"]["rows"] == 8_000
+    assert printed["report"]["rows"] == 8_000
 
 
-def test_figures_of_evaluate_and_compare(shop, tmp_path, told):
-    _, one = told("evaluate", shop / "model", shop / "store", "-k", "5,20")
-    evaluation = one["result"]["evaluation"]
+def test_figures_of_evaluate_and_compare(shop, tmp_path, run_json):
+    _, evaluated = run_json("evaluate", shop / "model", shop / "store", "-k", "5,20")
+    evaluation = evaluated["result"]["evaluation"]
     assert evaluation["ks"] == [5, 20]
     assert {"recall@5", "mrr@20", "ndcg@20"} <= evaluation["metrics"].keys()
-    _, both = told("compare", shop / "store", "-m", "pop,markov", "-k", "5,20")
+    _, both = run_json("compare", shop / "store", "-m", "pop,markov", "-k", "5,20")
     rows = both["comparison"]["leaderboard"]
     assert [row["model"] for row in rows] == ["markov", "pop"]
     assert rows[0]["metrics"]["recall@20"] == {
@@ -153,40 +153,42 @@ def test_figures_of_evaluate_and_compare(shop, tmp_path, told):
     }
 
 
-def test_models_lists_every_parameter(told):
-    _, found = told("models")
-    assert list(found["models"]) == list(model_names())
+def test_models_lists_every_parameter(run_json):
+    _, printed = run_json("models")
+    assert list(printed["models"]) == list(model_names())
     shrinkage = next(
-        p for p in found["models"]["item-knn"]["parameters"] if p["name"] == "shrinkage"
+        p for p in printed["models"]["item-knn"]["parameters"] if p["name"] == "shrinkage"
     )
     assert (shrinkage["kind"], shrinkage["default"]) == ("number ≥ 0", 20.0)
 
 
-def test_from_a_log_to_a_recommendation(tmp_path, told):
-    assert told("simulate", "-o", tmp_path / "log.csv", "--events", 8000, "--items", 150)[0] == 0
-    code, found = told("run", tmp_path / "log.csv", "-o", tmp_path / "shop", "-k", "5,20")
+def test_from_a_log_to_a_recommendation(tmp_path, run_json):
+    assert (
+        run_json("simulate", "-o", tmp_path / "log.csv", "--events", 8000, "--items", 150)[0] == 0
+    )
+    code, printed = run_json("run", tmp_path / "log.csv", "-o", tmp_path / "shop", "-k", "5,20")
     assert code == 0
-    rows = found["comparison"]["leaderboard"]
-    assert sorted(row["model"] for row in rows) == sorted(COUNTING)
+    rows = printed["comparison"]["leaderboard"]
+    assert sorted(row["model"] for row in rows) == sorted(COUNTING_MODELS)
     best = tmp_path / "shop" / "models" / rows[0]["model"] / "artifact"
     first = (tmp_path / "log.csv").read_text().splitlines()[1].split(",")[2]
-    code, answer = told("recommend", best, "-s", first, "-k", "4")
+    code, answer = run_json("recommend", best, "-s", first, "-k", "4")
     assert (code, len(answer["items"]), answer["unknown"]) == (0, 4, [])
     results = sorted((tmp_path / "shop" / "models").glob("*/result.json"))
-    code, again = told("compare", *results)
+    code, again = run_json("compare", *results)
     assert [row["label"] for row in again["comparison"]["leaderboard"]] == [
         row["label"] for row in rows
     ]
-    assert again["comparison"]["pairs"] == found["comparison"]["pairs"]  # the ranks lie beside
+    assert again["comparison"]["pairs"] == printed["comparison"]["pairs"]  # the ranks lie beside
 
 
-def test_recommend_options(shop, told):
-    ask = ["recommend", shop / "model", "-s", "1000001,1000002", "-k", "3"]
-    items = told(*ask)[1]["items"]
-    assert told(*ask, "--block", items[0])[1]["items"][0] == items[1]
-    assert told(*ask, "--allow", f"{items[1]},{items[2]}")[1]["items"] == items[1:]
-    assert 1000002 not in told(*ask, "--exclude-seen")[1]["items"]
-    unknown = told("recommend", shop / "model", "-s", "x,y", "-k", "3")[1]
+def test_recommend_options(shop, run_json):
+    command = ["recommend", shop / "model", "-s", "1000001,1000002", "-k", "3"]
+    items = run_json(*command)[1]["items"]
+    assert run_json(*command, "--block", items[0])[1]["items"][0] == items[1]
+    assert run_json(*command, "--allow", f"{items[1]},{items[2]}")[1]["items"] == items[1:]
+    assert 1000002 not in run_json(*command, "--exclude-seen")[1]["items"]
+    unknown = run_json("recommend", shop / "model", "-s", "x,y", "-k", "3")[1]
     assert (unknown["unknown"], unknown["from_model"]) == (["x", "y"], 0)
 
 
@@ -196,10 +198,10 @@ def test_ids_are_shown_as_they_are(shop, run):
     assert "After [b]x,:bug:,[/foo],é" in err
 
 
-def test_set_reads_names_and_values(shop, tmp_path, told):
+def test_set_reads_names_and_values(shop, tmp_path, run_json):
     arguments = ["train", shop / "store", "-m", "item-knn", "-o", tmp_path / "m"]
-    code, found = told(*arguments, "--set", "shrinkage = 3", "--set", "neighbors=7")
-    assert (code, found["config"]["shrinkage"], found["config"]["neighbors"]) == (0, 3.0, 7)
+    code, printed = run_json(*arguments, "--set", "shrinkage = 3", "--set", "neighbors=7")
+    assert (code, printed["config"]["shrinkage"], printed["config"]["neighbors"]) == (0, 3.0, 7)
 
 
 # What goes wrong --------------------------------------------------------------------------------
@@ -207,33 +209,33 @@ def test_set_reads_names_and_values(shop, tmp_path, told):
 
 def mistakes(shop, folder):
     log, store, model = shop / "log.csv", shop / "store", shop / "model"
-    place = ["-o", folder / "out"]
-    train = ["train", store, *place, "-m"]
+    to_output = ["-o", folder / "out"]
+    train = ["train", store, *to_output, "-m"]
     return {
-        "missing file": (["prepare", folder / "no.csv", *place], "SourceError", "no such file"),
-        "format": (["prepare", log, *place, "--format", "oto"], "ConfigError", "mean otto?"),
+        "missing file": (["prepare", folder / "no.csv", *to_output], "SourceError", "no such file"),
+        "format": (["prepare", log, *to_output, "--format", "oto"], "ConfigError", "mean otto?"),
         "protocol": (
-            ["prepare", log, *place, "--protocol", "asar"],
+            ["prepare", log, *to_output, "--protocol", "asar"],
             "ConfigError",
             "mean asars or tasrec?",
         ),
         "column": (
-            ["prepare", log, *place, "--item-column", "itm_id"],
+            ["prepare", log, *to_output, "--item-column", "itm_id"],
             "SourceError",
             "there is no column 'itm_id' (asked for as the item column): did you mean item_id?",
         ),
         "value": (
-            ["prepare", log, *place, "--gap", "-5"],
+            ["prepare", log, *to_output, "--gap", "-5"],
             "ConfigError",
             "--gap must be number > 0",
         ),
         "choice": (
-            ["prepare", log, *place, "--on-bad-row", "x"],
+            ["prepare", log, *to_output, "--on-bad-row", "x"],
             "ConfigError",
             "--on-bad-row must be one of error, skip, got 'x'",
         ),
         "filters": (
-            ["prepare", log, *place, "--min-item-support", "99999"],
+            ["prepare", log, *to_output, "--min-item-support", "99999"],
             "EmptyLogError",
             "no session is left after the filters (read: 8,000 events",
         ),
@@ -251,7 +253,7 @@ def mistakes(shop, folder):
         "model": ([*train, "item-kn"], "ConfigError", "did you mean item-knn?"),
         "parameter": ([*train, "item-knn", "--set", "shrink=1"], "ConfigError", "mean shrinkage?"),
         "no value": ([*train, "pop", "--set", "shrinkage"], "ConfigError", "takes NAME=VALUE, got"),
-        "not a store": (["train", model, *place, "-m", "pop"], "StoreError", "not a store"),
+        "not a store": (["train", model, *to_output, "-m", "pop"], "StoreError", "not a store"),
         "not an artifact": (["evaluate", store, store], "ArtifactError", "not an artifact"),
         "seen": (["evaluate", model, store, "--part", "valid"], "ConfigError", "would be biased"),
         "prequential": (
@@ -268,12 +270,16 @@ def mistakes(shop, folder):
             "log.csv already exists; choose another --output",
         ),
         "no models": (["compare", store, "-m", ""], "ConfigError", "models must name at least one"),
-        "no models to run": (["run", log, *place, "-m", ""], "ConfigError", "models must name at"),
+        "no models to run": (
+            ["run", log, *to_output, "-m", ""],
+            "ConfigError",
+            "models must name at",
+        ),
         "twice": (["compare", store, "-m", "pop,pop"], "ConfigError", "must name each model once"),
         "no model of these": (
             ["compare", store, "-m", "pop", "--set", "item-knn.shrinkage=1"],
             "ConfigError",
-            "with a model of pop and a parameter of it, got item-knn.shrinkage=1",
+            "with a model of pop and one of its parameters, got item-knn.shrinkage=1",
         ),
         "mixture": (
             ["compare", store, log],
@@ -293,32 +299,36 @@ def mistakes(shop, folder):
         ),
         "k": (["recommend", model, "-s", "1", "-k", "0"], "ConfigError", "k must be in 1.."),
         "usage": (["prepare", log], "UsageError", "Missing option"),
-        "option": (["prepare", log, *place, "--gaps", "1"], "UsageError", "No such option: --gaps"),
+        "option": (
+            ["prepare", log, *to_output, "--gaps", "1"],
+            "UsageError",
+            "No such option: --gaps",
+        ),
         "command": (["prepar"], "UsageError", "No such command 'prepar'"),
         "kind": (
-            ["train", store, *place, "-m", "pop", "--seed", "x"],
+            ["train", store, *to_output, "-m", "pop", "--seed", "x"],
             "UsageError",
             "Invalid value",
         ),
     }
 
 
-def test_bad_input_exits_with_2_and_says_what_to_do(shop, tmp_path, run, told):
+def test_bad_input_exits_with_2_and_says_what_to_do(shop, tmp_path, run, run_json):
     for name, (arguments, kind, message) in mistakes(shop, tmp_path).items():
         code, out, err = run(*arguments)
         plain = " ".join(err.split())
         assert (name, code, out) == (name, 2, "")
         assert message in plain, name
         assert "Traceback" not in err, name
-        code, found = told(*arguments)
-        assert (name, code, found["exit_code"]) == (name, 2, 2)
-        assert found["schema"] == "nextclick.error/1"
-        assert found["error"]["type"] == kind, name
-        assert message in found["error"]["message"], name
+        code, printed = run_json(*arguments)
+        assert (name, code, printed["exit_code"]) == (name, 2, 2)
+        assert printed["schema"] == "nextclick.error/1"
+        assert printed["error"]["type"] == kind, name
+        assert message in printed["error"]["message"], name
     assert list(tmp_path.iterdir()) == []
 
 
-def test_our_own_fault_exits_with_1(shop, run, told, monkeypatch):
+def test_an_internal_error_exits_with_1(shop, run, run_json, monkeypatch):
     def broken(path):
         raise ZeroDivisionError("a bug")
 
@@ -328,25 +338,25 @@ def test_our_own_fault_exits_with_1(shop, run, told, monkeypatch):
     assert (code, out) == (1, "")
     assert "Traceback" in err
     assert "internal error: a bug; please report it with the traceback above" in err
-    code, found = told(*arguments)
-    assert (code, found["exit_code"], found["error"]["type"]) == (1, 1, "ZeroDivisionError")
+    code, printed = run_json(*arguments)
+    assert (code, printed["exit_code"], printed["error"]["type"]) == (1, 1, "ZeroDivisionError")
 
 
-def test_results_of_other_data_get_no_table(shop, tmp_path, run, told):
+def test_results_of_other_data_get_no_table(shop, tmp_path, run, run_json):
     results = []
     for fraction in ("0.1", "0.2"):
-        place = tmp_path / fraction
+        folder = tmp_path / fraction
         split = ["--split", "fraction", "--fraction", fraction]
-        run("prepare", shop / "log.csv", "-o", place / "store", *split)
-        run("train", place / "store", "-m", "pop", "-o", place / "model")
-        run("evaluate", place / "model", place / "store", "-o", place / "result.json")
-        results.append(place / "result.json")
+        run("prepare", shop / "log.csv", "-o", folder / "store", *split)
+        run("train", folder / "store", "-m", "pop", "-o", folder / "model")
+        run("evaluate", folder / "model", folder / "store", "-o", folder / "result.json")
+        results.append(folder / "result.json")
     code, out, err = run("compare", *results)
     assert (code, out) == (2, "")
     assert "may not stand in one table" in err
-    code, found = told("compare", *results)
-    assert (code, found["error"]["type"]) == (2, "ProtocolError")
-    assert told("compare", results[0])[0] == 0
+    code, printed = run_json("compare", *results)
+    assert (code, printed["error"]["type"]) == (2, "ProtocolError")
+    assert run_json("compare", results[0])[0] == 0
 
 
 def test_ctrl_c_exits_with_2_and_leaves_nothing(tmp_path):
@@ -372,7 +382,7 @@ def test_ctrl_c_exits_with_2_and_leaves_nothing(tmp_path):
 
 
 def test_python_m_nextclick():
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "nextclick", "--version"], capture_output=True, text=True, check=True
     )
-    assert done.stdout.startswith("nextclick ")
+    assert completed.stdout.startswith("nextclick ")

@@ -9,7 +9,12 @@ import typer
 from pydantic import Field
 from typer.testing import CliRunner
 
-from nextclick.cli.dataclass_options import Given, OptionGroup, accepted_values, expand_options
+from nextclick.cli.dataclass_options import (
+    OptionGroup,
+    TypedOptions,
+    accepted_values,
+    expand_options,
+)
 from nextclick.cli.main import PanelCommand
 from nextclick.errors import ConfigError
 
@@ -48,31 +53,31 @@ GROUP = OptionGroup(
 )
 
 
-def command(got):
-    def run(options: Annotated[Given[Outer], GROUP]) -> None:
+def command(received):
+    def run(options: Annotated[TypedOptions[Outer], GROUP]) -> None:
         """Run it."""
-        got.append(options)
+        received.append(options)
 
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(cls=PanelCommand)(expand_options(run))
     return app
 
 
-def given(*words):
-    got = []
-    done = CliRunner().invoke(command(got), words, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return got[0]
+def parse(*arguments):
+    received = []
+    result = CliRunner().invoke(command(received), arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return received[0]
 
 
 def test_without_options_the_defaults_of_the_class_hold():
-    options = given()
+    options = parse()
     assert not options
     assert options.apply() == Outer()
 
 
 def test_typed_values_override_the_defaults_or_another_base():
-    options = given(
+    options = parse(
         "--share", "0.5", "--names", "a,b", "--names", "c", "--pairs", "x=1,2", "--rounded",
         "--loud", "-d", "3", "--kind", "deep", "--file", "f", "--seconds", "4s",
     )  # fmt: skip
@@ -81,13 +86,13 @@ def test_typed_values_override_the_defaults_or_another_base():
         seconds=4.0, inner=Inner(3, "deep"),
     )  # fmt: skip
     base = Outer(limit=7, hidden=5, inner=Inner(9))
-    assert given("--kind", "deep").apply(base) == Outer(
+    assert parse("--kind", "deep").apply(base) == Outer(
         limit=7, hidden=5, inner=Inner(9, kind="deep")
     )
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (("--share", "1"), "--share must be number ≥ 0 and < 1, got 1.0"),
         (("--limit", "1"), "--limit must be integer ≥ 2, got 1"),
@@ -95,9 +100,9 @@ def test_typed_values_override_the_defaults_or_another_base():
         (("-d", "10"), "--inner-depth must be integer ≥ 1 and ≤ 9, got 10"),
     ],
 )
-def test_a_value_out_of_range_names_the_flag(words, message):
+def test_a_value_out_of_range_names_the_flag(arguments, message):
     with pytest.raises(ConfigError, match=message):
-        given(*words)
+        parse(*arguments)
 
 
 def test_help_shows_panels_descriptions_ranges_and_defaults():

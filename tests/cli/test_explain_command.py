@@ -1,4 +1,4 @@
-"""`nextclick explain`: what it says, its JSON, and what goes wrong."""
+"""`nextclick explain`: the printed text, the JSON, and errors."""
 
 import json
 
@@ -10,7 +10,7 @@ from small_shop import make_store
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def folder(tmp_path_factory):
     """A folder with a store and models of it."""
     folder = tmp_path_factory.mktemp("shop")
     store = make_store(folder / "store")
@@ -21,17 +21,23 @@ def place(tmp_path_factory):
     return folder
 
 
-def test_a_session(run, place):
-    words = ("--session", "10,20,77", "--item", "30,40", "--times", "0,5,9", "--json")
-    code, out, err = run("explain", place / "markov", *words)
+def test_a_session(run, folder):
+    arguments = ("--session", "10,20,77", "--item", "30,40", "--times", "0,5,9", "--json")
+    code, out, err = run("explain", folder / "markov", *arguments)
     assert code == 0, err
-    (why,) = json.loads(out)["explanations"]
-    assert (why["session"], why["next"]) == (None, None)
-    assert (why["clicks"], why["unknown"], why["items"]) == ([10, 20], ["77"], [30, 40])
-    assert why["parts"]["clicks"][0] == [0, 0]
-    assert why["without"][0]["scores"] == why["now"]["scores"]  # 20 is the last click all the same
-    assert why["without"][0]["ranks"] == why["now"]["ranks"]
-    assert why["without"][1]["ranks"] == [None, None]  # 10 is followed by 20 and 50
+    (explanation,) = json.loads(out)["explanations"]
+    assert (explanation["session"], explanation["target"]) == (None, None)
+    assert (explanation["clicks"], explanation["unknown"], explanation["items"]) == (
+        [10, 20],
+        ["77"],
+        [30, 40],
+    )
+    assert explanation["parts"]["clicks"][0] == [0, 0]
+    assert (
+        explanation["without"][0]["scores"] == explanation["now"]["scores"]
+    )  # 20 is the last click all the same
+    assert explanation["without"][0]["ranks"] == explanation["now"]["ranks"]
+    assert explanation["without"][1]["ranks"] == [None, None]  # 10 is followed by 20 and 50
     assert "markov, after 10, 20" in err
     assert "Contributions to the score of each item" in err
     assert "→ none" in err
@@ -39,7 +45,7 @@ def test_a_session(run, place):
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "text"),
     [
         ("knn", "Sessions of the log with the largest votes"),
         ("narm", "read-out"),
@@ -49,39 +55,42 @@ def test_a_session(run, place):
         ("gru4rec", "gru4rec weighs no clicks that it could name"),
     ],
 )
-def test_what_models_tell(run, place, model, told):
-    code, _, err = run("explain", place / model, "-s", "10,20,30", "-k", "2")
+def test_the_text_of_each_model(run, folder, model, text):
+    code, _, err = run("explain", folder / model, "-s", "10,20,30", "-k", "2")
     assert code == 0, err
-    assert told in err
-    assert "the fall of the score of each item above the mean without it" in err
+    assert text in err
+    assert "the decrease of the score of each item above the mean without it" in err
 
 
-def test_a_map_that_no_terminal_has_room_for(run, tmp_path):
+def test_an_attention_map_too_wide_for_the_terminal(run, tmp_path):
     neural_artifact("sasrec", max_length=20).save(tmp_path / "model")
     code, _, err = run("explain", tmp_path / "model", "-s", ",".join(["10", "20"] * 7), "-k", "1")
     assert code == 0
     assert "block 1, head 1: 14 × 14 weights; plot them with --figure" in err
 
 
-def test_examples_and_their_picture(run, place, tmp_path):
+def test_examples_and_their_figure(run, folder, tmp_path):
     pytest.importorskip("matplotlib")
-    words = ("--store", place / "store", "--examples", "3", "--least", "1", "--json")
+    arguments = ("--store", folder / "store", "--examples", "3", "--min-clicks", "1", "--json")
     figure = tmp_path / "attention.svg"
     code, out, err = run(
-        "explain", place / "lgsr", *words, "--layer", "self-attention", "--figure", figure
+        "explain", folder / "lgsr", *arguments, "--layer", "self-attention", "--figure", figure
     )
     assert code == 0, err
-    told = json.loads(out)["explanations"]
-    assert len(told) == 3
-    assert all([one["layer"] for one in why["attention"]] == ["self-attention"] for why in told)
-    assert all(why["items"] == [why["next"]] for why in told)
+    explanations = json.loads(out)["explanations"]
+    assert len(explanations) == 3
+    assert all(
+        [row["layer"] for row in explanation["attention"]] == ["self-attention"]
+        for explanation in explanations
+    )
+    assert all(explanation["items"] == [explanation["target"]] for explanation in explanations)
     assert "lgsr: the next click, and the click whose removal lowers its score most" in err
     assert f"plotted to {figure}" in err
     assert figure.read_text().startswith("<?xml")
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (
             (),
@@ -92,12 +101,12 @@ def test_examples_and_their_picture(run, place, tmp_path):
         (("-s", ","), "explain needs a session with at least one click"),
         (("-s", "10", "--layer", "top"), "layer must be one of those of narm: read-out; got 'top'"),
         (("-s", "10", "--times", "soon"), "--times must be seconds such as 0,12.5,40"),
-        (("-s", "10", "--figure", "why.pdf"), "a figure is a file that ends in .png or .svg"),
+        (("-s", "10", "--figure", "why.pdf"), "a figure must be a .png or .svg file"),
         (("--store", "store", "--part", "tset"), "part must be one of"),
     ],
 )
-def test_bad_input(run, place, monkeypatch, words, message):
-    monkeypatch.chdir(place)
-    code, _, err = run("explain", "narm", *words)
+def test_bad_input(run, folder, monkeypatch, arguments, message):
+    monkeypatch.chdir(folder)
+    code, _, err = run("explain", "narm", *arguments)
     assert code == 2
     assert message in " ".join(err.split())

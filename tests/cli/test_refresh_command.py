@@ -30,68 +30,70 @@ def call(run):
     """Call with --json, expect an exit code, return what was printed."""
 
     def called(*arguments, code=0):
-        found, out, err = run(*arguments)
-        assert found == code, err
+        exit_code, out, err = run(*arguments)
+        assert exit_code == code, err
         return json.loads(out)
 
     return called
 
 
 def test_an_artifact_is_refreshed(call, shop, tmp_path):
-    told = call(
+    printed = call(
         "refresh", shop / "model", shop / "new.csv", "-o", tmp_path / "new",
         "--metric", "recall@2", "--holdout", "0.2", "--json",
     )  # fmt: skip
-    assert told["schema"] == "nextclick.refresh/1"
-    assert told["accepted"]
-    assert told["verdict"]["sessions"] == 4
-    assert told["report"]["way"] == "extended"
-    assert told["report"]["new_items"] == 1
+    assert printed["schema"] == "nextclick.refresh/1"
+    assert printed["accepted"]
+    assert printed["verdict"]["sessions"] == 4
+    assert printed["report"]["update"] == "exact"
+    assert printed["report"]["new_items"] == 1
     assert json.loads((tmp_path / "new" / "manifest.json").read_text())["n_items"] == 6
     rank = call("recommend", tmp_path / "new", "--session", "60", "-k", "1", "--json")
     assert rank["items"]
 
 
 def test_a_column_may_be_named_otherwise(call, shop, tmp_path):
-    told = call(
+    printed = call(
         "refresh", shop / "model", shop / "sku.csv", "-o", tmp_path / "new",
         "--item-column", "sku", "--holdout", "0", "--json",
     )  # fmt: skip
-    assert told["verdict"] is None
+    assert printed["verdict"] is None
 
 
-def test_a_registry_is_published_refreshed_and_taken_back(call, shop, tmp_path):
-    place = tmp_path / "models"
-    assert call("publish", shop / "model", place, "--json")["version"]["name"] == "v1"
-    told = call("refresh", place, shop / "new.csv", "--metric", "recall@2", "--json")
-    assert told["version"]["name"] == "v2"
-    listed = call("versions", place, "--json")
+def test_a_registry_is_published_refreshed_and_rolled_back(call, shop, tmp_path):
+    registry = tmp_path / "models"
+    assert call("publish", shop / "model", registry, "--json")["version"]["name"] == "v1"
+    printed = call("refresh", registry, shop / "new.csv", "--metric", "recall@2", "--json")
+    assert printed["version"]["name"] == "v2"
+    listed = call("versions", registry, "--json")
     assert (listed["current"], [v["name"] for v in listed["versions"]]) == ("v2", ["v1", "v2"])
-    assert call("versions", place, "--activate", "v1", "--json")["current"] == "v1"
-    assert Registry(place).current().name == "v1"
+    assert call("versions", registry, "--activate", "v1", "--json")["current"] == "v1"
+    assert Registry(registry).current().name == "v1"
 
 
-def test_a_refresh_that_was_kept_aside_exits_with_3(call, shop, tmp_path, monkeypatch):
+def test_a_rejected_refresh_exits_with_3(call, shop, tmp_path, monkeypatch):
     module = sys.modules["nextclick.experiments.artifact_refresh"]
-    judge = module.judge
+    decide = module.decide_publication
 
-    def harsh(*args, **options):
-        return replace(judge(*args, **options), reason="worse, as the test wants it")
+    def reject(*args, **options):
+        return replace(decide(*args, **options), reason="rejected by the test")
 
-    monkeypatch.setattr(module, "judge", harsh)
-    told = call(
+    monkeypatch.setattr(module, "decide_publication", reject)
+    printed = call(
         "refresh", shop / "model", shop / "new.csv", "-o", tmp_path / "new",
         "--metric", "recall@2", "--json", code=3,
     )  # fmt: skip
-    assert not told["accepted"]
-    assert told["path"].endswith("new.rejected")
+    assert not printed["accepted"]
+    assert printed["path"].endswith("new.rejected")
     assert not (tmp_path / "new").exists()
 
 
 def test_bad_input_exits_with_2(call, shop, tmp_path):
-    told = call("refresh", shop / "model", shop / "old.csv", "-o", tmp_path / "n", "--json", code=2)
-    assert "this log is no newer" in told["error"]["message"]
-    told = call("refresh", shop / "model", shop / "new.csv", "--json", code=2)
-    assert "is not a registry: name the new artifact with --output" in told["error"]["message"]
-    told = call("versions", shop / "model", "--json", code=2)
-    assert "is not a registry of versions" in told["error"]["message"]
+    printed = call(
+        "refresh", shop / "model", shop / "old.csv", "-o", tmp_path / "n", "--json", code=2
+    )
+    assert "this log is no newer" in printed["error"]["message"]
+    printed = call("refresh", shop / "model", shop / "new.csv", "--json", code=2)
+    assert "is not a registry: name the new artifact with --output" in printed["error"]["message"]
+    printed = call("versions", shop / "model", "--json", code=2)
+    assert "is not a registry of versions" in printed["error"]["message"]

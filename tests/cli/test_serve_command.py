@@ -80,6 +80,6 @@ def test_a_port_that_is_taken():
 def test_without_its_libraries_serve_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "nextclick.serving.server", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    done = CliRunner().invoke(app, ["serve", "model"])
-    assert done.exit_code == 2
-    assert "serve needs the package uvicorn, which is not installed; pip install" in done.stderr
+    result = CliRunner().invoke(app, ["serve", "model"])
+    assert result.exit_code == 2
+    assert "serve needs the package uvicorn, which is not installed; pip install" in result.stderr

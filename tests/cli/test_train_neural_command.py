@@ -36,12 +36,12 @@ def store(tmp_path_factory):
 @pytest.fixture
 def run(monkeypatch, tiny_model):
 
-    def ran(*words, code=0):
-        words = [str(word) for word in words]
-        monkeypatch.setattr("sys.argv", ["nextclick", *words])
-        done = CliRunner().invoke(app, words)
-        assert done.exit_code == code, done.stderr
-        return done
+    def ran(*arguments, code=0):
+        arguments = [str(word) for word in arguments]
+        monkeypatch.setattr("sys.argv", ["nextclick", *arguments])
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == code, result.stderr
+        return result
 
     return ran
 
@@ -50,23 +50,23 @@ QUICK = ("--set", "threads=1", "--set", "metric=mrr@5")
 
 
 def test_a_planted_rule_is_learned(run, store, tmp_path):
-    place = tmp_path / "model"
-    done = run("train", store, "-m", "tiny", "-o", place, *QUICK, "--set", "epochs=15",
+    folder = tmp_path / "model"
+    result = run("train", store, "-m", "tiny", "-o", folder, *QUICK, "--set", "epochs=15",
                "--set", "learning_rate=0.05", "--device", "cpu", "--json")  # fmt: skip
-    printed = json.loads(done.stdout)
+    printed = json.loads(result.stdout)
     assert printed["schema"] == "nextclick.train/1"
     assert printed["training"]["learning_rate"] == 0.05
     assert printed["history"][0]["epoch"] == 1
-    assert "model trained on" not in done.stdout
-    assert "on the validation split; " in done.stderr
-    assert "samples/s on cpu with 1 thread\n" in done.stderr
-    told = run("evaluate", place, store, "-k", "1", "--json")
-    result = json.loads(told.stdout)["result"]
+    assert "model trained on" not in result.stdout
+    assert "on the validation split; " in result.stderr
+    assert "samples/s on cpu with 1 thread\n" in result.stderr
+    evaluated = run("evaluate", folder, store, "-k", "1", "--json")
+    result = json.loads(evaluated.stdout)["result"]
     assert result["evaluation"]["metrics"]["recall@1"]["value"] > 0.9
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (("--preset", "wid"), "tiny has no preset 'wid': did you mean wide?"),
         (("--set", "epoch=3"), "tiny has no parameter 'epoch': did you mean epochs"),
@@ -79,66 +79,65 @@ def test_a_planted_rule_is_learned(run, store, tmp_path):
         (("--set", "loss=bpr"), "loss bpr needs negatives > 0 or in_batch=true"),
     ],
 )
-def test_bad_input(run, store, tmp_path, words, message):
-    done = run("train", store, "-m", "tiny", "-o", tmp_path / "model", *words, code=2)
-    assert message in done.stderr.replace("\n", " ")
+def test_bad_input(run, store, tmp_path, arguments, message):
+    result = run("train", store, "-m", "tiny", "-o", tmp_path / "model", *arguments, code=2)
+    assert message in result.stderr.replace("\n", " ")
     assert not (tmp_path / "model").exists()
 
 
-def test_a_recipe_lies_under_what_is_said(run, store, tmp_path):
+def test_options_override_a_recipe(run, store, tmp_path):
     recipe = tmp_path / "r.toml"
     recipe.write_text(
         'model = "tiny"\nseed = 4\n[parameters]\nepochs = 3\nthreads = 1\nmetric = "mrr@5"\n'
     )
-    words = ("train", store, "--recipe", recipe, "-o", tmp_path / "model", "--set", "epochs=2")
-    printed = json.loads(run(*words, "--json").stdout)
+    arguments = ("train", store, "--recipe", recipe, "-o", tmp_path / "model", "--set", "epochs=2")
+    printed = json.loads(run(*arguments, "--json").stdout)
     assert (printed["model"], printed["seed"], printed["epochs"]) == ("tiny", 4, 2)
     assert printed["training"]["metric"] == "mrr@5"
-    other = (*words[:-2], "--overwrite")
+    other = (*arguments[:-2], "--overwrite")
     assert "is a recipe of tiny, got --model pop" in run(*other, "-m", "pop", code=2).stderr
     nothing = run("train", store, "-o", tmp_path / "none", code=2)
     assert "name one with --model or --recipe" in nothing.stderr
 
 
-def test_bf16_where_there_is_none(run, store, tmp_path, monkeypatch):
+def test_bf16_on_a_device_without_it(run, store, tmp_path, monkeypatch):
     monkeypatch.setattr(device, "has_bf16", lambda device: False)
-    words = ("train", store, "-m", "tiny", "-o", tmp_path / "model", "--set", "precision=bf16")
-    assert "precision bf16: this cpu does not compute in bf16" in run(*words, code=2).stderr
+    arguments = ("train", store, "-m", "tiny", "-o", tmp_path / "model", "--set", "precision=bf16")
+    assert "precision bf16: this cpu does not compute in bf16" in run(*arguments, code=2).stderr
 
 
 def test_models_lists_presets_and_parameters(run):
-    done = run("models", "--json")
-    printed = json.loads(done.stdout)
+    result = run("models", "--json")
+    printed = json.loads(result.stdout)
     assert printed["models"]["tiny"]["presets"]["wide"] == {"width": 24, "epochs": 2}
     assert printed["models"]["pop"]["presets"] == {}
     assert "patience" in {p["name"] for p in printed["training"]}
-    assert "--preset wide: width=24, epochs=2" in done.stderr
-    assert "tiny, also set with --set" in done.stderr
+    assert "--preset wide: width=24, epochs=2" in result.stderr
+    assert "tiny, also set with --set" in result.stderr
 
 
 STOPPED = """
 import os, signal, sys
-from nextclick.training import epoch_log as report
+from nextclick.training import epoch_log
 sys.path.insert(0, sys.argv.pop(1))
 sys.path.append(sys.argv.pop(1))
 if "--resume" not in sys.argv:
-    report.TELL_SECONDS = 0.0
-    told = report.Report.step
-    def step(self, at, watch, doing):
-        told(self, at, watch, doing)
-        if at.total_steps == 20:
+    report_step = epoch_log.EpochReport.step
+    def step(self, position, *args):
+        report_step(self, position, *args)
+        if position.total_steps == 20:
             os.kill(os.getpid(), signal.SIGINT)
-    report.Report.step = step
+    epoch_log.EpochReport.step = step
 from nextclick.cli.main import main
 main()
 """
 
 
 def test_ctrl_c_and_resume(store, tmp_path, tiny_model):
-    """The real thing: a process, a signal, the message, the same weights."""
+    """A process, a signal, the message, and the weights after --resume."""
 
     def run(output, *more):
-        words = ["train", str(store), "-m", "tiny", "-o", str(output), *QUICK, *more]
+        arguments = ["train", str(store), "-m", "tiny", "-o", str(output), *QUICK, *more]
         return subprocess.run(
             [
                 sys.executable,
@@ -146,7 +145,7 @@ def test_ctrl_c_and_resume(store, tmp_path, tiny_model):
                 STOPPED,
                 str(Path(__file__).parents[1]),
                 str(tiny_model),
-                *words,
+                *arguments,
             ],
             capture_output=True,
             text=True,
@@ -156,11 +155,11 @@ def test_ctrl_c_and_resume(store, tmp_path, tiny_model):
     stopped = run(tmp_path / "model")
     assert stopped.returncode == 2, stopped.stderr
     assert "stopped at epoch 1, step 20" in stopped.stderr.replace("\n", " ")
-    assert "say the same again with --resume to go on" in stopped.stderr.replace("\n", " ")
+    assert "--resume" in stopped.stderr.replace("\n", " ")
     assert not (tmp_path / "model").exists()
     again = run(tmp_path / "model")
     assert again.returncode == 2
-    assert "say --resume to go on with it, or --overwrite" in again.stderr.replace("\n", " ")
+    assert "use --resume to continue it, or --overwrite" in again.stderr.replace("\n", " ")
     resumed = run(tmp_path / "model", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     whole = train(store, "tiny", config={"threads": 1, "metric": "mrr@5"})

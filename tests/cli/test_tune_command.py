@@ -1,4 +1,4 @@
-"""`nextclick tune` and `nextclick sweep`: what they say, their JSON, and what goes wrong."""
+"""`nextclick tune` and `nextclick sweep`: the printed text, the JSON, and errors."""
 
 import json
 
@@ -15,9 +15,9 @@ pytest.importorskip("optuna")
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    place = tmp_path_factory.mktemp("shop") / "store"
-    make_store(place)
-    return place
+    study_folder = tmp_path_factory.mktemp("shop") / "store"
+    make_store(study_folder)
+    return study_folder
 
 
 @pytest.fixture(autouse=True)
@@ -27,38 +27,48 @@ def _without_figures(monkeypatch):
 
 
 def test_a_grid_and_its_recipe(run, store, tmp_path):
-    place, grid = tmp_path / "study", tmp_path / "grid.toml"
+    study_folder, grid = tmp_path / "study", tmp_path / "grid.toml"
     grid.write_text("steps = [1, 3]\n")
-    words = ("--grid", grid, "--set", "weighting=same", "--metric", "mrr@3", "--json")
-    code, out, err = run("tune", store, "-m", "rules", "-o", place, *words)
+    arguments = ("--grid", grid, "--set", "weighting=same", "--metric", "mrr@3", "--json")
+    code, out, err = run("tune", store, "-m", "rules", "-o", study_folder, *arguments)
     assert code == 0, err
     study = json.loads(out)["study"]
-    assert study == json.loads((place / "study.json").read_text())
+    assert study == json.loads((study_folder / "study.json").read_text())
     assert [t["parameters"] for t in study["trials"]] == [{"steps": 10}, {"steps": 1}, {"steps": 3}]
     assert study["best"]["parameters"]["weighting"] == "same"
     assert f"mrr@3 {study['best']['value']:.4f} on the validation split" in err
     assert "3 complete, 0 stopped early, 0 failed" in err
     model = tmp_path / "model"
-    code, out, _ = run("train", store, "--recipe", place / "best.toml", "-o", model, "--json")
+    code, out, _ = run(
+        "train", store, "--recipe", study_folder / "best.toml", "-o", model, "--json"
+    )
     assert code == 0
     assert json.loads(out)["config"]["weighting"] == "same"
 
 
 def test_a_sweep(run, store, tmp_path):
-    words = ("--param", "steps=1,3", "--param", "weighting=same,div", "--metric", "mrr@3", "--json")
-    code, out, err = run("sweep", store, "-m", "rules", "-o", tmp_path / "sweep", *words)
+    arguments = (
+        "--param",
+        "steps=1,3",
+        "--param",
+        "weighting=same,div",
+        "--metric",
+        "mrr@3",
+        "--json",
+    )
+    code, out, err = run("sweep", store, "-m", "rules", "-o", tmp_path / "sweep", *arguments)
     assert code == 0, err
-    found = json.loads(out)["sweep"]
-    assert found["params"] == {"steps": [1, 3], "weighting": ["same", "div"]}
+    printed = json.loads(out)["sweep"]
+    assert printed["params"] == {"steps": [1, 3], "weighting": ["same", "div"]}
     assert "rules, mrr@3 on the validation split, in percent" in err
-    words = ("--param", "steps=1", "--metric", "mrr@3", "--part", "test")
-    code, _, err = run("sweep", store, "-m", "rules", "-o", tmp_path / "test", *words)
+    arguments = ("--param", "steps=1", "--metric", "mrr@3", "--part", "test")
+    code, _, err = run("sweep", store, "-m", "rules", "-o", tmp_path / "test", *arguments)
     assert code == 0
     assert "on the TEST split" in err
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (("tune",), "the search has no limit"),
         (
@@ -76,9 +86,9 @@ def test_a_sweep(run, store, tmp_path):
         (("sweep", "--param", "steps=1,0"), "rules: steps must be integer ≥ 1"),
     ],
 )
-def test_bad_input(run, store, tmp_path, monkeypatch, words, message):
+def test_bad_input(run, store, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    command, *rest = words
+    command, *rest = arguments
     code, _, err = run(command, store, "-m", "rules", "-o", "out", "--metric", "mrr@3", *rest)
     assert code == 2
     assert message in " ".join(err.split())
@@ -94,7 +104,7 @@ def test_bad_input(run, store, tmp_path, monkeypatch, words, message):
         ("k = [[1]]", r"k must be a list of values such as \[100, 200\], got \[\[1\]\]"),
     ],
 )
-def test_grids_that_are_none(tmp_path, text, message):
+def test_bad_grid_files(tmp_path, text, message):
     (tmp_path / "grid.toml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_grid(tmp_path / "grid.toml")

@@ -39,18 +39,18 @@ def _tiny_and_quick(request, monkeypatch, tiny_model):
 @pytest.fixture
 def trained(monkeypatch):
     """Model and seed of every training that was really done."""
-    found = []
+    trainings = []
 
-    def noted(store, model, **given):
-        found.append((model, given["seed"]))
-        return train(store, model, **given)
+    def record_training(store, model, **options):
+        trainings.append((model, options["seed"]))
+        return train(store, model, **options)
 
-    monkeypatch.setattr(model_run, "train", noted)
-    return found
+    monkeypatch.setattr(model_run, "train", record_training)
+    return trainings
 
 
-def told(folder):
-    """What a report says, without what a clock or a meter said."""
+def without_costs(folder):
+    """The content of `comparison.json` without measured times and memory."""
     numbers = json.loads((folder / "comparison.json").read_text())
     for row in numbers["leaderboard"]:
         del row["costs"]
@@ -62,7 +62,7 @@ def test_the_folder(store, tmp_path):
     place = tmp_path / "all"
     compared = compare(store, ["pop", "markov"], place, ONE)
     assert [row["label"] for row in compared.numbers["leaderboard"]] == ["markov", "pop"]
-    assert compared.not_drawn is None
+    assert compared.no_figures_reason is None
     names = {path.name for path in place.iterdir()}
     assert {"report.html", "comparison.json", "leaderboard.csv", "figures", "pop"} <= names
     drawn = {path.name for path in (place / "figures").iterdir()}
@@ -132,7 +132,7 @@ def test_what_was_trained_before_must_fit(store, tmp_path):
         ConfigError, match="pop was trained on train_inner, the other models on train"
     ):
         compare(store, given, tmp_path / "all", ONE)
-    with pytest.raises(ConfigError, match="all are trained: leave out epochs"):
+    with pytest.raises(ConfigError, match="trained now; there are none: omit epochs"):
         parse_model_specs(given, {"epochs": 3})
     with pytest.raises(ConfigError, match="models must name each model once, got pop twice"):
         parse_model_specs(["pop", *given], {})
@@ -182,7 +182,7 @@ def test_a_stopped_comparison_goes_on_and_says_the_same(store, tmp_path, trained
         StoppedError, match="stopped after 1 of 3 trainings; completed ones are kept"
     ):
         compare(store, models, place, options, progress=stop)
-    half = told(place)
+    half = without_costs(place)
     assert (half["pending"], [row["label"] for row in half["leaderboard"]]) == (
         ["tiny", "pop"], ["markov"],
     )  # fmt: skip
@@ -191,7 +191,7 @@ def test_a_stopped_comparison_goes_on_and_says_the_same(store, tmp_path, trained
     del trained[:]
     compare(store, models, place, options)
     assert trained == [("tiny", 0), ("pop", 0)]
-    assert told(place) == told(tmp_path / "whole")
+    assert without_costs(place) == without_costs(tmp_path / "whole")
     assert not list(place.rglob("checkpoint"))
     with pytest.raises(StoppedError, match="nothing is kept without --output"):
         compare(store, models, options=options, progress=stop)
@@ -210,7 +210,7 @@ def test_a_killed_comparison_goes_on_and_says_the_same(store, tmp_path):
     compare(store, models, place, ONE)
     compare(store, models, tmp_path / "whole", ONE)
     assert (place / "markov/artifact/manifest.json").stat().st_mtime_ns == kept
-    assert told(place) == told(tmp_path / "whole")
+    assert without_costs(place) == without_costs(tmp_path / "whole")
 
 
 def test_a_model_that_fails_is_a_row(store, tmp_path, trained, monkeypatch):
@@ -249,7 +249,7 @@ def test_results_of_files(store, tmp_path):
     compare(store, ["pop", "markov"], tmp_path / "all", ONE)
     files = sorted((tmp_path / "all").glob("*/result.json"))
     both = compare_results(files, tmp_path / "again")
-    assert both.numbers["pairs"] == told(tmp_path / "all")["pairs"]
+    assert both.numbers["pairs"] == without_costs(tmp_path / "all")["pairs"]
     shutil.copy(files[0], tmp_path / "alone.json")
     bare = compare_results([tmp_path / "alone.json", files[1]])
     assert bare.numbers["no_pairs_reason"] == "the ranks of some models were not stored"
@@ -264,7 +264,7 @@ def test_results_of_files(store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "settings", "found"),
+    ("text", "settings", "expected"),
     [
         ("tiny@wide", {}, ("tiny@wide", "tiny", "wide", {})),
         (
@@ -277,16 +277,21 @@ def test_results_of_files(store, tmp_path):
         ("FILE", {}, ("quick", "tiny", "wide", {"width": 5})),
     ],
 )  # fmt: skip
-def test_what_models_says(tmp_path, said, settings, found):
+def test_entries_of_models(tmp_path, text, settings, expected):
     recipe = tmp_path / "quick.toml"
     recipe.write_text('model = "tiny"\npreset = "wide"\nseed = 3\n[parameters]\nwidth = 5\n')
-    (entrant,) = parse_model_specs([said.replace("FILE", str(recipe))], settings)
-    contender = entrant.contender
-    assert (entrant.label, contender.name, contender.preset, dict(contender.fixed)) == found
+    (model_spec,) = parse_model_specs([text.replace("FILE", str(recipe))], settings)
+    candidate = model_spec.candidate
+    assert (
+        model_spec.label,
+        candidate.name,
+        candidate.preset,
+        dict(candidate.fixed),
+    ) == expected
 
 
 def test_all_is_every_model_once():
-    assert [one.label for one in parse_model_specs(["all", "narm@global"], {})] == [
+    assert [model_spec.label for model_spec in parse_model_specs(["all", "narm@global"], {})] == [
         *model_names(),
         "narm@global",
     ]
@@ -304,8 +309,8 @@ def test_all_is_every_model_once():
         (["tiny@no"], {}, "tiny has no preset 'no'"),
         (["tiny@wide+default"], {}, "names two presets, wide and default; a parameter is NAME="),
         (["tiny@widht=3"], {}, "tiny has no parameter 'widht': did you mean width"),
-        (["pop"], {"settings": {"epochs": 3}}, "a model of pop and a parameter of it, got epochs"),
-        (["pop"], {"settings": {"tiny.epochs": 3}}, "model of pop and a parameter of it, got tiny"),
+        (["pop"], {"settings": {"epochs": 3}}, "pop and one of its parameters, got epochs"),
+        (["pop"], {"settings": {"tiny.epochs": 3}}, "pop and one of its parameters, got tiny"),
         (["pop"], {"part": "train"}, "part must be test or valid, got 'train'"),
         (["pop"], {"train_on": "test"}, "train_on must be inner or all, got 'test'"),
         (["pop"], {"part": "valid", "train_on": "all"}, "train_on must be inner with part valid"),
@@ -316,13 +321,13 @@ def test_all_is_every_model_once():
         (["pop"], {"against": "narm"}, "against must be one of pop, got 'narm'"),
     ],
 )  # fmt: skip
-def test_what_is_refused_before_anything_is_trained(store, tmp_path, models, options, message):
+def test_bad_input_is_rejected_before_training(store, tmp_path, models, options, message):
     with pytest.raises(ConfigError, match=message):
         compare(store, models, tmp_path / "all", CompareOptions(**({"ks": [1]} | options)))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_is_kept_where_no_folder_is_named(store):
+def test_without_output_no_files_are_kept(store):
     compared = compare(store, ["pop"], options=ONE)
-    assert (compared.path, compared.not_drawn) == (None, None)
+    assert (compared.path, compared.no_figures_reason) == (None, None)
     assert module.compare is compare

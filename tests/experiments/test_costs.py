@@ -39,9 +39,9 @@ def test_the_time_of_an_answer_is_that_of_the_recommender(store, monkeypatch):
     monkeypatch.setattr(module, "_WARM_UP", 2)
     sessions = store.part("test")
     artifact = train(store, "pop")
-    told = measure_response_time(artifact, sessions, 3, queries=len(sessions))
-    assert told.queries == len(sessions) - 2 == len(asked) - 2
-    assert 1.0 <= told.median < 15.0 < told.p99
+    trained = measure_response_time(artifact, sessions, 3, queries=len(sessions))
+    assert trained.queries == len(sessions) - 2 == len(asked) - 2
+    assert 1.0 <= trained.median < 15.0 < trained.p99
     raw = artifact.items.raw
     known = [[raw(int(i)) for i in sessions.session(s)[:-1] if i] for s in range(len(sessions))]
     assert sorted(map(repr, asked)) == sorted(repr(([clicks], 3)) for clicks in known)
@@ -71,6 +71,6 @@ def test_the_peak_of_work_is_that_of_the_block():
 def test_training_costs_its_steps_and_no_imports_or_validation():
     assert step_seconds({"seconds": 9.0}) == 9.0  # a model that counts
     history = [{"seconds": 1.5}, {"seconds": 1.0}]
-    assert step_seconds({"seconds": 9.0, "history": history, "chosen_on": None}) == 2.5
-    told = {"seconds": 9.0, "history": history, "chosen_on": [{"seconds": 2.0}]}
-    assert step_seconds(told) == 4.5
+    assert step_seconds({"seconds": 9.0, "history": history, "selection_history": None}) == 2.5
+    trained = {"seconds": 9.0, "history": history, "selection_history": [{"seconds": 2.0}]}
+    assert step_seconds(trained) == 4.5

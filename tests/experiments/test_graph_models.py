@@ -80,17 +80,17 @@ def test_the_same_seed_gives_the_same_model_and_metrics(store, tmp_path, name):
 def test_a_killed_run_goes_on_to_the_same_weights_and_memory(store, tmp_path, monkeypatch, name):
     monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
     config = SMALL[name] | {"checkpoint_minutes": 0}
-    told = 0
+    n_reports = 0
 
     def progress(stage, done, total):
-        nonlocal told
-        told += 1
-        if told == kill_at:
+        nonlocal n_reports
+        n_reports += 1
+        if n_reports == kill_at:
             raise KilledError
 
     kill_at = -1
     whole = train(store, name, tmp_path / "whole", config=config, progress=progress)
-    told, kill_at = 0, int(told * 0.7)
+    n_reports, kill_at = 0, int(n_reports * 0.7)
     with pytest.raises(KilledError):
         train(store, name, tmp_path / "model", config=config, progress=progress)
     resumed = train(
@@ -135,8 +135,8 @@ def test_tasrec_keeps_the_days_of_all_training(store, tmp_path, train_on, part):
     config = SMALL["tasrec"] | {"epochs": 1}
     train(store, "tasrec", tmp_path / "model", config=config, train_on=train_on)
     state = Recommender.load(tmp_path / "model").artifact.model.state()
-    found = dict(zip(state["graph_edges"].tolist(), state["graph_weights"].tolist(), strict=True))
-    assert (found, int(state["last_block"][0])) == tasrec_graph(store, "train", part)
+    edges = dict(zip(state["graph_edges"].tolist(), state["graph_weights"].tolist(), strict=True))
+    assert (edges, int(state["last_block"][0])) == tasrec_graph(store, "train", part)
 
 
 def test_tasrec_is_evaluated_frozen_and_prequentially(store, tmp_path):
@@ -166,10 +166,12 @@ def test_only_who_keeps_days_is_compared_prequentially(store, tmp_path):
         "tasrec@base": False,
     }
     names = {"full": "tasrec", "base": "tasrec@base"}
-    kept = [f"{label}={tmp_path}/all/{name}/artifact" for label, name in names.items()]
-    given = compare(store, kept, options=CompareOptions(ks=[10], prequential=True))
-    assert [one.prequential for one in given.results] == [True, False]
-    (moving,) = (one for one in compared.results if one.prequential)
+    artifacts = [f"{label}={tmp_path}/all/{name}/artifact" for label, name in names.items()]
+    compared_artifacts = compare(
+        store, artifacts, options=CompareOptions(ks=[10], prequential=True)
+    )
+    assert [result.prequential for result in compared_artifacts.results] == [True, False]
+    (moving,) = (result for result in compared.results if result.prequential)
     again = evaluate(tmp_path / "all/tasrec/artifact", store, ks=[10], prequential=True)
     assert (moving.metrics, moving.evaluation["blocks"]) == (
         again.metrics,
@@ -185,11 +187,11 @@ def test_tasrec_is_chosen_on_days_that_come_one_after_the_other(store, tmp_path)
 
 def test_an_evaluation_on_the_validation_does_not_know_it(store):
     artifact = train(store, "tasrec", config=SMALL["tasrec"] | {"epochs": 1})
-    found = evaluate(artifact, store, part="valid", ks=[10], n_bootstrap=0)
+    evaluation = evaluate(artifact, store, part="valid", ks=[10], n_bootstrap=0)
     model = artifact.model.with_history(store.part("train_inner"))
     valid = store.part("valid").as_known(artifact.support)
     expected = rank(model, valid, ks=[10], protocol=store_protocol(store), n_bootstrap=0)
-    assert found.metrics["recall@10"].value == expected.metrics["recall@10"].value
+    assert evaluation.metrics["recall@10"].value == expected.metrics["recall@10"].value
 
 
 def test_who_keeps_no_days_is_not_evaluated_prequentially(store):

@@ -1,4 +1,4 @@
-"""Recipes: what they may say, and that ours can be trained."""
+"""Recipe files: reading, errors, and the recipes of this repository."""
 
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ def test_ours_can_be_trained(path):
 
 
 def test_every_preset_has_one():
-    told = {(read_recipe(path).model, read_recipe(path).preset or "default") for path in OURS}
-    for name in {name for name, _ in told}:
+    recipes = {(read_recipe(path).model, read_recipe(path).preset or "default") for path in OURS}
+    for name in {name for name, _ in recipes}:
         model: Any = model_class(name)
-        assert {(name, preset) for preset in model.presets} <= told
+        assert {(name, preset) for preset in model.presets} <= recipes
 
 
 def test_all_that_a_recipe_may_say(tmp_path):

@@ -1,4 +1,4 @@
-"""What `refresh` publishes, keeps aside and refuses."""
+"""`refresh`: published and rejected versions, and errors."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ from nextclick.errors import (
     SourceError,
 )
 from nextclick.experiments.artifact_refresh import refresh
-from nextclick.experiments.publish_check import held_out
+from nextclick.experiments.publish_check import n_held_out
 from nextclick.experiments.refresh_options import GateOptions, TuningOptions
 from nextclick.models.classical.popularity import SessionPop
 from small_shop import SESSIONS, START, frame_of, make_store
@@ -54,43 +54,43 @@ def files_of(folder):
 def test_an_artifact_gets_a_newer_one_beside_it(store, tmp_path):
     train(store, "pop", tmp_path / "model")
     before = files_of(tmp_path / "model")
-    found = refresh(tmp_path / "model", later(NEW), tmp_path / "new", gate=GATE)
-    assert found.accepted
-    assert found.path == tmp_path / "new"
+    result = refresh(tmp_path / "model", later(NEW), tmp_path / "new", gate=GATE)
+    assert result.accepted
+    assert result.path == tmp_path / "new"
     assert files_of(tmp_path / "model") == before
-    told = Artifact.load(tmp_path / "new").trained["refreshes"][0]
-    assert told["way"] == "extended"
-    assert told["sessions"] == 20
-    assert told["verdict"]["metric"] == "recall@1"
-    assert told["verdict"]["sessions"] == 5
-    with pytest.raises(OutputError, match="exists already; choose another place"):
+    record = Artifact.load(tmp_path / "new").trained["refreshes"][0]
+    assert record["update"] == "exact"
+    assert record["sessions"] == 20
+    assert record["verdict"]["metric"] == "recall@1"
+    assert record["verdict"]["sessions"] == 5
+    with pytest.raises(OutputError, match="choose another path or pass --overwrite"):
         refresh(tmp_path / "model", later(NEW), tmp_path / "new", gate=GATE)
 
 
-def test_a_registry_goes_on_from_its_current_version(store, tmp_path):
+def test_a_registry_is_refreshed_from_its_current_version(store, tmp_path):
     train(store, "pop", tmp_path / "model")
     registry = Registry.create(tmp_path / "shop")
     registry.publish(tmp_path / "model")
     for day in (1, 2):
-        found = refresh(registry.path, later(NEW, 1000 * day), gate=GATE)
-        assert found.version == registry.current()
-        assert found.version.name == f"v{day + 1}"
-        assert found.version.note == f"refreshed from v{day}"
+        result = refresh(registry.path, later(NEW, 1000 * day), gate=GATE)
+        assert result.version == registry.current()
+        assert result.version.name == f"v{day + 1}"
+        assert result.version.note == f"refreshed from v{day}"
     assert len(Artifact.load(registry.current().path).trained["refreshes"]) == 2
-    assert registry.current().metrics["difference"] == found.verdict.difference
+    assert registry.current().metrics["difference"] == result.verdict.difference
     into = Registry.create(tmp_path / "other")
     assert refresh(tmp_path / "model", later(NEW), into.path, gate=GATE).version == into.current()
 
 
 @pytest.fixture
 def spoiling(monkeypatch):
-    """S-POP is refreshed to answer the wrong way round."""
+    """A refresh of S-POP reverses its ranking."""
     extended = SessionPop.extended
 
     def spoil(self, new, past, *, progress):
-        made = extended(self, new, past, progress=progress)
-        made.rank = (1 - made.rank).astype(np.float32)
-        return made
+        refreshed = extended(self, new, past, progress=progress)
+        refreshed.rank = (1 - refreshed.rank).astype(np.float32)
+        return refreshed
 
     monkeypatch.setattr(SessionPop, "extended", spoil)
 
@@ -99,24 +99,24 @@ def spoiling(monkeypatch):
 POPULAR = [[50, 10], [40, 10], [50, 10, 20]] * 20
 
 
-def test_a_worse_refresh_is_kept_aside(store, tmp_path, spoiling):
+def test_a_worse_refresh_is_rejected(store, tmp_path, spoiling):
     train(store, "s-pop", tmp_path / "model")
     before = files_of(tmp_path / "model")
-    found = refresh(
+    result = refresh(
         tmp_path / "model", later(POPULAR), tmp_path / "new", gate=GateOptions(metric="mrr@5")
     )
-    assert not found.accepted
-    assert found.path == tmp_path / "new.rejected"
+    assert not result.accepted
+    assert result.path == tmp_path / "new.rejected"
     assert not (tmp_path / "new").exists()
     assert files_of(tmp_path / "model") == before
-    verdict = found.verdict
+    verdict = result.verdict
     assert verdict.refreshed < verdict.current
     assert verdict.high < 0
     assert verdict.reason.startswith("mrr@5 on the 8 held-out prefixes is ")
-    assert "tolerated are 0.01" in verdict.reason
-    kept = Artifact.load(found.path).trained["refreshes"][0]
-    assert kept["verdict"]["reason"] == verdict.reason
-    assert kept["sessions"] == 54, "it has not learned from what was held out"
+    assert "the tolerance is 0.01" in verdict.reason
+    rejected = Artifact.load(result.path).trained["refreshes"][0]
+    assert rejected["verdict"]["reason"] == verdict.reason
+    assert rejected["sessions"] == 54, "it is not trained on the held-out sessions"
 
 
 def test_a_worse_refresh_is_not_published(store, tmp_path, spoiling):
@@ -124,22 +124,22 @@ def test_a_worse_refresh_is_not_published(store, tmp_path, spoiling):
     registry = Registry.create(tmp_path / "shop")
     registry.publish(tmp_path / "model")
     gate = GateOptions(metric="mrr@5")
-    found = refresh(registry.path, later(POPULAR), gate=gate)
+    result = refresh(registry.path, later(POPULAR), gate=gate)
     assert registry.current().name == "v1"
     assert [v.name for v in registry.rejected()] == ["v2"]
-    assert registry.rejected()[0].reason == found.verdict.reason
+    assert registry.rejected()[0].reason == result.verdict.reason
     easy = GateOptions(metric="mrr@5", tolerance=1.0)
     assert refresh(registry.path, later(POPULAR), gate=easy).version == registry.current()
     assert refresh(registry.path, later(POPULAR, 9000), gate=NO_GATE).verdict is None
 
 
 def test_new_items_are_misses_of_the_current_version(model):
-    found = refresh(model, later([[10, 77], [77, 10]] * 20), gate=GATE)
+    result = refresh(model, later([[10, 77], [77, 10]] * 20), gate=GATE)
     # ten held out: half of their targets are the new item
-    assert found.verdict.misses == {"current": 5, "refreshed": 0}
-    assert found.verdict.refreshed > found.verdict.current
-    assert found.verdict.low > 0
-    assert found.artifact.items.index(77) > 0
+    assert result.verdict.unknown_targets == {"current": 5, "refreshed": 0}
+    assert result.verdict.refreshed > result.verdict.current
+    assert result.verdict.low > 0
+    assert result.artifact.items.index(77) > 0
 
 
 def test_a_rare_new_item_stays_out(store, tmp_path):
@@ -148,11 +148,11 @@ def test_a_rare_new_item_stays_out(store, tmp_path):
     assert options.filters.min_item_support == 1
     strict = replace(options, filters=replace(options.filters, min_item_support=3))
     log = later([[10, 77, 20], [77, 50], [88, 99], [88, 10], [88, 20], [88, 30]])
-    made = refresh(base, log, gate=NO_GATE, options=strict)
-    known = made.artifact.items
+    refreshed = refresh(base, log, gate=NO_GATE, options=strict)
+    known = refreshed.artifact.items
     assert [known.index(i) > 0 for i in (77, 88, 99, 50)] == [False, True, False, True]
     # [77, 50] and [88, 99] have lost all but one click; without the latter 88 has three
-    assert made.report["sessions"] == 4
+    assert refreshed.report["sessions"] == 4
 
 
 def test_an_older_log_is_refused(model):
@@ -205,10 +205,10 @@ def test_a_log_without_a_new_session_is_refused(model):
 
 def test_sessions_that_were_over_are_left_out_and_counted(model):
     both = pl.concat([frame_of(SESSIONS[:6]), later(NEW)])
-    found = refresh(model, both, gate=NO_GATE)
-    assert found.report["sessions"] == len(NEW)
-    assert found.report["old_sessions"] == 6
-    assert any(w.startswith("6 sessions ended by ") for w in found.warnings)
+    result = refresh(model, both, gate=NO_GATE)
+    assert result.report["sessions"] == len(NEW)
+    assert result.report["old_sessions"] == 6
+    assert any(w.startswith("6 sessions ended by ") for w in result.warnings)
 
 
 def test_sessions_across_the_last_click_stay_whole_or_are_cut(model):
@@ -227,7 +227,7 @@ def test_sessions_across_the_last_click_stay_whole_or_are_cut(model):
 
 def test_a_table_without_its_sessions_is_refused(store, tmp_path):
     bare = train(store, "item-knn")
-    with pytest.raises(ArtifactError, match=r"item-knn needs the sessions it has learned from"):
+    with pytest.raises(ArtifactError, match=r"item-knn needs the sessions it was trained on"):
         refresh(bare, later(NEW))
     other = make_store(tmp_path / "other", [*SESSIONS, [10, 30], [30, 10]] * 2)
     with pytest.raises(ArtifactError, match=r"the model was first trained on data .*; name the"):
@@ -247,7 +247,7 @@ def test_a_gate_that_cannot_be(model):
         refresh(model, later(NEW[:1]))
     with pytest.raises(EmptyLogError, match="no prefix to evaluate"):
         refresh(model, later([[10, 20], [30]]), gate=GATE, options=one_click(model))
-    assert [held_out(n, 0.1) for n in (2, 10, 100)] == [1, 1, 10]
+    assert [n_held_out(n, 0.1) for n in (2, 10, 100)] == [1, 1, 10]
 
 
 def one_click(model):
@@ -264,7 +264,7 @@ def test_pickles_are_not_a_newer_log(model):
 
 def test_a_refreshed_model_is_measured_on_a_later_store(model, store, tmp_path):
     """The store has another vocabulary; items go by their raw ids."""
-    made = refresh(model, later([*NEW, [10, 77]]), gate=NO_GATE).artifact
+    refreshed = refresh(model, later([*NEW, [10, 77]]), gate=NO_GATE).artifact
     parts = later(NEW), later([[5, 10]], 2000), later([[5, 10, 20], [10, 20]], 3000)
     everything = pl.concat([frame_of(SESSIONS), *parts])
     options = PrepareOptions(
@@ -272,23 +272,23 @@ def test_a_refreshed_model_is_measured_on_a_later_store(model, store, tmp_path):
         split=SplitOptions(kind="boundary", boundary=str((START + 2500 * HOUR) * 1000)),
     )
     newer = prepare(everything, tmp_path / "newer", options=options).store
-    result = evaluate(made, newer, ks=[1], n_bootstrap=0)
+    result = evaluate(refreshed, newer, ks=[1], n_bootstrap=0)
     assert result.data_fingerprint == newer.fingerprint
     assert result.protocol["trained_on"] == "train, refreshed 1 times"
     # 20 follows 10, twice; after 5, which the model does not know, nothing follows
     assert result.metrics["recall@1"].value == pytest.approx(2 / 3)
     with pytest.raises(ArtifactError, match=r"ended before: the metrics would be biased"):
-        evaluate(made, store)
+        evaluate(refreshed, store)
     with pytest.raises(ArtifactError, match="the model was trained on data"):
         evaluate(model, newer)
 
 
 def test_tuning_says_what_it_was(store):
     base = train(store, "bpr-mf", config={"epochs": 3})
-    found = refresh(base, later(NEW), gate=NO_GATE, tuning=TuningOptions(epochs=2, minutes=5))
-    told = json.loads(json.dumps(found.artifact.trained))["refreshes"][0]
-    assert (told["way"], told["rate"], told["repeatable"]) == ("tuned", 0.5, False)
-    with pytest.raises(ArtifactError, match=r"name its store with --store, or leave --replay out"):
+    result = refresh(base, later(NEW), gate=NO_GATE, tuning=TuningOptions(epochs=2, minutes=5))
+    record = json.loads(json.dumps(result.artifact.trained))["refreshes"][0]
+    assert (record["update"], record["rate"], record["reproducible"]) == ("fine-tune", 0.5, False)
+    with pytest.raises(ArtifactError, match=r"name its store with --store, or omit --replay"):
         refresh(base, later(NEW), tuning=TuningOptions(replay=1))
     mixed = refresh(base, later(NEW), gate=NO_GATE, tuning=TuningOptions(replay=0.5), store=store)
     assert mixed.report["replayed_sessions"] == 10

@@ -68,8 +68,8 @@ def test_an_extended_model_equals_one_of_both_logs(name, config, old, new, known
     )
     before = fitted(name, config, older)
     kept = {key: array.tobytes() for key, array in before.state().items()}
-    made = before.extended(newer, past, progress=silent)
-    same_state(made, fitted(name, config, past.both(newer)))
+    refreshed = before.extended(newer, past, progress=silent)
+    same_state(refreshed, fitted(name, config, past.both(newer)))
     assert kept == {key: array.tobytes() for key, array in before.state().items()}
 
 
@@ -99,9 +99,9 @@ def test_a_refresh_equals_a_training_on_both_logs(name, config, text, tmp_path):
     store = prepare(frame(OLD, 0, naming), tmp_path / "old", options=whole).store
     n_old = len(store.part("train"))
     train(store, name, tmp_path / "model", config=config, refreshable=True)
-    found = refresh(tmp_path / "model", frame(NEW, 1000, naming), tmp_path / "new", gate=NO_GATE)
-    assert found.accepted
-    assert found.report["new_items"] == 3
+    result = refresh(tmp_path / "model", frame(NEW, 1000, naming), tmp_path / "new", gate=NO_GATE)
+    assert result.accepted
+    assert result.report["new_items"] == 3
     # the same log whole, of which the test is the last session
     both = pl.concat([frame(OLD[:n_old], 0, naming), frame([*NEW, [10, 20]], 1000, naming)])
     last = PrepareOptions(
@@ -109,13 +109,13 @@ def test_a_refresh_equals_a_training_on_both_logs(name, config, text, tmp_path):
         split=SplitOptions(kind="fraction", fraction=0.5 / (n_old + 16), valid_fraction=0),
     )
     expected = train(prepare(both, tmp_path / "both", options=last).store, name, config=config)
-    made = Artifact.load(tmp_path / "new")
-    same_state(made.model, expected.model)
-    assert made.items.ids() == expected.items.ids()
-    np.testing.assert_array_equal(made.support, expected.support)
+    refreshed = Artifact.load(tmp_path / "new")
+    same_state(refreshed.model, expected.model)
+    assert refreshed.items.ids() == expected.items.ids()
+    np.testing.assert_array_equal(refreshed.support, expected.support)
     for count in ("events", "sessions", "prefixes", "items"):
-        assert made.trained["counts"][count] == expected.trained["counts"][count]
-    assert made.trained["last_ms"] == expected.trained["last_ms"]
+        assert refreshed.trained["counts"][count] == expected.trained["counts"][count]
+    assert refreshed.trained["last_ms"] == expected.trained["last_ms"]
 
 
 @pytest.mark.parametrize(("name", "config"), CASES)

@@ -55,62 +55,66 @@ def test_a_neural_model_learns_the_new_item_and_keeps_the_old(model):
     assert after(model, 30)[0] == 40
     before = {key: array.tobytes() for key, array in model.model.state().items()}
     tuning = TuningOptions(epochs=6, rate=1.0)
-    found = refresh(model, later(NEW), gate=GATE, tuning=tuning)
-    assert found.accepted
-    made = found.artifact
-    assert made.items.ids() == [10, 20, 30, 40, 50, 60]
-    assert after(made, 10, 20)[0] == 60
-    assert after(made, 30)[0] == 40
-    assert found.verdict.misses["current"] > 0 == found.verdict.misses["refreshed"]
-    assert found.report["way"] == "tuned"
-    assert found.report["epochs"] == 6
+    result = refresh(model, later(NEW), gate=GATE, tuning=tuning)
+    assert result.accepted
+    refreshed = result.artifact
+    assert refreshed.items.ids() == [10, 20, 30, 40, 50, 60]
+    assert after(refreshed, 10, 20)[0] == 60
+    assert after(refreshed, 30)[0] == 40
+    assert (
+        result.verdict.unknown_targets["current"] > 0 == result.verdict.unknown_targets["refreshed"]
+    )
+    assert result.report["update"] == "fine-tune"
+    assert result.report["epochs"] == 6
     assert {key: array.tobytes() for key, array in model.model.state().items()} == before
     again = refresh(model, later(NEW), gate=GATE, tuning=tuning).artifact
-    for key, array in made.model.state().items():
+    for key, array in refreshed.model.state().items():
         np.testing.assert_array_equal(again.model.state()[key], array, err_msg=key)
 
 
 def test_a_refreshed_neural_model_is_saved_and_goes_on(model, tmp_path):
     refresh(model, later(NEW), tmp_path / "one", gate=GATE, tuning=TuningOptions(epochs=2))
-    found = refresh(tmp_path / "one", later([[60, 70, 10]] * 20, 4000), tmp_path / "two", gate=GATE)
-    made = Artifact.load(tmp_path / "two")
-    assert made.items.index(70) > 0
-    assert len(made.trained["refreshes"]) == 2
-    scores = made.model.score(SessionBatch.from_lists([[1, 2]]))
+    result = refresh(
+        tmp_path / "one", later([[60, 70, 10]] * 20, 4000), tmp_path / "two", gate=GATE
+    )
+    refreshed = Artifact.load(tmp_path / "two")
+    assert refreshed.items.index(70) > 0
+    assert len(refreshed.trained["refreshes"]) == 2
+    scores = refreshed.model.score(SessionBatch.from_lists([[1, 2]]))
     np.testing.assert_array_equal(
-        scores, found.artifact.model.score(SessionBatch.from_lists([[1, 2]]))
+        scores, result.artifact.model.score(SessionBatch.from_lists([[1, 2]]))
     )
 
 
 def test_without_epochs_new_items_get_rows_and_nothing_is_trained(model):
-    made = refresh(model, later(NEW), gate=GATE, tuning=TuningOptions(epochs=0)).artifact
-    index = np.append(np.int32(0), made.items.indices(model.items.ids()))
+    refreshed = refresh(model, later(NEW), gate=GATE, tuning=TuningOptions(epochs=0)).artifact
+    index = np.append(np.int32(0), refreshed.items.indices(model.items.ids()))
     for name, array in model.model.state().items():
-        moved = made.model.state()[name]
+        moved = refreshed.model.state()[name]
         moved = moved[index] if name in model.model.item_arrays else moved
         np.testing.assert_array_equal(moved, array, err_msg=name)
-    assert "history" not in made.trained["refreshes"][0]
-    assert len(made.items) == 6
+    assert "history" not in refreshed.trained["refreshes"][0]
+    assert len(refreshed.items) == 6
 
 
 def test_minutes_stop_the_training(model):
-    found = refresh(
+    result = refresh(
         model, later(NEW), gate=GateOptions(holdout=0), tuning=TuningOptions(500, minutes=0.001)
     )
-    assert 1 <= found.report["epochs"] < 500
-    assert not found.report["repeatable"]
+    assert 1 <= result.report["epochs"] < 500
+    assert not result.report["reproducible"]
 
 
 def test_older_sessions_are_replayed(model, store):
-    found = refresh(
+    result = refresh(
         model,
         later(NEW),
         gate=GateOptions(holdout=0),
         tuning=TuningOptions(replay=1.0),
         store=store,
     )
-    assert found.report["replayed_sessions"] == len(NEW)
-    assert found.report["history"][0]["samples"] > sum(len(s) - 1 for s in NEW)
+    assert result.report["replayed_sessions"] == len(NEW)
+    assert result.report["history"][0]["samples"] > sum(len(s) - 1 for s in NEW)
 
 
 def test_a_rate_that_is_too_high_says_so(store):
@@ -127,12 +131,12 @@ def test_users_have_to_be_named(tmp_path):
     )
     store = prepare(frame, tmp_path / "store", options=options).store
     base = train(store, "bpr-mf", config={"of": "user", "epochs": 2})
-    with pytest.raises(ConfigError, match=r"bpr-mf reads users and the new log names none"):
+    with pytest.raises(ConfigError, match=r"bpr-mf reads users and the new log has none"):
         refresh(base, later(NEW))
     log = later(NEW).with_columns(user=pl.lit(3))
-    made = refresh(base, log, gate=GateOptions(holdout=0)).artifact
-    assert made.users.ids() == base.users.ids()
-    changed = (made.model.users != base.model.users).any(axis=1)
+    refreshed = refresh(base, log, gate=GateOptions(holdout=0)).artifact
+    assert refreshed.users.ids() == base.users.ids()
+    changed = (refreshed.model.users != base.model.users).any(axis=1)
     assert np.flatnonzero(changed).tolist() == [base.users.index(3)]
 
 
@@ -176,10 +180,10 @@ class Diary(Model):
 @pytest.fixture
 def diary(store):
     """A diary up to the last block of the training."""
-    told = train(store, "pop")
+    record = train(store, "pop")
     last = int(store.part("train").blocks[-1])
-    clicks = scatter_rows(told.model.popularity, np.arange(6, dtype=np.int32), 5)
-    return replace(told, model=Diary(DiaryConfig(), clicks, np.zeros(0, np.int64), last))
+    clicks = scatter_rows(record.model.popularity, np.arange(6, dtype=np.int32), 5)
+    return replace(record, model=Diary(DiaryConfig(), clicks, np.zeros(0, np.int64), last))
 
 
 def sessions_on(days, first):
@@ -196,28 +200,28 @@ def sessions_on(days, first):
 def test_a_model_advances_block_by_block(diary):
     last = diary.model.last_block
     log = sessions_on([2, 0, 0, 3, 1], last + 1)
-    made = refresh(diary, log, gate=GateOptions(holdout=0)).artifact
-    assert made.model.days.tolist() == [2, 0, 0, 3, 1]
-    assert made.model.last_block == last + 5
+    refreshed = refresh(diary, log, gate=GateOptions(holdout=0)).artifact
+    assert refreshed.model.days.tolist() == [2, 0, 0, 3, 1]
+    assert refreshed.model.last_block == last + 5
     began = diary.model.clicks[diary.items.index(20)]  # the only neighbor of the new item
-    assert made.model.clicks[made.items.index(60)] == began + 6
+    assert refreshed.model.clicks[refreshed.items.index(60)] == began + 6
     assert (diary.model.last_block, len(diary.model.days)) == (last, 0)
     gated = refresh(diary, log, gate=replace(GATE, holdout=0.4, tolerance=1.0))
     assert gated.verdict.sessions == 2
     assert gated.artifact.model.days.tolist() == [2, 0, 0, 3, 1]
-    assert gated.report["way"] == "advanced"
+    assert gated.report["update"] == "by-block"
 
 
 def test_empty_blocks_before_the_log_count(diary):
     last = diary.model.last_block
-    made = refresh(diary, sessions_on([1], last + 4), gate=GateOptions(holdout=0)).artifact
-    assert made.model.days.tolist() == [0, 0, 0, 1]
+    refreshed = refresh(diary, sessions_on([1], last + 4), gate=GateOptions(holdout=0)).artifact
+    assert refreshed.model.days.tolist() == [0, 0, 0, 1]
 
 
 def test_a_block_that_was_taken_in_is_refused(diary):
     last = diary.model.last_block
     diary.model.last_block += 2
-    with pytest.raises(SourceError, match=r"which the model has taken in already \(its last is "):
+    with pytest.raises(SourceError, match=r"which the model has processed already \(its last is "):
         refresh(diary, sessions_on([1], last + 2), gate=GateOptions(holdout=0))
 
 
@@ -225,9 +229,9 @@ def test_a_gate_may_be_shown_sessions_of_closed_blocks_only(diary):
     last = diary.model.last_block
     diary.model.last_block += 1  # the first day of the log
     log = sessions_on([3, 1], last + 1)
-    found = refresh(diary, log, gate=replace(GATE, holdout=0.2, tolerance=1.0))
-    assert found.verdict.sessions == 1
-    assert found.artifact.model.days.tolist() == [4], "late sessions count with the next block"
+    result = refresh(diary, log, gate=replace(GATE, holdout=0.2, tolerance=1.0))
+    assert result.verdict.sessions == 1
+    assert result.artifact.model.days.tolist() == [4], "late sessions count with the next block"
 
 
 COUNTS = [2, 0, 3]
@@ -241,59 +245,59 @@ def tasrec(store):
     return train(store, "tasrec", train_on="all", config=config | {"negatives": 0})
 
 
-def indices(made, base):
+def indices(refreshed, base):
     """Where the items of the base are in the refreshed model."""
-    return np.append(np.int32(0), made.items.indices(base.items.ids())).astype(np.int32)
+    return np.append(np.int32(0), refreshed.items.indices(base.items.ids())).astype(np.int32)
 
 
-def both_logs(store, base, made, counts=COUNTS):
+def both_logs(store, base, refreshed, counts=COUNTS):
     """The sessions of the store and those of `sessions_on`, as one log of the refreshed model."""
     first = base.model.last_block + 1
     blocks = np.repeat(np.arange(first, first + len(counts)), counts).astype(np.int32)
-    session = made.items.indices([10, 20, 60]).tolist()
+    session = refreshed.items.indices([10, 20, 60]).tolist()
     new = replace(Sessions.from_lists([session] * len(blocks), 6), blocks=blocks)
-    old = replace(store.part("train").renumbered(indices(made, base), 6), times=None)
+    old = replace(store.part("train").renumbered(indices(refreshed, base), 6), times=None)
     return old.followed_by(new)
 
 
 def same_state(one, other):
-    found, expected = one.model.state(), other.model.state()
-    return found.keys() == expected.keys() and all(
-        np.array_equal(found[name], array) for name, array in expected.items()
+    result, expected = one.model.state(), other.model.state()
+    return result.keys() == expected.keys() and all(
+        np.array_equal(result[name], array) for name, array in expected.items()
     )
 
 
 @pytest.mark.parametrize("epochs", [0, 2])
 def test_tasrec_has_the_graph_of_both_logs(store, tasrec, epochs):
     last = tasrec.model.last_block
-    made = refresh(
+    refreshed = refresh(
         tasrec, sessions_on(COUNTS, last + 1), gate=ONE_BY_ONE, tuning=TuningOptions(epochs)
     ).artifact
-    told = made.trained["refreshes"][0]
-    assert told["way"] == "advanced"
-    assert ("history" in told) == (epochs > 0)
-    assert made.model.last_block == last + 3
-    expected = DayGraphs.of(both_logs(store, tasrec, made)).graph.state()
+    record = refreshed.trained["refreshes"][0]
+    assert record["update"] == "by-block"
+    assert ("history" in record) == (epochs > 0)
+    assert refreshed.model.last_block == last + 3
+    expected = DayGraphs.of(both_logs(store, tasrec, refreshed)).graph.state()
     for name, array in expected.items():
-        np.testing.assert_array_equal(made.model.state()[name], array)
+        np.testing.assert_array_equal(refreshed.model.state()[name], array)
     assert tasrec.model.last_block == last
-    assert np.isfinite(made.model.score(SessionBatch.from_lists([[1, 6]]))).all()
+    assert np.isfinite(refreshed.model.score(SessionBatch.from_lists([[1, 6]]))).all()
 
 
 def test_without_epochs_only_the_graph_moves(tasrec):
-    made = refresh(
+    refreshed = refresh(
         tasrec,
         sessions_on(COUNTS, tasrec.model.last_block + 1),
         gate=NO_GATE,
         tuning=TuningOptions(epochs=0, replay=1.0),  # nothing is replayed, no store is asked for
     ).artifact
-    before, after = tasrec.model.state(), made.model.state()
+    before, after = tasrec.model.state(), refreshed.model.state()
     for name in set(before) - {"graph_edges", "graph_weights", "graph_day", "last_block"}:
         moved = after[name]
         if name in tasrec.model.item_arrays:
-            moved = moved[indices(made, tasrec)]
+            moved = moved[indices(refreshed, tasrec)]
         np.testing.assert_array_equal(moved, before[name], err_msg=name)
-    new, neighbor = made.items.indices([60, 20])
+    new, neighbor = refreshed.items.indices([60, 20])
     np.testing.assert_array_equal(after["items.weight"][new], after["items.weight"][neighbor])
 
 
@@ -311,21 +315,21 @@ def test_a_new_session_is_trained_on_with_the_days_before_its_own(
 
     monkeypatch.setattr(TASRec, "prepared", spy)
     last = tasrec.model.last_block
-    found = refresh(
+    result = refresh(
         tasrec,
         sessions_on(COUNTS, last + 1),
         gate=NO_GATE,
         tuning=TuningOptions(replay=replay),
         store=store,
     )
-    assert found.report["replayed_sessions"] == round(replay * sum(COUNTS))
+    assert result.report["replayed_sessions"] == round(replay * sum(COUNTS))
     assert {last + 1, last + 3} == {block for block in seen if block > last}
     assert (len(seen) > 2) == (replay > 0)
-    expected = DayGraphs.of(both_logs(store, tasrec, found.artifact)).before
+    expected = DayGraphs.of(both_logs(store, tasrec, result.artifact)).before
     for block, known in seen.items():
         for name in ("items", "offsets", "neighbors", "weights"):
             np.testing.assert_array_equal(getattr(known, name), getattr(expected[block], name))
-    assert found.artifact.model._before is None, "nobody needs them any more"
+    assert result.artifact.model._before is None, "nobody needs them any more"
 
 
 def test_what_is_held_out_is_learned_after_the_gate(tasrec, monkeypatch):
@@ -355,46 +359,48 @@ def test_a_block_that_goes_on_in_the_next_log_counts_with_the_one_after(store, t
     part = log.filter((pl.col("session") % 1000 == 0) & (pl.col("session") < 2000))
     rest = log.join(part, on=["session"], how="anti")
     one = refresh(tasrec, part, tmp_path / "one", gate=NO_GATE).artifact
-    made = refresh(tmp_path / "one", rest, tmp_path / "two", gate=NO_GATE).artifact
-    assert (one.model.last_block, made.model.last_block) == (first, first + 1)
+    refreshed = refresh(tmp_path / "one", rest, tmp_path / "two", gate=NO_GATE).artifact
+    assert (one.model.last_block, refreshed.model.last_block) == (first, first + 1)
     n_first = part["session"].n_unique()
-    expected = DayGraphs.of(both_logs(store, tasrec, made, [n_first, 6 - n_first])).graph.state()
+    expected = DayGraphs.of(
+        both_logs(store, tasrec, refreshed, [n_first, 6 - n_first])
+    ).graph.state()
     loaded = Artifact.load(tmp_path / "two")
-    assert same_state(loaded, made)
+    assert same_state(loaded, refreshed)
     for name, array in expected.items():
         np.testing.assert_array_equal(loaded.model.state()[name], array)
     assert len(loaded.trained["refreshes"]) == 2
 
 
 def test_minutes_bound_the_training_of_tasrec_too(tasrec):
-    found = refresh(
+    result = refresh(
         tasrec,
         sessions_on(COUNTS, tasrec.model.last_block + 1),
         gate=NO_GATE,
         tuning=TuningOptions(500, minutes=0.0001),
     )
-    assert 1 <= found.report["epochs"] < 500
-    assert not found.report["repeatable"]
+    assert 1 <= result.report["epochs"] < 500
+    assert not result.report["reproducible"]
 
 
 def test_the_base_variant_of_tasrec_is_tuned(store):
     config = {"variant": "base", "epochs": 1, "width": 8, "metric": "recall@2", "negatives": 8}
     base = train(store, "tasrec", config=config)
     last = base.model.last_block
-    found = refresh(
+    result = refresh(
         base,
         sessions_on(COUNTS, last + 1),
         gate=NO_GATE,
         tuning=TuningOptions(replay=1.0),
         store=store,
     )
-    assert (found.report["way"], found.report["replayed_sessions"]) == ("tuned", 5)
-    assert found.artifact.model.last_block == last + 3
+    assert (result.report["update"], result.report["replayed_sessions"]) == ("fine-tune", 5)
+    assert result.artifact.model.last_block == last + 3
 
 
 def test_what_tasrec_replays_is_asked_for(tasrec):
     log = sessions_on(COUNTS, tasrec.model.last_block + 1)
-    with pytest.raises(ArtifactError, match=r"tasrec needs the sessions .* or leave --replay out"):
+    with pytest.raises(ArtifactError, match=r"tasrec needs the sessions .* or omit --replay"):
         refresh(tasrec, log, gate=NO_GATE, tuning=TuningOptions(replay=1.0))
 
 
@@ -420,6 +426,6 @@ def test_training_on_the_new_items_of_a_day_beats_moving_the_graph(tmp_path):
         refresh(base, new, gate=gate, tuning=TuningOptions(epochs, rate=1.0)).verdict
         for epochs in (0, 3)
     )
-    assert moved.misses == trained.misses
-    assert trained.misses["current"] > trained.misses["refreshed"]
+    assert moved.unknown_targets == trained.unknown_targets
+    assert trained.unknown_targets["current"] > trained.unknown_targets["refreshed"]
     assert trained.refreshed > moved.refreshed + 0.1

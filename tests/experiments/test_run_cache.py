@@ -4,14 +4,12 @@ import pytest
 
 from nextclick import CompareOptions, compare
 from nextclick.errors import ConfigError, OutputError
-from nextclick.experiments import cached_run as model_run
-from nextclick.experiments import run_cache
+from nextclick.experiments import cached_run, run_cache
 from nextclick.experiments.comparison import compare_results
 from nextclick.experiments.model_training import train
 from nextclick.experiments.parameter_sweep import sweep
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.search_options import SweepOptions
-from nextclick.models import MODELS
 from small_shop import make_store
 
 
@@ -22,13 +20,15 @@ def store(tmp_path_factory):
 
 def test_a_run_is_identified_by_everything_that_went_in(tmp_path, monkeypatch):
     cache = RunCache(tmp_path)
-    first = cache.run_folder("narm", {"seed": 0, "part": "fit"})
+    first = cache.run_folder("narm", {"seed": 0, "part": "train_inner"})
     assert first == tmp_path / "narm"
-    assert cache.run_folder("narm", {"part": "fit", "seed": 0}) == first
-    assert cache.run_folder("narm", {"seed": 1, "part": "fit"}) == tmp_path / "narm.2"
-    assert RunCache(tmp_path).run_folder("narm", {"seed": 1, "part": "fit"}).name == "narm.2"
+    assert cache.run_folder("narm", {"part": "train_inner", "seed": 0}) == first
+    assert cache.run_folder("narm", {"seed": 1, "part": "train_inner"}) == tmp_path / "narm.2"
+    assert (
+        RunCache(tmp_path).run_folder("narm", {"seed": 1, "part": "train_inner"}).name == "narm.2"
+    )
     monkeypatch.setattr(run_cache, "__version__", "9.9.9")
-    assert cache.run_folder("narm", {"seed": 0, "part": "fit"}) == tmp_path / "narm.3"
+    assert cache.run_folder("narm", {"seed": 0, "part": "train_inner"}) == tmp_path / "narm.3"
 
 
 def test_names_are_safe(tmp_path):
@@ -85,15 +85,14 @@ def test_another_scope_is_refused_or_replaced(tmp_path):
         assert not (folder / "run").exists()
 
 
-def test_another_device_trains_again(store, tmp_path, monkeypatch):
+def test_another_device_trains_again(store, tmp_path, monkeypatch, tiny_model):
     devices = []
 
-    def noted(store, model, **given):
-        devices.append(given["neural"] and given["neural"].device)
-        return train(store, model, **given)
+    def record_device(store, model, **options):
+        devices.append(options["neural"] and options["neural"].device)
+        return train(store, model, **options)
 
-    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
-    monkeypatch.setattr(model_run, "train", noted)
+    monkeypatch.setattr(cached_run, "train", record_device)
     monkeypatch.setattr(
         "nextclick.report.report_files._no_plots_reason", lambda: "left out in this test"
     )
@@ -106,7 +105,7 @@ def test_another_device_trains_again(store, tmp_path, monkeypatch):
 
 def test_the_points_of_a_sweep_can_be_compared(store, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr("nextclick.experiments.parameter_sweep._draw", lambda *given: None)
+    monkeypatch.setattr("nextclick.experiments.parameter_sweep._draw", lambda *args: None)
     options = SweepOptions({"neighbors": [1, 5]}, "mrr@3", seeds=2)
     numbers = sweep(store, "markov", tmp_path / "sweep", options).numbers
     files = sorted((tmp_path / "sweep/runs").glob("*/result.json"))

@@ -1,4 +1,4 @@
-"""A sweep: every point with its seeds, kept and gone on with, drawn, and what is refused."""
+"""Sweeps: points and seeds, caching, resuming, figures, and errors."""
 
 import csv
 import json
@@ -32,15 +32,15 @@ def _tiny_and_quick(request, monkeypatch, tiny_model):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """The parameters of every training that was really done."""
-    found = []
+    """The parameters of every training that was not cached."""
+    trainings = []
 
-    def noted(store, model, **given):
-        found.append((given["config"], given["seed"], given["train_on"]))
-        return train(store, model, **given)
+    def record_training(store, model, **options):
+        trainings.append((options["config"], options["seed"], options["train_on"]))
+        return train(store, model, **options)
 
-    monkeypatch.setattr(model_run, "train", noted)
-    return found
+    monkeypatch.setattr(model_run, "train", record_training)
+    return trainings
 
 
 def test_two_parameters_of_a_model_that_counts(store, tmp_path):
@@ -56,8 +56,12 @@ def test_two_parameters_of_a_model_that_counts(store, tmp_path):
     ]
     for point in numbers["points"]:
         artifact = train(store, "rules", config=point["parameters"], train_on="inner")
-        found = evaluate(artifact, store, part="valid", ks=[3]).metrics[METRIC]
-        assert (point["value"], point["low"], point["high"]) == (found.value, found.low, found.high)
+        expected = evaluate(artifact, store, part="valid", ks=[3]).metrics[METRIC]
+        assert (point["value"], point["low"], point["high"]) == (
+            expected.value,
+            expected.low,
+            expected.high,
+        )
         assert point["training_seconds"]["mean"] > 0
         assert point["scoring_ms"]["mean"] > 0
     names = sorted(path.name for path in (tmp_path / "sweep").iterdir())
@@ -70,12 +74,12 @@ def test_two_parameters_of_a_model_that_counts(store, tmp_path):
 
 
 def test_more_values_and_seeds_train_what_is_new(store, tmp_path, trained):
-    place = tmp_path / "sweep"
-    sweep(store, "markov", place, SweepOptions({"neighbors": [1, 2]}, METRIC))
+    folder = tmp_path / "sweep"
+    sweep(store, "markov", folder, SweepOptions({"neighbors": [1, 2]}, METRIC))
     assert len(trained) == 2
-    again = sweep(store, "markov", place, SweepOptions({"neighbors": [1, 2]}, METRIC))
+    again = sweep(store, "markov", folder, SweepOptions({"neighbors": [1, 2]}, METRIC))
     assert len(trained) == 2
-    more = sweep(store, "markov", place, SweepOptions({"neighbors": [1, 2, 5]}, METRIC, seeds=2))
+    more = sweep(store, "markov", folder, SweepOptions({"neighbors": [1, 2, 5]}, METRIC, seeds=2))
     assert [(c["neighbors"], seed) for c, seed, _ in trained[2:]] == [
         (1, 1), (2, 1), (5, 0), (5, 1)
     ]  # fmt: skip
@@ -94,8 +98,8 @@ def test_the_test_part_is_measured_only_if_asked(store, tmp_path, trained):
     tested = sweep(store, "markov", tmp_path / "c", SweepOptions(over, METRIC, part="test"))
     assert tested.numbers["part"] == "test"
     assert trained[-1][2] == "all"
-    found = evaluate(train(store, "markov"), store, ks=[3]).metrics[METRIC]
-    assert tested.numbers["points"][1]["value"] == found.value
+    expected = evaluate(train(store, "markov"), store, ks=[3]).metrics[METRIC]
+    assert tested.numbers["points"][1]["value"] == expected.value
 
 
 @pytest.mark.parametrize(("model", "fixed"), [("markov", {}), ("tiny", {"threads": "1"})])
@@ -141,9 +145,9 @@ def test_another_sweep_in_the_folder(store, tmp_path):
         ("markov", {"part": "train"}, "part must be test or valid, got 'train'"),
         ("markov", {"seeds": 0}, "seeds must be 1 or more, got 0"),
         ("markov", {"metric": "recall@99"}, "metric must have K in 1..5"),
-        ("markov", {"params": {"neighbors": [1]}}, "markov has no parameter 'neighbors'"),
+        ("markov", {"params": {"neighbor": [1]}}, "markov has no parameter 'neighbor'"),
         ("markov", {"params": {"neighbors": [1, 0]}}, "markov: neighbors must be integer ≥ 1"),
-        ("tiny", {"fixed": {"metric": "mrr@3"}}, "name it with --metric"),
+        ("tiny", {"fixed": {"metric": "mrr@3"}}, "use --metric"),
         (
             "bpr-mf",
             {"params": {"of": ["session", "user"]}},
@@ -152,10 +156,10 @@ def test_another_sweep_in_the_folder(store, tmp_path):
     ],
 )
 def test_bad_input(store, tmp_path, model, options, message):
-    given = {"params": {"neighbors": [1, 2]}, "metric": METRIC} | options
+    arguments = {"params": {"neighbors": [1, 2]}, "metric": METRIC} | options
     if model == "tiny":
-        given["params"] = {"width": [4]}
+        arguments["params"] = {"width": [4]}
     with pytest.raises(ConfigError) as error:
-        sweep(store, model, tmp_path / "sweep", SweepOptions(**given))
+        sweep(store, model, tmp_path / "sweep", SweepOptions(**arguments))
     assert message in str(error.value)
     assert not (tmp_path / "sweep").exists()

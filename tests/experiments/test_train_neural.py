@@ -1,4 +1,4 @@
-"""Neural models through the whole pipeline: chosen on the validation, kept, resumed, refused."""
+"""Training of neural models: epoch selection, artifacts, resuming, and errors."""
 
 import json
 import subprocess
@@ -79,11 +79,11 @@ def test_what_the_artifact_says_of_its_training(store):
     best = trained["history"][trained["best_epoch"] - 1]["mrr@5"]
     assert trained["validation"] == best == max(e["mrr@5"] for e in trained["history"])
     assert trained["epochs"] == len(trained["history"])
-    assert (trained["device"], trained["threads"], trained["chosen_on"]) == ("cpu", 1, None)
+    assert (trained["device"], trained["threads"], trained["selection_history"]) == ("cpu", 1, None)
     assert trained["samples_per_second"] > 0
-    # what the epoch was chosen by is what `evaluate` says of the validation
-    found = evaluate(artifact, store, part="valid", ks=[5], n_bootstrap=0)
-    assert found.evaluation["metrics"]["mrr@5"]["value"] == best
+    # the selection metric equals that of `evaluate` on the validation
+    result = evaluate(artifact, store, part="valid", ks=[5], n_bootstrap=0)
+    assert result.evaluation["metrics"]["mrr@5"]["value"] == best
 
 
 def test_the_validation_leaves_out_what_nobody_could_know(tmp_path):
@@ -98,16 +98,16 @@ def test_the_validation_leaves_out_what_nobody_could_know(tmp_path):
     assert store.part("train_inner").support()[news] == 0 < store.part("valid").support()[news]
     artifact = train(store, "tiny", config=QUICK)
     assert max(e["mrr@5"] for e in artifact.trained["history"]) > 0.9
-    found = evaluate(artifact, store, part="valid", ks=[5], n_bootstrap=0)
-    assert found.evaluation["metrics"]["mrr@5"]["value"] == artifact.trained["validation"]
+    result = evaluate(artifact, store, part="valid", ks=[5], n_bootstrap=0)
+    assert result.evaluation["metrics"]["mrr@5"]["value"] == artifact.trained["validation"]
 
 
 def test_part_train_chooses_first_and_then_learns_from_all(store):
     config = QUICK | {"epochs": 6, "patience": 1}
     chosen = train(store, "tiny", config=config)
     refit = train(store, "tiny", config=config, train_on="all")
-    of_choice = refit.trained["chosen_on"]
-    assert [e["mrr@5"] for e in of_choice] == [e["mrr@5"] for e in chosen.trained["history"]]
+    selection = refit.trained["selection_history"]
+    assert [e["mrr@5"] for e in selection] == [e["mrr@5"] for e in chosen.trained["history"]]
     assert refit.trained["epochs"] == refit.trained["best_epoch"] == chosen.trained["best_epoch"]
     assert refit.trained["validation"] == chosen.trained["validation"]
     assert "mrr@5" not in refit.trained["history"][0]
@@ -121,7 +121,7 @@ def test_part_train_chooses_first_and_then_learns_from_all(store):
 def test_keep_last_trains_for_exactly_so_many_epochs(store, part, validated):
     config = QUICK | {"epochs": 3, "keep": "last"}
     trained = train(store, "tiny", config=config, train_on=part).trained
-    assert (trained["epochs"], trained["best_epoch"], trained["chosen_on"]) == (3, 3, None)
+    assert (trained["epochs"], trained["best_epoch"], trained["selection_history"]) == (3, 3, None)
     assert (trained["validation"] is not None) == validated
 
 
@@ -136,15 +136,15 @@ def test_presets(store):
 def test_the_folder_of_a_run(store, tmp_path):
     config = QUICK | {"epochs": 2}
     trained = train(store, "tiny", tmp_path / "model", config=config, train_on="all").trained
-    kept = sorted(str(p.relative_to(tmp_path)) for p in (tmp_path / "model.training").rglob("*"))
-    assert kept == [
+    files = sorted(str(p.relative_to(tmp_path)) for p in (tmp_path / "model.training").rglob("*"))
+    assert files == [
         "model.training/choose",
         "model.training/choose/metrics.jsonl",
         "model.training/metrics.jsonl",
     ]
     lines = (tmp_path / "model.training/metrics.jsonl").read_text().splitlines()
-    told = [{"event": "epoch", **epoch} for epoch in trained["history"]]
-    assert [{n: v for n, v in json.loads(line).items() if n != "step"} for line in lines] == told
+    epochs = [{"event": "epoch", **epoch} for epoch in trained["history"]]
+    assert [{n: v for n, v in json.loads(line).items() if n != "step"} for line in lines] == epochs
 
 
 class KilledError(Exception):
@@ -152,14 +152,14 @@ class KilledError(Exception):
 
 
 def killed(at):
-    """A progress that dies when it is told for the `at`-th time."""
+    """A progress callback that raises at its `at`-th call."""
 
     def progress(stage, done, total):
-        progress.told += 1
-        if progress.told == at:
+        progress.n_calls += 1
+        if progress.n_calls == at:
             raise KilledError
 
-    progress.told = 0
+    progress.n_calls = 0
     return progress
 
 
@@ -170,17 +170,17 @@ def test_a_killed_run_goes_on_to_the_same_weights(store, tmp_path, monkeypatch, 
     count = killed(0)
     whole = train(store, "tiny", tmp_path / "whole", config=config, train_on=part, progress=count)
     for number, share in enumerate((0.3, 0.6, 0.9)):
-        place = tmp_path / f"model-{number}"
+        folder = tmp_path / f"model-{number}"
         with pytest.raises(KilledError):
-            train(store, "tiny", place, config=config, train_on=part,
-                  progress=killed(int(count.told * share)))  # fmt: skip
-        assert not place.exists()
+            train(store, "tiny", folder, config=config, train_on=part,
+                  progress=killed(int(count.n_calls * share)))  # fmt: skip
+        assert not folder.exists()
         with pytest.raises(
             OutputError, match="checkpoint of an interrupted training; use --resume"
         ):
-            train(store, "tiny", place, config=config, train_on=part)
+            train(store, "tiny", folder, config=config, train_on=part)
         resumed = train(
-            store, "tiny", place, config=config, train_on=part, neural=NeuralOptions(resume=True)
+            store, "tiny", folder, config=config, train_on=part, neural=NeuralOptions(resume=True)
         )
         assert weights(resumed.model) == weights(whole.model)
         assert resumed.trained["best_epoch"] == whole.trained["best_epoch"]
@@ -214,7 +214,7 @@ def test_nothing_to_resume(store, tmp_path):
         train(store, "tiny", tmp_path / "model", neural=NeuralOptions(resume=True))
 
 
-def test_too_little_memory_is_said_before_training(store, monkeypatch):
+def test_insufficient_memory_is_reported_before_training(store, monkeypatch):
     monkeypatch.setattr("nextclick.experiments.neural_training.free_memory", lambda device: 1 << 20)
     with pytest.raises(
         ConfigError,
@@ -226,7 +226,7 @@ def test_too_little_memory_is_said_before_training(store, monkeypatch):
 def test_what_does_not_fit(store):
     with pytest.raises(ConfigError, match=r"metric must have K in 1\.\.30, the number of items"):
         train(store, "tiny", config={"metric": "recall@31"})
-    with pytest.raises(ConfigError, match="pop is no neural model: leave out preset, device"):
+    with pytest.raises(ConfigError, match="pop is not a neural model: omit preset, device"):
         train(store, "pop", neural=NeuralOptions(device="cpu"))
     with pytest.raises(ConfigError, match="train_on must be inner or all, got 'test'"):
         train(store, "tiny", train_on="test")

@@ -1,4 +1,4 @@
-"""A study: its first trial, its best recipe, what it never sees, how it goes on, bad input."""
+"""Studies: the first trial, the best recipe, no use of the test part, resuming, and errors."""
 
 import csv
 import json
@@ -45,7 +45,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _tiny_and_quick(request, monkeypatch, tiny_model):
-    if request.node.name != "test_a_study_of_a_model_that_counts":  # figures take longer than all
+    if request.node.name != "test_a_study_of_a_counting_model":  # figures take longer than all
         monkeypatch.setattr(
             "nextclick.experiments.tuning._draw", lambda folder, numbers, name: None
         )
@@ -58,19 +58,19 @@ QUICK = {"epochs": 3, "batch_size": 64, "threads": 1, "learning_rate": 0.05}
 METRIC = "mrr@5"
 
 
-def told(tuned):
-    """What must be the same in two runs: all trials but their times."""
+def trials_without_times(tuned):
+    """The trials of a study without their durations."""
     return [{n: v for n, v in t.items() if n != "seconds"} for t in tuned.numbers["trials"]]
 
 
-def test_a_study_of_a_model_that_counts(store, tmp_path):
+def test_a_study_of_a_counting_model(store, tmp_path):
     options = TuneOptions(metric=METRIC, trials=8, seed=3)
     tuned = tune(store, "rules", tmp_path / "study", options)
     numbers = tuned.numbers
     assert numbers["trials"][0]["parameters"] == {
         "steps": 10, "weighting": "div", "neighbors": 100
     }  # fmt: skip
-    assert numbers["default"] == numbers["trials"][0]["value"] <= numbers["best"]["value"]
+    assert numbers["preset_value"] == numbers["trials"][0]["value"] <= numbers["best"]["value"]
     assert numbers["states"] == {"complete": 8, "pruned": 0, "failed": 0}
     assert set(numbers["importance"]) <= {"steps", "weighting", "neighbors"}
     names = sorted(p.name for p in (tmp_path / "study").iterdir())
@@ -90,8 +90,8 @@ def test_a_study_of_a_model_that_counts(store, tmp_path):
     from nextclick import evaluate
 
     artifact = train(store, "rules", config=recipe.parameters, train_on="inner")
-    found = evaluate(artifact, store, part="valid", ks=[5], n_bootstrap=0)
-    assert found.metrics[METRIC].value == numbers["best"]["value"]
+    evaluation = evaluate(artifact, store, part="valid", ks=[5], n_bootstrap=0)
+    assert evaluation.metrics[METRIC].value == numbers["best"]["value"]
 
 
 def test_a_study_of_a_neural_model_and_its_recipe(store, tmp_path):
@@ -101,7 +101,7 @@ def test_a_study_of_a_neural_model_and_its_recipe(store, tmp_path):
     best = tuned.numbers["best"]
     assert tuned.numbers["trials"][0]["parameters"] == {"learning_rate": 0.01, "width": 16}
     assert len(tuned.numbers["trials"][0]["history"]) == 3
-    assert best["value"] >= tuned.numbers["default"]
+    assert best["value"] >= tuned.numbers["preset_value"]
     recipe = read_recipe(tuned.recipe)
     assert recipe.parameters["batch_size"] == 64
     trained = train(
@@ -122,7 +122,11 @@ def test_the_test_part_is_not_looked_at(store, tmp_path):
     poisoned = tune(tmp_path / "store", "tiny", tmp_path / "poisoned", options)
     shutil.rmtree(tmp_path / "store/test")
     missing = tune(tmp_path / "store", "tiny", tmp_path / "missing", options)
-    assert told(whole) == told(poisoned) == told(missing)
+    assert (
+        trials_without_times(whole)
+        == trials_without_times(poisoned)
+        == trials_without_times(missing)
+    )
 
 
 def test_a_bad_trial_is_pruned(store, tmp_path, monkeypatch):
@@ -137,7 +141,7 @@ def test_a_bad_trial_is_pruned(store, tmp_path, monkeypatch):
     assert tuned.numbers["best"]["parameters"]["learning_rate"] == 0.01
 
 
-def test_trials_are_held_against_each_other_at_the_same_share_of_their_epochs(tmp_path):
+def test_trials_are_compared_at_the_same_share_of_their_epochs(tmp_path):
     def train_on_paper(trial):
         epochs, values = schedules[trial.suggest_int("width", 1, 100)]
         for n, value in enumerate(values, 1):
@@ -163,11 +167,11 @@ def test_trials_are_held_against_each_other_at_the_same_share_of_their_epochs(tm
 
 
 class KilledError(BaseException):
-    """Stands for a kill: nothing in the study is told of it."""
+    """Simulates a kill: the study does not handle it."""
 
 
 @pytest.mark.parametrize(("model", "fixed"), [("tiny", {"epochs": 3, "threads": 1}), ("rules", {})])
-def test_a_killed_study_goes_on_as_one_that_was_not(store, tmp_path, model, fixed):
+def test_a_killed_study_resumes_with_the_same_trials(store, tmp_path, model, fixed):
     options = TuneOptions(metric=METRIC, trials=5, seed=1, fixed=fixed)
     whole = tune(store, model, tmp_path / "whole", options)
 
@@ -182,19 +186,23 @@ def test_a_killed_study_goes_on_as_one_that_was_not(store, tmp_path, model, fixe
         with pytest.raises(KilledError):
             tune(store, model, tmp_path / "killed", options, progress=killer(number))
         assert read_recipe(tmp_path / "killed/best.toml").model == model
-    assert told(tune(store, model, tmp_path / "killed", options)) == told(whole)
-    # and done is done
-    assert told(tune(store, model, tmp_path / "killed", options)) == told(whole)
+    assert trials_without_times(
+        tune(store, model, tmp_path / "killed", options)
+    ) == trials_without_times(whole)
+    # a finished study runs no more trials
+    assert trials_without_times(
+        tune(store, model, tmp_path / "killed", options)
+    ) == trials_without_times(whole)
 
 
-def test_more_trials_go_on(store, tmp_path):
+def test_more_trials_continue_the_study(store, tmp_path):
     first = tune(store, "rules", tmp_path / "study", TuneOptions(metric=METRIC, trials=2))
     more = tune(store, "rules", tmp_path / "study", TuneOptions(metric=METRIC, trials=4))
-    assert told(more)[:2] == told(first)
-    assert len(told(more)) == 4
+    assert trials_without_times(more)[:2] == trials_without_times(first)
+    assert len(trials_without_times(more)) == 4
 
 
-def test_a_grid_is_tried_whole_and_nothing_else(store, tmp_path):
+def test_a_grid_is_tried_completely(store, tmp_path):
     grid = {"steps": ["1", "2"], "weighting": ["same", "div"]}
     tuned = tune(store, "rules", tmp_path / "study", TuneOptions(metric=METRIC, grid=grid))
     tried = [(t["parameters"]["steps"], t["parameters"]["weighting"])
@@ -238,9 +246,9 @@ def test_nothing_but_failures(store, tmp_path, monkeypatch):
 def test_the_budget_counts_the_drawing_of_points(store, tmp_path, monkeypatch):
     import optuna
 
-    def slowly(*given):
+    def slowly(*args):
         time.sleep(0.5)
-        return sample(*given)
+        return sample(*args)
 
     sample = optuna.samplers.TPESampler.sample_independent
     monkeypatch.setattr(optuna.samplers.TPESampler, "sample_independent", slowly)
@@ -270,7 +278,9 @@ def test_ctrl_c_keeps_the_study(store, tmp_path, monkeypatch):
         tune(store, "rules", tmp_path / "study", options, progress=stop)
     assert len(json.loads((tmp_path / "study/study.json").read_text())["trials"]) == 2
     whole = tune(store, "rules", tmp_path / "whole", options)
-    assert told(tune(store, "rules", tmp_path / "study", options)) == told(whole)
+    assert trials_without_times(
+        tune(store, "rules", tmp_path / "study", options)
+    ) == trials_without_times(whole)
 
     def at_once(stage, done, total):
         raise KeyboardInterrupt
@@ -281,24 +291,24 @@ def test_ctrl_c_keeps_the_study(store, tmp_path, monkeypatch):
 
 def test_a_sample_of_the_validation(store, tmp_path):
     options = TuneOptions(metric=METRIC, trials=1, sessions=5)
-    few = tune(store, "rules", tmp_path / "few", options).numbers["default"]
-    again = tune(store, "rules", tmp_path / "again", options).numbers["default"]
+    few = tune(store, "rules", tmp_path / "few", options).numbers["preset_value"]
+    again = tune(store, "rules", tmp_path / "again", options).numbers["preset_value"]
     every = TuneOptions(metric=METRIC, trials=1, sessions=10**6)
-    all_of_them = tune(store, "rules", tmp_path / "all", every).numbers["default"]
+    all_of_them = tune(store, "rules", tmp_path / "all", every).numbers["preset_value"]
     whole = TuneOptions(metric=METRIC, trials=1)
     assert few == again
-    assert all_of_them == tune(store, "rules", tmp_path / "whole", whole).numbers["default"]
+    assert all_of_them == tune(store, "rules", tmp_path / "whole", whole).numbers["preset_value"]
 
 
 def test_another_study_in_the_folder(store, tmp_path, monkeypatch):
-    place, options = tmp_path / "study", TuneOptions(metric=METRIC, trials=1)
-    tune(store, "markov", place, options)
+    folder, options = tmp_path / "study", TuneOptions(metric=METRIC, trials=1)
+    tune(store, "markov", folder, options)
     with pytest.raises(ConfigError, match=r"with other settings: model is 'markov' there and "):
-        tune(store, "rules", place, options)
+        tune(store, "rules", folder, options)
     other = Store(store.path, store.manifest | {"fingerprint": "feed"})
     with pytest.raises(ConfigError, match=r"data_fingerprint is '\w+' there and 'feed' here"):
-        tune(other, "markov", place, options)
-    tune(store, "rules", place, options, overwrite=True)
+        tune(other, "markov", folder, options)
+    tune(store, "rules", folder, options, overwrite=True)
     with (
         RunCache.locked(tmp_path / "held", "x", {}),
         pytest.raises(OutputError, match="is in use by another process"),
@@ -308,9 +318,9 @@ def test_another_study_in_the_folder(store, tmp_path, monkeypatch):
         OutputError, match=r"holds files of something other than a nextclick\.study"
     ):
         tune(store, "rules", store.path, options)
-    (place / "study.sqlite").write_bytes(b"no database " * 100)
+    (folder / "study.sqlite").write_bytes(b"no database " * 100)
     with pytest.raises(ConfigError, match="cannot open the study"):
-        tune(store, "rules", place, options)
+        tune(store, "rules", folder, options)
 
 
 @pytest.mark.parametrize(
@@ -322,11 +332,15 @@ def test_another_study_in_the_folder(store, tmp_path, monkeypatch):
         ("rules", {"trials": 1, "metric": "recall"}, "metric must be recall@K, mrr@K or ndcg@K"),
         ("rules", {"trials": 1, "metric": "recall@99"}, "metric must have K in 1..30"),
         ("rules", {"trials": 1, "sessions": 0}, "sessions must be 1 or more, got 0"),
-        ("rules", {"trials": 1, "preset": "wide"}, "rules has no preset 'wide': it counts"),
+        (
+            "rules",
+            {"trials": 1, "preset": "wide"},
+            "rules has no preset 'wide': counting models have none",
+        ),
         ("tiny", {"trials": 1, "preset": "wid"}, "tiny has no preset 'wid': did you mean wide"),
         ("rules", {"trials": 1, "fixed": {"step": "1"}}, "rules has no parameter 'step'"),
         ("rules", {"trials": 1, "fixed": {"steps": "0"}}, "rules: steps must be integer ≥ 1"),
-        ("tiny", {"trials": 1, "fixed": {"metric": "mrr@5"}}, "name it with --metric"),
+        ("tiny", {"trials": 1, "fixed": {"metric": "mrr@5"}}, "use --metric"),
         ("pop", {"trials": 1}, "pop has nothing to tune: no parameters"),
         (
             "markov",

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import Field
 
-from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
     from nextclick.analysis import LogStatistics
     from nextclick.analysis.temporal_graph_stats import TemporalGraphStats
-    from nextclick.experiments.log_analysis import Analyzed
+    from nextclick.experiments.log_analysis import AnalysisResult
 
 _MAX_BLOCKS = 14  # printed
 
@@ -39,8 +39,8 @@ class CategoryOptions:
 def analyze_command(
     store: Annotated[Path, typer.Argument(help="Folder of a store, from `prepare`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the plots.")],
-    table_of: Annotated[
-        Given[CategoryOptions],
+    category_table: Annotated[
+        TypedOptions[CategoryOptions],
         OptionGroup(
             "Categories",
             defaults={"item": "detected by name", "category": "detected by name"},
@@ -57,7 +57,7 @@ def analyze_command(
     Reports the concentration of sessions on few items, repeated items of a user, the gaps between
     clicks with a gamma fit (Figure 1 of the ASARS paper); session lengths, popularity, activity and
     popularity drift; and the edges of the temporal item graph of TASRec. The folder gets
-    figure1.png, profile.png, day-graph.png, and all numbers in analysis.json. Panels that need
+    figure1.png, profile.png, temporal-graph.png, and all numbers in analysis.json. Panels that need
     users, times or categories the log does not have are skipped with a reason. Needs the extra
     `report`.
 
@@ -75,15 +75,15 @@ def analyze_command(
         analyze,
     )
 
-    chosen = table_of.apply()
-    if chosen.categories is None and table_of:
+    source = category_table.apply()
+    if source.categories is None and category_table:
         raise ConfigError(
             "--item, --category and --format describe the table of --categories, which is missing"
         )
     file = None
-    if chosen.categories is not None:
+    if source.categories is not None:
         file = CategoryFile(
-            chosen.categories, chosen.item, chosen.category, chosen.format or "table"
+            source.categories, source.item, source.category, source.format or "table"
         )
     with progress_bar() as progress:
         analyzed = analyze(
@@ -95,14 +95,14 @@ def analyze_command(
         print_json("analyze/1", {"path": str(output), "analysis": analyzed.numbers})
 
 
-def _show(analyzed: Analyzed) -> None:
-    analysis, about = analyzed.statistics, analyzed.numbers["categories"]
-    if about is not None:
-        columns = about["columns"]
+def _show(analyzed: AnalysisResult) -> None:
+    analysis, categories = analyzed.statistics, analyzed.numbers["categories"]
+    if categories is not None:
+        columns = categories["columns"]
         say(
-            f"{about['categories']:,} categories (item = {columns['item']}, category = "
-            f"{columns['category']}); {about['items_without']:,} items of the store have none "
-            f"({about['clicks_without']:,} clicks in this part)"
+            f"{categories['categories']:,} categories (item = {columns['item']}, category = "
+            f"{columns['category']}); {categories['items_without']:,} items of the store have none "
+            f"({categories['clicks_without']:,} clicks in this part)"
         )
     _show_ranks(analysis)
     _show_gaps(analysis)
@@ -135,9 +135,9 @@ def _show_gaps(analysis: LogStatistics) -> None:
     gaps = analysis.gaps
     if gaps is None:
         return
-    at = gaps.quantiles_seconds
+    quantiles = gaps.quantiles_seconds
     say(
-        f"gaps: median {at['p50']:,.3g} s, 90th percentile {at['p90']:,.4g} s, mean "
+        f"gaps: median {quantiles['p50']:,.3g} s, 90th percentile {quantiles['p90']:,.4g} s, mean "
         f"{gaps.mean_seconds:,.4g} s, clock resolution {gaps.resolution_seconds:g} s; "
         f"{gaps.used:,} gaps used, {gaps.zeros:,} of 0 s excluded"
     )
@@ -168,7 +168,7 @@ def _show_profile(analysis: LogStatistics) -> None:
             f"{lag} d {value:.2f}"
             for lag, value in zip(analysis.drift.lags, analysis.drift.similarity, strict=True)
         )
-        say(f"similarity of days: {values}")
+        say(f"similarity of days by lag: {values}")
     if analysis.temporal_graph is not None:
         _show_temporal_graph(analysis.temporal_graph)
 
@@ -177,10 +177,11 @@ def _show_temporal_graph(graph: TemporalGraphStats) -> None:
     values = [
         f"{block}: {n:,}" for block, n in zip(graph.blocks, graph.neighbor_pairs, strict=True)
     ]
-    before = "" if len(values) <= _MAX_BLOCKS else "…, "
+    ellipsis = "" if len(values) <= _MAX_BLOCKS else "…, "
     clicked = sum(graph.clicked_pairs[1:])
+    share = 100 * sum(graph.clicked_neighbor_pairs) / max(clicked, 1)
     say(
-        "edges of the temporal item graph, by block: "
-        f"{before}{', '.join(values[-_MAX_BLOCKS:])}; of {clicked:,} consecutive pairs after "
-        f"the first block, {100 * sum(graph.clicked_neighbor_pairs) / max(clicked, 1):.1f} % were edges"
+        "neighbor pairs in the temporal item graph, by block: "
+        f"{ellipsis}{', '.join(values[-_MAX_BLOCKS:])}; of {clicked:,} consecutive pairs after "
+        f"the first block, {share:.1f} % were neighbors"
     )

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from pydantic import Field
 
-from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar
 from nextclick.cli.parsing import parse_cutoffs, parse_list, parse_values
 from nextclick.cli.ranking_options import RankingOptions, ranking_group
@@ -49,12 +49,12 @@ def compare_command(
         typer.Argument(help="One store, on which models are trained; or result files."),
     ],
     entries: Annotated[
-        Given[ComparedModels],
+        TypedOptions[ComparedModels],
         OptionGroup("Models", flags={"models": ("--models", "-m"), "settings": ("--set",)}),
     ],
-    ranking: Annotated[Given[RankingOptions], ranking_group(omit=("unseen",))],
+    ranking: Annotated[TypedOptions[RankingOptions], ranking_group(omit=("unseen",))],
     comparison: Annotated[
-        Given[CompareOptions],
+        TypedOptions[CompareOptions],
         OptionGroup(
             "Comparison",
             flags={"metric": ("--sort-by",)},
@@ -95,10 +95,14 @@ def compare_command(
     from nextclick.data.store import Store
     from nextclick.experiments.comparison import compare, compare_results
 
-    chosen = comparison.apply()
+    comparison_options = comparison.apply()
     if all(path.is_file() for path in inputs):
         compared = compare_results(
-            inputs, output, metric=chosen.metric, against=chosen.against, overwrite=overwrite
+            inputs,
+            output,
+            metric=comparison_options.metric,
+            against=comparison_options.against,
+            overwrite=overwrite,
         )
     elif len(inputs) == 1:
         options, models, store = ranking.apply(), entries.apply(), Store.open(inputs[0])
@@ -110,7 +114,7 @@ def compare_command(
             "protocol": options.protocol(store),
             "prequential": options.prequential,
         }
-        full = Given(CompareOptions, {**comparison.values, **rest}).apply()
+        full = TypedOptions(CompareOptions, {**comparison.values, **rest}).apply()
         with progress_bar() as progress:
             compared = compare(
                 store,

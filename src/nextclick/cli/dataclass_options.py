@@ -9,12 +9,12 @@ The dataclass states name, type, default, range and meaning of an option once:
 and a command takes one parameter for all of its fields:
 
     def refresh_command(
-        gate: Annotated[Given[GateOptions], OptionGroup("Publish check")], …
+        gate: Annotated[TypedOptions[GateOptions], OptionGroup("Publish check")], …
     ): ... gate.apply() ...
 
 A field `holdout` becomes `--holdout`. A list is a repeatable option; a tuple is one whose values
 may also be separated by commas. Fields that hold a dataclass are expanded into their own fields.
-`Given` holds the typed values only, so that they can also be applied over another base than
+`TypedOptions` holds the typed values only, so that they can also be applied over another base than
 the defaults of the class: a protocol, or the options of an existing store.
 """
 
@@ -83,7 +83,7 @@ class Option:
         path: the field, such as `split.days`.
         flag: the long flag, for messages.
         hint: its annotation, with ranges.
-        parameter: what typer reads.
+        parameter: the parameter that typer reads.
         parse: reads the typed text; None leaves that to typer.
     """
 
@@ -113,7 +113,7 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
-class Given(Generic[T]):
+class TypedOptions(Generic[T]):
     """The options of a dataclass that were typed.
 
     Attributes:
@@ -135,7 +135,7 @@ class Given(Generic[T]):
 
 
 def expand_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace each parameter annotated `Annotated[Given[…], OptionGroup(…)]` by its options.
+    """Replace each parameter annotated `Annotated[TypedOptions[…], OptionGroup(…)]` by its options.
 
     Raises:
         TypeError: two parameters define the same option.
@@ -154,9 +154,9 @@ def expand_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def called(**typed: Any) -> None:
         for name, (owner, options) in groups.items():
-            given = {option: typed.pop(option.parameter.name) for option in options}
-            values = {o.path: o.value(v) for o, v in given.items() if v not in (None, [])}
-            typed[name] = Given(owner, values)
+            texts = {option: typed.pop(option.parameter.name) for option in options}
+            values = {o.path: o.value(v) for o, v in texts.items() if v not in (None, [])}
+            typed[name] = TypedOptions(owner, values)
         command(**typed)
 
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -236,9 +236,9 @@ def _merge(owner: type[Any], base: Any, values: Mapping[str, Any]) -> Any:
 def _group_of(annotation: Any) -> tuple[type[Any], OptionGroup] | None:
     if get_origin(annotation) is not Annotated:
         return None
-    given, *extras = get_args(annotation)
+    typed_options, *extras = get_args(annotation)
     group = next((extra for extra in extras if isinstance(extra, OptionGroup)), None)
-    return None if group is None else (get_args(given)[0], group)
+    return None if group is None else (get_args(typed_options)[0], group)
 
 
 def _below(path: str, tops: tuple[str, ...]) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nextclick.cli.dataclass_options import Given
+from nextclick.cli.dataclass_options import TypedOptions
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.cli.parsing import parse_cutoffs
 from nextclick.cli.ranking_options import RankingOptions, ranking_group
@@ -22,7 +22,7 @@ def evaluate_command(
         Path, typer.Argument(help="Folder of an artifact, from `train`, or a registry.")
     ],
     store: Annotated[Path, typer.Argument(help="Folder of a store, from `prepare`.")],
-    ranking: Annotated[Given[RankingOptions], ranking_group()],
+    ranking: Annotated[TypedOptions[RankingOptions], ranking_group()],
     n_bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=0, help="Bootstrap resamples of the intervals.")
     ] = 1000,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import Field
 
-from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.output import Json, format_score, print_json, say, table
 from nextclick.cli.parsing import parse_list
 from nextclick.cli.session_options import SESSION, SessionContext
@@ -44,7 +44,9 @@ class ExampleOptions:
     part: Annotated[str, Field(description="their split: train, train_inner, valid or test")] = (
         "test"
     )
-    least: Annotated[int, Field(description="minimum number of clicks before the last one")] = 5
+    min_clicks: Annotated[
+        int, Field(description="minimum number of clicks before the last one")
+    ] = 5
     seed: Annotated[int, Field(description="seed of the sample of sessions")] = 0
 
 
@@ -52,12 +54,12 @@ def explain_command(
     artifact: Annotated[
         Path, typer.Argument(help="Folder of an artifact, from `train`, or a registry.")
     ],
-    context: Annotated[Given[SessionContext], SESSION],
+    context: Annotated[TypedOptions[SessionContext], SESSION],
     view: Annotated[
-        Given[ExplanationOptions],
+        TypedOptions[ExplanationOptions],
         OptionGroup("Explanation", defaults={"item": "the recommended items", "layer": "all"}),
     ],
-    examples: Annotated[Given[ExampleOptions], OptionGroup("Example sessions")],
+    examples: Annotated[TypedOptions[ExampleOptions], OptionGroup("Example sessions")],
     session: Annotated[
         str | None,
         typer.Option(
@@ -87,37 +89,39 @@ def explain_command(
         nextclick explain model --session 214536502,214536500 --figure why.png
         nextclick explain model --store store --examples 10 --figure attention.png
     """  # noqa: D301
-    from nextclick.experiments.example_explanations import check_figure, draw_explanations
+    from nextclick.experiments.example_explanations import check_figure_path, draw_explanations
 
-    chosen, source = view.apply(), examples.apply()
+    view_options, source = view.apply(), examples.apply()
     if (session is None) == (source.store is None):
         raise ConfigError(
             "explain needs either --session with item ids, or --store with example sessions; got "
             f"{'neither' if session is None else 'both'}"
         )
-    if chosen.figure is not None:
-        check_figure(chosen.figure)
-    samples, explanations, model = _explain(artifact, session, k, context, chosen, source)
-    if chosen.layer is not None:
-        explanations = [why.layer(chosen.layer) for why in explanations]
+    if view_options.figure is not None:
+        check_figure_path(view_options.figure)
+    samples, explanations, model = _explain(artifact, session, k, context, view_options, source)
+    if view_options.layer is not None:
+        explanations = [explanation.layer(view_options.layer) for explanation in explanations]
     if samples:
         _show_examples(samples)
     else:
         _show(explanations[0])
-    if chosen.figure is not None:
+    if view_options.figure is not None:
         draw_explanations(
             explanations,
-            chosen.figure,
+            view_options.figure,
             names=[f"session {example.session}" for example in samples] or ["session"],
             title=f"{model}: example sessions, part {source.part}"
             if samples
             else f"Recommendations of {model}, explained",
         )
-        say(f"plotted to {chosen.figure}")
+        say(f"plotted to {view_options.figure}")
     if as_json:
-        rows: list[dict[str, object]] = [{"session": e.session, "next": e.next} for e in samples]
-        rows = rows or [{"session": None, "next": None}]
-        joined = [row | asdict(why) for row, why in zip(rows, explanations, strict=True)]
+        rows: list[dict[str, object]] = [
+            {"session": e.session, "target": e.target} for e in samples
+        ]
+        rows = rows or [{"session": None, "target": None}]
+        joined = [row | asdict(e) for row, e in zip(rows, explanations, strict=True)]
         print_json("explain/1", {"explanations": joined})
 
 
@@ -125,7 +129,7 @@ def _explain(
     artifact: Path,
     session: str | None,
     k: int,
-    context: Given[SessionContext],
+    context: TypedOptions[SessionContext],
     view: ExplanationOptions,
     source: ExampleOptions,
 ) -> tuple[list[Example], list[Explanation], str]:
@@ -142,47 +146,61 @@ def _explain(
             source.store,
             n=source.examples,
             part=source.part,
-            least=source.least,
+            min_clicks=source.min_clicks,
             seed=source.seed,
         )
-        return samples, [example.why for example in samples], model
-    known = context.apply()
+        return samples, [example.explanation for example in samples], model
+    session_context = context.apply()
     ids: list[RawId] = [*parse_list(session or "")]
     items = None if view.item is None else parse_list(view.item)
-    why = recommender.explain(
-        ids, k, items=items, times=known.times, user=known.user, now=known.now
+    explanation = recommender.explain(
+        ids,
+        k,
+        items=items,
+        times=session_context.times,
+        user=session_context.user,
+        now=session_context.now,
     )
-    return [], [why], model
+    return [], [explanation], model
 
 
-def _show(why: Explanation) -> None:
-    rows = zip(why.items, _ranks(why.now.ranks), why.now.scores, why.now.leads, strict=True)
+def _show(explanation: Explanation) -> None:
+    now = explanation.now
+    rows = zip(explanation.items, _ranks(now.ranks), now.scores, now.leads, strict=True)
     table(
-        f"{why.model}, after {_ids(why.clicks)}",
+        f"{explanation.model}, after {_ids(explanation.clicks)}",
         ["item", "rank", "score", "above mean"],
-        [[str(item), rank, *map(format_score, two)] for item, rank, *two in rows],
-    )
-    weights = [dict(zip(one.clicks, one.weights, strict=True)) for one in why.attention]
-    table(
-        "Each click: its attention, and the fall of the score of each item above the mean "
-        "without it (→ rank without it)",
-        ["click", *(one.layer for one in why.attention), *map(str, why.items)],
         [
-            [str(click), *(_weight(layer.get(n)) for layer in weights), *_falls(why, n)]
-            for n, click in enumerate(why.clicks)
+            [str(item), rank, format_score(score), format_score(above_mean)]
+            for item, rank, score, above_mean in rows
         ],
     )
-    for one in why.attention:
-        _show_map(why, one)
-    _show_others(why)
-    if why.note:
-        say(why.note)
+    weights = [dict(zip(a.clicks, a.weights, strict=True)) for a in explanation.attention]
+    table(
+        "Each click: its attention, and the decrease of the score of each item above the mean "
+        "without it (→ rank without it)",
+        ["click", *(a.layer for a in explanation.attention), *map(str, explanation.items)],
+        [
+            [
+                str(click),
+                *(_weight(layer.get(n)) for layer in weights),
+                *_decreases(explanation, n),
+            ]
+            for n, click in enumerate(explanation.clicks)
+        ],
+    )
+    for attention in explanation.attention:
+        _show_map(explanation, attention)
+    _show_contributions(explanation)
+    _show_neighbors(explanation)
+    if explanation.note:
+        say(explanation.note)
 
 
-def _show_map(why: Explanation, attention: Any) -> None:
+def _show_map(explanation: Explanation, attention: Any) -> None:
     if attention.map is None:
         return
-    names = [str(why.clicks[at]) for at in attention.clicks]
+    names = [str(explanation.clicks[position]) for position in attention.clicks]
     if len(names) > _MAX_CLICKS:
         say(f"{attention.layer}: {len(names)} × {len(names)} weights; plot them with --figure")
         return
@@ -190,47 +208,45 @@ def _show_map(why: Explanation, attention: Any) -> None:
         f"{attention.layer}: attention of each click to those before it",
         ["click", *names],
         [
-            [name, *(_weight(w) for w in row)]
+            [name, *(_weight(weight) for weight in row)]
             for name, row in zip(names, attention.map, strict=True)
         ],
     )
 
 
-def _show_others(why: Explanation) -> None:
-    if why.parts is not None:
-        given = [*zip(why.clicks, why.parts.clicks, strict=True), *why.parts.rest.items()]
-        table(
-            "Contributions to the score of each item",
-            ["", *map(str, why.items)],
-            [[str(name), *map(format_score, parts)] for name, parts in given],
-        )
-    if why.neighbors:
+def _show_contributions(explanation: Explanation) -> None:
+    parts = explanation.parts
+    if parts is None:
+        return
+    contributions = [*zip(explanation.clicks, parts.clicks, strict=True), *parts.rest.items()]
+    table(
+        "Contributions to the score of each item",
+        ["", *map(str, explanation.items)],
+        [[str(source), *map(format_score, values)] for source, values in contributions],
+    )
+
+
+def _show_neighbors(explanation: Explanation) -> None:
+    if explanation.neighbors:
         table(
             "Sessions of the log with the largest votes",
             ["session", "similarity", "vote"],
             [
                 [
-                    _voter(one.items, one.session),
-                    format_score(one.similarity),
-                    format_score(one.vote),
+                    _session_name(neighbor.items, neighbor.session),
+                    format_score(neighbor.similarity),
+                    format_score(neighbor.vote),
                 ]
-                for one in why.neighbors
+                for neighbor in explanation.neighbors
             ],
         )
-    if why.links:
+    if explanation.links:
         table(
             "Active neighbors in the temporal item graph, with weights",
             ["click", "neighbors"],
             [
-                [
-                    str(link.item),
-                    ", ".join(
-                        f"{other} {format_score(weight, 3)}"
-                        for other, weight in zip(link.neighbors, link.weights, strict=True)
-                    )
-                    or "none",
-                ]
-                for link in why.links
+                [str(link.item), _weighted_items(link.neighbors, link.weights) or "none"]
+                for link in explanation.links
             ],
         )
 
@@ -238,33 +254,32 @@ def _show_others(why: Explanation) -> None:
 def _show_examples(samples: list[Example]) -> None:
     rows = []
     for example in samples:
-        why = example.why
-        fall = [why.now.leads[0] - stands.leads[0] for stands in why.without]
-        most = max(range(len(fall)), key=lambda n: fall[n])
+        explanation = example.explanation
+        now = explanation.now
+        decreases = [now.leads[0] - without.leads[0] for without in explanation.without]
+        largest = max(range(len(decreases)), key=lambda n: decreases[n])
         rows.append(
             [
                 str(example.session),
-                len(why.clicks),
-                str(example.next),
-                *_ranks(why.now.ranks),
-                f"{why.clicks[most]} ({len(fall) - most} from the end)",
+                len(explanation.clicks),
+                str(example.target),
+                *_ranks(now.ranks),
+                f"{explanation.clicks[largest]} ({len(decreases) - largest} from the end)",
             ]
         )
     table(
-        f"{samples[0].why.model}: the next click, and the click whose removal lowers its score "
-        "most",
+        f"{samples[0].explanation.model}: the next click, and the click whose removal lowers its "
+        "score most",
         ["session", "clicks", "next", "rank", "most important click"],
         rows,
     )
 
 
-def _falls(why: Explanation, click: int) -> list[str]:
-    then = why.without[click]
-    falls = [was - now for was, now in zip(why.now.leads, then.leads, strict=True)]
-    return [
-        f"{format_score(fall, 3)} → {rank}"
-        for fall, rank in zip(falls, _ranks(then.ranks), strict=True)
-    ]
+def _decreases(explanation: Explanation, click: int) -> list[str]:
+    """The decrease of the score of each item without a click, and its rank without the click."""
+    without = explanation.without[click]
+    leads = zip(explanation.now.leads, without.leads, _ranks(without.ranks), strict=True)
+    return [f"{format_score(now - then, 3)} → {rank}" for now, then, rank in leads]
 
 
 def _ranks(ranks: list[int | None]) -> list[str]:
@@ -275,7 +290,12 @@ def _weight(weight: object) -> str:
     return f"{weight:.3f}" if isinstance(weight, float) else ""
 
 
-def _voter(items: list[RawId] | None, session: int | None) -> str:
+def _weighted_items(items: list[RawId], weights: list[float]) -> str:
+    pairs = zip(items, weights, strict=True)
+    return ", ".join(f"{item} {format_score(weight, 3)}" for item, weight in pairs)
+
+
+def _session_name(items: list[RawId] | None, session: int | None) -> str:
     return f"number {session}" if items is None else _ids(items[:_MAX_ITEMS])
 
 

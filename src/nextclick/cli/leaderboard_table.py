@@ -24,8 +24,8 @@ def show_comparison(compared: ComparisonResult) -> None:
             say(numbers["summary"]["notice"])
     for failed in numbers["failed"]:
         say(f"{failed['label']} seed {failed['seed']} failed: {failed['reason']}")
-    if compared.not_drawn is not None:
-        say(compared.not_drawn)
+    if compared.no_figures_reason is not None:
+        say(compared.no_figures_reason)
     if compared.path is not None:
         say(f"{compared.path / REPORT}")
 

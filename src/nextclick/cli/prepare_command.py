@@ -74,7 +74,7 @@ def prepare_results(prepared: Prepared) -> dict[str, Any]:
 
 
 def show_report(prepared: Prepared) -> None:
-    """Print what was read, the effect of each filter, the parts, and the warnings."""
+    """Print counts of the log, the effect of each filter, the parts, and the warnings."""
     report = prepared.report
     _show_reading(report)
     rows = [
@@ -92,18 +92,18 @@ def show_report(prepared: Prepared) -> None:
 
 def _show_reading(report: dict[str, Any]) -> None:
     if report["columns"]:
-        named = ", ".join(f"{role} = {name}" for role, name in report["columns"].items())
-        say(f"columns: {named}")
+        columns = ", ".join(f"{role} = {name}" for role, name in report["columns"].items())
+        say(f"columns: {columns}")
     say(f"times: {report['times']}")
     if "first_time" in report:
         say(f"from {report['first_time']} to {report['last_time']}")
-    for key, what in (
+    for key, row_kind in (
         ("blank_rows", "blank rows"),
         ("other_event_rows", "rows of other event types"),
         ("bad_rows", "unreadable rows"),
     ):
         if report.get(key):
-            say(f"skipped: {report[key]:,} {what}")
+            say(f"skipped: {report[key]:,} {row_kind}")
     for example in report.get("bad_row_examples", []):
         say(
             f"  {example['file']}, row {example['row']}, column {example['column']!r}: "
@@ -114,8 +114,8 @@ def _show_reading(report: dict[str, Any]) -> None:
 def _show_store(store: Any) -> None:
     from nextclick.data.split import iso
 
-    edge = store.protocol["boundary_ms"]
-    boundary = "" if edge is None else f", boundary {iso(edge)}"
+    boundary_ms = store.protocol["boundary_ms"]
+    boundary = "" if boundary_ms is None else f", boundary {iso(boundary_ms)}"
     parts = [
         [name, c["events"], c["sessions"], c["prefixes"], c["users"], c["items"]]
         for name, c in store.manifest["counts"].items()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.data.options import PrepareOptions
 from nextclick.data.readers.columns import COMMON_NAMES
 
@@ -38,7 +38,7 @@ _DEFAULTS = {
 }
 
 Prepare = Annotated[
-    Given[PrepareOptions],
+    TypedOptions[PrepareOptions],
     OptionGroup(
         flags=_FLAGS,
         defaults=_DEFAULTS,
@@ -48,7 +48,7 @@ Prepare = Annotated[
 
 _READ_ONLY = ("read", "filters.min_item_support")
 Reading = Annotated[
-    Given[PrepareOptions],
+    TypedOptions[PrepareOptions],
     OptionGroup(
         "Reading (default: as the store was prepared)",
         flags=_FLAGS,
@@ -70,7 +70,7 @@ TestSources = Annotated[
 ]
 
 
-def prepare_options(given: Given[PrepareOptions]) -> PrepareOptions:
+def prepare_options(typed: TypedOptions[PrepareOptions]) -> PrepareOptions:
     """Return the options of a protocol, or the defaults, overridden by the typed options.
 
     Raises:
@@ -79,14 +79,16 @@ def prepare_options(given: Given[PrepareOptions]) -> PrepareOptions:
     from nextclick.data.protocols import protocol
     from nextclick.data.readers.formats import dialect
 
-    values = dict(given.values)
+    values = dict(typed.values)
     if "read.separator" in values:
         separator = values["read.separator"]
         values["read.separator"] = {"\\t": "\t", "tab": "\t"}.get(separator, separator)
     if "split.boundary" in values:
         values.setdefault("split.kind", "boundary")
     name = values.get("protocol")
-    options = Given(PrepareOptions, values).apply(None if name is None else protocol(name).options)
+    options = TypedOptions(PrepareOptions, values).apply(
+        None if name is None else protocol(name).options
+    )
     dialect(options.read.format)
     return options
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from pydantic import Field
 
-from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.output import Json, format_score, print_json, say, table
 from nextclick.cli.parsing import parse_list
 from nextclick.cli.session_options import SESSION, SessionContext
@@ -33,8 +33,8 @@ def recommend_command(
     session: Annotated[
         str, typer.Option("--session", "-s", help="Clicked item ids, the last click last.")
     ],
-    context: Annotated[Given[SessionContext], SESSION],
-    items: Annotated[Given[ItemFilter], OptionGroup("Items")],
+    context: Annotated[TypedOptions[SessionContext], SESSION],
+    items: Annotated[TypedOptions[ItemFilter], OptionGroup("Items")],
     k: Annotated[int, typer.Option("-k", help="Number of items.")] = 20,
     as_json: Json = False,
 ) -> None:
@@ -47,23 +47,25 @@ def recommend_command(
     from nextclick.artifact.version_registry import artifact_folder
     from nextclick.serving import Recommender
 
-    known, allowed = context.apply(), items.apply()
-    answer = Recommender.load(artifact_folder(artifact)).recommend(
+    session_context, item_filter = context.apply(), items.apply()
+    recommendation = Recommender.load(artifact_folder(artifact)).recommend(
         [parse_list(session)],
         k,
-        times=None if known.times is None else [known.times],
-        now=known.now,
-        users=[known.user],
-        exclude_seen=allowed.exclude_seen,
-        allow=None if allowed.allow is None else parse_list(allowed.allow),
-        block=parse_list(allowed.block),
+        times=None if session_context.times is None else [session_context.times],
+        now=session_context.now,
+        users=[session_context.user],
+        exclude_seen=item_filter.exclude_seen,
+        allow=None if item_filter.allow is None else parse_list(item_filter.allow),
+        block=parse_list(item_filter.block),
     )[0]
     rows = [
         [str(rank), str(item), "popular" if score is None else format_score(score)]
-        for rank, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True), 1)
+        for rank, (item, score) in enumerate(
+            zip(recommendation.items, recommendation.scores, strict=True), 1
+        )
     ]
     table(f"After {session}", ["rank", "item", "score"], rows)
-    if answer.note:
-        say(answer.note)
+    if recommendation.note:
+        say(recommendation.note)
     if as_json:
-        print_json("recommend/1", asdict(answer))
+        print_json("recommend/1", asdict(recommendation))

@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from pydantic import Field
 
-from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.cli.prepare_flags import Reading
 from nextclick.errors import ConfigError
 from nextclick.experiments.refresh_options import GateOptions, TuningOptions
 
 if TYPE_CHECKING:
-    from nextclick.experiments.artifact_refresh import Refreshed
-    from nextclick.experiments.publish_check import Verdict
+    from nextclick.experiments.artifact_refresh import RefreshResult
+    from nextclick.experiments.publish_check import PublishDecision
 
 EXIT_REJECTED = 3
+_UPDATES = {
+    "exact": "updated exactly",
+    "by-block": "updated block by block",
+    "fine-tune": "fine-tuned",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +58,17 @@ def refresh_command(
         list[Path], typer.Argument(help="The new log: files, folders or globs as for `prepare`.")
     ],
     target: Annotated[
-        Given[RefreshOptions],
+        TypedOptions[RefreshOptions],
         OptionGroup(
             flags={"output": ("--output", "-o")},
             defaults={"output": "the refreshed registry"},
         ),
     ],
     gate: Annotated[
-        Given[GateOptions], OptionGroup("Check before publication", omit=("n_bootstrap",))
+        TypedOptions[GateOptions], OptionGroup("Check before publication", omit=("n_bootstrap",))
     ],
     tuning: Annotated[
-        Given[TuningOptions], OptionGroup("Training", defaults={"minutes": "unlimited"})
+        TypedOptions[TuningOptions], OptionGroup("Training", defaults={"minutes": "unlimited"})
     ],
     reading: Reading,
     overwrite: Overwrite = False,
@@ -83,19 +88,19 @@ def refresh_command(
     from nextclick.artifact.version_registry import artifact_folder, is_registry
     from nextclick.experiments.artifact_refresh import refresh
 
-    chosen = target.apply()
-    if chosen.output is None and not is_registry(artifact):
+    destination = target.apply()
+    if destination.output is None and not is_registry(artifact):
         raise ConfigError(f"{artifact} is not a registry: name the new artifact with --output")
     with progress_bar() as progress:
         refreshed = refresh(
             artifact,
             list(log),
-            chosen.output,
+            destination.output,
             options=_read_options(artifact_folder(artifact), reading) if reading else None,
             gate=gate.apply(),
             tuning=tuning.apply(),
-            store=chosen.store,
-            overlap=chosen.overlap,
+            store=destination.store,
+            overlap=destination.overlap,
             overwrite=overwrite,
             progress=progress,
         )
@@ -106,7 +111,7 @@ def refresh_command(
         raise typer.Exit(EXIT_REJECTED)
 
 
-def refresh_results(refreshed: Refreshed) -> dict[str, Any]:
+def refresh_results(refreshed: RefreshResult) -> dict[str, Any]:
     """A refresh as JSON types."""
     from nextclick.cli.publish_command import version_fields
 
@@ -130,28 +135,30 @@ def _read_options(folder: Path, reading: Any) -> Any:
     return reading.apply(options_of(trained["protocol"], trained.get("prepared")))
 
 
-def _show(refreshed: Refreshed) -> None:
+def _show(refreshed: RefreshResult) -> None:
     report = refreshed.report
     for warning in refreshed.warnings:
         say(f"warning: {warning}")
     if refreshed.verdict is not None:
-        _show_verdict(refreshed.verdict)
+        _show_decision(refreshed.verdict)
     say(
         f"{refreshed.path}: {report['sessions']:,} new sessions with {report['events']:,} clicks "
-        f"and {report['new_items']:,} new items, {report['way']} in {refreshed.seconds:.2f} s"
+        f"and {report['new_items']:,} new items, {_UPDATES[report['update']]} in "
+        f"{refreshed.seconds:.2f} s"
     )
     if refreshed.verdict is not None and refreshed.verdict.reason is not None:
         say(f"rejected, not published: {refreshed.verdict.reason}")
 
 
-def _show_verdict(verdict: Verdict) -> None:
+def _show_decision(decision: PublishDecision) -> None:
+    unknown = decision.unknown_targets
     rows = [
-        ["current", f"{verdict.current:.4f}", verdict.misses["current"]],
-        ["refreshed", f"{verdict.refreshed:.4f}", verdict.misses["refreshed"]],
+        ["current", f"{decision.current:.4f}", unknown["current"]],
+        ["refreshed", f"{decision.refreshed:.4f}", unknown["refreshed"]],
     ]
     table(
-        f"Held out: {verdict.prefixes:,} prefixes of {verdict.sessions:,} sessions",
-        ["version", verdict.metric, "unknown targets"],
+        f"Held out: {decision.prefixes:,} prefixes of {decision.sessions:,} sessions",
+        ["version", decision.metric, "unknown targets"],
         rows,
     )
-    say(f"difference {verdict.difference:+.4f} [{verdict.low:+.4f}, {verdict.high:+.4f}]")
+    say(f"difference {decision.difference:+.4f} [{decision.low:+.4f}, {decision.high:+.4f}]")

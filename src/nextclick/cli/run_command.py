@@ -16,12 +16,14 @@ from nextclick.cli.prepare_flags import (
     help_tables,
     prepare_options,
 )
-from nextclick.models.model_registry import BASELINES
 
 if TYPE_CHECKING:
     from nextclick.data.store import Store
 
 __all__ = ["help_tables", "run_command"]
+
+# bpr-mf and fpmc, which `compare` also trains by default, compile kernels for seconds
+COUNTING_MODELS = ("pop", "s-pop", "item-knn", "markov", "rules", "session-knn")
 
 
 def run_command(
@@ -34,12 +36,14 @@ def run_command(
     models: Annotated[
         str,
         typer.Option("--models", "-m", help="Models, such as pop,narm@global; see `compare`."),
-    ] = ",".join(BASELINES),
+    ] = ",".join(COUNTING_MODELS),
     ks: Annotated[str, typer.Option("-k", help="Cut-offs K.")] = "5,10,20",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Prepare a log, then train and compare models on it.
+
+    By default the six counting models are compared; --models names others.
 
     \b
         nextclick run clicks.csv -o shop
@@ -80,7 +84,7 @@ def run_command(
             progress=progress,
         )
     show_comparison(comparison)
-    for best in comparison.numbers["leaderboard"][:1]:
+    for best in comparison.numbers["leaderboard"][:1]:  # empty if every model failed
         artifact = output / "models" / best["folders"][0] / "artifact"
         say(
             f"\nbest model: {best['label']}; get recommendations with\n"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.output import say
 from nextclick.errors import ConfigError
 from nextclick.serving.settings import Settings, read_token
@@ -33,7 +33,7 @@ def serve_command(
         ),
     ],
     settings: Annotated[
-        Given[Settings],
+        TypedOptions[Settings],
         OptionGroup(
             "Server",
             flags={"cors_origins": ("--cors-origin",)},
@@ -85,7 +85,7 @@ def serve_command(
             "pip install 'nextclick[serve]'"
         ) from None
     values = {**settings.values, "models": folders, "token": read_token(token_file)}
-    checked = Given(Settings, values).apply().checked()
+    checked = TypedOptions(Settings, values).apply().checked()
     listener = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     say(f"serving {', '.join(folders)} on http://{shown}:{listener.getsockname()[1]} (see /docs)")

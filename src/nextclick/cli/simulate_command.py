@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say
 from nextclick.simulation.simulation_config import SimulationConfig
 
@@ -20,7 +20,7 @@ def simulate_command(
         Path, typer.Option("--output", "-o", help="File: .csv, .csv.gz, .tsv, .tsv.gz or .parquet.")
     ],
     config: Annotated[
-        Given[SimulationConfig],
+        TypedOptions[SimulationConfig],
         OptionGroup("Structures (0 turns one off)", panels=dict.fromkeys(_SIZE, "Size")),
     ],
     overwrite: Overwrite = False,
@@ -38,12 +38,12 @@ def simulate_command(
     """  # noqa: D301
     from nextclick.simulation.simulate import simulate
 
-    chosen = config.apply()
+    simulation = config.apply()
     with progress_bar() as progress:
-        summary = simulate(chosen, output, overwrite=overwrite, progress=progress)
+        summary = simulate(simulation, output, overwrite=overwrite, progress=progress)
     say(
         f"{summary.path}: {summary.events:,} clicks in {summary.sessions:,} sessions, "
         f"{summary.size:,} bytes"
     )
     if as_json:
-        print_json("simulate/1", asdict(summary) | {"config": asdict(chosen)})
+        print_json("simulate/1", asdict(summary) | {"config": asdict(simulation)})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.cli.parsing import parse_grid, parse_values
 from nextclick.experiments.search_options import SweepOptions
@@ -30,7 +30,9 @@ def sweep_command(
             "are measured.",
         ),
     ],
-    options: Annotated[Given[SweepOptions], OptionGroup("Measurement", omit=("params", "fixed"))],
+    options: Annotated[
+        TypedOptions[SweepOptions], OptionGroup("Measurement", omit=("params", "fixed"))
+    ],
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Fixed parameter as NAME=VALUE; repeatable.")
     ] = None,
@@ -55,7 +57,7 @@ def sweep_command(
     from nextclick.experiments.parameter_sweep import sweep
 
     grid, fixed = parse_grid("--param", params), parse_values(settings)
-    full = Given(SweepOptions, {**options.values, "params": grid, "fixed": fixed}).apply()
+    full = TypedOptions(SweepOptions, {**options.values, "params": grid, "fixed": fixed}).apply()
     folder = output or Path(f"{model}.sweep")
     with progress_bar() as progress:
         swept = sweep(store, model, folder, full, overwrite=overwrite, progress=progress)
@@ -75,7 +77,7 @@ def _show(swept: SweepResult) -> None:
             value += f" [{100 * point['low']:.2f}, {100 * point['high']:.2f}]"
         rows.append(
             [
-                *(str(given) for given in point["parameters"].values()),
+                *map(str, point["parameters"].values()),
                 value,
                 f"{point['training_seconds']['mean']:.2f}",
                 f"{point['scoring_ms']['mean']:.3f}",

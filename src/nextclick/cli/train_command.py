@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from pydantic import Field
 
-from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say
 from nextclick.cli.parsing import parse_values
 from nextclick.errors import ConfigError
@@ -64,7 +64,7 @@ def train_command(
     store: Annotated[Path, typer.Argument(help="Folder of a store, from `prepare`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the artifact.")],
     model: Annotated[
-        Given[ModelOptions],
+        TypedOptions[ModelOptions],
         OptionGroup(
             "Model",
             flags={"model": ("--model", "-m"), "settings": ("--set",)},
@@ -72,14 +72,14 @@ def train_command(
         ),
     ],
     data: Annotated[
-        Given[DataOptions],
+        TypedOptions[DataOptions],
         OptionGroup(
             "Data",
             defaults={"train_on": "inner for neural models, which select an epoch by it, else all"},
         ),
     ],
     neural: Annotated[
-        Given[NeuralOptions],
+        TypedOptions[NeuralOptions],
         OptionGroup("Neural models", defaults={"checkpoints": "OUTPUT.training"}),
     ],
     overwrite: Overwrite = False,
@@ -99,7 +99,7 @@ def train_command(
     from nextclick.experiments.model_training import train
 
     recipe = _recipe(model.apply(), neural.values.get("preset"))
-    options = Given(NeuralOptions, {**neural.values, "preset": recipe.preset}).apply()
+    options = TypedOptions(NeuralOptions, {**neural.values, "preset": recipe.preset}).apply()
     sessions = data.apply()
     with progress_bar() as progress:
         artifact = train(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nextclick.cli.dataclass_options import Given, OptionGroup
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.cli.parsing import parse_axis, parse_duration
 from nextclick.experiments.search_options import TuneOptions
@@ -23,7 +23,7 @@ def tune_command(
         str, typer.Option("--model", "-m", help=f"One of {', '.join(model_names())}.")
     ],
     options: Annotated[
-        Given[TuneOptions],
+        TypedOptions[TuneOptions],
         OptionGroup(
             "Search",
             omit=("fixed", "grid"),
@@ -57,9 +57,9 @@ def tune_command(
         nextclick tune store --model item-knn --set shrinkage=0,20,50 --set alpha=0.5,0.75 -o study
         nextclick train store --recipe study/best.toml -o model
 
-    The first trial is the preset. The folder gets best.toml, trials.csv, study.json, and plots of
-    parameter importance and of the history. After Ctrl-C, rerun the same command to resume. Needs
-    the extra `tune`.
+    The first trial is the preset. The folder gets the recipe best.toml, trials.csv, study.json, and
+    plots of parameter importance and of the history. After Ctrl-C, rerun the same command to
+    resume. Needs the extra `tune`.
     """  # noqa: D301
     from nextclick.experiments.parameter_grid import read_grid
     from nextclick.experiments.tuning import tune
@@ -72,7 +72,7 @@ def tune_command(
             fixed[name] = values[0]
         else:
             axes[name] = values
-    full = Given(TuneOptions, {**options.values, "fixed": fixed, "grid": axes}).apply()
+    full = TypedOptions(TuneOptions, {**options.values, "fixed": fixed, "grid": axes}).apply()
     folder = output or Path(f"{model}.study")
     with progress_bar() as progress:
         tuned = tune(store, model, folder, full, overwrite=overwrite, progress=progress)
@@ -86,7 +86,8 @@ def _show(tuned: TuningResult) -> None:
 
     numbers = tuned.numbers
     best, states = numbers["best"], numbers["states"]
-    preset = "no result" if numbers["default"] is None else f"{numbers['default']:.4f}"
+    value = numbers["preset_value"]
+    preset = "no result" if value is None else f"{value:.4f}"
     rows = [[name, str(value)] for name, value in best["parameters"].items()]
     table(f"Best of {len(numbers['trials'])} trials", ["parameter", "value"], rows)
     say(

@@ -1,4 +1,4 @@
-"""Score an artifact on the part of the store that it has not seen."""
+"""Evaluate an artifact on a part of a store that the model was not trained on."""
 
 from __future__ import annotations
 
@@ -42,25 +42,26 @@ def evaluate(
     """Measure a model under one protocol that does not leak.
 
     Args:
-        artifact: loaded, or its folder.
-        store: the one it was trained on, open or its folder; for a refreshed model one whose
-            part is newer than all that it has learned from.
+        artifact: an artifact or its folder.
+        store: the store the model was trained on, or its folder; for a refreshed model, a store
+            whose part is newer than all clicks the model was trained on.
         part: `test`, or `valid` for a model trained on `train_inner`.
         ks: the cut-offs K.
-        protocol: how ranks are counted; None follows the store in what it does with targets
-            unseen in training, and counts ties against the model.
-        prequential: a model that keeps a graph of days takes in each block of the part before the
-            next one is asked about; else it answers with what it knew when its training ended.
-        n_bootstrap: resamples behind the intervals.
-        label: what tables call the model; None is its name.
-        progress: told how far it has come.
+        protocol: how ranks are counted; None counts ties against the model and treats targets
+            unseen in training as the store does.
+        prequential: a model with a temporal item graph adds each block of the part to it before
+            the next block is ranked; otherwise its graph ends with the training.
+        n_bootstrap: resamples of the intervals.
+        label: name of the model in tables; None is the name of the model class.
+        progress: receives the progress of the ranking.
 
     Raises:
-        ArtifactError: the model was trained on another store, or, refreshed, has seen the part.
-        ConfigError: the model has seen the part in training, a value is out of range, or
-            `prequential` of a model that takes in nothing.
+        ArtifactError: the model was trained on another store, or a refreshed model was trained
+            on the part.
+        ConfigError: the model was trained on the part, a value is out of range, or `prequential`
+            is set for a model that is not updated by block.
     """
-    result, _ = evaluate_each(
+    result, _ = evaluate_with_ranks(
         artifact,
         store,
         part=part,
@@ -74,7 +75,7 @@ def evaluate(
     return result
 
 
-def evaluate_each(
+def evaluate_with_ranks(
     artifact: Artifact | str | Path,
     store: Store | str | Path,
     *,
@@ -86,71 +87,75 @@ def evaluate_each(
     label: str | None = None,
     progress: Progress = silent,
 ) -> tuple[Result, RankStore]:
-    """Do as `evaluate`, and also give the rank of every target."""
-    trained = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
-    opened = store if isinstance(store, Store) else Store.open(store)
-    sessions = _sessions(trained, opened, part)
-    rules = protocol or store_protocol(opened)
-    model = trained.model
+    """Evaluate as `evaluate` does, and also return the rank of every target."""
+    artifact = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
+    store = store if isinstance(store, Store) else Store.open(store)
+    sessions = _rankable_part(artifact, store, part)
+    protocol = protocol or store_protocol(store)
+    model = artifact.model
     history = None
-    # a graph that is kept holds the validation part
-    anew = part == "valid" and model.capabilities.update == "by-block"
-    if prequential or anew:
-        before = _indexed(trained, opened, "train_inner" if part == "valid" else "train")
-        history = before.as_known(trained.support)
-        if anew:
+    # the graph in the artifact contains the validation part
+    rebuild_graph = part == "valid" and model.capabilities.update == "by-block"
+    if prequential or rebuild_graph:
+        earlier = _model_part(artifact, store, "train_inner" if part == "valid" else "train")
+        history = earlier.as_known(artifact.support)
+        if rebuild_graph:
             model = model.with_history(history)
-    found = rank_and_measure(
+    evaluation = rank_and_measure(
         model,
-        sessions.as_known(trained.support),
+        sessions.as_known(artifact.support),
         ks=ks,
-        protocol=rules,
-        support=trained.support,
+        protocol=protocol,
+        support=artifact.support,
         history=history if prequential else None,
         n_bootstrap=n_bootstrap,
         progress=progress,
     )
     result = Result(
-        model=trained.model.name,
-        label=label or trained.model.name,
-        config=_parameters(trained),
-        seed=int(trained.trained["seed"]),
-        data_fingerprint=opened.fingerprint,
+        model=artifact.model.name,
+        label=label or artifact.model.name,
+        config=_parameters(artifact),
+        seed=int(artifact.trained["seed"]),
+        data_fingerprint=store.fingerprint,
         protocol={
-            **asdict(rules),
+            **asdict(protocol),
             "part": part,
-            "trained_on": learned_from(trained),
-            "data": opened.protocol["name"] or "own",
+            "trained_on": training_data(artifact),
+            "data": store.protocol["name"] or "own",
         },
-        evaluation=found.to_json() | {"training_seconds": trained.trained["seconds"]},
-        leaky=trained.model.capabilities.leaky,
+        evaluation=evaluation.to_json() | {"training_seconds": artifact.trained["seconds"]},
+        leaky=artifact.model.capabilities.leaky,
         prequential=prequential,
     )
-    return result, RankStore.of(found)
+    return result, RankStore.of(evaluation)
 
 
 def store_protocol(store: Store) -> RankingProtocol:
-    """Targets unseen in training are misses where the store kept them; ties rank last."""
-    kept = store.protocol["split"]["unseen"] != "drop"
-    return RankingProtocol(unseen="keep" if kept else "drop")
+    """The default protocol: ties rank last; unseen targets are misses if the store keeps them."""
+    keeps_unseen = store.protocol["split"]["unseen"] != "drop"
+    return RankingProtocol(unseen="keep" if keeps_unseen else "drop")
 
 
-def learned_from(artifact: Artifact) -> str:
-    """The part that a model was trained on, and how often it was refreshed since."""
+def training_data(artifact: Artifact) -> str:
+    """The part that a model was trained on, and the number of its refreshes."""
     part, n = artifact.trained["part"], len(artifact.trained.get("refreshes", []))
     return f"{part}, refreshed {n} times" if n else str(part)
 
 
 def _parameters(artifact: Artifact) -> dict[str, Any]:
-    """Those of the model, and of its training as far as they change what is learned."""
+    """The parameters of the model, and those of its training that affect the result."""
     return asdict(artifact.model.config) | result_affecting(artifact.trained.get("training", {}))
 
 
-def _sessions(artifact: Artifact, store: Store, part: str) -> Sessions:
-    """The part in the indices of the model, if it may be ranked."""
+def _rankable_part(artifact: Artifact, store: Store, part: str) -> Sessions:
+    """A part in the item indices of the model, which was not trained on it.
+
+    Raises:
+        ArtifactError, ConfigError: as `evaluate`.
+    """
     if not _is_refreshed(artifact):
-        _check_fit(artifact, store, part)
-        return _indexed(artifact, store, part)
+        _check_part(artifact, store, part)
+        return _model_part(artifact, store, part)
     sessions, last_ms = store.part(part), int(artifact.trained["last_ms"])
     ends = np.zeros(0) if sessions.times is None else sessions.times[sessions.offsets[1:] - 1]
     if len(ends) == 0 or int(ends.min()) <= last_ms:
@@ -159,11 +164,11 @@ def _sessions(artifact: Artifact, store: Store, part: str) -> Sessions:
             f"of part {part} of {store.path} ended before: the metrics would be biased; evaluate "
             "on a store with a later test part"
         )
-    return _indexed(artifact, store, part)
+    return _model_part(artifact, store, part)
 
 
-def _indexed(artifact: Artifact, store: Store, part: str) -> Sessions:
-    """A part in the indices of the model, which a refresh may have moved."""
+def _model_part(artifact: Artifact, store: Store, part: str) -> Sessions:
+    """A part in the item indices of the model, which a refresh may have changed."""
     return sessions_for(artifact, store, part) if _is_refreshed(artifact) else store.part(part)
 
 
@@ -171,11 +176,11 @@ def _is_refreshed(artifact: Artifact) -> bool:
     return "refreshes" in artifact.trained
 
 
-def _check_fit(artifact: Artifact, store: Store, part: str) -> None:
-    of_model = artifact.trained["data_fingerprint"]
-    if of_model != store.fingerprint:
+def _check_part(artifact: Artifact, store: Store, part: str) -> None:
+    model_fingerprint = artifact.trained["data_fingerprint"]
+    if model_fingerprint != store.fingerprint:
         raise ArtifactError(
-            f"the model was trained on data {of_model}, the store {store.path} holds data "
+            f"the model was trained on data {model_fingerprint}, the store {store.path} holds data "
             f"{store.fingerprint}; train on this store, or name the other one"
         )
     if part not in ("test", "valid"):

@@ -1,6 +1,6 @@
 """One model, trained and measured in a folder of a `RunCache`.
 
-`nextclick.report.run_folder` lists the files of the folder. A step that is complete is not repeated: a
+`nextclick.report.run_folder` lists the files of the folder. A completed step is not repeated: a
 trained model is measured again if the measurement differs, and an interrupted training resumes.
 """
 
@@ -20,7 +20,7 @@ from nextclick.artifact.version_registry import artifact_folder
 from nextclick.core.hardware import cpus
 from nextclick.core.peak_memory import track_peak_memory
 from nextclick.core.storage import write_json
-from nextclick.experiments.artifact_evaluation import evaluate_each
+from nextclick.experiments.artifact_evaluation import evaluate_with_ranks
 from nextclick.experiments.checkpoint_paths import has_checkpoint
 from nextclick.experiments.model_training import train
 from nextclick.experiments.response_time import measure_response_time
@@ -74,16 +74,16 @@ class CachedRun:
         seed: of the training.
     """
 
-    def __init__(self, store: Store, entrant: ModelSpec, seed: int, measurement: Measurement):
-        self.label = entrant.label
+    def __init__(self, store: Store, model_spec: ModelSpec, seed: int, measurement: Measurement):
+        self.label = model_spec.label
         self.seed = seed
         self._store = store
-        self._entrant = entrant
+        self._model_spec = model_spec
         self._measurement = measurement
-        self._trained_folder = entrant.trained and artifact_folder(entrant.trained)
+        self._trained_folder = model_spec.trained and artifact_folder(model_spec.trained)
 
     def complete(self, cache: RunCache, progress: Progress) -> ModelRun:
-        """The run from the cache; what is missing there is trained and measured.
+        """Return the run from the cache; train and measure the model if it is missing there.
 
         Raises:
             NextclickError: as `train` and `evaluate`.
@@ -96,30 +96,30 @@ class CachedRun:
         return run
 
     def _inputs(self) -> dict[str, Any]:
-        contender = self._entrant.contender
+        candidate = self._model_spec.candidate
         inputs: dict[str, Any] = {
             "data_fingerprint": self._store.fingerprint,
-            "model": contender.name,
+            "model": candidate.name,
         }
         if self._trained_folder is not None:
             # the manifest holds the seconds of each epoch: it differs between any two trainings
             manifest = (self._trained_folder / "manifest.json").read_bytes()
             return inputs | {"artifact": digest(manifest)}
         inputs |= {
-            "parameters": contender.parameters({}),
+            "parameters": candidate.parameters({}),
             "seed": self.seed,
             "part": self._measurement.train_part,
         }
-        return inputs | ({"device": self._measurement.device} if contender.neural else {})
+        return inputs | ({"device": self._measurement.device} if candidate.neural else {})
 
     def _stored(self, folder: Path) -> ModelRun | None:
-        """The run in a folder, if it was measured in the same way."""
+        """The run in a folder, if it was measured under the same conditions."""
         if not (folder / COSTS).exists():
             return None
         run = ModelRun.read(folder / RESULT)
-        return run if run.measured_under(self._measured_by()) else None
+        return run if run.measured_under(self._conditions()) else None
 
-    def _measured_by(self) -> dict[str, Any]:
+    def _conditions(self) -> dict[str, Any]:
         measurement = self._measurement
         return {
             "label": self.label,
@@ -138,8 +138,8 @@ class CachedRun:
         if self._trained_folder is not None:
             model = Artifact.load(self._trained_folder).model
             return model.capabilities.update == "by-block"
-        contender = self._entrant.contender
-        return contender.capabilities().update == "by-block"
+        candidate = self._model_spec.candidate
+        return candidate.capabilities().update == "by-block"
 
     def _measure(self, folder: Path, progress: Progress) -> ModelRun:
         artifact_path = self._trained_folder or folder / ARTIFACT
@@ -148,7 +148,7 @@ class CachedRun:
         else:
             artifact = self._train(folder, progress)
         measurement = self._measurement
-        result, ranks = evaluate_each(
+        result, ranks = evaluate_with_ranks(
             artifact,
             self._store,
             part=measurement.part,
@@ -163,18 +163,18 @@ class CachedRun:
         return run
 
     def _train(self, folder: Path, progress: Progress) -> Artifact:
-        contender, checkpoints = self._entrant.contender, folder / _CHECKPOINTS
+        candidate, checkpoints = self._model_spec.candidate, folder / _CHECKPOINTS
         neural = None
-        if contender.neural:
+        if candidate.neural:
             resume = has_checkpoint(checkpoints)
             device = self._measurement.device
-            neural = NeuralOptions(contender.preset, device, checkpoints, resume)
+            neural = NeuralOptions(candidate.preset, device, checkpoints, resume)
             _reset_device_peak()
         with track_peak_memory() as peak:
             artifact = train(
                 self._store,
-                contender.name,
-                config=contender.fixed,
+                candidate.name,
+                config=candidate.fixed,
                 train_on="inner" if self._measurement.train_part == "train_inner" else "all",
                 seed=self.seed,
                 neural=neural,
@@ -204,7 +204,7 @@ class CachedRun:
         )
         files = [file for file in artifact_path.rglob("*") if file.is_file()]
         return ModelCosts(
-            conditions=self._measured_by(),
+            conditions=self._conditions(),
             training_seconds=seconds,
             epochs=len(epochs) or None,
             **rates,
@@ -231,7 +231,7 @@ def step_seconds(trained: dict[str, Any]) -> float:
 
 def _epochs(trained: dict[str, Any]) -> list[dict[str, Any]]:
     """Epochs of the training that selects their number, if any, and of the final training."""
-    return [*(trained.get("chosen_on") or []), *trained.get("history", [])]
+    return [*(trained.get("selection_history") or []), *trained.get("history", [])]
 
 
 def machine() -> str:

@@ -14,7 +14,7 @@ from nextclick.core.metrics import METRICS, checked_cutoff
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, StoppedError
-from nextclick.experiments.artifact_evaluation import learned_from, store_protocol
+from nextclick.experiments.artifact_evaluation import store_protocol, training_data
 from nextclick.experiments.cached_run import CachedRun, Measurement
 from nextclick.experiments.comparison_options import TRAIN_ON, CompareOptions
 from nextclick.experiments.model_specs import parse_model_specs
@@ -43,13 +43,13 @@ class ComparisonResult:
         path: its folder; None if there is none.
         numbers: content of `comparison.json`.
         results: one for each model and seed that succeeded.
-        not_drawn: why there are no figures; None if there are.
+        no_figures_reason: why there are no figures; None if there are.
     """
 
     path: Path | None
     numbers: dict[str, Any]
     results: list[Result]
-    not_drawn: str | None = None
+    no_figures_reason: str | None = None
 
 
 def compare(
@@ -86,12 +86,12 @@ def compare(
     """
     options = options or CompareOptions()
     store = store if isinstance(store, Store) else Store.open(store)
-    entrants = parse_model_specs(models, options.settings)
-    measurement, metric = _checked(options, entrants, store)
+    model_specs = parse_model_specs(models, options.settings)
+    measurement, metric = _checked(options, model_specs, store)
     runs = [
-        CachedRun(store, entrant, seed, measurement)
-        for entrant in entrants
-        for seed in (options.seeds[:1] if entrant.once else options.seeds)
+        CachedRun(store, model_spec, seed, measurement)
+        for model_spec in model_specs
+        for seed in (options.seeds[:1] if model_spec.seed_independent else options.seeds)
     ]
     series = RunSeries("compare", runs, progress)
     with _cache(output, {"data_fingerprint": store.fingerprint}, overwrite=overwrite) as cache:
@@ -99,7 +99,7 @@ def compare(
         name = store.path.resolve().name
         about = ReportOptions(name, metric, options.against, series.failed, series.waiting)
         numbers = build_comparison(series.completed, about)
-        not_drawn = None if output is None else write_report(cache.folder, numbers)
+        no_figures_reason = None if output is None else write_report(cache.folder, numbers)
     if not finished:
         raise StoppedError(
             f"stopped after {series.done} of {series.total} trainings; "
@@ -110,7 +110,9 @@ def compare(
             )
         )
     path = None if output is None else Path(output)
-    return ComparisonResult(path, numbers, [run.result for run in series.completed], not_drawn)
+    return ComparisonResult(
+        path, numbers, [run.result for run in series.completed], no_figures_reason
+    )
 
 
 def compare_results(
@@ -140,16 +142,16 @@ def compare_results(
     _check_against(against, [run.result.label for run in runs])
     sort_metric = metric or f"recall@{max(first.evaluation['ks'])}"
     numbers = build_comparison(runs, ReportOptions(first.protocol["data"], sort_metric, against))
-    path, not_drawn = None, None
+    path, no_figures_reason = None, None
     if output is not None:
         path, scope = Path(output), {"data_fingerprint": first.data_fingerprint}
         with RunCache.locked(path, KIND, scope, overwrite=overwrite):
-            not_drawn = write_report(path, numbers)
-    return ComparisonResult(path, numbers, [run.result for run in runs], not_drawn)
+            no_figures_reason = write_report(path, numbers)
+    return ComparisonResult(path, numbers, [run.result for run in runs], no_figures_reason)
 
 
 def _checked(
-    options: CompareOptions, entrants: Sequence[ModelSpec], store: Store
+    options: CompareOptions, model_specs: Sequence[ModelSpec], store: Store
 ) -> tuple[Measurement, str]:
     """Validate the options before anything is trained; return the measurement and the metric."""
     if options.part not in ("test", "valid"):
@@ -160,9 +162,9 @@ def _checked(
     train_part = TRAIN_ON[train_on]
     if train_on == "all" and options.part == "valid":
         raise ConfigError("train_on must be inner with part valid: all includes the validation")
-    for entrant in entrants:
-        if entrant.trained is not None:
-            _check_trained(entrant.label, entrant.trained, train_part, store)
+    for model_spec in model_specs:
+        if model_spec.trained is not None:
+            _check_trained(model_spec.label, model_spec.trained, train_part, store)
     seeds = list(options.seeds)
     if not seeds or len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds must be one or more different integers, got {seeds}")
@@ -175,7 +177,7 @@ def _checked(
     metrics = [f"{name}@{k}" for k in ks for name in METRICS]
     if metric not in metrics:
         raise ConfigError(f"metric must be one of {', '.join(metrics)}, got {metric!r}")
-    _check_against(options.against, [entrant.label for entrant in entrants])
+    _check_against(options.against, [model_spec.label for model_spec in model_specs])
     protocol = options.protocol or store_protocol(store)
     return (
         Measurement(options.part, train_part, ks, protocol, options.prequential, options.device),
@@ -192,9 +194,9 @@ def _check_trained(label: str, path: Path, train_part: str, store: Store) -> Non
             f"{label} was trained on another store ({fingerprint}, not {store.fingerprint}): omit "
             "it, or compare on its own store"
         )
-    if learned_from(artifact) != train_part:
+    if training_data(artifact) != train_part:
         raise ConfigError(
-            f"{label} was trained on {learned_from(artifact)}, the other models on {train_part}: "
+            f"{label} was trained on {training_data(artifact)}, the other models on {train_part}: "
             "train it again, or use --train-on inner if all were trained on train_inner"
         )
 

@@ -1,4 +1,4 @@
-"""Example sessions of a store explained, and explanations as a picture."""
+"""Explanations of example sessions of a store, and their figures."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from nextclick.core.sessions import MS_PER_SECOND
 from nextclick.core.storage import raising_output_errors
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError
-from nextclick.experiments.requirements import need_matplotlib
+from nextclick.experiments.requirements import require_matplotlib
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nextclick.core.types import RawId
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import BoolArray, RawId
     from nextclick.serving.explanation import Explanation
     from nextclick.serving.recommender import Recommender
 
@@ -26,17 +27,17 @@ FIGURES = (".png", ".svg")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A session of a store, explained before its last click.
+    """A session of a store, with an explanation of its last click.
 
     Attributes:
         session: its number in its part.
-        next: what was clicked then; it is the item that is explained.
-        why: of the clicks before it.
+        target: its last click, the item that is explained.
+        explanation: of the target, after the clicks before it.
     """
 
     session: int
-    next: RawId
-    why: Explanation
+    target: RawId
+    explanation: Explanation
 
 
 def explain_examples(
@@ -45,79 +46,90 @@ def explain_examples(
     *,
     n: int = 10,
     part: str = "test",
-    least: int = 5,
+    min_clicks: int = 5,
     seed: int = 0,
 ) -> list[Example]:
-    """Explain why a model gives sessions their last click, in the order of the part.
+    """Explain the last click of random sessions of a part, in the order of the part.
 
     Args:
-        recommender: any model that knows the items of the store.
-        store: open, or its folder.
-        n: how many sessions, drawn without repetition; all that there are if they are fewer.
-        part: train, fit, valid or test.
-        least: clicks that a session has at least before its last one.
-        seed: of the draw.
+        recommender: a model that knows items of the store.
+        store: a store or its folder.
+        n: number of sessions, drawn without replacement; all sessions if there are fewer.
+        part: train, train_inner, valid or test.
+        min_clicks: minimum number of clicks before the last one.
+        seed: seed of the sample.
 
     Raises:
-        ConfigError: no such part, a number below 1, or no session is as long.
+        ConfigError: the part does not exist, a number is below 1, or no session is long enough.
         StoreError: the store cannot be read, or the part is empty.
     """
-    for name, value in (("examples", n), ("least", least)):
+    for name, value in (("examples", n), ("min_clicks", min_clicks)):
         if value < 1:
             raise ConfigError(f"{name} must be at least 1, got {value}")
-    opened = store if isinstance(store, Store) else Store.open(store)
-    sessions = opened.part(part)
-    theirs = recommender.artifact.items.indices(opened.items.ids())
-    known = np.concatenate([[False], theirs > 0])  # (N + 1,) by the index of the store
-    counted = np.concatenate([[0], np.cumsum(known[sessions.items])])
-    clicks = counted[sessions.offsets[1:]] - counted[sessions.offsets[:-1]]  # (S,)
-    long = np.flatnonzero(clicks > least)
-    if len(long) == 0:
+    store = store if isinstance(store, Store) else Store.open(store)
+    sessions = store.part(part)
+    known = _known_items(recommender, store)
+    n_known_before = np.concatenate([[0], np.cumsum(known[sessions.items])])
+    n_clicks = n_known_before[sessions.offsets[1:]] - n_known_before[sessions.offsets[:-1]]  # (S,)
+    candidates = np.flatnonzero(n_clicks > min_clicks)
+    if len(candidates) == 0:
         raise ConfigError(
-            f"no session of part {part} of {opened.path} has {least} clicks before its last one "
-            "on items that the model knows; ask for a smaller least"
+            f"no session of part {part} of {store.path} has {min_clicks} clicks before its last "
+            "one on items that the model knows; use a smaller --min-clicks"
         )
-    drawn = np.random.default_rng(seed).permutation(long)[:n]
-    examples = []
-    for s in np.sort(drawn).tolist():
-        at = np.arange(sessions.offsets[s], sessions.offsets[s + 1])
-        at = at[known[sessions.items[at]]]
-        *before, after = opened.items.raws(sessions.items[at])
-        times = None
-        if sessions.times is not None:
-            times = ((sessions.times[at[:-1]] - sessions.times[at[0]]) / MS_PER_SECOND).tolist()
-        user = None
-        if sessions.users is not None and opened.users is not None and sessions.users[s] > 0:
-            user = opened.users.raw(int(sessions.users[s]))
-        why = recommender.explain(before, items=[after], times=times, user=user)
-        examples.append(Example(s, after, why))
-    return examples
+    sample = np.random.default_rng(seed).permutation(candidates)[:n]
+    return [
+        _explain_session(recommender, store, sessions, s, known) for s in np.sort(sample).tolist()
+    ]
 
 
-def check_figure(path: Path) -> None:
-    """Refuse a place that no picture can be written to, before anything is computed.
+def _known_items(recommender: Recommender, store: Store) -> BoolArray:
+    """(N + 1,) bool by item index of the store: whether the model knows the item."""
+    model_index = recommender.artifact.items.indices(store.items.ids())
+    return np.concatenate([[False], model_index > 0])
+
+
+def _explain_session(
+    recommender: Recommender, store: Store, sessions: Sessions, s: int, known: BoolArray
+) -> Example:
+    """Explain the last click on a known item of session number s."""
+    positions = np.arange(sessions.offsets[s], sessions.offsets[s + 1])
+    positions = positions[known[sessions.items[positions]]]
+    *clicks, target = store.items.raws(sessions.items[positions])
+    times = None
+    if sessions.times is not None:
+        click_times = sessions.times[positions[:-1]]
+        times = ((click_times - click_times[0]) / MS_PER_SECOND).tolist()
+    user = None
+    if sessions.users is not None and store.users is not None and sessions.users[s] > 0:
+        user = store.users.raw(int(sessions.users[s]))
+    explanation = recommender.explain(clicks, items=[target], times=times, user=user)
+    return Example(s, target, explanation)
+
+
+def check_figure_path(path: Path) -> None:
+    """Validate the file of a figure before anything is computed.
 
     Raises:
-        ConfigError: it ends otherwise, or matplotlib is not installed.
+        ConfigError: the file has another suffix, or matplotlib is not installed.
     """
-    need_matplotlib("explain --figure")
+    require_matplotlib("explain --figure")
     if path.suffix not in FIGURES:
-        raise ConfigError(f"a figure is a file that ends in .png or .svg, got {path}")
+        raise ConfigError(f"a figure must be a .png or .svg file, got {path}")
 
 
 def draw_explanations(
     explanations: Sequence[Explanation], path: str | Path, *, names: Sequence[str], title: str
 ) -> None:
-    """Draw explanations of one model; several are rows below each other, with their names.
+    """Plot explanations of one model, one row for each, labeled with its name.
 
     Raises:
-        ConfigError: the file ends in neither .png nor .svg, or matplotlib is not installed.
-        OutputError: it cannot be written.
+        ConfigError: the file is neither .png nor .svg, or matplotlib is not installed.
+        OutputError: the file cannot be written.
     """
-    place = Path(path)
-    check_figure(place)
+    file = Path(path)
+    check_figure_path(file)
     from nextclick.analysis.plots.explanation_plot import draw_explained  # takes a second to import
 
-    with raising_output_errors(place):
-        told = [asdict(explanation) for explanation in explanations]
-        draw_explained(told, place, names=names, title=title)
+    with raising_output_errors(file):
+        draw_explained(list(map(asdict, explanations)), file, names=names, title=title)

@@ -103,8 +103,8 @@ class Search:
             (options.grid and n >= len(self.plan.first_points))
             or (options.trials is not None and n >= options.trials)
             or (n and options.budget is not None and self._spent >= options.budget)
-            or (n >= _MAX_FAILURES and all(one.state is TrialState.FAIL for one in trials))
-            or (n >= _MAX_REPEATS and all(REPEATS in one.user_attrs for one in last))
+            or (n >= _MAX_FAILURES and all(trial.state is TrialState.FAIL for trial in trials))
+            or (n >= _MAX_REPEATS and all(REPEATS in trial.user_attrs for trial in last))
         )
 
     def _write_best(self, best: FrozenTrial) -> None:
@@ -116,7 +116,7 @@ class Search:
         if first.state is TrialState.COMPLETE:
             comment += f"; the preset alone has {first.value:.4f}"
         parameters = plan.parameters(best.params)
-        recipe = Recipe(plan.contender.name, plan.options.preset, plan.options.seed, parameters)
+        recipe = Recipe(plan.candidate.name, plan.options.preset, plan.options.seed, parameters)
         write_recipe(self.best_recipe, recipe, comment)
 
     def report(self, stage: str, seconds: float, *, may_end: bool) -> None:
@@ -162,10 +162,11 @@ class _TrialRun:
             _TrialFailedError: the training failed.
             StoppedError: Ctrl-C during the training of a neural model; else KeyboardInterrupt.
         """
-        twins = (trial for trial in self._search.finished if trial.params == self._point)
+        finished = self._search.finished
+        earlier = next((trial for trial in finished if trial.params == self._point), None)
         try:
-            for twin in twins:
-                return self._repeat(twin)
+            if earlier is not None:
+                return self._repeat(earlier)
             return self._search.objective(
                 self._parameters, on_epoch=self._epoch_done, progress=self._report
             )
@@ -178,16 +179,16 @@ class _TrialRun:
         finally:
             self._trial.set_user_attr(SECONDS, self._seconds())
 
-    def _repeat(self, twin: FrozenTrial) -> float:
+    def _repeat(self, earlier: FrozenTrial) -> float:
         """Copy the outcome of an earlier trial of the same point."""
-        self._trial.set_user_attr(REPEATS, twin.number)
-        for step, value in sorted(twin.intermediate_values.items()):
+        self._trial.set_user_attr(REPEATS, earlier.number)
+        for step, value in sorted(earlier.intermediate_values.items()):
             self._trial.report(value, step)
-        if twin.state is TrialState.PRUNED:
+        if earlier.state is TrialState.PRUNED:
             raise optuna.TrialPruned
-        if twin.value is None:
-            self._fail(twin.user_attrs[ERROR])
-        return twin.value
+        if earlier.value is None:
+            self._fail(earlier.user_attrs[ERROR])
+        return earlier.value
 
     def _fail(self, reason: str) -> NoReturn:
         self._trial.set_user_attr(ERROR, reason)
@@ -196,7 +197,7 @@ class _TrialRun:
     @cached_property
     def _training(self) -> TrainingConfig | None:
         """Of a neural model."""
-        return self._search.plan.contender.configs(self._parameters)[1]
+        return self._search.plan.candidate.configs(self._parameters)[1]
 
     def _epoch_done(self, value: float) -> None:
         assert self._training is not None

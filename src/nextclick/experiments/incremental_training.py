@@ -1,4 +1,4 @@
-"""The three ways in which a trained model goes on with new sessions."""
+"""Update strategies of trained models, and the updates that train on the new sessions."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def refresh_strategy(model: Model) -> Update:
-    """How a model takes in newer sessions.
+    """How a model is updated with newer sessions.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: it has no incremental update.
     """
     update = model.capabilities.update
     if update == "none":
@@ -38,54 +38,53 @@ def refresh_strategy(model: Model) -> Update:
     return update
 
 
-def is_trained(model: Model, options: TuningOptions) -> bool:
-    """Whether its update takes training steps on the new sessions."""
+def trains_on_update(model: Model, options: TuningOptions) -> bool:
+    """Whether an update takes training steps on the new sessions."""
     return model.capabilities.trains_on_update and options.epochs > 0
 
 
 def check_blocks(model: Model, new: Sessions) -> None:
-    """Refuse a log for a model that advances, if it has no block to advance by.
+    """Check that the new log continues after the last block of time of a model.
 
     Raises:
-        SourceError: `new` has no block that the model has not taken in already.
+        SourceError: the log ends within a block that the model has processed.
     """
     assert new.blocks is not None
-    end = int(new.blocks[-1])  # sessions stand in the order in which they ended
+    end = int(new.blocks[-1])  # sessions are sorted by the time of their last click
     if end <= model.last_block:
         raise SourceError(
-            f"the new log ends in block of time {end}, which the model has taken in already (its "
-            f"last is {model.last_block}): it goes on block by block; give the log of whole blocks"
+            f"the new log ends in block of time {end}, which the model has processed already (its "
+            f"last is {model.last_block}): the update is block by block; use a log of whole blocks"
         )
 
 
-def continued_training(
+def updated_by_training(
     model: Model,
     new: Sessions,
-    past: PriorSessions,
+    prior: PriorSessions,
     trained: Mapping[str, Any],
     options: TuningOptions,
-    minutes: float | None,
     progress: Progress,
 ) -> tuple[Model, dict[str, Any]]:
-    """The model after an update by block or by fine-tuning, and how its training went.
+    """Update a model by block or by fine-tuning; return it and the record of its training.
 
-    A model that advances goes through every block of time up to the last one of `new`, empty ones
-    too. Sessions of a block that it has closed already count with the block after it.
+    A model with updates by block processes every block of time up to the last one of `new`,
+    including empty blocks. Sessions of a block that it has processed count with the next block.
     """
-    model = model.grow_catalog(past, new)
-    advances = model.capabilities.update == "by-block"
-    if advances:
+    model = model.grow_catalog(prior, new)
+    by_block = model.capabilities.update == "by-block"
+    if by_block:
         assert new.blocks is not None
         new = replace(new, blocks=np.maximum(new.blocks, np.int32(model.last_block + 1)))
-    if is_trained(model, options):
-        return _tuned(model, new, past, trained, options, minutes, progress)
-    if advances:
+    if trains_on_update(model, options):
+        return _fine_tune(model, new, prior, trained, options, progress)
+    if by_block:
         _advance(model, new, progress)
     return model, {}
 
 
 def _advance(model: Model, new: Sessions, progress: Progress) -> None:
-    """Take in the blocks of new sessions one by one; all are after the model's last one."""
+    """Process the blocks of new sessions in order; all are after the last block of the model."""
     assert new.blocks is not None
     last, end = model.last_block, int(new.blocks[-1])
     for block, sessions in new.by_block(last + 1, end + 1):
@@ -93,39 +92,38 @@ def _advance(model: Model, new: Sessions, progress: Progress) -> None:
         progress("advance", block - last, end - last)
 
 
-def _tuned(
+def _fine_tune(
     model: Model,
     new: Sessions,
-    past: PriorSessions,
+    prior: PriorSessions,
     trained: Mapping[str, Any],
     options: TuningOptions,
-    minutes: float | None,
     progress: Progress,
 ) -> tuple[Model, dict[str, Any]]:
-    """The model after some more steps from its weights, and how they went.
-
-    The optimizer begins anew. Older sessions that are replayed are mixed with the new ones.
-    """
-    began = time.perf_counter()
-    sessions = _replayed(new, past, options)
+    """Train a model further, with a new optimizer state; return it and the training record."""
+    start = time.perf_counter()
+    sessions = _with_replay(new, prior, options)
     n_replayed = len(sessions) - len(new)
     steps = FineTuneSteps(
-        options.epochs, options.rate, math.inf if minutes is None else minutes, options.seed
+        options.epochs,
+        options.rate,
+        math.inf if options.minutes is None else options.minutes,
+        options.seed,
     )
-    figures: dict[str, Any] = {
+    record: dict[str, Any] = {
         "rate": options.rate,
         "replayed_sessions": n_replayed,
-        "repeatable": minutes is None,
+        "reproducible": options.minutes is None,
     }
     if not model.capabilities.neural:
         model = model.tuned(sessions, steps, progress=progress)
     else:
-        model.continue_training(past.sessions if n_replayed else None)
-        figures |= _trained_on(model, sessions, trained, steps, options.device, progress)
-    return model, figures | {"tuning_seconds": time.perf_counter() - began}
+        model.continue_training(prior.sessions if n_replayed else None)
+        record |= _train_neural(model, sessions, trained, steps, options.device, progress)
+    return model, record | {"fine_tune_seconds": time.perf_counter() - start}
 
 
-def _trained_on(
+def _train_neural(
     model: Model,
     sessions: Sessions,
     trained: Mapping[str, Any],
@@ -133,8 +131,8 @@ def _trained_on(
     device: str,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Train a neural model in place, at a constant rate; nothing is chosen."""
-    # imported here: a model that counts needs no neural library
+    """Train a neural model in place at a constant learning rate, and keep the last epoch."""
+    # imported here: a counting model needs no neural library
     from nextclick.models.neural_model import NeuralModel
     from nextclick.training.trainer import Trainer
 
@@ -161,12 +159,11 @@ def _trained_on(
     }
 
 
-def _replayed(new: Sessions, past: PriorSessions, options: TuningOptions) -> Sessions:
-    """Older sessions, drawn at random, in front of the new ones."""
+def _with_replay(new: Sessions, prior: PriorSessions, options: TuningOptions) -> Sessions:
+    """A random sample of the older sessions, followed by the new ones."""
     n = round(options.replay * len(new))
-    if n == 0 or past.sessions is None:
+    if n == 0 or prior.sessions is None:
         return new
-    old = past.sessions
     rng = np.random.default_rng([options.seed, len(new)])
-    chosen = np.sort(rng.permutation(len(old))[:n])
-    return old.take(chosen).followed_by(new)
+    sample = np.sort(rng.permutation(len(prior.sessions))[:n])
+    return prior.sessions.take(sample).followed_by(new)

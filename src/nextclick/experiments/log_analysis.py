@@ -1,4 +1,4 @@
-"""Analyze a part of a store and write its statistics and figures."""
+"""Write the statistics and figures of a part of a store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nextclick.analysis import (
 from nextclick.core.storage import atomic_folder, write_json
 from nextclick.core.types import silent
 from nextclick.data.store import Store
-from nextclick.experiments.requirements import need_matplotlib
+from nextclick.experiments.requirements import require_matplotlib
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ FIGURE1, PROFILE, TEMPORAL_GRAPH = "figure1.png", "profile.png", "temporal-graph
 
 
 @dataclass(frozen=True, slots=True)
-class Analyzed:
-    """The result of an analysis.
+class AnalysisResult:
+    """The outcome of an analysis.
 
     Attributes:
         statistics: the statistics.
@@ -51,68 +51,73 @@ def analyze(
     categories: CategoryFile | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
-) -> Analyzed:
+) -> AnalysisResult:
     """Write `analysis.json`, the figures and a manifest into a folder.
 
     Args:
-        store: open, or its folder.
-        output: the folder, made whole or not at all.
-        part: train, fit, valid or test.
-        categories: where the items' categories stand, None to leave categories out.
+        store: a store or its folder.
+        output: the folder, written completely or not at all.
+        part: train, train_inner, valid or test.
+        categories: table of items and categories; None omits the statistics of categories.
         overwrite: replace `output`.
-        progress: told how far it has come.
+        progress: receives the progress of the statistics.
 
     Raises:
-        ConfigError: matplotlib is not installed, or there is no such part or format.
+        ConfigError: matplotlib is not installed, or the part or the format does not exist.
         StoreError: the store cannot be read, or the part is empty.
-        SourceError: the categories cannot be read.
+        SourceError: the table of categories cannot be read.
         OutputError: the folder exists or cannot be written.
     """
-    need_matplotlib("analyze")
-    opened = store if isinstance(store, Store) else Store.open(store)
-    sessions = opened.part(part)
+    require_matplotlib("analyze")
+    store = store if isinstance(store, Store) else Store.open(store)
+    sessions = store.part(part)
     with atomic_folder(Path(output), overwrite=overwrite) as folder:
-        read = None
+        item_categories = None
         if categories is not None:
-            read = read_categories(categories, opened.items, progress=progress)
-        statistics = compute_statistics(sessions, read, progress=progress)
+            item_categories = read_categories(categories, store.items, progress=progress)
+        statistics = compute_statistics(sessions, item_categories, progress=progress)
         numbers = {
             "schema": SCHEMA,
             "nextclick": __version__,
-            "store": {"fingerprint": opened.fingerprint, "protocol": opened.protocol},
+            "store": {"fingerprint": store.fingerprint, "protocol": store.protocol},
             "part": part,
-            "counts": opened.manifest["counts"][part],
-            "categories": None if read is None else _about(read, categories, sessions),
+            "counts": store.manifest["counts"][part],
+            "categories": _category_fields(item_categories, categories, sessions),
             **statistics.to_json(),
         }
         write_json(folder / NUMBERS, numbers)
-        title = f"{opened.path.resolve().name}, part {part}"
+        title = f"{store.path.resolve().name}, part {part}"
         _draw(statistics, folder, title=title, counts=numbers["counts"])
         manifest = {
             "kind": KIND,
             "format_version": FORMAT_VERSION,
             "nextclick": __version__,
-            "data_fingerprint": opened.fingerprint,
+            "data_fingerprint": store.fingerprint,
             "part": part,
         }
         write_json(folder / "manifest.json", manifest)
-    return Analyzed(statistics, numbers)
+    return AnalysisResult(statistics, numbers)
 
 
-def _about(read: ItemCategories, file: CategoryFile | None, sessions: Sessions) -> dict[str, Any]:
-    assert file is not None
+def _category_fields(
+    categories: ItemCategories | None, file: CategoryFile | None, sessions: Sessions
+) -> dict[str, Any] | None:
+    """The table of categories in `analysis.json`; None without one."""
+    if categories is None or file is None:
+        return None
     support = sessions.support()
     return {
         "file": str(file.path),
-        "columns": read.columns,
-        "categories": read.n,
-        "items_without": read.items_without,
-        "clicks_without": int(support[1:][read.of_item[1:] == 0].sum()),
+        "columns": categories.columns,
+        "categories": categories.n,
+        "items_without": categories.items_without,
+        "clicks_without": int(support[1:][categories.of_item[1:] == 0].sum()),
     }
 
 
 def _draw(statistics: LogStatistics, folder: Path, *, title: str, counts: dict[str, int]) -> None:
-    from nextclick.analysis.plots.asars_figure1 import draw_figure1  # matplotlib takes a second
+    # importing matplotlib takes a second
+    from nextclick.analysis.plots.asars_figure1 import draw_figure1
     from nextclick.analysis.plots.profile_plot import draw_profile
     from nextclick.analysis.plots.temporal_graph_plot import draw_temporal_graph
 

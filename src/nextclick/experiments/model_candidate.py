@@ -1,4 +1,4 @@
-"""A model with what is fixed of it, before the values that are tried."""
+"""A model with fixed parameters, completed by the values that a search or a comparison tries."""
 
 from __future__ import annotations
 
@@ -19,30 +19,34 @@ if TYPE_CHECKING:
 
 
 def candidate_for(
-    model: str, preset: str | None, fixed: Mapping[str, Any], metric: str, tried: Mapping[str, Any]
+    model: str,
+    preset: str | None,
+    fixed: Mapping[str, Any],
+    metric: str,
+    searched: Mapping[str, Any],
 ) -> ModelCandidate:
-    """A model that is compared by a metric, which also chooses the epoch of a neural one.
+    """A candidate whose trials are compared by `metric`, which also selects neural epochs.
 
     Raises:
-        ConfigError: no such model, preset, parameter or value, or a metric among the parameters.
+        ConfigError: an unknown model, preset, parameter or value, or `metric` among the parameters.
     """
-    if "metric" in fixed or "metric" in tried:
-        raise ConfigError("metric is what trials are compared by; name it with --metric")
-    contender = ModelCandidate(model, preset, fixed)
-    if contender.neural:
-        contender = ModelCandidate(model, preset, {**fixed, "metric": metric})
-    contender.configs({})
-    return contender
+    if "metric" in fixed or "metric" in searched:
+        raise ConfigError("metric compares the trials and is no parameter; use --metric")
+    candidate = ModelCandidate(model, preset, fixed)
+    if candidate.neural:
+        candidate = ModelCandidate(model, preset, {**fixed, "metric": metric})
+    candidate.configs({})
+    return candidate
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCandidate:
-    """A model of the table, a preset of it, and the parameters that stay as they are.
+    """A model, one of its presets, and its fixed parameters.
 
     Attributes:
-        name: of the model.
-        preset: recipe of a neural model; None is its default.
-        fixed: parameter to value, text for any type.
+        name: name of the model.
+        preset: preset of a neural model; None is its default preset.
+        fixed: parameter to value; text is converted to the type of the parameter.
     """
 
     name: str
@@ -51,43 +55,46 @@ class ModelCandidate:
 
     @property
     def model(self) -> type[Model]:
-        """Its class."""
+        """The class of the model."""
         return model_class(self.name)
 
     @property
     def neural(self) -> bool:
-        """Whether it is trained step by step."""
+        """Whether the model is neural."""
         return self.model.default_capabilities.neural
 
     @property
     def space(self) -> Space:
-        """The values of its parameters that are worth trying."""
+        """The search space that the model declares."""
         return self.model.search_space
 
     def configs(self, values: Mapping[str, Any]) -> tuple[Any, TrainingConfig | None]:
-        """The configs of the model and of its training; a model that counts has none of these.
+        """The configs of the model and of its training; the latter is None unless it is neural.
+
+        Args:
+            values: parameters that override the preset and `fixed`.
 
         Raises:
-            ConfigError: no such preset or parameter, or a value out of its range.
+            ConfigError: an unknown preset or parameter, or a value out of range.
         """
-        model, chosen = self.model, {**self.fixed, **values}
+        model, overrides = self.model, {**self.fixed, **values}
         if self.neural:
-            return build_configs(self.name, model.Config, model.presets, self.preset, chosen)
+            return build_configs(self.name, model.Config, model.presets, self.preset, overrides)
         if self.preset is not None:
             raise ConfigError(
-                f"{self.name} has no preset {self.preset!r}: it counts, and has none; leave it out"
+                f"{self.name} has no preset {self.preset!r}: counting models have none; omit it"
             )
-        return build_config(model.Config, chosen, self.name), None
+        return build_config(model.Config, overrides, self.name), None
 
     def requires(self) -> frozenset[str]:
-        """What it reads of a log besides the clicks."""
+        """What the model reads besides the items: of "times", "users" and "blocks"."""
         return self.model.requires(self.configs({})[0])
 
     def capabilities(self) -> Capabilities:
-        """What it can do with its parameters."""
+        """Capabilities of the model with the fixed parameters."""
         return self.model.capabilities_of(self.configs({})[0])
 
     def parameters(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """All parameters, of the right type, by name; see `configs`."""
+        """All parameters by name, converted to their types; `values` as in `configs`."""
         config, training = self.configs(values)
         return asdict(config) | ({} if training is None else asdict(training))

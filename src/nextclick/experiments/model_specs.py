@@ -1,12 +1,14 @@
-"""What `--models` says: models to train, and trained ones, each under a name of its own.
+"""Parse the entries of `--models`: models to train and trained artifacts, each with a label.
 
-all                            every model, each as it is
-narm                           a model as it is
-narm@global                    a preset of it
-asars@paper+variant=time_cat   a preset, and parameters on top
-recipes/narm-quick.toml        a recipe, called narm-quick
-models/narm                    an artifact, known by its slash, called narm
-small=narm@hidden_width=50     any of these under a name that one chooses
+An entry is one of:
+
+    all                            every model with its default parameters
+    narm                           a model with its default parameters
+    narm@global                    a preset
+    asars@paper+variant=time_cat   a preset and parameters
+    recipes/narm-quick.toml        a recipe, labeled narm-quick
+    models/narm                    an artifact, recognized by the slash, labeled narm
+    small=narm@hidden_width=50     any of these with a label
 """
 
 from __future__ import annotations
@@ -30,143 +32,158 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _ALL = "all"
-_NAMED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
+_LABELED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model with all its parameters, and what tables call it.
+    """A model with all its parameters, and its label.
 
     Attributes:
-        label: in tables.
-        contender: the model.
-        trained: folder of the artifact, if it is trained already.
+        label: name in tables.
+        candidate: the model and its parameters.
+        trained: folder of the artifact, if the model is trained already.
     """
 
     label: str
-    contender: ModelCandidate
+    candidate: ModelCandidate
     trained: Path | None = None
 
     @property
-    def once(self) -> bool:
-        """Whether another seed would give the same."""
-        return self.trained is not None or self.contender.capabilities().deterministic
+    def seed_independent(self) -> bool:
+        """Whether every seed gives the same model."""
+        return self.trained is not None or self.candidate.capabilities().deterministic
 
 
 @dataclass(slots=True)
-class _Said:
-    """What one entry of the list says."""
+class _Entry:
+    """A parsed entry of `--models`, before `--set` changes its parameters."""
 
     label: str
     model: str
     preset: str | None = None
-    values: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
     trained: Path | None = None
 
 
-def parse_model_specs(said: Sequence[str], settings: Mapping[str, Any]) -> list[ModelSpec]:
-    """Read the entries of a list of models.
+def parse_model_specs(texts: Sequence[str], settings: Mapping[str, Any]) -> list[ModelSpec]:
+    """Parse a list of models.
 
     Args:
-        said: entries as at the top of this file.
-        settings: parameters on top, as `NAME` for all that have it, or as `MODEL.NAME` or
-            `LABEL.NAME`.
+        texts: entries, in the syntax at the top of this file.
+        settings: parameters that override those of the entries, as `NAME` for all models that have
+            the parameter, or as `MODEL.NAME` or `LABEL.NAME`.
 
     Raises:
-        ConfigError: no entry, an unknown model, preset, parameter or value, a setting that fits
-            none of them, or the same model or label twice; only artifacts of one model may
-            share a label, as trainings with other seeds.
-        ArtifactError: a folder that is no artifact.
+        ConfigError: no entry, an unknown model, preset, parameter or value, a setting that applies
+            to no entry, or a repeated model or label. Only artifacts of one model may share a
+            label, as trainings with different seeds.
+        ArtifactError: a folder is not an artifact.
     """
-    if not said:
+    if not texts:
         raise ConfigError(f"models must name at least one of {', '.join(model_names())}, got none")
-    found = [
-        _said(text) for entry in said for text in (model_names() if entry == _ALL else [entry])
+    entries = [
+        _parse_entry(name) for text in texts for name in (model_names() if text == _ALL else [text])
     ]
     for key, value in settings.items():
-        _set(found, key, value)
-    entrants = [
-        ModelSpec(one.label, ModelCandidate(one.model, one.preset, one.values), one.trained)
-        for one in found
+        _apply_setting(entries, key, value)
+    model_specs = [
+        ModelSpec(
+            entry.label,
+            ModelCandidate(entry.model, entry.preset, entry.parameters),
+            entry.trained,
+        )
+        for entry in entries
     ]
+    _check_distinct(model_specs)
+    return model_specs
+
+
+def _check_distinct(model_specs: Sequence[ModelSpec]) -> None:
     seen: dict[str, ModelSpec] = {}
-    for entrant in entrants:
-        told = _told(entrant)
-        for key in (entrant.label, told):
-            if key in seen and not (key == entrant.label and _seeds_of_one(entrant, seen[key])):
-                raise ConfigError(
-                    f"models must name each model once, got {entrant.label} twice"
-                    if seen[key].label == entrant.label
-                    else f"models must differ, got {seen[key].label} and {entrant.label}, which "
-                    "have the same parameters; leave one out"
-                )
-        seen |= {entrant.label: entrant, told: entrant}
-    return entrants
+    for model_spec in model_specs:
+        identity = _identity(model_spec)
+        for key in (model_spec.label, identity):
+            if key not in seen:
+                continue
+            earlier = seen[key]
+            if key == model_spec.label and _same_trained_model(model_spec, earlier):
+                continue
+            if earlier.label == model_spec.label:
+                raise ConfigError(f"models must name each model once, got {model_spec.label} twice")
+            raise ConfigError(
+                f"models must differ, got {earlier.label} and {model_spec.label}, which have the "
+                "same parameters; omit one"
+            )
+        seen |= {model_spec.label: model_spec, identity: model_spec}
 
 
-def _told(entrant: ModelSpec) -> str:
-    """What is the same for two entrants that would give the same."""
-    if entrant.trained is not None:
-        return str(entrant.trained.resolve())
-    return repr((entrant.contender.name, entrant.contender.configs({})))
+def _identity(model_spec: ModelSpec) -> str:
+    """Text that is equal for two specs if they give the same model."""
+    if model_spec.trained is not None:
+        return str(model_spec.trained.resolve())
+    return repr((model_spec.candidate.name, model_spec.candidate.configs({})))
 
 
-def _seeds_of_one(one: ModelSpec, other: ModelSpec) -> bool:
-    both = one.trained is not None and other.trained is not None
-    return both and one.contender.name == other.contender.name
+def _same_trained_model(first: ModelSpec, second: ModelSpec) -> bool:
+    """Whether both are artifacts of the same model."""
+    both_trained = first.trained is not None and second.trained is not None
+    return both_trained and first.candidate.name == second.candidate.name
 
 
-def _said(text: str) -> _Said:
-    named = _NAMED.fullmatch(text)
-    label, what = (named[1], named[2]) if named else (None, text)
-    if what.endswith(".toml"):
-        recipe = read_recipe(Path(what))
+def _parse_entry(text: str) -> _Entry:
+    labeled = _LABELED.fullmatch(text)
+    label, source = (labeled[1], labeled[2]) if labeled else (None, text)
+    if source.endswith(".toml"):
+        recipe = read_recipe(Path(source))
         model_class(recipe.model)
-        values = dict(recipe.parameters)
-        return _Said(label or Path(what).stem, recipe.model, recipe.preset, values)
-    if "/" in what:
-        folder = Path(what)
+        parameters = dict(recipe.parameters)
+        return _Entry(label or Path(source).stem, recipe.model, recipe.preset, parameters)
+    if "/" in source:
+        folder = Path(source)
         model = read_manifest(artifact_folder(folder))["model"]
-        named_so = folder.parent if folder.name == ARTIFACT else folder
-        return _Said(label or named_so.name, model, trained=folder)
-    model, _, rest = what.partition("@")
+        named_folder = folder.parent if folder.name == ARTIFACT else folder
+        return _Entry(label or named_folder.name, model, trained=folder)
+    model, _, suffix = source.partition("@")
     model_class(model)
-    said = _Said(label or what, model)
-    for part in filter(None, rest.split("+")):
+    entry = _Entry(label or source, model)
+    for part in filter(None, suffix.split("+")):
         name, equals, value = part.partition("=")
         if equals:
-            said.values[name] = value
-        elif said.preset is None:
-            said.preset = part
+            entry.parameters[name] = value
+        elif entry.preset is None:
+            entry.preset = part
         else:
             raise ConfigError(
-                f"{text} names two presets, {said.preset} and {part}; a parameter is NAME=VALUE"
+                f"{text} names two presets, {entry.preset} and {part}; a parameter is NAME=VALUE"
             )
-    return said
+    return entry
 
 
-def _set(entries: list[_Said], key: str, value: Any) -> None:
+def _apply_setting(entries: list[_Entry], key: str, value: Any) -> None:
     owner, dot, name = key.rpartition(".")
-    fitting = [
-        entry
-        for entry in entries
-        if entry.trained is None
-        and (owner in (entry.model, entry.label) if dot else key in _parameters(entry.model))
-    ]
-    if not fitting:
-        known = ", ".join(dict.fromkeys(one.model for one in entries if one.trained is None))
+    to_train = [entry for entry in entries if entry.trained is None]
+    if not to_train:
         raise ConfigError(
-            f"--set takes NAME=VALUE or MODEL.NAME=VALUE with a model of {known} and a parameter "
-            f"of it, got {key}={value}"
-            if known
-            else f"--set is for models that are trained now, and all are trained: leave out {key}"
+            f"--set applies to models that are trained now; there are none: omit {key}"
         )
-    for entry in fitting:
-        entry.values[name] = value
+    matching = [
+        entry
+        for entry in to_train
+        if (owner in (entry.model, entry.label) if dot else key in _parameter_names(entry.model))
+    ]
+    if not matching:
+        models = ", ".join(dict.fromkeys(entry.model for entry in to_train))
+        raise ConfigError(
+            f"--set takes NAME=VALUE or MODEL.NAME=VALUE with a model of {models} and one of its "
+            f"parameters, got {key}={value}"
+        )
+    for entry in matching:
+        entry.parameters[name] = value
 
 
-def _parameters(model: str) -> set[str]:
-    """The names of all parameters that a model takes."""
+def _parameter_names(model: str) -> set[str]:
+    """Names of the parameters of a model and, if it is neural, of its training."""
     model_type = model_class(model)
     configs: list[type[Any]] = [model_type.Config]
     if model_type.default_capabilities.neural:

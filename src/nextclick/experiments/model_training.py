@@ -1,4 +1,4 @@
-"""Train a model on a part of a store and keep it as an artifact."""
+"""Train a model on a part of a store and save it as an artifact."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nextclick.data.store import Store
 from nextclick.errors import ConfigError, OutputError
 from nextclick.experiments.checkpoint_paths import remove_checkpoints
 from nextclick.experiments.comparison_options import TRAIN_ON
-from nextclick.experiments.requirements import check_needs
+from nextclick.experiments.requirements import check_store
 from nextclick.models.model_registry import model_class
 from nextclick.training.training_config import NeuralOptions
 
@@ -41,58 +41,60 @@ def train(
     """Train a model.
 
     Args:
-        store: open, or its folder.
-        model: name, as `nextclick models` lists them.
-        output: folder for the artifact; None keeps it in memory only.
-        config: parameters that differ from their defaults, for a neural model those of training
-            among them.
+        store: a store or its folder.
+        model: a name that `nextclick models` lists.
+        output: folder of the artifact; None keeps the artifact in memory only.
+        config: parameters that differ from their defaults; for a neural model, of the model and of
+            its training.
         train_on: `all` trains on everything before the test, `inner` on everything before the
-            validation. None is `all` for a model that counts, and `inner` for a neural one, which
+            validation. None is `all` for a counting model, and `inner` for a neural one, which
             selects its epoch on the validation; see `train_neural` for the cost of `all`.
-        seed: of everything random.
-        neural: preset, device, checkpoints and trackers of a neural model. Without a folder for
-            checkpoints they go beside `output`, to `OUTPUT.training`.
-        refreshable: keep in the artifact what `refresh` needs without the store: for item-knn,
-            markov and rules the sessions, four bytes a click; for others nothing is missing.
-        overwrite: replace `output`, and begin anew where a run was stopped.
-        progress: told how far it has come.
+        seed: seed of all random numbers.
+        neural: preset, device, checkpoints and trackers of a neural model. Without a checkpoint
+            folder, checkpoints are written to `OUTPUT.training`.
+        refreshable: store in the artifact what `refresh` otherwise reads from the store: the
+            sessions, four bytes per click, for item-knn, markov and rules; nothing for others.
+        overwrite: replace `output`, and delete the checkpoint of an interrupted training.
+        progress: receives the progress of the training.
 
     Raises:
-        ConfigError: no such model, parameter, value or part, or too little memory.
+        ConfigError: an unknown model, parameter, value or part, or insufficient memory.
         StoreError: the store cannot be read.
         OutputError: the artifact or a checkpoint cannot be written.
-        ArtifactError: a checkpoint of another run.
-        TrainingError: a loss, gradient or weight that is not finite.
-        StoppedError: Ctrl-C; the message says how to go on.
+        ArtifactError: the checkpoint is of another training.
+        TrainingError: a loss, gradient or weight is not finite.
+        StoppedError: Ctrl-C; the message says how to resume.
     """
-    opened = store if isinstance(store, Store) else Store.open(store)
+    store = store if isinstance(store, Store) else Store.open(store)
     if train_on is not None and train_on not in TRAIN_ON:
         raise ConfigError(f"train_on must be inner or all, got {train_on!r}")
     if output is not None and Path(output).exists() and not overwrite:
-        raise OutputError(f"{output} exists already; choose another place or say --overwrite")
+        raise OutputError(f"{output} already exists; choose another path or pass --overwrite")
     model_type = model_class(model)
-    counts = not model_type.default_capabilities.neural
-    learned_from = TRAIN_ON[train_on or ("all" if counts else "inner")]
+    is_neural = model_type.default_capabilities.neural
+    part = TRAIN_ON[train_on or ("inner" if is_neural else "all")]
     options = neural or NeuralOptions()
-    if not counts and options.checkpoints is None and output is not None:
+    if is_neural and options.checkpoints is None and output is not None:
         options = replace(options, checkpoints=Path(f"{output}.training"))
-    work = _Work(model_type, opened, config or {}, options, learned_from, seed, overwrite, progress)
-    fitted, seconds, figures = work.count() if counts else work.learn()
-    sessions = opened.part(learned_from)
+    request = _TrainingRequest(
+        model_type, store, config or {}, options, part, seed, overwrite, progress
+    )
+    fitted, seconds, record = request.train_neural() if is_neural else request.fit()
+    sessions = store.part(part)
     trained = {
-        "part": learned_from,
+        "part": part,
         "seed": seed,
         "seconds": seconds,
-        "counts": opened.manifest["counts"][learned_from],
-        "data_fingerprint": opened.fingerprint,
-        "protocol": opened.protocol,
-        "prepared": opened.prepared,
+        "counts": store.manifest["counts"][part],
+        "data_fingerprint": store.fingerprint,
+        "protocol": store.protocol,
+        "prepared": store.prepared,
         "last_ms": None if sessions.times is None else int(sessions.times.max()),
-        **figures,
+        **record,
     }
-    users = opened.users if "users" in model_type.requires(fitted.config) else None
+    users = store.users if "users" in model_type.requires(fitted.config) else None
     log = sessions if refreshable and fitted.capabilities.needs_sessions else None
-    artifact = Artifact(fitted, opened.items, sessions.support(), trained, users, log)
+    artifact = Artifact(fitted, store.items, sessions.support(), trained, users, log)
     if output is not None:
         artifact.save(output, overwrite=overwrite)
         if options.checkpoints is not None:
@@ -101,8 +103,8 @@ def train(
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """What `train` was asked for, checked; the two kinds of models do it in their ways."""
+class _TrainingRequest:
+    """The validated arguments of `train`."""
 
     model_type: type[Model]
     store: Store
@@ -113,28 +115,27 @@ class _Work:
     overwrite: bool
     progress: Progress
 
-    def count(self) -> tuple[Model, float, dict[str, Any]]:
-        """A model that counts, the seconds it took, and nothing else."""
+    def fit(self) -> tuple[Model, float, dict[str, Any]]:
+        """Train a counting model; return it, the seconds, and an empty training record."""
         name = self.model_type.name
         if self.options != NeuralOptions():
             raise ConfigError(
-                f"{name} is no neural model: leave out preset, device, checkpoints, resume and "
-                "track"
+                f"{name} is not a neural model: omit preset, device, checkpoints, resume and track"
             )
-        settings = build_config(self.model_type.Config, self.values, name)
-        check_needs(self.model_type, settings, self.store)
+        config = build_config(self.model_type.Config, self.values, name)
+        check_store(self.model_type, config, self.store)
         sessions = self.store.part(self.part)
-        started = time.perf_counter()
-        model = self.model_type.fit(sessions, settings, seed=self.seed, progress=self.progress)
-        return model, time.perf_counter() - started, {}
+        start = time.perf_counter()
+        model = self.model_type.fit(sessions, config, seed=self.seed, progress=self.progress)
+        return model, time.perf_counter() - start, {}
 
-    def learn(self) -> tuple[Model, float, dict[str, Any]]:
-        """A neural model, the seconds it took with all validation, and how its training went."""
-        # imported here: a model that counts needs no neural library
+    def train_neural(self) -> tuple[Model, float, dict[str, Any]]:
+        """Train a neural model; return it, the seconds with validation, and its training record."""
+        # imported here: a counting model needs no neural library
         from nextclick.experiments.neural_training import neural_class, train_neural
 
-        started = time.perf_counter()
-        done = train_neural(
+        start = time.perf_counter()
+        result = train_neural(
             neural_class(self.model_type),
             self.store,
             self.values,
@@ -144,4 +145,4 @@ class _Work:
             overwrite=self.overwrite,
             progress=self.progress,
         )
-        return done.model, time.perf_counter() - started, done.figures
+        return result.model, time.perf_counter() - start, result.record

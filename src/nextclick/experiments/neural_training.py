@@ -1,4 +1,4 @@
-"""Train a neural model: choose the epoch on the validation, and learn from all if asked to."""
+"""Train a neural model, and select its epoch or the number of epochs on the validation part."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nextclick.errors import ConfigError
 from nextclick.evaluation import evaluate
 from nextclick.experiments.artifact_evaluation import store_protocol
 from nextclick.experiments.checkpoint_paths import CHOOSE, require_no_checkpoint
-from nextclick.experiments.requirements import check_needs
+from nextclick.experiments.requirements import check_store
 from nextclick.models.neural_model import DatasetInfo, NeuralModel
 from nextclick.training.device import choose_device, seeded
 from nextclick.training.loop import Checkpoints
@@ -31,15 +31,20 @@ if TYPE_CHECKING:
     from nextclick.training.trainer import Training
     from nextclick.training.training_config import NeuralOptions, TrainingConfig
 
-SHOWN_K = 20  # validation is also shown at this cut-off
+_REPORTED_K = 20  # validation metrics are also reported at this cut-off
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """A neural model, and how it was trained."""
+class NeuralTraining:
+    """A trained neural model.
+
+    Attributes:
+        model: the model.
+        record: how it was trained, as JSON values for the manifest.
+    """
 
     model: NeuralModel
-    figures: dict[str, Any]
+    record: dict[str, Any]
 
 
 def neural_class(model_type: type[Model]) -> type[NeuralModel]:
@@ -51,7 +56,8 @@ def neural_class(model_type: type[Model]) -> type[NeuralModel]:
     if not issubclass(model_type, NeuralModel):
         raise ConfigError(
             f"model {model_type.name} declares neural=True, so {model_type.__name__} must derive "
-            "from nextclick.models.neural_model.NeuralModel; derive from it, or declare neural=False"
+            "from nextclick.models.neural_model.NeuralModel; derive from it, or declare "
+            "neural=False"
         )
     return model_type
 
@@ -66,7 +72,7 @@ def train_neural(
     seed: int,
     overwrite: bool,
     progress: Progress,
-) -> Trained:
+) -> NeuralTraining:
     """Train on a part of a store.
 
     With part "train_inner" the model trains on everything before the validation, and keeps the
@@ -77,68 +83,72 @@ def train_neural(
 
     Args:
         model_type: the model.
-        store: where the parts are.
-        values: parameters of the model and of training that differ from the preset's.
-        options: preset, device, checkpoints.
+        store: contains the parts.
+        values: parameters of the model and of its training that differ from the preset.
+        options: preset, device, checkpoints and trackers.
         part: "train_inner" or "train".
-        seed: of weights, orders, negatives and dropout.
-        overwrite: begin anew where a stopped run has left a checkpoint.
-        progress: told how far it has come.
+        seed: seed of weights, session order, negatives and dropout.
+        overwrite: delete the checkpoint of an interrupted training.
+        progress: receives the progress of the training.
 
     Raises:
-        ConfigError: parameters, a device or a tracker that do not fit, or too little memory.
-        OutputError: a checkpoint that would be lost.
-        ArtifactError: a checkpoint of another run.
+        ConfigError: an invalid parameter, device or tracker, or insufficient memory.
+        OutputError: a checkpoint exists, and neither resume nor `overwrite` is set.
+        ArtifactError: the checkpoint is of another training.
         StoppedError: Ctrl-C.
-        TrainingError: a loss, gradient or weight that is not finite.
+        TrainingError: a loss, gradient or weight is not finite.
     """
-    work = _Work(model_type, store, values, options, seed, progress)
+    setup = _TrainingSetup(model_type, store, values, options, seed, progress)
     if options.checkpoints is not None and not options.resume:
         require_no_checkpoint(options.checkpoints, overwrite=overwrite)
-    config, chosen = work.config, None
+    config, selection = setup.config, None
     if part == "train" and config.keep == "best":
-        _, chosen = work.train("train_inner", config, None, folder=CHOOSE)
+        _, selection = setup.train("train_inner", config, None, folder=CHOOSE)
         config = replace(config, keep="last")
-    epochs = None if chosen is None else chosen.best_epoch
-    model, training = work.train(part, config, epochs)
-    model = work.knowing_all_days(model, part)
-    figures = {
+    epochs = None if selection is None else selection.best_epoch
+    model, training = setup.train(part, config, epochs)
+    model = setup.with_full_graph(model, part)
+    record = {
         "preset": options.preset or "default",
-        "training": asdict(work.config),
+        "training": asdict(setup.config),
         "epochs": training.epochs,
         "best_epoch": training.best_epoch,
-        "validation": validated(chosen or training, work.config.metric),
+        "validation": selected_metric(selection or training, setup.config.metric),
         "history": list(training.history),
-        "chosen_on": None if chosen is None else list(chosen.history),
+        "selection_history": None if selection is None else list(selection.history),
         "samples_per_second": training.samples_per_second,
         "device": training.device,
         "threads": training.threads,
     }
     if model.edges_alive:
-        figures["edges_alive"] = [
+        record["edges_alive"] = [
             {"block": block, "edges_alive": n} for block, n in model.edges_alive.items()
         ]
-    return Trained(model, figures)
+    return NeuralTraining(model, record)
 
 
-def validated(training: Training, metric: str) -> float | None:
-    """What the epoch that was kept gave on the validation, None if nobody asked."""
+def selected_metric(training: Training, metric: str) -> float | None:
+    """The validation metric of the selected epoch; None if the training was not validated."""
     value: float | None = training.history[training.best_epoch - 1].get(metric)
     return value
 
 
-def validation(fit: Sessions, valid: Sessions, protocol: RankingProtocol, k: int) -> Validate:
-    """Ranks the validation, and measures at K and at what is shown besides.
+def validation_callback(
+    fit: Sessions, valid: Sessions, protocol: RankingProtocol, k: int
+) -> Validate:
+    """Return a function that ranks the validation and returns its metrics at K and at 20.
 
-    A model that keeps a graph of days is asked prequentially, as its training is: a session of a
-    block knows the blocks before it.
+    A model with a temporal item graph is evaluated prequentially, as it is trained: a session reads
+    the graph of the blocks before its own.
     """
-    ks = sorted({k, min(SHOWN_K, valid.n_items)})
+    ks = sorted({k, min(_REPORTED_K, valid.n_items)})
 
     def validate(model: NeuralModel) -> dict[str, float]:
         history = fit if model.capabilities.update == "by-block" else None
-        found = evaluate(model, valid, ks=ks, protocol=protocol, history=history, n_bootstrap=0)
-        return {name: metric.value for name, metric in found.metrics.items()}
+        evaluation = evaluate(
+            model, valid, ks=ks, protocol=protocol, history=history, n_bootstrap=0
+        )
+        return {name: metric.value for name, metric in evaluation.metrics.items()}
 
     return validate
 
@@ -147,23 +157,23 @@ def check_memory(
     model_type: type[NeuralModel],
     model_config: object,
     config: TrainingConfig,
-    facts: DatasetInfo,
+    dataset: DatasetInfo,
     n_items: int,
     *,
     device: str,
-    keeps: bool,
+    writes_checkpoints: bool,
 ) -> None:
-    """Refuse a training that does not fit into the memory that is free.
+    """Check that a training fits into the available memory.
 
     Raises:
-        ConfigError: with the estimate, its parts, and what to change.
+        ConfigError: it does not; the message has the estimate, its parts, and what to change.
     """
-    size = size_on_paper(model_type, model_config, n_items, facts)
-    estimate(size, config, keeps=keeps).check(free_memory(choose_device(device)))
+    size = size_on_paper(model_type, model_config, n_items, dataset)
+    estimate(size, config, keeps=writes_checkpoints).check(free_memory(choose_device(device)))
 
 
-class _Work:
-    """What all trainings of a model on a store have in common."""
+class _TrainingSetup:
+    """Configs, store, options and seed shared by the trainings of one model."""
 
     def __init__(
         self,
@@ -187,32 +197,32 @@ class _Work:
             options.preset,
             values,
         )
-        check_needs(model_type, self.model_config, store)
+        check_store(model_type, self.model_config, store)
         self.k = checked_cutoff(self.config.metric, self.n_items)
-        reads = model_type.requires(self.model_config)
+        requires = model_type.requires(self.model_config)
         check_memory(
             model_type,
             self.model_config,
             self.config,
-            DatasetInfo.of(store.part("train"), reads),
+            DatasetInfo.of(store.part("train"), requires),
             self.n_items,
             device=options.device,
-            keeps=options.checkpoints is not None,
+            writes_checkpoints=options.checkpoints is not None,
         )
 
     def train(
         self, part: str, config: TrainingConfig, epochs: int | None, folder: str = "."
     ) -> tuple[NeuralModel, Training]:
-        """Train a model with fresh weights on a part, validating unless it learns from that."""
+        """Train a model with fresh weights on a part; on `train_inner`, validate each epoch."""
         sessions = self.store.part(part)
-        facts = DatasetInfo.of(sessions, self.model_type.requires(self.model_config))
+        dataset = DatasetInfo.of(sessions, self.model_type.requires(self.model_config))
         with seeded(self.seed):
-            model = self.model_type(self.model_config, self.n_items, facts)
+            model = self.model_type(self.model_config, self.n_items, dataset)
         trainer = Trainer(model, config, seed=self.seed, device=self.options.device, epochs=epochs)
-        place = self._place(part, folder)
+        checkpoints = self._checkpoints(part, folder)
         trackers = open_trackers(
             self.options.track,
-            None if place is None else place.folder,
+            None if checkpoints is None else checkpoints.folder,
             {"model": model.name, "part": part, "seed": self.seed}
             | asdict(self.model_config)
             | asdict(config),
@@ -221,7 +231,7 @@ class _Work:
             training = trainer.run(
                 sessions,
                 validate=self._validation() if part == "train_inner" else None,
-                checkpoints=place,
+                checkpoints=checkpoints,
                 trackers=trackers,
                 progress=self.progress,
             )
@@ -230,26 +240,27 @@ class _Work:
                 tracker.close()
         return model, training
 
-    def _place(self, part: str, folder: str) -> Checkpoints | None:
+    def _checkpoints(self, part: str, folder: str) -> Checkpoints | None:
         if self.options.checkpoints is None:
             return None
-        place = self.options.checkpoints / folder
-        # a run that was stopped while it chose has not begun the second training
-        first = folder != "." or not (self.options.checkpoints / CHOOSE).exists()
-        resume = self.options.resume and (first or (place / "checkpoint").exists())
-        return Checkpoints(place, resume, {"store": self.store.fingerprint, "part": part})
+        path = self.options.checkpoints / folder
+        # if the training that selects the number of epochs was interrupted, the second one has no
+        # checkpoint yet
+        is_first = folder != "." or not (self.options.checkpoints / CHOOSE).exists()
+        resume = self.options.resume and (is_first or (path / "checkpoint").exists())
+        return Checkpoints(path, resume, {"store": self.store.fingerprint, "part": part})
 
-    def knowing_all_days(self, model: NeuralModel, part: str) -> NeuralModel:
-        """A model that keeps a graph of days with all days before the test.
+    def with_full_graph(self, model: NeuralModel, part: str) -> NeuralModel:
+        """The model with the temporal item graph, if it has one, of all sessions before the test.
 
-        With part "train_inner" its weights are not trained on the latest of them; items that are
-        not in the part stay unknown.
+        With part "train_inner" the weights are not trained on the latest sessions; items that do
+        not occur in the part stay unknown.
         """
-        known = self.store.part("train").as_known(self.store.part(part).support())
-        return model.with_history(known)
+        sessions = self.store.part("train").as_known(self.store.part(part).support())
+        return model.with_history(sessions)
 
     def _validation(self) -> Validate:
-        """Ranks the validation part as `evaluate` does: what the part before lacks is unknown."""
+        """Rank the validation part as `evaluate` does; items not in `train_inner` are unknown."""
         inner = self.store.part("train_inner")
         valid = self.store.part("valid").as_known(inner.support())
-        return validation(inner, valid, store_protocol(self.store), self.k)
+        return validation_callback(inner, valid, store_protocol(self.store), self.k)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def checked_grid(
-    contender: ModelCandidate, grid: Mapping[str, Sequence[Any]]
+    candidate: ModelCandidate, grid: Mapping[str, Sequence[Any]]
 ) -> dict[str, list[Any]]:
     """Convert the values of a grid to their types, and validate every combination.
 
@@ -26,13 +26,13 @@ def checked_grid(
     """
     typed: dict[str, list[Any]] = {}
     for name, values in grid.items():
-        if name in contender.fixed:
+        if name in candidate.fixed:
             raise ConfigError(f"{name} has both a fixed value and a list of values; omit one")
         if not values:
             raise ConfigError(f"{name} must have at least one value to try, got none")
         typed[name] = []
     for point in grid_points(grid):
-        parameters = contender.parameters(point)
+        parameters = candidate.parameters(point)
         for name in typed:
             if parameters[name] not in typed[name]:
                 typed[name].append(parameters[name])

@@ -18,7 +18,7 @@ from nextclick.experiments.cached_run import CachedRun, Measurement
 from nextclick.experiments.model_candidate import ModelCandidate, candidate_for
 from nextclick.experiments.model_specs import ModelSpec
 from nextclick.experiments.parameter_grid import checked_grid, grid_points
-from nextclick.experiments.requirements import check_needs, need_matplotlib
+from nextclick.experiments.requirements import check_store, require_matplotlib
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.run_series import RunSeries
 from nextclick.version import __version__
@@ -79,12 +79,12 @@ def sweep(
         TrainingError: a loss, gradient or weight is not finite.
         StoppedError: Ctrl-C; completed trainings are in the folder.
     """
-    need_matplotlib("sweep")
+    require_matplotlib("sweep")
     store = store if isinstance(store, Store) else Store.open(store)
-    contender, grid = _checked(model, options, store)
+    candidate, grid = _checked(model, options, store)
     folder, points = Path(output), grid_points(grid)
-    series = RunSeries("sweep", _runs(store, contender, points, options), progress)
-    scope = _scope(store, contender, grid, options)
+    series = RunSeries("sweep", _runs(store, candidate, points, options), progress)
+    scope = _scope(store, candidate, grid, options)
     with RunCache.locked(folder, KIND, scope, overwrite=overwrite):
         if not series.execute(RunCache(folder / _RUNS), skip_failures=False):
             raise StoppedError(
@@ -119,32 +119,32 @@ def _checked(
     if options.seeds < 1:
         raise ConfigError(f"seeds must be 1 or more, got {options.seeds}")
     checked_cutoff(options.metric, len(store.items))
-    contender = candidate_for(model, options.preset, options.fixed, options.metric, options.params)
-    grid = checked_grid(contender, options.params)
+    candidate = candidate_for(model, options.preset, options.fixed, options.metric, options.params)
+    grid = checked_grid(candidate, options.params)
     for point in grid_points(grid):
-        config, _ = contender.configs(point)
-        check_needs(contender.model, config, store)
-    return contender, grid
+        config, _ = candidate.configs(point)
+        check_store(candidate.model, config, store)
+    return candidate, grid
 
 
 def _scope(
-    store: Store, contender: ModelCandidate, grid: Mapping[str, Any], options: SweepOptions
+    store: Store, candidate: ModelCandidate, grid: Mapping[str, Any], options: SweepOptions
 ) -> dict[str, Any]:
     """The settings that all runs of one sweep share."""
     return {
-        "model": contender.name,
+        "model": candidate.name,
         "preset": options.preset,
         "metric": options.metric,
         "part": options.part,
         "params": list(grid),
-        "fixed": {name: contender.parameters({})[name] for name in contender.fixed},
+        "fixed": {name: candidate.parameters({})[name] for name in candidate.fixed},
         "data_fingerprint": store.fingerprint,
     }
 
 
 def _runs(
     store: Store,
-    contender: ModelCandidate,
+    candidate: ModelCandidate,
     points: Sequence[Mapping[str, Any]],
     options: SweepOptions,
 ) -> list[CachedRun]:
@@ -161,9 +161,9 @@ def _runs(
     runs = []
     for point in points:
         label = "+".join(f"{name}={value}" for name, value in point.items())
-        fixed = {**contender.fixed, **point}
-        entrant = ModelSpec(label, ModelCandidate(contender.name, contender.preset, fixed))
-        runs += [CachedRun(store, entrant, seed, measurement) for seed in range(options.seeds)]
+        fixed = {**candidate.fixed, **point}
+        model_spec = ModelSpec(label, ModelCandidate(candidate.name, candidate.preset, fixed))
+        runs += [CachedRun(store, model_spec, seed, measurement) for seed in range(options.seeds)]
     return runs
 
 
@@ -180,8 +180,8 @@ def _point(
         "low": mean.low,
         "high": mean.high,
         "seed_deviation": row.seed_deviation.get(options.metric),
-        "training_seconds": _range([one.training_seconds for one in costs]),
-        "scoring_ms": _range([one.answer_ms["median"] for one in costs]),
+        "training_seconds": _range([cost.training_seconds for cost in costs]),
+        "scoring_ms": _range([cost.answer_ms["median"] for cost in costs]),
         "leaky": row.leaky,
     }
 
@@ -201,7 +201,7 @@ def _write(folder: Path, numbers: dict[str, Any], store_name: str) -> None:
             "high": point["high"],
             "seeds": numbers["seeds"],
             "training_seconds": point["training_seconds"]["mean"],
-            "scoring_ms_p50": point["scoring_ms"]["mean"],
+            "response_ms_p50": point["scoring_ms"]["mean"],
         }
         for point in numbers["points"]
     ]
@@ -210,9 +210,8 @@ def _write(folder: Path, numbers: dict[str, Any], store_name: str) -> None:
 
 
 def _draw(folder: Path, numbers: dict[str, Any], store_name: str) -> None:
-    from nextclick.analysis.plots.sweep_plot import (
-        draw_sweep,  # importing matplotlib takes a second
-    )
+    # importing matplotlib takes a second
+    from nextclick.analysis.plots.sweep_plot import draw_sweep
 
     for suffix in ("png", "svg"):
         draw_sweep(numbers, folder / f"{FIGURE}.{suffix}", name=store_name)

@@ -1,18 +1,18 @@
-"""Whether a refreshed model may take the place of the current one.
+"""Decide whether a refreshed model may replace the current one.
 
-Both rank the whole of their own catalog after every prefix of the same held-out sessions, the
-latest of the new log. A target that a model does not know is a miss for it, so that a refresh is
-credited with the new items that it can name. The difference is taken prefix by prefix, and its
-interval is the paired bootstrap by session.
+Both models rank their whole catalog after every prefix of the same held-out sessions, the latest of
+the new log. A target that a model does not know is a miss for it, so that a refresh gains from the
+new items it can recommend. Differences are taken per prefix; their interval is the paired bootstrap
+by session.
 
-A refresh is kept aside if it is worse by more than the tolerance, and the interval of the
-difference lies below 0: by more than chance explains.
+A refresh is rejected if its metric is lower by more than the tolerance and the interval of the
+difference lies below 0, so that the decrease is statistically significant.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,23 +28,24 @@ if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Progress
     from nextclick.evaluation.full_ranking import Evaluation
+    from nextclick.evaluation.intervals import Estimate
     from nextclick.experiments.refresh_options import GateOptions
 
-RULES = RankingProtocol(unseen="keep")
+PROTOCOL = RankingProtocol(unseen="keep")
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the gate found. Metrics are fractions in 0..1.
+class PublishDecision:
+    """Metrics of the current and the refreshed model, and the decision. Metrics are fractions.
 
     Attributes:
-        metric: what was compared.
+        metric: name of the compared metric.
         current, refreshed: its values.
-        difference, low, high: refreshed less current, and its 95 % interval.
-        tolerance: how much worse it was allowed to be.
+        difference, low, high: refreshed minus current, and its 95 % interval.
+        tolerance: largest accepted decrease.
         sessions, prefixes: how many were held out.
-        misses: targets that the current and the refreshed model do not know.
-        reason: why it is kept aside, None if it passed.
+        unknown_targets: targets that the `current` and the `refreshed` model do not know.
+        reason: why the refresh is rejected; None if it passed.
     """
 
     metric: str
@@ -56,94 +57,100 @@ class Verdict:
     tolerance: float
     sessions: int
     prefixes: int
-    misses: dict[str, int]
+    unknown_targets: dict[str, int]
     reason: str | None
 
 
-def judge(
+def decide_publication(
     current: tuple[Artifact, Sessions],
     refreshed: tuple[Artifact, Sessions],
     options: GateOptions,
     *,
     progress: Progress,
-) -> Verdict:
-    """Compare two models on the same sessions, each given in its own indices.
+) -> PublishDecision:
+    """Compare two models on the same sessions, each with the sessions in its own item indices.
 
     Raises:
-        ConfigError: a metric or K that cannot be measured.
-        EmptyLogError: the sessions have nothing to rank.
+        ConfigError: the metric is unknown or its K exceeds the catalog.
+        EmptyLogError: the sessions have no prefix to rank.
     """
     _, k = parse_metric(options.metric)
-    smaller = len(current[0].items)
-    if k > smaller:
+    n_items = len(current[0].items)
+    if k > n_items:
         raise ConfigError(
-            f"metric must have K in 1..{smaller}, the items of the current version; got "
+            f"metric must have K in 1..{n_items}, the items of the current version; got "
             f"{options.metric}"
         )
-    found = [
-        _ranked(artifact, sessions, k, f"rank with the {name} version", progress)
-        for name, (artifact, sessions) in (("current", current), ("refreshed", refreshed))
-    ]
-    values = [per_prefix(one.ranks, [k])[options.metric] for one in found]
-    told = {"current": values[0], "refreshed": values[1], "difference": values[1] - values[0]}
-    sums, prefixes = session_sums(found[0].session, told)
-    made = estimates(list(told), sums, prefixes, n_bootstrap=options.n_bootstrap, seed=0)
-    difference = made["difference"]
-    assert difference.low is not None and difference.high is not None
-    verdict: dict[str, Any] = {
-        "metric": options.metric,
-        "current": made["current"].value,
-        "refreshed": made["refreshed"].value,
-        "difference": difference.value,
-        "low": difference.low,
-        "high": difference.high,
-        "tolerance": options.tolerance,
-        "sessions": found[0].counts.sessions,
-        "prefixes": found[0].counts.prefixes,
-        "misses": {
-            "current": found[0].counts.unseen_targets,
-            "refreshed": found[1].counts.unseen_targets,
-        },
+    current_evaluation, refreshed_evaluation = (
+        _rank(artifact, sessions, k, f"rank with the {version} version", progress)
+        for version, (artifact, sessions) in (("current", current), ("refreshed", refreshed))
+    )
+    values = {
+        "current": per_prefix(current_evaluation.ranks, [k])[options.metric],
+        "refreshed": per_prefix(refreshed_evaluation.ranks, [k])[options.metric],
     }
-    reason = None
-    if difference.value < -options.tolerance and difference.high < 0:
-        reason = (
-            f"{options.metric} on the {verdict['prefixes']:,} held-out prefixes is "
-            f"{verdict['refreshed']:.4f}, that of the current version {verdict['current']:.4f}: "
-            f"worse by {-difference.value:.4f} [{-difference.high:.4f}, {-difference.low:.4f}], "
-            f"tolerated are {options.tolerance:g}"
-        )
-    return Verdict(**verdict, reason=reason)
+    values["difference"] = values["refreshed"] - values["current"]
+    sums, prefixes = session_sums(current_evaluation.session, values)
+    intervals = estimates(list(values), sums, prefixes, n_bootstrap=options.n_bootstrap, seed=0)
+    difference = intervals["difference"]
+    assert difference.low is not None and difference.high is not None  # with n_bootstrap ≥ 1
+    counts = current_evaluation.counts
+    before, after = intervals["current"].value, intervals["refreshed"].value
+    return PublishDecision(
+        metric=options.metric,
+        current=before,
+        refreshed=after,
+        difference=difference.value,
+        low=difference.low,
+        high=difference.high,
+        tolerance=options.tolerance,
+        sessions=counts.sessions,
+        prefixes=counts.prefixes,
+        unknown_targets={
+            "current": counts.unseen_targets,
+            "refreshed": refreshed_evaluation.counts.unseen_targets,
+        },
+        reason=_rejection_reason(options, counts.prefixes, before, after, difference),
+    )
 
 
-def _ranked(
-    artifact: Artifact, sessions: Sessions, k: int, name: str, progress: Progress
+def _rejection_reason(
+    options: GateOptions, n_prefixes: int, current: float, refreshed: float, difference: Estimate
+) -> str | None:
+    assert difference.low is not None and difference.high is not None
+    if difference.value >= -options.tolerance or difference.high >= 0:
+        return None
+    return (
+        f"{options.metric} on the {n_prefixes:,} held-out prefixes is {refreshed:.4f}, that of the "
+        f"current version {current:.4f}: lower by {-difference.value:.4f} "
+        f"[{-difference.high:.4f}, {-difference.low:.4f}], the tolerance is {options.tolerance:g}"
+    )
+
+
+def _rank(
+    artifact: Artifact, sessions: Sessions, k: int, stage: str, progress: Progress
 ) -> Evaluation:
-    def told(stage: str, done: int, total: int | None) -> None:
-        del stage
-        progress(name, done, total)
-
     return rank_and_measure(
         artifact.model,
         sessions.as_known(artifact.support),
         ks=[k],
-        protocol=RULES,
+        protocol=PROTOCOL,
         n_bootstrap=0,
-        progress=told,
+        progress=lambda _, done, total: progress(stage, done, total),
     )
 
 
-def held_out(n_sessions: int, share: float) -> int:
-    """How many of the latest sessions are held out; both parts have one at least.
+def n_held_out(n_sessions: int, share: float) -> int:
+    """Number of sessions that are held out; at least one is, and at least one is not.
 
     Raises:
-        ConfigError: there are too few sessions for two parts.
+        ConfigError: there are fewer than two sessions.
     """
     if share == 0:
         return 0
     if n_sessions < 2:
         raise ConfigError(
             f"holdout {share:g}: the new log has {n_sessions} session, of which none can be held "
-            "out; give a longer log, or --holdout 0 to publish without a look"
+            "out; use a longer log, or --holdout 0 to publish without the check"
         )
     return int(np.clip(round(share * n_sessions), 1, n_sessions - 1))

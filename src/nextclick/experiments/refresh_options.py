@@ -1,4 +1,4 @@
-"""The options of `refresh`: what is checked before publication, and how a model trains on."""
+"""The options of `refresh`: the check before publication, and the training on new sessions."""
 
 from __future__ import annotations
 

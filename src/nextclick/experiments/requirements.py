@@ -1,4 +1,4 @@
-"""What a model reads and whether a store has it; what a command draws with."""
+"""Check that a store has the fields a model reads, and that matplotlib is installed."""
 
 from __future__ import annotations
 
@@ -14,40 +14,41 @@ if TYPE_CHECKING:
     from nextclick.data.store import Store
     from nextclick.models.base import Model
 
-_PREPARE = {
-    "blocks": "--time-column, and --block-days for how long a block of time is",
+_PREPARE_OPTIONS = {
+    "blocks": "--time-column, and --block-days for the length of a block",
     "times": "--time-column",
     "users": "--user-column",
 }
 
 
-def check_needs(model_type: type[Model], config: Any, store: Store) -> None:
-    """Refuse a store without what a model requires.
+def check_store(model_type: type[Model], config: Any, store: Store) -> None:
+    """Check that a store has the fields a model reads.
 
     Raises:
-        ConfigError: with what is missing, and how to prepare it.
+        ConfigError: times, users or blocks of time are missing.
     """
     check_sessions(model_type, config, store.part("train"), store.path)
 
 
 def check_sessions(model_type: type[Model], config: Any, sessions: Sessions, source: Path) -> None:
-    """Refuse sessions without what a model requires; `source` is where they are from.
+    """Check that sessions have the fields a model reads; the message names their `source`.
 
     Raises:
-        ConfigError: with what is missing, and how to prepare it.
+        ConfigError: times, users or blocks of time are missing.
     """
     arrays = {"times": sessions.times, "users": sessions.users, "blocks": sessions.blocks}
     for name in sorted(model_type.requires(config)):
         if arrays[name] is None:
-            shown = "blocks of time" if name == "blocks" else name
+            field = "blocks of time" if name == "blocks" else name
             raise ConfigError(
-                f"{model_type.name} with these parameters reads {shown}, and {source} has none: "
-                f"prepare the log with {_PREPARE[name]}, or choose a variant that reads none"
+                f"{model_type.name} with these parameters reads {field}, and {source} has none: "
+                f"prepare the log with {_PREPARE_OPTIONS[name]}, or choose a variant that reads "
+                "none"
             )
 
 
-def need_matplotlib(command: str) -> None:
-    """Refuse to begin what could not be drawn.
+def require_matplotlib(command: str) -> None:
+    """Check that matplotlib is installed, before a command computes what it plots.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -56,6 +57,6 @@ def need_matplotlib(command: str) -> None:
         import_module("matplotlib")
     except ImportError as error:
         raise ConfigError(
-            f"{command} draws with matplotlib, which is not installed ({error}); "
+            f"{command} requires matplotlib, which is not installed ({error}); "
             "`pip install 'nextclick[report]'`"
         ) from error

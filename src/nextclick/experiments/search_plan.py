@@ -17,7 +17,7 @@ from nextclick.core.search_space import (
 from nextclick.errors import ConfigError
 from nextclick.experiments.model_candidate import candidate_for
 from nextclick.experiments.parameter_grid import checked_grid, grid_points
-from nextclick.experiments.requirements import check_needs
+from nextclick.experiments.requirements import check_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,13 +33,13 @@ class SearchPlan:
     """A validated search.
 
     Attributes:
-        contender: the model.
-        options: as given.
+        candidate: the model.
+        options: the options of the search.
         space: search space; it contains the preset.
         first_points: points that are tried before any is sampled: the preset, then the grid.
     """
 
-    contender: ModelCandidate
+    candidate: ModelCandidate
     options: TuneOptions
     space: Space
     first_points: list[dict[str, Any]]
@@ -54,17 +54,17 @@ class SearchPlan:
         """
         _check_limits(options)
         checked_cutoff(options.metric, len(store.items))
-        contender = candidate_for(
+        candidate = candidate_for(
             model, options.preset, options.fixed, options.metric, options.grid
         )
-        preset = contender.parameters({})
-        config, _ = contender.configs({})
-        check_needs(contender.model, config, store)
-        grid = checked_grid(contender, options.grid)
+        preset = candidate.parameters({})
+        config, _ = candidate.configs({})
+        check_store(candidate.model, config, store)
+        grid = checked_grid(candidate, options.grid)
         if grid:
             space: Space = {name: Choice(*values) for name, values in grid.items()}
         else:
-            space = without(contender.space, options.fixed)
+            space = without(candidate.space, options.fixed)
         if not space:
             raise ConfigError(
                 f"{model} has nothing to tune: "
@@ -73,14 +73,14 @@ class SearchPlan:
         space = around(space, preset)
         first = point_of(space, preset)
         points = grid_points(grid) if grid else []
-        return cls(contender, options, space, [first, *(p for p in points if p != first)])
+        return cls(candidate, options, space, [first, *(p for p in points if p != first)])
 
     @property
     def scope(self) -> dict[str, Any]:
         """The settings that all runs of one study share."""
         options = self.options
         return {
-            "model": self.contender.name,
+            "model": self.candidate.name,
             "preset": options.preset,
             "metric": options.metric,
             "seed": options.seed,
@@ -92,8 +92,8 @@ class SearchPlan:
 
     def parameters(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """The fixed parameters and those of a point."""
-        preset = self.contender.parameters({})
-        fixed = {name: preset[name] for name in self.contender.fixed}
+        preset = self.candidate.parameters({})
+        fixed = {name: preset[name] for name in self.candidate.fixed}
         return fixed | parameters_at(self.space, point)
 
 

@@ -11,7 +11,7 @@ from nextclick.core.storage import write_csv, write_json
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, StoppedError
-from nextclick.experiments.requirements import need_matplotlib
+from nextclick.experiments.requirements import require_matplotlib
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.search_options import TuneOptions
 from nextclick.experiments.search_plan import SearchPlan
@@ -57,8 +57,8 @@ def tune(
 ) -> TuningResult:
     """Search for the hyperparameters with the best metric on the validation part.
 
-    Each trial trains on `train_inner`. The first trial is the preset, so that the best trial is at least
-    as good on the validation part. The same call resumes an interrupted search.
+    Each trial trains on `train_inner`. The first trial is the preset, so that the best trial is at
+    least as good on the validation part. The same call resumes an interrupted search.
 
     Args:
         store: a store or its folder.
@@ -78,10 +78,10 @@ def tune(
     """
     options = options or TuneOptions()
     _need_optuna()
-    need_matplotlib("tune")
+    require_matplotlib("tune")
     store = store if isinstance(store, Store) else Store.open(store)
     plan = SearchPlan.create(model, options, store)
-    objective = ValidationObjective.of(plan, store)
+    objective = ValidationObjective.create(plan, store)
     folder, scope = Path(output), plan.scope | {"data_fingerprint": store.fingerprint}
     with RunCache.locked(folder, KIND, scope, overwrite=overwrite):
         summary, finished = _search(plan, objective, folder, progress)
@@ -124,7 +124,7 @@ def _search(
         trial_rows,
     )
 
-    prune = plan.contender.neural and not plan.options.grid
+    prune = plan.candidate.neural and not plan.options.grid
     with open_study(folder / STUDY, prune=prune) as study:
         finished = Search(plan, objective, study, folder / BEST, progress).run()
         trials = trial_rows(study, plan.space)
@@ -136,7 +136,7 @@ def _search(
         summary = {
             "states": {state: states[state] for state in ("complete", "pruned", "failed")},
             "search_seconds": total_seconds(study),
-            "default": trials[0]["value"],
+            "preset_value": trials[0]["value"],
             "best": {
                 "trial": best["number"],
                 "value": best["value"],

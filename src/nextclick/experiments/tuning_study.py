@@ -30,7 +30,7 @@ SECONDS, ERROR, REPEATS = "seconds", "error", "repeats"  # user attributes of a 
 # epochs a short schedule is always ahead, because its learning rate has decayed further.
 _SHARE_UNITS = 1000
 _FIRST_RUNG = 250  # no trial is pruned before a quarter of its epochs
-_REDUCTION = 2  # the better half of the trials continues to the next rung, at twice the share
+_REDUCTION = 2  # half of the trials continues to the next rung, at twice the share
 _MIN_FOR_IMPORTANCE = 5
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
@@ -106,14 +106,19 @@ def prepare_trial(study: optuna.Study, first_points: Sequence[dict[str, Any]], s
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
     """The point of a trial: name of a dimension to its value."""
     point: dict[str, Any] = {}
-    for name, one in space.items():
-        if isinstance(one, IntRange):
-            point[name] = trial.suggest_int(name, one.least, one.most, log=one.log)
-        elif isinstance(one, FloatRange):
-            point[name] = trial.suggest_float(name, one.least, one.most, log=one.log)
+    for name, dimension in space.items():
+        if isinstance(dimension, IntRange):
+            point[name] = trial.suggest_int(
+                name, dimension.least, dimension.most, log=dimension.log
+            )
+        elif isinstance(dimension, FloatRange):
+            point[name] = trial.suggest_float(
+                name, dimension.least, dimension.most, log=dimension.log
+            )
+        elif isinstance(dimension, Choice):
+            point[name] = trial.suggest_categorical(name, dimension.values)
         else:
-            choices = one.values if isinstance(one, Choice) else tuple(one.named)
-            point[name] = trial.suggest_categorical(name, choices)
+            point[name] = trial.suggest_categorical(name, tuple(dimension.named))
     return point
 
 

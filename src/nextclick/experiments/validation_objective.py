@@ -1,4 +1,4 @@
-"""The objective of a hyperparameter search: train on `train_inner`, rank `valid`, never use the test."""
+"""The objective of a hyperparameter search: train on `train_inner`, rank `valid`."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ class ValidationObjective:
     """A metric on the validation part as a function of hyperparameters.
 
     Attributes:
-        contender: the model.
-        fit: sessions that a trial learns from.
+        candidate: the model and its fixed parameters.
+        fit: sessions that trials are trained on.
         valid: sessions that are ranked; items that `train_inner` lacks are unknown.
         protocol: how ranks are counted.
         options: metric, seed and device of every trial.
     """
 
-    contender: ModelCandidate
+    candidate: ModelCandidate
     fit: Sessions
     valid: Sessions
     protocol: RankingProtocol
     options: TuneOptions
 
     @classmethod
-    def of(cls, plan: SearchPlan, store: Store) -> ValidationObjective:
+    def create(cls, plan: SearchPlan, store: Store) -> ValidationObjective:
         """Read the parts, with a random sample of the validation if the options name a size.
 
         Raises:
@@ -59,8 +59,8 @@ class ValidationObjective:
         if n_sessions is not None and n_sessions < len(valid):
             rng = np.random.default_rng([plan.options.seed, n_sessions])
             valid = valid.select(np.sort(rng.choice(len(valid), n_sessions, replace=False)))
-        known = valid.as_known(fit.support())
-        return cls(plan.contender, fit, known, store_protocol(store), plan.options)
+        valid = valid.as_known(fit.support())
+        return cls(plan.candidate, fit, valid, store_protocol(store), plan.options)
 
     def __call__(
         self,
@@ -82,11 +82,11 @@ class ValidationObjective:
             TrainingError: a loss, gradient or weight is not finite.
             StoppedError: Ctrl-C during the training of a neural model.
         """
-        config, training = self.contender.configs(parameters)
+        config, training = self.candidate.configs(parameters)
         if training is not None:
             return self._train_neural(config, training, on_epoch, progress)
         metric, seed = self.options.metric, self.options.seed
-        model = self.contender.model.fit(self.fit, config, seed=seed, progress=progress)
+        model = self.candidate.model.fit(self.fit, config, seed=seed, progress=progress)
         _, k = parse_metric(metric)
         evaluation = evaluate(
             model, self.valid, ks=[k], protocol=self.protocol, n_bootstrap=0, progress=progress
@@ -104,19 +104,27 @@ class ValidationObjective:
         from nextclick.experiments.neural_training import (
             check_memory,
             neural_class,
-            validated,
-            validation,
+            selected_metric,
+            validation_callback,
         )
         from nextclick.models.neural_model import DatasetInfo
         from nextclick.training.device import seeded
         from nextclick.training.trainer import Trainer
 
-        model_type, n_items = neural_class(self.contender.model), self.fit.n_items
+        model_type, n_items = neural_class(self.candidate.model), self.fit.n_items
         seed, device = self.options.seed, self.options.device
-        facts = DatasetInfo.of(self.fit, model_type.requires(model_config))
-        check_memory(model_type, model_config, config, facts, n_items, device=device, keeps=False)
+        dataset = DatasetInfo.of(self.fit, model_type.requires(model_config))
+        check_memory(
+            model_type,
+            model_config,
+            config,
+            dataset,
+            n_items,
+            device=device,
+            writes_checkpoints=False,
+        )
         k = checked_cutoff(config.metric, n_items)
-        validate = validation(self.fit, self.valid, self.protocol, k)
+        validate = validation_callback(self.fit, self.valid, self.protocol, k)
 
         def validate_epoch(model: NeuralModel) -> dict[str, float]:
             metrics = validate(model)
@@ -124,9 +132,9 @@ class ValidationObjective:
             return metrics
 
         with seeded(seed):
-            model = model_type(model_config, n_items, facts)
+            model = model_type(model_config, n_items, dataset)
         trainer = Trainer(model, config, seed=seed, device=device)
         training = trainer.run(self.fit, validate=validate_epoch, progress=progress)
-        value = validated(training, config.metric)
+        value = selected_metric(training, config.metric)
         assert value is not None  # every epoch is validated
         return value

@@ -1,0 +1,232 @@
+"""Update a model with a newer log: read the log, build the updated artifact."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nextclick.artifact import Artifact
+from nextclick.data.increment import LogIncrement, PriorLog, options_of, read_increment
+from nextclick.data.store import Store
+from nextclick.errors import ArtifactError, ConfigError
+from nextclick.experiments.incremental_training import (
+    check_blocks,
+    refresh_strategy,
+    trains_on_update,
+    updated_by_training,
+)
+from nextclick.experiments.reindex import sessions_for
+from nextclick.models.incremental_state import PriorSessions, scatter_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import Int64Array, Progress
+    from nextclick.core.vocabulary import Vocabulary
+    from nextclick.data.increment import Overlap
+    from nextclick.data.options import PrepareOptions
+    from nextclick.experiments.refresh_options import TuningOptions
+    from nextclick.models.base import Model, Update
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelUpdate:
+    """The update of a model.
+
+    Attributes:
+        base: the model to update.
+        strategy: how it is updated.
+        older: the sessions it was trained on, if the update needs them.
+        tuning: how it is trained on the new sessions, unless the update is exact.
+        progress: receives the progress of each stage.
+    """
+
+    base: Artifact
+    strategy: Update
+    older: Sessions | None
+    tuning: TuningOptions
+    progress: Progress
+
+    @classmethod
+    def create(
+        cls,
+        base: Artifact,
+        tuning: TuningOptions,
+        store: Store | str | Path | None,
+        progress: Progress,
+    ) -> ModelUpdate:
+        """Validate the artifact before the log is read.
+
+        Raises:
+            ArtifactError: the artifact has no time of its last click, lacks the sessions that its
+                update needs, or was trained on another store.
+            ConfigError: the model has no incremental update.
+        """
+        name = base.model.name
+        if base.trained.get("last_ms") is None:
+            raise ArtifactError(
+                f"the artifact of {name} does not know when its log ended, so new clicks cannot be "
+                "identified: train it again on a store with times"
+            )
+        strategy = refresh_strategy(base.model)
+        needs_log = base.model.capabilities.needs_sessions
+        replays = strategy != "exact" and trains_on_update(base.model, tuning) and tuning.replay > 0
+        older = base.log if needs_log else None
+        if older is None and (needs_log or replays):
+            if store is None:
+                remedy = "or train it with --refreshable" if needs_log else "or omit --replay"
+                raise ArtifactError(
+                    f"{name} needs the sessions it was trained on, which the artifact does not "
+                    f"contain: name its store with --store, {remedy}"
+                )
+            opened = store if isinstance(store, Store) else Store.open(store)
+            older = _older_sessions(base, opened)
+        return cls(base, strategy, older, tuning, progress)
+
+    def read_log(self, log: Any, options: PrepareOptions | None, overlap: Overlap) -> LogIncrement:
+        """Read the new log as the store was prepared, unless `options` say otherwise."""
+        trained = self.base.trained
+        protocol = trained["protocol"]
+        prior = PriorLog(
+            self.base.items,
+            int(trained["last_ms"]),
+            protocol.get("block_ms"),
+            protocol.get("block_origin_ms"),
+        )
+        increment = read_increment(
+            log,
+            prior,
+            options or options_of(protocol, trained.get("prepared")),
+            overlap=overlap,
+            progress=self.progress,
+        )
+        if self.base.users is not None and increment.users is None:
+            raise ConfigError(
+                f"{self.base.model.name} reads users and the new log has none: name their column "
+                "with --user-column"
+            )
+        if self.strategy == "by-block":
+            check_blocks(self.base.model, increment.sessions)
+        return increment
+
+    def build(self, increment: LogIncrement, n_sessions: int, time_share: float) -> Artifact:
+        """The model updated with the first `n_sessions` new sessions.
+
+        Args:
+            increment: the new log.
+            n_sessions: number of sessions, in the order in which they ended.
+            time_share: share of the training time limit.
+        """
+        base, start = self.base, time.perf_counter()
+        new = increment.sessions.slice(0, n_sessions)
+        clicked = np.unique(new.items)
+        new_vocabulary, to_new_vocabulary = increment.items.only(clicked[clicked > 0])
+        items, from_base, from_new = base.items.union(new_vocabulary)
+        fingerprint = _fingerprint(base, new, increment.items)
+        new = _with_model_users(
+            new.renumbered(from_new[to_new_vocabulary], len(items)), base, increment.users
+        )
+        older = None if self.older is None else self.older.renumbered(from_base, len(items))
+        prior = PriorSessions(
+            index=from_base,
+            n_items=len(items),
+            n_sessions=int(base.trained["counts"]["sessions"]),
+            support=scatter_rows(base.support, from_base, len(items)),
+            sessions=older,
+        )
+        model, training = self._update_model(new, prior, time_share)
+        support = prior.support + new.support()
+        record = {
+            "update": self.strategy,
+            "fingerprint": fingerprint,
+            "sessions": len(new),
+            "events": new.n_events,
+            "new_items": len(items) - len(base.items),
+            **training,
+            "build_seconds": time.perf_counter() - start,
+        }
+        log = None
+        if base.model.capabilities.needs_sessions:
+            log = replace(prior.both(new), times=None, users=None, blocks=None)
+        trained = _training_record(base, new, support, record)
+        return Artifact(model, items, support, trained, base.users, log)
+
+    def _update_model(
+        self, new: Sessions, prior: PriorSessions, time_share: float
+    ) -> tuple[Model, dict[str, Any]]:
+        model = self.base.model
+        if self.strategy == "exact":
+            return model.extended(new, prior, progress=self.progress), {}
+        options = self.tuning
+        if options.minutes is not None:
+            options = replace(options, minutes=options.minutes * time_share)
+        return updated_by_training(model, new, prior, self.base.trained, options, self.progress)
+
+
+def _older_sessions(base: Artifact, store: Store) -> Sessions:
+    """The sessions of the first training, in the item indices of the model.
+
+    Raises:
+        ArtifactError: the model was first trained on another store.
+    """
+    fingerprint = base.trained.get("base_fingerprint", base.trained["data_fingerprint"])
+    if store.fingerprint != fingerprint:
+        raise ArtifactError(
+            f"the model was first trained on data {fingerprint}, the store {store.path} holds data "
+            f"{store.fingerprint}; name the other one"
+        )
+    return sessions_for(base, store, base.trained["part"])
+
+
+def _with_model_users(sessions: Sessions, base: Artifact, users: Vocabulary | None) -> Sessions:
+    """The sessions with user indices of the model; a user it does not know is 0."""
+    if base.users is None or users is None or sessions.users is None:
+        return replace(sessions, users=None, n_users=0)
+    index = np.append(np.int32(0), base.users.indices(users.ids()))
+    return replace(sessions, users=index[sessions.users], n_users=len(base.users))
+
+
+def reindexed(artifact: Artifact, sessions: Sessions, increment: LogIncrement) -> Sessions:
+    """Sessions of a new log in the item and user indices of a model."""
+    index = np.append(np.int32(0), artifact.items.indices(increment.items.ids())).astype(np.int32)
+    in_model_items = sessions.renumbered(index, len(artifact.items))
+    return _with_model_users(in_model_items, artifact, increment.users)
+
+
+def _training_record(
+    base: Artifact, new: Sessions, support: Int64Array, record: dict[str, Any]
+) -> dict[str, Any]:
+    """The entry `trained` in the manifest of the refreshed model."""
+    before = base.trained
+    assert new.times is not None
+    counts = dict(before["counts"])
+    for name, n_new in (
+        ("events", new.n_events),
+        ("sessions", len(new)),
+        ("prefixes", new.n_prefixes),
+    ):
+        counts[name] = int(counts[name]) + n_new
+    counts["items"] = int((support[1:] > 0).sum())
+    return {
+        **before,
+        "counts": counts,
+        "base_fingerprint": before.get("base_fingerprint", before["data_fingerprint"]),
+        "data_fingerprint": record["fingerprint"],
+        "last_ms": int(new.times.max()),
+        "refreshes": [*before.get("refreshes", []), record],
+    }
+
+
+def _fingerprint(base: Artifact, new: Sessions, items: Vocabulary) -> str:
+    """Fingerprint of the training data: a hash of the previous one and the new clicks."""
+    digest = hashlib.blake2b(base.trained["data_fingerprint"].encode(), digest_size=16)
+    digest.update(json.dumps(items.ids()).encode())
+    for array in (new.items, new.offsets, new.times):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
