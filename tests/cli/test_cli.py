@@ -220,7 +220,7 @@ def mistakes(shop, folder):
         "column": (
             ["prepare", log, *place, "--item-column", "itm_id"],
             "SourceError",
-            "there is no column 'itm_id' (asked for as the item column): did you mean item_id?",
+            "there is no column 'itm_id' (requested as the item column): did you mean item_id?",
         ),
         "value": (
             ["prepare", log, *place, "--gap", "-5"],

@@ -90,7 +90,7 @@ def test_a_refresh_that_was_kept_aside_exits_with_3(call, shop, tmp_path, monkey
 
 def test_bad_input_exits_with_2(call, shop, tmp_path):
     told = call("refresh", shop / "model", shop / "old.csv", "-o", tmp_path / "n", "--json", code=2)
-    assert "this log is no newer" in told["error"]["message"]
+    assert "the log is not newer" in told["error"]["message"]
     told = call("refresh", shop / "model", shop / "new.csv", "--json", code=2)
     assert "is not a registry: name the new artifact with --output" in told["error"]["message"]
     told = call("versions", shop / "model", "--json", code=2)
