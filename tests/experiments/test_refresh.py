@@ -157,7 +157,8 @@ def test_a_rare_new_item_stays_out(store, tmp_path):
 
 def test_an_older_log_is_refused(model):
     with pytest.raises(
-        SourceError, match=r"none after the last click of the artifact at .*, so the log is not newer"
+        SourceError,
+        match=r"none after the last click of the artifact at .*, so the log is not newer",
     ):
         refresh(model, frame_of(SESSIONS[:10]), gate=NO_GATE)
 
