@@ -1,4 +1,4 @@
-"""Small simulated logs and statistics of them."""
+"""Small simulated logs, and what the tests ask of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def small(**changes: Any) -> SimulationConfig:
 
 
 class Log:
-    """A log sorted by session, with the indices of its items."""
+    """A log in the order of sessions, with the indices of its items."""
 
     def __init__(self, config: SimulationConfig):
         self.config = config
@@ -42,17 +42,17 @@ class Log:
         self.session = frame["session_id"].to_numpy()
         self.time = frame["timestamp"].to_numpy()
         self.first = np.diff(self.session, prepend=-1) != 0
-        self.follows = np.flatnonzero(~self.first)  # clicks after the first of their session
+        self.follows = np.flatnonzero(~self.first)  # clicks that have one before them
         start = datetime.datetime.combine(config.start, datetime.time(), datetime.UTC)
         self.day = (self.time - int(start.timestamp() * 1000)) // MS_PER_DAY
 
     def distance(self) -> np.ndarray:
-        """Steps on the ring between consecutive clicks of a session; 10^6 across categories."""
-        previous, current = self.items[self.follows - 1], self.items[self.follows]
-        size = np.diff(self.shop.bounds)[self.shop.category[previous] - 1]
-        step = np.abs(previous - current)
+        """Steps on the ring from each followed click to the next; large across categories."""
+        now, then = self.items[self.follows - 1], self.items[self.follows]
+        size = np.diff(self.shop.bounds)[self.shop.category[now] - 1]
+        step = np.abs(now - then)
         return np.where(
-            self.shop.category[previous] == self.shop.category[current],
+            self.shop.category[now] == self.shop.category[then],
             np.minimum(step, size - step),
             10**6,
         )
@@ -61,7 +61,7 @@ class Log:
         return np.log(self.time[self.follows] - self.time[self.follows - 1])
 
     def clicks(self) -> np.ndarray:
-        """Return (days, N), the number of clicks on each item on each day."""
+        """(days, N) how often each item was clicked on each day."""
         n_days, n_items = self.config.days, self.config.items
         day = np.minimum(self.day, n_days - 1)
         return np.bincount(day * n_items + self.items, minlength=n_days * n_items).reshape(
