@@ -122,5 +122,5 @@ def test_an_invalid_array_is_rejected(store):
 
 def test_a_missing_vocabulary_is_rejected(store):
     (store.path / "items" / "ids.npy").unlink()
-    with pytest.raises(StoreError, match="items holds no readable vocabulary: "):
+    with pytest.raises(StoreError, match="cannot read the vocabulary in"):
         _ = Store.open(store.path).items
