@@ -106,11 +106,11 @@ def test_an_unknown_split_names_all():
 
 
 def test_a_log_format_is_one_entry(tmp_path, monkeypatch):
-    dialect = LogFormat(
+    toy_format = LogFormat(
         "toy", "a toy log", separator=";", names=("s", "i", "t"),
         columns=Columns(session="s", item="i", time="t"), unit="s",
     )  # fmt: skip
-    monkeypatch.setitem(LOG_FORMATS, "toy", dialect)
+    monkeypatch.setitem(LOG_FORMATS, "toy", toy_format)
     frame_of([[10, 20]] * 20).write_csv(tmp_path / "log.csv", separator=";", include_header=False)
     words = ["prepare", str(tmp_path / "log.csv"), "-o", str(tmp_path / "s"), "--format", "toy"]
     done = CliRunner().invoke(app, [*words, "--split", "fraction"])

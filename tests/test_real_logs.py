@@ -1,4 +1,4 @@
-"""Counts of real logs after preparation, against those of the papers and of the publishers."""
+"""Counts of real logs after preparation, compared with those of the papers and publishers."""
 
 import pytest
 
@@ -22,38 +22,38 @@ def test_diginetica(real_logs, tmp_path):
 
 
 def test_yoochoose_1_64(real_logs, tmp_path):
-    found = prepare(real_logs / "yoochoose-1-64", tmp_path / "store", options=SRGNN)
-    assert counts(found.store, "train", "sessions", "prefixes") == (116_167, 369_859)
-    assert counts(found.store, "test", "sessions", "prefixes") == (15_324, 55_898)
-    assert found.report["steps"][0]["events"] == 557_248
-    # targets that the cut to 1/64 took out of training stay, as misses
-    assert found.store.manifest["unseen_test"]["clicks_kept_as_unseen"] > 0
+    result = prepare(real_logs / "yoochoose-1-64", tmp_path / "store", options=SRGNN)
+    assert counts(result.store, "train", "sessions", "prefixes") == (116_167, 369_859)
+    assert counts(result.store, "test", "sessions", "prefixes") == (15_324, 55_898)
+    assert result.report["steps"][0]["events"] == 557_248
+    # targets that are missing in the 1/64 of training are kept as misses
+    assert result.store.manifest["unseen_test"]["clicks_kept_as_unseen"] > 0
 
 
 def test_a_week_of_yoochoose(real_logs, tmp_path):
     folder = real_logs / "yoochoose-100k"
-    found = prepare(folder / "train_full.txt", tmp_path / "store", test=folder / "test.txt")
-    parts = found.report["read_parts"]
+    result = prepare(folder / "train_full.txt", tmp_path / "store", test=folder / "test.txt")
+    parts = result.report["read_parts"]
     train, test = parts["train"], parts["test"]
     assert (train["events"], train["sessions"], train["items"]) == (70_278, 17_794, 2_933)
     assert (test["events"], test["sessions"]) == (13_568, 3_416)
-    assert found.report["times"] == "seconds (found)"
-    assert counts(found.store, "train", "events", "sessions", "items") == (70_278, 17_794, 2_933)
+    assert result.report["times"] == "seconds (inferred)"
+    assert counts(result.store, "train", "events", "sessions", "items") == (70_278, 17_794, 2_933)
 
 
 def test_globo(real_logs, tmp_path):
     options = PrepareOptions(
         read=ReadOptions(format="globo"), filters=FilterOptions(min_item_support=5)
     )
-    found = prepare(real_logs / "globo", tmp_path / "store", options=options)
+    result = prepare(real_logs / "globo", tmp_path / "store", options=options)
     # the description says 541,958 sessions; the files hold 541,954 distinct ids
-    assert found.report["steps"][0] == {
+    assert result.report["steps"][0] == {
         "name": "read",
         "events": 1_539_265,
         "sessions": 541_954,
         "users": 237_474,
         "items": 26_350,
     }
-    (gap,) = [w for w in found.report["warnings"] if "gaps between clicks" in w]
-    assert "exactly 30 seconds" in gap
-    assert "of them before the last click of a session: an invented time" in gap
+    (warning,) = [w for w in result.report["warnings"] if "gaps between clicks" in w]
+    assert "exactly 30 seconds" in warning
+    assert "of them before the last click of a session: an invented time" in warning

@@ -222,7 +222,7 @@ def mistakes(shop, folder):
         "column": (
             ["prepare", log, *to_output, "--item-column", "itm_id"],
             "SourceError",
-            "there is no column 'itm_id' (asked for as the item column): did you mean item_id?",
+            "there is no column 'itm_id' (requested as the item column): did you mean item_id?",
         ),
         "value": (
             ["prepare", log, *to_output, "--gap", "-5"],

@@ -92,7 +92,7 @@ def test_bad_input_exits_with_2(call, shop, tmp_path):
     printed = call(
         "refresh", shop / "model", shop / "old.csv", "-o", tmp_path / "n", "--json", code=2
     )
-    assert "this log is no newer" in printed["error"]["message"]
+    assert "the log is not newer" in printed["error"]["message"]
     printed = call("refresh", shop / "model", shop / "new.csv", "--json", code=2)
     assert "is not a registry: name the new artifact with --output" in printed["error"]["message"]
     printed = call("versions", shop / "model", "--json", code=2)

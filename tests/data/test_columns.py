@@ -1,6 +1,6 @@
 import pytest
 
-from nextclick.data.readers.columns import COMMON_NAMES, Columns, resolve
+from nextclick.data.readers.columns import COMMON_NAMES, Columns, resolve_columns
 from nextclick.errors import SourceError
 
 
@@ -20,46 +20,48 @@ from nextclick.errors import SourceError
         ),
     ],
 )
-def test_columns_are_found_by_common_names(header, expected):
-    assert resolve(Columns(), header.split(","), "log", by="auto") == expected
+def test_columns_are_detected_by_common_names(header, expected):
+    assert resolve_columns(Columns(), header.split(","), "log", sessions_by="auto") == expected
 
 
 @pytest.mark.parametrize("role", COMMON_NAMES)
-def test_every_common_name_is_found_in_any_writing(role):
+def test_every_common_name_is_detected_in_any_spelling(role):
     rest = {"session": "session", "item": "item", "time": "time"}
     rest.pop(role, None)
     for name in COMMON_NAMES[role]:
-        for written in (name, name.upper(), name.title().replace("_", ""), name.replace("_", " ")):
-            found = resolve(Columns(), [*rest.values(), written], "log", by="auto")
-            assert getattr(found, role) == written
+        for spelling in (name, name.upper(), name.title().replace("_", ""), name.replace("_", " ")):
+            columns = resolve_columns(
+                Columns(), [*rest.values(), spelling], "log", sessions_by="auto"
+            )
+            assert getattr(columns, role) == spelling
 
 
-def test_the_more_telling_name_wins_whatever_the_order():
+def test_the_first_common_name_wins_in_any_column_order():
     header = ["url", "item_id", "sid", "session_id", "time", "date"]
-    found = resolve(Columns(), header, "log", by="auto")
-    assert (found.session, found.item, found.time) == ("session_id", "item_id", "time")
+    columns = resolve_columns(Columns(), header, "log", sessions_by="auto")
+    assert (columns.session, columns.item, columns.time) == ("session_id", "item_id", "time")
 
 
-def test_what_is_asked_for_wins_and_must_be_there():
+def test_a_requested_column_wins_and_must_exist():
     header = ["session", "item", "shelf", "time"]
-    assert resolve(Columns(item="shelf"), header, "log", by="auto").item == "shelf"
+    assert resolve_columns(Columns(item="shelf"), header, "log", sessions_by="auto").item == "shelf"
     message = (
-        r"log: there is no column 'shelv' \(asked for as the item column\): did you mean shelf\?; "
+        r"log: there is no column 'shelv' \(requested as the item column\): did you mean shelf\?; "
         "the file has session, item, shelf, time"
     )
     with pytest.raises(SourceError, match=message):
-        resolve(Columns(item="shelv"), header, "log", by="auto")
+        resolve_columns(Columns(item="shelv"), header, "log", sessions_by="auto")
 
 
-def test_sessions_come_from_an_id_or_from_a_user():
+def test_sessions_need_a_session_or_a_user_column():
     header = ["session", "user", "item", "time"]
-    assert resolve(Columns(), header, "log", by="auto").session == "session"
-    assert resolve(Columns(), header, "log", by="user").session is None
-    assert resolve(Columns(), header[1:], "log", by="auto").user == "user"
-    without = r"log: no session column found among item, time; name it with --session-column \(or"
-    with pytest.raises(SourceError, match=without):
-        resolve(Columns(), header[2:], "log", by="auto")
+    assert resolve_columns(Columns(), header, "log", sessions_by="auto").session == "session"
+    assert resolve_columns(Columns(), header, "log", sessions_by="user").session is None
+    assert resolve_columns(Columns(), header[1:], "log", sessions_by="auto").user == "user"
+    message = r"log: no session column found among item, time; name it with --session-column \(or"
+    with pytest.raises(SourceError, match=message):
+        resolve_columns(Columns(), header[2:], "log", sessions_by="auto")
     with pytest.raises(SourceError, match="no session column found among user, item, time"):
-        resolve(Columns(), header[1:], "log", by="id")
+        resolve_columns(Columns(), header[1:], "log", sessions_by="id")
     with pytest.raises(SourceError, match="no user column found among session, item, time"):
-        resolve(Columns(), ["session", "item", "time"], "log", by="user")
+        resolve_columns(Columns(), ["session", "item", "time"], "log", sessions_by="user")

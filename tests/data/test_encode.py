@@ -7,9 +7,9 @@ from nextclick.data.encode import IdEncoder
 
 
 def codes_by_dict(ids):
-    """The obvious twin: a dict from id to the order of its first appearance."""
-    known = {}
-    return [-1 if i is None else known.setdefault(str(i), len(known)) for i in ids]
+    """Reference: a dict from id to the order of its first occurrence."""
+    codes = {}
+    return [-1 if i is None else codes.setdefault(str(i), len(codes)) for i in ids]
 
 
 @given(
@@ -24,11 +24,11 @@ def test_numbers_get_the_codes_of_a_dict(ids, step):
 @given(st.lists(st.one_of(st.none(), st.text("ab01 é", min_size=1).map(str.strip).filter(bool))))
 def test_text_gets_the_codes_of_a_dict(ids):
     encoder = IdEncoder()
-    found = [encoder.encode(pl.Series([i], dtype=pl.String))[0] for i in ["first", *ids]]
-    assert found == codes_by_dict(["first", *ids])
+    codes = [encoder.encode(pl.Series([i], dtype=pl.String))[0] for i in ["first", *ids]]
+    assert codes == codes_by_dict(["first", *ids])
 
 
-def test_a_table_that_grows_keeps_its_codes():
+def test_codes_do_not_change_when_the_hash_table_grows():
     encoder = IdEncoder()
     ids = pl.Series(range(100_000), dtype=pl.Int64) * 7919
     first = encoder.encode(ids)
@@ -36,24 +36,24 @@ def test_a_table_that_grows_keeps_its_codes():
     assert len(encoder) == 100_000
 
 
-@pytest.mark.parametrize("odd", ["A12", "007", "+7", "-0", "1.5"])
-def test_one_odd_id_turns_all_into_text_and_keeps_their_codes(odd):
+@pytest.mark.parametrize("text_id", ["A12", "007", "+7", "-0", "1.5"])
+def test_one_other_id_converts_all_ids_to_text_with_their_codes(text_id):
     encoder = IdEncoder()
     assert encoder.encode(pl.Series(["7", "12"])).tolist() == [0, 1]
-    assert encoder.encode(pl.Series(["12", odd, "7"])).tolist() == [1, 2, 0]
+    assert encoder.encode(pl.Series(["12", text_id, "7"])).tolist() == [1, 2, 0]
     vocabulary, index_of = encoder.vocabulary(pl.Series([0, 1, 2]).cast(pl.Int32).to_numpy())
     assert vocabulary.is_text
-    assert [vocabulary.raw(int(index_of[c])) for c in range(3)] == ["7", "12", odd]
+    assert [vocabulary.raw(int(index_of[c])) for c in range(3)] == ["7", "12", text_id]
 
 
-def test_whole_numbers_kept_as_floats_are_numbers():
+def test_integers_stored_as_floats_are_integers():
     encoder = IdEncoder()
     assert encoder.encode(pl.Series([3.0, None, 5.0, 3.0])).tolist() == [0, -1, 1, 0]
     vocabulary, _ = encoder.vocabulary(pl.Series([0, 1]).cast(pl.Int32).to_numpy())
     assert [vocabulary.raw(1), vocabulary.raw(2)] == [3, 5]
 
 
-def test_a_vocabulary_is_in_the_order_of_the_raw_ids_whatever_the_order_of_the_log():
+def test_a_vocabulary_is_sorted_by_raw_id_in_any_order_of_the_log():
     encoder = IdEncoder()
     encoder.encode(pl.Series([30, 10, 20, 99]))
     vocabulary, index_of = encoder.vocabulary(pl.Series([0, 1, 2]).cast(pl.Int32).to_numpy())

@@ -1,4 +1,4 @@
-"""Logs end to end: hand-worked counts, every way in, and a slow twin of the whole preparation."""
+"""`prepare` end to end: hand-worked counts, all kinds of sources, a reference in plain Python."""
 
 import datetime as dt
 import gzip
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nextclick import PrepareOptions, Store, prepare
 from nextclick.data.options import FilterOptions, ReadOptions, SessionOptions, SplitOptions
 from nextclick.data.readers.columns import Columns
-from nextclick.errors import ConfigError, EmptyLogError, OutputError, SourceError
+from nextclick.errors import ConfigError, EmptyLogError, OutputError, SourceError, StoreError
 
 T0 = 1_500_000_000  # 2017-07-14T02:40:00Z
 DAY = 86_400
@@ -40,8 +40,8 @@ LOG = [
 KEEP_ALL = FilterOptions(min_item_support=1)
 
 
-def csv_of(rows, head="session_id,item_id,timestamp", separator=","):
-    lines = [head.replace(",", separator)]
+def csv_of(rows, header="session_id,item_id,timestamp", separator=","):
+    lines = [header.replace(",", separator)]
     lines += [separator.join(map(str, row)) for row in rows]
     return "\n".join(lines) + "\n"
 
@@ -70,8 +70,8 @@ def log(tmp_path):
 
 
 def test_sessions_by_id(log, tmp_path):
-    found = prepare(log, tmp_path / "store", options=options())
-    store = found.store
+    result = prepare(log, tmp_path / "store", options=options())
+    store = result.store
     # the last click is at 2 days + 70 s, so the test begins at 1 day + 70 s
     assert sessions_of(store, "train") == [[30, 10, 20], [20, 10], [10, 30, 10]]
     # item 99 is unseen in training: session 4 loses a click, session 5 falls below two
@@ -97,9 +97,9 @@ def test_sessions_by_id(log, tmp_path):
     assert store.part("train").blocks.tolist() == [0, 0, 0]
     assert store.part("test").blocks.tolist() == [2]
     assert store.part("train").users is None
-    assert found.report["rows"] == 13
-    assert found.report["times"] == "seconds (found)"
-    assert found.report["steps"][0] == {
+    assert result.report["rows"] == 13
+    assert result.report["times"] == "seconds (inferred)"
+    assert result.report["steps"][0] == {
         "name": "read",
         "events": 13,
         "sessions": 5,
@@ -108,33 +108,33 @@ def test_sessions_by_id(log, tmp_path):
     }
 
 
-def test_unseen_items_are_kept_as_misses_where_asked(log, tmp_path):
+def test_unseen_items_are_kept_as_misses_on_request(log, tmp_path):
     split = SplitOptions(unseen="keep")
     store = prepare(log, tmp_path / "store", options=options(split=split)).store
     assert sessions_of(store, "test") == [[10, None, 20], [None, 10]]
     assert store.manifest["unseen_test"]["clicks_kept_as_unseen"] == 2
 
 
-def test_recent_samples_keep_what_only_the_cut_lost(tmp_path):
+def test_items_missing_only_in_the_recent_samples_stay_in_the_test(tmp_path):
     rows = [(1, 5, 0), (1, 6, 1), (2, 1, 10), (2, 2, 11), (2, 1, 12), (3, 5, 2 * DAY)]
     rows += [(3, 9, 2 * DAY + 1), (3, 1, 2 * DAY + 2)]
     frame = pl.DataFrame(seconds(rows), orient="row", schema=["session", "item", "time"])
     split = SplitOptions(recent=3)
     store = prepare(frame, tmp_path / "store", options=options(split=split)).store
-    # three training samples, of which one stays: the shortest prefix of session 2
+    # one of three training samples is kept: the shortest prefix of session 2
     assert sessions_of(store, "train") == [[1, 2]]
-    # 9 was never in training and goes; 5 was, so it stays, unknown to a model of the cut
+    # 9 is not in training and is dropped; 5 is in training but not in the recent samples
     assert sessions_of(store, "test") == [[None, 1]]
     assert store.protocol["split"]["unseen"] != "drop"
 
 
-def test_a_cut_that_leaves_no_sample_is_refused(log, tmp_path):
-    message = "training has 5 samples, of which the most recent 1/6 are none; choose a smaller"
+def test_a_fraction_without_a_sample_is_rejected(log, tmp_path):
+    message = "training has 5 samples, so the most recent 1/6 is empty; choose a smaller --recent"
     with pytest.raises(EmptyLogError, match=message):
         prepare(log, tmp_path / "store", options=options(split=SplitOptions(recent=6)))
 
 
-def test_users_are_cut_where_they_pause(tmp_path):
+def test_the_clicks_of_users_are_split_at_gaps(tmp_path):
     rows = [(7, 1, 0), (7, 2, 1800), (7, 1, 1800 + 3601), (7, 2, 1800 + 3601 + 3600), (8, 1, 5)]
     rows += [(8, 2, 6), (8, 1, 3 * DAY), (8, 2, 3 * DAY + 1), (9, 1, 3 * DAY), (9, 1, 3 * DAY + 9)]
     path = tmp_path / "log.csv"
@@ -146,13 +146,13 @@ def test_users_are_cut_where_they_pause(tmp_path):
         (1, [1, 2]),
         (2, [1, 2]),
     ]
-    # user 9 is in no training session, so it is unknown: 0
+    # user 9 has no training session, so its index is 0
     assert test.users.tolist() == [2, 0]
     assert [store.users.raw(i) for i in (1, 2)] == [7, 8]
     assert (train.n_users, store.manifest["counts"]["test"]["users"]) == (2, 1)
 
 
-def test_a_session_column_is_not_looked_at_where_users_are_cut(tmp_path):
+def test_sessions_by_user_ignore_a_session_column(tmp_path):
     rows = [(1, 5, i, t) for i, t in ((1, 0), (2, 10), (1, 2 * DAY), (2, 2 * DAY + 1))]
     path = tmp_path / "log.csv"
     path.write_text(csv_of(rows, "session_id,user_id,item_id,timestamp"))
@@ -166,27 +166,27 @@ def test_a_session_column_is_not_looked_at_where_users_are_cut(tmp_path):
 
 def test_users_of_sessions_are_kept(tmp_path):
     path = tmp_path / "log.csv"
-    named = {1: "ann", 2: "", 3: "bob", 4: "ann", 5: "cid"}
-    rows = [(s, named[s], i, t) for s, i, t in seconds(LOG)]
+    users = {1: "ann", 2: "", 3: "bob", 4: "ann", 5: "cid"}
+    rows = [(s, users[s], i, t) for s, i, t in seconds(LOG)]
     path.write_text(csv_of(rows, "session_id,user_id,item_id,timestamp"))
-    store = prepare(path, tmp_path / "store", options=options(split=SplitOptions(unseen="keep")))
-    train, test = store.store.part("train"), store.store.part("test")
+    result = prepare(path, tmp_path / "store", options=options(split=SplitOptions(unseen="keep")))
+    train, test = result.store.part("train"), result.store.part("test")
     assert train.users.tolist() == [1, 0, 2]
     assert test.users.tolist() == [1, 0]
-    assert store.report["steps"][0]["users"] == 3
+    assert result.report["steps"][0]["users"] == 3
 
 
-@pytest.mark.parametrize("nobody", ["", '""', " "])
-def test_a_log_that_names_nobody_has_no_users(tmp_path, nobody):
+@pytest.mark.parametrize("empty", ["", '""', " "])
+def test_a_log_with_empty_user_ids_has_no_users(tmp_path, empty):
     path = tmp_path / "log.csv"
-    rows = [(s, nobody, i, t) for s, i, t in seconds(LOG)]
+    rows = [(s, empty, i, t) for s, i, t in seconds(LOG)]
     path.write_text(csv_of(rows, "session_id,user_id,item_id,timestamp"))
     store = prepare(path, tmp_path / "store", options=options()).store
     assert store.part("train").users.tolist() == [0, 0, 0]
     assert len(store.users) == 0
 
 
-def test_a_nameless_user_does_not_turn_numbers_into_text(tmp_path):
+def test_an_empty_user_id_does_not_convert_integers_to_text(tmp_path):
     path = tmp_path / "log.csv"
     rows = [(s, '""' if s == 2 else s, i, t) for s, i, t in seconds(LOG)]
     path.write_text(csv_of(rows, "session_id,user_id,item_id,timestamp"))
@@ -195,17 +195,17 @@ def test_a_nameless_user_does_not_turn_numbers_into_text(tmp_path):
     assert store.part("train").users.tolist() == [1, 0, 2]
 
 
-def test_a_log_that_is_split_already(tmp_path):
+def test_a_pre_split_log(tmp_path):
     first, second = tmp_path / "train.csv", tmp_path / "test.csv"
     first.write_text(csv_of(seconds(LOG[:8])))
-    # the test part numbers its sessions anew: its session 1 is not the one of training
+    # session ids are separate in each part: session 1 of the test is not session 1 of training
     second.write_text(csv_of([(s - 3, i, t) for s, i, t in seconds(LOG[8:])]))
-    found = prepare(first, tmp_path / "store", test=second)
-    assert sessions_of(found.store, "train") == [[30, 10, 20], [20, 10], [10, 30, 10]]
-    assert sessions_of(found.store, "test") == [[10, None, 20], [None, 10]]
-    assert found.store.protocol["boundary_ms"] is None
-    assert found.report["read_parts"]["train"]["events"] == 8
-    assert found.report["read_parts"]["test"] == {
+    result = prepare(first, tmp_path / "store", test=second)
+    assert sessions_of(result.store, "train") == [[30, 10, 20], [20, 10], [10, 30, 10]]
+    assert sessions_of(result.store, "test") == [[10, None, 20], [None, 10]]
+    assert result.store.protocol["boundary_ms"] is None
+    assert result.report["read_parts"]["train"]["events"] == 8
+    assert result.report["read_parts"]["test"] == {
         "events": 5,
         "sessions": 2,
         "users": 0,
@@ -214,13 +214,13 @@ def test_a_log_that_is_split_already(tmp_path):
 
 
 def test_one_pass_and_the_fixed_point_differ(tmp_path):
-    # 3 is rare; without it session 3 falls, and takes a click from 2
+    # item 3 is rare; without it session 2 is too short, so item 2 loses a click
     rows = [(s, i, DAY * s + n) for s, n, i in ((0, 0, 1), (0, 1, 2), (1, 0, 1), (1, 1, 1))]
     rows += [(2, 3, 2 * DAY), (2, 2, 2 * DAY + 1), (3, 1, 3 * DAY), (3, 1, 3 * DAY + 1)]
     frame = pl.DataFrame(seconds(rows), orient="row", schema=["session", "item", "time"])
     split = SplitOptions(kind="fraction", fraction=0.3)
     filters = {"min_item_support": 2, "min_session_length": 2}
-    once, ever = (
+    one_pass, iterated = (
         prepare(
             frame,
             tmp_path / str(iterate),
@@ -228,9 +228,9 @@ def test_one_pass_and_the_fixed_point_differ(tmp_path):
         )
         for iterate in (False, True)
     )
-    assert sessions_of(once.store, "train") == [[1, 2], [1, 1]]
-    assert sessions_of(ever.store, "train") == [[1, 1]]
-    assert "until nothing changes" in ever.report["steps"][-1]["name"]
+    assert sessions_of(one_pass.store, "train") == [[1, 2], [1, 1]]
+    assert sessions_of(iterated.store, "train") == [[1, 1]]
+    assert "until nothing changes" in iterated.report["steps"][-1]["name"]
 
 
 def test_validation_is_the_end_of_training(tmp_path):
@@ -257,34 +257,34 @@ def test_blocks_are_counted_from_the_first_midnight(tmp_path):
     )
 
 
-def test_windows_make_a_store_each(tmp_path):
+def test_each_window_is_a_store(tmp_path):
     rows = [(d, i, d * DAY + i) for d in range(6) for i in (1, 2)]
     frame = pl.DataFrame(seconds(rows), orient="row", schema=["session", "item", "time"])
     split = SplitOptions(kind="windows", windows=2, days=1, train_days=2)
-    found = prepare(frame, tmp_path / "stores", options=options(split=split))
-    assert [store.path.name for store in found.stores] == ["window-1", "window-2"]
-    assert [len(store.part("train")) for store in found.stores] == [2, 2]
-    assert found.store.path == found.stores[1].path
-    with pytest.raises(Exception, match="it holds window-1, window-2: name one of them"):
+    result = prepare(frame, tmp_path / "stores", options=options(split=split))
+    assert [store.path.name for store in result.stores] == ["window-1", "window-2"]
+    assert [len(store.part("train")) for store in result.stores] == [2, 2]
+    assert result.store.path == result.stores[1].path
+    with pytest.raises(StoreError, match="it contains window-1, window-2: use one of them"):
         Store.open(tmp_path / "stores")
 
 
-# Every way in gives the same store ------------------------------------------------------------
+# Every kind of source gives the same store ----------------------------------------------------
 
 
-def moment(ms):
+def datetime_of(ms):
     return dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
 
 
-def ways_in(folder):
-    """Name to the same clicks, written or held in another way."""
+def equal_sources(folder):
+    """Sources with the same clicks in different files and frames, by name."""
     rows = seconds(LOG)
     names = ["session_id", "item_id", "timestamp"]
     frame = pl.DataFrame(rows, orient="row", schema=names)
-    moments = frame.with_columns(pl.from_epoch("timestamp", time_unit="s"))
+    datetimes = frame.with_columns(pl.from_epoch("timestamp", time_unit="s"))
     typed = frame.cast({"session_id": pl.Int32, "item_id": pl.UInt64})
     frame.write_parquet(folder / "plain.parquet")
-    moments.write_parquet(folder / "moments.parquet")
+    datetimes.write_parquet(folder / "datetimes.parquet")
     typed.write_parquet(folder / "typed.parquet")
     text = csv_of(rows)
     reordered = csv_of([(t, "x,y", i, s) for s, i, t in rows], "Time,junk,ItemId,SessionId")
@@ -304,7 +304,7 @@ def ways_in(folder):
         "trailing.csv": csv_of([(*row, "", "") for row in rows], ",".join(names) + ",,"),
         "milliseconds.csv": csv_of([(s, i, t * 1000) for s, i, t in rows]),
         "decimals.csv": csv_of([(s, i, f"{t}.000") for s, i, t in rows]),
-        "iso.csv": csv_of([(s, i, moment(t * 1000).isoformat()) for s, i, t in rows]),
+        "iso.csv": csv_of([(s, i, datetime_of(t * 1000).isoformat()) for s, i, t in rows]),
         "lines.jsonl": "".join(json.dumps(dict(zip(names, r, strict=True))) + "\n" for r in rows),
     }
     for name, content in files.items():
@@ -315,21 +315,21 @@ def ways_in(folder):
     pair.mkdir()
     (pair / "0.csv").write_text(csv_of(rows[:half]))
     (pair / "1.csv").write_text(csv_of([(t, s, i) for s, i, t in rows[half:]], "time,sid,sku"))
-    (pair / "2.csv").write_text("session,item,time\n")  # a quiet hour
+    (pair / "2.csv").write_text("session,item,time\n")  # no rows
     (pair / ".hidden.csv").write_text("nonsense")
     (pair / "notes.md").write_text("nonsense")
     pandas = frame.to_pandas() if _has_pyarrow() else pd.DataFrame(rows, columns=names)
     return {
         **{name: folder / name for name in files},
         "parquet": folder / "plain.parquet",
-        "parquet with times": folder / "moments.parquet",
+        "parquet with times": folder / "datetimes.parquet",
         "parquet with other integers": folder / "typed.parquet",
         "gzip": folder / "zipped.csv.gz",
         "folder": pair,
         "glob": str(folder / "pair" / "?.csv"),
         "files": [pair / "0.csv", str(pair / "1.csv")],
         "polars": frame,
-        "polars lazy": moments.lazy(),
+        "polars lazy": datetimes.lazy(),
         "polars text": frame.cast(pl.String),
         "polars categories": frame.with_columns(
             pl.col("session_id").cast(pl.String).cast(pl.Categorical)
@@ -356,16 +356,17 @@ def _has_pyarrow():
     return True
 
 
-def test_every_way_in_gives_the_same_store(tmp_path):
-    found = {
+def test_every_kind_of_source_gives_the_same_store(tmp_path):
+    fingerprints = {
         name: prepare(sources, tmp_path / "stores" / str(n), options=options()).store.fingerprint
-        for n, (name, sources) in enumerate(ways_in(tmp_path).items())
+        for n, (name, sources) in enumerate(equal_sources(tmp_path).items())
     }
-    assert len(found) > 30
-    assert {n: f for n, f in found.items() if f != found["plain.csv"]} == {}
+    assert len(fingerprints) > 30
+    expected = fingerprints["plain.csv"]
+    assert {name: f for name, f in fingerprints.items() if f != expected} == {}
 
 
-def test_the_order_of_the_files_changes_nothing_but_ties(log, tmp_path):
+def test_the_order_of_the_files_changes_only_ties(log, tmp_path):
     rows = seconds(LOG)
     text = {"a": csv_of(rows[:5]), "b": csv_of(rows[5:])}
     stores = []
@@ -397,12 +398,12 @@ def test_ids_of_any_shape(tmp_path, rename, expected):
     path = tmp_path / "log.csv"
     path.write_text(csv_of([(s, rename(i), t) for s, i, t in seconds(LOG)]), encoding="utf-8")
     store = prepare(path, tmp_path / "store", options=options()).store
-    found = [store.items.raw(i) for i in range(1, len(store.items) + 1)]
-    assert found == expected
-    assert store.items.indices(found).tolist() == [1, 2, 3]
+    ids = [store.items.raw(i) for i in range(1, len(store.items) + 1)]
+    assert ids == expected
+    assert store.items.indices(ids).tolist() == [1, 2, 3]
 
 
-def test_whole_numbers_beyond_63_bits_in_a_frame(tmp_path):
+def test_integers_above_63_bits_in_a_frame(tmp_path):
     frame = pl.DataFrame(seconds(LOG), orient="row", schema=["session", "item", "time"])
     large = frame.with_columns(pl.col("item").cast(pl.UInt64) + 2**63)
     store = prepare(large, tmp_path / "store", options=options()).store
@@ -410,14 +411,14 @@ def test_whole_numbers_beyond_63_bits_in_a_frame(tmp_path):
 
 
 @pytest.mark.parametrize("shift", [0, -T0 - 10 * DAY])
-def test_times_at_one_moment_and_before_1970(tmp_path, shift):
+def test_equal_times_and_times_before_1970(tmp_path, shift):
     rows = [(s, i, (T0 + t // DAY * DAY) + shift) for s, i, t in LOG]
     frame = pl.DataFrame(rows, orient="row", schema=["session", "item", "time"])
     store = prepare(frame, tmp_path / "store", options=options()).store
     assert sessions_of(store, "train") == [[30, 10, 20], [20, 10], [10, 30, 10]]
 
 
-def test_names_that_are_asked_for_win(tmp_path):
+def test_a_requested_column_wins(tmp_path):
     path = tmp_path / "log.csv"
     rows = [(s, i, i + 1, t) for s, i, t in seconds(LOG)]
     path.write_text(csv_of(rows, "session_id,item_id,shelf,timestamp"))
@@ -441,7 +442,7 @@ def frame_of(rows, first="session"):
 
 
 def prepared(rows, folder, first="session", **groups):
-    """The store of random rows, or None where a part would be empty."""
+    """The store of random rows, or None if a part is empty."""
     try:
         return prepare(
             frame_of(rows, first),
@@ -455,7 +456,7 @@ def prepared(rows, folder, first="session", **groups):
 
 @settings(max_examples=15)
 @given(clicks, st.sampled_from(["last-days", "fraction", "blocks"]))
-def test_nothing_of_the_test_is_in_training(tmp_path_factory, rows, kind):
+def test_training_ends_before_the_boundary(tmp_path_factory, rows, kind):
     split = SplitOptions(kind=kind, fraction=0.3)
     store = prepared(rows, tmp_path_factory.getbasetemp(), split=split)
     if store is None:
@@ -470,7 +471,7 @@ def test_nothing_of_the_test_is_in_training(tmp_path_factory, rows, kind):
 
 @settings(max_examples=15)
 @given(clicks, st.data())
-def test_what_a_test_session_holds_never_changes_training(tmp_path_factory, rows, data):
+def test_the_items_of_test_sessions_do_not_change_training(tmp_path_factory, rows, data):
     folder = tmp_path_factory.getbasetemp()
     boundary = dt.datetime.fromtimestamp(3 * DAY, dt.UTC).isoformat()
     split = SplitOptions(kind="boundary", boundary=boundary, unseen="keep")
@@ -496,40 +497,40 @@ def _bytes_of(store, parts):
     }
 
 
-# A slow twin of everything ------------------------------------------------------------------------
+# A reference in plain Python ---------------------------------------------------------------------
 
 
-def twin(rows, *, by_user, support, length, fraction, unseen):
-    """Sessions, filters, split and indices in plain Python; None where a part is empty."""
+def reference(rows, *, by_user, support, length, fraction, unseen):
+    """Sessions, filters, split and indices in plain Python; None if a part is empty."""
     groups = {}
     for group, item, second in rows:
         groups.setdefault(group, []).append((second, item))
     sessions = []
     for group in groups.values():
         clicks_of = sorted(group, key=lambda c: c[0])
-        pauses = [
+        gaps = [
             n
             for n in range(1, len(clicks_of))
             if by_user and clicks_of[n][0] - clicks_of[n - 1][0] > 3600
         ]
-        bounds = pairwise([0, *pauses, len(clicks_of)])
+        bounds = pairwise([0, *gaps, len(clicks_of)])
         sessions += [clicks_of[a:b] for a, b in bounds]
     ends = [s[-1][0] for s in sessions]
     while True:
         counts = Counter(i for s in sessions for _, i in s)
-        left = [[c for c in s if counts[c[1]] >= support] for s in sessions]
-        left = [s if len(s) >= length else [] for s in left]
-        if left == sessions:
+        filtered = [[c for c in s if counts[c[1]] >= support] for s in sessions]
+        filtered = [s if len(s) >= length else [] for s in filtered]
+        if filtered == sessions:
             break
-        sessions = left
+        sessions = filtered
     order = sorted((n for n, s in enumerate(sessions) if s), key=lambda n: ends[n])
     if not order:
         return None
     # Python rounds halves to even, as the code does
-    at = len(order) - max(1, round(fraction * len(order)))
-    train = [sessions[n] for n in order[:at]]
+    n_train = len(order) - max(1, round(fraction * len(order)))
+    train = [sessions[n] for n in order[:n_train]]
     index = {raw: n for n, raw in enumerate(sorted({i for s in train for _, i in s}), start=1)}
-    test = [[c for c in sessions[n] if unseen == "keep" or c[1] in index] for n in order[at:]]
+    test = [[c for c in sessions[n] if unseen == "keep" or c[1] in index] for n in order[n_train:]]
     test = [s for s in test if len(s) >= 2]
     if not train or not test:
         return None
@@ -548,12 +549,12 @@ def twin(rows, *, by_user, support, length, fraction, unseen):
     st.sampled_from([0.1, 0.3, 0.5]),
     st.sampled_from(["drop", "keep"]),
 )
-def test_everything_is_what_plain_python_makes_of_it(
+def test_prepare_equals_the_reference(
     tmp_path_factory, rows, by_user, support, length, fraction, unseen
 ):
-    # close together, so that users have sessions of several clicks
+    # times are close together, so that users have sessions of several clicks
     rows = [(g, i, t // 40) for g, i, t in rows]
-    expected = twin(
+    expected = reference(
         rows, by_user=by_user, support=support, length=length, fraction=fraction, unseen=unseen
     )
     store = prepared(
@@ -568,95 +569,95 @@ def test_everything_is_what_plain_python_makes_of_it(
         assert store is None
         return
     for name, part in expected.items():
-        found = store.part(name)
-        bounds = zip(found.offsets[:-1], found.offsets[1:], strict=True)
+        sessions = store.part(name)
+        bounds = zip(sessions.offsets[:-1], sessions.offsets[1:], strict=True)
         lists = [
-            list(zip(found.items[a:b].tolist(), found.times[a:b].tolist(), strict=True))
+            list(zip(sessions.items[a:b].tolist(), sessions.times[a:b].tolist(), strict=True))
             for a, b in bounds
         ]
-        # users in turn may end at one moment: which of them comes first is of no meaning
+        # sessions that end at the same time may be in any order
         assert sorted(lists) == sorted(part)
 
 
-# What is refused -------------------------------------------------------------------------------
+# Errors ----------------------------------------------------------------------------------------
 
 
-def refused(text, tmp_path, *, on_bad_row="error", name="log.csv", **read):
+def prepare_text(text, tmp_path, *, on_bad_row="error", name="log.csv", **read):
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    asked = options(read=ReadOptions(on_bad_row=on_bad_row, **read))
+    read_options = ReadOptions(on_bad_row=on_bad_row, **read)
     try:
-        return prepare(path, tmp_path / "store", options=asked)
+        return prepare(path, tmp_path / "store", options=options(read=read_options))
     finally:
         assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
-GOOD = csv_of(seconds(LOG))
+VALID_TEXT = csv_of(seconds(LOG))
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
         ("6,7,yesterday", "column 'timestamp': expected a time in seconds"),
-        ("6,7,", r"column 'timestamp': expected a time in seconds \(found\), got nothing"),
-        ("6,7", r"column 'timestamp': expected a time .*got nothing"),
+        ("6,7,", r"column 'timestamp': expected a time in seconds \(inferred\), got no value"),
+        ("6,7", r"column 'timestamp': expected a time .*got no value"),
         ("6,7,NaN", r"column 'timestamp': .*got 'NaN'"),
         ("6,7,1500000000000", r"column 'timestamp': .*got '1500000000000'"),
-        ("6,,1500000000", r"column 'item_id': expected the id of the item, got nothing"),
-        (",7,1500000000", r"column 'session_id': expected the id of the session, got nothing"),
+        ("6,,1500000000", r"column 'item_id': expected the id of the item, got no value"),
+        (",7,1500000000", r"column 'session_id': expected the id of the session, got no value"),
         ("6,  ,1500000000", r"column 'item_id': expected the id of the item, got '  '"),
         ('6,"",1500000000', r"column 'item_id': expected the id of the item, got"),
-        ("6,7,1500000000,x", "after the last column: more fields than the header has, got 'x'"),
-        ("6,7,1500000000,x,y,z", "after the last column: more fields than the header has"),
+        ("6,7,1500000000,x", "after the last column: more fields than the header, got 'x'"),
+        ("6,7,1500000000,x,y,z", "after the last column: more fields than the header"),
     ],
 )
-def test_a_bad_row_is_named_or_skipped_and_counted(tmp_path, row, message):
+def test_a_bad_row_raises_or_is_skipped_and_counted(tmp_path, row, message):
     with pytest.raises(SourceError, match=rf"log\.csv, row 14 \(line 15\), .*{message}") as caught:
-        refused(GOOD + row + "\n", tmp_path)
-    assert "mend the row, or leave such rows out with --on-bad-row skip" in str(caught.value)
-    found = refused(GOOD + row + "\n", tmp_path, on_bad_row="skip")
-    assert found.report["bad_rows"] == 1
-    assert found.report["bad_row_examples"][0]["row"] == 14
-    assert found.report["bad_row_examples"][0]["file"].endswith("log.csv")
-    assert "1 rows could not be read and were left out" in found.report["warnings"]
-    assert found.store.manifest["counts"]["train"]["events"] == 8
+        prepare_text(VALID_TEXT + row + "\n", tmp_path)
+    assert "fix the row, or drop such rows with --on-bad-row skip" in str(caught.value)
+    result = prepare_text(VALID_TEXT + row + "\n", tmp_path, on_bad_row="skip")
+    assert result.report["bad_rows"] == 1
+    assert result.report["bad_row_examples"][0]["row"] == 14
+    assert result.report["bad_row_examples"][0]["file"].endswith("log.csv")
+    assert "1 rows could not be parsed and were dropped" in result.report["warnings"]
+    assert result.store.manifest["counts"]["train"]["events"] == 8
 
 
 def test_a_bad_first_row_is_skipped_too(tmp_path):
-    head, rest = GOOD.split("\n", 1)
-    found = refused(f"{head}\n6,7,1500000000,x,y,z\n{rest}", tmp_path, on_bad_row="skip")
-    assert (found.report["bad_rows"], found.report["bad_row_examples"][0]["row"]) == (1, 1)
+    header, rest = VALID_TEXT.split("\n", 1)
+    result = prepare_text(f"{header}\n6,7,1500000000,x,y,z\n{rest}", tmp_path, on_bad_row="skip")
+    assert (result.report["bad_rows"], result.report["bad_row_examples"][0]["row"]) == (1, 1)
 
 
 def test_examples_of_bad_rows_are_few_and_short(tmp_path):
-    text = GOOD + "".join(f"6,7,{'x' * 500}{n}\n" for n in range(9))
-    found = refused(text, tmp_path, on_bad_row="skip")
-    assert found.report["bad_rows"] == 9
-    assert [e["row"] for e in found.report["bad_row_examples"]] == [14, 15, 16, 17, 18]
-    assert all(len(e["value"]) == 60 for e in found.report["bad_row_examples"])
+    text = VALID_TEXT + "".join(f"6,7,{'x' * 500}{n}\n" for n in range(9))
+    result = prepare_text(text, tmp_path, on_bad_row="skip")
+    assert result.report["bad_rows"] == 9
+    assert [e["row"] for e in result.report["bad_row_examples"]] == [14, 15, 16, 17, 18]
+    assert all(len(e["value"]) == 60 for e in result.report["bad_row_examples"])
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), None])
-def test_a_number_that_is_no_id_is_a_bad_row(tmp_path, bad):
+def test_a_number_that_is_not_an_id_is_a_bad_row(tmp_path, bad):
     frame = pl.DataFrame(seconds(LOG), orient="row", schema=["session", "item", "time"])
-    holed = frame.with_columns(
+    invalid = frame.with_columns(
         pl.when(pl.col("item") == 99)
         .then(bad)
         .otherwise(pl.col("item").cast(pl.Float64))
         .alias("item")
     )
     with pytest.raises(SourceError, match="frame, row 10, column 'item': expected the id of the"):
-        prepare(holed, tmp_path / "store", options=options())
+        prepare(invalid, tmp_path / "store", options=options())
     skip = options(read=ReadOptions(on_bad_row="skip"))
-    found = prepare(holed, tmp_path / "store", options=skip)
-    assert found.report["bad_rows"] == 2
-    json.dumps(found.report, allow_nan=False)
+    result = prepare(invalid, tmp_path / "store", options=skip)
+    assert result.report["bad_rows"] == 2
+    json.dumps(result.report, allow_nan=False)
 
 
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("", SourceError, "the file is empty; expected a header and a row for each click"),
+        ("", SourceError, "the file is empty; expected a header and one row per click"),
         ("\n", SourceError, "the file is empty; expected a header"),
         ("session,item,time\n", EmptyLogError, "there is a header but no row; expected one"),
         ("session,item,time", EmptyLogError, "there is a header but no row"),
@@ -666,28 +667,32 @@ def test_a_number_that_is_no_id_is_a_bad_row(tmp_path, bad):
             r"no session is left after the filters \(read",
         ),
         ("session,item,time\n1,2,3\n1,3,4\n", EmptyLogError, "the training part is empty: the bou"),
-        ("session,item,item,time\n1,2,3,4\n", SourceError, "there are two columns 'item'; rename"),
+        (
+            "session,item,item,time\n1,2,3,4\n",
+            SourceError,
+            "duplicate column 'item'; rename one of",
+        ),
         ("session,item,time\n1,2,soon\n", SourceError, "row 1, column 'time': the times cannot be"),
         ("a,item,time\n1,2,3\n", SourceError, "no session column found among a, item, time; name"),
         ("a,b,time\n1,2,3\n", SourceError, "no item column found among a, b, time; name it with"),
         ("session,item\n1,2\n", SourceError, "no time column found among session, item; name it"),
         (
-            GOOD.encode() + b"6,\xff,1500000000\n",
+            VALID_TEXT.encode() + b"6,\xff,1500000000\n",
             SourceError,
             r"invalid utf-8 .*in row \d+ \(line \d+\), byte 3; convert it to UTF-8",
         ),
-        (b"session,\xff\n", SourceError, "the first line is not UTF-8 text; convert it"),
-        (GOOD.encode("utf-16"), SourceError, "the first line is not UTF-8 text; convert it"),
-        (GOOD + '6,"a\n', SourceError, "log.csv: cannot be read: CSV malformed"),
+        (b"session,\xff\n", SourceError, "the first line is not UTF-8 text; convert the"),
+        (VALID_TEXT.encode("utf-16"), SourceError, "the first line is not UTF-8 text; convert the"),
+        (VALID_TEXT + '6,"a\n', SourceError, "log.csv: cannot be read: CSV malformed"),
     ],
 )
-def test_a_log_that_cannot_be_used(tmp_path, text, error, message):
+def test_an_invalid_log_is_rejected(tmp_path, text, error, message):
     with pytest.raises(error, match=message):
-        refused(text, tmp_path)
+        prepare_text(text, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
 
 
-def test_filters_that_leave_nothing_tell_every_step(log, tmp_path):
+def test_filters_that_drop_all_sessions_list_every_step(log, tmp_path):
     message = (
         r"no session is left after the filters \(read: 13 events, 5 sessions, 4 items; "
         "sessions of fewer than 2 clicks dropped: 13 events, 5 sessions, 4 items; "
@@ -710,26 +715,26 @@ def test_a_test_part_of_unseen_items_only(tmp_path):
         (
             "item",
             pl.concat_list("item"),
-            r"expected one value per row to serve as the item, got List",
+            r"expected one value per row for the role item, got List",
         ),
         (
             "session",
             pl.struct("item"),
-            "expected one value per row to serve as the session, got Struct",
+            "expected one value per row for the role session, got Struct",
         ),
         (
             "time",
             pl.duration(seconds="time"),
-            "expected one value per row to serve as the time, got Duration",
+            "expected one value per row for the role time, got Duration",
         ),
         (
             "time",
             pl.from_epoch("time").dt.time(),
-            "expected one value per row to serve as the time, got Time",
+            "expected one value per row for the role time, got Time",
         ),
     ],
 )
-def test_a_column_that_is_no_single_value(tmp_path, column, values, message):
+def test_a_column_with_another_type_is_rejected(tmp_path, column, values, message):
     frame = frame_of(seconds(LOG)).with_columns(values.alias(column))
     with pytest.raises(SourceError, match=f"frame, column '{column}': {message}"):
         prepare(frame, tmp_path / "store", options=options())
@@ -740,10 +745,13 @@ def test_a_column_that_is_no_single_value(tmp_path, column, values, message):
     [
         ("user,item,time\n1,2,1500000000\n", "1.csv: no session column found among user, item"),
         ("session,item,time\n9,2,1500000000\n", "1.csv: no user column found .*the first file has"),
-        ("session,user,item,time\n9,1,2,2017-07-14\n", "the times are ISO 8601 text .found., but"),
+        (
+            "session,user,item,time\n9,1,2,2017-07-14\n",
+            "the times are ISO 8601 text .inferred., but",
+        ),
     ],
 )
-def test_files_that_do_not_fit_together(tmp_path, second, message):
+def test_files_with_different_columns_or_units_are_rejected(tmp_path, second, message):
     rows = [(s, s, i, t) for s, i, t in seconds(LOG)]
     (tmp_path / "0.csv").write_text(csv_of(rows, "session,user,item,time"))
     (tmp_path / "1.csv").write_text(second)
@@ -756,9 +764,9 @@ def test_event_types(tmp_path):
     rows = [(s, "view" if i < 99 else "buy", i, t) for s, i, t in seconds(LOG)]
     path.write_text(csv_of(rows, "session,event,item,time"))
     views = options(read=ReadOptions(events=("view",)))
-    found = prepare(path, tmp_path / "store", options=views)
-    assert (found.report["rows"], found.report["other_event_rows"]) == (13, 2)
-    assert found.report["steps"][0]["events"] == 11
+    result = prepare(path, tmp_path / "store", options=views)
+    assert (result.report["rows"], result.report["other_event_rows"]) == (13, 2)
+    assert result.report["steps"][0]["events"] == 11
     message = (
         r"no click is left of 13 rows \(0 bad, 13 of other event types, none of the event types"
     )
@@ -770,7 +778,7 @@ def test_event_types(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("chosen", "message"),
     [
         (
             PrepareOptions(split=SplitOptions(kind="lastday")),
@@ -790,24 +798,24 @@ def test_event_types(tmp_path):
         ),
     ],
 )
-def test_options_that_cannot_be(log, tmp_path, asked, message):
+def test_invalid_options_are_rejected(log, tmp_path, chosen, message):
     with pytest.raises(ConfigError, match=message):
-        prepare(log, tmp_path / "store", options=asked)
+        prepare(log, tmp_path / "store", options=chosen)
     assert not (tmp_path / "store").exists()
 
 
-def test_a_split_log_is_not_split_again(log, tmp_path):
-    asked = PrepareOptions(split=SplitOptions(kind="fraction"))
-    with pytest.raises(ConfigError, match="split fraction: the log is split already, so it cannot"):
-        prepare(log, tmp_path / "store", test=log, options=asked)
+def test_a_pre_split_log_is_not_split_again(log, tmp_path):
+    fraction = PrepareOptions(split=SplitOptions(kind="fraction"))
+    with pytest.raises(ConfigError, match="split fraction: the log is pre-split and cannot be spl"):
+        prepare(log, tmp_path / "store", test=log, options=fraction)
     with pytest.raises(ConfigError, match="sources: expected at least one file, folder, glob or"):
         prepare([], tmp_path / "store")
     srgnn = PrepareOptions(read=ReadOptions(format="srgnn"))
-    with pytest.raises(ConfigError, match="format srgnn: give the folder of the pickles, without"):
+    with pytest.raises(ConfigError, match="format srgnn: pass the folder of the pickles, without"):
         prepare(log, tmp_path / "store", test=log, options=srgnn)
 
 
-def test_an_output_that_is_there_is_found_before_anything_is_read(tmp_path):
+def test_an_existing_output_is_rejected_before_reading(tmp_path):
     (tmp_path / "store").mkdir()
     with pytest.raises(
         OutputError, match="exists already; choose another place or say --overwrite"
@@ -815,7 +823,7 @@ def test_an_output_that_is_there_is_found_before_anything_is_read(tmp_path):
         prepare(tmp_path / "missing.csv", tmp_path / "store")
 
 
-def test_a_second_store_takes_the_place_of_the_first(log, tmp_path):
+def test_overwrite_replaces_a_store(log, tmp_path):
     first = prepare(log, tmp_path / "store", options=options()).store.fingerprint
     keep = options(split=SplitOptions(unseen="keep"))
     second = prepare(log, tmp_path / "store", options=keep, overwrite=True).store.fingerprint

@@ -1,4 +1,4 @@
-"""Presets against the figures that the papers print for their logs."""
+"""Presets, and the counts that the papers publish for their logs."""
 
 import pytest
 
@@ -9,21 +9,21 @@ from nextclick.errors import ConfigError
 
 
 def test_sr_gnn_on_yoochoose():
-    found = protocol("sr-gnn-yoochoose").options
-    assert found.read.format == "yoochoose"
+    options = protocol("sr-gnn-yoochoose").options
+    assert options.read.format == "yoochoose"
     # one pass: sessions of one click, items of fewer than five, sessions of one click again
-    assert found.filters == FilterOptions(
+    assert options.filters == FilterOptions(
         min_item_support=5, min_session_length=2, min_user_sessions=1, iterate=False
     )
     # strictly before and strictly after the last click less one day, to the second
-    split = found.split
+    split = options.split
     assert (split.kind, split.days, split.whole_days, split.drop_edge) == (
         "last-days",
         1,
         False,
         True,
     )
-    # the most recent 1/64 of the samples; what only the cut lost stays in the test
+    # the most recent 1/64 of the samples; items missing only there stay in the test
     assert (split.recent, split.unseen) == (64, None)
     published = protocol("sr-gnn-yoochoose").published
     assert published["Yoochoose 1/64"].startswith("369,859 training samples, 55,898 test samples")
@@ -31,30 +31,30 @@ def test_sr_gnn_on_yoochoose():
 
 
 def test_sr_gnn_on_diginetica():
-    found = protocol("sr-gnn-diginetica").options
-    assert (found.read.format, found.read.order) == ("diginetica", "time")
-    assert (found.filters.min_item_support, found.filters.iterate) == (5, False)
-    # seven days by the date; the day of the boundary vanishes
-    split = found.split
+    options = protocol("sr-gnn-diginetica").options
+    assert (options.read.format, options.read.order) == ("diginetica", "time")
+    assert (options.filters.min_item_support, options.filters.iterate) == (5, False)
+    # seven calendar days; the day of the boundary is dropped
+    split = options.split
     assert (split.kind, split.days, split.whole_days, split.drop_edge) == (
         "last-days",
         7,
         True,
         True,
     )
-    assert (split.recent, found.filters.min_session_length) == (1, 2)
-    figures = protocol("sr-gnn-diginetica").published["Diginetica"]
-    assert figures == "719,470 training samples, 60,858 test samples, 43,097 items"
+    assert (split.recent, options.filters.min_session_length) == (1, 2)
+    counts = protocol("sr-gnn-diginetica").published["Diginetica"]
+    assert counts == "719,470 training samples, 60,858 test samples, 43,097 items"
 
 
 def test_asars():
-    found = protocol("asars").options
-    assert found.sessions.gap_seconds == 3600
-    filters = found.filters
+    options = protocol("asars").options
+    assert options.sessions.gap_seconds == 3600
+    filters = options.filters
     assert (filters.min_item_support, filters.min_session_length) == (10, 2)
     assert (filters.min_user_sessions, filters.iterate) == (10, True)
     # items and users unseen in training are removed from the test
-    assert found.split.unseen == "drop"
+    assert options.split.unseen == "drop"
     published = protocol("asars").published
     assert published["MovieLens"] == "53,309 events, 237 users, 1,395 items, 3,609 sessions"
     assert published["Recsys15"] == "17,920,066 events, 23,459 items, 4,247,567 sessions"
@@ -62,20 +62,20 @@ def test_asars():
 
 
 def test_tasrec():
-    found = protocol("tasrec").options
-    assert (found.filters.min_item_support, found.filters.min_session_length) == (5, 2)
+    options = protocol("tasrec").options
+    assert (options.filters.min_item_support, options.filters.min_session_length) == (5, 2)
     # the first 5/6 of the blocks train, the last 20 % of the training sessions validate
-    assert (found.split.kind, found.split.fraction) == ("blocks", pytest.approx(1 / 6))
-    assert found.split.valid_fraction == 0.2
+    assert (options.split.kind, options.split.fraction) == ("blocks", pytest.approx(1 / 6))
+    assert options.split.valid_fraction == 0.2
 
 
-def test_an_unknown_protocol_gets_the_nearest_name():
+def test_an_unknown_protocol_is_answered_with_the_nearest_name():
     message = "there is no protocol 'srgnn-yoochoose': did you mean sr-gnn-yoochoose"
     with pytest.raises(ConfigError, match=message):
         protocol("srgnn-yoochoose")
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_every_value_of_a_protocol_may_be_used(name):
+def test_the_options_of_every_protocol_are_valid(name):
     assert protocol(name).options.checked() == protocol(name).options
     assert protocol(name).name == name

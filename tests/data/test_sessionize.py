@@ -11,8 +11,8 @@ clicks = st.lists(
 )
 
 
-class Known(IdEncoder):
-    """An encoder of which only the size matters."""
+class FixedSizeEncoder(IdEncoder):
+    """An encoder with a size and no ids."""
 
     def __init__(self, size):
         self.size = size
@@ -22,7 +22,7 @@ class Known(IdEncoder):
 
 
 def raw_part(rows, step=7):
-    part = RawPart(groups=Known(6))
+    part = RawPart(groups=FixedSizeEncoder(6))
     for start in range(0, len(rows), step):
         groups, items, times = zip(*rows[start : start + step], strict=True)
         part.chunk_groups.append(np.array(groups, dtype=np.int32))
@@ -48,7 +48,7 @@ def test_sessions_are_those_of_a_stable_sort(rows):
 
 
 @given(clicks, st.integers(0, 20))
-def test_a_user_is_cut_where_more_than_the_gap_passes(rows, gap):
+def test_the_clicks_of_a_user_are_split_at_longer_gaps(rows, gap):
     expected, users = [], []
     for user in range(6):
         last = None
@@ -58,9 +58,9 @@ def test_a_user_is_cut_where_more_than_the_gap_passes(rows, gap):
                 users.append(user)
             expected[-1].append(click)
             last = click[1]
-    cut = cut_by_inactivity(gather_sessions(raw_part(rows)), gap)
-    assert as_lists(cut) == expected
-    assert cut.users.tolist() == users
+    table = cut_by_inactivity(gather_sessions(raw_part(rows)), gap)
+    assert as_lists(table) == expected
+    assert table.users.tolist() == users
 
 
 def test_clicks_out_of_order_are_counted():

@@ -4,6 +4,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from nextclick.data.readers.formats import TABLE_SUFFIXES
 from nextclick.data.readers.sources import EXTRA, ROW, find_files, scan_file, scan_frame
 from nextclick.errors import ConfigError, SourceError
 
@@ -21,42 +22,45 @@ def test_files_folders_and_globs(tmp_path):
     for name in ("b.csv", "a.csv.gz", "c.PARQUET", ".hidden.csv", "readme.md"):
         (tmp_path / name).touch()
     (tmp_path / "deep.csv").mkdir()
-    names = [path.name for path in find_files([tmp_path])]
+    names = [path.name for path in find_files([tmp_path], TABLE_SUFFIXES)]
     assert names == ["a.csv.gz", "b.csv", "c.PARQUET"]
-    assert [p.name for p in find_files([str(tmp_path / "[bc]*")])] == ["b.csv", "c.PARQUET"]
-    assert find_files([tmp_path / "readme.md"]) == [tmp_path / "readme.md"]
-    twice = find_files([tmp_path / "b.csv", tmp_path, tmp_path / "b.csv"])
-    assert [p.name for p in twice] == ["b.csv", "a.csv.gz", "c.PARQUET"]
+    assert [p.name for p in find_files([str(tmp_path / "[bc]*")], TABLE_SUFFIXES)] == [
+        "b.csv",
+        "c.PARQUET",
+    ]
+    assert find_files([tmp_path / "readme.md"], TABLE_SUFFIXES) == [tmp_path / "readme.md"]
+    files = find_files([tmp_path / "b.csv", tmp_path, tmp_path / "b.csv"], TABLE_SUFFIXES)
+    assert [p.name for p in files] == ["b.csv", "a.csv.gz", "c.PARQUET"]
     (tmp_path / "odd[1].csv").touch()
-    assert find_files([tmp_path / "odd[1].csv"]) == [tmp_path / "odd[1].csv"]
+    assert find_files([tmp_path / "odd[1].csv"], TABLE_SUFFIXES) == [tmp_path / "odd[1].csv"]
 
 
 @pytest.mark.parametrize(
-    ("place", "message"),
+    ("path", "message"),
     [
-        ("none.csv", r"none\.csv: no such file, folder or glob"),
-        ("*.nothing", r"\*\.nothing: no such file, folder or glob"),
+        ("none.csv", r"none\.csv: no such file or folder; check the path or the glob pattern"),
+        ("*.nothing", r"\*\.nothing: no such file or folder; check the path or the"),
         (
             "empty",
-            r"empty: no file in this folder ends in \.csv, .*; name the files, or a --format",
+            r"empty: no file in this folder ends in \.csv, .*; pass the files by name, or choose",
         ),
     ],
 )
-def test_places_without_a_file(tmp_path, place, message):
+def test_a_path_without_a_file_is_rejected(tmp_path, path, message):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=message):
-        find_files([tmp_path / place])
+        find_files([tmp_path / path], TABLE_SUFFIXES)
 
 
-def test_rows_know_their_place(tmp_path):
-    headed = scan_file(write(tmp_path / "a.csv", "x,y\n1,2\n"))
-    assert headed.where(2) == f"{tmp_path / 'a.csv'}, row 3 (line 4)"
-    bare = scan_file(write(tmp_path / "b.csv", "1,2\n"), names=("x", "y"))
-    assert bare.where(2) == f"{tmp_path / 'b.csv'}, row 3 (line 3)"
-    assert scan_frame(pl.DataFrame({"x": [1]})).where(0) == "frame, row 1"
+def test_the_location_of_a_row(tmp_path):
+    with_header = scan_file(write(tmp_path / "a.csv", "x,y\n1,2\n"))
+    assert with_header.location(2) == f"{tmp_path / 'a.csv'}, row 3 (line 4)"
+    without_header = scan_file(write(tmp_path / "b.csv", "1,2\n"), names=("x", "y"))
+    assert without_header.location(2) == f"{tmp_path / 'b.csv'}, row 3 (line 3)"
+    assert scan_frame(pl.DataFrame({"x": [1]})).location(0) == "frame, row 1"
 
 
-def test_everything_in_a_text_file_is_text_with_its_row(tmp_path):
+def test_all_columns_of_a_text_file_are_text_with_row_numbers(tmp_path):
     source = scan_file(write(tmp_path / "a.csv", 'x,y\n007,"a,b"\n,\n1,2,3,4\n5\n'))
     assert source.table.collect().to_dicts() == [
         {ROW: 0, "x": "007", "y": "a,b", EXTRA: None},
@@ -66,40 +70,38 @@ def test_everything_in_a_text_file_is_text_with_its_row(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("mark", [",", "\t", ";", "|"])
-def test_the_separator_is_found_or_named(tmp_path, mark):
-    path = write(tmp_path / "log.txt", f"x{mark}y\n1{mark}2\n")
-    assert rows_of(scan_file(path)) == rows_of(scan_file(path, separator=mark)) == [("1", "2")]
+@pytest.mark.parametrize("separator", [",", "\t", ";", "|"])
+def test_the_separator_is_detected_or_specified(tmp_path, separator):
+    path = write(tmp_path / "log.txt", f"x{separator}y\n1{separator}2\n")
+    assert rows_of(scan_file(path)) == rows_of(scan_file(path, separator=separator)) == [("1", "2")]
 
 
-@pytest.mark.parametrize("mark", ["::", "", "é"])
-def test_a_separator_is_one_character(tmp_path, mark):
+@pytest.mark.parametrize("separator", ["::", "", "é"])
+def test_a_separator_is_one_character(tmp_path, separator):
     path = write(tmp_path / "log.csv", "x,y\n1,2\n")
     with pytest.raises(
-        ConfigError, match=f"separator must be one ASCII character, or tab, got '{mark}'"
+        ConfigError, match=f"separator must be one ASCII character, or tab, got '{separator}'"
     ):
-        scan_file(path, separator=mark)
+        scan_file(path, separator=separator)
 
 
-def test_columns_without_a_name_keep_their_place(tmp_path):
+def test_columns_without_a_name_keep_their_position(tmp_path):
     path = write(tmp_path / "log.csv", "x,,y,\n1,2,3,4\n")
     assert scan_file(path).columns == ("x", "column 2", "y", "column 4")
 
 
-def test_two_columns_of_one_name_are_refused(tmp_path):
+def test_duplicate_columns_are_rejected(tmp_path):
     path = write(tmp_path / "log.csv", "x,y,x\n1,2,3\n")
-    with pytest.raises(
-        SourceError, match=r"log\.csv: there are two columns 'x'; rename one of them"
-    ):
+    with pytest.raises(SourceError, match=r"log\.csv: duplicate column 'x'; rename one of the two"):
         scan_file(path)
-    with pytest.raises(SourceError, match="frame: there are two columns 'x'"):
+    with pytest.raises(SourceError, match="frame: duplicate column 'x'"):
         scan_frame(pd.DataFrame([[1, 2]], columns=["x", "x"]))
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", b"", r"a\.csv: the file is empty; expected a header and a row for each click"),
+        ("a.csv", b"", r"a\.csv: the file is empty; expected a header and one row per click"),
         ("a.parquet", b"", "the file is empty"),
         ("a.jsonl", b"", "the file is empty"),
         ("a.csv.gz", gzip.compress(b"", mtime=0), "the file is empty"),
@@ -112,7 +114,11 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
         ),
         ("a.parquet", b"PAR1 nothing PAR1", r"a\.parquet: cannot be read: "),
         ("a.jsonl", b"{oops\n", r"a\.jsonl: cannot be read: "),
-        ("a.csv", b"\xff\xfe,\n", "the first line is not UTF-8 text; convert it .iconv -t utf-8."),
+        (
+            "a.csv",
+            b"\xff\xfe,\n",
+            "the first line is not UTF-8 text; convert the file .iconv -t utf-8.",
+        ),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, name, content, message):
@@ -120,14 +126,14 @@ def test_files_that_cannot_be_read(tmp_path, name, content, message):
         scan_file(write(tmp_path / name, content))
 
 
-def test_a_folder_that_looks_like_a_file_is_none(tmp_path):
+def test_a_folder_with_the_name_of_a_file_is_a_folder(tmp_path):
     (tmp_path / "a.csv").mkdir()
     with pytest.raises(SourceError, match="no file in this folder ends in"):
-        find_files([tmp_path / "a.csv"])
+        find_files([tmp_path / "a.csv"], TABLE_SUFFIXES)
 
 
 @pytest.mark.parametrize("values", [["a", None, "b"], ["a", 1, None], [b"a", 2.5, "x"]])
-def test_pandas_columns_of_anything_go_as_text(values):
+def test_pandas_object_columns_become_text(values):
     source = scan_frame(pd.DataFrame({"x": pd.Series(values, dtype=object)}))
     assert rows_of(source) == [(None if v is None else str(v),) for v in values]
 
@@ -137,7 +143,7 @@ def test_a_frame_may_have_any_column_name():
     assert source.table.collect().to_dicts() == [{ROW: 0, "x": 1}]
 
 
-def test_what_is_no_frame_is_refused():
+def test_an_object_that_is_not_a_frame_is_rejected():
     message = "a log must be a path, a Polars frame or a pandas frame, got dict"
     with pytest.raises(SourceError, match=message):
         scan_frame({"x": [1]})

@@ -18,44 +18,44 @@ def split(ends, options, alive=None, block_ms=DAY, origin=0):
 
 def test_the_last_day_is_counted_back_from_the_last_click():
     ends = [0, DAY, 2 * DAY, 2 * DAY + 1, 3 * DAY]
-    (found,) = split(ends, SplitOptions())
-    assert found.train.tolist() == [0, 1]
-    assert found.test.tolist() == [2, 3, 4]
-    assert found.boundary_ms == 2 * DAY
+    (parts,) = split(ends, SplitOptions())
+    assert parts.train.tolist() == [0, 1]
+    assert parts.test.tolist() == [2, 3, 4]
+    assert parts.boundary_ms == 2 * DAY
 
 
 def test_sr_gnn_drops_the_session_on_the_boundary():
-    (found,) = split([0, 2 * DAY, 2 * DAY + 1, 3 * DAY], SplitOptions(drop_edge=True))
-    assert (found.train.tolist(), found.test.tolist(), found.n_edge) == ([0], [2, 3], 1)
+    (parts,) = split([0, 2 * DAY, 2 * DAY + 1, 3 * DAY], SplitOptions(drop_edge=True))
+    assert (parts.train.tolist(), parts.test.tolist(), parts.n_edge) == ([0], [2, 3], 1)
 
 
-def test_whole_days_drop_the_day_between():
+def test_whole_days_drop_the_day_before_the_test():
     hours = [6, 30, 54, 70, 80]  # days 0, 1, 2, 2, 3
     ends = [h * 3_600_000 for h in hours]
     options = SplitOptions(days=1, whole_days=True, drop_edge=True)
-    (found,) = split(ends, options)
-    assert (found.train.tolist(), found.test.tolist(), found.n_edge) == ([0, 1], [4], 2)
+    (parts,) = split(ends, options)
+    assert (parts.train.tolist(), parts.test.tolist(), parts.n_edge) == ([0, 1], [4], 2)
 
 
 def test_the_last_whole_days_are_tested():
     ends = [h * 3_600_000 for h in (6, 30, 54, 70, 80)]  # days 0, 1, 2, 2, 3
-    (found,) = split(ends, SplitOptions(days=2, whole_days=True))
-    assert (found.train.tolist(), found.test.tolist()) == ([0, 1], [2, 3, 4])
-    assert found.boundary_ms == 2 * DAY
+    (parts,) = split(ends, SplitOptions(days=2, whole_days=True))
+    assert (parts.train.tolist(), parts.test.tolist()) == ([0, 1], [2, 3, 4])
+    assert parts.boundary_ms == 2 * DAY
 
 
 def test_a_fraction_takes_the_last_sessions():
-    (found,) = split([50, 10, 40, 20, 30], SplitOptions(kind="fraction", fraction=0.4))
-    assert found.train.tolist() == [1, 3, 4]
-    assert found.test.tolist() == [2, 0]
+    (parts,) = split([50, 10, 40, 20, 30], SplitOptions(kind="fraction", fraction=0.4))
+    assert parts.train.tolist() == [1, 3, 4]
+    assert parts.test.tolist() == [2, 0]
 
 
 def test_blocks_split_where_five_sixths_of_them_end():
     ends = [b * 4 * DAY + 5 for b in range(12)]
     options = SplitOptions(kind="blocks", fraction=1 / 6)
-    (found,) = split(ends, options, block_ms=4 * DAY)
-    assert found.train.tolist() == list(range(10))
-    assert found.boundary_ms == 40 * DAY
+    (parts,) = split(ends, options, block_ms=4 * DAY)
+    assert parts.train.tolist() == list(range(10))
+    assert parts.boundary_ms == 40 * DAY
 
 
 def test_windows_slide_by_the_length_of_the_test():
@@ -69,8 +69,8 @@ def test_windows_slide_by_the_length_of_the_test():
 
 def test_dropped_sessions_are_in_no_part():
     options = SplitOptions(kind="fraction", fraction=0.5)
-    (found,) = split([1, 2, 3, 4], options, alive=[True, False, True, False])
-    assert (found.train.tolist(), found.test.tolist()) == ([0], [2])
+    (parts,) = split([1, 2, 3, 4], options, alive=[True, False, True, False])
+    assert (parts.train.tolist(), parts.test.tolist()) == ([0], [2])
 
 
 @given(
@@ -79,19 +79,19 @@ def test_dropped_sessions_are_in_no_part():
     st.booleans(),
     st.booleans(),
 )
-def test_no_session_is_in_both_parts_and_none_of_training_is_later(ends, kind, whole, edge):
+def test_parts_are_disjoint_and_training_ends_first(ends, kind, whole, edge):
     options = SplitOptions(kind=kind, fraction=0.3, whole_days=whole, drop_edge=edge)
     try:
-        (found,) = split(ends, options)
+        (parts,) = split(ends, options)
     except EmptyLogError:
         return
-    assert not set(found.train.tolist()) & set(found.test.tolist())
-    assert max(ends[s] for s in found.train) <= min(ends[s] for s in found.test)
-    assert all(ends[a] <= ends[b] for a, b in zip(found.train, found.train[1:], strict=False))
+    assert not set(parts.train.tolist()) & set(parts.test.tolist())
+    assert max(ends[s] for s in parts.train) <= min(ends[s] for s in parts.test)
+    assert all(ends[a] <= ends[b] for a, b in zip(parts.train, parts.train[1:], strict=False))
 
 
 def slow_recent(lengths, recent):
-    """SR-GNN: samples of each session, longest prefix first; the last ⌊n/k⌋ of the list."""
+    """Reference of SR-GNN: the last ⌊n/k⌋ samples of a list with the longest prefixes first."""
     samples = [(s, n) for s, length in enumerate(lengths) for n in range(length, 1, -1)]
     kept = samples[len(samples) - len(samples) // recent :]
     first = min(s for s, _ in kept)
@@ -99,7 +99,7 @@ def slow_recent(lengths, recent):
 
 
 @given(st.lists(st.integers(2, 9), min_size=4, max_size=40), st.integers(1, 4))
-def test_recent_samples_are_the_end_of_the_papers_list(lengths, recent):
+def test_recent_samples_are_the_end_of_the_list_of_the_paper(lengths, recent):
     first, clicks = recent_samples(np.array(lengths), recent)
     assert (first, clicks) == slow_recent(lengths, recent)
     kept = [clicks, *lengths[first + 1 :]]
@@ -114,12 +114,12 @@ def test_a_boundary_is_iso_or_milliseconds(text, ms):
     assert parse_boundary(text) == ms
 
 
-def test_a_boundary_that_is_no_time_is_refused():
+def test_an_invalid_boundary_is_rejected():
     with pytest.raises(
         ConfigError, match=r"split boundary must be ISO 8601 or milliseconds .* 'x'"
     ):
         parse_boundary("x")
-    with pytest.raises(ConfigError, match="split boundary: a time is needed"):
+    with pytest.raises(ConfigError, match="split boundary: a time is required"):
         parse_boundary(None)
 
 
@@ -127,7 +127,7 @@ def test_an_empty_part_names_the_boundary_and_the_log():
     options = SplitOptions(kind="boundary", boundary="2001-01-01")
     with pytest.raises(
         EmptyLogError,
-        match=r"the test part is empty: the boundary lies at 2001-.*"
+        match=r"the test part is empty: the boundary is 2001-.*, and the sessions end "
         r"between 1970-01-01T00:00:00.000\+00:00 and 1970-",
     ):
         split([0, 1, 2], options)

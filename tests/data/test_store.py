@@ -26,42 +26,42 @@ def store(tmp_path):
 def change(store, **values):
     file = store.path / "manifest.json"
     manifest = json.loads(file.read_text(encoding="utf-8")) | values
-    kept = {key: value for key, value in manifest.items() if value is not None}
-    file.write_text(json.dumps(kept), encoding="utf-8")
+    fields = {key: value for key, value in manifest.items() if value is not None}
+    file.write_text(json.dumps(fields), encoding="utf-8")
 
 
 def test_parts_are_views_of_one_log(store):
     train = store.part("train")
-    fit, valid = store.part("train_inner"), store.part("valid")
-    assert np.concatenate([fit.items, valid.items]).tolist() == train.items.tolist()
-    assert (len(train), len(fit), len(valid), len(store.part("test"))) == (16, 14, 2, 4)
+    inner, valid = store.part("train_inner"), store.part("valid")
+    assert np.concatenate([inner.items, valid.items]).tolist() == train.items.tolist()
+    assert (len(train), len(inner), len(valid), len(store.part("test"))) == (16, 14, 2, 4)
     assert isinstance(train.items.base, np.memmap) or isinstance(train.items, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         train.items[0] = 1
 
 
-def test_opening_costs_milliseconds(store):
-    began = time.perf_counter()
+def test_opening_takes_milliseconds(store):
+    start = time.perf_counter()
     Store.open(store.path)
-    assert time.perf_counter() - began < 0.05
+    assert time.perf_counter() - start < 0.05
 
 
-def test_an_unknown_part_is_refused(store):
+def test_an_unknown_part_is_rejected(store):
     with pytest.raises(
         ConfigError, match="part must be one of train, train_inner, valid, test, got 'tests'"
     ):
         store.part("tests")
 
 
-def test_a_part_without_a_session_is_refused(tmp_path):
+def test_a_part_without_a_session_is_rejected(tmp_path):
     message = "the valid part has no session; prepare the log again with another --valid-fraction"
     with pytest.raises(StoreError, match=message):
         make(tmp_path, valid_fraction=0.0).part("valid")
 
 
-def test_what_is_no_store_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_store_is_rejected(tmp_path):
     with pytest.raises(
-        StoreError, match=r"is not a store .it has no manifest.json.; make one with"
+        StoreError, match=r"is not a store .it has no manifest.json.; create one with"
     ):
         Store.open(tmp_path)
     with pytest.raises(StoreError, match="is not a store"):
@@ -71,14 +71,14 @@ def test_what_is_no_store_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "{}", '{"kind": "nextclick.store", "format_version": "x"}', "\x00"]
 )
-def test_a_manifest_that_is_none_is_refused(store, text):
+def test_an_invalid_manifest_is_rejected(store, text):
     (store.path / "manifest.json").write_text(text)
     with pytest.raises(StoreError, match=r"manifest\.json: not the manifest of a store: "):
         Store.open(store.path)
 
 
 @pytest.mark.parametrize("key", ["fingerprint", "n_train_inner_sessions", "protocol", "counts"])
-def test_a_manifest_that_lacks_something_is_refused(store, key):
+def test_a_manifest_without_a_field_is_rejected(store, key):
     change(store, **{key: None})
     with pytest.raises(StoreError, match=f"not the manifest of a store: KeyError.'{key}'"):
         Store.open(store.path)
@@ -87,17 +87,17 @@ def test_a_manifest_that_lacks_something_is_refused(store, key):
 @pytest.mark.parametrize(
     ("version", "remedy"), [(1, "prepare the log again"), (3, "upgrade nextclick")]
 )
-def test_another_format_is_refused(store, version, remedy):
+def test_another_format_version_is_rejected(store, version, remedy):
     change(store, format_version=version, counts=None)
     message = f"has store format {version}, but this version of nextclick reads format 2: {remedy}"
     with pytest.raises(StoreError, match=message):
         Store.open(store.path)
 
 
-def test_another_kind_of_folder_is_refused(store):
+def test_another_kind_of_folder_is_rejected(store):
     change(store, kind="nextclick.artifact")
     with pytest.raises(
-        StoreError, match=r"is a nextclick.artifact, not a store; name the folder of"
+        StoreError, match=r"is a nextclick.artifact, not a store; pass the folder of"
     ):
         Store.open(store.path)
 
@@ -109,16 +109,18 @@ def test_a_missing_array_is_named(store, name):
         Store.open(store.path).part("train")
 
 
-def test_a_broken_array_is_refused(store):
+def test_an_invalid_array_is_rejected(store):
     (store.path / "test" / "items.npy").write_bytes(b"broken")
     with pytest.raises(StoreError, match="test: cannot be read: "):
         Store.open(store.path).part("test")
     np.save(store.path / "train" / "items.npy", np.ones(3, dtype=np.int32))
-    with pytest.raises(StoreError, match=r"train: items.npy and offsets.npy do not fit together"):
+    with pytest.raises(
+        StoreError, match=r"train: items.npy and offsets.npy have inconsistent lengths"
+    ):
         Store.open(store.path).part("train")
 
 
-def test_a_missing_vocabulary_is_refused(store):
+def test_a_missing_vocabulary_is_rejected(store):
     (store.path / "items" / "ids.npy").unlink()
     with pytest.raises(StoreError, match="cannot read the vocabulary in"):
         _ = Store.open(store.path).items

@@ -157,7 +157,8 @@ def test_a_rare_new_item_stays_out(store, tmp_path):
 
 def test_an_older_log_is_refused(model):
     with pytest.raises(
-        SourceError, match=r"none after the artifact's last click at .*: this log is no newer"
+        SourceError,
+        match=r"none after the last click of the artifact at .*, so the log is not newer",
     ):
         refresh(model, frame_of(SESSIONS[:10]), gate=NO_GATE)
 
@@ -185,7 +186,7 @@ def test_relative_times_in_another_unit_are_refused(tmp_path):
 
 
 def test_a_log_of_years_after_is_refused(model):
-    with pytest.raises(SourceError, match=r"more than a year after the artifact's last click"):
+    with pytest.raises(SourceError, match=r"more than a year after the last click of the artifact"):
         refresh(model, later(NEW, 24 * 400), gate=NO_GATE)
 
 
@@ -199,7 +200,7 @@ def test_a_log_without_a_known_item_is_refused(model):
 
 def test_a_log_without_a_new_session_is_refused(model):
     log = later([[10], [20], [30]])
-    with pytest.raises(EmptyLogError, match=r"the new log has no new session: 0 were over by"):
+    with pytest.raises(EmptyLogError, match=r"the new log has no new session: 0 ended by"):
         refresh(model, log, gate=NO_GATE)
 
 
@@ -258,7 +259,7 @@ def one_click(model):
 def test_pickles_are_not_a_newer_log(model):
     options = options_of(model.trained["protocol"], None)
     asked = replace(options, read=replace(options.read, format="srgnn"))
-    with pytest.raises(ConfigError, match=r"format srgnn has no times: nothing says"):
+    with pytest.raises(ConfigError, match=r"format srgnn has no times, so the log cannot be shown"):
         refresh(model, later(NEW), options=asked)
 
 

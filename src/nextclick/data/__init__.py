@@ -1,1 +1,1 @@
-"""From a raw click log to a prepared store."""
+"""Preparation of click logs: readers, sessions, filters, splits and the store."""

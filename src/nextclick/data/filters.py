@@ -1,4 +1,4 @@
-"""Drop what is too rare or too short, once or until nothing changes."""
+"""Filters that drop rare items and users and short or long sessions, once or until convergence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TableCounts:
-    """What is in a log at some step."""
+    """Numbers of clicks, sessions, users and items after a step of the preparation."""
 
     events: int
     sessions: int
@@ -35,24 +35,24 @@ class TableCounts:
 
 @dataclass(frozen=True, slots=True)
 class FilterStep:
-    """One step of preparation and what it left."""
+    """A step of the preparation and the counts after it."""
 
     name: str
-    left: TableCounts
+    counts: TableCounts
 
 
 _NO_LIMIT = np.iinfo(np.int64).max
-_COUNT_ROWS = 4_000_000
+_CHUNK_CLICKS = 4_000_000  # clicks counted at once, because bincount copies its input to int64
 
 
-def count(table: SessionTable, n_items: int, n_users: int) -> TableCounts:
-    """Count what is still in; a session is in while one of its clicks is."""
-    alive = lengths_left(table.keep, table.offsets) > 0
+def count_table(table: SessionTable, n_items: int, n_users: int) -> TableCounts:
+    """Count the remaining clicks, and the sessions, users and items that have one of them."""
+    alive = remaining_lengths(table.keep, table.offsets) > 0
     items = int((_support(table.items, table.keep, n_items) > 0).sum())
     users = 0
     if table.users is not None:
-        named = table.users[alive & (table.users >= 0)]
-        users = int((np.bincount(named, minlength=n_users) > 0).sum())
+        known_users = table.users[alive & (table.users >= 0)]
+        users = int((np.bincount(known_users, minlength=n_users) > 0).sum())
     return TableCounts(int(table.keep.sum()), int(alive.sum()), users, items)
 
 
@@ -65,45 +65,55 @@ def apply_filters(
     *,
     prior: Int64Array | None = None,
 ) -> list[FilterStep]:
-    """Set `table.keep` False for what the options drop; return what each step left.
+    """Set `table.keep` to False for the clicks that the filters drop.
 
-    One pass is the papers': short sessions, rare items, short sessions again. Iterated, the same
-    three (and rare users, and repeats that became neighbors) follow each other until no click
-    falls. With minimums alone that is the largest set that fulfils them all. `prior` (n_items,)
-    is added to the support of items.
+    One pass follows the papers: short sessions, rare items, short sessions again. With
+    `options.iterate`, the filters repeat until no click is dropped; with minimums alone, the result
+    is the largest log that satisfies all of them.
+
+    Args:
+        table: the sessions; `keep` is changed in place.
+        options: the filters.
+        min_support: minimum number of clicks of an item.
+        n_items: number of item codes.
+        n_users: number of user codes.
+        prior: (n_items,) clicks that are added to the support of each item, or None.
+
+    Returns:
+        The steps with the counts after each.
     """
-    known = np.zeros(n_items, dtype=np.int64) if prior is None else prior
-    rules = _rules(table, options, min_support, n_users, known)
+    prior_support = np.zeros(n_items, dtype=np.int64) if prior is None else prior
+    filters = _filters(table, options, min_support, n_users, prior_support)
     steps = []
-    for name, rule in rules:
-        rule()
-        steps.append(FilterStep(name, count(table, n_items, n_users)))
+    for name, apply in filters:
+        apply()
+        steps.append(FilterStep(name, count_table(table, n_items, n_users)))
     if not options.iterate:
         return steps
-    rounds, before = 1, -1
-    after = int(table.keep.sum())
-    while after != before:
-        before = after
-        for _, rule in rules:
-            rule()
-        after = int(table.keep.sum())
-        rounds += 1
-    if rounds > 2:
-        name = f"the same again until nothing changes ({rounds} rounds)"
-        steps.append(FilterStep(name, count(table, n_items, n_users)))
+    n_rounds, n_before = 1, -1
+    n_clicks = int(table.keep.sum())
+    while n_clicks != n_before:
+        n_before = n_clicks
+        for _, apply in filters:
+            apply()
+        n_clicks = int(table.keep.sum())
+        n_rounds += 1
+    if n_rounds > 2:
+        name = f"filters repeated until nothing changes ({n_rounds} rounds)"
+        steps.append(FilterStep(name, count_table(table, n_items, n_users)))
     return steps
 
 
-def _rules(
+def _filters(
     table: SessionTable, options: FilterOptions, min_support: int, n_users: int, prior: Int64Array
 ) -> list[tuple[str, Callable[[], None]]]:
-    """Return (name, call) of every rule that the options ask for, in order."""
-    low = options.min_session_length
-    high = options.max_session_length or _NO_LIMIT
+    """Return the name and the function of every enabled filter, in the order of application."""
+    min_length = options.min_session_length
+    max_length = options.max_session_length or _NO_LIMIT
 
     def drop_sessions() -> None:
-        left = lengths_left(table.keep, table.offsets)
-        dropped = (left < low) | (left > high)
+        lengths = remaining_lengths(table.keep, table.offsets)
+        dropped = (lengths < min_length) | (lengths > max_length)
         table.keep &= ~np.repeat(dropped, np.diff(table.offsets))
 
     def drop_items() -> None:
@@ -113,53 +123,54 @@ def _rules(
     def drop_users() -> None:
         _drop_rare_users(table, options.min_user_sessions, n_users)
 
-    def collapse() -> None:
-        _collapse(table.items, table.keep, table.offsets)
+    def collapse_repeats() -> None:
+        _collapse_repeats(table.items, table.keep, table.offsets)
 
-    limit = "" if options.max_session_length is None else f" or more than {high}"
-    lengths = (f"sessions of fewer than {low}{limit} clicks dropped", drop_sessions)
-    rules = [lengths]
+    maximum = "" if options.max_session_length is None else f" or more than {max_length}"
+    session_filter = f"sessions of fewer than {min_length}{maximum} clicks dropped"
+    filters: list[tuple[str, Callable[[], None]]] = []
     if options.collapse_repeats:
-        rules.insert(0, ("clicks on one item in a row counted as one", collapse))
+        filters.append(("consecutive clicks on one item counted once", collapse_repeats))
+    filters.append((session_filter, drop_sessions))
     if min_support > 1:
-        rules.append((f"items of fewer than {min_support} clicks dropped", drop_items))
-        rules.append((lengths[0] + " again", drop_sessions))
+        filters.append((f"items of fewer than {min_support} clicks dropped", drop_items))
+        filters.append((session_filter + " again", drop_sessions))
     if options.min_user_sessions > 1 and table.users is not None:
         name = f"users of fewer than {options.min_user_sessions} sessions dropped"
-        rules.append((name, drop_users))
-    return rules
+        filters.append((name, drop_users))
+    return filters
 
 
-def _drop_rare_users(table: SessionTable, least: int, n_users: int) -> None:
+def _drop_rare_users(table: SessionTable, min_sessions: int, n_users: int) -> None:
+    """Drop the sessions of users with too few sessions, and anonymous sessions."""
     assert table.users is not None
-    alive = lengths_left(table.keep, table.offsets) > 0
-    sessions = np.bincount(table.users[alive & (table.users >= 0)], minlength=n_users)
-    # a session of nobody belongs to no user with enough sessions
-    rare = (table.users < 0) | (sessions[table.users] < least)
+    alive = remaining_lengths(table.keep, table.offsets) > 0
+    n_sessions = np.bincount(table.users[alive & (table.users >= 0)], minlength=n_users)
+    rare = (table.users < 0) | (n_sessions[table.users] < min_sessions)
     table.keep &= ~np.repeat(rare, np.diff(table.offsets))
 
 
-def lengths_left(keep: BoolArray, offsets: Int64Array) -> Int64Array:
-    """(S,) int64, how many clicks of each session are still in."""
+def remaining_lengths(keep: BoolArray, offsets: Int64Array) -> Int64Array:
+    """Return (S,) int64, the number of remaining clicks of each session."""
     lengths = np.zeros(len(offsets) - 1, dtype=np.int64)
-    filled = np.flatnonzero(np.diff(offsets))
-    if len(filled):
-        lengths[filled] = np.add.reduceat(keep, offsets[filled], dtype=np.int64)
+    non_empty = np.flatnonzero(np.diff(offsets))
+    if len(non_empty):
+        lengths[non_empty] = np.add.reduceat(keep, offsets[non_empty], dtype=np.int64)
     return lengths
 
 
 def _support(items: Int32Array, keep: BoolArray, n_items: int) -> Int64Array:
-    """(n_items,) int64, clicks of each item that are still in."""
+    """Return (n_items,) int64, the number of remaining clicks of each item."""
     support = np.zeros(n_items, dtype=np.int64)
-    for start in range(0, len(items), _COUNT_ROWS):  # bincount copies its input to int64
-        part = slice(start, start + _COUNT_ROWS)
-        support += np.bincount(items[part][keep[part]], minlength=n_items)
+    for start in range(0, len(items), _CHUNK_CLICKS):
+        chunk = slice(start, start + _CHUNK_CLICKS)
+        support += np.bincount(items[chunk][keep[chunk]], minlength=n_items)
     return support
 
 
-def _collapse(items: Int32Array, keep: BoolArray, offsets: Int64Array) -> None:
-    """Drop each click on the item of the click before it in the session."""
-    left = np.flatnonzero(keep)
-    session = np.searchsorted(offsets, left, side="right")
-    again = (items[left[1:]] == items[left[:-1]]) & (session[1:] == session[:-1])
-    keep[left[1:][again]] = False
+def _collapse_repeats(items: Int32Array, keep: BoolArray, offsets: Int64Array) -> None:
+    """Drop each click on the item of the previous click of its session."""
+    clicks = np.flatnonzero(keep)
+    session = np.searchsorted(offsets, clicks, side="right")
+    repeats = (items[clicks[1:]] == items[clicks[:-1]]) & (session[1:] == session[:-1])
+    keep[clicks[1:][repeats]] = False

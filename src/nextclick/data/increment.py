@@ -1,8 +1,8 @@
-"""What came after: a new log for a model that has learned from an older one.
+"""Reads a newer log for a model that was trained on an older one.
 
-Sessions are read, cut and filtered as the older log's were, but for two rules. An item that the
-model knows stays, however rare it is now; another one needs its minimum of clicks in the new log
-alone. And a user of few sessions stays: on one day everybody has few.
+Sessions are read, grouped and filtered as those of the older log, with two exceptions. Items that
+the model knows are kept regardless of their support; other items need the minimum support in the
+new log alone. Users with few sessions are kept, because a log of one day has few sessions per user.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nextclick.core.sessions import MS_PER_DAY, Sessions
 from nextclick.core.types import silent
 from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions, PrepareOptions, ReadOptions, SessionOptions
-from nextclick.data.prepare_store import listed, read_sessions, session_ends
+from nextclick.data.prepare_store import as_list, read_sessions, session_ends
 from nextclick.data.readers.columns import Columns
 from nextclick.data.split import iso
 from nextclick.errors import ConfigError, EmptyLogError, SourceError
@@ -27,21 +27,22 @@ if TYPE_CHECKING:
     from nextclick.core.types import BoolArray, Int32Array, Int64Array, Progress
     from nextclick.core.vocabulary import Vocabulary
     from nextclick.data.prepare_store import SessionLog
+    from nextclick.data.sessionize import SessionTable
 
 Overlap: TypeAlias = Literal["whole", "cut"]
-_FAR = 366 * MS_PER_DAY  # a log that goes on after more than this is one of something else
-_KNOWN = 1 << 40  # clicks that no minimum asks for
+_MAX_GAP_MS = 366 * MS_PER_DAY  # a longer gap to the new log indicates another unit or another log
+_KNOWN_SUPPORT = 1 << 40  # support of known items, above every minimum
 
 
 @dataclass(frozen=True, slots=True)
 class PriorLog:
-    """What is known of the log that a model has learned from.
+    """Properties of the log that a model was trained on.
 
     Attributes:
         items: raw ids of its items.
-        last_ms: the time of its last click.
-        block_ms: length of a block of time, None if it had none.
-        block_origin_ms: where the first block begins.
+        last_ms: time of its last click, milliseconds since the epoch.
+        block_ms: length of a block of time in milliseconds, None without blocks.
+        block_origin_ms: start of the first block, milliseconds since the epoch.
     """
 
     items: Vocabulary
@@ -52,14 +53,14 @@ class PriorLog:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LogIncrement:
-    """The sessions of a new log, in the order in which they ended.
+    """The sessions of a new log, sorted by end.
 
     Attributes:
-        sessions: in the indices of `items` and `users`.
-        items: raw ids of their items.
-        users: raw ids of their users, None where the log names nobody.
-        report: what was read, and what was left out.
-        warnings: sentences for people.
+        sessions: sessions with the indices of `items` and `users`.
+        items: raw ids of the items.
+        users: raw ids of the users, None if the log has no users.
+        report: what was read and what was dropped.
+        warnings: warnings about the log.
     """
 
     sessions: Sessions
@@ -70,86 +71,95 @@ class LogIncrement:
 
 
 def options_of(protocol: Mapping[str, Any], prepared: Mapping[str, Any] | None) -> PrepareOptions:
-    """Return how a store was prepared, out of its manifest; its split has no meaning here."""
-    told = prepared or {}
-    read = dict(told.get("read", {}))
+    """Return the options by which a store was prepared, without its split.
+
+    Args:
+        protocol: field `protocol` of the manifest of the store or artifact.
+        prepared: field `prepared` of the manifest, None in an older manifest.
+    """
+    groups = prepared or {}
+    read = dict(groups.get("read", {}))
     read["columns"] = Columns(**read.get("columns", {}))
     if read.get("events") is not None:
         read["events"] = tuple(read["events"])
     return PrepareOptions(
         read=ReadOptions(**read),
-        sessions=SessionOptions(**told.get("sessions", {})),
+        sessions=SessionOptions(**groups.get("sessions", {})),
         filters=FilterOptions(**protocol.get("filters", {})),
     ).checked()
 
 
 def read_increment(
     sources: Any,
-    older: PriorLog,
+    prior: PriorLog,
     options: PrepareOptions,
     *,
     overlap: Overlap = "whole",
     progress: Progress = silent,
 ) -> LogIncrement:
-    """Read a new log.
+    """Read a log that is newer than the log of a model.
 
     Args:
         sources: a path, folder, glob, frame, or a list of these.
-        older: what the model has learned from.
-        options: how to read, cut and filter it.
-        overlap: sessions that begin before the older log's last click and end after it stay
-            "whole", or lose the clicks up to it: "cut".
-        progress: told how far it has come.
+        prior: the log that the model was trained on.
+        options: options for reading, grouping and filtering.
+        overlap: sessions that begin at or before the last click of the prior log and end after it
+            are kept "whole", or lose their clicks up to that time ("cut").
+        progress: progress callback.
 
     Raises:
-        SourceError: it cannot be read, is no newer than the older log, or has no known item.
+        SourceError: the log cannot be read, is not newer than the prior log, or has no known item.
         EmptyLogError: no session is left.
-        ConfigError: `overlap` or an option that does not exist.
+        ConfigError: `overlap` or an option is invalid.
     """
     if overlap not in ("whole", "cut"):
         raise ConfigError(f"overlap must be whole or cut, got {overlap!r}")
     if options.read.format == "srgnn":
-        raise ConfigError("format srgnn has no times: nothing says that its clicks are newer")
-    log = read_sessions(listed(sources), None, options, progress)
+        raise ConfigError(
+            "format srgnn has no times, so the log cannot be shown to be newer; use a format with "
+            "times"
+        )
+    log = read_sessions(as_list(sources), None, options, progress)
     ends, _ = session_ends(log.table)
     assert ends is not None
     starts = log.table.times[log.table.offsets[:-1]]  # type: ignore[index]
-    _check_times(starts, ends, older.last_ms)
-    report, warnings = dict(log.read), list(log.warnings)
-    warnings += _leave_out_old(log, starts, ends, older.last_ms, overlap, report)
-    known = _known(log, older.items)
+    _check_times(starts, ends, prior.last_ms)
+    report, warnings = dict(log.report), list(log.warnings)
+    warnings += _drop_old_clicks(log, starts, ends, prior.last_ms, overlap, report)
+    known = _known_items(log, prior.items)
     _filter(log, options, known, report)
-    return _gathered(log, ends, older, report, warnings)
+    return _build_increment(log, ends, prior, report, warnings)
 
 
 def _check_times(starts: Int64Array, ends: Int64Array, last_ms: int) -> None:
-    """Refuse a log that is older, or whose times are in another unit.
+    """Check that the log is newer and has the unit of time of the prior log.
 
     Raises:
-        SourceError: with both times.
+        SourceError: the log is older, or its times seem to have another unit.
     """
     first, last = int(starts.min()), int(ends.max())
-    told = f"the new log's clicks are from {iso(first)} to {iso(last)}"
-    too_small = last <= last_ms < last * 1000 < last_ms + _FAR
-    too_large = first > last_ms + _FAR and last_ms < last // 1000 < last_ms + _FAR
+    span = f"the clicks of the new log are from {iso(first)} to {iso(last)}"
+    too_small = last <= last_ms < last * 1000 < last_ms + _MAX_GAP_MS
+    too_large = first > last_ms + _MAX_GAP_MS and last_ms < last // 1000 < last_ms + _MAX_GAP_MS
     if too_small or too_large:
         raise SourceError(
-            f"{told}, 1000 times too {'small' if too_small else 'large'} to follow the artifact's "
-            f"last click at {iso(last_ms)}: they look like another unit; name it with --time-unit"
+            f"{span}, 1000 times too {'small' if too_small else 'large'} to follow the last click "
+            f"of the artifact at {iso(last_ms)}, probably because of another unit; set it with "
+            "--time-unit"
         )
     if last <= last_ms:
         raise SourceError(
-            f"{told}, none after the artifact's last click at {iso(last_ms)}: this log is no "
-            "newer; give the log of the days since"
+            f"{span}, none after the last click of the artifact at {iso(last_ms)}, so the log is "
+            "not newer; pass a log of later days"
         )
-    if first - last_ms > _FAR:
+    if first - last_ms > _MAX_GAP_MS:
         raise SourceError(
-            f"{told}, more than a year after the artifact's last click at {iso(last_ms)}: check "
-            "--time-unit, or train again on a log of these days"
+            f"{span}, more than a year after the last click of the artifact at {iso(last_ms)}; "
+            "check --time-unit, or train a new model on a log of these days"
         )
 
 
-def _leave_out_old(
+def _drop_old_clicks(
     log: SessionLog,
     starts: Int64Array,
     ends: Int64Array,
@@ -157,115 +167,123 @@ def _leave_out_old(
     overlap: Overlap,
     report: dict[str, Any],
 ) -> list[str]:
-    """Drop sessions that were over by then; keep or cut those that were not."""
+    """Drop sessions that end by `last_ms`; keep or cut those that begin by it. Returns warnings."""
     table, lengths = log.table, np.diff(log.table.offsets)
     assert table.times is not None
     old = ends <= last_ms
-    across = ~old & (starts <= last_ms)
+    overlapping = ~old & (starts <= last_ms)
     table.keep &= ~np.repeat(old, lengths)
-    report["old_sessions"] = int(old.sum())
-    report["overlapping_sessions"] = int(across.sum())
-    when, found = iso(last_ms), []
-    if old.any():
-        found.append(
-            f"{int(old.sum()):,} sessions ended by {when}, the artifact's last click: they were "
-            "left out, because it has learned from that time"
+    n_old, n_overlapping = int(old.sum()), int(overlapping.sum())
+    report["old_sessions"] = n_old
+    report["overlapping_sessions"] = n_overlapping
+    time, warnings = iso(last_ms), []
+    if n_old:
+        warnings.append(
+            f"{n_old:,} sessions ended by {time}, the last click of the artifact, and were "
+            "dropped, because the model was trained on that time"
         )
-    if across.any() and overlap == "whole":
-        found.append(
-            f"{int(across.sum()):,} sessions began by {when} and went on after it: they were kept "
-            "whole; if the older log had their first clicks, say --overlap cut"
+    if n_overlapping and overlap == "whole":
+        warnings.append(
+            f"{n_overlapping:,} sessions began by {time} and ended after it, and were kept whole; "
+            "if the older log contains their first clicks, use --overlap cut"
         )
-    if across.any() and overlap == "cut":
-        again = np.repeat(across, lengths) & (table.times <= last_ms)
-        table.keep &= ~again
-        report["overlapping_clicks"] = int(again.sum())
-        found.append(
-            f"{int(again.sum()):,} clicks up to {when} of {int(across.sum()):,} sessions that "
-            "went on after it were left out"
+    if n_overlapping and overlap == "cut":
+        old_clicks = np.repeat(overlapping, lengths) & (table.times <= last_ms)
+        table.keep &= ~old_clicks
+        report["overlapping_clicks"] = int(old_clicks.sum())
+        warnings.append(
+            f"{int(old_clicks.sum()):,} clicks up to {time} of {n_overlapping:,} sessions that "
+            "ended after it were dropped"
         )
-    return found
+    return warnings
 
 
-def _known(log: SessionLog, items: Vocabulary) -> BoolArray:
-    """(codes,) bool, whether the model knows an item.
+def _known_items(log: SessionLog, items: Vocabulary) -> BoolArray:
+    """Return (codes,) bool, whether the model knows the item of each code.
 
     Raises:
-        SourceError: it knows none.
+        SourceError: the model knows none of the items.
     """
-    everything = np.arange(len(log.items), dtype=np.int32)
-    vocabulary, place = log.items.vocabulary(everything)
-    found = items.indices(vocabulary.ids()) > 0  # by place in the vocabulary
-    if not found.any():
+    codes = np.arange(len(log.items), dtype=np.int32)
+    vocabulary, index = log.items.vocabulary(codes)
+    is_known = items.indices(vocabulary.ids()) > 0  # (items,) in the order of the vocabulary
+    if not is_known.any():
         raise SourceError(
             f"none of the {len(vocabulary):,} items of the new log, such as "
             f"{vocabulary.raw(1)!r}, is among the {len(items):,} of the artifact, such as "
-            f"{items.raw(1)!r}: is it the log of another shop, or is --item-column another one?"
+            f"{items.raw(1)!r}; check the log and --item-column"
         )
-    known: BoolArray = found[place - 1]
+    known: BoolArray = is_known[index - 1]
     return known
 
 
 def _filter(
     log: SessionLog, options: PrepareOptions, known: BoolArray, report: dict[str, Any]
 ) -> None:
-    """Drop what is too rare or too short.
+    """Apply the filters; known items are kept regardless of their support.
 
     Raises:
         EmptyLogError: no session is left.
     """
     support = options.filters.min_item_support
-    rules = replace(options.filters, min_user_sessions=1)
-    prior = np.where(known, _KNOWN, 0).astype(np.int64)
+    filters = replace(options.filters, min_user_sessions=1)
+    prior = np.where(known, _KNOWN_SUPPORT, 0).astype(np.int64)
     steps = apply_filters(
-        log.table, rules, 5 if support is None else support, len(log.items), 0, prior=prior
+        log.table, filters, 5 if support is None else support, len(log.items), 0, prior=prior
     )
-    report["steps"] = [{"name": step.name, **asdict(step.left)} for step in steps]
+    report["steps"] = [{"name": step.name, **asdict(step.counts)} for step in steps]
     if not log.table.keep.any():
         raise EmptyLogError(
-            f"the new log has no new session: {report['old_sessions']:,} were over by the "
-            "artifact's last click, the others have too few clicks on items that are known or "
-            "clicked often enough; give a longer log, or lower --min-item-support"
+            f"the new log has no new session: {report['old_sessions']:,} ended by the last click "
+            "of the artifact, and the others have too few clicks on items that are known or have "
+            "enough clicks; pass a longer log, or lower --min-item-support"
         )
 
 
-def _gathered(
-    log: SessionLog, ends: Int64Array, older: PriorLog, report: dict[str, Any], warnings: list[str]
+def _build_increment(
+    log: SessionLog, ends: Int64Array, prior: PriorLog, report: dict[str, Any], warnings: list[str]
 ) -> LogIncrement:
-    """The kept clicks as sessions, by the time of their last click in the log."""
+    """Return the kept clicks as sessions, sorted by the time of their last click in the log."""
     table = log.table
     assert table.times is not None
+    order, offsets, clicks = _sort_sessions(table, ends)
+    codes, times = table.items[table.keep][clicks], table.times[table.keep][clicks]
+    items, item_index = log.items.vocabulary(np.unique(codes))
+    users = user_index = None
+    if log.users is not None and table.users is not None:
+        user_codes = table.users[order]
+        users, index = log.users.vocabulary(np.unique(user_codes[user_codes >= 0]))
+        user_index = np.append(index, np.int32(0))[user_codes]  # code -1, unknown, is the last
+    blocks: Int32Array | None = None
+    if prior.block_ms is not None and prior.block_origin_ms is not None:
+        blocks = ((ends[order] - prior.block_origin_ms) // prior.block_ms).astype(np.int32)
+    sessions = Sessions(
+        items=item_index[codes],
+        offsets=offsets,
+        n_items=len(items),
+        times=times,
+        users=user_index,
+        n_users=0 if users is None else len(users),
+        blocks=blocks,
+    )
+    return LogIncrement(sessions, items, users, report, warnings)
+
+
+def _sort_sessions(
+    table: SessionTable, ends: Int64Array
+) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Sort the sessions that have a kept click by end.
+
+    Returns:
+        (S,) session numbers, (S + 1,) offsets, and (E,) the number of each click among the kept
+        clicks of the table.
+    """
     session = np.repeat(np.arange(len(table)), np.diff(table.offsets))[table.keep]
     lengths = np.bincount(session, minlength=len(table))
     order = np.argsort(ends, kind="stable")
-    order = order[lengths[order] > 0]  # (S,)
+    order = order[lengths[order] > 0]
     offsets = np.zeros(len(order) + 1, dtype=np.int64)
     np.cumsum(lengths[order], out=offsets[1:])
-    first = np.cumsum(lengths) - lengths  # where a session begins among the kept clicks
-    at = np.repeat(first[order] - offsets[:-1], lengths[order]) + np.arange(offsets[-1])
-    codes, times = table.items[table.keep][at], table.times[table.keep][at]
-    items, place = log.items.vocabulary(np.unique(codes))
-    users = of_session = None
-    if log.users is not None and table.users is not None:
-        of_session = table.users[order]
-        named = np.unique(of_session[of_session >= 0])
-        users, index = log.users.vocabulary(named.astype(np.int32))
-        of_session = np.append(index, np.int32(0))[of_session]  # code -1, nobody, is the last
-    blocks: Int32Array | None = None
-    if older.block_ms is not None and older.block_origin_ms is not None:
-        blocks = ((ends[order] - older.block_origin_ms) // older.block_ms).astype(np.int32)
-    return LogIncrement(
-        Sessions(
-            items=place[codes],
-            offsets=offsets,
-            n_items=len(items),
-            times=times,
-            users=of_session,
-            n_users=0 if users is None else len(users),
-            blocks=blocks,
-        ),
-        items,
-        users,
-        report,
-        warnings,
-    )
+    first = np.cumsum(lengths) - lengths  # first kept click of each session
+    clicks = np.repeat(first[order] - offsets[:-1], lengths[order]) + np.arange(offsets[-1])
+    return order, offsets, clicks

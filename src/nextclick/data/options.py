@@ -1,4 +1,4 @@
-"""The options of `prepare`; every field has a default."""
+"""Options of `prepare`; every field has a default."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nextclick.data.split import PRE_SPLIT, SPLITS
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How the files are read."""
+    """Options for reading the files of a log."""
 
     format: Annotated[str, Field(description="log format, by name")] = "table"
     columns: Columns = field(default_factory=Columns)
@@ -42,7 +42,7 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """How clicks become sessions."""
+    """Options for grouping clicks into sessions and blocks of time."""
 
     by: Annotated[
         SessionsBy,
@@ -61,7 +61,7 @@ class SessionOptions:
 
 @dataclass(frozen=True, slots=True)
 class FilterOptions:
-    """Which items, sessions and users are dropped as too rare, too short or too long."""
+    """Filters that drop rare items, rare users, and short or long sessions."""
 
     min_item_support: Annotated[
         int | None, Field(ge=1, description="minimum number of clicks of an item")
@@ -89,12 +89,12 @@ class FilterOptions:
 
 @dataclass(frozen=True, slots=True)
 class SplitOptions:
-    """Which sessions are for training and which for the test.
+    """Split of the sessions into training and test.
 
-    Sessions are never divided. The time of a session is that of its last click. `last-days` tests
-    on the last `days`, `boundary` on sessions after `boundary`, `fraction` on the last `fraction`
-    of the sessions, `blocks` on the last `fraction` of the blocks of time; `windows` makes several
-    stores; `pre-split` uses the given files.
+    A session belongs to one part as a whole; its time is that of its last click. The test part of
+    `last-days` is the last `days`; of `boundary`, the sessions that end at `boundary` or later; of
+    `fraction`, the last `fraction` of the sessions; of `blocks`, the last `fraction` of the blocks
+    of time. `windows` writes several stores, and `pre-split` uses the given files.
     """
 
     kind: Annotated[
@@ -158,7 +158,7 @@ class SplitOptions:
 
 @dataclass(frozen=True, slots=True)
 class PrepareOptions:
-    """All options of `prepare`, and the name of the protocol they follow."""
+    """All options of `prepare`, and the name of the protocol that they follow."""
 
     read: ReadOptions = field(default_factory=ReadOptions)
     sessions: SessionOptions = field(default_factory=SessionOptions)
@@ -170,18 +170,18 @@ class PrepareOptions:
     ] = None
 
     def checked(self) -> PrepareOptions:
-        """Return the same, every value of it checked and converted.
+        """Return a copy with validated and converted values.
 
         Raises:
-            ConfigError: a value out of its range.
+            ConfigError: a value is invalid.
         """
         groups = {
-            owner: _checked(getattr(self, owner), owner)
-            for owner in ("read", "sessions", "filters", "split")
+            name: _validated(getattr(self, name), name)
+            for name in ("read", "sessions", "filters", "split")
         }
         return replace(self, **groups)
 
 
-def _checked(group: Any, owner: str) -> Any:
+def _validated(group: Any, name: str) -> Any:
     values = {field.name: getattr(group, field.name) for field in fields(group)}
-    return build_config(type(group), values, owner)
+    return build_config(type(group), values, name)

@@ -1,4 +1,4 @@
-"""From the files of a log to a store: read, cut into sessions, filter, split, write."""
+"""Prepares a store from a click log: reads, groups into sessions, filters, splits and writes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 from nextclick.core.sessions import MS_PER_DAY
 from nextclick.core.storage import atomic_folder
 from nextclick.core.types import silent
-from nextclick.data.filters import FilterStep, TableCounts, apply_filters, count
+from nextclick.data.filters import FilterStep, TableCounts, apply_filters, count_table
 from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.data.protocols import PROTOCOLS
-from nextclick.data.quality_warnings import split_warnings, warnings_of
-from nextclick.data.readers.formats import is_frame
-from nextclick.data.readers.presplit import given_split, join_parts, read_srgnn
-from nextclick.data.readers.raw_log import RawLog, read_log
+from nextclick.data.quality_warnings import log_warnings, split_warnings
+from nextclick.data.readers.presplit import join_parts, presplit_parts, read_srgnn
+from nextclick.data.readers.raw_log import RawLog, RawPart, read_log
+from nextclick.data.readers.sources import is_frame
 from nextclick.data.sessionize import SessionTable, cut_by_inactivity, gather_sessions
 from nextclick.data.split import PRE_SPLIT, Split, iso, split_by_time
 from nextclick.data.store import Store
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What `prepare` made.
+    """Result of `prepare`.
 
     Attributes:
-        stores: the store, or one for each sliding window.
-        report: what was read, what each step left, what was dropped and why, and warnings.
+        stores: the store, or one store for each sliding window.
+        report: what was read, the counts after each step, dropped rows, and warnings.
     """
 
     stores: tuple[Store, ...]
@@ -51,27 +51,27 @@ class Prepared:
 
 @dataclass(slots=True)
 class SessionLog:
-    """A log in memory, between reading and writing.
+    """A log in memory, grouped into sessions and not yet filtered.
 
     Attributes:
-        table: its sessions.
+        table: the sessions.
         items: encoder of the item codes.
         users: encoder of the user codes, None without users.
-        n_train: sessions of the training part of a log that is split already, else None.
-        read: what was read, for the report.
-        warnings: what in it would mislead a model.
+        n_train: number of training sessions of a pre-split log, else None.
+        report: what was read, for the report of `prepare`.
+        warnings: properties of the log that mislead models.
     """
 
     table: SessionTable
     items: IdEncoder
     users: IdEncoder | None
     n_train: int | None
-    read: dict[str, Any]
+    report: dict[str, Any]
     warnings: list[str]
 
     @property
     def n_users(self) -> int:
-        """How many users are named."""
+        """Number of known users."""
         return 0 if self.users is None else len(self.users)
 
 
@@ -84,145 +84,147 @@ def prepare(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Prepared:
-    """Make a store out of a click log.
+    """Prepare a store from a click log.
 
     Args:
         sources: a path, folder, glob, Polars or pandas frame, or a list of these.
-        output: the folder to write; it is there in the end whole, or not at all.
-        test: the same for the test part, if the log is split already.
-        options: everything else; the defaults suit a log with common column names.
+        output: the folder to write. It is written completely or not at all.
+        test: sources of the test part of a pre-split log.
+        options: all other options; the defaults suit a log with common column names.
         overwrite: replace `output`.
-        progress: told how far it has come.
+        progress: progress callback.
 
     Returns:
         The open store and the report.
 
     Raises:
-        SourceError: the log cannot be read as asked.
-        EmptyLogError: nothing is left, with the counts at each step.
-        ConfigError: options that contradict each other.
-        OutputError: the place cannot be written.
+        SourceError: the log cannot be read with these options.
+        EmptyLogError: no session is left; the message has the counts after each step.
+        ConfigError: options are invalid or contradict each other.
+        OutputError: the output folder cannot be written.
     """
-    started = time.perf_counter()
+    start = time.perf_counter()
     target = Path(output)
-    asked = _consistent((options or PrepareOptions()).checked(), test)
-    # the folder is claimed first: a place that cannot be written is found out at once
+    options = _resolve_defaults((options or PrepareOptions()).checked(), test)
+    # the output folder is created before reading, so that an unwritable path fails at once
     with atomic_folder(target, overwrite=overwrite) as scratch:
         log = read_sessions(
-            listed(sources), None if test is None else listed(test), asked, progress
+            as_list(sources), None if test is None else as_list(test), options, progress
         )
-        steps = [FilterStep("read", count(log.table, len(log.items), log.n_users))]
-        per_part = _count_given_parts(log)
-        progress("filter", 0, None)
-        steps += _filter(log, asked)
-        ends, alive = session_ends(log.table)
-        _refuse_nothing_left(steps, alive)
-        blocks = _blocks(log.table, asked)
-        splits = _splits(log, asked, ends, alive, blocks)
-        report: dict[str, Any] = {
-            **log.read,
-            "steps": [{"name": s.name, **asdict(s.left)} for s in steps],
-            **per_part,
-            "warnings": [*log.warnings, *split_warnings(splits, ends)],
-            "published": PROTOCOLS[asked.protocol].published if asked.protocol else {},
-        }
-        names: list[Path] = []
-        for split in splits:
-            progress("write", len(names), None)
-            unseen = asked.split.unseen or ("full" if asked.split.recent > 1 else "drop")
-            store = write_store(
-                scratch / split.name if split.name else scratch,
-                log.table,
-                split,
-                items=log.items,
-                users=log.users,
-                blocks=blocks,
-                options=asked,
-                unseen=unseen,
-                about={"report": report},
-            )
-            names.append(store.path.relative_to(scratch))
-    report = report | {"seconds": time.perf_counter() - started}
+        names, report = _filter_and_write(log, options, scratch, progress)
+    report["seconds"] = time.perf_counter() - start
     return Prepared(tuple(Store.open(target / name) for name in names), report)
 
 
-def listed(sources: Any) -> list[Any]:
-    """One source or several, as a list."""
-    single = isinstance(sources, str | Path) or not isinstance(sources, Sequence)
-    found = [sources] if single else list(sources)
-    if not found:
-        raise ConfigError("sources: expected at least one file, folder, glob or frame, got none")
-    return found
+def _filter_and_write(
+    log: SessionLog, options: PrepareOptions, folder: Path, progress: Progress
+) -> tuple[list[str], dict[str, Any]]:
+    """Filter and split a log and write a store for each split.
 
-
-def _consistent(options: PrepareOptions, test: Any) -> PrepareOptions:
-    """Fill in what depends on whether the log is split already."""
-    given = test is not None or options.read.format == "srgnn"
-    if not given:
-        if options.split.kind == PRE_SPLIT:
-            raise ConfigError(
-                "split pre-split: name the test part with --test, or choose --format srgnn"
-            )
-        support = options.filters.min_item_support
-        filters = replace(options.filters, min_item_support=5 if support is None else support)
-        return replace(options, filters=filters)
-    if options.split.kind not in (PRE_SPLIT, SplitOptions().kind):
-        raise ConfigError(
-            f"split {options.split.kind}: the log is split already, so it cannot be split again"
+    Returns:
+        The names of the stores in `folder`, and the report.
+    """
+    steps = [FilterStep("read", count_table(log.table, len(log.items), log.n_users))]
+    part_counts = _count_presplit_parts(log)
+    progress("filter", 0, None)
+    steps += _filter(log, options)
+    ends, alive = session_ends(log.table)
+    _check_not_empty(steps, alive)
+    blocks = _time_blocks(log.table, options)
+    splits = _splits(log, options, ends, alive, blocks)
+    report: dict[str, Any] = {
+        **log.report,
+        "steps": [{"name": step.name, **asdict(step.counts)} for step in steps],
+        **part_counts,
+        "warnings": [*log.warnings, *split_warnings(splits, ends)],
+        "published": PROTOCOLS[options.protocol].published if options.protocol else {},
+    }
+    for number, split in enumerate(splits):
+        progress("write", number, None)
+        write_store(
+            folder / split.name,
+            log.table,
+            split,
+            items=log.items,
+            users=log.users,
+            blocks=blocks,
+            options=options,
+            report=report,
         )
-    support = options.filters.min_item_support
-    return replace(
-        options,
-        filters=replace(options.filters, min_item_support=1 if support is None else support),
-        split=replace(options.split, kind=PRE_SPLIT, unseen=options.split.unseen or "keep"),
-    )
+    return [split.name for split in splits], dict(report)
+
+
+def as_list(sources: Any) -> list[Any]:
+    """Return a single source or several sources as a list."""
+    is_single = isinstance(sources, str | Path) or not isinstance(sources, Sequence)
+    listed = [sources] if is_single else list(sources)
+    if not listed:
+        raise ConfigError("sources: expected at least one file, folder, glob or frame, got none")
+    return listed
+
+
+def _resolve_defaults(options: PrepareOptions, test: Any) -> PrepareOptions:
+    """Return the options with the defaults that depend on whether the log is pre-split."""
+    filters, split = options.filters, options.split
+    is_presplit = test is not None or options.read.format == "srgnn"
+    if not is_presplit and split.kind == PRE_SPLIT:
+        raise ConfigError(
+            "split pre-split: name the test part with --test, or choose --format srgnn"
+        )
+    if is_presplit and split.kind not in (PRE_SPLIT, SplitOptions().kind):
+        raise ConfigError(
+            f"split {split.kind}: the log is pre-split and cannot be split again; omit --split"
+        )
+    if filters.min_item_support is None:
+        filters = replace(filters, min_item_support=1 if is_presplit else 5)
+    if is_presplit:
+        split = replace(split, kind=PRE_SPLIT, unseen=split.unseen or "keep")
+    return replace(options, filters=filters, split=split)
 
 
 def read_sessions(
     sources: list[Any], test: list[Any] | None, options: PrepareOptions, progress: Progress
 ) -> SessionLog:
-    """Read all sources and cut them into sessions; nothing is dropped yet.
+    """Read all sources and group the clicks into sessions, without filters.
 
     Raises:
-        SourceError: the log cannot be read as asked.
-        EmptyLogError: there is no click.
-        ConfigError: options that contradict each other.
+        SourceError: the log cannot be read with these options.
+        EmptyLogError: the log has no click.
+        ConfigError: options contradict each other.
     """
     if options.read.format == "srgnn":
         if any(is_frame(source) for source in sources) or test is not None:
-            raise ConfigError("format srgnn: give the folder of the pickles, without --test")
+            raise ConfigError("format srgnn: pass the folder of the pickles, without --test")
         progress("read", 0, None)
-        table, items, n_train = read_srgnn(sources)
+        table, items, n_train_sessions = read_srgnn(sources)
         read = {"rows": len(table.items), "columns": {}, "times": "none: the log has only an order"}
-        return SessionLog(table, items, None, n_train, read, [])
-    raw = read_log(
-        [sources] if test is None else [sources, test], options.read, options.sessions, progress
-    )
+        return SessionLog(table, items, None, n_train_sessions, read, [])
+    parts = [sources] if test is None else [sources, test]
+    raw = read_log(parts, options.read, options.sessions, progress)
     progress("sessions", 0, None)
     gap_ms = round(options.sessions.gap_seconds * 1000)
-    tables = [_sessions(part, raw, gap_ms) for part in raw.parts]
+    tables = [_group_part(part, raw, gap_ms) for part in raw.parts]
     table = tables[0] if test is None else join_parts(tables[0], tables[1])
-    given = None if test is None else len(tables[0])
-    return SessionLog(
-        table, raw.items, raw.users, given, _about(raw, table), warnings_of(raw, table)
-    )
+    n_train = None if test is None else len(tables[0])
+    report, warnings = _read_report(raw, table), log_warnings(raw, table)
+    return SessionLog(table, raw.items, raw.users, n_train, report, warnings)
 
 
-def _sessions(part: Any, raw: RawLog, gap_ms: int) -> SessionTable:
+def _group_part(part: RawPart, raw: RawLog, gap_ms: int) -> SessionTable:
     table = gather_sessions(part)
     if raw.by_user:
         return cut_by_inactivity(table, gap_ms)
     return table if raw.users is not None else replace(table, users=None)
 
 
-def _about(raw: RawLog, table: SessionTable) -> dict[str, Any]:
+def _read_report(raw: RawLog, table: SessionTable) -> dict[str, Any]:
     assert table.times is not None
     return {
         "rows": raw.counts.rows,
         "blank_rows": raw.counts.blank,
         "other_event_rows": raw.counts.other_events,
-        "bad_rows": raw.bad.count,
-        "bad_row_examples": raw.bad.examples,
+        "bad_rows": raw.bad_rows.count,
+        "bad_row_examples": raw.bad_rows.examples,
         "columns": raw.columns,
         "times": raw.times,
         "first_time": iso(int(table.times.min())),
@@ -231,22 +233,25 @@ def _about(raw: RawLog, table: SessionTable) -> dict[str, Any]:
 
 
 def _filter(log: SessionLog, options: PrepareOptions) -> list[FilterStep]:
-    support = options.filters.min_item_support
-    assert support is not None
-    return apply_filters(log.table, options.filters, support, len(log.items), log.n_users)
+    min_support = options.filters.min_item_support
+    assert min_support is not None
+    return apply_filters(log.table, options.filters, min_support, len(log.items), log.n_users)
 
 
 def session_ends(table: SessionTable) -> tuple[Int64Array | None, BoolArray]:
-    """When each session ended, and whether a click of it is left."""
+    """Return (S,) the time of the last click of each session, and (S,) whether a click remains.
+
+    The times are None if the log has no times.
+    """
     lengths = np.diff(table.offsets)
-    filled = np.flatnonzero(lengths)
+    non_empty = np.flatnonzero(lengths)
     alive = np.zeros(len(lengths), dtype=np.bool_)
-    if len(filled):
-        alive[filled] = np.logical_or.reduceat(table.keep, table.offsets[filled])
+    if len(non_empty):
+        alive[non_empty] = np.logical_or.reduceat(table.keep, table.offsets[non_empty])
     if table.times is None:
         return None, alive
     ends = np.full(len(lengths), np.iinfo(np.int64).min)
-    ends[filled] = table.times[table.offsets[filled + 1] - 1]
+    ends[non_empty] = table.times[table.offsets[non_empty + 1] - 1]
     return ends, alive
 
 
@@ -258,44 +263,41 @@ def _splits(
     blocks: TimeBlocks | None,
 ) -> list[Split]:
     if log.n_train is not None:
-        return [given_split(log.n_train, ends, alive)]
+        return [presplit_parts(log.n_train, ends, alive)]
     assert ends is not None
     assert blocks is not None
     return list(split_by_time(ends, alive, options.split, blocks.length_ms, blocks.origin_ms))
 
 
-def _blocks(table: SessionTable, options: PrepareOptions) -> TimeBlocks | None:
-    """TimeBlocks begin at midnight (UTC) of the log's first day."""
+def _time_blocks(table: SessionTable, options: PrepareOptions) -> TimeBlocks | None:
+    """Return the blocks from midnight (UTC) of the first day of the log, None without times."""
     if table.times is None:
         return None
     origin = int(table.times.min()) // MS_PER_DAY * MS_PER_DAY
     return TimeBlocks(origin, round(options.sessions.block_days * MS_PER_DAY))
 
 
-def _count_given_parts(log: SessionLog) -> dict[str, Any]:
-    """For a log that is split already, what each part had before the filters."""
+def _count_presplit_parts(log: SessionLog) -> dict[str, Any]:
+    """Return the counts of both parts of a pre-split log, else nothing."""
     if log.n_train is None:
         return {}
-    edge = int(log.table.offsets[log.n_train])
-    n_items, n_users = len(log.items), log.n_users
-    found = {}
-    for name, keep in (
-        ("train", np.arange(len(log.table.items)) < edge),
-        ("test", np.arange(len(log.table.items)) >= edge),
-    ):
-        found[name] = asdict(count(replace(log.table, keep=keep), n_items, n_users))
-    return {"read_parts": found}
+    is_train = np.arange(len(log.table.items)) < int(log.table.offsets[log.n_train])
+    counts = {
+        name: asdict(count_table(replace(log.table, keep=keep), len(log.items), log.n_users))
+        for name, keep in (("train", is_train), ("test", ~is_train))
+    }
+    return {"read_parts": counts}
 
 
-def _refuse_nothing_left(steps: list[FilterStep], alive: BoolArray) -> None:
+def _check_not_empty(steps: list[FilterStep], alive: BoolArray) -> None:
     if alive.any():
         return
-    trail = "; ".join(f"{s.name}: {_in_words(s.left)}" for s in steps)
+    counts = "; ".join(f"{step.name}: {_format_counts(step.counts)}" for step in steps)
     raise EmptyLogError(
-        f"no session is left after the filters ({trail}); lower --min-item-support, "
+        f"no session is left after the filters ({counts}); lower --min-item-support, "
         "--min-session-length or --min-user-sessions"
     )
 
 
-def _in_words(counts: TableCounts) -> str:
+def _format_counts(counts: TableCounts) -> str:
     return f"{counts.events:,} events, {counts.sessions:,} sessions, {counts.items:,} items"

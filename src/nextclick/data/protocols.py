@@ -1,4 +1,4 @@
-"""Protocols by name: the filters, the split and the figures of a paper."""
+"""Protocols by name: the filters, the split and the published counts of a paper."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from nextclick.errors import ConfigError, nearest
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How a paper prepares its logs.
+    """The preparation of the logs of a paper.
 
     Attributes:
-        name: as typed after `--protocol`.
-        summary: one line for people, with what the paper leaves open and what we chose.
-        options: the options that it stands for.
-        published: figures of the paper's own logs, to hold against the report.
+        name: value of `--protocol`.
+        summary: description for help texts, with the choices that the paper leaves open.
+        options: the options of `prepare`.
+        published: counts that the paper publishes for its logs, to compare with the report.
     """
 
     name: str
@@ -34,8 +34,8 @@ class Protocol:
 _ONE_PASS = FilterOptions(min_item_support=5, min_session_length=2, iterate=False)
 
 PROTOCOLS: dict[str, Protocol] = {
-    p.name: p
-    for p in (
+    preset.name: preset
+    for preset in (
         Protocol(
             name="sr-gnn-yoochoose",
             summary="items ≥ 5, sessions ≥ 2, one pass; test: the last day to the second; "
@@ -52,8 +52,8 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol(
             name="sr-gnn-diginetica",
-            summary="items ≥ 5, sessions ≥ 2, one pass; test: the last 7 days; the day between "
-            "falls out",
+            summary="items ≥ 5, sessions ≥ 2, one pass; test: the last 7 days; the day before "
+            "them is dropped",
             options=PrepareOptions(
                 read=ReadOptions(format="diginetica"),
                 filters=_ONE_PASS,
@@ -64,8 +64,8 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             name="asars",
             summary="sessions end after 1 hour, items ≥ 10, sessions ≥ 2, users ≥ 10 sessions, "
-            "test users and items in training; the paper does not say where the test begins: the "
-            "last 10 % of the sessions. Recsys15 and OURS: --min-item-support 20, OURS also "
+            "test users and items in training; test: the last 10 % of the sessions, since the "
+            "paper does not define it. Recsys15 and OURS: --min-item-support 20, OURS also "
             "--min-user-sessions 20",
             options=PrepareOptions(
                 sessions=SessionOptions(by="auto", gap_seconds=3600),
@@ -83,8 +83,9 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol(
             name="tasrec",
-            summary="items ≥ 5, sessions ≥ 2; blocks of --block-days (the paper: 4, 10 or 3), the "
-            "first 5/6 of them train, the last 20 % of the training sessions validate",
+            summary="items ≥ 5, sessions ≥ 2; blocks of --block-days (the paper: 4, 10 or 3); "
+            "training: the first 5/6 of the blocks; validation: the last 20 % of the training "
+            "sessions",
             options=PrepareOptions(
                 sessions=SessionOptions(block_days=1.0),
                 filters=FilterOptions(min_item_support=5),
@@ -100,7 +101,7 @@ def protocol(name: str) -> Protocol:
     """Return a protocol by name.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: no such protocol.
     """
     if name not in PROTOCOLS:
         raise ConfigError(f"there is no protocol {name!r}: {nearest(name, PROTOCOLS)}")

@@ -1,4 +1,4 @@
-"""What in a log would mislead a model: looked for before anything is dropped."""
+"""Warnings about properties of a log that mislead models, checked before any click is dropped."""
 
 from __future__ import annotations
 
@@ -17,141 +17,140 @@ if TYPE_CHECKING:
     from nextclick.data.split import Split
 
 _SAMPLE_EVENTS = 5_000_000
-_LONG_SESSION = 1_000
-_SMALL_TEST = 0.005
-_LONG_SPAN = 30.0  # years: longer than any shop has kept its log
+_MIN_GAPS = 100  # fewer gaps are too few for a warning
+_LONG_SESSION = 1_000  # clicks
+_SMALL_TEST = 0.005  # share of the sessions
+_LONG_SPAN = 30.0  # years; a longer span indicates invalid times
 _MS_PER_YEAR = 365.25 * MS_PER_DAY
-_COMMON_GAP = 0.10  # one exact gap in every ten is no accident …
-_AHEAD = 5.0  # … if it is this many times the next most frequent one
+_COMMON_GAP = 0.10  # share of a single gap value that causes a warning …
+_DOMINANCE = 5.0  # … if it is this many times as frequent as the next value
 
 
-def warnings_of(log: RawLog, table: SessionTable) -> list[str]:
-    """Return one sentence for each thing that a person should know before training."""
-    found = []
-    part_users = sum(part.several_users for part in log.parts)
+def log_warnings(log: RawLog, table: SessionTable) -> list[str]:
+    """Return one sentence for each property of a log to know before training."""
+    warnings = []
+    n_other_user = sum(part.n_other_user for part in log.parts)
     if log.unused_event is not None:
-        found.append(
-            f"the column {log.unused_event!r} was not looked at: every row counts as a click; "
-            "choose with --events"
+        warnings.append(
+            f"the event column {log.unused_event!r} is ignored, so every row counts as a click; "
+            "select event types with --events"
         )
     if log.relative_times:
-        found.append(
-            "the times are too small to be dates: they are taken as seconds from the start of "
-            "the log; if they are something else, say --time-unit"
+        warnings.append(
+            "the times are too small to be dates, so they are read as seconds from the start of "
+            "the log; set another unit with --time-unit"
         )
-    if log.bad.count:
-        found.append(f"{log.bad.count:,} rows could not be read and were left out")
-    if part_users:
-        found.append(
-            f"{part_users:,} clicks belong to sessions that began under another user; "
-            "a session counts for its first user"
+    if log.bad_rows.count:
+        warnings.append(f"{log.bad_rows.count:,} rows could not be parsed and were dropped")
+    if n_other_user:
+        warnings.append(
+            f"{n_other_user:,} clicks have another user than the first click of their session; "
+            "a session belongs to its first user"
         )
     if table.out_of_order:
-        found.append(
-            f"{table.out_of_order:,} clicks stood in the log before an earlier click of their "
-            "session; sessions were put in the order of time"
+        warnings.append(
+            f"{table.out_of_order:,} clicks are earlier than the previous click of their session "
+            "in the log; sessions were sorted by time"
         )
-    return found + _of_span(log, table) + _of_sessions(table)
+    return warnings + _span_warnings(log, table) + _session_warnings(table)
 
 
-def _of_span(log: RawLog, table: SessionTable) -> list[str]:
+def split_warnings(splits: Sequence[Split], ends: Int64Array | None) -> list[str]:
+    """Return one sentence for each split with a leak or a small test part."""
+    warnings = []
+    for split in splits:
+        if ends is not None and len(split.train) and len(split.test):
+            n_early = int((ends[split.test] < ends[split.train].max()).sum())
+            if n_early:
+                warnings.append(
+                    f"{n_early:,} of {len(split.test):,} test sessions end before the last "
+                    "training session, so training data may come from their future; split the "
+                    "log by time"
+                )
+        share = len(split.test) / (len(split.test) + len(split.train))
+        if share < _SMALL_TEST:
+            warnings.append(
+                f"{split.name or 'the test part'} has only {len(split.test):,} sessions, "
+                f"{share:.2%} of the log, possibly because of a few late clicks; choose a "
+                "--boundary, more --days, or --split fraction"
+            )
+    return warnings
+
+
+def _span_warnings(log: RawLog, table: SessionTable) -> list[str]:
     assert table.times is not None
     years = (int(table.times.max()) - int(table.times.min())) / _MS_PER_YEAR
     if log.relative_times or years < _LONG_SPAN:
         return []
     warning = (
-        f"the times span {years:.0f} years: are some of them in another unit, or invented? "
-        "--split last-days and the blocks of time would go by them"
+        f"the times span {years:.0f} years, so some may be invalid or in another unit; they "
+        "affect --split last-days and the blocks of time"
     )
     return [warning]
 
 
-def split_warnings(splits: Sequence[Split], ends: Int64Array | None) -> list[str]:
-    """Return a sentence for each split that cannot tell models apart, or that leaks."""
-    found = []
-    for split in splits:
-        if ends is not None and len(split.train) and len(split.test):
-            early = int((ends[split.test] < ends[split.train].max()).sum())
-            if early:
-                found.append(
-                    f"{early:,} of {len(split.test):,} test sessions end before the last training "
-                    "session: what is learned may come from their future; split the log by time"
-                )
-        share = len(split.test) / (len(split.test) + len(split.train))
-        if share < _SMALL_TEST:
-            found.append(
-                f"{split.name or 'the test part'} has only {len(split.test):,} sessions, "
-                f"{share:.2%} of the log: do a few late clicks stretch it? choose a --boundary, "
-                "more --days, or --split fraction"
-            )
-    return found
-
-
-def _of_sessions(table: SessionTable) -> list[str]:
-    found = []
+def _session_warnings(table: SessionTable) -> list[str]:
+    warnings = []
     lengths = np.diff(table.offsets)
     n_long = int((lengths >= _LONG_SESSION).sum())
     if n_long:
-        found.append(
+        warnings.append(
             f"{n_long:,} sessions have {_LONG_SESSION:,} clicks or more (the longest "
-            f"{int(lengths.max()):,}): robots? --max-session-length drops them"
+            f"{int(lengths.max()):,}), possibly of robots; --max-session-length drops them"
         )
     if table.times is None:
-        return found
-    repeated = _duplicates(table.items, table.times, table.offsets)
-    if repeated:
-        found.append(
-            f"{repeated:,} rows repeat the item and the time of the click before them in their "
-            "session: duplicated rows? --collapse-repeats counts them once"
+        return warnings
+    n_repeated = _count_repeated_rows(table.items, table.times, table.offsets)
+    if n_repeated:
+        warnings.append(
+            f"{n_repeated:,} rows repeat the item and the time of the previous click of their "
+            "session, possibly duplicate rows; --collapse-repeats counts them once"
         )
-    return found + _of_gaps(table.times, table.offsets)
+    return warnings + _gap_warnings(table.times, table.offsets)
 
 
-def _of_gaps(times: Int64Array, offsets: Int64Array) -> list[str]:
-    every = max(1, len(times) // _SAMPLE_EVENTS)
-    gaps, is_last = _sampled_gaps(times, offsets, every)
-    if len(gaps) < 100:
+def _gap_warnings(times: Int64Array, offsets: Int64Array) -> list[str]:
+    step = max(1, len(times) // _SAMPLE_EVENTS)
+    gaps, is_last = _sample_gaps(times, offsets, step)
+    if len(gaps) < _MIN_GAPS:
         return []
     values, counts = np.unique(gaps, return_counts=True)
     order = np.argsort(counts)[::-1]
-    top = int(values[order[0]])
+    gap_ms = int(values[order[0]])
     share = counts[order[0]] / len(gaps)
-    runner_up = counts[order[1]] if len(order) > 1 else 0
-    if share < _COMMON_GAP or counts[order[0]] < _AHEAD * runner_up:
+    next_count = counts[order[1]] if len(order) > 1 else 0
+    if share < _COMMON_GAP or counts[order[0]] < _DOMINANCE * next_count:
         return []
-    if top == 0:
-        return [
-            (
-                f"{share:.0%} of the gaps between clicks are 0: the times are too coarse to order "
-                "clicks or to tell how long an item was looked at"
-            )
-        ]
-    at_end = float(is_last[gaps == top].mean())
-    invented = (
-        f", {at_end:.0%} of them before the last click of a session: an invented time, from "
-        "which a model that sees the gap to its target would learn where sessions end"
-        if at_end > 0.5
-        else ": a default value or a timer?"
+    if gap_ms == 0:
+        warning = (
+            f"{share:.0%} of the gaps between clicks are 0: the times are too coarse to order "
+            "clicks or to measure dwell times"
+        )
+        return [warning]
+    last_share = float(is_last[gaps == gap_ms].mean())
+    cause = (
+        f", {last_share:.0%} of them before the last click of a session: an invented time, which "
+        "reveals the end of a session to a model that reads the gap to the target"
+        if last_share > 0.5
+        else ", possibly a default value or a timer"
     )
-    return [f"{share:.0%} of the gaps between clicks are exactly {top / 1000:g} seconds{invented}"]
+    return [f"{share:.0%} of the gaps between clicks are exactly {gap_ms / 1000:g} seconds{cause}"]
 
 
-def _duplicates(items: Int32Array, times: Int64Array, offsets: Int64Array) -> int:
-    """How many clicks repeat the item and the time of the click before them."""
-    same = np.zeros(len(items) + 1, dtype=np.bool_)
-    same[1:-1] = (items[1:] == items[:-1]) & (times[1:] == times[:-1])
-    same[offsets] = False
-    return int(np.count_nonzero(same))
+def _count_repeated_rows(items: Int32Array, times: Int64Array, offsets: Int64Array) -> int:
+    """Count the clicks with the item and the time of the previous click of their session."""
+    is_repeated = np.zeros(len(items) + 1, dtype=np.bool_)
+    is_repeated[1:-1] = (items[1:] == items[:-1]) & (times[1:] == times[:-1])
+    is_repeated[offsets] = False
+    return int(np.count_nonzero(is_repeated))
 
 
-def _sampled_gaps(
-    times: Int64Array, offsets: Int64Array, every: int
-) -> tuple[Int64Array, BoolArray]:
-    """(G,) the gaps in every n-th session, and (G,) whether each is its session's last."""
-    first, stop = offsets[:-1][::every], offsets[1:][::every]
+def _sample_gaps(times: Int64Array, offsets: Int64Array, step: int) -> tuple[Int64Array, BoolArray]:
+    """Return (G,) the gaps in every step-th session, and (G,) whether each is its last gap."""
+    first, stop = offsets[:-1][::step], offsets[1:][::step]
     counts = np.maximum(stop - first - 1, 0)
     ends = np.cumsum(counts)
-    at = np.arange(counts.sum()) + np.repeat(first + 1 - (ends - counts), counts)
-    is_last = np.zeros(len(at), dtype=np.bool_)
+    clicks = np.arange(counts.sum()) + np.repeat(first + 1 - (ends - counts), counts)
+    is_last = np.zeros(len(clicks), dtype=np.bool_)
     is_last[ends[counts > 0] - 1] = True
-    return times[at] - times[at - 1], is_last
+    return times[clicks] - times[clicks - 1], is_last

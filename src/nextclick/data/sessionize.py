@@ -1,4 +1,4 @@
-"""Clicks in the order of the files to sessions in the order of time."""
+"""Groups clicks into sessions and sorts the clicks of each session by time."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class SessionTable:
-    """S sessions with E clicks as codes, and which clicks are still in.
+    """S sessions with E clicks as codes, and a mask of the clicks that the filters keep.
 
     Attributes:
         items: (E,) int32 item codes.
-        times: (E,) int64 milliseconds, or None where a log has only an order.
-        offsets: (S + 1,) int64.
-        users: (S,) int32 user codes, -1 unknown; None without users.
-        keep: (E,) bool, False for a click that a filter has dropped.
-        out_of_order: clicks that stood in the file before an earlier one of their session.
+        times: (E,) int64 milliseconds, or None if the log has no times.
+        offsets: (S + 1,) int64; session s has the clicks offsets[s] to offsets[s + 1].
+        users: (S,) int32 user codes, -1 if unknown; None without users.
+        keep: (E,) bool, False for clicks that a filter dropped.
+        out_of_order: number of clicks that are earlier than the previous click of their session
+            in the file.
     """
 
     items: Int32Array
@@ -37,9 +38,9 @@ class SessionTable:
 
 
 def gather_sessions(part: RawPart) -> SessionTable:
-    """Bring the clicks of each session together, ordered by time; equal times keep file order.
+    """Group the clicks by session and sort them by time; equal times keep the order of the file.
 
-    The part's chunks are used up, so that the log is in memory only once.
+    The chunks of the part are freed during the call, so that the log is in memory only once.
     """
     n_groups = len(part.groups)
     counts = np.zeros(n_groups + 1, dtype=np.int64)
@@ -50,59 +51,70 @@ def gather_sessions(part: RawPart) -> SessionTable:
     times = np.empty(offsets[-1], dtype=np.int64)
     cursor = offsets[:-1].copy()
     for i, groups in enumerate(part.chunk_groups):
-        order, at = _positions(groups, cursor)
-        items[at] = part.chunk_items[i][order]
-        times[at] = part.chunk_times[i][order]
+        order, positions = _positions(groups, cursor)
+        items[positions] = part.chunk_items[i][order]
+        times[positions] = part.chunk_times[i][order]
         part.chunk_items[i] = part.chunk_groups[i] = np.empty(0, dtype=np.int32)
         part.chunk_times[i] = np.empty(0, dtype=np.int64)
-    out_of_order = _sort_within(items, times, offsets)
+    out_of_order = _sort_sessions(items, times, offsets)
     users = part.group_user[:n_groups].copy()
     keep = np.ones(len(items), dtype=np.bool_)
     return SessionTable(items, times, offsets, users, keep, out_of_order)
 
 
 def cut_by_inactivity(table: SessionTable, gap_ms: int) -> SessionTable:
-    """Cut every user's clicks where more than `gap_ms` pass between two of them.
+    """Split the clicks of every user into sessions at gaps of more than `gap_ms`.
 
-    `table` holds one user per row, whose code is the row's number.
+    Args:
+        table: one row per user; the user code is the row number.
+        gap_ms: longest gap within a session, in milliseconds.
     """
     assert table.times is not None
     lengths = np.diff(table.offsets)
-    begins = np.zeros(len(table.items), dtype=np.bool_)  # (E,)
-    begins[1:] = np.diff(table.times) > gap_ms
-    begins[table.offsets[:-1][lengths > 0]] = True
-    starts = np.flatnonzero(begins)
+    is_start = np.zeros(len(table.items), dtype=np.bool_)  # (E,)
+    is_start[1:] = np.diff(table.times) > gap_ms
+    is_start[table.offsets[:-1][lengths > 0]] = True
+    starts = np.flatnonzero(is_start)
     users = np.repeat(np.arange(len(table), dtype=np.int32), lengths)[starts]
     offsets = np.append(starts, np.int64(len(table.items)))
     return SessionTable(table.items, table.times, offsets, users, table.keep, table.out_of_order)
 
 
 def _positions(groups: Int32Array, cursor: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """(n,) clicks sorted by group, and (n,) where each is stored; `cursor` moves past them."""
-    # a stable sort: the low half of each key is the place in the chunk, so no two keys are equal
+    """Return the order of a chunk's clicks by group and their positions in the session table.
+
+    Args:
+        groups: (n,) group codes of the chunk.
+        cursor: (groups,) next free position of each group; advanced in place.
+
+    Returns:
+        (n,) click numbers sorted by group, and (n,) the position of each.
+    """
+    # the sort is stable: the low half of each key is the row in the chunk, so keys are distinct
     keys = (groups.astype(np.int64) << 32) | np.arange(len(groups))
     keys.sort()
     order, sorted_groups = keys & 0xFFFFFFFF, keys >> 32
     starts = np.flatnonzero(np.diff(sorted_groups, prepend=-1))
     counts = np.diff(starts, append=len(groups))
     present = sorted_groups[starts]
-    at = np.arange(len(groups)) + np.repeat(cursor[present] - starts, counts)
+    positions = np.arange(len(groups)) + np.repeat(cursor[present] - starts, counts)
     cursor[present] += counts
-    return order, at
+    return order, positions
 
 
-def _sort_within(items: Int32Array, times: Int64Array, offsets: Int64Array) -> int:
-    """Sort the clicks of each session by time, stably; return how many came too early."""
-    late = np.zeros(len(times), dtype=np.bool_)  # (E,) earlier than the click before it
-    late[1:] = times[1:] < times[:-1]
+def _sort_sessions(items: Int32Array, times: Int64Array, offsets: Int64Array) -> int:
+    """Sort the clicks of each session by time, stably; return the number out of order."""
+    decreasing = np.zeros(len(times), dtype=np.bool_)  # (E,) earlier than the previous click
+    decreasing[1:] = times[1:] < times[:-1]
     lengths = np.diff(offsets)
-    late[offsets[:-1][lengths > 0]] = False
-    out_of_order = int(np.count_nonzero(late))
+    decreasing[offsets[:-1][lengths > 0]] = False
+    out_of_order = int(np.count_nonzero(decreasing))
     if out_of_order:
-        mixed = np.unique(np.searchsorted(offsets, np.flatnonzero(late), side="right") - 1)
-        ends = np.cumsum(lengths[mixed])
-        owner = np.repeat(np.arange(len(mixed)), lengths[mixed])
-        at = np.arange(ends[-1]) + (offsets[mixed + 1] - ends)[owner]
-        order = at[np.lexsort((times[at], owner))]
-        items[at], times[at] = items[order], times[order]
+        clicks = np.flatnonzero(decreasing)
+        unsorted = np.unique(np.searchsorted(offsets, clicks, side="right") - 1)  # sessions
+        ends = np.cumsum(lengths[unsorted])
+        session = np.repeat(np.arange(len(unsorted)), lengths[unsorted])
+        positions = np.arange(ends[-1]) + (offsets[unsorted + 1] - ends)[session]
+        order = positions[np.lexsort((times[positions], session))]
+        items[positions], times[positions] = items[order], times[order]
     return out_of_order

@@ -1,14 +1,14 @@
-"""A prepared log on disk: memory-mapped arrays and a manifest.
+"""Store of a prepared log: memory-mapped arrays and a manifest.
 
     STORE/
       manifest.json            format version, options, report, counts, fingerprint
-      items/  users/           vocabularies (users only where the log names them)
+      items/  users/           vocabularies (users only if the log has users)
       train/  test/            items.npy (E,) int32    offsets.npy (S + 1,) int64
                                times.npy (E,) int64    users.npy, blocks.npy (S,) int32
 
-Sessions stand in the order in which they ended, with a click that filters may have dropped since
-(the published protocols split so). The validation part is the end of `train`: the
-manifest says where it begins, so nothing is stored twice.
+Sessions are sorted by the time of their last click in the log, even if a filter dropped that click,
+as in the published protocols. The validation part is the end of `train`; the manifest records where
+it begins, so nothing is stored twice.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ PARTS: tuple[str, ...] = get_args(PartName)
 
 
 class Store:
-    """An open store. Opening reads the manifest only; arrays are mapped when they are asked for.
+    """An open store. Opening reads the manifest only; arrays are memory-mapped on first use.
 
     Attributes:
-        path: its folder.
-        manifest: what `manifest.json` says.
+        path: the folder.
+        manifest: content of `manifest.json`.
     """
 
     def __init__(self, path: Path, manifest: dict[str, Any]):
@@ -49,21 +49,19 @@ class Store:
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
-        """Open a folder that `prepare` wrote.
+        """Open a folder written by `prepare`.
 
         Raises:
-            StoreError: there is none, or it has another format.
+            StoreError: the folder is not a store, or has another format version.
         """
         folder = Path(path)
         file = folder / "manifest.json"
         if not file.exists():
             windows = sorted(p.parent.name for p in folder.glob("window-*/manifest.json"))
-            hint = (
-                f"it holds {', '.join(windows)}: name one of them"
-                if windows
-                else ("make one with `nextclick prepare LOG -o STORE`")
-            )
-            raise StoreError(f"{folder} is not a store (it has no manifest.json); {hint}")
+            remedy = "create one with `nextclick prepare LOG -o STORE`"
+            if windows:
+                remedy = f"it contains {', '.join(windows)}: use one of them"
+            raise StoreError(f"{folder} is not a store (it has no manifest.json); {remedy}")
         try:
             manifest = json.loads(file.read_text(encoding="utf-8"))
             version = int(manifest["format_version"])
@@ -73,7 +71,7 @@ class Store:
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise StoreError(f"{file}: not the manifest of a store: {error!r}") from error
         if kind != KIND:
-            raise StoreError(f"{folder} is a {kind}, not a store; name the folder of a store")
+            raise StoreError(f"{folder} is a {kind}, not a store; pass the folder of a store")
         if version != FORMAT_VERSION:
             remedy = "upgrade nextclick" if version > FORMAT_VERSION else "prepare the log again"
             raise StoreError(
@@ -84,20 +82,20 @@ class Store:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all arrays and of where the validation begins: equal for equal data."""
+        """Hash of all arrays and of the start of the validation part: equal for equal data."""
         return str(self.manifest["fingerprint"])
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """The rules by which the log was filtered and split."""
-        rules: dict[str, Any] = self.manifest["protocol"]
-        return rules
+        """Filters and split of the log."""
+        protocol: dict[str, Any] = self.manifest["protocol"]
+        return protocol
 
     @property
     def prepared(self) -> dict[str, Any] | None:
-        """How the log was read and cut into sessions; None in a store of an older version."""
-        told: dict[str, Any] | None = self.manifest.get("prepared")
-        return told
+        """Options for reading the log and grouping it into sessions, None in an older store."""
+        options: dict[str, Any] | None = self.manifest.get("prepared")
+        return options
 
     @cached_property
     def items(self) -> Vocabulary:
@@ -106,15 +104,16 @@ class Store:
 
     @cached_property
     def users(self) -> Vocabulary | None:
-        """Raw user ids, None where the log names nobody."""
+        """Raw user ids, None if the log has no users."""
         folder = self.path / "users"
         return Vocabulary.open(folder) if folder.exists() else None
 
     def part(self, name: str) -> Sessions:
         """Return the sessions of a part.
 
-        `train` is everything before the test, `valid` its last part in time, and `train_inner`
-        everything before that: a model is chosen by training on `train_inner` and ranking `valid`.
+        `train` is the log before the test part. It consists of `train_inner` and, at its end,
+        `valid`. Hyperparameters are selected by training on `train_inner` and evaluating on
+        `valid`.
 
         Raises:
             ConfigError: no such part.
@@ -138,9 +137,9 @@ class Store:
         return sessions
 
     def history(self, name: str) -> UserHistory:
-        """What each visitor of a part had clicked in sessions that were over when his began.
+        """Return the earlier sessions of the user of each session of a part.
 
-        For the test, earlier sessions of the training and of the test are joined in memory.
+        For the test part, the sessions of training and test are concatenated in memory.
 
         Raises:
             ConfigError: no such part.
@@ -148,7 +147,7 @@ class Store:
         """
         sessions, train = self.part(name), self._sessions("train")
         pool = train.followed_by(sessions) if name == "test" else train
-        return UserHistory.of(sessions, pool)
+        return UserHistory.from_sessions(sessions, pool)
 
     def _sessions(self, folder: str) -> Sessions:
         def array(name: str) -> AnyArray | None:
@@ -164,7 +163,7 @@ class Store:
             raise StoreError(f"{self.path / folder}: items.npy or offsets.npy is missing")
         if len(offsets) == 0 or offsets[-1] != len(items):
             raise StoreError(
-                f"{self.path / folder}: items.npy and offsets.npy do not fit together; "
+                f"{self.path / folder}: items.npy and offsets.npy have inconsistent lengths; "
                 "prepare the log again"
             )
         return Sessions(

@@ -1,12 +1,12 @@
-"""What a visitor clicked in earlier sessions, and nothing later.
+"""Earlier sessions of a user, without leakage.
 
     history = store.history("test")
     history.sessions(s)      # indices into history.pool, oldest first
     history.items(s, n=50)   # the latest 50 clicks before session s began
 
-A session belongs to the history of another one of the same visitor if its last click came before
-the other one's first click, whichever parts they are in: what the clock had seen is known, and that
-is all. A visitor who is not known has no history: anonymous sessions share the index 0.
+The history of a session consists of the sessions of the same user, of any part, whose last click
+precedes the first click of the session. Anonymous sessions, which share the user index 0, have no
+history.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UserHistory:
-    """For each of S sessions, the sessions of its user that were over when it began.
+    """For each of S sessions, the sessions of its user that ended before it began.
 
     Attributes:
-        pool: the sessions that can be remembered.
-        by_user: (M,) int64, indices into `pool` of those of known users, by user, then by end.
-        first: (S,) int64, where in `by_user` the history of a session begins.
-        counts: (S,) int64, how many sessions it has.
+        pool: sessions that can be part of a history.
+        by_user: (M,) int64, indices into `pool` of the sessions of known users, sorted by user and
+            end.
+        first: (S,) int64, start of the history of a session in `by_user`.
+        counts: (S,) int64, number of sessions in the history of a session.
     """
 
     pool: Sessions
@@ -40,52 +41,57 @@ class UserHistory:
     counts: Int64Array
 
     @classmethod
-    def of(cls, sessions: Sessions, pool: Sessions) -> UserHistory:
-        """Find what came before each session.
+    def from_sessions(cls, sessions: Sessions, pool: Sessions) -> UserHistory:
+        """Build the history of each session.
 
         Args:
             sessions: S sessions with users and times.
-            pool: the sessions to remember; it may hold `sessions` themselves.
+            pool: sessions that can be part of a history; may include `sessions`.
 
         Raises:
             StoreError: users or times are missing.
         """
-        users, starts, _ = _owners(sessions)
-        owners, _, ends = _owners(pool)
-        known = np.flatnonzero(owners)
-        by_user = known[np.lexsort((ends[known], owners[known]))]
-        # one number for (user, moment): moments are ranked, so that nothing overflows
-        moments = np.unique(ends[by_user])
-        room = len(moments) + 1
-        ended = owners[by_user] * room + np.searchsorted(moments, ends[by_user])
-        first = np.searchsorted(ended, users * room)
-        over = np.searchsorted(ended, users * room + np.searchsorted(moments, starts))
-        return cls(pool, by_user, first, np.where(users > 0, over - first, 0))
+        users, starts, _ = _users_and_times(sessions)
+        pool_users, _, ends = _users_and_times(pool)
+        known = np.flatnonzero(pool_users)
+        by_user = known[np.lexsort((ends[known], pool_users[known]))]
+        # (user, end) as one key; the rank of an end replaces its time, so that keys do not overflow
+        distinct_ends = np.unique(ends[by_user])
+        stride = len(distinct_ends) + 1
+        keys = pool_users[by_user] * stride + np.searchsorted(distinct_ends, ends[by_user])
+        first = np.searchsorted(keys, users * stride)
+        stop = np.searchsorted(keys, users * stride + np.searchsorted(distinct_ends, starts))
+        return cls(pool, by_user, first, np.where(users > 0, stop - first, 0))
 
     def sessions(self, s: int, n: int | None = None) -> Int64Array:
-        """(H,) int64, indices into `pool` of the last n sessions (or all) before session s began.
+        """Return (H,) int64, the sessions of the history of session s, oldest first.
 
-        They stand in the order of their ends, the oldest first.
+        Args:
+            s: session number.
+            n: return the last n sessions only.
+
+        Returns:
+            Indices into `pool`, sorted by end.
         """
         count = int(self.counts[s])
-        taken = count if n is None else min(n, count)
+        n_sessions = count if n is None else min(n, count)
         stop = int(self.first[s]) + count
-        return self.by_user[stop - taken : stop]
+        return self.by_user[stop - n_sessions : stop]
 
     def items(self, s: int, n: int | None = None) -> Int32Array:
-        """(H,) int32, the last n clicks (or all) of those sessions, the oldest first."""
-        # a session has a click at least, so the last n sessions hold the last n clicks
-        before = [self.pool.session(int(one)) for one in self.sessions(s, n)]
-        clicks = np.concatenate([np.zeros(0, dtype=np.int32), *before])
+        """Return (H,) int32, the clicks of the history of session s or the last n, oldest first."""
+        # a session has at least one click, so the last n sessions contain the last n clicks
+        sessions = [self.pool.session(int(index)) for index in self.sessions(s, n)]
+        clicks = np.concatenate([np.zeros(0, dtype=np.int32), *sessions])
         return clicks if n is None else clicks[max(len(clicks) - n, 0) :]
 
 
-def _owners(sessions: Sessions) -> tuple[Int64Array, Int64Array, Int64Array]:
-    """(S,) int64 each: user, time of the first click, time of the last one."""
+def _users_and_times(sessions: Sessions) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Return (S,) int64 each: user, time of the first click, time of the last click."""
     if sessions.users is None or sessions.times is None:
-        lacks = "users" if sessions.users is None else "times"
+        missing = "users" if sessions.users is None else "times"
         raise StoreError(
-            f"the history of a user needs users and times, and this log has no {lacks}; "
+            f"a user history requires users and times, but this log has no {missing}; "
             "prepare a log that has both"
         )
     first, last = sessions.offsets[:-1], sessions.offsets[1:] - 1

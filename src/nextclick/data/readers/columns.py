@@ -1,4 +1,4 @@
-"""Which column of a log holds what."""
+"""Detection of the columns of a log: session, user, item, time and event."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ COMMON_NAMES: dict[str, tuple[str, ...]] = {
         "unix_timestamp",
         "event_date",
     ),
-    "event": ("event", "event_type", "behavior", "behavior", "behavior_type", "action", "type"),
+    "event": ("event", "event_type", "behavior", "behaviour", "behavior_type", "action", "type"),
 }
 
 
@@ -80,59 +80,66 @@ class Columns:
     time: Annotated[str | None, Field(description="column of click times")] = None
     event: Annotated[str | None, Field(description="column of event types")] = None
 
-    def named(self) -> dict[str, str]:
-        """The roles that have a column."""
-        pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {role: name for role, name in pairs if name is not None}
+    def by_role(self) -> dict[str, str]:
+        """Return the name of the column of each role that has one."""
+        columns = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {role: name for role, name in columns if name is not None}
 
 
-def resolve(asked: Columns, available: Sequence[str], label: str, *, by: SessionsBy) -> Columns:
-    """Find every column, by the name asked for or by one of the common names.
+def resolve_columns(
+    requested: Columns, available: Sequence[str], label: str, *, sessions_by: SessionsBy
+) -> Columns:
+    """Return the column of every role, by its requested name or by one of the common names.
 
     Args:
-        asked: what the caller named.
-        available: the columns that the source has.
-        label: the source, for messages.
-        by: `id` needs a session column, `user` needs a user column and looks for no other, whose
-            clicks are to be cut into sessions; `auto` takes what there is.
+        requested: names given by the caller.
+        available: columns of the source.
+        label: name of the source in messages.
+        sessions_by: `id` requires a session column; `user` requires a user column and ignores the
+            session column; `auto` requires one of the two.
 
     Raises:
-        SourceError: a column that was asked for, or one that is needed, is not there.
+        SourceError: a requested or a required column does not exist.
     """
-    found = {role: _find(role, asked, available, label) for role in COMMON_NAMES}
-    if by == "user":
-        found["session"] = None
+    names = {role: _resolve(role, requested, available, label) for role in COMMON_NAMES}
+    if sessions_by == "user":
+        names["session"] = None
     for role in ("item", "time"):
-        if found[role] is None:
-            raise SourceError(_missing(label, role, available))
-    if found["session"] is None and (found["user"] is None or by == "id"):
-        role = "user" if by == "user" else "session"
-        raise SourceError(_missing(label, role, available))
-    return Columns(**found)
+        if names[role] is None:
+            raise SourceError(_missing_column(label, role, available))
+    if names["session"] is None and (names["user"] is None or sessions_by == "id"):
+        role = "user" if sessions_by == "user" else "session"
+        raise SourceError(_missing_column(label, role, available))
+    return Columns(**names)
 
 
-def _find(role: str, asked: Columns, available: Sequence[str], label: str) -> str | None:
-    name: str | None = getattr(asked, role)
+def _resolve(role: str, requested: Columns, available: Sequence[str], label: str) -> str | None:
+    name: str | None = getattr(requested, role)
     if name is not None:
         if name in available:
             return name
         raise SourceError(
-            f"{label}: there is no column {name!r} (asked for as the {role} column): "
+            f"{label}: there is no column {name!r} (requested as the {role} column): "
             f"{nearest(name, available)}; the file has {', '.join(available)}"
         )
-    plain = {_plain(column): column for column in reversed(available)}
-    return next((plain[_plain(n)] for n in COMMON_NAMES[role] if _plain(n) in plain), None)
+    by_normalized_name = {_normalized(column): column for column in reversed(available)}
+    candidates = map(_normalized, COMMON_NAMES[role])
+    return next((by_normalized_name[n] for n in candidates if n in by_normalized_name), None)
 
 
-def _plain(name: str) -> str:
-    """`SessionId`, `session_id` and `session-id` are the same name; so is `user_id:token`."""
-    bare = name.partition(":")[0]
-    return "".join(c for c in bare.lower() if c.isalnum())
+def _normalized(name: str) -> str:
+    """Return lower-case letters and digits up to the first colon.
+
+    `SessionId`, `session_id`, `session-id` and `session_id:token` become the same name.
+    """
+    return "".join(c for c in name.partition(":")[0].lower() if c.isalnum())
 
 
-def _missing(label: str, role: str, available: Sequence[str]) -> str:
-    also = " (or --user-column, to cut sessions by inactivity)" if role == "session" else ""
+def _missing_column(label: str, role: str, available: Sequence[str]) -> str:
+    alternative = ""
+    if role == "session":
+        alternative = " (or --user-column, to split the clicks of a user at gaps)"
     return (
         f"{label}: no {role} column found among {', '.join(available)}; "
-        f"name it with --{role}-column{also}"
+        f"name it with --{role}-column{alternative}"
     )

@@ -1,100 +1,107 @@
-"""Logs as their publishers ship them, by name.
+"""Log formats of public datasets, by name.
 
-A dialect says how to read the files; everything after is the same for all. Layouts are those of
-the publishers' own descriptions; `aotm` is written from its description alone and was not tried
-on the original file.
+A log format is an entry of `LOG_FORMATS`: it describes how the files of a dataset are read. All
+later steps are the same for every format. The command line lists the formats in its help, so this
+module imports Polars only when it opens a file.
+
+The layouts follow the descriptions of the publishers. `aotm` is written from its description alone
+and is not tested on the original file.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from nextclick.data.readers.columns import Columns, Order
-from nextclick.data.readers.sources import (
-    ROW,
-    TABLE_SUFFIXES,
-    LogSource,
-    find_files,
-    scan_file,
-    scan_frame,
-)
 from nextclick.errors import ConfigError, SourceError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from nextclick.data.readers.sources import LogSource
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".inter", ".parquet", ".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True, slots=True)
 class LogFormat:
-    """How one publisher writes a log.
+    """The layout of the files of a dataset.
 
     Attributes:
-        name: as typed after `--format`.
-        summary: one line for people.
-        suffixes: which files of a folder belong to it.
-        stem: how the names of those files begin.
-        separator: between fields, None to find it.
-        names: the columns of files without a header.
-        columns: which column holds what.
-        unit: of the times, None to find it.
-        events: the event types that are clicks, None for all.
-        open: reads one file that is not a plain table.
-        shape: changes a table before anything else looks at it.
+        name: value of `--format`.
+        summary: one line for help texts.
+        suffixes: suffixes of the files to read from a folder.
+        prefix: prefix of the names of these files.
+        separator: field separator, None to detect it.
+        names: column names of files without a header.
+        columns: the column of each role.
+        unit: unit of the times, None to detect it.
+        events: event types that count as clicks, None for all.
+        open_file: opens a file that is not a plain table.
+        transform: converts an opened table to one row per click with the columns of `columns`.
     """
 
     name: str
     summary: str
     suffixes: tuple[str, ...] = TABLE_SUFFIXES
-    stem: str = ""
+    prefix: str = ""
     separator: str | None = None
     names: tuple[str, ...] | None = None
     columns: Columns = field(default_factory=Columns)
     unit: str | None = None
     events: tuple[str, ...] | None = None
-    open: Callable[[Path], LogSource] | None = None
-    shape: Callable[[LogSource, Order], LogSource] | None = None
+    open_file: Callable[[Path], LogSource] | None = None
+    transform: Callable[[LogSource, Order], LogSource] | None = None
 
     def sources(
         self, paths: Iterable[str | Path], *, separator: str | None, order: Order
     ) -> list[LogSource]:
-        """Open every file behind `paths`."""
+        """Open the files behind `paths`.
+
+        Files whose names have the prefix are preferred; without one, all files are opened.
+        """
+        from nextclick.data.readers.sources import find_files
+
         files = find_files(paths, self.suffixes)
-        mine = [file for file in files if file.name.startswith(self.stem)]
-        opened = [self._open(file, separator) for file in mine or files]
-        return [self.shape(source, order) if self.shape else source for source in opened]
+        with_prefix = [file for file in files if file.name.startswith(self.prefix)]
+        sources = [self._open(file, separator) for file in with_prefix or files]
+        if self.transform is None:
+            return sources
+        return [self.transform(source, order) for source in sources]
 
     def _open(self, path: Path, separator: str | None) -> LogSource:
-        if self.open is not None:
-            return self.open(path)
+        from nextclick.data.readers.sources import scan_file
+
+        if self.open_file is not None:
+            return self.open_file(path)
         return scan_file(path, separator=separator or self.separator, names=self.names)
 
 
 def dialect(name: str) -> LogFormat:
-    """Return a dialect by name.
+    """Return a log format by name.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: no such format.
     """
     if name not in LOG_FORMATS:
         raise ConfigError(f"there is no log format {name!r}: {nearest(name, LOG_FORMATS)}")
     return LOG_FORMATS[name]
 
 
-def _with(source: LogSource, table: pl.LazyFrame, *columns: str) -> LogSource:
-    return replace(source, table=table, columns=(*source.columns, *columns))
+def _diginetica_times(source: LogSource, order: Order) -> LogSource:
+    """Add the column `time`: the day `eventdate` plus `timeframe`, milliseconds in the session.
 
+    With order="file", the time is the day alone and clicks of a day keep the order of the file, as
+    in NARM and STAMP. The timeframe is clipped to the day, because the split is by day.
 
-def _shape_diginetica(source: LogSource, order: Order) -> LogSource:
-    """`eventdate` is a day, `timeframe` the milliseconds since the session's first query.
-
-    NARM and STAMP ordered by the day alone, so that clicks of a day stay in file order:
-    `order="file"`. A timeframe never leads out of its day, for the split is by day.
+    Raises:
+        SourceError: a column of the format is missing.
     """
+    import polars as pl
+
     missing = {"sessionId", "itemId", "timeframe", "eventdate"} - set(source.columns)
     if missing:
         raise SourceError(
@@ -105,11 +112,16 @@ def _shape_diginetica(source: LogSource, order: Order) -> LogSource:
     time = day.to_physical()
     if order == "time":
         time = time + pl.col("timeframe").cast(pl.Int64, strict=False).clip(0, 86_399_999)
-    return _with(source, source.table.with_columns(time=time), "time")
+    table = source.table.with_columns(time=time)
+    return replace(source, table=table, columns=(*source.columns, "time"))
 
 
 def _open_otto(path: Path) -> LogSource:
-    """One line a session: `{"session": 1, "events": [{"aid": 2, "ts": 3, "type": "clicks"}]}`."""
+    """Read one session per line: its id, and events with `aid`, `ts` in milliseconds and `type`."""
+    import polars as pl
+
+    from nextclick.data.readers.sources import ROW, LogSource
+
     event = pl.Struct({"aid": pl.Int64, "ts": pl.Int64, "type": pl.String})
     schema: pl.Schema = pl.Schema({"session": pl.Int64(), "events": pl.List(event)})
     lines = pl.scan_ndjson(path, schema=schema, row_index_name=ROW)
@@ -118,7 +130,15 @@ def _open_otto(path: Path) -> LogSource:
 
 
 def _open_aotm(path: Path) -> LogSource:
-    """A JSON list of playlists, whose songs are `[[artist, title], song id or null]`."""
+    """Read a JSON list of playlists; a song is `[[artist, title], song id or null]`.
+
+    Raises:
+        SourceError: the file does not have this layout.
+    """
+    import polars as pl
+
+    from nextclick.data.readers.sources import scan_frame
+
     try:
         playlists = json.loads(path.read_text(encoding="utf-8"))
         rows = [
@@ -137,26 +157,28 @@ def _open_aotm(path: Path) -> LogSource:
 
 
 def _open_movielens(path: Path) -> LogSource:
-    """`ratings.dat` with `::`, `u.data` with tabs, or `ratings.csv` with a header."""
+    """Read `ratings.dat` with `::`, `u.data` with tabs, or `ratings.csv` with a header."""
+    from nextclick.data.readers.sources import scan_file
+
     if path.suffix == ".csv":
         return scan_file(path, separator=",")
     if path.suffix == ".dat":
-        # a separator has one character: the second colon makes an empty column
+        # a separator has one character, so the second colon starts an empty column
         names = ("user", "_1", "item", "_2", "rating", "_3", "time")
         return scan_file(path, separator=":", names=names)
     return scan_file(path, separator="\t", names=("user", "item", "rating", "time"))
 
 
-def _shape_recbole(source: LogSource, order: Order) -> LogSource:
-    """Names carry their type (`user_id:token`); the type is dropped."""
+def _untyped_columns(source: LogSource, order: Order) -> LogSource:
+    """Rename the columns without their type: `user_id:token` becomes `user_id`."""
     del order
-    plain = {name: name.partition(":")[0] for name in source.columns}
-    return replace(source, table=source.table.rename(plain), columns=tuple(plain.values()))
+    names = {name: name.partition(":")[0] for name in source.columns}
+    return replace(source, table=source.table.rename(names), columns=tuple(names.values()))
 
 
 _USER_BEHAVIOR = LogFormat(
     name="taobao",
-    summary="Tianchi/Taobao UserBehavior.csv: no header, clicks are pv",
+    summary="Tianchi/Taobao UserBehavior.csv, no header, event type pv",
     names=("user", "item", "category", "behavior", "time"),
     separator=",",
     columns=Columns(user="user", item="item", time="time", event="behavior"),
@@ -165,8 +187,8 @@ _USER_BEHAVIOR = LogFormat(
 )
 
 LOG_FORMATS: dict[str, LogFormat] = {
-    d.name: d
-    for d in (
+    log_format.name: log_format
+    for log_format in (
         LogFormat(
             name="table",
             summary="any CSV, TSV, JSON lines or Parquet with a header (the default)",
@@ -174,7 +196,7 @@ LOG_FORMATS: dict[str, LogFormat] = {
         LogFormat(
             name="yoochoose",
             summary="RecSys Challenge 2015, yoochoose-clicks.dat, no header",
-            stem="yoochoose-clicks",
+            prefix="yoochoose-clicks",
             separator=",",
             names=("session", "time", "item", "category"),
             columns=Columns(session="session", item="item", time="time"),
@@ -183,16 +205,16 @@ LOG_FORMATS: dict[str, LogFormat] = {
         LogFormat(
             name="diginetica",
             summary="CIKM Cup 2016, train-item-views.csv, day and timeframe",
-            stem="train-item-views",
+            prefix="train-item-views",
             separator=";",
             columns=Columns(session="sessionId", user="userId", item="itemId", time="time"),
             unit="ms",
-            shape=_shape_diginetica,
+            transform=_diginetica_times,
         ),
         LogFormat(
             name="retailrocket",
-            summary="Retailrocket events.csv, clicks are view",
-            stem="events",
+            summary="Retailrocket events.csv, event type view",
+            prefix="events",
             separator=",",
             columns=Columns(user="visitorid", item="itemid", time="timestamp", event="event"),
             unit="ms",
@@ -203,23 +225,23 @@ LOG_FORMATS: dict[str, LogFormat] = {
             summary="MovieLens ratings.dat (::), u.data or ratings.csv",
             suffixes=("ratings.dat", "u.data", "ratings.csv"),
             unit="s",
-            open=_open_movielens,
+            open_file=_open_movielens,
         ),
         _USER_BEHAVIOR,
         replace(_USER_BEHAVIOR, name="tianchi"),
         LogFormat(
             name="otto",
-            summary="OTTO, JSON lines of sessions, clicks are clicks",
+            summary="OTTO, one session per JSON line, event type clicks",
             suffixes=(".jsonl",),
             columns=Columns(session="session", item="aid", time="ts", event="type"),
             unit="ms",
             events=("clicks",),
-            open=_open_otto,
+            open_file=_open_otto,
         ),
         LogFormat(
             name="globo",
             summary="Globo.com, a folder of hourly CSV files",
-            stem="clicks",
+            prefix="clicks",
             separator=",",
             columns=Columns(
                 session="session_id",
@@ -231,18 +253,18 @@ LOG_FORMATS: dict[str, LogFormat] = {
         ),
         LogFormat(
             name="aotm",
-            summary="Art of the Mix 2011, JSON of playlists, songs that have an id",
+            summary="Art of the Mix 2011, JSON of playlists, songs with an id",
             suffixes=(".json",),
             columns=Columns(session="mix_id", user="user", item="song_id", time="timestamp"),
             unit="iso",
-            open=_open_aotm,
+            open_file=_open_aotm,
         ),
         LogFormat(
             name="recbole",
-            summary="RecBole atomic files (.inter), names with types",
+            summary="RecBole atomic files (.inter), typed column names",
             suffixes=(".inter",),
             separator="\t",
-            shape=_shape_recbole,
+            transform=_untyped_columns,
         ),
         LogFormat(
             name="srgnn",
@@ -251,8 +273,3 @@ LOG_FORMATS: dict[str, LogFormat] = {
         ),
     )
 }
-
-
-def is_frame(source: Any) -> bool:
-    """Whether a source is a table in memory rather than a path."""
-    return not isinstance(source, str | Path)

@@ -1,4 +1,4 @@
-"""Pickles that hold lists, tuples and numbers only, read without running any code."""
+"""Reads pickles of lists, tuples, numbers and text without executing code."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}")
 
     def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError(f"it asks for the outside object {pid!r}")
+        raise pickle.UnpicklingError(f"it refers to the external object {pid!r}")
 
 
 def read_plain_pickle(path: Path) -> Any:
-    """Return what a pickle of plain lists, tuples, numbers and text holds.
+    """Return the value of a pickle of plain lists, tuples, numbers and text.
 
-    A pickle is a program. Every global is refused, so this one cannot call anything.
+    A pickle is a program. Every global is rejected, so the pickle cannot call a function.
 
     Raises:
-        SourceError: the file cannot be read, is no pickle, or asks for a class or a function.
+        SourceError: the file cannot be read, is not a pickle, or refers to a class or a function.
     """
     try:
         with path.open("rb") as file:
             return _load(file)
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
-    except Exception as error:  # a broken pickle raises nearly anything
+    except Exception as error:  # a corrupt pickle can raise almost any exception
         raise SourceError(
             f"{path}: not a pickle of plain lists and numbers: {error}; "
             "expected the pre-split files of SR-GNN and its successors"

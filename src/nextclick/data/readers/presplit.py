@@ -1,4 +1,4 @@
-"""Logs that somebody has split already: SR-GNN's pickles, and a file for each part."""
+"""Pre-split logs: the pickles of SR-GNN, and separate files for training and test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nextclick.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nextclick.core.types import Int64Array
+    from nextclick.core.types import BoolArray, Int64Array
 
 TRAIN_FILE, TEST_FILE = "all_train_seq.txt", "test.txt"
 
@@ -26,15 +26,15 @@ def read_srgnn(sources: Sequence[Any]) -> tuple[SessionTable, IdEncoder, int]:
     """Read a folder with `all_train_seq.txt` and `test.txt`, or these two files.
 
     Returns:
-        The sessions, training first, without times or users; the item codes; and the number of
-        training sessions.
+        The sessions, training first, without times or users; the encoder of the item codes; and
+        the number of training sessions.
 
     Raises:
-        SourceError: a file is missing, or does not hold what its name says.
+        SourceError: a file is missing or has another layout.
     """
-    train_path, test_path = _files(sources)
+    train_path, test_path = _srgnn_files(sources)
     train = read_plain_pickle(train_path)
-    if not _is_lists(train):
+    if not _is_id_lists(train):
         raise SourceError(f"{train_path}: expected a list of sessions, each a list of item ids")
     test = sessions_of_prefixes(read_plain_pickle(test_path), test_path)
     sessions = [*train, *test]
@@ -47,22 +47,22 @@ def read_srgnn(sources: Sequence[Any]) -> tuple[SessionTable, IdEncoder, int]:
 
 
 def sessions_of_prefixes(test: Any, path: Path) -> list[list[int]]:
-    """Put together the sessions that stand in a test file as prefixes, the longest first.
+    """Rebuild the sessions of a test file, which lists the prefixes of each session, longest first.
 
-    A session is its longest prefix with that prefix's label; the rows that follow drop one click
-    at a time, down to a prefix of one.
+    A session is its longest prefix followed by the label of that prefix. Each of the next rows is
+    one click shorter, down to a prefix of one click.
 
     Raises:
-        SourceError: it is not a pair of prefixes and labels.
+        SourceError: the value is not a pair of prefixes and labels.
     """
     if not (
         isinstance(test, list | tuple)
         and len(test) == 2
-        and _is_lists(test[0])
-        and _is_lists([test[1]])
+        and _is_id_lists(test[0])
+        and _is_id_lists([test[1]])
     ):
         raise SourceError(
-            f"{path}: expected a pair (prefixes, labels), lists of item ids and one item id each"
+            f"{path}: expected a pair (prefixes, labels): lists of item ids, and one item id each"
         )
     prefixes, labels = test
     if len(prefixes) != len(labels):
@@ -70,28 +70,34 @@ def sessions_of_prefixes(test: Any, path: Path) -> list[list[int]]:
             f"{path}: {len(prefixes):,} prefixes but {len(labels):,} labels; expected one each"
         )
     sessions: list[list[int]] = []
-    before: list[int] = []
+    previous_prefix: list[int] = []
     for prefix, label in zip(prefixes, labels, strict=True):
-        if before != [*prefix, label]:
+        if previous_prefix != [*prefix, label]:
             sessions.append([*prefix, label])
-        before = list(prefix)
+        previous_prefix = list(prefix)
     return sessions
 
 
-def given_split(n_train: int, ends: Int64Array | None, alive: np.ndarray) -> Split:
-    """Take the first `n_train` sessions for training, the rest for the test, each by time."""
+def presplit_parts(n_train: int, ends: Int64Array | None, alive: BoolArray) -> Split:
+    """Return the first `n_train` sessions as training and the others as test, each sorted by end.
 
-    def ordered(sessions: Int64Array) -> Int64Array:
-        kept: Int64Array = sessions[alive[sessions]]
-        return kept if ends is None else kept[np.argsort(ends[kept], kind="stable")]
+    Args:
+        n_train: number of training sessions.
+        ends: (S,) milliseconds, time of the last click, None to keep the order of the file.
+        alive: (S,) False for sessions that the filters dropped.
+    """
 
-    train = ordered(np.arange(n_train))
-    test = ordered(np.arange(n_train, len(alive)))
+    def sorted_by_end(sessions: Int64Array) -> Int64Array:
+        remaining: Int64Array = sessions[alive[sessions]]
+        return remaining if ends is None else remaining[np.argsort(ends[remaining], kind="stable")]
+
+    train = sorted_by_end(np.arange(n_train))
+    test = sorted_by_end(np.arange(n_train, len(alive)))
     return Split("", train, test, boundary_ms=None)
 
 
 def join_parts(train: SessionTable, test: SessionTable) -> SessionTable:
-    """Put the sessions of the test after those of training."""
+    """Append the test sessions to the training sessions."""
     assert train.times is not None
     assert test.times is not None
     users = None
@@ -107,7 +113,7 @@ def join_parts(train: SessionTable, test: SessionTable) -> SessionTable:
     )
 
 
-def _files(sources: Sequence[Any]) -> tuple[Path, Path]:
+def _srgnn_files(sources: Sequence[Any]) -> tuple[Path, Path]:
     paths = [Path(source) for source in sources]
     if len(paths) == 1 and paths[0].is_dir():
         paths = [paths[0] / TRAIN_FILE, paths[0] / TEST_FILE]
@@ -124,7 +130,8 @@ def _files(sources: Sequence[Any]) -> tuple[Path, Path]:
     return paths[0], paths[1]
 
 
-def _is_lists(value: Any) -> bool:
+def _is_id_lists(value: Any) -> bool:
+    """Return whether a value is a list of lists of integers that fit into int64."""
     return isinstance(value, list | tuple) and all(
         isinstance(s, list | tuple) and all(isinstance(i, int) and -(2**63) <= i < 2**63 for i in s)
         for s in value

@@ -1,4 +1,4 @@
-"""All sources of a log into flat arrays of codes, without ever holding the log as objects."""
+"""Reads all sources of a log into arrays of integer codes, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from nextclick.data.encode import IdEncoder
 from nextclick.data.readers.click_rows import (
     BadRows,
     ReadCounts,
+    check_column_types,
     read_chunks,
-    refuse_nested,
-    time_format,
+    source_time_format,
 )
-from nextclick.data.readers.columns import Columns, resolve
-from nextclick.data.readers.formats import LogFormat, dialect, is_frame
-from nextclick.data.readers.sources import LogSource, scan_frame
+from nextclick.data.readers.columns import Columns, resolve_columns
+from nextclick.data.readers.formats import LogFormat, dialect
+from nextclick.data.readers.sources import LogSource, is_frame, scan_frame
 from nextclick.errors import EmptyLogError, SourceError
 
 if TYPE_CHECKING:
@@ -36,11 +36,14 @@ if TYPE_CHECKING:
 class RawPart:
     """The clicks of one part of a log, in the order of the files.
 
+    A group is a session, or a user whose clicks are not yet split into sessions.
+
     Attributes:
-        groups: a session, or a user whose clicks are still to be cut.
-        group_user: (groups,) user code, -1 where nobody is named.
-        chunk_items, chunk_groups, chunk_times: codes and milliseconds, chunk by chunk.
-        several_users: clicks whose session had begun under another user.
+        groups: encoder of the ids of sessions or users.
+        group_user: (groups,) user code of each group, -1 if unknown.
+        chunk_items, chunk_groups, chunk_times: item codes, group codes and milliseconds of the
+            clicks, one array per chunk.
+        n_other_user: clicks by another user than the first user of their session.
     """
 
     groups: IdEncoder = field(default_factory=IdEncoder)
@@ -48,12 +51,12 @@ class RawPart:
     chunk_items: list[Int32Array] = field(default_factory=list)
     chunk_groups: list[Int32Array] = field(default_factory=list)
     chunk_times: list[Int64Array] = field(default_factory=list)
-    several_users: int = 0
+    n_other_user: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A source whose columns and times are understood."""
+    """A source with its resolved columns and its time format."""
 
     source: LogSource
     columns: Columns
@@ -62,13 +65,26 @@ class _Table:
 
 @dataclass(slots=True)
 class RawLog:
-    """A log as read: its parts (one, or training and test) and what was learned in reading it."""
+    """A log as read.
+
+    Attributes:
+        items: encoder of the item codes.
+        users: encoder of the user codes, None without users.
+        parts: one part, or training and test of a pre-split log.
+        by_user: True if the groups of the parts are users, False if they are sessions.
+        bad_rows: rows that cannot be parsed.
+        counts: numbers of rows.
+        columns: the column of each role.
+        times: description of the time format.
+        relative_times: True if the times are too small to be dates.
+        unused_event: the event column if no event types are selected, else None.
+    """
 
     items: IdEncoder
     users: IdEncoder | None
     parts: list[RawPart]
     by_user: bool
-    bad: BadRows
+    bad_rows: BadRows
     counts: ReadCounts
     columns: dict[str, str]
     times: str
@@ -86,74 +102,86 @@ def read_log(
 
     Args:
         parts: paths, globs, folders or frames; one list, or one for training and one for test.
-        read: how.
-        sessions: whether to look for a session column.
-        progress: told the rows read so far.
+        read: format, columns, unit, event types and treatment of bad rows.
+        sessions: source of the sessions: a session column or the clicks of users.
+        progress: callback that receives the number of rows read.
 
     Raises:
-        SourceError: something cannot be read as asked.
-        EmptyLogError: there is no click at all.
+        SourceError: a source cannot be read with these options.
+        EmptyLogError: a part has no click.
     """
-    form = dialect(read.format)
-    opened = [_open(part, form, read) for part in parts]
-    asked = Columns(**{**form.columns.named(), **read.columns.named()})
-    first = opened[0][0]
-    columns = resolve(asked, first.columns, first.label, by=sessions.by)
+    log_format = dialect(read.format)
+    sources = [_open_sources(part, log_format, read) for part in parts]
+    requested = Columns(**{**log_format.columns.by_role(), **read.columns.by_role()})
+    first = sources[0][0]
+    columns = resolve_columns(requested, first.columns, first.label, sessions_by=sessions.by)
     by_user = columns.session is None
-    events = _events(read, form, columns, first)
-    unit = read.unit or form.unit
-    needed = columns if events is not None else replace(columns, event=None)
-    tables = [_with_rows(sources, asked, unit, by_user, needed) for sources in opened]
-    times = _one_unit([table for part in tables for table in part])
+    events = _event_types(read, log_format, columns, first)
+    unit = read.unit or log_format.unit
+    required = columns if events is not None else replace(columns, event=None)
+    tables = [_resolve_tables(part, requested, unit, by_user, required) for part in sources]
+    times = _common_time_format([table for part in tables for table in part])
     log = RawLog(
         items=IdEncoder(),
         users=IdEncoder() if columns.user and columns.session else None,
         parts=[],
         by_user=by_user,
-        bad=BadRows(skip=read.on_bad_row == "skip"),
+        bad_rows=BadRows(skip=read.on_bad_row == "skip"),
         counts=ReadCounts(),
-        columns=columns.named(),
+        columns=columns.by_role(),
         times=times.describe(),
         relative_times=times.relative,
         unused_event=columns.event if events is None else None,
     )
+    _read_parts(log, tables, events, progress)
+    _check_not_empty(log, first, events)
+    return log
+
+
+def _read_parts(
+    log: RawLog,
+    tables: Sequence[Sequence[_Table]],
+    events: tuple[str, ...] | None,
+    progress: Progress,
+) -> None:
+    """Append the clicks of all tables to the log."""
     users = IdEncoder()
     with ThreadPoolExecutor(2) as pool:
         for part_tables in tables:
-            # a user is the same in every part, a session id need not be
-            part = RawPart(groups=users) if by_user else RawPart()
+            # parts share the user ids, but the same session id may occur in both parts
+            part = RawPart(groups=users) if log.by_user else RawPart()
             for table in part_tables:
                 for chunk in read_chunks(
                     table.source,
                     table.columns,
                     table.times,
                     events=events,
-                    bad=log.bad,
+                    bad_rows=log.bad_rows,
                     counts=log.counts,
                 ):
-                    _append(part, chunk, log, pool)
+                    _append_chunk(part, chunk, log, pool)
                     progress("read", log.counts.rows, None)
             log.parts.append(part)
-    _refuse_nothing(log, first, events)
     if log.by_user:
         log.users = users
-    return log
 
 
-def _open(part: Sequence[Any], form: LogFormat, read: ReadOptions) -> list[LogSource]:
+def _open_sources(part: Sequence[Any], log_format: LogFormat, read: ReadOptions) -> list[LogSource]:
     frames = [scan_frame(source) for source in part if is_frame(source)]
     paths = [source for source in part if not is_frame(source)]
-    if frames and form.shape is not None:
-        frames = [form.shape(frame, read.order) for frame in frames]
-    files = form.sources(paths, separator=read.separator, order=read.order) if paths else []
+    if log_format.transform is not None:
+        frames = [log_format.transform(frame, read.order) for frame in frames]
+    files = []
+    if paths:
+        files = log_format.sources(paths, separator=read.separator, order=read.order)
     return frames + files
 
 
-def _events(
-    read: ReadOptions, form: LogFormat, columns: Columns, first: LogSource
+def _event_types(
+    read: ReadOptions, log_format: LogFormat, columns: Columns, first: LogSource
 ) -> tuple[str, ...] | None:
     if read.events is None:
-        return form.events
+        return log_format.events
     if columns.event is None:
         raise SourceError(
             f"{first.label}: --events needs an event column, none was found among "
@@ -162,35 +190,40 @@ def _events(
     return read.events
 
 
-def _with_rows(
-    sources: Sequence[LogSource], asked: Columns, unit: str | None, by_user: bool, first: Columns
+def _resolve_tables(
+    sources: Sequence[LogSource],
+    requested: Columns,
+    unit: str | None,
+    by_user: bool,
+    required: Columns,
 ) -> list[_Table]:
-    """Resolve the columns of every source; those without a row (a quiet hour) fall out."""
+    """Resolve the columns and the time format of every source; skip sources without rows."""
     tables = []
+    sessions_by: Any = "user" if by_user else "id"
     for source in sources:
-        columns = resolve(asked, source.columns, source.label, by="user" if by_user else "id")
-        _refuse_other_roles(first, columns, source)
-        refuse_nested(source, columns)
-        times = time_format(source, columns, unit)
+        columns = resolve_columns(requested, source.columns, source.label, sessions_by=sessions_by)
+        _check_required_columns(required, columns, source)
+        check_column_types(source, columns)
+        times = source_time_format(source, columns, unit)
         if times is not None:
             tables.append(_Table(source, columns, times))
     if not tables:
         raise EmptyLogError(
-            f"{sources[0].label}: there is a header but no row; expected one for each click"
+            f"{sources[0].label}: there is a header but no row; expected one row per click"
         )
     return tables
 
 
-def _refuse_other_roles(first: Columns, columns: Columns, source: LogSource) -> None:
-    for role, name in first.named().items():
+def _check_required_columns(required: Columns, columns: Columns, source: LogSource) -> None:
+    for role, name in required.by_role().items():
         if getattr(columns, role) is None:
             raise SourceError(
                 f"{source.label}: no {role} column found among {', '.join(source.columns)}, but "
-                f"the first file has {name!r}; name it with --{role}-column, or leave the file out"
+                f"the first file has {name!r}; name it with --{role}-column, or omit the file"
             )
 
 
-def _one_unit(tables: Sequence[_Table]) -> TimeFormat:
+def _common_time_format(tables: Sequence[_Table]) -> TimeFormat:
     first = tables[0]
     for table in tables:
         if table.times.unit != first.times.unit:
@@ -202,43 +235,43 @@ def _one_unit(tables: Sequence[_Table]) -> TimeFormat:
     return first.times
 
 
-def _append(part: RawPart, chunk: pl.DataFrame, log: RawLog, pool: Executor) -> None:
-    # the encoders release the interpreter's lock: a chunk's columns are encoded side by side
+def _append_chunk(part: RawPart, chunk: pl.DataFrame, log: RawLog, pool: Executor) -> None:
+    # the encoders release the interpreter lock, so the columns of a chunk are encoded in parallel
     items = pool.submit(log.items.encode, chunk["item"])
-    named = None
+    users = None
     if log.users is not None and not log.by_user:
-        named = pool.submit(log.users.encode, chunk["user"])
+        users = pool.submit(log.users.encode, chunk["user"])
     groups = part.groups.encode(chunk["user" if log.by_user else "session"])
     part.chunk_items.append(items.result())
     part.chunk_groups.append(groups)
     part.chunk_times.append(chunk["time"].to_numpy())
-    if named is not None:
-        _grow(part)
-        part.several_users += _name_users(groups, named.result(), part.group_user)
+    if users is not None:
+        _grow_group_user(part)
+        part.n_other_user += _assign_users(groups, users.result(), part.group_user)
 
 
-def _grow(part: RawPart) -> None:
-    n_groups, room = len(part.groups), len(part.group_user)
-    if n_groups > room:
-        grown = np.full(max(n_groups, 2 * room), -1, dtype=np.int32)
-        grown[:room] = part.group_user
+def _grow_group_user(part: RawPart) -> None:
+    n_groups, capacity = len(part.groups), len(part.group_user)
+    if n_groups > capacity:
+        grown = np.full(max(n_groups, 2 * capacity), -1, dtype=np.int32)
+        grown[:capacity] = part.group_user
         part.group_user = grown
 
 
-def _refuse_nothing(log: RawLog, first: LogSource, events: tuple[str, ...] | None) -> None:
+def _assign_users(groups: Int32Array, users: Int32Array, group_user: Int32Array) -> int:
+    """Set the first known user of each group; return the number of clicks by another user."""
+    unassigned = (users >= 0) & (group_user[groups] < 0)
+    # the last of several assignments to one index is kept, so assign in reverse order
+    group_user[groups[unassigned][::-1]] = users[unassigned][::-1]
+    return int(np.count_nonzero((users >= 0) & (users != group_user[groups])))
+
+
+def _check_not_empty(log: RawLog, first: LogSource, events: tuple[str, ...] | None) -> None:
     for part in log.parts:
         if not part.chunk_items or not any(len(chunk) for chunk in part.chunk_items):
-            kept = f", none of the event types {', '.join(events)}" if events else ""
+            selected = f", none of the event types {', '.join(events)}" if events else ""
             raise EmptyLogError(
                 f"{first.label}: no click is left of {log.counts.rows:,} rows "
-                f"({log.bad.count:,} bad, {log.counts.other_events:,} of other event types{kept}); "
-                "check --events, --on-bad-row and the columns"
+                f"({log.bad_rows.count:,} bad, {log.counts.other_events:,} of other event types"
+                f"{selected}); check --events, --on-bad-row and the columns"
             )
-
-
-def _name_users(groups: Int32Array, users: Int32Array, group_user: Int32Array) -> int:
-    """Give each group its first known user; return how many clicks name another user."""
-    unnamed = (users >= 0) & (group_user[groups] < 0)
-    # of several values for one index the last assignment stands, so assign in reverse
-    group_user[groups[unnamed][::-1]] = users[unnamed][::-1]
-    return int(np.count_nonzero((users >= 0) & (users != group_user[groups])))

@@ -1,4 +1,4 @@
-"""Files, folders, globs and frames as lazy tables, whose rows know their number."""
+"""Opens files, folders, globs and frames as lazy tables with numbered rows."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from nextclick.errors import ConfigError, SourceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-ROW = "__row"  # number of the row, from 0
-EXTRA = "__extra"  # what stands after the last column of the header
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".inter", ".parquet", ".jsonl", ".ndjson")
+ROW = "__row"  # column of row numbers, from 0
+EXTRA = "__extra"  # column of the first field after the last column of the header
 _SEPARATORS = ",\t;|"
-_EMPTY = "{}: the file is empty; expected a header and a row for each click"
+_EMPTY_FILE = "{}: the file is empty; expected a header and one row per click"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +29,10 @@ class LogSource:
     """One table of a log.
 
     Attributes:
-        label: what messages call it: the path, or `frame` for a table from memory.
-        table: lazy; has `ROW` and the columns, and `EXTRA` if it comes from a text file.
-        columns: the names of the log's own columns.
-        first_line: the line of the file that row 1 stands on, None if the file has no lines.
+        label: name in messages: the path, or `frame` for a table in memory.
+        table: lazy table with `ROW` and the columns, and with `EXTRA` if it is a text file.
+        columns: names of the columns of the log, without `ROW` and `EXTRA`.
+        first_line: line number of row 1 in a text file, else None.
     """
 
     label: str
@@ -41,19 +40,19 @@ class LogSource:
     columns: tuple[str, ...]
     first_line: int | None = None
 
-    def where(self, row: int) -> str:
+    def location(self, row: int) -> str:
         """Return `PATH, row 3 (line 4)` for row index 2."""
         line = "" if self.first_line is None else f" (line {row + self.first_line})"
         return f"{self.label}, row {row + 1}{line}"
 
-    def first_bad_text(self) -> str:
-        """Return where the first line that is not UTF-8 stands, or nothing if it is not found.
+    def invalid_utf8_location(self) -> str:
+        """Return ` in row 3 (line 4), byte 5` of the first invalid UTF-8, or an empty text.
 
-        Polars does not say; the file is read once more, line by line.
+        Polars does not report it, so the file is read again line by line.
         """
         if self.first_line is None:
             return ""
-        with _opened(Path(self.label)) as file:
+        with _open_bytes(Path(self.label)) as file:
             for number, line in enumerate(file, start=1):
                 try:
                     line.decode()
@@ -63,40 +62,40 @@ class LogSource:
         return ""
 
 
-def find_files(
-    patterns: Iterable[str | Path], suffixes: Sequence[str] = TABLE_SUFFIXES
-) -> list[Path]:
-    """List the files behind paths, folders and globs, sorted within each, no file twice.
+def is_frame(source: Any) -> bool:
+    """Return whether a source is a table in memory and not a path."""
+    return not isinstance(source, str | Path)
+
+
+def find_files(patterns: Iterable[str | Path], suffixes: Sequence[str]) -> list[Path]:
+    """List the files behind paths, folders and globs: each file once, sorted within each pattern.
 
     Raises:
-        SourceError: a path that does not exist, or a folder without a file that fits.
+        SourceError: a path does not exist, or a folder has no file with one of the suffixes.
     """
-    found: dict[Path, None] = {}
-    for pattern in patterns:
-        for path in _expand(Path(pattern), suffixes):
-            found[path] = None
-    return list(found)
+    paths = [path for pattern in patterns for path in _expand(Path(pattern), suffixes)]
+    return list(dict.fromkeys(paths))
 
 
 def _expand(path: Path, suffixes: Sequence[str]) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        files = [p for p in sorted(path.iterdir()) if p.is_file() and _fits(p, suffixes)]
+        files = [p for p in sorted(path.iterdir()) if p.is_file() and _has_suffix(p, suffixes)]
         if files:
             return files
         raise SourceError(
-            f"{path}: no file in this folder ends in {', '.join(suffixes)}; name the files, "
-            "or a --format whose files have other names"
+            f"{path}: no file in this folder ends in {', '.join(suffixes)}; pass the files "
+            "by name, or choose another --format"
         )
     matches = sorted(Path(m) for m in glob.glob(str(path), recursive=True))  # noqa: PTH207
     files = [m for m in matches if m.is_file()]
     if not files:
-        raise SourceError(f"{path}: no such file, folder or glob")
+        raise SourceError(f"{path}: no such file or folder; check the path or the glob pattern")
     return files
 
 
-def _fits(path: Path, suffixes: Sequence[str]) -> bool:
+def _has_suffix(path: Path, suffixes: Sequence[str]) -> bool:
     name = path.name.lower().removesuffix(".gz")
     return not name.startswith(".") and name.endswith(tuple(suffixes))
 
@@ -104,40 +103,40 @@ def _fits(path: Path, suffixes: Sequence[str]) -> bool:
 def scan_file(
     path: Path, *, separator: str | None = None, names: Sequence[str] | None = None
 ) -> LogSource:
-    """Open one CSV, TSV, JSON-lines or Parquet file without reading its rows.
+    """Open a CSV, TSV, JSON-lines or Parquet file without reading its rows.
 
     Args:
-        path: the file; a name that ends in .gz is unpacked as it is read.
-        separator: one character, or None to find it in the first line.
-        names: the columns of a file without a header.
+        path: the file; a name that ends in .gz is decompressed while it is read.
+        separator: one character, or None to detect it from the first line.
+        names: column names of a file without a header.
 
     Raises:
         ConfigError: the separator is not one character.
-        SourceError: the file is empty, is not text, or cannot be read, or two columns of it have
-            the same name.
+        SourceError: the file is empty, is not UTF-8 text, cannot be read, or has two columns of the
+            same name.
     """
     if separator is not None and (len(separator) != 1 or not separator.isascii()):
         raise ConfigError(f"separator must be one ASCII character, or tab, got {separator!r}")
     if path.stat().st_size == 0:
-        raise SourceError(_EMPTY.format(path))
+        raise SourceError(_EMPTY_FILE.format(path))
     name = path.name.lower()
     if name.endswith(".parquet"):
-        return scan_frame(_quietly(path, lambda: pl.scan_parquet(path)), label=str(path))
+        return scan_frame(_with_source_errors(path, lambda: pl.scan_parquet(path)), label=str(path))
     if name.removesuffix(".gz").endswith((".jsonl", ".ndjson")):
-        return scan_frame(_quietly(path, lambda: pl.scan_ndjson(path)), label=str(path))
-    first = _first_line(path)
-    mark = separator or _guess_separator(first)
-    header = tuple(names or _split(first, mark))
-    _refuse_twice(header, str(path))
+        return scan_frame(_with_source_errors(path, lambda: pl.scan_ndjson(path)), label=str(path))
+    first_line = _first_line(path)
+    separator = separator or _guess_separator(first_line)
+    header = tuple(names or _parse_header(first_line, separator))
+    _check_unique(header, str(path))
     table = pl.scan_csv(
         path,
         has_header=False,
         skip_lines=0 if names else 1,
-        separator=mark,
-        # everything is read as text, so that a value that does not fit can be shown
+        separator=separator,
+        # all columns are read as text, so that an invalid value can be shown in a message
         schema=dict.fromkeys((*header, EXTRA), pl.String),
         missing_columns="insert",
-        # EXTRA says that there is more than the header names; what does not fit into it may go
+        # EXTRA marks rows with too many fields; the fields after the first extra one are dropped
         extra_columns="ignore",
         truncate_ragged_lines=True,
         row_index_name=ROW,
@@ -147,16 +146,16 @@ def scan_file(
 
 
 def scan_frame(frame: Any, label: str = "frame") -> LogSource:
-    """Wrap a Polars or pandas frame.
+    """Open a Polars or pandas frame.
 
     Raises:
-        SourceError: it is neither, or it cannot be read.
+        SourceError: the object is not a frame, or cannot be read.
     """
     if isinstance(frame, pl.DataFrame):
         frame = frame.lazy()
     elif not isinstance(frame, pl.LazyFrame):
         frame = _from_pandas(frame).lazy()
-    columns = tuple(_quietly(label, frame.collect_schema).names())
+    columns = tuple(_with_source_errors(label, frame.collect_schema).names())
     return LogSource(label, frame.drop(ROW, strict=False).with_row_index(ROW), columns)
 
 
@@ -165,29 +164,29 @@ def _from_pandas(frame: Any) -> pl.DataFrame:
         raise SourceError(
             f"a log must be a path, a Polars frame or a pandas frame, got {type(frame).__name__}"
         )
-    _refuse_twice([str(name) for name in frame.columns], "frame")
+    _check_unique([str(name) for name in frame.columns], "frame")
     return pl.DataFrame({str(name): _from_pandas_column(frame[name]) for name in frame.columns})
 
 
 def _from_pandas_column(column: Any) -> pl.Series:
-    """Column by column it works without pyarrow; what numpy has no type for goes as text."""
+    """Convert a column without pyarrow; values of Python objects become text."""
     values = column.to_numpy()
     if values.dtype != object:
         return pl.Series(values, nan_to_null=True)
     missing = column.isna().to_numpy()
     return pl.Series(
-        [None if gone else str(value) for value, gone in zip(values, missing, strict=True)],
+        [None if null else str(value) for value, null in zip(values, missing, strict=True)],
         dtype=pl.String,
     )
 
 
-def _refuse_twice(columns: Sequence[str], label: str) -> None:
-    twice = [name for name in dict.fromkeys(columns) if name and columns.count(name) > 1]
-    if twice:
-        raise SourceError(f"{label}: there are two columns {twice[0]!r}; rename one of them")
+def _check_unique(columns: Sequence[str], label: str) -> None:
+    duplicates = [name for name in dict.fromkeys(columns) if name and columns.count(name) > 1]
+    if duplicates:
+        raise SourceError(f"{label}: duplicate column {duplicates[0]!r}; rename one of the two")
 
 
-def _quietly(label: object, call: Callable[[], Any]) -> Any:
+def _with_source_errors(label: object, call: Callable[[], Any]) -> Any:
     try:
         return call()
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -196,21 +195,21 @@ def _quietly(label: object, call: Callable[[], Any]) -> Any:
 
 def _first_line(path: Path) -> str:
     try:
-        with _opened(path) as file:
+        with _open_bytes(path) as file:
             line = file.readline(1 << 20).decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise SourceError(
-            f"{path}: the first line is not UTF-8 text; convert it (iconv -t utf-8), "
-            "or name its --format"
+            f"{path}: the first line is not UTF-8 text; convert the file (iconv -t utf-8), "
+            "or set its --format"
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{path}: cannot be read: {error}") from error
     if not line:
-        raise SourceError(_EMPTY.format(path))
+        raise SourceError(_EMPTY_FILE.format(path))
     return line
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _open_bytes(path: Path) -> IO[bytes]:
     opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
     file: IO[bytes] = opener(path, "rb")
     return file
@@ -220,7 +219,7 @@ def _guess_separator(line: str) -> str:
     return max(_SEPARATORS, key=line.count)
 
 
-def _split(line: str, separator: str) -> list[str]:
+def _parse_header(line: str, separator: str) -> list[str]:
     names = next(csv.reader(io.StringIO(line), delimiter=separator))
-    # a column without a name still takes its place
+    # a column without a name keeps its position
     return [name.strip() or f"column {number}" for number, name in enumerate(names, start=1)]

@@ -1,4 +1,4 @@
-"""Logs as their publishers ship them: a few hand-written lines of each, and the clicks in them."""
+"""Log formats: a few hand-written lines of each dataset, and the clicks in them."""
 
 import json
 import pickle
@@ -15,19 +15,19 @@ from nextclick.errors import ConfigError, SourceError
 
 
 def clicks(source, name, **read):
-    """{session or user: [(item, milliseconds)]}, and the user of each session."""
+    """Return {session or user: [(item, milliseconds)]}."""
     log = read_log([[source]], ReadOptions(format=name, **read), SessionOptions(), silent)
     table = gather_sessions(log.parts[0])
-    groups = raws(log.parts[0].groups)
-    items = raws(log.items)
-    found = {}
+    groups = raw_ids(log.parts[0].groups)
+    items = raw_ids(log.items)
+    clicks_of = {}
     for group, a, b in zip(groups, table.offsets[:-1], table.offsets[1:], strict=True):
         pairs = zip(table.items[a:b].tolist(), table.times[a:b].tolist(), strict=True)
-        found[group] = [(items[i], ms) for i, ms in pairs]
-    return found
+        clicks_of[group] = [(items[i], ms) for i, ms in pairs]
+    return clicks_of
 
 
-def raws(encoder):
+def raw_ids(encoder):
     vocabulary, index_of = encoder.vocabulary(
         pl.Series(range(len(encoder)), dtype=pl.Int32).to_numpy()
     )
@@ -64,7 +64,7 @@ DIGINETICA = (
 )
 
 
-def test_diginetica_by_time_and_by_file(tmp_path):
+def test_diginetica_in_order_of_time_and_of_the_file(tmp_path):
     path = write(tmp_path / "train-item-views.csv", DIGINETICA)
     write(
         tmp_path / "train-purchases.csv",
@@ -87,7 +87,7 @@ def test_diginetica_needs_its_columns(tmp_path):
         clicks(path, "diginetica")
 
 
-def test_diginetica_with_a_day_that_is_none(tmp_path):
+def test_diginetica_rejects_an_invalid_day(tmp_path):
     path = write(tmp_path / "train-item-views.csv", DIGINETICA + "3;NA;5;1;2016-13-01\n")
     with pytest.raises(SourceError, match=r"row 5 \(line 6\), column 'time': expected a time"):
         clicks(path, "diginetica")
@@ -159,7 +159,7 @@ def test_otto(tmp_path):
 
 
 def test_globo(tmp_path):
-    head = (
+    header = (
         "user_id,session_id,session_start,session_size,click_article_id,click_timestamp,"
         "click_environment,click_deviceGroup,click_os,click_country,click_region,"
         "click_referrer_type\n"
@@ -167,13 +167,13 @@ def test_globo(tmp_path):
     rest = ",4,3,2,1,21,2\n"
     write(
         tmp_path / "clicks_hour_000.csv",
-        head
+        header
         + "0,1506825423271737,1506825423000,2,119592,1506826828020"
         + rest
         + "0,1506825423271737,1506825423000,2,30970,1506826858020"
         + rest,
     )
-    write(tmp_path / "clicks_hour_001.csv", head)
+    write(tmp_path / "clicks_hour_001.csv", header)
     write(tmp_path / "articles_metadata.csv", "article_id,category_id\n0,0\n")
     assert clicks(tmp_path, "globo") == {
         1506825423271737: [(119592, 1506826828020), (30970, 1506826858020)]
@@ -221,7 +221,7 @@ def test_srgnn(tmp_path):
     # two sessions: [5, 7, 6] and [7, 7], the longest prefix of each first
     dump(tmp_path / "test.txt", ([[5, 7], [5], [7]], [6, 7, 7]))
     table, items, n_train = read_srgnn([tmp_path])
-    raw = raws(items)
+    raw = raw_ids(items)
     sessions = [
         [raw[i] for i in table.items[a:b]]
         for a, b in zip(table.offsets[:-1], table.offsets[1:], strict=True)
@@ -242,20 +242,20 @@ def test_prefixes_may_be_tuples(tmp_path):
         ({"a": 1}, ([], []), "all_train_seq.txt: expected a list of sessions, each a list of item"),
         ([["a"]], ([], []), "all_train_seq.txt: expected a list of sessions"),
         ([[2**70]], ([], []), "all_train_seq.txt: expected a list of sessions"),
-        ([[1, 2]], [[1]], r"test.txt: expected a pair \(prefixes, labels\), lists of item ids"),
+        ([[1, 2]], [[1]], r"test.txt: expected a pair \(prefixes, labels\): lists of item ids"),
         ([[1, 2]], ([[1]], 5), r"test.txt: expected a pair \(prefixes, labels\)"),
         ([[1, 2]], ([[1]], [None]), r"test.txt: expected a pair \(prefixes, labels\)"),
         ([[1, 2]], ([[1], [2]], [1]), "test.txt: 2 prefixes but 1 labels; expected one each"),
     ],
 )
-def test_srgnn_files_that_hold_something_else(tmp_path, train, test, message):
+def test_srgnn_files_with_another_layout_are_rejected(tmp_path, train, test, message):
     dump(tmp_path / "all_train_seq.txt", train)
     dump(tmp_path / "test.txt", test)
     with pytest.raises(SourceError, match=message):
         read_srgnn([tmp_path])
 
 
-def test_srgnn_files_that_are_missing(tmp_path):
+def test_missing_srgnn_files_are_named(tmp_path):
     with pytest.raises(
         SourceError, match=r"all_train_seq.txt: no such file; the srgnn format needs"
     ):
@@ -266,15 +266,15 @@ def test_srgnn_files_that_are_missing(tmp_path):
         read_srgnn([tmp_path / "a", tmp_path / "b", tmp_path / "c"])
 
 
-def test_a_format_that_does_not_exist(tmp_path):
+def test_an_unknown_format_is_rejected(tmp_path):
     with pytest.raises(
         ConfigError, match=r"no log format 'retailroket': did you mean retailrocket?"
     ):
         clicks(tmp_path, "retailroket")
 
 
-def test_a_folder_without_a_file_of_the_format(tmp_path):
+def test_a_folder_without_a_file_of_the_format_is_rejected(tmp_path):
     write(tmp_path / "log.csv", "a,b\n")
-    message = r"no file in this folder ends in \.inter; name the files, or a --format"
+    message = r"no file in this folder ends in \.inter; pass the files by name, or choose"
     with pytest.raises(SourceError, match=message):
         clicks(tmp_path, "recbole")
