@@ -70,9 +70,8 @@ def test_lanes_learn_a_planted_rule():
         queries, _ = encoder.step(torch.arange(1, 40), state)
         found = (queries @ encoder.outputs.weight.T + encoder.bias)[:, 1:].argmax(1) + 1
     assert float((found == torch.arange(1, 40) % 40 + 1).float().mean()) > 0.9
-    assert (
-        training.history[0]["samples"] == LOG.n_prefixes - 1
-    )  # in-batch negatives need two active lanes
+    # in-batch negatives need two active lanes
+    assert training.history[0]["samples"] == LOG.n_prefixes - 1
 
 
 @pytest.mark.parametrize("config", [QUICK, LANES], ids=["sessions", "lanes"])
