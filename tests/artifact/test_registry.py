@@ -67,7 +67,7 @@ def test_a_rejected_version_is_never_current(models, tmp_path):
     assert registry.current().name == "v1"
     assert [v.name for v in registry.versions()] == ["v1"]
     assert registry.rejected() == [rejected]
-    assert registry.rejected()[0].reason == reason
+    assert registry.rejected()[0].reason == "recall@20 fell by 0.2"
     with pytest.raises(ArtifactError, match="has no version 'v2'"):
         registry.activate("v2")
     assert registry.publish(models / "b").name == "v3"
