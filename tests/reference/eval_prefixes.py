@@ -1,4 +1,4 @@
-"""The prefixes of a log in plain loops: slow version of nextclick.batches.prefixes."""
+"""A simple reference of nextclick.batches.prefixes: the samples of a log in nested loops."""
 
 from __future__ import annotations
 

@@ -1,27 +1,27 @@
-"""Training pairs and lanes, one click at a time: slow version of nextclick.batches."""
+"""Simple references of the training samples and of session-parallel lanes, click by click."""
 
 from itertools import pairwise
 
 
 def pairs(sessions):
-    """(input, target) for every click of each session but the first."""
+    """(input, target) of every click except the first of each session."""
     return [(a, b) for s in sessions for a, b in pairwise(s)]
 
 
 def lanes(sessions, n_lanes, at_least=1):
-    """Steps of session-parallel lanes: (input, target, starts) for each lane."""
-    queue = [list(s) for s in sessions if len(s) >= 2]
-    lane_clicks = [[] for _ in range(n_lanes)]
+    """The steps of session-parallel lanes, each a list of (input, target, starts) by lane."""
+    waiting = [list(s) for s in sessions if len(s) >= 2]
+    current = [[] for _ in range(n_lanes)]
     steps = []
     while True:
         step = []
         for lane in range(n_lanes):
-            starts = len(lane_clicks[lane]) < 2 and bool(queue)
+            starts = len(current[lane]) < 2 and bool(waiting)
             if starts:
-                lane_clicks[lane] = queue.pop(0)
-            if len(lane_clicks[lane]) >= 2:
-                step.append((lane_clicks[lane][0], lane_clicks[lane][1], starts))
-                lane_clicks[lane] = lane_clicks[lane][1:]
+                current[lane] = waiting.pop(0)
+            if len(current[lane]) >= 2:
+                step.append((current[lane][0], current[lane][1], starts))
+                current[lane] = current[lane][1:]
             else:
                 step.append((0, 0, False))
         if sum(target > 0 for _, target, _ in step) < at_least:
