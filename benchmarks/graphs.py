@@ -60,7 +60,7 @@ def stepped(
     optimizers = Optimizers(model.encoder, config)
     model.encoder.train()
     began, began_cpu, n_samples, n_steps = 0.0, 0.0, 0, 0
-    for number, work in enumerate(islice(feed.works(0, 0), steps + 10)):
+    for number, work in enumerate(islice(feed.steps(0, 0), steps + 10)):
         if number == 10:
             began, began_cpu = time.perf_counter(), time.process_time()
             n_samples, n_steps = 0, 0

@@ -162,16 +162,16 @@ class Ours:
     def measured(self, model: str, loss: str, profiler: profile | None = None) -> Stopwatch:
         """Train for the warm-up and the steps asked for."""
         options, run, watch = self.options, self.run(model, loss), Stopwatch()
-        all_works = run.feed.works
+        all_works = run.batch_source.steps
 
         def works(epoch: int, first: int) -> Iterator[Any]:
             with closing(all_works(epoch, first)) as each:
                 steps = options.steps if profiler is None else options.profiled_steps
                 yield from stretch(each, options.warm_up, steps, watch, profiler)
 
-        run.feed.works = works  # type: ignore[method-assign, assignment]
+        run.batch_source.steps = works  # type: ignore[method-assign, assignment]
         with computing_on(options.threads), seeded(options.seed):
-            run.go(silent, ())
+            run.run(silent, ())
         return watch
 
     def speed(self, model: str, loss: str) -> float:
@@ -199,8 +199,8 @@ class Ours:
         def validate(model_now: NeuralModel) -> dict[str, float]:
             with evaluation:
                 value = recall(self.scores(model_now))
-            epochs = run.at.history
-            seconds = run.at.seconds + sum(epoch["seconds"] for epoch in epochs)
+            epochs = run.position.history
+            seconds = run.position.seconds + sum(epoch["seconds"] for epoch in epochs)
             told.append(
                 {
                     "epoch": len(epochs) + 1,
@@ -211,12 +211,12 @@ class Ours:
             )
             print(f"nextclick {loss} {model}: {told[-1]}", flush=True)
             if value >= self.options.target or seconds >= 60 * self.options.minutes:
-                run.at.waited = run.config.patience  # ends the run after this epoch
+                run.position.epochs_since_best = run.config.patience  # ends the run
             return {run.config.metric: value}
 
         run = self.run(model, loss, validate)
         with computing_on(self.options.threads), seeded(self.options.seed):
-            run.go(silent, ())
+            run.run(silent, ())
         return told
 
     def scores(self, model: NeuralModel) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -30,7 +30,7 @@ def test_messages_are_read_from_the_source():
 def test_the_tree_in_the_docstring_is_the_inheritance():
     drawn, path = {}, {}
     for line in errors.__doc__.splitlines():
-        if match := re.match(r"([│├└─ ]*)(\w+Error)\b", line):
+        if match := re.match(r" {4}([│├└─ ]*)(\w+Error)\b", line):
             depth = len(match[1]) // 4
             path[depth] = match[2]
             drawn[match[2]] = path[depth - 1] if depth else "Exception"

@@ -49,33 +49,33 @@ def test_the_penalty_of_bpr_max_by_hand() -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_rows_weigh_alike_however_many_negatives_they_have(name: str) -> None:
+def test_rows_have_equal_weight_for_any_number_of_negatives(name: str) -> None:
     # row 1 is the one above, row 2 has one negative, row 3 none
     positive = torch.tensor([LN3, 0.5, 7.0])
     negative = torch.tensor([[0.0, 2 * LN3], [1.5, 99.0], [4.0, 5.0]])
-    counted = torch.tensor([[True, True], [True, False], [False, False]])
-    loss = FUNCTIONS[name](positive, negative, counted)
-    second = FUNCTIONS[name](positive[1:2], negative[1:2, :1], counted[1:2, :1])
+    valid = torch.tensor([[True, True], [True, False], [False, False]])
+    loss = FUNCTIONS[name](positive, negative, valid)
+    second = FUNCTIONS[name](positive[1:2], negative[1:2, :1], valid[1:2, :1])
     assert loss.item() == pytest.approx((BY_HAND[name] + second.item()) / 2, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_what_is_masked_has_neither_value_nor_gradient(name: str) -> None:
-    counted = torch.tensor([[True, False, True], [False, False, False]])
+def test_masked_negatives_have_neither_value_nor_gradient(name: str) -> None:
+    valid = torch.tensor([[True, False, True], [False, False, False]])
     results = []
     for masked in (-80.0, 0.0, 80.0):
         positive = torch.tensor([0.3, 0.4], requires_grad=True)
         negative = torch.tensor([[0.1, masked, 0.9], [masked] * 3], requires_grad=True)
-        loss = FUNCTIONS[name](positive, negative, counted)
+        loss = FUNCTIONS[name](positive, negative, valid)
         loss.backward()
-        assert not negative.grad[~counted].any()
+        assert not negative.grad[~valid].any()
         assert positive.grad[1] == 0
         results.append((loss.item(), positive.grad[0].item(), negative.grad[0, 0].item()))
     assert results[0] == results[1] == results[2]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_no_negative_at_all_costs_nothing(name: str) -> None:
+def test_without_a_valid_negative_the_loss_is_0(name: str) -> None:
     positive = torch.tensor([0.3], requires_grad=True)
     loss = FUNCTIONS[name](positive, torch.tensor([[1.0]]), torch.tensor([[False]]))
     loss.backward()
@@ -85,7 +85,7 @@ def test_no_negative_at_all_costs_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("gap", [-300.0, 300.0])
-def test_far_apart_stays_finite(name: str, gap: float) -> None:
+def test_large_score_differences_stay_finite(name: str, gap: float) -> None:
     positive = torch.tensor([gap], requires_grad=True)
     negative = torch.tensor([[0.0, -gap]], requires_grad=True)
     loss = FUNCTIONS[name](positive, negative, torch.ones(1, 2, dtype=torch.bool))
@@ -96,7 +96,7 @@ def test_far_apart_stays_finite(name: str, gap: float) -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_activation_comes_before_all_else(name: str) -> None:
+def test_the_activation_is_applied_to_all_scores(name: str) -> None:
     query, table, targets = small()
     for activation, f in (("tanh", np.tanh), ("elu", lambda x: x if x > 0 else np.expm1(x))):
         found = Loss(name, activation=activation)(
@@ -143,16 +143,16 @@ def test_by_name_equals_the_slow_twin(name: str, own: bool, in_batch: bool) -> N
     query, table, bias = inputs
     targets = torch.randint(1, N + 1, (P,), generator=rng)
     negatives = torch.randint(0, N + 1, (P, M) if own else (M,), generator=rng)
-    counted = torch.rand(P, M, generator=rng) < 0.7
+    valid = torch.rand(P, M, generator=rng) < 0.7
     found = Loss(name, in_batch=in_batch, regularization=0.3)(
-        query, table, targets, bias=bias, negatives=negatives, counted=counted
+        query, table, targets, bias=bias, negatives=negatives, valid=valid
     )
 
     rows = []
     for p in range(P):
         target = int(targets[p])
         drawn = negatives[p] if own else negatives
-        items = [int(j) for j, counts in zip(drawn, counted[p], strict=True) if counts]
+        items = [int(j) for j, counts in zip(drawn, valid[p], strict=True) if counts]
         items += [int(t) for t in targets] if in_batch else []
         scores = [query[p] @ table[j] + bias[j] for j in items if j not in (target, 0)]
         r = query[p] @ table[target] + bias[target]
@@ -188,7 +188,7 @@ def test_ce_and_sampled_by_name() -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_every_name_computes_something_that_can_be_differentiated(name: str) -> None:
+def test_every_loss_is_differentiable(name: str) -> None:
     query, table, targets = small()
     query.requires_grad_()
     needs = loss_kind(name).negatives
@@ -212,9 +212,9 @@ def test_errors() -> None:
     query, table, targets = small()
     with pytest.raises(ConfigError, match="there is no loss 'bprmax': did you mean bpr-max"):
         Loss("bprmax")
-    with pytest.raises(ConfigError, match="loss 'bpr' needs negatives: draw at least one"):
+    with pytest.raises(ConfigError, match="loss 'bpr' needs negatives: pass at least one"):
         Loss("bpr")(query, table, targets)
-    with pytest.raises(ConfigError, match="loss 'ce' scores all items: draw no negatives"):
+    with pytest.raises(ConfigError, match="loss 'ce' scores all items: pass no negatives"):
         Loss("ce")(query, table, targets, negatives=torch.tensor([4]))
     with pytest.raises(ConfigError, match="loss 'ce' scores all items: set in_batch to false"):
         Loss("ce", in_batch=True)

@@ -50,7 +50,7 @@ def test_bias_by_hand() -> None:
     assert loss.item() == pytest.approx(math.log((6 + 3 + 10) / 6))
 
 
-def test_the_target_and_padding_among_the_negatives_do_not_count() -> None:
+def test_target_and_padding_are_no_negatives() -> None:
     query, table = one_row(9.0, LN2, LN3, LN4, LN5)
     negatives = torch.tensor([2, 1, 0, 4, 1])
     loss = sampled_softmax(query, table, torch.tensor([1]), negatives)
@@ -59,7 +59,7 @@ def test_the_target_and_padding_among_the_negatives_do_not_count() -> None:
     assert table.grad.flatten().tolist() == pytest.approx([0, -0.8, 0.3, 0, 0.5])
 
 
-def test_a_row_of_nothing_but_false_negatives_costs_nothing() -> None:
+def test_a_row_without_a_valid_negative_has_loss_0() -> None:
     query, table = one_row(9.0, LN2, LN3)
     loss = sampled_softmax(query, table, torch.tensor([1]), torch.tensor([1, 0]))
     loss.backward()
@@ -122,14 +122,14 @@ def slow_twin(
     negatives: Tensor,
     log_q: Tensor,
     log_p: Tensor,
-    counted: Tensor,
+    valid: Tensor,
 ) -> Tensor:
     P, M = len(targets), negatives.shape[-1]
     losses = []
     for r in range(P):
         target = int(targets[r])
         own = negatives if negatives.ndim == 1 else negatives[r]
-        drawn = [int(j) for j, counts in zip(own, counted[r], strict=True) if counts]
+        drawn = [int(j) for j, counts in zip(own, valid[r], strict=True) if counts]
         others = [int(targets[s]) for s in range(P) if s != r]
         total = here = (query[r] @ table[target] + bias[target]).exp()
         for j in drawn + others:
@@ -146,13 +146,13 @@ def test_equals_the_slow_twin(own: bool) -> None:
     P, N, M = 12, 30, 9
     rng = torch.Generator().manual_seed(6)
     negatives = torch.randint(0, N + 1, (P, M) if own else (M,), generator=rng)
-    counted = torch.rand(P, M, generator=rng) < 0.7
+    valid = torch.rand(P, M, generator=rng) < 0.7
     log_q, log_p = (torch.randn(N + 1, generator=rng).double().log_softmax(0) for _ in "qp")
     found = sampled_softmax(
         query, table, targets, negatives,
-        bias=bias, log_q=log_q, log_p=log_p, in_batch=True, counted=counted,
+        bias=bias, log_q=log_q, log_p=log_p, in_batch=True, valid=valid,
     )  # fmt: skip
-    expected = slow_twin(query, table, bias, targets, negatives, log_q, log_p, counted)
+    expected = slow_twin(query, table, bias, targets, negatives, log_q, log_p, valid)
     assert found.item() == pytest.approx(expected.item(), rel=1e-12)
     inputs = (query, table, bias)
     theirs = torch.autograd.grad(expected, inputs)
@@ -160,12 +160,12 @@ def test_equals_the_slow_twin(own: bool) -> None:
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
-def test_what_is_not_counted_gets_no_gradient() -> None:
+def test_invalid_negatives_get_no_gradient() -> None:
     query, table, _, targets = problem()
     negatives = torch.tensor([3, 7, 8])
-    counted = torch.ones(12, 3, dtype=torch.bool)
-    counted[:, 1] = False
-    sampled_softmax(query, table, targets, negatives, counted=counted).backward()
+    valid = torch.ones(12, 3, dtype=torch.bool)
+    valid[:, 1] = False
+    sampled_softmax(query, table, targets, negatives, valid=valid).backward()
     assert 7 not in targets
     assert not table.grad[7].any()
     assert table.grad[3].any()
@@ -208,7 +208,7 @@ def test_the_mean_gradient_approaches_that_of_the_full_softmax(alpha: float) -> 
     assert many < 0.02
 
 
-def test_without_log_q_it_does_not() -> None:
+def test_without_log_q_the_mean_gradient_is_biased() -> None:
     assert mean_error(512, 1.0, correct=False) > 0.08
 
 
@@ -216,13 +216,13 @@ def test_errors() -> None:
     query, table, _, targets = problem()
     log_q = torch.zeros(31)
     drawn = torch.tensor([3, 4])
-    with pytest.raises(ValueError, match="log_q without log_p: the negatives of the batch"):
+    with pytest.raises(ValueError, match="log_q without log_p: pass log_p"):
         sampled_softmax(query, table, targets, drawn, log_q=log_q, in_batch=True)
-    with pytest.raises(ValueError, match="log_p without log_q: give the log probabilities"):
+    with pytest.raises(ValueError, match="log_p without log_q: pass log_q"):
         sampled_softmax(query, table, targets, drawn, log_p=log_q, in_batch=True)
     with pytest.raises(ValueError, match="negatives must be given unless in_batch is true"):
         sampled_softmax(query, table, targets, None)
     with pytest.raises(ValueError, match=r"negatives must be \(M,\) or \(12, M\), got \(5, 2\)"):
         sampled_softmax(query, table, targets, torch.ones(5, 2, dtype=torch.int64))
-    with pytest.raises(ValueError, match=r"counted must be \(12, 2\), got \(12, 3\)"):
-        sampled_softmax(query, table, targets, drawn, counted=torch.ones(12, 3) > 0)
+    with pytest.raises(ValueError, match=r"valid must be \(12, 2\), got \(12, 3\)"):
+        sampled_softmax(query, table, targets, drawn, valid=torch.ones(12, 3) > 0)

@@ -61,7 +61,7 @@ def test_bias_by_hand() -> None:
 @pytest.mark.parametrize("max_cells", SIZES)
 @pytest.mark.parametrize("scale", [0.3, 30.0])  # without and with a maximum subtracted
 @pytest.mark.parametrize("with_bias", [False, True])
-def test_equals_the_plain_one(max_cells: int, scale: float, with_bias: bool) -> None:
+def test_equals_plain_cross_entropy(max_cells: int, scale: float, with_bias: bool) -> None:
     query, table, bias, targets = problem(scale)
     inputs = (query, table, bias) if with_bias else (query, table)
     bias_or_none = bias if with_bias else None
@@ -75,7 +75,7 @@ def test_equals_the_plain_one(max_cells: int, scale: float, with_bias: bool) -> 
 
 @pytest.mark.parametrize("max_cells", SIZES)
 @pytest.mark.parametrize("scale", [0.3, 30.0])
-def test_float32_is_as_close_as_the_plain_one(max_cells: int, scale: float) -> None:
+def test_float32_is_as_accurate_as_plain_cross_entropy(max_cells: int, scale: float) -> None:
     query, table, bias, targets = problem(scale, torch.float32)
     exact = [x.detach().double().requires_grad_() for x in (query, table, bias)]
     right = plain(exact[0], exact[1], targets, exact[2])
@@ -107,7 +107,7 @@ def test_gradcheck(max_cells: int) -> None:
     assert torch.autograd.gradcheck(loss, inputs)
 
 
-def test_backward_twice_gives_the_same_and_leaves_the_first_alone() -> None:
+def test_a_second_backward_pass_gives_the_same_gradients() -> None:
     query, table, _, targets = problem()
     loss = full_softmax(query, table, targets)
     (first,) = torch.autograd.grad(loss, table, retain_graph=True)
@@ -117,7 +117,7 @@ def test_backward_twice_gives_the_same_and_leaves_the_first_alone() -> None:
     assert torch.equal(second, 2 * kept)
 
 
-def test_gradient_of_the_table_is_handed_over_without_a_copy() -> None:
+def test_the_gradient_of_the_table_is_not_copied() -> None:
     query, table, _, targets = problem()
     loss = full_softmax(query, table, targets)
     made = loss.grad_fn.gradients[1].data_ptr()
@@ -125,7 +125,7 @@ def test_gradient_of_the_table_is_handed_over_without_a_copy() -> None:
     assert table.grad.data_ptr() == made
 
 
-def test_only_wanted_gradients() -> None:
+def test_required_gradients_only() -> None:
     query, table, bias, targets = problem()
     loss = full_softmax(query, table.detach(), targets, bias=bias.detach())
     assert [g is None for g in loss.grad_fn.gradients] == [False, True, True]
@@ -143,7 +143,7 @@ def test_without_gradient(max_cells: int) -> None:
     assert loss.item() == with_gradient.item()
 
 
-def test_arguments_are_left_alone() -> None:
+def test_arguments_are_unchanged() -> None:
     query, table, bias, targets = problem(30.0)
     before = [x.detach().clone() for x in (query, table, bias, targets)]
     full_softmax(query, table, targets, bias=bias).backward()
@@ -215,11 +215,11 @@ def test_errors() -> None:
         full_softmax(query, table, targets[:-1])
     with pytest.raises(ValueError, match=r"bias must be \(302,\), got \(301,\)"):
         full_softmax(query, table, targets, bias=bias[1:])
-    with pytest.raises(ValueError, match="mean over targets, got none"):
+    with pytest.raises(ValueError, match="targets must not be empty"):
         full_softmax(query[:0], table, targets[:0])
-    with pytest.raises(ValueError, match=r"targets must lie in 1\.\.301, got 0\.\.300"):
+    with pytest.raises(ValueError, match=r"targets must be in 1\.\.301, got 0\.\.300"):
         full_softmax(query, table, targets - 1)
-    with pytest.raises(ValueError, match=r"targets must lie in 1\.\.301, got 2\.\.302"):
+    with pytest.raises(ValueError, match=r"targets must be in 1\.\.301, got 2\.\.302"):
         full_softmax(query, table, targets + 1)
     with pytest.raises(ValueError, match="max_cells must be at least 1, got 0"):
         full_softmax(query, table, targets, max_cells=0)

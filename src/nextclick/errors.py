@@ -1,18 +1,18 @@
 """The exceptions of nextclick.
 
-NextclickError
-├── InputError             the caller's input is wrong
-│   ├── SourceError        a log: missing file, missing column, unreadable value
-│   │   └── EmptyLogError  no event, or no session left after the filters
-│   ├── ConfigError        an option, a parameter or a name
-│   ├── StoreError         a folder that is not a store, or has another format version
-│   ├── ArtifactError      a folder that is not an artifact, or does not fit the store
-│   ├── ProtocolError      results that may not be compared, or scores that may not be ranked
-│   ├── RequestError       a request that a server rejects
-│   └── OutputError        a target that exists, or a full disk
-├── TrainingError          a loss, a gradient or a weight that is not finite
-├── ScoringError           a scorer that returned scores that cannot be ranked
-└── StoppedError           a run that the user interrupted
+    NextclickError
+    ├── InputError             the caller's input is wrong
+    │   ├── SourceError        a log: missing file, missing column, unreadable value
+    │   │   └── EmptyLogError  no event, or no session left after the filters
+    │   ├── ConfigError        an option, a parameter or a name
+    │   ├── StoreError         a folder that is not a store, or has another format version
+    │   ├── ArtifactError      a folder that is not an artifact, or does not fit the store
+    │   ├── ProtocolError      results that are not comparable
+    │   ├── RequestError       a request that a server rejects
+    │   └── OutputError        a target that exists, or a full disk
+    ├── TrainingError          a loss, a gradient or a weight that is not finite
+    ├── ScoringError           a scorer that returned scores that cannot be ranked
+    └── StoppedError           a run that the user interrupted
 
 The command line prints the message of each of them and exits with 2. Any other exception is an
 internal error: exit code 1, with a traceback.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class NextclickError(Exception):
-    """Base class of all exceptions that nextclick raises on purpose."""
+    """Base class of the exceptions of nextclick."""
 
 
 class InputError(NextclickError):
@@ -58,7 +58,7 @@ class ArtifactError(InputError):
 
 
 class ProtocolError(InputError):
-    """Results measured under different conditions may not be compared."""
+    """Results are not comparable: their data, protocol or metrics differ."""
 
 
 class RequestError(InputError):

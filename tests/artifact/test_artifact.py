@@ -29,8 +29,8 @@ def artifact(store, tmp_path):
 def change(folder, **values):
     file = folder / "manifest.json"
     manifest = json.loads(file.read_text(encoding="utf-8")) | values
-    kept = {key: value for key, value in manifest.items() if value is not None}
-    file.write_text(json.dumps(kept), encoding="utf-8")
+    present = {key: value for key, value in manifest.items() if value is not None}
+    file.write_text(json.dumps(present), encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", COUNTING)
@@ -45,7 +45,7 @@ def test_a_saved_model_scores_the_same(store, tmp_path, name):
     assert [loaded.items.raw(i) for i in range(1, 6)] == [10, 20, 30, 40, 50]
 
 
-def test_text_ids_come_back(tmp_path):
+def test_text_ids_round_trip(tmp_path):
     store = make_store(tmp_path / "store", name=lambda i: f"é{i}")
     train(store, "pop", tmp_path / "model")
     assert Artifact.load(tmp_path / "model").items.raw(1) == "é10"
@@ -63,18 +63,25 @@ def test_a_folder_that_is_no_artifact(tmp_path, store):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"kind": "nextclick.artifact"}', "\x00"])
-def test_a_manifest_that_is_none(artifact, text):
+def test_an_invalid_manifest(artifact, text):
     (artifact / "manifest.json").write_text(text)
     with pytest.raises(ArtifactError, match=r"manifest\.json: not the manifest of an artifact: "):
         Artifact.load(artifact)
 
 
-def test_a_newer_format(artifact):
-    change(artifact, format_version=2, model=None)
-    message = (
-        "has artifact format 2, this nextclick reads up to 1; upgrade nextclick, or train again"
-    )
-    with pytest.raises(ArtifactError, match=message):
+@pytest.mark.parametrize(("version", "remedy"), [(1, "train again"), (3, "upgrade nextclick")])
+def test_another_format_is_refused(artifact, version, remedy):
+    change(artifact, format_version=version, model=None)
+    message = f"has artifact format {version}, but this version of nextclick reads format 2: "
+    with pytest.raises(ArtifactError, match=f"{message}{remedy}$"):
+        Artifact.load(artifact)
+
+
+def test_an_artifact_that_calls_the_part_fit_is_refused(artifact):
+    """Format 1 called the part `train_inner` "fit"; the message names version and remedy."""
+    trained = Artifact.load(artifact).trained | {"part": "fit"}
+    change(artifact, format_version=1, trained=trained)
+    with pytest.raises(ArtifactError, match=r"has artifact format 1, but .* 2: train again$"):
         Artifact.load(artifact)
 
 
@@ -93,7 +100,7 @@ def test_a_newer_format(artifact):
         ({"trained": 7}, "train again"),
     ],
 )
-def test_a_manifest_that_does_not_fit(artifact, values, message):
+def test_a_manifest_with_wrong_values(artifact, values, message):
     change(artifact, **values)
     with pytest.raises(ArtifactError, match=f"this artifact is broken: .*{message}"):
         Artifact.load(artifact)
@@ -119,7 +126,7 @@ def test_files_that_are_missing_or_broken(artifact, name, content):
         Artifact.load(artifact)
 
 
-def test_a_cut_weights_file(artifact):
+def test_a_truncated_weights_file(artifact):
     path = artifact / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(ArtifactError, match="this artifact is broken: "):
@@ -145,14 +152,14 @@ def test_an_object_array_is_not_unpickled(artifact, tmp_path):
         Artifact.load(artifact)
 
 
-def test_parts_of_two_artifacts(artifact):
+def test_files_of_two_artifacts(artifact):
     np.save(artifact / "items" / "support.npy", np.ones(4, dtype=np.int64))
     message = "the model scores 5 items, the vocabulary has 5, the support 3; train again"
     with pytest.raises(ArtifactError, match=message):
         Artifact.load(artifact)
 
 
-def test_an_artifact_is_not_written_over(store, artifact):
+def test_an_artifact_is_not_overwritten(store, artifact):
     message = "model exists already; choose another place or say --overwrite"
     with pytest.raises(OutputError, match=message):
         Artifact.load(artifact).save(artifact)
@@ -163,7 +170,7 @@ def test_an_artifact_is_not_written_over(store, artifact):
     assert Artifact.load(artifact).model.name == "pop"
 
 
-def test_a_full_disk_that_safetensors_tells_of_in_words(store, tmp_path, monkeypatch):
+def test_a_full_disk_that_safetensors_reports(store, tmp_path, monkeypatch):
     def full(arrays, path):
         raise module.SafetensorError("Error while serializing: No space left (os error 28)")
 

@@ -1,4 +1,4 @@
-"""Versions in one folder: written whole, never changed, and a current one at any moment."""
+"""Model registry: versions are written atomically, and the current one can always be loaded."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from small_shop import make_store
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Two artifacts that differ, `a` and `b`."""
+    """Two different artifacts, `a` and `b`."""
     folder = tmp_path_factory.mktemp("models")
     store = make_store(folder / "store")
     train(store, "pop", folder / "a")
@@ -41,13 +41,13 @@ def test_a_published_version_is_the_current_one(models, tmp_path):
     assert one.created <= two.created
 
 
-def test_another_version_can_be_made_current(models, tmp_path):
+def test_activate_an_older_version(models, tmp_path):
     registry = Registry.create(tmp_path / "shop")
     registry.publish(models / "a")
     registry.publish(models / "b")
     assert registry.activate("v1").name == "v1"
     assert registry.current().name == "v1"
-    assert registry.publish(models / "b").name == "v3", "a name is given once"
+    assert registry.publish(models / "b").name == "v3", "a name is never reused"
     with pytest.raises(ArtifactError, match=r"shop has no version 'v9'; published: v1, v2, v3"):
         registry.activate("v9")
     (registry.path / "versions" / "v2" / "manifest.json").unlink()
@@ -56,33 +56,35 @@ def test_another_version_can_be_made_current(models, tmp_path):
     assert registry.current().name == "v3"
 
 
-def test_what_is_kept_aside_is_never_current(models, tmp_path):
+def test_a_rejected_version_is_never_current(models, tmp_path):
     registry = Registry.create(tmp_path / "shop")
     registry.publish(models / "a")
-    aside = registry.keep_aside(models / "b", "recall@20 fell by 0.2", metrics={"difference": -0.2})
-    assert aside.name == "v2"
-    assert aside.path == tmp_path / "shop" / "rejected" / "v2"
+    rejected = registry.keep_aside(
+        models / "b", "recall@20 fell by 0.2", metrics={"difference": -0.2}
+    )
+    assert rejected.name == "v2"
+    assert rejected.path == tmp_path / "shop" / "rejected" / "v2"
     assert registry.current().name == "v1"
     assert [v.name for v in registry.versions()] == ["v1"]
-    assert registry.rejected() == [aside]
+    assert registry.rejected() == [rejected]
     assert registry.rejected()[0].reason == "recall@20 fell by 0.2"
     with pytest.raises(ArtifactError, match="has no version 'v2'"):
         registry.activate("v2")
     assert registry.publish(models / "b").name == "v3"
 
 
-def test_a_version_that_was_overtaken_is_not_published(models, tmp_path):
+def test_publish_checks_the_current_version(models, tmp_path):
     registry = Registry.create(tmp_path / "shop")
     registry.publish(models / "a")
     registry.publish(models / "b", follows="v1")
     with pytest.raises(
-        ArtifactError, match=r"v2 has become the current version while this one was made from v1"
+        ArtifactError, match="the current version is v2, but this one was made from v1; refresh v2"
     ):
         registry.publish(models / "b", follows="v1")
     assert [v.name for v in registry.versions()] == ["v1", "v2"]
 
 
-def test_what_cannot_be_loaded_is_not_published(models, tmp_path):
+def test_a_broken_artifact_is_not_published(models, tmp_path):
     registry = Registry.create(tmp_path / "shop")
     with pytest.raises(ArtifactError, match=r"shop has no current version; publish one with"):
         registry.current()
@@ -93,14 +95,14 @@ def test_what_cannot_be_loaded_is_not_published(models, tmp_path):
 
 def test_a_folder_that_is_no_registry(models, tmp_path):
     assert not is_registry(models / "a")
-    with pytest.raises(ArtifactError, match=r"a is not a registry of versions; make one with"):
+    with pytest.raises(ArtifactError, match=r"a is not a registry of versions; create one with"):
         Registry(models / "a")
     with pytest.raises(OutputError, match="exists already"):
         Registry.create(models / "a")
     registry = Registry.create(tmp_path / "shop")
-    told = {"kind": "nextclick.registry", "format_version": 9}
-    (registry.path / "manifest.json").write_text(json.dumps(told))
-    with pytest.raises(ArtifactError, match=r"has registry format 9, this nextclick reads 1"):
+    manifest = {"kind": "nextclick.registry", "format_version": 9}
+    (registry.path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match="has registry format 9, but this version of"):
         Registry(registry.path)
 
 
@@ -142,6 +144,6 @@ def test_a_killed_writer_leaves_a_current_version(models, tmp_path):
         before = registry.current().number
         Artifact.load(registry.current().path)
     assert registry.publish(models / "b").number == max(v.number for v in registry.versions())
-    shelf = tmp_path / "shop" / "versions"
+    folder = tmp_path / "shop" / "versions"
     assert len(registry.versions()) >= before
-    assert all(v.path.parent == shelf for v in registry.versions())
+    assert all(v.path.parent == folder for v in registry.versions())

@@ -286,7 +286,7 @@ def mistakes(shop, folder):
             "ConfigError",
             "compare takes one store or result files, got",
         ),
-        "no result": (["compare", log], "ProtocolError", "a result is a JSON file"),
+        "no result": (["compare", log], "ProtocolError", "not a result, which is a JSON file"),
         "metric": (
             ["compare", store, "-m", "pop", "-k", "20", "--sort-by", "recall@19"],
             "ConfigError",
@@ -353,7 +353,7 @@ def test_results_of_other_data_get_no_table(shop, tmp_path, run, run_json):
         results.append(folder / "result.json")
     code, out, err = run("compare", *results)
     assert (code, out) == (2, "")
-    assert "may not stand in one table" in err
+    assert "are not comparable" in err
     code, printed = run_json("compare", *results)
     assert (code, printed["error"]["type"]) == (2, "ProtocolError")
     assert run_json("compare", results[0])[0] == 0

@@ -73,7 +73,7 @@ def test_a_planted_rule_is_learned(run, store, tmp_path):
         (("--set", "epochs=0"), "tiny: epochs must be integer ≥ 1, got '0'"),
         (("--set", "width=0"), "tiny: width must be integer ≥ 1, got '0'"),
         (("--device", "gpu"), "device must be auto, cpu or cuda, got 'gpu'"),
-        (("--resume",), "holds no checkpoint to go on from; start without --resume"),
+        (("--resume",), "has no checkpoint to resume from; start without --resume"),
         (("--track", "wandb"), "there is no tracker 'wandb': known: mlflow, tensorboard"),
         (("--set", "threads=4096"), "threads must be in 0.."),
         (("--set", "loss=bpr"), "loss bpr needs negatives > 0 or in_batch=true"),
@@ -103,7 +103,7 @@ def test_options_override_a_recipe(run, store, tmp_path):
 def test_bf16_on_a_device_without_it(run, store, tmp_path, monkeypatch):
     monkeypatch.setattr(device, "has_bf16", lambda device: False)
     arguments = ("train", store, "-m", "tiny", "-o", tmp_path / "model", "--set", "precision=bf16")
-    assert "precision bf16: this cpu does not compute in bf16" in run(*arguments, code=2).stderr
+    assert "precision bf16: this cpu has no bf16 arithmetic" in run(*arguments, code=2).stderr
 
 
 def test_models_lists_presets_and_parameters(run):
@@ -118,7 +118,7 @@ def test_models_lists_presets_and_parameters(run):
 
 STOPPED = """
 import os, signal, sys
-from nextclick.training import epoch_log
+from nextclick.training import run_log as epoch_log
 sys.path.insert(0, sys.argv.pop(1))
 sys.path.append(sys.argv.pop(1))
 if "--resume" not in sys.argv:
@@ -154,7 +154,7 @@ def test_ctrl_c_and_resume(store, tmp_path, tiny_model):
 
     stopped = run(tmp_path / "model")
     assert stopped.returncode == 2, stopped.stderr
-    assert "stopped at epoch 1, step 20" in stopped.stderr.replace("\n", " ")
+    assert "interrupted at epoch 1, step 20" in stopped.stderr.replace("\n", " ")
     assert "--resume" in stopped.stderr.replace("\n", " ")
     assert not (tmp_path / "model").exists()
     again = run(tmp_path / "model")

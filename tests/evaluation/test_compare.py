@@ -1,4 +1,4 @@
-"""Results: there and back again, and never two kinds in one table."""
+"""Results: files, leaderboards, and errors for results that are not comparable."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 
 
 def result(label: str, recall: float, **changes: object) -> Result:
-    told = {"value": recall, "low": recall - 0.02, "high": recall + 0.03}
-    whole = Result(
+    estimate = {"value": recall, "low": recall - 0.02, "high": recall + 0.03}
+    base = Result(
         model="item-knn",
         label=label,
         config={"name": label},
         seed=0,
         data_fingerprint="f00d",
         protocol={"mode": "all", "ties": "worst", "unseen": "drop"},
-        evaluation={"metrics": {"recall@20": told, "mrr@20": told}},
+        evaluation={"metrics": {"recall@20": estimate, "mrr@20": estimate}},
     )
-    return replace(whole, **changes)
+    return replace(base, **changes)
 
 
-def test_there_and_back_again(tmp_path: Path) -> None:
+def test_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
-    one = result("Präfix", 0.5, leaky="gap to the target")
-    one.write(path)
-    assert Result.read(path) == one
+    written = result("Präfix", 0.5, leaky="gap to the target")
+    written.write(path)
+    assert Result.read(path) == written
     assert json.loads(path.read_text(encoding="utf-8"))["schema"] == "nextclick.evaluation/1"
 
 
@@ -73,12 +73,12 @@ def test_seeds_are_averaged() -> None:
 
 def test_the_interval_of_a_mean_adds_sessions_and_seeds_in_squares() -> None:
     low, high = Estimate(0.4, 0.39, 0.42), Estimate(0.5, 0.47, 0.52)
-    found = mean_over_seeds([low, high])
-    of_seeds = 12.706 * (0.1 / 2**0.5) / 2**0.5  # t with one degree of freedom
-    assert found.value == pytest.approx(0.45)
-    assert found.low == 0.0  # of_seeds is 0.64: a fraction ends at 0 and 1
-    assert found.high == 1.0
-    assert of_seeds == pytest.approx(0.6353)
+    mean = mean_over_seeds([low, high])
+    seed_error = 12.706 * (0.1 / 2**0.5) / 2**0.5  # t with one degree of freedom
+    assert mean.value == pytest.approx(0.45)
+    assert mean.low == 0.0  # seed_error is 0.64; the interval is clipped to 0..1
+    assert mean.high == 1.0
+    assert seed_error == pytest.approx(0.6353)
     seven = mean_over_seeds([Estimate(0.4 + 0.001 * i, 0.39, 0.42 + 0.001 * i) for i in range(7)])
     deviation = 0.001 * (28 / 6) ** 0.5
     assert seven.high - 0.403 == pytest.approx((0.02**2 + (2.447 * deviation / 7**0.5) ** 2) ** 0.5)
@@ -93,7 +93,7 @@ def test_equal_seeds_keep_the_interval_of_the_sessions() -> None:
     assert mean_over_seeds([Estimate(0.2), Estimate(0.4)]) == Estimate(pytest.approx(0.3))
 
 
-def test_a_leak_is_always_shown_and_never_averaged_away() -> None:
+def test_leaky_results_are_labeled_and_not_averaged_with_others() -> None:
     same = {"config": {"gap": "any"}}
     rows = leaderboard(
         [
@@ -105,45 +105,45 @@ def test_a_leak_is_always_shown_and_never_averaged_away() -> None:
     assert [row.leaky for row in rows] == ["sees the gap to the target", None]
 
 
-def test_other_data_is_refused() -> None:
+def test_other_data_is_not_comparable() -> None:
     message = (
-        "a and b may not stand in one table: data_fingerprint is 'f00d' and 'beef'. "
-        "Evaluate both on the same store with the same options, or make a table of each"
+        "a and b are not comparable: data_fingerprint is 'f00d' and 'beef'. "
+        "Evaluate both on the same store with the same options, or make a separate table of each"
     )
     with pytest.raises(ProtocolError, match=message):
         leaderboard([result("a", 0.1), result("b", 0.2, data_fingerprint="beef")])
 
 
-def test_another_protocol_is_refused_field_by_field() -> None:
+def test_another_protocol_is_not_comparable() -> None:
     other = {"mode": "all", "ties": "best", "unseen": "drop", "max_length": 19}
     message = (
-        "a and c may not stand in one table: "
+        "a and c are not comparable: "
         "protocol.max_length is 'not stated' and 19; protocol.ties is 'worst' and 'best'"
     )
     with pytest.raises(ProtocolError, match=message):
         check_comparable([result("a", 0.1), result("b", 0.1), result("c", 0.2, protocol=other)])
 
 
-def test_the_same_result_twice() -> None:
-    message = "a and a are the same model, config and seed 0; leave one of them out"
+def test_a_duplicate_result() -> None:
+    message = "a and a are the same model, config and seed 0; omit one of them"
     with pytest.raises(ProtocolError, match=message):
         leaderboard([result("a", 0.1), result("a", 0.1)])
 
 
-def test_a_metric_that_a_result_lacks() -> None:
+def test_a_missing_metric() -> None:
     with pytest.raises(ConfigError, match="a has no metric 'recall@21': did you mean recall@20"):
         leaderboard([result("a", 0.1)], metric="recall@21")
 
 
-def test_files_that_hold_no_result(tmp_path: Path) -> None:
+def test_files_that_are_no_results(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     with pytest.raises(ProtocolError, match="cannot read the result: No such file"):
         Result.read(path)
     path.write_text("{", encoding="utf-8")
-    with pytest.raises(ProtocolError, match=r"json: a result is a JSON file, got Expecting"):
+    with pytest.raises(ProtocolError, match=r"json: not a result, which is a JSON file: Expecting"):
         Result.read(path)
     path.write_text("[]", encoding="utf-8")
-    with pytest.raises(ProtocolError, match="a result is a JSON object, got list"):
+    with pytest.raises(ProtocolError, match="not a result, which is a JSON object: got list"):
         Result.read(path)
     path.write_text('{"schema": "nextclick.evaluation/0"}', encoding="utf-8")
     message = "result.json: schema must be 'nextclick.evaluation/1', got 'nextclick.evaluation/0'"
@@ -154,13 +154,13 @@ def test_files_that_hold_no_result(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes", [{"extra": 1}, {"evaluation": {}}, {"evaluation": {"metrics": {"a": {"mean": 1}}}}]
 )
-def test_fields_that_do_not_fit(changes: dict[str, object]) -> None:
-    told = result("a", 0.1).to_json() | changes
-    with pytest.raises(ProtocolError, match=r"this is no result of nextclick\.evaluation/1: "):
-        Result.from_json(told)
+def test_invalid_fields(changes: dict[str, object]) -> None:
+    values = result("a", 0.1).to_json() | changes
+    with pytest.raises(ProtocolError, match=r"not a result of nextclick\.evaluation/1: .*again"):
+        Result.from_json(values)
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written: File exists; choose a path"):
         result("a", 0.1).write(tmp_path / "file" / "result.json")

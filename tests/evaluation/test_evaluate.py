@@ -1,4 +1,4 @@
-"""A whole evaluation: hand-worked, sparse against dense, and independent of how it is cut."""
+"""Evaluation: by hand, sparse against dense scores, and for any block size."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ N = 30
 KEEP = RankingProtocol(unseen="keep")
 
 
-class Given:
-    """Scores each prefix on its own, as a function of its items."""
+class FunctionScorer:
+    """Scores each prefix by a function of its items."""
 
     def __init__(self, score_row: Callable[[list[int]], np.ndarray], n_items: int = N) -> None:
         self.n_items = n_items
@@ -42,7 +42,7 @@ class Given:
         return np.array(rows, dtype=np.float32)
 
 
-class GivenSparse(Given):
+class SparseFunctionScorer(FunctionScorer):
     """The same scores, listing the items that differ from item 0's."""
 
     def score_sparse(self, batch: SessionBatch) -> SparseScores:
@@ -78,13 +78,13 @@ def random_log(n_sessions: int = 40, seed: int = 0) -> Sessions:
 
 
 def without_times(evaluation: Evaluation) -> dict[str, object]:
-    told = evaluation.to_json()
-    return {name: told[name] for name in told if name not in ("seconds", "queries_per_second")}
+    values = evaluation.to_json()
+    return {name: values[name] for name in values if name not in ("seconds", "queries_per_second")}
 
 
 def test_hand_worked() -> None:
     # scores are the item's number, so of 4 items the ranks are 4 - target + 1
-    scorer = Given(lambda _: np.arange(5), n_items=4)
+    scorer = FunctionScorer(lambda _: np.arange(5), n_items=4)
     log = Sessions.from_lists([[1, 4, 3], [2], [0, 1, 0]], n_items=4)
     found = evaluate(scorer, log, ks=[2, 1], protocol=KEEP, support=np.array([9, 1, 2, 3, 4]))
     assert found.ranks.tolist() == [1, 2, 4, np.inf]
@@ -107,7 +107,7 @@ def test_hand_worked() -> None:
 
 
 def test_unseen_targets_are_dropped_by_default() -> None:
-    scorer = Given(lambda _: np.arange(5), n_items=4)
+    scorer = FunctionScorer(lambda _: np.arange(5), n_items=4)
     log = Sessions.from_lists([[1, 4, 3], [3, 0], [0, 1, 0]], n_items=4)
     found = evaluate(scorer, log, ks=[1])
     assert found.ranks.tolist() == [1, 2, 4]
@@ -122,7 +122,7 @@ def test_unseen_targets_are_dropped_by_default() -> None:
 def test_equals_the_definition(mode: str, ties: str, max_length: int | None) -> None:
     log = random_log(25)
     protocol = RankingProtocol(mode=mode, ties=ties, unseen="keep", max_length=max_length)
-    found = evaluate(Given(hashed), log, protocol=protocol, ks=[3], n_bootstrap=0)
+    found = evaluate(FunctionScorer(hashed), log, protocol=protocol, ks=[3], n_bootstrap=0)
     expected = samples(log, mode, max_length)
     ranks = [rank(hashed(s.items).tolist(), s.target, ties) for s in expected]
     assert found.ranks.tolist() == ranks
@@ -140,7 +140,7 @@ def test_equals_the_definition(mode: str, ties: str, max_length: int | None) -> 
 @pytest.mark.parametrize("protocol", [RankingProtocol(), KEEP])
 def test_sparse_and_dense_blocks_of_any_size_agree(protocol: RankingProtocol) -> None:
     log, support = random_log(), np.arange(N + 1) ** 2
-    told = [
+    results = [
         without_times(
             evaluate(
                 scorer,
@@ -151,14 +151,14 @@ def test_sparse_and_dense_blocks_of_any_size_agree(protocol: RankingProtocol) ->
                 n_bootstrap=20,
             )
         )
-        for scorer in (Given(hashed), GivenSparse(hashed))
+        for scorer in (FunctionScorer(hashed), SparseFunctionScorer(hashed))
         for max_memory_bytes in (1, 3000, 1 << 30)
     ]
-    assert all(one == told[0] for one in told[1:])
+    assert all(result == results[0] for result in results[1:])
 
 
 def test_a_changing_base_is_sorted_again() -> None:
-    class Moody:
+    class ChangingBase:
         n_items = 3
 
         def __init__(self) -> None:
@@ -168,23 +168,26 @@ def test_a_changing_base_is_sorted_again() -> None:
             raise NotImplementedError
 
         def score_sparse(self, batch: SessionBatch) -> SparseScores:
-            self.base[1:] = self.base[:0:-1].copy()  # the same array, turned round
+            self.base[1:] = self.base[:0:-1].copy()  # the same array, reversed in place
             none = np.zeros(len(batch) + 1, dtype=np.int64)
             return SparseScores(none, np.zeros(0, np.int32), np.zeros(0, np.float32), self.base)
 
     log = Sessions.from_lists([[1, 1, 1]], 3)
-    assert evaluate(Moody(), log, ks=[1], max_memory_bytes=1).ranks.tolist() == [1, 3]
+    assert evaluate(ChangingBase(), log, ks=[1], max_memory_bytes=1).ranks.tolist() == [1, 3]
 
 
 def test_a_perfect_scorer() -> None:
     log = Sessions.from_lists([list(range(1, n)) for n in range(3, N + 2)], N)
-    for scorer in (Given(last_plus_one), GivenSparse(last_plus_one)):
+    for scorer in (FunctionScorer(last_plus_one), SparseFunctionScorer(last_plus_one)):
         found = evaluate(scorer, log, ks=[1, N])
         assert set(found.metrics.values()) == {Estimate(1.0, 1.0, 1.0)}
 
 
-def test_a_constant_scorer_finds_nothing() -> None:
-    for scorer in (Given(lambda _: np.ones(N + 1)), GivenSparse(lambda _: np.ones(N + 1))):
+def test_a_constant_scorer_has_no_hits() -> None:
+    for scorer in (
+        FunctionScorer(lambda _: np.ones(N + 1)),
+        SparseFunctionScorer(lambda _: np.ones(N + 1)),
+    ):
         found = evaluate(scorer, random_log(), ks=[1, N - 1, N])
         assert found.metrics["recall@1"].value == 0
         assert found.metrics[f"recall@{N - 1}"].value == 0
@@ -193,7 +196,7 @@ def test_a_constant_scorer_finds_nothing() -> None:
 
 
 def test_lengths_add_up() -> None:
-    found = evaluate(Given(hashed), random_log(), ks=[5, 20], protocol=KEEP)
+    found = evaluate(FunctionScorer(hashed), random_log(), ks=[5, 20], protocol=KEEP)
     assert sum(row.prefixes for row in found.by_length) == found.counts.prefixes
     assert found.by_length[-1].label == "20+"
     assert [row.length for row in found.by_length] == list(range(1, 21))
@@ -204,51 +207,51 @@ def test_lengths_add_up() -> None:
     assert hits / found.counts.prefixes == found.metrics["recall@20"].value
 
 
-def test_the_interval_holds_the_value_and_can_be_left_out() -> None:
-    estimate = evaluate(Given(hashed), random_log()).metrics["recall@10"]
+def test_the_interval_contains_the_value_and_is_optional() -> None:
+    estimate = evaluate(FunctionScorer(hashed), random_log()).metrics["recall@10"]
     assert estimate.low < estimate.value < estimate.high
-    none = evaluate(Given(hashed), random_log(), n_bootstrap=0).metrics["recall@10"]
+    none = evaluate(FunctionScorer(hashed), random_log(), n_bootstrap=0).metrics["recall@10"]
     assert none == Estimate(estimate.value, None, None)
 
 
-def test_json_holds_fractions_and_no_arrays() -> None:
-    found = evaluate(Given(hashed), random_log(), support=np.arange(N + 1))
-    told = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert told == found.to_json()
-    assert told["metrics"]["recall@20"]["value"] == found.metrics["recall@20"].value
-    assert told["by_length"][0]["hits"]["20"] == found.by_length[0].hits[20]
-    assert told["popularity"]["popularity@10"]["support"] > 0
-    assert (told["ks"], told["n_bootstrap"], told["seed"]) == ([10, 20], 1000, 0)
-    assert told["queries_per_second"] > 0
-    assert set(told["seconds"]) == {"total", "scoring", "ranking"}
-    assert "ranks" not in told
-    assert "session" not in told
+def test_json_has_fractions_and_no_arrays() -> None:
+    found = evaluate(FunctionScorer(hashed), random_log(), support=np.arange(N + 1))
+    values = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert values == found.to_json()
+    assert values["metrics"]["recall@20"]["value"] == found.metrics["recall@20"].value
+    assert values["by_length"][0]["hits"]["20"] == found.by_length[0].hits[20]
+    assert values["popularity"]["popularity@10"]["support"] > 0
+    assert (values["ks"], values["n_bootstrap"], values["seed"]) == ([10, 20], 1000, 0)
+    assert values["queries_per_second"] > 0
+    assert set(values["seconds"]) == {"total", "scoring", "ranking"}
+    assert "ranks" not in values
+    assert "session" not in values
 
 
 def test_progress_ends_at_the_number_of_samples() -> None:
-    log, told = random_log(), []
+    log, calls = random_log(), []
     evaluate(
-        Given(hashed),
+        FunctionScorer(hashed),
         log,
         max_memory_bytes=1000,
-        progress=lambda stage, done, total: told.append((stage, done, total)),
+        progress=lambda stage, done, total: calls.append((stage, done, total)),
     )
-    assert told[-1] == ("evaluate", log.n_prefixes, log.n_prefixes)
-    assert len(told) > 2
+    assert calls[-1] == ("evaluate", log.n_prefixes, log.n_prefixes)
+    assert len(calls) > 2
 
 
-def test_a_bad_score_is_named_by_its_prefix() -> None:
+def test_the_error_for_a_score_names_row_and_item() -> None:
     def bad(items: list[int]) -> np.ndarray:
         return np.where(np.arange(N + 1) == 7, np.nan if len(items) == 3 else 0, 1)
 
     log = Sessions.from_lists([[1, 2, 3, 4]], N)
     with pytest.raises(ScoringError, match="row 2, item 7: the score is nan"):
-        evaluate(Given(bad), log, max_memory_bytes=1)
+        evaluate(FunctionScorer(bad), log, max_memory_bytes=1)
 
 
 def test_scores_of_the_wrong_shape() -> None:
     with pytest.raises(ScoringError, match=r"expected scores of shape \(1, 31\), got \(1, 30\)"):
-        evaluate(Given(lambda _: np.ones(N)), Sessions.from_lists([[1, 2]], N))
+        evaluate(FunctionScorer(lambda _: np.ones(N)), Sessions.from_lists([[1, 2]], N))
 
 
 @pytest.mark.parametrize(
@@ -258,12 +261,12 @@ def test_scores_of_the_wrong_shape() -> None:
         ({"ks": [10, 0]}, r"ks must be in 1\.\.30, the number of items; got 0"),
         ({"ks": [31]}, r"ks must be in 1\.\.30, the number of items; got 31"),
         ({"n_bootstrap": -1}, "n_bootstrap must be at least 0, got -1"),
-        ({"support": np.ones(N)}, r"support must have shape \(31,\), a count for each item"),
+        ({"support": np.ones(N)}, r"support must have shape \(31,\), a count for padding and each"),
     ],
 )
 def test_arguments_out_of_range(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        evaluate(Given(hashed), random_log(), **changes)
+        evaluate(FunctionScorer(hashed), random_log(), **changes)
 
 
 def test_protocols_out_of_range() -> None:
@@ -277,20 +280,20 @@ def test_protocols_out_of_range() -> None:
         RankingProtocol(max_length=0)
 
 
-def test_another_catalog() -> None:
+def test_another_number_of_items() -> None:
     log = replace(random_log(), n_items=N + 1)
-    message = "the scorer knows 30 items and the sessions are indexed with 31; evaluate on the"
+    message = "the scorer has 30 items, but the sessions have 31; evaluate on the store"
     with pytest.raises(ScoringError, match=message):
-        evaluate(Given(hashed), log)
+        evaluate(FunctionScorer(hashed), log)
 
 
 @pytest.mark.parametrize("lists", [[], [[1], [2]], [[1, 0], [2, 0, 0]]])
-def test_nothing_to_evaluate(lists: list[list[int]]) -> None:
+def test_no_prefix_to_evaluate(lists: list[list[int]]) -> None:
     with pytest.raises(EmptyLogError, match="no prefix to evaluate: no session has two clicks"):
-        evaluate(Given(hashed), Sessions.from_lists(lists, N))
+        evaluate(FunctionScorer(hashed), Sessions.from_lists(lists, N))
 
 
-def test_evaluation_needs_no_preparation_and_no_dataframe_library() -> None:
+def test_evaluation_imports_no_dataframe_library() -> None:
     code = (
         "import sys, nextclick.evaluation; "
         "print(sorted({'torch', 'polars', 'pandas', 'nextclick.data', 'nextclick.artifact'} "

@@ -1,4 +1,4 @@
-"""The bootstrap: against its slow twin, a naive one, and the truth it should cover."""
+"""The bootstrap: against a naive version, and its coverage of the true value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reference import eval_bootstrap
 
 
 def simulated(n_sessions: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Hits of sessions whose visitors differ in how well they are understood; E[hit] = 0.4."""
+    """Hits of sessions whose visitors differ in predictability; E[hit] = 0.4."""
     prefixes = rng.geometric(0.3, n_sessions)
     ease = rng.beta(2, 3, n_sessions)
     return rng.binomial(prefixes, ease)[:, None].astype(float), prefixes
@@ -21,25 +21,25 @@ def simulated(n_sessions: int, rng: np.random.Generator) -> tuple[np.ndarray, np
 def test_same_distribution_as_the_naive_bootstrap() -> None:
     sums, prefixes = simulated(300, np.random.default_rng(5))
     sums = np.column_stack([sums, prefixes - sums[:, 0]])
-    ours = bootstrap(sums, prefixes, n_resamples=4000, seed=1)
+    fast = bootstrap(sums, prefixes, n_resamples=4000, seed=1)
     naive = eval_bootstrap.bootstrap(sums, prefixes, 4000, seed=2)
     deviation = naive.std(axis=0)
-    assert np.abs(ours.mean(axis=0) - naive.mean(axis=0)).max() < 0.1 * deviation.min()
-    assert ours.std(axis=0) == pytest.approx(deviation, rel=0.06)
-    assert ours.sum(axis=1) == pytest.approx(np.ones(4000))  # metrics share their resamples
+    assert np.abs(fast.mean(axis=0) - naive.mean(axis=0)).max() < 0.1 * deviation.min()
+    assert fast.std(axis=0) == pytest.approx(deviation, rel=0.06)
+    assert fast.sum(axis=1) == pytest.approx(np.ones(4000))  # metrics share their resamples
 
 
-def test_the_resamples_do_not_depend_on_how_many_are_drawn_at_once(
+def test_the_resamples_do_not_depend_on_the_chunk_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sums, prefixes = simulated(100, np.random.default_rng(0))
     whole = bootstrap(sums, prefixes, n_resamples=50, seed=3)
-    monkeypatch.setattr(intervals, "_MAX_COUNTS", 700)  # 7 resamples at once, 1 in the end
+    monkeypatch.setattr(intervals, "_MAX_COUNTS", 700)  # chunks of 7 resamples, the last of 1
     parts = bootstrap(sums, prefixes, n_resamples=50, seed=3)
     assert parts == pytest.approx(whole, rel=1e-12)
 
 
-def test_covers_the_truth_as_often_as_it_says() -> None:
+def test_coverage_of_the_true_value() -> None:
     rng = np.random.default_rng(11)
     n_trials, covered = 600, 0
     for trial in range(n_trials):
@@ -50,14 +50,14 @@ def test_covers_the_truth_as_often_as_it_says() -> None:
 
 
 def test_prefixes_of_a_session_are_not_independent() -> None:
-    """1,000 prefixes in 10 sessions that hit always or never say as little as 10 coins."""
+    """1,000 prefixes in 10 sessions with all or no hits have the information of 10 coin flips."""
     sums = np.array([[100.0], [0.0]] * 5)
     found = estimates(["hit"], sums, np.full(10, 100), n_bootstrap=1000, seed=0)["hit"]
     assert found.value == 0.5
     assert found.high - found.low > 0.5
 
 
-def test_the_seed_decides() -> None:
+def test_equal_seeds_give_equal_resamples() -> None:
     sums, prefixes = simulated(100, np.random.default_rng(0))
     first = bootstrap(sums, prefixes, n_resamples=50, seed=3)
     assert np.array_equal(first, bootstrap(sums, prefixes, n_resamples=50, seed=3))

@@ -1,4 +1,4 @@
-"""Ranks that are kept give every metric again."""
+"""Metrics from stored ranks."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_metrics_by_hand():
     assert (sums.tolist(), prefixes.tolist()) == ([2.0, 0.0], [2, 2])
 
 
-def test_there_and_back_again(tmp_path):
+def test_round_trip(tmp_path):
     RANKS.write(tmp_path / "ranks.npz")
     read = RankStore.read(tmp_path / "ranks.npz")
     assert np.array_equal(read.ranks, RANKS.ranks)
@@ -26,7 +26,7 @@ def test_there_and_back_again(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["ranks.npz"]
 
 
-def test_what_is_no_file_of_ranks(tmp_path):
+def test_files_that_are_no_ranks(tmp_path):
     (tmp_path / "broken.npz").write_text("nothing")
     for name in ("broken.npz", "absent.npz"):
         with pytest.raises(ProtocolError, match=r"cannot read the ranks: .*; evaluate again"):

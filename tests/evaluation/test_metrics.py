@@ -1,4 +1,4 @@
-"""Metrics worked out by hand."""
+"""Metrics by hand."""
 
 from __future__ import annotations
 

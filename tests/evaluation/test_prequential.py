@@ -1,4 +1,4 @@
-"""Block by block: who is asked what, and knowing what."""
+"""Prequential evaluation: scores of a block depend on earlier blocks only."""
 
 from dataclasses import replace
 
@@ -16,26 +16,26 @@ N = 6
 
 
 class Counts(Model):
-    """Scores an item by its clicks so far; keeps the blocks that it has gone through."""
+    """Scores an item by its clicks so far, and records the updates."""
 
     name = "counts"
     default_capabilities = Capabilities(update="by-block")
     n_items = N
 
-    def __init__(self, clicks=(0,) * (N + 1), last_block=-1, told=None):
+    def __init__(self, clicks=(0,) * (N + 1), last_block=-1, updates=None):
         self.config = None
         self.clicks = np.array(clicks, np.float32)
         self.last_block = last_block
         self.edges_alive = {last_block + 1: int(self.clicks.sum())}
-        self.told = [] if told is None else told
+        self.updates = [] if updates is None else updates
 
     def with_history(self, sessions, before=None):
         n = len(sessions) if before is None else int(np.searchsorted(sessions.blocks, before))
-        return Counts(sessions.slice(0, n).support(), before - 1, self.told)
+        return Counts(sessions.slice(0, n).support(), before - 1, self.updates)
 
     def advance(self, sessions):
         assert set(np.asarray(sessions.blocks)) <= {self.last_block + 1}
-        self.told.append([sessions.session(s).tolist() for s in range(len(sessions))])
+        self.updates.append([sessions.session(s).tolist() for s in range(len(sessions))])
         self.clicks += sessions.support()
         self.last_block += 1
         self.edges_alive[self.last_block + 1] = int(self.clicks.sum())
@@ -69,20 +69,20 @@ def test_by_hand():
     assert found.ranks.tolist() == [3, 6, 6, 2, 5]
     assert found.session.tolist() == [0, 1, 1, 2, 3]
     assert found.counts.sessions == 4
-    assert scorer.told == [[[4, 4], [3, 2], [5, 5, 5]], [], [[1, 5]]]
+    assert scorer.updates == [[[4, 4], [3, 2], [5, 5, 5]], [], [[1, 5]]]
     assert found.blocks == (BlockRow(2, 2, 6), BlockRow(4, 1, 13), BlockRow(5, 1, 15))
     assert scorer.clicks.sum() == 0
 
 
-def test_frozen_asks_the_scorer_as_it_is():
+def test_without_history_the_scorer_is_not_updated():
     scorer = Counts(HISTORY.support(), 2)
     found = evaluate(scorer, TEST, ks=[1], n_bootstrap=0)
     assert found.blocks == ()
-    assert scorer.told == []
+    assert scorer.updates == []
     assert found.ranks.tolist() == [4, 6, 6, 6, 4]
 
 
-def test_what_comes_later_and_the_rest_of_a_block_change_nothing():
+def test_later_sessions_and_the_rest_of_a_block_have_no_effect():
     expected = evaluate(Counts(), TEST, ks=[1], history=HISTORY, n_bootstrap=0).ranks
     for session in range(4):
         later = [[2, 2, 2] if s == session else TEST.session(s).tolist() for s in range(4)]
@@ -94,21 +94,24 @@ def test_what_comes_later_and_the_rest_of_a_block_change_nothing():
                 assert found.ranks[found.session == other].tolist() == before.tolist()
 
 
-def test_small_blocks_of_memory_change_nothing():
-    one = evaluate(Counts(), TEST, ks=[1], history=HISTORY, n_bootstrap=0)
-    two = evaluate(Counts(), TEST, ks=[1], history=HISTORY, n_bootstrap=0, max_memory_bytes=1)
-    assert one.ranks.tolist() == two.ranks.tolist()
-    assert one.session.tolist() == two.session.tolist()
+def test_the_memory_limit_has_no_effect():
+    default = evaluate(Counts(), TEST, ks=[1], history=HISTORY, n_bootstrap=0)
+    small = evaluate(Counts(), TEST, ks=[1], history=HISTORY, n_bootstrap=0, max_memory_bytes=1)
+    assert default.ranks.tolist() == small.ranks.tolist()
+    assert default.session.tolist() == small.session.tolist()
 
 
-def test_who_keeps_nothing_is_refused(monkeypatch):
+def test_a_scorer_without_update_is_refused(monkeypatch):
     scorer = Counts()
     monkeypatch.setattr(Counts, "default_capabilities", Capabilities())
-    with pytest.raises(ConfigError, match="prequential must be false for counts: with these"):
+    with pytest.raises(
+        ConfigError,
+        match="prequential must be false for counts: with these parameters the model has no",
+    ):
         evaluate(scorer, TEST, ks=[1], history=HISTORY)
 
 
-def test_logs_without_blocks_are_refused():
+def test_sessions_without_blocks_are_refused():
     bare = replace(HISTORY, blocks=None)
     with pytest.raises(ConfigError, match="prequential needs sessions with blocks of time"):
         evaluate(Counts(), TEST, ks=[1], history=bare)

@@ -39,7 +39,7 @@ def small() -> SparseScores:
 
 def test_hand_worked() -> None:
     scores = float32([[9, 0.1, 0.4, 0.3], [9, 0.1, 0.4, 0.3], [9, 0.1, 0.4, 0.3]])
-    # column 0 is padding: its 9 ranks above nobody
+    # column 0 is padding: its 9 is no candidate
     assert dense_ranks(scores, int32(2, 3, 1)).tolist() == [1, 2, 3]
 
 
@@ -55,7 +55,7 @@ def test_a_constant_scorer_ranks_every_target_last() -> None:
     assert dense_ranks(np.zeros((3, 6), dtype=np.float32), int32(1, 3, 5)).tolist() == [5, 5, 5]
 
 
-def test_an_unseen_target_is_never_found() -> None:
+def test_the_rank_of_an_unseen_target_is_infinite() -> None:
     scores = float32([[99, 1, 2]])
     for ties in TIES:
         assert dense_ranks(scores, int32(0), ties=ties).tolist() == [np.inf]
@@ -107,12 +107,12 @@ def test_scores_that_are_not_finite(bad: float) -> None:
         SortedBase.of(float32([0, 1, 1, bad]))
 
 
-def test_padding_may_hold_anything() -> None:
+def test_padding_is_ignored() -> None:
     assert dense_ranks(float32([[np.nan, 1, 2]]), int32(2)).tolist() == [1]
     assert SortedBase.of(float32([np.inf, 1, 2])).ascending.tolist() == [1, 2]
 
 
-def test_scores_of_the_wrong_kind() -> None:
+def test_scores_of_the_wrong_shape_or_type() -> None:
     expected = "expected float32 scores with 1 rows and a column for each item, got "
     with pytest.raises(ScoringError, match=expected + "float64 of shape"):
         dense_ranks(np.zeros((1, 3)), int32(1))
@@ -137,7 +137,7 @@ def test_scores_of_the_wrong_kind() -> None:
         ({"items": int32(1, 4)}, "row 5: item 4 is listed twice or is not in"),
     ],
 )
-def test_sparse_scores_of_the_wrong_form(changes: dict[str, np.ndarray], message: str) -> None:
+def test_invalid_sparse_scores(changes: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(ScoringError, match=message):
         check_sparse(replace(small(), **changes), 2, 3, first_row=5)
 

@@ -14,17 +14,17 @@ from reference.eval_ranks import top
 from reference.eval_strategies import sparse_scores
 
 
-def test_equal_scores_go_by_index() -> None:
+def test_equal_scores_are_ordered_by_index() -> None:
     scores = np.array([[9, 1, 3, 0, 3, 2]], dtype=np.float32)
     assert dense_top(scores, 3).tolist() == [[2, 4, 5]]
 
 
-def test_the_lowest_score_is_no_recommendation() -> None:
+def test_items_of_the_lowest_score_are_not_recommended() -> None:
     scores = np.array([[0, 0, 0, 7, 0], [0, 2, 2, 2, 2]], dtype=np.float32)
     assert dense_top(scores, 3).tolist() == [[3, 0, 0], [0, 0, 0]]
 
 
-def test_a_sparse_scorer_without_base_recommends_what_it_lists() -> None:
+def test_with_a_constant_base_only_listed_items_are_recommended() -> None:
     scores = SparseScores(
         offsets=np.array([0, 2, 2]),
         items=np.array([4, 1], dtype=np.int32),
@@ -35,7 +35,7 @@ def test_a_sparse_scorer_without_base_recommends_what_it_lists() -> None:
     assert lists.tolist() == [[1, 4, 0], [0, 0, 0]]
 
 
-def test_popularity_recommends_from_its_base() -> None:
+def test_unlisted_items_are_recommended_by_their_base() -> None:
     scores = SparseScores(
         offsets=np.array([0, 1]),
         items=np.array([3], dtype=np.int32),
@@ -74,7 +74,7 @@ def test_coverage_and_popularity_hand_worked() -> None:
     }
 
 
-def test_nothing_recommended_has_no_popularity() -> None:
+def test_no_popularity_without_recommendations() -> None:
     exposure = Exposure(2, [1], np.array([0, 1, 1]))
     exposure.add(np.zeros((3, 1), dtype=np.int32))
     assert exposure.coverage() == {"coverage@1": 0.0}

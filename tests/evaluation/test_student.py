@@ -1,4 +1,4 @@
-"""Student's t against printed tables and closed forms."""
+"""Student's t against published tables and closed forms."""
 
 import math
 
@@ -8,7 +8,7 @@ from nextclick.evaluation.significance import t_p_value, t_quantile
 
 
 @pytest.mark.parametrize(
-    ("freedom", "t"),
+    ("df", "t"),
     [
         (1, 12.7062),
         (2, 4.3027),
@@ -19,10 +19,10 @@ from nextclick.evaluation.significance import t_p_value, t_quantile
         (1e9, 1.96),
     ],
 )
-def test_the_975th_point_of_the_tables(freedom, t):
-    assert t_quantile(0.95, freedom) == pytest.approx(t, abs=6e-5)
-    assert t_p_value(t, freedom) == pytest.approx(0.05, abs=1e-5)
-    assert t_p_value(-t, freedom) == t_p_value(t, freedom)
+def test_the_975th_point_of_the_tables(df, t):
+    assert t_quantile(0.95, df) == pytest.approx(t, abs=6e-5)
+    assert t_p_value(t, df) == pytest.approx(0.05, abs=1e-5)
+    assert t_p_value(-t, df) == t_p_value(t, df)
 
 
 def test_one_degree_of_freedom_is_cauchy():
@@ -30,7 +30,7 @@ def test_one_degree_of_freedom_is_cauchy():
         assert t_p_value(t, 1) == pytest.approx(1 - 2 * math.atan(t) / math.pi, rel=1e-9)
 
 
-def test_the_ends():
+def test_extreme_values():
     assert t_p_value(0.0, 5) == 1.0
     assert t_p_value(math.inf, 5) == 0.0
     assert t_p_value(60.0, 4000) == 0.0 or t_p_value(60.0, 4000) < 1e-200

@@ -12,7 +12,7 @@ from nextclick.evaluation import leaderboard
 from nextclick.experiments.artifact_evaluation import store_protocol
 from nextclick.simulation.simulate import simulate
 from nextclick.simulation.simulation_config import SimulationConfig
-from nextclick.training import epoch_log as report
+from nextclick.training import run_log as report
 from nextclick.training.training_config import NeuralOptions
 from reference.served import check_served_is_offline
 from reference.temporal_graph import exact_weights, in_units

@@ -95,11 +95,11 @@ def test_results_of_two_stores_do_not_share_a_table(store, other):
     two = CompareOptions(ks=[2])
     (one,) = compare(store, ["pop"], options=two).results
     results = [one, *compare(other, ["markov"], options=two).results]
-    with pytest.raises(ProtocolError, match=r"pop and markov may not stand in one table: .*data"):
+    with pytest.raises(ProtocolError, match=r"pop and markov are not comparable: .*data"):
         leaderboard(results, metric="recall@2")
     best = CompareOptions(ks=[2], protocol=RankingProtocol(ties="best"))
     results = [one, *compare(store, ["markov"], options=best).results]
-    with pytest.raises(ProtocolError, match=r"pop and markov may not stand in one table: .*ties"):
+    with pytest.raises(ProtocolError, match=r"pop and markov are not comparable: .*ties"):
         leaderboard(results, metric="recall@2")
 
 

@@ -13,7 +13,7 @@ from nextclick.artifact import Artifact
 from nextclick.core import storage as folders
 from nextclick.errors import ArtifactError, ConfigError, OutputError, ProtocolError
 from nextclick.evaluation import leaderboard
-from nextclick.training import epoch_log as report
+from nextclick.training import run_log as report
 from nextclick.training.training_config import NeuralOptions
 from reference.tiny_model import weights
 
@@ -210,7 +210,7 @@ def test_resumed_with_other_parameters_or_data(store, tmp_path, monkeypatch):
 
 
 def test_nothing_to_resume(store, tmp_path):
-    with pytest.raises(ArtifactError, match=r"model\.training holds no checkpoint to go on from"):
+    with pytest.raises(ArtifactError, match=r"model\.training has no checkpoint to resume from"):
         train(store, "tiny", tmp_path / "model", neural=NeuralOptions(resume=True))
 
 

@@ -11,9 +11,9 @@ from nextclick.core import storage as folders
 from nextclick.core.sessions import Sessions
 from nextclick.models.neural.lgsr import LGSR, LGSRConfig
 from nextclick.models.neural.sr_gnn import SRGNN, SRGNNConfig
-from nextclick.training import epoch_log as report
+from nextclick.training import run_log as report
+from nextclick.training.checkpoint import Checkpoints
 from nextclick.training.device import seeded
-from nextclick.training.loop import Checkpoints
 from nextclick.training.trainer import Trainer
 from nextclick.training.training_config import TrainingConfig, build_configs
 from reference.neural_cases import small_model, spread_weights

@@ -1,4 +1,4 @@
-"""The standard error of a difference by drawing sessions and seeds one by one: slow twin."""
+"""Standard error of a difference by resampling sessions and seeds one by one: slow version."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 def standard_error(
     first: np.ndarray, second: np.ndarray, prefixes: np.ndarray, n_resamples: int, seed: int
 ) -> float:
-    """Of mean(first) less mean(second), each (S, n) sums by session and seed."""
+    """Standard error of mean(first) - mean(second), each (S, n) sums by session and seed."""
     rng = np.random.default_rng(seed)
-    found = []
+    differences = []
     for _ in range(n_resamples):
         sessions = [int(rng.integers(len(prefixes))) for _ in prefixes]
         total = sum(prefixes[s] for s in sessions)
@@ -19,8 +19,8 @@ def standard_error(
             n = sums.shape[1]
             ratios = [sum(sums[s, k] for s in sessions) / total for k in range(n)]
             mean = sum(ratios) / n
-            drawn = sum(ratios[int(rng.integers(n))] for _ in range(n)) / n
-            stretch = (n / (n - 1)) ** 0.5 if n > 1 else 1.0
-            means.append(mean + stretch * (drawn - mean))
-        found.append(means[0] - means[1])
-    return float(np.std(found, ddof=1))
+            resampled = sum(ratios[int(rng.integers(n))] for _ in range(n)) / n
+            scale = (n / (n - 1)) ** 0.5 if n > 1 else 1.0
+            means.append(mean + scale * (resampled - mean))
+        differences.append(means[0] - means[1])
+    return float(np.std(differences, ddof=1))

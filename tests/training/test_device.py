@@ -6,56 +6,51 @@ import torch
 from nextclick.errors import ConfigError
 from nextclick.models.ops.torch_threads import computing_on
 from nextclick.training import device
-from nextclick.training.device import (
-    check_precision,
-    choose_device,
-    seeded,
-    thread_count,
-)
+from nextclick.training.device import check_precision, choose_device, seeded, thread_count
 
 
 @pytest.mark.parametrize(
-    ("name", "there", "expected"),
+    ("name", "has_cuda", "expected"),
     [
         ("auto", False, "cpu"), ("auto", True, "cuda"),
         ("cpu", True, "cpu"), ("cuda", True, "cuda"),
     ],
 )  # fmt: skip
-def test_devices(monkeypatch, name, there, expected):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+def test_devices(monkeypatch, name, has_cuda, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
     assert choose_device(name).type == expected
 
 
-def test_devices_that_are_not_there(monkeypatch):
+def test_unavailable_devices(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match="device cuda: PyTorch sees no CUDA device here"):
+    with pytest.raises(ConfigError, match="device cuda: PyTorch sees no CUDA device; use cpu"):
         choose_device("cuda")
     with pytest.raises(ConfigError, match="device must be auto, cpu or cuda, got 'gpu'"):
         choose_device("gpu")
 
 
-def test_bf16_only_where_the_device_has_it(monkeypatch):
+def test_bf16_needs_a_device_with_bf16_arithmetic(monkeypatch):
     cpu = torch.device("cpu")
     monkeypatch.setattr(device, "has_bf16", lambda device: False)
     check_precision("float32", cpu)
     with pytest.raises(
-        ConfigError, match="precision bf16: this cpu does not compute in bf16 itself"
+        ConfigError, match="precision bf16: this cpu has no bf16 arithmetic, and emulating it"
     ):
         check_precision("bf16", cpu)
     monkeypatch.setattr(device, "has_bf16", lambda device: True)
     check_precision("bf16", cpu)
 
 
-def test_threads_never_more_than_there_are(monkeypatch):
+def test_threads_are_limited_by_the_processors(monkeypatch):
     monkeypatch.setattr(device, "cpus", lambda: 4)
-    monkeypatch.setattr(device, "_granted", lambda quota: 3)
+    monkeypatch.setattr(device, "_container_cpus", lambda quota: 3)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     assert thread_count(0, 10**12) == 3
     assert thread_count(2, 10**12) == 2
     assert thread_count(2, 1) == 2
     assert [thread_count(0, n << 24) for n in (0, 1, 2, 3, 9)] == [1, 1, 2, 3, 3]
     with pytest.raises(
-        ConfigError, match=r"threads must be in 0\.\.3, the processors there are; got 4"
+        ConfigError, match=r"threads must be in 0\.\.3, the number of available processors; got 4"
     ):
         thread_count(4, 10**12)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # OMP_NUM_THREADS=2
@@ -63,16 +58,16 @@ def test_threads_never_more_than_there_are(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "granted"), [("150000 100000\n", 2), ("50000 100000", 1), ("max 100000", 1 << 16)]
+    ("text", "n_cpus"), [("150000 100000\n", 2), ("50000 100000", 1), ("max 100000", 1 << 16)]
 )
-def test_what_a_container_is_granted(tmp_path, text, granted):
+def test_quota_of_a_container(tmp_path, text, n_cpus):
     quota = tmp_path / "cpu.max"
     quota.write_text(text)
-    assert device._granted(quota) == granted
-    assert device._granted(tmp_path / "nothing") == 1 << 16
+    assert device._container_cpus(quota) == n_cpus
+    assert device._container_cpus(tmp_path / "nothing") == 1 << 16
 
 
-def test_threads_are_put_back():
+def test_threads_are_restored():
     torch.set_num_threads(1)
 
     def work():
@@ -85,7 +80,7 @@ def test_threads_are_put_back():
     assert torch.get_num_threads() == 1
 
 
-def test_a_seed_holds_inside_alone():
+def test_a_seed_applies_inside_the_block_only():
     torch.manual_seed(5)
     before = torch.get_rng_state()
     with seeded(1):

@@ -1,4 +1,4 @@
-"""The models of graphs and memories compute in bf16, which other machines only imitate."""
+"""Graph and memory models train in bf16, here by emulation if the machine has no bf16."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ SMALL = {
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_bf16_learns_nearly_as_float32(name, monkeypatch):
+def test_bf16_loss_is_close_to_float32(name, monkeypatch):
     monkeypatch.setattr(trainer, "check_precision", lambda precision, device: None)
     cls, losses = model_class(name), []
     log = replace(circle(60), blocks=np.arange(60, dtype=np.int32) // 12)

@@ -1,4 +1,4 @@
-"""The estimate of memory: by hand, against what a run takes, and what is said if it is too much."""
+"""The memory estimate: by hand, against a measured run, and the error if it is too large."""
 
 import os
 import re
@@ -26,7 +26,7 @@ from reference.tiny_model import Tiny, TinyConfig, circle, fresh
 CONFIG = TrainingConfig(batch_size=100, keep="last")
 
 
-def need(config=CONFIG, *, n_items=999, keeps=False):
+def estimated(config=CONFIG, *, n_items=999, keeps=False):
     return estimate(size_on_paper(Tiny, TinyConfig(width=8), n_items), config, keeps=keeps)
 
 
@@ -34,12 +34,12 @@ WEIGHTS = 2 * 1000 * 8 + 1000 + 8 * 8 + 8  # two tables, a bias, a layer
 
 
 def test_by_hand():
-    found = need()
+    found = estimated()
     assert found.weights == found.gradients == 4 * WEIGHTS
     assert found.optimizer == 2 * 4 * WEIGHTS
     assert (found.best, found.checkpoint) == (0, 0)
     assert found.loss == 4 * 100 * 999
-    assert need(n_items=10**6).loss == 4 << 24  # a block, not all scores
+    assert estimated(n_items=10**6).loss == 4 << 24  # one block of scores
 
 
 @pytest.mark.parametrize(
@@ -52,46 +52,48 @@ def test_by_hand():
     ],
 )
 def test_states_of_optimizers(changes, states):
-    assert need(replace(CONFIG, **changes)).optimizer == states * 4 * WEIGHTS
+    assert estimated(replace(CONFIG, **changes)).optimizer == states * 4 * WEIGHTS
 
 
-def test_sampled_and_sparse_need_little():
+def test_sampled_and_sparse_need_less():
     config = replace(CONFIG, loss="sampled", negatives=20, in_batch=True, sparse=True)
-    assert need(config).gradients == 4 * 120 * 8
-    assert need(config).loss == 4 * 6 * 100 * 120
+    assert estimated(config).gradients == 4 * 120 * 8
+    assert estimated(config).loss == 4 * 6 * 100 * 120
 
 
-def test_what_is_kept_counts():
-    found = need(replace(CONFIG, keep="best"), keeps=True)
+def test_best_weights_and_checkpoints_count():
+    found = estimated(replace(CONFIG, keep="best"), keeps=True)
     assert found.best == 4 * WEIGHTS
     assert found.checkpoint == 2 * 4 * WEIGHTS
 
 
-def test_sizes_on_paper_are_the_real_ones():
+def test_sizes_equal_those_of_the_built_model():
     real = fresh(50, width=7).encoder
     found = size_on_paper(Tiny, TinyConfig(width=7), 50)
     assert found == ModelSize(sum(p.numel() for p in real.parameters()), 50, 7)
-    assert size_on_paper(Tiny, TinyConfig(width=7), 10**12).n_weights > 10**13  # takes no memory
+    assert (
+        size_on_paper(Tiny, TinyConfig(width=7), 10**12).n_weights > 10**13
+    )  # allocates no model of this size
 
 
-def test_a_task_has_weights_and_an_optimizer_of_its_own():
+def test_an_auxiliary_task_adds_weights_and_an_optimizer():
     config, sessions = LGSRConfig(width=4), circle(50)
     size = size_on_paper(LGSR, config, sessions.n_items)
     model = LGSR(config, sessions.n_items)
     task = model.task(sessions, 0)
-    everything = {id(p): p.numel() for p in task.parameters()}
+    task_weights = {id(p): p.numel() for p in task.parameters()}
     shared = {id(p) for p in model.encoder.parameters()}
-    assert size.n_of_task == sum(everything.values())
-    assert size.n_own_to_task == sum(n for p, n in everything.items() if p not in shared)
+    assert size.n_task == sum(task_weights.values())
+    assert size.n_task_only == sum(n for p, n in task_weights.items() if p not in shared)
 
-    without = replace(size, n_own_to_task=0, n_of_task=0)
-    found, less = (estimate(each, CONFIG, keeps=False) for each in (size, without))
-    assert found.weights - less.weights == 4 * size.n_own_to_task
-    assert found.optimizer - less.optimizer == 2 * 4 * size.n_of_task
+    without = replace(size, n_task_only=0, n_task=0)
+    found, less = (estimate(s, CONFIG, keeps=False) for s in (size, without))
+    assert found.weights - less.weights == 4 * size.n_task_only
+    assert found.optimizer - less.optimizer == 2 * 4 * size.n_task
     assert LGSR.task_weights(replace(config, variant="c"), sessions.n_items) == (0, 0)
 
 
-def test_too_much_names_the_largest_part_and_what_to_change():
+def test_the_error_names_the_largest_use_and_what_to_change():
     gib = 1 << 30
     fits = MemoryEstimate(gib, gib, 2 * gib, gib, 0, 0, 0)
     fits.check(5 * gib)
@@ -108,7 +110,7 @@ def test_too_much_names_the_largest_part_and_what_to_change():
         MemoryEstimate(0, 0, 0, 0, 0, 9, 0).check(1)
 
 
-def test_free_memory_is_that_of_the_machine_or_its_container(tmp_path, monkeypatch):
+def test_free_memory_is_the_smaller_of_machine_and_container(tmp_path, monkeypatch):
     cpu = torch.device("cpu")
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 4000 kB\nMemAvailable: 3000 kB\n")
@@ -140,8 +142,8 @@ def peak():
 
 config = TrainingConfig(epochs=2, batch_size=100, threads=1)
 valid = lambda model: {"recall@20": 0.5}
-Trainer(fresh(40), config, device="cpu").run(circle(50), validate=valid)  # what code takes
-open("/proc/self/clear_refs", "w").write("5")  # the peak is now what is held
+Trainer(fresh(40), config, device="cpu").run(circle(50), validate=valid)  # loads the code
+open("/proc/self/clear_refs", "w").write("5")  # resets the peak
 before = peak()
 model = fresh(400_000, width=32)
 Trainer(model, config, device="cpu").run(replace(circle(50), n_items=400_000), validate=valid)
@@ -151,9 +153,9 @@ print((peak() - before) / estimate(size, config, keeps=False).total)
 
 
 @pytest.mark.skipif(
-    not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux, which can forget a peak"
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux, which can reset the peak"
 )
-def test_the_estimate_is_near_what_a_run_takes():
+def test_the_estimate_is_close_to_a_measured_run():
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(Path(__file__).parents[1])],
         check=True,

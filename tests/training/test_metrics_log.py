@@ -1,4 +1,4 @@
-"""metrics.jsonl, and trackers that are there or not."""
+"""metrics.jsonl, and experiment trackers, installed or not."""
 
 import json
 import sys
@@ -6,21 +6,21 @@ import sys
 import pytest
 
 from nextclick.errors import ConfigError, OutputError
-from nextclick.training.metrics_log import MetricsLog, open_trackers
+from nextclick.training.run_log import MetricsLog, open_trackers
 
 
 def lines(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_lines_are_there_as_soon_as_they_are_told(tmp_path):
+def test_a_record_is_on_disk_at_once(tmp_path):
     log = MetricsLog(tmp_path / "run", after_step=0)
     log.log({"event": "step", "step": 1, "loss": 2.5})
     assert lines(tmp_path / "run") == [{"event": "step", "step": 1, "loss": 2.5}]
     log.close()
 
 
-def test_a_resumed_run_takes_back_what_it_makes_again(tmp_path):
+def test_a_resumed_run_removes_the_records_that_it_repeats(tmp_path):
     log = MetricsLog(tmp_path, after_step=0)
     for step in (1, 2, 3):
         log.log({"step": step})
@@ -34,47 +34,47 @@ def test_a_resumed_run_takes_back_what_it_makes_again(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
-def test_a_place_that_cannot_be_written(tmp_path):
+def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         MetricsLog(tmp_path / "file", after_step=0)
 
 
-class Told:
-    """Stands for a tracker's module: remembers every call."""
+class Recorder:
+    """Replaces the module of a tracker and records every call."""
 
     def __init__(self):
         self.calls = []
 
     def __getattr__(self, name):
-        def call(*arguments, **named):
-            self.calls.append((name, arguments, named))
+        def call(*args, **kwargs):
+            self.calls.append((name, args, kwargs))
             return self
 
         return call
 
 
 def test_tensorboard(monkeypatch, tmp_path):
-    board = Told()
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", board)
+    tensorboard = Recorder()
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", tensorboard)
     (tracker,) = open_trackers(["tensorboard"], tmp_path, {"model": "tiny"})
     tracker.log({"event": "epoch", "step": 7, "epoch": 2, "recall@20": 0.5, "note": "text"})
     tracker.close()
-    assert board.calls[0] == ("SummaryWriter", (str(tmp_path / "tensorboard"),), {})
-    assert [c for c in board.calls if c[0] == "add_scalar"] == [
+    assert tensorboard.calls[0] == ("SummaryWriter", (str(tmp_path / "tensorboard"),), {})
+    assert [c for c in tensorboard.calls if c[0] == "add_scalar"] == [
         ("add_scalar", ("epoch", 2, 7), {}),
         ("add_scalar", ("recall@20", 0.5, 7), {}),
     ]
-    assert board.calls[-1][0] == "close"
+    assert tensorboard.calls[-1][0] == "close"
 
 
 def test_mlflow(monkeypatch):
-    flow = Told()
-    monkeypatch.setitem(sys.modules, "mlflow", flow)
+    mlflow = Recorder()
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
     (tracker,) = open_trackers(["mlflow"], None, {"model": "tiny"})
     tracker.log({"event": "epoch", "step": 7, "recall@20": 0.5})
     tracker.close()
-    assert flow.calls == [
+    assert mlflow.calls == [
         ("start_run", (), {}),
         ("log_params", ({"model": "tiny"},), {}),
         ("log_metrics", ({"recall_at_20": 0.5},), {"step": 7}),

@@ -13,7 +13,7 @@ from nextclick.errors import TrainingError
 from nextclick.losses.compute import Loss
 from nextclick.models.neural_model import Encoder
 from nextclick.training.adagrad import Adagrad, _step_coalesced
-from nextclick.training.optim import Optimizers, clip, learning_rate, make
+from nextclick.training.optim import Optimizers, clip, learning_rate, make_optimizer
 from nextclick.training.training_config import TrainingConfig
 
 CONFIG = TrainingConfig(learning_rate=0.1)
@@ -31,7 +31,7 @@ def adagrad_by_hand(weight, grads, rate, momentum, decay):
 
 @pytest.mark.parametrize("momentum", [0.0, 0.4])
 @pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_adagrad_is_what_it_says(momentum, decay):
+def test_adagrad_equals_its_equation(momentum, decay):
     rng = np.random.default_rng(0)
     weight, grads = rng.normal(size=(3, 2)), rng.normal(size=(5, 3, 2))
     parameter = nn.Parameter(torch.tensor(weight))
@@ -65,7 +65,7 @@ class Biased(Encoder):
 
 
 def trained_tables(config, *, sparse, steps=6):
-    """A table after steps in each of which other rows are looked up, some of them twice."""
+    """A table after steps that each look up different rows, some of them twice."""
     torch.manual_seed(0)
     module = Table(30, 4, padding_idx=0)
     optimizers = Optimizers(module, replace(config, sparse=sparse))
@@ -84,7 +84,7 @@ def test_sparse_gradients_give_the_same_weights(name):
     torch.testing.assert_close(sparse, dense, rtol=1e-6, atol=1e-7)
 
 
-def test_momentum_of_a_row_stands_still_while_nobody_touches_it():
+def test_momentum_of_a_row_changes_only_with_its_gradient():
     weight = nn.Parameter(torch.zeros(3, 1))
     optimizer = Adagrad([weight], lr=1.0, momentum=0.5, eps=0.0)
     for row in (1, 2, 1):
@@ -96,7 +96,7 @@ def test_momentum_of_a_row_stands_still_while_nobody_touches_it():
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.4])
-def test_the_compiled_rows_are_those_of_tensor_operations(momentum):
+def test_the_compiled_update_equals_tensor_operations(momentum):
     torch.manual_seed(0)
     start = torch.randn(50, 7)
     compiled, plain = (nn.Parameter(start.clone()) for _ in range(2))
@@ -114,7 +114,7 @@ def test_the_compiled_rows_are_those_of_tensor_operations(momentum):
     torch.testing.assert_close(optimizer.state[compiled]["sum"], state["sum"])
 
 
-def test_lazy_adam_moves_touched_rows_only():
+def test_lazy_adam_updates_looked_up_rows_only():
     torch.manual_seed(0)
     before = nn.Embedding(30, 4, padding_idx=0).weight.detach().clone()
     after = trained_tables(replace(CONFIG, optimizer="adam"), sparse=True, steps=1)
@@ -133,14 +133,14 @@ def test_lazy_adam_moves_touched_rows_only():
 )
 def test_optimizers_by_name(name, kind):
     config = replace(CONFIG, optimizer=name, weight_decay=0.25)
-    made = make(config, [nn.Parameter(torch.zeros(1))])
-    assert type(made) is kind
-    assert made.param_groups[0]["weight_decay"] == 0.25
+    optimizer = make_optimizer(config, [nn.Parameter(torch.zeros(1))])
+    assert type(optimizer) is kind
+    assert optimizer.param_groups[0]["weight_decay"] == 0.25
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "adagrad", "sgd"])
 @pytest.mark.parametrize("sparse", [False, True])
-def test_state_goes_on_where_it_was(name, sparse):
+def test_a_restored_state_gives_the_same_weights(name, sparse):
     config = replace(CONFIG, optimizer=name, sparse=sparse)
 
     def module_and_optimizers(state=None, weight=None):
@@ -159,10 +159,10 @@ def test_state_goes_on_where_it_was(name, sparse):
 
     module, optimizers = module_and_optimizers()
     step(module, optimizers)
-    kept = {n: t.clone() for n, t in optimizers.state().items()}
+    saved = {n: t.clone() for n, t in optimizers.state().items()}
     weight = {n: t.clone() for n, t in module.state_dict().items()}
     step(module, optimizers)
-    again, resumed = module_and_optimizers(kept, weight)
+    again, resumed = module_and_optimizers(saved, weight)
     step(again, resumed)
     for name_, tensor in module.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name_])
@@ -187,7 +187,7 @@ def test_schedules(changes, expected):
         assert learning_rate(config, before, before + 0.01) == pytest.approx(expected(before))
 
 
-def test_warm_up_rises_and_meets_the_schedule():
+def test_warm_up_multiplies_the_schedule():
     config = replace(CONFIG, warm_up=2.0, schedule="linear", epochs=4)
     rates = [learning_rate(config, e, e + 0.5) for e in (0.0, 0.5, 1.0, 1.5, 2.0, 3.5)]
     assert rates == pytest.approx(
@@ -200,7 +200,7 @@ def test_warm_up_rises_and_meets_the_schedule():
 def test_clipping_scales_all_gradients_together():
     a, b = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(3, 1))
     a.grad = torch.tensor([3.0, 0.0])
-    # rows that come twice count as their sum: 4
+    # entries of the same row are summed: 4
     b.grad = torch.sparse_coo_tensor([[1, 1]], [[1.0], [3.0]], (3, 1), check_invariants=True)
     named = [("a", a), ("b", b), ("unused", nn.Parameter(torch.zeros(1)))]
     assert clip(named, 1.0, 1) == pytest.approx(5.0)
@@ -210,7 +210,7 @@ def test_clipping_scales_all_gradients_together():
     assert a.grad.tolist() == pytest.approx([0.6, 0.0])
 
 
-def test_clipping_names_the_gradient_that_is_not_finite():
+def test_clipping_names_a_gradient_that_is_not_finite():
     a, b = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(3, 1))
     a.grad = torch.tensor([3.0, 0.0])
     b.grad = torch.sparse_coo_tensor([[1]], [[math.nan]], (3, 1), check_invariants=True)
@@ -219,7 +219,7 @@ def test_clipping_names_the_gradient_that_is_not_finite():
 
 
 @pytest.mark.parametrize("name", ["adagrad", "sgd"])
-def test_a_bias_follows_sparse_gradients_as_it_does_dense_ones(name):
+def test_a_bias_has_equal_updates_for_sparse_and_dense_gradients(name):
     found = []
     for sparse in (False, True):
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""A run that was stopped goes on as if it had never been: bit for bit, from any step."""
+"""A run that is interrupted at any step and resumed gives bit-identical weights."""
 
 import json
 import random
@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nextclick.core import storage as folders
+from nextclick.core import storage
 from nextclick.errors import StoppedError
-from nextclick.training import epoch_log as report
-from nextclick.training.trainer import Checkpoints, Trainer
+from nextclick.training import run_log as report
+from nextclick.training.checkpoint import Checkpoints
+from nextclick.training.trainer import Trainer
 from nextclick.training.training_config import TrainingConfig
 from reference.tiny_model import circle, fresh, weights
 
@@ -34,34 +35,39 @@ CONFIGS = {
 
 
 class KilledError(Exception):
-    """Stands for a kill."""
+    """Simulates a kill."""
 
 
 @pytest.fixture(autouse=True)
-def _tell_every_step_and_keep_quickly(monkeypatch):
+def _report_every_step_without_sync(monkeypatch):
     monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
-    monkeypatch.setattr(folders, "sync_tree", lambda folder: None)  # nobody pulls the plug here
+    monkeypatch.setattr(storage, "sync_tree", lambda folder: None)  # no power failure here
 
 
 def run(config, folder, *, resume=False, kill_at=None):
-    """Weights, figures without times, and how often progress was told; killed when it is told."""
-    told = 0
+    """Weights, metrics without times, best epoch, and number of progress calls.
+
+    The run is killed at progress call `kill_at`.
+    """
+    n_calls = 0
 
     def progress(stage, done, total):
-        nonlocal told
-        told += 1
-        if told == kill_at:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == kill_at:
             raise KilledError
 
     def validate(model):
-        # worse from the fourth epoch on, so that the run ends early
+        # lower from the fourth epoch on, so the run stops early
         epoch = len(validate.seen) + validate.before
         validate.seen.append(epoch)
         spread = float(model.encoder.mix.weight.detach().std())
         return {"recall@20": spread + (0.5 if epoch < 4 else 0.0) + 0.1 * epoch * (epoch < 3)}
 
     validate.seen, validate.before = [], epochs_done(folder) if resume else 0
-    model = fresh(LOG.n_items, seed=99 if resume else 0)  # resumed weights are not the fresh ones
+    model = fresh(
+        LOG.n_items, seed=99 if resume else 0
+    )  # a resumed run must not use the initial weights
     training = Trainer(model, config, seed=5, device="cpu").run(
         LOG,
         validate=validate,
@@ -72,7 +78,7 @@ def run(config, folder, *, resume=False, kill_at=None):
         {n: v for n, v in epoch.items() if n not in ("seconds", "samples_per_second")}
         for epoch in training.history
     ]
-    return weights(model), timeless, training.best_epoch, told
+    return weights(model), timeless, training.best_epoch, n_calls
 
 
 def epochs_done(folder):
@@ -88,13 +94,13 @@ def test_killed_at_random_steps_and_resumed(name, tmp_path):
     draw = random.Random(name)
     for number in range(5):
         folder = tmp_path / f"killed-{number}"
-        # the first step is told before anything is kept
+        # progress reports the first step before the first checkpoint
         with pytest.raises(KilledError):
             run(config, folder, kill_at=draw.randrange(2, expected[3] + 1))
         assert run(config, folder, resume=True)[:3] == expected[:3]
 
 
-def test_killed_again_and_again(tmp_path):
+def test_killed_repeatedly(tmp_path):
     config = CONFIGS["adam"]
     expected = run(config, tmp_path / "whole")
     kills, resume = 0, False
@@ -108,27 +114,27 @@ def test_killed_again_and_again(tmp_path):
     assert found[:3] == expected[:3]
 
 
-def test_a_checkpoint_that_is_older_than_the_kill(tmp_path):
-    config = replace(CONFIGS["adam"], checkpoint_minutes=60)  # at the end of each epoch alone
+def test_a_checkpoint_older_than_the_kill(tmp_path):
+    config = replace(CONFIGS["adam"], checkpoint_minutes=60)  # at the end of each epoch only
     expected = run(config, tmp_path / "whole")
     with pytest.raises(KilledError):
         run(config, tmp_path / "killed", kill_at=expected[3] // 2)
     assert run(config, tmp_path / "killed", resume=True)[:3] == expected[:3]
     lines = [
-        [json.loads(line) for line in (tmp_path / place / "metrics.jsonl").read_text().splitlines()]
-        for place in ("whole", "killed")
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "killed")
     ]
-    epochs = [[line["step"] for line in of if line["event"] == "epoch"] for of in lines]
+    epochs = [[line["step"] for line in log if line["event"] == "epoch"] for log in lines]
     assert epochs[0] == epochs[1]
 
 
-def test_a_finished_run_has_nothing_left_to_do(tmp_path):
+def test_a_finished_run_does_nothing(tmp_path):
     expected = run(SESSIONS, tmp_path / "run")
     assert run(SESSIONS, tmp_path / "run", resume=True)[:3] == expected[:3]
     assert run(SESSIONS, tmp_path / "run", resume=True)[3] == 0
 
 
-def test_ctrl_c_keeps_the_step_and_says_how_to_go_on(tmp_path):
+def test_ctrl_c_saves_a_checkpoint_and_states_how_to_resume(tmp_path):
     config = replace(CONFIGS["adam"], checkpoint_minutes=60)
     expected = run(config, tmp_path / "whole")
     steps = 0
@@ -141,19 +147,22 @@ def test_ctrl_c_keeps_the_step_and_says_how_to_go_on(tmp_path):
 
     handler = signal.getsignal(signal.SIGINT)
     trainer = Trainer(fresh(LOG.n_items), config, seed=5, device="cpu")
-    place = Checkpoints(tmp_path / "run", data={"store": "abc"})
+    checkpoints = Checkpoints(tmp_path / "run", data={"store": "abc"})
     with pytest.raises(
         StoppedError,
-        match=r"stopped at epoch 1, step 7; what was learned is kept in .*run: .*--resume",
+        match=r"interrupted at epoch 1, step 7; the checkpoint is in .*run: rerun .* --resume",
     ):
         trainer.run(
-            LOG, validate=lambda model: {"recall@20": 1.0}, checkpoints=place, progress=progress
+            LOG,
+            validate=lambda model: {"recall@20": 1.0},
+            checkpoints=checkpoints,
+            progress=progress,
         )
     assert signal.getsignal(signal.SIGINT) is handler
     assert run(config, tmp_path / "run", resume=True)[:3] == expected[:3]
 
 
-def test_ctrl_c_while_validating_interrupts_at_once(tmp_path):
+def test_ctrl_c_interrupts_a_validation_at_once(tmp_path):
     expected = run(SESSIONS, tmp_path / "whole")
 
     def validate(model):
@@ -161,21 +170,21 @@ def test_ctrl_c_while_validating_interrupts_at_once(tmp_path):
         raise AssertionError("not reached")
 
     trainer = Trainer(fresh(LOG.n_items), SESSIONS, seed=5, device="cpu")
-    place = Checkpoints(tmp_path / "run", data={"store": "abc"})
-    with pytest.raises(StoppedError, match="stopped at epoch 1, step"):
-        trainer.run(LOG, validate=validate, checkpoints=place)
+    checkpoints = Checkpoints(tmp_path / "run", data={"store": "abc"})
+    with pytest.raises(StoppedError, match="interrupted at epoch 1, step"):
+        trainer.run(LOG, validate=validate, checkpoints=checkpoints)
     assert run(SESSIONS, tmp_path / "run", resume=True)[:3] == expected[:3]
 
 
-def test_ctrl_c_without_a_folder_says_that_nothing_is_kept():
+def test_ctrl_c_without_a_checkpoint_folder():
     trainer = Trainer(fresh(LOG.n_items), SESSIONS, device="cpu")
     with pytest.raises(
-        StoppedError, match="step 1; nothing is kept, because no folder for checkpoints"
+        StoppedError, match="step 1; nothing is saved, because the run has no checkpoint folder"
     ):
-        trainer.run(LOG, progress=lambda *told: signal.raise_signal(signal.SIGINT))
+        trainer.run(LOG, progress=lambda *_: signal.raise_signal(signal.SIGINT))
 
 
-def test_a_second_ctrl_c_does_not_wait(tmp_path):
+def test_a_second_ctrl_c_interrupts_at_once(tmp_path):
     def progress(stage, done, total):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
@@ -186,8 +195,8 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path):
     assert not (tmp_path / "checkpoint").exists()
 
 
-def test_resumed_states_of_dropout_are_the_right_ones(tmp_path):
-    """The comparison above would not see a lost random state if dropout drew nothing."""
+def test_dropout_draws_random_numbers(tmp_path):
+    """Without dropout, the tests above would not detect a lost random state."""
     config = CONFIGS["adam"]
     model = fresh(LOG.n_items)
     model.encoder.train()

@@ -1,4 +1,4 @@
-"""Training: learns, is the same for the same seed, keeps the best, and says what goes wrong."""
+"""Training: convergence, determinism, early stopping, progress and errors."""
 
 import math
 from dataclasses import replace
@@ -11,8 +11,8 @@ from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError, EmptyLogError, TrainingError
 from nextclick.models.neural_model import NEURAL
-from nextclick.training import epoch_log as report
-from nextclick.training import loop as run
+from nextclick.training import run_log as report
+from nextclick.training.checkpoint import TrainingPosition
 from nextclick.training.trainer import Trainer
 from nextclick.training.training_config import TrainingConfig
 from reference.tiny_model import circle, fresh, weights
@@ -61,16 +61,17 @@ def test_learns_a_planted_rule(changes):
     assert losses[-1] < losses[0] / 2
 
 
-def test_lanes_learn_it_too():
+def test_lanes_learn_a_planted_rule():
     model, training = train(replace(LANES, epochs=12))
-    # the tiny model's lanes have another mean than its sessions: ask it in lanes
+    # the tiny model computes another mean in lanes than in sessions, so predict in lanes
     encoder = model.encoder
     with torch.inference_mode():
         state = encoder.initial_state(39)
         queries, _ = encoder.step(torch.arange(1, 40), state)
         found = (queries @ encoder.outputs.weight.T + encoder.bias)[:, 1:].argmax(1) + 1
     assert float((found == torch.arange(1, 40) % 40 + 1).float().mean()) > 0.9
-    assert training.history[0]["samples"] == LOG.n_prefixes - 1  # a lane would end alone
+    # in-batch negatives need two active lanes
+    assert training.history[0]["samples"] == LOG.n_prefixes - 1
 
 
 @pytest.mark.parametrize("config", [QUICK, LANES], ids=["sessions", "lanes"])
@@ -80,7 +81,7 @@ def test_same_seed_same_weights(config):
     assert weights(first) != weights(third)
 
 
-def test_the_callers_random_state_and_threads_stay():
+def test_random_state_and_threads_of_the_caller_are_unchanged():
     torch.manual_seed(11)
     torch.set_num_threads(1)
     before = torch.get_rng_state()
@@ -89,7 +90,7 @@ def test_the_callers_random_state_and_threads_stay():
     assert torch.get_num_threads() == 1
 
 
-def test_every_epoch_has_its_figures():
+def test_history_has_the_metrics_of_every_epoch():
     seen = []
 
     def validate(model):
@@ -113,7 +114,7 @@ def test_every_epoch_has_its_figures():
 
 
 def validations(values, seen):
-    """A validation that answers with one value after the other, and remembers the weights."""
+    """A validation that returns `values` in turn and appends the weights to `seen`."""
 
     def validate(model):
         seen.append(weights(model))
@@ -122,17 +123,17 @@ def validations(values, seen):
     return validate
 
 
-def test_the_best_epoch_is_kept_and_patience_ends_the_run():
+def test_early_stopping_keeps_the_best_epoch():
     seen = []
     values = [0.1, 0.3, 0.3, 0.2, 0.9]
     config = replace(QUICK, epochs=5, patience=2)
     model, training = train(config, validate=validations(values, seen))
-    assert len(seen) == training.epochs == 4  # no better in epochs 3 and 4: an equal one is not
+    assert len(seen) == training.epochs == 4  # an equal value is not better
     assert training.best_epoch == 2
     assert weights(model) == seen[1]
 
 
-def test_keep_last_goes_to_the_end():
+def test_keep_last_runs_all_epochs():
     seen = []
     config = replace(QUICK, epochs=4, patience=1, keep="last")
     model, training = train(config, validate=validations([0.4, 0.3, 0.2, 0.1], seen))
@@ -140,7 +141,7 @@ def test_keep_last_goes_to_the_end():
     assert weights(model) == seen[3]
 
 
-def test_epochs_bounds_the_run_under_the_same_schedule():
+def test_fewer_epochs_keep_the_schedule():
     config = replace(QUICK, epochs=8, schedule="linear")
     whole, part = (
         Trainer(fresh(40), config, device="cpu", epochs=epochs).run(LOG) for epochs in (8, 2)
@@ -149,34 +150,34 @@ def test_epochs_bounds_the_run_under_the_same_schedule():
     assert rates[1] == rates[0][:2]
 
 
-def test_pretraining_sees_all_and_then_only_what_is_recent():
+def test_pretraining_uses_all_sessions_and_later_epochs_recent_ones():
     config = replace(QUICK, epochs=4, pretrain_epochs=2, recent=0.25, patience=1)
     seen = []
     _, training = train(config, validate=validations([0.9, 0.8, 0.2, 0.1], seen))
     recent = LOG.slice(225, 300).n_prefixes
     samples = [epoch["samples"] for epoch in training.history]
     assert samples == [LOG.n_prefixes, LOG.n_prefixes, recent, recent]
-    assert training.best_epoch == 3  # pretraining is not chosen from
+    assert training.best_epoch == 3  # pretraining epochs are never the best
 
 
-def test_progress_is_told_with_figures(monkeypatch):
+def test_progress_reports_metrics(monkeypatch):
     monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
-    told = []
+    calls = []
     train(
         validate=validations([0.25, 0.5, 0.5], []),
-        progress=lambda stage, done, total: told.append((stage, done, total)),
+        progress=lambda stage, done, total: calls.append((stage, done, total)),
     )
-    assert {stage.split(" · ")[0] for stage, _, _ in told} == {"train"}
-    done = [done for _, done, _ in told]
+    assert {stage.split(" · ")[0] for stage, _, _ in calls} == {"train"}
+    done = [done for _, done, _ in calls]
     assert done == sorted(done)
     assert done[-1] == 3 * LOG.n_prefixes
-    assert {total for _, _, total in told} == {3 * LOG.n_prefixes}
-    last = told[-1][0]
+    assert {total for _, _, total in calls} == {3 * LOG.n_prefixes}
+    last = calls[-1][0]
     assert "epoch 3/3 · loss " in last
     assert "samples/s · recall@20 0.5000 (best 0.5000 in epoch 2)" in last
 
 
-def test_bf16_learns_where_the_machine_has_it(monkeypatch):
+def test_bf16_learns_a_planted_rule(monkeypatch):
     monkeypatch.setattr("nextclick.training.device.has_bf16", lambda device: True)
     model, _ = train(replace(QUICK, precision="bf16", epochs=15))
     assert recall_at_1(model) > 0.9
@@ -184,7 +185,7 @@ def test_bf16_learns_where_the_machine_has_it(monkeypatch):
 
 
 def poisoned(name, step):
-    """A progress that makes a weight NaN after so many steps."""
+    """A progress callback that sets a weight to NaN after `step` steps."""
 
     def progress(stage, done, total):
         progress.steps += 1
@@ -197,7 +198,7 @@ def poisoned(name, step):
     return progress
 
 
-def test_a_loss_that_is_not_finite_names_step_and_weights(monkeypatch):
+def test_a_loss_that_is_not_finite(monkeypatch):
     monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
     progress = poisoned("mix.weight", 7)
     with pytest.raises(
@@ -207,7 +208,7 @@ def test_a_loss_that_is_not_finite_names_step_and_weights(monkeypatch):
         train(model=progress.model, progress=progress)
 
 
-def test_weights_that_break_in_the_last_step_are_found_before_the_validation(monkeypatch):
+def test_weights_are_checked_before_the_validation(monkeypatch):
     monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
     config = replace(QUICK, batch_size=10**6, epochs=1)
     progress = poisoned("mix.bias", 1)
@@ -215,7 +216,7 @@ def test_weights_that_break_in_the_last_step_are_found_before_the_validation(mon
         train(config, model=progress.model, progress=progress)
 
 
-def test_an_overflow_within_a_step_says_so():
+def test_an_overflow_within_a_step():
     model = fresh(LOG.n_items)
     model.encoder.register_forward_hook(lambda module, args, out: out * math.inf)
     with pytest.raises(
@@ -224,24 +225,26 @@ def test_an_overflow_within_a_step_says_so():
         train(model=model)
 
 
-def test_a_gradient_that_is_not_finite_is_named():
+def test_a_gradient_that_is_not_finite():
     model = fresh(LOG.n_items)
     model.encoder.mix.weight.register_hook(lambda gradient: gradient * math.inf)
     with pytest.raises(TrainingError, match=r"step 1: the gradient of mix\.weight is not finite"):
         train(replace(QUICK, clip=1.0), model=model)
 
 
-def test_a_metric_that_the_validation_does_not_give():
+def test_a_metric_that_the_validation_does_not_return():
     with pytest.raises(
-        ConfigError, match="metric must be one of mrr@5, which the validation gives"
+        ConfigError, match="metric must be one of mrr@5, the metrics of the validation; got"
     ):
         train(validate=lambda model: {"mrr@5": 0.1})
 
 
-def test_lanes_need_a_model_that_carries_a_state(monkeypatch):
+def test_lanes_need_a_recurrent_encoder(monkeypatch):
     model = fresh(LOG.n_items)
     monkeypatch.setattr(type(model), "default_capabilities", NEURAL)
-    with pytest.raises(ConfigError, match="order must be sessions for tiny, got lanes"):
+    with pytest.raises(
+        ConfigError, match="sessions for tiny, got lanes: its encoder has no recurrent state"
+    ):
         train(LANES, model=model)
 
 
@@ -249,27 +252,27 @@ def test_a_computed_table_has_no_sparse_gradient(monkeypatch):
     model = fresh(LOG.n_items)
     whole = type(model.encoder).table
     monkeypatch.setattr(type(model.encoder), "table", lambda e: (2 * whole(e)[0], whole(e)[1]))
-    with pytest.raises(ConfigError, match="sparse must be false for tiny: it computes its table"):
+    with pytest.raises(ConfigError, match="sparse must be false for tiny: it computes its item"):
         train(replace(LANES, sparse=True), model=model)
 
 
-def test_nothing_to_learn_from():
+def test_no_session_with_a_target():
     with pytest.raises(EmptyLogError, match="no session has two clicks on known items"):
         train(sessions=Sessions.from_lists([[1], [2]], n_items=2))
 
 
-def test_a_device_that_is_not_there(monkeypatch):
+def test_an_unavailable_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="device cuda: PyTorch sees no CUDA device"):
         Trainer(fresh(3), QUICK, device="cuda")
 
 
-def test_steps_are_counted_over_epochs():
-    assert run.Position().total_steps == 0
+def test_total_steps_covers_all_epochs():
+    assert TrainingPosition().total_steps == 0
     steps = sum(epoch["steps"] for epoch in train()[1].history)
     assert steps >= 3 * LOG.n_prefixes // 64
 
 
-def test_a_short_log_has_small_steps_where_it_says_how_large_they_are():
+def test_batch_size_0_gives_small_steps_for_a_short_log():
     _, training = train(replace(QUICK, batch_size=0, epochs=1))
     assert training.history[0]["steps"] >= LOG.n_prefixes // 128

@@ -1,4 +1,4 @@
-"""Parameters of training: presets, texts, and what does not fit together."""
+"""Training parameters: presets, descriptions, and incompatible values."""
 
 from dataclasses import fields, replace
 
@@ -9,11 +9,7 @@ from nextclick.core.metrics import parse_metric
 from nextclick.errors import ConfigError
 from nextclick.experiments.model_candidate import ModelCandidate
 from nextclick.losses import LOSSES
-from nextclick.training.training_config import (
-    TrainingConfig,
-    build_configs,
-    check_training,
-)
+from nextclick.training.training_config import TrainingConfig, build_configs, check_training
 from reference.tiny_model import Tiny, TinyConfig
 
 
@@ -21,7 +17,7 @@ def build(preset=None, **values):
     return build_configs("tiny", TinyConfig, Tiny.presets, preset, values)
 
 
-def test_defaults_lie_under_the_preset_and_that_under_the_values():
+def test_values_override_the_preset_and_the_preset_the_defaults():
     own, training = build()
     assert own == TinyConfig()
     assert training == TrainingConfig(epochs=3, batch_size=32, learning_rate=0.01)
@@ -38,22 +34,22 @@ def test_a_model_without_presets_has_the_defaults():
     ("n_prefixes", "size"),
     [(1, 128), (25_600, 128), (46_000, 230), (204_800, 1024), (10**9, 1024)],
 )
-def test_a_batch_by_the_log_leaves_an_epoch_its_steps(n_prefixes, size):
+def test_batch_size_0_follows_the_size_of_the_log(n_prefixes, size):
     assert TrainingConfig(batch_size=0).batch_for(n_prefixes) == size
     assert TrainingConfig(batch_size=0, largest_batch=9).batch_for(n_prefixes) == 9
     assert TrainingConfig(batch_size=7).batch_for(n_prefixes) == 7
 
 
-@pytest.mark.parametrize(("name", "most"), [("sr-gnn", 512), ("tasrec", 512), ("asars", 1024)])
-def test_a_default_leaves_a_short_log_its_steps_and_a_long_one_its_batch(name, most):
+@pytest.mark.parametrize(("name", "largest"), [("sr-gnn", 512), ("tasrec", 512), ("asars", 1024)])
+def test_default_batch_sizes_of_models(name, largest):
     _, training = ModelCandidate(name).configs({})
-    assert (training.batch_for(46_000), training.batch_for(10**9)) == (230, most)
+    assert (training.batch_for(46_000), training.batch_for(10**9)) == (230, largest)
 
 
-def test_every_parameter_says_what_it_is():
-    told = describe(TrainingConfig)
-    assert [p.name for p in told] == [f.name for f in fields(TrainingConfig)]
-    assert all(p.description for p in told)
+def test_every_parameter_has_a_description():
+    parameters = describe(TrainingConfig)
+    assert [p.name for p in parameters] == [f.name for f in fields(TrainingConfig)]
+    assert all(p.description for p in parameters)
 
 
 @pytest.mark.parametrize(
@@ -73,13 +69,13 @@ def test_every_parameter_says_what_it_is():
         (None, {"metric": "auc"}, "metric must be recall@K, mrr@K or ndcg@K, such as mrr@20; got"),
     ],
 )
-def test_what_a_person_may_mistype(preset, values, message):
+def test_invalid_values(preset, values, message):
     with pytest.raises(ConfigError) as caught:
         build(preset, **values)
     assert message in str(caught.value)
 
 
-def test_a_model_without_presets_has_no_other():
+def test_a_model_without_presets():
     with pytest.raises(ConfigError, match="bare has no preset 'x': it has none"):
         build_configs("bare", TinyConfig, {}, "x", {})
 
@@ -99,7 +95,7 @@ SAMPLED = {"loss": "sampled", "negatives": 5, "sparse": True}
             "such as hinge; got negatives=3, loss=sampled, order=sessions",
         ),
         ({"pretrain_epochs": 30}, "pretrain_epochs must be below epochs, got 30 of 30"),
-        ({"sparse": True}, "sparse must be false for loss ce, which touches every item"),
+        ({"sparse": True}, "sparse must be false for loss ce, whose gradient is dense"),
         (SAMPLED | {"weight_decay": 0.1}, "weight_decay must be 0 with sparse=true, got 0.1"),
         (
             SAMPLED | {"optimizer": "sgd", "momentum": 0.5},
@@ -108,7 +104,7 @@ SAMPLED = {"loss": "sampled", "negatives": 5, "sparse": True}
         ({"momentum": 0.5}, "momentum must be 0 for adam, got 0.5; it is a parameter of adagrad"),
     ],
 )
-def test_what_does_not_fit_together(changes, message):
+def test_incompatible_parameters(changes, message):
     with pytest.raises(ConfigError) as caught:
         check_training(replace(TrainingConfig(), **changes))
     assert message in str(caught.value)
@@ -122,6 +118,6 @@ def test_metrics():
             parse_metric(wrong)
 
 
-def test_losses_are_those_of_the_table():
-    (told,) = (p for p in describe(TrainingConfig) if p.name == "loss")
-    assert told.kind == f"one of {', '.join(LOSSES)}"
+def test_losses_are_those_of_the_registry():
+    (loss,) = (p for p in describe(TrainingConfig) if p.name == "loss")
+    assert loss.kind == f"one of {', '.join(LOSSES)}"

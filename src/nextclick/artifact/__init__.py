@@ -1,4 +1,4 @@
-"""Trained models as folders that are safe to load, and registries of their versions."""
+"""Trained models as folders that are safe to load, and registries of model versions."""
 
 from nextclick.artifact.artifact import Artifact
 from nextclick.artifact.version_registry import ModelVersion, Registry

@@ -1,12 +1,12 @@
-"""A trained model on disk.
+"""Artifact: a trained model on disk.
 
 ARTIFACT/
-manifest.json          format version, model, config, what it was trained on
-weights.safetensors    the arrays of the model: data only, nothing in it can run
+manifest.json          format version, model, config, training data
+weights.safetensors    arrays of the model, without executable content
 items/                 vocabulary, and support.npy (N + 1,) int64: clicks in training
-users/                 vocabulary, of a model that reads users
-log/                   items.npy, offsets.npy: the sessions it has learned from, for a model that
-                       needs them to go on learning and was trained to be refreshed
+users/                 vocabulary, for a model that reads users
+log/                   items.npy, offsets.npy: training sessions, for a model that needs them for a
+                       refresh and was trained with the option to refresh
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ if TYPE_CHECKING:
     from nextclick.core.types import AnyArray, Int64Array
     from nextclick.models.base import Model
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 called the part train_inner "fit"
 KIND = "nextclick.artifact"
-_TRAINED = ("part", "seed", "seconds", "counts", "data_fingerprint", "protocol")
-# what reading files that somebody has changed may raise
+_TRAINED_KEYS = ("part", "seed", "seconds", "counts", "data_fingerprint", "protocol")
+# raised by files that were changed after they were written
 _BROKEN = (ConfigError, StoreError, SafetensorError, OSError, ValueError, TypeError, IndexError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Artifact:
-    """A model with what is needed to use it on raw ids.
+    """A trained model with its vocabularies and the data of its training.
 
     Attributes:
-        model: the trained model.
+        model: trained model.
         items: raw item ids.
-        support: (N + 1,) int64, clicks per item in training; what a visitor gets of whom
-            nothing is known.
+        support: (N + 1,) int64, clicks per item in training; they rank the items for a visitor
+            without known clicks.
         trained: part, seed, seconds, counts; fingerprint and protocol of the store; for a neural
-            model also how its training went.
-        users: raw user ids, of a model that reads them.
-        log: the sessions that it has learned from, items alone; None where they are not kept.
+            model also the summary of its training.
+        users: raw user ids, for a model that reads users.
+        log: training sessions, items only; None if they are not stored.
     """
 
     model: Model
@@ -64,16 +64,16 @@ class Artifact:
     log: Sessions | None = None
 
     def save(self, target: str | Path, *, overwrite: bool = False) -> None:
-        """Write the folder, whole or not at all.
+        """Write the folder atomically.
 
         Raises:
-            OutputError: it exists, or cannot be written.
+            OutputError: the folder exists, or it cannot be written.
         """
         with atomic_folder(Path(target), overwrite=overwrite) as folder:
             self.write(folder)
 
     def write(self, folder: Path) -> None:
-        """Write the files into an empty folder; `save` is what makes them appear at once."""
+        """Write the files into an empty folder; unlike `save`, not atomically."""
         manifest = {
             "kind": KIND,
             "format_version": FORMAT_VERSION,
@@ -98,10 +98,11 @@ class Artifact:
 
     @classmethod
     def load(cls, path: str | Path) -> Artifact:
-        """Open a folder that `save` wrote; nothing in it is run.
+        """Load a folder that `save` wrote, without executing anything in it.
 
         Raises:
-            ArtifactError: there is none, it has a newer format, or a file is missing or broken.
+            ArtifactError: the folder is not an artifact, has another format version, or a file is
+                missing or broken.
         """
         folder = Path(path)
         manifest = read_manifest(folder)
@@ -110,12 +111,12 @@ class Artifact:
             config = build_config(model_type.Config, manifest["config"], manifest["model"])
             model = model_type.from_state(load_file(folder / "weights.safetensors"), config)
             items = Vocabulary.open(folder / "items")
-            names = "users" in model_type.requires(config)
-            users = Vocabulary.open(folder / "users") if names else None
+            reads_users = "users" in model_type.requires(config)
+            users = Vocabulary.open(folder / "users") if reads_users else None
             support = np.load(folder / "items" / "support.npy")
             log = _read_log(folder / "log", len(items))
             trained = {
-                **{name: manifest["trained"][name] for name in _TRAINED},
+                **{name: manifest["trained"][name] for name in _TRAINED_KEYS},
                 **manifest["trained"],
             }
         except KeyError as error:
@@ -147,18 +148,18 @@ def _save_weights(arrays: dict[str, AnyArray], path: Path) -> None:
     try:
         save_file(arrays, path)
     except SafetensorError as error:
-        found = re.search(r"os error (\d+)", str(error))
-        if found is None:
+        match = re.search(r"os error (\d+)", str(error))
+        if match is None:
             raise
-        code = int(found[1])  # a full disk, which safetensors tells in words only
+        code = int(match[1])  # safetensors reports a full disk in the text only
         raise OSError(code, os.strerror(code)) from error
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return what the manifest of an artifact says.
+    """Read the manifest of an artifact.
 
     Raises:
-        ArtifactError: there is none, or it has a newer format.
+        ArtifactError: the folder is not an artifact, or it has another format version.
     """
     file = folder / "manifest.json"
     try:
@@ -172,10 +173,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ArtifactError(f"{file}: not the manifest of an artifact: {error!r}") from error
     if kind != KIND:
-        raise ArtifactError(f"{folder} is a {kind}, not an artifact; name the folder of one")
-    if version > FORMAT_VERSION:
         raise ArtifactError(
-            f"{folder} has artifact format {version}, this nextclick reads up to "
-            f"{FORMAT_VERSION}; upgrade nextclick, or train again"
+            f"{folder} is a {kind}, not an artifact; name the folder of an artifact"
+        )
+    if version != FORMAT_VERSION:
+        remedy = "upgrade nextclick" if version > FORMAT_VERSION else "train again"
+        raise ArtifactError(
+            f"{folder} has artifact format {version}, but this version of nextclick reads format "
+            f"{FORMAT_VERSION}: {remedy}"
         )
     return manifest

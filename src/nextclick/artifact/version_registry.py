@@ -1,14 +1,14 @@
-"""Versions of a trained model in one folder, and a pointer to the current one.
+"""Model registry: versions of a trained model in one folder, and a pointer to the current one.
 
 REGISTRY/
-manifest.json         kind and format
-current.json          the name of the current version; replaced by one rename
-versions/v1/, v2/ …   artifacts, each with a version.json: when, why, what was measured
-rejected/v3/ …        the same, kept aside: they were never published
+manifest.json         kind and format version
+current.json          name of the current version; replaced atomically
+versions/v1/, v2/ …   artifacts, each with a version.json: creation time, metrics, note
+rejected/v3/ …        artifacts that were rejected and never published, with the reason
 
-A version is written whole or not at all, and never changed afterwards; the pointer is moved after
-it is on the disk. So there is a current version that can be loaded at any moment, also after a
-process was killed. Readers take no lock: they read the pointer, then the folder that it names.
+A version is written atomically and never changed. The pointer is replaced after the version is on
+disk, so the current version can be loaded at any moment, even after a process is killed. Readers
+take no lock: they read the pointer, then the folder that it names.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 KIND = "nextclick.registry"
-_NAME = re.compile(r"v([1-9]\d*)")
+_VERSION_NAME = re.compile(r"v([1-9]\d*)")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One version of a registry.
+    """A version of a registry.
 
     Attributes:
-        name: `v1`, `v2`, …; a name is given once.
-        number: that of the name; a later version has a higher one.
-        path: its folder, an artifact.
-        created: when it was written, ISO 8601 in UTC.
-        metrics: what was measured before it was published, {} if nothing was.
-        note: a line for people.
-        reason: why it is kept aside; None for one that may be current.
+        name: `v1`, `v2`, …; a name is never reused.
+        number: number in the name; later versions have higher numbers.
+        path: folder of the version, an artifact.
+        created: creation time, ISO 8601 in UTC.
+        metrics: metrics measured before publication; may be empty.
+        note: free text.
+        reason: why the version was rejected; None for a published version.
     """
 
     name: str
@@ -60,48 +60,50 @@ class ModelVersion:
 
 
 class Registry:
-    """An open registry. Nothing is remembered: every call reads what the folder says now."""
+    """An open registry. It caches nothing: every call reads the folder."""
 
     def __init__(self, path: str | Path):
         """Open a folder that `create` made.
 
         Raises:
-            ArtifactError: there is none, or it has a newer format.
+            ArtifactError: the folder is not a registry, or it has another format version.
         """
         self.path = Path(path)
-        found = _read_json(self.path / "manifest.json")
-        if found is None or found.get("kind") != KIND:
+        manifest = _read_json(self.path / "manifest.json")
+        if manifest is None or manifest.get("kind") != KIND:
             raise ArtifactError(
-                f"{self.path} is not a registry of versions; make one with "
+                f"{self.path} is not a registry of versions; create one with "
                 "`nextclick publish ARTIFACT REGISTRY`"
             )
-        if found.get("format_version") != FORMAT_VERSION:
+        if manifest.get("format_version") != FORMAT_VERSION:
             raise ArtifactError(
-                f"{self.path} has registry format {found.get('format_version')}, this nextclick "
-                f"reads {FORMAT_VERSION}; upgrade nextclick"
+                f"{self.path} has registry format {manifest.get('format_version')}, but this "
+                f"version of nextclick reads format {FORMAT_VERSION}: upgrade nextclick"
             )
 
     @classmethod
     def create(cls, path: str | Path) -> Self:
-        """Make an empty registry, or open the one that is there.
+        """Create an empty registry, or open an existing one.
 
         Raises:
-            OutputError: something else is there, or the place cannot be written.
+            OutputError: the folder exists and is no registry, or it cannot be written.
         """
         folder = Path(path)
         if not is_registry(folder):
             with atomic_folder(folder) as scratch:
                 (scratch / "versions").mkdir()
                 (scratch / "rejected").mkdir()
-                told = {"kind": KIND, "format_version": FORMAT_VERSION}
-                (scratch / "manifest.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
+                manifest = {"kind": KIND, "format_version": FORMAT_VERSION}
+                (scratch / "manifest.json").write_text(
+                    json.dumps(manifest) + "\n", encoding="utf-8"
+                )
         return cls(folder)
 
     def current(self) -> ModelVersion:
-        """Return the version that is to be used.
+        """Return the current version.
 
         Raises:
-            ArtifactError: nothing was published yet, or the pointer is broken.
+            ArtifactError: no version is published yet, or the pointer is broken.
         """
         file = self.path / "current.json"
         if not file.exists():
@@ -109,28 +111,28 @@ class Registry:
                 f"{self.path} has no current version; publish one with "
                 "`nextclick publish ARTIFACT REGISTRY`"
             )
-        told = _read_json(file) or {}
-        return self.version(str(told.get("version")))
+        pointer = _read_json(file) or {}
+        return self.version(str(pointer.get("version")))
 
     def version(self, name: str) -> ModelVersion:
-        """Return a published version by its name.
+        """Return a published version by name.
 
         Raises:
-            ArtifactError: there is none of that name.
+            ArtifactError: there is no version of that name.
         """
-        found = {version.name: version for version in self.versions()}
-        if name not in found:
-            known = ", ".join(found) or "none"
-            raise ArtifactError(f"{self.path} has no version {name!r}; published: {known}")
-        return found[name]
+        versions = {version.name: version for version in self.versions()}
+        if name not in versions:
+            published = ", ".join(versions) or "none"
+            raise ArtifactError(f"{self.path} has no version {name!r}; published: {published}")
+        return versions[name]
 
     def versions(self) -> list[ModelVersion]:
-        """All published versions, the first one first."""
-        return self._listed("versions")
+        """All published versions, oldest first."""
+        return self._read_versions("versions")
 
     def rejected(self) -> list[ModelVersion]:
-        """All that were kept aside, each with its reason."""
-        return self._listed("rejected")
+        """All rejected versions, oldest first."""
+        return self._read_versions("rejected")
 
     def publish(
         self,
@@ -143,20 +145,20 @@ class Registry:
         """Add a version and make it the current one.
 
         Args:
-            artifact: loaded, or its folder, which is loaded to see that it can be.
-            metrics: what was measured.
-            note: a line for people.
-            follows: name of the version that must still be current.
+            artifact: an artifact, or its folder, which is loaded to verify it.
+            metrics: metrics of the version.
+            note: free text.
+            follows: name of the version that must be the current one; None is any.
 
         Raises:
-            ArtifactError: it cannot be loaded, or another version than `follows` is current.
+            ArtifactError: the artifact cannot be loaded, or `follows` is not the current version.
             OutputError: the registry cannot be written.
         """
         with self._locked():
-            if follows is not None and (now := self.current().name) != follows:
+            if follows is not None and (current := self.current().name) != follows:
                 raise ArtifactError(
-                    f"{self.path}: {now} has become the current version while this one was made "
-                    f"from {follows}; make it again from {now}"
+                    f"{self.path}: the current version is {current}, but this one was made from "
+                    f"{follows}; refresh {current} instead"
                 )
             version = self._add("versions", artifact, metrics, note, None)
             self._point_to(version)
@@ -170,20 +172,20 @@ class Registry:
         metrics: dict[str, Any] | None = None,
         note: str = "",
     ) -> ModelVersion:
-        """Keep a version that is not to be used, for people to look at; the pointer stays.
+        """Store a rejected version for inspection; the current version does not change.
 
         Raises:
-            ArtifactError: it cannot be loaded.
+            ArtifactError: the artifact cannot be loaded.
             OutputError: the registry cannot be written.
         """
         with self._locked():
             return self._add("rejected", artifact, metrics, note, reason)
 
     def activate(self, name: str) -> ModelVersion:
-        """Make a published version the current one, such as the one before.
+        """Make a published version the current one, for example to roll back.
 
         Raises:
-            ArtifactError: there is none of that name, or it is broken.
+            ArtifactError: there is no version of that name, or it is broken.
             OutputError: the registry cannot be written.
         """
         with self._locked():
@@ -194,15 +196,15 @@ class Registry:
 
     def _add(
         self,
-        shelf: str,
+        folder: str,
         artifact: Artifact | str | Path,
         metrics: dict[str, Any] | None,
         note: str,
         reason: str | None,
     ) -> ModelVersion:
         number = 1 + max((v.number for v in (*self.versions(), *self.rejected())), default=0)
-        target = self.path / shelf / f"v{number}"
-        about: dict[str, Any] = {
+        target = self.path / folder / f"v{number}"
+        details: dict[str, Any] = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "metrics": metrics or {},
             "note": note,
@@ -215,35 +217,36 @@ class Registry:
                 artifact.write(scratch)
             else:
                 shutil.copytree(artifact, scratch, dirs_exist_ok=True)
-            text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+            text = json.dumps(details, indent=2, ensure_ascii=False) + "\n"
             (scratch / "version.json").write_text(text, encoding="utf-8")
-        return ModelVersion(target.name, number, target, **about)
+        return ModelVersion(target.name, number, target, **details)
 
     def _point_to(self, version: ModelVersion) -> None:
         write_json(self.path / "current.json", {"version": version.name})
 
-    def _listed(self, shelf: str) -> list[ModelVersion]:
-        found = []
-        for path in (self.path / shelf).iterdir():
-            name = _NAME.fullmatch(path.name)  # what is being written begins with a dot
-            about = _read_json(path / "version.json") if name is not None else None
-            if name is not None and about is not None:
-                found.append(
+    def _read_versions(self, folder: str) -> list[ModelVersion]:
+        versions = []
+        for path in (self.path / folder).iterdir():
+            # a folder that is being written starts with a dot
+            name = _VERSION_NAME.fullmatch(path.name)
+            details = _read_json(path / "version.json") if name is not None else None
+            if name is not None and details is not None:
+                versions.append(
                     ModelVersion(
                         name=path.name,
                         number=int(name[1]),
                         path=path,
-                        created=str(about.get("created", "")),
-                        metrics=dict(about.get("metrics") or {}),
-                        note=str(about.get("note", "")),
-                        reason=about.get("reason"),
+                        created=str(details.get("created", "")),
+                        metrics=dict(details.get("metrics") or {}),
+                        note=str(details.get("note", "")),
+                        reason=details.get("reason"),
                     )
                 )
-        return sorted(found, key=lambda version: version.number)
+        return sorted(versions, key=lambda version: version.number)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One writer at a time; the lock of a dead one is gone with it."""
+        """Hold the write lock; the operating system releases it when the process ends."""
         with raising_output_errors(self.path):
             handle = os.open(self.path / "manifest.json", os.O_RDONLY)
         try:
@@ -255,8 +258,8 @@ class Registry:
 
 def is_registry(path: str | Path) -> bool:
     """Whether a folder is a registry of versions."""
-    found = _read_json(Path(path) / "manifest.json")
-    return found is not None and found.get("kind") == KIND
+    manifest = _read_json(Path(path) / "manifest.json")
+    return manifest is not None and manifest.get("kind") == KIND
 
 
 def artifact_folder(path: str | Path) -> Path:
@@ -270,7 +273,7 @@ def artifact_folder(path: str | Path) -> Path:
 
 def _read_json(file: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        value = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None

@@ -1,4 +1,4 @@
-"""Exact ranks over the whole catalog, metrics with intervals, and tables of results."""
+"""Exact ranks over the whole catalog, metrics with confidence intervals, and leaderboards."""
 
 from nextclick.evaluation.full_ranking import (
     DEFAULT_PROTOCOL,

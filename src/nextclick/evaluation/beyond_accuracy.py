@@ -1,4 +1,4 @@
-"""What is recommended over a whole evaluation: how much of the catalog, and how popular."""
+"""Coverage of the catalog and popularity of the recommended items."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ItemPopularity:
-    """How popular in training the recommended items are, on average over all places of all lists.
+    """Mean popularity of the recommended items over all positions of all lists.
 
     Attributes:
-        support: their clicks in training.
-        percentile: their place in the catalog ordered by clicks, from 0 (least) to 1 (most
-            clicked), items with the same clicks in the middle of their places. Recommending
-            uniformly at random gives 0.5.
+        support: mean number of clicks in training.
+        percentile: mean percentile of the clicks in training, from 0 (fewest) to 1 (most). Items
+            with equal clicks share the mean of their percentiles. Uniformly random recommendations
+            give 0.5.
     """
 
     support: float
@@ -29,58 +29,60 @@ class ItemPopularity:
 
 
 class Exposure:
-    """How often each item was recommended; add lists block by block, then read."""
+    """Counts of the recommendations of each item, accumulated block by block."""
 
     def __init__(self, n_items: int, ks: Sequence[int], support: Int64Array | None) -> None:
-        """Start with nothing recommended.
+        """Set all counts to 0.
 
         Args:
             n_items: N.
-            ks: the cut-offs.
-            support: (N + 1,) clicks per item in training, or None: then no popularity.
+            ks: cut-offs.
+            support: (N + 1,) clicks per item in training; None omits the popularity.
         """
         self._support = support
-        self._times = {k: np.zeros(n_items + 1, dtype=np.int64) for k in ks}
+        self._counts = {k: np.zeros(n_items + 1, dtype=np.int64) for k in ks}
 
     def add(self, lists: Int32Array) -> None:
-        """Count the lists ((B, K) int32 with K at least the largest cut-off) of one block."""
-        for k, times in self._times.items():
-            np.add.at(times, lists[:, :k].ravel(), 1)
+        """Count the lists of one block, (B, K) int32 with K at least the largest cut-off."""
+        for k, counts in self._counts.items():
+            np.add.at(counts, lists[:, :k].ravel(), 1)
 
     def coverage(self) -> dict[str, float]:
-        """Share of the N items that are in at least one list, as "coverage@K"."""
+        """Share of the N items in at least one list, by name "coverage@K"."""
         return {
-            f"coverage@{k}": float(np.count_nonzero(times[1:]) / (len(times) - 1))
-            for k, times in self._times.items()
+            f"coverage@{k}": float(np.count_nonzero(counts[1:]) / (len(counts) - 1))
+            for k, counts in self._counts.items()
         }
 
     def popularity(self) -> dict[str, ItemPopularity]:
-        """As "popularity@K"; empty without `support`, and no entry if nothing was recommended."""
+        """Popularity by name "popularity@K"; without `support` or recommendations, no entry."""
         if self._support is None:
             return {}
         percentile = popularity_percentile(self._support)  # (N,)
-        found = {}
-        for k, times in self._times.items():
-            places = times[1:].sum()
-            if places:
-                found[f"popularity@{k}"] = ItemPopularity(
-                    support=float(times[1:] @ self._support[1:] / places),
-                    percentile=float(times[1:] @ percentile / places),
+        popularity = {}
+        for k, counts in self._counts.items():
+            total = counts[1:].sum()
+            if total:
+                popularity[f"popularity@{k}"] = ItemPopularity(
+                    support=float(counts[1:] @ self._support[1:] / total),
+                    percentile=float(counts[1:] @ percentile / total),
                 )
-        return found
+        return popularity
 
 
 def popularity_percentile(support: Int64Array) -> Float64Array:
-    """(N,) float64: (items with fewer clicks + half of those with as many, itself included) / N.
+    """(N,) float64: (items with fewer clicks + half of the items with equal clicks) / N.
+
+    The item itself is one of the items with equal clicks.
 
     Args:
-        support: (N + 1,) clicks per item; entry 0 is left out.
+        support: (N + 1,) clicks per item; entry 0 is ignored.
 
     >>> popularity_percentile(np.array([0, 5, 1, 1, 9])).tolist()
     [0.625, 0.25, 0.25, 0.875]
     """
     ascending = np.sort(support[1:])
     fewer = np.searchsorted(ascending, support[1:], side="left")
-    no_more = np.searchsorted(ascending, support[1:], side="right")
-    percentile: Float64Array = (fewer + no_more) / (2 * len(ascending))
+    fewer_or_equal = np.searchsorted(ascending, support[1:], side="right")
+    percentile: Float64Array = (fewer + fewer_or_equal) / (2 * len(ascending))
     return percentile

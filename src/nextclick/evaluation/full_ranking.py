@@ -1,4 +1,4 @@
-"""Score a test once: every prefix of every session, the whole catalog, with intervals."""
+"""Evaluation of a scorer: ranks the target of every prefix among all items of the catalog."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 
 Unseen: TypeAlias = Literal["keep", "drop"]
 
-MAX_MEMORY_BYTES = 24 << 20  # what malloc keeps and a cache holds: larger blocks are slower
-_BYTES_PER_CLICK = 256  # what a scorer may need for each click of a block, beyond its scores
+MAX_MEMORY_BYTES = 24 << 20  # fits into the cache, and malloc reuses it: larger blocks are slower
+_BYTES_PER_CLICK = 256  # memory of a scorer per click of a block, besides its scores
 
 
 @dataclass(frozen=True, slots=True)
 class RankingProtocol:
-    """What has to be the same for two evaluations to be comparable.
+    """Conditions of an evaluation; only evaluations with equal protocols are comparable.
 
     Attributes:
-        mode: "all" makes every click but the first a target, "last" the last of a session.
-        ties: where the target stands among items of its score: "worst", "best" or "mean".
-        unseen: "keep" counts a target unseen in training as a miss, "drop" leaves its prefix out.
-        max_length: how many of the latest known clicks a scorer is shown; None for all.
+        mode: "all" makes every click but the first a target, "last" the last click of a session.
+        ties: rank of the target among items of the same score: "worst", "best" or "mean".
+        unseen: "keep" counts a target unseen in training as a miss, "drop" omits its prefix.
+        max_length: number of the most recent known clicks that a scorer reads; None is all.
 
     Raises:
-        ConfigError: a value that does not exist.
+        ConfigError: a value is invalid.
     """
 
     mode: Mode = "all"
@@ -64,14 +64,14 @@ DEFAULT_PROTOCOL = RankingProtocol()
 
 @dataclass(frozen=True, slots=True)
 class SampleCounts:
-    """What the test consisted of.
+    """Size of the evaluated test split.
 
     Attributes:
-        sessions: those with at least one evaluated prefix.
-        prefixes: evaluated ones: the denominator of every metric.
-        unseen_targets: targets unseen in training; misses among `prefixes` if the protocol keeps
-            them, and not in `prefixes` if it drops them.
-        empty_prefixes: those of `prefixes` in which no click is on a known item.
+        sessions: sessions with at least one evaluated prefix.
+        prefixes: evaluated prefixes, the denominator of every metric.
+        unseen_targets: targets unseen in training; part of `prefixes` (as misses) only if the
+            protocol keeps them.
+        empty_prefixes: evaluated prefixes without a click on a known item.
     """
 
     sessions: int
@@ -82,7 +82,7 @@ class SampleCounts:
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """Wall time: `total` also holds what is neither scoring nor ranking."""
+    """Wall time; `total` includes work other than scoring and ranking."""
 
     total: float
     scoring: float
@@ -91,23 +91,23 @@ class Seconds:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """How well a scorer names the next click. Metrics are fractions in 0..1.
+    """Result of an evaluation. Metrics are fractions in 0..1.
 
     Attributes:
-        metrics: name such as "recall@20" to its value and interval.
-        counts: what the test consisted of.
-        coverage: "coverage@K" to the share of the catalog that is recommended at all.
-        popularity: "popularity@K" to how popular the recommended items are; empty if the support
-            in training was not given.
-        by_length: the metrics by the number of clicks before the target.
-        blocks: the blocks of time, if the evaluation was prequential; else empty.
-        protocol: the fields of `RankingProtocol`.
-        ks: the cut-offs.
-        n_bootstrap: resamples behind the intervals.
-        seed: of the resampling.
+        metrics: name such as "recall@20" to value and confidence interval.
+        counts: size of the test split.
+        coverage: "coverage@K" to the share of the catalog in at least one list.
+        popularity: "popularity@K" to the popularity of the recommended items; empty without the
+            support in training.
+        by_length: metrics by the number of clicks before the target.
+        blocks: blocks of time of a prequential evaluation; else empty.
+        protocol: fields of `RankingProtocol`.
+        ks: cut-offs.
+        n_bootstrap: number of resamples for the intervals.
+        seed: seed of the resampling.
         seconds: wall time.
-        ranks: (P,) float64, the rank of each target; infinite if unseen in training.
-        session: (P,) int64, the session of each prefix, ascending.
+        ranks: (P,) float64, rank of each target; infinite if unseen in training.
+        session: (P,) int64, session of each prefix, ascending.
     """
 
     metrics: dict[str, Estimate]
@@ -126,17 +126,17 @@ class Evaluation:
 
     @property
     def queries_per_second(self) -> float:
-        """Prefixes per second of scoring, in blocks."""
+        """Scored prefixes per second, in blocks."""
         return self.counts.prefixes / max(self.seconds.scoring, 1e-9)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the arrays, as JSON types; metrics stay fractions."""
-        told = {
-            f.name: _plain(getattr(self, f.name))
+        """All fields but the arrays, as JSON types; metrics are fractions."""
+        fields = {
+            f.name: _as_json(getattr(self, f.name))
             for f in dataclasses.fields(self)
             if f.name not in ("ranks", "session")
         }
-        return told | {"queries_per_second": self.queries_per_second}
+        return fields | {"queries_per_second": self.queries_per_second}
 
 
 def evaluate(
@@ -152,59 +152,61 @@ def evaluate(
     seed: int = 0,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Rank the next click among all N items after every prefix of `sessions`.
+    """Rank the target of every prefix of `sessions` among all N items.
 
-    A `SparseScorer` is asked for sparse scores, any other for rows of N + 1; the answer is the
-    same. It does not depend on `max_memory_bytes` as long as the scorer treats rows independently.
+    A `SparseScorer` returns sparse scores, any other scorer rows of N + 1 scores; the ranks are the
+    same. The result does not depend on `max_memory_bytes` if the scorer scores rows independently.
 
     Args:
-        scorer: what to evaluate.
-        sessions: the test, indexed with the scorer's vocabulary.
-        protocol: how targets are chosen and ranked.
+        scorer: scorer to evaluate; it does not change.
+        sessions: test split, indexed with the scorer's vocabulary.
+        protocol: selection and ranking of the targets.
         ks: cut-offs K in 1..N, for every metric.
-        support: (N + 1,) clicks per item in training, for the popularity of what is recommended.
-        history: ask prequentially: what lies before `sessions`. The scorer goes through it, and
-            then through the blocks of `sessions`, each when its sessions have been ranked. None
-            asks the scorer as it is, which does not change in either case.
-        max_memory_bytes: bound on the scores held at a time (one row may exceed it).
-        n_bootstrap: resamples of the sessions for the 95 % intervals; 0 for none.
-        seed: of the resampling.
-        progress: told the prefixes done.
+        support: (N + 1,) clicks per item in training, for the popularity of recommended items.
+        history: sessions before `sessions`, for a prequential evaluation. A copy of the scorer is
+            updated with them, and then with each block of `sessions` after its sessions are
+            ranked. None evaluates the scorer without updates.
+        max_memory_bytes: limit of the scores in memory at a time; a single row may exceed it.
+        n_bootstrap: number of resamples of the sessions for the 95 % intervals; 0 for none.
+        seed: seed of the resampling.
+        progress: receives the number of completed prefixes.
 
     Raises:
-        ConfigError: a K outside 1..N, another argument out of its range, or a history for a scorer
-            that takes in nothing.
-        EmptyLogError: no prefix is left to evaluate.
-        ScoringError: the scorer has another catalog, or gave scores that cannot be ranked.
+        ConfigError: a K outside 1..N, another argument out of range, or a history for a scorer
+            without updates.
+        EmptyLogError: there is no prefix to evaluate.
+        ScoringError: the scorer has another number of items, or its scores cannot be ranked.
     """
     began = perf_counter()
     cutoffs = _cutoffs(ks, scorer.n_items)
     _check(scorer, sessions, support, n_bootstrap)
-    stretches: Iterable[tuple[int, int]] = [(0, len(sessions))]
+    ranges: Iterable[tuple[int, int]] = [(0, len(sessions))]
     blocks: Sequence[BlockRow] = ()
     if history is not None:
-        turns = Prequential(scorer, history, sessions)
-        scorer, stretches, blocks = turns.scorer, turns.stretches(), turns.rows
+        prequential = Prequential(scorer, history, sessions)
+        scorer, blocks = prequential.scorer, prequential.rows
+        ranges = prequential.block_ranges()
     ranker = Ranker(scorer, ties=protocol.ties, list_length=cutoffs[-1])
-    ranked = _Ranked(Exposure(scorer.n_items, cutoffs, support))
+    collected = _CollectedRanks(Exposure(scorer.n_items, cutoffs, support))
     leaky = isinstance(scorer, Model) and scorer.capabilities.leaky is not None
     done, total = 0, count_samples(sessions, protocol.mode)
-    for start, stop in stretches:
+    for start, stop in ranges:
         part = sessions.slice(start, stop)
         for block in _blocks(ranker, part, protocol, max_memory_bytes, leaky=leaky):
-            _rank(ranker, replace(block, session=block.session + start), protocol, ranked)
+            block_of_test = replace(block, session=block.session + start)
+            _rank_block(ranker, block_of_test, protocol, collected)
             done += len(block)
             progress("evaluate", done, total)
-    ranks, session, position = ranked.collected(protocol)
+    ranks, session, position = collected.arrays(protocol)
     metrics = per_prefix(ranks, cutoffs)
     sums, prefixes = session_sums(session, metrics)
     return Evaluation(
         metrics=estimates(list(metrics), sums, prefixes, n_bootstrap=n_bootstrap, seed=seed),
         counts=SampleCounts(
-            len(prefixes), len(ranks), ranked.unseen_targets, ranked.empty_prefixes
+            len(prefixes), len(ranks), collected.unseen_targets, collected.empty_prefixes
         ),
-        coverage=ranked.exposure.coverage(),
-        popularity=ranked.exposure.popularity(),
+        coverage=collected.exposure.coverage(),
+        popularity=collected.exposure.popularity(),
         by_length=by_length(position, ranks, metrics, cutoffs),
         blocks=tuple(blocks),
         protocol=dataclasses.asdict(protocol),
@@ -218,8 +220,8 @@ def evaluate(
 
 
 @dataclass(slots=True, eq=False)
-class _Ranked:
-    """What one pass over the test collects, a block at a time."""
+class _CollectedRanks:
+    """Ranks and counts of the blocks so far."""
 
     exposure: Exposure
     ranks: list[Float64Array] = field(default_factory=list)
@@ -235,7 +237,7 @@ class _Ranked:
         self.position.append(block.position)
         self.empty_prefixes += int(np.count_nonzero(block.batch.lengths == 0))
 
-    def collected(self, protocol: RankingProtocol) -> tuple[Float64Array, Int64Array, Int32Array]:
+    def arrays(self, protocol: RankingProtocol) -> tuple[Float64Array, Int64Array, Int32Array]:
         """(P,) ranks, (P,) session and (P,) position of all blocks."""
         if not self.ranks:
             raise EmptyLogError(
@@ -258,28 +260,31 @@ def _blocks(
     *,
     leaky: bool,
 ) -> Iterator[PrefixBlock]:
-    """Every sample of `sessions`, in parts whose scores fit."""
+    """Prefixes of `sessions` in blocks whose scores fit into memory."""
     return prefix_blocks(
         sessions,
         mode=protocol.mode,
         max_length=protocol.max_length,
         max_cells=max(max_memory_bytes // _BYTES_PER_CLICK, 1),
-        n_rows=ranker.rows_within(max_memory_bytes),
+        n_rows=ranker.max_rows(max_memory_bytes),
         leak_target_time=leaky,
     )
 
 
-def _rank(ranker: Ranker, block: PrefixBlock, protocol: RankingProtocol, ranked: _Ranked) -> None:
-    """Rank the samples of a block that the protocol asks for."""
+def _rank_block(
+    ranker: Ranker, block: PrefixBlock, protocol: RankingProtocol, collected: _CollectedRanks
+) -> None:
+    """Rank the targets of a block, without unseen ones if the protocol drops them."""
     unseen = block.targets == 0
-    ranked.unseen_targets += int(np.count_nonzero(unseen))
-    asked = block.select(~unseen) if protocol.unseen == "drop" and unseen.any() else block
-    if len(asked):
-        ranked.add(asked, *ranker.rank(asked.batch, asked.targets))
+    collected.unseen_targets += int(np.count_nonzero(unseen))
+    if protocol.unseen == "drop" and unseen.any():
+        block = block.select(~unseen)
+    if len(block):
+        collected.add(block, *ranker.rank(block.batch, block.targets))
 
 
 def _cutoffs(ks: Sequence[int], n_items: int) -> tuple[int, ...]:
-    """The cut-offs, each once, small ones first."""
+    """The distinct cut-offs, ascending."""
     if not len(ks):
         raise ConfigError(f"ks must name at least one cut-off in 1..{n_items}, got none")
     for k in ks:
@@ -291,27 +296,27 @@ def _cutoffs(ks: Sequence[int], n_items: int) -> tuple[int, ...]:
 def _check(
     scorer: Scorer, sessions: Sessions, support: Int64Array | None, n_bootstrap: int
 ) -> None:
-    """Refuse before the work what would fail after it."""
+    """Check the arguments before any work."""
     if scorer.n_items != sessions.n_items:
         raise ScoringError(
-            f"the scorer knows {scorer.n_items} items and the sessions are indexed with "
-            f"{sessions.n_items}; evaluate on the store that the scorer was trained on"
+            f"the scorer has {scorer.n_items} items, but the sessions have {sessions.n_items}; "
+            "evaluate on the store that the scorer was trained on"
         )
     if support is not None and support.shape != (scorer.n_items + 1,):
         raise ConfigError(
-            f"support must have shape ({scorer.n_items + 1},), a count for each item and for 0; "
+            f"support must have shape ({scorer.n_items + 1},), a count for padding and each item; "
             f"got {support.shape}"
         )
     if n_bootstrap < 0:
         raise ConfigError(f"n_bootstrap must be at least 0, got {n_bootstrap}")
 
 
-def _plain(value: Any) -> Any:
-    """`value` as JSON types; the keys of an object become text."""
+def _as_json(value: Any) -> Any:
+    """`value` as JSON types; dictionary keys become strings."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: _as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): _as_json(entry) for key, entry in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(entry) for entry in value]
+        return [_as_json(entry) for entry in value]
     return value

@@ -1,7 +1,7 @@
-"""Percentile bootstrap by session.
+"""Confidence intervals by a percentile bootstrap over sessions.
 
 The prefixes of a session are correlated, so sessions are resampled, not prefixes. A metric is the
-ratio Σ metric over prefixes / Σ prefixes of the sessions drawn (Efron and Tibshirani, An
+ratio Σ metric over prefixes / Σ prefixes of the resampled sessions (Efron and Tibshirani, An
 Introduction to the Bootstrap, 1993, sections 8 and 13.3).
 """
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from nextclick.core.types import Float64Array, Int64Array
 
 CONFIDENCE = 0.95
-_MAX_COUNTS = 2_000_000  # counts of (resample, session) held at a time: 16 MB
+_MAX_COUNTS = 2_000_000  # (resample, session) counts in memory at a time: 16 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A metric and its 95 % interval; low and high are None where none was asked for."""
+    """A metric and its 95 % confidence interval; low and high are None without a bootstrap."""
 
     value: float
     low: float | None = None
@@ -35,13 +35,13 @@ def bootstrap(
 ) -> Float64Array:
     """(R, M) float64, the M metrics of R resamples of the sessions.
 
-    Differences of two scorers on the same sessions are metrics too: their interval is paired.
+    The difference of two scorers on the same sessions is a metric as well; its interval is paired.
 
     Args:
         sums: (S, M) float64, each metric summed over the prefixes of each session.
-        prefixes: (S,) int64, prefixes of each session, at least 1.
+        prefixes: (S,) int64, number of prefixes of each session, at least 1.
         n_resamples: R, at least 1.
-        seed: the same seed draws the same sessions.
+        seed: seed of the resampling.
 
     Raises:
         ConfigError: `n_resamples` or the number of sessions is below 1.
@@ -54,13 +54,13 @@ def bootstrap(
     S = len(sums)
     table = np.column_stack([sums, prefixes])  # (S, M + 1)
     totals = np.empty((n_resamples, table.shape[1]))  # (R, M + 1)
-    at_once = max(_MAX_COUNTS // S, 1)
-    for start in range(0, n_resamples, at_once):
-        part = totals[start : start + at_once]
-        counts = np.empty((len(part), S))  # how often each resample draws each session
+    chunk_size = max(_MAX_COUNTS // S, 1)
+    for start in range(0, n_resamples, chunk_size):
+        chunk = totals[start : start + chunk_size]
+        counts = np.empty((len(chunk), S))  # multiplicity of each session in each resample
         for row in counts:
             row[:] = np.bincount(rng.integers(0, S, size=S, dtype=np.int32), minlength=S)
-        part[:] = counts @ table
+        chunk[:] = counts @ table
     ratios: Float64Array = totals[:, :-1] / totals[:, -1:]
     return ratios
 
@@ -68,14 +68,14 @@ def bootstrap(
 def estimates(
     names: list[str], sums: Float64Array, prefixes: Int64Array, *, n_bootstrap: int, seed: int
 ) -> dict[str, Estimate]:
-    """The M metrics with their intervals; `n_bootstrap` 0 leaves the intervals out.
+    """The M metrics with their confidence intervals; `n_bootstrap` 0 omits the intervals.
 
     Args:
-        names: of the M metrics.
+        names: names of the M metrics.
         sums: (S, M) float64, each metric summed over the prefixes of each session.
-        prefixes: (S,) int64, prefixes of each session, at least 1.
-        n_bootstrap: how many resamples.
-        seed: of the resampling.
+        prefixes: (S,) int64, number of prefixes of each session, at least 1.
+        n_bootstrap: number of resamples.
+        seed: seed of the resampling.
     """
     values = sums.sum(axis=0) / prefixes.sum()  # (M,)
     if n_bootstrap == 0:

@@ -1,8 +1,8 @@
-"""Ask about a log block by block, by a scorer that takes in each block before the next one.
+"""Prequential evaluation: the scorer is updated with each block of time before the next one.
 
-A session of block t is answered with what is known of all blocks before t, those of the test among
-them. A session of block t changes no answer for another one of block t, nor for any before. Scorers
-that do not take in the test are not given that, so that figures made so carry a label.
+A session of block t is scored by a model of all blocks before t, including those of the test split.
+No session affects the scores of its own block or of earlier ones. Other models are not updated with
+the test split, so prequential results are labeled.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BlockRow:
-    """A block of time that was asked about.
+    """An evaluated block of time.
 
     Attributes:
-        block: its number.
-        sessions: that were asked about.
-        edges_alive: pairs of items that were linked for them.
+        block: number of the block.
+        sessions: number of evaluated sessions.
+        edges_alive: number of item pairs in the temporal item graph when they were scored.
     """
 
     block: int
@@ -38,30 +38,30 @@ class BlockRow:
 
 
 class Prequential:
-    """Goes through the blocks of a log with a scorer.
+    """Updates a copy of a scorer block by block.
 
     Attributes:
-        scorer: what to ask; a scorer of its own, the one that was given does not change.
-        rows: the blocks that have been asked about.
+        scorer: the updated copy; the original scorer does not change.
+        rows: the blocks evaluated so far.
     """
 
     def __init__(self, scorer: Scorer, history: Sessions, sessions: Sessions):
-        """Go to where the first session is asked about.
+        """Update the scorer with the blocks before the first session.
 
         Args:
-            scorer: a model that updates block by block.
-            history: all that lies before `sessions`; it may hold the beginning of their first
-                block, which is taken in with the rest of that block, after it was asked about.
-            sessions: what to ask about.
+            scorer: a model that is updated block by block.
+            history: all sessions before `sessions`. It may contain the start of their first block;
+                the scorer is updated with it together with the rest of that block.
+            sessions: sessions to evaluate.
 
         Raises:
-            ConfigError: a scorer that takes in nothing, or logs without blocks.
+            ConfigError: the scorer has no update by block, or the sessions have no blocks.
         """
         if not (isinstance(scorer, Model) and scorer.capabilities.update == "by-block"):
             name = scorer.name if isinstance(scorer, Model) else type(scorer).__name__
             raise ConfigError(
-                f"prequential must be false for {name}: with these parameters it keeps nothing "
-                "that later days could change; leave the option out"
+                f"prequential must be false for {name}: with these parameters the model has no "
+                "state that later days update; omit the option"
             )
         if history.blocks is None or sessions.blocks is None:
             raise ConfigError(
@@ -71,21 +71,21 @@ class Prequential:
         n_before = int(np.searchsorted(history.blocks, first))
         self.scorer = scorer.with_history(history, first)
         self.rows: list[BlockRow] = []
-        self._begun = history.slice(n_before, len(history))
+        self._start_of_first_block = history.slice(n_before, len(history))
         self._sessions = sessions
 
-    def stretches(self) -> Iterator[tuple[int, int]]:
-        """Yield (start, stop) of the sessions of each block; the scorer then knows those before."""
+    def block_ranges(self) -> Iterator[tuple[int, int]]:
+        """Yield (start, stop) of the sessions of each block, after the update with earlier ones."""
         blocks = np.asarray(self._sessions.blocks)
         numbers = range(int(blocks[0]), int(blocks[-1]) + 1)
         for block in numbers:
             start, stop = np.searchsorted(blocks, [block, block + 1]).tolist()
             if stop > start:
-                alive = self.scorer.edges_alive[block]
-                self.rows.append(BlockRow(block, stop - start, alive))
+                n_edges = self.scorer.edges_alive[block]
+                self.rows.append(BlockRow(block, stop - start, n_edges))
                 yield start, stop
             day = self._sessions.slice(start, stop)
-            if block == numbers[0] and len(self._begun):
-                day = self._begun.followed_by(day)
+            if block == numbers[0] and len(self._start_of_first_block):
+                day = self._start_of_first_block.followed_by(day)
             if block != numbers[-1]:
                 self.scorer.advance(day)

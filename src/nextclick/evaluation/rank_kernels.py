@@ -1,4 +1,4 @@
-"""The compiled twin of `wrong_entry`."""
+"""Compiled version of `wrong_entry`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 @njit(cache=True)
 def wrong_entry(offsets: Int64Array, items: Int32Array, n_items: int) -> tuple[int, int]:
-    """As `nextclick.evaluation.ranks.wrong_entry`."""
-    last_row = np.full(n_items + 1, -1, dtype=np.int32)  # the last row that listed each item
+    """See `nextclick.evaluation.ranks.wrong_entry`."""
+    last_row = np.full(n_items + 1, -1, dtype=np.int32)  # last row that lists each item
     for b in range(len(offsets) - 1):
         for j in range(offsets[b], offsets[b + 1]):
             if items[j] < 1 or items[j] > n_items or last_row[items[j]] == b:

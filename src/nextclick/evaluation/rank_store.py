@@ -1,4 +1,4 @@
-"""The rank of every target on disk: what a metric or a comparison that comes later needs."""
+"""Ranks of an evaluation on disk, from which metrics and comparisons are computed later."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankStore:
-    """What one evaluation ranked.
+    """Ranks of one evaluation.
 
     Attributes:
-        ranks: (P,) float32, the rank of each target, infinite if unseen in training. Ranks up to
-            16 million are exact.
-        session: (P,) int32, the session of each prefix, ascending.
+        ranks: (P,) float32, rank of each target; infinite if unseen in training. Ranks up to 16
+            million are exact.
+        session: (P,) int32, session of each prefix, ascending.
     """
 
     ranks: Float32Array
     session: Int32Array
 
     @classmethod
-    def of(cls, found: Evaluation) -> Self:
-        """Take them out of an evaluation."""
-        return cls(found.ranks.astype(np.float32), found.session.astype(np.int32))
+    def of(cls, evaluation: Evaluation) -> Self:
+        """Create from an evaluation."""
+        return cls(evaluation.ranks.astype(np.float32), evaluation.session.astype(np.int32))
 
     def sums(self, metric: str, k: float) -> tuple[Float64Array, Int64Array]:
-        """(S,) a metric at K (infinite for no cut) summed over each session, (S,) its prefixes."""
+        """(S,) sums of a metric at K by session, and (S,) prefixes; K may be infinite."""
         values = METRICS[metric](self.ranks.astype(np.float64), k)
         sums, prefixes = session_sums(self.session.astype(np.int64), {metric: values})
         return sums[:, 0], prefixes
 
     def mean(self, metric: str, k: float) -> float:
-        """A metric at K, infinite for no cut, over all prefixes."""
+        """Mean of a metric at K over all prefixes; K may be infinite."""
         return float(METRICS[metric](self.ranks.astype(np.float64), k).mean())
 
     def write(self, path: Path) -> None:
-        """Write as .npz, whole or not at all.
+        """Write a .npz file atomically.
 
         Raises:
             OutputError: the file cannot be written.
@@ -68,14 +68,14 @@ class RankStore:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what `write` wrote.
+        """Read a file that `write` wrote.
 
         Raises:
-            ProtocolError: the file is missing or holds something else.
+            ProtocolError: the file is missing or is not a file of ranks.
         """
         try:
-            with np.load(path, allow_pickle=False) as found:
-                return cls(found["ranks"], found["session"])
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(arrays["ranks"], arrays["session"])
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise ProtocolError(
                 f"{path}: cannot read the ranks: {error}; evaluate again"

@@ -1,4 +1,4 @@
-"""Ranks and lists of a scorer, block by block, in the form that the scorer has to offer."""
+"""Ranks of targets and top-K lists of a scorer, from dense or sparse scores."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from nextclick.evaluation.ranks import Ties
 
 _BYTES_PER_SCORE = 4
-_BYTES_PER_LISTED = 8  # an item and its value
-_LISTED_AT_MOST = 4096  # items that a sparse scorer is taken to list for a row
+_BYTES_PER_ENTRY = 8  # an item index and its score
+_MAX_ENTRIES = 4096  # assumed maximum of entries per row of sparse scores
 
 
 class Ranker:
-    """Asks a scorer for scores and ranks the targets among them.
+    """Scores blocks of prefixes and ranks their targets.
 
     Attributes:
-        scoring: seconds spent in the scorer.
-        ranking: seconds spent on its scores.
+        scoring: seconds spent on scoring.
+        ranking: seconds spent on ranking.
     """
 
     def __init__(self, scorer: Scorer, *, ties: Ties, list_length: int) -> None:
-        """Prepare for blocks.
+        """Create a ranker.
 
         Args:
-            scorer: gives sparse scores if it can, otherwise rows of N + 1.
+            scorer: scorer of the prefixes; its sparse scores are used if it has them.
             ties: as in `dense_ranks`.
-            list_length: how many recommended items are wanted for a row.
+            list_length: number of recommended items per row.
         """
         self._scorer = scorer
         self._sparse = sparse_scorer(scorer)
@@ -46,25 +46,25 @@ class Ranker:
         self.scoring = 0.0
         self.ranking = 0.0
 
-    def rows_within(self, n_bytes: int) -> int:
-        """How many rows of scores fit into that memory, at least one."""
+    def max_rows(self, n_bytes: int) -> int:
+        """Number of rows of scores that fit into `n_bytes`, at least one."""
         n_items = self._scorer.n_items
         if self._sparse is not None:
-            return max(n_bytes // (_BYTES_PER_LISTED * min(n_items, _LISTED_AT_MOST)), 1)
+            return max(n_bytes // (_BYTES_PER_ENTRY * min(n_items, _MAX_ENTRIES)), 1)
         return max(n_bytes // (_BYTES_PER_SCORE * (n_items + 1)), 1)
 
     def rank(self, batch: SessionBatch, targets: Int32Array) -> tuple[Float64Array, Int32Array]:
         """Return (B,) ranks of the targets and (B, list_length) recommended items.
 
         Raises:
-            ScoringError: scores that cannot be ranked; rows count from the first block on.
+            ScoringError: scores cannot be ranked; row numbers in messages count all blocks.
         """
         if self._sparse is not None:
-            answer = self._rank_sparse(self._sparse, batch, targets)
+            ranked = self._rank_sparse(self._sparse, batch, targets)
         else:
-            answer = self._rank_dense(batch, targets)
+            ranked = self._rank_dense(batch, targets)
         self._n_rows += len(batch)
-        return answer
+        return ranked
 
     def _rank_dense(
         self, batch: SessionBatch, targets: Int32Array
@@ -77,7 +77,7 @@ class Ranker:
             raise ScoringError(f"expected scores of shape {expected}, got {scores.shape}")
         ranks = dense_ranks(scores, targets, ties=self._ties, first_row=self._n_rows)
         lists = dense_top(scores, self._list_length)
-        self._took(began, scored)
+        self._add_times(began, scored)
         return ranks, lists
 
     def _rank_sparse(
@@ -91,16 +91,16 @@ class Ranker:
             self._base = SortedBase.of(scores.base)
         ranks = sparse_ranks(scores, targets, self._base, ties=self._ties, first_row=self._n_rows)
         lists = sparse_top(scores, self._base, self._list_length)
-        self._took(began, scored)
+        self._add_times(began, scored)
         return ranks, lists
 
-    def _took(self, began: float, scored: float) -> None:
+    def _add_times(self, began: float, scored: float) -> None:
         self.scoring += scored - began
         self.ranking += perf_counter() - scored
 
 
 def sparse_scorer(scorer: Scorer) -> SparseScorer | None:
-    """The scorer, if it gives sparse scores: a model that declares it, or any other that can."""
+    """The scorer if it returns sparse scores, else None; a model declares it as a capability."""
     if isinstance(scorer, Model):
         return scorer if scorer.capabilities.sparse_scores else None
     return scorer if isinstance(scorer, SparseScorer) else None

@@ -1,4 +1,4 @@
-"""The metrics of `core.metrics` by prefix, by session and by prefix length."""
+"""Metrics by prefix, by session and by prefix length."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import Float64Array, Int32Array, Int64Array
 
-LONGEST = 20  # prefixes of this many clicks or more share a row of the table (NARM, Table 5)
+LONGEST = 20  # prefixes of at least this length share a row of the table (NARM, Table 5)
 
 
 @dataclass(frozen=True, slots=True)
 class LengthRow:
-    """The prefixes of one length.
+    """Metrics of the prefixes of one length.
 
     Attributes:
-        length: clicks before the target; the last row, `LONGEST`, also holds all longer ones.
-        prefixes: how many there are: the denominator.
-        hits: cut-off K to the number of prefixes whose target is among the K best.
+        length: clicks before the target; the row `LONGEST` includes all longer prefixes.
+        prefixes: number of prefixes, the denominator.
+        hits: cut-off K to the number of prefixes with the target among the top K.
         metrics: name such as "mrr@20" to the mean over these prefixes.
     """
 
@@ -40,7 +40,7 @@ class LengthRow:
 
 
 def per_prefix(ranks: Float64Array, ks: Sequence[int]) -> dict[str, Float64Array]:
-    """Every metric at every cut-off, as name ("recall@20") to (P,) float64.
+    """Every metric at every cut-off: name ("recall@20") to (P,) float64.
 
     >>> list(per_prefix(np.array([1.0]), [10, 20]))
     ['recall@10', 'mrr@10', 'ndcg@10', 'recall@20', 'mrr@20', 'ndcg@20']
@@ -54,11 +54,11 @@ def session_sums(
     """Sum metrics over the prefixes of each session.
 
     Args:
-        session: (P,) int64, ascending, the session of each prefix.
-        metrics: M arrays (P,), P at least 1.
+        session: (P,) int64, session of each prefix, ascending.
+        metrics: M arrays (P,), with P at least 1.
 
     Returns:
-        (S, M) float64 sums and (S,) int64 prefixes, for the S sessions that occur.
+        (S, M) float64 sums and (S,) int64 numbers of prefixes of the S sessions that occur.
     """
     starts = np.flatnonzero(np.diff(session, prepend=session[0] - 1))  # (S,)
     sums = np.empty((len(starts), len(metrics)))
@@ -70,16 +70,16 @@ def session_sums(
 def by_length(
     position: Int32Array, ranks: Float64Array, metrics: dict[str, Float64Array], ks: Sequence[int]
 ) -> tuple[LengthRow, ...]:
-    """The metrics by the number of clicks before the target (NARM, Table 5).
+    """Metrics by the number of clicks before the target (NARM, Table 5).
 
     Args:
         position: (P,) int32, clicks before the target, at least 1.
         ranks: (P,) float64.
-        metrics: what `per_prefix` gives for `ranks`.
-        ks: cut-offs to count hits for.
+        metrics: `per_prefix` of `ranks`.
+        ks: cut-offs of the hits.
 
     Returns:
-        A row for each length that occurs, short ones first.
+        A row for each length that occurs, ascending.
     """
     length = np.minimum(position, LONGEST)
     prefixes = np.bincount(length, minlength=LONGEST + 1)

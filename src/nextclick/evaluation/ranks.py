@@ -1,17 +1,16 @@
-"""The exact rank of the item that was clicked next, among all N items.
+"""Exact rank of the target among all N items.
 
     rank = 1 + #{j ≠ target, 1 ≤ j ≤ N : score_j ≥ score_target}
 
-Items with the same score as the target count as ranked above it, so that a constant scorer cannot
-win; column 0 is padding and no candidate. Nothing is sampled. `ties="best"` and `ties="mean"` are
-there to reproduce what others measured, and are part of a result's protocol.
+Items with the score of the target rank above it, so a constant scorer has the worst rank. Column 0
+is padding and not a candidate. No candidates are sampled. `ties="best"` and `ties="mean"` reproduce
+published measurements and are part of the protocol of a result.
 
-A target unseen in training (0) is never recommended: its rank is infinite, which makes it a miss
-for every metric at every cut-off.
+A target unseen in training (0) has an infinite rank, which is a miss for every metric and cut-off.
 
-Dense scores are counted in one pass. Sparse scores (`SparseScores`) never become a matrix: items
-of a row that are not listed are counted by binary search in the sorted base, and the listed ones
-corrected for, which costs O(log N + J/B) a row.
+Dense scores are counted in one pass. Sparse scores (`SparseScores`) are not expanded to a matrix:
+unlisted items of a row are counted by binary search in the sorted base, and the count is corrected
+for the listed items. This costs O(log N + J/B) per row.
 """
 
 from __future__ import annotations
@@ -41,19 +40,19 @@ Ties: TypeAlias = Literal["worst", "best", "mean"]
 def dense_ranks(
     scores: Float32Array, targets: Int32Array, *, ties: Ties = "worst", first_row: int = 0
 ) -> Float64Array:
-    """(B,) float64, the rank of each row's target: 1 is best, infinite for target 0.
+    """(B,) float64, rank of the target of each row: 1 is best, infinite for target 0.
 
-    Whole numbers, but for `ties="mean"`, which gives halves.
+    Ranks are whole numbers; with `ties="mean"` they are multiples of 0.5.
 
     Args:
         scores: (B, N + 1) float32.
         targets: (B,) int32 in 0..N.
-        ties: which side of the target the items with its score stand on.
-        first_row: the number of row 0, for messages.
+        ties: rank of the target among items of the same score.
+        first_row: number of row 0, for messages.
 
     Raises:
         ConfigError: `ties` is not one of worst, best, mean.
-        ScoringError: scores of another shape or type, or one that is not finite.
+        ScoringError: scores have another shape or type, or are not finite.
     """
     check_ties(ties)
     if scores.ndim != 2 or len(scores) != len(targets) or scores.dtype != np.float32:
@@ -69,7 +68,7 @@ def dense_ranks(
         raise ScoringError(_not_finite(first_row + bad_row, item, scores[bad_row, item]))
     score = scores[np.arange(len(targets)), targets][:, None]  # (B, 1)
     above = np.count_nonzero(candidates > score, axis=1)
-    tied = np.count_nonzero(candidates == score, axis=1) - 1  # the target is level with itself
+    tied = np.count_nonzero(candidates == score, axis=1) - 1  # without the target itself
     return _ranks(above, tied, targets, ties)
 
 
@@ -81,25 +80,25 @@ def sparse_ranks(
     ties: Ties = "worst",
     first_row: int = 0,
 ) -> Float64Array:
-    """(B,) float64, what `dense_ranks` gives for `scores.dense()`.
+    """(B,) float64, equal to `dense_ranks` of `scores.dense()`.
 
     Args:
         scores: B rows that passed `check_sparse`.
         targets: (B,) int32 in 0..N.
         base: `scores.base`, sorted.
-        ties: which side of the target the items with its score stand on.
-        first_row: the number of row 0, for messages.
+        ties: rank of the target among items of the same score.
+        first_row: number of row 0, for messages.
 
     Raises:
         ConfigError: `ties` is not one of worst, best, mean.
-        ScoringError: a listed score that is not finite.
+        ScoringError: a listed score is not finite.
     """
     check_ties(ties)
-    bad = np.flatnonzero(~np.isfinite(scores.values))
-    if len(bad):
-        at = int(bad[0])
-        row = int(np.searchsorted(scores.offsets, at, side="right")) - 1
-        message = _not_finite(first_row + row, int(scores.items[at]), scores.values[at])
+    non_finite = np.flatnonzero(~np.isfinite(scores.values))
+    if len(non_finite):
+        entry = int(non_finite[0])
+        row = int(np.searchsorted(scores.offsets, entry, side="right")) - 1
+        message = _not_finite(first_row + row, int(scores.items[entry]), scores.values[entry])
         raise ScoringError(message)
     above, tied = _count_sparse(scores, targets, base)
     return _ranks(above, tied, targets, ties)
@@ -112,10 +111,10 @@ def check_ties(ties: str) -> None:
 
 
 def check_sparse(scores: SparseScores, n_rows: int, n_items: int, *, first_row: int = 0) -> None:
-    """Check that sparse scores have the form that `SparseScores` describes.
+    """Check that sparse scores are as `SparseScores` specifies.
 
     Raises:
-        ScoringError: wrong shapes or types, an item outside 1..N, or one listed twice in a row.
+        ScoringError: a shape or type is wrong, an item is outside 1..N or twice in a row.
     """
     offsets, items = scores.offsets, scores.items
     ends = (0, len(items))
@@ -162,7 +161,7 @@ def _ranks(above: Int64Array, tied: Int64Array, targets: Int32Array, ties: Ties)
 def _count_sparse(
     scores: SparseScores, targets: Int32Array, base: SortedBase
 ) -> tuple[Int64Array, Int64Array]:
-    """(B,) items above the target, and (B,) items level with it other than itself."""
+    """(B,) numbers of items with a higher score than the target, and with the same score."""
     items, values = scores.items, scores.values  # (J,)
     row = np.repeat(np.arange(len(targets)), np.diff(scores.offsets))  # (J,)
     score = base.scores[targets]  # (B,)
@@ -170,11 +169,12 @@ def _count_sparse(
     score[row[listed]] = values[listed]
     left = np.searchsorted(base.ascending, score, side="left")
     right = np.searchsorted(base.ascending, score, side="right")
-    before, own = base.scores[items], score[row]  # counted above with `before`, has `values`
-    more_above = (values > own).astype(np.int8) - (before > own)
-    more_level = (values == own).astype(np.int8) - (before == own)
+    # a listed item was counted with its base score, but has the score `values`
+    base_score, target_score = base.scores[items], score[row]  # (J,)
+    more_above = (values > target_score).astype(np.int8) - (base_score > target_score)
+    more_tied = (values == target_score).astype(np.int8) - (base_score == target_score)
     above = len(base.ascending) - right + _row_sums(more_above, scores.offsets)
-    return above, right - left - 1 + _row_sums(more_level, scores.offsets)
+    return above, right - left - 1 + _row_sums(more_tied, scores.offsets)
 
 
 def _row_sums(values: AnyArray, offsets: Int64Array) -> Int64Array:
@@ -190,15 +190,15 @@ def _row_sums(values: AnyArray, offsets: Int64Array) -> Int64Array:
     work=lambda offsets, items, _n_items: 64 * len(offsets) + len(items),
 )
 def wrong_entry(offsets: Int64Array, items: Int32Array, n_items: int) -> tuple[int, int]:
-    """The row and item of the first entry that is out of range or a duplicate; row -1 if none."""
+    """Row and item of the first entry that is out of range or a duplicate; row -1 if none."""
     in_range = not len(items) or (items.min() >= 1 and items.max() <= n_items)
-    place = np.empty(n_items + 1, dtype=np.int64)  # where in its row each item stands last
+    position = np.empty(n_items + 1, dtype=np.int64)  # last position of each item in its row
     for b, (first, last) in enumerate(pairwise(offsets.tolist())):
         row = items[first:last]
         if in_range and last > first:
             numbers = np.arange(last - first)
-            place[row] = numbers
-            if np.array_equal(place[row], numbers):
+            position[row] = numbers
+            if np.array_equal(position[row], numbers):
                 continue
         seen: set[int] = set()
         for item in row.tolist():

@@ -1,4 +1,4 @@
-"""Results on disk, and the table that puts only comparable ones side by side."""
+"""Results of evaluations on disk, and leaderboards of comparable results."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ SCHEMA = "nextclick.evaluation/1"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An evaluation with everything that says whether another may stand beside it.
+    """An evaluation with the conditions that determine whether it is comparable to others.
 
     Attributes:
         model: name of the model.
-        label: what a table calls it.
-        config: parameters it was trained with, as JSON types.
-        seed: of the training; results that differ in nothing else are averaged.
-        data_fingerprint: of the store it was trained and tested on.
-        protocol: field to value; two results are comparable if all of them are the same.
-        evaluation: what `Evaluation.to_json` gives.
-        leaky: why it could see what nobody knows when the recommendation is made; None if it
-            could not.
-        prequential: whether it took in each block of the test before the next one was asked about,
-            as a model that is refreshed each day does; other models are not given that.
+        label: name in tables.
+        config: parameters of model and training, as JSON types.
+        seed: seed of the training; results that differ in the seed only are averaged.
+        data_fingerprint: fingerprint of the store of training and test.
+        protocol: field to value; results with equal protocols are comparable.
+        evaluation: `Evaluation.to_json`.
+        leaky: which information, unavailable at prediction time, the model uses; None for none.
+        prequential: whether the model was updated with each block of the test split before the
+            next one, like a model that is refreshed daily.
     """
 
     model: str
@@ -50,35 +49,35 @@ class Result:
 
     @property
     def metrics(self) -> dict[str, Estimate]:
-        """Name such as "recall@20" to its value and interval."""
+        """Name such as "recall@20" to value and confidence interval."""
         return _metrics(self.evaluation)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON types, with the version of the format."""
+        """All fields as JSON types, with the schema version."""
         return {"schema": SCHEMA} | asdict(self)
 
     @classmethod
-    def from_json(cls, told: dict[str, Any]) -> Result:
-        """Build from what `to_json` gave.
+    def from_json(cls, values: dict[str, Any]) -> Result:
+        """Create from the output of `to_json`.
 
         Raises:
-            ProtocolError: another format version, or a field that is missing or unknown.
+            ProtocolError: the schema version differs, or a field is missing or unknown.
         """
-        schema = told.get("schema")
+        schema = values.get("schema")
         if schema != SCHEMA:
             raise ProtocolError(
                 f"schema must be {SCHEMA!r}, got {schema!r}; evaluate again with this version"
             )
-        fields = {name: value for name, value in told.items() if name != "schema"}
+        fields = {name: value for name, value in values.items() if name != "schema"}
         try:
             result = cls(**fields)
             _metrics(result.evaluation)
         except (AttributeError, KeyError, TypeError) as error:
-            raise ProtocolError(f"this is no result of {SCHEMA}: {error}") from error
+            raise ProtocolError(f"not a result of {SCHEMA}: {error}; evaluate again") from error
         return result
 
     def write(self, path: Path) -> None:
-        """Write as JSON, whole or not at all.
+        """Write a JSON file atomically.
 
         Raises:
             OutputError: the file cannot be written.
@@ -87,39 +86,40 @@ class Result:
 
     @classmethod
     def read(cls, path: Path) -> Result:
-        """Read what `write` wrote.
+        """Read a file that `write` wrote.
 
         Raises:
-            ProtocolError: the file is missing, is not JSON or holds no result.
+            ProtocolError: the file is missing, is not JSON or is not a result.
         """
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ProtocolError(f"{path}: cannot read the result: {error.strerror}") from error
         except ValueError as error:
-            raise ProtocolError(f"{path}: a result is a JSON file, got {error}") from error
-        if not isinstance(told, dict):
-            raise ProtocolError(f"{path}: a result is a JSON object, got {type(told).__name__}")
+            raise ProtocolError(f"{path}: not a result, which is a JSON file: {error}") from error
+        if not isinstance(values, dict):
+            kind = type(values).__name__
+            raise ProtocolError(f"{path}: not a result, which is a JSON object: got {kind}")
         try:
-            return cls.from_json(told)
+            return cls.from_json(values)
         except ProtocolError as error:
             raise ProtocolError(f"{path}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
 class LeaderboardRow:
-    """One line of a table: a model and config, over all seeds it was trained with.
+    """A row of a leaderboard: a model and config over all its seeds.
 
     Attributes:
         model: name of the model.
-        label: what the table calls it; names the leak if there is one, and says prequential.
-        config: its parameters.
-        seeds: of the trainings, ascending.
-        metrics: name to mean over the seeds, with an interval (see `mean_over_seeds`).
-        seed_deviation: name to standard deviation over the seeds; empty for a single one.
-        leaky: why it could see what nobody knows, or None.
-        prequential: whether it took in the test block by block.
-        results: what the row sums up, one for each seed.
+        label: name in the table, with "leaky" and "prequential" where they apply.
+        config: parameters of model and training.
+        seeds: seeds of the trainings, ascending.
+        metrics: name to mean over the seeds, with a confidence interval (see `mean_over_seeds`).
+        seed_deviation: name to standard deviation over the seeds; empty for a single seed.
+        leaky: as in `Result`.
+        prequential: as in `Result`.
+        results: the results of the row, one per seed.
     """
 
     model: str
@@ -134,64 +134,64 @@ class LeaderboardRow:
 
 
 def leaderboard(results: Sequence[Result], *, metric: str = "recall@20") -> list[LeaderboardRow]:
-    """Return one row for each model and config, the best first.
+    """Return one row for each model and config, best first.
 
     Args:
-        results: made on the same data under the same protocol.
-        metric: what to sort by.
+        results: results with the same data and protocol.
+        metric: metric to sort by.
 
     Raises:
-        ProtocolError: results with other data or another protocol, or the same one twice.
-        ConfigError: a result that has no such metric.
+        ProtocolError: results differ in data or protocol, or a result occurs twice.
+        ConfigError: a result does not have the metric.
     """
     check_comparable(results)
     for result in results:
         if metric not in result.metrics:
             hint = nearest(metric, result.metrics)
             raise ConfigError(f"{result.label} has no metric {metric!r}: {hint}")
-    rows = _told_apart([_row(group) for group in _groups(results)])
+    rows = _with_distinct_labels([_row(group) for group in _groups(results)])
     return sorted(rows, key=lambda row: (-row.metrics[metric].value, row.label))
 
 
-def _told_apart(rows: list[LeaderboardRow]) -> list[LeaderboardRow]:
-    """Add to labels that stand twice the parameters in which their models differ."""
-    found = []
+def _with_distinct_labels(rows: list[LeaderboardRow]) -> list[LeaderboardRow]:
+    """Append to duplicate labels the parameters in which their models differ."""
+    labeled = []
     for row in rows:
-        namesakes = [other for other in rows if other.label == row.label]
+        duplicates = [other for other in rows if other.label == row.label]
         differing = [
             name
             for name, value in row.config.items()
-            if any(other.config.get(name) != value for other in namesakes)
+            if any(other.config.get(name) != value for other in duplicates)
         ]
-        apart = " ".join([row.label, *(f"{name}={row.config[name]}" for name in differing)])
-        found.append(replace(row, label=apart))
-    return found
+        label = " ".join([row.label, *(f"{name}={row.config[name]}" for name in differing)])
+        labeled.append(replace(row, label=label))
+    return labeled
 
 
 def check_comparable(results: Sequence[Result]) -> None:
-    """Refuse results that were not made on the same data under the same protocol.
+    """Check that results have the same data and protocol.
 
     Raises:
-        ProtocolError: naming what differs, both values and what to do.
+        ProtocolError: they do not; the message names the fields and their values.
     """
     for other in results[1:]:
         first = results[0]
         differing = list(_differences(first, other))
         if differing:
             raise ProtocolError(
-                f"{first.label} and {other.label} may not stand in one table: "
+                f"{first.label} and {other.label} are not comparable: "
                 f"{'; '.join(differing)}. Evaluate both on the same store with the same options, "
-                "or make a table of each"
+                "or make a separate table of each"
             )
 
 
 def mean_over_seeds(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean of the same metric over trainings that differ in their seed.
+    """Mean of a metric over trainings that differ in the seed only.
 
-    One training keeps its own interval, which says what other sessions could have shown of it.
-    For n trainings the interval adds, in squares, two independent errors on each side: that of
-    the sessions, as the mean of the n half-widths (all seeds saw the same sessions, so averaging
-    seeds does not shrink it), and that of the seeds, t(n − 1) s/√n.
+    A single training keeps its interval, which covers the sampling of sessions. For n trainings,
+    each half-width is the root of the sum of squares of two independent errors. The error of the
+    sessions is the mean of the n half-widths, because all seeds use the same sessions and averaging
+    over seeds does not reduce it. The error of the seeds is t(n − 1) s/√n.
     """
     n = len(estimates)
     if n == 1:
@@ -201,41 +201,41 @@ def mean_over_seeds(estimates: Sequence[Estimate]) -> Estimate:
     above = [e.high - e.value for e in estimates if e.high is not None]
     if len(below) < n or len(above) < n:
         return Estimate(mean)
-    of_seeds = t_quantile(CONFIDENCE, n - 1) * stdev(e.value for e in estimates) / n**0.5
+    seed_error = t_quantile(CONFIDENCE, n - 1) * stdev(e.value for e in estimates) / n**0.5
     return Estimate(
         value=mean,
-        low=max(mean - (fmean(below) ** 2 + of_seeds**2) ** 0.5, 0.0),
-        high=min(mean + (fmean(above) ** 2 + of_seeds**2) ** 0.5, 1.0),
+        low=max(mean - (fmean(below) ** 2 + seed_error**2) ** 0.5, 0.0),
+        high=min(mean + (fmean(above) ** 2 + seed_error**2) ** 0.5, 1.0),
     )
 
 
 def _metrics(evaluation: dict[str, Any]) -> dict[str, Estimate]:
-    return {name: Estimate(**told) for name, told in evaluation["metrics"].items()}
+    return {name: Estimate(**values) for name, values in evaluation["metrics"].items()}
 
 
 def _differences(first: Result, other: Result) -> Iterable[str]:
     if first.data_fingerprint != other.data_fingerprint:
         yield f"data_fingerprint is {first.data_fingerprint!r} and {other.data_fingerprint!r}"
     for name in sorted(first.protocol.keys() | other.protocol.keys()):
-        one, two = (r.protocol.get(name, "not stated") for r in (first, other))
-        if one != two:
-            yield f"protocol.{name} is {one!r} and {two!r}"
+        values = [result.protocol.get(name, "not stated") for result in (first, other)]
+        if values[0] != values[1]:
+            yield f"protocol.{name} is {values[0]!r} and {values[1]!r}"
 
 
 def _groups(results: Sequence[Result]) -> list[list[Result]]:
-    """Results that differ in their seed alone, by seed."""
+    """Groups of results that differ in the seed only, ordered by seed."""
     groups: dict[str, list[Result]] = {}
     for result in results:
-        told = [result.model, result.config, result.leaky, result.prequential]
-        key = json.dumps(told, sort_keys=True)
+        identity = [result.model, result.config, result.leaky, result.prequential]
+        key = json.dumps(identity, sort_keys=True)
         groups.setdefault(key, []).append(result)
     for group in groups.values():
         group.sort(key=lambda result: result.seed)
-        for one, two in pairwise(group):
-            if one.seed == two.seed:
+        for result, following in pairwise(group):
+            if result.seed == following.seed:
                 raise ProtocolError(
-                    f"{one.label} and {two.label} are the same model, config and seed {one.seed}; "
-                    "leave one of them out"
+                    f"{result.label} and {following.label} are the same model, config and seed "
+                    f"{result.seed}; omit one of them"
                 )
     return list(groups.values())
 
@@ -247,16 +247,18 @@ def _label(result: Result) -> str:
 
 def _row(group: list[Result]) -> LeaderboardRow:
     first = group[0]
-    told = [result.metrics for result in group]
-    shared = [name for name in told[0] if all(name in metrics for metrics in told)]
+    all_metrics = [result.metrics for result in group]
+    shared = [name for name in all_metrics[0] if all(name in m for m in all_metrics)]
     return LeaderboardRow(
         model=first.model,
         label=_label(first),
         config=first.config,
         seeds=tuple(result.seed for result in group),
-        metrics={name: mean_over_seeds([m[name] for m in told]) for name in shared},
+        metrics={name: mean_over_seeds([m[name] for m in all_metrics]) for name in shared},
         seed_deviation={
-            name: stdev(metrics[name].value for metrics in told) for name in shared if len(told) > 1
+            name: stdev(metrics[name].value for metrics in all_metrics)
+            for name in shared
+            if len(group) > 1
         },
         leaky=first.leaky,
         prequential=first.prequential,

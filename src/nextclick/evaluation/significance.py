@@ -1,22 +1,22 @@
-"""Whether a difference is beyond chance: the chance of the sessions, and that of the training.
+"""Statistical significance of differences, with respect to test sessions and training seeds.
 
-Two methods are held against each other by their mean over seeds. Other visitors, or other random
-numbers in training, would have given another difference. How much another, a bootstrap tells that
-draws both: in each of R resamples S of S sessions, the same for all (the comparison is paired), and
-for each method n of its n seeds. A drawn mean of n seeds stands too near to the mean of all n, by
-√((n − 1)/n), so its distance is stretched by the inverse.
+Two methods are compared by their mean over seeds. The variance of the difference has two sources,
+the sample of sessions and the random numbers of the training, and a bootstrap resamples both. Each
+of R resamples draws S of S sessions, the same for all methods (the comparison is paired), and n of
+the n seeds of each method. The variance of a resampled mean of n seeds is too small by the factor
+(n − 1)/n, so its deviation from the mean is scaled by √(n/(n − 1)).
 
-The difference by its standard error over the resamples is held against Student's t, since few
-seeds know little of their own spread. Its degrees of freedom are Satterthwaite's, for the part
-s²/n of each method's seeds (n − 1 of them) and the rest (S − 1).
+The difference divided by its standard error is compared with Student's t distribution, because a
+few seeds give an imprecise estimate of their variance. The degrees of freedom are Satterthwaite's,
+with the terms s²/n of the seeds of each method (n − 1 degrees) and the rest (S − 1).
 
-Which pair a table shows is chosen by the same figures, so that the probabilities of all pairs are
-corrected by Holm's method (Scandinavian Journal of Statistics, 1979): with 95 % probability none
-of the claims is false, however many pairs there are.
+The p-values of all pairs are corrected by Holm's method (Scandinavian Journal of Statistics, 1979),
+because a table selects the pairs to show by the same metrics. With 95 % probability no significant
+difference is false, for any number of pairs.
 
-One training of a method that draws random numbers says nothing about the method's other trainings.
-Such a pair compares two trained models: only the sessions are resampled, and the claim is of these
-models alone.
+A single training of a method with random numbers has no information about other trainings. Such a
+pair compares two trained models: only the sessions are resampled, and the result applies to these
+models, not to their methods.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ N_RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Method:
-    """What a method gave, session by session.
+    """Metric of a method by session and seed.
 
     Attributes:
-        label: its name.
+        label: name of the method.
         sums: (S, n) float64, a metric summed over the prefixes of each session, by seed.
-        prefixes: (S,) int64, how many these are, the same for all contestants.
-        deterministic: whether every seed would give the same, so that one training is the method.
+        prefixes: (S,) int64, number of prefixes of each session, the same for all methods.
+        deterministic: whether all seeds give the same model.
     """
 
     label: str
@@ -56,29 +56,30 @@ class Method:
 
     @property
     def n_seeds(self) -> int:
-        """How many trainings there are."""
+        """Number of trainings."""
         return int(self.sums.shape[1])
 
     @property
-    def is_method(self) -> bool:
-        """Whether its trainings say anything about trainings that were not made."""
+    def represents_method(self) -> bool:
+        """Whether a comparison applies to the method, not only to its trained models."""
         return self.deterministic or self.n_seeds > 1
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two contestants on the same sessions.
+    """Comparison of two methods on the same sessions.
 
     Attributes:
-        first: the one that is better, or was named first.
-        second: the other.
-        difference: first less second.
-        low: of its 95 % interval, not corrected for the number of pairs.
-        high: of the same.
-        error: standard error of the difference over the resamples.
-        p: the probability that chance alone gives so large a difference.
-        p_holm: the same, corrected for all pairs.
-        about: "methods", or "models" if one of them was trained once and is not deterministic.
+        first: label of the better method; of equal ones, the first in the list.
+        second: label of the other method.
+        difference: metric of `first` minus metric of `second`.
+        low: lower bound of the 95 % confidence interval, not corrected for the number of pairs.
+        high: upper bound of the same interval.
+        error: standard error of the difference.
+        p: two-sided p-value of the difference.
+        p_holm: p-value after Holm's correction for all pairs.
+        about: what the comparison applies to: "methods", or "models" if one of them was trained
+            once and is not deterministic.
     """
 
     first: str
@@ -93,156 +94,159 @@ class Pair:
 
     @property
     def claimed(self) -> bool:
-        """Whether the difference is beyond chance, all pairs considered."""
+        """Whether the difference is statistically significant, corrected for all pairs."""
         return self.p_holm <= 1 - CONFIDENCE
 
 
 def all_pairs(
-    contestants: Sequence[Method], *, n_resamples: int = N_RESAMPLES, seed: int = 0
+    methods: Sequence[Method], *, n_resamples: int = N_RESAMPLES, seed: int = 0
 ) -> list[Pair]:
-    """Hold each against each, the better one first.
+    """Compare all pairs of methods; the better method is the first of its pair.
 
     Args:
-        contestants: k of them.
+        methods: k methods.
         n_resamples: R.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Returns:
-        k (k − 1) / 2 pairs, in the order of the contestants.
+        k (k − 1) / 2 pairs, in the order of the methods.
 
     Raises:
-        ProtocolError: they were not asked about the same prefixes.
+        ProtocolError: the methods were not evaluated on the same prefixes.
         ConfigError: there are fewer than two sessions.
     """
-    if len(contestants) < 2:
+    if len(methods) < 2:
         return []
-    _check(contestants)
-    prefixes = contestants[0].prefixes
-    sums = np.hstack([one.sums for one in contestants])  # (S, sum of n)
+    _check(methods)
+    prefixes = methods[0].prefixes
+    sums = np.hstack([method.sums for method in methods])  # (S, sum of n)
     resampled = bootstrap(sums, prefixes, n_resamples=n_resamples, seed=seed)  # (R, sum of n)
     observed = sums.sum(axis=0) / prefixes.sum()  # (sum of n,)
     rng = np.random.default_rng([seed, 1])
-    ends = np.cumsum([one.n_seeds for one in contestants])[:-1]
+    ends = np.cumsum([method.n_seeds for method in methods])[:-1]
     means = [part.mean() for part in np.split(observed, ends)]
-    seed_parts = [_seed_variance(part) for part in np.split(observed, ends)]
-    drawn = [_seeds_drawn(part, rng) for part in np.split(resampled, ends, axis=1)]  # each (R,)
-    found = []
-    for a, b in combinations(range(len(contestants)), 2):
+    seed_variances = [_seed_variance(part) for part in np.split(observed, ends)]
+    # each (R,)
+    means_resampled = [_resample_seeds(part, rng) for part in np.split(resampled, ends, axis=1)]
+    compared = []
+    for a, b in combinations(range(len(methods)), 2):
         i, j = (a, b) if means[a] >= means[b] else (b, a)
-        parts = [(seed_parts[n], contestants[n].n_seeds - 1) for n in (i, j) if seed_parts[n] > 0]
-        variance = float(np.var(drawn[i] - drawn[j], ddof=1))
-        of_sessions = (None, len(prefixes) - 1)
-        pair = _pair(float(means[i] - means[j]), variance, [*parts, of_sessions])
-        found.append((contestants[i], contestants[j], pair))
-    corrected = holm([pair["p"] for _, _, pair in found])
+        variance = float(np.var(means_resampled[i] - means_resampled[j], ddof=1))
+        terms: list[tuple[float | None, int]] = [
+            (seed_variances[n], methods[n].n_seeds - 1) for n in (i, j) if seed_variances[n] > 0
+        ]
+        terms.append((None, len(prefixes) - 1))
+        pair = _pair(float(means[i] - means[j]), variance, terms)
+        compared.append((methods[i], methods[j], pair))
+    corrected = holm([pair["p"] for _, _, pair in compared])
     return [
         Pair(
             first=first.label,
             second=second.label,
             **pair,
             p_holm=p_holm,
-            about="methods" if first.is_method and second.is_method else "models",
+            about="methods" if first.represents_method and second.represents_method else "models",
         )
-        for (first, second, pair), p_holm in zip(found, corrected, strict=True)
+        for (first, second, pair), p_holm in zip(compared, corrected, strict=True)
     ]
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Correct m probabilities: the i-th smallest times m − i + 1, never below a smaller one.
+    """Holm's correction of m p-values: the i-th smallest times m − i + 1, kept monotonic.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
     m = len(ps)
     corrected = [0.0] * m
-    least = 0.0
-    for rank, at in enumerate(sorted(range(m), key=lambda n: ps[n])):
-        least = max(least, min((m - rank) * ps[at], 1.0))
-        corrected[at] = least
+    previous = 0.0
+    for rank, index in enumerate(sorted(range(m), key=lambda n: ps[n])):
+        previous = max(previous, min((m - rank) * ps[index], 1.0))
+        corrected[index] = previous
     return corrected
 
 
-def freedom(variance: float, parts: Sequence[tuple[float | None, int]]) -> float:
+def satterthwaite_df(variance: float, terms: Sequence[tuple[float | None, int]]) -> float:
     """Satterthwaite's degrees of freedom of a variance that is a sum.
 
     Args:
         variance: the sum.
-        parts: its terms with the degrees of freedom of each; None is what the others leave.
+        terms: terms of the sum with their degrees of freedom; None is the rest of the sum.
     """
-    rest = max(variance - sum(part for part, _ in parts if part is not None), 0.0)
-    terms = [(rest if part is None else part) ** 2 / n for part, n in parts]
-    return variance**2 / sum(terms)
+    rest = max(variance - sum(term for term, _ in terms if term is not None), 0.0)
+    return variance**2 / sum((rest if term is None else term) ** 2 / df for term, df in terms)
 
 
-def t_p_value(t: float, freedom: float) -> float:
+def t_p_value(t: float, df: float) -> float:
     """Two-sided p-value: the probability of |T| ≥ |t| for Student's t.
 
     Args:
         t: a difference divided by its standard error.
-        freedom: degrees of freedom, above 0, not necessarily a whole number.
+        df: degrees of freedom, above 0, not necessarily an integer.
 
     >>> round(t_p_value(12.706, 1), 4), round(t_p_value(-2.0, 1e9), 4)
     (0.05, 0.0455)
     """
     from scipy.special import stdtr
 
-    return float(2 * stdtr(freedom, -abs(t)))
+    return float(2 * stdtr(df, -abs(t)))
 
 
-def t_quantile(confidence: float, freedom: float) -> float:
-    """The t with P(|T| ≤ t) = `confidence` for Student's t.
+def t_quantile(confidence: float, df: float) -> float:
+    """The t with P(|T| ≤ t) = `confidence` for Student's t with `df` degrees of freedom.
 
     >>> round(t_quantile(0.95, 2), 3)
     4.303
     """
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, (1 + confidence) / 2))
+    return float(stdtrit(df, (1 + confidence) / 2))
 
 
 def _pair(
-    difference: float, variance: float, parts: Sequence[tuple[float | None, int]]
+    difference: float, variance: float, terms: Sequence[tuple[float | None, int]]
 ) -> dict[str, float]:
-    """The figures of a pair but for Holm's, of the variance and its parts as in `freedom`."""
-    error, reach, p = variance**0.5, 0.0, float(difference == 0)
-    if error > 0:  # else no session and no seed could have changed it
-        nu = freedom(variance, parts)
-        reach, p = t_quantile(CONFIDENCE, nu) * error, t_p_value(difference / error, nu)
+    """Interval, standard error and p-value of a difference; `terms` as in `satterthwaite_df`."""
+    error, half_width, p = variance**0.5, 0.0, float(difference == 0)
+    if error > 0:  # else the difference is the same in every resample
+        df = satterthwaite_df(variance, terms)
+        half_width, p = t_quantile(CONFIDENCE, df) * error, t_p_value(difference / error, df)
     return {
         "difference": difference,
-        "low": difference - reach,
-        "high": difference + reach,
+        "low": difference - half_width,
+        "high": difference + half_width,
         "error": error,
         "p": p,
     }
 
 
 def _seed_variance(values: Float64Array) -> float:
-    """s²/n of the mean of n seeds; 0 for one, of which nothing is known."""
+    """Variance s²/n of the mean of n seeds; 0 for a single seed, where it is unknown."""
     return float(np.var(values, ddof=1) / len(values)) if len(values) > 1 else 0.0
 
 
-def _seeds_drawn(ratios: Float64Array, rng: np.random.Generator) -> Float64Array:
-    """(R,) the mean of n drawn of n seeds in each resample, (R, n), its distance stretched."""
+def _resample_seeds(ratios: Float64Array, rng: np.random.Generator) -> Float64Array:
+    """(R,) mean of n resampled seeds in each resample (R, n), with its deviation scaled."""
     R, n = ratios.shape
     mean: Float64Array = ratios.mean(axis=1)
     if n == 1:
         return mean
-    times = rng.multinomial(n, np.full(n, 1 / n), size=R)  # (R, n)
-    drawn: Float64Array = (times * ratios).sum(axis=1) / n
-    stretched: Float64Array = mean + (n / (n - 1)) ** 0.5 * (drawn - mean)
-    return stretched
+    counts = rng.multinomial(n, np.full(n, 1 / n), size=R)  # (R, n)
+    resampled: Float64Array = (counts * ratios).sum(axis=1) / n
+    scaled: Float64Array = mean + (n / (n - 1)) ** 0.5 * (resampled - mean)
+    return scaled
 
 
-def _check(contestants: Sequence[Method]) -> None:
-    first = contestants[0]
+def _check(methods: Sequence[Method]) -> None:
+    first = methods[0]
     if len(first.prefixes) < 2:
         raise ConfigError(
-            f"significance needs 2 sessions or more, got {len(first.prefixes)}; give a larger test"
+            f"significance needs at least 2 sessions, got {len(first.prefixes)}; use a larger test "
+            "split"
         )
-    for other in contestants[1:]:
+    for other in methods[1:]:
         if not np.array_equal(first.prefixes, other.prefixes):
             raise ProtocolError(
-                f"{first.label} and {other.label} were not asked about the same prefixes; evaluate "
-                "both on the same store with the same options"
+                f"{first.label} and {other.label} were not evaluated on the same prefixes; "
+                "evaluate both on the same store with the same options"
             )

@@ -91,7 +91,7 @@ class Search:
             self._write_best(best)
         if self._is_over():
             return False
-        if self._interrupt.asked:
+        if self._interrupt.requested:
             raise KeyboardInterrupt
         prepare_trial(self.study, self.plan.first_points, self.plan.options.seed)
         return True
@@ -128,7 +128,7 @@ class Search:
             may_end: the trial has a value. The first trial does not end without one, because it is
                 the baseline.
         """
-        if self._interrupt.asked:
+        if self._interrupt.requested:
             raise KeyboardInterrupt
         options, n = self.plan.options, len(self.finished)
         spent = self._spent + seconds

@@ -12,10 +12,10 @@ from nextclick.experiments.artifact_evaluation import store_protocol
 from nextclick.experiments.checkpoint_paths import CHOOSE, require_no_checkpoint
 from nextclick.experiments.requirements import check_store
 from nextclick.models.neural_model import DatasetInfo, NeuralModel
+from nextclick.training.checkpoint import Checkpoints
 from nextclick.training.device import choose_device, seeded
-from nextclick.training.loop import Checkpoints
 from nextclick.training.memory_estimate import estimate, free_memory, size_on_paper
-from nextclick.training.metrics_log import open_trackers
+from nextclick.training.run_log import open_trackers
 from nextclick.training.trainer import Trainer
 from nextclick.training.training_config import build_configs
 

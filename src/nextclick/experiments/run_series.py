@@ -80,7 +80,7 @@ class RunSeries:
         return True
 
     def _report(self, stage: str, done: int, total: int | None) -> None:
-        if self._interrupt.asked:
+        if self._interrupt.requested:
             raise KeyboardInterrupt
         # a training may have several stages: the bar must not move backwards
         self._share = max(self._share, _TRAINING_SHARE * done / total if total else 0.0)

@@ -1,7 +1,7 @@
 """The registry of losses: a loss is one function and one entry in `LOSSES`.
 
-The entry names the function, which `losses.compute.Loss` imports when it computes the loss, so the
-registry needs no neural library.
+The entry names the function, and `losses.compute.Loss` imports it when it computes the loss. The
+registry therefore imports no neural library.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from nextclick.errors import ConfigError, nearest
 
 @dataclass(frozen=True, slots=True)
 class LossSpec:
-    """A loss and its needs.
+    """Entry of a loss.
 
     Attributes:
         description: one line for help texts.
-        pairwise: `MODULE:FUNCTION` of a loss of (P,) target scores, (P, M) scores of negatives
-            and the (P, M) mask of those that count; None for the two softmax losses.
-        negatives: it compares the target with negatives, drawn or of the batch.
-        log_q: it corrects for the probability with which the negatives were drawn.
-        regularized: the function takes the keyword `regularization`.
+        pairwise: `MODULE:FUNCTION` of a function of the (P,) target scores, the (P, M) scores of
+            negatives and the (P, M) mask of valid negatives; None for the two softmax losses.
+        negatives: whether the loss uses negatives, sampled or from the batch.
+        log_q: whether the loss corrects for the sampling probability of the negatives.
+        regularized: whether the function takes the keyword `regularization`.
     """
 
     description: str
@@ -49,10 +49,10 @@ LOSSES: dict[str, LossSpec] = {
 
 
 def loss_kind(name: str) -> LossSpec:
-    """Return the entry of a loss.
+    """Return the registry entry of a loss.
 
     Raises:
-        ConfigError: no loss has that name.
+        ConfigError: there is no loss of that name.
     """
     if name not in LOSSES:
         raise ConfigError(f"there is no loss {name!r}: {nearest(name, LOSSES)}")

@@ -1,4 +1,4 @@
-"""Scores of each prefix's target and of what it is compared with."""
+"""Scores of the target and of the negatives of each prefix."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """P targets, each beside M negatives.
+    """Scores of P targets and of M negatives for each.
 
     Attributes:
         positive: (P,) logit of the target, float32 (float64 for float64 inputs).
         negative: (P, M) logits of the negatives, in the same precision.
-        items: (M,) what they are where all rows share them, else (P, M).
-        counted: (P, M) bool, False for a negative that is the row's own target, for padding, and
-            for what the caller rules out.
+        items: (M,) item indices of negatives shared by all rows, else (P, M).
+        valid: (P, M) bool, False for a negative that is the row's target, for padding, and where
+            the caller's mask is False.
     """
 
     positive: Tensor
     negative: Tensor
     items: Tensor
-    counted: Tensor
+    valid: Tensor
 
 
 def score_candidates(
@@ -40,25 +40,25 @@ def score_candidates(
     *,
     bias: Tensor | None = None,
     in_batch: bool = False,
-    counted: Tensor | None = None,
+    valid: Tensor | None = None,
     sparse: bool = False,
 ) -> Candidates:
-    """Score the targets and their negatives; other rows of the table are neither read nor moved.
+    """Score targets and negatives; other rows of the table are not read and get no gradient.
 
     Args:
         query: (P, D).
         table: (N + 1, D).
         targets: (P,) int64 in 1..N.
-        negatives: (M,) int64, drawn for all rows together, or (P, M) with each row's own; 0 is
-            padding. An item that stands there twice counts twice.
+        negatives: (M,) int64 shared by all rows, or (P, M) for each row; 0 is padding. A duplicate
+            counts twice.
         bias: (N + 1,), or None.
-        in_batch: let each row's target be a negative of all other rows, in P columns that come
-            before the others.
-        counted: bool in the shape (P, M), True where a negative may count; None rules out none.
-        sparse: give `table` and `bias` sparse gradients, of the gathered rows alone.
+        in_batch: use each row's target as a negative of all other rows, in P columns before the
+            others.
+        valid: (P, M) bool mask of `negatives`; None allows all.
+        sparse: give `table` and `bias` sparse gradients of the gathered rows.
 
     Raises:
-        ValueError: no negatives at all, or shapes that do not fit.
+        ValueError: there are no negatives, or shapes do not match.
     """
     check_shapes(query, table, targets, bias)
     if negatives is None:
@@ -68,8 +68,8 @@ def score_candidates(
     P, M = len(targets), negatives.shape[-1]
     if negatives.shape not in ((M,), (P, M)):
         raise ValueError(f"negatives must be (M,) or ({P}, M), got {tuple(negatives.shape)}")
-    if counted is not None and counted.shape != (P, M):
-        raise ValueError(f"counted must be ({P}, {M}), got {tuple(counted.shape)}")
+    if valid is not None and valid.shape != (P, M):
+        raise ValueError(f"valid must be ({P}, {M}), got {tuple(valid.shape)}")
 
     gathered = torch.cat([targets, negatives.flatten()])
     rows = embedding(gathered, table, sparse=sparse)  # (P + M, D) or (P + P M, D)
@@ -90,8 +90,8 @@ def score_candidates(
             negative = torch.cat([others, negative], dim=1)
             items = torch.cat([targets.expand(P, P), negatives], dim=1)
     allowed = (items != targets[:, None]) & (items != 0)  # (P, M)
-    if counted is not None:
-        allowed[:, -M:] &= counted
+    if valid is not None:
+        allowed[:, -M:] &= valid
     return Candidates(_precise(positive), _precise(negative), items, allowed)
 
 

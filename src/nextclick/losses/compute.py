@@ -1,4 +1,4 @@
-"""The trainer's way to a loss: by name, whatever it needs."""
+"""A loss by name, with its parameters."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A loss with its settings.
+    """A loss with its parameters.
 
     Attributes:
         name: one of `nextclick.losses.LOSSES`.
-        in_batch: the other targets of a batch are negatives too.
+        in_batch: use the other targets of a batch as negatives.
         regularization: λ of bpr-max.
-        activation: none, tanh or elu: of the scores, in losses that compare pairs of them.
+        activation: none, tanh or elu: activation of the scores in pairwise losses.
         elu_alpha: α of elu, α (exp z - 1) for z < 0.
-        correct_target: of "sampled", see `losses.sampled`.
-        sparse: give table and bias sparse gradients; not with "ce".
-        matmul_dtype: of "ce", see `full_softmax`.
-        max_cells: of "ce", see `full_softmax`.
+        correct_target: parameter of "sampled", see `losses.sampled`.
+        sparse: give table and bias sparse gradients; not for "ce".
+        matmul_dtype: parameter of "ce", see `full_softmax`.
+        max_cells: parameter of "ce", see `full_softmax`.
 
     Raises:
-        ConfigError: no loss has that name, or it has no use for `in_batch` or `sparse`.
+        ConfigError: there is no loss of that name, or it has no `in_batch` or `sparse`.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Loss:
         negatives: Tensor | None = None,
         log_q: Tensor | None = None,
         log_p: Tensor | None = None,
-        counted: Tensor | None = None,
+        valid: Tensor | None = None,
     ) -> Tensor:
         """Return the loss, a scalar.
 
@@ -79,46 +79,46 @@ class Loss:
             targets: (P,) int64 in 1..N.
             bias: (N + 1,), or None.
             negatives: (M,) int64 shared by all rows, or (P, M).
-            log_q: (N + 1,), for "sampled", log probability of a draw of `negatives`.
+            log_q: (N + 1,), for "sampled", log sampling probability of `negatives`.
             log_p: (N + 1,), for "sampled" with `in_batch`, log probability as a target.
-            counted: (P, M) bool, False where a negative must not count.
+            valid: (P, M) bool mask of `negatives`; None allows all.
 
         Raises:
-            ConfigError: negatives for a loss that has none, or none for one that needs them.
+            ConfigError: negatives for a loss that scores all items, or missing negatives.
         """
         if not loss_kind(self.name).negatives:
             if negatives is not None:
-                raise ConfigError(f"loss {self.name!r} scores all items: draw no negatives")
+                raise ConfigError(f"loss {self.name!r} scores all items: pass no negatives")
             return full_softmax(
                 query, table, targets,
                 bias=bias, matmul_dtype=self.matmul_dtype, max_cells=self.max_cells,
             )  # fmt: skip
         if negatives is None and not self.in_batch:
             raise ConfigError(
-                f"loss {self.name!r} needs negatives: draw at least one, or set in_batch to true"
+                f"loss {self.name!r} needs negatives: pass at least one, or set in_batch to true"
             )
         if self.name == "sampled":
             return sampled_softmax(
                 query, table, targets, negatives,
                 bias=bias, log_q=log_q, log_p=log_p, in_batch=self.in_batch,
-                correct_target=self.correct_target, counted=counted, sparse=self.sparse,
+                correct_target=self.correct_target, valid=valid, sparse=self.sparse,
             )  # fmt: skip
-        found = score_candidates(
+        candidates = score_candidates(
             query, table, targets, negatives,
-            bias=bias, in_batch=self.in_batch, counted=counted, sparse=self.sparse,
+            bias=bias, in_batch=self.in_batch, valid=valid, sparse=self.sparse,
         )  # fmt: skip
         positive, negative = (
             activate(scores, self.activation, self.elu_alpha)
-            for scores in (found.positive, found.negative)
+            for scores in (candidates.positive, candidates.negative)
         )
-        return self._pairwise()(positive, negative, found.counted)
+        return self._pairwise()(positive, negative, candidates.valid)
 
     def _pairwise(self) -> Pairwise:
-        kind = loss_kind(self.name)
-        assert kind.pairwise is not None
-        module, _, name = kind.pairwise.partition(":")
+        spec = loss_kind(self.name)
+        assert spec.pairwise is not None
+        module, _, name = spec.pairwise.partition(":")
         function: Any = getattr(import_module(module), name)
-        if kind.regularized:
+        if spec.regularized:
             function = partial(function, regularization=self.regularization)
         pairwise: Pairwise = function
         return pairwise

@@ -1,24 +1,24 @@
-"""Cross entropy against a sample of the catalog.
+"""Sampled softmax: cross entropy against a sample of the catalog.
 
-The sum over the catalog in the softmax's denominator is estimated from candidates j of which one
-expects c_j in the pool:
+The sum over the catalog in the denominator of the softmax is estimated from a pool of candidates j.
+With c_j the expected count of j in the pool:
 
     Σ_{j ≠ t} exp z_j  ≈  Σ_{j in pool, j ≠ t} exp(z_j - log c_j)
     loss = log(exp z_t + Σ_{j in pool, j ≠ t} exp(z_j - log c_j)) - z_t
 
 Both sides of the first line agree in expectation (importance sampling: Bengio & Senécal, Adaptive
 Importance Sampling to Accelerate Training of a Neural Probabilistic Language Model, IEEE Trans.
-Neural Networks 19(4), 2008, equation 15), so that loss and gradients approach those of the full
-softmax as the pool grows. A candidate that is the row's target is left out, since z_t is already
-in the sum. Of M items drawn with probabilities q one expects M q_j; of the other P - 1 targets of
-a batch, which come with the probabilities p of the log, (P - 1) p_j; of both together the sum of
-the two.
+Neural Networks 19(4), 2008, equation 15). Loss and gradients therefore approach those of the full
+softmax as the pool grows. A candidate equal to the row's target is omitted, because z_t is already
+in the sum. The expected count is M q_j for M items sampled with probabilities q, and (P - 1) p_j
+for the other P - 1 targets of a batch with the probabilities p of the log. With both sources it is
+the sum of the two.
 
-`correct_target` takes log c_t from z_t as well, as do Yi et al. (Sampling-Bias-Corrected Neural
-Modeling for Large Corpus Item Recommendations, RecSys 2019, equation 4): right as long as c_t is
-small, that is as long as the target could as well not have been drawn. The code of GRU4Rec does
-something near that: it takes log(clicks of j) off the targets of the batch, a row's own among
-them, and α log(clicks of j) off the draws, and leaves a drawn target in the sum.
+`correct_target` subtracts log c_t from z_t as well, as do Yi et al. (Sampling-Bias-Corrected Neural
+Modeling for Large Corpus Item Recommendations, RecSys 2019, equation 4). This is correct for a
+small c_t. The code of GRU4Rec is similar: it subtracts log(clicks of j) from the targets of the
+batch, including the row's own, and α log(clicks of j) from the sampled items, and keeps a sampled
+target in the sum.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from nextclick.losses.candidates import score_candidates
 if TYPE_CHECKING:
     from torch import Tensor
 
-MASKED = -1e30  # finite: a row of nothing else still has a logarithm and a gradient, both 0
+MASKED = -1e30  # finite, so that a row without a valid negative has loss and gradient 0
 
 
 def sampled_softmax(
@@ -48,7 +48,7 @@ def sampled_softmax(
     log_p: Tensor | None = None,
     in_batch: bool = False,
     correct_target: bool = False,
-    counted: Tensor | None = None,
+    valid: Tensor | None = None,
     sparse: bool = False,
 ) -> Tensor:
     """Return the mean cross entropy of the targets against their negatives.
@@ -57,36 +57,35 @@ def sampled_softmax(
         query: (P, D).
         table: (N + 1, D); only the rows of targets and negatives get a gradient.
         targets: (P,) int64 in 1..N.
-        negatives: (M,) int64 shared by all rows or (P, M); None with `in_batch` alone.
+        negatives: (M,) int64 shared by all rows or (P, M); None to use `in_batch` only.
         bias: (N + 1,), or None.
-        log_q: (N + 1,) log probability with which each negative was drawn
-            (`NegativeSampler.log_q`); None corrects nothing.
+        log_q: (N + 1,) log sampling probability of the items (`NegativeSampler.log_q`); None
+            applies no correction.
         log_p: (N + 1,) log probability of each item as a target (`NegativeSampler.log_q` at
-            alpha 1), for the negatives of the batch; None where there are none or with `log_q`
-            None.
-        in_batch: the other targets of the batch are negatives too.
-        correct_target: see above.
-        counted: (P, M) bool, False where a negative must not count.
+            alpha 1), for negatives from the batch; None without these, or if `log_q` is None.
+        in_batch: use the other targets of the batch as negatives.
+        correct_target: also correct the target's logit, see above.
+        valid: (P, M) bool mask of `negatives`; None allows all.
         sparse: give `table` and `bias` sparse gradients.
 
     Returns:
         A scalar, float32 (float64 for float64 inputs).
 
     Raises:
-        ValueError: shapes that do not fit, or one of `log_q` and `log_p` without the other where
-            both sources of negatives are used.
+        ValueError: shapes do not match, or only one of `log_q` and `log_p` is given although both
+            sources of negatives are used.
     """
-    found = score_candidates(
+    candidates = score_candidates(
         query, table, targets, negatives,
-        bias=bias, in_batch=in_batch, counted=counted, sparse=sparse,
+        bias=bias, in_batch=in_batch, valid=valid, sparse=sparse,
     )  # fmt: skip
-    positive, negative = found.positive, found.negative
+    positive, negative = candidates.positive, candidates.negative
     sources = _sources(len(targets), negatives, log_q, log_p, in_batch)
     if sources:
-        negative = negative - _log_expected(sources, found.items)
+        negative = negative - _log_expected_counts(sources, candidates.items)
         if correct_target:
-            positive = positive - _log_expected(sources, targets)
-    negative = negative.masked_fill(~found.counted, MASKED)
+            positive = positive - _log_expected_counts(sources, targets)
+    negative = negative.masked_fill(~candidates.valid, MASKED)
     return softplus(torch.logsumexp(negative, dim=1) - positive).mean()
 
 
@@ -97,26 +96,28 @@ def _sources(
     log_p: Tensor | None,
     in_batch: bool,
 ) -> list[tuple[int, Tensor]]:
-    """How many negatives come from each source and the (N + 1,) log probabilities there."""
+    """Number of negatives of each source, and its (N + 1,) log probabilities."""
     if log_q is None and log_p is None:
         return []
     sources = []
     if negatives is not None:
         if log_q is None:
-            raise ValueError("log_p without log_q: give the log probabilities of the negatives too")
+            raise ValueError(
+                "log_p without log_q: pass log_q, the log probabilities of the sampled negatives"
+            )
         sources.append((negatives.shape[-1], log_q))
     if in_batch:
         if log_p is None:
             raise ValueError(
-                "log_q without log_p: the negatives of the batch come with the probabilities of "
-                "targets, give their logarithms too"
+                "log_q without log_p: pass log_p, the log probabilities of targets, for the "
+                "negatives of the batch"
             )
         sources.append((P - 1, log_p))
     return sources
 
 
-def _log_expected(sources: list[tuple[int, Tensor]], items: Tensor) -> Tensor:
-    """Log of how often one expects each of `items` in the pool; same shape."""
+def _log_expected_counts(sources: list[tuple[int, Tensor]], items: Tensor) -> Tensor:
+    """Log of the expected count of each of `items` in the pool; same shape."""
     logs = [
         log_probability[items] + (math.log(n) if n else -math.inf) for n, log_probability in sources
     ]

@@ -1,12 +1,12 @@
-"""Cross entropy over the whole catalog in bounded memory.
+"""Full softmax: cross entropy over the whole catalog in bounded memory.
 
 With logits z_j = q·w_j + b_j over the items j = 1..N, p = softmax(z) and t the target of a row,
 
     loss = mean over the P rows of  log Σ_j exp z_j - z_t
     ∂loss/∂z_j = (p_j - [j = t]) / P
 
-so the gradients need nothing that the forward pass does not have in its hands: they are computed
-there, block by block (`losses.blocks`), and P x N numbers are neither kept nor computed again.
+The gradients depend only on values of the forward pass, which computes them block by block
+(`losses.blocks`). The P x N logits are neither stored nor computed again.
 """
 
 from __future__ import annotations
@@ -34,27 +34,28 @@ def full_softmax(
 ) -> Tensor:
     """Return the mean cross entropy of the targets among items 1..N; item 0 is no candidate.
 
-    Equal to `F.cross_entropy(query @ table[1:].T + bias[1:], targets - 1)` and its gradients but
-    for rounding. Where no gradient is wanted (as under `no_grad`) only the loss is computed. It
-    cannot be differentiated twice. Going backward again (`retain_graph=True`) computes the
-    gradients again, because the first time gives them away without a copy.
+    Loss and gradients equal those of
+    `F.cross_entropy(query @ table[1:].T + bias[1:], targets - 1)` up to rounding. If no gradient is
+    required (as under `no_grad`), only the loss is computed. It cannot be differentiated twice. A
+    second backward pass (`retain_graph=True`) computes the gradients again, because the first one
+    hands them over without a copy.
 
     Args:
         query: (P, D), one row per prefix.
         table: (N + 1, D); row 0 is ignored and gets gradient 0.
         targets: (P,) int64 in 1..N.
         bias: (N + 1,), or None.
-        matmul_dtype: precision of the products. None means that of the inputs, or bfloat16 under
-            bfloat16 autocast. Sums, logarithms and the target's logit are float32 (float64 for
-            float64 inputs) in any case.
-        max_cells: most numbers of a block of logits.
+        matmul_dtype: precision of the products. None is that of the inputs, or bfloat16 under
+            bfloat16 autocast. Sums, logarithms and the target's logit are always float32 (float64
+            for float64 inputs).
+        max_cells: maximum number of logits in a block.
 
     Returns:
         A scalar, float32 (float64 for float64 inputs).
 
     Raises:
-        ValueError: shapes that do not fit, no target at all, or (on the CPU, where looking
-            costs nothing) a target that is not in 1..N.
+        ValueError: shapes do not match, there is no target, or (on the CPU only) a target is not
+            in 1..N.
     """
     check_shapes(query, table, targets, bias)
     if max_cells < 1:
@@ -72,7 +73,7 @@ def _product_dtype(query: Tensor, table: Tensor) -> torch.dtype:
     if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.bfloat16:
         return torch.bfloat16
     dtype = torch.promote_types(query.dtype, table.dtype)
-    return torch.float32 if dtype == torch.float16 else dtype  # float16 ends at 65504
+    return torch.float32 if dtype == torch.float16 else dtype  # the maximum of float16 is 65504
 
 
 class _FullSoftmax(torch.autograd.Function):
@@ -85,7 +86,7 @@ class _FullSoftmax(torch.autograd.Function):
         targets: Tensor,
         settings: BlockSettings,
     ) -> Tensor:
-        ctx.settings = settings.wanting(*ctx.needs_input_grad[:3])
+        ctx.settings = settings.with_gradients(*ctx.needs_input_grad[:3])
         loss, ctx.gradients = sweep(query, table, bias, targets, ctx.settings)
         ctx.save_for_backward(query, table, bias, targets)
         return loss
@@ -94,7 +95,7 @@ class _FullSoftmax(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         gradients: Gradients | None = ctx.gradients
-        ctx.gradients = None  # given away, so that `.grad` can take them over without a copy
+        ctx.gradients = None  # released, so that `.grad` takes them over without a copy
         if gradients is None:
             query, table, bias, targets = ctx.saved_tensors
             gradients = sweep(query, table, bias, targets, ctx.settings)[1]

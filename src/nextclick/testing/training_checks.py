@@ -21,7 +21,7 @@ from nextclick.models.incremental_state import FineTuneSteps, PriorSessions, sca
 from nextclick.serving import Recommender
 from nextclick.testing.sample_log import newer_log, sample_store
 from nextclick.testing.scoring_checks import assert_close, sample_batch
-from nextclick.training import epoch_log as report
+from nextclick.training import run_log as report
 from nextclick.training.training_config import NeuralOptions
 
 if TYPE_CHECKING:

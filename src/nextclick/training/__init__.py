@@ -1,4 +1,4 @@
-"""Fits neural models: batches in, weights out; told how good they are by whoever asks for it.
+"""Trains neural models: batches, losses, optimizers, checkpoints and progress.
 
-Nothing here imports the evaluation or the data: validation is a callable.
+The package imports neither `nextclick.evaluation` nor `nextclick.data`; validation is a callable.
 """

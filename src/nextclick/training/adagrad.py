@@ -1,4 +1,4 @@
-"""Adagrad with momentum, which touches the rows that have a gradient and no others."""
+"""Adagrad with momentum and row-wise updates for sparse gradients."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Adagrad(torch.optim.Optimizer):
-    """Adagrad with momentum, as GRU4Rec's authors use it.
+    """Adagrad with momentum, as in the code of GRU4Rec's authors.
 
         a ← a + g²        v ← momentum · v − rate · g / √(a + 1e-6)        w ← w + v
 
-    A sparse gradient changes the rows it holds, each once, however often the row stands there.
-    Without momentum that is what the dense one does; with momentum a row's v stands still while
-    nobody touches it, as in the authors' code. On the CPU one compiled pass does all of it, in
-    less than half the time that coalescing and a handful of tensor operations take.
+    A sparse gradient updates each of its rows once, with the sum of the row's entries. Without
+    momentum the result equals that of the dense gradient. With momentum, v of a row changes only in
+    steps with a gradient for the row, as in the authors' code. On the CPU one compiled pass does
+    the update in less than half the time of coalescing and tensor operations.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class Adagrad(torch.optim.Optimizer):
     ):
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "eps": eps}
         super().__init__(parameters, defaults)
-        self._slots: dict[int, Int32Array] = {}  # by length; all -1 between steps
+        self._slots: dict[int, Int32Array] = {}  # by number of rows; all -1 between steps
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Change every parameter that has a gradient; there is no closure to call."""
+        """Update every parameter that has a gradient; `closure` is ignored."""
         del closure
         for group in self.param_groups:
             for weight in group["params"]:
@@ -53,7 +53,7 @@ class Adagrad(torch.optim.Optimizer):
                     if group["momentum"]:
                         state["velocity"] = torch.zeros_like(weight)
                 if not weight.grad.is_sparse:
-                    _step_all(weight, state, group)
+                    _step_dense(weight, state, group)
                 elif weight.device.type == "cpu" and weight.dtype == torch.float32:
                     self._step_rows(weight, state, group)
                 else:
@@ -66,7 +66,7 @@ class Adagrad(torch.optim.Optimizer):
             self._slots[n_rows] = np.full(n_rows, -1, dtype=np.int32)
         velocity = state.get("velocity", weight.new_zeros(0))
         values = weight.grad._values()
-        change_rows(
+        update_rows(
             _as_rows(weight),
             _as_rows(state["sum"]),
             _as_rows(velocity),
@@ -80,12 +80,12 @@ class Adagrad(torch.optim.Optimizer):
 
 
 def _as_rows(tensor: Tensor) -> Float32Array:
-    """(n, d) of (n, d), (n, 1) of (n,)."""
+    """View (n, d) as it is and (n,) as (n, 1)."""
     rows: Float32Array = (tensor[:, None] if tensor.ndim == 1 else tensor).numpy()
     return rows
 
 
-def _step_all(weight: Tensor, state: Mapping[str, Tensor], group: Mapping[str, Any]) -> None:
+def _step_dense(weight: Tensor, state: Mapping[str, Tensor], group: Mapping[str, Any]) -> None:
     grad = weight.grad
     assert grad is not None
     if group["weight_decay"]:
@@ -100,7 +100,7 @@ def _step_all(weight: Tensor, state: Mapping[str, Tensor], group: Mapping[str, A
 
 def _step_coalesced(weight: Tensor, state: Mapping[str, Tensor], group: Mapping[str, Any]) -> None:
     assert weight.grad is not None
-    coalesced = weight.grad.coalesce()  # squares must be of a row's whole gradient
+    coalesced = weight.grad.coalesce()  # the square is of the sum of a row's entries
     rows, grad = coalesced.indices()[0], coalesced.values()  # (R,), (R, d)
     total = state["sum"].index_select(0, rows).addcmul_(grad, grad)
     state["sum"].index_copy_(0, rows, total)
@@ -113,7 +113,7 @@ def _step_coalesced(weight: Tensor, state: Mapping[str, Tensor], group: Mapping[
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def change_rows(
+def update_rows(
     weight: Float32Array,
     total: Float32Array,
     velocity: Float32Array,
@@ -124,41 +124,41 @@ def change_rows(
     momentum: np.float32,
     eps: np.float32,
 ) -> None:
-    """One step for the rows of a sparse gradient.
+    """Update the rows of a sparse gradient, in place.
 
     Args:
-        weight: (N, d), changed.
-        total: (N, d), changed.
-        velocity: (N, d), changed; no rows without momentum.
-        rows: (R,) in 0..N - 1, any order, any number of times.
-        grad: (R, d), what each adds to its row's gradient.
-        slots: (N,) filled with -1, and again afterwards.
+        weight: (N, d) weights, updated.
+        total: (N, d) sums of squared gradients, updated.
+        velocity: (N, d), updated; (0, d) without momentum.
+        rows: (R,) in 0..N - 1, unsorted, with duplicates.
+        grad: (R, d), entries of the gradient.
+        slots: (N,) scratch, -1 before and after the call.
         rate: learning rate.
-        momentum: what is left of a row's last change.
-        eps: below the root.
+        momentum: factor of the previous velocity.
+        eps: added to the sum of squares.
     """
     n, d = 0, weight.shape[1]
-    own = np.empty((len(rows), d), dtype=np.float32)
-    touched = np.empty(len(rows), dtype=np.int64)
+    summed = np.empty((len(rows), d), dtype=np.float32)
+    distinct_rows = np.empty(len(rows), dtype=np.int64)
     for i in range(len(rows)):
         row = rows[i]
         slot = slots[row]
         if slot < 0:
             slots[row] = n
-            touched[n] = row
-            own[n] = grad[i]
+            distinct_rows[n] = row
+            summed[n] = grad[i]
             n += 1
         else:
-            own[slot] += grad[i]
-    moves = len(velocity) > 0
+            summed[slot] += grad[i]
+    has_momentum = len(velocity) > 0
     for slot in range(n):
-        row = touched[slot]
+        row = distinct_rows[slot]
         slots[row] = -1
         for k in range(d):
-            g = own[slot, k]
+            g = summed[slot, k]
             total[row, k] += g * g
             change = -rate * g / np.sqrt(total[row, k] + eps)
-            if moves:
+            if has_momentum:
                 change += momentum * velocity[row, k]
                 velocity[row, k] = change
             weight[row, k] += change

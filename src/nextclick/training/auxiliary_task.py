@@ -1,4 +1,4 @@
-"""Training in turns: before the prefixes of each epoch, a task that the model brings along."""
+"""Training with an auxiliary task: each epoch trains the task first, then the next click."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _OPTIMIZER = "optimizer."
 
 
 class AlternatingBatchSource(SessionBatchSource):
-    """The steps of a task, then those of the prefixes, epoch by epoch.
+    """The steps of an auxiliary task, then those of the prefixes, in each epoch.
 
-    The task has an optimizer of its own, at its share of the learning rate that the
-    schedule has at the beginning of the epoch, without warm-up or weight decay. Its own weights and
-    those of its optimizer are part of what resumes a run.
+    The task has its own optimizer, without warm-up or weight decay. Its learning rate is the
+    scheduled rate at the start of the epoch, times the rate of the task. The weights that belong
+    to the task alone, and the state of its optimizer, are part of the checkpoint.
     """
 
     task_optimizers: Optimizers
@@ -49,38 +49,40 @@ class AlternatingBatchSource(SessionBatchSource):
         self.task_rate = task.rate
         self.task_optimizers = Optimizers(task, replace(config, sparse=False, weight_decay=0.0))
         shared = {id(p) for p in self.encoder.parameters()}
-        self._own = {n: p for n, p in task.named_parameters() if id(p) not in shared}
+        self._task_weights = {n: p for n, p in task.named_parameters() if id(p) not in shared}
 
-    def works(self, epoch: int, first: int) -> Generator[TrainingStep | AuxiliaryStep, None, None]:
-        """The steps of the task, and then those of the prefixes."""
-        done = 0
-        with closing(prefetched(self._task_works(epoch))) as ready:
-            for work in ready:
-                if done >= first:
-                    yield work
-                done += 1
-        yield from super().works(epoch, max(first - done, 0))
+    def steps(
+        self, epoch: int, first_step: int
+    ) -> Generator[TrainingStep | AuxiliaryStep, None, None]:
+        """Yield the steps of the task, then those of the prefixes."""
+        n_steps = 0
+        with closing(prefetched(self._task_steps(epoch))) as steps:
+            for step in steps:
+                if n_steps >= first_step:
+                    yield step
+                n_steps += 1
+        yield from super().steps(epoch, max(first_step - n_steps, 0))
 
-    def _task_works(self, epoch: int) -> Iterator[AuxiliaryStep]:
+    def _task_steps(self, epoch: int) -> Iterator[AuxiliaryStep]:
         for arrays in self._task.works(epoch):
-            moved = {name: self._moved(array) for name, array in arrays.items()}
-            yield AuxiliaryStep(moved, self._task.label)
+            tensors = {name: self._to_device(array) for name, array in arrays.items()}
+            yield AuxiliaryStep(tensors, self._task.label)
 
-    def loss(self, work: TrainingStep | AuxiliaryStep) -> Tensor:
-        """() mean loss of a step of either kind."""
-        if isinstance(work, AuxiliaryStep):
-            return self._task.loss(work.arrays)
-        return super().loss(work)
+    def loss(self, step: TrainingStep | AuxiliaryStep) -> Tensor:
+        """() mean loss of a step of the task or of the prefixes."""
+        if isinstance(step, AuxiliaryStep):
+            return self._task.loss(step.arrays)
+        return super().loss(step)
 
     def state(self) -> dict[str, Tensor]:
-        """What the task has learned besides the weights of the encoder."""
-        own = {name: weight.detach() for name, weight in self._own.items()}
-        of_optimizer = self.task_optimizers.state()
-        return own | {_OPTIMIZER + name: value for name, value in of_optimizer.items()}
+        """Weights that belong to the task alone, and the state of its optimizer."""
+        weights = {name: weight.detach() for name, weight in self._task_weights.items()}
+        optimizer = self.task_optimizers.state()
+        return weights | {_OPTIMIZER + name: value for name, value in optimizer.items()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state` gave."""
-        for name, weight in self._own.items():
+        """Restore a state that `state` returned."""
+        for name, weight in self._task_weights.items():
             weight.data.copy_(state[name])
         prefix = len(_OPTIMIZER)
         self.task_optimizers.load_state(
@@ -96,7 +98,7 @@ def make_batch_source(
     seed: int,
     device: torch.device,
 ) -> BatchSource:
-    """The feed of the order that a config names, with the task that the model has."""
+    """The batch source for the order of a config and for the auxiliary task of a model, if any."""
     model.setup(sessions)
     if config.order == "lanes":
         return LaneBatchSource(model, sessions, config, seed=seed, device=device)

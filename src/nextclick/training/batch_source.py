@@ -1,4 +1,4 @@
-"""What a step of training is given, and the loss it gives: padded sessions, or lanes."""
+"""Batch sources: the inputs of each training step and their loss, for sessions or for lanes."""
 
 from __future__ import annotations
 
@@ -29,19 +29,22 @@ if TYPE_CHECKING:
     from nextclick.training.optim import Optimizers
     from nextclick.training.training_config import TrainingConfig
 
+_NEGATIVES, _INPUTS = 1, 2  # purposes of random draws, part of their seed
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingStep:
-    """What one step needs, on the device.
+    """Inputs of a step, on the device.
 
     Attributes:
         items: (B, T) clicks; (B,) for lanes.
         targets: (P,) in 1..N.
-        where: (P,) the cell of `items` after which each target was clicked; None for all of them.
-        negatives: (M,) items drawn for this step, (P, M) for each prefix, or None.
-        starts: (B,) lanes in which a session begins; None for padded sessions.
-        weight: what the mean loss counts in this step.
-        context: what the encoder reads besides the clicks, by name.
+        where: (P,) index into the flattened `items` of the click before each target; None if
+            every click has a target.
+        negatives: (M,) sampled items shared by all prefixes, (P, M) for each prefix, or None.
+        starts: (B,) lanes in which a session starts; None for padded sessions.
+        weight: factor of the loss in this step.
+        context: further inputs of the encoder, by name.
     """
 
     items: Tensor
@@ -58,12 +61,12 @@ class TrainingStep:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AuxiliaryStep:
-    """What a step of a model's own task needs, on the device; it has no prefixes.
+    """Inputs of a step of an auxiliary task, on the device; it has no prefixes.
 
     Attributes:
-        arrays: by name, for the task.
-        label: what people are told meanwhile.
-        weight: what the mean loss counts in this step.
+        arrays: inputs of the task, by name.
+        label: name of the task in progress reports.
+        weight: factor of the loss in this step.
     """
 
     arrays: dict[str, Tensor]
@@ -75,13 +78,13 @@ class AuxiliaryStep:
 
 
 class BatchSource(ABC):
-    """Gives the work of each step of an epoch, from any step on, and makes its loss.
+    """Yields the steps of an epoch, starting at any step, and computes their losses.
 
-    Before `recent` sets in, the first `pretrain_epochs` epochs learn from all sessions.
+    The first `pretrain_epochs` epochs use all sessions; later ones use the part `recent`.
 
     Attributes:
-        task_optimizers: for the steps of a task; None where there are none.
-        task_rate: the learning rate of those, as a share of that of the others.
+        task_optimizers: optimizers of an auxiliary task; None without one.
+        task_rate: learning rate of the auxiliary task, as a share of the scheduled rate.
     """
 
     task_optimizers: Optimizers | None = None
@@ -109,45 +112,47 @@ class BatchSource(ABC):
         return self._all if epoch < self.config.pretrain_epochs else self._recent
 
     def _rng(self, epoch: int, step: int, purpose: int) -> np.random.Generator:
-        # four numbers: three would draw what [seed, epoch] does where the third is 0
+        # with three numbers, a third number of 0 would give the draws of [seed, epoch]
         return np.random.default_rng([self.seed, epoch, step, purpose])
 
     def _negatives(self, epoch: int, step: int, n_steps: int = 1) -> AnyArray | None:
-        return self.objective.draw(self._rng(epoch, step, 1), n_steps)  # (K, M)
+        return self.objective.draw(self._rng(epoch, step, _NEGATIVES), n_steps)  # (K, M)
 
-    def _moved(self, array: AnyArray) -> Tensor:
+    def _to_device(self, array: AnyArray) -> Tensor:
         tensor = torch.from_numpy(array)
         if self.device.type == "cuda":
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor
 
     def n_samples(self, epoch: int) -> int:
-        """Prefixes in an epoch."""
+        """Number of prefixes in an epoch."""
         return self._sessions(epoch).n_prefixes
 
-    def _loss(self, queries: Tensor, work: TrainingStep) -> Tensor:
+    def _loss_of_queries(self, queries: Tensor, step: TrainingStep) -> Tensor:
         table, bias = self.encoder.table()
-        return self.objective(queries, table, bias, work.targets, work.negatives)
+        return self.objective(queries, table, bias, step.targets, step.negatives)
 
     @abstractmethod
-    def works(self, epoch: int, first: int) -> Generator[TrainingStep | AuxiliaryStep, None, None]:
-        """Yield the work of each step of an epoch, from step `first` on."""
+    def steps(
+        self, epoch: int, first_step: int
+    ) -> Generator[TrainingStep | AuxiliaryStep, None, None]:
+        """Yield the inputs of each step of an epoch, starting at `first_step`."""
 
     @abstractmethod
-    def loss(self, work: TrainingStep | AuxiliaryStep) -> Tensor:
+    def loss(self, step: TrainingStep | AuxiliaryStep) -> Tensor:
         """() mean loss of the targets of a step."""
 
     def state(self) -> dict[str, Tensor]:
-        """What has to be known besides epoch and step."""
+        """State that a resumed run needs besides epoch and step."""
         return {}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state` gave."""
+        """Restore a state that `state` returned."""
         del state
 
 
 class SessionBatchSource(BatchSource):
-    """Every prefix of padded sessions in one pass of the encoder."""
+    """Batches of padded sessions; one pass of the encoder covers all their prefixes."""
 
     def __init__(
         self,
@@ -158,19 +163,21 @@ class SessionBatchSource(BatchSource):
         seed: int,
         device: torch.device,
     ):
-        reads = model.requires(model.config)
+        required = model.requires(model.config)
         local = config.negative_source == "batch"
         sessions = replace(
             sessions,
-            times=sessions.times if "times" in reads else None,
-            users=sessions.users if "users" in reads or local else None,
-            blocks=sessions.blocks if "blocks" in reads else None,
+            times=sessions.times if "times" in required else None,
+            users=sessions.users if "users" in required or local else None,
+            blocks=sessions.blocks if "blocks" in required else None,
         )
         super().__init__(model, sessions, config, seed=seed, device=device)
         self._max_length = model.max_length
         self._orders: dict[int, SessionOrder] = {}
-        self._context = EncoderInputs(model, sessions)
-        self._local = LocalNegatives(sessions, config.negatives, config.reject) if local else None
+        self._inputs = EncoderInputs(model, sessions)
+        self._local_negatives = (
+            LocalNegatives(sessions, config.negatives, config.reject) if local else None
+        )
 
     def _order(self, epoch: int) -> SessionOrder:
         sessions = self._sessions(epoch)
@@ -186,43 +193,47 @@ class SessionBatchSource(BatchSource):
             }
         return self._orders[id(sessions)]
 
-    def works(self, epoch: int, first: int) -> Generator[TrainingStep | AuxiliaryStep, None, None]:
-        """One padded batch a step."""
-        if first == 0:
+    def steps(
+        self, epoch: int, first_step: int
+    ) -> Generator[TrainingStep | AuxiliaryStep, None, None]:
+        """Yield one padded batch per step."""
+        if first_step == 0:
             self.encoder.begin_epoch()
-        with closing(prefetched(self._built(epoch, first))) as ready:
-            yield from ready
+        with closing(prefetched(self._batches(epoch, first_step))) as steps:
+            yield from steps
 
-    def _built(self, epoch: int, first: int) -> Iterator[TrainingStep]:
+    def _batches(self, epoch: int, first_step: int) -> Iterator[TrainingStep]:
         plan = self._order(epoch).plan(epoch)
-        for step in range(first, len(plan)):
-            batch, context = self._context.of(plan[step], self._rng(epoch, step, 2))
+        for step in range(first_step, len(plan)):
+            batch, context = self._inputs.build(plan[step], self._rng(epoch, step, _INPUTS))
             negatives: AnyArray | None
-            if self._local is not None:
-                negatives = self._local.draw(batch, self._rng(epoch, step, 1))[None]
+            if self._local_negatives is not None:
+                rng = self._rng(epoch, step, _NEGATIVES)
+                negatives = self._local_negatives.draw(batch, rng)[None]
             else:
                 negatives = self._negatives(epoch, step)
             yield TrainingStep(
-                self._moved(batch.items),
-                self._moved(batch.targets),
-                where=self._moved(batch.where),
-                negatives=None if negatives is None else self._moved(negatives[0]),
-                context={name: self._moved(array) for name, array in context.items()},
+                self._to_device(batch.items),
+                self._to_device(batch.targets),
+                where=self._to_device(batch.where),
+                negatives=None if negatives is None else self._to_device(negatives[0]),
+                context={name: self._to_device(array) for name, array in context.items()},
             )
 
-    def loss(self, work: TrainingStep | AuxiliaryStep) -> Tensor:
+    def loss(self, step: TrainingStep | AuxiliaryStep) -> Tensor:
         """() mean loss of all prefixes of the batch."""
-        assert isinstance(work, TrainingStep)
-        queries = self.encoder(work.items, **work.context)  # (B, T, D)
-        queries = queries.flatten(0, 1).index_select(0, work.where)  # (P, D)
-        return self._loss(queries, work)
+        assert isinstance(step, TrainingStep)
+        queries = self.encoder(step.items, **step.context)  # (B, T, D)
+        queries = queries.flatten(0, 1).index_select(0, step.where)  # (P, D)
+        return self._loss_of_queries(queries, step)
 
 
 class LaneBatchSource(BatchSource):
-    """One click of every lane a step; the state goes on from step to step, the gradient does not.
+    """Session-parallel lanes: each step takes one click of every lane.
 
-    The loss of a step is the sum over its lanes divided by the number of all lanes, as in the
-    authors' code, so that the last few lanes of an epoch count as much as any other.
+    The state of a lane carries over from step to step without its gradient. The loss of a step is
+    the sum over its active lanes divided by the number of all lanes, as in the authors' code. The
+    few lanes that are active at the end of an epoch therefore have the same weight as any other.
     """
 
     def __init__(
@@ -237,26 +248,27 @@ class LaneBatchSource(BatchSource):
         super().__init__(model, sessions, config, seed=seed, device=device)
         if not model.capabilities.recurrent_step:
             raise ConfigError(
-                f"order must be sessions for {model.name}, got lanes: it cannot carry a state from "
-                "click to click; set order=sessions"
+                f"order must be sessions for {model.name}, got lanes: its encoder has no recurrent "
+                "state; set order=sessions"
             )
         self._state: Tensor = self.encoder.initial_state(config.batch_size)
 
-    def works(self, epoch: int, first: int) -> Generator[TrainingStep, None, None]:
-        """One click of every lane a step."""
-        if first == 0:
+    def steps(self, epoch: int, first_step: int) -> Generator[TrainingStep, None, None]:
+        """Yield one click of every lane per step."""
+        if first_step == 0:
             self._state = self.encoder.initial_state(self.config.batch_size)
-        done = 0
-        with closing(prefetched(self._built(epoch))) as ready:
-            for steps, inputs, targets, starts, negatives in ready:
-                for k in range(max(first - done, 0), len(steps)):
-                    drawn = None if negatives is None else negatives[k]
-                    yield self._work(steps, k, inputs[k], targets[k], starts[k], drawn)
-                done += len(steps)
+        n_steps = 0
+        with closing(prefetched(self._chunks(epoch))) as chunks:
+            for lanes, inputs, targets, starts, negatives in chunks:
+                for k in range(max(first_step - n_steps, 0), len(lanes)):
+                    sampled = None if negatives is None else negatives[k]
+                    yield self._step(lanes, k, inputs[k], targets[k], starts[k], sampled)
+                n_steps += len(lanes)
 
-    def _built(
+    def _chunks(
         self, epoch: int
     ) -> Iterator[tuple[LaneSteps, Tensor, Tensor, Tensor, Tensor | None]]:
+        """Yield K steps at a time with their (K, B) inputs, targets, starts and negatives."""
         order = LaneOrder(
             self._sessions(epoch),
             n_lanes=self.config.batch_size,
@@ -264,41 +276,43 @@ class LaneBatchSource(BatchSource):
             shuffle=self.config.shuffle,
             at_least=1 if self.config.negatives or self.config.loss == "ce" else 2,
         )
-        for number, steps in enumerate(order.steps(epoch)):
-            drawn = self._negatives(epoch, number, len(steps))  # (K, M)
-            inputs, targets, starts = map(self._moved, (steps.inputs, steps.targets, steps.starts))
-            yield steps, inputs, targets, starts, None if drawn is None else self._moved(drawn)
+        for chunk, lanes in enumerate(order.steps(epoch)):
+            sampled = self._negatives(epoch, chunk, len(lanes))  # (K, M)
+            negatives = None if sampled is None else self._to_device(sampled)
+            arrays = (lanes.inputs, lanes.targets, lanes.starts)
+            inputs, targets, starts = map(self._to_device, arrays)
+            yield lanes, inputs, targets, starts, negatives
 
-    def _work(
+    def _step(
         self,
-        steps: LaneSteps,
+        lanes: LaneSteps,
         k: int,
         inputs: Tensor,
         targets: Tensor,
         starts: Tensor,
         negatives: Tensor | None,
     ) -> TrainingStep:
-        if steps.filled[k] == len(inputs):
+        if lanes.filled[k] == len(inputs):
             return TrainingStep(inputs, targets, negatives=negatives, starts=starts)
-        where = targets.nonzero()[:, 0]  # (P,), at the end of an epoch only
+        where = targets.nonzero()[:, 0]  # (P,), only at the end of an epoch
         weight = len(where) / len(inputs)
         return TrainingStep(inputs, targets[where], where, negatives, starts, weight)
 
-    def loss(self, work: TrainingStep | AuxiliaryStep) -> Tensor:
-        """() mean loss of the lanes that have a session; hands their state on."""
-        assert isinstance(work, TrainingStep)
-        assert work.starts is not None
-        state = self._state.masked_fill(work.starts[None, :, None], 0.0)  # (L, B, H)
-        queries, state = self.encoder.step(work.items, state)  # (B, D)
+    def loss(self, step: TrainingStep | AuxiliaryStep) -> Tensor:
+        """() mean loss of the active lanes; updates the state of all lanes."""
+        assert isinstance(step, TrainingStep)
+        assert step.starts is not None
+        state = self._state.masked_fill(step.starts[None, :, None], 0.0)  # (L, B, H)
+        queries, state = self.encoder.step(step.items, state)  # (B, D)
         self._state = state.detach()
-        if work.where is not None:
-            queries = queries.index_select(0, work.where)  # (P, D)
-        return self._loss(queries, work)
+        if step.where is not None:
+            queries = queries.index_select(0, step.where)  # (P, D)
+        return self._loss_of_queries(queries, step)
 
     def state(self) -> dict[str, Tensor]:
-        """What the lanes know of their sessions."""
+        """Recurrent state of the lanes."""
         return {"lanes": self._state}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state` gave."""
+        """Restore a state that `state` returned."""
         self._state = state["lanes"].to(self.device)

@@ -1,11 +1,11 @@
-"""Everything that a run needs to go on as if it had never stopped.
+"""Checkpoints: the complete state of a run, so that a resumed run gives bit-identical weights.
 
 FOLDER/
-metrics.jsonl         one line for each step that was told and each epoch
-checkpoint/           written whole or not at all
-  manifest.json       whose it is, where it stands, what it has seen
-  GROUP.safetensors   tensors by name, data only; groups are weights, best (weights), optimizer,
-                      feed (states of lanes) and random (states of generators)
+metrics.jsonl         one line for each reported step and each epoch
+checkpoint/           written atomically
+  manifest.json       identity of the run, position, metrics of all epochs so far
+  GROUP.safetensors   tensors by name, without executable content; groups are weights, best
+                      (weights), optimizer, batch_source (states of lanes) and random (generators)
 """
 
 from __future__ import annotations
@@ -28,28 +28,43 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had other names for the group batch_source and a field of the position
 KIND = "nextclick.checkpoint"
-_ANEW = "say --overwrite instead of --resume to begin anew"
+_START_OVER = "pass --overwrite instead of --resume to start over"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """Where the checkpoints of a run are, and whether to resume from them.
+
+    Attributes:
+        folder: holds `checkpoint/` and `metrics.jsonl`.
+        resume: start from the checkpoint in the folder.
+        data: identifies the sessions, such as the fingerprint of a store and the part of it.
+    """
+
+    folder: Path
+    resume: bool = False
+    data: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class TrainingPosition:
-    """Where a run stands.
+    """Position in a run, and the metrics so far.
 
     Attributes:
-        epoch: the one it is in, from 0.
-        step: steps of it that are done.
-        total_steps: steps of all epochs.
-        samples: prefixes of this epoch that are done.
-        loss: sum over them.
-        seconds: wall time of the steps of this epoch.
+        epoch: current epoch, from 0.
+        step: completed steps of the current epoch.
+        total_steps: completed steps of all epochs.
+        samples: prefixes in the completed steps of the current epoch.
+        loss: sum of the losses of these prefixes.
+        seconds: wall time of these steps.
         rate: learning rate of the last step.
-        best_epoch: from 1, the epoch whose weights are kept as the best, None before the first.
-        best: its validation.
-        waited: epochs since then.
-        finished: no step is left to do.
-        history: what each epoch came to.
+        best_epoch: epoch with the best validation metric, from 1; None before the first.
+        best: validation metric of that epoch.
+        epochs_since_best: epochs without a better validation metric.
+        finished: whether the run is complete.
+        history: metrics of each completed epoch.
     """
 
     epoch: int = 0
@@ -61,18 +76,18 @@ class TrainingPosition:
     rate: float = 0.0
     best_epoch: int | None = None
     best: float | None = None
-    waited: int = 0
+    epochs_since_best: int = 0
     finished: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """What has to be the same for a run to go on.
+    """What determines the result of a run; a checkpoint resumes only a run with the same identity.
 
     Attributes:
         model: name, config and number of items.
-        training: the training config, epochs included, and the seed.
+        training: training config, number of epochs and seed.
         data: fingerprint of the store, and the part of it.
     """
 
@@ -87,12 +102,12 @@ def save(
     position: TrainingPosition,
     groups: Mapping[str, Mapping[str, Tensor]],
 ) -> None:
-    """Write `folder/checkpoint`, in place of the one before.
+    """Write `folder/checkpoint` and replace the previous one.
 
-    Writing a file copies its tensors, so each group has its own.
+    Each group is a file of its own, because writing a file copies its tensors.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the checkpoint cannot be written.
     """
     manifest = {
         "kind": KIND,
@@ -102,76 +117,77 @@ def save(
         "position": asdict(position),
         "groups": list(groups),
     }
-    with atomic_folder(folder / "checkpoint", overwrite=True) as place:
+    with atomic_folder(folder / "checkpoint", overwrite=True) as scratch:
         for group, tensors in groups.items():
-            save_file(_alone(tensors), place / f"{group}.safetensors")
-        (place / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+            save_file(_unshared(tensors), scratch / f"{group}.safetensors")
+        (scratch / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
 
 
-def _alone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous tensors that share no memory, which the format refuses."""
-    flat: dict[str, Tensor] = {}
-    seen = set()
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous CPU tensors without shared memory, which safetensors rejects."""
+    unshared: dict[str, Tensor] = {}
+    pointers = set()
     for name, tensor in tensors.items():
-        plain = tensor.detach().cpu().contiguous()
-        flat[name] = plain.clone() if plain.data_ptr() in seen else plain
-        seen.add(plain.data_ptr())
-    return flat
+        contiguous = tensor.detach().cpu().contiguous()
+        shared = contiguous.data_ptr() in pointers
+        unshared[name] = contiguous.clone() if shared else contiguous
+        pointers.add(contiguous.data_ptr())
+    return unshared
 
 
 def load(
     folder: Path, identity: RunIdentity
 ) -> tuple[TrainingPosition, dict[str, dict[str, Tensor]]]:
-    """Read what `save` wrote for the same run.
+    """Read a checkpoint that `save` wrote for a run with the same identity.
 
     Raises:
-        ArtifactError: there is none, it is broken, or it is of another model, training or store.
+        ArtifactError: the checkpoint is missing, is broken, or belongs to a run with another
+            model, training config or store.
     """
-    place = folder / "checkpoint"
+    path = folder / "checkpoint"
     try:
-        manifest = json.loads((place / "manifest.json").read_text("utf-8"))
+        manifest = json.loads((path / "manifest.json").read_text("utf-8"))
         kind, version = manifest["kind"], int(manifest["format_version"])
     except FileNotFoundError:
         raise ArtifactError(
-            f"{folder} holds no checkpoint to go on from; start without --resume"
+            f"{folder} has no checkpoint to resume from; start without --resume"
         ) from None
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ArtifactError(
-            f"{place}: not the manifest of a checkpoint: {error!r}; {_ANEW}"
+            f"{path}: not the manifest of a checkpoint: {error!r}; {_START_OVER}"
         ) from error
     if kind != KIND:
-        raise ArtifactError(f"{place} is a {kind}, not a checkpoint; name the folder of a run")
+        raise ArtifactError(f"{path} is a {kind}, not a checkpoint; name the folder of a run")
     if version != FORMAT_VERSION or manifest.get("nextclick") != __version__:
         raise ArtifactError(
-            f"{place} was written by nextclick {manifest.get('nextclick')} (checkpoint format "
-            f"{version}), this is {__version__} (format {FORMAT_VERSION}), which might go on in "
-            f"another way; {_ANEW}"
+            f"{path} was written by nextclick {manifest.get('nextclick')} (checkpoint format "
+            f"{version}), but this is nextclick {__version__} (format {FORMAT_VERSION}), which may "
+            f"give other weights; {_START_OVER}"
         )
     try:
-        _check_same(place, manifest["identity"], _plain(asdict(identity)))
+        _check_identity(path, manifest["identity"], _as_json(asdict(identity)))
         position = TrainingPosition(**manifest["position"])
-        groups = {group: load_file(place / f"{group}.safetensors") for group in manifest["groups"]}
+        groups = {group: load_file(path / f"{group}.safetensors") for group in manifest["groups"]}
     except (SafetensorError, OSError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{place}: this checkpoint is broken: {error!r}; {_ANEW}") from error
+        raise ArtifactError(
+            f"{path}: this checkpoint is broken: {error!r}; {_START_OVER}"
+        ) from error
     return position, groups
 
 
-def _check_same(place: Path, found: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    for what in ("data", "model", "training"):
-        if found[what] != asked[what]:
-            names = sorted(
-                name
-                for name in found[what].keys() | asked[what].keys()
-                if found[what].get(name) != asked[what].get(name)
-            )
-            differing = "; ".join(
-                f"{name} is {found[what].get(name)!r} there and {asked[what].get(name)!r} here"
-                for name in names
+def _check_identity(path: Path, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    for section in ("data", "model", "training"):
+        if saved[section] != current[section]:
+            differences = "; ".join(
+                f"{name} is {saved[section].get(name)!r} in the checkpoint and "
+                f"{current[section].get(name)!r} in this run"
+                for name in sorted(saved[section].keys() | current[section].keys())
+                if saved[section].get(name) != current[section].get(name)
             )
             raise ArtifactError(
-                f"{place}: this checkpoint is of other {what} (fingerprint "
-                f"{_fingerprint(found[what])}, asked for is {_fingerprint(asked[what])}): "
-                f"{differing}; ask for the same, or {_ANEW}"
+                f"{path}: this checkpoint belongs to a run with other {section} (fingerprint "
+                f"{_fingerprint(saved[section])}, this run has {_fingerprint(current[section])}): "
+                f"{differences}; use the same values, or {_START_OVER}"
             )
 
 
@@ -180,5 +196,5 @@ def _fingerprint(values: Mapping[str, Any]) -> str:
     return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
-def _plain(values: Any) -> Any:
+def _as_json(values: Any) -> Any:
     return json.loads(json.dumps(values))

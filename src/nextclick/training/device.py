@@ -1,4 +1,4 @@
-"""Where arithmetic runs, how precisely, and on how many threads."""
+"""Device, precision, number of threads, and random seed of a training run."""
 
 from __future__ import annotations
 
@@ -16,79 +16,83 @@ from nextclick.models.ops.torch_threads import PRODUCTS_PER_THREAD
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_UNLIMITED = 1 << 16  # processors
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of `auto`, `cpu` or `cuda`; auto is cuda where there is one.
+    """The device for `auto`, `cpu` or `cuda`; auto is cuda if PyTorch sees a CUDA device.
 
     Raises:
-        ConfigError: another name, or cuda where there is none.
+        ConfigError: another name, or cuda without a CUDA device.
     """
     if name not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"device must be auto, cpu or cuda, got {name!r}")
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
-            "device cuda: PyTorch sees no CUDA device here; say cpu, or install a build of "
-            "PyTorch for the driver of this machine"
+            "device cuda: PyTorch sees no CUDA device; use cpu, or install a build of PyTorch "
+            "that matches the driver"
         )
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def check_precision(precision: str, device: torch.device) -> None:
-    """Refuse bf16 where the device would only imitate it.
+    """Reject bf16 on a device that emulates it.
 
     Raises:
-        ConfigError: the device has no bf16.
+        ConfigError: the device has no bf16 arithmetic.
     """
     if precision == "bf16" and not has_bf16(device):
         raise ConfigError(
-            f"precision bf16: this {device.type} does not compute in bf16 itself, so that it "
-            "would be slower than float32; set precision=float32"
+            f"precision bf16: this {device.type} has no bf16 arithmetic, and emulating it is "
+            "slower than float32; set precision=float32"
         )
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bf16 numbers itself."""
+    """Whether the device has bf16 arithmetic, not an emulation of it."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def thread_count(asked: int, products: int) -> int:
-    """How many threads to compute on: `asked`, or as many as a step keeps busy.
+def thread_count(threads: int, products: int) -> int:
+    """Number of threads: `threads`, or for 0 as many as a step keeps busy.
 
-    Never more than the processors that the process may run on, the share of them that its
-    container is granted, and, unless asked for, what PyTorch would take (which knows
-    OMP_NUM_THREADS, and counts cores, not their halves). A step of few products goes through
-    operations too short to be shared: on two idle processors GRU4Rec with 32 lanes is no faster
-    on two threads than on one, and beside another busy process fifteen times slower.
+    The limit is the number of processors available to the process and to its container. The
+    default for 0 is also limited by PyTorch's number of threads, which follows OMP_NUM_THREADS and
+    counts physical cores. A small step consists of operations too short for more than one thread:
+    on two idle processors GRU4Rec with 32 lanes is no faster on two threads than on one, and beside
+    another busy process it is fifteen times slower.
 
     Args:
-        asked: as many, or 0.
+        threads: number of threads, or 0.
         products: multiplications of queries and candidates in a step.
 
     Raises:
-        ConfigError: more are asked for than there are.
+        ConfigError: `threads` exceeds the number of available processors.
     """
-    most = min(cpus(), _granted(_QUOTA))
-    if asked > most:
-        raise ConfigError(f"threads must be in 0..{most}, the processors there are; got {asked}")
-    return asked or min(most, torch.get_num_threads(), max(products // PRODUCTS_PER_THREAD, 1))
+    available = min(cpus(), _container_cpus(_CPU_QUOTA))
+    if threads > available:
+        raise ConfigError(
+            f"threads must be in 0..{available}, the number of available processors; got {threads}"
+        )
+    busy = max(products // PRODUCTS_PER_THREAD, 1)
+    return threads or min(available, torch.get_num_threads(), busy)
 
 
-def _granted(quota: Path) -> int:
-    """Processors that a container may keep busy, rounded up; very many without a limit."""
+def _container_cpus(quota_file: Path) -> int:
+    """Processors that the quota of the container allows, rounded up."""
     try:
-        granted, period = quota.read_text().split()
-        return max(math.ceil(int(granted) / int(period)), 1)
+        quota, period = quota_file.read_text().split()
+        return max(math.ceil(int(quota) / int(period)), 1)
     except (OSError, ValueError):  # no such file, or "max"
-        return 1 << 16
+        return _UNLIMITED
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw from `seed` in this block, and go on as before afterwards."""
+    """Seed PyTorch in this block, and restore its random state afterwards."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""What an encoder is given besides the clicks, and when it is taken to be asked."""
+"""Inputs of an encoder besides the clicks, and the moments of prediction in training."""
 
 from __future__ import annotations
 
@@ -15,42 +15,43 @@ if TYPE_CHECKING:
     from nextclick.core.types import AnyArray
     from nextclick.models.neural_model import NeuralModel
 
-AT_CLICK = 0.5  # share of the targets that are asked for at the click before them
+AT_CLICK = 0.5  # share of the targets that are predicted at the time of the click before them
 
 
 class EncoderInputs:
-    """Gaps, waiting times and users of training batches, for a model that reads them; graphs.
+    """Gaps, waiting times, users and graphs of training batches, for a model that reads them.
 
-    When a model is to know how long a visitor has been looking at the last item
-    (`asked` "while-waiting"), it is trained with what a server would know while it waits. Half of
-    the targets are asked for at the click. For each of the others a moment is drawn, of which the
-    only source is how long gaps are in the log as a whole. Had the visitor clicked by then, nobody
-    would have asked: that target is left out of the step. So among the targets that are asked for
-    after w seconds the next clicks stand as they do among visitors who are still there after w
-    seconds, and neither the presence of a target nor its moment says more about when it came.
+    With the moment of prediction "while-waiting", a model reads the time since the last click. A
+    server knows this time while it waits for the next click, so training imitates the server. Half
+    of the targets are predicted at the click before them. For each of the others a moment is drawn
+    from the distribution of all gaps in the log. If the visitor clicked before that moment, there
+    would have been no prediction, and the target is omitted from the step. The targets predicted
+    after w seconds therefore have the distribution of the next clicks of visitors who are still
+    waiting after w seconds. Neither the presence of a target nor its moment reveals more about the
+    time of the target.
     """
 
     def __init__(self, model: NeuralModel, sessions: Sessions):
         self._prepared = model.prepared
         self._reads = model.requires(model.config)
-        self._asked = model.capabilities.prediction_moment
-        self._gaps = shown_gaps(sessions) if self._asked == "while-waiting" else None
+        self._moment = model.capabilities.prediction_moment
+        self._gaps = shown_gaps(sessions) if self._moment == "while-waiting" else None
 
-    def of(
+    def build(
         self, batch: TrainingBatch, rng: np.random.Generator
     ) -> tuple[TrainingBatch, dict[str, AnyArray]]:
-        """The batch, perhaps with fewer targets, and what its encoder is told by name."""
+        """The batch, possibly with fewer targets, and the further inputs of the encoder by name."""
         context: dict[str, AnyArray] = {}
         if "times" in self._reads:
             gaps = batch.gaps
             assert gaps is not None
             assert batch.dwell is not None
             waited: AnyArray = np.zeros_like(gaps)  # (B, T)
-            if self._asked == "at-target":
+            if self._moment == "at-target":
                 waited = batch.dwell
             elif self._gaps is not None and len(self._gaps):
-                waited = self._moments(batch, rng)
-                batch = _still_there(batch, waited)
+                waited = self._draw_moments(batch, rng)
+                batch = _omit_past_targets(batch, waited)
             context["gaps"], context["waited"] = gaps, waited
         if "users" in self._reads:
             assert batch.users is not None
@@ -58,7 +59,7 @@ class EncoderInputs:
         context |= self._prepared(batch.items, batch.where, batch.session, batch.block)
         return batch, context
 
-    def _moments(self, batch: TrainingBatch, rng: np.random.Generator) -> AnyArray:
+    def _draw_moments(self, batch: TrainingBatch, rng: np.random.Generator) -> AnyArray:
         assert self._gaps is not None
         shape = batch.items.shape
         waited = self._gaps[rng.integers(len(self._gaps), size=shape)]
@@ -66,12 +67,12 @@ class EncoderInputs:
         return waited
 
 
-def _still_there(batch: TrainingBatch, waited: AnyArray) -> TrainingBatch:
-    """Without the targets that came before the moment of asking; one is left in any case."""
+def _omit_past_targets(batch: TrainingBatch, waited: AnyArray) -> TrainingBatch:
+    """Omit the targets clicked before the moment of prediction; at least one target remains."""
     assert batch.dwell is not None
-    asked, dwell = waited.ravel()[batch.where], batch.dwell.ravel()[batch.where]  # (P,)
-    there = (asked == 0.0) | (asked < dwell)
-    if not there.any():
-        there[0] = True
+    moment, dwell = waited.ravel()[batch.where], batch.dwell.ravel()[batch.where]  # (P,)
+    waiting = (moment == 0.0) | (moment < dwell)
+    if not waiting.any():
+        waiting[0] = True
         waited.ravel()[batch.where[0]] = 0.0
-    return replace(batch, where=batch.where[there], targets=batch.targets[there])
+    return replace(batch, where=batch.where[waiting], targets=batch.targets[waiting])

@@ -1,4 +1,4 @@
-"""Ctrl-C at a moment at which the weights are whole."""
+"""Ctrl-C handling that lets the current step finish before a run stops."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ if TYPE_CHECKING:
 
 
 class Interrupt:
-    """While entered, the first Ctrl-C only sets `asked`; the second interrupts at once.
+    """Context manager that turns the first Ctrl-C into a request; the second one interrupts.
 
-    Where `waits` is False the first one interrupts at once, too. Outside the main thread, where
-    no signal arrives, nothing changes.
+    Outside the main thread, where Python delivers no signals, it does nothing.
+
+    Attributes:
+        requested: whether the user pressed Ctrl-C.
+        deferred: whether the first Ctrl-C only sets `requested`. If False, it raises
+            KeyboardInterrupt at once.
     """
 
     def __init__(self) -> None:
-        self.asked = False
-        self.waits = True
-        self._before: Any = None
+        self.requested = False
+        self.deferred = True
+        self._previous_handler: Any = None
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._handle)
+            self._previous_handler = signal.signal(signal.SIGINT, self._handle)
         return self
 
     def __exit__(
@@ -33,11 +37,11 @@ class Interrupt:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        if self._previous_handler is not None:
+            signal.signal(signal.SIGINT, self._previous_handler)
 
     def _handle(self, number: int, frame: object) -> None:
         del number, frame
-        if self.asked or not self.waits:
+        if self.requested or not self.deferred:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True

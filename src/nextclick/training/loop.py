@@ -1,11 +1,11 @@
-"""One run of training: steps, epochs, validation, checkpoints, and where it stands."""
+"""The training loop: steps, epochs, validation, early stopping and checkpoints of one run."""
 
 from __future__ import annotations
 
 import math
 import time
-from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,15 +15,13 @@ from nextclick.training import checkpoint
 from nextclick.training.auxiliary_task import make_batch_source
 from nextclick.training.batch_source import AuxiliaryStep
 from nextclick.training.checkpoint import RunIdentity, TrainingPosition
-from nextclick.training.epoch_log import EpochReport, rates
 from nextclick.training.loss_monitor import LossMonitor
-from nextclick.training.metrics_log import MetricsLog
-from nextclick.training.optim import Optimizers, clip, fallen_rate, learning_rate
+from nextclick.training.optim import Optimizers, clip, learning_rate, scheduled_rate
+from nextclick.training.run_log import MetricsLog, RunReporter, rates
 from nextclick.training.training_config import result_affecting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from torch import Tensor
 
@@ -31,38 +29,24 @@ if TYPE_CHECKING:
     from nextclick.core.types import Progress
     from nextclick.models.neural_model import NeuralModel
     from nextclick.training.batch_source import TrainingStep
+    from nextclick.training.checkpoint import Checkpoints
     from nextclick.training.interrupt import Interrupt
-    from nextclick.training.metrics_log import Tracker
+    from nextclick.training.run_log import Tracker
     from nextclick.training.training_config import TrainingConfig
 
     Validate = Callable[[NeuralModel], dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoints:
-    """Where a run is kept.
-
-    Attributes:
-        folder: gets `checkpoint/` and `metrics.jsonl`.
-        resume: go on from what is there.
-        data: what names the sessions, such as the fingerprint of a store and a part of it.
-    """
-
-    folder: Path
-    resume: bool = False
-    data: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """What a run is told by its trainer.
+    """Settings of a run besides model and data.
 
     Attributes:
-        config: how to train.
-        seed: of orders, negatives and dropout.
-        epochs: how many at most; no more than `config.epochs`.
-        device: where.
-        minutes: stop after the step that reaches them; None for no limit.
+        config: training parameters.
+        seed: seed of session order, negatives and dropout.
+        epochs: maximum number of epochs, at most `config.epochs`.
+        device: where the model is trained.
+        minutes: time limit; the run stops after the step that exceeds it. None is no limit.
     """
 
     config: TrainingConfig
@@ -73,7 +57,12 @@ class LoopSettings:
 
 
 class TrainingLoop:
-    """The parts that belong together while a model is trained."""
+    """State of a training run: model, optimizers, batches, and the position in the run.
+
+    Attributes:
+        position: epoch, step, and the metrics so far.
+        best_weights: weights of the epoch with the best validation metric, if these are kept.
+    """
 
     def __init__(
         self,
@@ -90,84 +79,85 @@ class TrainingLoop:
         self.settings = settings
         self.config = settings.config
         self.validate = validate
-        self.chooses = validate is not None and self.config.keep == "best"
+        self.keeps_best = validate is not None and self.config.keep == "best"
         self.checkpoints = checkpoints
         self.interrupt = interrupt
-        self.feed = make_batch_source(
+        self.batch_source = make_batch_source(
             model, sessions, self.config, seed=settings.seed, device=settings.device
         )
         if self.config.sparse and not self.encoder.table()[0].is_leaf:
             raise ConfigError(
-                f"sparse must be false for {model.name}: it computes its table from other "
+                f"sparse must be false for {model.name}: it computes its item table from other "
                 "weights; set sparse=false"
             )
         self.optimizers = Optimizers(self.encoder, self.config)
-        self.at = TrainingPosition()
-        self.best: dict[str, Tensor] = {}
-        self.saved = time.monotonic()
+        self.position = TrainingPosition()
+        self.best_weights: dict[str, Tensor] = {}
+        self.last_saved = time.monotonic()
         minutes = settings.minutes
-        self.until = math.inf if minutes is None else self.saved + 60 * minutes
+        self.deadline = math.inf if minutes is None else self.last_saved + 60 * minutes
 
-    def go(self, progress: Progress, trackers: Sequence[Tracker]) -> None:
-        """From where the run stands to its end; then the model has the weights to keep."""
-        log: list[MetricsLog] = []
-        if self.checkpoints is not None:
-            log.append(MetricsLog(self.checkpoints.folder, after_step=self.at.total_steps))
-        self.report = EpochReport(
-            progress, [*log, *trackers], self.feed, self.settings.epochs, self.config.metric
-        )
-        try:
-            while not self.at.finished:
-                self.watch = LossMonitor(self.optimizers.named, self.at)
+    def run(self, progress: Progress, trackers: Sequence[Tracker]) -> None:
+        """Train from the current position to the end; the model then has the weights to keep."""
+        with ExitStack() as stack:
+            logs: list[Tracker] = list(trackers)
+            if self.checkpoints is not None:
+                folder, step = self.checkpoints.folder, self.position.total_steps
+                logs.insert(0, stack.enter_context(closing(MetricsLog(folder, after_step=step))))
+            self.reporter = RunReporter(
+                progress, logs, self.batch_source, self.settings.epochs, self.config.metric
+            )
+            while not self.position.finished:
+                self.monitor = LossMonitor(self.optimizers.named, self.position)
                 self._train_epoch()
                 self._end_epoch()
-        finally:
-            for each in log:
-                each.close()
-        if self.chooses:
-            self.encoder.load_state_dict(self.best)
+        if self.keeps_best:
+            self.encoder.load_state_dict(self.best_weights)
 
     def _train_epoch(self) -> None:
         self.encoder.train()
-        n_samples = self.feed.n_samples(self.at.epoch)
+        position = self.position
+        n_samples = self.batch_source.n_samples(position.epoch)
         began = time.perf_counter()
-        with closing(self.feed.works(self.at.epoch, self.at.step)) as works:
-            for work in works:
-                self._step(work, n_samples)
+        with closing(self.batch_source.steps(position.epoch, position.step)) as steps:
+            for step in steps:
+                self._train_step(step, n_samples)
                 now = time.perf_counter()
-                self.at.seconds += now - began
+                position.seconds += now - began
                 began = now
-                doing = work.label if isinstance(work, AuxiliaryStep) else None
-                self.report.step(self.at, self.watch, doing)
-                self._keep_if_due()
-                if time.monotonic() >= self.until:
+                label = step.label if isinstance(step, AuxiliaryStep) else None
+                self.reporter.step(position, self.monitor, label)
+                self._save_if_due()
+                if time.monotonic() >= self.deadline:
                     break
                 began = time.perf_counter()
-        self.watch.read()
-        self.watch.check_weights()
+        self.monitor.read()
+        self.monitor.check_weights()
 
-    def _step(self, work: TrainingStep | AuxiliaryStep, n_samples: int) -> None:
-        at = self.at
+    def _train_step(self, step: TrainingStep | AuxiliaryStep, n_samples: int) -> None:
+        position = self.position
         optimizers = self.optimizers
-        if isinstance(work, AuxiliaryStep):
-            assert self.feed.task_optimizers is not None
-            optimizers = self.feed.task_optimizers
+        if isinstance(step, AuxiliaryStep):
+            assert self.batch_source.task_optimizers is not None
+            optimizers = self.batch_source.task_optimizers
         with self._autocast():
-            loss = self.feed.loss(work)
-        self.watch.take(loss, len(work))
+            loss = self.batch_source.loss(step)
+        self.monitor.add(loss, len(step))
         optimizers.zero_grad()
-        (loss if work.weight == 1 else loss * work.weight).backward()  # type: ignore[no-untyped-call]
+        (loss if step.weight == 1 else loss * step.weight).backward()  # type: ignore[no-untyped-call]
         if self.config.clip:
-            clip(optimizers.named, self.config.clip, at.total_steps + 1)
-        if isinstance(work, AuxiliaryStep):
-            optimizers.step(self.feed.task_rate * fallen_rate(self.config, at.epoch))
+            clip(optimizers.named, self.config.clip, position.total_steps + 1)
+        if isinstance(step, AuxiliaryStep):
+            rate = scheduled_rate(self.config, position.epoch)
+            optimizers.step(self.batch_source.task_rate * rate)
         else:
-            before = at.epoch + at.samples / n_samples
-            at.samples += len(work)
-            at.rate = learning_rate(self.config, before, at.epoch + at.samples / n_samples)
-            optimizers.step(at.rate)
-        at.step += 1
-        at.total_steps += 1
+            before = position.epoch + position.samples / n_samples
+            position.samples += len(step)
+            after = position.epoch + position.samples / n_samples
+            position.rate = learning_rate(self.config, before, after)
+            optimizers.step(position.rate)
+        position.step += 1
+        position.total_steps += 1
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.config.precision == "float32":
@@ -175,84 +165,96 @@ class TrainingLoop:
         return torch.autocast(self.settings.device.type, torch.bfloat16)
 
     def _end_epoch(self) -> None:
-        """Validate, keep the best, and go to the next epoch; a run is resumed before or after."""
-        at = self.at
-        figures = self._validated()
-        told = {"epoch": at.epoch + 1, "steps": at.step, "samples": at.samples, **rates(at)}
-        told |= {"seconds": at.seconds, **figures}
-        at.history.append(told)
-        pretraining = at.epoch < self.config.pretrain_epochs
-        if self.chooses and not pretraining:
-            value = figures[self.config.metric]
-            if at.best is None or value > at.best:
-                at.best, at.best_epoch, at.waited = value, at.epoch + 1, 0
-                self.best = {n: w.clone() for n, w in self.encoder.state_dict().items()}
-            else:
-                at.waited += 1
-        self.report.epoch(at, told)
-        at.epoch += 1
-        at.step, at.samples, at.loss, at.seconds = 0, 0, 0.0, 0.0
-        at.finished = at.epoch >= self.settings.epochs or at.waited >= self.config.patience
-        at.finished |= time.monotonic() >= self.until
-        self.keep()
-        self._stop_if_asked()
+        """Validate, keep the best weights, move to the next epoch, and save a checkpoint."""
+        position = self.position
+        metrics = self._validation_metrics()
+        epoch: dict[str, Any] = {
+            "epoch": position.epoch + 1,
+            "steps": position.step,
+            "samples": position.samples,
+            **rates(position),
+            "seconds": position.seconds,
+            **metrics,
+        }
+        position.history.append(epoch)
+        if self.keeps_best and position.epoch >= self.config.pretrain_epochs:
+            self._keep_if_best(metrics[self.config.metric])
+        self.reporter.epoch(position, epoch)
+        position.epoch += 1
+        position.step, position.samples, position.loss, position.seconds = 0, 0, 0.0, 0.0
+        position.finished = (
+            position.epoch >= self.settings.epochs
+            or position.epochs_since_best >= self.config.patience
+            or time.monotonic() >= self.deadline
+        )
+        self.save_checkpoint()
+        self._raise_if_interrupted()
 
-    def _validated(self) -> dict[str, float]:
+    def _keep_if_best(self, value: float) -> None:
+        position = self.position
+        if position.best is None or value > position.best:
+            position.best, position.best_epoch = value, position.epoch + 1
+            position.epochs_since_best = 0
+            self.best_weights = {n: w.clone() for n, w in self.encoder.state_dict().items()}
+        else:
+            position.epochs_since_best += 1
+
+    def _validation_metrics(self) -> dict[str, float]:
         if self.validate is None:
             return {}
-        self.report.validation(self.at)
-        # the weights stand still, so that Ctrl-C need not wait for the end of a long validation
-        self.interrupt.waits = False
+        self.reporter.validation(self.position)
+        # the weights do not change, so Ctrl-C need not wait for the end of a long validation
+        self.interrupt.deferred = False
         try:
-            figures = self.validate(self.model)
+            metrics = self.validate(self.model)
         except KeyboardInterrupt:
-            self.interrupt.asked = True
-            self.keep()
-            raise StoppedError(_stopped(self.at, self.checkpoints)) from None
+            self.interrupt.requested = True
+            self.save_checkpoint()
+            raise StoppedError(_interrupted(self.position, self.checkpoints)) from None
         finally:
-            self.interrupt.waits = True
-        if self.config.metric not in figures:
+            self.interrupt.deferred = True
+        if self.config.metric not in metrics:
             raise ConfigError(
-                f"metric must be one of {', '.join(figures)}, which the validation gives; got "
+                f"metric must be one of {', '.join(metrics)}, the metrics of the validation; got "
                 f"{self.config.metric!r}"
             )
-        return figures
+        return metrics
 
-    def _keep_if_due(self) -> None:
-        due = time.monotonic() - self.saved >= 60 * self.config.checkpoint_minutes
-        if self.interrupt.asked or (due and self.checkpoints is not None):
-            self.watch.read()
-            self.keep()
-            self._stop_if_asked()
+    def _save_if_due(self) -> None:
+        due = time.monotonic() - self.last_saved >= 60 * self.config.checkpoint_minutes
+        if self.interrupt.requested or (due and self.checkpoints is not None):
+            self.monitor.read()
+            self.save_checkpoint()
+            self._raise_if_interrupted()
 
-    def _stop_if_asked(self) -> None:
-        if self.interrupt.asked:
-            raise StoppedError(_stopped(self.at, self.checkpoints))
+    def _raise_if_interrupted(self) -> None:
+        if self.interrupt.requested:
+            raise StoppedError(_interrupted(self.position, self.checkpoints))
 
-    def keep(self) -> None:
-        """Write a checkpoint, where the run has a place for it."""
+    def save_checkpoint(self) -> None:
+        """Write a checkpoint, if the run has a folder for checkpoints."""
         if self.checkpoints is None:
             return
         groups = {
             "weights": self.encoder.state_dict(),
-            "best": self.best,
+            "best": self.best_weights,
             "optimizer": self.optimizers.state(),
-            "feed": self.feed.state(),
+            "batch_source": self.batch_source.state(),
             "random": {"cpu": torch.get_rng_state()},
         }
         if self.settings.device.type == "cuda":
             groups["random"]["cuda"] = torch.cuda.get_rng_state()
-        checkpoint.save(self.checkpoints.folder, self._identity(), self.at, groups)
-        self.saved = time.monotonic()
+        checkpoint.save(self.checkpoints.folder, self._identity(), self.position, groups)
+        self.last_saved = time.monotonic()
 
     def resume(self) -> None:
-        """Go to where the checkpoint stands."""
+        """Restore the state of the checkpoint."""
         assert self.checkpoints is not None
-        self.at, groups = checkpoint.load(self.checkpoints.folder, self._identity())
+        self.position, groups = checkpoint.load(self.checkpoints.folder, self._identity())
         self.encoder.load_state_dict(groups["weights"])
-        self.best = groups["best"]
+        self.best_weights = groups["best"]
         self.optimizers.load_state(groups["optimizer"])
-        self.feed.load_state(groups["feed"])
+        self.batch_source.load_state(groups["batch_source"])
         torch.set_rng_state(groups["random"]["cpu"])
         if self.settings.device.type == "cuda" and "cuda" in groups["random"]:
             torch.cuda.set_rng_state(groups["random"]["cuda"])
@@ -271,11 +273,11 @@ class TrainingLoop:
         )
 
 
-def _stopped(at: TrainingPosition, checkpoints: Checkpoints | None) -> str:
-    place = f"epoch {at.epoch + 1}, step {at.step}"
+def _interrupted(position: TrainingPosition, checkpoints: Checkpoints | None) -> str:
+    where = f"interrupted at epoch {position.epoch + 1}, step {position.step}"
     if checkpoints is None:
-        return f"stopped at {place}; nothing is kept, because no folder for checkpoints was named"
+        return f"{where}; nothing is saved, because the run has no checkpoint folder"
     return (
-        f"stopped at {place}; what was learned is kept in {checkpoints.folder}: say the same again "
-        "with --resume to go on"
+        f"{where}; the checkpoint is in {checkpoints.folder}: rerun the same command with --resume "
+        "to continue"
     )

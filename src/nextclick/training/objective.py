@@ -1,4 +1,4 @@
-"""The loss that a config names, with the negatives that it asks for."""
+"""The training objective: the loss of a config and the sampling of its negatives."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Objective:
-    """Draws negatives and gives the mean loss of queries and targets."""
+    """Samples negatives and computes the mean loss of queries and targets."""
 
     def __init__(self, config: TrainingConfig, support: Int64Array, device: torch.device):
-        """Prepare the draws.
+        """Set up the loss and its negative sampler.
 
         Args:
-            config: names the loss.
-            support: (N + 1,) clicks per item, of which negatives and targets come in proportion.
+            config: names the loss and the distribution of negatives.
+            support: (N + 1,) clicks per item, the base of that distribution.
             device: where the loss is computed.
         """
         self._n_negatives = config.negatives
@@ -50,11 +50,11 @@ class Objective:
             if self._sampler is not None:
                 self._log_q = torch.from_numpy(self._sampler.log_q).to(device)
             if config.in_batch:
-                of_targets = NegativeSampler(support, 1.0).log_q
-                self._log_p = torch.from_numpy(of_targets).to(device)
+                log_p = NegativeSampler(support, 1.0).log_q  # targets come in proportion to clicks
+                self._log_p = torch.from_numpy(log_p).to(device)
 
     def draw(self, rng: np.random.Generator, n_steps: int) -> Int64Array | None:
-        """(K, M) int64 negatives for K steps, None where the config asks for none."""
+        """(K, M) int64 negatives for K steps; None if the loss needs none from the sampler."""
         if self._sampler is None:
             return None
         return self._sampler.draw((n_steps, self._n_negatives), rng)

@@ -1,4 +1,4 @@
-"""Optimizers, schedules and clipping, for gradients that are dense or hold touched rows only."""
+"""Optimizers, learning rate schedules and gradient clipping, for dense and sparse gradients."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from nextclick.models.neural_model import Task
     from nextclick.training.training_config import TrainingConfig
 
-Named = list[tuple[str, nn.Parameter]]
+NamedParameters = list[tuple[str, nn.Parameter]]
 
 
 class Optimizers:
-    """The optimizer of a model; others where gradients are sparse, or weights do not decay."""
+    """The optimizers of a model: one each for dense, undecayed and sparse parameters."""
 
     def __init__(self, trained: Encoder | Task, config: TrainingConfig):
-        """Prepare the optimizers that `config` names.
+        """Create the optimizers of a config.
 
         Args:
-            trained: an encoder, or the task of one. With `sparse` set, the embeddings of the
-                encoder give sparse gradients from here on.
-            config: names them.
+            trained: an encoder or an auxiliary task. With `config.sparse`, the embeddings of the
+                encoder are switched to sparse gradients.
+            config: names the optimizer and its parameters.
         """
         tables: set[int] = set()
         if config.sparse:
@@ -40,99 +40,106 @@ class Optimizers:
             for module in embeddings:
                 module.sparse = True
             tables = {id(module.weight) for module in embeddings} | {id(trained.table()[1])}
-        self.named: Named = [(n, p) for n, p in trained.named_parameters() if p.requires_grad]
+        self.named: NamedParameters = [
+            (n, p) for n, p in trained.named_parameters() if p.requires_grad
+        ]
         dense = [(n, p) for n, p in self.named if id(p) not in tables]
-        rows = [p for _, p in self.named if id(p) in tables]
-        exempt = {n for n, _ in dense if isinstance(trained, Encoder) and not trained.decays(n)}
-        decayed = [p for n, p in dense if n not in exempt]
-        spared = [p for n, p in dense if n in exempt]
-        self._each = [make(config, decayed)] if decayed else []
-        if spared:
-            self._each.append(make(replace(config, weight_decay=0.0), spared))
-        if rows:
-            self._each.append(make(config, rows, sparse=True))
+        sparse = [p for _, p in self.named if id(p) in tables]
+        undecayed_names = {
+            n for n, _ in dense if isinstance(trained, Encoder) and not trained.decays(n)
+        }
+        decayed = [p for n, p in dense if n not in undecayed_names]
+        undecayed = [p for n, p in dense if n in undecayed_names]
+        self._optimizers = [make_optimizer(config, decayed)] if decayed else []
+        if undecayed:
+            self._optimizers.append(make_optimizer(replace(config, weight_decay=0.0), undecayed))
+        if sparse:
+            self._optimizers.append(make_optimizer(config, sparse, sparse=True))
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
-        # the optimizers' own way takes ten times as long, which a step of GRU4Rec would notice
+        """Reset all gradients."""
+        # torch's zero_grad takes ten times as long, a measurable part of a GRU4Rec step
         for _, parameter in self.named:
             parameter.grad = None
 
     def step(self, rate: float) -> None:
-        """Change the weights, with a learning rate of `rate`."""
-        for each in self._each:
-            for group in each.param_groups:
+        """Update the weights with the learning rate `rate`."""
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
                 group["lr"] = rate
-            each.step()
+            optimizer.step()
 
     def state(self) -> dict[str, Tensor]:
-        """Everything the optimizers remember, by a name made of numbers and theirs."""
+        """State of the optimizers, as `OPTIMIZER.PARAMETER.NAME` with the numbers of both."""
         return {
-            f"{number}.{index}.{name}": torch.as_tensor(value)  # SparseAdam counts in an int
-            for number, each in enumerate(self._each)
-            for index, state in each.state_dict()["state"].items()
+            f"{number}.{index}.{name}": torch.as_tensor(value)  # SparseAdam's step is an int
+            for number, optimizer in enumerate(self._optimizers)
+            for index, state in optimizer.state_dict()["state"].items()
             for name, value in state.items()
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` gave."""
-        for number, each in enumerate(self._each):
-            found: dict[int, dict[str, Tensor | int]] = {}
+        """Restore a state that `state` returned."""
+        for number, optimizer in enumerate(self._optimizers):
+            states: dict[int, dict[str, Tensor | int]] = {}
             for key, value in state.items():
-                of, index, name = key.split(".", 2)
-                if int(of) == number:
-                    counts = value.dtype == torch.int64 and value.ndim == 0
-                    found.setdefault(int(index), {})[name] = int(value) if counts else value
-            each.load_state_dict({**each.state_dict(), "state": found})
+                owner, index, name = key.split(".", 2)
+                if int(owner) == number:
+                    is_count = value.dtype == torch.int64 and value.ndim == 0
+                    states.setdefault(int(index), {})[name] = int(value) if is_count else value
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
 
 
-def make(
+def make_optimizer(
     config: TrainingConfig, parameters: list[nn.Parameter], *, sparse: bool = False
 ) -> torch.optim.Optimizer:
-    """The optimizer that a config names; `sparse` for parameters whose gradients are sparse."""
-    rate, decay = config.learning_rate, config.weight_decay
+    """The optimizer of a config; `sparse` for parameters with sparse gradients."""
+    rate, weight_decay = config.learning_rate, config.weight_decay
     if config.optimizer == "adagrad":
-        return Adagrad(parameters, lr=rate, momentum=config.momentum, weight_decay=decay)
+        return Adagrad(parameters, lr=rate, momentum=config.momentum, weight_decay=weight_decay)
     if config.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, momentum=config.momentum, weight_decay=decay)
+        return torch.optim.SGD(
+            parameters, lr=rate, momentum=config.momentum, weight_decay=weight_decay
+        )
     if sparse:
         return torch.optim.SparseAdam(parameters, lr=rate)
     adam = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return adam(parameters, lr=rate, weight_decay=decay, fused=True)
+    return adam(parameters, lr=rate, weight_decay=weight_decay, fused=True)
 
 
 def learning_rate(config: TrainingConfig, before: float, after: float) -> float:
-    """The rate of a step that begins after `before` epochs and ends after `after`.
+    """The learning rate of a step from `before` to `after`, both in epochs.
 
-        rate · rise · fall,  rise = min(1, after / warm_up)
+        rate · warm-up · decay,  warm-up = min(1, after / warm_up)
 
-    with fall as in `fallen_rate`: the first step is the fastest, and no step has a rate of 0.
+    with the decay of `scheduled_rate`. The warm-up uses the end of the step and the decay its
+    start, so no step has a rate of 0.
     """
-    rise = min(after / config.warm_up, 1.0) if config.warm_up else 1.0
-    return rise * fallen_rate(config, before)
+    warm_up = min(after / config.warm_up, 1.0) if config.warm_up else 1.0
+    return warm_up * scheduled_rate(config, before)
 
 
-def fallen_rate(config: TrainingConfig, before: float) -> float:
-    """The rate after `before` epochs without a warm-up, rate · fall.
+def scheduled_rate(config: TrainingConfig, epochs_done: float) -> float:
+    """The learning rate after `epochs_done` epochs without the warm-up, rate · decay.
 
-    fall is 1 (none), factor ^ ⌊before / every⌋ (step), (1 + cos π e) / 2 (cosine) or 1 − e (linear)
-    with e = before / epochs.
+    decay is 1 (none), factor ^ ⌊epochs_done / every⌋ (step), (1 + cos π e) / 2 (cosine) or 1 − e
+    (linear) with e = epochs_done / epochs.
     """
-    share = before / config.epochs
+    share = epochs_done / config.epochs
     if config.schedule == "step":
-        fall = config.schedule_factor ** (int(before) // config.schedule_every)
+        decay = config.schedule_factor ** (int(epochs_done) // config.schedule_every)
     elif config.schedule == "cosine":
-        fall = (1 + math.cos(math.pi * share)) / 2
+        decay = (1 + math.cos(math.pi * share)) / 2
     elif config.schedule == "linear":
-        fall = 1 - share
+        decay = 1 - share
     else:
-        fall = 1.0
-    return config.learning_rate * fall
+        decay = 1.0
+    return config.learning_rate * decay
 
 
 @torch.no_grad()
-def clip(named: Named, limit: float, step: int) -> float:
-    """Scale all gradients so that their common norm is at most `limit`; the norm before that.
+def clip(named: NamedParameters, limit: float, step: int) -> float:
+    """Scale all gradients so that their joint norm is at most `limit`; returns the norm before.
 
     Raises:
         TrainingError: a gradient is not finite.
@@ -147,9 +154,10 @@ def clip(named: Named, limit: float, step: int) -> float:
                 values.append(parameter.grad)
     norm = float(torch.linalg.vector_norm(torch.stack([g.norm() for g in values])))
     if not math.isfinite(norm):
+        names = non_finite_names(named, "grad") or "all"
         raise TrainingError(
-            f"step {step}: the gradient of {not_finite(named, 'grad') or 'all'} is not finite; "
-            "lower learning_rate, or set precision=float32"
+            f"step {step}: the gradient of {names} is not finite; lower learning_rate, or set "
+            "precision=float32"
         )
     if norm > limit:
         for gradient in values:
@@ -157,13 +165,13 @@ def clip(named: Named, limit: float, step: int) -> float:
     return norm
 
 
-def not_finite(named: Named, what: str = "data") -> str:
-    """The names of the parameters whose weights (`data`) or gradients (`grad`) are not finite."""
-    found = []
+def non_finite_names(named: NamedParameters, attribute: str = "data") -> str:
+    """Names of the parameters with weights (`data`) or gradients (`grad`) that are not finite."""
+    names = []
     for name, parameter in named:
-        tensor: Tensor | None = getattr(parameter, what)
+        tensor: Tensor | None = getattr(parameter, attribute)
         if tensor is not None:
             values = tensor.coalesce().values() if tensor.is_sparse else tensor
             if not torch.isfinite(values).all():
-                found.append(name)
-    return ", ".join(found)
+                names.append(name)
+    return ", ".join(names)

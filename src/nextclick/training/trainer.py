@@ -1,7 +1,7 @@
-"""Trains a neural model and says how it went.
+"""Trains a neural model and returns a summary of the run.
 
-A run is a function of its arguments: the same seed on the same number of threads of the same CPU
-gives the same weights bit for bit, whether or not it was stopped and resumed in between.
+Training is deterministic: the same arguments, number of threads and CPU give bit-identical weights,
+whether or not the run is interrupted and resumed.
 """
 
 from __future__ import annotations
@@ -11,14 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.core.types import silent
 from nextclick.models.ops.torch_threads import computing_on
-from nextclick.training.device import (
-    check_precision,
-    choose_device,
-    seeded,
-    thread_count,
-)
+from nextclick.training.device import check_precision, choose_device, seeded, thread_count
 from nextclick.training.interrupt import Interrupt
-from nextclick.training.loop import Checkpoints, LoopSettings, TrainingLoop
+from nextclick.training.loop import LoopSettings, TrainingLoop
 from nextclick.training.training_config import check_training
 
 if TYPE_CHECKING:
@@ -27,23 +22,24 @@ if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Progress
     from nextclick.models.neural_model import NeuralModel
+    from nextclick.training.checkpoint import Checkpoints
     from nextclick.training.loop import Validate
-    from nextclick.training.metrics_log import Tracker
+    from nextclick.training.run_log import Tracker
     from nextclick.training.training_config import TrainingConfig
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How a run went.
+    """Summary of a training run.
 
     Attributes:
-        epochs: how many there were.
-        best_epoch: the one whose weights the model has, from 1.
-        history: for each epoch its loss, rate, samples/s, seconds and validation.
-        samples_per_second: prefixes over the wall time of all steps, loading included.
+        epochs: number of epochs.
+        best_epoch: epoch whose weights the model has, from 1.
+        history: loss, learning rate, samples/s, seconds and validation metrics of each epoch.
+        samples_per_second: prefixes divided by the wall time of all steps, loading included.
         seconds: wall time of all steps.
         device: cpu or cuda.
-        threads: of arithmetic.
+        threads: number of threads.
     """
 
     epochs: int
@@ -56,7 +52,7 @@ class Training:
 
 
 class Trainer:
-    """Trains one model with one config."""
+    """Trains a model with a config."""
 
     def __init__(
         self,
@@ -68,19 +64,20 @@ class Trainer:
         epochs: int | None = None,
         minutes: float | None = None,
     ):
-        """Check what can be checked before the work.
+        """Check the config against the machine.
 
         Args:
-            model: with fresh weights, or those to go on from.
-            config: how to train.
-            seed: of orders, negatives and dropout.
+            model: model with initial weights, or with weights to continue from.
+            config: training parameters.
+            seed: seed of session order, negatives and dropout.
             device: auto, cpu or cuda.
-            epochs: stop after that many, under the schedule of all of `config.epochs`.
-            minutes: stop after the step that reaches them; how many steps that is, nobody can
-                repeat. None for no limit.
+            epochs: stop after this many epochs; the schedule is still that of `config.epochs`.
+            minutes: stop after the step that exceeds this time, which is not reproducible. None is
+                no limit.
 
         Raises:
-            ConfigError: parameters that do not fit together or that the machine cannot fulfill.
+            ConfigError: incompatible parameters, or a device, precision or number of threads that
+                the machine does not have.
         """
         check_training(config)
         self.model = model
@@ -89,10 +86,10 @@ class Trainer:
         )
         check_precision(config.precision, self._settings.device)
         _, width = model.encoder.table()[0].shape
-        candidates = config.negatives + config.in_batch * config.most_prefixes
+        candidates = config.negatives + config.in_batch * config.max_batch_prefixes
         if config.loss == "ce":
             candidates = model.n_items
-        self._threads = thread_count(config.threads, config.most_prefixes * candidates * width)
+        self._threads = thread_count(config.threads, config.max_batch_prefixes * candidates * width)
 
     def run(
         self,
@@ -103,25 +100,25 @@ class Trainer:
         trackers: Sequence[Tracker] = (),
         progress: Progress = silent,
     ) -> Training:
-        """Train, and leave the model on the CPU with the weights that are kept.
+        """Train the model; afterwards it is on the CPU with the final weights.
 
-        With keep=best these are the weights of the epoch for which `validate` gave the largest
-        `metric`; without `validate`, and with keep=last, those after the last epoch.
+        With keep=best these are the weights of the epoch with the largest validation `metric`.
+        Without `validate`, or with keep=last, they are the weights after the last epoch.
 
         Args:
-            sessions: what to learn from.
-            validate: gives metrics of the model as it is, `config.metric` among them.
-            checkpoints: where to keep what resumes the run; None keeps nothing.
-            trackers: told the same as `metrics.jsonl`.
-            progress: told prefixes done of all epochs. What follows the first " · " of a stage
-                changes with every call: epoch, loss, samples/s, the last validation.
+            sessions: training sessions.
+            validate: returns metrics of the model, including `config.metric`.
+            checkpoints: where to write checkpoints; None writes none.
+            trackers: receive the records of `metrics.jsonl`.
+            progress: receives the completed prefixes of all epochs. The part of a stage after the
+                first " · " varies: epoch, loss, samples/s, last validation.
 
         Raises:
             TrainingError: a loss, gradient or weight is not finite.
-            StoppedError: Ctrl-C; the message says how to go on.
-            ArtifactError: the checkpoint is not of this run.
+            StoppedError: Ctrl-C; the message states how to resume.
+            ArtifactError: the checkpoint belongs to another run.
             OutputError: a checkpoint cannot be written.
-            EmptyLogError: there is nothing to predict.
+            EmptyLogError: no session has a target.
         """
         encoder = self.model.encoder
         with (
@@ -131,7 +128,7 @@ class Trainer:
         ):
             encoder.to(self._settings.device)
             try:
-                run = TrainingLoop(
+                loop = TrainingLoop(
                     self.model,
                     sessions,
                     self._settings,
@@ -140,19 +137,19 @@ class Trainer:
                     interrupt=interrupt,
                 )
                 if checkpoints is not None and checkpoints.resume:
-                    run.resume()
-                run.go(progress, trackers)
+                    loop.resume()
+                loop.run(progress, trackers)
             finally:
                 encoder.to("cpu").eval()
                 self.model.teardown()
-        return self._outcome(run)
+        return self._summary(loop)
 
-    def _outcome(self, run: TrainingLoop) -> Training:
-        history = tuple(run.at.history)
+    def _summary(self, loop: TrainingLoop) -> Training:
+        history = tuple(loop.position.history)
         seconds = sum(epoch["seconds"] for epoch in history)
         return Training(
             epochs=len(history),
-            best_epoch=run.at.best_epoch or len(history),
+            best_epoch=loop.position.best_epoch or len(history),
             history=history,
             samples_per_second=sum(epoch["samples"] for epoch in history) / max(seconds, 1e-9),
             seconds=seconds,

@@ -1,0 +1,239 @@
+"""Log of a training run: progress messages, `metrics.jsonl`, and experiment trackers."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nextclick.core.storage import raising_output_errors
+from nextclick.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from nextclick.core.types import Progress
+    from nextclick.training.batch_source import BatchSource
+    from nextclick.training.checkpoint import TrainingPosition
+    from nextclick.training.loss_monitor import LossMonitor
+
+TELL_SECONDS = 0.1  # between two progress messages
+LOG_SECONDS = 5.0  # between two step records in trackers
+
+LogRecord = dict[str, Any]
+
+
+class Tracker(Protocol):
+    """Records the metrics of a run."""
+
+    def log(self, record: LogRecord) -> None:
+        """Record the values of one event at step `record["step"]`."""
+        ...
+
+    def close(self) -> None:
+        """Flush and close."""
+        ...
+
+
+class RunReporter:
+    """Reports steps at intervals, and every epoch, to a progress callback and to trackers."""
+
+    def __init__(
+        self,
+        progress: Progress,
+        trackers: Sequence[Tracker],
+        batch_source: BatchSource,
+        epochs: int,
+        metric: str,
+    ):
+        self._progress = progress
+        self._trackers = trackers
+        self._metric = metric
+        self._epochs = epochs
+        self._samples = [batch_source.n_samples(epoch) for epoch in range(epochs)]
+        self._last_progress = self._last_record = time.perf_counter()
+
+    def step(
+        self, position: TrainingPosition, monitor: LossMonitor, label: str | None = None
+    ) -> None:
+        """Report a step unless the last report is more recent than the interval.
+
+        Args:
+            position: position of the run after the step.
+            monitor: its pending losses are read before the report.
+            label: name of the auxiliary task, for a step of one.
+        """
+        now = time.perf_counter()
+        if now - self._last_progress < TELL_SECONDS:
+            return
+        self._last_progress = now
+        monitor.read()
+        self._show_progress(position, label)
+        if now - self._last_record >= LOG_SECONDS:
+            self._last_record = now
+            event = {"event": "step", "step": position.total_steps, "epoch": position.epoch + 1}
+            self._record({**event, **rates(position)})
+
+    def epoch(self, position: TrainingPosition, values: dict[str, Any]) -> None:
+        """Report a completed epoch."""
+        self._show_progress(position)
+        self._record({"event": "epoch", "step": position.total_steps, **values})
+
+    def validation(self, position: TrainingPosition) -> None:
+        """Report the start of a validation."""
+        self._show_progress(position, "validating")
+
+    def _show_progress(self, position: TrainingPosition, label: str | None = None) -> None:
+        parts = [
+            "train",
+            f"epoch {min(position.epoch + 1, self._epochs)}/{self._epochs}",
+            label or _loss_and_speed(position),
+            _last_validation(position, self._metric),
+        ]
+        done = sum(self._samples[: position.epoch]) + position.samples
+        self._progress(" · ".join(filter(None, parts)), done, sum(self._samples))
+
+    def _record(self, record: LogRecord) -> None:
+        for tracker in self._trackers:
+            tracker.log(record)
+
+
+def rates(position: TrainingPosition) -> dict[str, float]:
+    """Mean loss of the epoch so far, learning rate of the last step, prefixes per second."""
+    return {
+        "loss": position.loss / max(position.samples, 1),
+        "learning_rate": position.rate,
+        "samples_per_second": position.samples / max(position.seconds, 1e-9),
+    }
+
+
+def _loss_and_speed(position: TrainingPosition) -> str:
+    if not position.samples:
+        return ""
+    values = rates(position)
+    return f"loss {values['loss']:.4f} · {values['samples_per_second']:,.0f} samples/s"
+
+
+def _last_validation(position: TrainingPosition, metric: str) -> str:
+    last = next((e[metric] for e in reversed(position.history) if metric in e), None)
+    if last is None:
+        return ""
+    if position.best is None:
+        return f"{metric} {last:.4f}"
+    return f"{metric} {last:.4f} (best {position.best:.4f} in epoch {position.best_epoch})"
+
+
+class MetricsLog:
+    """`metrics.jsonl`: one JSON object per line, flushed after each record."""
+
+    def __init__(self, folder: Path, *, after_step: int):
+        """Open the file for appending.
+
+        Records after step `after_step` are removed, because a resumed run writes them again.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        self._path = folder / "metrics.jsonl"
+        with raising_output_errors(self._path):
+            folder.mkdir(parents=True, exist_ok=True)
+            lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
+            scratch = folder / ".metrics.jsonl.part"
+            retained = (f"{line}\n" for line in lines if _step_of_line(line) <= after_step)
+            scratch.write_text("".join(retained), "utf-8")
+            scratch.replace(self._path)
+            self._file = self._path.open("a", encoding="utf-8")
+
+    def log(self, record: LogRecord) -> None:
+        """Append a line."""
+        with raising_output_errors(self._path):
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _step_of_line(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):  # the last line of a killed run may be incomplete
+        return math.inf
+
+
+class _TensorBoard:
+    def __init__(self, folder: Path | None, parameters: Mapping[str, Any]):
+        tensorboard = _import_tracker("torch.utils.tensorboard", "tensorboard")
+        log_dir = None if folder is None else str(folder / "tensorboard")
+        self._writer = tensorboard.SummaryWriter(log_dir)
+        self._writer.add_text("parameters", json.dumps(parameters, indent=2))
+
+    def log(self, record: LogRecord) -> None:
+        for name, value in _scalars(record).items():
+            self._writer.add_scalar(name, value, record["step"])
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _MLflow:
+    def __init__(self, folder: Path | None, parameters: Mapping[str, Any]):
+        del folder  # MLFLOW_TRACKING_URI determines where MLflow writes
+        self._mlflow = _import_tracker("mlflow", "mlflow-skinny")
+        self._mlflow.start_run()
+        self._mlflow.log_params(dict(parameters))
+
+    def log(self, record: LogRecord) -> None:
+        # MLflow rejects @ in metric names
+        values = {name.replace("@", "_at_"): v for name, v in _scalars(record).items()}
+        self._mlflow.log_metrics(values, step=record["step"])
+
+    def close(self) -> None:
+        self._mlflow.end_run()
+
+
+TRACKERS: dict[str, Callable[[Path | None, Mapping[str, Any]], Tracker]] = {
+    "tensorboard": _TensorBoard,
+    "mlflow": _MLflow,
+}
+
+
+def open_trackers(
+    names: Sequence[str], folder: Path | None, parameters: Mapping[str, Any]
+) -> list[Tracker]:
+    """Open experiment trackers.
+
+    Args:
+        names: keys of `TRACKERS`.
+        folder: parent of the TensorBoard folder; None is TensorBoard's default, `runs`.
+        parameters: parameters of the run, recorded at its start.
+
+    Raises:
+        ConfigError: a tracker does not exist or is not installed.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise ConfigError(f"there is no tracker {name!r}: {nearest(name, TRACKERS)}")
+    return [TRACKERS[name](folder, parameters) for name in names]
+
+
+def _import_tracker(module: str, package: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ConfigError(
+            f"--track needs the package {package}, which is not installed ({error}); run "
+            f"`pip install {package}` or omit --track"
+        ) from error
+
+
+def _scalars(record: LogRecord) -> dict[str, float]:
+    return {
+        name: value
+        for name, value in record.items()
+        if name not in ("step", "event") and isinstance(value, int | float)
+    }
