@@ -213,12 +213,12 @@ def test_the_kernel_takes_over_once_the_work_passes_the_limit(monkeypatch):
 SMALL_RUN = """
 import sys
 from nextclick.data.prepare_store import prepare
-from nextclick.models import CLASSICAL
+from nextclick.models.model_registry import BASELINES
 from nextclick.experiments.comparison import CompareOptions, compare
 
 log, folder = sys.argv[1:]
 prepared = prepare(log, folder + "/store")
-names = [name for name in CLASSICAL if name not in ("bpr-mf", "fpmc")]  # these learn step by step
+names = [name for name in BASELINES if name not in ("bpr-mf", "fpmc")]  # these learn step by step
 compare(prepared.store, names, folder + "/models", CompareOptions(ks=(5,)))
 print([name for name in ("numba", "torch") if name in sys.modules])
 """

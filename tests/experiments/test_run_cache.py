@@ -11,7 +11,6 @@ from nextclick.experiments.model_training import train
 from nextclick.experiments.parameter_sweep import sweep
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.search_options import SweepOptions
-from nextclick.models import MODELS
 from small_shop import make_store
 
 
@@ -85,14 +84,13 @@ def test_another_scope_is_refused_or_replaced(tmp_path):
         assert not (folder / "run").exists()
 
 
-def test_another_device_trains_again(store, tmp_path, monkeypatch):
+def test_another_device_trains_again(store, tmp_path, monkeypatch, tiny_model):
     devices = []
 
     def noted(store, model, **given):
         devices.append(given["neural"] and given["neural"].device)
         return train(store, model, **given)
 
-    monkeypatch.setitem(MODELS, "tiny", "reference.tiny_model:Tiny")
     monkeypatch.setattr(model_run, "train", noted)
     monkeypatch.setattr(
         "nextclick.report.report_files._no_plots_reason", lambda: "left out in this test"

@@ -141,7 +141,7 @@ def test_another_sweep_in_the_folder(store, tmp_path):
         ("markov", {"part": "train"}, "part must be test or valid, got 'train'"),
         ("markov", {"seeds": 0}, "seeds must be 1 or more, got 0"),
         ("markov", {"metric": "recall@99"}, "metric must have K in 1..5"),
-        ("markov", {"params": {"neighbors": [1]}}, "markov has no parameter 'neighbors'"),
+        ("markov", {"params": {"depth": [1]}}, "markov has no parameter 'depth'"),
         ("markov", {"params": {"neighbors": [1, 0]}}, "markov: neighbors must be integer ≥ 1"),
         ("tiny", {"fixed": {"metric": "mrr@3"}}, "name it with --metric"),
         (
