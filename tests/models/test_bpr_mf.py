@@ -141,8 +141,8 @@ def test_sessions_of_visitors_are_not_asked_who_it_is():
 @pytest.mark.parametrize("log", [log_of(SHELVES), log_of([], users=[])])
 def test_visitors_need_a_log_that_names_them(log):
     message = (
-        "bpr-mf: of=user needs to know whose the sessions are, and this log names no visitors; "
-        "prepare it with --user-column, or leave of=session"
+        "bpr-mf: of=user requires user ids, and this log has none; prepare it with --user-column, "
+        "or use of=session"
     )
     with pytest.raises(ConfigError, match=re.escape(message)):
         fit(log, of="user")
@@ -155,7 +155,7 @@ def test_reads_visitors_only_where_asked_to():
 
 def test_weights_that_grow_beyond_all_numbers_are_refused():
     message = (
-        "bpr-mf: epoch 1: a weight is not finite any more; lower learning_rate (1e+20) or "
+        "bpr-mf: epoch 1: a weight is not finite; lower learning_rate (1e+20) or "
         "regularization (1)"
     )
     with pytest.raises(TrainingError, match=re.escape(message)):

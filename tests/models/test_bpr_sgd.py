@@ -30,7 +30,7 @@ def int_array(*values):
 def step(weights, rule, *, n_epochs=1, user=0):
     """Take the step of one click on item 1, by an owner whose list has item 1 alone."""
     samples = Samples(int_array(1), int_array(0), int_array(user), int_array(0))
-    lists = ItemLists.of(int_array(1), int_array(0), 1)
+    lists = ItemLists.from_clicks(int_array(1), int_array(0), 1)
     train_pairs(weights, samples, lists, rule, name="test", seed=0, progress=silent)
 
 
@@ -93,7 +93,7 @@ def test_absent_items_are_those_that_are_not_listed(listed):
 
 
 def test_lists_hold_the_distinct_items_of_each_owner():
-    lists = ItemLists.of(int_array(5, 2, 5, 1, 2), int_array(0, 0, 0, 2, 0), 4)
+    lists = ItemLists.from_clicks(int_array(5, 2, 5, 1, 2), int_array(0, 0, 0, 2, 0), 4)
     assert lists.offsets.tolist() == [0, 2, 2, 3, 3]
     assert lists.items.tolist() == [2, 5, 1]
     assert lists.items.dtype == np.int32
@@ -108,7 +108,7 @@ def test_no_negative_is_an_item_of_the_owner():
         np.zeros(7, np.float32),
     )
     samples = Samples(*(np.repeat(int_array(v), 300) for v in (3, 0, 0, 0)))
-    lists = ItemLists.of(int_array(5, 3, 1), int_array(0, 0, 0), 1)
+    lists = ItemLists.from_clicks(int_array(5, 3, 1), int_array(0, 0, 0), 1)
     train_pairs(
         weights, samples, lists, SGDRule(0.01, 0.0, 1), name="test", seed=0, progress=silent
     )
@@ -119,7 +119,7 @@ def test_no_negative_is_an_item_of_the_owner():
 
 
 def test_an_epoch_in_pieces_takes_every_sample_once(monkeypatch):
-    monkeypatch.setattr(bpr_sgd, "_STEPS_AT_ONCE", 3)
+    monkeypatch.setattr(bpr_sgd, "_STEPS_PER_CALL", 3)
     told = []
     weights = Weights(
         np.zeros((8, 1), np.float32),
@@ -133,7 +133,7 @@ def test_an_epoch_in_pieces_takes_every_sample_once(monkeypatch):
         weights,
         samples,
         # nobody but 9 may be the negative
-        ItemLists.of(np.tile(each + 1, 8), np.repeat(each, 8), 8),
+        ItemLists.from_clicks(np.tile(each + 1, 8), np.repeat(each, 8), 8),
         SGDRule(1e-3, 0.0, 2),
         name="test",
         seed=0,

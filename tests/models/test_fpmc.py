@@ -146,8 +146,8 @@ def test_visitors_are_not_asked_for_unless_set():
 @pytest.mark.parametrize("log", [log_of(ROUND), log_of([], users=[])])
 def test_visitors_need_a_log_that_names_them(log):
     message = (
-        "fpmc: users=true needs to know whose the sessions are, and this log names no visitors; "
-        "prepare it with --user-column, or leave users=false"
+        "fpmc: users=true requires user ids, and this log has none; prepare it with --user-column, "
+        "or use users=false"
     )
     with pytest.raises(ConfigError, match=re.escape(message)):
         fit(log, users=True)
@@ -160,7 +160,7 @@ def test_reads_visitors_only_where_asked_to():
 
 def test_weights_that_grow_beyond_all_numbers_are_refused():
     message = (
-        "fpmc: epoch 1: a weight is not finite any more; lower learning_rate (1e+20) or "
+        "fpmc: epoch 1: a weight is not finite; lower learning_rate (1e+20) or "
         "regularization (1)"
     )
     with pytest.raises(TrainingError, match=re.escape(message)):

@@ -77,7 +77,7 @@ def test_kernel_equals_its_slow_twin(log, neighbors_, shrinkage, alpha, count):
         ({"shrinkage": "-1"}, "item-knn: shrinkage must be number ≥ 0, got '-1'"),
         ({"alpha": "1.5"}, "item-knn: alpha must be number ≥ 0 and ≤ 1, got '1.5'"),
         ({"count": "events"}, "item-knn: count must be one of sessions, clicks, got 'events'"),
-        ({"neighbors": "20"}, "item-knn has no parameter 'neighbors': did you mean neighbors"),
+        ({"neighbor": "20"}, "item-knn has no parameter 'neighbor': did you mean neighbors"),
     ],
 )
 def test_a_parameter_out_of_its_range_is_refused(values, message):

@@ -33,7 +33,7 @@ def test_baselines_come_first_and_other_packages_last():
 
 
 def test_every_name_in_the_order_of_listings_is_installed():
-    assert set(model_registry._FIRST) <= set(model_names())
+    assert set(model_registry._LISTING_ORDER) <= set(model_names())
 
 
 def test_the_class_of_another_package(tiny_model):
@@ -86,7 +86,7 @@ def test_a_neural_model_without_its_library_says_what_to_install(monkeypatch):
         ),
         (
             f"{__name__}:NOT_A_MODEL",
-            r"is no model: .* must be a subclass of nextclick\.models\.base\.Model, got",
+            r"is not a model: .* must be a subclass of nextclick\.models\.base\.Model, got",
         ),
         (
             f"{__name__}:Unfinished",

@@ -9,12 +9,12 @@ def sessions_of(postings, item):
 
 
 def test_the_sessions_of_an_item_newest_first_each_once():
-    postings = Postings.of(LOG)
+    postings = Postings.from_sessions(LOG)
     assert [sessions_of(postings, i) for i in range(5)] == [[], [0], [2, 1, 0], [2], []]
     assert postings.n_sessions.tolist() == [0, 1, 3, 1, 0]
 
 
 def test_a_cut_keeps_the_most_recent_and_still_counts_all():
-    postings = Postings.of(LOG, at_most=2)
+    postings = Postings.from_sessions(LOG, max_per_item=2)
     assert sessions_of(postings, 2) == [2, 1]
     assert postings.n_sessions.tolist() == [0, 1, 3, 1, 0]
