@@ -119,7 +119,8 @@ def _load(entry: EntryPoint) -> object:
             ) from None
         raise ConfigError(
             f"model {entry.name!r} of {_distribution(entry)} cannot be imported from "
-            f"{entry.value}: {type(error).__name__}: {error}; upgrade or uninstall {_distribution(entry)}"
+            f"{entry.value}: {type(error).__name__}: {error}; upgrade or uninstall "
+            f"{_distribution(entry)}"
         ) from error
 
 

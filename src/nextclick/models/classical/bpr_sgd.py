@@ -151,13 +151,17 @@ def train_pairs(
             speed = f"{done / (perf_counter() - started):,.0f} samples/s"
             stage = f"train · epoch {epoch}/{rule.epochs} · loss {loss / done:.4f} · {speed}"
             progress(stage, (epoch - 1) * n + done, rule.epochs * n)
-        if not all(np.isfinite(table).all() for table in weights):
-            raise TrainingError(
-                f"{name}: epoch {epoch}: a weight is not finite; lower learning_rate "
-                f"({rule.learning_rate:g}) or regularization ({rule.regularization:g})"
-            )
+        _check_finite(weights, rule, f"{name}: epoch {epoch}")
     if n == 0:
         progress("train", 0, 0)
+
+
+def _check_finite(weights: Weights, rule: SGDRule, where: str) -> None:
+    if not all(np.isfinite(table).all() for table in weights):
+        raise TrainingError(
+            f"{where}: a weight is not finite; lower learning_rate ({rule.learning_rate:g}) or "
+            f"regularization ({rule.regularization:g})"
+        )
 
 
 @njit(cache=True, nogil=True)

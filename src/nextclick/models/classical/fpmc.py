@@ -114,36 +114,16 @@ class FPMC(Model):
                 "fpmc: users=true requires user ids, and this log has none; prepare it with "
                 "--user-column, or use users=false"
             )
-        rng = np.random.default_rng([seed, 0])
-
-        def normal(n_rows: int, width: int) -> Float32Array:
-            table: Float32Array = rng.standard_normal((n_rows, width), dtype=np.float32)
-            table *= np.float32(config.init_std)
-            return table
-
-        D, n = config.factors, sessions.n_items + 1
-        weights = Weights(
-            contexts=normal(n, D),
-            items=normal(n, 2 * D if config.users else D),
-            users=normal(sessions.n_users + 1 if config.users else 1, D if config.users else 0),
-            bias=np.zeros(n, dtype=np.float32),
-        )
+        weights = _initial_weights(sessions, config, seed)
         samples, lists = _transitions(sessions, config.users)
-        train_pairs(
-            weights,
-            samples,
-            lists,
-            SGDRule(
-                config.learning_rate,
-                config.regularization,
-                config.epochs,
-                train_bias=False,
-                user_dropout=config.user_dropout,
-            ),
-            name=cls.name,
-            seed=seed,
-            progress=progress,
+        rule = SGDRule(
+            config.learning_rate,
+            config.regularization,
+            config.epochs,
+            train_bias=False,
+            user_dropout=config.user_dropout,
         )
+        train_pairs(weights, samples, lists, rule, name=cls.name, seed=seed, progress=progress)
         weights.contexts[0] = 0.0
         weights.items[0] = 0.0
         untrained = np.bincount(samples.users, minlength=len(weights.users)) == 0
@@ -216,6 +196,24 @@ class FPMC(Model):
     def from_state(cls, state: Mapping[str, AnyArray], config: FPMCConfig) -> Self:
         """Build the model from the arrays of `state`."""
         return cls(config, state["last"], state["users"], state["items"])
+
+
+def _initial_weights(sessions: Sessions, config: FPMCConfig, seed: int) -> Weights:
+    """Normally distributed factors and a zero bias."""
+    rng = np.random.default_rng([seed, 0])
+
+    def normal(n_rows: int, width: int) -> Float32Array:
+        table: Float32Array = rng.standard_normal((n_rows, width), dtype=np.float32)
+        table *= np.float32(config.init_std)
+        return table
+
+    D, n = config.factors, sessions.n_items + 1
+    return Weights(
+        contexts=normal(n, D),
+        items=normal(n, 2 * D if config.users else D),
+        users=normal(sessions.n_users + 1 if config.users else 1, D if config.users else 0),
+        bias=np.zeros(n, dtype=np.float32),
+    )
 
 
 def _transitions(sessions: Sessions, with_users: bool) -> tuple[Samples, ItemLists]:

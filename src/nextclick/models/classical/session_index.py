@@ -46,9 +46,7 @@ class SessionIndex(NamedTuple):
         session_offsets, session_items = distinct_items(
             sessions.items, sessions.offsets, np.flatnonzero(is_listed), sessions.n_items
         )
-        known = postings.n_sessions > 0
-        idf = np.zeros(sessions.n_items + 1)
-        idf[known] = np.log(len(sessions) / postings.n_sessions[known])
+        idf = _inverse_frequency(len(sessions), postings.n_sessions)
         item_sessions = new_number[postings.sessions]
         return cls(postings.offsets, item_sessions, session_offsets, session_items, idf)
 
@@ -88,16 +86,21 @@ class SessionIndex(NamedTuple):
         new_offsets, new_items = distinct_items(
             new.items, new.offsets, np.flatnonzero(is_listed[n_old:]), past.n_items
         )
-        known = n_sessions > 0
-        idf = np.zeros(past.n_items + 1)
-        idf[known] = np.log((past.n_sessions + len(new)) / n_sessions[known])
         return SessionIndex(
             item_offsets,
             new_number[item_sessions],
             np.concatenate([old_offsets, old_offsets[-1] + new_offsets[1:]]),
             np.concatenate([past.index[old_items], new_items]),
-            idf,
+            _inverse_frequency(past.n_sessions + len(new), n_sessions),
         )
+
+
+def _inverse_frequency(n_total: int, n_sessions: Int64Array) -> Float64Array:
+    """(N + 1,) ln(|S| / |S_j|); 0 for an item without sessions."""
+    known = n_sessions > 0
+    idf = np.zeros(len(n_sessions))
+    idf[known] = np.log(n_total / n_sessions[known])
+    return idf
 
 
 @compiled_above(
