@@ -100,7 +100,11 @@ class FadingMarkov(Model):
 
     def state(self) -> dict[str, AnyArray]:
         """The arrays by name."""
-        return {"offsets": self.offsets, "items": self.items, "share": self.share}
+        return {
+            "offsets": self.offsets,
+            "items": self.items,
+            "probability": self.probability,
+        }
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: FadingMarkovConfig) -> Self:
