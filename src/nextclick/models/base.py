@@ -33,10 +33,11 @@ class Capabilities:
     Attributes:
         neural: trained by `nextclick.training.Trainer`; other models implement `fit`.
         deterministic: the model does not depend on the seed.
-        update: how the model is updated with newer sessions. "exact": `extended` returns the model
-            of both logs. "by-block": `advance` adds one block of time at a time; a neural model is
-            also trained on each. "fine-tune": training continues from the current weights, by
-            `tuned` or, for a neural model, by the trainer. "none": the model must be retrained.
+        update: how the model is updated with newer sessions. "exact": `extended` returns the
+            model of both logs. "by-block": `advance` adds one block of time at a time; a neural
+            model is also trained on each. "fine-tune": training continues from the current
+            weights, by `tuned` or, for a neural model, by the trainer. "none": the model must be
+            retrained.
         needs_sessions: an exact update reads the older sessions.
         explains: `explained` returns an explanation that is not empty.
         attention: the explanation has attention weights of the clicks.

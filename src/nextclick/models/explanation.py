@@ -140,8 +140,8 @@ def record_attention(name: str, weights: Any, clicks: Any = None) -> None:
 
     Args:
         name: name of the layer.
-        weights: tensor (B, n) or (B, n, n), see `Attention`; only the first row is recorded, which
-            is the last prefix of a batch of one session.
+        weights: tensor (B, n) or (B, n, n), see `Attention`; only the first row is recorded,
+            which is the last prefix of a batch of one session.
         clicks: tensor (n,), positions of the weighted clicks among those read; None for all.
     """
     explanation = _recorded.get()

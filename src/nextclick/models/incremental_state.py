@@ -1,7 +1,7 @@
 """Inputs of incremental updates: the older log and the fine-tuning parameters.
 
-`Capabilities.update` declares how a model is updated: by `extended` (exact), by `advance` (block by
-block), or by further training, after rows for new items were added with `Model.grow_catalog`.
+`Capabilities.update` declares how a model is updated: by `extended` (exact), by `advance` (block
+by block), or by further training, after `Model.grow_catalog` has added rows for new items.
 """
 
 from __future__ import annotations
