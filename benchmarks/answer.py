@@ -30,17 +30,15 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from nextclick.serving.recommender import Recommender
-from nextclick.serving.request import Query, batch_of
-from nextclick.serving.search.dot_product import ProductBest, Trial
-from nextclick.serving.search.search_check import tried_search
+from nextclick.serving.request import RecommendationRequest, to_batch
+from nextclick.serving.search.dot_product import DotProductSearcher
+from nextclick.serving.search.search_check import RecallCheck
+from nextclick.serving.warm_up import calibrate_search
 from server_process import machine
-from store_sessions import sessions_of_store
+from store_sessions import RawSession, sessions_of_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from store_sessions import RawSession
-
 
 K, BATCH, PASSES = 20, 8, 5
 
@@ -64,38 +62,41 @@ def _all(work: Callable[..., object], *of: Sequence[object]) -> None:
 def row(folder: Path, visits: Sequence[RawSession], min_recall: float) -> str:
     """Of the table."""
     recommender = Recommender.load(folder)
-    tried_search(recommender, min_recall)
-    scorer: Any = recommender.scorer
-    if not isinstance(scorer, ProductBest):
+    calibrate_search(recommender, min_recall)
+    scorer: Any = recommender.searcher
+    if not isinstance(scorer, DotProductSearcher):
         raise SystemExit(f"{folder} is of a model whose scores are no products with a table")
     rng = np.random.default_rng(0)
-    asked = [Query(one.items[: int(rng.integers(1, len(one.items) + 1))], K) for one in visits]
-    asked = [query for query in asked if len(recommender.wish(query).clicks)]
-    wishes = [recommender.wish(query) for query in asked]
+    asked = [
+        RecommendationRequest(one.items[: int(rng.integers(1, len(one.items) + 1))], K)
+        for one in visits
+    ]
+    asked = [query for query in asked if len(recommender.resolve(query).clicks)]
+    wishes = [recommender.resolve(query) for query in asked]
     single = [[wish] for wish in wishes]
     batches = [wishes[at : at + BATCH] for at in range(0, len(wishes), BATCH)]
     times: dict[str, Callable[[], object]] = {}
     with torch.inference_mode():
         queries = [scorer.queries(one) for one in single]
         joined = [scorer.queries(some) for some in batches]
-        times["checks"] = partial(_all, recommender.wish, asked)
+        times["checks"] = partial(_all, recommender.resolve, asked)
         times["query"] = partial(_all, scorer.queries, single)
-        times["in PyTorch"] = lambda: [scorer.model.queries(batch_of(one)) for one in single]
-        for name, search in (("", scorer.nearest), (", all scored", scorer.all_scored)):
+        times["in PyTorch"] = lambda: [scorer.model.queries(to_batch(one)) for one in single]
+        for name, search in (("", scorer.search), (", all scored", scorer.search_all)):
             times["search" + name] = partial(_all, search, queries, single)
             times["8 at once" + name] = partial(_all, search, joined, batches)
         times["answer"] = partial(_all, recommender.answer, single)
         found = {name: least_ms(work, len(wishes)) for name, work in times.items()}
     read = "all"
-    if scorer.rounded is not None:
+    if scorer.index is not None:
         shares = [
-            scorer.rounded.best(query[0].numpy(), one[0], scorer.caution)[1]
+            scorer.index.top(query[0].numpy(), one[0], scorer.bound_scale)[1]
             for query, one in zip(queries, single, strict=True)
         ]
         read = f"{100 * np.mean(shares):.1f} %"
     items, width = scorer.table.shape
     shown = " | ".join(f"{ms:.2f}" for ms in found.values())
-    recall = f"{Trial(scorer, wishes).recall():.4f}"
+    recall = f"{RecallCheck(scorer, wishes).recall():.4f}"
     return f"| {folder.name} | {items - 1:,} × {width} | {shown} | {read} | {recall} |"
 
 

@@ -136,7 +136,7 @@ class Requests:
         if rng.random() < 0.3:
             body["time"] = rng.choice((0.0, 1.5e9, 1.8e9, -1e15, 1e15, rng.uniform(0, 2e9)))
         if rng.random() < 0.2:
-            body["before"] = [self._item(rng) for _ in range(rng.randint(0, 5))]
+            body["history"] = [self._item(rng) for _ in range(rng.randint(0, 5))]
         return body | self._options(rng)
 
     def _options(self, rng: random.Random) -> dict[str, Any]:

@@ -136,7 +136,7 @@ class Load:
             return "ended"
         if status != 200:
             return f"status {status}"
-        return "degraded" if told["degraded"] else f"ok {told['recommended']['version']}"
+        return "degraded" if told["degraded"] else f"ok {told['recommendation']['version']}"
 
 
 def _failed(found: Counter[str]) -> int:
@@ -161,12 +161,12 @@ def swaps(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[
                 for n in range(SWAPS):
                     if n == SWAPS // 2:
                         broken = registry.publish(_broken(options.first, Path(folder) / "broken"))
-                        _until(lambda: bool(told()["refused"]))
+                        _until(lambda: bool(told()["rejected"]))
                     versions.append(registry.publish(artifacts[(n + 1) % 2]).name)
                     _until(lambda: told()["version"] == versions[-1])
                     time.sleep(1)
             found = load.total()
-            refused = told()["refused"]
+            refused = told()["rejected"]
     ok = {name: found[f"ok {name}"] for name in versions}
     return {
         "swaps": len(versions) - 1, "requests": found.total(), "failed": _failed(found),

@@ -176,7 +176,7 @@ def clicks(client: Client, name: str, visit: RawSession, k: int) -> list[dict[st
         asked["time"] = float(n) if visit.times is None else visit.times[n]
         if visit.user is not None:
             asked["user"] = visit.user
-        answers.append(client.post(f"/v1/sessions/{name}/events", asked)["recommended"])
+        answers.append(client.post(f"/v1/sessions/{name}/events", asked)["recommendation"])
     return answers
 
 

@@ -126,7 +126,7 @@ FAULTS = """
   const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
   for (const id of new Set(ids))
     if (ids.filter((other) => other === id).length > 1) faults.push(`id twice: ${id}`);
-  for (const attribute of ["aria-controls", "aria-labeledby", "aria-activedescendant", "for"])
+  for (const attribute of ["aria-controls", "aria-labelledby", "aria-activedescendant", "for"])
     for (const element of document.querySelectorAll(`[${attribute}]`))
       if (!document.getElementById(element.getAttribute(attribute)))
         faults.push(`${attribute} names nothing: ${element.outerHTML.slice(0, 120)}`);

@@ -35,11 +35,11 @@ class Client:
         self.app = app
         self._loop = asyncio.new_event_loop()
         self._open = contextlib.AsyncExitStack()
-        transport = httpx.ASGITransport(app.gate)
+        transport = httpx.ASGITransport(app.asgi)
         self._http = httpx.AsyncClient(transport=transport, base_url="http://server")
 
     def __enter__(self):
-        self.run(self._open.enter_async_context(self.app.running()))
+        self.run(self._open.enter_async_context(self.app.lifespan()))
         return self
 
     def __exit__(self, *error):

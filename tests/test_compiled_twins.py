@@ -33,9 +33,8 @@ from nextclick.models.classical import (
 from nextclick.models.classical.inverted_index import Postings
 from nextclick.models.classical.position_weights import CODES
 from nextclick.models.classical.session_index import SessionIndex
-from nextclick.serving import filtered_topk_kernels
-from nextclick.serving.search import filtered_topk as best
-from nextclick.serving.search.filtered_topk import Filters
+from nextclick.serving.search import filtered_topk, filtered_topk_kernels
+from nextclick.serving.search.filtered_topk import CandidateFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,18 +93,18 @@ def test_best_items_of_rows(seed, k):
 def test_best_items_that_may_be_shown(seed):
     rng = np.random.default_rng(seed)
     sparse = sparse_scores(rng, 5)
-    hidden = [np.sort(rng.permutation(N)[: rng.integers(0, 4)] + 1) for _ in range(5)]
-    filters = Filters(
+    excluded = [np.sort(rng.permutation(N)[: rng.integers(0, 4)] + 1) for _ in range(5)]
+    candidates = CandidateFilter(
         k=rng.integers(1, N + 1, 5),
-        hidden_offsets=np.cumsum([0, *map(len, hidden)]),
-        hidden=np.concatenate(hidden).astype(np.int32),
+        excluded_offsets=np.cumsum([0, *map(len, excluded)]),
+        excluded=np.concatenate(excluded).astype(np.int32),
         mask_of=rng.integers(-1, 2, 5),
         masks=rng.random((2, N + 1)) < 0.5,
     )
     base = SortedBase.of(sparse.base)
     assert_same(
-        plain(best.sparse_best)(sparse, base, filters),
-        filtered_topk_kernels.sparse_best(sparse, base, filters),
+        plain(filtered_topk.sparse_topk)(sparse, base, candidates),
+        filtered_topk_kernels.sparse_topk(sparse, base, candidates),
     )
 
 

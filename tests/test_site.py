@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from docs_pages import DOCS, ROOT
-from nextclick.models.model_registry import model_names
+from nextclick.models.model_registry import model_class, model_names
 
 pytest.importorskip("sphinx")
 sys.path.insert(0, str(DOCS / "site"))
@@ -53,7 +53,7 @@ Args:
 def test_the_page_of_a_model(name):
     page = package_docs.model_page(name)
     assert page.startswith(f"# {name}\n")
-    assert f":{model_names()[name].partition(':')[2]}Config\n" in page
+    assert f":{model_class(name).Config.__name__}\n" in page
     for path in (ROOT / "recipes").glob(f"{name}.toml"):
         assert f"(../../recipes/{path.name})" in page
 

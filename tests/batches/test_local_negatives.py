@@ -20,35 +20,35 @@ def whole_batch(sessions):
 
 
 def allowed(reject):
-    """For each prefix, what the definition leaves of the batch's targets."""
+    """For each prefix, the targets of the batch that are valid negatives by definition."""
     targets = [item for session in LOG for item in session[1:]]
-    found = []
+    negatives = []
     for session, user in zip(LOG, USERS, strict=True):
         history = {i for s, u in zip(LOG, USERS, strict=True) for i in s if u == user and user}
         for target in session[1:]:
-            out = {target}
+            rejected = {target}
             if reject != "nothing":
-                out |= set(session)
+                rejected |= set(session)
             if reject == "history":
-                out |= history
-            found.append([item for item in targets if item not in out])
-    return found
+                rejected |= history
+            negatives.append([item for item in targets if item not in rejected])
+    return negatives
 
 
 @pytest.mark.parametrize("reject", ["nothing", "session", "history"])
-def test_negatives_come_in_proportion_out_of_what_is_left(sessions, reject):
+def test_valid_negatives_are_drawn_in_proportion_to_their_popularity(sessions, reject):
     batch = whole_batch(sessions)
     sampler = LocalNegatives(sessions, 4000, reject)
     drawn = sampler.draw(batch, np.random.default_rng(0))
     assert drawn.shape == (len(batch), 4000)
-    for row, left in zip(drawn, allowed(reject), strict=True):
+    for row, valid in zip(drawn, allowed(reject), strict=True):
         items, counts = np.unique(row[row > 0], return_counts=True)
-        assert set(items) == set(left)
+        assert set(items) == set(valid)
         for item, count in zip(items, counts, strict=True):
-            assert count / counts.sum() == pytest.approx(left.count(item) / len(left), abs=0.04)
+            assert count / counts.sum() == pytest.approx(valid.count(item) / len(valid), abs=0.04)
 
 
-def test_a_place_stays_empty_where_nothing_is_left():
+def test_without_valid_negatives_the_result_is_0():
     sessions = Sessions.from_lists([[1, 2, 1, 2]])
     drawn = LocalNegatives(sessions, 3, "session").draw(
         whole_batch(sessions), np.random.default_rng(0)
@@ -56,7 +56,7 @@ def test_a_place_stays_empty_where_nothing_is_left():
     assert not drawn.any()
 
 
-def test_the_seed_decides(sessions):
+def test_the_negatives_depend_on_the_seed(sessions):
     batch, sampler = whole_batch(sessions), LocalNegatives(sessions, 5, "history")
     first, again, other = (sampler.draw(batch, np.random.default_rng(s)) for s in (1, 1, 2))
     assert np.array_equal(first, again)

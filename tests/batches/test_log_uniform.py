@@ -1,4 +1,4 @@
-"""Distinct items by rank of popularity."""
+"""Log-uniform negative sampling."""
 
 import math
 
@@ -18,7 +18,7 @@ def test_probabilities_by_hand():
     assert sampler.probability.sum() == pytest.approx(1.0)
 
 
-def test_items_differ_and_more_than_there_are_means_all():
+def test_items_are_distinct_and_at_most_all_are_drawn():
     sampler = LogUniformSampler(np.arange(50))
     items, tries = sampler.draw(20, np.random.default_rng(0))
     assert len(set(items.tolist())) == 20
@@ -28,7 +28,7 @@ def test_items_differ_and_more_than_there_are_means_all():
     assert sorted(everything.tolist()) == list(range(1, 50))
 
 
-def test_single_draws_come_as_often_as_they_should():
+def test_frequencies_of_single_draws():
     sampler = LogUniformSampler(SUPPORT)
     rng = np.random.default_rng(1)
     drawn = np.bincount([int(sampler.draw(1, rng)[0][0]) for _ in range(20_000)], minlength=5)
@@ -42,13 +42,13 @@ def test_the_same_state_gives_the_same_items():
     assert first[1] == again[1]
 
 
-def test_expected_counts_are_those_of_so_many_draws_with_replacement():
+def test_expected_counts_are_those_of_draws_with_replacement():
     sampler = LogUniformSampler(SUPPORT)
     items = np.array([1, 4])
-    found = sampler.expected(items, 7)
-    assert found == pytest.approx(1 - (1 - sampler.probability[items]) ** 7)
+    counts = sampler.expected(items, 7)
+    assert counts == pytest.approx(1 - (1 - sampler.probability[items]) ** 7)
 
 
-def test_no_item_is_refused():
+def test_an_empty_catalog_is_rejected():
     with pytest.raises(ConfigError, match="there is no item to draw negatives from"):
         LogUniformSampler(np.array([3]))

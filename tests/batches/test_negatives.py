@@ -1,4 +1,4 @@
-"""Negatives: drawn as often as asked, never the padding, the same for the same state."""
+"""Popularity-based negative sampling: frequencies, no padding, reproducible draws."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nextclick.batches.negatives import NegativeSampler
 from nextclick.errors import ConfigError
 
-SUPPORT = np.array([99, 1, 16, 0, 4, 81])  # 99 clicks on unknown items, which nobody draws
+SUPPORT = np.array([99, 1, 16, 0, 4, 81])  # 99 clicks on unknown items, which are never drawn
 
 
 def test_log_q_by_hand() -> None:
@@ -30,11 +30,11 @@ def test_alpha_zero_draws_items_without_clicks_too() -> None:
 def test_frequencies(alpha: float) -> None:
     sampler = NegativeSampler(SUPPORT, alpha)
     n = 200_000
-    seen = np.bincount(sampler.draw(n, np.random.default_rng(7)), minlength=6)
+    counts = np.bincount(sampler.draw(n, np.random.default_rng(7)), minlength=6)
     expected = n * np.exp(sampler.log_q.astype(np.float64))
-    assert not seen[expected == 0].any()
-    there = expected > 0
-    chi_square = ((seen - expected)[there] ** 2 / expected[there]).sum()
+    assert not counts[expected == 0].any()
+    possible = expected > 0
+    chi_square = ((counts - expected)[possible] ** 2 / expected[possible]).sum()
     assert chi_square < 18.5  # 4 degrees of freedom or fewer, p = 0.001
 
 
@@ -43,9 +43,9 @@ def test_alias_table_holds_the_distribution(support: list[int], alpha: float) ->
     if alpha and not any(support):
         support[0] = 1
     sampler = NegativeSampler(np.array([5, *support]), alpha)
-    # each of the N cells is picked with 1/N and shared between an item and another
-    mass = sampler._keep.astype(np.float64)
-    np.add.at(mass, sampler._other, 1.0 - sampler._keep.astype(np.float64))
+    # each of the N cells has probability 1/N, shared by its own item and its alias
+    mass = sampler._threshold.astype(np.float64)
+    np.add.at(mass, sampler._alias, 1.0 - sampler._threshold.astype(np.float64))
     weights = np.array(support, dtype=np.float64) ** alpha
     assert mass / len(support) == pytest.approx(weights / weights.sum(), abs=1e-6)
 
@@ -59,7 +59,7 @@ def test_same_state_same_draw() -> None:
     assert first.tolist() == again.tolist() != other.tolist()
 
 
-def test_draw_in_a_shape() -> None:
+def test_the_shape_of_a_draw() -> None:
     sampler = NegativeSampler(SUPPORT, 1.0)
     drawn = sampler.draw((4, 3), np.random.default_rng(0))
     assert drawn.shape == (4, 3)

@@ -1,4 +1,4 @@
-"""Prefixes: hand-worked, against the naive loop, and blind to what comes after them."""
+"""Evaluation samples: by hand, compared with a simple loop, and without leakage."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ HUGE = 1 << 30
 
 
 def unfold(blocks: list[PrefixBlock]) -> list[Sample]:
-    found = []
+    rows = []
     for block in blocks:
         batch = block.batch
-        for row in range(len(block)):
-            n = int(batch.lengths[row])
-            assert not batch.items[row, n:].any(), "padding must be 0"
-            assert batch.gaps is None or not batch.gaps[row, n:].any()
-            found.append(
+        for b in range(len(block)):
+            n = int(batch.lengths[b])
+            assert not batch.items[b, n:].any(), "padding must be 0"
+            assert batch.gaps is None or not batch.gaps[b, n:].any()
+            rows.append(
                 Sample(
-                    items=batch.items[row, :n].tolist(),
-                    gaps=None if batch.gaps is None else batch.gaps[row, :n].tolist(),
-                    user=None if batch.users is None else int(batch.users[row]),
-                    target=int(block.targets[row]),
-                    session=int(block.session[row]),
-                    position=int(block.position[row]),
+                    items=batch.items[b, :n].tolist(),
+                    gaps=None if batch.gaps is None else batch.gaps[b, :n].tolist(),
+                    user=None if batch.users is None else int(batch.users[b]),
+                    target=int(block.targets[b]),
+                    session=int(block.session[b]),
+                    position=int(block.position[b]),
                 )
             )
-    return found
+    return rows
 
 
 def expand(sessions: Sessions, **changes: object) -> list[Sample]:
-    asked = {"mode": "all", "max_length": None, "max_cells": HUGE, "n_rows": HUGE} | changes
-    return unfold(list(prefix_blocks(sessions, **asked)))
+    options = {"mode": "all", "max_length": None, "max_cells": HUGE, "n_rows": HUGE} | changes
+    return unfold(list(prefix_blocks(sessions, **options)))
 
 
 @st.composite
@@ -103,11 +103,11 @@ def test_only_the_last_click() -> None:
     st.integers(1, 5),
     st.integers(1, 9),
 )
-def test_equals_the_naive_loop(
-    log: Sessions, mode: str, max_length: int | None, max_cells: int, n_rows: int, at_once: int
+def test_samples_equal_those_of_a_simple_loop(
+    log: Sessions, mode: str, max_length: int | None, max_cells: int, n_rows: int, chunk: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prefixes, "CLICKS_AT_ONCE", at_once)
+        patch.setattr(prefixes, "CLICKS_PER_CHUNK", chunk)
         blocks = list(
             prefix_blocks(log, mode=mode, max_length=max_length, max_cells=max_cells, n_rows=n_rows)
         )
@@ -121,7 +121,7 @@ def test_equals_the_naive_loop(
 
 @settings(max_examples=100, deadline=None)
 @given(logs(), st.data())
-def test_nothing_after_a_prefix_enters_it(log: Sessions, data: st.DataObject) -> None:
+def test_later_clicks_do_not_change_a_prefix(log: Sessions, data: st.DataObject) -> None:
     """Changing a click or its time changes no prefix that ends before it, not even its gaps."""
     if not log.n_events:
         return
@@ -189,16 +189,16 @@ def test_arguments_out_of_range(changes: dict[str, object], message: str) -> Non
         expand(Sessions.from_lists([[1, 2]]), **changes)
 
 
-def test_the_time_to_the_target_is_given_to_who_asks_for_the_leak_and_to_nobody_else():
+def test_the_time_to_the_target_is_leaked_only_on_request():
     log = Sessions.from_lists([[1, 0, 2, 3], [0, 2], [4, 4]])
     seconds = np.array([0, 5, 7, 20, 100, 130, 200, 201.5])
     log = replace(log, times=(1000 * seconds).astype(np.int64))
-    asked = {"mode": "all", "max_length": None, "max_cells": HUGE, "n_rows": HUGE}
-    (honest,) = prefix_blocks(log, **asked)
-    assert honest.batch.waited is None
-    (leaky,) = prefix_blocks(log, leak_target_time=True, **asked)
-    # from the last known click; nothing where none is known
+    options = {"mode": "all", "max_length": None, "max_cells": HUGE, "n_rows": HUGE}
+    (block,) = prefix_blocks(log, **options)
+    assert block.batch.waited is None
+    (leaky,) = prefix_blocks(log, leak_target_time=True, **options)
+    # since the last known click; 0 for an empty prefix
     assert leaky.batch.waited.tolist() == [5.0, 7.0, 13.0, 0.0, 1.5]
     assert leaky.select(leaky.targets == 4).batch.waited.tolist() == [1.5]
-    with pytest.raises(ConfigError, match="no times, so no target has one"):
-        prefix_blocks(replace(log, times=None), leak_target_time=True, **asked)
+    with pytest.raises(ConfigError, match="leak_target_time needs sessions with times"):
+        prefix_blocks(replace(log, times=None), leak_target_time=True, **options)

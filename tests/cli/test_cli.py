@@ -241,12 +241,12 @@ def mistakes(shop, folder):
         "output is a file": (
             ["prepare", log, "-o", log, "--overwrite"],
             "OutputError",
-            "is no folder; choose another place",
+            "is not a folder; choose another path",
         ),
         "output below a file": (
             ["prepare", log, "-o", log / "store"],
             "OutputError",
-            "choose a place below a folder",
+            "choose a path inside a folder",
         ),
         "model": ([*train, "item-kn"], "ConfigError", "did you mean item-knn?"),
         "parameter": ([*train, "item-knn", "--set", "shrink=1"], "ConfigError", "mean shrinkage?"),

@@ -8,7 +8,12 @@ from nextclick.cli.main import app
 from nextclick.cli.serve_command import named_models
 from nextclick.errors import ConfigError
 from nextclick.serving.server import listen
-from nextclick.serving.settings import Settings, hand_on, handed_on, read_token
+from nextclick.serving.settings import (
+    Settings,
+    hand_on,
+    handed_on,
+    read_token,
+)
 
 
 def test_names_of_models():

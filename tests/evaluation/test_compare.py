@@ -162,5 +162,5 @@ def test_fields_that_do_not_fit(changes: dict[str, object]) -> None:
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written: File exists; choose a place"):
+    with pytest.raises(OutputError, match="cannot be written: File exists; choose a path"):
         result("a", 0.1).write(tmp_path / "file" / "result.json")

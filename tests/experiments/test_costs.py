@@ -55,7 +55,7 @@ def test_slow_models_are_asked_less_often(store, monkeypatch):
     )
 
 
-@pytest.mark.skipif(not peak._CLEAR.exists(), reason="this system forgets no peak")
+@pytest.mark.skipif(not peak._CLEAR_REFS.exists(), reason="this system forgets no peak")
 def test_the_peak_of_work_is_that_of_the_block():
     large = np.ones(200 * MIB, dtype=np.uint8)
     del large

@@ -1,4 +1,4 @@
-"""The graph of items across sessions, walks on it and their pairs, against slow twins."""
+"""Item graphs, random walks and skip-gram pairs, compared with simple references."""
 
 from collections import Counter
 from itertools import chain
@@ -9,7 +9,7 @@ import pytest
 from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError, EmptyLogError
 from nextclick.graphs.item_graph import ItemGraph
-from nextclick.graphs.walks import WALKS_AT_ONCE, Walks
+from nextclick.graphs.walks import WALKS_PER_CHUNK, Walks
 from reference.walks import edges, pairs, walk
 
 N = 25
@@ -25,15 +25,15 @@ GRAPH = ItemGraph.of(Sessions.from_lists(SESSIONS, N))
 
 
 def rows(graph):
-    found = {}
+    followers = {}
     weights = graph.weights()
     for i in range(graph.n_items + 1):
         part = slice(graph.offsets[i], graph.offsets[i + 1])
         if part.stop > part.start:
-            found[i] = dict(
+            followers[i] = dict(
                 zip(graph.followers[part].tolist(), weights[part].tolist(), strict=True)
             )
-    return found
+    return followers
 
 
 def listed(batch):
@@ -49,18 +49,18 @@ def test_a_graph_by_hand():
     assert graph.n_items == 4
 
 
-def test_the_graph_counts_what_follows_what():
+def test_the_graph_counts_transitions():
     assert rows(GRAPH) == edges(SESSIONS)
 
 
-def test_walks_are_those_of_the_twin():
+def test_walks_equal_those_of_the_reference():
     walks = Walks(GRAPH, length=9, seed=3)
     for item in range(1, N + 1):
         for number in range(4):
             assert walks.walk(item, number).tolist() == walk(edges(SESSIONS), item, number, 9, 3)
 
 
-def test_a_walk_stops_where_nothing_follows():
+def test_a_walk_ends_at_an_item_without_followers():
     graph = ItemGraph.of(Sessions.from_lists([[1, 2, 3]], 3))
     walks = Walks(graph, length=50)
     assert walks.walk(1, 0).tolist() == [1, 2, 3]
@@ -70,28 +70,28 @@ def test_a_walk_stops_where_nothing_follows():
 def test_a_follower_is_drawn_in_proportion_to_its_weight():
     graph = ItemGraph.of(Sessions.from_lists([[1, 2]] * 6 + [[1, 3]] * 3 + [[1, 4]], 4))
     walks = Walks(graph, length=2)
-    found = Counter(int(walks.walk(1, number)[1]) for number in range(20_000))
+    followers = Counter(int(walks.walk(1, number)[1]) for number in range(20_000))
     for item, share in ((2, 0.6), (3, 0.3), (4, 0.1)):
-        assert found[item] / 20_000 == pytest.approx(share, abs=0.015)
+        assert followers[item] / 20_000 == pytest.approx(share, abs=0.015)
 
 
 @pytest.mark.parametrize(("window", "batch_pairs"), [(1, 7), (3, 40), (8, 100_000)])
-def test_a_pass_has_every_pair_of_every_walk_once(window, batch_pairs):
+def test_a_pass_contains_every_pair_of_every_walk_once(window, batch_pairs):
     walks = Walks(GRAPH, walks=3, length=11, window=window, seed=5)
-    found = Counter()
+    counts = Counter()
     for batch in walks.batches(0, batch_pairs):
         assert len(batch) <= max(batch_pairs, 2 * window)
         assert batch.bounds[0] == 0
         assert (np.diff(batch.bounds) > 0).all()
-        found += Counter(listed(batch))
+        counts += Counter(listed(batch))
     expected = Counter()
     for item in edges(SESSIONS):
         for number in range(3):
             expected += Counter(pairs(walk(edges(SESSIONS), item, number, 11, 5), window))
-    assert found == expected
+    assert counts == expected
 
 
-def test_the_same_pass_has_the_same_batches_and_another_has_another_order():
+def test_the_number_of_a_pass_determines_the_order_of_its_batches():
     first, again, other = (
         [listed(b) for b in Walks(GRAPH, walks=2, length=8, seed=1).batches(number, 64)]
         for number in (0, 0, 1)
@@ -101,7 +101,7 @@ def test_the_same_pass_has_the_same_batches_and_another_has_another_order():
     assert Counter(chain(*first)) == Counter(chain(*other))
 
 
-def test_a_pass_ends_where_it_is_told_to():
+def test_a_pass_ends_after_the_batch_that_reaches_the_limit():
     walks = Walks(GRAPH, walks=5, length=20)
     sizes = [len(batch) for batch in walks.batches(0, 100, most_pairs=450)]
     assert sum(sizes[:-1]) < 450 <= sum(sizes)
@@ -111,18 +111,18 @@ def test_memory_does_not_grow_with_the_number_of_walks(monkeypatch):
     rng = np.random.default_rng(0)
     many = Sessions.from_lists(rng.integers(1, 20_001, (30_000, 3)).tolist(), 20_000)
     walks = Walks(ItemGraph.of(many), walks=3, length=20, window=4)
-    held, drawn = [], Walks._drawn
+    chunk_bytes, draw = [], Walks._draw
 
     def spied(self, starts, number):
-        found = drawn(self, starts, number)
-        held.append(found[0].nbytes)
-        return found
+        chunk = draw(self, starts, number)
+        chunk_bytes.append(chunk[0].nbytes)
+        return chunk
 
-    monkeypatch.setattr(Walks, "_drawn", spied)
-    given = sum(len(batch) for batch in walks.batches(0, 8192))
-    assert given > 20_000 * 3 * 20
-    assert len(held) > 3
-    assert max(held) <= 4 * 20 * WALKS_AT_ONCE
+    monkeypatch.setattr(Walks, "_draw", spied)
+    n_pairs = sum(len(batch) for batch in walks.batches(0, 8192))
+    assert n_pairs > 20_000 * 3 * 20
+    assert len(chunk_bytes) > 3
+    assert max(chunk_bytes) <= 4 * 20 * WALKS_PER_CHUNK
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ def test_memory_does_not_grow_with_the_number_of_walks(monkeypatch):
         ({"window": 0}, "window must be at least 1, got 0"),
     ],
 )
-def test_a_number_out_of_its_range_is_refused(options, message):
+def test_a_parameter_out_of_range_is_rejected(options, message):
     with pytest.raises(ConfigError, match=message):
         Walks(GRAPH, **options)
 
 
-def test_a_graph_without_edges_is_refused():
+def test_a_graph_without_edges_is_rejected():
     graph = ItemGraph.of(Sessions.from_lists([[1, 1], [2]], 2))
-    with pytest.raises(EmptyLogError, match="no session has two different items in a row"):
+    with pytest.raises(EmptyLogError, match="no session has two different consecutive items"):
         Walks(graph)

@@ -1,4 +1,4 @@
-"""The samples of a log, one loop at a time: slow twin of nextclick.batches.prefixes."""
+"""A simple reference of nextclick.batches.prefixes: the samples of a log in nested loops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Sample:
 
 
 def samples(sessions: Sessions, mode: str, max_length: int | None) -> list[Sample]:
-    found = []
+    result = []
     for s in range(len(sessions)):
         start, stop = int(sessions.offsets[s]), int(sessions.offsets[s + 1])
         n = stop - start
@@ -36,7 +36,7 @@ def samples(sessions: Sessions, mode: str, max_length: int | None) -> list[Sampl
                 gaps = [0.0] * len(times)
                 for i in range(1, len(times)):
                     gaps[i] = (times[i] - times[i - 1]) / 1000
-            found.append(
+            result.append(
                 Sample(
                     items=[int(sessions.items[e]) for e in known],
                     gaps=gaps,
@@ -46,4 +46,4 @@ def samples(sessions: Sessions, mode: str, max_length: int | None) -> list[Sampl
                     position=position,
                 )
             )
-    return found
+    return result

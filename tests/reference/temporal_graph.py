@@ -1,4 +1,4 @@
-"""The temporal graph from its definition: sets of pairs by day, and sums of fractions."""
+"""A simple reference of the temporal item graph: pairs by day, and exact sums of fractions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 
 
 def pairs_of_day(sessions, edge="binary"):
-    """{(i, j), i < j: how often i and j were adjacent}; 1 at most if binary."""
+    """{(i, j), i < j: number of adjacent clicks on i and j}, at most 1 if binary."""
     counts = Counter(
         (min(a, b), max(a, b))
         for session in sessions
@@ -29,14 +29,15 @@ def exact_weights(days, edge="binary", decay=Fraction(1, 2)):
 
 
 def in_units(weights):
-    """{pair: whole number of 2**-40}, without those that are 0."""
+    """{pair: weight in units of 2**-40, rounded down}, without zeros."""
     units = {pair: math.floor(weight * 2**40) for pair, weight in weights.items()}
     return {pair: n for pair, n in units.items() if n}
 
 
 def within(neighbors, roots, steps):
     """[items within 0, 1, …, steps] of the roots, as sets."""
-    found = [set(roots)]
+    neighborhoods = [set(roots)]
     for _ in range(steps):
-        found.append(found[-1] | {other for item in found[-1] for other in neighbors[item]})
-    return found
+        last = neighborhoods[-1]
+        neighborhoods.append(last | {other for item in last for other in neighbors[item]})
+    return neighborhoods

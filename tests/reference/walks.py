@@ -1,4 +1,4 @@
-"""LGSR's graph, walks and pairs, one at a time; the loss of pairs, one negative after the other."""
+"""Simple references of LGSR's item graph, random walks, skip-gram pairs and their loss."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 
 def edges(sessions):
-    """{i: {j: how often j was clicked right after i}}."""
-    found = {}
+    """{i: {j: number of transitions from i to j}}."""
+    followers = {}
     for session in sessions:
         for i, j in pairwise(session):
             if i != j and 0 not in (i, j):
-                found.setdefault(i, Counter())[j] += 1
-    return found
+                followers.setdefault(i, Counter())[j] += 1
+    return followers
 
 
 def mixed(state):
-    """SplitMix64's output."""
+    """The output of SplitMix64 for a state."""
     z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
     return z ^ (z >> 31)
 
 
 def walk(graph, item, number, length, seed):
-    """One walk."""
+    """The items of one random walk."""
     state = mixed(mixed((seed + _GOLDEN) & _MASK) ^ ((number << 32) | item))
-    found = [item]
-    while len(found) < length and found[-1] in graph:
-        followers = sorted(graph[found[-1]].items())
+    items = [item]
+    while len(items) < length and items[-1] in graph:
+        followers = sorted(graph[items[-1]].items())
         state = (state + _GOLDEN) & _MASK
         drawn = ((mixed(state) >> 32) * sum(n for _, n in followers)) >> 32
         for follower, n in followers:
             if drawn < n:
-                found.append(follower)
+                items.append(follower)
                 break
             drawn -= n
-    return found
+    return items
 
 
 def pairs(walk, window):
@@ -53,10 +53,10 @@ def pairs(walk, window):
     ]
 
 
-def skip_gram_loss(found, negatives, score):
-    """Mean over pairs; `score(i, j)` is that of a pair."""
+def skip_gram_loss(pairs, negatives, score):
+    """The mean loss over (center, context) pairs; `score(i, j)` is the score of a pair."""
     total = 0.0
-    for i, c in found:
+    for i, c in pairs:
         total += math.log1p(math.exp(-score(i, c)))
         total += sum(math.log1p(math.exp(score(i, j))) for j in negatives if j != c)
-    return total / len(found)
+    return total / len(pairs)

@@ -42,7 +42,7 @@ def test_a_recommendation_is_that_of_the_recommender(client, knn):
     assert told["scores"] == pytest.approx(known.scores, abs=1e-4)
     assert (told["model"], told["unknown"], told["note"]) == ("knn", [77], known.note)
     assert (told["degraded"], told["from_model"]) == (False, known.from_model)
-    assert "reasons" not in told
+    assert "explanation" not in told
 
 
 def test_filters_are_passed_on(client):
@@ -74,10 +74,10 @@ BAD = [
     ({"session": [10], "k": 6}, 422, "k", r"k must be in 1\.\.5, got 6"),
     ({"session": [10], "k": 2.5}, 422, "k", "expected `int | null`, got `float`"),
     ({"session": [10], "kk": 2}, 422, None, "unknown field `kk`"),
-    ({"session": [10], "model": "no"}, 404, "model", "there is no model 'no'; known: knn"),
+    ({"session": [10], "model": "no"}, 404, "model", "model 'no' is not served; known: knn"),
     ({"session": [10], "model": "n" * 257}, 422, "model", "expected `str` of length <= 256"),
     ({"session": [10], "times": [1, 2]}, 422, "times", "times must be one number for each of 1"),
-    ({"session": [10, 20], "times": [2, 1]}, 422, "times", "finite and never fall"),
+    ({"session": [10, 20], "times": [2, 1]}, 422, "times", "finite and non-decreasing"),
     ({"session": [10], "times": [1e300]}, 422, "times[0]", "expected `float` <= 1000000000000000"),
     ({"session": [10], "now": 5}, 422, "now", "now needs times"),
     ({"session": [10], "allow": "10"}, 422, "allow", "expected `array | null`, got `str`"),
@@ -98,31 +98,43 @@ def test_bad_input_is_told_in_one_shape(client, body, status, field, words):
 def test_a_body_that_is_no_json(client):
     words = "the body is not JSON in UTF-8: .*; send a JSON object"
     check_problem(client.post(ROUTE, content=b'{"session": [1,'), 400, None, words)
-    words = "the body: object missing required field `session`; see /docs for what it takes"
+    words = "the body: object missing required field `session`; see /docs for the schema"
     check_problem(client.post(ROUTE, content=b"{}"), 422, None, words)
 
 
 def test_other_mistakes_are_told_in_the_same_shape(client):
-    check_problem(client.get("/nothing"), 404, None, "there is no such route; see /docs")
+    check_problem(
+        client.get("/nothing"), 404, None, "the route does not exist; see /docs for the available"
+    )
     wrong = client.get(ROUTE)
-    check_problem(wrong, 405, None, "the route has no such method; use a method that the Allow")
+    check_problem(wrong, 405, None, "the route does not support this method; use a method listed")
     assert wrong.headers["allow"] == "POST"
     large = client.post(ROUTE, content=b" " * (1 << 20) + b"{}")
-    check_problem(large, 413, None, "the body has more than 1048576 bytes; send less at once")
-    check_problem(client.get("/v1/sessions/nobody"), 404, None, "no such session, or it has exp")
-    check_problem(client.delete("/v1/sessions/nobody"), 404, None, "there is no such session")
+    check_problem(large, 413, None, "the body is larger than 1048576 bytes; send a smaller body")
+    check_problem(
+        client.get("/v1/sessions/nobody"),
+        404,
+        None,
+        "the session does not exist or has expired; a click creates it",
+    )
+    check_problem(client.delete("/v1/sessions/nobody"), 404, None, "the session does not exist")
     bad = client.get("/v1/sessions/" + "x" * 129)
-    check_problem(bad, 422, "id", "a session's id must be 1 to 128 letters")
+    check_problem(bad, 422, "id", "id must be 1 to 128 letters")
     check_problem(client.get("/v1/items?limit=0"), 422, "limit", r"limit must be in 1\.\.100")
-    check_problem(client.get("/v1/items?q=" + "x" * 257), 422, "q", "q must have at most 256")
-    check_problem(client.get("/v1/items?model=no"), 404, "model", "there is no model 'no'")
+    check_problem(
+        client.get("/v1/items?q=" + "x" * 257),
+        422,
+        "q",
+        "q must have at most 256 characters, got 257; shorten it",
+    )
+    check_problem(client.get("/v1/items?model=no"), 404, "model", "model 'no' is not served")
     batch = {"requests": [{"session": [10]}] * 257}
     check_problem(client.post(f"{ROUTE}/batch", json=batch), 422, "requests", "length <= 256")
 
 
 def test_a_batch_answers_each_as_alone(client):
     asked = [{"session": [10], "k": 2}, {"session": [20, 30], "k": 4, "exclude_seen": True}]
-    told = client.post(f"{ROUTE}/batch", json={"requests": asked}).json()["answers"]
+    told = client.post(f"{ROUTE}/batch", json={"requests": asked}).json()["responses"]
     assert told == [client.post(ROUTE, json=one).json() for one in asked]
 
 
@@ -130,13 +142,13 @@ def test_a_live_session_is_answered_as_the_whole_one(client):
     for n, item in enumerate([10, 20, 30], start=1):
         told = client.post("/v1/sessions/a/events", json={"item": item, "k": 3}).json()
         whole = client.post(ROUTE, json={"session": [10, 20, 30][:n], "k": 3}).json()
-        assert told == {"clicks": n, "degraded": False, "recommended": whole}
+        assert told == {"clicks": n, "degraded": False, "recommendation": whole}
     kept = client.get("/v1/sessions/a").json()
     assert (kept["id"], [click["item"] for click in kept["clicks"]]) == ("a", [10, 20, 30])
     assert client.delete("/v1/sessions/a").status_code == 204
     assert client.get("/v1/sessions/a").status_code == 404
     noted = client.post("/v1/sessions/a/events", json={"item": 10, "k": 0, "user": "u"}).json()
-    assert noted == {"clicks": 1, "degraded": False, "recommended": None}
+    assert noted == {"clicks": 1, "degraded": False, "recommendation": None}
     assert client.get("/v1/sessions/a").json()["user"] == "u"
 
 
@@ -155,7 +167,7 @@ def test_late_clicks_count_as_made_with_the_one_before(client):
 
 def test_neighbors_are_the_reasons_of_session_knn(client):
     asked = {"session": [10, 20], "k": 2, "explain": True}
-    why = client.post(ROUTE, json=asked).json()["reasons"]
+    why = client.post(ROUTE, json=asked).json()["explanation"]
     assert (why["kind"], why["clicks"], why["weights"]) == ("neighbors", [10, 20], None)
     votes = [voter["vote"] for voter in why["neighbors"]]
     assert votes == sorted(votes, reverse=True)
@@ -167,21 +179,21 @@ def test_attention_is_the_reason_of_narm(tmp_path):
     neural_artifact("gru4rec").save(tmp_path / "gru")
     with Client(make_app({"narm": tmp_path / "narm", "gru": tmp_path / "gru"})) as client:
         asked = {"session": [10, 20, 999, 30], "k": 2, "explain": True}
-        why = client.post(ROUTE, json=asked).json()["reasons"]
+        why = client.post(ROUTE, json=asked).json()["explanation"]
         assert (why["kind"], why["clicks"]) == ("attention", [10, 20, 30])
         assert sum(why["weights"]) == pytest.approx(1.0, abs=1e-5)
-        why = client.post(ROUTE, json=asked | {"model": "gru"}).json()["reasons"]
+        why = client.post(ROUTE, json=asked | {"model": "gru"}).json()["explanation"]
         assert (why["kind"], why["weights"]) == (None, None)
-        assert why["note"] == "gru4rec weighs no clicks that it could name"
+        assert why["note"] == "gru4rec has neither attention weights nor neighbor sessions"
 
 
 def test_what_the_server_says_of_itself(client):
     (model,) = client.get("/v1/models").json()["models"]
     assert (model["name"], model["model"], model["items"]) == ("knn", "session-knn", 5)
-    assert (model["search"], model["refused"]) == ({"kind": "all"}, {})
+    assert (model["search"], model["rejected"]) == ({"method": "exhaustive"}, {})
     assert client.get("/healthz").json() == {"status": "ok"}
     ready = client.get("/readyz").json()
-    assert ready == {"status": "ready", "state": {"kind": "memory", "is": "ok"}}
+    assert ready == {"status": "ready", "session_store": {"backend": "memory", "status": "ok"}}
     counted = client.get("/metrics").text
     assert 'nextclick_requests_total{route="/v1/recommend",status="200"}' in counted
     assert "10, 20" not in counted
@@ -244,14 +256,18 @@ def test_a_token_guards_what_writes(guarded, client):
     assert guarded.get("/v1/sessions/a", headers=BEARER).status_code == 200
     assert guarded.post(ROUTE, json={"session": [10], "k": 1}).status_code == 200
     refused = client.post("/v1/models/activate", json={"version": "v1"})
-    check_problem(refused, 403, None, "started without a token, so nobody may change its models")
+    check_problem(
+        refused, 403, None, "this route is disabled because the server has no token; start it"
+    )
 
 
 def test_one_address_may_ask_so_often(knn):
     with Client(make_app({"knn": knn}, rate=0.5, burst=3)) as client:
         asked = [client.get("/v1/models") for _ in range(4)]
         assert [a.status_code for a in asked] == [200, 200, 200, 429]
-        check_problem(asked[3], 429, None, "more than 0.5 requests a second from this address")
+        check_problem(
+            asked[3], 429, None, "more than 0.5 requests per second from this address; retry after"
+        )
         assert asked[3].headers["retry-after"] == "2"
         assert client.get("/healthz").status_code == 200
 

@@ -11,9 +11,9 @@ from nextclick import Explanation, Recommender, train
 from nextclick.artifact import Artifact
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ConfigError
-from nextclick.serving.click_ablation import standing
+from nextclick.serving.click_ablation import rank_items
 from nextclick.serving.explanation import Ranking
-from nextclick.serving.request import Query
+from nextclick.serving.request import RecommendationRequest
 from reference.stub_model import StubModel
 from serving_cases import neural_artifact
 from small_shop import SESSIONS
@@ -58,8 +58,8 @@ def test_by_hand():
     ]
     assert (why.attention, why.neighbors, why.links, why.parts) == ([], [], [], None)
     assert why.note == (
-        "plain weighs no clicks that it could name: what falls without each is all it tells; "
-        "1 clicked items are unknown to the model and were passed over"
+        "plain has no attention, neighbor sessions or score decomposition: only the ranking "
+        "without each click is explained; 1 clicked item is unknown to the model and ignored"
     )
 
 
@@ -88,27 +88,38 @@ def test_times_are_those_of_the_clicks_that_are_left():
 
 def test_rows_are_scored_in_blocks(monkeypatch):
     ask = plain()
-    wishes = [ask.wish(Query(session, 1)) for session in ([10], [20, 30], [30], [10, 20])]
+    wishes = [
+        ask.resolve(RecommendationRequest(session, 1))
+        for session in ([10], [20, 30], [30], [10, 20])
+    ]
     items = np.array([1, 3, 4], np.int32)
-    whole = standing(ask.artifact.model, wishes, items)
-    monkeypatch.setattr("nextclick.serving.click_ablation._SCORES", 7)
-    for one, other in zip(standing(ask.artifact.model, wishes, items), whole, strict=True):
+    whole = rank_items(ask.artifact.model, wishes, items)
+    monkeypatch.setattr("nextclick.serving.click_ablation._SCORES_PER_BLOCK", 7)
+    for one, other in zip(rank_items(ask.artifact.model, wishes, items), whole, strict=True):
         assert one.tolist() == other.tolist()
 
 
 @pytest.mark.parametrize(
     ("session", "more", "message"),
     [
-        ([], {}, r"explain needs a session with at least one click on an item .* got \[\]"),
-        ([77, "x"], {}, r"with at least one click on an item .* got \[77, 'x'\]"),
-        ("10", {}, "a session must be a list of item ids, got '10'"),
-        ([10], {"items": []}, r"items to explain must be known to the model, .* got \[\]"),
-        ([10], {"items": [10, 77]}, r"items to explain must be known to the model, .* got \[77\]"),
+        ([], {}, r"explain needs a session with at least one click on an item known .* got \[\]"),
+        ([77, "x"], {}, r"with at least one click on an item known .* got \[77, 'x'\]"),
+        ("10", {}, "session must be a list of item ids, got '10'"),
+        (
+            [10],
+            {"items": []},
+            r"items must contain at least one item, all known to the model; got \[\]",
+        ),
+        (
+            [10],
+            {"items": [10, 77]},
+            r"items must contain at least one item, all known to the model; got \[77\]",
+        ),
         ([10], {"items": "10"}, "items must be a list of item ids, got '10'"),
         ([10], {"k": 5}, r"k must be in 1\.\.4, got 5"),
         ([10], {"now": 3.0}, "now needs times"),
         ([10, 20], {"times": [1]}, "times must be one number for each of 2 clicks"),
-        ([40], {}, "plain recommends nothing here that could be explained; name items yourself"),
+        ([40], {}, "plain recommends no item for this session; name the items to explain"),
     ],
 )
 def test_what_cannot_be_explained(session, more, message):
@@ -120,11 +131,14 @@ def test_a_layer_of_several():
     why = Recommender(neural_artifact("sasrec")).explain([10, 20], k=1)
     assert [one.layer for one in why.layer("block 2, head 1").attention] == ["block 2, head 1"]
     with pytest.raises(
-        ConfigError, match=r"layer must be one of those of sasrec: block 1, head 1, .*; got 'top'"
+        ConfigError,
+        match=r"layer must be an attention layer of sasrec: block 1, head 1, .*; got 'top'",
     ):
         why.layer("top")
     gru = Recommender(neural_artifact("gru4rec")).explain([10, 20], k=1)
-    with pytest.raises(ConfigError, match="layer must be one of those of gru4rec: none; got 'a'"):
+    with pytest.raises(
+        ConfigError, match="layer must be an attention layer of gru4rec: none; got 'a'"
+    ):
         gru.layer("a")
 
 
@@ -150,7 +164,7 @@ def check(why: Explanation, kinds, name):
     assert {k for k in ("attention", "neighbors", "links", "parts") if getattr(why, k)} == kinds
     assert (why.note is None) == bool(kinds)
     if not kinds:
-        assert why.note.startswith(f"{name} weighs no clicks that it could name")
+        assert why.note.startswith(f"{name} has no attention, neighbor sessions")
     assert len(why.without) == n
     for stands in (why.now, *why.without):
         assert len(stands.scores) == len(stands.leads) == len(stands.ranks) == K
@@ -179,7 +193,9 @@ def test_every_model_that_counts_explains(store, name):
 def test_the_server_and_the_explanation_tell_the_same():
     for case in ("narm", "stamp", "csrm", "sasrec", "sr-gnn", "lessr", "lgsr", "tasrec"):
         ask = Recommender(neural_artifact(case))
-        (told,) = ask.reasons([ask.wish(Query([10, 20, 30, 20], 2, explain=True))])
+        (told,) = ask.explanations(
+            [ask.resolve(RecommendationRequest([10, 20, 30, 20], 2, explain=True))]
+        )
         last = ask.explain([10, 20, 30, 20], k=2).attention[-1]
         assert (told.kind, told.weights) == ("attention", last.weights)
         assert told.clicks == [[10, 20, 30, 20][at] for at in last.clicks]

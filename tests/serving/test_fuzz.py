@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from serving_cases import Client, make_app
 
 FIELDS = ("session", "k", "times", "now", "user", "exclude_seen", "allow", "block", "explain",
-          "model", "item", "before", "time", "requests", "version", "path", "other")  # fmt: skip
+          "model", "item", "history", "time", "requests", "version", "path", "other")  # fmt: skip
 RAW = st.integers(-5, 60) | st.sampled_from(["10", "", "\x00", "é", 2**63, -(2**63), 1e308, None])
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | RAW,

@@ -11,7 +11,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from nextclick.serving.openapi import document
+from nextclick.serving.app import OPERATIONS
+from nextclick.serving.openapi import openapi_document
 from serving_cases import TOKEN, make_app
 
 CHECKS = [
@@ -22,14 +23,18 @@ CHECKS = [
     negative_data_rejection,
 ]
 WITH_TOKEN = {"Authorization": f"Bearer {TOKEN}"}
-ROUTES = [(method, path) for path, told in document()["paths"].items() for method in told]
+ROUTES = [
+    (method, path)
+    for path, told in openapi_document(OPERATIONS)["paths"].items()
+    for method in told
+]
 
 
 @pytest.fixture(scope="module")
 def servers(knn):
     """One that anybody may write to, and one that asks for its token."""
     apps = [make_app({"knn": knn}), make_app({"knn": knn}, token=TOKEN)]
-    return [openapi.from_asgi("/openapi.json", app.gate) for app in apps]
+    return [openapi.from_asgi("/openapi.json", app.asgi) for app in apps]
 
 
 def whole(value):

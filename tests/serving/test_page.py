@@ -6,8 +6,8 @@ import pytest
 from nextclick.serving.web_page import page_routes
 from serving_cases import Client, make_app
 
-SCRIPTS = ("api", "app", "controls", "html", "ids", "json", "link", "panel", "ranking", "reasons",
-           "search", "session", "state", "theme", "titles")  # fmt: skip
+SCRIPTS = ("api", "app", "controls", "html", "ids", "json", "link", "panel", "ranking",
+           "explanation", "search", "session", "state", "theme", "titles")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_a_browser_that_has_a_file_is_told_so(client):
 def test_what_is_no_file_of_the_page(client, path):
     told = client.get(f"/page/{path}")
     assert told.status_code == 404
-    assert told.json()["problem"] == "there is no such route"
+    assert told.json()["problem"] == "the route does not exist"
 
 
 def test_only_reading(client):

@@ -115,7 +115,7 @@ def expected_marks(items, others, missing):
 
 def test_search_by_keyboard(opened, server):
     page = opened()
-    expect(page.locator(".beginning .large")).to_have_text("Search for an item to begin a session.")
+    expect(page.locator(".beginning .large")).to_have_text("Search for an item to start a session.")
     search = page.get_by_role("combobox", name="Search items")
     for _ in range(20):  # from the head of the page, by Tab alone
         page.keyboard.press("Tab")
@@ -161,7 +161,7 @@ def test_a_click_changes_the_list(opened, server):
     assert marks(page, 0, 4) == expected_marks(second["items"], first["items"], "new")
     assert page.locator(".panel-0 th .dot").count() == len({10, 20} & set(second["items"]))
     expect(page.locator(".latency")).to_contain_text(
-        re.compile(r"Answered in [\d.]+\sms, [\d.]+\sms")
+        re.compile(r"Response time [\d.]+\sms, [\d.]+\sms")
     )
     assert "20" in page.locator("#announced").inner_text()
 
@@ -191,7 +191,7 @@ def test_undo_take_out_and_clear(opened, server):
     page.locator(".pick", has_text="20").click()
     page.locator(".pick", has_text="30").click()
     check_answer(page, recommended(server, session=[10, 20, 30], k=5))
-    page.get_by_role("button", name="Take out click 2, 20").click()
+    page.get_by_role("button", name="Remove click 2, 20").click()
     check_answer(page, recommended(server, session=[10, 30], k=5))
     undo.click()
     check_answer(page, recommended(server, session=[10, 20, 30], k=5))
@@ -206,11 +206,11 @@ def test_undo_take_out_and_clear(opened, server):
 
 def test_filters(opened, server):
     page = opened("/#s=10,20&k=5")
-    page.get_by_label("Leave out clicked items").check()
+    page.get_by_label("Exclude clicked items").check()
     told = recommended(server, session=[10, 20], k=5, exclude_seen=True)
     assert not {10, 20} & set(told["items"])
     check_answer(page, told)
-    page.get_by_label("Items shown").fill("2")
+    page.get_by_label("Number of items").fill("2")
     page.keyboard.press("Enter")
     check_answer(page, recommended(server, session=[10, 20], k=2, exclude_seen=True))
 
@@ -218,7 +218,7 @@ def test_filters(opened, server):
 def test_an_error_is_shown_as_the_server_told_it(opened, server):
     page = opened("/#s=10,20&k=5")
     for k in (100, 5000):
-        page.get_by_label("Items shown").fill(str(k))
+        page.get_by_label("Number of items").fill(str(k))
         page.keyboard.press("Enter")
         told = recommended(server, session=[10, 20], k=k)
         expect(page.get_by_role("alert").locator("dd")).to_have_text(
@@ -226,7 +226,7 @@ def test_an_error_is_shown_as_the_server_told_it(opened, server):
         )
         assert told["title"] in page.get_by_role("alert").inner_text()
     assert page.evaluate(FAULTS) == []
-    page.get_by_label("Items shown").fill("3")
+    page.get_by_label("Number of items").fill("3")
     page.keyboard.press("Enter")
     check_answer(page, recommended(server, session=[10, 20], k=3))
     expect(page.get_by_role("alert")).to_have_count(0)
@@ -241,19 +241,19 @@ def test_a_server_that_is_gone_and_back(opened, server):
     page.locator(".pick").first.click()
     expect(page.get_by_role("alert")).to_contain_text("the server cannot be reached")
     page.unroute("**/v1/recommend")
-    page.get_by_role("button", name="Ask again").click()
+    page.get_by_role("button", name="Retry").click()
     expect(page.get_by_role("alert")).to_have_count(0)
     opened.complaints.clear()
 
 
 def test_attention_and_neighbors(opened, server):
     page = opened(f"/#m={NARM}&v={KNN}&s=10,20,30&k=5")
-    why = recommended(server, session=[10, 20, 30], k=5, model=NARM, explain=True)["reasons"]
+    why = recommended(server, session=[10, 20, 30], k=5, model=NARM, explain=True)["explanation"]
     shown = page.locator(".panel-0 .weights li")
     expect(shown.locator(".id")).to_have_text([str(item) for item in why["clicks"]])
     figures = [float(text) for text in shown.locator(".figure").all_inner_texts()]
     assert figures == pytest.approx(why["weights"], abs=5.1e-4)
-    why = recommended(server, session=[10, 20, 30], k=5, model=KNN, explain=True)["reasons"]
+    why = recommended(server, session=[10, 20, 30], k=5, model=KNN, explain=True)["explanation"]
     assert why["neighbors"]
     voters = page.locator(".panel-1 .voters li")
     expect(voters).to_have_count(len(why["neighbors"]))
@@ -265,12 +265,12 @@ def test_attention_and_neighbors(opened, server):
 
 def test_times(opened, server):
     page = opened("/#s=10,20,30&k=5")
-    expect(page.get_by_label("Give times")).to_have_count(0)  # knn reads none
+    expect(page.get_by_label("Use click times")).to_have_count(0)  # knn reads none
     page.locator("#model").select_option(TIMED)
-    page.get_by_label("Give times").check()
+    page.get_by_label("Use click times").check()
     page.get_by_label("seconds before click 2").fill("40")
     page.get_by_label("seconds before click 3").fill("2.5")
-    page.get_by_label("seconds from the last click to asking").fill("900")
+    page.get_by_label("seconds from the last click to the prediction").fill("900")
     page.keyboard.press("Enter")
     body = {"model": TIMED, "session": [10, 20, 30], "k": 5}
     told = recommended(server, times=[0, 40, 42.5], now=942.5, **body)
@@ -315,13 +315,13 @@ def test_titles_are_searched_and_shown(opened, titled):
     page = opened(at=titled)
     expect(page.locator(".starts button").first).to_have_text(shown_name(10))
     search = page.get_by_role("combobox", name="Search items")
-    expect(search).to_have_attribute("placeholder", "a title, or an id")
+    expect(search).to_have_attribute("placeholder", "title or id")
     search.fill("BRULEE")
     option = page.locator("#found").get_by_role("option")
     expect(option).to_have_count(1)  # what was typed is no id of this catalog
     expect(option.locator(".title")).to_have_text(TITLES[20])
     search.fill("zzz")
-    expect(page.locator(".search .hint")).to_have_text("No title or id holds “zzz”.")
+    expect(page.locator(".search .hint")).to_have_text("No title or id contains “zzz”.")
     search.fill("red shoe")
     expect(option.locator(".title")).to_have_text(TITLES[10])
     search.press("Enter")
@@ -329,9 +329,9 @@ def test_titles_are_searched_and_shown(opened, titled):
     names = [shown_name(item) for item in told["items"]]
     expect(page.locator(".pick")).to_have_text(names)
     expect(page.locator(".clicks .id")).to_have_text([shown_name(10)])
-    page.get_by_role("button", name="Take out click 1, Red shoe").wait_for()
+    page.get_by_role("button", name="Remove click 1, Red shoe").wait_for()
     assert "Red shoe" in page.locator("#announced").inner_text()
-    voters = [item for one in told["reasons"]["neighbors"] for item in one["items"]]
+    voters = [item for one in told["explanation"]["neighbors"] for item in one["items"]]
     expect(page.locator(".voters .id")).to_have_text([shown_name(item) for item in voters])
 
 

@@ -7,7 +7,7 @@ from installed import COUNTING
 from nextclick import train
 from nextclick.core.topk import dense_top
 from nextclick.serving import Recommender
-from nextclick.serving.request import Query, batch_of
+from nextclick.serving.request import RecommendationRequest, to_batch
 from reference.neural_cases import CASES
 from serving_cases import Client, make_app, neural_artifact
 from small_shop import SESSIONS
@@ -18,8 +18,8 @@ K = 5
 def offline(artifact, sessions, k=K):
     """Ids and scores by `score` and `dense_top`."""
     recommender = Recommender(artifact)
-    wishes = [recommender.wish(Query(session, k)) for session in sessions]
-    scores = artifact.model.score(batch_of(wishes))
+    wishes = [recommender.resolve(RecommendationRequest(session, k)) for session in sessions]
+    scores = artifact.model.score(to_batch(wishes))
     found = []
     for row, items in zip(scores, dense_top(scores, k), strict=True):
         items = items[items > 0]
@@ -41,7 +41,8 @@ def test_counting_models(store, tmp_path, name):
     with Client(make_app({"m": tmp_path / "model"})) as client:
         batch = {"requests": [{"session": session, "k": K} for session in sessions]}
         check(
-            client.post("/v1/recommend/batch", batch).json()["answers"], offline(artifact, sessions)
+            client.post("/v1/recommend/batch", batch).json()["responses"],
+            offline(artifact, sessions),
         )
 
 
@@ -54,7 +55,8 @@ def test_neural_models_at_once_and_click_by_click(tmp_path, case):
     with Client(make_app({"m": tmp_path / "model"})) as client:
         batch = {"requests": [{"session": session, "k": K} for session in sessions]}
         check(
-            client.post("/v1/recommend/batch", batch).json()["answers"], offline(artifact, sessions)
+            client.post("/v1/recommend/batch", batch).json()["responses"],
+            offline(artifact, sessions),
         )
         for s, session in enumerate(sessions):
             prefixes = [session[: n + 1] for n in range(len(session))]
@@ -62,8 +64,8 @@ def test_neural_models_at_once_and_click_by_click(tmp_path, case):
                 client.post(f"/v1/sessions/{s}/events", {"item": p[-1], "k": K}).json()
                 for p in prefixes
             ]
-            check([a["recommended"] for a in answers], offline(artifact, prefixes))
-        scorer = client.app.served.slot("m").loaded.recommender.scorer
+            check([a["recommendation"] for a in answers], offline(artifact, prefixes))
+        scorer = client.app.models.slot("m").loaded.recommender.searcher
         if hasattr(scorer, "steps"):  # a click costs one step, but for sessions beyond max_length
             longest = artifact.model.max_length
             steps = sum(len(session[:longest]) for session in sessions)
@@ -75,7 +77,9 @@ def test_a_recurrent_state_is_made_anew_where_it_does_not_fit(tmp_path):
     recommender = Recommender(artifact)
 
     def ask(session):
-        return recommender.answer([recommender.wish(Query(session, K, live="a"))])[0]
+        return recommender.answer(
+            [recommender.resolve(RecommendationRequest(session, K, session_id="a"))]
+        )[0]
 
     def whole(session):
         return recommender.recommend([session], k=K)[0]
@@ -84,15 +88,19 @@ def test_a_recurrent_state_is_made_anew_where_it_does_not_fit(tmp_path):
         found, expected = ask(session), whole(session)
         assert found.items == expected.items
         np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
-    assert recommender.scorer.steps == 1 + 1 + 2 + 1 + 3
-    recommender.scorer.kept = 2
+    assert recommender.searcher.steps == 1 + 1 + 2 + 1 + 3
+    recommender.searcher.max_sessions = 2
     for name in "bcd":
-        recommender.answer([recommender.wish(Query([10], K, live=name))])
-    assert list(recommender.scorer._known) == ["c", "d"]
-    recommender.scorer.forget("c")
-    assert list(recommender.scorer._known) == ["d"]
-    recommender.scorer.forget("nobody")
-    mixed = [Query([10, 20], K), Query([10, 30], K, live="d"), Query([40], K)]
-    answers = recommender.answer([recommender.wish(q) for q in mixed])
+        recommender.answer([recommender.resolve(RecommendationRequest([10], K, session_id=name))])
+    assert list(recommender.searcher._states) == ["c", "d"]
+    recommender.searcher.forget("c")
+    assert list(recommender.searcher._states) == ["d"]
+    recommender.searcher.forget("nobody")
+    mixed = [
+        RecommendationRequest([10, 20], K),
+        RecommendationRequest([10, 30], K, session_id="d"),
+        RecommendationRequest([40], K),
+    ]
+    answers = recommender.answer([recommender.resolve(q) for q in mixed])
     for answer, q in zip(answers, mixed, strict=True):
         assert answer.items == whole(q.session).items

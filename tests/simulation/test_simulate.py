@@ -12,9 +12,9 @@ from simulated import NO_STRUCTURE, Log, small
 
 from nextclick.core.config import build_config, describe
 from nextclick.errors import ConfigError
-from nextclick.simulation import daily_clicks as traffic
+from nextclick.simulation import daily_clicks
 from nextclick.simulation.simulate import SimulationConfig, simulate_chunks, simulate_frame
-from nextclick.simulation.visitor_behavior import LONGEST, LONGEST_MS, SHORTEST_MS
+from nextclick.simulation.visitor_behavior import MAX_CLICKS, MAX_DWELL_MS, MIN_DWELL_MS
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +37,16 @@ def test_columns_counts_and_order(log: Log) -> None:
     sessions = frame.group_by("session_id").agg(pl.col("user_id").n_unique(), n=pl.len())
     assert sessions["user_id"].max() == 1
     assert sessions["n"].mean() == pytest.approx(5.5, abs=0.2)
-    assert sessions["n"].max() <= LONGEST
+    assert sessions["n"].max() <= MAX_CLICKS
     assert sessions["n"].quantile(0.99) > 20  # heavy-tailed
     in_shop = dict(zip(log.shop.item_ids.tolist(), log.shop.category.tolist(), strict=True))
     assert [in_shop[item] for item in frame["item_id"]] == frame["category"].to_list()
 
 
-def test_gaps_within_a_session_lie_within_their_bounds(log: Log) -> None:
+def test_dwell_times_are_within_their_limits(log: Log) -> None:
     gaps = log.time[log.follows] - log.time[log.follows - 1]
-    assert gaps.min() >= SHORTEST_MS
-    assert gaps.max() <= LONGEST_MS
+    assert gaps.min() >= MIN_DWELL_MS
+    assert gaps.max() <= MAX_DWELL_MS
 
 
 def test_sessions_begin_within_the_days_and_mostly_in_the_evening(log: Log) -> None:
@@ -57,11 +57,11 @@ def test_sessions_begin_within_the_days_and_mostly_in_the_evening(log: Log) -> N
     assert per_hour[20] > 8 * per_hour[3]
 
 
-def test_quotas_follow_the_week_and_add_up() -> None:
+def test_daily_quotas_follow_the_weekdays_and_sum_to_events() -> None:
     config = small(events=727, days=7, start=datetime.date(2026, 3, 2))  # a Monday; Σ WEEK = 7.27
-    assert traffic.daily_quotas(config).tolist() == [100, 97, 98, 100, 102, 110, 120]
+    assert daily_clicks.daily_quotas(config).tolist() == [100, 97, 98, 100, 102, 110, 120]
     sunday = small(events=727, days=7, start=datetime.date(2026, 3, 1))
-    assert traffic.daily_quotas(sunday)[0] == 120
+    assert daily_clicks.daily_quotas(sunday)[0] == 120
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_quotas_follow_the_week_and_add_up() -> None:
         {"events": 500, **dict.fromkeys(NO_STRUCTURE, 1) | {"new_items": 0.5}},
     ],
 )
-def test_any_shop_gives_exactly_the_events_asked_for(changes: dict[str, Any]) -> None:
+def test_a_log_has_exactly_the_requested_number_of_events(changes: dict[str, Any]) -> None:
     frame = simulate_frame(small(**changes))
     assert frame.height == changes["events"]
     assert frame["timestamp"].is_sorted()
 
 
-def test_parts_of_a_day_join_into_one_ordered_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traffic, "CHUNK_EVENTS", 300)
+def test_chunks_of_a_day_form_one_sorted_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daily_clicks, "CHUNK_EVENTS", 300)
     chunks = list(simulate_chunks(small(events=12_000)))
     assert len(chunks) > 40
     assert sum(len(chunk) for chunk in chunks) == 12_000
@@ -95,10 +95,10 @@ def test_parts_of_a_day_join_into_one_ordered_log(monkeypatch: pytest.MonkeyPatc
     user = np.concatenate([chunk.user_id for chunk in chunks])
     order = np.lexsort((time, session))
     inside = np.diff(session[order]) == 0
-    assert (np.diff(time[order])[inside] >= SHORTEST_MS).all()
+    assert (np.diff(time[order])[inside] >= MIN_DWELL_MS).all()
     assert (np.diff(user[order])[inside] == 0).all()
     hour = time // 3_600_000 % 24
-    assert (hour == 20).sum() > 5 * (hour == 3).sum()  # parts keep to their hours
+    assert (hour == 20).sum() > 5 * (hour == 3).sum()  # chunks keep to their hours
 
 
 def test_ids_are_neither_dense_nor_in_order(log: Log) -> None:
@@ -110,7 +110,7 @@ def test_ids_are_neither_dense_nor_in_order(log: Log) -> None:
     assert np.ptp(users) > 5 * 3_000
 
 
-def test_the_seed_decides_everything() -> None:
+def test_the_log_depends_on_the_seed() -> None:
     first, again = simulate_frame(small()), simulate_frame(small())
     assert first.equals(again)
     other = simulate_frame(small(seed=1))
@@ -118,7 +118,7 @@ def test_the_seed_decides_everything() -> None:
     assert not first["timestamp"].equals(other["timestamp"])
 
 
-def test_a_person_may_type_every_parameter() -> None:
+def test_parameters_are_parsed_from_text() -> None:
     typed = {"events": "100", "start": "2026-01-01", "drift": "0.5"}
     config = build_config(SimulationConfig, typed, "simulate")
     assert config == SimulationConfig(events=100, start=datetime.date(2026, 1, 1), drift=0.5)
@@ -133,6 +133,6 @@ def test_a_person_may_type_every_parameter() -> None:
         ({"items": 5, "categories": 6}, r"categories must be at most items \(5\), got 6"),
     ],
 )
-def test_a_value_out_of_range_is_refused(changes: dict[str, Any], message: str) -> None:
+def test_a_value_out_of_range_is_rejected(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         simulate_chunks(small(**changes))

@@ -1,4 +1,4 @@
-"""The kernels behind the simulator against slow twins, and what popularity does from day to day."""
+"""Kernels of the simulator compared with simple references, and the daily popularity."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ import numpy as np
 import pytest
 
 from nextclick.simulation.catalog import open_shop, popularity, scramble
-from nextclick.simulation.item_sampling import NONE, ItemSampler, find, guide_draws, popular
+from nextclick.simulation.item_sampling import (
+    NONE,
+    ItemSampler,
+    find_interval,
+    guide_table,
+    sample_popular,
+)
 from nextclick.simulation.simulation_config import SimulationConfig
 from nextclick.simulation.visitor_behavior import time_of_day
 
 
-def shelves(weights: list[float], bounds: list[int]) -> ItemSampler:
+def item_sampler(weights: list[float], bounds: list[int]) -> ItemSampler:
     running = np.concatenate([[0.0], np.cumsum(weights)])
     ends = np.array(bounds)
     return ItemSampler(
@@ -23,46 +29,51 @@ def shelves(weights: list[float], bounds: list[int]) -> ItemSampler:
         weights=np.array(weights),
         running=running,
         mass=running[ends],
-        guide=guide_draws(ends, running),
+        guide=guide_table(ends, running),
     )
 
 
-def test_find_takes_the_part_that_holds_the_number() -> None:
+def test_find_interval_returns_the_interval_that_contains_the_value() -> None:
     running = np.array([0.0, 1.0, 1.0, 4.0])
-    wanted = [0.0, 0.99, 1.0, 3.99, 4.0]
-    assert [find(running, w) for w in wanted] == [0, 0, 2, 2, 2]
+    values = [0.0, 0.99, 1.0, 3.99, 4.0]
+    assert [find_interval(running, value) for value in values] == [0, 0, 2, 2, 2]
 
 
-def test_the_guide_is_a_search_at_even_quantiles() -> None:
+def test_the_guide_table_equals_a_search_at_even_quantiles() -> None:
     rng = np.random.default_rng(0)
     weights = rng.exponential(size=40) * (rng.random(40) < 0.7)
     bounds = np.array([0, 15, 16, 40])
     running = np.concatenate([[0.0], np.cumsum(weights)])
-    twin = []
+    expected = []
     for low, high in pairwise(bounds):
         for k in range(high - low):
-            wanted = running[low] + k / (high - low) * (running[high] - running[low])
-            above = [i for i in range(low, high) if running[i + 1] > wanted]
-            twin.append(above[0] if above else high - 1)
-    assert guide_draws(bounds, running).tolist() == twin
+            threshold = running[low] + k / (high - low) * (running[high] - running[low])
+            above = [i for i in range(low, high) if running[i + 1] > threshold]
+            expected.append(above[0] if above else high - 1)
+    assert guide_table(bounds, running).tolist() == expected
 
 
-def test_items_are_drawn_in_proportion_to_their_weights() -> None:
-    shop = shelves([1, 0, 3, 4, 0, 0, 2], [0, 4, 6, 7])
+def test_items_are_sampled_in_proportion_to_their_weights() -> None:
+    sampler = item_sampler([1, 0, 3, 4, 0, 0, 2], [0, 4, 6, 7])
     rng = np.random.default_rng(0)
-    share = np.bincount([popular(rng, shop, NONE) for _ in range(20_000)], minlength=7) / 20_000
+    share = (
+        np.bincount([sample_popular(rng, sampler, NONE) for _ in range(20_000)], minlength=7)
+        / 20_000
+    )
     np.testing.assert_allclose(share, [0.1, 0, 0.3, 0.4, 0, 0, 0.2], atol=0.015)
-    share = np.bincount([popular(rng, shop, 0) for _ in range(20_000)], minlength=7) / 20_000
+    share = (
+        np.bincount([sample_popular(rng, sampler, 0) for _ in range(20_000)], minlength=7) / 20_000
+    )
     np.testing.assert_allclose(share, [0.125, 0, 0.375, 0.5, 0, 0, 0], atol=0.015)
 
 
-def test_a_category_without_released_items_gives_another_one() -> None:
-    shop = shelves([1, 0, 0, 1], [0, 1, 3, 4])
+def test_a_category_without_released_items_is_replaced() -> None:
+    sampler = item_sampler([1, 0, 0, 1], [0, 1, 3, 4])
     rng = np.random.default_rng(0)
-    assert {popular(rng, shop, 1) for _ in range(100)} == {0, 3}
+    assert {sample_popular(rng, sampler, 1) for _ in range(100)} == {0, 3}
 
 
-def test_two_days_correlate_by_their_distance() -> None:
+def test_the_correlation_of_two_days_decays_with_their_lag() -> None:
     config = SimulationConfig(items=20_000, days=11, drift=1.0, new_items=0)
     shop = open_shop(config)
     trend = np.array([np.log(weights) - shop.appeal for weights in popularity(shop, config)])
@@ -71,7 +82,7 @@ def test_two_days_correlate_by_their_distance() -> None:
     assert np.corrcoef(trend[0], trend[10])[0, 1] == pytest.approx(np.exp(-1.0), abs=0.02)
 
 
-def test_without_drift_popularity_stays_and_follows_the_ranks() -> None:
+def test_without_drift_popularity_is_constant_and_follows_the_ranks() -> None:
     config = SimulationConfig(items=1_000, categories=5, days=3, drift=0, new_items=0)
     first, _, last = popularity(open_shop(config), config)
     np.testing.assert_array_equal(first, last)

@@ -26,16 +26,16 @@ def read(path: Path) -> pl.DataFrame:
 
 @pytest.mark.parametrize("name", ["log.csv", "log.csv.gz", "log.tsv", "log.tsv.gz", "LOG.parquet"])
 def test_a_file_holds_the_log_and_its_bytes_repeat(tmp_path: Path, name: str) -> None:
-    heard: list[tuple[str, int, int | None]] = []
+    calls: list[tuple[str, int, int | None]] = []
     path = tmp_path / name
-    summary = simulate(CONFIG, path, progress=lambda *told: heard.append(told))
+    summary = simulate(CONFIG, path, progress=lambda *call: calls.append(call))
     expected = simulate_frame(CONFIG)
     assert read(path).equals(expected)
     assert summary.path == path
     assert summary.events == 3_000
     assert summary.sessions == expected["session_id"].n_unique()
     assert summary.size == path.stat().st_size
-    assert heard[-1] == ("simulate", 3_000, 3_000)
+    assert calls[-1] == ("simulate", 3_000, 3_000)
     again = tmp_path / f"again-{name}"
     simulate(CONFIG, again)
     assert path.read_bytes() == again.read_bytes()
@@ -47,10 +47,10 @@ def test_gzip_is_gzip(tmp_path: Path) -> None:
     assert (tmp_path / "log.csv.gz").read_bytes()[:2] == b"\x1f\x8b"
 
 
-def test_an_existing_file_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
+def test_an_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("mine")
-    with pytest.raises(OutputError, match=r"log\.csv exists: choose another path"):
+    with pytest.raises(OutputError, match=r"log\.csv exists; choose another path or set overwrite"):
         simulate(CONFIG, path)
     assert path.read_text() == "mine"
     simulate(CONFIG, str(path), overwrite=True)
@@ -58,15 +58,17 @@ def test_an_existing_file_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["log", "log.json", "log.parquet.gz"])
-def test_an_unknown_suffix_is_refused(tmp_path: Path, name: str) -> None:
+def test_an_unknown_suffix_is_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(
-        ConfigError, match=r"let the name end in \.csv, \.csv\.gz, \.tsv, \.tsv\.gz, \.parquet"
+        ConfigError,
+        match=r"unknown file format; use one of the suffixes "
+        r"\.csv, \.csv\.gz, \.tsv, \.tsv\.gz, \.parquet",
     ):
         simulate(CONFIG, tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
-def test_a_folder_that_does_not_exist_is_made(tmp_path: Path, name: str) -> None:
+def test_a_missing_folder_is_created(tmp_path: Path, name: str) -> None:
     assert simulate(CONFIG, tmp_path / "missing" / name).path.exists()
 
 
@@ -78,7 +80,7 @@ def test_a_folder_is_not_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
-def test_a_disk_that_is_full_is_an_output_error(tmp_path: Path, name: str) -> None:
+def test_a_full_disk_is_an_output_error(tmp_path: Path, name: str) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
@@ -94,7 +96,7 @@ class StoppedError(Exception):
 
 
 @pytest.mark.parametrize("name", ["log.csv.gz", "log.parquet"])
-def test_a_write_that_fails_leaves_things_as_they_were(tmp_path: Path, name: str) -> None:
+def test_a_failed_write_changes_nothing(tmp_path: Path, name: str) -> None:
     def stop(stage: str, done: int, total: int | None) -> None:
         if done > 1_000:
             raise StoppedError

@@ -1,4 +1,4 @@
-"""Each structure of the simulated log: present, and absent with its switch off."""
+"""Each structure of the simulated log is present, and absent if disabled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from simulated import NO_STRUCTURE, Log, small
 
-from nextclick.simulation.catalog import open_shop, places
+from nextclick.simulation.catalog import open_shop, ring_items
 from nextclick.simulation.simulate import simulate_frame
 
 
@@ -18,12 +18,12 @@ def log() -> Log:
     return Log(small())
 
 
-def dwell_tells_where_next(log: Log) -> float:
+def dwell_predicts_distance(log: Log) -> float:
     """Correlation of the logarithm of the dwell and whether the next click is close."""
     return float(np.corrcoef(log.gaps(), log.distance() <= 10)[0, 1])
 
 
-def dwell_tells_what_returns(log: Log) -> float:
+def dwell_predicts_return(log: Log) -> float:
     """Log-dwell on clicks whose item comes back after another one, less that on the others."""
     where = log.follows - 1
     keys = zip(log.session.tolist(), log.items.tolist(), strict=True)
@@ -34,16 +34,16 @@ def dwell_tells_what_returns(log: Log) -> float:
     return float(gaps[back].mean() - gaps[~back].mean())
 
 
-def test_dwell_tells_where_the_next_click_goes(log: Log) -> None:
-    telling, mute = (Log(small(purpose=0, taste=0, dwell_signal=d)) for d in (1, 0))
-    assert dwell_tells_where_next(telling) > 0.1
-    assert abs(dwell_tells_where_next(mute)) < 0.02
-    assert dwell_tells_where_next(log) > 0.05  # a purpose keeps visitors close all the same
-    assert dwell_tells_what_returns(log) > 0.4
-    assert abs(dwell_tells_what_returns(mute)) < 0.05
+def test_dwell_time_predicts_the_next_click(log: Log) -> None:
+    with_signal, without = (Log(small(purpose=0, taste=0, dwell_signal=d)) for d in (1, 0))
+    assert dwell_predicts_distance(with_signal) > 0.1
+    assert abs(dwell_predicts_distance(without)) < 0.02
+    assert dwell_predicts_distance(log) > 0.05  # a purpose keeps visitors close all the same
+    assert dwell_predicts_return(log) > 0.4
+    assert abs(dwell_predicts_return(without)) < 0.05
 
 
-def test_dwell_is_as_long_without_its_signal(log: Log) -> None:
+def test_dwell_times_have_the_same_distribution_without_their_signal(log: Log) -> None:
     without = Log(small(dwell_signal=0, purpose=0)).gaps()
     with_signal = Log(small(purpose=0)).gaps()
     np.testing.assert_allclose(
@@ -76,7 +76,7 @@ def drift(log: Log) -> tuple[float, float]:
     )
 
 
-def test_yesterday_tells_more_than_last_week() -> None:
+def test_yesterday_is_more_informative_than_last_week() -> None:
     still = {"new_items": 0, "events": 120_000}
     yesterday, last_week = drift(Log(small(**still)))
     assert yesterday > last_week + 0.1
@@ -122,7 +122,7 @@ def share_of_reclicks(log: Log) -> float:
     return 1 - pairs / len(log.items)
 
 
-def test_visitors_click_again_what_they_clicked(log: Log) -> None:
+def test_visitors_click_items_again(log: Log) -> None:
     assert share_of_reclicks(log) > share_of_reclicks(Log(small(reclick=0))) + 0.05
     chance = share_of_reclicks(Log(small(**NO_STRUCTURE)))
     assert share_of_reclicks(Log(small(**NO_STRUCTURE | {"reclick": 0.5}))) > chance + 0.1
@@ -159,9 +159,9 @@ def test_some_visitors_come_far_more_often_than_others(log: Log) -> None:
     assert most[: len(most) // 100].sum() > 0.08 * most.sum()
 
 
-def test_items_that_move_take_their_links_with_them() -> None:
+def test_moved_items_change_the_links() -> None:
     config = small(moves=0.3)
-    days = list(places(open_shop(config), config))
+    days = list(ring_items(open_shop(config), config))
     category = open_shop(config).category
     for before, after in pairwise(days):
         assert (np.sort(after) == np.arange(config.items)).all()
@@ -170,5 +170,5 @@ def test_items_that_move_take_their_links_with_them() -> None:
     still, moved = (Log(small(moves=moves)) for moves in (0.0, 0.3))
     assert (moved.distance() <= 10).mean() < 0.9 * (still.distance() <= 10).mean()
     assert all(
-        (day == np.arange(config.items)).all() for day in places(open_shop(small()), small())
+        (day == np.arange(config.items)).all() for day in ring_items(open_shop(small()), small())
     )

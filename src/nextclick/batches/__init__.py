@@ -1,1 +1,1 @@
-"""Blocks of prefixes and batches of sessions."""
+"""Batches of training and evaluation samples, and negative sampling."""

@@ -1,9 +1,9 @@
-"""ASARS's local negatives: each prefix has its own, out of what its batch clicks.
+"""Local negative sampling of ASARS: each prefix has its own negatives, sampled from its batch.
 
 Wang et al., Time-weighted Attentional Session-Aware Recommender System, section 2.2: negatives are
-selected in proportion to the popularity within the mini-batch, without what stands in the
-visitor's history. How many is not said there. Ruling out the history means that a click on an item
-of an earlier session is never a negative, so a model is not told what visitors do not return to.
+sampled in proportion to the popularity within the mini-batch, without the items of the user's
+history. The paper does not state their number. Because items of earlier sessions are never
+negatives, a model does not learn which of them a user stops clicking.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 Reject: TypeAlias = Literal["nothing", "session", "history"]
 
-TRIES = 16  # draws for one negative before its place stays empty
+TRIES = 16  # draws per negative; if all are rejected, the negative is 0
 
 
 class LocalNegatives:
-    """Draws negatives out of the targets of a batch."""
+    """Samples negatives from the targets of a batch."""
 
     def __init__(self, sessions: Sessions, per_prefix: int, reject: Reject):
-        """Gather the histories.
+        """Collect the click histories of the users.
 
         Args:
-            sessions: the training sessions; their users' histories are all of them.
-            per_prefix: M, negatives of each prefix.
-            reject: nothing but the target itself; also what stands in the session; or also what
-                the visitor has ever clicked. A visitor who is not known has no history but the
-                session.
+            sessions: the training sessions; a user's history is all their sessions.
+            per_prefix: M, the number of negatives per prefix.
+            reject: the items that are never negatives: "nothing" but the target, the items of the
+                "session", or the items of the session and of the user's "history". An unknown
+                user has no history.
         """
         self._per_prefix = per_prefix
         self._reject = reject
@@ -46,7 +46,7 @@ class LocalNegatives:
             self._clicked = np.unique(users[known] * self._stride + sessions.items[known])
 
     def draw(self, batch: TrainingBatch, rng: np.random.Generator) -> Int64Array:
-        """(P, M) int64 in 1..N, 0 where no negative was found."""
+        """(P, M) int64 in 1..N, 0 where every draw was rejected."""
         uniform = rng.random((len(batch), self._per_prefix, TRIES))
         users = batch.users if batch.users is not None else np.zeros(len(batch.items), np.int64)
         return _draw(
@@ -69,7 +69,7 @@ def _draw(
     P, M, n_tries = uniform.shape
     width = items.shape[1]
     negatives = np.zeros((P, M), dtype=np.int64)
-    first = 0  # of the targets of the same row
+    first = 0  # index of the first target in the row of target p
     for p in range(P):
         row = where[p] // width
         if where[first] // width != row:
@@ -83,8 +83,8 @@ def _draw(
                     continue
                 if len(clicked) and users[row] > 0:
                     key = users[row] * stride + item
-                    at = np.searchsorted(clicked, key)
-                    if at < len(clicked) and clicked[at] == key:
+                    position = np.searchsorted(clicked, key)
+                    if position < len(clicked) and clicked[position] == key:
                         continue
                 negatives[p, m] = item
                 break
@@ -95,7 +95,7 @@ def _draw(
 def _in_row(
     clicks: Int64Array, item: int, targets: Int64Array, where: Int64Array, first: int, width: int
 ) -> bool:
-    """Whether an item is among the clicks of a row, the last of which is a target only."""
+    """Whether a session row contains an item; its last click occurs only as a target."""
     for click in clicks:
         if click == item:
             return True

@@ -1,4 +1,4 @@
-"""Negatives: items drawn by popularity, the same for all rows of a batch."""
+"""Popularity-based negative sampling with replacement; the negatives are shared by a batch."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ if TYPE_CHECKING:
 
 
 class NegativeSampler:
-    """Draws items 1..N with probability support^alpha / Σ support^alpha, with replacement.
+    """Samples items 1..N with probability support^alpha / Σ support^alpha, with replacement.
 
-    A draw costs the same whatever N is: one uniform number picks a cell of Walker's alias table
-    (Vose, A Linear Algorithm for Generating Random Numbers with a Given Distribution, IEEE Trans.
-    Software Engineering 17(9), 1991) and, with its fractional part, one of the cell's two items.
+    A draw takes constant time: one uniform number selects a cell of Walker's alias table, and its
+    fractional part selects one of the two items of the cell (Vose, A Linear Algorithm for
+    Generating Random Numbers with a Given Distribution, IEEE Trans. Software Engineering 17(9),
+    1991).
 
-    `alpha` 0 draws all N items alike, those without support included; with `alpha` above 0 an
-    item without support is never drawn.
+    With `alpha` 0 all N items are equally likely, including items without support. With `alpha`
+    above 0 items without support are never drawn.
     """
 
     def __init__(self, support: AnyArray, alpha: float):
-        """Build the table.
+        """Build the alias table.
 
         Args:
             support: (N + 1,), clicks per item in training; entry 0 is ignored.
-            alpha: how much popularity counts, at least 0; 1 draws as the log does.
+            alpha: exponent of the popularity, at least 0; 1 is the distribution of the log.
 
         Raises:
-            ConfigError: `alpha` out of its range, or nothing to draw.
+            ConfigError: `alpha` is out of range, or no item has a positive probability.
         """
         if not (np.isfinite(alpha) and alpha >= 0):
             raise ConfigError(f"negative_alpha must be a finite number ≥ 0, got {alpha}")
@@ -41,36 +42,37 @@ class NegativeSampler:
         weights = np.asarray(support[1:], dtype=np.float64) ** alpha  # (N,), 0^0 is 1
         probabilities = weights / weights.sum()
         self.n_items = len(probabilities)
-        self._keep, self._other = _alias_table(probabilities)
+        self._threshold, self._alias = _alias_table(probabilities)
         with np.errstate(divide="ignore"):
             log_q = np.log(probabilities, dtype=np.float64)
         self.log_q: Float32Array = np.concatenate([[-np.inf], log_q]).astype(np.float32)
-        """(N + 1,) log probability of one draw; -inf for item 0 and what is never drawn."""
+        """(N + 1,) log probability of each item in one draw; -inf for items never drawn."""
 
     def draw(self, size: int | tuple[int, ...], rng: np.random.Generator) -> Int64Array:
-        """Return `size` items in 1..N; the same state of `rng` gives the same items."""
+        """Return items in 1..N of shape `size`; the same state of `rng` gives the same items."""
         uniform = rng.random(size)
-        return _pick(uniform.ravel(), self._keep, self._other).reshape(uniform.shape)
+        items = _look_up(uniform.ravel(), self._threshold, self._alias)
+        return items.reshape(uniform.shape)
 
 
 @njit(cache=True, nogil=True)
-def _pick(uniform: Float64Array, keep: Float32Array, other: Int32Array) -> Int64Array:
-    """(n,) items of n numbers in 0..1."""
+def _look_up(uniform: Float64Array, threshold: Float32Array, alias: Int32Array) -> Int64Array:
+    """(n,) items of (n,) uniform numbers in 0..1."""
     items = np.empty(len(uniform), np.int64)
-    n = len(keep)
+    n = len(threshold)
     for i in range(len(uniform)):
-        place = uniform[i] * n
-        cell = min(int(place), n - 1)  # the product may round up to n
-        items[i] = 1 + (cell if place - cell < keep[cell] else other[cell])
+        scaled = uniform[i] * n
+        cell = min(int(scaled), n - 1)  # the product may round up to n
+        items[i] = 1 + (cell if scaled - cell < threshold[cell] else alias[cell])
     return items
 
 
 @njit(cache=True, nogil=True)
 def _alias_table(probabilities: Float64Array) -> tuple[Float32Array, Int32Array]:
-    """Per cell (N,): the share that belongs to the item itself, and who gets the rest of it."""
+    """(N,) the probability of a cell's own item within the cell, and (N,) the cell's other item."""
     n = len(probabilities)
     share = probabilities * n
-    other = np.arange(n, dtype=np.int32)
+    alias = np.arange(n, dtype=np.int32)
     small, large = np.empty(n, np.int32), np.empty(n, np.int32)  # stacks
     n_small = n_large = 0
     for i in range(n):
@@ -82,15 +84,15 @@ def _alias_table(probabilities: Float64Array) -> tuple[Float32Array, Int32Array]
             n_large += 1
     while n_small > 0 and n_large > 0:
         n_small -= 1
-        poor, rich = small[n_small], large[n_large - 1]
-        other[poor] = rich
-        share[rich] -= 1.0 - share[poor]
-        if share[rich] < 1.0:
+        below, above = small[n_small], large[n_large - 1]
+        alias[below] = above
+        share[above] -= 1.0 - share[below]
+        if share[above] < 1.0:
             n_large -= 1
-            small[n_small] = rich
+            small[n_small] = above
             n_small += 1
-    for k in range(n_large):  # what is left is 1 but for rounding
+    for k in range(n_large):  # the remaining shares are 1 up to rounding
         share[large[k]] = 1.0
     for k in range(n_small):
         share[small[k]] = 1.0
-    return share.astype(np.float32), other
+    return share.astype(np.float32), alias

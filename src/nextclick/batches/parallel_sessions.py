@@ -1,14 +1,14 @@
-"""Session-parallel lanes, the order in which GRU4Rec reads a log (Hidasi et al. 2016, section 3.1).
+"""Session-parallel mini-batches of GRU4Rec (Hidasi et al. 2016, section 3.1).
 
-B lanes hold one session each. A step takes the next click of every lane as input and the click
-after it as target; a lane whose session has ended takes the next session at the next step, and
-`starts` says that its state is to be zeroed. So a state is carried over steps without ever going
-back through time.
+Each of the B rows of a mini-batch, the lanes, reads one session. A step has the next click of each
+session as input and the click after it as target. When a session ends, its lane starts the next
+session at the following step, and `starts` marks that the hidden state must be reset. The hidden
+state is carried from step to step, without backpropagation through time.
 
-The tail: when no session is left, a lane that ends stays empty (input and target 0) and the others
-go on, as in the authors' PyTorch code (their older code dropped them). The epoch ends when fewer
-than `at_least` lanes have a session: 1 reads every click, 2 is what negatives from the batch alone
-need.
+When no sessions are left, lanes whose session has ended stay empty (input and target 0) while the
+others continue, as in the authors' PyTorch code; their older code drops the remaining clicks. The
+epoch ends when fewer than `at_least` lanes have a session. With 1 all clicks are used;
+in-batch negatives require 2.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import BoolArray, Int32Array, Int64Array
 
-STEPS_AT_ONCE = 256
+STEPS_PER_CHUNK = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LaneSteps:
-    """K steps of B lanes.
+    """K consecutive steps of B lanes.
 
     Attributes:
-        inputs: (K, B) int64 in 1..N, 0 where a lane has no session.
-        targets: (K, B) int64 in 1..N, 0 where a lane has no session.
-        starts: (K, B) bool, where a session begins.
-        filled: (K,) int64, lanes with a session.
+        inputs: (K, B) int64 in 1..N, 0 for an empty lane.
+        targets: (K, B) int64 in 1..N, 0 for an empty lane.
+        starts: (K, B) bool, True for the first click of a session.
+        filled: (K,) int64, the number of lanes with a session.
     """
 
     inputs: Int64Array
@@ -52,7 +52,7 @@ class LaneSteps:
 
 
 class LaneOrder:
-    """The steps of an epoch over B lanes."""
+    """Iterates over the steps of an epoch in B lanes."""
 
     def __init__(
         self,
@@ -63,29 +63,29 @@ class LaneOrder:
         shuffle: bool = False,
         at_least: int = 1,
     ):
-        """Prepare the sessions.
+        """Remove clicks on unknown items and select the sessions of at least two clicks.
 
         Args:
-            sessions: the log; clicks on unknown items (0) are left out.
-            n_lanes: B.
-            seed: of the shuffling.
-            shuffle: take sessions in an order drawn for each epoch; False keeps the stored order,
-                which is that of their last clicks.
-            at_least: how many lanes must have a session for a step.
+            sessions: the log; clicks on unknown items (0) are ignored.
+            n_lanes: B, the number of lanes.
+            seed: seed of the shuffling.
+            shuffle: shuffle the sessions in every epoch; False keeps the stored order, by the time
+                of the last click.
+            at_least: minimum number of lanes with a session in a step.
 
         Raises:
-            ConfigError: n_lanes or at_least out of its range.
+            ConfigError: n_lanes or at_least is out of range.
             EmptyLogError: no session has two clicks.
         """
         if n_lanes < 1:
             raise ConfigError(f"batch_size must be at least 1 lane, got {n_lanes}")
         if not 1 <= at_least <= n_lanes:
             raise ConfigError(
-                f"batch_size must be at least {at_least} lanes where negatives come from the "
-                f"batch alone, got {n_lanes}; raise it, or draw negatives"
+                f"batch_size must be at least {at_least} with in-batch negatives only, got "
+                f"{n_lanes}; increase it, or sample additional negatives"
             )
         self._sessions = known_clicks(sessions)
-        self._readable = np.flatnonzero(self._sessions.lengths() >= 2)
+        self._trainable = np.flatnonzero(self._sessions.lengths() >= 2)
         self._n_lanes = n_lanes
         self._seed = seed
         self._shuffle = shuffle
@@ -93,36 +93,38 @@ class LaneOrder:
 
     @property
     def n_samples(self) -> int:
-        """Prefixes in an epoch; with `at_least` 2 the end of one session may be missing."""
+        """The number of samples in an epoch; `at_least` above 1 may omit the last ones."""
         return self._sessions.n_prefixes
 
-    def steps(self, epoch: int, at_once: int = STEPS_AT_ONCE) -> Iterator[LaneSteps]:
-        """Yield all steps of an epoch, `at_once` at a time; the last part may be shorter."""
-        order = self._readable
+    def steps(self, epoch: int, chunk_size: int = STEPS_PER_CHUNK) -> Iterator[LaneSteps]:
+        """Yield the steps of an epoch in chunks of `chunk_size`; the last chunk may be shorter."""
+        order = self._trainable
         if self._shuffle:
             order = np.random.default_rng([self._seed, epoch]).permutation(order)
-        lanes = np.zeros((2, self._n_lanes), dtype=np.int64)  # next input; last click of the lane
-        taken = np.zeros(1, dtype=np.int64)  # sessions
+        lanes = np.zeros(
+            (2, self._n_lanes), dtype=np.int64
+        )  # next input; last click of the session
+        n_started = np.zeros(1, dtype=np.int64)  # sessions
         while True:
             steps = LaneSteps(
-                np.zeros((at_once, self._n_lanes), dtype=np.int64),
-                np.zeros((at_once, self._n_lanes), dtype=np.int64),
-                np.zeros((at_once, self._n_lanes), dtype=np.bool_),
-                np.zeros(at_once, dtype=np.int64),
+                np.zeros((chunk_size, self._n_lanes), dtype=np.int64),
+                np.zeros((chunk_size, self._n_lanes), dtype=np.int64),
+                np.zeros((chunk_size, self._n_lanes), dtype=np.bool_),
+                np.zeros(chunk_size, dtype=np.int64),
             )
             items, offsets = self._sessions.items, self._sessions.offsets
-            done = _advance(
-                items, offsets, order, lanes, taken, self._at_least,
+            n_steps = _advance(
+                items, offsets, order, lanes, n_started, self._at_least,
                 steps.inputs, steps.targets, steps.starts, steps.filled,
             )  # fmt: skip
-            if done:
+            if n_steps:
                 yield LaneSteps(
-                    steps.inputs[:done],
-                    steps.targets[:done],
-                    steps.starts[:done],
-                    steps.filled[:done],
+                    steps.inputs[:n_steps],
+                    steps.targets[:n_steps],
+                    steps.starts[:n_steps],
+                    steps.filled[:n_steps],
                 )
-            if done < at_once:
+            if n_steps < chunk_size:
                 return
 
 
@@ -132,21 +134,21 @@ def _advance(
     offsets: Int64Array,
     order: Int64Array,
     lanes: Int64Array,
-    taken: Int64Array,
+    n_started: Int64Array,
     at_least: int,
     inputs: Int64Array,
     targets: Int64Array,
     starts: BoolArray,
     filled: Int64Array,
 ) -> int:
-    """Fill steps until they are full or the epoch ends; how many were filled."""
+    """Fill the arrays until they are full or the epoch ends; return the number of steps."""
     for step in range(len(filled)):
         for lane in range(lanes.shape[1]):
-            if lanes[0, lane] == lanes[1, lane] and taken[0] < len(order):
-                session = order[taken[0]]
+            if lanes[0, lane] == lanes[1, lane] and n_started[0] < len(order):
+                session = order[n_started[0]]
                 lanes[0, lane] = offsets[session]
                 lanes[1, lane] = offsets[session + 1] - 1
-                taken[0] += 1
+                n_started[0] += 1
                 starts[step, lane] = True
             if lanes[0, lane] < lanes[1, lane]:
                 click = lanes[0, lane]

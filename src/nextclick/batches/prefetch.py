@@ -1,4 +1,4 @@
-"""Work one batch ahead of whoever takes them, in a thread of its own."""
+"""Prefetching of an iterable in a background thread."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LOOK_UP_SECONDS = 0.1  # how often a thread that waits looks whether it is still wanted
+_STOP_CHECK_SECONDS = 0.1  # how often a thread with a full queue checks whether to stop
 _END = object()
 
 
 def prefetched(source: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
-    """Yield what `source` yields, in its order, while a thread takes the next ones from it.
+    """Yield the elements of `source` in order; a background thread computes the next ones.
 
-    An error of `source` is raised here, after what came before it. Closing the generator, or an
-    error in the caller's loop, ends the thread.
+    An error of `source` is raised after the elements before it. The thread ends when the generator
+    is closed, also by an error in the caller's loop.
 
     Args:
-        source: taken from by one thread alone.
-        depth: how many may lie ready.
+        source: the iterable; only the background thread iterates over it.
+        depth: maximum number of queued elements.
     """
     ready: queue.Queue[Any] = queue.Queue(depth)
-    unwanted = threading.Event()
-    failed: list[BaseException] = []
+    stopped = threading.Event()
+    errors: list[BaseException] = []
 
     def put(value: Any) -> bool:
-        while not unwanted.is_set():
+        while not stopped.is_set():
             try:
-                ready.put(value, timeout=_LOOK_UP_SECONDS)
+                ready.put(value, timeout=_STOP_CHECK_SECONDS)
             except queue.Full:
                 continue
             return True
@@ -44,7 +44,7 @@ def prefetched(source: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
                 if not put(value):
                     return
         except BaseException as error:  # raised in the caller's thread
-            failed.append(error)
+            errors.append(error)
         put(_END)
 
     thread = threading.Thread(target=work, name="nextclick-loader", daemon=True)
@@ -53,7 +53,7 @@ def prefetched(source: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
         while (value := ready.get()) is not _END:
             yield value
     finally:
-        unwanted.set()
+        stopped.set()
         thread.join()
-    if failed:
-        raise failed[0]
+    if errors:
+        raise errors[0]

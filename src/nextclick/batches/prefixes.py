@@ -1,4 +1,4 @@
-"""Prefixes of sessions with the click that followed: the samples of an evaluation."""
+"""Evaluation samples: prefixes of sessions and the click after each prefix."""
 
 from __future__ import annotations
 
@@ -19,21 +19,19 @@ if TYPE_CHECKING:
 
 Mode: TypeAlias = Literal["all", "last"]
 
-CLICKS_AT_ONCE = (
-    1 << 20
-)  # clicks whose samples are listed at a time: bounds the memory of a long log
+CLICKS_PER_CHUNK = 1 << 20  # samples are computed chunk by chunk, to bound the memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrefixBlock:
-    """P samples: what was clicked so far, and what was clicked next.
+    """P samples, each a prefix of a session and the next item.
 
     Attributes:
-        batch: the P prefixes. A click on an item unseen in training is left out of its row, and
-            the gap of the click after it then reaches over it, back to the last known click.
+        batch: the P prefixes, without clicks on items unseen in training. The gap of the click
+            after such a click is the time since the last known click.
         targets: (P,) int32, the next item in 1..N, 0 if it is unseen in training.
-        session: (P,) int64, index of the session within the sessions that were asked for.
-        position: (P,) int32, clicks before the target, those on unknown items included.
+        session: (P,) int64, index of the session within the given sessions.
+        position: (P,) int32, number of clicks before the target, including unknown items.
     """
 
     batch: SessionBatch
@@ -45,7 +43,7 @@ class PrefixBlock:
         return len(self.targets)
 
     def select(self, rows: BoolArray) -> PrefixBlock:
-        """The samples that `rows` ((P,) bool) marks, with the same padding."""
+        """The samples selected by the mask `rows` (P,), with unchanged padding."""
         batch = self.batch
         return PrefixBlock(
             batch=SessionBatch(
@@ -63,14 +61,15 @@ class PrefixBlock:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _KnownClicks:
-    """The clicks on known items, and where in them each prefix begins and ends.
+    """The clicks on known items, and the range of each prefix within them.
 
     Attributes:
         items: (J,) int32 in 1..N.
-        gaps: (J,) float32, seconds since the known click before; None without times.
-        first: (P,) int64, index of the first click that a prefix keeps.
-        length: (P,) int64, how many it keeps.
-        waited: (P,) float32, seconds from the last of them to the target; None if nobody may know.
+        gaps: (J,) float32, seconds since the previous known click; None without times.
+        first: (P,) int64, index of the first click of a prefix.
+        length: (P,) int64, number of clicks of a prefix.
+        waited: (P,) float32, seconds from the last click of a prefix to its target;
+            None unless the time of the target is leaked.
     """
 
     items: Int32Array
@@ -91,21 +90,22 @@ def prefix_blocks(
 ) -> Iterator[PrefixBlock]:
     """Yield every sample of `sessions` once, session by session, shortest prefix first.
 
-    A row depends on the clicks before its target alone: neither the target, nor its time, nor
-    anything later enters it. Its gaps lie between clicks of the row, so the first click of a row
-    has gap 0 even where `max_length` or an unknown item cut off what was before.
+    Leakage guarantee: a prefix depends only on the clicks before its target. It contains neither
+    the target, nor the target's time, nor later clicks. Gaps are between clicks of the prefix, so
+    its first click has gap 0, even if `max_length` or an unknown item removed earlier clicks.
 
     Args:
-        sessions: the log; times and users are carried along where it has them.
-        mode: "all" gives n - 1 samples for a session of n clicks, "last" the last of them.
-        max_length: keep only that many of the latest known clicks of a prefix; None keeps all.
-        max_cells: most cells (P x T) of a block; a single row may be longer.
-        n_rows: most rows P of a block.
-        leak_target_time: ask at the moment of the target: `waited` of a batch is then what nobody
-            knows who recommends. For models that are trained so, and only to show what it is worth.
+        sessions: the log; its times and users, if any, are included in the batches.
+        mode: "all" yields n - 1 samples for a session of n clicks, "last" only the last of them.
+        max_length: maximum number of known clicks of a prefix, the latest ones; None for no limit.
+        max_cells: maximum number of cells P x T of a block; a single row may exceed it.
+        n_rows: maximum number of rows P of a block.
+        leak_target_time: set `waited` of a batch to the seconds from the last click
+            to the target, which a deployed recommender does not know. Use it only to measure the
+            effect of this leak on models that are trained with it.
 
     Raises:
-        ConfigError: an argument out of its range.
+        ConfigError: an argument is out of range.
     """
     check_prefixes(mode, max_length)
     if max_cells < 1:
@@ -113,19 +113,25 @@ def prefix_blocks(
     if n_rows < 1:
         raise ConfigError(f"n_rows must be at least 1, got {n_rows}")
     if leak_target_time and sessions.times is None:
-        raise ConfigError("these sessions have no times, so no target has one")
+        raise ConfigError(
+            "leak_target_time needs sessions with times; prepare the log with --time-column"
+        )
     return _blocks(sessions, mode, max_length, max_cells, n_rows, leak_target_time)
 
 
 def count_samples(sessions: Sessions, mode: Mode) -> int:
-    """How many samples `prefix_blocks` gives."""
+    """The number of samples that `prefix_blocks` yields."""
     if mode == "last":
         return int(np.count_nonzero(sessions.lengths() >= 2))
     return sessions.n_prefixes
 
 
 def check_prefixes(mode: str, max_length: int | None) -> None:
-    """Raise ConfigError unless `prefix_blocks` knows the mode and the length is positive."""
+    """Validate arguments of `prefix_blocks`.
+
+    Raises:
+        ConfigError: the mode is unknown, or the maximum length is not positive.
+    """
     if mode not in ("all", "last"):
         raise ConfigError(f"mode must be all or last, got {mode!r}")
     if max_length is not None and max_length < 1:
@@ -140,7 +146,7 @@ def _blocks(
     n_rows: int,
     leak_target_time: bool,
 ) -> Iterator[PrefixBlock]:
-    for begin, end in _stretches(sessions.offsets):
+    for begin, end in _session_chunks(sessions.offsets):
         part = sessions.slice(begin, end)
         session, target = _samples(part, mode)  # (P,), (P,)
         known = _known_clicks(part, session, target, max_length, leak_target_time)
@@ -159,27 +165,27 @@ def _blocks(
             start = stop
 
 
-def _stretches(offsets: Int64Array) -> Iterator[tuple[int, int]]:
-    """Cut the sessions into runs of at most CLICKS_AT_ONCE clicks, at least one session each."""
+def _session_chunks(offsets: Int64Array) -> Iterator[tuple[int, int]]:
+    """Yield ranges of sessions of at most CLICKS_PER_CHUNK clicks, at least one session each."""
     begin, n_sessions = 0, len(offsets) - 1
     while begin < n_sessions:
-        reach = int(np.searchsorted(offsets, offsets[begin] + CLICKS_AT_ONCE, side="right")) - 1
-        end = max(reach, begin + 1)
+        limit = offsets[begin] + CLICKS_PER_CHUNK
+        end = max(int(np.searchsorted(offsets, limit, side="right")) - 1, begin + 1)
         yield begin, end
         begin = end
 
 
 def _samples(part: Sessions, mode: Mode) -> tuple[Int64Array, Int64Array]:
-    """(P,) session and (P,) index of the target among the clicks, in their order."""
+    """(P,) index of the session and (P,) index of the target click of each sample."""
     lengths = part.lengths()
     if mode == "last":
         session = np.flatnonzero(lengths >= 2)
         return session, part.offsets[session + 1] - 1
-    of_click = np.repeat(np.arange(len(part)), lengths)  # (E,)
-    is_target = np.ones(len(of_click), dtype=np.bool_)
-    is_target[part.offsets[:-1][lengths > 0]] = False  # nothing comes before a first click
+    click_session = np.repeat(np.arange(len(part)), lengths)  # (E,)
+    is_target = np.ones(len(click_session), dtype=np.bool_)
+    is_target[part.offsets[:-1][lengths > 0]] = False  # the first click has no prefix
     target = np.flatnonzero(is_target)
-    return of_click[target], target
+    return click_session[target], target
 
 
 def _known_clicks(
@@ -189,51 +195,51 @@ def _known_clicks(
     max_length: int | None,
     leak_target_time: bool,
 ) -> _KnownClicks:
-    kept = np.flatnonzero(part.items != 0)  # (J,)
-    n_before = np.zeros(len(part.items) + 1, dtype=np.int64)  # known clicks before each click
-    np.cumsum(part.items != 0, out=n_before[1:])
-    first = n_before[part.offsets[session]]  # (P,)
-    length = n_before[target] - first
+    known = np.flatnonzero(part.items != 0)  # (J,)
+    n_known_before = np.zeros(len(part.items) + 1, dtype=np.int64)  # known clicks before each click
+    np.cumsum(part.items != 0, out=n_known_before[1:])
+    first = n_known_before[part.offsets[session]]  # (P,)
+    length = n_known_before[target] - first
     if max_length is not None:
         first = first + np.maximum(length - max_length, 0)
         length = np.minimum(length, max_length)
     gaps = waited = None
     if part.times is not None:
-        gaps = np.zeros(len(kept), dtype=np.float32)
-        gaps[1:] = np.diff(part.times[kept]) / MS_PER_SECOND  # _batch zeroes the first of a row
+        gaps = np.zeros(len(known), dtype=np.float32)
+        gaps[1:] = np.diff(part.times[known]) / MS_PER_SECOND  # _batch sets the first of a row to 0
     if leak_target_time:
         assert part.times is not None
         waited = np.zeros(len(target), dtype=np.float32)
-        some = length > 0
-        last = kept[(first + length - 1)[some]]
-        waited[some] = (part.times[target[some]] - part.times[last]) / MS_PER_SECOND
-    return _KnownClicks(part.items[kept].astype(np.int32), gaps, first, length, waited)
+        nonempty = length > 0
+        last = known[(first + length - 1)[nonempty]]
+        waited[nonempty] = (part.times[target[nonempty]] - part.times[last]) / MS_PER_SECOND
+    return _KnownClicks(part.items[known].astype(np.int32), gaps, first, length, waited)
 
 
 def _block_end(length: Int64Array, start: int, max_cells: int, n_rows: int) -> int:
-    """The furthest stop such that rows start..stop - 1 stay within both bounds."""
-    reach = 256
+    """The largest stop such that rows start..stop - 1 satisfy both limits, at least start + 1."""
+    window = 256
     while True:
-        width = np.maximum(length[start : start + min(reach, n_rows)], 1)
+        width = np.maximum(length[start : start + min(window, n_rows)], 1)
         cells = np.maximum.accumulate(width) * np.arange(1, len(width) + 1)
-        fitting = int(np.searchsorted(cells, max_cells, side="right"))
-        if fitting < len(width) or len(width) < reach:
-            return start + max(fitting, 1)
-        reach *= 4  # all of them fit: look further
+        n_fitting = int(np.searchsorted(cells, max_cells, side="right"))
+        if n_fitting < len(width) or len(width) < window:
+            return start + max(n_fitting, 1)
+        window *= 4  # all rows of the window fit
 
 
 def _batch(known: _KnownClicks, rows: slice, users: Int32Array | None) -> SessionBatch:
     first, length = known.first[rows], known.length[rows]
-    steps = np.arange(max(int(length.max()), 1))  # (T,), at least 1 even if no item is known
-    filled = steps < length[:, None]  # (P, T)
-    source = (first[:, None] + steps)[filled]
-    items = np.zeros(filled.shape, dtype=np.int32)
-    items[filled] = known.items[source]
+    steps = np.arange(max(int(length.max()), 1))  # (T,), T ≥ 1 also for empty prefixes
+    mask = steps < length[:, None]  # (P, T)
+    clicks = (first[:, None] + steps)[mask]
+    items = np.zeros(mask.shape, dtype=np.int32)
+    items[mask] = known.items[clicks]
     gaps = None
     if known.gaps is not None:
-        gaps = np.zeros(filled.shape, dtype=np.float32)
-        gaps[filled] = known.gaps[source]
-        gaps[:, 0] = 0.0  # a row knows of no click before its first
+        gaps = np.zeros(mask.shape, dtype=np.float32)
+        gaps[mask] = known.gaps[clicks]
+        gaps[:, 0] = 0.0  # the first click of a prefix has no previous click
     return SessionBatch(
         items=items,
         lengths=length.astype(np.int32),

@@ -1,15 +1,14 @@
-"""Batches of sessions for models that answer every prefix in one pass.
+"""Training batches of whole sessions, for models that score all prefixes of a session in one pass.
 
-An epoch is a `BatchPlan`: which rows stand in which batch. It follows from (seed, epoch) alone, and any
-batch of it can be built without those before it, so a run goes on in the middle of an epoch.
+A `BatchPlan` assigns rows to the batches of an epoch. It depends only on (seed, epoch), and each
+batch can be built independently, so training resumes in the middle of an epoch.
 
-A row is a session, or a window of a session longer than the model reads. Windows overlap: the
-first gives all its targets, each later one gives the next half of its length and shows the half
-before it as context, so that every click but the first of a session is a target exactly once, and
-none is asked for with less than half of what the model could read.
+A row is a session, or a window of a session that is longer than the maximum length. Windows overlap
+by half: the first predicts all its targets, each later one predicts targets in its second half and
+reads the first half as context. Thus every click except the first of a session is a target exactly
+once, with at least half of the maximum length as input.
 
-Where sessions have blocks of time, a batch is of one block. Who learns from a log whose blocks do
-not matter leaves them out.
+If the sessions have time blocks, each batch contains sessions of one block only.
 """
 
 from __future__ import annotations
@@ -28,25 +27,25 @@ if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, Float32Array, Int32Array, Int64Array
 
-LONGEST_ROW = 200  # clicks in a row where the model names no limit (as in ASARS)
-BATCHES_IN_POOL = 64  # batches whose rows are sorted by length together
+LONGEST_ROW = 200  # default maximum length of a row, in clicks (as in ASARS)
+BATCHES_IN_POOL = 64  # rows are sorted by length within a pool of this many batches
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingBatch:
-    """B rows, right-padded to T clicks, with the P clicks that are to be predicted.
+    """B rows, right-padded to T clicks, and the P targets to predict.
 
     Attributes:
-        items: (B, T) int64 in 1..N, 0 beyond the end of a row. Last clicks are targets only.
-        where: (P,) int64, the cell b * T + t after which each target was clicked, ascending.
+        items: (B, T) int64 in 1..N, 0 for padding. The last click of a session is only a target.
+        where: (P,) int64, the cell b * T + t of the last input before each target, ascending.
         targets: (P,) int64 in 1..N.
-        gaps: (B, T) float32, seconds since the click before in the row, 0 for its first; None
-            where the log has no times.
-        dwell: (B, T) float32, seconds to the click after, the target's of the cell included: known
-            to nobody who is asked for that target. None where the log has no times.
-        users: (B,) int64, 0 for an unknown visitor; None where the log has no users.
-        session: (B,) int64, number of the session that each row is of.
-        block: of time, that all of these sessions are of; None where the sessions have none.
+        gaps: (B, T) float32, seconds since the previous click of the row, 0 for its first; None
+            without times.
+        dwell: (B, T) float32, seconds to the next click. The dwell of a target's cell is unknown
+            at prediction time, because the target ends it. None without times.
+        users: (B,) int64, 0 for an unknown user; None without users.
+        session: (B,) int64, index of the session of each row.
+        block: the time block of all sessions; None without blocks.
     """
 
     items: Int64Array
@@ -64,13 +63,13 @@ class TrainingBatch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rows:
-    """R rows as stretches of clicks.
+    """R rows as ranges of clicks.
 
     Attributes:
         begin: (R,) int64, index of the first click among all clicks.
-        length: (R,) int32, inputs: the click after each is in the row's stretch, too.
-        context: (R,) int32, how many inputs in front give no target.
-        session: (R,) int32, which session it is of.
+        length: (R,) int32, number of inputs; each input is followed by another click.
+        context: (R,) int32, number of inputs at the start of a row without a target.
+        session: (R,) int32, index of the session.
     """
 
     begin: Int64Array
@@ -83,7 +82,7 @@ class _Rows:
 
 
 class SessionOrder:
-    """Every prefix of every session once an epoch, in batches of about `batch_size` prefixes."""
+    """Yields every prefix of every session once per epoch, in batches of `batch_size` prefixes."""
 
     def __init__(
         self,
@@ -94,25 +93,25 @@ class SessionOrder:
         seed: int,
         shuffle: bool = True,
     ):
-        """Cut the sessions into rows.
+        """Split the sessions into rows.
 
         Args:
-            sessions: the log; clicks on unknown items (0) are left out, as in `prefix_blocks`. With
-                blocks, a batch is of one of them.
-            batch_size: most prefixes of a batch; a single row may have more.
-            max_length: most clicks of a row, all but the last target; None is `LONGEST_ROW`.
-            seed: of the shuffling.
-            shuffle: False keeps the stored order, the order of time, and sorts nothing by length.
+            sessions: the log; clicks on unknown items (0) are ignored, as in `prefix_blocks`. If
+                the sessions have blocks, each batch is from one block.
+            batch_size: maximum number of prefixes in a batch; a single row may exceed it.
+            max_length: maximum number of inputs of a row; None is `LONGEST_ROW`.
+            seed: seed of the shuffling.
+            shuffle: shuffle the rows and group them by length; False keeps the order of time.
 
         Raises:
-            ConfigError: a size out of its range.
+            ConfigError: a size is out of range.
             EmptyLogError: no session has two clicks.
         """
         for name, value in (("batch_size", batch_size), ("max_length", max_length or LONGEST_ROW)):
             if value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
         self._sessions = known_clicks(sessions)
-        self._rows = _cut(self._sessions.offsets, max_length or LONGEST_ROW)
+        self._rows = _split_into_rows(self._sessions.offsets, max_length or LONGEST_ROW)
         self._n_targets = (self._rows.length - self._rows.context).astype(np.int64)  # (R,)
         blocks = self._sessions.blocks
         self._block = np.zeros(len(self._rows), np.int32)  # (R,)
@@ -124,21 +123,21 @@ class SessionOrder:
 
     @property
     def n_samples(self) -> int:
-        """Prefixes in an epoch."""
+        """The number of prefixes in an epoch."""
         return int(self._n_targets.sum())
 
     def plan(self, epoch: int) -> BatchPlan:
-        """The batches of an epoch, the same for the same (seed, epoch)."""
+        """The batches of an epoch; they depend only on (seed, epoch)."""
         rng = np.random.default_rng([self._seed, epoch])
-        order = self._bucketed(rng) if self._shuffle else np.arange(len(self._rows))
-        bounds = _fill(self._n_targets[order], self._block[order], self._batch_size)
+        order = self._bucket_by_length(rng) if self._shuffle else np.arange(len(self._rows))
+        bounds = _batch_bounds(self._n_targets[order], self._block[order], self._batch_size)
         batches = np.arange(len(bounds) - 1)
         if self._shuffle:
             rng.shuffle(batches)
         return BatchPlan(self._sessions, self._rows, order, bounds, batches)
 
-    def _bucketed(self, rng: np.random.Generator) -> Int64Array:
-        """(R,) rows, shuffled within their block; in a pool of many batches, sorted by length."""
+    def _bucket_by_length(self, rng: np.random.Generator) -> Int64Array:
+        """(R,) rows, shuffled within their block and sorted by length within each pool."""
         order = rng.permutation(len(self._rows))
         order = order[np.argsort(self._block[order], kind="stable")]
         starts = np.flatnonzero(np.diff(self._block[order], prepend=-1))
@@ -148,21 +147,21 @@ class SessionOrder:
             for number, start in enumerate(range(begin, end, pool)):
                 part = slice(start, min(start + pool, end))
                 by_length = np.argsort(length[part], kind="stable")
-                # down, up, down: a batch across two pools holds rows of like length
+                # alternate descending and ascending: a batch across two pools has similar lengths
                 order[part] = order[part][by_length if number % 2 else by_length[::-1]]
         return order
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchPlan:
-    """The batches of one epoch; `plan[k]` builds the one of step k.
+    """The batches of one epoch; `plan[k]` builds the batch of step k.
 
     Attributes:
-        sessions: all clicks.
-        rows: the stretches of clicks.
-        order: (R,) int64, rows in the order in which batches are cut.
+        sessions: the sessions without clicks on unknown items.
+        rows: the R rows as ranges of clicks.
+        order: (R,) int64, the rows in the order in which they fill the batches.
         bounds: (K + 1,) int64; batch j has the rows `order[bounds[j]:bounds[j + 1]]`.
-        batches: (K,) int64, which batch each step takes.
+        batches: (K,) int64, the index of the batch of each step.
     """
 
     sessions: Sessions
@@ -181,7 +180,7 @@ class BatchPlan:
         begin, width = self.rows.begin[rows], int(length.max())
         n_targets = int(length.sum()) - int(context.sum())
         log = self.sessions
-        filled = _pad(log.items, begin, length, context, width, n_targets)
+        items_and_targets = _pad(log.items, begin, length, context, width, n_targets)
         gaps = dwell = users = None
         if log.times is not None:
             gaps, dwell = _pad_times(log.times, begin, length, width)
@@ -189,11 +188,11 @@ class BatchPlan:
         block = None if log.blocks is None else int(log.blocks[session[0]])
         if log.users is not None:
             users = log.users[session].astype(np.int64)
-        return TrainingBatch(*filled, gaps, dwell, users, session, block)
+        return TrainingBatch(*items_and_targets, gaps, dwell, users, session, block)
 
 
 def known_clicks(sessions: Sessions) -> Sessions:
-    """The sessions without clicks on items unseen in training.
+    """Remove the clicks on items unseen in training.
 
     Raises:
         EmptyLogError: no session has two clicks on known items.
@@ -202,39 +201,39 @@ def known_clicks(sessions: Sessions) -> Sessions:
     offsets = np.asarray(sessions.offsets, dtype=np.int64)
     known = items != 0
     if not known.all():
-        n_before = np.zeros(len(items) + 1, dtype=np.int64)
-        np.cumsum(known, out=n_before[1:])
-        items, offsets = items[known], n_before[offsets]
+        n_known_before = np.zeros(len(items) + 1, dtype=np.int64)
+        np.cumsum(known, out=n_known_before[1:])
+        items, offsets = items[known], n_known_before[offsets]
         times = None if times is None else times[known]
     if not (np.diff(offsets) >= 2).any():
         raise EmptyLogError(
             "no session has two clicks on known items, so there is nothing to predict; "
-            "give a log with longer sessions"
+            "use a log with longer sessions"
         )
     return replace(sessions, items=items, offsets=offsets, times=times)
 
 
-def _cut(offsets: Int64Array, max_length: int) -> _Rows:
-    """The rows of all sessions, in their order."""
-    inputs = np.diff(offsets) - 1  # (S,)
-    kept = max_length // 2
-    beyond = np.maximum(inputs - max_length, 0)
-    n_rows = (inputs >= 1) + -(-beyond // (max_length - kept))  # (S,)
+def _split_into_rows(offsets: Int64Array, max_length: int) -> _Rows:
+    """The rows of all sessions, in the order of the sessions."""
+    n_inputs = np.diff(offsets) - 1  # (S,)
+    overlap = max_length // 2
+    excess = np.maximum(n_inputs - max_length, 0)
+    n_rows = (n_inputs >= 1) + -(-excess // (max_length - overlap))  # (S,)
     rows = _Rows(
         np.empty(n_rows.sum(), dtype=np.int64),
         np.empty(n_rows.sum(), dtype=np.int32),
         np.zeros(n_rows.sum(), dtype=np.int32),
         np.repeat(np.arange(len(n_rows), dtype=np.int32), n_rows),
     )
-    _cut_into(offsets, max_length, kept, rows.begin, rows.length, rows.context)
+    _fill_rows(offsets, max_length, overlap, rows.begin, rows.length, rows.context)
     return rows
 
 
 @njit(cache=True, nogil=True)
-def _cut_into(
+def _fill_rows(
     offsets: Int64Array,
     max_length: int,
-    kept: int,
+    overlap: int,
     begin: Int64Array,
     length: Int32Array,
     context: Int32Array,
@@ -244,27 +243,27 @@ def _cut_into(
         n_inputs = offsets[session + 1] - offsets[session] - 1
         done = 0
         while done < n_inputs:
-            shown = kept if done else 0
-            begin[row] = offsets[session] + done - shown
-            length[row] = min(max_length, n_inputs - done + shown)
-            context[row] = shown
-            done += length[row] - shown
+            n_context = overlap if done else 0
+            begin[row] = offsets[session] + done - n_context
+            length[row] = min(max_length, n_inputs - done + n_context)
+            context[row] = n_context
+            done += length[row] - n_context
             row += 1
 
 
 @njit(cache=True, nogil=True)
-def _fill(n_targets: Int64Array, block: Int32Array, batch_size: int) -> Int64Array:
-    """(K + 1,) where batches begin and end: each takes rows of its block while it has room."""
+def _batch_bounds(n_targets: Int64Array, block: Int32Array, batch_size: int) -> Int64Array:
+    """(K + 1,) bounds of the batches: consecutive rows of a block, at most `batch_size` targets."""
     bounds = np.empty(len(n_targets) + 1, dtype=np.int64)
     bounds[0] = 0
     n_batches = 0
-    held = 0
+    size = 0
     for row in range(len(n_targets)):
-        if held and (held + n_targets[row] > batch_size or block[row] != block[row - 1]):
+        if size and (size + n_targets[row] > batch_size or block[row] != block[row - 1]):
             n_batches += 1
             bounds[n_batches] = row
-            held = 0
-        held += n_targets[row]
+            size = 0
+        size += n_targets[row]
     bounds[n_batches + 1] = len(n_targets)
     return bounds[: n_batches + 2]
 
@@ -278,7 +277,7 @@ def _pad(
     width: int,
     n_targets: int,
 ) -> tuple[AnyArray, AnyArray, AnyArray]:
-    """(B, T) items, (P,) cells and (P,) targets of the rows of a batch."""
+    """(B, T) items, (P,) cells of the last inputs and (P,) targets of a batch."""
     padded = np.zeros((len(begin), width), dtype=np.int64)
     where = np.empty(n_targets, dtype=np.int64)
     targets = np.empty(n_targets, dtype=np.int64)
@@ -298,7 +297,7 @@ def _pad(
 def _pad_times(
     times: Int64Array, begin: Int64Array, length: Int32Array, width: int
 ) -> tuple[AnyArray, AnyArray]:
-    """(B, T) seconds since the click before, and (B, T) to the click after."""
+    """(B, T) seconds since the previous click, and (B, T) seconds to the next click."""
     gaps = np.zeros((len(begin), width), dtype=np.float32)
     dwell = np.zeros((len(begin), width), dtype=np.float32)
     for row in range(len(begin)):

@@ -1,12 +1,12 @@
-"""Configs of models: frozen dataclasses whose fields carry range and meaning.
+"""Validation and description of configs: frozen dataclasses with annotated fields.
 
-A model declares
+Each field declares its valid range and its description:
 
     @dataclass(frozen=True, slots=True)
     class ItemKNNConfig:
         shrinkage: Annotated[float, Field(ge=0, description="λ, damps rare pairs")] = 20.0
 
-and everything that a person may type comes through `build_config`.
+`build_config` validates all user input.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ C = TypeVar("C")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Parameter:
-    """One field of a config, for people.
+    """A readable description of one config field.
 
     Attributes:
-        name: as typed after `--set`.
-        kind: the values it takes, such as `integer ≥ 1` or `one of linear, div`.
-        default: what holds when nobody says anything.
-        description: what it does.
+        name: the field name, as passed to `--set`.
+        kind: the valid values, such as `integer ≥ 1` or `one of linear, div`.
+        default: the default value.
+        description: the effect of the parameter.
     """
 
     name: str
@@ -42,15 +42,15 @@ class Parameter:
 
 
 def build_config(config: type[C], values: Mapping[str, Any], owner: str) -> C:
-    """Return a config with `values` checked and converted (text is accepted for any type).
+    """Build a config from validated and converted `values`; any value may be given as text.
 
     Args:
-        config: a frozen dataclass.
-        values: field name to value.
-        owner: whose parameters these are, for the message.
+        config: a frozen dataclass type.
+        values: field names to values.
+        owner: the model or command that has the parameters; error messages name it.
 
     Raises:
-        ConfigError: a name that does not exist, or a value out of its range.
+        ConfigError: a name is unknown, or a value is out of its range.
     """
     names = [parameter.name for parameter in describe(config)]
     for name in values:
@@ -60,18 +60,18 @@ def build_config(config: type[C], values: Mapping[str, Any], owner: str) -> C:
     try:
         return TypeAdapter(config).validate_python(dict(values))
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in fault["loc"])
+        first_error = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first_error["loc"])
         kind = next((p.kind for p in describe(config) if p.name == name), "valid")
-        raise ConfigError(f"{owner}: {name} must be {kind}, got {fault['input']!r}") from None
+        raise ConfigError(f"{owner}: {name} must be {kind}, got {first_error['input']!r}") from None
 
 
 def describe(config: type[Any]) -> list[Parameter]:
-    """List the parameters of a config in the order in which it declares them."""
+    """List the parameters of a config in the order of declaration."""
     schema = TypeAdapter(config).json_schema()
     return [
-        Parameter(name, _kind(rule), rule.get("default"), rule.get("description", ""))
-        for name, rule in schema.get("properties", {}).items()
+        Parameter(name, _kind(field), field.get("default"), field.get("description", ""))
+        for name, field in schema.get("properties", {}).items()
     ]
 
 
@@ -83,18 +83,19 @@ _BOUNDS = {
 }
 
 
-def _kind(rule: Mapping[str, Any]) -> str:
-    if "anyOf" in rule:
-        return " or ".join(_kind(branch) for branch in rule["anyOf"])
-    if "enum" in rule:
-        return f"one of {', '.join(map(str, rule['enum']))}"
-    if "const" in rule:
-        return str(rule["const"])
-    bounds = [f"{sign} {_figure(rule[key])}" for key, sign in _BOUNDS.items() if key in rule]
-    names = {"null": "none", "boolean": "true or false"}
-    kind = str(rule.get("type", "valid"))
-    return " ".join([names.get(kind, kind), " and ".join(bounds)]).strip()
+def _kind(schema: Mapping[str, Any]) -> str:
+    """The valid values of a field, in words, from its JSON schema."""
+    if "anyOf" in schema:
+        return " or ".join(_kind(option) for option in schema["anyOf"])
+    if "enum" in schema:
+        return f"one of {', '.join(map(str, schema['enum']))}"
+    if "const" in schema:
+        return str(schema["const"])
+    bounds = [f"{sign} {_number(schema[key])}" for key, sign in _BOUNDS.items() if key in schema]
+    type_names = {"null": "none", "boolean": "true or false"}
+    json_type = str(schema.get("type", "valid"))
+    return " ".join([type_names.get(json_type, json_type), " and ".join(bounds)]).strip()
 
 
-def _figure(bound: float) -> str:
+def _number(bound: float) -> str:
     return f"{int(bound):,}" if float(bound).is_integer() else f"{bound:g}"

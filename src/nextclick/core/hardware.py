@@ -1,4 +1,4 @@
-"""Threads: how many there are, and how compiled kernels share rows among them."""
+"""Processor count, and parallel execution of compiled kernels over blocks of rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def cpus() -> int:
-    """How many processors this process may use."""
+    """The number of processors available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -29,12 +29,12 @@ def map_blocks(
     stage: str = "",
     progress: Progress = silent,
 ) -> list[T]:
-    """Return `work(start, stop)` for each pair of neighboring `bounds`, in their order.
+    """Return `work(start, stop)` for each pair of consecutive `bounds`, in order.
 
-    `work` is to spend its time in kernels that release the interpreter lock (`nogil=True`). Plain
-    threads are used instead of numba's `prange` because they may be started from several request
-    threads at once and after a fork, and because one block, such as a single request, is worked
-    off where it is: it pays for no launch.
+    The blocks run in threads, so `work` should spend its time in kernels that release the
+    interpreter lock (`nogil=True`). Threads are used instead of numba's `prange` because several
+    request threads may call this function at once, also after a fork. A single block, such as one
+    request, runs in the calling thread without the cost of starting another.
     """
     pairs = list(pairwise(bounds))
     if len(pairs) <= 1 or cpus() == 1:

@@ -1,4 +1,4 @@
-"""The most memory that this process has held, over its life or over a piece of work."""
+"""Peak memory of this process, over its lifetime or during a block of code."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CLEAR = Path("/proc/self/clear_refs")
-_FORGET_PEAK = "5"  # see proc(5)
-_before: list[int] = []  # peaks that the system was told to forget
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"  # see proc(5)
+_earlier_peak: list[int] = []  # bytes, the highest peak before the last reset; empty if none
 
 
 def peak_memory_bytes() -> int:
-    """The largest resident set that this process has had."""
-    return max([_of_system(), *_before])
+    """The peak resident set size of this process."""
+    return max([_system_peak(), *_earlier_peak])
 
 
 @contextmanager
 def track_peak_memory() -> Iterator[list[int]]:
-    """Yield a list that gets the largest resident set while the block ran.
+    """Yield a list that receives the peak resident set size, in bytes, of the block.
 
-    It stays empty where the system cannot be told to forget an earlier peak. What the process
-    held before is part of it; memory that is free but not given back is given back first.
+    The list stays empty if the operating system cannot reset its peak. The peak includes memory
+    allocated before the block. Free memory is returned to the system before the block starts.
     """
-    found: list[int] = []
+    peak: list[int] = []
     gc.collect()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
-    so_far = _of_system()
+    previous = _system_peak()
     try:
-        _CLEAR.write_text(_FORGET_PEAK)
+        _CLEAR_REFS.write_text(_RESET_PEAK)
     except OSError:
-        forgot = False
+        was_reset = False
     else:
-        forgot = True
-        _before[:] = [max([so_far, *_before])]
-    yield found
-    if forgot:
-        found.append(_of_system())
+        was_reset = True
+        _earlier_peak[:] = [max([previous, *_earlier_peak])]
+    yield peak
+    if was_reset:
+        peak.append(_system_peak())
 
 
-def _of_system() -> int:
+def _system_peak() -> int:
+    """Bytes; `ru_maxrss` is in bytes on macOS and in KiB on Linux."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

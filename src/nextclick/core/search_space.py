@@ -1,27 +1,26 @@
-"""Search spaces: which values of its parameters are worth trying, said beside a model's config.
+"""Search spaces: the hyperparameter values that tuning tries, declared next to a model's config.
 
     SPACE = TRAINING_SPACE | {"hidden_width": Choice(50, 100, 200), "dropout": FloatRange(0.0, 0.6)}
 
-A space maps names to dimensions. A dimension is named after the parameter that it sets; `Bundles`
-sets several parameters that only go together. What makes another model of it, such as a variant,
-stands in no space: it is asked for by name.
+A space maps names to dimensions. A dimension has the name of the parameter that it sets; a
+dimension of `Bundles` sets several dependent parameters at once. Parameters that select another
+model, such as a variant, are not part of a space: the user sets them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-Space = dict[str, Union["IntRange", "FloatRange", "Choice", "Bundles"]]
 Value = bool | int | float | str
 
 
 @dataclass(frozen=True, slots=True)
 class IntRange:
-    """Whole numbers from `least` to `most`; with `log`, small ones as often as large ones."""
+    """Integers from `least` to `most`, both included; `log` samples on a logarithmic scale."""
 
     least: int
     most: int
@@ -30,7 +29,7 @@ class IntRange:
 
 @dataclass(frozen=True, slots=True)
 class FloatRange:
-    """Numbers from `least` to `most`; with `log`, small ones as often as large ones."""
+    """Floats from `least` to `most`; `log` samples on a logarithmic scale."""
 
     least: float
     most: float
@@ -39,7 +38,7 @@ class FloatRange:
 
 @dataclass(frozen=True, slots=True, init=False)
 class Choice:
-    """One of some values, which have no order."""
+    """One of several unordered values."""
 
     values: tuple[Value, ...]
 
@@ -49,74 +48,90 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Bundles:
-    """Parameters that only go together: name of a bundle to their values; all set the same."""
+    """Combinations of dependent parameters: the name of a combination to its parameter values.
+
+    Every combination sets the same parameters.
+    """
 
     named: Mapping[str, Mapping[str, Value]]
 
 
-def sets(name: str, dimension: IntRange | FloatRange | Choice | Bundles) -> list[str]:
-    """The parameters that a dimension sets."""
+Dimension = IntRange | FloatRange | Choice | Bundles
+Space = dict[str, Dimension]
+
+
+def sets(name: str, dimension: Dimension) -> list[str]:
+    """The names of the parameters that a dimension sets."""
     if isinstance(dimension, Bundles):
         return list(next(iter(dimension.named.values())))
     return [name]
 
 
 def without(space: Space, fixed: Iterable[str]) -> Space:
-    """A space without the dimensions of parameters that somebody has fixed."""
+    """A copy of a space without the dimensions that set any of the `fixed` parameters."""
     names = set(fixed)
-    return {name: one for name, one in space.items() if not names & set(sets(name, one))}
+    return {
+        name: dimension
+        for name, dimension in space.items()
+        if not names & set(sets(name, dimension))
+    }
 
 
 def around(space: Space, config: Mapping[str, Any]) -> Space:
-    """A space widened where it lacks what a config says, so that the config is a point of it."""
-    return {name: _around(name, one, config) for name, one in space.items()}
+    """A copy of a space, widened where necessary so that `config` is a point of it.
+
+    Raises:
+        ValueError: a logarithmic range would have to include a value that is not positive.
+    """
+    return {name: _widen(name, dimension, config) for name, dimension in space.items()}
 
 
-def _around(
-    name: str, one: IntRange | FloatRange | Choice | Bundles, config: Mapping[str, Any]
-) -> IntRange | FloatRange | Choice | Bundles:
-    if isinstance(one, Bundles):
-        values = {parameter: config[parameter] for parameter in sets(name, one)}
-        known = values in [dict(bundle) for bundle in one.named.values()]
-        return one if known else Bundles({**one.named, "as given": values})
+def _widen(name: str, dimension: Dimension, config: Mapping[str, Any]) -> Dimension:
+    if isinstance(dimension, Bundles):
+        values = {parameter: config[parameter] for parameter in sets(name, dimension)}
+        if values in [dict(bundle) for bundle in dimension.named.values()]:
+            return dimension
+        return Bundles({**dimension.named, "as given": values})
     value = config[name]
-    if isinstance(one, Choice):
-        return one if value in one.values else Choice(*one.values, value)
-    if one.log and value <= 0:
+    if isinstance(dimension, Choice):
+        return dimension if value in dimension.values else Choice(*dimension.values, value)
+    if dimension.log and value <= 0:
         raise ValueError(f"{name}: a logarithmic range cannot hold {value}")
-    return replace(one, least=min(one.least, value), most=max(one.most, value))
+    return replace(dimension, least=min(dimension.least, value), most=max(dimension.most, value))
 
 
 def point_of(space: Space, config: Mapping[str, Any]) -> dict[str, Value]:
-    """Where a config lies in a space that holds it: name of a dimension to the value there."""
-    return {
-        name: next(
-            label
-            for label, bundle in one.named.items()
-            if all(config[parameter] == value for parameter, value in bundle.items())
-        )
-        if isinstance(one, Bundles)
-        else config[name]
-        for name, one in space.items()
-    }
+    """The point of a space at which `config` lies: the name of each dimension to its value."""
+    point: dict[str, Value] = {}
+    for name, dimension in space.items():
+        if isinstance(dimension, Bundles):
+            point[name] = next(
+                label
+                for label, bundle in dimension.named.items()
+                if all(config[parameter] == value for parameter, value in bundle.items())
+            )
+        else:
+            point[name] = config[name]
+    return point
 
 
 def parameters_at(space: Space, point: Mapping[str, Any]) -> dict[str, Value]:
-    """The parameters that a point of a space sets."""
-    values: dict[str, Value] = {}
+    """The parameter values at a point of a space."""
+    parameters: dict[str, Value] = {}
     for name, value in point.items():
-        one = space[name]
-        values |= one.named[value] if isinstance(one, Bundles) else {name: value}
-    return values
+        dimension = space[name]
+        parameters |= dimension.named[value] if isinstance(dimension, Bundles) else {name: value}
+    return parameters
 
 
 def describe_space(space: Space) -> dict[str, Any]:
-    """A space as JSON types: a range as its ends, a choice as its values."""
-    return {
-        name: {label: dict(bundle) for label, bundle in one.named.items()}
-        if isinstance(one, Bundles)
-        else list(one.values)
-        if isinstance(one, Choice)
-        else {"from": one.least, "to": one.most, "log": one.log}
-        for name, one in space.items()
-    }
+    """A space as JSON types: a range as its bounds, a choice as the list of its values."""
+    return {name: _describe(dimension) for name, dimension in space.items()}
+
+
+def _describe(dimension: Dimension) -> Any:
+    if isinstance(dimension, Bundles):
+        return {label: dict(bundle) for label, bundle in dimension.named.items()}
+    if isinstance(dimension, Choice):
+        return list(dimension.values)
+    return {"from": dimension.least, "to": dimension.most, "log": dimension.log}

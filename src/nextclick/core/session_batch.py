@@ -1,4 +1,4 @@
-"""A padded batch of sessions: the input of every model, in training and in serving."""
+"""A padded batch of sessions, the input of every model in training and in serving."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ class SessionBatch:
     """B sessions (or prefixes of sessions), right-padded to T clicks.
 
     Attributes:
-        items: (B, T) int32 in 1..N where t < lengths[b], 0 beyond.
+        items: (B, T) int32 in 1..N where t < lengths[b], 0 for padding.
         lengths: (B,) int32 in 0..T.
-        gaps: (B, T) float32, seconds since the click before (0 for a first click), or None.
-        users: (B,) int32, 0 for an unknown visitor, or None.
-        waited: (B,) float32, seconds from the last click to the moment of asking; None for at once.
+        gaps: (B, T) float32, seconds since the previous click (0 for a first click), or None.
+        users: (B,) int32, 0 for an unknown user, or None.
+        waited: (B,) float32, seconds from the last click to prediction time;
+            None is 0 seconds.
     """
 
     items: Int32Array
@@ -36,7 +37,7 @@ class SessionBatch:
 
     @classmethod
     def from_lists(cls, sessions: Sequence[Sequence[int] | Int32Array]) -> SessionBatch:
-        """Pad lists of item indices.
+        """Build a batch from lists of item indices.
 
         >>> SessionBatch.from_lists([[3, 1], [2]]).items.tolist()
         [[3, 1], [2, 0]]

@@ -1,4 +1,4 @@
-"""Many sessions in flat arrays: what a store holds and what a model learns from."""
+"""Sessions in flat arrays: the training and test data of all models."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _COUNT_ROWS = 4_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sessions:
-    """S sessions with E events, in the order in which they ended.
+    """S sessions with E events (clicks), sorted by the time of the last click.
 
-    A session ends with its last click in the log, whether or not filters have kept that click.
+    The last click is that of the raw log, even if a filter has removed it.
 
     Attributes:
         items: (E,) int32, index of the clicked item in 1..n_items; 0 is an item unseen in training.
         offsets: (S + 1,) int64; session s is `items[offsets[s]:offsets[s + 1]]`.
         n_items: N, the size of the catalog without the padding index 0.
-        times: (E,) int64, milliseconds since the epoch, or None where the log has only an order.
-        users: (S,) int32, index of the visitor in 1..n_users, 0 unknown; None without users.
+        times: (E,) int64, milliseconds since the epoch; None if the log has an order but no times.
+        users: (S,) int32, index of the user in 1..n_users, 0 if unknown; None without users.
         n_users: U, the number of known users.
-        blocks: (S,) int32, which block of time (a day, by default) holds the session's last event,
-            counted from the first block of the whole log; None where there are no times.
+        blocks: (S,) int32, the time block (by default a day) of the session's last event, counted
+            from the first block of the whole log; None without times.
 
-    The arrays may be memory-mapped and must not be written to.
+    The arrays may be memory-mapped and must not be modified.
     """
 
     items: Int32Array
@@ -55,7 +55,7 @@ class Sessions:
 
     @property
     def n_prefixes(self) -> int:
-        """How many (prefix, next item) samples there are: n - 1 for a session of n clicks."""
+        """The number of (prefix, next item) samples: n - 1 for a session of n clicks."""
         return int(np.maximum(self.lengths() - 1, 0).sum())
 
     def lengths(self) -> Int64Array:
@@ -63,7 +63,7 @@ class Sessions:
         return np.diff(self.offsets)
 
     def slice(self, start: int, stop: int) -> Sessions:
-        """Sessions start..stop - 1 as views; nothing is copied but the offsets."""
+        """Sessions start..stop - 1 as views; only the offsets are copied."""
         offsets = np.asarray(self.offsets[start : stop + 1], dtype=np.int64)
         first, last = int(offsets[0]), int(offsets[-1])
         return replace(
@@ -76,7 +76,7 @@ class Sessions:
         )
 
     def by_block(self, first: int, stop: int) -> Iterator[tuple[int, Sessions]]:
-        """Yield each block of time in first..stop - 1 with its sessions, of which it may have none.
+        """Yield each time block in first..stop - 1 and its sessions, also if it has none.
 
         Raises:
             ValueError: the sessions have no blocks.
@@ -89,7 +89,7 @@ class Sessions:
             yield block, self.slice(begin, end)
 
     def select(self, which: Int64Array) -> Sessions:
-        """The sessions of ascending numbers (R,), as copies."""
+        """The sessions at the ascending indices `which` (R,), as copies."""
         lengths = self.lengths()[which]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         first = np.asarray(self.offsets[:-1], dtype=np.int64)[which]
@@ -104,9 +104,10 @@ class Sessions:
         )
 
     def as_known(self, support: Int64Array) -> Sessions:
-        """The same, with clicks on items that `support` (N + 1,) does not count as unknown, 0.
+        """The sessions with item 0 (unknown) in place of items whose `support` (N + 1,) is 0.
 
-        The catalog is that of all training: who has learned from a part has not seen all of it.
+        The catalog covers the whole training data, so a model trained on a part of it has not
+        seen every item.
         """
         seen = support > 0
         if seen[1:].all():
@@ -114,7 +115,7 @@ class Sessions:
         return replace(self, items=np.where(seen[self.items], self.items, 0).astype(np.int32))
 
     def take(self, chosen: Int64Array) -> Sessions:
-        """The sessions at the places `chosen`, as copies, in that order."""
+        """The sessions at the indices `chosen` (R,), in that order, as copies."""
         lengths = self.lengths()[chosen]
         offsets = np.zeros(len(chosen) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
@@ -129,11 +130,11 @@ class Sessions:
         )
 
     def renumbered(self, index: Int32Array, n_items: int) -> Sessions:
-        """The same with other indices of items: item i becomes `index[i]`; 0 is unknown."""
+        """The sessions with new item indices: item i becomes `index[i]`; 0 is unknown."""
         return replace(self, items=index[self.items], n_items=n_items)
 
     def followed_by(self, later: Sessions) -> Sessions:
-        """Both, one after the other, as copies; they are of one log, with the same vocabularies."""
+        """Concatenate with `later` sessions of the same vocabularies, as copies."""
 
         def both(name: str) -> AnyArray | None:
             one, other = getattr(self, name), getattr(later, name)
@@ -152,13 +153,13 @@ class Sessions:
     def support(self) -> Int64Array:
         """(N + 1,) int64, clicks per item; entry 0 counts clicks on unknown items."""
         support = np.zeros(self.n_items + 1, dtype=np.int64)
-        for start in range(0, len(self.items), _COUNT_ROWS):  # bincount copies what it is given
+        for start in range(0, len(self.items), _COUNT_ROWS):  # bincount copies its input
             chunk = self.items[start : start + _COUNT_ROWS]
             support += np.bincount(chunk, minlength=self.n_items + 1)
         return support
 
     def gaps(self) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-        """(E,) float32, seconds since the click before it in the session; 0 for a first click.
+        """(E,) float32, seconds since the previous click of the session; 0 for a first click.
 
         Raises:
             ValueError: the sessions have no times.
@@ -177,7 +178,7 @@ class Sessions:
 
     @classmethod
     def from_lists(cls, sessions: list[list[int]], n_items: int | None = None) -> Sessions:
-        """Build from lists of item indices, oldest session first: for tests and small logs.
+        """Build from lists of item indices, oldest session first; for tests and small logs.
 
         >>> log = Sessions.from_lists([[1, 2], [2, 3, 1]])
         >>> len(log), log.n_events, log.n_prefixes, log.n_items

@@ -1,7 +1,7 @@
-"""Folders that are whole or not there.
+"""Atomic writes of folders and files, and fingerprints of arrays.
 
-A folder is written beside its place, under a name that begins with a dot, synced, and renamed.
-What a killed process leaves behind under such a name is removed by the next one that writes there.
+A folder is written to a hidden sibling folder, synced to disk and renamed to its final name. If a
+process is killed, the next process that writes the same folder removes the leftover sibling.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 
 @contextmanager
 def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield an empty folder that becomes `target` when the block ends without an error.
+    """Yield an empty folder that is renamed to `target` when the block ends without an error.
 
     Args:
-        target: where the folder shall be.
-        overwrite: replace what is there, by one rename of each.
+        target: the final path of the folder.
+        overwrite: replace an existing folder.
 
     Raises:
-        OutputError: `target` exists, its parent cannot be written, or the disk is full.
+        OutputError: `target` exists, its parent is not writable, or the disk is full.
     """
-    # named before it is made: Ctrl-C in the next moment must find what to remove
+    # the path is known before the folder exists, so that an interrupt in between can clean up
     scratch = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
     lock = None
     try:
         with raising_output_errors(target):
-            _refuse_taken(target, overwrite=overwrite)
+            _check_target(target, overwrite=overwrite)
             target.parent.mkdir(parents=True, exist_ok=True)
             remove_leftovers(target)
             scratch.mkdir()
@@ -51,52 +51,54 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield scratch
             sync_tree(scratch)
-            _put_in_place(scratch, target)
+            _move_to_target(scratch, target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         if lock is not None:
             os.close(lock)
 
 
-def _refuse_taken(target: Path, *, overwrite: bool) -> None:
-    here = Path.cwd()
-    if target.resolve() in (here, *here.parents):
-        raise OutputError(f"{target} is a folder that you are in; name a new folder")
+def _check_target(target: Path, *, overwrite: bool) -> None:
+    current = Path.cwd()
+    if target.resolve() in (current, *current.parents):
+        raise OutputError(
+            f"{target} is the current folder or one of its parents; choose another path"
+        )
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise OutputError(f"{target} is no folder; choose another place")
+        raise OutputError(f"{target} is not a folder; choose another path")
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists already; choose another place or say --overwrite")
-    if target.exists() and not _is_ours(target):
+    if target.exists() and not _may_be_replaced(target):
         raise OutputError(
-            f"{target} holds something that nextclick did not write, so it is not overwritten; "
-            "choose another place"
+            f"{target} contains files that nextclick did not write and is not overwritten; "
+            "choose another path"
         )
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder is empty, or has a manifest where a store, models or windows have one."""
-    places = ("manifest.json", "*/manifest.json", "*/*/manifest.json")
-    return not any(folder.iterdir()) or any(any(folder.glob(place)) for place in places)
+def _may_be_replaced(folder: Path) -> bool:
+    """Whether a folder is empty, or has the manifest of a store, of models or of windows."""
+    patterns = ("manifest.json", "*/manifest.json", "*/*/manifest.json")
+    return not any(folder.iterdir()) or any(any(folder.glob(pattern)) for pattern in patterns)
 
 
-def _put_in_place(scratch: Path, target: Path) -> None:
-    _open_to_readers(scratch)
+def _move_to_target(scratch: Path, target: Path) -> None:
+    _apply_umask(scratch)
     if target.exists():
-        old = scratch.with_suffix(".old")
-        target.rename(old)
+        previous = scratch.with_suffix(".old")
+        target.rename(previous)
         try:
             scratch.rename(target)
         except BaseException:
-            old.rename(target)
+            previous.rename(target)
             raise
-        shutil.rmtree(old)
+        shutil.rmtree(previous)
     else:
         scratch.rename(target)
     _sync(target.parent)
 
 
-def _open_to_readers(scratch: Path) -> None:
-    """Give the folder the modes that the user's mask gives, not those of a temporary one."""
+def _apply_umask(scratch: Path) -> None:
+    """Set the default file modes of the user's umask instead of those of a temporary folder."""
     mask = os.umask(0)
     os.umask(mask)
     for path in (scratch, *scratch.rglob("*")):
@@ -104,18 +106,18 @@ def _open_to_readers(scratch: Path) -> None:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what killed writers of `target` left, but not what a living one is writing."""
-    # these names and no other: a folder of somebody's may look much like them
-    ours = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.(part|old)")
-    for left in target.parent.iterdir():
-        if ours.fullmatch(left.name) and not _is_held(left):
-            shutil.rmtree(left, ignore_errors=True)
+    """Remove the scratch folders of killed writers of `target`; running writers keep theirs."""
+    # the full name is matched, because unrelated folders may have similar names
+    scratch_name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.(part|old)")
+    for path in target.parent.iterdir():
+        if scratch_name.fullmatch(path.name) and not _is_locked(path):
+            shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_held(folder: Path) -> bool:
+def _is_locked(folder: Path) -> bool:
     try:
         handle = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:  # another writer was quicker
+    except FileNotFoundError:  # another writer has removed it
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -128,27 +130,27 @@ def _is_held(folder: Path) -> bool:
 
 @contextmanager
 def raising_output_errors(target: Path) -> Iterator[None]:
-    """Turn a full disk, or a place that cannot be written, into an OutputError.
+    """Convert an OSError of a write, such as a full disk, into an OutputError.
 
     Raises:
-        OutputError: with what to do.
+        OutputError: `target` cannot be written; the message states the cause and a remedy.
     """
     try:
         yield
     except OSError as error:
         remedies = {
             errno.ENOSPC: "free some space or choose another disk",
-            errno.EDQUOT: "free some of your quota or choose another disk",
+            errno.EDQUOT: "free some space in the disk quota or choose another disk",
             errno.EFBIG: "raise the limit on file size",
-            errno.EACCES: "choose a place that you may write to",
-            errno.EPERM: "choose a place that you may write to",
-            errno.EROFS: "choose a disk that can be written",
-            errno.ENOTDIR: "choose a place below a folder",
-            errno.EEXIST: "choose a place below a folder",
-            errno.ENOENT: "choose a place where folders can be made",
+            errno.EACCES: "choose a writable path",
+            errno.EPERM: "choose a writable path",
+            errno.EROFS: "choose a writable disk",
+            errno.ENOTDIR: "choose a path inside a folder",
+            errno.EEXIST: "choose a path inside a folder",
+            errno.ENOENT: "choose a path where folders can be created",
             errno.ENAMETOOLONG: "choose a shorter name",
         }
-        # numpy counts the items that found no room, and names no cause
+        # NumPy reports a full disk as "... requested and ... written", without an errno
         code = errno.ENOSPC if "requested and" in str(error) else error.errno
         if code not in remedies:
             raise
@@ -158,7 +160,7 @@ def raising_output_errors(target: Path) -> Iterator[None]:
 
 
 def sync_tree(folder: Path) -> None:
-    """Bring every file below a folder, and the folders themselves, to the disk."""
+    """Sync a folder and everything below it to disk."""
     for path in sorted(folder.rglob("*"), reverse=True):
         _sync(path)
     _sync(folder)
@@ -173,7 +175,7 @@ def _sync(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write one JSON object, readable by people, whole or not at all.
+    """Write a value as indented JSON, atomically.
 
     Raises:
         OutputError: the file cannot be written.
@@ -182,7 +184,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all.
+    """Write a text file, atomically.
 
     Raises:
         OutputError: the file cannot be written.
@@ -200,7 +202,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of the same names with a header, whole or not at all; None is an empty cell.
+    """Write rows with the same keys as CSV with a header, atomically; None is an empty cell.
 
     Raises:
         OutputError: the file cannot be written.
@@ -212,17 +214,17 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_text(path, text.getvalue())
 
 
-def fingerprint(folder: Path, *also: object) -> str:
-    """Hash names and contents of all arrays below a folder, and what else is given."""
+def fingerprint(folder: Path, *extra: object) -> str:
+    """Hash the names and contents of all arrays below a folder, and the `repr` of `extra`."""
     paths = sorted(folder.rglob("*.npy"))
-    digest = hashlib.blake2b(repr(also).encode(), digest_size=16)
-    with ThreadPoolExecutor() as pool:  # hashing lets other threads run
-        for path, inner in zip(paths, pool.map(_hashed, paths), strict=True):
+    digest = hashlib.blake2b(repr(extra).encode(), digest_size=16)
+    with ThreadPoolExecutor() as pool:  # hashing releases the interpreter lock
+        for path, content_hash in zip(paths, pool.map(_hash_file, paths), strict=True):
             digest.update(str(path.relative_to(folder)).encode())
-            digest.update(inner)
+            digest.update(content_hash)
     return digest.hexdigest()
 
 
-def _hashed(path: Path) -> bytes:
+def _hash_file(path: Path) -> bytes:
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()

@@ -1,10 +1,9 @@
-"""The K best items of a row of scores, dense or sparse: one rule for evaluation and serving.
+"""Top-K selection from dense or sparse scores, shared by evaluation and serving.
 
-An item is recommended if it is among the K best of its row and **some item of the row has a lower
-score**. The lowest score is what a model gives to items of which it knows nothing (0 for a
-neighbor model and an item that no neighbor has), so they are no recommendation; a constant
-scorer recommends nothing. The rule reads the scores alone, so dense and sparse scores that are
-the same give the same lists.
+An item is recommended if it is among the K highest scores of its row and **another item of the row
+has a lower score**. Models give the lowest score to items without evidence, such as 0 in k-NN for
+an item that no neighbor contains. Such items are not recommended, so a constant scorer recommends
+nothing. The rule depends on the scores alone: equal dense and sparse scores give equal lists.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SortedBase:
-    """The base of sparse scores, sorted once for all rows that share it.
+    """The base scores of `SparseScores`, sorted once for all rows.
 
     Attributes:
         scores: (N + 1,) float32, a copy of the base.
-        ascending: (N,) float32, the scores of items 1..N from low to high.
-        best_first: (N,) int32, the items from high to low score, of equal ones the lower first.
+        ascending: (N,) float32, the scores of items 1..N, ascending.
+        best_first: (N,) int32, the items by descending score; ties by ascending index.
     """
 
     scores: Float32Array
@@ -37,10 +36,10 @@ class SortedBase:
 
     @classmethod
     def of(cls, base: Float32Array) -> SortedBase:
-        """Sort a base.
+        """Sort the base scores.
 
         Raises:
-            ScoringError: a score that is not finite.
+            ScoringError: a score is not finite.
         """
         bad = np.flatnonzero(~np.isfinite(base[1:]))
         if len(bad):
@@ -56,7 +55,7 @@ class SortedBase:
         )
 
     def fits(self, base: Float32Array) -> bool:
-        """Whether this is `base`, sorted; compared by value, so a reused buffer cannot mislead."""
+        """Whether this was built from equal base scores; compares values, not buffers."""
         return np.array_equal(self.scores, base)
 
 
@@ -66,9 +65,9 @@ class SortedBase:
     work=lambda scores, _k: scores.size,
 )
 def dense_top(scores: Float32Array, k: int) -> Int32Array:
-    """(B, k) int32, the recommended items of each row, best first; then 0 where there is none.
+    """(B, k) int32, the recommended items of each row by descending score, padded with 0.
 
-    Of items with the same score the lower index comes first.
+    Ties are in ascending order of the item index.
 
     Args:
         scores: (B, N + 1) float32, finite.
@@ -87,7 +86,7 @@ def dense_top(scores: Float32Array, k: int) -> Int32Array:
     work=lambda scores, *_: 64 * len(scores.offsets) + len(scores.items),
 )
 def sparse_top(scores: SparseScores, base: SortedBase, k: int) -> Int32Array:
-    """(B, k) int32, what `dense_top` gives for `scores.dense()`.
+    """(B, k) int32, equal to `dense_top(scores.dense(), k)`.
 
     Args:
         scores: B rows that passed `check_sparse`.
@@ -100,20 +99,20 @@ def sparse_top(scores: SparseScores, base: SortedBase, k: int) -> Int32Array:
         first, last = scores.offsets[b], scores.offsets[b + 1]
         items, values = scores.items[first:last], scores.values[first:last]
         listed[items] = True
-        others, lowest = _unlisted(base, listed, len(items), k)
+        unlisted, lowest = _best_unlisted(base, listed, len(items), k)
         listed[items] = False
-        items = np.concatenate([items, others])
-        values = np.concatenate([values, base.scores[others]])
+        items = np.concatenate([items, unlisted])
+        values = np.concatenate([values, base.scores[unlisted]])
         best = np.lexsort((items, -values))[:k]
         lowest = min(lowest, values.min(initial=np.inf))
         row[:] = np.where(values[best] > lowest, items[best], 0)
     return lists
 
 
-def _unlisted(
+def _best_unlisted(
     base: SortedBase, listed: BoolArray, n_listed: int, k: int
 ) -> tuple[Int32Array, float]:
-    """The k best items that are not listed, and the lowest base score of all of them."""
+    """The k best unlisted items, and the lowest base score of all unlisted items."""
     best = base.best_first[: k + n_listed]
     worst = base.best_first[::-1][: 1 + n_listed]
     worst = worst[~listed[worst]]

@@ -1,4 +1,4 @@
-"""The compiled twins of `dense_top` and `sparse_top`."""
+"""Compiled versions of `dense_top` and `sparse_top`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def dense_top(scores: Float32Array, k: int) -> Int32Array:
-    """(B, k) int32, as `nextclick.core.topk.dense_top`."""
+    """(B, k) int32, equal to `nextclick.core.topk.dense_top`."""
     lists = np.zeros((len(scores), k), dtype=np.int32)
     _top_dense(scores, lists)
     return lists
 
 
 def sparse_top(scores: SparseScores, base: SortedBase, k: int) -> Int32Array:
-    """(B, k) int32, as `nextclick.core.topk.sparse_top`."""
+    """(B, k) int32, equal to `nextclick.core.topk.sparse_top`."""
     lists = np.zeros((len(scores.offsets) - 1, k), dtype=np.int32)
     _top_sparse(scores.offsets, scores.items, scores.values, base.scores, base.best_first, lists)
     return lists
@@ -28,29 +28,29 @@ def sparse_top(scores: SparseScores, base: SortedBase, k: int) -> Int32Array:
 
 @njit(cache=True)
 def insert(best: Float32Array, row: Int32Array, n: int, score: float, item: int) -> int:
-    """Put an item in its place among the n best so far, if it has one; return the new n."""
+    """Insert an item into the n best, sorted, if it ranks high enough; return the new n."""
     k = len(row)
     if n == k and not (score > best[k - 1] or (score == best[k - 1] and item < row[k - 1])):
         return n
-    place = min(n, k - 1)
-    while place > 0 and (
-        best[place - 1] < score or (best[place - 1] == score and row[place - 1] > item)
+    position = min(n, k - 1)
+    while position > 0 and (
+        best[position - 1] < score or (best[position - 1] == score and row[position - 1] > item)
     ):
-        best[place] = best[place - 1]
-        row[place] = row[place - 1]
-        place -= 1
-    best[place] = score
-    row[place] = item
+        best[position] = best[position - 1]
+        row[position] = row[position - 1]
+        position -= 1
+    best[position] = score
+    row[position] = item
     return min(n + 1, k)
 
 
 @njit(cache=True)
 def _drop_lowest(best: Float32Array, row: Int32Array) -> None:
-    """Blank the end of a list that stands at the lowest score of its row."""
+    """Set the items at the end of a list that have the lowest score of their row to 0."""
     lowest = best[len(row) - 1]
-    for place in range(len(row)):
-        if best[place] == lowest:
-            row[place] = 0
+    for position in range(len(row)):
+        if best[position] == lowest:
+            row[position] = 0
 
 
 @njit(cache=True)
@@ -88,13 +88,13 @@ def _top_sparse(
         for j in range(offsets[b], offsets[b + 1]):
             listed_in[items[j]] = b
             n = insert(best, lists[b], n, values[j], items[j])
-        taken = 0
+        n_taken = 0
         for item in best_first:
-            if taken == k:
+            if n_taken == k:
                 break
             if listed_in[item] != b:
                 n = insert(best, lists[b], n, base[item], item)
-                taken += 1
+                n_taken += 1
         if _is_lowest(
             best[k - 1], values[offsets[b] : offsets[b + 1]], b, base, best_first, listed_in
         ):
@@ -110,7 +110,7 @@ def _is_lowest(
     best_first: Int32Array,
     listed_in: Int64Array,
 ) -> bool:
-    """Whether no item of row b, listed with `values` or not listed, has a lower score."""
+    """Whether no item of row b, listed with `values` or unlisted, scores below `score`."""
     for value in values:
         if value < score:
             return False

@@ -1,4 +1,4 @@
-"""Aliases for arrays, and the one call that every model answers."""
+"""Array types, sparse scores, and the protocols of scorers and progress callbacks."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ RawId: TypeAlias = int | str
 
 
 class Progress(Protocol):
-    """Told how far long work has come; `total` is None while it is not known.
+    """Progress callback of a long-running task.
 
-    A stage is known by what stands before its first " · "; what follows are figures, which may
-    differ with every call.
+    The name of a stage ends at its first " · "; the rest of `stage` is status text that may
+    change with every call.
     """
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
-        """Take note."""
+        """Report that `done` of `total` units are complete; `total` is None if unknown."""
         ...
 
 
 def silent(stage: str, done: int, total: int | None) -> None:
-    """A `Progress` that says nothing."""
+    """A `Progress` callback that does nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseScores:
-    """Scores of B sessions over all N items, where most items have the same score in every row.
+    """Scores of B sessions over N items, where most items have the same score in every row.
 
-    Item i of row b scores `values[j]` if `items[j] == i` for one j in
-    `offsets[b]..offsets[b + 1] - 1`, and `base[i]` if there is none. Within a row an item stands
-    at most once, and never item 0.
+    The score of item i in row b is `values[j]` if `items[j] == i` for a j in
+    `offsets[b]..offsets[b + 1] - 1`, else `base[i]`. A row lists each item at most once, and
+    never item 0.
 
     Attributes:
         offsets: (B + 1,) int64.
         items: (J,) int32 in 1..N.
         values: (J,) float32, finite.
-        base: (N + 1,) float32, finite, the score of an item that a row does not list.
+        base: (N + 1,) float32, finite, the scores of items that a row does not list.
     """
 
     offsets: Int64Array
@@ -57,19 +57,21 @@ class SparseScores:
     base: Float32Array
 
     def of(self, row: int, items: Int32Array) -> Float32Array:
-        """(n,) float32, the scores of some items in one row."""
+        """(n,) float32, the scores of `items` (n,) in one row."""
+        scores = self.base[items].copy()
         first, last = self.offsets[row], self.offsets[row + 1]
         listed = self.items[first:last]
+        if len(listed) == 0:
+            return scores
         order = np.argsort(listed)
-        at = np.searchsorted(listed, items, sorter=order)
-        at = order[np.minimum(at, len(listed) - 1)] if len(listed) else np.zeros_like(items)
-        found = listed[at] == items if len(listed) else np.zeros(len(items), dtype=np.bool_)
-        scores = self.base[items].copy()
-        scores[found] = self.values[first:last][at[found]]
+        rank = np.minimum(np.searchsorted(listed, items, sorter=order), len(listed) - 1)
+        position = order[rank]  # (n,), in `listed`
+        is_listed = listed[position] == items
+        scores[is_listed] = self.values[first:last][position[is_listed]]
         return scores
 
     def dense(self) -> Float32Array:
-        """(B, N + 1) float32, the same scores written out."""
+        """(B, N + 1) float32, the scores in dense form."""
         n_rows = len(self.offsets) - 1
         scores = np.tile(self.base, (n_rows, 1))  # (B, N + 1)
         rows = np.repeat(np.arange(n_rows), np.diff(self.offsets))
@@ -79,26 +81,26 @@ class SparseScores:
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Anything that can say what comes next: a batch of sessions in, scores over all items out."""
+    """A next-click model: maps a batch of sessions to scores over all items."""
 
     @property
     def n_items(self) -> int:
-        """N; scores have N + 1 columns."""
+        """N, the number of items; scores have N + 1 columns."""
         ...
 
     def score(self, batch: SessionBatch) -> Float32Array:
-        """Return (B, N + 1) float32, finite; column 0 is padding and means nothing.
+        """Return (B, N + 1) float32, finite; column 0 is padding and has no meaning.
 
-        A row of `batch` may be empty (no known item); the model then answers as for a visitor
-        of whom nothing is known. Rows do not influence each other.
+        A row of `batch` may be empty; the model then scores as for an unknown user without
+        clicks. Rows are independent.
         """
         ...
 
 
 @runtime_checkable
 class SparseScorer(Scorer, Protocol):
-    """A scorer that can name the few items whose score depends on the session."""
+    """A scorer that also returns sparse scores: few items per row differ from the base."""
 
     def score_sparse(self, batch: SessionBatch) -> SparseScores:
-        """Return the scores of `score`, in sparse form."""
+        """Return the scores of `score` in sparse form."""
         ...

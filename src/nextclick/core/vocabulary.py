@@ -1,4 +1,4 @@
-"""Raw ids and their indices; index 0 is padding and everything unknown."""
+"""Mapping between raw ids and indices; index 0 stands for padding and unknown ids."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Vocabulary:
-    """Raw ids 1..N, all whole numbers or all text.
+    """The raw ids of the indices 1..N, either all integers or all text.
 
-    On disk: `ids.npy` (N,) int64, or `text.npy` (bytes, UTF-8, one id after the other) with
-    `ends.npy` (N,) int64. Both are memory-mapped, so that opening costs nothing.
+    Files: `ids.npy` (N,) int64 for integers; for text `text.npy` (the concatenated ids as UTF-8
+    bytes) and `ends.npy` (N,) int64, the end of each id. The files are memory-mapped.
     """
 
     def __init__(self, ids: Int64Array | None, text: AnyArray | None, ends: Int64Array | None):
@@ -31,12 +31,12 @@ class Vocabulary:
 
     @classmethod
     def of_numbers(cls, ids: Int64Array) -> Vocabulary:
-        """Index 1 is ids[0], index 2 is ids[1], …"""
+        """Build from integer ids; index 1 is ids[0], index 2 is ids[1], …"""
         return cls(np.asarray(ids, dtype=np.int64), None, None)
 
     @classmethod
     def of_text(cls, ids: Iterable[str]) -> Vocabulary:
-        """As `of_numbers`, for ids that are text."""
+        """Build from text ids; index 1 is the first id."""
         encoded = [i.encode() for i in ids]
         ends = np.cumsum([len(e) for e in encoded], dtype=np.int64)
         return cls(None, np.frombuffer(b"".join(encoded), dtype=np.uint8), ends)
@@ -48,11 +48,15 @@ class Vocabulary:
 
     @property
     def is_text(self) -> bool:
-        """Whether raw ids are text; else they are whole numbers."""
+        """Whether raw ids are text; otherwise they are integers."""
         return self._ids is None
 
     def raw(self, index: int) -> RawId:
-        """Return the raw id at an index in 1..N."""
+        """Return the raw id of an index in 1..N.
+
+        Raises:
+            IndexError: the index is out of range.
+        """
         if not 1 <= index <= len(self):
             raise IndexError(f"index must be in 1..{len(self)}, got {index}")
         if self._ids is not None:
@@ -62,7 +66,11 @@ class Vocabulary:
         return bytes(self._text[start : int(self._ends[index - 1])]).decode()
 
     def raws(self, indices: AnyArray) -> list[RawId]:
-        """`raw` of each of (n,) indices."""
+        """The raw ids of (n,) indices in 1..N.
+
+        Raises:
+            IndexError: an index is out of range.
+        """
         if self._ids is None or len(indices) == 0:
             return [self.raw(int(index)) for index in indices]
         if not 1 <= indices.min() <= indices.max() <= len(self):
@@ -71,12 +79,12 @@ class Vocabulary:
         return numbers
 
     def index(self, raw: RawId) -> int:
-        """Return the index of a raw id, 0 if it is unknown; "12" and 12 are the same id."""
-        key = str(raw).strip() if self.is_text else _whole_number(raw)
+        """Return the index of a raw id, or 0 if it is unknown; "12" and 12 are the same id."""
+        key = str(raw).strip() if self.is_text else _parse_integer(raw)
         return self._index_of.get(key, 0) if key is not None else 0
 
     def indices(self, raws: Iterable[RawId]) -> Int32Array:
-        """`index` of each, int32."""
+        """(n,) int32, the index of each raw id, 0 for unknown ids."""
         return np.array([self.index(raw) for raw in raws], dtype=np.int32)
 
     @cached_property
@@ -84,31 +92,35 @@ class Vocabulary:
         return {raw: index for index, raw in enumerate(self.ids(), start=1)}
 
     def union(self, other: Vocabulary) -> tuple[Vocabulary, Int32Array, Int32Array]:
-        """All ids of both in the order of raw ids; they are text if those of either are.
+        """The ids of both vocabularies, sorted; all become text if either vocabulary is text.
 
         Returns:
-            The union, and for each index 0..len of this vocabulary and of the other one the index
-            of the same id in the union; 0 stays 0.
+            The union, and two int32 arrays that map each index 0..len of this and of the other
+            vocabulary to the index of the same id in the union; 0 maps to 0.
 
-        >>> both, mine, theirs = Vocabulary.of_text("BD").union(Vocabulary.of_text("ABC"))
-        >>> [both.raw(i) for i in range(1, 5)], mine.tolist(), theirs.tolist()
+        >>> first, second = Vocabulary.of_text("BD"), Vocabulary.of_text("ABC")
+        >>> union, from_self, from_other = first.union(second)
+        >>> [union.raw(i) for i in range(1, 5)], from_self.tolist(), from_other.tolist()
         (['A', 'B', 'C', 'D'], [0, 2, 4], [0, 1, 2, 3])
         """
         if self._ids is not None and other._ids is not None:
             numbers = np.union1d(self._ids, other._ids)
-            found = (np.searchsorted(numbers, ids) + 1 for ids in (self._ids, other._ids))
-            one, two = (np.append(0, index).astype(np.int32) for index in found)
-            return Vocabulary.of_numbers(numbers), one, two
-        mine, theirs = ([str(raw) for raw in vocabulary.ids()] for vocabulary in (self, other))
-        texts = sorted({*mine, *theirs})  # by code point, as prepared vocabularies are
-        place = {text: index for index, text in enumerate(texts, start=1)}
-        one, two = (
-            np.array([0, *(place[text] for text in ids)], dtype=np.int32) for ids in (mine, theirs)
+            from_self, from_other = (
+                np.append(0, np.searchsorted(numbers, ids) + 1).astype(np.int32)
+                for ids in (self._ids, other._ids)
+            )
+            return Vocabulary.of_numbers(numbers), from_self, from_other
+        own_ids, other_ids = ([str(raw) for raw in v.ids()] for v in (self, other))
+        texts = sorted({*own_ids, *other_ids})  # by code point, as in prepared vocabularies
+        index_of = {text: index for index, text in enumerate(texts, start=1)}
+        from_self, from_other = (
+            np.array([0, *(index_of[text] for text in ids)], dtype=np.int32)
+            for ids in (own_ids, other_ids)
         )
-        return Vocabulary.of_text(texts), one, two
+        return Vocabulary.of_text(texts), from_self, from_other
 
     def ids(self) -> list[RawId]:
-        """All raw ids, those of index 1 first."""
+        """All raw ids in the order of their indices 1..N."""
         if self._ids is not None:
             numbers: list[RawId] = self._ids.tolist()
             return numbers
@@ -117,10 +129,11 @@ class Vocabulary:
         return [text[start:end].decode() for start, end in pairwise([0, *ends])]
 
     def only(self, chosen: Int32Array) -> tuple[Vocabulary, Int32Array]:
-        """Keep the ids at the ascending indices `chosen`.
+        """The vocabulary of the ids at the ascending indices `chosen` (n,).
 
         Returns:
-            Their vocabulary, and (len + 1,) int32, the index there of each index here, or 0.
+            The new vocabulary, and (N + 1,) int32 that maps each index of this vocabulary to its
+            index in the new one, or to 0.
         """
         index = np.zeros(len(self) + 1, dtype=np.int32)
         index[chosen] = np.arange(1, len(chosen) + 1)
@@ -129,44 +142,46 @@ class Vocabulary:
         return Vocabulary.of_text(map(str, self.raws(chosen))), index
 
     def arrays(self) -> dict[str, AnyArray]:
-        """The arrays that make up the vocabulary, by file stem."""
+        """The arrays of the vocabulary by file stem."""
         if self._ids is not None:
             return {"ids": self._ids}
         assert self._text is not None and self._ends is not None
         return {"text": self._text, "ends": self._ends}
 
     def save(self, folder: Path) -> None:
-        """Write the arrays into a folder that is made for them."""
+        """Write the arrays to a folder; the folder is created if needed."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, array in self.arrays().items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
     @classmethod
     def open(cls, folder: Path) -> Vocabulary:
-        """Memory-map what `save` wrote.
+        """Open a saved vocabulary, memory-mapped.
 
         Raises:
-            StoreError: the folder holds no vocabulary.
+            StoreError: the files are missing or not readable.
         """
         try:
             if (folder / "ids.npy").exists():
-                return cls(_mapped(folder / "ids.npy"), None, None)
-            return cls(None, _mapped(folder / "text.npy"), _mapped(folder / "ends.npy"))
+                return cls(_memory_map(folder / "ids.npy"), None, None)
+            return cls(None, _memory_map(folder / "text.npy"), _memory_map(folder / "ends.npy"))
         except (OSError, ValueError) as error:
-            raise StoreError(f"{folder} holds no readable vocabulary: {error}") from error
+            raise StoreError(
+                f"cannot read the vocabulary in {folder}: {error}; prepare the log again"
+            ) from error
 
 
-def _whole_number(raw: RawId) -> int | None:
+def _parse_integer(raw: RawId) -> int | None:
     try:
         number = int(raw)
     except (ValueError, TypeError, OverflowError):
         return None
-    # 007 and 12.5 are not 7 and 12
-    same = str(number) == raw.strip() if isinstance(raw, str) else number == raw
-    return number if same else None
+    # "007" is not 7, and 12.5 is not 12
+    is_exact = str(number) == raw.strip() if isinstance(raw, str) else number == raw
+    return number if is_exact else None
 
 
-def _mapped(path: Path) -> AnyArray:
-    # an empty array cannot be memory-mapped
+def _memory_map(path: Path) -> AnyArray:
+    # an empty array cannot be memory-mapped; its file has 128 bytes
     array: AnyArray = np.load(path, mmap_mode="r" if path.stat().st_size > 128 else None)
-    return np.asarray(array)  # looking into a plain array is quicker
+    return np.asarray(array)  # element access is faster than in a np.memmap

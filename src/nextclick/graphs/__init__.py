@@ -1,1 +1,1 @@
-"""Graphs of items: what was clicked next to what, over the days, and walks on it."""
+"""Item graphs: consecutive clicks, temporal graphs with decay, and random walks."""

@@ -1,4 +1,4 @@
-"""Pairs of adjacent clicks of a session: the edges of every item graph."""
+"""Pairs of adjacent clicks within sessions, the edges of all item graphs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def adjacent_clicks(sessions: Sessions) -> tuple[Int64Array, Int64Array]:
-    """(n,) items and (n,) items clicked right after, both known and different, with repetitions.
+    """(n,) items and (n,) items clicked directly after them, known and distinct, with repetitions.
 
     >>> from nextclick.core.sessions import Sessions
     >>> log = Sessions.from_lists([[1, 2, 2, 0, 3], [3, 1]])
@@ -22,7 +22,7 @@ def adjacent_clicks(sessions: Sessions) -> tuple[Int64Array, Int64Array]:
     first, stop = int(sessions.offsets[0]), int(sessions.offsets[-1])
     items = np.asarray(sessions.items[first:stop], dtype=np.int64)
     before, after = items[:-1], items[1:]
-    paired = (before != after) & (before != 0) & (after != 0)
+    is_pair = (before != after) & (before != 0) & (after != 0)
     starts = np.asarray(sessions.offsets[1:-1]) - first
-    paired[starts[(starts > 0) & (starts < len(items))] - 1] = False
-    return before[paired], after[paired]
+    is_pair[starts[(starts > 0) & (starts < len(items))] - 1] = False
+    return before[is_pair], after[is_pair]

@@ -1,4 +1,4 @@
-"""The temporal graph of every day of a log: what the sessions of a day know of earlier days."""
+"""Temporal item graphs for each time block of a log, built from the blocks before it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class DayGraphs:
-    """Neighbors for the sessions of each block of time of a log, out of the blocks before it.
+    """Item neighbors for the sessions of each time block, computed from earlier blocks only.
 
     Attributes:
-        graph: the graph after the last block; `graph.advance` goes on from there.
-        before: block to the neighbors for its sessions, from the first block of the log, which has
-            none, to the one that follows the log.
+        graph: the graph after the last block; `graph.advance` adds further blocks.
+        before: the neighbors for the sessions of each block, from the first block of
+            the log, which has none, to the block after the log.
     """
 
     def __init__(self, graph: TemporalGraph, before: dict[int, Neighbors]):
@@ -35,22 +35,23 @@ class DayGraphs:
         threshold: float = 1.0,
         stop: int | None = None,
     ) -> Self:
-        """Advance through the blocks of a log one by one; a block without sessions is a day, too.
+        """Build the graphs of all blocks of a log; weights also decay over empty blocks.
 
         Args:
-            sessions: in the order of their last click, with blocks.
-            edge: see `TemporalGraph`, as for the next two.
-            decay: what a block multiplies all weights by.
-            threshold: least weight of a neighbor.
-            stop: the first block that is left out, with all behind it; blocks that the log does not
-                reach are days without clicks. None is the one after the log.
+            sessions: sorted by the time of the last click, with blocks.
+            edge: how pairs are counted; see `TemporalGraph`.
+            decay: factor of all weights per block.
+            threshold: minimum weight of a neighbor.
+            stop: exclude this and later blocks; blocks after the log have no clicks. None is the
+                block after the log.
 
         Raises:
-            ConfigError: an argument out of its range, or a log without blocks.
+            ConfigError: an argument is out of range, or the sessions have no blocks.
         """
         if sessions.blocks is None or len(sessions) == 0:
             raise ConfigError(
-                "a graph of days needs sessions with times; prepare the log with --time-column"
+                "a temporal item graph needs sessions with times; prepare the log with "
+                "--time-column"
             )
         graph = TemporalGraph(edge=edge, decay=decay, threshold=threshold)
         end = int(sessions.blocks[-1]) + 1 if stop is None else stop
@@ -62,5 +63,5 @@ class DayGraphs:
         return cls(graph, before)
 
     def n_alive(self) -> dict[int, int]:
-        """Pairs of neighbors for the sessions of each block, and for those after the log."""
-        return {block: len(known.neighbors) // 2 for block, known in self.before.items()}
+        """The number of neighbor pairs before each block and after the log."""
+        return {block: len(graph.neighbors) // 2 for block, graph in self.before.items()}

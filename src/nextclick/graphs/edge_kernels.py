@@ -1,4 +1,4 @@
-"""The hash table of `EdgeTable`: compiled kernels."""
+"""Compiled kernels of the hash table `EdgeTable`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 @njit(cache=True, nogil=True)
-def _decayed(weight: np.uint64, days: int, factor: np.uint64) -> np.uint64:
+def _decay(weight: np.uint64, days: int, factor: np.uint64) -> np.uint64:
     while days > 0 and weight > 0:
-        # ⌊weight · factor / 2³²⌋ without the 96 bits of the product
+        # ⌊weight · factor / 2³²⌋ without computing the 96-bit product
         weight = (weight >> _HALF_WORD) * factor + (((weight & _LOW) * factor) >> _HALF_WORD)
         days -= 1
     return weight
@@ -28,7 +28,7 @@ def _decayed(weight: np.uint64, days: int, factor: np.uint64) -> np.uint64:
 
 @njit(cache=True, nogil=True)
 def _slot(table: Int64Array, key: int) -> np.int64:
-    """Where a key stands, or the free slot where it would."""
+    """The slot of a key, or the free slot for it; linear probing."""
     mask = len(table) - 1
     slot: np.int64 = np.int64((np.uint64(key) * _MIX) >> _HALF_WORD) & mask
     while table[slot] != 0 and table[slot] != key:
@@ -46,18 +46,18 @@ def add(
     day: int,
     factor: np.uint64,
 ) -> int:
-    """Add, and return how many keys are new."""
-    new = 0
+    """Add the amounts, capped at the largest uint64; return the number of new keys."""
+    n_new = 0
     for i in range(len(keys)):
         slot = _slot(table, keys[i])
         if table[slot] == 0:
             table[slot] = keys[i]
-            new += 1
-        weight = _decayed(weights[slot], day - days[slot], factor)
+            n_new += 1
+        weight = _decay(weights[slot], day - days[slot], factor)
         room = _LARGEST - weight
         weights[slot] = weight + min(amounts[i], room)
         days[slot] = day
-    return new
+    return n_new
 
 
 @njit(cache=True, nogil=True)
@@ -69,10 +69,10 @@ def look_up(
     day: int,
     factor: np.uint64,
 ) -> UInt64Array:
-    """(n,) weights of (n,) keys as of `day`; 0 for a key that is not in the table."""
-    found = np.zeros(len(keys), np.uint64)
+    """(n,) weights of (n,) keys on `day`; 0 for unknown keys."""
+    decayed = np.zeros(len(keys), np.uint64)
     for i in range(len(keys)):
         slot = _slot(table, keys[i])
         if table[slot] != 0:
-            found[i] = _decayed(weights[slot], day - days[slot], factor)
-    return found
+            decayed[i] = _decay(weights[slot], day - days[slot], factor)
+    return decayed

@@ -1,4 +1,4 @@
-"""LGSR's graph of items across sessions: which item was clicked right after which, how often."""
+"""Item transition graph of LGSR: how often each item is clicked directly after another."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ItemGraph:
-    """Directed edges between items, weighted by how often they were clicked one after the other.
+    """Directed edges between consecutively clicked items, weighted by their number of transitions.
 
-    An item is no follower of itself, and pairs with an unknown item do not count.
+    Self-loops and pairs with an unknown item are excluded.
 
     Attributes:
         offsets: (N + 2,) int64; row i is `followers[offsets[i]:offsets[i + 1]]`, row 0 is empty.
         followers: (J,) int32, ascending within a row.
-        cumulative: (J,) int64, weights added up within a row.
+        cumulative: (J,) int64, cumulative sums of the weights within a row.
     """
 
     offsets: Int64Array
@@ -32,12 +32,12 @@ class ItemGraph:
 
     @property
     def n_items(self) -> int:
-        """N."""
+        """N, the number of items."""
         return len(self.offsets) - 2
 
     @classmethod
     def of(cls, sessions: Sessions) -> Self:
-        """The graph of all sessions."""
+        """Count the transitions in all sessions."""
         before, after = adjacent_clicks(sessions)
         keys, counts = np.unique((before << 32) | after, return_counts=True)
         rows = (keys >> 32).astype(np.int64)
@@ -50,17 +50,17 @@ class ItemGraph:
         )
 
     def weights(self) -> Int64Array:
-        """(J,) int64, how often each edge was clicked."""
+        """(J,) int64, the number of transitions of each edge."""
         weights = np.diff(self.cumulative, prepend=0)
         starts = self.offsets[:-1][np.diff(self.offsets) > 0]
         weights[starts] = self.cumulative[starts]
         return weights
 
     def degrees(self) -> Int64Array:
-        """(N + 1,) int64, weights of the edges that begin or end at each item."""
+        """(N + 1,) int64, the total weight of the incoming and outgoing edges of each item."""
         weights = self.weights()
         rows = np.repeat(np.arange(self.n_items + 1), np.diff(self.offsets))
         ends = np.concatenate([rows, self.followers])
         both = np.concatenate([weights, weights])
         degrees = np.bincount(ends, weights=both, minlength=self.n_items + 1)
-        return degrees.astype(np.int64)  # sums of whole numbers below 2⁵³ are exact
+        return degrees.astype(np.int64)  # float64 sums of integers are exact below 2⁵³

@@ -1,4 +1,4 @@
-"""Breadth-first search over the neighbors of a day: compiled kernels."""
+"""Compiled breadth-first search over item neighbors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @njit(cache=True, nogil=True)
 def _row(items: Int32Array, item: int) -> int:
-    """The row of an item, -1 if it has none."""
+    """The row of an item, or -1 if it has none."""
     row = np.searchsorted(items, item)
     if row < len(items) and items[row] == item:
         return int(row)
@@ -30,13 +30,13 @@ def within(
     steps: int,
     n_items: int,
 ) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray, AnyArray]:
-    """The fields of `Reach`."""
-    place = np.full(n_items + 1, -1, np.int64)
+    """Breadth-first search from the roots; returns the fields of `Neighborhood`."""
+    position = np.full(n_items + 1, -1, np.int64)
     queue = np.empty(len(roots) + len(items), np.int64)
     bounds = np.empty(steps + 1, np.int64)
     n = 0
     for root in roots:
-        place[root] = n
+        position[root] = n
         queue[n] = root
         n += 1
     bounds[0] = n
@@ -49,10 +49,10 @@ def within(
                 continue
             n_edges += offsets[row + 1] - offsets[row]
             for edge in range(offsets[row], offsets[row + 1]):
-                other = neighbors[edge]
-                if place[other] < 0:
-                    place[other] = n
-                    queue[n] = other
+                neighbor = neighbors[edge]
+                if position[neighbor] < 0:
+                    position[neighbor] = n
+                    queue[n] = neighbor
                     n += 1
         bounds[step + 1] = n
     starts = np.zeros(done + 1, np.int64)
@@ -63,7 +63,7 @@ def within(
         row = _row(items, queue[i])
         if row >= 0:
             for edge in range(offsets[row], offsets[row + 1]):
-                columns[used] = place[neighbors[edge]]
+                columns[used] = position[neighbors[edge]]
                 values[used] = weights[edge]
                 used += 1
         starts[i + 1] = used

@@ -1,4 +1,4 @@
-"""The neighbors of one day as arrays, and what lies within some steps of a few items."""
+"""Item neighbors of one day in CSR form, and the k-hop neighborhood of a set of items."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbors:
-    """A items that have neighbors, row by row; every other item has none.
+    """The neighbors of A items in CSR form; all other items have none.
 
     Attributes:
         items: (A,) int32, ascending.
         offsets: (A + 1,) int64; row a is `neighbors[offsets[a]:offsets[a + 1]]`.
         neighbors: (J,) int32, items, ascending within a row.
-        weights: (J,) float32.
+        weights: (J,) float32, weight of each neighbor.
     """
 
     items: Int32Array
@@ -29,7 +29,7 @@ class Neighbors:
 
     @classmethod
     def of_pairs(cls, i: Int32Array, j: Int32Array, weights: Float64Array) -> Self:
-        """Each of the (n,) pairs is an edge both ways; no pair stands twice."""
+        """Build a symmetric graph from (n,) distinct undirected pairs."""
         rows, columns = np.concatenate([i, j]), np.concatenate([j, i])
         order = np.lexsort((columns, rows))
         items, starts = np.unique(rows[order], return_index=True)
@@ -41,34 +41,34 @@ class Neighbors:
         )
 
     def of(self, item: int) -> dict[int, float]:
-        """The neighbors of an item with their weights."""
+        """The neighbors of an item and their weights."""
         row = int(np.searchsorted(self.items, item))
         if row == len(self.items) or self.items[row] != item:
             return {}
-        part = slice(self.offsets[row], self.offsets[row + 1])
-        return dict(zip(self.neighbors[part].tolist(), self.weights[part].tolist(), strict=True))
+        edges = slice(self.offsets[row], self.offsets[row + 1])
+        return dict(zip(self.neighbors[edges].tolist(), self.weights[edges].tolist(), strict=True))
 
-    def within(self, roots: Int64Array, steps: int, n_items: int) -> Reach:
-        """Everything that `steps` rounds of messages can bring to the (R,) distinct `roots`."""
+    def within(self, roots: Int64Array, steps: int, n_items: int) -> Neighborhood:
+        """The items and edges within `steps` hops of the (R,) distinct `roots`."""
         from nextclick.graphs.neighbor_kernels import within
 
-        found = within(
+        arrays = within(
             self.items, self.offsets, self.neighbors, self.weights, roots, steps, n_items
         )
-        return Reach(*found)
+        return Neighborhood(*arrays)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reach:
-    """n items around some roots, the nearest first, with the rows that messages come through.
+class Neighborhood:
+    """The subgraph of n items that affects R roots in `steps` rounds of message passing.
 
     Attributes:
-        items: (n,) int64; the roots in their order, then those one step away, and so on.
-        bounds: (steps + 1,) int64; `items[:bounds[h]]` are those within h steps.
-        offsets: (m + 1,) int64, with m = bounds[steps - 1], the items that get messages; 0 rows
-            where there are no steps.
-        columns: (J,) int64, neighbors as places in `items`.
-        weights: (J,) float32.
+        items: (n,) int64, by distance; the roots in their order, then the items at distance 1, ….
+        bounds: (steps + 1,) int64; `items[:bounds[h]]` are the items within h hops.
+        offsets: (m + 1,) int64, CSR row offsets of the first m = bounds[steps - 1] items, which
+            receive messages; m is 0 without steps.
+        columns: (J,) int64, neighbors as positions in `items`.
+        weights: (J,) float32, weight of each neighbor.
     """
 
     items: Int64Array

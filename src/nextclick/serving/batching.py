@@ -1,12 +1,12 @@
-"""Answers requests of many callers, as many at once as are waiting.
+"""Answers concurrent requests in batches.
 
-Nobody waits for a batch to fill: what has come while the last batch was answered is the next one,
-at most `most` requests, and one request alone is a batch of one. The queue is bounded, and who
-finds it full is told at once, so that waiting stays short whatever the load.
+A batch never waits to fill up: the requests that arrive while one batch is computed form the next
+one, at most `max_batch` requests. The queue is bounded; a request that finds it full is rejected at
+once, so waiting times stay short under any load.
 
-`Engine` answers on a thread of its own, so that the event loop goes on reading meanwhile. Handing
-a request to a thread and its answer back costs more than a quick model needs, so `Turns` answers
-in the loop itself, once in each of its turns.
+`ThreadBatcher` computes on its own thread, so the event loop keeps reading requests. The handover
+to a thread and back takes longer than a fast model needs, so `InlineBatcher` computes in the event
+loop, one batch per iteration of the loop.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from nextclick.errors import RequestError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from nextclick.serving.explanation_summary import Reasons
+    from nextclick.serving.explanation import ExplanationSummary
     from nextclick.serving.recommender import Recommendation, Recommender
-    from nextclick.serving.request import Wish
+    from nextclick.serving.request import ResolvedRequest
 
-    Answer: TypeAlias = tuple[Recommendation, Reasons | None]
-    Promise: TypeAlias = Future[list[Answer]] | asyncio.Future[list[Answer]]
+    Answer: TypeAlias = tuple[Recommendation, ExplanationSummary | None]
+    AnswerFuture: TypeAlias = Future[list[Answer]] | asyncio.Future[list[Answer]]
 
 
 @dataclass(slots=True, eq=False)
@@ -37,198 +37,206 @@ class _Job:
     """Requests of one caller to one model."""
 
     recommender: Recommender
-    wishes: Sequence[Wish]
+    requests: Sequence[ResolvedRequest]
     deadline: float  # of time.monotonic()
-    done: Promise
+    future: AnswerFuture
 
 
-def _tells_nobody(n: int) -> None:
-    del n
+def _ignore(size: int) -> None:
+    del size
 
 
-class _Queue:
-    """Requests that wait, and how a batch of them is answered.
+class RequestBatcher:
+    """A bounded queue of requests, computed in batches.
 
     Args:
-        max_queue: requests that may wait.
-        most: requests that are answered at once.
-        told: called with the number of requests of each batch.
+        max_queue: number of requests that may wait.
+        max_batch: number of requests in a batch.
+        on_batch: called with the number of requests of each batch.
     """
 
     def __init__(
-        self, *, max_queue: int = 256, most: int = 32, told: Callable[[int], None] = _tells_nobody
+        self,
+        *,
+        max_queue: int = 256,
+        max_batch: int = 32,
+        on_batch: Callable[[int], None] = _ignore,
     ):
         self.max_queue = max_queue
-        self.most = most
-        self._told = told
+        self.max_batch = max_batch
+        self._on_batch = on_batch
         self._jobs: deque[_Job] = deque()
-        self._waiting = 0  # requests in the queue
-        self._stops = False
+        self._queued = 0  # requests of all jobs
+        self._closed = False
 
     @property
-    def waiting(self) -> int:
-        """How many requests wait to be taken."""
-        return self._waiting
+    def queued(self) -> int:
+        """Number of waiting requests."""
+        return self._queued
 
-    def check_room(self, n: int) -> None:
-        """See whether so many requests would be taken.
+    def check_capacity(self, n: int) -> None:
+        """Check that n more requests fit into the queue.
 
         Raises:
-            RequestError: the queue is full, or the engine was closed.
+            RequestError: the queue is full, or the batcher is closed.
         """
-        if self._stops:
+        if self._closed:
             raise RequestError(
-                "the server is stopping; ask again in a second", status=503, retry_after=1
+                "the server is shutting down; retry in a second", status=503, retry_after=1
             )
-        if self._waiting and self._waiting + n > self.max_queue:
+        if self._queued and self._queued + n > self.max_queue:
             raise RequestError(
-                f"{self._waiting} requests are waiting, of at most {self.max_queue}; "
-                "ask again in a second",
+                f"the queue is full: {self._queued} requests are waiting, the maximum is "
+                f"{self.max_queue}; retry in a second",
                 status=503,
                 retry_after=1,
             )
 
-    def _put(self, job: _Job) -> None:
-        self.check_room(len(job.wishes))
+    def _enqueue(self, job: _Job) -> None:
+        self.check_capacity(len(job.requests))
         self._jobs.append(job)
-        self._waiting += len(job.wishes)
+        self._queued += len(job.requests)
 
-    def _taken(self) -> list[_Job]:
-        """What waits, for one model, oldest first."""
-        taken: list[_Job] = []
+    def _next_batch(self) -> list[_Job]:
+        """The oldest jobs for one model, up to the size of a batch."""
+        batch: list[_Job] = []
         size = 0
         while self._jobs:
             job = self._jobs[0]
-            other = taken and job.recommender is not taken[0].recommender
-            if other or (taken and size + len(job.wishes) > self.most):
+            other_model = batch and job.recommender is not batch[0].recommender
+            if other_model or (batch and size + len(job.requests) > self.max_batch):
                 break
-            taken.append(self._jobs.popleft())
-            size += len(job.wishes)
-            self._waiting -= len(job.wishes)
-        return taken
+            batch.append(self._jobs.popleft())
+            size += len(job.requests)
+            self._queued -= len(job.requests)
+        return batch
 
-    def _answer_all(self, jobs: list[_Job]) -> None:
+    def _compute(self, jobs: list[_Job]) -> None:
         try:
-            self._answer(jobs)
-        except Exception:  # what answers must go on
-            self._answer_apart(jobs)
+            self._compute_together(jobs)
+        except Exception:  # the batcher must survive any failure of a model
+            self._compute_separately(jobs)
 
-    def _answer(self, jobs: list[_Job]) -> None:
+    def _compute_together(self, jobs: list[_Job]) -> None:
         now = time.monotonic()
-        kept = []
+        active = []
         for job in jobs:
-            if not _claimed(job.done):
+            if not _start(job.future):
                 continue
             if job.deadline < now:
-                job.done.set_exception(TimeoutError())
+                job.future.set_exception(TimeoutError())
             else:
-                kept.append(job)
-        wishes = [wish for job in kept for wish in job.wishes]
-        if not wishes:
+                active.append(job)
+        requests = [request for job in active for request in job.requests]
+        if not requests:
             return
-        recommender = kept[0].recommender
-        self._told(len(wishes))
-        answers = iter(_answers(recommender, wishes))
-        for job in kept:
-            job.done.set_result([next(answers) for _ in job.wishes])
+        self._on_batch(len(requests))
+        answers = iter(_answers(active[0].recommender, requests))
+        for job in active:
+            job.future.set_result([next(answers) for _ in job.requests])
 
-    def _answer_apart(self, jobs: list[_Job]) -> None:
-        """A request that the model fails on must not take others with it."""
+    def _compute_separately(self, jobs: list[_Job]) -> None:
+        """Isolate the request that fails from the others of its batch."""
         for job in jobs:
-            if job.done.done():
+            if job.future.done():
                 continue
             try:
-                job.done.set_result(_answers(job.recommender, job.wishes))
-            except Exception as error:  # it is the caller's to hear of
-                job.done.set_exception(error)
+                job.future.set_result(_answers(job.recommender, job.requests))
+            except Exception as error:  # reported to the caller
+                job.future.set_exception(error)
 
 
-class Engine(_Queue):
-    """One thread that scores, and the bounded queue before it."""
+class ThreadBatcher(RequestBatcher):
+    """Computes on one thread of its own."""
 
     def __init__(
-        self, *, max_queue: int = 256, most: int = 32, told: Callable[[int], None] = _tells_nobody
+        self,
+        *,
+        max_queue: int = 256,
+        max_batch: int = 32,
+        on_batch: Callable[[int], None] = _ignore,
     ):
-        super().__init__(max_queue=max_queue, most=most, told=told)
-        self._change = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="nextclick-engine", daemon=True)
+        super().__init__(max_queue=max_queue, max_batch=max_batch, on_batch=on_batch)
+        self._condition = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="nextclick-batcher", daemon=True)
         self._thread.start()
 
     def submit(
-        self, recommender: Recommender, wishes: Sequence[Wish], *, timeout: float
+        self, recommender: Recommender, requests: Sequence[ResolvedRequest], *, timeout: float
     ) -> Future[list[Answer]]:
-        """Put requests into the queue; the future has an answer for each.
+        """Enqueue requests; the future yields one answer for each.
 
         Args:
-            recommender: the model that is to answer, whatever is swapped meanwhile.
-            wishes: at least one request.
-            timeout: seconds after which nobody waits for the answer any more.
+            recommender: the model that answers, even if another version is activated meanwhile.
+            requests: at least one request.
+            timeout: seconds after which the answer is no longer needed.
 
         Raises:
-            RequestError: as `check_room`.
+            RequestError: as `check_capacity`.
         """
-        done: Future[list[Answer]] = Future()
-        with self._change:
-            self._put(_Job(recommender, wishes, time.monotonic() + timeout, done))
-            self._change.notify()
-        return done
+        future: Future[list[Answer]] = Future()
+        with self._condition:
+            self._enqueue(_Job(recommender, requests, time.monotonic() + timeout, future))
+            self._condition.notify()
+        return future
 
     def close(self) -> None:
-        """Answer what is waiting, then stop."""
-        with self._change:
-            self._stops = True
-            self._change.notify()
+        """Compute the waiting requests, then stop the thread."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify()
         self._thread.join()
 
     def _run(self) -> None:
         while True:
-            with self._change:
-                while not self._jobs and not self._stops:
-                    self._change.wait()
-                jobs = self._taken()
+            with self._condition:
+                while not self._jobs and not self._closed:
+                    self._condition.wait()
+                jobs = self._next_batch()
             if not jobs:
                 return
-            self._answer_all(jobs)
+            self._compute(jobs)
 
 
-class Turns(_Queue):
-    """Answers in the event loop: what came in one turn of it is a batch of the next."""
+class InlineBatcher(RequestBatcher):
+    """Computes in the event loop: requests of one iteration are a batch of the next."""
 
-    _comes = False  # a turn is under way
+    _scheduled = False  # whether a batch is scheduled
 
     def submit(
-        self, recommender: Recommender, wishes: Sequence[Wish], *, timeout: float
+        self, recommender: Recommender, requests: Sequence[ResolvedRequest], *, timeout: float
     ) -> asyncio.Future[list[Answer]]:
-        """Put requests into the queue, as `Engine.submit` does; called in the loop."""
+        """As `ThreadBatcher.submit`; must be called in the event loop."""
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[list[Answer]] = loop.create_future()
-        self._put(_Job(recommender, wishes, time.monotonic() + timeout, done))
-        self._next(loop)
-        return done
+        future: asyncio.Future[list[Answer]] = loop.create_future()
+        self._enqueue(_Job(recommender, requests, time.monotonic() + timeout, future))
+        self._schedule(loop)
+        return future
 
     def close(self) -> None:
-        """Answer what is waiting, then stop; called in the loop."""
-        self._stops = True
-        while jobs := self._taken():
-            self._answer_all(jobs)
+        """Compute the waiting requests, then stop; must be called in the event loop."""
+        self._closed = True
+        while jobs := self._next_batch():
+            self._compute(jobs)
 
-    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._jobs and not self._comes:
-            self._comes = True
-            loop.call_soon(self._turn, loop)
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._jobs and not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._run_once, loop)
 
-    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._comes = False
-        self._answer_all(self._taken())
-        self._next(loop)  # behind what has come meanwhile: who finds the queue full is told
-
-
-def _claimed(done: Promise) -> bool:
-    """Whether somebody still waits."""
-    if isinstance(done, Future):
-        return done.set_running_or_notify_cancel()
-    return not done.done()
+    def _run_once(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._scheduled = False
+        self._compute(self._next_batch())
+        self._schedule(loop)  # after pending callbacks, so that new requests are rejected in time
 
 
-def _answers(recommender: Recommender, wishes: Sequence[Wish]) -> list[Answer]:
-    return list(zip(recommender.answer(wishes), recommender.reasons(wishes), strict=True))
+def _start(future: AnswerFuture) -> bool:
+    """Mark a future as running; False if it was cancelled."""
+    if isinstance(future, Future):
+        return future.set_running_or_notify_cancel()
+    return not future.done()
+
+
+def _answers(recommender: Recommender, requests: Sequence[ResolvedRequest]) -> list[Answer]:
+    answers = recommender.answer(requests)
+    return list(zip(answers, recommender.explanations(requests), strict=True))

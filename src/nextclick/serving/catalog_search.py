@@ -1,32 +1,110 @@
-"""What is known of the items of a catalog: raw ids, titles, clicks; and a search in them."""
+"""The item catalog of a model: titles, click counts, and text search.
+
+The search matches substrings of item ids and titles with SQLite FTS5 (trigram tokenizer) in an
+in-memory database. Items are stored in order of popularity, so that SQLite returns matches in the
+order of the results and stops at the limit.
+"""
 
 from __future__ import annotations
 
-from functools import cached_property
+import re
+import sqlite3
+import threading
+import unicodedata
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextclick.serving.text_index import BEGINS, ELSEWHERE, Texts, folded
-from nextclick.serving.title_file import Titles
+from nextclick.errors import ConfigError
+from nextclick.serving.title_file import TitleTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from nextclick.core.types import Int32Array, Int64Array, RawId
     from nextclick.core.vocabulary import Vocabulary
 
-_EXACT = BEGINS + 1
+_WORD = "a-z0-9\x80-\U0010ffff"  # letters and digits of folded text
+_WORD_START = re.compile(f"(?<![{_WORD}])(?=[{_WORD}])")
+# Precedes each word, so that "a word begins with x" is the substring _MARK + x. With two characters
+# of its own, that substring has a trigram for any x.
+_MARK = "\x02\x03"
+_CONTROL = {0: "\ufffd", 2: "\ufffd", 3: "\ufffd", ord("\n"): " "}
+_COMBINING = re.compile("[\u0300-\u036f]+")
+_PUNCTUATION = str.maketrans("‘’“”–—", "''\"\"--")
+_TRIGRAM = 3  # characters of the shortest pattern that the index can answer
+
+_SCHEMA = """
+CREATE TABLE item (popularity_rank INTEGER PRIMARY KEY, text TEXT);
+CREATE VIRTUAL TABLE item_index USING fts5(
+    text, content='item', content_rowid='popularity_rank', detail='none',
+    tokenize='trigram case_sensitive 1'
+);
+"""
+_INDEXED = "SELECT rowid FROM item_index WHERE text GLOB ? ORDER BY rowid LIMIT ?"
+_SCAN = "SELECT popularity_rank FROM item WHERE instr(text, ?) > 0 ORDER BY popularity_rank LIMIT ?"
 
 
-class Catalog:
+class CatalogSearch:
+    """Substring search over texts that are ordered by popularity. Safe to use from any thread.
+
+    Args:
+        rows: id and title of each item, the most popular first; a title may be empty.
+
+    Raises:
+        ConfigError: this Python's SQLite lacks FTS5 or its trigram tokenizer.
+    """
+
+    def __init__(self, rows: Iterable[tuple[str, str]]):
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(":memory:", check_same_thread=False)
+        weakref.finalize(self, self._database.close)
+        _create_tables(self._database)
+        self._database.executemany(
+            "INSERT INTO item VALUES (?, ?)", enumerate(_searchable(rows), start=1)
+        )
+        self._database.execute("INSERT INTO item_index(item_index) VALUES ('rebuild')")
+        self._database.commit()
+
+    def find(self, text: str, limit: int) -> list[int]:
+        """Popularity ranks of at most `limit` items, 1 the most popular.
+
+        Items with a word that begins with the text come first, then items that contain it
+        elsewhere. Case and accents are ignored.
+        """
+        pattern = _mark_words(fold(" ".join(text.split())))
+        if not pattern:
+            return []
+        starts = self._matches(pattern, limit)
+        if len(starts) == limit:
+            return starts
+        known = set(starts)
+        anywhere = self._matches(pattern[len(_MARK) :], limit)
+        return (starts + [rank for rank in anywhere if rank not in known])[:limit]
+
+    def _matches(self, pattern: str, limit: int) -> list[int]:
+        query, argument = _SCAN, pattern
+        if len(pattern) >= _TRIGRAM:
+            escaped = re.sub(r"[*?\[]", r"[\g<0>]", pattern)
+            query, argument = _INDEXED, f"*{escaped}*"
+        with self._lock:
+            return [rank for (rank,) in self._database.execute(query, (argument, limit))]
+
+
+class ItemCatalog:
     """The items of one model.
 
     Args:
-        items: their raw ids.
-        popular: (N,) int32, the items, the most clicked first.
-        support: (N + 1,) int64, how often each was clicked in training.
-        titles: those of a file, of these items and of any others.
+        items: raw ids.
+        popular: (N,) int32, item indices, the most clicked first.
+        support: (N + 1,) int64, training clicks of each item.
+        titles: titles by raw id, of these and any other items.
+
+    Attributes:
+        n_titled: items with a title.
+        n_unknown: titles whose id is not in the catalog.
+        n_duplicate: titles of an item that already has one; the first one is used.
     """
 
     def __init__(
@@ -34,46 +112,88 @@ class Catalog:
         items: Vocabulary,
         popular: Int32Array,
         support: Int64Array,
-        titles: Titles | None = None,
+        titles: TitleTable | None = None,
     ):
         self._items = items
         self._popular = popular
         self._support = support
-        self._titles = titles or Titles()
-        self.placed = self._titles.placed(items)
+        self._titles: list[str | None] = [None] * (len(items) + 1)
+        self.n_unknown = self.n_duplicate = 0
+        self._assign(titles or TitleTable())
+        self.n_titled = sum(title is not None for title in self._titles)
+        self._search = CatalogSearch(self._rows())
 
     def find(self, text: str, limit: int) -> Int32Array:
-        """Indices of at most `limit` items; the most clicked ones for an empty text.
+        """Indices of at most `limit` items; the most clicked ones if the text is empty.
 
-        The item of that id comes first, then those in whose id or title a word begins with the
-        text, then those that hold it elsewhere; of these, the most clicked first. Letters match
-        whatever their case and accents.
+        The item whose id equals the text comes first, then items with a word in id or title that
+        begins with the text, then items that contain it elsewhere; each group by clicks.
         """
-        wanted = folded(" ".join(text.split())).encode("utf-8", "ignore")
-        if not wanted:
+        if not fold(text).strip():
             return self._popular[:limit]
-        marks = np.zeros(len(self._items) + 1, dtype=np.uint8)
-        self._ids.mark(wanted, marks, np.arange(1, len(marks), dtype=np.int32))
-        self._titles.folded.mark(wanted, marks, self.placed.items)
-        marks[self._items.index(text)] = _EXACT
-        ranked = marks[self._popular]
-        found = [np.flatnonzero(ranked == mark)[:limit] for mark in (_EXACT, BEGINS, ELSEWHERE)]
-        return self._popular[np.concatenate(found)[:limit]]
+        ranks = np.array(self._search.find(text, limit), dtype=np.int64)
+        found = self._popular[ranks - 1]
+        exact = self._items.index(text)
+        if exact:
+            found = np.concatenate([np.array([exact], np.int32), found[found != exact]])
+        return found[:limit]
 
     def titles(self, raws: Iterable[RawId]) -> list[str | None]:
-        """The title of each raw id; None for one that has none, or that is not of the catalog."""
-        rows = self.placed.rows[self._items.indices(raws)]
-        return [self._titles.texts[row] if row >= 0 else None for row in rows.tolist()]
-
-    @property
-    def titled(self) -> int:
-        """How many items have a title."""
-        return int(np.sum(self.placed.rows >= 0))
+        """The title of each raw id; None for an unknown id or an item without a title."""
+        return [self._titles[index] for index in self._items.indices(raws).tolist()]
 
     def clicks(self, item: int) -> int:
-        """How often an item was clicked in training."""
+        """Training clicks of an item."""
         return int(self._support[item])
 
-    @cached_property
-    def _ids(self) -> Texts:
-        return Texts(folded(str(raw)) for raw in self._items.ids())
+    def _assign(self, titles: TitleTable) -> None:
+        for index, title in zip(
+            self._items.indices(titles.ids).tolist(), titles.titles, strict=True
+        ):
+            if index == 0:
+                self.n_unknown += 1
+            elif self._titles[index] is None:
+                self._titles[index] = title
+            else:
+                self.n_duplicate += 1
+
+    def _rows(self) -> Iterator[tuple[str, str]]:
+        ids = self._items.ids()
+        for index in self._popular.tolist():
+            yield str(ids[index - 1]), self._titles[index] or ""
+
+
+def fold(text: str) -> str:
+    """Normalize text for search: no case, no accents, typewriter quotes and dashes.
+
+    >>> fold("Crème Brûlée"), fold("Straße"), fold("L’Été")
+    ('creme brulee', 'strasse', "l'ete")
+    """
+    if text.isascii():
+        folded = text.lower()
+    else:
+        decomposed = unicodedata.normalize("NFKD", text.translate(_PUNCTUATION).casefold())
+        folded = _COMBINING.sub("", decomposed).encode("utf-8", "ignore").decode()
+    return folded.translate(_CONTROL)
+
+
+def _mark_words(folded: str) -> str:
+    """Put a mark before each word, and before the text."""
+    marked = _WORD_START.sub(_MARK, folded)
+    return marked if not marked or marked.startswith(_MARK) else _MARK + marked
+
+
+def _searchable(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for raw, title in rows:
+        yield f"{_mark_words(fold(raw))}\n{_mark_words(fold(title))}"
+
+
+def _create_tables(database: sqlite3.Connection) -> None:
+    try:
+        database.executescript(_SCHEMA)
+    except sqlite3.OperationalError as error:
+        raise ConfigError(
+            "item search needs SQLite 3.34 or later with FTS5 and its trigram tokenizer, got "
+            f"SQLite {sqlite3.sqlite_version}: {error}; use a Python that is linked to such a "
+            "library"
+        ) from error

@@ -1,4 +1,9 @@
-"""Why a session gets the items that it gets, on raw ids."""
+"""Explanations of recommendations, on raw ids.
+
+`explain_session` gives the full explanation: how items rank without each click, and what the model
+reports about its computation. `summarize_explanation` gives the part that the HTTP API returns,
+which needs no further scoring.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +13,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextclick.errors import ConfigError
-from nextclick.serving.click_ablation import UNNAMED, standing
-from nextclick.serving.request import batch_of
+from nextclick.serving.click_ablation import UNRANKED, rank_items
+from nextclick.serving.request import to_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nextclick.artifact import Artifact
     from nextclick.core.types import Int32Array, RawId
-    from nextclick.models import explanation as evidence
     from nextclick.models.base import Model
-    from nextclick.models.explanation import Evidence
-    from nextclick.serving.request import Wish
+    from nextclick.models.explanation import Evidence, Neighbor
+    from nextclick.serving.request import ResolvedRequest
+
+_NO_ITEMS = np.empty(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How the explained items stand.
+    """Scores and ranks of the explained items.
 
     Attributes:
-        scores: of each item.
-        leads: of each item, its score less the mean of the whole catalog. A click that moves all
-            scores alike moves no lead, as it moves no rank.
-        ranks: of each item in the whole catalog, 1 the best; None where the model does not
-            recommend it, since no item scores lower.
+        scores: score of each item.
+        leads: score of each item minus the mean score of the catalog. A click that shifts all
+            scores equally changes neither leads nor ranks.
+        ranks: rank of each item in the catalog, 1 the best; None if no item scores lower, so that
+            the model does not recommend it.
     """
 
     scores: list[float]
@@ -40,16 +46,16 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
-class Attention:
-    """What a layer of the model weighs clicks with, in the pass that gave the scores.
+class LayerAttention:
+    """Attention weights of one layer, from the forward pass that computed the scores.
 
     Attributes:
         layer: its name.
-        clicks: which of `Explanation.clicks` these are, 0 the first. A layer that weighs items
-            has each at its first click.
-        weights: one number for each of `clicks`; of a layer with a map, its last row.
-        map: for each of `clicks` what it takes from each of them, 0 from later ones; None of a
-            layer that looks at the session from its last click alone.
+        clicks: positions in `Explanation.clicks`, 0 the first. A layer over distinct items reports
+            the first click of each.
+        weights: one for each of `clicks`; the last row of a layer with a map.
+        map: for each of `clicks` the weights of all of them, 0 for later clicks; None for a layer
+            with a single query.
     """
 
     layer: str
@@ -59,14 +65,14 @@ class Attention:
 
 
 @dataclass(frozen=True, slots=True)
-class Voter:
-    """A session of the training log that votes.
+class NeighborSession:
+    """A neighbor: a training session that contributes to the scores.
 
     Attributes:
-        items: its distinct items; None where the model has kept none.
-        similarity: to the session that asks.
-        vote: what it gives to each of its items; of a memory, the share that is read of it.
-        session: its number among the training sessions, 0 the first; None where nobody knows it.
+        items: its distinct items; None if the model does not store them.
+        similarity: to the explained session.
+        vote: contribution to each of its items; for a memory network, its read weight.
+        session: index of the training session, 0 the first; None if unknown.
     """
 
     items: list[RawId] | None
@@ -76,13 +82,13 @@ class Voter:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """Active neighbors of an item in the graph of the days.
+class GraphLinks:
+    """Active neighbors of a clicked item in the temporal item graph.
 
     Attributes:
-        item: that was clicked.
-        neighbors: those of highest weight, best first.
-        weights: of the edges to them.
+        item: the clicked item.
+        neighbors: those of largest weight, in descending order.
+        weights: edge weights.
     """
 
     item: RawId
@@ -91,12 +97,12 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What the scores are sums of.
+class ScoreTerms:
+    """An additive decomposition of the scores.
 
     Attributes:
-        clicks: for each click, what it gives to each item.
-        rest: by name, what else gives to each item.
+        clicks: for each click, its contribution to each item.
+        rest: name of another term to its contribution to each item.
     """
 
     clicks: list[list[float]]
@@ -105,21 +111,20 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a session gets its items.
+    """Why a session gets its recommendations.
 
     Attributes:
-        model: its name.
-        clicks: those that the model knows, in their order.
-        unknown: the clicked ids that it does not, which were passed over.
-        items: that are explained.
-        now: how they stand in the session as it is.
-        without: for each click, how they stand where it had not been made: the session without
-            it, its gaps measured anew.
-        attention: layer by layer; empty for a model that has none.
-        neighbors: the sessions that vote most.
-        links: of the distinct items clicked.
-        parts: where scores are sums over clicks.
-        note: what a person should know, or None.
+        model: name of the model.
+        clicks: known clicks in their order.
+        unknown: clicked ids that the model does not know; they are ignored.
+        items: explained items.
+        now: their ranking for the whole session.
+        without: for each click, their ranking for the session without it; gaps are recomputed.
+        attention: attention layers; empty for a model without attention.
+        neighbors: training sessions with the largest votes.
+        links: graph neighbors of the distinct clicked items.
+        parts: the score decomposition of an additive model, or None.
+        note: a remark for the reader, or None.
     """
 
     model: str
@@ -128,89 +133,137 @@ class Explanation:
     items: list[RawId]
     now: Ranking
     without: list[Ranking]
-    attention: list[Attention]
-    neighbors: list[Voter]
-    links: list[Link]
-    parts: Parts | None
+    attention: list[LayerAttention]
+    neighbors: list[NeighborSession]
+    links: list[GraphLinks]
+    parts: ScoreTerms | None
     note: str | None
 
     def layer(self, name: str) -> Explanation:
-        """The same with the attention of one layer alone.
+        """The same explanation with the attention of one layer.
 
         Raises:
-            ConfigError: there is none of that name.
+            ConfigError: there is no layer of that name.
         """
-        kept = [one for one in self.attention if one.layer == name]
-        if not kept:
+        selected = [one for one in self.attention if one.layer == name]
+        if not selected:
             known = ", ".join(one.layer for one in self.attention) or "none"
-            raise ConfigError(f"layer must be one of those of {self.model}: {known}; got {name!r}")
-        return replace(self, attention=kept)
+            raise ConfigError(
+                f"layer must be an attention layer of {self.model}: {known}; got {name!r}"
+            )
+        return replace(self, attention=selected)
 
 
-def evidence_of(model: Model, wish: Wish, items: Int32Array) -> Evidence:
-    """What a model explains of a session with a known click; empty if it explains nothing."""
-    return model.explained(batch_of([wish]), items)
+@dataclass(frozen=True, slots=True)
+class ExplanationSummary:
+    """The part of an explanation that the HTTP API returns.
+
+    Attributes:
+        kind: "attention", "neighbors", or None if the model provides neither.
+        clicks: the clicks that are explained, in their order.
+        weights: attention to each of `clicks`, from the last layer.
+        neighbors: training sessions with the largest votes.
+        note: why there is no explanation, or None.
+    """
+
+    kind: str | None
+    clicks: list[RawId]
+    weights: list[float] | None = None
+    neighbors: list[NeighborSession] | None = None
+    note: str | None = None
 
 
-def explain_wish(
-    artifact: Artifact, wish: Wish, without: Sequence[Wish], items: Sequence[int]
+def explain_session(
+    artifact: Artifact,
+    request: ResolvedRequest,
+    ablated: Sequence[ResolvedRequest],
+    items: Sequence[int],
 ) -> Explanation:
-    """Why the session of `wish` gets `items`.
+    """Explain why the session of a request gets some items.
 
     Args:
         artifact: the model.
-        wish: with at least one known click.
-        without: the session without each of its known clicks.
+        request: with at least one known click.
+        ablated: the session without each of its known clicks.
         items: indices in 1..N, at least one.
     """
     model, raws = artifact.model, artifact.items.raws
-    asked = np.array(items, dtype=np.int32)
-    found = evidence_of(model, wish, asked)
-    stood = standing(model, [wish, *without], asked)
-    stands = [
-        Ranking(scores, leads, [None if rank == UNNAMED else rank for rank in ranks])
-        for scores, leads, ranks in zip(*(array.tolist() for array in stood), strict=True)
+    indices = np.array(items, dtype=np.int32)
+    evidence = _evidence(model, request, indices)
+    ranks = rank_items(model, [request, *ablated], indices)
+    rankings = [
+        Ranking(scores, leads, [None if rank == UNRANKED else rank for rank in ranks])
+        for scores, leads, ranks in zip(*(array.tolist() for array in ranks), strict=True)
     ]
-    parts = found.parts
     return Explanation(
         model=model.name,
-        clicks=raws(wish.clicks),
-        unknown=wish.unknown,
-        items=raws(asked),
-        now=stands[0],
-        without=stands[1:],
+        clicks=raws(request.clicks),
+        unknown=request.unknown,
+        items=raws(indices),
+        now=rankings[0],
+        without=rankings[1:],
         attention=[
-            Attention(one.name, one.clicks.tolist(), one.of_last.tolist(), one.map)
-            for one in found.attention
+            LayerAttention(one.name, one.clicks.tolist(), one.of_last.tolist(), one.map)
+            for one in evidence.attention
         ],
-        neighbors=[voter(artifact, one) for one in found.neighbors or ()],
+        neighbors=[_neighbor(artifact, one) for one in evidence.neighbors or ()],
         links=[
-            Link(artifact.items.raw(one.item), raws(one.items), one.weights.tolist())
-            for one in found.links
+            GraphLinks(artifact.items.raw(one.item), raws(one.items), one.weights.tolist())
+            for one in evidence.links
         ],
-        parts=None
-        if parts is None
-        else Parts(
-            parts.clicks.T.tolist(), {name: each.tolist() for name, each in parts.rest.items()}
-        ),
-        note=_note(model.name, found, wish),
+        parts=_score_terms(evidence),
+        note=_note(model.name, evidence, request),
     )
 
 
-def voter(artifact: Artifact, one: evidence.Neighbor) -> Voter:
-    """A neighbor on raw ids."""
-    items = None if one.items is None else artifact.items.raws(one.items)
-    return Voter(items, one.similarity, one.vote, one.session)
+def summarize_explanation(artifact: Artifact, request: ResolvedRequest) -> ExplanationSummary:
+    """The attention or the neighbor sessions behind a recommendation."""
+    clicks = artifact.items.raws(request.clicks)
+    if not clicks:
+        return ExplanationSummary(None, [], note="no click is known to the model")
+    evidence = _evidence(artifact.model, request, _NO_ITEMS)
+    if evidence.attention:
+        last = evidence.attention[-1]
+        attended = [clicks[position] for position in last.clicks.tolist()]
+        return ExplanationSummary("attention", attended, weights=last.of_last.tolist())
+    if evidence.neighbors is not None:
+        neighbors = [_neighbor(artifact, one) for one in evidence.neighbors]
+        return ExplanationSummary("neighbors", clicks, neighbors=neighbors)
+    note = f"{artifact.model.name} has neither attention weights nor neighbor sessions"
+    return ExplanationSummary(None, clicks, note=note)
 
 
-def _note(name: str, found: Evidence, wish: Wish) -> str | None:
-    told = []
-    if not (found.attention or found.neighbors or found.links or found.parts):
-        told.append(
-            f"{name} weighs no clicks that it could name: what falls without each is all it tells"
+def _evidence(model: Model, request: ResolvedRequest, items: Int32Array) -> Evidence:
+    """What a model reports about its computation; empty if it explains nothing."""
+    return model.explained(to_batch([request]), items)
+
+
+def _neighbor(artifact: Artifact, neighbor: Neighbor) -> NeighborSession:
+    items = None if neighbor.items is None else artifact.items.raws(neighbor.items)
+    return NeighborSession(items, neighbor.similarity, neighbor.vote, neighbor.session)
+
+
+def _score_terms(evidence: Evidence) -> ScoreTerms | None:
+    parts = evidence.parts
+    if parts is None:
+        return None
+    rest = {name: values.tolist() for name, values in parts.rest.items()}
+    return ScoreTerms(parts.clicks.T.tolist(), rest)
+
+
+def _note(name: str, evidence: Evidence, request: ResolvedRequest) -> str | None:
+    notes = []
+    if not (evidence.attention or evidence.neighbors or evidence.links or evidence.parts):
+        notes.append(
+            f"{name} has no attention, neighbor sessions or score decomposition: only the ranking "
+            "without each click is explained"
         )
-    if wish.unknown:
-        told.append(
-            f"{len(wish.unknown)} clicked items are unknown to the model and were passed over"
-        )
-    return "; ".join(told) or None
+    if request.unknown:
+        notes.append(unknown_note(len(request.unknown)))
+    return "; ".join(notes) or None
+
+
+def unknown_note(n: int) -> str:
+    """The note about ignored clicks."""
+    items = "1 clicked item is" if n == 1 else f"{n} clicked items are"
+    return f"{items} unknown to the model and ignored"

@@ -1,4 +1,4 @@
-"""What stands before every route: limits, headers, counters, and errors as answers."""
+"""ASGI middleware for all routes: rate limit, security headers, metrics, request log."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect
 
 from nextclick.errors import RequestError
-from nextclick.serving.problem_details import of_error
+from nextclick.serving.problem_details import error_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from nextclick.serving.prometheus import Metrics
+    from nextclick.serving.prometheus import ServerMetrics
     from nextclick.serving.settings import Settings
 
 log = logging.getLogger("nextclick.serving")
-_ADDRESSES = 100_000
-_FREE = frozenset({"/healthz", "/readyz", "/metrics"})  # of the rate limit
+_MAX_ADDRESSES = 100_000
+_UNLIMITED_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
+_CLIENT_CLOSED_REQUEST = 499
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -39,88 +40,88 @@ _HEADERS = (
 )
 
 
-class Buckets:
-    """A token bucket for each address: `burst` at once, then `rate` a second."""
+class RateLimiter:
+    """A token bucket for each address: `burst` requests at once, then `rate` per second."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic):
         self._rate = rate
         self._burst = float(burst)
         self._clock = clock
-        self._held: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, when
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, updated at
 
-    def wait(self, address: str) -> float:
-        """Take a token; 0 if there was one, else the seconds until there is."""
+    def acquire(self, address: str) -> float:
+        """Take a token; returns 0, or the seconds until one is available."""
         now = self._clock()
-        tokens, then = self._held.pop(address, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - then) * self._rate)
-        short = tokens < 1.0
-        self._held[address] = (tokens if short else tokens - 1.0, now)
-        if len(self._held) > _ADDRESSES:
-            self._held.popitem(last=False)
-        return (1.0 - tokens) / self._rate if short else 0.0
+        tokens, updated = self._buckets.pop(address, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - updated) * self._rate)
+        exhausted = tokens < 1.0
+        self._buckets[address] = (tokens if exhausted else tokens - 1.0, now)
+        if len(self._buckets) > _MAX_ADDRESSES:
+            self._buckets.popitem(last=False)
+        return (1.0 - tokens) / self._rate if exhausted else 0.0
 
 
-class Gate:
-    """ASGI middleware around all routes.
+class ServerMiddleware:
+    """Wraps the application.
 
     Attributes:
-        drains: the server is about to stop: connections are closed after their answer.
+        shutting_down: the server is about to stop: responses close their connection.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics):
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: ServerMetrics):
         self.app = app
-        self.drains = False
+        self.shutting_down = False
         self._settings = settings
         self._metrics = metrics
-        self._buckets = Buckets(settings.rate, settings.burst) if settings.rate > 0 else None
+        self._limiter = RateLimiter(settings.rate, settings.burst) if settings.rate > 0 else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
+        """Process one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 0
+        start, status = time.perf_counter(), 0
 
-        async def sends(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                ms = f"app;dur={(time.perf_counter() - began) * 1e3:.2f}".encode()
-                timing = (b"server-timing", ms)
+                duration = f"app;dur={(time.perf_counter() - start) * 1e3:.2f}".encode()
+                timing = (b"server-timing", duration)
                 message["headers"] = [*message.get("headers", ()), *_HEADERS, timing]
-                if self.drains:
+                if self.shutting_down:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 
         try:
-            self._limit(scope)
-            await self.app(scope, receive, sends)
+            self._limit_rate(scope)
+            await self.app(scope, receive, send_with_headers)
         except ClientDisconnect:
-            status = status or 499  # nobody is left to be told
+            status = status or _CLIENT_CLOSED_REQUEST
         except RequestError as error:
-            await of_error(error)(scope, receive, sends)
+            await error_response(error)(scope, receive, send_with_headers)
         finally:
-            self._count(scope, status, time.perf_counter() - began)
+            self._record(scope, status, time.perf_counter() - start)
 
-    def _limit(self, scope: Scope) -> None:
-        if self._buckets is None or scope["path"] in _FREE:
+    def _limit_rate(self, scope: Scope) -> None:
+        if self._limiter is None or scope["path"] in _UNLIMITED_ROUTES:
             return
         address = scope["client"][0] if scope.get("client") else ""
-        wait = self._buckets.wait(address)
+        wait = self._limiter.acquire(address)
         if wait > 0.0:
-            self._metrics.refused.labels("rate").inc()
+            self._metrics.rejected.labels("rate").inc()
             raise RequestError(
-                f"more than {self._settings.rate:g} requests a second from this address; "
-                "ask again after the seconds that Retry-After names",
+                f"more than {self._settings.rate:g} requests per second from this address; "
+                "retry after the seconds given in Retry-After",
                 status=429,
                 retry_after=int(wait) + 1,
             )
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("nextclick.route", "other")
         self._metrics.requests.labels(route, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
         if self._settings.log_requests:
-            shown = (scope.get("client"), scope["path"]) if self._settings.log_ids else ("-", route)
-            log.info("%s %s %s %d %.1f ms", shown[0], scope["method"], shown[1], status,
-                     seconds * 1e3)  # fmt: skip
+            ids = self._settings.log_ids
+            client, path = (scope.get("client"), scope["path"]) if ids else ("-", route)
+            log.info("%s %s %s %d %.1f ms", client, scope["method"], path, status, seconds * 1e3)

@@ -1,175 +1,86 @@
-"""The models that a server answers with, and how a new version takes the place of an old one."""
+"""Loads the served models, and replaces a version while requests are answered."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import threading
 import time
-import timeit
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from nextclick.core.compiled_above import compile_at_once
-from nextclick.errors import ArtifactError, InputError, RequestError, ScoringError, nearest
-from nextclick.serving.catalog_search import Catalog
+from nextclick.errors import InputError, RequestError, nearest
+from nextclick.serving.catalog_search import ItemCatalog
+from nextclick.serving.model_versions import open_versions
 from nextclick.serving.recommender import Recommender
-from nextclick.serving.request import Query, batch_of
-from nextclick.serving.search.search_check import tried_search
 from nextclick.serving.title_file import TitleFile
+from nextclick.serving.warm_up import answers_inline, calibrate_search, warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from nextclick.core.types import RawId
+    from nextclick.serving.model_versions import ModelVersion, VersionSource
 
 log = logging.getLogger("nextclick.serving")
 
-
-class Version(Protocol):
-    """One trained state of a model."""
-
-    @property
-    def name(self) -> str:
-        """Told from all others of the model by this."""
-        ...
-
-    @property
-    def path(self) -> Path:
-        """The folder of its artifact."""
-        ...
-
-
-QUICK_SECONDS = 0.004  # of a request alone; a thread costs about one of these milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class _Only:
-    """The `Version` of an artifact that is no part of a registry."""
-
-    name: str
-    path: Path
-
-
-class Source(Protocol):
-    """Where the versions of a model are."""
-
-    def current(self) -> Version:
-        """The one that is to answer.
-
-        Raises:
-            ArtifactError: there is none.
-        """
-        ...
-
-    def versions(self) -> Sequence[Version]:
-        """Those that may be activated, the oldest first."""
-        ...
-
-    def activate(self, name: str) -> object:
-        """Make one the current one, for all who read it."""
-        ...
-
-
-class ArtifactSource:
-    """One artifact; a version is what its manifest says, so that a new one in its place is seen."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def current(self) -> Version:
-        """See `Source`."""
-        try:
-            manifest = (self.folder / "manifest.json").read_bytes()
-        except OSError as error:
-            raise ArtifactError(
-                f"{self.folder} is not an artifact (it has no manifest.json); make one with "
-                "`nextclick train STORE --model NAME -o ARTIFACT`"
-            ) from error
-        changed = (self.folder / "weights.safetensors").stat().st_mtime_ns
-        mark = hashlib.blake2b(manifest + str(changed).encode(), digest_size=6)
-        return _Only(mark.hexdigest(), self.folder)
-
-    def versions(self) -> Sequence[Version]:
-        """See `Source`."""
-        return [self.current()]
-
-    def activate(self, name: str) -> None:
-        """There is one only."""
-
-
-def source_of(folder: str | Path) -> Source:
-    """The versions below a folder: an artifact, or a registry of several."""
-    path = Path(folder)
-    try:
-        kind = json.loads((path / "manifest.json").read_bytes()).get("kind")
-    except (OSError, ValueError, AttributeError):
-        kind = None  # loading it says what is wrong
-    if kind != "nextclick.registry":
-        return ArtifactSource(path)
-    found: Source = import_module("nextclick.artifact.version_registry").Registry(path)
-    return found
+_MAX_REJECTED = 8  # rejected versions that are remembered
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Loaded:
-    """A version that answers.
+class LoadedModel:
+    """A version in memory.
 
     Attributes:
-        version: which one.
+        version: its name and folder.
         recommender: its model.
-        items: its catalog, with titles, to search in.
-        since: seconds since 1970.
-        search: how the best items are found, and what that found when it was tried.
-        quick: whether an answer costs less than a thread of its own is worth.
+        catalog: its items, with titles.
+        loaded_at: seconds since 1970.
+        search: the method of its top-k search, and the recall measured when it was loaded.
+        inline: whether requests are computed in the event loop instead of on a thread.
     """
 
-    version: Version
+    version: ModelVersion
     recommender: Recommender
-    items: Catalog
-    since: float
+    catalog: ItemCatalog
+    loaded_at: float
     search: dict[str, object]
-    quick: bool
+    inline: bool
 
 
 @dataclass(slots=True, eq=False)
-class Slot:
-    """A model by its name.
+class ModelSlot:
+    """A served model.
 
     Attributes:
-        source: where its versions are.
-        loaded: the version that answers; replaced whole, so a request keeps the one it began with.
-        refused: versions that could not be taken, and why; the latest eight.
+        name: as requests name it.
+        source: its versions.
+        loaded: the active version; replaced as a whole, so a request keeps the one it started with.
+        rejected: the latest versions that could not be loaded, with the reason.
+        lock: held while the version changes.
     """
 
     name: str
-    source: Source
-    loaded: Loaded
-    refused: dict[str, str] = field(default_factory=dict)
-    changing: threading.RLock = field(default_factory=threading.RLock)
+    source: VersionSource
+    loaded: LoadedModel
+    rejected: dict[str, str] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
 
-def _tells_nobody(model: str, result: str) -> None:
+def _ignore(model: str, result: str) -> None:
     del model, result
 
 
-class Served:
+class ModelManager:
     """All models of a server.
 
     Args:
-        folders: name of a model to its folder; the first one answers who names none.
-        titles: a file with the titles of items, of all models.
-        least_recall: of the best items of a large catalog, which share has to be found; below 1
-            its search may be faster.
-        told: called with model and "swapped" or "refused".
+        folders: name of a model to its folder; the first model is the default.
+        titles: a CSV file with item titles, shared by all models.
+        min_recall: recall that an approximate search of a large catalog must reach; 1 is exact.
+        on_change: called with the model and "swapped" or "refused".
 
     Raises:
-        ArtifactError: one cannot be loaded.
+        ArtifactError: a model cannot be loaded.
         ConfigError: the titles cannot be read.
     """
 
@@ -178,166 +89,133 @@ class Served:
         folders: Mapping[str, str | Path],
         *,
         titles: str | Path | None = None,
-        least_recall: float = 1.0,
-        told: Callable[[str, str], None] = _tells_nobody,
+        min_recall: float = 1.0,
+        on_change: Callable[[str, str], None] = _ignore,
     ):
         self._titles = None if titles is None else TitleFile(titles)
-        self._least_recall = least_recall
-        self._told = told
-        self.slots: dict[str, Slot] = {}
+        self._min_recall = min_recall
+        self._on_change = on_change
+        self.slots: dict[str, ModelSlot] = {}
         for name, folder in folders.items():
-            source = source_of(folder)
-            self.slots[name] = Slot(name, source, self._load(name, source.current()))
+            source = open_versions(folder)
+            self.slots[name] = ModelSlot(name, source, self._load(name, source.current()))
 
-    def slot(self, name: str | None) -> Slot:
-        """The model of a name, the first one for None.
+    def slot(self, name: str | None) -> ModelSlot:
+        """The model of a name; the default model for None.
 
         Raises:
-            RequestError: there is none.
+            RequestError: there is no such model.
         """
         if name is None:
             return next(iter(self.slots.values()))
         if name not in self.slots:
             shown = name if len(name) <= 80 else name[:80] + "…"
             raise RequestError(
-                f"there is no model {shown!r}; {nearest(name, self.slots)}",
+                f"model {shown!r} is not served; {nearest(name, self.slots)}",
                 status=404,
                 field="model",
             )
         return self.slots[name]
 
-    def look(self) -> None:
-        """Take new versions of all models, if there are any."""
+    def reload(self) -> None:
+        """Load the current version of each model that has changed."""
         for slot in self.slots.values():
-            with slot.changing:  # what is current is read after what is being activated
+            with slot.lock:  # the current version is read after a running activation
                 try:
                     version = slot.source.current()
                 except (InputError, OSError) as error:
-                    log.warning("model %s: its versions cannot be read: %s", slot.name, error)
+                    log.warning("model %s: cannot read its versions: %s", slot.name, error)
                     continue
-                if version.name not in (slot.loaded.version.name, *slot.refused):
-                    self.take(slot, version)
+                if version.name not in (slot.loaded.version.name, *slot.rejected):
+                    self.swap(slot, version)
 
-    def take(self, slot: Slot, version: Version) -> str | None:
-        """Load a version beside the one that answers, and put it in its place.
+    def swap(self, slot: ModelSlot, version: ModelVersion) -> str | None:
+        """Load a version beside the active one, then replace it.
 
         Returns:
-            None, or why it was refused; the old one answers then as before.
+            None, or the reason why the version was rejected; the active one then stays.
         """
-        with slot.changing:
+        with slot.lock:
             if slot.loaded.version.name == version.name:
                 return None
-            began = time.perf_counter()
+            start = time.perf_counter()
             try:
                 loaded = self._load(slot.name, version)
-            except Exception as error:  # whatever is wrong with it, it is refused
-                reason = f"{type(error).__name__}: {error}"
-                slot.refused[version.name] = reason
-                while len(slot.refused) > 8:
-                    del slot.refused[next(iter(slot.refused))]
-                self._told(slot.name, "refused")
-                log.warning(
-                    "model %s: version %s was refused, %s stays: %s",
-                    slot.name, version.name, slot.loaded.version.name, reason,
-                )  # fmt: skip
-                return reason
+            except Exception as error:  # any failure rejects the version
+                return self._reject(slot, version, f"{type(error).__name__}: {error}")
             slot.loaded = loaded
-            slot.refused.pop(version.name, None)
-            self._told(slot.name, "swapped")
+            slot.rejected.pop(version.name, None)
+            self._on_change(slot.name, "swapped")
             log.info(
-                "model %s: version %s answers, after %.2f s",
-                slot.name, version.name, time.perf_counter() - began,
+                "model %s: version %s is active, loaded in %.2f s",
+                slot.name, version.name, time.perf_counter() - start,
             )  # fmt: skip
             return None
 
-    def activate(self, slot: Slot, version: str | None, path: str | None) -> None:
-        """Make a version answer, here and for all who watch the registry.
+    def activate(self, slot: ModelSlot, version: str | None, path: str | None) -> None:
+        """Make a version active, here and for all servers of the registry.
 
         Raises:
-            RequestError: there is no such version, or it is broken; the old one stays.
+            RequestError: there is no such version, or it is broken; the active one then stays.
         """
         if (version is None) == (path is None):
-            raise RequestError("name one of version and path; send either", field="version")
+            raise RequestError("give either version or path, not both", field="version")
         known = slot.source.versions()
         if version is not None:
-            found = [v for v in known if v.name == version]
+            matches = [v for v in known if v.name == version]
         else:
             assert path is not None
-            found = [v for v in known if _same_folder(v.path, path)]
-        if not found:
+            matches = [v for v in known if _same_folder(v.path, path)]
+        if not matches:
             names = ", ".join(v.name for v in known[-5:])
             raise RequestError(
-                f"model {slot.name} has no such version below its folder; the latest are {names}",
+                f"model {slot.name} has no such version in its folder; the latest are {names}",
                 status=404,
                 field="version" if version is not None else "path",
             )
-        with slot.changing:
-            reason = self.take(slot, found[-1])
+        with slot.lock:
+            reason = self.swap(slot, matches[-1])
             if reason is None:
-                slot.source.activate(found[-1].name)
+                slot.source.activate(matches[-1].name)
                 return
         raise RequestError(
-            f"the version was refused, {slot.loaded.version.name} stays: {reason}; "
-            "activate another one",
+            f"version rejected, {slot.loaded.version.name} stays active: {reason}; "
+            "activate another version",
             status=409,
         )
 
-    def _load(self, name: str, version: Version) -> Loaded:
-        recommender = Recommender.load(version.path)
-        warm(recommender)
-        items = self._catalog(name, recommender)
-        search = tried_search(recommender, self._least_recall)
-        return Loaded(version, recommender, items, time.time(), search, is_quick(recommender))
+    def _reject(self, slot: ModelSlot, version: ModelVersion, reason: str) -> str:
+        slot.rejected[version.name] = reason
+        while len(slot.rejected) > _MAX_REJECTED:
+            del slot.rejected[next(iter(slot.rejected))]
+        self._on_change(slot.name, "refused")
+        log.warning(
+            "model %s: version %s rejected, %s stays active: %s",
+            slot.name, version.name, slot.loaded.version.name, reason,
+        )  # fmt: skip
+        return reason
 
-    def _catalog(self, name: str, recommender: Recommender) -> Catalog:
-        known = recommender.artifact
-        titles = None if self._titles is None else self._titles.titles()
-        items = Catalog(known.items, recommender.popular, known.support, titles)
-        items.find("a", 1)  # the search is made ready
+    def _load(self, name: str, version: ModelVersion) -> LoadedModel:
+        recommender = Recommender.load(version.path)
+        warm_up(recommender)
+        catalog = self._catalog(name, recommender)
+        search = calibrate_search(recommender, self._min_recall)
+        inline = answers_inline(recommender)
+        return LoadedModel(version, recommender, catalog, time.time(), search, inline)
+
+    def _catalog(self, name: str, recommender: Recommender) -> ItemCatalog:
+        artifact = recommender.artifact
+        titles = None if self._titles is None else self._titles.table()
+        catalog = ItemCatalog(artifact.items, recommender.popular, artifact.support, titles)
         if titles is not None:
             log.log(
-                logging.INFO if items.titled else logging.WARNING,
-                "model %s: %d of %d items have a title; passed over of the file: "
-                "%d ids that are unknown, %d that come again, %d lines without an id or a title",
-                name, items.titled, len(known.items),
-                items.placed.unknown, items.placed.again, titles.bare,
+                logging.INFO if catalog.n_titled else logging.WARNING,
+                "model %s: %d of %d items have a title; ignored lines of the title file: "
+                "%d with an unknown id, %d duplicates, %d without an id or a title",
+                name, catalog.n_titled, len(artifact.items),
+                catalog.n_unknown, catalog.n_duplicate, titles.n_incomplete,
             )  # fmt: skip
-        return items
-
-
-def warm(recommender: Recommender) -> None:
-    """Ask a model what requests will ask: kernels are compiled, pages read, and scores are seen.
-
-    Raises:
-        ScoringError: it answers with scores that are not finite.
-    """
-    compile_at_once()  # no request is to wait for a compiler
-    popular, k = _asked_first(recommender)
-    for session in ([popular[0]], popular, ["\x00"]):
-        asked = [
-            Query(session, k, times=[0.0] * len(session), now=1.0, explain=True),
-            Query(session, k, exclude_seen=True, block=popular[:1], live="\x00warm"),
-            Query(session, 1, allow=popular),
-        ]
-        wishes = [recommender.wish(query) for query in asked]
-        recommender.answer(wishes)
-        recommender.reasons(wishes)
-        if not np.isfinite(recommender.artifact.model.score(batch_of(wishes[:1]))[:, 1:]).all():
-            raise ScoringError("an item has a score that is not finite; train again")
-    recommender.scorer.forget("\x00warm")
-
-
-def is_quick(recommender: Recommender) -> bool:
-    """Whether one request is answered within `QUICK_SECONDS`, the best of a few."""
-    wishes = [recommender.wish(Query(*_asked_first(recommender)))]
-    took = timeit.repeat(lambda: recommender.answer(wishes), number=1, repeat=10)
-    return min(took) < QUICK_SECONDS
-
-
-def _asked_first(recommender: Recommender) -> tuple[list[RawId], int]:
-    """A session that any model can answer, and how many items."""
-    popular = recommender.popular
-    return recommender.artifact.items.raws(popular[:3]), min(20, len(popular))
+        return catalog
 
 
 def _same_folder(version: Path, path: str) -> bool:

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 has them: one JSON shape for all that a request can do wrong."""
+"""Error responses in the format of RFC 9457 (problem details)."""
 
 from __future__ import annotations
 
@@ -21,71 +21,82 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger("nextclick.serving")
 
-_REMEDIES = {
+_DEFAULT_REMEDIES = {
     400: "send a JSON object in UTF-8",
-    404: "see /docs for what there is",
-    405: "use a method that the Allow header names",
-    413: "send less at once",
-    422: "see /docs for what this field takes",
-    500: "this is a fault of nextclick; please report it with the log of the server",
+    404: "see /docs for the available routes",
+    405: "use a method listed in the Allow header",
+    413: "send a smaller body",
+    422: "see /docs for the values of this field",
+    500: "report this internal error with the log of the server",
 }
-_AT = re.compile(r" - at `(?P<path>[^`]*)`$")
+_HTTP_PROBLEMS = {404: "the route does not exist", 405: "the route does not support this method"}
+_JSON_PATH = re.compile(r" - at `(?P<path>[^`]*)`$")  # the end of a msgspec message
+_FIELDS = ("session", "k", "times", "now", "allow", "block")
 
 
-def problem(
+def problem_response(
     status: int, message: str, field: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The answer to a request that cannot be answered.
+    """Build an error response.
 
     Args:
-        status: of the answer.
-        message: the problem, and after the last "; " what to do about it.
-        field: the part of the request that is at fault.
-        headers: of the answer.
+        status: HTTP status.
+        message: the problem, and its remedy after the last "; ".
+        field: the invalid part of the request.
+        headers: of the response.
     """
-    what, separator, remedy = message.rpartition("; ")
+    problem, separator, remedy = message.rpartition("; ")
     if not separator:
-        what, remedy = message, _REMEDIES.get(status, _REMEDIES[422])
+        problem, remedy = message, _DEFAULT_REMEDIES.get(status, _DEFAULT_REMEDIES[422])
     phrase = HTTPStatus(status).phrase
-    told = Problem(
+    body = Problem(
         type=f"urn:nextclick:problem:{phrase.lower().replace(' ', '-')}",
         title=phrase,
         status=status,
-        detail=f"{what}; {remedy}",
+        detail=f"{problem}; {remedy}",
         field=field,
-        problem=what,
+        problem=problem,
         remedy=remedy,
     )
     return Response(
-        msgspec.json.encode(told), status, headers, media_type="application/problem+json"
+        msgspec.json.encode(body), status, headers, media_type="application/problem+json"
     )
 
 
-def of_error(error: InputError) -> Response:
-    """The answer that an error of the tree comes to."""
-    if not isinstance(error, RequestError):
-        return problem(422, str(error), field_in(str(error)))
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return problem(error.status, str(error), error.field, headers)
+def error_response(error: Exception) -> Response:
+    """The response to an exception; an unexpected one is logged and becomes status 500."""
+    if isinstance(error, RequestError):
+        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+        if error.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        return problem_response(error.status, str(error), error.field, headers)
+    if isinstance(error, InputError):
+        return problem_response(422, str(error), message_field(str(error)))
+    log.error("a request failed", exc_info=error)
+    return problem_response(500, "the server failed to process this request")
 
 
-def read_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """Decode the body of a request.
+def http_error_response(error: HTTPException) -> Response:
+    """The response to an error of Starlette: an unknown route or an unsupported method."""
+    message = _HTTP_PROBLEMS.get(error.status_code, str(error.detail))
+    return problem_response(error.status_code, message, headers=error.headers)
+
+
+def decode_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode and validate a request body.
 
     Raises:
-        RequestError: it is no JSON, or not of the form that is asked for.
+        RequestError: it is not JSON, or does not match the schema.
     """
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         text = str(error)
-        found = _AT.search(text)
-        path = found["path"].removeprefix("$").removeprefix(".") if found else ""
-        what = _AT.sub("", text)
+        match = _JSON_PATH.search(text)
+        path = match["path"].removeprefix("$").removeprefix(".") if match else ""
+        problem = _JSON_PATH.sub("", text)
         raise RequestError(
-            f"{path or 'the body'}: {what[:1].lower()}{what[1:]}; see /docs for what it takes",
+            f"{path or 'the body'}: {problem[:1].lower()}{problem[1:]}; see /docs for the schema",
             field=path or None,
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -94,24 +105,7 @@ def read_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         ) from None
 
 
-def field_in(message: str) -> str | None:
-    """The field that a message begins with."""
+def message_field(message: str) -> str | None:
+    """The request field that an error message begins with."""
     first = message.partition(" ")[0]
-    if message.startswith("a session"):
-        return "session"
-    return first if first in ("k", "times", "now", "allow", "block") else None
-
-
-def as_answer(error: Exception) -> Response:
-    """What a client is told of an error; one that is no fault of a request is logged."""
-    if isinstance(error, InputError):
-        return of_error(error)
-    log.error("a request failed", exc_info=error)
-    return problem(500, "the server failed on this request")
-
-
-def of_http_error(error: HTTPException) -> Response:
-    """What Starlette finds wrong: no such route, or another method."""
-    what = {404: "there is no such route", 405: "the route has no such method"}
-    message = what.get(error.status_code, str(error.detail))
-    return problem(error.status_code, message, headers=error.headers)
+    return first if first in _FIELDS else None

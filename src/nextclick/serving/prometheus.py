@@ -1,4 +1,4 @@
-"""What a server counts, for Prometheus."""
+"""Prometheus metrics of the server."""
 
 from __future__ import annotations
 
@@ -11,51 +11,54 @@ from prometheus_client import (
     multiprocess,
 )
 
-_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
-class Metrics:
-    """Counters of one process, which several processes add up if `shared`.
+class ServerMetrics:
+    """Metrics of one process, aggregated over all workers if `shared`.
 
-    Labels are routes, methods, statuses and names of models: never ids.
+    Labels are routes, statuses and model names, never ids.
     """
 
     def __init__(self, *, shared: bool = False):
         self._shared = shared
         self._registry = CollectorRegistry()
-        own = self._registry
+        registry = self._registry
         self.requests = Counter(
-            "nextclick_requests", "Requests answered", ["route", "status"], registry=own
+            "nextclick_requests", "Requests", ["route", "status"], registry=registry
         )
         self.seconds = Histogram(
-            "nextclick_request_seconds", "From first byte to answer", ["route"],
-            buckets=_SECONDS, registry=own,
+            "nextclick_request_seconds", "Time from the request to its response", ["route"],
+            buckets=_BUCKETS, registry=registry,
         )  # fmt: skip
         self.batch = Histogram(
-            "nextclick_batch_size", "Requests answered at once",
-            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256), registry=own,
+            "nextclick_batch_size", "Requests per batch",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256), registry=registry,
         )  # fmt: skip
-        self.waiting = Gauge(
-            "nextclick_queue", "Requests that wait", multiprocess_mode="livesum", registry=own
+        self.queued = Gauge(
+            "nextclick_queue",
+            "Requests in the queue",
+            multiprocess_mode="livesum",
+            registry=registry,
         )
-        self.refused = Counter(
-            "nextclick_refused", "Requests refused for load", ["reason"], registry=own
+        self.rejected = Counter(
+            "nextclick_refused", "Requests rejected because of load", ["reason"], registry=registry
         )
         self.swaps = Counter(
-            "nextclick_swaps", "New versions of models", ["model", "result"], registry=own
+            "nextclick_swaps", "Version changes of models", ["model", "result"], registry=registry
         )
-        self.state_up = Gauge(
-            "nextclick_state_up", "Whether live sessions can be reached",
-            multiprocess_mode="livemin", registry=own,
+        self.store_up = Gauge(
+            "nextclick_state_up", "Whether the session store responds",
+            multiprocess_mode="livemin", registry=registry,
         )  # fmt: skip
         self.degraded = Counter(
-            "nextclick_degraded", "Requests answered without live sessions", registry=own
+            "nextclick_degraded", "Requests answered without the session store", registry=registry
         )
 
     def text(self) -> bytes:
-        """What /metrics says."""
+        """The text of /metrics."""
         if not self._shared:
             return generate_latest(self._registry)
-        whole = CollectorRegistry()
-        multiprocess.MultiProcessCollector(whole)  # type: ignore[no-untyped-call]
-        return generate_latest(whole)
+        merged = CollectorRegistry()
+        multiprocess.MultiProcessCollector(merged)  # type: ignore[no-untyped-call]
+        return generate_latest(merged)

@@ -1,4 +1,4 @@
-"""The next clicks of a session of raw ids."""
+"""Recommendations and explanations for sessions of raw ids."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ import numpy as np
 from nextclick.artifact import Artifact
 from nextclick.core.topk import SortedBase
 from nextclick.errors import ConfigError
-from nextclick.serving.explanation import Explanation, explain_wish
-from nextclick.serving.explanation_summary import Reasons, reasons_for
-from nextclick.serving.request import Query, Wish
-from nextclick.serving.search.filtered_topk import fill
-from nextclick.serving.search.scorers import scorer_of
-from nextclick.serving.sessions.click_times import read_times
+from nextclick.serving.explanation import (
+    Explanation,
+    ExplanationSummary,
+    explain_session,
+    summarize_explanation,
+    unknown_note,
+)
+from nextclick.serving.request import RecommendationRequest, ResolvedRequest
+from nextclick.serving.search import build_searcher
+from nextclick.serving.search.filtered_topk import fill_from_popular
+from nextclick.serving.sessions.click_times import relative_times
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,15 +31,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """What to show to one visitor, best first.
+    """Recommended items for one session, best first.
 
     Attributes:
         items: raw ids, at most k.
-        scores: of the model; of no meaning across models, and None for a popular item.
-        from_model: how many of `items` the model named; those after are the most popular ones,
-            for the model knows nothing more of this session.
-        unknown: the clicked ids that the model has never seen, which were passed over.
-        note: what a person should know, or None.
+        scores: the model's scores, not comparable across models; None for items that were filled
+            from popularity.
+        from_model: number of items that the model returned; the items after them are the most
+            popular ones.
+        unknown: clicked ids that the model does not know; they are ignored.
+        note: a remark for the reader, or None.
     """
 
     items: list[RawId]
@@ -45,19 +51,19 @@ class Recommendation:
 
 
 class Recommender:
-    """A trained model that answers on raw ids. Safe to use from several threads."""
+    """A trained model that recommends on raw ids. Safe to use from several threads."""
 
     def __init__(self, artifact: Artifact):
         self.artifact = artifact
         self.popular = SortedBase.of(artifact.support.astype(np.float32)).best_first
-        self.scorer = scorer_of(artifact.model)
+        self.searcher = build_searcher(artifact.model)
 
     @classmethod
     def load(cls, path: str | Path) -> Recommender:
-        """Open an artifact.
+        """Load an artifact.
 
         Raises:
-            ArtifactError: the folder holds none, or a broken one.
+            ArtifactError: the folder contains no valid artifact.
         """
         return cls(Artifact.load(path))
 
@@ -73,28 +79,28 @@ class Recommender:
         allow: Iterable[RawId] | None = None,
         block: Iterable[RawId] = (),
     ) -> list[Recommendation]:
-        """Name the k most likely next clicks of each session.
+        """Recommend the k most likely next clicks of each session.
 
         Args:
-            sessions: raw ids in the order of the clicks; a session may be empty.
-            k: how many; fewer come back where fewer items may be shown.
-            times: when each click of each session was made, in seconds of any clock; None where
-                nobody knows.
-            users: whose session it is; None for an anonymous visitor.
-            now: the moment of asking on the same clock, of each session or of all; None is the
-                moment of the last click. A model with gap=elapsed reads how long ago that was.
-            exclude_seen: leave out what the session has clicked already.
-            allow: only these items may be shown; None allows all.
-            block: these items may not be shown.
+            sessions: raw ids in click order; a session may be empty.
+            k: number of items; fewer are returned if the filters leave fewer.
+            times: click times of each session in seconds on any clock; None if unknown.
+            users: the visitor of each session; None for an anonymous visitor.
+            now: the moment of prediction on the same clock, for each session or for all; None is
+                the time of the last click. Models with gap=elapsed read the time since then.
+            exclude_seen: exclude the items of the session.
+            allow: recommend only these items; None allows all.
+            block: never recommend these items.
 
         Raises:
-            ConfigError: k is out of range, a session is not a sequence of ids, or times that do
-                not fit the clicks or fall.
+            ConfigError: k is out of range, a session is not a sequence of ids, or times do not
+                match the clicks or decrease.
         """
         B = len(sessions)
         if isinstance(users, str) or (users is not None and len(users) != B):
             raise ConfigError(
-                f"users must name one visitor for each of {B} sessions, got {users!r}"
+                f"users must have an entry for each of {B} sessions, got {users!r}; "
+                "use None for an anonymous visitor"
             )
         if times is None and now is not None:
             raise ConfigError("now needs times: give the time of each click on the same clock")
@@ -105,11 +111,11 @@ class Recommender:
                     f"{name} must have an entry for each of {B} sessions, got {len(given)}"
                 )
         self.check(k, allow, block)
-        shown, blocked = self._may_be_shown(allow, block)
-        wishes = []
+        allowed, blocked = self._candidates(allow, block)
+        requests = []
         for b, session in enumerate(sessions):
             clock = None if times is None else times[b]
-            query = Query(
+            request = RecommendationRequest(
                 session,
                 k,
                 times=clock,
@@ -117,8 +123,8 @@ class Recommender:
                 now=moments[b] if clock is not None else None,
                 exclude_seen=exclude_seen,
             )
-            wishes.append(self._wish(query, shown, blocked))
-        return self.answer(wishes)
+            requests.append(self._resolve(request, allowed, blocked))
+        return self.answer(requests)
 
     def explain(
         self,
@@ -130,62 +136,44 @@ class Recommender:
         user: RawId | None = None,
         now: float | None = None,
     ) -> Explanation:
-        """Say why a session gets the items that it gets.
+        """Explain why a session gets its recommendations.
 
         Args:
-            session: raw ids in the order of the clicks.
-            k: how many recommended items are explained, where `items` names none.
-            items: explain these, recommended or not; None for the k that `recommend` names first.
-            times: as for `recommend`, of this session; and the next two.
-            user: whose session it is.
-            now: the moment of asking. Where a click is left out it stays what it is; None is the
-                last click that is left.
+            session: raw ids in click order.
+            k: number of recommended items to explain if `items` is None.
+            items: items to explain, recommended or not; None explains the top k.
+            times: click times of the session, as for `recommend`.
+            user: the visitor, or None.
+            now: the moment of prediction; it stays the same if a click is left out. None is the
+                last remaining click.
 
         Raises:
-            ConfigError: what `recommend` raises; no click or no item is given or known.
+            ConfigError: as `recommend`; or no click or no item is known to the model.
         """
-        k = k if items is None else 1  # of a k that nobody reads nothing is asked
-        wish = self.wish(Query(session, k, times=times, user=user, now=now))
-        if len(wish.clicks) == 0:
+        k = k if items is None else 1  # an unused k is not validated
+        request = self.resolve(RecommendationRequest(session, k, times=times, user=user, now=now))
+        if len(request.clicks) == 0:
             raise ConfigError(
-                "explain needs a session with at least one click on an item that the model knows, "
-                f"got {list(session)!r}"
+                "explain needs a session with at least one click on an item known to the model, "
+                f"got {list(session)!r}; use ids of the training log"
             )
-        named = self._explained(wish, items)
+        explained = self._items_to_explain(request, items)
         known = np.flatnonzero(self.artifact.items.indices(list(session)))
-        without = []
+        ablated = []
         for click in known.tolist():
-            rest = [at for at in range(len(session)) if at != click]
-            clock = None if times is None else [times[at] for at in rest]
-            query = Query([session[at] for at in rest], k, times=clock, user=user, now=now)
-            without.append(self.wish(query))
-        return explain_wish(self.artifact, wish, without, named)
-
-    def _explained(self, wish: Wish, items: Sequence[RawId] | None) -> list[int]:
-        """Indices of the items to explain."""
-        if items is None:
-            ((best, _),) = self.scorer.best([wish])
-            if len(best) == 0:
-                raise ConfigError(
-                    f"{self.artifact.model.name} recommends nothing here that could be explained; "
-                    "name items yourself"
-                )
-            return [int(item) for item in best]
-        _check_ids("items", items)
-        index = self.artifact.items.indices(items).tolist()
-        missing = [raw for raw, item in zip(items, index, strict=True) if item == 0]
-        if missing or not index:
-            raise ConfigError(
-                "items to explain must be known to the model, at least one; "
-                f"got {missing or list(items)!r}"
+            rest = [n for n in range(len(session)) if n != click]
+            clock = None if times is None else [times[n] for n in rest]
+            shorter = RecommendationRequest(
+                [session[n] for n in rest], k, times=clock, user=user, now=now
             )
-        return [int(item) for item in dict.fromkeys(index)]
+            ablated.append(self.resolve(shorter))
+        return explain_session(self.artifact, request, ablated, explained)
 
     def check(self, k: int, allow: Iterable[RawId] | None, block: Iterable[RawId]) -> None:
-        """See whether these may be asked.
+        """Validate k and the filters.
 
         Raises:
-            ConfigError: k is out of range, or no list of ids.
+            ConfigError: k is out of range, or a filter is not a list of ids.
         """
         n_items = self.artifact.model.n_items
         if not 1 <= k <= n_items:
@@ -193,76 +181,106 @@ class Recommender:
         for name, ids in (("allow", allow or ()), ("block", block)):
             _check_ids(name, ids)
 
-    def wish(self, query: Query) -> Wish:
-        """Check what is asked, and put it on indices.
+    def resolve(self, request: RecommendationRequest) -> ResolvedRequest:
+        """Validate a request and map its ids to indices.
 
         Raises:
             ConfigError: as `recommend`.
         """
-        self.check(query.k, query.allow, query.block)
-        return self._wish(query, *self._may_be_shown(query.allow, query.block))
+        self.check(request.k, request.allow, request.block)
+        return self._resolve(request, *self._candidates(request.allow, request.block))
 
-    def answer(self, wishes: Sequence[Wish]) -> list[Recommendation]:
-        """Answer several requests at once; none influences another."""
-        asked = [wish for wish in wishes if not _nothing_known(wish)]
-        lists = iter(self.scorer.best(asked) if asked else ())
+    def answer(self, requests: Sequence[ResolvedRequest]) -> list[Recommendation]:
+        """Answer a batch of independent requests."""
+        searched = [request for request in requests if not _all_unknown(request)]
+        lists = iter(self.searcher.top(searched) if searched else ())
         nothing = (np.empty(0, np.int32), np.empty(0, np.float32))
         return [
-            self._answer(wish, *(nothing if _nothing_known(wish) else next(lists)))
-            for wish in wishes
+            self._recommendation(request, *(nothing if _all_unknown(request) else next(lists)))
+            for request in requests
         ]
 
-    def reasons(self, wishes: Sequence[Wish]) -> list[Reasons | None]:
-        """Why the answers are what they are; None for who did not ask."""
-        return [reasons_for(self.artifact, wish) if wish.query.explain else None for wish in wishes]
+    def explanations(self, requests: Sequence[ResolvedRequest]) -> list[ExplanationSummary | None]:
+        """The explanation summary of each request that asks for one, None for the others."""
+        return [
+            summarize_explanation(self.artifact, request) if request.original.explain else None
+            for request in requests
+        ]
 
-    def _may_be_shown(
+    def _items_to_explain(
+        self, request: ResolvedRequest, items: Sequence[RawId] | None
+    ) -> list[int]:
+        if items is None:
+            ((top, _),) = self.searcher.top([request])
+            if len(top) == 0:
+                raise ConfigError(
+                    f"{self.artifact.model.name} recommends no item for this session; "
+                    "name the items to explain"
+                )
+            return [int(item) for item in top]
+        _check_ids("items", items)
+        indices = self.artifact.items.indices(items).tolist()
+        missing = [raw for raw, item in zip(items, indices, strict=True) if item == 0]
+        if missing or not indices:
+            raise ConfigError(
+                "items must contain at least one item, all known to the model; "
+                f"got {missing or list(items)!r}"
+            )
+        return [int(item) for item in dict.fromkeys(indices)]
+
+    def _candidates(
         self, allow: Iterable[RawId] | None, block: Iterable[RawId]
     ) -> tuple[BoolArray | None, Int32Array]:
-        """(N + 1,) what `allow` allows, None for all; and what is blocked."""
+        """(N + 1,) allowed items, None for all; and the blocked items."""
         blocked = self.artifact.items.indices(block)
         if allow is None:
             return None, blocked
-        shown = np.zeros(self.artifact.model.n_items + 1, dtype=np.bool_)
-        shown[self.artifact.items.indices(allow)] = True
-        shown[0] = False
-        return shown, blocked
+        allowed = np.zeros(self.artifact.model.n_items + 1, dtype=np.bool_)
+        allowed[self.artifact.items.indices(allow)] = True
+        allowed[0] = False
+        return allowed, blocked
 
-    def _wish(self, query: Query, shown: BoolArray | None, blocked: Int32Array) -> Wish:
-        _check_ids("a session", query.session)
-        session = list(query.session)
-        index = self.artifact.items.indices(session)
-        known = index > 0
-        gaps, waited = read_times(known, query.times, query.now)
-        names = self.artifact.users
-        hidden = np.concatenate([blocked, index]) if query.exclude_seen else blocked
-        return Wish(
-            query=query,
-            clicks=index[known],
-            unknown=[raw for raw, i in zip(session, index, strict=True) if i == 0],
-            k=query.k,
-            hidden=np.unique(hidden) if len(hidden) else hidden,
-            shown=shown,
+    def _resolve(
+        self, request: RecommendationRequest, allowed: BoolArray | None, blocked: Int32Array
+    ) -> ResolvedRequest:
+        _check_ids("session", request.session)
+        session = list(request.session)
+        indices = self.artifact.items.indices(session)
+        known = indices > 0
+        gaps, elapsed = relative_times(known, request.times, request.now)
+        users = self.artifact.users
+        excluded = np.concatenate([blocked, indices]) if request.exclude_seen else blocked
+        return ResolvedRequest(
+            original=request,
+            clicks=indices[known],
+            unknown=[raw for raw, index in zip(session, indices, strict=True) if index == 0],
+            k=request.k,
+            excluded=np.unique(excluded) if len(excluded) else excluded,
+            allowed=allowed,
             gaps=gaps,
-            waited=waited,
-            user=0 if names is None or query.user is None else names.index(query.user),
+            time_since_last_click=elapsed,
+            user=0 if users is None or request.user is None else users.index(request.user),
         )
 
-    def _answer(self, wish: Wish, items: Int32Array, scores: Float32Array) -> Recommendation:
-        more = fill(self.popular, items, wish) if len(items) < wish.k else items[:0]
-        shown = self.artifact.items.raws(np.concatenate([items, more]))
+    def _recommendation(
+        self, request: ResolvedRequest, items: Int32Array, scores: Float32Array
+    ) -> Recommendation:
+        filled = items[:0]
+        if len(items) < request.k:
+            filled = fill_from_popular(self.popular, items, request)
+        raws = self.artifact.items.raws(np.concatenate([items, filled]))
         return Recommendation(
-            items=shown,
-            scores=[*scores.tolist(), *[None] * len(more)],
+            items=raws,
+            scores=[*scores.tolist(), *[None] * len(filled)],
             from_model=len(items),
-            unknown=wish.unknown,
-            note=_note(_nothing_known(wish), wish.unknown, len(items), len(shown)),
+            unknown=request.unknown,
+            note=_note(request, len(items), len(raws)),
         )
 
 
-def _nothing_known(wish: Wish) -> bool:
-    """Whether there are clicks, and the model knows none of them."""
-    return len(wish.clicks) == 0 and len(wish.unknown) > 0
+def _all_unknown(request: ResolvedRequest) -> bool:
+    """Whether there are clicks, all of them unknown."""
+    return len(request.clicks) == 0 and len(request.unknown) > 0
 
 
 def _check_ids(name: str, ids: object) -> None:
@@ -270,14 +288,16 @@ def _check_ids(name: str, ids: object) -> None:
         raise ConfigError(f"{name} must be a list of item ids, got {ids!r}")
 
 
-def _note(nothing_known: bool, unknown: list[RawId], from_model: int, n_shown: int) -> str | None:
-    if n_shown == 0:
-        return "no item may be shown: allow, block and exclude_seen leave none"
-    if nothing_known:
-        return "every clicked item is unknown to the model: these are the most popular items"
-    parts = []
-    if unknown:
-        parts.append(f"{len(unknown)} clicked items are unknown to the model and were passed over")
-    if from_model < n_shown:
-        parts.append(f"the last {n_shown - from_model} are popular items: the model named no more")
-    return "; ".join(parts) or None
+def _note(request: ResolvedRequest, n_from_model: int, n_items: int) -> str | None:
+    if n_items == 0:
+        return "allow, block and exclude_seen leave no item to recommend"
+    if _all_unknown(request):
+        return "no clicked item is known to the model: the most popular items are returned"
+    notes = []
+    if request.unknown:
+        notes.append(unknown_note(len(request.unknown)))
+    filled = n_items - n_from_model
+    if filled:
+        items = "1 item was" if filled == 1 else f"{filled} items were"
+        notes.append(f"{items} filled from popularity: the model returned only {n_from_model}")
+    return "; ".join(notes) or None

@@ -1,4 +1,4 @@
-"""What one request asks, on raw ids and on indices."""
+"""A recommendation request, on raw ids and on item indices."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """One session, and what may be shown to it.
+class RecommendationRequest:
+    """One session and the items that may be recommended for it.
 
     Attributes:
-        session: raw ids in the order of the clicks.
-        k: how many items are wanted.
-        times: seconds of any clock for each click, or None.
-        user: whose session it is, or None.
-        now: the moment of asking on the clock of `times`, or None for the last click.
-        exclude_seen: leave out what the session has clicked.
-        allow: only these items may be shown; None allows all.
-        block: these items may not be shown.
-        explain: give reasons, as far as the model has any.
-        live: the name of a live session, whose recurrent state may be kept; None for any other.
+        session: raw ids in click order.
+        k: number of items to recommend.
+        times: click times in seconds on any clock, or None.
+        user: the visitor's raw id, or None.
+        now: the moment of prediction on the clock of `times`; None is the last click.
+        exclude_seen: exclude the items of the session.
+        allow: recommend only these items; None allows all.
+        block: never recommend these items.
+        explain: add an explanation.
+        session_id: name of a live session whose recurrent state may be cached, or None.
     """
 
     session: Sequence[RawId]
@@ -41,45 +41,47 @@ class Query:
     allow: Iterable[RawId] | None = None
     block: Iterable[RawId] = ()
     explain: bool = False
-    live: str | None = None
+    session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Wish:
-    """A query on indices.
+class ResolvedRequest:
+    """A validated request on item indices.
 
     Attributes:
-        query: what was asked.
-        clicks: (n,) int32, the clicks that the model knows.
-        unknown: raw ids of the others.
-        k: how many items are wanted.
-        hidden: int32, items that may not be shown, ascending.
-        shown: (N + 1,) bool, what may be shown, hidden or not; None for all.
-        gaps: (n,) float32, seconds before each click, or None.
-        waited: seconds from the last click to the moment of asking.
-        user: index of the visitor, 0 for an unknown one.
+        original: the request on raw ids.
+        clicks: (T,) int32, the known clicked items.
+        unknown: clicked ids that the model does not know.
+        k: number of items to recommend.
+        excluded: int32, ascending, items that must not be recommended.
+        allowed: (N + 1,) bool, items that may be recommended; None allows all.
+        gaps: (T,) float32, seconds since the click before; None if times are unknown.
+        time_since_last_click: seconds from the last click to the moment of prediction.
+        user: index of the user, 0 for an unknown one.
     """
 
-    query: Query
+    original: RecommendationRequest
     clicks: Int32Array
     unknown: list[RawId]
     k: int
-    hidden: Int32Array
-    shown: BoolArray | None
+    excluded: Int32Array
+    allowed: BoolArray | None
     gaps: Float32Array | None
-    waited: float
+    time_since_last_click: float
     user: int
 
 
-def batch_of(wishes: Sequence[Wish]) -> SessionBatch:
-    """The sessions of several requests as one batch."""
-    plain = SessionBatch.from_lists([wish.clicks for wish in wishes])
-    gaps = waited = None
-    if any(wish.gaps is not None for wish in wishes):
-        gaps = np.full(plain.items.shape, np.nan, dtype=np.float32)
-        for row, wish in zip(gaps, wishes, strict=True):
-            if wish.gaps is not None:
-                row[: len(wish.gaps)] = wish.gaps
-        waited = np.array([wish.waited for wish in wishes], dtype=np.float32)
-    users = np.array([wish.user for wish in wishes], dtype=np.int32)
-    return SessionBatch(plain.items, plain.lengths, gaps=gaps, users=users, waited=waited)
+def to_batch(requests: Sequence[ResolvedRequest]) -> SessionBatch:
+    """The sessions of B requests as one padded batch."""
+    padded = SessionBatch.from_lists([request.clicks for request in requests])
+    gaps = elapsed = None
+    if any(request.gaps is not None for request in requests):
+        gaps = np.full(padded.items.shape, np.nan, dtype=np.float32)  # (B, T)
+        for row, request in zip(gaps, requests, strict=True):
+            if request.gaps is not None:
+                row[: len(request.gaps)] = request.gaps
+        elapsed = np.array(
+            [request.time_since_last_click for request in requests], dtype=np.float32
+        )
+    users = np.array([request.user for request in requests], dtype=np.int32)
+    return SessionBatch(padded.items, padded.lengths, gaps=gaps, users=users, waited=elapsed)

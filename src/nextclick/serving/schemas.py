@@ -1,4 +1,4 @@
-"""What requests and answers look like; the OpenAPI document is made of these."""
+"""Request and response bodies of the HTTP API; the OpenAPI document is generated from them."""
 
 from __future__ import annotations
 
@@ -8,91 +8,97 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 MAX_CLICKS = 1000
 MAX_K = 1000
-USUAL_K = 20
+DEFAULT_K = 20
 MAX_IDS = 10_000
 MAX_BATCH = 256
-MAX_TEXT = 256  # letters of an id, a name, a search
-MAX_FOUND = 100  # items of a search
+MAX_TEXT = 256  # characters of an id, a name or a search text
+MAX_RESULTS = 100  # items of a search
 SESSION_ID = "[A-Za-z0-9._~-]{1,128}"
-_WIDEST = 2**63 - 1
+_INT64_MAX = 2**63 - 1
 
-Raw: TypeAlias = (
-    Annotated[int, Meta(ge=-_WIDEST, le=_WIDEST)] | Annotated[str, Meta(max_length=MAX_TEXT)]
+ItemId: TypeAlias = (
+    Annotated[int, Meta(ge=-_INT64_MAX, le=_INT64_MAX)] | Annotated[str, Meta(max_length=MAX_TEXT)]
 )
 Seconds: TypeAlias = Annotated[float, Meta(ge=-1e15, le=1e15)]
-Top: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_K)]
-Ids: TypeAlias = Annotated[list[Raw], Meta(max_length=MAX_IDS)]
+K: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_K)]
+ItemIds: TypeAlias = Annotated[list[ItemId], Meta(max_length=MAX_IDS)]
 Name: TypeAlias = Annotated[str, Meta(max_length=MAX_TEXT)]
 
 
 class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A session, and what may be shown to it.
+    """A session and the items that may be recommended for it.
 
     Attributes:
-        session: item ids in the order of the clicks, the last click last.
-        k: how many items; left out it is 20, or all if there are fewer.
-        times: when each click was made, in seconds of any clock.
-        now: the moment of asking on that clock; left out it is the last click.
-        user: whose session it is.
-        exclude_seen: leave out what the session has clicked.
-        allow: show only these items.
-        block: never show these items.
-        explain: give reasons, as far as the model has any.
-        titles: add the titles of the items that are named.
-        model: which of the served models; left out it is the first one.
+        session: item ids in click order, the last click last.
+        k: number of items; the default is 20, or the size of a smaller catalog.
+        times: time of each click in seconds on any clock.
+        now: the moment of prediction on the same clock; the default is the last click.
+        user: id of the visitor.
+        exclude_seen: exclude the items of the session.
+        allow: recommend only these items.
+        block: never recommend these items.
+        explain: add an explanation.
+        titles: add the titles of all items in the response.
+        model: name of the model; the default is the first one.
     """
 
-    session: Annotated[list[Raw], Meta(min_length=1, max_length=MAX_CLICKS)]
-    k: Top | None = None
+    session: Annotated[list[ItemId], Meta(min_length=1, max_length=MAX_CLICKS)]
+    k: K | None = None
     times: Annotated[list[Seconds], Meta(max_length=MAX_CLICKS)] | None = None
     now: Seconds | None = None
-    user: Raw | None = None
+    user: ItemId | None = None
     exclude_seen: bool = False
-    allow: Ids | None = None
-    block: Ids = []
+    allow: ItemIds | None = None
+    block: ItemIds = []
     explain: bool = False
     titles: bool = False
     model: Name | None = None
 
 
 class BatchRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Several sessions at once; none influences another."""
+    """Several independent requests."""
 
     requests: Annotated[list[RecommendRequest], Meta(min_length=1, max_length=MAX_BATCH)]
 
 
 class EventRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A click of a live session, and what may be shown after it.
+    """A click of a live session, and the items that may be recommended after it.
 
     Attributes:
-        item: what was clicked.
-        time: when, in seconds since 1970; left out it is now. One that is earlier than that of
-            the click before counts as made with it.
-        before: the clicks before it, as the client knows them; read only if live sessions cannot
-            be reached.
-        k: how many items; 0 only takes note of the click, left out it is 20.
+        item: id of the clicked item.
+        time: seconds since 1970; the default is now. A time before that of the previous click is
+            raised to it.
+        history: ids of the previous clicks; used only if the session store does not respond.
+        k: number of items, 20 by default; 0 stores the click without a recommendation.
+        user: id of the visitor.
+        exclude_seen: exclude the items of the session.
+        allow: recommend only these items.
+        block: never recommend these items.
+        explain: add an explanation.
+        titles: add the titles of all items in the response.
+        model: name of the model; the default is the first one.
     """
 
-    item: Raw
+    item: ItemId
     time: Seconds | None = None
-    before: Annotated[list[Raw], Meta(max_length=MAX_CLICKS)] = []
+    history: Annotated[list[ItemId], Meta(max_length=MAX_CLICKS)] = []
     k: Annotated[int, Meta(ge=0, le=MAX_K)] | None = None
-    user: Raw | None = None
+    user: ItemId | None = None
     exclude_seen: bool = False
-    allow: Ids | None = None
-    block: Ids = []
+    allow: ItemIds | None = None
+    block: ItemIds = []
     explain: bool = False
     titles: bool = False
     model: Name | None = None
 
 
 class ActivateRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Which version of a model is to answer: its name, or its folder.
+    """The version of a model to activate, by name or by folder.
 
     Attributes:
-        model: which of the served models.
+        model: name of the model; the default is the first one.
         version: a version of its registry.
-        path: the folder of a version, below the folder that is served.
+        path: folder of a version, below the served folder.
     """
 
     model: Name | None = None
@@ -100,11 +106,14 @@ class ActivateRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     path: Annotated[str, Meta(max_length=4096)] | None = None
 
 
-class VoterAnswer(Struct):
-    """A session of the training log that votes for what is recommended.
+class NeighborResponse(Struct):
+    """A training session that contributes to the recommended scores.
 
     Attributes:
-        titles: of each of `items`, or null; if they were asked for.
+        items: its distinct items.
+        similarity: to the session of the request.
+        vote: contribution to each of its items.
+        titles: title or null of each of `items`, if titles are requested.
     """
 
     items: list[int | str]
@@ -113,39 +122,39 @@ class VoterAnswer(Struct):
     titles: list[str | None] | UnsetType = UNSET
 
 
-class ReasonsAnswer(Struct):
-    """Why these items.
+class ExplanationResponse(Struct):
+    """Why these items are recommended.
 
     Attributes:
-        kind: "attention", "neighbors", or null where the model has neither.
-        clicks: the clicks that the model reads.
+        kind: "attention", "neighbors", or null if the model provides neither.
+        clicks: the clicks that are explained.
         weights: attention to each of `clicks`.
-        neighbors: sessions of the training log that vote most.
-        note: why there is nothing.
+        neighbors: training sessions with the largest votes.
+        note: why there is no explanation.
     """
 
     kind: str | None
     clicks: list[int | str]
     weights: list[float] | None
-    neighbors: list[VoterAnswer] | None
+    neighbors: list[NeighborResponse] | None
     note: str | None
 
 
-class RecommendAnswer(Struct):
+class RecommendResponse(Struct):
     """Recommended items, best first.
 
     Attributes:
-        model: who answered.
-        version: of that model.
+        model: name of the model.
+        version: active version of the model.
         items: at most k item ids.
-        scores: of each item; null for a popular one that the model did not name.
-        from_model: how many of `items` the model named.
+        scores: score of each item; null for an item that was filled from popularity.
+        from_model: number of items that the model returned.
         unknown: clicked ids that the model does not know.
-        note: what a person should know, or null.
-        degraded: live sessions could not be reached: only the clicks of the request were read.
-        reasons: if they were asked for.
-        titles: of each of `items`, or null; if they were asked for.
-        session_titles: the same of each click of the session.
+        note: a remark for the reader, or null.
+        degraded: the session store did not respond; only the clicks of the request were used.
+        explanation: if requested.
+        titles: title or null of each of `items`, if requested.
+        session_titles: title or null of each click of the session, if requested.
     """
 
     model: str
@@ -156,95 +165,95 @@ class RecommendAnswer(Struct):
     unknown: list[int | str]
     note: str | None
     degraded: bool = False
-    reasons: ReasonsAnswer | UnsetType = UNSET
+    explanation: ExplanationResponse | UnsetType = UNSET
     titles: list[str | None] | UnsetType = UNSET
     session_titles: list[str | None] | UnsetType = UNSET
 
 
-class BatchAnswer(Struct):
-    """An answer for each request, in their order."""
+class BatchResponse(Struct):
+    """One response for each request, in the same order."""
 
-    answers: list[RecommendAnswer]
+    responses: list[RecommendResponse]
 
 
-class EventAnswer(Struct):
-    """What the click did.
+class EventResponse(Struct):
+    """The result of a click.
 
     Attributes:
-        clicks: how many clicks of the session are kept; 1 if it could not be reached.
-        degraded: live sessions could not be reached, and the click is lost.
-        recommended: what to show; null if k is 0.
+        clicks: number of stored clicks of the session; 1 if the session store did not respond.
+        degraded: the session store did not respond, and the click was not stored.
+        recommendation: null if k is 0.
     """
 
     clicks: int
     degraded: bool
-    recommended: RecommendAnswer | None
+    recommendation: RecommendResponse | None
 
 
-class ClickAnswer(Struct):
+class ClickResponse(Struct):
     """A click of a live session."""
 
     item: int | str
     time: float
 
 
-class SessionAnswer(Struct):
+class SessionResponse(Struct):
     """A live session."""
 
     id: str
-    clicks: list[ClickAnswer]
+    clicks: list[ClickResponse]
     user: int | str | None
 
 
-class ModelAnswer(Struct, kw_only=True):
+class ModelResponse(Struct, kw_only=True):
     """A served model.
 
     Attributes:
         name: as requests name it.
-        model: what it is, such as "narm".
-        version: that answers now.
-        loaded: seconds since 1970.
-        items: of the catalog.
-        titles: how many of them have a title.
-        reads: what it reads besides clicks.
+        model: the kind of model, such as "narm".
+        version: active version.
+        loaded_at: seconds since 1970.
+        items: size of the catalog.
+        titles: number of items with a title.
+        reads: inputs besides clicks: times, users.
         config: its parameters.
-        trained: on what and how.
-        search: "all" if every item is scored, "bounds" if bounds rule most of them out; and of the
-            best 20 that scoring all finds, which share that found when the model was loaded, in how
-            many requests. With "caution" below 1 it is not exact: that part of each bound counts.
-        refused: versions that were not taken, and why.
-        versions: of its registry, which may be activated.
+        trained: data and duration of the training.
+        search: `method` is "exhaustive" if every item is scored, "bounded" if upper bounds skip
+            most items; `recall` of the exact top 20, measured in `requests` requests when the
+            model was loaded; `bound_scale` below 1 if the search is approximate.
+        rejected: versions that could not be loaded, with the reason.
+        versions: versions of its registry that can be activated.
     """
 
     name: str
     model: str
     version: str
-    loaded: float
+    loaded_at: float
     items: int
     titles: int
     reads: list[str]
     config: dict[str, Any]
     trained: dict[str, Any]
     search: dict[str, Any]
-    refused: dict[str, str]
+    rejected: dict[str, str]
     versions: list[str]
 
 
-class ModelsAnswer(Struct):
-    """All served models; the first one answers who names none."""
+class ModelsResponse(Struct):
+    """All served models; the first one is the default."""
 
-    models: list[ModelAnswer]
+    models: list[ModelResponse]
 
 
-class ItemsAnswer(Struct):
-    """Items that were found.
+class ItemsResponse(Struct):
+    """Items that match a search.
 
     Attributes:
-        model: in whose catalog.
-        items: ids; those in whose id or title a word begins with the text come first, then the
-            most clicked.
-        clicks: of each of `items` in training.
-        titles: of each of `items`, or null.
+        model: name of the model whose catalog was searched.
+        items: item ids; an exact id first, then items with a word in id or title that begins with
+            the text, then items that contain it; each group by clicks.
+        clicks: training clicks of each of `items`.
+        titles: title or null of each of `items`.
     """
 
     model: str
@@ -254,16 +263,16 @@ class ItemsAnswer(Struct):
 
 
 class Problem(Struct, omit_defaults=True, kw_only=True):
-    """What is wrong, as RFC 9457 has it.
+    """An error in the format of RFC 9457.
 
     Attributes:
-        type: a name of the kind of problem.
-        title: the status in words.
-        status: of the answer.
-        detail: what is wrong, and what to do about it.
-        field: the part of the request that is at fault.
+        type: identifier of the kind of problem.
+        title: the status as text.
+        status: HTTP status.
+        detail: the problem and its remedy.
+        field: the invalid part of the request.
         problem: what is wrong.
-        remedy: what to do about it.
+        remedy: how to correct it.
     """
 
     type: str

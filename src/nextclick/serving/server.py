@@ -1,4 +1,4 @@
-"""Starts the server's processes, and stops them without losing an answer."""
+"""Server processes: start, supervision, and graceful shutdown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from nextclick.errors import ConfigError
 from nextclick.serving.app import App
-from nextclick.serving.model_manager import Served
+from nextclick.serving.model_manager import ModelManager
 from nextclick.serving.settings import hand_on, handed_on
 
 if TYPE_CHECKING:
@@ -29,30 +29,30 @@ if TYPE_CHECKING:
     from nextclick.serving.settings import Settings
 
 log = logging.getLogger("nextclick.serving")
-_LAST = 1.0  # seconds that clients who are connected have for a last request
-_LOOK = 0.5  # seconds between two looks at the workers
+_FINAL_REQUEST_SECONDS = 1.0  # for a last request on open connections
+_SUPERVISION_INTERVAL = 0.5  # seconds between checks of the worker processes
 _BACKLOG = 2048
-_SWITCH = 0.0005  # seconds that a thread keeps the interpreter while another one waits for it
+_SWITCH_INTERVAL = 0.0005  # seconds until the interpreter switches to a waiting thread
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open the port; 0 takes a free one.
+    """Open a port; 0 selects a free one.
 
     Raises:
-        ConfigError: it cannot be opened.
+        ConfigError: the port cannot be opened.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        opened = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigError(
             f"--host {host} --port {port}: cannot be opened: {error}; choose another port"
         ) from error
-    opened.set_inheritable(True)
-    return opened
+    listener.set_inheritable(True)
+    return listener
 
 
-def serve(settings: Settings, opened: socket.socket) -> None:
+def serve(settings: Settings, listener: socket.socket) -> None:
     """Answer requests until SIGTERM or Ctrl-C.
 
     Raises:
@@ -60,79 +60,81 @@ def serve(settings: Settings, opened: socket.socket) -> None:
         ConfigError: the titles cannot be read.
     """
     if settings.workers == 1:
-        work(settings, [opened])
+        run_worker(settings, [listener])
         return
     with tempfile.TemporaryDirectory(prefix="nextclick-metrics-") as folder:
         hand_on(settings, folder)
-        # what cannot be loaded is said once, and kernels are compiled
-        Served(settings.models, titles=settings.titles, least_recall=settings.min_recall)
+        # report errors once, and compile kernels before the workers start
+        ModelManager(settings.models, titles=settings.titles, min_recall=settings.min_recall)
         _log_to_stderr()
-        _Workers(opened, settings.workers).run()
+        WorkerPool(listener, settings.workers).run()
 
 
-def work(settings: Settings, sockets: list[socket.socket]) -> None:
-    """One process that answers."""
+def run_worker(settings: Settings, sockets: list[socket.socket]) -> None:
+    """Run a server in this process."""
     _log_to_stderr()
-    sys.setswitchinterval(_SWITCH)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     threadpool_limits(1)
     app = App(settings)
-    if "torch" in sys.modules:  # a model needed it
+    if "torch" in sys.modules:  # a model imported it
         sys.modules["torch"].set_num_threads(1)
     gc.collect()
-    gc.freeze()  # what is loaded stays; collections look at what requests leave
-    _Server(app).run(sockets=sockets)
+    gc.freeze()  # exclude loaded models from garbage collection
+    GracefulServer(app).run(sockets=sockets)
 
 
-def _worker(opened: socket.socket) -> None:
-    """What each of several processes runs."""
-    work(handed_on(), [opened])
+def _worker_main(listener: socket.socket) -> None:
+    """The entry point of a worker process."""
+    run_worker(handed_on(), [listener])
 
 
-class _Workers:
-    """Several processes that take requests from one port; one that dies is started again."""
+class WorkerPool:
+    """Processes that share one port; a process that dies is restarted."""
 
-    def __init__(self, opened: socket.socket, n: int):
-        self._opened = opened
+    def __init__(self, listener: socket.socket, n: int):
+        self._listener = listener
         self._spawn = multiprocessing.get_context("spawn")
         self._stop = threading.Event()
-        self._running = [self._start() for _ in range(n)]
+        self._processes = [self._start() for _ in range(n)]
 
     def run(self) -> None:
-        """Wait for SIGTERM or Ctrl-C, then for all processes to end."""
+        """Supervise the processes until SIGTERM or Ctrl-C, then wait for them to finish."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
-        while not self._stop.wait(_LOOK):
-            for place, process in enumerate(self._running):
+        while not self._stop.wait(_SUPERVISION_INTERVAL):
+            for n, process in enumerate(self._processes):
                 if not process.is_alive():
-                    log.error("worker %d ended with %s", process.pid, process.exitcode)
-                    self._running[place] = self._start()
-        self._opened.close()  # else clients would connect to a port that nobody takes them from
-        for process in self._running:
-            process.terminate()  # SIGTERM: it finishes what it holds
-        for process in self._running:
+                    log.error(
+                        "worker %d exited with code %s; restarting", process.pid, process.exitcode
+                    )
+                    self._processes[n] = self._start()
+        self._listener.close()  # otherwise clients connect to a port that nobody accepts from
+        for process in self._processes:
+            process.terminate()  # SIGTERM starts the graceful shutdown
+        for process in self._processes:
             process.join()
 
     def _start(self) -> SpawnProcess:
-        process = self._spawn.Process(target=_worker, args=(self._opened,))
+        process = self._spawn.Process(target=_worker_main, args=(self._listener,))
         process.start()
         return process
 
 
-class _Server(uvicorn.Server):
-    """Told to stop, it goes on for a while, so that clients and balancers learn of it.
+class GracefulServer(uvicorn.Server):
+    """Accepts requests for a grace period after SIGTERM.
 
-    In that time answers close their connection, so that nobody sends a request into one that is
-    about to go, and /readyz says that the server is stopping.
+    During this period responses close their connections and /readyz returns 503, so that clients
+    and load balancers switch to another server without a failed request.
     """
 
     def __init__(self, app: App):
         settings = app.settings
-        self._gate = app.gate
-        self._drain = settings.shutdown_grace
+        self._middleware = app.asgi
+        self._grace = settings.shutdown_grace
         self._loop: asyncio.AbstractEventLoop | None = None
         super().__init__(
             uvicorn.Config(
-                app.gate,
+                app.asgi,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -144,42 +146,42 @@ class _Server(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen."""
+        """Start listening."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take who has connected, close the port, let connections end, then stop."""
+        """Accept pending connections, close the port, finish open connections, then stop."""
         assert self._loop is not None
-        for opened in sockets or ():
-            opened.setblocking(False)
-            with contextlib.suppress(OSError):  # nobody is left in the backlog
+        for listener in sockets or ():
+            listener.setblocking(False)
+            with contextlib.suppress(OSError):  # the backlog is empty
                 while True:
-                    await self._loop.connect_accepted_socket(self._protocol, opened.accept()[0])
+                    await self._loop.connect_accepted_socket(self._protocol, listener.accept()[0])
         for server in self.servers:
             server.close()
-        for opened in sockets or ():
-            opened.close()
-        until = self._loop.time() + _LAST
-        while self.server_state.connections and self._loop.time() < until:
+        for listener in sockets or ():
+            listener.close()
+        deadline = self._loop.time() + _FINAL_REQUEST_SECONDS
+        while self.server_state.connections and self._loop.time() < deadline:
             await asyncio.sleep(0.01)
         await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
-        made: Any = self.config.http_protocol_class
-        protocol: asyncio.Protocol = made(
+        protocol_class: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = protocol_class(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return protocol
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop after the drain; at once if told again."""
+        """Stop after the grace period; a second signal stops at once."""
         del sig, frame
-        if self._gate.drains or self._loop is None:
+        if self._middleware.shutting_down or self._loop is None:
             self.force_exit = self.should_exit = True
             return
-        self._gate.drains = True
-        self._loop.call_soon_threadsafe(self._loop.call_later, self._drain, self._stop)
+        self._middleware.shutting_down = True
+        self._loop.call_soon_threadsafe(self._loop.call_later, self._grace, self._stop)
 
     def _stop(self) -> None:
         self.should_exit = True

@@ -139,10 +139,12 @@ class Settings:
             ConfigError: a value is out of its range, or two exclude each other.
         """
         build_config(Settings, asdict(self), "serve")
-        if self.workers > 1 and self.state == "memory":
+        from nextclick.serving.sessions.session_store import find_backend  # imports msgspec
+
+        if self.workers > 1 and not find_backend(self.state).shared:
             raise ConfigError(
-                f"--workers {self.workers} cannot share --state memory, which is private to a "
-                "process; use --state lmdb:PATH on one machine, or redis://HOST:PORT"
+                f"--workers {self.workers} cannot share --state {self.state}, which is private to "
+                "a process; use --state lmdb:PATH on one machine, or redis://HOST:PORT"
             )
         return self
 
@@ -151,13 +153,15 @@ def read_token(file: Path | None) -> str | None:
     """Return the token of a file, else of the environment variable NEXTCLICK_TOKEN, else None.
 
     Raises:
-        ConfigError: the file cannot be read, or the token is short.
+        ConfigError: the file cannot be read, or the token is too short.
     """
     if file is not None:
         try:
             token = file.read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
-            raise ConfigError(f"--token-file {file}: cannot be read: {error}") from error
+            raise ConfigError(
+                f"--token-file {file}: cannot be read: {error}; name a readable text file"
+            ) from error
     else:
         token = os.environ.get(_TOKEN, "").strip()
         if not token:
@@ -189,5 +193,5 @@ def handed_on() -> Settings:
 
 
 def shares_metrics() -> bool:
-    """Whether several processes add to the same metrics."""
+    """Whether several processes aggregate their metrics."""
     return "PROMETHEUS_MULTIPROC_DIR" in os.environ

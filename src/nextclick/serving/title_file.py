@@ -1,169 +1,141 @@
-"""The titles of items, out of a CSV file."""
+"""Item titles from a CSV file."""
 
 from __future__ import annotations
 
 import csv
 import logging
 import threading
-from itertools import chain, islice
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from nextclick.errors import ConfigError
-from nextclick.serving.text_index import Texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import TextIO
 
-    from nextclick.core.types import Int32Array
-    from nextclick.core.vocabulary import Vocabulary
-
 log = logging.getLogger("nextclick.serving")
-_AT_ONCE = 1 << 14  # rows that are Python strings at one time
-_ITEM = ("item", "itemid", "id")  # names of columns, as `_plain` has them
-_TITLE = ("title", "name")
+_ITEM_COLUMNS = ("item", "itemid", "id")  # names as normalized by `_normalized`
+_TITLE_COLUMNS = ("title", "name")
 
 
-class Placed(NamedTuple):
-    """Whose the titles are in one catalog of N items.
-
-    Attributes:
-        items: (rows,) int32, the item of each title; 0 for those that no item of it takes.
-        rows: (N + 1,) int32, the title of each item; -1 where there is none.
-        unknown: how many titles are of ids that the catalog lacks.
-        again: how many are of an item that has one already; the first one counts.
-    """
-
-    items: Int32Array
-    rows: Int32Array
-    unknown: int
-    again: int
-
-
-class Titles:
-    """Titles by raw id, of any catalog.
+@dataclass(slots=True)
+class TitleTable:
+    """Titles by raw id, for any catalog.
 
     Attributes:
-        ids: raw ids as the file has them.
-        texts: the title of each.
-        folded: the same for searching.
-        bare: rows of the file without an id or without a title, which are passed over.
+        ids: raw ids as written in the file.
+        titles: the title of each id.
+        n_incomplete: lines of the file without an id or a title, which are ignored.
     """
 
-    def __init__(self, rows: Iterable[tuple[str, str]] = ()):
-        self.ids, self.texts = Texts(), Texts()
-        self.bare = 0
-        rest = iter(rows)
-        while some := list(islice(rest, _AT_ONCE)):
-            whole = [row for row in some if row[0] and row[1]]
-            self.bare += len(some) - len(whole)
-            self.ids.add([item for item, _ in whole])
-            self.texts.add([title for _, title in whole])
-        self.folded = self.texts.folded()
+    ids: list[str] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)
+    n_incomplete: int = 0
 
-    def placed(self, items: Vocabulary) -> Placed:
-        """Find the items of a catalog; ids match as they do in a request."""
-        index = items.indices(self.ids)
-        order = np.arange(len(index), dtype=np.int32)
-        rows = np.full(len(items) + 1, -1, dtype=np.int32)
-        rows[index[::-1]] = order[::-1]  # of several the first one is written last, and stays
-        rows[0] = -1
-        again = (index > 0) & (rows[index] != order)
-        unknown = int(np.sum(index == 0))
-        index[again] = 0
-        return Placed(index, rows, unknown, int(np.sum(again)))
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, str]]) -> TitleTable:
+        """Build a table of (id, title) pairs; either is empty where the line lacks it."""
+        table = cls()
+        for raw, title in rows:
+            if raw and title:
+                table.ids.append(raw)
+                table.titles.append(title)
+            else:
+                table.n_incomplete += 1
+        return table
 
 
 class TitleFile:
-    """A file of titles, which may be replaced while a server runs.
+    """A title file that may be replaced while the server runs.
 
     Raises:
-        ConfigError: it cannot be read, or holds no titles.
+        ConfigError: the file cannot be read or contains no title.
     """
 
     def __init__(self, path: str | Path):
         self._path = Path(path)
-        self._reading = threading.Lock()
-        self._stamp = self._now()
-        self._titles = read_titles(self._path)
+        self._lock = threading.Lock()
+        self._version = self._file_version()
+        self._table = read_titles(self._path)
 
-    def titles(self) -> Titles:
-        """What the file says; if it cannot be read any more, what it said before."""
-        with self._reading:
-            stamp = self._now()
-            if stamp != self._stamp:
-                self._stamp = stamp
+    def table(self) -> TitleTable:
+        """The current titles; the previous ones if a changed file cannot be read."""
+        with self._lock:
+            version = self._file_version()
+            if version != self._version:
+                self._version = version
                 try:
-                    self._titles = read_titles(self._path)
+                    self._table = read_titles(self._path)
                 except ConfigError as error:
-                    log.warning("titles stay as they were: %s", error)
-            return self._titles
+                    log.warning("keeping the previous titles: %s", error)
+            return self._table
 
-    def _now(self) -> tuple[int, int, int] | None:
+    def _file_version(self) -> tuple[int, int, int] | None:
         try:
-            found = self._path.stat()
+            status = self._path.stat()
         except OSError:
-            return None  # reading it says what is wrong
-        return found.st_mtime_ns, found.st_size, found.st_ino
+            return None  # reading the file reports the error
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def read_titles(path: Path) -> Titles:
-    """Read a CSV file in UTF-8 with a comma or a tab between its columns.
+def read_titles(path: Path) -> TitleTable:
+    """Read a UTF-8 CSV file with comma- or tab-separated columns.
 
-    A first line that names the columns `item` and `title` says where they are. Without one the
-    first two columns are.
+    If the first line names the columns `item` and `title`, those columns are read; otherwise the
+    first two columns are read, starting with the first line.
 
     Raises:
-        ConfigError: it cannot be read, or holds no titles.
+        ConfigError: the file cannot be read or contains no title.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            titles = Titles(_rows(path, file))
+            table = TitleTable.of(_rows(path, file))
     except OSError as error:
         raise ConfigError(
             f"--titles {path}: cannot be read: {error}; name a CSV file that this user may read"
         ) from error
-    if not len(titles.texts):
+    if not table.titles:
         raise ConfigError(
-            f"--titles {path}: holds no title; give a file with an item and its title in each line"
+            f"--titles {path}: contains no title; write an item id and its title on each line"
         )
-    return titles
+    return table
 
 
 def _rows(path: Path, file: TextIO) -> Iterator[tuple[str, str]]:
-    """Id and title of each line, without blanks around them; "" for a line that is too short."""
+    """Stripped id and title of each line; empty strings for a line that is too short."""
     reader = csv.reader(())
     try:
         first = file.readline()
         reader = csv.reader(chain([first], file), delimiter="," if "\t" not in first else "\t",
                             strict=True)  # fmt: skip
         header = next(reader)
-        item, title, named = _columns(path, header)
-        for row in reader if named else chain([header], reader):
+        item, title, has_header = _columns(path, header)
+        for row in reader if has_header else chain([header], reader):
             if len(row) > max(item, title):
                 yield row[item].strip(), " ".join(row[title].split())
             elif row:
                 yield "", ""
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"--titles {path}: is not text in UTF-8 after line {reader.line_num}: {error.reason}; "
-            "save it as CSV in UTF-8"
+            f"--titles {path}: invalid UTF-8 after line {reader.line_num}: {error.reason}; "
+            "save the file as CSV in UTF-8"
         ) from None
     except csv.Error as error:
         raise ConfigError(
-            f"--titles {path}: line {reader.line_num}: {error}; close each quote, and double those "
-            "within a quoted title"
+            f"--titles {path}: line {reader.line_num}: {error}; close each quote, and double a "
+            "quote inside a quoted title"
         ) from None
 
 
 def _columns(path: Path, first: list[str]) -> tuple[int, int, bool]:
-    """Where id and title stand, and whether the first line names them."""
-    names = {_plain(name): n for n, name in reversed(list(enumerate(first)))}
+    """Positions of the id and title columns, and whether the first line is a header."""
+    names = {_normalized(name): n for n, name in reversed(list(enumerate(first)))}
     item, title = (
-        next((names[name] for name in known if name in names), None) for known in (_ITEM, _TITLE)
+        next((names[name] for name in known if name in names), None)
+        for known in (_ITEM_COLUMNS, _TITLE_COLUMNS)
     )
     if item is not None and title is not None:
         return item, title, True
@@ -171,10 +143,10 @@ def _columns(path: Path, first: list[str]) -> tuple[int, int, bool]:
         return 0, 1, False
     raise ConfigError(
         f"--titles {path}: the first line must name the columns item and title, or hold an id and "
-        f"a title with a comma or a tab between them, got {', '.join(first)[:80]!r}; name both"
+        f"a title separated by a comma or tab, got {', '.join(first)[:80]!r}; name both columns"
     )
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     """`Item-ID`, `item_id` and `ItemId` are the same name."""
     return "".join(letter for letter in name.lower() if letter.isalnum())

@@ -1,4 +1,4 @@
-"""The page on which a person tries a model: its files, as routes."""
+"""Serves the files of the web page on which a person tries a model."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _TYPES = {
     ".mjs": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_PLAIN = "text/plain; charset=utf-8"  # licenses
+_DEFAULT_TYPE = "text/plain; charset=utf-8"  # license files
 
 
 def page_routes() -> list[Route]:
-    """`/`, and `/page/…` for what it loads; browsers ask for an icon on every page."""
+    """Routes of the page `/`, its files `/page/…`, and the icon that browsers request."""
     return [
         Route("/", _index, methods=["GET"]),
         Route("/favicon.ico", _icon, methods=["GET"]),
@@ -51,34 +51,38 @@ async def _file(request: Request) -> Response:
 
 
 def _answer(request: Request, name: str) -> Response:
-    """A file, or 304 if the browser has it; it asks each time, so a new version is seen at once."""
+    """A file, or 304 if the browser has it; browsers revalidate each time, so updates appear."""
     if name not in _files():
         raise HTTPException(404)
-    body, kind, tag = _files()[name]
-    headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    known = [
+    body, media_type, etag = _files()[name]
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    cached = [
         one.strip().removeprefix("W/")
         for one in request.headers.get("If-None-Match", "").split(",")
     ]
-    if tag in known or "*" in known:
+    if etag in cached or "*" in cached:
         return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type=kind)
+    return Response(body, headers=headers, media_type=media_type)
 
 
 @cache
 def _files() -> dict[str, tuple[bytes, str, str]]:
-    """Path below the folder to the bytes, the media type and the tag: some 60 kB in all."""
-    found = {}
+    """Path in the folder to bytes, media type and ETag, about 60 kB in total."""
+    contents = {}
     for name, file in _walk(files("nextclick.serving") / "page", ""):
         body = file.read_bytes()
-        kind = _TYPES.get("." + name.rpartition(".")[2], _PLAIN)
-        found[name] = (body, kind, f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"')
-    return found
+        media_type = _TYPES.get("." + name.rpartition(".")[2], _DEFAULT_TYPE)
+        contents[name] = (
+            body,
+            media_type,
+            f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"',
+        )
+    return contents
 
 
 def _walk(folder: Traversable, path: str) -> list[tuple[str, Traversable]]:
-    found = []
+    paths = []
     for child in folder.iterdir():
         below = f"{path}{child.name}"
-        found += _walk(child, f"{below}/") if child.is_dir() else [(below, child)]
-    return found
+        paths += _walk(child, f"{below}/") if child.is_dir() else [(below, child)]
+    return paths

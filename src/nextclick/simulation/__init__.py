@@ -1,1 +1,1 @@
-"""Simulated click logs with known structure."""
+"""Simulation of click logs with a known structure."""

@@ -1,59 +1,58 @@
-"""A click log of a shop that does not exist, whose structure is known.
+"""Simulation of the click log of a shop, with a known structure.
 
-The shop: N items stand in C categories, whose sizes fall as 1/√rank. The items of a category form
-a ring, and items near on it are alike. Popularity is Zipf–Mandelbrot, 1 / (rank + N/200). Each
-structure below has a parameter, and 0 switches that structure off.
+The N items of the shop are divided into C categories, whose sizes fall as 1/√rank. The items of a
+category form a ring, and items close to each other on the ring are similar. Popularity follows a
+Zipf–Mandelbrot law, 1 / (rank + N/200). Each structure below has a parameter; 0 disables it.
 
 drift
-    The logarithm of an item's popularity wanders from day to day with standard deviation `drift`;
-    two days k apart correlate with e^(−k/10). So yesterday predicts today better than last month,
-    and since a click goes to the more popular ones of some near items, the links between items
-    wander too.
+    The log-popularity of an item fluctuates from day to day with standard deviation `drift`; the
+    correlation at a lag of k days is e^(−k/10). Yesterday therefore predicts today better than last
+    month does. Among nearby items the more popular ones are clicked, so item transitions drift too.
 new_items
-    This share of the items is released on a day after the first; before it they are never clicked,
-    then they are 4.5 times as popular as later on (the boost shrinks to 1/e in 4 days). As many
-    other items fade from some day on by a factor e^(−0.4) a day.
+    This share of the items is released after the first day. They are never clicked before their
+    release. At the release they are 4.5 times as popular as later; the boost decays to 1/e in 4
+    days. Equally many other items start to fade on a random day, by a factor of e^(−0.4) per day.
 moves
-    Each night this share of the items takes the places of one another on the ring of their
-    category, so that other items are alike on the next day and links go elsewhere. What followed
-    what yesterday then says more of today than all days before it do.
+    Every day this share of the items swaps positions within the ring of their category. Similar
+    items and links then change, so the transitions of the previous day are more informative than
+    those of all earlier days.
 taste
-    A visitor has up to four favorite categories, with weights from a stick broken at uniform
-    places, and a home in every category. A session's category is a favorite one with probability
-    `taste` (else that of an item drawn by today's popularity), and what it looks for is near home
-    with probability 0.6 `taste` (else drawn by popularity in the category).
+    A visitor has up to four favorite categories, with stick-breaking weights, and a home position
+    in every category. The category of a session is a favorite one with probability `taste`, else
+    the category of an item drawn by popularity. Each target of a session is near the home with
+    probability 0.6 `taste`, else drawn by popularity within the category.
 purpose
-    With this probability a session looks for something: it has one category and three targets in
-    it. A click that follows nothing before it goes near a target in four of five cases, else to a
-    popular item of one of the visitor's favorite categories (probability `taste`) or of the whole
-    shop. In a session without a purpose it always does the latter.
+    With this probability a session has a purpose: one category and three target items in it. A
+    click that does not follow an earlier click is near a target with probability 0.8. Otherwise it
+    is a popular item of a favorite category of the visitor (probability `taste`) or of the whole
+    shop. Without a purpose it is always such a popular item.
 interest
-    A click has an interest in 0..1, the sigmoid of a normal draw (σ = 3), shifted by +0.5 in the
-    category of the purpose and by −0.5 outside. Click j of a session at click t has the pull
-    interest_j² · 0.8^(t − j), and "an earlier click" below is drawn by pull.
+    Each click has an interest in 0..1, the sigmoid of a normal variable (σ = 3), shifted by +0.5 in
+    the category of the purpose and by −0.5 in other categories. At click t of a session, click j
+    has the pull interest_j² · 0.8^(t − j). "An earlier click" below is drawn by pull.
 reclick
-    With this probability a visitor thinks of an earlier click other than the present one, and
-    clicks its item again with probability `interest` of it.
+    With this probability the visitor considers an earlier click other than the latest one, and
+    clicks its item again with a probability equal to its `interest`.
 similarity
-    Otherwise, with this probability the visitor thinks of an earlier click or the present one, and
-    with probability 0.1 + 0.9 `interest` of it clicks an item linked to its item: one near it on
-    the ring (65 %), or near the place a third of the ring ahead, its complement (35 %, one-way).
+    Otherwise, with this probability the visitor considers the latest or an earlier click. With
+    probability 0.1 + 0.9 `interest` of that click, the next item is linked to its item: an item
+    near it on the ring (65 %), or its complement near a third of the ring ahead (35 %, one-way).
 dwell_signal
-    The time to the next click is gamma with shape 2.5 and mean 40 s · e^(1.8 (2 interest − 1)), so
-    from 7 s to 4 min, within 0.8 s and 25 min. The interest meant is the click's own with
-    probability `dwell_signal`, else a fresh draw. So a long stay says that the next clicks stay
-    close to that item or come back to it, a short one that they leave.
+    The time to the next click is gamma-distributed with shape 2.5 and mean
+    40 s · e^(1.8 (2 interest − 1)), that is 7 s to 4 min, clipped to 0.8 s and 25 min. The interest
+    is that of the click with probability `dwell_signal`, else an independent draw. A long dwell
+    time thus indicates that the next clicks are close to the item or return to it.
 anonymous
-    This share of the sessions is written without a visitor. The visitor is there all the same.
+    This share of the sessions has no user id in the log. The clicks still follow a visitor's taste.
 
-A session's length is log-normal (σ = 0.9, 1 to 200 clicks, mean `length`); sessions begin by time
-of day (least at 03:00 UTC, most at 20:00) and day of the week (most on Sunday); visitor v of U
-comes in proportion to 1 / (v/U + 0.005). Sessions of one visitor may overlap.
+The session length is log-normal (σ = 0.9, 1 to 200 clicks, mean `length`). Sessions start by time
+of day (minimum at 03:00 UTC, maximum at 20:00) and weekday (maximum on Sunday). Visitor v of U is
+drawn with probability proportional to 1 / (v/U + 0.005). Sessions of one visitor may overlap.
 
-The log has one row per click, in the order of time, sessions interleaved. Columns: session_id,
+The log has one row per click, sorted by time, so sessions interleave. Its columns are session_id,
 user_id (null if anonymous), item_id, category (1..C) and timestamp (milliseconds since the epoch).
-Ids of items and users are neither dense nor in any order. There are exactly `events` rows: a
-session that would go beyond what a part of a day is to have is cut short.
+Item and user ids are neither dense nor sorted. The log has exactly `events` rows: the last session
+of each chunk may be truncated.
 """
 
 from __future__ import annotations
@@ -99,13 +98,13 @@ SCHEMA = {
 
 @dataclass(frozen=True, slots=True)
 class SimulationSummary:
-    """What was written.
+    """Path and size of a simulated log.
 
     Attributes:
         path: the file.
-        events: clicks in it.
-        sessions: sessions in it.
-        size: of the file, in bytes.
+        events: number of clicks.
+        sessions: number of sessions.
+        size: size of the file in bytes.
     """
 
     path: Path
@@ -121,26 +120,26 @@ def simulate(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> SimulationSummary:
-    """Write a simulated log to a file, whole or not at all.
+    """Write a simulated log to a file, atomically.
 
-    Memory does not grow with the number of clicks. The same config gives the same bytes with the
-    same versions of Polars and NumPy.
+    The memory use is independent of the number of clicks. The same config gives the same bytes
+    with the same versions of Polars and NumPy.
 
     Args:
-        config: what to simulate.
-        path: ends in .csv, .csv.gz, .tsv, .tsv.gz or .parquet.
-        overwrite: replace a file that exists.
-        progress: told of the clicks made so far, with stage `simulate`.
+        config: the parameters of the simulation.
+        path: the file; the suffix is .csv, .csv.gz, .tsv, .tsv.gz or .parquet.
+        overwrite: replace an existing file.
+        progress: receives the number of clicks so far, with stage `simulate`.
 
     Raises:
-        ConfigError: a parameter out of its range, or an unknown suffix.
+        ConfigError: a parameter is out of range, or the suffix is unknown.
         OutputError: the file exists, or cannot be written.
     """
     path = Path(path)
     suffix = _suffix(path)
     chunks = simulate_chunks(config)
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists: choose another path or ask to overwrite it")
+        raise OutputError(f"{path} exists; choose another path or set overwrite")
     events, sessions = 0, 0
 
     def frames() -> Iterator[pl.DataFrame]:
@@ -155,7 +154,10 @@ def simulate(
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(frames(), partial, suffix)
         partial.replace(path)
-    except (OSError, pl.exceptions.ComputeError) as error:  # the latter: a disk full of Parquet
+    except (
+        OSError,
+        pl.exceptions.ComputeError,
+    ) as error:  # ComputeError: full disk (Parquet)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise OutputError(f"cannot write {path}: {reason}") from error
     finally:
@@ -165,10 +167,10 @@ def simulate(
 
 
 def simulate_frame(config: SimulationConfig) -> pl.DataFrame:
-    """Return a simulated log as a frame, all of it in memory.
+    """Return a simulated log as a data frame in memory.
 
     Raises:
-        ConfigError: a parameter out of its range.
+        ConfigError: a parameter is out of range.
     """
     return pl.concat([_frame(chunk) for chunk in simulate_chunks(config)])
 
@@ -183,14 +185,11 @@ def _suffix(path: Path) -> str:
     for suffix in SUFFIXES:
         if path.name.lower().endswith(suffix):
             return suffix
-    raise ConfigError(
-        f"{path}: a simulated log cannot be written in this format; "
-        f"let the name end in {', '.join(SUFFIXES)}"
-    )
+    raise ConfigError(f"{path}: unknown file format; use one of the suffixes {', '.join(SUFFIXES)}")
 
 
 def _write(frames: Iterator[pl.DataFrame], target: Path, suffix: str) -> None:
-    """Stream frames to a file; Polars asks for the next when there is room for it."""
+    """Stream data frames to a file; Polars requests the next one when it has buffer space."""
 
     def source(
         with_columns: list[str] | None,
@@ -198,7 +197,12 @@ def _write(frames: Iterator[pl.DataFrame], target: Path, suffix: str) -> None:
         n_rows: int | None,
         batch_size: int | None,
     ) -> Iterator[pl.DataFrame]:
-        del with_columns, predicate, n_rows, batch_size  # a sink of everything asks for nothing
+        del (
+            with_columns,
+            predicate,
+            n_rows,
+            batch_size,
+        )  # the sink writes everything
         return frames
 
     log = register_io_source(source, schema=SCHEMA)

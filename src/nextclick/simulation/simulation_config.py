@@ -1,4 +1,4 @@
-"""The parameters of a simulated shop."""
+"""The parameters of the simulator."""
 
 from __future__ import annotations
 
@@ -16,63 +16,59 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SimulationConfig:
-    """How large the log is, and how strong each structure in it is; 0 switches one off.
+    """The size of the log and the strength of each of its structures; 0 disables a structure.
 
-    What each structure does to the log stands in `nextclick.simulation.simulate`.
+    `nextclick.simulation.simulate` specifies the structures.
     """
 
-    events: Annotated[int, Field(ge=1, description="clicks in the log, met exactly")] = 1_000_000
+    events: Annotated[int, Field(ge=1, description="exact number of clicks in the log")] = 1_000_000
     items: Annotated[int, Field(ge=1, le=2**30, description="size of the catalog")] = 10_000
-    users: Annotated[int, Field(ge=1, le=2**40, description="visitors")] = 50_000
-    days: Annotated[int, Field(ge=1, le=3650, description="length of the log")] = 30
+    users: Annotated[int, Field(ge=1, le=2**40, description="number of visitors")] = 50_000
+    days: Annotated[int, Field(ge=1, le=3650, description="length of the log in days")] = 30
     start: Annotated[datetime.date, Field(description="first day (UTC), as YYYY-MM-DD")] = (
         datetime.date(2026, 3, 2)
     )
-    categories: Annotated[int, Field(ge=1, description="groups of items, at most one per item")] = (
-        50
-    )
+    categories: Annotated[int, Field(ge=1, description="item categories, at most `items`")] = 50
     length: Annotated[float, Field(ge=1.5, le=50, description="mean clicks per session")] = 5.5
-    seed: Annotated[int, Field(ge=0, description="the same config gives the same file")] = 0
+    seed: Annotated[int, Field(ge=0, description="random seed of the simulation")] = 0
     purpose: Annotated[
-        Share, Field(description="share of sessions that look for something, in one category")
+        Share, Field(description="share of sessions with target items in one category")
     ] = 0.85
     similarity: Annotated[
-        Share, Field(description="how often a click follows the links between items")
+        Share, Field(description="probability that a click follows an item-to-item link")
     ] = 0.85
     dwell_signal: Annotated[
-        Share, Field(description="how often the time spent on an item tells the interest in it")
+        Share, Field(description="probability that the dwell time reflects the interest")
     ] = 1.0
     reclick: Annotated[
-        Share, Field(description="how often a visitor thinks of going back to an earlier item")
+        Share, Field(description="probability that a visitor considers an earlier item again")
     ] = 0.2
     taste: Annotated[
-        Share, Field(description="how often a visitor follows tastes of their own")
+        Share, Field(description="probability that a visitor follows personal preferences")
     ] = 0.6
-    anonymous: Annotated[
-        Share, Field(description="share of sessions whose visitor is not written down")
-    ] = 0.3
+    anonymous: Annotated[Share, Field(description="share of sessions without a user id")] = 0.3
     drift: Annotated[
-        float, Field(ge=0, le=3, description="how far popularity wanders (σ of its logarithm)")
+        float, Field(ge=0, le=3, description="standard deviation of the daily log-popularity")
     ] = 0.7
     new_items: Annotated[
         float,
         Field(ge=0, le=0.5, description="share of items released during the log; as many fade"),
     ] = 0.1
     moves: Annotated[
-        Share, Field(description="share of items that change places in their category each night")
+        Share, Field(description="share of items that swap positions in their category every day")
     ] = 0.0
 
 
-def checked(config: SimulationConfig) -> SimulationConfig:
-    """Return a config whose values are in range and of their types.
+def validate_config(config: SimulationConfig) -> SimulationConfig:
+    """Return the config with validated and converted values.
 
     Raises:
-        ConfigError: a parameter out of its range, or more categories than items.
+        ConfigError: a parameter is out of range, or there are more categories than items.
     """
     config = build_config(SimulationConfig, dataclasses.asdict(config), "simulation")
     if config.categories > config.items:
         raise ConfigError(
             f"simulation: categories must be at most items ({config.items}), "
-            f"got {config.categories}: ask for fewer categories or more items"
+            f"got {config.categories}; reduce categories or increase items"
         )
     return config

@@ -1,6 +1,6 @@
-"""How a visitor of the simulated shop clicks: the kernels of the simulator.
+"""Kernels that simulate the clicks of visitors; see `nextclick.simulation.simulate`.
 
-`nextclick.simulation.simulate` says in words what happens here. Items are indices 0..N - 1.
+Items are indices 0..N - 1.
 """
 
 from __future__ import annotations
@@ -12,36 +12,43 @@ import numpy as np
 from numba import njit
 
 from nextclick.core.sessions import MS_PER_DAY, MS_PER_SECOND
-from nextclick.simulation.item_sampling import NONE, ItemSampler, find, linked, near, popular
+from nextclick.simulation.item_sampling import (
+    NONE,
+    ItemSampler,
+    find_interval,
+    sample_linked,
+    sample_near,
+    sample_popular,
+)
 
 if TYPE_CHECKING:
     from nextclick.core.types import Float64Array, Int64Array
 
-LONGEST = 200  # clicks
-SPREAD = 0.9  # σ of the logarithm of a session's length
-ACTIVITY = 0.005  # how flat the head of the users' activity is
-FAVORITES = 4  # categories
-NEAR_HOME = 0.6  # of the targets of a visitor who follows a taste
-HOME_REACH = 8.0  # items, mean distance
-TARGET_REACH = 3.0
-DIGRESSION = 0.2  # of the clicks of a session with a purpose that follow nothing before them
-FORGET = 0.8  # what one click takes from the pull of those before it
-LIKING = 3.0  # σ of interest before it is squeezed into 0..1
-RELEVANCE = 0.5  # what belonging to the purpose adds to it
-DWELL_MS = 40.0 * MS_PER_SECOND
+MAX_CLICKS = 200  # Maximum length of a session.
+LOG_LENGTH_SIGMA = 0.9  # σ of the log-normal session length.
+ACTIVITY_SHIFT = 0.005  # Flattens the head of the activity of the users.
+N_FAVORITES = 4  # Favorite categories of a visitor.
+HOME_SHARE = 0.6  # Share of a visitor's targets that are near the home.
+HOME_DISTANCE = 8.0  # Mean distance from the home on the ring, in items.
+TARGET_DISTANCE = 3.0  # Mean distance from a target on the ring, in items.
+DIGRESSION = 0.2  # Share of the clicks without an anchor that ignore the purpose.
+PULL_DECAY = 0.8  # Decay of the pull per click.
+INTEREST_SIGMA = 3.0  # σ of the interest before the sigmoid.
+RELEVANCE = 0.5  # Shift of the interest in the category of the purpose.
+MEAN_DWELL_MS = 40.0 * MS_PER_SECOND
 DWELL_RANGE = 1.8
 DWELL_SHAPE = 2.5
-SHORTEST_MS = 800
-LONGEST_MS = 25 * 60 * MS_PER_SECOND
+MIN_DWELL_MS = 800
+MAX_DWELL_MS = 25 * 60 * MS_PER_SECOND
 DAYTIME = np.array(
     [8, 5, 3, 2, 2, 3, 8, 18, 30, 40, 46, 48, 50, 48, 46, 46, 48, 52, 60, 72, 80, 74, 50, 22],
     dtype=np.float64,
-)  # sessions begun per hour
+)  # relative number of sessions that begin in each hour
 DAYTIME_ENDS = np.concatenate([[0.0], np.cumsum(DAYTIME) / DAYTIME.sum()])
 
 
 class VisitorHabits(NamedTuple):
-    """The parameters of `SimulationConfig` that the kernels need, and what follows from them."""
+    """Parameters of the kernels, derived from `SimulationConfig`."""
 
     users: int
     salt: int
@@ -54,181 +61,187 @@ class VisitorHabits(NamedTuple):
     anonymous: float
 
 
-class VisitPlan(NamedTuple):
-    """What a session looks for.
+class SessionPurpose(NamedTuple):
+    """The visitor of a session, and the category and target items of its purpose.
 
     Attributes:
-        visitor: whose session it is.
-        aim: a category in 0..C - 1, or -1 without a purpose.
-        first: an item; `second` and `third` too.
+        visitor: index of the visitor.
+        category: in 0..C - 1, or -1 without a purpose.
+        first: the first target item, or -1 without a purpose; likewise `second` and `third`.
     """
 
     visitor: int
-    aim: int
+    category: int
     first: int
     second: int
     third: int
 
 
 @njit(cache=True, nogil=True)
-def visits(
+def simulate_sessions(
     rng: np.random.Generator,
-    shelves: ItemSampler,
+    sampler: ItemSampler,
     habits: VisitorHabits,
     quota: int,
     hours: tuple[float, float],
 ) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array, int]:
-    """Simulate sessions until there are `quota` clicks; the last session may be cut short.
+    """Simulate sessions of `quota` clicks in total; the last session may be truncated.
 
     Args:
-        rng: the only source of chance.
-        shelves: the shop today.
-        habits: of the visitors.
-        quota: clicks wanted, at least 1.
-        hours: the part of a day's sessions, as quantiles, that begins now.
+        rng: the source of randomness.
+        sampler: the sampling tables of the day.
+        habits: parameters of the visitors.
+        quota: number of clicks, at least 1.
+        hours: the range of start times, as quantiles of the sessions of a day.
 
     Returns:
-        Per click (quota,): number of the session from 0, user from 0 or -1, item, milliseconds
-        since midnight. Then how many sessions there are.
+        Per click (quota,): session from 0, user from 0 or -1 if anonymous, position of the item
+        on the rings, and milliseconds since midnight. Then the number of sessions.
     """
     session = np.empty(quota, dtype=np.int64)
     user = np.empty(quota, dtype=np.int64)
     items = np.empty(quota, dtype=np.int64)
     times = np.empty(quota, dtype=np.int64)
-    interests = np.empty(LONGEST, dtype=np.float64)
+    interests = np.empty(MAX_CLICKS, dtype=np.float64)
     done, n_sessions = 0, 0
     while done < quota:
-        n = math.exp(habits.log_length + SPREAD * rng.standard_normal())
-        stop = min(done + min(max(int(n + 0.5), 1), LONGEST), quota)
+        n = math.exp(habits.log_length + LOG_LENGTH_SIGMA * rng.standard_normal())
+        stop = min(done + min(max(int(n + 0.5), 1), MAX_CLICKS), quota)
         visitor = _visitor(rng, habits)
         session[done:stop] = n_sessions
         user[done:stop] = -1 if rng.random() < habits.anonymous else visitor
         times[done] = time_of_day(hours[0] + (hours[1] - hours[0]) * rng.random())
-        _visit(rng, shelves, habits, visitor, interests, items[done:stop], times[done:stop])
+        _fill_session(rng, sampler, habits, visitor, interests, items[done:stop], times[done:stop])
         done = stop
         n_sessions += 1
     return session, user, items, times, n_sessions
 
 
 @njit(cache=True)
-def _visit(
+def _fill_session(
     rng: np.random.Generator,
-    shelves: ItemSampler,
+    sampler: ItemSampler,
     habits: VisitorHabits,
     visitor: int,
     interests: Float64Array,
     items: Int64Array,
     times: Int64Array,
 ) -> None:
-    """Fill one session; `times[0]` is given."""
-    plan = _plan(rng, shelves, habits, visitor)
-    pull = 0.0  # of all clicks so far, Σ_j interest_j² · FORGET^(t − j)
+    """Fill the items and times of one session, given `times[0]`."""
+    purpose = _draw_purpose(rng, sampler, habits, visitor)
+    pull = 0.0  # total of all clicks so far, Σ_j interest_j² · PULL_DECAY^(t − j)
     for t in range(len(items)):
-        items[t] = _click(rng, shelves, habits, plan, items[:t], interests, pull)
-        interests[t] = _interest(rng, _relevance(shelves, plan.aim, items[t]))
-        pull = pull * FORGET + interests[t] ** 2
+        items[t] = _next_item(rng, sampler, habits, purpose, items[:t], interests, pull)
+        interests[t] = _interest(rng, _relevance(sampler, purpose.category, items[t]))
+        pull = pull * PULL_DECAY + interests[t] ** 2
         if t + 1 < len(items):
-            shown = interests[t] if rng.random() < habits.dwell_signal else _interest(rng, 0.0)
-            times[t + 1] = times[t] + _dwell(rng, shown)
+            informative = rng.random() < habits.dwell_signal
+            interest = interests[t] if informative else _interest(rng, 0.0)
+            times[t + 1] = times[t] + _dwell(rng, interest)
 
 
 @njit(cache=True)
-def _plan(
-    rng: np.random.Generator, shelves: ItemSampler, habits: VisitorHabits, visitor: int
-) -> VisitPlan:
-    """Decide what a session looks for, if it looks for anything."""
+def _draw_purpose(
+    rng: np.random.Generator, sampler: ItemSampler, habits: VisitorHabits, visitor: int
+) -> SessionPurpose:
+    """Draw the category and the targets of a session, or no purpose."""
     if rng.random() >= habits.purpose:
-        return VisitPlan(visitor, -1, -1, -1, -1)
-    aim = _category(rng, shelves, habits, visitor)
-    first = _target(rng, shelves, habits, visitor, aim)
-    second = _target(rng, shelves, habits, visitor, aim)
-    third = _target(rng, shelves, habits, visitor, aim)
-    return VisitPlan(visitor, aim, first, second, third)
+        return SessionPurpose(visitor, -1, -1, -1, -1)
+    category = _category(rng, sampler, habits, visitor)
+    first = _target(rng, sampler, habits, visitor, category)
+    second = _target(rng, sampler, habits, visitor, category)
+    third = _target(rng, sampler, habits, visitor, category)
+    return SessionPurpose(visitor, category, first, second, third)
 
 
 @njit(cache=True)
-def _click(
+def _next_item(
     rng: np.random.Generator,
-    shelves: ItemSampler,
+    sampler: ItemSampler,
     habits: VisitorHabits,
-    plan: VisitPlan,
-    seen: Int64Array,
+    purpose: SessionPurpose,
+    clicked: Int64Array,
     interests: Float64Array,
     pull: float,
 ) -> int:
-    """Return the next item of a session that has clicked `seen`."""
-    last = len(seen) - 1
+    """Draw the next item of a session, given the items `clicked` so far."""
+    last = len(clicked) - 1
     if last > 0 and rng.random() < habits.reclick:
-        j = _anchor(rng, interests, last - 1, (pull - interests[last] ** 2) / FORGET)
-        if seen[j] != seen[last] and rng.random() < interests[j]:
-            return int(seen[j])
+        j = _anchor(rng, interests, last - 1, (pull - interests[last] ** 2) / PULL_DECAY)
+        if clicked[j] != clicked[last] and rng.random() < interests[j]:
+            return int(clicked[j])
     if last >= 0 and rng.random() < habits.similarity:
         j = _anchor(rng, interests, last, pull)
         if rng.random() < 0.1 + 0.9 * interests[j]:
-            return linked(rng, shelves, seen[j], seen[last])
-    if plan.aim >= 0 and rng.random() >= DIGRESSION:
-        which = int(3 * rng.random())
-        target = plan.first if which == 0 else plan.second if which == 1 else plan.third
-        return near(rng, shelves, target, TARGET_REACH, NONE)
+            return sample_linked(rng, sampler, clicked[j], clicked[last])
+    if purpose.category >= 0 and rng.random() >= DIGRESSION:
+        k = int(3 * rng.random())
+        target = purpose.first if k == 0 else purpose.second if k == 1 else purpose.third
+        return sample_near(rng, sampler, target, TARGET_DISTANCE, NONE)
     if rng.random() < habits.taste:
-        return popular(rng, shelves, _favorite(rng, shelves, habits, plan.visitor))
-    return popular(rng, shelves, NONE)
+        return sample_popular(rng, sampler, _favorite(rng, sampler, habits, purpose.visitor))
+    return sample_popular(rng, sampler, NONE)
 
 
 @njit(cache=True)
 def _anchor(rng: np.random.Generator, interests: Float64Array, last: int, pull: float) -> int:
-    """Choose one of the clicks 0..last by its pull, interest² · FORGET^age."""
-    left = rng.random() * pull
-    fresh = 1.0
+    """Draw one of the clicks 0..last by its pull, interest² · PULL_DECAY^age."""
+    remaining = rng.random() * pull
+    decay = 1.0
     for j in range(last, 0, -1):
-        left -= fresh * interests[j] ** 2
-        if left < 0:
+        remaining -= decay * interests[j] ** 2
+        if remaining < 0:
             return j
-        fresh *= FORGET
+        decay *= PULL_DECAY
     return 0
 
 
 @njit(cache=True)
 def _category(
-    rng: np.random.Generator, shelves: ItemSampler, habits: VisitorHabits, visitor: int
+    rng: np.random.Generator, sampler: ItemSampler, habits: VisitorHabits, visitor: int
 ) -> int:
     if rng.random() < habits.taste:
-        return _favorite(rng, shelves, habits, visitor)
-    return int(shelves.category[popular(rng, shelves, NONE)])
+        return _favorite(rng, sampler, habits, visitor)
+    return int(sampler.category[sample_popular(rng, sampler, NONE)])
 
 
 @njit(cache=True)
 def _target(
-    rng: np.random.Generator, shelves: ItemSampler, habits: VisitorHabits, visitor: int, aim: int
+    rng: np.random.Generator,
+    sampler: ItemSampler,
+    habits: VisitorHabits,
+    visitor: int,
+    category: int,
 ) -> int:
-    """Return an item that the session looks for: near the visitor's home, or a popular one."""
-    if rng.random() >= habits.taste * NEAR_HOME:
-        return popular(rng, shelves, aim)
-    start, size = shelves.bounds[aim], shelves.bounds[aim + 1] - shelves.bounds[aim]
-    home = start + int(size * _trait(habits.salt, visitor, 2 * FAVORITES + aim))
-    return near(rng, shelves, home, HOME_REACH, NONE)
+    """Draw a target item of a category: near the visitor's home, or by popularity."""
+    if rng.random() >= habits.taste * HOME_SHARE:
+        return sample_popular(rng, sampler, category)
+    start = sampler.bounds[category]
+    size = sampler.bounds[category + 1] - start
+    home = start + int(size * _trait(habits.salt, visitor, 2 * N_FAVORITES + category))
+    return sample_near(rng, sampler, home, HOME_DISTANCE, NONE)
 
 
 @njit(cache=True)
 def _favorite(
-    rng: np.random.Generator, shelves: ItemSampler, habits: VisitorHabits, visitor: int
+    rng: np.random.Generator, sampler: ItemSampler, habits: VisitorHabits, visitor: int
 ) -> int:
-    """Draw from a visitor's favorite categories: a stick broken at uniform places."""
+    """Draw one of a visitor's favorite categories, with stick-breaking weights."""
     k = 0
-    while k < FAVORITES - 1 and rng.random() >= _trait(habits.salt, visitor, 2 * k):
+    while k < N_FAVORITES - 1 and rng.random() >= _trait(habits.salt, visitor, 2 * k):
         k += 1
     share = _trait(habits.salt, visitor, 2 * k + 1)
-    return find(shelves.familiar, share)
+    return find_interval(sampler.familiar, share)
 
 
 @njit(cache=True)
-def _trait(salt: int, visitor: int, which: int) -> float:
-    """Return a number in 0..1 that is always the same for this visitor (splitmix64).
+def _trait(salt: int, visitor: int, number: int) -> float:
+    """Return a constant number in 0..1 for a visitor, by hashing with SplitMix64.
 
-    A trait that can be computed again needs no memory, however many visitors there are.
+    Computing traits on demand needs no memory, for any number of visitors.
     """
     x = np.uint64(salt) + np.uint64(visitor) * np.uint64(0x9E3779B97F4A7C15)
-    x ^= np.uint64(which + 1) * np.uint64(0xD1342543DE82EF95)
+    x ^= np.uint64(number + 1) * np.uint64(0xD1342543DE82EF95)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     x = x ^ (x >> np.uint64(31))
@@ -237,38 +250,40 @@ def _trait(salt: int, visitor: int, which: int) -> float:
 
 @njit(cache=True)
 def _visitor(rng: np.random.Generator, habits: VisitorHabits) -> int:
-    """Draw a visitor; visitor v comes in proportion to 1 / (v/U + ACTIVITY)."""
-    place = ACTIVITY * (math.exp(rng.random() * math.log((1 + ACTIVITY) / ACTIVITY)) - 1)
-    return min(int(place * habits.users), habits.users - 1)
+    """Draw a visitor v with probability proportional to 1 / (v/U + ACTIVITY_SHIFT)."""
+    log_range = math.log((1 + ACTIVITY_SHIFT) / ACTIVITY_SHIFT)
+    quantile = ACTIVITY_SHIFT * (math.exp(rng.random() * log_range) - 1)
+    return min(int(quantile * habits.users), habits.users - 1)
 
 
 @njit(cache=True)
-def _relevance(shelves: ItemSampler, aim: int, item: int) -> float:
-    if aim < 0:
+def _relevance(sampler: ItemSampler, category: int, item: int) -> float:
+    """The shift of the interest in an item, given the category of the purpose or -1."""
+    if category < 0:
         return 0.0
-    return RELEVANCE if shelves.category[item] == aim else -RELEVANCE
+    return RELEVANCE if sampler.category[item] == category else -RELEVANCE
 
 
 @njit(cache=True)
 def _interest(rng: np.random.Generator, relevance: float) -> float:
-    """Draw the interest in an item just clicked, in 0..1."""
-    return 1.0 / (1.0 + math.exp(-(relevance + LIKING * rng.standard_normal())))
+    """Draw the interest in a clicked item, in 0..1."""
+    return 1.0 / (1.0 + math.exp(-(relevance + INTEREST_SIGMA * rng.standard_normal())))
 
 
 @njit(cache=True)
 def _dwell(rng: np.random.Generator, interest: float) -> int:
-    """Draw milliseconds spent on an item: gamma around a mean that grows with interest."""
-    mean = DWELL_MS * math.exp(DWELL_RANGE * (2 * interest - 1))
+    """Draw the dwell time in milliseconds, gamma-distributed; its mean grows with the interest."""
+    mean = MEAN_DWELL_MS * math.exp(DWELL_RANGE * (2 * interest - 1))
     dwell = rng.standard_gamma(DWELL_SHAPE) * mean / DWELL_SHAPE
-    return min(max(int(dwell), SHORTEST_MS), LONGEST_MS)
+    return min(max(int(dwell), MIN_DWELL_MS), MAX_DWELL_MS)
 
 
 @njit(cache=True)
 def time_of_day(quantile: float) -> int:
-    """Return the millisecond of the day before which this share of its sessions has begun."""
+    """Return the time of day, in milliseconds, at a quantile of the session starts of a day."""
     hour = 0
     while hour < len(DAYTIME) - 1 and DAYTIME_ENDS[hour + 1] <= quantile:
         hour += 1
     width = DAYTIME_ENDS[hour + 1] - DAYTIME_ENDS[hour]
-    part = (quantile - DAYTIME_ENDS[hour]) / width
-    return min(int((hour + part) * (MS_PER_DAY / 24)), MS_PER_DAY - 1)
+    fraction = (quantile - DAYTIME_ENDS[hour]) / width
+    return min(int((hour + fraction) * (MS_PER_DAY / 24)), MS_PER_DAY - 1)

@@ -1,33 +1,33 @@
-// Asks the server. An error comes back as the server told it, in RFC 9457's form.
+// Requests to the server. Errors are returned as problem details (RFC 9457).
 
 import { readJSON, writeJSON } from "./json.js";
 
 /**
  * @returns {{answer: object?, problem: object?, ms: number, serverMs: number?}} either an answer or
- *   a problem; the time between asking and having it, and what the server says of its part.
+ *   a problem; the response time, and the server's share of it.
  */
-export async function ask(path, body, signal) {
-  const asked =
+export async function fetchJSON(path, body, signal) {
+  const options =
     body === undefined
       ? {}
       : { method: "POST", body: writeJSON(body), headers: { "Content-Type": "application/json" } };
-  const began = performance.now();
+  const start = performance.now();
   let response, text;
   try {
-    response = await fetch(path, { ...asked, signal });
+    response = await fetch(path, { ...options, signal });
     text = await response.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    return { problem: unreachable(), ms: performance.now() - began };
+    return { problem: unreachable(), ms: performance.now() - start };
   }
-  const ms = performance.now() - began;
-  const told = parsed(text);
-  if (told !== null && response.ok) return { answer: told, ms, serverMs: serverTime(response) };
-  return { problem: told ?? unreadable(response), ms };
+  const ms = performance.now() - start;
+  const content = parsed(text);
+  if (content !== null && response.ok) return { answer: content, ms, serverMs: serverTime(response) };
+  return { problem: content ?? invalidResponse(response), ms };
 }
 
-/** Whether asking again may help. */
-export const mayPass = (problem) => [0, 408, 429, 502, 503, 504].includes(problem.status);
+/** Whether a retry may succeed. */
+export const isTransient = (problem) => [0, 408, 429, 502, 503, 504].includes(problem.status);
 
 function parsed(text) {
   try {
@@ -38,22 +38,22 @@ function parsed(text) {
 }
 
 function serverTime(response) {
-  const found = /\bdur=([\d.]+)/.exec(response.headers.get("Server-Timing") ?? "");
-  return found ? Number(found[1]) : null;
+  const match = /\bdur=([\d.]+)/.exec(response.headers.get("Server-Timing") ?? "");
+  return match ? Number(match[1]) : null;
 }
 
 const unreachable = () => ({
   status: 0,
-  title: "No answer",
+  title: "No response",
   field: null,
   problem: "the server cannot be reached",
-  remedy: "see whether it runs, then ask again",
+  remedy: "check that it is running, then retry",
 });
 
-const unreadable = (response) => ({
+const invalidResponse = (response) => ({
   status: response.status,
-  title: response.statusText || "Not an answer of nextclick",
+  title: response.statusText || "Invalid response",
   field: null,
-  problem: "the answer is not JSON",
-  remedy: "see whether something stands between this page and the server",
+  problem: "the response is not JSON",
+  remedy: "check for a proxy between this page and the server",
 });

@@ -1,4 +1,4 @@
-// The page: try a model by clicking.
+// The page: try models on a session of clicks.
 
 import { Controls } from "./controls.js";
 import { html, Component, render } from "./html.js";
@@ -14,19 +14,19 @@ function App({ state }) {
     <${Head} />
     <main>
       ${state.failed && html`<${Problem} problem=${state.failed} again=${() => state.load()} />`}
-      ${state.models && html`<${Trial} state=${state} />`}
+      ${state.models && html`<${Workspace} state=${state} />`}
     </main>
     <p class="vh" aria-live="polite" id="announced">${state.announced}</p>
   `;
 }
 
-function Trial({ state }) {
+function Workspace({ state }) {
   const unknown = new Set((state.panels[0].answer?.unknown ?? []).map(keyOf));
   const shown = [0, 1].filter((at) => state.chosen[at] !== null);
   return html`
     <${Controls} state=${state} />
     <div class="desk">
-      <section class="session" aria-labeledby="session">
+      <section class="session" aria-labelledby="session">
         <h2 id="session">Session</h2>
         <${Search} model=${state.chosen[0]} sample=${state.popular[0]}
           titled=${state.model(0).titles > 0} onPick=${(id) => state.click(id)} />
@@ -34,7 +34,7 @@ function Trial({ state }) {
         <${Changes} state=${state} />
       </section>
       ${state.clicks.length === 0
-        ? html`<${Beginning} state=${state} />`
+        ? html`<${EmptySession} state=${state} />`
         : html`<div class=${`panels n${shown.length}`}>
             ${shown.map((at) => html`<${Panel} key=${at} state=${state} at=${at} />`)}
             ${shown.some((at) => state.panels[at].answer) && html`<${Legend} two=${shown.length === 2} />`}
@@ -43,17 +43,17 @@ function Trial({ state }) {
 }
 
 const Legend = ({ two }) => html`<p class="hint below">
-  <span class="dot"></span> clicked already. Before: the rank in the answer before.
+  <span class="dot"></span> already clicked. Before: the rank in the previous answer.
   ${two && " Other: the rank by the other model."}${" "}
-  Bars compare the scores of one model; scores of different models do not compare.
+  Bars compare scores of one model; scores of different models are not comparable.
 </p>`;
 
-const Beginning = ({ state }) => html`<section class="beginning">
-  <p class="large">Search for an item to begin a session.</p>
-  <p>The model then names what is clicked next. Click one of its items, and it is asked again: the
-    list shows what has moved, and why, as far as the model can say.</p>
+const EmptySession = ({ state }) => html`<section class="beginning">
+  <p class="large">Search for an item to start a session.</p>
+  <p>The model then recommends the next clicks. Click a recommended item to add it to the session:
+    the list shows how the ranks change, and an explanation if the model provides one.</p>
   ${state.popular.length > 0 &&
-  html`<p>Or begin with one that is clicked most:</p>
+  html`<p>Or start with one of the most clicked items:</p>
     <p class="starts">${state.popular.map(
       (id) => html`<button key=${keyOf(id)} type="button" class="id" onClick=${() => state.click(id)}>${named(id)}</button>`,
     )}</p>`}
@@ -68,25 +68,25 @@ function Changes({ state }) {
 }
 
 class Share extends Component {
-  state = { told: "" };
+  state = { status: "" };
 
   copy = async () => {
     try {
       await navigator.clipboard.writeText(location.href);
-      this.setState({ told: "Link copied." });
+      this.setState({ status: "Link copied." });
     } catch {
-      this.setState({ told: "The address of this page is the link." });
+      this.setState({ status: "Copy the address of this page." });
     }
-    this.timer = setTimeout(() => this.setState({ told: "" }), 4000);
+    this.timer = setTimeout(() => this.setState({ status: "" }), 4000);
   };
 
   componentWillUnmount() {
     clearTimeout(this.timer);
   }
 
-  render({ disabled }, { told }) {
+  render({ disabled }, { status }) {
     return html`<button type="button" id="share" disabled=${disabled} onClick=${this.copy}>Copy link</button>
-      <span class="told" role="status">${told}</span>`;
+      <span class="told" role="status">${status}</span>`;
   }
 }
 
@@ -100,7 +100,7 @@ class Head extends Component {
     try {
       localStorage.setItem("nextclick.theme", theme);
     } catch {
-      // storage may be forbidden: it holds until the page is closed
+      // storage may be disabled: the choice then lasts until the page is closed
     }
   };
 

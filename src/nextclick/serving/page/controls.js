@@ -1,22 +1,22 @@
-// What is asked: which models, how many items, which of them.
+// The request: models, number of items, filters.
 
 import { html } from "./html.js";
 
 export function Controls({ state }) {
   const { models, chosen, k, excludeSeen, useTimes, user } = state;
-  return html`<form class="controls" aria-label="What is asked" onSubmit=${(event) => event.preventDefault()}>
+  return html`<form class="controls" aria-label="Request" onSubmit=${(event) => event.preventDefault()}>
     <label>Model
       <select id="model" value=${chosen[0]} onChange=${(event) => state.choose(0, event.target.value)}>
         ${models.map((model) => html`<option key=${model.name} value=${model.name}>${model.name}</option>`)}
       </select>
     </label>
-    <label>Beside it
+    <label>Compare with
       <select id="beside" value=${chosen[1] ?? ""} onChange=${(event) => state.choose(1, event.target.value)}>
-        <option value="">no other</option>
+        <option value="">no model</option>
         ${models.map((model) => html`<option key=${model.name} value=${model.name}>${model.name}</option>`)}
       </select>
     </label>
-    <label>Items shown
+    <label>Number of items
       <input id="k" type="number" class="short" min="1" value=${k}
         onChange=${(event) => state.set({ k: event.target.value })} />
     </label>
@@ -28,13 +28,13 @@ export function Controls({ state }) {
     <label class="check">
       <input id="exclude" type="checkbox" checked=${excludeSeen}
         onChange=${(event) => state.set({ excludeSeen: event.target.checked })} />
-      Leave out clicked items
+      Exclude clicked items
     </label>
     ${state.reads("times") &&
     html`<label class="check">
       <input id="times" type="checkbox" checked=${useTimes}
         onChange=${(event) => state.set({ useTimes: event.target.checked })} />
-      Give times
+      Use click times
     </label>`}
   </form>`;
 }

@@ -1,8 +1,8 @@
-// Raw ids are numbers or text; 12 and "12" are two items.
+// Raw ids are numbers or text; 12 and "12" are different items.
 
 const WHOLE = /^-?\d+$/;
 
-/** What tells an id from all others. */
+/** A key that is unique for each id. */
 export const keyOf = (id) => (typeof id === "string" ? `'${id}` : String(id));
 
 /** The id of a key. */
@@ -11,6 +11,6 @@ export function idOf(key) {
   return Number.isSafeInteger(Number(key)) ? Number(key) : BigInt(key);
 }
 
-/** The id that was typed: of the kind that the catalog has. */
+/** A typed id, converted to the type of the ids in the catalog. */
 export const typedId = (text, sample) =>
   typeof sample !== "string" && WHOLE.test(text) ? idOf(text) : text;

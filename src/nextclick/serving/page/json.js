@@ -1,11 +1,11 @@
-// JSON whose whole numbers keep all digits: ids have up to 19, a double holds 15.
+// JSON with exact integers: ids have up to 19 digits, a double holds 15.
 
 const MARK = "\u0001int:";
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
 const LONG = /^-?\d{16,}$/;
 const MARKED = /"\\u0001int:(-?\d+)"/g;
 
-/** A value out of JSON; a number that a double would round is a BigInt. */
+/** Parse JSON; an integer that a double would round becomes a BigInt. */
 export function readJSON(text) {
   const marked = text.replace(TOKEN, (found) =>
     LONG.test(found) && !Number.isSafeInteger(Number(found)) ? `"\\u0001int:${found}"` : found,
@@ -15,7 +15,7 @@ export function readJSON(text) {
   );
 }
 
-/** The JSON of a value. */
+/** Serialize a value. */
 export function writeJSON(value) {
   const marked = JSON.stringify(value, (_, held) =>
     typeof held === "bigint" ? `${MARK}${held}` : held,

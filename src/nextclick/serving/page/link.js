@@ -1,8 +1,8 @@
-// The session in the address of the page, so that a link shows what its sender saw.
+// The session in the URL of the page, so that a link reproduces it.
 
 import { idOf, keyOf } from "./ids.js";
 
-/** The part of the address after "#". */
+/** The fragment of the URL. */
 export function toHash({ models, k, excludeSeen, clicks, useTimes, wait, user }) {
   const parts = { m: models[0], v: models[1], k, seen: excludeSeen ? 1 : "", u: user };
   parts.s = clicks.map((click) => encodeURIComponent(keyOf(click.id))).join(",");
@@ -16,7 +16,7 @@ export function toHash({ models, k, excludeSeen, clicks, useTimes, wait, user })
     .join("&");
 }
 
-/** What such an address says; what cannot be read is left out. */
+/** Parse such a fragment; invalid parts are ignored. */
 export function fromHash(hash) {
   const parts = new Map(
     hash

@@ -1,4 +1,4 @@
-// What one model answers: the items with their scores, where they stood, where the other has them.
+// The recommendations of one model: scores, previous ranks, ranks by the other model.
 
 import { html, Component } from "./html.js";
 import { keyOf } from "./ids.js";
@@ -23,34 +23,34 @@ export class Ranking extends Component {
 
   render({ name, answer, before, other, clicked, onPick }) {
     const scale = scaleOf(answer.scores);
-    const theirs = other?.answer ? ranksOf(other.answer.items) : null;
+    const otherRanks = other?.answer ? ranksOf(other.answer.items) : null;
     return html`<table class="ranking">
-      <caption class="vh">What ${name} recommends, best first</caption>
+      <caption class="vh">Recommendations of ${name}, best first</caption>
       <thead>
         <tr>
           <th scope="col" class="number"><span class="vh">Rank</span></th>
           <th scope="col">Item</th>
           <th scope="col" class="score">Score</th>
           <th scope="col" class="mark">Before</th>
-          ${theirs && html`<th scope="col" class="mark" title=${`rank by ${other.name}`}>Other</th>`}
+          ${otherRanks && html`<th scope="col" class="mark" title=${`rank by ${other.name}`}>Other</th>`}
         </tr>
       </thead>
       <tbody ref=${(body) => (this.body = body)}>
         ${answer.items.map((id, n) =>
-          Row({ id, n, score: answer.scores[n], scale, before, theirs, other, clicked, onPick }),
+          Row({ id, n, score: answer.scores[n], scale, before, otherRanks, other, clicked, onPick }),
         )}
       </tbody>
     </table>`;
   }
 }
 
-function Row({ id, n, score, scale, before, theirs, other, clicked, onPick }) {
+function Row({ id, n, score, scale, before, otherRanks, other, clicked, onPick }) {
   const key = keyOf(id);
   return html`<tr key=${key} data-key=${key}>
     <td class="number">${n + 1}</td>
     <th scope="row">
       <button type="button" class="pick id" onClick=${() => onPick(id)}>${named(id)}</button>
-      ${clicked.has(key) && html`<span class="dot" title="clicked already"><span class="vh">clicked already</span></span>`}
+      ${clicked.has(key) && html`<span class="dot" title="already clicked"><span class="vh">already clicked</span></span>`}
     </th>
     <td>
       <div class="score" style=${{ "--letters": scale.letters }}>
@@ -60,26 +60,26 @@ function Row({ id, n, score, scale, before, theirs, other, clicked, onPick }) {
           : html`<span>${scale.text(score)}</span>`}
       </div>
     </td>
-    <td class="mark">${before && Moved({ now: n + 1, was: before.get(key), gone: "new", long: "not shown before" })}</td>
-    ${theirs &&
+    <td class="mark">${before && Moved({ now: n + 1, was: before.get(key), gone: "new", long: "not in the previous answer" })}</td>
+    ${otherRanks &&
     html`<td class="mark">
-      ${Moved({ now: n + 1, was: theirs.get(key), gone: "–", long: `not shown by ${other.name}` })}
+      ${Moved({ now: n + 1, was: otherRanks.get(key), gone: "–", long: `not in the answer of ${other.name}` })}
     </td>`}
   </tr>`;
 }
 
-/** An earlier or another rank, with an arrow to the side on which this one is. */
+/** A previous rank, or the rank by the other model, with the direction of the difference. */
 function Moved({ now, was, gone, long }) {
   if (was === undefined) return html`<span class="new" title=${long}>${gone}</span>`;
   if (was === now) return html`<span class="same" title="the same rank">${was}</span>`;
-  const [sign, word] = now < was ? ["▲", "higher here, there"] : ["▼", "lower here, there"];
+  const [sign, word] = now < was ? ["▲", "higher here than"] : ["▼", "lower here than"];
   const kind = now < was ? "up" : "down";
   return html`<span class=${kind} title=${`${word} ${was}`}><span aria-hidden="true">${sign} </span>${was}</span>`;
 }
 
-const POPULAR = "popular"; // what stands for a score of an item that was filled in
+const POPULAR = "popular"; // shown instead of a score for an item filled from popularity
 
-/** Bars from 0 where no score is below it, else from the lowest one; one number of decimals for all. */
+/** Bars start at 0, or at the lowest score if it is negative; all scores have equal decimals. */
 function scaleOf(scores) {
   const known = scores.filter((score) => score !== null);
   const [low, high] = [Math.min(...known, 0), Math.max(...known)];
@@ -92,7 +92,7 @@ function scaleOf(scores) {
   return {
     part: (score) => Math.max(0.02, (score - from) / span),
     text,
-    letters: Math.max(...shown.map((one) => one.length)), // so that bars of all rows compare
+    letters: Math.max(...shown.map((one) => one.length)), // so that the bars of all rows align
   };
 }
 

@@ -1,15 +1,15 @@
-// The search: a combobox as the ARIA authoring practices have it.
+// Item search: a combobox after the ARIA Authoring Practices.
 
-import { ask } from "./api.js";
+import { fetchJSON } from "./api.js";
 import { html, Component } from "./html.js";
 import { keyOf, typedId } from "./ids.js";
 import { learn, named } from "./titles.js";
 
-const PAUSE = 80; // ms after a letter
-const SHOWN = 12;
+const DELAY = 80; // ms after a keystroke
+const LIMIT = 12;
 
 export class Search extends Component {
-  state = { text: "", found: [], asked: null, open: false, at: -1, problem: null };
+  state = { text: "", items: [], searched: null, open: false, at: -1, problem: null };
 
   componentWillUnmount() {
     clearTimeout(this.timer);
@@ -18,24 +18,24 @@ export class Search extends Component {
   find = async (text) => {
     this.control?.abort();
     this.control = new AbortController();
-    const query = new URLSearchParams({ q: text, limit: SHOWN, model: this.props.model });
-    let told;
+    const query = new URLSearchParams({ q: text, limit: LIMIT, model: this.props.model });
+    let result;
     try {
-      told = await ask(`v1/items?${query}`, undefined, this.control.signal);
+      result = await fetchJSON(`v1/items?${query}`, undefined, this.control.signal);
     } catch {
-      return; // a later question has taken its place
+      return; // replaced by a later request
     }
-    const { answer, problem } = told;
+    const { answer, problem } = result;
     if (answer) learn(answer.items, answer.titles);
-    const found = answer ? answer.items.map((id, n) => ({ id, clicks: answer.clicks[n] })) : [];
-    const exact = found.some((item) => String(item.id) === text);
-    if (answer && !exact && found.length < SHOWN && this.mayBeId(text))
-      found.push({ id: typedId(text, this.props.sample), clicks: null });
-    this.setState({ found, asked: text, problem: problem ?? null, open: true, at: found.length ? 0 : -1 });
+    const items = answer ? answer.items.map((id, n) => ({ id, clicks: answer.clicks[n] })) : [];
+    const exact = items.some((item) => String(item.id) === text);
+    if (answer && !exact && items.length < LIMIT && this.isPossibleId(text))
+      items.push({ id: typedId(text, this.props.sample), clicks: null });
+    this.setState({ items, searched: text, problem: problem ?? null, open: true, at: items.length ? 0 : -1 });
   };
 
-  /** Where items have titles, most of what is typed is none of an id. */
-  mayBeId(text) {
+  /** Whether a typed text may be an id; in a catalog with titles it usually is not. */
+  isPossibleId(text) {
     const { sample, titled } = this.props;
     if (text === "" || !titled) return text !== "";
     return typeof sample === "string" ? !/\s/.test(text) : typeof typedId(text, sample) !== "string";
@@ -45,7 +45,7 @@ export class Search extends Component {
     const text = event.target.value;
     this.setState({ text, open: true });
     clearTimeout(this.timer);
-    this.timer = setTimeout(this.find, PAUSE, text.trim());
+    this.timer = setTimeout(this.find, DELAY, text.trim());
   };
 
   opens = () => {
@@ -55,7 +55,7 @@ export class Search extends Component {
   close = () => {
     clearTimeout(this.timer);
     this.control?.abort();
-    this.setState({ open: false, at: -1, found: [], asked: null }); // no old list on the next letter
+    this.setState({ open: false, at: -1, items: [], searched: null }); // the next keystroke must not show the old list
   };
 
   pick = (item) => {
@@ -65,17 +65,17 @@ export class Search extends Component {
   };
 
   key = (event) => {
-    const { open, found, at, text, asked } = this.state;
+    const { open, items, at, text, searched } = this.state;
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       if (!open) return this.opens();
       const step = event.key === "ArrowDown" ? 1 : -1;
-      const n = found.length;
+      const n = items.length;
       if (n) this.setState({ at: at < 0 && step < 0 ? n - 1 : (at + step + n) % n }, this.reveal);
     } else if (event.key === "Enter" && open) {
       event.preventDefault();
-      // an answer to an earlier text is not what was typed
-      if (asked === text.trim() && found[at]) this.pick(found[at]);
+      // the list may belong to an earlier text
+      if (searched === text.trim() && items[at]) this.pick(items[at]);
     } else if (event.key === "Escape") {
       if (open) this.close();
       else this.setState({ text: "" });
@@ -89,15 +89,15 @@ export class Search extends Component {
   };
 
   render() {
-    const { text, found, open, at } = this.state;
+    const { text, items, open, at } = this.state;
     return html`<div class="search" onFocusOut=${this.leave}>
       <label for="search">Search items</label>
       <input id="search" type="text" role="combobox" aria-autocomplete="list" aria-controls="found"
         aria-expanded=${open} aria-activedescendant=${open && at >= 0 ? `found-${at}` : undefined}
-        autocomplete="off" autocapitalize="off" spellcheck=${false} placeholder=${this.props.titled ? "a title, or an id" : "an id, or its beginning"}
+        autocomplete="off" autocapitalize="off" spellcheck=${false} placeholder=${this.props.titled ? "title or id" : "id"}
         value=${text} onInput=${this.typed} onKeyDown=${this.key} onClick=${this.opens} />
-      <ul id="found" role="listbox" aria-label="Items" hidden=${!open || found.length === 0}>
-        ${found.map((item, n) => this.option(item, n))}
+      <ul id="found" role="listbox" aria-label="Items" hidden=${!open || items.length === 0}>
+        ${items.map((item, n) => this.option(item, n))}
       </ul>
       ${open && this.message()}
     </div>`;
@@ -105,20 +105,20 @@ export class Search extends Component {
 
   option(item, n) {
     const { at } = this.state;
-    // pressing the mouse must not take the focus from the text
+    // a mouse press must not move the focus from the input
     return html`<li key=${keyOf(item.id)} id=${`found-${n}`} role="option" aria-selected=${n === at}
       onMouseDown=${(event) => event.preventDefault()} onClick=${() => this.pick(item)}>
       <span class="id">${named(item.id)}</span>
-      <span class="aside">${item.clicks === null ? "not in the catalog; click it all the same" : clicksOf(item.clicks)}</span>
+      <span class="aside">${item.clicks === null ? "not in the catalog; can still be clicked" : clicksOf(item.clicks)}</span>
     </li>`;
   }
 
   message() {
-    const { problem, found, asked } = this.state;
+    const { problem, items, searched } = this.state;
     if (problem) return html`<p class="hint" role="alert">${problem.problem}; ${problem.remedy}</p>`;
-    if (asked !== null && found.length === 0) return html`<p class="hint">No ${this.props.titled ? "title or id" : "id"} holds “${asked}”.</p>`;
+    if (searched !== null && items.length === 0) return html`<p class="hint">No ${this.props.titled ? "title or id" : "id"} contains “${searched}”.</p>`;
     return null;
   }
 }
 
-const clicksOf = (n) => `${n.toLocaleString("en-GB")} ${n === 1 ? "click" : "clicks"} in training`;
+const clicksOf = (n) => `${n.toLocaleString("en-US")} ${n === 1 ? "click" : "clicks"} in training`;

@@ -1,4 +1,4 @@
-// The clicks so far.
+// The clicks of the session.
 
 import { html } from "./html.js";
 import { keyOf } from "./ids.js";
@@ -6,11 +6,11 @@ import { called, named } from "./titles.js";
 
 export function Session({ state, unknown }) {
   const { clicks, useTimes } = state;
-  if (clicks.length === 0) return html`<p class="hint">No click yet.</p>`;
-  return html`<ol class="clicks" aria-label="Clicks, the latest last">
+  if (clicks.length === 0) return html`<p class="hint">No clicks yet.</p>`;
+  return html`<ol class="clicks" aria-label="Clicks in order">
       ${clicks.map((click, n) => Click({ state, click, n, unknown: unknown.has(keyOf(click.id)) }))}
     </ol>
-    ${useTimes && Asked({ state })}`;
+    ${useTimes && Prediction({ state })}`;
 }
 
 function Click({ state, click, n, unknown }) {
@@ -21,14 +21,14 @@ function Click({ state, click, n, unknown }) {
     n > 0 &&
     html`<${Seconds} value=${click.gap} label=${`seconds before click ${n + 1}`}
       onValue=${(gap) => state.setGap(n, gap)} />`}
-    <button type="button" class="quiet" aria-label=${`Take out click ${n + 1}, ${called(click.id)}`}
+    <button type="button" class="quiet" aria-label=${`Remove click ${n + 1}, ${called(click.id)}`}
       onClick=${() => state.remove(n)}>×</button>
   </li>`;
 }
 
-const Asked = ({ state }) => html`<p class="asked">
-  <span class="id">asked</span>
-  <${Seconds} value=${state.wait} label="seconds from the last click to asking"
+const Prediction = ({ state }) => html`<p class="asked">
+  <span class="id">prediction</span>
+  <${Seconds} value=${state.wait} label="seconds from the last click to the prediction"
     onValue=${(wait) => state.set({ wait })} />
 </p>`;
 

@@ -1,38 +1,38 @@
-// What the page knows, and everything that changes it.
+// The state of the page and all its changes.
 
-import { ask } from "./api.js";
+import { fetchJSON } from "./api.js";
 import { keyOf } from "./ids.js";
 import { fromHash, toHash } from "./link.js";
 import { called, learn } from "./titles.js";
 
-const REMEMBERED = 24; // times of answers
+const MAX_TIMES = 24; // response times that are shown
 
 const emptyPanel = () => ({ answer: null, problem: null, before: null, times: [], busy: false });
 
 export class State {
   constructor(changed) {
     this.changed = changed;
-    this.models = null; // of the server
-    this.failed = null; // why there are none
+    this.models = null; // served models
+    this.failed = null; // the problem of loading them
     this.chosen = [null, null]; // names; the second may be null
     this.k = "10";
     this.excludeSeen = false;
     this.useTimes = false;
-    this.wait = 0; // seconds from the last click to asking
+    this.wait = 0; // seconds from the last click to the prediction
     this.user = "";
-    this.clicks = []; // {id, gap}: seconds since the click before
-    this.past = []; // clicks before each change
+    this.clicks = []; // {id, gap}: gap in seconds since the previous click
+    this.past = []; // earlier clicks, for undo
     this.panels = [emptyPanel(), emptyPanel()];
-    this.asking = [null, null];
+    this.requests = [null, null];
     this.popular = []; // items of the first model, the most clicked first
     this.lastClick = null;
     this.announced = "";
   }
 
-  // the server's models
+  // models
 
   async load() {
-    const { answer, problem } = await ask("v1/models");
+    const { answer, problem } = await fetchJSON("v1/models");
     this.failed = problem ?? null;
     this.models = answer ? answer.models : null;
     if (answer) this.open(location.hash);
@@ -47,37 +47,37 @@ export class State {
     return [0, 1].some((at) => this.model(at)?.reads.includes(what));
   }
 
-  // what a person does
+  // user actions
 
   open(hash) {
-    const told = fromHash(hash);
+    const link = fromHash(hash);
     const named = (name) => this.models.some((model) => model.name === name);
-    this.chosen = [named(told.models[0]) ? told.models[0] : this.models[0].name, null];
-    if (named(told.models[1])) this.chosen[1] = told.models[1];
-    this.k = told.k ?? String(Math.min(10, ...this.models.map((model) => model.items)));
+    this.chosen = [named(link.models[0]) ? link.models[0] : this.models[0].name, null];
+    if (named(link.models[1])) this.chosen[1] = link.models[1];
+    this.k = link.k ?? String(Math.min(10, ...this.models.map((model) => model.items)));
     Object.assign(this, {
-      excludeSeen: told.excludeSeen,
-      useTimes: told.useTimes,
-      wait: told.wait,
-      user: told.user,
-      clicks: told.clicks,
-      past: told.clicks.map((_, n) => told.clicks.slice(0, n)),
+      excludeSeen: link.excludeSeen,
+      useTimes: link.useTimes,
+      wait: link.wait,
+      user: link.user,
+      clicks: link.clicks,
+      past: link.clicks.map((_, n) => link.clicks.slice(0, n)),
       panels: [emptyPanel(), emptyPanel()],
     });
     this.loadPopular();
-    this.askAll();
+    this.requestAll();
   }
 
   choose(at, name) {
     this.chosen[at] = name || null;
     this.panels[at] = emptyPanel();
     if (at === 0) this.loadPopular();
-    this.askAll([at]);
+    this.requestAll([at]);
   }
 
   async loadPopular() {
     const model = this.chosen[0];
-    const { answer } = await ask(`v1/items?${new URLSearchParams({ limit: 5, model })}`);
+    const { answer } = await fetchJSON(`v1/items?${new URLSearchParams({ limit: 5, model })}`);
     if (model !== this.chosen[0]) return;
     this.popular = answer ? answer.items : [];
     learn(this.popular, answer?.titles);
@@ -86,7 +86,7 @@ export class State {
 
   set(changes) {
     Object.assign(this, changes);
-    this.askAll();
+    this.requestAll();
   }
 
   click(id) {
@@ -111,20 +111,20 @@ export class State {
   undo() {
     if (this.past.length === 0) return;
     this.clicks = this.past.pop();
-    this.askAll();
+    this.requestAll();
   }
 
   change(clicks) {
     this.past.push(this.clicks);
     this.clicks = clicks;
-    this.askAll();
+    this.requestAll();
   }
 
   // answers
 
-  askAll(which = [0, 1]) {
+  requestAll(which = [0, 1]) {
     history.replaceState(null, "", `#${this.hash()}`);
-    for (const at of which) this.askFor(at);
+    for (const at of which) this.requestModel(at);
     this.changed();
   }
 
@@ -133,7 +133,7 @@ export class State {
     return toHash({ models, k, excludeSeen, clicks, useTimes, wait, user });
   }
 
-  /** The body of POST /v1/recommend for the session as it stands. */
+  /** The body of POST /v1/recommend for the current session. */
   request(at) {
     const body = {
       model: this.chosen[at],
@@ -152,44 +152,44 @@ export class State {
     return body;
   }
 
-  async askFor(at) {
-    this.asking[at]?.abort();
+  async requestModel(at) {
+    this.requests[at]?.abort();
     if (this.chosen[at] === null || this.clicks.length === 0) {
       this.panels[at] = { ...emptyPanel(), times: this.panels[at].times };
       return;
     }
     const control = new AbortController();
-    this.asking[at] = control;
+    this.requests[at] = control;
     this.panels[at].busy = true;
     const body = this.request(at);
-    let told;
+    let result;
     try {
-      told = await ask("v1/recommend", body, control.signal);
+      result = await fetchJSON("v1/recommend", body, control.signal);
     } catch {
-      return; // a later question has taken its place
+      return; // replaced by a later request
     }
-    if (told.answer) this.learn(body.session, told.answer);
-    if (this.asking[at] === control) this.take(at, told);
+    if (result.answer) this.learn(body.session, result.answer);
+    if (this.requests[at] === control) this.show(at, result);
   }
 
-  learn(session, { items, titles, session_titles, reasons }) {
+  learn(session, { items, titles, session_titles, explanation }) {
     learn(items, titles);
     learn(session, session_titles);
-    for (const one of reasons?.neighbors ?? []) learn(one.items, one.titles);
+    for (const one of explanation?.neighbors ?? []) learn(one.items, one.titles);
   }
 
-  take(at, { answer, problem, ms, serverMs }) {
+  show(at, { answer, problem, ms, serverMs }) {
     const old = this.panels[at];
     const before = old.answer ? ranksOf(old.answer.items) : old.before;
     this.panels[at] = answer
       ? { answer, problem: null, before, times: [...old.times, { ms, serverMs }], busy: false }
       : { answer: null, problem, before, times: old.times, busy: false };
-    this.panels[at].times = this.panels[at].times.slice(-REMEMBERED);
-    this.announced = this.panels.map((panel, n) => this.said(panel, n)).join(" ");
+    this.panels[at].times = this.panels[at].times.slice(-MAX_TIMES);
+    this.announced = this.panels.map((panel, n) => this.summary(panel, n)).join(" ");
     this.changed();
   }
 
-  said(panel, at) {
+  summary(panel, at) {
     if (panel.problem) return `${this.chosen[at]}: ${panel.problem.problem}.`;
     if (!panel.answer) return "";
     const first = panel.answer.items.slice(0, 3).map(called).join(", ");

@@ -1,4 +1,4 @@
-// Read before the page is drawn, so that it does not flash in the other colors.
+// Runs before the page is rendered, so that it does not flash in the other theme.
 "use strict";
 
 (() => {
@@ -6,7 +6,7 @@
   try {
     theme = localStorage.getItem("nextclick.theme");
   } catch {
-    // storage may be forbidden: the system's colors then
+    // storage may be disabled: the system's theme is used
   }
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
 })();

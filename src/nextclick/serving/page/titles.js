@@ -1,19 +1,19 @@
-// Titles of items, as the server has told them.
+// Item titles from the server's responses.
 
 import { html } from "./html.js";
 import { keyOf } from "./ids.js";
 
 const known = new Map();
 
-/** Keep the titles of some ids; there are none in an answer of a server without titles. */
+/** Store the titles of ids; a server without titles sends none. */
 export const learn = (ids, titles) => titles?.forEach((title, n) => known.set(keyOf(ids[n]), title));
 
 const titleOf = (id) => known.get(keyOf(id)) ?? null;
 
-/** What an item is called where there is room for one word. */
+/** The title of an item, or its id. */
 export const called = (id) => titleOf(id) ?? String(id);
 
-/** Title and id, or the id alone; a title that is cut stands whole in its tooltip. */
+/** Title and id, or the id alone; the tooltip shows the full title. */
 export function named(id) {
   const title = titleOf(id);
   if (title === null) return String(id);

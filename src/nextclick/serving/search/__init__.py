@@ -1,1 +1,5 @@
-"""Top-K search over the scores of a model."""
+"""Top-k search: the best allowed items of a model for each request."""
+
+from nextclick.serving.search.searcher import Searcher, build_searcher
+
+__all__ = ["Searcher", "build_searcher"]

@@ -1,46 +1,50 @@
-"""Queries of single sessions from NARM, ASARS and SR-GNN, by kernels instead of PyTorch.
+"""Compiled encoders of NARM, ASARS and SR-GNN for one session at a time.
 
-A session of five clicks is so little work that PyTorch spends most of its time on calling: some
-twenty operations of microseconds each. The kernels read the clicks of one session and compute the
-query of its last prefix alone, with the weights of the encoder. The equations are those of
-`models.narm`, `models.asars` and `models.sr_gnn`; tests hold both equal.
+For a session of five clicks PyTorch spends most of its time on the call overhead of some twenty
+operations. These encoders compute only the query of the last prefix, with compiled kernels and the
+weights of the model. The equations are those of `models.narm`, `models.asars` and `models.sr_gnn`;
+tests compare both.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numba
 import numpy as np
 
 from nextclick.models.neural.asars import ASARSEncoder
 from nextclick.models.neural.narm import NARMEncoder
 from nextclick.models.neural.sr_gnn import SRGNNEncoder
 from nextclick.models.ops.gap_bins import FIRST_BIN, UNKNOWN
+from nextclick.serving.search.encoder_kernels import (
+    additive_energies,
+    gru,
+    gru_cells,
+    lstm,
+    matvec,
+    matvec_rows,
+    session_graph,
+    softmax,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
 
-    from nextclick.core.types import Float32Array, Int32Array, Int64Array
+    from nextclick.core.types import Float32Array, Int64Array
     from nextclick.models.ops.gap_bins import GapBins
-    from nextclick.serving.request import Wish
-
-# sums may be taken in any order, so that they use vector instructions; NaN stays NaN
-_FAST = {"reassoc", "nsz", "contract"}
+    from nextclick.serving.request import ResolvedRequest
 
 
-class Compiled(Protocol):
-    """An encoder that reads one session after the other."""
+class SessionEncoder(Protocol):
+    """An encoder that computes one query at a time."""
 
-    def query(self, wish: Wish) -> Float32Array:
-        """(D,) of a session that has a click."""
+    def query(self, request: ResolvedRequest) -> Float32Array:
+        """(D,) of a session with at least one click."""
         ...
 
 
-def compiled_of(encoder: object) -> Compiled | None:
-    """Kernels that do the same; None if there are none."""
+def compile_encoder(encoder: object) -> SessionEncoder | None:
+    """The compiled form of an encoder; None if there is none."""
     if isinstance(encoder, NARMEncoder):
         return CompiledNARM(encoder)
     if isinstance(encoder, ASARSEncoder) and encoder.by_time and encoder.config.gap != "oracle":
@@ -50,13 +54,8 @@ def compiled_of(encoder: object) -> Compiled | None:
     return None
 
 
-def queries(encoder: Compiled, wishes: Sequence[Wish]) -> Float32Array:
-    """(B, D)."""
-    return np.stack([encoder.query(wish) for wish in wishes])
-
-
 class CompiledNARM:
-    """NARM, all variants; NARM's equations are in `models.narm`."""
+    """NARM, all variants; equations in `models.narm`."""
 
     def __init__(self, encoder: NARMEncoder):
         self.config = encoder.config
@@ -70,26 +69,28 @@ class CompiledNARM:
         bilinear = encoder.config.decoder == "bilinear"
         self._bilinear = _array(encoder.bilinear.weight) if bilinear else None
 
-    def query(self, wish: Wish) -> Float32Array:
-        """See `Compiled`."""
-        hidden = _gru(self._items[wish.clicks[-self.config.max_length :]], *self._gru)  # (T, H)
+    def query(self, request: ResolvedRequest) -> Float32Array:
+        """See `SessionEncoder`."""
+        hidden = gru(self._items[request.clicks[-self.config.max_length :]], *self._gru)  # (T, H)
         features = hidden[-1]
         if self.config.variant != "global":
-            energy = _additive(hidden, self._last, self._each, self._bias, self._attend)  # (T,)
+            energy = additive_energies(
+                hidden, self._last, self._each, self._bias, self._attend
+            )  # (T,)
             if self.config.attention_norm == "softmax":
-                energy = _softmax(energy)
+                energy = softmax(energy)
             features = energy @ hidden
             if self.config.variant == "hybrid":
                 features = np.concatenate([hidden[-1], features])
-        return features if self._bilinear is None else _product(self._bilinear, features)
+        return features if self._bilinear is None else matvec(self._bilinear, features)
 
 
 class CompiledASARS:
-    """ASARS with attention by time, but for the oracle's; equations in `models.asars`."""
+    """ASARS with time attention, except gap=oracle; equations in `models.asars`."""
 
     def __init__(self, encoder: ASARSEncoder):
         config = self.config = encoder.config
-        self._rnn = _lstm if config.cell == "lstm" else _gru
+        self._rnn = lstm if config.cell == "lstm" else gru
         self._items, self._gaps = _array(encoder.items.weight), _array(encoder.gaps.weight)
         self._reads, self._times = _weights_of(encoder.rnn), _weights_of(encoder.time_rnn)
         self._bins = encoder.bins
@@ -104,41 +105,47 @@ class CompiledASARS:
                 self._speed = _array(encoder.speed.weight)
                 self._evolution = _array(encoder.evolution.weight)
 
-    def query(self, wish: Wish) -> Float32Array:
-        """See `Compiled`."""
-        clicks = wish.clicks[-self.config.max_length :]
+    def query(self, request: ResolvedRequest) -> Float32Array:
+        """See `SessionEncoder`."""
+        clicks = request.clicks[-self.config.max_length :]
         hidden = self._rnn(self._items[clicks], *self._reads)  # (T, H)
-        features = _softmax(self._energy(wish, hidden)) @ hidden
+        features = softmax(self._energy(request, hidden)) @ hidden
         if self.config.variant == "time_user":
-            features = np.concatenate([features, self._profile(wish.user, hidden[-1])])
-        return _product(self._output, features)
+            features = np.concatenate([features, self._profile(request.user, hidden[-1])])
+        return matvec(self._output, features)
 
-    def _energy(self, wish: Wish, hidden: Float32Array) -> Float32Array:
-        """(T,) of the clicks for the last prefix, of which the last click's time is unknown."""
+    def _energy(self, request: ResolvedRequest, hidden: Float32Array) -> Float32Array:
+        """(T,) attention energies for the last prefix, whose last dwell time is unknown."""
         T, H = hidden.shape
         met = hidden if self._context is None else np.broadcast_to(self._context, hidden.shape)
         energy = np.empty(T, dtype=np.float32)
         before = np.zeros(H, dtype=np.float32)
         if T > 1:
             unknown = np.full(T - 1, np.nan, dtype=np.float32)
-            dwelt = unknown if wish.gaps is None else wish.gaps[len(wish.gaps) - T + 1 :]
-            times = self._rnn(self._gaps[gap_rows(self._bins, dwelt)], *self._times)  # (T - 1, H)
-            keys = np.tanh(_products(self._key, times) + self._key_bias)
+            dwell_times = (
+                unknown if request.gaps is None else request.gaps[len(request.gaps) - T + 1 :]
+            )
+            times = self._rnn(
+                self._gaps[gap_rows(self._bins, dwell_times)], *self._times
+            )  # (T - 1, H)
+            keys = np.tanh(matvec_rows(self._key, times) + self._key_bias)
             energy[:-1] = (keys * met[:-1]).sum(1)
             before = times[-1]
-        own = _product(self._key, before) + self._own
+        own = matvec(self._key, before) + self._own
         if self._waiting is not None:
-            waited = gap_rows(self._bins, np.array([wish.waited], dtype=np.float32))
-            own += _product(self._waiting, self._gaps[waited[0]])
+            waited = gap_rows(
+                self._bins, np.array([request.time_since_last_click], dtype=np.float32)
+            )
+            own += matvec(self._waiting, self._gaps[waited[0]])
         energy[-1] = (np.tanh(own) * met[-1]).sum()
         return energy
 
     def _profile(self, user: int, last: Float32Array) -> Float32Array:
-        """(32,) of a visitor, who is unknown if no training session is theirs."""
+        """(U,) user embedding; users without a training session share the unknown user's."""
         user = user if self._seen[user] else 0
         profile: Float32Array = self._users[user]
         if self.config.drift:
-            profile = profile + self._speed[user] * _product(self._evolution, last)
+            profile = profile + self._speed[user] * matvec(self._evolution, last)
         return profile
 
 
@@ -165,10 +172,10 @@ class CompiledSRGNN:
             self._output = _array(encoder.output.weight)
             self._output_bias = _array(encoder.output.bias)
 
-    def query(self, wish: Wish) -> Float32Array:
-        """See `Compiled`."""
-        clicks = wish.clicks[-self.config.max_length :]
-        nodes, node_of, before, after = _graph(clicks, self.config.edges == "counted")
+    def query(self, request: ResolvedRequest) -> Float32Array:
+        """See `SessionEncoder`."""
+        clicks = request.clicks[-self.config.max_length :]
+        nodes, node_of, before, after = session_graph(clicks, self.config.edges == "counted")
         states = self._items[nodes]  # (V, D)
         for _ in range(self.config.steps):
             states = self._step(states, before, after)
@@ -176,29 +183,29 @@ class CompiledSRGNN:
         last: Float32Array = hidden[-1]
         if self.config.variant == "local":
             return last
-        beta = _additive(hidden, self._last, self._each, self._bias, self._attend)
+        beta = additive_energies(hidden, self._last, self._each, self._bias, self._attend)
         session: Float32Array = beta @ hidden
         if self.config.variant == "global":
             return session
         both = np.concatenate([session, last])
-        query: Float32Array = _product(self._output, both) + self._output_bias
+        query: Float32Array = matvec(self._output, both) + self._output_bias
         return query
 
     def _step(
         self, states: Float32Array, before: Float32Array, after: Float32Array
     ) -> Float32Array:
-        """(V, D) states after one more step of the network."""
+        """(V, D) node states after one propagation step."""
         into = before @ (states @ self._into.T + self._into_bias)
         out_of = after @ (states @ self._out_of.T + self._out_of_bias)
         messages = np.concatenate([into, out_of], axis=1) + self._message_bias
         given = messages @ self._given.T + self._given_bias
         recurrent = states @ self._recurrent.T + self._recurrent_bias
-        found: Float32Array = _gru_cells(given, recurrent, states)
-        return found
+        updated: Float32Array = gru_cells(given, recurrent, states)
+        return updated
 
 
 def gap_rows(bins: GapBins, seconds: Float32Array) -> Int64Array:
-    """What `GapBins.rows` gives, of an array."""
+    """Equal to `GapBins.rows`, for an array."""
     index = np.clip(seconds / np.float32(bins.width), 0, bins.n_bins - 1)
     known = np.nan_to_num(index).astype(np.int64) + FIRST_BIN
     return np.where(np.isnan(seconds), UNKNOWN, known)
@@ -210,153 +217,5 @@ def _array(tensor: Tensor) -> Float32Array:
 
 
 def _weights_of(rnn: Any) -> tuple[Float32Array, ...]:
-    """Weights of inputs and of states, and both biases, of a layer."""
+    """Input and state weights and both biases of a recurrent layer."""
     return tuple(_array(weight) for weight in rnn.all_weights[0])
-
-
-def _softmax(energy: Float32Array) -> Float32Array:
-    weights: Float32Array = np.exp(energy - energy.max())
-    weights /= weights.sum()
-    return weights
-
-
-@numba.njit(cache=True, nogil=True, fastmath=_FAST)
-def _product(matrix: Float32Array, vector: Float32Array) -> Float32Array:
-    """(M,) of (M, W) and (W,)."""
-    out = np.empty(len(matrix), np.float32)
-    for m in range(len(matrix)):
-        total = np.float32(0.0)
-        for w in range(len(vector)):
-            total += matrix[m, w] * vector[w]
-        out[m] = total
-    return out
-
-
-@numba.njit(cache=True, nogil=True)
-def _products(matrix: Float32Array, rows: Float32Array) -> Float32Array:
-    """(T, M) of (M, W) and (T, W)."""
-    out = np.empty((len(rows), len(matrix)), np.float32)
-    for t in range(len(rows)):
-        out[t] = _product(matrix, rows[t])
-    return out
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def _sigmoid(x: float) -> float:
-    squashed: float = np.float32(1.0) / (np.float32(1.0) + np.exp(-x))
-    return squashed
-
-
-@numba.njit(cache=True, nogil=True)
-def _gru_cell(
-    given: Float32Array, recurrent: Float32Array, state: Float32Array, out: Float32Array
-) -> None:
-    """Write the (H,) next state of (3H,) gates, in the order of PyTorch: reset, update, new."""
-    H = len(state)
-    for h in range(H):
-        reset = _sigmoid(given[h] + recurrent[h])
-        update = _sigmoid(given[H + h] + recurrent[H + h])
-        new = np.tanh(given[2 * H + h] + reset * recurrent[2 * H + h])
-        out[h] = (np.float32(1.0) - update) * new + update * state[h]
-
-
-@numba.njit(cache=True, nogil=True)
-def _gru_cells(given: Float32Array, recurrent: Float32Array, states: Float32Array) -> Float32Array:
-    """(V, H) next states of (V, 3H) gates."""
-    found = np.empty_like(states)
-    for v in range(len(states)):
-        _gru_cell(given[v], recurrent[v], states[v], found[v])
-    return found
-
-
-@numba.njit(cache=True, nogil=True)
-def _graph(
-    clicks: Int32Array, counted: bool
-) -> tuple[Int32Array, Int64Array, Float32Array, Float32Array]:
-    """(V,) distinct items and (T,) of which of them each click is; (V, V) shares of edges.
-
-    Of row v, the shares are those of the nodes before v, and of the nodes after v.
-    """
-    T = len(clicks)
-    nodes, node_of, V = np.empty(T, np.int32), np.empty(T, np.int64), 0
-    for t in range(T):
-        node = 0
-        while node < V and nodes[node] != clicks[t]:
-            node += 1
-        nodes[node], node_of[t], V = clicks[t], node, max(V, node + 1)
-    edges = np.zeros((V, V), np.float32)
-    for t in range(1, T):
-        u, v = node_of[t - 1], node_of[t]
-        edges[u, v] = edges[u, v] + 1 if counted else 1
-    into, out_of = np.zeros((V, V), np.float32), np.zeros((V, V), np.float32)
-    for v in range(V):
-        comes, goes = edges[:, v].sum(), edges[v].sum()
-        if comes > 0:
-            into[v] = edges[:, v] / comes
-        if goes > 0:
-            out_of[v] = edges[v] / goes
-    return nodes[:V], node_of, into, out_of
-
-
-@numba.njit(cache=True, nogil=True)
-def _gru(
-    inputs: Float32Array,
-    to_gates: Float32Array,
-    between: Float32Array,
-    input_bias: Float32Array,
-    state_bias: Float32Array,
-) -> Float32Array:
-    """(T, H) states of (T, W) inputs; gates in the order of PyTorch: reset, update, new."""
-    T, H = len(inputs), between.shape[1]
-    states = np.empty((T, H), np.float32)
-    state = np.zeros(H, np.float32)
-    for t in range(T):
-        given = _product(to_gates, inputs[t]) + input_bias
-        recurrent = _product(between, state) + state_bias
-        _gru_cell(given, recurrent, state, states[t])
-        state = states[t]
-    return states
-
-
-@numba.njit(cache=True, nogil=True)
-def _lstm(
-    inputs: Float32Array,
-    to_gates: Float32Array,
-    between: Float32Array,
-    input_bias: Float32Array,
-    state_bias: Float32Array,
-) -> Float32Array:
-    """(T, H) states of (T, W) inputs; gates in the order of PyTorch: in, forget, cell, out."""
-    T, H = len(inputs), between.shape[1]
-    states = np.empty((T, H), np.float32)
-    state, cell = np.zeros(H, np.float32), np.zeros(H, np.float32)
-    for t in range(T):
-        gates = _product(to_gates, inputs[t]) + input_bias + state_bias
-        gates += _product(between, state)
-        for h in range(H):
-            kept = _sigmoid(gates[H + h]) * cell[h]
-            cell[h] = kept + _sigmoid(gates[h]) * np.tanh(gates[2 * H + h])
-            states[t, h] = _sigmoid(gates[3 * H + h]) * np.tanh(cell[h])
-        state = states[t]
-    return states
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _additive(
-    hidden: Float32Array,
-    of_last: Float32Array,
-    of_each: Float32Array,
-    bias: Float32Array,
-    weight: Float32Array,
-) -> Float32Array:
-    """(T,) energies vᵀ σ(A1 h_t + A2 h_j + c) of all clicks j for the last one, t."""
-    T, H = hidden.shape
-    last = _product(of_last, hidden[T - 1]) + bias
-    energy = np.empty(T, np.float32)
-    for j in range(T):
-        key = _product(of_each, hidden[j])
-        total = np.float32(0.0)
-        for h in range(H):
-            total += weight[h] * _sigmoid(last[h] + key[h])
-        energy[j] = total
-    return energy

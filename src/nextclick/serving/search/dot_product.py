@@ -1,8 +1,7 @@
-"""The best items of models whose scores are products with a table, without a row of N scores."""
+"""Top-k search for models whose scores are dot products of a query and an item table."""
 
 from __future__ import annotations
 
-import timeit
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,37 +10,37 @@ import torch
 
 from nextclick.core.session_batch import SessionBatch
 from nextclick.models.ops.torch_threads import computing_on, threads_for
-from nextclick.serving.request import batch_of
-from nextclick.serving.search.bounded_exact import Rounded
-from nextclick.serving.search.compiled_encoders import compiled_of
-from nextclick.serving.search.compiled_encoders import queries as compiled_queries
-from nextclick.serving.search.filtered_topk import Best, Filters
-from nextclick.serving.search.scorers import BestScorer
+from nextclick.serving.request import to_batch
+from nextclick.serving.search.bounded_exact import BoundedIndex
+from nextclick.serving.search.compiled_encoders import compile_encoder
+from nextclick.serving.search.filtered_topk import CandidateFilter, TopK
+from nextclick.serving.search.search_check import calibrate_bounds
+from nextclick.serving.search.searcher import Searcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from nextclick.core.types import Float32Array, Int32Array
+    from nextclick.core.types import Float32Array
     from nextclick.models.neural_model import NeuralModel
-    from nextclick.serving.request import Wish
-    from nextclick.serving.search.scorers import Lists
+    from nextclick.serving.request import ResolvedRequest
+    from nextclick.serving.search.searcher import ScoredItems
 
-_SCORES_PER_BLOCK = 1 << 17  # 512 KiB: what was just written is still in the cache when it is read
-_ROUNDED_FROM = 1 << 18  # numbers of a table; a smaller one is scored in some 0.1 ms
-_DRAWN = 512  # sessions whose queries tell on which axes a large table is searched
-_SUMS = 1e-5  # of the highest score
-# What one of n requests costs in a product of matrices is about _EACH + _SHARED / n of what reading
-# all bytes costs; measured with 100,000 x 50, 100,000 x 100 and 1,000,000 x 64 numbers.
-_EACH, _SHARED = 0.25, 4.0
+_SCORES_PER_BLOCK = 1 << 17  # 512 KiB: a block is read while it is still in the cache
+_MIN_INDEXED_SIZE = 1 << 18  # numbers of a table; a smaller one is scored in about 0.1 ms
+_SAMPLE_QUERIES = 512  # random sessions whose queries determine the axes of the index
+# In a matrix product of n queries, one query costs about _FIXED_COST + _SHARED_COST / n of reading
+# the whole index; measured with tables of 100,000 x 50, 100,000 x 100 and 1,000,000 x 64.
+_FIXED_COST, _SHARED_COST = 0.25, 4.0
 
 
-class ProductBest(BestScorer):
-    """All items are scored, block by block; of a large table `rounded` skips most.
+class DotProductSearcher(Searcher):
+    """Scores every item block by block; a large table has an index that skips most items.
 
     Attributes:
-        caution: of `rounded`; the answers are exact while it is 1.
+        index: the bounded index of a large table, or None.
+        bound_scale: factor on the bounds of the index; the search is exact if it is 1.
     """
 
     def __init__(self, model: NeuralModel):
@@ -51,121 +50,89 @@ class ProductBest(BestScorer):
             table, bias = model.encoder.table()
             self.table = table.detach().float().cpu().contiguous()  # (N + 1, D)
             self.bias = None if bias is None else bias.detach().float().cpu().contiguous()
-        self.compiled = compiled_of(model.encoder)
-        self.caution = 1.0
-        self.rounded: Rounded | None = None
-        if self.table.numel() >= _ROUNDED_FROM:
-            self.rounded = self._in_bytes()
+        self.compiled = compile_encoder(model.encoder)
+        self.bound_scale = 1.0
+        self.index: BoundedIndex | None = None
+        if self.table.numel() >= _MIN_INDEXED_SIZE:
+            self.index = self._build_index()
 
-    def best(self, wishes: Sequence[Wish]) -> Lists:
-        """See `BestScorer`; who has clicked nothing gets nothing."""
-        lists: Lists = [(np.empty(0, np.int32), np.empty(0, np.float32)) for _ in wishes]
-        rows = [b for b, wish in enumerate(wishes) if len(wish.clicks)]
+    def top(self, requests: Sequence[ResolvedRequest]) -> ScoredItems:
+        """See `Searcher`; a session without known clicks gets no item."""
+        lists: ScoredItems = [(np.empty(0, np.int32), np.empty(0, np.float32)) for _ in requests]
+        rows = [b for b, request in enumerate(requests) if len(request.clicks)]
         if not rows:
             return lists
-        asked = [wishes[b] for b in rows]
+        encoded = [requests[b] for b in rows]
         with torch.inference_mode(), computing_on(threads_for(len(rows) * self.table.numel())):
-            found = self.nearest(self.queries(asked), asked)
-        for b, answer in zip(rows, found, strict=True):
-            lists[b] = answer
+            results = self.search(self.queries(encoded), encoded)
+        for b, result in zip(rows, results, strict=True):
+            lists[b] = result
         return lists
 
-    def queries(self, wishes: Sequence[Wish]) -> Tensor:
-        """(B, D) of requests that have a click each."""
+    def calibrate(
+        self, requests: Sequence[ResolvedRequest], min_recall: float
+    ) -> dict[str, object]:
+        """See `Searcher`."""
+        return calibrate_bounds(self, requests, min_recall)
+
+    def queries(self, requests: Sequence[ResolvedRequest]) -> Tensor:
+        """(B, D) of requests with at least one click."""
         if self.compiled is not None:
-            return torch.from_numpy(compiled_queries(self.compiled, wishes))
-        queries: Tensor = self.model.queries(batch_of(wishes))
+            return torch.from_numpy(np.stack([self.compiled.query(one) for one in requests]))
+        queries: Tensor = self.model.queries(to_batch(requests))
         return queries
 
-    def nearest(self, queries: Tensor, wishes: Sequence[Wish]) -> Lists:
-        """The items with the highest products."""
-        if self.rounded is None:
-            return self.all_scored(queries, wishes)
-        lists: Lists = []
-        read = 0.0
-        for b, wish in enumerate(wishes):
-            if read > _EACH + _SHARED / (len(wishes) - b):
-                return lists + self.all_scored(queries[b:], wishes[b:])
-            found, read = self.rounded.best(queries[b].numpy(), wish, self.caution)
-            lists += self.all_scored(queries[b : b + 1], [wish]) if found is None else [found]
+    def search(self, queries: Tensor, requests: Sequence[ResolvedRequest]) -> ScoredItems:
+        """The items with the largest dot products, by the index where that is faster."""
+        if self.index is None:
+            return self.search_all(queries, requests)
+        lists: ScoredItems = []
+        share_read = 0.0
+        for b, request in enumerate(requests):
+            if share_read > _FIXED_COST + _SHARED_COST / (len(requests) - b):
+                return lists + self.search_all(queries[b:], requests[b:])
+            result, share_read = self.index.top(queries[b].numpy(), request, self.bound_scale)
+            if result is None:
+                lists += self.search_all(queries[b : b + 1], [request])
+            else:
+                lists.append(result)
         return lists
 
-    def all_scored(self, queries: Tensor, wishes: Sequence[Wish]) -> Lists:
-        """The same, by the products with all items."""
-        filters = Filters.of(wishes)
-        found = Best.empty(filters)
+    def search_all(self, queries: Tensor, requests: Sequence[ResolvedRequest]) -> ScoredItems:
+        """The same by scoring every item."""
+        candidates = CandidateFilter.of(requests)
+        top = TopK.empty(candidates)
         N, B = len(self.table), len(queries)
         width = max(_SCORES_PER_BLOCK // B, 1024)
-        room = torch.empty(B, min(width, N - 1))
+        buffer = torch.empty(B, min(width, N - 1))
         for first in range(1, N, width):
             last = min(first + width, N)
-            scores = room[:, : last - first]
-            if B == 1:  # a product with a vector, which has a kernel of its own
+            scores = buffer[:, : last - first]  # (B, W)
+            if B == 1:  # matrix-vector products have a faster kernel
                 torch.mv(self.table[first:last], queries[0], out=scores[0])
             else:
                 torch.mm(queries, self.table[first:last].T, out=scores)
             if self.bias is not None:
                 scores += self.bias[first:last]
-            found.add(scores.numpy(), first, filters)
-        return found.lists()
+            top.add(scores.numpy(), first, candidates)
+        return top.lists()
 
-    def _in_bytes(self) -> Rounded | None:
-        """The table for `rounded`; None if a number is not finite."""
+    def _build_index(self) -> BoundedIndex | None:
+        """The index of the table; None if a number is not finite."""
         table, bias = self.table.numpy(), None if self.bias is None else self.bias.numpy()
-        queries = self._some_queries()
-        parts = [part for part in (table, bias, queries) if part is not None]
-        if not all(np.isfinite(part).all() for part in parts):
+        queries = self._sample_queries()
+        arrays = [array for array in (table, bias, queries) if array is not None]
+        if not all(np.isfinite(array).all() for array in arrays):
             return None
-        return Rounded.of(table, bias, queries)
+        return BoundedIndex.of(table, bias, queries)
 
-    def _some_queries(self) -> Float32Array:
-        """(n, D) of sessions of one to three items each, of the whole catalog."""
-        drawn = np.random.default_rng(0).integers(1, len(self.table), (_DRAWN, 3), dtype=np.int32)
-        plain = SessionBatch.from_lists([items[: 1 + n % 3] for n, items in enumerate(drawn)])
-        users = np.zeros(_DRAWN, dtype=np.int32)
+    def _sample_queries(self) -> Float32Array:
+        """(n, D) queries of random sessions of one to three items."""
+        shape = (_SAMPLE_QUERIES, 3)
+        drawn = np.random.default_rng(0).integers(1, len(self.table), shape, dtype=np.int32)
+        batch = SessionBatch.from_lists([items[: 1 + n % 3] for n, items in enumerate(drawn)])
+        users = np.zeros(_SAMPLE_QUERIES, dtype=np.int32)
         with torch.inference_mode():
-            queries = self.model.queries(replace(plain, users=users))
-        found: Float32Array = queries.float().cpu().numpy()
-        return found
-
-
-class Trial:
-    """Requests whose best items are known by scoring all, and what the search finds of them."""
-
-    def __init__(self, scorer: ProductBest, wishes: Sequence[Wish]):
-        self._scorer = scorer
-        self._asked: list[tuple[Tensor, Wish, Int32Array, Float32Array]] = []
-        with torch.inference_mode():
-            for wish in wishes:
-                query = scorer.queries([wish])
-                ((items, scores),) = scorer.all_scored(query, [wish])
-                self._asked.append((query, wish, items, scores))
-
-    def recall(self) -> float:
-        """Which share of the best items the search finds; 1 if there are none.
-
-        An item with the score of the last one may stand in its place, give or take what sums in
-        another order differ by.
-        """
-        found = missed = 0
-        with torch.inference_mode():
-            for query, wish, best, exact in self._asked:
-                if not len(best):
-                    continue  # all items score alike
-                ((items, scores),) = self._scorer.nearest(query, [wish])
-                found += len(best)
-                lost = exact[~np.isin(best, items)]
-                if len(items) == len(best):  # another of the same score will do
-                    lost = lost[lost > scores.min() + _SUMS * np.abs(exact).max()]
-                missed += len(lost)
-        return 1.0 - missed / max(found, 1)
-
-    def seconds(self) -> float:
-        """That the search takes for one of the requests, at its best of three."""
-        with torch.inference_mode():
-            took = timeit.repeat(
-                lambda: [self._scorer.nearest(query, [wish]) for query, wish, *_ in self._asked],
-                number=1,
-                repeat=3,
-            )
-        return min(took) / max(len(self._asked), 1)
+            queries = self.model.queries(replace(batch, users=users))
+        array: Float32Array = queries.float().cpu().numpy()
+        return array

@@ -1,8 +1,8 @@
-"""The best items of a request, of those that may be shown.
+"""Top-k selection with a candidate filter for each row.
 
-The rule is that of `nextclick.core.topk`: an item is recommended if some item of the row, shown or not,
-has a lower score; of equal scores the lower index comes first. What differs is that each row has a
-K and a filter of its own, and that scores come block by block, so that no row of N scores is kept.
+The rule of `nextclick.core.topk` applies: an item is recommended only if another item of the row,
+allowed or not, has a lower score; equal scores are ordered by index. In addition each row has its
+own K and filter, and scores arrive in blocks, so a row of N scores is never stored.
 """
 
 from __future__ import annotations
@@ -18,53 +18,58 @@ if TYPE_CHECKING:
 
     from nextclick.core.topk import SortedBase
     from nextclick.core.types import BoolArray, Float32Array, Int32Array, Int64Array, SparseScores
-    from nextclick.serving.request import Wish
+    from nextclick.serving.request import ResolvedRequest
 
 NO_MASK = np.zeros((0, 0), dtype=np.bool_)
 
 
-class Filters(NamedTuple):
-    """What may be shown in B rows.
+class CandidateFilter(NamedTuple):
+    """The candidate items of B rows.
 
     Attributes:
-        k: (B,) int64, how many.
-        hidden_offsets: (B + 1,) int64; row b hides hidden[hidden_offsets[b]:hidden_offsets[b + 1]].
-        hidden: int32, the items that a row hides, ascending in each row.
-        mask_of: (B,) int64, which row of `masks` says what may be shown; -1 for all items.
+        k: (B,) int64, number of items to select.
+        excluded_offsets: (B + 1,) int64; row b excludes
+            excluded[excluded_offsets[b]:excluded_offsets[b + 1]].
+        excluded: int32, excluded items, ascending within a row.
+        mask_of: (B,) int64, the row of `masks` that holds the allowed items; -1 allows all.
         masks: (M, N + 1) bool.
     """
 
     k: Int64Array
-    hidden_offsets: Int64Array
-    hidden: Int32Array
+    excluded_offsets: Int64Array
+    excluded: Int32Array
     mask_of: Int64Array
     masks: BoolArray
 
     @classmethod
-    def of(cls, wishes: Sequence[Wish]) -> Filters:
-        """Those of the requests of a batch."""
-        offsets = np.zeros(len(wishes) + 1, dtype=np.int64)
-        np.cumsum([len(wish.hidden) for wish in wishes], out=offsets[1:])
-        masks = [wish.shown for wish in wishes if wish.shown is not None]
-        mask_of = np.full(len(wishes), -1, dtype=np.int64)
-        mask_of[[b for b, wish in enumerate(wishes) if wish.shown is not None]] = range(len(masks))
+    def of(cls, requests: Sequence[ResolvedRequest]) -> CandidateFilter:
+        """The candidates of a batch of requests."""
+        offsets = np.zeros(len(requests) + 1, dtype=np.int64)
+        np.cumsum([len(request.excluded) for request in requests], out=offsets[1:])
+        masks = [request.allowed for request in requests if request.allowed is not None]
+        mask_of = np.full(len(requests), -1, dtype=np.int64)
+        mask_of[[b for b, request in enumerate(requests) if request.allowed is not None]] = range(
+            len(masks)
+        )
         return cls(
-            k=np.array([wish.k for wish in wishes], dtype=np.int64),
-            hidden_offsets=offsets,
-            hidden=np.concatenate([np.empty(0, np.int32), *(wish.hidden for wish in wishes)]),
+            k=np.array([request.k for request in requests], dtype=np.int64),
+            excluded_offsets=offsets,
+            excluded=np.concatenate(
+                [np.empty(0, np.int32), *(request.excluded for request in requests)]
+            ),
             mask_of=mask_of,
             masks=np.stack(masks) if masks else NO_MASK,
         )
 
 
-class Best(NamedTuple):
-    """The best of B rows so far; `n` of each are filled.
+class TopK(NamedTuple):
+    """The best items of B rows so far.
 
     Attributes:
-        items: (B, K) int32, best first, K the largest of all rows.
+        items: (B, K) int32, best first; K is the largest of all rows.
         scores: (B, K) float32.
-        n: (B,) int64.
-        lowest: (B,) float32, the lowest score of a row, shown or not.
+        n: (B,) int64, number of selected items.
+        lowest: (B,) float32, the lowest score of a row, allowed or not.
     """
 
     items: Int32Array
@@ -73,9 +78,9 @@ class Best(NamedTuple):
     lowest: Float32Array
 
     @classmethod
-    def empty(cls, filters: Filters) -> Best:
-        """Nothing seen yet."""
-        B, K = len(filters.k), int(filters.k.max(initial=0))
+    def empty(cls, candidates: CandidateFilter) -> TopK:
+        """Start with no item."""
+        B, K = len(candidates.k), int(candidates.k.max(initial=0))
         return cls(
             np.zeros((B, K), dtype=np.int32),
             np.zeros((B, K), dtype=np.float32),
@@ -83,66 +88,69 @@ class Best(NamedTuple):
             np.full(B, np.inf, dtype=np.float32),
         )
 
-    def add(self, scores: Float32Array, first: int, filters: Filters) -> None:
-        """Look at (B, W) scores of the items `first` and those after it."""
-        from nextclick.serving.filtered_topk_kernels import add_block
+    def add(self, scores: Float32Array, first: int, candidates: CandidateFilter) -> None:
+        """Add (B, W) scores of the items first..first + W - 1."""
+        from nextclick.serving.search.filtered_topk_kernels import add_block
 
-        add_block(scores, first, *filters, *self)
+        add_block(scores, first, *candidates, *self)
 
     def lists(self) -> list[tuple[Int32Array, Float32Array]]:
         """The recommended items of each row with their scores, best first."""
-        found = []
+        lists = []
         for items, scores, n, lowest in zip(*self, strict=True):
-            kept = int((scores[:n] > lowest).sum())  # scores fall, so these are the first ones
-            found.append((items[:kept], scores[:kept]))
-        return found
+            size = int((scores[:n] > lowest).sum())  # scores descend: these are the first ones
+            lists.append((items[:size], scores[:size]))
+        return lists
 
 
 @compiled_above(
     2_000_000,
-    kernel="nextclick.serving.filtered_topk_kernels:sparse_best",
+    kernel="nextclick.serving.search.filtered_topk_kernels:sparse_topk",
     work=lambda sparse, *_: 200 * len(sparse.offsets) + len(sparse.items),
 )
-def sparse_best(
-    sparse: SparseScores, base: SortedBase, filters: Filters
+def sparse_topk(
+    sparse: SparseScores, base: SortedBase, candidates: CandidateFilter
 ) -> list[tuple[Int32Array, Float32Array]]:
-    """What `Best.lists` gives for `sparse.dense()`, without a row of N scores."""
-    found = []
-    for b, k in enumerate(filters.k.tolist()):
+    """Equal to `TopK.lists` for `sparse.dense()`, without a row of N scores."""
+    lists = []
+    for b, k in enumerate(candidates.k.tolist()):
         own = sparse.items[sparse.offsets[b] : sparse.offsets[b + 1]]
-        worth = sparse.values[sparse.offsets[b] : sparse.offsets[b + 1]]
-        hidden = filters.hidden[filters.hidden_offsets[b] : filters.hidden_offsets[b + 1]]
-        mask = filters.masks[filters.mask_of[b]] if filters.mask_of[b] >= 0 else None
-        worst = _first_shown(base.best_first[::-1], own, None, 1)
-        lowest = min(worth.min(initial=np.inf), base.scores[worst].min(initial=np.inf))
-        others = _first_shown(base.best_first, np.concatenate([own, hidden]), mask, k)
-        shown = ~np.isin(own, hidden)
+        own_values = sparse.values[sparse.offsets[b] : sparse.offsets[b + 1]]
+        start, end = candidates.excluded_offsets[b : b + 2]
+        excluded = candidates.excluded[start:end]
+        mask = candidates.masks[candidates.mask_of[b]] if candidates.mask_of[b] >= 0 else None
+        lowest_other = _first_allowed(base.best_first[::-1], own, None, 1)
+        lowest = min(own_values.min(initial=np.inf), base.scores[lowest_other].min(initial=np.inf))
+        others = _first_allowed(base.best_first, np.concatenate([own, excluded]), mask, k)
+        allowed = ~np.isin(own, excluded)
         if mask is not None:
-            shown &= mask[own]
-        items = np.concatenate([own[shown], others])
-        scores = np.concatenate([worth[shown], base.scores[others]])
+            allowed &= mask[own]
+        items = np.concatenate([own[allowed], others])
+        scores = np.concatenate([own_values[allowed], base.scores[others]])
         best = np.lexsort((items, -scores))[:k]
         best = best[scores[best] > lowest]
-        found.append((items[best], scores[best]))
-    return found
+        lists.append((items[best], scores[best]))
+    return lists
 
 
-def fill(best_first: Int32Array, chosen: Int32Array, wish: Wish) -> Int32Array:
-    """(n,) the first items of `best_first` that may be shown and are not chosen, to make k."""
-    excluded = np.concatenate([chosen, wish.hidden])
-    return _first_shown(best_first, excluded, wish.shown, wish.k - len(chosen))
+def fill_from_popular(
+    best_first: Int32Array, chosen: Int32Array, request: ResolvedRequest
+) -> Int32Array:
+    """(n,) the first allowed items of `best_first` that are not chosen, to complete k."""
+    excluded = np.concatenate([chosen, request.excluded])
+    return _first_allowed(best_first, excluded, request.allowed, request.k - len(chosen))
 
 
-def _first_shown(
+def _first_allowed(
     order: Int32Array, excluded: Int32Array, mask: BoolArray | None, n: int
 ) -> Int32Array:
-    """The first n items of `order` that are not excluded and that the mask, if any, lets pass."""
+    """The first n items of `order` that are not excluded and that the mask, if any, allows."""
     size = n + len(excluded)
     while True:
         first = order[:size]
-        shown = ~np.isin(first, excluded)
+        allowed = ~np.isin(first, excluded)
         if mask is not None:
-            shown &= mask[first]
-        if size >= len(order) or np.count_nonzero(shown) >= n:
-            return first[shown][:n]
-        size *= 4  # the mask lets few items pass
+            allowed &= mask[first]
+        if size >= len(order) or np.count_nonzero(allowed) >= n:
+            return first[allowed][:n]
+        size *= 4  # the mask allows few items

@@ -1,4 +1,4 @@
-"""The state of a recurrent model for each live session, so that a click costs one step."""
+"""Caches the state of a recurrent model for each live session, so that a click costs one step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from nextclick.serving.search.dot_product import ProductBest
+from nextclick.serving.search.dot_product import DotProductSearcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,84 +18,87 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import Int32Array
     from nextclick.models.neural_model import NeuralModel
-    from nextclick.serving.request import Wish
+    from nextclick.serving.request import ResolvedRequest
 
-KEPT = 100_000  # sessions
-SECONDS = 3600.0  # that a state is kept after the last click
+MAX_SESSIONS = 100_000
+MAX_AGE = 3600.0  # seconds since the last click
 
 
-class RecurrentBest(ProductBest):
-    """Keeps the state of live sessions, and reads only what was clicked since.
+class RecurrentSearcher(DotProductSearcher):
+    """Encodes only the new clicks of a live session.
 
-    What is kept is a copy of what the clicks say: it is used where the clicks that it has read are
-    the first ones of the session, and made anew where they are not, as after an edit, or where
-    another process answered. A session longer than the model reads is read whole each time, for
-    then the first clicks fall out of what it knows.
+    A cached state is used if the clicks that it encodes are a prefix of the session; otherwise the
+    session is encoded from its start, for example after an edit or after another process answered.
+    A session longer than the model's maximum length is encoded whole each time, because its first
+    clicks leave the window.
     """
 
-    def __init__(self, model: NeuralModel, *, kept: int = KEPT):
+    def __init__(self, model: NeuralModel, *, max_sessions: int = MAX_SESSIONS):
         super().__init__(model)
         self.encoder = model.encoder
-        self.longest = model.max_length
-        self.kept = kept
-        self.steps = 0  # clicks read so far
-        self._known: OrderedDict[str, tuple[float, Int32Array, Tensor, Tensor]] = OrderedDict()
+        self.max_length = model.max_length
+        self.max_sessions = max_sessions
+        self.steps = 0  # encoded clicks
+        self._states: OrderedDict[str, tuple[float, Int32Array, Tensor, Tensor]] = OrderedDict()
 
-    def queries(self, wishes: Sequence[Wish]) -> Tensor:
-        """(B, D), of live sessions by steps and of the others at once."""
-        live = [b for b, wish in enumerate(wishes) if self._steps_through(wish)]
-        others = [b for b in range(len(wishes)) if b not in set(live)]
+    def queries(self, requests: Sequence[ResolvedRequest]) -> Tensor:
+        """(B, D); live sessions step by step, all others in one batch."""
+        live = [b for b, request in enumerate(requests) if self._is_live(request)]
+        others = [b for b in range(len(requests)) if b not in set(live)]
         if not live:
-            return super().queries(wishes)
-        stepped = self._stepped([wishes[b] for b in live])
+            return super().queries(requests)
+        stepped = self._step_queries([requests[b] for b in live])
         if not others:
             return stepped
-        rest = super().queries([wishes[b] for b in others])
+        rest = super().queries([requests[b] for b in others])
         return torch.cat([stepped, rest])[torch.tensor([*live, *others]).argsort()]
 
-    def forget(self, live: str) -> None:
-        """Drop what is kept of a session."""
-        self._known.pop(live, None)
+    def forget(self, session_id: str) -> None:
+        """Drop the state of a live session."""
+        self._states.pop(session_id, None)
 
-    def _steps_through(self, wish: Wish) -> bool:
-        fits = self.longest is None or len(wish.clicks) <= self.longest
-        return wish.query.live is not None and fits
+    def _is_live(self, request: ResolvedRequest) -> bool:
+        fits = self.max_length is None or len(request.clicks) <= self.max_length
+        return request.original.session_id is not None and fits
 
-    def _stepped(self, wishes: Sequence[Wish]) -> Tensor:
-        begun = [self._begun(wish) for wish in wishes]
-        read = np.array([n for n, _, _ in begun])
-        ends = np.array([len(wish.clicks) for wish in wishes])
-        state = torch.stack([state for _, state, _ in begun], dim=1)  # (L, B, H)
-        queries = torch.stack([query for _, _, query in begun])  # (B, D)
+    def _step_queries(self, requests: Sequence[ResolvedRequest]) -> Tensor:
+        cached = [self._cached(request) for request in requests]
+        read = np.array([n for n, _, _ in cached])
+        ends = np.array([len(request.clicks) for request in requests])
+        state = torch.stack([state for _, state, _ in cached], dim=1)  # (L, B, H)
+        queries = torch.stack([query for _, _, query in cached])  # (B, D)
         while (read < ends).any():
             rows = np.flatnonzero(read < ends)
-            items = np.array([wishes[b].clicks[read[b]] for b in rows.tolist()], dtype=np.int64)
-            at = torch.from_numpy(rows)
-            queries[at], state[:, at] = self.encoder.step(torch.from_numpy(items), state[:, at])
+            items = np.array([requests[b].clicks[read[b]] for b in rows.tolist()], dtype=np.int64)
+            active = torch.from_numpy(rows)
+            queries[active], state[:, active] = self.encoder.step(
+                torch.from_numpy(items), state[:, active]
+            )
             read[rows] += 1
             self.steps += len(rows)
-        for b, wish in enumerate(wishes):
-            self._keep(wish, state[:, b].clone(), queries[b].clone())
+        for b, request in enumerate(requests):
+            self._store(request, state[:, b].clone(), queries[b].clone())
         return queries
 
-    def _begun(self, wish: Wish) -> tuple[int, Tensor, Tensor]:
-        """How many clicks were read, and the (L, H) state and (D,) query after those."""
-        assert wish.query.live is not None
-        known = self._known.get(wish.query.live)
-        if known is not None:
-            _, clicks, state, query = known
+    def _cached(self, request: ResolvedRequest) -> tuple[int, Tensor, Tensor]:
+        """The number of encoded clicks, and the (L, H) state and (D,) query after them."""
+        assert request.original.session_id is not None
+        entry = self._states.get(request.original.session_id)
+        if entry is not None:
+            _, clicks, state, query = entry
             n = len(clicks)
-            if n <= len(wish.clicks) and np.array_equal(clicks, wish.clicks[:n]):
+            if n <= len(request.clicks) and np.array_equal(clicks, request.clicks[:n]):
                 return n, state, query
         return 0, self.encoder.initial_state(1)[:, 0], torch.zeros(self.table.shape[1])
 
-    def _keep(self, wish: Wish, state: Tensor, query: Tensor) -> None:
-        assert wish.query.live is not None
+    def _store(self, request: ResolvedRequest, state: Tensor, query: Tensor) -> None:
+        session_id = request.original.session_id
+        assert session_id is not None
         now = time.monotonic()
-        self._known.pop(wish.query.live, None)  # so that it stands last
-        self._known[wish.query.live] = (now, wish.clicks, state, query)
-        while len(self._known) > self.kept or self._oldest() < now - SECONDS:
-            self._known.popitem(last=False)
+        self._states.pop(session_id, None)  # moves it to the end; `forget` may run meanwhile
+        self._states[session_id] = (now, request.clicks, state, query)
+        while len(self._states) > self.max_sessions or self._oldest() < now - MAX_AGE:
+            self._states.popitem(last=False)
 
     def _oldest(self) -> float:
-        return next(iter(self._known.values()))[0]
+        return next(iter(self._states.values()))[0]

@@ -1,78 +1,113 @@
-"""How the best items of a model are found: what the search of a large table is worth, tried."""
+"""Verifies the bounded search of a large table against exhaustive scoring, and tunes its speed."""
 
 from __future__ import annotations
 
 import logging
+import timeit
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from nextclick.serving.request import Query
+import torch
 
 if TYPE_CHECKING:
-    from nextclick.serving.recommender import Recommender
-    from nextclick.serving.request import Wish
-    from nextclick.serving.search.dot_product import ProductBest, Trial
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from nextclick.core.types import Float32Array, Int32Array
+    from nextclick.serving.request import ResolvedRequest
+    from nextclick.serving.search.dot_product import DotProductSearcher
 
 log = logging.getLogger("nextclick.serving")
 
-_TRIED = 30  # requests that a search is tried with
-_SLOW = 0.001  # seconds; a search that takes less is not worth to miss an item
-_CAUTIONS = tuple(n / 20 for n in range(19, 3, -1))  # 0.95 … 0.2
+_MIN_TUNED_SECONDS = 0.001  # a faster search is not tuned: approximation would gain nothing
+_BOUND_SCALES = tuple(n / 20 for n in range(19, 3, -1))  # 0.95 … 0.2
+_SUM_ERROR = 1e-5  # relative to the largest score: sums in another order differ by less
 
 
-def tried_search(recommender: Recommender, least_recall: float = 1.0) -> dict[str, object]:
-    """How the best items are found, and with what recall if most are passed over.
+class RecallCheck:
+    """Requests with their exact top items, to measure the recall and speed of a search."""
 
-    Sessions of one to three clicks, spread over the catalog from the most clicked item to the
-    least, are asked both ways. An exact search that misses one is not used. One that takes more
-    than a millisecond becomes less cautious, as far as `least_recall` of the best are found; the
-    recall that is told is of other sessions than those that chose.
+    def __init__(self, searcher: DotProductSearcher, requests: Sequence[ResolvedRequest]):
+        self._searcher = searcher
+        self._exact: list[tuple[Tensor, ResolvedRequest, Int32Array, Float32Array]] = []
+        with torch.inference_mode():
+            for request in requests:
+                query = searcher.queries([request])
+                ((items, scores),) = searcher.search_all(query, [request])
+                self._exact.append((query, request, items, scores))
+
+    def recall(self) -> float:
+        """The share of exact top items that the search returns; 1 if there are none.
+
+        An item that ties with the last one, within rounding, counts as a match.
+        """
+        total = missed = 0
+        with torch.inference_mode():
+            for query, request, exact_items, exact_scores in self._exact:
+                if not len(exact_items):
+                    continue  # all items have the same score
+                ((items, scores),) = self._searcher.search(query, [request])
+                total += len(exact_items)
+                lost = exact_scores[~np.isin(exact_items, items)]
+                if len(items) == len(exact_items):
+                    tolerance = _SUM_ERROR * np.abs(exact_scores).max()
+                    lost = lost[lost > scores.min() + tolerance]
+                missed += len(lost)
+        return 1.0 - missed / max(total, 1)
+
+    def seconds(self) -> float:
+        """Mean search time of a request, the minimum of three runs."""
+
+        def search_each() -> None:
+            for query, request, *_ in self._exact:
+                self._searcher.search(query, [request])
+
+        with torch.inference_mode():
+            times = timeit.repeat(search_each, number=1, repeat=3)
+        return min(times) / max(len(self._exact), 1)
+
+
+def calibrate_bounds(
+    searcher: DotProductSearcher, requests: Sequence[ResolvedRequest], min_recall: float
+) -> dict[str, object]:
+    """Verify the index of a searcher; see `Searcher.calibrate`.
+
+    An exact search that misses an item is disabled. With `min_recall` below 1, a search that takes
+    more than a millisecond gets the lowest `bound_scale` that keeps the recall. Every second
+    request selects the scale; the reported recall is measured on the others.
     """
-    if not recommender.artifact.model.capabilities.product_scores:
-        return {"kind": "all"}
-    from nextclick.serving.search.dot_product import (  # imports torch, as the scorer has
-        ProductBest,
-        Trial,
-    )
-
-    scorer = recommender.scorer
-    if not isinstance(scorer, ProductBest) or scorer.rounded is None:
-        return {"kind": "all"}
-    wishes = _spread(recommender, 2 * _TRIED)
-    trial = Trial(scorer, wishes[::2])
-    recall = trial.recall()
+    if searcher.index is None:
+        return {"method": "exhaustive"}
+    selection = RecallCheck(searcher, requests[::2])
+    recall = selection.recall()
     if recall < 1.0:
-        scorer.rounded = None
-        log.warning("bounds missed %.4f of the best items: all are scored", 1.0 - recall)
-        return {"kind": "all"}
-    if least_recall < 1.0 and trial.seconds() > _SLOW:
-        recall = _relax(scorer, trial, Trial(scorer, wishes[1::2]), least_recall)
-    told = {"kind": "bounds", "recall": recall, "requests": _TRIED}
-    return told if scorer.caution == 1.0 else told | {"caution": scorer.caution}
+        searcher.index = None
+        log.warning("bounded search missed %.4f of the top items: disabled", 1.0 - recall)
+        return {"method": "exhaustive"}
+    if min_recall < 1.0 and selection.seconds() > _MIN_TUNED_SECONDS:
+        holdout = RecallCheck(searcher, requests[1::2])
+        recall = _lower_bound_scale(searcher, selection, holdout, min_recall)
+    description = {"method": "bounded", "recall": recall, "requests": len(requests[::2])}
+    if searcher.bound_scale < 1.0:
+        description["bound_scale"] = searcher.bound_scale
+    return description
 
 
-def _relax(scorer: ProductBest, chosen: Trial, other: Trial, least_recall: float) -> float:
-    """Lower the scorer's caution; the recall of the other requests.
+def _lower_bound_scale(
+    searcher: DotProductSearcher, selection: RecallCheck, holdout: RecallCheck, min_recall: float
+) -> float:
+    """Lower the bound scale of a searcher; returns the recall on the holdout.
 
-    Those that choose may miss half as much, so that others do not miss more.
+    The selection may miss half of the allowed share, so that the holdout does not miss more.
     """
-    fits = [1.0]
-    for scorer.caution in _CAUTIONS:
-        if chosen.recall() < (1.0 + least_recall) / 2:
+    accepted = [1.0]
+    for searcher.bound_scale in _BOUND_SCALES:
+        if selection.recall() < (1.0 + min_recall) / 2:
             break
-        fits.append(scorer.caution)
-    for scorer.caution in reversed(fits):
-        recall = other.recall()
-        if recall >= least_recall:
+        accepted.append(searcher.bound_scale)
+    for searcher.bound_scale in reversed(accepted):
+        recall = holdout.recall()
+        if recall >= min_recall:
             break
     return recall
-
-
-def _spread(recommender: Recommender, n: int) -> list[Wish]:
-    """Requests of sessions of one to three items, from the most clicked to the least."""
-    raw, popular = recommender.artifact.items.raw, recommender.popular
-    k = min(20, len(popular))
-    at = np.linspace(0, len(popular) - 1, n * 3).astype(np.int64)
-    sessions = [[raw(int(popular[i])) for i in at[m::n][: m % 3 + 1]] for m in range(n)]
-    return [recommender.wish(Query(session, k)) for session in sessions]

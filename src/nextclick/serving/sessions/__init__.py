@@ -1,1 +1,1 @@
-"""Live sessions and where they are stored."""
+"""Live sessions: the interface of session stores, and a module for each backend."""

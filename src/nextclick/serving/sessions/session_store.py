@@ -1,15 +1,17 @@
-"""Live sessions: what a visitor has clicked so far, for some minutes.
+"""The interface of session stores, and the registry of backends.
 
-One interface, three places: memory of this process, an LMDB file that the processes of one machine
-share, and Redis, which several machines share. A session keeps its latest clicks only, and is gone
-when nothing was added to it for its time to live.
+A session store holds the latest clicks of each live session until the session has been inactive
+for its time to live. To add a backend, write a class with the methods of `SessionStore` in a module
+of its own, and add a line to `SESSION_STORES`. Another package registers its backend by an entry
+point of the group `nextclick.session_stores` that refers to a `StoreBackend`.
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -21,14 +23,16 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import RawId
 
+ENTRY_POINTS = "nextclick.session_stores"
+
 
 class Click(msgspec.Struct, frozen=True, array_like=True):
     """One click.
 
     Attributes:
         item: raw id.
-        time: seconds since 1970, or of the client's clock if it told its own.
-        user: who clicked, or None.
+        time: seconds since 1970, or on the client's clock if the request contains a time.
+        user: the visitor's raw id, or None.
     """
 
     item: int | str
@@ -38,80 +42,46 @@ class Click(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What is known of a visitor.
+    """The stored clicks of a live session.
 
     Attributes:
-        clicks: the latest ones, the last click last.
+        clicks: in order of arrival, the last click last.
     """
 
     clicks: Sequence[Click]
 
     @property
     def items(self) -> list[RawId]:
-        """Raw ids in the order of the clicks."""
+        """Raw ids in click order."""
         return [click.item for click in self.clicks]
 
     @property
     def times(self) -> list[float]:
-        """Seconds of each click; one that came late counts as made with the one before it."""
-        found: list[float] = []
+        """Seconds of each click; a time before that of the previous click is raised to it."""
+        times: list[float] = []
         for click in self.clicks:
-            found.append(max(click.time, found[-1]) if found else click.time)
-        return found
+            times.append(max(click.time, times[-1]) if times else click.time)
+        return times
 
     @property
     def user(self) -> RawId | None:
-        """The last one named."""
+        """The user of the latest click that has one."""
         return next((c.user for c in reversed(self.clicks) if c.user is not None), None)
 
 
-class StateLostError(Exception):
-    """Live sessions cannot be reached now; requests are answered without them."""
-
-
-class SessionStore(Protocol):
-    """Where live sessions are. Every call may raise StateLostError.
-
-    Attributes:
-        name: of the kind, for people.
-    """
-
-    name: str
-
-    async def append(self, key: str, click: Click) -> Session:
-        """Add a click, atomically, and return the session with it."""
-        ...
-
-    async def get(self, key: str) -> Session | None:
-        """The session, None if there is none or it has expired."""
-        ...
-
-    async def delete(self, key: str) -> bool:
-        """Forget a session; whether there was one."""
-        ...
-
-    async def sweep(self) -> int:
-        """Remove what has expired, a bounded number; how many were removed."""
-        ...
-
-    async def ready(self) -> bool:
-        """Whether it answers."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of files and connections."""
-        ...
+class StoreUnavailableError(Exception):
+    """The session store does not respond; requests are answered without it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How long and how much is kept.
+class StoreLimits:
+    """Retention of sessions.
 
     Attributes:
-        seconds: that a session lives after its last click.
-        clicks: of a session that are kept, the latest ones.
-        sessions: that memory holds; the one that was longest without a click goes first.
-        megabytes: that an LMDB file may grow to.
+        seconds: lifetime of a session after its last click.
+        clicks: number of latest clicks that are stored of a session.
+        sessions: capacity of the memory backend; the least recently active session is evicted.
+        megabytes: maximum size of an LMDB file.
     """
 
     seconds: float = 1800.0
@@ -120,80 +90,115 @@ class Limits:
     megabytes: int = 1024
 
 
-def open_store(where: str, limits: Limits, clock: Callable[[], float] = time.time) -> SessionStore:
-    """Open `memory`, `lmdb:PATH` or `redis://HOST…`.
+class SessionStore(Protocol):
+    """Stores live sessions. Every call may raise StoreUnavailableError.
 
-    Raises:
-        ConfigError: another kind, or its library is not installed.
+    Attributes:
+        name: of the backend.
     """
-    kind, _, rest = where.partition(":")
-    if where == "memory":
-        return MemoryStore(limits, clock)
-    try:
-        if kind == "lmdb" and rest:
-            from nextclick.serving.sessions.lmdb_store import LMDBStore
 
-            return LMDBStore(rest, limits, clock)
-        if kind in ("redis", "rediss", "unix"):
-            from nextclick.serving.sessions.redis_store import RedisStore
+    name: str
 
-            return RedisStore(where, limits)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"--state {kind}: needs the package {error.name}, which is not installed; "
-            f"pip install 'nextclick[{'redis' if kind != 'lmdb' else 'serve'}]'"
-        ) from None
-    raise ConfigError(f"--state must be memory, lmdb:PATH or redis://HOST:PORT, got {where!r}")
+    @classmethod
+    def open(cls, url: str, limits: StoreLimits, clock: Callable[[], float]) -> SessionStore:
+        """Open the store of a `--state` value.
 
-
-class MemoryStore:
-    """In this process, lost with it."""
-
-    name = "memory"
-
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.time):
-        self._limits = limits
-        self._clock = clock
-        self._held: OrderedDict[str, tuple[float, list[Click]]] = OrderedDict()  # oldest first
-
-    def __len__(self) -> int:
-        return len(self._held)
+        Raises:
+            ConfigError: the value is malformed, or the store cannot be opened.
+        """
+        ...
 
     async def append(self, key: str, click: Click) -> Session:
-        """See `SessionStore`."""
-        clicks = [*self._alive(key), click][-self._limits.clicks :]
-        self._held[key] = (self._clock() + self._limits.seconds, clicks)
-        self._held.move_to_end(key)
-        while len(self._held) > self._limits.sessions:
-            self._held.popitem(last=False)
-        return Session(clicks)
+        """Atomically append a click, and return the session including it."""
+        ...
 
     async def get(self, key: str) -> Session | None:
-        """See `SessionStore`."""
-        clicks = self._alive(key)
-        return Session(clicks) if clicks else None
+        """The session; None if it does not exist or has expired."""
+        ...
 
     async def delete(self, key: str) -> bool:
-        """See `SessionStore`."""
-        was_there = bool(self._alive(key))
-        self._held.pop(key, None)
-        return was_there
+        """Delete a session; True if it existed."""
+        ...
 
     async def sweep(self) -> int:
-        """See `SessionStore`."""
-        now, removed = self._clock(), 0
-        while self._held and next(iter(self._held.values()))[0] <= now:
-            self._held.popitem(last=False)
-            removed += 1
-        return removed
+        """Remove a bounded number of expired sessions; returns how many."""
+        ...
 
     async def ready(self) -> bool:
-        """See `SessionStore`."""
-        return True
+        """Whether the store responds."""
+        ...
 
     async def close(self) -> None:
-        """See `SessionStore`."""
+        """Release files and connections."""
+        ...
 
-    def _alive(self, key: str) -> list[Click]:
-        until, clicks = self._held.get(key, (0.0, []))
-        return clicks if until > self._clock() else []
+
+@dataclass(frozen=True, slots=True)
+class StoreBackend:
+    """A kind of session store.
+
+    Attributes:
+        target: module and class, "package.module:Class"; imported when it is first used.
+        usage: the form of its `--state` value.
+        extra: the extra of nextclick that installs its library.
+        shared: whether several processes share its sessions.
+    """
+
+    target: str
+    usage: str
+    extra: str = "serve"
+    shared: bool = True
+
+    def load(self) -> type[SessionStore]:
+        """Import the class."""
+        module, _, name = self.target.partition(":")
+        store: type[SessionStore] = getattr(import_module(module), name)
+        return store
+
+
+_HERE = "nextclick.serving.sessions"
+SESSION_STORES = {
+    "memory": StoreBackend(f"{_HERE}.memory_store:MemoryStore", "memory", shared=False),
+    "lmdb": StoreBackend(f"{_HERE}.lmdb_store:LMDBStore", "lmdb:PATH"),
+    "redis": StoreBackend(f"{_HERE}.redis_store:RedisStore", "redis://HOST:PORT", "redis"),
+    "rediss": StoreBackend(f"{_HERE}.redis_store:RedisStore", "rediss://HOST:PORT", "redis"),
+    "unix": StoreBackend(f"{_HERE}.redis_store:RedisStore", "unix://PATH", "redis"),
+}
+
+
+def find_backend(url: str) -> StoreBackend:
+    """The backend of a `--state` value.
+
+    Raises:
+        ConfigError: there is no backend of that name.
+    """
+    scheme = url.partition(":")[0]
+    if scheme in SESSION_STORES:
+        return SESSION_STORES[scheme]
+    for entry_point in entry_points(group=ENTRY_POINTS, name=scheme):
+        backend: StoreBackend = entry_point.load()
+        return backend
+    usages = ", ".join(backend.usage for backend in SESSION_STORES.values())
+    raise ConfigError(
+        f"--state must be one of {usages}, got {url!r}; choose one, or install the package of "
+        "another backend"
+    )
+
+
+def open_store(
+    url: str, limits: StoreLimits, clock: Callable[[], float] = time.time
+) -> SessionStore:
+    """Open the session store of a `--state` value.
+
+    Raises:
+        ConfigError: there is no such backend, its library is not installed, or it cannot be opened.
+    """
+    backend = find_backend(url)
+    try:
+        store = backend.load()
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"--state {url.partition(':')[0]} needs the package {error.name}, which is not "
+            f"installed; pip install 'nextclick[{backend.extra}]'"
+        ) from None
+    return store.open(url, limits, clock)

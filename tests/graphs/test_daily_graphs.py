@@ -1,4 +1,4 @@
-"""The graphs of all days of a log."""
+"""Temporal item graphs of all days of a log."""
 
 from dataclasses import replace
 
@@ -20,25 +20,25 @@ def rows(neighbors):
     return {int(i): neighbors.of(i) for i in neighbors.items}
 
 
-def test_the_sessions_of_a_day_know_the_days_before_it_only():
+def test_the_neighbors_of_a_day_come_from_earlier_days_only():
     days = DayGraphs.of(LOG)
     assert rows(days.before[5]) == {}
     assert rows(days.before[6]) == {1: {2: 1.0}, 2: {1: 1.0, 3: 1.0}, 3: {2: 1.0}}
     assert rows(days.before[7]) == {1: {3: 1.0}, 3: {1: 1.0}}
-    assert rows(days.before[8]) == {}  # nobody clicked in block 7
+    assert rows(days.before[8]) == {}  # block 7 has no clicks
     assert rows(days.before[9]) == {1: {2: 1.125}, 2: {1: 1.125}}
     assert rows(days.before[10]) == {1: {4: 1.0}, 4: {1: 1.0}}
     assert days.n_alive() == {5: 0, 6: 2, 7: 1, 8: 0, 9: 1, 10: 1}
     assert days.graph.n_days == 5
 
 
-def test_going_on_is_advancing():
+def test_advancing_the_graph_equals_building_it_from_the_whole_log():
     days = DayGraphs.of(LOG.slice(0, 3))
     for start, stop in ((3, 3), (3, 4), (4, 5)):
         days.graph.advance(LOG.slice(start, stop))
     whole = DayGraphs.of(LOG).graph
-    for found, expected in zip(days.graph.edges(), whole.edges(), strict=True):
-        assert found.tolist() == expected.tolist()
+    for actual, expected in zip(days.graph.edges(), whole.edges(), strict=True):
+        assert actual.tolist() == expected.tolist()
 
 
 def test_options_reach_the_graph():
@@ -51,23 +51,23 @@ def test_options_reach_the_graph():
 
 
 @pytest.mark.parametrize("log", [replace(LOG, blocks=None), LOG.slice(0, 0)])
-def test_without_times_there_are_no_days(log):
-    with pytest.raises(ConfigError, match="a graph of days needs sessions with times"):
+def test_sessions_without_times_are_rejected(log):
+    with pytest.raises(ConfigError, match="a temporal item graph needs sessions with times"):
         DayGraphs.of(log)
 
 
-def test_blocks_behind_a_stop_are_left_out():
+def test_blocks_from_stop_on_are_excluded():
     days = DayGraphs.of(LOG, stop=8)
     assert days.n_alive() == {5: 0, 6: 2, 7: 1, 8: 0}
     longer = DayGraphs.of(LOG, stop=12).n_alive()
     assert longer == {5: 0, 6: 2, 7: 1, 8: 0, 9: 1, 10: 1, 11: 0, 12: 0}
-    nothing = DayGraphs.of(LOG, stop=4)
-    assert (nothing.n_alive(), nothing.graph.n_days) == ({4: 0}, 0)
+    empty = DayGraphs.of(LOG, stop=4)
+    assert (empty.n_alive(), empty.graph.n_days) == ({4: 0}, 0)
 
 
-def test_blocks_are_given_with_their_sessions():
-    found = {block: len(of_block) for block, of_block in LOG.by_block(5, 11)}
-    assert found == {5: 2, 6: 1, 7: 0, 8: 1, 9: 1, 10: 0}
+def test_by_block_yields_the_sessions_of_each_block():
+    n_sessions = {block: len(sessions) for block, sessions in LOG.by_block(5, 11)}
+    assert n_sessions == {5: 2, 6: 1, 7: 0, 8: 1, 9: 1, 10: 0}
     assert list(LOG.by_block(8, 8)) == []
     assert [s.tolist() for _, day in LOG.by_block(8, 10) for s in (day.items, day.blocks)] == [
         [1, 2], [8], [4, 1], [9],

@@ -4,8 +4,13 @@ from hypothesis import strategies as st
 
 from nextclick.core.topk import SortedBase
 from nextclick.core.types import SparseScores
-from nextclick.serving.request import Query, Wish
-from nextclick.serving.search.filtered_topk import Best, Filters, fill, sparse_best
+from nextclick.serving.request import RecommendationRequest, ResolvedRequest
+from nextclick.serving.search.filtered_topk import (
+    CandidateFilter,
+    TopK,
+    fill_from_popular,
+    sparse_topk,
+)
 
 
 def wish(k, hidden=(), allow=None, n_items=9):
@@ -15,7 +20,7 @@ def wish(k, hidden=(), allow=None, n_items=9):
         shown[list(allow)] = True
     hidden = np.array(sorted(hidden), dtype=np.int32)
     nothing = np.empty(0, np.int32)
-    return Wish(Query(()), nothing, [], k, hidden, shown, None, 0.0, 0)
+    return ResolvedRequest(RecommendationRequest(()), nothing, [], k, hidden, shown, None, 0.0, 0)
 
 
 def by_hand(scores, asked):
@@ -25,7 +30,9 @@ def by_hand(scores, asked):
     kept = [
         i
         for i in order
-        if scores[i] > lowest and i not in asked.hidden and (asked.shown is None or asked.shown[i])
+        if scores[i] > lowest
+        and i not in asked.excluded
+        and (asked.allowed is None or asked.allowed[i])
     ]
     return kept[: asked.k]
 
@@ -43,8 +50,8 @@ WISHES = st.builds(
 def test_the_best_in_blocks_are_the_best_of_all(rows, width):
     scores = np.array([[0.0, *row] for row, _ in rows], dtype=np.float32)
     wishes = [asked for _, asked in rows]
-    filters = Filters.of(wishes)
-    best = Best.empty(filters)
+    filters = CandidateFilter.of(wishes)
+    best = TopK.empty(filters)
     for first in range(1, 10, width):
         best.add(scores[:, first : first + width], first, filters)
     for (items, values), row, asked in zip(best.lists(), scores, wishes, strict=True):
@@ -65,7 +72,7 @@ def test_sparse_answers_are_those_of_dense_scores(base, rows):
         base=np.array([0.0, *base], dtype=np.float32),
     )
     wishes = [asked for _, asked in rows]
-    found = sparse_best(sparse, SortedBase.of(sparse.base), Filters.of(wishes))
+    found = sparse_topk(sparse, SortedBase.of(sparse.base), CandidateFilter.of(wishes))
     for (items, values), row, asked in zip(found, sparse.dense(), wishes, strict=True):
         assert items.tolist() == by_hand(row, asked)
         assert values.tolist() == row[items].tolist()
@@ -78,6 +85,8 @@ def test_popular_items_fill_what_is_left(asked, chosen):
     expected = [
         i
         for i in popular
-        if i not in chosen and i not in asked.hidden and (asked.shown is None or asked.shown[i])
+        if i not in chosen
+        and i not in asked.excluded
+        and (asked.allowed is None or asked.allowed[i])
     ]
-    assert fill(popular, chosen, asked).tolist() == expected[: asked.k - len(chosen)]
+    assert fill_from_popular(popular, chosen, asked).tolist() == expected[: asked.k - len(chosen)]

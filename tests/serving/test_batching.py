@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from nextclick.errors import RequestError
-from nextclick.serving import model_manager as served
-from nextclick.serving.batching import Engine, Turns
+from nextclick.serving import warm_up
+from nextclick.serving.batching import InlineBatcher, ThreadBatcher
 from serving_cases import Client, make_app
 
 
@@ -25,20 +25,20 @@ class Slow:
             raise ValueError("bad")
         return wishes
 
-    def reasons(self, wishes):
+    def explanations(self, wishes):
         return [None] * len(wishes)
 
 
 def busy(engine, model):
     """Keep the thread busy with a first request."""
     first = engine.submit(model, [0], timeout=9)
-    while engine.waiting:
+    while engine.queued:
         time.sleep(0.001)
     return first
 
 
 def test_what_waits_is_answered_together():
-    engine, model = Engine(most=4), Slow()
+    engine, model = ThreadBatcher(max_batch=4), Slow()
     jobs = [busy(engine, model), *(engine.submit(model, [n], timeout=9) for n in range(1, 7))]
     model.lets.set()
     assert [job.result(9)[0][0] for job in jobs] == list(range(7))
@@ -47,7 +47,7 @@ def test_what_waits_is_answered_together():
 
 
 def test_models_are_asked_apart():
-    engine, model, other = Engine(), Slow(), Slow()
+    engine, model, other = ThreadBatcher(), Slow(), Slow()
     other.lets.set()
     jobs = [busy(engine, model)]
     jobs += [engine.submit(m, [n], timeout=9) for n, m in enumerate([model, other, other, model])]
@@ -58,9 +58,12 @@ def test_models_are_asked_apart():
 
 
 def test_a_full_queue_refuses_at_once():
-    engine, model = Engine(max_queue=3), Slow()
+    engine, model = ThreadBatcher(max_queue=3), Slow()
     jobs = [busy(engine, model), engine.submit(model, [1, 2], timeout=9)]
-    with pytest.raises(RequestError, match="2 requests are waiting, of at most 3; ask again"):
+    with pytest.raises(
+        RequestError,
+        match="the queue is full: 2 requests are waiting, the maximum is 3; retry in a second",
+    ):
         engine.submit(model, [3, 4], timeout=9)
     jobs.append(engine.submit(model, [3], timeout=9))
     model.lets.set()
@@ -69,17 +72,17 @@ def test_a_full_queue_refuses_at_once():
 
 
 def test_a_closed_engine_has_answered_what_it_held():
-    engine, model = Engine(), Slow()
+    engine, model = ThreadBatcher(), Slow()
     jobs = [busy(engine, model), engine.submit(model, [1], timeout=9)]
     threading.Timer(0.05, model.lets.set).start()
     engine.close()
     assert [job.result(0)[0][0] for job in jobs] == [0, 1]
-    with pytest.raises(RequestError, match="the server is stopping; ask again in a second"):
+    with pytest.raises(RequestError, match="the server is shutting down; retry in a second"):
         engine.submit(model, [2], timeout=9)
 
 
 def test_a_request_that_fails_takes_no_other_with_it():
-    engine, model = Engine(), Slow()
+    engine, model = ThreadBatcher(), Slow()
     jobs = [busy(engine, model), *(engine.submit(model, [w], timeout=9) for w in (1, "bad", 2))]
     model.lets.set()
     assert [jobs[n].result(9)[0][0] for n in (0, 1, 3)] == [0, 1, 2]
@@ -89,7 +92,7 @@ def test_a_request_that_fails_takes_no_other_with_it():
 
 
 def test_what_nobody_waits_for_is_not_answered():
-    engine, model = Engine(), Slow()
+    engine, model = ThreadBatcher(), Slow()
     jobs = [busy(engine, model), engine.submit(model, [1], timeout=0.01)]
     time.sleep(0.05)
     model.lets.set()
@@ -117,18 +120,18 @@ def in_the_loop(work):
 
 def test_what_comes_in_one_turn_of_the_loop_is_answered_together():
     async def asked():
-        turns, model, other = Turns(most=4), quick(), quick()
+        turns, model, other = InlineBatcher(max_batch=4), quick(), quick()
         jobs = [turns.submit(model, [n], timeout=9) for n in range(6)]
         jobs.append(turns.submit(other, [6], timeout=9))
         answers = await asyncio.gather(*jobs)
-        return [one[0][0] for one in answers], model.batches, other.batches, turns.waiting
+        return [one[0][0] for one in answers], model.batches, other.batches, turns.queued
 
     assert in_the_loop(asked) == (list(range(7)), [4, 2], [1], 0)
 
 
 def test_a_turn_leaves_out_whom_nobody_waits_for_and_fails_alone():
     async def asked():
-        turns, model = Turns(), quick()
+        turns, model = InlineBatcher(), quick()
         jobs = [turns.submit(model, [n], timeout=9) for n in (0, "bad", 2)]
         late, gone = (turns.submit(model, [n], timeout=-n) for n in (3, 0))
         gone.cancel()
@@ -142,13 +145,13 @@ def test_a_turn_leaves_out_whom_nobody_waits_for_and_fails_alone():
 
 def test_a_full_queue_of_turns_is_told_and_a_closed_one_has_answered():
     async def asked():
-        turns, model = Turns(max_queue=2), quick()
+        turns, model = InlineBatcher(max_queue=2), quick()
         jobs = [turns.submit(model, [n], timeout=9) for n in range(2)]
-        with pytest.raises(RequestError, match="2 requests are waiting, of at most 2"):
+        with pytest.raises(RequestError, match="2 requests are waiting, the maximum is 2"):
             turns.submit(model, [2], timeout=9)
         turns.close()
         assert all(job.done() for job in jobs)
-        with pytest.raises(RequestError, match="stopping"):
+        with pytest.raises(RequestError, match="shutting down"):
             turns.submit(model, [3], timeout=9)
         return model.batches
 
@@ -157,15 +160,15 @@ def test_a_full_queue_of_turns_is_told_and_a_closed_one_has_answered():
 
 def loaded_of(app, monkeypatch, *, quick):
     """The model of an app, answered in the loop or on a thread."""
-    slot = app.served.slot("knn")
-    monkeypatch.setattr(slot, "loaded", replace(slot.loaded, quick=quick))
+    slot = app.models.slot("knn")
+    monkeypatch.setattr(slot, "loaded", replace(slot.loaded, inline=quick))
     return slot.loaded
 
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_a_model_within_milliseconds_needs_no_thread(knn, monkeypatch, quick):
-    monkeypatch.setattr(served, "QUICK_SECONDS", 60.0 if quick else 0.0)
-    assert make_app({"knn": knn}).served.slot("knn").loaded.quick == quick
+    monkeypatch.setattr(warm_up, "INLINE_SECONDS", 60.0 if quick else 0.0)
+    assert make_app({"knn": knn}).models.slot("knn").loaded.inline == quick
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -188,7 +191,7 @@ def test_overload_is_told_early_and_nothing_else_fails(knn, monkeypatch, quick):
         assert statuses.count(200) >= 4
         refused = next(a for a in answers if a.status_code == 503)
         assert refused.headers["retry-after"] == "1"
-        assert refused.json()["remedy"] == "ask again in a second"
+        assert refused.json()["remedy"] == "retry in a second"
         assert time.monotonic() - began < 5
         full = [("POST", "/v1/sessions/s/events", {"json": {"item": 10, "k": 1}})] * 30
         answers = client.together(full)
@@ -213,4 +216,4 @@ def test_a_request_has_so_much_time(knn, monkeypatch):
 
         slow = client.post("/v1/recommend", content=trickles())
         assert slow.status_code == 408
-        assert slow.json()["problem"] == "the body did not come within 0.05 s"
+        assert slow.json()["problem"] == "the body did not arrive within 0.05 s"

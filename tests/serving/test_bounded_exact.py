@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from nextclick.serving.request import Query, Wish
-from nextclick.serving.search import dot_product as products
-from nextclick.serving.search.bounded_exact import Rounded
+from nextclick.serving.request import RecommendationRequest, ResolvedRequest
+from nextclick.serving.search import dot_product
+from nextclick.serving.search.bounded_exact import BoundedIndex
 from reference.neural_cases import CASES, small_model, spread_weights
 from serving_cases import neural_artifact
 
 
 def wish(k, hidden=(), shown=None):
     hidden = np.array(sorted(hidden), np.int32)
-    return Wish(Query((), k), np.array([1], np.int32), [], k, hidden, shown, None, 0.0, 0)
+    return ResolvedRequest(
+        RecommendationRequest((), k), np.array([1], np.int32), [], k, hidden, shown, None, 0.0, 0
+    )
 
 
 def by_hand(table, bias, query, asked):
@@ -24,19 +26,19 @@ def by_hand(table, bias, query, asked):
     scores = (scores if bias is None else scores + bias[1:]).astype(np.float32)
     items = np.arange(1, len(table))
     order = np.lexsort((items, -scores))
-    kept = (scores > scores.min()) & ~np.isin(items, asked.hidden)
-    if asked.shown is not None:
-        kept &= asked.shown[1:]
+    kept = (scores > scores.min()) & ~np.isin(items, asked.excluded)
+    if asked.allowed is not None:
+        kept &= asked.allowed[1:]
     order = order[kept[order]][: asked.k]
     return items[order], scores[order]
 
 
 def check(table, bias, queries, wishes):
-    rounded = Rounded.of(table, bias, queries)
+    index = BoundedIndex.of(table, bias, queries)
     for query in queries:
         for asked in wishes:
             items, scores = by_hand(table, bias, query, asked)
-            found, _ = rounded.best(query, asked)
+            found, _ = index.top(query, asked)
             assert found is not None
             np.testing.assert_array_equal(found[0], items)
             np.testing.assert_array_equal(found[1], scores)
@@ -107,14 +109,14 @@ def test_most_of_a_table_is_passed_over():
     table = (table * rng.lognormal(0, 0.5, size=(20_001, 1))).astype(np.float32)
     queries = (rng.normal(size=(50, 24)) * 0.8 ** np.arange(24)).astype(np.float32)
     query = queries[0]
-    rounded = Rounded.of(table.copy(), None, queries[1:])
-    expected, read = rounded.best(query, wish(20))
+    index = BoundedIndex.of(table.copy(), None, queries[1:])
+    expected, read = index.top(query, wish(20))
     assert 0 < read < 0.5
     scores = table[1:] @ query
     low = np.flatnonzero(scores < np.sort(scores)[-400]) + 1  # all but 400
-    low = np.setdiff1d(low, rounded.items[:64])
-    rounded.table[low] = np.nan
-    found, _ = rounded.best(query, wish(20))
+    low = np.setdiff1d(low, index.items[:64])
+    index.table[low] = np.nan
+    found, _ = index.top(query, wish(20))
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_array_equal(found[1], expected[1])
 
@@ -126,8 +128,11 @@ def test_axes_that_queries_do_not_use_are_not_read():
     queries = (rng.normal(size=(40, 32)) * 0.7 ** np.arange(32)).astype(np.float32)
     queries = (queries @ np.linalg.qr(rng.normal(size=(32, 32)))[0]).astype(np.float32)
     anything = rng.normal(size=(40, 32)).astype(np.float32)
-    told, untold = Rounded.of(table, None, queries[20:]), Rounded.of(table, None, anything)
-    answers = [[one.best(query, wish(20)) for query in queries[:20]] for one in (told, untold)]
+    told, untold = (
+        BoundedIndex.of(table, None, queries[20:]),
+        BoundedIndex.of(table, None, anything),
+    )
+    answers = [[one.top(query, wish(20)) for query in queries[:20]] for one in (told, untold)]
     for (found, _), (other, _) in zip(*answers, strict=True):
         np.testing.assert_array_equal(found[0], other[0])
     reads = [np.mean([read for _, read in one]) for one in answers]
@@ -138,10 +143,10 @@ def test_less_caution_reads_less_and_finds_most():
     rng = np.random.default_rng(7)
     table = rng.normal(size=(20_001, 64)).astype(np.float32)  # the worst case: no structure
     queries = rng.normal(size=(40, 64)).astype(np.float32)
-    rounded = Rounded.of(table, None, queries[20:])
+    index = BoundedIndex.of(table, None, queries[20:])
     shares, reads = [], []
     for caution in (1.0, 0.5, 0.2):
-        answers = [rounded.best(query, wish(20), caution) for query in queries[:20]]
+        answers = [index.top(query, wish(20), caution) for query in queries[:20]]
         found = [np.isin(by_hand(table, None, query, wish(20))[0], answer[0][0]).mean()
                  for query, answer in zip(queries, answers, strict=False)]  # fmt: skip
         shares.append(np.mean(found))
@@ -152,11 +157,11 @@ def test_less_caution_reads_less_and_finds_most():
 
 def test_it_says_where_it_cannot_tell():
     table = np.ones((100, 4), dtype=np.float32)  # no item is above the lowest
-    rounded = Rounded.of(table, None, np.eye(4, dtype=np.float32))
+    index = BoundedIndex.of(table, None, np.eye(4, dtype=np.float32))
     for values in (1.0, np.nan, np.inf):
-        assert rounded.best(np.full(4, values, dtype=np.float32), wish(3))[0] is None
+        assert index.top(np.full(4, values, dtype=np.float32), wish(3))[0] is None
     none = np.zeros(100, dtype=np.bool_)
-    found, _ = rounded.best(np.zeros(4, dtype=np.float32), wish(3, shown=none))
+    found, _ = index.top(np.zeros(4, dtype=np.float32), wish(3, shown=none))
     assert found[0].tolist() == []
 
 
@@ -164,17 +169,17 @@ def test_it_says_where_it_cannot_tell():
 def test_batches_are_answered_as_without(monkeypatch, each):
     """Whether all requests are answered by the bytes, or a product of matrices answers most."""
     model = neural_artifact("gru4rec", n_items=3000).model
-    plain = products.ProductBest(model)
-    monkeypatch.setattr(products, "_ROUNDED_FROM", 0)
-    monkeypatch.setattr(products, "_EACH", each)
-    best = products.ProductBest(model)
-    assert (plain.rounded is None, best.rounded is None) == (True, False)
+    plain = dot_product.DotProductSearcher(model)
+    monkeypatch.setattr(dot_product, "_MIN_INDEXED_SIZE", 0)
+    monkeypatch.setattr(dot_product, "_FIXED_COST", each)
+    best = dot_product.DotProductSearcher(model)
+    assert (plain.index is None, best.index is None) == (True, False)
     rng = np.random.default_rng(2)
     queries = torch.from_numpy(rng.normal(size=(6, best.table.shape[1])).astype(np.float32))
     queries[3] = 0.0  # all items score alike, or as their biases do
     wishes = [wish(20), wish(5, hidden=[7, 8]), wish(1), wish(9), wish(3), wish(700)]
-    found = best.nearest(queries, wishes)
-    for one, other in zip(found, plain.nearest(queries, wishes), strict=True):
+    found = best.search(queries, wishes)
+    for one, other in zip(found, plain.search(queries, wishes), strict=True):
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_allclose(one[1], other[1], rtol=1e-5, atol=1e-5)
 
@@ -182,12 +187,12 @@ def test_batches_are_answered_as_without(monkeypatch, each):
 @pytest.mark.parametrize("case", CASES)
 def test_every_model_can_be_searched_so(monkeypatch, case):
     model = spread_weights(small_model(case))
-    plain = products.ProductBest(model)
-    monkeypatch.setattr(products, "_ROUNDED_FROM", 0)
-    best = products.ProductBest(model)
-    assert best.rounded is not None
+    plain = dot_product.DotProductSearcher(model)
+    monkeypatch.setattr(dot_product, "_MIN_INDEXED_SIZE", 0)
+    best = dot_product.DotProductSearcher(model)
+    assert best.index is not None
     asked = [
         replace(wish(3), clicks=np.array(clicks, np.int32)) for clicks in ([1], [2, 5, 2], [7])
     ]
-    for one, other in zip(best.best(asked), plain.best(asked), strict=True):
+    for one, other in zip(best.top(asked), plain.top(asked), strict=True):
         np.testing.assert_array_equal(one[0], other[0])

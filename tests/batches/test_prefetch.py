@@ -1,4 +1,4 @@
-"""The thread that works ahead: order, errors, and that it ends."""
+"""Prefetching in a background thread: order, errors and termination."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ def test_yields_the_same_in_the_same_order():
     assert loaders() == []
 
 
-def test_an_error_of_the_source_comes_after_what_came_before_it():
+def test_an_error_of_the_source_is_raised_after_the_elements_before_it():
     def source():
         yield 1
         yield 2
@@ -31,21 +31,21 @@ def test_an_error_of_the_source_comes_after_what_came_before_it():
     assert loaders() == []
 
 
-def test_the_thread_works_ahead_but_no_further_than_asked():
-    taken = []
+def test_the_thread_prefetches_at_most_depth_elements():
+    produced = []
 
     def source():
         for n in range(100):
-            taken.append(n)
+            produced.append(n)
             yield n
 
     values = prefetched(source(), depth=2)
     assert next(values) == 0
-    until = time.monotonic() + 5
-    while len(taken) < 4 and time.monotonic() < until:
+    deadline = time.monotonic() + 5
+    while len(produced) < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.05)
-    assert taken == [0, 1, 2, 3]  # one is yielded, two lie ready, one waits for room
+    assert produced == [0, 1, 2, 3]  # one is yielded, two are queued, one waits for space
     values.close()
     assert loaders() == []
 
@@ -58,7 +58,7 @@ def test_an_error_of_the_caller_ends_the_thread():
 
     with pytest.raises(RuntimeError, match="stop"):
         caller()
-    until = time.monotonic() + 5
-    while loaders() and time.monotonic() < until:
+    deadline = time.monotonic() + 5
+    while loaders() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert loaders() == []

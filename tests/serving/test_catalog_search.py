@@ -1,15 +1,16 @@
 import logging
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ConfigError
-from nextclick.serving.catalog_search import Catalog
-from nextclick.serving.model_manager import Served
-from nextclick.serving.text_index import BEGINS, ELSEWHERE, Texts, folded
-from nextclick.serving.title_file import TitleFile, Titles, read_titles
+from nextclick.serving import catalog_search
+from nextclick.serving.catalog_search import CatalogSearch, ItemCatalog, fold
+from nextclick.serving.model_manager import ModelManager
+from nextclick.serving.title_file import TitleFile, TitleTable, read_titles
 from serving_cases import TOKEN, Client, make_app, neural_artifact
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -25,7 +26,7 @@ def file_of(folder, text, name="items.csv"):
 
 def read(path):
     titles = read_titles(path)
-    return list(zip(titles.ids, titles.texts, strict=True))
+    return list(zip(titles.ids, titles.titles, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +36,7 @@ def client(knn, tmp_path_factory):
         yield found
 
 
-# texts
-
-
-def test_texts_keep_what_they_are_given():
-    rng = random.Random(1)
-    some = ["".join(rng.choices("ab é日😀", k=rng.randrange(9))) for _ in range(70_000)]
-    texts = Texts(some)
-    assert (len(texts), list(texts)) == (len(some), some)  # more than are unpacked at once
-    assert [texts[n] for n in (0, 65_535, 65_536, 69_999)] == [
-        some[n] for n in (0, 65_535, 65_536, 69_999)
-    ]
-    assert list(Texts(["a\nb", "\ud800c"])) == ["a b", "c"]
-    assert (len(Texts()), list(Texts())) == (0, [])
+# the search
 
 
 def test_letters_are_folded():
@@ -55,34 +44,74 @@ def test_letters_are_folded():
         ("ÀÉÎõü", "aeiou"), ("Łódź", "łodz"), ("Straße", "strasse"), ("Ｆｕｌｌ", "full"),
         ("e\u0301", "e"), ("Ё", "е"), ("rock ’n’ roll — “live”", "rock 'n' roll - \"live\""),
     ):  # fmt: skip
-        assert folded(written) == typed == folded(typed)
+        assert fold(written) == typed == fold(typed)
 
 
-def slowly(titles, wanted):
-    """What `mark` should say of each title."""
-    found = []
-    for title in titles:
-        places = [at for at in range(len(title)) if title.startswith(wanted, at)]
-        begins = any(at == 0 or title[at - 1] in " -" for at in places)
-        found.append(BEGINS if begins else ELSEWHERE if places else 0)
-    return found
+def scan(rows, text, limit):
+    """The slow twin of `CatalogSearch.find`: look at every position of every text."""
+    starts, inside = [], []
+    for rank, row in enumerate(rows, start=1):
+        places = [(t, at) for t in row for at in range(len(t)) if t.startswith(text, at)]
+        if any(at == 0 or (t[at - 1] in " -*?[" and text[0].isalnum()) for t, at in places):
+            starts.append(rank)
+        elif places:
+            inside.append(rank)
+    return (starts + inside)[:limit]
 
 
-def test_marks_are_those_of_the_slow_twin():
+def test_results_are_those_of_the_slow_twin():
     rng = random.Random(2)
-    titles = ["".join(rng.choices("ab -é日", k=rng.randrange(12))) for _ in range(400)]
-    texts, items = Texts(titles), np.arange(1, 401, dtype=np.int32)
-    for wanted in ("a", "ab", "é", "日a", "a b", "-", "ba-", "aaa", "x"):
-        marks = np.zeros(401, np.uint8)
-        texts.mark(wanted.encode(), marks, items)
-        assert marks[1:].tolist() == slowly(titles, wanted)
+    rows = [
+        ("".join(rng.choices("ab-é", k=3)), "".join(rng.choices("ab -é日*?[", k=rng.randrange(12))))
+        for _ in range(400)
+    ]
+    rows = [(raw, " ".join(title.split())) for raw, title in rows]
+    search = CatalogSearch(rows)
+    folded_rows = [(fold(raw), fold(title)) for raw, title in rows]
+    texts = [
+        "a",
+        "ab",
+        "é",
+        "日a",
+        "a b",
+        "-",
+        "ba-",
+        "aaa",
+        "x",
+        "xyz",
+        "*",
+        "a*",
+        "[b",
+        "a?",
+        "日",
+    ]
+    for text in texts:
+        for limit in (1, 7, 400):
+            assert search.find(text, limit) == scan(folded_rows, fold(text), limit), text
 
 
-def test_a_mark_never_falls_and_item_0_gets_none():
-    texts = Texts(["red", "bred", "red"])
-    marks = np.zeros(3, np.uint8)
-    texts.mark(b"red", marks, np.array([1, 1, 0], np.int32))
-    assert marks.tolist() == [0, BEGINS, 0]
+def test_threads_share_a_search():
+    rows = [(str(n), f"red shoe {n % 7}") for n in range(2000)]
+    search = CatalogSearch(rows)
+    expected = [search.find(f"shoe {n}", 5) for n in range(7)]
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda n: search.find(f"shoe {n % 7}", 5), range(200)))
+    assert results == [expected[n % 7] for n in range(200)]
+
+
+@pytest.mark.parametrize("reason", ["no such module: fts5", "no such tokenizer: trigram"])
+def test_an_sqlite_without_fts5(monkeypatch, reason):
+    schema = catalog_search._SCHEMA
+    broken = {
+        "no such module: fts5": schema.replace("USING fts5(", "USING fts5x("),
+        "no such tokenizer: trigram": schema.replace("trigram case_sensitive 1", "trigramx"),
+    }[reason]
+    monkeypatch.setattr(catalog_search, "_SCHEMA", broken)
+    with pytest.raises(
+        ConfigError,
+        match=r"item search needs SQLite 3.34 or later with FTS5 .*, got SQLite [\d.]+: .*; use a",
+    ):
+        CatalogSearch([])
 
 
 # the file
@@ -112,7 +141,7 @@ def test_titles_keep_commas_quotes_and_letters(tmp_path):
 
 def test_lines_without_an_id_or_a_title_are_counted(tmp_path):
     titles = read_titles(file_of(tmp_path, "item,title\n1,a\n2,\n,b\n3\n4,  \n\n5,c,more\n"))
-    assert (list(titles.ids), titles.bare) == (["1", "5"], 4)
+    assert (titles.ids, titles.n_incomplete) == (["1", "5"], 4)
 
 
 @pytest.mark.parametrize(
@@ -120,15 +149,15 @@ def test_lines_without_an_id_or_a_title_are_counted(tmp_path):
     [
         (None, "cannot be read: .*; name a CSV file that this user may read"),
         ("", "the first line must name the columns item and title, or hold an id and a title"),
-        ("7;Red shoe\n", ".* with a comma or a tab between them, got '7;Red shoe'; name both"),
+        ("7;Red shoe\n", ".* separated by a comma or tab, got '7;Red shoe'; name both"),
         ("item,price\n7,3\n", "the first line must name the columns item and title"),
-        ("item,title\n", "holds no title; give a file with an item and its title in each line"),
-        ("item,title\n7,\n", "holds no title"),
-        ("7,a\n".encode("utf-16"), "is not text in UTF-8 after line 0: .*; save it as CSV in UTF"),
-        (b"PAR1\x15\x04\x15\xff\xfe", "is not text in UTF-8"),
-        (b"item,title\n" + b"7,a\n" * 9000 + b"8,\xe9t\xe9\n", "is not text in UTF-8 after line"),
+        ("item,title\n", "contains no title; write an item id and its title on each line"),
+        ("item,title\n7,\n", "contains no title"),
+        ("7,a\n".encode("utf-16"), "invalid UTF-8 after line 0: .*; save the file as CSV in UTF"),
+        (b"PAR1\x15\x04\x15\xff\xfe", "invalid UTF-8"),
+        (b"item,title\n" + b"7,a\n" * 9000 + b"8,\xe9t\xe9\n", "invalid UTF-8 after line"),
         ('7,a\n8,"b\n9,c\n', "line 3: unexpected end of data; close each quote, and double"),
-        ('7,a\n8,"b"c"\n', "line 2: .* expected after .*; close each quote, and double those"),
+        ('7,a\n8,"b"c"\n', "line 2: .* expected after .*; close each quote, and double a quote"),
         ("7,a\n8," + "b" * 200_000, r"line 2: field larger than field limit \(131072\)"),
     ],
 )
@@ -150,17 +179,17 @@ def catalog(ids, rows, clicks=None):
     vocabulary = Vocabulary.of_text(ids) if isinstance(ids[0], str) else Vocabulary.of_numbers(ids)
     support = np.array([0, *(clicks or [1] * len(ids))])
     popular = (np.argsort(-support[1:], kind="stable") + 1).astype(np.int32)
-    return Catalog(vocabulary, popular, support, Titles(rows))
+    return ItemCatalog(vocabulary, popular, support, TitleTable.of(rows))
 
 
 def test_ids_match_as_in_a_request():
     rows = [("20", "b"), ("x", "no number"), ("10", "a"), ("010", "?"), ("30.0", "?"), ("20", "B")]
     found = catalog([10, 20, 30], rows)
     assert found.titles([10, "20", 30, 99, "x"]) == ["a", "b", None, None, None]
-    assert (found.placed.unknown, found.placed.again, found.titled) == (3, 1, 2)
+    assert (found.n_unknown, found.n_duplicate, found.n_titled) == (3, 1, 2)
     found = catalog(["010", "x"], rows)
     assert found.titles(["010", "x", 10]) == ["?", "no number", None]
-    assert (found.placed.unknown, found.placed.again, found.titled) == (4, 0, 2)
+    assert (found.n_unknown, found.n_duplicate, found.n_titled) == (4, 0, 2)
     assert catalog([10], []).titles([10]) == [None]
 
 
@@ -218,21 +247,21 @@ def test_recommendations_hold_titles_if_they_are_asked_for(client):
     titles = {10: "Red shoe", 20: 'Crème brûlée, "deluxe"', 30: "Reddish hat", 40: "Blue shoe"}
     assert told.pop("titles") == [titles.get(item) for item in told["items"]]
     assert told.pop("session_titles") == ["Red shoe", None]
-    assert told["reasons"]["neighbors"]
-    for voter in told["reasons"]["neighbors"]:
+    assert told["explanation"]["neighbors"]
+    for voter in told["explanation"]["neighbors"]:
         assert voter.pop("titles") == [titles.get(item) for item in voter["items"]]
     assert told == plain  # nothing of them where they are not asked for
 
 
 def test_batches_and_live_sessions_hold_titles(client):
     asked = [{"session": [10], "k": 2, "titles": True}, {"session": [20], "k": 2}]
-    one, other = client.post(f"{ROUTE}/batch", json={"requests": asked}).json()["answers"]
+    one, other = client.post(f"{ROUTE}/batch", json={"requests": asked}).json()["responses"]
     assert one == client.post(ROUTE, json=asked[0]).json()
     assert len(one["titles"]) == 2
     assert "titles" not in other
     for item in (10, 40):
         body = {"item": item, "k": 2, "titles": True}
-        told = client.post("/v1/sessions/titled/events", json=body).json()["recommended"]
+        told = client.post("/v1/sessions/titled/events", json=body).json()["recommendation"]
     assert told["session_titles"] == ["Red shoe", "Blue shoe"]
     assert len(told["titles"]) == 2
     refused = client.post(ROUTE, json={"session": [10], "titles": "yes"})
@@ -250,42 +279,42 @@ def test_a_server_without_titles_answers_null(knn, client):
 
 def test_what_was_passed_over_is_said_once(knn, tmp_path, caplog):
     caplog.set_level("INFO", logger="nextclick.serving")
-    Served({"knn": knn}, titles=file_of(tmp_path, f"{SHOP}99,x\nA,y\n10,z\n50,\n"))
+    ModelManager({"knn": knn}, titles=file_of(tmp_path, f"{SHOP}99,x\nA,y\n10,z\n50,\n"))
     (told,) = [record for record in caplog.records if "title" in record.getMessage()]
     assert told.getMessage() == (
-        "model knn: 4 of 5 items have a title; passed over of the file: 2 ids that are unknown, "
-        "1 that come again, 1 lines without an id or a title"
+        "model knn: 4 of 5 items have a title; ignored lines of the title file: "
+        "2 with an unknown id, 1 duplicates, 1 without an id or a title"
     )
     assert told.levelno == logging.INFO
     caplog.clear()
-    Served({"knn": knn}, titles=file_of(tmp_path, "A,x\n"))
+    ModelManager({"knn": knn}, titles=file_of(tmp_path, "A,x\n"))
     (told,) = [record for record in caplog.records if "title" in record.getMessage()]
     assert (told.levelno, told.getMessage()[:20]) == (logging.WARNING, "model knn: 0 of 5 it")
 
 
 def test_models_share_the_titles(knn, tmp_path):
-    served = Served({"a": knn, "b": knn}, titles=file_of(tmp_path, SHOP))
-    one, other = (slot.loaded.items for slot in served.slots.values())
-    assert one._titles is other._titles
+    served = ModelManager({"a": knn, "b": knn}, titles=file_of(tmp_path, SHOP))
+    one, other = (slot.loaded.catalog for slot in served.slots.values())
+    assert one.titles([10])[0] is other.titles([10])[0]
 
 
 def test_a_file_is_read_again_when_it_has_changed(tmp_path, caplog):
     path = file_of(tmp_path, "1,old\n")
     opened = TitleFile(path)
-    old = opened.titles()
-    assert opened.titles() is old
+    old = opened.table()
+    assert opened.table() is old
     new = file_of(tmp_path, "1,new one\n", "other.csv")
     new.replace(path)
-    assert list(opened.titles().texts) == ["new one"]
+    assert list(opened.table().titles) == ["new one"]
     path.write_bytes(b"\xff")
     for _ in range(2):  # said once
-        assert list(opened.titles().texts) == ["new one"]
+        assert list(opened.table().titles) == ["new one"]
     (said,) = [record.getMessage() for record in caplog.records]
-    assert said.startswith("titles stay as they were: --titles ")
+    assert said.startswith("keeping the previous titles: --titles ")
     path.unlink()
-    assert list(opened.titles().texts) == ["new one"]
+    assert list(opened.table().titles) == ["new one"]
     file_of(tmp_path, "1,back\n")
-    assert list(opened.titles().texts) == ["back"]
+    assert list(opened.table().titles) == ["back"]
 
 
 def test_titles_of_a_new_version_are_looked_up(tmp_path):

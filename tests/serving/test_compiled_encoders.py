@@ -10,8 +10,8 @@ from nextclick.models.neural.asars import ASARS, ASARSConfig
 from nextclick.models.neural.sr_gnn import SRGNN, SRGNNConfig
 from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.gap_bins import GapBins
-from nextclick.serving.request import Query, Wish, batch_of
-from nextclick.serving.search.compiled_encoders import compiled_of, gap_rows, queries
+from nextclick.serving.request import RecommendationRequest, ResolvedRequest, to_batch
+from nextclick.serving.search.compiled_encoders import compile_encoder, gap_rows
 from reference.neural_cases import CASES, N, small_model, spread_weights
 
 U = 6
@@ -40,15 +40,15 @@ def wishes(rng, *, times=True):
         gaps[0] = 0.0
         gaps[rng.random(n) < 0.2] = np.nan
         found.append(
-            Wish(
-                query=Query((), 5),
+            ResolvedRequest(
+                original=RecommendationRequest((), 5),
                 clicks=rng.integers(1, N + 1, n, dtype=np.int32),
                 unknown=[],
                 k=5,
-                hidden=np.empty(0, np.int32),
-                shown=None,
+                excluded=np.empty(0, np.int32),
+                allowed=None,
                 gaps=gaps if times and n != 6 else None,
-                waited=float(rng.uniform(0, 20)) if times and n != 6 else 0.0,
+                time_since_last_click=float(rng.uniform(0, 20)) if times and n != 6 else 0.0,
                 user=int(rng.integers(0, U + 1)),
             )
         )
@@ -56,9 +56,10 @@ def wishes(rng, *, times=True):
 
 
 def check(model, asked):
-    found = queries(compiled_of(model.encoder), asked)
-    for one, wish in zip(found, asked, strict=True):
-        expected = model.queries(batch_of([wish]))[0].numpy()
+    compiled = compile_encoder(model.encoder)
+    for wish in asked:
+        one = compiled.query(wish)
+        expected = model.queries(to_batch([wish]))[0].numpy()
         np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -92,9 +93,9 @@ def test_asars(values, times):
 
 
 def test_none_for_others():
-    assert compiled_of(small_asars(variant="user_cat").encoder) is None
-    assert compiled_of(small_asars(gap="oracle").encoder) is None
-    assert compiled_of(small_model("sasrec").encoder) is None
+    assert compile_encoder(small_asars(variant="user_cat").encoder) is None
+    assert compile_encoder(small_asars(gap="oracle").encoder) is None
+    assert compile_encoder(small_model("sasrec").encoder) is None
 
 
 def test_gap_rows():

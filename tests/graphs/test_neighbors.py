@@ -1,4 +1,4 @@
-"""Neighbors of a day, and what lies around a few items."""
+"""Item neighbors of a day, and neighborhoods of items."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from reference.temporal_graph import within
 N = 40
 
 
-def drawn(seed, n_pairs=45):
+def random_neighbors(seed, n_pairs=45):
     """Neighbors of random pairs, and the same as a dictionary of dictionaries."""
     rng = np.random.default_rng(seed)
     pairs = {
@@ -23,19 +23,19 @@ def drawn(seed, n_pairs=45):
     return Neighbors.of_pairs(i, j, weights), expected
 
 
-def test_pairs_become_rows_both_ways():
-    found, expected = drawn(0)
-    assert {item: found.of(item) for item in range(N + 1)} == expected
-    assert found.items.tolist() == [item for item in range(N + 1) if expected[item]]
-    for a in range(len(found.items)):
-        row = found.neighbors[found.offsets[a] : found.offsets[a + 1]].tolist()
+def test_pairs_become_a_symmetric_graph():
+    graph, expected = random_neighbors(0)
+    assert {item: graph.of(item) for item in range(N + 1)} == expected
+    assert graph.items.tolist() == [item for item in range(N + 1) if expected[item]]
+    for a in range(len(graph.items)):
+        row = graph.neighbors[graph.offsets[a] : graph.offsets[a + 1]].tolist()
         assert row == sorted(row)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 5])
 @pytest.mark.parametrize("seed", range(3))
-def test_what_lies_within_some_steps_is_all_that_messages_can_bring(steps, seed):
-    graph, expected = drawn(seed)
+def test_within_finds_the_neighborhood_of_the_roots(steps, seed):
+    graph, expected = random_neighbors(seed)
     roots = np.array([7, 3, 11, 20], np.int64)
     reach = graph.within(roots, steps, N)
     assert reach.items[:4].tolist() == roots.tolist()
@@ -53,7 +53,7 @@ def test_what_lies_within_some_steps_is_all_that_messages_can_bring(steps, seed)
         )
 
 
-def test_no_pair_is_no_neighbor():
+def test_a_graph_without_pairs_has_no_neighbors():
     none = np.empty(0, np.int32)
     graph = Neighbors.of_pairs(none, none, np.empty(0))
     reach = graph.within(np.array([3, 1]), 2, N)

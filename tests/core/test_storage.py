@@ -26,7 +26,7 @@ def leftover(parent, name, suffix=".part"):
     return folder
 
 
-def test_a_folder_appears_when_it_is_whole(tmp_path):
+def test_a_folder_appears_when_it_is_complete(tmp_path):
     target = tmp_path / "new" / "store"
     with atomic_folder(target) as scratch:
         (scratch / "a").write_text("1")
@@ -52,7 +52,7 @@ def test_ctrl_c_leaves_nothing(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_what_is_there_stays_unless_it_may_be_replaced(tmp_path):
+def test_an_existing_folder_is_replaced_only_with_overwrite(tmp_path):
     target = tmp_path / "store"
     target.mkdir()
     (target / "manifest.json").write_text("x")
@@ -66,7 +66,7 @@ def test_what_is_there_stays_unless_it_may_be_replaced(tmp_path):
     assert names(tmp_path) == ["store"]
 
 
-def test_a_failure_while_replacing_keeps_the_old_one(tmp_path):
+def test_a_failure_while_replacing_keeps_the_previous_folder(tmp_path):
     target = tmp_path / "store"
     target.mkdir()
     (target / "manifest.json").write_text("x")
@@ -76,16 +76,16 @@ def test_a_failure_while_replacing_keeps_the_old_one(tmp_path):
     assert names(tmp_path) == ["store"]
 
 
-def test_ctrl_c_between_the_two_renames_brings_the_old_one_back(tmp_path, monkeypatch):
+def test_ctrl_c_between_the_two_renames_restores_the_previous_folder(tmp_path, monkeypatch):
     target = tmp_path / "store"
     target.mkdir()
     (target / "manifest.json").write_text("x")
     rename = Path.rename
 
-    def interrupted(self, place):
+    def interrupted(self, destination):
         if self.suffix == ".part":
             raise KeyboardInterrupt
-        return rename(self, place)
+        return rename(self, destination)
 
     monkeypatch.setattr(Path, "rename", interrupted)
     with pytest.raises(KeyboardInterrupt), atomic_folder(target, overwrite=True):
@@ -94,29 +94,29 @@ def test_ctrl_c_between_the_two_renames_brings_the_old_one_back(tmp_path, monkey
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_file_in_the_place_is_never_replaced(tmp_path, overwrite):
+def test_a_file_is_never_replaced(tmp_path, overwrite):
     target = tmp_path / "store"
     target.write_text("mine")
-    message = "store is no folder; choose another place"
+    message = "store is not a folder; choose another path"
     with pytest.raises(OutputError, match=message), atomic_folder(target, overwrite=overwrite):
         pass
     assert target.read_text() == "mine"
 
 
-@pytest.mark.parametrize("place", [".", "..", "/"])
-def test_the_folder_one_is_in_is_never_replaced(tmp_path, monkeypatch, place):
+@pytest.mark.parametrize("target", [".", "..", "/"])
+def test_the_current_folder_is_never_replaced(tmp_path, monkeypatch, target):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    message = "is a folder that you are in; name a new folder"
-    with pytest.raises(OutputError, match=message), atomic_folder(Path(place), overwrite=True):
+    message = "is the current folder or one of its parents; choose another path"
+    with pytest.raises(OutputError, match=message), atomic_folder(Path(target), overwrite=True):
         pass
     assert names(tmp_path) == ["here"]
 
 
-def test_a_folder_of_somebody_is_never_replaced(tmp_path):
+def test_a_folder_with_other_files_is_never_replaced(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_text("cat")
-    message = "photos holds something that nextclick did not write"
+    message = "photos contains files that nextclick did not write and is not overwritten"
     with (
         pytest.raises(OutputError, match=message),
         atomic_folder(tmp_path / "photos", overwrite=True),
@@ -125,7 +125,7 @@ def test_a_folder_of_somebody_is_never_replaced(tmp_path):
     assert names(tmp_path / "photos") == ["cat.jpg"]
 
 
-def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
+def test_leftovers_of_killed_writers_are_removed_and_running_writers_keep_theirs(tmp_path):
     dead, dead_old = leftover(tmp_path, "store"), tmp_path / ".store.00000000.old"
     dead_old.mkdir()
     alive = tmp_path / ".store.e5f6a7b8.part"
@@ -144,7 +144,7 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
     assert names(tmp_path) == ["store"]
 
 
-def test_leftovers_of_other_outputs_and_strangers_stay(tmp_path):
+def test_scratch_folders_of_other_targets_are_kept(tmp_path):
     others = [leftover(tmp_path, "store.2"), tmp_path / ".store.backup.old", tmp_path / ".store.x"]
     for folder in others:
         folder.mkdir(exist_ok=True)
@@ -152,7 +152,7 @@ def test_leftovers_of_other_outputs_and_strangers_stay(tmp_path):
     assert names(tmp_path) == sorted(folder.name for folder in others)
 
 
-def test_a_name_that_looks_like_a_pattern_is_taken_as_it_is(tmp_path):
+def test_a_name_with_pattern_characters_is_matched_literally(tmp_path):
     leftover(tmp_path, "store[1]*")
     leftover(tmp_path, "store1x")
     remove_leftovers(tmp_path / "store[1]*")
@@ -163,26 +163,26 @@ def test_a_name_that_looks_like_a_pattern_is_taken_as_it_is(tmp_path):
     ("code", "message"),
     [
         (errno.ENOSPC, "No space left on device; free some space or choose another disk"),
-        (errno.EDQUOT, "free some of your quota or choose another disk"),
+        (errno.EDQUOT, "free some space in the disk quota or choose another disk"),
         (errno.EFBIG, "raise the limit on file size"),
-        (errno.EACCES, "Permission denied; choose a place that you may write to"),
-        (errno.EROFS, "choose a disk that can be written"),
+        (errno.EACCES, "Permission denied; choose a writable path"),
+        (errno.EROFS, "choose a writable disk"),
     ],
 )
-def test_a_disk_that_refuses_is_told_with_what_to_do(tmp_path, code, message):
-    found = r"store: cannot be written: .*" + message
-    with pytest.raises(OutputError, match=found), atomic_folder(tmp_path / "store"):
+def test_an_os_error_becomes_an_output_error_with_a_remedy(tmp_path, code, message):
+    pattern = r"store: cannot be written: .*" + message
+    with pytest.raises(OutputError, match=pattern), atomic_folder(tmp_path / "store"):
         raise OSError(code, os.strerror(code))
     assert names(tmp_path) == []
 
 
-def test_another_fault_is_not_taken_for_a_full_disk(tmp_path):
+def test_other_os_errors_are_not_converted(tmp_path):
     with pytest.raises(OSError, match="bad"), atomic_folder(tmp_path / "store"):
         raise OSError(errno.EIO, "bad")
     assert names(tmp_path) == []
 
 
-def test_a_disk_that_fills_while_it_syncs(tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_during_sync(tmp_path, monkeypatch):
     def full(handle):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -193,22 +193,22 @@ def test_a_disk_that_fills_while_it_syncs(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("place", "message"),
+    ("path", "message"),
     [
-        ("file/store", "choose a place below a folder"),
-        ("file/deeper/store", "choose a place below a folder"),
+        ("file/store", "choose a path inside a folder"),
+        ("file/deeper/store", "choose a path inside a folder"),
         ("x" * 300, "choose a shorter name"),
     ],
 )
-def test_a_place_that_cannot_be(tmp_path, place, message):
+def test_an_impossible_path_is_an_output_error(tmp_path, path, message):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OutputError, match=message), atomic_folder(tmp_path / place):
+    with pytest.raises(OutputError, match=message), atomic_folder(tmp_path / path):
         pass
     assert names(tmp_path) == ["file"]
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, which takes no folder")
-def test_a_place_that_takes_no_folder():
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_a_file_system_that_rejects_new_folders():
     with (
         pytest.raises(OutputError, match="/proc/store: cannot be written: "),
         atomic_folder(Path("/proc/store")),
@@ -217,10 +217,10 @@ def test_a_place_that_takes_no_folder():
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_place_that_may_not_be_written(tmp_path):
+def test_a_folder_without_write_permission(tmp_path):
     tmp_path.chmod(0o500)
     with (
-        pytest.raises(OutputError, match="choose a place that you may write to"),
+        pytest.raises(OutputError, match="choose a writable path"),
         atomic_folder(tmp_path / "store"),
     ):
         pass
@@ -229,23 +229,23 @@ def test_a_place_that_may_not_be_written(tmp_path):
 @pytest.fixture
 def small_disk(tmp_path):
     """A real file system of 1 MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
+    mount_point = tmp_path / "disk"
+    mount_point.mkdir()
     mounted = os.geteuid() == 0 and (
         subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place],
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", mount_point],
             capture_output=True,
             check=False,
         ).returncode
         == 0
     )
     if not mounted:
-        pytest.skip("needs the right to mount a small disk")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
+        pytest.skip("needs permission to mount a file system")
+    yield mount_point
+    subprocess.run(["umount", "--lazy", mount_point], check=True)
 
 
-def test_a_real_disk_that_fills(small_disk, tmp_path):
+def test_a_real_disk_that_fills_up(small_disk, tmp_path):
     log = simulate_frame(SimulationConfig(events=100_000, items=500, users=5_000, days=4))
     options = PrepareOptions(filters=FilterOptions(min_item_support=1))
     # 100,000 clicks of 12 bytes are more than 1 MiB
@@ -259,7 +259,7 @@ def test_a_real_disk_that_fills(small_disk, tmp_path):
     assert names(small_disk) == ["filler.npy"]
 
 
-def test_the_fingerprint_is_of_arrays_and_their_names(tmp_path):
+def test_the_fingerprint_depends_on_arrays_and_their_names(tmp_path):
     (tmp_path / "train").mkdir()
     np.save(tmp_path / "train" / "items.npy", np.arange(3))
     first = fingerprint(tmp_path)
@@ -273,11 +273,11 @@ def test_the_fingerprint_is_of_arrays_and_their_names(tmp_path):
     assert fingerprint(tmp_path) != fingerprint(tmp_path, 7)
 
 
-def test_json_is_written_whole(tmp_path):
+def test_json_is_written_atomically(tmp_path):
     write_json(tmp_path / "a.json", {"é": 1})
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "é": 1\n}\n'
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
     assert names(tmp_path) == ["a.json"]
-    with pytest.raises(OutputError, match=r"cannot be written: .*choose a place below a folder"):
+    with pytest.raises(OutputError, match=r"cannot be written: .*choose a path inside a folder"):
         write_json(tmp_path / "a.json" / "b.json", {})

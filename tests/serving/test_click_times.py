@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nextclick.errors import ConfigError
-from nextclick.serving.sessions.click_times import read_times
+from nextclick.serving.sessions.click_times import relative_times
 
 KNOWN = np.array([True, False, True])
 
@@ -20,13 +20,13 @@ KNOWN = np.array([True, False, True])
 def test_gaps_reach_over_unknown_clicks_and_waiting_begins_at_the_last_known_one(
     known, times, now, gaps, waited
 ):
-    found = read_times(np.array(known, dtype=bool), times, now)
+    found = relative_times(np.array(known, dtype=bool), times, now)
     assert (found[0].tolist(), found[1]) == (gaps, waited)
     assert found[0].dtype == np.float32
 
 
 def test_without_times_nothing_is_known():
-    assert read_times(KNOWN, None, None) == (None, 0.0)
+    assert relative_times(KNOWN, None, None) == (None, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,13 @@ def test_without_times_nothing_is_known():
         (None, 5.0, "now needs times"),
         ([1, 2], None, "times must be one number for each of 3 clicks"),
         ([[1], [2], [3]], None, "times must be one number for each of 3 clicks"),
-        ([1, 3, 2], None, "times must be finite and never fall"),
-        ([1, 2, 3], 2.5, "times must be finite and never fall"),
-        ([1, 2, float("nan")], None, "times must be finite and never fall"),
-        (["a", 2, 3], None, "times and now must be seconds"),
-        ([1, 2, 3], [1.0], "times and now must be seconds"),
+        ([1, 3, 2], None, "times must be finite and non-decreasing"),
+        ([1, 2, 3], 2.5, "times must be finite and non-decreasing"),
+        ([1, 2, float("nan")], None, "times must be finite and non-decreasing"),
+        (["a", 2, 3], None, "times and now must be numbers of seconds"),
+        ([1, 2, 3], [1.0], "times and now must be numbers of seconds"),
     ],
 )
 def test_bad_times_are_refused(times, now, message):
     with pytest.raises(ConfigError, match=message):
-        read_times(KNOWN, times, now)
+        relative_times(KNOWN, times, now)

@@ -1,4 +1,4 @@
-"""Batches of an epoch: every click a target once, rows of like length, one seed one order."""
+"""Training batches: every click is a target once, little padding, reproducible order."""
 
 from collections import Counter
 from dataclasses import replace
@@ -22,7 +22,7 @@ def long_log(n_sessions=3000, seed=0):
 
 
 def numbered(sessions):
-    """The same sessions with every click an item of its own."""
+    """The same sessions with a distinct item for every click."""
     counter = iter(range(1, 10**6))
     return [[next(counter) for _ in s] for s in sessions]
 
@@ -43,7 +43,7 @@ def order_of(log, **changes):
     )
 
 
-def test_a_session_is_a_row_and_every_click_but_the_first_a_target():
+def test_every_click_except_the_first_is_a_target():
     plan = order_of([[1, 2, 3], [4, 5], [6]], shuffle=False).plan(0)
     assert len(plan) == 1
     batch = plan[0]
@@ -63,29 +63,29 @@ def test_windows_of_a_long_session_overlap_by_half():
 
 
 @given(logs, st.integers(1, 40), st.one_of(st.none(), st.integers(1, 9)), st.booleans())
-def test_every_click_is_a_target_once_with_what_the_model_can_read(log, size, longest, shuffle):
+def test_every_click_is_a_target_once_with_enough_input(log, size, max_length, shuffle):
     log = [[*s, 1, 2] if n == 0 else s for n, s in enumerate(numbered(log))]
-    order = order_of(log, batch_size=size, max_length=longest, shuffle=shuffle)
+    order = order_of(log, batch_size=size, max_length=max_length, shuffle=shuffle)
     plan = order.plan(3)
-    found = {target: seen for k in range(len(plan)) for seen, target in samples(plan[k])}
+    inputs = {target: prefix for k in range(len(plan)) for prefix, target in samples(plan[k])}
     expected = Counter(click for s in log for click in s[1:])
     assert Counter(t for k in range(len(plan)) for _, t in samples(plan[k])) == expected
     assert order.n_samples == sum(expected.values())
-    limit = longest or 200
+    limit = max_length or 200
     for session in log[1:]:
         for position, click in enumerate(session[1:], start=1):
-            seen = found[click]
-            assert seen == tuple(session[position - len(seen) : position])
-            assert len(seen) <= limit
-            assert len(seen) >= min(position, limit // 2 + 1)
+            prefix = inputs[click]
+            assert prefix == tuple(session[position - len(prefix) : position])
+            assert len(prefix) <= limit
+            assert len(prefix) >= min(position, limit // 2 + 1)
 
 
-def test_clicks_on_unknown_items_are_left_out():
+def test_clicks_on_unknown_items_are_ignored():
     plan = order_of([[1, 0, 2, 0], [0, 3], [0, 0]], shuffle=False).plan(0)
     assert [samples(plan[k]) for k in range(len(plan))] == [[((1,), 2)]]
 
 
-def test_batches_hold_about_the_asked_number_of_prefixes_and_little_padding():
+def test_batches_have_about_batch_size_prefixes_and_little_padding():
     order = order_of(long_log(), batch_size=128)
     plan = order.plan(0)
     sizes = [len(plan[k]) for k in range(len(plan))]
@@ -95,12 +95,12 @@ def test_batches_hold_about_the_asked_number_of_prefixes_and_little_padding():
     assert sum(sizes) / cells > 0.95
 
 
-def test_a_row_longer_than_a_batch_is_a_batch():
+def test_a_row_larger_than_batch_size_is_a_batch():
     plan = order_of([list(range(1, 12)), [1, 2]], batch_size=4, shuffle=False).plan(0)
     assert [len(plan[k]) for k in range(len(plan))] == [10, 1]
 
 
-def test_the_order_follows_from_seed_and_epoch():
+def test_the_order_depends_on_seed_and_epoch():
     def first(seed, epoch):
         return order_of(long_log(), batch_size=64, seed=seed).plan(epoch)[0].items.tolist()
 
@@ -109,13 +109,13 @@ def test_the_order_follows_from_seed_and_epoch():
     assert first(0, 0) != first(1, 0)
 
 
-def test_steps_can_be_built_alone():
+def test_batches_can_be_built_in_any_order():
     plan = order_of(long_log(300), batch_size=64).plan(0)
     forwards = [plan[k].targets.tolist() for k in range(len(plan))]
     assert [plan[k].targets.tolist() for k in reversed(range(len(plan)))] == forwards[::-1]
 
 
-def test_lengths_are_spread_over_the_epoch():
+def test_lengths_are_distributed_over_the_epoch():
     plan = order_of(long_log(), batch_size=64).plan(0)
     widths = np.array([plan[k].items.shape[1] for k in range(len(plan))])
     half = len(widths) // 2
@@ -145,19 +145,19 @@ def blocked_log(n_sessions=600):
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_a_batch_is_of_one_block(shuffle):
+def test_a_batch_has_sessions_of_one_block(shuffle):
     log = blocked_log()
     plan = order_of(log, batch_size=64, shuffle=shuffle).plan(0)
     blocks = [set(log.blocks[plan[k].session]) for k in range(len(plan))]
     assert [{plan[k].block} for k in range(len(plan))] == blocks
-    found = np.concatenate([plan[k].session for k in range(len(plan))])
-    assert sorted(found.tolist()) == list(range(len(log)))
+    session = np.concatenate([plan[k].session for k in range(len(plan))])
+    assert sorted(session.tolist()) == list(range(len(log)))
     assert max(len(plan[k]) for k in range(len(plan))) <= 64
-    in_time = [plan[k].block for k in range(len(plan))]
-    assert (in_time == sorted(in_time)) != shuffle
+    block_order = [plan[k].block for k in range(len(plan))]
+    assert (block_order == sorted(block_order)) != shuffle
 
 
-def test_batches_of_blocks_are_well_filled_with_rows_of_like_length():
+def test_batches_of_blocks_are_full_and_have_little_padding():
     plan = order_of(blocked_log(3000), batch_size=64).plan(0)
     n = sum(len(plan[k]) for k in range(len(plan)))
     assert len(plan) <= 1.4 * n / 64
@@ -165,7 +165,7 @@ def test_batches_of_blocks_are_well_filled_with_rows_of_like_length():
     assert cells < 1.25 * n
 
 
-def test_one_block_is_as_none():
+def test_a_single_block_gives_the_same_plan_as_no_blocks():
     plain, one = long_log(500), replace(long_log(500), blocks=np.zeros(500, np.int32))
     plans = [order_of(log, batch_size=64).plan(2) for log in (plain, one)]
     assert plans[0].order.tolist() == plans[1].order.tolist()

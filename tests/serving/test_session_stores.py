@@ -9,10 +9,17 @@ import time
 import pytest
 
 from nextclick.errors import ConfigError
-from nextclick.serving.sessions.session_store import Click, Limits, StateLostError, open_store
+from nextclick.serving.sessions.session_store import (
+    SESSION_STORES,
+    Click,
+    StoreBackend,
+    StoreLimits,
+    StoreUnavailableError,
+    open_store,
+)
 from serving_cases import Client, make_app
 
-LIMITS = Limits(seconds=60, clicks=3, sessions=2, megabytes=4)
+LIMITS = StoreLimits(seconds=60, clicks=3, sessions=2, megabytes=4)
 
 
 class Clock:
@@ -63,7 +70,7 @@ class Redis:
 @contextlib.contextmanager
 def running_redis(kind, monkeypatch):
     monkeypatch.setattr(
-        "nextclick.serving.sessions.redis_store._PATIENCE", 10.0
+        "nextclick.serving.sessions.redis_store._TIMEOUT", 10.0
     )  # tests share processors
     server = Redis(kind)
     yield server
@@ -167,13 +174,13 @@ def test_processes_share_lmdb(tmp_path):
 
 def test_a_full_lmdb_file_is_lost_state(tmp_path):
     async def steps():
-        store = open_store(f"lmdb:{tmp_path}", Limits(megabytes=1))
+        store = open_store(f"lmdb:{tmp_path}", StoreLimits(megabytes=1))
 
         async def fills():
             for n in range(10_000):
                 await store.append(f"s{n}", Click("x" * 256, 0.0))
 
-        with pytest.raises(StateLostError, match="MDB_MAP_FULL"):
+        with pytest.raises(StoreUnavailableError, match="MDB_MAP_FULL"):
             await fills()
         await store.close()
 
@@ -192,19 +199,19 @@ async def back(store):
 def test_redis_that_stops_is_degradation_and_recovers(knn, redis):
     app = make_app({"knn": knn}, state=redis.url)
     with Client(app) as client:
-        click = {"item": 20, "k": 3, "before": [10]}
+        click = {"item": 20, "k": 3, "history": [10]}
         assert client.post("/v1/sessions/a/events", click).json()["clicks"] == 1
         redis.stop()
         told = client.post("/v1/sessions/a/events", click).json()
         assert (told["degraded"], told["clicks"]) == (True, 1)
         own = client.post("/v1/recommend", {"session": [10, 20], "k": 3}).json()
-        assert told["recommended"]["items"] == own["items"]
-        assert told["recommended"]["degraded"]
+        assert told["recommendation"]["items"] == own["items"]
+        assert told["recommendation"]["degraded"]
         ready = client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
         gone = client.get("/v1/sessions/a")
         assert gone.status_code == 503
-        assert gone.json()["problem"] == "live sessions cannot be reached"
+        assert gone.json()["problem"] == "the session store does not respond"
         assert client.delete("/v1/sessions/a").headers["retry-after"] == "1"
         redis.start()
         client.run(back(app.store))
@@ -226,7 +233,7 @@ def test_kept_connections_that_redis_closed_cost_no_click(redis):
         await asyncio.sleep(0.05)
         await clicks()
         redis.stop()
-        with pytest.raises(StateLostError):
+        with pytest.raises(StoreUnavailableError):
             await store.append("a", Click(10, 0.0))
         redis.start()
         assert await back(store) < 5.0
@@ -244,7 +251,7 @@ class Silent:
         self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
         port = self._server.sockets[0].getsockname()[1]
         self.store = open_store(f"redis://127.0.0.1:{port}/0", LIMITS)
-        with pytest.raises(StateLostError, match="redis: Timeout"):
+        with pytest.raises(StoreUnavailableError, match="redis: Timeout"):
             await self.store.append("a", Click(10, 0.0))
         return self
 
@@ -262,7 +269,7 @@ def test_redis_that_is_silent_is_asked_twice_a_second_whatever_the_load():
         began = time.monotonic()
         async with Silent() as redis:
             while redis.called < 3:
-                with pytest.raises(StateLostError, match="has not answered yet"):
+                with pytest.raises(StoreUnavailableError, match="has not responded since"):
                     await redis.store.append("a", Click(10, 0.0))
                 await asyncio.sleep(0.001)
             assert time.monotonic() - began >= 2 * 0.5
@@ -272,7 +279,7 @@ def test_redis_that_is_silent_is_asked_twice_a_second_whatever_the_load():
 
 
 def test_a_store_closes_at_any_moment_of_asking_whether_redis_is_back(monkeypatch):
-    monkeypatch.setattr("nextclick.serving.sessions.redis_store._PAUSE", 0.001)
+    monkeypatch.setattr("nextclick.serving.sessions.redis_store._PING_INTERVAL", 0.001)
 
     async def steps(turns):
         async with Silent() as redis:
@@ -291,10 +298,14 @@ def test_a_store_closes_at_any_moment_of_asking_whether_redis_is_back(monkeypatc
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("disk", "--state must be memory, lmdb:PATH or redis://HOST:PORT, got 'disk'"),
-        ("lmdb:", "--state must be memory"),
+        (
+            "disk",
+            "--state must be one of memory, lmdb:PATH, redis://HOST:PORT, .*, got 'disk'; ch",
+        ),
+        ("lmdb:", "--state lmdb: needs the path of a folder; write lmdb:PATH"),
+        ("memory:x", "--state memory takes no address, got 'memory:x'; use --state memory"),
         ("lmdb:/dev/null/x", "cannot be opened: .*; name a folder that this user"),
-        ("redis://host:port", "cannot be read as an address of Redis"),
+        ("redis://host:port", "--state: invalid Redis URL: .*; write redis://HOST"),
     ],
 )
 def test_places_that_are_none(where, message):
@@ -304,13 +315,91 @@ def test_places_that_are_none(where, message):
 
 def test_a_store_without_its_library_says_what_to_install(monkeypatch, tmp_path):
     for where, library, module in (
-        (f"lmdb:{tmp_path}", "lmdb", "state_lmdb"),
-        ("redis://localhost:1/0", "redis", "state_redis"),
+        (f"lmdb:{tmp_path}", "lmdb", "lmdb_store"),
+        ("redis://localhost:1/0", "redis", "redis_store"),
     ):
-        monkeypatch.delitem(sys.modules, f"nextclick.serving.{module}", raising=False)
+        monkeypatch.delitem(sys.modules, f"nextclick.serving.sessions.{module}", raising=False)
         monkeypatch.setitem(sys.modules, library, None)
         if library == "redis":
             monkeypatch.setitem(sys.modules, "redis.asyncio", None)
-        words = r"--state \w+: needs the package [\w.]+, which is not installed; pip install 'next"
+        words = r"--state \w+ needs the package [\w.]+, which is not installed; pip install 'next"
         with pytest.raises(ConfigError, match=words):
             open_store(where, LIMITS)
+
+
+TOY = """
+from nextclick.serving.sessions.session_store import Session
+
+
+class ToyStore:
+    name = "toy"
+
+    def __init__(self):
+        self.sessions = {}
+
+    @classmethod
+    def open(cls, url, limits, clock):
+        return cls()
+
+    async def append(self, key, click):
+        self.sessions.setdefault(key, []).append(click)
+        return Session(self.sessions[key])
+
+    async def get(self, key):
+        return Session(self.sessions[key]) if key in self.sessions else None
+
+    async def delete(self, key):
+        return self.sessions.pop(key, None) is not None
+
+    async def sweep(self):
+        return 0
+
+    async def ready(self):
+        return True
+
+    async def close(self):
+        pass
+"""
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A backend of one file."""
+    (tmp_path / "toy_store.py").write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield StoreBackend("toy_store:ToyStore", "toy", shared=False)
+    sys.modules.pop("toy_store", None)
+
+
+def check_toy(knn):
+    with Client(make_app({"knn": knn}, state="toy")) as client:
+        for n, item in enumerate([10, 20], start=1):
+            event = client.post("/v1/sessions/a/events", {"item": item, "k": 2}).json()
+            assert (event["clicks"], event["degraded"]) == (n, False)
+        whole = client.post("/v1/recommend", {"session": [10, 20], "k": 2}).json()
+        assert event["recommendation"] == whole
+        assert client.get("/readyz").json()["session_store"] == {"backend": "toy", "status": "ok"}
+        assert client.delete("/v1/sessions/a").status_code == 204
+        assert client.get("/v1/sessions/a").status_code == 404
+
+
+def test_a_backend_is_one_file_and_one_line(knn, toy, monkeypatch):
+    monkeypatch.setitem(SESSION_STORES, "toy", toy)
+    check_toy(knn)
+    with pytest.raises(
+        ConfigError,
+        match="--workers 2 cannot share --state toy, which is private to a",
+    ):
+        make_app({"knn": knn}, state="toy", workers=2)
+
+
+def test_another_package_adds_a_backend_by_an_entry_point(knn, toy, monkeypatch):
+    class EntryPoint:
+        def load(self):
+            return toy
+
+    def entry_points(*, group, name):
+        return [EntryPoint()] if (group, name) == ("nextclick.session_stores", "toy") else []
+
+    monkeypatch.setattr("nextclick.serving.sessions.session_store.entry_points", entry_points)
+    check_toy(knn)

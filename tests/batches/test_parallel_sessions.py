@@ -1,4 +1,4 @@
-"""Session-parallel lanes against lists that are popped one by one."""
+"""Session-parallel mini-batches compared with a simple reference."""
 
 import time
 
@@ -15,11 +15,11 @@ from reference import train_order
 logs = st.lists(st.lists(st.integers(1, 30), max_size=9), min_size=1, max_size=30)
 
 
-def steps_of(order, epoch=0, at_once=3):
+def steps_of(order, epoch=0, chunk_size=3):
     """Each step as a list of (input, target, starts) for each lane."""
     return [
         list(zip(*(array[k].tolist() for array in (p.inputs, p.targets, p.starts)), strict=True))
-        for p in order.steps(epoch, at_once)
+        for p in order.steps(epoch, chunk_size)
         for k in range(len(p))
     ]
 
@@ -39,7 +39,7 @@ def test_hand_worked():
     ]
 
 
-def test_the_tail_is_played_to_its_end_with_empty_lanes():
+def test_lanes_stay_empty_when_no_sessions_are_left():
     order = order_of([[1, 2], [3, 4, 5, 6]])
     assert steps_of(order) == [
         [(1, 2, True), (3, 4, True)],
@@ -49,29 +49,29 @@ def test_the_tail_is_played_to_its_end_with_empty_lanes():
     assert [p.filled.tolist() for p in order.steps(0)] == [[2, 1, 1]]
 
 
-def test_the_tail_ends_where_a_lane_would_be_alone():
+def test_an_epoch_ends_when_fewer_than_at_least_lanes_have_a_session():
     order = order_of([[1, 2], [3, 4, 5, 6]], at_least=2)
     assert steps_of(order) == [[(1, 2, True), (3, 4, True)]]
 
 
 @given(logs, st.integers(1, 6), st.integers(1, 7), st.integers(1, 2))
-def test_against_the_slow_twin(log, n_lanes, at_once, at_least):
+def test_steps_equal_those_of_the_simple_reference(log, n_lanes, chunk_size, at_least):
     log = [[1, 2], *log]
     at_least = min(at_least, n_lanes)
     order = order_of(log, n_lanes=n_lanes, at_least=at_least)
-    assert steps_of(order, at_once=at_once) == train_order.lanes(log, n_lanes, at_least)
+    assert steps_of(order, chunk_size=chunk_size) == train_order.lanes(log, n_lanes, at_least)
 
 
 @given(logs, st.integers(1, 6))
 def test_every_click_is_a_target_once_in_any_order(log, n_lanes):
     log = [[1, 2], *log]
     order = order_of(log, n_lanes=n_lanes, shuffle=True)
-    found = [(i, t) for step in steps_of(order) for i, t, _ in step if t]
-    assert sorted(found) == sorted(train_order.pairs(log))
-    assert order.n_samples == len(found)
+    samples = [(i, t) for step in steps_of(order) for i, t, _ in step if t]
+    assert sorted(samples) == sorted(train_order.pairs(log))
+    assert order.n_samples == len(samples)
 
 
-def test_the_order_follows_from_seed_and_epoch():
+def test_the_order_depends_on_seed_and_epoch():
     log = [[n, n + 1] for n in range(1, 29)]
     assert steps_of(order_of(log, shuffle=True)) == steps_of(order_of(log, shuffle=True))
     assert steps_of(order_of(log, shuffle=True)) != steps_of(order_of(log, shuffle=True), epoch=1)
@@ -87,15 +87,15 @@ def test_more_than_a_million_clicks_a_second():
     order = order_of(Sessions(items=items, offsets=offsets, n_items=1000), n_lanes=100)
     list(order_of([[1, 2], [1, 2]]).steps(0))  # compiles
     began = time.perf_counter()
-    read = sum(int(p.filled.sum()) for p in order.steps(0))
-    assert read / (time.perf_counter() - began) > 1e6
+    n_samples = sum(int(p.filled.sum()) for p in order.steps(0))
+    assert n_samples / (time.perf_counter() - began) > 1e6
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"n_lanes": 0}, "batch_size must be at least 1 lane, got 0"),
-        ({"n_lanes": 1, "at_least": 2}, "batch_size must be at least 2 lanes where negatives"),
+        ({"n_lanes": 1, "at_least": 2}, "batch_size must be at least 2 with in-batch negatives"),
     ],
 )
 def test_lanes_out_of_range(changes, message):

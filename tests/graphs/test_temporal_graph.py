@@ -1,4 +1,4 @@
-"""The temporal graph against its definition in fractions."""
+"""The temporal item graph compared with its definition in exact fractions."""
 
 from fractions import Fraction
 
@@ -14,8 +14,8 @@ from reference.temporal_graph import exact_weights, in_units, pairs_of_day
 N = 30
 
 
-def drawn_days(n_days, seed=0, n_sessions=12, n_items=N):
-    """Days of short sessions; some clicks are on unknown items, some days are empty."""
+def random_days(n_days, seed=0, n_sessions=12, n_items=N):
+    """Days of short sessions, with some unknown items and some empty days."""
     rng = np.random.default_rng(seed)
     days = []
     for _ in range(n_days):
@@ -39,9 +39,9 @@ def units(graph):
     return {(i, j): n for i, j, n in zip(*map(np.ndarray.tolist, graph.edges()), strict=True)}
 
 
-def alive(graph):
-    found = graph.neighbors()
-    return {(int(i), j) for i in found.items for j in found.of(i)}
+def neighbor_pairs(graph):
+    neighbors = graph.neighbors()
+    return {(int(i), j) for i in neighbors.items for j in neighbors.of(i)}
 
 
 def both_ways(pairs):
@@ -69,74 +69,74 @@ def test_counts_by_hand():
 
 @pytest.mark.parametrize("edge", ["binary", "count"])
 @pytest.mark.parametrize("decay", [0.5, 0.25])
-def test_after_30_days_it_is_the_graph_built_from_scratch(edge, decay):
-    days = drawn_days(30)
+def test_after_30_days_it_equals_the_exact_definition(edge, decay):
+    days = random_days(30)
     graph = advanced(days, edge=edge, decay=decay, threshold=1.0)
     exact = exact_weights(days, edge, Fraction(decay))
     assert units(graph) == in_units(exact)
-    assert alive(graph) == both_ways({pair for pair, w in exact.items() if w >= 1})
+    assert neighbor_pairs(graph) == both_ways({pair for pair, w in exact.items() if w >= 1})
 
 
-def test_it_is_the_same_at_every_step_on_the_way():
-    days = drawn_days(30, seed=1)
+def test_every_day_equals_the_graph_built_from_scratch():
+    days = random_days(30, seed=1)
     graph = TemporalGraph()
     for n, day in enumerate(days):
         graph.advance(log(day))
         scratch = advanced(days[: n + 1])
-        for found, expected in zip(graph.edges(), scratch.edges(), strict=True):
-            assert found.tolist() == expected.tolist()
-        assert alive(graph) == alive(scratch)
+        for actual, expected in zip(graph.edges(), scratch.edges(), strict=True):
+            assert actual.tolist() == expected.tolist()
+        assert neighbor_pairs(graph) == neighbor_pairs(scratch)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_an_edge_is_alive_if_and_only_if_it_was_seen_on_the_last_day(seed):
-    days = drawn_days(200, seed)
+def test_a_pair_is_a_neighbor_if_and_only_if_it_was_seen_on_the_last_day(seed):
+    days = random_days(200, seed)
     for day in days[:120]:
-        day.append([1, 2])  # 120 days in a row: rounded to 53 places it would outlive its last one
+        day.append([1, 2])  # 120 days: with float64 it would stay a neighbor
     graph = TemporalGraph()
     for day in days:
         graph.advance(log(day))
-        assert alive(graph) == both_ways(pairs_of_day(day))
+        assert neighbor_pairs(graph) == both_ways(pairs_of_day(day))
 
 
 def test_double_precision_is_not_enough():
     weight = 0.0
     for _ in range(60):
         weight = 1.0 + weight / 2
-    assert weight / 2 >= 1.0  # not seen on the last day, and yet alive
+    assert weight / 2 >= 1.0  # a neighbor although not seen on the last day
     graph = advanced([[[1, 2]]] * 60 + [[]])
     assert graph.n_alive == 0
     assert exact_weights([[[1, 2]]] * 60 + [[]])[1, 2] < 1
 
 
-def test_weights_are_exact_sums_rounded_down_once_however_long_the_history():
-    days = drawn_days(150, seed=4, n_items=6)
+def test_weights_are_exact_sums_rounded_down_once():
+    days = random_days(150, seed=4, n_items=6)
     for edge in ("binary", "count"):
         assert units(advanced(days, edge=edge)) == in_units(exact_weights(days, edge))
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.75, 2.0])
-def test_any_threshold_decides_as_the_exact_sum_does(threshold):
-    days = drawn_days(80, seed=5, n_items=8)
+def test_a_threshold_selects_the_same_pairs_as_the_exact_sum(threshold):
+    days = random_days(80, seed=5, n_items=8)
     graph = TemporalGraph(edge="count", threshold=threshold)
     for n, day in enumerate(days):
         graph.advance(log(day))
         exact = exact_weights(days[: n + 1], "count")
-        assert alive(graph) == both_ways({p for p, w in exact.items() if w >= threshold})
+        assert neighbor_pairs(graph) == both_ways({p for p, w in exact.items() if w >= threshold})
 
 
 @pytest.mark.parametrize("decay", [0.9, 0.3, 0.999])
-def test_another_decay_errs_by_little_and_never_upwards(decay):
-    days = drawn_days(60, seed=6, n_items=10)
-    found = units(advanced(days, edge="count", decay=decay))
+def test_the_error_of_other_decays_is_small_and_never_positive(decay):
+    days = random_days(60, seed=6, n_items=10)
+    weights = units(advanced(days, edge="count", decay=decay))
     exact = exact_weights(days, "count", Fraction(round(decay * 2**32), 2**32))
     for pair, weight in exact.items():
-        error = weight * 2**40 - found.get(pair, 0)
+        error = weight * 2**40 - weights.get(pair, 0)
         assert 0 <= error < 1 / (1 - decay)
 
 
-def test_the_state_goes_on_as_the_graph_would():
-    days = drawn_days(40, seed=7)
+def test_a_graph_restored_from_its_state_advances_identically():
+    days = random_days(40, seed=7)
     whole = advanced(days, edge="count", threshold=0.5)
     state = advanced(days[:25], edge="count", threshold=0.5).state()
     for array in state.values():
@@ -146,32 +146,32 @@ def test_the_state_goes_on_as_the_graph_would():
     for day in days[25:]:
         graph.advance(log(day))
     assert units(graph) == units(whole)
-    assert alive(graph) == alive(whole)
+    assert neighbor_pairs(graph) == neighbor_pairs(whole)
     assert graph.n_days == 40
 
 
-def test_memory_forgets_what_has_faded():
+def test_edges_of_weight_0_are_removed_from_memory():
     graph = TemporalGraph()
     rng = np.random.default_rng(0)
     sizes = []
     for day in range(300):
-        items = 1 + day * 20 + rng.integers(0, 20, (50, 4))  # items that are gone the day after
+        items = 1 + day * 20 + rng.integers(0, 20, (50, 4))  # other items every day
         graph.advance(Sessions.from_lists(items.tolist(), 10_000))
         sizes.append(len(graph._table._keys))
     assert max(sizes[100:]) <= max(sizes[:100]) * 2
     assert len(graph.edges()[0]) <= 41 * 190
 
 
-def test_a_day_costs_what_is_in_its_log(monkeypatch):
-    handled = []
+def test_the_cost_of_a_day_depends_on_its_log_only(monkeypatch):
+    n_keys = []
     add, weights, edges = EdgeTable.add, EdgeTable.weights, EdgeTable.edges
 
     def spied_add(self, keys, amounts, day):
-        handled.append(len(keys))
+        n_keys.append(len(keys))
         add(self, keys, amounts, day)
 
     def spied_weights(self, keys, day):
-        handled.append(len(keys))
+        n_keys.append(len(keys))
         return weights(self, keys, day)
 
     rebuilt = []
@@ -187,16 +187,16 @@ def test_a_day_costs_what_is_in_its_log(monkeypatch):
     graph, n_before = TemporalGraph(), 0
     for _ in range(60):
         day = Sessions.from_lists(rng.integers(1, 50_000, (500, 4)).tolist(), 50_000)
-        handled.clear()
+        n_keys.clear()
         graph.advance(day)
         if rebuilt[-1:] != [graph.n_days]:
-            assert sum(handled) <= 2 * 1500 + n_before
+            assert sum(n_keys) <= 2 * 1500 + n_before
         n_before = graph.n_alive
-    # the table is made larger, or freed of what has faded, a few times and not every day
+    # the table is rebuilt a few times, not every day
     assert len(rebuilt) <= 10
 
 
-def test_a_weight_that_grows_too_large_stays_at_the_largest():
+def test_a_weight_is_capped_at_the_largest_uint64():
     table = EdgeTable(2**32 - 1)
     key = np.array([5], np.int64)
     for day in range(4):
@@ -204,7 +204,7 @@ def test_a_weight_that_grows_too_large_stays_at_the_largest():
     assert table.weights(key, 3).tolist() == [2**64 - 1]
 
 
-def test_an_edge_that_is_not_there_weighs_nothing():
+def test_an_unknown_edge_has_weight_0():
     assert EdgeTable(2**31).weights(np.array([7, 8], np.int64), 3).tolist() == [0, 0]
 
 
@@ -217,21 +217,21 @@ def test_an_edge_that_is_not_there_weighs_nothing():
         ({"threshold": 0.0}, r"threshold must be in 2\*\*-40..2\*\*20, got 0.0"),
     ],
 )
-def test_what_is_out_of_range_is_refused(options, message):
+def test_a_parameter_out_of_range_is_rejected(options, message):
     with pytest.raises(ConfigError, match=message):
         TemporalGraph(**options)
 
 
-def test_a_graph_of_other_indices_is_the_graph_of_the_same_items():
-    days = drawn_days(12, seed=5)
+def test_a_renumbered_graph_equals_the_graph_of_renumbered_sessions():
+    days = random_days(12, seed=5)
     index = np.random.default_rng(2).permutation(2 * N)[: N + 1].astype(np.int32)
     index[0] = 0
-    moved = [[[int(index[i]) for i in s] for s in day] for day in days]
+    expected = [[[int(index[i]) for i in s] for s in day] for day in days]
     state = advanced(days).state()
-    kept = {name: array.copy() for name, array in state.items()}
-    found = renumbered_graph(state | {"other": np.arange(3)}, index)
-    for name, array in advanced(moved).state().items():
-        np.testing.assert_array_equal(found[name], array)
-        np.testing.assert_array_equal(state[name], kept[name])
-    assert found["other"].tolist() == [0, 1, 2]
+    copies = {name: array.copy() for name, array in state.items()}
+    actual = renumbered_graph(state | {"other": np.arange(3)}, index)
+    for name, array in advanced(expected).state().items():
+        np.testing.assert_array_equal(actual[name], array)
+        np.testing.assert_array_equal(state[name], copies[name])
+    assert actual["other"].tolist() == [0, 1, 2]
     assert renumbered_graph({"other": index}, index)["other"] is index

@@ -1,4 +1,4 @@
-"""Small simulated logs, and what the tests ask of them."""
+"""Small simulated logs and their statistics, for the tests of the simulator."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def small(**changes: Any) -> SimulationConfig:
 
 
 class Log:
-    """A log in the order of sessions, with the indices of its items."""
+    """A simulated log sorted by session, with item indices."""
 
     def __init__(self, config: SimulationConfig):
         self.config = config
@@ -42,12 +42,12 @@ class Log:
         self.session = frame["session_id"].to_numpy()
         self.time = frame["timestamp"].to_numpy()
         self.first = np.diff(self.session, prepend=-1) != 0
-        self.follows = np.flatnonzero(~self.first)  # clicks that have one before them
+        self.follows = np.flatnonzero(~self.first)  # clicks with a previous click in the session
         start = datetime.datetime.combine(config.start, datetime.time(), datetime.UTC)
         self.day = (self.time - int(start.timestamp() * 1000)) // MS_PER_DAY
 
     def distance(self) -> np.ndarray:
-        """Steps on the ring from each followed click to the next; large across categories."""
+        """Distance on the ring between consecutive clicks; 10⁶ across categories."""
         now, then = self.items[self.follows - 1], self.items[self.follows]
         size = np.diff(self.shop.bounds)[self.shop.category[now] - 1]
         step = np.abs(now - then)
@@ -58,10 +58,11 @@ class Log:
         )
 
     def gaps(self) -> np.ndarray:
+        """Logarithm of the milliseconds between consecutive clicks."""
         return np.log(self.time[self.follows] - self.time[self.follows - 1])
 
     def clicks(self) -> np.ndarray:
-        """(days, N) how often each item was clicked on each day."""
+        """(days, N), the number of clicks of each item on each day."""
         n_days, n_items = self.config.days, self.config.items
         day = np.minimum(self.day, n_days - 1)
         return np.bincount(day * n_items + self.items, minlength=n_days * n_items).reshape(

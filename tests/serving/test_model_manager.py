@@ -6,7 +6,8 @@ import pytest
 
 from nextclick import train
 from nextclick.errors import ArtifactError, RequestError, ScoringError
-from nextclick.serving.model_manager import ArtifactSource, Served
+from nextclick.serving.model_manager import ModelManager
+from nextclick.serving.model_versions import ArtifactSource
 from serving_cases import TOKEN, Client, make_app, neural_artifact
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -32,13 +33,13 @@ def test_a_new_artifact_in_the_place_of_the_old_one_is_taken(store, tmp_path):
     place = tmp_path / "m"
     train(store, "pop", place)
     results = []
-    served = Served({"m": place}, told=lambda *told: results.append(told))
-    old = served.slot(None).loaded
-    served.look()
-    assert served.slot("m").loaded is old
+    models = ModelManager({"m": place}, on_change=lambda *change: results.append(change))
+    old = models.slot(None).loaded
+    models.reload()
+    assert models.slot("m").loaded is old
     train(store, "markov", place, overwrite=True)
-    served.look()
-    assert served.slot("m").loaded.recommender.artifact.model.name == "markov"
+    models.reload()
+    assert models.slot("m").loaded.recommender.artifact.model.name == "markov"
     assert old.recommender.recommend([[10]], k=2)[0].items  # who holds it may go on
     assert results == [("m", "swapped")]
 
@@ -47,22 +48,22 @@ def test_a_broken_version_is_refused_once_and_the_old_one_stays(store, tmp_path,
     place = tmp_path / "m"
     train(store, "pop", place)
     results = []
-    served = Served({"m": place}, told=lambda *told: results.append(told))
-    old = served.slot(None).loaded
+    models = ModelManager({"m": place}, on_change=lambda *change: results.append(change))
+    old = models.slot(None).loaded
     spoil(place)
-    served.look()
-    served.look()
-    assert served.slot(None).loaded is old
+    models.reload()
+    models.reload()
+    assert models.slot(None).loaded is old
     assert results == [("m", "refused")]
-    ((_, reason),) = served.slot(None).refused.items()
+    ((_, reason),) = models.slot(None).rejected.items()
     assert reason.startswith("ArtifactError")
     assert f"{old.version.name} stays" in caplog.text
     shutil.rmtree(place)
-    served.look()  # its place is gone: said, and nothing else
-    assert "cannot be read" in caplog.text
+    models.reload()  # its place is gone: said, and nothing else
+    assert "cannot read its versions" in caplog.text
     train(store, "markov", place)
-    served.look()
-    assert served.slot(None).loaded.recommender.artifact.model.name == "markov"
+    models.reload()
+    assert models.slot(None).loaded.recommender.artifact.model.name == "markov"
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
@@ -72,30 +73,32 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     with torch.no_grad():
         artifact.model.encoder.items.weight[1:] = float("nan")
     artifact.save(tmp_path / "m")
-    with pytest.raises(ScoringError, match="an item has a score that is not finite; train again"):
-        Served({"m": tmp_path / "m"})
+    with pytest.raises(
+        ScoringError, match="a score of an item is not finite; train the model again"
+    ):
+        ModelManager({"m": tmp_path / "m"})
 
 
 def test_a_search_is_tried_before_it_is_used(tmp_path, monkeypatch, caplog):
-    from nextclick.serving.search import dot_product as products
-    from nextclick.serving.search.bounded_exact import Rounded
+    from nextclick.serving.search import dot_product
+    from nextclick.serving.search.bounded_exact import BoundedIndex
 
     neural_artifact("narm", n_items=500).save(tmp_path / "m")
-    assert Served({"m": tmp_path / "m"}).slot("m").loaded.search == {"kind": "all"}
-    monkeypatch.setattr(products, "_ROUNDED_FROM", 0)
-    loaded = Served({"m": tmp_path / "m"}).slot("m").loaded
-    assert loaded.search == {"kind": "bounds", "recall": 1.0, "requests": 30}
-    whole = Rounded.best
+    assert ModelManager({"m": tmp_path / "m"}).slot("m").loaded.search == {"method": "exhaustive"}
+    monkeypatch.setattr(dot_product, "_MIN_INDEXED_SIZE", 0)
+    loaded = ModelManager({"m": tmp_path / "m"}).slot("m").loaded
+    assert loaded.search == {"method": "bounded", "recall": 1.0, "requests": 30}
+    whole = BoundedIndex.top
 
-    def misses_the_first(self, query, wish, caution=1.0):
-        found, read = whole(self, query, wish, caution)
+    def misses_the_first(self, query, request, bound_scale=1.0):
+        found, read = whole(self, query, request, bound_scale)
         return (None if found is None else (found[0][1:], found[1][1:])), read
 
-    monkeypatch.setattr(Rounded, "best", misses_the_first)
-    loaded = Served({"m": tmp_path / "m"}).slot("m").loaded
-    assert loaded.search == {"kind": "all"}
-    assert loaded.recommender.scorer.rounded is None
-    assert "bounds missed 0.0500 of the best items: all are scored" in caplog.text
+    monkeypatch.setattr(BoundedIndex, "top", misses_the_first)
+    loaded = ModelManager({"m": tmp_path / "m"}).slot("m").loaded
+    assert loaded.search == {"method": "exhaustive"}
+    assert loaded.recommender.searcher.index is None
+    assert "bounded search missed 0.0500 of the top items: disabled" in caplog.text
 
 
 @pytest.fixture
@@ -103,9 +106,9 @@ def everywhere(tmp_path, monkeypatch):
     """A model whose items point everywhere alike, so that bounds rule little out."""
     import torch
 
-    from nextclick.serving.search import dot_product as products
+    from nextclick.serving.search import dot_product
 
-    monkeypatch.setattr(products, "_ROUNDED_FROM", 0)
+    monkeypatch.setattr(dot_product, "_MIN_INDEXED_SIZE", 0)
     artifact = neural_artifact("narm", n_items=4000)
     with torch.no_grad():
         items = artifact.model.encoder.items.weight
@@ -116,57 +119,58 @@ def everywhere(tmp_path, monkeypatch):
 
 
 def test_a_slow_search_may_miss_what_it_is_allowed_to(everywhere, monkeypatch):
-    from nextclick.serving.search import search_check as tried
-    from nextclick.serving.search.dot_product import Trial
+    from nextclick.serving.search import search_check
+    from nextclick.serving.search.search_check import RecallCheck
+    from nextclick.serving.warm_up import sample_requests
 
-    monkeypatch.setattr(tried, "_SLOW", 0.0)
-    loaded = Served({"m": everywhere}, least_recall=0.9).slot("m").loaded
-    told, scorer = loaded.search, loaded.recommender.scorer
-    assert (told["kind"], told["requests"]) == ("bounds", 30)
-    assert told["caution"] == scorer.caution < 1.0
+    monkeypatch.setattr(search_check, "_MIN_TUNED_SECONDS", 0.0)
+    loaded = ModelManager({"m": everywhere}, min_recall=0.9).slot("m").loaded
+    told, scorer = loaded.search, loaded.recommender.searcher
+    assert (told["method"], told["requests"]) == ("bounded", 30)
+    assert told["bound_scale"] == scorer.bound_scale < 1.0
     assert 0.9 <= told["recall"] <= 1.0
-    wishes = tried._spread(loaded.recommender, 50)
-    found = Trial(scorer, wishes).recall()
+    wishes = sample_requests(loaded.recommender, 50)
+    found = RecallCheck(scorer, wishes).recall()
     assert 0.85 <= found < 1.0
-    scorer.caution = 1.0
-    assert Trial(scorer, wishes).recall() == 1.0
+    scorer.bound_scale = 1.0
+    assert RecallCheck(scorer, wishes).recall() == 1.0
 
 
 def test_the_setting_reaches_the_search(everywhere, monkeypatch):
-    from nextclick.serving.search import search_check as tried
+    from nextclick.serving.search import search_check
 
-    monkeypatch.setattr(tried, "_SLOW", 0.0)
+    monkeypatch.setattr(search_check, "_MIN_TUNED_SECONDS", 0.0)
     app = make_app({"m": everywhere}, min_recall=0.9)
-    assert app.served.slot("m").loaded.search["caution"] < 1.0
+    assert app.models.slot("m").loaded.search["bound_scale"] < 1.0
 
 
 @pytest.mark.parametrize(("least", "slow"), [(1.0, 0.0), (0.9, 10.0)])
 def test_a_search_is_exact_unless_it_is_slow_and_may_miss(everywhere, monkeypatch, least, slow):
-    from nextclick.serving.search import search_check as tried
+    from nextclick.serving.search import search_check
 
-    monkeypatch.setattr(tried, "_SLOW", slow)
-    loaded = Served({"m": everywhere}, least_recall=least).slot("m").loaded
-    assert loaded.search == {"kind": "bounds", "recall": 1.0, "requests": 30}
-    assert loaded.recommender.scorer.caution == 1.0
+    monkeypatch.setattr(search_check, "_MIN_TUNED_SECONDS", slow)
+    loaded = ModelManager({"m": everywhere}, min_recall=least).slot("m").loaded
+    assert loaded.search == {"method": "bounded", "recall": 1.0, "requests": 30}
+    assert loaded.recommender.searcher.bound_scale == 1.0
 
 
 def test_a_model_that_scores_all_items_alike_has_nothing_to_miss(tmp_path, monkeypatch):
     import torch
 
-    from nextclick.serving.search import dot_product as products
+    from nextclick.serving.search import dot_product
 
     artifact = neural_artifact("narm", n_items=500)
     with torch.no_grad():
         artifact.model.encoder.items.weight.zero_()
     artifact.save(tmp_path / "m")
-    monkeypatch.setattr(products, "_ROUNDED_FROM", 0)
-    loaded = Served({"m": tmp_path / "m"}).slot("m").loaded
-    assert loaded.search == {"kind": "bounds", "recall": 1.0, "requests": 30}
+    monkeypatch.setattr(dot_product, "_MIN_INDEXED_SIZE", 0)
+    loaded = ModelManager({"m": tmp_path / "m"}).slot("m").loaded
+    assert loaded.search == {"method": "bounded", "recall": 1.0, "requests": 30}
 
 
 def test_a_folder_without_a_model_is_told(tmp_path):
     with pytest.raises(ArtifactError, match="is not an artifact"):
-        Served({"m": tmp_path})
+        ModelManager({"m": tmp_path})
     with pytest.raises(ArtifactError, match="is not an artifact"):
         ArtifactSource(tmp_path / "none").current()
 
@@ -190,7 +194,7 @@ def test_versions_are_swapped_under_load_and_no_request_fails(store, tmp_path):
                     versions.add(answer.json().get("version"))
         assert set(statuses) == {200}
         assert len(versions) >= 3
-        assert client.get("/v1/models").json()["models"][0]["refused"]
+        assert client.get("/v1/models").json()["models"][0]["rejected"]
         assert 'result="refused"' in client.get("/metrics").text
 
 
@@ -212,14 +216,14 @@ def test_versions_of_a_registry_are_activated(registry):
         ):
             refused = activate(**asked)
             assert (refused.status_code, refused.json()["field"]) == (404, field)
-            assert "has no such version below its folder" in refused.json()["problem"]
+            assert "has no such version in its folder" in refused.json()["problem"]
         assert activate().status_code == 422
         broken = registry.publish(neural_artifact("narm", 2)).path
         registry.activate("v1")
         spoil(broken)
         refused = activate(version="v3")
         assert refused.status_code == 409
-        assert "the version was refused, v1 stays" in refused.json()["problem"]
+        assert "version rejected, v1 stays active" in refused.json()["problem"]
         assert registry.current().name == "v1"
         registry.activate("v2")
         until = time.monotonic() + 20
@@ -232,22 +236,22 @@ def test_versions_of_a_registry_are_activated(registry):
 
 
 def test_an_artifact_alone_has_one_version(knn):
-    served = Served({"knn": knn})
-    slot = served.slot("knn")
-    served.activate(slot, None, str(knn))
-    with pytest.raises(RequestError, match="name one of version and path"):
-        served.activate(slot, None, None)
-    with pytest.raises(RequestError, match="model knn has no such version below its folder"):
-        served.activate(slot, None, str(knn.parent))
+    models = ModelManager({"knn": knn})
+    slot = models.slot("knn")
+    models.activate(slot, None, str(knn))
+    with pytest.raises(RequestError, match="give either version or path, not both"):
+        models.activate(slot, None, None)
+    with pytest.raises(RequestError, match="model knn has no such version in its folder"):
+        models.activate(slot, None, str(knn.parent))
     assert json.loads((knn / "manifest.json").read_text())["model"] == "session-knn"
 
 
 def test_a_broken_version_is_not_activated(store, tmp_path):
     place = tmp_path / "m"
     train(store, "pop", place)
-    served = Served({"m": place})
-    old = served.slot("m").loaded
+    models = ModelManager({"m": place})
+    old = models.slot("m").loaded
     spoil(place)
-    with pytest.raises(RequestError, match=r"the version was refused, .* stays: ArtifactError"):
-        served.activate(served.slot("m"), None, str(place))
-    assert served.slot("m").loaded is old
+    with pytest.raises(RequestError, match=r"version rejected, .* stays active: ArtifactError"):
+        models.activate(models.slot("m"), None, str(place))
+    assert models.slot("m").loaded is old

@@ -1,0 +1,97 @@
+"""The versions of a served model: a single artifact, or a registry of artifacts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from nextclick.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class ModelVersion(Protocol):
+    """One trained state of a model."""
+
+    @property
+    def name(self) -> str:
+        """Unique among the versions of the model."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """The folder of its artifact."""
+        ...
+
+
+class VersionSource(Protocol):
+    """Lists and activates the versions of a model."""
+
+    def current(self) -> ModelVersion:
+        """The version to serve.
+
+        Raises:
+            ArtifactError: there is none.
+        """
+        ...
+
+    def versions(self) -> Sequence[ModelVersion]:
+        """All versions that can be activated, the oldest first."""
+        ...
+
+    def activate(self, name: str) -> object:
+        """Make a version the current one for all readers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactVersion:
+    """The `ModelVersion` of an artifact outside a registry."""
+
+    name: str
+    path: Path
+
+
+class ArtifactSource:
+    """A single artifact; its version is a hash of the manifest, so a replacement is detected."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def current(self) -> ModelVersion:
+        """See `VersionSource`."""
+        try:
+            manifest = (self.folder / "manifest.json").read_bytes()
+        except OSError as error:
+            raise ArtifactError(
+                f"{self.folder} is not an artifact: manifest.json is missing; create one with "
+                "`nextclick train STORE --model NAME -o ARTIFACT`"
+            ) from error
+        modified = (self.folder / "weights.safetensors").stat().st_mtime_ns
+        digest = hashlib.blake2b(manifest + str(modified).encode(), digest_size=6)
+        return ArtifactVersion(digest.hexdigest(), self.folder)
+
+    def versions(self) -> Sequence[ModelVersion]:
+        """See `VersionSource`."""
+        return [self.current()]
+
+    def activate(self, name: str) -> None:
+        """There is only one version."""
+
+
+def open_versions(folder: str | Path) -> VersionSource:
+    """The versions in a folder: an artifact or a registry."""
+    path = Path(folder)
+    try:
+        kind = json.loads((path / "manifest.json").read_bytes()).get("kind")
+    except (OSError, ValueError, AttributeError):
+        kind = None  # loading the artifact reports the error
+    if kind != "nextclick.registry":
+        return ArtifactSource(path)
+    registry: VersionSource = import_module("nextclick.artifact.version_registry").Registry(path)
+    return registry

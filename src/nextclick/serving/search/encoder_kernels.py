@@ -1,0 +1,165 @@
+"""Kernels of `compiled_encoders`: recurrent cells, additive attention, session graphs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numba
+import numpy as np
+
+if TYPE_CHECKING:
+    from nextclick.core.types import Float32Array, Int32Array, Int64Array
+
+# the summation order is free, so the compiler may use vector instructions; NaN stays NaN
+_FAST = {"reassoc", "nsz", "contract"}
+
+
+def softmax(energy: Float32Array) -> Float32Array:
+    """(T,) attention weights of (T,) energies."""
+    weights: Float32Array = np.exp(energy - energy.max())
+    weights /= weights.sum()
+    return weights
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
+def matvec(matrix: Float32Array, vector: Float32Array) -> Float32Array:
+    """(M,) of (M, W) and (W,)."""
+    out = np.empty(len(matrix), np.float32)
+    for m in range(len(matrix)):
+        total = np.float32(0.0)
+        for w in range(len(vector)):
+            total += matrix[m, w] * vector[w]
+        out[m] = total
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def matvec_rows(matrix: Float32Array, rows: Float32Array) -> Float32Array:
+    """(T, M) of (M, W) and (T, W)."""
+    out = np.empty((len(rows), len(matrix)), np.float32)
+    for t in range(len(rows)):
+        out[t] = matvec(matrix, rows[t])
+    return out
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _sigmoid(x: float) -> float:
+    squashed: float = np.float32(1.0) / (np.float32(1.0) + np.exp(-x))
+    return squashed
+
+
+@numba.njit(cache=True, nogil=True)
+def _gru_cell(
+    input_gates: Float32Array, state_gates: Float32Array, state: Float32Array, out: Float32Array
+) -> None:
+    """Write the next state (H,), given gates (3H,) in PyTorch's order: reset, update, new."""
+    H = len(state)
+    for h in range(H):
+        reset = _sigmoid(input_gates[h] + state_gates[h])
+        update = _sigmoid(input_gates[H + h] + state_gates[H + h])
+        new = np.tanh(input_gates[2 * H + h] + reset * state_gates[2 * H + h])
+        out[h] = (np.float32(1.0) - update) * new + update * state[h]
+
+
+@numba.njit(cache=True, nogil=True)
+def gru_cells(
+    input_gates: Float32Array, state_gates: Float32Array, states: Float32Array
+) -> Float32Array:
+    """(V, H) next states, given (V, 3H) gates."""
+    updated = np.empty_like(states)
+    for v in range(len(states)):
+        _gru_cell(input_gates[v], state_gates[v], states[v], updated[v])
+    return updated
+
+
+@numba.njit(cache=True, nogil=True)
+def session_graph(
+    clicks: Int32Array, counted: bool
+) -> tuple[Int32Array, Int64Array, Float32Array, Float32Array]:
+    """The session graph: (V,) distinct items, (T,) node of each click, two (V, V) matrices.
+
+    Row v of the matrices holds the normalized weights of incoming and of outgoing edges.
+    """
+    T = len(clicks)
+    nodes, node_of, V = np.empty(T, np.int32), np.empty(T, np.int64), 0
+    for t in range(T):
+        node = 0
+        while node < V and nodes[node] != clicks[t]:
+            node += 1
+        nodes[node], node_of[t], V = clicks[t], node, max(V, node + 1)
+    edges = np.zeros((V, V), np.float32)
+    for t in range(1, T):
+        u, v = node_of[t - 1], node_of[t]
+        edges[u, v] = edges[u, v] + 1 if counted else 1
+    into, out_of = np.zeros((V, V), np.float32), np.zeros((V, V), np.float32)
+    for v in range(V):
+        n_in, n_out = edges[:, v].sum(), edges[v].sum()
+        if n_in > 0:
+            into[v] = edges[:, v] / n_in
+        if n_out > 0:
+            out_of[v] = edges[v] / n_out
+    return nodes[:V], node_of, into, out_of
+
+
+@numba.njit(cache=True, nogil=True)
+def gru(
+    inputs: Float32Array,
+    to_gates: Float32Array,
+    between: Float32Array,
+    input_bias: Float32Array,
+    state_bias: Float32Array,
+) -> Float32Array:
+    """(T, H) GRU states of (T, W) inputs; gates in PyTorch's order: reset, update, new."""
+    T, H = len(inputs), between.shape[1]
+    states = np.empty((T, H), np.float32)
+    state = np.zeros(H, np.float32)
+    for t in range(T):
+        input_gates = matvec(to_gates, inputs[t]) + input_bias
+        state_gates = matvec(between, state) + state_bias
+        _gru_cell(input_gates, state_gates, state, states[t])
+        state = states[t]
+    return states
+
+
+@numba.njit(cache=True, nogil=True)
+def lstm(
+    inputs: Float32Array,
+    to_gates: Float32Array,
+    between: Float32Array,
+    input_bias: Float32Array,
+    state_bias: Float32Array,
+) -> Float32Array:
+    """(T, H) LSTM states of (T, W) inputs; gates in PyTorch's order: in, forget, cell, out."""
+    T, H = len(inputs), between.shape[1]
+    states = np.empty((T, H), np.float32)
+    state, cell = np.zeros(H, np.float32), np.zeros(H, np.float32)
+    for t in range(T):
+        gates = matvec(to_gates, inputs[t]) + input_bias + state_bias
+        gates += matvec(between, state)
+        for h in range(H):
+            retained = _sigmoid(gates[H + h]) * cell[h]
+            cell[h] = retained + _sigmoid(gates[h]) * np.tanh(gates[2 * H + h])
+            states[t, h] = _sigmoid(gates[3 * H + h]) * np.tanh(cell[h])
+        state = states[t]
+    return states
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+def additive_energies(
+    hidden: Float32Array,
+    of_last: Float32Array,
+    of_each: Float32Array,
+    bias: Float32Array,
+    weight: Float32Array,
+) -> Float32Array:
+    """(T,) energies vᵀ σ(A1 h_t + A2 h_j + c) of each click j for the last click t."""
+    T, H = hidden.shape
+    last = matvec(of_last, hidden[T - 1]) + bias
+    energy = np.empty(T, np.float32)
+    for j in range(T):
+        key = matvec(of_each, hidden[j])
+        total = np.float32(0.0)
+        for h in range(H):
+            total += weight[h] * _sigmoid(last[h] + key[h])
+        energy[j] = total
+    return energy

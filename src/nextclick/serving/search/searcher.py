@@ -1,0 +1,92 @@
+"""The interface of top-k search, and the choice of an implementation for a model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from nextclick.core.topk import SortedBase
+from nextclick.serving.request import to_batch
+from nextclick.serving.search.filtered_topk import CandidateFilter, TopK, sparse_topk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nextclick.core.types import Float32Array, Int32Array
+    from nextclick.models.base import Model
+    from nextclick.models.neural_model import NeuralModel
+    from nextclick.serving.request import ResolvedRequest
+
+ScoredItems: TypeAlias = "list[tuple[Int32Array, Float32Array]]"
+
+
+class Searcher(ABC):
+    """Finds the best allowed items of each request."""
+
+    @abstractmethod
+    def top(self, requests: Sequence[ResolvedRequest]) -> ScoredItems:
+        """For each request at most k items, best first, with their scores."""
+
+    def forget(self, session_id: str) -> None:
+        """Drop the cached state of a live session, if there is any."""
+        del session_id
+
+    def calibrate(
+        self, requests: Sequence[ResolvedRequest], min_recall: float
+    ) -> dict[str, object]:
+        """Verify the search on sample requests, and describe it for `/v1/models`.
+
+        Args:
+            requests: sessions that are spread over the catalog.
+            min_recall: recall of the exact top items below which an approximation is rejected;
+                1 keeps the search exact.
+        """
+        del requests, min_recall
+        return {"method": "exhaustive"}
+
+
+def build_searcher(model: Model) -> Searcher:
+    """Choose the search by the form of the model's scores: sparse, dot product or dense."""
+    capabilities = model.capabilities
+    if capabilities.sparse_scores:
+        return SparseSearcher(model)
+    if capabilities.neural and capabilities.product_scores:
+        # these modules import torch
+        from nextclick.serving.search.dot_product import DotProductSearcher
+        from nextclick.serving.search.recurrent_state import RecurrentSearcher
+
+        neural = cast("NeuralModel", model)
+        return (
+            RecurrentSearcher(neural) if capabilities.recurrent_step else DotProductSearcher(neural)
+        )
+    return DenseSearcher(model)
+
+
+class SparseSearcher(Searcher):
+    """For a model that scores a few items by session and all others by a shared base."""
+
+    def __init__(self, model: Model):
+        self.model = model
+        self._base: SortedBase | None = None
+
+    def top(self, requests: Sequence[ResolvedRequest]) -> ScoredItems:
+        """See `Searcher`."""
+        sparse = self.model.score_sparse(to_batch(requests))
+        base = self._base  # a local reference: another thread may replace the attribute
+        if base is None or not base.fits(sparse.base):
+            base = self._base = SortedBase.of(sparse.base)
+        return sparse_topk(sparse, base, CandidateFilter.of(requests))
+
+
+class DenseSearcher(Searcher):
+    """For a model that scores every item."""
+
+    def __init__(self, model: Model):
+        self.model = model
+
+    def top(self, requests: Sequence[ResolvedRequest]) -> ScoredItems:
+        """See `Searcher`."""
+        candidates = CandidateFilter.of(requests)
+        top = TopK.empty(candidates)
+        top.add(self.model.score(to_batch(requests))[:, 1:], 1, candidates)
+        return top.lists()
