@@ -22,10 +22,10 @@ BATCH = [[1], [1, 2], [4, 3, 1], [2, 2, 3]]
 
 def prior_sessions(old=OLD):
     support = scatter_rows(old.support(), INDEX, 7)
-    return PriorSessions(INDEX, 7, len(old), support, old.renumbered(INDEX, 7))
+    return PriorSessions(INDEX, 7, len(old), support, old.remap_batch(INDEX, 7))
 
 
-def renumbered(batch):
+def remap_batch(batch):
     return SessionBatch.from_lists([[int(INDEX[i]) for i in row] for row in batch])
 
 
@@ -64,14 +64,14 @@ def test_factor_models_grow_and_are_fine_tuned(name):
     before = model.state()["items"].copy()
     larger = model.grow_catalog(prior_sessions(), NEW)
     np.testing.assert_allclose(
-        larger.score(renumbered(BATCH))[:, INDEX],
+        larger.score(remap_batch(BATCH))[:, INDEX],
         model.score(SessionBatch.from_lists(BATCH)),
         rtol=1e-5,
         atol=1e-6,
     )
     steps = FineTuneSteps(epochs=3, rate=1.0, minutes=float("inf"), seed=5)
     first, second = (larger.tuned(NEW, steps, progress=silent) for _ in range(2))
-    np.testing.assert_array_equal(first.score(renumbered(BATCH)), second.score(renumbered(BATCH)))
+    np.testing.assert_array_equal(first.score(remap_batch(BATCH)), second.score(remap_batch(BATCH)))
     assert not np.array_equal(first.state()["items"], larger.state()["items"])
     untrained = larger.tuned(NEW, FineTuneSteps(3, 1.0, 0.0, 5), progress=silent)
     np.testing.assert_array_equal(untrained.state()["items"], larger.state()["items"])
