@@ -1,4 +1,4 @@
-"""docs/add-a-model.md, followed: its files are written, its models declared, its commands run."""
+"""Run the code, the tests and the commands of docs/add-a-model.md."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ FILES = dict(
 
 
 @pytest.fixture(scope="module")
-def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The files of the page on the path, and its models declared."""
+def page_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the files of the page, on the import path, with its models declared."""
     folder = tmp_path_factory.mktemp("added")
     for path, text in FILES.items():
         (folder / Path(path).name).write_text(text, encoding="utf-8")
     with ExitStack() as stack:
-        patched = stack.enter_context(pytest.MonkeyPatch.context())
-        patched.syspath_prepend(str(folder))
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.syspath_prepend(str(folder))
         for name, value in ADDED.items():
             stack.enter_context(declared_model(name, value, f"package-of-{name}"))
         yield folder
@@ -46,7 +46,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         sys.modules.pop(value.partition(":")[0], None)
 
 
-def test_a_model_is_one_file_one_line_and_one_test() -> None:
+def test_files_and_models_of_the_page() -> None:
     assert list(ADDED) == ["fading-markov", "fading-mean"]
     assert list(FILES) == [
         "fading-markov/fading_markov.py",
@@ -59,11 +59,11 @@ def test_a_model_is_one_file_one_line_and_one_test() -> None:
 
 
 @pytest.mark.parametrize("name", ["fading_markov.py", "pyproject.toml"])
-def test_the_package_of_the_page_is_the_one_that_is_built_and_installed(name: str) -> None:
+def test_the_package_of_the_page_is_the_installed_one(name: str) -> None:
     assert FILES[f"fading-markov/{name}"] == (TOY / name).read_text(encoding="utf-8")
 
 
-def _tests() -> list[tuple[str, str]]:
+def _page_tests() -> list[tuple[str, str]]:
     return [
         (path, name)
         for path, code in FILES.items()
@@ -72,34 +72,36 @@ def _tests() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("path", "name"), _tests())
-def test_its_tests_pass(followed: Path, tmp_path: Path, path: str, name: str) -> None:
-    """A test is called with the fixtures and parameters that it names."""
+@pytest.mark.parametrize(("path", "name"), _page_tests())
+def test_the_tests_of_the_page_pass(page_files: Path, tmp_path: Path, path: str, name: str) -> None:
+    """Each test is called with its fixtures and parameters."""
     names: dict[str, Any] = {}
     code = FILES[path].replace("@pytest.fixture\n", "")
     exec(compile(code, path, "exec"), names)
     function = names[name]
-    wanted = list(inspect.signature(function).parameters)
-    for number, check in enumerate(names["CHECKS"] if "check" in wanted else [None]):
+    argument_names = list(inspect.signature(function).parameters)
+    for number, check in enumerate(names["CHECKS"] if "check" in argument_names else [None]):
         folder = tmp_path / str(number)
         folder.mkdir()
-        given = {"check": check, "tmp_path": folder}
-        given |= {"encoder": names["encoder"]()} if "encoder" in wanted else {}
-        function(**{each: given[each] for each in wanted})
+        arguments = {"check": check, "tmp_path": folder}
+        arguments |= {"encoder": names["encoder"]()} if "encoder" in argument_names else {}
+        function(**{argument: arguments[argument] for argument in argument_names})
 
 
-def test_its_commands_run(followed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_of_the_page_run(
+    page_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("optuna")
     monkeypatch.chdir(tmp_path)
-    typed = list(commands(ADDING))
-    names = [words[0] for words in typed]
+    command_lines = list(commands(ADDING))
+    names = [words[0] for words in command_lines]
     assert names[:2] == ["simulate", "prepare"]
     assert names.count("train") == names.count("evaluate") == names.count("recommend") == 2
-    clicked = "A,B,C"
-    for words in typed:
-        real = [clicked if word == "A,B,C" else word for word in words]
-        done = CliRunner().invoke(app, real)
-        assert done.exit_code == 0, f"{words}: {done.stderr}"
+    session = "A,B,C"
+    for words in command_lines:
+        arguments = [session if word == "A,B,C" else word for word in words]
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, f"{words}: {result.stderr}"
         if words[0] == "simulate":
             rows = (tmp_path / "clicks.csv").read_text().splitlines()[1:4]
-            clicked = ",".join(row.split(",")[2] for row in rows)
+            session = ",".join(row.split(",")[2] for row in rows)

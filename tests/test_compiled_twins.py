@@ -32,7 +32,7 @@ from nextclick.models.classical import (
 )
 from nextclick.models.classical.inverted_index import Postings
 from nextclick.models.classical.position_weights import CODES
-from nextclick.models.classical.session_index import Index
+from nextclick.models.classical.session_index import SessionIndex
 from nextclick.serving.search import filtered_topk, filtered_topk_kernels
 from nextclick.serving.search.filtered_topk import CandidateFilter
 
@@ -136,7 +136,7 @@ def test_sessions_of_items(log, at_most):
 def test_rows_of_item_tables(log, n, by_click, one, other):
     sessions = Sessions.from_lists(log, N)
     start, stop = min(one, other), max(one, other) + 1
-    lists = Postings.of(sessions)
+    lists = Postings.from_sessions(sessions)
     damped = sessions.support() + 20.0
     arguments = sessions, lists, (damped**0.3, damped**0.7), by_click, n
     rows, compiled = (
@@ -166,7 +166,7 @@ queries = st.lists(st.lists(st.integers(1, N), max_size=14), min_size=1, max_siz
 @settings(max_examples=150, deadline=None)
 @given(logs, queries, rules)
 def test_votes_of_neighbor_sessions(log, clicks, rule):
-    index = Index.of(Sessions.from_lists(log, N), rule.sample_size)
+    index = SessionIndex.from_sessions(Sessions.from_lists(log, N), rule.sample_size)
     batch = SessionBatch.from_lists(clicks)
     arguments = batch.items, batch.lengths, index, rule
     assert_same(plain(session_scores.score_rows)(*arguments), session_votes.score_rows(*arguments))

@@ -119,7 +119,7 @@ def test_older_sessions_are_replayed(model, store):
 
 def test_a_rate_that_is_too_high_says_so(store):
     base = train(store, "bpr-mf", config={"epochs": 1})
-    with pytest.raises(TrainingError, match="bpr-mf: epoch 1: a weight is not finite any more"):
+    with pytest.raises(TrainingError, match="bpr-mf: epoch 1: a weight is not finite"):
         refresh(base, later(NEW), gate=GATE, tuning=TuningOptions(rate=1e30))
 
 

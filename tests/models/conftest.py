@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Keep tiny matrices on one thread: two that wait for each other take ten times as long."""
+    """Run PyTorch on one thread: with tiny matrices, two threads take ten times as long."""
     torch = sys.modules.get("torch")
     if torch is None:
         yield

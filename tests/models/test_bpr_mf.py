@@ -16,9 +16,9 @@ from nextclick.models.classical.bpr_mf import BPRMF, BPRMFConfig
 from reference.bpr_sgd import bpr_mf
 from reference.logs import N_ITEMS, logs
 
-# two shelves, 1..4 and 5..8; a session stays at one
-SHELVES = [np.random.default_rng(s).integers(1, 5, 6).tolist() for s in range(200)]
-SHELVES = [[i + 4 * (s % 2) for i in session] for s, session in enumerate(SHELVES)]
+# two groups of items, 1..4 and 5..8; each session has items of one group
+TWO_GROUPS = [np.random.default_rng(s).integers(1, 5, 6).tolist() for s in range(200)]
+TWO_GROUPS = [[i + 4 * (s % 2) for i in session] for s, session in enumerate(TWO_GROUPS)]
 LEARNING = {"factors": 8, "learning_rate": 0.1, "epochs": 20}
 
 
@@ -38,8 +38,8 @@ def batch_of(sessions, users=None):
     return replace(batch, users=None if users is None else np.array(users, dtype=np.int32))
 
 
-def test_is_a_model_that_scores_densely():
-    model = fit(log_of(SHELVES), epochs=1, factors=4)
+def test_scores_are_dense():
+    model = fit(log_of(TWO_GROUPS), epochs=1, factors=4)
     assert isinstance(model, Model)
     assert not model.capabilities.sparse_scores
     assert (model.name, model.n_items) == ("bpr-mf", 8)
@@ -50,7 +50,7 @@ def test_is_a_model_that_scores_densely():
 
 
 @given(log=logs, regularization=st.sampled_from([0.0, 0.1]), bias=st.booleans())
-def test_steps_equal_their_slow_twin(log, regularization, bias):
+def test_training_equals_the_reference(log, regularization, bias):
     config = BPRMFConfig("session", 3, 0.5, regularization, 2, bias, 0.5)
     model = BPRMF.fit(Sessions.from_lists(log, N_ITEMS), config, seed=3, progress=silent)
     items, expected_bias, users = bpr_mf(log, N_ITEMS, config, 3)
@@ -60,7 +60,7 @@ def test_steps_equal_their_slow_twin(log, regularization, bias):
 
 
 @given(log=logs, data=st.data())
-def test_steps_of_visitors_equal_their_slow_twin(log, data):
+def test_training_with_users_equals_the_reference(log, data):
     n = len(log)
     users = data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))
     config = BPRMFConfig("user", 3, 0.5, 0.01, 2, True, 0.5)
@@ -74,104 +74,103 @@ def test_steps_of_visitors_equal_their_slow_twin(log, data):
     assert model.users == pytest.approx(of_users, rel=1e-3, abs=1e-5)
 
 
-def test_a_session_is_served_with_the_mean_of_its_items_and_the_bias():
-    model = fit(log_of(SHELVES), bias=True, epochs=2, factors=4)
+def test_a_session_is_scored_with_the_mean_of_its_items_and_the_bias():
+    model = fit(log_of(TWO_GROUPS), bias=True, epochs=2, factors=4)
     scores = model.score(SessionBatch.from_lists([[3, 5, 3]]))[0]
     mean = (2 * model.items[3] + model.items[5]) / 3
     assert scores == pytest.approx(model.items @ mean + model.bias, rel=1e-4, abs=1e-6)
 
 
-def test_an_empty_session_gets_the_bias_alone():
-    model = fit(log_of(SHELVES), bias=True, epochs=2, factors=4)
+def test_the_scores_of_an_empty_session_are_the_bias():
+    model = fit(log_of(TWO_GROUPS), bias=True, epochs=2, factors=4)
     assert model.bias.any()
     assert model.score(SessionBatch.from_lists([[], [1]]))[0].tolist() == model.bias.tolist()
-    without = fit(log_of(SHELVES), epochs=2, factors=4)
+    without = fit(log_of(TWO_GROUPS), epochs=2, factors=4)
     assert not without.score(SessionBatch.from_lists([[]])).any()
 
 
-def test_learns_which_items_share_sessions():
-    model = fit(log_of(SHELVES), **LEARNING)
+def test_items_of_the_same_group_rank_first():
+    model = fit(log_of(TWO_GROUPS), **LEARNING)
     scores = model.score(SessionBatch.from_lists([[1], [6, 7]]))[:, 1:]
     assert scores[0, :4].min() > scores[0, 4:].max()
     assert scores[1, 4:].min() > scores[1, :4].max()
 
 
-def test_a_bias_learns_what_is_popular():
+def test_the_bias_increases_with_popularity():
     log = log_of([[1, 2]] * 50 + [[1, 3]] * 10, n_items=4)
     model = fit(log, bias=True, factors=4, learning_rate=0.1)
     assert model.bias[1] > model.bias[2] > model.bias[3] > model.bias[4]
 
 
-def test_learns_what_visitors_like():
-    users = [1 + s % 2 for s in range(200)]  # visitor 1 is at the first shelf
-    model = fit(log_of(SHELVES, users), of="user", **LEARNING)
+def test_items_of_the_group_of_a_user_rank_first():
+    users = [1 + s % 2 for s in range(200)]  # user 1 clicks the first group
+    model = fit(log_of(TWO_GROUPS, users), of="user", **LEARNING)
     scores = model.score(batch_of([[], [], [5]], [1, 2, 1]))[:, 1:]
     assert scores[0, :4].min() > scores[0, 4:].max()
     assert scores[1, 4:].min() > scores[1, :4].max()
-    assert scores[2].tolist() == scores[0].tolist()  # who he is, not where he is
+    assert scores[2].tolist() == scores[0].tolist()  # the factors of the user, not the clicks
 
 
-def test_an_unknown_visitor_is_served_with_the_session():
+def test_an_unknown_user_is_scored_with_the_session():
     users = [s % 3 for s in range(200)]  # 0 is unknown
-    model = fit(log_of(SHELVES, users), of="user", bias=True, **LEARNING)
-    nobody = model.score(batch_of([[5, 6], []]))
+    model = fit(log_of(TWO_GROUPS, users), of="user", bias=True, **LEARNING)
+    without_users = model.score(batch_of([[5, 6], []]))
     unknown = model.score(batch_of([[5, 6], []], [0, 0]))
-    assert unknown.tolist() == nobody.tolist()
+    assert unknown.tolist() == without_users.tolist()
     assert unknown[0] == pytest.approx(
         model.items @ model.items[[5, 6]].mean(0) + model.bias, rel=1e-4, abs=1e-5
     )
     assert unknown[1].tolist() == model.bias.tolist()
 
 
-def test_a_visitor_without_a_click_in_this_part_of_the_log_is_unknown():
-    log = replace(log_of(SHELVES, [1 + s % 2 for s in range(200)]), n_users=3)
+def test_a_user_without_training_clicks_is_unknown():
+    log = replace(log_of(TWO_GROUPS, [1 + s % 2 for s in range(200)]), n_users=3)
     model = fit(log, of="user", **LEARNING)
     assert not model.users[3].any()
-    found = model.score(batch_of([[5, 6]], [3]))
-    assert found.tolist() == model.score(batch_of([[5, 6]])).tolist()
+    scores = model.score(batch_of([[5, 6]], [3]))
+    assert scores.tolist() == model.score(batch_of([[5, 6]])).tolist()
 
 
-def test_sessions_of_visitors_are_not_asked_who_it_is():
-    model = fit(log_of(SHELVES, [1] * 200), **LEARNING)
+def test_users_are_ignored_with_of_session():
+    model = fit(log_of(TWO_GROUPS, [1] * 200), **LEARNING)
     assert model.users.shape == (1, 8)
-    found = model.score(batch_of([[5, 6]], [1]))
-    assert found.tolist() == model.score(batch_of([[5, 6]])).tolist()
+    scores = model.score(batch_of([[5, 6]], [1]))
+    assert scores.tolist() == model.score(batch_of([[5, 6]])).tolist()
 
 
-@pytest.mark.parametrize("log", [log_of(SHELVES), log_of([], users=[])])
-def test_visitors_need_a_log_that_names_them(log):
+@pytest.mark.parametrize("log", [log_of(TWO_GROUPS), log_of([], users=[])])
+def test_a_log_without_user_ids_is_rejected(log):
     message = (
-        "bpr-mf: of=user needs to know whose the sessions are, and this log names no visitors; "
-        "prepare it with --user-column, or leave of=session"
+        "bpr-mf: of=user requires user ids, and this log has none; prepare it with --user-column, "
+        "or use of=session"
     )
     with pytest.raises(ConfigError, match=re.escape(message)):
         fit(log, of="user")
 
 
-def test_reads_visitors_only_where_asked_to():
+def test_users_are_required_only_if_configured():
     assert BPRMF.requires(BPRMFConfig(of="user")) == {"users"}
     assert BPRMF.requires(BPRMFConfig(of="session")) == set()
 
 
-def test_weights_that_grow_beyond_all_numbers_are_refused():
+def test_infinite_weights_are_rejected():
     message = (
-        "bpr-mf: epoch 1: a weight is not finite any more; lower learning_rate (1e+20) or "
-        "regularization (1)"
+        "bpr-mf: epoch 1: a weight is not finite; lower learning_rate (1e+20) or regularization (1)"
     )
     with pytest.raises(TrainingError, match=re.escape(message)):
         fit(log_of([[1, 2]], n_items=3), learning_rate=1e20, regularization=1.0)
 
 
-def test_the_seed_decides():
-    log = log_of(SHELVES)
+def test_the_model_depends_on_the_seed():
+    log = log_of(TWO_GROUPS)
     one, again, other = (fit(log, seed=s, epochs=2, factors=4) for s in (1, 1, 2))
     for name, array in one.state().items():
         assert array.tobytes() == again.state()[name].tobytes()
     assert one.items.tobytes() != other.items.tobytes()
 
 
-def test_the_state_builds_the_same_model():
-    log = log_of(SHELVES, [s % 3 for s in range(200)])
+def test_a_model_built_from_the_state_is_the_same():
+    log = log_of(TWO_GROUPS, [s % 3 for s in range(200)])
     model = fit(log, of="user", bias=True, epochs=2, factors=4)
     state = {name: array.copy() for name, array in model.state().items()}
     for array in state.values():
@@ -182,16 +181,16 @@ def test_the_state_builds_the_same_model():
     assert (again.n_items, again.config) == (model.n_items, model.config)
 
 
-def test_unknown_clicks_and_earlier_parts_change_nothing():
-    expected = fit(log_of(SHELVES), epochs=2, factors=4).items.tobytes()
-    unknown = [[0, *session, 0] for session in SHELVES] + [[0], []]
+def test_unknown_clicks_and_earlier_sessions_are_ignored():
+    expected = fit(log_of(TWO_GROUPS), epochs=2, factors=4).items.tobytes()
+    unknown = [[0, *session, 0] for session in TWO_GROUPS] + [[0], []]
     assert fit(log_of(unknown), epochs=2, factors=4).items.tobytes() == expected
-    longer = log_of([[8, 7]] * 5 + SHELVES)
+    longer = log_of([[8, 7]] * 5 + TWO_GROUPS)
     assert fit(longer.slice(5, 205), epochs=2, factors=4).items.tobytes() == expected
 
 
-def test_rows_do_not_influence_each_other():
-    model = fit(log_of(SHELVES), epochs=2, factors=4)
+def test_rows_are_independent():
+    model = fit(log_of(TWO_GROUPS), epochs=2, factors=4)
     sessions = [[1, 2, 3], [], [8], [5, 6, 5, 6]]
     together = model.score(SessionBatch.from_lists(sessions))
     for row, session in enumerate(sessions):
@@ -201,13 +200,13 @@ def test_rows_do_not_influence_each_other():
 
 @pytest.mark.parametrize("log", [[], [[]], [[0]]])
 def test_a_log_without_a_click(log):
-    told = []
-    model = fit(log_of(log, n_items=4), progress=lambda *word: told.append(word))
+    reports = []
+    model = fit(log_of(log, n_items=4), progress=lambda *report: reports.append(report))
     assert np.isfinite(model.score(SessionBatch.from_lists([[1, 2], []]))).all()
-    assert told == [("train", 0, 0)]
+    assert reports == [("train", 0, 0)]
 
 
-def test_a_catalog_that_the_session_has_seen_whole():
+def test_a_session_with_all_items_has_no_negatives():
     model = fit(log_of([[1, 2]] * 5), **LEARNING)
     assert np.isfinite(model.score(SessionBatch.from_lists([[1]]))).all()
 
@@ -224,6 +223,6 @@ def test_a_catalog_that_the_session_has_seen_whole():
         ({"init_range": 0}, "bpr-mf: init_range must be number > 0, got 0"),
     ],
 )
-def test_a_parameter_out_of_its_range_is_refused(values, message):
+def test_invalid_parameters_are_rejected(values, message):
     with pytest.raises(ConfigError, match=message):
         build_config(BPRMFConfig, values, "bpr-mf")

@@ -28,9 +28,9 @@ def int_array(*values):
 
 
 def step(weights, rule, *, n_epochs=1, user=0):
-    """Take the step of one click on item 1, by an owner whose list has item 1 alone."""
+    """Take one step for a click on item 1; the list of the owner has only item 1."""
     samples = Samples(int_array(1), int_array(0), int_array(user), int_array(0))
-    lists = ItemLists.of(int_array(1), int_array(0), 1)
+    lists = ItemLists.from_clicks(int_array(1), int_array(0), 1)
     train_pairs(weights, samples, lists, rule, name="test", seed=0, progress=silent)
 
 
@@ -49,7 +49,7 @@ def test_one_step_by_hand():
     assert weights.bias == pytest.approx(array(expected))
 
 
-def test_one_step_with_a_visitor_by_hand():
+def test_one_step_with_a_user_by_hand():
     # x = 1 · (1 - 2) + 3 · (0.5 - (-0.5)) + 0 = 2; the bias stays
     weights = Weights(
         array([[1.0]]), array([[7], [3]]), array([[9, 9], [1, 0.5], [2, -0.5]]), array([0, 0, 0])
@@ -64,7 +64,7 @@ def test_one_step_with_a_visitor_by_hand():
     assert weights.bias.tolist() == [0, 0, 0]
 
 
-def test_a_dropped_visitor_is_row_0():
+def test_user_dropout_trains_row_0():
     weights = Weights(
         array([[0.0]]), array([[1], [1]]), array([[0, 0], [0, 1], [0, 0]]), array([0] * 3)
     )
@@ -77,7 +77,7 @@ def test_a_dropped_visitor_is_row_0():
     assert weights.users[0] == 1
 
 
-def test_where_every_item_is_known_there_is_no_step():
+def test_a_sample_without_negatives_is_skipped():
     weights = Weights(
         array([[2.0]]), np.zeros((1, 0), np.float32), array([[9], [1]]), array([0, 0])
     )
@@ -86,21 +86,21 @@ def test_where_every_item_is_known_there_is_no_step():
 
 
 @given(listed=st.sets(st.integers(1, 12)))
-def test_absent_items_are_those_that_are_not_listed(listed):
+def test_absent_items_are_not_listed(listed):
     free = [i for i in range(1, 13) if i not in listed]
     ascending = np.array(sorted(listed), dtype=np.int32)
     assert [absent_item(ascending, k) for k in range(len(free))] == free
 
 
-def test_lists_hold_the_distinct_items_of_each_owner():
-    lists = ItemLists.of(int_array(5, 2, 5, 1, 2), int_array(0, 0, 0, 2, 0), 4)
+def test_lists_have_the_distinct_items_of_each_owner():
+    lists = ItemLists.from_clicks(int_array(5, 2, 5, 1, 2), int_array(0, 0, 0, 2, 0), 4)
     assert lists.offsets.tolist() == [0, 2, 2, 3, 3]
     assert lists.items.tolist() == [2, 5, 1]
     assert lists.items.dtype == np.int32
 
 
 def test_no_negative_is_an_item_of_the_owner():
-    # every item that is ever pushed down stands in its bias; 1, 3 and 5 are the owner's
+    # negatives have a negative bias; 1, 3 and 5 are items of the owner
     weights = Weights(
         np.zeros((1, 2), np.float32),
         np.zeros((1, 0), np.float32),
@@ -108,7 +108,7 @@ def test_no_negative_is_an_item_of_the_owner():
         np.zeros(7, np.float32),
     )
     samples = Samples(*(np.repeat(int_array(v), 300) for v in (3, 0, 0, 0)))
-    lists = ItemLists.of(int_array(5, 3, 1), int_array(0, 0, 0), 1)
+    lists = ItemLists.from_clicks(int_array(5, 3, 1), int_array(0, 0, 0), 1)
     train_pairs(
         weights, samples, lists, SGDRule(0.01, 0.0, 1), name="test", seed=0, progress=silent
     )
@@ -118,35 +118,35 @@ def test_no_negative_is_an_item_of_the_owner():
     assert weights.bias[[2, 4, 6]] == pytest.approx(weights.bias[[2, 4, 6]].mean(), rel=0.3)
 
 
-def test_an_epoch_in_pieces_takes_every_sample_once(monkeypatch):
-    monkeypatch.setattr(bpr_sgd, "_STEPS_AT_ONCE", 3)
-    told = []
+def test_an_epoch_in_several_calls_uses_every_sample_once(monkeypatch):
+    monkeypatch.setattr(bpr_sgd, "_STEPS_PER_CALL", 3)
+    reports = []
     weights = Weights(
         np.zeros((8, 1), np.float32),
         np.zeros((1, 0), np.float32),
         np.zeros((10, 1), np.float32),
         np.zeros(10, np.float32),
     )
-    each = np.arange(8, dtype=np.int32)
-    samples = Samples(each + 1, each, np.zeros_like(each), each)
+    indices = np.arange(8, dtype=np.int32)
+    samples = Samples(indices + 1, indices, np.zeros_like(indices), indices)
     train_pairs(
         weights,
         samples,
-        # nobody but 9 may be the negative
-        ItemLists.of(np.tile(each + 1, 8), np.repeat(each, 8), 8),
+        # 9 is the only possible negative
+        ItemLists.from_clicks(np.tile(indices + 1, 8), np.repeat(indices, 8), 8),
         SGDRule(1e-3, 0.0, 2),
         name="test",
         seed=0,
-        progress=lambda *word: told.append(word),
+        progress=lambda *report: reports.append(report),
     )
     assert weights.bias[1:9] == pytest.approx(2 * 1e-3 / 2, rel=1e-2)
-    assert [(done, total) for _, done, total in told] == [(n, 16) for n in (3, 6, 8, 11, 14, 16)]
+    assert [(done, total) for _, done, total in reports] == [(n, 16) for n in (3, 6, 8, 11, 14, 16)]
     # -log σ of margins that have hardly moved from 0
-    found = re.fullmatch(r"train · epoch 2/2 · loss (0\.69\d\d) · [\d,]+ samples/s", told[-1][0])
-    assert float(found[1]) < np.log(2)
+    match = re.fullmatch(r"train · epoch 2/2 · loss (0\.69\d\d) · [\d,]+ samples/s", reports[-1][0])
+    assert float(match[1]) < np.log(2)
 
 
-def test_the_mean_of_clicks_counts_repeats_and_reads_no_padding():
+def test_the_mean_includes_repeats_and_excludes_padding():
     factors = array([[9, 9], [1, 2], [4, 5]])
     items = np.array([[1, 2, 1], [2, 1, 1], [1, 1, 1]], dtype=np.int32)
     mean = mean_of_clicks(items, int_array(3, 1, 0), factors)
@@ -154,7 +154,7 @@ def test_the_mean_of_clicks_counts_repeats_and_reads_no_padding():
     assert mean == pytest.approx(array([[2, 3], [4, 5], [0, 0]]))
 
 
-def test_factors_begin_uniformly():
+def test_initial_factors_are_uniform():
     table = uniform_factors(np.random.default_rng(0), 1000, 10, 0.05)
     assert (table.shape, table.dtype) == ((1000, 10), np.float32)
     assert (table.min(), table.max()) == pytest.approx((-0.05, 0.05), rel=0.01)

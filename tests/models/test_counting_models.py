@@ -1,4 +1,4 @@
-"""What holds for every model that gives sparse scores, besides what holds for all."""
+"""Properties of all models with sparse scores."""
 
 import numpy as np
 import pytest
@@ -40,23 +40,23 @@ def test_an_empty_session_lists_nothing(name):
     assert offsets[-1] == offsets[-2]
 
 
-def test_an_item_without_a_past_lists_no_other_item(name):
+def test_an_item_without_training_clicks_lists_no_other_item(name):
     model = fit(name, LOG, n_items=N + 1)
     sparse = model.score_sparse(SessionBatch.from_lists([[N + 1]]))
     assert set(sparse.items.tolist()) <= {N + 1}
 
 
-def test_the_number_of_threads_changes_nothing(name, monkeypatch):
-    found = []
+def test_the_model_is_independent_of_the_number_of_threads(name, monkeypatch):
+    results = []
     for cpus in (1, 5):
         monkeypatch.setattr(runtime, "cpus", lambda cpus=cpus: cpus)
         model = fit(name, LOG)
         state = {key: array.tolist() for key, array in model.state().items()}
-        found.append((state, model.score(BATCH).tolist()))
-    assert found[0] == found[1]
+        results.append((state, model.score(BATCH).tolist()))
+    assert results[0] == results[1]
 
 
-def test_nothing_is_learned_from_unknown_clicks(name):
+def test_unknown_clicks_are_ignored_in_training(name):
     log = random_sessions(3, 200, low=0)
     model = fit(name, log)
     assert not np.isin(0, model.score_sparse(BATCH).items)
@@ -66,28 +66,28 @@ def test_nothing_is_learned_from_unknown_clicks(name):
     assert fit(name, padded).score(BATCH).tolist() == model.score(BATCH).tolist()
 
 
-def test_a_log_of_no_sessions(name):
+def test_an_empty_log(name):
     model = fit(name, [])
     scores = model.score(SessionBatch.from_lists([[1, 2], []]))
     assert np.isfinite(scores).all()
 
 
-def test_a_later_part_of_a_log_is_learned_as_if_it_were_alone(name):
+def test_a_slice_of_a_log_trains_like_a_separate_log(name):
     cls = model_class(name)
     whole = Sessions.from_lists(LOG, N)
     part = cls.fit(whole.slice(100, 300), cls.Config(), seed=0, progress=silent)
     assert part.score(BATCH).tolist() == fit(name, LOG[100:]).score(BATCH).tolist()
 
 
-def test_fitting_tells_how_far_it_is(name):
-    told = []
+def test_progress_reaches_its_total(name):
+    reports = []
     cls = model_class(name)
     cls.fit(
         Sessions.from_lists(LOG, N),
         cls.Config(),
         seed=0,
-        progress=lambda stage, done, total: told.append((stage, done, total)),
+        progress=lambda stage, done, total: reports.append((stage, done, total)),
     )
-    stage, done, total = told[-1]
+    stage, done, total = reports[-1]
     assert stage
     assert done == total

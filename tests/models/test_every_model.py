@@ -1,4 +1,4 @@
-"""What holds for every installed model; see `nextclick.testing`."""
+"""Conformance checks for all installed models; see `nextclick.testing`."""
 
 import pytest
 
@@ -12,7 +12,7 @@ FORMS = [form for name in model_names() for form in forms_of(name)[1:]]
 
 @pytest.fixture(autouse=True)
 def _write_quickly(monkeypatch):
-    monkeypatch.setattr(folders, "sync_tree", lambda folder: None)  # no power is cut here
+    monkeypatch.setattr(folders, "sync_tree", lambda folder: None)  # durability is not tested here
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -1,4 +1,4 @@
-"""What models tell of a session is what their scores are made of."""
+"""Explanations reproduce the scores of the models."""
 
 import numpy as np
 import pytest
@@ -28,21 +28,21 @@ def batch_of(clicks, users=None):
     return SessionBatch(batch.items, batch.lengths, users=users)
 
 
-def one(case, clicks=CLICKS):
-    """A small model, and what it tells of a session."""
+def explain_clicks(case, clicks=CLICKS):
+    """A small model, and its explanation of a session."""
     model = spread_weights(small_model(case))
     return model, model.explained(batch_of(clicks), NO_ITEMS)
 
 
-def entered(module, call):
-    """What a module is called with first."""
-    seen = []
-    hook = module.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+def first_input(module, call):
+    """The input of the first call of a module."""
+    inputs = []
+    hook = module.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
     try:
         call()
     finally:
         hook.remove()
-    return seen[0]
+    return inputs[0]
 
 
 def narm(encoder, items, weights):
@@ -73,13 +73,13 @@ def lgsr(encoder, items, weights):
     return encoder.output(torch.cat([states[-1], weights @ states]))
 
 
-def told(encoder, items):
-    made = encoder.prepared(items.numpy(), np.array([items.shape[1] - 1]), None)
-    return {name: torch.from_numpy(np.asarray(array)) for name, array in made.items()}
+def graph_inputs(encoder, items):
+    prepared = encoder.prepared(items.numpy(), np.array([items.shape[1] - 1]), None)
+    return {name: torch.from_numpy(np.asarray(array)) for name, array in prepared.items()}
 
 
 def sr_gnn(encoder, items, weights):
-    graph = told(encoder, items)
+    graph = graph_inputs(encoder, items)
     states = encoder.network(encoder.items(items).flatten(0, 1), graph)
     session = weights @ states[graph["clicks"]]
     last = states[graph["last"][0]]
@@ -91,20 +91,22 @@ def sr_gnn(encoder, items, weights):
 
 
 def tasrec(encoder, items, weights):
-    graph = told(encoder, items)
+    graph = graph_inputs(encoder, items)
     states = encoder.states(items, graph)
     return encoder.output(torch.cat([weights @ states[graph["clicks"]], states[graph["last"][0]]]))
 
 
 def lessr(encoder, items, weights):
     readout = encoder.readout
-    features = entered(readout, lambda: encoder(items, **told(encoder, items)))  # (V, width)
+    features = first_input(
+        readout, lambda: encoder(items, **graph_inputs(encoder, items))
+    )  # (V, width)
     session = readout.activation(readout.output(weights[None] @ readout.norm(features)))
-    last = features[told(encoder, items)["last"]]
+    last = features[graph_inputs(encoder, items)["last"]]
     return encoder.output(encoder.norm(torch.cat([last, session], dim=1)))[0]
 
 
-REMADE = {
+QUERIES_FROM_WEIGHTS = {
     "narm": narm,
     "narm local": narm,
     "narm full": narm,
@@ -127,32 +129,32 @@ NO_SOFTMAX = {"narm without softmax", "stamp", "sr-gnn", "tasrec"}
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("case", REMADE)
-def test_the_weights_of_a_read_out_remake_the_query(case):
-    model, found = one(case)
-    weights = torch.from_numpy(found.attention[-1].weights)
+@pytest.mark.parametrize("case", QUERIES_FROM_WEIGHTS)
+def test_the_pooling_weights_reproduce_the_query(case):
+    model, explanation = explain_clicks(case)
+    weights = torch.from_numpy(explanation.attention[-1].weights)
     latest = torch.tensor([CLICKS[-model.max_length :]])
-    query = REMADE[case](model.encoder, latest, weights)
+    query = QUERIES_FROM_WEIGHTS[case](model.encoder, latest, weights)
     expected = model.queries(batch_of(CLICKS))[0]
     torch.testing.assert_close(query, expected, rtol=1e-4, atol=1e-5)
     if case.split(",")[0] not in NO_SOFTMAX and model.name not in NO_SOFTMAX:
         assert weights.sum() == pytest.approx(1.0, abs=1e-5)
-    if model.name == "lessr":  # 1 and 9, 2, 6 … stand where they were clicked first
-        assert found.attention[0].clicks.tolist() == [1, 2, 4, 5, 6, 7]
+    if model.name == "lessr":  # each item at its first click
+        assert explanation.attention[0].clicks.tolist() == [1, 2, 4, 5, 6, 7]
     else:
-        assert found.attention[0].clicks.tolist() == [1, 2, 3, 4, 5, 6, 7]
+        assert explanation.attention[0].clicks.tolist() == [1, 2, 3, 4, 5, 6, 7]
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("case", ["sasrec", "sasrec two heads", "sasrec post"])
-def test_the_maps_of_sasrec_are_what_its_blocks_mix_with(case):
-    model, found = one(case)
+def test_sasrec_maps_are_the_attention_of_its_blocks(case):
+    model, explanation = explain_clicks(case)
     heads = model.encoder.blocks[0].heads
     names = [f"block {b}, head {h}" for b in (1, 2) for h in range(1, heads + 1)]
-    assert [layer.name for layer in found.attention] == names
-    maps = iter(found.attention)
+    assert [layer.name for layer in explanation.attention] == names
+    maps = iter(explanation.attention)
     for block in model.encoder.blocks:
-        x = entered(block.project, lambda: model.queries(batch_of(CLICKS)))[0]  # (T, D)
+        x = first_input(block.project, lambda: model.queries(batch_of(CLICKS)))[0]  # (T, D)
         values = block.project(x).chunk(3, dim=-1)[2].chunk(heads, dim=-1)
         weights = [torch.from_numpy(next(maps).weights) for _ in range(heads)]
         for one_head in weights:
@@ -164,21 +166,23 @@ def test_the_maps_of_sasrec_are_what_its_blocks_mix_with(case):
 
 @torch.no_grad()
 @pytest.mark.parametrize("case", ["lgsr", "lgsr a"])
-def test_the_map_of_lgsr_is_what_its_states_mix_with(case):
-    model, found = one(case)
-    layer = found.attention[0]
+def test_lgsr_map_is_the_attention_of_its_states(case):
+    model, explanation = explain_clicks(case)
+    layer = explanation.attention[0]
     assert (layer.name, layer.weights.shape) == ("self-attention", (7, 7))
     weights = torch.from_numpy(layer.weights)
     assert weights.triu(1).abs().max() == 0
     torch.testing.assert_close(weights.sum(1), torch.ones(7))
     encoder = model.encoder
     latest = torch.tensor([CLICKS[-7:]])
-    x = entered(encoder.project, lambda: encoder.states(latest.flip(1)))[0].flip(0)  # (n, D)
-    mixed = entered(encoder.attention_norm, lambda: encoder.states(latest.flip(1)))[0].flip(0) - x
+    x = first_input(encoder.project, lambda: encoder.states(latest.flip(1)))[0].flip(0)  # (n, D)
+    mixed = (
+        first_input(encoder.attention_norm, lambda: encoder.states(latest.flip(1)))[0].flip(0) - x
+    )
     torch.testing.assert_close(weights @ encoder.project(x).chunk(3, dim=-1)[2], mixed)
 
 
-def test_narm_that_weighs_nothing_weighs_all_clicks_alike():
+def test_narm_with_zero_weights_attends_uniformly():
     model = small_model("narm")
     nn.init.zeros_(model.encoder.attend)
     (layer,) = model.explained(batch_of([3, 1, 4]), NO_ITEMS).attention
@@ -188,7 +192,7 @@ def test_narm_that_weighs_nothing_weighs_all_clicks_alike():
 
 
 def test_stamp_by_hand():
-    # without W1, W2, W3 and b each click weighs Σ w0 σ(0), half of 1.5
+    # without W1, W2, W3 and b the weight of each click is Σ w0 σ(0), half of 1.5
     model = small_model("stamp")
     encoder = model.encoder
     for weight in (*encoder.attend_each.parameters(), *encoder.attend_last.parameters()):
@@ -201,10 +205,10 @@ def test_stamp_by_hand():
 
 @torch.no_grad()
 def test_asars_weighs_by_dwell_time():
-    facts = DatasetInfo(np.array([False, True, True]), GapBins(10.0, 6))
+    dataset = DatasetInfo(np.array([False, True, True]), GapBins(10.0, 6))
     for variant in ("time_att", "user_att"):
         config = ASARSConfig(variant, item_width=4, gap_width=3, user_width=3, hidden_width=5)
-        model = spread_weights(ASARS(config, N, facts))
+        model = spread_weights(ASARS(config, N, dataset))
         batch = SessionBatch(
             np.array([[3, 1, 4]], np.int32),
             np.array([3], np.int32),
@@ -219,29 +223,29 @@ def test_asars_weighs_by_dwell_time():
         assert layer.weights.sum() == pytest.approx(1.0)
 
 
-def test_what_csrm_remembers():
-    model, found = one("csrm")
+def test_csrm_neighbors_are_sessions_of_its_memory():
+    model, explanation = explain_clicks("csrm")
     encoder = model.encoder
-    shares = [neighbor.vote for neighbor in found.neighbors]
-    assert sum(shares) == pytest.approx(1.0, abs=1e-5)  # of three that are read
+    shares = [neighbor.vote for neighbor in explanation.neighbors]
+    assert sum(shares) == pytest.approx(1.0, abs=1e-5)  # three sessions are read
     assert shares == sorted(shares, reverse=True)
-    cosines = [neighbor.similarity for neighbor in found.neighbors]
+    cosines = [neighbor.similarity for neighbor in explanation.neighbors]
     assert np.exp(cosines) / np.exp(cosines).sum() == pytest.approx(shares, abs=1e-5)
-    assert {n.session for n in found.neighbors} <= set(encoder.memory.session.tolist())
+    assert {n.session for n in explanation.neighbors} <= set(encoder.memory.session.tolist())
     encoder.memory.clear()
     assert model.explained(batch_of(CLICKS), NO_ITEMS).neighbors is None
 
 
-def test_the_neighbors_of_tasrec_are_those_of_its_graph():
-    model, found = one("tasrec", [9, 3, 9])
-    # of the last day alone: 9 was beside 5 and, three days ago with a quarter, 2
+def test_tasrec_neighbors_are_those_of_its_graph():
+    model, explanation = explain_clicks("tasrec", [9, 3, 9])
+    # 9 is adjacent to 5 on the last day, and to 2 three days earlier with a quarter of the weight
     near = model.encoder.neighbors
-    assert [link.item for link in found.links] == [9, 3]
-    for link in found.links:
-        told = dict(zip(link.items.tolist(), link.weights.tolist(), strict=True))
-        assert told == near.of(link.item)
-        assert sorted(told.values(), reverse=True) == list(told.values())
-    assert found.links[0].items.tolist()[0] == 5
+    assert [link.item for link in explanation.links] == [9, 3]
+    for link in explanation.links:
+        weights = dict(zip(link.items.tolist(), link.weights.tolist(), strict=True))
+        assert weights == near.of(link.item)
+        assert sorted(weights.values(), reverse=True) == list(weights.values())
+    assert explanation.links[0].items.tolist()[0] == 5
 
 
 def trained(name):
@@ -249,7 +253,7 @@ def trained(name):
     return model_class(name).fit(LOG, config, seed=0, progress=silent)
 
 
-def test_the_parts_of_visitors():
+def test_contributions_of_users():
     rng = np.random.default_rng(0)
     tables = [rng.normal(size=(n, 2)).astype(np.float32) for n in (N + 1, 3)]
     users = np.array([2], dtype=np.int32)
@@ -265,17 +269,17 @@ def test_the_parts_of_visitors():
         assert "visitor" in parts.rest
 
 
-def test_parts_by_hand():
+def test_contributions_by_hand():
     batch = batch_of([9, 5, 9])
-    asked = np.array([9, 5, 2], dtype=np.int32)
-    found = trained("markov").explained(batch, asked).parts
+    items = np.array([9, 5, 2], dtype=np.int32)
+    contributions = trained("markov").explained(batch, items).parts
     # 9 was followed by 2, 8, 5, 5 and 2
-    assert found.clicks == pytest.approx(np.array([[0, 0, 0], [0, 0, 0.4], [0, 0, 0.4]]))
-    found = trained("s-pop").explained(batch, asked).parts
-    assert found.clicks.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
-    found = trained("pop").explained(batch, asked).parts
-    assert found.clicks.tolist() == [[0, 0, 0]] * 3
-    assert found.rest["clicks in training"].tolist() == [6, 5, 2]
+    assert contributions.clicks == pytest.approx(np.array([[0, 0, 0], [0, 0, 0.4], [0, 0, 0.4]]))
+    contributions = trained("s-pop").explained(batch, items).parts
+    assert contributions.clicks.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+    contributions = trained("pop").explained(batch, items).parts
+    assert contributions.clicks.tolist() == [[0, 0, 0]] * 3
+    assert contributions.rest["clicks in training"].tolist() == [6, 5, 2]
 
 
 def test_votes_of_session_knn_by_hand():
@@ -283,26 +287,26 @@ def test_votes_of_session_knn_by_hand():
     config = cls.Config(similarity="vec", weighting="div", weighting_score="div", idf_weighting=0.0)
     log = Sessions.from_lists([[1, 4], [2, 5], [1, 2, 3]])
     model = cls.fit(log, config, seed=0, progress=silent)
-    found = model.explained(batch_of([1, 2]), np.array([3, 4, 1], dtype=np.int32))
-    # weights: item 1 a half, item 2 one; similarities 1½, 1, ½, the last of two steps ago
-    assert [(n.items.tolist(), n.similarity, n.vote) for n in found.neighbors] == [
+    explanation = model.explained(batch_of([1, 2]), np.array([3, 4, 1], dtype=np.int32))
+    # weights: item 1 a half, item 2 one; similarities 1½, 1, ½, the last at two steps
+    assert [(n.items.tolist(), n.similarity, n.vote) for n in explanation.neighbors] == [
         ([1, 2, 3], 1.5, 1.5),
         ([2, 5], 1.0, 1.0),
         ([1, 4], 0.5, 0.25),
     ]
-    assert found.parts.clicks.tolist() == [[0.5, 1.0], [0.25, 0.0], [0.75, 1.0]]
+    assert explanation.parts.clicks.tolist() == [[0.5, 1.0], [0.25, 0.0], [0.75, 1.0]]
     alone = model.explained(batch_of([4]), np.array([3], dtype=np.int32))
     assert alone.parts.clicks.tolist() == [[0.0]]
 
 
-def test_nobody_listens_but_who_asks():
+def test_attention_is_recorded_only_within_recording():
     record_attention("read-out", torch.ones(1, 2))
     assert active_recording() is None
-    with recording() as heard:
+    with recording() as recorded:
         record_attention("read-out", torch.ones(1, 2))
         record_attention("read-out", torch.ones(1, 1), torch.tensor([4]))
     record_attention("read-out", torch.ones(1, 2))
-    assert [(one.name, one.clicks.tolist()) for one in heard.attention] == [
+    assert [(layer.name, layer.clicks.tolist()) for layer in recorded.attention] == [
         ("read-out", [0, 1]),
         ("read-out", [4]),
     ]

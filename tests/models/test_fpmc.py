@@ -17,8 +17,8 @@ from reference.bpr_sgd import fpmc
 from reference.logs import N_ITEMS, logs
 
 N = 8
-# a round 1 → 2 → … → 8 → 1, entered anywhere
-ROUND = [[(start + step) % N + 1 for step in range(4)] for start in range(N)] * 20
+# a cycle 1 → 2 → … → 8 → 1, from every start
+CYCLE = [[(start + step) % N + 1 for step in range(4)] for start in range(N)] * 20
 LEARNING = {"factors": 8, "learning_rate": 0.1, "epochs": 20}
 
 
@@ -26,8 +26,8 @@ def log_of(sessions, users=None, n_items=None, n_users=0):
     log = Sessions.from_lists(sessions, n_items)
     if users is None:
         return log
-    most = max([n_users, *users])
-    return replace(log, users=np.array(users, dtype=np.int32), n_users=most)
+    highest_user = max([n_users, *users])
+    return replace(log, users=np.array(users, dtype=np.int32), n_users=highest_user)
 
 
 def fit(log, seed=0, progress=silent, **parameters):
@@ -39,12 +39,12 @@ def batch_of(sessions, users=None):
     return replace(batch, users=None if users is None else np.array(users, dtype=np.int32))
 
 
-# from item 1 visitor 1 goes to 2, visitor 2 to 3, visitor 0, unknown, to either
+# from item 1, user 1 goes to 2, user 2 to 3, and the unknown user 0 to either
 TASTES = log_of([[1, 2], [1, 3], [1, 2], [1, 3]] * 40, [1, 2, 0, 0] * 40, n_items=4)
 
 
-def test_is_a_model_that_scores_densely():
-    model = fit(log_of(ROUND), epochs=1, factors=4)
+def test_scores_are_dense():
+    model = fit(log_of(CYCLE), epochs=1, factors=4)
     assert isinstance(model, Model)
     assert not model.capabilities.sparse_scores
     assert (model.name, model.n_items) == ("fpmc", N)
@@ -55,7 +55,7 @@ def test_is_a_model_that_scores_densely():
 
 
 @given(log=logs, regularization=st.sampled_from([0.0, 0.1]))
-def test_steps_equal_their_slow_twin(log, regularization):
+def test_training_equals_the_reference(log, regularization):
     config = FPMCConfig(False, 3, 0.5, regularization, 2, 0.3, 0.1)
     model = FPMC.fit(Sessions.from_lists(log, N_ITEMS), config, seed=3, progress=silent)
     last, users, items = fpmc(log, N_ITEMS, config, 3)
@@ -65,7 +65,7 @@ def test_steps_equal_their_slow_twin(log, regularization):
 
 
 @given(log=logs, dropout=st.sampled_from([0.0, 0.4]), data=st.data())
-def test_steps_of_visitors_equal_their_slow_twin(log, dropout, data):
+def test_training_with_users_equals_the_reference(log, dropout, data):
     n = len(log)
     users = data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))
     config = FPMCConfig(True, 3, 0.5, 0.01, 2, 0.3, dropout)
@@ -79,33 +79,33 @@ def test_steps_of_visitors_equal_their_slow_twin(log, dropout, data):
     assert model.users == pytest.approx(of_users, rel=1e-3, abs=1e-5)
 
 
-def test_scores_are_the_products_of_the_last_click():
-    model = fit(log_of(ROUND), epochs=2, factors=4)
+def test_scores_are_products_with_the_last_click():
+    model = fit(log_of(CYCLE), epochs=2, factors=4)
     scores = model.score(SessionBatch.from_lists([[5, 3]]))[0]
     assert scores == pytest.approx(model.items @ model.last[3], rel=1e-4, abs=1e-6)
 
 
-def test_scores_add_what_the_visitor_likes():
+def test_scores_include_the_factors_of_the_user():
     model = fit(TASTES, users=True, epochs=2, factors=4)
     scores = model.score(batch_of([[2, 1]], [2]))[0]
     expected = model.items[:, :4] @ model.last[1] + model.items[:, 4:] @ model.users[2]
     assert scores == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
-def test_learns_a_round():
-    model = fit(log_of(ROUND), **LEARNING)
+def test_the_next_item_of_a_cycle_ranks_first():
+    model = fit(log_of(CYCLE), **LEARNING)
     scores = model.score(SessionBatch.from_lists([[i] for i in range(1, N + 1)]))[:, 1:]
     assert (scores.argmax(1) + 1).tolist() == [2, 3, 4, 5, 6, 7, 8, 1]
 
 
-def test_only_the_last_click_matters():
-    model = fit(log_of(ROUND), epochs=2, factors=4)
+def test_only_the_last_click_is_read():
+    model = fit(log_of(CYCLE), epochs=2, factors=4)
     scores = model.score(SessionBatch.from_lists([[3, 5], [1, 2, 5], [5]]))
     assert scores[1] == pytest.approx(scores[0])
     assert scores[2] == pytest.approx(scores[0])
 
 
-def test_learns_where_each_visitor_goes():
+def test_transitions_depend_on_the_user():
     scores = fit(TASTES, users=True, **LEARNING).score(batch_of([[1], [1], [1]], [1, 2, 0]))
     assert scores[0].argmax() == 2
     assert scores[1].argmax() == 3
@@ -116,58 +116,59 @@ def test_learns_where_each_visitor_goes():
     assert either.min() > scores[2, [1, 4]].max()
 
 
-def test_an_unknown_visitor_gets_what_all_share():
+def test_an_unknown_user_has_row_0():
     model = fit(TASTES, users=True, **LEARNING)
-    nobody = model.score(batch_of([[1], []]))
-    assert model.score(batch_of([[1], []], [0, 0])).tolist() == nobody.tolist()
-    assert nobody[1] == pytest.approx(model.items[:, 8:] @ model.users[0], rel=1e-4, abs=1e-6)
+    without_users = model.score(batch_of([[1], []]))
+    assert model.score(batch_of([[1], []], [0, 0])).tolist() == without_users.tolist()
+    assert without_users[1] == pytest.approx(
+        model.items[:, 8:] @ model.users[0], rel=1e-4, abs=1e-6
+    )
     assert model.users[0].any()
 
 
-def test_a_visitor_without_a_transition_is_unknown():
-    # visitor 3 has one click, visitor 4 none
+def test_a_user_without_transitions_is_unknown():
+    # user 3 has one click, user 4 none
     sessions = [[1, 2], [1, 3]] * 40 + [[2]]
     model = fit(log_of(sessions, [1, 2] * 40 + [3], n_users=4), users=True, **LEARNING)
     assert model.users[3].tolist() == model.users[4].tolist() == model.users[0].tolist()
     assert model.users[1].tolist() != model.users[0].tolist()
 
 
-def test_an_empty_session_scores_0_without_visitors():
+def test_an_empty_session_scores_0_without_users():
     model = fit(TASTES, epochs=2, factors=4)
     assert not model.score(batch_of([[]], [1])).any()
 
 
-def test_visitors_are_not_asked_for_unless_set():
+def test_users_are_ignored_by_default():
     model = fit(TASTES, epochs=2, factors=4)
     assert model.users.shape == (1, 0)
     assert model.score(batch_of([[1]], [2])).tolist() == model.score(batch_of([[1]])).tolist()
 
 
-@pytest.mark.parametrize("log", [log_of(ROUND), log_of([], users=[])])
-def test_visitors_need_a_log_that_names_them(log):
+@pytest.mark.parametrize("log", [log_of(CYCLE), log_of([], users=[])])
+def test_a_log_without_user_ids_is_rejected(log):
     message = (
-        "fpmc: users=true needs to know whose the sessions are, and this log names no visitors; "
-        "prepare it with --user-column, or leave users=false"
+        "fpmc: users=true requires user ids, and this log has none; prepare it with --user-column, "
+        "or use users=false"
     )
     with pytest.raises(ConfigError, match=re.escape(message)):
         fit(log, users=True)
 
 
-def test_reads_visitors_only_where_asked_to():
+def test_users_are_required_only_if_configured():
     assert FPMC.requires(FPMCConfig(users=True)) == {"users"}
     assert FPMC.requires(FPMCConfig(users=False)) == set()
 
 
-def test_weights_that_grow_beyond_all_numbers_are_refused():
+def test_infinite_weights_are_rejected():
     message = (
-        "fpmc: epoch 1: a weight is not finite any more; lower learning_rate (1e+20) or "
-        "regularization (1)"
+        "fpmc: epoch 1: a weight is not finite; lower learning_rate (1e+20) or regularization (1)"
     )
     with pytest.raises(TrainingError, match=re.escape(message)):
-        fit(log_of(ROUND), learning_rate=1e20, regularization=1.0)
+        fit(log_of(CYCLE), learning_rate=1e20, regularization=1.0)
 
 
-def test_the_seed_decides():
+def test_the_model_depends_on_the_seed():
     one, again, other = (
         fit(TASTES, seed=s, users=True, epochs=2, factors=4, user_dropout=0.5) for s in (1, 1, 2)
     )
@@ -177,7 +178,7 @@ def test_the_seed_decides():
 
 
 @pytest.mark.parametrize("users", [False, True])
-def test_the_state_builds_the_same_model(users):
+def test_a_model_built_from_the_state_is_the_same(users):
     model = fit(TASTES, users=users, epochs=2, factors=4)
     state = {name: array.copy() for name, array in model.state().items()}
     for array in state.values():
@@ -188,16 +189,16 @@ def test_the_state_builds_the_same_model(users):
     assert (again.n_items, again.config) == (model.n_items, model.config)
 
 
-def test_unknown_clicks_and_earlier_parts_change_nothing():
-    expected = fit(log_of(ROUND), epochs=2, factors=4).items.tobytes()
-    unknown = [[0, session[0], 0, *session[1:]] for session in ROUND] + [[0], []]
+def test_unknown_clicks_and_earlier_sessions_are_ignored():
+    expected = fit(log_of(CYCLE), epochs=2, factors=4).items.tobytes()
+    unknown = [[0, session[0], 0, *session[1:]] for session in CYCLE] + [[0], []]
     assert fit(log_of(unknown), epochs=2, factors=4).items.tobytes() == expected
-    longer = log_of([[8, 7]] * 5 + ROUND)
-    assert fit(longer.slice(5, 5 + len(ROUND)), epochs=2, factors=4).items.tobytes() == expected
+    longer = log_of([[8, 7]] * 5 + CYCLE)
+    assert fit(longer.slice(5, 5 + len(CYCLE)), epochs=2, factors=4).items.tobytes() == expected
 
 
-def test_rows_do_not_influence_each_other():
-    model = fit(log_of(ROUND), epochs=2, factors=4)
+def test_rows_are_independent():
+    model = fit(log_of(CYCLE), epochs=2, factors=4)
     sessions = [[1, 2, 3], [], [8], [5, 6, 5, 6]]
     together = model.score(SessionBatch.from_lists(sessions))
     for row, session in enumerate(sessions):
@@ -207,10 +208,10 @@ def test_rows_do_not_influence_each_other():
 
 @pytest.mark.parametrize("log", [[], [[]], [[0, 1], [2]]])
 def test_a_log_without_a_transition(log):
-    told = []
-    model = fit(log_of(log, n_items=4), progress=lambda *word: told.append(word))
+    reports = []
+    model = fit(log_of(log, n_items=4), progress=lambda *report: reports.append(report))
     assert np.isfinite(model.score(SessionBatch.from_lists([[1, 2], []]))).all()
-    assert told == [("train", 0, 0)]
+    assert reports == [("train", 0, 0)]
 
 
 @pytest.mark.parametrize(
@@ -225,6 +226,6 @@ def test_a_log_without_a_transition(log):
         ({"user_dropout": 1}, "fpmc: user_dropout must be number ≥ 0 and < 1, got 1"),
     ],
 )
-def test_a_parameter_out_of_its_range_is_refused(values, message):
+def test_invalid_parameters_are_rejected(values, message):
     with pytest.raises(ConfigError, match=message):
         build_config(FPMCConfig, values, "fpmc")

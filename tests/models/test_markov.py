@@ -11,7 +11,7 @@ from reference.rows import rows
 from reference.transitions import followers
 
 
-def after(log, *clicks, **parameters):
+def scores_after(log, *clicks, **parameters):
     model = Markov.fit(
         Sessions.from_lists(log), MarkovConfig(**parameters), seed=0, progress=silent
     )
@@ -20,30 +20,30 @@ def after(log, *clicks, **parameters):
 
 def test_probability_of_the_next_click():
     log = [[1, 2, 3], [1, 2], [1, 3], [3, 1]]
-    assert after(log, 1) == pytest.approx({2: 2 / 3, 3: 1 / 3})
-    assert after(log, 3) == {1: 1.0}
+    assert scores_after(log, 1) == pytest.approx({2: 2 / 3, 3: 1 / 3})
+    assert scores_after(log, 3) == {1: 1.0}
 
 
 def test_a_repeated_click_is_a_transition_to_itself():
-    assert after([[1, 1, 1, 2]], 1) == pytest.approx({1: 2 / 3, 2: 1 / 3})
+    assert scores_after([[1, 1, 1, 2]], 1) == pytest.approx({1: 2 / 3, 2: 1 / 3})
 
 
-def test_sessions_are_not_joined():
-    assert after([[1, 2], [3, 1]], 2) == {}
+def test_transitions_do_not_cross_sessions():
+    assert scores_after([[1, 2], [3, 1]], 2) == {}
 
 
-def test_an_unknown_click_neither_follows_nor_is_skipped():
-    assert after([[1, 0, 2], [1, 3]], 1) == {3: 1.0}
+def test_an_unknown_click_is_no_transition():
+    assert scores_after([[1, 0, 2], [1, 3]], 1) == {3: 1.0}
 
 
-def test_the_likeliest_successors_are_kept_with_their_probability():
-    assert after([[1, 2], [1, 3], [1, 3]], 1, neighbors=1) == pytest.approx({3: 2 / 3})
+def test_the_most_probable_successors_are_stored():
+    assert scores_after([[1, 2], [1, 3], [1, 3]], 1, neighbors=1) == pytest.approx({3: 2 / 3})
 
 
 @given(log=logs, neighbors=st.integers(1, 4))
-def test_kernel_equals_its_slow_twin(log, neighbors):
+def test_table_equals_the_reference(log, neighbors):
     config = MarkovConfig(neighbors)
     model = Markov.fit(Sessions.from_lists(log, N_ITEMS), config, seed=0, progress=silent)
     expected = followers(log, [1.0], neighbors)
-    found = rows(model.score_sparse(SessionBatch.from_lists([[i] for i in range(1, N_ITEMS + 1)])))
-    assert found == [pytest.approx(expected.get(i, {}), rel=1e-6) for i in range(1, N_ITEMS + 1)]
+    table = rows(model.score_sparse(SessionBatch.from_lists([[i] for i in range(1, N_ITEMS + 1)])))
+    assert table == [pytest.approx(expected.get(i, {}), rel=1e-6) for i in range(1, N_ITEMS + 1)]

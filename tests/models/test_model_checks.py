@@ -1,4 +1,4 @@
-"""The checks of `nextclick.testing`: they pass for a package's model, and notice what is wrong."""
+"""The checks of `nextclick.testing` accept models of other packages and detect defects."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,12 +47,12 @@ class BadConfig:
 
 
 class Bad(Model):
-    """Popularity with one fault."""
+    """Popularity with one optional defect."""
 
     name = "bad"
     Config = BadConfig
     default_capabilities = Capabilities(deterministic=True)
-    fault = ""
+    defect = ""
 
     def __init__(self, config, popularity):
         self.config = config
@@ -64,29 +64,29 @@ class Bad(Model):
 
     @classmethod
     def fit(cls, sessions, config, *, seed, progress):
-        shift = seed if cls.fault == "seed" else 0
+        shift = seed if cls.defect == "seed" else 0
         return cls(config, sessions.support().astype(np.float32) + shift)
 
     def score(self, batch):
         scores = np.tile(self.popularity, (len(batch), 1))
-        if self.fault == "double":
+        if self.defect == "double":
             scores = scores.astype(np.float64)
-        if self.fault == "padding":
+        if self.defect == "padding":
             scores[:, 1] += batch.items.shape[1]
-        if self.fault == "behind":
+        if self.defect == "behind":
             scores[:, 1] += batch.items.sum(axis=1)
-        if self.fault == "rows":
+        if self.defect == "rows":
             scores[:, 1] += len(batch)
         return scores
 
     def explained(self, batch, items):
-        if self.fault != "sum":
+        if self.defect != "sum":
             return Evidence()
-        nothing = np.zeros((len(items), batch.lengths[0]), dtype=np.float32)
-        return Evidence(parts=Parts(nothing, {}))
+        zeros = np.zeros((len(items), batch.lengths[0]), dtype=np.float32)
+        return Evidence(parts=Parts(zeros, {}))
 
     def state(self):
-        return {"popularity": self.popularity * (2 if self.fault == "state" else 1)}
+        return {"popularity": self.popularity * (2 if self.defect == "state" else 1)}
 
     @classmethod
     def from_state(cls, state, config):
@@ -95,18 +95,18 @@ class Bad(Model):
 
 @pytest.fixture
 def bad(monkeypatch):
-    def with_fault(fault, **declared):
-        monkeypatch.setattr(Bad, "fault", fault)
+    def with_defect(defect, **declared):
+        monkeypatch.setattr(Bad, "defect", defect)
         capabilities = replace(Bad.default_capabilities, **declared)
         monkeypatch.setattr(Bad, "default_capabilities", capabilities)
         return ModelCase("bad")
 
     with declared_model("bad", f"{__name__}:Bad"):
-        yield with_fault
+        yield with_defect
 
 
 @pytest.mark.parametrize(
-    ("check", "fault", "declared"),
+    ("check", "defect", "declared"),
     [
         ("check_scores", "double", {}),
         ("check_padding", "padding", {}),
@@ -124,13 +124,13 @@ def bad(monkeypatch):
         ("check_explanation", "sum", {}),
     ],
 )
-def test_a_fault_is_noticed(bad, tmp_path, check, fault, declared):
-    case = bad(fault, **declared)
+def test_a_defect_is_detected(bad, tmp_path, check, defect, declared):
+    case = bad(defect, **declared)
     with pytest.raises(AssertionError):
         BY_NAME[check](case, tmp_path)
 
 
-def test_without_a_fault_it_passes(bad, tmp_path):
+def test_a_model_without_defect_passes(bad, tmp_path):
     case = bad("")
     for check in CHECKS:
         folder = tmp_path / check.__name__
@@ -138,7 +138,7 @@ def test_without_a_fault_it_passes(bad, tmp_path):
         check(case, folder)
 
 
-def test_a_missing_method_says_what_to_do():
+def test_a_missing_method():
     model = Pop(Pop.Config(), np.ones(3, dtype=np.float32))
     message = "Pop has no advance; implement it, or do not declare the capability"
     with pytest.raises(NotImplementedError, match=message):
@@ -149,7 +149,7 @@ def test_a_missing_method_says_what_to_do():
         type(fresh(3)).fit(None, None, seed=0, progress=None)
 
 
-def test_a_neural_model_derives_from_the_class_of_neural_models(bad):
+def test_a_neural_model_must_derive_from_neural_model(bad):
     case = bad("", neural=True)
     message = (
         "model bad declares neural=True, so Bad must derive from "
@@ -159,7 +159,7 @@ def test_a_neural_model_derives_from_the_class_of_neural_models(bad):
         neural_class(case.model_type)
 
 
-def test_a_model_without_incremental_updates_is_not_refreshed(bad):
+def test_a_model_without_incremental_updates_is_rejected(bad):
     message = (
         r"bad declares no incremental update \(capabilities\.update is none\): train it again on a "
         r"store of both logs"

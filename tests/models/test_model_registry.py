@@ -1,4 +1,4 @@
-"""The registry of models: names from entry points, classes when they are used."""
+"""The model registry: names from entry points, classes imported on first use."""
 
 import subprocess
 import sys
@@ -32,8 +32,8 @@ def test_baselines_come_first_and_other_packages_last():
     assert "a-model" not in model_names()
 
 
-def test_every_name_in_the_order_of_listings_is_installed():
-    assert set(model_registry._FIRST) <= set(model_names())
+def test_all_models_in_the_listing_order_are_installed():
+    assert set(model_registry._LISTING_ORDER) <= set(model_names())
 
 
 def test_the_class_of_another_package(tiny_model):
@@ -64,7 +64,7 @@ def test_an_unknown_name():
     assert known_capabilities("narn") is None
 
 
-def test_a_neural_model_without_its_library_says_what_to_install(monkeypatch):
+def test_a_missing_library_is_named_with_its_extra(monkeypatch):
     def missing(entry):
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
@@ -86,7 +86,7 @@ def test_a_neural_model_without_its_library_says_what_to_install(monkeypatch):
         ),
         (
             f"{__name__}:NOT_A_MODEL",
-            r"is no model: .* must be a subclass of nextclick\.models\.base\.Model, got",
+            r"is not a model: .* must be a subclass of nextclick\.models\.base\.Model, got",
         ),
         (
             f"{__name__}:Unfinished",
@@ -98,13 +98,16 @@ def test_a_neural_model_without_its_library_says_what_to_install(monkeypatch):
         ),
     ],
 )
-def test_an_entry_point_that_names_no_model(value, message):
-    whole = f"model 'broken' of its-package ?{message}"
-    with declared_model("broken", value, "its-package"), pytest.raises(ConfigError, match=whole):
+def test_an_invalid_entry_point(value, message):
+    full_message = f"model 'broken' of its-package ?{message}"
+    with (
+        declared_model("broken", value, "its-package"),
+        pytest.raises(ConfigError, match=full_message),
+    ):
         model_class("broken")
 
 
-def test_two_packages_with_one_name_hurt_that_name_alone(tiny_model):
+def test_a_name_conflict_affects_only_this_name(tiny_model):
     with declared_model("tiny", "another:Tiny", "another-package"):
         message = (
             r"model 'tiny' is declared by tiny-package \(reference\.tiny_model:Tiny\) and "

@@ -1,4 +1,4 @@
-"""A larger catalog: old items keep their scores, new ones begin where their neighbors are."""
+"""Catalog growth: known items keep their scores, new rows are means of their neighbors."""
 
 from dataclasses import replace
 
@@ -20,70 +20,72 @@ NEW = Sessions.from_lists([[1, 3, 2], [3, 1], [3, 5], [5, 5, 3], [7]], 7)
 BATCH = [[1], [1, 2], [4, 3, 1], [2, 2, 3]]
 
 
-def past_of(old=OLD):
+def prior_sessions(old=OLD):
     support = scatter_rows(old.support(), INDEX, 7)
-    return PriorSessions(INDEX, 7, len(old), support, old.renumbered(INDEX, 7))
+    return PriorSessions(INDEX, 7, len(old), support, old.remap_batch(INDEX, 7))
 
 
-def moved(batch):
+def remap_batch(batch):
     return SessionBatch.from_lists([[int(INDEX[i]) for i in row] for row in batch])
 
 
 def with_context(sessions):
-    """The same with a click a minute and three users."""
+    """The sessions with one click per minute and three users."""
     times = np.arange(sessions.n_events, dtype=np.int64) * 60_000
     users = (np.arange(len(sessions)) % 3 + 1).astype(np.int32)
     return replace(sessions, times=times, users=users, n_users=3)
 
 
-def test_a_new_item_begins_at_the_mean_of_its_neighbors():
-    """3 is joined with 1 twice and with 2 once; 5 with 3 alone, which is new; 7 with nothing."""
+def test_a_new_row_is_the_mean_of_its_neighbors():
+    """3 is adjacent to 1 twice and to 2 once; 5 only to 3, which is new; 7 to no item."""
     model = fresh(4)
     rows = model.state()["outputs.weight"]
-    found = model.grow_catalog(past_of(), NEW).state()["outputs.weight"]
+    grown = model.grow_catalog(prior_sessions(), NEW).state()["outputs.weight"]
     three = (2 * rows[1] + rows[2]) / 3
-    np.testing.assert_allclose(found[3], three, rtol=1e-6)
-    np.testing.assert_allclose(found[5], three, rtol=1e-6)
-    np.testing.assert_allclose(found[7], rows[1:].mean(axis=0), rtol=1e-6)
-    np.testing.assert_array_equal(found[INDEX], rows)
-    assert not found[0].any()
+    np.testing.assert_allclose(grown[3], three, rtol=1e-6)
+    np.testing.assert_allclose(grown[5], three, rtol=1e-6)
+    np.testing.assert_allclose(grown[7], rows[1:].mean(axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(grown[INDEX], rows)
+    assert not grown[0].any()
 
 
-def test_a_bias_is_a_row_of_one_number():
+def test_a_bias_is_a_row_with_one_number():
     model = fresh(4)
     with torch.no_grad():
         model.encoder.bias.copy_(torch.tensor([0.0, 3.0, 6.0, 9.0, 12.0]))
-    found = model.grow_catalog(past_of(), NEW).state()["bias"]
-    assert found.tolist() == [0.0, 3.0, 6.0, 4.0, 9.0, 4.0, 12.0, 7.5]
+    grown = model.grow_catalog(prior_sessions(), NEW).state()["bias"]
+    assert grown.tolist() == [0.0, 3.0, 6.0, 4.0, 9.0, 4.0, 12.0, 7.5]
 
 
 @pytest.mark.parametrize("name", ["bpr-mf", "fpmc"])
-def test_factors_get_rows_and_go_on(name):
-    kind = model_class(name)
-    model = kind.fit(OLD, kind.Config(factors=4, epochs=2), seed=1, progress=silent)
+def test_factor_models_grow_and_are_fine_tuned(name):
+    model_type = model_class(name)
+    model = model_type.fit(OLD, model_type.Config(factors=4, epochs=2), seed=1, progress=silent)
     before = model.state()["items"].copy()
-    larger = model.grow_catalog(past_of(), NEW)
+    larger = model.grow_catalog(prior_sessions(), NEW)
     np.testing.assert_allclose(
-        larger.score(moved(BATCH))[:, INDEX],
+        larger.score(remap_batch(BATCH))[:, INDEX],
         model.score(SessionBatch.from_lists(BATCH)),
         rtol=1e-5,
         atol=1e-6,
     )
     steps = FineTuneSteps(epochs=3, rate=1.0, minutes=float("inf"), seed=5)
-    one, other = (larger.tuned(NEW, steps, progress=silent) for _ in range(2))
-    np.testing.assert_array_equal(one.score(moved(BATCH)), other.score(moved(BATCH)))
-    assert not np.array_equal(one.state()["items"], larger.state()["items"])
-    none = larger.tuned(NEW, FineTuneSteps(3, 1.0, 0.0, 5), progress=silent)
-    np.testing.assert_array_equal(none.state()["items"], larger.state()["items"])
+    first, second = (larger.tuned(NEW, steps, progress=silent) for _ in range(2))
+    np.testing.assert_array_equal(first.score(remap_batch(BATCH)), second.score(remap_batch(BATCH)))
+    assert not np.array_equal(first.state()["items"], larger.state()["items"])
+    untrained = larger.tuned(NEW, FineTuneSteps(3, 1.0, 0.0, 5), progress=silent)
+    np.testing.assert_array_equal(untrained.state()["items"], larger.state()["items"])
     np.testing.assert_array_equal(model.state()["items"], before)
 
 
-def test_a_visitor_goes_on_from_his_factors():
-    kind = model_class("bpr-mf")
-    config = kind.Config(factors=4, epochs=2, of="user")
-    model = kind.fit(with_context(OLD), config, seed=1, progress=silent)
+def test_the_factors_of_a_user_are_fine_tuned():
+    model_type = model_class("bpr-mf")
+    config = model_type.Config(factors=4, epochs=2, of="user")
+    model = model_type.fit(with_context(OLD), config, seed=1, progress=silent)
     new = with_context(Sessions.from_lists([[1, 2, 3]], 4))  # of user 1
-    same = PriorSessions(np.arange(5, dtype=np.int32), 4, len(OLD), OLD.support())
-    made = model.grow_catalog(same, new).tuned(new, FineTuneSteps(1, 1.0, 9.0, 0), progress=silent)
-    changed = (made.users != model.users).any(axis=1)
+    prior = PriorSessions(np.arange(5, dtype=np.int32), 4, len(OLD), OLD.support())
+    tuned_model = model.grow_catalog(prior, new).tuned(
+        new, FineTuneSteps(1, 1.0, 9.0, 0), progress=silent
+    )
+    changed = (tuned_model.users != model.users).any(axis=1)
     assert changed.tolist() == [False, True, False, False]

@@ -10,18 +10,18 @@ from reference.rows import rows
 LOG = Sessions.from_lists([[1, 1, 2, 0], [1, 3, 2], [1, 3, 4]], n_items=5)
 
 
-def test_pop_scores_with_the_clicks_of_training():
+def test_pop_scores_are_training_clicks():
     model = Pop.fit(LOG, PopConfig(), seed=0, progress=silent)
     scores = model.score(SessionBatch.from_lists([[4], []]))
     assert scores.tolist() == [[0, 4, 2, 2, 1, 0]] * 2
 
 
-def test_pop_lists_nothing():
+def test_pop_lists_no_items():
     model = Pop.fit(LOG, PopConfig(), seed=0, progress=silent)
     assert rows(model.score_sparse(SessionBatch.from_lists([[4], [1, 2]]))) == [{}, {}]
 
 
-def test_session_pop_adds_the_rank_of_popularity_to_the_clicks_of_the_session():
+def test_session_pop_scores_are_session_clicks_plus_popularity_rank():
     model = SessionPop.fit(LOG, SessionPopConfig(), seed=0, progress=silent)
     # the distinct popularities 0 < 1 < 2 < 4 become 1/5, 2/5, 3/5, 4/5
     scores = model.score(SessionBatch.from_lists([[4, 2, 4], []]))
@@ -29,13 +29,13 @@ def test_session_pop_adds_the_rank_of_popularity_to_the_clicks_of_the_session():
     assert scores[1, 1:] == pytest.approx([0.8, 0.6, 0.6, 0.4, 0.2])
 
 
-def test_session_pop_lists_each_item_of_the_session_once():
+def test_session_pop_lists_each_session_item_once():
     model = SessionPop.fit(LOG, SessionPopConfig(), seed=0, progress=silent)
     listed = rows(model.score_sparse(SessionBatch.from_lists([[4, 2, 4], [], [5]])))
     assert [sorted(row) for row in listed] == [[2, 4], [], [5]]
 
 
-def test_popularity_alone_never_outweighs_a_click():
+def test_popularity_never_outweighs_a_click():
     log = Sessions.from_lists([[1] * 1000, [2]])
     model = SessionPop.fit(log, SessionPopConfig(), seed=0, progress=silent)
     scores = model.score(SessionBatch.from_lists([[2]]))

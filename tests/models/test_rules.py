@@ -15,41 +15,45 @@ from reference.transitions import followers
 KINDS = ["same", "div", "linear", "log", "quadratic"]
 
 
-def after(log, *clicks, **parameters):
+def scores_after(log, *clicks, **parameters):
     config = SequentialRulesConfig(**parameters)
     model = SequentialRules.fit(Sessions.from_lists(log), config, seed=0, progress=silent)
     return rows(model.score_sparse(SessionBatch.from_lists([list(clicks)])))[0]
 
 
-def test_a_rule_weighs_less_the_more_clicks_lie_between():
+def test_weights_decrease_with_the_distance():
     # from 1: to 2 one step, to 3 two steps, to 3 again one step: three pairs
     log = [[1, 2, 3], [1, 3]]
-    assert after(log, 1) == pytest.approx({2: 1 / 3, 3: (1 / 2 + 1) / 3})
-    assert after(log, 1, weighting="same") == pytest.approx({2: 1 / 3, 3: 2 / 3})
-    assert after(log, 1, weighting="quadratic") == pytest.approx({2: 1 / 3, 3: (1 / 4 + 1) / 3})
-    assert after(log, 1, weighting="linear") == pytest.approx({2: 0.9 / 3, 3: (0.8 + 0.9) / 3})
+    assert scores_after(log, 1) == pytest.approx({2: 1 / 3, 3: (1 / 2 + 1) / 3})
+    assert scores_after(log, 1, weighting="same") == pytest.approx({2: 1 / 3, 3: 2 / 3})
+    assert scores_after(log, 1, weighting="quadratic") == pytest.approx(
+        {2: 1 / 3, 3: (1 / 4 + 1) / 3}
+    )
+    assert scores_after(log, 1, weighting="linear") == pytest.approx(
+        {2: 0.9 / 3, 3: (0.8 + 0.9) / 3}
+    )
 
 
-def test_every_pair_of_a_repeated_item_counts():
+def test_every_pair_of_a_repeated_item_is_counted():
     # pairs from 1: (1, 1) one step, (1, 2) two steps and one step
-    assert after([[1, 1, 2]], 1) == pytest.approx({1: 1 / 3, 2: (1 / 2 + 1) / 3})
+    assert scores_after([[1, 1, 2]], 1) == pytest.approx({1: 1 / 3, 2: (1 / 2 + 1) / 3})
 
 
-def test_rules_do_not_reach_beyond_their_steps():
-    assert set(after([[1, 2, 3, 4]], 1, steps=2)) == {2, 3}
+def test_pairs_beyond_the_maximum_distance_are_ignored():
+    assert set(scores_after([[1, 2, 3, 4]], 1, steps=2)) == {2, 3}
 
 
-def test_linear_weights_end_before_they_turn_negative():
-    found = after([list(range(1, 31))], 1, weighting="linear", steps=20)
-    assert set(found) == set(range(2, 11))
-    assert min(found.values()) > 0
+def test_linear_weights_are_never_negative():
+    scores = scores_after([list(range(1, 31))], 1, weighting="linear", steps=20)
+    assert set(scores) == set(range(2, 11))
+    assert min(scores.values()) > 0
 
 
-def test_an_unknown_click_is_a_step_but_makes_no_rule():
-    assert after([[1, 0, 2]], 1) == pytest.approx({2: 1 / 2})
+def test_an_unknown_click_is_a_step_but_no_rule():
+    assert scores_after([[1, 0, 2]], 1) == pytest.approx({2: 1 / 2})
 
 
-def test_one_step_is_the_markov_chain():
+def test_one_step_equals_markov():
     log = Sessions.from_lists([[1, 2, 3, 1, 3], [3, 3, 1], [2, 1, 2]])
     batch = SessionBatch.from_lists([[1], [2], [3]])
     chain = Markov.fit(log, MarkovConfig(), seed=0, progress=silent)
@@ -63,9 +67,9 @@ def test_one_step_is_the_markov_chain():
     kind=st.sampled_from(KINDS),
     neighbors=st.integers(1, 4),
 )
-def test_kernel_equals_its_slow_twin(log, steps, kind, neighbors):
+def test_table_equals_the_reference(log, steps, kind, neighbors):
     config = SequentialRulesConfig(steps, kind, neighbors)
     model = SequentialRules.fit(Sessions.from_lists(log, N_ITEMS), config, seed=0, progress=silent)
     expected = followers(log, [by_step(kind, n) for n in range(1, steps + 1)], neighbors)
-    found = rows(model.score_sparse(SessionBatch.from_lists([[i] for i in range(1, N_ITEMS + 1)])))
-    assert found == [pytest.approx(expected.get(i, {}), rel=1e-6) for i in range(1, N_ITEMS + 1)]
+    scores = rows(model.score_sparse(SessionBatch.from_lists([[i] for i in range(1, N_ITEMS + 1)])))
+    assert scores == [pytest.approx(expected.get(i, {}), rel=1e-6) for i in range(1, N_ITEMS + 1)]

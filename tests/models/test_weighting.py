@@ -5,7 +5,7 @@ from reference.session_knn import by_position, by_step
 
 
 @pytest.mark.parametrize("kind", CODES)
-def test_weights_equal_their_slow_twins(kind):
+def test_weights_equal_the_reference(kind):
     for n in range(1, 30):
         assert step_weight(CODES[kind], n) == pytest.approx(by_step(kind, n))
         assert position_weight(CODES[kind], n, 29) == pytest.approx(by_position(kind, n, 29))
@@ -20,7 +20,7 @@ def test_weights_by_hand():
 
 
 @pytest.mark.parametrize("kind", CODES)
-def test_a_more_recent_click_never_weighs_less(kind):
+def test_weights_do_not_decrease_with_recency(kind):
     steps = [step_weight(CODES[kind], n) for n in range(1, 40)]
     positions = [position_weight(CODES[kind], p, 39) for p in range(1, 40)]
     assert steps == sorted(steps, reverse=True)

@@ -1,8 +1,8 @@
-"""The contract of a model: what it declares, what it must implement, and the defaults of the rest.
+"""The abstract base class of all models, and the capabilities that a model declares.
 
-Every model derives from `Model`: those that count directly, those that PyTorch trains through
-`NeuralModel`. A caller never tests whether a method exists; it asks `model.capabilities`, or
-`Model.capabilities_of(config)` before there is a model.
+Counting models derive from `Model` directly, neural models from `NeuralModel`. Callers do not test
+whether a method exists: they read `model.capabilities`, or `Model.capabilities_of(config)` before
+a model is built.
 """
 
 from __future__ import annotations
@@ -31,20 +31,21 @@ class Capabilities:
     """What a model can do with one config.
 
     Attributes:
-        neural: trained step by step by `nextclick.training`; a model that is not has a `fit`.
-        deterministic: any seed gives the same model.
-        update: how it takes in newer sessions. "exact": `extended` gives the model of both logs.
-            "by-block": `advance` takes in one block of time after the other; a neural model is
-            also trained on each. "fine-tune": training continues from its weights, by `tuned` or,
-            for a neural model, by the trainer. "none": it has to be trained anew.
-        needs_sessions: an exact update needs the older sessions themselves.
-        explains: `explained` says more than that there is nothing to say.
-        attention: among that are weights of the session's clicks.
-        sparse_scores: `score_sparse` lists the few items whose score depends on the session.
+        neural: trained by `nextclick.training.Trainer`; other models implement `fit`.
+        deterministic: the model does not depend on the seed.
+        update: how the model is updated with newer sessions. "exact": `extended` returns the
+            model of both logs. "by-block": `advance` adds one block of time at a time; a neural
+            model is also trained on each. "fine-tune": training continues from the current
+            weights, by `tuned` or, for a neural model, by the trainer. "none": the model must be
+            retrained.
+        needs_sessions: an exact update reads the older sessions.
+        explains: `explained` returns an explanation that is not empty.
+        attention: the explanation has attention weights of the clicks.
+        sparse_scores: `score_sparse` lists only the items whose score depends on the session.
         product_scores: scores are products of a query with a table of items.
-        recurrent_step: its encoder reads one click at a time and hands its state on.
-        prediction_moment: the moment of prediction the model is trained for. "at-target" is a leak:
-            how long a visitor stays on an item is known only when the next click comes.
+        recurrent_step: the encoder reads one click at a time and returns its state.
+        prediction_moment: the moment of prediction that the model is trained for. "at-target" is a
+            leak: the time that a visitor stays on an item is unknown before the next click.
     """
 
     neural: bool = False
@@ -60,34 +61,34 @@ class Capabilities:
 
     @property
     def leaky(self) -> str | None:
-        """What the model reads that is unknown when a prediction is made; None if nothing is.
+        """The input that is unknown at prediction time; None without a leak.
 
-        An evaluation then predicts at the moment of the target, and labels every metric.
+        The evaluation of a leaky model predicts at the time of the target and labels its metrics.
         """
         return "time to the target" if self.prediction_moment == "at-target" else None
 
     @property
     def trains_on_update(self) -> bool:
-        """Whether an update takes training steps."""
+        """Whether an update runs training steps."""
         return self.update == "fine-tune" or (self.update == "by-block" and self.neural)
 
 
 class Model(ABC):
-    """A scorer that learns from sessions and is stored as named arrays.
+    """Abstract base class: scores all items for a session; its state is a set of named arrays.
 
-    A subclass sets `name`, `Config` and, where the defaults do not hold, `default_capabilities`,
-    `search_space` and `presets`. It implements `n_items`, `score`, `state`, `from_state`, unless it
-    is neural `fit`, and each method that its capabilities promise.
+    A subclass sets `name`, `Config` and, if the defaults do not apply, `default_capabilities`,
+    `search_space` and `presets`. It implements `n_items`, `score`, `state` and `from_state`, `fit`
+    unless it is neural, and each method that its capabilities require.
 
     Attributes:
-        name: the name on the command line and of its entry point.
-        Config: the frozen dataclass of its parameters.
-        default_capabilities: those of the default config; see `capabilities_of`.
-        search_space: the values of its parameters that are worth trying.
-        presets: named sets of parameters, of a neural model also of its training.
-        config: the parameters it was trained with.
-        last_block: the last block of time it has taken in, -1 if none ("by-block" updates).
-        edges_alive: block of time to how many pairs of items its temporal graph links for it.
+        name: model name, on the command line and in the entry point.
+        Config: frozen dataclass of the parameters.
+        default_capabilities: capabilities with the default config; see `capabilities_of`.
+        search_space: parameter values for hyperparameter search.
+        presets: named parameter sets; those of a neural model also set training parameters.
+        config: the parameters of this model.
+        last_block: the last block of time in the model, -1 if none ("by-block" updates).
+        edges_alive: number of active item pairs in the temporal graph, by block of time.
     """
 
     name: ClassVar[str]
@@ -102,71 +103,71 @@ class Model(ABC):
 
     @classmethod
     def capabilities_of(cls, config: Any) -> Capabilities:
-        """What the model can do with a config."""
+        """The capabilities of a model with this config."""
         del config
         return cls.default_capabilities
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this model can do."""
+        """The capabilities of this model."""
         return self.capabilities_of(self.config)
 
     @classmethod
     def requires(cls, config: Any) -> frozenset[str]:
-        """What it reads of a log besides the clicks: of "times", "users" and "blocks" of time."""
+        """Required inputs besides clicks, a subset of "times", "users" and "blocks" (of time)."""
         del config
         return frozenset()
 
-    # learning
+    # training
 
     @classmethod
     def fit(cls, sessions: Sessions, config: Any, *, seed: int, progress: Progress) -> Self:
-        """Learn from `sessions`; the same arguments give the same model.
+        """Train on `sessions`; the same arguments give the same model.
 
         Raises:
-            NotImplementedError: a neural model, which `nextclick.training.Trainer` trains.
+            NotImplementedError: for a neural model; use `nextclick.training.Trainer`.
         """
         del sessions, config, seed, progress
-        raise _missing(cls, "fit")
+        raise _not_implemented(cls, "fit")
 
     @abstractmethod
     def state(self) -> dict[str, AnyArray]:
-        """Everything learned, as arrays; `from_state` of it scores the same."""
+        """All trained parameters as named arrays, the input of `from_state`."""
 
     @classmethod
     @abstractmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
-        """Build the model that gave `state`."""
+        """Build a model from the arrays of `state`."""
 
     # scoring
 
     @property
     @abstractmethod
     def n_items(self) -> int:
-        """N; scores have N + 1 columns."""
+        """N, number of items; scores have N + 1 columns."""
 
     @property
     def max_length(self) -> int | None:
-        """How many of the latest clicks it reads; None for all."""
+        """Maximum number of latest clicks that are read; None for all."""
         return None
 
     @abstractmethod
     def score(self, batch: SessionBatch) -> Float32Array:
-        """Return (B, N + 1) float32, finite; column 0 is padding and means nothing.
+        """Score all items: (B, N + 1) float32, finite; column 0 is padding and is ignored.
 
-        A row of `batch` may be empty (no known item); the model then scores as for a visitor of
-        whom nothing is known. Rows do not influence each other.
+        A row of `batch` without known items is scored like a session of an unknown visitor. Rows
+        are independent of each other.
         """
 
     def score_sparse(self, batch: SessionBatch) -> SparseScores:
-        """The scores of `score`, in sparse form; see `Capabilities.sparse_scores`."""
+        """The same scores as `score` in sparse form; requires `Capabilities.sparse_scores`."""
         del batch
-        raise _missing(type(self), "score_sparse")
+        raise _not_implemented(type(self), "score_sparse")
 
     def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
-        """Why `items` score as they do in the one session of `batch`, which has a click.
+        """Explain the scores of `items` in a batch of one session with at least one click.
 
-        Empty for a model without `Capabilities.explains`.
+        The explanation is empty without `Capabilities.explains`.
         """
         from nextclick.models.explanation import Evidence
 
@@ -177,57 +178,57 @@ class Model(ABC):
 
     @property
     def item_arrays(self) -> tuple[str, ...]:
-        """The arrays of `state` with a row for each item: those that grow with the catalog."""
+        """The arrays of `state` with one row per item, which grow with the catalog."""
         return ()
 
     def grow_catalog(self, past: PriorSessions, new: Sessions) -> Self:
-        """The model in the indices of `past`, with a row for each item it did not know.
+        """Add rows for new items and renumber the rows of known items.
 
         Args:
-            past: maps the items it knows to their new indices.
-            new: the sessions with the new items, in the indices of `past`.
+            past: maps the known items to their new indices.
+            new: sessions with the new items, in the new indices.
         """
-        from nextclick.models.grow_catalog import with_new_rows  # imports compiled kernels
+        from nextclick.models.grow_catalog import add_item_rows  # imports compiled kernels
 
-        return with_new_rows(self, past, new)
+        return add_item_rows(self, past, new)
 
     def extended(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
-        """The model of both logs, as if fitted on both at once (an "exact" update)."""
+        """The model that `fit` would return for the older and the new sessions ("exact")."""
         del new, past, progress
-        raise _missing(type(self), "extended")
+        raise _not_implemented(type(self), "extended")
 
     def tuned(self, new: Sessions, steps: FineTuneSteps, *, progress: Progress) -> Self:
-        """Continue training from its weights on new sessions (a "fine-tune" without a trainer)."""
+        """Continue training on new sessions ("fine-tune" of a model that is not neural)."""
         del new, steps, progress
-        raise _missing(type(self), "tuned")
+        raise _not_implemented(type(self), "tuned")
 
     def advance(self, sessions: Sessions) -> None:
-        """Take in the next block of time, in place (a "by-block" update)."""
+        """Add the sessions of the next block of time, in place ("by-block")."""
         del sessions
-        raise _missing(type(self), "advance")
+        raise _not_implemented(type(self), "advance")
 
     def with_history(self, sessions: Sessions, before: int | None = None) -> Self:
-        """The same weights with what these sessions, and no others, add to them.
+        """A model with the same weights whose history consists of exactly these sessions.
 
-        Of a model without "by-block" updates: itself.
+        A model without "by-block" updates has no history and returns itself.
 
         Args:
-            sessions: in the order of their last click, with blocks of time.
-            before: only the blocks before this one; None is all.
+            sessions: sorted by last click, with blocks of time.
+            before: use only the blocks before this one; None uses all.
         """
         del sessions, before
         return self
 
     def continue_training(self, older: Sessions | None = None) -> None:
-        """Let the next training be of the blocks after `last_block`, instead of starting anew.
+        """Prepare for further training on the blocks after `last_block`.
 
         Args:
-            older: the whole older log, if that training replays sessions of it.
+            older: the complete older log, if the training replays sessions of it.
         """
         del older
 
 
-def _missing(model_type: type[Model], method: str) -> NotImplementedError:
+def _not_implemented(model_type: type[Model], method: str) -> NotImplementedError:
     return NotImplementedError(
         f"{model_type.__name__} has no {method}; implement it, or do not declare the capability"
     )

@@ -1,12 +1,12 @@
-"""Evidence for recommendations: why a model scores items of a session as it does.
+"""Explanations of scores: attention weights, neighbor sessions, graph neighbors, contributions.
 
-A model that explains (`Capabilities.explains`) implements
+A model with `Capabilities.explains` implements
 
     explained(batch, items) -> Evidence
 
-for a batch of one session with at least one click, and the items to explain. Neural models share
-one implementation: their encoders call `record_attention` where they weigh clicks, and `explained`
-runs the forward pass within `recording()`, so that the recorded weights are those of the pass.
+for a batch of one session with at least one click. Neural models share one implementation: their
+encoders call `record_attention` where they compute attention weights, and `explained` runs the
+forward pass within `recording()`, which collects the weights of this pass.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ if TYPE_CHECKING:
     from nextclick.core.types import AnyArray, Float32Array, Int32Array, Int64Array
 
 MAX_NEIGHBORS = 5
+"""Maximum number of neighbors in an explanation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attention:
-    """What a layer weighs clicks with.
+    """Attention weights of one layer.
 
     Attributes:
-        name: of the layer. "read-out" sums clicks up to what the session is about.
-        weights: (n,) of each click; or (n, n), in row i what click i takes from each click.
-        clicks: (n,) int64, which clicks of the session these are, 0 the first.
+        name: name of the layer; `"read-out"` is the attention pooling of the session.
+        weights: (n,) weight of each click, or (n, n) with the weights for query click i in row i.
+        clicks: (n,) int64, positions of these clicks in the session, from 0.
     """
 
     name: str
@@ -42,25 +43,25 @@ class Attention:
 
     @property
     def of_last(self) -> Float32Array:
-        """(n,) what the session as a whole, or its last click, takes from each click."""
+        """(n,) weights for the whole session, or for its last click as the query."""
         weights: Float32Array = self.weights if self.map is None else self.weights[-1]
         return weights
 
     @property
     def map(self) -> list[list[float]] | None:
-        """The rows of an (n, n) layer."""
+        """The weights of an (n, n) layer as nested lists; None for (n,) weights."""
         return None if self.weights.ndim == 1 else self.weights.tolist()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbor:
-    """A session of the training log that votes.
+    """A neighbor session from the training log.
 
     Attributes:
-        items: int32, its distinct items; None where the model has kept none.
-        similarity: to the session that asks.
-        vote: what it gives: to each of its items, or of itself to the session.
-        session: its number among the training sessions; None where the model does not know it.
+        items: int32, its distinct items; None if the model does not store them.
+        similarity: similarity to the explained session.
+        vote: its contribution to each of its items, or its weight in a memory.
+        session: its index among the training sessions; None if the model does not store it.
     """
 
     items: Int32Array | None
@@ -71,12 +72,12 @@ class Neighbor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Link:
-    """What a graph across sessions holds of an item.
+    """The neighbors of a clicked item in a graph over the training sessions.
 
     Attributes:
-        item: that was clicked.
-        items: (m,) int32, its neighbors, the nearest first.
-        weights: (m,) float32, of the edges.
+        item: the clicked item.
+        items: (m,) int32, its neighbors by decreasing weight.
+        weights: (m,) float32, edge weights.
     """
 
     item: int
@@ -86,11 +87,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
-    """What scores are sums of.
+    """Additive contributions to the scores of K items; their sum is the score.
 
     Attributes:
-        clicks: (K, n) float32, what each of the n clicks of the session gives to each item.
-        rest: what else gives, by name, (K,) float32 each.
+        clicks: (K, n) float32, contribution of each of the n clicks of the session.
+        rest: all other contributions by name, (K,) float32 each.
     """
 
     clicks: Float32Array
@@ -99,14 +100,14 @@ class Parts:
 
 @dataclass(slots=True, eq=False)
 class Evidence:
-    """All that a model tells of one session.
+    """The explanation of the scores of one session.
 
     Attributes:
-        attention: layer by layer.
-        neighbors: at most `MAX_NEIGHBORS`, those that vote most, the first one first; None of
-            a model that asks no sessions.
-        links: of the distinct items clicked, in the order of their first clicks.
-        parts: None where scores are no sums over clicks.
+        attention: attention weights, layer by layer.
+        neighbors: at most `MAX_NEIGHBORS` neighbor sessions, by decreasing vote; None if the model
+            uses no neighbor sessions.
+        links: graph neighbors of the distinct clicked items, in the order of their first clicks.
+        parts: contributions to the scores; None if scores are not sums over clicks.
     """
 
     attention: list[Attention] = field(default_factory=list)
@@ -120,36 +121,36 @@ _recorded: ContextVar[Evidence | None] = ContextVar("recorded", default=None)
 
 @contextmanager
 def recording() -> Iterator[Evidence]:
-    """Collect the evidence that is recorded on this thread within the block."""
-    evidence = Evidence()
-    token = _recorded.set(evidence)
+    """Collect the attention weights that this thread records within the block."""
+    explanation = Evidence()
+    token = _recorded.set(explanation)
     try:
-        yield evidence
+        yield explanation
     finally:
         _recorded.reset(token)
 
 
 def active_recording() -> Evidence | None:
-    """The evidence that is being recorded; None outside of `recording()`."""
+    """The explanation that is being recorded; None outside `recording()`."""
     return _recorded.get()
 
 
 def record_attention(name: str, weights: Any, clicks: Any = None) -> None:
-    """Record the weights of a layer for the clicks of one session; no-op outside `recording()`.
+    """Record the attention weights of a layer; no effect outside `recording()`.
 
     Args:
-        name: of the layer.
-        weights: tensor (B, n) or (B, n, n), see `Attention`; only the first row is recorded, for a
-            batch of one session and its last prefix.
-        clicks: tensor (n,), which of the clicks that are read these are; None for all of them.
+        name: name of the layer.
+        weights: tensor (B, n) or (B, n, n), see `Attention`; only the first row is recorded,
+            which is the last prefix of a batch of one session.
+        clicks: tensor (n,), positions of the weighted clicks among those read; None for all.
     """
-    evidence = _recorded.get()
-    if evidence is not None:
-        array = _array(weights)[0]
-        at = np.arange(len(array)) if clicks is None else _array(clicks).astype(np.int64)
-        evidence.attention.append(Attention(name, array, at))
+    explanation = _recorded.get()
+    if explanation is not None:
+        array = _to_numpy(weights)[0]
+        positions = np.arange(len(array)) if clicks is None else _to_numpy(clicks).astype(np.int64)
+        explanation.attention.append(Attention(name, array, positions))
 
 
-def _array(tensor: Any) -> AnyArray:
-    found: AnyArray = tensor.detach().float().cpu().numpy()
-    return found
+def _to_numpy(tensor: Any) -> AnyArray:
+    array: AnyArray = tensor.detach().float().cpu().numpy()
+    return array

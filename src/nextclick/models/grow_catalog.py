@@ -1,9 +1,9 @@
-"""A larger catalog for a model with a row of weights for each item.
+"""Initialization of rows for new items, in models with one row of weights per item.
 
-A new item begins where its neighbors are: at the mean of the rows of the items clicked right
-before or after it, weighted by how often. Rows are filled round by round, so that a new item whose
-neighbors are new as well begins at their means; one that is joined to no known item by any path
-begins at the mean of all known ones. A bias is a row of one number.
+The row of a new item is the mean of the rows of the items clicked right before or after it,
+weighted by the number of such clicks. Rows are filled in rounds, so a new item whose neighbors are
+all new gets the mean of their new rows. An item that no path connects to a known item gets the mean
+of all known items. A bias is a row with one number.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ M = TypeVar("M", bound="Model")
 
 
 class _Round(NamedTuple):
-    """Rows that are filled at once: `items` (R,), out of edges (n,) that begin at `starts` (R,)."""
+    """Rows of one round: `items` (R,), with edges (n,) grouped from `starts` (R,)."""
 
     items: Int64Array
     starts: Int64Array
@@ -35,56 +35,57 @@ class _Round(NamedTuple):
     weights: Int64Array
 
 
-def with_new_rows(model: M, past: PriorSessions, new: Sessions) -> M:
-    """The model in the indices of `past`, with a row for each item that it did not know.
+def add_item_rows(model: M, past: PriorSessions, new: Sessions) -> M:
+    """The model with renumbered items and rows for the new ones.
 
-    The default of `Model.grow_catalog`. A temporal graph among its arrays is renumbered, too.
+    The default of `Model.grow_catalog`. A temporal graph in the state is renumbered as well.
 
     Args:
-        model: names the arrays of its state with such rows in `item_arrays`.
-        past: maps its items to their new indices.
-        new: the sessions with the new items, in the indices of `past`.
+        model: a model whose `item_arrays` names the arrays with one row per item.
+        past: maps the known items to their new indices.
+        new: sessions with the new items, in the new indices.
     """
     known = np.zeros(past.n_items + 1, dtype=np.bool_)
     known[past.index[1:]] = True
-    rounds = _rounds(new, known.copy())
+    rounds = _plan_rounds(new, known.copy())
     state = {name: np.array(array) for name, array in model.state().items()}
     state = renumbered_graph(state, past.index)
     for name in model.item_arrays:
-        state[name] = _filled(scatter_rows(state[name], past.index, past.n_items), known, rounds)
+        array = scatter_rows(state[name], past.index, past.n_items)
+        state[name] = _fill_rows(array, known, rounds)
     return type(model).from_state(state, model.config)
 
 
-def _rounds(new: Sessions, filled: BoolArray) -> list[_Round]:
-    """Which rows can be filled from which others, in turn; marks them in `filled`."""
+def _plan_rounds(new: Sessions, filled: BoolArray) -> list[_Round]:
+    """The rounds in which rows are filled from filled neighbors; updates `filled`."""
     graph = ItemGraph.of(new)
-    begin = np.repeat(np.arange(graph.n_items + 1), np.diff(graph.offsets))
-    end, weight = graph.followers.astype(np.int64), graph.weights()
-    rows = np.concatenate([begin, end])
-    others = np.concatenate([end, begin])
+    source = np.repeat(np.arange(graph.n_items + 1), np.diff(graph.offsets))
+    target, weight = graph.followers.astype(np.int64), graph.weights()
+    rows = np.concatenate([source, target])
+    neighbors = np.concatenate([target, source])
     weights = np.concatenate([weight, weight])
     order = np.argsort(rows, kind="stable")
-    rows, others, weights = rows[order], others[order], weights[order]
-    found: list[_Round] = []
+    rows, neighbors, weights = rows[order], neighbors[order], weights[order]
+    rounds: list[_Round] = []
     while True:
-        now = ~filled[rows] & filled[others]
-        if not now.any():
-            return found
-        items, starts = np.unique(rows[now], return_index=True)
-        found.append(_Round(items, starts, others[now], weights[now]))
+        selected = ~filled[rows] & filled[neighbors]
+        if not selected.any():
+            return rounds
+        items, starts = np.unique(rows[selected], return_index=True)
+        rounds.append(_Round(items, starts, neighbors[selected], weights[selected]))
         filled[items] = True
 
 
-def _filled(array: AnyArray, known: BoolArray, rounds: list[_Round]) -> AnyArray:
-    """The same with the rows of new items; what is not reached gets the mean of the known."""
-    left = ~known
-    left[0] = False
+def _fill_rows(array: AnyArray, known: BoolArray, rounds: list[_Round]) -> AnyArray:
+    """Fill the rows of new items in place; unreached rows get the mean of the known rows."""
+    unfilled = ~known
+    unfilled[0] = False
     for items, starts, neighbors, weights in rounds:
         shape = (-1, *(1,) * (array.ndim - 1))
         total = np.add.reduceat(weights, starts).reshape(shape)
         sums = np.add.reduceat(array[neighbors] * weights.reshape(shape), starts, axis=0)
         array[items] = sums / total
-        left[items] = False
-    if left.any() and known.any():
-        array[left] = array[known].mean(axis=0)
+        unfilled[items] = False
+    if unfilled.any() and known.any():
+        array[unfilled] = array[known].mean(axis=0)
     return array

@@ -1,8 +1,7 @@
-"""What an incremental update is given: the older log, and how long to train.
+"""Inputs of incremental updates: the older log and the fine-tuning parameters.
 
-`Capabilities.update` declares which of the three ways a model takes: `extended` (exact), `advance`
-(block by block), or further training, before which rows for new items are added
-(`Model.grow_catalog`).
+`Capabilities.update` declares how a model is updated: by `extended` (exact), by `advance` (block
+by block), or by further training, after `Model.grow_catalog` has added rows for new items.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PriorSessions:
-    """The older log, in a vocabulary that holds its items and those of the new log.
+    """The older log, in the joint vocabulary of both logs.
 
     Attributes:
-        index: (N + 1,) int32, the index there of each of the N items that the model knows.
-        n_items: how many the vocabulary has.
-        n_sessions: sessions of the older log.
-        support: (n_items + 1,) int64, its clicks per item.
-        sessions: the older log itself, in the new indices; None where nobody kept it.
+        index: (N + 1,) int32, index in the joint vocabulary of each of the N items of the model.
+        n_items: size of the joint vocabulary.
+        n_sessions: number of sessions in the older log.
+        support: (n_items + 1,) int64, clicks per item in the older log.
+        sessions: the older sessions in the joint vocabulary; None if they are not available.
     """
 
     index: Int32Array
@@ -43,13 +42,13 @@ class PriorSessions:
 
 @dataclass(frozen=True, slots=True)
 class FineTuneSteps:
-    """How a model is trained on.
+    """Parameters of fine-tuning.
 
     Attributes:
-        epochs: passes over the new sessions, at most.
-        rate: of the learning rate that it was trained with, the share to go on with.
-        minutes: no more than that.
-        seed: of everything random.
+        epochs: maximum number of passes over the new sessions.
+        rate: factor of the original learning rate.
+        minutes: time limit.
+        seed: seed of all random numbers.
     """
 
     epochs: int
@@ -59,7 +58,7 @@ class FineTuneSteps:
 
 
 def scatter_rows(array: AnyArray, index: Int32Array, n_items: int) -> AnyArray:
-    """(n_items + 1, …) the rows of (N + 1, …) at the places `index`; rows of nobody are 0."""
-    moved = np.zeros((n_items + 1, *array.shape[1:]), dtype=array.dtype)
-    moved[index] = array
-    return moved
+    """Move the rows of (N + 1, …) to `index` in an array (n_items + 1, …); other rows are 0."""
+    scattered = np.zeros((n_items + 1, *array.shape[1:]), dtype=array.dtype)
+    scattered[index] = array
+    return scattered

@@ -1,12 +1,12 @@
-"""The models that are installed: names and classes out of the entry points of packages.
+"""The registry of installed models, read from the entry points of packages.
 
-A package adds a model to every command by one line of its packaging:
+A package adds a model to all commands with one entry point:
 
     [project.entry-points."nextclick.models"]
     my-model = "my_package.my_model:MyModel"
 
-Names are read without importing anything; a class is imported when it is used, so that a counting
-model never imports PyTorch.
+Listing names imports no model. A class is imported on first use, so a counting model does not
+import PyTorch.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ GROUP = "nextclick.models"
 BASELINES = (
     "pop", "s-pop", "item-knn", "markov", "rules", "session-knn", "bpr-mf", "fpmc",
 )  # fmt: skip
-"""What `compare` and `run` train when no model is named: quick, and without PyTorch."""
+"""The default models of `compare` and `run`; they train in seconds and do not need PyTorch."""
 
-_FIRST = (
+_LISTING_ORDER = (
     *BASELINES,
     "gru4rec", "improved-gru4rec", "narm", "stamp", "sasrec", "asars", "youtube-dnn", "wavenet",
     "sr-gnn", "lessr", "csrm", "lgsr", "tasrec",
 )  # fmt: skip
-"""The order of listings; models that are not named here follow, sorted by name."""
+"""The order of models in listings; all other models follow, sorted by name."""
 
 
 def model_names() -> tuple[str, ...]:
-    """The names of all installed models."""
+    """Names of all installed models."""
     return tuple(installed_models())
 
 
 @cache
 def installed_models() -> dict[str, tuple[EntryPoint, ...]]:
-    """Name to the entry points that declare it, in the order of listings.
+    """The entry points of each model name, in the order of listings.
 
     Raises:
-        ConfigError: no model is declared.
+        ConfigError: no installed package declares a model.
     """
     declared: dict[str, tuple[EntryPoint, ...]] = {}
     for entry in entry_points(group=GROUP):
@@ -56,58 +56,59 @@ def installed_models() -> dict[str, tuple[EntryPoint, ...]]:
             "nextclick: `pip install --force-reinstall --no-deps nextclick`, or `pip install -e .` "
             "in a checkout"
         )
-    order = {name: place for place, name in enumerate(_FIRST)}
+    order = {name: index for index, name in enumerate(_LISTING_ORDER)}
     names = sorted(declared, key=lambda name: (order.get(name, len(order)), name))
     return {name: declared[name] for name in names}
 
 
 def model_class(name: str) -> type[Model]:
-    """The class behind a name.
+    """The class of a model.
 
     Raises:
-        ConfigError: no installed model has that name, several packages declare it, it needs a
-            library that is not installed, or its entry point names something that cannot be
-            imported or is no model.
+        ConfigError: no installed model has this name, several packages declare it, a required
+            library is not installed, or the entry point cannot be imported or is not a complete
+            `Model` subclass.
     """
     entries = installed_models()
     if name not in entries:
         raise ConfigError(f"there is no model {name!r}: {nearest(name, entries)}")
     entry, *others = entries[name]
     if others:
-        owners = " and ".join(f"{_owner(each)} ({each.value})" for each in entries[name])
+        owners = " and ".join(f"{_distribution(e)} ({e.value})" for e in entries[name])
         raise ConfigError(
             f"model {name!r} is declared by {owners}; uninstall one of them, or rename "
             "its entry point"
         )
-    model_type = _imported(entry)
+    model_type = _load(entry)
     if not (isinstance(model_type, type) and issubclass(model_type, Model)):
         raise ConfigError(
-            f"model {name!r} of {_owner(entry)} is no model: {entry.value} must be a subclass of "
-            f"nextclick.models.base.Model, got {model_type!r}; correct the class, or uninstall it"
+            f"model {name!r} of {_distribution(entry)} is not a model: {entry.value} must be a "
+            f"subclass of nextclick.models.base.Model, got {model_type!r}; fix the class, or "
+            "uninstall the package"
         )
     if model_type.__abstractmethods__:
         missing = ", ".join(sorted(model_type.__abstractmethods__))
         raise ConfigError(
-            f"model {name!r} of {_owner(entry)} is incomplete: {entry.value} must implement "
-            f"{missing}; upgrade or uninstall {_owner(entry)}"
+            f"model {name!r} of {_distribution(entry)} is incomplete: {entry.value} must implement "
+            f"{missing}; upgrade or uninstall {_distribution(entry)}"
         )
     if vars(model_type).get("name") != name:
         raise ConfigError(
-            f"model {name!r} of {_owner(entry)}: {entry.value} must set name = {name!r}, "
+            f"model {name!r} of {_distribution(entry)}: {entry.value} must set name = {name!r}, "
             f"got {vars(model_type).get('name')!r}; give both the same name"
         )
     return model_type
 
 
 def known_capabilities(name: str) -> Capabilities | None:
-    """The default capabilities of a model, None where its package is not installed here."""
+    """The default capabilities of a model; None if it cannot be loaded."""
     try:
         return model_class(name).default_capabilities
     except ConfigError:
         return None
 
 
-def _imported(entry: EntryPoint) -> object:
+def _load(entry: EntryPoint) -> object:
     try:
         return entry.load()
     except Exception as error:
@@ -117,11 +118,12 @@ def _imported(entry: EntryPoint) -> object:
                 "pip install 'nextclick[neural]'"
             ) from None
         raise ConfigError(
-            f"model {entry.name!r} of {_owner(entry)} cannot be imported from {entry.value}: "
-            f"{type(error).__name__}: {error}; upgrade or uninstall {_owner(entry)}"
+            f"model {entry.name!r} of {_distribution(entry)} cannot be imported from "
+            f"{entry.value}: {type(error).__name__}: {error}; upgrade or uninstall "
+            f"{_distribution(entry)}"
         ) from error
 
 
-def _owner(entry: EntryPoint) -> str:
-    """The distribution that declares an entry point."""
+def _distribution(entry: EntryPoint) -> str:
+    """Name of the distribution that declares an entry point."""
     return "an unknown package" if entry.dist is None else entry.dist.name

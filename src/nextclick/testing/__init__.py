@@ -1,4 +1,4 @@
-"""Checks that every model passes, for the tests of a package that adds one.
+"""Conformance checks for models, for the tests of packages that add one.
 
     import pytest
     from nextclick.testing import CHECKS, ModelCase
@@ -7,8 +7,8 @@
     def test_my_model(check, tmp_path):
         check(ModelCase("my-model"), tmp_path)
 
-The package must be installed, so that its entry point is found; `declared_model` declares a model
-for a test without installing anything.
+The package must be installed, so that its entry point is found. `declared_model` declares a model
+within a test without an installation.
 """
 
 from nextclick.testing.declared_model import declared_model

@@ -1,4 +1,4 @@
-"""Checks of what a model declares: its config, presets, search space and capabilities."""
+"""Checks of the declarations of a model: config, presets, search space and capabilities."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def check_declaration(case: ModelCase, folder: Path) -> None:
-    """Its config is a frozen dataclass whose fields have types, defaults and descriptions."""
+    """The config is a frozen dataclass whose fields have types, defaults and descriptions."""
     del folder
     model_type = case.model_type
     assert (model_type.__doc__ or "").strip(), f"{model_type.__name__} needs a docstring"
@@ -35,19 +35,19 @@ def check_declaration(case: ModelCase, folder: Path) -> None:
         assert parameters[field.name].description, f"{field.name} needs a description"
         assert parameters[field.name].default is not None, f"{field.name} needs a default"
     shared = parameters.keys() & {field.name for field in fields(TrainingConfig)}
-    if case.capabilities.neural:  # else `--set NAME=VALUE` would need a prefix
-        assert not shared, f"{sorted(shared)} are parameters of the training"
+    if case.capabilities.neural:  # otherwise `--set NAME=VALUE` is ambiguous
+        assert not shared, f"{sorted(shared)} are training parameters; rename them"
     assert build_config(model_type.Config, {}, case.name) == model_type.Config()
 
 
 def check_capabilities(case: ModelCase, folder: Path) -> None:
-    """It implements what its capabilities promise, and promises what fits together."""
+    """The model implements its declared capabilities, and these are consistent."""
     del folder
     declared = case.capabilities
     assert isinstance(declared, Capabilities)
     assert declared.neural == case.model_type.default_capabilities.neural
     assert case.model_type.requires(case.config) <= {"times", "users", "blocks"}
-    promised = {
+    declared_methods = {
         "score_sparse": declared.sparse_scores,
         "explained": declared.explains,
         "extended": declared.update == "exact",
@@ -56,23 +56,22 @@ def check_capabilities(case: ModelCase, folder: Path) -> None:
         "fit": not declared.neural,
         "tuned": declared.update == "fine-tune" and not declared.neural,
     }
-    for method, has in promised.items():
-        own = case.model_type.__dict__.get(method) or _inherited(case.model_type, method)
-        assert own is not None or not has, f"{case.name} declares what {method} does; implement it"
-    assert declared.explains or not declared.attention, "attention is an explanation"
+    for method, required in declared_methods.items():
+        implemented = _overrides(case.model_type, method)
+        assert implemented or not required, f"{case.name} must implement {method}"
+    assert declared.explains or not declared.attention, "attention requires explains"
     assert declared.update == "exact" or not declared.needs_sessions
     assert declared.update != "by-block" or "blocks" in case.model_type.requires(case.config)
 
 
-def _inherited(model_type: type[Model], method: str) -> object:
-    """The method that a class inherits from another than `Model`."""
+def _overrides(model_type: type[Model], method: str) -> bool:
+    """Whether a class overrides a method of `Model`, itself or by inheritance."""
     owners = (owner for owner in model_type.__mro__ if method in vars(owner))
-    owner = next(owners, Model)
-    return None if owner is Model else vars(owner)[method]
+    return next(owners, Model) is not Model
 
 
 def check_presets(case: ModelCase, folder: Path) -> None:
-    """Every preset is valid, and a point of the search space widened to it."""
+    """Every preset is valid, and a point of the search space widened to include it."""
     del folder
     assert not case.capabilities.neural or "default" in case.model_type.presets
     presets = case.model_type.presets if case.capabilities.neural else {None: None}
@@ -86,29 +85,31 @@ def check_presets(case: ModelCase, folder: Path) -> None:
 
 
 def check_search_space(case: ModelCase, folder: Path) -> None:
-    """A model with parameters says what is worth trying, and every value of it is valid."""
+    """A model with parameters has a search space, and all its values are valid."""
     del folder
     candidate = ModelCandidate(case.name)
-    own = {parameter.name for parameter in describe(case.model_type.Config)}
+    model_parameters = {parameter.name for parameter in describe(case.model_type.Config)}
     known = candidate.parameters({})
-    named = {name for key, values in candidate.space.items() for name in sets(key, values)}
-    assert named <= set(known), f"unknown parameters: {sorted(named - set(known))}"
-    assert named & own or not own, "name at least one parameter of the model in search_space"
+    searched = {name for key, values in candidate.space.items() for name in sets(key, values)}
+    assert searched <= set(known), f"unknown parameters: {sorted(searched - set(known))}"
+    assert searched & model_parameters or not model_parameters, (
+        "add at least one parameter of the model to search_space"
+    )
     for name, dimension in candidate.space.items():
         for value in _values(dimension):
-            tried = parameters_at(candidate.space, {name: value})
-            assert {n: candidate.parameters(tried)[n] for n in tried} == tried
+            parameters = parameters_at(candidate.space, {name: value})
+            assert {n: candidate.parameters(parameters)[n] for n in parameters} == parameters
     rng = np.random.default_rng(0)
-    for _ in range(20):  # values that go with each other
+    for _ in range(20):  # random combinations of values
         point = {
             name: values[rng.integers(len(values))]
-            for name, values in ((n, _values(each)) for n, each in candidate.space.items())
+            for name, values in ((n, _values(d)) for n, d in candidate.space.items())
         }
         candidate.parameters(parameters_at(candidate.space, point))
 
 
 def _values(dimension: IntRange | FloatRange | Choice | Bundles) -> tuple[Value, ...]:
-    """The ends of a range, or all values of a choice."""
+    """The bounds of a range, or all values of a choice."""
     if isinstance(dimension, Bundles):
         return tuple(dimension.named)
     if isinstance(dimension, Choice):
@@ -117,19 +118,21 @@ def _values(dimension: IntRange | FloatRange | Choice | Bundles) -> tuple[Value,
 
 
 def check_requirements(case: ModelCase, folder: Path) -> None:
-    """A log without what it requires is refused, with the name of what is missing."""
-    whole, required = sample_store().part("train"), case.model_type.requires(case.config)
-    check_sessions(case.model_type, case.config, whole, folder)
-    lacking = {
-        "times": (replace(whole, times=None), "times"),
-        "users": (replace(whole, users=None, n_users=0), "users"),
-        "blocks": (replace(whole, blocks=None), "blocks of time"),
+    """A log without a required input is rejected with an error that names it."""
+    complete, required = sample_store().part("train"), case.model_type.requires(case.config)
+    check_sessions(case.model_type, case.config, complete, folder)
+    incomplete = {
+        "times": (replace(complete, times=None), "times"),
+        "users": (replace(complete, users=None, n_users=0), "users"),
+        "blocks": (replace(complete, blocks=None), "blocks of time"),
     }
-    for name, (sessions, shown) in lacking.items():
+    for name, (sessions, label) in incomplete.items():
         try:
             check_sessions(case.model_type, case.config, sessions, folder)
         except ConfigError as error:
-            assert name in required, f"refused for {name}, which {case.name} does not require"
-            assert f"reads {shown}, and {folder} has none" in str(error)  # noqa: PT017, no pytest
+            assert name in required, f"rejected without {name}, which {case.name} does not require"
+            assert f"reads {label}, and {folder} has none" in str(error)  # noqa: PT017, no pytest
         else:
-            assert name not in required, f"{case.name} requires {name}, and was not refused"
+            assert name not in required, (
+                f"{case.name} requires {name}, but a log without it was accepted"
+            )

@@ -1,4 +1,4 @@
-"""Declare a model for a test, as an installed package would."""
+"""Temporary entry points, which declare a model as an installed package does."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def declared_model(
     """Declare a model within a block.
 
     Args:
-        name: of the model.
-        value: where its class is, as "package.module:Class".
-        distribution: the name of the package that declares it.
+        name: name of the model.
+        value: its class, as "package.module:Class".
+        distribution: name of the package that declares it.
 
     Yields:
-        The folder with the metadata of that package; a process that has it on its `PYTHONPATH`
-        knows the model, too.
+        The folder with the metadata of the package. With this folder on its `PYTHONPATH`, another
+        process finds the model as well.
     """
     with tempfile.TemporaryDirectory() as path:
         metadata = Path(path) / f"{distribution.replace('-', '_')}-1.0.dist-info"
@@ -40,14 +40,14 @@ def declared_model(
             f"[{GROUP}]\n{name} = {value}\n", encoding="utf-8"
         )
         sys.path.append(path)
-        _forget()
+        _clear_caches()
         try:
             yield Path(path)
         finally:
             sys.path.remove(path)
-            _forget()
+            _clear_caches()
 
 
-def _forget() -> None:
+def _clear_caches() -> None:
     importlib.invalidate_caches()
     installed_models.cache_clear()

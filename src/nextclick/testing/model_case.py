@@ -1,4 +1,4 @@
-"""A model with parameters, as the checks look at it."""
+"""The subject of a check: an installed model with a set of parameters."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ QUICK_TRAINING: dict[str, Any] = {"epochs": 2, "batch_size": 32, "threads": 1, "
 
 
 class ModelCase:
-    """An installed model with parameters that differ from its defaults.
+    """An installed model with parameters that differ from the defaults.
 
     Attributes:
-        name: of the model.
-        parameters: of its config.
+        name: name of the model.
+        parameters: parameters of its config.
     """
 
     def __init__(self, name: str, **parameters: Any):
@@ -39,89 +39,92 @@ class ModelCase:
 
     @cached_property
     def model_type(self) -> type[Model]:
-        """The class, out of the registry."""
+        """The model class."""
         return model_class(self.name)
 
     @cached_property
     def config(self) -> Any:
-        """Its config with these parameters."""
+        """The config with these parameters."""
         return build_config(self.model_type.Config, self.parameters, self.name)
 
     @cached_property
     def capabilities(self) -> Capabilities:
-        """What it declares with this config."""
+        """The declared capabilities with this config."""
         return self.model_type.capabilities_of(self.config)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Parameters for a quick training through the pipeline."""
+        """Parameters for a short training run."""
         training = QUICK_TRAINING if self.capabilities.neural else {}
         return {**self.parameters, **training}
 
     @cached_property
     def artifact(self) -> Artifact:
-        """The model trained on the sample store; made once."""
+        """The artifact of a model trained on the sample store; cached."""
         return train(sample_store(), self.name, config=self.settings, refreshable=True)
 
     @cached_property
     def model(self) -> Model:
-        """A model for scoring: fitted, or with weights drawn at random."""
+        """A model for scoring: fitted, or for a neural model with random weights."""
         sessions = sample_store().part("train")
         if not self.capabilities.neural:
             return self.model_type.fit(sessions, self.config, seed=0, progress=silent)
-        return _drawn(self.model_type, self.config, sessions)
+        return _random_model(self.model_type, self.config, sessions)
 
 
 def forms_of(name: str) -> list[ModelCase]:
-    """A model in all its forms.
+    """All variants of a model that are worth a check.
 
-    These are its defaults, every other value of a parameter that is a choice or a switch, one at a
-    time, and the combinations of such values that its presets have.
+    The first has the defaults. The others change one parameter with a fixed set of values (a choice
+    or a switch), or have the values of such parameters in a preset.
     """
     model_type = model_class(name)
     default = asdict(build_config(model_type.Config, {}, name))
-    described = {each.name: _choices(each.kind) for each in describe(model_type.Config)}
-    choices = {parameter: texts for parameter, texts in described.items() if texts}
-    forms: list[dict[str, Any]] = [{}]
+    parameters = describe(model_type.Config)
+    choices = {p.name: _choices(p.kind) for p in parameters if _choices(p.kind)}
+    variants: list[dict[str, Any]] = [{}]
     for preset in model_type.presets:
         if model_type.default_capabilities.neural:
             config, _ = build_configs(name, model_type.Config, model_type.presets, preset, {})
         else:
             config = build_config(model_type.Config, model_type.presets[preset], name)
-        forms.append({n: v for n, v in asdict(config).items() if n in choices and v != default[n]})
-    for parameter, texts in choices.items():
-        for text in texts:
+        variants.append(
+            {n: v for n, v in asdict(config).items() if n in choices and v != default[n]}
+        )
+    for parameter, values in choices.items():
+        for written in values:
             try:
-                config = build_config(model_type.Config, {parameter: text}, name)
+                config = build_config(model_type.Config, {parameter: written}, name)
             except ConfigError:
-                continue  # does not go with the defaults
+                continue  # invalid in combination with the defaults
             value = asdict(config)[parameter]
             if value != default[parameter]:
-                forms.append({parameter: value})
-    unique = {repr(form): form for form in forms}
-    return [ModelCase(name, **form) for form in unique.values()]
+                variants.append({parameter: value})
+    unique = {repr(variant): variant for variant in variants}
+    return [ModelCase(name, **variant) for variant in unique.values()]
 
 
 def _choices(kind: str) -> list[str]:
-    """The values of a parameter that is a choice or a switch, as `describe` writes them."""
+    """The values of a choice or a switch, as `describe` writes them; empty for other kinds."""
     if kind == "true or false":
         return ["true", "false"]
     return kind.removeprefix("one of ").split(", ") if kind.startswith("one of ") else []
 
 
-def _drawn(model_type: type[Model], config: Any, sessions: Sessions) -> Model:
-    """A neural model whose weights are large enough for terms to matter."""
+def _random_model(model_type: type[Model], config: Any, sessions: Sessions) -> Model:
+    """A neural model with random weights, large enough that all terms affect the scores."""
     import torch
 
     from nextclick.experiments.neural_training import neural_class
     from nextclick.models.neural_model import DatasetInfo
 
-    kind = neural_class(model_type)
+    neural_type = neural_class(model_type)
     with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(0)
-        model = kind(config, sessions.n_items, DatasetInfo.of(sessions, kind.requires(config)))
+        dataset = DatasetInfo.of(sessions, neural_type.requires(config))
+        model = neural_type(config, sessions.n_items, dataset)
         for weight in model.encoder.parameters():
-            # wider layers get smaller weights: a chaotic recurrence would magnify rounding
+            # smaller weights in wider layers: a chaotic recurrence amplifies rounding
             weight.normal_(0.0, min(0.4, weight.shape[-1] ** -0.5 if weight.ndim else 0.4))
         for module in model.encoder.modules():
             if isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:

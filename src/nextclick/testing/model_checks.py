@@ -1,4 +1,4 @@
-"""All checks of a model: each takes a `ModelCase` and an empty folder, and asserts."""
+"""The lists of all checks. A check takes a `ModelCase` and an empty folder, and asserts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCORING_CHECKS = (
     scoring.check_causality,
     scoring.check_explanation,
 )
-"""Quick checks without a training, for every form of a model."""
+"""Fast checks without training, for every variant of a model."""
 
 CHECKS = (
     declaration.check_declaration,
@@ -32,4 +32,4 @@ CHECKS = (
     training.check_serving,
     training.check_update,
 )
-"""Everything that holds for every model."""
+"""All checks."""

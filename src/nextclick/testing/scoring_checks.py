@@ -1,4 +1,4 @@
-"""Checks of scores: their form, and what they may not depend on."""
+"""Checks of scores: shape and values, and independence of padding, other rows and later clicks."""
 
 from __future__ import annotations
 
@@ -18,50 +18,50 @@ if TYPE_CHECKING:
     from nextclick.models.neural_model import NeuralModel
     from nextclick.testing.model_case import ModelCase
 
-_TOLERANCE = 1e-4  # relative to the largest score: products round as a batch is large
-_WIDTH = 6  # clicks of the longest session of a batch
+_TOLERANCE = 1e-4  # relative to the largest score: rounding depends on the batch size
+_WIDTH = 6  # clicks of the longest session in a batch
 
 
 def sample_batch(n_items: int) -> SessionBatch:
-    """Sessions of 0 to 6 clicks with gaps, waiting times and users; some of them unknown."""
+    """Sessions of 0 to 6 clicks with gaps, waiting times and users, some of them unknown."""
     rng = np.random.default_rng(3)
     lengths = np.array([6, 1, 0, 2, 4, 6, 3, 5], dtype=np.int32)
-    inside = np.arange(_WIDTH) < lengths[:, None]
-    items = np.where(inside, rng.integers(1, n_items + 1, inside.shape), 0).astype(np.int32)
-    items[5, 1] = items[5, 3]  # an item that was clicked twice
-    gaps = rng.uniform(1.0, 300.0, inside.shape).astype(np.float32)
+    is_click = np.arange(_WIDTH) < lengths[:, None]
+    items = np.where(is_click, rng.integers(1, n_items + 1, is_click.shape), 0).astype(np.int32)
+    items[5, 1] = items[5, 3]  # a repeated item
+    gaps = rng.uniform(1.0, 300.0, is_click.shape).astype(np.float32)
     gaps[:, 0] = 0.0
     gaps[4, 2] = np.nan
     users = rng.integers(0, 4, len(lengths)).astype(np.int32)
     waited = rng.uniform(1.0, 100.0, len(lengths)).astype(np.float32)
-    return SessionBatch(items, lengths, np.where(inside, gaps, np.nan), users, waited)
+    return SessionBatch(items, lengths, np.where(is_click, gaps, np.nan), users, waited)
 
 
 def row_of(batch: SessionBatch, row: int, length: int | None = None) -> SessionBatch:
-    """One session alone, without padding, or a prefix of it that is scored at its last click."""
+    """A batch of one session without padding, or of a prefix that is scored at its last click."""
     n = int(batch.lengths[row]) if length is None else length
-    at = slice(row, row + 1)
+    rows = slice(row, row + 1)
     return SessionBatch(
-        batch.items[at, :n],
+        batch.items[rows, :n],
         np.array([n], dtype=np.int32),
-        None if batch.gaps is None else batch.gaps[at, :n],
-        None if batch.users is None else batch.users[at],
-        None if batch.waited is None or length is not None else batch.waited[at],
+        None if batch.gaps is None else batch.gaps[rows, :n],
+        None if batch.users is None else batch.users[rows],
+        None if batch.waited is None or length is not None else batch.waited[rows],
     )
 
 
-def assert_close(found: AnyArray, expected: AnyArray) -> None:
-    """The same but for rounding."""
+def assert_close(actual: AnyArray, expected: AnyArray) -> None:
+    """Assert equality up to rounding."""
     scale = max(float(np.abs(expected).max(initial=0.0)), 1.0)
-    np.testing.assert_allclose(found, expected, rtol=0.0, atol=_TOLERANCE * scale)
+    np.testing.assert_allclose(actual, expected, rtol=0.0, atol=_TOLERANCE * scale)
 
 
 def check_scores(case: ModelCase, folder: Path) -> None:
-    """(B, N + 1) float32, finite, also for empty sessions, no sessions and unknown context."""
+    """Scores are (B, N + 1) float32 and finite, with empty sessions, no sessions and no context."""
     del folder
-    model, batch = case.model, sample_batch(case.model.n_items)
-    for each in (batch, replace(batch, gaps=None, users=None, waited=None)):
-        scores = model.score(each)
+    model, full_batch = case.model, sample_batch(case.model.n_items)
+    for batch in (full_batch, replace(full_batch, gaps=None, users=None, waited=None)):
+        scores = model.score(batch)
         assert scores.shape == (len(batch), model.n_items + 1)
         assert scores.dtype == np.float32
         assert np.isfinite(scores).all()
@@ -70,7 +70,7 @@ def check_scores(case: ModelCase, folder: Path) -> None:
 
 
 def check_sparse_scores(case: ModelCase, folder: Path) -> None:
-    """Sparse scores are the dense ones, and list an item of 1..N once a row."""
+    """Sparse scores equal dense scores, and list each item at most once per row, within 1..N."""
     del folder
     if not case.capabilities.sparse_scores:
         return
@@ -86,59 +86,59 @@ def check_sparse_scores(case: ModelCase, folder: Path) -> None:
 
 
 def check_rows_are_independent(case: ModelCase, folder: Path) -> None:
-    """A session scores the same alone as in a batch."""
+    """A session has the same scores alone and in a batch."""
     del folder
     batch = sample_batch(case.model.n_items)
-    together = case.model.score(batch)
+    batch_scores = case.model.score(batch)
     for row in range(len(batch)):
-        assert_close(case.model.score(row_of(batch, row))[0], together[row])
+        assert_close(case.model.score(row_of(batch, row))[0], batch_scores[row])
 
 
 def check_padding(case: ModelCase, folder: Path) -> None:
-    """Neither more padding nor what stands behind the end of a session changes scores."""
+    """Scores depend neither on the amount of padding nor on the values in it."""
     del folder
     batch = sample_batch(case.model.n_items)
     scores = case.model.score(batch)
     assert batch.gaps is not None
-    behind = np.arange(_WIDTH + 3) >= batch.lengths[:, None]
+    is_padding = np.arange(_WIDTH + 3) >= batch.lengths[:, None]
     items = np.pad(batch.items, ((0, 0), (0, 3)))
     gaps = np.pad(batch.gaps, ((0, 0), (0, 3)), constant_values=np.nan)
     assert_close(case.model.score(replace(batch, items=items, gaps=gaps)), scores)
-    dirty = replace(
+    overwritten = replace(
         batch,
-        items=np.where(behind, np.int32(1), items),
-        gaps=np.where(behind, np.float32(5.0), gaps),
+        items=np.where(is_padding, np.int32(1), items),
+        gaps=np.where(is_padding, np.float32(5.0), gaps),
     )
-    assert_close(case.model.score(dirty), scores)
+    assert_close(case.model.score(overwritten), scores)
 
 
 def check_long_sessions(case: ModelCase, folder: Path) -> None:
-    """Of a session longer than `max_length` the latest clicks are read."""
+    """Of a session longer than `max_length` only the latest clicks are read."""
     del folder
     length = case.model.max_length
     if length is None:
         return
     rng = np.random.default_rng(4)
     clicks = rng.integers(1, case.model.n_items + 1, length + 3).tolist()
-    found = case.model.score(SessionBatch.from_lists([clicks, clicks[:1]]))
+    scores = case.model.score(SessionBatch.from_lists([clicks, clicks[:1]]))
     latest = case.model.score(SessionBatch.from_lists([clicks[3:]]))
-    assert_close(found[:1], latest)
+    assert_close(scores[:1], latest)
 
 
 def check_state(case: ModelCase, folder: Path) -> None:
-    """The model built from its arrays scores the same, even if they may not be written to."""
+    """A model built from the state has the same scores, even if the arrays are read-only."""
     del folder
     batch = sample_batch(case.model.n_items)
     state = {name: array.copy() for name, array in case.model.state().items()}
     for array in state.values():
         array.flags.writeable = False
-    again = case.model_type.from_state(MappingProxyType(state), case.config)
-    assert (again.n_items, again.config) == (case.model.n_items, case.config)
-    np.testing.assert_array_equal(again.score(batch), case.model.score(batch))
+    rebuilt = case.model_type.from_state(MappingProxyType(state), case.config)
+    assert (rebuilt.n_items, rebuilt.config) == (case.model.n_items, case.config)
+    np.testing.assert_array_equal(rebuilt.score(batch), case.model.score(batch))
 
 
 def check_causality(case: ModelCase, folder: Path) -> None:
-    """The query of a prefix is that of the prefix alone, and no later click changes it."""
+    """The query of a prefix equals that of the prefix alone and ignores later clicks."""
     del folder
     if not case.capabilities.neural:
         return
@@ -152,53 +152,53 @@ def check_causality(case: ModelCase, folder: Path) -> None:
     gaps = rng.uniform(1.0, 300.0, (n_rows, _WIDTH + 1)).astype(np.float32)
     gaps[:, 0] = 0.0
     users = rng.integers(0, 4, n_rows)
-    whole = prefix_queries(model, items, gaps, users)
+    queries = prefix_queries(model, items, gaps, users)
     for t in range(1, _WIDTH):
         later, later_gaps = items.copy(), gaps.copy()
         later[:, t:] = later[:, t:] % model.n_items + 1
-        # a model that is trained for the moment of the target may know when that was
+        # a model that predicts at the time of the target may read the gap before it
         first = t + 1 if case.capabilities.prediction_moment != "at-click" else t
         later_gaps[:, first:] += 77.0
         changed = prefix_queries(model, later, later_gaps, users)
-        assert_close(changed[:, :t], whole[:, :t])
-    _check_prefixes_alone(model, items, gaps, users, whole)
+        assert_close(changed[:, :t], queries[:, :t])
+    _check_prefixes_alone(model, items, gaps, users, queries)
 
 
 def prefix_queries(
     model: NeuralModel, items: AnyArray, gaps: Float32Array, users: AnyArray
 ) -> AnyArray:
-    """(B, T, D) queries of all prefixes in one pass, as training makes them.
+    """(B, T, D) queries of all prefixes in one forward pass, as in training.
 
     Args:
-        model: any.
-        items: (B, T) without padding.
-        gaps: (B, T + 1) before each click, and before the one after the last.
-        users: (B,).
+        model: a neural model.
+        items: (B, T) clicks without padding.
+        gaps: (B, T + 1) seconds before each click, and before the next click after the last.
+        users: (B,) users.
     """
     import torch
 
     required = model.requires(model.config)
-    where = np.arange(items.size)
+    positions = np.arange(items.size)
     context: dict[str, AnyArray] = {}
     if "times" in required:
         context |= {"gaps": gaps[:, :-1].copy(), "waited": gaps[:, 1:].copy()}
     if "users" in required:
         context["users"] = users
-    context |= model.prepared(items.astype(np.int64), where, None)
+    context |= model.prepared(items.astype(np.int64), positions, None)
     with torch.inference_mode():
         model.encoder.eval()
         queries: torch.Tensor = model.encoder(
             torch.from_numpy(items.astype(np.int64)),
             **{name: torch.from_numpy(np.asarray(array)) for name, array in context.items()},
         )
-    found: AnyArray = queries.numpy()
-    return found
+    result: AnyArray = queries.numpy()
+    return result
 
 
 def _check_prefixes_alone(
-    model: NeuralModel, items: AnyArray, gaps: Float32Array, users: AnyArray, whole: AnyArray
+    model: NeuralModel, items: AnyArray, gaps: Float32Array, users: AnyArray, queries: AnyArray
 ) -> None:
-    """Every row of a pass over all prefixes gives the scores of that prefix alone."""
+    """Each query of a pass over all prefixes gives the scores of this prefix alone."""
     table, bias = model.encoder.table()
     for t in range(_WIDTH):
         batch = SessionBatch(
@@ -208,34 +208,34 @@ def _check_prefixes_alone(
             users.astype(np.int32),
             gaps[:, t + 1],
         )
-        scores = whole[:, t] @ table.detach().numpy().T
+        scores = queries[:, t] @ table.detach().numpy().T
         if bias is not None:
             scores = scores + bias.detach().numpy()
-        assert_close(_moved(model, batch)[:, 1:], scores[:, 1:])
+        assert_close(_score_as_trained(model, batch)[:, 1:], scores[:, 1:])
 
 
-def _moved(model: Model, batch: SessionBatch) -> Float32Array:
-    """Scores at the moment of prediction that the model is trained for."""
+def _score_as_trained(model: Model, batch: SessionBatch) -> Float32Array:
+    """Scores at the prediction moment that the model is trained for."""
     if model.capabilities.prediction_moment == "at-click":
         batch = replace(batch, waited=None)
     return model.score(batch)
 
 
 def check_explanation(case: ModelCase, folder: Path) -> None:
-    """An explanation says something if that is declared, and explaining changes no score."""
+    """Explanations match the capabilities, add up to the score, and leave scores unchanged."""
     del folder
     model, declared = case.model, case.capabilities
-    one = row_of(sample_batch(model.n_items), 4)
-    before = model.score(one)
+    session = row_of(sample_batch(model.n_items), 4)
+    before = model.score(session)
     items = np.array([1, 2, model.n_items], dtype=np.int32)
-    found = model.explained(one, items)
-    says = bool(found.attention or found.neighbors or found.links or found.parts)
-    assert says == declared.explains, f"explains={declared.explains}, and it says {found}"
-    assert bool(found.attention) == declared.attention
-    for layer in found.attention:
+    why = model.explained(session, items)
+    nonempty = bool(why.attention or why.neighbors or why.links or why.parts)
+    assert nonempty == declared.explains, f"explains={declared.explains}, got {why}"
+    assert bool(why.attention) == declared.attention
+    for layer in why.attention:
         assert len(layer.clicks) == len(layer.of_last)
-        assert set(layer.clicks.tolist()) <= set(range(int(one.lengths[0])))
-    if found.parts is not None:
-        total = found.parts.clicks.sum(axis=1) + sum(found.parts.rest.values())
+        assert set(layer.clicks.tolist()) <= set(range(int(session.lengths[0])))
+    if why.parts is not None:
+        total = why.parts.clicks.sum(axis=1) + sum(why.parts.rest.values())
         assert_close(total, before[0, items])
-    np.testing.assert_array_equal(model.score(one), before)
+    np.testing.assert_array_equal(model.score(session), before)

@@ -1,4 +1,4 @@
-"""Checks of a model in the pipeline: trained, stored, resumed, served and updated."""
+"""Checks of training, storage, resumption, evaluation, serving and updates of a model."""
 
 from __future__ import annotations
 
@@ -35,20 +35,22 @@ _K = 5
 
 
 class _KilledError(Exception):
-    """Ends a training as if its process were killed."""
+    """Interrupts training as if its process were killed."""
 
 
 def check_determinism(case: ModelCase, folder: Path) -> None:
-    """The same seed gives the same model; another seed, too, if it is deterministic."""
+    """The same seed gives the same model; any seed does so if the model is deterministic."""
     del folder
-    again = train(sample_store(), case.name, config=case.settings)
-    other = train(sample_store(), case.name, config=case.settings, seed=1)
-    assert _bytes(again.model) == _bytes(case.artifact.model)
-    assert (_bytes(other.model) == _bytes(case.artifact.model)) == case.capabilities.deterministic
+    same_seed = train(sample_store(), case.name, config=case.settings)
+    other_seed = train(sample_store(), case.name, config=case.settings, seed=1)
+    assert _bytes(same_seed.model) == _bytes(case.artifact.model)
+    assert (
+        _bytes(other_seed.model) == _bytes(case.artifact.model)
+    ) == case.capabilities.deterministic
 
 
 def check_saving(case: ModelCase, folder: Path) -> None:
-    """A model that was saved and loaded scores the same, to the bit."""
+    """A saved and loaded model has bit-identical scores."""
     case.artifact.save(folder / "model")
     loaded = Artifact.load(folder / "model").model
     batch = sample_batch(loaded.n_items)
@@ -57,13 +59,13 @@ def check_saving(case: ModelCase, folder: Path) -> None:
 
 
 def check_resuming(case: ModelCase, folder: Path) -> None:
-    """A training that was killed resumes to the weights of one that was not."""
+    """Resumed training ends with the weights of uninterrupted training."""
     if not case.capabilities.neural:
         return
     settings = {**case.settings, "checkpoint_minutes": 0}
     calls = 0
 
-    def killed(stage: str, done: int, total: int | None) -> None:
+    def kill(stage: str, done: int, total: int | None) -> None:
         nonlocal calls
         del stage
         calls += 1
@@ -73,11 +75,11 @@ def check_resuming(case: ModelCase, folder: Path) -> None:
     with patch.object(report, "TELL_SECONDS", 0.0):
         options = NeuralOptions(checkpoints=folder / "killed")
         try:
-            train(sample_store(), case.name, config=settings, neural=options, progress=killed)
+            train(sample_store(), case.name, config=settings, neural=options, progress=kill)
         except _KilledError:
             pass
         else:
-            raise AssertionError("the training was not killed")
+            raise AssertionError("training was not interrupted")
         assert calls > 2
         options = replace(options, resume=True)
         resumed = train(sample_store(), case.name, config=settings, neural=options)
@@ -85,37 +87,37 @@ def check_resuming(case: ModelCase, folder: Path) -> None:
 
 
 def check_evaluation(case: ModelCase, folder: Path) -> None:
-    """It can be ranked over a test; block by block, if it updates so."""
+    """The model can be evaluated on a test split; also block by block, for "by-block" updates."""
     del folder
     store, model = sample_store(), case.artifact.model
     by_block = case.capabilities.update == "by-block"
     for history in (None, store.part("train")) if by_block else (None,):
-        found = rank(model, store.part("test"), ks=[1, _K], history=history, n_bootstrap=0)
-        assert found.counts.prefixes == store.part("test").n_prefixes
-        assert 0.0 <= found.metrics[f"recall@{_K}"].value <= 1.0
-        assert bool(found.blocks) == (history is not None)
+        result = rank(model, store.part("test"), ks=[1, _K], history=history, n_bootstrap=0)
+        assert result.counts.prefixes == store.part("test").n_prefixes
+        assert 0.0 <= result.metrics[f"recall@{_K}"].value <= 1.0
+        assert bool(result.blocks) == (history is not None)
 
 
 def check_serving(case: ModelCase, folder: Path) -> None:
-    """A served answer is the offline ranking: items, order and scores."""
+    """Recommendations equal the offline ranking: items, order and scores."""
     del folder
     artifact = case.artifact
     recommender = Recommender(artifact)
     sessions = [["item-3"], ["item-1", "item-2"], ["item-5", "item-4", "item-5", "item-9"]]
-    answers = recommender.recommend(sessions, _K)
-    at = [[artifact.items.indices([raw])[0] for raw in session] for session in sessions]
-    for clicks, answer in zip(at, answers, strict=True):
+    recommended = recommender.recommend(sessions, _K)
+    indices = [[artifact.items.indices([raw])[0] for raw in session] for session in sessions]
+    for clicks, result in zip(indices, recommended, strict=True):
         batch = SessionBatch.from_lists([clicks])
         scores = artifact.model.score(batch)
         items = dense_top(scores, _K)[0]
-        items = items[items > 0]  # 0 stands for an item that no other scores lower than
-        n = answer.from_model
-        assert answer.items[:n] == [artifact.items.raw(int(i)) for i in items]
-        assert_close(np.array(answer.scores[:n], dtype=np.float32), scores[0, items])
+        items = items[items > 0]  # 0 marks items that score no higher than any other
+        n = result.from_model
+        assert result.items[:n] == [artifact.items.raw(int(i)) for i in items]
+        assert_close(np.array(result.scores[:n], dtype=np.float32), scores[0, items])
 
 
 def check_update(case: ModelCase, folder: Path) -> None:
-    """It takes in newer sessions in the way that it declares."""
+    """The model is updated with newer sessions as it declares."""
     del folder
     update, model = case.capabilities.update, case.artifact.model
     if update == "none":
@@ -124,7 +126,7 @@ def check_update(case: ModelCase, folder: Path) -> None:
         except ConfigError as error:
             assert "declares no incremental update" in str(error)  # noqa: PT017, no pytest here
             return
-        raise AssertionError("it was refreshed, and declares no incremental update")
+        raise AssertionError("a model without incremental updates was refreshed")
     before = _bytes(model)
     refreshed = refresh(
         case.artifact, newer_log(), gate=GateOptions(holdout=0), store=sample_store()
@@ -132,14 +134,14 @@ def check_update(case: ModelCase, folder: Path) -> None:
     assert refreshed.items.indices(["item-13"])[0] > 0
     assert refreshed.model.n_items == len(refreshed.items)
     assert np.isfinite(refreshed.model.score(sample_batch(refreshed.model.n_items))).all()
-    assert _bytes(model) == before, "a refresh must not change the model that it begins with"
-    old, past, new = _older_and_newer()
+    assert _bytes(model) == before, "a refresh must not change the original model"
+    old, past, new = _split_sample()
     if update == "exact":
-        parts = (past.both(new), old)
-        both, older = (
-            case.model_type.fit(part, case.config, seed=0, progress=silent) for part in parts
+        logs = (past.both(new), old)
+        joint, older = (
+            case.model_type.fit(log, case.config, seed=0, progress=silent) for log in logs
         )
-        assert _bytes(older.extended(new, past, progress=silent)) == _bytes(both)
+        assert _bytes(older.extended(new, past, progress=silent)) == _bytes(joint)
     else:
         _check_growth(case, model, past, new)
     if update == "by-block":
@@ -147,33 +149,33 @@ def check_update(case: ModelCase, folder: Path) -> None:
 
 
 def _check_growth(case: ModelCase, model: Model, past: PriorSessions, new: Sessions) -> None:
-    """Known items keep their scores when the catalog grows."""
+    """The scores of known items do not change when the catalog grows."""
     larger = model.grow_catalog(past, new)
     batch = sample_batch(model.n_items)
-    moved = replace(batch, items=past.index[batch.items])
-    assert_close(larger.score(moved)[:, past.index[1:]], model.score(batch)[:, 1:])
+    renumbered = replace(batch, items=past.index[batch.items])
+    assert_close(larger.score(renumbered)[:, past.index[1:]], model.score(batch)[:, 1:])
     if not case.capabilities.neural:
         steps = FineTuneSteps(epochs=2, rate=1.0, minutes=float("inf"), seed=0)
-        one, other = (larger.tuned(new, steps, progress=silent) for _ in range(2))
-        assert _bytes(one) == _bytes(other) != _bytes(larger)
+        first, second = (larger.tuned(new, steps, progress=silent) for _ in range(2))
+        assert _bytes(first) == _bytes(second) != _bytes(larger)
 
 
 def _check_blocks(model: Model) -> None:
-    """Advancing by a block gives what the sessions of all blocks together give."""
+    """Adding the last block with `advance` gives the model of all blocks."""
     sessions = sample_store().part("train")
     assert sessions.blocks is not None
     last = int(sessions.blocks[-1])
-    at_once = model.with_history(sessions)
-    one_by_one = model.with_history(sessions, before=last)
-    ((_, day),) = sessions.by_block(last, last + 1)
-    one_by_one.advance(day)
+    complete = model.with_history(sessions)
+    advanced = model.with_history(sessions, before=last)
+    ((_, last_day),) = sessions.by_block(last, last + 1)
+    advanced.advance(last_day)
     batch = sample_batch(model.n_items)
-    assert one_by_one.last_block == at_once.last_block == last
-    np.testing.assert_array_equal(one_by_one.score(batch), at_once.score(batch))
+    assert advanced.last_block == complete.last_block == last
+    np.testing.assert_array_equal(advanced.score(batch), complete.score(batch))
 
 
-def _older_and_newer() -> tuple[Sessions, PriorSessions, Sessions]:
-    """The sample sessions, the same as a past with two items in front, and sessions with these."""
+def _split_sample() -> tuple[Sessions, PriorSessions, Sessions]:
+    """The sample sessions, the same as a prior log, and newer sessions with two new items."""
     old = sample_store().part("train_inner")
     index = np.arange(old.n_items + 1, dtype=np.int32) + 2
     index[0] = 0
@@ -189,5 +191,5 @@ def _older_and_newer() -> tuple[Sessions, PriorSessions, Sessions]:
 
 
 def _bytes(model: Model) -> dict[str, bytes]:
-    """Every array of a model, bit for bit."""
+    """The bytes of all arrays of a model."""
     return {name: array.tobytes() for name, array in model.state().items()}

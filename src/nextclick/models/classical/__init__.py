@@ -1,1 +1,1 @@
-"""Models that count: popularity, item and session neighbors, transitions."""
+"""Counting, neighbor and factor models, which need no PyTorch."""

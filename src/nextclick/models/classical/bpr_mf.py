@@ -1,22 +1,22 @@
-"""BPR-MF: factors of items and of who clicked them, learned from pairs of items.
+"""BPR-MF: matrix factorization trained by pairwise ranking of items.
 
 Rendle et al. (BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009) with matrix
 factorization, in the form in which Hidasi et al. (Session-based Recommendations with Recurrent
-Neural Networks, ICLR 2016, section 4) made it a baseline. `bpr_sgd` has the steps. With q the
-factors and b the bias of items, and x_1 … x_t the clicks of the session,
+Neural Networks, ICLR 2016, section 4) use it as a baseline. See `bpr_sgd` for the updates. With q
+the factors and b the bias of items, and x_1 … x_t the clicks of the session,
 
     score(j) = p · q_j + b_j,    p = mean of q over x_1 … x_t, repeats included
 
-`of=session`: in training every session has factors p of its own. They are dropped after it, since
-no later session is one of them. `of=user`: p are a visitor's, and a session's where nobody knows
-the visitor. One whom training knows is served with that p, everybody else with the mean.
+`of=session`: each training session has its own factors p, which are discarded after training.
+`of=user`: each user has factors p; a session of an unknown user has its own. A user with training
+clicks is scored with these p, any other user with the mean.
 
-An empty session of no known visitor has p = 0 and gets the bias alone.
+An empty session of an unknown user has p = 0, so its scores are the bias.
 
-Against the code that the authors published: theirs never learns the bias, which is the default
-here, too (`bias=true` learns it). It draws negatives among the clicks at the front of its log,
-popular items more often and those of the session as well; here all items that the session (or the
-visitor) never clicked are drawn alike.
+Deviations from the published code: it never trains the bias, which is the default here as well
+(`bias=true` trains it). It draws negatives from the first clicks of its log, in proportion to their
+popularity and including items of the session; here negatives are drawn uniformly from the items
+that the session (or user) never clicked.
 """
 
 from __future__ import annotations
@@ -56,22 +56,22 @@ class BPRMFConfig:
 
     of: Annotated[
         Literal["session", "user"],
-        Field(description="who has factors in training: each session, or each visitor"),
+        Field(description="whether sessions or users have factors in training"),
     ] = "session"
     factors: Annotated[int, Field(ge=1, description="width D of the factors")] = 100
-    learning_rate: Annotated[float, Field(gt=0, description="η, size of a step")] = 0.01
+    learning_rate: Annotated[float, Field(gt=0, description="η, step size")] = 0.01
     regularization: Annotated[
-        float, Field(ge=0, description="λ, pulls all factors and the bias to 0")
+        float, Field(ge=0, description="λ, L2 regularization of factors and bias")
     ] = 0.0
     epochs: Annotated[int, Field(ge=1, description="passes over the clicks")] = 10
-    bias: Annotated[bool, Field(description="learn a bias of each item")] = False
-    init_range: Annotated[float, Field(gt=0, description="factors begin uniformly in ± this")] = (
-        0.05
-    )
+    bias: Annotated[bool, Field(description="train a bias per item")] = False
+    init_range: Annotated[
+        float, Field(gt=0, description="factors are initialized uniformly in ± this")
+    ] = 0.05
 
 
 class BPRMF(Model):
-    """The mean factors of the session's clicks, or the visitor's, against those of every item."""
+    """Products of item factors with the mean of the session, or with the factors of the user."""
 
     name: ClassVar[str] = "bpr-mf"
     Config: ClassVar[type[BPRMFConfig]] = BPRMFConfig
@@ -91,7 +91,7 @@ class BPRMF(Model):
         self.config = config
         self.items = items  # (N + 1, D), row 0 is zero
         self.bias = bias  # (N + 1,)
-        self.users = users  # (U + 1, D), a row of zeros has no clicks; (1, D) of of=session
+        self.users = users  # (U + 1, D), zero for a user without clicks; (1, D) with of=session
         self._known: BoolArray = np.any(users != 0, axis=1)  # (U + 1,)
 
     @property
@@ -101,18 +101,18 @@ class BPRMF(Model):
 
     @classmethod
     def requires(cls, config: BPRMFConfig) -> frozenset[str]:
-        """What it reads besides the clicks."""
+        """Users, if `of=user`."""
         return frozenset({"users"} if config.of == "user" else ())
 
     @classmethod
     def fit(cls, sessions: Sessions, config: BPRMFConfig, *, seed: int, progress: Progress) -> Self:
-        """Take one step a click and epoch, in the order of (seed, epoch).
+        """Take one step per click and epoch, in the order of (seed, epoch).
 
-        Memory: 4 D bytes for each item and each session (or visitor), about 50 for each click.
+        Memory: 4 D bytes per item and per session (or user), about 50 per click.
 
         Raises:
-            ConfigError: `of=user`, and the log names no visitors.
-            TrainingError: a weight is not finite any more.
+            ConfigError: `of=user`, and the log has no user ids.
+            TrainingError: a weight is not finite.
         """
         samples, lists, n_users = _samples(sessions, config)
         rng = np.random.default_rng([seed, 0])
@@ -131,13 +131,13 @@ class BPRMF(Model):
         return cls(config, weights.items, weights.bias, users)
 
     def tuned(self, new: Sessions, steps: FineTuneSteps, *, progress: Progress) -> Self:
-        """Go on from these factors with new sessions.
+        """Continue training on new sessions.
 
-        A new session begins at the mean of its clicks, as it is served; a visitor at his factors,
-        or where he has none, so.
+        The factors of a new session start at the mean of its clicks. Those of a user start at the
+        current factors, or for a new user at the mean of the clicks.
 
         Raises:
-            TrainingError: a weight is not finite any more.
+            TrainingError: a weight is not finite.
         """
         config = self.config
         samples, lists, n_users = _samples(new, config)
@@ -171,7 +171,7 @@ class BPRMF(Model):
         return scores
 
     def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
-        """What the mean takes from each click, or the visitor's factors alone; and the bias."""
+        """Contributions of each click (or of the user), and of the bias."""
         factors, user = self.items[items], 0 if batch.users is None else int(batch.users[0])
         clicked = self.items[batch.items[0, : batch.lengths[0]]]  # (n, D)
         clicks = factors @ clicked.T / np.float32(len(clicked))  # (K, n)
@@ -182,33 +182,33 @@ class BPRMF(Model):
 
     @property
     def item_arrays(self) -> tuple[str, ...]:
-        """The arrays with a row for each item."""
+        """The arrays with one row per item."""
         return ("items", "bias")
 
     def state(self) -> dict[str, AnyArray]:
-        """Factors of items and visitors, and the bias."""
+        """Factors of items and users, and the bias."""
         return {"items": self.items, "bias": self.bias, "users": self.users}
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: BPRMFConfig) -> Self:
-        """Build the model that gave `state`."""
+        """Build the model from the arrays of `state`."""
         return cls(config, state["items"], state["bias"], state["users"])
 
 
 def _samples(sessions: Sessions, config: BPRMFConfig) -> tuple[Samples, ItemLists, int]:
-    """A sample for each click on a known item, the items of each owner, and the visitors U."""
+    """A sample per click on a known item, the items of each owner, and the number of users U."""
     n_users = sessions.n_users if config.of == "user" else 0
-    owner = _owners(sessions, config.of)  # (S,)
+    owner_of_session = _owners(sessions, config.of)  # (S,)
     known = sessions.items > 0  # (E,)
     items = sessions.items[known]
-    owners = np.repeat(owner, sessions.lengths())[known]
-    n_owners = int(owner.max(initial=n_users)) + 1
-    lists = ItemLists.of(items, owners, n_owners)
+    owners = np.repeat(owner_of_session, sessions.lengths())[known]
+    n_owners = int(owner_of_session.max(initial=n_users)) + 1
+    lists = ItemLists.from_clicks(items, owners, n_owners)
     return Samples(items, owners, np.zeros_like(owners), owners), lists, n_users
 
 
 def _known_users(weights: Weights, samples: Samples, n_users: int) -> Float32Array:
-    """(U + 1, D) the factors of visitors with clicks, 0 for everybody else."""
+    """(U + 1, D) factors of the users with clicks, 0 for all others."""
     users = weights.contexts[: n_users + 1].copy()
     clicks = np.bincount(samples.owners, minlength=n_users + 1)[: n_users + 1]
     users[clicks == 0] = 0.0
@@ -217,7 +217,7 @@ def _known_users(weights: Weights, samples: Samples, n_users: int) -> Float32Arr
 
 
 def _means(items: Float32Array, samples: Samples, n_owners: int) -> Float32Array:
-    """(n_owners, D) mean factors of the clicks of each owner, 0 without clicks."""
+    """(n_owners, D) mean factors of the clicks of each owner; 0 without clicks."""
     sums = np.zeros((n_owners, items.shape[1]), dtype=np.float32)
     np.add.at(sums, samples.owners, items[samples.items])
     clicks = np.bincount(samples.owners, minlength=n_owners)
@@ -226,16 +226,16 @@ def _means(items: Float32Array, samples: Samples, n_owners: int) -> Float32Array
 
 
 def _owners(sessions: Sessions, of: Literal["session", "user"]) -> Int32Array:
-    """(S,) whose factors each session learns: its own, or its visitor's in 1..U.
+    """(S,) row of the factors that each session trains: its own, or that of its user in 1..U.
 
-    A session of an unknown visitor has its own, behind those of the U visitors.
+    A session of an unknown user has its own row, after those of the U users.
     """
     own = np.arange(len(sessions), dtype=np.int32)
     if of == "session":
         return own
     if sessions.users is None or sessions.n_users == 0:
         raise ConfigError(
-            "bpr-mf: of=user needs to know whose the sessions are, and this log names no "
-            "visitors; prepare it with --user-column, or leave of=session"
+            "bpr-mf: of=user requires user ids, and this log has none; prepare it with "
+            "--user-column, or use of=session"
         )
     return np.where(sessions.users > 0, sessions.users, own + np.int32(sessions.n_users + 1))

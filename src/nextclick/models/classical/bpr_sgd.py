@@ -1,16 +1,16 @@
-"""Bayesian personalized ranking by stochastic gradient descent, one pair of items a step.
+"""Bayesian personalized ranking by stochastic gradient descent, one pair of items per step.
 
-Rendle et al. (BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009, figure 4). An
-item i scores x(i) = p · q_i + r · s_i + b_i, with the context's factors p, the visitor's r, the
-item's (q_i, s_i) and its bias. A step takes a click on i, draws an item j that its session or
-visitor never clicked, each with the same probability, and with c = σ(x(j) - x(i)) sets
+Rendle et al. (BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009, figure 4). The
+score of item i is x(i) = p · q_i + r · s_i + b_i, with the factors p of the context, r of the user,
+(q_i, s_i) of the item, and the bias b_i. A step reads a click on i, draws a negative j uniformly
+from the items that the session or user never clicked, and with c = σ(x(j) - x(i)) updates
 
     p    += η (c (q_i - q_j) - λ p)         r    likewise, with s
     q_i  += η (c p - λ q_i)                 q_j  += η (-c p - λ q_j)
     b_i  += η (c - λ b_i)                   b_j  += η (-c - λ b_j)
 
-with the values from before the step on every right-hand side. Steps follow each other in one
-thread, so that a model is a function of its log and its seed.
+where the right-hand sides use the values before the step. Steps run sequentially in one thread, so
+the model is a function of its log and its seed.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from nextclick.errors import TrainingError
 if TYPE_CHECKING:
     from nextclick.core.types import Float32Array, Float64Array, Int32Array, Int64Array, Progress
 
-_STEPS_AT_ONCE = 1 << 18  # steps between two words to people, and what Ctrl-C waits for
+_STEPS_PER_CALL = 1 << 18  # between two progress reports; Ctrl-C is handled in between
 
 
 class Weights(NamedTuple):
-    """What the steps change, in place.
+    """The trained parameters, which the steps update in place.
 
     Attributes:
         contexts: (R, D) float32, p.
-        users: (U + 1, D') float32, r; (1, 0) without visitors.
+        users: (U + 1, D') float32, r; (1, 0) without users.
         items: (N + 1, D + D') float32, q and s side by side.
         bias: (N + 1,) float32, b.
     """
@@ -48,7 +48,9 @@ class Weights(NamedTuple):
 
 
 class ItemLists(NamedTuple):
-    """The distinct items of owners, ascending: what is no negative for them.
+    """The distinct items of each owner, ascending; none of them is drawn as its negative.
+
+    An owner is a session or a user.
 
     Attributes:
         offsets: (O + 1,) int64; the items of owner o are `items[offsets[o]:offsets[o + 1]]`.
@@ -59,8 +61,8 @@ class ItemLists(NamedTuple):
     items: Int32Array
 
     @classmethod
-    def of(cls, items: Int32Array, owners: Int32Array, n_owners: int) -> Self:
-        """List the items of each owner, from one (item, owner) for each click."""
+    def from_clicks(cls, items: Int32Array, owners: Int32Array, n_owners: int) -> Self:
+        """List the items of each owner; `items` and `owners` have one entry per click."""
         width = int(items.max(initial=0)) + 1
         pairs = np.unique(owners.astype(np.int64) * width + items)
         owner, item = np.divmod(pairs, width)
@@ -68,13 +70,13 @@ class ItemLists(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """What an epoch takes its steps from, one row a click; all (n,) int32.
+    """The training samples, one per click; all arrays are (n,) int32.
 
     Attributes:
         items: the clicked item, in 1..N.
         contexts: row of `Weights.contexts`.
-        users: row of `Weights.users`; 0 for an unknown visitor.
-        owners: list of `ItemLists` that no negative is in.
+        users: row of `Weights.users`; 0 for an unknown user.
+        owners: row of `ItemLists` that excludes negatives.
     """
 
     items: Int32Array
@@ -82,22 +84,22 @@ class Samples(NamedTuple):
     users: Int32Array
     owners: Int32Array
 
-    def rows(self, which: Int64Array) -> Samples:
-        """The samples `which` ((n',) int64), in that order."""
-        return Samples(*(column[which] for column in self))
+    def select(self, order: Int64Array) -> Samples:
+        """The samples at the indices `order` ((n',) int64), in this order."""
+        return Samples(*(column[order] for column in self))
 
 
 @dataclass(frozen=True, slots=True)
 class SGDRule:
-    """How steps are taken.
+    """Hyperparameters of the steps.
 
     Attributes:
         learning_rate: η.
         regularization: λ.
-        epochs: how often every sample is taken.
-        train_bias: False leaves the bias as it is.
-        user_dropout: share of samples that are taken for an unknown visitor's.
-        minutes: no pass begins after them.
+        epochs: passes over the samples.
+        train_bias: whether the bias is updated.
+        user_dropout: probability that a sample is treated as one of an unknown user.
+        minutes: time limit; no epoch starts after it.
     """
 
     learning_rate: float
@@ -118,51 +120,55 @@ def train_pairs(
     seed: int,
     progress: Progress,
 ) -> None:
-    """Change `weights` by `rule.epochs` passes over the samples.
+    """Update `weights` in place by `rule.epochs` passes over the samples.
 
-    Each pass is shuffled by (seed, epoch), with epochs from 1. Where a list holds all N items
-    there is no negative, and no step.
+    The order of each epoch is a function of (seed, epoch); epochs start at 1. A sample whose list
+    has all N items has no negative and is skipped.
 
     Raises:
-        TrainingError: a weight is not finite any more.
+        TrainingError: a weight is not finite.
     """
-    n, until = len(samples.items), perf_counter() + 60 * rule.minutes
+    n, deadline = len(samples.items), perf_counter() + 60 * rule.minutes
     for epoch in range(1, rule.epochs + 1):
-        if perf_counter() >= until:
+        if perf_counter() >= deadline:
             break
         rng = np.random.default_rng([seed, epoch])
-        order, loss, began = rng.permutation(n), 0.0, perf_counter()
-        for start in range(0, n, _STEPS_AT_ONCE):
-            batch = samples.rows(order[start : start + _STEPS_AT_ONCE])
-            drawn = rng.random((2, len(batch.items)))  # for the negatives; for the dropout
-            users = np.where(drawn[1] < rule.user_dropout, np.int32(0), batch.users)
+        order, loss, started = rng.permutation(n), 0.0, perf_counter()
+        for start in range(0, n, _STEPS_PER_CALL):
+            batch = samples.select(order[start : start + _STEPS_PER_CALL])
+            uniform = rng.random((2, len(batch.items)))  # for negatives, for dropout
+            users = np.where(uniform[1] < rule.user_dropout, np.int32(0), batch.users)
             loss += _steps(
                 weights,
                 batch._replace(users=users),
                 lists,
-                drawn[0],
+                uniform[0],
                 rule.learning_rate,
                 rule.regularization,
                 rule.train_bias,
             )
             done = start + len(users)
-            speed = f"{done / (perf_counter() - began):,.0f} samples/s"
-            told = f"train · epoch {epoch}/{rule.epochs} · loss {loss / done:.4f} · {speed}"
-            progress(told, (epoch - 1) * n + done, rule.epochs * n)
-        if not all(np.isfinite(table).all() for table in weights):
-            raise TrainingError(
-                f"{name}: epoch {epoch}: a weight is not finite any more; lower learning_rate "
-                f"({rule.learning_rate:g}) or regularization ({rule.regularization:g})"
-            )
+            speed = f"{done / (perf_counter() - started):,.0f} samples/s"
+            stage = f"train · epoch {epoch}/{rule.epochs} · loss {loss / done:.4f} · {speed}"
+            progress(stage, (epoch - 1) * n + done, rule.epochs * n)
+        _check_finite(weights, rule, f"{name}: epoch {epoch}")
     if n == 0:
         progress("train", 0, 0)
 
 
+def _check_finite(weights: Weights, rule: SGDRule, where: str) -> None:
+    if not all(np.isfinite(table).all() for table in weights):
+        raise TrainingError(
+            f"{where}: a weight is not finite; lower learning_rate ({rule.learning_rate:g}) or "
+            f"regularization ({rule.regularization:g})"
+        )
+
+
 @njit(cache=True, nogil=True)
 def absent_item(listed: Int32Array, k: int) -> int:
-    """The k-th item (from 0) of 1, 2, 3, … that is not in the ascending `listed`."""
+    """The k-th item (from 0) of 1, 2, 3, … that is not in `listed`, which is sorted."""
     low, high = 0, len(listed)
-    while low < high:  # how many of `listed` come before it
+    while low < high:  # binary search: number of listed items before it
         middle = (low + high) // 2
         if listed[middle] - 1 - middle <= k:
             low = middle + 1
@@ -171,7 +177,7 @@ def absent_item(listed: Int32Array, k: int) -> int:
     return k + 1 + low
 
 
-# sums may be taken in any order, so that they use vector instructions; NaN stays NaN
+# allows vectorized sums in any order; NaN is preserved
 _FAST = {"reassoc", "nsz", "contract"}
 
 
@@ -185,7 +191,7 @@ def _steps(
     regularization: float,
     train_bias: bool,
 ) -> float:
-    """Take one step for each sample, in their order; return the sum of -log σ(x(i) - x(j))."""
+    """Take one step per sample, in order; return the sum of -log σ(x(i) - x(j))."""
     n_items, total = len(weights.bias) - 1, 0.0
     for s in range(len(uniform)):
         i, owner = samples.items[s], samples.owners[s]
@@ -196,20 +202,20 @@ def _steps(
         j = absent_item(listed, min(int(uniform[s] * n_free), n_free - 1))
         context, user = weights.contexts[samples.contexts[s]], weights.users[samples.users[s]]
         D = len(context)
-        clicked, other = weights.items[i], weights.items[j]
+        positive, negative = weights.items[i], weights.items[j]
         margin = weights.bias[i] - weights.bias[j]
-        margin += _difference(context, clicked[:D], other[:D])
-        margin += _difference(user, clicked[D:], other[D:])
-        far = math.exp(-abs(margin))  # in 0..1: nothing overflows
-        c = (far if margin > 0 else 1.0) / (1.0 + far)
-        total += math.log1p(far) + max(-margin, 0.0)
-        push = np.float32(learning_rate * c)
-        keep = np.float32(1.0 - learning_rate * regularization)
-        _step(context, clicked[:D], other[:D], push, keep)
-        _step(user, clicked[D:], other[D:], push, keep)
+        margin += _difference(context, positive[:D], negative[:D])
+        margin += _difference(user, positive[D:], negative[D:])
+        exp_margin = math.exp(-abs(margin))  # in 0..1: no overflow
+        c = (exp_margin if margin > 0 else 1.0) / (1.0 + exp_margin)
+        total += math.log1p(exp_margin) + max(-margin, 0.0)
+        rate = np.float32(learning_rate * c)
+        decay = np.float32(1.0 - learning_rate * regularization)
+        _step(context, positive[:D], negative[:D], rate, decay)
+        _step(user, positive[D:], negative[D:], rate, decay)
         if train_bias:
-            weights.bias[i] = keep * weights.bias[i] + push
-            weights.bias[j] = keep * weights.bias[j] - push
+            weights.bias[i] = decay * weights.bias[i] + rate
+            weights.bias[j] = decay * weights.bias[j] - rate
     return total
 
 
@@ -224,18 +230,18 @@ def _difference(p: Float32Array, q_i: Float32Array, q_j: Float32Array) -> np.flo
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
 def _step(
-    p: Float32Array, q_i: Float32Array, q_j: Float32Array, push: np.float32, keep: np.float32
+    p: Float32Array, q_i: Float32Array, q_j: Float32Array, rate: np.float32, decay: np.float32
 ) -> None:
     for d in range(len(p)):
-        was, i, j = p[d], q_i[d], q_j[d]
-        p[d] = keep * was + push * (i - j)
-        q_i[d] = keep * i + push * was
-        q_j[d] = keep * j - push * was
+        old_p, old_i, old_j = p[d], q_i[d], q_j[d]
+        p[d] = decay * old_p + rate * (old_i - old_j)
+        q_i[d] = decay * old_i + rate * old_p
+        q_j[d] = decay * old_j - rate * old_p
 
 
 @njit(cache=True, nogil=True)
 def mean_of_clicks(items: Int32Array, lengths: Int32Array, factors: Float32Array) -> Float32Array:
-    """(B, D) mean of the factors of each row's clicks, repeats included; 0 for an empty row."""
+    """(B, D) mean factors of the clicks of each row, repeats included; 0 for an empty row."""
     mean = np.zeros((len(lengths), factors.shape[1]), np.float32)
     for row in range(len(lengths)):
         for t in range(lengths[row]):

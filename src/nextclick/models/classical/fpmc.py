@@ -1,22 +1,21 @@
-"""FPMC: a Markov chain whose transitions are products of factors.
+"""FPMC: a Markov chain with factorized transition scores.
 
 Rendle, Freudenthaler & Schmidt-Thieme (Factorizing Personalized Markov Chains for Next-Basket
-Recommendation, WWW 2010) with baskets of one click, learned by S-BPR: one transition and one
-negative a step, see `bpr_sgd`. With i the last click and u the visitor,
+Recommendation, WWW 2010) with baskets of one click, trained by S-BPR: one transition and one
+negative per step, see `bpr_sgd`. With i the last click and u the user,
 
     score(j) = v_i · w_j                    (default, as session-based papers use it)
     score(j) = v_i · w_j + p_u · h_j        (users=true)
 
 v, w are the paper's V^LI, V^IL and p, h its V^UI, V^IU.
 
-A visitor whom training does not know has row 0 of p. It is trained: by the sessions of unknown
-visitors, and by every transition with probability `user_dropout`, so that it is what all visitors
-share. A visitor without a transition in training gets it, too. There is no bias, as in the paper;
-p_0 · h_j takes its place with users. An empty session is answered with p_u · h_j, and without
-users with 0 throughout.
+An unknown user has row 0 of p. This row is trained on the sessions of unknown users, and on every
+transition with probability `user_dropout`, so it represents the average user. A user without
+training transitions is assigned row 0, too. There is no bias, as in the paper; with users,
+p_0 · h_j has this role. The scores of an empty session are p_u · h_j, and 0 without users.
 
-The paper draws negatives from all items outside the next basket; here none of the session's is
-drawn, since a visitor may well come back to them.
+Deviation: the paper draws negatives from all items outside the next basket. Here no item of the
+session is drawn, since visitors may return to it.
 """
 
 from __future__ import annotations
@@ -52,22 +51,24 @@ if TYPE_CHECKING:
 class FPMCConfig:
     """Parameters of FPMC."""
 
-    users: Annotated[bool, Field(description="add what the visitor likes, p · h")] = False
-    factors: Annotated[int, Field(ge=1, description="width D of each kind of factors")] = 100
-    learning_rate: Annotated[float, Field(gt=0, description="η, size of a step")] = 0.05
-    regularization: Annotated[float, Field(ge=0, description="λ, pulls all factors to 0")] = 0.003
+    users: Annotated[bool, Field(description="add the preferences of the user, p · h")] = False
+    factors: Annotated[int, Field(ge=1, description="width D of each factor table")] = 100
+    learning_rate: Annotated[float, Field(gt=0, description="η, step size")] = 0.05
+    regularization: Annotated[
+        float, Field(ge=0, description="λ, L2 regularization of the factors")
+    ] = 0.003
     epochs: Annotated[int, Field(ge=1, description="passes over the transitions")] = 20
     init_std: Annotated[
-        float, Field(gt=0, description="standard deviation of the normal factors to begin with")
+        float, Field(gt=0, description="standard deviation of the initial factors")
     ] = 0.1
     user_dropout: Annotated[
         float,
-        Field(ge=0, lt=1, description="share of transitions taken for an unknown visitor's"),
+        Field(ge=0, lt=1, description="probability that a transition trains the unknown user"),
     ] = 0.1
 
 
 class FPMC(Model):
-    """Factorized transitions from the last click, with the visitor's taste if asked for."""
+    """Factorized transitions from the last click, optionally with the preferences of the user."""
 
     name: ClassVar[str] = "fpmc"
     Config: ClassVar[type[FPMCConfig]] = FPMCConfig
@@ -85,7 +86,7 @@ class FPMC(Model):
     ):
         self.config = config
         self.last = last  # (N + 1, D), v; row 0 is zero
-        self.users = users  # (U + 1, D), p; (1, 0) without visitors
+        self.users = users  # (U + 1, D), p; (1, 0) without users
         self.items = items  # (N + 1, D + D'), w and h side by side; row 0 is zero
 
     @property
@@ -95,66 +96,45 @@ class FPMC(Model):
 
     @classmethod
     def requires(cls, config: FPMCConfig) -> frozenset[str]:
-        """What it reads besides the clicks."""
+        """Users, if `users=true`."""
         return frozenset({"users"} if config.users else ())
 
     @classmethod
     def fit(cls, sessions: Sessions, config: FPMCConfig, *, seed: int, progress: Progress) -> Self:
-        """Take one step a transition and epoch, in the order of (seed, epoch).
+        """Take one step per transition and epoch, in the order of (seed, epoch).
 
-        Memory: 8 D bytes for each item (12 D with users), 4 D for each visitor, about 50 for each
-        click.
+        Memory: 8 D bytes per item (12 D with users), 4 D per user, about 50 per click.
 
         Raises:
-            ConfigError: `users=true`, and the log names no visitors.
-            TrainingError: a weight is not finite any more.
+            ConfigError: `users=true`, and the log has no user ids.
+            TrainingError: a weight is not finite.
         """
         if config.users and (sessions.users is None or sessions.n_users == 0):
             raise ConfigError(
-                "fpmc: users=true needs to know whose the sessions are, and this log names no "
-                "visitors; prepare it with --user-column, or leave users=false"
+                "fpmc: users=true requires user ids, and this log has none; prepare it with "
+                "--user-column, or use users=false"
             )
-        rng = np.random.default_rng([seed, 0])
-
-        def normal(n_rows: int, width: int) -> Float32Array:
-            table: Float32Array = rng.standard_normal((n_rows, width), dtype=np.float32)
-            table *= np.float32(config.init_std)
-            return table
-
-        D, n = config.factors, sessions.n_items + 1
-        weights = Weights(
-            contexts=normal(n, D),
-            items=normal(n, 2 * D if config.users else D),
-            users=normal(sessions.n_users + 1 if config.users else 1, D if config.users else 0),
-            bias=np.zeros(n, dtype=np.float32),
-        )
+        weights = _initial_weights(sessions, config, seed)
         samples, lists = _transitions(sessions, config.users)
-        train_pairs(
-            weights,
-            samples,
-            lists,
-            SGDRule(
-                config.learning_rate,
-                config.regularization,
-                config.epochs,
-                train_bias=False,
-                user_dropout=config.user_dropout,
-            ),
-            name=cls.name,
-            seed=seed,
-            progress=progress,
+        rule = SGDRule(
+            config.learning_rate,
+            config.regularization,
+            config.epochs,
+            train_bias=False,
+            user_dropout=config.user_dropout,
         )
+        train_pairs(weights, samples, lists, rule, name=cls.name, seed=seed, progress=progress)
         weights.contexts[0] = 0.0
         weights.items[0] = 0.0
-        unseen = np.bincount(samples.users, minlength=len(weights.users)) == 0
-        weights.users[unseen] = weights.users[0]
+        untrained = np.bincount(samples.users, minlength=len(weights.users)) == 0
+        weights.users[untrained] = weights.users[0]
         return cls(config, weights.contexts, weights.users, weights.items)
 
     def tuned(self, new: Sessions, steps: FineTuneSteps, *, progress: Progress) -> Self:
-        """Go on from these factors with the transitions of new sessions.
+        """Continue training on the transitions of new sessions.
 
         Raises:
-            TrainingError: a weight is not finite any more.
+            TrainingError: a weight is not finite.
         """
         config = self.config
         samples, lists = _transitions(new, config.users)
@@ -183,8 +163,8 @@ class FPMC(Model):
         """(B, N + 1) float32."""
         rows = np.arange(len(batch))
         last = np.zeros(len(batch), dtype=np.int64)  # (B,)
-        clicked = batch.lengths > 0
-        last[clicked] = batch.items[rows[clicked], batch.lengths[clicked] - 1]
+        nonempty = batch.lengths > 0
+        last[nonempty] = batch.items[rows[nonempty], batch.lengths[nonempty] - 1]
         users = np.zeros_like(last) if batch.users is None else batch.users
         if not self.config.users:
             users = np.zeros_like(last)
@@ -193,39 +173,57 @@ class FPMC(Model):
         return scores
 
     def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
-        """What the last click gives, and the visitor; earlier clicks are not read."""
+        """Contributions of the last click and of the user; earlier clicks are not read."""
         n, D = int(batch.lengths[0]), self.last.shape[1]
         clicks = np.zeros((len(items), n), dtype=np.float32)
         clicks[:, -1] = self.items[items, :D] @ self.last[batch.items[0, n - 1]]
         if not self.config.users:
             return Evidence(parts=Parts(clicks, {}))
         user = 0 if batch.users is None else int(batch.users[0])
-        visitor = self.items[items, D:] @ self.users[user]
-        return Evidence(parts=Parts(clicks, {"visitor": visitor}))
+        preference = self.items[items, D:] @ self.users[user]
+        return Evidence(parts=Parts(clicks, {"visitor": preference}))
 
     @property
     def item_arrays(self) -> tuple[str, ...]:
-        """The arrays with a row for each item."""
+        """The arrays with one row per item."""
         return ("last", "items")
 
     def state(self) -> dict[str, AnyArray]:
-        """Factors of last clicks, of visitors, and of the items to come."""
+        """Factors of last clicks, of users, and of next items."""
         return {"last": self.last, "users": self.users, "items": self.items}
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: FPMCConfig) -> Self:
-        """Build the model that gave `state`."""
+        """Build the model from the arrays of `state`."""
         return cls(config, state["last"], state["users"], state["items"])
 
 
-def _transitions(sessions: Sessions, of_users: bool) -> tuple[Samples, ItemLists]:
-    """Each click on a known item with the known one before it, and the items of each session."""
+def _initial_weights(sessions: Sessions, config: FPMCConfig, seed: int) -> Weights:
+    """Normally distributed factors and a zero bias."""
+    rng = np.random.default_rng([seed, 0])
+
+    def normal(n_rows: int, width: int) -> Float32Array:
+        table: Float32Array = rng.standard_normal((n_rows, width), dtype=np.float32)
+        table *= np.float32(config.init_std)
+        return table
+
+    D, n = config.factors, sessions.n_items + 1
+    return Weights(
+        contexts=normal(n, D),
+        items=normal(n, 2 * D if config.users else D),
+        users=normal(sessions.n_users + 1 if config.users else 1, D if config.users else 0),
+        bias=np.zeros(n, dtype=np.float32),
+    )
+
+
+def _transitions(sessions: Sessions, with_users: bool) -> tuple[Samples, ItemLists]:
+    """Pairs of consecutive clicks on known items, and the items of each session."""
     known = np.flatnonzero(sessions.items)  # (J,)
     items = sessions.items[known].astype(np.int32)
     session = np.repeat(np.arange(len(sessions), dtype=np.int32), sessions.lengths())[known]
-    then = np.flatnonzero(session[1:] == session[:-1]) + 1
-    users = np.zeros(len(then), dtype=np.int32)
-    if of_users and sessions.users is not None:
-        users = sessions.users[session[then]].astype(np.int32)
-    samples = Samples(items[then], items[then - 1], users, session[then])
-    return samples, ItemLists.of(items, session, len(sessions))
+    target = np.flatnonzero(session[1:] == session[:-1]) + 1
+    users = np.zeros(len(target), dtype=np.int32)
+    if with_users and sessions.users is not None:
+        users = sessions.users[session[target]].astype(np.int32)
+    samples = Samples(items[target], items[target - 1], users, session[target])
+    return samples, ItemLists.from_clicks(items, session, len(sessions))

@@ -1,4 +1,4 @@
-"""Which sessions hold an item: the inverted index that the neighbor models learn from."""
+"""The inverted index from items to sessions that the neighbor models are fitted on."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Postings:
-    """The sessions of each item, newest first.
+    """The sessions that contain each item, newest first.
 
     Attributes:
-        offsets: (N + 2,) int64; item i is in `sessions[offsets[i]:offsets[i + 1]]`. Item 0 is in
-            none: nothing is learned from an unknown item.
-        sessions: (J,) int32, index of the session; a higher index is a later session.
-        n_sessions: (N + 1,) int64, how many sessions hold the item, listed or not.
+        offsets: (N + 2,) int64; item i is in `sessions[offsets[i]:offsets[i + 1]]`. The list of
+            item 0 is empty: unknown items are ignored.
+        sessions: (J,) int32, session indices; a higher index is a later session.
+        n_sessions: (N + 1,) int64, number of sessions with the item, listed or not.
     """
 
     offsets: Int64Array
@@ -30,12 +30,13 @@ class Postings:
     n_sessions: Int64Array
 
     @classmethod
-    def of(cls, sessions: Sessions, at_most: int | None = None) -> Postings:
-        """List for each item its `at_most` latest sessions, or all of them.
+    def from_sessions(cls, sessions: Sessions, max_per_item: int | None = None) -> Postings:
+        """List the `max_per_item` latest sessions of each item, or all of them.
 
-        A session counts once however often it has the item. Memory: 4 bytes for each pair.
+        A session is listed once per item, even if it has several clicks on it. Memory: 4 bytes
+        per (item, session) pair.
         """
-        return cls(*invert(sessions.items, sessions.offsets, sessions.n_items, at_most))
+        return cls(*invert(sessions.items, sessions.offsets, sessions.n_items, max_per_item))
 
 
 @compiled_above(
@@ -44,18 +45,18 @@ class Postings:
     work=lambda items, *_: len(items),
 )
 def invert(
-    items: Int32Array, offsets: Int64Array, n_items: int, at_most: int | None
+    items: Int32Array, offsets: Int64Array, n_items: int, max_per_item: int | None
 ) -> tuple[Int64Array, Int32Array, Int64Array]:
-    """The fields of `Postings` for sessions with flat `items` and their `offsets`."""
+    """Compute the fields of `Postings` from flat `items` and the `offsets` of the sessions."""
     n = len(offsets) - 1
     session = np.repeat(np.arange(n), np.diff(offsets))
     pairs = np.unique((items.astype(np.int64) << 32) | (n - 1 - session))
     item = pairs >> 32
-    pairs, item = pairs[item > 0], item[item > 0]  # by item, its newest session first
+    pairs, item = pairs[item > 0], item[item > 0]  # by item, newest session first
     n_sessions = np.bincount(item, minlength=n_items + 1)
-    listed = n_sessions if at_most is None else np.minimum(n_sessions, at_most)
+    n_listed = n_sessions if max_per_item is None else np.minimum(n_sessions, max_per_item)
     listed_offsets = np.zeros(n_items + 2, dtype=np.int64)
-    np.cumsum(listed, out=listed_offsets[1:])
-    place = np.arange(len(item)) - (np.cumsum(n_sessions) - n_sessions)[item]
-    sessions = n - 1 - (pairs[place < listed[item]] & 0xFFFFFFFF)
+    np.cumsum(n_listed, out=listed_offsets[1:])
+    position = np.arange(len(item)) - (np.cumsum(n_sessions) - n_sessions)[item]
+    sessions = n - 1 - (pairs[position < n_listed[item]] & 0xFFFFFFFF)
     return listed_offsets, sessions.astype(np.int32), n_sessions

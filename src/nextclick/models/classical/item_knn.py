@@ -1,16 +1,16 @@
-"""Item-KNN: items that share sessions with the last click.
+"""Item-KNN: items that occur in the same sessions as the last clicked item.
 
 The item-to-item baseline of Hidasi et al. (Session-based Recommendations with Recurrent Neural
-Networks, ICLR 2016, section 4). With c(i, j) the number of sessions that hold both items, n(i) the
-number that hold i, and i the last click:
+Networks, ICLR 2016, section 4). With c(i, j) the number of sessions with both items, n(i)
+the number of sessions with i, and i the last click:
 
     score(j) = c(i, j) / ((n(i) + λ)^α (n(j) + λ)^(1 - α)),    score(i) = 0
 
-λ damps chance meetings of rare items; α = ½ makes it the cosine of the two session sets. Only the
-best `neighbors` of each item are kept; everything else scores 0.
+λ shrinks the scores of rare items. With α = ½ and λ = 0 the score is the cosine similarity of the
+two sets of sessions. Only the `neighbors` best items of each item are stored; all others score 0.
 
-`count=clicks` is what the authors' later code does: n(i) counts clicks, and a session adds to
-c(i, j) once for every click on i, but once only for all clicks on j, so that c is not symmetric.
+`count=clicks` follows the later code of the authors: n(i) counts clicks, and a session adds to
+c(i, j) once per click on i, but only once for all clicks on j, so c is not symmetric.
 """
 
 from __future__ import annotations
@@ -26,35 +26,34 @@ from nextclick.core.compiled_above import compiled_above
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.models.classical.inverted_index import Postings
 from nextclick.models.classical.item_table import ItemTable, Rows, TableModel
-from nextclick.models.classical.ragged import best_of_rows, expand
+from nextclick.models.classical.ragged import expand_ranges, top_n_of_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import (
-        Float64Array,
-        Progress,
-    )
+    from nextclick.core.types import Float64Array, Progress
 
 
 @dataclass(frozen=True, slots=True)
 class ItemKNNConfig:
     """Parameters of Item-KNN."""
 
-    neighbors: Annotated[int, Field(ge=1, description="items kept for each item")] = 100
-    shrinkage: Annotated[float, Field(ge=0, description="λ, damps rare pairs")] = 20.0
+    neighbors: Annotated[int, Field(ge=1, description="neighbors stored per item")] = 100
+    shrinkage: Annotated[float, Field(ge=0, description="λ, shrinks the scores of rare items")] = (
+        20.0
+    )
     alpha: Annotated[
-        float, Field(ge=0, le=1, description="α, share of the last click's count in the divisor")
+        float, Field(ge=0, le=1, description="α, exponent of the last item's count in the divisor")
     ] = 0.5
     count: Annotated[
         Literal["sessions", "clicks"],
-        Field(description="whether a session counts once or for each click of the item"),
+        Field(description="whether a session counts once or once per click on the item"),
     ] = "sessions"
 
 
 class ItemKNN(TableModel):
-    """Shared sessions with the last click, damped and normalized."""
+    """Number of sessions shared with the last clicked item, shrunk and normalized."""
 
     name: ClassVar[str] = "item-knn"
     Config: ClassVar[type[ItemKNNConfig]] = ItemKNNConfig
@@ -69,22 +68,22 @@ class ItemKNN(TableModel):
     def fit(
         cls, sessions: Sessions, config: ItemKNNConfig, *, seed: int, progress: Progress
     ) -> Self:
-        """Count item by item over the sessions that hold it; nothing is drawn at random.
+        """Count shared sessions item by item; deterministic.
 
-        Memory: 4 bytes for each distinct (session, item), 8 for each kept neighbor, and 20 bytes
-        times N for each thread. Time: each of an item's sessions is read once.
+        Memory: 4 bytes per distinct (session, item) pair, 8 per stored neighbor, and 20 N bytes
+        per thread. Time: for each item, each session with the item is read once.
         """
         del seed
-        postings = Postings.of(sessions)
-        by_click = config.count == "clicks"
-        count = sessions.support() if by_click else postings.n_sessions
-        damped = count.astype(np.float64) + config.shrinkage  # (N + 1,)
+        postings = Postings.from_sessions(sessions)
+        count_clicks = config.count == "clicks"
+        count = sessions.support() if count_clicks else postings.n_sessions
+        shrunk_count = count.astype(np.float64) + config.shrinkage  # (N + 1,)
         norms = (
-            np.power(damped, config.alpha, dtype=np.float64),
-            np.power(damped, 1.0 - config.alpha, dtype=np.float64),
+            np.power(shrunk_count, config.alpha, dtype=np.float64),
+            np.power(shrunk_count, 1.0 - config.alpha, dtype=np.float64),
         )
 
-        rows = neighbor_rows(sessions, postings, norms, by_click, config.neighbors)
+        rows = neighbor_rows(sessions, postings, norms, count_clicks, config.neighbors)
         return cls(config, ItemTable.build(rows, postings, progress=progress))
 
 
@@ -97,45 +96,48 @@ def neighbor_rows(
     sessions: Sessions,
     postings: Postings,
     norms: tuple[Float64Array, Float64Array],
-    by_click: bool,
+    count_clicks: bool,
     n: int,
 ) -> Callable[[int, int], Rows]:
-    """A function of (start, stop): the n best neighbors of items start..stop - 1.
+    """Return a function of (start, stop) that computes the rows of items start..stop - 1.
 
     Args:
-        sessions: the log.
+        sessions: the training sessions.
         postings: the sessions of each item.
         norms: (N + 1,) (n(i) + λ)^α, and (N + 1,) (n(j) + λ)^(1 - α).
-        by_click: count a session for each click on i, not once.
-        n: how many neighbors are kept for each item.
+        count_clicks: count a session once per click on i instead of once.
+        n: number of neighbors stored per item.
     """
-    return partial(_neighbors, sessions, postings, norms, by_click, n)
+    return partial(_neighbors, sessions, postings, norms, count_clicks, n)
 
 
 def _neighbors(
     sessions: Sessions,
     postings: Postings,
     norms: tuple[Float64Array, Float64Array],
-    by_click: bool,
+    count_clicks: bool,
     n: int,
     start: int,
     stop: int,
 ) -> Rows:
     items, width = sessions.items, sessions.n_items + 1
     bounds = postings.offsets[start : stop + 1]
-    listed = postings.sessions[bounds[0] : bounds[-1]]  # (P,)
+    posting_session = postings.sessions[bounds[0] : bounds[-1]]  # (P,)
     posting_item = np.repeat(np.arange(start, stop), np.diff(bounds))  # (P,)
-    posting, at = expand(sessions.offsets[listed], sessions.offsets[listed + 1])
-    own = items[at] == posting_item[posting]
-    weight = np.ones(len(listed))  # (P,) what a session adds to c(i, j)
-    if by_click:
-        weight = np.bincount(posting[own], minlength=len(listed)).astype(np.float64)
-    other = ~own & (items[at] > 0)
-    shared = np.unique(posting[other] * width + items[at[other]])  # each j once for a session
+    posting, click = expand_ranges(
+        sessions.offsets[posting_session], sessions.offsets[posting_session + 1]
+    )
+    is_item = items[click] == posting_item[posting]
+    weight = np.ones(len(posting_session))  # (P,) summand of c(i, j)
+    if count_clicks:
+        weight = np.bincount(posting[is_item], minlength=len(posting_session)).astype(np.float64)
+    is_other = ~is_item & (items[click] > 0)
+    pairs = posting[is_other] * width + items[click[is_other]]
+    shared = np.unique(pairs)  # each j once per session
     posting, item = np.divmod(shared, width)
-    keys, place = np.unique(posting_item[posting] * width + item, return_inverse=True)
-    counts = np.bincount(place, weight[posting], minlength=len(keys))
+    keys, key_index = np.unique(posting_item[posting] * width + item, return_inverse=True)
+    counts = np.bincount(key_index, weight[posting], minlength=len(keys))
     row, item = np.divmod(keys, width)
     scores = counts / (norms[0][row] * norms[1][item])
-    lengths, best = best_of_rows(row - start, item, scores, n, stop - start)
+    lengths, best = top_n_of_rows(row - start, item, scores, n, stop - start)
     return lengths, item[best].astype(np.int32), scores[best].astype(np.float32)

@@ -1,4 +1,4 @@
-"""What follows an item: the table behind every model that looks at the last click alone."""
+"""Item-to-item tables, and the base class of models that score with the row of the last click."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from nextclick.models.incremental_state import PriorSessions
 
 Rows: TypeAlias = tuple[Int64Array, Int32Array, Float32Array]
-"""(R,) how many entries each row has, and the items and values of the rows, one after the other."""
+"""(R,) row lengths, then the concatenated items and values of the rows."""
 
-_BLOCKS_PER_CPU = 32  # enough for progress and balance; each block clears one (N + 1) accumulator
+_BLOCKS_PER_CPU = 32  # for progress and load balance; each block clears one (N + 1) accumulator
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ItemTable:
-    """For each item the few items that may follow it, best first.
+    """A ranked list of candidate items for each item.
 
     Attributes:
         offsets: (N + 2,) int64; row i is `offsets[i]..offsets[i + 1] - 1`; row 0 is empty.
-        items: (J,) int32 in 1..N.
-        values: (J,) float32.
+        items: (J,) int32 in 1..N, best first in each row.
+        values: (J,) float32, scores.
     """
 
     offsets: Int64Array
@@ -56,12 +56,12 @@ class ItemTable:
     def build(
         cls, rows: Callable[[int, int], Rows], postings: Postings, *, progress: Progress
     ) -> Self:
-        """Make the rows of all items, in blocks that cost about the same.
+        """Build the rows of all items, in parallel blocks of about equal cost.
 
         Args:
-            rows: gives the rows of items start..stop - 1; called from several threads.
-            postings: the sessions that `rows` reads; their number is an item's cost.
-            progress: told of each finished block.
+            rows: returns the rows of items start..stop - 1; called from several threads.
+            postings: the sessions that `rows` reads; their number is the cost of an item.
+            progress: called after each block.
         """
         n_postings = int(postings.offsets[-1])
         targets = np.linspace(0, n_postings, cpus() * _BLOCKS_PER_CPU + 1)
@@ -76,8 +76,8 @@ class ItemTable:
             values=np.concatenate([values for _, _, values in blocks]),
         )
 
-    def after_last_click(self, batch: SessionBatch) -> SparseScores:
-        """Return the row of each session's last item; an empty session gets no row."""
+    def last_click_rows(self, batch: SessionBatch) -> SparseScores:
+        """The row of the last item of each session; empty for an empty session."""
         rows = np.arange(len(batch))
         last = np.zeros(len(batch), dtype=np.int64)  # (B,)
         known = batch.lengths > 0
@@ -94,20 +94,20 @@ class ItemTable:
         )
 
     def state(self) -> dict[str, AnyArray]:
-        """The three arrays by name."""
+        """The arrays by name."""
         return {"offsets": self.offsets, "items": self.items, "values": self.values}
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray]) -> Self:
-        """Build the table that gave `state`."""
+        """Build the table from the arrays of `state`."""
         return cls(offsets=state["offsets"], items=state["items"], values=state["values"])
 
 
 class TableModel(Model):
-    """A model that looks its last click up in a table; those who inherit say how it is learned.
+    """A model that scores with the table row of the last click; subclasses implement `fit`.
 
-    A table keeps the best of each row alone, so it cannot go on by itself: to extend it the older
-    sessions are counted again.
+    The table stores only the best entries of each row, so an incremental update has to count the
+    older sessions again.
     """
 
     default_capabilities: ClassVar[Capabilities] = Capabilities(
@@ -128,28 +128,28 @@ class TableModel(Model):
         return self.table.n_items
 
     def score_sparse(self, batch: SessionBatch) -> SparseScores:
-        """List what the table has for each last click."""
-        return self.table.after_last_click(batch)
+        """The table row of each last click."""
+        return self.table.last_click_rows(batch)
 
     def score(self, batch: SessionBatch) -> Float32Array:
         """(B, N + 1) float32."""
         return self.score_sparse(batch).dense()
 
     def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
-        """The row of the last click gives all; earlier clicks are not read."""
+        """Attribute each score to the last click; earlier clicks are not read."""
         clicks = np.zeros((len(items), batch.lengths[0]), dtype=np.float32)
         clicks[:, -1] = self.score_sparse(batch).of(0, items)
         return Evidence(parts=Parts(clicks, {}))
 
     def extended(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
-        """The model of both logs."""
+        """Fit on the sessions of both logs."""
         return type(self).fit(past.both(new), self.config, seed=0, progress=progress)
 
     def state(self) -> dict[str, AnyArray]:
-        """The arrays of the table."""
+        """The arrays of the table by name."""
         return self.table.state()
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
-        """Build the model that gave `state`."""
+        """Build the model from the arrays of `state`."""
         return cls(config, ItemTable.from_state(state))

@@ -1,12 +1,12 @@
-"""Markov: what was clicked right after the last click, in training.
+"""Markov: first-order transition probabilities of the last click.
 
-A first-order chain, MC in Ludewig & Jannach (Evaluation of Session-based Recommendation
+MC in Ludewig & Jannach (Evaluation of Session-based Recommendation
 Algorithms, UMUAI 2018, section 3.1). With i the last click:
 
     score(j) = P(j | i) = transitions i → j / transitions i → any known item
 
-A repeated click is a transition i → i and is learned like any other, because a visitor may well
-come back to the item that is open: repeated items remain candidates.
+A repeated click is a transition i → i and is counted like any other, since visitors do return to
+the item that is open. Repeated items therefore remain candidates.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Markov(TableModel):
     def fit(
         cls, sessions: Sessions, config: MarkovConfig, *, seed: int, progress: Progress
     ) -> Self:
-        """Count transitions; nothing is drawn at random."""
+        """Count transitions; deterministic."""
         del seed
         table = transition_table(sessions, np.ones(1), config.neighbors, progress=progress)
         return cls(config, table)

@@ -1,13 +1,13 @@
-"""POP and S-POP: the most clicked items, of the log and of the session.
+"""POP and S-POP: items ranked by clicks in the training log, or in the session.
 
-The floor that Hidasi et al. (Session-based Recommendations with Recurrent Neural Networks, ICLR
-2016, section 4) compare against. POP scores an item with its clicks in training. S-POP scores
+The baselines of Hidasi et al. (Session-based Recommendations with Recurrent Neural Networks, ICLR
+2016, section 4). The POP score of an item is its number of clicks in training. The S-POP score is
 
-    clicks of the item within the session + r,    0 < r < 1
+    clicks on the item within the session + r,    0 < r < 1
 
-where r grows with the item's popularity and so decides between equal counts and orders everything
-that the session has not seen. r is the rank among the distinct popularities divided by their
-number plus one: items clicked equally often keep equal scores, as in POP.
+where r increases with the popularity of the item: it breaks ties, and ranks the items that are not
+in the session. r is the rank of the popularity among the distinct popularities, divided by their
+number plus one. Items with the same number of clicks have the same score, as in POP.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ if TYPE_CHECKING:
     from nextclick.models.incremental_state import PriorSessions
 
 
-_COUNTS = Capabilities(deterministic=True, update="exact", explains=True, sparse_scores=True)
+_CAPABILITIES = Capabilities(deterministic=True, update="exact", explains=True, sparse_scores=True)
 
 
 @dataclass(frozen=True, slots=True)
 class PopConfig:
-    """POP has nothing to set."""
+    """POP has no parameters."""
 
 
 class Pop(Model):
-    """The training clicks of an item, whatever the session."""
+    """Number of training clicks of an item, independent of the session."""
 
     name: ClassVar[str] = "pop"
-    default_capabilities: ClassVar[Capabilities] = _COUNTS
+    default_capabilities: ClassVar[Capabilities] = _CAPABILITIES
     Config: ClassVar[type[PopConfig]] = PopConfig
 
     def __init__(self, config: PopConfig, popularity: Float32Array):
         self.config = config
-        self.popularity = popularity  # (N + 1,); float32 counts exactly to 16,777,216
+        self.popularity = popularity  # (N + 1,); float32 is exact up to 16,777,216
 
     @property
     def n_items(self) -> int:
@@ -62,24 +62,24 @@ class Pop(Model):
 
     @classmethod
     def fit(cls, sessions: Sessions, config: PopConfig, *, seed: int, progress: Progress) -> Self:
-        """Count clicks; nothing is drawn at random."""
+        """Count clicks per item; deterministic."""
         del seed
         progress("items", sessions.n_items, sessions.n_items)
-        return cls._of(sessions.support(), config)
+        return cls._from_support(sessions.support(), config)
 
     @classmethod
-    def _of(cls, support: Int64Array, config: PopConfig) -> Self:
+    def _from_support(cls, support: Int64Array, config: PopConfig) -> Self:
         popularity = support.astype(np.float32)
         popularity[0] = 0.0
         return cls(config, popularity)
 
     def extended(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
-        """The model of both logs."""
+        """Add the clicks of the new log."""
         progress("items", new.n_items, new.n_items)
-        return self._of(past.support + new.support(), self.config)
+        return self._from_support(past.support + new.support(), self.config)
 
     def score_sparse(self, batch: SessionBatch) -> SparseScores:
-        """List nothing: every session has the scores of the base."""
+        """No listed items: every session has the scores of the base."""
         return SparseScores(
             offsets=np.zeros(len(batch) + 1, dtype=np.int64),
             items=np.empty(0, dtype=np.int32),
@@ -92,35 +92,35 @@ class Pop(Model):
         return self.score_sparse(batch).dense()
 
     def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
-        """The count alone."""
-        nothing = np.zeros((len(items), batch.lengths[0]), dtype=np.float32)
-        return Evidence(parts=Parts(nothing, {"clicks in training": self.popularity[items]}))
+        """Attribute each score to the training clicks; no click of the session contributes."""
+        clicks = np.zeros((len(items), batch.lengths[0]), dtype=np.float32)
+        return Evidence(parts=Parts(clicks, {"clicks in training": self.popularity[items]}))
 
     def state(self) -> dict[str, AnyArray]:
-        """Clicks per item."""
+        """Training clicks per item."""
         return {"popularity": self.popularity}
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: PopConfig) -> Self:
-        """Build the model that gave `state`."""
+        """Build the model from the arrays of `state`."""
         return cls(config, state["popularity"])
 
 
 @dataclass(frozen=True, slots=True)
 class SessionPopConfig:
-    """S-POP has nothing to set."""
+    """S-POP has no parameters."""
 
 
 class SessionPop(Model):
-    """The session's own clicks of an item, then its popularity."""
+    """Clicks on the item in the session, then its popularity."""
 
     name: ClassVar[str] = "s-pop"
-    default_capabilities: ClassVar[Capabilities] = _COUNTS
+    default_capabilities: ClassVar[Capabilities] = _CAPABILITIES
     Config: ClassVar[type[SessionPopConfig]] = SessionPopConfig
 
     def __init__(self, config: SessionPopConfig, rank: Float32Array):
         self.config = config
-        self.rank = rank  # (N + 1,), in (0, 1), higher is more popular
+        self.rank = rank  # (N + 1,) in (0, 1), higher is more popular
 
     @property
     def n_items(self) -> int:
@@ -131,29 +131,29 @@ class SessionPop(Model):
     def fit(
         cls, sessions: Sessions, config: SessionPopConfig, *, seed: int, progress: Progress
     ) -> Self:
-        """Rank the items by clicks; nothing is drawn at random."""
+        """Rank the items by clicks; deterministic."""
         del seed
         progress("items", sessions.n_items, sessions.n_items)
-        return cls._of(sessions.support(), config)
+        return cls._from_support(sessions.support(), config)
 
     @classmethod
-    def _of(cls, support: Int64Array, config: SessionPopConfig) -> Self:
+    def _from_support(cls, support: Int64Array, config: SessionPopConfig) -> Self:
         rank = np.zeros(len(support), dtype=np.float32)
         levels, level = np.unique(support[1:], return_inverse=True)
         rank[1:] = (level + 1) / (len(levels) + 1)
         return cls(config, rank)
 
     def extended(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
-        """The model of both logs."""
+        """Add the clicks of the new log."""
         progress("items", new.n_items, new.n_items)
-        return self._of(past.support + new.support(), self.config)
+        return self._from_support(past.support + new.support(), self.config)
 
     def score_sparse(self, batch: SessionBatch) -> SparseScores:
-        """List the items of each session."""
+        """List the distinct items of each session."""
         T = batch.items.shape[1]
-        row, _ = within = np.nonzero(np.arange(T) < batch.lengths[:, None])  # (clicks,) each
-        pair = row * (self.n_items + 1) + batch.items[within]  # one number for (session, item)
-        pairs, clicks = np.unique(pair, return_counts=True)
+        is_click = np.arange(T) < batch.lengths[:, None]  # (B, T)
+        keys = np.nonzero(is_click)[0] * (self.n_items + 1) + batch.items[is_click]
+        pairs, clicks = np.unique(keys, return_counts=True)  # one integer per (row, item)
         rows, items = np.divmod(pairs, self.n_items + 1)
         return SparseScores(
             offsets=np.searchsorted(rows, np.arange(len(batch) + 1)),
@@ -167,15 +167,16 @@ class SessionPop(Model):
         return self.score_sparse(batch).dense()
 
     def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
-        """1 of each click on the item, and its rank."""
-        own = (batch.items[:1, : batch.lengths[0]] == items[:, None]).astype(np.float32)  # (K, n)
-        return Evidence(parts=Parts(own, {"rank by popularity": self.rank[items]}))
+        """Attribute 1 to each click on the item, and the rest to its popularity."""
+        is_item = batch.items[:1, : batch.lengths[0]] == items[:, None]  # (K, n)
+        clicks = is_item.astype(np.float32)
+        return Evidence(parts=Parts(clicks, {"rank by popularity": self.rank[items]}))
 
     def state(self) -> dict[str, AnyArray]:
-        """Scaled popularity rank per item."""
+        """Popularity rank per item, scaled to (0, 1)."""
         return {"rank": self.rank}
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: SessionPopConfig) -> Self:
-        """Build the model that gave `state`."""
+        """Build the model from the arrays of `state`."""
         return cls(config, state["rank"])

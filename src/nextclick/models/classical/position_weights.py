@@ -1,4 +1,4 @@
-"""Weights that fall with the distance between clicks, as the session-based kNN papers name them.
+"""Weights that decrease with the distance between clicks, named as in the session-based kNN papers.
 
 | name | step n = 1, 2, … away from the last click | position p of L clicks, at distance d = L - p |
 |-|-|-|
@@ -9,9 +9,9 @@
 | quadratic | 1 / n² | (p / L)² |
 
 Ludewig & Jannach, Evaluation of Session-based Recommendation Algorithms, UMUAI 2018; the constants
-of `linear` and `log` are those of their published code. That code lets `linear` turn negative
-after ten steps, and switches it off for clicks *after the tenth of the session* instead of for
-those more than ten before its end; here it falls to 0 and stays there.
+of `linear` and `log` are those of their published code. In that code `linear` becomes negative
+after ten steps, and is disabled for clicks *after the tenth of the session* instead of those more
+than ten clicks before its end. Here it is 0 from the tenth step on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CODES: dict[str, int] = {
 
 
 def step_weight(code: int, step: int) -> float:
-    """Weight of something `step` >= 1 steps away; 1 is the nearest."""
+    """Weight at a distance of `step` >= 1 steps; 1 is the adjacent click."""
     if code == DIV:
         return 1.0 / step
     if code == LINEAR:
@@ -45,7 +45,7 @@ def step_weight(code: int, step: int) -> float:
 
 
 def position_weight(code: int, position: int, length: int) -> float:
-    """Weight of click `position` in 1..length of a session."""
+    """Weight of the click at `position` in 1..length of a session."""
     if code == DIV:
         return position / length
     if code == LINEAR:

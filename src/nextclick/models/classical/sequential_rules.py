@@ -1,4 +1,4 @@
-"""Sequential rules: what was clicked a few steps after the last click, in training.
+"""Sequential rules: items clicked a few steps after the last clicked item in training.
 
 SR in Ludewig & Jannach (Evaluation of Session-based Recommendation Algorithms, UMUAI 2018,
 section 3.1). With i the last click, over all pairs of clicks (i at position x, j at position y > x)
@@ -6,10 +6,10 @@ of a training session with y - x <= steps:
 
     score(j) = Σ w(y - x) / number of pairs that start at i
 
-Where we deviate: the paper bounds neither the steps nor the rules of an item, its code does, and
-so do we; the paper divides by a sum over positions of i. Either divisor depends on i alone and
-changes no ranking; ours makes the score an average weight, in 0..1 but for w = log.
-As in the Markov chain, an item may follow itself.
+Deviations: as in the code of the paper, but not in its text, the number of steps and the number of
+rules per item are limited. The paper divides by a sum over positions of i. Either divisor depends
+on i alone and changes no ranking; with ours the score is an average weight, in 0..1 except for
+w = log. As in the Markov chain, an item may follow itself.
 """
 
 from __future__ import annotations
@@ -35,14 +35,12 @@ class SequentialRulesConfig:
     """Parameters of the sequential rules."""
 
     steps: Annotated[
-        int, Field(ge=1, le=1000, description="clicks after an item that make rules with it")
+        int, Field(ge=1, le=1000, description="maximum distance of the two clicks of a rule")
     ] = 10
     weighting: Annotated[
-        Weighting, Field(description="how a rule's weight falls with the steps between")
+        Weighting, Field(description="how the weight of a rule decreases with the distance")
     ] = "div"
-    neighbors: Annotated[int, Field(ge=1, description="rules kept for each item, the heaviest")] = (
-        100
-    )
+    neighbors: Annotated[int, Field(ge=1, description="rules stored per item, by weight")] = 100
 
 
 class SequentialRules(TableModel):
@@ -60,7 +58,7 @@ class SequentialRules(TableModel):
     def fit(
         cls, sessions: Sessions, config: SequentialRulesConfig, *, seed: int, progress: Progress
     ) -> Self:
-        """Count rules; nothing is drawn at random."""
+        """Count rules; deterministic."""
         del seed
         code = CODES[config.weighting]
         weights = np.array([step_weight(code, step) for step in range(1, config.steps + 1)])

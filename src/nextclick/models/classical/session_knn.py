@@ -1,33 +1,33 @@
-"""Session-KNN: what the sessions most like this one clicked.
+"""Session-KNN: items of the most similar training sessions.
 
 V-SkNN (Ludewig & Jannach, Evaluation of Session-based Recommendation Algorithms, UMUAI 2018) in
-the form of VMIS-kNN (Kersbergen, Sprangers & Schelter, Serenade, SIGMOD 2022). For the last clicks
-of a session, x_1 … x_L with their distinct items X, the latest position p(i) of each and a weight
-w(p) that falls with the distance from the end:
+the form of VMIS-kNN (Kersbergen, Sprangers & Schelter, Serenade, SIGMOD 2022). Let x_1 … x_L be the
+last clicks of a session, X their distinct items, p(i) the latest position of item i, and w(p) a
+weight that decreases with the distance from the end:
 
-    H      the `sample_size` most recent training sessions that hold an item of X
+    H      the `sample_size` most recent training sessions with an item of X
     r(h)   = Σ_{i in X ∩ h} w(p(i))                          h in H, "vec"
-    r(h)   = Σ_{i in X ∩ h} w(p(i)) / √|h|                   "cosine", but for a constant of X
+    r(h)   = Σ_{i in X ∩ h} w(p(i)) / √|h|                   "cosine", up to a constant
     K      the `k` sessions of H with the highest r
-    λ(h)   = weight of the step from the end of the session to the latest shared click, 1 = last
+    λ(h)   = weight of the distance of the latest shared click from the end, 1 = last click
     score(j) = (1 + g · ln(|S| / |S_j|)) Σ_{h in K, j in h} r(h) λ(h)
 
-|S| training sessions, |S_j| of them with j, g = `idf_weighting`. Sessions and their shared items
-are sets; items of the session itself remain candidates.
+|S| is the number of training sessions, |S_j| the number of those with item j, g = `idf_weighting`.
+Sessions are sets of items. Items of the current session remain candidates.
 
-An index lists for each item its `sample_size` most recent sessions, newest first. The most recent
-sessions of a union are among the most recent of its parts, so merging the lists of X gives H, and
-with it, session by session, the shared items: a query costs sample_size · |X| steps, whatever the
-size of the log. Sessions on no list are dropped, which bounds the memory.
+The index lists the `sample_size` most recent sessions of each item, newest first. The most recent
+sessions of a union are among the most recent sessions of its parts, so merging the lists of X gives
+H and the shared items of each session. A query takes sample_size · |X| steps, independent of the
+size of the log. Sessions in no list are dropped, which bounds the memory.
 
-Ties: sessions are stored oldest first, so the index of a session is its recency, without equals;
-of equal r the more recent is the nearer. r is rounded to float32, so that sums such as ⅓ + ⅔ and 1,
-which differ in their last bit, are equal.
+Ties: sessions are stored oldest first, so the number of a session is its recency and is unique. Of
+sessions with equal r the more recent is nearer. r is rounded to float32, so that sums such as ⅓ + ⅔
+and 1, which differ in the last bit, are equal.
 
-Where we deviate from the code published with the UMUAI paper: idf counts sessions with the item,
-as in both papers, not clicks on it, so it is never negative; candidates come from the clicks that
-are compared, not from older ones as well; `linear` is repaired (see `weighting`); r is not divided
-by |X| and scores not by their maximum, which changes no ranking.
+Deviations from the code published with the UMUAI paper: idf counts sessions with the item, as in
+both papers, not clicks on it, so it is never negative. Candidates come only from the clicks that
+are compared, not also from older ones. `linear` is corrected (see `position_weights`). r is not
+divided by |X|, and scores are not divided by their maximum, which changes no ranking.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.core.types import AnyArray, Float32Array, Int32Array, Progress, SparseScores
 from nextclick.models.base import Capabilities, Model
 from nextclick.models.classical.position_weights import CODES, Weighting, position_weight
-from nextclick.models.classical.session_index import Index
+from nextclick.models.classical.session_index import SessionIndex
 from nextclick.models.classical.session_scores import Rows, VotingRule, score_rows
 from nextclick.models.explanation import MAX_NEIGHBORS, Evidence, Neighbor, Parts
 
@@ -55,42 +55,43 @@ if TYPE_CHECKING:
     from nextclick.models.incremental_state import PriorSessions
 
 _NEAR_ZERO = 1e-30
-_ROWS_PER_BLOCK = 64  # fewer are worked off by the calling thread
+_ROWS_PER_BLOCK = 64  # smaller batches run in the calling thread
 
 
 @dataclass(frozen=True, slots=True)
 class SessionKNNConfig:
-    """Parameters of Session-KNN, by the names the literature gives them.
+    """Parameters of Session-KNN, named as in the literature.
 
-    The defaults were chosen on the last tenth of the training sessions of two shops' logs, the
-    same for both, and for short answers: more neighbors gain little.
+    The defaults were selected on the last tenth of the training sessions of two shop logs, with a
+    preference for low latency: more neighbors improve accuracy only slightly.
     """
 
-    k: Annotated[int, Field(ge=1, description="neighbor sessions that vote")] = 200
+    k: Annotated[int, Field(ge=1, description="number of neighbor sessions")] = 200
     sample_size: Annotated[
-        int, Field(ge=1, description="most recent sessions that neighbors are chosen from")
+        int, Field(ge=1, description="most recent sessions that neighbors are selected from")
     ] = 1000
     similarity: Annotated[
         Literal["vec", "cosine"],
-        Field(description="sum of shared weights, or that over the root of the session's size"),
+        Field(description="sum of shared weights, or this sum over the root of the session size"),
     ] = "cosine"
     weighting: Annotated[
-        Weighting, Field(description="how a click's weight in the similarity falls with its age")
+        Weighting,
+        Field(description="how the weight of a click in the similarity decreases with its age"),
     ] = "log"
     weighting_score: Annotated[
         Weighting,
-        Field(description="how a neighbor's vote falls with the age of the latest shared click"),
+        Field(description="how a vote decreases with the age of the latest shared click"),
     ] = "div"
     idf_weighting: Annotated[
-        float, Field(ge=0, description="how much rarer items gain, 0 is nothing")
+        float, Field(ge=0, description="weight g of the inverse document frequency, 0 disables it")
     ] = 1.0
     last_n_clicks: Annotated[
-        int, Field(ge=1, description="latest clicks of the session that are looked at")
+        int, Field(ge=1, description="number of latest clicks of the session that are read")
     ] = 10
 
 
 class SessionKNN(Model):
-    """Votes of the most similar of the most recent sessions that share an item."""
+    """Votes of the most similar sessions among the most recent ones that share an item."""
 
     name: ClassVar[str] = "session-knn"
     default_capabilities: ClassVar[Capabilities] = Capabilities(
@@ -107,10 +108,10 @@ class SessionKNN(Model):
         "last_n_clicks": IntRange(1, 30, log=True),
     }
 
-    def __init__(self, config: SessionKNNConfig, index: Index):
+    def __init__(self, config: SessionKNNConfig, index: SessionIndex):
         self.config = config
         self.index = index
-        self.base = np.zeros(self.n_items + 1, dtype=np.float32)  # shared by all answers
+        self.base = np.zeros(self.n_items + 1, dtype=np.float32)  # shared by all results
         self.rule = VotingRule(
             k=config.k,
             sample_size=config.sample_size,
@@ -130,20 +131,20 @@ class SessionKNN(Model):
     def fit(
         cls, sessions: Sessions, config: SessionKNNConfig, *, seed: int, progress: Progress
     ) -> Self:
-        """Build the index; nothing is drawn at random."""
+        """Build the index; deterministic."""
         del seed
-        index = Index.of(sessions, config.sample_size)
+        index = SessionIndex.from_sessions(sessions, config.sample_size)
         progress("index", 1, 1)
         return cls(config, index)
 
     def extended(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
-        """The model of both logs; the older one is not read again."""
-        index = self.index.extended(new, past, self.config.sample_size)
+        """The model of both logs; the older log is not read again."""
+        index = self.index.append(new, past, self.config.sample_size)
         progress("index", 1, 1)
         return type(self)(self.config, index)
 
     def score_sparse(self, batch: SessionBatch) -> SparseScores:
-        """List the items of the neighbor sessions."""
+        """Score the items of the neighbor sessions."""
         B = len(batch)
 
         def rows(start: int, stop: int) -> Rows:
@@ -152,7 +153,7 @@ class SessionKNN(Model):
             )
 
         bounds = [*range(0, B, _ROWS_PER_BLOCK), B] if B else [0, 0]
-        offsets, items, values = _joined(map_blocks(rows, bounds))
+        offsets, items, values = _concatenate(map_blocks(rows, bounds))
         return SparseScores(offsets=offsets, items=items, values=values, base=self.base)
 
     def score(self, batch: SessionBatch) -> Float32Array:
@@ -160,10 +161,10 @@ class SessionKNN(Model):
         return self.score_sparse(batch).dense()
 
     def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
-        """The sessions whose votes count most, and what all votes come to, click by click.
+        """The neighbors with the highest votes, and the contribution of each click to each score.
 
-        r(h) is a sum over shared clicks, so that a vote is one, too. An item that was clicked
-        several times counts at its latest click.
+        r(h) is a sum over shared clicks, and so is a vote. The contribution of an item that was
+        clicked several times is attributed to its latest click.
         """
         from nextclick.models.classical.session_votes import voters
 
@@ -171,31 +172,35 @@ class SessionKNN(Model):
         first = max(0, n - self.config.last_n_clicks)
         clicks = batch.items[0, first:n]
         sessions, similarity, weight = voters(clicks, self.index, self.rule)  # (H,)
-        holds = [self._items_of(s) for s in sessions.tolist()]
-        held = np.concatenate([np.empty(0, np.int32), *holds])  # (M,)
-        owner = np.repeat(np.arange(len(holds)), [len(one) for one in holds])
+        neighbor_items = [self._session_items(s) for s in sessions.tolist()]
+        voted_item = np.concatenate([np.empty(0, np.int32), *neighbor_items])  # (M,)
+        voter = np.repeat(
+            np.arange(len(neighbor_items)), [len(voted) for voted in neighbor_items]
+        )  # (M,)
         vote = similarity * weight
-        given = np.zeros((len(holds), n))  # (H, n) votes of a session for the clicks it shares
+        share = np.zeros((len(neighbor_items), n))  # (H, n) of each click in the vote of a session
         for p, click in enumerate(clicks.tolist()):
             if click not in clicks[p + 1 :]:
-                shares = owner[held == click]
-                given[shares, first + p] = position_weight(self.rule.weighting, p + 1, len(clicks))
-        total = np.maximum(given.sum(axis=1, keepdims=True), _NEAR_ZERO)  # linear may weigh 0
-        given *= vote[:, None] / total
+                sharing = voter[voted_item == click]
+                weight_of_click = position_weight(self.rule.weighting, p + 1, len(clicks))
+                share[sharing, first + p] = weight_of_click
+        total = np.maximum(share.sum(axis=1, keepdims=True), _NEAR_ZERO)  # linear may be 0
+        share *= vote[:, None] / total
         votes = np.array(
-            [given[owner[held == item]].sum(axis=0) for item in items.tolist()]
+            [share[voter[voted_item == item]].sum(axis=0) for item in items.tolist()]
         )  # (K, n)
         factor = 1.0 + self.rule.idf_weighting * self.index.idf[items]  # (K,)
-        parts = (votes.reshape(len(items), n) * factor[:, None]).astype(np.float32)
+        contributions = (votes.reshape(len(items), n) * factor[:, None]).astype(np.float32)
         nearest = np.argsort(-vote, kind="stable")[:MAX_NEIGHBORS]
         return Evidence(
             neighbors=[
-                Neighbor(holds[h], float(similarity[h]), float(vote[h])) for h in nearest.tolist()
+                Neighbor(neighbor_items[h], float(similarity[h]), float(vote[h]))
+                for h in nearest.tolist()
             ],
-            parts=Parts(parts, {}),
+            parts=Parts(contributions, {}),
         )
 
-    def _items_of(self, session: int) -> Int32Array:
+    def _session_items(self, session: int) -> Int32Array:
         offsets = self.index.session_offsets
         return self.index.session_items[offsets[session] : offsets[session + 1]]
 
@@ -205,12 +210,13 @@ class SessionKNN(Model):
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: SessionKNNConfig) -> Self:
-        """Build the model that gave `state`."""
-        return cls(config, Index(**{name: state[name] for name in Index._fields}))
+        """Build the model from the arrays of `state`."""
+        arrays = {name: state[name] for name in SessionIndex._fields}
+        return cls(config, SessionIndex(**arrays))
 
 
-def _joined(blocks: list[Rows]) -> Rows:
-    """The rows of all blocks."""
+def _concatenate(blocks: list[Rows]) -> Rows:
+    """Concatenate the rows of all blocks."""
     if len(blocks) == 1:
         return blocks[0]
     starts = np.cumsum([0, *(len(items) for _, items, _ in blocks)])

@@ -1,4 +1,4 @@
-"""Score a batch of sessions by the votes of their neighbor sessions."""
+"""Scoring of Session-KNN: the neighbor sessions of a batch, and their votes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from nextclick.core.compiled_above import compiled_above
 from nextclick.core.types import Float32Array, Float64Array, Int32Array, Int64Array
 from nextclick.models.classical.position_weights import position_weight, step_weight
-from nextclick.models.classical.ragged import best_of_rows, expand, ranks_within
+from nextclick.models.classical.ragged import expand_ranges, positions_in_rows, top_n_of_rows
 
 if TYPE_CHECKING:
-    from nextclick.models.classical.session_index import Index
+    from nextclick.models.classical.session_index import SessionIndex
 
 Rows: TypeAlias = tuple[Int64Array, Int32Array, Float32Array]
-"""(R + 1,) offsets of R rows, and the items and values that they list, one row after the other."""
+"""(R + 1,) row offsets, then the concatenated items and values of the rows."""
 
 
 class VotingRule(NamedTuple):
-    """A config as the kernels read it."""
+    """The config in a form that compiled kernels accept."""
 
     k: int
     sample_size: int
@@ -31,13 +31,13 @@ class VotingRule(NamedTuple):
 
 
 class Neighbors(NamedTuple):
-    """Neighbor sessions of the rows of a batch, row by row, the most recent first.
+    """Neighbor sessions of the rows of a batch, row by row, most recent first.
 
     Attributes:
-        row: (M,) int64, row of the batch.
-        sessions: (M,) int32, number of the session in the index.
+        row: (M,) int64, row in the batch.
+        sessions: (M,) int32, session in the index.
         similarity: (M,) float32, r(h).
-        step: (M,) int64, from the end of the row's session to the latest shared click, 1 = last.
+        step: (M,) int64, distance of the latest shared click from the end of the row, 1 = last.
     """
 
     row: Int64Array
@@ -45,62 +45,68 @@ class Neighbors(NamedTuple):
     similarity: Float32Array
     step: Int64Array
 
-    def only(self, chosen: Int64Array) -> Neighbors:
-        """The entries `chosen`."""
+    def select(self, entries: Int64Array) -> Neighbors:
+        """The neighbors at the given indices."""
         return Neighbors(
-            self.row[chosen], self.sessions[chosen], self.similarity[chosen], self.step[chosen]
+            self.row[entries], self.sessions[entries], self.similarity[entries], self.step[entries]
         )
 
 
-def _work(items: Int32Array, lengths: Int32Array, index: Index, rule: VotingRule) -> int:
-    """Entries of the lists that are merged, and a share for each call and each row."""
+def _estimate_work(
+    items: Int32Array, lengths: Int32Array, index: SessionIndex, rule: VotingRule
+) -> int:
+    """Number of merged list entries, plus a constant per call and per row."""
     del rule
-    listed = index.item_offsets[items + 1] - index.item_offsets[items]
-    return int(listed.sum()) + 200 * len(lengths) + 1000
+    n_listed = index.item_offsets[items + 1] - index.item_offsets[items]
+    return int(n_listed.sum()) + 200 * len(lengths) + 1000
 
 
-@compiled_above(5_000_000, kernel="nextclick.models.classical.session_votes:score_rows", work=_work)
-def score_rows(items: Int32Array, lengths: Int32Array, index: Index, rule: VotingRule) -> Rows:
+@compiled_above(
+    5_000_000, kernel="nextclick.models.classical.session_votes:score_rows", work=_estimate_work
+)
+def score_rows(
+    items: Int32Array, lengths: Int32Array, index: SessionIndex, rule: VotingRule
+) -> Rows:
     """Score the rows of a padded batch.
 
     Args:
         items: (B, T) clicks.
-        lengths: (B,) clicks of each row.
-        index: the sessions to choose neighbors from.
-        rule: how.
+        lengths: (B,) number of clicks of each row.
+        index: the sessions that neighbors are selected from.
+        rule: the parameters.
     """
     B = len(lengths)
     candidates = _candidates(items, lengths, index, rule)
-    _, nearest = best_of_rows(
+    _, nearest = top_n_of_rows(
         candidates.row, np.arange(len(candidates.row)), candidates.similarity, rule.k, B
     )
-    voters = candidates.only(np.sort(nearest))
+    voters = candidates.select(np.sort(nearest))
     steps = np.array([step_weight(rule.weighting_score, n + 1) for n in range(rule.last_n_clicks)])
     weight = voters.similarity * steps[voters.step - 1]
     first, stop = index.session_offsets[voters.sessions], index.session_offsets[voters.sessions + 1]
-    voter, at = expand(first, stop)
-    member = index.session_items[at]
-    keys, first_seen, place = np.unique(
-        voters.row[voter] * len(index.idf) + member, return_index=True, return_inverse=True
+    voter, entry = expand_ranges(first, stop)
+    voted_item = index.session_items[entry]
+    keys, first_entry, key_index = np.unique(
+        voters.row[voter] * len(index.idf) + voted_item, return_index=True, return_inverse=True
     )
-    votes = np.bincount(place, weight[voter], minlength=len(keys))
-    order = np.argsort(first_seen)
-    found = member[first_seen[order]]
-    factor = 1.0 + rule.idf_weighting * index.idf[found]
-    offsets = np.searchsorted(voters.row[voter[first_seen[order]]], np.arange(B + 1))
-    return offsets, found, (votes[order] * factor).astype(np.float32)
+    votes = np.bincount(key_index, weight[voter], minlength=len(keys))
+    order = np.argsort(first_entry)
+    scored_items = voted_item[first_entry[order]]
+    factor = 1.0 + rule.idf_weighting * index.idf[scored_items]
+    offsets = np.searchsorted(voters.row[voter[first_entry[order]]], np.arange(B + 1))
+    return offsets, scored_items, (votes[order] * factor).astype(np.float32)
 
 
 def _candidates(
-    items: Int32Array, lengths: Int32Array, index: Index, rule: VotingRule
+    items: Int32Array, lengths: Int32Array, index: SessionIndex, rule: VotingRule
 ) -> Neighbors:
-    """H of each row: the most recent sessions that share one of its last clicks."""
+    """H of each row: the most recent sessions that share one of its last clicked items."""
     n_clicks = np.minimum(lengths, rule.last_n_clicks).astype(np.int64)  # (B,)
     row, position, weight = _latest_clicks(items, lengths, n_clicks, rule)
     item = items[row, lengths[row] - n_clicks[row] + position]
-    click, at = expand(index.item_offsets[item], index.item_offsets[item + 1])
-    session, n_sessions = index.item_sessions[at], len(index.session_offsets) - 1
-    # one number for (row, session), the newest first; equal ones stay in the order of clicks
+    click, entry = expand_ranges(index.item_offsets[item], index.item_offsets[item + 1])
+    session, n_sessions = index.item_sessions[entry], len(index.session_offsets) - 1
+    # one integer per (row, session), newest first; the stable sort keeps the order of clicks
     keys = row[click] * n_sessions + (n_sessions - 1 - session)
     order = np.argsort(keys, kind="stable")
     starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
@@ -111,8 +117,8 @@ def _candidates(
     candidates = Neighbors(
         row, session, totals.astype(np.float32), n_clicks[row] - position[latest]
     )
-    _, recency = ranks_within(row, len(lengths))
-    candidates = candidates.only(np.flatnonzero(recency < rule.sample_size))
+    _, recency = positions_in_rows(row, len(lengths))
+    candidates = candidates.select(np.flatnonzero(recency < rule.sample_size))
     if not rule.cosine:
         return candidates
     size = np.diff(index.session_offsets)[candidates.sessions]
@@ -123,14 +129,14 @@ def _candidates(
 def _latest_clicks(
     items: Int32Array, lengths: Int32Array, n_clicks: Int64Array, rule: VotingRule
 ) -> tuple[Int64Array, Int64Array, Float64Array]:
-    """The last click on each distinct item of each row, the latest first.
+    """The last click on each distinct item of each row, latest first.
 
     Returns:
-        (X,) row, (X,) position among the last clicks that are compared, (X,) weight.
+        (X,) row, (X,) position among the last clicks that are read, (X,) weight.
     """
-    row, back = expand(np.zeros(len(n_clicks), dtype=np.int64), n_clicks)
-    position = n_clicks[row] - 1 - back
-    item = items[row, lengths[row] - 1 - back]
+    row, steps_back = expand_ranges(np.zeros(len(n_clicks), dtype=np.int64), n_clicks)
+    position = n_clicks[row] - 1 - steps_back
+    item = items[row, lengths[row] - 1 - steps_back]
     width = int(items.max(initial=0)) + 1
     latest = np.sort(np.unique(row * width + item, return_index=True)[1])
     row, position = row[latest], position[latest]

@@ -1,4 +1,4 @@
-"""The kernels of Session-KNN: its index, the neighbors of a session, and their votes."""
+"""Compiled kernels of Session-KNN: its index, the neighbors of a session, and their votes."""
 
 from __future__ import annotations
 
@@ -7,44 +7,48 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from nextclick.models.classical.position_weights import position_weight as plain_position_weight
-from nextclick.models.classical.position_weights import step_weight as plain_step_weight
+from nextclick.models.classical.position_weights import position_weight as python_position_weight
+from nextclick.models.classical.position_weights import step_weight as python_step_weight
 from nextclick.models.ops.kernels import grow, kth_largest
 
 if TYPE_CHECKING:
     from nextclick.core.types import Float32Array, Float64Array, Int32Array, Int64Array
-    from nextclick.models.classical.session_index import Index
+    from nextclick.models.classical.session_index import SessionIndex
     from nextclick.models.classical.session_scores import Rows, VotingRule
 
-position_weight = njit(cache=True, nogil=True)(plain_position_weight)
-step_weight = njit(cache=True, nogil=True)(plain_step_weight)
+position_weight = njit(cache=True, nogil=True)(python_position_weight)
+step_weight = njit(cache=True, nogil=True)(python_step_weight)
 
 
 @njit(cache=True, nogil=True)
-def score_rows(items: Int32Array, lengths: Int32Array, index: Index, rule: VotingRule) -> Rows:
-    """Score the rows of a padded batch; scratch grows with what a query touches, not with N."""
+def score_rows(
+    items: Int32Array, lengths: Int32Array, index: SessionIndex, rule: VotingRule
+) -> Rows:
+    """Score the rows of a padded batch; temporary memory is independent of N."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
-    out_items, out_values, used = np.empty(0, np.int32), np.empty(0, np.float32), 0
+    out_items, out_values, n_written = np.empty(0, np.int32), np.empty(0, np.float32), 0
     for row in range(len(lengths)):
         first = max(0, lengths[row] - rule.last_n_clicks)
         clicks = items[row, first : lengths[row]]
         sessions, similarity, step = _candidates(clicks, index, rule)
         nearest = _nearest(similarity, rule.k)
-        found, values = _vote(sessions[nearest], similarity[nearest], step[nearest], index, rule)
-        out_items = grow(out_items, used, len(found))
-        out_values = grow(out_values, used, len(found))
-        out_items[used : used + len(found)] = found
-        out_values[used : used + len(found)] = values
-        used += len(found)
-        offsets[row + 1] = used
-    return offsets, out_items[:used], out_values[:used]
+        scored_items, values = _sum_votes(
+            sessions[nearest], similarity[nearest], step[nearest], index, rule
+        )
+        out_items = grow(out_items, n_written, len(scored_items))
+        out_values = grow(out_values, n_written, len(scored_items))
+        out_items[n_written : n_written + len(scored_items)] = scored_items
+        out_values[n_written : n_written + len(scored_items)] = values
+        n_written += len(scored_items)
+        offsets[row + 1] = n_written
+    return offsets, out_items[:n_written], out_values[:n_written]
 
 
 @njit(cache=True, nogil=True)
 def voters(
-    clicks: Int32Array, index: Index, rule: VotingRule
+    clicks: Int32Array, index: SessionIndex, rule: VotingRule
 ) -> tuple[Int32Array, Float32Array, Float64Array]:
-    """(K,) neighbors of a session with their r(h) and λ(h)."""
+    """The (K,) neighbors of a session, their r(h) and their λ(h)."""
     sessions, similarity, step = _candidates(clicks, index, rule)
     nearest = _nearest(similarity, rule.k)
     weight = np.empty(len(nearest))
@@ -55,13 +59,13 @@ def voters(
 
 @njit(cache=True, nogil=True)
 def _latest_positions(clicks: Int32Array) -> Int64Array:
-    """Where (from 0) each distinct item of a session was clicked last, the latest first."""
+    """Position (from 0) of the last click on each distinct item of a session, latest first."""
     positions, n = np.empty(len(clicks), np.int64), 0
     for p in range(len(clicks) - 1, -1, -1):
-        again = False
-        for known in positions[:n]:
-            again |= clicks[known] == clicks[p]
-        if not again:
+        is_repeat = False
+        for later in positions[:n]:
+            is_repeat |= clicks[later] == clicks[p]
+        if not is_repeat:
             positions[n] = p
             n += 1
     return positions[:n]
@@ -69,23 +73,23 @@ def _latest_positions(clicks: Int32Array) -> Int64Array:
 
 @njit(cache=True, nogil=True)
 def _candidates(
-    clicks: Int32Array, index: Index, rule: VotingRule
+    clicks: Int32Array, index: SessionIndex, rule: VotingRule
 ) -> tuple[Int32Array, Float32Array, Int64Array]:
-    """Merge the lists of the clicked items: H, its r(h), and the step to the latest shared click.
+    """Merge the lists of the clicked items: H, r(h), and the step to the latest shared click.
 
-    All (H,), the most recent session first.
+    All three are (H,), most recent session first.
     """
     positions = _latest_positions(clicks)
-    at, end = np.empty(len(positions), np.int64), np.empty(len(positions), np.int64)
-    head = np.empty(len(positions), np.int32)  # the session that each list has come to
+    cursor, end = np.empty(len(positions), np.int64), np.empty(len(positions), np.int64)
+    head = np.empty(len(positions), np.int32)  # the current session of each list
     weight = np.empty(len(positions))
     for x in range(len(positions)):
         item = clicks[positions[x]]
-        at[x], end[x] = index.item_offsets[item], index.item_offsets[item + 1]
-        head[x] = index.item_sessions[at[x]] if at[x] < end[x] else -1
+        cursor[x], end[x] = index.item_offsets[item], index.item_offsets[item + 1]
+        head[x] = index.item_sessions[cursor[x]] if cursor[x] < end[x] else -1
         weight[x] = position_weight(rule.weighting, positions[x] + 1, len(clicks))
 
-    size = min(rule.sample_size, np.sum(end - at))
+    size = min(rule.sample_size, np.sum(end - cursor))
     sessions, similarity = np.empty(size, np.int32), np.empty(size, np.float32)
     step, n = np.empty(size, np.int64), 0
     while n < size:
@@ -99,11 +103,11 @@ def _candidates(
             if head[x] == newest:
                 total += weight[x]
                 latest = max(latest, positions[x])
-                at[x] += 1
-                head[x] = index.item_sessions[at[x]] if at[x] < end[x] else -1
+                cursor[x] += 1
+                head[x] = index.item_sessions[cursor[x]] if cursor[x] < end[x] else -1
         sessions[n], similarity[n], step[n] = newest, total, len(clicks) - latest
         n += 1
-    if rule.cosine:  # apart from the merge: reads far apart overlap
+    if rule.cosine:  # in a loop of its own: independent random reads overlap
         for h in range(n):
             s = sessions[h]
             length = index.session_offsets[s + 1] - index.session_offsets[s]
@@ -113,51 +117,57 @@ def _candidates(
 
 @njit(cache=True, nogil=True)
 def _nearest(similarity: Float32Array, k: int) -> Int64Array:
-    """Which k are highest, of equals the first; in ascending order."""
+    """Indices of the k highest, ties by lower index; in ascending order."""
     if len(similarity) <= k:
         return np.arange(len(similarity))
-    least = kth_largest(similarity, k)
-    room = k - np.sum(similarity > least)  # for those that equal the least
-    kept, n = np.empty(k, np.int64), 0
+    threshold = kth_largest(similarity, k)
+    n_ties = k - np.sum(similarity > threshold)  # selected entries equal to the threshold
+    selected, n = np.empty(k, np.int64), 0
     for h in range(len(similarity)):
-        if similarity[h] > least or (similarity[h] == least and room > 0):
-            room -= similarity[h] == least
-            kept[n] = h
+        if similarity[h] > threshold or (similarity[h] == threshold and n_ties > 0):
+            n_ties -= similarity[h] == threshold
+            selected[n] = h
             n += 1
-    return kept
+    return selected
 
 
 @njit(cache=True, nogil=True)
-def _members(sessions: Int32Array, index: Index) -> tuple[Int32Array, Int32Array]:
-    """(M,) the items of all sessions, and (M,) the place in `sessions` of the one that has each."""
-    most = 0
+def _concatenate_items(sessions: Int32Array, index: SessionIndex) -> tuple[Int32Array, Int32Array]:
+    """(M,) the items of all sessions, and (M,) the position in `sessions` of their session."""
+    n_entries = 0
     for s in sessions:
-        most += index.session_offsets[s + 1] - index.session_offsets[s]
-    items, place, n = np.empty(most, np.int32), np.empty(most, np.int32), 0
+        n_entries += index.session_offsets[s + 1] - index.session_offsets[s]
+    items, source = np.empty(n_entries, np.int32), np.empty(n_entries, np.int32)
+    n = 0
     for h in range(len(sessions)):
         s = sessions[h]
         for j in index.session_items[index.session_offsets[s] : index.session_offsets[s + 1]]:
-            items[n], place[n] = j, h
+            items[n], source[n] = j, h
             n += 1
-    return items, place
+    return items, source
 
 
 @njit(cache=True, nogil=True)
-def _vote(
-    sessions: Int32Array, similarity: Float32Array, step: Int64Array, index: Index, rule: VotingRule
+def _sum_votes(
+    sessions: Int32Array,
+    similarity: Float32Array,
+    step: Int64Array,
+    index: SessionIndex,
+    rule: VotingRule,
 ) -> tuple[Int32Array, Float32Array]:
-    """Sum the votes of the neighbors item by item, in a hash table."""
+    """Sum the votes of the neighbors per item, in a hash table with open addressing."""
     weight = np.empty(len(sessions))
     for h in range(len(sessions)):
         weight[h] = similarity[h] * step_weight(rule.weighting_score, step[h])
-    members, place = _members(sessions, index)  # apart from the votes: reads far apart overlap
+    # in a pass of its own: independent random reads overlap
+    voted_items, source = _concatenate_items(sessions, index)
     size = 1
-    while size < 2 * len(members):
+    while size < 2 * len(voted_items):
         size *= 2
-    slots = np.zeros(size, np.int32)  # place in `items` plus one, 0 if free
-    items, votes, n = np.empty(len(members), np.int32), np.empty(len(members)), 0
-    for m in range(len(members)):
-        j = members[m]
+    slots = np.zeros(size, np.int32)  # index into `items` plus one, 0 if free
+    items, votes, n = np.empty(len(voted_items), np.int32), np.empty(len(voted_items)), 0
+    for m in range(len(voted_items)):
+        j = voted_items[m]
         slot = (j * 2654435761) & (size - 1)  # Knuth's multiplicative hash
         while slots[slot] != 0 and items[slots[slot] - 1] != j:
             slot = (slot + 1) & (size - 1)
@@ -165,54 +175,53 @@ def _vote(
             items[n], votes[n] = j, 0.0
             n += 1
             slots[slot] = n
-        votes[slots[slot] - 1] += weight[place[m]]
+        votes[slots[slot] - 1] += weight[source[m]]
     factor = 1.0 + rule.idf_weighting * index.idf[items[:n]]
     return items[:n], (votes[:n] * factor).astype(np.float32)
 
 
 @njit(cache=True, nogil=True)
-def merged(
+def merge_lists(
     old_offsets: Int64Array,
     old_sessions: Int32Array,
-    before: Int32Array,
+    old_index: Int32Array,
     new_offsets: Int64Array,
     new_sessions: Int32Array,
-    at_most: int,
+    max_per_item: int,
 ) -> tuple[Int64Array, Int32Array]:
-    """Lists of the new sessions with those of the older ones behind, `at_most` of each item."""
+    """Append the older sessions of each item to its new ones, up to `max_per_item`."""
     offsets = np.zeros(len(new_offsets), np.int64)
-    for i in range(1, len(before)):
-        n_old = old_offsets[before[i] + 1] - old_offsets[before[i]]
+    for i in range(1, len(old_index)):
+        n_old = old_offsets[old_index[i] + 1] - old_offsets[old_index[i]]
         n_new = new_offsets[i + 1] - new_offsets[i]
-        offsets[i + 1] = offsets[i] + min(n_old + n_new, at_most)
+        offsets[i + 1] = offsets[i] + min(n_old + n_new, max_per_item)
     sessions = np.empty(offsets[-1], np.int32)
-    for i in range(1, len(before)):
-        at, end = offsets[i], offsets[i + 1]
+    for i in range(1, len(old_index)):
+        slot, end = offsets[i], offsets[i + 1]
         for n in range(new_offsets[i], new_offsets[i + 1]):
-            sessions[at] = new_sessions[n]
-            at += 1
-        for n in range(old_offsets[before[i]], old_offsets[before[i]] + end - at):
-            sessions[at] = old_sessions[n]
-            at += 1
+            sessions[slot] = new_sessions[n]
+            slot += 1
+        for n in range(old_offsets[old_index[i]], old_offsets[old_index[i]] + end - slot):
+            sessions[slot] = old_sessions[n]
+            slot += 1
     return offsets, sessions
 
 
 @njit(cache=True, nogil=True)
 def distinct_items(
-    items: Int32Array, offsets: Int64Array, kept: Int64Array, n_items: int
+    items: Int32Array, offsets: Int64Array, selected: Int64Array, n_items: int
 ) -> tuple[Int64Array, Int32Array]:
-    """The distinct known items of the sessions `kept`."""
-    out_offsets = np.zeros(len(kept) + 1, np.int64)
-    out = np.empty(0, np.int32)
-    used = 0
-    seen_in = np.full(n_items + 1, -1, np.int64)
-    for row in range(len(kept)):
-        s = kept[row]
-        out = grow(out, used, offsets[s + 1] - offsets[s])
+    """The distinct known items of the `selected` sessions."""
+    out_offsets = np.zeros(len(selected) + 1, np.int64)
+    out, n_written = np.empty(0, np.int32), 0
+    last_session = np.full(n_items + 1, -1, np.int64)
+    for row in range(len(selected)):
+        s = selected[row]
+        out = grow(out, n_written, offsets[s + 1] - offsets[s])
         for item in items[offsets[s] : offsets[s + 1]]:
-            if item != 0 and seen_in[item] != s:
-                seen_in[item] = s
-                out[used] = item
-                used += 1
-        out_offsets[row + 1] = used
-    return out_offsets, out[:used].copy()
+            if item != 0 and last_session[item] != s:
+                last_session[item] = s
+                out[n_written] = item
+                n_written += 1
+        out_offsets[row + 1] = n_written
+    return out_offsets, out[:n_written].copy()

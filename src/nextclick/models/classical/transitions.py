@@ -1,4 +1,4 @@
-"""Count which items come after an item, for the models of transitions."""
+"""Weighted transition counts between items, for `markov` and `rules`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from nextclick.core.compiled_above import compiled_above
 from nextclick.models.classical.inverted_index import Postings
 from nextclick.models.classical.item_table import ItemTable, Rows
-from nextclick.models.classical.ragged import best_of_rows, expand
+from nextclick.models.classical.ragged import expand_ranges, top_n_of_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,20 +22,19 @@ if TYPE_CHECKING:
 def transition_table(
     sessions: Sessions, weights: Float64Array, neighbors: int, *, progress: Progress
 ) -> ItemTable:
-    """Weigh every pair of clicks (i, then j) of a session that are close enough.
+    """Average the weights of the pairs of clicks (i, then j) within a session.
 
         value(i → j) = Σ over pairs w(steps from i to j) / number of pairs that start at i
 
-    A click on an unknown item takes part in no pair, but it is a step between others.
+    A click on an unknown item is in no pair, but it counts as a step between other clicks.
 
     Args:
-        sessions: what to learn from.
-        weights: w(1), w(2), …; all above 0; pairs further apart do not count.
-        neighbors: how many j are kept for each i, those of highest value.
-        progress: told of finished blocks of items.
+        sessions: the training sessions.
+        weights: w(1), w(2), …, all positive; pairs of clicks further apart are ignored.
+        neighbors: number of items j stored per item i, by value.
+        progress: called after each block of items.
     """
-    postings = Postings.of(sessions)
-
+    postings = Postings.from_sessions(sessions)
     rows = follower_rows(sessions, postings, weights, neighbors)
     return ItemTable.build(rows, postings, progress=progress)
 
@@ -48,7 +47,7 @@ def transition_table(
 def follower_rows(
     sessions: Sessions, postings: Postings, weights: Float64Array, n: int
 ) -> Callable[[int, int], Rows]:
-    """A function of (start, stop): the n best followers of items start..stop - 1."""
+    """Return a function of (start, stop): the n best followers of items start..stop - 1."""
     return partial(_followers, sessions, postings, weights, n)
 
 
@@ -57,21 +56,24 @@ def _followers(
 ) -> Rows:
     items, n_items = sessions.items, sessions.n_items
     bounds = postings.offsets[start : stop + 1]
-    listed = postings.sessions[bounds[0] : bounds[-1]]  # (P,)
-    first, end = sessions.offsets[listed], sessions.offsets[listed + 1]
-    owner, at = expand(first, end)
-    item = np.repeat(np.arange(start, stop), np.diff(bounds))[owner]
-    own = items[at] == item
-    owner, at, item = owner[own], at[own], item[own]  # the clicks on the items at hand
-    last = np.minimum(at + len(weights), end[owner] - 1)
-    pair, later = expand(at + 1, last + 1)
-    known = items[later] > 0
-    pair, later = pair[known], later[known]
-    # pairs stand by item, newest session first, then by position: sums add up in this order
-    keys, place = np.unique(item[pair] * (n_items + 1) + items[later], return_inverse=True)
-    sums = np.bincount(place, weights[later - at[pair] - 1], minlength=len(keys))
+    posting_session = postings.sessions[bounds[0] : bounds[-1]]  # (P,)
+    first, end = sessions.offsets[posting_session], sessions.offsets[posting_session + 1]
+    posting, click = expand_ranges(first, end)
+    item = np.repeat(np.arange(start, stop), np.diff(bounds))[posting]
+    is_item = items[click] == item  # keep the clicks on items start..stop - 1
+    posting, click, item = posting[is_item], click[is_item], item[is_item]
+    last = np.minimum(click + len(weights), end[posting] - 1)
+    source, later_click = expand_ranges(click + 1, last + 1)
+    known = items[later_click] > 0
+    source, later_click = source[known], later_click[known]
+    # pairs are sorted by item, newest session first, then position: the order of summation
+    keys, key_index = np.unique(
+        item[source] * (n_items + 1) + items[later_click], return_inverse=True
+    )
+    pair_weights = weights[later_click - click[source] - 1]
+    sums = np.bincount(key_index, pair_weights, minlength=len(keys))
     row, follower = np.divmod(keys, n_items + 1)
-    n_pairs = np.bincount(item[pair] - start, minlength=stop - start)
-    lengths, best = best_of_rows(row - start, follower, sums, n, stop - start)
+    n_pairs = np.bincount(item[source] - start, minlength=stop - start)
+    lengths, best = top_n_of_rows(row - start, follower, sums, n, stop - start)
     values = sums[best] / np.maximum(n_pairs, 1)[row[best] - start]
     return lengths, follower[best].astype(np.int32), values.astype(np.float32)
