@@ -87,9 +87,9 @@ def test_own_sessions_are_left_out_as_the_twin_does():
     model = spread_weights(small_model("csrm"))
     items = torch.randint(1, N + 1, (4, 5), generator=torch.Generator().manual_seed(0))
     session = np.array([0, 3, 4, 99])
-    told = model.encoder.prepared(items.numpy(), np.arange(20), session)
+    prefixes = model.encoder.prepare_prefixes(items.numpy(), np.arange(20), session)
     with torch.no_grad():
-        found = model.encoder(items, **{n: torch.from_numpy(a) for n, a in told.items()})
+        found = model.encoder(items, prefixes)
     for row, clicks, owner in zip(found.numpy(), items.tolist(), session, strict=True):
         expected = csrm_queries(clicks, model.state(), model.config, owner)
         np.testing.assert_allclose(row, expected, atol=1e-5, rtol=1e-4)
@@ -98,18 +98,17 @@ def test_own_sessions_are_left_out_as_the_twin_does():
 def test_a_step_reads_before_it_writes_and_writes_what_was_asked_for():
     model = small_model("csrm", embedding_dropout=0.0, output_dropout=0.0)
     encoder = model.encoder.train()
-    items, where = torch.tensor([[1, 2, 3], [4, 5, 0]]), np.array([1, 2, 3, 4])
-    told = encoder.prepared(items.numpy(), where, np.array([17, 18]))
-    told = {name: torch.from_numpy(array) for name, array in told.items()}
-    empty = encoder(items, **told).detach()
+    items, cells = torch.tensor([[1, 2, 3], [4, 5, 0]]), np.array([1, 2, 3, 4])
+    prefixes = encoder.prepare_prefixes(items.numpy(), cells, np.array([17, 18]))
+    empty = encoder(items, prefixes).detach()
     assert sorted(encoder.memory.session.tolist()) == [-1] * 5 + [17, 17, 18, 18]
     assert encoder.memory.held.requires_grad is False
-    again = encoder(items, **told).detach()
+    again = encoder(items, prefixes).detach()
     # 17 now reads 18 and the other way round
     assert not torch.allclose(again[0, 1], empty[0, 1])
     encoder.begin_epoch()
     assert (encoder.memory.session == -1).all()
-    torch.testing.assert_close(encoder(items, **told).detach(), empty)
+    torch.testing.assert_close(encoder(items, prefixes).detach(), empty)
 
 
 def test_asking_leaves_nothing_behind():

@@ -143,12 +143,12 @@ def test_the_row_of_padding_starts_at_zero_and_stays_there(case):
 def test_a_few_prefixes_are_answered_as_all_are(case):
     model = spread_weights(small_model(case)).encoder.eval()
     items = torch.randint(1, N + 1, (5, 6), generator=torch.Generator().manual_seed(0))
-    where = np.array([0, 3, 10, 11, 17, 23, 28])
-    told = model.prepared(items.numpy(), where, None)
+    cells = np.array([0, 3, 10, 11, 17, 23, 28])
+    prefixes = model.prepare_prefixes(items.numpy(), cells, None)
     with torch.no_grad():
         every = model(items).flatten(0, 1)
-        some = model(items, **{n: torch.from_numpy(a) for n, a in told.items()})
-    torch.testing.assert_close(some.flatten(0, 1)[where], every[where], atol=1e-6, rtol=1e-5)
+        some = model(items, prefixes)
+    torch.testing.assert_close(some.flatten(0, 1)[cells], every[cells], atol=1e-6, rtol=1e-5)
 
 
 def test_a_training_step_lowers_the_loss(model):

@@ -1,7 +1,7 @@
 """TASRec's layers by hand, what it knows of a day, and the graph that it keeps."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError
 from nextclick.models.neural.tasrec import TASRec, TASRecConfig, TASRecEncoder
-from nextclick.models.ops.tasrec_graph import TemporalItems, messages
+from nextclick.models.ops.tasrec_graph import TemporalItems, temporal_messages
 from reference.neural_cases import N, small_model, spread_weights
 from reference.neural_graphs import tasrec_items
 from reference.temporal_graph import exact_weights
@@ -45,8 +45,8 @@ def test_two_rounds_by_hand():
     items = torch.nn.Embedding(5, 2)
     rows = torch.tensor([[0, 0], [1, 0], [0, 1], [2, 0], [3, 4]])
     items.weight.copy_(rows)
-    told = messages(model.encoder.neighbors, np.array([1, 4]), 2, n_items=4)
-    found = layer(items, {n: torch.from_numpy(a) for n, a in told.items()})
+    messages = temporal_messages(model.encoder.neighbors, np.array([1, 4]), 2, n_items=4)
+    found = layer(items, messages)
     # first round, before LeakyReLU the second coordinate changes its sign
     one = np.array([1 / 2.5, -0.01 * 1.5 / 2.5])  # (1.5 (0, 1) + (1, 0)) / 2.5
     two = np.array([(1.5 + 2) / 3.5, -0.01 * 1 / 3.5])  # (1.5 (1, 0) + (2, 0) + (0, 1)) / 3.5
@@ -86,11 +86,9 @@ def test_the_read_out_by_hand():
 def test_what_is_around_a_few_items_gives_what_the_whole_catalog_would(hops, layer_weights):
     model = tasrec(hops=hops, layer_weights=layer_weights, threshold=0.2)
     expected = tasrec_items(model.state(), model.config)
-    told = messages(model.encoder.neighbors, np.array([9, 2, 7]), hops, N)
+    messages = temporal_messages(model.encoder.neighbors, np.array([9, 2, 7]), hops, N)
     with torch.no_grad():
-        found = model.encoder.temporal(
-            model.encoder.items, {n: torch.from_numpy(a) for n, a in told.items()}
-        )
+        found = model.encoder.temporal(model.encoder.items, messages)
     for item, row in zip((9, 2, 7), found.numpy(), strict=True):
         np.testing.assert_allclose(row, expected[item], atol=1e-6)
 
@@ -106,15 +104,17 @@ def test_variants_leave_their_layer_out():
     assert TASRec.requires(TASRecConfig(variant="base")) == set()
 
 
-def told_of_block(log, block):
+def temporal_of_block(log, block):
     model = TASRec(TASRecConfig(width=4, hops=3), N)
     model.setup(log)
-    return told(model, block)
+    return temporal(model, block)
 
 
-def told(model, block):
+def temporal(model, block):
+    """The temporal graph that a training session of a block reads, as arrays by name."""
     items = np.array([[1, 2, 3, 4, 5, 6, 7]])
-    return model.prepared(items, np.arange(7), np.array([0]), block)
+    graphs = model.prepare_prefixes(items, np.arange(7), np.array([0]), block)
+    return {f.name: getattr(graphs.temporal, f.name).numpy() for f in fields(graphs.temporal)}
 
 
 def check_same(found, expected):
@@ -125,25 +125,25 @@ def check_same(found, expected):
 
 @pytest.mark.parametrize("block", [3, 4, 5, 6, 7])
 def test_clicks_of_a_day_and_of_later_ones_change_nothing_for_its_sessions(block):
-    expected = told_of_block(log_of(), block)
+    expected = temporal_of_block(log_of(), block)
     changed = [
         [(click % N) + 1 for click in session] if of >= block else session
         for session, of in zip(CLICKS, BLOCKS, strict=True)
     ]
-    check_same(told_of_block(log_of(changed), block), expected)
+    check_same(temporal_of_block(log_of(changed), block), expected)
 
 
 def test_clicks_of_the_day_before_do_change_it():
-    expected = told_of_block(log_of(), 7)
-    found = told_of_block(log_of([*CLICKS[:4], [1, 5], *CLICKS[5:]]), 7)
-    assert expected["messages"].tolist() != found["messages"].tolist()
+    expected = temporal_of_block(log_of(), 7)
+    found = temporal_of_block(log_of([*CLICKS[:4], [1, 5], *CLICKS[5:]]), 7)
+    assert expected["source"].tolist() != found["source"].tolist()
 
 
 def test_a_session_of_a_training_batch_is_told_of_the_days_before_its_own():
-    told = told_of_block(log_of(), 4)
-    around, bounds = told["around"].tolist(), told["message_bounds"]
+    graph = temporal_of_block(log_of(), 4)
+    items, bounds = graph["items"].tolist(), graph["bounds"]
     linked = {
-        around[i]: {around[j] for j in told["messages"][bounds[i] : bounds[i + 1]]}
+        items[i]: {items[j] for j in graph["source"][bounds[i] : bounds[i + 1]]}
         for i in range(len(bounds) - 1)
     }
     assert linked == {1: {2}, 2: {1, 3}, 3: {2}, 4: {5}, 5: {4}, 6: set(), 7: set()}
@@ -181,7 +181,7 @@ def test_training_goes_on_with_the_graphs_that_training_from_zero_has(block):
     model.continue_training()
     model.setup(log.slice(n_before, len(log)))
     for of in range(block, 8):
-        check_same(told(model, of), told(whole, of))
+        check_same(temporal(model, of), temporal(whole, of))
     check_same(model.state(), whole.state())
     assert model.edges_alive == {b: n for b, n in whole.edges_alive.items() if b >= block}
 
@@ -193,7 +193,7 @@ def test_older_sessions_are_trained_on_again_with_their_own_graphs():
     model.continue_training(log.slice(0, 4))
     model.setup(log.take(np.array([1, 2, 4, 5, 6])))  # of blocks 3, 4, and all after 5
     for of in (3, 4, 6, 7):
-        check_same(told(model, of), told(whole, of))
+        check_same(temporal(model, of), temporal(whole, of))
     check_same(model.state(), whole.state())
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
     from nextclick.models.explanation import Evidence
+    from nextclick.models.ops.prefix_inputs import TensorRecord
 
 NEURAL = Capabilities(neural=True, update="fine-tune", product_scores=True)
 """The capabilities of a neural model without attention."""
@@ -49,27 +50,28 @@ class Encoder(nn.Module, ABC):
     - waited (B, T) float32, seconds from each click until the prediction after it; 0 at once;
     - users (B,) int64, 0 for an unknown visitor;
 
-    and any encoder the arrays that its `prepared` returns.
+    Where `prepare_prefixes` returns a record, `forward` also takes it as `prefixes`; without it
+    the encoder builds the record for all prefixes.
     """
 
     @abstractmethod
     def table(self) -> tuple[Tensor, Tensor | None]:
         """(N + 1, D) items to multiply queries with, and (N + 1,) bias or None."""
 
-    def prepared(
-        self, items: Int64Array, where: Int64Array, session: Int64Array | None
-    ) -> dict[str, AnyArray]:
-        """What `forward` reads of the clicks besides the clicks, such as their graphs.
+    def prepare_prefixes(
+        self, items: Int64Array, cells: Int64Array, session: Int64Array | None
+    ) -> TensorRecord | None:
+        """Inputs of `forward` that are derived from the clicks, such as graphs; None for none.
 
-        Computed in the loader's thread, while the step before runs.
+        The loader thread computes them during the training step before.
 
         Args:
             items: (B, T) int64.
-            where: (P,) int64, the cells b * T + t whose queries are used, ascending.
+            cells: (P,) int64, the cells b * T + t whose queries are used, ascending.
             session: (B,) int64, the number of each row's training session; None outside training.
         """
-        del items, where, session
-        return {}
+        del items, cells, session
+        return None
 
     def begin_epoch(self) -> None:
         """Prepare for the first step of an epoch."""
@@ -221,7 +223,7 @@ class NeuralModel(Model):
 
     def _latest(
         self, batch: SessionBatch, known: AnyArray
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor | TensorRecord]]:
         """(B, T) items of the latest clicks, (B,) where the last one stands, and the context."""
         device = next(self.encoder.parameters()).device
         lengths = batch.lengths[known].astype(np.int64)
@@ -246,12 +248,13 @@ class NeuralModel(Model):
             users = batch.users
             context["users"] = np.zeros(len(known), np.int64) if users is None else users[known]
         items = items.astype(np.int64)
-        context |= self.prepared(items, np.arange(len(known)) * width + kept - 1, None)
-        return (
-            torch.from_numpy(items).to(device),
-            torch.from_numpy(kept - 1).to(device),
-            {name: _tensor(array).to(device) for name, array in context.items()},
-        )
+        prefixes = self.prepare_prefixes(items, np.arange(len(known)) * width + kept - 1, None)
+        inputs: dict[str, Tensor | TensorRecord] = {
+            name: _tensor(array).to(device) for name, array in context.items()
+        }
+        if prefixes is not None:
+            inputs["prefixes"] = prefixes.to(device)
+        return torch.from_numpy(items).to(device), torch.from_numpy(kept - 1).to(device), inputs
 
     def setup(self, sessions: Sessions) -> None:
         """Prepare for training on sessions: compute what is needed of them besides weights."""
@@ -259,24 +262,24 @@ class NeuralModel(Model):
     def teardown(self) -> None:
         """Free what only the training needed."""
 
-    def prepared(
+    def prepare_prefixes(
         self,
         items: Int64Array,
-        where: Int64Array,
+        cells: Int64Array,
         session: Int64Array | None,
         block: int | None = None,
-    ) -> dict[str, AnyArray]:
-        """What the encoder reads of the clicks besides the clicks; see `Encoder.prepared`.
+    ) -> TensorRecord | None:
+        """Inputs of the encoder that are derived from the clicks.
 
         Args:
-            items: (B, T), as for an encoder's `prepared`, and the next two.
-            where: (P,).
-            session: (B,) or None.
-            block: of time, that all of these training sessions are of; None outside training, or
-                of a model that requires no blocks.
+            items: (B, T), see `Encoder.prepare_prefixes`.
+            cells: (P,), see there.
+            session: (B,) or None, see there.
+            block: the block of time of these training sessions; None outside training and for a
+                model that requires no blocks.
         """
         del block
-        return self.encoder.prepared(items, where, session)
+        return self.encoder.prepare_prefixes(items, cells, session)
 
     @property
     def item_arrays(self) -> tuple[str, ...]:

@@ -58,13 +58,13 @@ from nextclick.models.ops.layers import (
     uniform_,
 )
 from nextclick.models.ops.nearest_rows import nearest, weighted_rows
-from nextclick.models.ops.session_graphs import given_or_built, placed
+from nextclick.models.ops.prefix_inputs import TensorRecord, given_or_built, scatter_to_batch
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nextclick.core.types import AnyArray, Int64Array
+    from nextclick.core.types import Int64Array
     from nextclick.models.base import Capabilities
 
 _NOBODY = -1  # session of a place in memory that is empty
@@ -91,6 +91,19 @@ class CSRMConfig:
         float, Field(ge=0, lt=1, description="dropout between session features and decoder")
     ] = 0.5
     max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 19
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CSRMPrefixes(TensorRecord):
+    """P prefixes of a batch.
+
+    Attributes:
+        cells: (P,) int64, the cell of the last click of each prefix, ascending.
+        session: (P,) int64, the number of the training session; None outside training.
+    """
+
+    cells: Tensor
+    session: Tensor | None
 
 
 class CSRMEncoder(Encoder):
@@ -129,19 +142,17 @@ class CSRMEncoder(Encoder):
         """Forget: the epoch begins with the oldest sessions."""
         self.memory.clear()
 
-    def prepared(
-        self, items: Int64Array, where: Int64Array, session: Int64Array | None
-    ) -> dict[str, AnyArray]:
-        """Which cells are asked for, and whose they are."""
-        told: dict[str, AnyArray] = {"cells": where}
-        if session is not None:
-            told["session"] = session[where // items.shape[1]]
-        return told
+    def prepare_prefixes(
+        self, items: Int64Array, cells: Int64Array, session: Int64Array | None
+    ) -> CSRMPrefixes:
+        """The cells of the prefixes and their training sessions."""
+        owner = None if session is None else torch.from_numpy(session[cells // items.shape[1]])
+        return CSRMPrefixes(torch.from_numpy(cells), owner)
 
-    def forward(self, items: Tensor, **told: Tensor) -> Tensor:
+    def forward(self, items: Tensor, prefixes: CSRMPrefixes | None = None) -> Tensor:
         """(B, T, D) queries of (B, T) items."""
-        told = given_or_built(self, items, told)
-        cells = told["cells"]
+        prefixes = given_or_built(prefixes, self.prepare_prefixes, items)
+        cells = prefixes.cells
         clicks = self.embedding_dropout(self.items(items))  # (B, T, d)
         states, _ = self.whole(clicks)  # (B, T, H)
         hidden, _ = self.purpose(clicks)
@@ -150,11 +161,11 @@ class CSRMEncoder(Encoder):
         attended = alpha @ hidden
         whole = states.flatten(0, 1).index_select(0, cells)  # (P, H), g
         purpose = attended.flatten(0, 1).index_select(0, cells).float()  # (P, H), l
-        others = self.memory.read(purpose, told.get("session"))  # (P, H), o
+        others = self.memory.read(purpose, prefixes.session)  # (P, H), o
         if self.training:
-            self.memory.write(purpose, told.get("session"))
+            self.memory.write(purpose, prefixes.session)
         features = self.joined(whole, purpose, others)  # (P, 2H)
-        return placed(self.bilinear(self.output_dropout(features)), cells, items)
+        return scatter_to_batch(self.bilinear(self.output_dropout(features)), cells, items)
 
     def attention(self, hidden: Tensor) -> Tensor:
         """(B, T, T) α, how much click j counts for the prefix that ends at t; 0 for j > t."""

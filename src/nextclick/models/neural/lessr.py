@@ -47,14 +47,15 @@ from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.models.explanation import record_attention
 from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.layers import Dropout, clamp_norm, clear_padding_, item_embedding
+from nextclick.models.ops.lessr_graph import LESSRGraphs, lessr_graphs
+from nextclick.models.ops.prefix_inputs import given_or_built, scatter_to_batch
 from nextclick.models.ops.segments import group_energy, group_softmax, group_sum
-from nextclick.models.ops.session_graphs import given_or_built, placed, prefix_graphs
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nextclick.core.types import AnyArray, Int64Array
+    from nextclick.core.types import Int64Array
     from nextclick.models.base import Capabilities
 
 _NORM = 1.0  # longest embedding
@@ -98,30 +99,30 @@ class LESSREncoder(Encoder):
         norm = torch.linalg.vector_norm(weight, dim=1, keepdim=True)
         weight.mul_(_NORM / norm.clamp(min=_NORM))
 
-    def prepared(
-        self, items: Int64Array, where: Int64Array, session: Int64Array | None
-    ) -> dict[str, AnyArray]:
-        """The graphs of the prefixes; see `session_graphs.prefix_graphs`."""
+    def prepare_prefixes(
+        self, items: Int64Array, cells: Int64Array, session: Int64Array | None
+    ) -> LESSRGraphs:
+        """Both graphs of each prefix."""
         del session
-        return prefix_graphs(items, where)
+        return lessr_graphs(items, cells)
 
     def decays(self, name: str) -> bool:
         """No bias, no batch normalization and no PReLU."""
         return not ("bias" in name or "norm" in name or "activation" in name)
 
-    def forward(self, items: Tensor, **graph: Tensor) -> Tensor:
+    def forward(self, items: Tensor, prefixes: LESSRGraphs | None = None) -> Tensor:
         """(B, T, D) queries of (B, T) items."""
-        graph = given_or_built(self, items, graph)
+        graphs = given_or_built(prefixes, self.prepare_prefixes, items)
         if self.training:
             self._shorten()
-        clicked = self.items(items.flatten().index_select(0, graph["nodes"]))
+        clicked = self.items(items.flatten().index_select(0, graphs.nodes))
         features = clicked if self.training else clamp_norm(clicked, _NORM)  # (V, d)
         for layer in self.layers:
-            features = torch.cat([layer(features, graph), features], dim=-1)
-        last = features.index_select(0, graph["last"])  # (P, (L + 1) d)
-        session = torch.cat([last, self.readout(features, graph)], dim=-1)
+            features = torch.cat([layer(features, graphs), features], dim=-1)
+        last = features.index_select(0, graphs.last)  # (P, (L + 1) d)
+        session = torch.cat([last, self.readout(features, graphs)], dim=-1)
         queries = self.output(self.dropout(self.norm(session)))  # (P, d)
-        return placed(queries, graph["cells"], items)
+        return scatter_to_batch(queries, graphs.cells, items)
 
     def table(self) -> tuple[Tensor, Tensor | None]:
         """The shared embedding, without bias."""
@@ -141,17 +142,17 @@ class EOPA(nn.Module):
         self.neighbors = nn.Linear(width, config.width, bias=False)  # W_neigh
         self.activation = nn.PReLU(config.width)
 
-    def forward(self, features: Tensor, graph: dict[str, Tensor]) -> Tensor:
+    def forward(self, features: Tensor, graphs: LESSRGraphs) -> Tensor:
         """(V, d) of (V, width) features of nodes."""
         features = self.norm(features)
-        given = self.own(features)
-        if len(graph["receivers"]):
-            sent = self.dropout(features).index_select(0, graph["messages"])  # (E, width)
-            _, heard = self.gru(PackedSequence(sent, graph["message_counts"].cpu()))
-            # zeros for a node that nobody sends to
-            given = given.index_add(0, graph["receivers"], self.neighbors(heard[0]))
-        answer: Tensor = self.activation(given.float())
-        return answer
+        states = self.own(features)  # (V, d)
+        edges = graphs.edge_order
+        if len(edges.receivers):
+            messages = self.dropout(features).index_select(0, edges.senders)  # (E, width)
+            _, final = self.gru(PackedSequence(messages, edges.counts.cpu()))  # (1, R, width)
+            states = states.index_add(0, edges.receivers, self.neighbors(final[0]))
+        activated: Tensor = self.activation(states.float())
+        return activated
 
 
 class SGAT(nn.Module):
@@ -168,16 +169,15 @@ class SGAT(nn.Module):
         self.attend = nn.Parameter(nn.Linear(d, 1).weight[0].detach())  # e
         self.activation = nn.PReLU(d)
 
-    def forward(self, features: Tensor, graph: dict[str, Tensor]) -> Tensor:
+    def forward(self, features: Tensor, graphs: LESSRGraphs) -> Tensor:
         """(V, d) of (V, width) features of nodes."""
         features = self.dropout(self.norm(features))
-        source, bounds = graph["shortcuts"], graph["shortcut_bounds"]
-        energy = group_energy(
-            self.receiver(features), self.sender(features), self.attend, source, bounds
-        )
+        senders, bounds = graphs.shortcuts.senders, graphs.shortcuts.bounds
+        query, key = self.receiver(features), self.sender(features)  # (V, d) each
+        energy = group_energy(query, key, self.attend, senders, bounds)
         alpha = group_softmax(energy, bounds)  # (F,)
-        answer: Tensor = self.activation(group_sum(self.value(features), source, bounds, alpha))
-        return answer
+        states: Tensor = self.activation(group_sum(self.value(features), senders, bounds, alpha))
+        return states
 
 
 class Readout(nn.Module):
@@ -194,20 +194,19 @@ class Readout(nn.Module):
         self.output = nn.Linear(width, d, bias=False)  # W_out
         self.activation = nn.PReLU(d)
 
-    def forward(self, features: Tensor, graph: dict[str, Tensor]) -> Tensor:
+    def forward(self, features: Tensor, graphs: LESSRGraphs) -> Tensor:
         """(P, d) of (V, width) features of nodes."""
         features = self.dropout(self.norm(features))
-        bounds = graph["node_bounds"]
+        bounds = graphs.node_bounds
         nodes = torch.arange(len(features), device=features.device)
-        query = self.last(features.index_select(0, graph["last"]))  # (P, d)
+        query = self.last(features.index_select(0, graphs.last))  # (P, d)
         energy = group_energy(query, self.each(features), self.attend, nodes, bounds)
         alpha = group_softmax(energy, bounds)  # (V,)
         # an item counts at its first click
-        record_attention("read-out", alpha[None], graph["nodes"])
-        answer: Tensor = self.activation(
-            self.output(group_sum(features, nodes, bounds, alpha)).float()
-        )
-        return answer
+        record_attention("read-out", alpha[None], graphs.nodes)
+        pooled = group_sum(features, nodes, bounds, alpha)  # (P, width)
+        session: Tensor = self.activation(self.output(pooled).float())
+        return session
 
 
 class BatchNorm(nn.BatchNorm1d):

@@ -46,7 +46,12 @@ from nextclick.models.neural.sr_gnn import SRGNNConfig, SRGNNEncoder
 from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding
 from nextclick.models.ops.lgsr_graph import ItemGraphTask
-from nextclick.models.ops.session_graphs import given_or_built, placed
+from nextclick.models.ops.prefix_inputs import (
+    TensorRecord,
+    given_or_built,
+    scatter_to_batch,
+    tensors,
+)
 from nextclick.models.presets import TRAINING_SPACE
 
 if TYPE_CHECKING:
@@ -55,7 +60,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import AnyArray, Int64Array
+    from nextclick.core.types import Int64Array
     from nextclick.models.base import Capabilities
 
 
@@ -106,6 +111,19 @@ class LGSRConfig:
     ] = 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LatestClicks(TensorRecord):
+    """The clicks of P prefixes that are read.
+
+    Attributes:
+        cells: (P,) int64, the cell of the last click of each prefix, ascending.
+        latest: (P, K) int64, the latest clicks of each prefix, the last one first; 0 is padding.
+    """
+
+    cells: Tensor
+    latest: Tensor
+
+
 class LGSREncoder(Encoder):
     """Self-attention over each prefix, and its read-out."""
 
@@ -132,35 +150,31 @@ class LGSREncoder(Encoder):
             self.attention_norm = nn.LayerNorm(D)
             self.inner_norm = nn.LayerNorm(D)
 
-    def prepared(
-        self, items: Int64Array, where: Int64Array, session: Int64Array | None
-    ) -> dict[str, AnyArray]:
-        """What `forward` reads.
-
-        - cells (P,): `where`;
-        - latest (P, K): the latest clicks of each prefix, the last one first, 0 behind its first.
-        """
+    def prepare_prefixes(
+        self, items: Int64Array, cells: Int64Array, session: Int64Array | None
+    ) -> LatestClicks:
+        """The latest clicks of each prefix."""
         del session
-        t = where % items.shape[1]
+        t = cells % items.shape[1]
         width = min(int(t.max(initial=0)) + 1, self.config.max_length)
         age = np.arange(width)
         inside = age <= t[:, None]
-        clicks = items.ravel()[np.where(inside, where[:, None] - age, 0)]
-        return {"cells": where, "latest": np.where(inside, clicks, 0)}
+        clicks = items.ravel()[np.where(inside, cells[:, None] - age, 0)]
+        return LatestClicks(*tensors(cells, np.where(inside, clicks, 0)))
 
-    def forward(self, items: Tensor, **told: Tensor) -> Tensor:
+    def forward(self, items: Tensor, prefixes: LatestClicks | None = None) -> Tensor:
         """(B, T, D) queries of (B, T) items."""
-        told = given_or_built(self, items, told)
-        latest = told["latest"]  # (P, K)
+        prefixes = given_or_built(prefixes, self.prepare_prefixes, items)
+        latest = prefixes.latest  # (P, K)
         states = self.states(latest)  # (P, K, D)
         last = states[:, 0]
         if self.config.variant == "a":
-            return placed(last, told["cells"], items)
+            return scatter_to_batch(last, prefixes.cells, items)
         alpha = self.attention(states, latest)
         record_attention("read-out", alpha[:1].flip(1))  # here the last click comes first
         session = (alpha[:, None] @ states)[:, 0]  # (P, D)
         queries = self.output(self.dropout(torch.cat([last, session], dim=-1)))
-        return placed(queries, told["cells"], items)
+        return scatter_to_batch(queries, prefixes.cells, items)
 
     def states(self, latest: Tensor) -> Tensor:
         """(P, K, D) f of (P, K) clicks, the last one first."""

@@ -60,9 +60,14 @@ from nextclick.models.neural_model import (
     NeuralModel,
 )
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding
+from nextclick.models.ops.prefix_inputs import TensorRecord, given_or_built, scatter_to_batch
 from nextclick.models.ops.segments import group_energy, group_sum
-from nextclick.models.ops.session_graphs import given_or_built, placed, shared_graphs
-from nextclick.models.ops.tasrec_graph import TemporalItems, messages
+from nextclick.models.ops.session_graphs import (
+    SessionGraph,
+    clicks_without_graph,
+    session_graph,
+)
+from nextclick.models.ops.tasrec_graph import TemporalItems, TemporalMessages, temporal_messages
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 
 if TYPE_CHECKING:
@@ -122,6 +127,21 @@ class TASRecConfig:
     max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 200
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TASRecGraphs(TensorRecord):
+    """Both graphs of the prefixes of a batch.
+
+    Attributes:
+        session: the graphs of the prefixes, with V states; without steps in "temp".
+        temporal: the temporal graph around the R distinct items of the batch; None in "base".
+        root: (V,) int64 in 0..R - 1, the item of each state; None in "base".
+    """
+
+    session: SessionGraph
+    temporal: TemporalMessages | None
+    root: Tensor | None
+
+
 class TASRecEncoder(Encoder):
     """Both graph networks and the read-out.
 
@@ -135,7 +155,7 @@ class TASRecEncoder(Encoder):
         self.config = config
         self.items = item_embedding(n_items, D)
         if config.variant != "temp":
-            self.network = GatedGraph(D, config.steps)
+            self.network = GatedGraph(D)
         if config.variant != "base":
             self.temporal = TemporalItems(D, config.hops, shared=config.layer_weights == "shared")
         self.dropout = Dropout(config.dropout)
@@ -149,69 +169,65 @@ class TASRecEncoder(Encoder):
         clear_padding_(self.items)
         self.neighbors = TemporalGraph().neighbors()
 
-    def prepared(
+    def prepare_prefixes(
         self,
         items: Int64Array,
-        where: Int64Array,
+        cells: Int64Array,
         session: Int64Array | None,
         neighbors: Neighbors | None = None,
-    ) -> dict[str, AnyArray]:
-        """The graphs of the prefixes, and of the days before for the items that are in them.
-
-        As `session_graphs.shared_graphs` and `tasrec_graph.messages` make them, with
-
-        - root (V,): the place among the roots of the item of each state.
+    ) -> TASRecGraphs:
+        """The graphs of the prefixes, and the temporal graph around their items.
 
         Args:
-            items: (B, T), as for any encoder, and the next two.
-            where: (P,).
-            session: (B,) or None.
-            neighbors: those of the days before; None is what the encoder keeps.
+            items: (B, T) int64.
+            cells: (P,) int64.
+            session: not used.
+            neighbors: the temporal graph; None is the one the encoder keeps.
         """
         del session
         config = self.config
         if config.variant == "temp":
-            told = _clicks_alone(where, items.shape[1])
-            cell = np.arange(items.size)  # (V,), of each state
+            graph = clicks_without_graph(cells, items.shape[1])
         else:
             counted = config.session_edges == "counted"
-            told = shared_graphs(items, where, steps=config.steps, counted=counted)
-            cell = told[f"own_{config.steps}"]
-            for step in range(config.steps - 1, 0, -1):
-                cell = told[f"own_{step}"][cell]
-        if config.variant != "base":
-            roots, root = np.unique(items, return_inverse=True)
-            known = self.neighbors if neighbors is None else neighbors
-            told |= messages(known, roots, config.hops, self.items.num_embeddings - 1)
-            told["root"] = root.reshape(-1)[cell]
-        return told
+            graph = session_graph(items, cells, steps=config.steps, counted=counted)
+        if config.variant == "base":
+            return TASRecGraphs(graph, None, None)
+        roots, root_of_cell = np.unique(items, return_inverse=True)
+        if neighbors is None:
+            neighbors = self.neighbors
+        n_items = self.items.num_embeddings - 1
+        messages = temporal_messages(neighbors, roots, config.hops, n_items)
+        root = torch.from_numpy(root_of_cell.reshape(-1))  # (B * T,)
+        return TASRecGraphs(graph, messages, root[graph.state_cells()] if graph.steps else root)
 
-    def forward(self, items: Tensor, **told: Tensor) -> Tensor:
+    def forward(self, items: Tensor, prefixes: TASRecGraphs | None = None) -> Tensor:
         """(B, T, D) queries of (B, T) items."""
-        told = given_or_built(self, items, told)
-        states = self.dropout(self.states(items, told))  # (V, D), z
-        last = states.index_select(0, told["last"])  # (P, D)
-        clicks, bounds = told["clicks"], told["click_bounds"]
-        beta = self.attention(states, last, clicks, bounds)
+        graphs = given_or_built(prefixes, self.prepare_prefixes, items)
+        graph = graphs.session
+        states = self.dropout(self.states(items, graphs))  # (V, D), z
+        last = states.index_select(0, graph.last)  # (P, D)
+        beta = self.attention(states, last, graph)  # (E,)
         record_attention("read-out", beta[None])
-        session = group_sum(states, clicks, bounds, beta)  # (P, D)
-        queries = self.output(torch.cat([session, last], dim=-1))
-        return placed(queries, told["cells"], items)
+        session = group_sum(states, graph.clicks, graph.click_bounds, beta)  # (P, D)
+        queries = self.output(torch.cat([session, last], dim=-1))  # (P, D)
+        return scatter_to_batch(queries, graph.cells, items)
 
-    def states(self, items: Tensor, told: dict[str, Tensor]) -> Tensor:
+    def states(self, items: Tensor, graphs: TASRecGraphs) -> Tensor:
         """(V, D) z before dropout, of nodes of prefixes; in "temp" of the B * T clicks."""
-        variant, layers = self.config.variant, []
-        if variant != "base":
-            layers.append(self.temporal(self.items, told).index_select(0, told["root"]))
-        if variant != "temp":
-            layers.append(self.network(self.items(items).flatten(0, 1), told))
+        layers = []
+        if graphs.temporal is not None and graphs.root is not None:
+            embeddings = self.temporal(self.items, graphs.temporal)  # (R, D)
+            layers.append(embeddings.index_select(0, graphs.root))  # (V, D)
+        if self.config.variant != "temp":
+            layers.append(self.network(self.items(items).flatten(0, 1), graphs.session))  # (V, D)
         states: Tensor = sum(layers[1:], layers[0])
         return states
 
-    def attention(self, states: Tensor, last: Tensor, clicks: Tensor, bounds: Tensor) -> Tensor:
-        """(E,) β, how much each click counts for each prefix."""
-        query, key = self.attend_last(last), self.attend_each(states)
-        return group_energy(query, key, self.attend, clicks, bounds)
+    def attention(self, states: Tensor, last: Tensor, graph: SessionGraph) -> Tensor:
+        """(E,) β, the weight of each click of each prefix."""
+        query, key = self.attend_last(last), self.attend_each(states)  # (P, D), (V, D)
+        return group_energy(query, key, self.attend, graph.clicks, graph.click_bounds)
 
     def table(self) -> tuple[Tensor, Tensor | None]:
         """The shared embedding, without bias and without the graph."""
@@ -332,21 +348,18 @@ class TASRec(NeuralModel):
             self.edges_alive = {**self.edges_alive, block + 1: self._graph.n_alive}
         self.last_block = block
 
-    def prepared(
+    def prepare_prefixes(
         self,
         items: Int64Array,
-        where: Int64Array,
+        cells: Int64Array,
         session: Int64Array | None,
         block: int | None = None,
-    ) -> dict[str, AnyArray]:
-        """The graphs of prefixes, with that of the days before a block of the training sessions."""
+    ) -> TensorRecord | None:
+        """The graphs of prefixes; in training with the temporal graph of the blocks before."""
         if block is None:
-            return super().prepared(items, where, session)
+            return super().prepare_prefixes(items, cells, session)
         assert self._before is not None
-        made: dict[str, AnyArray] = self.encoder.prepared(
-            items, where, session, self._before[block]
-        )
-        return made
+        return self.encoder.prepare_prefixes(items, cells, session, self._before[block])
 
     def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
         """Attention, and the active neighbors of each click in the graph of the days."""
@@ -395,12 +408,3 @@ class TASRec(NeuralModel):
 
 def _graph_options(config: TASRecConfig) -> dict[str, Any]:
     return {"edge": config.day_edges, "decay": config.decay, "threshold": config.threshold}
-
-
-def _clicks_alone(where: Int64Array, T: int) -> dict[str, AnyArray]:
-    """The clicks of each prefix as cells, of a model whose states are the B * T clicks."""
-    lengths = where % T + 1
-    bounds = np.concatenate([[0], np.cumsum(lengths)])
-    first = where - lengths + 1
-    clicks = np.arange(bounds[-1]) + np.repeat(first - bounds[:-1], lengths)
-    return {"cells": where, "clicks": clicks, "click_bounds": bounds, "last": where}
