@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nextclick.core.session_batch import SessionBatch
-from nextclick.models.neural.asars import ASARS, ASARSConfig, triangle
+from nextclick.models.neural.asars import ASARS, ASARSConfig, triangle_softmax
 from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.gap_bins import GapBins
 from reference.neural_asars import asars_query
@@ -60,7 +60,7 @@ def drawn_batch(B=7, T=8, seed=0):
 
 
 def row(batch, b, length=None):
-    """One session of a batch, or a prefix of it asked for when its next click came."""
+    """One session of a batch, or a prefix of it, with the prediction at its next click."""
     n = int(batch.lengths[b]) if length is None else length
     waited = batch.waited[b] if length is None else batch.gaps[b, n]
     return SessionBatch(
@@ -73,7 +73,7 @@ def row(batch, b, length=None):
 
 
 def full_pass(model, batch):
-    """(B, T, D) queries of all prefixes; each is asked for when its next click comes."""
+    """(B, T, D) queries of all prefixes, each predicted at its next click."""
     items = torch.from_numpy(batch.items).long()
     told = {}
     if "times" in model.requires(model.config):
@@ -210,10 +210,10 @@ def test_an_empty_session_scores_nothing(model):
 
 
 def test_triangle_by_hand():
-    each = torch.log(torch.tensor([[1.0, 2.0, 7.0]]))
-    own = torch.log(torch.tensor([[5.0, 3.0, 1.0]]))
+    energy = torch.log(torch.tensor([[1.0, 2.0, 7.0]]))
+    own_energy = torch.log(torch.tensor([[5.0, 3.0, 1.0]]))
     expected = [[1, 0, 0], [1 / 4, 3 / 4, 0], [1 / 4, 2 / 4, 1 / 4]]
-    torch.testing.assert_close(triangle(each, own)[0], torch.tensor(expected))
+    torch.testing.assert_close(triangle_softmax(energy, own_energy)[0], torch.tensor(expected))
 
 
 def test_dropout_of_users_and_times_happens_in_training_only():

@@ -65,7 +65,7 @@ def csrm(encoder, items, weights):
     purpose = weights @ encoder.purpose(clicks)[0][0]
     whole = encoder.whole(clicks)[0][:, -1]
     others = encoder.memory.read(purpose[None], None)
-    return encoder.bilinear(encoder.joined(whole, purpose[None], others))[0]
+    return encoder.bilinear(encoder.fuse(whole, purpose[None], others))[0]
 
 
 def lgsr(encoder, items, weights):

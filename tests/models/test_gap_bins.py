@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from nextclick.core.sessions import Sessions
-from nextclick.models.ops.gap_bins import FIRST_BIN, MOST_BINS, UNKNOWN, GapBins, shown_gaps
+from nextclick.models.ops.gap_bins import FIRST_BIN, MAX_BINS, UNKNOWN, GapBins, shown_gaps
 
 
 def timed(*sessions):
@@ -38,4 +38,4 @@ def test_logs_without_spread_get_one_bin_and_wild_ones_not_too_many():
     assert GapBins.of(timed([0, 5], [0, 7])) == GapBins(1.0, 1)
     assert GapBins.of(timed([0, 4, 9], [0, 4, 5])) == GapBins(1.0, 1)
     wild = GapBins.of(timed(*([0, 1, 2] for _ in range(90)), [0, 10**6, 10**6 + 1]))
-    assert wild.n_bins <= MOST_BINS
+    assert wild.n_bins <= MAX_BINS

@@ -226,9 +226,13 @@ def test_knowing_nothing_before_the_first_day():
 
 def test_days_come_one_after_the_other():
     model = tasrec().with_history(log_of(), 5)
-    with pytest.raises(ConfigError, match=r"of block 5, which follows .* got blocks 6\.\.6"):
+    with pytest.raises(
+        ConfigError, match=r"of block 5, the block after last_block, got blocks 6\.\.6"
+    ):
         model.advance(day(log_of(), 6))
-    with pytest.raises(ConfigError, match=r"of block 5, which follows .* got blocks 6\.\.7"):
+    with pytest.raises(
+        ConfigError, match=r"of block 5, the block after last_block, got blocks 6\.\.7"
+    ):
         model.advance(log_of().slice(4, 7))
     model.advance(day(log_of(), 5))  # nobody clicked
     model.advance(replace(day(log_of(), 6), blocks=None))

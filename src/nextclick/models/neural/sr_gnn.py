@@ -1,21 +1,21 @@
-"""SR-GNN: a gated graph network over the graph of a session, then attention by its last click.
+"""SR-GNN: a gated graph network over the session graph, then attention with the last click.
 
 Wu et al., Session-based Recommendation with Graph Neural Networks, AAAI 2019. The graph of the
 prefix x_1..x_t has a node v for each distinct item and an edge u → v where v was clicked right
-after u. With h_v the embedding of v, a step of the network is (numbers are the paper's equations)
+after u. A step of the network, with h_v the embedding of v (numbers are the paper's equations):
 
     a_v = [Σ_u (W_in h_u + c_in) / indegree(v) + b_in ;            over edges u → v
            Σ_u (W_out h_u + c_out) / outdegree(v) + b_out]         over edges v → u   (1)
     h_v = GRU(a_v, h_v)                                                               (2)-(5)
 
-and from the states z after the last step, one for each click,
+With z_j the state after the last step of the node of click j:
 
     β_j   = qᵀ σ(W_1 z_t + W_2 z_j + c)            no softmax     (6)
     s     = W_3 [Σ_j β_j z_j ; z_t] + b_3                         (7)
     score = E s                                                   (8)
 
-`variant` keeps Σ_j β_j z_j alone ("global", the code's `nonhybrid`) or z_t alone ("local", the
-paper's SR-GNN-L). A click on an item that the prefix has twice counts twice in (7), as in the code.
+`variant` uses Σ_j β_j z_j alone ("global", the code's `nonhybrid`) or z_t alone ("local", the
+paper's SR-GNN-L). An item clicked twice counts twice in (7), as in the code.
 
 One pass computes all prefixes of a session, although each has a graph of its own: a further click
 adds at most one edge and changes few states, so a state is computed once for all prefixes that
@@ -23,12 +23,12 @@ share it (`ops.session_graphs`). The result is exact, because nothing is drawn o
 nodes. A later click changes earlier queries by rounding only: the number of states in a batch
 decides how matrix products round.
 
-Where paper and code (github.com/CRIPAC-DIG/SR-GNN) differ, or we differ from both:
-- Edges are binary in the code; in the paper an edge counts as often as it occurs: `edges`.
+Differences between the paper, the authors' code (github.com/CRIPAC-DIG/SR-GNN) and ours:
+- In the code edges are binary; in the paper an edge weighs as often as it occurs. See `edges`.
 - The code has both biases of (1), the paper b alone. We have both.
-- W_1 and W_2 have a bias each in the code, which is the same as one.
-- The code reads whole sessions, we the latest 200 clicks.
-- A batch is about `batch_size` prefixes, those of whole sessions; the code draws prefixes.
+- In the code W_1 and W_2 have a bias each, which is equivalent to one.
+- The code reads whole sessions; we read the latest 200 clicks.
+- The code draws prefixes; our batches are whole sessions with about `batch_size` prefixes.
 """
 
 from __future__ import annotations
@@ -63,19 +63,19 @@ class SRGNNConfig:
 
     variant: Annotated[
         Literal["hybrid", "global", "local"],
-        Field(description="session features: attended states, last state, or both (hybrid)"),
+        Field(description="session features: attended states (global), last state (local) or both"),
     ] = "hybrid"
     edges: Annotated[
         Literal["binary", "counted"],
-        Field(description="an edge counts once (the authors' code) or as often as it occurs"),
+        Field(description="an edge weighs once (the authors' code) or as often as it occurs"),
     ] = "binary"
     steps: Annotated[int, Field(ge=1, description="steps of the graph network")] = 1
     width: Annotated[int, Field(ge=1, description="width of embeddings and of all layers")] = 100
-    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 200
+    max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 200
 
 
 class SRGNNEncoder(Encoder):
-    """Gated graph network and read-out."""
+    """Gated graph network and attention pooling."""
 
     def __init__(self, config: SRGNNConfig, n_items: int):
         super().__init__()
@@ -127,7 +127,7 @@ class SRGNNEncoder(Encoder):
 
 
 class GatedGraph(nn.Module):
-    """The gated graph network, over states that prefixes share."""
+    """The gated graph network of equations 1 to 5, over states that prefixes share."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -158,7 +158,7 @@ def _messages(states: Tensor, neighbors: NeighborStates) -> Tensor:
 
 
 class SRGNN(NeuralModel):
-    """Session graphs with a gated graph network."""
+    """Session-based recommendation with a gated graph network."""
 
     name: ClassVar[str] = "sr-gnn"
     Config: ClassVar[type[SRGNNConfig]] = SRGNNConfig
@@ -188,5 +188,5 @@ class SRGNN(NeuralModel):
 
     @classmethod
     def capabilities_of(cls, config: SRGNNConfig) -> Capabilities:
-        """Attention, where the variant has any."""
+        """Attention, unless the variant is "local"."""
         return NEURAL if config.variant == "local" else ATTENTIVE
