@@ -21,8 +21,8 @@ def drawn(seed, n_items=5):
     rng = np.random.default_rng(seed)
     sessions = [rng.integers(1, n_items + 1, rng.integers(1, 12)).tolist() for _ in range(9)]
     items = padded(sessions)
-    where = all_prefixes(items)
-    return items, np.sort(rng.choice(where, max(len(where) // 2, 1), replace=False))
+    cells = all_prefixes(items)
+    return items, np.sort(rng.choice(cells, max(len(cells) // 2, 1), replace=False))
 
 
 def batches():
@@ -59,17 +59,17 @@ def test_states_of_three_prefixes_by_hand():
     assert graph.cells.tolist() == [0, 1, 2]
 
 
-def test_a_repeated_edge_changes_nothing_if_binary_and_its_share_if_counted():
-    items, where = np.array([[1, 2, 1, 2, 1, 3]]), np.arange(6)
-    (binary,) = session_graph(items, where).steps
+def test_a_repeated_edge_changes_shares_only_if_counted():
+    items, cells = np.array([[1, 2, 1, 2, 1, 3]]), np.arange(6)
+    (binary,) = session_graph(items, cells).steps
     assert len(binary.own) == 1 + 2 + 2 + 0 + 0 + 2
-    (counted,) = session_graph(items, where, counted=True).steps
+    (counted,) = session_graph(items, cells, counted=True).steps
     assert len(counted.own) == 1 + 2 + 2 + 2 + 2 + 2
     begin, end = counted.successors.bounds[-3:-1].tolist()  # of item 1 in the last prefix
     assert counted.successors.share[begin:end].tolist() == pytest.approx([2 / 3, 1 / 3])
 
 
-def test_prefixes_share_what_does_not_differ():
+def test_prefixes_share_equal_states():
     items = padded([list(range(1, 31))])
     graph = session_graph(items, all_prefixes(items))
     assert len(graph.steps[0].own) == 2 * 30 - 1
@@ -78,11 +78,11 @@ def test_prefixes_share_what_does_not_differ():
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
 @pytest.mark.parametrize("edges", ["binary", "counted"])
-def test_every_state_is_that_of_its_prefix_alone(steps, edges):
+def test_every_state_equals_that_of_its_prefix_alone(steps, edges):
     """A linear network over the shared states, against matrices of each prefix."""
     value = np.random.default_rng(1).normal(size=20)
-    for items, where in batches():
-        graph = session_graph(items, where, steps=steps, counted=edges == "counted")
+    for items, cells in batches():
+        graph = session_graph(items, cells, steps=steps, counted=edges == "counted")
         states = value[items.ravel()]
         assert len(graph.steps) == steps
         for step in graph.steps:
@@ -94,8 +94,8 @@ def test_every_state_is_that_of_its_prefix_alone(steps, edges):
                     part = slice(bounds[v], bounds[v + 1])
                     new[v] += factor * (share[part] @ states[source[part]])
             states = new
-        assert len(graph.click_bounds) == len(where) + 1
-        for p, cell in enumerate(where):
+        assert len(graph.click_bounds) == len(cells) + 1
+        for p, cell in enumerate(cells):
             prefix = prefix_of(items, cell)
             into, out_of = adjacency(prefix, edges)
             expected = value[distinct(prefix)]
@@ -107,7 +107,7 @@ def test_every_state_is_that_of_its_prefix_alone(steps, edges):
             assert graph.last[p] == clicks[-1]
 
 
-def test_the_pair_of_graphs_by_hand():
+def test_lessr_graphs_by_hand():
     # 7 → 8 → 7 → 7 → 9
     graph = lessr_graphs(np.array([[7, 8, 7, 7, 9]]), np.array([3, 4]))
     assert graph.nodes.tolist() == [0, 1, 0, 1, 4]
@@ -121,9 +121,9 @@ def test_the_pair_of_graphs_by_hand():
     assert graph.shortcuts.senders.tolist() == [0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 4]
 
 
-def test_both_graphs_are_those_of_each_prefix_alone():
-    for items, where in batches():
-        graph = lessr_graphs(items, where)
+def test_lessr_graphs_equal_those_of_each_prefix_alone():
+    for items, cells in batches():
+        graph = lessr_graphs(items, cells)
         edges = graph.edge_order
         item_of = items.ravel()[graph.nodes.numpy()]
         sent = {node: [] for node in range(len(item_of))}
@@ -132,7 +132,7 @@ def test_both_graphs_are_those_of_each_prefix_alone():
             for receiver in edges.receivers[:n].tolist():
                 sent[receiver].append(item_of[next(senders)])
         assert list(senders) == []
-        for p, cell in enumerate(where):
+        for p, cell in enumerate(cells):
             prefix = prefix_of(items, cell)
             nodes = range(*graph.node_bounds[p : p + 2].tolist())
             assert item_of[list(nodes)].tolist() == distinct(prefix)
@@ -147,14 +147,14 @@ def test_both_graphs_are_those_of_each_prefix_alone():
                 assert set(neighbor_items) == shortcuts(prefix)[item_of[node]]
 
 
-def test_nothing_asked_for_is_nothing_made():
+def test_no_prefixes_give_empty_graphs():
     items, nothing = padded(SESSIONS), np.empty(0, np.int64)
     assert len(session_graph(items, nothing).steps[0].own) == 0
     graph = lessr_graphs(items, nothing)
     assert len(graph.nodes) == len(graph.edge_order.senders) == len(graph.shortcuts.senders) == 0
 
 
-def test_records_move_with_all_that_they_hold():
+def test_records_move_with_all_nested_tensors():
     items = padded(SESSIONS)
     graph = session_graph(items, all_prefixes(items), steps=2)
     moved = graph.to(torch.device("meta"))
