@@ -16,7 +16,7 @@ from numba import njit
 
 from nextclick.models.ops.kernels import grow
 from nextclick.models.ops.prefix_inputs import TensorRecord, tensors
-from nextclick.models.ops.session_graphs import INITIAL_CAPACITY, node_of_click
+from nextclick.models.ops.session_graph_kernels import INITIAL_CAPACITY, node_of_click
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,7 +117,7 @@ def _nodes(
             row, n_read, n_nodes = cells[p] // T, 0, 0
         t = cells[p] % T
         while n_read <= t:
-            node = node_of_click(items, row, n_read, first_click, n_nodes)
+            node = node_of_click(items[row], n_read, first_click, n_nodes)
             if node == n_nodes:
                 first_click[node] = n_read
                 n_nodes += 1

@@ -16,17 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numba import njit
 
-from nextclick.models.ops.kernels import grow
 from nextclick.models.ops.prefix_inputs import TensorRecord, tensors
+from nextclick.models.ops.session_graph_kernels import graph_states
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int64Array
-
-INITIAL_CAPACITY = 256  # entries of an array that grows
+    from nextclick.core.types import AnyArray, Int64Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +96,7 @@ def session_graph(
     """
     graph_steps = []
     for step in range(1, steps + 1):
-        own, predecessors, successors, clicks = _states(items, cells, step, counted)
+        own, predecessors, successors, clicks = graph_states(items, cells, step, counted)
         graph_steps.append(
             GraphStep(
                 own=torch.from_numpy(own),
@@ -133,176 +130,4 @@ def _session_graph(
         clicks=torch.from_numpy(clicks),
         click_bounds=torch.from_numpy(bounds),
         last=torch.from_numpy(last),
-    )
-
-
-@njit(cache=True, nogil=True)
-def node_of_click(
-    items: AnyArray, row: int, click: int, first_click: Int64Array, n_nodes: int
-) -> int:
-    """The node of a click; `n_nodes` if its item is new."""
-    for node in range(n_nodes):
-        if items[row, first_click[node]] == items[row, click]:
-            return node
-    return n_nodes
-
-
-@njit(cache=True, nogil=True)
-def _add_click(
-    items: AnyArray,
-    row: int,
-    click: int,
-    first_click: Int64Array,
-    node_of: Int64Array,
-    n_nodes: int,
-    edges: tuple[Int64Array, Int64Array, Float32Array],
-    n_edges: int,
-    counted: bool,
-    relinked: BoolArray,
-) -> tuple[int, int]:
-    """Add a click to a graph, mark the nodes whose edges change; the numbers of nodes and edges."""
-    node = node_of_click(items, row, click, first_click, n_nodes)
-    if node == n_nodes:
-        first_click[node], relinked[node] = click, True
-        n_nodes += 1
-    node_of[click] = node
-    if click == 0:
-        return n_nodes, n_edges
-    source, target, count = edges
-    previous = node_of[click - 1]
-    for e in range(n_edges):
-        if source[e] == previous and target[e] == node:
-            if counted:
-                count[e] += 1
-                relinked[previous] = relinked[node] = True
-            return n_nodes, n_edges
-    source[n_edges], target[n_edges], count[n_edges] = previous, node, 1
-    relinked[previous] = relinked[node] = True
-    return n_nodes, n_edges + 1
-
-
-@njit(cache=True, nogil=True)
-def _differs(
-    node: int,
-    source: Int64Array,
-    target: Int64Array,
-    n_edges: int,
-    relinked: BoolArray,
-    changed: BoolArray,
-) -> bool:
-    """Whether a state differs from that of the prefix before: by its edges or by its inputs."""
-    if relinked[node] or changed[node]:
-        return True
-    for e in range(n_edges):
-        if (source[e] == node and changed[target[e]]) or (target[e] == node and changed[source[e]]):
-            return True
-    return False
-
-
-@njit(cache=True, nogil=True)
-def _write_neighbors(
-    node: int,
-    ends: Int64Array,
-    neighbors: Int64Array,
-    count: Float32Array,
-    n_edges: int,
-    latest: Int64Array,
-    source: Int64Array,
-    share: Float32Array,
-    begin: int,
-) -> int:
-    """Write the states and shares of a node's neighbors from `begin` on; the end of the list.
-
-    The edges of `node` are those whose entry of `ends` is `node`; `neighbors` are the other ends.
-    """
-    total, end = np.float32(0.0), begin
-    for e in range(n_edges):
-        if ends[e] == node:
-            source[end], share[end] = latest[neighbors[e]], count[e]
-            total += count[e]
-            end += 1
-    for k in range(begin, end):
-        share[k] /= total
-    return end
-
-
-@njit(cache=True, nogil=True)
-def _states(
-    items: AnyArray, cells: Int64Array, step: int, counted: bool
-) -> tuple[
-    AnyArray,
-    tuple[AnyArray, AnyArray, AnyArray],
-    tuple[AnyArray, AnyArray, AnyArray],
-    tuple[AnyArray, AnyArray, AnyArray],
-]:
-    """The arrays of a `GraphStep`, and (clicks, click_bounds, last) of the prefixes after it."""
-    T = items.shape[1]
-    first_click, node_of = np.empty(T, np.int64), np.empty(T, np.int64)
-    edges = np.empty(T, np.int64), np.empty(T, np.int64), np.empty(T, np.float32)
-    source, target, count = edges
-    latest = np.empty((step + 1, T), np.int64)  # the current state of each node after each step
-    changed = np.zeros((step + 1, T), np.bool_)  # row 0 stays False: embeddings never change
-    relinked = np.zeros(T, np.bool_)
-    n_states = np.zeros(step + 1, np.int64)
-
-    own = np.empty(INITIAL_CAPACITY, np.int64)
-    before = np.empty(INITIAL_CAPACITY, np.int64)
-    before_share = np.empty(INITIAL_CAPACITY, np.float32)
-    before_bounds = np.zeros(INITIAL_CAPACITY, np.int64)
-    after = np.empty(INITIAL_CAPACITY, np.int64)
-    after_share = np.empty(INITIAL_CAPACITY, np.float32)
-    after_bounds = np.zeros(INITIAL_CAPACITY, np.int64)
-    clicks = np.empty(INITIAL_CAPACITY, np.int64)
-    click_bounds, last = np.zeros(len(cells) + 1, np.int64), np.empty(len(cells), np.int64)
-
-    row, n_read, n_nodes, n_edges = -1, 0, 0, 0
-    for p in range(len(cells)):
-        if cells[p] // T != row:
-            row, n_read, n_nodes, n_edges = cells[p] // T, 0, 0, 0
-        t = cells[p] % T
-        while n_read <= t:
-            n_nodes, n_edges = _add_click(
-                items, row, n_read, first_click, node_of, n_nodes, edges, n_edges, counted, relinked
-            )
-            n_read += 1
-        for node in range(n_nodes):
-            latest[0, node] = row * T + first_click[node]
-        for k in range(1, step + 1):
-            for node in range(n_nodes):
-                changed[k, node] = _differs(node, source, target, n_edges, relinked, changed[k - 1])
-                if not changed[k, node]:
-                    continue
-                state = n_states[k]
-                latest[k, node] = state
-                n_states[k] += 1
-                if k < step:
-                    continue
-                own = grow(own, state, 1)
-                before_bounds = grow(before_bounds, state + 1, 1)
-                after_bounds = grow(after_bounds, state + 1, 1)
-                own[state] = latest[k - 1, node]
-                begin = before_bounds[state]
-                before, before_share = grow(before, begin, T), grow(before_share, begin, T)
-                before_bounds[state + 1] = _write_neighbors(
-                    node, target, source, count, n_edges, latest[k - 1], before, before_share, begin
-                )
-                begin = after_bounds[state]
-                after, after_share = grow(after, begin, T), grow(after_share, begin, T)
-                after_bounds[state + 1] = _write_neighbors(
-                    node, source, target, count, n_edges, latest[k - 1], after, after_share, begin
-                )
-        relinked[:n_nodes] = False
-        begin = click_bounds[p]
-        clicks = grow(clicks, begin, t + 1)
-        for j in range(t + 1):
-            clicks[begin + j] = latest[step, node_of[j]]
-        click_bounds[p + 1] = begin + t + 1
-        last[p] = latest[step, node_of[t]]
-    V = n_states[step]
-    n_before, n_after = before_bounds[V], after_bounds[V]
-    return (
-        own[:V],
-        (before[:n_before], before_bounds[: V + 1], before_share[:n_before]),
-        (after[:n_after], after_bounds[: V + 1], after_share[:n_after]),
-        (clicks[: click_bounds[-1]], click_bounds, last),
     )
