@@ -30,7 +30,8 @@ from nextclick.batches.session_order import SessionOrder
 from nextclick.cli.parsing import parse_values
 from nextclick.data.store import Store
 from nextclick.models.model_registry import model_class
-from nextclick.models.ops.session_graphs import prefix_graphs
+from nextclick.models.ops.lessr_graph import lessr_graphs
+from nextclick.models.ops.session_graphs import SessionGraph
 from nextclick.training.batch_source import SessionBatchSource
 from nextclick.training.device import choose_device, seeded
 from nextclick.training.optim import Optimizers
@@ -86,20 +87,19 @@ def apart(
         shuffle=config.shuffle,
     )
     plan = order.plan(0)
-    model.prepared(plan[0].items, plan[0].where, plan[0].session)  # compiled, or read from disk
+    first = plan[0]
+    model.prepare_prefixes(first.items, first.where, first.session)  # compiles, or loads the cache
     began = time.process_time()
     batches = [plan[step] for step in range(min(steps, len(plan)))]
     padded = time.process_time()
-    graphs = [model.prepared(batch.items, batch.where, batch.session) for batch in batches]
+    graphs = [model.prepare_prefixes(batch.items, batch.where, batch.session) for batch in batches]
     made = time.process_time()
     n = len(batches)
     found = {"padding": 1e3 * (padded - began) / n, "graphs": 1e3 * (made - padded) / n}
     if model.name == "sr-gnn":
-        alone = [len(prefix_graphs(batch.items, batch.where)["nodes"]) for batch in batches]
-        found["nodes"], found["states"] = (
-            float(np.mean(alone)),
-            float(np.mean([len(graph["own_1"]) for graph in graphs])),
-        )
+        n_nodes = [len(lessr_graphs(batch.items, batch.where).nodes) for batch in batches]
+        n_states = [len(graph.steps[0].own) for graph in graphs if isinstance(graph, SessionGraph)]
+        found["nodes"], found["states"] = float(np.mean(n_nodes)), float(np.mean(n_states))
     return found
 
 

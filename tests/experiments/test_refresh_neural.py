@@ -306,14 +306,14 @@ def test_a_new_session_is_trained_on_with_the_days_before_its_own(
     store, tasrec, monkeypatch, replay
 ):
     seen = {}
-    prepared = TASRec.prepared
+    prepare_prefixes = TASRec.prepare_prefixes
 
-    def spy(self, items, where, session, block=None):
+    def spy(self, items, cells, session, block=None):
         if block is not None:
             seen[block] = self._before[block]
-        return prepared(self, items, where, session, block)
+        return prepare_prefixes(self, items, cells, session, block)
 
-    monkeypatch.setattr(TASRec, "prepared", spy)
+    monkeypatch.setattr(TASRec, "prepare_prefixes", spy)
     last = tasrec.model.last_block
     result = refresh(
         tasrec,

@@ -24,19 +24,19 @@ def test_energies_by_hand():
 
 
 @pytest.mark.parametrize("shape", [(3, 7, 5), (1, 1, 1), (2, 19, 100), (4, 3, 8), (0, 3, 4)])
-def test_energies_and_gradients_are_those_of_the_formula(shape):
+def test_energies_and_gradients_equal_the_plain_formula(shape):
     inputs, plain_inputs = draw(*shape, scale=3.0), draw(*shape, scale=3.0)
     energy, plain = additive_energy(*inputs), plain_additive_energy(*plain_inputs)
     torch.testing.assert_close(energy, plain, atol=1e-5, rtol=1e-5)
     torch.manual_seed(1)
-    sent_back = torch.randn(plain.shape)
-    energy.backward(sent_back)
-    plain.backward(sent_back)
-    for found, expected in zip(inputs, plain_inputs, strict=True):
-        torch.testing.assert_close(found.grad, expected.grad, atol=2e-5, rtol=1e-4)
+    gradient = torch.randn(plain.shape)
+    energy.backward(gradient)
+    plain.backward(gradient)
+    for tensor, expected in zip(inputs, plain_inputs, strict=True):
+        torch.testing.assert_close(tensor.grad, expected.grad, atol=2e-5, rtol=1e-4)
 
 
-def test_nothing_is_sent_back_from_beyond_the_diagonal():
+def test_entries_above_the_diagonal_have_no_gradient():
     query, key, weight = draw(2, 4, 3)
     additive_energy(query, key, weight).triu(1).sum().backward()
     assert (query.grad == 0).all()
@@ -44,15 +44,15 @@ def test_nothing_is_sent_back_from_beyond_the_diagonal():
     assert (weight.grad == 0).all()
 
 
-@pytest.mark.parametrize(("far", "expected"), [(90.0, 1.0), (-90.0, 0.0), (1e30, 1.0)])
-def test_saturated_sums_stay_exact(far, expected):
-    energy = additive_energy(torch.tensor([[[far]]]), torch.zeros(1, 1, 1), torch.ones(1))
+@pytest.mark.parametrize(("value", "expected"), [(90.0, 1.0), (-90.0, 0.0), (1e30, 1.0)])
+def test_saturated_sums_stay_exact(value, expected):
+    energy = additive_energy(torch.tensor([[[value]]]), torch.zeros(1, 1, 1), torch.ones(1))
     assert energy.item() == pytest.approx(expected, abs=1e-15)
-    both = additive_energy(torch.tensor([[[far]]]), torch.tensor([[[far]]]), torch.ones(1))
+    both = additive_energy(torch.tensor([[[value]]]), torch.tensor([[[value]]]), torch.ones(1))
     assert both.item() == pytest.approx(expected, abs=1e-15)
 
 
-def test_nan_is_not_hidden():
+def test_nan_is_preserved():
     query, key, weight = draw(2, 3, 4)
     with torch.no_grad():
         query[1, 2, 0] = torch.nan
@@ -74,15 +74,15 @@ def test_inputs_of_any_layout_and_precision():
     assert low[0].grad.dtype == torch.bfloat16
 
 
-def test_gradients_that_come_in_any_layout():
+def test_incoming_gradients_of_any_layout():
     inputs, plain_inputs = draw(2, 3, 4), draw(2, 3, 4)
     additive_energy(*inputs).transpose(1, 2)[..., :1].sum().backward()
     plain_additive_energy(*plain_inputs).transpose(1, 2)[..., :1].sum().backward()
-    for found, expected in zip(inputs, plain_inputs, strict=True):
-        torch.testing.assert_close(found.grad, expected.grad)
+    for tensor, expected in zip(inputs, plain_inputs, strict=True):
+        torch.testing.assert_close(tensor.grad, expected.grad)
 
 
-def test_an_exported_graph_holds_the_formula(monkeypatch):
+def test_an_exported_graph_uses_the_plain_formula(monkeypatch):
     inputs = draw(2, 3, 4)
     expected = additive_energy(*inputs)
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)

@@ -1,18 +1,18 @@
-"""ASARS: its equations, what a row may know, unknown users and missing times."""
+"""ASARS: equations, causality, unknown users and missing times."""
 
 import numpy as np
 import pytest
 import torch
 
 from nextclick.core.session_batch import SessionBatch
-from nextclick.models.neural.asars import ASARS, ASARSConfig, triangle
+from nextclick.models.neural.asars import ASARS, ASARSConfig, triangle_softmax
 from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.gap_bins import GapBins
 from reference.neural_asars import asars_query
 from reference.neural_cases import spread_weights
 
 N, USERS = 9, 4
-FACTS = DatasetInfo(np.array([False, True, True, False, True]), GapBins(10.0, 6))
+DATASET_INFO = DatasetInfo(np.array([False, True, True, False, True]), GapBins(10.0, 6))
 SMALL = {"item_width": 4, "gap_width": 3, "user_width": 3, "hidden_width": 5, "max_length": 8}
 CASES = {
     f"{variant} {gap}": {"variant": variant, "gap": gap}
@@ -25,12 +25,12 @@ CASES = {
     "drift": {"variant": "time_user", "drift": True},
     "user_att drift": {"variant": "user_att", "drift": True},
 }
-HONEST = [name for name, values in CASES.items() if values.get("gap") != "oracle"]
+LEAK_FREE = [name for name, values in CASES.items() if values.get("gap") != "oracle"]
 
 
-def small_asars(values, facts=FACTS):
+def small_asars(values, dataset_info=DATASET_INFO):
     torch.manual_seed(0)
-    model = spread_weights(ASARS(ASARSConfig(**SMALL, **values), N, facts))
+    model = spread_weights(ASARS(ASARSConfig(**SMALL, **values), N, dataset_info))
     with torch.no_grad():
         if hasattr(model.encoder, "users"):
             model.encoder.users.weight[0] = torch.randn(3)
@@ -47,11 +47,11 @@ def drawn_batch(B=7, T=8, seed=0):
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, T + 1, B).astype(np.int32)
     lengths[0] = T
-    inside = np.arange(T) < lengths[:, None]
-    gaps = np.where(inside, rng.uniform(0, 100, (B, T)), 0).astype(np.float32)
+    is_click = np.arange(T) < lengths[:, None]
+    gaps = np.where(is_click, rng.uniform(0, 100, (B, T)), 0).astype(np.float32)
     gaps[:, 0] = 0
     return SessionBatch(
-        items=np.where(inside, rng.integers(1, N + 1, (B, T)), 0).astype(np.int32),
+        items=np.where(is_click, rng.integers(1, N + 1, (B, T)), 0).astype(np.int32),
         lengths=lengths,
         gaps=gaps,
         users=rng.integers(0, USERS + 1, B).astype(np.int32),
@@ -60,7 +60,7 @@ def drawn_batch(B=7, T=8, seed=0):
 
 
 def row(batch, b, length=None):
-    """One session of a batch, or a prefix of it asked for when its next click came."""
+    """One session of a batch, or a prefix of it, with the prediction at its next click."""
     n = int(batch.lengths[b]) if length is None else length
     waited = batch.waited[b] if length is None else batch.gaps[b, n]
     return SessionBatch(
@@ -73,40 +73,40 @@ def row(batch, b, length=None):
 
 
 def full_pass(model, batch):
-    """(B, T, D) queries of all prefixes; each is asked for when its next click comes."""
+    """(B, T, D) queries of all prefixes, each predicted at its next click."""
     items = torch.from_numpy(batch.items).long()
-    told = {}
+    inputs = {}
     if "times" in model.requires(model.config):
         waited = np.zeros_like(batch.gaps)
         waited[:, :-1] = batch.gaps[:, 1:]
         waited[np.arange(len(batch)), batch.lengths - 1] = batch.waited
-        told = {"gaps": torch.from_numpy(batch.gaps), "waited": torch.from_numpy(waited)}
+        inputs = {"gaps": torch.from_numpy(batch.gaps), "waited": torch.from_numpy(waited)}
     if "users" in model.requires(model.config):
-        told["users"] = torch.from_numpy(batch.users).long()
+        inputs["users"] = torch.from_numpy(batch.users).long()
     with torch.no_grad():
-        return model.encoder(items, **told)
+        return model.encoder(items, **inputs)
 
 
-def expected_query(model, one):
-    n = int(one.lengths[0])
-    user = int(one.users[0])
+def expected_query(model, session):
+    n = int(session.lengths[0])
+    user = int(session.users[0])
     return asars_query(
-        one.items[0, :n].tolist(), one.gaps[0, :n].astype(float).tolist(),
-        float(one.waited[0]), user, model.state(), model.config,
+        session.items[0, :n].tolist(), session.gaps[0, :n].astype(float).tolist(),
+        float(session.waited[0]), user, model.state(), model.config,
     )  # fmt: skip
 
 
-def test_a_pass_over_all_prefixes_follows_the_equations_of_each(model):
+def test_one_pass_over_all_prefixes_follows_the_equations(model):
     batch = drawn_batch()
-    found = full_pass(model, batch).numpy()
+    queries = full_pass(model, batch).numpy()
     for b in range(len(batch)):
         for t in range(batch.lengths[b]):
             last = t == batch.lengths[b] - 1
-            one = row(batch, b, None if last else t + 1)
-            np.testing.assert_allclose(found[b, t], expected_query(model, one), atol=1e-5)
+            prefix = row(batch, b, None if last else t + 1)
+            np.testing.assert_allclose(queries[b, t], expected_query(model, prefix), atol=1e-5)
 
 
-def test_scores_are_those_of_the_prefix_alone(model):
+def test_scores_equal_those_of_the_prefix_alone(model):
     batch = drawn_batch()
     queries = full_pass(model, batch)
     table, bias = model.encoder.table()
@@ -117,36 +117,36 @@ def test_scores_are_those_of_the_prefix_alone(model):
             np.testing.assert_allclose(at_once, alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("case", HONEST)
-def test_a_later_click_or_its_time_changes_no_earlier_row_by_a_bit(case):
+@pytest.mark.parametrize("case", LEAK_FREE)
+def test_later_clicks_and_times_leave_earlier_rows_bit_identical(case):
     model = small_asars(CASES[case])
     assert model.capabilities.leaky is None
     reads = model.requires(model.config)
     rng = np.random.default_rng(1)
     items = torch.from_numpy(rng.integers(1, N + 1, (17, 8)))
-    told = {}
+    inputs = {}
     if "times" in reads:
-        told["gaps"] = torch.from_numpy(rng.uniform(0, 100, (17, 8)).astype(np.float32))
-        told["waited"] = torch.zeros(17, 8)
+        inputs["gaps"] = torch.from_numpy(rng.uniform(0, 100, (17, 8)).astype(np.float32))
+        inputs["waited"] = torch.zeros(17, 8)
     if "users" in reads:
-        told["users"] = torch.from_numpy(rng.integers(0, USERS + 1, 17))
+        inputs["users"] = torch.from_numpy(rng.integers(0, USERS + 1, 17))
     with torch.no_grad():
-        before = model.encoder(items, **told)
+        before = model.encoder(items, **inputs)
         for t in range(1, 8):
             other = items.clone()
             other[:, t:] = other[:, t:] % N + 1
-            assert torch.equal(model.encoder(other, **told)[:, :t], before[:, :t])
+            assert torch.equal(model.encoder(other, **inputs)[:, :t], before[:, :t])
             if "times" in reads:
-                later = told["gaps"].clone()
+                later = inputs["gaps"].clone()
                 later[:, t:] += 35.0
-                moved = model.encoder(items, **(told | {"gaps": later}))
+                moved = model.encoder(items, **(inputs | {"gaps": later}))
                 assert torch.equal(moved[:, :t], before[:, :t])
                 if t < 7:  # what a later row does know
                     assert not torch.equal(moved[:, t + 1 :], before[:, t + 1 :])
 
 
 @pytest.mark.parametrize("variant", ["time_att", "time_cat", "time_user"])
-def test_oracle_sees_the_time_of_the_target_and_says_so(variant):
+def test_oracle_reads_the_time_to_the_target_and_is_labeled_leaky(variant):
     model = small_asars({"variant": variant, "gap": "oracle"})
     assert model.capabilities.leaky == "time to the target"
     soon, late = (row(drawn_batch(), 0, 5) for _ in range(2))
@@ -155,7 +155,7 @@ def test_oracle_sees_the_time_of_the_target_and_says_so(variant):
 
 
 @pytest.mark.parametrize("variant", ["time_att", "time_cat", "time_user"])
-def test_elapsed_time_moves_the_last_row_only_for_elapsed(variant):
+def test_time_since_the_last_click_matters_for_elapsed_only(variant):
     for gap, moves in (("elapsed", True), ("causal", False)):
         model = small_asars({"variant": variant, "gap": gap})
         now, later = row(drawn_batch(), 0, 5), row(drawn_batch(), 0, 5)
@@ -163,7 +163,7 @@ def test_elapsed_time_moves_the_last_row_only_for_elapsed(variant):
         assert np.array_equal(model.score(now), model.score(later)) != moves
 
 
-def test_users_without_a_session_in_training_answer_as_the_unknown_user(model):
+def test_users_without_training_sessions_equal_the_unknown_user(model):
     if "users" not in model.requires(model.config):
         pytest.skip("reads no users")
     batch = drawn_batch()
@@ -177,7 +177,7 @@ def test_users_without_a_session_in_training_answer_as_the_unknown_user(model):
     np.testing.assert_array_equal(unseen, model.score(anonymous))
 
 
-def test_a_session_without_times_is_one_of_unknown_gaps(model):
+def test_missing_times_equal_unknown_gaps(model):
     batch = drawn_batch()
     timeless = SessionBatch(batch.items, batch.lengths, None, batch.users)
     unknown = SessionBatch(
@@ -187,13 +187,13 @@ def test_a_session_without_times_is_one_of_unknown_gaps(model):
     assert np.isfinite(model.score(timeless)).all()
 
 
-def test_a_state_gives_the_same_model(model):
+def test_from_state_restores_the_model(model):
     batch = drawn_batch()
     again = ASARS.from_state(model.state(), model.config)
     np.testing.assert_array_equal(again.score(batch), model.score(batch))
 
 
-def test_the_latest_clicks_are_read_as_a_session_that_begins_there():
+def test_a_long_session_equals_its_latest_clicks():
     model = small_asars({"variant": "time_user"})
     rng = np.random.default_rng(3)
     items = rng.integers(1, N + 1, (1, 12)).astype(np.int32)
@@ -204,19 +204,19 @@ def test_the_latest_clicks_are_read_as_a_session_that_begins_there():
     np.testing.assert_array_equal(model.score(long), model.score(cut))
 
 
-def test_an_empty_session_scores_nothing(model):
+def test_an_empty_session_scores_zero(model):
     batch = SessionBatch.from_lists([[], [3]])
     assert not model.score(batch)[0].any()
 
 
-def test_triangle_by_hand():
-    each = torch.log(torch.tensor([[1.0, 2.0, 7.0]]))
-    own = torch.log(torch.tensor([[5.0, 3.0, 1.0]]))
+def test_triangle_softmax_by_hand():
+    energy = torch.log(torch.tensor([[1.0, 2.0, 7.0]]))
+    own_energy = torch.log(torch.tensor([[5.0, 3.0, 1.0]]))
     expected = [[1, 0, 0], [1 / 4, 3 / 4, 0], [1 / 4, 2 / 4, 1 / 4]]
-    torch.testing.assert_close(triangle(each, own)[0], torch.tensor(expected))
+    torch.testing.assert_close(triangle_softmax(energy, own_energy)[0], torch.tensor(expected))
 
 
-def test_dropout_of_users_and_times_happens_in_training_only():
+def test_users_and_times_are_dropped_in_training_only():
     model = small_asars({"variant": "time_user", "user_dropout": 1.0, "time_dropout": 1.0})
     batch = drawn_batch()
     known = full_pass(model, batch)

@@ -22,30 +22,30 @@ def test_the_nearest_vectors_by_hand():
     memory = memory_of([[2.0, 0.0], [3.0, 4.0], [-1.0, 0.0]], [7, 8, 9])
     share = 1 / (1 + math.exp(0.6 - 1))
     expected = [share * 2 + (1 - share) * 3, (1 - share) * 4]
-    found = memory.read(torch.tensor([[1.0, 0.0], [5.0, 0.0]]), None)
-    torch.testing.assert_close(found, torch.tensor([expected, expected]))
+    output = memory.read(torch.tensor([[1.0, 0.0], [5.0, 0.0]]), None)
+    torch.testing.assert_close(output, torch.tensor([expected, expected]))
 
 
 def test_a_session_does_not_read_its_own_vectors():
     memory = memory_of([[2.0, 0.0], [3.0, 4.0]], [7, 8])
-    asked = torch.tensor([[1.0, 0.0]] * 3)
-    found = memory.read(asked, torch.tensor([7, 8, 9]))
-    torch.testing.assert_close(found[:2], torch.tensor([[3.0, 4.0], [2.0, 0.0]]))
-    torch.testing.assert_close(found[2:], memory.read(asked[:1], None))
+    query = torch.tensor([[1.0, 0.0]] * 3)
+    output = memory.read(query, torch.tensor([7, 8, 9]))
+    torch.testing.assert_close(output[:2], torch.tensor([[3.0, 4.0], [2.0, 0.0]]))
+    torch.testing.assert_close(output[2:], memory.read(query[:1], None))
 
 
-def test_a_memory_with_nothing_to_read_gives_back_what_is_asked():
-    asked = torch.tensor([[1.0, 2.0]], requires_grad=True)
+def test_an_empty_memory_returns_the_query():
+    query = torch.tensor([[1.0, 2.0]], requires_grad=True)
     empty = memory_of([[1.0, 1.0]], [3])
-    torch.testing.assert_close(empty.read(asked, torch.tensor([3])), asked)
+    torch.testing.assert_close(empty.read(query, torch.tensor([3])), query)
     empty.clear()
-    found = empty.read(asked, None)
-    torch.testing.assert_close(found, asked)
-    found.sum().backward()
-    assert asked.grad.tolist() == [[1.0, 1.0]]
+    output = empty.read(query, None)
+    torch.testing.assert_close(output, query)
+    output.sum().backward()
+    assert query.grad.tolist() == [[1.0, 1.0]]
 
 
-def test_the_oldest_vectors_fall_out():
+def test_the_oldest_vectors_are_overwritten():
     memory = memory_of([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]], [1, 1, 2])
     memory.write(torch.tensor([[4.0, 0.0], [5.0, 0.0], [6.0, 0.0]]), torch.tensor([2, 3, 3]))
     held = sorted(zip(memory.held[:, 0].tolist(), memory.session.tolist(), strict=True))
@@ -71,7 +71,7 @@ def test_one_click_by_hand():
     assert encoder(torch.tensor([[1]]))[0, 0, 0].item() == pytest.approx(expected, abs=1e-3)
 
 
-def test_the_code_s_initial_weights():
+def test_initial_weights_match_the_authors_code():
     weights = small_model("csrm", n_items=5000, embedding_width=20, hidden_width=30).state()
     assert weights["items.weight"][1:].std() == pytest.approx(math.sqrt(2 / 5000), rel=0.05)
     assert weights["attend"].std() == pytest.approx(math.sqrt(2), rel=0.4)
@@ -83,36 +83,35 @@ def test_the_code_s_initial_weights():
         assert math.sqrt(6 / 110) < np.abs(new).max() <= math.sqrt(6 / 80)
 
 
-def test_own_sessions_are_left_out_as_the_twin_does():
+def test_own_vectors_are_excluded_as_in_the_reference():
     model = spread_weights(small_model("csrm"))
     items = torch.randint(1, N + 1, (4, 5), generator=torch.Generator().manual_seed(0))
     session = np.array([0, 3, 4, 99])
-    told = model.encoder.prepared(items.numpy(), np.arange(20), session)
+    prefixes = model.encoder.prepare_prefixes(items.numpy(), np.arange(20), session)
     with torch.no_grad():
-        found = model.encoder(items, **{n: torch.from_numpy(a) for n, a in told.items()})
-    for row, clicks, owner in zip(found.numpy(), items.tolist(), session, strict=True):
+        output = model.encoder(items, prefixes)
+    for row, clicks, owner in zip(output.numpy(), items.tolist(), session, strict=True):
         expected = csrm_queries(clicks, model.state(), model.config, owner)
         np.testing.assert_allclose(row, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_a_step_reads_before_it_writes_and_writes_what_was_asked_for():
+def test_a_step_reads_before_it_writes_its_prefixes():
     model = small_model("csrm", embedding_dropout=0.0, output_dropout=0.0)
     encoder = model.encoder.train()
-    items, where = torch.tensor([[1, 2, 3], [4, 5, 0]]), np.array([1, 2, 3, 4])
-    told = encoder.prepared(items.numpy(), where, np.array([17, 18]))
-    told = {name: torch.from_numpy(array) for name, array in told.items()}
-    empty = encoder(items, **told).detach()
+    items, cells = torch.tensor([[1, 2, 3], [4, 5, 0]]), np.array([1, 2, 3, 4])
+    prefixes = encoder.prepare_prefixes(items.numpy(), cells, np.array([17, 18]))
+    empty = encoder(items, prefixes).detach()
     assert sorted(encoder.memory.session.tolist()) == [-1] * 5 + [17, 17, 18, 18]
     assert encoder.memory.held.requires_grad is False
-    again = encoder(items, **told).detach()
+    again = encoder(items, prefixes).detach()
     # 17 now reads 18 and the other way round
     assert not torch.allclose(again[0, 1], empty[0, 1])
     encoder.begin_epoch()
     assert (encoder.memory.session == -1).all()
-    torch.testing.assert_close(encoder(items, **told).detach(), empty)
+    torch.testing.assert_close(encoder(items, prefixes).detach(), empty)
 
 
-def test_asking_leaves_nothing_behind():
+def test_scoring_does_not_change_the_memory():
     model = spread_weights(small_model("csrm"))
     before = {name: array.copy() for name, array in model.state().items()}
     batch = SessionBatch.from_lists([[1, 2, 3], [4], [5, 6]])
@@ -123,18 +122,18 @@ def test_asking_leaves_nothing_behind():
         assert (array == before[name]).all(), name
 
 
-def test_dropout_is_drawn_from_torch_s_seed():
+def test_dropout_depends_on_the_torch_seed():
     model = spread_weights(small_model("csrm"))
-    kept = {name: weight.clone() for name, weight in model.encoder.state_dict().items()}
-    drawn = []
+    initial = {name: weight.clone() for name, weight in model.encoder.state_dict().items()}
+    outputs = []
     for seed in (1, 1, 2):
-        model.encoder.load_state_dict(kept)
+        model.encoder.load_state_dict(initial)
         model.encoder.train()
         torch.manual_seed(seed)
-        drawn.append(model.encoder(torch.tensor([[3, 1, 4, 1], [5, 9, 2, 6]])))
-    assert torch.equal(drawn[0], drawn[1])
-    assert not torch.equal(drawn[0], drawn[2])
+        outputs.append(model.encoder(torch.tensor([[3, 1, 4, 1], [5, 9, 2, 6]])))
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[0], outputs[2])
 
 
-def test_a_search_keeps_the_order_of_time_that_the_memory_needs():
+def test_the_search_space_excludes_shuffle():
     assert "shuffle" not in CSRM.search_space

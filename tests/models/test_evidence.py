@@ -65,7 +65,7 @@ def csrm(encoder, items, weights):
     purpose = weights @ encoder.purpose(clicks)[0][0]
     whole = encoder.whole(clicks)[0][:, -1]
     others = encoder.memory.read(purpose[None], None)
-    return encoder.bilinear(encoder.joined(whole, purpose[None], others))[0]
+    return encoder.bilinear(encoder.fuse(whole, purpose[None], others))[0]
 
 
 def lgsr(encoder, items, weights):
@@ -73,16 +73,16 @@ def lgsr(encoder, items, weights):
     return encoder.output(torch.cat([states[-1], weights @ states]))
 
 
-def graph_inputs(encoder, items):
-    prepared = encoder.prepared(items.numpy(), np.array([items.shape[1] - 1]), None)
-    return {name: torch.from_numpy(np.asarray(array)) for name, array in prepared.items()}
+def last_prefix(encoder, items):
+    """The inputs of the longest prefix alone."""
+    return encoder.prepare_prefixes(items.numpy(), np.array([items.shape[1] - 1]), None)
 
 
 def sr_gnn(encoder, items, weights):
-    graph = graph_inputs(encoder, items)
+    graph = last_prefix(encoder, items)
     states = encoder.network(encoder.items(items).flatten(0, 1), graph)
-    session = weights @ states[graph["clicks"]]
-    last = states[graph["last"][0]]
+    session = weights @ states[graph.clicks]
+    last = states[graph.last[0]]
     return (
         session
         if encoder.config.variant == "global"
@@ -91,18 +91,18 @@ def sr_gnn(encoder, items, weights):
 
 
 def tasrec(encoder, items, weights):
-    graph = graph_inputs(encoder, items)
-    states = encoder.states(items, graph)
-    return encoder.output(torch.cat([weights @ states[graph["clicks"]], states[graph["last"][0]]]))
+    graphs = last_prefix(encoder, items)
+    graph, states = graphs.session, encoder.states(items, graphs)
+    return encoder.output(torch.cat([weights @ states[graph.clicks], states[graph.last[0]]]))
 
 
 def lessr(encoder, items, weights):
     readout = encoder.readout
     features = first_input(
-        readout, lambda: encoder(items, **graph_inputs(encoder, items))
+        readout, lambda: encoder(items, last_prefix(encoder, items))
     )  # (V, width)
     session = readout.activation(readout.output(weights[None] @ readout.norm(features)))
-    last = features[graph_inputs(encoder, items)["last"]]
+    last = features[last_prefix(encoder, items).last]
     return encoder.output(encoder.norm(torch.cat([last, session], dim=1)))[0]
 
 

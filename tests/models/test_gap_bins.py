@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from nextclick.core.sessions import Sessions
-from nextclick.models.ops.gap_bins import FIRST_BIN, MOST_BINS, UNKNOWN, GapBins, shown_gaps
+from nextclick.models.ops.gap_bins import FIRST_BIN, MAX_BINS, UNKNOWN, GapBins, shown_gaps
 
 
 def timed(*sessions):
@@ -13,13 +13,13 @@ def timed(*sessions):
     return Sessions(log.items, log.offsets, 1, times=times)
 
 
-def test_the_gap_before_a_last_click_is_never_shown():
+def test_the_gap_before_the_last_click_is_never_an_input():
     log = timed([0, 5, 7, 37], [10, 40], [3], [0, 1, 3])
     assert shown_gaps(log).tolist() == [5, 2, 1]
     assert shown_gaps(log.slice(1, 4)).tolist() == [1]
 
 
-def test_the_width_is_that_of_scott():
+def test_the_width_follows_scott_s_rule():
     gaps = np.random.default_rng(0).integers(0, 300, 5000)
     log = timed(*([0, int(gap), int(gap) + 30] for gap in gaps))
     bins = GapBins.of(log)
@@ -27,15 +27,15 @@ def test_the_width_is_that_of_scott():
     assert bins.n_bins == int(np.quantile(gaps, 0.995) / bins.width) + 1
 
 
-def test_a_gap_is_in_the_bin_of_its_multiple_of_the_width():
+def test_the_bin_is_the_gap_divided_by_the_width():
     bins = GapBins(10.0, 4)
     seconds = torch.tensor([0.0, 9.9, 10.0, 39.0, 1e12, torch.inf, -5.0, torch.nan])
     expected = [FIRST_BIN + k for k in (0, 0, 1, 3, 3, 3, 0)] + [UNKNOWN]
     assert bins.rows(seconds).tolist() == expected
 
 
-def test_logs_without_spread_get_one_bin_and_wild_ones_not_too_many():
+def test_constant_gaps_get_one_bin_and_outliers_at_most_max_bins():
     assert GapBins.of(timed([0, 5], [0, 7])) == GapBins(1.0, 1)
     assert GapBins.of(timed([0, 4, 9], [0, 4, 5])) == GapBins(1.0, 1)
-    wild = GapBins.of(timed(*([0, 1, 2] for _ in range(90)), [0, 10**6, 10**6 + 1]))
-    assert wild.n_bins <= MOST_BINS
+    bins = GapBins.of(timed(*([0, 1, 2] for _ in range(90)), [0, 10**6, 10**6 + 1]))
+    assert bins.n_bins <= MAX_BINS

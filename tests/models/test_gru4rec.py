@@ -21,7 +21,7 @@ def clicks(n_lanes, n_steps, seed=0):
 
 
 @torch.no_grad()
-def test_stepping_equals_the_one_pass(encoder):
+def test_steps_equal_the_forward_pass(encoder):
     items = clicks(4, 6)
     at_once = encoder(items)
     state = encoder.initial_state(4)
@@ -33,7 +33,7 @@ def test_stepping_equals_the_one_pass(encoder):
 
 
 @torch.no_grad()
-def test_a_lane_with_a_zeroed_state_begins_a_new_session(encoder):
+def test_a_zero_state_starts_a_new_session(encoder):
     items = clicks(3, 4)
     state = encoder.initial_state(3)
     for t in range(2):
@@ -69,7 +69,7 @@ def test_a_detached_state_stops_the_gradient(encoder):
     assert not touched[1]
 
 
-def test_a_step_hands_on_the_dropped_state():
+def test_a_step_returns_the_dropped_state():
     encoder = spread_weights(small_model("gru4rec two layers", hidden_dropout=0.5)).encoder
     query, state = encoder.train().step(torch.arange(1, N + 1), encoder.initial_state(N))
     assert torch.equal(state[-1], query)
@@ -79,20 +79,22 @@ def test_a_step_hands_on_the_dropped_state():
 
 def test_dropout_of_the_input():
     encoder = spread_weights(small_model("gru4rec", embedding_dropout=0.5)).encoder.train()
-    seen = []
-    encoder.layers[0].gru.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    inputs = []
+    encoder.layers[0].gru.register_forward_pre_hook(
+        lambda _, arguments: inputs.append(arguments[0])
+    )
     encoder(clicks(200, 5))
-    assert (seen[0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
+    assert (inputs[0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
 
 
 @torch.no_grad()
-def test_the_one_hot_form_is_a_gru_over_one_hot_vectors():
+def test_one_hot_equals_a_gru_over_one_hot_vectors():
     encoder = spread_weights(small_model("gru4rec one-hot")).encoder
     gru = nn.GRU(N + 1, 5, batch_first=True)
-    to_gates, recurrent, input_bias, bias = gru.all_weights[0]
-    to_gates.copy_(encoder.items.weight.T)
+    input_weights, recurrent_weights, input_bias, bias = gru.all_weights[0]
+    input_weights.copy_(encoder.items.weight.T)
     layer = encoder.layers[0]
-    recurrent.copy_(layer.recur.weight)
+    recurrent_weights.copy_(layer.recur.weight)
     input_bias.copy_(layer.input_bias)
     bias.copy_(layer.recur.bias)
     items = clicks(3, 5)
@@ -112,11 +114,11 @@ def test_one_step_by_hand():
 
     reset, update = sigmoid(0.5 + 0.5 + 0.1), sigmoid(-1.0 + 1.0 + 0.2)
     new = math.tanh(2.0 + 1.0 + reset * (1.5 + 0.3))
-    found = layer.step(torch.tensor([[0.5, -1.0, 2.0]]), torch.tensor([[0.5]]))
-    assert found.item() == pytest.approx((1 - update) * new + update * 0.5, rel=1e-6)
+    state = layer.step(torch.tensor([[0.5, -1.0, 2.0]]), torch.tensor([[0.5]]))
+    assert state.item() == pytest.approx((1 - update) * new + update * 0.5, rel=1e-6)
 
 
-def test_which_table_scores():
+def test_the_table_is_the_input_embedding_only_if_tied():
     tied = small_model("gru4rec").encoder
     assert tied.table()[0] is tied.items.weight
     for case in ("gru4rec separate", "gru4rec one-hot"):
@@ -134,7 +136,7 @@ def test_which_table_scores():
         ("one-hot", 50, {"items.weight": (900, 100), "layers.0.recur.weight": (100, 100)}),
     ],
 )
-def test_initial_weights_are_the_authors(embedding, n_inputs, bounds):
+def test_initial_weights_match_the_authors_code(embedding, n_inputs, bounds):
     config = GRU4RecConfig(embedding=embedding, embedding_width=n_inputs)
     encoder = GRU4RecEncoder(config, n_items=900)
     weights = dict(encoder.named_parameters())
@@ -147,7 +149,7 @@ def test_initial_weights_are_the_authors(embedding, n_inputs, bounds):
             assert (weight == 0).all(), name
 
 
-def test_presets_are_lanes_with_adagrad():
+def test_presets_train_lanes_with_adagrad():
     assert {"default", "top1", "bpr", "bpr-max"} <= set(GRU4Rec.presets)
     for preset in GRU4Rec.presets.values():
         assert preset["order"] == "lanes"

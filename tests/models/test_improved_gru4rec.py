@@ -6,31 +6,31 @@ from reference.neural_cases import small_model, spread_weights
 
 
 def inputs_of_gru(encoder, items):
-    """What the GRU is given while training."""
-    seen = []
-    hook = encoder.gru.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    """The inputs of the GRU in training."""
+    recorded = []
+    hook = encoder.gru.register_forward_pre_hook(lambda _, inputs: recorded.append(inputs[0]))
     encoder.train()(items)
     hook.remove()
-    return seen[0]
+    return recorded[0]
 
 
 def test_whole_clicks_are_dropped_from_the_input():
     encoder = spread_weights(small_model("improved-gru4rec", n_items=50)).encoder
     items = torch.randint(1, 51, (200, 20))
-    given = inputs_of_gru(encoder, items)  # (B, T, d)
-    dropped = (given == 0).all(dim=-1)
+    inputs = inputs_of_gru(encoder, items)  # (B, T, d)
+    dropped = (inputs == 0).all(dim=-1)
     assert dropped.float().mean().item() == pytest.approx(0.25, abs=0.02)
-    torch.testing.assert_close(given[~dropped], encoder.items(items)[~dropped] / 0.75)
+    torch.testing.assert_close(inputs[~dropped], encoder.items(items)[~dropped] / 0.75)
 
 
-def test_numbers_are_dropped_if_so_asked():
+def test_elementwise_mode_drops_single_entries():
     encoder = spread_weights(small_model("improved-gru4rec elementwise", n_items=50)).encoder
-    given = inputs_of_gru(encoder, torch.randint(1, 51, (200, 20)))
-    assert (given == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
-    assert (given == 0).all(dim=-1).float().mean().item() < 0.02
+    inputs = inputs_of_gru(encoder, torch.randint(1, 51, (200, 20)))
+    assert (inputs == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
+    assert (inputs == 0).all(dim=-1).float().mean().item() < 0.02
 
 
-def test_output_dropout_is_off_by_default_and_acts_on_the_state():
+def test_output_dropout_is_off_by_default_and_applies_to_the_state():
     items = torch.randint(1, 12, (100, 10))
     for p in (0.0, 0.5):
         encoder = spread_weights(small_model("improved-gru4rec", output_dropout=p)).encoder.train()
@@ -39,7 +39,7 @@ def test_output_dropout_is_off_by_default_and_acts_on_the_state():
     assert ImprovedGRU4RecConfig().output_dropout == 0.0
 
 
-def test_widths_are_the_paper_s():
+def test_default_widths_match_the_paper():
     encoder = ImprovedGRU4RecEncoder(ImprovedGRU4RecConfig(), n_items=7)
     shapes = {name: tuple(weight.shape) for name, weight in encoder.named_parameters()}
     assert shapes == {

@@ -15,7 +15,7 @@ def sigmoid(x):
 
 
 @torch.no_grad()
-def test_one_eopa_layer_by_hand():
+def test_eopa_by_hand():
     config = LESSRConfig(width=1, layers=1, batch_norm=False)
     encoder = LESSREncoder(config, n_items=2).eval()
     for name, weight in encoder.named_parameters():
@@ -26,7 +26,7 @@ def test_one_eopa_layer_by_hand():
         gate = sigmoid(inputs + h)
         return (1 - gate) * math.tanh(inputs + gate * h) + gate * h
 
-    # 1 → 2 → 1 → 1: item 1 hears of 2, then of itself; PReLU with a slope of 1 changes nothing
+    # 1 → 2 → 1 → 1: item 1 receives 2, then itself; PReLU with a slope of 1 is the identity
     one, two = 0.5 + gru(0.5, gru(-1.0, 0.0)), -1 + gru(0.5, 0.0)
     nodes = [one + 0.5, two - 1]
     energies = [sigmoid(node + nodes[0]) for node in nodes]
@@ -38,7 +38,7 @@ def test_one_eopa_layer_by_hand():
 
 
 @torch.no_grad()
-def test_a_node_attends_to_those_with_a_shortcut_to_it():
+def test_sgat_by_hand():
     config = LESSRConfig(width=1, layers=2, batch_norm=False)
     encoder = LESSREncoder(config, n_items=3).eval()
     for name, weight in encoder.named_parameters():
@@ -56,7 +56,7 @@ def test_a_node_attends_to_those_with_a_shortcut_to_it():
     assert queries[0, 0, 0].item() == pytest.approx(0.5, rel=1e-5)
 
 
-def test_no_embedding_is_longer_than_1():
+def test_embeddings_have_norm_at_most_1():
     model = small_model("lessr", n_items=300)
     norms = np.linalg.norm(model.state()["items.weight"], axis=1)
     assert norms.max() <= 1 + 1e-6
@@ -65,12 +65,12 @@ def test_no_embedding_is_longer_than_1():
     assert table.norm(dim=1).max().item() == pytest.approx(1.0)
     assert bias is None
     model.encoder.train()
-    model.encoder(torch.tensor([[1, 2]]))  # shortens all rows, read or not
+    model.encoder(torch.tensor([[1, 2]]))  # limits the norms of all rows
     assert model.encoder.items.weight.norm(dim=1).max().item() == pytest.approx(1.0)
     assert model.encoder.table()[0] is model.encoder.items.weight
 
 
-def test_statistics_are_of_the_nodes_of_the_batch():
+def test_batch_norm_uses_all_nodes_of_the_batch():
     model = small_model("lessr")
     model.encoder.train()
     model.encoder(torch.tensor([[1, 2, 1], [3, 4, 0]]))
@@ -81,25 +81,25 @@ def test_statistics_are_of_the_nodes_of_the_batch():
     torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * read.var(0), atol=1e-6, rtol=1e-5)
 
 
-def test_a_batch_of_one_prefix_can_be_learned_from():
+def test_a_batch_of_one_prefix_trains():
     norm = BatchNorm(2).train()
     norm.running_mean.fill_(1.0)
-    found = norm(torch.tensor([[1.0, 3.0]]))
-    torch.testing.assert_close(found, torch.tensor([[0.0, 2.0]]), atol=1e-4, rtol=1e-4)
+    normalized = norm(torch.tensor([[1.0, 3.0]]))
+    torch.testing.assert_close(normalized, torch.tensor([[0.0, 2.0]]), atol=1e-4, rtol=1e-4)
     model = small_model("lessr")
     model.encoder.train()
     model.encoder(torch.tensor([[5]])).sum().backward()
     assert torch.isfinite(model.encoder.items.weight.grad).all()
 
 
-def test_weights_decay_but_for_biases_norms_and_activations():
+def test_biases_norms_and_activations_do_not_decay():
     encoder = small_model("lessr").encoder
-    spared = {name for name, _ in encoder.named_parameters() if not encoder.decays(name)}
-    assert "items.weight" not in spared
-    assert "layers.0.gru.weight_hh_l0" not in spared
-    assert "readout.attend" not in spared
-    assert {"layers.0.gru.bias_ih_l0", "layers.1.norm.weight", "norm.bias"} <= spared
-    assert {"layers.1.activation.weight", "readout.activation.weight"} <= spared
+    without_decay = {name for name, _ in encoder.named_parameters() if not encoder.decays(name)}
+    assert "items.weight" not in without_decay
+    assert "layers.0.gru.weight_hh_l0" not in without_decay
+    assert "readout.attend" not in without_decay
+    assert {"layers.0.gru.bias_ih_l0", "layers.1.norm.weight", "norm.bias"} <= without_decay
+    assert {"layers.1.activation.weight", "readout.activation.weight"} <= without_decay
     config = TrainingConfig(optimizer="adamw", learning_rate=0.1, weight_decay=0.5)
     optimizers = Optimizers(encoder, config)
     before = {name: weight.detach().clone() for name, weight in encoder.named_parameters()}
@@ -107,5 +107,5 @@ def test_weights_decay_but_for_biases_norms_and_activations():
         weight.grad = torch.zeros_like(weight)
     optimizers.step(0.1)
     for name, weight in encoder.named_parameters():
-        factor = 1.0 if name in spared else 0.95
+        factor = 1.0 if name in without_decay else 0.95
         torch.testing.assert_close(weight.detach(), factor * before[name], msg=name)

@@ -1,4 +1,4 @@
-"""LGSR: what holds for its forms beyond what holds for every neural model; its item graph."""
+"""LGSR: its variants and its auxiliary task on the item graph."""
 
 from collections import Counter
 from dataclasses import replace
@@ -44,7 +44,7 @@ def same(a, b):
 
 
 @torch.no_grad()
-def test_attention_knows_no_later_click_and_no_padding():
+def test_attention_masks_later_clicks_and_padding():
     encoder = spread_weights(small_model("lgsr")).encoder
     latest = torch.tensor([[3, 5, 2, 0], [1, 0, 0, 0]])  # the last click first
     x = torch.randn(2, 4, 6)
@@ -69,7 +69,7 @@ def test_positions_count_from_the_last_click():
     assert not torch.equal(before[0, 2], after[0, 2])
 
 
-def test_the_form_h_is_sr_gnn():
+def test_variant_h_is_sr_gnn():
     model = fresh(variant="h")
     other = SRGNN(SRGNNConfig(width=6, max_length=7), N)
     other.encoder.load_state_dict(model.encoder.state_dict())
@@ -78,7 +78,7 @@ def test_the_form_h_is_sr_gnn():
         assert torch.equal(model.encoder(clicks), other.encoder(clicks))
 
 
-def test_the_forms_as_published():
+def test_presets_match_the_paper():
     forms = {}
     for preset in LGSR.presets:
         config, training = build_configs("lgsr", LGSRConfig, LGSR.presets, preset, {})
@@ -86,10 +86,11 @@ def test_the_forms_as_published():
         assert (training.batch_size, training.learning_rate) == (512, 0.001)
         assert training.weight_decay == 1e-6
     assert forms.keys() == {"full", "c", "a", "h"}
-    found = forms["full"]
-    assert (found.width, found.dropout, found.max_length, found.graph_passes) == (100, 0.3, 19, 2)
-    assert (found.walks, found.walk_length, found.window) == (13, 50, 8)
-    assert (found.graph_negatives, found.graph_batch, found.graph_loss) == (512, 8192, "nce")
+    config = forms["full"]
+    assert (config.width, config.dropout, config.max_length) == (100, 0.3, 19)
+    assert config.graph_passes == 2
+    assert (config.walks, config.walk_length, config.window) == (13, 50, 8)
+    assert (config.graph_negatives, config.graph_batch, config.graph_loss) == (512, 8192, "nce")
 
 
 def tensors(arrays):
@@ -97,7 +98,7 @@ def tensors(arrays):
 
 
 @pytest.mark.parametrize("graph_loss", ["nce", "negative_sampling"])
-def test_the_loss_of_a_step_is_that_of_its_pairs(graph_loss):
+def test_the_loss_of_a_step_equals_a_loop_over_its_pairs(graph_loss):
     model = fresh(graph_loss=graph_loss)
     task = model.task(LOG, 3)
     with torch.no_grad():
@@ -121,38 +122,38 @@ def test_the_loss_of_a_step_is_that_of_its_pairs(graph_loss):
     assert task.loss(tensors(work)).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_each_epoch_has_as_many_passes_as_asked_for():
+def test_each_epoch_has_graph_passes_passes():
     pairs = [Counter(), Counter()]
     for passes in (1, 2):
         task = fresh(graph_passes=passes).task(LOG, 0)
         for work in task.works(1):
-            found = zip(
+            pair = zip(
                 work["centers"][work["owner"]].tolist(), work["contexts"].tolist(), strict=True
             )
-            pairs[passes - 1] += Counter(found)
+            pairs[passes - 1] += Counter(pair)
     assert pairs[1] == pairs[0] + pairs[0]
 
 
-def test_a_cap_bounds_a_pass():
+def test_graph_pairs_limits_a_pass():
     task = fresh(graph_pairs=100, graph_passes=3, graph_batch=40).task(LOG, 0)
-    given = sum(len(work["contexts"]) for work in task.works(0))
-    assert 300 <= given < 300 + 3 * 40
+    n_pairs = sum(len(work["contexts"]) for work in task.works(0))
+    assert 300 <= n_pairs < 300 + 3 * 40
 
 
-def test_the_graph_may_be_left_after_the_first_epochs():
-    task, whole = fresh(graph_epochs=2).task(LOG, 0), fresh().task(LOG, 0)
-    steps = [[len(list(one.works(epoch))) for epoch in range(4)] for one in (task, whole)]
+def test_graph_epochs_ends_the_task():
+    tasks = fresh(graph_epochs=2).task(LOG, 0), fresh().task(LOG, 0)
+    steps = [[len(list(task.works(epoch))) for epoch in range(4)] for task in tasks]
     assert steps[0] == [*steps[1][:2], 0, 0]
     assert min(steps[1]) > 0
 
 
 @pytest.mark.parametrize("values", [{"variant": "c"}, {"graph_passes": 0}])
-def test_without_the_graph_there_is_no_task(values):
+def test_no_task_without_a_graph(values):
     assert fresh(**values).task(LOG, 0) is None
 
 
 @pytest.mark.parametrize("values", [{}, {"variant": "h"}, {"variant": "a"}, {"sparse": True}])
-def test_turns_of_graph_and_prefixes_lower_both_losses(values):
+def test_training_with_the_task_lowers_the_loss(values):
     sparse = values.pop("sparse", False)
     config = replace(TRAINING, epochs=4)
     if sparse:
@@ -166,10 +167,10 @@ def test_turns_of_graph_and_prefixes_lower_both_losses(values):
     assert not any("contexts" in name for name in model.state())
 
 
-def test_the_graph_moves_the_items_and_nothing_else():
+def test_the_task_trains_the_items_only():
     model = fresh()
     before = weights(model)
-    # a rate of 0 for the prefixes: what moves is moved by the graph
+    # the learning rate of prefixes is 0, so only the task changes weights
     config = replace(TRAINING, epochs=1, schedule="step", warm_up=1e12)
     Trainer(model, config, seed=1, device="cpu").run(LOG)
     after = weights(model)
@@ -179,7 +180,7 @@ def test_the_graph_moves_the_items_and_nothing_else():
             np.testing.assert_allclose(after[name], before[name], atol=1e-9)
 
 
-def test_the_graph_has_its_share_of_the_rate():
+def test_graph_rate_scales_the_learning_rate():
     config = replace(TRAINING, epochs=1, optimizer="sgd", warm_up=1e12)
 
     def moved(**values):
@@ -188,35 +189,35 @@ def test_the_graph_has_its_share_of_the_rate():
         Trainer(model, config, seed=1, device="cpu").run(LOG)
         return weights(model)["items.weight"] - before
 
-    whole, half = moved(), moved(graph_rate=0.5)
-    np.testing.assert_allclose(half, whole / 2, rtol=1e-3, atol=1e-7)
+    full, half = moved(), moved(graph_rate=0.5)
+    np.testing.assert_allclose(half, full / 2, rtol=1e-3, atol=1e-7)
 
 
 class KilledError(Exception):
-    """Stands for a kill."""
+    """Simulates a kill."""
 
 
-def test_killed_in_either_turn_and_resumed(tmp_path, monkeypatch):
+def test_resume_after_a_kill_in_the_task_or_in_the_prefixes(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
     monkeypatch.setattr(folders, "sync_tree", lambda folder: None)
 
     def run(folder, *, resume=False, kill_at=None):
-        told = []
+        stages = []
 
         def progress(stage, done, total):
-            told.append(stage)
-            if len(told) == kill_at:
+            stages.append(stage)
+            if len(stages) == kill_at:
                 raise KilledError
 
         model = fresh(seed=9 if resume else 0, graph_passes=1)
-        place = Checkpoints(folder, resume, {"store": "abc"})
+        checkpoints = Checkpoints(folder, resume, {"store": "abc"})
         Trainer(model, replace(TRAINING, epochs=2), seed=5, device="cpu").run(
-            LOG, checkpoints=place, progress=progress
+            LOG, checkpoints=checkpoints, progress=progress
         )
-        return weights(model), told
+        return weights(model), stages
 
-    expected, told = run(tmp_path / "whole")
-    in_graph = ["item graph" in stage for stage in told]
+    expected, stages = run(tmp_path / "uninterrupted")
+    in_graph = ["item graph" in stage for stage in stages]
     first_prefix = in_graph.index(False)
     assert any(in_graph[first_prefix:])
     again = in_graph.index(True, first_prefix)
@@ -227,8 +228,8 @@ def test_killed_in_either_turn_and_resumed(tmp_path, monkeypatch):
         assert same(run(folder, resume=True)[0], expected)
 
 
-def test_clicks_in_a_walk_come_close():
-    """Items of two halves that never meet: those of a half get vectors that are alike."""
+def test_items_of_the_same_walks_become_similar():
+    """Items that occur in the same sessions get similar vectors."""
     rng = np.random.default_rng(0)
     halves = [(rng.integers(1, 7, 6) + 6 * (s % 2)).tolist() for s in range(80)]
     model = fresh(graph_passes=8, dropout=0.0, walks=10)
@@ -236,6 +237,6 @@ def test_clicks_in_a_walk_come_close():
     Trainer(model, config, seed=1, device="cpu").run(Sessions.from_lists(halves, N))
     items = model.state()["items.weight"][1:]
     unit = items / np.linalg.norm(items, axis=1, keepdims=True)
-    alike = unit @ unit.T
-    inside = (alike[:6, :6].sum() - 6 + alike[6:, 6:].sum() - 6) / 60
-    assert inside > alike[:6, 6:].mean() + 0.3
+    similarity = unit @ unit.T
+    within = (similarity[:6, :6].sum() - 6 + similarity[6:, 6:].sum() - 6) / 60
+    assert within > similarity[:6, 6:].mean() + 0.3

@@ -15,7 +15,7 @@ def states_of(model):
 
 
 @torch.no_grad()
-def test_equal_energies_attend_to_the_mean_of_the_states():
+def test_equal_energies_give_the_mean_of_the_states():
     model = spread_weights(small_model("narm local, full"))
     model.encoder.attend.zero_()
     states = states_of(model)
@@ -25,7 +25,7 @@ def test_equal_energies_attend_to_the_mean_of_the_states():
 
 
 @torch.no_grad()
-def test_without_softmax_equal_energies_add_up():
+def test_without_softmax_unit_energies_sum_the_states():
     model = spread_weights(small_model("narm local, full", attention_norm="none"))
     model.encoder.attend_last.weight.zero_()
     model.encoder.attend_each.weight.zero_()
@@ -34,7 +34,7 @@ def test_without_softmax_equal_energies_add_up():
 
 
 @torch.no_grad()
-def test_hybrid_is_global_beside_local():
+def test_hybrid_concatenates_global_and_local():
     model = spread_weights(small_model("narm full"))
     states = states_of(model)
     alpha = model.encoder.attention(states[None])[0]
@@ -52,7 +52,7 @@ def test_the_bilinear_decoder_shares_the_embedding():
     assert bias is None
 
 
-def test_widths_and_parameters_are_the_paper_s():
+def test_default_widths_match_the_paper():
     encoder = NARMEncoder(NARMConfig(), n_items=7)
     shapes = {name: tuple(weight.shape) for name, weight in encoder.named_parameters()}
     assert shapes == {
@@ -71,7 +71,7 @@ def test_widths_and_parameters_are_the_paper_s():
     assert full.bias.shape == (8,)
 
 
-def test_initial_weights_are_the_authors():
+def test_initial_weights_match_the_authors_code():
     torch.manual_seed(0)
     encoder = NARMEncoder(NARMConfig(), n_items=5000)
     for weight, rows in (
@@ -88,16 +88,16 @@ def test_initial_weights_are_the_authors():
     assert (full.bias == 0).all()
 
 
-def test_dropout_stands_before_the_gru_and_before_the_decoder():
+def test_dropout_applies_before_the_gru_and_the_decoder():
     encoder = NARM(NARMConfig(decoder="full"), n_items=50).encoder.train()
-    seen = []
-    encoder.gru.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    recorded = []
+    encoder.gru.register_forward_pre_hook(lambda _, inputs: recorded.append(inputs[0]))
     queries = encoder(torch.randint(1, 51, (64, 10)))
-    assert (seen[0] == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
+    assert (recorded[0] == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
     assert (queries == 0).float().mean().item() == pytest.approx(0.5, abs=0.02)
 
 
-def test_presets_are_the_published_forms():
+def test_presets_cover_the_published_variants():
     assert set(NARM.presets) == {
         "default",
         "global",

@@ -1,4 +1,4 @@
-"""What holds for every neural model."""
+"""Properties of every neural model."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from reference.neural_narm import narm_queries
 from reference.neural_sasrec import sasrec_queries
 from reference.neural_stamp import stamp_queries
 
-TWINS = {
+REFERENCES = {
     "gru4rec": gru4rec_queries,
     "improved-gru4rec": improved_gru4rec_queries,
     "narm": narm_queries,
@@ -53,29 +53,29 @@ def table_of(model):
 
 def test_queries_follow_the_equations(model):
     with torch.no_grad():
-        found = model.encoder(padded(SESSIONS)).numpy()
-    for row, session in zip(found, SESSIONS, strict=True):
-        expected = TWINS[model.name](session, model.state(), model.config)
+        actual = model.encoder(padded(SESSIONS)).numpy()
+    for row, session in zip(actual, SESSIONS, strict=True):
+        expected = REFERENCES[model.name](session, model.state(), model.config)
         np.testing.assert_allclose(row[: len(session)], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_scores_are_products_with_the_table(model):
     table, bias = table_of(model)
-    found = model.score(SessionBatch.from_lists(SESSIONS))
-    for row, session in zip(found, SESSIONS, strict=True):
-        query = TWINS[model.name](session, model.state(), model.config)[-1]
+    actual = model.score(SessionBatch.from_lists(SESSIONS))
+    for row, session in zip(actual, SESSIONS, strict=True):
+        query = REFERENCES[model.name](session, model.state(), model.config)[-1]
         np.testing.assert_allclose(row, table @ query + bias, atol=2e-5, rtol=1e-5)
 
 
-def check_same(model, found, expected):
-    """To the bit, but for graphs: their nodes are as many rows as a batch has, which may round."""
+def check_same(model, actual, expected):
+    """Bit-identical, except for graph models: the number of states in a batch affects rounding."""
     if model.name in ("sr-gnn", "lessr", "tasrec"):
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
     else:
-        assert torch.equal(found, expected)
+        assert torch.equal(actual, expected)
 
 
-def test_a_later_click_changes_no_earlier_query_by_a_bit(model):
+def test_later_clicks_leave_earlier_queries_bit_identical(model):
     rng = np.random.default_rng(0)
     items = torch.from_numpy(rng.integers(1, N + 1, (33, 7)))
     with torch.no_grad():
@@ -96,10 +96,10 @@ def test_padded_rows_have_finite_gradients(model):
             assert torch.isfinite(weight.grad).all(), name
 
 
-def test_an_empty_session_scores_zero_and_no_rows_are_no_rows(model):
-    found = model.score(SessionBatch.from_lists([[], [1, 2], []]))
-    assert (found[[0, 2]] == 0).all()
-    assert (found[1] != 0).any()
+def test_empty_sessions_score_zero_and_an_empty_batch_has_no_rows(model):
+    actual = model.score(SessionBatch.from_lists([[], [1, 2], []]))
+    assert (actual[[0, 2]] == 0).all()
+    assert (actual[1] != 0).any()
     assert model.score(SessionBatch.from_lists([[], []])).tolist() == [[0.0] * (N + 1)] * 2
     assert model.score(SessionBatch.from_lists([])).shape == (0, N + 1)
 
@@ -111,7 +111,7 @@ def loss_of(model):
     return scores[..., 1:].logsumexp(-1)[padded(SESSIONS) > 0].sum()
 
 
-def test_the_gradient_reaches_every_parameter_and_no_padding(model):
+def test_every_parameter_has_a_gradient_and_padding_has_none(model):
     model.encoder.train()
     torch.manual_seed(5)
     loss_of(model).backward()
@@ -123,7 +123,7 @@ def test_the_gradient_reaches_every_parameter_and_no_padding(model):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_row_of_padding_starts_at_zero_and_stays_there(case):
+def test_the_padding_row_stays_zero(case):
     model = small_model(case)
     model.encoder.train()
     optimizer = torch.optim.Adam(model.encoder.parameters(), lr=0.1, weight_decay=0.01)
@@ -140,15 +140,17 @@ def test_the_row_of_padding_starts_at_zero_and_stays_there(case):
 @pytest.mark.parametrize(
     "case", ["sr-gnn two steps", "lessr", "lgsr", "tasrec, own layers", "tasrec temp"]
 )
-def test_a_few_prefixes_are_answered_as_all_are(case):
+def test_queries_of_some_prefixes_equal_those_of_all(case):
     model = spread_weights(small_model(case)).encoder.eval()
     items = torch.randint(1, N + 1, (5, 6), generator=torch.Generator().manual_seed(0))
-    where = np.array([0, 3, 10, 11, 17, 23, 28])
-    told = model.prepared(items.numpy(), where, None)
+    cells = np.array([0, 3, 10, 11, 17, 23, 28])
+    prefixes = model.prepare_prefixes(items.numpy(), cells, None)
     with torch.no_grad():
-        every = model(items).flatten(0, 1)
-        some = model(items, **{n: torch.from_numpy(a) for n, a in told.items()})
-    torch.testing.assert_close(some.flatten(0, 1)[where], every[where], atol=1e-6, rtol=1e-5)
+        all_queries = model(items).flatten(0, 1)
+        queries = model(items, prefixes)
+    torch.testing.assert_close(
+        queries.flatten(0, 1)[cells], all_queries[cells], atol=1e-6, rtol=1e-5
+    )
 
 
 def test_a_training_step_lowers_the_loss(model):
@@ -166,11 +168,11 @@ def test_dropout_is_off_when_scoring(model):
     assert model.score(batch).tolist() == expected
 
 
-# CSRM remembers what it was trained with, which test_csrm looks at
+# test_csrm covers CSRM, whose memory changes in training
 @pytest.mark.parametrize(
     "case", [case for case in CASES if not case.startswith(("stamp", "sr-gnn", "csrm"))]
 )
-def test_dropout_is_drawn_from_torch_s_seed(case):
+def test_dropout_depends_on_the_torch_seed(case):
     model = spread_weights(small_model(case))
     model.encoder.train()
     drawn = []
@@ -182,7 +184,7 @@ def test_dropout_is_drawn_from_torch_s_seed(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_initial_weights_depend_on_torch_s_seed_alone(case):
+def test_initial_weights_depend_on_the_torch_seed_only(case):
     first, again, other = (small_model(case, seed=seed).state() for seed in (3, 3, 4))
     assert all((first[name] == again[name]).all() for name in first)
     assert any((first[name] != other[name]).any() for name in first)
@@ -253,6 +255,6 @@ def test_initial_weights_depend_on_torch_s_seed_alone(case):
         ("csrm", {"max_length": 0}, "max_length must be integer ≥ 1"),
     ],
 )
-def test_a_value_out_of_its_range_is_refused(name, values, message):
+def test_values_out_of_range_are_rejected(name, values, message):
     with pytest.raises(ConfigError, match=message):
         build_config(model_class(name).Config, values, name)

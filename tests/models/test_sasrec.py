@@ -7,7 +7,7 @@ from reference.neural_cases import small_model, spread_weights
 
 
 @torch.no_grad()
-def test_a_click_at_another_place_is_read_otherwise():
+def test_queries_depend_on_positions():
     encoder = spread_weights(small_model("sasrec")).encoder
     queries = encoder(torch.tensor([[3, 3, 3]]))[0]
     assert not torch.allclose(queries[0], queries[1], atol=0.01)
@@ -17,7 +17,7 @@ def test_a_click_at_another_place_is_read_otherwise():
 
 
 @torch.no_grad()
-def test_blocks_that_add_nothing_leave_the_norm_of_the_embedding():
+def test_zero_blocks_leave_the_normalized_embedding():
     encoder = spread_weights(small_model("sasrec")).encoder
     for block in encoder.blocks:
         for layer in (block.merge, block.outer):
@@ -27,35 +27,36 @@ def test_blocks_that_add_nothing_leave_the_norm_of_the_embedding():
     torch.testing.assert_close(encoder(torch.tensor([[4, 2]]))[0], encoder.norm(x))
 
 
-def test_more_clicks_than_positions_are_refused():
+def test_too_many_clicks_are_rejected():
     encoder = small_model("sasrec").encoder
     with pytest.raises(ValueError, match="reads at most max_length=7 clicks, got 8"):
         encoder(torch.ones(1, 8, dtype=torch.int64))
 
 
-def test_heads_have_to_divide_the_width():
+def test_heads_must_divide_the_width():
     with pytest.raises(ConfigError, match="heads must divide width, got heads=4 and width=6"):
         SASRecConfig(width=6, heads=4)
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_dropout_acts_on_embeddings_attention_and_both_parts(norm):
+def test_dropout_applies_to_embeddings_and_sublayers(norm):
     torch.manual_seed(0)
     model = small_model("sasrec", norm=norm, dropout=0.5, blocks=1, width=60)
-    seen = {}
+    recorded = {}
     block = model.encoder.blocks[0]
     for name, layer in (("project", block.project), ("outer", block.outer)):
         layer.register_forward_pre_hook(
-            lambda _, inputs, name=name: seen.__setitem__(name, inputs[0])
+            lambda _, inputs, name=name: recorded.__setitem__(name, inputs[0])
         )
     items = torch.randint(1, 12, (50, 7))
     model.encoder.train()(items)
-    if norm == "post":  # with norm=pre a norm stands between
-        assert (seen["project"] == 0).float().mean().item() == pytest.approx(0.5, abs=0.03)
-    assert (seen["outer"] == 0).float().mean().item() == pytest.approx(0.75, abs=0.05)  # and relu
+    if norm == "post":  # norm=pre normalizes after the dropout
+        assert (recorded["project"] == 0).float().mean().item() == pytest.approx(0.5, abs=0.03)
+    zeros = (recorded["outer"] == 0).float().mean().item()  # by dropout and by relu
+    assert zeros == pytest.approx(0.75, abs=0.05)
 
 
-def test_attention_dropout_acts_while_training_alone():
+def test_attention_dropout_applies_in_training_only():
     encoder = spread_weights(small_model("sasrec", dropout=0.5)).encoder
     block, x = encoder.blocks[0], torch.randn(2, 5, 6)
     assert torch.equal(block.eval().attend(x), block.attend(x))
@@ -75,6 +76,6 @@ def test_initial_weights():
             assert weight.std().item() == pytest.approx(0.02, rel=0.05), name
 
 
-def test_presets_take_the_whole_catalog_or_shared_negatives():
+def test_presets_use_the_whole_catalog_or_shared_negatives():
     assert SASRec.presets["default"]["loss"] == "ce"
     assert SASRec.presets["sampled"]["negatives"] == 2048

@@ -15,7 +15,7 @@ from nextclick.models.ops.segments import (
 
 
 def draw(G, M, H, seed=0):
-    """Groups of 0 to 4 rows, queries, keys, weights and numbers for each row that is taken."""
+    """Groups of 0 to 4 rows, queries, keys, weights, and a number for each gathered row."""
     torch.manual_seed(seed)
     bounds = torch.cat([torch.zeros(1, dtype=torch.int64), torch.randint(0, 5, (G,)).cumsum(0)])
     E = int(bounds[-1])
@@ -29,21 +29,21 @@ def draw(G, M, H, seed=0):
     )
 
 
-def check_same(found, expected, inputs, twins):
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+def check_same(actual, expected, inputs, plain_inputs):
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
     torch.manual_seed(1)
-    sent_back = torch.randn(expected.shape)
-    found.backward(sent_back)
-    expected.backward(sent_back)
-    for one, other in zip(inputs, twins, strict=True):
-        torch.testing.assert_close(one.grad, other.grad, atol=2e-5, rtol=1e-4)
+    gradient = torch.randn(expected.shape)
+    actual.backward(gradient)
+    expected.backward(gradient)
+    for tensor, plain in zip(inputs, plain_inputs, strict=True):
+        torch.testing.assert_close(tensor.grad, plain.grad, atol=2e-5, rtol=1e-4)
 
 
 def test_sums_by_hand():
     rows = torch.tensor([[1.0, 2.0], [10.0, 20.0]])
     source, bounds = torch.tensor([0, 1, 1]), torch.tensor([0, 2, 2, 3])
-    found = group_sum(rows, source, bounds, torch.tensor([0.5, 0.1, 2.0]))
-    torch.testing.assert_close(found, torch.tensor([[1.5, 3.0], [0.0, 0.0], [20.0, 40.0]]))
+    actual = group_sum(rows, source, bounds, torch.tensor([0.5, 0.1, 2.0]))
+    torch.testing.assert_close(actual, torch.tensor([[1.5, 3.0], [0.0, 0.0], [20.0, 40.0]]))
 
 
 def test_energies_by_hand():
@@ -51,20 +51,20 @@ def test_energies_by_hand():
     query = torch.tensor([[0.0], [math.log(3.0)]])
     key = torch.tensor([[math.log(3.0)], [-math.log(9.0)]])
     source, bounds = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 3])
-    found = group_energy(query, key, torch.tensor([2.0]), source, bounds)
-    torch.testing.assert_close(found, torch.tensor([1.5, 1.8, 0.5]))
+    actual = group_energy(query, key, torch.tensor([2.0]), source, bounds)
+    torch.testing.assert_close(actual, torch.tensor([1.5, 1.8, 0.5]))
 
 
-def test_a_softmax_by_hand():
+def test_softmax_by_hand():
     energy = torch.tensor([math.log(3.0), 0.0, 100.0, 5.0, 5.0])
-    found = group_softmax(energy, torch.tensor([0, 2, 3, 3, 5]))
-    torch.testing.assert_close(found, torch.tensor([0.75, 0.25, 1.0, 0.5, 0.5]))
+    actual = group_softmax(energy, torch.tensor([0, 2, 3, 3, 5]))
+    torch.testing.assert_close(actual, torch.tensor([0.75, 0.25, 1.0, 0.5, 0.5]))
 
 
 @pytest.mark.parametrize("shape", [(6, 9, 5), (1, 1, 1), (40, 30, 100), (3, 4, 0)])
-def test_results_and_gradients_are_those_of_the_formulas(shape):
+def test_results_and_gradients_equal_the_plain_formulas(shape):
     source, bounds, *inputs = draw(*shape)
-    *_, query, key, weight, each = draw(*shape)
+    *_, query, key, weight, numbers = draw(*shape)
     check_same(
         group_energy(*inputs[:3], source, bounds),
         plain_group_energy(query, key, weight, source, bounds),
@@ -74,30 +74,33 @@ def test_results_and_gradients_are_those_of_the_formulas(shape):
     inputs[1].grad = key.grad = None
     check_same(
         group_sum(inputs[1], source, bounds, inputs[3]),
-        plain_group_sum(key, source, bounds, each),
+        plain_group_sum(key, source, bounds, numbers),
         [inputs[1], inputs[3]],
-        [key, each],
+        [key, numbers],
     )
-    inputs[3].grad = each.grad = None
+    inputs[3].grad = numbers.grad = None
     check_same(
-        group_softmax(inputs[3], bounds), plain_group_softmax(each, bounds), inputs[3:], [each]
+        group_softmax(inputs[3], bounds),
+        plain_group_softmax(numbers, bounds),
+        inputs[3:],
+        [numbers],
     )
 
 
-def test_no_groups_are_no_rows():
+def test_no_groups_give_no_rows():
     source, bounds = torch.empty(0, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
     assert group_sum(torch.ones(3, 2), source, bounds, torch.empty(0)).shape == (0, 2)
     assert group_softmax(torch.empty(0), bounds).shape == (0,)
 
 
 def test_fixed_weights_get_no_gradient():
-    source, bounds, _, rows, _, each = draw(5, 6, 3)
-    group_sum(rows, source, bounds, each.detach()).sum().backward()
+    source, bounds, _, rows, _, numbers = draw(5, 6, 3)
+    group_sum(rows, source, bounds, numbers.detach()).sum().backward()
     assert rows.grad is not None
-    assert each.grad is None
+    assert numbers.grad is None
 
 
-def test_nan_is_not_hidden():
+def test_nan_is_preserved():
     source, bounds = torch.tensor([0, 1]), torch.tensor([0, 1, 2])
     rows = torch.tensor([[torch.nan], [1.0]])
     assert torch.isnan(group_sum(rows, source, bounds, torch.ones(2))).tolist() == [[True], [False]]
@@ -107,25 +110,25 @@ def test_nan_is_not_hidden():
 
 
 def test_inputs_of_lower_precision_and_any_layout():
-    source, bounds, query, key, weight, each = (x.detach() for x in draw(6, 9, 4))
+    source, bounds, query, key, weight, numbers = (x.detach() for x in draw(6, 9, 4))
     expected = plain_group_energy(query, key, weight, source, bounds)
     swapped = key.T.contiguous().T
     torch.testing.assert_close(group_energy(query, swapped, weight, source, bounds), expected)
     low = [x.bfloat16().requires_grad_() for x in (query, key, weight)]
-    found = group_energy(*low, source, bounds)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, expected, atol=0.1, rtol=0.05)
-    found.sum().backward()
+    actual = group_energy(*low, source, bounds)
+    assert actual.dtype == torch.float32
+    torch.testing.assert_close(actual, expected, atol=0.1, rtol=0.05)
+    actual.sum().backward()
     assert low[0].grad.dtype == torch.bfloat16
-    assert group_sum(key.bfloat16(), source, bounds, each).dtype == torch.float32
+    assert group_sum(key.bfloat16(), source, bounds, numbers).dtype == torch.float32
 
 
-def test_an_exported_graph_holds_the_formulas(monkeypatch):
-    source, bounds, query, key, weight, each = draw(6, 9, 4)
+def test_an_exported_graph_uses_the_plain_formulas(monkeypatch):
+    source, bounds, query, key, weight, numbers = draw(6, 9, 4)
     results = [
         lambda: group_energy(query, key, weight, source, bounds),
-        lambda: group_sum(key, source, bounds, each),
-        lambda: group_softmax(each, bounds),
+        lambda: group_sum(key, source, bounds, numbers),
+        lambda: group_softmax(numbers, bounds),
     ]
     expected = [result() for result in results]
     monkeypatch.setattr(segments.torch.compiler, "is_compiling", lambda: True)

@@ -1,4 +1,4 @@
-"""The loss of skip-gram pairs against one pair and one negative at a time."""
+"""Skip-gram loss against a loop over pairs and negatives."""
 
 import math
 
@@ -32,21 +32,21 @@ def fast_loss(v, theta, shift=None):
 
 
 @pytest.mark.parametrize("shifted", [False, True])
-def test_the_loss_is_the_sum_over_pairs_and_negatives(shifted):
+def test_the_loss_sums_over_pairs_and_negatives(shifted):
     v, theta, bias = weights()
     shift = bias if shifted else np.zeros(N + 1)
     expected = slow_loss(PAIRS, NEGATIVES, lambda i, j: v[i] @ theta[j] + shift[j])
-    found = fast_loss(*map(torch.tensor, (v, theta)), torch.tensor(bias) if shifted else None)
-    assert found.item() == pytest.approx(expected, rel=1e-12)
+    loss = fast_loss(*map(torch.tensor, (v, theta)), torch.tensor(bias) if shifted else None)
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_one_pair_by_hand():
-    one = torch.tensor([[1.0]])
+    center = torch.tensor([[1.0]])
     owner, hits = torch.tensor([0]), torch.tensor([[0], [1]])
-    loss = skip_gram_loss(one, one * 2, torch.tensor([[3.0], [2.0]]), owner, hits)
+    loss = skip_gram_loss(center, center * 2, torch.tensor([[3.0], [2.0]]), owner, hits)
     assert loss.item() == pytest.approx(math.log1p(math.exp(-2)) + math.log1p(math.exp(3)))
 
 
-def test_gradients_are_those_of_the_formula():
+def test_gradients_equal_numerical_ones():
     v, theta, bias = (torch.tensor(w, requires_grad=True) for w in weights(1))
     assert torch.autograd.gradcheck(lambda *w: fast_loss(*w), (v, theta, bias))

@@ -20,7 +20,7 @@ def test_three_clicks_by_hand():
     def sigmoid(x):
         return 1 / (1 + math.exp(-x))
 
-    def gru(h, inputs):  # with weights of 1 the three gates get the same
+    def gru(h, inputs):  # with weights of 1 the three gates have the same input
         reset = update = sigmoid(inputs + h)
         return (1 - update) * math.tanh(inputs + reset * h) + update * h
 
@@ -38,7 +38,7 @@ def test_three_clicks_by_hand():
     assert queries.tolist() == pytest.approx(expected, rel=1e-5)
 
 
-def test_weights_begin_uniform():
+def test_initial_weights_are_uniform():
     weights = small_model("sr-gnn", n_items=2000, width=16).state()
     for name, weight in weights.items():
         drawn = weight[1:] if name == "items.weight" else weight
@@ -48,7 +48,7 @@ def test_weights_begin_uniform():
     assert "output.weight" in weights
 
 
-def test_gradients_are_those_of_each_prefix_alone():
+def test_gradients_equal_those_of_separate_prefixes():
     model = spread_weights(small_model("sr-gnn two steps"))
     items = torch.randint(1, 5, (3, 6), generator=torch.Generator().manual_seed(0))
     weight = torch.randn(3, 6, 6, generator=torch.Generator().manual_seed(1))
@@ -58,9 +58,9 @@ def test_gradients_are_those_of_each_prefix_alone():
         loss.backward()
         return {name: p.grad.clone() for name, p in model.encoder.named_parameters()}
 
-    together = gradients((model.encoder(items) * weight).sum())
-    apart = gradients(
+    shared = gradients((model.encoder(items) * weight).sum())
+    separate = gradients(
         sum((model.encoder(items[:, : t + 1])[:, t] * weight[:, t]).sum() for t in range(6))
     )
-    for name, gradient in together.items():
-        torch.testing.assert_close(gradient, apart[name], atol=1e-4, rtol=1e-4, msg=name)
+    for name, gradient in shared.items():
+        torch.testing.assert_close(gradient, separate[name], atol=1e-4, rtol=1e-4, msg=name)

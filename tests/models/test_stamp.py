@@ -18,7 +18,7 @@ def test_two_clicks_by_hand():
     def sigmoid(x):
         return 1 / (1 + math.exp(-x))
 
-    # read as 0.5 and -1, for the bound on the norm; means 0.5 and -0.25
+    # the norm is bounded, so the inputs are 0.5 and -1; their means are 0.5 and -0.25
     first = sigmoid(0.5 + 0.5 + 0.5 - 2) * 0.5 + 0.5
     second = sigmoid(0.5 - 1 - 0.25 - 2) * 0.5 + sigmoid(-1 - 1 - 0.25 - 2) * -1 - 0.25
     expected = [math.tanh(first) * math.tanh(0.5), math.tanh(second) * math.tanh(-1)]
@@ -27,7 +27,7 @@ def test_two_clicks_by_hand():
 
 
 @torch.no_grad()
-def test_candidates_are_scored_with_the_table_as_it_stands():
+def test_candidates_are_scored_with_the_raw_table():
     encoder = spread_weights(small_model("stamp, tight norm")).encoder
     table, bias = encoder.table()
     assert table is encoder.items.weight
@@ -36,7 +36,7 @@ def test_candidates_are_scored_with_the_table_as_it_stands():
 
 
 @torch.no_grad()
-def test_the_length_of_a_long_embedding_is_not_read():
+def test_the_norm_of_a_long_embedding_has_no_effect():
     encoder = spread_weights(small_model("stamp, tight norm")).encoder
     clicks = torch.tensor([[3, 5, 3]])
     before = encoder(clicks)
@@ -45,7 +45,7 @@ def test_the_length_of_a_long_embedding_is_not_read():
 
 
 @torch.no_grad()
-def test_attention_is_no_softmax_and_knows_no_later_click():
+def test_attention_is_causal_and_not_normalized():
     encoder = spread_weights(small_model("stamp")).encoder
     clicks = encoder.items(torch.tensor([[1, 2, 3]]))
     weights = encoder.attention(clicks, clicks)[0]
@@ -53,7 +53,7 @@ def test_attention_is_no_softmax_and_knows_no_later_click():
     assert not torch.allclose(weights.sum(dim=1), torch.ones(3), atol=0.01)
 
 
-def test_initial_weights_are_the_authors():
+def test_initial_weights_match_the_authors_code():
     torch.manual_seed(0)
     encoder = STAMPEncoder(STAMPConfig(), n_items=5000)
     for name, weight in encoder.named_parameters():

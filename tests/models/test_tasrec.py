@@ -1,7 +1,7 @@
-"""TASRec's layers by hand, what it knows of a day, and the graph that it keeps."""
+"""TASRec: layers by hand, causality across days, and the temporal graph."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError
 from nextclick.models.neural.tasrec import TASRec, TASRecConfig, TASRecEncoder
-from nextclick.models.ops.tasrec_graph import TemporalItems, messages
+from nextclick.models.ops.tasrec_graph import TemporalItems, temporal_messages
 from reference.neural_cases import N, small_model, spread_weights
 from reference.neural_graphs import tasrec_items
 from reference.temporal_graph import exact_weights
@@ -45,8 +45,8 @@ def test_two_rounds_by_hand():
     items = torch.nn.Embedding(5, 2)
     rows = torch.tensor([[0, 0], [1, 0], [0, 1], [2, 0], [3, 4]])
     items.weight.copy_(rows)
-    told = messages(model.encoder.neighbors, np.array([1, 4]), 2, n_items=4)
-    found = layer(items, {n: torch.from_numpy(a) for n, a in told.items()})
+    messages = temporal_messages(model.encoder.neighbors, np.array([1, 4]), 2, n_items=4)
+    actual = layer(items, messages)
     # first round, before LeakyReLU the second coordinate changes its sign
     one = np.array([1 / 2.5, -0.01 * 1.5 / 2.5])  # (1.5 (0, 1) + (1, 0)) / 2.5
     two = np.array([(1.5 + 2) / 3.5, -0.01 * 1 / 3.5])  # (1.5 (1, 0) + (2, 0) + (0, 1)) / 3.5
@@ -55,11 +55,11 @@ def test_two_rounds_by_hand():
     mean = (np.array([1, 0]) + one + twice) / 3
     alone = (np.array([3, 4]) + np.array([3, -0.04]) + np.array([3, 0.04])) / 3
     expected = np.stack([mean / np.linalg.norm(mean), alone / np.linalg.norm(alone)])
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(actual.numpy(), expected, rtol=1e-5)
 
 
 @torch.no_grad()
-def test_the_read_out_by_hand():
+def test_attention_pooling_by_hand():
     encoder = TASRecEncoder(TASRecConfig(width=1, variant="temp"), n_items=3).eval()
     encoder.items.weight[:, 0] = torch.tensor([0.0, 0.5, -2.0, 3.0])
     for linear in (encoder.temporal.layers[0], encoder.attend_each, encoder.attend_last):
@@ -71,7 +71,7 @@ def test_the_read_out_by_hand():
     def beta(z, last):
         return 2 / (1 + math.exp(-(z + last + 0.5)))
 
-    # nothing was clicked before: of an item of width 1 its sign is left
+    # without edges a normalized embedding of width 1 is its sign
     queries = encoder(torch.tensor([[1, 2, 1]]))[0, :, 0]
     expected = [
         beta(1, 1) + 10,
@@ -83,19 +83,17 @@ def test_the_read_out_by_hand():
 
 @pytest.mark.parametrize("hops", [1, 2, 5])
 @pytest.mark.parametrize("layer_weights", ["shared", "own"])
-def test_what_is_around_a_few_items_gives_what_the_whole_catalog_would(hops, layer_weights):
+def test_embeddings_of_a_few_items_equal_those_of_the_whole_catalog(hops, layer_weights):
     model = tasrec(hops=hops, layer_weights=layer_weights, threshold=0.2)
     expected = tasrec_items(model.state(), model.config)
-    told = messages(model.encoder.neighbors, np.array([9, 2, 7]), hops, N)
+    messages = temporal_messages(model.encoder.neighbors, np.array([9, 2, 7]), hops, N)
     with torch.no_grad():
-        found = model.encoder.temporal(
-            model.encoder.items, {n: torch.from_numpy(a) for n, a in told.items()}
-        )
-    for item, row in zip((9, 2, 7), found.numpy(), strict=True):
+        actual = model.encoder.temporal(model.encoder.items, messages)
+    for item, row in zip((9, 2, 7), actual.numpy(), strict=True):
         np.testing.assert_allclose(row, expected[item], atol=1e-6)
 
 
-def test_variants_leave_their_layer_out():
+def test_variants_omit_their_layer():
     def names(variant):
         return {name.split(".")[0] for name in small_model("tasrec", variant=variant).state()}
 
@@ -106,50 +104,52 @@ def test_variants_leave_their_layer_out():
     assert TASRec.requires(TASRecConfig(variant="base")) == set()
 
 
-def told_of_block(log, block):
+def temporal_of_block(log, block):
     model = TASRec(TASRecConfig(width=4, hops=3), N)
     model.setup(log)
-    return told(model, block)
+    return temporal(model, block)
 
 
-def told(model, block):
+def temporal(model, block):
+    """The temporal graph that a training session of a block reads, as arrays by name."""
     items = np.array([[1, 2, 3, 4, 5, 6, 7]])
-    return model.prepared(items, np.arange(7), np.array([0]), block)
+    graphs = model.prepare_prefixes(items, np.arange(7), np.array([0]), block)
+    return {f.name: getattr(graphs.temporal, f.name).numpy() for f in fields(graphs.temporal)}
 
 
-def check_same(found, expected):
-    assert found.keys() == expected.keys()
+def check_same(actual, expected):
+    assert actual.keys() == expected.keys()
     for name, array in expected.items():
-        assert array.tolist() == found[name].tolist(), name
+        assert array.tolist() == actual[name].tolist(), name
 
 
 @pytest.mark.parametrize("block", [3, 4, 5, 6, 7])
-def test_clicks_of_a_day_and_of_later_ones_change_nothing_for_its_sessions(block):
-    expected = told_of_block(log_of(), block)
+def test_the_graph_of_a_day_is_independent_of_that_day_and_later_ones(block):
+    expected = temporal_of_block(log_of(), block)
     changed = [
-        [(click % N) + 1 for click in session] if of >= block else session
-        for session, of in zip(CLICKS, BLOCKS, strict=True)
+        [(click % N) + 1 for click in session] if its_block >= block else session
+        for session, its_block in zip(CLICKS, BLOCKS, strict=True)
     ]
-    check_same(told_of_block(log_of(changed), block), expected)
+    check_same(temporal_of_block(log_of(changed), block), expected)
 
 
-def test_clicks_of_the_day_before_do_change_it():
-    expected = told_of_block(log_of(), 7)
-    found = told_of_block(log_of([*CLICKS[:4], [1, 5], *CLICKS[5:]]), 7)
-    assert expected["messages"].tolist() != found["messages"].tolist()
+def test_the_graph_of_a_day_depends_on_the_day_before():
+    expected = temporal_of_block(log_of(), 7)
+    actual = temporal_of_block(log_of([*CLICKS[:4], [1, 5], *CLICKS[5:]]), 7)
+    assert expected["source"].tolist() != actual["source"].tolist()
 
 
-def test_a_session_of_a_training_batch_is_told_of_the_days_before_its_own():
-    told = told_of_block(log_of(), 4)
-    around, bounds = told["around"].tolist(), told["message_bounds"]
+def test_training_sessions_read_the_graph_before_their_block():
+    graph = temporal_of_block(log_of(), 4)
+    items, bounds = graph["items"].tolist(), graph["bounds"]
     linked = {
-        around[i]: {around[j] for j in told["messages"][bounds[i] : bounds[i + 1]]}
+        items[i]: {items[j] for j in graph["source"][bounds[i] : bounds[i + 1]]}
         for i in range(len(bounds) - 1)
     }
     assert linked == {1: {2}, 2: {1, 3}, 3: {2}, 4: {5}, 5: {4}, 6: set(), 7: set()}
 
 
-def test_going_on_day_by_day_is_having_known_all_of_them():
+def test_advancing_day_by_day_equals_building_at_once():
     log = log_of()
     whole, model = (
         tasrec(threshold=0.3).with_history(log),
@@ -172,7 +172,7 @@ def test_going_on_day_by_day_is_having_known_all_of_them():
 
 
 @pytest.mark.parametrize("block", [4, 5, 6, 7])
-def test_training_goes_on_with_the_graphs_that_training_from_zero_has(block):
+def test_continued_training_reads_the_graphs_of_training_from_scratch(block):
     log, whole = log_of(), tasrec(threshold=0.3)
     whole.setup(log)
     n_before = int(np.searchsorted(log.blocks, block))
@@ -180,24 +180,24 @@ def test_training_goes_on_with_the_graphs_that_training_from_zero_has(block):
     model = TASRec.from_state(kept.state(), kept.config)
     model.continue_training()
     model.setup(log.slice(n_before, len(log)))
-    for of in range(block, 8):
-        check_same(told(model, of), told(whole, of))
+    for later in range(block, 8):
+        check_same(temporal(model, later), temporal(whole, later))
     check_same(model.state(), whole.state())
     assert model.edges_alive == {b: n for b, n in whole.edges_alive.items() if b >= block}
 
 
-def test_older_sessions_are_trained_on_again_with_their_own_graphs():
+def test_replayed_sessions_read_their_own_graphs():
     log, whole = log_of(), tasrec(threshold=0.3)
     whole.setup(log)
     model = tasrec(threshold=0.3).with_history(log, 6)
     model.continue_training(log.slice(0, 4))
     model.setup(log.take(np.array([1, 2, 4, 5, 6])))  # of blocks 3, 4, and all after 5
-    for of in (3, 4, 6, 7):
-        check_same(told(model, of), told(whole, of))
+    for block in (3, 4, 6, 7):
+        check_same(temporal(model, block), temporal(whole, block))
     check_same(model.state(), whole.state())
 
 
-def test_a_training_that_does_not_go_on_begins_anew():
+def test_training_that_does_not_continue_starts_from_scratch():
     model = tasrec(threshold=0.3).with_history(log_of(), 5)
     model.continue_training()
     model.setup(day(log_of(), 7))
@@ -206,7 +206,7 @@ def test_a_training_that_does_not_go_on_begins_anew():
     check_same(model.state(), tasrec(threshold=0.3).with_history(log_of()).state())
 
 
-def test_who_knows_other_days_is_another_model_of_the_same_weights():
+def test_with_history_returns_another_model_with_the_same_weights():
     model = tasrec()
     batch = SessionBatch.from_lists([[1, 2, 3], [6]])
     before = model.score(batch).tolist()
@@ -219,23 +219,27 @@ def test_who_knows_other_days_is_another_model_of_the_same_weights():
     assert other.encoder.items.weight is model.encoder.items.weight
 
 
-def test_knowing_nothing_before_the_first_day():
+def test_no_edges_before_the_first_day():
     model = tasrec().with_history(log_of(), 2)
     assert (model.last_block, model.edges_alive) == (1, {2: 0})
 
 
-def test_days_come_one_after_the_other():
+def test_blocks_must_be_advanced_in_order():
     model = tasrec().with_history(log_of(), 5)
-    with pytest.raises(ConfigError, match=r"of block 5, which follows .* got blocks 6\.\.6"):
+    with pytest.raises(
+        ConfigError, match=r"of block 5, the block after last_block, got blocks 6\.\.6"
+    ):
         model.advance(day(log_of(), 6))
-    with pytest.raises(ConfigError, match=r"of block 5, which follows .* got blocks 6\.\.7"):
+    with pytest.raises(
+        ConfigError, match=r"of block 5, the block after last_block, got blocks 6\.\.7"
+    ):
         model.advance(log_of().slice(4, 7))
     model.advance(day(log_of(), 5))  # nobody clicked
     model.advance(replace(day(log_of(), 6), blocks=None))
     assert model.last_block == 6
 
 
-def test_the_base_keeps_no_graph_and_counts_the_days():
+def test_base_has_no_graph_and_counts_blocks():
     model = spread_weights(small_model("tasrec base"))
     assert (model.capabilities.update, model.last_block) == ("fine-tune", 2)
     batch = SessionBatch.from_lists([[1, 2, 3], [6]])
@@ -246,13 +250,13 @@ def test_the_base_keeps_no_graph_and_counts_the_days():
     assert model.with_history(log_of(), 5).last_block == 4
 
 
-def test_what_was_kept_goes_on_as_if_it_had_not_been():
+def test_a_restored_model_advances_as_the_original():
     model = tasrec(threshold=0.3)
-    again = TASRec.from_state(model.state(), model.config)
-    assert (again.last_block, again.edges_alive) == (2, {3: model.edges_alive[3]})
-    for of in (model, again):
-        of.advance(Sessions.from_lists([[1, 2], [6, 1]], n_items=N))
+    restored = TASRec.from_state(model.state(), model.config)
+    assert (restored.last_block, restored.edges_alive) == (2, {3: model.edges_alive[3]})
+    for each_model in (model, restored):
+        each_model.advance(Sessions.from_lists([[1, 2], [6, 1]], n_items=N))
     for name, array in model.state().items():
-        assert array.tolist() == again.state()[name].tolist(), name
+        assert array.tolist() == restored.state()[name].tolist(), name
     batch = SessionBatch.from_lists([[1, 2, 3], [6]])
-    assert model.score(batch).tolist() == again.score(batch).tolist()
+    assert model.score(batch).tolist() == restored.score(batch).tolist()

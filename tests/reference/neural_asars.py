@@ -11,17 +11,17 @@ START, UNKNOWN, FIRST_BIN = 1, 2, 3
 
 def lstm(sequence, state, prefix):
     """The states after each vector of `sequence`, with weights named as `nn.LSTM` names them."""
-    to_gates, recurrent, *biases = (
+    input_weights, recurrent, *biases = (
         state[f"{prefix}{name}_l0"].astype(np.float64)
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     )
     H = recurrent.shape[1]
     hidden, cell, states = np.zeros(H), np.zeros(H), []
     for x in sequence:
-        gates = to_gates @ x + recurrent @ hidden + biases[0] + biases[1]
-        taken, kept, new, shown = gates[:H], gates[H : 2 * H], gates[2 * H : 3 * H], gates[3 * H :]
-        cell = sigmoid(kept) * cell + sigmoid(taken) * np.tanh(new)
-        hidden = sigmoid(shown) * np.tanh(cell)
+        gates = input_weights @ x + recurrent @ hidden + biases[0] + biases[1]
+        i, f, g, o = gates[:H], gates[H : 2 * H], gates[2 * H : 3 * H], gates[3 * H :]
+        cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
+        hidden = sigmoid(o) * np.tanh(cell)
         states.append(hidden)
     return states
 
@@ -38,20 +38,20 @@ def gap_of(seconds, state):
 
 
 def energies(h, profile, dwell, rnn, state, config):
-    """How each click of a prefix meets what attends to it."""
+    """The energy of each click of a prefix."""
     t = len(h) - 1
     if config.variant == "user_att":
         return [np.tanh(state["key.weight"] @ h_j + state["key.bias"]) @ profile for h_j in h]
-    met = [state["context"]] * (t + 1) if config.attend == "context" else h
+    queries = [state["context"]] * (t + 1) if config.attend == "context" else h
     k = rnn([gap_of(seconds, state) for seconds in dwell], state, "time_rnn.")
     keys = [np.tanh(state["key.weight"] @ k_j + state["key.bias"]) for k_j in k]
     if config.gap != "oracle":
-        before = k[t - 1] if t else np.zeros_like(k[0])
-        own = state["key.weight"] @ before + state["own"]
+        previous = k[t - 1] if t else np.zeros_like(k[0])
+        own_key = state["key.weight"] @ previous + state["own"]
         if config.gap == "elapsed":
-            own = own + state["waiting.weight"] @ gap_of(dwell[t], state)
-        keys[t] = np.tanh(own)
-    return [key @ h_j for key, h_j in zip(keys, met, strict=True)]
+            own_key = own_key + state["waiting.weight"] @ gap_of(dwell[t], state)
+        keys[t] = np.tanh(own_key)
+    return [key @ query for key, query in zip(keys, queries, strict=True)]
 
 
 def asars_query(items, gaps, waited, user, state, config):
@@ -61,7 +61,7 @@ def asars_query(items, gaps, waited, user, state, config):
         items: the prefix.
         gaps: seconds before each of its clicks; the first is ignored.
         waited: seconds since the last click; with gap=oracle, until the target.
-        user: index, 0 unknown.
+        user: index; 0 is unknown.
     """
     t = len(items) - 1
     rnn = lstm if config.cell == "lstm" else gru
@@ -69,10 +69,10 @@ def asars_query(items, gaps, waited, user, state, config):
     dwell = [*gaps[1:], waited]  # of each click of the prefix
     if config.variant == "time_cat":
         if config.gap == "oracle":
-            told = [gap_of(seconds, state) for seconds in dwell]
+            times = [gap_of(seconds, state) for seconds in dwell]
         else:
-            told = [state["gaps.weight"][START], *(gap_of(seconds, state) for seconds in gaps[1:])]
-        x = [np.concatenate(pair) for pair in zip(x, told, strict=True)]
+            times = [state["gaps.weight"][START], *(gap_of(seconds, state) for seconds in gaps[1:])]
+        x = [np.concatenate(pair) for pair in zip(x, times, strict=True)]
     h = rnn(x, state, "rnn.")
     profile = None
     if config.variant in ("user_att", "user_cat", "time_user"):

@@ -1,4 +1,4 @@
-"""Every neural model in every form, small, with weights large enough to tell terms apart."""
+"""Small models of every neural variant, with weights large enough to distinguish all terms."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ _SMALL = {
 
 
 def small_model(case, n_items=N, seed=0, **more):
-    """A model with fresh weights; `seed` decides them."""
+    """A model with initial weights from a seed."""
     name, values = CASES[case]
     cls = model_class(name)
     torch.manual_seed(seed)
@@ -88,9 +88,9 @@ def small_model(case, n_items=N, seed=0, **more):
 
 
 def spread_weights(model, seed=0):
-    """Draw all weights anew from N(0, 0.6²), biases too, so that no term hides behind a zero.
+    """Draw all weights from N(0, 0.6²), biases included, so that no term is zero.
 
-    What is kept besides weights is drawn, too: memories, means and variances, days.
+    Other state is also filled: memories, running statistics and temporal graphs.
     """
     torch.manual_seed(seed)
     with torch.no_grad():

@@ -27,9 +27,9 @@ def wavenet_queries(session, state, config):
         for t in range(len(x)):
             total = bias.astype(np.float64)
             for k in range(config.kernel):
-                at = t - (config.kernel - 1 - k) * 2**layer
-                if at >= 0:
-                    total = total + weight[:, :, k] @ x[at]
+                click = t - (config.kernel - 1 - k) * 2**layer
+                if click >= 0:
+                    total = total + weight[:, :, k] @ x[click]
             out.append(np.tanh(total) + (x[t] if config.residual else 0))
         x = out
     return x

@@ -17,9 +17,9 @@ def linear(state, name, x):
 
 
 def softmax(energies):
-    """Shares that add up to 1."""
-    powers = np.exp(np.array(energies) - max(energies))
-    return powers / powers.sum()
+    """A softmax of a list of energies."""
+    exponentials = np.exp(np.array(energies) - max(energies))
+    return exponentials / exponentials.sum()
 
 
 def sr_gnn_queries(session, state, config):
@@ -31,10 +31,10 @@ def _gated(prefix, nodes, state, steps, edges):
     """(V, D) states of the nodes after the gated graph network."""
     hidden = state["items.weight"][nodes].astype(np.float64)
     for _ in range(steps):
-        sent = []
+        messages = []
         for matrix, name in zip(adjacency(prefix, edges), ("into", "out_of"), strict=True):
-            each = np.array([linear(state, f"network.{name}", h) for h in hidden])
-            sent.append(matrix @ each + state[f"network.{name}_bias"])
+            rows = np.array([linear(state, f"network.{name}", h) for h in hidden])
+            messages.append(matrix @ rows + state[f"network.{name}_bias"])
         hidden = np.array(
             [
                 gru_step(
@@ -50,7 +50,7 @@ def _gated(prefix, nodes, state, steps, edges):
                     state["network.gates.weight_hh"].astype(np.float64),
                     state["network.gates.bias_hh"],
                 )
-                for before, after, h in zip(*sent, hidden, strict=True)
+                for before, after, h in zip(*messages, hidden, strict=True)
             ]
         )
     return hidden
@@ -73,13 +73,13 @@ def _sr_gnn(prefix, state, config):
 
 
 def tasrec_queries(session, state, config):
-    """One query for each prefix of a session, on the day after those of the graph."""
+    """One query for each prefix of a session, with the temporal graph of the state."""
     temporal = None if config.variant == "base" else tasrec_items(state, config)
     return [_tasrec(session[: t + 1], temporal, state, config) for t in range(len(session))]
 
 
 def tasrec_items(state, config):
-    """{item: its normed mean over all rounds}, by rounds over the whole catalog."""
+    """{item: normalized mean over all rounds}, with rounds over the whole catalog."""
     linked = defaultdict(dict)
     for key, weight in zip(state["graph_edges"], state["graph_weights"], strict=True):
         i, j, e = int(key) >> 32, int(key) & (2**32 - 1), int(weight) / 2**40
@@ -91,9 +91,9 @@ def tasrec_items(state, config):
         layer = k if config.layer_weights == "own" else 0
         new = np.zeros_like(x)
         for i in range(len(x)):
-            met = sum((e * rounds[-1][j] for j, e in linked[i].items()), rounds[-1][i])
-            met = linear(state, f"temporal.layers.{layer}", met / (sum(linked[i].values()) + 1))
-            new[i] = np.where(met > 0, met, 0.01 * met)
+            total = sum((e * rounds[-1][j] for j, e in linked[i].items()), rounds[-1][i])
+            y = linear(state, f"temporal.layers.{layer}", total / (sum(linked[i].values()) + 1))
+            new[i] = np.where(y > 0, y, 0.01 * y)
         rounds.append(new)
     mean = sum(rounds) / (config.hops + 1)
     return {i: row / np.sqrt((row**2).sum()) for i, row in enumerate(mean) if i}
@@ -115,8 +115,8 @@ def _tasrec(prefix, temporal, state, config):
     return linear(state, "output", np.concatenate([total, last]))
 
 
-def _normed(rows, state, name):
-    """With the mean and variance that are kept."""
+def _batch_norm(rows, state, name):
+    """Rows normalized with the running mean and variance."""
     if f"{name}.running_mean" not in state:
         return rows
     mean, variance = state[f"{name}.running_mean"], state[f"{name}.running_var"]
@@ -128,7 +128,8 @@ def _prelu(x, state, name):
     return np.where(x > 0, x, state[f"{name}.weight"] * x)
 
 
-def _read(item, state):
+def _limit_norm(item, state):
+    """The embedding of an item, scaled down to norm 1 if longer."""
     x = state["items.weight"][item].astype(np.float64)
     return x / max(np.sqrt((x**2).sum()), 1.0)
 
@@ -140,80 +141,80 @@ def lessr_queries(session, state, config):
 
 def _lessr(prefix, state, config):
     nodes = distinct(prefix)
-    x = np.array([_read(item, state) for item in nodes])
+    x = np.array([_limit_norm(item, state) for item in nodes])
     for number in range(config.layers):
         name = f"layers.{number}"
         layer = _sgat if number % 2 else _eopa
-        given = layer(prefix, nodes, _normed(x, state, f"{name}.norm"), state, name)
-        x = np.concatenate([_prelu(given, state, f"{name}.activation"), x], axis=1)
-    at = nodes.index(prefix[-1])
-    read = _normed(x, state, "readout.norm")
-    asked = linear(state, "readout.last", read[at])
+        y = layer(prefix, nodes, _batch_norm(x, state, f"{name}.norm"), state, name)
+        x = np.concatenate([_prelu(y, state, f"{name}.activation"), x], axis=1)
+    last = nodes.index(prefix[-1])
+    rows = _batch_norm(x, state, "readout.norm")
+    query = linear(state, "readout.last", rows[last])
     alpha = softmax(
-        [state["readout.attend"] @ sigmoid(linear(state, "readout.each", r) + asked) for r in read]
+        [state["readout.attend"] @ sigmoid(linear(state, "readout.each", r) + query) for r in rows]
     )
-    whole = _prelu(linear(state, "readout.output", alpha @ read), state, "readout.activation")
-    return linear(state, "output", _normed(np.concatenate([x[at], whole]), state, "norm"))
+    session = _prelu(linear(state, "readout.output", alpha @ rows), state, "readout.activation")
+    return linear(state, "output", _batch_norm(np.concatenate([x[last], session]), state, "norm"))
 
 
 def _eopa(prefix, nodes, x, state, name):
-    given = []
+    rows = []
     for item in nodes:
         y = linear(state, f"{name}.own", x[nodes.index(item)])
-        sent = [x[nodes.index(sender)] for sender in multigraph(prefix)[item]]
-        if sent:
-            y = y + linear(state, f"{name}.neighbors", gru(sent, state, f"{name}.gru.")[-1])
-        given.append(y)
-    return np.array(given)
+        messages = [x[nodes.index(sender)] for sender in multigraph(prefix)[item]]
+        if messages:
+            y = y + linear(state, f"{name}.neighbors", gru(messages, state, f"{name}.gru.")[-1])
+        rows.append(y)
+    return np.array(rows)
 
 
 def _sgat(prefix, nodes, x, state, name):
-    given = []
+    rows = []
     for item in nodes:
         senders = [x[nodes.index(sender)] for sender in shortcuts(prefix)[item]]
-        own = linear(state, f"{name}.receiver", x[nodes.index(item)])
+        query = linear(state, f"{name}.receiver", x[nodes.index(item)])
         alpha = softmax(
             [
-                state[f"{name}.attend"] @ sigmoid(linear(state, f"{name}.sender", s) + own)
+                state[f"{name}.attend"] @ sigmoid(linear(state, f"{name}.sender", s) + query)
                 for s in senders
             ]
         )
-        given.append(
+        rows.append(
             sum(a * linear(state, f"{name}.value", s) for a, s in zip(alpha, senders, strict=True))
         )
-    return np.array(given)
+    return np.array(rows)
 
 
 def csrm_queries(session, state, config, owner=None):
-    """One query for each prefix of a session, whose own vectors in memory are left out."""
+    """One query for each prefix of a session; vectors of session `owner` are excluded."""
     inputs = [state["items.weight"][i] for i in session]
     whole, hidden = gru(inputs, state, "whole."), gru(inputs, state, "purpose.")
     queries = []
     for t in range(len(session)):
         alpha = attention(hidden, t, state, "softmax")
         purpose = sum(a * h for a, h in zip(alpha, hidden, strict=False))
-        others = _remembered(purpose, state, config, owner)
-        g, purpose, others = (_standard(x) for x in (whole[t], purpose, others))
-        f = sigmoid(state["gate.weight"][0] @ np.concatenate([purpose, others, g]))
-        c = f * np.concatenate([purpose, g]) + (1 - f) * np.concatenate([others, others])
+        o = _read_memory(purpose, state, config, owner)
+        g, purpose, o = (_standardize(x) for x in (whole[t], purpose, o))
+        f = sigmoid(state["gate.weight"][0] @ np.concatenate([purpose, o, g]))
+        c = f * np.concatenate([purpose, g]) + (1 - f) * np.concatenate([o, o])
         queries.append(state["bilinear.weight"] @ c)
     return queries
 
 
-def _remembered(purpose, state, config, owner):
-    found = []
+def _read_memory(purpose, state, config, owner):
+    candidates = []
     held, session = state["memory.held"].astype(np.float64), state["memory.session"]
-    for vector, of in zip(held, session, strict=True):
-        if of != -1 and (owner is None or of != owner):
+    for vector, vector_owner in zip(held, session, strict=True):
+        if vector_owner != -1 and (owner is None or vector_owner != owner):
             norms = np.sqrt((vector**2).sum() * (purpose**2).sum())
-            found.append((vector @ purpose / norms, vector))
-    if not found:
+            candidates.append((vector @ purpose / norms, vector))
+    if not candidates:
         return purpose
-    found.sort(key=lambda pair: -pair[0])
-    nearest = found[: config.neighbors]
-    share = softmax([cosine for cosine, _ in nearest])
-    return sum(s * vector for s, (_, vector) in zip(share, nearest, strict=True))
+    candidates.sort(key=lambda pair: -pair[0])
+    nearest = candidates[: config.neighbors]
+    weights = softmax([cosine for cosine, _ in nearest])
+    return sum(w * vector for w, (_, vector) in zip(weights, nearest, strict=True))
 
 
-def _standard(x):
+def _standardize(x):
     return (x - x.mean()) / np.sqrt(x.var() + 1e-10)

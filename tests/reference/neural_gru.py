@@ -1,4 +1,4 @@
-"""A GRU the slow and obvious way, in float64."""
+"""A GRU step by step, in float64."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ def sigmoid(x):
 
 
 def gru_step(inputs, state, recurrent, bias):
-    """The next state, given W x + b of the three gates: reset, update, new."""
+    """The next state of inputs W x + b, in the gate order reset, update, new."""
     H = len(state)
-    own = recurrent @ state + bias
-    reset = sigmoid(inputs[:H] + own[:H])
-    update = sigmoid(inputs[H : 2 * H] + own[H : 2 * H])
-    new = np.tanh(inputs[2 * H :] + reset * own[2 * H :])
+    gates = recurrent @ state + bias
+    reset = sigmoid(inputs[:H] + gates[:H])
+    update = sigmoid(inputs[H : 2 * H] + gates[H : 2 * H])
+    new = np.tanh(inputs[2 * H :] + reset * gates[2 * H :])
     return (1 - update) * new + update * state
 
 
 def gru(sequence, state, prefix):
     """The states after each vector of `sequence`, with weights named as `nn.GRU` names them."""
-    to_gates = state[f"{prefix}weight_ih_l0"].astype(np.float64)
+    input_weights = state[f"{prefix}weight_ih_l0"].astype(np.float64)
     recurrent = state[f"{prefix}weight_hh_l0"].astype(np.float64)
     hidden = np.zeros(recurrent.shape[1])
     states = []
     for x in sequence:
-        inputs = to_gates @ x + state[f"{prefix}bias_ih_l0"]
+        inputs = input_weights @ x + state[f"{prefix}bias_ih_l0"]
         hidden = gru_step(inputs, hidden, recurrent, state[f"{prefix}bias_hh_l0"])
         states.append(hidden)
     return states

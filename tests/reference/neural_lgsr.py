@@ -1,4 +1,4 @@
-"""LGSR's queries, one prefix and one click at a time."""
+"""LGSR by its equations, prefix by prefix, in float64."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 
 
 def softmax(x):
-    powers = np.exp(x - x.max())
-    return powers / powers.sum()
+    exponentials = np.exp(x - x.max())
+    return exponentials / exponentials.sum()
 
 
 def norm(x, weight, bias):
@@ -47,7 +47,7 @@ def lgsr_query(session, w, config):
 
 
 def lgsr_queries(session, state, config):
-    """(T, D) of all prefixes."""
+    """(T, D) queries of all prefixes."""
     w = {name: np.asarray(array, np.float64) for name, array in state.items()}
     L = config.max_length
     return np.array([lgsr_query(session[: t + 1][-L:], w, config) for t in range(len(session))])

@@ -8,7 +8,7 @@ from reference.neural_gru import gru, sigmoid
 
 
 def attention(states, t, state, norm):
-    """How much each of the states 0..t counts for the prefix that ends at t."""
+    """The weights of the states 0..t in the prefix that ends at t."""
     energies = []
     for j in range(t + 1):
         inner = state["attend_last.weight"] @ states[t] + state["attend_each.weight"] @ states[j]

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def sasrec_queries(session, state, config):
-    """One query for each prefix of a session: the last row of a pass over that prefix alone."""
+    """One query for each prefix of a session: the last row of a pass over the prefix alone."""
     return [_last_row(session[: t + 1], state, config) for t in range(len(session))]
 
 
@@ -18,13 +18,13 @@ def _last_row(prefix, state, config):
         rows = [_norm(x, weights, "norm") for x in rows]
     for block in range(config.blocks):
         p = f"blocks.{block}."
-        given = [_norm(x, weights, f"{p}attention_norm") if pre else x for x in rows]
-        mixed = [_attend(given, t, weights, p, config.heads) for t in range(len(prefix))]
-        rows = [x + m for x, m in zip(rows, mixed, strict=True)]
+        inputs = [_norm(x, weights, f"{p}attention_norm") if pre else x for x in rows]
+        attended = [_attend(inputs, t, weights, p, config.heads) for t in range(len(prefix))]
+        rows = [x + a for x, a in zip(rows, attended, strict=True)]
         if not pre:
             rows = [_norm(x, weights, f"{p}attention_norm") for x in rows]
-        given = [_norm(x, weights, f"{p}inner_norm") if pre else x for x in rows]
-        rows = [x + _feed_forward(g, weights, p) for x, g in zip(rows, given, strict=True)]
+        inputs = [_norm(x, weights, f"{p}inner_norm") if pre else x for x in rows]
+        rows = [x + _feed_forward(y, weights, p) for x, y in zip(rows, inputs, strict=True)]
         if not pre:
             rows = [_norm(x, weights, f"{p}inner_norm") for x in rows]
     return _norm(rows[-1], weights, "norm") if pre else rows[-1]
@@ -39,17 +39,17 @@ def _attend(rows, t, weights, p, heads):
     D = len(rows[0])
     d = D // heads
     projected = [weights[f"{p}project.weight"] @ x + weights[f"{p}project.bias"] for x in rows]
-    mixed = []
+    attended = []
     for head in range(heads):
-        of = slice(head * d, (head + 1) * d)
-        query = projected[t][:D][of]
+        columns = slice(head * d, (head + 1) * d)
+        query = projected[t][:D][columns]
         energies = np.array(
-            [query @ projected[j][D : 2 * D][of] / np.sqrt(d) for j in range(t + 1)]
+            [query @ projected[j][D : 2 * D][columns] / np.sqrt(d) for j in range(t + 1)]
         )
         alpha = np.exp(energies - energies.max())
         alpha /= alpha.sum()
-        mixed.append(sum(alpha[j] * projected[j][2 * D :][of] for j in range(t + 1)))
-    return weights[f"{p}merge.weight"] @ np.concatenate(mixed) + weights[f"{p}merge.bias"]
+        attended.append(sum(alpha[j] * projected[j][2 * D :][columns] for j in range(t + 1)))
+    return weights[f"{p}merge.weight"] @ np.concatenate(attended) + weights[f"{p}merge.bias"]
 
 
 def _feed_forward(x, weights, p):

@@ -1,4 +1,4 @@
-"""The graph of one prefix, the slow and obvious way."""
+"""Graphs of one prefix, by simple loops."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def distinct(prefix):
 
 
 def adjacency(prefix, edges="binary"):
-    """SR-GNN's matrices: row v of the first has v's predecessors, of the second its successors."""
+    """SR-GNN's matrices: shares of the predecessors and of the successors of each node, by row."""
     nodes = distinct(prefix)
     matrix = np.zeros((len(nodes), len(nodes)))
-    for one, other in pairwise(prefix):
+    for source, target in pairwise(prefix):
         if edges == "binary":
-            matrix[nodes.index(one), nodes.index(other)] = 1
+            matrix[nodes.index(source), nodes.index(target)] = 1
         else:
-            matrix[nodes.index(one), nodes.index(other)] += 1
+            matrix[nodes.index(source), nodes.index(target)] += 1
     into, out_of = matrix.T.copy(), matrix.copy()
     for rows in (into, out_of):
         for row in rows:
@@ -30,15 +30,15 @@ def adjacency(prefix, edges="binary"):
 
 
 def multigraph(prefix):
-    """LESSR's: for each item the items it was clicked right after, in the order of the clicks."""
+    """LESSR's multigraph: for each item the items clicked right before it, in click order."""
     senders = {item: [] for item in distinct(prefix)}
-    for one, other in pairwise(prefix):
-        senders[other].append(one)
+    for source, target in pairwise(prefix):
+        senders[target].append(source)
     return senders
 
 
 def shortcuts(prefix):
-    """LESSR's: for each item those with a click before or with one of its own."""
+    """LESSR's shortcuts: for each item the items clicked before or with one of its clicks."""
     senders = {item: set() for item in distinct(prefix)}
     for i in range(len(prefix)):
         for j in range(i, len(prefix)):

@@ -1,8 +1,8 @@
-"""What neural models share: an encoder that gives one query for every prefix, and its items.
+"""Base classes of neural models: an encoder with one query per prefix, and a scorer around it.
 
-Whatever the encoder, a score is a product: query (P, D) against a table (N + 1, D), plus a bias.
-Bi-linear, tied, separate and fully connected decoders differ only in which table that is, so that
-losses, negatives and ranking are written once.
+Every score is a product: queries (P, D) times a table of items (N + 1, D), plus a bias. Bilinear,
+tied, separate and fully connected decoders differ only in the table, so losses, negative sampling
+and ranking are shared by all models.
 """
 
 from __future__ import annotations
@@ -27,49 +27,51 @@ if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
     from nextclick.models.explanation import Evidence
+    from nextclick.models.ops.prefix_inputs import TensorRecord
 
 NEURAL = Capabilities(neural=True, update="fine-tune", product_scores=True)
 """The capabilities of a neural model without attention."""
 
 ATTENTIVE = replace(NEURAL, explains=True, attention=True)
-"""Those of one whose encoder records the attention it pays to clicks."""
+"""The capabilities of a neural model whose encoder records its attention weights."""
 
-_FACTS = frozenset({"times", "users"})  # what an encoder reads that has to know `DatasetInfo`
+_NEEDS_DATASET_INFO = frozenset({"times", "users"})  # requirements that need a `DatasetInfo`
 
 
 class Encoder(nn.Module, ABC):
-    """A torch module that gives one query for every prefix of a session.
+    """A torch module that computes one query for every prefix of a session.
 
-    `forward(items, **context)` gives (B, T, D) queries of (B, T) int64 items, right-padded with 0.
-    It is causal: row t of its output depends on clicks 0..t alone, so one pass covers every prefix.
-    The embedding of the items is called `items`. Queries at padded positions mean nothing, and are
-    finite. An encoder of a model that requires times or users is also given, by name:
+    `forward(items, **inputs)` returns (B, T, D) queries of (B, T) int64 items, right-padded with 0.
+    It is causal: row t of its output depends on clicks 0..t alone, so one pass covers all prefixes.
+    The item embedding is the attribute `items`. Queries at padded positions are finite and have no
+    meaning. The encoder of a model that requires times or users also takes, by name:
 
-    - gaps (B, T) float32, seconds since the click before, 0 for a first one, NaN if unknown;
-    - waited (B, T) float32, seconds from each click until the prediction after it; 0 at once;
-    - users (B,) int64, 0 for an unknown visitor;
+    - gaps (B, T) float32, seconds since the click before; 0 for the first click, NaN if unknown;
+    - waited (B, T) float32, seconds from each click to the prediction after it;
+    - users (B,) int64; 0 is an unknown visitor.
 
-    and any encoder the arrays that its `prepared` returns.
+    Where `prepare_prefixes` returns a record, `forward` also takes it as `prefixes`; without it
+    the encoder builds the record for all prefixes.
     """
 
     @abstractmethod
     def table(self) -> tuple[Tensor, Tensor | None]:
-        """(N + 1, D) items to multiply queries with, and (N + 1,) bias or None."""
+        """(N + 1, D) item vectors that queries are multiplied with, and (N + 1,) bias or None."""
 
-    def prepared(
-        self, items: Int64Array, where: Int64Array, session: Int64Array | None
-    ) -> dict[str, AnyArray]:
-        """What `forward` reads of the clicks besides the clicks, such as their graphs.
+    def prepare_prefixes(
+        self, items: Int64Array, cells: Int64Array, session: Int64Array | None
+    ) -> TensorRecord | None:
+        """Inputs of `forward` that are derived from the clicks, such as graphs; None for none.
 
-        Computed in the loader's thread, while the step before runs.
+        The loader thread computes them during the training step before.
 
         Args:
             items: (B, T) int64.
-            where: (P,) int64, the cells b * T + t whose queries are used, ascending.
+            cells: (P,) int64, the cells b * T + t whose queries are used, ascending.
             session: (B,) int64, the number of each row's training session; None outside training.
         """
-        del items, where, session
-        return {}
+        del items, cells, session
+        return None
 
     def begin_epoch(self) -> None:
         """Prepare for the first step of an epoch."""
@@ -80,22 +82,22 @@ class Encoder(nn.Module, ABC):
         return True
 
     def initial_state(self, n_lanes: int) -> Tensor:
-        """(L, B, H) states before the first click; see `Capabilities.recurrent_step`."""
+        """(L, B, H) states before the first click; with `Capabilities.recurrent_step` only."""
         raise NotImplementedError(f"{type(self).__name__} has no recurrent step")
 
     def step(self, items: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, D) queries and (L, B, H) states after one more click (B,) of each session."""
+        """Queries (B, D) and states (L, B, H) after one more click (B,) of each session."""
         raise NotImplementedError(f"{type(self).__name__} has no recurrent step")
 
 
 class Task(nn.Module, ABC):
-    """Something else that trains the weights of an encoder, epoch by epoch.
+    """An auxiliary training task, which runs before the prefixes of each epoch.
 
-    Its parameters are all that it trains, those of the encoder among them.
+    Its parameters are all weights that it trains, shared weights of the encoder included.
 
     Attributes:
         label: the name of its steps in progress reports.
-        rate: its learning rate, as a share of that of the prefixes.
+        rate: its learning rate as a multiple of the model's.
     """
 
     label: str
@@ -103,7 +105,7 @@ class Task(nn.Module, ABC):
 
     @abstractmethod
     def works(self, epoch: int) -> Iterator[dict[str, AnyArray]]:
-        """Arrays for each step before the prefixes of an epoch; the same for the same epoch."""
+        """Yield the arrays of each step of an epoch; the same epoch yields the same arrays."""
 
     @abstractmethod
     def loss(self, work: dict[str, Tensor]) -> Tensor:
@@ -112,12 +114,12 @@ class Task(nn.Module, ABC):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetInfo:
-    """What an encoder has to know of the log besides the number of items.
+    """Properties of the training log that an encoder depends on besides the number of items.
 
     Attributes:
-        seen_users: (U + 1,) bool, who has a training session; entry 0 is everyone else. None for
-            a model that reads no users.
-        bins: how gaps become bins, None for a model that reads no times.
+        seen_users: (U + 1,) bool, whether a user has a training session; entry 0 is the unknown
+            user. None for a model that reads no users.
+        bins: the binning of gaps; None for a model that reads no times.
     """
 
     seen_users: BoolArray | None = None
@@ -125,19 +127,19 @@ class DatasetInfo:
 
     @classmethod
     def of(cls, sessions: Sessions, reads: frozenset[str]) -> DatasetInfo:
-        """What a model that reads "times" or "users" has to know of its training sessions."""
-        seen = bins = None
+        """Measure training sessions for a model that reads "times" or "users"."""
+        seen_users = bins = None
         if "users" in reads:
             assert sessions.users is not None
-            seen = np.bincount(sessions.users, minlength=sessions.n_users + 1) > 0
-            seen[0] = False
+            seen_users = np.bincount(sessions.users, minlength=sessions.n_users + 1) > 0
+            seen_users[0] = False
         if "times" in reads:
             bins = GapBins.of(sessions)
-        return cls(seen, bins)
+        return cls(seen_users, bins)
 
     @classmethod
-    def of_state(cls, state: Mapping[str, AnyArray]) -> DatasetInfo:
-        """Those of the encoder that has these weights."""
+    def from_state(cls, state: Mapping[str, AnyArray]) -> DatasetInfo:
+        """Read the properties back from the weights of an encoder."""
         bins = None
         if "gap_width" in state:
             bins = GapBins(float(state["gap_width"][0]), len(state["gaps.weight"]) - FIRST_BIN)
@@ -148,24 +150,25 @@ NO_DATASET_INFO = DatasetInfo()
 
 
 class NeuralModel(Model):
-    """A trained encoder as a scorer; a subclass names its config and its encoder.
+    """A scorer around an encoder; a subclass declares its config and its encoder.
 
-    Its config has a field `max_length`: how many of the latest clicks the encoder reads.
+    The config has a field `max_length`, the number of latest clicks that the encoder reads.
 
     Attributes:
-        encoder_type: builds the encoder from (config, n_items), and the facts of the log if the
-            model requires times or users, with fresh weights from torch's global generator.
+        encoder_type: builds the encoder from (config, n_items), and a `DatasetInfo` if the model
+            requires times or users. Initial weights come from torch's global generator.
+        encoder: the encoder.
     """
 
     default_capabilities: ClassVar[Capabilities] = NEURAL
     encoder_type: ClassVar[Callable[..., Encoder]]
     encoder: Encoder
 
-    def __init__(self, config: Any, n_items: int, facts: DatasetInfo = NO_DATASET_INFO):
+    def __init__(self, config: Any, n_items: int, dataset_info: DatasetInfo = NO_DATASET_INFO):
         self.config = config
         self._n_items = n_items
-        further = (facts,) if self.requires(config) & _FACTS else ()
-        self.encoder = type(self).encoder_type(config, n_items, *further)
+        arguments = (dataset_info,) if self.requires(config) & _NEEDS_DATASET_INFO else ()
+        self.encoder = type(self).encoder_type(config, n_items, *arguments)
 
     @property
     def n_items(self) -> int:
@@ -174,126 +177,133 @@ class NeuralModel(Model):
 
     @property
     def max_length(self) -> int | None:
-        """How many of the latest clicks the encoder reads; None for all."""
-        length: int | None = self.config.max_length
-        return length
+        """The number of latest clicks that the encoder reads; None for all."""
+        max_length: int | None = self.config.max_length
+        return max_length
 
     @torch.inference_mode()
     def score(self, batch: SessionBatch) -> Float32Array:
-        """(B, N + 1) float32; an empty session scores 0 throughout."""
+        """(B, N + 1) float32 scores; all scores of an empty session are 0."""
         scores = np.zeros((len(batch), self.n_items + 1), dtype=np.float32)
-        known = np.flatnonzero(batch.lengths > 0)
-        if len(known):
-            self.encoder.eval()  # before its table, too
+        rows = np.flatnonzero(batch.lengths > 0)
+        if len(rows):
+            self.encoder.eval()  # before `table`, which may depend on the mode
             table, bias = self.encoder.table()
-            with computing_on(threads_for(len(known) * table.numel())):
-                queries = self._queries(batch, known)
+            with computing_on(threads_for(len(rows) * table.numel())):
+                queries = self._queries(batch, rows)
                 logits = queries @ table.T if bias is None else torch.addmm(bias, queries, table.T)
-                scores[known] = logits.float().cpu().numpy()
+                scores[rows] = logits.float().cpu().numpy()
         return scores
 
     @torch.inference_mode()
     def queries(self, batch: SessionBatch) -> Tensor:
-        """(B, D) float32 on the CPU, what scores are the products of with the table.
+        """(B, D) float32 queries on the CPU, for a search over the table of items.
 
-        For who holds the table and wants the best of a row only. Every session has a click.
+        Args:
+            batch: B sessions, each with at least one click.
         """
         return self._queries(batch, np.arange(len(batch))).float().cpu()
 
-    def _queries(self, batch: SessionBatch, known: AnyArray) -> Tensor:
-        """(B, D) queries of the rows `known`."""
+    def _queries(self, batch: SessionBatch, rows: AnyArray) -> Tensor:
+        """(R, D) queries of R rows of a batch."""
         self.encoder.eval()
-        items, last, context = self._latest(batch, known)
-        queries: Tensor = self.encoder(items, **context)
-        return queries[torch.arange(len(known)), last]
+        items, last, inputs = self._encoder_inputs(batch, rows)
+        queries: Tensor = self.encoder(items, **inputs)  # (R, T, D)
+        return queries[torch.arange(len(rows)), last]
 
     @torch.inference_mode()
     def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
-        """The attention that the encoder pays to the clicks of one session."""
+        """The attention weights of the encoder over the clicks of one session."""
         del items
         with recording() as evidence:
             self._queries(batch, np.arange(1))
         first = 0
         if self.max_length is not None:
             first = max(int(batch.lengths[0]) - self.max_length, 0)
-        evidence.attention = [replace(one, clicks=one.clicks + first) for one in evidence.attention]
+        evidence.attention = [
+            replace(layer, clicks=layer.clicks + first) for layer in evidence.attention
+        ]
         return evidence
 
-    def _latest(
-        self, batch: SessionBatch, known: AnyArray
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """(B, T) items of the latest clicks, (B,) where the last one stands, and the context."""
+    def _encoder_inputs(
+        self, batch: SessionBatch, rows: AnyArray
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor | TensorRecord]]:
+        """The latest clicks (R, T) of R rows, the last position (R,), and the other inputs."""
         device = next(self.encoder.parameters()).device
-        lengths = batch.lengths[known].astype(np.int64)
-        width = int(lengths.max())
+        lengths = batch.lengths[rows].astype(np.int64)
+        T = int(lengths.max())
         if self.max_length is not None:
-            width = min(width, self.max_length)
-        kept = np.minimum(lengths, width)
-        at = (lengths - kept)[:, None] + np.arange(width)  # (B, T)
-        inside = np.arange(width) < kept[:, None]
-        at = np.minimum(at, batch.items.shape[1] - 1)
-        items = np.where(inside, np.take_along_axis(batch.items[known], at, 1), 0)
-        context: dict[str, AnyArray] = {}
-        reads = self.requires(self.config)
-        if "times" in reads:
+            T = min(T, self.max_length)
+        n_read = np.minimum(lengths, T)  # (R,)
+        columns = (lengths - n_read)[:, None] + np.arange(T)  # (R, T)
+        columns = np.minimum(columns, batch.items.shape[1] - 1)
+        is_click = np.arange(T) < n_read[:, None]  # (R, T)
+        items = np.where(is_click, np.take_along_axis(batch.items[rows], columns, 1), 0)
+        arrays: dict[str, AnyArray] = {}
+        required = self.requires(self.config)
+        if "times" in required:
             gaps = np.full(items.shape, np.nan, dtype=np.float32)
             if batch.gaps is not None:
-                gaps = np.where(inside, np.take_along_axis(batch.gaps[known], at, 1), np.nan)
+                gaps = np.where(is_click, np.take_along_axis(batch.gaps[rows], columns, 1), np.nan)
             gaps[:, 0] = 0.0
-            context["gaps"] = gaps
-            context["waited"] = _waited(gaps, kept, batch, known)
-        if "users" in reads:
+            arrays["gaps"] = gaps
+            arrays["waited"] = _waited(gaps, n_read, batch, rows)
+        if "users" in required:
             users = batch.users
-            context["users"] = np.zeros(len(known), np.int64) if users is None else users[known]
+            arrays["users"] = np.zeros(len(rows), np.int64) if users is None else users[rows]
+        inputs: dict[str, Tensor | TensorRecord] = {
+            name: _tensor(array).to(device) for name, array in arrays.items()
+        }
         items = items.astype(np.int64)
-        context |= self.prepared(items, np.arange(len(known)) * width + kept - 1, None)
-        return (
-            torch.from_numpy(items).to(device),
-            torch.from_numpy(kept - 1).to(device),
-            {name: _tensor(array).to(device) for name, array in context.items()},
-        )
+        prefixes = self.prepare_prefixes(items, np.arange(len(rows)) * T + n_read - 1, None)
+        if prefixes is not None:
+            inputs["prefixes"] = prefixes.to(device)
+        return torch.from_numpy(items).to(device), torch.from_numpy(n_read - 1).to(device), inputs
 
     def setup(self, sessions: Sessions) -> None:
-        """Prepare for training on sessions: compute what is needed of them besides weights."""
+        """Prepare for training on sessions, for example build graphs of them."""
 
     def teardown(self) -> None:
-        """Free what only the training needed."""
+        """Free what only training needs."""
 
-    def prepared(
+    def prepare_prefixes(
         self,
         items: Int64Array,
-        where: Int64Array,
+        cells: Int64Array,
         session: Int64Array | None,
         block: int | None = None,
-    ) -> dict[str, AnyArray]:
-        """What the encoder reads of the clicks besides the clicks; see `Encoder.prepared`.
+    ) -> TensorRecord | None:
+        """Inputs of the encoder that are derived from the clicks.
 
         Args:
-            items: (B, T), as for an encoder's `prepared`, and the next two.
-            where: (P,).
-            session: (B,) or None.
-            block: of time, that all of these training sessions are of; None outside training, or
-                of a model that requires no blocks.
+            items: (B, T), see `Encoder.prepare_prefixes`.
+            cells: (P,), see there.
+            session: (B,) or None, see there.
+            block: the block of time of these training sessions; None outside training and for a
+                model that requires no blocks.
         """
         del block
-        return self.encoder.prepared(items, where, session)
+        return self.encoder.prepare_prefixes(items, cells, session)
 
     @property
     def item_arrays(self) -> tuple[str, ...]:
-        """Which arrays of `state` have a row for each item: those that grow with the catalog."""
-        facts = DatasetInfo.of_state(self.state())
-        with torch.random.fork_rng([]):  # fresh weights are drawn, and thrown away
-            few, more = (type(self)(self.config, n, facts).encoder.state_dict() for n in (3, 4))
-        return tuple(name for name, array in few.items() if array.shape != more[name].shape)
+        """The arrays of `state` with a row for each item: those that grow with the catalog."""
+        dataset_info = DatasetInfo.from_state(self.state())
+        with torch.random.fork_rng([]):  # the initial weights drawn here are discarded
+            three, four = (
+                type(self)(self.config, n_items, dataset_info).encoder.state_dict()
+                for n_items in (3, 4)
+            )
+        return tuple(name for name, array in three.items() if array.shape != four[name].shape)
 
     def task(self, sessions: Sessions, seed: int) -> Task | None:
-        """What else the sessions train it on, in turns with their prefixes."""
+        """The auxiliary training task on these sessions; None for a model without one."""
         del sessions, seed
         return None
 
     @classmethod
     def task_weights(cls, config: Any, n_items: int) -> tuple[int, int]:
-        """How many weights belong to its task alone, and how many the task trains in all."""
+        """The number of weights of the task alone, and of all weights that the task trains."""
         del config, n_items
         return 0, 0
 
@@ -304,24 +314,22 @@ class NeuralModel(Model):
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
-        """Build the model that gave `state`; its table of items says how many there are."""
-        model = cls(config, len(state["items.weight"]) - 1, DatasetInfo.of_state(state))
+        """Build the model of `state`; the item embedding determines the number of items."""
+        model = cls(config, len(state["items.weight"]) - 1, DatasetInfo.from_state(state))
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.items()}
         model.encoder.load_state_dict(tensors)
         return model
 
 
-def _waited(
-    gaps: AnyArray, lengths: AnyArray, batch: SessionBatch, known: AnyArray
-) -> Float32Array:
-    """(B, T) seconds from each click to the next, from the last one to the moment of asking."""
+def _waited(gaps: AnyArray, lengths: AnyArray, batch: SessionBatch, rows: AnyArray) -> Float32Array:
+    """(R, T) seconds from each click to the next, and from the last one to the prediction."""
     waited = np.zeros(gaps.shape, dtype=np.float32)
     waited[:, :-1] = gaps[:, 1:]
-    since = 0.0 if batch.waited is None else batch.waited[known]
-    waited[np.arange(len(known)), lengths - 1] = since
+    since_last = 0.0 if batch.waited is None else batch.waited[rows]
+    waited[np.arange(len(rows)), lengths - 1] = since_last
     return waited
 
 
 def _tensor(array: AnyArray) -> Tensor:
-    kind = np.int64 if array.dtype.kind == "i" else np.float32
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=kind))
+    dtype = np.int64 if array.dtype.kind == "i" else np.float32
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=dtype))

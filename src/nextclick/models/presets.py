@@ -1,4 +1,4 @@
-"""Recipes that several models share, and what is worth trying of the training of all of them."""
+"""Training presets that several models share, and the search space of their training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from nextclick.core.search_space import Bundles, Choice, FloatRange, Space
 
-# ASARS's on MovieLens; its batch of 64 sessions is about as many targets
+# ASARS's settings on MovieLens; its batch of 64 sessions has about as many targets
 ASARS_HINGE: dict[str, Any] = {
     "loss": "hinge",
     "negatives": 1,
@@ -29,13 +29,13 @@ SAMPLED_SOFTMAX: dict[str, Any] = {
     "epochs": 8,
 }
 
-# for the graph models: a step of theirs is dear, and the rate above was not tried on them
+# for graph models: their steps are expensive, and the rate above was not tested on them
 SAMPLED_SOFTMAX_OF_GRAPHS = SAMPLED_SOFTMAX | {"learning_rate": 0.002, "largest_batch": 512}
 
 
 def _negatives(loss: str, n: int) -> dict[str, Any]:
-    told = {"loss": loss, "negatives": n, "in_batch": False, "negative_source": "log"}
-    return told | {"score_activation": "none"}
+    sampling = {"loss": loss, "negatives": n, "in_batch": False, "negative_source": "log"}
+    return sampling | {"score_activation": "none"}
 
 
 TRAINING_SPACE: Space = {
@@ -43,7 +43,7 @@ TRAINING_SPACE: Space = {
     "schedule": Choice("none", "cosine"),
     "batch_size": Choice(128, 256, 512, 1024, 2048),
     "epochs": Choice(4, 8, 12, 20, 30),
-    # where items come and go, an epoch may end on the latest sessions
+    # without shuffling an epoch ends on the latest sessions, which suits a changing catalog
     "shuffle": Choice(True, False),
     "loss": Bundles(
         {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -184,13 +184,15 @@ def prefix_queries(
         context |= {"gaps": gaps[:, :-1].copy(), "waited": gaps[:, 1:].copy()}
     if "users" in required:
         context["users"] = users
-    context |= model.prepared(items.astype(np.int64), positions, None)
+    prefixes = model.prepare_prefixes(items.astype(np.int64), positions, None)
+    inputs: dict[str, Any] = {
+        name: torch.from_numpy(np.asarray(array)) for name, array in context.items()
+    }
+    if prefixes is not None:
+        inputs["prefixes"] = prefixes
     with torch.inference_mode():
         model.encoder.eval()
-        queries: torch.Tensor = model.encoder(
-            torch.from_numpy(items.astype(np.int64)),
-            **{name: torch.from_numpy(np.asarray(array)) for name, array in context.items()},
-        )
+        queries: torch.Tensor = model.encoder(torch.from_numpy(items.astype(np.int64)), **inputs)
     result: AnyArray = queries.numpy()
     return result
 

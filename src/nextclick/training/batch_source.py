@@ -16,6 +16,7 @@ from nextclick.batches.parallel_sessions import LaneOrder
 from nextclick.batches.prefetch import prefetched
 from nextclick.batches.session_order import SessionOrder
 from nextclick.errors import ConfigError
+from nextclick.models.ops.prefix_inputs import TensorRecord, to_device
 from nextclick.training.encoder_inputs import EncoderInputs
 from nextclick.training.objective import Objective
 
@@ -53,7 +54,7 @@ class TrainingStep:
     negatives: Tensor | None = None
     starts: Tensor | None = None
     weight: float = 1.0
-    context: dict[str, Tensor] = field(default_factory=dict)
+    context: dict[str, Tensor | TensorRecord] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -119,10 +120,7 @@ class BatchSource(ABC):
         return self.objective.draw(self._rng(epoch, step, _NEGATIVES), n_steps)  # (K, M)
 
     def _to_device(self, array: AnyArray) -> Tensor:
-        tensor = torch.from_numpy(array)
-        if self.device.type == "cuda":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor
+        return to_device(torch.from_numpy(array), self.device)
 
     def n_samples(self, epoch: int) -> int:
         """Number of prefixes in an epoch."""
@@ -217,7 +215,12 @@ class SessionBatchSource(BatchSource):
                 self._to_device(batch.targets),
                 where=self._to_device(batch.where),
                 negatives=None if negatives is None else self._to_device(negatives[0]),
-                context={name: self._to_device(array) for name, array in context.items()},
+                context={
+                    name: value.to(self.device)
+                    if isinstance(value, TensorRecord)
+                    else self._to_device(value)
+                    for name, value in context.items()
+                },
             )
 
     def loss(self, step: TrainingStep | AuxiliaryStep) -> Tensor:

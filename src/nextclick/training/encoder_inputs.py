@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray
     from nextclick.models.neural_model import NeuralModel
+    from nextclick.models.ops.prefix_inputs import TensorRecord
 
 AT_CLICK = 0.5  # share of the targets that are predicted at the time of the click before them
 
@@ -32,16 +33,16 @@ class EncoderInputs:
     """
 
     def __init__(self, model: NeuralModel, sessions: Sessions):
-        self._prepared = model.prepared
+        self._prepare_prefixes = model.prepare_prefixes
         self._reads = model.requires(model.config)
         self._moment = model.capabilities.prediction_moment
         self._gaps = shown_gaps(sessions) if self._moment == "while-waiting" else None
 
     def build(
         self, batch: TrainingBatch, rng: np.random.Generator
-    ) -> tuple[TrainingBatch, dict[str, AnyArray]]:
+    ) -> tuple[TrainingBatch, dict[str, AnyArray | TensorRecord]]:
         """The batch, possibly with fewer targets, and the further inputs of the encoder by name."""
-        context: dict[str, AnyArray] = {}
+        context: dict[str, AnyArray | TensorRecord] = {}
         if "times" in self._reads:
             gaps = batch.gaps
             assert gaps is not None
@@ -56,7 +57,9 @@ class EncoderInputs:
         if "users" in self._reads:
             assert batch.users is not None
             context["users"] = batch.users
-        context |= self._prepared(batch.items, batch.where, batch.session, batch.block)
+        prefixes = self._prepare_prefixes(batch.items, batch.where, batch.session, batch.block)
+        if prefixes is not None:
+            context["prefixes"] = prefixes
         return batch, context
 
     def _draw_moments(self, batch: TrainingBatch, rng: np.random.Generator) -> AnyArray:

@@ -1,4 +1,4 @@
-"""CSRM: NARM's encoder, and a memory of what the latest sessions were about.
+"""CSRM: NARM's encoder with a memory of the latest sessions.
 
 Wang et al., A Collaborative Session-based Recommendation Approach with Parallel Memory Modules,
 SIGIR 2019. For the prefix x_1..x_t, with two GRUs over the same embeddings:
@@ -11,28 +11,29 @@ SIGIR 2019. For the prefix x_1..x_t, with two GRUs over the same embeddings:
     c    = drop(f [l ; g] + (1 - f) [o ; o])
     score = E B c
 
-with l, o and g normalized to mean 0 and variance 1 each before they enter f and c. The memory is
-the queue of the latest 10,000 vectors l of training; no gradient goes into it. While it is empty,
-at the start of an epoch, o = l.
+with l, o and g each normalized to mean 0 and variance 1 before they enter f and c. The memory is a
+queue of the latest 10,000 training vectors l; it receives no gradient. While it is empty, at the
+start of an epoch, o = l.
 
-What is honest about the memory:
-- It is written while training only: a step first reads it for all of its prefixes, then adds
-  theirs. Sessions come in the order of time (`shuffle` is false in the presets) and each epoch
-  begins with an empty memory, so that a prefix finds none but earlier sessions.
-- What a prefix reads leaves out vectors of its own session, which could tell its target where a
-  long session is in several batches, or where `shuffle` is true.
-- After training it is frozen, as it was at the end of the epoch that is kept, and stored in the
-  artifact: validation, test and visitors read the same memory and leave nothing in it. An answer
-  depends on the session alone, whoever else is asking. The authors' code goes on writing in the
-  validation and the test, where the vector of a longer prefix, which has read the target of a
-  shorter one, can lie in memory when the shorter one is ranked.
-- Of the sessions that it was trained with it remembers the ends of the latest. Rank others.
+The memory leaks no targets:
+- Only training writes it: a step reads it for all of its prefixes, then adds their vectors.
+  Sessions are in the order of time (`shuffle` is false in the presets) and each epoch starts with
+  an empty memory, so a prefix reads vectors of earlier sessions only.
+- A prefix never reads vectors of its own session. They could reveal its target if a long session
+  is in several batches, or if `shuffle` is true.
+- After training the memory is frozen in its state at the end of the selected epoch and stored in
+  the artifact. Validation, test and serving read it and never write it, so a recommendation depends
+  on the session alone. The authors' code also writes during validation and test: when it ranks a
+  prefix, the memory may hold the vector of a longer prefix of the session, which has read the
+  target.
+- It holds vectors of the latest training sessions. Evaluate the model on other sessions.
 
-Where paper and code (github.com/wmeirui/CSRM_SIGIR2019) differ, or we differ from both:
-- Softmax in e, a number f, the normalizations, and no strength of the similarity: the code's.
-- The code resets the GRU's state before the product, `nn.GRU` after it.
-- The code reads whole sessions, we the latest 19 clicks, as NARM.
-- At the start of an epoch the code's second step reads the first's vectors, the same as here.
+Differences between the paper, the authors' code (github.com/wmeirui/CSRM_SIGIR2019) and ours:
+- From the code: the softmax over e, the scalar f, the normalizations, and no strength factor of the
+  similarity.
+- The code resets the state of a GRU before the product; `nn.GRU` resets it after.
+- The code reads whole sessions; we read the latest 19 clicks, as NARM.
+- As in the code, the second step of an epoch reads the vectors of the first.
 """
 
 from __future__ import annotations
@@ -58,18 +59,18 @@ from nextclick.models.ops.layers import (
     uniform_,
 )
 from nextclick.models.ops.nearest_rows import nearest, weighted_rows
-from nextclick.models.ops.session_graphs import given_or_built, placed
+from nextclick.models.ops.prefix_inputs import TensorRecord, given_or_built, scatter_to_batch
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nextclick.core.types import AnyArray, Int64Array
+    from nextclick.core.types import Int64Array
     from nextclick.models.base import Capabilities
 
-_NOBODY = -1  # session of a place in memory that is empty
-_SMALL = 1e-10  # added to variances, as in the code
-_NEAR_ZERO = 1e-8  # smallest norm of a cosine
+_NO_SESSION = -1  # session of an empty slot of the memory
+_VARIANCE_EPS = 1e-10  # added to variances, as in the code
+_MIN_NORM = 1e-8  # smallest norm in a cosine
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,10 @@ class CSRMConfig:
     embedding_width: Annotated[int, Field(ge=1, description="width of an item's embedding")] = 150
     hidden_width: Annotated[int, Field(ge=1, description="width of the GRUs' states")] = 150
     memory_size: Annotated[
-        int, Field(ge=1, description="prefixes that the memory holds, the latest of training")
+        int, Field(ge=1, description="number of prefixes in the memory, the latest of training")
     ] = 10_000
     neighbors: Annotated[
-        int, Field(ge=1, description="how many of them are read, the most similar")
+        int, Field(ge=1, description="number of most similar prefixes read from the memory")
     ] = 512
     embedding_dropout: Annotated[
         float, Field(ge=0, lt=1, description="dropout between embedding and GRUs")
@@ -90,11 +91,24 @@ class CSRMConfig:
     output_dropout: Annotated[
         float, Field(ge=0, lt=1, description="dropout between session features and decoder")
     ] = 0.5
-    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 19
+    max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 19
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CSRMPrefixes(TensorRecord):
+    """P prefixes of a batch.
+
+    Attributes:
+        cells: (P,) int64, the cell of the last click of each prefix, ascending.
+        session: (P,) int64, the number of the training session; None outside training.
+    """
+
+    cells: Tensor
+    session: Tensor | None
 
 
 class CSRMEncoder(Encoder):
-    """Two GRUs, attention, memory and gate."""
+    """Two GRUs, attention, memory and fusion gate."""
 
     def __init__(self, config: CSRMConfig, n_items: int):
         super().__init__()
@@ -111,59 +125,58 @@ class CSRMEncoder(Encoder):
         self.bilinear = nn.Linear(2 * H, d, bias=False)  # B
         self.embedding_dropout = Dropout(config.embedding_dropout)
         self.output_dropout = Dropout(config.output_dropout)
-        self._draw(n_items)
+        self._init_weights(n_items)
 
-    def _draw(self, n_items: int) -> None:
-        """As the code: randn · √(2 / rows), and what its GRU cells begin with."""
+    def _init_weights(self, n_items: int) -> None:
+        """Draw weights as the code: randn · √(2 / rows), GRUs as TensorFlow's cells."""
         d, H = self.config.embedding_width, self.config.hidden_width
         normal_(self.items.weight, math.sqrt(2.0 / n_items))
         clear_padding_(self.items)
         for gru in (self.whole, self.purpose):
-            _draw_gru_(gru)
+            _init_like_tensorflow_(gru)
         for layer in (self.attend_last, self.attend_each, self.gate):
             normal_(layer.weight, math.sqrt(2.0 / H))
         normal_(self.attend, math.sqrt(2.0))  # a matrix of one row
         normal_(self.bilinear.weight, math.sqrt(2.0 / d))
 
     def begin_epoch(self) -> None:
-        """Forget: the epoch begins with the oldest sessions."""
+        """Clear the memory: the epoch starts with the oldest sessions."""
         self.memory.clear()
 
-    def prepared(
-        self, items: Int64Array, where: Int64Array, session: Int64Array | None
-    ) -> dict[str, AnyArray]:
-        """Which cells are asked for, and whose they are."""
-        told: dict[str, AnyArray] = {"cells": where}
-        if session is not None:
-            told["session"] = session[where // items.shape[1]]
-        return told
+    def prepare_prefixes(
+        self, items: Int64Array, cells: Int64Array, session: Int64Array | None
+    ) -> CSRMPrefixes:
+        """The cells of the prefixes and their training sessions."""
+        owner = None if session is None else torch.from_numpy(session[cells // items.shape[1]])
+        return CSRMPrefixes(torch.from_numpy(cells), owner)
 
-    def forward(self, items: Tensor, **told: Tensor) -> Tensor:
+    def forward(self, items: Tensor, prefixes: CSRMPrefixes | None = None) -> Tensor:
         """(B, T, D) queries of (B, T) items."""
-        told = given_or_built(self, items, told)
-        cells = told["cells"]
+        prefixes = given_or_built(prefixes, self.prepare_prefixes, items)
+        cells = prefixes.cells
         clicks = self.embedding_dropout(self.items(items))  # (B, T, d)
         states, _ = self.whole(clicks)  # (B, T, H)
-        hidden, _ = self.purpose(clicks)
-        alpha = self.attention(hidden)
+        hidden, _ = self.purpose(clicks)  # (B, T, H), h
+        alpha = self.attention(hidden)  # (B, T, T)
         record_attention("read-out", alpha[:, -1])
-        attended = alpha @ hidden
+        attended = alpha @ hidden  # (B, T, H)
         whole = states.flatten(0, 1).index_select(0, cells)  # (P, H), g
         purpose = attended.flatten(0, 1).index_select(0, cells).float()  # (P, H), l
-        others = self.memory.read(purpose, told.get("session"))  # (P, H), o
+        neighbors = self.memory.read(purpose, prefixes.session)  # (P, H), o
         if self.training:
-            self.memory.write(purpose, told.get("session"))
-        features = self.joined(whole, purpose, others)  # (P, 2H)
-        return placed(self.bilinear(self.output_dropout(features)), cells, items)
+            self.memory.write(purpose, prefixes.session)
+        features = self.fuse(whole, purpose, neighbors)  # (P, 2H), c
+        return scatter_to_batch(self.bilinear(self.output_dropout(features)), cells, items)
 
     def attention(self, hidden: Tensor) -> Tensor:
-        """(B, T, T) α, how much click j counts for the prefix that ends at t; 0 for j > t."""
-        energy = additive_energy(self.attend_last(hidden), self.attend_each(hidden), self.attend)
+        """(B, T, T) α, the weight of click j in the prefix that ends at t; 0 for j > t."""
+        query, key = self.attend_last(hidden), self.attend_each(hidden)  # (B, T, H) each
+        energy = additive_energy(query, key, self.attend)  # (B, T, T)
         return causal_softmax(energy)
 
-    def joined(self, whole: Tensor, purpose: Tensor, others: Tensor) -> Tensor:
-        """(P, 2H) c, before dropout."""
-        g, l, o = (_normalized(x) for x in (whole, purpose, others))  # noqa: E741, the paper's
+    def fuse(self, whole: Tensor, purpose: Tensor, neighbors: Tensor) -> Tensor:
+        """(P, 2H) c before dropout, of (P, H) g, l and o."""
+        g, l, o = (_normalized(x) for x in (whole, purpose, neighbors))  # noqa: E741, paper's names
         f = torch.sigmoid(self.gate(torch.cat([l, o, g], dim=-1)))  # (P, 1)
         return f * torch.cat([l, g], dim=-1) + (1 - f) * torch.cat([o, o], dim=-1)
 
@@ -173,7 +186,7 @@ class CSRMEncoder(Encoder):
 
 
 class Memory(nn.Module):
-    """A queue of vectors, with the session that each is of. No weights: it is not learned."""
+    """A queue of M vectors with their sessions. It has buffers and no trainable weights."""
 
     held: Tensor
     session: Tensor
@@ -184,61 +197,61 @@ class Memory(nn.Module):
         size = config.memory_size
         self.neighbors = config.neighbors
         self.register_buffer("held", torch.zeros(size, config.hidden_width))
-        self.register_buffer("session", torch.full((size,), _NOBODY))
-        self.register_buffer("written", torch.zeros(1, dtype=torch.int64))  # so far
+        self.register_buffer("session", torch.full((size,), _NO_SESSION))
+        self.register_buffer("written", torch.zeros(1, dtype=torch.int64))  # total count
 
     def clear(self) -> None:
-        """Hold nothing."""
+        """Empty the queue."""
         self.held.zero_()
-        self.session.fill_(_NOBODY)
+        self.session.fill_(_NO_SESSION)
         self.written.zero_()
 
-    def read(self, asked: Tensor, session: Tensor | None) -> Tensor:
-        """(P, H) what the nearest of the (P, H) vectors come to; themselves where there are none.
+    def read(self, query: Tensor, session: Tensor | None) -> Tensor:
+        """(P, H) weighted sums of the nearest vectors; the query itself if there is none.
 
         Args:
-            asked: (P, H).
-            session: (P,) int64, whose vectors each leaves out, or None.
+            query: (P, H).
+            session: (P,) int64, the session whose vectors a query must not read, or None.
         """
-        hidden = (self.session == _NOBODY)[None]
+        excluded = (self.session == _NO_SESSION)[None]
         if session is not None:
-            hidden = hidden | (self.session == session[:, None])  # (P, M)
-        with torch.autocast(asked.device.type, enabled=False):  # bf16 cannot tell the nearest
+            excluded = excluded | (self.session == session[:, None])  # (P, M)
+        with torch.autocast(query.device.type, enabled=False):  # bf16 is too coarse for ranking
             k = min(self.neighbors, len(self.held))
-            cosine, at = nearest(_unit(asked), _unit(self.held), hidden, k)  # (P, K) each
-        alone = (cosine == -torch.inf).all(dim=1, keepdim=True)  # (P, 1)
-        share = cosine.masked_fill(alone, 0.0).softmax(dim=1)  # (P, K)
-        heard = active_recording()
-        if heard is not None and not alone[0]:
-            heard.neighbors = _remembered(cosine[0], share[0], self.session[at[0]])
-        return torch.where(alone, asked, weighted_rows(self.held, at, share))
+            cosine, slots = nearest(_unit(query), _unit(self.held), excluded, k)  # (P, K) each
+        no_neighbor = (cosine == -torch.inf).all(dim=1, keepdim=True)  # (P, 1)
+        weight = cosine.masked_fill(no_neighbor, 0.0).softmax(dim=1)  # (P, K)
+        evidence = active_recording()
+        if evidence is not None and not no_neighbor[0]:
+            evidence.neighbors = _top_neighbors(cosine[0], weight[0], self.session[slots[0]])
+        return torch.where(no_neighbor, query, weighted_rows(self.held, slots, weight))
 
     @torch.no_grad()
     def write(self, vectors: Tensor, session: Tensor | None) -> None:
-        """Take (P, H) vectors in; the oldest fall out."""
+        """Append (P, H) vectors; the oldest are overwritten."""
         size = len(self.held)
         if session is None:
-            session = torch.full((len(vectors),), _NOBODY - 1, device=vectors.device)
+            session = torch.full((len(vectors),), _NO_SESSION - 1, device=vectors.device)
         vectors, session = vectors.detach()[-size:], session[-size:]
-        at = (self.written + torch.arange(len(vectors), device=vectors.device)) % size
-        # not in place: the gradient of this step still has to go through what was read
-        self.held = self.held.index_copy(0, at, vectors)
-        self.session = self.session.index_copy(0, at, session)
+        slots = (self.written + torch.arange(len(vectors), device=vectors.device)) % size
+        # not in place: the backward pass of this step still needs the vectors that were read
+        self.held = self.held.index_copy(0, slots, vectors)
+        self.session = self.session.index_copy(0, slots, session)
         self.written = self.written + len(vectors)
 
 
-def _remembered(cosine: Tensor, share: Tensor, session: Tensor) -> list[Neighbor]:
-    """The places in memory that are read most, of (K,) that are read."""
-    order = share.argsort(descending=True, stable=True)[:MAX_NEIGHBORS].tolist()
+def _top_neighbors(cosine: Tensor, weight: Tensor, session: Tensor) -> list[Neighbor]:
+    """The neighbors with the largest weights, of (K,) slots that were read."""
+    order = weight.argsort(descending=True, stable=True)[:MAX_NEIGHBORS].tolist()
     return [
-        Neighbor(None, float(cosine[k]), float(share[k]), int(session[k]))
+        Neighbor(None, float(cosine[k]), float(weight[k]), int(session[k]))
         for k in order
-        if session[k] != _NOBODY
+        if session[k] != _NO_SESSION
     ]
 
 
-def _draw_gru_(gru: nn.GRU) -> None:
-    """Glorot over inputs and state together, biases of both gates 1, as TensorFlow's cell."""
+def _init_like_tensorflow_(gru: nn.GRU) -> None:
+    """Draw Glorot weights over inputs and state together; biases of both gates are 1."""
     H, fan_in = gru.hidden_size, gru.input_size + gru.hidden_size
     for name, weight in gru.named_parameters():
         if name.startswith("weight"):
@@ -251,13 +264,13 @@ def _draw_gru_(gru: nn.GRU) -> None:
 
 
 def _unit(rows: Tensor) -> Tensor:
-    """Each row (…, H) with norm 1; one of zeros stays."""
-    return nn.functional.normalize(rows, dim=-1, eps=_NEAR_ZERO)
+    """Rows (…, H) scaled to norm 1; rows of zeros stay zero."""
+    return nn.functional.normalize(rows, dim=-1, eps=_MIN_NORM)
 
 
 def _normalized(rows: Tensor) -> Tensor:
-    """Each row (P, H) with mean 0 and variance 1."""
-    return nn.functional.layer_norm(rows.float(), rows.shape[-1:], eps=_SMALL)
+    """Rows (P, H) normalized to mean 0 and variance 1."""
+    return nn.functional.layer_norm(rows.float(), rows.shape[-1:], eps=_VARIANCE_EPS)
 
 
 _PAPER: dict[str, Any] = {
@@ -278,8 +291,8 @@ class CSRM(NeuralModel):
     name: ClassVar[str] = "csrm"
     Config: ClassVar[type[CSRMConfig]] = CSRMConfig
     encoder_type: ClassVar[type[Encoder]] = CSRMEncoder
-    # shuffled, the memory would hold later sessions
     default_capabilities: ClassVar[Capabilities] = ATTENTIVE
+    # without shuffle: a shuffled epoch would put later sessions into the memory
     search_space: ClassVar[Space] = without(TRAINING_SPACE, ["shuffle"]) | {
         "embedding_width": Choice(50, 100, 150),
         "hidden_width": Choice(50, 100, 150),

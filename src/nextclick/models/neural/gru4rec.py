@@ -1,4 +1,4 @@
-"""GRU4Rec: a GRU over the clicks of a session, trained on sampled items.
+"""GRU4Rec: a GRU over the clicks of a session, trained with sampled negatives.
 
 Hidasi et al., Session-based Recommendations with Recurrent Neural Networks, ICLR 2016, and Hidasi
 & Karatzoglou, Recurrent Neural Networks with Top-k Gains, CIKM 2018:
@@ -6,24 +6,25 @@ Hidasi et al., Session-based Recommendations with Recurrent Neural Networks, ICL
     h_t   = GRU(input of x_t, h_{t-1})      one or more layers
     score = W h_t + b
 
-`embedding` says what the input is: the `tied` row of W, a `separate` embedding, or the `one-hot`
-vector of the item, for which the product with the input weights is a look-up of 3H numbers.
+`embedding` selects the input: the `tied` row of W, a `separate` embedding, or the `one-hot` vector
+of the item, whose product with the input weights is a look-up of 3H numbers.
 
-The encoder runs in two ways that give the same queries. `forward` reads whole sessions, as all
-models here. `step` reads one click of every lane and hands its state on, as the authors train:
-each lane holds a session, another takes its place when it ends, and no gradient passes from one
-click to the one before. Both drop hidden states out while training; `step` also hands the dropped
-state on, as the authors' code (github.com/hidasib/GRU4Rec_PyTorch_Official) does.
+The encoder runs in two ways with equal queries. `forward` reads whole sessions, as all encoders.
+`step` reads one click of each of B parallel sessions (lanes) and returns the new state, as in the
+authors' training: when the session of a lane ends, the next session takes the lane, and no gradient
+passes from one click to the click before. In training both apply dropout to hidden states; `step`
+also passes the dropped state on, as the authors' code
+(github.com/hidasib/GRU4Rec_PyTorch_Official) does.
 
-Where we differ:
-- The authors may put an activation on the scores (tanh in 2016, ELU for BPR-max later). It is
-  monotone, so that no ranking depends on it, and it shapes a loss: it belongs to training, as
-  `score_activation`, and not to the scores of a model.
-- Their code leaves the first layer of a one-hot network without hidden dropout; ours has it in
-  every layer. Embedding dropout acts on what is looked up, in the one-hot form on its 3H numbers.
-- A one-hot layer, like every GRU of PyTorch, resets the state after the product with U and has two
-  biases; theirs resets before and has one.
-- Weights start from U(±√(6 / (inputs + outputs))) for each gate, biases from 0, as theirs.
+Differences from the authors' code:
+- Their scores may have an activation (tanh in 2016, ELU for BPR-max later). It is monotone, so it
+  does not change the ranking, only the loss: it is the training parameter `score_activation`.
+- Their first layer of a one-hot network has no hidden dropout; ours has it in every layer.
+  Embedding dropout applies to the looked-up numbers, in the one-hot form to all 3H.
+- A one-hot layer, like a GRU of PyTorch, resets the state after the product with U and has two
+  biases; theirs resets before the product and has one bias.
+- As in their code, the weights of each gate are drawn from U(±√(6 / (inputs + outputs))) and biases
+  start at 0.
 """
 
 from __future__ import annotations
@@ -51,19 +52,19 @@ class GRU4RecConfig:
 
     embedding: Annotated[
         Literal["tied", "separate", "one-hot"],
-        Field(description="input: the decoder's vectors, an embedding of its own, or one-hot"),
+        Field(description="input: the decoder's vectors, a separate embedding, or one-hot"),
     ] = "tied"
     embedding_width: Annotated[
-        int, Field(ge=1, description="width of a separate embedding; no other has a width")
+        int, Field(ge=1, description="width of a separate embedding; unused otherwise")
     ] = 100
     hidden_width: Annotated[int, Field(ge=1, description="width of the GRU's state")] = 100
     layers: Annotated[int, Field(ge=1, description="GRU layers")] = 1
     embedding_dropout: Annotated[float, Field(ge=0, lt=1, description="dropout of the input")] = 0.0
     hidden_dropout: Annotated[
-        float, Field(ge=0, lt=1, description="dropout of every layer's state")
+        float, Field(ge=0, lt=1, description="dropout of the states of every layer")
     ] = 0.4
     max_length: Annotated[
-        int, Field(ge=1, description="latest clicks that are read; lanes read all")
+        int, Field(ge=1, description="number of latest clicks read; lanes read all")
     ] = 200
 
 
@@ -73,10 +74,10 @@ class GRULayer(nn.Module):
     def __init__(self, n_inputs: int, width: int):
         super().__init__()
         self.gru = nn.GRU(n_inputs, width, batch_first=True)
-        to_gates, between, *biases = self.gru.all_weights[0]
-        for gate in to_gates.chunk(3):
+        input_weights, recurrent_weights, *biases = self.gru.all_weights[0]
+        for gate in input_weights.chunk(3):
             uniform_(gate, n_inputs, width)
-        for gate in between.chunk(3):
+        for gate in recurrent_weights.chunk(3):
             uniform_(gate, width, width)
         for bias in biases:
             nn.init.zeros_(bias)
@@ -87,12 +88,14 @@ class GRULayer(nn.Module):
         return states
 
     def step(self, inputs: Tensor, state: Tensor) -> Tensor:
-        """(B, H) after (B, n_inputs) in state (B, H)."""
+        """(B, H) next states of inputs (B, n_inputs) and states (B, H)."""
         return torch.gru_cell(inputs, state, *self.gru.all_weights[0])
 
 
 class OneHotGRULayer(nn.Module):
-    """The same over inputs that are already multiplied: i = (…, 3H) for reset, update and new.
+    """A GRU layer over inputs already multiplied with the input weights.
+
+    The inputs i (…, 3H) are those of the gates reset, update and new:
 
     r = σ(i_r + U_r h + b_r), z = σ(i_z + U_z h + b_z), n = tanh(i_n + r ⊙ (U_n h + b_n)),
     h' = (1 - z) ⊙ n + z ⊙ h
@@ -111,23 +114,23 @@ class OneHotGRULayer(nn.Module):
         """(B, T, H) states of (B, T, 3H), from a zero state."""
         state = inputs.new_zeros(len(inputs), self.width)
         states = []
-        for now in inputs.unbind(dim=1):
-            state = self.step(now, state)
+        for click in inputs.unbind(dim=1):  # (B, 3H)
+            state = self.step(click, state)
             states.append(state)
         return torch.stack(states, dim=1)
 
     def step(self, inputs: Tensor, state: Tensor) -> Tensor:
-        """(B, H) after (B, 3H) in state (B, H)."""
-        given, recurrent = inputs + self.input_bias, self.recur(state)  # (B, 3H) each
-        first, last = slice(None, 2 * self.width), slice(2 * self.width, None)
-        gates = torch.sigmoid(given[:, first] + recurrent[:, first])
-        reset, update = gates.chunk(2, dim=1)
-        new = torch.tanh(torch.addcmul(given[:, last], reset, recurrent[:, last]))
+        """(B, H) next states of inputs (B, 3H) and states (B, H)."""
+        inputs, recurrent = inputs + self.input_bias, self.recur(state)  # (B, 3H) each
+        reset_update, candidate = slice(None, 2 * self.width), slice(2 * self.width, None)
+        gates = torch.sigmoid(inputs[:, reset_update] + recurrent[:, reset_update])  # (B, 2H)
+        reset, update = gates.chunk(2, dim=1)  # (B, H) each
+        new = torch.tanh(torch.addcmul(inputs[:, candidate], reset, recurrent[:, candidate]))
         return torch.lerp(new, state, update)
 
 
 class GRU4RecEncoder(Encoder):
-    """Input, GRU layers and the decoder's table."""
+    """Input embedding, GRU layers and the item vectors of the decoder."""
 
     def __init__(self, config: GRU4RecConfig, n_items: int):
         super().__init__()
@@ -153,7 +156,7 @@ class GRU4RecEncoder(Encoder):
         self.bias = nn.Parameter(torch.zeros(n_items + 1))
 
     def forward(self, items: Tensor) -> Tensor:
-        """(B, T, H) queries of (B, T) items, each session from a zero state."""
+        """(B, T, H) queries of (B, T) items; each session starts from a zero state."""
         x = self.embedding_dropout(self.items(items))  # (B, T, width)
         for layer in self.layers:
             x = self.hidden_dropout(layer(x))  # (B, T, H)
@@ -161,7 +164,7 @@ class GRU4RecEncoder(Encoder):
         return queries
 
     def initial_state(self, n_lanes: int) -> Tensor:
-        """(L, B, H) zeros: the state of lanes of which nothing was read."""
+        """(L, B, H) zeros, the states before the first click."""
         return self.bias.new_zeros(len(self.layers), n_lanes, self.hidden_width)
 
     def step(self, items: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,21 +172,21 @@ class GRU4RecEncoder(Encoder):
 
         Args:
             items: (B,) int64.
-            state: (L, B, H); zero in the lanes whose session begins with this click, and detached
-                where no gradient is to reach the click before.
+            state: (L, B, H); zero in lanes whose session begins with this click. Detach it to stop
+                the gradient at the click before.
 
         Returns:
-            (B, H) queries and the (L, B, H) state after the click.
+            (B, H) queries and (L, B, H) states after the click.
         """
         x = self.embedding_dropout(self.items(items))  # (B, width)
         states = []
-        for layer, before in zip(self.layers, state.unbind(), strict=True):
-            x = self.hidden_dropout(cast("GRULayer", layer).step(x, before))  # (B, H)
+        for layer, layer_state in zip(self.layers, state.unbind(), strict=True):
+            x = self.hidden_dropout(cast("GRULayer", layer).step(x, layer_state))  # (B, H)
             states.append(x)
         return x, torch.stack(states)
 
     def table(self) -> tuple[Tensor, Tensor | None]:
-        """The decoder's vectors, which a tied network also reads, and its bias."""
+        """The item vectors of the decoder, which a tied network also reads, and its bias."""
         return (self.items if self.tied else self.outputs).weight, self.bias
 
 
@@ -209,13 +212,13 @@ _RSC15: dict[str, Any] = _SHARED | {
 
 
 class GRU4Rec(NeuralModel):
-    """Session-parallel recurrent network."""
+    """A recurrent network trained on parallel sessions."""
 
     name: ClassVar[str] = "gru4rec"
     Config: ClassVar[type[GRU4RecConfig]] = GRU4RecConfig
     encoder_type: ClassVar[type[Encoder]] = GRU4RecEncoder
     default_capabilities: ClassVar[Capabilities] = replace(NEURAL, recurrent_step=True)
-    # lanes and Adagrad have rates and batches of their own
+    # lanes and Adagrad need other learning rates and batch sizes than TRAINING_SPACE
     search_space: ClassVar[Space] = {
         "learning_rate": FloatRange(0.01, 0.5, log=True),
         "momentum": FloatRange(0.0, 0.5),
@@ -233,8 +236,8 @@ class GRU4Rec(NeuralModel):
         "embedding_dropout": FloatRange(0.0, 0.6),
         "hidden_dropout": FloatRange(0.0, 0.6),
     }
-    # default, yoochoose and bpr-max are the authors' parameter files; top1, bpr and cross-entropy
-    # are the settings of 2016, from memory of the paper
+    # default, yoochoose and bpr-max are from the authors' parameter files; top1, bpr and
+    # cross-entropy follow the paper of 2016, from memory
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": _RSC15,
         "yoochoose": _RSC15

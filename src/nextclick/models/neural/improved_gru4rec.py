@@ -1,20 +1,20 @@
-"""Improved GRU-Rec: a GRU trained on every prefix, with clicks dropped from the input.
+"""Improved GRU-Rec: a GRU trained on every prefix, with click dropout.
 
 Tan, Xu & Liu, Improved Recurrent Neural Networks for Session-based Recommendations, DLRS 2016,
-as NARM's paper uses it for its baseline: NARM's global encoder under a fully connected softmax.
+in the form of NARM's baseline: NARM's global encoder with a fully connected softmax.
 
     h_t   = GRU(drop(E x_t), h_{t-1})
     score = W h_t + b
 
-- Every prefix of a session is a sample: here they are one causal pass.
-- Click dropout: a quarter of the clicks is hidden from the input while training, so that a click
-  made by accident counts less; no target is dropped. A hidden click is a zero embedding for the
-  GRU, the others are scaled up, and a click is hidden from all prefixes of its session alike.
-  `click_dropout_mode=elementwise` drops numbers of the embedding instead.
-- Pretraining on the whole log and fine-tuning on its recent fraction, the paper's answer to
-  tastes that move, is no part of the network but of its training: the parameters
-  `pretrain_epochs` and `recent`, and the preset "fine-tuned" (its numbers are ours).
-- Initial weights are those of NARM's code, where the figures that we compare with come from.
+- Every prefix of a session is a sample; one causal pass computes them all.
+- Click dropout: in training a quarter of the clicks is dropped from the input, which reduces the
+  effect of accidental clicks; targets are not dropped. The embedding of a dropped click is zero in
+  all prefixes of its session, and the other embeddings are scaled up.
+  `click_dropout_mode=elementwise` drops single entries of embeddings instead.
+- The paper pretrains on the whole log and fine-tunes on its recent fraction, against drifting
+  tastes. That belongs to training: the parameters `pretrain_epochs` and `recent`, and the preset
+  "fine-tuned" (its numbers are ours).
+- Initial weights are those of NARM's code, the source of the figures we compare with.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ class ImprovedGRU4RecConfig:
     embedding_width: Annotated[int, Field(ge=1, description="width of an item's embedding")] = 50
     hidden_width: Annotated[int, Field(ge=1, description="width of the GRU's state")] = 100
     click_dropout: Annotated[
-        float, Field(ge=0, lt=1, description="share of the input that is dropped in training")
+        float, Field(ge=0, lt=1, description="share of the input dropped in training")
     ] = 0.25
     click_dropout_mode: Annotated[
         Literal["whole", "elementwise"],
-        Field(description="drop whole clicks, or single numbers of their embeddings"),
+        Field(description="drop whole clicks, or single entries of their embeddings"),
     ] = "whole"
     output_dropout: Annotated[
         float, Field(ge=0, lt=1, description="dropout between GRU and decoder")
     ] = 0.0
-    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 19
+    max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 19
 
 
 class ImprovedGRU4RecEncoder(Encoder):
@@ -87,7 +87,7 @@ class ImprovedGRU4RecEncoder(Encoder):
         return queries
 
     def table(self) -> tuple[Tensor, Tensor | None]:
-        """The decoder's vectors and bias."""
+        """The item vectors and the bias of the decoder."""
         return self.outputs.weight, self.bias
 
 

@@ -1,36 +1,35 @@
-"""LESSR: message passing in the order of edges, and attention along shortcuts.
+"""LESSR: message passing in the order of edges, and attention along shortcut edges.
 
 Chen & Wong, Handling Information Loss of Graph Neural Networks for Session-based Recommendation,
-KDD 2020. A prefix x_1..x_t is two graphs over its distinct items: a multigraph with an edge for
-each pair of clicks that follow one another, in their order, and a shortcut graph with an edge from
-each item to each that was clicked with or after it. Layers alternate, the first being EOPA; each
-reads what all before it gave, x^0 = E, and adds a block of d numbers in front:
+KDD 2020. A prefix x_1..x_t has two graphs over its distinct items: a multigraph with an ordered
+edge for each pair of successive clicks, and a shortcut graph with an edge from each item to each
+item clicked with or after it. EOPA and SGAT layers alternate, EOPA first. Each layer reads the
+concatenated outputs of all layers before it, x^0 = E, and prepends d features:
 
     EOPA  y_v = W_self x_v + W_neigh GRU(drop x_u, u → v in the order of the edges)
     SGAT  α_uv = softmax over u → v of eᵀ σ(W_q x_u + W_k x_v + b),  y_v = Σ_u α_uv W_v x_u
 
-with x batch-normalized before (BN) and y going through a PReLU after; SGAT drops out x, EOPA only
-what is sent. A node without edges in gets W_self x_v. Then, with ℓ the last item,
+Layers batch-normalize x first (BN) and apply a PReLU to y. SGAT applies dropout to x, EOPA to the
+messages only. A node without incoming edges has y_v = W_self x_v. With ℓ the last item:
 
     g     = PReLU(W_out Σ_v softmax over v of (eᵀ σ(W_u x_v + W_l x_ℓ + b)) x_v),  x = drop BN x
     score = E W drop BN [x_ℓ ; g]
 
-Each prefix is a graph of its own and passes alone: batch normalization and dropout are of the
-nodes of a batch, so that the states of prefixes are not shared as in SR-GNN. Queries are causal: a
-later click changes none before it, to rounding, as in `sr_gnn`. While training, BN reads the mean
-and variance of all nodes in the batch, other prefixes' included, as in the authors' code; asked for
-a recommendation it reads those that it has kept.
+Each prefix has nodes of its own: because of batch normalization and dropout, prefixes cannot share
+states as in SR-GNN. Queries are causal: a later click changes earlier queries by rounding only, as
+in `sr_gnn`. In training BN uses the mean and variance of all nodes in the batch, other prefixes
+included, as in the authors' code; otherwise it uses the running statistics.
 
-Embeddings have at most norm 1: rows that are longer are scaled down before each training step and
-wherever they are read, as `max_norm` of the code does.
+Embeddings have at most norm 1: longer rows are scaled down before each training step and wherever
+they are read, as `max_norm` does in the code.
 
-Where code (github.com/twchen/lessr) and we differ:
-- The code leaves out an incomplete last batch. We learn from it; where it has a single node, BN
-  uses the mean and variance that it has kept.
-- A batch is about `batch_size` prefixes, those of whole sessions; the code draws prefixes.
-- The code reads whole sessions, we the latest 50 clicks.
-- Repeated clicks in a row stay (the authors' preparation removes them): an edge from an item to
-  itself.
+Differences from the authors' code (github.com/twchen/lessr):
+- The code skips an incomplete last batch; we train on it. If it has a single node, BN uses the
+  running statistics.
+- The code draws prefixes; our batches are whole sessions with about `batch_size` prefixes.
+- The code reads whole sessions; we read the latest 50 clicks.
+- We keep repeated clicks in a row, as an edge from an item to itself; the authors' preparation
+  removes them.
 """
 
 from __future__ import annotations
@@ -47,17 +46,18 @@ from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.models.explanation import record_attention
 from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.layers import Dropout, clamp_norm, clear_padding_, item_embedding
+from nextclick.models.ops.lessr_graph import LESSRGraphs, lessr_graphs
+from nextclick.models.ops.prefix_inputs import given_or_built, scatter_to_batch
 from nextclick.models.ops.segments import group_energy, group_softmax, group_sum
-from nextclick.models.ops.session_graphs import given_or_built, placed, prefix_graphs
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nextclick.core.types import AnyArray, Int64Array
+    from nextclick.core.types import Int64Array
     from nextclick.models.base import Capabilities
 
-_NORM = 1.0  # longest embedding
+_MAX_NORM = 1.0  # of an embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,100 +67,103 @@ class LESSRConfig:
     width: Annotated[int, Field(ge=1, description="width of embeddings and of each layer")] = 32
     layers: Annotated[int, Field(ge=1, le=16, description="EOPA and SGAT layers, alternating")] = 4
     dropout: Annotated[
-        float, Field(ge=0, lt=1, description="dropout of what layers and read-out read")
+        float, Field(ge=0, lt=1, description="dropout of the inputs of layers and pooling")
     ] = 0.2
-    batch_norm: Annotated[bool, Field(description="normalize what layers and read-out read")] = True
-    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 50
+    batch_norm: Annotated[
+        bool, Field(description="batch-normalize the inputs of layers and pooling")
+    ] = True
+    max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 50
 
 
 class LESSREncoder(Encoder):
-    """EOPA and SGAT layers, densely connected, and the read-out."""
+    """Densely connected EOPA and SGAT layers, and attention pooling."""
 
     def __init__(self, config: LESSRConfig, n_items: int):
         super().__init__()
         d = config.width
         self.items = item_embedding(n_items, d)
         clear_padding_(self.items)
-        self._shorten()
+        self._limit_norms()
         self.layers = nn.ModuleList(
             (SGAT if number % 2 else EOPA)((number + 1) * d, config)
             for number in range(config.layers)
         )
         width = (config.layers + 1) * d
         self.readout = Readout(width, config)
-        self.norm = _norm(width + d, config)
+        self.norm = _batch_norm(width + d, config)
         self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(width + d, d, bias=False)
 
     @torch.no_grad()
-    def _shorten(self) -> None:
+    def _limit_norms(self) -> None:
+        """Scale embeddings with a norm above 1 down to norm 1, in place."""
         weight = self.items.weight
-        norm = torch.linalg.vector_norm(weight, dim=1, keepdim=True)
-        weight.mul_(_NORM / norm.clamp(min=_NORM))
+        norm = torch.linalg.vector_norm(weight, dim=1, keepdim=True)  # (N + 1, 1)
+        weight.mul_(_MAX_NORM / norm.clamp(min=_MAX_NORM))
 
-    def prepared(
-        self, items: Int64Array, where: Int64Array, session: Int64Array | None
-    ) -> dict[str, AnyArray]:
-        """The graphs of the prefixes; see `session_graphs.prefix_graphs`."""
+    def prepare_prefixes(
+        self, items: Int64Array, cells: Int64Array, session: Int64Array | None
+    ) -> LESSRGraphs:
+        """Both graphs of each prefix."""
         del session
-        return prefix_graphs(items, where)
+        return lessr_graphs(items, cells)
 
     def decays(self, name: str) -> bool:
-        """No bias, no batch normalization and no PReLU."""
+        """Weight decay for all parameters except biases, batch normalization and PReLU."""
         return not ("bias" in name or "norm" in name or "activation" in name)
 
-    def forward(self, items: Tensor, **graph: Tensor) -> Tensor:
+    def forward(self, items: Tensor, prefixes: LESSRGraphs | None = None) -> Tensor:
         """(B, T, D) queries of (B, T) items."""
-        graph = given_or_built(self, items, graph)
+        graphs = given_or_built(prefixes, self.prepare_prefixes, items)
         if self.training:
-            self._shorten()
-        clicked = self.items(items.flatten().index_select(0, graph["nodes"]))
-        features = clicked if self.training else clamp_norm(clicked, _NORM)  # (V, d)
+            self._limit_norms()
+        embeddings = self.items(items.flatten().index_select(0, graphs.nodes))  # (V, d)
+        features = embeddings if self.training else clamp_norm(embeddings, _MAX_NORM)
         for layer in self.layers:
-            features = torch.cat([layer(features, graph), features], dim=-1)
-        last = features.index_select(0, graph["last"])  # (P, (L + 1) d)
-        session = torch.cat([last, self.readout(features, graph)], dim=-1)
+            features = torch.cat([layer(features, graphs), features], dim=-1)  # d wider
+        last = features.index_select(0, graphs.last)  # (P, (L + 1) d)
+        session = torch.cat([last, self.readout(features, graphs)], dim=-1)  # (P, (L + 2) d)
         queries = self.output(self.dropout(self.norm(session)))  # (P, d)
-        return placed(queries, graph["cells"], items)
+        return scatter_to_batch(queries, graphs.cells, items)
 
     def table(self) -> tuple[Tensor, Tensor | None]:
         """The shared embedding, without bias."""
         weight = self.items.weight
-        return (weight if self.training else clamp_norm(weight, _NORM)), None
+        return (weight if self.training else clamp_norm(weight, _MAX_NORM)), None
 
 
 class EOPA(nn.Module):
-    """Aggregates what neighbors send with a GRU, in the order of the edges."""
+    """Edge-order preserving aggregation: a GRU over the messages of the incoming edges."""
 
     def __init__(self, width: int, config: LESSRConfig):
         super().__init__()
-        self.norm = _norm(width, config)
+        self.norm = _batch_norm(width, config)
         self.dropout = Dropout(config.dropout)
         self.gru = nn.GRU(width, width)
         self.own = nn.Linear(width, config.width, bias=False)  # W_self
         self.neighbors = nn.Linear(width, config.width, bias=False)  # W_neigh
         self.activation = nn.PReLU(config.width)
 
-    def forward(self, features: Tensor, graph: dict[str, Tensor]) -> Tensor:
-        """(V, d) of (V, width) features of nodes."""
+    def forward(self, features: Tensor, graphs: LESSRGraphs) -> Tensor:
+        """(V, d) outputs of (V, width) features of nodes."""
         features = self.norm(features)
-        given = self.own(features)
-        if len(graph["receivers"]):
-            sent = self.dropout(features).index_select(0, graph["messages"])  # (E, width)
-            _, heard = self.gru(PackedSequence(sent, graph["message_counts"].cpu()))
-            # zeros for a node that nobody sends to
-            given = given.index_add(0, graph["receivers"], self.neighbors(heard[0]))
-        answer: Tensor = self.activation(given.float())
-        return answer
+        states = self.own(features)  # (V, d)
+        edges = graphs.edge_order
+        if len(edges.receivers):
+            messages = self.dropout(features).index_select(0, edges.senders)  # (E, width)
+            _, final = self.gru(PackedSequence(messages, edges.counts.cpu()))  # (1, R, width)
+            states = states.index_add(0, edges.receivers, self.neighbors(final[0]))
+        activated: Tensor = self.activation(states.float())
+        return activated
 
 
 class SGAT(nn.Module):
-    """Attends to all nodes from which a shortcut comes."""
+    """Shortcut graph attention: each node attends to the senders of its shortcuts."""
 
     def __init__(self, width: int, config: LESSRConfig):
         super().__init__()
         d = config.width
-        self.norm = _norm(width, config)
+        self.norm = _batch_norm(width, config)
         self.dropout = Dropout(config.dropout)
         self.sender = nn.Linear(width, d)  # W_q, b
         self.receiver = nn.Linear(width, d, bias=False)  # W_k
@@ -168,25 +171,24 @@ class SGAT(nn.Module):
         self.attend = nn.Parameter(nn.Linear(d, 1).weight[0].detach())  # e
         self.activation = nn.PReLU(d)
 
-    def forward(self, features: Tensor, graph: dict[str, Tensor]) -> Tensor:
-        """(V, d) of (V, width) features of nodes."""
+    def forward(self, features: Tensor, graphs: LESSRGraphs) -> Tensor:
+        """(V, d) outputs of (V, width) features of nodes."""
         features = self.dropout(self.norm(features))
-        source, bounds = graph["shortcuts"], graph["shortcut_bounds"]
-        energy = group_energy(
-            self.receiver(features), self.sender(features), self.attend, source, bounds
-        )
+        senders, bounds = graphs.shortcuts.senders, graphs.shortcuts.bounds
+        query, key = self.receiver(features), self.sender(features)  # (V, d) each
+        energy = group_energy(query, key, self.attend, senders, bounds)
         alpha = group_softmax(energy, bounds)  # (F,)
-        answer: Tensor = self.activation(group_sum(self.value(features), source, bounds, alpha))
-        return answer
+        states: Tensor = self.activation(group_sum(self.value(features), senders, bounds, alpha))
+        return states
 
 
 class Readout(nn.Module):
-    """Attends to the nodes of a prefix, asked by the last."""
+    """Attention pooling over the nodes of a prefix, with the last node as query."""
 
     def __init__(self, width: int, config: LESSRConfig):
         super().__init__()
         d = config.width
-        self.norm = _norm(width, config)
+        self.norm = _batch_norm(width, config)
         self.dropout = Dropout(config.dropout)
         self.each = nn.Linear(width, d, bias=False)  # W_u
         self.last = nn.Linear(width, d)  # W_l, b
@@ -194,27 +196,26 @@ class Readout(nn.Module):
         self.output = nn.Linear(width, d, bias=False)  # W_out
         self.activation = nn.PReLU(d)
 
-    def forward(self, features: Tensor, graph: dict[str, Tensor]) -> Tensor:
-        """(P, d) of (V, width) features of nodes."""
+    def forward(self, features: Tensor, graphs: LESSRGraphs) -> Tensor:
+        """(P, d) session features of (V, width) features of nodes."""
         features = self.dropout(self.norm(features))
-        bounds = graph["node_bounds"]
+        bounds = graphs.node_bounds
         nodes = torch.arange(len(features), device=features.device)
-        query = self.last(features.index_select(0, graph["last"]))  # (P, d)
-        energy = group_energy(query, self.each(features), self.attend, nodes, bounds)
+        query, key = self.last(features.index_select(0, graphs.last)), self.each(features)
+        energy = group_energy(query, key, self.attend, nodes, bounds)  # (V,)
         alpha = group_softmax(energy, bounds)  # (V,)
-        # an item counts at its first click
-        record_attention("read-out", alpha[None], graph["nodes"])
-        answer: Tensor = self.activation(
-            self.output(group_sum(features, nodes, bounds, alpha)).float()
-        )
-        return answer
+        # the weight of an item is recorded at its first click
+        record_attention("read-out", alpha[None], graphs.nodes)
+        pooled = group_sum(features, nodes, bounds, alpha)  # (P, width)
+        session: Tensor = self.activation(self.output(pooled).float())
+        return session
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch normalization that takes a single row, too: with the variance that it has kept."""
+    """Batch normalization that uses the running statistics for a single row."""
 
     def forward(self, rows: Tensor) -> Tensor:
-        """(V, D) of (V, D)."""
+        """(V, D) normalized rows."""
         if self.training and len(rows) > 1:
             return super().forward(rows)
         return nn.functional.batch_norm(
@@ -222,7 +223,7 @@ class BatchNorm(nn.BatchNorm1d):
         )
 
 
-def _norm(width: int, config: LESSRConfig) -> nn.Module:
+def _batch_norm(width: int, config: LESSRConfig) -> nn.Module:
     return BatchNorm(width) if config.batch_norm else nn.Identity()
 
 

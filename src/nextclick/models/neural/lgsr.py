@@ -1,8 +1,8 @@
-"""LGSR: attention over a session, and item vectors that also know the graph across sessions.
+"""LGSR: self-attention over a session, with item embeddings also trained on a global item graph.
 
 Xu et al., Joint Modeling of Local and Global Behavior Dynamics for Session-based Recommendation,
-ECAI 2020. With P_a the position of the click a places before the last one (numbers are the paper's
-equations), for the prefix that ends at click t:
+ECAI 2020. For the prefix that ends at click t, with P_a the position embedding of the a-th click
+before the last (numbers are the paper's equations):
 
     e_i   = drop(E x_i + P_{t-i})
     S     = softmax over j ≤ i of (e_i W_q · e_j W_k / √d), times e_j W_v               (6), (7)
@@ -10,23 +10,23 @@ equations), for the prefix that ends at click t:
     α_i   = softmax over i ≤ t of qᵀ σ(W_1 f_t + W_2 f_i),  s_l = Σ α_i f_i             (9)
     s     = W_3 drop([f_t ; s_l]),  score = E s                                         (10)
 
-Each epoch first makes `graph_passes` passes over skip-gram pairs of walks on the graph of items,
-which train E as well (`lgsr_graph`, equations 1 to 5), and then one over the prefixes.
+Each epoch starts with `graph_passes` passes over skip-gram pairs of random walks on the item graph,
+which also train E (`lgsr_graph`, equations 1 to 5). One pass over the prefixes follows.
 
-`variant` leaves parts out as the paper's ablation does: "c" has no item graph, "a" scores with f_t
-alone, "h" has SR-GNN in the place of (6) to (9).
+`variant` selects the paper's ablations: "c" has no item graph, "a" scores with f_t alone, "h"
+replaces (6) to (9) by SR-GNN.
 
-Where paper and code (github.com/chenjh1988/LGSR) differ, or we differ from both:
-- The code adds residual connections, LayerNorm and dropout after attention and feed-forward, which
-  the paper does not have: `residual`, on by default.
-- Positions count from the last click, so that every prefix has inputs of its own and is a row by
-  itself. The latest 19 clicks are read, as in the code.
-- "The first (i - 1) items" of 2.4.1 would leave the first click nothing to attend to; the masks of
-  paper and code let a click see itself.
+Differences between the paper, the authors' code (github.com/chenjh1988/LGSR) and ours:
+- Only the code has residual connections, LayerNorm and dropout after attention and feed-forward
+  layers: `residual`, on by default.
+- Positions count from the last click, so every prefix has different inputs and is a separate row.
+  As in the code, the latest 19 clicks are read.
+- With "the first (i - 1) items" of 2.4.1 the first click could attend to nothing; the masks of the
+  paper and the code include the click itself.
 - Equation 9 names a bias c and does not use it. σ is the sigmoid.
-- Equation 11 is worded as binary cross-entropy; the code takes the softmax's, as we do.
-- λ_1 of equation 12 is not used by either: how often the graph is trained weighs it.
-- λ_2 / 2 ‖Θ‖² is added while prefixes are learned, to all weights but those of contexts.
+- Equation 11 is a binary cross-entropy; the code and we use the cross-entropy of the softmax.
+- Neither the code nor we use λ_1 of equation 12; the number of passes weighs the graph loss.
+- λ_2 / 2 ‖Θ‖² is added in the pass over prefixes, for all weights except those of contexts.
 """
 
 from __future__ import annotations
@@ -46,7 +46,12 @@ from nextclick.models.neural.sr_gnn import SRGNNConfig, SRGNNEncoder
 from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding
 from nextclick.models.ops.lgsr_graph import ItemGraphTask
-from nextclick.models.ops.session_graphs import given_or_built, placed
+from nextclick.models.ops.prefix_inputs import (
+    TensorRecord,
+    given_or_built,
+    scatter_to_batch,
+    tensors,
+)
 from nextclick.models.presets import TRAINING_SPACE
 
 if TYPE_CHECKING:
@@ -55,7 +60,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import AnyArray, Int64Array
+    from nextclick.core.types import Int64Array
     from nextclick.models.base import Capabilities
 
 
@@ -67,7 +72,7 @@ class LGSRConfig:
         Literal["full", "c", "a", "h"],
         Field(
             description="full; c: without the item graph; a: the last state alone; "
-            "h: SR-GNN reads the session"
+            "h: SR-GNN as the session encoder"
         ),
     ] = "full"
     residual: Annotated[
@@ -76,38 +81,56 @@ class LGSRConfig:
     ] = True
     width: Annotated[int, Field(ge=1, description="width of embeddings and of all layers")] = 100
     dropout: Annotated[
-        float, Field(ge=0, lt=1, description="dropout of input, attention, layers and read-out")
+        float, Field(ge=0, lt=1, description="dropout of inputs, attention, layers and output")
     ] = 0.3
-    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 19
+    max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 19
     graph_passes: Annotated[
         int, Field(ge=0, description="g, passes over the item graph before each epoch")
     ] = 2
     graph_epochs: Annotated[
-        int, Field(ge=0, description="epochs, the first ones, that have such passes; 0 for all")
+        int, Field(ge=0, description="number of first epochs with such passes; 0 for all")
     ] = 0
     walks: Annotated[int, Field(ge=1, description="T, walks from each item in a pass")] = 13
-    walk_length: Annotated[int, Field(ge=2, description="L, most items in a walk")] = 50
+    walk_length: Annotated[int, Field(ge=2, description="L, largest number of items in a walk")] = (
+        50
+    )
     window: Annotated[
-        int, Field(ge=1, description="how far apart center and context stand in a walk, at most")
+        int, Field(ge=1, description="largest distance of center and context in a walk")
     ] = 8
     graph_loss: Annotated[
         Literal["nce", "negative_sampling"],
         Field(description="nce (the authors' code) or negative_sampling (equation 5)"),
     ] = "nce"
     graph_negatives: Annotated[
-        int, Field(ge=1, description="items that all pairs of a step are compared with")
+        int, Field(ge=1, description="negatives that all pairs of a step share")
     ] = 512
     graph_rate: Annotated[
-        float, Field(gt=0, description="learning rate of those steps, as a share of learning_rate")
+        float,
+        Field(gt=0, description="learning rate of graph steps, as a multiple of learning_rate"),
     ] = 1.0
-    graph_batch: Annotated[int, Field(ge=1, description="pairs in a step, about")] = 8192
+    graph_batch: Annotated[
+        int, Field(ge=1, description="approximate number of pairs in a graph step")
+    ] = 8192
     graph_pairs: Annotated[
-        int, Field(ge=0, description="most pairs in a pass, about; 0 for those of all walks")
+        int, Field(ge=0, description="approximate limit of pairs in a pass; 0 for all pairs")
     ] = 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LatestClicks(TensorRecord):
+    """The clicks that the encoder reads of P prefixes.
+
+    Attributes:
+        cells: (P,) int64, the cell of the last click of each prefix, ascending.
+        latest: (P, K) int64, the latest clicks of each prefix, the last one first; 0 is padding.
+    """
+
+    cells: Tensor
+    latest: Tensor
+
+
 class LGSREncoder(Encoder):
-    """Self-attention over each prefix, and its read-out."""
+    """Self-attention over each prefix, then attention pooling."""
 
     def __init__(self, config: LGSRConfig, n_items: int):
         super().__init__()
@@ -132,64 +155,61 @@ class LGSREncoder(Encoder):
             self.attention_norm = nn.LayerNorm(D)
             self.inner_norm = nn.LayerNorm(D)
 
-    def prepared(
-        self, items: Int64Array, where: Int64Array, session: Int64Array | None
-    ) -> dict[str, AnyArray]:
-        """What `forward` reads.
-
-        - cells (P,): `where`;
-        - latest (P, K): the latest clicks of each prefix, the last one first, 0 behind its first.
-        """
+    def prepare_prefixes(
+        self, items: Int64Array, cells: Int64Array, session: Int64Array | None
+    ) -> LatestClicks:
+        """The latest clicks of each prefix."""
         del session
-        t = where % items.shape[1]
-        width = min(int(t.max(initial=0)) + 1, self.config.max_length)
-        age = np.arange(width)
-        inside = age <= t[:, None]
-        clicks = items.ravel()[np.where(inside, where[:, None] - age, 0)]
-        return {"cells": where, "latest": np.where(inside, clicks, 0)}
+        t = cells % items.shape[1]  # (P,)
+        K = min(int(t.max(initial=0)) + 1, self.config.max_length)
+        distance = np.arange(K)  # from the last click
+        is_click = distance <= t[:, None]  # (P, K)
+        clicks = items.ravel()[np.where(is_click, cells[:, None] - distance, 0)]  # (P, K)
+        return LatestClicks(*tensors(cells, np.where(is_click, clicks, 0)))
 
-    def forward(self, items: Tensor, **told: Tensor) -> Tensor:
+    def forward(self, items: Tensor, prefixes: LatestClicks | None = None) -> Tensor:
         """(B, T, D) queries of (B, T) items."""
-        told = given_or_built(self, items, told)
-        latest = told["latest"]  # (P, K)
+        prefixes = given_or_built(prefixes, self.prepare_prefixes, items)
+        latest = prefixes.latest  # (P, K)
         states = self.states(latest)  # (P, K, D)
-        last = states[:, 0]
+        last = states[:, 0]  # (P, D), f_t
         if self.config.variant == "a":
-            return placed(last, told["cells"], items)
-        alpha = self.attention(states, latest)
-        record_attention("read-out", alpha[:1].flip(1))  # here the last click comes first
-        session = (alpha[:, None] @ states)[:, 0]  # (P, D)
-        queries = self.output(self.dropout(torch.cat([last, session], dim=-1)))
-        return placed(queries, told["cells"], items)
+            return scatter_to_batch(last, prefixes.cells, items)
+        alpha = self.attention(states, latest)  # (P, K)
+        record_attention("read-out", alpha[:1].flip(1))  # in the order of clicks
+        session = (alpha[:, None] @ states)[:, 0]  # (P, D), s_l
+        queries = self.output(self.dropout(torch.cat([last, session], dim=-1)))  # (P, D)
+        return scatter_to_batch(queries, prefixes.cells, items)
 
     def states(self, latest: Tensor) -> Tensor:
-        """(P, K, D) f of (P, K) clicks, the last one first."""
+        """(P, K, D) states f of (P, K) clicks, the last click first."""
         config = self.config
         x = self.dropout(self.items(latest) + self.positions[: latest.shape[1]])  # (P, K, D)
-        query, key, value = self.project(x).chunk(3, dim=-1)
-        weights = self.self_attention(query, key, latest)
+        query, key, value = self.project(x).chunk(3, dim=-1)  # (P, K, D) each
+        weights = self.self_attention(query, key, latest)  # (P, K, K)
         record_attention("self-attention", weights[:1].flip(1, 2))
-        mixed = self.dropout(weights) @ value
+        attended = self.dropout(weights) @ value  # (P, K, D), S
         if config.residual:
-            mixed = self.attention_norm(x + self.dropout(mixed))
-        states: Tensor = self.outer(self.dropout(torch.relu(self.inner(mixed))))
+            attended = self.attention_norm(x + self.dropout(attended))
+        states: Tensor = self.outer(self.dropout(torch.relu(self.inner(attended))))
         if config.residual:
-            states = self.inner_norm(mixed + self.dropout(states))
+            states = self.inner_norm(attended + self.dropout(states))
         return states
 
     def self_attention(self, query: Tensor, key: Tensor, latest: Tensor) -> Tensor:
-        """(P, K, K) row i is a softmax over the clicks j ≥ i places before the last one."""
+        """(P, K, K) weights: row i is a softmax over columns j ≥ i, click i and those before it."""
         K = latest.shape[1]
         energy = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])
         later = torch.ones(K, K, dtype=torch.bool, device=latest.device).tril(-1)
-        itself = torch.eye(K, dtype=torch.bool, device=latest.device)
-        hidden = (later | (latest == 0)[:, None]) & ~itself  # padding sees itself: no empty row
-        return energy.masked_fill(hidden, -torch.inf).softmax(dim=-1)
+        diagonal = torch.eye(K, dtype=torch.bool, device=latest.device)
+        # padding attends to itself, so that no row of the softmax is empty
+        masked = (later | (latest == 0)[:, None]) & ~diagonal  # (P, K, K)
+        return energy.masked_fill(masked, -torch.inf).softmax(dim=-1)
 
     def attention(self, states: Tensor, latest: Tensor) -> Tensor:
-        """(P, K) α, how much each click counts for the session; 0 where there is none."""
-        met = torch.sigmoid(self.attend_last(states[:, :1]) + self.attend_each(states))
-        energy = met @ self.attend  # (P, K)
+        """(P, K) α, the weight of each click; 0 for padding."""
+        query, key = self.attend_last(states[:, :1]), self.attend_each(states)
+        energy = torch.sigmoid(query + key) @ self.attend  # (P, K)
         return energy.masked_fill(latest == 0, -torch.inf).softmax(dim=-1)
 
     def table(self) -> tuple[Tensor, Tensor | None]:
@@ -215,7 +235,7 @@ _RECIPE: dict[str, Any] = {
 
 
 class LGSR(NeuralModel):
-    """Local attention and a global item graph."""
+    """Local self-attention with a global item graph."""
 
     name: ClassVar[str] = "lgsr"
     Config: ClassVar[type[LGSRConfig]] = LGSRConfig
@@ -238,19 +258,19 @@ class LGSR(NeuralModel):
     }
 
     def task(self, sessions: Sessions, seed: int) -> ItemGraphTask | None:
-        """Training on the graph of items, where there is any."""
+        """Training on the item graph; None for a config without one."""
         if not _has_graph(self.config):
             return None
         return ItemGraphTask(self.encoder.items, sessions, self.config, seed)
 
     @classmethod
     def task_weights(cls, config: LGSRConfig, n_items: int) -> tuple[int, int]:
-        """Contexts with their biases, and these with the items."""
+        """The context embeddings with their biases, and these plus the item embeddings."""
         if not _has_graph(config):
             return 0, 0
-        of_table = (n_items + 1) * config.width
-        own = of_table + (n_items + 1 if config.graph_loss == "nce" else 0)
-        return own, own + of_table
+        n_embedding = (n_items + 1) * config.width
+        n_own = n_embedding + (n_items + 1 if config.graph_loss == "nce" else 0)
+        return n_own, n_own + n_embedding
 
 
 def _has_graph(config: LGSRConfig) -> bool:

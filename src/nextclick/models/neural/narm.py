@@ -1,4 +1,4 @@
-"""NARM: a GRU reads the session, attention finds its main purpose.
+"""NARM: a GRU over the session, with attention to its main purpose.
 
 Li et al., Neural Attentive Session-based Recommendation, CIKM 2017. For the prefix that ends at
 click t (numbers are the paper's equations):
@@ -10,13 +10,13 @@ click t (numbers are the paper's equations):
     c    = drop([c^g ; c^l])                                  (9)
     score = E B c          (bilinear, 10)    or    W c + b    (full)
 
-`variant` keeps c^g alone ("global") or c^l alone ("local"). All prefixes are one causal pass.
+`variant` uses c^g alone ("global") or c^l alone ("local"). One causal pass computes all prefixes.
 
-Where paper and code (github.com/lijingsdu/sessionRec_NARM) differ, or we differ from both:
-- Equation 7 is not normalized, the code takes a softmax: `attention_norm`, softmax by default.
-- σ is the sigmoid; the code's hard sigmoid was a saving of its time.
-- Equation 3 resets the state before the product with U, `nn.GRU` (and cuDNN) after it.
-- The code scores padding too and reads the first 19 clicks of a session; we read the last 19.
+Differences between the paper, the authors' code (github.com/lijingsdu/sessionRec_NARM) and ours:
+- Equation 7 is not normalized; the code takes a softmax. `attention_norm` is softmax by default.
+- σ is the sigmoid; the code approximates it by a hard sigmoid.
+- Equation 3 resets the state before the product with U; `nn.GRU` (and cuDNN) resets it after.
+- The code also scores padding, and reads the first 19 clicks of a session; we read the last 19.
 """
 
 from __future__ import annotations
@@ -73,11 +73,11 @@ class NARMConfig:
     output_dropout: Annotated[
         float, Field(ge=0, lt=1, description="dropout between session features and decoder")
     ] = 0.5
-    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 19
+    max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 19
 
 
 class NARMEncoder(Encoder):
-    """GRU, attention and the part of the decoder that a session goes through."""
+    """GRU, attention and the session side of the decoder."""
 
     def __init__(self, config: NARMConfig, n_items: int):
         super().__init__()
@@ -97,10 +97,10 @@ class NARMEncoder(Encoder):
         else:
             self.outputs = item_embedding(n_items, width)  # W
             self.bias = nn.Parameter(torch.zeros(n_items + 1))
-        self._draw(n_items, width)
+        self._init_weights(n_items, width)
 
-    def _draw(self, n_items: int, width: int) -> None:
-        """As the authors' code: randn · √(2 / rows) of each matrix as it stands there."""
+    def _init_weights(self, n_items: int, width: int) -> None:
+        """Draw weights as the authors' code: randn · √(2 / rows), with the rows of its matrices."""
         normal_(self.items.weight, math.sqrt(2.0 / n_items))
         clear_padding_(self.items)
         init_like_narm_(self.gru)
@@ -116,14 +116,14 @@ class NARMEncoder(Encoder):
             clear_padding_(self.outputs)
 
     def forward(self, items: Tensor) -> Tensor:
-        """(B, T, D) queries of (B, T) items; D is the embedding's width if bilinear."""
+        """(B, T, D) queries of (B, T) items; bilinear: D is the embedding width, full: H or 2H."""
         hidden, _ = self.gru(self.embedding_dropout(self.items(items)))  # (B, T, H)
         if self.config.variant == "global":
-            features = hidden
+            features = hidden  # (B, T, H), c^g
         else:
-            alpha = self.attention(hidden)
+            alpha = self.attention(hidden)  # (B, T, T)
             record_attention("read-out", alpha[:, -1])
-            local = alpha @ hidden  # (B, T, H)
+            local = alpha @ hidden  # (B, T, H), c^l
             if self.config.variant == "local":
                 features = local
             else:
@@ -133,8 +133,9 @@ class NARMEncoder(Encoder):
         return queries
 
     def attention(self, hidden: Tensor) -> Tensor:
-        """(B, T, T) α, how much click j counts for the prefix that ends at t; 0 for j > t."""
-        energy = additive_energy(self.attend_last(hidden), self.attend_each(hidden), self.attend)
+        """(B, T, T) α, the weight of click j in the prefix that ends at t; 0 for j > t."""
+        query, key = self.attend_last(hidden), self.attend_each(hidden)  # (B, T, H) each
+        energy = additive_energy(query, key, self.attend)  # (B, T, T)
         return causal_softmax(energy) if self.config.attention_norm == "softmax" else energy
 
     def table(self) -> tuple[Tensor, Tensor | None]:
@@ -179,5 +180,5 @@ class NARM(NeuralModel):
 
     @classmethod
     def capabilities_of(cls, config: NARMConfig) -> Capabilities:
-        """Attention, where the variant has any."""
+        """Attention, unless the variant is "global"."""
         return NEURAL if config.variant == "global" else ATTENTIVE

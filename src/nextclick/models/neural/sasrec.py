@@ -1,24 +1,24 @@
 """SASRec: a causal transformer over the latest clicks.
 
-Kang & McAuley, Self-Attentive Sequential Recommendation, ICDM 2018. With positions P counted from
-the first click that is read:
+Kang & McAuley, Self-Attentive Sequential Recommendation, ICDM 2018. With positions P, which count
+from the first click read:
 
     x = drop(E x_t + P_t)
     x = x + drop(attention(norm(x)))        per block, causal, scaled by 1/√(D / heads)
     x = x + drop(W2 relu(W1 norm(x) + b1) + b2)
     score = E norm(x)
 
-The same network is today's common baseline when it is trained with a softmax over the catalog,
-or over shared negatives with log-Q correction, instead of the paper's one negative per click.
+The preset trains with a softmax over the catalog, and "sampled" with shared negatives and log-Q
+correction, instead of the paper's one negative per click.
 
-Where we differ:
-- `norm=pre` is the paper's equation. `norm=post` normalizes each sum instead, as the first
-  transformers did and RecBole does. The authors' code adds the normalized input, not the input,
-  and takes its keys before the norm: a third form that we do not offer.
-- The code multiplies embeddings by √D; the paper does not, nor do we. Weights start from
-  N(0, 0.02²) and biases from 0.
-- The code pads on the left, so that its positions count from the last click; ours count from the
-  first, and a prefix of a session has the same positions as the session.
+Differences from the paper and the authors' code:
+- `norm=pre` is the paper's equation. `norm=post` normalizes each sum instead, as the original
+  transformer and RecBole do. The authors' code adds the normalized input instead of the input and
+  takes keys before the norm; we do not offer this form.
+- The code multiplies embeddings by √D; the paper and we do not. Weights are drawn from N(0, 0.02²);
+  biases start at 0.
+- The code pads on the left, so its positions count from the last click. Ours count from the first,
+  so a prefix of a session has the same positions as the session.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from nextclick.models.base import Capabilities
 
-_STD = 0.02
+_INITIAL_STD = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +58,24 @@ class SASRecConfig:
     """Parameters of SASRec.
 
     Raises:
-        ConfigError: the width cannot be shared out among the heads.
+        ConfigError: the number of heads does not divide the width.
     """
 
     width: Annotated[int, Field(ge=1, description="width of embeddings and blocks")] = 100
     blocks: Annotated[int, Field(ge=1, description="blocks of attention and feed-forward")] = 2
-    heads: Annotated[int, Field(ge=1, description="attention heads; they divide the width")] = 1
+    heads: Annotated[int, Field(ge=1, description="attention heads; must divide the width")] = 1
     expansion: Annotated[
-        int, Field(ge=1, description="inner width of the feed-forward part, in widths")
+        int,
+        Field(ge=1, description="inner width of the feed-forward layer, as a multiple of width"),
     ] = 1
     norm: Annotated[
         Literal["pre", "post"],
-        Field(description="normalize what enters a part (pre) or the sum after it (post)"),
+        Field(description="LayerNorm before each sublayer (pre) or after each sum (post)"),
     ] = "pre"
     dropout: Annotated[
         float, Field(ge=0, lt=1, description="dropout of embeddings, attention and blocks")
     ] = 0.5
-    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 50
+    max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 50
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -84,6 +85,8 @@ class SASRecConfig:
 
 
 class _Block(nn.Module):
+    """Self-attention and feed-forward layer, each with a residual connection."""
+
     def __init__(self, config: SASRecConfig, number: int):
         super().__init__()
         D = config.width
@@ -100,7 +103,7 @@ class _Block(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) of (B, T, D)."""
+        """(B, T, D) outputs of (B, T, D) inputs."""
         if self.pre:
             x = x + self.dropout(self.attend(self.attention_norm(x)))
             x = x + self.dropout(self.feed_forward(self.inner_norm(x)))
@@ -110,34 +113,34 @@ class _Block(nn.Module):
         return x
 
     def attend(self, x: Tensor) -> Tensor:
-        """(B, T, D): each click attends to itself and those before it."""
+        """(B, T, D): each click attends to itself and to the clicks before it."""
         B, T, D = x.shape
-        heads = self.project(x).view(B, T, 3, self.heads, D // self.heads)
+        heads = self.project(x).view(B, T, 3, self.heads, D // self.heads)  # from (B, T, 3D)
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # (B, heads, T, D / heads) each
-        if active_recording() is not None:  # the fused attention does not give its weights
+        if active_recording() is not None:  # the fused attention does not return its weights
             energy = query @ key.transpose(2, 3) / math.sqrt(D // self.heads)  # (B, heads, T, T)
             for h in range(self.heads):
                 record_attention(f"block {self.number}, head {h + 1}", causal_softmax(energy[:, h]))
-        # padding stands behind every click, so that the causal mask hides it too
+        # padding is after all clicks, so the causal mask also hides it
         mixed = functional.scaled_dot_product_attention(
             query,
             key,
             value,
             dropout_p=self.attention_dropout if self.training else 0.0,
             is_causal=True,
-        )
+        )  # (B, heads, T, D / heads)
         merged: Tensor = self.merge(mixed.transpose(1, 2).reshape(B, T, D))
         return merged
 
     def feed_forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) of (B, T, D), each click by itself."""
+        """(B, T, D) outputs of (B, T, D) inputs, each position by itself."""
         inner = self.dropout(torch.relu(self.inner(x)))  # (B, T, expansion · D)
         outer: Tensor = self.outer(inner)
         return outer
 
 
 class SASRecEncoder(Encoder):
-    """Embeddings of items and positions, blocks, and a last norm where blocks begin with one."""
+    """Item and position embeddings, transformer blocks, and a LayerNorm at one end."""
 
     def __init__(self, config: SASRecConfig, n_items: int):
         super().__init__()
@@ -147,21 +150,21 @@ class SASRecEncoder(Encoder):
         self.positions = nn.Parameter(torch.empty(config.max_length, D))
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(_Block(config, n + 1) for n in range(config.blocks))
-        # with norm=post the blocks end with a norm, and it is the sum at the start that needs one
+        # after the blocks with norm=pre, before them with norm=post, whose blocks end with a norm
         self.norm = nn.LayerNorm(D)
         self.pre = config.norm == "pre"
         for name, weight in self.named_parameters():
             if name.endswith("bias"):
                 nn.init.zeros_(weight)
             elif "norm" not in name:
-                normal_(weight, _STD)
+                normal_(weight, _INITIAL_STD)
         clear_padding_(self.items)
 
     def forward(self, items: Tensor) -> Tensor:
         """(B, T, D) queries of (B, T) items.
 
         Raises:
-            ValueError: T is more than `max_length`.
+            ValueError: T exceeds `max_length`.
         """
         T = items.shape[1]
         if self.max_length < T:

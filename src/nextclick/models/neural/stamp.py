@@ -1,21 +1,20 @@
-"""STAMP: attention without recurrence, with the last click as short-term interest.
+"""STAMP: attention without recurrence; the last click is the short-term interest.
 
 Liu et al., STAMP: Short-Term Attention/Memory Priority Model, KDD 2018. For the prefix x_1..x_t
-of embeddings, each scaled down to norm 1 where it is longer:
+of embeddings, each scaled down to norm 1 if longer:
 
     m_s = mean of x_1..x_t
     a_j = w0ᵀ σ(W1 x_j + W2 x_t + W3 m_s + b)      no softmax
     m_a = Σ_j a_j x_j + m_s
     score = E (tanh(W_s m_a) ⊙ tanh(W_t x_t))
 
-All prefixes are one causal pass: m_s is a running mean, and a is computed for j ≤ t alone.
+One causal pass computes all prefixes: m_s is a running mean, and a is computed for j ≤ t.
 
-Where paper and code (github.com/uestcnlp/STAMP) differ, or we differ from both:
-- m_a holds m_s in the code only; we follow it. The paper's biases of W_s and W_t are not in the
-  code, nor here.
-- The paper's σ around the score does not change a ranking, and the code has none.
-- The bound of 1 on the norm is the code's. It holds where clicks are read, as a differentiable
-  clip, and not where candidates are scored: there the code multiplies with the raw table.
+Differences between the paper, the authors' code (github.com/uestcnlp/STAMP) and ours:
+- Only the code adds m_s to m_a; we follow the code. Only the paper has biases of W_s and W_t.
+- The paper's σ around the score does not change the ranking; the code has none.
+- The bound of 1 on the norm is the code's. It applies to clicks, as a differentiable clip, and not
+  to candidates: there the code multiplies with the raw table.
 """
 
 from __future__ import annotations
@@ -49,13 +48,13 @@ class STAMPConfig:
 
     width: Annotated[int, Field(ge=1, description="width of embeddings and of all layers")] = 100
     max_norm: Annotated[
-        float, Field(gt=0, description="longest norm of an embedding where clicks are read")
+        float, Field(gt=0, description="largest norm of the embedding of a click")
     ] = 1.0
-    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 50
+    max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 50
 
 
 class STAMPEncoder(Encoder):
-    """Attention over the clicks, and the two cells that are multiplied."""
+    """Attention over the clicks, and the product of two cells."""
 
     def __init__(self, config: STAMPConfig, n_items: int):
         super().__init__()
@@ -79,16 +78,16 @@ class STAMPEncoder(Encoder):
         """(B, T, D) queries of (B, T) items."""
         clicks = clamp_norm(self.items(items), self.max_norm)  # (B, T, D)
         T = items.shape[1]
-        n_clicks = torch.arange(1, T + 1, device=items.device, dtype=clicks.dtype)
-        mean = clicks.cumsum(dim=1) / n_clicks[:, None]  # (B, T, D)
-        weights = self.attention(clicks, mean)
-        record_attention("read-out", weights[:, -1])
-        memory = weights @ clicks + mean  # (B, T, D)
-        session, last = self.session_cell(memory), self.last_cell(clicks)
+        n_clicks = torch.arange(1, T + 1, device=items.device, dtype=clicks.dtype)  # (T,)
+        mean = clicks.cumsum(dim=1) / n_clicks[:, None]  # (B, T, D), m_s
+        alpha = self.attention(clicks, mean)  # (B, T, T), a
+        record_attention("read-out", alpha[:, -1])
+        memory = alpha @ clicks + mean  # (B, T, D), m_a
+        session, last = self.session_cell(memory), self.last_cell(clicks)  # (B, T, D) each
         return torch.tanh(session) * torch.tanh(last)
 
     def attention(self, clicks: Tensor, mean: Tensor) -> Tensor:
-        """(B, T, T) a, how much click j counts for the prefix that ends at t; 0 for j > t."""
+        """(B, T, T) a, the weight of click j in the prefix that ends at t; 0 for j > t."""
         query = self.attend_last(clicks) + self.attend_mean(mean)  # (B, T, D)
         return additive_energy(query, self.attend_each(clicks), self.attend)
 

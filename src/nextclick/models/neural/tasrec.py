@@ -1,9 +1,9 @@
-"""TASRec: the graph of a session, and what was clicked one after the other on the days before.
+"""TASRec: the session graph, with a temporal item graph of earlier days.
 
 Zhou et al., Temporal Augmented Graph Neural Networks for Session-Based Recommendations, SIGIR 2021.
-For a session of day t (numbers are the paper's equations), with h the states of SR-GNN's gated
-graph network over the prefix, e_ij the temporal graph of the days before t and N_i the neighbors
-of item i in it (`graphs.temporal`, equation 1), x^0 = E:
+For a session of day t, h are the states of SR-GNN's gated graph network over the prefix. e_ij are
+the edge weights of the temporal item graph before day t, and N_i the neighbors of item i in
+it (`graphs.temporal_graph`, equation 1). With x^0 = E (numbers are the paper's equations):
 
     x^k_i = LeakyReLU((Σ_{j in N_i} e_ij x^{k-1}_j + x^{k-1}_i) W_1 / (Σ_j e_ij + 1))    (2)
     x̄_i   = (x^0_i + … + x^K_i) / (K + 1)                                               (3)
@@ -12,26 +12,27 @@ of item i in it (`graphs.temporal`, equation 1), x^0 = E:
     s     = [Σ_i β_i z_i ; z_l] W_4                                                      (7)
     score = E s                                                                          (8)
 
-`variant` leaves a layer out as the paper's ablation does: in "temp" there is no h, in "base" no x̄,
-which makes it SR-GNN but for W_4, which has no bias here, and the dropout.
+`variant` selects the paper's ablations: "temp" has no h, and "base" no x̄. "base" is SR-GNN with
+dropout and without the bias of W_4.
 
-A day is a block of time of the store. While the model is trained, sessions of block t see the graph
-of the blocks before t; a batch is of one block. Scores come from the graph that the model keeps, of
-all blocks up to `last_block`; `advance` takes it one block on. A prefix of block t may have begun
-before midnight: it sees sessions that ended on the day before, perhaps after its first click, and
-never its own session.
+A day is a block of time of the store. In training, sessions of block t read the graph of the blocks
+before t; a batch has sessions of one block. When scoring, the model uses its own graph, of all
+blocks up to `last_block`, which `advance` extends by one block. A session of block t may have begun
+before midnight: its prefixes read sessions that ended on the day before, possibly after its first
+click, and never their own session.
 
-Where the paper leaves open, or we differ:
-- With binary edges, decay 1/2 and threshold 1 the neighbors of day t are those of day t - 1, and
-  older days give them weight alone; see `graphs.temporal`. The text of 2 ("co-occurrence
-  frequency") contradicts equation 1: `day_edges`.
-- W_1 has no index of the layer, so it is one for all: `layer_weights`.
-- LeakyReLU has a slope of 0.01 below 0. Equation 9 is taken for the softmax's cross-entropy.
-- An edge of a session counts as often as it occurs, as the paper says: `session_edges`.
-- Dropout and weight decay are not stated. Dropout draws once for each state; prefixes of a session
-  that share a state share the draw.
-- The rate of `paper` falls to a tenth after every two epochs ("decays after two epochs").
-- Weights begin as SR-GNN's, uniform within ±1/√d.
+Details that the paper leaves open, and differences:
+- With binary edges, decay 1/2 and threshold 1, the neighbors of day t are those of day t - 1; older
+  days only add to their weights. See `graphs.temporal_graph`. The text of section 2
+  ("co-occurrence frequency") contradicts equation 1: `day_edges`.
+- W_1 has no layer index, so all layers share it: `layer_weights`.
+- LeakyReLU has a slope of 0.01 below 0. We read equation 9 as the cross-entropy of the softmax.
+- As in the paper, an edge of a session weighs as often as it occurs: `session_edges`.
+- The paper states neither dropout nor weight decay. Dropout is drawn once for each state, which
+  prefixes of a session may share.
+- In the preset "paper" the learning rate falls to a tenth every two epochs ("decays after two
+  epochs").
+- Initial weights are SR-GNN's, uniform within ±1/√d.
 """
 
 from __future__ import annotations
@@ -60,9 +61,14 @@ from nextclick.models.neural_model import (
     NeuralModel,
 )
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding
+from nextclick.models.ops.prefix_inputs import TensorRecord, given_or_built, scatter_to_batch
 from nextclick.models.ops.segments import group_energy, group_sum
-from nextclick.models.ops.session_graphs import given_or_built, placed, shared_graphs
-from nextclick.models.ops.tasrec_graph import TemporalItems, messages
+from nextclick.models.ops.session_graphs import (
+    SessionGraph,
+    clicks_without_graph,
+    session_graph,
+)
+from nextclick.models.ops.tasrec_graph import TemporalItems, TemporalMessages, temporal_messages
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 
 if TYPE_CHECKING:
@@ -87,7 +93,7 @@ _PAPER: dict[str, Any] = {
     "order": "sessions",
     "epochs": 30,
 }
-_GRAPH = ("graph_edges", "graph_weights", "graph_day", "last_block")
+_GRAPH_ARRAYS = ("graph_edges", "graph_weights", "graph_day", "last_block")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,37 +102,55 @@ class TASRecConfig:
 
     variant: Annotated[
         Literal["full", "temp", "base"],
-        Field(description="full; temp: without the session's graph; base: without the days'"),
+        Field(
+            description="full; temp: without the session graph; base: without the temporal graph"
+        ),
     ] = "full"
     hops: Annotated[
-        int, Field(ge=1, description="K, rounds of messages over the graph of days")
+        int, Field(ge=1, description="K, rounds of messages over the temporal item graph")
     ] = 2
     layer_weights: Annotated[
-        Literal["shared", "own"], Field(description="W_1: one for all rounds, or one for each")
+        Literal["shared", "own"],
+        Field(description="W_1: shared by all rounds, or one for each round"),
     ] = "shared"
     day_edges: Annotated[
         Literal["binary", "count"],
-        Field(description="a pair of items counts once a day (equation 1), or as often as clicked"),
+        Field(
+            description="a pair of items counts once a day (equation 1) or as often as it occurs"
+        ),
     ] = "binary"
-    decay: Annotated[
-        float, Field(gt=0, lt=1, description="what a day multiplies all weights by")
-    ] = 0.5
-    threshold: Annotated[float, Field(gt=0, description="least weight of a neighbor")] = 1.0
+    decay: Annotated[float, Field(gt=0, lt=1, description="factor on all weights per day")] = 0.5
+    threshold: Annotated[float, Field(gt=0, description="smallest weight of a neighbor")] = 1.0
     session_edges: Annotated[
         Literal["binary", "counted"],
-        Field(description="an edge of a session counts once, or as often as it occurs (the paper)"),
+        Field(description="an edge of a session weighs once or as often as it occurs (the paper)"),
     ] = "counted"
-    steps: Annotated[int, Field(ge=1, description="steps of the session's graph network")] = 1
+    steps: Annotated[int, Field(ge=1, description="steps of the session graph network")] = 1
     width: Annotated[int, Field(ge=1, description="width of embeddings and of all layers")] = 100
-    dropout: Annotated[float, Field(ge=0, lt=1, description="of z")] = 0.2
-    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 200
+    dropout: Annotated[float, Field(ge=0, lt=1, description="dropout of the states z")] = 0.2
+    max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TASRecGraphs(TensorRecord):
+    """Both graphs of the prefixes of a batch.
+
+    Attributes:
+        session: the graphs of the prefixes, with V states; without steps in "temp".
+        temporal: the temporal graph around the R distinct items of the batch; None in "base".
+        root: (V,) int64 in 0..R - 1, the item of each state; None in "base".
+    """
+
+    session: SessionGraph
+    temporal: TemporalMessages | None
+    root: Tensor | None
 
 
 class TASRecEncoder(Encoder):
-    """Both graph networks and the read-out.
+    """Both graph networks, and attention pooling.
 
     Attributes:
-        neighbors: of each item on the day that comes next; not among the weights.
+        neighbors: the temporal item graph of the next day; not one of the weights.
     """
 
     def __init__(self, config: TASRecConfig, n_items: int):
@@ -135,7 +159,7 @@ class TASRecEncoder(Encoder):
         self.config = config
         self.items = item_embedding(n_items, D)
         if config.variant != "temp":
-            self.network = GatedGraph(D, config.steps)
+            self.network = GatedGraph(D)
         if config.variant != "base":
             self.temporal = TemporalItems(D, config.hops, shared=config.layer_weights == "shared")
         self.dropout = Dropout(config.dropout)
@@ -149,82 +173,78 @@ class TASRecEncoder(Encoder):
         clear_padding_(self.items)
         self.neighbors = TemporalGraph().neighbors()
 
-    def prepared(
+    def prepare_prefixes(
         self,
         items: Int64Array,
-        where: Int64Array,
+        cells: Int64Array,
         session: Int64Array | None,
         neighbors: Neighbors | None = None,
-    ) -> dict[str, AnyArray]:
-        """The graphs of the prefixes, and of the days before for the items that are in them.
-
-        As `session_graphs.shared_graphs` and `tasrec_graph.messages` make them, with
-
-        - root (V,): the place among the roots of the item of each state.
+    ) -> TASRecGraphs:
+        """The graphs of the prefixes, and the temporal graph around their items.
 
         Args:
-            items: (B, T), as for any encoder, and the next two.
-            where: (P,).
-            session: (B,) or None.
-            neighbors: those of the days before; None is what the encoder keeps.
+            items: (B, T) int64.
+            cells: (P,) int64.
+            session: not used.
+            neighbors: the temporal graph; None is the one the encoder keeps.
         """
         del session
         config = self.config
         if config.variant == "temp":
-            told = _clicks_alone(where, items.shape[1])
-            cell = np.arange(items.size)  # (V,), of each state
+            graph = clicks_without_graph(cells, items.shape[1])
         else:
             counted = config.session_edges == "counted"
-            told = shared_graphs(items, where, steps=config.steps, counted=counted)
-            cell = told[f"own_{config.steps}"]
-            for step in range(config.steps - 1, 0, -1):
-                cell = told[f"own_{step}"][cell]
-        if config.variant != "base":
-            roots, root = np.unique(items, return_inverse=True)
-            known = self.neighbors if neighbors is None else neighbors
-            told |= messages(known, roots, config.hops, self.items.num_embeddings - 1)
-            told["root"] = root.reshape(-1)[cell]
-        return told
+            graph = session_graph(items, cells, steps=config.steps, counted=counted)
+        if config.variant == "base":
+            return TASRecGraphs(graph, None, None)
+        roots, root_of_cell = np.unique(items, return_inverse=True)
+        if neighbors is None:
+            neighbors = self.neighbors
+        n_items = self.items.num_embeddings - 1
+        messages = temporal_messages(neighbors, roots, config.hops, n_items)
+        root = torch.from_numpy(root_of_cell.reshape(-1))  # (B * T,)
+        return TASRecGraphs(graph, messages, root[graph.state_cells()] if graph.steps else root)
 
-    def forward(self, items: Tensor, **told: Tensor) -> Tensor:
+    def forward(self, items: Tensor, prefixes: TASRecGraphs | None = None) -> Tensor:
         """(B, T, D) queries of (B, T) items."""
-        told = given_or_built(self, items, told)
-        states = self.dropout(self.states(items, told))  # (V, D), z
-        last = states.index_select(0, told["last"])  # (P, D)
-        clicks, bounds = told["clicks"], told["click_bounds"]
-        beta = self.attention(states, last, clicks, bounds)
+        graphs = given_or_built(prefixes, self.prepare_prefixes, items)
+        graph = graphs.session
+        states = self.dropout(self.states(items, graphs))  # (V, D), z
+        last = states.index_select(0, graph.last)  # (P, D)
+        beta = self.attention(states, last, graph)  # (E,)
         record_attention("read-out", beta[None])
-        session = group_sum(states, clicks, bounds, beta)  # (P, D)
-        queries = self.output(torch.cat([session, last], dim=-1))
-        return placed(queries, told["cells"], items)
+        session = group_sum(states, graph.clicks, graph.click_bounds, beta)  # (P, D)
+        queries = self.output(torch.cat([session, last], dim=-1))  # (P, D)
+        return scatter_to_batch(queries, graph.cells, items)
 
-    def states(self, items: Tensor, told: dict[str, Tensor]) -> Tensor:
-        """(V, D) z before dropout, of nodes of prefixes; in "temp" of the B * T clicks."""
-        variant, layers = self.config.variant, []
-        if variant != "base":
-            layers.append(self.temporal(self.items, told).index_select(0, told["root"]))
-        if variant != "temp":
-            layers.append(self.network(self.items(items).flatten(0, 1), told))
+    def states(self, items: Tensor, graphs: TASRecGraphs) -> Tensor:
+        """(V, D) states z before dropout; "temp" has a state for each of the B * T cells."""
+        layers = []
+        if graphs.temporal is not None and graphs.root is not None:
+            embeddings = self.temporal(self.items, graphs.temporal)  # (R, D)
+            layers.append(embeddings.index_select(0, graphs.root))  # (V, D)
+        if self.config.variant != "temp":
+            layers.append(self.network(self.items(items).flatten(0, 1), graphs.session))  # (V, D)
         states: Tensor = sum(layers[1:], layers[0])
         return states
 
-    def attention(self, states: Tensor, last: Tensor, clicks: Tensor, bounds: Tensor) -> Tensor:
-        """(E,) β, how much each click counts for each prefix."""
-        query, key = self.attend_last(last), self.attend_each(states)
-        return group_energy(query, key, self.attend, clicks, bounds)
+    def attention(self, states: Tensor, last: Tensor, graph: SessionGraph) -> Tensor:
+        """(E,) β, the weight of each click of each prefix."""
+        query, key = self.attend_last(last), self.attend_each(states)  # (P, D), (V, D)
+        return group_energy(query, key, self.attend, graph.clicks, graph.click_bounds)
 
     def table(self) -> tuple[Tensor, Tensor | None]:
-        """The shared embedding, without bias and without the graph."""
+        """The shared embedding, without bias and without the temporal graph."""
         return self.items.weight, None
 
 
 class TASRec(NeuralModel):
-    """A session's graph with the temporal graph of the days before it.
+    """The session graph with the temporal item graph of earlier days.
 
     Attributes:
-        last_block: the last block of time that the graph knows, -1 if none.
-        edges_alive: block of time to how many pairs are neighbors for its sessions, of the blocks
-            that this object has gone through and of the one that follows.
+        last_block: the last block of time in the graph, -1 if none.
+        edges_alive: block of time to the number of neighbor pairs that its sessions read, for the
+            blocks that this object has processed and the next one.
     """
 
     name: ClassVar[str] = "tasrec"
@@ -247,84 +267,86 @@ class TASRec(NeuralModel):
         "paper-base": _PAPER | {"variant": "base"},
     }
 
-    def __init__(self, config: TASRecConfig, n_items: int, facts: DatasetInfo = NO_DATASET_INFO):
-        super().__init__(config, n_items, facts)
+    def __init__(
+        self, config: TASRecConfig, n_items: int, dataset_info: DatasetInfo = NO_DATASET_INFO
+    ):
+        super().__init__(config, n_items, dataset_info)
         self.last_block = -1
         self.edges_alive = {}
-        self._before: dict[int, Neighbors] | None = None  # each block of the training sessions
+        self._before: dict[int, Neighbors] | None = None  # by block, in training
         self._graph = TemporalGraph(**_graph_options(config))
 
     @classmethod
     def requires(cls, config: TASRecConfig) -> frozenset[str]:
-        """Blocks of time, where there is a temporal layer."""
+        """Blocks of time, unless the variant is "base"."""
         return frozenset() if config.variant == "base" else frozenset({"blocks"})
 
     @classmethod
     def capabilities_of(cls, config: TASRecConfig) -> Capabilities:
-        """It updates block by block where there is a temporal layer."""
+        """Updates by block, unless the variant is "base"."""
         return ATTENTIVE if config.variant == "base" else cls.default_capabilities
 
     def setup(self, sessions: Sessions) -> None:
-        """Make the graph of each block of the training sessions; keep the one that follows them.
+        """Build the graph before each block of the training sessions, and the one after them.
 
-        After `continue_training` the graph advances from where it stands, by the blocks after
-        `last_block`.
+        After `continue_training` the current graph advances by the blocks after `last_block`.
         """
         if self._before is None:
-            self._before = self._gone_through(sessions, None)
+            self._before = self._build_graphs(sessions, None)
             return
         assert sessions.blocks is not None
-        for block, of_block in sessions.by_block(self.last_block + 1, int(sessions.blocks[-1]) + 1):
+        end = int(sessions.blocks[-1]) + 1
+        for block, block_sessions in sessions.by_block(self.last_block + 1, end):
             self._before[block] = self.encoder.neighbors
-            self.advance(of_block)
+            self.advance(block_sessions)
 
     def continue_training(self, older: Sessions | None = None) -> None:
-        """Let the next training be of the blocks after `last_block`, instead of beginning anew.
+        """Let the next training continue with the blocks after `last_block`.
 
         Args:
-            older: the whole log of before, if that training goes through sessions of it again: each
-                then sees the graph that it saw, of the blocks before its own.
+            older: the whole older log, if that training replays sessions of it; each of them then
+                reads the graph of the blocks before its own.
         """
         self._before = {}
         if older is not None:
             self._before = DayGraphs.of(older, **_graph_options(self.config)).before
 
     def teardown(self) -> None:
-        """Let go of the graphs of the training sessions."""
+        """Free the graphs of the training sessions."""
         self._before = None
 
     def with_history(self, sessions: Sessions, before: int | None = None) -> Self:
-        """The same weights with the graph of some sessions and of no others.
+        """The same weights with the graph of these sessions.
 
         Args:
-            sessions: in the order of their last click, with blocks.
-            before: only of the blocks before this one; None is all.
+            sessions: in the order of their last click, with blocks of time.
+            before: use only the blocks before this one; None for all.
         """
-        other = copy.copy(self)
-        other.encoder = copy.copy(self.encoder)  # of the same weights
-        other._gone_through(sessions, before)
-        other.teardown()
-        return other
+        model = copy.copy(self)
+        model.encoder = copy.copy(self.encoder)  # shares the weights
+        model._build_graphs(sessions, before)
+        model.teardown()
+        return model
 
     def advance(self, sessions: Sessions) -> None:
-        """Go on by one block of time, whose sessions are these; none is a block without clicks.
+        """Add the next block of time to the graph; the weights do not change.
 
-        What the model was trained to does not change. In the variant "base" nothing does.
+        In the variant "base" only `last_block` changes.
 
         Args:
-            sessions: with items of this model's catalog; where they have blocks, all of the
-                block after `last_block`.
+            sessions: all sessions of the block after `last_block`, with items of this model's
+                catalog; may be empty.
 
         Raises:
-            ConfigError: sessions of another block.
+            ConfigError: the sessions are of other blocks.
         """
         block = self.last_block + 1
-        found = sessions.blocks
-        if found is not None and len(found) and not (found[0] == found[-1] == block):
+        blocks = sessions.blocks
+        if blocks is not None and len(blocks) and not (blocks[0] == blocks[-1] == block):
             raise ConfigError(
-                f"sessions must be of block {block}, which follows the last one that the model "
-                f"knows, got blocks {found[0]}..{found[-1]}; advance block by block, and with no "
-                "sessions where nobody clicked"
+                f"sessions must be of block {block}, the block after last_block, got blocks "
+                f"{blocks[0]}..{blocks[-1]}; advance block by block, with empty sessions for a "
+                "block without clicks"
             )
         if self.config.variant != "base":
             self._graph.advance(sessions)
@@ -332,38 +354,36 @@ class TASRec(NeuralModel):
             self.edges_alive = {**self.edges_alive, block + 1: self._graph.n_alive}
         self.last_block = block
 
-    def prepared(
+    def prepare_prefixes(
         self,
         items: Int64Array,
-        where: Int64Array,
+        cells: Int64Array,
         session: Int64Array | None,
         block: int | None = None,
-    ) -> dict[str, AnyArray]:
-        """The graphs of prefixes, with that of the days before a block of the training sessions."""
+    ) -> TensorRecord | None:
+        """The graphs of prefixes; training sessions read the temporal graph before `block`."""
         if block is None:
-            return super().prepared(items, where, session)
+            return super().prepare_prefixes(items, cells, session)
         assert self._before is not None
-        made: dict[str, AnyArray] = self.encoder.prepared(
-            items, where, session, self._before[block]
-        )
-        return made
+        return self.encoder.prepare_prefixes(items, cells, session, self._before[block])
 
     def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
-        """Attention, and the active neighbors of each click in the graph of the days."""
-        found = super().explained(batch, items)
+        """Attention weights, and the neighbors of each click in the temporal item graph."""
+        evidence = super().explained(batch, items)
         if self.config.variant != "base":
             clicks = batch.items[0, : batch.lengths[0]]
-            found.links = [self._link(item) for item in dict.fromkeys(clicks.tolist())]
-        return found
+            evidence.links = [self._link(item) for item in dict.fromkeys(clicks.tolist())]
+        return evidence
 
     def _link(self, item: int) -> Link:
-        near = self.encoder.neighbors.of(item)
-        best = sorted(near, key=lambda other: (-near[other], other))[:MAX_NEIGHBORS]
-        weights = np.array([near[other] for other in best], np.float32)
-        return Link(item, np.array(best, np.int32), weights)
+        """The neighbors of an item with the largest weights."""
+        weights = self.encoder.neighbors.of(item)
+        top = sorted(weights, key=lambda neighbor: (-weights[neighbor], neighbor))[:MAX_NEIGHBORS]
+        top_weights = np.array([weights[neighbor] for neighbor in top], np.float32)
+        return Link(item, np.array(top, np.int32), top_weights)
 
     def state(self) -> dict[str, AnyArray]:
-        """The weights by name, the graph, and the last block that is in it."""
+        """The weights by name, the temporal item graph and its last block."""
         last_block = {"last_block": np.array([self.last_block], np.int64)}
         if self.config.variant == "base":
             return super().state() | last_block
@@ -371,8 +391,10 @@ class TASRec(NeuralModel):
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
-        """Build the model that gave `state`."""
-        model = super().from_state({n: a for n, a in state.items() if n not in _GRAPH}, config)
+        """Build the model of `state`."""
+        model = super().from_state(
+            {n: a for n, a in state.items() if n not in _GRAPH_ARRAYS}, config
+        )
         model.last_block = int(state["last_block"][0])
         if config.variant != "base":
             model._graph = TemporalGraph.from_state(state, **_graph_options(config))
@@ -380,27 +402,18 @@ class TASRec(NeuralModel):
             model.edges_alive = {model.last_block + 1: model._graph.n_alive}
         return model
 
-    def _gone_through(self, sessions: Sessions, stop: int | None) -> dict[int, Neighbors]:
-        """Keep the graph that follows some sessions; those before each of their blocks."""
+    def _build_graphs(self, sessions: Sessions, stop: int | None) -> dict[int, Neighbors]:
+        """Set the graph after the sessions; the graphs before each of their blocks."""
         if self.config.variant == "base":
             if sessions.blocks is not None:
                 self.last_block = int(sessions.blocks[-1]) if stop is None else stop - 1
             return {}
         days = DayGraphs.of(sessions, stop=stop, **_graph_options(self.config))
-        after = max(days.before)
-        self._graph, self.encoder.neighbors = days.graph, days.before[after]
-        self.last_block, self.edges_alive = after - 1, days.n_alive()
+        next_block = max(days.before)
+        self._graph, self.encoder.neighbors = days.graph, days.before[next_block]
+        self.last_block, self.edges_alive = next_block - 1, days.n_alive()
         return days.before
 
 
 def _graph_options(config: TASRecConfig) -> dict[str, Any]:
     return {"edge": config.day_edges, "decay": config.decay, "threshold": config.threshold}
-
-
-def _clicks_alone(where: Int64Array, T: int) -> dict[str, AnyArray]:
-    """The clicks of each prefix as cells, of a model whose states are the B * T clicks."""
-    lengths = where % T + 1
-    bounds = np.concatenate([[0], np.cumsum(lengths)])
-    first = where - lengths + 1
-    clicks = np.arange(bounds[-1]) + np.repeat(first - bounds[:-1], lengths)
-    return {"cells": where, "clicks": clicks, "click_bounds": bounds, "last": where}

@@ -1,14 +1,14 @@
-"""WaveNet CNN: causal convolutions over the clicks, each layer reaching further back.
+"""WaveNet CNN: dilated causal convolutions over the clicks.
 
-van den Oord et al., WaveNet: A Generative Model for Raw Audio, 2016, as ASARS compares with it: the
-convolutional network of Spotlight. With x⁰ = E and layers l = 1 … L,
+van den Oord et al., WaveNet: A Generative Model for Raw Audio, 2016, in the form of ASARS's
+baseline, the convolutional network of Spotlight. With x⁰ = E and layers l = 1 … L,
 
     x^l_t = tanh(Σ_k W^l_k x^(l-1)_(t - k · r_l) + b^l) + x^(l-1)_t,  k = 0 … kernel - 1
     score = x^L_t · E x + b
 
-where the dilation r_l doubles from layer to layer, 1, 2, 4, …, and clicks before the session are
-zeros. The paper's gates and skip connections are not in Spotlight's network nor here. Row t has
-read clicks 0..t alone: all prefixes are one pass.
+where the dilation r_l doubles with each layer, 1, 2, 4, …, and inputs before the session are zeros.
+As Spotlight, we leave out the paper's gates and skip connections. One causal pass computes all
+prefixes.
 """
 
 from __future__ import annotations
@@ -33,14 +33,12 @@ if TYPE_CHECKING:
 class WaveNetConfig:
     """Parameters of WaveNet CNN."""
 
-    width: Annotated[int, Field(ge=1, description="width of an item and of all layers")] = 64
+    width: Annotated[int, Field(ge=1, description="width of embeddings and of all layers")] = 64
     layers: Annotated[int, Field(ge=1, le=16, description="convolutions")] = 3
-    kernel: Annotated[int, Field(ge=1, description="clicks that a convolution joins")] = 3
-    residual: Annotated[bool, Field(description="add what a layer read to what it gives")] = True
-    dropout: Annotated[
-        float, Field(ge=0, lt=1, description="dropout of the embeddings that are read")
-    ] = 0.0
-    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 200
+    kernel: Annotated[int, Field(ge=1, description="kernel size of a convolution, in clicks")] = 3
+    residual: Annotated[bool, Field(description="add the input of each layer to its output")] = True
+    dropout: Annotated[float, Field(ge=0, lt=1, description="dropout of the embeddings")] = 0.0
+    max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 200
 
 
 class WaveNetEncoder(Encoder):
@@ -55,7 +53,7 @@ class WaveNetEncoder(Encoder):
         clear_padding_(self.items)
         self.bias = nn.Parameter(torch.zeros(n_items + 1))
         self.dropout = Dropout(config.dropout)
-        self.reaches = [(config.kernel - 1) * 2**layer for layer in range(config.layers)]
+        self.paddings = [(config.kernel - 1) * 2**layer for layer in range(config.layers)]
         self.layers = nn.ModuleList(
             nn.Conv1d(d, d, config.kernel, dilation=2**layer) for layer in range(config.layers)
         )
@@ -63,14 +61,14 @@ class WaveNetEncoder(Encoder):
     def forward(self, items: Tensor) -> Tensor:
         """(B, T, d) queries of (B, T) items."""
         x = self.dropout(self.items(items)).transpose(1, 2)  # (B, d, T)
-        for layer, reach in zip(self.layers, self.reaches, strict=True):
-            new = torch.tanh(layer(nn.functional.pad(x, (reach, 0))))
-            x = new + x if self.residual else new
+        for layer, padding in zip(self.layers, self.paddings, strict=True):
+            y = torch.tanh(layer(nn.functional.pad(x, (padding, 0))))  # (B, d, T)
+            x = y + x if self.residual else y
         queries: Tensor = x.transpose(1, 2)
         return queries
 
     def table(self) -> tuple[Tensor, Tensor | None]:
-        """The items as they are read, and their bias."""
+        """The shared embedding and the bias."""
         return self.items.weight, self.bias
 
 

@@ -1,14 +1,14 @@
-"""YouTube DNN: the mean of what was clicked, through a tower.
+"""YouTube DNN: the mean of the clicked items through a tower of dense layers.
 
-Covington, Adams & Sargin, Deep Neural Networks for YouTube Recommendations, RecSys 2016, as ASARS
-compares with it: the pooling network of Spotlight. For the prefix that ends at click t
+Covington, Adams & Sargin, Deep Neural Networks for YouTube Recommendations, RecSys 2016, in the
+form of ASARS's baseline, the pooling network of Spotlight. For the prefix that ends at click t
 
-    q_t   = tower(mean of E x_1 … E x_t),  each layer ReLU(W · + b), the last one linear
+    q_t   = tower(mean of E x_1 … E x_t),  layers ReLU(W · + b), the last one linear
     score = q_t · E x + b
 
-Without a layer (the default, as Spotlight) the mean itself is the query. The paper's other inputs,
-age and watches on other surfaces, are not in a click log; its sampled softmax is loss=sampled.
-The mean of every prefix is one running sum.
+Without layers (the default, as in Spotlight) the mean itself is the query. The paper's other
+inputs, such as the age of a video, are not in a click log; its sampled softmax is loss=sampled. A
+running sum gives the means of all prefixes.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class YouTubeDNNConfig:
     """Parameters of YouTube DNN."""
 
     width: Annotated[int, Field(ge=1, description="width of an item's embedding")] = 64
-    layers: Annotated[int, Field(ge=0, description="layers of the tower; 0 for none")] = 0
-    hidden_width: Annotated[int, Field(ge=1, description="width of its hidden layers")] = 100
-    dropout: Annotated[
-        float, Field(ge=0, lt=1, description="dropout of the embeddings that are read")
-    ] = 0.0
-    max_length: Annotated[int, Field(ge=1, description="latest clicks that are read")] = 200
+    layers: Annotated[int, Field(ge=0, description="layers of the tower; 0 for the plain mean")] = 0
+    hidden_width: Annotated[int, Field(ge=1, description="width of the tower's hidden layers")] = (
+        100
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1, description="dropout of the embeddings")] = 0.0
+    max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 200
 
 
 class YouTubeDNNEncoder(Encoder):
@@ -61,8 +61,8 @@ class YouTubeDNNEncoder(Encoder):
     def forward(self, items: Tensor) -> Tensor:
         """(B, T, d) queries of (B, T) items."""
         x = self.dropout(self.items(items))  # (B, T, d)
-        n_read = torch.arange(1, items.shape[1] + 1, device=x.device)[:, None]
-        queries: Tensor = x.cumsum(1) / n_read
+        n_clicks = torch.arange(1, items.shape[1] + 1, device=x.device)[:, None]  # (T, 1)
+        queries: Tensor = x.cumsum(1) / n_clicks  # (B, T, d)
         for number, layer in enumerate(self.tower, 1):
             queries = layer(queries)
             if number < len(self.tower):
@@ -70,12 +70,12 @@ class YouTubeDNNEncoder(Encoder):
         return queries
 
     def table(self) -> tuple[Tensor, Tensor | None]:
-        """The items as they are read, and their bias."""
+        """The shared embedding and the bias."""
         return self.items.weight, self.bias
 
 
 class YouTubeDNN(NeuralModel):
-    """Mean of the clicked items through a tower."""
+    """Mean of the clicked items through a tower of dense layers."""
 
     name: ClassVar[str] = "youtube-dnn"
     Config: ClassVar[type[YouTubeDNNConfig]] = YouTubeDNNConfig

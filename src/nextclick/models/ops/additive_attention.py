@@ -1,18 +1,18 @@
-"""Additive attention energies of every click for every prefix, without a (B, T, T, H) tensor.
+"""Additive attention energies of all clicks for all prefixes, without a (B, T, T, H) tensor.
 
-NARM (equation 8) and STAMP (equation 7) both weigh click j for the prefix that ends at t by
+NARM (equation 8) and STAMP (equation 7) weigh click j for the prefix that ends at t by
 
     e_tj = Σ_h v_h σ(q_th + k_jh)        j ≤ t
 
-A pair of clicks costs H sigmoids, and a batch has B·T·(T + 1)/2 pairs, so that the plain formula
-takes four times as long as the GRU before it (512 sessions of 19 clicks, H = 100, forward and
-backward on one thread: 254 ms beside 67; the kernel below 10). On a CPU a compiled kernel uses
+A pair of clicks costs H sigmoids, and a batch has B·T·(T + 1)/2 pairs. The plain formula takes four
+times as long as the GRU before it: 254 ms against 67 ms for 512 sessions of 19 clicks, H = 100,
+forward and backward on one thread. The kernel takes less than 10 ms. On a CPU it computes
 
     σ(q + k) = 1 / (1 + exp(-q) exp(-k))
 
-whose exponentials are computed once per click instead of once per pair; what is left of a pair is
-a multiplication, an addition and a division, and nothing of it is stored: the backward pass
-computes it again. Elsewhere (and when a graph is exported) the formula runs as it stands.
+with exponentials per click instead of per pair. A pair then costs a multiplication, an addition and
+a division. Nothing is stored per pair; the backward pass recomputes it. On other devices, and in an
+exported graph, the plain formula runs.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import Float32Array
 
-# exp(-q) exp(-k) stays finite in float32. Sums q + k are exact while both stay within ±LIMIT;
-# where one is beyond, σ is 0 or 1 to the last bit unless the other is as far on the other side.
+# Clamping q and k to ±LIMIT keeps exp(-q) exp(-k) finite in float32. Within the limits q + k is
+# exact; beyond them σ is 0 or 1 to the last bit, unless the other addend is as large with opposite
+# sign.
 LIMIT = 40.0
 
 
@@ -37,8 +38,8 @@ def additive_energy(query: Tensor, key: Tensor, weight: Tensor) -> Tensor:
     """(B, T, T) float32 energies e_tj = Σ_h v_h σ(q_th + k_jh) for j ≤ t, 0 for j > t.
 
     Args:
-        query: (B, T, H), of the click at which a prefix ends.
-        key: (B, T, H), of the click that is weighed.
+        query: (B, T, H), q of the last click of each prefix.
+        key: (B, T, H), k of the click that is weighed.
         weight: (H,), v.
     """
     query, key, weight = query.float(), key.float(), weight.float()
@@ -49,7 +50,7 @@ def additive_energy(query: Tensor, key: Tensor, weight: Tensor) -> Tensor:
 
 
 def plain_additive_energy(query: Tensor, key: Tensor, weight: Tensor) -> Tensor:
-    """The same by the formula; needs B·T·T·H numbers."""
+    """The same by the plain formula, which stores B·T·T·H numbers."""
     activation = torch.sigmoid(query[:, :, None] + key[:, None])  # (B, T, T, H)
     return (activation @ weight).tril()  # (B, T, T)
 
@@ -57,80 +58,82 @@ def plain_additive_energy(query: Tensor, key: Tensor, weight: Tensor) -> Tensor:
 class _AdditiveEnergy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, weight: Tensor) -> Tensor:
-        far_query, far_key = _exp_of_minus(query), _exp_of_minus(key)
-        ctx.save_for_backward(far_query, far_key, weight)
+        exp_query, exp_key = exp_minus(query), exp_minus(key)
+        ctx.save_for_backward(exp_query, exp_key, weight)
         B, T, _ = query.shape
         energy = np.zeros((B, T, T), dtype=np.float32)
-        _energies(far_query.numpy(), far_key.numpy(), _array(weight), energy)
+        _energies(exp_query.numpy(), exp_key.numpy(), contiguous_array(weight), energy)
         return torch.from_numpy(energy)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        far_query, far_key, weight = ctx.saved_tensors
-        B, _, H = far_query.shape
-        of_query = torch.zeros_like(far_query)
-        of_key = torch.zeros_like(far_key)
-        of_weight = torch.zeros(B, H)
-        _gradients(
-            far_query.numpy(),
-            far_key.numpy(),
-            _array(grad),
-            of_query.numpy(),
-            of_key.numpy(),
-            of_weight.numpy(),
+        exp_query, exp_key, weight = ctx.saved_tensors
+        B, _, H = exp_query.shape
+        grad_query = torch.zeros_like(exp_query)
+        grad_key = torch.zeros_like(exp_key)
+        grad_weight = torch.zeros(B, H)
+        _energy_gradients(
+            exp_query.numpy(),
+            exp_key.numpy(),
+            contiguous_array(grad),
+            grad_query.numpy(),
+            grad_key.numpy(),
+            grad_weight.numpy(),
         )
-        return of_query.mul_(weight), of_key.mul_(weight), of_weight.sum(0)
+        return grad_query.mul_(weight), grad_key.mul_(weight), grad_weight.sum(0)
 
 
-def _exp_of_minus(tensor: Tensor) -> Tensor:
+def exp_minus(tensor: Tensor) -> Tensor:
+    """exp(-x) without gradient, with x clamped to ±LIMIT."""
     return tensor.detach().clamp(-LIMIT, LIMIT).neg_().exp_().contiguous()
 
 
-def _array(tensor: Tensor) -> Float32Array:
+def contiguous_array(tensor: Tensor) -> Float32Array:
+    """The values of a CPU tensor as a contiguous array."""
     array: Float32Array = tensor.detach().contiguous().numpy()
     return array
 
 
-# sums may be taken in any order, so that they use vector instructions; NaN stays NaN
-_FAST = {"reassoc", "nsz", "contract"}
+# flags of numba: sums in any order, so that they use vector instructions; NaN is preserved
+FAST_SUMS = {"reassoc", "nsz", "contract"}
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST_SUMS)
 def _energies(
-    far_query: Float32Array, far_key: Float32Array, weight: Float32Array, energy: Float32Array
+    exp_query: Float32Array, exp_key: Float32Array, weight: Float32Array, energy: Float32Array
 ) -> None:
     """Fill the lower triangles of (B, T, T) `energy`."""
     one = np.float32(1.0)
-    B, T, H = far_query.shape
+    B, T, H = exp_query.shape
     for b in range(B):
         for t in range(T):
             for j in range(t + 1):
                 total = np.float32(0.0)
                 for h in range(H):
-                    total += weight[h] / (one + far_query[b, t, h] * far_key[b, j, h])
+                    total += weight[h] / (one + exp_query[b, t, h] * exp_key[b, j, h])
                 energy[b, t, j] = total
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _gradients(
-    far_query: Float32Array,
-    far_key: Float32Array,
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST_SUMS)
+def _energy_gradients(
+    exp_query: Float32Array,
+    exp_key: Float32Array,
     grad: Float32Array,
-    of_query: Float32Array,
-    of_key: Float32Array,
-    of_weight: Float32Array,
+    grad_query: Float32Array,
+    grad_key: Float32Array,
+    grad_weight: Float32Array,
 ) -> None:
     """Add to the gradients; those of query and key still lack the factor v_h."""
     one = np.float32(1.0)
-    B, T, H = far_query.shape
+    B, T, H = exp_query.shape
     for b in range(B):
         for t in range(T):
             for j in range(t + 1):
                 g = grad[b, t, j]
                 for h in range(H):
-                    s = one / (one + far_query[b, t, h] * far_key[b, j, h])
+                    s = one / (one + exp_query[b, t, h] * exp_key[b, j, h])
                     slope = g * s * (one - s)
-                    of_query[b, t, h] += slope
-                    of_key[b, j, h] += slope
-                    of_weight[b, h] += g * s
+                    grad_query[b, t, h] += slope
+                    grad_key[b, j, h] += slope
+                    grad_weight[b, h] += g * s

@@ -1,4 +1,4 @@
-"""Small compiled helpers that several kernels share."""
+"""Compiled functions that several kernels share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @njit(cache=True, nogil=True)
 def grow(array: AnyArray, used: int, more: int) -> AnyArray:
-    """Return an array with `array[:used]` in front and room for at least `more` behind it."""
+    """Return an array that begins with `array[:used]` and has room for `more` further entries."""
     if used + more <= len(array):
         return array
     larger = np.empty(used + max(used, more), array.dtype)
@@ -23,12 +23,12 @@ def grow(array: AnyArray, used: int, more: int) -> AnyArray:
 
 @njit(cache=True, nogil=True)
 def kth_largest(values: AnyArray, k: int) -> float:
-    """Return the value at place k in 1..len(values) of the descending order, by Hoare's selection.
+    """Return the k-th largest value, k in 1..len(values), by Hoare's selection.
 
     `np.partition` does the same, but numba takes twelve seconds to compile it.
     """
     values = values.copy()
-    low, high, place = 0, len(values) - 1, k - 1
+    low, high, rank = 0, len(values) - 1, k - 1
     while low < high:
         pivot = values[(low + high) // 2]
         i, j = low, high
@@ -40,23 +40,23 @@ def kth_largest(values: AnyArray, k: int) -> float:
             if i <= j:
                 values[i], values[j] = values[j], values[i]
                 i, j = i + 1, j - 1
-        if place <= j:
+        if rank <= j:
             high = j
-        elif place >= i:
+        elif rank >= i:
             low = i
-        else:  # between the two everything equals the pivot
+        else:  # all values between j and i equal the pivot
             break
-    found: float = values[place]
-    return found
+    value: float = values[rank]
+    return value
 
 
 @njit(cache=True, nogil=True)
 def keep_best(items: Int32Array, scores: Float64Array, n: int) -> tuple[Int32Array, Float64Array]:
-    """Return the n items of highest score, best first; of equal scores the lower index first."""
+    """Return the n items with the highest scores, best first; ties by ascending index."""
     if len(scores) > n:
-        least = kth_largest(scores, n)
-        enough = np.flatnonzero(scores >= least)
-        items, scores = items[enough], scores[enough]
+        threshold = kth_largest(scores, n)
+        candidates = np.flatnonzero(scores >= threshold)
+        items, scores = items[candidates], scores[candidates]
     by_index = np.argsort(items, kind="mergesort")
     items, scores = items[by_index], scores[by_index]
     best = np.argsort(-scores, kind="mergesort")[:n]

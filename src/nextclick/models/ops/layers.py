@@ -1,4 +1,4 @@
-"""Small parts that several encoders share: embeddings, initial weights, dropout, causal softmax."""
+"""Layers that several encoders share: embeddings, initial weights, dropout, causal softmax."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import nn
 if TYPE_CHECKING:
     from torch import Tensor
 
-_DRAWS = 1 << 16  # values of 16 bits
+_N_DRAWS = 1 << 16  # values of a 16-bit draw
 
 
 def item_embedding(n_items: int, width: int) -> nn.Embedding:
-    """(N + 1, width) weights, row 0 for padding: zero, and no look-up moves it."""
+    """Embedding with (N + 1, width) weights; row 0 is padding, zero and without gradient."""
     return nn.Embedding(n_items + 1, width, padding_idx=0)
 
 
@@ -34,15 +34,15 @@ def uniform_(weight: Tensor, fan_in: int, fan_out: int) -> None:
 
 @torch.no_grad()
 def clear_padding_(embedding: nn.Embedding) -> None:
-    """Make the row of padding zero again after weights were drawn."""
+    """Set the padding row to zero after weights were drawn."""
     embedding.weight[0] = 0.0
 
 
 @torch.no_grad()
 def init_like_narm_(gru: nn.GRU) -> None:
-    """N(0, 2 / inputs) into the gates, orthogonal recurrence for each gate, biases 0.
+    """Draw input weights from N(0, 2 / n_inputs), make recurrent ones orthogonal, biases 0.
 
-    What NARM's code does, where a matrix has as many rows as it has inputs: randn · √(2 / rows).
+    NARM's code does this for each gate; its matrices have n_inputs rows: randn · √(2 / rows).
     """
     for name, weight in gru.named_parameters():
         if name.startswith("weight_ih"):
@@ -55,16 +55,16 @@ def init_like_narm_(gru: nn.GRU) -> None:
 
 
 class Dropout(nn.Module):
-    """Dropout that draws four numbers at a time.
+    """Dropout that draws four mask entries at a time on a CPU.
 
-    On a CPU, PyTorch draws each number of a mask from a double, one after another: a fifth of the
-    time of NARM's encoder and a third of SASRec's. 16 bits are enough: p is rounded to a multiple
-    of 2⁻¹⁶.
+    PyTorch draws each entry of a mask from a double, which takes a fifth of the time of NARM's
+    encoder and a third of SASRec's. Here an entry takes 16 bits: p is rounded to a multiple of
+    2⁻¹⁶.
 
     Args:
-        p: the share of numbers that is dropped while training, in 0 ≤ p < 1; the others are scaled
+        p: the probability of dropping an entry in training, 0 ≤ p < 1; other entries are scaled
             by 1 / (1 - p).
-        whole: drop rows (the last axis) as a whole.
+        whole: drop whole rows (the last axis).
     """
 
     def __init__(self, p: float, *, whole: bool = False):
@@ -73,35 +73,35 @@ class Dropout(nn.Module):
         self.whole = whole
 
     def forward(self, x: Tensor) -> Tensor:
-        """The shape of `x`; `x` itself where nothing is dropped."""
+        """A tensor of the shape of `x`; `x` itself if nothing is dropped."""
         if not self.training or self.p == 0.0:
             return x
-        mask_of = x[..., :1] if self.whole else x
+        masked = x[..., :1] if self.whole else x
         if x.device.type != "cpu":
-            return x * nn.functional.dropout(torch.ones_like(mask_of), self.p)
-        return x * _mask(mask_of.shape, self.p).to(x.dtype)
+            return x * nn.functional.dropout(torch.ones_like(masked), self.p)
+        return x * _mask(masked.shape, self.p).to(x.dtype)
 
 
 def _mask(shape: torch.Size, p: float) -> Tensor:
-    """0 with probability p, else 1 / (1 - p), from torch's global generator."""
-    n, dropped = shape.numel(), min(round(p * _DRAWS), _DRAWS - 1)
+    """Mask of 0 with probability p, else 1 / (1 - p), from torch's global generator."""
+    n, n_dropped = shape.numel(), min(round(p * _N_DRAWS), _N_DRAWS - 1)
     words = torch.empty((n + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     draws = words.view(torch.int16)[:n].view(shape)  # uniform in -2¹⁵..2¹⁵ - 1
-    return (draws >= dropped - _DRAWS // 2).float().mul_(_DRAWS / (_DRAWS - dropped))
+    return (draws >= n_dropped - _N_DRAWS // 2).float().mul_(_N_DRAWS / (_N_DRAWS - n_dropped))
 
 
 def clamp_norm(rows: Tensor, limit: float) -> Tensor:
-    """Scale the rows (…, D) that are longer than `limit` down to it; the gradient passes through.
+    """Scale rows (…, D) with a norm above `limit` down to it; differentiable.
 
-    Unlike `max_norm` of `nn.Embedding`, which rewrites the table and hides that from the gradient.
+    In contrast, `max_norm` of `nn.Embedding` rewrites the table outside the gradient.
     """
-    norm = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    shorter: Tensor = limit / norm.clamp(min=limit)  # (…, 1)
-    return rows * shorter
+    norm = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)  # (…, 1)
+    scale: Tensor = limit / norm.clamp(min=limit)  # (…, 1)
+    return rows * scale
 
 
 def causal_softmax(energy: Tensor) -> Tensor:
-    """(B, T, T) weights: row t is a softmax over columns 0..t, and 0 beyond."""
+    """(B, T, T) weights: row t is a softmax over columns 0..t and 0 after them."""
     T = energy.shape[-1]
     future = torch.ones(T, T, dtype=torch.bool, device=energy.device).triu(1)
     return energy.masked_fill(future, -torch.inf).softmax(dim=-1)

@@ -1,20 +1,20 @@
-"""What trains LGSR's items on the graph across sessions: skip-gram pairs of random walks.
+"""LGSR's auxiliary task: skip-gram on random walks over the item graph across sessions.
 
-For a center i and a context c that stand close to each other in a walk, against negatives S:
+For a center i and a context c within a window of a walk, and negatives S:
 
     L_g = -Σ over pairs of [log σ(v_i·θ_c) + Σ over j in S of log σ(-v_i·θ_j)]          (5)
 
-v is the embedding that the recommender reads, θ belongs to training alone.
+v is the embedding that the recommender reads; θ is used in training only.
 
-Where paper and code differ, or we differ from both:
-- In equation 5 the sign stands before the first sum only; it is meant for both.
-- The code's loss is TensorFlow's NCE: v_i·θ_j + b_j - log(how often j is among the negatives), with
-  negatives that all pairs of a step share, drawn without repetition by log-uniform rank of degree,
-  those that are the pair's own context left out. `graph_loss=negative_sampling` is equation 5 with
-  the same negatives.
+Deviations of the code from the paper, and ours from both:
+- Equation 5 has the minus sign before the first sum only; it applies to both.
+- The code's loss is TensorFlow's NCE: v_i·θ_j + b_j - log(expected count of j among the negatives).
+  All pairs of a step share the negatives, drawn without repetition, log-uniform by rank of degree.
+  Negatives that equal the context of a pair are excluded. `graph_loss=negative_sampling` is
+  equation 5 with the same negatives.
 - The code shuffles pairs; we shuffle centers, each with all its contexts (`graphs.walks`).
-- The code ends a pass when the mean of the loss moves by no more than 0.0005. Ours have all pairs,
-  or `graph_pairs` of them.
+- The code ends a pass when the mean loss changes by at most 0.0005. Our passes have all pairs, or
+  `graph_pairs` of them.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ if TYPE_CHECKING:
 
 
 class ItemGraphTask(Task):
-    """Pairs of walks, and the loss they give to the items and to the vectors of contexts."""
+    """Skip-gram pairs of random walks, and their loss for the item and context embeddings."""
 
     label = "item graph"
 
     def __init__(self, items: nn.Embedding, sessions: Sessions, config: Any, seed: int):
-        """Build the graph of the sessions, and draw the weights of contexts.
+        """Build the item graph and draw the context embeddings.
 
         Args:
-            items: the embedding of the recommender.
-            sessions: what it learns from.
-            config: that of the model.
-            seed: of walks, orders and negatives.
+            items: the item embedding of the recommender.
+            sessions: the training sessions.
+            config: the config of the model.
+            seed: seed of walks, orders and negatives.
         """
         super().__init__()
         graph = ItemGraph.of(sessions)
@@ -80,32 +80,32 @@ class ItemGraphTask(Task):
             seed=seed,
         )
         self._sampler = LogUniformSampler(graph.degrees())
-        self._place = np.full(graph.n_items + 1, -1, np.int64)  # of an item among the negatives
+        self._negative_index = np.full(graph.n_items + 1, -1, np.int64)  # of each item; -1 if none
 
     def works(self, epoch: int) -> Iterator[dict[str, AnyArray]]:
-        """What `loss` takes, for each step before an epoch."""
+        """Yield the arrays of each step before the prefixes of an epoch."""
         config = self._config
         if 0 < config.graph_epochs <= epoch:
             return
         for number in range(epoch * config.graph_passes, (epoch + 1) * config.graph_passes):
             rng = np.random.default_rng([self._seed, number, 0, 3])
             for batch in self._walks.batches(number, config.graph_batch, config.graph_pairs):
-                yield self.compared(batch, rng)
+                yield self.with_negatives(batch, rng)
 
-    def compared(self, batch: PairBatch, rng: np.random.Generator) -> dict[str, AnyArray]:
-        """The pairs with negatives, and which of these are contexts."""
+    def with_negatives(self, batch: PairBatch, rng: np.random.Generator) -> dict[str, AnyArray]:
+        """The pairs of a batch with drawn negatives and their accidental hits."""
         negatives, tries = self._sampler.draw(self._config.graph_negatives, rng)
         owner = np.repeat(np.arange(len(batch.centers)), np.diff(batch.bounds))  # (P,)
-        self._place[negatives] = np.arange(len(negatives))
-        found = self._place[batch.contexts]
-        self._place[negatives] = -1
-        hit = found >= 0
+        self._negative_index[negatives] = np.arange(len(negatives))
+        index = self._negative_index[batch.contexts]  # (P,)
+        self._negative_index[negatives] = -1
+        is_hit = index >= 0
         arrays: dict[str, AnyArray] = {
             "centers": batch.centers,
             "contexts": batch.contexts,
             "owner": owner,
             "negatives": negatives,
-            "hits": np.stack([owner[hit], found[hit]]),
+            "hits": np.stack([owner[is_hit], index[is_hit]]),
         }
         if self.nce:
             for name in ("contexts", "negatives"):
@@ -116,7 +116,7 @@ class ItemGraphTask(Task):
     def loss(self, work: dict[str, Tensor]) -> Tensor:
         """() mean loss of the pairs of a step."""
         contexts, negatives = work["contexts"], work["negatives"]
-        # not through the module: its gradient may be asked to be sparse
+        # not through the module, whose gradient may be sparse
         centers = functional.embedding(work["centers"], self.items.weight)
         theta = self.contexts.weight
         shifts = {}

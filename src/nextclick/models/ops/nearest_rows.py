@@ -1,8 +1,8 @@
-"""The rows of a table that have the largest products with a query.
+"""The rows of a table with the largest products with a query.
 
-Of 10,000 products per query the 512 largest are wanted. `torch.topk` takes 46 ms for 512 queries on
-one thread of a CPU; there a partition that finds the k-th largest, and a kernel that takes what is
-not below it, need 15. The gradient of the k products walks their rows instead of the whole table.
+For the 512 largest of 10,000 products and 512 queries on one CPU thread, `torch.topk` takes 46 ms.
+A partition that finds the k-th largest product and a kernel that collects the products not below it
+take 15 ms. The gradient of the k products reads their rows instead of the whole table.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 def nearest(query: Tensor, table: Tensor, hidden: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest products of each query with rows of a table, in no order, and these rows.
+    """Return the k largest products of each query with the rows of a table, and these rows.
 
     Args:
         query: (P, H) float32.
-        table: (M, H) float32, no gradient goes there.
+        table: (M, H) float32; receives no gradient.
         hidden: bool, (1, M) or (P, M); rows whose product counts as -inf.
         k: in 1..M.
 
     Returns:
-        (P, k) float32 products and (P, k) int64 in 0..M - 1, distinct.
+        (P, k) float32 products, unsorted, and (P, k) int64 distinct rows in 0..M - 1.
     """
-    products, at = _Nearest.apply(query, table, hidden, k)  # type: ignore[no-untyped-call]
-    return products, at
+    products, rows = _Nearest.apply(query, table, hidden, k)  # type: ignore[no-untyped-call]
+    return products, rows
 
 
 class _Nearest(torch.autograd.Function):
@@ -42,52 +42,54 @@ class _Nearest(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, table: Tensor, hidden: Tensor, k: int
     ) -> tuple[Tensor, Tensor]:
-        every = (query @ table.T).masked_fill_(hidden, -torch.inf)  # (P, M)
+        all_products = (query @ table.T).masked_fill_(hidden, -torch.inf)  # (P, M)
         if query.device.type == "cpu":
-            products, at = _largest(every.numpy(), k)
+            products, rows = _largest(all_products.numpy(), k)
         else:
-            products, at = every.topk(k, dim=1, sorted=False)
-        ctx.save_for_backward(table, at)
-        ctx.mark_non_differentiable(at)
-        return products, at
+            products, rows = all_products.topk(k, dim=1, sorted=False)
+        ctx.save_for_backward(table, rows)
+        ctx.mark_non_differentiable(rows)
+        return products, rows
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        table, at = ctx.saved_tensors
-        return weighted_rows(table, at, grad), None, None, None
+        table, rows = ctx.saved_tensors
+        return weighted_rows(table, rows, grad), None, None, None
 
 
-def weighted_rows(table: Tensor, at: Tensor, weight: Tensor) -> Tensor:
-    """(P, H) Σ_k w_pk table[at_pk] of (M, H), (P, k) and (P, k)."""
-    bounds = torch.arange(len(at) + 1, device=at.device) * at.shape[1]
-    return group_sum(table, at.flatten(), bounds, weight.flatten())
+def weighted_rows(table: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
+    """(P, H) Σ_k w_pk table[rows_pk] of a table (M, H), rows (P, k) and weights (P, k)."""
+    bounds = torch.arange(len(rows) + 1, device=rows.device) * rows.shape[1]
+    return group_sum(table, rows.flatten(), bounds, weight.flatten())
 
 
 def _largest(products: Float32Array, k: int) -> tuple[Tensor, Tensor]:
-    place = products.shape[1] - k
-    least = np.partition(products, place, axis=1)[:, place]
-    found = torch.empty(len(products), k)
-    at = torch.empty(len(products), k, dtype=torch.int64)
-    _take(products, least, found.numpy(), at.numpy())
-    return found, at
+    kth = products.shape[1] - k
+    threshold = np.partition(products, kth, axis=1)[:, kth]
+    largest = torch.empty(len(products), k)
+    rows = torch.empty(len(products), k, dtype=torch.int64)
+    _take_largest(products, threshold, largest.numpy(), rows.numpy())
+    return largest, rows
 
 
 @njit(cache=True, nogil=True)
-def _take(products: Float32Array, least: Float32Array, found: Float32Array, at: Int64Array) -> None:
-    """Those above the least, then as many that equal it, or are NaN, as there is room for."""
-    k = at.shape[1]
+def _take_largest(
+    products: Float32Array, threshold: Float32Array, largest: Float32Array, rows: Int64Array
+) -> None:
+    """Collect products above the threshold, then products equal to it, or NaN, up to k."""
+    k = rows.shape[1]
     for p in range(len(products)):
         row, n = products[p], 0
         for m in range(len(row)):
-            if row[m] > least[p]:
-                at[p, n] = m
+            if row[m] > threshold[p]:
+                rows[p, n] = m
                 n += 1
         m = 0
         while n < k:
-            if not (row[m] > least[p] or row[m] < least[p]):
-                at[p, n] = m
+            if not (row[m] > threshold[p] or row[m] < threshold[p]):
+                rows[p, n] = m
                 n += 1
             m += 1
         for j in range(k):
-            found[p, j] = row[at[p, j]]
+            largest[p, j] = row[rows[p, j]]

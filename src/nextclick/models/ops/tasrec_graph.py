@@ -1,51 +1,72 @@
-"""TASRec's embeddings of items in the temporal graph, of the items that a batch needs.
+"""TASRec's item embeddings in the temporal graph, computed for the items of a batch alone.
 
-An item's embedding depends on what is at most K edges away, K being how many rounds of messages
-there are. So the rounds are computed for the items of a batch and for what lies around them, one
-edge less far in each round, which gives what all items together would give.
+After K rounds of messages the embedding of an item depends on the items at most K edges away. The
+rounds are computed for the items of the batch and their surroundings, which shrink by one edge in
+each round. The result equals that of the whole catalog.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import nn
 
+from nextclick.models.ops.prefix_inputs import TensorRecord, tensors
 from nextclick.models.ops.segments import group_sum
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nextclick.core.types import AnyArray, Int64Array
+    from nextclick.core.types import Int64Array
     from nextclick.graphs.neighbors import Neighbors
 
 SLOPE = 0.01  # of LeakyReLU below 0
 
 
-def messages(
-    neighbors: Neighbors, roots: Int64Array, hops: int, n_items: int
-) -> dict[str, AnyArray]:
-    """What `TemporalItems` computes (R,) distinct items with, in a graph.
+@dataclass(frozen=True, slots=True, eq=False)
+class TemporalMessages(TensorRecord):
+    """The part of the temporal graph that the embeddings of R root items depend on.
 
-    - around (n,): items, the roots first, then those one edge away, and so on; around_bounds
-      (hops + 1,): how many are at most 0, 1, … edges away;
-    - messages, message_bounds, message_share: in CSR form, the neighbors of each item that is less
-      than `hops` edges away, as places in `around`, with e_ij / (1 + Σ_j e_ij);
-    - own_share (m,): 1 / (1 + Σ_j e_ij) of the same items.
+    Attributes:
+        items: (n,) int64, the roots first, then the items one edge away, and so on.
+        item_bounds: (K + 1,) int64, the number of items at most 0, 1, … K edges away.
+        source: (J,) int64, the neighbors of the first m items, those less than K edges away, as
+            indices of `items`.
+        bounds: (m + 1,) int64; item i has the neighbors `source[bounds[i]:bounds[i + 1]]`.
+        share: (J,) float32, e_ij / (1 + Σ_j e_ij).
+        own_share: (m,) float32, 1 / (1 + Σ_j e_ij).
+    """
+
+    items: Tensor
+    item_bounds: Tensor
+    source: Tensor
+    bounds: Tensor
+    share: Tensor
+    own_share: Tensor
+
+
+def temporal_messages(
+    neighbors: Neighbors, roots: Int64Array, hops: int, n_items: int
+) -> TemporalMessages:
+    """Collect what the embeddings of some items depend on.
+
+    Args:
+        neighbors: the temporal graph.
+        roots: (R,) int64, distinct items.
+        hops: K, rounds of messages.
+        n_items: N.
     """
     reach = neighbors.within(roots, hops, n_items)
     degree = np.diff(reach.offsets)
     row = np.repeat(np.arange(len(degree)), degree)
     total = 1.0 + np.bincount(row, reach.weights, minlength=len(degree))  # (m,)
-    return {
-        "around": reach.items,
-        "around_bounds": reach.bounds,
-        "messages": reach.columns,
-        "message_bounds": reach.offsets,
-        "message_share": (reach.weights / total[row]).astype(np.float32),
-        "own_share": (1.0 / total).astype(np.float32),
-    }
+    share = (reach.weights / total[row]).astype(np.float32)
+    own_share = (1.0 / total).astype(np.float32)
+    return TemporalMessages(
+        *tensors(reach.items, reach.bounds, reach.columns, reach.offsets, share, own_share)
+    )
 
 
 class TemporalItems(nn.Module):
@@ -57,25 +78,25 @@ class TemporalItems(nn.Module):
         n_layers = 1 if shared else hops
         self.layers = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(n_layers))
 
-    def forward(self, items: nn.Embedding, told: dict[str, Tensor]) -> Tensor:
+    def forward(self, items: nn.Embedding, graph: TemporalMessages) -> Tensor:
         """(R, D) embeddings of the roots, of norm 1.
 
         Args:
-            items: the table of all items.
-            told: what `messages` made.
+            items: the embedding of all items.
+            graph: the surroundings of the roots.
         """
-        within: list[int] = told["around_bounds"].tolist()
-        R = within[0]
-        states = items(told["around"])  # (n, D), x^0
+        n_within: list[int] = graph.item_bounds.tolist()
+        R = n_within[0]
+        states = items(graph.items)  # (n, D), x^0
         total = states[:R]
         for k in range(1, self.hops + 1):
-            n = within[self.hops - k]  # of these x^k is needed
-            bounds = told["message_bounds"][: n + 1]
+            n = n_within[self.hops - k]  # x^k is needed for these items only
+            bounds = graph.bounds[: n + 1]
             n_messages = int(bounds[-1])
-            source, share = told["messages"][:n_messages], told["message_share"][:n_messages]
-            met = group_sum(states, source, bounds, share)  # (n, D)
-            met = met + told["own_share"][:n, None] * states[:n]
+            source, share = graph.source[:n_messages], graph.share[:n_messages]
+            mean = group_sum(states, source, bounds, share)  # (n, D)
+            mean = mean + graph.own_share[:n, None] * states[:n]
             layer = self.layers[min(k, len(self.layers)) - 1]
-            states = nn.functional.leaky_relu(layer(met), SLOPE)
+            states = nn.functional.leaky_relu(layer(mean), SLOPE)
             total = total + states[:R]
         return nn.functional.normalize(total / (self.hops + 1), dim=-1)

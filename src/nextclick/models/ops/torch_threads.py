@@ -1,8 +1,8 @@
-"""How many threads PyTorch computes with.
+"""The number of threads PyTorch computes with.
 
-An operation that is shared by threads ends when the last of them does. Where a processor is busy
-with something else that is a time slice of the scheduler, some milliseconds, for an operation of
-some microseconds. So small work stays on one thread.
+A parallel operation ends when its slowest thread does. On a busy processor that is a time slice of
+the scheduler, some milliseconds, even for an operation of microseconds. So small operations run on
+one thread.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PRODUCTS_PER_THREAD = 1 << 24  # multiplications that keep a thread busy for som
 
 @contextmanager
 def computing_on(threads: int) -> Iterator[None]:
-    """Let PyTorch use that many threads, and as many as before afterwards."""
+    """Set the number of PyTorch threads within a block, then restore the previous number."""
     before = torch.get_num_threads()
     if before != threads:
         torch.set_num_threads(threads)
@@ -32,5 +32,5 @@ def computing_on(threads: int) -> Iterator[None]:
 
 
 def threads_for(products: int) -> int:
-    """As many as PyTorch would take, but no more than that many multiplications keep busy."""
+    """The threads to use for that many multiplications: at most those of PyTorch, at least 1."""
     return max(min(torch.get_num_threads(), products // PRODUCTS_PER_THREAD), 1)
