@@ -116,8 +116,10 @@ class Trial:
         for seed in range(seeds if self.contender.drawn else 1):
             inputs = self._inputs(values, "all", seed) | {"ks": list(self.ks)}
             tested = self.cache.values("test", inputs, self._test(values, seed, ways))
-            if tested["edges_alive"] is not None:
-                (self.folder / "edges.json").write_text(json.dumps(tested["edges_alive"]), "utf-8")
+            if tested["neighbor_pairs"] is not None:
+                (self.folder / "edges.json").write_text(
+                    json.dumps(tested["neighbor_pairs"]), "utf-8"
+                )
             for way, result in zip(ways, tested["results"], strict=True):
                 results[way].append(Result.from_json(result))
         return results
@@ -164,7 +166,7 @@ class Trial:
             ]
             return {
                 "results": [result.to_json() for result in results],
-                "edges_alive": artifact.trained.get("edges_alive"),
+                "neighbor_pairs": artifact.trained.get("neighbor_pairs"),
             }
 
         return test

@@ -103,7 +103,7 @@ def explained(
         places = set(log.rule[s].tolist())
         *clicks, target = log.sessions[s].tolist()
         why = recommender.explain(clicks, items=[target])
-        falls = [why.now.leads[0] - stands.leads[0] for stands in why.without]
+        falls = [why.now.above_mean[0] - stands.above_mean[0] for stands in why.without]
         named.append(set(np.argsort(falls)[-2:].tolist()) == places)
         first.append(why.now.ranks[0] == 1)
         if why.attention:

@@ -95,7 +95,7 @@ def _contestant(label: str, kept: Sequence[RankStore], *, deterministic: bool = 
 
 
 def _rate(pairs: Sequence[Pair]) -> float:
-    return sum(pair.claimed for pair in pairs) / len(pairs)
+    return sum(pair.significant for pair in pairs) / len(pairs)
 
 
 def _told(stage: str, done: int, total: int | None) -> None:

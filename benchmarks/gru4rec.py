@@ -101,7 +101,7 @@ def outcome(side: str, seed: int, ranks: AnyArray, seconds: list[float], log: Lo
 
 def load_log(folder: Path, n_sessions: int | None) -> Log:
     """All sessions before the test, or the latest of them, and the test on their items."""
-    from nextclick.batches.session_order import known_clicks
+    from nextclick.batches.session_order import drop_unknown_items
     from nextclick.core.sessions import Sessions
     from nextclick.data.store import Store
 
@@ -115,7 +115,7 @@ def load_log(folder: Path, n_sessions: int | None) -> Log:
 
     def known(sessions: Sessions) -> Sessions:
         numbered = Sessions(number[sessions.items], np.asarray(sessions.offsets), len(seen))
-        kept = known_clicks(numbered)
+        kept = drop_unknown_items(numbered)
         lists = [kept.session(s) for s in range(len(kept))]
         lists = [items for items in lists if len(items) >= 2]
         offsets = np.cumsum([0, *map(len, lists)])

@@ -42,7 +42,7 @@ from nextclick.evaluation import RankingProtocol
 from nextclick.evaluation import evaluate as rank_and_measure
 from nextclick.experiments.artifact_refresh import refresh
 from nextclick.experiments.model_training import train
-from nextclick.experiments.refresh_options import GateOptions, TuningOptions
+from nextclick.experiments.refresh_options import FineTuneOptions, PublishCheckOptions
 from nextclick.experiments.reindex import sessions_for
 from nextclick.models.model_registry import model_class
 
@@ -104,7 +104,7 @@ def trained(name: str, store: Store, values: dict[str, str], place: Path) -> tup
 
 def measured(artifact: Artifact, store: Store, seconds: float) -> dict[str, Any]:
     """Accuracy on the test day."""
-    sessions = sessions_for(artifact, store, "test").as_known(artifact.support)
+    sessions = sessions_for(artifact, store, "test").mask_unseen_items(artifact.support)
     found = rank_and_measure(
         artifact.model, sessions, ks=KS, protocol=RankingProtocol(unseen="keep")
     )
@@ -122,7 +122,7 @@ def compare(name: str, clicks: pl.DataFrame, options: Any) -> None:
     values = parse_values(options.set) if model_class(name).default_capabilities.neural else {}
     days, folder = last_days(clicks, options.days), options.output
     place = folder / name
-    tuning = TuningOptions(epochs=options.epochs, rate=options.rate, replay=options.replay)
+    fine_tune = FineTuneOptions(epochs=options.epochs, rate=options.rate, replay=options.replay)
     first = days[0] - 1
     base_store = store_of(clicks, first, folder)
     stale, stale_seconds = trained(name, base_store, values, place / "stale")
@@ -137,8 +137,8 @@ def compare(name: str, clicks: pl.DataFrame, options: Any) -> None:
                 before,
                 log,
                 options=refresh_options(),
-                gate=GateOptions(holdout=options.holdout, tolerance=1.0),
-                tuning=tuning,
+                publish_check=PublishCheckOptions(holdout=options.holdout, tolerance=1.0),
+                fine_tune=fine_tune,
                 store=base_store if options.replay else None,
             )
             seconds = time.perf_counter() - began
@@ -156,9 +156,11 @@ def compare(name: str, clicks: pl.DataFrame, options: Any) -> None:
             if not result.exists():
                 write_json(result, measured(artifact, store, cost))
             show(name, day, label, json.loads(result.read_text()))
-        if told["verdict"] is not None:
-            gate = told["verdict"]
-            print(f"{'':12} gate: {gate['current']:.4f} to {gate['refreshed']:.4f}")
+        if told["decision"] is not None:
+            publish_check = told["decision"]
+            print(
+                f"{'':12} check: {publish_check['current']:.4f} to {publish_check['refreshed']:.4f}"
+            )
 
 
 def refresh_options() -> PrepareOptions:
@@ -196,7 +198,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--days", type=int, default=3)
     parser.add_argument("--share", type=float, default=1.0, help="of the sessions, drawn at random")
-    parser.add_argument("--holdout", type=float, default=0.1, help="of the gate; 0 for none")
+    parser.add_argument(
+        "--holdout", type=float, default=0.1, help="of the publish check; 0 for none"
+    )
     parser.add_argument("--epochs", type=int, default=1, help="of a neural refresh; 0: none")
     parser.add_argument("--rate", type=float, default=0.5, help="of a neural refresh")
     parser.add_argument("--replay", type=float, default=0.0, help="of a neural refresh")

@@ -67,7 +67,9 @@ def make_app(folder: str) -> FastAPI:
             waited = np.zeros(1, dtype=np.float32)
         if asked.user is not None and artifact.users is not None:
             users = np.array([artifact.users.index(asked.user)], dtype=np.int32)
-        batch = SessionBatch(batch.items, batch.lengths, gaps=gaps, users=users, waited=waited)
+        batch = SessionBatch(
+            batch.items, batch.lengths, gaps=gaps, users=users, time_since_last_click=waited
+        )
         with torch.inference_mode():
             table, bias = model.encoder.table()
             scores = model.queries(batch) @ table.T  # (1, N + 1)

@@ -7,8 +7,8 @@ A real server is started for each artifact. Every prefix of the test sessions of
 two ways: whole, by POST /v1/recommend, some seconds after the last click; and click by click, by
 POST /v1/sessions/{id}/events, where a recurrent model continues from its stored state. Times, users
 and the prediction time are sent if the store has them. Each answer is compared with `score` of the
-model in this process for the same prefix, and with the K best of that row (`nextclick.core.topk`, which
-evaluation uses for ranking).
+model in this process for the same prefix, and with the K best of that row (`nextclick.core.topk`,
+which evaluation uses for ranking).
 
 Columns: prefixes with a click known to the model; answers of either way with the same items in the
 same order; the largest difference of a score, per item; answers with another order in which all

@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--gensim-walks", type=int, default=2_000)
     args = parser.parse_args()
     began = time.perf_counter()
-    graph = ItemGraph.of(Store.open(args.store).part("train"))
+    graph = ItemGraph.from_sessions(Store.open(args.store).part("train"))
     told = {"items": graph.n_items, "edges": len(graph.followers)}
     print(json.dumps({"graph": told, "seconds": time.perf_counter() - began}))
     ways = {"compiled": compiled(graph), "python": plain(graph, args.seconds)}

@@ -64,7 +64,7 @@ def sessions_of_store(
             times = [int(sessions.times[at]) / MS_PER_SECOND for at in known]
         if sessions.users is not None and opened.users is not None and sessions.users[s]:
             user = opened.users.raw(int(sessions.users[s]))
-        raw_sessions.append(RawSession(opened.items.raws(sessions.items[known]), times, user))
+        raw_sessions.append(RawSession(opened.items.raw_ids(sessions.items[known]), times, user))
     if not raw_sessions:
         raise ConfigError(
             f"{opened.path}: the {part} part has no click on a known item; use another part"

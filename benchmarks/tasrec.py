@@ -93,11 +93,12 @@ def show_edges(store: Store, folder: Path) -> None:
     if not (folder / "edges.json").exists():
         return
     alive = {
-        row["block"]: row["edges_alive"] for row in json.loads((folder / "edges.json").read_text())
+        row["block"]: row["neighbor_pairs"]
+        for row in json.loads((folder / "edges.json").read_text())
     }
     for path in folder.glob("prequential-*.json"):
         alive |= {
-            row["block"]: row["edges_alive"] for row in Result.read(path).evaluation["blocks"]
+            row["block"]: row["neighbor_pairs"] for row in Result.read(path).evaluation["blocks"]
         }
     first_of_test = int(store.part("test").blocks[0])  # type: ignore[index]
     print("\n| block | part | pairs of neighbors |\n|---|---|---|")

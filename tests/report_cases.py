@@ -52,7 +52,7 @@ def run(tmp_path, label, ranks, *, seed=0, leaky=None, config=None, model="narm"
         device="cpu",
         threads=1,
         size_bytes=2 << 20,
-        answer_ms={"median": 0.5, "p99": 2.0, "queries": 100},
+        response_ms={"median": 0.5, "p99": 2.0, "queries": 100},
         machine="a machine, 2 cores",
     )
     result = Result(

@@ -18,7 +18,7 @@ TOKEN = "a-token-of-some-length"
 def neural_artifact(case, seed=0, n_items=N, **more):
     """An untrained neural model with raw ids 10, 20, …"""
     model = spread_weights(small_model(case, n_items, seed, **more), seed)
-    ids = Vocabulary.of_numbers(np.arange(1, n_items + 1) * 10)
+    ids = Vocabulary.from_integers(np.arange(1, n_items + 1) * 10)
     trained = dict.fromkeys(("part", "seed", "seconds", "counts", "data_fingerprint", "protocol"))
     return Artifact(model, ids, np.arange(n_items + 1), trained)
 

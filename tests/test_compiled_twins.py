@@ -80,7 +80,7 @@ def sparse_scores(rng: np.random.Generator, n_rows: int) -> SparseScores:
 def test_best_items_of_rows(seed, k):
     rng = np.random.default_rng(seed)
     sparse = sparse_scores(rng, 5)
-    base = SortedBase.of(sparse.base)
+    base = SortedBase.from_scores(sparse.base)
     lists = plain(topk.sparse_top)(sparse, base, k)
     assert_same(lists, topk_kernels.sparse_top(sparse, base, k))
     dense = sparse.dense()
@@ -101,7 +101,7 @@ def test_best_items_that_may_be_shown(seed):
         mask_of=rng.integers(-1, 2, 5),
         masks=rng.random((2, N + 1)) < 0.5,
     )
-    base = SortedBase.of(sparse.base)
+    base = SortedBase.from_scores(sparse.base)
     assert_same(
         plain(filtered_topk.sparse_topk)(sparse, base, candidates),
         filtered_topk_kernels.sparse_topk(sparse, base, candidates),
@@ -114,7 +114,8 @@ def test_first_wrong_entry(rows):
     offsets = np.cumsum([0, *map(len, rows)])
     items = np.array([item for row in rows for item in row], dtype=np.int32)
     assert_same(
-        plain(ranks.wrong_entry)(offsets, items, N), rank_kernels.wrong_entry(offsets, items, N)
+        plain(ranks.find_invalid_entry)(offsets, items, N),
+        rank_kernels.find_invalid_entry(offsets, items, N),
     )
 
 

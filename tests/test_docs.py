@@ -186,10 +186,10 @@ def test_json_of_a_refresh(run: Run, folder: Path) -> None:
     printed = run("refresh", "models", "later.csv", "--tolerance", "1")
     assert printed["schema"] == "nextclick.refresh/1"
     check_fields(printed, "refresh/1", common=True)
-    check_fields(printed["verdict"], "verdict")
+    check_fields(printed["decision"], "decision")
     check_fields(printed["version"], "version")
     listed = section(ROOT / "docs/json.md", "refresh/1")
-    for name in printed["report"].keys() - fields("report").keys() - {"verdict", "seconds"}:
+    for name in printed["report"].keys() - fields("report").keys() - {"decision", "seconds"}:
         assert f"`{name}`" in listed, name
     printed = run("versions", "models")
     check_fields(printed, "versions/1", common=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nextclick.errors import ConfigError
-from nextclick.losses import LOSSES, loss_kind
+from nextclick.losses import LOSSES, loss_spec
 from nextclick.losses.compute import Loss
 from nextclick.losses.pairwise import bpr, bpr_max, hinge, top1, top1_max
 from nextclick.losses.sampled import sampled_softmax
@@ -191,7 +191,7 @@ def test_ce_and_sampled_by_name() -> None:
 def test_every_loss_is_differentiable(name: str) -> None:
     query, table, targets = small()
     query.requires_grad_()
-    needs = loss_kind(name).negatives
+    needs = loss_spec(name).negatives
     drawn = torch.tensor([4, 5]) if needs else None
     loss = Loss(name, in_batch=needs)(query, table, targets, negatives=drawn)
     loss.backward()

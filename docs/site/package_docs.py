@@ -67,7 +67,7 @@ class ModuleList(SphinxDirective):
 
 
 class Parameters(SphinxDirective):
-    """The fields of a config, `nextclick.models.neural.narm:NARMConfig`: values, default, meaning."""
+    """The fields of a config, as `nextclick.config:Name`: values, default, meaning."""
 
     required_arguments: ClassVar[int] = 1
 

@@ -12,7 +12,7 @@
     │   └── OutputError        a target that exists, or a full disk
     ├── TrainingError          a loss, a gradient or a weight that is not finite
     ├── ScoringError           a scorer that returned scores that cannot be ranked
-    └── StoppedError           a run that the user interrupted
+    └── InterruptedRunError    a run that the user interrupted
 
 The command line prints the message of each of them and exits with 2. Any other exception is an
 internal error: exit code 1, with a traceback.
@@ -96,7 +96,7 @@ class ScoringError(NextclickError):
     """A scorer returned scores that cannot be ranked: not finite, or of another shape or type."""
 
 
-class StoppedError(NextclickError):
+class InterruptedRunError(NextclickError):
     """The user interrupted a run; the message says what was saved and how to resume."""
 
 

@@ -7,8 +7,8 @@ from nextclick.analysis.categories import CategoryFile, read_categories
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ConfigError, SourceError
 
-NUMBERS = Vocabulary.of_numbers([10, 20, 30])
-TEXT = Vocabulary.of_text(["007", "a", "b"])
+NUMBERS = Vocabulary.from_integers([10, 20, 30])
+TEXT = Vocabulary.from_strings(["007", "a", "b"])
 
 
 def written(tmp_path, text, name="catalog.csv"):

@@ -59,9 +59,7 @@ def test_activate_an_older_version(models, tmp_path):
 def test_a_rejected_version_is_never_current(models, tmp_path):
     registry = Registry.create(tmp_path / "shop")
     registry.publish(models / "a")
-    rejected = registry.keep_aside(
-        models / "b", "recall@20 fell by 0.2", metrics={"difference": -0.2}
-    )
+    rejected = registry.reject(models / "b", "recall@20 fell by 0.2", metrics={"difference": -0.2})
     assert rejected.name == "v2"
     assert rejected.path == tmp_path / "shop" / "rejected" / "v2"
     assert registry.current().name == "v1"

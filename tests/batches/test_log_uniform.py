@@ -45,7 +45,7 @@ def test_the_same_state_gives_the_same_items():
 def test_expected_counts_are_those_of_draws_with_replacement():
     sampler = LogUniformSampler(SUPPORT)
     items = np.array([1, 4])
-    counts = sampler.expected(items, 7)
+    counts = sampler.expected_counts(items, 7)
     assert counts == pytest.approx(1 - (1 - sampler.probability[items]) ** 7)
 
 

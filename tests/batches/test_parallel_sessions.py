@@ -50,16 +50,18 @@ def test_lanes_stay_empty_when_no_sessions_are_left():
 
 
 def test_an_epoch_ends_when_fewer_than_at_least_lanes_have_a_session():
-    order = order_of([[1, 2], [3, 4, 5, 6]], at_least=2)
+    order = order_of([[1, 2], [3, 4, 5, 6]], min_active_lanes=2)
     assert steps_of(order) == [[(1, 2, True), (3, 4, True)]]
 
 
 @given(logs, st.integers(1, 6), st.integers(1, 7), st.integers(1, 2))
-def test_steps_equal_those_of_the_simple_reference(log, n_lanes, chunk_size, at_least):
+def test_steps_equal_those_of_the_simple_reference(log, n_lanes, chunk_size, min_active_lanes):
     log = [[1, 2], *log]
-    at_least = min(at_least, n_lanes)
-    order = order_of(log, n_lanes=n_lanes, at_least=at_least)
-    assert steps_of(order, chunk_size=chunk_size) == train_order.lanes(log, n_lanes, at_least)
+    min_active_lanes = min(min_active_lanes, n_lanes)
+    order = order_of(log, n_lanes=n_lanes, min_active_lanes=min_active_lanes)
+    assert steps_of(order, chunk_size=chunk_size) == train_order.lanes(
+        log, n_lanes, min_active_lanes
+    )
 
 
 @given(logs, st.integers(1, 6))
@@ -95,7 +97,10 @@ def test_more_than_a_million_clicks_a_second():
     ("changes", "message"),
     [
         ({"n_lanes": 0}, "batch_size must be at least 1 lane, got 0"),
-        ({"n_lanes": 1, "at_least": 2}, "batch_size must be at least 2 with in-batch negatives"),
+        (
+            {"n_lanes": 1, "min_active_lanes": 2},
+            "batch_size must be at least 2 with in-batch negatives",
+        ),
     ],
 )
 def test_lanes_out_of_range(changes, message):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from nextclick.batches.prefetch import prefetched
+from nextclick.batches.prefetch import prefetch
 
 
 def loaders():
@@ -13,8 +13,8 @@ def loaders():
 
 
 def test_yields_the_same_in_the_same_order():
-    assert list(prefetched(range(1000))) == list(range(1000))
-    assert list(prefetched([])) == []
+    assert list(prefetch(range(1000))) == list(range(1000))
+    assert list(prefetch([])) == []
     assert loaders() == []
 
 
@@ -24,7 +24,7 @@ def test_an_error_of_the_source_is_raised_after_the_elements_before_it():
         yield 2
         raise ValueError("a broken file")
 
-    values = prefetched(source())
+    values = prefetch(source())
     assert [next(values), next(values)] == [1, 2]
     with pytest.raises(ValueError, match="a broken file"):
         next(values)
@@ -39,7 +39,7 @@ def test_the_thread_prefetches_at_most_depth_elements():
             produced.append(n)
             yield n
 
-    values = prefetched(source(), depth=2)
+    values = prefetch(source(), depth=2)
     assert next(values) == 0
     deadline = time.monotonic() + 5
     while len(produced) < 4 and time.monotonic() < deadline:
@@ -52,7 +52,7 @@ def test_the_thread_prefetches_at_most_depth_elements():
 
 def test_an_error_of_the_caller_ends_the_thread():
     def caller():
-        for value in prefetched(range(100)):
+        for value in prefetch(range(100)):
             if value == 3:
                 raise RuntimeError("stop")
 

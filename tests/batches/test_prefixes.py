@@ -195,10 +195,10 @@ def test_the_time_to_the_target_is_leaked_only_on_request():
     log = replace(log, times=(1000 * seconds).astype(np.int64))
     options = {"mode": "all", "max_length": None, "max_cells": HUGE, "n_rows": HUGE}
     (block,) = prefix_blocks(log, **options)
-    assert block.batch.waited is None
+    assert block.batch.time_since_last_click is None
     (leaky,) = prefix_blocks(log, leak_target_time=True, **options)
     # since the last known click; 0 for an empty prefix
-    assert leaky.batch.waited.tolist() == [5.0, 7.0, 13.0, 0.0, 1.5]
-    assert leaky.select(leaky.targets == 4).batch.waited.tolist() == [1.5]
+    assert leaky.batch.time_since_last_click.tolist() == [5.0, 7.0, 13.0, 0.0, 1.5]
+    assert leaky.select(leaky.targets == 4).batch.time_since_last_click.tolist() == [1.5]
     with pytest.raises(ConfigError, match="leak_target_time needs sessions with times"):
         prefix_blocks(replace(log, times=None), leak_target_time=True, **options)

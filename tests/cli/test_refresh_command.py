@@ -44,7 +44,7 @@ def test_an_artifact_is_refreshed(call, shop, tmp_path):
     )  # fmt: skip
     assert printed["schema"] == "nextclick.refresh/1"
     assert printed["accepted"]
-    assert printed["verdict"]["sessions"] == 4
+    assert printed["decision"]["sessions"] == 4
     assert printed["report"]["update"] == "exact"
     assert printed["report"]["new_items"] == 1
     assert json.loads((tmp_path / "new" / "manifest.json").read_text())["n_items"] == 6
@@ -57,7 +57,7 @@ def test_a_column_may_be_named_otherwise(call, shop, tmp_path):
         "refresh", shop / "model", shop / "sku.csv", "-o", tmp_path / "new",
         "--item-column", "sku", "--holdout", "0", "--json",
     )  # fmt: skip
-    assert printed["verdict"] is None
+    assert printed["decision"] is None
 
 
 def test_a_registry_is_published_refreshed_and_rolled_back(call, shop, tmp_path):

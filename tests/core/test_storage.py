@@ -56,7 +56,7 @@ def test_an_existing_folder_is_replaced_only_with_overwrite(tmp_path):
     target = tmp_path / "store"
     target.mkdir()
     (target / "manifest.json").write_text("x")
-    message = "store exists already; choose another place or say --overwrite"
+    message = "store already exists; choose another path or pass --overwrite"
     with pytest.raises(OutputError, match=message), atomic_folder(target):
         pass
     assert names(target) == ["manifest.json"]

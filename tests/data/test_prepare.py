@@ -818,7 +818,7 @@ def test_a_pre_split_log_is_not_split_again(log, tmp_path):
 def test_an_existing_output_is_rejected_before_reading(tmp_path):
     (tmp_path / "store").mkdir()
     with pytest.raises(
-        OutputError, match="exists already; choose another place or say --overwrite"
+        OutputError, match="already exists; choose another path or pass --overwrite"
     ):
         prepare(tmp_path / "missing.csv", tmp_path / "store")
 

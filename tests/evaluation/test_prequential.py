@@ -26,7 +26,7 @@ class Counts(Model):
         self.config = None
         self.clicks = np.array(clicks, np.float32)
         self.last_block = last_block
-        self.edges_alive = {last_block + 1: int(self.clicks.sum())}
+        self.neighbor_pairs = {last_block + 1: int(self.clicks.sum())}
         self.updates = [] if updates is None else updates
 
     def with_history(self, sessions, before=None):
@@ -38,7 +38,7 @@ class Counts(Model):
         self.updates.append([sessions.session(s).tolist() for s in range(len(sessions))])
         self.clicks += sessions.support()
         self.last_block += 1
-        self.edges_alive[self.last_block + 1] = int(self.clicks.sum())
+        self.neighbor_pairs[self.last_block + 1] = int(self.clicks.sum())
 
     def score(self, batch: SessionBatch):
         return np.tile(self.clicks, (len(batch), 1))

@@ -63,7 +63,7 @@ def test_the_rank_of_an_unseen_target_is_infinite() -> None:
 
 def test_sparse_hand_worked() -> None:
     scores = small()  # rows [1, .5, 2] and [1, 0, 0]
-    base = SortedBase.of(scores.base)
+    base = SortedBase.from_scores(scores.base)
     assert sparse_ranks(scores, int32(1, 2), base).tolist() == [2, 3]
     assert sparse_ranks(scores, int32(2, 1), base).tolist() == [3, 1]
     assert sparse_ranks(scores, int32(3, 2), base, ties="best").tolist() == [1, 2]
@@ -81,18 +81,18 @@ def test_sparse_equals_dense_equals_the_definition(
     dense = scores.dense()
     expected = [rank(row.tolist(), int(t), ties) for row, t in zip(dense, targets, strict=True)]
     assert dense_ranks(dense, targets, ties=ties).tolist() == expected
-    base = SortedBase.of(scores.base)
+    base = SortedBase.from_scores(scores.base)
     assert sparse_ranks(scores, targets, base, ties=ties).tolist() == expected
 
 
 def test_a_base_is_recognized_by_its_values() -> None:
     base = float32([0, 3, 1, 3])
-    ordered = SortedBase.of(base)
+    ordered = SortedBase.from_scores(base)
     assert ordered.ascending.tolist() == [1, 3, 3]
     assert ordered.best_first.tolist() == [1, 3, 2]
-    assert ordered.fits(base.copy())
+    assert ordered.matches(base.copy())
     base[1] = 0  # a scorer that reuses its buffer must not be ranked by the old base
-    assert not ordered.fits(base)
+    assert not ordered.matches(base)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -102,14 +102,14 @@ def test_scores_that_are_not_finite(bad: float) -> None:
         dense_ranks(float32([[0, 1, 1], [0, 1, bad]]), int32(1, 1), first_row=10)
     listed = replace(small(), values=float32([bad, 1]))
     with pytest.raises(ScoringError, match=message):
-        sparse_ranks(listed, int32(1, 1), SortedBase.of(listed.base), first_row=11)
+        sparse_ranks(listed, int32(1, 1), SortedBase.from_scores(listed.base), first_row=11)
     with pytest.raises(ScoringError, match=f"item 3: the base score is {bad}; a scorer must give"):
-        SortedBase.of(float32([0, 1, 1, bad]))
+        SortedBase.from_scores(float32([0, 1, 1, bad]))
 
 
 def test_padding_is_ignored() -> None:
     assert dense_ranks(float32([[np.nan, 1, 2]]), int32(2)).tolist() == [1]
-    assert SortedBase.of(float32([np.inf, 1, 2])).ascending.tolist() == [1, 2]
+    assert SortedBase.from_scores(float32([np.inf, 1, 2])).ascending.tolist() == [1, 2]
 
 
 def test_scores_of_the_wrong_shape_or_type() -> None:

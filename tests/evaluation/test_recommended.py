@@ -31,7 +31,7 @@ def test_with_a_constant_base_only_listed_items_are_recommended() -> None:
         values=np.array([0.1, 0.2], dtype=np.float32),
         base=np.zeros(6, dtype=np.float32),
     )
-    lists = sparse_top(scores, SortedBase.of(scores.base), 3)
+    lists = sparse_top(scores, SortedBase.from_scores(scores.base), 3)
     assert lists.tolist() == [[1, 4, 0], [0, 0, 0]]
 
 
@@ -43,7 +43,7 @@ def test_unlisted_items_are_recommended_by_their_base() -> None:
         base=np.array([0, 1, 3, 9, 2], dtype=np.float32),
     )
     # item 3 is listed, with a score below its base
-    assert sparse_top(scores, SortedBase.of(scores.base), 3).tolist() == [[2, 4, 1]]
+    assert sparse_top(scores, SortedBase.from_scores(scores.base), 3).tolist() == [[2, 4, 1]]
 
 
 @settings(max_examples=200, deadline=None)
@@ -55,7 +55,7 @@ def test_sparse_equals_dense_equals_the_definition(
     dense = scores.dense()
     expected = [top(row.tolist(), k) for row in dense]
     assert dense_top(dense, k).tolist() == expected
-    assert sparse_top(scores, SortedBase.of(scores.base), k).tolist() == expected
+    assert sparse_top(scores, SortedBase.from_scores(scores.base), k).tolist() == expected
 
 
 def test_coverage_and_popularity_hand_worked() -> None:

@@ -54,7 +54,7 @@ def test_with_seeds_only_it_is_a_welch_test():
         for name, values in (("a", second), ("b", first))
     ]
     (pair,) = all_pairs(methods, n_resamples=20_000)
-    assert (pair.first, pair.second, pair.about) == ("b", "a", "methods")
+    assert (pair.first, pair.second, pair.scope) == ("b", "a", "methods")
     assert pair.difference == pytest.approx(0.11)
     # s² = 4e-4 and 3e-4, each over 3: standard error √(7e-4 / 3), degrees of freedom by Welch
     error = (7e-4 / 3) ** 0.5
@@ -82,32 +82,34 @@ def test_one_training_represents_a_method_only_if_deterministic():
     once, thrice = equal_methods(rng, 1, 1)[0], equal_methods(np.random.default_rng(0), 1, 3)[0]
     pop = Method("pop", once.sums, once.prefixes, deterministic=True)
     thrice = Method("three", thrice.sums, once.prefixes)
-    assert all_pairs([once, pop])[0].about == "models"
-    assert all_pairs([thrice, once])[0].about == "models"
-    assert all_pairs([thrice, pop])[0].about == "methods"
+    assert all_pairs([once, pop])[0].scope == "models"
+    assert all_pairs([thrice, once])[0].scope == "models"
+    assert all_pairs([thrice, pop])[0].scope == "methods"
 
 
 def test_equal_metrics_are_not_significant():
     one = equal_methods(np.random.default_rng(0), 1, 2)[0]
     (pair,) = all_pairs([one, Method("copy", one.sums[:, :1], one.prefixes, deterministic=True)])
-    assert not pair.claimed
+    assert not pair.significant
     same = Method("same", one.sums[:, :1], one.prefixes, deterministic=True)
     (pair,) = all_pairs([same, Method("copy", same.sums, one.prefixes, deterministic=True)])
-    assert (pair.difference, pair.p, pair.claimed) == (0.0, 1.0, False)
+    assert (pair.difference, pair.p, pair.significant) == (0.0, 1.0, False)
 
 
 def test_rate_of_false_positives_and_a_true_difference():
     rng = np.random.default_rng(5)
-    false = sum(all_pairs(equal_methods(rng, 2, 3), n_resamples=400)[0].claimed for _ in range(60))
+    false = sum(
+        all_pairs(equal_methods(rng, 2, 3), n_resamples=400)[0].significant for _ in range(60)
+    )
     assert false <= 6  # 5 % of 60 is 3; more than 6 has probability 0.03
     among_six = sum(
-        any(pair.claimed for pair in all_pairs(equal_methods(rng, 6, 3), n_resamples=400))
+        any(pair.significant for pair in all_pairs(equal_methods(rng, 6, 3), n_resamples=400))
         for _ in range(20)
     )
     assert among_six <= 3
     better = equal_methods(rng, 2, 3, spread=0.005, better=0.2)
     (pair,) = all_pairs(better)
-    assert pair.claimed and pair.first == "m0" and pair.low > 0.1
+    assert pair.significant and pair.first == "m0" and pair.low > 0.1
 
 
 def test_fewer_than_two_methods_and_other_prefixes():

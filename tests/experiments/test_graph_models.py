@@ -78,7 +78,7 @@ def test_the_same_seed_gives_the_same_model_and_metrics(store, tmp_path, name):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_killed_run_goes_on_to_the_same_weights_and_memory(store, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(report, "PROGRESS_SECONDS", 0.0)
     config = SMALL[name] | {"checkpoint_minutes": 0}
     n_reports = 0
 
@@ -122,7 +122,7 @@ def test_the_memory_in_the_artifact_is_of_the_latest_training_sessions(store, tm
 
 def tasrec_graph(store, part, known_of="train"):
     """(pairs with their weights, the last block) of a part, by the definition."""
-    sessions = store.part(part).as_known(store.part(known_of).support())
+    sessions = store.part(part).mask_unseen_items(store.part(known_of).support())
     days = [[] for _ in range(int(sessions.blocks[0]), int(sessions.blocks[-1]) + 1)]
     for s, block in enumerate(sessions.blocks):
         days[block - sessions.blocks[0]].append(sessions.session(s).tolist())
@@ -149,9 +149,9 @@ def test_tasrec_is_evaluated_frozen_and_prequentially(store, tmp_path):
     blocks = np.unique(store.part("test").blocks).tolist()
     assert [row["block"] for row in moving.evaluation["blocks"]] == blocks
     assert artifact.model.state()["graph_edges"].tolist() == before
-    alive = {row["block"]: row["edges_alive"] for row in artifact.trained["edges_alive"]}
+    alive = {row["block"]: row["neighbor_pairs"] for row in artifact.trained["neighbor_pairs"]}
     for row in moving.evaluation["blocks"][:1]:
-        assert row["edges_alive"] == alive[row["block"]]
+        assert row["neighbor_pairs"] == alive[row["block"]]
     labels = {row.label for row in leaderboard([frozen, moving], metric="recall@10")}
     assert labels == {"tasrec", "tasrec (prequential)"}
 
@@ -189,7 +189,7 @@ def test_an_evaluation_on_the_validation_does_not_know_it(store):
     artifact = train(store, "tasrec", config=SMALL["tasrec"] | {"epochs": 1})
     evaluation = evaluate(artifact, store, part="valid", ks=[10], n_bootstrap=0)
     model = artifact.model.with_history(store.part("train_inner"))
-    valid = store.part("valid").as_known(artifact.support)
+    valid = store.part("valid").mask_unseen_items(artifact.support)
     expected = rank(model, valid, ks=[10], protocol=store_protocol(store), n_bootstrap=0)
     assert evaluation.metrics["recall@10"].value == expected.metrics["recall@10"].value
 

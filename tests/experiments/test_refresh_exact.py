@@ -12,7 +12,7 @@ from nextclick.core.sessions import Sessions
 from nextclick.core.types import silent
 from nextclick.data.options import FilterOptions, SplitOptions
 from nextclick.experiments.artifact_refresh import refresh
-from nextclick.experiments.refresh_options import GateOptions
+from nextclick.experiments.refresh_options import PublishCheckOptions
 from nextclick.models.incremental_state import PriorSessions, scatter_rows
 from nextclick.models.model_registry import model_class
 from small_shop import START, make_store
@@ -30,7 +30,7 @@ CASES = [
     ("session-knn", {"sample_size": 2, "k": 1}),
     ("session-knn", {"sample_size": 1, "similarity": "vec"}),
 ]
-NO_GATE = GateOptions(holdout=0)
+NO_CHECK = PublishCheckOptions(holdout=0)
 
 
 def fitted(name, config, sessions):
@@ -64,12 +64,12 @@ def test_an_extended_model_equals_one_of_both_logs(name, config, old, new, known
         n_items=9,
         n_sessions=len(older),
         support=scatter_rows(older.support(), index, 9),
-        sessions=older.renumbered(index, 9),
+        sessions=older.remap_items(index, 9),
     )
     before = fitted(name, config, older)
     kept = {key: array.tobytes() for key, array in before.state().items()}
-    refreshed = before.extended(newer, past, progress=silent)
-    same_state(refreshed, fitted(name, config, past.both(newer)))
+    refreshed = before.update_exactly(newer, past, progress=silent)
+    same_state(refreshed, fitted(name, config, past.concatenate(newer)))
     assert kept == {key: array.tobytes() for key, array in before.state().items()}
 
 
@@ -99,7 +99,9 @@ def test_a_refresh_equals_a_training_on_both_logs(name, config, text, tmp_path):
     store = prepare(frame(OLD, 0, naming), tmp_path / "old", options=whole).store
     n_old = len(store.part("train"))
     train(store, name, tmp_path / "model", config=config, refreshable=True)
-    result = refresh(tmp_path / "model", frame(NEW, 1000, naming), tmp_path / "new", gate=NO_GATE)
+    result = refresh(
+        tmp_path / "model", frame(NEW, 1000, naming), tmp_path / "new", publish_check=NO_CHECK
+    )
     assert result.accepted
     assert result.report["new_items"] == 3
     # the same log whole, of which the test is the last session
@@ -123,9 +125,9 @@ def test_two_refreshes_equal_one(name, config, tmp_path):
     store = make_store(tmp_path / "store")
     base = train(store, name, config=config, refreshable=True)
     first, second = frame(NEW[:6], 1000), frame(NEW[6:], 2000)
-    twice = refresh(base, first, gate=NO_GATE).artifact
-    twice = refresh(twice, second, gate=NO_GATE).artifact
-    once = refresh(base, pl.concat([first, second]), gate=NO_GATE).artifact
+    twice = refresh(base, first, publish_check=NO_CHECK).artifact
+    twice = refresh(twice, second, publish_check=NO_CHECK).artifact
+    once = refresh(base, pl.concat([first, second]), publish_check=NO_CHECK).artifact
     same_state(twice.model, once.model)
     assert len(twice.trained["refreshes"]) == 2
     assert twice.trained["base_fingerprint"] == store.fingerprint
@@ -137,8 +139,8 @@ def test_the_store_takes_the_place_of_a_log_that_was_not_kept(name, tmp_path):
     store = make_store(tmp_path / "store")
     bare, whole = train(store, name), train(store, name, refreshable=True)
     assert bare.log is None
-    one = refresh(bare, frame(NEW, 1000), store=store, gate=NO_GATE).artifact
-    other = refresh(whole, frame(NEW, 1000), gate=NO_GATE).artifact
+    one = refresh(bare, frame(NEW, 1000), store=store, publish_check=NO_CHECK).artifact
+    other = refresh(whole, frame(NEW, 1000), publish_check=NO_CHECK).artifact
     same_state(one.model, other.model)
     assert one.log is not None, "from now on it keeps what it needs"
     assert one.log.items.tolist() == other.log.items.tolist()
@@ -147,8 +149,10 @@ def test_the_store_takes_the_place_of_a_log_that_was_not_kept(name, tmp_path):
 @pytest.mark.parametrize("name", ["pop", "item-knn", "session-knn"])
 def test_what_was_held_out_is_learned_after_the_gate(name, tmp_path):
     base = train(make_store(tmp_path / "store"), name, refreshable=True)
-    gated = refresh(base, frame(NEW, 1000), gate=GateOptions(holdout=0.3, metric="recall@2"))
+    gated = refresh(
+        base, frame(NEW, 1000), publish_check=PublishCheckOptions(holdout=0.3, metric="recall@2")
+    )
     assert gated.accepted
-    assert gated.verdict.sessions == 4
-    free = refresh(base, frame(NEW, 1000), gate=NO_GATE)
+    assert gated.decision.sessions == 4
+    free = refresh(base, frame(NEW, 1000), publish_check=NO_CHECK)
     same_state(gated.artifact.model, free.artifact.model)

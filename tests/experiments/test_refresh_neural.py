@@ -13,8 +13,8 @@ from nextclick.core.sessions import Sessions
 from nextclick.data.options import FilterOptions, SplitOptions
 from nextclick.errors import ArtifactError, ConfigError, SourceError, TrainingError
 from nextclick.experiments.artifact_refresh import refresh
-from nextclick.experiments.refresh_options import GateOptions, TuningOptions
-from nextclick.graphs.daily_graphs import DayGraphs
+from nextclick.experiments.refresh_options import FineTuneOptions, PublishCheckOptions
+from nextclick.graphs.daily_graphs import DailyGraphs
 from nextclick.models.base import Capabilities, Model
 from nextclick.models.incremental_state import scatter_rows
 from nextclick.models.neural.tasrec import TASRec
@@ -25,7 +25,7 @@ from small_shop import START, frame_of, make_store
 DAY = 86_400
 SESSIONS = [[10, 20, 30], [20, 30, 40], [30, 40, 10], [40, 10, 20], [10, 50], [10, 20]] * 20
 NEW = [[10, 20, 60], [60, 30, 40], [30, 40, 10], [40, 10, 20, 60]] * 15
-GATE = GateOptions(holdout=0.2, metric="recall@2")
+CHECK = PublishCheckOptions(holdout=0.2, metric="recall@2")
 SMALL = {"epochs": 4, "batch_size": 32, "metric": "recall@2", "learning_rate": 0.02}
 
 
@@ -44,9 +44,9 @@ def model(store):
     return train(store, "gru4rec", config=SMALL | {"hidden_width": 12})
 
 
-def after(artifact, *raws):
+def after(artifact, *raw_ids):
     """Raw ids, the likeliest next click first."""
-    batch = SessionBatch.from_lists([[artifact.items.index(raw) for raw in raws]])
+    batch = SessionBatch.from_lists([[artifact.items.index(raw) for raw in raw_ids]])
     order = np.argsort(-artifact.model.score(batch)[0, 1:], kind="stable")
     return [artifact.items.raw(int(i) + 1) for i in order]
 
@@ -54,28 +54,36 @@ def after(artifact, *raws):
 def test_a_neural_model_learns_the_new_item_and_keeps_the_old(model):
     assert after(model, 30)[0] == 40
     before = {key: array.tobytes() for key, array in model.model.state().items()}
-    tuning = TuningOptions(epochs=6, rate=1.0)
-    result = refresh(model, later(NEW), gate=GATE, tuning=tuning)
+    fine_tune = FineTuneOptions(epochs=6, rate=1.0)
+    result = refresh(model, later(NEW), publish_check=CHECK, fine_tune=fine_tune)
     assert result.accepted
     refreshed = result.artifact
     assert refreshed.items.ids() == [10, 20, 30, 40, 50, 60]
     assert after(refreshed, 10, 20)[0] == 60
     assert after(refreshed, 30)[0] == 40
     assert (
-        result.verdict.unknown_targets["current"] > 0 == result.verdict.unknown_targets["refreshed"]
+        result.decision.unknown_targets["current"]
+        > 0
+        == result.decision.unknown_targets["refreshed"]
     )
     assert result.report["update"] == "fine-tune"
     assert result.report["epochs"] == 6
     assert {key: array.tobytes() for key, array in model.model.state().items()} == before
-    again = refresh(model, later(NEW), gate=GATE, tuning=tuning).artifact
+    again = refresh(model, later(NEW), publish_check=CHECK, fine_tune=fine_tune).artifact
     for key, array in refreshed.model.state().items():
         np.testing.assert_array_equal(again.model.state()[key], array, err_msg=key)
 
 
 def test_a_refreshed_neural_model_is_saved_and_goes_on(model, tmp_path):
-    refresh(model, later(NEW), tmp_path / "one", gate=GATE, tuning=TuningOptions(epochs=2))
+    refresh(
+        model,
+        later(NEW),
+        tmp_path / "one",
+        publish_check=CHECK,
+        fine_tune=FineTuneOptions(epochs=2),
+    )
     result = refresh(
-        tmp_path / "one", later([[60, 70, 10]] * 20, 4000), tmp_path / "two", gate=GATE
+        tmp_path / "one", later([[60, 70, 10]] * 20, 4000), tmp_path / "two", publish_check=CHECK
     )
     refreshed = Artifact.load(tmp_path / "two")
     assert refreshed.items.index(70) > 0
@@ -87,7 +95,9 @@ def test_a_refreshed_neural_model_is_saved_and_goes_on(model, tmp_path):
 
 
 def test_without_epochs_new_items_get_rows_and_nothing_is_trained(model):
-    refreshed = refresh(model, later(NEW), gate=GATE, tuning=TuningOptions(epochs=0)).artifact
+    refreshed = refresh(
+        model, later(NEW), publish_check=CHECK, fine_tune=FineTuneOptions(epochs=0)
+    ).artifact
     index = np.append(np.int32(0), refreshed.items.indices(model.items.ids()))
     for name, array in model.model.state().items():
         moved = refreshed.model.state()[name]
@@ -99,7 +109,10 @@ def test_without_epochs_new_items_get_rows_and_nothing_is_trained(model):
 
 def test_minutes_stop_the_training(model):
     result = refresh(
-        model, later(NEW), gate=GateOptions(holdout=0), tuning=TuningOptions(500, minutes=0.001)
+        model,
+        later(NEW),
+        publish_check=PublishCheckOptions(holdout=0),
+        fine_tune=FineTuneOptions(500, minutes=0.001),
     )
     assert 1 <= result.report["epochs"] < 500
     assert not result.report["reproducible"]
@@ -109,8 +122,8 @@ def test_older_sessions_are_replayed(model, store):
     result = refresh(
         model,
         later(NEW),
-        gate=GateOptions(holdout=0),
-        tuning=TuningOptions(replay=1.0),
+        publish_check=PublishCheckOptions(holdout=0),
+        fine_tune=FineTuneOptions(replay=1.0),
         store=store,
     )
     assert result.report["replayed_sessions"] == len(NEW)
@@ -120,7 +133,7 @@ def test_older_sessions_are_replayed(model, store):
 def test_a_rate_that_is_too_high_says_so(store):
     base = train(store, "bpr-mf", config={"epochs": 1})
     with pytest.raises(TrainingError, match="bpr-mf: epoch 1: a weight is not finite"):
-        refresh(base, later(NEW), gate=GATE, tuning=TuningOptions(rate=1e30))
+        refresh(base, later(NEW), publish_check=CHECK, fine_tune=FineTuneOptions(rate=1e30))
 
 
 def test_users_have_to_be_named(tmp_path):
@@ -134,7 +147,7 @@ def test_users_have_to_be_named(tmp_path):
     with pytest.raises(ConfigError, match=r"bpr-mf reads users and the new log has none"):
         refresh(base, later(NEW))
     log = later(NEW).with_columns(user=pl.lit(3))
-    refreshed = refresh(base, log, gate=GateOptions(holdout=0)).artifact
+    refreshed = refresh(base, log, publish_check=PublishCheckOptions(holdout=0)).artifact
     assert refreshed.users.ids() == base.users.ids()
     changed = (refreshed.model.users != base.model.users).any(axis=1)
     assert np.flatnonzero(changed).tolist() == [base.users.index(3)]
@@ -200,21 +213,23 @@ def sessions_on(days, first):
 def test_a_model_advances_block_by_block(diary):
     last = diary.model.last_block
     log = sessions_on([2, 0, 0, 3, 1], last + 1)
-    refreshed = refresh(diary, log, gate=GateOptions(holdout=0)).artifact
+    refreshed = refresh(diary, log, publish_check=PublishCheckOptions(holdout=0)).artifact
     assert refreshed.model.days.tolist() == [2, 0, 0, 3, 1]
     assert refreshed.model.last_block == last + 5
     began = diary.model.clicks[diary.items.index(20)]  # the only neighbor of the new item
     assert refreshed.model.clicks[refreshed.items.index(60)] == began + 6
     assert (diary.model.last_block, len(diary.model.days)) == (last, 0)
-    gated = refresh(diary, log, gate=replace(GATE, holdout=0.4, tolerance=1.0))
-    assert gated.verdict.sessions == 2
+    gated = refresh(diary, log, publish_check=replace(CHECK, holdout=0.4, tolerance=1.0))
+    assert gated.decision.sessions == 2
     assert gated.artifact.model.days.tolist() == [2, 0, 0, 3, 1]
     assert gated.report["update"] == "by-block"
 
 
 def test_empty_blocks_before_the_log_count(diary):
     last = diary.model.last_block
-    refreshed = refresh(diary, sessions_on([1], last + 4), gate=GateOptions(holdout=0)).artifact
+    refreshed = refresh(
+        diary, sessions_on([1], last + 4), publish_check=PublishCheckOptions(holdout=0)
+    ).artifact
     assert refreshed.model.days.tolist() == [0, 0, 0, 1]
 
 
@@ -222,21 +237,21 @@ def test_a_block_that_was_taken_in_is_refused(diary):
     last = diary.model.last_block
     diary.model.last_block += 2
     with pytest.raises(SourceError, match=r"which the model has processed already \(its last is "):
-        refresh(diary, sessions_on([1], last + 2), gate=GateOptions(holdout=0))
+        refresh(diary, sessions_on([1], last + 2), publish_check=PublishCheckOptions(holdout=0))
 
 
 def test_a_gate_may_be_shown_sessions_of_closed_blocks_only(diary):
     last = diary.model.last_block
     diary.model.last_block += 1  # the first day of the log
     log = sessions_on([3, 1], last + 1)
-    result = refresh(diary, log, gate=replace(GATE, holdout=0.2, tolerance=1.0))
-    assert result.verdict.sessions == 1
+    result = refresh(diary, log, publish_check=replace(CHECK, holdout=0.2, tolerance=1.0))
+    assert result.decision.sessions == 1
     assert result.artifact.model.days.tolist() == [4], "late sessions count with the next block"
 
 
 COUNTS = [2, 0, 3]
-ONE_BY_ONE = GateOptions(holdout=0.4, metric="recall@2", tolerance=1.0)
-NO_GATE = GateOptions(holdout=0)
+ONE_BY_ONE = PublishCheckOptions(holdout=0.4, metric="recall@2", tolerance=1.0)
+NO_CHECK = PublishCheckOptions(holdout=0)
 
 
 @pytest.fixture(scope="module")
@@ -256,8 +271,8 @@ def both_logs(store, base, refreshed, counts=COUNTS):
     blocks = np.repeat(np.arange(first, first + len(counts)), counts).astype(np.int32)
     session = refreshed.items.indices([10, 20, 60]).tolist()
     new = replace(Sessions.from_lists([session] * len(blocks), 6), blocks=blocks)
-    old = replace(store.part("train").renumbered(indices(refreshed, base), 6), times=None)
-    return old.followed_by(new)
+    old = replace(store.part("train").remap_items(indices(refreshed, base), 6), times=None)
+    return old.concatenate(new)
 
 
 def same_state(one, other):
@@ -271,13 +286,16 @@ def same_state(one, other):
 def test_tasrec_has_the_graph_of_both_logs(store, tasrec, epochs):
     last = tasrec.model.last_block
     refreshed = refresh(
-        tasrec, sessions_on(COUNTS, last + 1), gate=ONE_BY_ONE, tuning=TuningOptions(epochs)
+        tasrec,
+        sessions_on(COUNTS, last + 1),
+        publish_check=ONE_BY_ONE,
+        fine_tune=FineTuneOptions(epochs),
     ).artifact
     record = refreshed.trained["refreshes"][0]
     assert record["update"] == "by-block"
     assert ("history" in record) == (epochs > 0)
     assert refreshed.model.last_block == last + 3
-    expected = DayGraphs.of(both_logs(store, tasrec, refreshed)).graph.state()
+    expected = DailyGraphs.from_sessions(both_logs(store, tasrec, refreshed)).graph.state()
     for name, array in expected.items():
         np.testing.assert_array_equal(refreshed.model.state()[name], array)
     assert tasrec.model.last_block == last
@@ -288,8 +306,10 @@ def test_without_epochs_only_the_graph_moves(tasrec):
     refreshed = refresh(
         tasrec,
         sessions_on(COUNTS, tasrec.model.last_block + 1),
-        gate=NO_GATE,
-        tuning=TuningOptions(epochs=0, replay=1.0),  # nothing is replayed, no store is asked for
+        publish_check=NO_CHECK,
+        fine_tune=FineTuneOptions(
+            epochs=0, replay=1.0
+        ),  # nothing is replayed, no store is asked for
     ).artifact
     before, after = tasrec.model.state(), refreshed.model.state()
     for name in set(before) - {"graph_edges", "graph_weights", "graph_day", "last_block"}:
@@ -318,14 +338,14 @@ def test_a_new_session_is_trained_on_with_the_days_before_its_own(
     result = refresh(
         tasrec,
         sessions_on(COUNTS, last + 1),
-        gate=NO_GATE,
-        tuning=TuningOptions(replay=replay),
+        publish_check=NO_CHECK,
+        fine_tune=FineTuneOptions(replay=replay),
         store=store,
     )
     assert result.report["replayed_sessions"] == round(replay * sum(COUNTS))
     assert {last + 1, last + 3} == {block for block in seen if block > last}
     assert (len(seen) > 2) == (replay > 0)
-    expected = DayGraphs.of(both_logs(store, tasrec, result.artifact)).before
+    expected = DailyGraphs.from_sessions(both_logs(store, tasrec, result.artifact)).neighbors_before
     for block, known in seen.items():
         for name in ("items", "offsets", "neighbors", "weights"):
             np.testing.assert_array_equal(getattr(known, name), getattr(expected[block], name))
@@ -343,9 +363,9 @@ def test_what_is_held_out_is_learned_after_the_gate(tasrec, monkeypatch):
 
     monkeypatch.setattr(Trainer, "run", spy)
     first = tasrec.model.last_block + 1
-    log, tuning = sessions_on(COUNTS, first), TuningOptions(epochs=2)
-    gated = refresh(tasrec, log, gate=ONE_BY_ONE, tuning=tuning)
-    whole = refresh(tasrec, log, gate=NO_GATE, tuning=tuning)
+    log, fine_tune = sessions_on(COUNTS, first), FineTuneOptions(epochs=2)
+    gated = refresh(tasrec, log, publish_check=ONE_BY_ONE, fine_tune=fine_tune)
+    whole = refresh(tasrec, log, publish_check=NO_CHECK, fine_tune=fine_tune)
     assert [n for n, _, _ in learned] == [3, 5, 5]
     assert learned[0][1] == [first, first, first + 2]
     assert same_state(gated.artifact, whole.artifact)
@@ -358,11 +378,11 @@ def test_a_block_that_goes_on_in_the_next_log_counts_with_the_one_after(store, t
     log = sessions_on([4, 2], first)
     part = log.filter((pl.col("session") % 1000 == 0) & (pl.col("session") < 2000))
     rest = log.join(part, on=["session"], how="anti")
-    one = refresh(tasrec, part, tmp_path / "one", gate=NO_GATE).artifact
-    refreshed = refresh(tmp_path / "one", rest, tmp_path / "two", gate=NO_GATE).artifact
+    one = refresh(tasrec, part, tmp_path / "one", publish_check=NO_CHECK).artifact
+    refreshed = refresh(tmp_path / "one", rest, tmp_path / "two", publish_check=NO_CHECK).artifact
     assert (one.model.last_block, refreshed.model.last_block) == (first, first + 1)
     n_first = part["session"].n_unique()
-    expected = DayGraphs.of(
+    expected = DailyGraphs.from_sessions(
         both_logs(store, tasrec, refreshed, [n_first, 6 - n_first])
     ).graph.state()
     loaded = Artifact.load(tmp_path / "two")
@@ -376,8 +396,8 @@ def test_minutes_bound_the_training_of_tasrec_too(tasrec):
     result = refresh(
         tasrec,
         sessions_on(COUNTS, tasrec.model.last_block + 1),
-        gate=NO_GATE,
-        tuning=TuningOptions(500, minutes=0.0001),
+        publish_check=NO_CHECK,
+        fine_tune=FineTuneOptions(500, minutes=0.0001),
     )
     assert 1 <= result.report["epochs"] < 500
     assert not result.report["reproducible"]
@@ -390,8 +410,8 @@ def test_the_base_variant_of_tasrec_is_tuned(store):
     result = refresh(
         base,
         sessions_on(COUNTS, last + 1),
-        gate=NO_GATE,
-        tuning=TuningOptions(replay=1.0),
+        publish_check=NO_CHECK,
+        fine_tune=FineTuneOptions(replay=1.0),
         store=store,
     )
     assert (result.report["update"], result.report["replayed_sessions"]) == ("fine-tune", 5)
@@ -401,7 +421,7 @@ def test_the_base_variant_of_tasrec_is_tuned(store):
 def test_what_tasrec_replays_is_asked_for(tasrec):
     log = sessions_on(COUNTS, tasrec.model.last_block + 1)
     with pytest.raises(ArtifactError, match=r"tasrec needs the sessions .* or omit --replay"):
-        refresh(tasrec, log, gate=NO_GATE, tuning=TuningOptions(replay=1.0))
+        refresh(tasrec, log, publish_check=NO_CHECK, fine_tune=FineTuneOptions(replay=1.0))
 
 
 def test_training_on_the_new_items_of_a_day_beats_moving_the_graph(tmp_path):
@@ -421,9 +441,11 @@ def test_training_on_the_new_items_of_a_day_beats_moving_the_graph(tmp_path):
     store = prepare(past, tmp_path / "store", options=options).store
     config = {"epochs": 6, "width": 16, "learning_rate": 0.01, "keep": "last", "batch_size": 64}
     base = train(store, "tasrec", train_on="all", config=config | {"negatives": 40})
-    gate = GateOptions(holdout=0.3, metric="recall@10", tolerance=1.0)
+    publish_check = PublishCheckOptions(holdout=0.3, metric="recall@10", tolerance=1.0)
     moved, trained = (
-        refresh(base, new, gate=gate, tuning=TuningOptions(epochs, rate=1.0)).verdict
+        refresh(
+            base, new, publish_check=publish_check, fine_tune=FineTuneOptions(epochs, rate=1.0)
+        ).decision
         for epochs in (0, 3)
     )
     assert moved.unknown_targets == trained.unknown_targets

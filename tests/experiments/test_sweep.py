@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from nextclick import evaluate, train
-from nextclick.errors import ConfigError, StoppedError
+from nextclick.errors import ConfigError, InterruptedRunError
 from nextclick.experiments import cached_run as model_run
 from nextclick.experiments import parameter_sweep
 from nextclick.experiments.parameter_sweep import sweep
@@ -63,7 +63,7 @@ def test_two_parameters_of_a_model_that_counts(store, tmp_path):
             expected.high,
         )
         assert point["training_seconds"]["mean"] > 0
-        assert point["scoring_ms"]["mean"] > 0
+        assert point["response_ms"]["mean"] > 0
     names = sorted(path.name for path in (tmp_path / "sweep").iterdir())
     assert names == ["manifest.json", "runs", "sweep.csv", "sweep.json", "sweep.png", "sweep.svg"]
     assert json.loads((tmp_path / "sweep/sweep.json").read_text()) == numbers
@@ -113,7 +113,7 @@ def test_a_stopped_sweep_goes_on(store, tmp_path, trained, model, fixed):
             raise KeyboardInterrupt
 
     with pytest.raises(
-        StoppedError, match="stopped after 1 of 2 trainings; completed ones are kept"
+        InterruptedRunError, match="stopped after 1 of 2 trainings; completed ones are kept"
     ):
         sweep(store, model, tmp_path / "sweep", options, progress=stop)
     del trained[:]

@@ -165,7 +165,7 @@ def killed(at):
 
 @pytest.mark.parametrize("part", ["inner", "all"])
 def test_a_killed_run_goes_on_to_the_same_weights(store, tmp_path, monkeypatch, part):
-    monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(report, "PROGRESS_SECONDS", 0.0)
     config = QUICK | {"epochs": 4, "checkpoint_minutes": 0}
     count = killed(0)
     whole = train(store, "tiny", tmp_path / "whole", config=config, train_on=part, progress=count)
@@ -188,7 +188,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(store, tmp_path, monkeypatch, 
 
 
 def test_overwrite_begins_anew(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(report, "PROGRESS_SECONDS", 0.0)
     config = QUICK | {"epochs": 2, "checkpoint_minutes": 0}
     with pytest.raises(KilledError):
         train(store, "tiny", tmp_path / "model", config=config, progress=killed(9))
@@ -197,7 +197,7 @@ def test_overwrite_begins_anew(store, tmp_path, monkeypatch):
 
 
 def test_resumed_with_other_parameters_or_data(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(report, "PROGRESS_SECONDS", 0.0)
     config = QUICK | {"epochs": 2, "checkpoint_minutes": 0}
     with pytest.raises(KilledError):
         train(store, "tiny", tmp_path / "model", config=config, progress=killed(9))

@@ -12,7 +12,7 @@ import pytest
 from nextclick import Store, prepare, train
 from nextclick.core import storage as folders
 from nextclick.core.search_space import Choice, FloatRange, IntRange
-from nextclick.errors import ConfigError, OutputError, StoppedError
+from nextclick.errors import ConfigError, InterruptedRunError, OutputError
 from nextclick.experiments.recipe import read_recipe
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.search_options import TuneOptions
@@ -274,7 +274,7 @@ def test_ctrl_c_keeps_the_study(store, tmp_path, monkeypatch):
         if stage.startswith("tune · 2 trials done"):
             raise KeyboardInterrupt
 
-    with pytest.raises(StoppedError, match="stopped after 2 trials; the study is kept in"):
+    with pytest.raises(InterruptedRunError, match="stopped after 2 trials; the study is kept in"):
         tune(store, "rules", tmp_path / "study", options, progress=stop)
     assert len(json.loads((tmp_path / "study/study.json").read_text())["trials"]) == 2
     whole = tune(store, "rules", tmp_path / "whole", options)
@@ -285,7 +285,7 @@ def test_ctrl_c_keeps_the_study(store, tmp_path, monkeypatch):
     def at_once(stage, done, total):
         raise KeyboardInterrupt
 
-    with pytest.raises(StoppedError, match="stopped before the first trial finished"):
+    with pytest.raises(InterruptedRunError, match="stopped before the first trial finished"):
         tune(store, "rules", tmp_path / "new", options, progress=at_once)
 
 

@@ -20,12 +20,12 @@ def random_neighbors(seed, n_pairs=45):
     expected = {item: {} for item in range(N + 1)}
     for a, b, weight in zip(i.tolist(), j.tolist(), weights, strict=True):
         expected[a][b] = expected[b][a] = np.float32(weight).item()
-    return Neighbors.of_pairs(i, j, weights), expected
+    return Neighbors.from_pairs(i, j, weights), expected
 
 
 def test_pairs_become_a_symmetric_graph():
     graph, expected = random_neighbors(0)
-    assert {item: graph.of(item) for item in range(N + 1)} == expected
+    assert {item: graph.item_neighbors(item) for item in range(N + 1)} == expected
     assert graph.items.tolist() == [item for item in range(N + 1) if expected[item]]
     for a in range(len(graph.items)):
         row = graph.neighbors[graph.offsets[a] : graph.offsets[a + 1]].tolist()
@@ -37,7 +37,7 @@ def test_pairs_become_a_symmetric_graph():
 def test_within_finds_the_neighborhood_of_the_roots(steps, seed):
     graph, expected = random_neighbors(seed)
     roots = np.array([7, 3, 11, 20], np.int64)
-    reach = graph.within(roots, steps, N)
+    reach = graph.neighborhood(roots, steps, N)
     assert reach.items[:4].tolist() == roots.tolist()
     assert len(reach.bounds) == steps + 1
     assert [set(reach.items[:n].tolist()) for n in reach.bounds] == within(expected, roots, steps)
@@ -55,9 +55,9 @@ def test_within_finds_the_neighborhood_of_the_roots(steps, seed):
 
 def test_a_graph_without_pairs_has_no_neighbors():
     none = np.empty(0, np.int32)
-    graph = Neighbors.of_pairs(none, none, np.empty(0))
-    reach = graph.within(np.array([3, 1]), 2, N)
+    graph = Neighbors.from_pairs(none, none, np.empty(0))
+    reach = graph.neighborhood(np.array([3, 1]), 2, N)
     assert reach.items.tolist() == [3, 1]
     assert reach.bounds.tolist() == [2, 2, 2]
     assert reach.offsets.tolist() == [0, 0, 0]
-    assert graph.of(3) == {}
+    assert graph.item_neighbors(3) == {}

@@ -8,7 +8,7 @@ import pytest
 from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError
 from nextclick.graphs.edge_table import EdgeTable
-from nextclick.graphs.temporal_graph import TemporalGraph, renumbered_graph
+from nextclick.graphs.temporal_graph import TemporalGraph, remap_graph_state
 from reference.temporal_graph import exact_weights, in_units, pairs_of_day
 
 N = 30
@@ -41,7 +41,7 @@ def units(graph):
 
 def neighbor_pairs(graph):
     neighbors = graph.neighbors()
-    return {(int(i), j) for i in neighbors.items for j in neighbors.of(i)}
+    return {(int(i), j) for i in neighbors.items for j in neighbors.item_neighbors(i)}
 
 
 def both_ways(pairs):
@@ -51,12 +51,12 @@ def both_ways(pairs):
 def test_two_days_by_hand():
     graph = advanced([[[1, 2, 3]], [[2, 1], [4, 4, 0, 1]]])
     assert units(graph) == {(1, 2): 3 << 39, (2, 3): 1 << 39}
-    assert graph.neighbors().of(1) == {2: 1.5}
-    assert graph.neighbors().of(3) == {}
-    assert graph.n_alive == 1
+    assert graph.neighbors().item_neighbors(1) == {2: 1.5}
+    assert graph.neighbors().item_neighbors(3) == {}
+    assert graph.n_neighbor_pairs == 1
     graph.advance(log([]))
     assert units(graph) == {(1, 2): 3 << 38, (2, 3): 1 << 38}
-    assert graph.n_alive == 0
+    assert graph.n_neighbor_pairs == 0
     assert graph.neighbors().items.tolist() == []
     assert graph.n_days == 3
 
@@ -64,7 +64,7 @@ def test_two_days_by_hand():
 def test_counts_by_hand():
     graph = advanced([[[1, 2, 1, 2], [2, 1]], []], edge="count")
     assert units(graph) == {(1, 2): 2 << 40}
-    assert graph.neighbors().of(2) == {1: 2.0}
+    assert graph.neighbors().item_neighbors(2) == {1: 2.0}
 
 
 @pytest.mark.parametrize("edge", ["binary", "count"])
@@ -105,7 +105,7 @@ def test_double_precision_is_not_enough():
         weight = 1.0 + weight / 2
     assert weight / 2 >= 1.0  # a neighbor although not seen on the last day
     graph = advanced([[[1, 2]]] * 60 + [[]])
-    assert graph.n_alive == 0
+    assert graph.n_neighbor_pairs == 0
     assert exact_weights([[[1, 2]]] * 60 + [[]])[1, 2] < 1
 
 
@@ -142,7 +142,9 @@ def test_a_graph_restored_from_its_state_advances_identically():
     for array in state.values():
         array.flags.writeable = False
     graph = TemporalGraph.from_state(state, edge="count", threshold=0.5)
-    assert graph.n_alive == advanced(days[:25], edge="count", threshold=0.5).n_alive
+    assert (
+        graph.n_neighbor_pairs == advanced(days[:25], edge="count", threshold=0.5).n_neighbor_pairs
+    )
     for day in days[25:]:
         graph.advance(log(day))
     assert units(graph) == units(whole)
@@ -191,7 +193,7 @@ def test_the_cost_of_a_day_depends_on_its_log_only(monkeypatch):
         graph.advance(day)
         if rebuilt[-1:] != [graph.n_days]:
             assert sum(n_keys) <= 2 * 1500 + n_before
-        n_before = graph.n_alive
+        n_before = graph.n_neighbor_pairs
     # the table is rebuilt a few times, not every day
     assert len(rebuilt) <= 10
 
@@ -229,9 +231,9 @@ def test_a_renumbered_graph_equals_the_graph_of_renumbered_sessions():
     expected = [[[int(index[i]) for i in s] for s in day] for day in days]
     state = advanced(days).state()
     copies = {name: array.copy() for name, array in state.items()}
-    actual = renumbered_graph(state | {"other": np.arange(3)}, index)
+    actual = remap_graph_state(state | {"other": np.arange(3)}, index)
     for name, array in advanced(expected).state().items():
         np.testing.assert_array_equal(actual[name], array)
         np.testing.assert_array_equal(state[name], copies[name])
     assert actual["other"].tolist() == [0, 1, 2]
-    assert renumbered_graph({"other": index}, index)["other"] is index
+    assert remap_graph_state({"other": index}, index)["other"] is index

@@ -21,7 +21,7 @@ def drawn_sessions(seed=0, n=60):
 
 
 SESSIONS = drawn_sessions()
-GRAPH = ItemGraph.of(Sessions.from_lists(SESSIONS, N))
+GRAPH = ItemGraph.from_sessions(Sessions.from_lists(SESSIONS, N))
 
 
 def rows(graph):
@@ -42,7 +42,7 @@ def listed(batch):
 
 
 def test_a_graph_by_hand():
-    graph = ItemGraph.of(Sessions.from_lists([[1, 2, 2, 3], [1, 2, 0, 3], [1, 3]], 4))
+    graph = ItemGraph.from_sessions(Sessions.from_lists([[1, 2, 2, 3], [1, 2, 0, 3], [1, 3]], 4))
     assert rows(graph) == {1: {2: 2, 3: 1}, 2: {3: 1}}
     assert graph.cumulative.tolist() == [2, 3, 1]
     assert graph.degrees().tolist() == [0, 3, 3, 2, 0]
@@ -61,14 +61,14 @@ def test_walks_equal_those_of_the_reference():
 
 
 def test_a_walk_ends_at_an_item_without_followers():
-    graph = ItemGraph.of(Sessions.from_lists([[1, 2, 3]], 3))
+    graph = ItemGraph.from_sessions(Sessions.from_lists([[1, 2, 3]], 3))
     walks = Walks(graph, length=50)
     assert walks.walk(1, 0).tolist() == [1, 2, 3]
     assert walks.walk(3, 0).tolist() == [3]
 
 
 def test_a_follower_is_drawn_in_proportion_to_its_weight():
-    graph = ItemGraph.of(Sessions.from_lists([[1, 2]] * 6 + [[1, 3]] * 3 + [[1, 4]], 4))
+    graph = ItemGraph.from_sessions(Sessions.from_lists([[1, 2]] * 6 + [[1, 3]] * 3 + [[1, 4]], 4))
     walks = Walks(graph, length=2)
     followers = Counter(int(walks.walk(1, number)[1]) for number in range(20_000))
     for item, share in ((2, 0.6), (3, 0.3), (4, 0.1)):
@@ -103,14 +103,14 @@ def test_the_number_of_a_pass_determines_the_order_of_its_batches():
 
 def test_a_pass_ends_after_the_batch_that_reaches_the_limit():
     walks = Walks(GRAPH, walks=5, length=20)
-    sizes = [len(batch) for batch in walks.batches(0, 100, most_pairs=450)]
+    sizes = [len(batch) for batch in walks.batches(0, 100, max_pairs=450)]
     assert sum(sizes[:-1]) < 450 <= sum(sizes)
 
 
 def test_memory_does_not_grow_with_the_number_of_walks(monkeypatch):
     rng = np.random.default_rng(0)
     many = Sessions.from_lists(rng.integers(1, 20_001, (30_000, 3)).tolist(), 20_000)
-    walks = Walks(ItemGraph.of(many), walks=3, length=20, window=4)
+    walks = Walks(ItemGraph.from_sessions(many), walks=3, length=20, window=4)
     chunk_bytes, draw = [], Walks._draw
 
     def spied(self, starts, number):
@@ -139,6 +139,6 @@ def test_a_parameter_out_of_range_is_rejected(options, message):
 
 
 def test_a_graph_without_edges_is_rejected():
-    graph = ItemGraph.of(Sessions.from_lists([[1, 1], [2]], 2))
+    graph = ItemGraph.from_sessions(Sessions.from_lists([[1, 1], [2]], 2))
     with pytest.raises(EmptyLogError, match="no session has two different consecutive items"):
         Walks(graph)

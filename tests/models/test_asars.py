@@ -55,20 +55,20 @@ def drawn_batch(B=7, T=8, seed=0):
         lengths=lengths,
         gaps=gaps,
         users=rng.integers(0, USERS + 1, B).astype(np.int32),
-        waited=rng.uniform(0, 100, B).astype(np.float32),
+        time_since_last_click=rng.uniform(0, 100, B).astype(np.float32),
     )
 
 
 def row(batch, b, length=None):
     """One session of a batch, or a prefix of it, with the prediction at its next click."""
     n = int(batch.lengths[b]) if length is None else length
-    waited = batch.waited[b] if length is None else batch.gaps[b, n]
+    waited = batch.time_since_last_click[b] if length is None else batch.gaps[b, n]
     return SessionBatch(
         items=batch.items[b : b + 1, :n],
         lengths=np.array([n], dtype=np.int32),
         gaps=batch.gaps[b : b + 1, :n],
         users=batch.users[b : b + 1],
-        waited=np.array([waited], dtype=np.float32),
+        time_since_last_click=np.array([waited], dtype=np.float32),
     )
 
 
@@ -79,7 +79,7 @@ def full_pass(model, batch):
     if "times" in model.requires(model.config):
         waited = np.zeros_like(batch.gaps)
         waited[:, :-1] = batch.gaps[:, 1:]
-        waited[np.arange(len(batch)), batch.lengths - 1] = batch.waited
+        waited[np.arange(len(batch)), batch.lengths - 1] = batch.time_since_last_click
         inputs = {"gaps": torch.from_numpy(batch.gaps), "waited": torch.from_numpy(waited)}
     if "users" in model.requires(model.config):
         inputs["users"] = torch.from_numpy(batch.users).long()
@@ -92,7 +92,7 @@ def expected_query(model, session):
     user = int(session.users[0])
     return asars_query(
         session.items[0, :n].tolist(), session.gaps[0, :n].astype(float).tolist(),
-        float(session.waited[0]), user, model.state(), model.config,
+        float(session.time_since_last_click[0]), user, model.state(), model.config,
     )  # fmt: skip
 
 
@@ -150,7 +150,9 @@ def test_oracle_reads_the_time_to_the_target_and_is_labeled_leaky(variant):
     model = small_asars({"variant": variant, "gap": "oracle"})
     assert model.capabilities.leaky == "time to the target"
     soon, late = (row(drawn_batch(), 0, 5) for _ in range(2))
-    late.waited[0] = soon.waited[0] + 40.0 if soon.waited[0] < 20 else 0.0
+    late.time_since_last_click[0] = (
+        soon.time_since_last_click[0] + 40.0 if soon.time_since_last_click[0] < 20 else 0.0
+    )
     assert not np.array_equal(model.score(soon), model.score(late))
 
 
@@ -159,7 +161,7 @@ def test_time_since_the_last_click_matters_for_elapsed_only(variant):
     for gap, moves in (("elapsed", True), ("causal", False)):
         model = small_asars({"variant": variant, "gap": gap})
         now, later = row(drawn_batch(), 0, 5), row(drawn_batch(), 0, 5)
-        now.waited[0], later.waited[0] = 0.0, 55.0
+        now.time_since_last_click[0], later.time_since_last_click[0] = 0.0, 55.0
         assert np.array_equal(model.score(now), model.score(later)) != moves
 
 
@@ -173,7 +175,9 @@ def test_users_without_training_sessions_equal_the_unknown_user(model):
     np.testing.assert_array_equal(unseen, model.score(batch))
     batch.users[:] = 1
     assert not np.array_equal(unseen, model.score(batch))
-    anonymous = SessionBatch(batch.items, batch.lengths, batch.gaps, None, batch.waited)
+    anonymous = SessionBatch(
+        batch.items, batch.lengths, batch.gaps, None, batch.time_since_last_click
+    )
     np.testing.assert_array_equal(unseen, model.score(anonymous))
 
 

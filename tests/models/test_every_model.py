@@ -4,10 +4,10 @@ import pytest
 
 from nextclick.core import storage as folders
 from nextclick.models.model_registry import model_names
-from nextclick.testing import CHECKS, SCORING_CHECKS, ModelCase, forms_of
+from nextclick.testing import CHECKS, SCORING_CHECKS, ModelCase, model_variants
 
 DEFAULTS = [ModelCase(name) for name in model_names()]
-FORMS = [form for name in model_names() for form in forms_of(name)[1:]]
+FORMS = [form for name in model_names() for form in model_variants(name)[1:]]
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,7 @@ def batch_of(clicks, users=None):
 def explain_clicks(case, clicks=CLICKS):
     """A small model, and its explanation of a session."""
     model = spread_weights(small_model(case))
-    return model, model.explained(batch_of(clicks), NO_ITEMS)
+    return model, model.explain(batch_of(clicks), NO_ITEMS)
 
 
 def first_input(module, call):
@@ -185,10 +185,10 @@ def test_lgsr_map_is_the_attention_of_its_states(case):
 def test_narm_with_zero_weights_attends_uniformly():
     model = small_model("narm")
     nn.init.zeros_(model.encoder.attend)
-    (layer,) = model.explained(batch_of([3, 1, 4]), NO_ITEMS).attention
+    (layer,) = model.explain(batch_of([3, 1, 4]), NO_ITEMS).attention
     assert (layer.name, layer.clicks.tolist()) == ("read-out", [0, 1, 2])
     assert layer.weights.tolist() == pytest.approx([1 / 3] * 3)
-    assert (layer.map, layer.of_last.tolist()) == (None, layer.weights.tolist())
+    assert (layer.map, layer.session_weights.tolist()) == (None, layer.weights.tolist())
 
 
 def test_stamp_by_hand():
@@ -199,7 +199,7 @@ def test_stamp_by_hand():
         nn.init.zeros_(weight)
     nn.init.zeros_(encoder.attend_mean.weight)
     nn.init.constant_(encoder.attend, 0.25)  # six of them
-    (layer,) = model.explained(batch_of([3, 1]), NO_ITEMS).attention
+    (layer,) = model.explain(batch_of([3, 1]), NO_ITEMS).attention
     assert layer.weights.tolist() == pytest.approx([0.75, 0.75])
 
 
@@ -214,9 +214,9 @@ def test_asars_weighs_by_dwell_time():
             np.array([3], np.int32),
             gaps=np.array([[0, 5, 80]], np.float32),
             users=np.array([1], np.int32),
-            waited=np.zeros(1, np.float32),
+            time_since_last_click=np.zeros(1, np.float32),
         )
-        (layer,) = model.explained(batch, NO_ITEMS).attention
+        (layer,) = model.explain(batch, NO_ITEMS).attention
         hidden = model.encoder.rnn(model.encoder.items(torch.tensor([[3, 1, 4]])))[0][0]
         query = model.encoder.output(torch.from_numpy(layer.weights) @ hidden)
         torch.testing.assert_close(query, model.queries(batch)[0])
@@ -233,7 +233,7 @@ def test_csrm_neighbors_are_sessions_of_its_memory():
     assert np.exp(cosines) / np.exp(cosines).sum() == pytest.approx(shares, abs=1e-5)
     assert {n.session for n in explanation.neighbors} <= set(encoder.memory.session.tolist())
     encoder.memory.clear()
-    assert model.explained(batch_of(CLICKS), NO_ITEMS).neighbors is None
+    assert model.explain(batch_of(CLICKS), NO_ITEMS).neighbors is None
 
 
 def test_tasrec_neighbors_are_those_of_its_graph():
@@ -243,7 +243,7 @@ def test_tasrec_neighbors_are_those_of_its_graph():
     assert [link.item for link in explanation.links] == [9, 3]
     for link in explanation.links:
         weights = dict(zip(link.items.tolist(), link.weights.tolist(), strict=True))
-        assert weights == near.of(link.item)
+        assert weights == near.item_neighbors(link.item)
         assert sorted(weights.values(), reverse=True) == list(weights.values())
     assert explanation.links[0].items.tolist()[0] == 5
 
@@ -263,7 +263,7 @@ def test_contributions_of_users():
         BPRMF(BPRMFConfig(of="user", bias=True), tables[0], bias, tables[1]),
         FPMC(FPMCConfig(users=True), tables[0], tables[1], wide),
     ):
-        parts = model.explained(batch_of([3, 4], users), ITEMS).parts
+        parts = model.explain(batch_of([3, 4], users), ITEMS).parts
         total = parts.clicks.sum(axis=1) + sum(parts.rest.values())
         assert total == pytest.approx(model.score(batch_of([3, 4], users))[0, ITEMS], rel=1e-5)
         assert "visitor" in parts.rest
@@ -272,12 +272,12 @@ def test_contributions_of_users():
 def test_contributions_by_hand():
     batch = batch_of([9, 5, 9])
     items = np.array([9, 5, 2], dtype=np.int32)
-    contributions = trained("markov").explained(batch, items).parts
+    contributions = trained("markov").explain(batch, items).parts
     # 9 was followed by 2, 8, 5, 5 and 2
     assert contributions.clicks == pytest.approx(np.array([[0, 0, 0], [0, 0, 0.4], [0, 0, 0.4]]))
-    contributions = trained("s-pop").explained(batch, items).parts
+    contributions = trained("s-pop").explain(batch, items).parts
     assert contributions.clicks.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
-    contributions = trained("pop").explained(batch, items).parts
+    contributions = trained("pop").explain(batch, items).parts
     assert contributions.clicks.tolist() == [[0, 0, 0]] * 3
     assert contributions.rest["clicks in training"].tolist() == [6, 5, 2]
 
@@ -287,7 +287,7 @@ def test_votes_of_session_knn_by_hand():
     config = cls.Config(similarity="vec", weighting="div", weighting_score="div", idf_weighting=0.0)
     log = Sessions.from_lists([[1, 4], [2, 5], [1, 2, 3]])
     model = cls.fit(log, config, seed=0, progress=silent)
-    explanation = model.explained(batch_of([1, 2]), np.array([3, 4, 1], dtype=np.int32))
+    explanation = model.explain(batch_of([1, 2]), np.array([3, 4, 1], dtype=np.int32))
     # weights: item 1 a half, item 2 one; similarities 1½, 1, ½, the last at two steps
     assert [(n.items.tolist(), n.similarity, n.vote) for n in explanation.neighbors] == [
         ([1, 2, 3], 1.5, 1.5),
@@ -295,7 +295,7 @@ def test_votes_of_session_knn_by_hand():
         ([1, 4], 0.5, 0.25),
     ]
     assert explanation.parts.clicks.tolist() == [[0.5, 1.0], [0.25, 0.0], [0.75, 1.0]]
-    alone = model.explained(batch_of([4]), np.array([3], dtype=np.int32))
+    alone = model.explain(batch_of([4]), np.array([3], dtype=np.int32))
     assert alone.parts.clicks.tolist() == [[0.0]]
 
 

@@ -105,7 +105,7 @@ def test_the_loss_of_a_step_equals_a_loop_over_its_pairs(graph_loss):
         task.contexts.weight.normal_()
         if graph_loss == "nce":
             task.bias.normal_()
-    work = next(iter(task.works(0)))
+    work = next(iter(task.steps(0)))
     v, theta = (w.detach().double().numpy() for w in (task.items.weight, task.contexts.weight))
     log_q = dict.fromkeys(range(N + 1), 0.0)
     bias = np.zeros(N + 1)
@@ -126,7 +126,7 @@ def test_each_epoch_has_graph_passes_passes():
     pairs = [Counter(), Counter()]
     for passes in (1, 2):
         task = fresh(graph_passes=passes).task(LOG, 0)
-        for work in task.works(1):
+        for work in task.steps(1):
             pair = zip(
                 work["centers"][work["owner"]].tolist(), work["contexts"].tolist(), strict=True
             )
@@ -136,13 +136,13 @@ def test_each_epoch_has_graph_passes_passes():
 
 def test_graph_pairs_limits_a_pass():
     task = fresh(graph_pairs=100, graph_passes=3, graph_batch=40).task(LOG, 0)
-    n_pairs = sum(len(work["contexts"]) for work in task.works(0))
+    n_pairs = sum(len(work["contexts"]) for work in task.steps(0))
     assert 300 <= n_pairs < 300 + 3 * 40
 
 
 def test_graph_epochs_ends_the_task():
     tasks = fresh(graph_epochs=2).task(LOG, 0), fresh().task(LOG, 0)
-    steps = [[len(list(task.works(epoch))) for epoch in range(4)] for task in tasks]
+    steps = [[len(list(task.steps(epoch))) for epoch in range(4)] for task in tasks]
     assert steps[0] == [*steps[1][:2], 0, 0]
     assert min(steps[1]) > 0
 
@@ -198,7 +198,7 @@ class KilledError(Exception):
 
 
 def test_resume_after_a_kill_in_the_task_or_in_the_prefixes(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(report, "PROGRESS_SECONDS", 0.0)
     monkeypatch.setattr(folders, "sync_tree", lambda folder: None)
 
     def run(folder, *, resume=False, kill_at=None):

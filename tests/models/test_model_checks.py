@@ -11,7 +11,7 @@ from nextclick.experiments.incremental_training import refresh_strategy
 from nextclick.experiments.neural_training import neural_class
 from nextclick.models.base import Capabilities, Model
 from nextclick.models.classical.popularity import Pop
-from nextclick.models.explanation import Evidence, Parts
+from nextclick.models.explanation import ModelExplanation, ScoreContributions
 from nextclick.testing import CHECKS, ModelCase, declared_model
 from reference.tiny_model import fresh
 
@@ -79,11 +79,11 @@ class Bad(Model):
             scores[:, 1] += len(batch)
         return scores
 
-    def explained(self, batch, items):
+    def explain(self, batch, items):
         if self.defect != "sum":
-            return Evidence()
+            return ModelExplanation()
         zeros = np.zeros((len(items), batch.lengths[0]), dtype=np.float32)
-        return Evidence(parts=Parts(zeros, {}))
+        return ModelExplanation(parts=ScoreContributions(zeros, {}))
 
     def state(self):
         return {"popularity": self.popularity * (2 if self.defect == "state" else 1)}
@@ -143,8 +143,8 @@ def test_a_missing_method():
     message = "Pop has no advance; implement it, or do not declare the capability"
     with pytest.raises(NotImplementedError, match=message):
         model.advance(None)
-    with pytest.raises(NotImplementedError, match="Pop has no tuned; implement it"):
-        model.tuned(None, None, progress=None)
+    with pytest.raises(NotImplementedError, match="Pop has no fine_tune; implement it"):
+        model.fine_tune(None, None, progress=None)
     with pytest.raises(NotImplementedError, match="Tiny has no fit; implement it"):
         type(fresh(3)).fit(None, None, seed=0, progress=None)
 

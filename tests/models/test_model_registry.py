@@ -10,8 +10,8 @@ from nextclick.models import model_registry
 from nextclick.models.base import Model
 from nextclick.models.model_registry import (
     BASELINES,
+    find_capabilities,
     installed_models,
-    known_capabilities,
     model_class,
     model_names,
 )
@@ -38,7 +38,7 @@ def test_all_models_in_the_listing_order_are_installed():
 
 def test_the_class_of_another_package(tiny_model):
     assert model_class("tiny") is Tiny
-    assert known_capabilities("tiny").neural
+    assert find_capabilities("tiny").neural
     assert isinstance(installed_models()["tiny"], tuple)
 
 
@@ -61,7 +61,7 @@ def test_a_counting_model_imports_no_neural_library():
 def test_an_unknown_name():
     with pytest.raises(ConfigError, match=r"there is no model 'narn': did you mean narm\?"):
         model_class("narn")
-    assert known_capabilities("narn") is None
+    assert find_capabilities("narn") is None
 
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch):

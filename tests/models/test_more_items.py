@@ -9,7 +9,7 @@ import torch
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import Sessions
 from nextclick.core.types import silent
-from nextclick.models.incremental_state import FineTuneSteps, PriorSessions, scatter_rows
+from nextclick.models.incremental_state import FineTuneSettings, PriorSessions, scatter_rows
 from nextclick.models.model_registry import model_class
 from reference.tiny_model import fresh
 
@@ -69,11 +69,11 @@ def test_factor_models_grow_and_are_fine_tuned(name):
         rtol=1e-5,
         atol=1e-6,
     )
-    steps = FineTuneSteps(epochs=3, rate=1.0, minutes=float("inf"), seed=5)
-    first, second = (larger.tuned(NEW, steps, progress=silent) for _ in range(2))
+    steps = FineTuneSettings(epochs=3, rate=1.0, minutes=float("inf"), seed=5)
+    first, second = (larger.fine_tune(NEW, steps, progress=silent) for _ in range(2))
     np.testing.assert_array_equal(first.score(remap_batch(BATCH)), second.score(remap_batch(BATCH)))
     assert not np.array_equal(first.state()["items"], larger.state()["items"])
-    untrained = larger.tuned(NEW, FineTuneSteps(3, 1.0, 0.0, 5), progress=silent)
+    untrained = larger.fine_tune(NEW, FineTuneSettings(3, 1.0, 0.0, 5), progress=silent)
     np.testing.assert_array_equal(untrained.state()["items"], larger.state()["items"])
     np.testing.assert_array_equal(model.state()["items"], before)
 
@@ -84,8 +84,8 @@ def test_the_factors_of_a_user_are_fine_tuned():
     model = model_type.fit(with_context(OLD), config, seed=1, progress=silent)
     new = with_context(Sessions.from_lists([[1, 2, 3]], 4))  # of user 1
     prior = PriorSessions(np.arange(5, dtype=np.int32), 4, len(OLD), OLD.support())
-    tuned_model = model.grow_catalog(prior, new).tuned(
-        new, FineTuneSteps(1, 1.0, 9.0, 0), progress=silent
+    tuned_model = model.grow_catalog(prior, new).fine_tune(
+        new, FineTuneSettings(1, 1.0, 9.0, 0), progress=silent
     )
     changed = (tuned_model.users != model.users).any(axis=1)
     assert changed.tolist() == [False, True, False, False]

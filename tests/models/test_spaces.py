@@ -9,11 +9,11 @@ from nextclick.core.search_space import (
     Choice,
     FloatRange,
     IntRange,
-    around,
+    config_to_point,
     describe_space,
-    parameters_at,
-    point_of,
-    without,
+    drop_fixed,
+    point_to_parameters,
+    widen_to_include,
 )
 
 SPACE = {
@@ -26,21 +26,21 @@ SPACE = {
 
 def test_a_space_is_widened_to_hold_a_config():
     config = {"k": 20, "rate": 0.05, "kind": "c", "loss": "bpr", "n": 16}
-    wide = around(SPACE, config)
+    wide = widen_to_include(SPACE, config)
     assert (wide["k"], wide["rate"]) == (IntRange(1, 20, log=True), FloatRange(0.05, 0.5))
     assert wide["kind"] == Choice("a", "b", "c")
-    point = point_of(wide, config)
+    point = config_to_point(wide, config)
     assert point == {"k": 20, "rate": 0.05, "kind": "c", "loss": "as given"}
-    assert parameters_at(wide, point) == config
+    assert point_to_parameters(wide, point) == config
     inside = {"k": 2, "rate": 0.2, "kind": "a", "loss": "ce", "n": 0}
-    assert around(SPACE, inside) == SPACE
-    assert point_of(SPACE, inside) == {"k": 2, "rate": 0.2, "kind": "a", "loss": "ce"}
+    assert widen_to_include(SPACE, inside) == SPACE
+    assert config_to_point(SPACE, inside) == {"k": 2, "rate": 0.2, "kind": "a", "loss": "ce"}
     with pytest.raises(ValueError, match=re.escape("k: a logarithmic range cannot hold 0")):
-        around(SPACE, config | {"k": 0})
+        widen_to_include(SPACE, config | {"k": 0})
 
 
 def test_what_is_fixed_leaves_the_space():
-    assert set(without(SPACE, ["n", "kind"])) == {"k", "rate"}
+    assert set(drop_fixed(SPACE, ["n", "kind"])) == {"k", "rate"}
 
 
 def test_a_space_as_json():

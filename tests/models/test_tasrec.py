@@ -161,12 +161,12 @@ def test_advancing_day_by_day_equals_building_at_once():
     assert model.last_block == 7
     for name, array in whole.state().items():
         assert array.tolist() == model.state()[name].tolist(), name
-    assert model.edges_alive == whole.edges_alive
+    assert model.neighbor_pairs == whole.neighbor_pairs
     days = [[CLICKS[s] for s in range(7) if BLOCKS[s] == block] for block in range(3, 8)]
     alive = {
         3 + n: sum(weight >= 0.3 for weight in exact_weights(days[:n]).values()) for n in range(6)
     }
-    assert whole.edges_alive == alive
+    assert whole.neighbor_pairs == alive
     batch = SessionBatch.from_lists([[1, 2, 3], [6]])
     assert model.score(batch).tolist() == whole.score(batch).tolist()
 
@@ -183,7 +183,7 @@ def test_continued_training_reads_the_graphs_of_training_from_scratch(block):
     for later in range(block, 8):
         check_same(temporal(model, later), temporal(whole, later))
     check_same(model.state(), whole.state())
-    assert model.edges_alive == {b: n for b, n in whole.edges_alive.items() if b >= block}
+    assert model.neighbor_pairs == {b: n for b, n in whole.neighbor_pairs.items() if b >= block}
 
 
 def test_replayed_sessions_read_their_own_graphs():
@@ -221,7 +221,7 @@ def test_with_history_returns_another_model_with_the_same_weights():
 
 def test_no_edges_before_the_first_day():
     model = tasrec().with_history(log_of(), 2)
-    assert (model.last_block, model.edges_alive) == (1, {2: 0})
+    assert (model.last_block, model.neighbor_pairs) == (1, {2: 0})
 
 
 def test_blocks_must_be_advanced_in_order():
@@ -253,7 +253,7 @@ def test_base_has_no_graph_and_counts_blocks():
 def test_a_restored_model_advances_as_the_original():
     model = tasrec(threshold=0.3)
     restored = TASRec.from_state(model.state(), model.config)
-    assert (restored.last_block, restored.edges_alive) == (2, {3: model.edges_alive[3]})
+    assert (restored.last_block, restored.neighbor_pairs) == (2, {3: model.neighbor_pairs[3]})
     for each_model in (model, restored):
         each_model.advance(Sessions.from_lists([[1, 2], [6, 1]], n_items=N))
     for name, array in model.state().items():

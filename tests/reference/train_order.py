@@ -8,7 +8,7 @@ def pairs(sessions):
     return [(a, b) for s in sessions for a, b in pairwise(s)]
 
 
-def lanes(sessions, n_lanes, at_least=1):
+def lanes(sessions, n_lanes, min_active_lanes=1):
     """The steps of session-parallel lanes, each a list of (input, target, starts) by lane."""
     waiting = [list(s) for s in sessions if len(s) >= 2]
     current = [[] for _ in range(n_lanes)]
@@ -24,6 +24,6 @@ def lanes(sessions, n_lanes, at_least=1):
                 current[lane] = current[lane][1:]
             else:
                 step.append((0, 0, False))
-        if sum(target > 0 for _, target, _ in step) < at_least:
+        if sum(target > 0 for _, target, _ in step) < min_active_lanes:
             return steps
         steps.append(step)

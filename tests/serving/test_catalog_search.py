@@ -176,7 +176,9 @@ def test_a_folder_is_no_file(tmp_path):
 
 
 def catalog(ids, rows, clicks=None):
-    vocabulary = Vocabulary.of_text(ids) if isinstance(ids[0], str) else Vocabulary.of_numbers(ids)
+    vocabulary = (
+        Vocabulary.from_strings(ids) if isinstance(ids[0], str) else Vocabulary.from_integers(ids)
+    )
     support = np.array([0, *(clicks or [1] * len(ids))])
     popular = (np.argsort(-support[1:], kind="stable") + 1).astype(np.int32)
     return ItemCatalog(vocabulary, popular, support, TitleTable.of(rows))

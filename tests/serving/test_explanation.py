@@ -18,7 +18,7 @@ from reference.stub_model import StubModel
 from serving_cases import neural_artifact
 from small_shop import SESSIONS
 
-IDS = Vocabulary.of_numbers(np.array([10, 20, 30, 40]))
+IDS = Vocabulary.from_integers(np.array([10, 20, 30, 40]))
 # what a click gives to items 10, 20, 30, 40
 GIVES = np.array([[0, 0, 0, 0], [0, 3, 0, 1], [0, 1, 0, 1], [4, 0, 0, 0], [0, 0, 0, 0]], np.float32)
 
@@ -81,9 +81,9 @@ def test_times_are_those_of_the_clicks_that_are_left():
     batch = ask.artifact.model.asked[-1]
     rows = [gaps[:n].tolist() for gaps, n in zip(batch.gaps, batch.lengths, strict=True)]
     assert rows == [[0, 10, 30], [0, 30], [0, 40], [0, 10]]
-    assert batch.waited.tolist() == [0, 0, 0, 0]
+    assert batch.time_since_last_click.tolist() == [0, 0, 0, 0]
     ask.explain([10, 20, 30], items=[10], times=[0, 10, 40], now=45)
-    assert ask.artifact.model.asked[-1].waited.tolist() == [5, 5, 5, 35]
+    assert ask.artifact.model.asked[-1].time_since_last_click.tolist() == [5, 5, 5, 35]
 
 
 def test_rows_are_scored_in_blocks(monkeypatch):
@@ -167,8 +167,8 @@ def check(why: Explanation, kinds, name):
         assert why.note.startswith(f"{name} has no attention, neighbor sessions")
     assert len(why.without) == n
     for stands in (why.now, *why.without):
-        assert len(stands.scores) == len(stands.leads) == len(stands.ranks) == K
-        assert all(math.isfinite(value) for value in (*stands.scores, *stands.leads))
+        assert len(stands.scores) == len(stands.above_mean) == len(stands.ranks) == K
+        assert all(math.isfinite(value) for value in (*stands.scores, *stands.above_mean))
     for layer in why.attention:
         assert len(layer.clicks) == len(layer.weights)
         assert layer.map is None or layer.map[-1] == layer.weights

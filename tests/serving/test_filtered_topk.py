@@ -72,7 +72,7 @@ def test_sparse_answers_are_those_of_dense_scores(base, rows):
         base=np.array([0.0, *base], dtype=np.float32),
     )
     wishes = [asked for _, asked in rows]
-    found = sparse_topk(sparse, SortedBase.of(sparse.base), CandidateFilter.of(wishes))
+    found = sparse_topk(sparse, SortedBase.from_scores(sparse.base), CandidateFilter.of(wishes))
     for (items, values), row, asked in zip(found, sparse.dense(), wishes, strict=True):
         assert items.tolist() == by_hand(row, asked)
         assert values.tolist() == row[items].tolist()

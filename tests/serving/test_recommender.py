@@ -45,7 +45,7 @@ class Dense(StubModel):
 
 
 def recommender(scores=(5, 3, 3, 0, 9), support=(0, 7, 1, 9, 2, 3), ids=None):
-    items = ids or Vocabulary.of_numbers(np.array([10, 20, 30, 40, 50]))
+    items = ids or Vocabulary.from_integers(np.array([10, 20, 30, 40, 50]))
     return Recommender(Artifact(Fixed(scores), items, np.array(support), {}))
 
 
@@ -149,7 +149,7 @@ def test_what_only_looks_like_an_id_is_unknown(raw):
 
 
 def test_text_ids():
-    ids = Vocabulary.of_text(["007", "12", "a b", "é", "😀"])
+    ids = Vocabulary.from_strings(["007", "12", "a b", "é", "😀"])
     (found,) = recommender(ids=ids).recommend([[12, "é", "7", "😀"]], k=5, exclude_seen=True)
     assert (found.items, found.unknown) == (["007", "a b"], ["7"])
 
@@ -174,7 +174,7 @@ def test_what_is_shown_is_what_evaluation_counts(store, name):
     for block in prefix_blocks(test, mode="all", max_length=None, max_cells=50, n_rows=9):
         lists = dense_top(artifact.model.score(block.batch), k)
         sparse = artifact.model.score_sparse(block.batch)
-        assert sparse_top(sparse, SortedBase.of(sparse.base), k).tolist() == lists.tolist()
+        assert sparse_top(sparse, SortedBase.from_scores(sparse.base), k).tolist() == lists.tolist()
         sessions = [
             [store.items.raw(int(i)) for i in row[:n]]
             for row, n in zip(block.batch.items, block.batch.lengths, strict=True)

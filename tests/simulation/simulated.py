@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nextclick.core.sessions import MS_PER_DAY
-from nextclick.simulation.catalog import open_shop
+from nextclick.simulation.catalog import build_catalog
 from nextclick.simulation.simulate import SimulationConfig, simulate_frame
 
 NO_STRUCTURE: dict[str, float] = {
@@ -32,7 +32,7 @@ class Log:
 
     def __init__(self, config: SimulationConfig):
         self.config = config
-        self.shop = open_shop(config)
+        self.shop = build_catalog(config)
         frame = simulate_frame(config).sort("session_id", "timestamp")
         self.frame = frame
         order = np.argsort(self.shop.item_ids)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from nextclick.simulation.catalog import open_shop, popularity, scramble
+from nextclick.simulation.catalog import build_catalog, popularity, scramble
 from nextclick.simulation.item_sampling import (
     NONE,
     ItemSampler,
@@ -75,7 +75,7 @@ def test_a_category_without_released_items_is_replaced() -> None:
 
 def test_the_correlation_of_two_days_decays_with_their_lag() -> None:
     config = SimulationConfig(items=20_000, days=11, drift=1.0, new_items=0)
-    shop = open_shop(config)
+    shop = build_catalog(config)
     trend = np.array([np.log(weights) - shop.appeal for weights in popularity(shop, config)])
     assert np.std(trend, axis=1) == pytest.approx(np.ones(11), abs=0.02)
     assert np.corrcoef(trend[0], trend[1])[0, 1] == pytest.approx(np.exp(-0.1), abs=0.02)
@@ -84,17 +84,20 @@ def test_the_correlation_of_two_days_decays_with_their_lag() -> None:
 
 def test_without_drift_popularity_is_constant_and_follows_the_ranks() -> None:
     config = SimulationConfig(items=1_000, categories=5, days=3, drift=0, new_items=0)
-    first, _, last = popularity(open_shop(config), config)
+    first, _, last = popularity(build_catalog(config), config)
     np.testing.assert_array_equal(first, last)
     by_rank = np.sort(first)[::-1]
     np.testing.assert_allclose(by_rank[[0, 9, 999]], [1 / 6, 1 / 15, 1 / 1005])  # rank + N/200
 
 
 def test_categories_shrink_and_none_is_empty() -> None:
-    shop = open_shop(SimulationConfig(items=29, categories=4))
+    shop = build_catalog(SimulationConfig(items=29, categories=4))
     assert shop.bounds.tolist() == [0, 10, 17, 24, 29]  # 1 each; 25 by 1, .71, .58, .5
     assert np.bincount(shop.category)[1:].tolist() == [10, 7, 7, 5]
-    assert np.diff(open_shop(SimulationConfig(items=60, categories=60)).bounds).tolist() == [1] * 60
+    assert (
+        np.diff(build_catalog(SimulationConfig(items=60, categories=60)).bounds).tolist()
+        == [1] * 60
+    )
 
 
 @pytest.mark.parametrize("n", [1, 2, 1_000, 4_096])

@@ -91,7 +91,7 @@ def test_a_full_disk_is_an_output_error(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-class StoppedError(Exception):
+class InterruptedRunError(Exception):
     pass
 
 
@@ -99,13 +99,13 @@ class StoppedError(Exception):
 def test_a_failed_write_changes_nothing(tmp_path: Path, name: str) -> None:
     def stop(stage: str, done: int, total: int | None) -> None:
         if done > 1_000:
-            raise StoppedError
+            raise InterruptedRunError
 
-    with pytest.raises(StoppedError):
+    with pytest.raises(InterruptedRunError):
         simulate(CONFIG, tmp_path / name, progress=stop)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / name).write_text("mine")
-    with pytest.raises(StoppedError):
+    with pytest.raises(InterruptedRunError):
         simulate(CONFIG, tmp_path / name, progress=stop, overwrite=True)
     assert (tmp_path / name).read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from simulated import NO_STRUCTURE, Log, small
 
-from nextclick.simulation.catalog import open_shop, ring_items
+from nextclick.simulation.catalog import build_catalog, ring_items
 from nextclick.simulation.simulate import simulate_frame
 
 
@@ -141,7 +141,7 @@ def test_new_items_appear_on_their_day_and_old_ones_fade() -> None:
     old = (shop.fading >= 2) & (shop.fading < 6)
     before, after = (past >= -2) & (past < 0) & old, (past >= 4) & (past < 6) & old
     assert clicks[before].sum() > 3 * clicks[after].sum()
-    steady = open_shop(small(new_items=0))
+    steady = build_catalog(small(new_items=0))
     assert steady.release.max() == 0
     assert steady.fading.min() == 12
 
@@ -161,8 +161,8 @@ def test_some_visitors_come_far_more_often_than_others(log: Log) -> None:
 
 def test_moved_items_change_the_links() -> None:
     config = small(moves=0.3)
-    days = list(ring_items(open_shop(config), config))
-    category = open_shop(config).category
+    days = list(ring_items(build_catalog(config), config))
+    category = build_catalog(config).category
     for before, after in pairwise(days):
         assert (np.sort(after) == np.arange(config.items)).all()
         assert (category[after] == category).all()
@@ -170,5 +170,6 @@ def test_moved_items_change_the_links() -> None:
     still, moved = (Log(small(moves=moves)) for moves in (0.0, 0.3))
     assert (moved.distance() <= 10).mean() < 0.9 * (still.distance() <= 10).mean()
     assert all(
-        (day == np.arange(config.items)).all() for day in ring_items(open_shop(small()), small())
+        (day == np.arange(config.items)).all()
+        for day in ring_items(build_catalog(small()), small())
     )

@@ -18,7 +18,7 @@ from pydantic import Field
 from nextclick.core.search_space import FloatRange, IntRange, Space
 from nextclick.core.session_batch import SessionBatch
 from nextclick.models.base import Capabilities, Model
-from nextclick.models.explanation import Evidence, Parts
+from nextclick.models.explanation import ModelExplanation, ScoreContributions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +88,7 @@ class FadingMarkov(Model):
                 row[self.items[entries]] += self.config.fade**age * self.probability[entries]
         return scores
 
-    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+    def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """The contribution of each click to each score."""
         n = int(batch.lengths[0])
         contributions = np.zeros((len(items), n), dtype=np.float32)
@@ -96,7 +96,7 @@ class FadingMarkov(Model):
             position = n - 1 - age
             click = SessionBatch.from_lists([batch.items[0, position : position + 1]])
             contributions[:, position] = self.config.fade**age * self.score(click)[0, items]
-        return Evidence(parts=Parts(contributions, {}))
+        return ModelExplanation(parts=ScoreContributions(contributions, {}))
 
     def state(self) -> dict[str, AnyArray]:
         """The arrays by name."""

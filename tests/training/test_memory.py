@@ -17,8 +17,8 @@ from nextclick.training.memory_estimate import (
     MemoryEstimate,
     ModelSize,
     estimate,
+    expected_size,
     free_memory,
-    size_on_paper,
 )
 from nextclick.training.training_config import TrainingConfig
 from reference.tiny_model import Tiny, TinyConfig, circle, fresh
@@ -26,8 +26,10 @@ from reference.tiny_model import Tiny, TinyConfig, circle, fresh
 CONFIG = TrainingConfig(batch_size=100, keep="last")
 
 
-def estimated(config=CONFIG, *, n_items=999, keeps=False):
-    return estimate(size_on_paper(Tiny, TinyConfig(width=8), n_items), config, keeps=keeps)
+def estimated(config=CONFIG, *, n_items=999, has_checkpoints=False):
+    return estimate(
+        expected_size(Tiny, TinyConfig(width=8), n_items), config, has_checkpoints=has_checkpoints
+    )
 
 
 WEIGHTS = 2 * 1000 * 8 + 1000 + 8 * 8 + 8  # two tables, a bias, a layer
@@ -62,23 +64,23 @@ def test_sampled_and_sparse_need_less():
 
 
 def test_best_weights_and_checkpoints_count():
-    found = estimated(replace(CONFIG, keep="best"), keeps=True)
+    found = estimated(replace(CONFIG, keep="best"), has_checkpoints=True)
     assert found.best == 4 * WEIGHTS
     assert found.checkpoint == 2 * 4 * WEIGHTS
 
 
 def test_sizes_equal_those_of_the_built_model():
     real = fresh(50, width=7).encoder
-    found = size_on_paper(Tiny, TinyConfig(width=7), 50)
+    found = expected_size(Tiny, TinyConfig(width=7), 50)
     assert found == ModelSize(sum(p.numel() for p in real.parameters()), 50, 7)
     assert (
-        size_on_paper(Tiny, TinyConfig(width=7), 10**12).n_weights > 10**13
+        expected_size(Tiny, TinyConfig(width=7), 10**12).n_weights > 10**13
     )  # allocates no model of this size
 
 
 def test_an_auxiliary_task_adds_weights_and_an_optimizer():
     config, sessions = LGSRConfig(width=4), circle(50)
-    size = size_on_paper(LGSR, config, sessions.n_items)
+    size = expected_size(LGSR, config, sessions.n_items)
     model = LGSR(config, sessions.n_items)
     task = model.task(sessions, 0)
     task_weights = {id(p): p.numel() for p in task.parameters()}
@@ -87,7 +89,7 @@ def test_an_auxiliary_task_adds_weights_and_an_optimizer():
     assert size.n_task_only == sum(n for p, n in task_weights.items() if p not in shared)
 
     without = replace(size, n_task_only=0, n_task=0)
-    found, less = (estimate(s, CONFIG, keeps=False) for s in (size, without))
+    found, less = (estimate(s, CONFIG, has_checkpoints=False) for s in (size, without))
     assert found.weights - less.weights == 4 * size.n_task_only
     assert found.optimizer - less.optimizer == 2 * 4 * size.n_task
     assert LGSR.task_weights(replace(config, variant="c"), sessions.n_items) == (0, 0)
@@ -133,7 +135,7 @@ sys.path.insert(0, sys.argv[1])
 from dataclasses import replace
 from reference.tiny_model import Tiny, TinyConfig, circle, fresh
 from nextclick.training.training_config import TrainingConfig
-from nextclick.training.memory_estimate import estimate, size_on_paper
+from nextclick.training.memory_estimate import estimate, expected_size
 from nextclick.training.trainer import Trainer
 
 def peak():
@@ -147,8 +149,8 @@ open("/proc/self/clear_refs", "w").write("5")  # resets the peak
 before = peak()
 model = fresh(400_000, width=32)
 Trainer(model, config, device="cpu").run(replace(circle(50), n_items=400_000), validate=valid)
-size = size_on_paper(Tiny, TinyConfig(width=32), 400_000)
-print((peak() - before) / estimate(size, config, keeps=False).total)
+size = expected_size(Tiny, TinyConfig(width=32), 400_000)
+print((peak() - before) / estimate(size, config, has_checkpoints=False).total)
 """
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nextclick.core import storage
-from nextclick.errors import StoppedError
+from nextclick.errors import InterruptedRunError
 from nextclick.training import run_log as report
 from nextclick.training.checkpoint import Checkpoints
 from nextclick.training.trainer import Trainer
@@ -40,7 +40,7 @@ class KilledError(Exception):
 
 @pytest.fixture(autouse=True)
 def _report_every_step_without_sync(monkeypatch):
-    monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(report, "PROGRESS_SECONDS", 0.0)
     monkeypatch.setattr(storage, "sync_tree", lambda folder: None)  # no power failure here
 
 
@@ -149,7 +149,7 @@ def test_ctrl_c_saves_a_checkpoint_and_states_how_to_resume(tmp_path):
     trainer = Trainer(fresh(LOG.n_items), config, seed=5, device="cpu")
     checkpoints = Checkpoints(tmp_path / "run", data={"store": "abc"})
     with pytest.raises(
-        StoppedError,
+        InterruptedRunError,
         match=r"interrupted at epoch 1, step 7; the checkpoint is in .*run: rerun .* --resume",
     ):
         trainer.run(
@@ -171,7 +171,7 @@ def test_ctrl_c_interrupts_a_validation_at_once(tmp_path):
 
     trainer = Trainer(fresh(LOG.n_items), SESSIONS, seed=5, device="cpu")
     checkpoints = Checkpoints(tmp_path / "run", data={"store": "abc"})
-    with pytest.raises(StoppedError, match="interrupted at epoch 1, step"):
+    with pytest.raises(InterruptedRunError, match="interrupted at epoch 1, step"):
         trainer.run(LOG, validate=validate, checkpoints=checkpoints)
     assert run(SESSIONS, tmp_path / "run", resume=True)[:3] == expected[:3]
 
@@ -179,7 +179,8 @@ def test_ctrl_c_interrupts_a_validation_at_once(tmp_path):
 def test_ctrl_c_without_a_checkpoint_folder():
     trainer = Trainer(fresh(LOG.n_items), SESSIONS, device="cpu")
     with pytest.raises(
-        StoppedError, match="step 1; nothing is saved, because the run has no checkpoint folder"
+        InterruptedRunError,
+        match="step 1; nothing is saved, because the run has no checkpoint folder",
     ):
         trainer.run(LOG, progress=lambda *_: signal.raise_signal(signal.SIGINT))
 

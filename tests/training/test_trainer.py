@@ -161,7 +161,7 @@ def test_pretraining_uses_all_sessions_and_later_epochs_recent_ones():
 
 
 def test_progress_reports_metrics(monkeypatch):
-    monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(report, "PROGRESS_SECONDS", 0.0)
     calls = []
     train(
         validate=validations([0.25, 0.5, 0.5], []),
@@ -199,7 +199,7 @@ def poisoned(name, step):
 
 
 def test_a_loss_that_is_not_finite(monkeypatch):
-    monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(report, "PROGRESS_SECONDS", 0.0)
     progress = poisoned("mix.weight", 7)
     with pytest.raises(
         TrainingError,
@@ -209,7 +209,7 @@ def test_a_loss_that_is_not_finite(monkeypatch):
 
 
 def test_weights_are_checked_before_the_validation(monkeypatch):
-    monkeypatch.setattr(report, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(report, "PROGRESS_SECONDS", 0.0)
     config = replace(QUICK, batch_size=10**6, epochs=1)
     progress = poisoned("mix.bias", 1)
     with pytest.raises(TrainingError, match=r"step 1: the weights mix\.bias are not finite"):

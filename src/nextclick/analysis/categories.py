@@ -12,7 +12,7 @@ from nextclick.core.types import silent
 from nextclick.data.encode import whole_numbers
 from nextclick.data.readers.click_rows import CHUNK_ROWS
 from nextclick.data.readers.columns import COMMON_NAMES
-from nextclick.data.readers.formats import dialect
+from nextclick.data.readers.formats import get_log_format
 from nextclick.errors import SourceError, nearest
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class CategoryFile:
         path: a file, folder or glob: a catalog or the raw log itself.
         item: name of the item column, None to detect it.
         category: name of the category column, None to detect it.
-        format: name of a log format, for files without a header (see `data.dialects`).
+        format: name of a log format, for files without a header (see `data.readers.formats`).
     """
 
     path: str | Path
@@ -92,8 +92,8 @@ def read_categories(
         SourceError: the file cannot be read, lacks a column, or has no item of the store.
         ConfigError: the format does not exist.
     """
-    sources = dialect(file.format).sources([file.path], separator=None, order="time")
-    item_column = file.item or dialect(file.format).columns.item
+    sources = get_log_format(file.format).sources([file.path], separator=None, order="time")
+    item_column = file.item or get_log_format(file.format).columns.item
     first_rows = pl.DataFrame(schema={"item": pl.String, "category": pl.String})
     first_columns: dict[str, str] = {}
     n_rows = 0
@@ -149,7 +149,7 @@ def _find_column(role: str, name: str | None, common: Sequence[str], source: Log
 
 
 def _normalized(name: str) -> str:
-    """As in `data.columns`: lower-case letters and digits up to the first colon."""
+    """As in `data.readers.columns`: lower-case letters and digits up to the first colon."""
     return "".join(c for c in name.partition(":")[0].lower() if c.isalnum())
 
 

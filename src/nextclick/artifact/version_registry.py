@@ -164,7 +164,7 @@ class Registry:
             self._point_to(version)
         return version
 
-    def keep_aside(
+    def reject(
         self,
         artifact: Artifact | str | Path,
         reason: str,

@@ -50,7 +50,7 @@ class LogUniformSampler:
         ranks, tries = _draw_distinct_ranks(n, self.n_items, rng)
         return self._order[ranks], int(tries)
 
-    def expected(self, items: AnyArray, tries: int) -> Float64Array:
+    def expected_counts(self, items: AnyArray, tries: int) -> Float64Array:
         """(n,) float64, the expected counts of (n,) items in a sample of `tries` draws."""
         counts: Float64Array = -np.expm1(tries * np.log1p(-self.probability[items]))
         return counts

@@ -7,7 +7,7 @@ state is carried from step to step, without backpropagation through time.
 
 When no sessions are left, lanes whose session has ended stay empty (input and target 0) while the
 others continue, as in the authors' PyTorch code; their older code drops the remaining clicks. The
-epoch ends when fewer than `at_least` lanes have a session. With 1 all clicks are used;
+epoch ends when fewer than `min_active_lanes` lanes have a session. With 1 all clicks are used;
 in-batch negatives require 2.
 """
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from nextclick.batches.session_order import known_clicks
+from nextclick.batches.session_order import drop_unknown_items
 from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class LaneOrder:
         n_lanes: int,
         seed: int,
         shuffle: bool = False,
-        at_least: int = 1,
+        min_active_lanes: int = 1,
     ):
         """Remove clicks on unknown items and select the sessions of at least two clicks.
 
@@ -71,29 +71,29 @@ class LaneOrder:
             seed: seed of the shuffling.
             shuffle: shuffle the sessions in every epoch; False keeps the stored order, by the time
                 of the last click.
-            at_least: minimum number of lanes with a session in a step.
+            min_active_lanes: minimum number of lanes with a session in a step.
 
         Raises:
-            ConfigError: n_lanes or at_least is out of range.
+            ConfigError: n_lanes or min_active_lanes is out of range.
             EmptyLogError: no session has two clicks.
         """
         if n_lanes < 1:
             raise ConfigError(f"batch_size must be at least 1 lane, got {n_lanes}")
-        if not 1 <= at_least <= n_lanes:
+        if not 1 <= min_active_lanes <= n_lanes:
             raise ConfigError(
-                f"batch_size must be at least {at_least} with in-batch negatives only, got "
+                f"batch_size must be at least {min_active_lanes} with in-batch negatives only, got "
                 f"{n_lanes}; increase it, or sample additional negatives"
             )
-        self._sessions = known_clicks(sessions)
+        self._sessions = drop_unknown_items(sessions)
         self._trainable = np.flatnonzero(self._sessions.lengths() >= 2)
         self._n_lanes = n_lanes
         self._seed = seed
         self._shuffle = shuffle
-        self._at_least = at_least
+        self._min_active_lanes = min_active_lanes
 
     @property
     def n_samples(self) -> int:
-        """The number of samples in an epoch; `at_least` above 1 may omit the last ones."""
+        """The number of samples in an epoch; `min_active_lanes` above 1 may omit the last ones."""
         return self._sessions.n_prefixes
 
     def steps(self, epoch: int, chunk_size: int = STEPS_PER_CHUNK) -> Iterator[LaneSteps]:
@@ -114,7 +114,7 @@ class LaneOrder:
             )
             items, offsets = self._sessions.items, self._sessions.offsets
             n_steps = _advance(
-                items, offsets, order, lanes, n_started, self._at_least,
+                items, offsets, order, lanes, n_started, self._min_active_lanes,
                 steps.inputs, steps.targets, steps.starts, steps.filled,
             )  # fmt: skip
             if n_steps:
@@ -135,7 +135,7 @@ def _advance(
     order: Int64Array,
     lanes: Int64Array,
     n_started: Int64Array,
-    at_least: int,
+    min_active_lanes: int,
     inputs: Int64Array,
     targets: Int64Array,
     starts: BoolArray,
@@ -156,6 +156,6 @@ def _advance(
                 targets[step, lane] = items[click + 1]
                 lanes[0, lane] = click + 1
                 filled[step] += 1
-        if filled[step] < at_least:
+        if filled[step] < min_active_lanes:
             return step
     return len(filled)

@@ -15,7 +15,7 @@ _STOP_CHECK_SECONDS = 0.1  # how often a thread with a full queue checks whether
 _END = object()
 
 
-def prefetched(source: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
+def prefetch(source: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     """Yield the elements of `source` in order; a background thread computes the next ones.
 
     An error of `source` is raised after the elements before it. The thread ends when the generator

@@ -51,7 +51,9 @@ class PrefixBlock:
                 lengths=batch.lengths[rows],
                 gaps=None if batch.gaps is None else batch.gaps[rows],
                 users=None if batch.users is None else batch.users[rows],
-                waited=None if batch.waited is None else batch.waited[rows],
+                time_since_last_click=None
+                if batch.time_since_last_click is None
+                else batch.time_since_last_click[rows],
             ),
             targets=self.targets[rows],
             session=self.session[rows],
@@ -68,7 +70,7 @@ class _KnownClicks:
         gaps: (J,) float32, seconds since the previous known click; None without times.
         first: (P,) int64, index of the first click of a prefix.
         length: (P,) int64, number of clicks of a prefix.
-        waited: (P,) float32, seconds from the last click of a prefix to its target;
+        time_since_last_click: (P,) float32, seconds from the last click of a prefix to its target;
             None unless the time of the target is leaked.
     """
 
@@ -76,7 +78,7 @@ class _KnownClicks:
     gaps: Float32Array | None
     first: Int64Array
     length: Int64Array
-    waited: Float32Array | None
+    time_since_last_click: Float32Array | None
 
 
 def prefix_blocks(
@@ -100,7 +102,7 @@ def prefix_blocks(
         max_length: maximum number of known clicks of a prefix, the latest ones; None for no limit.
         max_cells: maximum number of cells P x T of a block; a single row may exceed it.
         n_rows: maximum number of rows P of a block.
-        leak_target_time: set `waited` of a batch to the seconds from the last click
+        leak_target_time: set `time_since_last_click` of a batch to the seconds from the last click
             to the target, which a deployed recommender does not know. Use it only to measure the
             effect of this leak on models that are trained with it.
 
@@ -245,5 +247,7 @@ def _batch(known: _KnownClicks, rows: slice, users: Int32Array | None) -> Sessio
         lengths=length.astype(np.int32),
         gaps=gaps,
         users=None if users is None else users.astype(np.int32),
-        waited=None if known.waited is None else known.waited[rows],
+        time_since_last_click=None
+        if known.time_since_last_click is None
+        else known.time_since_last_click[rows],
     )

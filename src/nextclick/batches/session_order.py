@@ -110,7 +110,7 @@ class SessionOrder:
         for name, value in (("batch_size", batch_size), ("max_length", max_length or LONGEST_ROW)):
             if value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
-        self._sessions = known_clicks(sessions)
+        self._sessions = drop_unknown_items(sessions)
         self._rows = _split_into_rows(self._sessions.offsets, max_length or LONGEST_ROW)
         self._n_targets = (self._rows.length - self._rows.context).astype(np.int64)  # (R,)
         blocks = self._sessions.blocks
@@ -191,7 +191,7 @@ class BatchPlan:
         return TrainingBatch(*items_and_targets, gaps, dwell, users, session, block)
 
 
-def known_clicks(sessions: Sessions) -> Sessions:
+def drop_unknown_items(sessions: Sessions) -> Sessions:
     """Remove the clicks on items unseen in training.
 
     Raises:

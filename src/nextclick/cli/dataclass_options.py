@@ -3,14 +3,14 @@
 The dataclass states name, type, default, range and meaning of an option once:
 
     @dataclass(frozen=True, slots=True)
-    class GateOptions:
+    class PublishCheckOptions:
         holdout: Annotated[float, Field(ge=0, lt=1, description="share of …")] = 0.1
 
 and a command takes one parameter for all of its fields:
 
     def refresh_command(
-        gate: Annotated[TypedOptions[GateOptions], OptionGroup("Publish check")], …
-    ): ... gate.apply() ...
+        publish_check: Annotated[TypedOptions[PublishCheckOptions], OptionGroup("Publish check")], …
+    ): ... publish_check.apply() ...
 
 A field `holdout` becomes `--holdout`. A list is a repeatable option; a tuple is one whose values
 may also be separated by commas. Fields that hold a dataclass are expanded into their own fields.

@@ -166,7 +166,7 @@ def _explain(
 
 def _show(explanation: Explanation) -> None:
     now = explanation.now
-    rows = zip(explanation.items, _ranks(now.ranks), now.scores, now.leads, strict=True)
+    rows = zip(explanation.items, _ranks(now.ranks), now.scores, now.above_mean, strict=True)
     table(
         f"{explanation.model}, after {_ids(explanation.clicks)}",
         ["item", "rank", "score", "above mean"],
@@ -256,7 +256,7 @@ def _show_examples(samples: list[Example]) -> None:
     for example in samples:
         explanation = example.explanation
         now = explanation.now
-        decreases = [now.leads[0] - without.leads[0] for without in explanation.without]
+        decreases = [now.above_mean[0] - without.above_mean[0] for without in explanation.without]
         largest = max(range(len(decreases)), key=lambda n: decreases[n])
         rows.append(
             [
@@ -278,8 +278,10 @@ def _show_examples(samples: list[Example]) -> None:
 def _decreases(explanation: Explanation, click: int) -> list[str]:
     """The decrease of the score of each item without a click, and its rank without the click."""
     without = explanation.without[click]
-    leads = zip(explanation.now.leads, without.leads, _ranks(without.ranks), strict=True)
-    return [f"{format_score(now - then, 3)} → {rank}" for now, then, rank in leads]
+    above_mean = zip(
+        explanation.now.above_mean, without.above_mean, _ranks(without.ranks), strict=True
+    )
+    return [f"{format_score(now - then, 3)} → {rank}" for now, then, rank in above_mean]
 
 
 def _ranks(ranks: list[int | None]) -> list[str]:

@@ -69,5 +69,5 @@ def _cells(row: dict[str, Any], metrics: list[str], numbers: dict[str, Any]) -> 
         f"{100 * last['value']:.2f}",
         f"{100 * row['coverage']:.2f}",
         "–" if costs is None else f"{costs['training_seconds']:.2f}",
-        "–" if costs is None else f"{costs['answer_ms']['median']:.3f}",
+        "–" if costs is None else f"{costs['response_ms']['median']:.3f}",
     ]

@@ -66,7 +66,7 @@ def prepare_results(prepared: Prepared) -> dict[str, Any]:
             "counts": store.manifest["counts"],
             "boundary_ms": store.protocol["boundary_ms"],
             "unseen_test": store.manifest["unseen_test"],
-            "edge_sessions": store.manifest["edge_sessions"],
+            "boundary_sessions": store.manifest["boundary_sessions"],
         }
         for store in prepared.stores
     ]
@@ -126,6 +126,6 @@ def _show_store(store: Any) -> None:
     say(
         f"test clicks on items unseen in training: {unseen['clicks_dropped']:,} dropped, "
         f"{unseen['clicks_kept_as_unseen']:,} kept as misses; {unseen['sessions_dropped']:,} test "
-        f"sessions dropped with fewer than 2 clicks left; {store.manifest['edge_sessions']:,} "
+        f"sessions dropped with fewer than 2 clicks left; {store.manifest['boundary_sessions']:,} "
         "sessions on the boundary belong to neither part"
     )

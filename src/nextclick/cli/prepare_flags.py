@@ -77,7 +77,7 @@ def prepare_options(typed: TypedOptions[PrepareOptions]) -> PrepareOptions:
         ConfigError: no such protocol or format.
     """
     from nextclick.data.protocols import protocol
-    from nextclick.data.readers.formats import dialect
+    from nextclick.data.readers.formats import get_log_format
 
     values = dict(typed.values)
     if "read.separator" in values:
@@ -89,7 +89,7 @@ def prepare_options(typed: TypedOptions[PrepareOptions]) -> PrepareOptions:
     options = TypedOptions(PrepareOptions, values).apply(
         None if name is None else protocol(name).options
     )
-    dialect(options.read.format)
+    get_log_format(options.read.format)
     return options
 
 

@@ -13,7 +13,7 @@ from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
 from nextclick.cli.prepare_flags import Reading
 from nextclick.errors import ConfigError
-from nextclick.experiments.refresh_options import GateOptions, TuningOptions
+from nextclick.experiments.refresh_options import FineTuneOptions, PublishCheckOptions
 
 if TYPE_CHECKING:
     from nextclick.experiments.artifact_refresh import RefreshResult
@@ -64,11 +64,12 @@ def refresh_command(
             defaults={"output": "the refreshed registry"},
         ),
     ],
-    gate: Annotated[
-        TypedOptions[GateOptions], OptionGroup("Check before publication", omit=("n_bootstrap",))
+    publish_check: Annotated[
+        TypedOptions[PublishCheckOptions],
+        OptionGroup("Check before publication", omit=("n_bootstrap",)),
     ],
-    tuning: Annotated[
-        TypedOptions[TuningOptions], OptionGroup("Training", defaults={"minutes": "unlimited"})
+    fine_tune: Annotated[
+        TypedOptions[FineTuneOptions], OptionGroup("Training", defaults={"minutes": "unlimited"})
     ],
     reading: Reading,
     overwrite: Overwrite = False,
@@ -97,8 +98,8 @@ def refresh_command(
             list(log),
             destination.output,
             options=_read_options(artifact_folder(artifact), reading) if reading else None,
-            gate=gate.apply(),
-            tuning=tuning.apply(),
+            publish_check=publish_check.apply(),
+            fine_tune=fine_tune.apply(),
             store=destination.store,
             overlap=destination.overlap,
             overwrite=overwrite,
@@ -119,7 +120,7 @@ def refresh_results(refreshed: RefreshResult) -> dict[str, Any]:
         "accepted": refreshed.accepted,
         "path": None if refreshed.path is None else str(refreshed.path),
         "version": None if refreshed.version is None else version_fields(refreshed.version),
-        "verdict": None if refreshed.verdict is None else asdict(refreshed.verdict),
+        "decision": None if refreshed.decision is None else asdict(refreshed.decision),
         "report": refreshed.report,
         "warnings": refreshed.warnings,
         "refresh_seconds": refreshed.seconds,
@@ -129,25 +130,25 @@ def refresh_results(refreshed: RefreshResult) -> dict[str, Any]:
 def _read_options(folder: Path, reading: Any) -> Any:
     """The options the store was prepared with, overridden by the typed ones."""
     from nextclick.artifact import Artifact
-    from nextclick.data.increment import options_of
+    from nextclick.data.increment import options_from_manifest
 
     trained = Artifact.load(folder).trained
-    return reading.apply(options_of(trained["protocol"], trained.get("prepared")))
+    return reading.apply(options_from_manifest(trained["protocol"], trained.get("prepared")))
 
 
 def _show(refreshed: RefreshResult) -> None:
     report = refreshed.report
     for warning in refreshed.warnings:
         say(f"warning: {warning}")
-    if refreshed.verdict is not None:
-        _show_decision(refreshed.verdict)
+    if refreshed.decision is not None:
+        _show_decision(refreshed.decision)
     say(
         f"{refreshed.path}: {report['sessions']:,} new sessions with {report['events']:,} clicks "
         f"and {report['new_items']:,} new items, {_UPDATES[report['update']]} in "
         f"{refreshed.seconds:.2f} s"
     )
-    if refreshed.verdict is not None and refreshed.verdict.reason is not None:
-        say(f"rejected, not published: {refreshed.verdict.reason}")
+    if refreshed.decision is not None and refreshed.decision.reason is not None:
+        say(f"rejected, not published: {refreshed.decision.reason}")
 
 
 def _show_decision(decision: PublishDecision) -> None:

@@ -106,4 +106,4 @@ def _check_new(output: Path, *, overwrite: bool) -> None:
 
 def _example_session(store: Store) -> str:
     clicks = store.part("test").session(0)
-    return ",".join(map(str, store.items.raws(clicks[clicks > 0][:3])))
+    return ",".join(map(str, store.items.raw_ids(clicks[clicks > 0][:3])))

@@ -80,7 +80,7 @@ def _show(swept: SweepResult) -> None:
                 *map(str, point["parameters"].values()),
                 value,
                 f"{point['training_seconds']['mean']:.2f}",
-                f"{point['scoring_ms']['mean']:.3f}",
+                f"{point['response_ms']['mean']:.3f}",
             ]
         )
     split = {"valid": "validation", "test": "TEST"}[numbers["part"]]

@@ -20,19 +20,19 @@ Value = bool | int | float | str
 
 @dataclass(frozen=True, slots=True)
 class IntRange:
-    """Integers from `least` to `most`, both included; `log` samples on a logarithmic scale."""
+    """Integers from `low` to `high`, both included; `log` samples on a logarithmic scale."""
 
-    least: int
-    most: int
+    low: int
+    high: int
     log: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FloatRange:
-    """Floats from `least` to `most`; `log` samples on a logarithmic scale."""
+    """Floats from `low` to `high`; `log` samples on a logarithmic scale."""
 
-    least: float
-    most: float
+    low: float
+    high: float
     log: bool = False
 
 
@@ -53,31 +53,31 @@ class Bundles:
     Every combination sets the same parameters.
     """
 
-    named: Mapping[str, Mapping[str, Value]]
+    bundles: Mapping[str, Mapping[str, Value]]
 
 
 Dimension = IntRange | FloatRange | Choice | Bundles
 Space = dict[str, Dimension]
 
 
-def sets(name: str, dimension: Dimension) -> list[str]:
+def parameter_names(name: str, dimension: Dimension) -> list[str]:
     """The names of the parameters that a dimension sets."""
     if isinstance(dimension, Bundles):
-        return list(next(iter(dimension.named.values())))
+        return list(next(iter(dimension.bundles.values())))
     return [name]
 
 
-def without(space: Space, fixed: Iterable[str]) -> Space:
+def drop_fixed(space: Space, fixed: Iterable[str]) -> Space:
     """A copy of a space without the dimensions that set any of the `fixed` parameters."""
     names = set(fixed)
     return {
         name: dimension
         for name, dimension in space.items()
-        if not names & set(sets(name, dimension))
+        if not names & set(parameter_names(name, dimension))
     }
 
 
-def around(space: Space, config: Mapping[str, Any]) -> Space:
+def widen_to_include(space: Space, config: Mapping[str, Any]) -> Space:
     """A copy of a space, widened where necessary so that `config` is a point of it.
 
     Raises:
@@ -88,26 +88,26 @@ def around(space: Space, config: Mapping[str, Any]) -> Space:
 
 def _widen(name: str, dimension: Dimension, config: Mapping[str, Any]) -> Dimension:
     if isinstance(dimension, Bundles):
-        values = {parameter: config[parameter] for parameter in sets(name, dimension)}
-        if values in [dict(bundle) for bundle in dimension.named.values()]:
+        values = {parameter: config[parameter] for parameter in parameter_names(name, dimension)}
+        if values in [dict(bundle) for bundle in dimension.bundles.values()]:
             return dimension
-        return Bundles({**dimension.named, "as given": values})
+        return Bundles({**dimension.bundles, "as given": values})
     value = config[name]
     if isinstance(dimension, Choice):
         return dimension if value in dimension.values else Choice(*dimension.values, value)
     if dimension.log and value <= 0:
         raise ValueError(f"{name}: a logarithmic range cannot hold {value}")
-    return replace(dimension, least=min(dimension.least, value), most=max(dimension.most, value))
+    return replace(dimension, low=min(dimension.low, value), high=max(dimension.high, value))
 
 
-def point_of(space: Space, config: Mapping[str, Any]) -> dict[str, Value]:
+def config_to_point(space: Space, config: Mapping[str, Any]) -> dict[str, Value]:
     """The point of a space at which `config` lies: the name of each dimension to its value."""
     point: dict[str, Value] = {}
     for name, dimension in space.items():
         if isinstance(dimension, Bundles):
             point[name] = next(
                 label
-                for label, bundle in dimension.named.items()
+                for label, bundle in dimension.bundles.items()
                 if all(config[parameter] == value for parameter, value in bundle.items())
             )
         else:
@@ -115,12 +115,12 @@ def point_of(space: Space, config: Mapping[str, Any]) -> dict[str, Value]:
     return point
 
 
-def parameters_at(space: Space, point: Mapping[str, Any]) -> dict[str, Value]:
+def point_to_parameters(space: Space, point: Mapping[str, Any]) -> dict[str, Value]:
     """The parameter values at a point of a space."""
     parameters: dict[str, Value] = {}
     for name, value in point.items():
         dimension = space[name]
-        parameters |= dimension.named[value] if isinstance(dimension, Bundles) else {name: value}
+        parameters |= dimension.bundles[value] if isinstance(dimension, Bundles) else {name: value}
     return parameters
 
 
@@ -131,7 +131,7 @@ def describe_space(space: Space) -> dict[str, Any]:
 
 def _describe(dimension: Dimension) -> Any:
     if isinstance(dimension, Bundles):
-        return {label: dict(bundle) for label, bundle in dimension.named.items()}
+        return {label: dict(bundle) for label, bundle in dimension.bundles.items()}
     if isinstance(dimension, Choice):
         return list(dimension.values)
-    return {"from": dimension.least, "to": dimension.most, "log": dimension.log}
+    return {"from": dimension.low, "to": dimension.high, "log": dimension.log}

@@ -22,7 +22,7 @@ class SessionBatch:
         lengths: (B,) int32 in 0..T.
         gaps: (B, T) float32, seconds since the previous click (0 for a first click), or None.
         users: (B,) int32, 0 for an unknown user, or None.
-        waited: (B,) float32, seconds from the last click to prediction time;
+        time_since_last_click: (B,) float32, seconds from the last click to prediction time;
             None is 0 seconds.
     """
 
@@ -30,7 +30,7 @@ class SessionBatch:
     lengths: Int32Array
     gaps: Float32Array | None = None
     users: Int32Array | None = None
-    waited: Float32Array | None = None
+    time_since_last_click: Float32Array | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)

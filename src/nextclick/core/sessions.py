@@ -103,7 +103,7 @@ class Sessions:
             blocks=None if self.blocks is None else self.blocks[which],
         )
 
-    def as_known(self, support: Int64Array) -> Sessions:
+    def mask_unseen_items(self, support: Int64Array) -> Sessions:
         """The sessions with item 0 (unknown) in place of items whose `support` (N + 1,) is 0.
 
         The catalog covers the whole training data, so a model trained on a part of it has not
@@ -129,11 +129,11 @@ class Sessions:
             blocks=None if self.blocks is None else self.blocks[chosen],
         )
 
-    def renumbered(self, index: Int32Array, n_items: int) -> Sessions:
+    def remap_items(self, index: Int32Array, n_items: int) -> Sessions:
         """The sessions with new item indices: item i becomes `index[i]`; 0 is unknown."""
         return replace(self, items=index[self.items], n_items=n_items)
 
-    def followed_by(self, later: Sessions) -> Sessions:
+    def concatenate(self, later: Sessions) -> Sessions:
         """Concatenate with `later` sessions of the same vocabularies, as copies."""
 
         def both(name: str) -> AnyArray | None:

@@ -67,7 +67,7 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise OutputError(f"{target} is not a folder; choose another path")
     if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists already; choose another place or say --overwrite")
+        raise OutputError(f"{target} already exists; choose another path or pass --overwrite")
     if target.exists() and not _may_be_replaced(target):
         raise OutputError(
             f"{target} contains files that nextclick did not write and is not overwritten; "

@@ -35,7 +35,7 @@ class SortedBase:
     best_first: Int32Array
 
     @classmethod
-    def of(cls, base: Float32Array) -> SortedBase:
+    def from_scores(cls, base: Float32Array) -> SortedBase:
         """Sort the base scores.
 
         Raises:
@@ -54,7 +54,7 @@ class SortedBase:
             best_first=(order + 1).astype(np.int32),
         )
 
-    def fits(self, base: Float32Array) -> bool:
+    def matches(self, base: Float32Array) -> bool:
         """Whether this was built from equal base scores; compares values, not buffers."""
         return np.array_equal(self.scores, base)
 

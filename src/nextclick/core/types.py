@@ -56,7 +56,7 @@ class SparseScores:
     values: Float32Array
     base: Float32Array
 
-    def of(self, row: int, items: Int32Array) -> Float32Array:
+    def lookup(self, row: int, items: Int32Array) -> Float32Array:
         """(n,) float32, the scores of `items` (n,) in one row."""
         scores = self.base[items].copy()
         first, last = self.offsets[row], self.offsets[row + 1]

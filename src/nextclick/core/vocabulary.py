@@ -30,12 +30,12 @@ class Vocabulary:
         self._ends = ends
 
     @classmethod
-    def of_numbers(cls, ids: Int64Array) -> Vocabulary:
+    def from_integers(cls, ids: Int64Array) -> Vocabulary:
         """Build from integer ids; index 1 is ids[0], index 2 is ids[1], …"""
         return cls(np.asarray(ids, dtype=np.int64), None, None)
 
     @classmethod
-    def of_text(cls, ids: Iterable[str]) -> Vocabulary:
+    def from_strings(cls, ids: Iterable[str]) -> Vocabulary:
         """Build from text ids; index 1 is the first id."""
         encoded = [i.encode() for i in ids]
         ends = np.cumsum([len(e) for e in encoded], dtype=np.int64)
@@ -65,7 +65,7 @@ class Vocabulary:
         start = int(self._ends[index - 2]) if index > 1 else 0
         return bytes(self._text[start : int(self._ends[index - 1])]).decode()
 
-    def raws(self, indices: AnyArray) -> list[RawId]:
+    def raw_ids(self, indices: AnyArray) -> list[RawId]:
         """The raw ids of (n,) indices in 1..N.
 
         Raises:
@@ -83,9 +83,9 @@ class Vocabulary:
         key = str(raw).strip() if self.is_text else _parse_integer(raw)
         return self._index_of.get(key, 0) if key is not None else 0
 
-    def indices(self, raws: Iterable[RawId]) -> Int32Array:
+    def indices(self, raw_ids: Iterable[RawId]) -> Int32Array:
         """(n,) int32, the index of each raw id, 0 for unknown ids."""
-        return np.array([self.index(raw) for raw in raws], dtype=np.int32)
+        return np.array([self.index(raw) for raw in raw_ids], dtype=np.int32)
 
     @cached_property
     def _index_of(self) -> dict[RawId, int]:
@@ -98,7 +98,7 @@ class Vocabulary:
             The union, and two int32 arrays that map each index 0..len of this and of the other
             vocabulary to the index of the same id in the union; 0 maps to 0.
 
-        >>> first, second = Vocabulary.of_text("BD"), Vocabulary.of_text("ABC")
+        >>> first, second = Vocabulary.from_strings("BD"), Vocabulary.from_strings("ABC")
         >>> union, from_self, from_other = first.union(second)
         >>> [union.raw(i) for i in range(1, 5)], from_self.tolist(), from_other.tolist()
         (['A', 'B', 'C', 'D'], [0, 2, 4], [0, 1, 2, 3])
@@ -109,7 +109,7 @@ class Vocabulary:
                 np.append(0, np.searchsorted(numbers, ids) + 1).astype(np.int32)
                 for ids in (self._ids, other._ids)
             )
-            return Vocabulary.of_numbers(numbers), from_self, from_other
+            return Vocabulary.from_integers(numbers), from_self, from_other
         own_ids, other_ids = ([str(raw) for raw in v.ids()] for v in (self, other))
         texts = sorted({*own_ids, *other_ids})  # by code point, as in prepared vocabularies
         index_of = {text: index for index, text in enumerate(texts, start=1)}
@@ -117,7 +117,7 @@ class Vocabulary:
             np.array([0, *(index_of[text] for text in ids)], dtype=np.int32)
             for ids in (own_ids, other_ids)
         )
-        return Vocabulary.of_text(texts), from_self, from_other
+        return Vocabulary.from_strings(texts), from_self, from_other
 
     def ids(self) -> list[RawId]:
         """All raw ids in the order of their indices 1..N."""
@@ -138,8 +138,8 @@ class Vocabulary:
         index = np.zeros(len(self) + 1, dtype=np.int32)
         index[chosen] = np.arange(1, len(chosen) + 1)
         if self._ids is not None:
-            return Vocabulary.of_numbers(self._ids[chosen - 1]), index
-        return Vocabulary.of_text(map(str, self.raws(chosen))), index
+            return Vocabulary.from_integers(self._ids[chosen - 1]), index
+        return Vocabulary.from_strings(map(str, self.raw_ids(chosen))), index
 
     def arrays(self) -> dict[str, AnyArray]:
         """The arrays of the vocabulary by file stem."""

@@ -53,11 +53,11 @@ class IdEncoder:
         if self._numbers is not None:
             ids = self._numbers.ids()[codes]
             order = np.argsort(ids)
-            vocabulary = Vocabulary.of_numbers(ids[order])
+            vocabulary = Vocabulary.from_integers(ids[order])
         else:
             text_ids = self._text.ids().gather(codes)
             order = text_ids.arg_sort().to_numpy()
-            vocabulary = Vocabulary.of_text(text_ids.gather(order).to_list())
+            vocabulary = Vocabulary.from_strings(text_ids.gather(order).to_list())
         index_of = np.zeros(len(self), dtype=np.int32)
         index_of[codes[order]] = np.arange(1, len(codes) + 1, dtype=np.int32)
         return vocabulary, index_of

@@ -70,7 +70,9 @@ class LogIncrement:
     warnings: list[str]
 
 
-def options_of(protocol: Mapping[str, Any], prepared: Mapping[str, Any] | None) -> PrepareOptions:
+def options_from_manifest(
+    protocol: Mapping[str, Any], prepared: Mapping[str, Any] | None
+) -> PrepareOptions:
     """Return the options by which a store was prepared, without its split.
 
     Args:

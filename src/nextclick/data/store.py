@@ -146,7 +146,7 @@ class Store:
             StoreError: the log has no users or no times, or the part cannot be read.
         """
         sessions, train = self.part(name), self._sessions("train")
-        pool = train.followed_by(sessions) if name == "test" else train
+        pool = train.concatenate(sessions) if name == "test" else train
         return UserHistory.from_sessions(sessions, pool)
 
     def _sessions(self, folder: str) -> Sessions:

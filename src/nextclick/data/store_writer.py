@@ -84,7 +84,7 @@ def write_store(
         "protocol": _protocol_fields(options, split, blocks, unseen),
         "prepared": {"read": asdict(options.read), "sessions": asdict(options.sessions)},
         "unseen_test": selection.unseen,
-        "edge_sessions": split.n_edge,
+        "boundary_sessions": split.n_edge,
         "report": report,
     }
     store = Store(folder, manifest)

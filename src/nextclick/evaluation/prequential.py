@@ -29,12 +29,12 @@ class BlockRow:
     Attributes:
         block: number of the block.
         sessions: number of evaluated sessions.
-        edges_alive: number of item pairs in the temporal item graph when they were scored.
+        neighbor_pairs: number of item pairs in the temporal item graph when they were scored.
     """
 
     block: int
     sessions: int
-    edges_alive: int
+    neighbor_pairs: int
 
 
 class Prequential:
@@ -81,11 +81,11 @@ class Prequential:
         for block in numbers:
             start, stop = np.searchsorted(blocks, [block, block + 1]).tolist()
             if stop > start:
-                n_edges = self.scorer.edges_alive[block]
+                n_edges = self.scorer.neighbor_pairs[block]
                 self.rows.append(BlockRow(block, stop - start, n_edges))
                 yield start, stop
             day = self._sessions.slice(start, stop)
             if block == numbers[0] and len(self._start_of_first_block):
-                day = self._start_of_first_block.followed_by(day)
+                day = self._start_of_first_block.concatenate(day)
             if block != numbers[-1]:
                 self.scorer.advance(day)

@@ -1,4 +1,4 @@
-"""Compiled version of `wrong_entry`."""
+"""Compiled version of `find_invalid_entry`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 @njit(cache=True)
-def wrong_entry(offsets: Int64Array, items: Int32Array, n_items: int) -> tuple[int, int]:
-    """See `nextclick.evaluation.ranks.wrong_entry`."""
+def find_invalid_entry(offsets: Int64Array, items: Int32Array, n_items: int) -> tuple[int, int]:
+    """See `nextclick.evaluation.ranks.find_invalid_entry`."""
     last_row = np.full(n_items + 1, -1, dtype=np.int32)  # last row that lists each item
     for b in range(len(offsets) - 1):
         for j in range(offsets[b], offsets[b + 1]):

@@ -35,7 +35,7 @@ class RankStore:
     session: Int32Array
 
     @classmethod
-    def of(cls, evaluation: Evaluation) -> Self:
+    def from_evaluation(cls, evaluation: Evaluation) -> Self:
         """Create from an evaluation."""
         return cls(evaluation.ranks.astype(np.float32), evaluation.session.astype(np.int32))
 

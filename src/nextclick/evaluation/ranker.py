@@ -87,8 +87,8 @@ class Ranker:
         scores = scorer.score_sparse(batch)
         scored = perf_counter()
         check_sparse(scores, len(batch), scorer.n_items, first_row=self._n_rows)
-        if self._base is None or not self._base.fits(scores.base):
-            self._base = SortedBase.of(scores.base)
+        if self._base is None or not self._base.matches(scores.base):
+            self._base = SortedBase.from_scores(scores.base)
         ranks = sparse_ranks(scores, targets, self._base, ties=self._ties, first_row=self._n_rows)
         lists = sparse_top(scores, self._base, self._list_length)
         self._add_times(began, scored)

@@ -137,7 +137,7 @@ def check_sparse(scores: SparseScores, n_rows: int, n_items: int, *, first_row: 
             f"expected a float32 base of shape ({n_items + 1},), "
             f"got {scores.base.dtype} of shape {scores.base.shape}"
         )
-    row, item = wrong_entry(offsets, items, n_items)
+    row, item = find_invalid_entry(offsets, items, n_items)
     if row >= 0:
         raise ScoringError(
             f"row {first_row + row}: item {item} is listed twice or is not in 1..{n_items}"
@@ -186,10 +186,10 @@ def _row_sums(values: AnyArray, offsets: Int64Array) -> Int64Array:
 
 @compiled_above(
     2_000_000,
-    kernel="nextclick.evaluation.rank_kernels:wrong_entry",
+    kernel="nextclick.evaluation.rank_kernels:find_invalid_entry",
     work=lambda offsets, items, _n_items: 64 * len(offsets) + len(items),
 )
-def wrong_entry(offsets: Int64Array, items: Int32Array, n_items: int) -> tuple[int, int]:
+def find_invalid_entry(offsets: Int64Array, items: Int32Array, n_items: int) -> tuple[int, int]:
     """Row and item of the first entry that is out of range or a duplicate; row -1 if none."""
     in_range = not len(items) or (items.min() >= 1 and items.max() <= n_items)
     position = np.empty(n_items + 1, dtype=np.int64)  # last position of each item in its row

@@ -78,7 +78,7 @@ class Pair:
         error: standard error of the difference.
         p: two-sided p-value of the difference.
         p_holm: p-value after Holm's correction for all pairs.
-        about: what the comparison applies to: "methods", or "models" if one of them was trained
+        scope: what the comparison applies to: "methods", or "models" if one of them was trained
             once and is not deterministic.
     """
 
@@ -90,10 +90,10 @@ class Pair:
     error: float
     p: float
     p_holm: float
-    about: Literal["methods", "models"]
+    scope: Literal["methods", "models"]
 
     @property
-    def claimed(self) -> bool:
+    def significant(self) -> bool:
         """Whether the difference is statistically significant, corrected for all pairs."""
         return self.p_holm <= 1 - CONFIDENCE
 
@@ -145,7 +145,7 @@ def all_pairs(
             second=second.label,
             **pair,
             p_holm=p_holm,
-            about="methods" if first.represents_method and second.represents_method else "models",
+            scope="methods" if first.represents_method and second.represents_method else "models",
         )
         for (first, second, pair), p_holm in zip(compared, corrected, strict=True)
     ]

@@ -98,12 +98,12 @@ def evaluate_with_ranks(
     rebuild_graph = part == "valid" and model.capabilities.update == "by-block"
     if prequential or rebuild_graph:
         earlier = _model_part(artifact, store, "train_inner" if part == "valid" else "train")
-        history = earlier.as_known(artifact.support)
+        history = earlier.mask_unseen_items(artifact.support)
         if rebuild_graph:
             model = model.with_history(history)
     evaluation = rank_and_measure(
         model,
-        sessions.as_known(artifact.support),
+        sessions.mask_unseen_items(artifact.support),
         ks=ks,
         protocol=protocol,
         support=artifact.support,
@@ -127,7 +127,7 @@ def evaluate_with_ranks(
         leaky=artifact.model.capabilities.leaky,
         prequential=prequential,
     )
-    return result, RankStore.of(evaluation)
+    return result, RankStore.from_evaluation(evaluation)
 
 
 def store_protocol(store: Store) -> RankingProtocol:

@@ -10,7 +10,7 @@ from nextclick.core.types import silent
 from nextclick.experiments.model_update import ModelUpdate, reindexed
 from nextclick.experiments.publish_check import decide_publication, n_held_out
 from nextclick.experiments.refresh_destination import RefreshDestination
-from nextclick.experiments.refresh_options import GateOptions, TuningOptions
+from nextclick.experiments.refresh_options import FineTuneOptions, PublishCheckOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ class RefreshResult:
         artifact: the refreshed model; a rejected one is not trained on the held-out sessions.
         path: its folder; None if it was not written.
         version: its version in the registry; None without a registry.
-        verdict: the outcome of the publish check; None if nothing was held out.
+        decision: the outcome of the publish check; None if nothing was held out.
         report: counts of the new log, and how the model was updated.
         warnings: about the new log.
         seconds: wall time.
@@ -42,7 +42,7 @@ class RefreshResult:
     artifact: Artifact
     path: Path | None
     version: ModelVersion | None
-    verdict: PublishDecision | None
+    decision: PublishDecision | None
     report: dict[str, Any]
     warnings: list[str]
     seconds: float
@@ -54,8 +54,8 @@ def refresh(
     output: str | Path | None = None,
     *,
     options: PrepareOptions | None = None,
-    gate: GateOptions | None = None,
-    tuning: TuningOptions | None = None,
+    publish_check: PublishCheckOptions | None = None,
+    fine_tune: FineTuneOptions | None = None,
     store: Store | str | Path | None = None,
     overlap: Overlap = "whole",
     overwrite: bool = False,
@@ -74,8 +74,8 @@ def refresh(
         output: folder of the new artifact, or a registry to publish in. None publishes in the
             registry that `artifact` is, or else writes nothing.
         options: how the log is read; None reads it as the store was prepared.
-        gate: the check that the refreshed model must pass to be published.
-        tuning: how a model without an exact update is trained on the new sessions.
+        publish_check: the check that the refreshed model must pass to be published.
+        fine_tune: how a model without an exact update is trained on the new sessions.
         store: the store of the first training, for older sessions that the artifact lacks.
         overlap: "whole" or "cut", see `read_increment`.
         overwrite: replace `output`.
@@ -87,15 +87,15 @@ def refresh(
         ConfigError: an option does not apply to the model or the log.
         OutputError: the output exists or cannot be written.
         TrainingError: a weight is not finite.
-        StoppedError: Ctrl-C.
+        InterruptedRunError: Ctrl-C.
     """
     start = time.perf_counter()
     destination = RefreshDestination.resolve(artifact, output, overwrite=overwrite)
-    base, gate = destination.base, gate or GateOptions()
-    update = ModelUpdate.create(base, tuning or TuningOptions(), store, progress)
+    base, publish_check = destination.base, publish_check or PublishCheckOptions()
+    update = ModelUpdate.create(base, fine_tune or FineTuneOptions(), store, progress)
     increment = update.read_log(log, options, overlap)
     n_sessions = len(increment.sessions)
-    n_held = n_held_out(n_sessions, gate.holdout)
+    n_held = n_held_out(n_sessions, publish_check.holdout)
     n_first = n_sessions - n_held
     first_share = n_first / (n_first + n_sessions) if n_held else 0.0  # of the training time
     decision = None
@@ -105,7 +105,7 @@ def refresh(
         decision = decide_publication(
             (base, reindexed(base, held_out, increment)),
             (refreshed, reindexed(refreshed, held_out, increment)),
-            gate,
+            publish_check,
             progress=progress,
         )
     accepted = decision is None or decision.reason is None
@@ -113,7 +113,7 @@ def refresh(
         refreshed = update.build(increment, n_sessions, 1.0 - first_share)
     seconds = time.perf_counter() - start
     refreshed.trained["refreshes"][-1] |= {
-        "verdict": None if decision is None else asdict(decision),
+        "decision": None if decision is None else asdict(decision),
         "seconds": seconds,
     }
     path, version = destination.write(refreshed, decision)
@@ -122,7 +122,7 @@ def refresh(
         artifact=refreshed,
         path=path,
         version=version,
-        verdict=decision,
+        decision=decision,
         report=increment.report | refreshed.trained["refreshes"][-1],
         warnings=increment.warnings,
         seconds=seconds,

@@ -212,7 +212,7 @@ class CachedRun:
             device=trained.get("device", "cpu"),
             threads=trained.get("threads"),
             size_bytes=sum(file.stat().st_size for file in files),
-            answer_ms=asdict(latency),
+            response_ms=asdict(latency),
             machine=machine(),
         )
 

@@ -13,7 +13,7 @@ from nextclick.artifact.version_registry import artifact_folder
 from nextclick.core.metrics import METRICS, checked_cutoff
 from nextclick.core.types import silent
 from nextclick.data.store import Store
-from nextclick.errors import ConfigError, StoppedError
+from nextclick.errors import ConfigError, InterruptedRunError
 from nextclick.experiments.artifact_evaluation import store_protocol, training_data
 from nextclick.experiments.cached_run import CachedRun, Measurement
 from nextclick.experiments.comparison_options import TRAIN_ON, CompareOptions
@@ -82,7 +82,7 @@ def compare(
             another store.
         StoreError: the store cannot be read.
         OutputError: the folder holds other files or cannot be written.
-        StoppedError: Ctrl-C; completed trainings are in the folder and its report.
+        InterruptedRunError: Ctrl-C; completed trainings are in the folder and its report.
     """
     options = options or CompareOptions()
     store = store if isinstance(store, Store) else Store.open(store)
@@ -101,7 +101,7 @@ def compare(
         numbers = build_comparison(series.completed, about)
         no_figures_reason = None if output is None else write_report(cache.folder, numbers)
     if not finished:
-        raise StoppedError(
+        raise InterruptedRunError(
             f"stopped after {series.done} of {series.total} trainings; "
             + (
                 f"completed ones are kept in {output}: rerun the same command to continue"

@@ -95,7 +95,7 @@ def _explain_session(
     """Explain the last click on a known item of session number s."""
     positions = np.arange(sessions.offsets[s], sessions.offsets[s + 1])
     positions = positions[known[sessions.items[positions]]]
-    *clicks, target = store.items.raws(sessions.items[positions])
+    *clicks, target = store.items.raw_ids(sessions.items[positions])
     times = None
     if sessions.times is not None:
         click_times = sessions.times[positions[:-1]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import optuna
 from optuna.trial import TrialState
 
-from nextclick.errors import StoppedError
+from nextclick.errors import InterruptedRunError
 from nextclick.experiments.recipe import Recipe, write_recipe
 from nextclick.experiments.training_failures import TRAINING_FAILURES, failure_reason
 from nextclick.experiments.tuning_study import (
@@ -77,7 +77,7 @@ class Search:
                         catch=_TrialFailedError,
                         callbacks=[lambda study, _: None if self._next_trial() else study.stop()],
                     )
-            except (StoppedError, KeyboardInterrupt):
+            except (InterruptedRunError, KeyboardInterrupt):
                 return False
         return True
 
@@ -160,7 +160,7 @@ class _TrialRun:
         Raises:
             TrialPruned: other trials were better, or the budget ended.
             _TrialFailedError: the training failed.
-            StoppedError: Ctrl-C during the training of a neural model; else KeyboardInterrupt.
+            InterruptedRunError: Ctrl-C in a neural training; else KeyboardInterrupt.
         """
         finished = self._search.finished
         earlier = next((trial for trial in finished if trial.params == self._point), None)

@@ -11,7 +11,7 @@ import numpy as np
 
 from nextclick.core.config import build_config
 from nextclick.errors import ConfigError, SourceError
-from nextclick.models.incremental_state import FineTuneSteps, PriorSessions
+from nextclick.models.incremental_state import FineTuneSettings, PriorSessions
 from nextclick.training.training_config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Progress
-    from nextclick.experiments.refresh_options import TuningOptions
+    from nextclick.experiments.refresh_options import FineTuneOptions
     from nextclick.models.base import Model, Update
 
 
@@ -38,7 +38,7 @@ def refresh_strategy(model: Model) -> Update:
     return update
 
 
-def trains_on_update(model: Model, options: TuningOptions) -> bool:
+def trains_on_update(model: Model, options: FineTuneOptions) -> bool:
     """Whether an update takes training steps on the new sessions."""
     return model.capabilities.trains_on_update and options.epochs > 0
 
@@ -63,7 +63,7 @@ def updated_by_training(
     new: Sessions,
     prior: PriorSessions,
     trained: Mapping[str, Any],
-    options: TuningOptions,
+    options: FineTuneOptions,
     progress: Progress,
 ) -> tuple[Model, dict[str, Any]]:
     """Update a model by block or by fine-tuning; return it and the record of its training.
@@ -97,14 +97,14 @@ def _fine_tune(
     new: Sessions,
     prior: PriorSessions,
     trained: Mapping[str, Any],
-    options: TuningOptions,
+    options: FineTuneOptions,
     progress: Progress,
 ) -> tuple[Model, dict[str, Any]]:
     """Train a model further, with a new optimizer state; return it and the training record."""
     start = time.perf_counter()
     sessions = _with_replay(new, prior, options)
     n_replayed = len(sessions) - len(new)
-    steps = FineTuneSteps(
+    steps = FineTuneSettings(
         options.epochs,
         options.rate,
         math.inf if options.minutes is None else options.minutes,
@@ -116,7 +116,7 @@ def _fine_tune(
         "reproducible": options.minutes is None,
     }
     if not model.capabilities.neural:
-        model = model.tuned(sessions, steps, progress=progress)
+        model = model.fine_tune(sessions, steps, progress=progress)
     else:
         model.continue_training(prior.sessions if n_replayed else None)
         record |= _train_neural(model, sessions, trained, steps, options.device, progress)
@@ -127,7 +127,7 @@ def _train_neural(
     model: Model,
     sessions: Sessions,
     trained: Mapping[str, Any],
-    steps: FineTuneSteps,
+    steps: FineTuneSettings,
     device: str,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -159,11 +159,11 @@ def _train_neural(
     }
 
 
-def _with_replay(new: Sessions, prior: PriorSessions, options: TuningOptions) -> Sessions:
+def _with_replay(new: Sessions, prior: PriorSessions, options: FineTuneOptions) -> Sessions:
     """A random sample of the older sessions, followed by the new ones."""
     n = round(options.replay * len(new))
     if n == 0 or prior.sessions is None:
         return new
     rng = np.random.default_rng([options.seed, len(new)])
     sample = np.sort(rng.permutation(len(prior.sessions))[:n])
-    return prior.sessions.take(sample).followed_by(new)
+    return prior.sessions.take(sample).concatenate(new)

@@ -63,7 +63,7 @@ def train(
         OutputError: the artifact or a checkpoint cannot be written.
         ArtifactError: the checkpoint is of another training.
         TrainingError: a loss, gradient or weight is not finite.
-        StoppedError: Ctrl-C; the message says how to resume.
+        InterruptedRunError: Ctrl-C; the message says how to resume.
     """
     store = store if isinstance(store, Store) else Store.open(store)
     if train_on is not None and train_on not in TRAIN_ON:

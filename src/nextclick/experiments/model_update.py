@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nextclick.artifact import Artifact
-from nextclick.data.increment import LogIncrement, PriorLog, options_of, read_increment
+from nextclick.data.increment import LogIncrement, PriorLog, options_from_manifest, read_increment
 from nextclick.data.store import Store
 from nextclick.errors import ArtifactError, ConfigError
 from nextclick.experiments.incremental_training import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nextclick.core.vocabulary import Vocabulary
     from nextclick.data.increment import Overlap
     from nextclick.data.options import PrepareOptions
-    from nextclick.experiments.refresh_options import TuningOptions
+    from nextclick.experiments.refresh_options import FineTuneOptions
     from nextclick.models.base import Model, Update
 
 
@@ -43,21 +43,21 @@ class ModelUpdate:
         base: the model to update.
         strategy: how it is updated.
         older: the sessions it was trained on, if the update needs them.
-        tuning: how it is trained on the new sessions, unless the update is exact.
+        fine_tune: how it is trained on the new sessions, unless the update is exact.
         progress: receives the progress of each stage.
     """
 
     base: Artifact
     strategy: Update
     older: Sessions | None
-    tuning: TuningOptions
+    fine_tune: FineTuneOptions
     progress: Progress
 
     @classmethod
     def create(
         cls,
         base: Artifact,
-        tuning: TuningOptions,
+        fine_tune: FineTuneOptions,
         store: Store | str | Path | None,
         progress: Progress,
     ) -> ModelUpdate:
@@ -76,7 +76,9 @@ class ModelUpdate:
             )
         strategy = refresh_strategy(base.model)
         needs_log = base.model.capabilities.needs_sessions
-        replays = strategy != "exact" and trains_on_update(base.model, tuning) and tuning.replay > 0
+        replays = (
+            strategy != "exact" and trains_on_update(base.model, fine_tune) and fine_tune.replay > 0
+        )
         older = base.log if needs_log else None
         if older is None and (needs_log or replays):
             if store is None:
@@ -87,7 +89,7 @@ class ModelUpdate:
                 )
             opened = store if isinstance(store, Store) else Store.open(store)
             older = _older_sessions(base, opened)
-        return cls(base, strategy, older, tuning, progress)
+        return cls(base, strategy, older, fine_tune, progress)
 
     def read_log(self, log: Any, options: PrepareOptions | None, overlap: Overlap) -> LogIncrement:
         """Read the new log as the store was prepared, unless `options` say otherwise."""
@@ -102,7 +104,7 @@ class ModelUpdate:
         increment = read_increment(
             log,
             prior,
-            options or options_of(protocol, trained.get("prepared")),
+            options or options_from_manifest(protocol, trained.get("prepared")),
             overlap=overlap,
             progress=self.progress,
         )
@@ -130,9 +132,9 @@ class ModelUpdate:
         items, from_base, from_new = base.items.union(new_vocabulary)
         fingerprint = _fingerprint(base, new, increment.items)
         new = _with_model_users(
-            new.renumbered(from_new[to_new_vocabulary], len(items)), base, increment.users
+            new.remap_items(from_new[to_new_vocabulary], len(items)), base, increment.users
         )
-        older = None if self.older is None else self.older.renumbered(from_base, len(items))
+        older = None if self.older is None else self.older.remap_items(from_base, len(items))
         prior = PriorSessions(
             index=from_base,
             n_items=len(items),
@@ -153,7 +155,7 @@ class ModelUpdate:
         }
         log = None
         if base.model.capabilities.needs_sessions:
-            log = replace(prior.both(new), times=None, users=None, blocks=None)
+            log = replace(prior.concatenate(new), times=None, users=None, blocks=None)
         trained = _training_record(base, new, support, record)
         return Artifact(model, items, support, trained, base.users, log)
 
@@ -162,8 +164,8 @@ class ModelUpdate:
     ) -> tuple[Model, dict[str, Any]]:
         model = self.base.model
         if self.strategy == "exact":
-            return model.extended(new, prior, progress=self.progress), {}
-        options = self.tuning
+            return model.update_exactly(new, prior, progress=self.progress), {}
+        options = self.fine_tune
         if options.minutes is not None:
             options = replace(options, minutes=options.minutes * time_share)
         return updated_by_training(model, new, prior, self.base.trained, options, self.progress)
@@ -195,7 +197,7 @@ def _with_model_users(sessions: Sessions, base: Artifact, users: Vocabulary | No
 def reindexed(artifact: Artifact, sessions: Sessions, increment: LogIncrement) -> Sessions:
     """Sessions of a new log in the item and user indices of a model."""
     index = np.append(np.int32(0), artifact.items.indices(increment.items.ids())).astype(np.int32)
-    in_model_items = sessions.renumbered(index, len(artifact.items))
+    in_model_items = sessions.remap_items(index, len(artifact.items))
     return _with_model_users(in_model_items, artifact, increment.users)
 
 

@@ -14,7 +14,7 @@ from nextclick.experiments.requirements import check_store
 from nextclick.models.neural_model import DatasetInfo, NeuralModel
 from nextclick.training.checkpoint import Checkpoints
 from nextclick.training.device import choose_device, seeded
-from nextclick.training.memory_estimate import estimate, free_memory, size_on_paper
+from nextclick.training.memory_estimate import estimate, expected_size, free_memory
 from nextclick.training.run_log import open_trackers
 from nextclick.training.trainer import Trainer
 from nextclick.training.training_config import build_configs
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nextclick.evaluation import RankingProtocol
     from nextclick.models.base import Model
     from nextclick.training.loop import Validate
-    from nextclick.training.trainer import Training
+    from nextclick.training.trainer import TrainingSummary
     from nextclick.training.training_config import NeuralOptions, TrainingConfig
 
 _REPORTED_K = 20  # validation metrics are also reported at this cut-off
@@ -95,7 +95,7 @@ def train_neural(
         ConfigError: an invalid parameter, device or tracker, or insufficient memory.
         OutputError: a checkpoint exists, and neither resume nor `overwrite` is set.
         ArtifactError: the checkpoint is of another training.
-        StoppedError: Ctrl-C.
+        InterruptedRunError: Ctrl-C.
         TrainingError: a loss, gradient or weight is not finite.
     """
     setup = _TrainingSetup(model_type, store, values, options, seed, progress)
@@ -120,14 +120,14 @@ def train_neural(
         "device": training.device,
         "threads": training.threads,
     }
-    if model.edges_alive:
-        record["edges_alive"] = [
-            {"block": block, "edges_alive": n} for block, n in model.edges_alive.items()
+    if model.neighbor_pairs:
+        record["neighbor_pairs"] = [
+            {"block": block, "neighbor_pairs": n} for block, n in model.neighbor_pairs.items()
         ]
     return NeuralTraining(model, record)
 
 
-def selected_metric(training: Training, metric: str) -> float | None:
+def selected_metric(training: TrainingSummary, metric: str) -> float | None:
     """The validation metric of the selected epoch; None if the training was not validated."""
     value: float | None = training.history[training.best_epoch - 1].get(metric)
     return value
@@ -168,8 +168,10 @@ def check_memory(
     Raises:
         ConfigError: it does not; the message has the estimate, its parts, and what to change.
     """
-    size = size_on_paper(model_type, model_config, n_items, dataset)
-    estimate(size, config, keeps=writes_checkpoints).check(free_memory(choose_device(device)))
+    size = expected_size(model_type, model_config, n_items, dataset)
+    estimate(size, config, has_checkpoints=writes_checkpoints).check(
+        free_memory(choose_device(device))
+    )
 
 
 class _TrainingSetup:
@@ -212,7 +214,7 @@ class _TrainingSetup:
 
     def train(
         self, part: str, config: TrainingConfig, epochs: int | None, folder: str = "."
-    ) -> tuple[NeuralModel, Training]:
+    ) -> tuple[NeuralModel, TrainingSummary]:
         """Train a model with fresh weights on a part; on `train_inner`, validate each epoch."""
         sessions = self.store.part(part)
         dataset = DatasetInfo.of(sessions, self.model_type.requires(self.model_config))
@@ -256,11 +258,11 @@ class _TrainingSetup:
         With part "train_inner" the weights are not trained on the latest sessions; items that do
         not occur in the part stay unknown.
         """
-        sessions = self.store.part("train").as_known(self.store.part(part).support())
+        sessions = self.store.part("train").mask_unseen_items(self.store.part(part).support())
         return model.with_history(sessions)
 
     def _validation(self) -> Validate:
         """Rank the validation part as `evaluate` does; items not in `train_inner` are unknown."""
         inner = self.store.part("train_inner")
-        valid = self.store.part("valid").as_known(inner.support())
+        valid = self.store.part("valid").mask_unseen_items(inner.support())
         return validation_callback(inner, valid, store_protocol(self.store), self.k)

@@ -11,7 +11,7 @@ from nextclick.core.metrics import checked_cutoff
 from nextclick.core.storage import write_csv, write_json
 from nextclick.core.types import silent
 from nextclick.data.store import Store
-from nextclick.errors import ConfigError, StoppedError
+from nextclick.errors import ConfigError, InterruptedRunError
 from nextclick.evaluation import leaderboard
 from nextclick.experiments.artifact_evaluation import store_protocol
 from nextclick.experiments.cached_run import CachedRun, Measurement
@@ -77,7 +77,7 @@ def sweep(
         StoreError: the store cannot be read.
         OutputError: the folder holds other files or cannot be written.
         TrainingError: a loss, gradient or weight is not finite.
-        StoppedError: Ctrl-C; completed trainings are in the folder.
+        InterruptedRunError: Ctrl-C; completed trainings are in the folder.
     """
     require_matplotlib("sweep")
     store = store if isinstance(store, Store) else Store.open(store)
@@ -87,7 +87,7 @@ def sweep(
     scope = _scope(store, candidate, grid, options)
     with RunCache.locked(folder, KIND, scope, overwrite=overwrite):
         if not series.execute(RunCache(folder / _RUNS), skip_failures=False):
-            raise StoppedError(
+            raise InterruptedRunError(
                 f"stopped after {series.done} of {series.total} trainings; completed ones are kept "
                 f"in {folder}: rerun the same command to continue"
             )
@@ -181,13 +181,13 @@ def _point(
         "high": mean.high,
         "seed_deviation": row.seed_deviation.get(options.metric),
         "training_seconds": _range([cost.training_seconds for cost in costs]),
-        "scoring_ms": _range([cost.answer_ms["median"] for cost in costs]),
+        "response_ms": _range([cost.response_ms["median"] for cost in costs]),
         "leaky": row.leaky,
     }
 
 
 def _range(values: Sequence[float]) -> dict[str, float]:
-    return {"mean": fmean(values), "least": min(values), "most": max(values)}
+    return {"mean": fmean(values), "min": min(values), "max": max(values)}
 
 
 def _write(folder: Path, numbers: dict[str, Any], store_name: str) -> None:
@@ -201,7 +201,7 @@ def _write(folder: Path, numbers: dict[str, Any], store_name: str) -> None:
             "high": point["high"],
             "seeds": numbers["seeds"],
             "training_seconds": point["training_seconds"]["mean"],
-            "response_ms_p50": point["scoring_ms"]["mean"],
+            "response_ms_p50": point["response_ms"]["mean"],
         }
         for point in numbers["points"]
     ]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import Progress
     from nextclick.evaluation.full_ranking import Evaluation
     from nextclick.evaluation.intervals import Estimate
-    from nextclick.experiments.refresh_options import GateOptions
+    from nextclick.experiments.refresh_options import PublishCheckOptions
 
 PROTOCOL = RankingProtocol(unseen="keep")
 
@@ -64,7 +64,7 @@ class PublishDecision:
 def decide_publication(
     current: tuple[Artifact, Sessions],
     refreshed: tuple[Artifact, Sessions],
-    options: GateOptions,
+    options: PublishCheckOptions,
     *,
     progress: Progress,
 ) -> PublishDecision:
@@ -115,7 +115,11 @@ def decide_publication(
 
 
 def _rejection_reason(
-    options: GateOptions, n_prefixes: int, current: float, refreshed: float, difference: Estimate
+    options: PublishCheckOptions,
+    n_prefixes: int,
+    current: float,
+    refreshed: float,
+    difference: Estimate,
 ) -> str | None:
     assert difference.low is not None and difference.high is not None
     if difference.value >= -options.tolerance or difference.high >= 0:
@@ -132,7 +136,7 @@ def _rank(
 ) -> Evaluation:
     return rank_and_measure(
         artifact.model,
-        sessions.as_known(artifact.support),
+        sessions.mask_unseen_items(artifact.support),
         ks=[k],
         protocol=PROTOCOL,
         n_bootstrap=0,

@@ -94,5 +94,5 @@ class RefreshDestination:
         metrics = {} if decision is None else asdict(decision)
         note = f"refreshed from {self.base_version}" if self.base_version else "refreshed"
         if decision is not None and decision.reason is not None:
-            return registry.keep_aside(refreshed, decision.reason, metrics=metrics, note=note)
+            return registry.reject(refreshed, decision.reason, metrics=metrics, note=note)
         return registry.publish(refreshed, metrics=metrics, note=note, follows=self.base_version)

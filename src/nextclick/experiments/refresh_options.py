@@ -11,7 +11,7 @@ from nextclick.core.metrics import metric_forms
 
 
 @dataclass(frozen=True, slots=True)
-class GateOptions:
+class PublishCheckOptions:
     """The check that a refreshed model must pass to be published."""
 
     holdout: Annotated[
@@ -36,7 +36,7 @@ class GateOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class TuningOptions:
+class FineTuneOptions:
     """How a model without an exact update is trained on the new sessions."""
 
     epochs: Annotated[

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def sessions_for(artifact: Artifact, store: Store, part: str) -> Sessions:
     """A part of a store, matched by raw id; items and users unknown to the model are 0."""
     sessions = store.part(part)
-    reindexed = sessions.renumbered(_index_map(store.items, artifact.items), len(artifact.items))
+    reindexed = sessions.remap_items(_index_map(store.items, artifact.items), len(artifact.items))
     if artifact.users is None or store.users is None or sessions.users is None:
         return replace(reindexed, users=None, n_users=0)
     users = _index_map(store.users, artifact.users)[sessions.users]

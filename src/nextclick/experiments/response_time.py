@@ -43,7 +43,7 @@ def measure_response_time(
     seconds: list[float] = []
     for s in sample:
         clicks = sessions.session(s)[:-1]
-        query = artifact.items.raws(clicks[clicks > 0])
+        query = artifact.items.raw_ids(clicks[clicks > 0])
         start = time.perf_counter()
         recommender.recommend([query], k)
         seconds.append(time.perf_counter() - start)

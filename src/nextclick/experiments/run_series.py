@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nextclick.errors import StoppedError
+from nextclick.errors import InterruptedRunError
 from nextclick.experiments.training_failures import TRAINING_FAILURES, failure_reason
 from nextclick.report.report_data import FailedRun
 from nextclick.training.interrupt import Interrupt
@@ -75,7 +75,7 @@ class RunSeries:
                         self.completed.append(run.complete(cache, self._report))
                     except failures as error:
                         self.failed.append(FailedRun(run.label, run.seed, failure_reason(error)))
-            except (StoppedError, KeyboardInterrupt):
+            except (InterruptedRunError, KeyboardInterrupt):
                 return False
         return True
 

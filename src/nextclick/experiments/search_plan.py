@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from nextclick.core.metrics import checked_cutoff
 from nextclick.core.search_space import (
     Choice,
-    around,
+    config_to_point,
     describe_space,
-    parameters_at,
-    point_of,
-    without,
+    drop_fixed,
+    point_to_parameters,
+    widen_to_include,
 )
 from nextclick.errors import ConfigError
 from nextclick.experiments.model_candidate import candidate_for
@@ -64,14 +64,14 @@ class SearchPlan:
         if grid:
             space: Space = {name: Choice(*values) for name, values in grid.items()}
         else:
-            space = without(candidate.space, options.fixed)
+            space = drop_fixed(candidate.space, options.fixed)
         if not space:
             raise ConfigError(
                 f"{model} has nothing to tune: "
                 + ("--set fixes its whole search space" if options.fixed else "no parameters")
             )
-        space = around(space, preset)
-        first = point_of(space, preset)
+        space = widen_to_include(space, preset)
+        first = config_to_point(space, preset)
         points = grid_points(grid) if grid else []
         return cls(candidate, options, space, [first, *(p for p in points if p != first)])
 
@@ -94,7 +94,7 @@ class SearchPlan:
         """The fixed parameters and those of a point."""
         preset = self.candidate.parameters({})
         fixed = {name: preset[name] for name in self.candidate.fixed}
-        return fixed | parameters_at(self.space, point)
+        return fixed | point_to_parameters(self.space, point)
 
 
 def _check_limits(options: TuneOptions) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from nextclick.core.storage import write_csv, write_json
 from nextclick.core.types import silent
 from nextclick.data.store import Store
-from nextclick.errors import ConfigError, StoppedError
+from nextclick.errors import ConfigError, InterruptedRunError
 from nextclick.experiments.requirements import require_matplotlib
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.search_options import TuneOptions
@@ -74,7 +74,7 @@ def tune(
             another study, or no trial succeeded.
         StoreError: the store cannot be read.
         OutputError: the folder holds other files or cannot be written.
-        StoppedError: Ctrl-C; the trials so far are in the folder.
+        InterruptedRunError: Ctrl-C; the trials so far are in the folder.
     """
     options = options or TuneOptions()
     _need_optuna()
@@ -94,7 +94,7 @@ def tune(
         }
         _write(folder, numbers, store.path.resolve().name)
     if not finished:
-        raise StoppedError(
+        raise InterruptedRunError(
             f"stopped after {len(numbers['trials'])} trials; the study is kept in {folder}, with "
             f"the best recipe so far in {folder / BEST}: rerun the same command to continue"
         )
@@ -150,7 +150,7 @@ def _search(
 
 def _refuse_no_value(trials: Sequence[dict[str, Any]], *, finished: bool) -> NoReturn:
     if not finished:
-        raise StoppedError(
+        raise InterruptedRunError(
             "stopped before the first trial finished; rerun the same command to start again"
         )
     errors = [trial["error"] for trial in trials if trial["error"]] or ["no trial was complete"]

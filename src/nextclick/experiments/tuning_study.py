@@ -14,7 +14,7 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from nextclick.core.search_space import Choice, FloatRange, IntRange, parameters_at
+from nextclick.core.search_space import Choice, FloatRange, IntRange, point_to_parameters
 from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -108,17 +108,15 @@ def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
     point: dict[str, Any] = {}
     for name, dimension in space.items():
         if isinstance(dimension, IntRange):
-            point[name] = trial.suggest_int(
-                name, dimension.least, dimension.most, log=dimension.log
-            )
+            point[name] = trial.suggest_int(name, dimension.low, dimension.high, log=dimension.log)
         elif isinstance(dimension, FloatRange):
             point[name] = trial.suggest_float(
-                name, dimension.least, dimension.most, log=dimension.log
+                name, dimension.low, dimension.high, log=dimension.log
             )
         elif isinstance(dimension, Choice):
             point[name] = trial.suggest_categorical(name, dimension.values)
         else:
-            point[name] = trial.suggest_categorical(name, tuple(dimension.named))
+            point[name] = trial.suggest_categorical(name, tuple(dimension.bundles))
     return point
 
 
@@ -156,7 +154,7 @@ def trial_rows(study: optuna.Study, space: Space) -> list[dict[str, Any]]:
             "seconds": seconds_of(trial),
             "history": [value for _, value in sorted(trial.intermediate_values.items())],
             "error": trial.user_attrs.get(ERROR),
-            "parameters": parameters_at(space, trial.params),
+            "parameters": point_to_parameters(space, trial.params),
         }
         for number, trial in enumerate(finished_trials(study))
     ]

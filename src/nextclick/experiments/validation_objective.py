@@ -59,7 +59,7 @@ class ValidationObjective:
         if n_sessions is not None and n_sessions < len(valid):
             rng = np.random.default_rng([plan.options.seed, n_sessions])
             valid = valid.select(np.sort(rng.choice(len(valid), n_sessions, replace=False)))
-        valid = valid.as_known(fit.support())
+        valid = valid.mask_unseen_items(fit.support())
         return cls(plan.candidate, fit, valid, store_protocol(store), plan.options)
 
     def __call__(
@@ -80,7 +80,7 @@ class ValidationObjective:
         Raises:
             ConfigError: an invalid combination of parameters, or insufficient memory.
             TrainingError: a loss, gradient or weight is not finite.
-            StoppedError: Ctrl-C during the training of a neural model.
+            InterruptedRunError: Ctrl-C during the training of a neural model.
         """
         config, training = self.candidate.configs(parameters)
         if training is not None:

@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from nextclick.graphs.neighbors import Neighbors
 
 
-class DayGraphs:
+class DailyGraphs:
     """Item neighbors for the sessions of each time block, computed from earlier blocks only.
 
     Attributes:
         graph: the graph after the last block; `graph.advance` adds further blocks.
-        before: the neighbors for the sessions of each block, from the first block of
+        neighbors_before: the neighbors for the sessions of each block, from the first block of
             the log, which has none, to the block after the log.
     """
 
     def __init__(self, graph: TemporalGraph, before: dict[int, Neighbors]):
         self.graph = graph
-        self.before = before
+        self.neighbors_before = before
 
     @classmethod
-    def of(
+    def from_sessions(
         cls,
         sessions: Sessions,
         *,
@@ -62,6 +62,6 @@ class DayGraphs:
             before[block + 1] = graph.neighbors()
         return cls(graph, before)
 
-    def n_alive(self) -> dict[int, int]:
+    def n_neighbor_pairs(self) -> dict[int, int]:
         """The number of neighbor pairs before each block and after the log."""
-        return {block: len(graph.neighbors) // 2 for block, graph in self.before.items()}
+        return {block: len(graph.neighbors) // 2 for block, graph in self.neighbors_before.items()}

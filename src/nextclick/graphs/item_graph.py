@@ -36,7 +36,7 @@ class ItemGraph:
         return len(self.offsets) - 2
 
     @classmethod
-    def of(cls, sessions: Sessions) -> Self:
+    def from_sessions(cls, sessions: Sessions) -> Self:
         """Count the transitions in all sessions."""
         before, after = adjacent_clicks(sessions)
         keys, counts = np.unique((before << 32) | after, return_counts=True)

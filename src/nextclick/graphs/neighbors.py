@@ -28,7 +28,7 @@ class Neighbors:
     weights: Float32Array
 
     @classmethod
-    def of_pairs(cls, i: Int32Array, j: Int32Array, weights: Float64Array) -> Self:
+    def from_pairs(cls, i: Int32Array, j: Int32Array, weights: Float64Array) -> Self:
         """Build a symmetric graph from (n,) distinct undirected pairs."""
         rows, columns = np.concatenate([i, j]), np.concatenate([j, i])
         order = np.lexsort((columns, rows))
@@ -40,7 +40,7 @@ class Neighbors:
             weights=np.concatenate([weights, weights])[order].astype(np.float32),
         )
 
-    def of(self, item: int) -> dict[int, float]:
+    def item_neighbors(self, item: int) -> dict[int, float]:
         """The neighbors of an item and their weights."""
         row = int(np.searchsorted(self.items, item))
         if row == len(self.items) or self.items[row] != item:
@@ -48,7 +48,7 @@ class Neighbors:
         edges = slice(self.offsets[row], self.offsets[row + 1])
         return dict(zip(self.neighbors[edges].tolist(), self.weights[edges].tolist(), strict=True))
 
-    def within(self, roots: Int64Array, steps: int, n_items: int) -> Neighborhood:
+    def neighborhood(self, roots: Int64Array, steps: int, n_items: int) -> Neighborhood:
         """The items and edges within `steps` hops of the (R,) distinct `roots`."""
         from nextclick.graphs.neighbor_kernels import within
 

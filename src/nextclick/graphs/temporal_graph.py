@@ -90,7 +90,7 @@ class TemporalGraph:
         self._neighbor_keys = candidates[is_neighbor]
 
     @property
-    def n_alive(self) -> int:
+    def n_neighbor_pairs(self) -> int:
         """The number of neighbor pairs."""
         return len(self._neighbor_keys)
 
@@ -107,7 +107,7 @@ class TemporalGraph:
         """The item neighbors for the sessions of the next day."""
         weights = self._table.weights(self._neighbor_keys, self.n_days)
         # the 53 bits of a float64 are exact for weights below 2¹³ with 40 fractional bits
-        return Neighbors.of_pairs(*_unpack(self._neighbor_keys), weights / 2.0**FRACTION_BITS)
+        return Neighbors.from_pairs(*_unpack(self._neighbor_keys), weights / 2.0**FRACTION_BITS)
 
     def state(self) -> dict[str, AnyArray]:
         """The edges, weights and number of days as named arrays, for `from_state`."""
@@ -137,7 +137,7 @@ class TemporalGraph:
         return graph
 
 
-def renumbered_graph(state: Mapping[str, AnyArray], index: Int32Array) -> dict[str, AnyArray]:
+def remap_graph_state(state: Mapping[str, AnyArray], index: Int32Array) -> dict[str, AnyArray]:
     """The `state` of a graph with new item indices: item i becomes `index[i]`.
 
     Arrays that do not belong to a graph are returned unchanged.

@@ -95,7 +95,7 @@ class Walks:
         walks, lengths = self._draw(np.array([item], np.int32), number)
         return walks[0, : lengths[0]]
 
-    def batches(self, number: int, batch_pairs: int, most_pairs: int = 0) -> Iterator[PairBatch]:
+    def batches(self, number: int, batch_pairs: int, max_pairs: int = 0) -> Iterator[PairBatch]:
         """Yield the pairs of pass `number` in batches of about `batch_pairs`.
 
         A batch contains all pairs of its centers, so it may be smaller than `batch_pairs`; it is
@@ -104,7 +104,7 @@ class Walks:
         Args:
             number: number of the pass; it determines the order of the walks.
             batch_pairs: target number of pairs in a batch.
-            most_pairs: end the pass after the batch that reaches this number; 0 for all pairs.
+            max_pairs: end the pass after the batch that reaches this number; 0 for all pairs.
         """
         n_pairs = 0
         rng = np.random.default_rng([self._seed, number])
@@ -121,7 +121,7 @@ class Walks:
                     batch = PairBatch(*arrays)
                     n_pairs += len(batch)
                     yield batch
-                    if 0 < most_pairs <= n_pairs:
+                    if 0 < max_pairs <= n_pairs:
                         return
 
     def _draw(self, starts: Int32Array, number: int) -> tuple[AnyArray, AnyArray]:

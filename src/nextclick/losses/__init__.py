@@ -48,7 +48,7 @@ LOSSES: dict[str, LossSpec] = {
 }
 
 
-def loss_kind(name: str) -> LossSpec:
+def loss_spec(name: str) -> LossSpec:
     """Return the registry entry of a loss.
 
     Raises:

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nextclick.errors import ConfigError
-from nextclick.losses import loss_kind
+from nextclick.losses import loss_spec
 from nextclick.losses.blocks import MAX_CELLS
 from nextclick.losses.candidates import score_candidates
 from nextclick.losses.pairwise import activate
@@ -54,7 +54,7 @@ class Loss:
     max_cells: int = MAX_CELLS
 
     def __post_init__(self) -> None:
-        if not loss_kind(self.name).negatives:
+        if not loss_spec(self.name).negatives:
             for field in ("in_batch", "sparse"):
                 if getattr(self, field):
                     raise ConfigError(f"loss {self.name!r} scores all items: set {field} to false")
@@ -86,7 +86,7 @@ class Loss:
         Raises:
             ConfigError: negatives for a loss that scores all items, or missing negatives.
         """
-        if not loss_kind(self.name).negatives:
+        if not loss_spec(self.name).negatives:
             if negatives is not None:
                 raise ConfigError(f"loss {self.name!r} scores all items: pass no negatives")
             return full_softmax(
@@ -114,7 +114,7 @@ class Loss:
         return self._pairwise()(positive, negative, candidates.valid)
 
     def _pairwise(self) -> Pairwise:
-        spec = loss_kind(self.name)
+        spec = loss_spec(self.name)
         assert spec.pairwise is not None
         module, _, name = spec.pairwise.partition(":")
         function: Any = getattr(import_module(module), name)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, Float32Array, Int32Array, Progress, SparseScores
-    from nextclick.models.explanation import Evidence
-    from nextclick.models.incremental_state import FineTuneSteps, PriorSessions
+    from nextclick.models.explanation import ModelExplanation
+    from nextclick.models.incremental_state import FineTuneSettings, PriorSessions
 
 Update: TypeAlias = Literal["none", "exact", "by-block", "fine-tune"]
 Moment: TypeAlias = Literal["at-click", "while-waiting", "at-target"]
@@ -33,13 +33,13 @@ class Capabilities:
     Attributes:
         neural: trained by `nextclick.training.Trainer`; other models implement `fit`.
         deterministic: the model does not depend on the seed.
-        update: how the model is updated with newer sessions. "exact": `extended` returns the
+        update: how the model is updated with newer sessions. "exact": `update_exactly` returns the
             model of both logs. "by-block": `advance` adds one block of time at a time; a neural
             model is also trained on each. "fine-tune": training continues from the current
-            weights, by `tuned` or, for a neural model, by the trainer. "none": the model must be
-            retrained.
+            weights, by `fine_tune` or, for a neural model, by the trainer. "none": the model must
+            be retrained.
         needs_sessions: an exact update reads the older sessions.
-        explains: `explained` returns an explanation that is not empty.
+        explains: `explain` returns an explanation that is not empty.
         attention: the explanation has attention weights of the clicks.
         sparse_scores: `score_sparse` lists only the items whose score depends on the session.
         product_scores: scores are products of a query with a table of items.
@@ -88,7 +88,7 @@ class Model(ABC):
         presets: named parameter sets; those of a neural model also set training parameters.
         config: the parameters of this model.
         last_block: the last block of time in the model, -1 if none ("by-block" updates).
-        edges_alive: number of active item pairs in the temporal graph, by block of time.
+        neighbor_pairs: number of active item pairs in the temporal graph, by block of time.
     """
 
     name: ClassVar[str]
@@ -99,7 +99,7 @@ class Model(ABC):
 
     config: Any
     last_block: int = -1
-    edges_alive: Mapping[int, int] = MappingProxyType({})
+    neighbor_pairs: Mapping[int, int] = MappingProxyType({})
 
     @classmethod
     def capabilities_of(cls, config: Any) -> Capabilities:
@@ -164,15 +164,15 @@ class Model(ABC):
         del batch
         raise _not_implemented(type(self), "score_sparse")
 
-    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+    def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """Explain the scores of `items` in a batch of one session with at least one click.
 
         The explanation is empty without `Capabilities.explains`.
         """
-        from nextclick.models.explanation import Evidence
+        from nextclick.models.explanation import ModelExplanation
 
         del batch, items
-        return Evidence()
+        return ModelExplanation()
 
     # incremental updates
 
@@ -192,15 +192,15 @@ class Model(ABC):
 
         return add_item_rows(self, past, new)
 
-    def extended(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
+    def update_exactly(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
         """The model that `fit` would return for the older and the new sessions ("exact")."""
         del new, past, progress
-        raise _not_implemented(type(self), "extended")
+        raise _not_implemented(type(self), "update_exactly")
 
-    def tuned(self, new: Sessions, steps: FineTuneSteps, *, progress: Progress) -> Self:
+    def fine_tune(self, new: Sessions, steps: FineTuneSettings, *, progress: Progress) -> Self:
         """Continue training on new sessions ("fine-tune" of a model that is not neural)."""
         del new, steps, progress
-        raise _not_implemented(type(self), "tuned")
+        raise _not_implemented(type(self), "fine_tune")
 
     def advance(self, sessions: Sessions) -> None:
         """Add the sessions of the next block of time, in place ("by-block")."""

@@ -2,10 +2,10 @@
 
 A model with `Capabilities.explains` implements
 
-    explained(batch, items) -> Evidence
+    explain(batch, items) -> ModelExplanation
 
 for a batch of one session with at least one click. Neural models share one implementation: their
-encoders call `record_attention` where they compute attention weights, and `explained` runs the
+encoders call `record_attention` where they compute attention weights, and `explain` runs the
 forward pass within `recording()`, which collects the weights of this pass.
 """
 
@@ -28,7 +28,7 @@ MAX_NEIGHBORS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Attention:
+class AttentionWeights:
     """Attention weights of one layer.
 
     Attributes:
@@ -42,7 +42,7 @@ class Attention:
     clicks: Int64Array
 
     @property
-    def of_last(self) -> Float32Array:
+    def session_weights(self) -> Float32Array:
         """(n,) weights for the whole session, or for its last click as the query."""
         weights: Float32Array = self.weights if self.map is None else self.weights[-1]
         return weights
@@ -71,7 +71,7 @@ class Neighbor:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Link:
+class GraphNeighbors:
     """The neighbors of a clicked item in a graph over the training sessions.
 
     Attributes:
@@ -86,7 +86,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
+class ScoreContributions:
     """Additive contributions to the scores of K items; their sum is the score.
 
     Attributes:
@@ -99,7 +99,7 @@ class Parts:
 
 
 @dataclass(slots=True, eq=False)
-class Evidence:
+class ModelExplanation:
     """The explanation of the scores of one session.
 
     Attributes:
@@ -110,19 +110,19 @@ class Evidence:
         parts: contributions to the scores; None if scores are not sums over clicks.
     """
 
-    attention: list[Attention] = field(default_factory=list)
+    attention: list[AttentionWeights] = field(default_factory=list)
     neighbors: list[Neighbor] | None = None
-    links: list[Link] = field(default_factory=list)
-    parts: Parts | None = None
+    links: list[GraphNeighbors] = field(default_factory=list)
+    parts: ScoreContributions | None = None
 
 
-_recorded: ContextVar[Evidence | None] = ContextVar("recorded", default=None)
+_recorded: ContextVar[ModelExplanation | None] = ContextVar("recorded", default=None)
 
 
 @contextmanager
-def recording() -> Iterator[Evidence]:
+def recording() -> Iterator[ModelExplanation]:
     """Collect the attention weights that this thread records within the block."""
-    explanation = Evidence()
+    explanation = ModelExplanation()
     token = _recorded.set(explanation)
     try:
         yield explanation
@@ -130,7 +130,7 @@ def recording() -> Iterator[Evidence]:
         _recorded.reset(token)
 
 
-def active_recording() -> Evidence | None:
+def active_recording() -> ModelExplanation | None:
     """The explanation that is being recorded; None outside `recording()`."""
     return _recorded.get()
 
@@ -140,7 +140,7 @@ def record_attention(name: str, weights: Any, clicks: Any = None) -> None:
 
     Args:
         name: name of the layer.
-        weights: tensor (B, n) or (B, n, n), see `Attention`; only the first row is recorded,
+        weights: tensor (B, n) or (B, n, n), see `AttentionWeights`; only the first row is recorded,
             which is the last prefix of a batch of one session.
         clicks: tensor (n,), positions of the weighted clicks among those read; None for all.
     """
@@ -148,7 +148,7 @@ def record_attention(name: str, weights: Any, clicks: Any = None) -> None:
     if explanation is not None:
         array = _to_numpy(weights)[0]
         positions = np.arange(len(array)) if clicks is None else _to_numpy(clicks).astype(np.int64)
-        explanation.attention.append(Attention(name, array, positions))
+        explanation.attention.append(AttentionWeights(name, array, positions))
 
 
 def _to_numpy(tensor: Any) -> AnyArray:

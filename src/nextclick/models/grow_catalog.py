@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from nextclick.graphs.item_graph import ItemGraph
-from nextclick.graphs.temporal_graph import renumbered_graph
+from nextclick.graphs.temporal_graph import remap_graph_state
 from nextclick.models.incremental_state import scatter_rows
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def add_item_rows(model: M, past: PriorSessions, new: Sessions) -> M:
     known[past.index[1:]] = True
     rounds = _plan_rounds(new, known.copy())
     state = {name: np.array(array) for name, array in model.state().items()}
-    state = renumbered_graph(state, past.index)
+    state = remap_graph_state(state, past.index)
     for name in model.item_arrays:
         array = scatter_rows(state[name], past.index, past.n_items)
         state[name] = _fill_rows(array, known, rounds)
@@ -58,7 +58,7 @@ def add_item_rows(model: M, past: PriorSessions, new: Sessions) -> M:
 
 def _plan_rounds(new: Sessions, filled: BoolArray) -> list[_Round]:
     """The rounds in which rows are filled from filled neighbors; updates `filled`."""
-    graph = ItemGraph.of(new)
+    graph = ItemGraph.from_sessions(new)
     source = np.repeat(np.arange(graph.n_items + 1), np.diff(graph.offsets))
     target, weight = graph.followers.astype(np.int64), graph.weights()
     rows = np.concatenate([source, target])

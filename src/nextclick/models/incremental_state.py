@@ -1,7 +1,7 @@
 """Inputs of incremental updates: the older log and the fine-tuning parameters.
 
-`Capabilities.update` declares how a model is updated: by `extended` (exact), by `advance` (block
-by block), or by further training, after `Model.grow_catalog` has added rows for new items.
+`Capabilities.update` declares how a model is updated: by `update_exactly` (exact), by `advance`
+(block by block), or by further training, after `Model.grow_catalog` has added rows for new items.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class PriorSessions:
     support: Int64Array
     sessions: Sessions | None = None
 
-    def both(self, new: Sessions) -> Sessions:
+    def concatenate(self, new: Sessions) -> Sessions:
         """The older sessions followed by the new ones."""
         assert self.sessions is not None
-        return self.sessions.followed_by(new)
+        return self.sessions.concatenate(new)
 
 
 @dataclass(frozen=True, slots=True)
-class FineTuneSteps:
+class FineTuneSettings:
     """Parameters of fine-tuning.
 
     Attributes:

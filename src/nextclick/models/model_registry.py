@@ -100,7 +100,7 @@ def model_class(name: str) -> type[Model]:
     return model_type
 
 
-def known_capabilities(name: str) -> Capabilities | None:
+def find_capabilities(name: str) -> Capabilities | None:
     """The default capabilities of a model; None if it cannot be loaded."""
     try:
         return model_class(name).default_capabilities

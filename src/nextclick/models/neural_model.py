@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
-    from nextclick.models.explanation import Evidence
+    from nextclick.models.explanation import ModelExplanation
     from nextclick.models.ops.prefix_inputs import TensorRecord
 
 NEURAL = Capabilities(neural=True, update="fine-tune", product_scores=True)
@@ -104,7 +104,7 @@ class Task(nn.Module, ABC):
     rate: float
 
     @abstractmethod
-    def works(self, epoch: int) -> Iterator[dict[str, AnyArray]]:
+    def steps(self, epoch: int) -> Iterator[dict[str, AnyArray]]:
         """Yield the arrays of each step of an epoch; the same epoch yields the same arrays."""
 
     @abstractmethod
@@ -212,7 +212,7 @@ class NeuralModel(Model):
         return queries[torch.arange(len(rows)), last]
 
     @torch.inference_mode()
-    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+    def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """The attention weights of the encoder over the clicks of one session."""
         del items
         with recording() as evidence:
@@ -325,7 +325,7 @@ def _waited(gaps: AnyArray, lengths: AnyArray, batch: SessionBatch, rows: AnyArr
     """(R, T) seconds from each click to the next, and from the last one to the prediction."""
     waited = np.zeros(gaps.shape, dtype=np.float32)
     waited[:, :-1] = gaps[:, 1:]
-    since_last = 0.0 if batch.waited is None else batch.waited[rows]
+    since_last = 0.0 if batch.time_since_last_click is None else batch.time_since_last_click[rows]
     waited[np.arange(len(rows)), lengths - 1] = since_last
     return waited
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from nextclick.analysis.plots.canvas import CATEGORY_COLOR, ITEM_COLOR
-from nextclick.models.model_registry import known_capabilities
+from nextclick.models.model_registry import find_capabilities
 
 _MAX_LABEL_LENGTH = 24  # characters
 
 
 def model_color(row: dict[str, Any]) -> str:
     """Color of a leaderboard row: one for neural models, one for all others."""
-    capabilities = known_capabilities(row["model"])
+    capabilities = find_capabilities(row["model"])
     return ITEM_COLOR if capabilities is None or capabilities.neural else CATEGORY_COLOR
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.core.metrics import parse_metric
 from nextclick.evaluation import leaderboard
-from nextclick.models.model_registry import known_capabilities
+from nextclick.models.model_registry import find_capabilities
 from nextclick.report.accuracy_breakdowns import by_cutoff, by_length, variants
 from nextclick.report.significant_differences import pairwise_differences
 from nextclick.report.summary import summarize
@@ -127,7 +127,7 @@ def leaderboard_entries(runs: Sequence[ModelRun], metric: str) -> list[Leaderboa
 
 def _deterministic(model: str) -> bool:
     """Whether every seed gives the same model; False if the model is not installed."""
-    capabilities = known_capabilities(model)
+    capabilities = find_capabilities(model)
     return capabilities is not None and capabilities.deterministic
 
 
@@ -172,7 +172,7 @@ def _costs(runs: Sequence[ModelRun]) -> dict[str, Any] | None:
             costs[cost.name] = fmean(present) if present else None
         elif cost.name in _PEAK_COSTS:
             costs[cost.name] = max(present, default=None)
-        elif cost.name == "answer_ms":
+        elif cost.name == "response_ms":
             costs[cost.name] = _mean_by_key(present)
         elif cost.name in ("device", "threads"):
             costs[cost.name] = values[0]

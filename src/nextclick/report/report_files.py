@@ -86,14 +86,14 @@ def _leaderboard_cells(row: dict[str, Any]) -> dict[str, Any]:
         cells[name] = estimate["value"]
         cells |= {f"{name}_{end}": estimate[end] for end in ("low", "high")}
     popularity, costs = row["popularity"] or {}, row["costs"] or {}
-    response = costs.get("answer_ms") or {}
+    response = costs.get("response_ms") or {}
     return cells | {
         "coverage": row["coverage"],
         "popularity_support": popularity.get("support"),
         "popularity_percentile": popularity.get("percentile"),
         **{name: costs.get(name) for name in _CSV_COSTS},
-        "answer_ms_median": response.get("median"),
-        "answer_ms_p99": response.get("p99"),
+        "response_ms_median": response.get("median"),
+        "response_ms_p99": response.get("p99"),
     }
 
 

@@ -43,7 +43,7 @@ class ModelCosts:
         device: cpu or cuda.
         threads: compute threads of a neural model.
         size_bytes: size of the artifact on disk.
-        answer_ms: response time in milliseconds for one query at a time: `median`, `p99` and the
+        response_ms: response time in milliseconds for one query at a time: `median`, `p99` and the
             number of `queries`.
         machine: processor and number of cores.
     """
@@ -58,7 +58,7 @@ class ModelCosts:
     device: str
     threads: int | None
     size_bytes: int
-    answer_ms: dict[str, float]
+    response_ms: dict[str, float]
     machine: str
 
 

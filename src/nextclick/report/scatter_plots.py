@@ -46,8 +46,8 @@ def draw_response_time(axes: Axes, data: dict[str, Any]) -> None:
     _scatter(
         axes,
         data,
-        lambda row: float(row["costs"]["answer_ms"]["median"]),
-        lambda row: float(row["costs"]["answer_ms"]["p99"]),
+        lambda row: float(row["costs"]["response_ms"]["median"]),
+        lambda row: float(row["costs"]["response_ms"]["p99"]),
     )
 
 

@@ -79,6 +79,6 @@ def _pair_to_json(pair: Pair) -> dict[str, Any]:
         "standard_error": pair.error,
         "p": pair.p,
         "p_holm": pair.p_holm,
-        "scope": pair.about,
-        "significant": pair.claimed,
+        "scope": pair.scope,
+        "significant": pair.significant,
     }

@@ -138,9 +138,9 @@ class ItemCatalog:
             found = np.concatenate([np.array([exact], np.int32), found[found != exact]])
         return found[:limit]
 
-    def titles(self, raws: Iterable[RawId]) -> list[str | None]:
+    def titles(self, raw_ids: Iterable[RawId]) -> list[str | None]:
         """The title of each raw id; None for an unknown id or an item without a title."""
-        return [self._titles[index] for index in self._items.indices(raws).tolist()]
+        return [self._titles[index] for index in self._items.indices(raw_ids).tolist()]
 
     def clicks(self, item: int) -> int:
         """Training clicks of an item."""

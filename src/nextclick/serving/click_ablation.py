@@ -24,13 +24,13 @@ class ItemRanks(NamedTuple):
 
     Attributes:
         scores: (B, K) float32.
-        leads: (B, K) float64, score minus the mean score of the catalog in the same session.
+        above_mean: (B, K) float64, score minus the mean score of the catalog in the same session.
         ranks: (B, K) int64 in 1..N; `UNRANKED` if no item of the catalog scores lower, so that the
             item is not recommended.
     """
 
     scores: Float32Array
-    leads: Float64Array
+    above_mean: Float64Array
     ranks: Int64Array
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nextclick.artifact import Artifact
     from nextclick.core.types import Int32Array, RawId
     from nextclick.models.base import Model
-    from nextclick.models.explanation import Evidence, Neighbor
+    from nextclick.models.explanation import ModelExplanation, Neighbor
     from nextclick.serving.request import ResolvedRequest
 
 _NO_ITEMS = np.empty(0, dtype=np.int32)
@@ -34,14 +34,14 @@ class Ranking:
 
     Attributes:
         scores: score of each item.
-        leads: score of each item minus the mean score of the catalog. A click that shifts all
-            scores equally changes neither leads nor ranks.
+        above_mean: score of each item minus the mean score of the catalog. A click that shifts all
+            scores equally changes neither above_mean nor ranks.
         ranks: rank of each item in the catalog, 1 the best; None if no item scores lower, so that
             the model does not recommend it.
     """
 
     scores: list[float]
-    leads: list[float]
+    above_mean: list[float]
     ranks: list[int | None]
 
 
@@ -187,28 +187,28 @@ def explain_session(
         ablated: the session without each of its known clicks.
         items: indices in 1..N, at least one.
     """
-    model, raws = artifact.model, artifact.items.raws
+    model, raw_ids = artifact.model, artifact.items.raw_ids
     indices = np.array(items, dtype=np.int32)
     evidence = _evidence(model, request, indices)
     ranks = rank_items(model, [request, *ablated], indices)
     rankings = [
-        Ranking(scores, leads, [None if rank == UNRANKED else rank for rank in ranks])
-        for scores, leads, ranks in zip(*(array.tolist() for array in ranks), strict=True)
+        Ranking(scores, above_mean, [None if rank == UNRANKED else rank for rank in ranks])
+        for scores, above_mean, ranks in zip(*(array.tolist() for array in ranks), strict=True)
     ]
     return Explanation(
         model=model.name,
-        clicks=raws(request.clicks),
+        clicks=raw_ids(request.clicks),
         unknown=request.unknown,
-        items=raws(indices),
+        items=raw_ids(indices),
         now=rankings[0],
         without=rankings[1:],
         attention=[
-            LayerAttention(one.name, one.clicks.tolist(), one.of_last.tolist(), one.map)
+            LayerAttention(one.name, one.clicks.tolist(), one.session_weights.tolist(), one.map)
             for one in evidence.attention
         ],
         neighbors=[_neighbor(artifact, one) for one in evidence.neighbors or ()],
         links=[
-            GraphLinks(artifact.items.raw(one.item), raws(one.items), one.weights.tolist())
+            GraphLinks(artifact.items.raw(one.item), raw_ids(one.items), one.weights.tolist())
             for one in evidence.links
         ],
         parts=_score_terms(evidence),
@@ -218,14 +218,14 @@ def explain_session(
 
 def summarize_explanation(artifact: Artifact, request: ResolvedRequest) -> ExplanationSummary:
     """The attention or the neighbor sessions behind a recommendation."""
-    clicks = artifact.items.raws(request.clicks)
+    clicks = artifact.items.raw_ids(request.clicks)
     if not clicks:
         return ExplanationSummary(None, [], note="no click is known to the model")
     evidence = _evidence(artifact.model, request, _NO_ITEMS)
     if evidence.attention:
         last = evidence.attention[-1]
         attended = [clicks[position] for position in last.clicks.tolist()]
-        return ExplanationSummary("attention", attended, weights=last.of_last.tolist())
+        return ExplanationSummary("attention", attended, weights=last.session_weights.tolist())
     if evidence.neighbors is not None:
         neighbors = [_neighbor(artifact, one) for one in evidence.neighbors]
         return ExplanationSummary("neighbors", clicks, neighbors=neighbors)
@@ -233,17 +233,17 @@ def summarize_explanation(artifact: Artifact, request: ResolvedRequest) -> Expla
     return ExplanationSummary(None, clicks, note=note)
 
 
-def _evidence(model: Model, request: ResolvedRequest, items: Int32Array) -> Evidence:
+def _evidence(model: Model, request: ResolvedRequest, items: Int32Array) -> ModelExplanation:
     """What a model reports about its computation; empty if it explains nothing."""
-    return model.explained(to_batch([request]), items)
+    return model.explain(to_batch([request]), items)
 
 
 def _neighbor(artifact: Artifact, neighbor: Neighbor) -> NeighborSession:
-    items = None if neighbor.items is None else artifact.items.raws(neighbor.items)
+    items = None if neighbor.items is None else artifact.items.raw_ids(neighbor.items)
     return NeighborSession(items, neighbor.similarity, neighbor.vote, neighbor.session)
 
 
-def _score_terms(evidence: Evidence) -> ScoreTerms | None:
+def _score_terms(evidence: ModelExplanation) -> ScoreTerms | None:
     parts = evidence.parts
     if parts is None:
         return None
@@ -251,7 +251,7 @@ def _score_terms(evidence: Evidence) -> ScoreTerms | None:
     return ScoreTerms(parts.clicks.T.tolist(), rest)
 
 
-def _note(name: str, evidence: Evidence, request: ResolvedRequest) -> str | None:
+def _note(name: str, evidence: ModelExplanation, request: ResolvedRequest) -> str | None:
     notes = []
     if not (evidence.attention or evidence.neighbors or evidence.links or evidence.parts):
         notes.append(

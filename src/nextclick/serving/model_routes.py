@@ -65,9 +65,9 @@ async def search_items(app: App, request: Request, body: None) -> schemas.ItemsR
         )
     loaded = slot.loaded
     indices = await asyncio.to_thread(loaded.catalog.find, text, int(limit))
-    raws = loaded.recommender.artifact.items.raws(indices)
+    raw_ids = loaded.recommender.artifact.items.raw_ids(indices)
     clicks = [loaded.catalog.clicks(item) for item in indices.tolist()]
-    return schemas.ItemsResponse(slot.name, raws, clicks, loaded.catalog.titles(raws))
+    return schemas.ItemsResponse(slot.name, raw_ids, clicks, loaded.catalog.titles(raw_ids))
 
 
 def _describe(slot: ModelSlot) -> schemas.ModelResponse:

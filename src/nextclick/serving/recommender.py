@@ -55,7 +55,7 @@ class Recommender:
 
     def __init__(self, artifact: Artifact):
         self.artifact = artifact
-        self.popular = SortedBase.of(artifact.support.astype(np.float32)).best_first
+        self.popular = SortedBase.from_scores(artifact.support.astype(np.float32)).best_first
         self.searcher = build_searcher(artifact.model)
 
     @classmethod
@@ -268,13 +268,13 @@ class Recommender:
         filled = items[:0]
         if len(items) < request.k:
             filled = fill_from_popular(self.popular, items, request)
-        raws = self.artifact.items.raws(np.concatenate([items, filled]))
+        raw_ids = self.artifact.items.raw_ids(np.concatenate([items, filled]))
         return Recommendation(
-            items=raws,
+            items=raw_ids,
             scores=[*scores.tolist(), *[None] * len(filled)],
             from_model=len(items),
             unknown=request.unknown,
-            note=_note(request, len(items), len(raws)),
+            note=_note(request, len(items), len(raw_ids)),
         )
 
 

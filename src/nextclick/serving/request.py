@@ -84,4 +84,6 @@ def to_batch(requests: Sequence[ResolvedRequest]) -> SessionBatch:
             [request.time_since_last_click for request in requests], dtype=np.float32
         )
     users = np.array([request.user for request in requests], dtype=np.int32)
-    return SessionBatch(padded.items, padded.lengths, gaps=gaps, users=users, waited=elapsed)
+    return SessionBatch(
+        padded.items, padded.lengths, gaps=gaps, users=users, time_since_last_click=elapsed
+    )

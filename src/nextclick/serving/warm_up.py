@@ -76,4 +76,4 @@ def sample_requests(recommender: Recommender, n: int) -> list[ResolvedRequest]:
 def _popular_session(recommender: Recommender) -> tuple[list[RawId], int]:
     """A session that every model can answer, and a valid k."""
     popular = recommender.popular
-    return recommender.artifact.items.raws(popular[:3]), min(20, len(popular))
+    return recommender.artifact.items.raw_ids(popular[:3]), min(20, len(popular))

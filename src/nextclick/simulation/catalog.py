@@ -46,7 +46,7 @@ class ShopCatalog:
     fading: Int32Array
 
 
-def open_shop(config: SimulationConfig) -> ShopCatalog:
+def build_catalog(config: SimulationConfig) -> ShopCatalog:
     """Draw the catalog; only `items`, `categories`, `days`, `new_items` and `seed` affect it."""
     rng = np.random.default_rng([config.seed, CATALOG])
     n = config.items

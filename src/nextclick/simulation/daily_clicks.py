@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nextclick.core.sessions import MS_PER_DAY
-from nextclick.simulation.catalog import open_shop, popularity, ring_items, scramble
+from nextclick.simulation.catalog import build_catalog, popularity, ring_items, scramble
 from nextclick.simulation.item_sampling import ItemSampler, guide_table
 from nextclick.simulation.simulation_config import validate_config
 from nextclick.simulation.visitor_behavior import (
@@ -78,7 +78,7 @@ def simulate_chunks(config: SimulationConfig) -> Iterator[LogChunk]:
         ConfigError: a parameter is out of range.
     """
     config = validate_config(config)
-    return _chunks(config, open_shop(config))
+    return _chunks(config, build_catalog(config))
 
 
 def _chunks(config: SimulationConfig, shop: ShopCatalog) -> Iterator[LogChunk]:

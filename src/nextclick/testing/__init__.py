@@ -12,7 +12,7 @@ within a test without an installation.
 """
 
 from nextclick.testing.declared_model import declared_model
-from nextclick.testing.model_case import ModelCase, forms_of
+from nextclick.testing.model_case import ModelCase, model_variants
 from nextclick.testing.model_checks import CHECKS, SCORING_CHECKS
 
-__all__ = ["CHECKS", "SCORING_CHECKS", "ModelCase", "declared_model", "forms_of"]
+__all__ = ["CHECKS", "SCORING_CHECKS", "ModelCase", "declared_model", "model_variants"]

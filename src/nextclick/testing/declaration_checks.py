@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextclick.core.config import build_config, describe
-from nextclick.core.search_space import Bundles, Choice, around, parameters_at, point_of, sets
+from nextclick.core.search_space import (
+    Bundles,
+    Choice,
+    config_to_point,
+    parameter_names,
+    point_to_parameters,
+    widen_to_include,
+)
 from nextclick.errors import ConfigError
 from nextclick.experiments.model_candidate import ModelCandidate
 from nextclick.experiments.requirements import check_sessions
@@ -49,12 +56,12 @@ def check_capabilities(case: ModelCase, folder: Path) -> None:
     assert case.model_type.requires(case.config) <= {"times", "users", "blocks"}
     declared_methods = {
         "score_sparse": declared.sparse_scores,
-        "explained": declared.explains,
-        "extended": declared.update == "exact",
+        "explain": declared.explains,
+        "update_exactly": declared.update == "exact",
         "advance": declared.update == "by-block",
         "with_history": declared.update == "by-block",
         "fit": not declared.neural,
-        "tuned": declared.update == "fine-tune" and not declared.neural,
+        "fine_tune": declared.update == "fine-tune" and not declared.neural,
     }
     for method, required in declared_methods.items():
         implemented = _overrides(case.model_type, method)
@@ -78,8 +85,8 @@ def check_presets(case: ModelCase, folder: Path) -> None:
     for preset in presets:
         candidate = ModelCandidate(case.name, preset)
         base = candidate.parameters({})
-        space = around(candidate.space, base)
-        values = parameters_at(space, point_of(space, base))
+        space = widen_to_include(candidate.space, base)
+        values = point_to_parameters(space, config_to_point(space, base))
         assert {name: base[name] for name in values} == values
         assert candidate.parameters(values) == base
 
@@ -90,14 +97,16 @@ def check_search_space(case: ModelCase, folder: Path) -> None:
     candidate = ModelCandidate(case.name)
     model_parameters = {parameter.name for parameter in describe(case.model_type.Config)}
     known = candidate.parameters({})
-    searched = {name for key, values in candidate.space.items() for name in sets(key, values)}
+    searched = {
+        name for key, values in candidate.space.items() for name in parameter_names(key, values)
+    }
     assert searched <= set(known), f"unknown parameters: {sorted(searched - set(known))}"
     assert searched & model_parameters or not model_parameters, (
         "add at least one parameter of the model to search_space"
     )
     for name, dimension in candidate.space.items():
         for value in _values(dimension):
-            parameters = parameters_at(candidate.space, {name: value})
+            parameters = point_to_parameters(candidate.space, {name: value})
             assert {n: candidate.parameters(parameters)[n] for n in parameters} == parameters
     rng = np.random.default_rng(0)
     for _ in range(20):  # random combinations of values
@@ -105,16 +114,16 @@ def check_search_space(case: ModelCase, folder: Path) -> None:
             name: values[rng.integers(len(values))]
             for name, values in ((n, _values(d)) for n, d in candidate.space.items())
         }
-        candidate.parameters(parameters_at(candidate.space, point))
+        candidate.parameters(point_to_parameters(candidate.space, point))
 
 
 def _values(dimension: IntRange | FloatRange | Choice | Bundles) -> tuple[Value, ...]:
     """The bounds of a range, or all values of a choice."""
     if isinstance(dimension, Bundles):
-        return tuple(dimension.named)
+        return tuple(dimension.bundles)
     if isinstance(dimension, Choice):
         return dimension.values
-    return (dimension.least, dimension.most)
+    return (dimension.low, dimension.high)
 
 
 def check_requirements(case: ModelCase, folder: Path) -> None:

@@ -72,7 +72,7 @@ class ModelCase:
         return _random_model(self.model_type, self.config, sessions)
 
 
-def forms_of(name: str) -> list[ModelCase]:
+def model_variants(name: str) -> list[ModelCase]:
     """All variants of a model that are worth a check.
 
     The first has the defaults. The others change one parameter with a fixed set of values (a choice

@@ -46,7 +46,9 @@ def row_of(batch: SessionBatch, row: int, length: int | None = None) -> SessionB
         np.array([n], dtype=np.int32),
         None if batch.gaps is None else batch.gaps[rows, :n],
         None if batch.users is None else batch.users[rows],
-        None if batch.waited is None or length is not None else batch.waited[rows],
+        None
+        if batch.time_since_last_click is None or length is not None
+        else batch.time_since_last_click[rows],
     )
 
 
@@ -60,7 +62,10 @@ def check_scores(case: ModelCase, folder: Path) -> None:
     """Scores are (B, N + 1) float32 and finite, with empty sessions, no sessions and no context."""
     del folder
     model, full_batch = case.model, sample_batch(case.model.n_items)
-    for batch in (full_batch, replace(full_batch, gaps=None, users=None, waited=None)):
+    for batch in (
+        full_batch,
+        replace(full_batch, gaps=None, users=None, time_since_last_click=None),
+    ):
         scores = model.score(batch)
         assert scores.shape == (len(batch), model.n_items + 1)
         assert scores.dtype == np.float32
@@ -219,7 +224,7 @@ def _check_prefixes_alone(
 def _score_as_trained(model: Model, batch: SessionBatch) -> Float32Array:
     """Scores at the prediction moment that the model is trained for."""
     if model.capabilities.prediction_moment == "at-click":
-        batch = replace(batch, waited=None)
+        batch = replace(batch, time_since_last_click=None)
     return model.score(batch)
 
 
@@ -230,12 +235,12 @@ def check_explanation(case: ModelCase, folder: Path) -> None:
     session = row_of(sample_batch(model.n_items), 4)
     before = model.score(session)
     items = np.array([1, 2, model.n_items], dtype=np.int32)
-    why = model.explained(session, items)
+    why = model.explain(session, items)
     nonempty = bool(why.attention or why.neighbors or why.links or why.parts)
     assert nonempty == declared.explains, f"explains={declared.explains}, got {why}"
     assert bool(why.attention) == declared.attention
     for layer in why.attention:
-        assert len(layer.clicks) == len(layer.of_last)
+        assert len(layer.clicks) == len(layer.session_weights)
         assert set(layer.clicks.tolist()) <= set(range(int(session.lengths[0])))
     if why.parts is not None:
         total = why.parts.clicks.sum(axis=1) + sum(why.parts.rest.values())

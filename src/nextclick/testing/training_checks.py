@@ -16,8 +16,8 @@ from nextclick.errors import ConfigError
 from nextclick.evaluation import evaluate as rank
 from nextclick.experiments.artifact_refresh import refresh
 from nextclick.experiments.model_training import train
-from nextclick.experiments.refresh_options import GateOptions
-from nextclick.models.incremental_state import FineTuneSteps, PriorSessions, scatter_rows
+from nextclick.experiments.refresh_options import PublishCheckOptions
+from nextclick.models.incremental_state import FineTuneSettings, PriorSessions, scatter_rows
 from nextclick.serving import Recommender
 from nextclick.testing.sample_log import newer_log, sample_store
 from nextclick.testing.scoring_checks import assert_close, sample_batch
@@ -72,7 +72,7 @@ def check_resuming(case: ModelCase, folder: Path) -> None:
         if total is not None and done > 0.7 * total:
             raise _KilledError
 
-    with patch.object(report, "TELL_SECONDS", 0.0):
+    with patch.object(report, "PROGRESS_SECONDS", 0.0):
         options = NeuralOptions(checkpoints=folder / "killed")
         try:
             train(sample_store(), case.name, config=settings, neural=options, progress=kill)
@@ -122,14 +122,17 @@ def check_update(case: ModelCase, folder: Path) -> None:
     update, model = case.capabilities.update, case.artifact.model
     if update == "none":
         try:
-            refresh(case.artifact, newer_log(), gate=GateOptions(holdout=0))
+            refresh(case.artifact, newer_log(), publish_check=PublishCheckOptions(holdout=0))
         except ConfigError as error:
             assert "declares no incremental update" in str(error)  # noqa: PT017, no pytest here
             return
         raise AssertionError("a model without incremental updates was refreshed")
     before = _bytes(model)
     refreshed = refresh(
-        case.artifact, newer_log(), gate=GateOptions(holdout=0), store=sample_store()
+        case.artifact,
+        newer_log(),
+        publish_check=PublishCheckOptions(holdout=0),
+        store=sample_store(),
     ).artifact
     assert refreshed.items.indices(["item-13"])[0] > 0
     assert refreshed.model.n_items == len(refreshed.items)
@@ -137,11 +140,11 @@ def check_update(case: ModelCase, folder: Path) -> None:
     assert _bytes(model) == before, "a refresh must not change the original model"
     old, past, new = _split_sample()
     if update == "exact":
-        logs = (past.both(new), old)
+        logs = (past.concatenate(new), old)
         joint, older = (
             case.model_type.fit(log, case.config, seed=0, progress=silent) for log in logs
         )
-        assert _bytes(older.extended(new, past, progress=silent)) == _bytes(joint)
+        assert _bytes(older.update_exactly(new, past, progress=silent)) == _bytes(joint)
     else:
         _check_growth(case, model, past, new)
     if update == "by-block":
@@ -155,8 +158,8 @@ def _check_growth(case: ModelCase, model: Model, past: PriorSessions, new: Sessi
     renumbered = replace(batch, items=past.index[batch.items])
     assert_close(larger.score(renumbered)[:, past.index[1:]], model.score(batch)[:, 1:])
     if not case.capabilities.neural:
-        steps = FineTuneSteps(epochs=2, rate=1.0, minutes=float("inf"), seed=0)
-        first, second = (larger.tuned(new, steps, progress=silent) for _ in range(2))
+        steps = FineTuneSettings(epochs=2, rate=1.0, minutes=float("inf"), seed=0)
+        first, second = (larger.fine_tune(new, steps, progress=silent) for _ in range(2))
         assert _bytes(first) == _bytes(second) != _bytes(larger)
 
 
@@ -180,7 +183,7 @@ def _split_sample() -> tuple[Sessions, PriorSessions, Sessions]:
     index = np.arange(old.n_items + 1, dtype=np.int32) + 2
     index[0] = 0
     n_items = old.n_items + 2
-    renumbered = old.renumbered(index, n_items)
+    renumbered = old.remap_items(index, n_items)
     past = PriorSessions(
         index, n_items, len(old), scatter_rows(old.support(), index, n_items), renumbered
     )

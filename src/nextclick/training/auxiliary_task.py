@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nextclick.batches.prefetch import prefetched
+from nextclick.batches.prefetch import prefetch
 from nextclick.training.batch_source import AuxiliaryStep, LaneBatchSource, SessionBatchSource
 from nextclick.training.optim import Optimizers
 
@@ -56,7 +56,7 @@ class AlternatingBatchSource(SessionBatchSource):
     ) -> Generator[TrainingStep | AuxiliaryStep, None, None]:
         """Yield the steps of the task, then those of the prefixes."""
         n_steps = 0
-        with closing(prefetched(self._task_steps(epoch))) as steps:
+        with closing(prefetch(self._task_steps(epoch))) as steps:
             for step in steps:
                 if n_steps >= first_step:
                     yield step
@@ -64,7 +64,7 @@ class AlternatingBatchSource(SessionBatchSource):
         yield from super().steps(epoch, max(first_step - n_steps, 0))
 
     def _task_steps(self, epoch: int) -> Iterator[AuxiliaryStep]:
-        for arrays in self._task.works(epoch):
+        for arrays in self._task.steps(epoch):
             tensors = {name: self._to_device(array) for name, array in arrays.items()}
             yield AuxiliaryStep(tensors, self._task.label)
 

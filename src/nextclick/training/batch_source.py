@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nextclick.batches.local_negatives import LocalNegatives
 from nextclick.batches.parallel_sessions import LaneOrder
-from nextclick.batches.prefetch import prefetched
+from nextclick.batches.prefetch import prefetch
 from nextclick.batches.session_order import SessionOrder
 from nextclick.errors import ConfigError
 from nextclick.models.ops.prefix_inputs import TensorRecord, to_device
@@ -197,7 +197,7 @@ class SessionBatchSource(BatchSource):
         """Yield one padded batch per step."""
         if first_step == 0:
             self.encoder.begin_epoch()
-        with closing(prefetched(self._batches(epoch, first_step))) as steps:
+        with closing(prefetch(self._batches(epoch, first_step))) as steps:
             yield from steps
 
     def _batches(self, epoch: int, first_step: int) -> Iterator[TrainingStep]:
@@ -261,7 +261,7 @@ class LaneBatchSource(BatchSource):
         if first_step == 0:
             self._state = self.encoder.initial_state(self.config.batch_size)
         n_steps = 0
-        with closing(prefetched(self._chunks(epoch))) as chunks:
+        with closing(prefetch(self._chunks(epoch))) as chunks:
             for lanes, inputs, targets, starts, negatives in chunks:
                 for k in range(max(first_step - n_steps, 0), len(lanes)):
                     sampled = None if negatives is None else negatives[k]
@@ -277,7 +277,7 @@ class LaneBatchSource(BatchSource):
             n_lanes=self.config.batch_size,
             seed=self.seed,
             shuffle=self.config.shuffle,
-            at_least=1 if self.config.negatives or self.config.loss == "ce" else 2,
+            min_active_lanes=1 if self.config.negatives or self.config.loss == "ce" else 2,
         )
         for chunk, lanes in enumerate(order.steps(epoch)):
             sampled = self._negatives(epoch, chunk, len(lanes))  # (K, M)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from nextclick.errors import ConfigError, StoppedError
+from nextclick.errors import ConfigError, InterruptedRunError
 from nextclick.training import checkpoint
 from nextclick.training.auxiliary_task import make_batch_source
 from nextclick.training.batch_source import AuxiliaryStep
@@ -210,7 +210,7 @@ class TrainingLoop:
         except KeyboardInterrupt:
             self.interrupt.requested = True
             self.save_checkpoint()
-            raise StoppedError(_interrupted(self.position, self.checkpoints)) from None
+            raise InterruptedRunError(_interrupted(self.position, self.checkpoints)) from None
         finally:
             self.interrupt.deferred = True
         if self.config.metric not in metrics:
@@ -229,7 +229,7 @@ class TrainingLoop:
 
     def _raise_if_interrupted(self) -> None:
         if self.interrupt.requested:
-            raise StoppedError(_interrupted(self.position, self.checkpoints))
+            raise InterruptedRunError(_interrupted(self.position, self.checkpoints))
 
     def save_checkpoint(self) -> None:
         """Write a checkpoint, if the run has a folder for checkpoints."""

@@ -96,7 +96,7 @@ class ModelSize:
     n_task: int = 0
 
 
-def size_on_paper(
+def expected_size(
     model: type[NeuralModel],
     config: object,
     n_items: int,
@@ -114,13 +114,13 @@ def size_on_paper(
     return ModelSize(n_weights, n_items, table.shape[1], *model.task_weights(config, n_items))
 
 
-def estimate(size: ModelSize, config: TrainingConfig, *, keeps: bool) -> MemoryEstimate:
+def estimate(size: ModelSize, config: TrainingConfig, *, has_checkpoints: bool) -> MemoryEstimate:
     """Estimate the peak memory of training.
 
     Args:
         size: size of the model.
         config: training parameters.
-        keeps: whether checkpoints are written; writing one copies its largest file.
+        has_checkpoints: whether checkpoints are written; writing one copies its largest file.
     """
     P, D, W = config.max_batch_prefixes, size.width, size.n_weights
     task_only, optimized = size.n_task_only, W + size.n_task
@@ -135,7 +135,9 @@ def estimate(size: ModelSize, config: TrainingConfig, *, keeps: bool) -> MemoryE
         gradients=_FLOAT * (task_only + ((P + config.negatives) * D if config.sparse else W)),
         optimizer=_FLOAT * optimized * states,
         best=_FLOAT * W if config.keep == "best" else 0,
-        checkpoint=_FLOAT * max(W * states, W, task_only + size.n_task * states) if keeps else 0,
+        checkpoint=_FLOAT * max(W * states, W, task_only + size.n_task * states)
+        if has_checkpoints
+        else 0,
         loss=_FLOAT * scores,
         encoder=_FLOAT * P * D * _PER_CLICK,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nextclick.batches.negatives import NegativeSampler
-from nextclick.losses import loss_kind
+from nextclick.losses import loss_spec
 from nextclick.losses.compute import Loss
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Objective:
         )
         self._log_q: Tensor | None = None
         self._log_p: Tensor | None = None
-        if config.log_q and loss_kind(config.loss).log_q:
+        if config.log_q and loss_spec(config.loss).log_q:
             if self._sampler is not None:
                 self._log_q = torch.from_numpy(self._sampler.log_q).to(device)
             if config.in_batch:

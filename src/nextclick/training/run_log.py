@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nextclick.training.checkpoint import TrainingPosition
     from nextclick.training.loss_monitor import LossMonitor
 
-TELL_SECONDS = 0.1  # between two progress messages
+PROGRESS_SECONDS = 0.1  # between two progress messages
 LOG_SECONDS = 5.0  # between two step records in trackers
 
 LogRecord = dict[str, Any]
@@ -67,7 +67,7 @@ class RunReporter:
             label: name of the auxiliary task, for a step of one.
         """
         now = time.perf_counter()
-        if now - self._last_progress < TELL_SECONDS:
+        if now - self._last_progress < PROGRESS_SECONDS:
             return
         self._last_progress = now
         monitor.read()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingSummary:
     """Summary of a training run.
 
     Attributes:
@@ -99,7 +99,7 @@ class Trainer:
         checkpoints: Checkpoints | None = None,
         trackers: Sequence[Tracker] = (),
         progress: Progress = silent,
-    ) -> Training:
+    ) -> TrainingSummary:
         """Train the model; afterwards it is on the CPU with the final weights.
 
         With keep=best these are the weights of the epoch with the largest validation `metric`.
@@ -115,7 +115,7 @@ class Trainer:
 
         Raises:
             TrainingError: a loss, gradient or weight is not finite.
-            StoppedError: Ctrl-C; the message states how to resume.
+            InterruptedRunError: Ctrl-C; the message states how to resume.
             ArtifactError: the checkpoint belongs to another run.
             OutputError: a checkpoint cannot be written.
             EmptyLogError: no session has a target.
@@ -144,10 +144,10 @@ class Trainer:
                 self.model.teardown()
         return self._summary(loop)
 
-    def _summary(self, loop: TrainingLoop) -> Training:
+    def _summary(self, loop: TrainingLoop) -> TrainingSummary:
         history = tuple(loop.position.history)
         seconds = sum(epoch["seconds"] for epoch in history)
-        return Training(
+        return TrainingSummary(
             epochs=len(history),
             best_epoch=loop.position.best_epoch or len(history),
             history=history,

@@ -117,8 +117,8 @@ def _panels_of_many(
 
 def _lead_decrease(explanation: ExplanationData) -> AnyArray:
     """(K, n) decrease of each item's lead when a click is removed."""
-    without = np.array([ablated["leads"] for ablated in explanation["without"]])  # (n, K)
-    decrease: AnyArray = (np.array(explanation["now"]["leads"]) - without).T
+    without = np.array([ablated["above_mean"] for ablated in explanation["without"]])  # (n, K)
+    decrease: AnyArray = (np.array(explanation["now"]["above_mean"]) - without).T
     return decrease
 
 

@@ -52,12 +52,12 @@ def _accuracy(point: Point) -> tuple[float, float, float]:
 
 def _training_time(point: Point) -> tuple[float, float, float]:
     seconds = point["training_seconds"]
-    return seconds["mean"], seconds["least"], seconds["most"]
+    return seconds["mean"], seconds["min"], seconds["max"]
 
 
 def _response_time(point: Point) -> tuple[float, float, float]:
-    milliseconds = point["scoring_ms"]
-    return milliseconds["mean"], milliseconds["least"], milliseconds["most"]
+    milliseconds = point["response_ms"]
+    return milliseconds["mean"], milliseconds["min"], milliseconds["max"]
 
 
 def _draw(

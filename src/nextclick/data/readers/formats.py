@@ -80,7 +80,7 @@ class LogFormat:
         return scan_file(path, separator=separator or self.separator, names=self.names)
 
 
-def dialect(name: str) -> LogFormat:
+def get_log_format(name: str) -> LogFormat:
     """Return a log format by name.
 
     Raises:

@@ -17,7 +17,7 @@ from nextclick.data.readers.click_rows import (
     source_time_format,
 )
 from nextclick.data.readers.columns import Columns, resolve_columns
-from nextclick.data.readers.formats import LogFormat, dialect
+from nextclick.data.readers.formats import LogFormat, get_log_format
 from nextclick.data.readers.sources import LogSource, is_frame, scan_frame
 from nextclick.errors import EmptyLogError, SourceError
 
@@ -110,7 +110,7 @@ def read_log(
         SourceError: a source cannot be read with these options.
         EmptyLogError: a part has no click.
     """
-    log_format = dialect(read.format)
+    log_format = get_log_format(read.format)
     sources = [_open_sources(part, log_format, read) for part in parts]
     requested = Columns(**{**log_format.columns.by_role(), **read.columns.by_role()})
     first = sources[0][0]

@@ -39,7 +39,7 @@ from nextclick.models.classical.bpr_sgd import (
     train_pairs,
     uniform_factors,
 )
-from nextclick.models.explanation import Evidence, Parts
+from nextclick.models.explanation import ModelExplanation, ScoreContributions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int32Array, Progress
-    from nextclick.models.incremental_state import FineTuneSteps
+    from nextclick.models.incremental_state import FineTuneSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class BPRMF(Model):
         weights.items[0] = 0.0
         return cls(config, weights.items, weights.bias, users)
 
-    def tuned(self, new: Sessions, steps: FineTuneSteps, *, progress: Progress) -> Self:
+    def fine_tune(self, new: Sessions, steps: FineTuneSettings, *, progress: Progress) -> Self:
         """Continue training on new sessions.
 
         The factors of a new session start at the mean of its clicks. Those of a user start at the
@@ -170,7 +170,7 @@ class BPRMF(Model):
         scores: Float32Array = queries @ self.items.T + self.bias
         return scores
 
-    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+    def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """Contributions of each click (or of the user), and of the bias."""
         factors, user = self.items[items], 0 if batch.users is None else int(batch.users[0])
         clicked = self.items[batch.items[0, : batch.lengths[0]]]  # (n, D)
@@ -178,7 +178,7 @@ class BPRMF(Model):
         rest = {"bias": self.bias[items]} if self.config.bias else {}
         if len(self.users) > 1 and self._known[user]:
             clicks, rest["visitor"] = np.zeros_like(clicks), factors @ self.users[user]
-        return Evidence(parts=Parts(clicks, rest))
+        return ModelExplanation(parts=ScoreContributions(clicks, rest))
 
     @property
     def item_arrays(self) -> tuple[str, ...]:

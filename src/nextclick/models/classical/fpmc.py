@@ -36,7 +36,7 @@ from nextclick.models.classical.bpr_sgd import (
     Weights,
     train_pairs,
 )
-from nextclick.models.explanation import Evidence, Parts
+from nextclick.models.explanation import ModelExplanation, ScoreContributions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, Float32Array, Int32Array, Progress
-    from nextclick.models.incremental_state import FineTuneSteps
+    from nextclick.models.incremental_state import FineTuneSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class FPMC(Model):
         weights.users[untrained] = weights.users[0]
         return cls(config, weights.contexts, weights.users, weights.items)
 
-    def tuned(self, new: Sessions, steps: FineTuneSteps, *, progress: Progress) -> Self:
+    def fine_tune(self, new: Sessions, steps: FineTuneSettings, *, progress: Progress) -> Self:
         """Continue training on the transitions of new sessions.
 
         Raises:
@@ -172,16 +172,16 @@ class FPMC(Model):
         scores: Float32Array = queries @ self.items.T
         return scores
 
-    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+    def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """Contributions of the last click and of the user; earlier clicks are not read."""
         n, D = int(batch.lengths[0]), self.last.shape[1]
         clicks = np.zeros((len(items), n), dtype=np.float32)
         clicks[:, -1] = self.items[items, :D] @ self.last[batch.items[0, n - 1]]
         if not self.config.users:
-            return Evidence(parts=Parts(clicks, {}))
+            return ModelExplanation(parts=ScoreContributions(clicks, {}))
         user = 0 if batch.users is None else int(batch.users[0])
         preference = self.items[items, D:] @ self.users[user]
-        return Evidence(parts=Parts(clicks, {"visitor": preference}))
+        return ModelExplanation(parts=ScoreContributions(clicks, {"visitor": preference}))
 
     @property
     def item_arrays(self) -> tuple[str, ...]:

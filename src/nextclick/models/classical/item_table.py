@@ -17,7 +17,7 @@ from nextclick.core.types import (
     SparseScores,
 )
 from nextclick.models.base import Capabilities, Model
-from nextclick.models.explanation import Evidence, Parts
+from nextclick.models.explanation import ModelExplanation, ScoreContributions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -135,15 +135,15 @@ class TableModel(Model):
         """(B, N + 1) float32."""
         return self.score_sparse(batch).dense()
 
-    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+    def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """Attribute each score to the last click; earlier clicks are not read."""
         clicks = np.zeros((len(items), batch.lengths[0]), dtype=np.float32)
-        clicks[:, -1] = self.score_sparse(batch).of(0, items)
-        return Evidence(parts=Parts(clicks, {}))
+        clicks[:, -1] = self.score_sparse(batch).lookup(0, items)
+        return ModelExplanation(parts=ScoreContributions(clicks, {}))
 
-    def extended(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
+    def update_exactly(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
         """Fit on the sessions of both logs."""
-        return type(self).fit(past.both(new), self.config, seed=0, progress=progress)
+        return type(self).fit(past.concatenate(new), self.config, seed=0, progress=progress)
 
     def state(self) -> dict[str, AnyArray]:
         """The arrays of the table by name."""

@@ -26,7 +26,7 @@ from nextclick.core.types import (
     SparseScores,
 )
 from nextclick.models.base import Capabilities, Model
-from nextclick.models.explanation import Evidence, Parts
+from nextclick.models.explanation import ModelExplanation, ScoreContributions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +73,7 @@ class Pop(Model):
         popularity[0] = 0.0
         return cls(config, popularity)
 
-    def extended(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
+    def update_exactly(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
         """Add the clicks of the new log."""
         progress("items", new.n_items, new.n_items)
         return self._from_support(past.support + new.support(), self.config)
@@ -91,10 +91,12 @@ class Pop(Model):
         """(B, N + 1) float32."""
         return self.score_sparse(batch).dense()
 
-    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+    def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """Attribute each score to the training clicks; no click of the session contributes."""
         clicks = np.zeros((len(items), batch.lengths[0]), dtype=np.float32)
-        return Evidence(parts=Parts(clicks, {"clicks in training": self.popularity[items]}))
+        return ModelExplanation(
+            parts=ScoreContributions(clicks, {"clicks in training": self.popularity[items]})
+        )
 
     def state(self) -> dict[str, AnyArray]:
         """Training clicks per item."""
@@ -143,7 +145,7 @@ class SessionPop(Model):
         rank[1:] = (level + 1) / (len(levels) + 1)
         return cls(config, rank)
 
-    def extended(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
+    def update_exactly(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
         """Add the clicks of the new log."""
         progress("items", new.n_items, new.n_items)
         return self._from_support(past.support + new.support(), self.config)
@@ -166,11 +168,13 @@ class SessionPop(Model):
         """(B, N + 1) float32."""
         return self.score_sparse(batch).dense()
 
-    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+    def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """Attribute 1 to each click on the item, and the rest to its popularity."""
         is_item = batch.items[:1, : batch.lengths[0]] == items[:, None]  # (K, n)
         clicks = is_item.astype(np.float32)
-        return Evidence(parts=Parts(clicks, {"rank by popularity": self.rank[items]}))
+        return ModelExplanation(
+            parts=ScoreContributions(clicks, {"rank by popularity": self.rank[items]})
+        )
 
     def state(self) -> dict[str, AnyArray]:
         """Popularity rank per item, scaled to (0, 1)."""

@@ -45,7 +45,12 @@ from nextclick.models.base import Capabilities, Model
 from nextclick.models.classical.position_weights import CODES, Weighting, position_weight
 from nextclick.models.classical.session_index import SessionIndex
 from nextclick.models.classical.session_scores import Rows, VotingRule, score_rows
-from nextclick.models.explanation import MAX_NEIGHBORS, Evidence, Neighbor, Parts
+from nextclick.models.explanation import (
+    MAX_NEIGHBORS,
+    ModelExplanation,
+    Neighbor,
+    ScoreContributions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,7 +142,7 @@ class SessionKNN(Model):
         progress("index", 1, 1)
         return cls(config, index)
 
-    def extended(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
+    def update_exactly(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
         """The model of both logs; the older log is not read again."""
         index = self.index.append(new, past, self.config.sample_size)
         progress("index", 1, 1)
@@ -160,7 +165,7 @@ class SessionKNN(Model):
         """(B, N + 1) float32."""
         return self.score_sparse(batch).dense()
 
-    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+    def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """The neighbors with the highest votes, and the contribution of each click to each score.
 
         r(h) is a sum over shared clicks, and so is a vote. The contribution of an item that was
@@ -192,12 +197,12 @@ class SessionKNN(Model):
         factor = 1.0 + self.rule.idf_weighting * self.index.idf[items]  # (K,)
         contributions = (votes.reshape(len(items), n) * factor[:, None]).astype(np.float32)
         nearest = np.argsort(-vote, kind="stable")[:MAX_NEIGHBORS]
-        return Evidence(
+        return ModelExplanation(
             neighbors=[
                 Neighbor(neighbor_items[h], float(similarity[h]), float(vote[h]))
                 for h in nearest.tolist()
             ],
-            parts=Parts(contributions, {}),
+            parts=ScoreContributions(contributions, {}),
         )
 
     def _session_items(self, session: int) -> Int32Array:

@@ -46,7 +46,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from nextclick.core.search_space import Choice, FloatRange, Space, without
+from nextclick.core.search_space import Choice, FloatRange, Space, drop_fixed
 from nextclick.models.explanation import MAX_NEIGHBORS, Neighbor, active_recording, record_attention
 from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.additive_attention import additive_energy
@@ -293,7 +293,7 @@ class CSRM(NeuralModel):
     encoder_type: ClassVar[type[Encoder]] = CSRMEncoder
     default_capabilities: ClassVar[Capabilities] = ATTENTIVE
     # without shuffle: a shuffled epoch would put later sessions into the memory
-    search_space: ClassVar[Space] = without(TRAINING_SPACE, ["shuffle"]) | {
+    search_space: ClassVar[Space] = drop_fixed(TRAINING_SPACE, ["shuffle"]) | {
         "embedding_width": Choice(50, 100, 150),
         "hidden_width": Choice(50, 100, 150),
         "neighbors": Choice(128, 256, 512, 1024),

@@ -49,9 +49,14 @@ from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.errors import ConfigError
-from nextclick.graphs.daily_graphs import DayGraphs
+from nextclick.graphs.daily_graphs import DailyGraphs
 from nextclick.graphs.temporal_graph import TemporalGraph
-from nextclick.models.explanation import MAX_NEIGHBORS, Evidence, Link, record_attention
+from nextclick.models.explanation import (
+    MAX_NEIGHBORS,
+    GraphNeighbors,
+    ModelExplanation,
+    record_attention,
+)
 from nextclick.models.neural.sr_gnn import GatedGraph
 from nextclick.models.neural_model import (
     ATTENTIVE,
@@ -243,8 +248,8 @@ class TASRec(NeuralModel):
 
     Attributes:
         last_block: the last block of time in the graph, -1 if none.
-        edges_alive: block of time to the number of neighbor pairs that its sessions read, for the
-            blocks that this object has processed and the next one.
+        neighbor_pairs: block of time to the number of neighbor pairs that its sessions read, for
+            the blocks that this object has processed and the next one.
     """
 
     name: ClassVar[str] = "tasrec"
@@ -272,7 +277,7 @@ class TASRec(NeuralModel):
     ):
         super().__init__(config, n_items, dataset_info)
         self.last_block = -1
-        self.edges_alive = {}
+        self.neighbor_pairs = {}
         self._before: dict[int, Neighbors] | None = None  # by block, in training
         self._graph = TemporalGraph(**_graph_options(config))
 
@@ -309,7 +314,9 @@ class TASRec(NeuralModel):
         """
         self._before = {}
         if older is not None:
-            self._before = DayGraphs.of(older, **_graph_options(self.config)).before
+            self._before = DailyGraphs.from_sessions(
+                older, **_graph_options(self.config)
+            ).neighbors_before
 
     def teardown(self) -> None:
         """Free the graphs of the training sessions."""
@@ -351,7 +358,7 @@ class TASRec(NeuralModel):
         if self.config.variant != "base":
             self._graph.advance(sessions)
             self.encoder.neighbors = self._graph.neighbors()
-            self.edges_alive = {**self.edges_alive, block + 1: self._graph.n_alive}
+            self.neighbor_pairs = {**self.neighbor_pairs, block + 1: self._graph.n_neighbor_pairs}
         self.last_block = block
 
     def prepare_prefixes(
@@ -367,20 +374,20 @@ class TASRec(NeuralModel):
         assert self._before is not None
         return self.encoder.prepare_prefixes(items, cells, session, self._before[block])
 
-    def explained(self, batch: SessionBatch, items: Int32Array) -> Evidence:
+    def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """Attention weights, and the neighbors of each click in the temporal item graph."""
-        evidence = super().explained(batch, items)
+        evidence = super().explain(batch, items)
         if self.config.variant != "base":
             clicks = batch.items[0, : batch.lengths[0]]
             evidence.links = [self._link(item) for item in dict.fromkeys(clicks.tolist())]
         return evidence
 
-    def _link(self, item: int) -> Link:
+    def _link(self, item: int) -> GraphNeighbors:
         """The neighbors of an item with the largest weights."""
-        weights = self.encoder.neighbors.of(item)
+        weights = self.encoder.neighbors.item_neighbors(item)
         top = sorted(weights, key=lambda neighbor: (-weights[neighbor], neighbor))[:MAX_NEIGHBORS]
         top_weights = np.array([weights[neighbor] for neighbor in top], np.float32)
-        return Link(item, np.array(top, np.int32), top_weights)
+        return GraphNeighbors(item, np.array(top, np.int32), top_weights)
 
     def state(self) -> dict[str, AnyArray]:
         """The weights by name, the temporal item graph and its last block."""
@@ -399,7 +406,7 @@ class TASRec(NeuralModel):
         if config.variant != "base":
             model._graph = TemporalGraph.from_state(state, **_graph_options(config))
             model.encoder.neighbors = model._graph.neighbors()
-            model.edges_alive = {model.last_block + 1: model._graph.n_alive}
+            model.neighbor_pairs = {model.last_block + 1: model._graph.n_neighbor_pairs}
         return model
 
     def _build_graphs(self, sessions: Sessions, stop: int | None) -> dict[int, Neighbors]:
@@ -408,11 +415,11 @@ class TASRec(NeuralModel):
             if sessions.blocks is not None:
                 self.last_block = int(sessions.blocks[-1]) if stop is None else stop - 1
             return {}
-        days = DayGraphs.of(sessions, stop=stop, **_graph_options(self.config))
-        next_block = max(days.before)
-        self._graph, self.encoder.neighbors = days.graph, days.before[next_block]
-        self.last_block, self.edges_alive = next_block - 1, days.n_alive()
-        return days.before
+        days = DailyGraphs.from_sessions(sessions, stop=stop, **_graph_options(self.config))
+        next_block = max(days.neighbors_before)
+        self._graph, self.encoder.neighbors = days.graph, days.neighbors_before[next_block]
+        self.last_block, self.neighbor_pairs = next_block - 1, days.n_neighbor_pairs()
+        return days.neighbors_before
 
 
 def _graph_options(config: TASRecConfig) -> dict[str, Any]:

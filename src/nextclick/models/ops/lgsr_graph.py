@@ -59,7 +59,7 @@ class ItemGraphTask(Task):
             seed: seed of walks, orders and negatives.
         """
         super().__init__()
-        graph = ItemGraph.of(sessions)
+        graph = ItemGraph.from_sessions(sessions)
         D = items.weight.shape[1]
         self.items = items
         self.contexts = item_embedding(graph.n_items, D)
@@ -82,7 +82,7 @@ class ItemGraphTask(Task):
         self._sampler = LogUniformSampler(graph.degrees())
         self._negative_index = np.full(graph.n_items + 1, -1, np.int64)  # of each item; -1 if none
 
-    def works(self, epoch: int) -> Iterator[dict[str, AnyArray]]:
+    def steps(self, epoch: int) -> Iterator[dict[str, AnyArray]]:
         """Yield the arrays of each step before the prefixes of an epoch."""
         config = self._config
         if 0 < config.graph_epochs <= epoch:
@@ -109,7 +109,7 @@ class ItemGraphTask(Task):
         }
         if self.nce:
             for name in ("contexts", "negatives"):
-                log_q = np.log(self._sampler.expected(arrays[name], tries))
+                log_q = np.log(self._sampler.expected_counts(arrays[name], tries))
                 arrays[f"log_q_of_{name}"] = log_q.astype(np.float32)
         return arrays
 

@@ -58,7 +58,7 @@ def temporal_messages(
         hops: K, rounds of messages.
         n_items: N.
     """
-    reach = neighbors.within(roots, hops, n_items)
+    reach = neighbors.neighborhood(roots, hops, n_items)
     degree = np.diff(reach.offsets)
     row = np.repeat(np.arange(len(degree)), degree)
     total = 1.0 + np.bincount(row, reach.weights, minlength=len(degree))  # (m,)

@@ -73,8 +73,8 @@ class SparseSearcher(Searcher):
         """See `Searcher`."""
         sparse = self.model.score_sparse(to_batch(requests))
         base = self._base  # a local reference: another thread may replace the attribute
-        if base is None or not base.fits(sparse.base):
-            base = self._base = SortedBase.of(sparse.base)
+        if base is None or not base.matches(sparse.base):
+            base = self._base = SortedBase.from_scores(sparse.base)
         return sparse_topk(sparse, base, CandidateFilter.of(requests))
 
 
