@@ -24,7 +24,7 @@ static: .venv-test/ready
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
 	.venv-test/bin/typos
-	.venv-test/bin/python docs/style/prose_lint.py README.md CONTRIBUTING.md CHANGELOG.md recipes docs
+	.venv-test/bin/python docs/style/prose_lint.py README.md CONTRIBUTING.md CHANGELOG.md recipes docs src benchmarks
 
 # Sphinx with MyST and autodoc; a warning, such as a broken link, is an error
 docs: .venv-test/ready

@@ -72,7 +72,7 @@ class Ring:
         days: of the log.
         moves: share of the items that change places every night.
         follows: share of the clicks that go on along the ring; the others go anywhere.
-        reach: places that a click goes on, at most.
+        reach: largest number of places between a click and the next.
         length: clicks of a session, on average; at least 2.
     """
 

@@ -78,7 +78,7 @@ def explained(
     """Train on the first nine tenths; of the sessions after them that keep the rule, the shares.
 
     - named: A and B are the two clicks without which C falls most;
-    - attended: they are the two that the read-out weighs most; NaN without one;
+    - attended: they are the two that attention pooling weighs most; NaN without one;
     - first: C is the first item recommended;
     - sessions: how many were explained.
     """

@@ -160,7 +160,7 @@ class Ours:
         )  # fmt: skip
 
     def measured(self, model: str, loss: str, profiler: profile | None = None) -> Stopwatch:
-        """Train for the warm-up and the steps asked for."""
+        """Train for the warm-up and the requested steps."""
         options, run, watch = self.options, self.run(model, loss), Stopwatch()
         all_works = run.batch_source.steps
 

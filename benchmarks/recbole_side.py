@@ -32,7 +32,7 @@ WIDTHS: dict[str, dict[str, Any]] = {
 
 
 class Stopwatch:
-    """Adds up the seconds for which it is entered, and the prefixes that it is told of."""
+    """Adds up the seconds inside its context, and the prefixes passed to it."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -129,7 +129,7 @@ class Theirs:
         return utils.get_trainer(config["MODEL_TYPE"], model)(config, made)
 
     def speed(self, model: str) -> float:
-        """Prefixes per second over the steps asked for."""
+        """Prefixes per second over the requested steps."""
         watch = Stopwatch()
         batches = stretch(self.train, self.task["warm_up"], self.task["steps"], watch)
         self.trainer(model)._train_epoch(batches, 0)

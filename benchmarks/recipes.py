@@ -4,8 +4,8 @@
 
 Each recipe is trained without the validation split, which chooses the epoch, and the test split is
 ranked once. With `--train-on all` it is retrained on all training sessions for as many epochs
-before the test split is ranked. FOLDER stores finished parts; rerun the same command to resume. Training
-time is that of the steps, without validation.
+before the test split is ranked. FOLDER stores finished parts; rerun the same command to resume.
+Training time is that of the steps, without validation.
 """
 
 from __future__ import annotations

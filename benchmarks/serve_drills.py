@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import RawId
 
 POOL = 2_000  # live sessions that clicks go to
-ENDS = 0.1  # of the requests delete a session, which then begins anew
+ENDS = 0.1  # of the requests delete a session, which then starts again
 CALLERS = 8
 SWAPS = 20
 STAND_IN = """

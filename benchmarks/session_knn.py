@@ -45,7 +45,7 @@ SAME = 1e-5  # scores are compared relative to the best; ours are float32
 
 
 class Candidate(Protocol):
-    """Something that is asked for scores click by click."""
+    """A scorer that is called click by click."""
 
     name: str
 

@@ -58,7 +58,8 @@ def without_code(docstring: list[str], indent: int) -> list[str]:
     for line in docstring:
         indented = line.startswith(" " * (indent + 4))
         code = indented and (code or not lines or not lines[-1].strip())
-        lines.append("" if code else line.replace('"""', "   "))
+        prose = "" if code or line.strip() == r"\b" else line  # \b marks a block for the help text
+        lines.append(prose.replace('"""', "   "))
     return lines
 
 
@@ -121,13 +122,12 @@ def register(rules: dict[str, Any]) -> dict[str, bool]:
     return dict(sorted(switches.items(), key=lambda item: -item[0].count(".")))
 
 
-def files_below(paths: list[Path], skipped: set[str]) -> Iterator[Path]:
+def files_below(paths: list[Path]) -> Iterator[Path]:
     """The Markdown and Python files among `paths` and in their folders."""
     for path in paths:
-        found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in found:
-            linted = file.suffix in {".md", ".py"} and "_build" not in file.parts
-            if linted and file.as_posix() not in skipped:
+        candidates = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in candidates:
+            if file.suffix in {".md", ".py"} and "_build" not in file.parts:
                 yield file
 
 
@@ -136,7 +136,7 @@ def main(paths: list[str]) -> int:
     rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))
     switches = register(rules)
     findings = 0
-    for file in files_below([Path(path) for path in paths], set(rules["skip"] or ())):
+    for file in files_below([Path(path) for path in paths]):
         text = file.read_text(encoding="utf-8")
         prose = prose_of_module(text) if file.suffix == ".py" else prose_of_page(text)
         if not prose.strip():

@@ -38,7 +38,7 @@ class GammaFit:
 
 @dataclass(frozen=True, slots=True)
 class LogNormalFit:
-    """The logarithm of the gap is normal: what the gamma distribution is held against.
+    """The logarithm of the gap is normal: the alternative to the gamma distribution.
 
     Attributes:
         mean_log: mean of ln(gap in seconds); e to its power is the median gap.
