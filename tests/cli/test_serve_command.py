@@ -56,7 +56,9 @@ def test_the_token_is_read_from_a_file_or_the_environment(tmp_path, monkeypatch)
     file.write_text("short")
     with pytest.raises(ConfigError, match="a token must have at least 16 characters, got 5"):
         read_token(file)
-    with pytest.raises(ConfigError, match=r"--token-file .*: cannot be read"):
+    with pytest.raises(
+        ConfigError, match=r"--token-file .*: cannot be read: .*; name a readable text file"
+    ):
         read_token(tmp_path / "none")
 
 

@@ -11,7 +11,7 @@ from nextclick.experiments.incremental_training import refresh_strategy
 from nextclick.experiments.neural_training import neural_class
 from nextclick.models.base import Capabilities, Model
 from nextclick.models.classical.popularity import Pop
-from nextclick.models.explanation import ModelExplanation, ScoreContributions
+from nextclick.models.model_explanation import ModelExplanation, ScoreContributions
 from nextclick.testing import CHECKS, ModelCase, declared_model
 from reference.tiny_model import fresh
 

@@ -18,7 +18,7 @@ from pydantic import Field
 from nextclick.core.search_space import FloatRange, IntRange, Space
 from nextclick.core.session_batch import SessionBatch
 from nextclick.models.base import Capabilities, Model
-from nextclick.models.explanation import ModelExplanation, ScoreContributions
+from nextclick.models.model_explanation import ModelExplanation, ScoreContributions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

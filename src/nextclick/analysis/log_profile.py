@@ -42,7 +42,7 @@ class SessionLengths:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemPopularity:
+class PopularityProfile:
     """Distribution of the clicks over the clicked items.
 
     Attributes:
@@ -104,7 +104,7 @@ def session_lengths(sessions: Sessions) -> SessionLengths:
     )
 
 
-def item_popularity(sessions: Sessions) -> ItemPopularity | None:
+def item_popularity(sessions: Sessions) -> PopularityProfile | None:
     """Rank items by clicks.
 
     Returns:
@@ -117,7 +117,7 @@ def item_popularity(sessions: Sessions) -> ItemPopularity | None:
         return None
     shares = np.cumsum(clicks) / clicks.sum()
     ranks = np.unique(np.rint(np.geomspace(1, n, _CURVE_POINTS)).astype(np.int64))
-    return ItemPopularity(
+    return PopularityProfile(
         items=n,
         clicks=int(clicks.sum()),
         unknown_clicks=int(support[0]),

@@ -10,7 +10,7 @@ import numpy as np
 from nextclick.analysis.click_gaps import GapStatistics, click_gaps
 from nextclick.analysis.log_profile import (
     ClickActivity,
-    ItemPopularity,
+    PopularityProfile,
     SessionLengths,
     click_activity,
     item_popularity,
@@ -82,7 +82,7 @@ class LogStatistics:
     within_session: ItemsAndCategories[WithinSession] | None
     repeats: ItemsAndCategories[RepeatClicks] | None
     gaps: GapStatistics | None
-    popularity: ItemPopularity | None
+    popularity: PopularityProfile | None
     activity: ClickActivity | None
     drift: PopularityDrift | None
     temporal_graph: TemporalGraphStats | None

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, Float32Array, Int32Array, Progress, SparseScores
-    from nextclick.models.explanation import ModelExplanation
     from nextclick.models.incremental_state import FineTuneSettings, PriorSessions
+    from nextclick.models.model_explanation import ModelExplanation
 
 Update: TypeAlias = Literal["none", "exact", "by-block", "fine-tune"]
 Moment: TypeAlias = Literal["at-click", "while-waiting", "at-target"]
@@ -169,7 +169,7 @@ class Model(ABC):
 
         The explanation is empty without `Capabilities.explains`.
         """
-        from nextclick.models.explanation import ModelExplanation
+        from nextclick.models.model_explanation import ModelExplanation
 
         del batch, items
         return ModelExplanation()

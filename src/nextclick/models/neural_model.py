@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from nextclick.models.base import Capabilities, Model
-from nextclick.models.explanation import recording
+from nextclick.models.model_explanation import recording
 from nextclick.models.ops.gap_bins import FIRST_BIN, GapBins
 from nextclick.models.ops.torch_threads import computing_on, threads_for
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
-    from nextclick.models.explanation import ModelExplanation
+    from nextclick.models.model_explanation import ModelExplanation
     from nextclick.models.ops.prefix_inputs import TensorRecord
 
 NEURAL = Capabilities(neural=True, update="fine-tune", product_scores=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nextclick.artifact import Artifact
     from nextclick.core.types import Int32Array, RawId
     from nextclick.models.base import Model
-    from nextclick.models.explanation import ModelExplanation, Neighbor
+    from nextclick.models.model_explanation import ModelExplanation, Neighbor
     from nextclick.serving.request import ResolvedRequest
 
 _NO_ITEMS = np.empty(0, dtype=np.int32)

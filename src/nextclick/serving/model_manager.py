@@ -19,7 +19,7 @@ from nextclick.serving.warm_up import answers_inline, calibrate_search, warm_up
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from nextclick.serving.model_versions import ModelVersion, VersionSource
+    from nextclick.serving.model_versions import ServedVersion, VersionSource
 
 log = logging.getLogger("nextclick.serving")
 
@@ -39,7 +39,7 @@ class LoadedModel:
         inline: whether requests are computed in the event loop instead of on a thread.
     """
 
-    version: ModelVersion
+    version: ServedVersion
     recommender: Recommender
     catalog: ItemCatalog
     loaded_at: float
@@ -129,7 +129,7 @@ class ModelManager:
                 if version.name not in (slot.loaded.version.name, *slot.rejected):
                     self.swap(slot, version)
 
-    def swap(self, slot: ModelSlot, version: ModelVersion) -> str | None:
+    def swap(self, slot: ModelSlot, version: ServedVersion) -> str | None:
         """Load a version beside the active one, then replace it.
 
         Returns:
@@ -184,7 +184,7 @@ class ModelManager:
             status=409,
         )
 
-    def _reject(self, slot: ModelSlot, version: ModelVersion, reason: str) -> str:
+    def _reject(self, slot: ModelSlot, version: ServedVersion, reason: str) -> str:
         slot.rejected[version.name] = reason
         while len(slot.rejected) > _MAX_REJECTED:
             del slot.rejected[next(iter(slot.rejected))]
@@ -195,7 +195,7 @@ class ModelManager:
         )  # fmt: skip
         return reason
 
-    def _load(self, name: str, version: ModelVersion) -> LoadedModel:
+    def _load(self, name: str, version: ServedVersion) -> LoadedModel:
         recommender = Recommender.load(version.path)
         warm_up(recommender)
         catalog = self._catalog(name, recommender)

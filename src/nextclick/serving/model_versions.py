@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class ModelVersion(Protocol):
+class ServedVersion(Protocol):
     """One trained state of a model."""
 
     @property
@@ -32,7 +32,7 @@ class ModelVersion(Protocol):
 class VersionSource(Protocol):
     """Lists and activates the versions of a model."""
 
-    def current(self) -> ModelVersion:
+    def current(self) -> ServedVersion:
         """The version to serve.
 
         Raises:
@@ -40,7 +40,7 @@ class VersionSource(Protocol):
         """
         ...
 
-    def versions(self) -> Sequence[ModelVersion]:
+    def versions(self) -> Sequence[ServedVersion]:
         """All versions that can be activated, the oldest first."""
         ...
 
@@ -51,7 +51,7 @@ class VersionSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ArtifactVersion:
-    """The `ModelVersion` of an artifact outside a registry."""
+    """The `ServedVersion` of an artifact outside a registry."""
 
     name: str
     path: Path
@@ -63,7 +63,7 @@ class ArtifactSource:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def current(self) -> ModelVersion:
+    def current(self) -> ServedVersion:
         """See `VersionSource`."""
         try:
             manifest = (self.folder / "manifest.json").read_bytes()
@@ -76,7 +76,7 @@ class ArtifactSource:
         digest = hashlib.blake2b(manifest + str(modified).encode(), digest_size=6)
         return ArtifactVersion(digest.hexdigest(), self.folder)
 
-    def versions(self) -> Sequence[ModelVersion]:
+    def versions(self) -> Sequence[ServedVersion]:
         """See `VersionSource`."""
         return [self.current()]
 

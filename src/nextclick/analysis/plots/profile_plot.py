@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from nextclick.analysis.log_profile import ClickActivity, ItemPopularity, SessionLengths
+    from nextclick.analysis.log_profile import ClickActivity, PopularityProfile, SessionLengths
     from nextclick.analysis.log_statistics import LogStatistics
     from nextclick.analysis.popularity_drift import PopularityDrift
 
@@ -65,7 +65,7 @@ def _draw_lengths(axes: Axes, profile: SessionLengths) -> None:
     )
 
 
-def _draw_frequency(axes: Axes, popularity: ItemPopularity) -> None:
+def _draw_frequency(axes: Axes, popularity: PopularityProfile) -> None:
     axes.loglog(popularity.ranks, popularity.frequencies, color=ITEM_COLOR, linewidth=2)
     log_ticks(axes, "x")
     log_ticks(axes, "y")
@@ -74,7 +74,7 @@ def _draw_frequency(axes: Axes, popularity: ItemPopularity) -> None:
     note(axes, f"{popularity.items:,} items\n{popularity.clicks:,} clicks")
 
 
-def _draw_concentration(axes: Axes, popularity: ItemPopularity) -> None:
+def _draw_concentration(axes: Axes, popularity: PopularityProfile) -> None:
     percent = 100 * np.array(popularity.ranks) / popularity.items
     shares = 100 * np.array(popularity.cumulative_shares)
     axes.semilogx(percent, shares, color=ITEM_COLOR, linewidth=2)

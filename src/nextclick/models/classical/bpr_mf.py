@@ -39,7 +39,7 @@ from nextclick.models.classical.bpr_sgd import (
     train_pairs,
     uniform_factors,
 )
-from nextclick.models.explanation import ModelExplanation, ScoreContributions
+from nextclick.models.model_explanation import ModelExplanation, ScoreContributions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

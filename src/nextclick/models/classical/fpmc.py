@@ -36,7 +36,7 @@ from nextclick.models.classical.bpr_sgd import (
     Weights,
     train_pairs,
 )
-from nextclick.models.explanation import ModelExplanation, ScoreContributions
+from nextclick.models.model_explanation import ModelExplanation, ScoreContributions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,7 +17,7 @@ from nextclick.core.types import (
     SparseScores,
 )
 from nextclick.models.base import Capabilities, Model
-from nextclick.models.explanation import ModelExplanation, ScoreContributions
+from nextclick.models.model_explanation import ModelExplanation, ScoreContributions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -45,7 +45,7 @@ from nextclick.models.base import Capabilities, Model
 from nextclick.models.classical.position_weights import CODES, Weighting, position_weight
 from nextclick.models.classical.session_index import SessionIndex
 from nextclick.models.classical.session_scores import Rows, VotingRule, score_rows
-from nextclick.models.explanation import (
+from nextclick.models.model_explanation import (
     MAX_NEIGHBORS,
     ModelExplanation,
     Neighbor,

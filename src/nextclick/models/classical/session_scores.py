@@ -30,7 +30,7 @@ class VotingRule(NamedTuple):
     last_n_clicks: int
 
 
-class Neighbors(NamedTuple):
+class NeighborSessions(NamedTuple):
     """Neighbor sessions of the rows of a batch, row by row, most recent first.
 
     Attributes:
@@ -45,9 +45,9 @@ class Neighbors(NamedTuple):
     similarity: Float32Array
     step: Int64Array
 
-    def select(self, entries: Int64Array) -> Neighbors:
+    def select(self, entries: Int64Array) -> NeighborSessions:
         """The neighbors at the given indices."""
-        return Neighbors(
+        return NeighborSessions(
             self.row[entries], self.sessions[entries], self.similarity[entries], self.step[entries]
         )
 
@@ -99,7 +99,7 @@ def score_rows(
 
 def _candidates(
     items: Int32Array, lengths: Int32Array, index: SessionIndex, rule: VotingRule
-) -> Neighbors:
+) -> NeighborSessions:
     """H of each row: the most recent sessions that share one of its last clicked items."""
     n_clicks = np.minimum(lengths, rule.last_n_clicks).astype(np.int64)  # (B,)
     row, position, weight = _latest_clicks(items, lengths, n_clicks, rule)
@@ -114,7 +114,7 @@ def _candidates(
     totals = np.bincount(group, weight[click[order]], minlength=len(starts))
     latest = click[order[starts]]
     row, session = row[latest], session[order[starts]]
-    candidates = Neighbors(
+    candidates = NeighborSessions(
         row, session, totals.astype(np.float32), n_clicks[row] - position[latest]
     )
     _, recency = positions_in_rows(row, len(lengths))

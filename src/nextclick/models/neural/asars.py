@@ -55,7 +55,7 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, Space
-from nextclick.models.explanation import record_attention
+from nextclick.models.model_explanation import record_attention
 from nextclick.models.neural_model import ATTENTIVE, NEURAL, Encoder, NeuralModel
 from nextclick.models.ops.gap_bins import START
 from nextclick.models.ops.layers import (

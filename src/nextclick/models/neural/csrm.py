@@ -47,7 +47,12 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, Space, drop_fixed
-from nextclick.models.explanation import MAX_NEIGHBORS, Neighbor, active_recording, record_attention
+from nextclick.models.model_explanation import (
+    MAX_NEIGHBORS,
+    Neighbor,
+    active_recording,
+    record_attention,
+)
 from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.additive_attention import additive_energy
 from nextclick.models.ops.layers import (

@@ -43,7 +43,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
-from nextclick.models.explanation import record_attention
+from nextclick.models.model_explanation import record_attention
 from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.layers import Dropout, clamp_norm, clear_padding_, item_embedding
 from nextclick.models.ops.lessr_graph import LESSRGraphs, lessr_graphs

@@ -34,7 +34,7 @@ from torch.nn import functional
 
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.errors import ConfigError
-from nextclick.models.explanation import active_recording, record_attention
+from nextclick.models.model_explanation import active_recording, record_attention
 from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.layers import (
     Dropout,

@@ -42,7 +42,7 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, IntRange, Space
-from nextclick.models.explanation import record_attention
+from nextclick.models.model_explanation import record_attention
 from nextclick.models.neural_model import ATTENTIVE, NEURAL, Encoder, NeuralModel
 from nextclick.models.ops.layers import clear_padding_, item_embedding
 from nextclick.models.ops.prefix_inputs import given_or_built, scatter_to_batch

@@ -51,7 +51,7 @@ from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.errors import ConfigError
 from nextclick.graphs.daily_graphs import DailyGraphs
 from nextclick.graphs.temporal_graph import TemporalGraph
-from nextclick.models.explanation import (
+from nextclick.models.model_explanation import (
     MAX_NEIGHBORS,
     GraphNeighbors,
     ModelExplanation,
