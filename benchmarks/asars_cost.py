@@ -117,7 +117,7 @@ def training(name: str, store: Store, threads: int) -> dict[str, float]:
     own = LIKE_ASARS if name == "gru4rec" else {"variant": name}
     values = RECIPE | own | {"threads": threads}
     config, how = build_configs(model_type.name, model_type.Config, {}, None, values)
-    facts = DatasetInfo.of(sessions, model_type.requires(config))
+    facts = DatasetInfo.from_sessions(sessions, model_type.requires(config))
     with seeded(0):
         model = model_type(config, len(store.items), facts)
     before = resident()

@@ -130,14 +130,14 @@ def train_ours(
     """Train and rank in this process."""
     from nextclick.evaluation import evaluate
     from nextclick.models.neural.gru4rec import GRU4Rec
-    from nextclick.models.ops.torch_threads import computing_on
+    from nextclick.models.ops.torch_threads import use_torch_threads
     from nextclick.training.device import seeded
     from nextclick.training.trainer import Trainer
 
     with seeded(seed):
         model = GRU4Rec(model_config, log.train.n_items)
     training = Trainer(model, config, seed=seed, device="cpu").run(log.train)
-    with computing_on(threads):
+    with use_torch_threads(threads):
         found = evaluate(model, log.test, ks=[K], n_bootstrap=0)
     seconds = [epoch["seconds"] for epoch in training.history]
     return outcome("nextclick", seed, found.ranks, seconds, log)

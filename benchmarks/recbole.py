@@ -59,7 +59,7 @@ from nextclick.data.store import Store
 from nextclick.models.neural.gru4rec import GRU4Rec
 from nextclick.models.neural.narm import NARM
 from nextclick.models.neural.sr_gnn import SRGNN
-from nextclick.models.ops.torch_threads import computing_on
+from nextclick.models.ops.torch_threads import use_torch_threads
 from nextclick.training.device import seeded
 from nextclick.training.interrupt import Interrupt
 from nextclick.training.loop import LoopSettings, TrainingLoop
@@ -170,7 +170,7 @@ class Ours:
                 yield from stretch(each, options.warm_up, steps, watch, profiler)
 
         run.batch_source.steps = works  # type: ignore[method-assign, assignment]
-        with computing_on(options.threads), seeded(options.seed):
+        with use_torch_threads(options.threads), seeded(options.seed):
             run.run(silent, ())
         return watch
 
@@ -215,7 +215,7 @@ class Ours:
             return {run.config.metric: value}
 
         run = self.run(model, loss, validate)
-        with computing_on(self.options.threads), seeded(self.options.seed):
+        with use_torch_threads(self.options.threads), seeded(self.options.seed):
             run.run(silent, ())
         return told
 

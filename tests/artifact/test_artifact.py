@@ -160,7 +160,7 @@ def test_files_of_two_artifacts(artifact):
 
 
 def test_an_artifact_is_not_overwritten(store, artifact):
-    message = "model already exists; choose another path or pass --overwrite"
+    message = r"model already exists; choose another path or pass --overwrite"
     with pytest.raises(OutputError, match=message):
         Artifact.load(artifact).save(artifact)
     Artifact.load(artifact).save(artifact, overwrite=True)

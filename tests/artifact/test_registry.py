@@ -95,7 +95,7 @@ def test_a_folder_that_is_no_registry(models, tmp_path):
     assert not is_registry(models / "a")
     with pytest.raises(ArtifactError, match=r"a is not a registry of versions; create one with"):
         Registry(models / "a")
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         Registry.create(models / "a")
     registry = Registry.create(tmp_path / "shop")
     manifest = {"kind": "nextclick.registry", "format_version": 9}

@@ -118,16 +118,17 @@ def test_models_lists_presets_and_parameters(run):
 
 STOPPED = """
 import os, signal, sys
-from nextclick.training import run_log as epoch_log
+from nextclick.training import run_log as report
 sys.path.insert(0, sys.argv.pop(1))
 sys.path.append(sys.argv.pop(1))
 if "--resume" not in sys.argv:
-    report_step = epoch_log.EpochReport.step
-    def step(self, position, *args):
-        report_step(self, position, *args)
+    report.PROGRESS_SECONDS = 0.0
+    report_step = report.RunReporter.step
+    def step(self, position, monitor, label):
+        report_step(self, position, monitor, label)
         if position.total_steps == 20:
             os.kill(os.getpid(), signal.SIGINT)
-    epoch_log.EpochReport.step = step
+    report.RunReporter.step = step
 from nextclick.cli.main import main
 main()
 """
@@ -155,7 +156,7 @@ def test_ctrl_c_and_resume(store, tmp_path, tiny_model):
     stopped = run(tmp_path / "model")
     assert stopped.returncode == 2, stopped.stderr
     assert "interrupted at epoch 1, step 20" in stopped.stderr.replace("\n", " ")
-    assert "--resume" in stopped.stderr.replace("\n", " ")
+    assert "rerun the same command with --resume to continue" in stopped.stderr.replace("\n", " ")
     assert not (tmp_path / "model").exists()
     again = run(tmp_path / "model")
     assert again.returncode == 2

@@ -202,7 +202,7 @@ def test_resumed_with_other_parameters_or_data(store, tmp_path, monkeypatch):
     with pytest.raises(KilledError):
         train(store, "tiny", tmp_path / "model", config=config, progress=killed(9))
     resume = NeuralOptions(resume=True)
-    with pytest.raises(ArtifactError, match=r"other training .*: batch_size is 64 there and 32"):
+    with pytest.raises(ArtifactError, match=r"other training .*: batch_size is 64 in .* and 32"):
         train(store, "tiny", tmp_path / "model", config=config | {"batch_size": 32}, neural=resume)
     other = Store(store.path, store.manifest | {"fingerprint": "feed"})
     with pytest.raises(ArtifactError, match=r"other data \(fingerprint .*\): store is .*'feed'"):

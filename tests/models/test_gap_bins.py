@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from nextclick.core.sessions import Sessions
-from nextclick.models.ops.gap_bins import FIRST_BIN, MAX_BINS, UNKNOWN, GapBins, shown_gaps
+from nextclick.models.ops.gap_bins import FIRST_BIN, MAX_BINS, UNKNOWN, GapBins, input_gaps
 
 
 def timed(*sessions):
@@ -15,14 +15,14 @@ def timed(*sessions):
 
 def test_the_gap_before_the_last_click_is_never_an_input():
     log = timed([0, 5, 7, 37], [10, 40], [3], [0, 1, 3])
-    assert shown_gaps(log).tolist() == [5, 2, 1]
-    assert shown_gaps(log.slice(1, 4)).tolist() == [1]
+    assert input_gaps(log).tolist() == [5, 2, 1]
+    assert input_gaps(log.slice(1, 4)).tolist() == [1]
 
 
 def test_the_width_follows_scott_s_rule():
     gaps = np.random.default_rng(0).integers(0, 300, 5000)
     log = timed(*([0, int(gap), int(gap) + 30] for gap in gaps))
-    bins = GapBins.of(log)
+    bins = GapBins.from_sessions(log)
     assert bins.width == pytest.approx(3.49 * gaps.std() * 5000 ** (-1 / 3), rel=1e-6)
     assert bins.n_bins == int(np.quantile(gaps, 0.995) / bins.width) + 1
 
@@ -35,7 +35,7 @@ def test_the_bin_is_the_gap_divided_by_the_width():
 
 
 def test_constant_gaps_get_one_bin_and_outliers_at_most_max_bins():
-    assert GapBins.of(timed([0, 5], [0, 7])) == GapBins(1.0, 1)
-    assert GapBins.of(timed([0, 4, 9], [0, 4, 5])) == GapBins(1.0, 1)
-    bins = GapBins.of(timed(*([0, 1, 2] for _ in range(90)), [0, 10**6, 10**6 + 1]))
+    assert GapBins.from_sessions(timed([0, 5], [0, 7])) == GapBins(1.0, 1)
+    assert GapBins.from_sessions(timed([0, 4, 9], [0, 4, 5])) == GapBins(1.0, 1)
+    bins = GapBins.from_sessions(timed(*([0, 1, 2] for _ in range(90)), [0, 10**6, 10**6 + 1]))
     assert bins.n_bins <= MAX_BINS

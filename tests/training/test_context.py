@@ -20,7 +20,7 @@ def timed_log(n=400, seed=0):
 
 def encoder_inputs(gap, log, variant="time_user"):
     config = ASARSConfig(variant=variant, gap=gap)
-    model = ASARS(config, log.n_items, DatasetInfo.of(log, ASARS.requires(config)))
+    model = ASARS(config, log.n_items, DatasetInfo.from_sessions(log, ASARS.requires(config)))
     batch = SessionOrder(log, batch_size=10**6, max_length=None, seed=0, shuffle=False).plan(0)[0]
     return batch, *EncoderInputs(model, log).build(batch, np.random.default_rng(1))
 
@@ -79,7 +79,7 @@ def test_a_step_has_at_least_one_target():
     log = Sessions(log.items, log.offsets, 3, times=np.array([0, 10**6, 10**6], np.int64))
     for seed in range(20):
         config = ASARSConfig(variant="time_att", gap="elapsed")
-        model = ASARS(config, 3, DatasetInfo.of(log, ASARS.requires(config)))
+        model = ASARS(config, 3, DatasetInfo.from_sessions(log, ASARS.requires(config)))
         batch = SessionOrder(log, batch_size=9, max_length=None, seed=0).plan(0)[0]
         thinned, _ = EncoderInputs(model, log).build(batch, np.random.default_rng(seed))
         assert len(thinned) >= 1

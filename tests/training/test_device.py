@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nextclick.errors import ConfigError
-from nextclick.models.ops.torch_threads import computing_on
+from nextclick.models.ops.torch_threads import use_torch_threads
 from nextclick.training import device
 from nextclick.training.device import check_precision, choose_device, seeded, thread_count
 
@@ -71,7 +71,7 @@ def test_threads_are_restored():
     torch.set_num_threads(1)
 
     def work():
-        with computing_on(2):
+        with use_torch_threads(2):
             assert torch.get_num_threads() == 2
             raise RuntimeError("inside")
 

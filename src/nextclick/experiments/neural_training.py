@@ -206,7 +206,7 @@ class _TrainingSetup:
             model_type,
             self.model_config,
             self.config,
-            DatasetInfo.of(store.part("train"), requires),
+            DatasetInfo.from_sessions(store.part("train"), requires),
             self.n_items,
             device=options.device,
             writes_checkpoints=options.checkpoints is not None,
@@ -217,7 +217,7 @@ class _TrainingSetup:
     ) -> tuple[NeuralModel, TrainingSummary]:
         """Train a model with fresh weights on a part; on `train_inner`, validate each epoch."""
         sessions = self.store.part(part)
-        dataset = DatasetInfo.of(sessions, self.model_type.requires(self.model_config))
+        dataset = DatasetInfo.from_sessions(sessions, self.model_type.requires(self.model_config))
         with seeded(self.seed):
             model = self.model_type(self.model_config, self.n_items, dataset)
         trainer = Trainer(model, config, seed=self.seed, device=self.options.device, epochs=epochs)

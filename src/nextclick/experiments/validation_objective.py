@@ -113,7 +113,7 @@ class ValidationObjective:
 
         model_type, n_items = neural_class(self.candidate.model), self.fit.n_items
         seed, device = self.options.seed, self.options.device
-        dataset = DatasetInfo.of(self.fit, model_type.requires(model_config))
+        dataset = DatasetInfo.from_sessions(self.fit, model_type.requires(model_config))
         check_memory(
             model_type,
             model_config,

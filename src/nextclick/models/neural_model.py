@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from nextclick.models.base import Capabilities, Model
 from nextclick.models.model_explanation import recording
 from nextclick.models.ops.gap_bins import FIRST_BIN, GapBins
-from nextclick.models.ops.torch_threads import computing_on, threads_for
+from nextclick.models.ops.torch_threads import threads_for, use_torch_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -108,7 +108,7 @@ class Task(nn.Module, ABC):
         """Yield the arrays of each step of an epoch; the same epoch yields the same arrays."""
 
     @abstractmethod
-    def loss(self, work: dict[str, Tensor]) -> Tensor:
+    def loss(self, arrays: dict[str, Tensor]) -> Tensor:
         """() mean loss of a step."""
 
 
@@ -126,7 +126,7 @@ class DatasetInfo:
     bins: GapBins | None = None
 
     @classmethod
-    def of(cls, sessions: Sessions, reads: frozenset[str]) -> DatasetInfo:
+    def from_sessions(cls, sessions: Sessions, reads: frozenset[str]) -> DatasetInfo:
         """Measure training sessions for a model that reads "times" or "users"."""
         seen_users = bins = None
         if "users" in reads:
@@ -134,7 +134,7 @@ class DatasetInfo:
             seen_users = np.bincount(sessions.users, minlength=sessions.n_users + 1) > 0
             seen_users[0] = False
         if "times" in reads:
-            bins = GapBins.of(sessions)
+            bins = GapBins.from_sessions(sessions)
         return cls(seen_users, bins)
 
     @classmethod
@@ -189,7 +189,7 @@ class NeuralModel(Model):
         if len(rows):
             self.encoder.eval()  # before `table`, which may depend on the mode
             table, bias = self.encoder.table()
-            with computing_on(threads_for(len(rows) * table.numel())):
+            with use_torch_threads(threads_for(len(rows) * table.numel())):
                 queries = self._queries(batch, rows)
                 logits = queries @ table.T if bias is None else torch.addmm(bias, queries, table.T)
                 scores[rows] = logits.float().cpu().numpy()

@@ -121,7 +121,7 @@ def _random_model(model_type: type[Model], config: Any, sessions: Sessions) -> M
     neural_type = neural_class(model_type)
     with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(0)
-        dataset = DatasetInfo.of(sessions, neural_type.requires(config))
+        dataset = DatasetInfo.from_sessions(sessions, neural_type.requires(config))
         model = neural_type(config, sessions.n_items, dataset)
         for weight in model.encoder.parameters():
             # smaller weights in wider layers: a chaotic recurrence amplifies rounding

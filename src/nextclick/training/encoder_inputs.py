@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextclick.models.ops.gap_bins import shown_gaps
+from nextclick.models.ops.gap_bins import input_gaps
 
 if TYPE_CHECKING:
     from nextclick.batches.session_order import TrainingBatch
@@ -36,7 +36,7 @@ class EncoderInputs:
         self._prepare_prefixes = model.prepare_prefixes
         self._reads = model.requires(model.config)
         self._moment = model.capabilities.prediction_moment
-        self._gaps = shown_gaps(sessions) if self._moment == "while-waiting" else None
+        self._gaps = input_gaps(sessions) if self._moment == "while-waiting" else None
 
     def build(
         self, batch: TrainingBatch, rng: np.random.Generator

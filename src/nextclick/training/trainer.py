@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nextclick.core.types import silent
-from nextclick.models.ops.torch_threads import computing_on
+from nextclick.models.ops.torch_threads import use_torch_threads
 from nextclick.training.device import check_precision, choose_device, seeded, thread_count
 from nextclick.training.interrupt import Interrupt
 from nextclick.training.loop import LoopSettings, TrainingLoop
@@ -122,7 +122,7 @@ class Trainer:
         """
         encoder = self.model.encoder
         with (
-            computing_on(self._threads),
+            use_torch_threads(self._threads),
             seeded(self._settings.seed),
             Interrupt() as interrupt,
         ):

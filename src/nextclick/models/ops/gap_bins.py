@@ -47,13 +47,13 @@ class GapBins:
         return self.n_bins + FIRST_BIN
 
     @classmethod
-    def of(cls, sessions: Sessions) -> GapBins:
+    def from_sessions(cls, sessions: Sessions) -> GapBins:
         """Fit the bins to the gaps that a model reads: all but the one before the last click.
 
         The gap before the last click is the time to a target and never an input; in some logs it
         is artificial.
         """
-        gaps = shown_gaps(sessions)
+        gaps = input_gaps(sessions)
         deviation = float(gaps.std(dtype=np.float64)) if len(gaps) else 0.0
         if deviation == 0.0:
             return cls(1.0, 1)
@@ -67,7 +67,7 @@ class GapBins:
         return torch.where(seconds.isnan(), UNKNOWN, index.nan_to_num().long() + FIRST_BIN)
 
 
-def shown_gaps(sessions: Sessions) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def input_gaps(sessions: Sessions) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     """Seconds between successive clicks of each session, except the gap before its last click."""
     gaps = sessions.gaps()
     is_input = np.ones(len(gaps), dtype=np.bool_)

@@ -113,20 +113,20 @@ class ItemGraphTask(Task):
                 arrays[f"log_q_of_{name}"] = log_q.astype(np.float32)
         return arrays
 
-    def loss(self, work: dict[str, Tensor]) -> Tensor:
+    def loss(self, arrays: dict[str, Tensor]) -> Tensor:
         """() mean loss of the pairs of a step."""
-        contexts, negatives = work["contexts"], work["negatives"]
+        contexts, negatives = arrays["contexts"], arrays["negatives"]
         # not through the module, whose gradient may be sparse
-        centers = functional.embedding(work["centers"], self.items.weight)
+        centers = functional.embedding(arrays["centers"], self.items.weight)
         theta = self.contexts.weight
         shifts = {}
         if self.nce:
             bias = self.bias
             shifts = {
-                "shift": bias.index_select(0, contexts) - work["log_q_of_contexts"],
-                "negative_shift": bias.index_select(0, negatives) - work["log_q_of_negatives"],
+                "shift": bias.index_select(0, contexts) - arrays["log_q_of_contexts"],
+                "negative_shift": bias.index_select(0, negatives) - arrays["log_q_of_negatives"],
             }
         return skip_gram_loss(
             centers, theta.index_select(0, contexts), theta.index_select(0, negatives),
-            work["owner"], work["hits"], **shifts,
+            arrays["owner"], arrays["hits"], **shifts,
         )  # fmt: skip

@@ -19,7 +19,7 @@ PRODUCTS_PER_THREAD = 1 << 24  # multiplications that keep a thread busy for som
 
 
 @contextmanager
-def computing_on(threads: int) -> Iterator[None]:
+def use_torch_threads(threads: int) -> Iterator[None]:
     """Set the number of PyTorch threads within a block, then restore the previous number."""
     before = torch.get_num_threads()
     if before != threads:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from nextclick.core.session_batch import SessionBatch
-from nextclick.models.ops.torch_threads import computing_on, threads_for
+from nextclick.models.ops.torch_threads import threads_for, use_torch_threads
 from nextclick.serving.request import to_batch
 from nextclick.serving.search.bounded_exact import BoundedIndex
 from nextclick.serving.search.compiled_encoders import compile_encoder
@@ -63,7 +63,7 @@ class DotProductSearcher(Searcher):
         if not rows:
             return lists
         encoded = [requests[b] for b in rows]
-        with torch.inference_mode(), computing_on(threads_for(len(rows) * self.table.numel())):
+        with torch.inference_mode(), use_torch_threads(threads_for(len(rows) * self.table.numel())):
             results = self.search(self.queries(encoded), encoded)
         for b, result in zip(rows, results, strict=True):
             lists[b] = result
