@@ -48,7 +48,7 @@ def test_a_session(run, folder):
     ("model", "text"),
     [
         ("knn", "Sessions of the log with the largest votes"),
-        ("narm", "read-out"),
+        ("narm", "attention-pooling"),
         ("tasrec", "Active neighbors in the temporal item graph"),
         ("csrm", "number "),
         ("lgsr", "self-attention: attention of each click to those before it"),
@@ -99,7 +99,10 @@ def test_examples_and_their_figure(run, folder, tmp_path):
         (("-s", "10", "--store", "store"), "with example sessions; got both"),
         (("-s", "10,20", "--item", "99"), "must be known to the model, at least one; got ['99']"),
         (("-s", ","), "explain needs a session with at least one click"),
-        (("-s", "10", "--layer", "top"), "layer must be one of those of narm: read-out; got 'top'"),
+        (
+            ("-s", "10", "--layer", "top"),
+            "layer must be an attention layer of narm: attention-pooling; got 'top'",
+        ),
         (("-s", "10", "--times", "soon"), "--times must be seconds such as 0,12.5,40"),
         (("-s", "10", "--figure", "why.pdf"), "a figure must be a .png or .svg file"),
         (("--store", "store", "--part", "tset"), "part must be one of"),

@@ -186,7 +186,7 @@ def test_narm_with_zero_weights_attends_uniformly():
     model = small_model("narm")
     nn.init.zeros_(model.encoder.attend)
     (layer,) = model.explain(batch_of([3, 1, 4]), NO_ITEMS).attention
-    assert (layer.name, layer.clicks.tolist()) == ("read-out", [0, 1, 2])
+    assert (layer.name, layer.clicks.tolist()) == ("attention-pooling", [0, 1, 2])
     assert layer.weights.tolist() == pytest.approx([1 / 3] * 3)
     assert (layer.map, layer.session_weights.tolist()) == (None, layer.weights.tolist())
 
@@ -300,13 +300,13 @@ def test_votes_of_session_knn_by_hand():
 
 
 def test_attention_is_recorded_only_within_recording():
-    record_attention("read-out", torch.ones(1, 2))
+    record_attention("attention-pooling", torch.ones(1, 2))
     assert active_recording() is None
     with recording() as recorded:
-        record_attention("read-out", torch.ones(1, 2))
-        record_attention("read-out", torch.ones(1, 1), torch.tensor([4]))
-    record_attention("read-out", torch.ones(1, 2))
+        record_attention("attention-pooling", torch.ones(1, 2))
+        record_attention("attention-pooling", torch.ones(1, 1), torch.tensor([4]))
+    record_attention("attention-pooling", torch.ones(1, 2))
     assert [(layer.name, layer.clicks.tolist()) for layer in recorded.attention] == [
-        ("read-out", [0, 1]),
-        ("read-out", [4]),
+        ("attention-pooling", [0, 1]),
+        ("attention-pooling", [4]),
     ]

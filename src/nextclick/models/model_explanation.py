@@ -32,7 +32,7 @@ class AttentionWeights:
     """Attention weights of one layer.
 
     Attributes:
-        name: name of the layer; `"read-out"` is the attention pooling of the session.
+        name: name of the layer; `"attention-pooling"` is the attention pooling of the session.
         weights: (n,) weight of each click, or (n, n) with the weights for query click i in row i.
         clicks: (n,) int64, positions of these clicks in the session, from 0.
     """

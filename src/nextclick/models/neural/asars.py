@@ -209,7 +209,7 @@ class ASARSEncoder(Encoder):
         features = hidden
         if self.attends:
             alpha = self.attention(items, hidden, gaps, waited, user)  # (B, T, T)
-            record_attention("read-out", alpha[:, -1])
+            record_attention("attention-pooling", alpha[:, -1])
             features = alpha @ hidden  # (B, T, H), q
         if user is not None and config.variant != "user_att":
             features = torch.cat([features, user], dim=-1)  # (B, T, H + user_width)

@@ -163,7 +163,7 @@ class CSRMEncoder(Encoder):
         states, _ = self.whole(clicks)  # (B, T, H)
         hidden, _ = self.purpose(clicks)  # (B, T, H), h
         alpha = self.attention(hidden)  # (B, T, T)
-        record_attention("read-out", alpha[:, -1])
+        record_attention("attention-pooling", alpha[:, -1])
         attended = alpha @ hidden  # (B, T, H)
         whole = states.flatten(0, 1).index_select(0, cells)  # (P, H), g
         purpose = attended.flatten(0, 1).index_select(0, cells).float()  # (P, H), l

@@ -205,7 +205,7 @@ class Readout(nn.Module):
         energy = group_energy(query, key, self.attend, nodes, bounds)  # (V,)
         alpha = group_softmax(energy, bounds)  # (V,)
         # the weight of an item is recorded at its first click
-        record_attention("read-out", alpha[None], graphs.nodes)
+        record_attention("attention-pooling", alpha[None], graphs.nodes)
         pooled = group_sum(features, nodes, bounds, alpha)  # (P, width)
         session: Tensor = self.activation(self.output(pooled).float())
         return session

@@ -176,7 +176,7 @@ class LGSREncoder(Encoder):
         if self.config.variant == "a":
             return scatter_to_batch(last, prefixes.cells, items)
         alpha = self.attention(states, latest)  # (P, K)
-        record_attention("read-out", alpha[:1].flip(1))  # in the order of clicks
+        record_attention("attention-pooling", alpha[:1].flip(1))  # in the order of clicks
         session = (alpha[:, None] @ states)[:, 0]  # (P, D), s_l
         queries = self.output(self.dropout(torch.cat([last, session], dim=-1)))  # (P, D)
         return scatter_to_batch(queries, prefixes.cells, items)

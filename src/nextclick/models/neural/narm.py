@@ -122,7 +122,7 @@ class NARMEncoder(Encoder):
             features = hidden  # (B, T, H), c^g
         else:
             alpha = self.attention(hidden)  # (B, T, T)
-            record_attention("read-out", alpha[:, -1])
+            record_attention("attention-pooling", alpha[:, -1])
             local = alpha @ hidden  # (B, T, H), c^l
             if self.config.variant == "local":
                 features = local

@@ -110,7 +110,7 @@ class SRGNNEncoder(Encoder):
         if self.config.variant == "local":
             return scatter_to_batch(last, graph.cells, items)
         beta = self.attention(states, last, graph)  # (E,)
-        record_attention("read-out", beta[None])
+        record_attention("attention-pooling", beta[None])
         session = group_sum(states, graph.clicks, graph.click_bounds, beta)  # (P, D)
         if self.config.variant == "hybrid":
             session = self.output(torch.cat([session, last], dim=-1))

@@ -81,7 +81,7 @@ class STAMPEncoder(Encoder):
         n_clicks = torch.arange(1, T + 1, device=items.device, dtype=clicks.dtype)  # (T,)
         mean = clicks.cumsum(dim=1) / n_clicks[:, None]  # (B, T, D), m_s
         alpha = self.attention(clicks, mean)  # (B, T, T), a
-        record_attention("read-out", alpha[:, -1])
+        record_attention("attention-pooling", alpha[:, -1])
         memory = alpha @ clicks + mean  # (B, T, D), m_a
         session, last = self.session_cell(memory), self.last_cell(clicks)  # (B, T, D) each
         return torch.tanh(session) * torch.tanh(last)

@@ -217,7 +217,7 @@ class TASRecEncoder(Encoder):
         states = self.dropout(self.states(items, graphs))  # (V, D), z
         last = states.index_select(0, graph.last)  # (P, D)
         beta = self.attention(states, last, graph)  # (E,)
-        record_attention("read-out", beta[None])
+        record_attention("attention-pooling", beta[None])
         session = group_sum(states, graph.clicks, graph.click_bounds, beta)  # (P, D)
         queries = self.output(torch.cat([session, last], dim=-1))  # (P, D)
         return scatter_to_batch(queries, graph.cells, items)
