@@ -41,7 +41,7 @@ def test_a_session(run, folder):
     assert "markov, after 10, 20" in err
     assert "Contributions to the score of each item" in err
     assert "→ none" in err
-    assert "1 clicked items are unknown" in err
+    assert "1 clicked item is unknown to the model" in err
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_session(run, folder):
         ("tasrec", "Active neighbors in the temporal item graph"),
         ("csrm", "number "),
         ("lgsr", "self-attention: attention of each click to those before it"),
-        ("gru4rec", "gru4rec weighs no clicks that it could name"),
+        ("gru4rec", "gru4rec has no attention, neighbor sessions or score decomposition"),
     ],
 )
 def test_the_text_of_each_model(run, folder, model, text):
@@ -97,7 +97,7 @@ def test_examples_and_their_figure(run, folder, tmp_path):
             "explain needs either --session with item ids, or --store with example sessions; got",
         ),
         (("-s", "10", "--store", "store"), "with example sessions; got both"),
-        (("-s", "10,20", "--item", "99"), "must be known to the model, at least one; got ['99']"),
+        (("-s", "10,20", "--item", "99"), "items must contain at least one item, all known to the model; got ['99']"),
         (("-s", ","), "explain needs a session with at least one click"),
         (
             ("-s", "10", "--layer", "top"),
