@@ -239,7 +239,7 @@ def mistakes(shop, folder):
             "EmptyLogError",
             "no session is left after the filters (read: 8,000 events",
         ),
-        "output": (["prepare", log, "-o", store], "OutputError", "say --overwrite"),
+        "output": (["prepare", log, "-o", store], "OutputError", "pass --overwrite"),
         "output is a file": (
             ["prepare", log, "-o", log, "--overwrite"],
             "OutputError",

@@ -69,7 +69,7 @@ def test_an_anonymous_visitor_and_an_unknown_one_are_the_same(store):
         recommender.recommend([[item]], 5, users=users) for users in (None, [None], ["stranger"])
     )
     assert plain == nobody == stranger
-    with pytest.raises(ConfigError, match="users must name one visitor for each of 1 sessions"):
+    with pytest.raises(ConfigError, match="users must have an entry for each of 1 sessions"):
         recommender.recommend([[item]], 5, users=[])
 
 

@@ -22,7 +22,7 @@ BATCH = [[1], [1, 2], [4, 3, 1], [2, 2, 3]]
 
 def prior_sessions(old=OLD):
     support = scatter_rows(old.support(), INDEX, 7)
-    return PriorSessions(INDEX, 7, len(old), support, old.remap_batch(INDEX, 7))
+    return PriorSessions(INDEX, 7, len(old), support, old.remap_items(INDEX, 7))
 
 
 def remap_batch(batch):
