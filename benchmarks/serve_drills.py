@@ -47,6 +47,7 @@ from safetensors.numpy import load_file, save_file
 from fuzz_requests import fuzz
 from nextclick.artifact import Artifact
 from nextclick.artifact.version_registry import Registry
+from nextclick.core.manifests import rewrite_manifest
 from server_process import Client, running, serve_command, write_json
 
 if TYPE_CHECKING:
@@ -177,13 +178,14 @@ def swaps(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[
 
 
 def _broken(artifact: Path, place: Path) -> Path:
-    """A copy whose weights are NaN: a registry takes it, for it can be read."""
+    """A copy whose scores overflow: a registry accepts it, because its weights are finite."""
     shutil.copytree(artifact, place)
     weights = load_file(place / "weights.safetensors")
     for array in weights.values():
         if array.dtype.kind == "f":
-            array[:] = np.nan
+            array[:] = 1e38
     save_file(weights, place / "weights.safetensors")
+    rewrite_manifest(place)
     return place
 
 

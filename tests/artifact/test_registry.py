@@ -1,12 +1,16 @@
 """Model registry: versions are written atomically, and the current one can always be loaded."""
 
+import errno
+import fcntl
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +113,108 @@ def test_a_path_may_be_an_artifact_or_a_registry(models, tmp_path):
     registry.publish(models / "a")
     assert artifact_folder(models / "a") == models / "a"
     assert artifact_folder(registry.path) == registry.current().path
+
+
+def test_one_publisher_at_a_time(models, tmp_path, monkeypatch):
+    registry = Registry.create(tmp_path / "shop")
+    flock, write = fcntl.flock, Artifact.write
+
+    def publish_within(artifact, folder):
+        monkeypatch.setattr(Artifact, "write", write)
+        no_waiting = lambda handle, mode: flock(handle, mode | fcntl.LOCK_NB)  # noqa: E731
+        monkeypatch.setattr(fcntl, "flock", no_waiting)
+        with pytest.raises(BlockingIOError):
+            registry.publish(models / "b")
+        with pytest.raises(BlockingIOError):
+            registry.activate("v1")
+        monkeypatch.setattr(fcntl, "flock", flock)
+        write(artifact, folder)
+
+    monkeypatch.setattr(Artifact, "write", publish_within)
+    assert registry.publish(Artifact.load(models / "a")).name == "v1"
+    assert registry.publish(models / "b").name == "v2"
+
+
+@pytest.mark.parametrize("name", ["items", "weights.safetensors", "notes.txt"])
+def test_a_symbolic_link_is_not_followed(models, tmp_path, name):
+    registry = Registry.create(tmp_path / "shop")
+    shutil.copytree(models / "a", tmp_path / "model")
+    if (tmp_path / "model" / name).exists():
+        (tmp_path / "model" / name).rename(tmp_path / "elsewhere")
+    else:
+        (tmp_path / "elsewhere").write_text("secret")
+    (tmp_path / "model" / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ArtifactError, match=f"model/{name} is a symbolic link, which is not foll"):
+        registry.publish(tmp_path / "model")
+    assert registry.versions() == []
+    assert [path.name for path in (registry.path / "versions").iterdir()] == []
+
+
+def test_only_the_files_of_an_artifact_are_copied(models, tmp_path):
+    registry = Registry.create(tmp_path / "shop")
+    shutil.copytree(models / "a", tmp_path / "model")
+    (tmp_path / "model" / "notes.txt").write_text("secret")
+    version = registry.publish(tmp_path / "model")
+    files = {path.name for path in version.path.rglob("*") if path.is_file()}
+    assert "notes.txt" not in files
+    assert files >= {"manifest.json", "version.json", "weights.safetensors"}
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("call", ["copyfile", "fsync", "replace"])
+def test_a_full_disk_while_publishing(models, tmp_path, monkeypatch, code, call):
+    registry = Registry.create(tmp_path / "shop")
+    registry.publish(models / "a")
+
+    def full(*args, **options):
+        raise OSError(code, os.strerror(code))
+
+    module = shutil if call == "copyfile" else os
+    with monkeypatch.context() as patch:
+        patch.setattr(module, call, full)
+        with pytest.raises(OutputError, match=r"cannot be written: .*; free some space"):
+            registry.publish(models / "b")
+    assert Artifact.load(registry.current().path).model.name == "pop"
+    registry.publish(models / "b")
+    assert Artifact.load(registry.current().path).model.name == "markov"
+    assert not list(registry.path.rglob("*.part"))
+
+
+def test_a_damaged_version_is_not_activated(models, tmp_path):
+    registry = Registry.create(tmp_path / "shop")
+    registry.publish(models / "a")
+    registry.publish(models / "b")
+    weights = registry.path / "versions" / "v1" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    message = r"v1: this artifact is broken: weights\.safetensors is damaged: .*; activate another"
+    with pytest.raises(ArtifactError, match=message):
+        registry.activate("v1")
+    assert registry.current().name == "v2"
+
+
+def test_a_registry_is_never_replaced(models, tmp_path):
+    registry = Registry.create(tmp_path / "shop")
+    registry.publish(models / "a")
+    for folder in (registry.path, registry.current().path, registry.path / "versions"):
+        with pytest.raises(OutputError, match="choose another path"):
+            Artifact.load(models / "b").save(folder, overwrite=True)
+    assert Artifact.load(registry.current().path).model.name == "pop"
+
+
+def test_too_many_open_files_are_told_as_such(models, tmp_path, monkeypatch):
+    registry = Registry.create(tmp_path / "shop")
+    registry.publish(models / "a")
+
+    def exhausted(self, *args, **options):
+        raise OSError(errno.EMFILE, "Too many open files", str(self))
+
+    monkeypatch.setattr(Path, "read_text", exhausted)
+    message = "cannot be read: Too many open files; close some files, or raise the limit with"
+    for call in (registry.current, registry.versions, lambda: Registry(registry.path)):
+        with pytest.raises(ArtifactError, match=message):
+            call()
+    with pytest.raises(ArtifactError, match=message):
+        artifact_folder(registry.path)
 
 
 _WRITER = """

@@ -5,6 +5,7 @@ import pytest
 
 from nextclick import CompareOptions, Recommender, compare, evaluate, prepare, train
 from nextclick.core import storage as folders
+from nextclick.core.manifests import rewrite_manifest
 from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.errors import ConfigError
 from nextclick.evaluation import evaluate as rank
@@ -204,5 +205,6 @@ def test_who_keeps_no_days_is_not_evaluated_prequentially(store):
 def test_a_log_without_times_has_no_days(tmp_path):
     store = make_store(tmp_path / "store")
     (store.path / "train" / "blocks.npy").unlink()  # as of a log that has only an order
+    rewrite_manifest(store.path)
     with pytest.raises(ConfigError, match=r"reads blocks of time, and .* has none: .*--block-days"):
-        train(store, "tasrec")
+        train(store.path, "tasrec")

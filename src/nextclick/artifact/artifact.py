@@ -11,9 +11,10 @@ log/                   items.npy, offsets.npy: training sessions, for a model th
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import shutil
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,23 +23,37 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from nextclick.core.array_checks import ArrayError, check_range, check_sessions, open_array
 from nextclick.core.config import build_config
+from nextclick.core.file_digests import MANIFEST, find_damage
+from nextclick.core.manifests import (
+    ManifestError,
+    check_manifest,
+    describe_os_error,
+    format_version,
+    write_manifest,
+)
+from nextclick.core.manifests import read_manifest as read_json_manifest
+from nextclick.core.overwrite_check import check_target
 from nextclick.core.sessions import Sessions
-from nextclick.core.storage import atomic_folder
+from nextclick.core.storage import atomic_folder, restore_interrupted
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ArtifactError, ConfigError, StoreError
 from nextclick.models.model_registry import model_class
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from nextclick.core.types import AnyArray, Int64Array
     from nextclick.models.base import Model
 
-FORMAT_VERSION = 2  # 1 called the part train_inner "fit"
+FORMAT_VERSION = 3  # 1 called the part train_inner "fit"; 2 had no digests of its files
 KIND = "nextclick.artifact"
+WEIGHTS = "weights.safetensors"
 _TRAINED_KEYS = ("part", "seed", "seconds", "counts", "data_fingerprint", "protocol")
-# raised by files that were changed after they were written
-_BROKEN = (ConfigError, StoreError, SafetensorError, OSError, ValueError, TypeError, IndexError)
+# raised by a file that was changed together with its digest
+_BROKEN = (ConfigError, SafetensorError, ValueError, TypeError, LookupError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,8 +84,17 @@ class Artifact:
         Raises:
             OutputError: the folder exists, or it cannot be written.
         """
-        with atomic_folder(Path(target), overwrite=overwrite) as folder:
+        with atomic_folder(Path(target), overwrite=overwrite, replaces=(KIND,)) as folder:
             self.write(folder)
+
+    @staticmethod
+    def check_output(target: str | Path, *, overwrite: bool = False) -> None:
+        """Check that `save` may write the folder, for use before a long training.
+
+        Raises:
+            OutputError: the folder exists, or is not an artifact that may be replaced.
+        """
+        check_target(Path(target), overwrite=overwrite, replaces=(KIND,))
 
     def write(self, folder: Path) -> None:
         """Write the files into an empty folder; unlike `save`, not atomically."""
@@ -84,7 +108,7 @@ class Artifact:
             "trained": self.trained,
         }
         arrays = {name: np.ascontiguousarray(a) for name, a in self.model.state().items()}
-        _save_weights(arrays, folder / "weights.safetensors")
+        _save_weights(arrays, folder / WEIGHTS)
         self.items.save(folder / "items")
         np.save(folder / "items" / "support.npy", self.support)
         if self.users is not None:
@@ -93,8 +117,7 @@ class Artifact:
             (folder / "log").mkdir()
             np.save(folder / "log" / "items.npy", self.log.items)
             np.save(folder / "log" / "offsets.npy", self.log.offsets)
-        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-        (folder / "manifest.json").write_text(text, encoding="utf-8")
+        write_manifest(folder, manifest)
 
     @classmethod
     def load(cls, path: str | Path) -> Artifact:
@@ -106,42 +129,93 @@ class Artifact:
         """
         folder = Path(path)
         manifest = read_manifest(folder)
-        try:
+        _check_files(folder, manifest["files"])
+        with _naming(folder, MANIFEST):
+            config, trained = _read_fields(manifest)
             model_type = model_class(manifest["model"])
-            config = build_config(model_type.Config, manifest["config"], manifest["model"])
-            model = model_type.from_state(load_file(folder / "weights.safetensors"), config)
-            items = Vocabulary.open(folder / "items")
-            reads_users = "users" in model_type.requires(config)
-            users = Vocabulary.open(folder / "users") if reads_users else None
-            support = np.load(folder / "items" / "support.npy")
-            log = _read_log(folder / "log", len(items))
-            trained = {
-                **{name: manifest["trained"][name] for name in _TRAINED_KEYS},
-                **manifest["trained"],
-            }
-        except KeyError as error:
-            raise ArtifactError(
-                f"{folder}: this artifact is broken: {error} is missing; train again"
-            ) from error
-        except _BROKEN as error:
-            raise ArtifactError(
-                f"{folder}: this artifact is broken: {error}; train again"
-            ) from error
-        if not model.n_items == len(items) == len(support) - 1:
-            raise ArtifactError(
-                f"{folder}: this artifact is broken: the model scores {model.n_items} items, "
-                f"the vocabulary has {len(items)}, the support {len(support) - 1}; train again"
-            )
+            settings = build_config(model_type.Config, config, manifest["model"])
+        items, users = _open_vocabularies(folder, "users" in model_type.requires(settings))
+        n_items = len(items)
+        with _naming(folder, "items/support.npy"):
+            support = open_array(folder / "items" / "support.npy", np.int64, in_memory=True)
+            if not manifest["n_items"] == n_items == len(support) - 1:
+                raise ArrayError(
+                    f"the manifest names {manifest['n_items']} items, the vocabulary has "
+                    f"{n_items}, the support {len(support) - 1}"
+                )
+            check_range("support", support, 0, 2**62)
+        with _naming(folder, WEIGHTS):
+            state = load_file(folder / WEIGHTS)
+            model_type.check_state(state, settings, n_items)
+            model = model_type.from_state(state, settings)
+            if model.n_items != n_items:
+                raise ArrayError(
+                    f"the model scores {model.n_items} items, the vocabulary has {n_items}"
+                )
+        log = _read_log(folder, n_items) if "log/items.npy" in manifest["files"] else None
         return cls(model, items, support, trained, users, log)
 
 
-def _read_log(folder: Path, n_items: int) -> Sessions | None:
-    if not folder.exists():
-        return None
-    items, offsets = (
-        np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("items", "offsets")
-    )
-    return Sessions(items=items, offsets=offsets, n_items=n_items)
+def _read_fields(manifest: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the config and the fields of the training, and check that both are mappings."""
+    config, trained = manifest["config"], manifest["trained"]
+    for name, value in (("config", config), ("trained", trained)):
+        if not isinstance(value, dict):
+            raise ManifestError(f"{name} must be a mapping, got {value!r:.60}")
+    return config, {**{name: trained[name] for name in _TRAINED_KEYS}, **trained}
+
+
+@contextmanager
+def _naming(folder: Path, name: str) -> Iterator[None]:
+    """Convert an error of reading a file into an ArtifactError that names the file.
+
+    Raises:
+        ArtifactError: the file is broken.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(
+            f"{folder / name}: cannot be read: {describe_os_error(error)}"
+        ) from error
+    except _BROKEN as error:
+        reason = f"{error} is missing" if type(error) is KeyError else str(error)
+        raise ArtifactError(
+            f"{folder / name}: this artifact is broken: {reason}; train again"
+        ) from error
+
+
+def _check_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Compare all files with their digests.
+
+    Raises:
+        ArtifactError: one is damaged, missing or cannot be read.
+    """
+    with _naming(folder, ""):
+        damage = find_damage(folder, files)
+    if damage is not None:
+        raise ArtifactError(
+            f"{folder}: this artifact is broken: {damage}; restore it from a copy, or train again"
+        )
+
+
+def _open_vocabularies(folder: Path, with_users: bool) -> tuple[Vocabulary, Vocabulary | None]:
+    try:
+        items = Vocabulary.open(folder / "items")
+        return items, Vocabulary.open(folder / "users") if with_users else None
+    except StoreError as error:
+        raise ArtifactError(f"{folder}: this artifact is broken: {error}; train again") from error
+
+
+def _read_log(folder: Path, n_items: int) -> Sessions:
+    with _naming(folder, "log"):
+        sessions = Sessions(
+            items=open_array(folder / "log" / "items.npy", np.int32),
+            offsets=open_array(folder / "log" / "offsets.npy", np.int64),
+            n_items=n_items,
+        )
+        check_sessions(sessions)
+    return sessions
 
 
 def _save_weights(arrays: dict[str, AnyArray], path: Path) -> None:
@@ -156,25 +230,32 @@ def _save_weights(arrays: dict[str, AnyArray], path: Path) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read the manifest of an artifact.
+    """Read the manifest of an artifact, and check its digest.
 
     Raises:
-        ArtifactError: the folder is not an artifact, or it has another format version.
+        ArtifactError: the folder is not an artifact, it has another format version, or its manifest
+            is damaged.
     """
-    file = folder / "manifest.json"
+    file = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        kind, version = manifest["kind"], int(manifest["format_version"])
-    except FileNotFoundError:
+        if not folder.exists():
+            restore_interrupted(folder)
+        manifest = read_json_manifest(file)
+        kind, version = manifest["kind"], format_version(manifest)
+        if "digest" in manifest or (kind, version) == (KIND, FORMAT_VERSION):
+            check_manifest(manifest)  # first: damage must not look like another kind or version
+    except (FileNotFoundError, NotADirectoryError):
         raise ArtifactError(
             f"{folder} is not an artifact (it has no manifest.json); make one with "
             "`nextclick train STORE --model NAME -o ARTIFACT`"
         ) from None
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except OSError as error:
+        raise ArtifactError(f"{file}: cannot be read: {describe_os_error(error)}") from error
+    except (ValueError, KeyError) as error:
         raise ArtifactError(f"{file}: not the manifest of an artifact: {error!r}") from error
     if kind != KIND:
         raise ArtifactError(
-            f"{folder} is a {kind}, not an artifact; name the folder of an artifact"
+            f"{folder} is a {kind!s:.80}, not an artifact; name the folder of an artifact"
         )
     if version != FORMAT_VERSION:
         remedy = "upgrade nextclick" if version > FORMAT_VERSION else "train again"
@@ -183,3 +264,22 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{FORMAT_VERSION}: {remedy}"
         )
     return manifest
+
+
+def copy_artifact(source: Path, target: Path) -> None:
+    """Copy the files that the manifest of an artifact lists into an empty folder.
+
+    Raises:
+        ArtifactError: the artifact contains a symbolic link, or a file changed meanwhile.
+        OSError: a file cannot be copied.
+    """
+    files = read_manifest(source)["files"]
+    for path in source.rglob("*"):
+        if path.is_symlink():
+            raise ArtifactError(
+                f"{path} is a symbolic link, which is not followed; replace it by the file"
+            )
+    for name in (MANIFEST, *files):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name, follow_symlinks=False)
+    _check_files(target, read_manifest(target)["files"])

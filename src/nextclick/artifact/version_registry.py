@@ -17,14 +17,15 @@ import fcntl
 import json
 import os
 import re
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from nextclick.artifact.artifact import Artifact, read_manifest
+from nextclick.artifact.artifact import Artifact, copy_artifact, read_manifest
+from nextclick.core.manifests import ManifestError, check_folder, describe_os_error
+from nextclick.core.manifests import read_manifest as read_json_object
 from nextclick.core.storage import atomic_folder, raising_output_errors, write_json
 from nextclick.errors import ArtifactError
 
@@ -190,7 +191,7 @@ class Registry:
         """
         with self._locked():
             version = self.version(name)
-            read_manifest(version.path)
+            _check_artifact(version.path)
             self._point_to(version)
         return version
 
@@ -216,12 +217,14 @@ class Registry:
             if isinstance(artifact, Artifact):
                 artifact.write(scratch)
             else:
-                shutil.copytree(artifact, scratch, dirs_exist_ok=True)
+                copy_artifact(Path(artifact), scratch)
             text = json.dumps(details, indent=2, ensure_ascii=False) + "\n"
             (scratch / "version.json").write_text(text, encoding="utf-8")
         return ModelVersion(target.name, number, target, **details)
 
     def _point_to(self, version: ModelVersion) -> None:
+        for leftover in self.path.glob(".current.json.*.part"):  # of a killed process
+            leftover.unlink(missing_ok=True)
         write_json(self.path / "current.json", {"version": version.name})
 
     def _read_versions(self, folder: str) -> list[ModelVersion]:
@@ -271,9 +274,27 @@ def artifact_folder(path: str | Path) -> Path:
     return Registry(path).current().path if is_registry(path) else Path(path)
 
 
-def _read_json(file: Path) -> dict[str, Any] | None:
+def _check_artifact(folder: Path) -> None:
+    read_manifest(folder)  # a folder that is not an artifact has its own error
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        check_folder(folder)
+    except ManifestError as error:
+        raise ArtifactError(
+            f"{folder}: this artifact is broken: {error}; activate another version"
+        ) from error
+    except OSError as error:
+        raise ArtifactError(f"{folder}: cannot be read: {describe_os_error(error)}") from error
+
+
+def _read_json(file: Path) -> dict[str, Any] | None:
+    """A JSON object; None if the file is missing or holds something else.
+
+    Raises:
+        ArtifactError: the file exists and cannot be read.
+    """
+    try:
+        return read_json_object(file)
+    except (FileNotFoundError, NotADirectoryError, ManifestError):
         return None
-    return value if isinstance(value, dict) else None
+    except OSError as error:
+        raise ArtifactError(f"{file}: cannot be read: {describe_os_error(error)}") from error

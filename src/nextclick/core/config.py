@@ -12,14 +12,12 @@ Each field declares its valid range and its description:
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from nextclick.errors import ConfigError, nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 C = TypeVar("C")
 
@@ -52,6 +50,8 @@ def build_config(config: type[C], values: Mapping[str, Any], owner: str) -> C:
     Raises:
         ConfigError: a name is unknown, or a value is out of its range.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{owner}: the parameters must be a mapping, got {values!r:.60}")
     names = [parameter.name for parameter in describe(config)]
     for name in values:
         if name not in names:

@@ -1,7 +1,12 @@
 """Atomic writes of folders and files, and fingerprints of arrays.
 
-A folder is written to a hidden sibling folder, synced to disk and renamed to its final name. If a
-process is killed, the next process that writes the same folder removes the leftover sibling.
+A folder NAME is written to its hidden sibling `.NAME.nextclick.part`, synced to disk and moved to
+its final name. A lock on the sibling excludes other writers of the same folder; the lock of a
+killed process is released by the kernel, and the next writer reuses what it has left.
+
+An existing folder is exchanged with the new one in one system call. Where the kernel cannot do
+that, the existing folder is first renamed to `.NAME.nextclick.old`; if the process is killed before
+the new folder has its name, the next reader or writer of NAME renames it back.
 """
 
 from __future__ import annotations
@@ -13,119 +18,193 @@ import hashlib
 import io
 import json
 import os
-import re
-import secrets
 import shutil
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.file_digests import digest_files
+from nextclick.core.folder_exchange import exchange_folders
+from nextclick.core.manifests import OUT_OF_FILES, OUT_OF_FILES_REMEDY
+from nextclick.core.overwrite_check import check_target
 from nextclick.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 
 @contextmanager
-def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield an empty folder that is renamed to `target` when the block ends without an error.
+def atomic_folder(
+    target: Path, *, overwrite: bool = False, replaces: Collection[str] = ()
+) -> Iterator[Path]:
+    """Yield an empty folder that is moved to `target` when the block ends without an error.
 
     Args:
         target: the final path of the folder.
         overwrite: replace an existing folder.
+        replaces: the kinds of folders that may be replaced; see `check_target`.
 
     Raises:
-        OutputError: `target` exists, its parent is not writable, or the disk is full.
+        OutputError: `target` exists, is being written by another process, must not be replaced, or
+            cannot be written.
     """
-    # the path is known before the folder exists, so that an interrupt in between can clean up
-    scratch = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
-    lock = None
-    try:
-        with raising_output_errors(target):
-            _check_target(target, overwrite=overwrite)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(target)
-            scratch.mkdir()
-            lock = os.open(scratch, os.O_RDONLY)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with raising_output_errors(target):
+        check_target(target, overwrite=overwrite, replaces=replaces)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _locked_scratch(target) as scratch:
+            # another writer may have finished since the first check
+            check_target(target, overwrite=overwrite, replaces=replaces)
             yield scratch
             sync_tree(scratch)
-            _move_to_target(scratch, target)
+            _move_to_target(scratch, target, replaces)
+
+
+@contextmanager
+def _locked_scratch(target: Path) -> Iterator[Path]:
+    """Yield the empty scratch folder of a target; no other process uses it until the block ends."""
+    scratch = _sibling(target, "part")
+    held: list[int] = []  # filled as soon as a folder is open, so that an interrupt can clean up
+    try:
+        _lock_scratch(scratch, target, held)
+        restore_interrupted(target)
+        _remove_unlocked(_sibling(target, "old"))
+        _clear(scratch)
+        yield scratch
+    except BaseException:
+        while held:
+            os.close(held.pop())
+        with suppress(OSError):
+            _remove_unlocked(scratch)  # nothing, if another writer has it by now
+        raise
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        while held:
+            os.close(held.pop())
 
 
-def _check_target(target: Path, *, overwrite: bool) -> None:
-    current = Path.cwd()
-    if target.resolve() in (current, *current.parents):
-        raise OutputError(
-            f"{target} is the current folder or one of its parents; choose another path"
-        )
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise OutputError(f"{target} is not a folder; choose another path")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} already exists; choose another path or pass --overwrite")
-    if target.exists() and not _may_be_replaced(target):
-        raise OutputError(
-            f"{target} contains files that nextclick did not write and is not overwritten; "
-            "choose another path"
-        )
+def _sibling(target: Path, suffix: str) -> Path:
+    return target.parent / f".{target.name}.nextclick.{suffix}"
 
 
-def _may_be_replaced(folder: Path) -> bool:
-    """Whether a folder is empty, or has the manifest of a store, of models or of windows."""
-    patterns = ("manifest.json", "*/manifest.json", "*/*/manifest.json")
-    return not any(folder.iterdir()) or any(any(folder.glob(pattern)) for pattern in patterns)
+def _lock_scratch(scratch: Path, target: Path, held: list[int]) -> None:
+    """Create the folder, or reuse that of a killed writer; add the handle that locks it to `held`.
 
-
-def _move_to_target(scratch: Path, target: Path) -> None:
-    _apply_umask(scratch)
-    if target.exists():
-        previous = scratch.with_suffix(".old")
-        target.rename(previous)
+    Raises:
+        OutputError: another process has locked it.
+    """
+    while True:
+        with suppress(FileExistsError):
+            scratch.mkdir()
         try:
-            scratch.rename(target)
-        except BaseException:
-            previous.rename(target)
-            raise
-        shutil.rmtree(previous)
-    else:
-        scratch.rename(target)
+            is_locked = _try_lock(scratch, held)
+        except FileNotFoundError:  # another writer has finished in between
+            continue
+        if not is_locked:
+            raise OutputError(
+                f"{target} is being written by another process; wait until it ends, or choose "
+                "another path"
+            )
+        if _is_same_folder(held[-1], scratch):
+            return
+        os.close(held.pop())
+
+
+def _try_lock(folder: Path, held: list[int]) -> bool:
+    """Lock a folder and add the handle to `held`; False if another process has locked it."""
+    held.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
+    try:
+        fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held.pop())
+        return False
+    return True
+
+
+def _is_same_folder(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _remove_unlocked(folder: Path) -> None:
+    """Remove a folder that a writer has left; a running writer removes its own."""
+    held: list[int] = []
+    try:
+        if _try_lock(folder, held):
+            shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    finally:
+        while held:
+            os.close(held.pop())
+
+
+def restore_interrupted(target: Path) -> None:
+    """Rename the previous folder back if a killed writer has left none of that name.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    previous = _sibling(target, "old")
+    if os.path.lexists(target) or not previous.is_dir():
+        return
+    held: list[int] = []
+    try:
+        # a running writer, which holds the lock, is about to move the new folder here
+        if _try_lock(previous, held) and not os.path.lexists(target):
+            os.rename(previous, target)  # noqa: PTH104 (the tests inject faults into os.rename)
+            _sync(target.parent)
+    finally:
+        while held:
+            os.close(held.pop())
+
+
+def _move_to_target(scratch: Path, target: Path, replaces: Collection[str]) -> None:
+    _apply_umask(scratch)
+    if not target.exists():
+        os.rename(scratch, target)  # noqa: PTH104
+        _sync(target.parent)
+        return
+    # the lock keeps others from taking the replaced folder for that of a killed writer
+    replaced = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(replaced, fcntl.LOCK_EX)
+        check_target(target, overwrite=True, replaces=replaces)  # files may have been added
+        if exchange_folders(scratch, target):
+            _sync(target.parent)
+            shutil.rmtree(scratch, ignore_errors=True)
+        else:
+            _replace_in_two_renames(scratch, target)
+    finally:
+        os.close(replaced)
+
+
+def _replace_in_two_renames(scratch: Path, target: Path) -> None:
+    previous = _sibling(target, "old")
+    os.rename(target, previous)  # noqa: PTH104
+    try:
+        os.rename(scratch, target)  # noqa: PTH104
+    except BaseException:
+        os.rename(previous, target)  # noqa: PTH104
+        raise
     _sync(target.parent)
+    shutil.rmtree(previous, ignore_errors=True)
 
 
 def _apply_umask(scratch: Path) -> None:
-    """Set the default file modes of the user's umask instead of those of a temporary folder."""
+    """Set the default file modes of the user's umask instead of those of copied files."""
     mask = os.umask(0)
     os.umask(mask)
     for path in (scratch, *scratch.rglob("*")):
         path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
-
-
-def remove_leftovers(target: Path) -> None:
-    """Remove the scratch folders of killed writers of `target`; running writers keep theirs."""
-    # the full name is matched, because unrelated folders may have similar names
-    scratch_name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.(part|old)")
-    for path in target.parent.iterdir():
-        if scratch_name.fullmatch(path.name) and not _is_locked(path):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_locked(folder: Path) -> bool:
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:  # another writer has removed it
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 @contextmanager
@@ -149,6 +228,9 @@ def raising_output_errors(target: Path) -> Iterator[None]:
             errno.EEXIST: "choose a path inside a folder",
             errno.ENOENT: "choose a path where folders can be created",
             errno.ENAMETOOLONG: "choose a shorter name",
+            errno.ENOTEMPTY: "choose another path",
+            errno.ELOOP: "remove the symbolic link",
+            **dict.fromkeys(OUT_OF_FILES, OUT_OF_FILES_REMEDY),
         }
         # NumPy reports a full disk as "... requested and ... written", without an errno
         code = errno.ENOSPC if "requested and" in str(error) else error.errno
@@ -195,7 +277,7 @@ def write_text(path: Path, text: str) -> None:
         try:
             scratch.write_text(text, encoding="utf-8")
             _sync(scratch)
-            scratch.replace(path)
+            os.replace(scratch, path)  # noqa: PTH105
             _sync(path.parent)
         finally:
             scratch.unlink(missing_ok=True)
@@ -214,17 +296,17 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_text(path, text.getvalue())
 
 
-def fingerprint(folder: Path, *extra: object) -> str:
-    """Hash the names and contents of all arrays below a folder, and the `repr` of `extra`."""
-    paths = sorted(folder.rglob("*.npy"))
-    digest = hashlib.blake2b(repr(extra).encode(), digest_size=16)
-    with ThreadPoolExecutor() as pool:  # hashing releases the interpreter lock
-        for path, content_hash in zip(paths, pool.map(_hash_file, paths), strict=True):
-            digest.update(str(path.relative_to(folder)).encode())
-            digest.update(content_hash)
-    return digest.hexdigest()
+def fingerprint(folder: Path, *extra: object, digests: Mapping[str, str] | None = None) -> str:
+    """Hash the names and contents of all arrays below a folder, and the `repr` of `extra`.
 
-
-def _hash_file(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+    Args:
+        folder: the folder of the arrays.
+        extra: further values.
+        digests: those of `digest_files`, if the caller has them.
+    """
+    content = digest_files(folder) if digests is None else digests
+    total = hashlib.blake2b(repr(extra).encode(), digest_size=16)
+    for path in sorted(Path(name) for name in content if name.endswith(".npy")):
+        total.update(str(path).encode())
+        total.update(bytes.fromhex(content[path.as_posix()]))
+    return total.hexdigest()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextclick.core.array_checks import MAX_ITEMS, ArrayError, check_offsets, open_array
 from nextclick.errors import StoreError
 
 if TYPE_CHECKING:
@@ -159,16 +160,18 @@ class Vocabulary:
         """Open a saved vocabulary, memory-mapped.
 
         Raises:
-            StoreError: the files are missing or not readable.
+            StoreError: a file is missing, not readable or inconsistent.
         """
+        if (folder / "ids.npy").exists():
+            return cls(_memory_map(folder / "ids.npy", np.int64), None, None)
+        text = _memory_map(folder / "text.npy", np.uint8)
+        ends = _memory_map(folder / "ends.npy", np.int64)
         try:
-            if (folder / "ids.npy").exists():
-                return cls(_memory_map(folder / "ids.npy"), None, None)
-            return cls(None, _memory_map(folder / "text.npy"), _memory_map(folder / "ends.npy"))
-        except (OSError, ValueError) as error:
-            raise StoreError(
-                f"cannot read the vocabulary in {folder}: {error}; prepare the log again"
-            ) from error
+            check_offsets("the ends of ids", np.concatenate([[0], ends]), len(text))
+            _check_text(text, ends)
+        except ValueError as error:
+            raise _unreadable(folder / "ends.npy", error) from error
+        return cls(None, text, ends)
 
 
 def _parse_integer(raw: RawId) -> int | None:
@@ -181,7 +184,27 @@ def _parse_integer(raw: RawId) -> int | None:
     return number if is_exact else None
 
 
-def _memory_map(path: Path) -> AnyArray:
-    # an empty array cannot be memory-mapped; its file has 128 bytes
-    array: AnyArray = np.load(path, mmap_mode="r" if path.stat().st_size > 128 else None)
+def _memory_map(path: Path, dtype: type) -> AnyArray:
+    try:
+        array = open_array(path, dtype)
+        if dtype is np.int64 and len(array) > MAX_ITEMS:
+            raise ArrayError(f"at most {MAX_ITEMS:,} ids are possible, got {len(array):,}")
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
     return np.asarray(array)  # element access is faster than in a np.memmap
+
+
+def _check_text(text: AnyArray, ends: AnyArray) -> None:
+    """Check that each id is valid UTF-8.
+
+    Raises:
+        ValueError: an id is not.
+    """
+    bytes(text).decode()
+    starts = ends[:-1][ends[:-1] < len(text)]
+    if np.any((text[starts] & 0xC0) == 0x80):  # the second or a later byte of a character
+        raise ArrayError("an id begins inside a character")
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"cannot read the vocabulary in {path.parent}: {path.name}: {error}")

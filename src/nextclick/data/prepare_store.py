@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nextclick.core.manifests import write_manifest
 from nextclick.core.sessions import MS_PER_DAY
 from nextclick.core.storage import atomic_folder
 from nextclick.core.types import silent
@@ -22,7 +23,7 @@ from nextclick.data.readers.raw_log import RawLog, RawPart, read_log
 from nextclick.data.readers.sources import is_frame
 from nextclick.data.sessionize import SessionTable, cut_by_inactivity, gather_sessions
 from nextclick.data.split import PRE_SPLIT, Split, iso, split_by_time
-from nextclick.data.store import Store
+from nextclick.data.store import KIND, WINDOWS_KIND, Store
 from nextclick.data.store_writer import TimeBlocks, write_store
 from nextclick.errors import ConfigError, EmptyLogError
 
@@ -107,7 +108,7 @@ def prepare(
     target = Path(output)
     options = _resolve_defaults((options or PrepareOptions()).checked(), test)
     # the output folder is created before reading, so that an unwritable path fails at once
-    with atomic_folder(target, overwrite=overwrite) as scratch:
+    with atomic_folder(target, overwrite=overwrite, replaces=(KIND, WINDOWS_KIND)) as scratch:
         log = read_sessions(
             as_list(sources), None if test is None else as_list(test), options, progress
         )
@@ -151,7 +152,10 @@ def _filter_and_write(
             options=options,
             report=report,
         )
-    return [split.name for split in splits], dict(report)
+    names = [split.name for split in splits]
+    if names != [""]:
+        write_manifest(folder, {"kind": WINDOWS_KIND, "windows": names})
+    return names, dict(report)
 
 
 def as_list(sources: Any) -> list[Any]:

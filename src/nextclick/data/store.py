@@ -13,71 +13,97 @@ it begins, so nothing is stored twice.
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+from nextclick.core.array_checks import ArrayError, check_range, check_sessions, open_array
+from nextclick.core.file_digests import MANIFEST, find_damage
+from nextclick.core.manifests import (
+    ManifestError,
+    check_manifest,
+    describe_os_error,
+    format_version,
+    read_manifest,
+)
 from nextclick.core.sessions import Sessions
+from nextclick.core.storage import restore_interrupted
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.data.user_history import UserHistory
 from nextclick.errors import ConfigError, StoreError, nearest
 
-if TYPE_CHECKING:
-    from nextclick.core.types import AnyArray
-
-FORMAT_VERSION = 2  # 1 called the part train_inner "fit"
+FORMAT_VERSION = 3  # 2 had no digests of its files
 KIND = "nextclick.store"
-_KEYS = ("fingerprint", "n_train_inner_sessions", "protocol", "counts")
+WINDOWS_KIND = "nextclick.store-windows"
+_FIELDS: dict[str, type] = {
+    "fingerprint": str,
+    "n_train_inner_sessions": int,
+    "protocol": dict,
+    "counts": dict,
+}
+_ARRAYS: dict[str, type] = {
+    "items": np.int32,
+    "offsets": np.int64,
+    "times": np.int64,
+    "users": np.int32,
+    "blocks": np.int32,
+}
 PartName = Literal["train", "train_inner", "valid", "test"]
 PARTS: tuple[str, ...] = get_args(PartName)
 
 
 class Store:
-    """An open store. Opening reads the manifest only; arrays are memory-mapped on first use.
+    """An open store. Opening reads the manifest only.
+
+    Arrays are mapped when a part is first used. They are then checked against the digests in the
+    manifest, once for each file in a process, and against the ranges that kernels rely on.
 
     Attributes:
         path: the folder.
         manifest: content of `manifest.json`.
     """
 
-    def __init__(self, path: Path, manifest: dict[str, Any]):
+    def __init__(self, path: Path, manifest: dict[str, Any], *, is_verified: bool = False):
+        """Wrap a folder whose manifest is checked; see `open`.
+
+        Args:
+            path: the folder.
+            manifest: its manifest.
+            is_verified: the files are known to have the digests of the manifest.
+        """
         self.path = path
         self.manifest = manifest
+        self._is_verified = is_verified
+        self._parts: dict[str, Sessions] = {}
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
         """Open a folder written by `prepare`.
 
         Raises:
-            StoreError: the folder is not a store, or has another format version.
+            StoreError: the folder is not a store, has another format version, or its manifest is
+                damaged.
         """
         folder = Path(path)
-        file = folder / "manifest.json"
-        if not file.exists():
-            windows = sorted(p.parent.name for p in folder.glob("window-*/manifest.json"))
-            remedy = "create one with `nextclick prepare LOG -o STORE`"
-            if windows:
-                remedy = f"it contains {', '.join(windows)}: use one of them"
-            raise StoreError(f"{folder} is not a store (it has no manifest.json); {remedy}")
+        file = folder / MANIFEST
         try:
-            manifest = json.loads(file.read_text(encoding="utf-8"))
-            version = int(manifest["format_version"])
-            kind = manifest["kind"]
-            if kind == KIND and version == FORMAT_VERSION:
-                _ = [manifest[key] for key in _KEYS]
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise StoreError(f"{file}: not the manifest of a store: {error!r}") from error
-        if kind != KIND:
-            raise StoreError(f"{folder} is a {kind}, not a store; pass the folder of a store")
-        if version != FORMAT_VERSION:
-            remedy = "upgrade nextclick" if version > FORMAT_VERSION else "prepare the log again"
+            if not folder.exists():
+                restore_interrupted(folder)
+            manifest = read_manifest(file)
+            _check_kind(folder, manifest)
+            check_manifest(manifest)
+            _check_fields(manifest)
+        except (FileNotFoundError, NotADirectoryError):
             raise StoreError(
-                f"{folder} has store format {version}, but this version of nextclick reads format "
-                f"{FORMAT_VERSION}: {remedy}"
-            )
+                f"{folder} is not a store (it has no manifest.json); create one with "
+                "`nextclick prepare LOG -o STORE`"
+            ) from None
+        except OSError as error:
+            raise StoreError(f"{file}: cannot be read: {describe_os_error(error)}") from error
+        except (ValueError, KeyError) as error:
+            raise StoreError(f"{file}: not the manifest of a store: {error!r}") from error
         return cls(folder, manifest)
 
     @property
@@ -100,13 +126,16 @@ class Store:
     @cached_property
     def items(self) -> Vocabulary:
         """Raw item ids."""
+        self._verify("items")
         return Vocabulary.open(self.path / "items")
 
     @cached_property
     def users(self) -> Vocabulary | None:
         """Raw user ids, None if the log has no users."""
-        folder = self.path / "users"
-        return Vocabulary.open(folder) if folder.exists() else None
+        if not self._names("users"):
+            return None
+        self._verify("users")
+        return Vocabulary.open(self.path / "users")
 
     def part(self, name: str) -> Sessions:
         """Return the sessions of a part.
@@ -150,28 +179,79 @@ class Store:
         return UserHistory.from_sessions(sessions, pool)
 
     def _sessions(self, folder: str) -> Sessions:
-        def array(name: str) -> AnyArray | None:
-            path = self.path / folder / f"{name}.npy"
-            return np.load(path, mmap_mode="r") if path.exists() else None
+        if folder not in self._parts:
+            self._verify(folder)
+            self._parts[folder] = self._open_part(folder)
+        return self._parts[folder]
 
-        try:
-            items, offsets = array("items"), array("offsets")
-            times, users, blocks = array("times"), array("users"), array("blocks")
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{self.path / folder}: cannot be read: {error}") from error
-        if items is None or offsets is None:
-            raise StoreError(f"{self.path / folder}: items.npy or offsets.npy is missing")
-        if len(offsets) == 0 or offsets[-1] != len(items):
+    def _open_part(self, folder: str) -> Sessions:
+        arrays: dict[str, Any] = dict.fromkeys(_ARRAYS)
+        for name in self._names(folder):
+            stem = name.removeprefix(f"{folder}/").removesuffix(".npy")
+            try:
+                if stem in _ARRAYS:
+                    arrays[stem] = open_array(self.path / name, _ARRAYS[stem])
+            except OSError as error:
+                raise StoreError(f"{self.path / name}: {describe_os_error(error)}") from error
+            except ArrayError as error:
+                raise StoreError(f"{self.path / name}: {error}; prepare the log again") from error
+        if arrays["items"] is None or arrays["offsets"] is None:
             raise StoreError(
-                f"{self.path / folder}: items.npy and offsets.npy have inconsistent lengths; "
-                "prepare the log again"
+                f"{self.path / folder}: items.npy or offsets.npy is missing; prepare the log again"
             )
-        return Sessions(
-            items=items,
-            offsets=offsets,
-            n_items=len(self.items),
-            times=times,
-            users=users,
-            n_users=0 if self.users is None else len(self.users),
-            blocks=blocks,
-        )
+        n_users = 0 if self.users is None else len(self.users)
+        sessions = Sessions(n_items=len(self.items), n_users=n_users, **arrays)
+        try:
+            check_sessions(sessions)
+            if folder == "train":
+                n_inner = np.array(self.manifest["n_train_inner_sessions"])
+                check_range("n_train_inner_sessions", n_inner, 0, len(sessions))
+        except ArrayError as error:
+            raise StoreError(
+                f"{self.path / folder}: its arrays do not fit together: {error}; prepare the log "
+                "again"
+            ) from error
+        return sessions
+
+    def _names(self, folder: str) -> list[str]:
+        """The files of a folder, as the manifest lists them."""
+        return [name for name in self.manifest["files"] if name.startswith(f"{folder}/")]
+
+    def _verify(self, folder: str) -> None:
+        """Compare the files of a folder with their digests."""
+        if self._is_verified:
+            return
+        files = {name: self.manifest["files"][name] for name in self._names(folder)}
+        try:
+            damage = find_damage(self.path, files, remember=True)
+        except OSError as error:
+            raise StoreError(
+                f"{self.path / folder}: cannot be read: {describe_os_error(error)}"
+            ) from error
+        if damage is not None:
+            raise StoreError(f"{self.path}/{damage}; prepare the log again")
+
+
+def _check_kind(folder: Path, manifest: dict[str, Any]) -> None:
+    kind = manifest["kind"]
+    if "digest" in manifest:  # first: damage must not look like another kind or version
+        check_manifest(manifest)
+    if kind == WINDOWS_KIND:
+        names = ", ".join(str(name) for name in manifest["windows"])
+        raise StoreError(f"{folder} is not a store: it contains {names}: use one of them")
+    if kind != KIND:
+        raise StoreError(f"{folder} is a {kind!s:.80}, not a store; pass the folder of a store")
+    version = format_version(manifest)
+    if version == FORMAT_VERSION:
+        return
+    remedy = "upgrade nextclick" if version > FORMAT_VERSION else "prepare the log again"
+    raise StoreError(
+        f"{folder} has store format {version}, but this version of nextclick reads format "
+        f"{FORMAT_VERSION}: {remedy}"
+    )
+
+
+def _check_fields(manifest: dict[str, Any]) -> None:
+    for name, kind in _FIELDS.items():
+        if not isinstance(manifest[name], kind):
+            raise ManifestError(f"{name} must be {kind.__name__}, got {manifest[name]!r:.60}")

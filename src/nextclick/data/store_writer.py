@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.format import open_memmap
 
+from nextclick.core.file_digests import digest_files
+from nextclick.core.manifests import write_manifest
 from nextclick.core.storage import fingerprint
 from nextclick.data.filters import remaining_lengths
 from nextclick.data.part_selection import item_support, remaining_clicks, select_parts
@@ -75,11 +76,12 @@ def write_store(
         _write_part(folder / name, table, selection.keep, sessions, item_index, user_index, blocks)
     n_train = len(selection.train)
     n_inner = n_train - _n_valid(n_train, options.split.valid_fraction)
+    digests = digest_files(folder)
     manifest = {
         "kind": KIND,
         "format_version": FORMAT_VERSION,
         "nextclick": __version__,
-        "fingerprint": fingerprint(folder, n_inner),
+        "fingerprint": fingerprint(folder, n_inner, digests=digests),
         "n_train_inner_sessions": n_inner,
         "protocol": _protocol_fields(options, split, blocks, unseen),
         "prepared": {"read": asdict(options.read), "sessions": asdict(options.sessions)},
@@ -87,12 +89,10 @@ def write_store(
         "boundary_sessions": split.n_edge,
         "report": report,
     }
-    store = Store(folder, manifest)
+    store = Store(folder, {**manifest, "files": digests}, is_verified=True)
     parts = [name for name in PARTS if name != "valid" or n_inner < n_train]
     manifest["counts"] = {name: part_counts(store, name) for name in parts}
-    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    (folder / "manifest.json").write_text(text, encoding="utf-8")
-    return store
+    return Store(folder, write_manifest(folder, manifest, digests), is_verified=True)
 
 
 def part_counts(store: Store, name: str) -> dict[str, int]:

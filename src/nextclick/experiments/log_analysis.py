@@ -12,6 +12,7 @@ from nextclick.analysis import (
     compute_statistics,
     read_categories,
 )
+from nextclick.core.manifests import write_manifest
 from nextclick.core.storage import atomic_folder, write_json
 from nextclick.core.types import silent
 from nextclick.data.store import Store
@@ -71,7 +72,7 @@ def analyze(
     require_matplotlib("analyze")
     store = store if isinstance(store, Store) else Store.open(store)
     sessions = store.part(part)
-    with atomic_folder(Path(output), overwrite=overwrite) as folder:
+    with atomic_folder(Path(output), overwrite=overwrite, replaces=(KIND,)) as folder:
         item_categories = None
         if categories is not None:
             item_categories = read_categories(categories, store.items, progress=progress)
@@ -95,7 +96,7 @@ def analyze(
             "data_fingerprint": store.fingerprint,
             "part": part,
         }
-        write_json(folder / "manifest.json", manifest)
+        write_manifest(folder, manifest)
     return AnalysisResult(statistics, numbers)
 
 

@@ -11,7 +11,7 @@ from nextclick.artifact import Artifact
 from nextclick.core.config import build_config
 from nextclick.core.types import silent
 from nextclick.data.store import Store
-from nextclick.errors import ConfigError, OutputError
+from nextclick.errors import ConfigError
 from nextclick.experiments.checkpoint_paths import remove_checkpoints
 from nextclick.experiments.comparison_options import TRAIN_ON
 from nextclick.experiments.requirements import check_store
@@ -68,8 +68,8 @@ def train(
     store = store if isinstance(store, Store) else Store.open(store)
     if train_on is not None and train_on not in TRAIN_ON:
         raise ConfigError(f"train_on must be inner or all, got {train_on!r}")
-    if output is not None and Path(output).exists() and not overwrite:
-        raise OutputError(f"{output} already exists; choose another path or pass --overwrite")
+    if output is not None:
+        Artifact.check_output(output, overwrite=overwrite)  # before the training, not after it
     model_type = model_class(model)
     is_neural = model_type.default_capabilities.neural
     part = TRAIN_ON[train_on or ("inner" if is_neural else "all")]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from nextclick.artifact import Artifact, ModelVersion, Registry
 from nextclick.artifact.version_registry import is_registry
-from nextclick.errors import OutputError
 
 if TYPE_CHECKING:
     from nextclick.experiments.publish_check import PublishDecision
@@ -45,7 +44,7 @@ class RefreshDestination:
 
         Raises:
             ArtifactError: the artifact cannot be read.
-            OutputError: `output` exists, and `overwrite` is false.
+            OutputError: `output` exists, and `overwrite` is false or it is not an artifact.
         """
         source, base_version = None, None
         if not isinstance(artifact, Artifact):
@@ -61,8 +60,7 @@ class RefreshDestination:
             same = source is not None and target.resolve() == source.path.resolve()
             registry = Registry(target)
             return cls(artifact, registry, base_version if same else None, None, overwrite)
-        if target.exists() and not overwrite:
-            raise OutputError(f"{target} already exists; choose another path or pass --overwrite")
+        Artifact.check_output(target, overwrite=overwrite)
         return cls(artifact, None, None, target, overwrite)
 
     def write(

@@ -21,6 +21,13 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 
+from nextclick.core.array_checks import (
+    ArrayError,
+    check_array,
+    check_length,
+    check_range,
+    named_array,
+)
 from nextclick.errors import ConfigError
 from nextclick.graphs.adjacent_clicks import adjacent_clicks
 from nextclick.graphs.edge_table import FACTOR_BITS, FRACTION_BITS, EdgeTable, fixed_point
@@ -117,6 +124,27 @@ class TemporalGraph:
             "graph_weights": weights.view(np.int64),
             "graph_day": np.array([self.n_days], np.int64),
         }
+
+    @staticmethod
+    def check_state(state: Mapping[str, AnyArray], n_items: int) -> None:
+        """Check arrays from a file before `from_state`.
+
+        Raises:
+            ArrayError: an array is missing, or an edge, a weight or the day is out of range.
+        """
+        keys, weights, day = (
+            named_array(state, name) for name in ("graph_edges", "graph_weights", "graph_day")
+        )
+        for name, array in (("graph_edges", keys), ("graph_weights", weights), ("graph_day", day)):
+            check_array(name, array, np.int64)
+        check_length("graph_day", day, 1)
+        check_range("graph_day", day, 0, 2**31 - 1)
+        check_length("graph_weights", weights, len(keys))
+        first, second = _unpack(keys)
+        check_range("the first items of graph_edges", first, 1, n_items)
+        check_range("the second items of graph_edges", second, 1, n_items)
+        if np.any(first >= second) or np.any(keys[1:] <= keys[:-1]):
+            raise ArrayError("graph_edges must ascend, and the first item precede the second")
 
     @classmethod
     def from_state(

@@ -139,6 +139,27 @@ class Model(ABC):
     def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
         """Build a model from the arrays of `state`."""
 
+    @classmethod
+    def check_state(cls, state: Mapping[str, AnyArray], config: Any, n_items: int) -> None:
+        """Check arrays from a file before `from_state`, in O(n); by default, that all are finite.
+
+        A model whose kernels index with an array overrides it: a compiled kernel does not check
+        its indices.
+
+        Args:
+            state: the arrays.
+            config: the parameters of the model.
+            n_items: N, the size of the vocabulary.
+
+        Raises:
+            ArrayError: an array is missing, or has another type, shape or range.
+        """
+        from nextclick.core.array_checks import check_finite
+
+        del config, n_items
+        for name, array in state.items():
+            check_finite(name, array)
+
     # scoring
 
     @property

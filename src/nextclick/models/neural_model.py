@@ -8,13 +8,14 @@ and ranking are shared by all models.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nextclick.core.array_checks import ArrayError, check_length, check_positive, named_array
 from nextclick.models.base import Capabilities, Model
 from nextclick.models.model_explanation import recording
 from nextclick.models.ops.gap_bins import FIRST_BIN, GapBins
@@ -142,6 +143,7 @@ class DatasetInfo:
         """Read the properties back from the weights of an encoder."""
         bins = None
         if "gap_width" in state:
+            check_positive("gap_width", state["gap_width"])
             bins = GapBins(float(state["gap_width"][0]), len(state["gaps.weight"]) - FIRST_BIN)
         return cls(state.get("seen_users"), bins)
 
@@ -313,12 +315,41 @@ class NeuralModel(Model):
         return {name: tensor.detach().cpu().numpy() for name, tensor in weights.items()}
 
     @classmethod
+    def check_state(cls, state: Mapping[str, AnyArray], config: Any, n_items: int) -> None:
+        """Check the weights, and that the encoder of `config` is no larger than they are."""
+        super().check_state(state, config, n_items)
+        check_length("items.weight", named_array(state, "items.weight"), n_items + 1)
+        longest = max(max(array.shape, default=1) for array in state.values())
+        sizes = [value for value in asdict(config).values() if type(value) is int]
+        if max(sizes, default=0) > longest:
+            _check_shapes(cls, state, config, n_items)
+
+    @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
         """Build the model of `state`; the item embedding determines the number of items."""
         model = cls(config, len(state["items.weight"]) - 1, DatasetInfo.from_state(state))
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.items()}
         model.encoder.load_state_dict(tensors)
         return model
+
+
+def _check_shapes(
+    model_type: type[NeuralModel], state: Mapping[str, AnyArray], config: Any, n_items: int
+) -> None:
+    """Compare the shapes of the arrays with an encoder that has no memory.
+
+    Only for a config with a number above every axis of the arrays: it could ask for more memory
+    than there is. Building such an encoder imports 800 modules of torch, which takes a second.
+
+    Raises:
+        ArrayError: another shape.
+    """
+    with torch.device("meta"):
+        encoder = model_type(config, n_items, DatasetInfo.from_state(state)).encoder
+    for name, expected in encoder.state_dict().items():
+        array, shape = named_array(state, name), tuple(expected.shape)
+        if array.shape not in (shape, shape or (1,)):  # a number is stored as one entry
+            raise ArrayError(f"{name} must have shape {shape}, got {array.shape}")
 
 
 def _waited(gaps: AnyArray, lengths: AnyArray, batch: SessionBatch, rows: AnyArray) -> Float32Array:

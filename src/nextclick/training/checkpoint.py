@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from nextclick.core.manifests import write_manifest
 from nextclick.core.storage import atomic_folder
 from nextclick.errors import ArtifactError
 from nextclick.version import __version__
@@ -117,10 +118,10 @@ def save(
         "position": asdict(position),
         "groups": list(groups),
     }
-    with atomic_folder(folder / "checkpoint", overwrite=True) as scratch:
+    with atomic_folder(folder / "checkpoint", overwrite=True, replaces=(KIND,)) as scratch:
         for group, tensors in groups.items():
             save_file(_unshared(tensors), scratch / f"{group}.safetensors")
-        (scratch / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+        write_manifest(scratch, manifest)
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
+from nextclick.core.array_checks import check_factors
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.errors import ConfigError
 from nextclick.models.base import Capabilities, Model
@@ -188,6 +189,14 @@ class BPRMF(Model):
     def state(self) -> dict[str, AnyArray]:
         """Factors of items and users, and the bias."""
         return {"items": self.items, "bias": self.bias, "users": self.users}
+
+    @classmethod
+    def check_state(cls, state: Mapping[str, AnyArray], config: BPRMFConfig, n_items: int) -> None:
+        """Check the shapes of the arrays."""
+        super().check_state(state, config, n_items)
+        check_factors(state, n_items, rows=("bias",), tables=("items",))
+        width = state["items"].shape[1]
+        check_factors(state, None, tables=("users",), width=width)
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: BPRMFConfig) -> Self:

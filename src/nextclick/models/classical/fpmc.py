@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
+from nextclick.core.array_checks import ArrayError, check_factors
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.errors import ConfigError
 from nextclick.models.base import Capabilities, Model
@@ -191,6 +192,16 @@ class FPMC(Model):
     def state(self) -> dict[str, AnyArray]:
         """Factors of last clicks, of users, and of next items."""
         return {"last": self.last, "users": self.users, "items": self.items}
+
+    @classmethod
+    def check_state(cls, state: Mapping[str, AnyArray], config: FPMCConfig, n_items: int) -> None:
+        """Check the shapes of the arrays."""
+        super().check_state(state, config, n_items)
+        check_factors(state, n_items, tables=("last", "items"))
+        check_factors(state, None, tables=("users",))
+        last, users, items = (state[name].shape[1] for name in ("last", "users", "items"))
+        if last + users != items:
+            raise ArrayError(f"items must have {last} + {users} columns, got {items}")
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: FPMCConfig) -> Self:

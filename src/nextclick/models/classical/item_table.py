@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
+from nextclick.core.array_checks import check_item_table, named_array
 from nextclick.core.hardware import cpus, map_blocks
 from nextclick.core.types import (
     AnyArray,
@@ -148,6 +149,13 @@ class TableModel(Model):
     def state(self) -> dict[str, AnyArray]:
         """The arrays of the table by name."""
         return self.table.state()
+
+    @classmethod
+    def check_state(cls, state: Mapping[str, AnyArray], config: Any, n_items: int) -> None:
+        """Check that the rows of the table are in range."""
+        super().check_state(state, config, n_items)
+        offsets, items, values = (named_array(state, n) for n in ("offsets", "items", "values"))
+        check_item_table(offsets, items, values, n_items)
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
+from nextclick.core.array_checks import check_factors
 from nextclick.core.types import (
     AnyArray,
     Float32Array,
@@ -103,6 +104,12 @@ class Pop(Model):
         return {"popularity": self.popularity}
 
     @classmethod
+    def check_state(cls, state: Mapping[str, AnyArray], config: PopConfig, n_items: int) -> None:
+        """Check the shapes of the arrays."""
+        super().check_state(state, config, n_items)
+        check_factors(state, n_items, rows=("popularity",))
+
+    @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: PopConfig) -> Self:
         """Build the model from the arrays of `state`."""
         return cls(config, state["popularity"])
@@ -179,6 +186,14 @@ class SessionPop(Model):
     def state(self) -> dict[str, AnyArray]:
         """Popularity rank per item, scaled to (0, 1)."""
         return {"rank": self.rank}
+
+    @classmethod
+    def check_state(
+        cls, state: Mapping[str, AnyArray], config: SessionPopConfig, n_items: int
+    ) -> None:
+        """Check the shapes of the arrays."""
+        super().check_state(state, config, n_items)
+        check_factors(state, n_items, rows=("rank",))
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: SessionPopConfig) -> Self:

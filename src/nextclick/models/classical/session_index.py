@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
+from nextclick.core.array_checks import check_array, check_length, check_offsets, check_range
 from nextclick.core.compiled_above import compiled_above
 from nextclick.models.classical.inverted_index import Postings
 from nextclick.models.classical.ragged import expand_ranges
@@ -93,6 +94,22 @@ class SessionIndex(NamedTuple):
             np.concatenate([past.index[old_items], new_items]),
             _inverse_frequency(past.n_sessions + len(new), n_sessions),
         )
+
+    def check(self, n_items: int) -> None:
+        """Check that all offsets, sessions and items are in range.
+
+        Raises:
+            ArrayError: an array that does not fit.
+        """
+        check_array("idf", self.idf, np.float64)
+        check_length("idf", self.idf, n_items + 1)
+        check_array("item_sessions", self.item_sessions, np.int32)
+        check_array("session_items", self.session_items, np.int32)
+        check_offsets("item_offsets", self.item_offsets, len(self.item_sessions))
+        check_length("item_offsets", self.item_offsets, n_items + 2)
+        check_offsets("session_offsets", self.session_offsets, len(self.session_items))
+        check_range("item_sessions", self.item_sessions, 0, len(self.session_offsets) - 2)
+        check_range("session_items", self.session_items, 1, n_items)
 
 
 def _inverse_frequency(n_total: int, n_sessions: Int64Array) -> Float64Array:

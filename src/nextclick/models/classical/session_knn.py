@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
+from nextclick.core.array_checks import named_array
 from nextclick.core.hardware import map_blocks
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.core.types import AnyArray, Float32Array, Int32Array, Progress, SparseScores
@@ -212,6 +213,15 @@ class SessionKNN(Model):
     def state(self) -> dict[str, AnyArray]:
         """The arrays of the index by name."""
         return dict(self.index._asdict())
+
+    @classmethod
+    def check_state(
+        cls, state: Mapping[str, AnyArray], config: SessionKNNConfig, n_items: int
+    ) -> None:
+        """Check that the index is in range."""
+        super().check_state(state, config, n_items)
+        arrays = {name: named_array(state, name) for name in SessionIndex._fields}
+        SessionIndex(**arrays).check(n_items)
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: SessionKNNConfig) -> Self:

@@ -47,6 +47,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from nextclick.core.array_checks import check_length, check_range, named_array
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.errors import ConfigError
 from nextclick.graphs.daily_graphs import DailyGraphs
@@ -395,6 +396,16 @@ class TASRec(NeuralModel):
         if self.config.variant == "base":
             return super().state() | last_block
         return super().state() | self._graph.state() | last_block
+
+    @classmethod
+    def check_state(cls, state: Mapping[str, AnyArray], config: Any, n_items: int) -> None:
+        """Check the weights, and that the graph is one of this model's items."""
+        check_length("last_block", named_array(state, "last_block"), 1)
+        check_range("last_block", state["last_block"], -1, 2**31 - 2)
+        if config.variant != "base":
+            TemporalGraph.check_state(state, n_items)
+        weights = {name: array for name, array in state.items() if name not in _GRAPH_ARRAYS}
+        super().check_state(weights, config, n_items)
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
