@@ -14,6 +14,9 @@ redis    keeps live sessions in Redis, kills and restarts it under load. Reports
          otherwise a substitute (fakeredis) with the same protocol; the table states which.
 soak     runs --soak minutes of load over 2,000 live sessions; one request in ten ends a session.
          Reports memory at each full minute; the slope excludes the first quarter.
+overload sends ten batches of 256 sessions of 330 clicks with 1,000 explained items at once, and
+         reports latencies of other requests. Then --connections connections send one request after
+         the other: latencies by status.
 fuzz     sends --fuzz requests over several persistent connections, as fast as they are answered.
          Routes and fields are those of the server's OpenAPI document; values, bytes, lengths,
          methods and paths are randomly invalid. Counts answers by status. No 5xx is allowed except
@@ -48,6 +51,7 @@ from fuzz_requests import fuzz
 from nextclick.artifact import Artifact
 from nextclick.artifact.version_registry import Registry
 from nextclick.core.manifests import rewrite_manifest
+from overload import beside_large, many_connections
 from server_process import Client, running, serve_command, write_json
 
 if TYPE_CHECKING:
@@ -315,7 +319,24 @@ def fuzzed(options: argparse.Namespace, items: list[RawId], rate: float) -> dict
     }  # fmt: skip
 
 
-DRILLS = {"swaps": swaps, "sigterm": sigterm, "redis": redis, "soak": soak, "fuzz": fuzzed}
+def overload(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
+    """Large requests, and thousands of connections."""
+    del rate
+    with running(serve_command(f"m={options.first}")) as server:
+        large = beside_large(server.url, items)
+        many = many_connections(server.url, items, options.connections)
+        alive = server.process.poll() is None
+    return {
+        **large,
+        **{f"{options.connections} connections, {status}": ms for status, ms in many.items()},
+        "server_alive": alive,
+    }
+
+
+DRILLS = {
+    "swaps": swaps, "sigterm": sigterm, "redis": redis, "soak": soak, "overload": overload,
+    "fuzz": fuzzed,
+}  # fmt: skip
 
 
 def shown(name: str, found: dict[str, Any]) -> str:
@@ -353,6 +374,7 @@ def main() -> None:
     add("--rate", type=float, default=200.0, help="requests a second (default 200)")
     add("--soak", type=lambda text: float(text.removesuffix("m")), default=20.0, metavar="20m")
     add("--fuzz", type=int, default=1_000_000, help="requests (default 1,000,000)")
+    add("--connections", type=int, default=2000, help="of the drill overload (default 2,000)")
     add("--redis-server", metavar="PROGRAM", help="of the drill redis (default: that on the PATH)")
     add("--seed", type=int, default=0, help="of the nonsense")
     options = parser.parse_args()

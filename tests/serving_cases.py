@@ -36,7 +36,7 @@ class Client:
         self._loop = asyncio.new_event_loop()
         self._open = contextlib.AsyncExitStack()
         transport = httpx.ASGITransport(app.asgi)
-        self._http = httpx.AsyncClient(transport=transport, base_url="http://server")
+        self._http = httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
     def __enter__(self):
         self.run(self._open.enter_async_context(self.app.lifespan()))

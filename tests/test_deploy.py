@@ -157,3 +157,14 @@ def test_the_manifests_name_each_other():
     assert service["spec"]["selector"] == template["metadata"]["labels"]
     allowed = one("NetworkPolicy", "nextclick-redis")["spec"]["ingress"][0]["from"]
     assert allowed == [{"podSelector": {"matchLabels": labels}}]
+
+
+def test_every_server_that_others_reach_has_a_token_and_names():
+    for where in ("compose.yaml", "serve.yaml"):
+        given = flags(commands()[where])
+        assert given["--host"] == "0.0.0.0"
+        assert given["--token-file"].startswith("/run/secrets/")
+        assert given["--allowed-hosts"]
+    assert "NEXTCLICK_TOKEN" in DOCKERFILE
+    service = one("Service")["metadata"]["name"]
+    assert service in flags(container()["args"])["--allowed-hosts"].split(",")

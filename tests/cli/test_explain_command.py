@@ -97,7 +97,10 @@ def test_examples_and_their_figure(run, folder, tmp_path):
             "explain needs either --session with item ids, or --store with example sessions; got",
         ),
         (("-s", "10", "--store", "store"), "with example sessions; got both"),
-        (("-s", "10,20", "--item", "99"), "items must contain at least one item, all known to the model; got ['99']"),
+        (
+            ("-s", "10,20", "--item", "99"),
+            "items must contain at least one item, all known to the model; got ['99']",
+        ),
         (("-s", ","), "explain needs a session with at least one click"),
         (
             ("-s", "10", "--layer", "top"),

@@ -79,6 +79,13 @@ def test_a_port_that_is_taken():
             listen("127.0.0.1", port)
 
 
+def test_other_machines_are_not_served_without_a_token(monkeypatch):
+    monkeypatch.delenv("NEXTCLICK_TOKEN", raising=False)
+    done = CliRunner().invoke(app, ["serve", "model", "--host", "0.0.0.0"])
+    assert done.exit_code == 2
+    assert "lets other machines reach the server, which has no token" in done.stderr
+
+
 def test_without_its_libraries_serve_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "nextclick.serving.server", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)

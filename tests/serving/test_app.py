@@ -193,7 +193,8 @@ def test_what_the_server_says_of_itself(client):
     assert (model["search"], model["rejected"]) == ({"method": "exhaustive"}, {})
     assert client.get("/healthz").json() == {"status": "ok"}
     ready = client.get("/readyz").json()
-    assert ready == {"status": "ready", "session_store": {"backend": "memory", "status": "ok"}}
+    store = {"backend": "memory", "status": "ok", "lost_clicks": 0}
+    assert ready == {"status": "ready", "session_store": store}
     counted = client.get("/metrics").text
     assert 'nextclick_requests_total{route="/v1/recommend",status="200"}' in counted
     assert "10, 20" not in counted
@@ -266,7 +267,7 @@ def test_one_address_may_ask_so_often(knn):
         asked = [client.get("/v1/models") for _ in range(4)]
         assert [a.status_code for a in asked] == [200, 200, 200, 429]
         check_problem(
-            asked[3], 429, None, "more than 0.5 requests per second from this address; retry after"
+            asked[3], 429, None, "more than 0.5 requests of ordinary cost per second from this ad"
         )
         assert asked[3].headers["retry-after"] == "2"
         assert client.get("/healthz").status_code == 200

@@ -18,8 +18,20 @@ _PANELS = {
     **dict.fromkeys(
         ("state", "session_seconds", "session_clicks", "max_sessions", "state_megabytes"), _SESSIONS
     ),
-    **dict.fromkeys(("max_queue", "max_batch", "max_bytes", "timeout", "rate", "burst"), _LIMITS),
-    **dict.fromkeys(("cors_origins", "trusted_proxies"), _ACCESS),
+    **dict.fromkeys(
+        (
+            "max_queue",
+            "max_batch",
+            "max_bytes",
+            "max_header_bytes",
+            "header_timeout",
+            "timeout",
+            "rate",
+            "burst",
+        ),
+        _LIMITS,
+    ),
+    **dict.fromkeys(("insecure", "allowed_hosts", "cors_origins", "trusted_proxies"), _ACCESS),
     **dict.fromkeys(("log_requests", "log_ids"), _LOG),
 }
 
@@ -37,14 +49,14 @@ def serve_command(
         OptionGroup(
             "Server",
             flags={"cors_origins": ("--cors-origin",)},
-            omit=("models", "token"),
+            omit=("models", "host", "token"),
             panels=_PANELS,
         ),
     ],
     host: Annotated[
         str,
         typer.Option(
-            help="Address to listen on; 0.0.0.0 listens on all interfaces.",
+            help="Address to listen on; 0.0.0.0 listens on all interfaces and needs a token.",
             rich_help_panel="Server",
         ),
     ] = "127.0.0.1",
@@ -78,14 +90,15 @@ def serve_command(
     """  # noqa: D301
     folders = named_models(models)
     try:
-        from nextclick.serving.server import listen, serve
+        from nextclick.serving.server import check_session_store, listen, serve
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"serve needs the package {error.name}, which is not installed; "
             "pip install 'nextclick[serve]'"
         ) from None
-    values = {**settings.values, "models": folders, "token": read_token(token_file)}
-    checked = TypedOptions(Settings, values).apply().checked()
+    given = {"models": folders, "host": host, "token": read_token(token_file)}
+    checked = TypedOptions(Settings, {**settings.values, **given}).apply().checked()
+    check_session_store(checked)
     listener = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     say(f"serving {', '.join(folders)} on http://{shown}:{listener.getsockname()[1]} (see /docs)")

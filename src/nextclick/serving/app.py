@@ -28,8 +28,9 @@ from nextclick.serving.prometheus import ServerMetrics
 from nextclick.serving.recommend_routes import recommend, recommend_batch
 from nextclick.serving.session_routes import append_event, delete_session, get_session
 from nextclick.serving.sessions.session_store import (
+    SessionStoreError,
+    SessionUnreadableError,
     StoreLimits,
-    StoreUnavailableError,
     open_store,
 )
 from nextclick.serving.settings import shares_metrics
@@ -37,10 +38,10 @@ from nextclick.serving.status_routes import health, metrics, ready
 from nextclick.serving.web_page import page_routes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from starlette.requests import Request
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Scope
 
     from nextclick.serving.batching import Answer
     from nextclick.serving.model_manager import LoadedModel
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nextclick.serving")
 _SWEEP_INTERVAL = 1.0  # seconds
+_LARGE_BODY = 1 << 16  # bytes; a smaller one is decoded within a millisecond
 
 OPERATIONS = (
     recommend, recommend_batch, append_event, get_session, delete_session, list_models, activate,
@@ -65,6 +67,7 @@ class App:
         metrics: its Prometheus metrics.
         models: the served models.
         store: the live sessions.
+        lost_clicks: number of clicks that could not be stored.
         asgi: the ASGI application.
 
     Raises:
@@ -82,6 +85,7 @@ class App:
             on_change=lambda model, result: self.metrics.swaps.labels(model, result).inc(),
         )
         self.store: SessionStore
+        self.lost_clicks = 0
         self.thread_batcher: ThreadBatcher
         self.inline_batcher: InlineBatcher
         self.asgi = ServerMiddleware(_starlette(self), settings, self.metrics)
@@ -90,13 +94,8 @@ class App:
     async def lifespan(self) -> AsyncIterator[None]:
         """Open the session store and the batchers, and run the background tasks."""
         settings = self.settings
-        limits = StoreLimits(
-            settings.session_seconds,
-            settings.session_clicks,
-            settings.max_sessions,
-            settings.state_megabytes,
-        )
-        self.store = open_store(settings.state, limits)
+        self.store = open_store(settings.state, store_limits(settings))
+        await self.check_store()
         options: dict[str, Any] = {
             "max_queue": settings.max_queue,
             "max_batch": settings.max_batch,
@@ -117,24 +116,65 @@ class App:
             await asyncio.to_thread(self.thread_batcher.close)
             await self.store.close()
 
-    def batcher(self, loaded: LoadedModel) -> ThreadBatcher | InlineBatcher:
-        """The batcher of a model."""
-        return self.inline_batcher if loaded.inline else self.thread_batcher
+    def batcher(self, loaded: LoadedModel, cost: int) -> ThreadBatcher | InlineBatcher:
+        """The batcher of a model for requests of a cost."""
+        inline = loaded.inline and cost <= self.settings.max_batch
+        return self.inline_batcher if inline else self.thread_batcher
+
+    def check_capacity(self, loaded: LoadedModel, cost: int) -> None:
+        """Check that the queue of a model has room for requests of a cost.
+
+        Raises:
+            RequestError: it is full.
+        """
+        with self._counting_rejections():
+            self.batcher(loaded, cost).check_capacity(cost)
+
+    @contextlib.contextmanager
+    def reserve(self, cost: int) -> Iterator[None]:
+        """Hold room in the queue of large requests while one of a cost is prepared.
+
+        Raises:
+            RequestError: the queue is full.
+        """
+        with contextlib.ExitStack() as held:
+            if cost > self.settings.max_batch:
+                with self._counting_rejections():
+                    held.enter_context(self.thread_batcher.reserve(cost))
+            yield
+
+    def check_body(self, size: int) -> None:
+        """Check that a large request has a chance, before its body is read or decoded.
+
+        Raises:
+            RequestError: the queue of large requests is full.
+        """
+        if size > _LARGE_BODY:
+            with self._counting_rejections():
+                self.thread_batcher.check_capacity(self.settings.max_batch + 1)
 
     async def answer(
-        self, loaded: LoadedModel, requests: Sequence[ResolvedRequest]
+        self,
+        loaded: LoadedModel,
+        requests: Sequence[ResolvedRequest],
+        costs: Sequence[int],
+        scope: Scope,
     ) -> list[Answer]:
-        """Compute the answers to requests within the timeout.
+        """Compute the answers to requests of a client within the timeout.
 
         Raises:
             RequestError: the queue is full, or the timeout has passed.
+            ClientDisconnect: the client has left.
         """
         timeout = self.settings.timeout
-        try:
-            future = self.batcher(loaded).submit(loaded.recommender, requests, timeout=timeout)
-        except RequestError:
-            self.metrics.rejected.labels("queue").inc()
-            raise
+        with self._counting_rejections():
+            future = self.batcher(loaded, sum(costs)).submit(
+                loaded.recommender,
+                requests,
+                timeout=timeout,
+                costs=costs,
+                wanted=scope.get("nextclick.connected", _always),
+            )
         try:
             async with asyncio.timeout(timeout):
                 return await asyncio.wrap_future(future)  # an asyncio future is returned as it is
@@ -144,11 +184,37 @@ class App:
                 f"no answer within {timeout:g} s; retry in a second", status=503, retry_after=1
             ) from None
 
-    def store_failed(self, error: StoreUnavailableError) -> None:
-        """Record that the session store does not respond."""
+    @contextlib.contextmanager
+    def _counting_rejections(self) -> Iterator[None]:
+        try:
+            yield
+        except RequestError:
+            self.metrics.rejected.labels("queue").inc()
+            raise
+
+    def store_failed(self, error: SessionStoreError) -> None:
+        """Record that the session store failed for a request."""
         self.metrics.degraded.inc()
-        self.metrics.store_up.set(0)
-        log.warning("the session store does not respond: %s", error)
+        if not isinstance(error, SessionUnreadableError):  # which affects one session
+            self.metrics.store_up.set(0)
+        log.warning("the session store failed: %s", error)
+
+    def click_lost(self, error: SessionStoreError) -> None:
+        """Record that a click could not be stored."""
+        self.lost_clicks += 1
+        self.metrics.lost_clicks.inc()
+        self.store_failed(error)
+
+    async def check_store(self) -> str | None:
+        """Write to the session store; returns None, or why it failed."""
+        try:
+            await self.store.check_write()
+        except SessionStoreError as error:
+            self.metrics.store_up.set(0)
+            log.warning("the session store cannot be written: %s", error)
+            return str(error)
+        self.metrics.store_up.set(1)
+        return None
 
     async def _reload_models(self) -> None:
         """Activate new versions as they appear."""
@@ -163,8 +229,22 @@ class App:
         """Remove expired sessions."""
         while True:
             await asyncio.sleep(_SWEEP_INTERVAL)
-            with contextlib.suppress(StoreUnavailableError):
+            with contextlib.suppress(SessionStoreError):
                 await self.store.sweep()
+
+
+def store_limits(settings: Settings) -> StoreLimits:
+    """The retention of sessions."""
+    return StoreLimits(
+        settings.session_seconds,
+        settings.session_clicks,
+        settings.max_sessions,
+        settings.state_megabytes,
+    )
+
+
+def _always() -> bool:
+    return True
 
 
 def _starlette(app: App) -> ASGIApp:

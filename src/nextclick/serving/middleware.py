@@ -1,4 +1,4 @@
-"""ASGI middleware for all routes: rate limit, security headers, metrics, request log."""
+"""ASGI middleware for all routes: access rules, rate limit, security headers, metrics, log."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect
 
 from nextclick.errors import RequestError
+from nextclick.serving.access import AccessRules
 from nextclick.serving.problem_details import error_response
 
 if TYPE_CHECKING:
@@ -40,8 +41,16 @@ _HEADERS = (
 )
 
 
+def _always() -> bool:
+    return True
+
+
 class RateLimiter:
-    """A token bucket for each address: `burst` requests at once, then `rate` per second."""
+    """A token bucket for each address: `burst` tokens at once, then `rate` per second.
+
+    A request takes as many tokens as it costs. One that costs more than `burst` needs a full
+    bucket, and leaves a debt.
+    """
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic):
         self._rate = rate
@@ -49,16 +58,17 @@ class RateLimiter:
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, updated at
 
-    def acquire(self, address: str) -> float:
-        """Take a token; returns 0, or the seconds until one is available."""
+    def acquire(self, address: str, cost: int = 1) -> float:
+        """Take the tokens of a request; returns 0, or the seconds until they are available."""
         now = self._clock()
         tokens, updated = self._buckets.pop(address, (self._burst, now))
         tokens = min(self._burst, tokens + (now - updated) * self._rate)
-        exhausted = tokens < 1.0
-        self._buckets[address] = (tokens if exhausted else tokens - 1.0, now)
+        needed = min(float(cost), self._burst)
+        exhausted = tokens < needed
+        self._buckets[address] = (tokens if exhausted else tokens - cost, now)
         if len(self._buckets) > _MAX_ADDRESSES:
             self._buckets.popitem(last=False)
-        return (1.0 - tokens) / self._rate if exhausted else 0.0
+        return (needed - tokens) / self._rate if exhausted else 0.0
 
 
 class ServerMiddleware:
@@ -73,6 +83,7 @@ class ServerMiddleware:
         self.shutting_down = False
         self._settings = settings
         self._metrics = metrics
+        self._access = AccessRules(settings)
         self._limiter = RateLimiter(settings.rate, settings.burst) if settings.rate > 0 else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,7 +105,7 @@ class ServerMiddleware:
             await send(message)
 
         try:
-            self._limit_rate(scope)
+            self._admit(scope)
             await self.app(scope, receive, send_with_headers)
         except ClientDisconnect:
             status = status or _CLIENT_CLOSED_REQUEST
@@ -103,16 +114,28 @@ class ServerMiddleware:
         finally:
             self._record(scope, status, time.perf_counter() - start)
 
-    def _limit_rate(self, scope: Scope) -> None:
-        if self._limiter is None or scope["path"] in _UNLIMITED_ROUTES:
+    def _admit(self, scope: Scope) -> None:
+        if not scope.get("nextclick.connected", _always)():
+            raise ClientDisconnect  # the client left while the request waited for its turn
+        self._access.check(scope)
+        if scope["path"] not in _UNLIMITED_ROUTES:
+            self.charge(scope, 1)
+
+    def charge(self, scope: Scope, cost: int) -> None:
+        """Count a cost against the rate limit of the client.
+
+        Raises:
+            RequestError: the client has exceeded it.
+        """
+        if self._limiter is None or cost == 0:
             return
         address = scope["client"][0] if scope.get("client") else ""
-        wait = self._limiter.acquire(address)
+        wait = self._limiter.acquire(address, cost)
         if wait > 0.0:
             self._metrics.rejected.labels("rate").inc()
             raise RequestError(
-                f"more than {self._settings.rate:g} requests per second from this address; "
-                "retry after the seconds given in Retry-After",
+                f"more than {self._settings.rate:g} requests of ordinary cost per second from "
+                "this address; retry after the seconds given in Retry-After",
                 status=429,
                 retry_after=int(wait) + 1,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from dataclasses import dataclass
@@ -67,12 +68,15 @@ class ArtifactSource:
         """See `VersionSource`."""
         try:
             manifest = (self.folder / "manifest.json").read_bytes()
-        except OSError as error:
+            modified = (self.folder / "weights.safetensors").stat().st_mtime_ns
+        except (FileNotFoundError, NotADirectoryError) as error:
+            missing = Path(str(error.filename)).name
             raise ArtifactError(
-                f"{self.folder} is not an artifact: manifest.json is missing; create one with "
+                f"{self.folder} is not an artifact: {missing} is missing; create one with "
                 "`nextclick train STORE --model NAME -o ARTIFACT`"
             ) from error
-        modified = (self.folder / "weights.safetensors").stat().st_mtime_ns
+        except OSError as error:
+            raise ArtifactError(_read_problem(self.folder, error)) from error
         digest = hashlib.blake2b(manifest + str(modified).encode(), digest_size=6)
         return ArtifactVersion(digest.hexdigest(), self.folder)
 
@@ -89,9 +93,20 @@ def open_versions(folder: str | Path) -> VersionSource:
     path = Path(folder)
     try:
         kind = json.loads((path / "manifest.json").read_bytes()).get("kind")
-    except (OSError, ValueError, AttributeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, AttributeError):
         kind = None  # loading the artifact reports the error
+    except OSError as error:
+        raise ArtifactError(_read_problem(path, error)) from error
     if kind != "nextclick.registry":
         return ArtifactSource(path)
     registry: VersionSource = import_module("nextclick.artifact.version_registry").Registry(path)
     return registry
+
+
+def _read_problem(folder: Path, error: OSError) -> str:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return (
+            f"{folder} cannot be read: too many files are open; raise the limit with "
+            "`ulimit -n`, or serve fewer models"
+        )
+    return f"{folder} cannot be read: {error.strerror}; check the folder and its permissions"

@@ -62,7 +62,9 @@ class Operation:
         """All error statuses."""
         statuses = {*self.problems}
         if self.path.startswith("/v1/"):
-            statuses.add(429)
+            statuses |= {421, 429}
+        if self.method != "GET":
+            statuses.add(403)
         if self.body is not None:
             statuses |= {400, 408, 413, 422}
         if self.access != "public":
@@ -118,7 +120,11 @@ async def _run(app: App, operation: Operation, request: Request) -> Response:
     _authorize(operation.access, request, app.settings.token)
     body = None
     if operation.body is not None:
-        body = decode_json(await _read_body(request, app.settings), operation.decoder)
+        length = request.headers.get("content-length", "")
+        app.check_body(int(length) if length.isdecimal() else 0)
+        content = await _read_body(request, app.settings)
+        app.check_body(len(content))  # others may have been admitted meanwhile
+        body = decode_json(content, operation.decoder)
     result = await operation.handler(app, request, body)
     if isinstance(result, Response):
         return result
@@ -143,8 +149,9 @@ def _authorize(access: Access, request: Request, token: str | None) -> None:
                 status=403,
             )
         return
-    credentials = request.headers.get("authorization", "").encode("latin-1", "replace")
-    if not hmac.compare_digest(credentials, b"Bearer " + token.encode()):
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    given = credentials.strip(" ").encode("latin-1", "replace")
+    if not hmac.compare_digest(given, token.encode()) or scheme.lower() != "bearer":
         raise RequestError(
             "this route needs the token of the server; send Authorization: Bearer TOKEN",
             status=401,

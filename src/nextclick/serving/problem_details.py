@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
@@ -72,7 +73,9 @@ def error_response(error: Exception) -> Response:
         return problem_response(error.status, str(error), error.field, headers)
     if isinstance(error, InputError):
         return problem_response(422, str(error), message_field(str(error)))
-    log.error("a request failed", exc_info=error)
+    # without the message, which may contain ids of the request
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("a request failed with %s:\n%s", type(error).__name__, frames)
     return problem_response(500, "the server failed to process this request")
 
 

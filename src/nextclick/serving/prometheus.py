@@ -37,7 +37,7 @@ class ServerMetrics:
         )  # fmt: skip
         self.queued = Gauge(
             "nextclick_queue",
-            "Requests in the queue",
+            "Cost of the requests in the queue",
             multiprocess_mode="livesum",
             registry=registry,
         )
@@ -53,6 +53,9 @@ class ServerMetrics:
         )  # fmt: skip
         self.degraded = Counter(
             "nextclick_degraded", "Requests answered without the session store", registry=registry
+        )
+        self.lost_clicks = Counter(
+            "nextclick_lost_clicks", "Clicks that could not be stored", registry=registry
         )
 
     def text(self) -> bytes:

@@ -7,12 +7,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+from starlette.responses import Response
 
 from nextclick.errors import InputError, RequestError
 from nextclick.serving import schemas
 from nextclick.serving.operations import operation
 from nextclick.serving.problem_details import message_field
 from nextclick.serving.request import RecommendationRequest
+from nextclick.serving.request_cost import request_cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,11 +38,13 @@ async def recommend(
     app: App, request: Request, body: schemas.RecommendRequest
 ) -> schemas.RecommendResponse:
     """Recommend the most likely next clicks of a session."""
-    del request
     slot = app.models.slot(body.model)
     loaded = slot.loaded
+    cost = _cost(body, loaded)
+    app.asgi.charge(request.scope, cost - 1)
+    app.check_capacity(loaded, cost)
     resolved = loaded.recommender.resolve(_recommendation_request(body, loaded))
-    (answer,) = await app.answer(loaded, [resolved])
+    (answer,) = await app.answer(loaded, [resolved], [cost], request.scope)
     titled = body.session if body.titles else None
     return recommend_response(slot, loaded, answer, titled=titled)
 
@@ -49,32 +53,55 @@ async def recommend(
     "POST", "/v1/recommend/batch",
     body=schemas.BatchRequest, response=schemas.BatchResponse, problems=(404, 503),
 )  # fmt: skip
-async def recommend_batch(
-    app: App, request: Request, body: schemas.BatchRequest
-) -> schemas.BatchResponse:
+async def recommend_batch(app: App, request: Request, body: schemas.BatchRequest) -> Response:
     """Recommend for several independent sessions."""
-    del request
     bodies = body.requests
     slots = [_numbered(n, app.models.slot, one.model) for n, one in enumerate(bodies)]
     loaded = {slot.name: slot.loaded for slot in slots}  # one version for the whole batch
-    resolved = [
-        _numbered(
-            n,
-            loaded[slot.name].recommender.resolve,
-            _recommendation_request(one, loaded[slot.name]),
-        )
-        for n, (slot, one) in enumerate(zip(slots, bodies, strict=True))
-    ]
+    costs = [_cost(one, loaded[slot.name]) for slot, one in zip(slots, bodies, strict=True)]
+    app.asgi.charge(request.scope, sum(costs) - 1)
     rows = {name: [n for n, slot in enumerate(slots) if slot.name == name] for name in loaded}
-    answers = await asyncio.gather(
-        *(app.answer(loaded[name], [resolved[n] for n in rows[name]]) for name in rows)
-    )
-    responses: dict[int, schemas.RecommendResponse] = {}
-    for name, answered in zip(rows, answers, strict=True):
-        for n, answer in zip(rows[name], answered, strict=True):
+    for name in rows:
+        app.check_capacity(loaded[name], sum(costs[n] for n in rows[name]))
+    turns = _Turns(app.settings.max_batch)
+    resolved = []
+    with app.reserve(sum(costs)):
+        for n, (slot, one) in enumerate(zip(slots, bodies, strict=True)):
+            await turns.work(costs[n])
+            resolve = loaded[slot.name].recommender.resolve
+            resolved.append(_numbered(n, resolve, _recommendation_request(one, loaded[slot.name])))
+    answered = await asyncio.gather(
+        *(
+            app.answer(
+                loaded[name], [resolved[n] for n in rows[name]], [costs[n] for n in rows[name]],
+                request.scope,
+            )
+            for name in rows
+        )
+    )  # fmt: skip
+    encoded = [b""] * len(bodies)
+    for name, answers in zip(rows, answered, strict=True):
+        for n, answer in zip(rows[name], answers, strict=True):
+            await turns.work(costs[n])
             titled = bodies[n].session if bodies[n].titles else None
-            responses[n] = recommend_response(slots[n], loaded[name], answer, titled=titled)
-    return schemas.BatchResponse([responses[n] for n in range(len(bodies))])
+            response = recommend_response(slots[n], loaded[name], answer, titled=titled)
+            encoded[n] = msgspec.json.encode(response)
+    return Response(b'{"responses":[%b]}' % b",".join(encoded), media_type="application/json")
+
+
+class _Turns:
+    """Lets other requests run while a large one is processed in the event loop."""
+
+    def __init__(self, max_cost: int):
+        self._max_cost = max_cost
+        self._done = 0
+
+    async def work(self, cost: int) -> None:
+        """Count work of a cost; give up the event loop after `max_cost`."""
+        self._done += cost
+        if self._done > self._max_cost:
+            self._done = cost
+            await asyncio.sleep(0)
 
 
 def default_k(k: int | None, loaded: LoadedModel) -> int:
@@ -111,6 +138,10 @@ def recommend_response(
             for neighbor in response.explanation.neighbors or ():
                 neighbor.titles = titles(neighbor.items)
     return response
+
+
+def _cost(body: schemas.RecommendRequest, loaded: LoadedModel) -> int:
+    return request_cost(len(body.session), default_k(body.k, loaded), explain=body.explain)
 
 
 def _recommendation_request(

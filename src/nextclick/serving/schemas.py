@@ -15,11 +15,12 @@ MAX_TEXT = 256  # characters of an id, a name or a search text
 MAX_RESULTS = 100  # items of a search
 SESSION_ID = "[A-Za-z0-9._~-]{1,128}"
 _INT64_MAX = 2**63 - 1
+_MAX_SECONDS = 1e15
 
 ItemId: TypeAlias = (
     Annotated[int, Meta(ge=-_INT64_MAX, le=_INT64_MAX)] | Annotated[str, Meta(max_length=MAX_TEXT)]
 )
-Seconds: TypeAlias = Annotated[float, Meta(ge=-1e15, le=1e15)]
+Seconds: TypeAlias = Annotated[float, Meta(ge=-_MAX_SECONDS, le=_MAX_SECONDS)]
 K: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_K)]
 ItemIds: TypeAlias = Annotated[list[ItemId], Meta(max_length=MAX_IDS)]
 Name: TypeAlias = Annotated[str, Meta(max_length=MAX_TEXT)]
@@ -66,8 +67,8 @@ class EventRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         item: id of the clicked item.
-        time: seconds since 1970; the default is now. A time before that of the previous click is
-            raised to it.
+        time: seconds since 1970, at most a day from now; the default is now. A time before that
+            of the previous click is raised to it.
         history: ids of the previous clicks; used only if the session store does not respond.
         k: number of items, 20 by default; 0 stores the click without a recommendation.
         user: id of the visitor.
@@ -80,7 +81,7 @@ class EventRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     item: ItemId
-    time: Seconds | None = None
+    time: Annotated[float, Meta(ge=0, le=_MAX_SECONDS)] | None = None
     history: Annotated[list[ItemId], Meta(max_length=MAX_CLICKS)] = []
     k: Annotated[int, Meta(ge=0, le=MAX_K)] | None = None
     user: ItemId | None = None

@@ -11,14 +11,20 @@ from nextclick.serving import schemas
 from nextclick.serving.operations import operation
 from nextclick.serving.recommend_routes import default_k, recommend_response
 from nextclick.serving.request import RecommendationRequest
-from nextclick.serving.sessions.session_store import Click, Session, StoreUnavailableError
+from nextclick.serving.request_cost import request_cost
+from nextclick.serving.sessions.session_store import Click, Session, SessionStoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.requests import Request
 
+    from nextclick.core.types import RawId
     from nextclick.serving.app import App
+    from nextclick.serving.model_manager import LoadedModel
 
 _SESSION_ID = re.compile(schemas.SESSION_ID)
+_MAX_AHEAD = 86_400.0  # seconds by which the clock of a client may be ahead
 
 
 @operation(
@@ -34,36 +40,46 @@ async def append_event(
     slot = app.models.slot(body.model)
     loaded = slot.loaded
     k = default_k(body.k, loaded)
+    click = Click(body.item, _click_time(body.time, time.time()), body.user)
     if k:  # a request that cannot be answered must not store its click
         loaded.recommender.check(k, body.allow, body.block)
-        app.batcher(loaded).check_capacity(1)
-    click = Click(body.item, time.time() if body.time is None else body.time, body.user)
-    degraded = False
-    try:
-        session = await app.store.append(session_id, click)
-    except StoreUnavailableError as error:
-        app.store_failed(error)
-        degraded = True
-        session = Session([*(Click(item, click.time) for item in body.history), click])
+        app.asgi.charge(request.scope, request_cost(1, k, explain=body.explain) - 1)
+        _check_capacity(app, loaded, body, k)
+    session, degraded = await _store_click(app, session_id, click, body.history)
     recommendation = None
     if k:
         resolved = loaded.recommender.resolve(
             RecommendationRequest(
-                session.items,
-                k,
-                times=session.times,
-                user=session.user,
-                exclude_seen=body.exclude_seen,
-                allow=body.allow,
-                block=body.block,
-                explain=body.explain,
-                session_id=None if degraded else session_id,
+                session.items, k, times=session.times, user=session.user,
+                exclude_seen=body.exclude_seen, allow=body.allow, block=body.block,
+                explain=body.explain, session_id=None if degraded else session_id,
             )
-        )
-        (answer,) = await app.answer(loaded, [resolved])
+        )  # fmt: skip
+        cost = request_cost(len(session.clicks), k, explain=body.explain)
+        (answer,) = await app.answer(loaded, [resolved], [cost], request.scope)
         titled = session.items if body.titles else None
         recommendation = recommend_response(slot, loaded, answer, titled=titled, degraded=degraded)
     return schemas.EventResponse(1 if degraded else len(session.clicks), degraded, recommendation)
+
+
+def _check_capacity(app: App, loaded: LoadedModel, body: schemas.EventRequest, k: int) -> None:
+    """Check that the queue has room for the session, however long it is."""
+    longest = max(app.settings.session_clicks, len(body.history) + 1)
+    cost, max_batch = request_cost(longest, k, explain=body.explain), app.settings.max_batch
+    app.check_capacity(loaded, min(cost, max_batch))
+    if cost > max_batch:
+        app.check_capacity(loaded, cost)
+
+
+async def _store_click(
+    app: App, session_id: str, click: Click, history: Sequence[RawId]
+) -> tuple[Session, bool]:
+    """The session with a new click; if the store fails, that of the request, and True."""
+    try:
+        return await app.store.append(session_id, click), False
+    except SessionStoreError as error:
+        app.click_lost(error)
+        return Session([*(Click(item, click.time) for item in history), click]), True
 
 
 @operation(
@@ -76,7 +92,7 @@ async def get_session(app: App, request: Request, body: None) -> schemas.Session
     session_id = _session_id(request)
     try:
         session = await app.store.get(session_id)
-    except StoreUnavailableError as error:
+    except SessionStoreError as error:
         raise _unavailable(app, error) from None
     if session is None:
         raise _not_found()
@@ -96,7 +112,7 @@ async def delete_session(app: App, request: Request, body: None) -> None:
     session_id = _session_id(request)
     try:
         existed = await app.store.delete(session_id)
-    except StoreUnavailableError as error:
+    except SessionStoreError as error:
         raise _unavailable(app, error) from None
     for slot in app.models.slots.values():
         slot.loaded.recommender.searcher.forget(session_id)
@@ -119,11 +135,28 @@ def _session_id(request: Request) -> str:
     return session_id
 
 
+def _click_time(seconds: float | None, now: float) -> float:
+    """The time of a click. Later clicks are not before it, so it must not be far in the future.
+
+    Raises:
+        RequestError: it is more than a day ahead.
+    """
+    if seconds is None:
+        return now
+    if seconds > now + _MAX_AHEAD:
+        raise RequestError(
+            f"time must be in seconds since 1970 and at most a day from now, got {seconds:g}; "
+            "omit it to use the clock of the server",
+            field="time",
+        )
+    return seconds
+
+
 def _not_found() -> RequestError:
     return RequestError("the session does not exist or has expired; a click creates it", status=404)
 
 
-def _unavailable(app: App, error: StoreUnavailableError) -> RequestError:
+def _unavailable(app: App, error: SessionStoreError) -> RequestError:
     app.store_failed(error)
     return RequestError(
         "the session store does not respond; retry in a second", status=503, retry_after=1

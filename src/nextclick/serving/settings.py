@@ -11,6 +11,7 @@ from pydantic import Field
 
 from nextclick.core.config import build_config
 from nextclick.errors import ConfigError
+from nextclick.serving.access import is_loopback
 
 _HANDED_ON = "NEXTCLICK_SERVE"  # settings for the processes that a server starts
 _TOKEN = "NEXTCLICK_TOKEN"  # noqa: S105
@@ -23,10 +24,13 @@ class Settings:
     Attributes:
         models: name of a model to the folder of an artifact or a registry; the first model is the
             default.
-        token: required for live sessions and for activating versions; None disables both.
+        token: required for live sessions and for activating versions. Without one, live sessions
+            are open to everybody who reaches the port, and activation is disabled.
+        host: the address that the server listens on.
     """
 
     models: dict[str, str] = field(default_factory=dict)
+    host: str = "127.0.0.1"
     workers: Annotated[
         int,
         Field(ge=1, description="processes that share the port, each with one scoring thread"),
@@ -57,14 +61,34 @@ class Settings:
     ] = 1024
     max_queue: Annotated[
         int,
-        Field(ge=1, description="queue length per worker; further requests are rejected with 503"),
+        Field(
+            ge=1,
+            description="queue length per worker, in requests of ordinary cost; further requests "
+            "are rejected with 503",
+        ),
     ] = 256
     max_batch: Annotated[
-        int, Field(ge=1, description="largest number of queued requests scored in one batch")
+        int,
+        Field(
+            ge=1,
+            description="largest cost scored at once, in requests of ordinary cost; larger "
+            "requests are computed in slices",
+        ),
     ] = 32
     max_bytes: Annotated[
         int, Field(ge=1024, description="largest accepted request body, in bytes")
     ] = 1 << 20
+    max_header_bytes: Annotated[
+        int, Field(ge=1024, description="largest accepted request line and headers, in bytes")
+    ] = 1 << 15
+    header_timeout: Annotated[
+        float,
+        Field(
+            ge=0.01,
+            allow_inf_nan=False,
+            description="time limit for the request line and headers, in seconds",
+        ),
+    ] = 5.0
     timeout: Annotated[
         float,
         Field(ge=0.01, allow_inf_nan=False, description="time limit of a request, in seconds"),
@@ -82,7 +106,7 @@ class Settings:
         Field(
             ge=0,
             allow_inf_nan=False,
-            description="requests per second and client address; 0 is unlimited",
+            description="requests of ordinary cost per second and client address; 0 is unlimited",
         ),
     ] = 0.0
     burst: Annotated[
@@ -114,6 +138,18 @@ class Settings:
         ),
     ] = 1.0
     token: str | None = None
+    insecure: Annotated[
+        bool,
+        Field(description="allow other machines to reach the server although it has no token"),
+    ] = False
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Field(
+            description="accepted names of the server in the Host header, such as "
+            "shop.example or *.shop.example; addresses are always accepted. The default is "
+            "localhost if the server listens on this machine only, otherwise every name"
+        ),
+    ] = ()
     cors_origins: Annotated[
         tuple[str, ...],
         Field(description="web origins allowed by CORS, such as https://shop.example"),
@@ -139,6 +175,11 @@ class Settings:
             ConfigError: a value is out of its range, or two exclude each other.
         """
         build_config(Settings, asdict(self), "serve")
+        if not (self.token or self.insecure or is_loopback(self.host)):
+            raise ConfigError(
+                f"--host {self.host} lets other machines reach the server, which has no token; "
+                "give --token-file, or --insecure to leave live sessions open to them"
+            )
         from nextclick.serving.sessions.session_store import find_backend  # imports msgspec
 
         if self.workers > 1 and not find_backend(self.state).shared:

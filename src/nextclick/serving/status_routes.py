@@ -24,16 +24,21 @@ async def health(app: App, request: Request, body: None) -> dict[str, str]:
 
 @operation("GET", "/readyz", response=dict, problems=(503,))
 async def ready(app: App, request: Request, body: None) -> dict[str, Any]:
-    """The server accepts requests; reports whether the session store responds."""
+    """The server accepts requests; reports whether the session store can be written."""
     del request, body
-    responds = await app.store.ready()
-    app.metrics.store_up.set(responds)
     if app.asgi.shutting_down:
         raise RequestError(
             "the server is shutting down; retry in a second", status=503, retry_after=1
         )
-    store = {"backend": app.store.name, "status": "ok" if responds else "unreachable"}
-    return {"status": "ready" if responds else "degraded", "session_store": store}
+    problem = await app.check_store()
+    store: dict[str, Any] = {
+        "backend": app.store.name,
+        "status": "ok" if problem is None else "failing",
+        "lost_clicks": app.lost_clicks,
+    }
+    if problem is not None:
+        store["problem"] = problem
+    return {"status": "ready" if problem is None else "degraded", "session_store": store}
 
 
 @operation("GET", "/metrics")

@@ -64,9 +64,8 @@ class MemoryStore:
             removed += 1
         return removed
 
-    async def ready(self) -> bool:
+    async def check_write(self) -> None:
         """See `SessionStore`."""
-        return True
 
     async def close(self) -> None:
         """See `SessionStore`."""

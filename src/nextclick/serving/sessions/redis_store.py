@@ -4,20 +4,40 @@ A session is a list of clicks with an expiry. A click takes one round trip: appe
 expiry and read the list, in one transaction. If Redis does not respond, a background task pings it
 every half second, and requests do not contact it until a ping succeeds. So requests do not wait for
 the timeout one by one, and a restarted Redis is not flooded by all of them at once.
+
+Redis may also respond with an error to a command. Such an error says nothing about other requests,
+which are sent as before. Messages of the client library contain keys and values; only the code of
+the error is reported.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import ssl
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from nextclick.errors import ConfigError
-from nextclick.serving.sessions.session_store import Click, Session, StoreUnavailableError
+from nextclick.serving.sessions.session_store import (
+    Click,
+    Session,
+    SessionStoreError,
+    SessionUnreadableError,
+    StoreConfigError,
+    StoreUnavailableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,7 +47,18 @@ if TYPE_CHECKING:
 _PREFIX = "nextclick:session:"
 _TIMEOUT = 0.25  # seconds for a response
 _PING_INTERVAL = 0.5  # seconds between pings while Redis does not respond
-_CONNECTION_ERRORS = (RedisError, OSError, TimeoutError)
+_ERRORS = (RedisError, OSError, TimeoutError)
+_PROBE = "nextclick:write-check"
+_PROBE_MILLISECONDS = 1000
+# errors that last until the configuration changes
+_CONFIG_ERRORS = (
+    AuthenticationError, AuthorizationError, NoPermissionError, ReadOnlyError, ssl.SSLError,
+)  # fmt: skip
+_CONFIG_CODES = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "READONLY"})
+_CODES = _CONFIG_CODES | {
+    "BUSY", "CLUSTERDOWN", "ERR", "EXECABORT", "LOADING", "MASTERDOWN", "MISCONF", "MOVED",
+    "NOREPLICAS", "OOM", "TRYAGAIN", "WRONGTYPE",
+}  # fmt: skip
 
 
 class RedisStore:
@@ -84,13 +115,9 @@ class RedisStore:
         """See `SessionStore`; Redis removes expired keys itself."""
         return 0
 
-    async def ready(self) -> bool:
+    async def check_write(self) -> None:
         """See `SessionStore`."""
-        try:
-            await self._call(self._redis.ping())
-        except StoreUnavailableError:
-            return False
-        return True
+        await self._call(self._redis.set(_PROBE, b"", px=_PROBE_MILLISECONDS))
 
     async def close(self) -> None:
         """See `SessionStore`."""
@@ -108,10 +135,11 @@ class RedisStore:
             raise StoreUnavailableError("redis has not responded since the connection failed")
         try:
             return await response
-        except _CONNECTION_ERRORS as error:
-            if not self._is_down():
+        except _ERRORS as error:
+            failure = _failure(error)
+            if not isinstance(error, ResponseError) and not self._is_down():
                 self._reconnecting = asyncio.create_task(self._reconnect())
-            raise StoreUnavailableError(f"redis: {error}") from error
+            raise failure from None  # the message of the cause contains ids
 
     def _is_down(self) -> bool:
         return self._reconnecting is not None and not self._reconnecting.done()
@@ -119,7 +147,7 @@ class RedisStore:
     async def _reconnect(self) -> None:
         while not self._closed:  # redis turns a cancellation while connecting into a timeout
             await asyncio.sleep(_PING_INTERVAL)
-            with contextlib.suppress(*_CONNECTION_ERRORS):
+            with contextlib.suppress(*_ERRORS):
                 # a pooled connection that the network dropped silently would fail once more
                 await self._redis.connection_pool.disconnect(inuse_connections=False)
                 await self._redis.ping()
@@ -128,7 +156,41 @@ class RedisStore:
     def _session(self, values: list[bytes]) -> Session:
         try:
             return Session([self._decoder.decode(value) for value in values])
-        except msgspec.MsgspecError as error:
-            raise StoreUnavailableError(
-                f"redis: the value of this key is not a session: {error}"
-            ) from error
+        except msgspec.MsgspecError:
+            raise SessionUnreadableError("redis: the value of a key is not a session") from None
+
+
+def _failure(error: Exception) -> SessionStoreError:
+    """The error to report, without keys and values."""
+    code, cause = _code(error), _config_error(error)
+    shown = f"redis: {type(error).__name__}" + (f" {code}" if code else "")
+    if code == "WRONGTYPE":
+        return SessionUnreadableError(shown)
+    if isinstance(cause, ssl.SSLError):
+        return StoreConfigError(f"{shown}: TLS: {getattr(cause, 'reason', type(cause).__name__)}")
+    if isinstance(cause, socket.gaierror):
+        return StoreConfigError(f"{shown}: the host does not exist")
+    if cause is not None or code in _CONFIG_CODES:
+        return StoreConfigError(shown)
+    return StoreUnavailableError(shown)
+
+
+def _code(error: Exception) -> str | None:
+    """The code that an error message of Redis begins with."""
+    if not isinstance(error, RedisError):
+        return None
+    # the client library puts the command, which may contain any text, before the message
+    message = str(error).rpartition(" of pipeline caused error: ")[2]
+    code = message.lstrip("(\"'").partition(" ")[0]
+    return code if code in _CODES else None
+
+
+def _config_error(error: BaseException | None) -> BaseException | None:
+    """The error, or one of its causes, that lasts until the configuration changes."""
+    while error is not None:
+        if isinstance(error, _CONFIG_ERRORS):
+            return error
+        if isinstance(error, socket.gaierror) and error.errno != socket.EAI_AGAIN:
+            return error
+        error = error.__cause__ or error.__context__
+    return None

@@ -69,8 +69,23 @@ class Session:
         return next((c.user for c in reversed(self.clicks) if c.user is not None), None)
 
 
-class StoreUnavailableError(Exception):
-    """The session store does not respond; requests are answered without it."""
+class SessionStoreError(Exception):
+    """A session store failed; requests are answered without it.
+
+    Messages contain neither keys nor values, because they are logged.
+    """
+
+
+class StoreUnavailableError(SessionStoreError):
+    """The store does not respond, or has no room: it may recover."""
+
+
+class StoreConfigError(SessionStoreError):
+    """The store rejects every write because of the configuration: a password, a permission."""
+
+
+class SessionUnreadableError(SessionStoreError):
+    """One session cannot be used; the others can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +106,7 @@ class StoreLimits:
 
 
 class SessionStore(Protocol):
-    """Stores live sessions. Every call may raise StoreUnavailableError.
+    """Stores live sessions. Every call may raise `SessionStoreError`.
 
     Attributes:
         name: of the backend.
@@ -124,8 +139,8 @@ class SessionStore(Protocol):
         """Remove a bounded number of expired sessions; returns how many."""
         ...
 
-    async def ready(self) -> bool:
-        """Whether the store responds."""
+    async def check_write(self) -> None:
+        """Write and remove a value that is no session."""
         ...
 
     async def close(self) -> None:

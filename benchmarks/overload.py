@@ -1,0 +1,145 @@
+"""Overload of a server: large requests beside small ones, and thousands of connections.
+
+`serve_drills.py` imports it.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import select
+import socket
+import threading
+import time
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from server_process import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nextclick.core.types import RawId
+
+LARGE = {"sessions": 256, "clicks": 330, "k": 1000}
+N_LARGE = 10
+SECONDS = 8.0
+RETRY = 1.0  # seconds, as Retry-After says
+
+
+def large_request(items: Sequence[RawId]) -> dict[str, Any]:
+    """A batch that costs as much as thousands of ordinary requests, within the size limit."""
+    rng = np.random.default_rng(0)
+    requests = []
+    for _ in range(LARGE["sessions"]):
+        clicks = rng.integers(len(items), size=LARGE["clicks"])
+        session = [items[click] for click in clicks]
+        requests.append({"session": session, "k": LARGE["k"], "explain": True})
+    return {"requests": requests}
+
+
+def beside_large(url: str, items: Sequence[RawId]) -> dict[str, Any]:
+    """Latencies of small requests and health checks while ten large requests are sent at once."""
+    body, statuses = json.dumps(large_request(items)).encode(), []
+    parts = urlsplit(url)
+
+    def send() -> None:
+        # neither encoded nor decoded here, which would delay the small requests of this process
+        connection = HTTPConnection(str(parts.hostname), parts.port, timeout=60)
+        connection.request("POST", "/v1/recommend/batch", body)
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        statuses.append(answer.status)
+
+    small = {"session": list(items[:3]), "k": 20}
+    before = _latencies(url, small, lambda n: n < 200)
+    threads = [threading.Thread(target=send) for _ in range(N_LARGE)]
+    for thread in threads:
+        thread.start()
+    during = _latencies(url, small, lambda _: any(thread.is_alive() for thread in threads))
+    for thread in threads:
+        thread.join()
+    return {
+        "large": {str(status): statuses.count(status) for status in sorted(set(statuses))},
+        **{f"alone {name}": _quantiles(ms) for name, ms in before.items()},
+        **{f"beside large {name}": _quantiles(ms) for name, ms in during.items()},
+    }
+
+
+def _latencies(url: str, body: Any, more: Any) -> dict[str, list[float]]:
+    """Latencies in ms by status, one request after the other."""
+    found: dict[str, list[float]] = {}
+    n = 0
+    with Client(url) as client:
+        while more(n):
+            for name, call in (
+                ("recommend", ("POST", "/v1/recommend", body)),
+                ("healthz", ("GET", "/healthz", None)),
+            ):
+                began = time.perf_counter()
+                status = client.ask(*call)[0]
+                ms = 1000 * (time.perf_counter() - began)
+                found.setdefault(f"{name} {status}", []).append(ms)
+            n += 1
+            time.sleep(0.005)
+    return found
+
+
+def many_connections(url: str, items: Sequence[RawId], n: int) -> dict[str, Any]:
+    """Latencies of n connections; each sends its next request when it has the answer.
+
+    After a 503 a connection waits a second, as the response demands.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    parts = urlsplit(url)
+    body = json.dumps({"session": list(items[:3]), "k": 20}).encode()
+    request = (
+        b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        b"content-length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    poll = select.epoll()
+    sockets: dict[int, socket.socket] = {}
+    sent: dict[int, float] = {}  # connection to the time of its request
+    due: list[tuple[float, int]] = []  # time of the next request, connection
+    for _ in range(n):
+        connection = socket.create_connection((parts.hostname, parts.port), timeout=30)
+        sockets[connection.fileno()] = connection
+        poll.register(connection, select.EPOLLIN)
+    found: dict[str, list[float]] = {}
+    began = time.perf_counter()
+    for number in list(sockets):
+        sent[number] = time.perf_counter()
+        sockets[number].send(request)
+    while time.perf_counter() < began + SECONDS:
+        while due and due[0][0] < time.perf_counter():
+            number = due.pop(0)[1]
+            sent[number] = time.perf_counter()
+            sockets[number].send(request)
+        for number, _ in poll.poll(0.01):
+            answer = sockets[number].recv(1 << 16)
+            now = time.perf_counter()
+            if not answer.startswith(b"HTTP/1.1 "):
+                if not answer:
+                    poll.unregister(number)
+                    found.setdefault("closed", []).append(0.0)
+                continue  # the rest of an answer
+            status = answer[9:12].decode()
+            found.setdefault(status, []).append(1000 * (now - sent[number]))
+            if status == "503":
+                due.append((now + RETRY, number))
+            else:
+                sent[number] = time.perf_counter()
+                sockets[number].send(request)
+    for connection in sockets.values():
+        connection.close()
+    return {status: _quantiles(ms) for status, ms in sorted(found.items())}
+
+
+def _quantiles(ms: Sequence[float]) -> dict[str, float]:
+    at = np.quantile(ms, [0.5, 0.99, 1.0], method="higher")
+    return {"n": len(ms), **dict(zip(("median_ms", "p99_ms", "max_ms"), at.tolist(), strict=True))}

@@ -1,0 +1,223 @@
+"""The limits of a connection, with a transport and a clock that the test controls."""
+
+import asyncio
+import json
+
+import pytest
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from nextclick.serving.http_protocol import bounded_protocol
+from nextclick.serving.settings import Settings
+
+HEAD = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n"
+REQUEST = HEAD + b"{}"
+
+
+class Timer:
+    def __init__(self, seconds, function):
+        self.seconds, self.function, self.is_cancelled = seconds, function, False
+
+    def cancel(self):
+        self.is_cancelled = True
+
+
+class Task:
+    def add_done_callback(self, function):
+        """Never done."""
+
+
+class Loop:
+    """Collects timers and tasks, and runs none."""
+
+    def __init__(self):
+        self.timers, self.tasks = [], []
+
+    def call_later(self, seconds, function):
+        self.timers.append(Timer(seconds, function))
+        return self.timers[-1]
+
+    def create_task(self, work, **_):
+        work.close()
+        self.tasks.append(work)
+        return Task()
+
+
+class Transport:
+    def __init__(self):
+        self.written, self.closed = b"", False
+
+    def write(self, data):
+        self.written += data
+
+    def close(self):
+        self.closed = True
+
+    def is_closing(self):
+        return self.closed
+
+    def get_extra_info(self, name):
+        return None
+
+    def pause_reading(self):
+        pass
+
+    resume_reading = pause_reading
+
+
+@pytest.fixture
+def connections():
+    """Opens connections of one server; `load` is its number of requests in process."""
+
+    class Connections:
+        def __init__(self):
+            self.loop, self.state, self.rejected = Loop(), ServerState(), 0
+            settings = Settings(
+                max_queue=2, max_batch=1, max_header_bytes=1024, header_timeout=3, max_bytes=2048
+            )
+            self.protocol = bounded_protocol(settings, self.reject, lambda: False, lambda: None)
+            self.config = Config(lambda: None, log_config=None, ws="none")
+            self.config.load()
+
+        def reject(self):
+            self.rejected += 1
+
+        def open(self):
+            connection = self.protocol(
+                config=self.config, server_state=self.state, app_state={}, _loop=self.loop
+            )
+            connection.connection_made(Transport())
+            return connection
+
+        @property
+        def load(self):
+            return len(self.state.tasks) - self.protocol.load.reading
+
+    async def opened():
+        return Connections()
+
+    return asyncio.run(opened())
+
+
+def problem(connection):
+    """Status and problem that were written."""
+    head, _, body = connection.transport.written.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head
+    found = json.loads(body)
+    assert head.startswith(b"HTTP/1.1 %d " % found["status"])
+    return found["status"], found["problem"]
+
+
+def test_a_request_reaches_the_application(connections):
+    connection = connections.open()
+    connection.data_received(REQUEST)
+    assert len(connections.loop.tasks) == connections.load == 1
+    assert connection.scope["nextclick.connected"]()
+    connection.connection_lost(None)
+    assert not connection.scope["nextclick.connected"]()
+
+
+def test_large_headers_are_rejected_before_they_are_stored(connections):
+    one = connections.open()
+    one.data_received(b"GET / HTTP/1.1\r\nhost: x\r\nlong: " + b"x" * 2000)
+    assert problem(one)[0] == 431
+    assert one.transport.closed
+    written = len(one.transport.written)
+    one.data_received(b"x" * 10_000)  # what was under way
+    assert len(one.transport.written) == written
+
+    many = connections.open()
+    lines = b"".join(b"h%d: x\r\n" % n for n in range(101))
+    many.data_received(b"GET / HTTP/1.1\r\n" + lines + b"\r\n")
+    assert problem(many) == (
+        431, "the request line and headers exceed 1024 bytes or 100 headers",
+    )  # fmt: skip
+    path = connections.open()
+    path.data_received(b"GET /" + b"x" * 2000 + b" HTTP/1.1\r\n\r\n" + REQUEST)
+    assert problem(path)[0] == 431
+    assert connections.loop.tasks == []  # neither the request nor the one behind it
+
+
+def test_headers_have_a_time_limit(connections):
+    slow = connections.open()
+    (timer,) = connections.loop.timers
+    assert timer.seconds == 3
+    slow.data_received(HEAD[:20])
+    timer.function()
+    assert problem(slow) == (408, "the headers did not arrive within 3 s")
+    assert slow.transport.closed
+
+    silent = connections.open()
+    connections.loop.timers[-1].function()
+    assert silent.transport.closed
+    assert silent.transport.written == b""
+
+    whole = connections.open()
+    timer = connections.loop.timers[-1]
+    whole.data_received(REQUEST[:20])
+    whole.data_received(REQUEST[20:])
+    assert timer.is_cancelled
+
+
+def test_the_time_limit_applies_to_later_requests(connections):
+    connection = connections.open()
+    connection.data_received(REQUEST)
+    connection.cycle.response_complete = True
+    connection.on_response_complete()
+    idle = connections.loop.timers[-1]
+    connection.data_received(HEAD[:9])
+    assert idle.is_cancelled
+    connections.loop.timers[-1].function()
+    assert problem(connection)[0] == 408
+
+
+def test_what_is_not_http_is_a_problem(connections):
+    connection = connections.open()
+    connection.data_received(b"nonsense\r\n\r\n")
+    assert problem(connection) == (400, "the request is not valid HTTP/1.1")
+    assert connection.transport.closed
+
+
+def test_under_load_requests_are_rejected_without_a_task(connections):
+    for _ in range(3):  # max_queue and max_batch together
+        connections.open().data_received(REQUEST)
+    assert connections.load == len(connections.loop.tasks) == 3
+    late = connections.open()
+    late.data_received(HEAD)
+    assert problem(late) == (503, "the server is overloaded")
+    assert b"retry-after: 1\r\n" in late.transport.written
+    late.data_received(b"{}")  # the body of the rejected request
+    late.transport.written = b""
+    late.data_received(REQUEST)
+    assert problem(late)[0] == 503
+    assert not late.transport.closed
+    assert (connections.rejected, len(connections.loop.tasks)) == (2, 3)
+    health = connections.open()
+    health.data_received(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    assert len(connections.loop.tasks) == 4
+    connections.state.tasks.clear()
+    late.transport.written = b""
+    late.data_received(REQUEST)
+    assert late.transport.written == b""
+    assert len(connections.loop.tasks) == 5
+
+
+def test_bodies_that_do_not_arrive_are_no_load(connections):
+    slow = [connections.open() for _ in range(10)]
+    for connection in slow:
+        connection.data_received(HEAD)
+    assert (len(connections.loop.tasks), connections.load) == (10, 0)
+    connections.open().data_received(REQUEST)
+    assert (connections.rejected, connections.load) == (0, 1)
+    for connection in slow:
+        connection.connection_lost(None)
+    assert connections.protocol.load.reading == 0
+
+
+def test_the_body_of_a_rejected_request_is_bounded(connections):
+    for _ in range(3):
+        connections.open().data_received(REQUEST)
+    connection = connections.open()
+    connection.data_received(HEAD.replace(b"length: 2", b"length: 9999"))
+    connection.data_received(b"x" * 2049)
+    assert connection.transport.closed
