@@ -115,3 +115,21 @@ def test_the_points_of_a_sweep_can_be_compared(store, tmp_path, monkeypatch):
     values = {row["label"]: row["metrics"]["mrr@3"]["value"] for row in compared["leaderboard"]}
     assert sorted(values.values()) == sorted(point["value"] for point in numbers["points"])
     assert len(compared["pairs"]) == 1
+
+
+@pytest.mark.parametrize("foreign", ["notes.txt", "thesis/chapter.tex"])
+def test_a_cache_with_foreign_files_is_not_overwritten(tmp_path, foreign):
+    folder = tmp_path / "study"
+    with RunCache.locked(folder, "nextclick.test", {"n": 1}, outputs=["table.csv"]) as cache:
+        cache.run_folder("narm", {"seed": 0})
+        (folder / "table.csv").write_text("a\n")
+    (folder / foreign).parent.mkdir(exist_ok=True)
+    (folder / foreign).write_text("mine")
+    name = foreign.partition("/")[0]
+    with (
+        pytest.raises(OutputError, match=f"contains {name}, which nextclick did not write"),
+        RunCache.locked(folder, "nextclick.test", {"n": 2}, outputs=["table.csv"], overwrite=True),
+    ):
+        pass
+    assert (folder / foreign).read_text() == "mine"
+    assert (folder / "narm").is_dir()

@@ -22,7 +22,7 @@ from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.run_series import RunSeries
 from nextclick.models.model_registry import BASELINES
 from nextclick.report.report_data import ReportOptions, build_comparison
-from nextclick.report.report_files import write_report
+from nextclick.report.report_files import OUTPUTS, write_report
 from nextclick.report.run_folder import ModelRun
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def compare_results(
     path, no_figures_reason = None, None
     if output is not None:
         path, scope = Path(output), {"data_fingerprint": first.data_fingerprint}
-        with RunCache.locked(path, KIND, scope, overwrite=overwrite):
+        with RunCache.locked(path, KIND, scope, outputs=OUTPUTS, overwrite=overwrite):
             no_figures_reason = write_report(path, numbers)
     return ComparisonResult(path, numbers, [run.result for run in runs], no_figures_reason)
 
@@ -214,5 +214,7 @@ def _cache(
         with tempfile.TemporaryDirectory(prefix="nextclick-") as folder:
             yield RunCache(Path(folder))
     else:
-        with RunCache.locked(Path(output), KIND, scope, overwrite=overwrite) as cache:
+        with RunCache.locked(
+            Path(output), KIND, scope, outputs=OUTPUTS, overwrite=overwrite
+        ) as cache:
             yield cache

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SCHEMA, KIND = "nextclick.sweep/1", "nextclick.sweep"
 NUMBERS, TABLE, FIGURE = "sweep.json", "sweep.csv", "sweep"  # the figure as .png and .svg
 _RUNS = "runs"
+_OUTPUTS = (NUMBERS, TABLE, _RUNS, f"{FIGURE}.png", f"{FIGURE}.svg")
 _QUERIES = 200  # per point, to measure latency
 
 
@@ -85,7 +86,7 @@ def sweep(
     folder, points = Path(output), grid_points(grid)
     series = RunSeries("sweep", _runs(store, candidate, points, options), progress)
     scope = _scope(store, candidate, grid, options)
-    with RunCache.locked(folder, KIND, scope, overwrite=overwrite):
+    with RunCache.locked(folder, KIND, scope, outputs=_OUTPUTS, overwrite=overwrite):
         if not series.execute(RunCache(folder / _RUNS), skip_failures=False):
             raise InterruptedRunError(
                 f"stopped after {series.done} of {series.total} trainings; completed ones are kept "

@@ -26,7 +26,7 @@ from nextclick.report.run_folder import RUN
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
 FORMAT_VERSION = 1
@@ -48,7 +48,13 @@ class RunCache:
     @classmethod
     @contextmanager
     def locked(
-        cls, folder: Path, kind: str, scope: Mapping[str, Any], *, overwrite: bool = False
+        cls,
+        folder: Path,
+        kind: str,
+        scope: Mapping[str, Any],
+        *,
+        outputs: Collection[str] = (),
+        overwrite: bool = False,
     ) -> Iterator[RunCache]:
         """Create or resume a cache, and exclude other processes until the block ends.
 
@@ -56,6 +62,7 @@ class RunCache:
             folder: created if it does not exist.
             kind: of the cache, such as nextclick.study.
             scope: names and JSON values that all runs of the cache share.
+            outputs: names of the files and folders, besides the runs, that the caller writes.
             overwrite: delete an existing cache of the same kind first.
 
         Raises:
@@ -65,7 +72,7 @@ class RunCache:
         with _exclusive(folder):
             manifest = _read_manifest(folder, kind)
             if manifest is not None and overwrite:
-                _clear(folder)
+                _clear(folder, outputs)
                 manifest = None
             scope = json.loads(json.dumps(scope))  # tuples become lists, as in the manifest
             if manifest is None:
@@ -177,10 +184,19 @@ def _check_scope(folder: Path, manifest: Mapping[str, Any], scope: Mapping[str, 
         )
 
 
-def _clear(folder: Path) -> None:
-    (folder / MANIFEST).unlink()
-    for path in folder.iterdir():
+def _clear(folder: Path, outputs: Collection[str]) -> None:
+    """Delete the runs and outputs of a cache, if the folder holds nothing else."""
+    entries = list(folder.iterdir())
+    for path in entries:
+        is_run = path.is_dir() and not path.is_symlink() and (path / RUN).exists()
+        if not (is_run or path.name.startswith(".") or path.name in (MANIFEST, *outputs)):
+            raise OutputError(
+                f"{folder} contains {path.name}, which nextclick did not write, and is not "
+                "overwritten; move it, or choose another path"
+            )
+    (folder / MANIFEST).unlink()  # first: a killed process leaves no cache that looks complete
+    for path in entries:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)

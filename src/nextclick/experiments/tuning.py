@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SCHEMA, KIND = "nextclick.study/1", "nextclick.study"
 STUDY, NUMBERS, TABLE, BEST = "study.sqlite", "study.json", "trials.csv", "best.toml"
 IMPORTANCE, HISTORY = "importance", "history"  # each as .png and .svg
+_FIGURES = [f"{name}.{suffix}" for name in (IMPORTANCE, HISTORY) for suffix in ("png", "svg")]
+_OUTPUTS = (STUDY, f"{STUDY}-journal", NUMBERS, TABLE, BEST, *_FIGURES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def tune(
     plan = SearchPlan.create(model, options, store)
     objective = ValidationObjective.create(plan, store)
     folder, scope = Path(output), plan.scope | {"data_fingerprint": store.fingerprint}
-    with RunCache.locked(folder, KIND, scope, overwrite=overwrite):
+    with RunCache.locked(folder, KIND, scope, outputs=_OUTPUTS, overwrite=overwrite):
         summary, finished = _search(plan, objective, folder, progress)
         numbers = {
             "schema": SCHEMA,

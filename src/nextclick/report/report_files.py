@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REPORT, COMPARISON, FIGURES = "report.html", "comparison.json", "figures"
+_TABLES = ("leaderboard", "differences", "by-length", "cutoffs")
+OUTPUTS = (REPORT, COMPARISON, FIGURES, *(f"{name}.csv" for name in _TABLES))
 _CSV_COSTS = (
     "training_seconds", "epochs", "iterations_per_second", "samples_per_second",
     "memory_bytes", "device_memory_bytes", "device", "threads", "size_bytes",

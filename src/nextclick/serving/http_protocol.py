@@ -254,11 +254,11 @@ def bounded_protocol(
         accept_more: accepts waiting connections; called for each new connection.
     """
 
-    class Protocol(BoundedProtocol):
+    class ServerProtocol(BoundedProtocol):
         pass
 
-    Protocol.settings = settings
-    Protocol.load = RequestLoad(settings.max_queue + settings.max_batch, on_reject)
-    Protocol.is_shutting_down = staticmethod(is_shutting_down)
-    Protocol.accept_more = staticmethod(accept_more)
-    return Protocol
+    ServerProtocol.settings = settings
+    ServerProtocol.load = RequestLoad(settings.max_queue + settings.max_batch, on_reject)
+    ServerProtocol.is_shutting_down = staticmethod(is_shutting_down)
+    ServerProtocol.accept_more = staticmethod(accept_more)
+    return ServerProtocol
