@@ -81,7 +81,7 @@ def apart(
     """Milliseconds of processor time a step of each part, one after the other."""
     order = SessionOrder(
         sessions,
-        batch_size=config.batch_size,
+        batch_size=config.batch_for(sessions.n_prefixes),
         max_length=model.max_length,
         seed=0,
         shuffle=config.shuffle,
@@ -124,7 +124,8 @@ def main() -> None:
     parts = apart(model, sessions, config, options.steps)
     print(f"{options.model}, preset {options.preset}, threads of arithmetic: {options.threads}")
     print(f"samples/s   {rate:12,.0f}")
-    print(f"step        {step:12.3f} ms of processor time, for {config.batch_size} prefixes")
+    batch_size = config.batch_for(sessions.n_prefixes)
+    print(f"step        {step:12.3f} ms of processor time, for {batch_size} prefixes")
     for name in ("padding", "graphs"):
         share = 100 * parts[name] / step
         print(f"{name:11} {parts[name]:12.3f} ms, {share:.1f} % of the step")

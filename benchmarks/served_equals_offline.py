@@ -136,14 +136,14 @@ class Offline:
                 ms = np.round(1000 * np.array(visit.times)[at]).astype(np.int64)
                 gaps.append((np.diff(ms, prepend=ms[0]) / 1000).astype(np.float32))
         plain = SessionBatch.from_lists(rows)
-        told: dict[str, Any] = {}
+        context: dict[str, Any] = {}
         if visit.times is not None:
-            told["gaps"] = np.full(plain.items.shape, np.nan, dtype=np.float32)
-            for row, known in zip(told["gaps"], gaps, strict=True):
+            context["gaps"] = np.full(plain.items.shape, np.nan, dtype=np.float32)
+            for row, known in zip(context["gaps"], gaps, strict=True):
                 row[: len(known)] = known
-            told["waited"] = np.zeros(len(rows), dtype=np.float32)
+            context["time_since_last_click"] = np.zeros(len(rows), dtype=np.float32)
             if waited is not None:  # a prefix may end with clicks that the model does not know
-                told["waited"] += [
+                context["time_since_last_click"] += [
                     visit.times[end - 1]
                     + waited
                     - visit.times[int(np.flatnonzero(index[:end])[-1])]
@@ -152,7 +152,7 @@ class Offline:
         names = self.artifact.users
         user = 0 if names is None or visit.user is None else names.index(visit.user)
         users = np.full(len(rows), user, dtype=np.int32)
-        batch = SessionBatch(plain.items, plain.lengths, users=users, **told)
+        batch = SessionBatch(plain.items, plain.lengths, users=users, **context)
         return self.artifact.model.score(batch)
 
 
