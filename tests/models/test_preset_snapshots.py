@@ -1,7 +1,7 @@
 """The values of all presets and defaults, against a record that is changed on purpose only.
 
-After a wanted change: `NEXTCLICK_RECORD_PRESETS=1 pytest tests/models/test_preset_snapshots.py`, and
-review `git diff tests/models/preset_values.json`. The published values below have no such command.
+After a wanted change: `NEXTCLICK_RECORD_PRESETS=1 pytest tests/models/test_preset_snapshots.py`,
+then `git diff tests/models/preset_values.json`. Published values below are changed by hand.
 """
 
 import json
