@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check static docs format clean
+.PHONY: demo test nightly check static docs format clean
 
 demo: .venv-demo/ready
 	@echo "Simulates a click log, trains and compares six models, and prints a recommendation."
@@ -14,6 +14,10 @@ demo: .venv-demo/ready
 
 test: .venv-test/ready
 	.venv-test/bin/python -m pytest --numprocesses auto --dist loadfile
+
+# the slow tests; prints one line for each
+nightly: .venv-test/ready
+	.venv-test/bin/python -m pytest --run-slow -m slow -rA --tb=line --show-capture=no
 
 # all checks; CI runs this target
 check: static docs test

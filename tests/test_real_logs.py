@@ -2,7 +2,7 @@
 
 import pytest
 
-from nextclick import PrepareOptions, prepare
+from nextclick import PrepareOptions, evaluate, prepare, train
 from nextclick.data.options import FilterOptions, ReadOptions
 
 pytestmark = pytest.mark.data
@@ -39,6 +39,15 @@ def test_a_week_of_yoochoose(real_logs, tmp_path):
     assert (test["events"], test["sessions"]) == (13_568, 3_416)
     assert result.report["times"] == "seconds (inferred)"
     assert counts(result.store, "train", "events", "sessions", "items") == (70_278, 17_794, 2_933)
+
+
+@pytest.mark.parametrize(("model", "recall"), [("session-knn", 0.6910), ("markov", 0.5626)])
+def test_accuracy_on_a_week_of_yoochoose(model, recall, real_logs, tmp_path):
+    """The figures are measured; an unnoticed change of the computation leaves the band."""
+    folder = real_logs / "yoochoose-100k"
+    store = prepare(folder / "train_full.txt", tmp_path / "store", test=folder / "test.txt").store
+    result = evaluate(train(store, model), store)
+    assert result.metrics["recall@20"].value == pytest.approx(recall, abs=0.005)
 
 
 def test_globo(real_logs, tmp_path):

@@ -34,6 +34,26 @@ def test_the_unit_is_inferred(raw, unit, milliseconds):
     assert time_format.to_milliseconds(times).to_list() == [milliseconds]
 
 
+@pytest.mark.parametrize(
+    ("raw", "unit", "milliseconds"),
+    [
+        (946_684_800_000, "ms", 946_684_800_000),  # 2000-01-01, 12 digits
+        (999_999_999_999, "ms", 999_999_999_999),  # 2001-09-09, the last of 12 digits
+        (100_000_000_000, "ms", 100_000_000_000),  # 1973-03-03, the first of 12 digits
+        (99_999_999_999, "s", 99_999_999_999_000),  # 5138-11-16, the last of 11 digits
+        (946_684_800_000_000, "us", 946_684_800_000),
+        (946_684_800_000_000_000, "ns", 946_684_800_000),
+        (946_684_800, "s", 946_684_800_000),
+    ],
+)
+def test_times_before_2001_have_a_digit_less(raw, unit, milliseconds):
+    times = pl.Series([raw])
+    time_format = detect_time_format(times, None)
+    assert time_format.unit == unit
+    assert not time_format.relative
+    assert time_format.to_milliseconds(times).to_list() == [milliseconds]
+
+
 def test_a_datetime_column_is_read_as_is():
     times = pl.Series([dt.datetime(2017, 10, 1, 3, 0, 28, 20_000)])
     assert detect_time_format(times, None).to_milliseconds(times).to_list() == [TIME_MS]
