@@ -126,8 +126,9 @@ def test_a_cache_with_foreign_files_is_not_overwritten(tmp_path, foreign):
     (folder / foreign).parent.mkdir(exist_ok=True)
     (folder / foreign).write_text("mine")
     name = foreign.partition("/")[0]
+    message = "which nextclick did not write, and is not overwritten; move it, or choose another"
     with (
-        pytest.raises(OutputError, match=f"contains {name}, which nextclick did not write"),
+        pytest.raises(OutputError, match=f"contains {name}, {message}"),
         RunCache.locked(folder, "nextclick.test", {"n": 2}, outputs=["table.csv"], overwrite=True),
     ):
         pass
