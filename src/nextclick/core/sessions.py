@@ -88,21 +88,6 @@ class Sessions:
         for block, (begin, end) in zip(numbers, pairwise(bounds), strict=False):
             yield block, self.slice(begin, end)
 
-    def select(self, which: Int64Array) -> Sessions:
-        """The sessions at the ascending indices `which` (R,), as copies."""
-        lengths = self.lengths()[which]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        first = np.asarray(self.offsets[:-1], dtype=np.int64)[which]
-        at = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)  # (E,)
-        return replace(
-            self,
-            items=self.items[at],
-            offsets=offsets,
-            times=None if self.times is None else self.times[at],
-            users=None if self.users is None else self.users[which],
-            blocks=None if self.blocks is None else self.blocks[which],
-        )
-
     def mask_unseen_items(self, support: Int64Array) -> Sessions:
         """The sessions with item 0 (unknown) in place of items whose `support` (N + 1,) is 0.
 

@@ -58,7 +58,7 @@ class ValidationObjective:
             raise ConfigError(f"sessions must be 1 or more, got {n_sessions}")
         if n_sessions is not None and n_sessions < len(valid):
             rng = np.random.default_rng([plan.options.seed, n_sessions])
-            valid = valid.select(np.sort(rng.choice(len(valid), n_sessions, replace=False)))
+            valid = valid.take(np.sort(rng.choice(len(valid), n_sessions, replace=False)))
         valid = valid.mask_unseen_items(fit.support())
         return cls(plan.candidate, fit, valid, store_protocol(store), plan.options)
 

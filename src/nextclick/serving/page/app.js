@@ -86,7 +86,7 @@ class Share extends Component {
 
   render({ disabled }, { status }) {
     return html`<button type="button" id="share" disabled=${disabled} onClick=${this.copy}>Copy link</button>
-      <span class="told" role="status">${status}</span>`;
+      <span class="status" role="status">${status}</span>`;
   }
 }
 

@@ -26,7 +26,7 @@ function Click({ state, click, n, unknown }) {
   </li>`;
 }
 
-const Prediction = ({ state }) => html`<p class="asked">
+const Prediction = ({ state }) => html`<p class="prediction">
   <span class="id">prediction</span>
   <${Seconds} value=${state.wait} label="seconds from the last click to the prediction"
     onValue=${(wait) => state.set({ wait })} />
