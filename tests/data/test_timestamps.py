@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from nextclick.data.readers.timestamps import detect_time_format
-from nextclick.errors import ConfigError
+from nextclick.errors import ConfigError, SourceError
 
 TIME_MS = 1_506_826_828_020  # 2017-10-01T03:00:28.020Z
 
@@ -86,7 +86,7 @@ def test_times_that_cannot_be_parsed_have_no_format():
 
 
 def test_an_unknown_unit_is_rejected():
-    with pytest.raises(ConfigError, match="time unit must be one of s, ms, us, ns, excel, iso, got"):
+    with pytest.raises(ConfigError, match="time unit must be one of s, ms, us, ns, excel, iso"):
         detect_time_format(pl.Series([1]), "sec")
 
 
@@ -179,7 +179,7 @@ def test_the_denser_reading_decides_the_order_of_day_and_month():
 
 def test_an_undecided_order_of_day_and_month_is_rejected():
     sample = pl.Series(["04/05/2024 10:00", "04/05/2024 11:00"])
-    with pytest.raises(ConfigError, match="can be read with the day first or the month first; cho"):
+    with pytest.raises(SourceError, match="can be read with the day first or the month first; cho"):
         detect_time_format(sample, None, now_ms=NOW_MS)
     found = detect_time_format(sample, None, pattern="%d/%m/%Y %H:%M", now_ms=NOW_MS)
     assert found.to_milliseconds(sample)[0] == 1_714_816_800_000
@@ -229,5 +229,5 @@ def test_a_column_with_a_zone_keeps_it():
 
 
 def test_an_unknown_time_zone_is_rejected():
-    with pytest.raises(ConfigError, match="timezone must be the name of an IANA time zone, such as"):
+    with pytest.raises(ConfigError, match="timezone must be the name of an IANA time zone"):
         detect_time_format(pl.Series([1]), None, timezone="Berlin")

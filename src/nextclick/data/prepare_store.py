@@ -15,7 +15,7 @@ from nextclick.core.sessions import MS_PER_DAY
 from nextclick.core.storage import atomic_folder
 from nextclick.core.types import silent
 from nextclick.data.filters import FilterStep, TableCounts, apply_filters, count_table
-from nextclick.data.options import PrepareOptions, SplitOptions
+from nextclick.data.options import DEFAULT_GAP_SECONDS, PrepareOptions, SplitOptions
 from nextclick.data.protocols import PROTOCOLS
 from nextclick.data.quality_warnings import log_warnings, split_warnings
 from nextclick.data.readers.frames import is_frame
@@ -206,19 +206,22 @@ def read_sessions(
     parts = [sources] if test is None else [sources, test]
     raw = read_log(parts, options.read, options.sessions, progress)
     progress("sessions", 0, None)
-    gap_ms = round(options.sessions.gap_seconds * 1000)
-    tables = [_group_part(part, raw, gap_ms) for part in raw.parts]
+    tables = [_group_part(part, raw, options.sessions.gap_seconds) for part in raw.parts]
     table = tables[0] if test is None else join_parts(tables[0], tables[1])
     n_train = None if test is None else len(tables[0])
     report, warnings = _read_report(raw, table), log_warnings(raw, table)
     return SessionLog(table, raw.items, raw.users, n_train, report, warnings)
 
 
-def _group_part(part: RawPart, raw: RawLog, gap_ms: int) -> SessionTable:
+def _group_part(part: RawPart, raw: RawLog, gap_seconds: float | None) -> SessionTable:
+    """Group the clicks of a part into sessions; users are cut at gaps, sessions only on request."""
     table = gather_sessions(part)
     if raw.by_user:
-        return cut_by_inactivity(table, gap_ms)
-    return table if raw.users is not None else replace(table, users=None)
+        table = replace(table, users=np.arange(len(table), dtype=np.int32))
+        gap_seconds = gap_seconds or DEFAULT_GAP_SECONDS
+    elif raw.users is None:
+        table = replace(table, users=None)
+    return table if gap_seconds is None else cut_by_inactivity(table, round(gap_seconds * 1000))
 
 
 def _read_report(raw: RawLog, table: SessionTable) -> dict[str, Any]:

@@ -28,13 +28,8 @@ _DOMINANCE = 5.0  # … if it is this many times as frequent as the next value
 
 def log_warnings(log: RawLog, table: SessionTable) -> list[str]:
     """Return one sentence for each property of a log to know before training."""
-    warnings = []
+    warnings = list(log.notes)
     n_other_user = sum(part.n_other_user for part in log.parts)
-    if log.unused_event is not None:
-        warnings.append(
-            f"the event column {log.unused_event!r} is ignored, so every row counts as a click; "
-            "select event types with --events"
-        )
     if log.relative_times:
         warnings.append(
             "the times are too small to be dates, so they are read as seconds from the start of "
@@ -45,7 +40,8 @@ def log_warnings(log: RawLog, table: SessionTable) -> list[str]:
     if n_other_user:
         warnings.append(
             f"{n_other_user:,} clicks have another user than the first click of their session; "
-            "a session belongs to its first user"
+            "a session belongs to its first user; if session ids are reused, name a key such as "
+            "--session-column user_id+session_id"
         )
     if table.out_of_order:
         warnings.append(

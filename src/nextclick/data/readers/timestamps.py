@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import polars as pl
 
@@ -20,7 +19,10 @@ from nextclick.data.readers.time_patterns import (
     parse,
     swapped,
 )
-from nextclick.errors import ConfigError, nearest
+from nextclick.errors import ConfigError, SourceError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 TimeUnit = Literal["s", "ms", "us", "ns", "excel", "iso"]
 UNITS: tuple[str, ...] = get_args(TimeUnit)
@@ -45,6 +47,10 @@ _EXCEL_DAYS = (32_874, 50_000)  # from 1990
 _COMPACT_DATE = r"^(19[9]\d|20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
 _DENSER = 5.0  # a reading of dates that spans this many times fewer days is the right one
 _PROBE = 25  # values that a pattern is tried on before it is tried on all
+
+
+class AmbiguousDateError(SourceError):
+    """Dates that can be read with the day first or the month first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +164,8 @@ def detect_time_format(
         The format, or None if no value of the sample can be parsed.
 
     Raises:
-        ConfigError: the unit or the time zone does not exist, or the order of day and month cannot
-            be inferred.
+        ConfigError: the unit or the time zone does not exist.
+        AmbiguousDateError: the order of day and month cannot be inferred.
     """
     if unit is not None and unit not in UNITS:
         raise ConfigError(
@@ -179,7 +185,8 @@ def detect_time_format(
     numbers = _cast_numbers(values, pl.Float64).drop_nulls()
     numbers = numbers.filter(numbers.is_finite())
     if unit is not None and unit != "iso":
-        found = replace(base, unit=unit, inferred=False, relative=_is_relative(numbers, unit))
+        known: TimeUnit = unit  # type: ignore[assignment]
+        found = replace(base, unit=known, inferred=False, relative=_is_relative(numbers, unit))
         return found if len(numbers) else None
     if unit is None and 2 * len(numbers) > len(values) and not _are_compact_dates(text):
         return _numeric_format(numbers, base)
@@ -247,7 +254,7 @@ def _decide_order(
     with the much shorter span decides.
 
     Raises:
-        ConfigError: both orders are plausible.
+        AmbiguousDateError: both orders are plausible.
     """
     day_first, month_first = sorted(formats, key=lambda f: date_order(f.pattern or "") or "")
     assert date_order(day_first.pattern or "") == DAY_FIRST
@@ -260,16 +267,15 @@ def _decide_order(
         if n_invalid[day_first] != n_invalid[month_first]:
             return min(spans, key=n_invalid.__getitem__)
         for found, times in parsed.items():
-            days = times.drop_nulls() // _MS_PER_DAY
-            spans[found] = [*spans[found], *([days.min(), days.max()] if len(days) else [])]  # type: ignore[list-item]
-    days = {found: max(ends) - min(ends) + 1 for found, ends in spans.items()}
-    shorter = min(days, key=days.__getitem__)
-    longer = month_first if shorter == day_first else day_first
-    if days[longer] >= _DENSER * days[shorter]:
+            spans[found] += (times.drop_nulls() // _MS_PER_DAY).unique().to_list()
+    n_days = {found: max(days) - min(days) + 1 for found, days in spans.items()}
+    shorter = day_first if n_days[day_first] < n_days[month_first] else month_first
+    longer = month_first if shorter is day_first else day_first
+    if n_days[longer] >= _DENSER * n_days[shorter]:
         return shorter
     if "%p" in (month_first.pattern or ""):
         return month_first
-    raise ConfigError(
+    raise AmbiguousDateError(
         f"the dates, such as {sample[0]!r}, can be read with the day first or the month first; "
         f"choose with --time-format '{day_first.pattern}' or --time-format '{month_first.pattern}'"
     )
@@ -301,7 +307,7 @@ def _check_timezone(timezone: str | None) -> None:
     if timezone is None:
         return
     try:
-        local_to_milliseconds(pl.Series([datetime(2024, 1, 1)]), timezone)  # noqa: DTZ001
+        local_to_milliseconds(pl.Series([datetime(2024, 1, 1)]), timezone)
     except pl.exceptions.PolarsError:
         raise ConfigError(
             f"timezone must be the name of an IANA time zone, such as Europe/Berlin, "
