@@ -44,6 +44,8 @@ class IdEncoder:
     def vocabulary(self, codes: Int32Array) -> tuple[Vocabulary, Int32Array]:
         """Build the vocabulary of the ids of `codes`, with indices 1..n in ascending order of id.
 
+        The ids are integers if each of them is a canonical integer, whatever the other ids are.
+
         Args:
             codes: (n,) distinct codes.
 
@@ -56,8 +58,13 @@ class IdEncoder:
             vocabulary = Vocabulary.from_integers(ids[order])
         else:
             text_ids = self._text.ids().gather(codes)
-            order = text_ids.arg_sort().to_numpy()
-            vocabulary = Vocabulary.from_strings(text_ids.gather(order).to_list())
+            numbers = whole_numbers(text_ids)
+            if numbers is not None and len(numbers):
+                order = numbers.arg_sort().to_numpy()
+                vocabulary = Vocabulary.from_integers(numbers.gather(order).to_numpy())
+            else:
+                order = text_ids.arg_sort().to_numpy()
+                vocabulary = Vocabulary.from_strings(text_ids.gather(order).to_list())
         index_of = np.zeros(len(self), dtype=np.int32)
         index_of[codes[order]] = np.arange(1, len(codes) + 1, dtype=np.int32)
         return vocabulary, index_of

@@ -16,8 +16,9 @@ from nextclick.core.sessions import MS_PER_DAY, Sessions
 from nextclick.core.types import silent
 from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions, PrepareOptions, ReadOptions, SessionOptions
-from nextclick.data.prepare_store import as_list, read_sessions, session_ends
+from nextclick.data.prepare_store import as_list, read_sessions
 from nextclick.data.readers.columns import Columns
+from nextclick.data.sessionize import session_ends
 from nextclick.data.split import iso
 from nextclick.errors import ConfigError, EmptyLogError, SourceError
 
@@ -122,7 +123,7 @@ def read_increment(
             "times"
         )
     log = read_sessions(as_list(sources), None, options, progress)
-    ends, _ = session_ends(log.table)
+    ends = session_ends(log.table)
     assert ends is not None
     starts = log.table.times[log.table.offsets[:-1]]  # type: ignore[index]
     _check_times(starts, ends, prior.last_ms)
