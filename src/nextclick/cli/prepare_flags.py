@@ -35,10 +35,14 @@ _DEFAULTS = {
     "filters.max_session_length": "unlimited",
     "filters.iterate": "iterate",
     "filters.collapse_repeats": "keep repeats",
+    "split.kind": "auto, or the kind of another option of this group",
+    "split.days": "1",
+    "split.fraction": "0.1",
+    "split.windows": "5",
     "split.train_days": "from the first click",
     "split.whole_days": "moments",
     "split.drop_edge": "keep edge",
-    "split.unseen": "drop, or keep for a pre-split log or with --recent",
+    "split.unseen": "drop, or miss for a pre-split log",
 }
 
 Prepare = Annotated[

@@ -44,7 +44,7 @@ class IdEncoder:
     def vocabulary(self, codes: Int32Array) -> tuple[Vocabulary, Int32Array]:
         """Build the vocabulary of the ids of `codes`, with indices 1..n in ascending order of id.
 
-        The ids are integers if all of `codes` are, whatever the ids of other codes.
+        The ids are integers if each of them is a canonical integer, whatever the other ids are.
 
         Args:
             codes: (n,) distinct codes.
@@ -52,19 +52,17 @@ class IdEncoder:
         Returns:
             The vocabulary, and (len(self),) int32, the index of every code, 0 for other codes.
         """
-        text_ids = pl.Series([], dtype=pl.String)
         if self._numbers is not None:
-            numbers: pl.Series | None = pl.Series(self._numbers.ids()[codes])
+            ids = pl.Series(self._numbers.ids()[codes])
         else:
-            text_ids = self._text.ids().gather(codes)
-            numbers = whole_numbers(text_ids)
-        if numbers is not None:
-            ids = numbers.to_numpy()
-            order = np.argsort(ids)
-            vocabulary = Vocabulary.from_integers(ids[order])
+            text = self._text.ids().gather(codes)
+            numbers = whole_numbers(text) if len(text) else None
+            ids = text if numbers is None else numbers
+        order = ids.arg_sort().to_numpy()
+        if ids.dtype == pl.String:
+            vocabulary = Vocabulary.from_strings(ids.gather(order).to_list())
         else:
-            order = text_ids.arg_sort().to_numpy()
-            vocabulary = Vocabulary.from_strings(text_ids.gather(order).to_list())
+            vocabulary = Vocabulary.from_integers(ids.gather(order).to_numpy())
         index_of = np.zeros(len(self), dtype=np.int32)
         index_of[codes[order]] = np.arange(1, len(codes) + 1, dtype=np.int32)
         return vocabulary, index_of

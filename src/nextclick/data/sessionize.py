@@ -37,6 +37,16 @@ class SessionTable:
         return len(self.offsets) - 1
 
 
+def session_ends(table: SessionTable) -> Int64Array | None:
+    """Return (S,) the time of the last click of each session, None if the log has no times."""
+    if table.times is None:
+        return None
+    ends = np.full(len(table), np.iinfo(np.int64).min)
+    non_empty = np.flatnonzero(np.diff(table.offsets))
+    ends[non_empty] = table.times[table.offsets[non_empty + 1] - 1]
+    return ends
+
+
 def gather_sessions(part: RawPart) -> SessionTable:
     """Group the clicks by session and sort them by time; equal times keep the order of the file.
 
