@@ -107,8 +107,8 @@ def split_warnings(split: Split, ends: Int64Array | None, n_prefixes: int) -> li
         )
     if n_prefixes < MIN_PREFIXES:
         warnings.append(
-            f"{name} has only {n_prefixes:,} prefixes, so most differences between models will "
-            f"not be significant; {MIN_PREFIXES:,} or more are better"
+            f"{name} has only {n_prefixes:,} prefixes, so most differences between models are "
+            f"not significant; {MIN_PREFIXES:,} or more are better"
         )
     return warnings
 
