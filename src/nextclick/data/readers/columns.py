@@ -122,9 +122,27 @@ def _resolve(role: str, requested: Columns, available: Sequence[str], label: str
             f"{label}: there is no column {name!r} (requested as the {role} column): "
             f"{nearest(name, available)}; the file has {', '.join(available)}"
         )
-    by_normalized_name = {_normalized(column): column for column in reversed(available)}
-    candidates = map(_normalized, COMMON_NAMES[role])
-    return next((by_normalized_name[n] for n in candidates if n in by_normalized_name), None)
+    return _common_name(role, available)
+
+
+def has_common_name(role: str, available: Sequence[str]) -> bool:
+    """Return whether a column has one of the common names of a role."""
+    return _common_name(role, available) is not None
+
+
+def _common_name(role: str, available: Sequence[str]) -> str | None:
+    """Return the first column with a common name; of nested fields, by the end of their path.
+
+    `item_id` is preferred to `event.item_id`, and `event.item.id` is an item as well.
+    """
+    ends: dict[int, dict[str, str]] = {}
+    for column in reversed(available):
+        keys = column.partition(":")[0].split(".")
+        for n_left_out in range(len(keys)):
+            ends.setdefault(n_left_out, {})[_normalized("".join(keys[n_left_out:]))] = column
+    candidates = [_normalized(name) for name in COMMON_NAMES[role]]
+    matches = (ends[n].get(name) for n in sorted(ends) for name in candidates)
+    return next((column for column in matches if column is not None), None)
 
 
 def _normalized(name: str) -> str:

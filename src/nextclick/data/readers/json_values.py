@@ -1,0 +1,236 @@
+"""Splits JSON text into values: JSON lines, an array, or values one after another.
+
+A file is JSON lines if most of its first lines are JSON objects. Any other JSON text is decoded value by
+value: the elements of an array, or objects one after another, each over any number of lines.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import BinaryIO, TypeAlias
+
+from nextclick.errors import SourceError
+
+Opener: TypeAlias = Callable[[], AbstractContextManager[BinaryIO]]
+
+BLOCK_BYTES = 8 << 20
+_HEAD_BYTES = 1 << 20
+_SAMPLE_LINES = 50
+_ARRAY = re.compile(rb"\s*\[\s*[\[{\]]")
+_OBJECT = re.compile(rb'\s*\{\s*["}]')
+_SPACE = re.compile(r"\s*")
+_MIN_UNFINISHED = 1000  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class JsonBlock:
+    """Values of a JSON file, one per line of `data`.
+
+    Attributes:
+        data: the values, each followed by a line feed; lines without text are blank.
+        first_line: line of the first value in the file, from 1, if each value is one line.
+        lines: line of each value, for values that are not one per line.
+        unfinished: why the last value is not complete, else None.
+    """
+
+    data: bytes
+    first_line: int
+    lines: list[int] | None = field(default=None)
+    unfinished: str | None = None
+
+    @property
+    def n_values(self) -> int:
+        """Number of values, blank lines included."""
+        return self.data.count(b"\n")
+
+
+def is_json(head: bytes) -> bool:
+    """Return whether the first bytes of a file are JSON objects, or an array of them.
+
+    >>> is_json(b'{"item": 1}'), is_json(b'[{"item": 1}]'), is_json(b"[01/Apr/2024] GET /")
+    (True, True, False)
+    """
+    text = head.removeprefix(codecs.BOM_UTF8)
+    return any(p.match(text) for p in (_ARRAY, _OBJECT)) or _is_json_lines(text)
+
+
+def read_blocks(open_stream: Opener, label: str) -> Iterator[JsonBlock]:
+    """Yield the values of a JSON file in blocks.
+
+    Raises:
+        SourceError: a value cannot be decoded and the start of the next one cannot be found.
+    """
+    with open_stream() as stream:
+        head = stream.read(_HEAD_BYTES)
+        while len(head) < _HEAD_BYTES and (more := stream.read(_HEAD_BYTES - len(head))):
+            head += more
+        head = head.removeprefix(codecs.BOM_UTF8)
+        chunks = _chunks(head, stream)
+        if _is_json_lines(head):
+            yield from _blocks_of_lines(chunks)
+        else:
+            yield from _blocks_of_values(_ValueReader(chunks, label).values())
+
+
+def _chunks(head: bytes, stream: BinaryIO) -> Iterator[bytes]:
+    yield head
+    while chunk := stream.read(BLOCK_BYTES):
+        yield chunk
+
+
+def _is_json_lines(head: bytes) -> bool:
+    """Return whether at least half of the first complete lines are JSON objects."""
+    if _ARRAY.match(head):
+        return False
+    lines = [line for line in head.split(b"\n") if line.strip()]
+    if len(lines) > 1 and len(head) >= _HEAD_BYTES:
+        lines.pop()  # the last line may be incomplete
+    sample = lines[:_SAMPLE_LINES]
+    n_objects = sum(_is_object(line) for line in sample)
+    return len(lines) > 1 and n_objects > 0 and 2 * n_objects >= len(sample)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _blocks_of_lines(chunks: Iterator[bytes]) -> Iterator[JsonBlock]:
+    line, rest = 1, b""
+    for chunk in chunks:
+        lines, feed, tail = (rest + chunk).rpartition(b"\n")
+        rest = tail
+        if feed:
+            block = JsonBlock(lines + feed, line)
+            line += block.n_values
+            yield block
+    if rest:
+        yield JsonBlock(rest + b"\n", line)
+
+
+def _blocks_of_values(values: Iterator[tuple[int, str, str | None]]) -> Iterator[JsonBlock]:
+    """Join values to blocks; a line feed between the tokens of a value becomes a space."""
+    parts: list[bytes] = []
+    lines: list[int] = []
+    size, unfinished = 0, None
+    for line, text, reason in values:
+        parts.append(text.replace("\n", " ").encode(errors="surrogatepass") + b"\n")
+        lines.append(line)
+        size += len(parts[-1])
+        unfinished = reason
+        if size >= BLOCK_BYTES:
+            yield JsonBlock(b"".join(parts), lines[0], lines, unfinished)
+            parts, lines, size = [], [], 0
+    if parts:
+        yield JsonBlock(b"".join(parts), lines[0], lines, unfinished)
+
+
+class _ValueReader:
+    """Decodes one value after another from chunks of bytes."""
+
+    def __init__(self, chunks: Iterator[bytes], label: str):
+        self._chunks = chunks
+        self._label = label
+        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._text = ""
+        self._at = 0
+        self._line = 1
+        self._ended = False
+        # the values are decoded only to find their ends, so numbers are not converted
+        self._decoder = json.JSONDecoder(parse_int=str, parse_float=str)
+
+    def values(self) -> Iterator[tuple[int, str, str | None]]:
+        """Yield the line, the text, and why it is not complete, of each value.
+
+        Raises:
+            SourceError: a value cannot be decoded.
+        """
+        in_array = self._next_character() == "["
+        self._at += in_array
+        longest, first = 0, True
+        while (character := self._next_character()) not in ("", "]"):
+            if in_array and not first:
+                if character != ",":
+                    raise self._error("expected a comma between two values of the array")
+                self._at += 1
+                if self._next_character() == "":
+                    break
+            first = False
+            line, text, reason = self._value()
+            if reason is not None and len(text) > max(2 * longest, _MIN_UNFINISHED):
+                raise self._error(reason)
+            longest = max(longest, len(text))
+            yield line, text, reason
+            if reason is not None:
+                return
+        if character == "]" and in_array:
+            self._at += 1
+            in_array = False
+        if self._next_character():
+            raise self._error("expected no text after the last value")
+        if in_array:
+            yield self._line, "", "the file ends before the end of the array"
+
+    def _value(self) -> tuple[int, str, str | None]:
+        line, start = self._line, self._at
+        while True:
+            try:
+                _, end = self._decoder.raw_decode(self._text, start)
+            except RecursionError:
+                raise self._error("the value is nested too deeply") from None
+            except json.JSONDecodeError as error:
+                is_open = error.msg.startswith("Unterminated") or error.pos + 16 >= len(self._text)
+                if is_open and self._extend():
+                    continue
+                if is_open:
+                    text, self._at = self._text[start:], len(self._text)
+                    return line, text, "the file ends within this value"
+                self._line += self._text.count("\n", start, error.pos)
+                raise self._error(error.msg) from error
+            if end == len(self._text) and self._text[end - 1] not in "}]" and self._extend():
+                continue  # the digits of a number may continue
+            self._at = end
+            self._line += self._text.count("\n", start, end)
+            return line, self._text[start:end], None
+
+    def _next_character(self) -> str:
+        """Skip whitespace; return the next character without reading it, empty at the end."""
+        while True:
+            match = _SPACE.match(self._text, self._at)
+            assert match is not None
+            self._line += self._text.count("\n", self._at, match.end())
+            self._at = match.end()
+            if self._at < len(self._text):
+                return self._text[self._at]
+            self._text, self._at = "", 0
+            if not self._extend():
+                return ""
+
+    def _extend(self) -> bool:
+        """Append more text, at least as much as there is; return whether there was any."""
+        if self._ended:
+            return False
+        parts, size = [self._text], 0
+        while not self._ended and size <= len(self._text):
+            chunk = next(self._chunks, None)
+            self._ended = chunk is None
+            try:
+                parts.append(self._utf8.decode(chunk or b"", final=chunk is None))
+            except UnicodeDecodeError as error:
+                raise self._error(f"not UTF-8 text ({error.reason})") from error
+            size += len(parts[-1])
+        self._text = "".join(parts)
+        return size > 0
+
+    def _error(self, reason: str) -> SourceError:
+        return SourceError(
+            f"{self._label}, line {self._line}: not valid JSON: {reason}; the rows after it cannot "
+            "be found; fix the file, or export it as JSON lines, one object per line"
+        )
