@@ -139,13 +139,13 @@ def _common_name(role: str, available: Sequence[str]) -> str | None:
     for column in reversed(available):
         keys = column.partition(":")[0].split(".")
         for n_left_out in range(len(keys)):
-            ends.setdefault(n_left_out, {})[_normalized("".join(keys[n_left_out:]))] = column
-    candidates = [_normalized(name) for name in COMMON_NAMES[role]]
+            ends.setdefault(n_left_out, {})[normalized_name("".join(keys[n_left_out:]))] = column
+    candidates = [normalized_name(name) for name in COMMON_NAMES[role]]
     matches = (ends[n].get(name) for n in sorted(ends) for name in candidates)
     return next((column for column in matches if column is not None), None)
 
 
-def _normalized(name: str) -> str:
+def normalized_name(name: str) -> str:
     """Return lower-case letters and digits up to the first colon.
 
     `SessionId`, `session_id`, `session-id` and `session_id:token` become the same name.

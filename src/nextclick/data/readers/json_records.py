@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,8 @@ from nextclick.data.readers.json_fields import (
     read_fields,
     walk_rows,
 )
-from nextclick.data.readers.json_values import JsonBlock, Opener, read_blocks
+from nextclick.data.readers.json_values import JsonBlock, read_json_blocks
+from nextclick.data.readers.line_blocks import Opener
 from nextclick.data.readers.sources import BAD, LINE, ROW, LogSource
 from nextclick.errors import SourceError, nearest
 
@@ -39,11 +40,11 @@ _KEY = r'"([^"\\]+)\\?"\s*:'
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def json_source(open_stream: Opener, label: str, *, records: str | None = None) -> LogSource:
+def json_source(opener: Opener, label: str, *, records: str | None = None) -> LogSource:
     """Open JSON lines, an array of objects, objects one after another, or one object with an array.
 
     Args:
-        open_stream: opens the decompressed bytes from their start; called for each pass.
+        opener: opens the decompressed bytes from their start; called for each pass.
         label: name of the source in messages.
         records: path of the array whose elements are the rows, such as `events`. None: the objects
             are the rows; in a file of one object with one array of objects, the elements are.
@@ -51,7 +52,7 @@ def json_source(open_stream: Opener, label: str, *, records: str | None = None) 
     Raises:
         SourceError: the file has no object or no such array, or cannot be decoded.
     """
-    names = _find_fields(open_stream, label, records)
+    names = _find_fields(opener, label, records)
     columns = names.columns()
     types: dict[str, pl.DataType] = dict.fromkeys(columns, pl.String())
     for path in names.arrays:
@@ -61,7 +62,7 @@ def json_source(open_stream: Opener, label: str, *, records: str | None = None) 
         paths = {name: columns.get(name) or tuple(name.split(".")) for name in selected}
         selection = Selection(paths, names)
         row = 0
-        for block in read_blocks(open_stream, label):
+        for block in read_json_blocks(opener, label):
             frame = _read_block(block, selection)
             yield frame.with_columns(pl.int_range(row, row + frame.height).alias(ROW))
             row += frame.height
@@ -69,13 +70,13 @@ def json_source(open_stream: Opener, label: str, *, records: str | None = None) 
     return LogSource(label, types, read)
 
 
-def _find_fields(open_stream: Opener, label: str, records: str | None) -> FieldNames:
+def _find_fields(opener: Opener, label: str, records: str | None) -> FieldNames:
     """Return the fields of all objects.
 
     Raises:
         SourceError: the file has no object, or no array of this name.
     """
-    objects = _collect(open_stream, label, FieldNames())
+    objects = _collect(opener, label, FieldNames())
     if not objects.values and not objects.arrays:
         raise SourceError(f"{label}: no JSON object with a field; expected one object per click")
     if records is not None:
@@ -83,26 +84,26 @@ def _find_fields(open_stream: Opener, label: str, records: str | None) -> FieldN
         if records not in arrays:
             known = nearest(records, arrays) if arrays else "the objects have no array"
             raise SourceError(f"{label}: there is no array {records!r} (--records): {known}")
-        return _collect(open_stream, label, FieldNames(arrays[records]))
-    if (path := _only_array(open_stream, label, objects)) is not None:
-        return _collect(open_stream, label, FieldNames(path))
+        return _collect(opener, label, FieldNames(arrays[records]))
+    if (path := _only_array(opener, label, objects)) is not None:
+        return _collect(opener, label, FieldNames(path))
     return objects
 
 
-def _only_array(open_stream: Opener, label: str, objects: FieldNames) -> FieldPath | None:
+def _only_array(opener: Opener, label: str, objects: FieldNames) -> FieldPath | None:
     """Return the array of objects of a file that is one object around it, else None."""
     if len(objects.object_arrays) != 1 or has_common_name("item", list(objects.columns())):
         return None
-    first = list(islice(read_blocks(open_stream, label), 2))
+    first = list(islice(read_json_blocks(opener, label), 2))
     if len(first) > 1 or sum(1 for line in first[0].data.split(b"\n") if line.strip()) > 1:
         return None
     return next(iter(objects.object_arrays))
 
 
-def _collect(open_stream: Opener, label: str, names: FieldNames) -> FieldNames:
+def _collect(opener: Opener, label: str, names: FieldNames) -> FieldNames:
     """Add the fields of the first values, and of the first value with each other key."""
     keys: set[str] = set()
-    for number, block in enumerate(read_blocks(open_stream, label)):
+    for number, block in enumerate(read_json_blocks(opener, label)):
         if number == 0:
             for line in block.data.split(b"\n", _SAMPLE_VALUES)[:_SAMPLE_VALUES]:
                 keys |= _add_fields(line, names)
@@ -140,25 +141,34 @@ def _add_fields(line: bytes, names: FieldNames) -> set[str]:
 def _read_block(block: JsonBlock, selection: Selection) -> pl.DataFrame:
     """Return the rows of a block, with `LINE`, and `BAD` if a row is blank or cannot be read."""
     rows = None
-    if block.unfinished is None and not _SURROGATE.search(block.data):
+    if not _SURROGATE.search(block.data):
         rows = _parse_block(block, selection)
     if rows is None:
         rows = _parse_values(block, selection)
-    is_empty = pl.all_horizontal(pl.exclude(_VALUE, BAD).is_null())
-    if rows.filter(is_empty).height:
-        reason = f"the object has no field {', '.join(selection.columns)}"
-        bad = pl.when(is_empty).then(pl.lit(reason))
-        known = pl.col(BAD) if BAD in rows.columns else pl.lit(None)
-        rows = rows.with_columns(pl.coalesce(known, bad).alias(BAD))
-    if rows[_VALUE].n_unique() < block.n_values:  # blank lines, and objects with an empty array
-        values = pl.DataFrame({_VALUE: np.arange(block.n_values)})
-        rows = values.join(rows, on=_VALUE, how="left", maintain_order="left_right")
-        if BAD not in rows.columns:
-            rows = rows.with_columns(pl.lit(None, pl.String).alias(BAD))
-    if block.lines is None:
-        return rows.with_columns((pl.col(_VALUE) + block.first_line).alias(LINE)).drop(_VALUE)
-    lines = np.asarray(block.lines, dtype=np.int64)[rows[_VALUE].to_numpy()]
+    rows = _with_reasons(rows, selection)
+    if rows[_VALUE].n_unique() < len(block.lines):
+        rows = _with_missing_values(rows, block)
+    lines = block.lines[rows[_VALUE].to_numpy()]
     return rows.with_columns(pl.Series(LINE, lines)).drop(_VALUE)
+
+
+def _with_reasons(rows: pl.DataFrame, selection: Selection) -> pl.DataFrame:
+    """Add why a row without any of the fields is bad."""
+    has_none = pl.all_horizontal(pl.exclude(_VALUE, BAD).is_null())
+    if rows.filter(has_none).height == 0:
+        return rows
+    reason = pl.lit(f"the object has no field {', '.join(selection.columns)}")
+    known = pl.col(BAD) if BAD in rows.columns else pl.lit(None)
+    return rows.with_columns(pl.coalesce(known, pl.when(has_none).then(reason)).alias(BAD))
+
+
+def _with_missing_values(rows: pl.DataFrame, block: JsonBlock) -> pl.DataFrame:
+    """Add a row for each bad value, and a blank row for each blank line and each empty array."""
+    values = pl.DataFrame({_VALUE: np.arange(len(block.lines))})
+    rows = values.join(rows, on=_VALUE, how="left", maintain_order="left_right")
+    reasons = pl.Series([block.bad.get(value) for value in rows[_VALUE]], dtype=pl.String)
+    known = pl.col(BAD) if BAD in rows.columns else pl.lit(None)
+    return rows.with_columns(pl.coalesce(known, reasons).alias(BAD))
 
 
 def _parse_block(block: JsonBlock, selection: Selection) -> pl.DataFrame | None:
@@ -185,7 +195,7 @@ def _parse_block(block: JsonBlock, selection: Selection) -> pl.DataFrame | None:
 
 def _value_numbers(block: JsonBlock, n_parsed: int) -> Int64Array:
     """Return the numbers of the values that are not blank."""
-    if n_parsed == block.n_values:
+    if n_parsed == len(block.lines):
         return np.arange(n_parsed)
     lines = block.data.split(b"\n")[:-1]
     is_value = [line != b"" and not line.isspace() for line in lines]
@@ -223,13 +233,11 @@ def _parse_values(block: JsonBlock, selection: Selection) -> pl.DataFrame:
     values: list[int] = []
     reasons: list[str | None] = []
     columns: dict[str, list[str | None]] = {name: [] for name in selection.columns}
-    lines = block.data.split(b"\n")[:-1]
-    for number, line in enumerate(lines):
-        reason = block.unfinished if number == len(lines) - 1 else None
-        for row in _rows_of_value(line, reason, selection):
+    for number, line in enumerate(block.data.split(b"\n")[:-1]):
+        for row in _rows_of_value(line, selection):
             values.append(number)
             reasons.append(str(row) if isinstance(row, ValueError) else None)
-            fields: Any = {} if isinstance(row, ValueError) else row
+            fields = {} if isinstance(row, ValueError) else row
             for name, column in columns.items():
                 column.append(fields.get(name))
     data: dict[str, Any] = {_VALUE: values, **columns, BAD: reasons}
@@ -238,14 +246,12 @@ def _parse_values(block: JsonBlock, selection: Selection) -> pl.DataFrame:
 
 
 def _rows_of_value(
-    line: bytes, unfinished: str | None, selection: Selection
+    line: bytes, selection: Selection
 ) -> Iterator[dict[str, str | None] | ValueError]:
-    if unfinished is not None:
-        return iter([ValueError(unfinished)])
-    if not line.strip():
-        return iter(())
-    try:
-        value = loads(line)
-    except ValueError as error:
-        return iter([error])
-    return chain(walk_rows(value, selection))
+    if line.strip():
+        try:
+            value = loads(line)
+        except ValueError as error:
+            yield error
+        else:
+            yield from walk_rows(value, selection)

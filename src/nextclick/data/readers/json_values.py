@@ -9,17 +9,20 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import BinaryIO, TypeAlias
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from nextclick.data.readers.line_blocks import Opener, read_blocks, utf8_chunks
 from nextclick.errors import SourceError
 
-Opener: TypeAlias = Callable[[], AbstractContextManager[BinaryIO]]
+if TYPE_CHECKING:
+    from nextclick.core.types import Int64Array
 
 BLOCK_BYTES = 8 << 20
-_HEAD_BYTES = 1 << 20
 _SAMPLE_LINES = 50
 _ARRAY = re.compile(rb"\s*\[\s*[\[{\]]")
 _OBJECT = re.compile(rb'\s*\{\s*["}]')
@@ -32,21 +35,14 @@ class JsonBlock:
     """Values of a JSON file, one per line of `data`.
 
     Attributes:
-        data: the values, each followed by a line feed; lines without text are blank.
-        first_line: line of the first value in the file, from 1, if each value is one line.
-        lines: line of each value, for values that are not one per line.
-        unfinished: why the last value is not complete, else None.
+        data: the values, each ended by a line feed; lines without text are blank.
+        lines: (V,) line in the file of each value, from 1.
+        bad: why a value cannot be read, by its index; `data` has an empty line for it.
     """
 
     data: bytes
-    first_line: int
-    lines: list[int] | None = field(default=None)
-    unfinished: str | None = None
-
-    @property
-    def n_values(self) -> int:
-        """Number of values, blank lines included."""
-        return self.data.count(b"\n")
+    lines: Int64Array
+    bad: dict[int, str]
 
 
 def is_json(head: bytes) -> bool:
@@ -59,40 +55,40 @@ def is_json(head: bytes) -> bool:
     return any(p.match(text) for p in (_ARRAY, _OBJECT)) or _is_json_lines(text)
 
 
-def read_blocks(open_stream: Opener, label: str) -> Iterator[JsonBlock]:
+def read_json_blocks(opener: Opener, label: str) -> Iterator[JsonBlock]:
     """Yield the values of a JSON file in blocks.
 
     Raises:
+        OSError: the stream cannot be read.
+        EOFError: a compressed stream is cut short.
         SourceError: a value cannot be decoded and the start of the next one cannot be found.
     """
-    with open_stream() as stream:
-        head = stream.read(_HEAD_BYTES)
-        while len(head) < _HEAD_BYTES and (more := stream.read(_HEAD_BYTES - len(head))):
-            head += more
-        head = head.removeprefix(codecs.BOM_UTF8)
-        chunks = _chunks(head, stream)
-        if _is_json_lines(head):
-            yield from _blocks_of_lines(chunks)
-        else:
-            yield from _blocks_of_values(_ValueReader(chunks, label).values())
-
-
-def _chunks(head: bytes, stream: BinaryIO) -> Iterator[bytes]:
-    yield head
-    while chunk := stream.read(BLOCK_BYTES):
-        yield chunk
+    chunks = utf8_chunks(opener, BLOCK_BYTES)
+    head = next(chunks)
+    if not _is_json_lines(head):
+        yield from _blocks_of_values(_ValueReader(chain([head], chunks), label).values())
+        return
+    chunks.close()
+    for block in read_blocks(opener, BLOCK_BYTES):
+        lines = np.arange(block.first_line, block.first_line + block.n_lines)
+        yield JsonBlock(block.data, lines, block.bad)
 
 
 def _is_json_lines(head: bytes) -> bool:
     """Return whether at least half of the first complete lines are JSON objects."""
     if _ARRAY.match(head):
         return False
-    lines = [line for line in head.split(b"\n") if line.strip()]
-    if len(lines) > 1 and len(head) >= _HEAD_BYTES:
-        lines.pop()  # the last line may be incomplete
-    sample = lines[:_SAMPLE_LINES]
-    n_objects = sum(_is_object(line) for line in sample)
-    return len(lines) > 1 and n_objects > 0 and 2 * n_objects >= len(sample)
+    first_lines = head.split(b"\n", _SAMPLE_LINES)
+    if len(first_lines) > _SAMPLE_LINES or len(head) >= BLOCK_BYTES:
+        first_lines.pop()  # the rest of the file, or an incomplete line
+    lines = [line for line in first_lines if line.strip()]
+    n_objects = sum(_is_object(line) for line in lines)
+    return n_objects > 0 and 2 * n_objects >= len(lines) and _has_second_value(head)
+
+
+def _has_second_value(head: bytes) -> bool:
+    """Return whether there is text after the first line with text."""
+    return len(head.strip().split(b"\n", 1)) > 1
 
 
 def _is_object(line: bytes) -> bool:
@@ -102,34 +98,23 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _blocks_of_lines(chunks: Iterator[bytes]) -> Iterator[JsonBlock]:
-    line, rest = 1, b""
-    for chunk in chunks:
-        lines, feed, tail = (rest + chunk).rpartition(b"\n")
-        rest = tail
-        if feed:
-            block = JsonBlock(lines + feed, line)
-            line += block.n_values
-            yield block
-    if rest:
-        yield JsonBlock(rest + b"\n", line)
-
-
 def _blocks_of_values(values: Iterator[tuple[int, str, str | None]]) -> Iterator[JsonBlock]:
     """Join values to blocks; a line feed between the tokens of a value becomes a space."""
     parts: list[bytes] = []
     lines: list[int] = []
-    size, unfinished = 0, None
+    bad: dict[int, str] = {}
+    size = 0
     for line, text, reason in values:
+        if reason is not None:
+            bad[len(parts)], text = reason, ""
         parts.append(text.replace("\n", " ").encode(errors="surrogatepass") + b"\n")
         lines.append(line)
         size += len(parts[-1])
-        unfinished = reason
         if size >= BLOCK_BYTES:
-            yield JsonBlock(b"".join(parts), lines[0], lines, unfinished)
-            parts, lines, size = [], [], 0
+            yield JsonBlock(b"".join(parts), np.array(lines), bad)
+            parts, lines, bad, size = [], [], {}, 0
     if parts:
-        yield JsonBlock(b"".join(parts), lines[0], lines, unfinished)
+        yield JsonBlock(b"".join(parts), np.array(lines), bad)
 
 
 class _ValueReader:
