@@ -55,7 +55,9 @@ def check_corruption(seed):
     except SourceError:
         return changed.kind, "refused"
     assert lines.rows == len(new_rows) + len(new_bad)
-    assert lines.rows + lines.blank + lines.continuation + lines.before_rows == n_lines(changed.data)
+    assert lines.rows + lines.blank + lines.continuation + lines.before_rows == n_lines(
+        changed.data
+    )
     if changed.first == 0 and columns != new_columns:
         return changed.kind, "other columns"
     for line, row in rows.items():

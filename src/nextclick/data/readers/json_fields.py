@@ -56,7 +56,9 @@ class FieldNames:
     def columns(self) -> dict[str, FieldPath]:
         """Return the path of each column by its name; a field that is null or an object is none."""
         objects = {path[:n] for path in self.values for n in range(1, len(path))}
-        fields = [path for path, has_value in self.values.items() if has_value or path not in objects]
+        fields = [
+            path for path, has_value in self.values.items() if has_value or path not in objects
+        ]
         return {".".join(path): path for path in fields}
 
     def n_places(self, key: str) -> int:
@@ -186,7 +188,7 @@ class _FrameReader:
     def columns(self, data: bytes, tree: Tree, path: FieldPath) -> dict[str, pl.Series]:
         schema = {key: self._dtype(child, (*path, key)) for key, child in tree.items()}
         frame = pl.read_ndjson(io.BytesIO(data), schema=schema)
-        columns = {}
+        columns: dict[str, pl.Series] = {}
         for key, child in tree.items():
             columns |= self._flatten(frame[key], child, (*path, key))
         return columns
@@ -200,7 +202,7 @@ class _FrameReader:
             # a line feed between the tokens of a JSON text is a space
             lines = values.fill_null("{}").str.replace_all("\n", " ", literal=True)
             return self.columns("\n".join(lines.to_list()).encode() + b"\n", tree, path)
-        columns = {}
+        columns: dict[str, pl.Series] = {}
         for key, child in tree.items():
             columns |= self._flatten(values.struct.field(key), child, (*path, key))
         return columns

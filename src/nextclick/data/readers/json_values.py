@@ -171,10 +171,9 @@ class _ValueReader:
             except RecursionError:
                 raise self._error("the value is nested too deeply") from None
             except json.JSONDecodeError as error:
-                is_open = error.msg.startswith("Unterminated") or error.pos + 16 >= len(self._text)
-                if is_open and self._extend():
+                if self._may_continue(error) and self._extend():
                     continue
-                if is_open:
+                if self._ended and self._may_continue(error):
                     text, self._at = self._text[start:], len(self._text)
                     return line, text, "the file ends within this value"
                 self._line += self._text.count("\n", start, error.pos)
@@ -184,6 +183,12 @@ class _ValueReader:
             self._at = end
             self._line += self._text.count("\n", start, end)
             return line, self._text[start:end], None
+
+    def _may_continue(self, error: json.JSONDecodeError) -> bool:
+        """Return whether the text ends within a value, so that more text may complete it."""
+        rest = self._text[error.pos :].strip()
+        at_end = any(word.startswith(rest) for word in ("true", "false", "null", "-"))
+        return at_end or error.msg.startswith("Unterminated")
 
     def _next_character(self) -> str:
         """Skip whitespace; return the next character without reading it, empty at the end."""
