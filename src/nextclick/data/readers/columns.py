@@ -189,7 +189,12 @@ class Columns:
 
 
 def resolve_columns(
-    requested: Columns, available: Sequence[str], label: str, *, sessions_by: SessionsBy
+    requested: Columns,
+    available: Sequence[str],
+    label: str,
+    *,
+    sessions_by: SessionsBy,
+    needs_time: bool = True,
 ) -> Columns:
     """Return the column of every role, by its requested name or by one of the common names.
 
@@ -199,6 +204,7 @@ def resolve_columns(
         label: name of the source in messages.
         sessions_by: `id` requires a session column; `user` requires a user column and ignores the
             session column; `auto` requires one of the two.
+        needs_time: False for a log whose order of rows is the order of clicks.
 
     Raises:
         SourceError: a requested or a required column does not exist.
@@ -206,7 +212,7 @@ def resolve_columns(
     names = {role: _resolve(role, requested, available, label) for role in COMMON_NAMES}
     if sessions_by == "user":
         names["session"] = None
-    for role in ("item", "time"):
+    for role in ("item", "time") if needs_time else ("item",):
         if names[role] is None:
             raise SourceError(_missing_column(label, role, available))
     if names["session"] is None and (names["user"] is None or sessions_by == "id"):
@@ -253,7 +259,9 @@ def _path_ends(available: Sequence[str]) -> Iterator[dict[str, list[str]]]:
 
 def _common_name(role: str, ends: Mapping[str, list[str]], label: str) -> str | None:
     for common in COMMON_NAMES[role]:
-        spellings = [c for end in ends if normalized_name(end) == normalized_name(common) for c in ends[end]]
+        spellings = [
+            c for end in ends if normalized_name(end) == normalized_name(common) for c in ends[end]
+        ]
         exact = ends.get(common, [])
         if len(exact) == 1 or len(spellings) == 1:
             return (exact if len(exact) == 1 else spellings)[0]
@@ -280,7 +288,9 @@ def unused_columns(columns: Columns, available: Sequence[str]) -> dict[str, list
     """Return the columns whose names suggest a session or an event type, for roles without one."""
     used = set(columns.by_role().values())
     return {
-        role: [c for c in available if c not in used and any(h in normalized_name(c) for h in hints)]
+        role: [
+            c for c in available if c not in used and any(h in normalized_name(c) for h in hints)
+        ]
         for role, hints in _HINTS.items()
         if getattr(columns, role) is None
     }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 FieldPath: TypeAlias = tuple[str, ...]
 Tree: TypeAlias = dict[str, "Tree | None"]  # the selected fields; None is a value
@@ -101,8 +103,8 @@ def loads(text: str | bytes) -> Any:
         raise ValueError("the value is nested too deeply") from None
 
 
-def _integer_text(token: str) -> str:
-    return "0" if token == "-0" else token
+def _integer_text(digits: str) -> str:
+    return "0" if digits == "-0" else digits
 
 
 def _float_text(token: str) -> str:
@@ -146,6 +148,10 @@ class Selection:
     def in_records(self, path: FieldPath) -> bool:
         """Return whether a field belongs to the elements of the array."""
         return self.records is not None and path[: len(self.records)] == self.records
+
+    def arrays(self) -> set[str]:
+        """Return the columns that are arrays; their values are read as the text of the array."""
+        return {name for name, path in self.columns.items() if path in self.names.arrays}
 
     def needs_walk(self) -> bool:
         """Return whether `read_fields` cannot read these fields."""
@@ -240,7 +246,8 @@ def _row(value: Any, element: Any, selection: Selection) -> dict[str, str | None
         for name, path in selection.columns.items():
             inside = selection.in_records(path)
             found = _find(element, path[depth:]) if inside else _find(value, path)
-            row[name] = _text(found, name)
+            is_array = isinstance(found, list) and path in selection.names.arrays
+            row[name] = json.dumps(found, ensure_ascii=False) if is_array else _text(found, name)
     except ValueError as error:
         return error
     return row
@@ -275,7 +282,7 @@ def _text(value: Any, name: str) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list):
-        raise ValueError(f"field {name!r}: expected one value, got {_kind(value)}")
+        raise ValueError(f"field {name!r}: expected one value, got {_kind(value)}")  # noqa: TRY004
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode()

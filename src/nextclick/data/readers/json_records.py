@@ -1,15 +1,13 @@
 """Reads the objects of a JSON file as rows.
 
-The fields are collected over the whole file, so that a field of a few late rows is a column. Polars
-parses the values in blocks; every value becomes text, so the type of the first rows does not matter.
-A block that Polars rejects is parsed again value by value, and each value that cannot be read is a
-bad row.
+The fields are collected over the whole file, so a field of a few late rows is a column. Polars parses
+blocks of values; every value becomes text, so the type of the first rows does not matter. A block
+that Polars rejects is parsed value by value, and each value that cannot be read is a bad row.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +24,14 @@ from nextclick.data.readers.json_fields import (
     walk_rows,
 )
 from nextclick.data.readers.json_values import JsonBlock, read_json_blocks
-from nextclick.data.readers.line_blocks import Opener
 from nextclick.data.readers.sources import BAD, LINE, ROW, LogSource
 from nextclick.errors import SourceError, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nextclick.core.types import Int64Array
+    from nextclick.data.readers.line_blocks import Opener
 
 _VALUE = "__value"  # number of the JSON value in its block
 _SAMPLE_VALUES = 200
@@ -189,7 +189,8 @@ def _parse_block(block: JsonBlock, selection: Selection) -> pl.DataFrame | None:
         return None
     selected = rows.select(_VALUE, *selection.columns)
     # an array or an object became text
-    is_nested = pl.exclude(_VALUE).str.starts_with("{") | pl.exclude(_VALUE).str.starts_with("[")
+    scalars = pl.exclude(_VALUE, *selection.arrays())
+    is_nested = scalars.str.starts_with("{") | scalars.str.starts_with("[")
     return None if selected.filter(pl.any_horizontal(is_nested)).height else selected
 
 

@@ -1,7 +1,7 @@
 """Splits JSON text into values: JSON lines, an array, or values one after another.
 
-A file is JSON lines if most of its first lines are JSON objects. Any other JSON text is decoded value by
-value: the elements of an array, or objects one after another, each over any number of lines.
+A file is JSON lines if most of its first lines are JSON objects. Any other JSON text is decoded value
+by value: the elements of an array, or objects one after another, each over any number of lines.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -20,6 +19,8 @@ from nextclick.data.readers.line_blocks import Opener, read_blocks, utf8_chunks
 from nextclick.errors import SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nextclick.core.types import Int64Array
 
 BLOCK_BYTES = 8 << 20

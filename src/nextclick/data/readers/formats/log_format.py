@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from nextclick.data.readers.sources import LogSource
     from nextclick.data.readers.text_fields import Quote
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".inter", ".parquet", ".json", ".jsonl", ".ndjson")
+TABLE_SUFFIXES = (
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".dat",
+    ".inter",
+    ".parquet",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,7 @@ class LogFormat:
         separator: field separator, None to detect it.
         names: column names of files without a header; `_` skips a column.
         quote: how quotes of text files are read.
-        records: path of the array of a JSON object whose elements are the rows.
+        json_records: path of the array whose elements are the rows, in JSON files.
         columns: the column of each role.
         unit: unit of the times, None to detect it.
         events: event types that count as clicks, None for all.
@@ -46,7 +56,7 @@ class LogFormat:
     separator: str | None = None
     names: tuple[str, ...] | None = None
     quote: Quote = "auto"
-    records: str | None = None
+    json_records: str | None = None
     columns: Columns = field(default_factory=Columns)
     unit: str | None = None
     events: tuple[str, ...] | None = None
@@ -76,5 +86,6 @@ class LogFormat:
             separator=read.separator or self.separator,
             names=self.names,
             quote=self.quote,
-            records=read.records or self.records,
+            records=read.records,
+            json_records=self.json_records,
         )
