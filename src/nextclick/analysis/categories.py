@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from nextclick.core.types import silent
+from nextclick.data.options import ReadOptions
 from nextclick.data.readers.columns import COMMON_NAMES
 from nextclick.data.readers.formats import get_log_format
 from nextclick.data.readers.raw_ids import clean_ids
@@ -91,7 +92,7 @@ def read_categories(
         SourceError: the file cannot be read, lacks a column, or has no item of the store.
         ConfigError: the format does not exist.
     """
-    sources = get_log_format(file.format).sources([file.path], separator=None, order="time")
+    sources = get_log_format(file.format).sources([file.path], ReadOptions())
     item_column = file.item or get_log_format(file.format).columns.item
     first_rows = pl.DataFrame(schema={"item": pl.String, "category": pl.String})
     first_columns: dict[str, str] = {}

@@ -29,6 +29,8 @@ _DEFAULTS = {
     "read.time_format": "detected",
     "read.timezone": "UTC",
     "read.missing": "NA, null, None, NaN, undefined, (not set) and others",
+    "read.records": "each object or row is one row",
+    "read.item_pattern": "the whole value",
     "read.events": "those the format defines, else all",
     "sessions.gap_seconds": "3600 for sessions by user; sessions with an id are not divided",
     "filters.min_item_support": "5, or 1 for a pre-split log",

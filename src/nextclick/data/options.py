@@ -24,6 +24,20 @@ class ReadOptions:
     separator: Annotated[
         str | None, Field(description="field separator of text files, one character or tab")
     ] = None
+    records: Annotated[
+        str | None,
+        Field(
+            description="array of a JSON object, such as events, or column of a table that holds "
+            "lists; each element is a row"
+        ),
+    ] = None
+    item_pattern: Annotated[
+        str | None,
+        Field(
+            description="regular expression whose first group is the item, such as "
+            "'/product/([^/?]+)'; rows that do not match are not clicks"
+        ),
+    ] = None
     unit: Annotated[
         str | None,
         Field(description="unit of the times: s, ms, us, ns, excel (days) or iso (text)"),

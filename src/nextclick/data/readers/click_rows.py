@@ -14,7 +14,7 @@ from nextclick.data.readers.timestamps import AmbiguousDateError, TimeFormat, de
 from nextclick.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from nextclick.data.options import ReadOptions
     from nextclick.data.readers.columns import Columns
@@ -109,12 +109,13 @@ def check_column_types(source: LogSource, columns: Columns) -> None:
 
 
 def source_time_format(source: LogSource, columns: Columns, read: ReadOptions) -> TimeFormat | None:
-    """Detect the time format of a source from its first rows; None if it has no row.
+    """Detect the time format of a source from its first rows; None without rows or times.
 
     Raises:
         SourceError: no time in the first rows can be parsed, or dates have two readings.
     """
-    assert columns.time is not None
+    if columns.time is None:
+        return None
     column = columns.time
     sample = source.head([column], SAMPLE_ROWS)[column]
     if len(sample) == 0:
@@ -143,10 +144,10 @@ def source_time_format(source: LogSource, columns: Columns, read: ReadOptions) -
 def read_chunks(
     source: LogSource,
     columns: Columns,
-    times: TimeFormat,
+    times: TimeFormat | None,
     *,
     events: tuple[str, ...] | None,
-    missing: Sequence[str],
+    read: ReadOptions,
     bad_rows: BadRows,
     counts: ReadCounts,
 ) -> Iterator[pl.DataFrame]:
@@ -165,14 +166,19 @@ def read_chunks(
             chunk = _drop_unparsed(chunk, source, bad_rows, counts)
         if columns.event is not None and events is not None:
             chunk = _select_events(chunk, columns.event, events, counts)
+        if read.item_pattern is not None:
+            chunk = _match_items(chunk, names["item"], read.item_pattern, counts)
         roles = [role for role in names if role in _ID_ROLES]
-        ids = {_prefixed(role): clean_ids(chunk[names[role]], missing) for role in roles}
+        ids = {_prefixed(role): clean_ids(chunk[names[role]], read.missing) for role in roles}
         chunk = chunk.with_columns(**ids)
         for role in required:
             is_missing = pl.col(_prefixed(role)).is_null()
             reason = pl.lit(f"expected the id of the {role}")
             chunk = _drop_bad_rows(chunk, is_missing, source, names[role], reason, bad_rows)
-        chunk = _parse_times(chunk, source, names["time"], times, bad_rows)
+        if times is None:
+            chunk = chunk.with_columns(pl.lit(0, pl.Int64).alias(_prefixed("time")))
+        else:
+            chunk = _parse_times(chunk, source, names["time"], times, bad_rows)
         yield chunk.select(**{role: pl.col(_prefixed(role)) for role in (*roles, "time")})
 
 
@@ -188,6 +194,18 @@ def _select_events(
     found = types.filter(~is_click.fill_null(value=False)).fill_null("").value_counts()
     counts.event_types.update(dict(found.iter_rows()))
     return chunk.filter(is_click)
+
+
+def _match_items(
+    chunk: pl.DataFrame, column: str, pattern: str, counts: ReadCounts
+) -> pl.DataFrame:
+    """Replace the item by the first group of the pattern; rows that do not match are no clicks."""
+    found = chunk.with_columns(pl.col(column).cast(pl.String).str.extract(pattern))
+    clicks = found.filter(pl.col(column).is_not_null())
+    if clicks.height < chunk.height:
+        counts.other_events += chunk.height - clicks.height
+        counts.event_types.update({"no match of the item pattern": chunk.height - clicks.height})
+    return clicks
 
 
 def _drop_unparsed(
