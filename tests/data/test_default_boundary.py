@@ -1,5 +1,7 @@
 """The default start of the test part, for logs with and without a normal last day."""
 
+import time
+
 import numpy as np
 import polars as pl
 import pytest
@@ -97,7 +99,7 @@ def test_the_choice_and_its_reason_are_stored(tmp_path):
 def test_late_sessions_have_a_warning(tmp_path):
     frame = frame_of(SESSIONS)
     late = frame[:3].with_columns(
-        session=pl.lit(999, pl.Int64), time=pl.lit(4_000_000_000, pl.Int64)
+        session=pl.lit(999, pl.Int64), time=pl.lit(round(time.time()) + 9 * 86_400, pl.Int64)
     )
     options = PrepareOptions(filters=FilterOptions(min_item_support=1))
     prepared = prepare(frame.vstack(late), tmp_path / "store", options=options)
