@@ -16,7 +16,9 @@ soak     runs --soak minutes of load over 2,000 live sessions; one request in te
          Reports memory at each full minute; the slope excludes the first quarter.
 overload sends ten batches of 256 sessions of 330 clicks with 1,000 explained items at once, and
          reports latencies of other requests. Then --connections connections send one request after
-         the other: latencies by status.
+         the other: latencies by status, until the response is written and until it is read. The
+         same with a request per second and connection, and a queue of 1: processor time per 1,000
+         requests that are nearly all refused.
 fuzz     sends --fuzz requests over several persistent connections, as fast as they are answered.
          Routes and fields are those of the server's OpenAPI document; values, bytes, lengths,
          methods and paths are randomly invalid. Counts answers by status. No 5xx is allowed except
@@ -47,11 +49,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from connection_flood import many_connections
 from fuzz_requests import fuzz
 from nextclick.artifact import Artifact
 from nextclick.artifact.version_registry import Registry
 from nextclick.core.manifests import rewrite_manifest
-from overload import beside_large, many_connections
+from overload import beside_large
 from server_process import Client, running, serve_command, write_json
 
 if TYPE_CHECKING:
@@ -322,13 +325,19 @@ def fuzzed(options: argparse.Namespace, items: list[RawId], rate: float) -> dict
 def overload(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
     """Large requests, and thousands of connections."""
     del rate
+    refusing = serve_command(f"m={options.first}", "--max-queue", 1, "--max-batch", 1)
+    with running(refusing) as server:
+        refused = many_connections(
+            server.url, items, options.connections, server.process.pid, pause=1.0
+        )
     with running(serve_command(f"m={options.first}")) as server:
         large = beside_large(server.url, items)
-        many = many_connections(server.url, items, options.connections)
+        many = many_connections(server.url, items, options.connections, server.process.pid)
         alive = server.process.poll() is None
     return {
         **large,
-        **{f"{options.connections} connections, {status}": ms for status, ms in many.items()},
+        **{f"{options.connections} connections: {name}": value for name, value in many.items()},
+        **{f"nearly all refused: {name}": value for name, value in refused.items()},
         "server_alive": alive,
     }
 

@@ -258,7 +258,7 @@ class GracefulServer(uvicorn.Server):
                 app.asgi,
                 http=bounded_protocol(
                     settings,
-                    lambda: app.metrics.rejected.labels("queue").inc(),
+                    app.metrics.rejected.labels("queue").inc,
                     lambda: app.asgi.shutting_down,
                     self._accept_more,
                 ),
