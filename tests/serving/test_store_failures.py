@@ -16,7 +16,7 @@ from nextclick.errors import ArtifactError, ConfigError
 from nextclick.serving import model_versions
 from nextclick.serving.log_limit import RepeatLimit
 from nextclick.serving.problem_details import error_response
-from nextclick.serving.server import WorkerPool, check_session_store
+from nextclick.serving.server import check_session_store
 from nextclick.serving.sessions import redis_store
 from nextclick.serving.sessions.lmdb_store import LMDBStore
 from nextclick.serving.sessions.session_store import (
@@ -28,6 +28,7 @@ from nextclick.serving.sessions.session_store import (
     open_store,
 )
 from nextclick.serving.settings import Settings
+from nextclick.serving.worker_pool import NOT_LOADED, WorkerPool
 from serving_cases import Client, make_app
 
 LIMITS = StoreLimits(seconds=60, clicks=100, sessions=10, megabytes=4)
@@ -343,6 +344,17 @@ def test_workers_that_die_at_once_are_restarted_ever_later_and_then_no_more():
         pool.supervise()
     assert [wait for wait in time.waits if wait != 0.5] == [1.0, 2.0, 4.0, 8.0]
     assert len(started) == 2 + 4
+
+
+def test_a_first_worker_that_cannot_load_the_models_stops_the_server():
+    class Failed(Process):
+        exitcode = NOT_LOADED
+
+    time = Time()
+    pool = WorkerPool(2, lambda: Failed(is_alive=False), time.wait, lambda: time.now)
+    with pytest.raises(ConfigError, match="the models cannot be loaded; see the log"):
+        pool.supervise()
+    assert time.waits == [0.5]
 
 
 def test_a_worker_that_ran_for_a_while_is_restarted_at_once():
