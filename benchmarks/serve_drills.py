@@ -19,6 +19,9 @@ overload sends ten batches of 256 sessions of 330 clicks with 1,000 explained it
          the other: latencies by status, until the response is written and until it is read. The
          same with a request per second and connection, and a queue of 1: processor time per 1,000
          requests that are nearly all refused.
+state    fills Redis, LMDB and its disk, breaks a key, changes the password, stops Redis and
+         starts it again, and starts a server with wrong settings: answers, lost clicks and /readyz
+         in the meantime and afterwards. Needs a redis-server, and root to mount a small disk.
 fuzz     sends --fuzz requests over several persistent connections, as fast as they are answered.
          Routes and fields are those of the server's OpenAPI document; values, bytes, lengths,
          methods and paths are randomly invalid. Counts answers by status. No 5xx is allowed except
@@ -56,6 +59,7 @@ from nextclick.artifact.version_registry import Registry
 from nextclick.core.manifests import rewrite_manifest
 from overload import beside_large
 from server_process import Client, running, serve_command, write_json
+from state_faults import state_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -342,9 +346,19 @@ def overload(options: argparse.Namespace, items: list[RawId], rate: float) -> di
     }
 
 
+def state(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
+    """Faults of the session store."""
+    del rate
+    rows = state_faults(options.first, items, options.redis_server)
+    return {
+        "during": [row for row in rows if "message" not in row],
+        "at the start": [row for row in rows if "message" in row],
+    }
+
+
 DRILLS = {
     "swaps": swaps, "sigterm": sigterm, "redis": redis, "soak": soak, "overload": overload,
-    "fuzz": fuzzed,
+    "fuzz": fuzzed, "state": state,
 }  # fmt: skip
 
 
@@ -384,7 +398,7 @@ def main() -> None:
     add("--soak", type=lambda text: float(text.removesuffix("m")), default=20.0, metavar="20m")
     add("--fuzz", type=int, default=1_000_000, help="requests (default 1,000,000)")
     add("--connections", type=int, default=2000, help="of the drill overload (default 2,000)")
-    add("--redis-server", metavar="PROGRAM", help="of the drill redis (default: that on the PATH)")
+    add("--redis-server", metavar="PROGRAM", help="of redis and state (default: on the PATH)")
     add("--seed", type=int, default=0, help="of the nonsense")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
