@@ -210,19 +210,35 @@ def test_sessions_of_an_earlier_version_are_not_left_in_the_file(tmp_path):
         LMDBStore(tmp_path, LIMITS)
 
 
-def test_a_full_lmdb_file_fails_the_write_check(tmp_path):
-    async def steps():
-        store = LMDBStore(tmp_path, StoreLimits(megabytes=1))
-        await store.check_write()
+def test_a_full_lmdb_file_rejects_clicks_until_sessions_end(tmp_path):
+    now = [1000.0]
 
-        async def fill():
-            for n in range(10_000):
+    async def fill(store):
+        for n in range(10_000):
+            try:
                 await store.append(f"s{n}", Click("x" * 256, 0.0))
+            except StoreUnavailableError as error:
+                return n, str(error)
+        raise AssertionError
 
-        with pytest.raises(StoreUnavailableError, match="MDB_MAP_FULL"):
-            await fill()
-        with pytest.raises(StoreUnavailableError, match="MDB_MAP_FULL"):
+    async def steps():
+        store = LMDBStore(tmp_path, StoreLimits(seconds=60, megabytes=1), lambda: now[0])
+        await store.check_write()
+        n, message = await fill(store)
+        assert message == "lmdb: the file is full: --state-megabytes 1"
+        with pytest.raises(StoreUnavailableError, match="the file is full"):
             await store.check_write()
+        for m in range(n // 2):
+            assert await store.delete(f"s{m}")
+        await store.check_write()
+        await store.append("s0", Click("x" * 256, 0.0))
+        for _ in range(20):  # neither deletions nor expiry ever fail
+            await fill(store)
+            now[0] += 100.0
+            while await store.sweep():
+                pass
+            await store.check_write()
+        assert (tmp_path / "data.mdb").stat().st_size <= 2 << 20
         await store.close()
 
     asyncio.run(steps())
@@ -232,6 +248,9 @@ def test_a_full_disk_fails_the_write_check(tmp_path, monkeypatch):
     class Full:
         def begin(self, **options):
             raise lmdb.DiskError("mdb_txn_commit: No space left on device")
+
+        def info(self):
+            return {"last_pgno": 10}
 
     async def steps():
         store = LMDBStore(tmp_path, LIMITS)
