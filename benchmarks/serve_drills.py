@@ -19,6 +19,8 @@ overload sends ten batches of 256 sessions of 330 clicks with 1,000 explained it
          the other: latencies by status, until the response is written and until it is read. The
          same with a request per second and connection, and a queue of 1: processor time per 1,000
          requests that are nearly all refused.
+headers  sends 103 MB of headers, a header of 60 MB, and headers without an end over 200
+         connections: answers, peak memory, latency of health checks.
 state    fills Redis, LMDB and its disk, breaks a key, changes the password, stops Redis and
          starts it again, and starts a server with wrong settings: answers, lost clicks and /readyz
          in the meantime and afterwards. Needs a redis-server, and root to mount a small disk.
@@ -54,6 +56,7 @@ from safetensors.numpy import load_file, save_file
 
 from connection_flood import many_connections
 from fuzz_requests import fuzz
+from header_flood import header_floods
 from nextclick.artifact import Artifact
 from nextclick.artifact.version_registry import Registry
 from nextclick.core.manifests import rewrite_manifest
@@ -356,9 +359,18 @@ def state(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[
     }
 
 
+def headers(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
+    """Floods of headers."""
+    del items, rate
+    with running(serve_command(f"m={options.first}")) as server:
+        found = header_floods(server)
+        alive = server.process.poll() is None
+    return {**found, "server_alive": alive}
+
+
 DRILLS = {
     "swaps": swaps, "sigterm": sigterm, "redis": redis, "soak": soak, "overload": overload,
-    "fuzz": fuzzed, "state": state,
+    "fuzz": fuzzed, "state": state, "headers": headers,
 }  # fmt: skip
 
 
