@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 CLICKS = 200
 SESSIONS = 50
+_MORE = 100_000  # sessions that certainly fill a small store
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,13 @@ class Store:
         arguments: of `nextclick serve`.
         breaks: causes the fault.
         repairs: ends it.
+        sessions: prefix of the sessions that are clicked during the fault; "drill" exist already.
     """
 
     arguments: tuple[object, ...]
     breaks: Callable[[Client, RawId], object]
     repairs: Callable[[Client], object]
+    sessions: str = "drill"
 
 
 def state_faults(artifact: Path, items: Sequence[RawId], redis_server: str | None) -> list[Any]:
@@ -73,16 +76,16 @@ def _disturbed(artifact: Path, items: Sequence[RawId], store: Store) -> dict[str
     """Clicks and recommendations during a fault and after it."""
     with running(serve_command(f"m={artifact}", *store.arguments)) as server:
         with Client(server.url) as client:
-            healthy = _clicks(client, items)
+            healthy = _clicks(client, items, "drill")
             store.breaks(client, items[0])
             lost_before = _ready(client)["lost_clicks"]
-            during = _clicks(client, items)
+            during = _clicks(client, items, store.sessions)
             ready = _ready(client)
             store.repairs(client)
             until = time.monotonic() + 10
             while _ready(client)["status"] != "ok" and time.monotonic() < until:
                 time.sleep(0.05)
-            after = _clicks(client, items)
+            after = _clicks(client, items, store.sessions)
             end = _ready(client)
         alive = server.process.poll() is None
     return {
@@ -98,11 +101,11 @@ def _disturbed(artifact: Path, items: Sequence[RawId], store: Store) -> dict[str
     }  # fmt: skip
 
 
-def _clicks(client: Client, items: Sequence[RawId]) -> dict[str, Any]:
+def _clicks(client: Client, items: Sequence[RawId], sessions: str) -> dict[str, Any]:
     degraded = failed = 0
     slowest = 0.0
     for n in range(CLICKS):
-        path = f"/v1/sessions/drill-{n % SESSIONS}/events"
+        path = f"/v1/sessions/{sessions}-{n % SESSIONS}/events"
         began = time.perf_counter()
         status, told = client.ask("POST", path, {"item": items[n % len(items)], "k": 5})
         slowest = max(slowest, 1000 * (time.perf_counter() - began))
@@ -228,20 +231,23 @@ def _redis_gone(place: Path, program: str) -> Iterator[Store]:
 @contextmanager
 def _lmdb_full(place: Path, program: str) -> Iterator[Store]:
     del program
-    more = range(SESSIONS, 100_000)
-
-    def breaks(client: Client, item: RawId) -> None:
-        for n in more:
-            _, told = client.ask("POST", f"/v1/sessions/drill-{n}/events", {"item": item, "k": 0})
-            if told["degraded"]:
-                break
+    more = range(SESSIONS, _MORE)
 
     def repairs(client: Client) -> None:
         for n in more:
             if client.ask("DELETE", f"/v1/sessions/drill-{n}")[0] != 204:
                 break
 
-    yield Store(("--state", f"lmdb:{place}", "--state-megabytes", 1), breaks, repairs)
+    yield Store(("--state", f"lmdb:{place}", "--state-megabytes", 1), _fill, repairs)
+
+
+def _fill(client: Client, item: RawId) -> None:
+    """Start sessions until one is not stored."""
+    for n in range(SESSIONS, _MORE):
+        _, told = client.ask("POST", f"/v1/sessions/drill-{n}/events", {"item": item, "k": 0})
+        if told["degraded"]:
+            return
+    raise SystemExit("the store did not become full")
 
 
 @contextmanager
@@ -249,15 +255,18 @@ def _disk_full(place: Path, program: str) -> Iterator[Store]:
     del program
     with _mounted(place, "size=4m"):
 
-        def breaks(*_: object) -> None:
+        def breaks(client: Client, item: RawId) -> None:
             with (place / "filler").open("wb", buffering=0) as filler:
                 try:
                     while True:
                         filler.write(bytes(1 << 12))
                 except OSError:
                     pass
+            _fill(client, item)
 
-        yield Store(("--state", f"lmdb:{place}"), breaks, lambda _: (place / "filler").unlink())
+        yield Store(
+            ("--state", f"lmdb:{place}"), breaks, lambda _: (place / "filler").unlink(), "new"
+        )
 
 
 @contextmanager
