@@ -46,7 +46,7 @@ def _beside(server: Running, send: Any) -> dict[str, Any]:
     before = _peak(server.process.pid)
     results: list[str] = []
     thread = threading.Thread(target=lambda: results.append(send()))
-    latencies = []
+    latencies: list[float] = []
     with Client(server.url) as client:
         client.get("/healthz")
         thread.start()

@@ -39,12 +39,12 @@ _HEAD = struct.Struct(">dI")  # expiry time, slot of the key
 _SLOT = struct.Struct(">I")
 _DATABASES = (b"encrypted sessions", b"free slots", b"meta")
 _NEXT_SLOT = b"next slot"  # the first slot that was never used
-_PROBE = b"write check"
-_PROBES = [_PROBE + bytes([n]) for n in range(8)]
-_PROBE_BYTES = 1500  # 12 KB in all, more than most sessions: a nearly full file counts as full
+# 12 KB, more than most sessions: a file that is nearly full counts as full.
+_PROBES = {b"write check %d" % n: bytes(1500) for n in range(8)}
 _SWEEP_SIZE = 1000  # sessions checked by one sweep, in about a millisecond
 _DELETIONS = 32  # sessions per transaction, which copies a few pages for each
-_RESERVE = 8  # the part of the file for deletions is 1 MB, or one eighth of the rest
+# The part of the file that is left for deletions is an eighth of the rest, at least 1 MB.
+_RESERVE = 8
 _LOST_RIGHTS = (lmdb.ReadonlyError, PermissionError)
 
 
@@ -149,8 +149,8 @@ class LMDBStore:
     async def check_write(self) -> None:
         """See `SessionStore`."""
         with self._growing_transaction() as transaction:
-            for probe in _PROBES:  # one value would need pages in a row
-                transaction.put(probe, bytes(_PROBE_BYTES), db=self._meta)
+            for probe, value in _PROBES.items():  # one value would need pages in a row
+                transaction.put(probe, value, db=self._meta)
         with self._transaction(write=True) as transaction:
             for probe in _PROBES:
                 transaction.delete(probe, db=self._meta)
