@@ -16,7 +16,7 @@ from nextclick.errors import ArtifactError, ConfigError
 from nextclick.serving import model_versions
 from nextclick.serving.log_limit import RepeatLimit
 from nextclick.serving.problem_details import error_response
-from nextclick.serving.server import WorkerPool, check_session_store
+from nextclick.serving.server import check_session_store
 from nextclick.serving.sessions import redis_store
 from nextclick.serving.sessions.lmdb_store import LMDBStore
 from nextclick.serving.sessions.session_store import (
@@ -28,6 +28,7 @@ from nextclick.serving.sessions.session_store import (
     open_store,
 )
 from nextclick.serving.settings import Settings
+from nextclick.serving.worker_pool import NOT_LOADED, WorkerPool
 from serving_cases import Client, make_app
 
 LIMITS = StoreLimits(seconds=60, clicks=100, sessions=10, megabytes=4)
@@ -209,19 +210,35 @@ def test_sessions_of_an_earlier_version_are_not_left_in_the_file(tmp_path):
         LMDBStore(tmp_path, LIMITS)
 
 
-def test_a_full_lmdb_file_fails_the_write_check(tmp_path):
-    async def steps():
-        store = LMDBStore(tmp_path, StoreLimits(megabytes=1))
-        await store.check_write()
+def test_a_full_lmdb_file_rejects_clicks_until_sessions_end(tmp_path):
+    now = [1000.0]
 
-        async def fill():
-            for n in range(10_000):
+    async def fill(store):
+        for n in range(10_000):
+            try:
                 await store.append(f"s{n}", Click("x" * 256, 0.0))
+            except StoreUnavailableError as error:
+                return n, str(error)
+        raise AssertionError
 
-        with pytest.raises(StoreUnavailableError, match="MDB_MAP_FULL"):
-            await fill()
-        with pytest.raises(StoreUnavailableError, match="MDB_MAP_FULL"):
+    async def steps():
+        store = LMDBStore(tmp_path, StoreLimits(seconds=60, megabytes=1), lambda: now[0])
+        await store.check_write()
+        n, message = await fill(store)
+        assert message == "lmdb: the file is full: --state-megabytes 1"
+        with pytest.raises(StoreUnavailableError, match="the file is full"):
             await store.check_write()
+        for m in range(n // 2):
+            assert await store.delete(f"s{m}")
+        await store.check_write()
+        await store.append("s0", Click("x" * 256, 0.0))
+        for _ in range(20):  # neither deletions nor expiry ever fail
+            await fill(store)
+            now[0] += 100.0
+            while await store.sweep():
+                pass
+            await store.check_write()
+        assert (tmp_path / "data.mdb").stat().st_size <= 2 << 20
         await store.close()
 
     asyncio.run(steps())
@@ -231,6 +248,9 @@ def test_a_full_disk_fails_the_write_check(tmp_path, monkeypatch):
     class Full:
         def begin(self, **options):
             raise lmdb.DiskError("mdb_txn_commit: No space left on device")
+
+        def info(self):
+            return {"last_pgno": 10}
 
     async def steps():
         store = LMDBStore(tmp_path, LIMITS)
@@ -343,6 +363,17 @@ def test_workers_that_die_at_once_are_restarted_ever_later_and_then_no_more():
         pool.supervise()
     assert [wait for wait in time.waits if wait != 0.5] == [1.0, 2.0, 4.0, 8.0]
     assert len(started) == 2 + 4
+
+
+def test_a_first_worker_that_cannot_load_the_models_stops_the_server():
+    class Failed(Process):
+        exitcode = NOT_LOADED
+
+    time = Time()
+    pool = WorkerPool(2, lambda: Failed(is_alive=False), time.wait, lambda: time.now)
+    with pytest.raises(ConfigError, match="the models cannot be loaded; see the log"):
+        pool.supervise()
+    assert time.waits == [0.5]
 
 
 def test_a_worker_that_ran_for_a_while_is_restarted_at_once():
