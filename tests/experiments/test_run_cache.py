@@ -37,23 +37,6 @@ def test_names_are_safe(tmp_path):
     assert cache.run_folder("...", {}).name == "_"
 
 
-def test_values_are_computed_once(tmp_path):
-    calls = []
-
-    def compute(folder):
-        calls.append(folder)
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        return {"value": 1.5}
-
-    cache = RunCache(tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        cache.values("run", {"seed": 0}, compute)
-    assert cache.values("run", {"seed": 0}, compute) == {"value": 1.5}
-    assert cache.values("run", {"seed": 0}, compute) == {"value": 1.5}
-    assert calls == [tmp_path / "run"] * 2
-
-
 def test_one_process_at_a_time(tmp_path):
     with (
         RunCache.locked(tmp_path / "a", "x", {}),

@@ -134,6 +134,16 @@ def check_folder(folder: Path) -> None:
         raise ManifestError(f"{MANIFEST} is missing") from None
     except ManifestError as error:
         raise ManifestError(f"{MANIFEST}: {error}") from error
+    check_files(folder, files)
+
+
+def check_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Compare files of a folder with their digests.
+
+    Raises:
+        ManifestError: a file is damaged or missing; the message names it.
+        OSError: a file cannot be read.
+    """
     damage = find_damage(folder, files)
     if damage is not None:
         raise ManifestError(damage)
