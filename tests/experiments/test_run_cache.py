@@ -11,6 +11,7 @@ from nextclick.experiments.parameter_sweep import sweep
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.search_options import SweepOptions
 from small_shop import make_store
+from stored_faults import truncate
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,26 @@ def test_names_are_safe(tmp_path):
     cache = RunCache(tmp_path)
     assert cache.run_folder("../k=1 2", {}).parent == tmp_path
     assert cache.run_folder("...", {}).name == "_"
+
+
+def test_values_are_computed_once(tmp_path):
+    calls = []
+
+    def compute(folder):
+        calls.append(folder)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return {"value": 1.5}
+
+    cache = RunCache(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        cache.values("run", {"seed": 0}, compute)
+    assert cache.values("run", {"seed": 0}, compute) == {"value": 1.5}
+    assert cache.values("run", {"seed": 0}, compute) == {"value": 1.5}
+    assert calls == [tmp_path / "run"] * 2
+    truncate(tmp_path / "run" / "values.json", 9)
+    assert cache.values("run", {"seed": 0}, compute) == {"value": 1.5}
+    assert calls == [tmp_path / "run"] * 3
 
 
 def test_one_process_at_a_time(tmp_path):

@@ -28,11 +28,11 @@ from nextclick.report.run_folder import RUN
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
 FORMAT_VERSION = 2  # 1 had no digests
-MANIFEST = "manifest.json"
+MANIFEST, VALUES = "manifest.json", "values.json"
 
 
 class RunCache:
@@ -106,6 +106,25 @@ class RunCache:
             if stored in (None, fingerprint):
                 return folder
         raise AssertionError
+
+    def values(
+        self, name: str, inputs: Mapping[str, Any], compute: Callable[[Path], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """JSON values of a run, computed unless they are stored and intact.
+
+        Args:
+            name: readable name of the folder.
+            inputs: as in `run_folder`.
+            compute: returns the values; it may store checkpoints in the folder it is given.
+        """
+        file = self.run_folder(name, inputs) / VALUES
+        try:
+            stored = read_with_digest(file)
+        except (FileNotFoundError, ManifestError):
+            stored = with_digest({"values": compute(file.parent)})
+            write_json(file, stored)
+        values: dict[str, Any] = stored["values"]
+        return values
 
 
 def digest(content: bytes) -> str:
