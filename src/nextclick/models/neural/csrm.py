@@ -70,6 +70,7 @@ from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
     from torch import Tensor
 
     from nextclick.core.types import AnyArray, Int64Array
