@@ -87,7 +87,7 @@ class CatalogSearch:
         return (starts + [rank for rank in anywhere if rank not in known])[:limit]
 
     def _matches(self, pattern: str, limit: int) -> list[int]:
-        # The index is asked for one run of ordinary characters: SQLite 3.40 reads invalid memory
+        # The index receives one run of ordinary characters: SQLite 3.40 reads invalid memory
         # if a glob has a second run, and one of them is shorter than a trigram.
         run = max(_WILDCARD.split(pattern), key=len)
         query, arguments = _SCAN, [pattern, limit]
