@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import os
 import socket
 import ssl
 from pathlib import Path
@@ -422,24 +423,29 @@ def test_the_log_of_an_internal_error_contains_no_message(caplog):
     assert item_id not in caplog.text
 
 
-def test_too_many_open_files_are_told_as_such(tmp_path, monkeypatch):
-    def read_bytes(path):
-        raise OSError(errno.EMFILE, "Too many open files", str(path))
+@pytest.mark.parametrize(
+    ("code", "of_source", "of_registry"),
+    [
+        (errno.EMFILE, "too many files are open; raise the limit with", "Too many open files"),
+        (errno.EACCES, "cannot be read: Permission denied; check the folder", "Permission denied"),
+    ],
+)
+def test_a_folder_of_versions_that_cannot_be_read(
+    tmp_path, monkeypatch, code, of_source, of_registry
+):
+    def fail(path, *_, **__):
+        raise OSError(code, os.strerror(code), str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
-    for load in (
-        model_versions.open_versions,
-        lambda f: model_versions.ArtifactSource(f).current(),
-    ):
-        with pytest.raises(
-            ArtifactError, match="too many files are open; raise the limit with `ul"
-        ):
-            load(tmp_path)
-    error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
-    monkeypatch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(error))
-    with pytest.raises(ArtifactError, match="cannot be read: Permission denied; check the folder"):
+    (tmp_path / "manifest.json").write_text("{}")
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(ArtifactError, match=of_source):
+        model_versions.ArtifactSource(tmp_path).current()
+    monkeypatch.setattr(Path, "read_text", fail)
+    with pytest.raises(ArtifactError, match=f"cannot be read: {of_registry}"):
         model_versions.open_versions(tmp_path)
-    monkeypatch.undo()
+
+
+def test_a_folder_of_versions_that_is_no_artifact(tmp_path):
     with pytest.raises(ArtifactError, match=r"is not an artifact: manifest\.json is missing; c"):
         model_versions.open_versions(tmp_path).current()
     (tmp_path / "manifest.json").write_text("{}")
