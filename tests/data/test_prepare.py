@@ -617,8 +617,11 @@ VALID_TEXT = csv_of(seconds(LOG))
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("6,7,yesterday", "column 'timestamp': expected a time in seconds"),
-        ("6,7,", r"column 'timestamp': expected a time in seconds \(inferred\), got no value"),
+        ("6,7,yesterday", "column 'timestamp': expected a time of 1990 to"),
+        (
+            "6,7,",
+            r"column 'timestamp': expected a time of 1990 to \d+ in seconds .*got no value",
+        ),
         ("6,7", r"column 'timestamp': expected a time .*got no value"),
         ("6,7,NaN", r"column 'timestamp': .*got 'NaN'"),
         ("6,7,1500000000000", r"column 'timestamp': .*got '1500000000000'"),
@@ -626,12 +629,12 @@ VALID_TEXT = csv_of(seconds(LOG))
         (",7,1500000000", r"column 'session_id': expected the id of the session, got no value"),
         ("6,  ,1500000000", r"column 'item_id': expected the id of the item, got '  '"),
         ('6,"",1500000000', r"column 'item_id': expected the id of the item, got"),
-        ("6,7,1500000000,x", "after the last column: more fields than the header, got 'x'"),
-        ("6,7,1500000000,x,y,z", "after the last column: more fields than the header"),
+        ("6,7,1500000000,x", "more fields than the header"),
+        ("6,7,1500000000,x,y,z", "more fields than the header"),
     ],
 )
 def test_a_bad_row_raises_or_is_skipped_and_counted(tmp_path, row, message):
-    with pytest.raises(SourceError, match=rf"log\.csv, row 14 \(line 15\), .*{message}") as caught:
+    with pytest.raises(SourceError, match=rf"log\.csv, row 14 \(line 15\).*{message}") as caught:
         prepare_text(VALID_TEXT + row + "\n", tmp_path)
     assert "fix the row, or drop such rows with --on-bad-row skip" in str(caught.value)
     result = prepare_text(VALID_TEXT + row + "\n", tmp_path, on_bad_row="skip")
@@ -698,7 +701,7 @@ def test_a_number_that_is_not_an_id_is_a_bad_row(tmp_path, bad):
         (
             VALID_TEXT.encode() + b"6,\xff,1500000000\n",
             SourceError,
-            r"invalid utf-8 .*in row \d+ \(line \d+\), byte 3; convert it to UTF-8",
+            r"invalid utf-8 .*; convert it to UTF-8 .*is in row \d+ \(line \d+\), byte 3",
         ),
         (b"session,\xff\n", SourceError, "the first line is not UTF-8 text; convert the"),
         (VALID_TEXT.encode("utf-16"), SourceError, "the first line is not UTF-8 text; convert the"),
@@ -776,7 +779,7 @@ def test_a_column_with_another_type_is_rejected(tmp_path, column, values, messag
         ("session,item,time\n9,2,1500000000\n", "1.csv: no user column found .*the first file has"),
         (
             "session,user,item,time\n9,1,2,2017-07-14\n",
-            "the times are ISO 8601 text .inferred., but",
+            "the times are text %Y-%m-%d .inferred., but",
         ),
     ],
 )
@@ -797,7 +800,7 @@ def test_event_types(tmp_path):
     assert (result.report["rows"], result.report["other_event_rows"]) == (13, 2)
     assert result.report["steps"][0]["events"] == 11
     message = (
-        r"no click is left of 13 rows \(0 bad, 13 of other event types, none of the event types"
+        r"no click is left of 13 rows \(0 bad, 13 of other event types; none has the event type loo"
     )
     with pytest.raises(EmptyLogError, match=message):
         prepare(path, tmp_path / "no", options=options(read=ReadOptions(events=("looked",))))
@@ -819,7 +822,7 @@ def test_event_types(tmp_path):
         (PrepareOptions(read=ReadOptions(format="csv")), "there is no log format 'csv': known: "),
         (
             PrepareOptions(read=ReadOptions(unit="min")),
-            "time unit must be one of s, ms, us, ns, iso",
+            "time unit must be one of s, ms, us, ns, excel, iso",
         ),
         (
             PrepareOptions(split=SplitOptions(kind="pre-split")),

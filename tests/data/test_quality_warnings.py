@@ -55,7 +55,7 @@ def relative_times(rows):
 
 
 def long_span(rows):
-    return [(999, "old", 1, 5), (999, "old", 2, 7), *rows]
+    return [(999, "old", 1, 631_152_005), (999, "old", 2, 631_152_007), *rows]  # 1990
 
 
 def constant_gaps(rows):
@@ -93,7 +93,7 @@ def thirty_seconds_after(previous, last):
             "1 rows repeat the item and the time of the previous click of their session",
         ),
         (relative_times, "the times are too small to be dates, so they are read as seconds from"),
-        (long_span, "the times span 48 years, so some may be invalid or in another unit"),
+        (long_span, "the times span 28 years, so some may be invalid or in another unit"),
         (
             constant_gaps,
             "100% of the gaps between clicks are exactly 15 seconds, possibly a default",

@@ -94,6 +94,17 @@ def find_late_sessions(ends: Int64Array, now_ms: int) -> LateSessions:
     return LateSessions(future, n - first_late)
 
 
+def last_trusted_end(ends: Int64Array, now_ms: int) -> int:
+    """Return the end of the last session whose time says where the log ends, in milliseconds.
+
+    Args:
+        ends: (S,) int64 milliseconds in any order, time of the last click of each session; S ≥ 1.
+        now_ms: present time, milliseconds since the epoch.
+    """
+    ascending = np.sort(ends)
+    return int(ascending[-1 - find_late_sessions(ascending, now_ms).count])
+
+
 def default_boundary(
     ends: Int64Array, count_prefixes: Callable[[int, int], int], now_ms: int
 ) -> DefaultBoundary:

@@ -9,8 +9,10 @@ from pydantic import Field
 
 from nextclick.core.allowed_names import AllowedNames
 from nextclick.core.config import build_config
-from nextclick.data.readers.columns import Columns, Order, SessionsBy
+from nextclick.data.readers.columns import MISSING_WORDS, Columns, Order, SessionsBy
 from nextclick.data.split import AUTO, PRE_SPLIT, SPLITS
+
+DEFAULT_GAP_SECONDS = 3600.0  # ends the session of a user; session ids are not divided by default
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,39 @@ class ReadOptions:
     separator: Annotated[
         str | None, Field(description="field separator of text files, one character or tab")
     ] = None
-    unit: Annotated[str | None, Field(description="unit of the times: s, ms, us, ns or iso")] = None
+    records: Annotated[
+        str | None,
+        Field(
+            description="array of a JSON object, such as events, or column of a table that holds "
+            "lists; each element is a row"
+        ),
+    ] = None
+    item_pattern: Annotated[
+        str | None,
+        Field(
+            description="regular expression whose first group is the item, such as "
+            "'/product/([^/?]+)'; rows that do not match are not clicks"
+        ),
+    ] = None
+    unit: Annotated[
+        str | None,
+        Field(description="unit of the times: s, ms, us, ns, excel (days) or iso (text)"),
+    ] = None
+    time_format: Annotated[
+        str | None,
+        Field(description="strptime pattern of times as text, such as '%d.%m.%Y %H:%M'"),
+    ] = None
+    timezone: Annotated[
+        str | None,
+        Field(description="IANA time zone of times without one, such as Europe/Berlin"),
+    ] = None
+    missing: Annotated[
+        tuple[str, ...],
+        Field(
+            description="values of an id that mean that there is none, compared without case; an "
+            "empty value always does"
+        ),
+    ] = MISSING_WORDS
     order: Annotated[
         Order,
         Field(
@@ -52,8 +86,9 @@ class SessionOptions:
         ),
     ] = "auto"
     gap_seconds: Annotated[
-        float, Field(gt=0, description="seconds without a click that end a session")
-    ] = 3600.0
+        float | None,
+        Field(gt=0, description="seconds without a click that end a session"),
+    ] = None
     block_days: Annotated[float, Field(gt=0, description="length of a block of time, in days")] = (
         1.0
     )

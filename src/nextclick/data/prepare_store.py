@@ -16,13 +16,13 @@ from nextclick.core.types import silent
 from nextclick.data.asked_share import count_asked
 from nextclick.data.filtered_split import FilteredSplit, filter_before_split, filtered_splits
 from nextclick.data.filters import FilterStep, count_table
-from nextclick.data.options import PrepareOptions
+from nextclick.data.options import DEFAULT_GAP_SECONDS, PrepareOptions
 from nextclick.data.part_selection import select_parts
 from nextclick.data.protocols import PROTOCOLS
 from nextclick.data.quality_warnings import late_warnings, log_warnings, split_warnings
+from nextclick.data.readers.frames import is_frame
 from nextclick.data.readers.presplit import join_parts, read_srgnn
-from nextclick.data.readers.raw_log import RawLog, RawPart, read_log
-from nextclick.data.readers.sources import is_frame
+from nextclick.data.readers.raw_log import NO_TIMES, RawLog, RawPart, read_log
 from nextclick.data.repeated_sessions import repeat_warnings
 from nextclick.data.sessionize import SessionTable, cut_by_inactivity, gather_sessions, session_ends
 from nextclick.data.split import AUTO, PRE_SPLIT, iso
@@ -231,31 +231,35 @@ def read_sessions(
             raise ConfigError("format srgnn: pass the folder of the pickles, without --test")
         progress("read", 0, None)
         table, items, n_given, warnings = read_srgnn(sources)
-        read = {"rows": len(table.items), "columns": {}, "times": "none: the log has only an order"}
+        read = {"rows": len(table.items), "columns": {}, "times": NO_TIMES}
         warnings += repeat_warnings(table, n_given)
         return SessionLog(table, items, None, n_given, read, warnings)
     parts = [sources] if test is None else [sources, test]
     raw = read_log(parts, options.read, options.sessions, progress)
     progress("sessions", 0, None)
-    gap_ms = round(options.sessions.gap_seconds * 1000)
-    tables = [_group_part(part, raw, gap_ms) for part in raw.parts]
+    tables = [_group_part(part, raw, options.sessions.gap_seconds) for part in raw.parts]
     table = tables[0] if test is None else join_parts(tables[0], tables[1])
-    n_train = None if test is None else len(tables[0])
+    if not raw.has_times:
+        table = replace(table, times=None)
+    n_first = None if test is None else len(tables[0])
     report = _read_report(raw, table)
-    warnings = log_warnings(raw, table) + repeat_warnings(table, n_train)
-    return SessionLog(table, raw.items, raw.users, n_train, report, warnings)
+    warnings = log_warnings(raw, table) + repeat_warnings(table, n_first)
+    return SessionLog(table, raw.items, raw.users, n_first, report, warnings)
 
 
-def _group_part(part: RawPart, raw: RawLog, gap_ms: int) -> SessionTable:
+def _group_part(part: RawPart, raw: RawLog, gap_seconds: float | None) -> SessionTable:
+    """Group the clicks of a part into sessions; users are cut at gaps, sessions only on request."""
     table = gather_sessions(part)
     if raw.by_user:
-        return cut_by_inactivity(table, gap_ms)
-    return table if raw.users is not None else replace(table, users=None)
+        table = replace(table, users=np.arange(len(table), dtype=np.int32))
+        gap_seconds = gap_seconds or DEFAULT_GAP_SECONDS
+    elif raw.users is None:
+        table = replace(table, users=None)
+    return table if gap_seconds is None else cut_by_inactivity(table, round(gap_seconds * 1000))
 
 
 def _read_report(raw: RawLog, table: SessionTable) -> dict[str, Any]:
-    assert table.times is not None
-    return {
+    report = {
         "rows": raw.counts.rows,
         "blank_rows": raw.counts.blank,
         "other_event_rows": raw.counts.other_events,
@@ -263,9 +267,11 @@ def _read_report(raw: RawLog, table: SessionTable) -> dict[str, Any]:
         "bad_row_examples": raw.bad_rows.examples,
         "columns": raw.columns,
         "times": raw.times,
-        "first_time": iso(int(table.times.min())),
-        "last_time": iso(int(table.times.max())),
     }
+    if table.times is not None:
+        report["first_time"] = iso(int(table.times.min()))
+        report["last_time"] = iso(int(table.times.max()))
+    return report
 
 
 def _count_presplit_parts(log: SessionLog) -> dict[str, Any]:

@@ -20,6 +20,7 @@ _SAMPLE_EVENTS = 5_000_000
 _MIN_GAPS = 100  # fewer gaps are too few for a warning
 _LONG_SESSION = 1_000  # clicks
 _SMALL_TEST = 0.005  # share of the sessions
+_LONG_SESSIONS = 0.05  # share of sessions of more than a day that causes a warning
 _LONG_SPAN = 30.0  # years; a longer span indicates invalid times
 _MS_PER_YEAR = 365.25 * MS_PER_DAY
 _COMMON_GAP = 0.10  # share of a single gap value that causes a warning …
@@ -28,13 +29,8 @@ _DOMINANCE = 5.0  # … if it is this many times as frequent as the next value
 
 def log_warnings(log: RawLog, table: SessionTable) -> list[str]:
     """Return one sentence for each property of a log to know before training."""
-    warnings = []
+    warnings = list(log.notes)
     n_other_user = sum(part.n_other_user for part in log.parts)
-    if log.unused_event is not None:
-        warnings.append(
-            f"the event column {log.unused_event!r} is ignored, so every row counts as a click; "
-            "select event types with --events"
-        )
     if log.relative_times:
         warnings.append(
             "the times are too small to be dates, so they are read as seconds from the start of "
@@ -45,7 +41,8 @@ def log_warnings(log: RawLog, table: SessionTable) -> list[str]:
     if n_other_user:
         warnings.append(
             f"{n_other_user:,} clicks have another user than the first click of their session; "
-            "a session belongs to its first user"
+            "a session belongs to its first user; if session ids are reused, name a key such as "
+            "--session-column user_id+session_id"
         )
     if table.out_of_order:
         warnings.append(
@@ -117,7 +114,8 @@ def split_warnings(split: Split, ends: Int64Array | None, n_prefixes: int) -> li
 
 
 def _span_warnings(log: RawLog, table: SessionTable) -> list[str]:
-    assert table.times is not None
+    if table.times is None:
+        return []
     years = (int(table.times.max()) - int(table.times.min())) / _MS_PER_YEAR
     if log.relative_times or years < _LONG_SPAN:
         return []
@@ -139,6 +137,16 @@ def _session_warnings(table: SessionTable) -> list[str]:
         )
     if table.times is None:
         return warnings
+    spans = (
+        table.times[table.offsets[1:][lengths > 0] - 1]
+        - table.times[table.offsets[:-1][lengths > 0]]
+    )
+    n_days = int((spans > MS_PER_DAY).sum())
+    if n_days > _LONG_SESSIONS * len(spans):
+        warnings.append(
+            f"{n_days:,} of {len(spans):,} sessions last longer than a day; --gap 1800 divides "
+            "them where no click occurs for half an hour"
+        )
     n_repeated = _count_repeated_rows(table.items, table.times, table.offsets)
     if n_repeated:
         warnings.append(

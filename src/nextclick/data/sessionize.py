@@ -73,10 +73,10 @@ def gather_sessions(part: RawPart) -> SessionTable:
 
 
 def cut_by_inactivity(table: SessionTable, gap_ms: int) -> SessionTable:
-    """Split the clicks of every user into sessions at gaps of more than `gap_ms`.
+    """Split each row of a table into sessions at gaps of more than `gap_ms`.
 
     Args:
-        table: one row per user; the user code is the row number.
+        table: the clicks of a user or of a session in each row.
         gap_ms: longest gap within a session, in milliseconds.
     """
     assert table.times is not None
@@ -85,7 +85,7 @@ def cut_by_inactivity(table: SessionTable, gap_ms: int) -> SessionTable:
     is_start[1:] = np.diff(table.times) > gap_ms
     is_start[table.offsets[:-1][lengths > 0]] = True
     starts = np.flatnonzero(is_start)
-    users = np.repeat(np.arange(len(table), dtype=np.int32), lengths)[starts]
+    users = None if table.users is None else np.repeat(table.users, lengths)[starts]
     offsets = np.append(starts, np.int64(len(table.items)))
     return SessionTable(table.items, table.times, offsets, users, table.keep, table.out_of_order)
 
