@@ -48,9 +48,10 @@ def _open_movielens(path: Path) -> LogSource:
     """Read `ratings.dat` with `::`, `u.data` with tabs, or `ratings.csv` with a header."""
     from nextclick.data.readers.open_file import scan_file
 
-    if ".csv" in path.name:
+    name = path.name.removesuffix(".gz")
+    if name.endswith(".csv"):
         return scan_file(path, separator=",")
-    separator = "::" if ".dat" in path.name else "\t"
+    separator = "::" if name.endswith(".dat") else "\t"
     return scan_file(path, separator=separator, names=("user", "item", "rating", "time"))
 
 
