@@ -1,6 +1,6 @@
 """Splits a log and filters the sessions, so that no test click decides what is trained on.
 
-With `filter_on` "train", the order is: filters that look at one session only, split, filters by the
+With `filter_on` "train", the order is: filters of single sessions, split, filters by the
 counts of items and users among the training sessions. With "all", all filters run before the split.
 """
 

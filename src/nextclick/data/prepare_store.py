@@ -230,10 +230,10 @@ def read_sessions(
         if any(is_frame(source) for source in sources) or test is not None:
             raise ConfigError("format srgnn: pass the folder of the pickles, without --test")
         progress("read", 0, None)
-        table, items, n_train, warnings = read_srgnn(sources)
+        table, items, n_given, warnings = read_srgnn(sources)
         read = {"rows": len(table.items), "columns": {}, "times": NO_TIMES}
-        warnings += repeat_warnings(table, n_train)
-        return SessionLog(table, items, None, n_train, read, warnings)
+        warnings += repeat_warnings(table, n_given)
+        return SessionLog(table, items, None, n_given, read, warnings)
     parts = [sources] if test is None else [sources, test]
     raw = read_log(parts, options.read, options.sessions, progress)
     progress("sessions", 0, None)

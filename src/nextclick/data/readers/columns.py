@@ -287,13 +287,21 @@ def key_columns(name: str | None, available: Sequence[str]) -> list[str]:
 def unused_columns(columns: Columns, available: Sequence[str]) -> dict[str, list[str]]:
     """Return the columns whose names suggest a session or an event type, for roles without one."""
     used = set(columns.by_role().values())
+    names = {c: normalized_name(c) for c in available if c not in used}
     return {
         role: [
-            c for c in available if c not in used and any(h in normalized_name(c) for h in hints)
+            c
+            for c, name in names.items()
+            if any(h in name for h in hints) and not _is_measure(name)
         ]
         for role, hints in _HINTS.items()
         if getattr(columns, role) is None
     }
+
+
+def _is_measure(normalized: str) -> bool:
+    """Return whether a name such as `eventdate` or `session_size` suggests a time or a number."""
+    return any(part in normalized for part in ("date", "time", "start", "end", "size", "length"))
 
 
 def normalized_name(name: str) -> str:
