@@ -262,7 +262,8 @@ def _row(value: Any, element: Any, selection: Selection) -> dict[str, str | None
 def _elements(value: Any, records: FieldPath) -> Iterable[Any]:
     found = _find(value, records)
     if isinstance(found, str):
-        found = object_in_text(found)
+        inner = object_in_text(found)
+        found = found if inner is None else inner
     if found is None:
         return []
     if not isinstance(found, list):
