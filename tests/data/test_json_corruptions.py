@@ -29,7 +29,7 @@ def clean_file(rng):
 
 
 def read(data):
-    """Return the readable rows and the reasons of bad rows by line, and the number of blank rows."""
+    """Return the readable rows and the reasons of bad rows by line, and the blank rows."""
     source = json_source(lambda: io.BytesIO(data), "log")
     columns = [name for name in _COLUMNS if name in source.types]
     rows, bad, n_blank = {}, {}, 0

@@ -8,7 +8,13 @@ import pytest
 
 import nextclick
 from nextclick.core.types import silent
-from nextclick.data.options import FilterOptions, PrepareOptions, ReadOptions, SplitOptions
+from nextclick.data.options import (
+    FilterOptions,
+    PrepareOptions,
+    ReadOptions,
+    SessionOptions,
+    SplitOptions,
+)
 from nextclick.data.readers.columns import Columns
 from nextclick.data.readers.raw_log import read_log
 from nextclick.errors import ConfigError, SourceError
@@ -20,8 +26,6 @@ MS = SECOND * 1000
 
 
 def read_counts(source, **read):
-    from nextclick.data.options import SessionOptions
-
     log = read_log([[source]], ReadOptions(**read), SessionOptions(), silent)
     return log.counts, log.bad_rows
 
@@ -76,15 +80,17 @@ def test_tmall(tmp_path):
     assert log == {1: [(10, 1409270400_000), (11, 1415664000_000)]}
 
 
-@pytest.mark.parametrize("gap", [" ", "\n "])
-def test_amazon_m2(tmp_path, gap):
-    text = f"prev_items,next_item,locale\n\"['B10'{gap}'B11']\",B3,DE\n\"['B2' 'B3']\",B6,DE\n"
+def test_amazon_m2(tmp_path):
+    text = "prev_items,next_item,locale\n\"['B10' 'B11']\",B3,DE\n\"['B2' 'B3']\",B6,DE\n"
     path = write(tmp_path / "sessions_train.csv", text)
     log = clicks(path, "amazon-m2")
     assert [[item for item, _ in session] for session in log.values()] == [
         ["B10", "B11", "B3"],
         ["B2", "B3", "B6"],
     ]
+    write(path, text + "\"['B4',B5,DE\n")
+    with pytest.raises(SourceError, match=r"row 3 \(line 4\): the quote of field 1 does not close"):
+        clicks(path, "amazon-m2")
 
 
 def test_lastfm_1k(tmp_path):

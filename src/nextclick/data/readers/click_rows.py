@@ -100,7 +100,7 @@ def check_item_pattern(pattern: str) -> None:
     except pl.exceptions.PolarsError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ConfigError(
-            f"item_pattern: {pattern!r} is not a regular expression: {reason}; quote it in the shell"
+            f"item_pattern: {pattern!r} is not a regular expression: {reason}; quote it"
         ) from error
     if pl.Series([""]).str.extract_groups(pattern).struct.fields == []:
         raise ConfigError(
