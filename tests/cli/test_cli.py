@@ -268,7 +268,7 @@ def mistakes(shop, folder):
         "filters": (
             ["prepare", log, *to_output, "--min-item-support", "99999"],
             "EmptyLogError",
-            "no session is left after the filters (read: 8,000 events",
+            "no session is left after the filters (training: all sessions: ",
         ),
         "output": (["prepare", log, "-o", store], "OutputError", "pass --overwrite"),
         "output is a file": (
