@@ -11,8 +11,8 @@ from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.output import Json, format_score, print_json, say, table
-from nextclick.cli.parsing import parse_list
-from nextclick.cli.session_options import SESSION, SessionContext
+from nextclick.cli.parsing import parse_ids
+from nextclick.cli.session_options import SESSION, SessionOptions
 from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ _MAX_ITEMS = 8  # of a neighbor session
 class ExplanationOptions:
     """What is explained, and how it is shown."""
 
-    item: Annotated[str | None, Field(description="items to explain, such as A,B")] = None
+    item: Annotated[
+        list[str] | None,
+        Field(description="items to explain, as for --session; repeatable"),
+    ] = None
     layer: Annotated[str | None, Field(description="attention layer to show")] = None
     figure: Annotated[
         Path | None, Field(description="plot the explanation to this .png or .svg file")
@@ -37,7 +40,7 @@ class ExplanationOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExampleOptions:
-    """Which sessions of a store are explained in place of --session."""
+    """Which sessions of a store are explained in place of a session."""
 
     store: Annotated[Path | None, Field(description="store of the example sessions")] = None
     examples: Annotated[int, Field(description="number of sessions")] = 10
@@ -54,22 +57,12 @@ def explain_command(
     artifact: Annotated[
         Path, typer.Argument(help="Folder of an artifact, from `train`, or a registry.")
     ],
-    context: Annotated[TypedOptions[SessionContext], SESSION],
+    context: Annotated[TypedOptions[SessionOptions], SESSION],
     view: Annotated[
         TypedOptions[ExplanationOptions],
         OptionGroup("Explanation", defaults={"item": "the recommended items", "layer": "all"}),
     ],
     examples: Annotated[TypedOptions[ExampleOptions], OptionGroup("Example sessions")],
-    session: Annotated[
-        str | None,
-        typer.Option(
-            "--session",
-            "-s",
-            help="Clicked item ids, the last click last.",
-            show_default=False,
-            rich_help_panel="Session",
-        ),
-    ] = None,
     k: Annotated[
         int,
         typer.Option(
@@ -91,21 +84,17 @@ def explain_command(
     """  # noqa: D301
     from nextclick.experiments.example_explanations import check_figure_path, draw_explanations
 
-    view_options, source = view.apply(), examples.apply()
-    if (session is None) == (source.store is None):
+    view_options, source, session = view.apply(), examples.apply(), context.apply()
+    if (session.ids() is None) == (source.store is None):
         raise ConfigError(
             "explain needs either --session with item ids, or --store with example sessions; got "
-            f"{'neither' if session is None else 'both'}"
+            f"{'neither' if source.store is None else 'both'}"
         )
     if view_options.figure is not None:
         check_figure_path(view_options.figure)
-    samples, explanations, model = _explain(artifact, session, k, context, view_options, source)
+    samples, explanations, model = _explain(artifact, session, k, view_options, source)
     if view_options.layer is not None:
         explanations = [explanation.layer(view_options.layer) for explanation in explanations]
-    if samples:
-        _show_examples(samples)
-    else:
-        _show(explanations[0])
     if view_options.figure is not None:
         draw_explanations(
             explanations,
@@ -116,6 +105,10 @@ def explain_command(
             else f"Recommendations of {model}, explained",
         )
         say(f"plotted to {view_options.figure}")
+    if samples:
+        _show_examples(samples)
+    else:
+        _show(explanations[0])
     if as_json:
         rows: list[dict[str, object]] = [
             {"session": e.session, "target": e.target} for e in samples
@@ -127,9 +120,8 @@ def explain_command(
 
 def _explain(
     artifact: Path,
-    session: str | None,
+    session: SessionOptions,
     k: int,
-    context: TypedOptions[SessionContext],
     view: ExplanationOptions,
     source: ExampleOptions,
 ) -> tuple[list[Example], list[Explanation], str]:
@@ -150,16 +142,17 @@ def _explain(
             seed=source.seed,
         )
         return samples, [example.explanation for example in samples], model
-    session_context = context.apply()
-    ids: list[RawId] = [*parse_list(session or "")]
-    items = None if view.item is None else parse_list(view.item)
+    ids: list[RawId] = [*(session.ids() or [])]
+    items: list[RawId] | None = None
+    if view.item is not None:
+        items = [one for text in view.item for one in parse_ids("--item", text)]
     explanation = recommender.explain(
         ids,
         k,
         items=items,
-        times=session_context.times,
-        user=session_context.user,
-        now=session_context.now,
+        times=session.times,
+        user=session.user,
+        now=session.now,
     )
     return [], [explanation], model
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
+from nextclick.cli.output import Json, Overwrite, print_json, say, show, table
 from nextclick.cli.prepare_flags import (
     Prepare,
     Sources,
@@ -15,6 +15,7 @@ from nextclick.cli.prepare_flags import (
     help_tables,
     prepare_options,
 )
+from nextclick.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from nextclick.data.prepare_store import Prepared
@@ -84,7 +85,7 @@ def show_report(prepared: Prepared) -> None:
     for store in prepared.stores:
         _show_store(store)
     for log, figures in report["published"].items():
-        say(f"published for {log}: {figures}")
+        show(f"published for {log}: {figures}")
     for warning in report["warnings"]:
         say(f"warning: {warning}")
     say(f"prepared in {report['seconds']:.1f} s")
@@ -93,10 +94,10 @@ def show_report(prepared: Prepared) -> None:
 def _show_reading(report: dict[str, Any]) -> None:
     if report["columns"]:
         columns = ", ".join(f"{role} = {name}" for role, name in report["columns"].items())
-        say(f"columns: {columns}")
-    say(f"times: {report['times']}")
+        show(f"columns: {columns}")
+    show(f"times: {report['times']}")
     if "first_time" in report:
-        say(f"from {report['first_time']} to {report['last_time']}")
+        show(f"from {report['first_time']} to {report['last_time']}")
     for key, row_kind in (
         ("blank_rows", "blank rows"),
         ("other_event_rows", "rows of other event types"),
@@ -123,7 +124,7 @@ def _show_store(store: Any) -> None:
     columns = ["part", "events", "sessions", "prefixes", "users", "items"]
     table(f"{store.path}{boundary}", columns, parts)
     unseen = store.manifest["unseen_test"]
-    say(
+    show(
         f"test clicks on items unseen in training: {unseen['clicks_dropped']:,} dropped, "
         f"{unseen['clicks_kept_as_unseen']:,} kept as misses; {unseen['sessions_dropped']:,} test "
         f"sessions dropped with fewer than 2 clicks left; {store.manifest['boundary_sessions']:,} "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nextclick.cli.output import Json, print_json, say
+from nextclick.cli.output import Json, print_json, show
 
 if TYPE_CHECKING:
     from nextclick.artifact import ModelVersion
@@ -32,7 +32,7 @@ def publish_command(
     from nextclick.artifact import Registry
 
     version = Registry.create(registry).publish(artifact, note=note)
-    say(f"{version.path}: the current version of {registry}")
+    show(f"{version.path}: the current version of {registry}")
     if as_json:
         print_json("publish/1", {"registry": str(registry), "version": version_fields(version)})
 

@@ -39,7 +39,7 @@ def versions_command(
         [v.name, _status(v, current), v.created, v.note if v.reason is None else v.reason]
         for v in sorted([*published, *rejected], key=lambda version: version.number)
     ]
-    table(f"Versions of {registry}", ["version", "status", "created", "note"], rows)
+    table(f"Versions of {registry}", ["version", "status", "created", "note"], rows, n_text=4)
     if as_json:
         print_json(
             "versions/1",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextclick.artifact import Artifact
+from nextclick.core.cutoffs import catalog_cutoff
 from nextclick.core.topk import SortedBase
 from nextclick.errors import ConfigError
 from nextclick.serving.explanation import (
@@ -83,7 +84,8 @@ class Recommender:
 
         Args:
             sessions: raw ids in click order; a session may be empty.
-            k: number of items; fewer are returned if the filters leave fewer.
+            k: number of items; fewer are returned if the filters leave fewer. A k above the size
+                of the catalog is lowered to it with a warning.
             times: click times of each session in seconds on any clock; None if unknown.
             users: the visitor of each session; None for an anonymous visitor.
             now: the moment of prediction on the same clock, for each session or for all; None is
@@ -93,7 +95,7 @@ class Recommender:
             block: never recommend these items.
 
         Raises:
-            ConfigError: k is out of range, a session is not a sequence of ids, or times do not
+            ConfigError: k is below 1, a session is not a sequence of ids, or times do not
                 match the clicks or decrease.
         """
         B = len(sessions)
@@ -110,6 +112,7 @@ class Recommender:
                 raise ConfigError(
                     f"{name} must have an entry for each of {B} sessions, got {len(given)}"
                 )
+        k = catalog_cutoff(k, self.artifact.model.n_items)
         self.check(k, allow, block)
         allowed, blocked = self._candidates(allow, block)
         requests = []
@@ -150,7 +153,8 @@ class Recommender:
         Raises:
             ConfigError: as `recommend`; or no click or no item is known to the model.
         """
-        k = k if items is None else 1  # an unused k is not validated
+        # an unused k is not validated
+        k = 1 if items is not None else catalog_cutoff(k, self.artifact.model.n_items)
         request = self.resolve(RecommendationRequest(session, k, times=times, user=user, now=now))
         if len(request.clicks) == 0:
             raise ConfigError(
