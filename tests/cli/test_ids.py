@@ -4,12 +4,16 @@ import io
 import json
 import shlex
 import sys
+from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 
 from nextclick import train
+from nextclick.artifact import Artifact
 from nextclick.cli.parsing import parse_ids, quote_ids
+from nextclick.core.vocabulary import Vocabulary
 from nextclick.data.options import FilterOptions, PrepareOptions
 from nextclick.data.prepare_store import prepare
 from nextclick.errors import ConfigError
@@ -121,3 +125,37 @@ def test_clicks_that_cannot_be_read(run, folder, tmp_path, monkeypatch, words, m
     code, out, err = run("recommend", folder / "model", *words)
     assert (code, out) == (2, "")
     assert message in " ".join(err.split())
+
+
+# Integers that JavaScript rounds -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def numbers(folder, tmp_path_factory):
+    """The model with the ids 2^53 + 1, … in place of the text."""
+    artifact = Artifact.load(folder / "model")
+    ids = Vocabulary.from_integers(2**53 + 1 + np.arange(len(artifact.items)))
+    model = tmp_path_factory.mktemp("numbers") / "model"
+    replace(artifact, items=ids).save(model)
+    return model
+
+
+def test_ids_as_text(run, numbers):
+    session = ["--session", f"{2**53 + 1},{2**53 + 2}", "--json"]
+    for command, ids in (
+        ("recommend", lambda printed: printed["items"]),
+        ("explain", lambda printed: printed["explanations"][0]["items"]),
+        ("explain", lambda printed: printed["explanations"][0]["clicks"]),
+    ):
+        plain, text = (
+            ids(json.loads(run(command, numbers, *session, "-k", "2", *way)[1]))
+            for way in ([], ["--ids-as-text"])
+        )
+        assert all(isinstance(one, int) for one in plain)
+        assert text == [str(one) for one in plain]
+
+
+def test_publish_notes_ids_that_javascript_rounds(run, folder, numbers, tmp_path):
+    note = "note: item ids are integers above 2^53, which JavaScript clients round; serve the"
+    assert note in run("publish", numbers, tmp_path / "registry")[2]
+    assert "2^53" not in run("publish", folder / "model", tmp_path / "other")[2]

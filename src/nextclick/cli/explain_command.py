@@ -10,7 +10,7 @@ import typer
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import Json, format_score, print_json, say, table
+from nextclick.cli.output import IdsAsText, Json, format_score, print_json, say, table
 from nextclick.cli.parsing import parse_ids
 from nextclick.cli.session_options import SESSION, SessionOptions
 from nextclick.errors import ConfigError
@@ -18,7 +18,7 @@ from nextclick.errors import ConfigError
 if TYPE_CHECKING:
     from nextclick.core.types import RawId
     from nextclick.experiments.example_explanations import Example
-    from nextclick.serving import Explanation
+    from nextclick.serving import Explanation, Recommender
 
 _MAX_CLICKS = 12  # columns of an attention map that fit a terminal
 _MAX_ITEMS = 8  # of a neighbor session
@@ -69,6 +69,7 @@ def explain_command(
             "-k", help="Number of recommended items to explain.", rich_help_panel="Explanation"
         ),
     ] = 5,
+    ids_as_text: IdsAsText = False,
     as_json: Json = False,
 ) -> None:
     """Explain the recommendations for a session.
@@ -82,7 +83,9 @@ def explain_command(
         nextclick explain model --session 214536502,214536500 --figure why.png
         nextclick explain model --store store --examples 10 --figure attention.png
     """  # noqa: D301
+    from nextclick.artifact.version_registry import artifact_folder
     from nextclick.experiments.example_explanations import check_figure_path, draw_explanations
+    from nextclick.serving import Recommender
 
     view_options, source, session = view.apply(), examples.apply(), context.apply()
     if (session.ids() is None) == (source.store is None):
@@ -92,7 +95,8 @@ def explain_command(
         )
     if view_options.figure is not None:
         check_figure_path(view_options.figure)
-    samples, explanations, model = _explain(artifact, session, k, view_options, source)
+    recommender = Recommender.load(artifact_folder(artifact), ids_as_text=ids_as_text)
+    samples, explanations = _explain(recommender, session, k, view_options, source)
     if view_options.layer is not None:
         explanations = [explanation.layer(view_options.layer) for explanation in explanations]
     if view_options.figure is not None:
@@ -100,9 +104,9 @@ def explain_command(
             explanations,
             view_options.figure,
             names=[f"session {example.session}" for example in samples] or ["session"],
-            title=f"{model}: example sessions, part {source.part}"
+            title=f"{explanations[0].model}: example sessions, part {source.part}"
             if samples
-            else f"Recommendations of {model}, explained",
+            else f"Recommendations of {explanations[0].model}, explained",
         )
         say(f"plotted to {view_options.figure}")
     if samples:
@@ -119,19 +123,15 @@ def explain_command(
 
 
 def _explain(
-    artifact: Path,
+    recommender: Recommender,
     session: SessionOptions,
     k: int,
     view: ExplanationOptions,
     source: ExampleOptions,
-) -> tuple[list[Example], list[Explanation], str]:
-    """The example sessions, if any, the explanations, and the name of the model."""
-    from nextclick.artifact.version_registry import artifact_folder
+) -> tuple[list[Example], list[Explanation]]:
+    """The example sessions, if any, and the explanations."""
     from nextclick.experiments.example_explanations import explain_examples
-    from nextclick.serving import Recommender
 
-    recommender = Recommender.load(artifact_folder(artifact))
-    model = recommender.artifact.model.name
     if source.store is not None:
         samples = explain_examples(
             recommender,
@@ -141,7 +141,7 @@ def _explain(
             min_clicks=source.min_clicks,
             seed=source.seed,
         )
-        return samples, [example.explanation for example in samples], model
+        return samples, [example.explanation for example in samples]
     ids: list[RawId] = [*(session.ids() or [])]
     items: list[RawId] | None = None
     if view.item is not None:
@@ -154,7 +154,7 @@ def _explain(
         user=session.user,
         now=session.now,
     )
-    return [], [explanation], model
+    return [], [explanation]
 
 
 def _show(explanation: Explanation) -> None:

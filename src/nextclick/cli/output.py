@@ -47,6 +47,14 @@ Json = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+IdsAsText = Annotated[
+    bool,
+    typer.Option(
+        "--ids-as-text",
+        help="Print ids as JSON strings; JavaScript rounds integers above 2^53.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing output.", rich_help_panel=OUTPUT)
 ]

@@ -11,7 +11,7 @@ import typer
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import Json, format_score, print_json, say, table
+from nextclick.cli.output import IdsAsText, Json, format_score, print_json, say, table
 from nextclick.cli.parsing import parse_ids, quote_ids
 from nextclick.cli.session_options import SESSION, SessionOptions
 from nextclick.errors import ConfigError
@@ -39,6 +39,7 @@ def recommend_command(
     context: Annotated[TypedOptions[SessionOptions], SESSION],
     items: Annotated[TypedOptions[ItemFilter], OptionGroup("Items")],
     k: Annotated[int, typer.Option("-k", help="Number of items.")] = 20,
+    ids_as_text: IdsAsText = False,
     as_json: Json = False,
 ) -> None:
     """Recommend the k most likely next clicks of a session.
@@ -55,7 +56,7 @@ def recommend_command(
     ids, allow = session.ids(), item_filter.allow
     if ids is None:
         raise ConfigError("recommend needs the clicks: --session, --click or --session-file")
-    recommendation = Recommender.load(artifact_folder(artifact)).recommend(
+    recommendation = Recommender.load(artifact_folder(artifact), ids_as_text=ids_as_text).recommend(
         [ids],
         k,
         times=None if session.times is None else [session.times],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,21 +52,28 @@ class Recommendation:
 
 
 class Recommender:
-    """A trained model that recommends on raw ids. Safe to use from several threads."""
+    """A trained model that recommends on raw ids. Safe to use from several threads.
 
-    def __init__(self, artifact: Artifact):
+    Args:
+        artifact: the model with its items.
+        ids_as_text: return all ids as text. JavaScript rounds integers above 2^53.
+    """
+
+    def __init__(self, artifact: Artifact, *, ids_as_text: bool = False):
+        if ids_as_text:
+            artifact = replace(artifact, items=artifact.items.as_text())
         self.artifact = artifact
         self.popular = SortedBase.from_scores(artifact.support.astype(np.float32)).best_first
         self.searcher = build_searcher(artifact.model)
 
     @classmethod
-    def load(cls, path: str | Path) -> Recommender:
+    def load(cls, path: str | Path, *, ids_as_text: bool = False) -> Recommender:
         """Load an artifact.
 
         Raises:
             ArtifactError: the folder contains no valid artifact.
         """
-        return cls(Artifact.load(path))
+        return cls(Artifact.load(path), ids_as_text=ids_as_text)
 
     def recommend(
         self,
