@@ -19,7 +19,7 @@ from nextclick.simulation.simulation_config import SimulationConfig
 
 NAMES = [name for group in COMMANDS.values() for name in group if name != "serve"]
 NOTE = re.compile(
-    r"note: |warning: |skipped: |prepared in |plotted to |no clicked item |Every model "
+    r"note: |warning: |default split: |skipped: |prepared in |plotted to |no clicked item |Every model "
 )
 
 
