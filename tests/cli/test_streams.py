@@ -19,7 +19,8 @@ from nextclick.simulation.simulation_config import SimulationConfig
 
 NAMES = [name for group in COMMANDS.values() for name in group if name != "serve"]
 NOTE = re.compile(
-    r"note: |warning: |default split: |skipped: |prepared in |plotted to |no clicked item |Every model "
+    "note: |warning: |default split: |skipped: |prepared in |plotted to |no clicked item |"
+    "Every model "
 )
 
 
