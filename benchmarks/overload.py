@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from nextclick.core.percentiles import percentiles
 from server_process import Client
 
 if TYPE_CHECKING:
@@ -85,5 +86,5 @@ def _latencies(url: str, body: Any, more: Any) -> dict[str, list[float]]:
 
 
 def _quantiles(ms: Sequence[float]) -> dict[str, float]:
-    at = np.quantile(ms, [0.5, 0.99, 1.0], method="higher")
-    return {"n": len(ms), **dict(zip(("median_ms", "p99_ms", "max_ms"), at.tolist(), strict=True))}
+    at = percentiles(ms, [50, 99, 100])
+    return {"n": len(ms), **dict(zip(("median_ms", "p99_ms", "max_ms"), at, strict=True))}

@@ -35,7 +35,6 @@ FOLDER stores a JSON file per drill; rerun the same command to print it.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import signal
 import socket
@@ -54,14 +53,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from cache_keys import artifact_key
 from connection_flood import many_connections
 from fuzz_requests import fuzz
 from header_flood import header_floods
 from nextclick.artifact import Artifact
 from nextclick.artifact.version_registry import Registry
 from nextclick.core.manifests import rewrite_manifest
+from nextclick.core.percentiles import percentiles
+from nextclick.experiments.run_cache import RunCache
 from overload import beside_large
-from server_process import Client, running, serve_command, write_json
+from server_process import Client, machine, running, serve_command
 from state_faults import state_faults
 
 if TYPE_CHECKING:
@@ -274,7 +276,7 @@ def redis(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[
         kinds: Counter[str] = Counter()
         for (at, kind), n in load.seen.items():
             kinds["ok" if kind.startswith("ok ") else kind] += n if at == second else 0
-        ms = float(np.quantile(load.ms[second], 0.99, method="higher"))
+        ms = percentiles(load.ms[second], [99])[0]
         seconds.append({"second": second, "p99_ms": ms, **{k: n for k, n in kinds.items() if n}})
     total = load.total()
     return {
@@ -319,7 +321,7 @@ def fuzzed(options: argparse.Namespace, items: list[RawId], rate: float) -> dict
         arguments = (f"m={options.first}", "--token-file", file, "--timeout", 5)
         with running(serve_command(*arguments)) as server:
             before = server.memory()
-            progress = options.output / f"fuzz-{options.seed}.progress.json"
+            progress = options.output / "progress.json"
             found = fuzz(server.url, items, options.fuzz, options.seed, token, progress)
             alive, after = server.process.poll() is None, server.memory()
             told = server.log.read_text(errors="replace")
@@ -418,13 +420,23 @@ def main() -> None:
     best = np.argsort(-artifact.support[1:], kind="stable")[:1000] + 1
     items = [artifact.items.raw(int(i)) for i in best]
     for name in options.drills:
-        written = options.output / (
-            f"fuzz-{options.seed}.json" if name == "fuzz" else f"{name}.json"
-        )
-        if not written.exists():
-            print(f"drill: {name}", file=sys.stderr)
-            write_json(written, DRILLS[name](options, items, options.rate))
-        print(shown(name, json.loads(written.read_text())), flush=True)
+        print(shown(name, cached_drill(name, options, items)), flush=True)
+
+
+def cached_drill(name: str, options: argparse.Namespace, items: list[RawId]) -> dict[str, Any]:
+    """The figures of a drill, measured unless the cache has them for these options."""
+    settings = {k: v for k, v in vars(options).items() if k not in ("output", "drills")}
+    inputs = settings | {
+        "first": artifact_key(options.first), "second": artifact_key(options.second),
+        "drill": name, "machine": machine(),
+    }  # fmt: skip
+
+    def compute(folder: Path) -> dict[str, Any]:
+        print(f"drill: {name}", file=sys.stderr)
+        own = argparse.Namespace(**vars(options) | {"output": folder})
+        return DRILLS[name](own, items, options.rate)
+
+    return RunCache(options.output).values(name, inputs, compute)
 
 
 if __name__ == "__main__":

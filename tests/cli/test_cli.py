@@ -1,4 +1,4 @@
-"""Every command: exit codes, one JSON object on standard output, text on standard error."""
+"""Every command: help, figures, options and errors; test_streams.py tests what it prints where."""
 
 import json
 import signal
@@ -74,58 +74,6 @@ def test_the_program_explains_itself(run):
     assert all(f"\n  {command} " in out for command in COMMANDS)
     assert run("--version")[1].startswith("nextclick 0.")
     assert run()[0] == 2
-
-
-def runs(shop, folder):
-    """A call of every command, its schema and the keys of its answer."""
-    evaluated = folder / "result.json"
-    return {
-        "prepare": (["prepare", shop / "log.csv", "-o", folder / "s"], {"report", "stores"}),
-        "simulate": (
-            ["simulate", "-o", folder / "l.csv", "--events", 2000, "--users", 99, "--items", 60],
-            {"path", "events", "sessions", "size", "config"},
-        ),
-        "models": (["models"], {"models", "training"}),
-        "train": (
-            ["train", shop / "store", "-m", "pop", "-o", folder / "m"],
-            {"path", "model", "config", "part", "seed", "counts", "data_fingerprint", "protocol"}
-            | {"training_seconds", "prepared", "last_ms"},
-        ),
-        "evaluate": (
-            ["evaluate", shop / "model", shop / "store", "-o", evaluated, "--by-length"],
-            {"result"},
-        ),
-        "compare": (
-            ["compare", shop / "store", "-m", "pop,markov", "-k", 5],
-            {"path", "comparison", "results"},
-        ),
-        "run": (
-            ["run", shop / "log.csv", "-o", folder / "all", "-m", "pop,markov", "-k", 5],
-            {"report", "stores", "comparison", "results"},
-        ),
-        "analyze": (["analyze", shop / "store", "-o", folder / "a"], {"path", "analysis"}),
-        "recommend": (
-            ["recommend", shop / "model", "-s", "1000001,1000002", "-k", 3],
-            {"items", "scores", "from_model", "unknown", "note"},
-        ),
-    }
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_people_read_standard_error_and_programs_standard_output(
-    shop, tmp_path, run, run_json, command
-):
-    arguments, keys = runs(shop, tmp_path / "one")[command]
-    (tmp_path / "one").mkdir()
-    (tmp_path / "two").mkdir()
-    code, out, err = run(*arguments)
-    assert (code, out) == (0, "")
-    assert err.strip()
-    arguments, keys = runs(shop, tmp_path / "two")[command]
-    code, printed = run_json(*arguments)
-    assert code == 0
-    assert printed["schema"] == f"nextclick.{command}/1"
-    assert printed.keys() == ALWAYS | keys
 
 
 def test_figures_of_prepare(shop, tmp_path, run_json):
@@ -224,9 +172,9 @@ def test_recommend_options(shop, run_json):
 
 
 def test_ids_are_shown_as_they_are(shop, run):
-    code, _, err = run("recommend", shop / "model", "-s", "[b]x,:bug:,[/foo],é", "-k", "2")
+    code, out, _ = run("recommend", shop / "model", "-s", "[b]x,:bug:,[/foo],é", "-k", "2")
     assert code == 0
-    assert "After [b]x,:bug:,[/foo],é" in err
+    assert "After [b]x,:bug:,[/foo],é" in out
 
 
 def test_set_reads_names_and_values(shop, tmp_path, run_json):

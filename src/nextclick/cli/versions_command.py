@@ -40,7 +40,7 @@ def versions_command(
         for v in sorted([*published, *rejected], key=lambda version: version.number)
     ]
     damaged = {str(file): reason for file, reason in opened.damaged().items()}
-    table(f"Versions of {registry}", ["version", "status", "created", "note"], rows)
+    table(f"Versions of {registry}", ["version", "status", "created", "note"], rows, n_text=4)
     for file, reason in damaged.items():
         say(f"{file}: {reason}")
     if as_json:

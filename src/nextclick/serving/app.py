@@ -93,6 +93,7 @@ class App:
             settings.models,
             titles=settings.titles,
             min_recall=settings.min_recall,
+            ids_as_text=settings.ids_as_text,
             on_change=lambda model, result: self.metrics.swaps.labels(model, result).inc(),
         )
 

@@ -169,6 +169,13 @@ class Settings:
             "10.0.0.1,10.0.0.2"
         ),
     ] = ""
+    ids_as_text: Annotated[
+        bool,
+        Field(
+            description="answer with ids as JSON strings; JavaScript clients round integers above "
+            "2^53"
+        ),
+    ] = False
     log_requests: Annotated[bool, Field(description="log one line per request, without ids")] = (
         False
     )
