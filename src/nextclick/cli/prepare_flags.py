@@ -72,7 +72,7 @@ Reading = Annotated[
 
 Sources = Annotated[
     list[str],
-    typer.Argument(help="Files, folders or globs: CSV, TSV, gzip, JSON lines or Parquet."),
+    typer.Argument(help="Files, folders or globs: CSV, TSV, gzip, JSON or Parquet."),
 ]
 TestSources = Annotated[
     list[str] | None,
