@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from nextclick.data.filters import FilterStep, TableCounts, apply_filters, count
 from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.data.protocols import PROTOCOLS
 from nextclick.data.quality_warnings import log_warnings, split_warnings
-from nextclick.data.readers.frames import is_frame
+from nextclick.data.readers.frames import as_sources, is_frame
 from nextclick.data.readers.presplit import join_parts, presplit_parts, read_srgnn
 from nextclick.data.readers.raw_log import RawLog, RawPart, read_log
 from nextclick.data.sessionize import SessionTable, cut_by_inactivity, gather_sessions
@@ -110,7 +109,7 @@ def prepare(
     # the output folder is created before reading, so that an unwritable path fails at once
     with atomic_folder(target, overwrite=overwrite, replaces=(KIND, WINDOWS_KIND)) as scratch:
         log = read_sessions(
-            as_list(sources), None if test is None else as_list(test), options, progress
+            as_sources(sources), None if test is None else as_sources(test), options, progress
         )
         names, report = _filter_and_write(log, options, scratch, progress)
     report["seconds"] = time.perf_counter() - start
@@ -156,15 +155,6 @@ def _filter_and_write(
     if names != [""]:
         write_manifest(folder, {"kind": WINDOWS_KIND, "windows": names})
     return names, dict(report)
-
-
-def as_list(sources: Any) -> list[Any]:
-    """Return a single source or several sources as a list."""
-    is_single = isinstance(sources, str | Path) or not isinstance(sources, Sequence)
-    listed = [sources] if is_single else list(sources)
-    if not listed:
-        raise ConfigError("sources: expected at least one file, folder, glob or frame, got none")
-    return listed
 
 
 def _resolve_defaults(options: PrepareOptions, test: Any) -> PrepareOptions:

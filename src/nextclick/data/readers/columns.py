@@ -122,12 +122,12 @@ def _resolve(role: str, requested: Columns, available: Sequence[str], label: str
             f"{label}: there is no column {name!r} (requested as the {role} column): "
             f"{nearest(name, available)}; the file has {', '.join(available)}"
         )
-    by_normalized_name = {_normalized(column): column for column in reversed(available)}
-    candidates = map(_normalized, COMMON_NAMES[role])
+    by_normalized_name = {normalized_name(column): column for column in reversed(available)}
+    candidates = map(normalized_name, COMMON_NAMES[role])
     return next((by_normalized_name[n] for n in candidates if n in by_normalized_name), None)
 
 
-def _normalized(name: str) -> str:
+def normalized_name(name: str) -> str:
     """Return lower-case letters and digits up to the first colon.
 
     `SessionId`, `session_id`, `session-id` and `session_id:token` become the same name.

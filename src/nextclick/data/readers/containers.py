@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -17,6 +16,7 @@ from nextclick.data.readers.log_file import LogFile, local_file
 from nextclick.errors import SourceError
 
 if TYPE_CHECKING:
+    import io
     from typing import BinaryIO
 
 _MAX_LAYERS = 4  # compressions around one another

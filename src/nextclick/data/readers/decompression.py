@@ -18,10 +18,12 @@ _BUFFER_BYTES = 1 << 18
 _ZSTD_CHUNK = 1 << 14  # small: one compressed chunk is expanded as a whole
 
 
-class _Readable(Protocol):
-    def readinto(self, buffer: Any, /) -> int | None: ...
-
+class _Closable(Protocol):
     def close(self) -> None: ...
+
+
+class _Readable(_Closable, Protocol):
+    def readinto(self, buffer: Any, /) -> int | None: ...
 
 
 def decompress(stored: BinaryIO, compression: str) -> io.BufferedReader:
@@ -40,7 +42,7 @@ def checked_stream(stream: _Readable) -> io.BufferedReader:
 class _Decompressed(io.RawIOBase):
     """A stream that reports every fault of compressed data as OSError or EOFError."""
 
-    def __init__(self, stream: _Readable, stored: _Readable) -> None:
+    def __init__(self, stream: _Readable, stored: _Closable) -> None:
         self._stream = stream
         self._stored = stored
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from nextclick.data.readers.extra_packages import import_extra
 from nextclick.data.readers.read_errors import reason_of
-from nextclick.data.readers.remote_files import allow_http
+from nextclick.data.readers.remote_files import store_options
 from nextclick.data.readers.typed_tables import typed_source
 from nextclick.errors import SourceError
 
@@ -51,8 +51,8 @@ _REMEDY = "check its log of changes, or export the table as Parquet"
 
 def _scan(file: LogFile) -> pl.LazyFrame:
     if file.layout == "delta":
-        options = allow_http(file.url.partition("://")[0]) if file.url else {}
-        return pl.scan_delta(file.url or str(file.path), storage_options=options or None)
+        options = store_options(file.url) if file.url else None
+        return pl.scan_delta(file.url or str(file.path), storage_options=options)
     assert file.path is not None
     return pl.scan_iceberg(str(_metadata_files(file.path)[-1]))
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _COPY_BYTES = 1 << 20
 
+Layout = Literal["file", "delta", "iceberg"]
+
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
@@ -35,7 +37,7 @@ class LogFile:
     path: Path | None = None
     url: str | None = None
     partitions: Partitions = ()
-    layout: Literal["file", "delta", "iceberg"] = "file"
+    layout: Layout = "file"
 
     def __str__(self) -> str:
         return self.label
@@ -72,6 +74,11 @@ class TemporaryCopy:
 def local_file(path: Path, partitions: Partitions = ()) -> LogFile:
     """Return a file on the disk."""
     return LogFile(str(path), lambda: path.open("rb"), path=path, partitions=partitions)
+
+
+def table_folder(folder: Path, layout: Layout) -> LogFile:
+    """Return a table that consists of a folder of files."""
+    return LogFile(str(folder), lambda: folder.open("rb"), path=folder, layout=layout)
 
 
 def copied_file(label: str, stream: BinaryIO) -> LogFile:

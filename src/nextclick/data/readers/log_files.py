@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import glob
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nextclick.data.readers.containers import holds_table
+from nextclick.data.readers.containers import content_kind, holds_table
 from nextclick.data.readers.file_names import (
     WILDCARD,
     is_document,
@@ -16,7 +15,7 @@ from nextclick.data.readers.file_names import (
     partitions_of,
 )
 from nextclick.data.readers.lake_tables import table_layout
-from nextclick.data.readers.log_file import LogFile, local_file
+from nextclick.data.readers.log_file import LogFile, copied_file, local_file, table_folder
 from nextclick.data.readers.read_errors import read_errors
 from nextclick.data.readers.remote_files import find_remote_files, is_url
 from nextclick.data.readers.zip_members import zip_members
@@ -49,6 +48,25 @@ def find_files(patterns: Iterable[str | Path], suffixes: Sequence[str]) -> list[
                 for file in zip_members(found, suffixes) or [found]:
                     files.setdefault(file.label, file)
     return list(files.values())
+
+
+def skip_empty(files: Sequence[LogFile]) -> tuple[list[LogFile], tuple[str, ...]]:
+    """Return the files that are not empty, and a note about each of the others.
+
+    If all files are empty, they are returned.
+    """
+    empty = [file for file in files if _is_empty(file)]
+    if len(empty) == len(files):
+        return list(files), ()
+    notes = tuple(f"{file}: the file is empty and was skipped" for file in empty)
+    return [file for file in files if file not in empty], notes
+
+
+def _is_empty(file: LogFile) -> bool:
+    if file.layout != "file" or (file.url and file.name.endswith(".parquet")):
+        return False  # no request to the store for each of many files
+    with read_errors(file.label):
+        return content_kind(file) == "empty"
 
 
 def _expand(pattern: str, suffixes: Sequence[str]) -> list[LogFile]:
@@ -108,7 +126,7 @@ def _by_suffix(
 ) -> list[LogFile]:
     layout = table_layout(folder)
     if layout is not None:
-        return [LogFile(str(folder), folder.open, path=folder, layout=layout)]
+        return [table_folder(folder, layout)]
     if folder.resolve() in parents:  # a link to a folder above
         return []
     entries = [entry for entry in sorted(folder.iterdir()) if not is_hidden(entry.name)]
@@ -117,9 +135,10 @@ def _by_suffix(
         for entry in entries
         if entry.is_file() and matches_suffix(entry.name, suffixes)
     ]
+    has_files = bool(files)
     parents |= {folder.resolve()}
     for entry in entries:
-        if entry.is_dir() and ("=" in entry.name or not files or files[-1].path.parent != folder):
+        if entry.is_dir() and ("=" in entry.name or not has_files):
             below = (*partitions, *partitions_of((entry.name,)))
             files += _by_suffix(entry, suffixes, below, parents)
     return files

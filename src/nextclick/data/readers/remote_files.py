@@ -54,11 +54,13 @@ def find_remote_files(url: str, suffixes: Sequence[str]) -> list[LogFile]:
     return _Bucket(url).files(suffixes)
 
 
-def allow_http(scheme: str) -> dict[str, str]:
+def store_options(url: str) -> dict[str, str] | None:
     """Return the option for a store whose address in the environment is not encrypted."""
+    if not url.startswith("s3"):
+        return None
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    endpoints = (os.environ.get(name, "") for name in names if scheme.startswith("s3"))
-    return {"allow_http": "true"} if any(e.startswith("http://") for e in endpoints) else {}
+    is_plain = any(os.environ.get(name, "").startswith("http://") for name in names)
+    return {"allow_http": "true"} if is_plain else None
 
 
 def _download(url: str) -> LogFile:
@@ -69,8 +71,8 @@ def _download(url: str) -> LogFile:
     except HTTPError as error:
         error.close()
         raise SourceError(
-            f"{url}: the server answers {error.code} {error.reason}; check the address, or download "
-            "the file"
+            f"{url}: the server answers {error.code} {error.reason}; check the address, or "
+            "download the file"
         ) from error
 
 
@@ -87,7 +89,7 @@ class _Bucket:
         self._obstore = obstore
         self._store = obstore.store.from_url(
             self._root,
-            client_options=allow_http(parts.scheme) or None,
+            client_options=store_options(url),
             retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
         )
 

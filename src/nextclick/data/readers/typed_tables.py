@@ -72,8 +72,8 @@ def _fields(
     if not isinstance(dtype, pl.Struct):
         yield name, dtype, value
         return
-    for field in dtype.to_schema().items():
-        yield from _fields(f"{name}.{field[0]}", field[1], value.struct.field(field[0]))
+    for field, inner in pl.Schema(dtype.to_schema()).items():
+        yield from _fields(f"{name}.{field}", inner, value.struct.field(field))
 
 
 def _binary_as_text(value: pl.Expr, sample: pl.Series) -> pl.Expr:

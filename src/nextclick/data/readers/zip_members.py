@@ -77,9 +77,7 @@ def _names(archive: LogFile) -> list[str]:
     all_names = {info.filename for info in infos}
     for name, what, remedy in _OTHER_KINDS:
         if name in all_names:
-            raise SourceError(
-                f"{archive}: the file is {what}, which cannot be read; {remedy}"
-            )
+            raise SourceError(f"{archive}: the file is {what}, which cannot be read; {remedy}")
     names = [i for i in infos if not any(map(is_hidden, PurePosixPath(i.filename).parts))]
     for info in names:
         if info.flag_bits & _ENCRYPTED:
