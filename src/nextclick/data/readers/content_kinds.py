@@ -21,7 +21,7 @@ _READABLE = (
     (re.compile(rb".{8}DUCK", re.DOTALL), "duckdb"),
     (re.compile(rb"PK(\x03\x04|\x05\x06)"), "zip"),
 )
-_JSON = re.compile(rb'(\xef\xbb\xbf)?\s*(\{\s*["}]|\[\s*[\[{\]])')
+_JSON = re.compile(rb"(\xef\xbb\xbf)?\s*(\{|\[\s*[\[{\]])")
 
 _UNPACK = "unpack it"
 _EXPORT = "save the table as CSV or Parquet"

@@ -19,6 +19,7 @@ from nextclick.data.readers.click_rows import (
 from nextclick.data.readers.columns import Columns, resolve_columns
 from nextclick.data.readers.formats import LogFormat, get_log_format
 from nextclick.data.readers.frames import is_frame, scan_frame
+from nextclick.data.readers.list_columns import row_per_click
 from nextclick.errors import EmptyLogError, SourceError
 
 if TYPE_CHECKING:
@@ -206,6 +207,7 @@ def _resolve_tables(
     for source in sources:
         columns = resolve_columns(requested, source.columns, source.label, sessions_by=sessions_by)
         _check_required_columns(required, columns, source)
+        source = row_per_click(source, columns)
         check_column_types(source, columns)
         times = source_time_format(source, columns, unit)
         if times is not None:
