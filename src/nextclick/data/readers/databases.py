@@ -54,7 +54,7 @@ def duckdb_source(path: Path, label: str, table: str | None) -> LogSource:
         SourceError: the database cannot be read, the table cannot be chosen, or the package duckdb
             is not installed.
     """
-    duckdb = import_extra("duckdb", "formats", label)
+    duckdb = import_extra("duckdb", "duckdb", label)
     try:
         connection = duckdb.connect(str(path), read_only=True)
         names = connection.execute(

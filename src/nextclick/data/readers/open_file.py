@@ -71,7 +71,7 @@ def _open(file: LogFile, table: str | None) -> LogSource | None:
     if file.layout != "file":
         return lake_source(file)
     kind = kind_of(head_of(file))
-    if kind in ("parquet", "arrow") and file.url is not None:
+    if kind in ("parquet", "arrow") and file.url is not None and not is_compressed(file):
         scan = pl.scan_parquet if kind == "parquet" else pl.scan_ipc
         options = store_options(file.url)
         return typed_source(scan(file.url, glob=False, storage_options=options), file.label)
