@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import zstandard
 
+from nextclick.data.options import ReadOptions
 from nextclick.data.readers.containers import content_kind, open_stream
 from nextclick.data.readers.open_file import scan_file
 from nextclick.errors import SourceError
@@ -49,7 +50,9 @@ def stored_as(kind):
 
 def rows_of(source):
     return [
-        row for frame in source.frames(source.columns) for row in frame.select(source.columns).rows()
+        row
+        for frame in source.frames(source.columns)
+        for row in frame.select(source.columns).rows()
     ]
 
 
@@ -104,7 +107,9 @@ def test_a_compressed_file_that_is_damaged_is_rejected(tmp_path, compress):
     content = bytearray(compress(DATA))
     content[len(content) // 2 : len(content) // 2 + 40] = b"\xa5" * 40
     path.write_bytes(bytes(content))
-    with pytest.raises(SourceError, match=r"clicks\.csv: .*(data is damaged|ends early|cannot be decompressed)"):
+    with pytest.raises(
+        SourceError, match=r"clicks\.csv: .*(data is damaged|ends early|cannot be decompressed)"
+    ):
         rows_of(scan_file(path))
 
 
@@ -146,7 +151,7 @@ def test_a_file_of_another_kind_is_named(tmp_path, content, message, name):
 
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SourceError, match=rf"clicks.*: .*{message}"):
-        LOG_FORMATS["table"].sources([tmp_path / name], separator=None, order="time")
+        LOG_FORMATS["table"].sources([tmp_path / name], ReadOptions())
 
 
 def test_a_tar_archive_is_named(tmp_path):

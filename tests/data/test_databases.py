@@ -59,10 +59,14 @@ def test_a_view_is_a_table(tmp_path):
 
 def test_a_table_that_cannot_be_chosen_is_rejected(tmp_path):
     path = sqlite_file(tmp_path / "a.db", CLICKS, "CREATE TABLE old (session_id, item_id, ts)")
-    message = r"a\.db: the database has the tables clicks, old; name the one of the clicks with --ta"
+    message = (
+        r"a\.db: the database has the tables clicks, old; name the one of the clicks with --ta"
+    )
     with pytest.raises(SourceError, match=message):
         scan_file(path)
-    with pytest.raises(SourceError, match=r"there is no table 'click': did you mean clicks\?; name"):
+    with pytest.raises(
+        SourceError, match=r"there is no table 'click': did you mean clicks\?; name"
+    ):
         scan_file(path, table="click")
     empty = sqlite_file(tmp_path / "b.db", CLICKS, "DROP TABLE clicks")
     with pytest.raises(SourceError, match=r"b\.db: the database has no table; check the file"):
@@ -73,7 +77,9 @@ def test_a_damaged_sqlite_database_is_rejected(tmp_path):
     path = sqlite_file(tmp_path / "a.db", CLICKS, ROW)
     content = path.read_bytes()
     path.write_bytes(content[:100] + b"\xff" * (len(content) - 100))
-    with pytest.raises(SourceError, match=r"a\.db: the SQLite database cannot be read: .*; check th"):
+    with pytest.raises(
+        SourceError, match=r"a\.db: the SQLite database cannot be read: .*; check th"
+    ):
         scan_file(path)
 
 
@@ -111,7 +117,9 @@ def test_a_damaged_duckdb_database_is_rejected(tmp_path):
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE TABLE clicks (x INTEGER)")
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(SourceError, match="log: the DuckDB database cannot be read: .*; close the p"):
+    with pytest.raises(
+        SourceError, match=r"log: the DuckDB database cannot be read: .*; close the p"
+    ):
         scan_file(path)
 
 

@@ -53,7 +53,7 @@ def test_times_of_pandas_keep_their_moment():
     assert pandas_column(naive, None) == [dt.datetime(2026, 1, 1, 10), None]
     aware = naive.dt.tz_localize("Europe/Berlin")
     moment = pandas_column(aware, None)[0]
-    assert moment == dt.datetime(2026, 1, 1, 9, tzinfo=dt.timezone.utc)
+    assert moment == dt.datetime(2026, 1, 1, 9, tzinfo=dt.UTC)
 
 
 def test_named_levels_of_the_index_are_columns():
@@ -76,7 +76,7 @@ def test_nested_values_of_pandas_are_lists():
     assert source.types["x"] == pl.List(pl.Int64)
 
 
-Click = namedtuple("Click", "item at")  # noqa: PYI024
+Click = namedtuple("Click", "item at")
 
 TABLE = (("item", "at"), [("a", 1), ("b", 2)])
 IN_MEMORY = {
@@ -159,5 +159,7 @@ def test_an_object_that_is_not_a_table_is_rejected(frame, message):
 
 
 def test_no_source_is_rejected():
-    with pytest.raises(ConfigError, match="sources: expected at least one file, folder, glob or fr"):
+    with pytest.raises(
+        ConfigError, match="sources: expected at least one file, folder, glob or fr"
+    ):
         as_sources([])

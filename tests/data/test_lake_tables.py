@@ -1,6 +1,7 @@
 import polars as pl
 import pytest
 
+from nextclick.data.options import ReadOptions
 from nextclick.data.readers.formats import LOG_FORMATS
 from nextclick.errors import SourceError
 
@@ -8,7 +9,7 @@ FRAME = pl.DataFrame({"session_id": ["a", "b", "c"], "item_id": [1, 2, 3], "time
 
 
 def items(folder):
-    (source,) = LOG_FORMATS["table"].sources([folder], separator=None, order="time")
+    (source,) = LOG_FORMATS["table"].sources([folder], ReadOptions())
     frames = list(source.frames(["item_id"]))
     return sorted(item for frame in frames for item in frame["item_id"])
 
@@ -27,7 +28,9 @@ def test_removed_rows_of_a_delta_table_are_not_read(tmp_path):
 def test_a_damaged_delta_table_is_rejected(tmp_path):
     pytest.importorskip("deltalake")
     (tmp_path / "log" / "_delta_log").mkdir(parents=True)
-    message = r"log: the Delta table cannot be read: .*; check its log of changes, or export the tab"
+    message = (
+        r"log: the Delta table cannot be read: .*; check its log of changes, or export the tab"
+    )
     with pytest.raises(SourceError, match=message):
         items(tmp_path / "log")
 

@@ -6,6 +6,7 @@ import zipfile
 import polars as pl
 import pytest
 
+from nextclick.data.options import ReadOptions
 from nextclick.data.readers.formats import LOG_FORMATS, TABLE_SUFFIXES
 from nextclick.data.readers.log_files import find_files, skip_empty
 from nextclick.data.readers.open_file import scan_file
@@ -40,7 +41,9 @@ def test_files_folders_and_globs(tmp_path):
 
 
 def test_files_that_are_not_data_are_ignored_in_a_folder(tmp_path):
-    make(tmp_path, "a.csv", "README.txt", "_SUCCESS", "_metadata", "a.csv.crc", "LICENSE", "._a.csv")
+    make(
+        tmp_path, "a.csv", "README.txt", "_SUCCESS", "_metadata", "a.csv.crc", "LICENSE", "._a.csv"
+    )
     make(tmp_path, "__MACOSX/._a.csv", "_temporary/b.csv", "old/b.csv")
     assert labels(tmp_path) == ["a.csv"]
 
@@ -78,7 +81,11 @@ def test_a_path_without_a_file_is_rejected(tmp_path, path, message):
 @pytest.mark.parametrize("pattern", ["log", "log/*", "log/*/*.csv", "log/**/*.csv"])
 def test_names_of_folders_are_columns(tmp_path, pattern):
     make(tmp_path, "log/date=2026-01-01/shop=a%2Fb/p.csv", text=HEADER + "s,i,1\n")
-    make(tmp_path, "log/date=2026-01-02/shop=__HIVE_DEFAULT_PARTITION__/p.csv", text=HEADER + "s,i,1\n")
+    make(
+        tmp_path,
+        "log/date=2026-01-02/shop=__HIVE_DEFAULT_PARTITION__/p.csv",
+        text=HEADER + "s,i,1\n",
+    )
     if pattern == "log/*/*.csv":
         pattern = "log/*/*/*.csv"
     files = find_files([str(tmp_path / pattern)], TABLE_SUFFIXES)
@@ -100,7 +107,7 @@ def test_empty_files_among_others_are_skipped_with_a_note(tmp_path):
     make(tmp_path, "b.csv", text=HEADER + "s,i,1\n")
     make(tmp_path, "a.csv", text="")
     (tmp_path / "c.csv.gz").write_bytes(gzip.compress(b""))
-    (source,) = LOG_FORMATS["table"].sources([tmp_path], separator=None, order="time")
+    (source,) = LOG_FORMATS["table"].sources([tmp_path], ReadOptions())
     assert source.label == str(tmp_path / "b.csv")
     assert source.notes == (
         f"{tmp_path / 'a.csv'}: the file is empty and was skipped",
@@ -109,7 +116,7 @@ def test_empty_files_among_others_are_skipped_with_a_note(tmp_path):
     only_empty = find_files([tmp_path / "a.csv"], TABLE_SUFFIXES)
     assert skip_empty(only_empty) == (only_empty, ())
     with pytest.raises(SourceError, match=r"a\.csv: the file is empty"):
-        LOG_FORMATS["table"].sources([tmp_path / "a.csv"], separator=None, order="time")
+        LOG_FORMATS["table"].sources([tmp_path / "a.csv"], ReadOptions())
 
 
 def zip_file(path, members):
@@ -154,7 +161,7 @@ def test_a_damaged_member_of_an_archive_is_rejected(tmp_path):
     content[60:70] = b"\xa5" * 10
     (tmp_path / "a.zip").write_bytes(bytes(content))
     with pytest.raises(SourceError, match=r"a\.zip: .*the compressed data is damaged"):
-        LOG_FORMATS["table"].sources([tmp_path / "a.zip"], separator=None, order="time")
+        LOG_FORMATS["table"].sources([tmp_path / "a.zip"], ReadOptions())
 
 
 def test_an_encrypted_archive_is_rejected(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 import nextclick
 from nextclick import PrepareOptions
-from nextclick.data.options import FilterOptions, SplitOptions
+from nextclick.data.options import FilterOptions, ReadOptions, SplitOptions
 from nextclick.data.readers.formats import LOG_FORMATS, TABLE_SUFFIXES
 from nextclick.data.readers.log_files import find_files
 from nextclick.errors import SourceError
@@ -48,7 +48,7 @@ def parquet(frame):
 
 
 def sources(*patterns):
-    return LOG_FORMATS["table"].sources(patterns, separator=None, order="time")
+    return LOG_FORMATS["table"].sources(patterns, ReadOptions())
 
 
 def n_rows(source):
@@ -113,7 +113,10 @@ def test_a_delta_table_of_s3_is_read(bucket, tmp_path):
     [
         ("s3://logs/none.csv", "no such file, and no file below it ends in .*; check the address"),
         ("s3://logs/none*.csv", "no such file; check the address or the glob pattern"),
-        ("s3://none/a.csv", "cannot be read: .*; check the address, and the credentials in the env"),
+        (
+            "s3://none/a.csv",
+            "cannot be read: .*; check the address, and the credentials in the env",
+        ),
         ("hdfs://logs/a.csv", "addresses of hdfs:// cannot be read; supported are s3://, gs://,"),
     ],
 )
@@ -150,7 +153,9 @@ def test_a_file_of_a_web_server_is_read(tmp_path, web_server):
     assert n_rows(source) == n_rows(source) == 40_000
     with pytest.raises(SourceError, match="none: the server answers 404 File not found; check the"):
         sources(f"{web_server}/none")
-    with pytest.raises(SourceError, match="http://127.0.0.1:1/a: cannot be read: .*; check the file"):
+    with pytest.raises(
+        SourceError, match=r"http://127\.0\.0\.1:1/a: cannot be read: .*; check the file"
+    ):
         sources("http://127.0.0.1:1/a")
 
 

@@ -122,7 +122,9 @@ def test_sessions_stored_as_lists_are_read(tmp_path):
 
 def test_lists_of_different_lengths_are_rejected():
     rows = pl.DataFrame({"session_id": ["a"], "item_id": [[1, 2]], "timestamp": [[10]]})
-    with pytest.raises(SourceError, match="frame: cannot be read: exploded columns must have match"):
+    with pytest.raises(
+        SourceError, match="frame: cannot be read: exploded columns must have match"
+    ):
         read(rows)
 
 
@@ -140,5 +142,7 @@ def test_a_fault_inside_of_polars_names_the_source(tmp_path, monkeypatch):
         raise pl.exceptions.PanicException("called Option::unwrap()")
 
     monkeypatch.setattr(pl.LazyFrame, "collect_batches", panic)
-    with pytest.raises(SourceError, match=r"a\.parquet: cannot be read: the file is damaged, or ho"):
+    with pytest.raises(
+        SourceError, match=r"a\.parquet: cannot be read: the file is damaged, or ho"
+    ):
         list(source.frames(["item_id"]))
