@@ -24,6 +24,9 @@ class ReadOptions:
     separator: Annotated[
         str | None, Field(description="field separator of text files, one character or tab")
     ] = None
+    table: Annotated[
+        str | None, Field(description="table of a SQLite or DuckDB database, by name")
+    ] = None
     records: Annotated[
         str | None,
         Field(
