@@ -6,8 +6,8 @@ import random
 from collections import Counter
 
 import pytest
-
 from corruptions import corrupt, n_lines
+
 from nextclick.data.readers.json_records import json_source
 from nextclick.data.readers.json_values import is_json
 from nextclick.data.readers.sources import BAD, LINE

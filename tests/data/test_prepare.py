@@ -745,14 +745,9 @@ def test_a_test_part_of_unseen_items_only(tmp_path):
     ("column", "values", "message"),
     [
         (
-            "item",
-            pl.concat_list("item"),
-            r"expected one value per row for the role item, got List",
-        ),
-        (
             "session",
-            pl.struct("item"),
-            "expected one value per row for the role session, got Struct",
+            pl.concat_list("session"),
+            "expected one value per row for the role session, got List",
         ),
         (
             "time",

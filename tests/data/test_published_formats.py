@@ -311,3 +311,14 @@ def test_a_log_without_times_needs_sessions_and_a_split_by_number(tmp_path):
         clicks(users, "table", order="file")
     with pytest.raises(SourceError, match=r"no time column found"):
         clicks(path, "table")
+
+
+def test_arrays_of_json_without_objects_are_lists_of_clicks(tmp_path):
+    lines = [
+        {"session": 1, "item_ids": ["a", 7], "time": [5, 6.5]},
+        {"session": 2, "item_ids": [], "time": []},
+        {"session": 3, "item_ids": ["c"], "time": [9]},
+    ]
+    path = write(tmp_path / "lists.json", "".join(json.dumps(line) + "\n" for line in lines))
+    log = clicks(path, "table", columns=Columns(item="item_ids"))
+    assert log == {1: [("a", 5_000), ("7", 6_500)], 3: [("c", 9_000)]}

@@ -5,8 +5,8 @@ import random
 from collections import Counter
 
 import pytest
-
 from corruptions import corrupt, n_lines
+
 from nextclick.data.readers.delimited_text import text_source
 from nextclick.data.readers.sources import BAD, LINE
 from nextclick.errors import SourceError

@@ -24,6 +24,9 @@ class ReadOptions:
     separator: Annotated[
         str | None, Field(description="field separator of text files, one character or tab")
     ] = None
+    table: Annotated[
+        str | None, Field(description="table of a SQLite or DuckDB database, by name")
+    ] = None
     records: Annotated[
         str | None,
         Field(
@@ -60,8 +63,8 @@ class ReadOptions:
     order: Annotated[
         Order,
         Field(
-            description="order of the clicks of a session: by time, or as in the file, for formats "
-            "that store days only (diginetica, as in NARM)"
+            description="order of the clicks of a session: by time, or as in the file, for logs "
+            "without a time column and formats that store days only (diginetica, as in NARM)"
         ),
     ] = "time"
     events: Annotated[

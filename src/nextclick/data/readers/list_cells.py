@@ -13,7 +13,7 @@ from nextclick.errors import SourceError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-ROW_ID = "row"  # column with an id of the row that a list stands in
+ROW_ID = "row"  # column with an id of the row of a list
 _ELEMENT = r"[^\s,;\[\](){}'\"]+"
 _UNEQUAL = "the lists have different lengths"
 

@@ -28,6 +28,7 @@ from nextclick.data.readers.columns import (
 )
 from nextclick.data.readers.formats import LogFormat, get_log_format
 from nextclick.data.readers.frames import is_frame, scan_frame
+from nextclick.data.readers.list_columns import row_per_click
 from nextclick.errors import EmptyLogError, SourceError
 
 if TYPE_CHECKING:
@@ -324,6 +325,7 @@ def _resolve_tables(
         if required.time is None:
             columns = replace(columns, time=None)
         _check_required_columns(required, columns, source)
+        source = row_per_click(source, columns)
         check_column_types(source, columns)
         times = source_time_format(source, columns, read)
         has_row = times is not None

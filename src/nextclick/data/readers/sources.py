@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import polars as pl
 
+from nextclick.data.readers.read_errors import READ_ERRORS, reason_of
 from nextclick.errors import SourceError
 
 ROW = "__row"  # number of the row in its source, from 0
@@ -77,7 +77,7 @@ class LogSource:
         """
         try:
             yield from self.read(tuple(dict.fromkeys(columns)))
-        except (pl.exceptions.PolarsError, OSError, EOFError) as error:
+        except READ_ERRORS as error:
             raise self.error(error) from error
 
     def head(self, columns: Sequence[str], n_rows: int) -> pl.DataFrame:
@@ -112,6 +112,21 @@ class LogSource:
 
         return replace(self, types={**self.types, name: dtype}, read=read)
 
+    def explode(self, columns: Sequence[str]) -> LogSource:
+        """Return a source with one row for each element of the lists in `columns`.
+
+        The lists of a row have the same length. A row keeps its number, and one without elements
+        has no row.
+        """
+
+        def read(selected: tuple[str, ...]) -> Iterator[pl.DataFrame]:
+            lists = [column for column in columns if column in selected]
+            for frame in self.read(selected):
+                yield frame.explode(lists, empty_as_null=False) if lists else frame
+
+        inner = {name: self.types[name].inner for name in columns}  # type: ignore[attr-defined]
+        return replace(self, types={**self.types, **inner}, read=read)
+
     def rename(self, names: Mapping[str, str]) -> LogSource:
         """Return a source with the columns renamed; other columns keep their name."""
         stored = {names.get(name, name): name for name in self.types}
@@ -127,9 +142,9 @@ class LogSource:
         """Return `PATH, row 3 (line 4)` for row index 2 in line 4."""
         return f"{self.label}, row {row + 1}" + ("" if line is None else f" (line {line})")
 
-    def error(self, error: Exception) -> SourceError:
+    def error(self, error: BaseException) -> SourceError:
         """Return the error that says that the source cannot be read."""
-        reason = re.split(r"\n|\. ", str(error).strip())[0]
+        reason = reason_of(error)
         return SourceError(f"{self.label}: cannot be read: {reason}; {self.remedy(reason)}")
 
 

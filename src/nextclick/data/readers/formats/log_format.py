@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nextclick.data.readers.columns import Columns
@@ -12,19 +12,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nextclick.data.options import ReadOptions
+    from nextclick.data.readers.log_file import LogFile
     from nextclick.data.readers.sources import LogSource
     from nextclick.data.readers.text_fields import Quote
 
 TABLE_SUFFIXES = (
-    ".csv",
-    ".tsv",
-    ".txt",
-    ".dat",
-    ".inter",
-    ".parquet",
-    ".json",
-    ".jsonl",
-    ".ndjson",
+    *(".csv", ".tsv", ".txt", ".dat", ".inter"),
+    *(".json", ".jsonl", ".ndjson"),
+    *(".parquet", ".pq", ".arrow", ".feather", ".ipc", ".arrows", ".avro"),
+    *(".sqlite", ".sqlite3", ".db", ".duckdb"),
 )
 
 
@@ -61,7 +57,7 @@ class LogFormat:
     unit: str | None = None
     events: tuple[str, ...] | None = None
     has_times: bool = True
-    open_file: Callable[[Path], LogSource] | None = None
+    open_file: Callable[[LogFile], LogSource] | None = None
     transform: Callable[[LogSource, ReadOptions], LogSource] | None = None
 
     def sources(self, paths: Iterable[str | Path], read: ReadOptions) -> list[LogSource]:
@@ -69,23 +65,26 @@ class LogFormat:
 
         Files whose names have the prefix are preferred; without one, all files are opened.
         """
-        from nextclick.data.readers.log_files import find_files
+        from nextclick.data.readers.log_files import find_files, skip_empty
 
         files = find_files(paths, self.suffixes)
         with_prefix = [file for file in files if file.name.startswith(self.prefix)]
-        sources = [self._open(file, read) for file in with_prefix or files]
+        files, notes = skip_empty(with_prefix or files)
+        sources = [self._open(file, read) for file in files]
+        sources[0] = replace(sources[0], notes=(*notes, *sources[0].notes))
         return sources if self.transform is None else [self.transform(s, read) for s in sources]
 
-    def _open(self, path: Path, read: ReadOptions) -> LogSource:
+    def _open(self, file: LogFile, read: ReadOptions) -> LogSource:
         from nextclick.data.readers.open_file import scan_file
 
         if self.open_file is not None:
-            return self.open_file(path)
+            return self.open_file(file)
         return scan_file(
-            path,
+            file,
             separator=read.separator or self.separator,
             names=self.names,
             quote=self.quote,
             records=read.records,
             json_records=self.json_records,
+            table=read.table,
         )

@@ -11,13 +11,13 @@ from nextclick.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from nextclick.data.options import ReadOptions
+    from nextclick.data.readers.log_file import LogFile
     from nextclick.data.readers.sources import LogSource
 
 
-def _open_aotm(path: Path) -> LogSource:
+def _open_aotm(file: LogFile) -> LogSource:
     """Read a JSON list of playlists; a song is `[[artist, title], song id or null]`.
 
     Raises:
@@ -25,43 +25,44 @@ def _open_aotm(path: Path) -> LogSource:
     """
     import polars as pl
 
+    from nextclick.data.readers.containers import open_stream
     from nextclick.data.readers.frames import scan_frame
 
     try:
-        playlists = json.loads(path.read_text(encoding="utf-8"))
+        with open_stream(file) as stream:
+            playlists = json.load(stream)
         rows = [
             (p["mix_id"], (p.get("user") or {}).get("name"), song_id, p["timestamp"])
             for p in playlists
             for _, song_id in p["playlist"]
             if song_id is not None
         ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SourceError(
-            f"{path}: not the JSON of AotM-2011 (mix_id, timestamp, user, playlist): {error!r}"
+            f"{file}: not the JSON of AotM-2011 (mix_id, timestamp, user, playlist): {error!r}"
         ) from error
     names = ["mix_id", "user", "song_id", "timestamp"]
     frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row", strict=False)
-    return scan_frame(frame, label=str(path))
+    return scan_frame(frame, label=file.label)
 
 
-def _open_movielens(path: Path) -> LogSource:
+def _open_movielens(file: LogFile) -> LogSource:
     """Read `ratings.dat` with `::`, `u.data` with tabs, or `ratings.csv` with a header."""
     from nextclick.data.readers.open_file import scan_file
 
-    name = path.name.removesuffix(".gz")
-    if name.endswith(".csv"):
-        return scan_file(path, separator=",")
-    separator = "::" if name.endswith(".dat") else "\t"
-    return scan_file(path, separator=separator, names=("user", "item", "rating", "time"))
+    if ".csv" in file.name:
+        return scan_file(file, separator=",")
+    separator = "\t" if ".data" in file.name else "::"
+    return scan_file(file, separator=separator, names=("user", "item", "rating", "time"))
 
 
-def _open_30music(path: Path) -> LogSource:
+def _open_30music(file: LogFile) -> LogSource:
     """Read `event.session`, its id, its time in seconds, and two JSON objects, by tabs."""
+    from nextclick.data.readers.containers import open_stream
     from nextclick.data.readers.line_rows import line_source
-    from nextclick.data.readers.open_file import open_bytes
 
     columns = ("session", "user", "track", "time")
-    return line_source(lambda: open_bytes(path), str(path), columns, _tracks_of_line)
+    return line_source(lambda: open_stream(file), file.label, columns, _tracks_of_line)
 
 
 def _tracks_of_line(line: str) -> Iterator[tuple[str | None, ...]]:

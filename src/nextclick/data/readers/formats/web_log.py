@@ -9,10 +9,10 @@ from nextclick.data.readers.formats.log_format import LogFormat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import polars as pl
 
+    from nextclick.data.readers.log_file import LogFile
     from nextclick.data.readers.sources import LogSource
 
 # address, identity, user, [time], "method URL version", status, size, and with the combined format
@@ -33,16 +33,16 @@ _FILE = (
 _COLUMNS = ("visitor", "address", "login", "time", "url", "path", "agent", "request")
 
 
-def _open_web_log(path: Path) -> LogSource:
+def _open_web_log(file: LogFile) -> LogSource:
     """Read one request per line; `request` is page, bot, file, error, method or no URL."""
     import polars as pl
 
+    from nextclick.data.readers.containers import open_stream
     from nextclick.data.readers.line_blocks import read_blocks
-    from nextclick.data.readers.open_file import open_bytes
     from nextclick.data.readers.sources import BAD, LINE, ROW, LogSource
 
     def read(columns: tuple[str, ...]) -> Iterator[pl.DataFrame]:
-        for block in read_blocks(lambda: open_bytes(path)):
+        for block in read_blocks(lambda: open_stream(file)):
             lines = pl.Series("line", [line.decode() for line in block.lines()], dtype=pl.String)
             number = pl.int_range(block.first_line, block.first_line + block.n_lines)
             reasons = pl.Series([block.bad.get(i) for i in range(block.n_lines)], dtype=pl.String)
@@ -51,7 +51,7 @@ def _open_web_log(path: Path) -> LogSource:
             )
             yield frame.select(ROW, LINE, BAD, *columns)
 
-    return LogSource(str(path), dict.fromkeys(_COLUMNS, pl.String()), read)
+    return LogSource(file.label, dict.fromkeys(_COLUMNS, pl.String()), read)
 
 
 def _parse_lines(lines: pl.Series) -> pl.DataFrame:
