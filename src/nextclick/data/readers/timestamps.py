@@ -38,7 +38,7 @@ _UNIT_LABELS = {
 _UNITS_PER_MS = {"ms": 1, "us": 1_000, "ns": 1_000_000}
 # between 1973 and 5138 a count of seconds has 9 to 11 digits, of milliseconds 12 to 14, …
 _UNIT_MINIMUMS = [("ns", 1e17), ("us", 1e14), ("ms", 1e11), ("s", 0.0)]
-_FIRST_DATE = 1e8  # seconds; smaller numbers are relative to the start of the log
+_FIRST_DATE = 631_152_000  # 1990 in seconds; smaller numbers are relative to the start of the log
 _FIRST_YEAR = 1990
 _MAX_MS = 253_402_300_799_999  # the end of the year 9999
 _MS_PER_DAY = 86_400_000
