@@ -86,7 +86,6 @@ def test_duplicate_columns_are_rejected(tmp_path):
             r"a\.csv\.gz: cannot be read: ",
         ),
         ("a.parquet", b"PAR1 nothing PAR1", r"a\.parquet: cannot be read: "),
-        ("a.jsonl", b"{oops\n", r"a\.jsonl: cannot be read: "),
         (
             "a.csv",
             b"\xff\xfe,\n",

@@ -16,6 +16,7 @@ from nextclick.errors import (
     ArtifactError,
     ConfigError,
     EmptyLogError,
+    NextclickWarning,
     OutputError,
     SourceError,
 )
@@ -250,9 +251,13 @@ def test_an_artifact_without_times_is_refused(model):
         refresh(old, later(NEW))
 
 
+def test_the_metric_of_a_small_catalog(model):
+    with pytest.warns(NextclickWarning, match="5 items: K = 20 is lowered to 5"):
+        refreshed = refresh(model, later(NEW), publish_check=PublishCheckOptions(metric="mrr@20"))
+    assert refreshed.decision.metric == "mrr@5"
+
+
 def test_a_gate_that_cannot_be(model):
-    with pytest.raises(ConfigError, match=r"metric must have K in 1..5, the items of the current"):
-        refresh(model, later(NEW), publish_check=PublishCheckOptions(metric="recall@20"))
     with pytest.raises(ConfigError, match=r"holdout 0.1: the new log has 1 session, of which none"):
         refresh(model, later(NEW[:1]))
     with pytest.raises(EmptyLogError, match="no prefix to evaluate"):

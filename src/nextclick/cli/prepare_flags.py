@@ -75,7 +75,7 @@ Sources = Annotated[
     list[str],
     typer.Argument(
         help="Files, folders, globs, addresses (s3://, https://) or - for standard input: CSV, "
-        "JSON lines, Parquet, Arrow, SQLite and others, also compressed."
+        "JSON, Parquet, Arrow, SQLite and others, also compressed."
     ),
 ]
 TestSources = Annotated[

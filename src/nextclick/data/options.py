@@ -63,8 +63,8 @@ class ReadOptions:
     order: Annotated[
         Order,
         Field(
-            description="order of the clicks of a session: by time, or as in the file, for formats "
-            "that store days only (diginetica, as in NARM)"
+            description="order of the clicks of a session: by time, or as in the file, for logs "
+            "without a time column and formats that store days only (diginetica, as in NARM)"
         ),
     ] = "time"
     events: Annotated[

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 FieldPath: TypeAlias = tuple[str, ...]
+Row: TypeAlias = "dict[str, str | list[str | None] | None]"
 Tree: TypeAlias = dict[str, "Tree | None"]  # the selected fields; None is a value
 
 
@@ -150,8 +151,13 @@ class Selection:
         return self.records is not None and path[: len(self.records)] == self.records
 
     def arrays(self) -> set[str]:
-        """Return the columns that are arrays; their values are read as the text of the array."""
-        return {name for name, path in self.columns.items() if path in self.names.arrays}
+        """Return the columns that are always arrays; they are lists of text."""
+        names = self.names
+        return {
+            name
+            for name, path in self.columns.items()
+            if path in names.arrays and not names.values.get(path) and path != names.records
+        }
 
     def needs_walk(self) -> bool:
         """Return whether `read_fields` cannot read these fields."""
@@ -183,13 +189,15 @@ def read_fields(data: bytes, selection: Selection) -> pl.DataFrame:
     Raises:
         PolarsError: a line is not a JSON object, or a value is not of the expected kind.
     """
-    reader = _FrameReader(selection)
+    arrays = {selection.columns[name] for name in selection.arrays()}
+    reader = _FrameReader(selection, arrays)
     return pl.DataFrame(reader.columns(data, selection.tree(), ()))
 
 
 @dataclass(slots=True)
 class _FrameReader:
     selection: Selection
+    arrays: set[FieldPath]
 
     def columns(self, data: bytes, tree: Tree, path: FieldPath) -> dict[str, pl.Series]:
         schema = {key: self._dtype(child, (*path, key)) for key, child in tree.items()}
@@ -217,13 +225,15 @@ class _FrameReader:
         if path in self.selection.names.texts:
             return pl.String()
         dtype: pl.DataType = pl.String()
+        if tree is None and path != self.selection.records and path in self.arrays:
+            return pl.List(dtype)
         if tree is not None:
             children = {key: self._dtype(child, (*path, key)) for key, child in tree.items()}
             dtype = pl.Struct(children)
         return pl.List(dtype) if path == self.selection.records else dtype
 
 
-def walk_rows(value: Any, selection: Selection) -> Iterator[dict[str, str | None] | ValueError]:
+def walk_rows(value: Any, selection: Selection) -> Iterator[Row | ValueError]:
     """Yield the rows of one decoded object, or why a row cannot be read.
 
     This is the slow twin of `read_fields`, for lines that it rejects.
@@ -239,24 +249,34 @@ def walk_rows(value: Any, selection: Selection) -> Iterator[dict[str, str | None
         yield error
 
 
-def _row(value: Any, element: Any, selection: Selection) -> dict[str, str | None] | ValueError:
-    row: dict[str, str | None] = {}
+def _row(value: Any, element: Any, selection: Selection) -> Row | ValueError:
+    row: Row = {}
+    arrays = selection.arrays()
     depth = len(selection.records or ())
     try:
         for name, path in selection.columns.items():
             inside = selection.in_records(path)
             found = _find(element, path[depth:]) if inside else _find(value, path)
-            is_array = isinstance(found, list) and path in selection.names.arrays
-            row[name] = json.dumps(found, ensure_ascii=False) if is_array else _text(found, name)
+            if isinstance(found, list) and name in arrays:
+                row[name] = [_element_text(element) for element in found]
+            else:
+                row[name] = _text(found, name)
     except ValueError as error:
         return error
     return row
 
 
+def _element_text(element: Any) -> str | None:
+    if isinstance(element, dict | list):
+        return json.dumps(element, ensure_ascii=False)
+    return _text(element, "")
+
+
 def _elements(value: Any, records: FieldPath) -> Iterable[Any]:
     found = _find(value, records)
     if isinstance(found, str):
-        found = object_in_text(found)
+        inner = object_in_text(found)
+        found = found if inner is None else inner
     if found is None:
         return []
     if not isinstance(found, list):

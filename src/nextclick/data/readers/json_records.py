@@ -1,8 +1,8 @@
 """Reads the objects of a JSON file as rows.
 
-The fields are collected over the whole file, so a field of a few late rows is a column. Polars parses
-blocks of values; every value becomes text, so the type of the first rows does not matter. A block
-that Polars rejects is parsed value by value, and each value that cannot be read is a bad row.
+The fields are collected over the whole file, so a field of a few late rows is a column. Polars
+parses blocks of values; every value becomes text, so the type of the first rows does not matter. A
+block that Polars rejects is parsed value by value, and a value that cannot be read is a bad row.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from nextclick.data.readers.columns import has_common_name
 from nextclick.data.readers.json_fields import (
     FieldNames,
     FieldPath,
+    Row,
     Selection,
     loads,
     read_fields,
@@ -233,7 +234,7 @@ def _parse_values(block: JsonBlock, selection: Selection) -> pl.DataFrame:
     """Parse the values of a block one by one."""
     values: list[int] = []
     reasons: list[str | None] = []
-    columns: dict[str, list[str | None]] = {name: [] for name in selection.columns}
+    columns: dict[str, list[Any]] = {name: [] for name in selection.columns}
     for number, line in enumerate(block.data.split(b"\n")[:-1]):
         for row in _rows_of_value(line, selection):
             values.append(number)
@@ -242,13 +243,13 @@ def _parse_values(block: JsonBlock, selection: Selection) -> pl.DataFrame:
             for name, column in columns.items():
                 column.append(fields.get(name))
     data: dict[str, Any] = {_VALUE: values, **columns, BAD: reasons}
-    schema = {_VALUE: pl.Int64(), **dict.fromkeys([*columns, BAD], pl.String())}
+    schema: dict[str, pl.DataType] = {_VALUE: pl.Int64()}
+    schema |= dict.fromkeys([*columns, BAD], pl.String())
+    schema |= dict.fromkeys(selection.arrays(), pl.List(pl.String()))
     return pl.DataFrame(data, schema=schema)
 
 
-def _rows_of_value(
-    line: bytes, selection: Selection
-) -> Iterator[dict[str, str | None] | ValueError]:
+def _rows_of_value(line: bytes, selection: Selection) -> Iterator[Row | ValueError]:
     if line.strip():
         try:
             value = loads(line)

@@ -13,7 +13,7 @@ from nextclick.errors import SourceError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-ROW_ID = "row"  # column with an id of the row that a list stands in
+ROW_ID = "row"  # column with an id of the row of a list
 _ELEMENT = r"[^\s,;\[\](){}'\"]+"
 _UNEQUAL = "the lists have different lengths"
 
@@ -69,7 +69,7 @@ def _explode(frame: pl.DataFrame, lists: Sequence[str], label: str) -> pl.DataFr
     )
     # a row without elements has no click; a row that cannot be read remains one row
     has_rows = (pl.col(lists[0]).list.len() > 0) | pl.col(BAD).is_not_null()
-    return frame.filter(has_rows.fill_null(value=False)).explode(*lists)
+    return frame.filter(has_rows.fill_null(value=False)).explode(*lists, empty_as_null=True)
 
 
 def _as_list(values: pl.Series) -> pl.Series:

@@ -32,7 +32,7 @@ def _ga4_sessions(source: LogSource, read: ReadOptions) -> LogSource:
     del read
     if not {"event_params", "user_pseudo_id", "items.item_id"} <= set(source.types):
         return source
-    key = pl.col("event_params").str.extract(_GA_SESSION)
+    key = pl.col("event_params").list.join(" ").str.extract(_GA_SESSION)
     session = pl.concat_str(pl.col("user_pseudo_id").cast(pl.String), key, separator=".")
     return source.with_column("session", pl.String(), ("event_params", "user_pseudo_id"), session)
 
