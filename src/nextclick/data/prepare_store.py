@@ -90,7 +90,7 @@ def prepare(
     """Prepare a store from a click log.
 
     Args:
-        sources: a path, folder, glob, Polars or pandas frame, or a list of these.
+        sources: a path, folder, glob, address or table in memory, or a list of these.
         output: the folder to write. It is written completely or not at all.
         test: sources of the test part of a pre-split log.
         options: all other options; the defaults suit a log with common column names.
