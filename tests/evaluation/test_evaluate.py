@@ -134,6 +134,7 @@ def test_equals_the_definition(mode: str, ties: str, max_length: int | None) -> 
         "ties": ties,
         "unseen": "keep",
         "max_length": max_length,
+        "rules": None,
     }
 
 

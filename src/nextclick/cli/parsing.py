@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from nextclick.errors import ConfigError
 
@@ -28,6 +29,24 @@ def parse_list(text: str) -> list[str]:
     ['pop', 's-pop']
     """
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def parse_ids(option: str, text: str) -> list[str]:
+    """Split `A,B,C`, or read the ids of `@FILE`, one on each line.
+
+    Raises:
+        ConfigError: the file cannot be read or has no id.
+    """
+    if not text.startswith("@"):
+        return parse_list(text)
+    try:
+        lines = Path(text[1:]).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{option} {text}: the file cannot be read: {error}") from error
+    ids = [line.strip() for line in lines if line.strip()]
+    if not ids:
+        raise ConfigError(f"{option} {text}: the file has no id; write one on each line")
+    return ids
 
 
 def parse_axis(option: str, text: str) -> tuple[str, list[str]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup
+from nextclick.cli.item_rule_options import ItemRuleOptions, with_item_rules
 
 if TYPE_CHECKING:
     from nextclick.data.store import Store
@@ -33,6 +34,13 @@ class RankingOptions:
         str | None,
         Field(description="keep or drop targets that do not occur in training"),
     ] = None
+    by: Annotated[
+        tuple[str, ...],
+        Field(
+            description="also report metrics by prefix-length, popularity, user, or a column that "
+            "`prepare --keep-column` stored"
+        ),
+    ] = ()
     prequential: Annotated[
         bool,
         Field(
@@ -41,11 +49,17 @@ class RankingOptions:
         ),
     ] = False
 
+    items: ItemRuleOptions = field(default_factory=ItemRuleOptions)
+
     def protocol(self, store: Store) -> RankingProtocol:
         """The protocol of a store with these options."""
         from nextclick.experiments.artifact_evaluation import store_protocol
 
-        changes: dict[str, Any] = {"ties": self.ties, "mode": "last" if self.last_only else "all"}
+        changes: dict[str, Any] = {
+            "ties": self.ties,
+            "mode": "last" if self.last_only else "all",
+            "rules": self.items.rules(),
+        }
         if self.unseen is not None:
             changes["unseen"] = self.unseen
         return replace(store_protocol(store), **changes)
@@ -53,11 +67,7 @@ class RankingOptions:
 
 def ranking_group(**changes: Any) -> OptionGroup:
     """How these options appear on the command line."""
-    return replace(
-        OptionGroup(
-            "Evaluation",
-            flags={"ks": ("-k",)},
-            defaults={"unseen": "as the store was prepared"},
-        ),
-        **changes,
+    group = OptionGroup(
+        "Evaluation", flags={"ks": ("-k",)}, defaults={"unseen": "as the store was prepared"}
     )
+    return replace(with_item_rules(group), **changes)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import Field
 
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
+from nextclick.cli.item_rule_options import ItemRuleOptions, with_item_rules
 from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say
 from nextclick.cli.parsing import parse_cutoffs, parse_list
 from nextclick.cli.prepare_flags import (
@@ -26,18 +30,30 @@ __all__ = ["help_tables", "run_command"]
 COUNTING_MODELS = ("pop", "s-pop", "item-knn", "markov", "rules", "session-knn")
 
 
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Which models are compared, and how."""
+
+    models: Annotated[str, Field(description="models, such as pop,narm@global; see `compare`")] = (
+        ",".join(COUNTING_MODELS)
+    )
+    ks: Annotated[str, Field(description="cut-offs K")] = "5,10,20"
+    items: ItemRuleOptions = field(default_factory=ItemRuleOptions)
+
+
 def run_command(
     sources: Sources,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the store and the models.")
     ],
     options: Prepare,
+    compared: Annotated[
+        TypedOptions[RunOptions],
+        with_item_rules(
+            OptionGroup(flags={"models": ("--models", "-m"), "ks": ("-k",)}),
+        ),
+    ],
     test: TestSources = None,
-    models: Annotated[
-        str,
-        typer.Option("--models", "-m", help="Models, such as pop,narm@global; see `compare`."),
-    ] = ",".join(COUNTING_MODELS),
-    ks: Annotated[str, typer.Option("-k", help="Cut-offs K.")] = "5,10,20",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -55,11 +71,13 @@ def run_command(
     from nextclick.cli.leaderboard_table import comparison_results, show_comparison
     from nextclick.cli.prepare_command import prepare_results, show_report
     from nextclick.data.prepare_store import prepare
+    from nextclick.experiments.artifact_evaluation import store_protocol
     from nextclick.experiments.comparison import compare
     from nextclick.experiments.comparison_options import CompareOptions
     from nextclick.experiments.model_specs import parse_model_specs
 
-    names, cutoffs, checked = parse_list(models), parse_cutoffs(ks), prepare_options(options)
+    requested, checked = compared.apply(), prepare_options(options)
+    names, cutoffs = parse_list(requested.models), parse_cutoffs(requested.ks)
     parse_model_specs(names, {})
     _check_new(output, overwrite=overwrite)
     with progress_bar() as progress:
@@ -74,12 +92,13 @@ def run_command(
     show_report(prepared)
     n_items = len(prepared.store.items)
     cutoffs = sorted({min(k, n_items) for k in cutoffs})  # a small catalog has no rank 20
+    protocol = replace(store_protocol(prepared.store), rules=requested.items.rules())
     with progress_bar() as progress:
         comparison = compare(
             prepared.store,
             names,
             output / "models",
-            CompareOptions(ks=cutoffs),
+            CompareOptions(ks=cutoffs, protocol=protocol),
             overwrite=overwrite,
             progress=progress,
         )

@@ -58,6 +58,8 @@ class SessionLog:
         table: the sessions.
         items: encoder of the item codes.
         users: encoder of the user codes, None without users.
+        columns: names of the kept columns, in the order of the table, to the encoders of their
+            values.
         n_train: number of training sessions of a pre-split log, else None.
         report: what was read, for the report of `prepare`.
         warnings: properties of the log that mislead models.
@@ -66,6 +68,7 @@ class SessionLog:
     table: SessionTable
     items: IdEncoder
     users: IdEncoder | None
+    columns: dict[str, IdEncoder]
     n_train: int | None
     report: dict[str, Any]
     warnings: list[str]
@@ -148,6 +151,7 @@ def _filter_and_write(
             split,
             items=log.items,
             users=log.users,
+            columns=log.columns,
             blocks=blocks,
             options=options,
             report=report,
@@ -202,7 +206,7 @@ def read_sessions(
         progress("read", 0, None)
         table, items, n_train_sessions = read_srgnn(sources)
         read = {"rows": len(table.items), "columns": {}, "times": "none: the log has only an order"}
-        return SessionLog(table, items, None, n_train_sessions, read, [])
+        return SessionLog(table, items, None, {}, n_train_sessions, read, [])
     parts = [sources] if test is None else [sources, test]
     raw = read_log(parts, options.read, options.sessions, progress)
     progress("sessions", 0, None)
@@ -211,7 +215,7 @@ def read_sessions(
     table = tables[0] if test is None else join_parts(tables[0], tables[1])
     n_train = None if test is None else len(tables[0])
     report, warnings = _read_report(raw, table), log_warnings(raw, table)
-    return SessionLog(table, raw.items, raw.users, n_train, report, warnings)
+    return SessionLog(table, raw.items, raw.users, {}, n_train, report, warnings)
 
 
 def _group_part(part: RawPart, raw: RawLog, gap_ms: int) -> SessionTable:

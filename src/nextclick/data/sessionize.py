@@ -24,6 +24,7 @@ class SessionTable:
         keep: (E,) bool, False for clicks that a filter dropped.
         out_of_order: number of clicks that are earlier than the previous click of their session
             in the file.
+        columns: for each kept column (S,) int32 codes of the values, -1 if a session has none.
     """
 
     items: Int32Array
@@ -32,6 +33,7 @@ class SessionTable:
     users: Int32Array | None
     keep: BoolArray
     out_of_order: int = 0
+    columns: tuple[Int32Array, ...] = ()
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -18,13 +18,27 @@ from nextclick.data.store import FORMAT_VERSION, KIND, PARTS, Store
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from nextclick.core.types import AnyArray, BoolArray, Int32Array, Int64Array
-    from nextclick.data.encode import IdEncoder
+    from nextclick.core.vocabulary import Vocabulary
     from nextclick.data.options import PrepareOptions
+    from nextclick.data.part_selection import PartSelection
     from nextclick.data.sessionize import SessionTable
     from nextclick.data.split import Split
+
+
+class IdSource(Protocol):
+    """Raw ids by code: an `IdEncoder`, or the vocabulary of another store."""
+
+    def __len__(self) -> int:
+        """Number of codes."""
+        ...
+
+    def vocabulary(self, codes: Int32Array) -> tuple[Vocabulary, Int32Array]:
+        """See `nextclick.data.encode.IdEncoder.vocabulary`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +54,9 @@ def write_store(
     table: SessionTable,
     split: Split,
     *,
-    items: IdEncoder,
-    users: IdEncoder | None,
+    items: IdSource,
+    users: IdSource | None,
+    columns: Mapping[str, IdSource],
     blocks: TimeBlocks | None,
     options: PrepareOptions,
     report: dict[str, Any],
@@ -54,6 +69,8 @@ def write_store(
         split: the sessions of the two parts.
         items: encoder of the item codes.
         users: encoder of the user codes, None without users.
+        columns: names of the kept columns, in the order of the table, to the encoders of their
+            values.
         blocks: blocks of time, None without times.
         options: options of `prepare`, stored in the manifest.
         report: report of `prepare`, stored in the manifest.
@@ -74,6 +91,8 @@ def write_store(
         user_vocabulary.save(folder / "users")
     for name, sessions in (("train", selection.train), ("test", selection.test)):
         _write_part(folder / name, table, selection.keep, sessions, item_index, user_index, blocks)
+    for number, (codes, source) in enumerate(zip(table.columns, columns.values(), strict=True)):
+        _write_column(folder, number, codes, source, selection)
     n_train = len(selection.train)
     n_inner = n_train - _n_valid(n_train, options.split.valid_fraction)
     digests = digest_files(folder)
@@ -86,6 +105,7 @@ def write_store(
         "protocol": _protocol_fields(options, split, blocks, unseen),
         "prepared": {"read": asdict(options.read), "sessions": asdict(options.sessions)},
         "unseen_test": selection.unseen,
+        "columns": list(columns),
         "boundary_sessions": split.n_edge,
         "report": report,
     }
@@ -161,6 +181,19 @@ def _write_part(
         codes = table.users[sessions]
         users = np.append(user_index, np.int32(0))[codes]  # code -1, unknown, reads the last entry
         np.save(folder / "users.npy", users)
+
+
+def _write_column(
+    folder: Path, number: int, codes: Int32Array, source: IdSource, selection: PartSelection
+) -> None:
+    """Write the values of a kept column, and their vocabulary."""
+    parts = {"train": codes[selection.train], "test": codes[selection.test]}
+    present = np.unique(np.concatenate(list(parts.values())))
+    vocabulary, index = source.vocabulary(present[present >= 0])
+    vocabulary.save(folder / "columns" / str(number))
+    for name, values in parts.items():
+        # code -1, no value, reads the last entry
+        np.save(folder / name / f"column-{number}.npy", np.append(index, np.int32(0))[values])
 
 
 def _allocate(path: Path) -> None:

@@ -49,6 +49,7 @@ class Measurement:
         train_part: part that models learn from, train or train_inner.
         ks: the cut-offs K.
         protocol: how ranks are counted.
+        by: names of segmentations that are measured as well.
         prequential: models with a temporal item graph observe each block of time before the next
             one is ranked.
         device: auto, cpu or cuda.
@@ -60,6 +61,7 @@ class Measurement:
     train_part: str
     ks: tuple[int, ...]
     protocol: RankingProtocol
+    by: tuple[str, ...] = ()
     prequential: bool = False
     device: str = "auto"
     queries: int = 1000
@@ -125,7 +127,8 @@ class CachedRun:
             "label": self.label,
             "part": measurement.part,
             "ks": list(measurement.ks),
-            "protocol": asdict(measurement.protocol),
+            "protocol": measurement.protocol.to_json(),
+            "by": list(measurement.by),
             "prequential": self._prequential,
             "queries": measurement.queries,
         }
@@ -154,6 +157,7 @@ class CachedRun:
             part=measurement.part,
             ks=measurement.ks,
             protocol=measurement.protocol,
+            by=measurement.by,
             prequential=self._prequential,
             label=self.label,
             progress=progress,

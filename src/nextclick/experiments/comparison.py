@@ -20,6 +20,7 @@ from nextclick.experiments.comparison_options import TRAIN_ON, CompareOptions
 from nextclick.experiments.model_specs import parse_model_specs
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.run_series import RunSeries
+from nextclick.experiments.store_segments import segmentations_for
 from nextclick.models.model_registry import BASELINES
 from nextclick.report.report_data import ReportOptions, build_comparison
 from nextclick.report.report_files import OUTPUTS, write_report
@@ -179,8 +180,18 @@ def _checked(
         raise ConfigError(f"metric must be one of {', '.join(metrics)}, got {metric!r}")
     _check_against(options.against, [model_spec.label for model_spec in model_specs])
     protocol = options.protocol or store_protocol(store)
+    protocol.rules.candidates(store.items)
+    segmentations_for(store, options.by, part=options.part, trained_on=train_part)
     return (
-        Measurement(options.part, train_part, ks, protocol, options.prequential, options.device),
+        Measurement(
+            part=options.part,
+            train_part=train_part,
+            ks=ks,
+            protocol=protocol,
+            by=tuple(options.by),
+            prequential=options.prequential,
+            device=options.device,
+        ),
         metric,
     )
 
