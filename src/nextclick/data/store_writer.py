@@ -94,7 +94,7 @@ def write_store(
     for number, (codes, source) in enumerate(zip(table.columns, columns.values(), strict=True)):
         _write_column(folder, number, codes, source, selection)
     n_train = len(selection.train)
-    n_inner = n_train - _n_valid(n_train, options.split.valid_fraction)
+    n_inner = n_train - n_valid(n_train, options.split.valid_fraction)
     digests = digest_files(folder)
     manifest = {
         "kind": KIND,
@@ -131,7 +131,8 @@ def part_counts(store: Store, name: str) -> dict[str, int]:
     }
 
 
-def _n_valid(n_train: int, fraction: float) -> int:
+def n_valid(n_train: int, fraction: float) -> int:
+    """The number of training sessions at the end that are the validation part."""
     if fraction == 0 or n_train < 2:
         return 0
     return min(max(1, round(fraction * n_train)), n_train - 1)

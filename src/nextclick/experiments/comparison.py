@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact.artifact import Artifact
 from nextclick.artifact.version_registry import artifact_folder
-from nextclick.core.metrics import METRICS, checked_cutoff
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, InterruptedRunError
 from nextclick.experiments.artifact_evaluation import store_protocol, training_data
 from nextclick.experiments.cached_run import CachedRun, Measurement
+from nextclick.experiments.checked_measurement import check_seeds, checked_cutoffs
 from nextclick.experiments.comparison_options import TRAIN_ON, CompareOptions
 from nextclick.experiments.model_specs import parse_model_specs
 from nextclick.experiments.run_cache import RunCache
@@ -166,18 +166,8 @@ def _checked(
     for model_spec in model_specs:
         if model_spec.trained is not None:
             _check_trained(model_spec.label, model_spec.trained, train_part, store)
-    seeds = list(options.seeds)
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ConfigError(f"seeds must be one or more different integers, got {seeds}")
-    ks = tuple(sorted(set(options.ks)))
-    if not ks:
-        raise ConfigError(f"ks must name at least one cut-off in 1..{len(store.items)}, got none")
-    for k in ks:
-        checked_cutoff(f"recall@{k}", len(store.items))
-    metric = options.metric or f"recall@{ks[-1]}"
-    metrics = [f"{name}@{k}" for k in ks for name in METRICS]
-    if metric not in metrics:
-        raise ConfigError(f"metric must be one of {', '.join(metrics)}, got {metric!r}")
+    check_seeds(options.seeds)
+    ks, metric = checked_cutoffs(options.ks, options.metric, len(store.items))
     _check_against(options.against, [model_spec.label for model_spec in model_specs])
     protocol = options.protocol or store_protocol(store)
     protocol.rules.candidates(store.items)
