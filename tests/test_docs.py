@@ -166,6 +166,16 @@ def test_json_of_tune_and_sweep(run: Run) -> None:
         check_fields(printed[inner], inner)
 
 
+def test_json_of_a_backtest(run: Run) -> None:
+    run("prepare", "clicks.csv", "-o", "tested")
+    words = ("--windows", "2", "--days", "1", "-m", "pop,markov", "-k", "5")
+    printed = run("backtest", "tested", *words)
+    assert printed["schema"] == "nextclick.backtest/1"
+    check_fields(printed, "backtest/1", common=True)
+    check_fields(printed["backtest"], "backtest")
+    check_fields(printed["backtest"]["windows"][0], "window")
+
+
 def test_json_of_a_refresh(run: Run, folder: Path) -> None:
     config = SimulationConfig(events=2_000, items=300, users=500, days=2, categories=8)
     simulate(config, folder / "later.csv", overwrite=True)
