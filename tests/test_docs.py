@@ -226,7 +226,7 @@ def test_json_examples_name_documented_fields_only() -> None:
     assert names == {
         f"{name}/1"
         for name in ("prepare", "simulate", "models", "train", "evaluate", "compare", "run")
-    } | {"recommend/1", "explain/1", "analyze/1", "tune/1", "sweep/1", "error/1"}
+    } | {"backtest/1", "recommend/1", "explain/1", "analyze/1", "tune/1", "sweep/1", "error/1"}
     for example in examples:
         check_fields(example, example["schema"].removeprefix("nextclick."), common=True)
 
