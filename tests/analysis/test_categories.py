@@ -47,7 +47,7 @@ def test_ids_are_the_same_however_they_are_written(tmp_path):
 
 
 def test_chunks_and_files_keep_their_order(tmp_path, monkeypatch):
-    monkeypatch.setattr("nextclick.analysis.categories.CHUNK_ROWS", 2)
+    monkeypatch.setattr("nextclick.data.readers.sources.CHUNK_ROWS", 2)
     written(tmp_path, "item,category\n10,x\n10,y\n10,z\n20,y\n20,x\n", "a.csv")
     written(tmp_path, "category,item\nx,20\nx,30\n", "b.csv")
     rows = []

@@ -607,12 +607,12 @@ VALID_TEXT = csv_of(seconds(LOG))
         (",7,1500000000", r"column 'session_id': expected the id of the session, got no value"),
         ("6,  ,1500000000", r"column 'item_id': expected the id of the item, got '  '"),
         ('6,"",1500000000', r"column 'item_id': expected the id of the item, got"),
-        ("6,7,1500000000,x", "after the last column: more fields than the header, got 'x'"),
-        ("6,7,1500000000,x,y,z", "after the last column: more fields than the header"),
+        ("6,7,1500000000,x", "more fields than the header"),
+        ("6,7,1500000000,x,y,z", "more fields than the header"),
     ],
 )
 def test_a_bad_row_raises_or_is_skipped_and_counted(tmp_path, row, message):
-    with pytest.raises(SourceError, match=rf"log\.csv, row 14 \(line 15\), .*{message}") as caught:
+    with pytest.raises(SourceError, match=rf"log\.csv, row 14 \(line 15\).*{message}") as caught:
         prepare_text(VALID_TEXT + row + "\n", tmp_path)
     assert "fix the row, or drop such rows with --on-bad-row skip" in str(caught.value)
     result = prepare_text(VALID_TEXT + row + "\n", tmp_path, on_bad_row="skip")
@@ -679,7 +679,7 @@ def test_a_number_that_is_not_an_id_is_a_bad_row(tmp_path, bad):
         (
             VALID_TEXT.encode() + b"6,\xff,1500000000\n",
             SourceError,
-            r"invalid utf-8 .*in row \d+ \(line \d+\), byte 3; convert it to UTF-8",
+            r"invalid utf-8 .*; convert it to UTF-8 .*is in row \d+ \(line \d+\), byte 3",
         ),
         (b"session,\xff\n", SourceError, "the first line is not UTF-8 text; convert the"),
         (VALID_TEXT.encode("utf-16"), SourceError, "the first line is not UTF-8 text; convert the"),

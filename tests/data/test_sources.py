@@ -5,7 +5,10 @@ import polars as pl
 import pytest
 
 from nextclick.data.readers.formats import TABLE_SUFFIXES
-from nextclick.data.readers.sources import EXTRA, ROW, find_files, scan_file, scan_frame
+from nextclick.data.readers.frames import scan_frame
+from nextclick.data.readers.log_files import find_files
+from nextclick.data.readers.open_file import scan_file
+from nextclick.data.readers.sources import BAD, LINE, ROW
 from nextclick.errors import ConfigError, SourceError
 
 
@@ -15,7 +18,8 @@ def write(path, text):
 
 
 def rows_of(source):
-    return source.table.select(*source.columns).collect().rows()
+    frames = [frame.select(*source.columns) for frame in source.frames(source.columns)]
+    return pl.concat(frames).rows()
 
 
 def test_files_folders_and_globs(tmp_path):
@@ -53,21 +57,27 @@ def test_a_path_without_a_file_is_rejected(tmp_path, path, message):
 
 
 def test_the_location_of_a_row(tmp_path):
-    with_header = scan_file(write(tmp_path / "a.csv", "x,y\n1,2\n"))
-    assert with_header.location(2) == f"{tmp_path / 'a.csv'}, row 3 (line 4)"
-    without_header = scan_file(write(tmp_path / "b.csv", "1,2\n"), names=("x", "y"))
-    assert without_header.location(2) == f"{tmp_path / 'b.csv'}, row 3 (line 3)"
+    source = scan_file(write(tmp_path / "a.csv", "x,y\n1,2\n"))
+    assert source.location(2, 4) == f"{tmp_path / 'a.csv'}, row 3 (line 4)"
     assert scan_frame(pl.DataFrame({"x": [1]})).location(0) == "frame, row 1"
 
 
-def test_all_columns_of_a_text_file_are_text_with_row_numbers(tmp_path):
+def test_all_columns_of_a_text_file_are_text_with_row_and_line_numbers(tmp_path):
     source = scan_file(write(tmp_path / "a.csv", 'x,y\n007,"a,b"\n,\n1,2,3,4\n5\n'))
-    assert source.table.collect().to_dicts() == [
-        {ROW: 0, "x": "007", "y": "a,b", EXTRA: None},
-        {ROW: 1, "x": None, "y": None, EXTRA: None},
-        {ROW: 2, "x": "1", "y": "2", EXTRA: "3"},
-        {ROW: 3, "x": "5", "y": None, EXTRA: None},
+    (frame,) = source.frames(["x", "y"])
+    assert frame.select(ROW, LINE, "x", "y", BAD).rows() == [
+        (0, 2, "007", "a,b", None),
+        (1, 3, None, None, None),
+        (2, 4, "1", "2", "more fields than the header"),
+        (3, 5, "5", None, None),
     ]
+
+
+def test_derived_and_renamed_columns_are_read_with_the_others():
+    source = scan_frame(pl.DataFrame({"a": [1, 2], "b": [10, 20]}))
+    total = source.with_column("total", pl.Int64(), ("a", "b"), pl.col("a") + pl.col("b"))
+    assert total.rename({"a": "first"}).head(["total", "first"], 1).rows() == [(11, 1)]
+    assert total.columns == ("a", "b", "total")
 
 
 @pytest.mark.parametrize("separator", [",", "\t", ";", "|"])
@@ -140,7 +150,8 @@ def test_pandas_object_columns_become_text(values):
 
 def test_a_frame_may_have_any_column_name():
     source = scan_frame(pl.DataFrame({ROW: [7], "x": [1]}))
-    assert source.table.collect().to_dicts() == [{ROW: 0, "x": 1}]
+    (frame,) = source.frames(["x"])
+    assert frame.rows(named=True) == [{ROW: 0, "x": 1}]
 
 
 def test_an_object_that_is_not_a_frame_is_rejected():

@@ -10,7 +10,6 @@ import polars as pl
 
 from nextclick.core.types import silent
 from nextclick.data.encode import whole_numbers
-from nextclick.data.readers.click_rows import CHUNK_ROWS
 from nextclick.data.readers.columns import COMMON_NAMES
 from nextclick.data.readers.formats import get_log_format
 from nextclick.errors import SourceError, nearest
@@ -154,14 +153,8 @@ def _normalized(name: str) -> str:
 
 
 def _chunks(source: LogSource, columns: dict[str, str]) -> Iterator[pl.DataFrame]:
-    table = source.table.select(**columns)
-    try:
-        for chunk in table.collect_batches(
-            chunk_size=CHUNK_ROWS, maintain_order=True, engine="streaming"
-        ):
-            yield chunk.select(**{role: _text(chunk[role]) for role in columns})
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceError(f"{source.label}: cannot be read: {error}") from error
+    for chunk in source.frames(list(columns.values())):
+        yield chunk.select(**{role: _text(chunk[name]) for role, name in columns.items()})
 
 
 def _text(ids: pl.Series) -> pl.Series:

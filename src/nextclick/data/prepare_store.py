@@ -18,9 +18,9 @@ from nextclick.data.filters import FilterStep, TableCounts, apply_filters, count
 from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.data.protocols import PROTOCOLS
 from nextclick.data.quality_warnings import log_warnings, split_warnings
+from nextclick.data.readers.frames import is_frame
 from nextclick.data.readers.presplit import join_parts, presplit_parts, read_srgnn
 from nextclick.data.readers.raw_log import RawLog, RawPart, read_log
-from nextclick.data.readers.sources import is_frame
 from nextclick.data.sessionize import SessionTable, cut_by_inactivity, gather_sessions
 from nextclick.data.split import PRE_SPLIT, Split, iso, split_by_time
 from nextclick.data.store import KIND, WINDOWS_KIND, Store

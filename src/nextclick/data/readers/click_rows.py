@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from nextclick.data.readers.sources import EXTRA, ROW, LogSource
+from nextclick.data.readers.sources import BAD, LINE, ROW, LogSource
 from nextclick.data.readers.timestamps import TimeFormat, detect_time_format
 from nextclick.errors import SourceError
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from nextclick.data.readers.columns import Columns
 
-CHUNK_ROWS = 500_000
 _SAMPLE_ROWS = 1_000
 _MAX_EXAMPLES = 5
 _MAX_VALUE_LENGTH = 60  # characters of a value in a message
@@ -37,24 +35,36 @@ class BadRows:
     count: int = 0
     examples: list[dict[str, Any]] = field(default_factory=list)
 
-    def record(self, source: LogSource, rows: pl.DataFrame, column: str, reason: str) -> None:
+    def record(
+        self, source: LogSource, rows: pl.DataFrame, column: str | None, reason: pl.Expr
+    ) -> None:
         """Count bad rows of a chunk, or raise on the first.
+
+        Args:
+            source: the source of the rows.
+            rows: the bad rows.
+            column: the column with the invalid value, None if the row as a whole is invalid.
+            reason: why each row is invalid.
 
         Raises:
             SourceError: bad rows are not skipped.
         """
-        for row, value in rows.select(ROW, column).head(_MAX_EXAMPLES).iter_rows():
-            text = None if value is None else str(value)[:_MAX_VALUE_LENGTH]
+        line = pl.col(LINE) if LINE in rows.columns else pl.lit(None)
+        value = pl.lit(None) if column is None else pl.col(column)
+        examples = rows.head(_MAX_EXAMPLES).select(ROW, line=line, reason=reason, value=value)
+        for row, line_number, why, raw in examples.iter_rows():
+            text = None if raw is None else str(raw)[:_MAX_VALUE_LENGTH]
             if not self.skip:
-                where = "after the last column" if column == EXTRA else f"column {column!r}"
+                where = source.location(row, line_number)
+                if column is not None:
+                    got = "no value" if text is None else repr(text)
+                    where, why = f"{where}, column {column!r}", f"{why}, got {got}"
                 raise SourceError(
-                    f"{source.location(row)}, {where}: {reason}, "
-                    f"got {'no value' if text is None else repr(text)}; "
-                    "fix the row, or drop such rows with --on-bad-row skip"
+                    f"{where}: {why}; fix the row, or drop such rows with --on-bad-row skip"
                 )
             if len(self.examples) < _MAX_EXAMPLES:
                 example = {"file": source.label, "row": row + 1, "column": column}
-                self.examples.append(example | {"value": text, "reason": reason})
+                self.examples.append(example | {"value": text, "reason": why})
         self.count += rows.height
 
 
@@ -73,7 +83,7 @@ def check_column_types(source: LogSource, columns: Columns) -> None:
     Raises:
         SourceError: a column has a nested type, or the time column has a type without a date.
     """
-    types = source.table.select(list(dict.fromkeys(columns.by_role().values()))).collect_schema()
+    types = source.types
     for role, name in columns.by_role().items():
         valid = not types[name].is_nested() and types[name] != pl.Object
         if role == "time":
@@ -93,7 +103,7 @@ def source_time_format(source: LogSource, columns: Columns, unit: str | None) ->
         SourceError: no time in the first rows can be parsed.
     """
     assert columns.time is not None
-    sample = _collect(source, source.table.select(columns.time).head(_SAMPLE_ROWS))
+    sample = source.head([columns.time], _SAMPLE_ROWS)
     if sample.height == 0:
         return None
     time_format = detect_time_format(sample[columns.time], unit)
@@ -121,31 +131,30 @@ def read_chunks(
         SourceError: a row cannot be parsed and bad rows are not skipped.
     """
     names = columns.by_role()
-    is_text = EXTRA in source.table.collect_schema().names()
-    selected = [ROW, *dict.fromkeys(names.values()), *([EXTRA] if is_text else [])]
-    for chunk in _batches(source, source.table.select(selected)):
+    for chunk in source.frames(list(names.values())):
         counts.rows += chunk.height
-        if is_text:
-            chunk = _check_fields(chunk, source, bad_rows, counts)
+        if BAD in chunk.columns:
+            chunk = _drop_unparsed(chunk, source, bad_rows, counts)
         if columns.event is not None and events is not None:
             clicks = chunk.filter(pl.col(columns.event).cast(pl.String).is_in(events))
             counts.other_events += chunk.height - clicks.height
             chunk = clicks
         for role in ("item", "session" if columns.session else "user"):
             missing = _is_missing(chunk[names[role]])
-            reason = f"expected the id of the {role}"
+            reason = pl.lit(f"expected the id of the {role}")
             chunk = _drop_bad_rows(chunk, missing, source, names[role], reason, bad_rows)
         yield _select_roles(_parse_times(chunk, source, names["time"], times, bad_rows), names)
 
 
-def _check_fields(
+def _drop_unparsed(
     chunk: pl.DataFrame, source: LogSource, bad_rows: BadRows, counts: ReadCounts
 ) -> pl.DataFrame:
-    """Drop blank rows, and rows with more fields than the header."""
-    rows = chunk.filter(~pl.all_horizontal(pl.exclude(ROW).is_null()))
+    """Drop blank rows, and rows that the source could not parse."""
+    is_bad = pl.col(BAD).is_not_null()
+    is_blank = pl.all_horizontal(pl.exclude(ROW, LINE, BAD).is_null()) & ~is_bad
+    rows = chunk.filter(~is_blank)
     counts.blank += chunk.height - rows.height
-    reason = "more fields than the header"
-    return _drop_bad_rows(rows, pl.col(EXTRA).is_not_null(), source, EXTRA, reason, bad_rows)
+    return _drop_bad_rows(rows, is_bad, source, None, pl.col(BAD), bad_rows)
 
 
 def _parse_times(
@@ -153,7 +162,7 @@ def _parse_times(
 ) -> pl.DataFrame:
     """Add the time in milliseconds as `__ms` and drop the rows whose time cannot be parsed."""
     chunk = chunk.with_columns(times.to_milliseconds(chunk[column]).alias("__ms"))
-    reason = f"expected a time in {times.describe()}"
+    reason = pl.lit(f"expected a time in {times.describe()}")
     return _drop_bad_rows(chunk, pl.col("__ms").is_null(), source, column, reason, bad_rows)
 
 
@@ -171,8 +180,8 @@ def _drop_bad_rows(
     chunk: pl.DataFrame,
     is_bad: pl.Expr,
     source: LogSource,
-    column: str,
-    reason: str,
+    column: str | None,
+    reason: pl.Expr,
     bad_rows: BadRows,
 ) -> pl.DataFrame:
     bad = chunk.filter(is_bad)
@@ -197,28 +206,3 @@ def _is_missing(ids: pl.Series) -> pl.Expr:
 
 def _empty_to_null(ids: pl.Series) -> pl.Expr:
     return pl.when(~_is_missing(ids)).then(pl.col(ids.name))
-
-
-def _batches(source: LogSource, table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    try:
-        yield from table.collect_batches(
-            chunk_size=CHUNK_ROWS, maintain_order=True, engine="streaming"
-        )
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise _read_error(source, error) from error
-
-
-def _collect(source: LogSource, table: pl.LazyFrame) -> pl.DataFrame:
-    try:
-        return table.collect(engine="streaming")
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise _read_error(source, error) from error
-
-
-def _read_error(source: LogSource, error: Exception) -> SourceError:
-    reason = re.split(r"\n|\. ", str(error).strip())[0]
-    remedy = "check the file"
-    if "utf-8" in reason.lower():
-        remedy = "convert it to UTF-8 (iconv -t utf-8)"
-        reason += source.invalid_utf8_location()
-    return SourceError(f"{source.label}: cannot be read: {reason}; {remedy}")

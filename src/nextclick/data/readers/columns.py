@@ -143,3 +143,14 @@ def _missing_column(label: str, role: str, available: Sequence[str]) -> str:
         f"{label}: no {role} column found among {', '.join(available)}; "
         f"name it with --{role}-column{alternative}"
     )
+
+
+def check_unique(columns: Sequence[str], label: str) -> None:
+    """Check that no two columns have the same name.
+
+    Raises:
+        SourceError: two columns have the same name.
+    """
+    duplicates = [name for name in dict.fromkeys(columns) if name and columns.count(name) > 1]
+    if duplicates:
+        raise SourceError(f"{label}: duplicate column {duplicates[0]!r}; rename one of the two")

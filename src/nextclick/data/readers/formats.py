@@ -63,7 +63,7 @@ class LogFormat:
 
         Files whose names have the prefix are preferred; without one, all files are opened.
         """
-        from nextclick.data.readers.sources import find_files
+        from nextclick.data.readers.log_files import find_files
 
         files = find_files(paths, self.suffixes)
         with_prefix = [file for file in files if file.name.startswith(self.prefix)]
@@ -73,7 +73,7 @@ class LogFormat:
         return [self.transform(source, order) for source in sources]
 
     def _open(self, path: Path, separator: str | None) -> LogSource:
-        from nextclick.data.readers.sources import scan_file
+        from nextclick.data.readers.open_file import scan_file
 
         if self.open_file is not None:
             return self.open_file(path)
@@ -112,21 +112,19 @@ def _diginetica_times(source: LogSource, order: Order) -> LogSource:
     time = day.to_physical()
     if order == "time":
         time = time + pl.col("timeframe").cast(pl.Int64, strict=False).clip(0, 86_399_999)
-    table = source.table.with_columns(time=time)
-    return replace(source, table=table, columns=(*source.columns, "time"))
+    return source.with_column("time", pl.Int64(), ("eventdate", "timeframe"), time)
 
 
 def _open_otto(path: Path) -> LogSource:
     """Read one session per line: its id, and events with `aid`, `ts` in milliseconds and `type`."""
     import polars as pl
 
-    from nextclick.data.readers.sources import ROW, LogSource
+    from nextclick.data.readers.sources import lazy_source
 
     event = pl.Struct({"aid": pl.Int64, "ts": pl.Int64, "type": pl.String})
     schema: pl.Schema = pl.Schema({"session": pl.Int64(), "events": pl.List(event)})
-    lines = pl.scan_ndjson(path, schema=schema, row_index_name=ROW)
-    table = lines.explode("events").unnest("events")
-    return LogSource(str(path), table, ("session", "aid", "ts", "type"), first_line=1)
+    lines = pl.scan_ndjson(path, schema=schema)
+    return lazy_source(lines.explode("events").unnest("events"), str(path))
 
 
 def _open_aotm(path: Path) -> LogSource:
@@ -137,7 +135,7 @@ def _open_aotm(path: Path) -> LogSource:
     """
     import polars as pl
 
-    from nextclick.data.readers.sources import scan_frame
+    from nextclick.data.readers.frames import scan_frame
 
     try:
         playlists = json.loads(path.read_text(encoding="utf-8"))
@@ -158,7 +156,7 @@ def _open_aotm(path: Path) -> LogSource:
 
 def _open_movielens(path: Path) -> LogSource:
     """Read `ratings.dat` with `::`, `u.data` with tabs, or `ratings.csv` with a header."""
-    from nextclick.data.readers.sources import scan_file
+    from nextclick.data.readers.open_file import scan_file
 
     if path.suffix == ".csv":
         return scan_file(path, separator=",")
@@ -172,8 +170,7 @@ def _open_movielens(path: Path) -> LogSource:
 def _untyped_columns(source: LogSource, order: Order) -> LogSource:
     """Rename the columns without their type: `user_id:token` becomes `user_id`."""
     del order
-    names = {name: name.partition(":")[0] for name in source.columns}
-    return replace(source, table=source.table.rename(names), columns=tuple(names.values()))
+    return source.rename({name: name.partition(":")[0] for name in source.columns})
 
 
 _USER_BEHAVIOR = LogFormat(

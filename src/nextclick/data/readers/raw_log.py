@@ -18,7 +18,7 @@ from nextclick.data.readers.click_rows import (
 )
 from nextclick.data.readers.columns import Columns, resolve_columns
 from nextclick.data.readers.formats import LogFormat, get_log_format
-from nextclick.data.readers.sources import LogSource, is_frame, scan_frame
+from nextclick.data.readers.frames import is_frame, scan_frame
 from nextclick.errors import EmptyLogError, SourceError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import Int32Array, Int64Array, Progress
     from nextclick.data.options import ReadOptions, SessionOptions
+    from nextclick.data.readers.sources import LogSource
     from nextclick.data.readers.timestamps import TimeFormat
 
 
