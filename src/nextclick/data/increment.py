@@ -121,6 +121,7 @@ def read_increment(
             "format srgnn has no times, so the log cannot be shown to be newer; use a format with "
             "times"
         )
+    options = replace(options, read=replace(options.read, keep_columns=()))
     log = read_sessions(as_list(sources), None, options, progress)
     ends, _ = session_ends(log.table)
     assert ends is not None

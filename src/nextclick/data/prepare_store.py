@@ -19,6 +19,7 @@ from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.data.protocols import PROTOCOLS
 from nextclick.data.quality_warnings import log_warnings, split_warnings
 from nextclick.data.readers.frames import is_frame
+from nextclick.data.readers.kept_columns import with_session_values
 from nextclick.data.readers.presplit import join_parts, presplit_parts, read_srgnn
 from nextclick.data.readers.raw_log import RawLog, RawPart, read_log
 from nextclick.data.sessionize import SessionTable, cut_by_inactivity, gather_sessions
@@ -203,6 +204,8 @@ def read_sessions(
     if options.read.format == "srgnn":
         if any(is_frame(source) for source in sources) or test is not None:
             raise ConfigError("format srgnn: pass the folder of the pickles, without --test")
+        if options.read.keep_columns:
+            raise ConfigError("format srgnn has no column to keep; omit --keep-column")
         progress("read", 0, None)
         table, items, n_train_sessions = read_srgnn(sources)
         read = {"rows": len(table.items), "columns": {}, "times": "none: the log has only an order"}
@@ -215,13 +218,14 @@ def read_sessions(
     table = tables[0] if test is None else join_parts(tables[0], tables[1])
     n_train = None if test is None else len(tables[0])
     report, warnings = _read_report(raw, table), log_warnings(raw, table)
-    return SessionLog(table, raw.items, raw.users, {}, n_train, report, warnings)
+    return SessionLog(table, raw.items, raw.users, raw.kept, n_train, report, warnings)
 
 
 def _group_part(part: RawPart, raw: RawLog, gap_ms: int) -> SessionTable:
     table = gather_sessions(part)
     if raw.by_user:
-        return cut_by_inactivity(table, gap_ms)
+        return with_session_values(cut_by_inactivity(table, gap_ms))
+    table = with_session_values(table)
     return table if raw.users is not None else replace(table, users=None)
 
 

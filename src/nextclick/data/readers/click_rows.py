@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from nextclick.data.readers.kept_columns import frame_name
 from nextclick.data.readers.sources import BAD, LINE, ROW, LogSource
 from nextclick.data.readers.timestamps import TimeFormat, detect_time_format
 from nextclick.errors import SourceError
@@ -121,17 +122,20 @@ def read_chunks(
     columns: Columns,
     times: TimeFormat,
     *,
+    keep: tuple[str, ...] = (),
     events: tuple[str, ...] | None,
     bad_rows: BadRows,
     counts: ReadCounts,
 ) -> Iterator[pl.DataFrame]:
     """Yield frames with one column per role of `columns`; `time` is Int64 milliseconds.
 
+    The columns `keep` follow, named by `frame_name`.
+
     Raises:
         SourceError: a row cannot be parsed and bad rows are not skipped.
     """
     names = columns.by_role()
-    for chunk in source.frames(list(names.values())):
+    for chunk in source.frames([*names.values(), *keep]):
         counts.rows += chunk.height
         if BAD in chunk.columns:
             chunk = _drop_unparsed(chunk, source, bad_rows, counts)
@@ -143,7 +147,8 @@ def read_chunks(
             missing = _is_missing(chunk[names[role]])
             reason = pl.lit(f"expected the id of the {role}")
             chunk = _drop_bad_rows(chunk, missing, source, names[role], reason, bad_rows)
-        yield _select_roles(_parse_times(chunk, source, names["time"], times, bad_rows), names)
+        timed = _parse_times(chunk, source, names["time"], times, bad_rows)
+        yield _select_roles(timed, names, keep)
 
 
 def _drop_unparsed(
@@ -166,14 +171,17 @@ def _parse_times(
     return _drop_bad_rows(chunk, pl.col("__ms").is_null(), source, column, reason, bad_rows)
 
 
-def _select_roles(chunk: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:
+def _select_roles(
+    chunk: pl.DataFrame, names: dict[str, str], keep: tuple[str, ...]
+) -> pl.DataFrame:
     """Select the columns and rename them to their roles; empty user ids become null."""
     roles = {
         role: _empty_to_null(chunk[name]) if role == "user" else pl.col(name)
         for role, name in names.items()
         if role not in ("time", "event")
     }
-    return chunk.select(**roles, time=pl.col("__ms"))
+    kept = {frame_name(name): _empty_to_null(chunk[name]) for name in keep}
+    return chunk.select(**roles, time=pl.col("__ms"), **kept)
 
 
 def _drop_bad_rows(
