@@ -100,7 +100,8 @@ def prepared(tmp_path: Path):
 
 
 def test_the_last_day_of_a_log_with_a_wrong_clock(prepared) -> None:
-    assert len(prepared(0).part("test")) == 1
+    assert len(prepared(0, **{"--split": "last-days"}).part("test")) == 1
+    assert len(prepared(0).part("test")) == 2
     assert len(prepared(0, **{"--boundary": "2026-03-02"}).part("test")) == 2
 
 
@@ -112,7 +113,7 @@ def test_duplicated_rows(prepared) -> None:
 
 
 def test_unseen_items(prepared, tmp_path: Path) -> None:
-    for rule, prefixes, recall in (("drop", 1, 1.0), ("keep", 2, 0.5)):
+    for rule, prefixes, recall in (("drop", 1, 1.0), ("miss", 2, 0.5)):
         store = prepared(2, **{"--unseen": rule})
         assert store.part("test").n_prefixes == prefixes
         model = nextclick.train(store, "markov", tmp_path / rule)

@@ -75,7 +75,7 @@ def test_equal_to_masking_before_ranking(
         None if allow is None else tuple(100 + i for i in allow),
         tuple(100 + i for i in block),
     )
-    protocol = RankingProtocol(unseen="keep", max_length=max_length, rules=rules)
+    protocol = RankingProtocol(unseen="miss", max_length=max_length, rules=rules)
     ranks, lists = [], set()
     for short, full in zip(samples(log, "all", max_length), samples(log, "all", None), strict=True):
         hidden = (set(range(1, N + 1)) - shown) | block

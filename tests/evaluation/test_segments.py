@@ -18,7 +18,7 @@ from nextclick.evaluation.segments import (
     by_user,
 )
 
-KEEP = RankingProtocol(unseen="keep")
+KEEP = RankingProtocol(unseen="miss")
 
 
 def values(rows: tuple, metric: str) -> dict[str, tuple[int, int, float]]:

@@ -1,6 +1,7 @@
 """`refresh`: published and rejected versions, and errors."""
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -174,7 +175,7 @@ def test_another_unit_of_time_is_refused(model, seconds):
     options = options_from_manifest(model.trained["protocol"], model.trained["prepared"])
     asked = replace(options, read=replace(options.read, unit="s"))
     log = later(NEW, seconds=seconds)
-    with pytest.raises(SourceError, match=r"1000 times too small|expected a time in seconds"):
+    with pytest.raises(SourceError, match=r"1000 times too small|expected a time of 1990 to"):
         refresh(model, log, options=asked, publish_check=NO_CHECK)
 
 
@@ -187,7 +188,9 @@ def test_relative_times_in_another_unit_are_refused(tmp_path):
     base = train(prepare(shop, tmp_path / "store", options=options).store, "pop")
     log = later(NEW, 40)
     log = log.with_columns(time=(log["time"] - START) * 1000)
-    with pytest.raises(SourceError, match=r"1000 times too large to follow .*--time-unit"):
+    with pytest.raises(
+        SourceError, match=r"1000 times too large to follow .*--time-unit|expected a time of 1990"
+    ):
         refresh(base, log, publish_check=NO_CHECK)
 
 
@@ -303,3 +306,33 @@ def test_tuning_says_what_it_was(store):
         base, later(NEW), publish_check=NO_CHECK, fine_tune=FineTuneOptions(replay=0.5), store=store
     )
     assert mixed.report["replayed_sessions"] == 10
+
+
+def future_session(log):
+    now = int(time.time())
+    columns = {"session": 9_999_999, "item": log["item"][0], "time": [now + 9 * 86_400] * 2}
+    return pl.DataFrame({"user": "u", **columns}).select(log.columns).cast(dict(log.schema))
+
+
+def test_a_session_in_the_future_never_ends_the_log(model):
+    log = later(NEW)
+    result = refresh(model, pl.concat([log, future_session(log)]), publish_check=NO_CHECK)
+    assert result.artifact.trained["last_ms"] == int(log["time"].max()) * 1000
+    assert any("end in the future or long after the others" in w for w in result.warnings)
+
+
+def test_an_artifact_whose_log_ends_in_the_future_is_refreshed(store):
+    base = train(store, "pop")
+    base.trained["last_ms"] = round((time.time() + 9 * 86_400) * 1000)
+    result = refresh(base, later(NEW), publish_check=NO_CHECK)
+    assert any("the last click of the artifact is in the future" in w for w in result.warnings)
+
+
+def test_text_ids_do_not_turn_integer_ids_into_text(model):
+    log = later(NEW)
+    text = log.with_columns(item=pl.col("item").cast(pl.String).replace("40", "A40"))
+    message = r"the items of the model are integers, such as 10, and the new log has 'A40'; all ids"
+    with pytest.raises(SourceError, match=message):
+        refresh(model, text, publish_check=NO_CHECK)
+    floats = log.with_columns(item=pl.col("item").cast(pl.String) + ".0")
+    assert not refresh(model, floats, publish_check=NO_CHECK).artifact.items.is_text

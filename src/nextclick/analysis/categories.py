@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 
 from nextclick.core.types import silent
-from nextclick.data.encode import whole_numbers
+from nextclick.data.options import ReadOptions
 from nextclick.data.readers.columns import COMMON_NAMES
 from nextclick.data.readers.formats import get_log_format
+from nextclick.data.readers.raw_ids import clean_ids
 from nextclick.errors import SourceError, nearest
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def read_categories(
         SourceError: the file cannot be read, lacks a column, or has no item of the store.
         ConfigError: the format does not exist.
     """
-    sources = get_log_format(file.format).sources([file.path], separator=None, order="time")
+    sources = get_log_format(file.format).sources([file.path], ReadOptions())
     item_column = file.item or get_log_format(file.format).columns.item
     first_rows = pl.DataFrame(schema={"item": pl.String, "category": pl.String})
     first_columns: dict[str, str] = {}
@@ -158,7 +159,5 @@ def _chunks(source: LogSource, columns: dict[str, str]) -> Iterator[pl.DataFrame
 
 
 def _text(ids: pl.Series) -> pl.Series:
-    """Ids as text, empty ones as null; 12.0 in a float column with nulls becomes `12`."""
-    whole = whole_numbers(ids)
-    text = (ids if whole is None else whole).cast(pl.String).str.strip_chars()
-    return text.set(text.str.len_bytes() == 0, None)
+    """Ids as text, missing ones as null; 12.0 in a float column with nulls becomes `12`."""
+    return clean_ids(ids).cast(pl.String)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup
 from nextclick.cli.item_rule_options import ItemRuleOptions, with_item_rules
+from nextclick.experiments.search_options import MinPrefix
 
 if TYPE_CHECKING:
     from nextclick.data.store import Store
@@ -32,8 +33,9 @@ class RankingOptions:
     )
     unseen: Annotated[
         str | None,
-        Field(description="keep or drop targets that do not occur in training"),
+        Field(description="targets that do not occur in training: miss or drop"),
     ] = None
+    min_prefix: MinPrefix = 1
     by: Annotated[
         tuple[str, ...],
         Field(
@@ -58,6 +60,7 @@ class RankingOptions:
         changes: dict[str, Any] = {
             "ties": self.ties,
             "mode": "last" if self.last_only else "all",
+            "min_prefix": self.min_prefix,
             "rules": self.items.rules(),
         }
         if self.unseen is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import Field
@@ -20,6 +20,7 @@ from nextclick.cli.prepare_flags import (
     help_tables,
     prepare_options,
 )
+from nextclick.experiments.search_options import MinPrefix
 
 if TYPE_CHECKING:
     from nextclick.data.store import Store
@@ -38,6 +39,7 @@ class RunOptions:
         ",".join(COUNTING_MODELS)
     )
     ks: Annotated[str, Field(description="cut-offs K")] = "5,10,20"
+    min_prefix: MinPrefix = 1
     items: ItemRuleOptions = field(default_factory=ItemRuleOptions)
 
 
@@ -92,7 +94,11 @@ def run_command(
     show_report(prepared)
     n_items = len(prepared.store.items)
     cutoffs = sorted({min(k, n_items) for k in cutoffs})  # a small catalog has no rank 20
-    protocol = replace(store_protocol(prepared.store), rules=requested.items.rules())
+    protocol = replace(
+        store_protocol(prepared.store),
+        min_prefix=requested.min_prefix,
+        rules=requested.items.rules(),
+    )
     with progress_bar() as progress:
         comparison = compare(
             prepared.store,
@@ -103,14 +109,24 @@ def run_command(
             progress=progress,
         )
     show_comparison(comparison)
-    for best in comparison.numbers["leaderboard"][:1]:  # empty if every model failed
-        artifact = output / "models" / best["folders"][0] / "artifact"
+    for first in comparison.numbers["leaderboard"][:1]:  # empty if every model failed
+        artifact = output / "models" / first["folders"][0] / "artifact"
         say(
-            f"\nbest model: {best['label']}; get recommendations with\n"
+            f"\n{_conclusion(comparison.numbers['summary'])}; get recommendations with\n"
             f"  nextclick recommend {artifact} --session {_example_session(prepared.store)}"
         )
     if as_json:
         print_json("run/1", prepare_results(prepared) | comparison_results(comparison))
+
+
+def _conclusion(summary: dict[str, Any]) -> str:
+    best: list[str] = summary["best"]
+    if len(best) == 1:
+        return f"best model: {best[0]}"
+    if best:
+        return f"best models, which the test does not distinguish: {', '.join(best)}"
+    reason = summary["no_best_reason"]
+    return f"no best model, since the test does not distinguish the models ({reason})"
 
 
 def _check_new(output: Path, *, overwrite: bool) -> None:

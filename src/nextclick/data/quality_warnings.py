@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextclick.core.sessions import MS_PER_DAY
+from nextclick.data.default_boundary import MIN_PREFIXES, find_late_sessions
+from nextclick.data.split import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from nextclick.core.types import BoolArray, Int32Array, Int64Array
     from nextclick.data.readers.raw_log import RawLog
     from nextclick.data.sessionize import SessionTable
@@ -20,6 +20,7 @@ _SAMPLE_EVENTS = 5_000_000
 _MIN_GAPS = 100  # fewer gaps are too few for a warning
 _LONG_SESSION = 1_000  # clicks
 _SMALL_TEST = 0.005  # share of the sessions
+_LONG_SESSIONS = 0.05  # share of sessions of more than a day that causes a warning
 _LONG_SPAN = 30.0  # years; a longer span indicates invalid times
 _MS_PER_YEAR = 365.25 * MS_PER_DAY
 _COMMON_GAP = 0.10  # share of a single gap value that causes a warning …
@@ -28,13 +29,8 @@ _DOMINANCE = 5.0  # … if it is this many times as frequent as the next value
 
 def log_warnings(log: RawLog, table: SessionTable) -> list[str]:
     """Return one sentence for each property of a log to know before training."""
-    warnings = []
+    warnings = list(log.notes)
     n_other_user = sum(part.n_other_user for part in log.parts)
-    if log.unused_event is not None:
-        warnings.append(
-            f"the event column {log.unused_event!r} is ignored, so every row counts as a click; "
-            "select event types with --events"
-        )
     if log.relative_times:
         warnings.append(
             "the times are too small to be dates, so they are read as seconds from the start of "
@@ -45,7 +41,8 @@ def log_warnings(log: RawLog, table: SessionTable) -> list[str]:
     if n_other_user:
         warnings.append(
             f"{n_other_user:,} clicks have another user than the first click of their session; "
-            "a session belongs to its first user"
+            "a session belongs to its first user; if session ids are reused, name a key such as "
+            "--session-column user_id+session_id"
         )
     if table.out_of_order:
         warnings.append(
@@ -55,30 +52,70 @@ def log_warnings(log: RawLog, table: SessionTable) -> list[str]:
     return warnings + _span_warnings(log, table) + _session_warnings(table)
 
 
-def split_warnings(splits: Sequence[Split], ends: Int64Array | None) -> list[str]:
-    """Return one sentence for each split with a leak or a small test part."""
+def late_warnings(ends: Int64Array | None, now_ms: int) -> list[str]:
+    """Return one sentence about sessions that end later than now, and one about isolated ones."""
+    if ends is None or not len(ends):
+        return []
+    ends, warnings = np.sort(ends), []
+    late = find_late_sessions(ends, now_ms)
+    effect = (
+        "such sessions do not decide the default start of the test part; check the clock of the "
+        "log, or drop them"
+    )
+    if late.future:
+        warnings.append(
+            f"{late.future:,} sessions end later than now, the last at {iso(int(ends[-1]))}; "
+            + effect
+        )
+    elif ends[0] > now_ms:
+        warnings.append(
+            f"all sessions end later than now, the first at {iso(int(ends[0]))}; check the clock "
+            "of the log and --time-unit"
+        )
+    if late.isolated:
+        first = len(ends) - late.count
+        warnings.append(
+            f"{late.isolated:,} sessions end long after the others, from {iso(int(ends[first]))} "
+            f"on, while the others end by {iso(int(ends[first - 1]))}; {effect}"
+        )
+    return warnings
+
+
+def split_warnings(split: Split, ends: Int64Array | None, n_prefixes: int) -> list[str]:
+    """Return one sentence for each of these: a leak, few test sessions, few test prefixes.
+
+    Args:
+        split: the sessions of both parts.
+        ends: (S,) time of the last click of each session, None without times.
+        n_prefixes: number of prefixes of the test part of the store.
+    """
     warnings = []
-    for split in splits:
-        if ends is not None and len(split.train) and len(split.test):
-            n_early = int((ends[split.test] < ends[split.train].max()).sum())
-            if n_early:
-                warnings.append(
-                    f"{n_early:,} of {len(split.test):,} test sessions end before the last "
-                    "training session, so training data may come from their future; split the "
-                    "log by time"
-                )
-        share = len(split.test) / (len(split.test) + len(split.train))
-        if share < _SMALL_TEST:
+    name = split.name or "the test part"
+    if ends is not None:
+        n_early = int((ends[split.test] < ends[split.train].max()).sum())
+        if n_early:
             warnings.append(
-                f"{split.name or 'the test part'} has only {len(split.test):,} sessions, "
-                f"{share:.2%} of the log, possibly because of a few late clicks; choose a "
-                "--boundary, more --days, or --split fraction"
+                f"{n_early:,} of {len(split.test):,} test sessions end before the last "
+                "training session, so training data may come from their future; split the "
+                "log by time"
             )
+    share = len(split.test) / (len(split.test) + len(split.train))
+    if share < _SMALL_TEST:
+        warnings.append(
+            f"{name} has only {len(split.test):,} sessions, {share:.2%} of the log, possibly "
+            "because of a few late clicks; choose a --boundary, more --days, or --split fraction"
+        )
+    if n_prefixes < MIN_PREFIXES:
+        warnings.append(
+            f"{name} has only {n_prefixes:,} prefixes, so most differences between models are "
+            f"not significant; {MIN_PREFIXES:,} or more are better"
+        )
     return warnings
 
 
 def _span_warnings(log: RawLog, table: SessionTable) -> list[str]:
-    assert table.times is not None
+    if table.times is None:
+        return []
     years = (int(table.times.max()) - int(table.times.min())) / _MS_PER_YEAR
     if log.relative_times or years < _LONG_SPAN:
         return []
@@ -100,6 +137,16 @@ def _session_warnings(table: SessionTable) -> list[str]:
         )
     if table.times is None:
         return warnings
+    spans = (
+        table.times[table.offsets[1:][lengths > 0] - 1]
+        - table.times[table.offsets[:-1][lengths > 0]]
+    )
+    n_days = int((spans > MS_PER_DAY).sum())
+    if n_days > _LONG_SESSIONS * len(spans):
+        warnings.append(
+            f"{n_days:,} of {len(spans):,} sessions last longer than a day; --gap 1800 divides "
+            "them where no click occurs for half an hour"
+        )
     n_repeated = _count_repeated_rows(table.items, table.times, table.offsets)
     if n_repeated:
         warnings.append(

@@ -86,6 +86,7 @@ class SearchPlan:
             "seed": options.seed,
             "sessions": options.sessions,
             "rules": options.rules.describe(),
+            "min_prefix": options.min_prefix,
             "fixed": self.parameters({}),
             "grid": bool(options.grid),
             "space": describe_space(self.space),

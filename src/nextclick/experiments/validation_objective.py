@@ -63,9 +63,12 @@ class ValidationObjective:
             rng = np.random.default_rng([plan.options.seed, n_sessions])
             valid = valid.take(np.sort(rng.choice(len(valid), n_sessions, replace=False)))
         valid = valid.mask_unseen_items(fit.support())
-        protocol = replace(store_protocol(store), rules=plan.options.rules)
+        options = plan.options
+        protocol = replace(
+            store_protocol(store), min_prefix=options.min_prefix, rules=options.rules
+        )
         protocol.rules.candidates(store.items)  # rules that leave no item fail before any trial
-        return cls(plan.candidate, fit, valid, protocol, store.items, plan.options)
+        return cls(plan.candidate, fit, valid, protocol, store.items, options)
 
     def __call__(
         self,

@@ -1,127 +1,135 @@
-"""Reads CSV, TSV and other delimited text files."""
+"""Reads CSV, TSV and other delimited text files.
+
+A file is read in blocks of whole lines. Every line is counted: as a row, which is readable or bad, as
+blank, as a continuation of a row with line breaks, or as a line before the first row.
+"""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import zlib
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
-from nextclick.data.readers.columns import check_unique
-from nextclick.data.readers.sources import BAD, CHUNK_ROWS, LINE, ROW, LogSource
+from nextclick.data.readers.line_blocks import read_blocks
+from nextclick.data.readers.sources import LINE, ROW, LineCounts, LogSource
+from nextclick.data.readers.text_layout import detect_layout
+from nextclick.data.readers.text_rows import INDEX, TextRows
 from nextclick.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
-_SEPARATORS = ",\t;|"
-_EXTRA = "__extra"  # column of the first field after the last column of the header
+    from nextclick.data.readers.line_blocks import LineBlock, Opener
+    from nextclick.data.readers.text_fields import Quote
+    from nextclick.data.readers.text_layout import TextLayout
+    from nextclick.data.readers.text_rows import ParsedBlock
+
+_MAX_SEPARATOR = 8
 
 
 def text_source(
-    path: Path, *, separator: str | None = None, names: Sequence[str] | None = None
+    opener: Opener,
+    label: str,
+    *,
+    separator: str | None = None,
+    names: Sequence[str] | None = None,
+    quote: Quote = "auto",
 ) -> LogSource:
     """Open a delimited text file; every column is text.
 
     Args:
-        path: the file; a name that ends in .gz is decompressed while it is read.
-        separator: one character, or None to detect it from the first line.
-        names: column names of a file without a header.
+        opener: opens the stream of the file, decompressed, at its start.
+        label: name of the file in messages.
+        separator: text between two fields, None to detect it from the first lines.
+        names: names of the columns by position, for a file without a header; `_` skips one.
+        quote: `auto` parses quoted fields and takes every other quote as text; `none` takes all
+            quotes as text; `"` takes a row with a quote that does not close as bad.
 
     Raises:
-        ConfigError: the separator is not one character.
-        SourceError: the file is empty, is not UTF-8 text, cannot be read, or has two columns of the
-            same name.
+        ConfigError: the separator is invalid.
+        SourceError: the file is empty, cannot be read, or has no valid header.
     """
-    if separator is not None and (len(separator) != 1 or not separator.isascii()):
-        raise ConfigError(f"separator must be one ASCII character, or tab, got {separator!r}")
-    first_line = _first_line(path)
-    separator = separator or _guess_separator(first_line)
-    header = tuple(names or _parse_header(first_line, separator))
-    check_unique(header, str(path))
-    first_row_line = 1 if names else 2
-    table = pl.scan_csv(
-        path,
-        has_header=False,
-        skip_lines=0 if names else 1,
-        separator=separator,
-        # all columns are read as text, so that an invalid value can be shown in a message
-        schema=dict.fromkeys((*header, _EXTRA), pl.String),
-        missing_columns="insert",
-        # _EXTRA marks rows with too many fields; the fields after the first extra one are dropped
-        extra_columns="ignore",
-        truncate_ragged_lines=True,
-        row_index_name=ROW,
-        glob=False,
-    ).with_columns(
-        (pl.col(ROW).cast(pl.Int64) + first_row_line).alias(LINE),
-        pl.when(pl.col(_EXTRA).is_not_null())
-        .then(pl.lit("more fields than the header"))
-        .alias(BAD),
-    )
+    if separator is not None:
+        _check_separator(separator)
+    try:
+        layout = detect_layout(opener, label, separator=separator, names=names, quote=quote)
+    except (OSError, EOFError) as error:
+        raise SourceError(f"{label}: cannot be read: {error}; check the file") from error
+    lines = LineCounts()
 
     def read(columns: tuple[str, ...]) -> Iterator[pl.DataFrame]:
-        yield from table.select(ROW, LINE, BAD, *columns).collect_batches(
-            chunk_size=CHUNK_ROWS, maintain_order=True, engine="streaming"
+        yield from _read_rows(opener, layout, columns, lines)
+
+    types = dict.fromkeys(layout.columns, pl.String())
+    return LogSource(label, types, read, notes=layout.notes, lines=lines)
+
+
+def _check_separator(separator: str) -> None:
+    is_valid = separator.isascii() and 0 < len(separator) <= _MAX_SEPARATOR
+    if not is_valid or any(letter in '"\r\n\0' for letter in separator):
+        raise ConfigError(
+            f"separator must be 1 to {_MAX_SEPARATOR} ASCII characters without quotes and line "
+            f"ends, or tab, got {separator!r}"
         )
 
-    types = dict.fromkeys(header, pl.String())
-    return LogSource(str(path), types, read, lambda reason: _remedy(path, reason, first_row_line))
+
+def _read_rows(
+    opener: Opener, layout: TextLayout, columns: tuple[str, ...], lines: LineCounts
+) -> Iterator[pl.DataFrame]:
+    """Yield the rows of each block; count the lines in `lines`."""
+    lines.reset()
+    rows = TextRows(layout.splitter, layout.columns, columns)
+    n_records = 0  # rows and blank lines so far
+    rest: LineBlock | None = None
+    for block in _blocks_of_rows(opener, layout, lines):
+        whole = block if rest is None else block.after(rest)
+        parsed = rows.parse(whole, is_last=False)
+        yield _numbered(parsed, whole, n_records)
+        n_records += _count_lines(parsed, whole, lines)
+        rest = parsed.rest
+    if rest is not None:
+        parsed = rows.parse(rest, is_last=True)
+        yield _numbered(parsed, rest, n_records)
+        _count_lines(parsed, rest, lines)
 
 
-def _remedy(path: Path, reason: str, first_row_line: int) -> str:
-    if "utf-8" not in reason.lower():
-        return "check the file"
-    return f"convert it to UTF-8 (iconv -t utf-8){_invalid_utf8(path, first_row_line)}"
+def _blocks_of_rows(opener: Opener, layout: TextLayout, lines: LineCounts) -> Iterator[LineBlock]:
+    """Yield the lines from the first row on; count the lines before."""
+    n_before = layout.first_row_line - 1
+    for block in read_blocks(opener):
+        before, rows = block.divided(n_before - lines.before_rows)
+        lines.before_rows += before.n_lines
+        if rows.n_lines:
+            yield rows
 
 
-def _invalid_utf8(path: Path, first_row_line: int) -> str:
-    """Return `; the first invalid byte is in row 3 (line 4), byte 5`, or an empty text.
+def _numbered(parsed: ParsedBlock, block: LineBlock, n_records: int) -> pl.DataFrame:
+    """Return the rows with their number in the file and their line."""
+    index = parsed.frame[INDEX].to_numpy()
+    before = np.searchsorted(parsed.continuation, index)  # continuation lines before each row
+    return parsed.frame.select(
+        pl.Series(ROW, n_records + index - before),
+        pl.Series(LINE, block.first_line + index),
+        pl.exclude(INDEX),
+    )
 
-    Polars does not report it, so the file is read again line by line.
+
+def _count_lines(parsed: ParsedBlock, block: LineBlock, lines: LineCounts) -> int:
+    """Count the lines of a parsed block; return the number of its rows and blank lines.
+
+    Raises:
+        RuntimeError: a line was lost, which is an error of this program.
     """
-    with _open_bytes(path) as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                row = number - first_row_line + 1
-                where = f"row {row} (line {number}), byte {error.start + 1}"
-                return f"; the first invalid byte is in {where}"
-    return ""
-
-
-def _first_line(path: Path) -> str:
-    try:
-        with _open_bytes(path) as file:
-            line = file.readline(1 << 20).decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise SourceError(
-            f"{path}: the first line is not UTF-8 text; convert the file (iconv -t utf-8), "
-            "or set its --format"
-        ) from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{path}: cannot be read: {error}") from error
-    if not line:
-        raise SourceError(f"{path}: the file is empty; expected a header and one row per click")
-    return line
-
-
-def _open_bytes(path: Path) -> IO[bytes]:
-    opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
-    file: IO[bytes] = opener(path, "rb")
-    return file
-
-
-def _guess_separator(line: str) -> str:
-    return max(_SEPARATORS, key=line.count)
-
-
-def _parse_header(line: str, separator: str) -> list[str]:
-    names = next(csv.reader(io.StringIO(line), delimiter=separator))
-    # a column without a name keeps its position
-    return [name.strip() or f"column {number}" for number, name in enumerate(names, start=1)]
+    n_lines = block.n_lines - (0 if parsed.rest is None else parsed.rest.n_lines)
+    n_records = parsed.frame.height + parsed.n_blank
+    if n_records + len(parsed.continuation) != n_lines:
+        raise RuntimeError(
+            f"{n_lines} lines from line {block.first_line} were read as {parsed.frame.height} rows, "
+            f"{parsed.n_blank} blank lines and {len(parsed.continuation)} continuation lines; "
+            "report this as an error of nextclick"
+        )
+    lines.rows += parsed.frame.height
+    lines.blank += parsed.n_blank
+    lines.continuation += len(parsed.continuation)
+    return n_records

@@ -25,6 +25,23 @@ def _no_remedy(reason: str) -> str:
     return "check the file"
 
 
+@dataclass(slots=True)
+class LineCounts:
+    """Numbers of lines of a text file, counted while it is read.
+
+    Every line is in one of them, except for the lines before the first row: a header, comments.
+    """
+
+    rows: int = 0  # readable or bad
+    blank: int = 0
+    continuation: int = 0  # lines of a row with line breaks, after its first
+    before_rows: int = 0
+
+    def reset(self) -> None:
+        """Set all numbers to 0."""
+        self.rows = self.blank = self.continuation = self.before_rows = 0
+
+
 @dataclass(frozen=True, slots=True)
 class LogSource:
     """One table of a log.
@@ -36,12 +53,16 @@ class LogSource:
             and, if the source is a text file, `LINE`. A frame with rows that cannot be parsed has
             `BAD`, their reason; the columns of such a row are null.
         remedy: returns what to do about an error of the parser.
+        notes: what a reader of the report should know about how the source was read.
+        lines: numbers of lines of the last `read`, None if the source is not a text file.
     """
 
     label: str
     types: Mapping[str, pl.DataType]
     read: ReadColumns
     remedy: Callable[[str], str] = field(default=_no_remedy)
+    notes: tuple[str, ...] = ()
+    lines: LineCounts | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
