@@ -16,7 +16,14 @@ soak     runs --soak minutes of load over 2,000 live sessions; one request in te
          Reports memory at each full minute; the slope excludes the first quarter.
 overload sends ten batches of 256 sessions of 330 clicks with 1,000 explained items at once, and
          reports latencies of other requests. Then --connections connections send one request after
-         the other: latencies by status.
+         the other: latencies by status, until the response is written and until it is read. The
+         same with a request per second and connection, and a queue of 1: processor time per 1,000
+         requests that are nearly all refused.
+headers  sends 103 MB of headers, a header of 60 MB, and headers without an end over 200
+         connections: answers, peak memory, latency of health checks.
+state    fills Redis, LMDB and its disk, breaks a key, changes the password, stops Redis and
+         starts it again, and starts a server with wrong settings: answers, lost clicks and /readyz
+         in the meantime and afterwards. Needs a redis-server, and root to mount a small disk.
 fuzz     sends --fuzz requests over several persistent connections, as fast as they are answered.
          Routes and fields are those of the server's OpenAPI document; values, bytes, lengths,
          methods and paths are randomly invalid. Counts answers by status. No 5xx is allowed except
@@ -47,12 +54,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from connection_flood import many_connections
 from fuzz_requests import fuzz
+from header_flood import header_floods
 from nextclick.artifact import Artifact
 from nextclick.artifact.version_registry import Registry
 from nextclick.core.manifests import rewrite_manifest
-from overload import beside_large, many_connections
+from overload import beside_large
 from server_process import Client, running, serve_command, write_json
+from state_faults import state_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -322,20 +332,45 @@ def fuzzed(options: argparse.Namespace, items: list[RawId], rate: float) -> dict
 def overload(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
     """Large requests, and thousands of connections."""
     del rate
+    refusing = serve_command(f"m={options.first}", "--max-queue", 1, "--max-batch", 1)
+    with running(refusing) as server:
+        refused = many_connections(
+            server.url, items, options.connections, server.process.pid, pause=1.0
+        )
     with running(serve_command(f"m={options.first}")) as server:
         large = beside_large(server.url, items)
-        many = many_connections(server.url, items, options.connections)
+        many = many_connections(server.url, items, options.connections, server.process.pid)
         alive = server.process.poll() is None
     return {
         **large,
-        **{f"{options.connections} connections, {status}": ms for status, ms in many.items()},
+        **{f"{options.connections} connections: {name}": value for name, value in many.items()},
+        **{f"nearly all refused: {name}": value for name, value in refused.items()},
         "server_alive": alive,
     }
 
 
+def state(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
+    """Faults of the session store."""
+    del rate
+    rows = state_faults(options.first, items, options.redis_server)
+    return {
+        "during": [row for row in rows if "message" not in row],
+        "at the start": [row for row in rows if "message" in row],
+    }
+
+
+def headers(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
+    """Floods of headers."""
+    del items, rate
+    with running(serve_command(f"m={options.first}")) as server:
+        found = header_floods(server)
+        alive = server.process.poll() is None
+    return {**found, "server_alive": alive}
+
+
 DRILLS = {
     "swaps": swaps, "sigterm": sigterm, "redis": redis, "soak": soak, "overload": overload,
-    "fuzz": fuzzed,
+    "fuzz": fuzzed, "state": state, "headers": headers,
 }  # fmt: skip
 
 
@@ -375,7 +410,7 @@ def main() -> None:
     add("--soak", type=lambda text: float(text.removesuffix("m")), default=20.0, metavar="20m")
     add("--fuzz", type=int, default=1_000_000, help="requests (default 1,000,000)")
     add("--connections", type=int, default=2000, help="of the drill overload (default 2,000)")
-    add("--redis-server", metavar="PROGRAM", help="of the drill redis (default: that on the PATH)")
+    add("--redis-server", metavar="PROGRAM", help="of redis and state (default: on the PATH)")
     add("--seed", type=int, default=0, help="of the nonsense")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)

@@ -182,6 +182,37 @@ def test_from_a_log_to_a_recommendation(tmp_path, run_json):
     assert again["comparison"]["pairs"] == printed["comparison"]["pairs"]  # the ranks lie beside
 
 
+def test_run_names_no_best_model_on_a_test_of_one_session(shop, tmp_path, run):
+    rows = [line.split(",") for line in (shop / "log.csv").read_text().splitlines()[1:]]
+    ends = {}
+    for session, *_, click_time in rows:
+        ends[session] = max(ends.get(session, 0), int(click_time))
+    lengths = {session: sum(row[0] == session for row in rows[-400:]) for session in ends}
+    last = max((s for s in ends if lengths[s] > 3), key=lambda session: ends[session])
+    words = ["run", shop / "log.csv", "-o", tmp_path / "all", "-m", "pop,markov", "-k", 5]
+    code, _, err = run(*words, "--boundary", ends[last], "--max-session-length", 99)
+    assert code == 0
+    assert "no best model, since the test does not distinguish the models (" in err
+    assert "best model: " not in err
+
+
+def test_short_prefixes_are_omitted_by_every_command_that_evaluates(shop, tmp_path, run_json):
+    _, evaluated = run_json("evaluate", shop / "model", shop / "store", "--min-prefix", 3)
+    _, every = run_json("evaluate", shop / "model", shop / "store")
+    result = evaluated["result"]
+    assert result["protocol"]["min_prefix"] == 3
+    assert result["evaluation"]["by_length"] == [
+        row for row in every["result"]["evaluation"]["by_length"] if row["length"] >= 3
+    ]
+    asked, of_all = result["evaluation"]["asked"], every["result"]["evaluation"]["asked"]
+    assert asked["targets"] == result["evaluation"]["counts"]["prefixes"] < of_all["targets"]
+    assert asked["share"] < of_all["share"] == of_all["targets"] / of_all["clicks"]
+    words = ["-m", "pop,markov", "-k", 5, "--min-prefix", 3]
+    for command in (["compare", shop / "store"], ["run", shop / "log.csv", "-o", tmp_path / "r"]):
+        _, printed = run_json(*command, *words)
+        assert printed["comparison"]["counts"]["prefixes"] == asked["targets"]
+
+
 def test_recommend_options(shop, run_json):
     command = ["recommend", shop / "model", "-s", "1000001,1000002", "-k", "3"]
     items = run_json(*command)[1]["items"]

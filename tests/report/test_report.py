@@ -44,11 +44,20 @@ def test_summary_of_two_sentences(runs):
         f"No difference to {other} is statistically significant; the difference to the other "
         "model is."
     )
+    assert sorted(summary["best"]) == ["good", "twin"]
+    assert summary["no_best_reason"] is None
+
+
+def test_no_model_is_the_best_if_no_difference_is_significant(runs):
+    summary = data_of(runs[:6])["summary"]
+    assert summary["best"] == []
+    assert summary["no_best_reason"] == "no difference is statistically significant on 200 sessions"
 
 
 def test_summary_says_why_significance_is_not_tested(runs):
     text = data_of(runs[:3])["summary"]["text"]
     assert text.endswith("Statistical significance was not tested: there is only one model.")
+    assert data_of(runs[:3])["summary"]["best"] == ["good"]
 
 
 def test_summary_of_one_seed_is_about_the_trained_models(runs):

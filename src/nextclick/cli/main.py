@@ -1,8 +1,8 @@
 """The entry point: the table of commands, and how errors are reported.
 
 Exit codes: 0 success; 1 internal error; 2 an error of the tree in `errors` (wrong input, a training
-or scores that are not finite) or an interrupted command; 3 a refreshed model that was rejected
-because it is worse.
+or scores that are not finite), missing memory, or an interrupted command; 3 a refreshed model that
+was rejected because it is worse.
 
 A command NAME is the function `NAME_command` of `nextclick.cli.NAME_command`. Its module is
 imported when the command is used, so that `nextclick --help` stays fast.
@@ -21,6 +21,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from nextclick.cli.dataclass_options import expand_options
+from nextclick.cli.memory_limit import check_memory_limit, resource_failure
 from nextclick.cli.output import print_json, say
 from nextclick.errors import NextclickError
 from nextclick.version import __version__
@@ -158,6 +159,7 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
+            check_memory_limit()
             return super().invoke(ctx)
         except BaseException as error:
             # Ctrl-C inside a library may surface as another exception
@@ -165,6 +167,8 @@ class _Commands(TyperGroup):
                 _fail("Interrupted", "interrupted; no partial output was left", 2)
             if isinstance(error, NextclickError):
                 _fail(type(error).__name__, str(error), 2)
+            if (message := resource_failure(error)) is not None:
+                _fail(type(error).__name__, message, 2)
             if hasattr(error, "format_message"):  # a usage error, which typer prints itself
                 _report_json("UsageError", error.format_message(), 2)
                 raise

@@ -12,7 +12,7 @@ from nextclick.data.readers.kept_columns import frame_name
 from nextclick.data.readers.raw_ids import clean_ids
 from nextclick.data.readers.sources import BAD, LINE, ROW, LogSource
 from nextclick.data.readers.timestamps import AmbiguousDateError, TimeFormat, detect_time_format
-from nextclick.errors import SourceError
+from nextclick.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +88,25 @@ class ReadCounts:
     blank: int = 0
     other_events: int = 0
     event_types: Counter[str] = field(default_factory=Counter)
+
+
+def check_item_pattern(pattern: str) -> None:
+    """Check that a pattern is a regular expression with a group.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    try:
+        pl.Series([""]).str.extract(pattern)
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ConfigError(
+            f"item_pattern: {pattern!r} is not a regular expression: {reason}; quote it"
+        ) from error
+    if pl.Series([""]).str.extract_groups(pattern).struct.fields == []:
+        raise ConfigError(
+            f"item_pattern: {pattern!r} has no group; put the part that is the item in parentheses"
+        )
 
 
 def check_column_types(source: LogSource, columns: Columns) -> None:

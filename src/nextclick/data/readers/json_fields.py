@@ -150,8 +150,13 @@ class Selection:
         return self.records is not None and path[: len(self.records)] == self.records
 
     def arrays(self) -> set[str]:
-        """Return the columns that are arrays; their values are read as the text of the array."""
-        return {name for name, path in self.columns.items() if path in self.names.arrays}
+        """Return the columns that are always arrays; a value is read as the text of the array."""
+        names = self.names
+        return {
+            name
+            for name, path in self.columns.items()
+            if path in names.arrays and not names.values.get(path)
+        }
 
     def needs_walk(self) -> bool:
         """Return whether `read_fields` cannot read these fields."""
@@ -241,12 +246,13 @@ def walk_rows(value: Any, selection: Selection) -> Iterator[dict[str, str | None
 
 def _row(value: Any, element: Any, selection: Selection) -> dict[str, str | None] | ValueError:
     row: dict[str, str | None] = {}
+    arrays = selection.arrays()
     depth = len(selection.records or ())
     try:
         for name, path in selection.columns.items():
             inside = selection.in_records(path)
             found = _find(element, path[depth:]) if inside else _find(value, path)
-            is_array = isinstance(found, list) and path in selection.names.arrays
+            is_array = isinstance(found, list) and name in arrays
             row[name] = json.dumps(found, ensure_ascii=False) if is_array else _text(found, name)
     except ValueError as error:
         return error
@@ -256,7 +262,8 @@ def _row(value: Any, element: Any, selection: Selection) -> dict[str, str | None
 def _elements(value: Any, records: FieldPath) -> Iterable[Any]:
     found = _find(value, records)
     if isinstance(found, str):
-        found = object_in_text(found)
+        inner = object_in_text(found)
+        found = found if inner is None else inner
     if found is None:
         return []
     if not isinstance(found, list):

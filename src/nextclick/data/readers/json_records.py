@@ -1,8 +1,8 @@
 """Reads the objects of a JSON file as rows.
 
-The fields are collected over the whole file, so a field of a few late rows is a column. Polars parses
-blocks of values; every value becomes text, so the type of the first rows does not matter. A block
-that Polars rejects is parsed value by value, and each value that cannot be read is a bad row.
+The fields are collected over the whole file, so a field of a few late rows is a column. Polars
+parses blocks of values; every value becomes text, so the type of the first rows does not matter. A
+block that Polars rejects is parsed value by value, and a value that cannot be read is a bad row.
 """
 
 from __future__ import annotations

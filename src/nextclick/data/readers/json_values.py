@@ -1,7 +1,7 @@
 """Splits JSON text into values: JSON lines, an array, or values one after another.
 
-A file is JSON lines if most of its first lines are JSON objects. Any other JSON text is decoded value
-by value: the elements of an array, or objects one after another, each over any number of lines.
+A file is JSON lines if most of its first lines are JSON objects. Any other JSON text is decoded
+value by value: the elements of an array, or objects one after another, over any number of lines.
 """
 
 from __future__ import annotations

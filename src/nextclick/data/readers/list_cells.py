@@ -69,7 +69,7 @@ def _explode(frame: pl.DataFrame, lists: Sequence[str], label: str) -> pl.DataFr
     )
     # a row without elements has no click; a row that cannot be read remains one row
     has_rows = (pl.col(lists[0]).list.len() > 0) | pl.col(BAD).is_not_null()
-    return frame.filter(has_rows.fill_null(value=False)).explode(*lists)
+    return frame.filter(has_rows.fill_null(value=False)).explode(*lists, empty_as_null=True)
 
 
 def _as_list(values: pl.Series) -> pl.Series:

@@ -15,6 +15,7 @@ from nextclick.data.readers.click_rows import (
     BadRows,
     ReadCounts,
     check_column_types,
+    check_item_pattern,
     read_chunks,
     source_time_format,
 )
@@ -136,6 +137,8 @@ def read_log(
         EmptyLogError: a part has no click.
     """
     check_kept_names(read.keep_columns)
+    if read.item_pattern is not None:
+        check_item_pattern(read.item_pattern)
     log_format = get_log_format(read.format)
     sources = [_open_sources(part, log_format, read) for part in parts]
     requested = Columns(**{**log_format.columns.by_role(), **read.columns.by_role()})

@@ -48,9 +48,10 @@ def _open_movielens(path: Path) -> LogSource:
     """Read `ratings.dat` with `::`, `u.data` with tabs, or `ratings.csv` with a header."""
     from nextclick.data.readers.open_file import scan_file
 
-    if ".csv" in path.name:
+    name = path.name.removesuffix(".gz")
+    if name.endswith(".csv"):
         return scan_file(path, separator=",")
-    separator = "::" if ".dat" in path.name else "\t"
+    separator = "::" if name.endswith(".dat") else "\t"
     return scan_file(path, separator=separator, names=("user", "item", "rating", "time"))
 
 
@@ -101,6 +102,17 @@ def _mind_clicks(source: LogSource, read: ReadOptions) -> LogSource:
     return explode_cells(items, ("item",))
 
 
+def _lastfm_tracks(source: LogSource, read: ReadOptions) -> LogSource:
+    """Add the column `item`: the id of the track, or artist and title of a track without an id."""
+    import polars as pl
+
+    del read
+    names = ("track", "artist_name", "track_name")
+    title = pl.concat_str("artist_name", "track_name", separator=" / ")
+    item = pl.when(pl.col("track") != "").then(pl.col("track")).otherwise(title)
+    return source.with_column("item", pl.String(), names, item)
+
+
 MEDIA_LOGS = (
     LogFormat(
         name="movielens",
@@ -116,7 +128,8 @@ MEDIA_LOGS = (
         separator="\t",
         names=("user", "time", "artist", "artist_name", "track", "track_name"),
         quote="none",
-        columns=Columns(user="user", item="artist", time="time"),
+        columns=Columns(user="user", item="item", time="time"),
+        transform=_lastfm_tracks,
     ),
     LogFormat(
         name="30music",

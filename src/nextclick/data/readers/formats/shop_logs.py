@@ -162,6 +162,7 @@ SHOP_LOGS = (
         name="amazon-m2",
         summary="KDD Cup 2023, sessions_train.csv, lists of items without times",
         prefix="sessions_train",
+        quote='"',  # a long list has line breaks
         columns=Columns(session="row", item="item"),
         has_times=False,
         transform=_amazon_items,

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import polars as pl
+
     from nextclick.data.readers.sources import LogSource
 
 # address, identity, user, [time], "method URL version", status, size, and with the combined format
@@ -33,8 +35,6 @@ _COLUMNS = ("visitor", "address", "login", "time", "url", "path", "agent", "requ
 
 def _open_web_log(path: Path) -> LogSource:
     """Read one request per line; `request` is page, bot, file, error, method or no URL."""
-    import polars as pl
-
     import polars as pl
 
     from nextclick.data.readers.line_blocks import read_blocks
