@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextclick.core import compiled_above as module
-from nextclick.core import topk, topk_kernels
+from nextclick.core import filtered_topk, filtered_topk_kernels, topk, topk_kernels
 from nextclick.core.compiled_above import compile_at_once, compiled_above
+from nextclick.core.filtered_topk import CandidateFilter
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import Sessions
 from nextclick.core.topk import SortedBase
@@ -33,8 +34,6 @@ from nextclick.models.classical import (
 from nextclick.models.classical.inverted_index import Postings
 from nextclick.models.classical.position_weights import CODES
 from nextclick.models.classical.session_index import SessionIndex
-from nextclick.serving.search import filtered_topk, filtered_topk_kernels
-from nextclick.serving.search.filtered_topk import CandidateFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

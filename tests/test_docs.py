@@ -166,6 +166,16 @@ def test_json_of_tune_and_sweep(run: Run) -> None:
         check_fields(printed[inner], inner)
 
 
+def test_json_of_a_backtest(run: Run) -> None:
+    run("prepare", "clicks.csv", "-o", "tested")
+    words = ("--windows", "2", "--days", "1", "-m", "pop,markov", "-k", "5")
+    printed = run("backtest", "tested", *words)
+    assert printed["schema"] == "nextclick.backtest/1"
+    check_fields(printed, "backtest/1", common=True)
+    check_fields(printed["backtest"], "backtest")
+    check_fields(printed["backtest"]["windows"][0], "window")
+
+
 def test_json_of_a_refresh(run: Run, folder: Path) -> None:
     config = SimulationConfig(events=2_000, items=300, users=500, days=2, categories=8)
     simulate(config, folder / "later.csv", overwrite=True)
@@ -216,7 +226,7 @@ def test_json_examples_name_documented_fields_only() -> None:
     assert names == {
         f"{name}/1"
         for name in ("prepare", "simulate", "models", "train", "evaluate", "compare", "run")
-    } | {"recommend/1", "explain/1", "analyze/1", "tune/1", "sweep/1", "error/1"}
+    } | {"backtest/1", "recommend/1", "explain/1", "analyze/1", "tune/1", "sweep/1", "error/1"}
     for example in examples:
         check_fields(example, example["schema"].removeprefix("nextclick."), common=True)
 

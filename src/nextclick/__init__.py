@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from nextclick.evaluation import Result, leaderboard
     from nextclick.experiments.artifact_evaluation import evaluate
     from nextclick.experiments.artifact_refresh import refresh
+    from nextclick.experiments.backtest import backtest
+    from nextclick.experiments.backtest_options import BacktestOptions, WindowOptions
     from nextclick.experiments.comparison import compare
     from nextclick.experiments.comparison_options import CompareOptions
     from nextclick.experiments.model_training import train
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     load = Recommender.load
 
 _MODULES = {
+    "BacktestOptions": "experiments.backtest_options",
     "CompareOptions": "experiments.comparison_options",
     "Explanation": "serving",
     "NextclickError": "errors",
@@ -49,6 +52,8 @@ _MODULES = {
     "Store": "data.store",
     "SweepOptions": "experiments.search_options",
     "TuneOptions": "experiments.search_options",
+    "WindowOptions": "experiments.backtest_options",
+    "backtest": "experiments.backtest",
     "compare": "experiments.comparison",
     "evaluate": "experiments.artifact_evaluation",
     "leaderboard": "evaluation",
@@ -64,6 +69,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "BacktestOptions",
     "CompareOptions",
     "Explanation",
     "NextclickError",
@@ -75,7 +81,9 @@ __all__ = [
     "Store",
     "SweepOptions",
     "TuneOptions",
+    "WindowOptions",
     "__version__",
+    "backtest",
     "compare",
     "evaluate",
     "leaderboard",

@@ -139,6 +139,7 @@ def test_equals_the_definition(
         "unseen": "miss",
         "max_length": max_length,
         "min_prefix": min_prefix,
+        "rules": None,
     }
 
 

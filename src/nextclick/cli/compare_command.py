@@ -81,6 +81,7 @@ def compare_command(
         nextclick compare store --models recipes/narm-quick.toml,narm@global \\
             --set epochs=5 --set narm.hidden_width=50 -o comparison
         nextclick compare store --models session-knn,models/narm --train-on inner -o trained
+        nextclick compare store --by popularity,user --exclude-seen --allow @in-stock.txt -o stock
         nextclick compare comparison/*/result.json other/result.json -o both
 
     The folder gets report.html, a self-contained file; figures/ as PNG and SVG; tables as CSV;
@@ -113,6 +114,7 @@ def compare_command(
             "ks": parse_cutoffs(options.ks),
             "settings": parse_values(models.settings),
             "protocol": options.protocol(store),
+            "by": options.by,
             "prequential": options.prequential,
         }
         full = TypedOptions(CompareOptions, {**comparison.values, **rest}).apply()

@@ -170,6 +170,8 @@ def options_of(owner: type[Any], group: OptionGroup, prefix: str = "") -> Iterat
     hints = hints_of(owner, include_extras=True)
     for declared in dataclasses.fields(owner):
         path, hint = prefix + declared.name, hints[declared.name]
+        if _below(path, group.omit):
+            continue
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             yield from options_of(hint, group, f"{path}.")
         elif group.includes(path):

@@ -40,10 +40,11 @@ def evaluate_command(
 
     \b
         nextclick evaluate model store -k 10,20 --by-length
+        nextclick evaluate model store --by popularity,user --exclude-seen --block @sold-out.txt
         nextclick evaluate model store --part valid -o result.json
     """  # noqa: D301
     from nextclick.artifact.version_registry import artifact_folder
-    from nextclick.cli.leaderboard_table import show_leaderboard
+    from nextclick.cli.leaderboard_table import show_leaderboard, show_segments
     from nextclick.data.store import Store
     from nextclick.experiments.artifact_evaluation import evaluate
     from nextclick.report.report_data import ReportOptions, build_comparison
@@ -61,6 +62,7 @@ def evaluate_command(
             part=options.part,
             ks=ks,
             protocol=protocol,
+            by=options.by,
             prequential=options.prequential,
             n_bootstrap=n_bootstrap,
             progress=progress,
@@ -69,7 +71,9 @@ def evaluate_command(
         result.write(output)
     largest = max(result.evaluation["ks"])
     runs = [ModelRun(Path(artifact), result, None, None)]
-    show_leaderboard(build_comparison(runs, ReportOptions(opened.path.name, f"recall@{largest}")))
+    numbers = build_comparison(runs, ReportOptions(opened.path.name, f"recall@{largest}"))
+    show_leaderboard(numbers)
+    show_segments(numbers)
     show(f"{result.evaluation['queries_per_second']:,.0f} queries/s, scored in batches")
     if by_length:
         _show_lengths(result, largest)

@@ -19,6 +19,7 @@ def show_comparison(compared: ComparisonResult) -> None:
     numbers = compared.numbers
     if numbers["leaderboard"]:
         show_leaderboard(numbers)
+        show_segments(numbers)
         show(numbers["summary"]["text"])
         if numbers["summary"]["notice"]:
             say(numbers["summary"]["notice"])
@@ -55,6 +56,25 @@ def show_leaderboard(numbers: dict[str, Any]) -> None:
         f"{counts['unseen_targets']:,} targets unseen in training; {rules}"
     )
     show(f"data {numbers['data_fingerprint']}")
+
+
+def show_segments(numbers: dict[str, Any]) -> None:
+    """Print a table for each segmentation, in percent."""
+    k = numbers["k"]
+    for segmentation in numbers["segments"]:
+        rows = [
+            [
+                row["segment"],
+                label,
+                row["prefixes"],
+                percent(metrics[f"recall@{k}"]),
+                percent(metrics[f"mrr@{k}"]),
+            ]
+            for row in segmentation["rows"]
+            for label, metrics in row["metrics"].items()
+        ]
+        columns = ["segment", "model", "prefixes", f"Recall@{k}", f"MRR@{k}"]
+        table(f"{segmentation['title']}, in percent", columns, rows)
 
 
 def _cells(row: dict[str, Any], metrics: list[str], numbers: dict[str, Any]) -> list[str]:

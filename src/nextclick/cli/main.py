@@ -43,6 +43,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Evaluation": {
         "evaluate": "Rank all items after every prefix of the test sessions and report metrics.",
         "compare": "Train and evaluate several models under the same conditions.",
+        "backtest": "Train and evaluate models in several windows of time.",
         "run": "Prepare a log, then train and compare models on it.",
     },
     "Recommendation": {

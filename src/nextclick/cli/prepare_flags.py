@@ -14,6 +14,7 @@ _READ, _SESSIONS, _FILTERS, _SPLIT = "Reading", "Sessions", "Filters", "Split"
 _FLAGS = {
     **{f"read.columns.{role}": (f"--{role}-column",) for role in COMMON_NAMES},
     "read.unit": ("--time-unit",),
+    "read.keep_columns": ("--keep-column",),
     "sessions.by": ("--sessions-by",),
     "sessions.gap_seconds": ("--gap",),
     "filters.iterate": ("--iterate/--one-pass",),
@@ -64,7 +65,7 @@ Reading = Annotated[
         "Reading (default: as the store was prepared)",
         flags=_FLAGS,
         only=_READ_ONLY,
-        omit=("read.order",),
+        omit=("read.order", "read.keep_columns"),
         defaults=dict.fromkeys(
             (*_DEFAULTS, "read.format", "read.on_bad_row", "filters.min_item_support"), ""
         ),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup
+from nextclick.cli.item_rule_options import ItemRuleOptions, with_item_rules
 from nextclick.experiments.search_options import MinPrefix
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ class RankingOptions:
         Field(description="targets that do not occur in training: miss or drop"),
     ] = None
     min_prefix: MinPrefix = 1
+    by: Annotated[
+        tuple[str, ...],
+        Field(
+            description="also report metrics by prefix-length, popularity, user, or a column that "
+            "`prepare --keep-column` stored"
+        ),
+    ] = ()
     prequential: Annotated[
         bool,
         Field(
@@ -42,6 +50,8 @@ class RankingOptions:
             "before they predict the next one"
         ),
     ] = False
+
+    items: ItemRuleOptions = field(default_factory=ItemRuleOptions)
 
     def protocol(self, store: Store) -> RankingProtocol:
         """The protocol of a store with these options."""
@@ -51,6 +61,7 @@ class RankingOptions:
             "ties": self.ties,
             "mode": "last" if self.last_only else "all",
             "min_prefix": self.min_prefix,
+            "rules": self.items.rules(),
         }
         if self.unseen is not None:
             changes["unseen"] = self.unseen
@@ -59,11 +70,7 @@ class RankingOptions:
 
 def ranking_group(**changes: Any) -> OptionGroup:
     """How these options appear on the command line."""
-    return replace(
-        OptionGroup(
-            "Evaluation",
-            flags={"ks": ("-k",)},
-            defaults={"unseen": "as the store was prepared"},
-        ),
-        **changes,
+    group = OptionGroup(
+        "Evaluation", flags={"ks": ("-k",)}, defaults={"unseen": "as the store was prepared"}
     )
+    return replace(with_item_rules(group), **changes)

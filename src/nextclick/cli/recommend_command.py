@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import Field
 
-from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
+from nextclick.cli.dataclass_options import TypedOptions
+from nextclick.cli.item_rule_options import ITEM_RULES, ItemRuleOptions
 from nextclick.cli.output import IdsAsText, Json, format_score, print_json, say, table
-from nextclick.cli.parsing import parse_ids, quote_ids
+from nextclick.cli.parsing import quote_ids
 from nextclick.cli.session_options import SESSION, SessionOptions
 from nextclick.errors import ConfigError
-
-
-@dataclass(frozen=True, slots=True)
-class ItemFilter:
-    """Which items may be recommended."""
-
-    exclude_seen: Annotated[bool, Field(description="exclude items clicked in the session")] = False
-    allow: Annotated[
-        list[str] | None,
-        Field(description="recommend only these items, as for --session; repeatable"),
-    ] = None
-    block: Annotated[
-        list[str] | None,
-        Field(description="never recommend these items, as for --session; repeatable"),
-    ] = None
 
 
 def recommend_command(
@@ -37,7 +21,7 @@ def recommend_command(
         Path, typer.Argument(help="Folder of an artifact, from `train`, or a registry.")
     ],
     context: Annotated[TypedOptions[SessionOptions], SESSION],
-    items: Annotated[TypedOptions[ItemFilter], OptionGroup("Items")],
+    items: Annotated[TypedOptions[ItemRuleOptions], ITEM_RULES],
     k: Annotated[int, typer.Option("-k", help="Number of items.")] = 20,
     ids_as_text: IdsAsText = False,
     as_json: Json = False,
@@ -52,8 +36,8 @@ def recommend_command(
     from nextclick.artifact.version_registry import artifact_folder
     from nextclick.serving import Recommender
 
-    session, item_filter = context.apply(), items.apply()
-    ids, allow = session.ids(), item_filter.allow
+    session, rules = context.apply(), items.apply().rules()
+    ids = session.ids()
     if ids is None:
         raise ConfigError("recommend needs the clicks: --session, --click or --session-file")
     recommendation = Recommender.load(artifact_folder(artifact), ids_as_text=ids_as_text).recommend(
@@ -62,9 +46,9 @@ def recommend_command(
         times=None if session.times is None else [session.times],
         now=session.now,
         users=[session.user],
-        exclude_seen=item_filter.exclude_seen,
-        allow=None if allow is None else _all_ids("--allow", allow),
-        block=_all_ids("--block", item_filter.block or []),
+        exclude_seen=rules.exclude_seen,
+        allow=rules.allow,
+        block=rules.block,
     )[0]
     rows = [
         [str(rank), str(item), "popular" if score is None else format_score(score)]
@@ -77,7 +61,3 @@ def recommend_command(
         say(recommendation.note)
     if as_json:
         print_json("recommend/1", asdict(recommendation))
-
-
-def _all_ids(option: str, texts: Sequence[str]) -> list[str]:
-    return [one for text in texts for one in parse_ids(option, text)]

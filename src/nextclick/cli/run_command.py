@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import Field
 
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
+from nextclick.cli.item_rule_options import ItemRuleOptions, with_item_rules
 from nextclick.cli.output import Json, Overwrite, print_json, show
 from nextclick.cli.parsing import parse_cutoffs, parse_list, quote_ids
 from nextclick.cli.prepare_flags import (
@@ -19,6 +22,7 @@ from nextclick.cli.prepare_flags import (
     prepare_options,
 )
 from nextclick.cli.progress import progress_bar
+from nextclick.experiments.search_options import MinPrefix
 
 if TYPE_CHECKING:
     from nextclick.data.store import Store
@@ -29,21 +33,31 @@ __all__ = ["help_tables", "run_command"]
 COUNTING_MODELS = ("pop", "s-pop", "item-knn", "markov", "rules", "session-knn")
 
 
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Which models are compared, and how."""
+
+    models: Annotated[str, Field(description="models, such as pop,narm@global; see `compare`")] = (
+        ",".join(COUNTING_MODELS)
+    )
+    ks: Annotated[str, Field(description="cut-offs K")] = "5,10,20"
+    min_prefix: MinPrefix = 1
+    items: ItemRuleOptions = field(default_factory=ItemRuleOptions)
+
+
 def run_command(
     sources: Sources,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the store and the models.")
     ],
     options: Prepare,
+    compared: Annotated[
+        TypedOptions[RunOptions],
+        with_item_rules(
+            OptionGroup(flags={"models": ("--models", "-m"), "ks": ("-k",)}),
+        ),
+    ],
     test: TestSources = None,
-    models: Annotated[
-        str,
-        typer.Option("--models", "-m", help="Models, such as pop,narm@global; see `compare`."),
-    ] = ",".join(COUNTING_MODELS),
-    ks: Annotated[str, typer.Option("-k", help="Cut-offs K.")] = "5,10,20",
-    min_prefix: Annotated[
-        int, typer.Option(min=1, help="Predict only after prefixes of at least this many clicks.")
-    ] = 1,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -66,7 +80,8 @@ def run_command(
     from nextclick.experiments.comparison_options import CompareOptions
     from nextclick.experiments.model_specs import parse_model_specs
 
-    names, cutoffs, checked = parse_list(models), parse_cutoffs(ks), prepare_options(options)
+    requested, checked = compared.apply(), prepare_options(options)
+    names, cutoffs = parse_list(requested.models), parse_cutoffs(requested.ks)
     parse_model_specs(names, {})
     _check_new(output, overwrite=overwrite)
     with progress_bar() as progress:
@@ -79,7 +94,11 @@ def run_command(
             progress=progress,
         )
     show_report(prepared)
-    protocol = replace(store_protocol(prepared.store), min_prefix=min_prefix)
+    protocol = replace(
+        store_protocol(prepared.store),
+        min_prefix=requested.min_prefix,
+        rules=requested.items.rules(),
+    )
     with progress_bar() as progress:
         comparison = compare(
             prepared.store,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
+from nextclick.cli.item_rule_options import ITEM_RULES, ItemRuleOptions
 from nextclick.cli.output import Json, Overwrite, print_json, show, table
 from nextclick.cli.parsing import parse_axis, parse_duration
 from nextclick.cli.progress import progress_bar
@@ -16,6 +19,22 @@ from nextclick.models.model_registry import model_names
 
 if TYPE_CHECKING:
     from nextclick.experiments.tuning import TuningResult
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterOptions:
+    """Which parameters are fixed, and which values are tried."""
+
+    settings: Annotated[
+        list[str] | None,
+        Field(
+            description="NAME=VALUE fixes a parameter. NAME=a,b,c tries these values, in "
+            "combination with those of other parameters, and nothing else. Repeatable."
+        ),
+    ] = None
+    grid: Annotated[
+        Path | None, Field(description="TOML file of such lists, each NAME = [a, b, c]")
+    ] = None
 
 
 def tune_command(
@@ -27,22 +46,15 @@ def tune_command(
         TypedOptions[TuneOptions],
         OptionGroup(
             "Search",
-            omit=("fixed", "grid"),
+            omit=("fixed", "grid", "rules"),
             defaults={"trials": "unlimited", "budget": "unlimited", "sessions": "all"},
             parse={"budget": parse_duration},
         ),
     ],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="NAME=VALUE fixes a parameter. NAME=a,b,c tries these values, in combination with "
-            "those of other parameters, and nothing else. Repeatable.",
-        ),
-    ] = None,
-    grid: Annotated[
-        Path | None, typer.Option(help="TOML file of such lists, each NAME = [a, b, c].")
-    ] = None,
+    parameters: Annotated[
+        TypedOptions[ParameterOptions], OptionGroup("Parameters", flags={"settings": ("--set",)})
+    ],
+    items: Annotated[TypedOptions[ItemRuleOptions], ITEM_RULES],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder of the study.  [default: MODEL.study]"),
@@ -66,14 +78,17 @@ def tune_command(
     from nextclick.experiments.tuning import tune
 
     fixed: dict[str, Any] = {}
-    axes: dict[str, Any] = {} if grid is None else read_grid(grid)
-    for setting in settings or ():
-        name, values = parse_axis("--set", setting)
-        if len(values) == 1:
-            fixed[name] = values[0]
+    typed = parameters.apply()
+    axes: dict[str, Any] = {} if typed.grid is None else read_grid(typed.grid)
+    for setting in typed.settings or ():
+        name, choices = parse_axis("--set", setting)
+        if len(choices) == 1:
+            fixed[name] = choices[0]
         else:
-            axes[name] = values
-    full = TypedOptions(TuneOptions, {**options.values, "fixed": fixed, "grid": axes}).apply()
+            axes[name] = choices
+    rules = items.apply().rules()
+    values = {**options.values, "fixed": fixed, "grid": axes, "rules": rules}
+    full = TypedOptions(TuneOptions, values).apply()
     folder = output or Path(f"{model}.study")
     with progress_bar() as progress:
         tuned = tune(store, model, folder, full, overwrite=overwrite, progress=progress)

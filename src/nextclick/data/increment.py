@@ -122,6 +122,7 @@ def read_increment(
     """
     if overlap not in ("whole", "cut"):
         raise ConfigError(f"overlap must be whole or cut, got {overlap!r}")
+    options = replace(options, read=replace(options.read, keep_columns=()))
     log = read_sessions(as_sources(sources), None, options, progress)
     ends = session_ends(log.table)
     if ends is None:

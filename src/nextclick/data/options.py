@@ -71,6 +71,12 @@ class ReadOptions:
         tuple[str, ...] | None,
         Field(description="event types that count as clicks, such as view,cart"),
     ] = None
+    keep_columns: Annotated[
+        tuple[str, ...],
+        Field(
+            description="columns whose value of each session is stored, for `evaluate --by COLUMN`"
+        ),
+    ] = ()
     on_bad_row: Annotated[
         Literal["error", "skip"],
         Field(description="stop at the first unreadable row, or skip and count such rows"),

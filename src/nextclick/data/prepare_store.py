@@ -20,6 +20,7 @@ from nextclick.data.part_selection import select_parts
 from nextclick.data.protocols import PROTOCOLS
 from nextclick.data.quality_warnings import late_warnings, log_warnings, split_warnings
 from nextclick.data.readers.frames import as_sources, is_frame
+from nextclick.data.readers.kept_columns import with_session_values
 from nextclick.data.readers.presplit import join_parts, read_srgnn
 from nextclick.data.readers.raw_log import NO_TIMES, RawLog, RawPart, read_log
 from nextclick.data.repeated_sessions import repeat_warnings
@@ -60,6 +61,8 @@ class SessionLog:
         table: the sessions.
         items: encoder of the item codes.
         users: encoder of the user codes, None without users.
+        columns: names of the kept columns, in the order of the table, to the encoders of their
+            values.
         n_train: number of training sessions of a pre-split log, else None.
         report: what was read, for the report of `prepare`.
         warnings: properties of the log that mislead models.
@@ -68,6 +71,7 @@ class SessionLog:
     table: SessionTable
     items: IdEncoder
     users: IdEncoder | None
+    columns: dict[str, IdEncoder]
     n_train: int | None
     report: dict[str, Any]
     warnings: list[str]
@@ -168,6 +172,7 @@ def _write_split(
         asked,
         items=log.items,
         users=log.users,
+        columns=log.columns,
         options=options,
         report=_extended(report, steps, warnings),
     )
@@ -219,11 +224,13 @@ def read_sessions(
     if options.read.format == "srgnn":
         if any(is_frame(source) for source in sources) or test is not None:
             raise ConfigError("format srgnn: pass the folder of the pickles, without --test")
+        if options.read.keep_columns:
+            raise ConfigError("format srgnn has no column to keep; omit --keep-column")
         progress("read", 0, None)
         table, items, n_given, warnings = read_srgnn(sources)
         read = {"rows": len(table.items), "columns": {}, "times": NO_TIMES}
         warnings += repeat_warnings(table, n_given)
-        return SessionLog(table, items, None, n_given, read, warnings)
+        return SessionLog(table, items, None, {}, n_given, read, warnings)
     parts = [sources] if test is None else [sources, test]
     raw = read_log(parts, options.read, options.sessions, progress)
     progress("sessions", 0, None)
@@ -234,7 +241,7 @@ def read_sessions(
     n_first = None if test is None else len(tables[0])
     report = _read_report(raw, table)
     warnings = log_warnings(raw, table) + repeat_warnings(table, n_first)
-    return SessionLog(table, raw.items, raw.users, n_first, report, warnings)
+    return SessionLog(table, raw.items, raw.users, raw.kept, n_first, report, warnings)
 
 
 def _group_part(part: RawPart, raw: RawLog, gap_seconds: float | None) -> SessionTable:
@@ -245,7 +252,9 @@ def _group_part(part: RawPart, raw: RawLog, gap_seconds: float | None) -> Sessio
         gap_seconds = gap_seconds or DEFAULT_GAP_SECONDS
     elif raw.users is None:
         table = replace(table, users=None)
-    return table if gap_seconds is None else cut_by_inactivity(table, round(gap_seconds * 1000))
+    if gap_seconds is not None:
+        table = cut_by_inactivity(table, round(gap_seconds * 1000))
+    return with_session_values(table)
 
 
 def _read_report(raw: RawLog, table: SessionTable) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,9 @@ class SessionTable:
         keep: (E,) bool, False for clicks that a filter dropped.
         out_of_order: number of clicks that are earlier than the previous click of their session
             in the file.
+        click_columns: for each kept column (E,) int32 codes of the values, -1 for no value; empty
+            once `columns` is known.
+        columns: for each kept column (S,) int32 codes of the values, -1 if a session has none.
     """
 
     items: Int32Array
@@ -32,6 +35,8 @@ class SessionTable:
     users: Int32Array | None
     keep: BoolArray
     out_of_order: int = 0
+    click_columns: tuple[Int32Array, ...] = ()
+    columns: tuple[Int32Array, ...] = ()
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -59,17 +64,21 @@ def gather_sessions(part: RawPart) -> SessionTable:
     offsets = np.cumsum(counts)
     items = np.empty(offsets[-1], dtype=np.int32)
     times = np.empty(offsets[-1], dtype=np.int64)
+    columns = tuple(np.empty(offsets[-1], dtype=np.int32) for _ in part.chunk_columns)
     cursor = offsets[:-1].copy()
     for i, groups in enumerate(part.chunk_groups):
         order, positions = _positions(groups, cursor)
         items[positions] = part.chunk_items[i][order]
         times[positions] = part.chunk_times[i][order]
+        for column, chunks in zip(columns, part.chunk_columns, strict=True):
+            column[positions] = chunks[i][order]
+            chunks[i] = np.empty(0, dtype=np.int32)
         part.chunk_items[i] = part.chunk_groups[i] = np.empty(0, dtype=np.int32)
         part.chunk_times[i] = np.empty(0, dtype=np.int64)
-    out_of_order = _sort_sessions(items, times, offsets)
+    out_of_order = _sort_sessions(times, offsets, (items, *columns))
     users = part.group_user[:n_groups].copy()
     keep = np.ones(len(items), dtype=np.bool_)
-    return SessionTable(items, times, offsets, users, keep, out_of_order)
+    return SessionTable(items, times, offsets, users, keep, out_of_order, columns)
 
 
 def cut_by_inactivity(table: SessionTable, gap_ms: int) -> SessionTable:
@@ -87,7 +96,7 @@ def cut_by_inactivity(table: SessionTable, gap_ms: int) -> SessionTable:
     starts = np.flatnonzero(is_start)
     users = None if table.users is None else np.repeat(table.users, lengths)[starts]
     offsets = np.append(starts, np.int64(len(table.items)))
-    return SessionTable(table.items, table.times, offsets, users, table.keep, table.out_of_order)
+    return replace(table, offsets=offsets, users=users)
 
 
 def _positions(groups: Int32Array, cursor: Int64Array) -> tuple[Int64Array, Int64Array]:
@@ -112,8 +121,17 @@ def _positions(groups: Int32Array, cursor: Int64Array) -> tuple[Int64Array, Int6
     return order, positions
 
 
-def _sort_sessions(items: Int32Array, times: Int64Array, offsets: Int64Array) -> int:
-    """Sort the clicks of each session by time, stably; return the number out of order."""
+def _sort_sessions(times: Int64Array, offsets: Int64Array, values: tuple[Int32Array, ...]) -> int:
+    """Sort the clicks of each session by time, stably, in all arrays.
+
+    Args:
+        times: (E,) times of the clicks.
+        offsets: (S + 1,) the sessions.
+        values: other arrays (E,) of the clicks.
+
+    Returns:
+        The number of clicks out of order.
+    """
     decreasing = np.zeros(len(times), dtype=np.bool_)  # (E,) earlier than the previous click
     decreasing[1:] = times[1:] < times[:-1]
     lengths = np.diff(offsets)
@@ -126,5 +144,7 @@ def _sort_sessions(items: Int32Array, times: Int64Array, offsets: Int64Array) ->
         session = np.repeat(np.arange(len(unsorted)), lengths[unsorted])
         positions = np.arange(ends[-1]) + (offsets[unsorted + 1] - ends)[session]
         order = positions[np.lexsort((times[positions], session))]
-        items[positions], times[positions] = items[order], times[order]
+        times[positions] = times[order]
+        for array in values:
+            array[positions] = array[order]
     return out_of_order

@@ -3,8 +3,10 @@
     STORE/
       manifest.json            format version, options, report, counts, fingerprint
       items/  users/           vocabularies (users only if the log has users)
+      columns/0/  …            vocabularies of the values of the kept columns
       train/  test/            items.npy (E,) int32    offsets.npy (S + 1,) int64
                                times.npy (E,) int64    users.npy, blocks.npy (S,) int32
+                               column-0.npy, … (S,) int32, value of the session, 0 for none
 
 Sessions are sorted by the time of their last click in the log, even if a filter dropped that click,
 as in the published protocols. The validation part is the end of `train`; the manifest records where
@@ -15,11 +17,17 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from nextclick.core.array_checks import ArrayError, check_range, check_sessions, open_array
+from nextclick.core.array_checks import (
+    ArrayError,
+    check_length,
+    check_range,
+    check_sessions,
+    open_array,
+)
 from nextclick.core.file_digests import MANIFEST, find_damage
 from nextclick.core.manifests import (
     ManifestError,
@@ -33,6 +41,9 @@ from nextclick.core.storage import restore_interrupted
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.data.user_history import UserHistory
 from nextclick.errors import ConfigError, StoreError, nearest
+
+if TYPE_CHECKING:
+    from nextclick.core.types import Int32Array
 
 FORMAT_VERSION = 3  # 2 had no digests of its files
 KIND = "nextclick.store"
@@ -50,6 +61,20 @@ _ARRAYS: dict[str, type] = {
     "users": np.int32,
     "blocks": np.int32,
 }
+
+
+class SessionColumn(NamedTuple):
+    """A kept column of a part.
+
+    Attributes:
+        codes: (S,) int32, index of the value of each session in 1..n, 0 if it has none.
+        values: the n values, as text.
+    """
+
+    codes: Int32Array
+    values: tuple[str, ...]
+
+
 PartName = Literal["train", "train_inner", "valid", "test"]
 PARTS: tuple[str, ...] = get_args(PartName)
 
@@ -137,6 +162,40 @@ class Store:
         self._verify("users")
         return Vocabulary.open(self.path / "users")
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that `prepare --keep-column` stored."""
+        return tuple(self.manifest.get("columns", ()))
+
+    def column(self, part: str, name: str) -> SessionColumn:
+        """Return the value of a kept column for each session of a part.
+
+        Raises:
+            ConfigError: no such part or column.
+            StoreError: the part has no session, or cannot be read.
+        """
+        if name not in self.columns:
+            raise ConfigError(
+                f"column must be one of {', '.join(self.columns) or 'none'}, got {name!r}; prepare "
+                f"the log with --keep-column {name}"
+            )
+        number = self.columns.index(name)
+        sessions = self.part(part)
+        folder = "test" if part == "test" else "train"
+        self._verify(f"columns/{number}")
+        vocabulary = Vocabulary.open(self.path / "columns" / str(number))
+        codes = self._open_array(f"{folder}/column-{number}.npy", np.int32)
+        start = int(self.manifest["n_train_inner_sessions"]) if part == "valid" else 0
+        column = SessionColumn(
+            codes[start : start + len(sessions)], tuple(map(str, vocabulary.ids()))
+        )
+        try:
+            check_length(f"column-{number}", column.codes, len(sessions))
+            check_range(f"column-{number}", column.codes, 0, len(vocabulary))
+        except ArrayError as error:
+            raise StoreError(f"{self.path / folder}: {error}; prepare the log again") from error
+        return column
+
     def part(self, name: str) -> Sessions:
         """Return the sessions of a part.
 
@@ -188,13 +247,8 @@ class Store:
         arrays: dict[str, Any] = dict.fromkeys(_ARRAYS)
         for name in self._names(folder):
             stem = name.removeprefix(f"{folder}/").removesuffix(".npy")
-            try:
-                if stem in _ARRAYS:
-                    arrays[stem] = open_array(self.path / name, _ARRAYS[stem])
-            except OSError as error:
-                raise StoreError(f"{self.path / name}: {describe_os_error(error)}") from error
-            except ArrayError as error:
-                raise StoreError(f"{self.path / name}: {error}; prepare the log again") from error
+            if stem in _ARRAYS:
+                arrays[stem] = self._open_array(name, _ARRAYS[stem])
         if arrays["items"] is None or arrays["offsets"] is None:
             raise StoreError(
                 f"{self.path / folder}: items.npy or offsets.npy is missing; prepare the log again"
@@ -212,6 +266,14 @@ class Store:
                 "again"
             ) from error
         return sessions
+
+    def _open_array(self, name: str, kind: type) -> Any:
+        try:
+            return open_array(self.path / name, kind)
+        except OSError as error:
+            raise StoreError(f"{self.path / name}: {describe_os_error(error)}") from error
+        except ArrayError as error:
+            raise StoreError(f"{self.path / name}: {error}; prepare the log again") from error
 
     def _names(self, folder: str) -> list[str]:
         """The files of a folder, as the manifest lists them."""

@@ -18,6 +18,7 @@ from nextclick.data.store import FORMAT_VERSION, KIND, PARTS, Store
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from nextclick.core.types import AnyArray, BoolArray, Int32Array, Int64Array
@@ -46,6 +47,7 @@ def write_store(
     *,
     items: IdEncoder,
     users: IdEncoder | None,
+    columns: Mapping[str, IdEncoder],
     options: PrepareOptions,
     report: dict[str, Any],
 ) -> Store:
@@ -58,6 +60,8 @@ def write_store(
         asked: share of the test period that is evaluated.
         items: encoder of the item codes.
         users: encoder of the user codes, None without users.
+        columns: names of the kept columns, in the order of the table, to the encoders of their
+            values.
         options: options of `prepare`, stored in the manifest.
         report: report of `prepare`, stored in the manifest.
     """
@@ -73,8 +77,10 @@ def write_store(
         user_vocabulary.save(folder / "users")
     for name, sessions in (("train", selection.train), ("test", selection.test)):
         _write_part(folder / name, table, selection.keep, sessions, item_index, user_index, blocks)
+    for number, (codes, source) in enumerate(zip(table.columns, columns.values(), strict=True)):
+        _write_column(folder, number, codes, source, selection)
     n_train = len(selection.train)
-    n_inner = n_train - _n_valid(n_train, options.split.valid_fraction)
+    n_inner = n_train - n_valid(n_train, options.split.valid_fraction)
     digests = digest_files(folder)
     manifest = {
         "kind": KIND,
@@ -85,6 +91,7 @@ def write_store(
         "protocol": _protocol_fields(options, split, blocks, selection.unseen_rule),
         "prepared": {"read": asdict(options.read), "sessions": asdict(options.sessions)},
         "unseen_test": selection.unseen,
+        "columns": list(columns),
         "boundary": {"kind": split.kind, "reason": split.reason},
         "boundary_sessions": split.n_edge,
         "asked": asdict(asked) | {"share": asked.share},
@@ -112,7 +119,8 @@ def part_counts(store: Store, name: str) -> dict[str, int]:
     }
 
 
-def _n_valid(n_train: int, fraction: float) -> int:
+def n_valid(n_train: int, fraction: float) -> int:
+    """The number of training sessions at the end that are the validation part."""
     if fraction == 0 or n_train < 2:
         return 0
     return min(max(1, round(fraction * n_train)), n_train - 1)
@@ -163,6 +171,19 @@ def _write_part(
         codes = table.users[sessions]
         users = np.append(user_index, np.int32(0))[codes]  # code -1, unknown, reads the last entry
         np.save(folder / "users.npy", users)
+
+
+def _write_column(
+    folder: Path, number: int, codes: Int32Array, source: IdEncoder, selection: PartSelection
+) -> None:
+    """Write the values of a kept column, and their vocabulary."""
+    parts = {"train": codes[selection.train], "test": codes[selection.test]}
+    present = np.unique(np.concatenate(list(parts.values())))
+    vocabulary, index = source.vocabulary(present[present >= 0])
+    vocabulary.save(folder / "columns" / str(number))
+    for name, values in parts.items():
+        # code -1, no value, reads the last entry
+        np.save(folder / name / f"column-{number}.npy", np.append(index, np.int32(0))[values])
 
 
 def _allocate(path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from nextclick.batches.prefixes import Mode, check_prefixes, count_samples, prefix_blocks
 from nextclick.core.cutoffs import catalog_cutoffs
+from nextclick.core.item_rules import ItemRules
 from nextclick.core.types import silent
 from nextclick.errors import ConfigError, EmptyLogError, ScoringError
 from nextclick.evaluation.beyond_accuracy import Exposure, ItemPopularity
@@ -19,6 +20,8 @@ from nextclick.evaluation.prequential import BlockRow, Prequential
 from nextclick.evaluation.ranker import Ranker
 from nextclick.evaluation.ranking_metrics import LengthRow, by_length, per_prefix, session_sums
 from nextclick.evaluation.ranks import Ties, check_ties
+from nextclick.evaluation.seen_items import CandidateRules
+from nextclick.evaluation.segments import RankedPrefixes, SegmentRow, by_target, measure_segments
 from nextclick.models.base import Model
 
 if TYPE_CHECKING:
@@ -27,9 +30,12 @@ if TYPE_CHECKING:
     from nextclick.batches.prefixes import PrefixBlock
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Float64Array, Int32Array, Int64Array, Progress, Scorer
+    from nextclick.core.vocabulary import Vocabulary
+    from nextclick.evaluation.segments import Segmentation
 
 Unseen: TypeAlias = Literal["miss", "drop"]
 
+NO_RULES = ItemRules()
 MAX_MEMORY_BYTES = 24 << 20  # fits into the cache, and malloc reuses it: larger blocks are slower
 _BYTES_PER_CLICK = 256  # memory of a scorer per click of a block, besides its scores
 
@@ -45,6 +51,8 @@ class RankingProtocol:
         max_length: number of the most recent known clicks that a scorer reads; None is all.
         min_prefix: smallest number of clicks of a prefix, unknown items included; the targets of
             shorter prefixes are omitted.
+        rules: which items may be recommended. The others are not ranked, and a target among them
+            counts as a miss.
 
     Raises:
         ConfigError: a value is invalid.
@@ -55,6 +63,7 @@ class RankingProtocol:
     unseen: Unseen = "drop"
     max_length: int | None = None
     min_prefix: int = 1
+    rules: ItemRules = NO_RULES
 
     def __post_init__(self) -> None:
         check_prefixes(self.mode, self.max_length)
@@ -63,6 +72,10 @@ class RankingProtocol:
             raise ConfigError(f"unseen must be miss or drop, got {self.unseen!r}")
         if self.min_prefix < 1:
             raise ConfigError(f"min_prefix must be at least 1, got {self.min_prefix}")
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON types; the rules as text, or None without a rule."""
+        return dataclasses.asdict(self) | {"rules": self.rules.describe()}
 
 
 DEFAULT_PROTOCOL = RankingProtocol()
@@ -106,6 +119,7 @@ class Evaluation:
         popularity: "popularity@K" to the popularity of the recommended items; empty without the
             support in training.
         by_length: metrics by the number of clicks before the target.
+        segments: name of each segmentation to its rows; "target" is always there.
         blocks: blocks of time of a prequential evaluation; else empty.
         protocol: fields of `RankingProtocol`.
         ks: cut-offs.
@@ -121,6 +135,7 @@ class Evaluation:
     coverage: dict[str, float]
     popularity: dict[str, ItemPopularity]
     by_length: tuple[LengthRow, ...]
+    segments: dict[str, tuple[SegmentRow, ...]]
     blocks: tuple[BlockRow, ...]
     protocol: dict[str, Any]
     ks: tuple[int, ...]
@@ -153,6 +168,8 @@ def evaluate(
     ks: Sequence[int] = (10, 20),
     support: Int64Array | None = None,
     history: Sessions | None = None,
+    items: Vocabulary | None = None,
+    segmentations: Sequence[Segmentation] = (),
     max_memory_bytes: int = MAX_MEMORY_BYTES,
     n_bootstrap: int = 1000,
     seed: int = 0,
@@ -172,6 +189,8 @@ def evaluate(
         history: sessions before `sessions`, for a prequential evaluation. A copy of the scorer is
             updated with them, and then with each block of `sessions` after its sessions are
             ranked. None evaluates the scorer without updates.
+        items: raw ids of the N items, for rules that name ids.
+        segmentations: partitions of the prefixes that are measured, besides that by target.
         max_memory_bytes: limit of the scores in memory at a time; a single row may exceed it.
         n_bootstrap: number of resamples of the sessions for the 95 % intervals; 0 for none. A test
             of one session has none.
@@ -179,8 +198,8 @@ def evaluate(
         progress: receives the number of completed prefixes.
 
     Raises:
-        ConfigError: a K below 1, another argument out of range, or a history for a scorer
-            without updates.
+        ConfigError: a K below 1, another argument out of range, a history for a scorer without
+            updates, or rules that leave no item.
         EmptyLogError: there is no prefix to evaluate.
         ScoringError: the scorer has another number of items, or its scores cannot be ranked.
     """
@@ -194,6 +213,7 @@ def evaluate(
         scorer, blocks = prequential.scorer, prequential.rows
         ranges = prequential.block_ranges()
     ranker = Ranker(scorer, ties=protocol.ties, list_length=cutoffs[-1])
+    rules = _candidate_rules(protocol.rules, items, sessions)
     collected = _CollectedRanks(Exposure(scorer.n_items, cutoffs, support))
     leaky = isinstance(scorer, Model) and scorer.capabilities.leaky is not None
     done, total = 0, count_samples(sessions, protocol.mode)
@@ -201,12 +221,12 @@ def evaluate(
         part = sessions.slice(start, stop)
         for block in _blocks(ranker, part, protocol, max_memory_bytes, leaky=leaky):
             block_of_test = replace(block, session=block.session + start)
-            _rank_block(ranker, block_of_test, protocol, collected)
+            _rank_block(ranker, block_of_test, protocol, rules, collected)
             done += len(block)
             progress("evaluate", done, total)
-    ranks, session, position = collected.arrays(protocol)
+    ranks, ranked = collected.arrays(protocol)
     metrics = per_prefix(ranks, cutoffs)
-    sums, prefixes = session_sums(session, metrics)
+    sums, prefixes = session_sums(ranked.session, metrics)
     if len(prefixes) == 1:
         n_bootstrap = 0  # all resamples of one session are equal
     return Evaluation(
@@ -216,15 +236,21 @@ def evaluate(
         ),
         coverage=collected.exposure.coverage(),
         popularity=collected.exposure.popularity(),
-        by_length=by_length(position, ranks, metrics, cutoffs),
+        by_length=by_length(ranked.position, ranks, metrics, cutoffs),
+        segments={
+            segmentation.name: measure_segments(
+                segmentation, ranked, metrics, n_bootstrap=n_bootstrap, seed=seed
+            )
+            for segmentation in (by_target(sessions), *segmentations)
+        },
         blocks=tuple(blocks),
-        protocol=dataclasses.asdict(protocol),
+        protocol=protocol.to_json(),
         ks=cutoffs,
         n_bootstrap=n_bootstrap,
         seed=seed,
         seconds=Seconds(perf_counter() - began, ranker.scoring, ranker.ranking),
         ranks=ranks,
-        session=session,
+        session=ranked.session,
     )
 
 
@@ -236,6 +262,7 @@ class _CollectedRanks:
     ranks: list[Float64Array] = field(default_factory=list)
     session: list[Int64Array] = field(default_factory=list)
     position: list[Int32Array] = field(default_factory=list)
+    targets: list[Int32Array] = field(default_factory=list)
     unseen_targets: int = 0
     empty_prefixes: int = 0
 
@@ -244,10 +271,11 @@ class _CollectedRanks:
         self.ranks.append(ranks)
         self.session.append(block.session)
         self.position.append(block.position)
+        self.targets.append(block.targets)
         self.empty_prefixes += int(np.count_nonzero(block.batch.lengths == 0))
 
-    def arrays(self, protocol: RankingProtocol) -> tuple[Float64Array, Int64Array, Int32Array]:
-        """(P,) ranks, (P,) session and (P,) position of all blocks."""
+    def arrays(self, protocol: RankingProtocol) -> tuple[Float64Array, RankedPrefixes]:
+        """(P,) ranks and the prefixes of all blocks."""
         if not self.ranks:
             raise EmptyLogError(
                 "no prefix to evaluate: no session has a target to rank after "
@@ -255,10 +283,10 @@ class _CollectedRanks:
                 f"({self.unseen_targets} targets are unseen in training, unseen is "
                 f"{protocol.unseen}); give longer sessions, lower min_prefix, or set unseen to miss"
             )
-        return (
-            np.concatenate(self.ranks),
+        return np.concatenate(self.ranks), RankedPrefixes(
             np.concatenate(self.session),
             np.concatenate(self.position),
+            np.concatenate(self.targets),
         )
 
 
@@ -281,8 +309,25 @@ def _blocks(
     )
 
 
+def _candidate_rules(
+    rules: ItemRules, items: Vocabulary | None, sessions: Sessions
+) -> CandidateRules | None:
+    """The rules on item indices; None without a rule."""
+    if rules == NO_RULES:
+        return None
+    if not rules.names_items:
+        return CandidateRules(None, rules.exclude_seen, sessions)
+    if items is None:
+        raise ConfigError("rules with allow or block need items, the vocabulary of their ids")
+    return CandidateRules(rules.candidates(items), rules.exclude_seen, sessions)
+
+
 def _rank_block(
-    ranker: Ranker, block: PrefixBlock, protocol: RankingProtocol, collected: _CollectedRanks
+    ranker: Ranker,
+    block: PrefixBlock,
+    protocol: RankingProtocol,
+    rules: CandidateRules | None,
+    collected: _CollectedRanks,
 ) -> None:
     """Rank the targets of a block that the protocol asks for."""
     if protocol.min_prefix > 1:
@@ -292,7 +337,8 @@ def _rank_block(
     if protocol.unseen == "drop" and unseen.any():
         block = block.select(~unseen)
     if len(block):
-        collected.add(block, *ranker.rank(block.batch, block.targets))
+        candidates = None if rules is None else rules.candidates(block, ranker.list_length)
+        collected.add(block, *ranker.rank(block.batch, block.targets, candidates))
 
 
 def _check(

@@ -5,13 +5,16 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from nextclick.core.filtered_topk import sparse_topk
 from nextclick.core.topk import SortedBase, dense_top, sparse_top
 from nextclick.core.types import SparseScorer
 from nextclick.errors import ScoringError
+from nextclick.evaluation.masked_scores import filtered_dense_top, pad_lists
 from nextclick.evaluation.ranks import check_sparse, dense_ranks, sparse_ranks
 from nextclick.models.base import Model
 
 if TYPE_CHECKING:
+    from nextclick.core.filtered_topk import CandidateFilter
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.types import Float64Array, Int32Array, Scorer
     from nextclick.evaluation.ranks import Ties
@@ -25,6 +28,7 @@ class Ranker:
     """Scores blocks of prefixes and ranks their targets.
 
     Attributes:
+        list_length: number of recommended items per row.
         scoring: seconds spent on scoring.
         ranking: seconds spent on ranking.
     """
@@ -40,7 +44,7 @@ class Ranker:
         self._scorer = scorer
         self._sparse = sparse_scorer(scorer)
         self._ties = ties
-        self._list_length = list_length
+        self.list_length = list_length
         self._base: SortedBase | None = None
         self._n_rows = 0
         self.scoring = 0.0
@@ -53,21 +57,31 @@ class Ranker:
             return max(n_bytes // (_BYTES_PER_ENTRY * min(n_items, _MAX_ENTRIES)), 1)
         return max(n_bytes // (_BYTES_PER_SCORE * (n_items + 1)), 1)
 
-    def rank(self, batch: SessionBatch, targets: Int32Array) -> tuple[Float64Array, Int32Array]:
+    def rank(
+        self,
+        batch: SessionBatch,
+        targets: Int32Array,
+        candidates: CandidateFilter | None = None,
+    ) -> tuple[Float64Array, Int32Array]:
         """Return (B,) ranks of the targets and (B, list_length) recommended items.
+
+        Args:
+            batch: B prefixes.
+            targets: (B,) int32.
+            candidates: items that may be recommended; None is all.
 
         Raises:
             ScoringError: scores cannot be ranked; row numbers in messages count all blocks.
         """
         if self._sparse is not None:
-            ranked = self._rank_sparse(self._sparse, batch, targets)
+            ranked = self._rank_sparse(self._sparse, batch, targets, candidates)
         else:
-            ranked = self._rank_dense(batch, targets)
+            ranked = self._rank_dense(batch, targets, candidates)
         self._n_rows += len(batch)
         return ranked
 
     def _rank_dense(
-        self, batch: SessionBatch, targets: Int32Array
+        self, batch: SessionBatch, targets: Int32Array, candidates: CandidateFilter | None
     ) -> tuple[Float64Array, Int32Array]:
         began = perf_counter()
         scores = self._scorer.score(batch)  # (B, N + 1)
@@ -75,13 +89,22 @@ class Ranker:
         expected = (len(batch), self._scorer.n_items + 1)
         if scores.shape != expected:
             raise ScoringError(f"expected scores of shape {expected}, got {scores.shape}")
-        ranks = dense_ranks(scores, targets, ties=self._ties, first_row=self._n_rows)
-        lists = dense_top(scores, self._list_length)
+        ranks = dense_ranks(
+            scores, targets, ties=self._ties, first_row=self._n_rows, candidates=candidates
+        )
+        if candidates is None:
+            lists = dense_top(scores, self.list_length)
+        else:
+            lists = filtered_dense_top(scores, candidates, self.list_length)
         self._add_times(began, scored)
         return ranks, lists
 
     def _rank_sparse(
-        self, scorer: SparseScorer, batch: SessionBatch, targets: Int32Array
+        self,
+        scorer: SparseScorer,
+        batch: SessionBatch,
+        targets: Int32Array,
+        candidates: CandidateFilter | None,
     ) -> tuple[Float64Array, Int32Array]:
         began = perf_counter()
         scores = scorer.score_sparse(batch)
@@ -89,8 +112,18 @@ class Ranker:
         check_sparse(scores, len(batch), scorer.n_items, first_row=self._n_rows)
         if self._base is None or not self._base.matches(scores.base):
             self._base = SortedBase.from_scores(scores.base)
-        ranks = sparse_ranks(scores, targets, self._base, ties=self._ties, first_row=self._n_rows)
-        lists = sparse_top(scores, self._base, self._list_length)
+        ranks = sparse_ranks(
+            scores,
+            targets,
+            self._base,
+            ties=self._ties,
+            first_row=self._n_rows,
+            candidates=candidates,
+        )
+        if candidates is None:
+            lists = sparse_top(scores, self._base, self.list_length)
+        else:
+            lists = pad_lists(sparse_topk(scores, self._base, candidates), self.list_length)
         self._add_times(began, scored)
         return ranks, lists
 

@@ -6,6 +6,8 @@ Items with the score of the target rank above it, so a constant scorer has the w
 is padding and not a candidate. No candidates are sampled. `ties="best"` and `ties="mean"` reproduce
 published measurements and are part of the protocol of a result.
 
+With rules, the items that they hide are not candidates either, and a hidden target is a miss.
+
 A target unseen in training (0) has an infinite rank, which is a miss for every metric and cut-off.
 
 Dense scores are counted in one pass. Sparse scores (`SparseScores`) are not expanded to a matrix:
@@ -22,8 +24,10 @@ import numpy as np
 
 from nextclick.core.compiled_above import compiled_above
 from nextclick.errors import ConfigError, ScoringError
+from nextclick.evaluation.masked_scores import hidden_targets, mask_base, mask_dense, mask_sparse
 
 if TYPE_CHECKING:
+    from nextclick.core.filtered_topk import CandidateFilter
     from nextclick.core.topk import SortedBase
     from nextclick.core.types import (
         AnyArray,
@@ -38,7 +42,12 @@ Ties: TypeAlias = Literal["worst", "best", "mean"]
 
 
 def dense_ranks(
-    scores: Float32Array, targets: Int32Array, *, ties: Ties = "worst", first_row: int = 0
+    scores: Float32Array,
+    targets: Int32Array,
+    *,
+    ties: Ties = "worst",
+    first_row: int = 0,
+    candidates: CandidateFilter | None = None,
 ) -> Float64Array:
     """(B,) float64, rank of the target of each row: 1 is best, infinite for target 0.
 
@@ -49,6 +58,8 @@ def dense_ranks(
         targets: (B,) int32 in 0..N.
         ties: rank of the target among items of the same score.
         first_row: number of row 0, for messages.
+        candidates: items that are ranked; a target outside of them has an infinite rank. None
+            ranks all items.
 
     Raises:
         ConfigError: `ties` is not one of worst, best, mean.
@@ -60,16 +71,18 @@ def dense_ranks(
             f"expected float32 scores with {len(targets)} rows and a column for each item, "
             f"got {scores.dtype} of shape {scores.shape}"
         )
-    candidates = scores[:, 1:]  # (B, N)
-    finite = np.isfinite(candidates.min(axis=1)) & np.isfinite(candidates.max(axis=1))  # (B,)
+    ranked = scores[:, 1:]  # (B, N)
+    finite = np.isfinite(ranked.min(axis=1)) & np.isfinite(ranked.max(axis=1))  # (B,)
     if not finite.all():
         bad_row = int(np.argmin(finite))
-        item = int(np.flatnonzero(~np.isfinite(candidates[bad_row]))[0]) + 1
+        item = int(np.flatnonzero(~np.isfinite(ranked[bad_row]))[0]) + 1
         raise ScoringError(_not_finite(first_row + bad_row, item, scores[bad_row, item]))
     score = scores[np.arange(len(targets)), targets][:, None]  # (B, 1)
-    above = np.count_nonzero(candidates > score, axis=1)
-    tied = np.count_nonzero(candidates == score, axis=1) - 1  # without the target itself
-    return _ranks(above, tied, targets, ties)
+    if candidates is not None:
+        ranked = mask_dense(scores, candidates)[:, 1:]  # (B, N)
+    above = np.count_nonzero(ranked > score, axis=1)
+    tied = np.count_nonzero(ranked == score, axis=1) - 1  # without the target itself
+    return _ranks(above, tied, targets, ties, candidates)
 
 
 def sparse_ranks(
@@ -79,6 +92,7 @@ def sparse_ranks(
     *,
     ties: Ties = "worst",
     first_row: int = 0,
+    candidates: CandidateFilter | None = None,
 ) -> Float64Array:
     """(B,) float64, equal to `dense_ranks` of `scores.dense()`.
 
@@ -88,6 +102,7 @@ def sparse_ranks(
         base: `scores.base`, sorted.
         ties: rank of the target among items of the same score.
         first_row: number of row 0, for messages.
+        candidates: as in `dense_ranks`.
 
     Raises:
         ConfigError: `ties` is not one of worst, best, mean.
@@ -100,8 +115,10 @@ def sparse_ranks(
         row = int(np.searchsorted(scores.offsets, entry, side="right")) - 1
         message = _not_finite(first_row + row, int(scores.items[entry]), scores.values[entry])
         raise ScoringError(message)
+    if candidates is not None:
+        scores, base = mask_sparse(scores, candidates), mask_base(base, candidates)
     above, tied = _count_sparse(scores, targets, base)
-    return _ranks(above, tied, targets, ties)
+    return _ranks(above, tied, targets, ties, candidates)
 
 
 def check_ties(ties: str) -> None:
@@ -148,13 +165,21 @@ def _not_finite(row: int, item: int, score: np.float32) -> str:
     return f"row {row}, item {item}: the score is {score}; a scorer must give finite scores"
 
 
-def _ranks(above: Int64Array, tied: Int64Array, targets: Int32Array, ties: Ties) -> Float64Array:
+def _ranks(
+    above: Int64Array,
+    tied: Int64Array,
+    targets: Int32Array,
+    ties: Ties,
+    candidates: CandidateFilter | None,
+) -> Float64Array:
     ranks = above.astype(np.float64) + 1.0
     if ties == "worst":
         ranks += tied
     elif ties == "mean":
         ranks += tied / 2
     ranks[targets == 0] = np.inf
+    if candidates is not None:
+        ranks[hidden_targets(candidates, targets)] = np.inf
     return ranks
 
 

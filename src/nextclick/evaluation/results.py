@@ -219,9 +219,11 @@ def _differences(first: Result, other: Result) -> Iterable[str]:
     if first.data_fingerprint != other.data_fingerprint:
         yield f"data_fingerprint is {first.data_fingerprint!r} and {other.data_fingerprint!r}"
     for name in sorted(first.protocol.keys() | other.protocol.keys()):
-        values = [result.protocol.get(name, "not stated") for result in (first, other)]
+        # a missing field is that of an earlier version, where null was the only value
+        values = [result.protocol.get(name) for result in (first, other)]
         if values[0] != values[1]:
-            yield f"protocol.{name} is {values[0]!r} and {values[1]!r}"
+            shown = ["not stated" if value is None else value for value in values]
+            yield f"protocol.{name} is {shown[0]!r} and {shown[1]!r}"
 
 
 def _groups(results: Sequence[Result]) -> list[list[Result]]:

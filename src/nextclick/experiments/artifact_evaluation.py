@@ -15,6 +15,7 @@ from nextclick.evaluation import RankingProtocol, Result
 from nextclick.evaluation import evaluate as rank_and_measure
 from nextclick.evaluation.rank_store import RankStore
 from nextclick.experiments.reindex import sessions_for
+from nextclick.experiments.store_segments import segmentations_for
 from nextclick.training.training_config import result_affecting
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def evaluate(
     part: str = "test",
     ks: Sequence[int] = DEFAULT_KS,
     protocol: RankingProtocol | None = None,
+    by: Sequence[str] = (),
     prequential: bool = False,
     n_bootstrap: int = 1000,
     label: str | None = None,
@@ -47,8 +49,10 @@ def evaluate(
             whose part is newer than all clicks the model was trained on.
         part: `test`, or `valid` for a model trained on `train_inner`.
         ks: the cut-offs K.
-        protocol: how ranks are counted; None counts ties against the model and treats targets
-            unseen in training as the store does.
+        protocol: how ranks are counted, and which items may be recommended; None counts ties
+            against the model, treats targets unseen in training as the store does, and has no
+            rules.
+        by: segmentations whose metrics are reported as well; see `segmentations_for`.
         prequential: a model with a temporal item graph adds each block of the part to it before
             the next block is ranked; otherwise its graph ends with the training.
         n_bootstrap: resamples of the intervals.
@@ -67,6 +71,7 @@ def evaluate(
         part=part,
         ks=ks,
         protocol=protocol,
+        by=by,
         prequential=prequential,
         n_bootstrap=n_bootstrap,
         label=label,
@@ -82,6 +87,7 @@ def evaluate_with_ranks(
     part: str = "test",
     ks: Sequence[int] = DEFAULT_KS,
     protocol: RankingProtocol | None = None,
+    by: Sequence[str] = (),
     prequential: bool = False,
     n_bootstrap: int = 1000,
     label: str | None = None,
@@ -108,6 +114,10 @@ def evaluate_with_ranks(
         protocol=protocol,
         support=artifact.support,
         history=history if prequential else None,
+        items=artifact.items,
+        segmentations=segmentations_for(
+            store, by, part=part, trained_on=artifact.trained["part"], support=artifact.support
+        ),
         n_bootstrap=n_bootstrap,
         progress=progress,
     )
@@ -118,7 +128,7 @@ def evaluate_with_ranks(
         seed=int(artifact.trained["seed"]),
         data_fingerprint=store.fingerprint,
         protocol={
-            **asdict(protocol),
+            **protocol.to_json(),
             "part": part,
             "trained_on": training_data(artifact),
             "data": store.protocol["name"] or "own",

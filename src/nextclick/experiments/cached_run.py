@@ -50,6 +50,7 @@ class Measurement:
         train_part: part that models learn from, train or train_inner.
         ks: the cut-offs K.
         protocol: how ranks are counted.
+        by: names of segmentations that are measured as well.
         prequential: models with a temporal item graph observe each block of time before the next
             one is ranked.
         device: auto, cpu or cuda.
@@ -61,6 +62,7 @@ class Measurement:
     train_part: str
     ks: tuple[int, ...]
     protocol: RankingProtocol
+    by: tuple[str, ...] = ()
     prequential: bool = False
     device: str = "auto"
     queries: int = 1000
@@ -130,7 +132,8 @@ class CachedRun:
             "label": self.label,
             "part": measurement.part,
             "ks": list(measurement.ks),
-            "protocol": asdict(measurement.protocol),
+            "protocol": measurement.protocol.to_json(),
+            "by": list(measurement.by),
             "prequential": self._prequential,
             "queries": measurement.queries,
         }
@@ -156,6 +159,7 @@ class CachedRun:
             part=measurement.part,
             ks=measurement.ks,
             protocol=measurement.protocol,
+            by=measurement.by,
             prequential=self._prequential,
             label=self.label,
             progress=progress,

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact.artifact import Artifact
 from nextclick.artifact.version_registry import artifact_folder
-from nextclick.core.cutoffs import catalog_cutoffs, catalog_metric
-from nextclick.core.metrics import METRICS
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, InterruptedRunError
 from nextclick.experiments.artifact_evaluation import store_protocol, training_data
 from nextclick.experiments.cached_run import CachedRun, Measurement
+from nextclick.experiments.checked_measurement import check_seeds, checked_cutoffs
 from nextclick.experiments.comparison_options import TRAIN_ON, CompareOptions
 from nextclick.experiments.model_specs import parse_model_specs
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.run_series import RunSeries
+from nextclick.experiments.store_segments import segmentations_for
 from nextclick.models.model_registry import BASELINES
 from nextclick.report.report_data import ReportOptions, build_comparison
 from nextclick.report.report_files import OUTPUTS, write_report
@@ -166,26 +166,24 @@ def _checked(
     for model_spec in model_specs:
         if model_spec.trained is not None:
             _check_trained(model_spec.label, model_spec.trained, train_part, store)
-    seeds = list(options.seeds)
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ConfigError(f"seeds must be one or more different integers, got {seeds}")
-    ks, metric = _cutoffs(options, len(store.items))
-    metrics = [f"{name}@{k}" for k in ks for name in METRICS]
-    if metric not in metrics:
-        raise ConfigError(f"metric must be one of {', '.join(metrics)}, got {metric!r}")
+    check_seeds(options.seeds)
+    ks, metric = checked_cutoffs(options.ks, options.metric, len(store.items))
     _check_against(options.against, [model_spec.label for model_spec in model_specs])
     protocol = options.protocol or store_protocol(store)
+    protocol.rules.candidates(store.items)
+    segmentations_for(store, options.by, part=options.part, trained_on=train_part)
     return (
-        Measurement(options.part, train_part, ks, protocol, options.prequential, options.device),
+        Measurement(
+            part=options.part,
+            train_part=train_part,
+            ks=ks,
+            protocol=protocol,
+            by=tuple(options.by),
+            prequential=options.prequential,
+            device=options.device,
+        ),
         metric,
     )
-
-
-def _cutoffs(options: CompareOptions, n_items: int) -> tuple[tuple[int, ...], str]:
-    """The cut-offs and the metric of the table."""
-    ks = catalog_cutoffs(options.ks, n_items)
-    metric = options.metric and catalog_metric(options.metric, n_items)
-    return ks, metric or f"recall@{ks[-1]}"
 
 
 def _check_trained(label: str, path: Path, train_part: str, store: Store) -> None:

@@ -31,7 +31,9 @@ class CompareOptions:
         against: label of the model that gains by prefix length are relative to; None is the
             runner-up.
         settings: parameters as `NAME`, `MODEL.NAME` or `LABEL.NAME`; they override all others.
-        protocol: how targets are ranked; None follows the store.
+        protocol: how targets are ranked, and which items may be recommended; None follows the
+            store.
+        by: segmentations whose metrics are reported as well; see `segmentations_for`.
         prequential: models with a temporal item graph add each block of time to it before they
             predict the next one.
         device: auto, cpu or cuda; for neural models.
@@ -57,6 +59,7 @@ class CompareOptions:
     ] = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     protocol: RankingProtocol | None = None
+    by: Sequence[str] = ()
     prequential: bool = False
     device: Annotated[
         str, Field(description="compute device of neural models: auto, cpu or cuda")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Progress
+    from nextclick.core.vocabulary import Vocabulary
     from nextclick.data.store import Store
     from nextclick.evaluation import RankingProtocol
     from nextclick.models.base import Model
@@ -135,7 +136,7 @@ def selected_metric(training: TrainingSummary, metric: str) -> float | None:
 
 
 def validation_callback(
-    fit: Sessions, valid: Sessions, protocol: RankingProtocol, k: int
+    fit: Sessions, valid: Sessions, protocol: RankingProtocol, k: int, items: Vocabulary
 ) -> Validate:
     """Return a function that ranks the validation and returns its metrics at K and at 20.
 
@@ -147,7 +148,13 @@ def validation_callback(
     def validate(model: NeuralModel) -> dict[str, float]:
         history = fit if model.capabilities.update == "by-block" else None
         evaluation = evaluate(
-            model, valid, ks=ks, protocol=protocol, history=history, n_bootstrap=0
+            model,
+            valid,
+            ks=ks,
+            protocol=protocol,
+            history=history,
+            items=items,
+            n_bootstrap=0,
         )
         return {name: metric.value for name, metric in evaluation.metrics.items()}
 
@@ -267,4 +274,6 @@ class _TrainingSetup:
         """Rank the validation part as `evaluate` does; items not in `train_inner` are unknown."""
         inner = self.store.part("train_inner")
         valid = self.store.part("valid").mask_unseen_items(inner.support())
-        return validation_callback(inner, valid, store_protocol(self.store), self.k)
+        return validation_callback(
+            inner, valid, store_protocol(self.store), self.k, self.store.items
+        )

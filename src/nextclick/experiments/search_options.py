@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from nextclick.core.item_rules import ItemRules
 from nextclick.core.metrics import metric_forms
 
 Metric = Annotated[str, Field(description=f"metric on the validation or test: {metric_forms()}")]
@@ -26,6 +27,7 @@ class TuneOptions:
         fixed: parameters with a fixed value.
         grid: parameter to its values: all combinations are tried and nothing else. Empty samples
             points from the search space that the model declares.
+        rules: which items may be recommended when the validation is ranked.
     """
 
     metric: Metric = "recall@20"
@@ -46,6 +48,7 @@ class TuneOptions:
     seed: Annotated[int, Field(ge=0, description="seed of all random numbers")] = 0
     device: Device = "auto"
     min_prefix: MinPrefix = 1
+    rules: ItemRules = field(default_factory=ItemRules)
 
 
 @dataclass(frozen=True, slots=True)

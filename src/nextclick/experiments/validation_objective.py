@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Progress
+    from nextclick.core.vocabulary import Vocabulary
     from nextclick.data.store import Store
     from nextclick.evaluation import RankingProtocol
     from nextclick.experiments.model_candidate import ModelCandidate
@@ -35,6 +36,7 @@ class ValidationObjective:
         fit: sessions that trials are trained on.
         valid: sessions that are ranked; items that `train_inner` lacks are unknown.
         protocol: how ranks are counted.
+        items: raw ids, for rules that name ids.
         options: metric, seed and device of every trial.
     """
 
@@ -42,6 +44,7 @@ class ValidationObjective:
     fit: Sessions
     valid: Sessions
     protocol: RankingProtocol
+    items: Vocabulary
     options: TuneOptions
 
     @classmethod
@@ -60,8 +63,12 @@ class ValidationObjective:
             rng = np.random.default_rng([plan.options.seed, n_sessions])
             valid = valid.take(np.sort(rng.choice(len(valid), n_sessions, replace=False)))
         valid = valid.mask_unseen_items(fit.support())
-        protocol = replace(store_protocol(store), min_prefix=plan.options.min_prefix)
-        return cls(plan.candidate, fit, valid, protocol, plan.options)
+        options = plan.options
+        protocol = replace(
+            store_protocol(store), min_prefix=options.min_prefix, rules=options.rules
+        )
+        protocol.rules.candidates(store.items)  # rules that leave no item fail before any trial
+        return cls(plan.candidate, fit, valid, protocol, store.items, options)
 
     def __call__(
         self,
@@ -90,7 +97,13 @@ class ValidationObjective:
         model = self.candidate.model.fit(self.fit, config, seed=seed, progress=progress)
         _, k = parse_metric(metric)
         evaluation = evaluate(
-            model, self.valid, ks=[k], protocol=self.protocol, n_bootstrap=0, progress=progress
+            model,
+            self.valid,
+            ks=[k],
+            protocol=self.protocol,
+            items=self.items,
+            n_bootstrap=0,
+            progress=progress,
         )
         return evaluation.metrics[metric].value
 
@@ -125,7 +138,7 @@ class ValidationObjective:
             writes_checkpoints=False,
         )
         _, k = parse_metric(config.metric)
-        validate = validation_callback(self.fit, self.valid, self.protocol, k)
+        validate = validation_callback(self.fit, self.valid, self.protocol, k, self.items)
 
         def validate_epoch(model: NeuralModel) -> dict[str, float]:
             metrics = validate(model)

@@ -141,6 +141,7 @@ def _sections(data: dict[str, Any]) -> list[tuple[str, str]]:
         ("pairs", "Pairwise comparisons", data["pairs"]),
         ("costs", "Accuracy and cost", any(row["costs"] for row in rows)),
         ("lengths", "By clicks before the target", True),
+        ("segments", "By segment", data["segments"]),
         ("cutoffs", "By cutoff", data["cutoffs"]["recall"]),
         ("recommendations", "Recommended items", True),
         ("variants", "Model variants", data["variants"]),

@@ -11,6 +11,7 @@ from nextclick.core.metrics import parse_metric
 from nextclick.evaluation import leaderboard
 from nextclick.models.model_registry import find_capabilities
 from nextclick.report.accuracy_breakdowns import by_cutoff, by_length, variants
+from nextclick.report.segment_tables import by_segment
 from nextclick.report.significant_differences import pairwise_differences
 from nextclick.report.summary import summarize
 from nextclick.version import __version__
@@ -100,6 +101,7 @@ def build_comparison(runs: Sequence[ModelRun], options: ReportOptions) -> dict[s
         **pairwise_differences(entries, options.metric),
         "by_length": by_length(entries, options.against, k),
         "cutoffs": by_cutoff(entries),
+        "segments": by_segment(entries),
     }
     data["variants"] = variants(data["leaderboard"], data["pairs"])
     return data | {"summary": summarize(data)}

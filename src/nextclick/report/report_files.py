@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REPORT, COMPARISON, FIGURES = "report.html", "comparison.json", "figures"
-_TABLES = ("leaderboard", "differences", "by-length", "cutoffs")
+_TABLES = ("leaderboard", "differences", "by-length", "segments", "cutoffs")
 OUTPUTS = (REPORT, COMPARISON, FIGURES, *(f"{name}.csv" for name in _TABLES))
 _CSV_COSTS = (
     "training_seconds", "epochs", "iterations_per_second", "samples_per_second",
@@ -60,6 +60,7 @@ def csv_tables(data: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
             for row in data["by_length"]["rows"]
             for label, hits in row["hits"].items()
         ],
+        "segments": _segment_cells(data["segments"]),
         "cutoffs": [
             {"metric": metric, "k": k, "label": label, "value": value}
             for metric, labels in data["cutoffs"].items()
@@ -74,6 +75,30 @@ def csv_tables(data: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return {name: [row | provenance for row in rows] for name, rows in tables.items() if rows}
 
 
+def _segment_cells(segments: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "by": segmentation["name"],
+            "segment": row["segment"],
+            "label": label,
+            "prefixes": row["prefixes"],
+            "sessions": row["sessions"],
+        }
+        | _estimate_cells(metrics)
+        for segmentation in segments
+        for row in segmentation["rows"]
+        for label, metrics in row["metrics"].items()
+    ]
+
+
+def _estimate_cells(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    cells = {}
+    for name, estimate in metrics.items():
+        cells[name] = estimate["value"]
+        cells |= {f"{name}_{end}": estimate[end] for end in ("low", "high")}
+    return cells
+
+
 def _leaderboard_cells(row: dict[str, Any]) -> dict[str, Any]:
     cells: dict[str, Any] = {
         "rank": row["rank"],
@@ -84,9 +109,7 @@ def _leaderboard_cells(row: dict[str, Any]) -> dict[str, Any]:
         "leaky": row["leaky"],
         "prequential": row["prequential"],
     }
-    for name, estimate in row["metrics"].items():
-        cells[name] = estimate["value"]
-        cells |= {f"{name}_{end}": estimate[end] for end in ("low", "high")}
+    cells |= _estimate_cells(row["metrics"])
     popularity, costs = row["popularity"] or {}, row["costs"] or {}
     response = costs.get("response_ms") or {}
     return cells | {

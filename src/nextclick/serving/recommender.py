@@ -10,6 +10,8 @@ import numpy as np
 
 from nextclick.artifact import Artifact
 from nextclick.core.cutoffs import catalog_cutoff
+from nextclick.core.filtered_topk import fill_from_popular
+from nextclick.core.item_rules import allowed_items
 from nextclick.core.topk import SortedBase
 from nextclick.errors import ConfigError
 from nextclick.serving.explanation import (
@@ -21,7 +23,6 @@ from nextclick.serving.explanation import (
 )
 from nextclick.serving.request import RecommendationRequest, ResolvedRequest
 from nextclick.serving.search import build_searcher
-from nextclick.serving.search.filtered_topk import fill_from_popular
 from nextclick.serving.sessions.click_times import relative_times
 
 if TYPE_CHECKING:
@@ -243,13 +244,8 @@ class Recommender:
         self, allow: Iterable[RawId] | None, block: Iterable[RawId]
     ) -> tuple[BoolArray | None, Int32Array]:
         """(N + 1,) allowed items, None for all; and the blocked items."""
-        blocked = self.artifact.items.indices(block)
-        if allow is None:
-            return None, blocked
-        allowed = np.zeros(self.artifact.model.n_items + 1, dtype=np.bool_)
-        allowed[self.artifact.items.indices(allow)] = True
-        allowed[0] = False
-        return allowed, blocked
+        items = self.artifact.items
+        return None if allow is None else allowed_items(items, allow), items.indices(block)
 
     def _resolve(
         self, request: RecommendationRequest, allowed: BoolArray | None, blocked: Int32Array

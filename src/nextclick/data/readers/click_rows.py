@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from nextclick.data.readers.kept_columns import frame_name
 from nextclick.data.readers.raw_ids import clean_ids
 from nextclick.data.readers.sources import BAD, LINE, ROW, LogSource
 from nextclick.data.readers.timestamps import AmbiguousDateError, TimeFormat, detect_time_format
@@ -165,6 +166,7 @@ def read_chunks(
     columns: Columns,
     times: TimeFormat | None,
     *,
+    keep: tuple[str, ...] = (),
     events: tuple[str, ...] | None,
     read: ReadOptions,
     bad_rows: BadRows,
@@ -173,13 +175,14 @@ def read_chunks(
     """Yield frames with one column per role of `columns`; `time` is Int64 milliseconds.
 
     Ids are Int64 or text. A row without an item or a session is bad; the user may be missing.
+    The columns `keep` follow, named by `frame_name`.
 
     Raises:
         SourceError: a row cannot be parsed and bad rows are not skipped.
     """
     names = columns.by_role()
     required = ("item", "session" if columns.session else "user")
-    for chunk in source.frames(list(names.values())):
+    for chunk in source.frames([*names.values(), *keep]):
         counts.rows += chunk.height
         if BAD in chunk.columns:
             chunk = _drop_unparsed(chunk, source, bad_rows, counts)
@@ -198,7 +201,8 @@ def read_chunks(
             chunk = chunk.with_columns(pl.lit(0, pl.Int64).alias(_prefixed("time")))
         else:
             chunk = _parse_times(chunk, source, names["time"], times, bad_rows)
-        yield chunk.select(**{role: pl.col(_prefixed(role)) for role in (*roles, "time")})
+        kept = {frame_name(name): clean_ids(chunk[name], read.missing) for name in keep}
+        yield chunk.select(**{role: pl.col(_prefixed(role)) for role in (*roles, "time")}, **kept)
 
 
 def _select_events(

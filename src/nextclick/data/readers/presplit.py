@@ -141,6 +141,9 @@ def join_parts(train: SessionTable, test: SessionTable) -> SessionTable:
         users=users,
         keep=np.concatenate([train.keep, test.keep]),
         out_of_order=train.out_of_order + test.out_of_order,
+        columns=tuple(
+            np.concatenate(codes) for codes in zip(train.columns, test.columns, strict=True)
+        ),
     )
 
 

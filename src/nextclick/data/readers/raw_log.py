@@ -28,6 +28,11 @@ from nextclick.data.readers.columns import (
 )
 from nextclick.data.readers.formats import LogFormat, get_log_format
 from nextclick.data.readers.frames import is_frame, scan_frame
+from nextclick.data.readers.kept_columns import (
+    check_kept_columns,
+    check_kept_names,
+    frame_name,
+)
 from nextclick.data.readers.list_columns import row_per_click
 from nextclick.errors import EmptyLogError, SourceError
 
@@ -59,6 +64,7 @@ class RawPart:
         group_user: (groups,) user code of each group, -1 if unknown.
         chunk_items, chunk_groups, chunk_times: item codes, group codes and milliseconds of the
             clicks, one array per chunk.
+        chunk_columns: for each kept column the codes of the values, one array per chunk.
         n_other_user: clicks by another user than the first user of their session.
     """
 
@@ -67,6 +73,7 @@ class RawPart:
     chunk_items: list[Int32Array] = field(default_factory=list)
     chunk_groups: list[Int32Array] = field(default_factory=list)
     chunk_times: list[Int64Array] = field(default_factory=list)
+    chunk_columns: list[list[Int32Array]] = field(default_factory=list)
     n_other_user: int = 0
 
 
@@ -86,6 +93,7 @@ class RawLog:
     Attributes:
         items: encoder of the item codes.
         users: encoder of the user codes, None without users.
+        kept: names of the kept columns to the encoders of their values.
         parts: one part, or training and test of a pre-split log.
         by_user: True if the groups of the parts are users, False if they are sessions.
         bad_rows: rows that cannot be parsed.
@@ -99,6 +107,7 @@ class RawLog:
 
     items: IdEncoder
     users: IdEncoder | None
+    kept: dict[str, IdEncoder]
     parts: list[RawPart]
     by_user: bool
     bad_rows: BadRows
@@ -128,6 +137,7 @@ def read_log(
         SourceError: a source cannot be read with these options.
         EmptyLogError: a part has no click.
     """
+    check_kept_names(read.keep_columns)
     if read.item_pattern is not None:
         check_item_pattern(read.item_pattern)
     log_format = get_log_format(read.format)
@@ -177,10 +187,13 @@ def _read_sources(
         _resolve_tables(part, requested, replace(read, unit=unit), by_user, required)
         for part in sources
     ]
+    for source in (table.source for part in tables for table in part):
+        check_kept_columns(source, read.keep_columns)
     times = _common_time_format([table for part in tables for table in part])
     log = RawLog(
         items=IdEncoder(),
         users=IdEncoder() if columns.user and columns.session else None,
+        kept={name: IdEncoder() for name in read.keep_columns},
         parts=[],
         by_user=by_user,
         bad_rows=BadRows(skip=read.on_bad_row == "skip"),
@@ -233,11 +246,13 @@ def _read_parts(
         for part_tables in tables:
             # parts share the user ids, but the same session id may occur in both parts
             part = RawPart(groups=users) if log.by_user else RawPart()
+            part.chunk_columns = [[] for _ in log.kept]
             for table in part_tables:
                 for chunk in read_chunks(
                     table.source,
                     table.columns,
                     table.times,
+                    keep=tuple(log.kept),
                     events=events,
                     read=read,
                     bad_rows=log.bad_rows,
@@ -374,6 +389,8 @@ def _append_chunk(part: RawPart, chunk: pl.DataFrame, log: RawLog, pool: Executo
     part.chunk_items.append(items.result())
     part.chunk_groups.append(groups)
     part.chunk_times.append(chunk["time"].to_numpy())
+    for codes, (name, encoder) in zip(part.chunk_columns, log.kept.items(), strict=True):
+        codes.append(encoder.encode(chunk[frame_name(name)]))
     if users is not None:
         _grow_group_user(part)
         part.n_other_user += _assign_users(groups, users.result(), part.group_user)

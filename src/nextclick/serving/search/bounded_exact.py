@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from nextclick.core.filtered_topk import NO_MASK
 from nextclick.serving.search.bounded_kernels import (
     AXES,
     LANES,
@@ -34,7 +35,6 @@ from nextclick.serving.search.bounded_kernels import (
     search_blocks,
     transform_query,
 )
-from nextclick.serving.search.filtered_topk import NO_MASK
 
 if TYPE_CHECKING:
     from nextclick.core.types import AnyArray, Float32Array, Float64Array, Int32Array

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numba
 import numpy as np
 
+from nextclick.core.filtered_topk_kernels import is_excluded
 from nextclick.core.topk_kernels import insert
-from nextclick.serving.search.filtered_topk_kernels import is_excluded
 
 if TYPE_CHECKING:
     from nextclick.core.types import AnyArray, BoolArray, Float32Array, Float64Array, Int32Array

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from nextclick.core.filtered_topk import CandidateFilter, TopK
 from nextclick.core.session_batch import SessionBatch
 from nextclick.models.ops.torch_threads import threads_for, use_torch_threads
 from nextclick.serving.request import to_batch
 from nextclick.serving.search.bounded_exact import BoundedIndex
 from nextclick.serving.search.compiled_encoders import compile_encoder
-from nextclick.serving.search.filtered_topk import CandidateFilter, TopK
 from nextclick.serving.search.search_check import calibrate_bounds
 from nextclick.serving.search.searcher import Searcher
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from nextclick.core.filtered_topk import CandidateFilter, TopK, sparse_topk
 from nextclick.core.topk import SortedBase
 from nextclick.serving.request import to_batch
-from nextclick.serving.search.filtered_topk import CandidateFilter, TopK, sparse_topk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ own K and filter, and scores arrive in blocks, so a row of N scores is never sto
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,9 +18,27 @@ if TYPE_CHECKING:
 
     from nextclick.core.topk import SortedBase
     from nextclick.core.types import BoolArray, Float32Array, Int32Array, Int64Array, SparseScores
-    from nextclick.serving.request import ResolvedRequest
 
 NO_MASK = np.zeros((0, 0), dtype=np.bool_)
+
+
+class FilteredRequest(Protocol):
+    """A request for the best items of one row, with a filter."""
+
+    @property
+    def k(self) -> int:
+        """Number of items to select."""
+        ...
+
+    @property
+    def excluded(self) -> Int32Array:
+        """Items that must not be selected, ascending."""
+        ...
+
+    @property
+    def allowed(self) -> BoolArray | None:
+        """(N + 1,) bool, items that may be selected; None allows all."""
+        ...
 
 
 class CandidateFilter(NamedTuple):
@@ -42,7 +60,7 @@ class CandidateFilter(NamedTuple):
     masks: BoolArray
 
     @classmethod
-    def of(cls, requests: Sequence[ResolvedRequest]) -> CandidateFilter:
+    def of(cls, requests: Sequence[FilteredRequest]) -> CandidateFilter:
         """The candidates of a batch of requests."""
         offsets = np.zeros(len(requests) + 1, dtype=np.int64)
         np.cumsum([len(request.excluded) for request in requests], out=offsets[1:])
@@ -90,7 +108,7 @@ class TopK(NamedTuple):
 
     def add(self, scores: Float32Array, first: int, candidates: CandidateFilter) -> None:
         """Add (B, W) scores of the items first..first + W - 1."""
-        from nextclick.serving.search.filtered_topk_kernels import add_block
+        from nextclick.core.filtered_topk_kernels import add_block
 
         add_block(scores, first, *candidates, *self)
 
@@ -105,7 +123,7 @@ class TopK(NamedTuple):
 
 @compiled_above(
     2_000_000,
-    kernel="nextclick.serving.search.filtered_topk_kernels:sparse_topk",
+    kernel="nextclick.core.filtered_topk_kernels:sparse_topk",
     work=lambda sparse, *_: 200 * len(sparse.offsets) + len(sparse.items),
 )
 def sparse_topk(
@@ -134,7 +152,7 @@ def sparse_topk(
 
 
 def fill_from_popular(
-    best_first: Int32Array, chosen: Int32Array, request: ResolvedRequest
+    best_first: Int32Array, chosen: Int32Array, request: FilteredRequest
 ) -> Int32Array:
     """(n,) the first allowed items of `best_first` that are not chosen, to complete k."""
     excluded = np.concatenate([chosen, request.excluded])

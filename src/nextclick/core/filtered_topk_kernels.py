@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
+from nextclick.core.filtered_topk import CandidateFilter, TopK
 from nextclick.core.topk_kernels import insert
-from nextclick.serving.search.filtered_topk import CandidateFilter, TopK
 
 if TYPE_CHECKING:
     from nextclick.core.topk import SortedBase
@@ -20,7 +20,7 @@ _CHUNK = 64  # scores; a chunk whose maximum is too low is skipped
 def sparse_topk(
     sparse: SparseScores, base: SortedBase, candidates: CandidateFilter
 ) -> list[tuple[Int32Array, Float32Array]]:
-    """Equal to `nextclick.serving.search.filtered_topk.sparse_topk`."""
+    """Equal to `nextclick.core.filtered_topk.sparse_topk`."""
     top = TopK.empty(candidates)
     _sparse_rows(
         sparse.offsets, sparse.items, sparse.values, base.scores, base.best_first, *candidates, *top

@@ -2,15 +2,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextclick.core.topk import SortedBase
-from nextclick.core.types import SparseScores
-from nextclick.serving.request import RecommendationRequest, ResolvedRequest
-from nextclick.serving.search.filtered_topk import (
+from nextclick.core.filtered_topk import (
     CandidateFilter,
     TopK,
     fill_from_popular,
     sparse_topk,
 )
+from nextclick.core.topk import SortedBase
+from nextclick.core.types import SparseScores
+from nextclick.serving.request import RecommendationRequest, ResolvedRequest
 
 
 def wish(k, hidden=(), allow=None, n_items=9):
