@@ -21,6 +21,7 @@ from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions, PrepareOptions, ReadOptions, SessionOptions
 from nextclick.data.prepare_store import read_sessions
 from nextclick.data.readers.columns import Columns
+from nextclick.data.readers.formats import get_log_format
 from nextclick.data.readers.frames import as_sources
 from nextclick.data.readers.raw_ids import whole_numbers
 from nextclick.data.sessionize import session_ends
@@ -123,13 +124,12 @@ def read_increment(
     if overlap not in ("whole", "cut"):
         raise ConfigError(f"overlap must be whole or cut, got {overlap!r}")
     options = replace(options, read=replace(options.read, keep_columns=()))
+    if not get_log_format(options.read.format).has_times:
+        raise _no_times(options)
     log = read_sessions(as_sources(sources), None, options, progress)
     ends = session_ends(log.table)
     if ends is None:
-        raise ConfigError(
-            f"format {options.read.format} has no times, so the log cannot be shown to be newer; "
-            "use a format with times"
-        )
+        raise _no_times(options)
     starts = log.table.times[log.table.offsets[:-1]]  # type: ignore[index]
     report, warnings = dict(log.report), list(log.warnings)
     now_ms = round(time.time() * 1000)
@@ -164,6 +164,13 @@ def _check_id_types(known: Vocabulary, new: Vocabulary) -> None:
         f"the items of the model are integers, such as {known.raw(1)!r}, and the new log has "
         f"{', '.join(map(repr, others))}; all ids of the answers would become text. Correct these "
         "ids, name them with --missing, or train a new model"
+    )
+
+
+def _no_times(options: PrepareOptions) -> ConfigError:
+    return ConfigError(
+        f"format {options.read.format} has no times, so the log cannot be shown to be newer; use a "
+        "format with times"
     )
 
 

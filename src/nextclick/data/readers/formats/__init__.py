@@ -64,6 +64,7 @@ LOG_FORMATS: dict[str, LogFormat] = {
             name="srgnn",
             summary="the pre-split pickles all_train_seq.txt and test.txt of SR-GNN",
             suffixes=(".txt",),
+            has_times=False,
         ),
     )
 }
