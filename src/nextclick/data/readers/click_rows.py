@@ -134,7 +134,8 @@ def read_chunks(
     for chunk in source.frames(list(names.values())):
         counts.rows += chunk.height
         if BAD in chunk.columns:
-            chunk = _drop_unparsed(chunk, source, bad_rows, counts)
+            is_bad = pl.col(BAD).is_not_null()
+            chunk = _drop_bad_rows(chunk, is_bad, source, None, pl.col(BAD), bad_rows)
         if columns.event is not None and events is not None:
             clicks = chunk.filter(pl.col(columns.event).cast(pl.String).is_in(events))
             counts.other_events += chunk.height - clicks.height
@@ -144,17 +145,6 @@ def read_chunks(
             reason = pl.lit(f"expected the id of the {role}")
             chunk = _drop_bad_rows(chunk, missing, source, names[role], reason, bad_rows)
         yield _select_roles(_parse_times(chunk, source, names["time"], times, bad_rows), names)
-
-
-def _drop_unparsed(
-    chunk: pl.DataFrame, source: LogSource, bad_rows: BadRows, counts: ReadCounts
-) -> pl.DataFrame:
-    """Drop blank rows, and rows that the source could not parse."""
-    is_bad = pl.col(BAD).is_not_null()
-    is_blank = pl.all_horizontal(pl.exclude(ROW, LINE, BAD).is_null()) & ~is_bad
-    rows = chunk.filter(~is_blank)
-    counts.blank += chunk.height - rows.height
-    return _drop_bad_rows(rows, is_bad, source, None, pl.col(BAD), bad_rows)
 
 
 def _parse_times(

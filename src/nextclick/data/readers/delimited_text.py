@@ -109,11 +109,11 @@ def _blocks_of_rows(
 def _numbered(parsed: ParsedBlock, block: LineBlock, n_records: int) -> pl.DataFrame:
     """Return the rows with their number in the file and their line."""
     index = parsed.frame[INDEX].to_numpy()
-    before = np.searchsorted(parsed.continuation, index)  # continuation lines before each row
+    row = index + n_records
+    if len(parsed.continuation):
+        row -= np.searchsorted(parsed.continuation, index)
     return parsed.frame.select(
-        pl.Series(ROW, n_records + index - before),
-        pl.Series(LINE, block.first_line + index),
-        pl.exclude(INDEX),
+        pl.Series(ROW, row), pl.Series(LINE, index + block.first_line), pl.exclude(INDEX)
     )
 
 
