@@ -36,7 +36,8 @@ from nextclick.core.sessions import MS_PER_DAY
 from nextclick.core.storage import write_json
 from nextclick.core.types import silent
 from nextclick.data.options import FilterOptions, PrepareOptions, ReadOptions, SplitOptions
-from nextclick.data.prepare_store import prepare, read_sessions, session_ends
+from nextclick.data.prepare_store import prepare, read_sessions
+from nextclick.data.sessionize import session_ends
 from nextclick.data.store import Store
 from nextclick.evaluation import RankingProtocol
 from nextclick.evaluation import evaluate as rank_and_measure
@@ -55,7 +56,7 @@ def clicks_of(log: str, form: str, share: float) -> pl.DataFrame:
     options = PrepareOptions(read=ReadOptions(format=form, on_bad_row="skip"))
     found = read_sessions([log], None, options, silent)
     table = found.table
-    ends, _ = session_ends(table)
+    ends = session_ends(table)
     assert ends is not None and table.times is not None
     every = np.arange(len(found.items), dtype=np.int32)
     vocabulary, place = found.items.vocabulary(every)
@@ -87,7 +88,7 @@ def store_of(clicks: pl.DataFrame, day: int, folder: Path) -> Store:
         options = PrepareOptions(
             read=ReadOptions(unit="ms"),
             filters=FilterOptions(min_item_support=5),
-            split=SplitOptions(kind="boundary", boundary=str(day * MS_PER_DAY), unseen="keep"),
+            split=SplitOptions(kind="boundary", boundary=str(day * MS_PER_DAY), unseen="miss"),
         )
         prepare(clicks.filter(pl.col("day") <= day).drop("day"), place, options=options)
     return Store.open(place)
@@ -106,7 +107,7 @@ def measured(artifact: Artifact, store: Store, seconds: float) -> dict[str, Any]
     """Accuracy on the test day."""
     sessions = sessions_for(artifact, store, "test").mask_unseen_items(artifact.support)
     found = rank_and_measure(
-        artifact.model, sessions, ks=KS, protocol=RankingProtocol(unseen="keep")
+        artifact.model, sessions, ks=KS, protocol=RankingProtocol(unseen="miss")
     )
     return {
         "metrics": {name: found.to_json()["metrics"][name] for name in SHOWN},

@@ -112,7 +112,7 @@ def test_duplicated_rows(prepared) -> None:
 
 
 def test_unseen_items(prepared, tmp_path: Path) -> None:
-    for rule, prefixes, recall in (("drop", 1, 1.0), ("keep", 2, 0.5)):
+    for rule, prefixes, recall in (("drop", 1, 1.0), ("miss", 2, 0.5)):
         store = prepared(2, **{"--unseen": rule})
         assert store.part("test").n_prefixes == prefixes
         model = nextclick.train(store, "markov", tmp_path / rule)

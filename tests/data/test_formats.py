@@ -220,16 +220,34 @@ def test_srgnn(tmp_path):
     dump(tmp_path / "all_train_seq.txt", [[5, 6], [6, 7, 5]])
     # two sessions: [5, 7, 6] and [7, 7], the longest prefix of each first
     dump(tmp_path / "test.txt", ([[5, 7], [5], [7]], [6, 7, 7]))
-    table, items, n_train = read_srgnn([tmp_path])
+    table, items, n_train, warnings = read_srgnn([tmp_path])
     raw = raw_ids(items)
     sessions = [
         [raw[i] for i in table.items[a:b]]
         for a, b in zip(table.offsets[:-1], table.offsets[1:], strict=True)
     ]
     assert sessions == [[5, 6], [6, 7, 5], [5, 7, 6], [7, 7]]
-    assert (n_train, table.times, table.users) == (2, None, None)
+    assert (n_train, table.times, table.users, warnings) == (2, None, None, [])
     pair = [tmp_path / "all_train_seq.txt", tmp_path / "test.txt"]
     assert read_srgnn(pair)[0].items.tolist() == table.items.tolist()
+
+
+@pytest.mark.parametrize(
+    ("test", "counts", "remedy"),
+    [
+        # [5, 7, 6, 5] without its prefix of one click, and [7, 7, 5]
+        (([[5, 7, 6], [5, 7], [7, 7]], [5, 6, 5]), "5 prefixes, but the file has 3", "prefix 2 to"),
+        # shortest prefix first: each row becomes a session
+        (([[5], [5, 7]], [7, 6]), "3 prefixes, but the file has 2", "longest prefix first"),
+        (([[5, 7], [5], []], [6, 7, 5]), "1 of 3 prefixes are empty", "are not predicted"),
+    ],
+)
+def test_rebuilt_prefixes_that_are_not_those_of_the_file(tmp_path, test, counts, remedy):
+    dump(tmp_path / "all_train_seq.txt", [[5, 6], [6, 7, 5]])
+    dump(tmp_path / "test.txt", test)
+    (warning,) = read_srgnn([tmp_path])[3]
+    assert counts in warning
+    assert remedy in warning
 
 
 def test_prefixes_may_be_tuples(tmp_path):

@@ -13,7 +13,7 @@ def test_sr_gnn_on_yoochoose():
     assert options.read.format == "yoochoose"
     # one pass: sessions of one click, items of fewer than five, sessions of one click again
     assert options.filters == FilterOptions(
-        min_item_support=5, min_session_length=2, min_user_sessions=1, iterate=False
+        min_item_support=5, min_session_length=2, iterate=False, filter_on="all"
     )
     # strictly before and strictly after the last click less one day, to the second
     split = options.split

@@ -10,15 +10,18 @@ from nextclick.errors import ConfigError, EmptyLogError
 DAY = 86_400_000
 
 
-def split(ends, options, alive=None, block_ms=DAY, origin=0):
+def split(ends, options, alive=None, block_ms=DAY, origin=0, now_ms=2**50, prefixes=2):
     ends = np.array(ends, dtype=np.int64)
     alive = np.ones(len(ends), dtype=np.bool_) if alive is None else np.array(alive)
-    return list(split_by_time(ends, alive, options, block_ms, origin))
+    splits = split_by_time(
+        ends, alive, options, block_ms, origin, now_ms, lambda train, test: prefixes * len(test)
+    )
+    return list(splits)
 
 
 def test_the_last_day_is_counted_back_from_the_last_click():
     ends = [0, DAY, 2 * DAY, 2 * DAY + 1, 3 * DAY]
-    (parts,) = split(ends, SplitOptions())
+    (parts,) = split(ends, SplitOptions(kind="last-days"))
     assert parts.train.tolist() == [0, 1]
     assert parts.test.tolist() == [2, 3, 4]
     assert parts.boundary_ms == 2 * DAY

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nextclick.core.session_batch import SessionBatch
 
 N = 30
-KEEP = RankingProtocol(unseen="keep")
+KEEP = RankingProtocol(unseen="miss")
 
 
 class FunctionScorer:
@@ -118,12 +118,16 @@ def test_unseen_targets_are_dropped_by_default() -> None:
 
 @pytest.mark.parametrize("mode", ["all", "last"])
 @pytest.mark.parametrize("ties", ["worst", "best", "mean"])
-@pytest.mark.parametrize("max_length", [None, 2])
-def test_equals_the_definition(mode: str, ties: str, max_length: int | None) -> None:
+@pytest.mark.parametrize(("max_length", "min_prefix"), [(None, 1), (2, 3)])
+def test_equals_the_definition(
+    mode: str, ties: str, max_length: int | None, min_prefix: int
+) -> None:
     log = random_log(25)
-    protocol = RankingProtocol(mode=mode, ties=ties, unseen="keep", max_length=max_length)
+    protocol = RankingProtocol(
+        mode=mode, ties=ties, unseen="miss", max_length=max_length, min_prefix=min_prefix
+    )
     found = evaluate(FunctionScorer(hashed), log, protocol=protocol, ks=[3], n_bootstrap=0)
-    expected = samples(log, mode, max_length)
+    expected = [s for s in samples(log, mode, max_length) if s.position >= min_prefix]
     ranks = [rank(hashed(s.items).tolist(), s.target, ties) for s in expected]
     assert found.ranks.tolist() == ranks
     assert found.metrics["recall@3"].value == np.mean([r <= 3 for r in ranks])
@@ -132,9 +136,17 @@ def test_equals_the_definition(mode: str, ties: str, max_length: int | None) -> 
     assert found.protocol == {
         "mode": mode,
         "ties": ties,
-        "unseen": "keep",
+        "unseen": "miss",
         "max_length": max_length,
+        "min_prefix": min_prefix,
     }
+
+
+def test_a_test_of_one_session_has_no_intervals() -> None:
+    log = Sessions.from_lists([[1, 2, 3, 1]], N)
+    found = evaluate(FunctionScorer(hashed), log, ks=[3])
+    assert found.metrics["recall@3"].low is None
+    assert found.n_bootstrap == 0
 
 
 @pytest.mark.parametrize("protocol", [RankingProtocol(), KEEP])
@@ -270,8 +282,10 @@ def test_arguments_out_of_range(changes: dict[str, object], message: str) -> Non
 
 
 def test_protocols_out_of_range() -> None:
-    with pytest.raises(ConfigError, match="unseen must be keep or drop, got 'miss'"):
-        RankingProtocol(unseen="miss")
+    with pytest.raises(ConfigError, match="unseen must be miss or drop, got 'keep'"):
+        RankingProtocol(unseen="keep")
+    with pytest.raises(ConfigError, match="min_prefix must be at least 1, got 0"):
+        RankingProtocol(min_prefix=0)
     with pytest.raises(ConfigError, match="ties must be worst, best or mean, got 'low'"):
         RankingProtocol(ties="low")
     with pytest.raises(ConfigError, match="mode must be all or last, got 'first'"):
@@ -289,7 +303,9 @@ def test_another_number_of_items() -> None:
 
 @pytest.mark.parametrize("lists", [[], [[1], [2]], [[1, 0], [2, 0, 0]]])
 def test_no_prefix_to_evaluate(lists: list[list[int]]) -> None:
-    with pytest.raises(EmptyLogError, match="no prefix to evaluate: no session has two clicks"):
+    with pytest.raises(
+        EmptyLogError, match="no prefix to evaluate: no session has a target to rank after 1 clicks"
+    ):
         evaluate(FunctionScorer(hashed), Sessions.from_lists(lists, N))
 
 

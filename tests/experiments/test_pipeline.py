@@ -84,10 +84,10 @@ def test_a_model_of_another_store_is_refused(store, other):
 def test_the_ranking_follows_the_store(tmp_path):
     sessions = [*SESSIONS, [10, 99], [10, 20]]
     dropped = make_store(tmp_path / "drop", sessions, fraction=0.05)
-    kept = make_store(tmp_path / "keep", sessions, fraction=0.05, unseen="keep")
+    kept = make_store(tmp_path / "keep", sessions, fraction=0.05, unseen="miss")
     assert evaluate(train(dropped, "pop"), dropped, ks=[1]).protocol["unseen"] == "drop"
     found = evaluate(train(kept, "pop"), kept, ks=[1])
-    assert found.protocol["unseen"] == "keep"
+    assert found.protocol["unseen"] == "miss"
     assert found.evaluation["counts"]["unseen_targets"] == 1
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from nextclick.core.types import silent
-from nextclick.data.encode import whole_numbers
 from nextclick.data.readers.columns import COMMON_NAMES
 from nextclick.data.readers.formats import get_log_format
+from nextclick.data.readers.raw_ids import clean_ids
 from nextclick.errors import SourceError, nearest
 
 if TYPE_CHECKING:
@@ -158,7 +158,5 @@ def _chunks(source: LogSource, columns: dict[str, str]) -> Iterator[pl.DataFrame
 
 
 def _text(ids: pl.Series) -> pl.Series:
-    """Ids as text, empty ones as null; 12.0 in a float column with nulls becomes `12`."""
-    whole = whole_numbers(ids)
-    text = (ids if whole is None else whole).cast(pl.String).str.strip_chars()
-    return text.set(text.str.len_bytes() == 0, None)
+    """Ids as text, missing ones as null; 12.0 in a float column with nulls becomes `12`."""
+    return clean_ids(ids).cast(pl.String)

@@ -47,10 +47,11 @@ def show_leaderboard(numbers: dict[str, Any]) -> None:
         ["model", *map(metric_label, metrics), "coverage", "training s", "response ms"],
         [_cells(row, metrics, numbers) for row in rows],
     )
-    counts = numbers["counts"]
+    counts, asked = numbers["counts"], numbers["asked"]
+    share = "" if asked is None else f" ({asked['share']:.0%} of the clicks of the test period)"
     rules = ", ".join(f"{k} {v}" for k, v in numbers["protocol"].items() if v is not None)
     say(
-        f"{counts['prefixes']:,} prefixes of {counts['sessions']:,} sessions, "
+        f"{counts['prefixes']:,} prefixes of {counts['sessions']:,} sessions{share}, "
         f"{counts['unseen_targets']:,} targets unseen in training; {rules}"
     )
     say(f"data {numbers['data_fingerprint']}")

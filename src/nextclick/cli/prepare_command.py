@@ -65,6 +65,8 @@ def prepare_results(prepared: Prepared) -> dict[str, Any]:
             "fingerprint": store.fingerprint,
             "counts": store.manifest["counts"],
             "boundary_ms": store.protocol["boundary_ms"],
+            "boundary": store.manifest["boundary"],
+            "asked": store.manifest["asked"],
             "unseen_test": store.manifest["unseen_test"],
             "boundary_sessions": store.manifest["boundary_sessions"],
         }
@@ -80,7 +82,7 @@ def show_report(prepared: Prepared) -> None:
     rows = [
         [s["name"], s["events"], s["sessions"], s["users"], s["items"]] for s in report["steps"]
     ]
-    table("Filters", ["step", "events", "sessions", "users", "items"], rows)
+    table(_filters_title(prepared), ["step", "events", "sessions", "users", "items"], rows)
     for store in prepared.stores:
         _show_store(store)
     for log, figures in report["published"].items():
@@ -88,6 +90,11 @@ def show_report(prepared: Prepared) -> None:
     for warning in report["warnings"]:
         say(f"warning: {warning}")
     say(f"prepared in {report['seconds']:.1f} s")
+
+
+def _filters_title(prepared: Prepared) -> str:
+    filter_on = prepared.store.protocol["filters"]["filter_on"]
+    return "Filters, before the split and on the test, too" if filter_on == "all" else "Filters"
 
 
 def _show_reading(report: dict[str, Any]) -> None:
@@ -122,10 +129,17 @@ def _show_store(store: Any) -> None:
     ]
     columns = ["part", "events", "sessions", "prefixes", "users", "items"]
     table(f"{store.path}{boundary}", columns, parts)
-    unseen = store.manifest["unseen_test"]
+    reason = store.manifest["boundary"]["reason"]
+    if reason is not None:
+        say(f"default split: {reason}")
+    asked, unseen = store.manifest["asked"], store.manifest["unseen_test"]
+    say(
+        f"{asked['targets']:,} of the {asked['clicks']:,} clicks of the test period "
+        f"({asked['share']:.0%}) are predicted"
+    )
     say(
         f"test clicks on items unseen in training: {unseen['clicks_dropped']:,} dropped, "
-        f"{unseen['clicks_kept_as_unseen']:,} kept as misses; {unseen['sessions_dropped']:,} test "
-        f"sessions dropped with fewer than 2 clicks left; {store.manifest['boundary_sessions']:,} "
+        f"{unseen['clicks_kept_as_unseen']:,} count as misses; {unseen['sessions_dropped']:,} "
+        f"test sessions dropped with too few clicks left; {store.manifest['boundary_sessions']:,} "
         "sessions on the boundary belong to neither part"
     )

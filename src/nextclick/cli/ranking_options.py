@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup
+from nextclick.experiments.search_options import MinPrefix
 
 if TYPE_CHECKING:
     from nextclick.data.store import Store
@@ -31,8 +32,9 @@ class RankingOptions:
     )
     unseen: Annotated[
         str | None,
-        Field(description="keep or drop targets that do not occur in training"),
+        Field(description="targets that do not occur in training: miss or drop"),
     ] = None
+    min_prefix: MinPrefix = 1
     prequential: Annotated[
         bool,
         Field(
@@ -45,7 +47,11 @@ class RankingOptions:
         """The protocol of a store with these options."""
         from nextclick.experiments.artifact_evaluation import store_protocol
 
-        changes: dict[str, Any] = {"ties": self.ties, "mode": "last" if self.last_only else "all"}
+        changes: dict[str, Any] = {
+            "ties": self.ties,
+            "mode": "last" if self.last_only else "all",
+            "min_prefix": self.min_prefix,
+        }
         if self.unseen is not None:
             changes["unseen"] = self.unseen
         return replace(store_protocol(store), **changes)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,6 +39,9 @@ def run_command(
         typer.Option("--models", "-m", help="Models, such as pop,narm@global; see `compare`."),
     ] = ",".join(COUNTING_MODELS),
     ks: Annotated[str, typer.Option("-k", help="Cut-offs K.")] = "5,10,20",
+    min_prefix: Annotated[
+        int, typer.Option(min=1, help="Predict only after prefixes of at least this many clicks.")
+    ] = 1,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -55,6 +59,7 @@ def run_command(
     from nextclick.cli.leaderboard_table import comparison_results, show_comparison
     from nextclick.cli.prepare_command import prepare_results, show_report
     from nextclick.data.prepare_store import prepare
+    from nextclick.experiments.artifact_evaluation import store_protocol
     from nextclick.experiments.comparison import compare
     from nextclick.experiments.comparison_options import CompareOptions
     from nextclick.experiments.model_specs import parse_model_specs
@@ -72,6 +77,7 @@ def run_command(
             progress=progress,
         )
     show_report(prepared)
+    protocol = replace(store_protocol(prepared.store), min_prefix=min_prefix)
     n_items = len(prepared.store.items)
     cutoffs = sorted({min(k, n_items) for k in cutoffs})  # a small catalog has no rank 20
     with progress_bar() as progress:
@@ -79,19 +85,29 @@ def run_command(
             prepared.store,
             names,
             output / "models",
-            CompareOptions(ks=cutoffs),
+            CompareOptions(ks=cutoffs, protocol=protocol),
             overwrite=overwrite,
             progress=progress,
         )
     show_comparison(comparison)
-    for best in comparison.numbers["leaderboard"][:1]:  # empty if every model failed
-        artifact = output / "models" / best["folders"][0] / "artifact"
+    for first in comparison.numbers["leaderboard"][:1]:  # empty if every model failed
+        artifact = output / "models" / first["folders"][0] / "artifact"
         say(
-            f"\nbest model: {best['label']}; get recommendations with\n"
+            f"\n{_conclusion(comparison.numbers['summary'])}; get recommendations with\n"
             f"  nextclick recommend {artifact} --session {_example_session(prepared.store)}"
         )
     if as_json:
         print_json("run/1", prepare_results(prepared) | comparison_results(comparison))
+
+
+def _conclusion(summary: dict[str, Any]) -> str:
+    best: list[str] = summary["best"]
+    if len(best) == 1:
+        return f"best model: {best[0]}"
+    if best:
+        return f"best models, which the test does not distinguish: {', '.join(best)}"
+    reason = summary["no_best_reason"]
+    return f"no best model, since the test does not distinguish the models ({reason})"
 
 
 def _check_new(output: Path, *, overwrite: bool) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from nextclick.core.vocabulary import Vocabulary
+from nextclick.data.readers.raw_ids import whole_numbers
 
 if TYPE_CHECKING:
     from nextclick.core.types import BoolArray, Int32Array, Int64Array
@@ -38,11 +39,12 @@ class IdEncoder:
                 return self._numbers.encode(numbers)
             self._text.encode(pl.Series(self._numbers.ids()).cast(pl.String))
             self._numbers = None
-        text = ids.cast(pl.String).str.strip_chars()
-        return self._text.encode(text)
+        return self._text.encode(ids.cast(pl.String).str.strip_chars())
 
     def vocabulary(self, codes: Int32Array) -> tuple[Vocabulary, Int32Array]:
         """Build the vocabulary of the ids of `codes`, with indices 1..n in ascending order of id.
+
+        The ids are integers if each of them is a canonical integer, whatever the other ids are.
 
         Args:
             codes: (n,) distinct codes.
@@ -51,40 +53,19 @@ class IdEncoder:
             The vocabulary, and (len(self),) int32, the index of every code, 0 for other codes.
         """
         if self._numbers is not None:
-            ids = self._numbers.ids()[codes]
-            order = np.argsort(ids)
-            vocabulary = Vocabulary.from_integers(ids[order])
+            ids = pl.Series(self._numbers.ids()[codes])
         else:
-            text_ids = self._text.ids().gather(codes)
-            order = text_ids.arg_sort().to_numpy()
-            vocabulary = Vocabulary.from_strings(text_ids.gather(order).to_list())
+            text = self._text.ids().gather(codes)
+            numbers = whole_numbers(text) if len(text) else None
+            ids = text if numbers is None else numbers
+        order = ids.arg_sort().to_numpy()
+        if ids.dtype == pl.String:
+            vocabulary = Vocabulary.from_strings(ids.gather(order).to_list())
+        else:
+            vocabulary = Vocabulary.from_integers(ids.gather(order).to_numpy())
         index_of = np.zeros(len(self), dtype=np.int32)
         index_of[codes[order]] = np.arange(1, len(codes) + 1, dtype=np.int32)
         return vocabulary, index_of
-
-
-def whole_numbers(ids: pl.Series) -> pl.Series | None:
-    """Return the ids as Int64 if each is a canonical integer, else None.
-
-    `007` and `+7` are not canonical: as integers they would be the same id as `7`.
-    """
-    if ids.dtype.is_integer():
-        whole = ids.cast(pl.Int64, strict=False)  # null above 2^63 - 1: such ids are text
-        return whole if whole.null_count() == ids.null_count() else None
-    if ids.dtype.is_float():  # a column of integers with nulls in pandas
-        whole = ids.fill_nan(None).cast(pl.Int64, strict=False)
-        return whole if (whole == ids).all() else None
-    if ids.dtype != pl.String:
-        return None
-    numbers = ids.cast(pl.Int64, strict=False)
-    if numbers.null_count() > ids.null_count():
-        ids = ids.str.strip_chars()
-        numbers = ids.cast(pl.Int64, strict=False)
-    if numbers.null_count() > ids.null_count():
-        return None
-    leading_zero = ids.str.starts_with("0") & (ids.str.len_bytes() > 1)
-    not_canonical = leading_zero | ids.str.contains(r"^(\+|-0)")
-    return None if not_canonical.any() else numbers
 
 
 class _NumberCodes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,6 +102,21 @@ def apply_filters(
         name = f"filters repeated until nothing changes ({n_rounds} rounds)"
         steps.append(FilterStep(name, count_table(table, n_items, n_users)))
     return steps
+
+
+def filter_sessions(
+    table: SessionTable, options: FilterOptions, n_items: int, n_users: int
+) -> list[FilterStep]:
+    """Apply the filters that depend on one session only: repeated clicks and lengths."""
+    return apply_filters(table, replace(options, min_user_sessions=1), 1, n_items, n_users)
+
+
+def filter_by_counts(
+    table: SessionTable, options: FilterOptions, min_support: int, n_items: int, n_users: int
+) -> list[FilterStep]:
+    """Apply all filters after `filter_sessions`, whose steps are not counted again."""
+    steps = apply_filters(table, options, min_support, n_items, n_users)
+    return steps[1 + options.collapse_repeats :]
 
 
 def _filters(

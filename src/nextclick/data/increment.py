@@ -7,17 +7,22 @@ new log alone. Users with few sessions are kept, because a log of one day has fe
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+import polars as pl
 
 from nextclick.core.sessions import MS_PER_DAY, Sessions
 from nextclick.core.types import silent
+from nextclick.data.default_boundary import find_late_sessions
 from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions, PrepareOptions, ReadOptions, SessionOptions
-from nextclick.data.prepare_store import as_list, read_sessions, session_ends
+from nextclick.data.prepare_store import as_list, read_sessions
 from nextclick.data.readers.columns import Columns
+from nextclick.data.readers.raw_ids import whole_numbers
+from nextclick.data.sessionize import session_ends
 from nextclick.data.split import iso
 from nextclick.errors import ConfigError, EmptyLogError, SourceError
 
@@ -122,15 +127,43 @@ def read_increment(
             "times"
         )
     log = read_sessions(as_list(sources), None, options, progress)
-    ends, _ = session_ends(log.table)
+    ends = session_ends(log.table)
     assert ends is not None
     starts = log.table.times[log.table.offsets[:-1]]  # type: ignore[index]
-    _check_times(starts, ends, prior.last_ms)
     report, warnings = dict(log.report), list(log.warnings)
-    warnings += _drop_old_clicks(log, starts, ends, prior.last_ms, overlap, report)
+    now_ms = round(time.time() * 1000)
+    is_late = _drop_late_sessions(log, ends, now_ms, report, warnings)
+    last_ms = prior.last_ms
+    if last_ms > now_ms:
+        warnings.append(
+            f"the last click of the artifact is in the future, at {iso(last_ms)}, so no session "
+            "of the new log is dropped as old"
+        )
+        last_ms = int(starts.min()) - 1
+    _check_times(starts[~is_late], ends[~is_late], last_ms)
+    warnings += _drop_old_clicks(log, starts, ends, last_ms, overlap, report)
     known = _known_items(log, prior.items)
     _filter(log, options, known, report)
-    return _build_increment(log, ends, prior, report, warnings)
+    increment = _build_increment(log, ends, prior, report, warnings)
+    _check_id_types(prior.items, increment.items)
+    return increment
+
+
+def _check_id_types(known: Vocabulary, new: Vocabulary) -> None:
+    """Check that new ids do not turn the integer ids of a model into text.
+
+    Raises:
+        SourceError: the ids of the model are integers and new ids are not.
+    """
+    if known.is_text or not new.is_text:
+        return
+    texts = [str(raw) for raw in new.ids() if not isinstance(raw, int)]
+    others = [text for text in texts if whole_numbers(pl.Series([text])) is None][:3]
+    raise SourceError(
+        f"the items of the model are integers, such as {known.raw(1)!r}, and the new log has "
+        f"{', '.join(map(repr, others))}; all ids of the answers would become text. Correct these "
+        "ids, name them with --missing, or train a new model"
+    )
 
 
 def _check_times(starts: Int64Array, ends: Int64Array, last_ms: int) -> None:
@@ -161,6 +194,29 @@ def _check_times(starts: Int64Array, ends: Int64Array, last_ms: int) -> None:
         )
 
 
+def _drop_late_sessions(
+    log: SessionLog, ends: Int64Array, now_ms: int, report: dict[str, Any], warnings: list[str]
+) -> BoolArray:
+    """Drop the sessions whose doubtful times would become the end of the model's log.
+
+    Returns:
+        (S,) whether a session was dropped.
+    """
+    order = np.argsort(ends, kind="stable")
+    n_late = find_late_sessions(ends[order], now_ms).count
+    is_late = np.zeros(len(ends), dtype=np.bool_)
+    is_late[order[len(ends) - n_late :]] = True
+    log.table.keep &= ~np.repeat(is_late, np.diff(log.table.offsets))
+    report["late_sessions"] = n_late
+    if n_late:
+        warnings.append(
+            f"{n_late:,} sessions end in the future or long after the others, the last at "
+            f"{iso(int(ends.max()))}, and were dropped, because later logs would not be newer; "
+            "correct their times"
+        )
+    return is_late
+
+
 def _drop_old_clicks(
     log: SessionLog,
     starts: Int64Array,
@@ -178,15 +234,15 @@ def _drop_old_clicks(
     n_old, n_overlapping = int(old.sum()), int(overlapping.sum())
     report["old_sessions"] = n_old
     report["overlapping_sessions"] = n_overlapping
-    time, warnings = iso(last_ms), []
+    end, warnings = iso(last_ms), []
     if n_old:
         warnings.append(
-            f"{n_old:,} sessions ended by {time}, the last click of the artifact, and were "
+            f"{n_old:,} sessions ended by {end}, the last click of the artifact, and were "
             "dropped, because the model was trained on that time"
         )
     if n_overlapping and overlap == "whole":
         warnings.append(
-            f"{n_overlapping:,} sessions began by {time} and ended after it, and were kept whole; "
+            f"{n_overlapping:,} sessions began by {end} and ended after it, and were kept whole; "
             "if the older log contains their first clicks, use --overlap cut"
         )
     if n_overlapping and overlap == "cut":
@@ -194,7 +250,7 @@ def _drop_old_clicks(
         table.keep &= ~old_clicks
         report["overlapping_clicks"] = int(old_clicks.sum())
         warnings.append(
-            f"{int(old_clicks.sum()):,} clicks up to {time} of {n_overlapping:,} sessions that "
+            f"{int(old_clicks.sum()):,} clicks up to {end} of {n_overlapping:,} sessions that "
             "ended after it were dropped"
         )
     return warnings

@@ -9,8 +9,10 @@ from pydantic import Field
 
 from nextclick.core.allowed_names import AllowedNames
 from nextclick.core.config import build_config
-from nextclick.data.readers.columns import Columns, Order, SessionsBy
-from nextclick.data.split import PRE_SPLIT, SPLITS
+from nextclick.data.readers.columns import MISSING_WORDS, Columns, Order, SessionsBy
+from nextclick.data.split import AUTO, PRE_SPLIT, SPLITS
+
+DEFAULT_GAP_SECONDS = 3600.0  # ends the session of a user; session ids are not divided by default
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,25 @@ class ReadOptions:
     separator: Annotated[
         str | None, Field(description="field separator of text files, one character or tab")
     ] = None
-    unit: Annotated[str | None, Field(description="unit of the times: s, ms, us, ns or iso")] = None
+    unit: Annotated[
+        str | None,
+        Field(description="unit of the times: s, ms, us, ns, excel (days) or iso (text)"),
+    ] = None
+    time_format: Annotated[
+        str | None,
+        Field(description="strptime pattern of times as text, such as '%d.%m.%Y %H:%M'"),
+    ] = None
+    timezone: Annotated[
+        str | None,
+        Field(description="IANA time zone of times without one, such as Europe/Berlin"),
+    ] = None
+    missing: Annotated[
+        tuple[str, ...],
+        Field(
+            description="values of an id that mean that there is none, compared without case; an "
+            "empty value always does"
+        ),
+    ] = MISSING_WORDS
     order: Annotated[
         Order,
         Field(
@@ -52,8 +72,9 @@ class SessionOptions:
         ),
     ] = "auto"
     gap_seconds: Annotated[
-        float, Field(gt=0, description="seconds without a click that end a session")
-    ] = 3600.0
+        float | None,
+        Field(gt=0, description="seconds without a click that end a session"),
+    ] = None
     block_days: Annotated[float, Field(gt=0, description="length of a block of time, in days")] = (
         1.0
     )
@@ -85,6 +106,13 @@ class FilterOptions:
     collapse_repeats: Annotated[
         bool, Field(description="count consecutive clicks on one item once")
     ] = False
+    filter_on: Annotated[
+        Literal["train", "all"],
+        Field(
+            description="sessions that count for the support of items and users: the training "
+            "part, or all, test included, as in the papers"
+        ),
+    ] = "train"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,33 +120,39 @@ class SplitOptions:
     """Split of the sessions into training and test.
 
     A session belongs to one part as a whole; its time is that of its last click. The test part of
-    `last-days` is the last `days`; of `boundary`, the sessions that end at `boundary` or later; of
-    `fraction`, the last `fraction` of the sessions; of `blocks`, the last `fraction` of the blocks
-    of time. `windows` writes several stores, and `pre-split` uses the given files.
+    `auto` is the last day, the last days with many sessions or the last tenth of the sessions, the
+    first of these that is large enough; of `last-days`, the last `days`; of `boundary`, the
+    sessions that end at `boundary` or later; of `fraction`, the last `fraction` of the sessions; of
+    `blocks`, the last `fraction` of the blocks of time. `windows` writes several stores, and
+    `pre-split` uses the given files.
+
+    With `auto`, an option of another kind selects that kind: `SplitOptions(days=2)` is a split of
+    the kind `last-days`.
     """
 
     kind: Annotated[
         str,
         AllowedNames(SPLITS, PRE_SPLIT),
         Field(description="where the test starts; sessions are never divided"),
-    ] = "last-days"
+    ] = AUTO
     days: Annotated[
-        float, Field(gt=0, description="length of the test in days, for last-days and windows")
-    ] = 1.0
+        float | None,
+        Field(gt=0, description="length of the test in days, for last-days and windows"),
+    ] = None
     boundary: Annotated[
         str | None,
         Field(description="start of the test as ISO time (UTC) or milliseconds, for boundary"),
     ] = None
     fraction: Annotated[
-        float,
+        float | None,
         Field(
             gt=0,
             lt=1,
             description="share of the test, of the sessions (fraction) or of the blocks of time "
             "(blocks)",
         ),
-    ] = 0.1
-    windows: Annotated[int, Field(ge=1, description="number of windows")] = 5
+    ] = None
+    windows: Annotated[int | None, Field(ge=1, description="number of windows")] = None
     train_days: Annotated[
         float | None,
         Field(gt=0, description="length of the training part of a window in days"),
@@ -141,9 +175,9 @@ class SplitOptions:
         int, Field(ge=1, description="train on the most recent 1/N of the training samples")
     ] = 1
     unseen: Annotated[
-        Literal["drop", "keep"] | None,
+        Literal["drop", "miss"] | None,
         Field(
-            description="test clicks on items that do not occur in training: drop them, or keep "
+            description="test clicks on items that do not occur in training: drop them, or count "
             "them as misses"
         ),
     ] = None
@@ -154,6 +188,31 @@ class SplitOptions:
             "them as anonymous"
         ),
     ] = "keep"
+
+    def resolved(self) -> SplitOptions:
+        """Return a copy with the kind that the given options select, and their defaults.
+
+        >>> SplitOptions(days=2).resolved().kind
+        'last-days'
+        """
+        selected = {
+            "boundary": self.boundary is not None,
+            "windows": self.windows is not None or self.train_days is not None,
+            "fraction": self.fraction is not None,
+            "last-days": self.days is not None or self.whole_days or self.drop_edge,
+        }
+        kind = self.kind
+        if kind == AUTO:
+            kind = next((name for name, is_selected in selected.items() if is_selected), AUTO)
+        if kind == AUTO:
+            return self
+        return replace(
+            self,
+            kind=kind,
+            days=1.0 if self.days is None else self.days,
+            fraction=0.1 if self.fraction is None else self.fraction,
+            windows=5 if self.windows is None else self.windows,
+        )
 
 
 @dataclass(frozen=True, slots=True)

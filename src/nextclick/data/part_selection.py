@@ -28,19 +28,22 @@ class PartSelection:
 
     Attributes:
         train: session numbers of the training part, reduced to the recent samples.
-        test: session numbers of the test part that have at least two clicks left.
+        test: session numbers of the test part that have enough clicks left.
         keep: (E,) bool, False for dropped clicks.
+        unseen_rule: `drop` or `miss` for test clicks on items outside training. `full` drops items
+            that no training session has; those that only the recent samples lack are misses.
         unseen: counts of test clicks and sessions affected by unseen items, for the manifest.
     """
 
     train: Int64Array
     test: Int64Array
     keep: BoolArray
+    unseen_rule: str
     unseen: dict[str, int]
 
 
 def select_parts(
-    table: SessionTable, split: Split, options: PrepareOptions, unseen: str, n_items: int
+    table: SessionTable, split: Split, options: PrepareOptions, n_items: int
 ) -> PartSelection:
     """Reduce training to its recent samples, then drop unseen items and users from the test.
 
@@ -48,18 +51,18 @@ def select_parts(
         table: all clicks; `keep` marks those that the filters keep.
         split: the sessions of the two parts.
         options: the options of `prepare`.
-        unseen: `drop` or `keep` test clicks on items outside training. `full` drops items that no
-            training session has, and keeps those that are only missing in the recent samples.
         n_items: number of item codes.
 
     Raises:
         EmptyLogError: no training sample or no test session is left.
     """
+    unseen = options.split.unseen or ("full" if options.split.recent > 1 else "drop")
+    min_length = max(2, options.filters.min_session_length)
     keep = table.keep.copy()
     full_support = item_support(table, keep, split.train, n_items)
     train = _select_recent(keep, table.offsets, split.train, options.split.recent)
     support = item_support(table, keep, train, n_items)
-    allowed = {"drop": support, "full": full_support, "keep": np.ones(n_items, np.int64)}[unseen]
+    allowed = {"drop": support, "full": full_support, "miss": np.ones(n_items, np.int64)}[unseen]
     test = split.test
     if options.split.unseen_users == "drop" and table.users is not None:
         test = _drop_unseen_users(table.users, train, test)
@@ -68,11 +71,11 @@ def select_parts(
         keep[clicks] = allowed[table.items[clicks]] > 0
     lengths = remaining_lengths(keep, table.offsets)[test]
     n_dropped = n_clicks - int(lengths.sum())
-    test = test[lengths >= 2]
+    test = test[lengths >= min_length]
     if len(test) == 0:
         raise EmptyLogError(
             "no test session is left: all of their items are unseen in training; choose an "
-            "earlier boundary, or keep them as misses with --unseen keep"
+            "earlier boundary, or count them as misses with --unseen miss"
         )
     n_unseen = sum(
         int(np.count_nonzero(support[table.items[clicks]] == 0))
@@ -83,7 +86,7 @@ def select_parts(
         "clicks_kept_as_unseen": n_unseen,
         "sessions_dropped": len(split.test) - len(test),
     }
-    return PartSelection(train, test, keep, counts)
+    return PartSelection(train, test, keep, unseen, counts)
 
 
 def _select_recent(

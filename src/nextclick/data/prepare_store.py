@@ -11,24 +11,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nextclick.core.manifests import write_manifest
-from nextclick.core.sessions import MS_PER_DAY
 from nextclick.core.storage import atomic_folder
 from nextclick.core.types import silent
-from nextclick.data.filters import FilterStep, TableCounts, apply_filters, count_table
-from nextclick.data.options import PrepareOptions, SplitOptions
+from nextclick.data.asked_share import count_asked
+from nextclick.data.filtered_split import FilteredSplit, filter_before_split, filtered_splits
+from nextclick.data.filters import FilterStep, count_table
+from nextclick.data.options import DEFAULT_GAP_SECONDS, PrepareOptions
+from nextclick.data.part_selection import select_parts
 from nextclick.data.protocols import PROTOCOLS
-from nextclick.data.quality_warnings import log_warnings, split_warnings
+from nextclick.data.quality_warnings import late_warnings, log_warnings, split_warnings
 from nextclick.data.readers.frames import is_frame
-from nextclick.data.readers.presplit import join_parts, presplit_parts, read_srgnn
+from nextclick.data.readers.presplit import join_parts, read_srgnn
 from nextclick.data.readers.raw_log import RawLog, RawPart, read_log
-from nextclick.data.sessionize import SessionTable, cut_by_inactivity, gather_sessions
-from nextclick.data.split import PRE_SPLIT, Split, iso, split_by_time
+from nextclick.data.repeated_sessions import repeat_warnings
+from nextclick.data.sessionize import SessionTable, cut_by_inactivity, gather_sessions, session_ends
+from nextclick.data.split import AUTO, PRE_SPLIT, iso
 from nextclick.data.store import KIND, WINDOWS_KIND, Store
-from nextclick.data.store_writer import TimeBlocks, write_store
-from nextclick.errors import ConfigError, EmptyLogError
+from nextclick.data.store_writer import write_store
+from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nextclick.core.types import BoolArray, Int64Array, Progress
+    from nextclick.core.types import Progress
     from nextclick.data.encode import IdEncoder
 
 
@@ -125,37 +128,64 @@ def _filter_and_write(
     Returns:
         The names of the stores in `folder`, and the report.
     """
-    steps = [FilterStep("read", count_table(log.table, len(log.items), log.n_users))]
     part_counts = _count_presplit_parts(log)
     progress("filter", 0, None)
-    steps += _filter(log, options)
-    ends, alive = session_ends(log.table)
-    _check_not_empty(steps, alive)
-    blocks = _time_blocks(log.table, options)
-    splits = _splits(log, options, ends, alive, blocks)
+    steps = _as_json(filter_before_split(log, options))
+    now_ms = round(time.time() * 1000)
     report: dict[str, Any] = {
         **log.report,
-        "steps": [{"name": step.name, **asdict(step.counts)} for step in steps],
+        "steps": steps,
         **part_counts,
-        "warnings": [*log.warnings, *split_warnings(splits, ends)],
+        "warnings": [*log.warnings, *late_warnings(session_ends(log.table), now_ms)],
         "published": PROTOCOLS[options.protocol].published if options.protocol else {},
     }
-    for number, split in enumerate(splits):
+    names, added = [], report
+    for number, part in enumerate(filtered_splits(log, options, now_ms)):
         progress("write", number, None)
-        write_store(
-            folder / split.name,
-            log.table,
-            split,
-            items=log.items,
-            users=log.users,
-            blocks=blocks,
-            options=options,
-            report=report,
-        )
-    names = [split.name for split in splits]
+        of_split = _write_split(log, part, options, folder / part.split.name, report)
+        added = _extended(added, *of_split)
+        names.append(part.split.name)
     if names != [""]:
         write_manifest(folder, {"kind": WINDOWS_KIND, "windows": names})
-    return names, dict(report)
+    return names, added
+
+
+def _write_split(
+    log: SessionLog,
+    part: FilteredSplit,
+    options: PrepareOptions,
+    folder: Path,
+    report: dict[str, Any],
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Write the store of a split; return the steps of its filters and its warnings."""
+    selection = select_parts(part.table, part.split, options, len(log.items))
+    asked = count_asked(part.table, log.n_train, part.split, selection)
+    warnings = split_warnings(part.split, session_ends(part.table), asked.targets)
+    steps = _as_json(part.steps)
+    write_store(
+        folder,
+        part,
+        selection,
+        asked,
+        items=log.items,
+        users=log.users,
+        options=options,
+        report=_extended(report, steps, warnings),
+    )
+    return steps, warnings
+
+
+def _extended(
+    report: dict[str, Any], steps: list[dict[str, Any]], warnings: list[str]
+) -> dict[str, Any]:
+    return report | {
+        "steps": [*report["steps"], *steps],
+        "warnings": [*report["warnings"], *warnings],
+    }
+
+
+def _as_json(steps: list[FilterStep]) -> list[dict[str, Any]]:
+    return [{"name": step.name, **asdict(step.counts)} for step in steps]
 
 
 def as_list(sources: Any) -> list[Any]:
@@ -169,20 +199,20 @@ def as_list(sources: Any) -> list[Any]:
 
 def _resolve_defaults(options: PrepareOptions, test: Any) -> PrepareOptions:
     """Return the options with the defaults that depend on whether the log is pre-split."""
-    filters, split = options.filters, options.split
+    filters, split = options.filters, options.split.resolved()
     is_presplit = test is not None or options.read.format == "srgnn"
     if not is_presplit and split.kind == PRE_SPLIT:
         raise ConfigError(
             "split pre-split: name the test part with --test, or choose --format srgnn"
         )
-    if is_presplit and split.kind not in (PRE_SPLIT, SplitOptions().kind):
+    if is_presplit and split.kind not in (PRE_SPLIT, AUTO):
         raise ConfigError(
             f"split {split.kind}: the log is pre-split and cannot be split again; omit --split"
         )
     if filters.min_item_support is None:
         filters = replace(filters, min_item_support=1 if is_presplit else 5)
     if is_presplit:
-        split = replace(split, kind=PRE_SPLIT, unseen=split.unseen or "keep")
+        split = replace(split, kind=PRE_SPLIT, unseen=split.unseen or "miss")
     return replace(options, filters=filters, split=split)
 
 
@@ -200,25 +230,30 @@ def read_sessions(
         if any(is_frame(source) for source in sources) or test is not None:
             raise ConfigError("format srgnn: pass the folder of the pickles, without --test")
         progress("read", 0, None)
-        table, items, n_train_sessions = read_srgnn(sources)
+        table, items, n_train, warnings = read_srgnn(sources)
         read = {"rows": len(table.items), "columns": {}, "times": "none: the log has only an order"}
-        return SessionLog(table, items, None, n_train_sessions, read, [])
+        warnings += repeat_warnings(table, n_train)
+        return SessionLog(table, items, None, n_train, read, warnings)
     parts = [sources] if test is None else [sources, test]
     raw = read_log(parts, options.read, options.sessions, progress)
     progress("sessions", 0, None)
-    gap_ms = round(options.sessions.gap_seconds * 1000)
-    tables = [_group_part(part, raw, gap_ms) for part in raw.parts]
+    tables = [_group_part(part, raw, options.sessions.gap_seconds) for part in raw.parts]
     table = tables[0] if test is None else join_parts(tables[0], tables[1])
-    n_train = None if test is None else len(tables[0])
-    report, warnings = _read_report(raw, table), log_warnings(raw, table)
-    return SessionLog(table, raw.items, raw.users, n_train, report, warnings)
+    n_first = None if test is None else len(tables[0])
+    report = _read_report(raw, table)
+    warnings = log_warnings(raw, table) + repeat_warnings(table, n_first)
+    return SessionLog(table, raw.items, raw.users, n_first, report, warnings)
 
 
-def _group_part(part: RawPart, raw: RawLog, gap_ms: int) -> SessionTable:
+def _group_part(part: RawPart, raw: RawLog, gap_seconds: float | None) -> SessionTable:
+    """Group the clicks of a part into sessions; users are cut at gaps, sessions only on request."""
     table = gather_sessions(part)
     if raw.by_user:
-        return cut_by_inactivity(table, gap_ms)
-    return table if raw.users is not None else replace(table, users=None)
+        table = replace(table, users=np.arange(len(table), dtype=np.int32))
+        gap_seconds = gap_seconds or DEFAULT_GAP_SECONDS
+    elif raw.users is None:
+        table = replace(table, users=None)
+    return table if gap_seconds is None else cut_by_inactivity(table, round(gap_seconds * 1000))
 
 
 def _read_report(raw: RawLog, table: SessionTable) -> dict[str, Any]:
@@ -236,51 +271,6 @@ def _read_report(raw: RawLog, table: SessionTable) -> dict[str, Any]:
     }
 
 
-def _filter(log: SessionLog, options: PrepareOptions) -> list[FilterStep]:
-    min_support = options.filters.min_item_support
-    assert min_support is not None
-    return apply_filters(log.table, options.filters, min_support, len(log.items), log.n_users)
-
-
-def session_ends(table: SessionTable) -> tuple[Int64Array | None, BoolArray]:
-    """Return (S,) the time of the last click of each session, and (S,) whether a click remains.
-
-    The times are None if the log has no times.
-    """
-    lengths = np.diff(table.offsets)
-    non_empty = np.flatnonzero(lengths)
-    alive = np.zeros(len(lengths), dtype=np.bool_)
-    if len(non_empty):
-        alive[non_empty] = np.logical_or.reduceat(table.keep, table.offsets[non_empty])
-    if table.times is None:
-        return None, alive
-    ends = np.full(len(lengths), np.iinfo(np.int64).min)
-    ends[non_empty] = table.times[table.offsets[non_empty + 1] - 1]
-    return ends, alive
-
-
-def _splits(
-    log: SessionLog,
-    options: PrepareOptions,
-    ends: Int64Array | None,
-    alive: BoolArray,
-    blocks: TimeBlocks | None,
-) -> list[Split]:
-    if log.n_train is not None:
-        return [presplit_parts(log.n_train, ends, alive)]
-    assert ends is not None
-    assert blocks is not None
-    return list(split_by_time(ends, alive, options.split, blocks.length_ms, blocks.origin_ms))
-
-
-def _time_blocks(table: SessionTable, options: PrepareOptions) -> TimeBlocks | None:
-    """Return the blocks from midnight (UTC) of the first day of the log, None without times."""
-    if table.times is None:
-        return None
-    origin = int(table.times.min()) // MS_PER_DAY * MS_PER_DAY
-    return TimeBlocks(origin, round(options.sessions.block_days * MS_PER_DAY))
-
-
 def _count_presplit_parts(log: SessionLog) -> dict[str, Any]:
     """Return the counts of both parts of a pre-split log, else nothing."""
     if log.n_train is None:
@@ -291,17 +281,3 @@ def _count_presplit_parts(log: SessionLog) -> dict[str, Any]:
         for name, keep in (("train", is_train), ("test", ~is_train))
     }
     return {"read_parts": counts}
-
-
-def _check_not_empty(steps: list[FilterStep], alive: BoolArray) -> None:
-    if alive.any():
-        return
-    counts = "; ".join(f"{step.name}: {_format_counts(step.counts)}" for step in steps)
-    raise EmptyLogError(
-        f"no session is left after the filters ({counts}); lower --min-item-support, "
-        "--min-session-length or --min-user-sessions"
-    )
-
-
-def _format_counts(counts: TableCounts) -> str:
-    return f"{counts.events:,} events, {counts.sessions:,} sessions, {counts.items:,} items"

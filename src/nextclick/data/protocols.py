@@ -31,7 +31,7 @@ class Protocol:
     published: dict[str, str] = field(default_factory=dict)
 
 
-_ONE_PASS = FilterOptions(min_item_support=5, min_session_length=2, iterate=False)
+_ONE_PASS = FilterOptions(min_item_support=5, min_session_length=2, iterate=False, filter_on="all")
 
 PROTOCOLS: dict[str, Protocol] = {
     preset.name: preset
@@ -69,7 +69,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "--min-user-sessions 20",
             options=PrepareOptions(
                 sessions=SessionOptions(by="auto", gap_seconds=3600),
-                filters=FilterOptions(min_item_support=10, min_user_sessions=10),
+                filters=FilterOptions(min_item_support=10, min_user_sessions=10, filter_on="all"),
                 split=SplitOptions(
                     kind="fraction", fraction=0.1, unseen="drop", unseen_users="drop"
                 ),
@@ -88,7 +88,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "sessions",
             options=PrepareOptions(
                 sessions=SessionOptions(block_days=1.0),
-                filters=FilterOptions(min_item_support=5),
+                filters=FilterOptions(min_item_support=5, filter_on="all"),
                 split=SplitOptions(kind="blocks", fraction=1 / 6, valid_fraction=0.2),
             ),
             published={"blocks": "30 (Diginetica), 36 (Aotm), 46 (Retailrocket)"},

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextclick.core.sessions import MS_PER_DAY
+from nextclick.data.default_boundary import MIN_PREFIXES, find_late_sessions
+from nextclick.data.split import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from nextclick.core.types import BoolArray, Int32Array, Int64Array
     from nextclick.data.readers.raw_log import RawLog
     from nextclick.data.sessionize import SessionTable
@@ -28,13 +28,8 @@ _DOMINANCE = 5.0  # … if it is this many times as frequent as the next value
 
 def log_warnings(log: RawLog, table: SessionTable) -> list[str]:
     """Return one sentence for each property of a log to know before training."""
-    warnings = []
+    warnings = list(log.notes)
     n_other_user = sum(part.n_other_user for part in log.parts)
-    if log.unused_event is not None:
-        warnings.append(
-            f"the event column {log.unused_event!r} is ignored, so every row counts as a click; "
-            "select event types with --events"
-        )
     if log.relative_times:
         warnings.append(
             "the times are too small to be dates, so they are read as seconds from the start of "
@@ -45,7 +40,8 @@ def log_warnings(log: RawLog, table: SessionTable) -> list[str]:
     if n_other_user:
         warnings.append(
             f"{n_other_user:,} clicks have another user than the first click of their session; "
-            "a session belongs to its first user"
+            "a session belongs to its first user; if session ids are reused, name a key such as "
+            "--session-column user_id+session_id"
         )
     if table.out_of_order:
         warnings.append(
@@ -55,25 +51,64 @@ def log_warnings(log: RawLog, table: SessionTable) -> list[str]:
     return warnings + _span_warnings(log, table) + _session_warnings(table)
 
 
-def split_warnings(splits: Sequence[Split], ends: Int64Array | None) -> list[str]:
-    """Return one sentence for each split with a leak or a small test part."""
+def late_warnings(ends: Int64Array | None, now_ms: int) -> list[str]:
+    """Return one sentence about sessions that end later than now, and one about isolated ones."""
+    if ends is None or not len(ends):
+        return []
+    ends, warnings = np.sort(ends), []
+    late = find_late_sessions(ends, now_ms)
+    effect = (
+        "such sessions do not decide the default start of the test part; check the clock of the "
+        "log, or drop them"
+    )
+    if late.future:
+        warnings.append(
+            f"{late.future:,} sessions end later than now, the last at {iso(int(ends[-1]))}; "
+            + effect
+        )
+    elif ends[0] > now_ms:
+        warnings.append(
+            f"all sessions end later than now, the first at {iso(int(ends[0]))}; check the clock "
+            "of the log and --time-unit"
+        )
+    if late.isolated:
+        first = len(ends) - late.count
+        warnings.append(
+            f"{late.isolated:,} sessions end long after the others, from {iso(int(ends[first]))} "
+            f"on, while the others end by {iso(int(ends[first - 1]))}; {effect}"
+        )
+    return warnings
+
+
+def split_warnings(split: Split, ends: Int64Array | None, n_prefixes: int) -> list[str]:
+    """Return one sentence for each of these: a leak, few test sessions, few test prefixes.
+
+    Args:
+        split: the sessions of both parts.
+        ends: (S,) time of the last click of each session, None without times.
+        n_prefixes: number of prefixes of the test part of the store.
+    """
     warnings = []
-    for split in splits:
-        if ends is not None and len(split.train) and len(split.test):
-            n_early = int((ends[split.test] < ends[split.train].max()).sum())
-            if n_early:
-                warnings.append(
-                    f"{n_early:,} of {len(split.test):,} test sessions end before the last "
-                    "training session, so training data may come from their future; split the "
-                    "log by time"
-                )
-        share = len(split.test) / (len(split.test) + len(split.train))
-        if share < _SMALL_TEST:
+    name = split.name or "the test part"
+    if ends is not None:
+        n_early = int((ends[split.test] < ends[split.train].max()).sum())
+        if n_early:
             warnings.append(
-                f"{split.name or 'the test part'} has only {len(split.test):,} sessions, "
-                f"{share:.2%} of the log, possibly because of a few late clicks; choose a "
-                "--boundary, more --days, or --split fraction"
+                f"{n_early:,} of {len(split.test):,} test sessions end before the last "
+                "training session, so training data may come from their future; split the "
+                "log by time"
             )
+    share = len(split.test) / (len(split.test) + len(split.train))
+    if share < _SMALL_TEST:
+        warnings.append(
+            f"{name} has only {len(split.test):,} sessions, {share:.2%} of the log, possibly "
+            "because of a few late clicks; choose a --boundary, more --days, or --split fraction"
+        )
+    if n_prefixes < MIN_PREFIXES:
+        warnings.append(
+            f"{name} has only {n_prefixes:,} prefixes, so most differences between models will "
+            f"not be significant; {MIN_PREFIXES:,} or more are better"
+        )
     return warnings
 
 

@@ -37,6 +37,16 @@ class SessionTable:
         return len(self.offsets) - 1
 
 
+def session_ends(table: SessionTable) -> Int64Array | None:
+    """Return (S,) the time of the last click of each session, None if the log has no times."""
+    if table.times is None:
+        return None
+    ends = np.full(len(table), np.iinfo(np.int64).min)
+    non_empty = np.flatnonzero(np.diff(table.offsets))
+    ends[non_empty] = table.times[table.offsets[non_empty + 1] - 1]
+    return ends
+
+
 def gather_sessions(part: RawPart) -> SessionTable:
     """Group the clicks by session and sort them by time; equal times keep the order of the file.
 
@@ -63,10 +73,10 @@ def gather_sessions(part: RawPart) -> SessionTable:
 
 
 def cut_by_inactivity(table: SessionTable, gap_ms: int) -> SessionTable:
-    """Split the clicks of every user into sessions at gaps of more than `gap_ms`.
+    """Split each row of a table into sessions at gaps of more than `gap_ms`.
 
     Args:
-        table: one row per user; the user code is the row number.
+        table: the clicks of a user or of a session in each row.
         gap_ms: longest gap within a session, in milliseconds.
     """
     assert table.times is not None
@@ -75,7 +85,7 @@ def cut_by_inactivity(table: SessionTable, gap_ms: int) -> SessionTable:
     is_start[1:] = np.diff(table.times) > gap_ms
     is_start[table.offsets[:-1][lengths > 0]] = True
     starts = np.flatnonzero(is_start)
-    users = np.repeat(np.arange(len(table), dtype=np.int32), lengths)[starts]
+    users = None if table.users is None else np.repeat(table.users, lengths)[starts]
     offsets = np.append(starts, np.int64(len(table.items)))
     return SessionTable(table.items, table.times, offsets, users, table.keep, table.out_of_order)
 

@@ -6,13 +6,14 @@ their names from it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from nextclick.core.sessions import MS_PER_DAY
+from nextclick.data.default_boundary import default_boundary
 from nextclick.errors import ConfigError, EmptyLogError
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import BoolArray, Int64Array
     from nextclick.data.options import SplitOptions
+
+
+PrefixCounter: TypeAlias = "Callable[[Int64Array, Int64Array], int]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,9 @@ class Split:
         test: (m,) session numbers, sorted by end.
         boundary_ms: milliseconds since the epoch, None if the split is not by time.
         n_edge: number of sessions on the boundary, in neither part.
+        stop_ms: end of the test, milliseconds since the epoch; None is the end of the log.
+        kind: how the boundary was found: the kind of split, or a rule of `default_boundary`.
+        reason: why the default boundary is where it is; None with a chosen kind of split.
     """
 
     name: str
@@ -42,6 +49,9 @@ class Split:
     test: Int64Array
     boundary_ms: int | None
     n_edge: int = 0
+    stop_ms: int | None = None
+    kind: str = ""
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,9 @@ class SplitInput:
         options: lengths, fractions and boundaries.
         block_ms: length of a block of time in milliseconds.
         origin_ms: start of the first block, milliseconds since the epoch.
+        now_ms: present time, milliseconds since the epoch.
+        count_prefixes: returns the number of prefixes of test sessions, given the numbers of the
+            training and of the test sessions.
     """
 
     order: Int64Array
@@ -61,6 +74,8 @@ class SplitInput:
     options: SplitOptions
     block_ms: int
     origin_ms: int
+    now_ms: int
+    count_prefixes: PrefixCounter
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +94,13 @@ class SplitKind:
 
 
 def split_by_time(
-    ends: Int64Array, alive: BoolArray, options: SplitOptions, block_ms: int, origin_ms: int
+    ends: Int64Array,
+    alive: BoolArray,
+    options: SplitOptions,
+    block_ms: int,
+    origin_ms: int,
+    now_ms: int,
+    count_prefixes: PrefixCounter,
 ) -> Iterator[Split]:
     """Split sessions by the time of their last click.
 
@@ -89,21 +110,37 @@ def split_by_time(
         options: the kind of split and its parameters.
         block_ms: length of a block of time in milliseconds.
         origin_ms: start of the first block, milliseconds since the epoch.
+        now_ms: present time, milliseconds since the epoch; later sessions do not decide the
+            default boundary.
+        count_prefixes: see `SplitInput`.
 
     Raises:
         ConfigError: the boundary is not a time.
         EmptyLogError: a part is empty.
     """
+    options = options.resolved()
     order = np.argsort(ends, kind="stable")
     order = order[alive[order]]
-    sessions = SplitInput(order, ends[order], options, block_ms, origin_ms)
+    sessions = SplitInput(order, ends[order], options, block_ms, origin_ms, now_ms, count_prefixes)
     for split in SPLITS[options.kind].split(sessions):
         _check_not_empty(split, sessions.ends)
-        yield split
+        yield split if split.kind else replace(split, kind=options.kind)
+
+
+def _by_default(sessions: SplitInput) -> list[Split]:
+    order = sessions.order
+
+    def count_prefixes(start: int, stop: int) -> int:
+        return sessions.count_prefixes(order[:start], order[start:stop])
+
+    chosen = default_boundary(sessions.ends, count_prefixes, sessions.now_ms)
+    train, test = order[: chosen.n_train], order[chosen.n_train :]
+    return [Split("", train, test, chosen.boundary_ms, kind=chosen.rule, reason=chosen.reason)]
 
 
 def _by_fraction(sessions: SplitInput) -> list[Split]:
     order, ends = sessions.order, sessions.ends
+    assert sessions.options.fraction is not None
     n_train = len(order) - max(1, round(sessions.options.fraction * len(order)))
     boundary = int(ends[n_train]) if len(order) else None
     return [Split("", order[:n_train], order[n_train:], boundary)]
@@ -111,6 +148,7 @@ def _by_fraction(sessions: SplitInput) -> list[Split]:
 
 def _by_blocks(sessions: SplitInput) -> list[Split]:
     n_blocks = (int(sessions.ends[-1]) - sessions.origin_ms) // sessions.block_ms + 1
+    assert sessions.options.fraction is not None
     n_train = n_blocks - round(sessions.options.fraction * n_blocks)
     return _split_at(sessions, sessions.origin_ms + int(n_train) * sessions.block_ms)
 
@@ -121,6 +159,7 @@ def _by_boundary(sessions: SplitInput) -> list[Split]:
 
 def _by_last_days(sessions: SplitInput) -> list[Split]:
     options, last = sessions.options, int(sessions.ends[-1])
+    assert options.days is not None
     if not options.whole_days:
         return _split_at(sessions, last - round(options.days * MS_PER_DAY))
     # with drop_edge, the boundary is the day before the last n days, which is dropped
@@ -141,6 +180,8 @@ def _split_at(sessions: SplitInput, boundary: int, unit_ms: int = 1) -> list[Spl
 
 def _by_windows(sessions: SplitInput) -> Iterator[Split]:
     order, ends, options = sessions.order, sessions.ends, sessions.options
+    assert options.days is not None
+    assert options.windows is not None
     test_ms = round(options.days * MS_PER_DAY)
     train_ms = None if options.train_days is None else round(options.train_days * MS_PER_DAY)
     last = int(ends[-1])
@@ -151,12 +192,14 @@ def _by_windows(sessions: SplitInput) -> Iterator[Split]:
         train = ends < boundary
         if train_ms is not None:
             train &= ends >= boundary - train_ms
-        yield Split(f"window-{number}", order[train], order[test], boundary)
+        yield Split(f"window-{number}", order[train], order[test], boundary, stop_ms=stop)
 
 
+AUTO = "auto"  # the kind of an option group that names no other
 SPLITS: dict[str, SplitKind] = {
     kind.name: kind
     for kind in (
+        SplitKind(AUTO, "the last day, or a longer period if it has few sessions", _by_default),
         SplitKind("last-days", "the last --days", _by_last_days),
         SplitKind("boundary", "the sessions that end at --boundary or later", _by_boundary),
         SplitKind("fraction", "the last --fraction of the sessions", _by_fraction),

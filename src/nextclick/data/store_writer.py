@@ -13,7 +13,7 @@ from nextclick.core.file_digests import digest_files
 from nextclick.core.manifests import write_manifest
 from nextclick.core.storage import fingerprint
 from nextclick.data.filters import remaining_lengths
-from nextclick.data.part_selection import item_support, remaining_clicks, select_parts
+from nextclick.data.part_selection import item_support, remaining_clicks
 from nextclick.data.store import FORMAT_VERSION, KIND, PARTS, Store
 from nextclick.version import __version__
 
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nextclick.core.types import AnyArray, BoolArray, Int32Array, Int64Array
+    from nextclick.data.asked_share import AskedShare
     from nextclick.data.encode import IdEncoder
+    from nextclick.data.filtered_split import FilteredSplit
     from nextclick.data.options import PrepareOptions
+    from nextclick.data.part_selection import PartSelection
     from nextclick.data.sessionize import SessionTable
     from nextclick.data.split import Split
 
@@ -37,12 +40,12 @@ class TimeBlocks:
 
 def write_store(
     folder: Path,
-    table: SessionTable,
-    split: Split,
+    part: FilteredSplit,
+    selection: PartSelection,
+    asked: AskedShare,
     *,
     items: IdEncoder,
     users: IdEncoder | None,
-    blocks: TimeBlocks | None,
     options: PrepareOptions,
     report: dict[str, Any],
 ) -> Store:
@@ -50,19 +53,15 @@ def write_store(
 
     Args:
         folder: created for the store.
-        table: all clicks; `keep` marks those that the filters keep.
-        split: the sessions of the two parts.
+        part: all clicks and the split.
+        selection: the sessions and clicks of the two parts.
+        asked: share of the test period that is evaluated.
         items: encoder of the item codes.
         users: encoder of the user codes, None without users.
-        blocks: blocks of time, None without times.
         options: options of `prepare`, stored in the manifest.
         report: report of `prepare`, stored in the manifest.
-
-    Raises:
-        EmptyLogError: no training sample or no test session is left.
     """
-    unseen = options.split.unseen or ("full" if options.split.recent > 1 else "drop")
-    selection = select_parts(table, split, options, unseen, len(items))
+    table, split, blocks = part.table, part.split, part.blocks
     item_codes = np.flatnonzero(item_support(table, selection.keep, selection.train, len(items)))
     item_vocabulary, item_index = items.vocabulary(item_codes.astype(np.int32))
     item_vocabulary.save(folder / "items")
@@ -83,10 +82,12 @@ def write_store(
         "nextclick": __version__,
         "fingerprint": fingerprint(folder, n_inner, digests=digests),
         "n_train_inner_sessions": n_inner,
-        "protocol": _protocol_fields(options, split, blocks, unseen),
+        "protocol": _protocol_fields(options, split, blocks, selection.unseen_rule),
         "prepared": {"read": asdict(options.read), "sessions": asdict(options.sessions)},
         "unseen_test": selection.unseen,
+        "boundary": {"kind": split.kind, "reason": split.reason},
         "boundary_sessions": split.n_edge,
+        "asked": asdict(asked) | {"share": asked.share},
         "report": report,
     }
     store = Store(folder, {**manifest, "files": digests}, is_verified=True)
@@ -155,7 +156,8 @@ def _write_part(
         _copy_clicks(table, table.times, keep, sessions, times)
         times.flush()
         ends = table.times[table.offsets[sessions + 1] - 1]
-        block = (ends - blocks.origin_ms) // blocks.length_ms
+        # a given test part may begin before the training part
+        block = np.maximum((ends - blocks.origin_ms) // blocks.length_ms, 0)
         np.save(folder / "blocks.npy", block.astype(np.int32))
     if table.users is not None and user_index is not None:
         codes = table.users[sessions]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Float64Array, Int32Array, Int64Array, Progress, Scorer
 
-Unseen: TypeAlias = Literal["keep", "drop"]
+Unseen: TypeAlias = Literal["miss", "drop"]
 
 MAX_MEMORY_BYTES = 24 << 20  # fits into the cache, and malloc reuses it: larger blocks are slower
 _BYTES_PER_CLICK = 256  # memory of a scorer per click of a block, besides its scores
@@ -40,8 +40,10 @@ class RankingProtocol:
     Attributes:
         mode: "all" makes every click but the first a target, "last" the last click of a session.
         ties: rank of the target among items of the same score: "worst", "best" or "mean".
-        unseen: "keep" counts a target unseen in training as a miss, "drop" omits its prefix.
+        unseen: "miss" counts a target unseen in training as a miss, "drop" omits its prefix.
         max_length: number of the most recent known clicks that a scorer reads; None is all.
+        min_prefix: smallest number of clicks of a prefix, unknown items included; the targets of
+            shorter prefixes are omitted.
 
     Raises:
         ConfigError: a value is invalid.
@@ -51,12 +53,15 @@ class RankingProtocol:
     ties: Ties = "worst"
     unseen: Unseen = "drop"
     max_length: int | None = None
+    min_prefix: int = 1
 
     def __post_init__(self) -> None:
         check_prefixes(self.mode, self.max_length)
         check_ties(self.ties)
-        if self.unseen not in ("keep", "drop"):
-            raise ConfigError(f"unseen must be keep or drop, got {self.unseen!r}")
+        if self.unseen not in ("miss", "drop"):
+            raise ConfigError(f"unseen must be miss or drop, got {self.unseen!r}")
+        if self.min_prefix < 1:
+            raise ConfigError(f"min_prefix must be at least 1, got {self.min_prefix}")
 
 
 DEFAULT_PROTOCOL = RankingProtocol()
@@ -70,7 +75,7 @@ class SampleCounts:
         sessions: sessions with at least one evaluated prefix.
         prefixes: evaluated prefixes, the denominator of every metric.
         unseen_targets: targets unseen in training; part of `prefixes` (as misses) only if the
-            protocol keeps them.
+            protocol counts them.
         empty_prefixes: evaluated prefixes without a click on a known item.
     """
 
@@ -103,7 +108,7 @@ class Evaluation:
         blocks: blocks of time of a prequential evaluation; else empty.
         protocol: fields of `RankingProtocol`.
         ks: cut-offs.
-        n_bootstrap: number of resamples for the intervals.
+        n_bootstrap: number of resamples for the intervals, 0 without intervals.
         seed: seed of the resampling.
         seconds: wall time.
         ranks: (P,) float64, rank of each target; infinite if unseen in training.
@@ -167,7 +172,8 @@ def evaluate(
             updated with them, and then with each block of `sessions` after its sessions are
             ranked. None evaluates the scorer without updates.
         max_memory_bytes: limit of the scores in memory at a time; a single row may exceed it.
-        n_bootstrap: number of resamples of the sessions for the 95 % intervals; 0 for none.
+        n_bootstrap: number of resamples of the sessions for the 95 % intervals; 0 for none. A test
+            of one session has none.
         seed: seed of the resampling.
         progress: receives the number of completed prefixes.
 
@@ -200,6 +206,8 @@ def evaluate(
     ranks, session, position = collected.arrays(protocol)
     metrics = per_prefix(ranks, cutoffs)
     sums, prefixes = session_sums(session, metrics)
+    if len(prefixes) == 1:
+        n_bootstrap = 0  # all resamples of one session are equal
     return Evaluation(
         metrics=estimates(list(metrics), sums, prefixes, n_bootstrap=n_bootstrap, seed=seed),
         counts=SampleCounts(
@@ -241,9 +249,10 @@ class _CollectedRanks:
         """(P,) ranks, (P,) session and (P,) position of all blocks."""
         if not self.ranks:
             raise EmptyLogError(
-                "no prefix to evaluate: no session has two clicks with a target to rank "
+                "no prefix to evaluate: no session has a target to rank after "
+                f"{protocol.min_prefix} clicks or more "
                 f"({self.unseen_targets} targets are unseen in training, unseen is "
-                f"{protocol.unseen}); give longer sessions, or set unseen to keep"
+                f"{protocol.unseen}); give longer sessions, lower min_prefix, or set unseen to miss"
             )
         return (
             np.concatenate(self.ranks),
@@ -274,7 +283,9 @@ def _blocks(
 def _rank_block(
     ranker: Ranker, block: PrefixBlock, protocol: RankingProtocol, collected: _CollectedRanks
 ) -> None:
-    """Rank the targets of a block, without unseen ones if the protocol drops them."""
+    """Rank the targets of a block that the protocol asks for."""
+    if protocol.min_prefix > 1:
+        block = block.select(block.position >= protocol.min_prefix)
     unseen = block.targets == 0
     collected.unseen_targets += int(np.count_nonzero(unseen))
     if protocol.unseen == "drop" and unseen.any():

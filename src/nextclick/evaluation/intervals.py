@@ -23,7 +23,7 @@ _MAX_COUNTS = 2_000_000  # (resample, session) counts in memory at a time: 16 MB
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A metric and its 95 % confidence interval; low and high are None without a bootstrap."""
+    """A metric and its 95 % confidence interval; low and high are None without an interval."""
 
     value: float
     low: float | None = None

@@ -71,6 +71,8 @@ class Result:
         fields = {name: value for name, value in values.items() if name != "schema"}
         try:
             result = cls(**fields)
+            if result.protocol.get("unseen") == "keep":  # former name
+                result.protocol["unseen"] = "miss"
             _metrics(result.evaluation)
         except (AttributeError, KeyError, TypeError) as error:
             raise ProtocolError(f"not a result of {SCHEMA}: {error}; evaluate again") from error

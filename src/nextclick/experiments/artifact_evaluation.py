@@ -122,8 +122,13 @@ def evaluate_with_ranks(
             "part": part,
             "trained_on": training_data(artifact),
             "data": store.protocol["name"] or "own",
+            "filter_on": store.protocol["filters"].get("filter_on", "all"),
         },
-        evaluation=evaluation.to_json() | {"training_seconds": artifact.trained["seconds"]},
+        evaluation=evaluation.to_json()
+        | {
+            "training_seconds": artifact.trained["seconds"],
+            "asked": _asked_share(store, part, evaluation.counts.prefixes),
+        },
         leaky=artifact.model.capabilities.leaky,
         prequential=prequential,
     )
@@ -131,9 +136,18 @@ def evaluate_with_ranks(
 
 
 def store_protocol(store: Store) -> RankingProtocol:
-    """The default protocol: ties rank last; unseen targets are misses if the store keeps them."""
-    keeps_unseen = store.protocol["split"]["unseen"] != "drop"
-    return RankingProtocol(unseen="keep" if keeps_unseen else "drop")
+    """The default protocol: ties rank last; unseen targets are misses if the store has them."""
+    return RankingProtocol(unseen="drop" if store.protocol["split"]["unseen"] == "drop" else "miss")
+
+
+def _asked_share(store: Store, part: str, n_targets: int) -> dict[str, Any] | None:
+    """The share of the clicks of the test period that are targets, None if it was not counted."""
+    asked = store.manifest.get("asked")
+    if part != "test" or asked is None:
+        return None
+    return {
+        "targets": n_targets, "clicks": asked["clicks"], "share": n_targets / asked["clicks"]
+    }  # fmt: skip
 
 
 def training_data(artifact: Artifact) -> str:

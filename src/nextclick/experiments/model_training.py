@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nextclick.artifact import Artifact
 from nextclick.core.config import build_config
 from nextclick.core.types import silent
+from nextclick.data.default_boundary import last_trusted_end
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError
 from nextclick.experiments.checkpoint_paths import remove_checkpoints
@@ -21,6 +22,7 @@ from nextclick.training.training_config import NeuralOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nextclick.core.sessions import Sessions
     from nextclick.core.types import Progress
     from nextclick.models.base import Model
 
@@ -89,7 +91,7 @@ def train(
         "data_fingerprint": store.fingerprint,
         "protocol": store.protocol,
         "prepared": store.prepared,
-        "last_ms": None if sessions.times is None else int(sessions.times.max()),
+        "last_ms": _last_ms(sessions),
         **record,
     }
     users = store.users if "users" in model_type.requires(fitted.config) else None
@@ -146,3 +148,14 @@ class _TrainingRequest:
             progress=self.progress,
         )
         return result.model, time.perf_counter() - start, result.record
+
+
+def _last_ms(sessions: Sessions) -> int | None:
+    """Return the time of the last click in milliseconds, None without times.
+
+    A click in the future or long after the others does not say where the log ends.
+    """
+    if sessions.times is None:
+        return None
+    ends = sessions.times[sessions.offsets[1:] - 1]
+    return last_trusted_end(ends, round(time.time() * 1000))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nextclick.evaluation.intervals import Estimate
     from nextclick.experiments.refresh_options import PublishCheckOptions
 
-PROTOCOL = RankingProtocol(unseen="keep")
+PROTOCOL = RankingProtocol(unseen="miss")
 
 
 @dataclass(frozen=True, slots=True)

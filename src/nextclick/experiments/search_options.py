@@ -12,6 +12,9 @@ from nextclick.core.metrics import metric_forms
 
 Metric = Annotated[str, Field(description=f"metric on the validation or test: {metric_forms()}")]
 Preset = Annotated[str | None, Field(description="preset of a neural model to start from")]
+MinPrefix = Annotated[
+    int, Field(ge=1, description="predict only after prefixes of at least this many clicks")
+]
 Device = Annotated[str, Field(description="compute device of neural models: auto, cpu or cuda")]
 
 
@@ -40,6 +43,7 @@ class TuneOptions:
         int | None,
         Field(description="validation sessions to rank, the same in every trial"),
     ] = None
+    min_prefix: MinPrefix = 1
     seed: Annotated[int, Field(ge=0, description="seed of all random numbers")] = 0
     device: Device = "auto"
 

@@ -85,6 +85,7 @@ class SearchPlan:
             "metric": options.metric,
             "seed": options.seed,
             "sessions": options.sessions,
+            "min_prefix": options.min_prefix,
             "fixed": self.parameters({}),
             "grid": bool(options.grid),
             "space": describe_space(self.space),

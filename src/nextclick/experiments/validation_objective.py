@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,7 +60,8 @@ class ValidationObjective:
             rng = np.random.default_rng([plan.options.seed, n_sessions])
             valid = valid.take(np.sort(rng.choice(len(valid), n_sessions, replace=False)))
         valid = valid.mask_unseen_items(fit.support())
-        return cls(plan.candidate, fit, valid, store_protocol(store), plan.options)
+        protocol = replace(store_protocol(store), min_prefix=plan.options.min_prefix)
+        return cls(plan.candidate, fit, valid, protocol, plan.options)
 
     def __call__(
         self,

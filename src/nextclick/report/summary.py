@@ -12,8 +12,20 @@ if TYPE_CHECKING:
 
 
 def summarize(data: dict[str, Any]) -> dict[str, Any]:
-    """Write `text`, two sentences, and `notice`, a limit of the conclusion, or None."""
-    return {"text": f"{_best_model(data)} {_significance(data)}", "notice": _notice(data)}
+    """Write `text`, two sentences, and what a program or a person may conclude.
+
+    Returns:
+        `text`; `notice`: a limit of the conclusion, or None; `best`: labels of the best model and
+        of those that do not differ significantly from it, empty if the test does not distinguish
+        any models; `no_best_reason`: why it is empty, or None.
+    """
+    best, reason = _best_models(data)
+    return {
+        "text": f"{_best_model(data)} {_significance(data)}",
+        "notice": _notice(data),
+        "best": best,
+        "no_best_reason": reason,
+    }
 
 
 def percent(estimate: dict[str, Any]) -> str:
@@ -37,6 +49,26 @@ def join_names(names: Sequence[str], conjunction: str = "and") -> str:
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} {conjunction} {names[-1]}"
+
+
+def _best_models(data: dict[str, Any]) -> tuple[list[str], str | None]:
+    """The models that no other model of the comparison beats, or why the test does not tell."""
+    labels = [row["label"] for row in data["leaderboard"]]
+    if len(labels) == 1:
+        return labels, None
+    if data["no_pairs_reason"] is not None:
+        return [], data["no_pairs_reason"]
+    others = [label for label in labels if label != data["best"]]
+    tied = [label for label in others if not _is_significant(data, label)]
+    if len(tied) == len(others):
+        n_sessions = data["counts"]["sessions"]
+        return [], f"no difference is statistically significant on {n_sessions:,} sessions"
+    return [data["best"], *tied], None
+
+
+def _is_significant(data: dict[str, Any], other: str) -> bool:
+    pair = find_pair(data["pairs"], data["best"], other)
+    return pair is not None and pair["significant"]
 
 
 def _best_model(data: dict[str, Any]) -> str:

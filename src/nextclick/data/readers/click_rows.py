@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from nextclick.data.readers.raw_ids import clean_ids
 from nextclick.data.readers.sources import BAD, LINE, ROW, LogSource
-from nextclick.data.readers.timestamps import TimeFormat, detect_time_format
+from nextclick.data.readers.timestamps import AmbiguousDateError, TimeFormat, detect_time_format
 from nextclick.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from nextclick.data.options import ReadOptions
     from nextclick.data.readers.columns import Columns
 
-_SAMPLE_ROWS = 1_000
+SAMPLE_ROWS = 1_000
+_ID_ROLES = frozenset({"session", "user", "item"})
 _MAX_EXAMPLES = 5
 _MAX_VALUE_LENGTH = 60  # characters of a value in a message
 
@@ -70,11 +74,19 @@ class BadRows:
 
 @dataclass(slots=True)
 class ReadCounts:
-    """Numbers of rows of all sources: read, blank, and of event types that are not clicks."""
+    """Numbers of rows of all sources.
+
+    Attributes:
+        rows: rows read.
+        blank: rows without a value.
+        other_events: rows of event types that are not clicks.
+        event_types: rows of each of these types, as written in the log.
+    """
 
     rows: int = 0
     blank: int = 0
     other_events: int = 0
+    event_types: Counter[str] = field(default_factory=Counter)
 
 
 def check_column_types(source: LogSource, columns: Columns) -> None:
@@ -96,22 +108,34 @@ def check_column_types(source: LogSource, columns: Columns) -> None:
             )
 
 
-def source_time_format(source: LogSource, columns: Columns, unit: str | None) -> TimeFormat | None:
+def source_time_format(source: LogSource, columns: Columns, read: ReadOptions) -> TimeFormat | None:
     """Detect the time format of a source from its first rows; None if it has no row.
 
     Raises:
-        SourceError: no time in the first rows can be parsed.
+        SourceError: no time in the first rows can be parsed, or dates have two readings.
     """
     assert columns.time is not None
-    sample = source.head([columns.time], _SAMPLE_ROWS)
-    if sample.height == 0:
+    column = columns.time
+    sample = source.head([column], SAMPLE_ROWS)[column]
+    if len(sample) == 0:
         return None
-    time_format = detect_time_format(sample[columns.time], unit)
+
+    def more() -> Iterator[pl.Series]:
+        return (frame[column] for frame in source.frames([column]))
+
+    where = f"{source.label}, row 1, column {column!r}"
+    try:
+        time_format = detect_time_format(
+            sample, read.unit, pattern=read.time_format, timezone=read.timezone, more=more
+        )
+    except AmbiguousDateError as error:
+        raise SourceError(f"{where}: {error}") from None
     if time_format is None:
-        first_values = sample[columns.time].drop_nulls().head(3).to_list()
+        first_values = sample.drop_nulls().head(3).to_list()
         raise SourceError(
-            f"{source.label}, row 1, column {columns.time!r}: the times cannot be parsed, "
-            f"the first values are {first_values}; set their unit with --time-unit s|ms|us|ns|iso"
+            f"{where}: the times cannot be parsed, the first values are {first_values}; describe "
+            "them with --time-format, such as '%d.%m.%Y %H:%M', or with --time-unit "
+            "s|ms|us|ns|excel|iso"
         )
     return time_format
 
@@ -122,48 +146,64 @@ def read_chunks(
     times: TimeFormat,
     *,
     events: tuple[str, ...] | None,
+    missing: Sequence[str],
     bad_rows: BadRows,
     counts: ReadCounts,
 ) -> Iterator[pl.DataFrame]:
     """Yield frames with one column per role of `columns`; `time` is Int64 milliseconds.
 
+    Ids are Int64 or text. A row without an item or a session is bad; the user may be missing.
+
     Raises:
         SourceError: a row cannot be parsed and bad rows are not skipped.
     """
     names = columns.by_role()
+    required = ("item", "session" if columns.session else "user")
     for chunk in source.frames(list(names.values())):
         counts.rows += chunk.height
         if BAD in chunk.columns:
             is_bad = pl.col(BAD).is_not_null()
             chunk = _drop_bad_rows(chunk, is_bad, source, None, pl.col(BAD), bad_rows)
         if columns.event is not None and events is not None:
-            clicks = chunk.filter(pl.col(columns.event).cast(pl.String).is_in(events))
-            counts.other_events += chunk.height - clicks.height
-            chunk = clicks
-        for role in ("item", "session" if columns.session else "user"):
-            missing = _is_missing(chunk[names[role]])
+            chunk = _select_events(chunk, columns.event, events, counts)
+        roles = [role for role in names if role in _ID_ROLES]
+        ids = {_prefixed(role): clean_ids(chunk[names[role]], missing) for role in roles}
+        chunk = chunk.with_columns(**ids)
+        for role in required:
+            is_missing = pl.col(_prefixed(role)).is_null()
             reason = pl.lit(f"expected the id of the {role}")
-            chunk = _drop_bad_rows(chunk, missing, source, names[role], reason, bad_rows)
-        yield _select_roles(_parse_times(chunk, source, names["time"], times, bad_rows), names)
+            chunk = _drop_bad_rows(chunk, is_missing, source, names[role], reason, bad_rows)
+        chunk = _parse_times(chunk, source, names["time"], times, bad_rows)
+        yield chunk.select(**{role: pl.col(_prefixed(role)) for role in (*roles, "time")})
+
+
+def _select_events(
+    chunk: pl.DataFrame, column: str, events: tuple[str, ...], counts: ReadCounts
+) -> pl.DataFrame:
+    types = chunk[column].cast(pl.String)
+    is_click = types.is_in(events)
+    n_clicks = int(is_click.sum())
+    if n_clicks == chunk.height:
+        return chunk
+    counts.other_events += chunk.height - n_clicks
+    found = types.filter(~is_click.fill_null(value=False)).fill_null("").value_counts()
+    counts.event_types.update(dict(found.iter_rows()))
+    return chunk.filter(is_click)
 
 
 def _parse_times(
     chunk: pl.DataFrame, source: LogSource, column: str, times: TimeFormat, bad_rows: BadRows
 ) -> pl.DataFrame:
-    """Add the time in milliseconds as `__ms` and drop the rows whose time cannot be parsed."""
-    chunk = chunk.with_columns(times.to_milliseconds(chunk[column]).alias("__ms"))
-    reason = pl.lit(f"expected a time in {times.describe()}")
-    return _drop_bad_rows(chunk, pl.col("__ms").is_null(), source, column, reason, bad_rows)
+    """Add the time in milliseconds and drop the rows whose time cannot be parsed."""
+    name = _prefixed("time")
+    chunk = chunk.with_columns(times.to_milliseconds(chunk[column]).alias(name))
+    reason = pl.lit(f"expected {times.expected()}")
+    return _drop_bad_rows(chunk, pl.col(name).is_null(), source, column, reason, bad_rows)
 
 
-def _select_roles(chunk: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:
-    """Select the columns and rename them to their roles; empty user ids become null."""
-    roles = {
-        role: _empty_to_null(chunk[name]) if role == "user" else pl.col(name)
-        for role, name in names.items()
-        if role not in ("time", "event")
-    }
-    return chunk.select(**roles, time=pl.col("__ms"))
+def _prefixed(role: str) -> str:
+    """Return the column of the parsed values of a role, a name that no log has."""
+    return f"__parsed_{role}"
 
 
 def _drop_bad_rows(
@@ -179,20 +219,3 @@ def _drop_bad_rows(
         return chunk
     bad_rows.record(source, bad, column, reason)
     return chunk.filter(~is_bad)
-
-
-def _is_missing(ids: pl.Series) -> pl.Expr:
-    """Return the expression of ids that are null, empty or not finite."""
-    column = pl.col(ids.name)
-    if ids.dtype == pl.String:
-        # stripping is slow, so ids are stripped only if one starts with whitespace
-        has_whitespace = ids.str.starts_with(" ").any() or ids.str.starts_with("\t").any()
-        text = column.str.strip_chars() if has_whitespace else column
-        return column.is_null() | (text.str.len_bytes() == 0)
-    if ids.dtype.is_float():
-        return column.is_null() | ~column.is_finite()
-    return column.is_null()
-
-
-def _empty_to_null(ids: pl.Series) -> pl.Expr:
-    return pl.when(~_is_missing(ids)).then(pl.col(ids.name))

@@ -12,58 +12,154 @@ from nextclick.errors import SourceError, nearest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# in the order of preference; spellings such as SessionId, session-id and SESSION_ID are the same
 COMMON_NAMES: dict[str, tuple[str, ...]] = {
-    "session": ("session_id", "session", "sid", "visit_id", "visit", "playlist_id", "mix_id"),
+    "session": (
+        "session_id",
+        "session",
+        "sid",
+        "sess_id",
+        "sess",
+        "user_session",
+        "session_key",
+        "session_hash",
+        "session_id_hash",
+        "session_no",
+        "session_num",
+        "session_number",
+        "id_session",
+        "ga_session_id",
+        "visit_id",
+        "visit",
+        "visit_key",
+        "id_visit",
+        "playlist_id",
+        "mix_id",
+    ),
     "user": (
         "user_id",
         "user",
         "uid",
+        "id_user",
+        "user_key",
+        "user_hash",
+        "user_pseudo_id",
         "visitor_id",
         "visitor",
+        "full_visitor_id",
+        "id_visitor",
         "customer_id",
         "customer",
         "client_id",
         "account_id",
         "member_id",
+        "profile_id",
+        "reviewer_id",
+        "anonymous_id",
+        "cookie_id",
+        "cookie",
+        "device_id",
     ),
     "item": (
         "item_id",
         "item",
         "iid",
+        "id_item",
         "product_id",
         "product",
+        "id_product",
+        "product_sku",
+        "product_sku_hash",
         "sku",
         "sku_id",
         "article_id",
+        "article",
         "click_article_id",
+        "id_article",
         "track_id",
+        "track",
         "song_id",
         "movie_id",
         "video_id",
         "news_id",
+        "business_id",
+        "venue_id",
+        "location_id",
+        "poi_id",
         "aid",
         "asin",
+        "parent_asin",
         "content_id",
+        "content_ids",
+        "content",
         "page_id",
+        "page_location",
+        "page_path",
+        "page_url",
         "url",
+        "reference",
     ),
     "time": (
         "timestamp",
         "time",
         "ts",
         "click_timestamp",
+        "click_time",
+        "timestamp_ms",
         "event_time",
         "event_timestamp",
+        "server_timestamp",
+        "server_timestamp_epoch_ms",
         "datetime",
         "date_time",
+        "visit_time",
+        "local_time",
+        "unix_review_time",
+        "timestamp_gmt",
+        "utc_time",
         "date",
         "created_at",
+        "received_at",
         "unixtime",
         "unix_timestamp",
+        "t_dat",
         "event_date",
+        "day",
     ),
-    "event": ("event", "event_type", "behavior", "behaviour", "behavior_type", "action", "type"),
+    "event": (
+        "event",
+        "event_type",
+        "event_name",
+        "behavior",
+        "behaviour",
+        "behavior_type",
+        "action",
+        "action_type",
+        "interaction_type",
+        "interaction",
+        "type",
+        "hit_type",
+    ),
 }
+# values that mean that there is no id, compared without case
+MISSING_WORDS = (
+    "NA",
+    "N/A",
+    "NaN",
+    "null",
+    "None",
+    "nil",
+    "undefined",
+    "(not set)",
+    "(none)",
+    "\\N",
+)
+# parts of names that suggest a role
+_HINTS = {
+    "session": ("session", "sess", "visit"),
+    "event": ("event", "action", "behavior", "behaviour"),
+}
+KEY_SEPARATOR = "+"  # joins the names of the columns of a session key
 
 
 SessionsBy = Literal["auto", "id", "user"]
@@ -74,7 +170,13 @@ Order = Literal["time", "file"]
 class Columns:
     """Names of the columns of a log; None detects a column by its common names."""
 
-    session: Annotated[str | None, Field(description="column of session ids")] = None
+    session: Annotated[
+        str | None,
+        Field(
+            description="column of session ids, or a key of columns such as user_id+session_id if "
+            "several users have the same session id"
+        ),
+    ] = None
     user: Annotated[str | None, Field(description="column of user ids")] = None
     item: Annotated[str | None, Field(description="column of item ids")] = None
     time: Annotated[str | None, Field(description="column of click times")] = None
@@ -122,9 +224,37 @@ def _resolve(role: str, requested: Columns, available: Sequence[str], label: str
             f"{label}: there is no column {name!r} (requested as the {role} column): "
             f"{nearest(name, available)}; the file has {', '.join(available)}"
         )
-    by_normalized_name = {normalized_name(column): column for column in reversed(available)}
-    candidates = map(normalized_name, COMMON_NAMES[role])
-    return next((by_normalized_name[n] for n in candidates if n in by_normalized_name), None)
+    for common in COMMON_NAMES[role]:
+        spellings = [c for c in available if normalized_name(c) == normalized_name(common)]
+        if common in spellings or len(spellings) == 1:
+            return common if common in spellings else spellings[0]
+        if spellings:
+            raise SourceError(
+                f"{label}: the columns {' and '.join(map(repr, spellings))} have the same name but "
+                f"for its spelling; name the {role} column with --{role}-column"
+            )
+    return None
+
+
+def key_columns(name: str | None, available: Sequence[str]) -> list[str]:
+    """Return the columns of a session key such as `user_id+session_id`, or an empty list.
+
+    A name that is a column itself, or that contains an unknown column, is not a key.
+    """
+    if name is None or name in available or KEY_SEPARATOR not in name:
+        return []
+    parts = [part.strip() for part in name.split(KEY_SEPARATOR)]
+    return parts if set(parts) <= set(available) else []
+
+
+def unused_columns(columns: Columns, available: Sequence[str]) -> dict[str, list[str]]:
+    """Return the columns whose names suggest a session or an event type, for roles without one."""
+    used = set(columns.by_role().values())
+    return {
+        role: [c for c in available if c not in used and any(h in normalized_name(c) for h in hints)]
+        for role, hints in _HINTS.items()
+        if getattr(columns, role) is None
+    }
 
 
 def normalized_name(name: str) -> str:

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 TRAIN_FILE, TEST_FILE = "all_train_seq.txt", "test.txt"
 
 
-def read_srgnn(sources: Sequence[Any]) -> tuple[SessionTable, IdEncoder, int]:
+def read_srgnn(sources: Sequence[Any]) -> tuple[SessionTable, IdEncoder, int, list[str]]:
     """Read a folder with `all_train_seq.txt` and `test.txt`, or these two files.
 
     Returns:
-        The sessions, training first, without times or users; the encoder of the item codes; and
-        the number of training sessions.
+        The sessions, training first, without times or users; the encoder of the item codes; the
+        number of training sessions; and warnings.
 
     Raises:
         SourceError: a file is missing or has another layout.
@@ -36,14 +36,16 @@ def read_srgnn(sources: Sequence[Any]) -> tuple[SessionTable, IdEncoder, int]:
     train = read_plain_pickle(train_path)
     if not _is_id_lists(train):
         raise SourceError(f"{train_path}: expected a list of sessions, each a list of item ids")
-    test = sessions_of_prefixes(read_plain_pickle(test_path), test_path)
+    prefixes_and_labels = read_plain_pickle(test_path)
+    test = sessions_of_prefixes(prefixes_and_labels, test_path)
+    warnings = _prefix_warnings(prefixes_and_labels[0], test, test_path)
     sessions = [*train, *test]
     offsets = np.zeros(len(sessions) + 1, dtype=np.int64)
     np.cumsum([len(s) for s in sessions], out=offsets[1:])
     items = IdEncoder()
     codes = items.encode(pl.Series([i for s in sessions for i in s], dtype=pl.Int64))
     keep = np.ones(len(codes), dtype=np.bool_)
-    return SessionTable(codes, None, offsets, None, keep), items, len(train)
+    return SessionTable(codes, None, offsets, None, keep), items, len(train), warnings
 
 
 def sessions_of_prefixes(test: Any, path: Path) -> list[list[int]]:
@@ -76,6 +78,35 @@ def sessions_of_prefixes(test: Any, path: Path) -> list[list[int]]:
             sessions.append([*prefix, label])
         previous_prefix = list(prefix)
     return sessions
+
+
+def _prefix_warnings(
+    prefixes: Sequence[Sequence[int]], sessions: list[list[int]], path: Path
+) -> list[str]:
+    """Return a sentence if the rebuilt sessions have other prefixes than the file."""
+    n_rebuilt = sum(len(session) - 1 for session in sessions)
+    lengths = [len(prefix) for prefix in prefixes]
+    n_given = sum(length > 0 for length in lengths)
+    n_empty = len(lengths) - n_given
+    warnings = []
+    if n_empty:
+        warnings.append(
+            f"{path}: {n_empty:,} of {len(lengths):,} prefixes are empty and are not predicted"
+        )
+    if n_rebuilt != n_given:
+        shortest = min(length for length in lengths if length)
+        n_long = sum(max(len(session) - shortest, 0) for session in sessions)
+        remedy = (
+            f"evaluate with --min-prefix {shortest} to predict after those of the file only"
+            if n_long == n_given
+            else "the rows of a session must follow each other, longest prefix first, down to the "
+            "shortest prefix that every session has"
+        )
+        warnings.append(
+            f"{path}: the rebuilt test sessions have {n_rebuilt:,} prefixes, but the file has "
+            f"{n_given:,}, so metrics are not those of the file; {remedy}"
+        )
+    return warnings
 
 
 def presplit_parts(n_train: int, ends: Int64Array | None, alive: BoolArray) -> Split:

@@ -7,30 +7,40 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from nextclick.data.encode import IdEncoder
 from nextclick.data.readers.click_rows import (
+    SAMPLE_ROWS,
     BadRows,
     ReadCounts,
     check_column_types,
     read_chunks,
     source_time_format,
 )
-from nextclick.data.readers.columns import Columns, resolve_columns
+from nextclick.data.readers.columns import (
+    KEY_SEPARATOR,
+    Columns,
+    key_columns,
+    resolve_columns,
+    unused_columns,
+)
 from nextclick.data.readers.formats import LogFormat, get_log_format
 from nextclick.data.readers.frames import is_frame, scan_frame
 from nextclick.errors import EmptyLogError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Executor
-
-    import polars as pl
 
     from nextclick.core.types import Int32Array, Int64Array, Progress
     from nextclick.data.options import ReadOptions, SessionOptions
     from nextclick.data.readers.sources import LogSource
     from nextclick.data.readers.timestamps import TimeFormat
+
+
+_MIXED_SESSIONS = 0.05  # share of clicks of other users above which session ids are reused
+_MAX_EVENT_TYPES = 5  # in a message
 
 
 @dataclass(slots=True)
@@ -78,7 +88,7 @@ class RawLog:
         columns: the column of each role.
         times: description of the time format.
         relative_times: True if the times are too small to be dates.
-        unused_event: the event column if no event types are selected, else None.
+        notes: decisions about columns and event types that the user should know.
     """
 
     items: IdEncoder
@@ -90,7 +100,7 @@ class RawLog:
     columns: dict[str, str]
     times: str
     relative_times: bool
-    unused_event: str | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def read_log(
@@ -114,13 +124,39 @@ def read_log(
     log_format = get_log_format(read.format)
     sources = [_open_sources(part, log_format, read) for part in parts]
     requested = Columns(**{**log_format.columns.by_role(), **read.columns.by_role()})
+    log = _read_sources(sources, requested, read, sessions, progress)
+    n_mixed = sum(part.n_other_user for part in log.parts)
+    if n_mixed < _MIXED_SESSIONS * log.counts.rows or requested.session is not None:
+        return log
+    key = KEY_SEPARATOR.join((log.columns["user"], log.columns["session"]))
+    log = _read_sources(sources, replace(requested, session=key), read, sessions, progress)
+    log.notes.append(
+        f"{n_mixed:,} clicks had another user than the first click with their session id, so a "
+        f"session is a user and an id ({key}); choose with --session-column"
+    )
+    return log
+
+
+def _read_sources(
+    sources: list[list[LogSource]],
+    requested: Columns,
+    read: ReadOptions,
+    sessions: SessionOptions,
+    progress: Progress,
+) -> RawLog:
+    log_format = get_log_format(read.format)
+    sources = [[_with_session_key(s, requested.session) for s in part] for part in sources]
     first = sources[0][0]
     columns = resolve_columns(requested, first.columns, first.label, sessions_by=sessions.by)
     by_user = columns.session is None
-    events = _event_types(read, log_format, columns, first)
-    unit = read.unit or log_format.unit
+    notes: list[str] = []
+    events = _event_types(read, log_format, columns, first, notes)
     required = columns if events is not None else replace(columns, event=None)
-    tables = [_resolve_tables(part, requested, unit, by_user, required) for part in sources]
+    unit = read.unit or log_format.unit
+    tables = [
+        _resolve_tables(part, requested, replace(read, unit=unit), by_user, required)
+        for part in sources
+    ]
     times = _common_time_format([table for part in tables for table in part])
     log = RawLog(
         items=IdEncoder(),
@@ -132,17 +168,42 @@ def read_log(
         columns=columns.by_role(),
         times=times.describe(),
         relative_times=times.relative,
-        unused_event=columns.event if events is None else None,
+        notes=notes + _unused_column_notes(columns, first),
     )
-    _read_parts(log, tables, events, progress)
+    _read_parts(log, tables, events, read.missing, progress)
     _check_not_empty(log, first, events)
     return log
+
+
+def _with_session_key(source: LogSource, name: str | None) -> LogSource:
+    """Add the column of a session key such as `user_id+session_id`."""
+    parts = key_columns(name, source.columns)
+    if name is None or not parts:
+        return source
+    texts = [pl.col(part).cast(pl.String).fill_null("") for part in parts]
+    is_missing = pl.col(parts[-1]).is_null()
+    key = pl.when(~is_missing).then(pl.concat_str(texts, separator="\x1f"))
+    return source.with_column(name, pl.String(), parts, key)
+
+
+def _unused_column_notes(columns: Columns, source: LogSource) -> list[str]:
+    notes = []
+    for role, names in unused_columns(columns, source.columns).items():
+        if names:
+            what = "a session" if role == "session" else "an event type"
+            listed = ", ".join(map(repr, names))
+            notes.append(
+                f"the name of {listed} suggests {what}, but it is not used; select it with "
+                f"--{role}-column"
+            )
+    return notes
 
 
 def _read_parts(
     log: RawLog,
     tables: Sequence[Sequence[_Table]],
     events: tuple[str, ...] | None,
+    missing: Sequence[str],
     progress: Progress,
 ) -> None:
     """Append the clicks of all tables to the log."""
@@ -157,6 +218,7 @@ def _read_parts(
                     table.columns,
                     table.times,
                     events=events,
+                    missing=missing,
                     bad_rows=log.bad_rows,
                     counts=log.counts,
                 ):
@@ -179,22 +241,52 @@ def _open_sources(part: Sequence[Any], log_format: LogFormat, read: ReadOptions)
 
 
 def _event_types(
-    read: ReadOptions, log_format: LogFormat, columns: Columns, first: LogSource
+    read: ReadOptions,
+    log_format: LogFormat,
+    columns: Columns,
+    first: LogSource,
+    notes: list[str],
 ) -> tuple[str, ...] | None:
-    if read.events is None:
-        return log_format.events
+    """Return the spellings of the selected event types in the log, None for all rows."""
     if columns.event is None:
+        if read.events is None:
+            return log_format.events
         raise SourceError(
             f"{first.label}: --events needs an event column, none was found among "
             f"{', '.join(first.columns)}; name it with --event-column"
         )
-    return read.events
+    sample = first.head([columns.event], SAMPLE_ROWS)[columns.event].cast(pl.String).drop_nulls()
+    counts = dict(sample.value_counts(sort=True).iter_rows())
+    if read.events is None and log_format.events is None:
+        if len(counts) > 1:
+            notes.append(
+                f"the event column {columns.event!r} is ignored, so every row counts as a click; "
+                f"the first {len(sample):,} rows have {_format_counts(counts)}; select event "
+                "types with --events"
+            )
+        return None
+    events: list[str] = []
+    for event in read.events or log_format.events or ():
+        same = [found for found in counts if found.strip().lower() == event.strip().lower()]
+        spellings = [event] if event in counts or not same else same
+        if spellings != [event]:
+            notes.append(f"the event type {event!r} is written {', '.join(map(repr, same))}")
+        events += spellings
+    return tuple(events)
+
+
+def _format_counts(counts: Mapping[str, int]) -> str:
+    """Return `view (812), cart (100)` and the number of other types."""
+    listed = sorted(counts.items(), key=lambda pair: -pair[1])[:_MAX_EVENT_TYPES]
+    more = len(counts) - len(listed)
+    text = ", ".join(f"{name} ({count:,})" for name, count in listed)
+    return f"{text} and {more} more" if more else text
 
 
 def _resolve_tables(
     sources: Sequence[LogSource],
     requested: Columns,
-    unit: str | None,
+    read: ReadOptions,
     by_user: bool,
     required: Columns,
 ) -> list[_Table]:
@@ -205,7 +297,7 @@ def _resolve_tables(
         columns = resolve_columns(requested, source.columns, source.label, sessions_by=sessions_by)
         _check_required_columns(required, columns, source)
         check_column_types(source, columns)
-        times = source_time_format(source, columns, unit)
+        times = source_time_format(source, columns, read)
         if times is not None:
             tables.append(_Table(source, columns, times))
     if not tables:
@@ -270,7 +362,10 @@ def _assign_users(groups: Int32Array, users: Int32Array, group_user: Int32Array)
 def _check_not_empty(log: RawLog, first: LogSource, events: tuple[str, ...] | None) -> None:
     for part in log.parts:
         if not part.chunk_items or not any(len(chunk) for chunk in part.chunk_items):
-            selected = f", none of the event types {', '.join(events)}" if events else ""
+            selected = ""
+            if events:
+                types = _format_counts(log.counts.event_types)
+                selected = f"; none has the event type {', '.join(events)}, the log has {types}"
             raise EmptyLogError(
                 f"{first.label}: no click is left of {log.counts.rows:,} rows "
                 f"({log.bad_rows.count:,} bad, {log.counts.other_events:,} of other event types"

@@ -1,0 +1,169 @@
+"""Splits a log and filters the sessions, so that no test click decides what is trained on.
+
+With `filter_on` "train", the order is: filters that look at one session only, split, filters by the
+counts of items and users among the training sessions. With "all", all filters run before the split.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nextclick.core.sessions import MS_PER_DAY
+from nextclick.data.filters import (
+    FilterStep,
+    apply_filters,
+    count_table,
+    filter_by_counts,
+    filter_sessions,
+    remaining_lengths,
+)
+from nextclick.data.part_selection import item_support
+from nextclick.data.readers.presplit import presplit_parts
+from nextclick.data.sessionize import SessionTable, session_ends
+from nextclick.data.split import Split, split_by_time
+from nextclick.data.store_writer import TimeBlocks
+from nextclick.errors import EmptyLogError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nextclick.core.types import Int64Array
+    from nextclick.data.filters import TableCounts
+    from nextclick.data.options import PrepareOptions
+    from nextclick.data.prepare_store import SessionLog
+
+
+@dataclass(frozen=True, slots=True)
+class FilteredSplit:
+    """A split and the clicks that the filters keep.
+
+    Attributes:
+        table: all clicks; `keep` is False for those that the filters drop.
+        split: the sessions with a remaining click.
+        steps: the filters of the training sessions, with the counts after each.
+        blocks: blocks of time, None without times.
+    """
+
+    table: SessionTable
+    split: Split
+    steps: list[FilterStep]
+    blocks: TimeBlocks | None
+
+
+def filter_before_split(log: SessionLog, options: PrepareOptions) -> list[FilterStep]:
+    """Apply the filters that run before the split, and return them with the counts after each.
+
+    Raises:
+        EmptyLogError: no session is left.
+    """
+    read = FilterStep("read", count_table(log.table, len(log.items), log.n_users))
+    filters, n_items, n_users = options.filters, len(log.items), log.n_users
+    if filters.filter_on == "all":
+        steps = apply_filters(log.table, filters, _min_support(options), n_items, n_users)
+    else:
+        steps = filter_sessions(log.table, filters, n_items, n_users)
+    steps = [read, *steps]
+    _check_not_empty(steps, log.table)
+    return steps
+
+
+def filtered_splits(
+    log: SessionLog, options: PrepareOptions, now_ms: int
+) -> Iterator[FilteredSplit]:
+    """Split a log after `filter_before_split`, and filter the training sessions of each split.
+
+    Raises:
+        ConfigError: the boundary is not a time.
+        EmptyLogError: a part is empty.
+    """
+    for split in _splits(log, options, now_ms):
+        blocks = _time_blocks(log.table, split, options.sessions.block_days)
+        if options.filters.filter_on == "all":
+            yield FilteredSplit(log.table, split, [], blocks)
+        else:
+            yield _filter_training(log, split, options, blocks)
+
+
+def _filter_training(
+    log: SessionLog, split: Split, options: PrepareOptions, blocks: TimeBlocks | None
+) -> FilteredSplit:
+    """Drop rare items and users of the training sessions; the other sessions stay as they are."""
+    table, n_items = log.table, len(log.items)
+    in_train = np.zeros(len(table), dtype=np.bool_)
+    in_train[split.train] = True
+    is_train_click = np.repeat(in_train, np.diff(table.offsets))
+    train = replace(table, keep=table.keep & is_train_click)
+    before = FilterStep("all sessions", count_table(train, n_items, log.n_users))
+    support = _min_support(options)
+    filters = filter_by_counts(train, options.filters, support, n_items, log.n_users)
+    part = f"training of {split.name}" if split.name else "training"
+    steps = [replace(step, name=f"{part}: {step.name}") for step in (before, *filters)]
+    _check_not_empty(steps, train)
+    remaining = remaining_lengths(train.keep, table.offsets)[split.train] > 0
+    kept = replace(table, keep=train.keep | (table.keep & ~is_train_click))
+    return FilteredSplit(kept, replace(split, train=split.train[remaining]), steps, blocks)
+
+
+def _splits(log: SessionLog, options: PrepareOptions, now_ms: int) -> Iterator[Split]:
+    table, ends = log.table, session_ends(log.table)
+    alive = remaining_lengths(table.keep, table.offsets) > 0
+    if log.n_train is not None:
+        yield presplit_parts(log.n_train, ends, alive)
+        return
+    assert ends is not None
+    assert table.times is not None
+    block_ms = round(options.sessions.block_days * MS_PER_DAY)
+    origin_ms = int(table.times.min()) // MS_PER_DAY * MS_PER_DAY
+
+    def count_prefixes(train: Int64Array, test: Int64Array) -> int:
+        return _count_prefixes(log, options, train, test)
+
+    yield from split_by_time(
+        ends, alive, options.split, block_ms, origin_ms, now_ms, count_prefixes
+    )
+
+
+def _count_prefixes(
+    log: SessionLog, options: PrepareOptions, train: Int64Array, test: Int64Array
+) -> int:
+    """Count the prefixes of test sessions, without items that training lacks if these are dropped.
+
+    The filters of training are not repeated, so the store may have fewer prefixes.
+    """
+    table, keep = log.table, log.table.keep
+    if options.split.unseen != "miss":
+        known = item_support(table, keep, train, len(log.items)) >= _min_support(options)
+        keep = keep & known[table.items]
+    lengths = remaining_lengths(keep, table.offsets)[test]
+    return int(np.maximum(lengths - 1, 0).sum())
+
+
+def _time_blocks(table: SessionTable, split: Split, block_days: float) -> TimeBlocks | None:
+    """Return the blocks from midnight (UTC) of the first day of training, None without times."""
+    if table.times is None:
+        return None
+    first = int(table.times[table.offsets[:-1][split.train]].min()) if len(split.train) else 0
+    return TimeBlocks(first // MS_PER_DAY * MS_PER_DAY, round(block_days * MS_PER_DAY))
+
+
+def _min_support(options: PrepareOptions) -> int:
+    support = options.filters.min_item_support
+    assert support is not None
+    return support
+
+
+def _check_not_empty(steps: Sequence[FilterStep], table: SessionTable) -> None:
+    if table.keep.any():
+        return
+    counts = "; ".join(f"{step.name}: {_format_counts(step.counts)}" for step in steps)
+    raise EmptyLogError(
+        f"no session is left after the filters ({counts}); lower --min-item-support, "
+        "--min-session-length or --min-user-sessions"
+    )
+
+
+def _format_counts(counts: TableCounts) -> str:
+    return f"{counts.events:,} events, {counts.sessions:,} sessions, {counts.items:,} items"
