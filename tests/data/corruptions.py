@@ -60,7 +60,9 @@ def _insert(data, rng, tokens):
 
 
 def _insert_at_field(data, rng, tokens):
-    starts = [at + 1 for at, letter in enumerate(data) if letter in b",\t\n;" and at + 1 < len(data)]
+    starts = [
+        at + 1 for at, letter in enumerate(data) if letter in b",\t\n;" and at + 1 < len(data)
+    ]
     at = rng.choice(starts)
     return at, at, rng.choice(tokens)
 

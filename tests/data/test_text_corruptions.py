@@ -5,8 +5,8 @@ import random
 from collections import Counter
 
 import pytest
-
 from corruptions import corrupt, n_lines
+
 from nextclick.data.readers.delimited_text import text_source
 from nextclick.data.readers.sources import BAD, LINE
 from nextclick.errors import SourceError
@@ -55,7 +55,9 @@ def check_corruption(seed):
     except SourceError:
         return changed.kind, "refused"
     assert lines.rows == len(new_rows) + len(new_bad)
-    assert lines.rows + lines.blank + lines.continuation + lines.before_rows == n_lines(changed.data)
+    assert lines.rows + lines.blank + lines.continuation + lines.before_rows == n_lines(
+        changed.data
+    )
     if changed.first == 0 and columns != new_columns:
         return changed.kind, "other columns"
     for line, row in rows.items():

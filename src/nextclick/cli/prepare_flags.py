@@ -25,6 +25,7 @@ _FLAGS = {
 _DEFAULTS = {
     **{f"read.columns.{role}": "detected by name" for role in COMMON_NAMES},
     "read.separator": "detected",
+    "read.table": "the only one with the columns of a log",
     "read.unit": "detected",
     "read.time_format": "detected",
     "read.timezone": "UTC",
@@ -70,7 +71,10 @@ Reading = Annotated[
 
 Sources = Annotated[
     list[str],
-    typer.Argument(help="Files, folders or globs: CSV, TSV, gzip, JSON lines or Parquet."),
+    typer.Argument(
+        help="Files, folders, globs, addresses (s3://, https://) or - for standard input: CSV, "
+        "JSON lines, Parquet, Arrow, SQLite and others, also compressed."
+    ),
 ]
 TestSources = Annotated[
     list[str] | None,

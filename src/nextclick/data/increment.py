@@ -19,8 +19,9 @@ from nextclick.core.types import silent
 from nextclick.data.default_boundary import find_late_sessions
 from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions, PrepareOptions, ReadOptions, SessionOptions
-from nextclick.data.prepare_store import as_list, read_sessions
+from nextclick.data.prepare_store import read_sessions
 from nextclick.data.readers.columns import Columns
+from nextclick.data.readers.frames import as_sources
 from nextclick.data.readers.raw_ids import whole_numbers
 from nextclick.data.sessionize import session_ends
 from nextclick.data.split import iso
@@ -126,7 +127,7 @@ def read_increment(
             "format srgnn has no times, so the log cannot be shown to be newer; use a format with "
             "times"
         )
-    log = read_sessions(as_list(sources), None, options, progress)
+    log = read_sessions(as_sources(sources), None, options, progress)
     ends = session_ends(log.table)
     assert ends is not None
     starts = log.table.times[log.table.offsets[:-1]]  # type: ignore[index]

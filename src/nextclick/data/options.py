@@ -24,6 +24,9 @@ class ReadOptions:
     separator: Annotated[
         str | None, Field(description="field separator of text files, one character or tab")
     ] = None
+    table: Annotated[
+        str | None, Field(description="table of a SQLite or DuckDB database, by name")
+    ] = None
     unit: Annotated[
         str | None,
         Field(description="unit of the times: s, ms, us, ns, excel (days) or iso (text)"),

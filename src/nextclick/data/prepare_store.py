@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from nextclick.data.options import DEFAULT_GAP_SECONDS, PrepareOptions
 from nextclick.data.part_selection import select_parts
 from nextclick.data.protocols import PROTOCOLS
 from nextclick.data.quality_warnings import late_warnings, log_warnings, split_warnings
-from nextclick.data.readers.frames import is_frame
+from nextclick.data.readers.frames import as_sources, is_frame
 from nextclick.data.readers.presplit import join_parts, read_srgnn
 from nextclick.data.readers.raw_log import RawLog, RawPart, read_log
 from nextclick.data.repeated_sessions import repeat_warnings
@@ -113,7 +112,7 @@ def prepare(
     # the output folder is created before reading, so that an unwritable path fails at once
     with atomic_folder(target, overwrite=overwrite, replaces=(KIND, WINDOWS_KIND)) as scratch:
         log = read_sessions(
-            as_list(sources), None if test is None else as_list(test), options, progress
+            as_sources(sources), None if test is None else as_sources(test), options, progress
         )
         names, report = _filter_and_write(log, options, scratch, progress)
     report["seconds"] = time.perf_counter() - start
@@ -186,15 +185,6 @@ def _extended(
 
 def _as_json(steps: list[FilterStep]) -> list[dict[str, Any]]:
     return [{"name": step.name, **asdict(step.counts)} for step in steps]
-
-
-def as_list(sources: Any) -> list[Any]:
-    """Return a single source or several sources as a list."""
-    is_single = isinstance(sources, str | Path) or not isinstance(sources, Sequence)
-    listed = [sources] if is_single else list(sources)
-    if not listed:
-        raise ConfigError("sources: expected at least one file, folder, glob or frame, got none")
-    return listed
 
 
 def _resolve_defaults(options: PrepareOptions, test: Any) -> PrepareOptions:

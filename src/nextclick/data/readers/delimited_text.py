@@ -94,9 +94,7 @@ def _read_rows(
         _count_lines(parsed, rest, lines)
 
 
-def _blocks_of_rows(
-    opener: Opener, layout: TextLayout, lines: LineCounts
-) -> Iterator[LineBlock]:
+def _blocks_of_rows(opener: Opener, layout: TextLayout, lines: LineCounts) -> Iterator[LineBlock]:
     """Yield the lines from the first row on; count the lines before."""
     n_before = layout.first_row_line - 1
     for block in read_blocks(opener):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nextclick.data.readers.columns import Columns, Order
@@ -19,11 +20,16 @@ from nextclick.errors import ConfigError, SourceError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
+    from nextclick.data.readers.log_file import LogFile
     from nextclick.data.readers.sources import LogSource
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".inter", ".parquet", ".jsonl", ".ndjson")
+TABLE_SUFFIXES = (
+    *(".csv", ".tsv", ".txt", ".dat", ".inter"),
+    *(".jsonl", ".ndjson", ".json"),
+    *(".parquet", ".pq", ".arrow", ".feather", ".ipc", ".arrows", ".avro"),
+    *(".sqlite", ".sqlite3", ".db", ".duckdb"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +59,38 @@ class LogFormat:
     columns: Columns = field(default_factory=Columns)
     unit: str | None = None
     events: tuple[str, ...] | None = None
-    open_file: Callable[[Path], LogSource] | None = None
+    open_file: Callable[[LogFile], LogSource] | None = None
     transform: Callable[[LogSource, Order], LogSource] | None = None
 
     def sources(
-        self, paths: Iterable[str | Path], *, separator: str | None, order: Order
+        self,
+        paths: Iterable[str | Path],
+        *,
+        separator: str | None,
+        order: Order,
+        table: str | None = None,
     ) -> list[LogSource]:
         """Open the files behind `paths`.
 
         Files whose names have the prefix are preferred; without one, all files are opened.
         """
-        from nextclick.data.readers.log_files import find_files
+        from nextclick.data.readers.log_files import find_files, skip_empty
 
         files = find_files(paths, self.suffixes)
         with_prefix = [file for file in files if file.name.startswith(self.prefix)]
-        sources = [self._open(file, separator) for file in with_prefix or files]
+        files, notes = skip_empty(with_prefix or files)
+        sources = [self._open(file, separator, table) for file in files]
+        sources[0] = replace(sources[0], notes=(*notes, *sources[0].notes))
         if self.transform is None:
             return sources
         return [self.transform(source, order) for source in sources]
 
-    def _open(self, path: Path, separator: str | None) -> LogSource:
+    def _open(self, file: LogFile, separator: str | None, table: str | None) -> LogSource:
         from nextclick.data.readers.open_file import scan_file
 
         if self.open_file is not None:
-            return self.open_file(path)
-        return scan_file(path, separator=separator or self.separator, names=self.names)
+            return self.open_file(file)
+        return scan_file(file, separator=separator or self.separator, names=self.names, table=table)
 
 
 def get_log_format(name: str) -> LogFormat:
@@ -115,7 +128,7 @@ def _diginetica_times(source: LogSource, order: Order) -> LogSource:
     return source.with_column("time", pl.Int64(), ("eventdate", "timeframe"), time)
 
 
-def _open_otto(path: Path) -> LogSource:
+def _open_otto(path: LogFile) -> LogSource:
     """Read one session per line: its id, and events with `aid`, `ts` in milliseconds and `type`."""
     import polars as pl
 
@@ -123,11 +136,11 @@ def _open_otto(path: Path) -> LogSource:
 
     event = pl.Struct({"aid": pl.Int64, "ts": pl.Int64, "type": pl.String})
     schema: pl.Schema = pl.Schema({"session": pl.Int64(), "events": pl.List(event)})
-    lines = pl.scan_ndjson(path, schema=schema)
+    lines = pl.scan_ndjson(str(path), schema=schema)
     return lazy_source(lines.explode("events").unnest("events"), str(path))
 
 
-def _open_aotm(path: Path) -> LogSource:
+def _open_aotm(path: LogFile) -> LogSource:
     """Read a JSON list of playlists; a song is `[[artist, title], song id or null]`.
 
     Raises:
@@ -138,7 +151,7 @@ def _open_aotm(path: Path) -> LogSource:
     from nextclick.data.readers.frames import scan_frame
 
     try:
-        playlists = json.loads(path.read_text(encoding="utf-8"))
+        playlists = json.loads(Path(str(path)).read_text(encoding="utf-8"))
         rows = [
             (p["mix_id"], (p.get("user") or {}).get("name"), song_id, p["timestamp"])
             for p in playlists
@@ -154,7 +167,7 @@ def _open_aotm(path: Path) -> LogSource:
     return scan_frame(frame, label=str(path))
 
 
-def _open_movielens(path: Path) -> LogSource:
+def _open_movielens(path: LogFile) -> LogSource:
     """Read `ratings.dat` with `::`, `u.data` with tabs, or `ratings.csv` with a header."""
     from nextclick.data.readers.open_file import scan_file
 

@@ -1,4 +1,4 @@
-"""Lists the files behind paths, folders and globs."""
+"""Lists the files behind paths, folders, globs, archives, addresses and standard input."""
 
 from __future__ import annotations
 
@@ -6,40 +6,150 @@ import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nextclick.data.readers.containers import content_kind, holds_table
+from nextclick.data.readers.file_names import (
+    WILDCARD,
+    is_document,
+    is_hidden,
+    matches_suffix,
+    partitions_of,
+)
+from nextclick.data.readers.lake_tables import table_layout
+from nextclick.data.readers.log_file import LogFile, copied_file, local_file, table_folder
+from nextclick.data.readers.read_errors import read_errors
+from nextclick.data.readers.remote_files import find_remote_files, is_url
+from nextclick.data.readers.zip_members import zip_members
 from nextclick.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from nextclick.data.readers.file_names import Partitions
 
-def find_files(patterns: Iterable[str | Path], suffixes: Sequence[str]) -> list[Path]:
+STANDARD_INPUT = "-"
+
+
+def find_files(patterns: Iterable[str | Path], suffixes: Sequence[str]) -> list[LogFile]:
     """List the files behind paths, folders and globs: each file once, sorted within each pattern.
 
+    Args:
+        patterns: paths, folders, globs, addresses such as `s3://bucket/log`, or `-`, which is
+            standard input. A zip archive stands for its members.
+        suffixes: endings of the names of the files of a folder or of an archive. If no name has one
+            of them, the files that hold a table are taken.
+
     Raises:
-        SourceError: a path does not exist, or a folder has no file with one of the suffixes.
+        SourceError: a path does not exist or cannot be read, or a folder has no file of a log.
     """
-    paths = [path for pattern in patterns for path in _expand(Path(pattern), suffixes)]
-    return list(dict.fromkeys(paths))
+    files: dict[str, LogFile] = {}
+    for pattern in patterns:
+        with read_errors(str(pattern)):
+            for found in _expand(str(pattern), suffixes):
+                for file in zip_members(found, suffixes) or [found]:
+                    files.setdefault(file.label, file)
+    return list(files.values())
 
 
-def _expand(path: Path, suffixes: Sequence[str]) -> list[Path]:
-    if path.is_file():
-        return [path]
+def skip_empty(files: Sequence[LogFile]) -> tuple[list[LogFile], tuple[str, ...]]:
+    """Return the files that are not empty, and a note about each of the others.
+
+    If all files are empty, they are returned.
+    """
+    empty = [file for file in files if _is_empty(file)]
+    if len(empty) == len(files):
+        return list(files), ()
+    notes = tuple(f"{file}: the file is empty and was skipped" for file in empty)
+    return [file for file in files if file not in empty], notes
+
+
+def _is_empty(file: LogFile) -> bool:
+    if file.layout != "file" or (file.url and file.name.endswith(".parquet")):
+        return False  # no request to the store for each of many files
+    with read_errors(file.label):
+        return content_kind(file) == "empty"
+
+
+def _expand(pattern: str, suffixes: Sequence[str]) -> list[LogFile]:
+    if pattern == STANDARD_INPUT:
+        return [copied_file("standard input", open(0, "rb", closefd=False))]
+    if is_url(pattern):
+        return find_remote_files(pattern, suffixes)
+    path = Path(pattern)
     if path.is_dir():
-        files = [p for p in sorted(path.iterdir()) if p.is_file() and _has_suffix(p, suffixes)]
-        if files:
-            return files
-        raise SourceError(
-            f"{path}: no file in this folder ends in {', '.join(suffixes)}; pass the files "
-            "by name, or choose another --format"
-        )
-    matches = sorted(Path(m) for m in glob.glob(str(path), recursive=True))  # noqa: PTH207
-    files = [m for m in matches if m.is_file()]
+        return _folder_files(path, suffixes)
+    if path.is_file():
+        return [local_file(path)]
+    if path.exists():  # a named pipe
+        return [copied_file(str(path), path.open("rb"))]
+    return _matches(pattern, suffixes)
+
+
+def _matches(pattern: str, suffixes: Sequence[str]) -> list[LogFile]:
+    """Return the files that match a glob pattern, or the files of the matching folders."""
+    paths = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
+    parts = enumerate(Path(pattern).parts)
+    first = next((number for number, part in parts if WILDCARD.search(part)), 0)
+    files = [local_file(p, partitions_of(p.parts[first:-1])) for p in paths if p.is_file()]
     if not files:
-        raise SourceError(f"{path}: no such file or folder; check the path or the glob pattern")
+        files = [
+            file
+            for path in paths
+            if path.is_dir()
+            for file in _folder_files(path, suffixes, partitions_of(path.parts[first:]))
+        ]
+    if not files:
+        raise SourceError(f"{pattern}: no such file or folder; check the path or the glob pattern")
     return files
 
 
-def _has_suffix(path: Path, suffixes: Sequence[str]) -> bool:
-    name = path.name.lower().removesuffix(".gz")
-    return not name.startswith(".") and name.endswith(tuple(suffixes))
+def _folder_files(
+    folder: Path, suffixes: Sequence[str], partitions: Partitions = ()
+) -> list[LogFile]:
+    """Return the files of a folder.
+
+    Subfolders named `column=value` are always searched, others if the folder itself has no file.
+
+    Raises:
+        SourceError: there is no file of a log.
+    """
+    files = _by_suffix(folder, suffixes, partitions, frozenset()) or _by_content(folder, partitions)
+    if files:
+        return files
+    raise SourceError(
+        f"{folder}: no file in this folder ends in {', '.join(suffixes)} or holds a table; pass "
+        "the files by name, or choose another --format"
+    )
+
+
+def _by_suffix(
+    folder: Path, suffixes: Sequence[str], partitions: Partitions, parents: frozenset[Path]
+) -> list[LogFile]:
+    layout = table_layout(folder)
+    if layout is not None:
+        return [table_folder(folder, layout)]
+    if folder.resolve() in parents:  # a link to a folder above
+        return []
+    entries = [entry for entry in sorted(folder.iterdir()) if not is_hidden(entry.name)]
+    files = [
+        local_file(entry, partitions)
+        for entry in entries
+        if entry.is_file() and matches_suffix(entry.name, suffixes)
+    ]
+    has_files = bool(files)
+    parents |= {folder.resolve()}
+    for entry in entries:
+        if entry.is_dir() and ("=" in entry.name or not has_files):
+            below = (*partitions, *partitions_of((entry.name,)))
+            files += _by_suffix(entry, suffixes, below, parents)
+    return files
+
+
+def _by_content(folder: Path, partitions: Partitions) -> list[LogFile]:
+    """Return the files of a folder that hold a table, whatever their names."""
+    entries = [entry for entry in sorted(folder.iterdir()) if not is_hidden(entry.name)]
+    files = [
+        local_file(entry, partitions)
+        for entry in entries
+        if entry.is_file() and not is_document(entry.name)
+    ]
+    return [file for file in files if holds_table(file)]

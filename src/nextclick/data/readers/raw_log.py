@@ -236,7 +236,9 @@ def _open_sources(part: Sequence[Any], log_format: LogFormat, read: ReadOptions)
         frames = [log_format.transform(frame, read.order) for frame in frames]
     files = []
     if paths:
-        files = log_format.sources(paths, separator=read.separator, order=read.order)
+        files = log_format.sources(
+            paths, separator=read.separator, order=read.order, table=read.table
+        )
     return frames + files
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import polars as pl
 
+from nextclick.data.readers.read_errors import READ_ERRORS, reason_of
 from nextclick.errors import SourceError
 
 ROW = "__row"  # number of the row in its source, from 0
@@ -77,7 +77,7 @@ class LogSource:
         """
         try:
             yield from self.read(tuple(dict.fromkeys(columns)))
-        except (pl.exceptions.PolarsError, OSError, EOFError) as error:
+        except READ_ERRORS as error:
             raise self.error(error) from error
 
     def head(self, columns: Sequence[str], n_rows: int) -> pl.DataFrame:
@@ -127,9 +127,9 @@ class LogSource:
         """Return `PATH, row 3 (line 4)` for row index 2 in line 4."""
         return f"{self.label}, row {row + 1}" + ("" if line is None else f" (line {line})")
 
-    def error(self, error: Exception) -> SourceError:
+    def error(self, error: BaseException) -> SourceError:
         """Return the error that says that the source cannot be read."""
-        reason = re.split(r"\n|\. ", str(error).strip())[0]
+        reason = reason_of(error)
         return SourceError(f"{self.label}: cannot be read: {reason}; {self.remedy(reason)}")
 
 

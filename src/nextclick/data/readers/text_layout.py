@@ -134,9 +134,7 @@ def _first_lines(opener: Opener, label: str) -> list[_Line]:
     return lines
 
 
-def _separator_line(
-    lines: list[_Line], separator: str | None
-) -> tuple[str | None, list[_Line]]:
+def _separator_line(lines: list[_Line], separator: str | None) -> tuple[str | None, list[_Line]]:
     """Return the separator of a first line `sep=;`, as Excel writes it, and the other lines."""
     match = re.fullmatch(r"sep=(.)", lines[0].text)
     if match is None or len(lines) == 1:
@@ -314,7 +312,8 @@ def _has_names(fields: Sequence[str], names: Sequence[str]) -> bool:
         if name != SKIP
     ]
     return any(
-        field == name or (field in _ROLE_OF_NAME and _ROLE_OF_NAME[field] == _ROLE_OF_NAME.get(name))
+        field == name
+        or (field in _ROLE_OF_NAME and _ROLE_OF_NAME[field] == _ROLE_OF_NAME.get(name))
         for field, name in pairs
     )
 

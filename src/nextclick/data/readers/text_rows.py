@@ -83,7 +83,9 @@ class TextRows:
             if self._is_long:
                 strings = pl.col(*self._positions.values())
                 separator = self._splitter.separator
-                frame = frame.with_columns(strings.str.replace_all(_ONE_BYTE, separator, literal=True))
+                frame = frame.with_columns(
+                    strings.str.replace_all(_ONE_BYTE, separator, literal=True)
+                )
         frame, n_blank = self._without_blank_lines(_with_bad_lines(frame, block.bad), block)
         return ParsedBlock(self._named(frame), n_blank, continuation, rest)
 

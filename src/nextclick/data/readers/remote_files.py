@@ -1,0 +1,194 @@
+"""Lists and opens files in object storage and on web servers."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from urllib.error import HTTPError
+from urllib.parse import unquote, urlsplit
+from urllib.request import Request, url2pathname, urlopen
+
+from nextclick.data.readers.extra_packages import import_extra
+from nextclick.data.readers.file_names import WILDCARD, is_hidden, matches_suffix, partitions_of
+from nextclick.data.readers.log_file import LogFile, copied_file, local_file
+from nextclick.errors import SourceError
+from nextclick.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_STORES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl")
+_SCHEMES = ("s3://", "gs://", "az://", "https://", "http://", "file://")
+_TIMEOUT = 60  # seconds without an answer
+_CREDENTIALS = (
+    "check the address, and the credentials in the environment, such as AWS_ACCESS_KEY_ID, "
+    "AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL"
+)
+
+
+def is_url(text: str) -> bool:
+    """Return whether a source is an address such as `s3://bucket/clicks.csv`."""
+    return _URL.match(text) is not None
+
+
+def find_remote_files(url: str, suffixes: Sequence[str]) -> list[LogFile]:
+    """List the files behind an address: a file, a folder or a glob.
+
+    Raises:
+        SourceError: there is no such file, or it cannot be reached.
+    """
+    scheme = urlsplit(url).scheme.lower()
+    if scheme in ("http", "https"):
+        return [_download(url)]
+    if scheme == "file":
+        return [local_file(Path(url2pathname(urlsplit(url).path)))]
+    if scheme not in _STORES:
+        raise SourceError(
+            f"{url}: addresses of {scheme}:// cannot be read; supported are {', '.join(_SCHEMES)}"
+        )
+    return _Bucket(url).files(suffixes)
+
+
+def store_options(url: str) -> dict[str, str] | None:
+    """Return the option for a store whose address in the environment is not encrypted."""
+    if not url.startswith("s3"):
+        return None
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    is_plain = any(os.environ.get(name, "").startswith("http://") for name in names)
+    return {"allow_http": "true"} if is_plain else None
+
+
+def _download(url: str) -> LogFile:
+    request = Request(url, headers={"User-Agent": f"nextclick/{__version__}"})  # noqa: S310
+    try:
+        stream = cast("BinaryIO", urlopen(request, timeout=_TIMEOUT))  # noqa: S310
+        return copied_file(url, stream)
+    except HTTPError as error:
+        error.close()
+        raise SourceError(
+            f"{url}: the server answers {error.code} {error.reason}; check the address, or "
+            "download the file"
+        ) from error
+
+
+class _Bucket:
+    """A bucket or container of an object store."""
+
+    def __init__(self, url: str) -> None:
+        obstore = import_extra("obstore", "cloud", url)
+        parts = urlsplit(url)
+        self._url = url
+        self._root = f"{parts.scheme}://{parts.netloc}"
+        # a wildcard ? is not the start of a query
+        self._key = unquote(url[len(self._root) :].lstrip("/"))
+        self._obstore = obstore
+        self._store = obstore.store.from_url(
+            self._root,
+            client_options=store_options(url),
+            retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
+        )
+
+    def files(self, suffixes: Sequence[str]) -> list[LogFile]:
+        """List the files behind the key, which is that of a file, a folder or a glob."""
+        obstore = self._obstore
+        try:
+            if WILDCARD.search(self._key):
+                return self._matches()
+            try:
+                if self._key and not self._key.endswith("/"):
+                    obstore.head(self._store, self._key)
+                    return [self._file(self._key)]
+            except FileNotFoundError:
+                pass
+            return self._folder(suffixes)
+        except obstore.exceptions.BaseError as error:
+            raise self._error(error) from error
+
+    def _matches(self) -> list[LogFile]:
+        wildcard = WILDCARD.search(self._key)
+        assert wildcard is not None
+        folder = self._key[: wildcard.start()].rpartition("/")[0]
+        pattern = re.compile(_expression(self._key))
+        keys = [key for key in self._list(folder) if pattern.fullmatch(key)]
+        if not keys:
+            raise SourceError(f"{self._url}: no such file; check the address or the glob pattern")
+        return [self._file(key, folder) for key in keys]
+
+    def _folder(self, suffixes: Sequence[str]) -> list[LogFile]:
+        folder = self._key.rstrip("/")
+        keys = self._list(folder)
+        start = f"{folder}/" if folder else ""
+        if any(key.startswith(f"{start}_delta_log/") for key in keys):
+            return [LogFile(self._url, self._no_stream, url=self._url, layout="delta")]
+        names = {key: key.removeprefix(start).split("/") for key in keys}
+        visible = [key for key in keys if not any(map(is_hidden, names[key]))]
+        files = [key for key in visible if matches_suffix(names[key][-1], suffixes)]
+        own = [key for key in files if len(names[key]) == 1 or "=" in names[key][0]]
+        if not files:
+            raise SourceError(
+                f"{self._url}: no such file, and no file below it ends in {', '.join(suffixes)}; "
+                "check the address, or pass the files by name"
+            )
+        return [self._file(key, folder) for key in own or files]
+
+    def _list(self, folder: str) -> list[str]:
+        batches = self._obstore.list(self._store, prefix=folder or None)
+        return sorted(str(meta["path"]) for batch in batches for meta in batch)
+
+    def _file(self, key: str, folder: str | None = None) -> LogFile:
+        def open_object() -> BinaryIO:
+            try:
+                reader: Any = self._obstore.open_reader(self._store, key, buffer_size=1 << 22)
+            except self._obstore.exceptions.BaseError as error:
+                raise self._error(error) from error
+            return cast("BinaryIO", _ObjectStream(reader, self._obstore.exceptions.BaseError))
+
+        url = f"{self._root}/{key}"
+        below = key.removeprefix(folder or "").split("/")[:-1] if folder is not None else []
+        return LogFile(url, open_object, url=url, partitions=partitions_of(below))
+
+    def _no_stream(self) -> BinaryIO:
+        raise IsADirectoryError(f"{self._url} is a folder")
+
+    def _error(self, error: Exception) -> SourceError:
+        reason = str(error).strip().splitlines()[0]
+        return SourceError(f"{self._url}: cannot be read: {reason}; {_CREDENTIALS}")
+
+
+class _ObjectStream(io.RawIOBase):
+    """Reads an object by ranges; the errors of the store are OSError."""
+
+    def __init__(self, reader: Any, store_error: type[Exception]) -> None:
+        self._reader = reader
+        self._store_error = store_error
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        try:
+            data = memoryview(self._reader.read(len(buffer)))
+        except self._store_error as error:
+            raise OSError(str(error).strip().splitlines()[0]) from error
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._reader.close()
+        super().close()
+
+
+def _expression(pattern: str) -> str:
+    """Return the regular expression of a glob pattern, in which `**/` matches any folders."""
+    tokens = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
+    wildcards = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(
+        wildcards.get(t) or (t.replace("[!", "[^") if t.startswith("[") else re.escape(t))
+        for t in tokens
+    )
