@@ -183,7 +183,9 @@ def rows_of(text, separator, width, quote, *, blocks=1):
     return rows
 
 
-PIECES = st.sampled_from(["1", "a", "é", " ", '"', '""', "{s}", "{s}{s}", "\n", '{s}"', '"{s}', "\n7{s}"])
+PIECES = st.sampled_from(
+    ["1", "a", "é", " ", '"', '""', "{s}", "{s}{s}", "\n", '{s}"', '"{s}', "\n7{s}"]
+)
 
 
 @settings(max_examples=400, deadline=None)

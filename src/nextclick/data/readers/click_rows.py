@@ -78,15 +78,23 @@ class ReadCounts:
 
     Attributes:
         rows: rows read.
-        blank: rows without a value.
+        blank: blank lines of text files.
+        continuation: lines of text files that continue the row of an earlier line.
         other_events: rows of event types that are not clicks.
         event_types: rows of each of these types, as written in the log.
     """
 
     rows: int = 0
     blank: int = 0
+    continuation: int = 0
     other_events: int = 0
     event_types: Counter[str] = field(default_factory=Counter)
+
+    def add_lines(self, source: LogSource) -> None:
+        """Add the numbers of lines of a source that was read to its end."""
+        if source.lines is not None:
+            self.blank += source.lines.blank
+            self.continuation += source.lines.continuation
 
 
 def check_column_types(source: LogSource, columns: Columns) -> None:

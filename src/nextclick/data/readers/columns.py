@@ -251,7 +251,9 @@ def unused_columns(columns: Columns, available: Sequence[str]) -> dict[str, list
     """Return the columns whose names suggest a session or an event type, for roles without one."""
     used = set(columns.by_role().values())
     return {
-        role: [c for c in available if c not in used and any(h in normalized_name(c) for h in hints)]
+        role: [
+            c for c in available if c not in used and any(h in normalized_name(c) for h in hints)
+        ]
         for role, hints in _HINTS.items()
         if getattr(columns, role) is None
     }

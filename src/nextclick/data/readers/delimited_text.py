@@ -1,7 +1,7 @@
 """Reads CSV, TSV and other delimited text files.
 
-A file is read in blocks of whole lines. Every line is counted: as a row, which is readable or bad, as
-blank, as a continuation of a row with line breaks, or as a line before the first row.
+A file is read in blocks of whole lines. Every line is counted: as a row, which is readable or bad,
+as blank, as a continuation of a row with line breaks, or as a line before the first row.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ def _count_lines(parsed: ParsedBlock, block: LineBlock, lines: LineCounts) -> in
     n_records = parsed.frame.height + parsed.n_blank
     if n_records + len(parsed.continuation) != n_lines:
         raise RuntimeError(
-            f"{n_lines} lines from line {block.first_line} were read as {parsed.frame.height} rows, "
-            f"{parsed.n_blank} blank lines and {len(parsed.continuation)} continuation lines; "
+            f"{n_lines} lines from line {block.first_line} were read as {parsed.frame.height} "
+            f"rows, {parsed.n_blank} blank lines and {len(parsed.continuation)} continuation lines; "
             "report this as an error of nextclick"
         )
     lines.rows += parsed.frame.height

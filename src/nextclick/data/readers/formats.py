@@ -21,6 +21,7 @@ from nextclick.errors import ConfigError, SourceError, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from nextclick.data.options import ReadOptions
     from nextclick.data.readers.log_file import LogFile
     from nextclick.data.readers.sources import LogSource
 
@@ -62,14 +63,7 @@ class LogFormat:
     open_file: Callable[[LogFile], LogSource] | None = None
     transform: Callable[[LogSource, Order], LogSource] | None = None
 
-    def sources(
-        self,
-        paths: Iterable[str | Path],
-        *,
-        separator: str | None,
-        order: Order,
-        table: str | None = None,
-    ) -> list[LogSource]:
+    def sources(self, paths: Iterable[str | Path], read: ReadOptions) -> list[LogSource]:
         """Open the files behind `paths`.
 
         Files whose names have the prefix are preferred; without one, all files are opened.
@@ -79,18 +73,24 @@ class LogFormat:
         files = find_files(paths, self.suffixes)
         with_prefix = [file for file in files if file.name.startswith(self.prefix)]
         files, notes = skip_empty(with_prefix or files)
-        sources = [self._open(file, separator, table) for file in files]
+        sources = [self._open(file, read) for file in files]
         sources[0] = replace(sources[0], notes=(*notes, *sources[0].notes))
         if self.transform is None:
             return sources
-        return [self.transform(source, order) for source in sources]
+        return [self.transform(source, read.order) for source in sources]
 
-    def _open(self, file: LogFile, separator: str | None, table: str | None) -> LogSource:
+    def _open(self, file: LogFile, read: ReadOptions) -> LogSource:
         from nextclick.data.readers.open_file import scan_file
 
         if self.open_file is not None:
             return self.open_file(file)
-        return scan_file(file, separator=separator or self.separator, names=self.names, table=table)
+        return scan_file(
+            file,
+            separator=read.separator or self.separator,
+            names=read.names or self.names,
+            quote=read.quote,
+            table=read.table,
+        )
 
 
 def get_log_format(name: str) -> LogFormat:

@@ -1,7 +1,7 @@
 """Reads a byte stream as blocks of whole lines of UTF-8 text.
 
-Line ends are LF, CR LF or, in a file whose first lines have no LF, CR. A byte order mark is removed.
-UTF-16 is converted to UTF-8. Memory holds one block.
+Line ends are LF, CR LF or, in a file whose first lines have no LF, CR. A byte order mark is
+removed. UTF-16 is converted to UTF-8. Memory holds one block.
 """
 
 from __future__ import annotations

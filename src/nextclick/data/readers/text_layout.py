@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nextclick.data.readers.text_fields import Quote
 
 SKIP = "_"  # name of a column that is not read, in names by position
-_SEPARATORS = (",", "\t", ";", "||", "::", "|", " ")
+_SEPARATORS = (",", "\t", ";", "||", "::", "|")
 _SAMPLE_LINES = 100
 _MAX_PREAMBLE = 20  # lines before the header
 _MAX_NAME_LETTERS = 1_000
@@ -62,6 +62,7 @@ class _Split:
         rows: fields of each line.
         header: index of the line that is most likely the header.
         n_roles: number of roles whose common names are in that line.
+        has_whole_header: whether each quote in that line closes.
         agreement: share of the lines from there on with the same number of fields.
     """
 
@@ -69,6 +70,7 @@ class _Split:
     rows: list[list[str]]
     header: int
     n_roles: int
+    has_whole_header: bool
     agreement: float
 
 
@@ -99,7 +101,10 @@ def detect_layout(
     first_line = lines[0].number
     separator, lines = _separator_line(lines, separator)
     comments, lines = _leading_comments(lines)
-    split = _best_split(lines, (separator,) if separator else _SEPARATORS, quote, names)
+    if separator is None:
+        split = _best_split(lines, quote, names)
+    else:
+        split = _split(lines, FieldSplitter(separator, quote))
     if names is not None:
         return _named_layout(lines[0], split, names, label)
     header = lines[split.header]
@@ -150,25 +155,28 @@ def _leading_comments(lines: list[_Line]) -> tuple[list[_Line], list[_Line]]:
     return lines[:n_comments], lines[n_comments:]
 
 
-def _best_split(
-    lines: list[_Line], separators: Sequence[str], quote: Quote, names: Sequence[str] | None
-) -> _Split:
+def _best_split(lines: list[_Line], quote: Quote, names: Sequence[str] | None) -> _Split:
     """Split the lines by the separator that explains them best.
 
-    The first criterion is the number of names, or of common names of columns in a header; then the
-    share of lines with the same number of fields; then the number of fields.
+    The first criterion is the number of names, or of common names of columns in a header; then
+    whether the quotes of the header close; then the share of lines with the same number of fields;
+    then the number of fields. A space separates only
+    where nothing else does, because it is in names and times.
     """
 
-    def score(split: _Split) -> tuple[bool, int, float, int]:
+    def score(split: _Split) -> tuple[bool, int, bool, float, int]:
         n_fields = len(split.rows[split.header])
         has_all_names = names is not None and n_fields == len(names)
-        return has_all_names, split.n_roles, split.agreement, n_fields
+        return (
+            has_all_names, split.n_roles, split.has_whole_header, split.agreement, n_fields
+        )  # fmt: skip
 
-    splits = [_split(lines, FieldSplitter(separator, quote)) for separator in separators]
-    if len(splits) == 1:
-        return splits[0]
+    splits = [_split(lines, FieldSplitter(separator, quote)) for separator in _SEPARATORS]
     separated = [split for split in splits if len(split.rows[split.header]) > 1]
-    best = max(separated, key=score, default=splits[0])
+    if not separated:
+        by_space = _split(lines, FieldSplitter(" ", quote))
+        return by_space if any(score(by_space)[:2]) else splits[0]
+    best = max(separated, key=score)
     if best.splitter.separator == "|" and all(_has_only_pairs(line.text, "|") for line in lines):
         return next(split for split in splits if split.splitter.separator == "||")
     return best
@@ -187,7 +195,8 @@ def _split(lines: list[_Line], splitter: FieldSplitter) -> _Split:
         header = best
     same = sum(len(row) == len(rows[header]) for row in rows[header:])
     roles = n_roles[header] if n_roles[header] > 1 else 0
-    return _Split(splitter, rows, header, roles, same / len(rows[header:]))
+    is_whole = splitter.split(lines[header].text).open_at is None
+    return _Split(splitter, rows, header, roles, is_whole, same / len(rows[header:]))
 
 
 def _roles(fields: Sequence[str]) -> set[str]:
@@ -213,13 +222,14 @@ def _read_header(
     record = [header.text]
     record += [line.text for n, line in enumerate(following, 1) if line.number == header.number + n]
     counts = [len(split.splitter.split(line.text).values) for line in following]
-    n_columns = max(set(counts), key=counts.count, default=0)
-    n_lines = split.splitter.joins(record, n_columns) or 1
-    fields = split.splitter.split("\n".join(record[:n_lines]), n_columns)
+    widths = sorted(set(counts), key=counts.count, reverse=True)
+    joined = (split.splitter.joins(record, n_columns) for n_columns in widths)
+    n_lines = next((n_joined for n_joined in joined if n_joined > 1), 1)
+    fields = split.splitter.split("\n".join(record[:n_lines]))
     if fields.open_at is not None and split.splitter.quote == '"':
         raise SourceError(
-            f"{label}, line {header.number}: the quote of column {fields.open_at + 1} of the header "
-            "does not close; close it, or read quotes as text with --quote none"
+            f"{label}, line {header.number}: the quote of column {fields.open_at + 1} of the "
+            "header does not close; close it, or read quotes as text with --quote none"
         )
     return [" ".join(name.split()) for name in fields.values], n_lines
 
@@ -248,8 +258,8 @@ def _check_header(fields: Sequence[str], header: _Line, label: str) -> None:
 def looks_like_row(fields: Sequence[str]) -> bool:
     """Return whether the first line of a file is a row and not a header.
 
-    It is a row if it has none of the common names, and has a time, or numbers in at least half of its
-    fields. The numbers 0, 1, 2, ... are the header of a table whose columns have no names.
+    It is a row if it has none of the common names, and has a time, or numbers in at least half of
+    its fields. The numbers 0, 1, 2, ... are the header of a table whose columns have no names.
     """
     if _roles(fields) or [field.strip() for field in fields] == list(map(str, range(len(fields)))):
         return False
@@ -270,7 +280,7 @@ def _is_time(text: str) -> bool:
 
 
 def _guessed_names(fields: Sequence[str]) -> list[str]:
-    """Return names by position: the first time, then session and item in the order of the fields."""
+    """Return names by position: the time, then session and item in the order of the fields."""
     names = [SKIP] * len(fields)
     # a large id may look like a time, and a time mostly stands behind the ids
     times = [n for n, text in enumerate(fields) if _number(text) is None and _is_time(text)]
@@ -292,8 +302,8 @@ def _named_layout(first: _Line, split: _Split, names: Sequence[str], label: str)
     fields = split.rows[0]
     if any(field.strip() for field in fields[len(names) :]):
         raise SourceError(
-            f"{label}, line {first.number}: {len(fields)} fields, but {len(names)} names of columns "
-            f"({','.join(names)}); name each column, {SKIP} skips one"
+            f"{label}, line {first.number}: {len(fields)} fields, but {len(names)} names of "
+            f"columns ({','.join(names)}); name each column, {SKIP} skips one"
         )
     columns = tuple(f"column {n}" if name == SKIP else name for n, name in enumerate(names, 1))
     check_unique(columns, label)

@@ -1,7 +1,7 @@
 """Parses blocks of lines into frames.
 
-Each line is a row, blank, or a continuation of the row of an earlier line. Polars parses lines without
-quotes and lines whose quotes are regular; the other lines are split one by one.
+Each line is a row, blank, or a continuation of the row of an earlier line. Polars parses lines
+without quotes and lines whose quotes are regular; the other lines are split one by one.
 """
 
 from __future__ import annotations
