@@ -646,6 +646,30 @@ def test_a_bad_row_raises_or_is_skipped_and_counted(tmp_path, row, message):
     assert result.store.manifest["counts"]["train"]["events"] == 8
 
 
+def test_a_log_without_a_header_and_lines_that_are_no_rows(tmp_path):
+    rows = VALID_TEXT.split("\n", 1)[1]
+    names = ("session", "item", "time")
+    result = prepare_text(f"# export\n{rows}\n", tmp_path, names=names)
+    assert (result.report["rows"], result.report["blank_rows"]) == (13, 1)
+    assert result.store.manifest["prepared"]["read"]["names"] == list(names)
+
+
+def test_the_report_counts_continuation_lines_and_notes(tmp_path):
+    header, rows = VALID_TEXT.split("\n", 1)
+    titled = rows.replace("\n", ',"Red\nshoe"\n')
+    result = prepare_text(f"# export\n{header},title\n{titled}", tmp_path)
+    assert (result.report["rows"], result.report["continuation_lines"]) == (13, 13)
+    assert "log.csv: skipped line 1 before the header" in " ".join(result.report["warnings"])
+    assert result.store.manifest["prepared"]["read"]["quote"] == "auto"
+
+
+def test_an_open_quote_is_text_or_a_bad_row(tmp_path):
+    text = VALID_TEXT.replace("\n", ',"Heroes\n')
+    with pytest.raises(SourceError, match=r"line 2\): the quote of field 4 does not close; fix"):
+        prepare_text(text.replace(',"Heroes', ",title", 1), tmp_path, quote='"')
+    assert prepare_text(text, tmp_path).report["rows"] == 13
+
+
 def test_a_bad_first_row_is_skipped_too(tmp_path):
     header, rest = VALID_TEXT.split("\n", 1)
     result = prepare_text(f"{header}\n6,7,1500000000,x,y,z\n{rest}", tmp_path, on_bad_row="skip")

@@ -126,8 +126,8 @@ def _count_lines(parsed: ParsedBlock, block: LineBlock, lines: LineCounts) -> in
     if n_records + len(parsed.continuation) != n_lines:
         raise RuntimeError(
             f"{n_lines} lines from line {block.first_line} were read as {parsed.frame.height} "
-            f"rows, {parsed.n_blank} blank lines and {len(parsed.continuation)} continuation lines; "
-            "report this as an error of nextclick"
+            f"rows, {parsed.n_blank} blank lines and {len(parsed.continuation)} continuation "
+            "lines; report this as an error of nextclick"
         )
     lines.rows += parsed.frame.height
     lines.blank += parsed.n_blank

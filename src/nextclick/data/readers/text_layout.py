@@ -6,7 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nextclick.data.readers.columns import COMMON_NAMES, check_unique, normalized_name
+from nextclick.data.readers.columns import check_unique, normalized_name
+from nextclick.data.readers.header_names import (
+    SKIP,
+    guessed_names,
+    is_value,
+    looks_like_row,
+    roles_of,
+)
 from nextclick.data.readers.line_blocks import read_first_lines
 from nextclick.data.readers.text_fields import FieldSplitter
 from nextclick.errors import SourceError
@@ -17,17 +24,11 @@ if TYPE_CHECKING:
     from nextclick.data.readers.line_blocks import Opener
     from nextclick.data.readers.text_fields import Quote
 
-SKIP = "_"  # name of a column that is not read, in names by position
 _SEPARATORS = (",", "\t", ";", "||", "::", "|")
 _SAMPLE_LINES = 100
 _MAX_PREAMBLE = 20  # lines before the header
 _MAX_NAME_LETTERS = 1_000
 _MAX_SHOWN = 100  # letters of a line in a message
-_FIRST_UNIX_TIME = 10**8  # a number from 1973 on in seconds is taken as a time
-_TIME = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|\d\d?[-/.]\d\d?[-/.]\d{4}")
-_ROLE_OF_NAME = {
-    normalized_name(name): role for role, names in COMMON_NAMES.items() for name in names
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ def _has_only_pairs(text: str, letter: str) -> bool:
 
 def _split(lines: list[_Line], splitter: FieldSplitter) -> _Split:
     rows = [splitter.split(line.text).values for line in lines]
-    n_roles = [len(_roles(row)) for row in rows[:_MAX_PREAMBLE]]
+    n_roles = [len(roles_of(row)) for row in rows[:_MAX_PREAMBLE]]
     header = 0
     best = max(range(len(n_roles)), key=n_roles.__getitem__)
     if n_roles[best] > max(n_roles[0], 1) and len(rows[best]) != len(rows[0]):
@@ -199,16 +200,14 @@ def _split(lines: list[_Line], splitter: FieldSplitter) -> _Split:
     return _Split(splitter, rows, header, roles, is_whole, same / len(rows[header:]))
 
 
-def _roles(fields: Sequence[str]) -> set[str]:
-    return {role for name in fields if (role := _ROLE_OF_NAME.get(normalized_name(name)))}
-
-
 def _is_commented_header(comment: _Line, split: _Split) -> bool:
     """Return whether `# session,item,time` is the header of the rows that follow."""
     fields = split.splitter.split(comment.text.lstrip("# ")).values
     if len(fields) != len(split.rows[0]) or looks_like_row(fields):
         return False
-    return looks_like_row(split.rows[0]) or len(_roles(fields)) > max(len(_roles(split.rows[0])), 1)
+    return looks_like_row(split.rows[0]) or len(roles_of(fields)) > max(
+        len(roles_of(split.rows[0])), 1
+    )
 
 
 def _read_header(
@@ -251,46 +250,8 @@ def _check_header(fields: Sequence[str], header: _Line, label: str) -> None:
         raise SourceError(
             f"{label}, line {header.number}: the file has no header, the first line is a row: "
             f"{header.text[:_MAX_SHOWN]!r}; name its columns by position, for example --columns "
-            f"{','.join(_guessed_names(fields))} ({SKIP} skips a column)"
+            f"{','.join(guessed_names(fields))} ({SKIP} skips a column)"
         )
-
-
-def looks_like_row(fields: Sequence[str]) -> bool:
-    """Return whether the first line of a file is a row and not a header.
-
-    It is a row if it has none of the common names, and has a time, or numbers in at least half of
-    its fields. The numbers 0, 1, 2, ... are the header of a table whose columns have no names.
-    """
-    if _roles(fields) or [field.strip() for field in fields] == list(map(str, range(len(fields)))):
-        return False
-    n_numbers = sum(_number(field) is not None for field in fields)
-    return 2 * n_numbers >= len(fields) > 1 or any(map(_is_time, fields))
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _is_time(text: str) -> bool:
-    number = _number(text)
-    return _TIME.search(text) is not None if number is None else number >= _FIRST_UNIX_TIME
-
-
-def _guessed_names(fields: Sequence[str]) -> list[str]:
-    """Return names by position: the time, then session and item in the order of the fields."""
-    names = [SKIP] * len(fields)
-    # a large id may look like a time, and a time mostly stands behind the ids
-    times = [n for n, text in enumerate(fields) if _number(text) is None and _is_time(text)]
-    times += [n for n, text in reversed(list(enumerate(fields))) if _is_time(text)]
-    if times:
-        names[times[0]] = "time"
-    others = [n for n in range(len(fields)) if n not in times[:1]]
-    for role, position in zip(("session", "item"), others, strict=False):
-        names[position] = role
-    return names
 
 
 def _named_layout(first: _Line, split: _Split, names: Sequence[str], label: str) -> TextLayout:
@@ -314,16 +275,11 @@ def _named_layout(first: _Line, split: _Split, names: Sequence[str], label: str)
 
 def _has_names(fields: Sequence[str], names: Sequence[str]) -> bool:
     """Return whether a line names the same columns, or the same roles, as `names`."""
-    if any(_number(field) is not None or _is_time(field) for field in fields):
+    if any(map(is_value, fields)):
         return False
-    pairs = [
-        (normalized_name(field), normalized_name(name))
-        for field, name in zip(fields, names, strict=False)
-        if name != SKIP
-    ]
+    pairs = [pair for pair in zip(fields, names, strict=False) if pair[1] != SKIP]
     return any(
-        field == name
-        or (field in _ROLE_OF_NAME and _ROLE_OF_NAME[field] == _ROLE_OF_NAME.get(name))
+        normalized_name(field) == normalized_name(name) or roles_of([field]) & roles_of([name])
         for field, name in pairs
     )
 
