@@ -130,6 +130,7 @@ class Trial:
             "data_fingerprint": self.store.fingerprint,
             "model": self.contender.model,
             "parameters": self.contender.fixed | values | self.values,
+            "advances": self.contender.advances,
             "part": part,
             "seed": seed,
         }

@@ -13,8 +13,8 @@ On all versions, TASRec is compared with its base variant, which has no temporal
 the same loss, rate and epochs, trained on the first three quarters of the days. The test split is
 the rest, evaluated with the graph of all earlier days (prequential) and with the graph of training
 (frozen). There is one round of messages, because two rounds reach most of so small a catalog.
-Differences to the base variant in Recall@20 and MRR@20 have 95 % intervals by paired bootstrap over
-sessions, all seeds together.
+Differences to the base variant in Recall@20 and MRR@20 have 95 % intervals by a paired bootstrap
+over sessions and seeds.
 
 FOLDER stores finished parts; rerun the same command to resume.
 """
@@ -22,7 +22,7 @@ FOLDER stores finished parts; rerun the same command to resume.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +36,15 @@ from nextclick.evaluation import evaluate
 from nextclick.experiments.checkpoint_paths import has_checkpoint
 from nextclick.experiments.run_cache import RunCache
 from nextclick.training.training_config import NeuralOptions
+from paired_difference import difference, mean_percent
 
 if TYPE_CHECKING:
-    from nextclick.core.types import AnyArray, Float64Array
+    from collections.abc import Sequence
+
+    from nextclick.core.types import AnyArray
 
 K = 20
-DRAWS = 2000
+METRICS = ("recall@20", "mrr@20")
 TEST = 0.25  # of the days
 FORMS = ("true", "days-shuffled", "sessions-dealt")
 RECIPE: dict[str, Any] = {
@@ -127,20 +130,33 @@ def changed(log: pl.DataFrame, form: str) -> pl.DataFrame:
 
 def stores(ring: Ring, folder: Path) -> dict[str, Store]:
     """All forms of the log."""
+    cache, found = RunCache(folder / "stores"), {}
     for form in FORMS:
-        if not (folder / form).exists():
-            prepare(changed(ring.log(), form), folder / form, options=OPTIONS)
-    return {form: Store.open(folder / form) for form in FORMS}
+        inputs = {"ring": asdict(ring), "form": form, "options": asdict(OPTIONS)}
+        place = cache.run_folder(form, inputs) / "store"
+        if not place.exists():
+            prepare(changed(ring.log(), form), place, options=OPTIONS)
+        found[form] = Store.open(place)
+    return found
 
 
 def ranked(
-    store: Store, variant: str, seed: int, values: dict[str, Any], folder: Path
+    store: Store, name: str, seed: int, values: dict[str, Any], folder: Path
 ) -> dict[str, AnyArray]:
-    """(P,) session of each target of the test, and its rank in each way of asking."""
+    """(P,) session of each target of the test, and its rank in each way of asking.
+
+    Args:
+        store: a form of the log.
+        name: the form and the variant, as in `true-full`.
+        seed: of the training.
+        values: parameters that differ from the recipe.
+        folder: of the cache.
+    """
+    variant = name.rpartition("-")[2]
     config = RECIPE | values | {"variant": variant}
     inputs = {"data_fingerprint": store.fingerprint, "model": "tasrec", "parameters": config}
     cache = RunCache(folder / "runs")
-    run = cache.run_folder(f"{store.path.name}-{variant}-{seed}", inputs | {"seed": seed})
+    run = cache.run_folder(f"{name}-{seed}", inputs | {"seed": seed})
     file = run / "ranks.npz"
     if not file.exists():
         checkpoints = run / "training"
@@ -157,27 +173,6 @@ def ranked(
         (run / "partial.npz").replace(file)
     with np.load(file) as stored:
         return dict(stored)
-
-
-def value(ranks: AnyArray, metric: str) -> Float64Array:
-    """(P,) what each prefix adds to a metric."""
-    return np.where(ranks <= K, 1.0 if metric == "recall" else 1.0 / ranks, 0.0)
-
-
-def difference(
-    pairs: list[tuple[AnyArray, AnyArray]], session: AnyArray, metric: str
-) -> tuple[float, float, float]:
-    """A metric of the first less that of the second, the mean over pairs, with its interval."""
-    counts = np.bincount(session)
-    each = np.mean([value(a, metric) - value(b, metric) for a, b in pairs], axis=0)
-    sums = np.bincount(session, each)
-    rng = np.random.default_rng(0)
-    draws = np.empty(DRAWS)
-    for n in range(DRAWS):
-        drawn = rng.integers(len(counts), size=len(counts))
-        draws[n] = sums[drawn].sum() / counts[drawn].sum()
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(sums.sum() / counts.sum()), float(low), float(high)
 
 
 def main() -> None:
@@ -206,30 +201,24 @@ def main() -> None:
     for form, store in ((form, every[form]) for form in options.forms):
         found = {
             variant: [
-                ranked(store, variant, seed, values, options.output)
+                ranked(store, f"{form}-{variant}", seed, values, options.output)
                 for seed in range(options.seeds)
             ]
             for variant in ASKED
         }
         base = [one["frozen"] for one in found["base"]]
         session = found["base"][0]["session"]
-        print(f"| {form} | base | {means(base)} | | |", flush=True)
+        row(form, "base", base, ["", ""])
         for way in ASKED["full"]:
             full = [one[way] for one in found["full"]]
-            told = " | ".join(
-                f"{100 * mid:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
-                for mid, low, high in (
-                    difference(list(zip(full, base, strict=True)), session, metric)
-                    for metric in ("recall", "mrr")
-                )
-            )
-            print(f"| {form} | full, {way} | {means(full)} | {told} |", flush=True)
+            told = [difference(full, base, session, metric).points() for metric in METRICS]
+            row(form, f"full, {way}", full, told)
 
 
-def means(found: list[AnyArray]) -> str:
-    """Recall@20 and MRR@20 in percent, the mean over seeds."""
-    each = (np.mean([value(one, metric).mean() for one in found]) for metric in ("recall", "mrr"))
-    return " | ".join(f"{100 * one:.2f}" for one in each)
+def row(form: str, model: str, ranks: Sequence[AnyArray], differences: Sequence[str]) -> None:
+    """Print a line of the table."""
+    means = [mean_percent(ranks, metric) for metric in METRICS]
+    print(f"| {form} | {model} | {' | '.join([*means, *differences])} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from http_stream import BadResponseError, HttpStream, encode
+from nextclick.core.percentiles import percentiles
 from store_sessions import Request, sessions_of_store, workload
 
 if TYPE_CHECKING:
@@ -79,6 +80,11 @@ class RateResult:
         return sum(self.errors.values())
 
     @property
+    def succeeded(self) -> bool:
+        """Whether any response was a success: otherwise there is nothing to measure."""
+        return self.failed < self.sent
+
+    @property
     def generator_was_late(self) -> bool:
         """Whether the generator was too slow for these latencies to be the server's."""
         return self.lag_ms_p99 > max(1.0, 0.1 * self.latency_ms.get("p99", 0.0))
@@ -114,10 +120,12 @@ def measure(url: str, requests: Iterator[Request], rate: float, load: Load) -> R
         return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
     with asyncio.Runner(loop_factory=loop) as runner:
-        return runner.run(_Measurement(url, rate, load).run(due.tolist(), requests))
+        return runner.run(Measurement(url, rate, load).run(due.tolist(), requests))
 
 
-class _Measurement:
+class Measurement:
+    """The requests at one rate, and what became of them."""
+
     def __init__(self, url: str, rate: float, load: Load):
         self._load = load
         self._url = url
@@ -127,6 +135,7 @@ class _Measurement:
         self._queue: asyncio.Queue[tuple[float, bool, bytes] | None] = asyncio.Queue()
 
     async def run(self, due: Sequence[float], requests: Iterator[Request]) -> RateResult:
+        """Send each request when it is due."""
         clock = asyncio.get_running_loop().time
         authority = HttpStream.to(self._url).authority
         senders = [asyncio.create_task(self._send_all()) for _ in range(self._load.connections)]
@@ -143,9 +152,7 @@ class _Measurement:
             self._queue.put_nowait(None)
         await asyncio.gather(*senders)
         await asyncio.sleep(0.01)  # the loop closes aborted connections in its next rounds
-        self._result.latency_ms = _percentiles(self._latency)
-        self._result.lag_ms_p99 = _percentiles(self._lag).get("p99", 0.0)
-        return self._result
+        return self.result()
 
     async def _send_all(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -153,12 +160,23 @@ class _Measurement:
         while (entry := await self._queue.get()) is not None:
             due, measured, request = entry
             failure = await self._send(stream, request, due + self._load.timeout)
-            if measured and failure in (None, "timeout"):
-                self._latency.append(clock() - due)
-            if measured and failure is not None:
-                errors = self._result.errors
-                errors[failure] = errors.get(failure, 0) + 1
+            if measured:
+                self.record(failure, clock() - due)
         stream.close()
+
+    def record(self, failure: str | None, seconds: float) -> None:
+        """Count one response; only those of successes and timeouts have a latency."""
+        if failure in (None, "timeout"):
+            self._latency.append(seconds)
+        if failure is not None:
+            errors = self._result.errors
+            errors[failure] = errors.get(failure, 0) + 1
+
+    def result(self) -> RateResult:
+        """The measurements, with the percentiles of the recorded latencies."""
+        self._result.latency_ms = _percentiles(self._latency)
+        self._result.lag_ms_p99 = _percentiles(self._lag).get("p99", 0.0)
+        return self._result
 
     async def _send(self, stream: HttpStream, request: bytes, until: float) -> str | None:
         """Send one request; the kind of failure, None for success."""
@@ -175,8 +193,8 @@ class _Measurement:
 def _percentiles(seconds: list[float]) -> dict[str, float]:
     if not seconds:
         return {}
-    values = np.percentile(np.array(seconds) * 1000, list(PERCENTILES.values()), method="higher")
-    return dict(zip(PERCENTILES, values.tolist(), strict=True))
+    ms = [1000 * one for one in seconds]
+    return dict(zip(PERCENTILES, percentiles(ms, [*PERCENTILES.values()]), strict=True))
 
 
 def table_row(result: RateResult) -> str:
@@ -207,7 +225,11 @@ def parse_arguments() -> argparse.Namespace:
     add("--connections", type=int, default=Load().connections)
     add("--seed", type=int, default=0)
     add("--token-file", type=Path, help="file with the bearer token of the server")
-    add("--max-errors", type=int, help="exit with 1 after more failures than this")
+    add(
+        "--max-errors",
+        type=int,
+        help="exit with 1 after more failures than this, or if a rate has no success",
+    )
     add("--json", action="store_true", help="print JSON instead of a table")
     return parser.parse_args()
 
@@ -231,8 +253,13 @@ def main() -> None:
             print(table_row(results[-1]), flush=True)
     if options.json:
         print(json.dumps([result.to_json() for result in results]))
-    if options.max_errors is not None and sum(r.failed for r in results) > options.max_errors:
-        sys.exit(1)
+    sys.exit(exit_code(results, options.max_errors))
+
+
+def exit_code(results: Sequence[RateResult], max_errors: int | None) -> int:
+    """1 if a rate had no success at all, or if there were more failures than allowed."""
+    too_many = max_errors is not None and sum(one.failed for one in results) > max_errors
+    return int(too_many or not all(one.succeeded for one in results))
 
 
 if __name__ == "__main__":

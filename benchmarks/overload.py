@@ -1,4 +1,4 @@
-"""Overload of a server: large requests beside small ones, and thousands of connections.
+"""Overload of a server: large requests beside small ones.
 
 `serve_drills.py` imports it.
 """
@@ -6,9 +6,6 @@
 from __future__ import annotations
 
 import json
-import resource
-import select
-import socket
 import threading
 import time
 from http.client import HTTPConnection
@@ -17,6 +14,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from nextclick.core.percentiles import percentiles
 from server_process import Client
 
 if TYPE_CHECKING:
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 
 LARGE = {"sessions": 256, "clicks": 330, "k": 1000}
 N_LARGE = 10
-SECONDS = 8.0
-RETRY = 1.0  # seconds, as Retry-After says
 
 
 def large_request(items: Sequence[RawId]) -> dict[str, Any]:
@@ -89,57 +85,6 @@ def _latencies(url: str, body: Any, more: Any) -> dict[str, list[float]]:
     return found
 
 
-def many_connections(url: str, items: Sequence[RawId], n: int) -> dict[str, Any]:
-    """Latencies of n connections; each sends its next request when it has the answer.
-
-    After a 503 a connection waits a second, as the response demands.
-    """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    parts = urlsplit(url)
-    body = json.dumps({"session": list(items[:3]), "k": 20}).encode()
-    request = (
-        b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        b"content-length: %d\r\n\r\n%b" % (len(body), body)
-    )
-    poll = select.epoll()
-    sockets: dict[int, socket.socket] = {}
-    sent: dict[int, float] = {}  # connection to the time of its request
-    due: list[tuple[float, int]] = []  # time of the next request, connection
-    for _ in range(n):
-        connection = socket.create_connection((parts.hostname, parts.port), timeout=30)
-        sockets[connection.fileno()] = connection
-        poll.register(connection, select.EPOLLIN)
-    found: dict[str, list[float]] = {}
-    began = time.perf_counter()
-    for number in list(sockets):
-        sent[number] = time.perf_counter()
-        sockets[number].send(request)
-    while time.perf_counter() < began + SECONDS:
-        while due and due[0][0] < time.perf_counter():
-            number = due.pop(0)[1]
-            sent[number] = time.perf_counter()
-            sockets[number].send(request)
-        for number, _ in poll.poll(0.01):
-            answer = sockets[number].recv(1 << 16)
-            now = time.perf_counter()
-            if not answer.startswith(b"HTTP/1.1 "):
-                if not answer:
-                    poll.unregister(number)
-                    found.setdefault("closed", []).append(0.0)
-                continue  # the rest of an answer
-            status = answer[9:12].decode()
-            found.setdefault(status, []).append(1000 * (now - sent[number]))
-            if status == "503":
-                due.append((now + RETRY, number))
-            else:
-                sent[number] = time.perf_counter()
-                sockets[number].send(request)
-    for connection in sockets.values():
-        connection.close()
-    return {status: _quantiles(ms) for status, ms in sorted(found.items())}
-
-
 def _quantiles(ms: Sequence[float]) -> dict[str, float]:
-    at = np.quantile(ms, [0.5, 0.99, 1.0], method="higher")
-    return {"n": len(ms), **dict(zip(("median_ms", "p99_ms", "max_ms"), at.tolist(), strict=True))}
+    at = percentiles(ms, [50, 99, 100])
+    return {"n": len(ms), **dict(zip(("median_ms", "p99_ms", "max_ms"), at, strict=True))}

@@ -11,15 +11,15 @@ start three hours apart, so that all versions have the same sessions in the same
 and test.
 
 Each variant on the unchanged and the shuffled log is compared with itself on the flat log.
-Differences in Recall@20 and MRR@20 have 95 % intervals by paired bootstrap over sessions, all seeds
-together. Nothing is tuned, and the test split is ranked once per model. One GRU4Rec is shown as a
+Differences in Recall@20 and MRR@20 have 95 % intervals by a paired bootstrap over sessions and
+seeds. Nothing is tuned, and the test split is ranked once per model. One GRU4Rec is shown as a
 reference.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +29,19 @@ import polars as pl
 from nextclick import Store, prepare, train
 from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.evaluation import evaluate
+from nextclick.experiments.run_cache import RunCache
 from nextclick.simulation.simulate import simulate
 from nextclick.simulation.simulation_config import SimulationConfig
+from paired_difference import difference, mean_percent
 
 if TYPE_CHECKING:
-    from nextclick.core.types import AnyArray, Float64Array
+    from collections.abc import Sequence
+
+    from nextclick.core.types import Float64Array
+    from nextclick.evaluation import Evaluation
 
 K = 20
-DRAWS = 2000
+METRICS = ("recall@20", "mrr@20")
 RECIPE: dict[str, Any] = {
     "loss": "ce",
     "negatives": 0,
@@ -112,46 +117,27 @@ def changed(log: pl.DataFrame, what: str, form: str) -> pl.DataFrame:
 
 def stores(name: str, folder: Path) -> dict[str, Store]:
     """The three forms of a shop."""
-    question = QUESTIONS[name]
+    question, cache = QUESTIONS[name], RunCache(folder)
     options = PrepareOptions(split=SplitOptions(kind="fraction", fraction=0.2))
-    path = folder / f"{name}.parquet"
+    shop = {"shop": repr(question.shop)}
+    path = cache.run_folder(name, shop) / "log.parquet"
     if not path.exists():
         simulate(question.shop, path)
+    found = {}
     for form in FORMS:
-        place = folder / f"{name}-{form}"
+        inputs = shop | {"form": form, "shuffled": question.shuffled, "options": asdict(options)}
+        place = cache.run_folder(f"{name}-{form}", inputs) / "store"
         if not place.exists():
             log = changed(pl.read_parquet(path), question.shuffled, form)
             prepare(log, place, options=options)
-    return {form: Store.open(folder / f"{name}-{form}") for form in FORMS}
+        found[form] = Store.open(place)
+    return found
 
 
-def ranked(store: Store, model: str, values: dict[str, Any], seed: int) -> dict[str, AnyArray]:
-    """(P,) rank of each target of the test, and its session."""
+def ranked(store: Store, model: str, values: dict[str, Any], seed: int) -> Evaluation:
+    """The test, with the rank of each target."""
     artifact = train(store, model, config=RECIPE | values, train_on="all", seed=seed)
-    found = evaluate(artifact.model, store.part("test"), ks=[K], n_bootstrap=0)
-    return {"ranks": found.ranks, "session": found.session}
-
-
-def difference(pairs: list[tuple[Any, Any]]) -> dict[str, tuple[float, float, float]]:
-    """Recall@20 and MRR@20 of the first less those of the second, with intervals."""
-    told = {}
-    session = pairs[0][0]["session"]
-    n = int(session.max()) + 1
-    counts = np.bincount(session, minlength=n)
-    draws = np.random.default_rng(0).integers(n, size=(DRAWS, n))
-    for metric in ("recall", "mrr"):
-        each = np.mean([value(a, metric) - value(b, metric) for a, b in pairs], axis=0)
-        sums = np.bincount(session, each, minlength=n)
-        means = sums[draws].sum(1) / counts[draws].sum(1)
-        low, high = np.quantile(means, [0.025, 0.975])
-        told[metric] = (float(sums.sum() / counts.sum()), float(low), float(high))
-    return told
-
-
-def value(found: dict[str, AnyArray], metric: str) -> Float64Array:
-    """(P,) what each prefix adds to a metric."""
-    hit = found["ranks"] <= K
-    return np.where(hit, 1.0 if metric == "recall" else 1.0 / found["ranks"], 0.0)
+    return evaluate(artifact.model, store.part("test"), ks=[K], n_bootstrap=0)
 
 
 def main() -> None:
@@ -170,7 +156,7 @@ def main() -> None:
     for name in options.questions:
         forms = stores(name, options.output)
         level = [ranked(forms["true"], "gru4rec", GRU4REC, seed=0)]
-        print(f"| {name} | true | gru4rec | {means(level)} | | |", flush=True)
+        row(name, "true", "gru4rec", [one.ranks for one in level], ["", ""])
         for variant in QUESTIONS[name].variants:
             found = {
                 form: [
@@ -179,22 +165,21 @@ def main() -> None:
                 ]
                 for form, store in forms.items()
             }
+            flat = [one.ranks for one in found["flat"]]
             for form in FORMS:
-                pairs = list(zip(found[form], found["flat"], strict=True))
-                cells = [
-                    f"{100 * mid:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
-                    for mid, low, high in difference(pairs).values()
-                ]
-                told = " | ".join(["", ""] if form == "flat" else cells)
-                print(
-                    f"| {name} | {form} | {variant} | {means(found[form])} | {told} |", flush=True
-                )
+                ranks, told = [one.ranks for one in found[form]], ["", ""]
+                if form != "flat":
+                    session = found[form][0].session
+                    told = [difference(ranks, flat, session, m).points() for m in METRICS]
+                row(name, form, variant, ranks, told)
 
 
-def means(found: list[dict[str, AnyArray]]) -> str:
-    """Recall@20 and MRR@20 in percent, the mean over seeds."""
-    each = (np.mean([value(one, metric).mean() for one in found]) for metric in ("recall", "mrr"))
-    return " | ".join(f"{100 * one:.2f}" for one in each)
+def row(
+    name: str, form: str, model: str, ranks: Sequence[Float64Array], differences: Sequence[str]
+) -> None:
+    """Print a line of the table."""
+    means = [mean_percent(ranks, metric) for metric in METRICS]
+    print(f"| {name} | {form} | {model} | {' | '.join([*means, *differences])} |", flush=True)
 
 
 if __name__ == "__main__":

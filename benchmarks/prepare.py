@@ -27,9 +27,13 @@ DAY_MS = 86_400_000
 
 def with_nextclick(log: Path, output: Path) -> dict[str, int]:
     """Prepare with this package."""
+    from nextclick.data.options import FilterOptions, PrepareOptions, SplitOptions
     from nextclick.data.prepare_store import prepare
 
-    counts = prepare(log, output).store.manifest["counts"]
+    options = PrepareOptions(
+        filters=FilterOptions(filter_on="all"), split=SplitOptions(kind="last-days")
+    )
+    counts = prepare(log, output, options=options).store.manifest["counts"]
     return {
         f"{part}_{what}": counts[part][what]
         for part in ("train", "test")

@@ -11,32 +11,33 @@ Training time is that of the steps, without validation.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from nextclick import Store, evaluate, train
 from nextclick.artifact import Artifact
-from nextclick.experiments.recipe import read_recipe
+from nextclick.experiments.recipe import Recipe, read_recipe
+from nextclick.experiments.run_cache import RunCache
 from nextclick.training.training_config import NeuralOptions
 
 K = 20
 
 
-def trained(store: Store, path: Path, folder: Path, train_on: str, threads: int) -> Artifact:
-    """The artifact of a recipe, trained, trained further or read."""
-    place = folder / path.stem
+def trained(
+    store: Store, name: str, recipe: Recipe, folder: Path, train_on: str, threads: int
+) -> Artifact:
+    """The artifact of a recipe in the folder of its run: trained, trained further or read."""
+    place, checkpoints = folder / "artifact", folder / "training"
     if place.exists():
         return Artifact.load(place)
-    recipe = read_recipe(path)
-    checkpoints = folder / f"{path.stem}.training"
     options = NeuralOptions(
         recipe.preset,
         checkpoints=checkpoints,
         resume=(checkpoints / "checkpoint").exists(),
     )
-    print(f"training {path.stem}; see {checkpoints / 'metrics.jsonl'}", file=sys.stderr)
+    print(f"training {name}; see {checkpoints / 'metrics.jsonl'}", file=sys.stderr)
     return train(
         store,
         recipe.model,
@@ -50,26 +51,29 @@ def trained(store: Store, path: Path, folder: Path, train_on: str, threads: int)
 
 def row(store: Store, path: Path, folder: Path, train_on: str, threads: int) -> dict[str, Any]:
     """What a recipe came to."""
-    done = trained(store, path, folder, train_on, threads).trained
-    written = folder / f"{path.stem}.json"
-    if not written.exists():
-        found = evaluate(folder / path.stem, store, ks=[K])
-        metrics = {
-            name: [m.value, m.low, m.high] for name, m in found.metrics.items() if name != "ndcg@20"
+    recipe = read_recipe(path)
+    inputs = {
+        "data_fingerprint": store.fingerprint, "recipe": asdict(recipe), "train_on": train_on,
+        "threads": threads, "k": K,
+    }  # fmt: skip
+
+    def measured(run: Path) -> dict[str, Any]:
+        artifact = trained(store, path.stem, recipe, run, train_on, threads)
+        done, found = artifact.trained, evaluate(artifact, store, ks=[K])
+        return {
+            "recipe": path.stem,
+            **{
+                name: f"{100 * m.value:.2f} [{100 * (m.low or 0):.2f}, {100 * (m.high or 0):.2f}]"
+                for name, m in found.metrics.items()
+                if name != "ndcg@20"
+            },
+            "validation": f"{100 * done['validation']:.2f}",
+            "epoch": f"{done['best_epoch']} of {done['epochs']}",
+            "seconds": f"{sum(epoch['seconds'] for epoch in done['history']):,.0f}",
+            "prefixes/s": f"{done['samples_per_second']:,.0f}",
         }
-        written.write_text(json.dumps(metrics), "utf-8")
-    metrics = json.loads(written.read_text("utf-8"))
-    return {
-        "recipe": path.stem,
-        **{
-            name: f"{100 * v:.2f} [{100 * a:.2f}, {100 * b:.2f}]"
-            for name, (v, a, b) in metrics.items()
-        },
-        "validation": f"{100 * done['validation']:.2f}",
-        "epoch": f"{done['best_epoch']} of {done['epochs']}",
-        "seconds": f"{sum(epoch['seconds'] for epoch in done['history']):,.0f}",
-        "prefixes/s": f"{done['samples_per_second']:,.0f}",
-    }
+
+    return RunCache(folder).values(path.stem, inputs, measured)
 
 
 def main() -> None:

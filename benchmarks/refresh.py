@@ -23,13 +23,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from cache_keys import artifact_key, clicks_key
 from nextclick.artifact import Artifact
 from nextclick.cli.parsing import parse_list, parse_values
 from nextclick.core.sessions import MS_PER_DAY
@@ -45,10 +46,23 @@ from nextclick.experiments.artifact_refresh import refresh
 from nextclick.experiments.model_training import train
 from nextclick.experiments.refresh_options import FineTuneOptions, PublishCheckOptions
 from nextclick.experiments.reindex import sessions_for
+from nextclick.experiments.run_cache import RunCache
 from nextclick.models.model_registry import model_class
 
 KS = (20,)
 SHOWN = ("recall@20", "mrr@20")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """The folder of an artifact, and the seconds that it took to make."""
+
+    path: Path
+    seconds: float
+
+    def load(self) -> Artifact:
+        """The artifact."""
+        return Artifact.load(self.path)
 
 
 def clicks_of(log: str, form: str, share: float) -> pl.DataFrame:
@@ -81,26 +95,61 @@ def last_days(clicks: pl.DataFrame, n: int) -> list[int]:
     return sizes.filter(pl.col("session") * 10 >= busiest)["day"].to_list()[-n:]
 
 
-def store_of(clicks: pl.DataFrame, day: int, folder: Path) -> Store:
+def store_of(clicks: pl.DataFrame, day: int, cache: RunCache) -> Store:
     """Training on all before a day, test on that day."""
-    place = folder / "stores" / str(day)
+    options = PrepareOptions(
+        read=ReadOptions(unit="ms"),
+        filters=FilterOptions(min_item_support=5),
+        split=SplitOptions(kind="boundary", boundary=str(day * MS_PER_DAY), unseen="miss"),
+    )
+    log = clicks.filter(pl.col("day") <= day).drop("day")
+    inputs = {"clicks": clicks_key(log), "options": asdict(options)}
+    place = cache.run_folder(f"store-{day}", inputs) / "store"
     if not place.exists():
-        options = PrepareOptions(
-            read=ReadOptions(unit="ms"),
-            filters=FilterOptions(min_item_support=5),
-            split=SplitOptions(kind="boundary", boundary=str(day * MS_PER_DAY), unseen="miss"),
-        )
-        prepare(clicks.filter(pl.col("day") <= day).drop("day"), place, options=options)
+        prepare(log, place, options=options)
     return Store.open(place)
 
 
-def trained(name: str, store: Store, values: dict[str, str], place: Path) -> tuple[Artifact, float]:
-    """A model of all before the test, and the seconds of its training."""
+def trained(name: str, store: Store, values: dict[str, str], cache: RunCache) -> TrainedModel:
+    """A model of all before the test."""
+    inputs = {"data_fingerprint": store.fingerprint, "model": name, "values": values}
+    folder = cache.run_folder(f"{name}-trained", inputs)
+    place = folder / "artifact"
+    if not (folder / "seconds.json").exists():
+        began = time.perf_counter()
+        train(store, name, place, config=values, train_on="all", refreshable=True, overwrite=True)
+        write_json(folder / "seconds.json", {"seconds": time.perf_counter() - began})
+    seconds = float(json.loads((folder / "seconds.json").read_text())["seconds"])
+    return TrainedModel(place, seconds)
+
+
+def refreshed(
+    before: TrainedModel,
+    log: pl.DataFrame,
+    store: Store | None,
+    options: argparse.Namespace,
+    cache: RunCache,
+) -> TrainedModel:
+    """A model refreshed with a log; `store` is that of the first training, for replay."""
+    fine_tune = FineTuneOptions(epochs=options.epochs, rate=options.rate, replay=options.replay)
+    check = PublishCheckOptions(holdout=options.holdout, tolerance=1.0)
+    inputs = {
+        "before": artifact_key(before.path), "clicks": clicks_key(log),
+        "fine_tune": asdict(fine_tune), "check": asdict(check),
+        "store": None if store is None else store.fingerprint,
+    }  # fmt: skip
+    place = cache.run_folder(options.label, inputs) / "artifact"
     if not place.exists():
         began = time.perf_counter()
-        train(store, name, place, config=values, train_on="all", refreshable=True)
-        write_json(place / "seconds.json", {"seconds": time.perf_counter() - began})
-    return Artifact.load(place), float(json.loads((place / "seconds.json").read_text())["seconds"])
+        made = refresh(
+            before.load(), log, options=refresh_options(), publish_check=check,
+            fine_tune=fine_tune, store=store,
+        )  # fmt: skip
+        seconds = time.perf_counter() - began
+        made.artifact.trained["refreshes"][-1]["whole_seconds"] = seconds
+        made.artifact.save(place)
+    after = Artifact.load(place)
+    return TrainedModel(place, float(after.trained["refreshes"][-1]["whole_seconds"]))
 
 
 def measured(artifact: Artifact, store: Store, seconds: float) -> dict[str, Any]:
@@ -118,50 +167,36 @@ def measured(artifact: Artifact, store: Store, seconds: float) -> dict[str, Any]
     }
 
 
-def compare(name: str, clicks: pl.DataFrame, options: Any) -> None:
+def compare(name: str, clicks: pl.DataFrame, options: argparse.Namespace) -> None:
     """One model on all days."""
     values = parse_values(options.set) if model_class(name).default_capabilities.neural else {}
-    days, folder = last_days(clicks, options.days), options.output
-    place = folder / name
-    fine_tune = FineTuneOptions(epochs=options.epochs, rate=options.rate, replay=options.replay)
-    first = days[0] - 1
-    base_store = store_of(clicks, first, folder)
-    stale, stale_seconds = trained(name, base_store, values, place / "stale")
-    before = stale
+    days, cache = last_days(clicks, options.days), RunCache(options.output)
+    base_store = store_of(clicks, days[0] - 1, cache)
+    stale = current = trained(name, base_store, values, cache)
     for day in days:
-        store = store_of(clicks, day, folder)
-        refreshed = place / options.label / str(day)
-        if not refreshed.exists():
-            log = clicks.filter(pl.col("day") == day - 1).drop("day")
-            began = time.perf_counter()
-            made = refresh(
-                before,
-                log,
-                options=refresh_options(),
-                publish_check=PublishCheckOptions(holdout=options.holdout, tolerance=1.0),
-                fine_tune=fine_tune,
-                store=base_store if options.replay else None,
-            )
-            seconds = time.perf_counter() - began
-            made.artifact.trained["refreshes"][-1]["whole_seconds"] = seconds
-            made.artifact.save(refreshed)
-        before = Artifact.load(refreshed)
-        anew, seconds = trained(name, store, values, place / "retrained" / str(day))
-        told = before.trained["refreshes"][-1]
-        for label, artifact, cost in (
-            ("stale", stale, stale_seconds),
-            (options.label, before, float(told["whole_seconds"])),
-            ("retrained", anew, seconds),
-        ):
-            result = place / "results" / f"{day}-{label}.json"
-            if not result.exists():
-                write_json(result, measured(artifact, store, cost))
-            show(name, day, label, json.loads(result.read_text()))
-        if told["decision"] is not None:
-            publish_check = told["decision"]
-            print(
-                f"{'':12} check: {publish_check['current']:.4f} to {publish_check['refreshed']:.4f}"
-            )
+        store = store_of(clicks, day, cache)
+        log = clicks.filter(pl.col("day") == day - 1).drop("day")
+        replayed = base_store if options.replay else None
+        current = refreshed(current, log, replayed, options, cache)
+        anew = trained(name, store, values, cache)
+        for label, model in (("stale", stale), (options.label, current), ("retrained", anew)):
+            show(name, day, label, cached_measurement(f"{name}-{label}", model, store, cache))
+        decision = current.load().trained["refreshes"][-1]["decision"]
+        if decision is not None:
+            print(f"{'':12} check: {decision['current']:.4f} to {decision['refreshed']:.4f}")
+
+
+def cached_measurement(
+    name: str, model: TrainedModel, store: Store, cache: RunCache
+) -> dict[str, Any]:
+    """The accuracy of a model on the test day of a store."""
+    inputs = {
+        "artifact": artifact_key(model.path), "data_fingerprint": store.fingerprint, "ks": KS,
+        "seconds": model.seconds,
+    }  # fmt: skip
+    return cache.values(
+        f"{name}-result", inputs, lambda _: measured(model.load(), store, model.seconds)
+    )
 
 
 def refresh_options() -> PrepareOptions:

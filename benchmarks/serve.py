@@ -33,7 +33,6 @@ resume.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -41,9 +40,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cache_keys import artifact_key
 from nextclick.data.store import Store
+from nextclick.experiments.run_cache import RunCache
 from open_loop import Load, measure
-from server_process import machine, running, serve_command, write_json
+from server_process import machine, running, serve_command
 from store_sessions import sessions_of_store, workload
 
 if TYPE_CHECKING:
@@ -67,28 +68,31 @@ def nextclick(*arguments: object) -> None:
     subprocess.run(command, check=True, stdout=sys.stderr)
 
 
-def store_of(n_items: int, folder: Path) -> Path:
+def store_of(n_items: int, cache: RunCache) -> Path:
     """A simulated log of that catalog, prepared."""
-    store, log = folder / f"store-{n_items}", folder / f"log-{n_items}.parquet"
+    events = EVENTS.get(n_items, max(10 * n_items, 200_000))
+    sizes = {"events": events, "items": n_items, "users": max(events // 100, 1000)}
+    folder = cache.run_folder(f"store-{n_items}", {"simulate": sizes, "min_item_support": 1})
+    store, log = folder / "store", folder / "log.parquet"
     if not store.exists():
-        events = EVENTS.get(n_items, max(10 * n_items, 200_000))
-        sizes = ("--events", events, "--items", n_items, "--users", max(events // 100, 1000))
-        nextclick("simulate", "-o", log, *sizes, "--overwrite")
+        flags = [part for name, value in sizes.items() for part in (f"--{name}", value)]
+        nextclick("simulate", "-o", log, *flags, "--overwrite")
         nextclick("prepare", log, "-o", store, "--min-item-support", 1)
         log.unlink()
     return store
 
 
-def artifact_of(model: str, store: Path, folder: Path, events: int) -> Path:
+def artifact_of(model: str, store: Store, cache: RunCache, events: int) -> Path:
     """The model, trained a little."""
-    place = folder / f"{model}-{store.name.removeprefix('store-')}"
+    values: dict[str, Any] = {}
+    if model != "session-knn":
+        share = min(1.0, events / store.part("train").n_events)
+        values = TRAINING | ({} if share == 1.0 else {"recent": share})
+    inputs = {"data_fingerprint": store.fingerprint, "model": model, "values": values}
+    place = cache.run_folder(f"{model}-{len(store.items)}", inputs) / "artifact"
     if not place.exists():
-        told: list[object] = []
-        if model != "session-knn":
-            share = min(1.0, events / Store.open(store).part("train").n_events)
-            values = TRAINING | ({} if share == 1.0 else {"recent": share})
-            told = [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
-        nextclick("train", store, "--model", model, "--train-on", "all", "-o", place, *told)
+        told = [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
+        nextclick("train", store.path, "--model", model, "--train-on", "all", "-o", place, *told)
     return place
 
 
@@ -152,6 +156,30 @@ def sides(model: str, artifact: Path, wanted: list[str]) -> dict[str, tuple[list
         peer = Path(__file__).with_name("serve_peer.py")
         found["FastAPI"] = ([sys.executable, str(peer), str(artifact)], "recommend")
     return {name: side for name, side in found.items() if name in wanted}
+
+
+def cached_row(
+    model: str,
+    name: str,
+    artifact: Path,
+    store: Store,
+    cache: RunCache,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """A row of the table, measured unless the cache has the same measurement."""
+    command, mode = sides(model, artifact, [name])[name]
+    shared = {"model": model, "items": len(store.items), "server": name}
+    inputs = shared | {
+        "artifact": artifact_key(artifact), "data_fingerprint": store.fingerprint,
+        "machine": machine(), "seconds": options.seconds, "target_ms": options.target_ms,
+        "server_core": options.server_core, "client_core": options.client_core,
+    }  # fmt: skip
+
+    def compute(folder: Path) -> dict[str, Any]:
+        print(f"{model}, {name}; see {folder}", file=sys.stderr)
+        return shared | measured(command, store.path, mode, options)
+
+    return cache.values(f"{model}-{len(store.items)}-{name.replace(', ', '-')}", inputs, compute)
 
 
 def row(told: dict[str, Any], target_ms: float) -> str:
@@ -224,6 +252,7 @@ def main() -> None:
     options = parsed()
     folder: Path = options.output
     folder.mkdir(parents=True, exist_ok=True)
+    cache = RunCache(folder)
     all_cores = os.sched_getaffinity(0)
     rows: list[dict[str, Any]] = []
     print(f"{machine()}; server on core {options.server_core}, generator on {options.client_core}")
@@ -237,16 +266,10 @@ def main() -> None:
     for n_items in options.items:
         for model in options.models:
             os.sched_setaffinity(0, all_cores)
-            store = store_of(n_items, folder)
-            artifact = artifact_of(model, store, folder, options.train_events)
-            catalog = len(Store.open(store).items)
-            for name, (command, mode) in sides(model, artifact, options.servers).items():
-                written = folder / f"{artifact.name}-{name.replace(', ', '-')}.json"
-                if not written.exists():
-                    print(f"{artifact.name}, {name}", file=sys.stderr)
-                    told = {"model": model, "items": catalog, "server": name}
-                    write_json(written, told | measured(command, store, mode, options))
-                rows.append(json.loads(written.read_text()))
+            store = Store.open(store_of(n_items, cache))
+            artifact = artifact_of(model, store, cache, options.train_events)
+            for name in sides(model, artifact, options.servers):
+                rows.append(cached_row(model, name, artifact, store, cache, options))
                 print(row(rows[-1], options.target_ms), flush=True)
     if find_spec("matplotlib") is None:
         print("no figure: matplotlib is not installed", file=sys.stderr)

@@ -16,7 +16,14 @@ soak     runs --soak minutes of load over 2,000 live sessions; one request in te
          Reports memory at each full minute; the slope excludes the first quarter.
 overload sends ten batches of 256 sessions of 330 clicks with 1,000 explained items at once, and
          reports latencies of other requests. Then --connections connections send one request after
-         the other: latencies by status.
+         the other: latencies by status, until the response is written and until it is read. The
+         same with a request per second and connection, and a queue of 1: processor time per 1,000
+         requests that are nearly all refused.
+headers  sends 103 MB of headers, a header of 60 MB, and headers without an end over 200
+         connections: answers, peak memory, latency of health checks.
+state    fills Redis, LMDB and its disk, breaks a key, changes the password, stops Redis and
+         starts it again, and starts a server with wrong settings: answers, lost clicks and /readyz
+         in the meantime and afterwards. Needs a redis-server, and root to mount a small disk.
 fuzz     sends --fuzz requests over several persistent connections, as fast as they are answered.
          Routes and fields are those of the server's OpenAPI document; values, bytes, lengths,
          methods and paths are randomly invalid. Counts answers by status. No 5xx is allowed except
@@ -28,7 +35,6 @@ FOLDER stores a JSON file per drill; rerun the same command to print it.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import signal
 import socket
@@ -47,12 +53,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from cache_keys import artifact_key
+from connection_flood import many_connections
 from fuzz_requests import fuzz
+from header_flood import header_floods
 from nextclick.artifact import Artifact
 from nextclick.artifact.version_registry import Registry
 from nextclick.core.manifests import rewrite_manifest
-from overload import beside_large, many_connections
-from server_process import Client, running, serve_command, write_json
+from nextclick.core.percentiles import percentiles
+from nextclick.experiments.run_cache import RunCache
+from overload import beside_large
+from server_process import Client, machine, running, serve_command
+from state_faults import state_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -264,7 +276,7 @@ def redis(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[
         kinds: Counter[str] = Counter()
         for (at, kind), n in load.seen.items():
             kinds["ok" if kind.startswith("ok ") else kind] += n if at == second else 0
-        ms = float(np.quantile(load.ms[second], 0.99, method="higher"))
+        ms = percentiles(load.ms[second], [99])[0]
         seconds.append({"second": second, "p99_ms": ms, **{k: n for k, n in kinds.items() if n}})
     total = load.total()
     return {
@@ -309,7 +321,7 @@ def fuzzed(options: argparse.Namespace, items: list[RawId], rate: float) -> dict
         arguments = (f"m={options.first}", "--token-file", file, "--timeout", 5)
         with running(serve_command(*arguments)) as server:
             before = server.memory()
-            progress = options.output / f"fuzz-{options.seed}.progress.json"
+            progress = options.output / "progress.json"
             found = fuzz(server.url, items, options.fuzz, options.seed, token, progress)
             alive, after = server.process.poll() is None, server.memory()
             told = server.log.read_text(errors="replace")
@@ -322,20 +334,45 @@ def fuzzed(options: argparse.Namespace, items: list[RawId], rate: float) -> dict
 def overload(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
     """Large requests, and thousands of connections."""
     del rate
+    refusing = serve_command(f"m={options.first}", "--max-queue", 1, "--max-batch", 1)
+    with running(refusing) as server:
+        refused = many_connections(
+            server.url, items, options.connections, server.process.pid, pause=1.0
+        )
     with running(serve_command(f"m={options.first}")) as server:
         large = beside_large(server.url, items)
-        many = many_connections(server.url, items, options.connections)
+        many = many_connections(server.url, items, options.connections, server.process.pid)
         alive = server.process.poll() is None
     return {
         **large,
-        **{f"{options.connections} connections, {status}": ms for status, ms in many.items()},
+        **{f"{options.connections} connections: {name}": value for name, value in many.items()},
+        **{f"nearly all refused: {name}": value for name, value in refused.items()},
         "server_alive": alive,
     }
 
 
+def state(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
+    """Faults of the session store."""
+    del rate
+    rows = state_faults(options.first, items, options.redis_server)
+    return {
+        "during": [row for row in rows if "message" not in row],
+        "at the start": [row for row in rows if "message" in row],
+    }
+
+
+def headers(options: argparse.Namespace, items: list[RawId], rate: float) -> dict[str, Any]:
+    """Floods of headers."""
+    del items, rate
+    with running(serve_command(f"m={options.first}")) as server:
+        found = header_floods(server)
+        alive = server.process.poll() is None
+    return {**found, "server_alive": alive}
+
+
 DRILLS = {
     "swaps": swaps, "sigterm": sigterm, "redis": redis, "soak": soak, "overload": overload,
-    "fuzz": fuzzed,
+    "fuzz": fuzzed, "state": state, "headers": headers,
 }  # fmt: skip
 
 
@@ -375,7 +412,7 @@ def main() -> None:
     add("--soak", type=lambda text: float(text.removesuffix("m")), default=20.0, metavar="20m")
     add("--fuzz", type=int, default=1_000_000, help="requests (default 1,000,000)")
     add("--connections", type=int, default=2000, help="of the drill overload (default 2,000)")
-    add("--redis-server", metavar="PROGRAM", help="of the drill redis (default: that on the PATH)")
+    add("--redis-server", metavar="PROGRAM", help="of redis and state (default: on the PATH)")
     add("--seed", type=int, default=0, help="of the nonsense")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -383,13 +420,23 @@ def main() -> None:
     best = np.argsort(-artifact.support[1:], kind="stable")[:1000] + 1
     items = [artifact.items.raw(int(i)) for i in best]
     for name in options.drills:
-        written = options.output / (
-            f"fuzz-{options.seed}.json" if name == "fuzz" else f"{name}.json"
-        )
-        if not written.exists():
-            print(f"drill: {name}", file=sys.stderr)
-            write_json(written, DRILLS[name](options, items, options.rate))
-        print(shown(name, json.loads(written.read_text())), flush=True)
+        print(shown(name, cached_drill(name, options, items)), flush=True)
+
+
+def cached_drill(name: str, options: argparse.Namespace, items: list[RawId]) -> dict[str, Any]:
+    """The figures of a drill, measured unless the cache has them for these options."""
+    settings = {k: v for k, v in vars(options).items() if k not in ("output", "drills")}
+    inputs = settings | {
+        "first": artifact_key(options.first), "second": artifact_key(options.second),
+        "drill": name, "machine": machine(),
+    }  # fmt: skip
+
+    def compute(folder: Path) -> dict[str, Any]:
+        print(f"drill: {name}", file=sys.stderr)
+        own = argparse.Namespace(**vars(options) | {"output": folder})
+        return DRILLS[name](own, items, options.rate)
+
+    return RunCache(options.output).values(name, inputs, compute)
 
 
 if __name__ == "__main__":

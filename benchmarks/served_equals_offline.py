@@ -22,7 +22,6 @@ FOLDER stores finished parts; rerun the same command to resume.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,10 +29,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cache_keys import artifact_key
 from nextclick.artifact import Artifact
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.topk import dense_top
-from server_process import Client, running, serve_command, write_json
+from nextclick.experiments.run_cache import RunCache, digest
+from server_process import Client, running, serve_command
 from store_sessions import RawSession, sessions_of_store
 
 if TYPE_CHECKING:
@@ -209,6 +210,19 @@ def measured(folder: Path, visits: list[RawSession], k: int, at_once: int) -> Fo
     return found
 
 
+def cached(folder: Path, visits: list[RawSession], options: argparse.Namespace) -> Found:
+    """The comparison of an artifact, unless the cache has it for the same sessions and options."""
+    inputs = {
+        "artifact": artifact_key(folder), "k": options.k, "at_once": options.at_once,
+        "sessions": digest(repr(visits).encode()),
+    }  # fmt: skip
+
+    def compute(_: Path) -> dict[str, Any]:
+        return asdict(measured(folder, visits, options.k, options.at_once))
+
+    return Found(**RunCache(options.output).values(folder.name, inputs, compute))
+
+
 def main() -> None:
     """Compare, print a Markdown table."""
     parser = argparse.ArgumentParser(
@@ -231,10 +245,7 @@ def main() -> None:
     )
     wrong = 0
     for folder in options.artifacts:
-        written = options.output / f"{folder.name}-{options.sessions}-{options.at_once}.json"
-        if not written.exists():
-            write_json(written, asdict(measured(folder, visits, options.k, options.at_once)))
-        found = Found(**json.loads(written.read_text()))
+        found = cached(folder, visits, options)
         wrong += found.wrong
         print(found.row(), flush=True)
     sys.exit(1 if wrong else 0)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -48,6 +49,7 @@ def serving(models, *options):
                 told += line
             while not _answers(f"{found[1]}/readyz"):
                 assert server.poll() is None, server.stderr.read()
+                time.sleep(0.05)
             yield found[1]
         finally:
             server.terminate()

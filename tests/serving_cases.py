@@ -25,7 +25,9 @@ def neural_artifact(case, seed=0, n_items=N, **more):
 
 def make_app(models, **settings):
     found = {name: str(folder) for name, folder in models.items()}
-    return App(Settings(models=found, **settings).checked())
+    app = App(Settings(models=found, **settings).checked())
+    app.load_models()
+    return app
 
 
 class Client:

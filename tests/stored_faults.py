@@ -33,6 +33,10 @@ def flip(path: Path, bit: int) -> None:
     path.write_bytes(content)
 
 
+def truncate(path: Path, size: int) -> None:
+    path.write_bytes(path.read_bytes()[:size])
+
+
 def change_manifest(folder: Path, **fields: Any) -> None:
     """Give a manifest other fields and a valid digest; None removes a field."""
     rewrite_manifest(folder, **fields)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from nextclick import CompareOptions, PrepareOptions, compare, evaluate, prepare, train
 from nextclick.cli.leaderboard_table import show_leaderboard
 from nextclick.cli.main import app
-from nextclick.core.metrics import METRICS, Metric, checked_cutoff, metric_forms, metric_label
+from nextclick.core.metrics import METRICS, Metric, metric_forms, metric_label, parse_metric
 from nextclick.data.options import FilterOptions, SplitOptions
 from nextclick.data.readers.columns import Columns
 from nextclick.data.readers.formats import LOG_FORMATS, LogFormat
@@ -41,9 +41,9 @@ def top(monkeypatch):
 def test_a_metric_is_one_entry(tmp_path, top):
     assert metric_forms() == "recall@K, mrr@K, ndcg@K or top@K"
     assert metric_label("top@5") == "Top@5"
-    assert checked_cutoff("top@5", 5) == 5
+    assert parse_metric("top@5") == ("top", 5)
     with pytest.raises(ConfigError, match="metric must be recall@K, mrr@K, ndcg@K or top@K"):
-        checked_cutoff("tip@5", 5)
+        parse_metric("tip@5")
 
     store = make_store(tmp_path / "store")
     measured = evaluate(train(store, "markov"), store, ks=[1, 2]).metrics
@@ -67,7 +67,7 @@ def test_a_metric_is_in_a_comparison_and_its_report(tmp_path, top, monkeypatch, 
     assert numbers["leaderboard"][0]["label"] == "markov"
     assert "top@2" in numbers["leaderboard"][0]["metrics"]
     show_leaderboard(numbers)
-    assert "Top@2" in capsys.readouterr().err
+    assert "Top@2" in capsys.readouterr().out
     (page,) = (tmp_path / "report").glob("*.html")
     assert "Top@2" in page.read_text(encoding="utf-8")
 
@@ -96,7 +96,7 @@ def test_a_split_is_one_entry(tmp_path):
     words = ["prepare", str(tmp_path / "log.csv"), "-o", str(tmp_path / "cli"), "--split", "thirds"]
     done = CliRunner().invoke(app, [*words, "--min-item-support", "1"])
     assert done.exit_code == 0, done.stderr
-    assert "test" in done.stderr
+    assert "test" in done.stdout
 
 
 @pytest.mark.usefixtures("thirds")

@@ -66,7 +66,7 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(store, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("model", NEURAL)
 def test_ten_kills_of_every_model(model, store, tmp_path, capsys):
     found = kill(model, store, tmp_path, KILLS)

@@ -14,6 +14,8 @@
     ├── ScoringError           a scorer that returned scores that cannot be ranked
     └── InterruptedRunError    a run that the user interrupted
 
+`NextclickWarning` is the category of the warnings. The command line prints them as notes.
+
 The command line prints the message of each of them and exits with 2. Any other exception is an
 internal error: exit code 1, with a traceback.
 
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 
 class NextclickError(Exception):
     """Base class of the exceptions of nextclick."""
+
+
+class NextclickWarning(UserWarning):
+    """The category of the warnings of nextclick: a value was changed, or a result needs care."""
 
 
 class InputError(NextclickError):

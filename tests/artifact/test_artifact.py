@@ -9,13 +9,14 @@ from safetensors.numpy import load_file, save_file
 
 import nextclick.artifact.artifact as module
 from installed import COUNTING
-from nextclick import train
+from nextclick import PrepareOptions, prepare, train
 from nextclick.artifact import Artifact
 from nextclick.core.manifests import rewrite_manifest
 from nextclick.core.session_batch import SessionBatch
+from nextclick.data.options import FilterOptions, SplitOptions
 from nextclick.errors import ArtifactError, OutputError
 from serving_cases import neural_artifact
-from small_shop import make_store
+from small_shop import SESSIONS, frame_of, make_store
 from stored_faults import change_array, change_manifest, change_weights
 
 BATCH = SessionBatch.from_lists([[1], [1, 2], [4, 3, 1, 1], [5], []])
@@ -338,4 +339,41 @@ def test_a_graph_out_of_range(tmp_path, name, change, message):
     assert Artifact.load(tmp_path / "model").model.last_block > 0
     change_weights(tmp_path / "model", name, change)
     with pytest.raises(ArtifactError, match=message):
+        Artifact.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("memory.written", -1, r"memory\.written must be in 0\.\."),
+        ("memory.session", -3, r"memory\.session must be in -2\.\."),
+    ],
+)
+def test_a_memory_out_of_range(tmp_path, name, value, message):
+    neural_artifact("csrm").save(tmp_path / "model")
+    change_weights(tmp_path / "model", name, changed(0, value))
+    with pytest.raises(ArtifactError, match=message):
+        Artifact.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("model", "config"),
+    [
+        ("bpr-mf", {"of": "user"}),
+        ("fpmc", {"users": True}),
+        ("asars", {"variant": "user_att", "epochs": 1, "threads": 1, "metric": "recall@3"}),
+    ],
+)
+def test_users_of_another_vocabulary(tmp_path, model, config):
+    frame = frame_of(SESSIONS)
+    frame = frame.with_columns(user=frame["session"] % 4)
+    options = PrepareOptions(
+        filters=FilterOptions(min_item_support=1),
+        split=SplitOptions(kind="fraction", fraction=0.2, valid_fraction=0.2),
+    )
+    train(prepare(frame, tmp_path / "store", options=options).store, model, tmp_path / "model",
+          config=config)  # fmt: skip
+    assert Artifact.load(tmp_path / "model").model.n_users == 4
+    change_array(tmp_path / "model", "users/ids.npy", lambda ids: np.append(ids, ids[-1] + 1))
+    with pytest.raises(ArtifactError, match="the model reads 4 users, the vocabulary has 5"):
         Artifact.load(tmp_path / "model")

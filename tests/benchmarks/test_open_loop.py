@@ -12,7 +12,7 @@ from fake_server import FakeServer
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from http_stream import HttpStream
-from open_loop import Load, RateResult, measure, table_row
+from open_loop import Load, Measurement, RateResult, exit_code, measure, table_row
 from store_sessions import RawSession, click_requests, prefix_requests, workload
 
 QUICK = Load(seconds=1.0, warm_up=0.0, connections=1)
@@ -69,6 +69,34 @@ def test_a_server_that_is_gone_is_a_failure():
     assert result.errors == {"ConnectionRefusedError": 3}
     assert result.latency_ms == {}
     assert json.loads(json.dumps(result.to_json()))["failed"] == 3
+
+
+def test_a_response_that_is_no_success_has_no_latency():
+    measurement = Measurement("http://localhost:1", 100.0, QUICK)
+    for failure, seconds in (
+        (None, 0.002), ("status 503", 9.0), ("status 404", 0.0), (None, 0.001),
+        ("ConnectionResetError", 9.0), ("timeout", 5.0), ("status 503", 9.0),
+    ):  # fmt: skip
+        measurement.record(failure, seconds)
+    result = measurement.result()
+    assert result.latency_ms == {
+        "p50": 2.0, "p90": 5000.0, "p95": 5000.0, "p99": 5000.0, "p99_9": 5000.0, "max": 5000.0
+    }  # fmt: skip
+    assert result.errors == {
+        "status 503": 2, "status 404": 1, "ConnectionResetError": 1, "timeout": 1
+    }  # fmt: skip
+    assert result.failed == 5
+
+
+def test_a_run_without_a_success_fails():
+    fine, mixed = RateResult(1.0, sent=9), RateResult(1.0, sent=9, errors={"status 503": 8})
+    refused = RateResult(1.0, sent=9, errors={"status 503": 5, "timeout": 4})
+    assert exit_code([fine, mixed], None) == 0
+    assert exit_code([fine, refused], None) == 1
+    assert exit_code([refused], 99) == 1
+    assert exit_code([RateResult(1.0)], None) == 1  # nothing was due
+    assert exit_code([fine, mixed], 8) == 0
+    assert exit_code([fine, mixed], 7) == 1
 
 
 def test_the_warm_up_is_not_measured():

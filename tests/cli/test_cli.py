@@ -1,4 +1,4 @@
-"""Every command: exit codes, one JSON object on standard output, text on standard error."""
+"""Every command: help, figures, options and errors; test_streams.py tests what it prints where."""
 
 import json
 import signal
@@ -76,58 +76,6 @@ def test_the_program_explains_itself(run):
     assert run()[0] == 2
 
 
-def runs(shop, folder):
-    """A call of every command, its schema and the keys of its answer."""
-    evaluated = folder / "result.json"
-    return {
-        "prepare": (["prepare", shop / "log.csv", "-o", folder / "s"], {"report", "stores"}),
-        "simulate": (
-            ["simulate", "-o", folder / "l.csv", "--events", 2000, "--users", 99, "--items", 60],
-            {"path", "events", "sessions", "size", "config"},
-        ),
-        "models": (["models"], {"models", "training"}),
-        "train": (
-            ["train", shop / "store", "-m", "pop", "-o", folder / "m"],
-            {"path", "model", "config", "part", "seed", "counts", "data_fingerprint", "protocol"}
-            | {"training_seconds", "prepared", "last_ms"},
-        ),
-        "evaluate": (
-            ["evaluate", shop / "model", shop / "store", "-o", evaluated, "--by-length"],
-            {"result"},
-        ),
-        "compare": (
-            ["compare", shop / "store", "-m", "pop,markov", "-k", 5],
-            {"path", "comparison", "results"},
-        ),
-        "run": (
-            ["run", shop / "log.csv", "-o", folder / "all", "-m", "pop,markov", "-k", 5],
-            {"report", "stores", "comparison", "results"},
-        ),
-        "analyze": (["analyze", shop / "store", "-o", folder / "a"], {"path", "analysis"}),
-        "recommend": (
-            ["recommend", shop / "model", "-s", "1000001,1000002", "-k", 3],
-            {"items", "scores", "from_model", "unknown", "note"},
-        ),
-    }
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_people_read_standard_error_and_programs_standard_output(
-    shop, tmp_path, run, run_json, command
-):
-    arguments, keys = runs(shop, tmp_path / "one")[command]
-    (tmp_path / "one").mkdir()
-    (tmp_path / "two").mkdir()
-    code, out, err = run(*arguments)
-    assert (code, out) == (0, "")
-    assert err.strip()
-    arguments, keys = runs(shop, tmp_path / "two")[command]
-    code, printed = run_json(*arguments)
-    assert code == 0
-    assert printed["schema"] == f"nextclick.{command}/1"
-    assert printed.keys() == ALWAYS | keys
-
-
 def test_figures_of_prepare(shop, tmp_path, run_json):
     _, printed = run_json("prepare", shop / "log.csv", "-o", tmp_path / "s")
     (store,) = printed["stores"]
@@ -182,6 +130,37 @@ def test_from_a_log_to_a_recommendation(tmp_path, run_json):
     assert again["comparison"]["pairs"] == printed["comparison"]["pairs"]  # the ranks lie beside
 
 
+def test_run_names_no_best_model_on_a_test_of_one_session(shop, tmp_path, run):
+    rows = [line.split(",") for line in (shop / "log.csv").read_text().splitlines()[1:]]
+    ends = {}
+    for session, *_, click_time in rows:
+        ends[session] = max(ends.get(session, 0), int(click_time))
+    lengths = {session: sum(row[0] == session for row in rows[-400:]) for session in ends}
+    last = max((s for s in ends if lengths[s] > 3), key=lambda session: ends[session])
+    words = ["run", shop / "log.csv", "-o", tmp_path / "all", "-m", "pop,markov", "-k", 5]
+    code, _, err = run(*words, "--boundary", ends[last], "--max-session-length", 99)
+    assert code == 0
+    assert "no best model, since the test does not distinguish the models (" in err
+    assert "best model: " not in err
+
+
+def test_short_prefixes_are_omitted_by_every_command_that_evaluates(shop, tmp_path, run_json):
+    _, evaluated = run_json("evaluate", shop / "model", shop / "store", "--min-prefix", 3)
+    _, every = run_json("evaluate", shop / "model", shop / "store")
+    result = evaluated["result"]
+    assert result["protocol"]["min_prefix"] == 3
+    assert result["evaluation"]["by_length"] == [
+        row for row in every["result"]["evaluation"]["by_length"] if row["length"] >= 3
+    ]
+    asked, of_all = result["evaluation"]["asked"], every["result"]["evaluation"]["asked"]
+    assert asked["targets"] == result["evaluation"]["counts"]["prefixes"] < of_all["targets"]
+    assert asked["share"] < of_all["share"] == of_all["targets"] / of_all["clicks"]
+    words = ["-m", "pop,markov", "-k", 5, "--min-prefix", 3]
+    for command in (["compare", shop / "store"], ["run", shop / "log.csv", "-o", tmp_path / "r"]):
+        _, printed = run_json(*command, *words)
+        assert printed["comparison"]["counts"]["prefixes"] == asked["targets"]
+
+
 def test_recommend_options(shop, run_json):
     command = ["recommend", shop / "model", "-s", "1000001,1000002", "-k", "3"]
     items = run_json(*command)[1]["items"]
@@ -193,9 +172,9 @@ def test_recommend_options(shop, run_json):
 
 
 def test_ids_are_shown_as_they_are(shop, run):
-    code, _, err = run("recommend", shop / "model", "-s", "[b]x,:bug:,[/foo],é", "-k", "2")
+    code, out, _ = run("recommend", shop / "model", "-s", "[b]x,:bug:,[/foo],é", "-k", "2")
     assert code == 0
-    assert "After [b]x,:bug:,[/foo],é" in err
+    assert "After [b]x,:bug:,[/foo],é" in out
 
 
 def test_set_reads_names_and_values(shop, tmp_path, run_json):
@@ -237,7 +216,7 @@ def mistakes(shop, folder):
         "filters": (
             ["prepare", log, *to_output, "--min-item-support", "99999"],
             "EmptyLogError",
-            "no session is left after the filters (read: 8,000 events",
+            "no session is left after the filters (training: all sessions: ",
         ),
         "output": (["prepare", log, "-o", store], "OutputError", "pass --overwrite"),
         "output is a file": (

@@ -87,7 +87,8 @@ def test_other_machines_are_not_served_without_a_token(monkeypatch):
 
 
 def test_without_its_libraries_serve_says_what_to_install(monkeypatch):
-    monkeypatch.delitem(sys.modules, "nextclick.serving.server", raising=False)
+    for module in ("server", "graceful_server"):
+        monkeypatch.delitem(sys.modules, f"nextclick.serving.{module}", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     result = CliRunner().invoke(app, ["serve", "model"])
     assert result.exit_code == 2

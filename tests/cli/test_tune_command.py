@@ -62,9 +62,9 @@ def test_a_sweep(run, store, tmp_path):
     assert printed["params"] == {"steps": [1, 3], "weighting": ["same", "div"]}
     assert "rules, mrr@3 on the validation split, in percent" in err
     arguments = ("--param", "steps=1", "--metric", "mrr@3", "--part", "test")
-    code, _, err = run("sweep", store, "-m", "rules", "-o", tmp_path / "test", *arguments)
+    code, out, _ = run("sweep", store, "-m", "rules", "-o", tmp_path / "test", *arguments)
     assert code == 0
-    assert "on the TEST split" in err
+    assert "on the TEST split" in out
 
 
 @pytest.mark.parametrize(

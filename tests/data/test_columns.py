@@ -1,6 +1,12 @@
 import pytest
 
-from nextclick.data.readers.columns import COMMON_NAMES, Columns, resolve_columns
+from nextclick.data.readers.columns import (
+    COMMON_NAMES,
+    Columns,
+    key_columns,
+    resolve_columns,
+    unused_columns,
+)
 from nextclick.errors import SourceError
 
 
@@ -65,3 +71,27 @@ def test_sessions_need_a_session_or_a_user_column():
         resolve_columns(Columns(), header[1:], "log", sessions_by="id")
     with pytest.raises(SourceError, match="no user column found among session, item, time"):
         resolve_columns(Columns(), ["session", "item", "time"], "log", sessions_by="user")
+
+
+def test_the_exact_spelling_wins_and_two_other_spellings_are_rejected():
+    header = ["session", "Item_ID", "item_id", "time"]
+    assert resolve_columns(Columns(), header, "log", sessions_by="auto").item == "item_id"
+    header[2] = "ItemId"
+    message = "the columns 'Item_ID' and 'ItemId' have the same name but for its spelling; name the"
+    with pytest.raises(SourceError, match=message):
+        resolve_columns(Columns(), header, "log", sessions_by="auto")
+
+
+def test_a_key_names_existing_columns():
+    available = ["user", "visit", "a+b"]
+    assert key_columns("user+visit", available) == ["user", "visit"]
+    assert key_columns("a+b", available) == key_columns("user+day", available) == []
+
+
+def test_unused_columns_that_suggest_a_role():
+    header = ["user", "item", "time", "my_session_code", "session_start", "event_code", "eventdate"]
+    columns = resolve_columns(Columns(), header, "log", sessions_by="auto")
+    assert unused_columns(columns, header) == {
+        "session": ["my_session_code"],
+        "event": ["event_code"],
+    }

@@ -59,3 +59,11 @@ def test_a_vocabulary_is_sorted_by_raw_id_in_any_order_of_the_log():
     vocabulary, index_of = encoder.vocabulary(pl.Series([0, 1, 2]).cast(pl.Int32).to_numpy())
     assert [vocabulary.raw(i) for i in (1, 2, 3)] == [10, 20, 30]
     assert index_of.tolist() == [3, 1, 2, 0]
+
+
+def test_a_dropped_text_id_leaves_integer_ids():
+    encoder = IdEncoder()
+    encoder.encode(pl.Series(["30", "A7", "4"]))
+    vocabulary, index_of = encoder.vocabulary(pl.Series([0, 2]).cast(pl.Int32).to_numpy())
+    assert vocabulary.ids() == [4, 30]
+    assert index_of.tolist() == [2, 0, 1]

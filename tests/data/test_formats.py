@@ -293,6 +293,6 @@ def test_an_unknown_format_is_rejected(tmp_path):
 
 def test_a_folder_without_a_file_of_the_format_is_rejected(tmp_path):
     write(tmp_path / "log.csv", "a,b\n")
-    message = r"no file in this folder ends in \.inter; pass the files by name, or choose"
+    message = r"no file in this folder ends in \.inter or holds a table; pass the files by name, or choose"
     with pytest.raises(SourceError, match=message):
         clicks(tmp_path, "recbole")

@@ -5,9 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from nextclick.data.readers.formats import TABLE_SUFFIXES
 from nextclick.data.readers.frames import scan_frame
-from nextclick.data.readers.log_files import find_files
 from nextclick.data.readers.open_file import scan_file
 from nextclick.data.readers.sources import BAD, LINE, ROW
 from nextclick.errors import ConfigError, SourceError
@@ -21,40 +19,6 @@ def write(path, text):
 def rows_of(source):
     frames = [frame.select(*source.columns) for frame in source.frames(source.columns)]
     return pl.concat(frames).rows()
-
-
-def test_files_folders_and_globs(tmp_path):
-    for name in ("b.csv", "a.csv.gz", "c.PARQUET", ".hidden.csv", "readme.md"):
-        (tmp_path / name).touch()
-    (tmp_path / "deep.csv").mkdir()
-    names = [path.name for path in find_files([tmp_path], TABLE_SUFFIXES)]
-    assert names == ["a.csv.gz", "b.csv", "c.PARQUET"]
-    assert [p.name for p in find_files([str(tmp_path / "[bc]*")], TABLE_SUFFIXES)] == [
-        "b.csv",
-        "c.PARQUET",
-    ]
-    assert find_files([tmp_path / "readme.md"], TABLE_SUFFIXES) == [tmp_path / "readme.md"]
-    files = find_files([tmp_path / "b.csv", tmp_path, tmp_path / "b.csv"], TABLE_SUFFIXES)
-    assert [p.name for p in files] == ["b.csv", "a.csv.gz", "c.PARQUET"]
-    (tmp_path / "odd[1].csv").touch()
-    assert find_files([tmp_path / "odd[1].csv"], TABLE_SUFFIXES) == [tmp_path / "odd[1].csv"]
-
-
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        ("none.csv", r"none\.csv: no such file or folder; check the path or the glob pattern"),
-        ("*.nothing", r"\*\.nothing: no such file or folder; check the path or the"),
-        (
-            "empty",
-            r"empty: no file in this folder ends in \.csv, .*; pass the files by name, or choose",
-        ),
-    ],
-)
-def test_a_path_without_a_file_is_rejected(tmp_path, path, message):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceError, match=message):
-        find_files([tmp_path / path], TABLE_SUFFIXES)
 
 
 def test_the_location_of_a_row(tmp_path):
@@ -115,7 +79,6 @@ def test_duplicate_columns_are_rejected(tmp_path):
         ("a.parquet", b"", "the file is empty"),
         ("a.jsonl", b"", "the file is empty"),
         ("a.csv.gz", gzip.compress(b"", mtime=0), "the file is empty"),
-        ("a.csv.gz", b"x,y\n", r"a\.csv\.gz: cannot be read: Not a gzipped file"),
         ("a.csv.gz", gzip.compress(b"x,y\n1,2\n", mtime=0)[:12], r"a\.csv\.gz: cannot be read: "),
         (
             "a.csv.gz",
@@ -123,7 +86,6 @@ def test_duplicate_columns_are_rejected(tmp_path):
             r"a\.csv\.gz: cannot be read: ",
         ),
         ("a.parquet", b"PAR1 nothing PAR1", r"a\.parquet: cannot be read: "),
-        ("a.jsonl", b"{oops\n", r"a\.jsonl: cannot be read: "),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, name, content, message):
@@ -131,13 +93,7 @@ def test_files_that_cannot_be_read(tmp_path, name, content, message):
         scan_file(write(tmp_path / name, content))
 
 
-def test_a_folder_with_the_name_of_a_file_is_a_folder(tmp_path):
-    (tmp_path / "a.csv").mkdir()
-    with pytest.raises(SourceError, match="no file in this folder ends in"):
-        find_files([tmp_path / "a.csv"], TABLE_SUFFIXES)
-
-
-@pytest.mark.parametrize("values", [["a", None, "b"], ["a", 1, None], [b"a", 2.5, "x"]])
+@pytest.mark.parametrize("values", [["a", None, "b"], ["a", 1, None], ["a", 2.5, True]])
 def test_pandas_object_columns_become_text(values):
     source = scan_frame(pd.DataFrame({"x": pd.Series(values, dtype=object)}))
     assert rows_of(source) == [(None if v is None else str(v),) for v in values]
@@ -147,9 +103,3 @@ def test_a_frame_may_have_any_column_name():
     source = scan_frame(pl.DataFrame({ROW: [7], "x": [1]}))
     (frame,) = source.frames(["x"])
     assert frame.rows(named=True) == [{ROW: 0, "x": 1}]
-
-
-def test_an_object_that_is_not_a_frame_is_rejected():
-    message = "a log must be a path, a Polars frame or a pandas frame, got dict"
-    with pytest.raises(SourceError, match=message):
-        scan_frame({"x": [1]})

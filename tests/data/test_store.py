@@ -127,7 +127,7 @@ def flip_last_bit(path):
 @pytest.mark.parametrize("name", ["items", "offsets", "times", "blocks"])
 def test_a_flipped_bit_is_named(store, name):
     flip_last_bit(store.path / "train" / f"{name}.npy")
-    message = rf"train/{name}\.npy is damaged: its content differs from the digest in manifest"
+    message = rf"train/{name}\.npy is damaged: its content differs from its digest; prepare"
     for part in ("train", "train_inner", "valid"):
         with pytest.raises(StoreError, match=message):
             Store.open(store.path).part(part)

@@ -13,7 +13,7 @@ import pytest
 
 from nextclick.core.sessions import Sessions
 from nextclick.core.types import SparseScores
-from nextclick.errors import ConfigError, EmptyLogError, ScoringError
+from nextclick.errors import ConfigError, EmptyLogError, NextclickWarning, ScoringError
 from nextclick.evaluation import Estimate, Evaluation, RankingProtocol, evaluate
 from reference.eval_prefixes import samples
 from reference.eval_ranks import rank, top
@@ -271,7 +271,6 @@ def test_scores_of_the_wrong_shape() -> None:
     [
         ({"ks": []}, r"ks must name at least one cut-off in 1\.\.30, got none"),
         ({"ks": [10, 0]}, r"ks must be in 1\.\.30, the number of items; got 0"),
-        ({"ks": [31]}, r"ks must be in 1\.\.30, the number of items; got 31"),
         ({"n_bootstrap": -1}, "n_bootstrap must be at least 0, got -1"),
         ({"support": np.ones(N)}, r"support must have shape \(31,\), a count for padding and each"),
     ],
@@ -279,6 +278,12 @@ def test_scores_of_the_wrong_shape() -> None:
 def test_arguments_out_of_range(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         evaluate(FunctionScorer(hashed), random_log(), **changes)
+
+
+def test_a_cutoff_above_the_catalog_is_lowered() -> None:
+    with pytest.warns(NextclickWarning, match="the catalog has 30 items: K = 31 is lowered to 30"):
+        lowered = evaluate(FunctionScorer(hashed), random_log(), ks=[31, 5, 30])
+    assert lowered.ks == (5, 30)
 
 
 def test_protocols_out_of_range() -> None:

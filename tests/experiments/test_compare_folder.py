@@ -15,6 +15,7 @@ from nextclick.errors import (
     ArtifactError,
     ConfigError,
     InterruptedRunError,
+    NextclickWarning,
     OutputError,
     ProtocolError,
 )
@@ -322,7 +323,6 @@ def test_all_is_every_model_once():
         (["pop"], {"part": "valid", "train_on": "all"}, "train_on must be inner with part valid"),
         (["pop"], {"seeds": []}, r"seeds must be one or more different integers, got \[\]"),
         (["pop"], {"ks": []}, r"ks must name at least one cut-off in 1\.\.5, got none"),
-        (["pop"], {"ks": [6]}, r"metric must have K in 1\.\.5, the number of items"),
         (["pop"], {"metric": "mrr@2"}, "metric must be one of recall@1, mrr@1, .*, got 'mrr@2'"),
         (["pop"], {"against": "narm"}, "against must be one of pop, got 'narm'"),
     ],
@@ -331,6 +331,14 @@ def test_bad_input_is_rejected_before_training(store, tmp_path, models, options,
     with pytest.raises(ConfigError, match=message):
         compare(store, models, tmp_path / "all", CompareOptions(**({"ks": [1]} | options)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_cutoffs_above_the_catalog_are_lowered(store):
+    options = CompareOptions(ks=(2, 10, 20), metric="mrr@20")
+    with pytest.warns(NextclickWarning, match="5 items: K = [12]0 is lowered to 5"):
+        numbers = compare(store, ["pop"], options=options).numbers
+    assert numbers["leaderboard"][0]["metrics"].keys() >= {"recall@2", "mrr@5"}
+    assert numbers["k"] == 5
 
 
 def test_without_output_no_files_are_kept(store):

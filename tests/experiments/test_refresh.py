@@ -1,6 +1,7 @@
 """`refresh`: published and rejected versions, and errors."""
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from nextclick.errors import (
     ArtifactError,
     ConfigError,
     EmptyLogError,
+    NextclickWarning,
     OutputError,
     SourceError,
 )
@@ -249,9 +251,13 @@ def test_an_artifact_without_times_is_refused(model):
         refresh(old, later(NEW))
 
 
+def test_the_metric_of_a_small_catalog(model):
+    with pytest.warns(NextclickWarning, match="5 items: K = 20 is lowered to 5"):
+        refreshed = refresh(model, later(NEW), publish_check=PublishCheckOptions(metric="mrr@20"))
+    assert refreshed.decision.metric == "mrr@5"
+
+
 def test_a_gate_that_cannot_be(model):
-    with pytest.raises(ConfigError, match=r"metric must have K in 1..5, the items of the current"):
-        refresh(model, later(NEW), publish_check=PublishCheckOptions(metric="recall@20"))
     with pytest.raises(ConfigError, match=r"holdout 0.1: the new log has 1 session, of which none"):
         refresh(model, later(NEW[:1]))
     with pytest.raises(EmptyLogError, match="no prefix to evaluate"):
@@ -305,3 +311,33 @@ def test_tuning_says_what_it_was(store):
         base, later(NEW), publish_check=NO_CHECK, fine_tune=FineTuneOptions(replay=0.5), store=store
     )
     assert mixed.report["replayed_sessions"] == 10
+
+
+def future_session(log):
+    now = int(time.time())
+    columns = {"session": 9_999_999, "item": log["item"][0], "time": [now + 9 * 86_400] * 2}
+    return pl.DataFrame({"user": "u", **columns}).select(log.columns).cast(dict(log.schema))
+
+
+def test_a_session_in_the_future_never_ends_the_log(model):
+    log = later(NEW)
+    result = refresh(model, pl.concat([log, future_session(log)]), publish_check=NO_CHECK)
+    assert result.artifact.trained["last_ms"] == int(log["time"].max()) * 1000
+    assert any("end in the future or long after the others" in w for w in result.warnings)
+
+
+def test_an_artifact_whose_log_ends_in_the_future_is_refreshed(store):
+    base = train(store, "pop")
+    base.trained["last_ms"] = round((time.time() + 9 * 86_400) * 1000)
+    result = refresh(base, later(NEW), publish_check=NO_CHECK)
+    assert any("the last click of the artifact is in the future" in w for w in result.warnings)
+
+
+def test_text_ids_do_not_turn_integer_ids_into_text(model):
+    log = later(NEW)
+    text = log.with_columns(item=pl.col("item").cast(pl.String).replace("40", "A40"))
+    message = r"the items of the model are integers, such as 10, and the new log has 'A40'; all ids"
+    with pytest.raises(SourceError, match=message):
+        refresh(model, text, publish_check=NO_CHECK)
+    floats = log.with_columns(item=pl.col("item").cast(pl.String) + ".0")
+    assert not refresh(model, floats, publish_check=NO_CHECK).artifact.items.is_text

@@ -11,6 +11,7 @@ from nextclick.experiments.parameter_sweep import sweep
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.search_options import SweepOptions
 from small_shop import make_store
+from stored_faults import truncate
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,9 @@ def test_values_are_computed_once(tmp_path):
     assert cache.values("run", {"seed": 0}, compute) == {"value": 1.5}
     assert cache.values("run", {"seed": 0}, compute) == {"value": 1.5}
     assert calls == [tmp_path / "run"] * 2
+    truncate(tmp_path / "run" / "values.json", 9)
+    assert cache.values("run", {"seed": 0}, compute) == {"value": 1.5}
+    assert calls == [tmp_path / "run"] * 3
 
 
 def test_one_process_at_a_time(tmp_path):

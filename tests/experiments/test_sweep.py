@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from nextclick import evaluate, train
-from nextclick.errors import ConfigError, InterruptedRunError
+from nextclick.errors import ConfigError, InterruptedRunError, NextclickWarning
 from nextclick.experiments import cached_run as model_run
 from nextclick.experiments import parameter_sweep
 from nextclick.experiments.parameter_sweep import sweep
@@ -133,6 +133,13 @@ def test_another_sweep_in_the_folder(store, tmp_path):
         sweep(store, "item-knn", tmp_path / "sweep", options)
 
 
+def test_the_metric_of_a_small_catalog(store, tmp_path):
+    options = SweepOptions(params={"neighbors": [1]}, metric="mrr@20")
+    with pytest.warns(NextclickWarning, match="5 items: K = 20 is lowered to 5"):
+        numbers = sweep(store, "markov", tmp_path / "sweep", options).numbers
+    assert numbers["metric"] == "mrr@5"
+
+
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
@@ -144,7 +151,6 @@ def test_another_sweep_in_the_folder(store, tmp_path):
         ),
         ("markov", {"part": "train"}, "part must be test or valid, got 'train'"),
         ("markov", {"seeds": 0}, "seeds must be 1 or more, got 0"),
-        ("markov", {"metric": "recall@99"}, "metric must have K in 1..5"),
         ("markov", {"params": {"neighbor": [1]}}, "markov has no parameter 'neighbor'"),
         ("markov", {"params": {"neighbors": [1, 0]}}, "markov: neighbors must be integer ≥ 1"),
         ("tiny", {"fixed": {"metric": "mrr@3"}}, "use --metric"),

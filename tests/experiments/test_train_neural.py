@@ -11,7 +11,13 @@ import pytest
 from nextclick import CompareOptions, Recommender, Store, compare, evaluate, prepare, train
 from nextclick.artifact import Artifact
 from nextclick.core import storage as folders
-from nextclick.errors import ArtifactError, ConfigError, OutputError, ProtocolError
+from nextclick.errors import (
+    ArtifactError,
+    ConfigError,
+    NextclickWarning,
+    OutputError,
+    ProtocolError,
+)
 from nextclick.evaluation import leaderboard
 from nextclick.training import run_log as report
 from nextclick.training.training_config import NeuralOptions
@@ -223,9 +229,15 @@ def test_insufficient_memory_is_reported_before_training(store, monkeypatch):
         train(store, "tiny", config={"batch_size": 10**6})
 
 
+def test_the_metric_of_a_small_catalog(store):
+    config = {"metric": "mrr@31", "epochs": 1}
+    with pytest.warns(NextclickWarning, match="30 items: K = 31 is lowered to 30"):
+        trained = train(store, "tiny", config=config).trained
+    assert trained["training"]["metric"] == "mrr@30"
+    assert trained["validation"] == trained["history"][0]["mrr@30"]
+
+
 def test_what_does_not_fit(store):
-    with pytest.raises(ConfigError, match=r"metric must have K in 1\.\.30, the number of items"):
-        train(store, "tiny", config={"metric": "recall@31"})
     with pytest.raises(ConfigError, match="pop is not a neural model: omit preset, device"):
         train(store, "pop", neural=NeuralOptions(device="cpu"))
     with pytest.raises(ConfigError, match="train_on must be inner or all, got 'test'"):

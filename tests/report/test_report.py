@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from nextclick.cli.leaderboard_table import show_leaderboard
 from nextclick.report.accuracy_breakdowns import plotted_lengths
 from nextclick.report.html_page import inline_svg, render_page
 from nextclick.report.report_data import FailedRun, ReportOptions, build_comparison
@@ -44,11 +45,20 @@ def test_summary_of_two_sentences(runs):
         f"No difference to {other} is statistically significant; the difference to the other "
         "model is."
     )
+    assert sorted(summary["best"]) == ["good", "twin"]
+    assert summary["no_best_reason"] is None
+
+
+def test_no_model_is_the_best_if_no_difference_is_significant(runs):
+    summary = data_of(runs[:6])["summary"]
+    assert summary["best"] == []
+    assert summary["no_best_reason"] == "no difference is statistically significant on 200 sessions"
 
 
 def test_summary_says_why_significance_is_not_tested(runs):
     text = data_of(runs[:3])["summary"]["text"]
     assert text.endswith("Statistical significance was not tested: there is only one model.")
+    assert data_of(runs[:3])["summary"]["best"] == ["good"]
 
 
 def test_summary_of_one_seed_is_about_the_trained_models(runs):
@@ -106,6 +116,25 @@ def test_accuracy_by_cutoff(tmp_path):
 def test_costs_are_means_and_peaks_over_seeds(runs):
     row = next(row for row in data_of(runs)["leaderboard"] if row["label"] == "good")
     assert (row["costs"]["training_seconds"], row["costs"]["memory_bytes"]) == (20.0, 102 << 20)
+
+
+def test_coverage_and_popularity_are_means_over_all_seeds(tmp_path, capsys):
+    runs = [run(tmp_path, "good", ranks(0.7, seed), seed=seed) for seed in range(3)]
+    for one, coverage, support in zip(runs, (0.9, 0.25, 0.35), (1.0, 3.0, 8.0), strict=True):
+        one.result.evaluation["coverage"] = {"coverage@2": coverage}
+        one.result.evaluation["popularity"]["popularity@2"]["support"] = support
+    data = data_of(runs)
+    (row,) = data["leaderboard"]
+    assert row["seeds"] == [0, 1, 2]
+    assert row["coverage"] == pytest.approx(0.5)
+    assert row["popularity"]["support"] == 4.0
+    show_leaderboard(data)
+    assert re.search(r"^  good .* 50\.00 ", capsys.readouterr().out, re.MULTILINE)
+    write_report(tmp_path, data)
+    table = (tmp_path / "leaderboard.csv").read_text("utf-8").splitlines()
+    assert float(dict(zip(*(line.split(",") for line in table), strict=True))["coverage"]) == (
+        pytest.approx(0.5)
+    )
 
 
 def test_variants_of_a_model(tmp_path):

@@ -136,6 +136,31 @@ def test_costs_count_against_the_rate():
     assert limiter.acquire("b", 1) == 0.0
 
 
+def test_exactly_the_burst_and_then_the_rate_is_admitted():
+    now = 0.0
+    limiter = RateLimiter(rate=4, burst=3, clock=lambda: now)
+    assert [limiter.acquire("a") for _ in range(5)] == [0.0, 0.0, 0.0, 0.25, 0.25]
+    assert limiter.acquire("b") == 0.0  # another address has its own bucket
+    now = 0.125  # half a token
+    assert limiter.acquire("a") == 0.125
+    now = 0.25
+    assert [limiter.acquire("a") for _ in range(2)] == [0.0, 0.25]
+    now = 0.75  # two tokens
+    assert [limiter.acquire("a") for _ in range(3)] == [0.0, 0.0, 0.25]
+    now = 1000.0  # no more than the burst, however long the pause
+    assert [limiter.acquire("a") for _ in range(4)] == [0.0, 0.0, 0.0, 0.25]
+
+
+def test_a_constant_load_above_the_rate_is_admitted_at_the_rate():
+    now = 0.0
+    limiter = RateLimiter(rate=4, burst=3, clock=lambda: now)
+    admitted = 0
+    for step in range(16 * 10):  # 16 requests a second for ten seconds
+        now = step / 16
+        admitted += limiter.acquire("a") == 0.0
+    assert admitted == 3 + 39  # the burst, and 4 a second until 9.9375 s
+
+
 def test_a_batch_counts_as_what_it_costs(knn):
     large = [{"session": [10] * 300, "k": 5, "explain": True}] * 4
     assert sum(request_cost(300, 5, explain=True) for _ in large) == 48

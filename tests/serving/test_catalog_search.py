@@ -1,6 +1,8 @@
 import gzip
 import logging
 import random
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -85,10 +87,24 @@ def test_results_are_those_of_the_slow_twin():
         "[b",
         "a?",
         "日",
+        "b日*a",
+        "日?ab",
+        "é*日[ab",
     ]
     for text in texts:
         for limit in (1, 7, 400):
             assert search.find(text, limit) == scan(folded_rows, fold(text), limit), text
+
+
+@pytest.mark.parametrize("text", ["\U0001b5b2*\u01ada", "日*abcd", "abcd?日", "日[日*日"])
+def test_wildcards_beside_few_wide_letters_do_not_end_the_process(text):
+    """SQLite 3.40 reads invalid memory for a glob of several runs, one without a trigram."""
+    code = (
+        "import sys; from nextclick.serving.catalog_search import CatalogSearch\n"
+        "search = CatalogSearch([(str(number), 'abcd') for number in range(5)])\n"
+        "for _ in range(300): search.find(sys.argv[1], 20)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, text], check=False).returncode == 0
 
 
 def test_threads_share_a_search():

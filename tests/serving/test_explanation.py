@@ -116,7 +116,7 @@ def test_rows_are_scored_in_blocks(monkeypatch):
             r"items must contain at least one item, all known to the model; got \[77\]",
         ),
         ([10], {"items": "10"}, "items must be a list of item ids, got '10'"),
-        ([10], {"k": 5}, r"k must be in 1\.\.4, got 5"),
+        ([10], {"k": 0}, r"k must be in 1\.\.4, the number of items; got 0"),
         ([10], {"now": 3.0}, "now needs times"),
         ([10, 20], {"times": [1]}, "times must be one number for each of 2 clicks"),
         ([40], {}, "plain recommends no item for this session; name the items to explain"),

@@ -8,6 +8,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from nextclick.serving.http_protocol import bounded_protocol
+from nextclick.serving.request_load import is_plain_post
 from nextclick.serving.settings import Settings
 
 HEAD = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n"
@@ -15,11 +16,11 @@ REQUEST = HEAD + b"{}"
 
 
 class Timer:
-    def __init__(self, seconds, function):
-        self.seconds, self.function, self.is_cancelled = seconds, function, False
+    def __init__(self, at, function):
+        self.at, self.function = at, function
 
     def cancel(self):
-        self.is_cancelled = True
+        self.function = lambda: None
 
 
 class Task:
@@ -28,19 +29,37 @@ class Task:
 
 
 class Loop:
-    """Collects timers and tasks, and runs none."""
+    """Collects timers, callbacks and tasks; time passes as the test says."""
 
     def __init__(self):
-        self.timers, self.tasks = [], []
+        self.now, self.timers, self.soon, self.tasks = 0.0, [], [], []
 
-    def call_later(self, seconds, function):
-        self.timers.append(Timer(seconds, function))
+    def time(self):
+        return self.now
+
+    def call_later(self, seconds, function, *arguments):
+        self.timers.append(Timer(self.now + seconds, lambda: function(*arguments)))
         return self.timers[-1]
+
+    def call_soon(self, function, *arguments):
+        self.soon.append(lambda: function(*arguments))
 
     def create_task(self, work, **_):
         work.close()
         self.tasks.append(work)
         return Task()
+
+    def passes(self, seconds):
+        self.now += seconds
+        due = [timer for timer in self.timers if timer.at <= self.now]
+        self.timers = [timer for timer in self.timers if timer.at > self.now]
+        for timer in due:
+            timer.function()
+
+    def iterates(self):
+        soon, self.soon = self.soon, []
+        for function in soon:
+            function()
 
 
 class Transport:
@@ -55,6 +74,9 @@ class Transport:
 
     def is_closing(self):
         return self.closed
+
+    def set_write_buffer_limits(self, high=None):
+        self.high = high
 
     def get_extra_info(self, name):
         return None
@@ -73,8 +95,9 @@ def connections():
         def __init__(self):
             self.loop, self.state, self.rejected = Loop(), ServerState(), 0
             settings = Settings(
-                max_queue=2, max_batch=1, max_header_bytes=1024, header_timeout=3, max_bytes=2048
-            )
+                max_queue=2, max_batch=1, max_header_bytes=1024, header_timeout=3, max_bytes=2048,
+                max_connections=20,
+            )  # fmt: skip
             self.protocol = bounded_protocol(settings, self.reject, lambda: False, lambda: None)
             self.config = Config(lambda: None, log_config=None, ws="none")
             self.config.load()
@@ -139,36 +162,62 @@ def test_large_headers_are_rejected_before_they_are_stored(connections):
 
 
 def test_headers_have_a_time_limit(connections):
-    slow = connections.open()
-    (timer,) = connections.loop.timers
-    assert timer.seconds == 3
+    slow, silent, whole = (connections.open() for _ in range(3))
     slow.data_received(HEAD[:20])
-    timer.function()
-    assert problem(slow) == (408, "the headers did not arrive within 3 s")
-    assert slow.transport.closed
-
-    silent = connections.open()
-    connections.loop.timers[-1].function()
-    assert silent.transport.closed
-    assert silent.transport.written == b""
-
-    whole = connections.open()
-    timer = connections.loop.timers[-1]
     whole.data_received(REQUEST[:20])
     whole.data_received(REQUEST[20:])
-    assert timer.is_cancelled
+    assert len(connections.loop.timers) == 1  # for all of them
+    connections.loop.passes(2.9)
+    late = connections.open()
+    assert not slow.transport.closed
+    connections.loop.passes(0.1)
+    assert problem(slow) == (408, "the headers did not arrive within 3 s")
+    assert slow.transport.closed
+    assert silent.transport.closed
+    assert silent.transport.written == b""
+    assert not whole.transport.closed
+    connections.loop.passes(2.8)
+    assert not late.transport.closed
+    connections.loop.passes(0.2)
+    assert late.transport.closed
 
 
 def test_the_time_limit_applies_to_later_requests(connections):
-    connection = connections.open()
-    connection.data_received(REQUEST)
-    connection.cycle.response_complete = True
-    connection.on_response_complete()
-    idle = connections.loop.timers[-1]
+    connection, idle = connections.open(), connections.open()
+    for one in (connection, idle):
+        one.data_received(REQUEST)
+        one.cycle.response_complete = True
+        one.on_response_complete()
+    connections.loop.passes(4.0)
     connection.data_received(HEAD[:9])
-    assert idle.is_cancelled
-    connections.loop.timers[-1].function()
+    connections.loop.passes(1.0)
+    assert idle.transport.closed
+    assert not connection.transport.closed
+    connections.loop.passes(2.0)
     assert problem(connection)[0] == 408
+
+
+def test_a_connection_too_many_takes_the_place_of_the_one_idle_longest(connections):
+    idle = [connections.open() for _ in range(2)]
+    for one in idle:
+        one.data_received(REQUEST)
+        one.cycle.response_complete = True
+        one.on_response_complete()
+        connections.loop.passes(0.1)
+    silent, *busy = [connections.open() for _ in range(18)]
+    for one in busy:
+        one.data_received(HEAD)  # whose body arrives later
+    assert not any(one.transport.closed for one in [*idle, silent])
+    for oldest in (*idle, silent):
+        new = connections.open()
+        assert oldest.transport.closed
+        oldest.connection_lost(None)
+        assert not new.transport.closed
+        new.data_received(HEAD)
+    refused = connections.open()
+    assert problem(refused) == (503, "the server has 20 connections")
+    assert refused.transport.closed
+    assert not any(one.transport.closed for one in busy)
 
 
 def test_what_is_not_http_is_a_problem(connections):
@@ -196,16 +245,77 @@ def test_under_load_requests_are_rejected_without_a_task(connections):
     health.data_received(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
     assert len(connections.loop.tasks) == 4
     connections.state.tasks.clear()
+    connections.loop.iterates()
     late.transport.written = b""
     late.data_received(REQUEST)
     assert late.transport.written == b""
     assert len(connections.loop.tasks) == 5
 
 
+def test_a_whole_request_is_rejected_without_the_parser(connections):
+    for _ in range(3):
+        connections.open().data_received(REQUEST)
+    late = connections.open()
+    late.parser = None
+    for _ in range(2):
+        late.data_received(REQUEST)
+        assert problem(late) == (503, "the server is overloaded")
+        late.transport.written = b""
+    assert late.transport.high is None  # later responses are buffered as before
+    connections.loop.passes(5.0)
+    assert late.transport.closed
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        REQUEST + b"x",
+        REQUEST[:-1],
+        REQUEST.replace(b"POST", b"GET"),
+        REQUEST.replace(b"1.1", b"1.0"),
+        REQUEST.replace(b"\r\ncontent", b"\r\ncontent-length: 2\r\ncontent"),
+        REQUEST.replace(b"length: 2", b"length: +2"),
+        REQUEST.replace(b"host", b"transfer-encoding: chunked\r\nhost"),
+        REQUEST.replace(b"host", b"Connection: close\r\nhost"),
+        REQUEST.replace(b"host", b"expect: 100-continue\r\nhost"),
+        REQUEST.replace(b"host", b"a: b\n content-length: 9\r\nhost"),
+        REQUEST.replace(b"host", b"a: b\r\n folded\r\nhost"),
+        REQUEST.replace(b"host", b"a: " + b"x" * 1024 + b"\r\nhost"),
+        REQUEST.replace(b"host", b"a: b\r\n" * 101 + b"host"),
+        REQUEST.replace(b"length: 2", b"length: 2049") + b"x" * 2047,
+        b"",
+    ],
+)
+def test_a_request_that_can_be_read_in_two_ways_is_left_to_the_parser(data):
+    settings = Settings(max_header_bytes=1024, max_bytes=2048)
+    assert is_plain_post(REQUEST, settings)
+    assert not is_plain_post(data, settings)
+
+
+def test_few_requests_start_per_iteration_of_the_event_loop(connections):
+    connections.protocol.load.limit = 20
+    opened = [connections.open() for _ in range(18)]
+    for connection in opened:
+        connection.data_received(REQUEST)
+    started = [len(connections.loop.tasks)]
+    probe = connections.open()
+    probe.data_received(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    assert len(connections.loop.tasks) == started[0] + 1  # probes do not wait
+    for _ in range(3):
+        connections.loop.iterates()
+        started.append(len(connections.loop.tasks) - 1)
+    assert started == [8, 16, 18, 18]
+    assert connections.loop.soon == []
+    assert not connections.protocol.load.is_full(len(connections.state.tasks))
+    connections.open().data_received(REQUEST)
+    assert connections.protocol.load.is_full(len(connections.state.tasks))
+
+
 def test_bodies_that_do_not_arrive_are_no_load(connections):
     slow = [connections.open() for _ in range(10)]
     for connection in slow:
         connection.data_received(HEAD)
+    connections.loop.iterates()
     assert (len(connections.loop.tasks), connections.load) == (10, 0)
     connections.open().data_received(REQUEST)
     assert (connections.rejected, connections.load) == (0, 1)

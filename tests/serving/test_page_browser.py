@@ -347,6 +347,25 @@ def test_titles_of_a_link_are_shown(opened, titled):
     assert page.evaluate(FAULTS) == []
 
 
+def test_ids_as_text(opened, knn, tmp_path):
+    lines = [f"{item},{title}\n" for item, title in TITLES.items()]
+    (tmp_path / "items.csv").write_text("".join(["item,title\n", *lines]), encoding="utf-8")
+    with serving({KNN: knn}, "--ids-as-text", "--titles", str(tmp_path / "items.csv")) as address:
+        page = opened("/#s=10,20&k=3", at=address)  # a link of a server with integers
+        expect(page.locator(".clicks .id")).to_have_text([shown_name(10), shown_name(20)])
+        first = recommended(address, session=[10, 20], k=3)["items"]
+        assert all(isinstance(item, str) for item in first)
+        expect(page.locator(".pick")).to_have_text([shown_name(int(item)) for item in first])
+        page.locator(".pick").first.click()
+        expect(page.locator(".clicks li")).to_have_count(3)
+        search = page.get_by_role("combobox", name="Search items")
+        search.fill("50")
+        search.press("Enter")
+        expect(page.locator(".clicks .id").last).to_have_text("50")
+        then = recommended(address, session=["10", "20", first[0], "50"], k=3)["items"]
+        expect(page.locator(".pick")).to_have_text([shown_name(int(item)) for item in then])
+
+
 @pytest.mark.parametrize("width", [360, 390, 1280])
 def test_long_titles_are_cut_and_whole_in_the_tooltip(opened, titled, width):
     page = opened(f"/#m={NARM}&v={KNN}&s=10,20,40&k=5", at=titled, width=width)

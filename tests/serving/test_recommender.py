@@ -12,7 +12,7 @@ from nextclick.batches.prefixes import prefix_blocks
 from nextclick.core.topk import SortedBase, dense_top, sparse_top
 from nextclick.core.types import SparseScorer
 from nextclick.core.vocabulary import Vocabulary
-from nextclick.errors import ArtifactError, ConfigError
+from nextclick.errors import ArtifactError, ConfigError, NextclickWarning
 from nextclick.models.model_registry import model_class
 from reference.stub_model import StubModel
 from small_shop import SESSIONS, make_store
@@ -111,10 +111,16 @@ def test_where_the_model_names_too_few_popular_items_follow():
     assert found.note == "2 items were filled from popularity: the model returned only 1"
 
 
-@pytest.mark.parametrize("k", [0, -1, 6])
+@pytest.mark.parametrize("k", [0, -1])
 def test_k_has_a_range(k):
-    with pytest.raises(ConfigError, match=rf"k must be in 1\.\.5, got {k}"):
+    with pytest.raises(ConfigError, match=rf"k must be in 1\.\.5, the number of items; got {k}"):
         recommender().recommend([[10]], k=k)
+
+
+def test_k_above_the_catalog_is_lowered():
+    with pytest.warns(NextclickWarning, match="5 items: K = 6 is lowered to 5"):
+        (found,) = recommender().recommend([[10]], k=6)
+    assert len(found.items) == 5
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,8 @@ def start(*arguments, **environment):
             if httpx.get(f"{url}/readyz", timeout=30).status_code == 200:
                 return process, url
         except httpx.TransportError:
-            time.sleep(0.1)
+            pass
+        time.sleep(0.1)
     raise AssertionError("the server did not come up")
 
 
@@ -82,7 +83,7 @@ def test_a_counting_model_is_served_without_pytorch(knn):
         "import sys\n"
         "from nextclick.serving.app import App\n"
         "from nextclick.serving.settings import Settings\n"
-        f"App(Settings(models={{'knn': {str(knn)!r}}}))\n"
+        f"App(Settings(models={{'knn': {str(knn)!r}}})).load_models()\n"
         "print([m for m in ('torch', 'polars', 'pandas', 'typer') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -181,7 +181,7 @@ def test_a_full_lmdb_file_is_lost_state(tmp_path):
             for n in range(10_000):
                 await store.append(f"s{n}", Click("x" * 256, 0.0))
 
-        with pytest.raises(StoreUnavailableError, match="MDB_MAP_FULL"):
+        with pytest.raises(StoreUnavailableError, match="the file is full"):
             await fills()
         await store.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import os
 import socket
 import ssl
 from pathlib import Path
@@ -16,7 +17,7 @@ from nextclick.errors import ArtifactError, ConfigError
 from nextclick.serving import model_versions
 from nextclick.serving.log_limit import RepeatLimit
 from nextclick.serving.problem_details import error_response
-from nextclick.serving.server import WorkerPool, check_session_store
+from nextclick.serving.server import check_session_store
 from nextclick.serving.sessions import redis_store
 from nextclick.serving.sessions.lmdb_store import LMDBStore
 from nextclick.serving.sessions.session_store import (
@@ -28,6 +29,7 @@ from nextclick.serving.sessions.session_store import (
     open_store,
 )
 from nextclick.serving.settings import Settings
+from nextclick.serving.worker_pool import NOT_LOADED, WorkerPool
 from serving_cases import Client, make_app
 
 LIMITS = StoreLimits(seconds=60, clicks=100, sessions=10, megabytes=4)
@@ -209,19 +211,35 @@ def test_sessions_of_an_earlier_version_are_not_left_in_the_file(tmp_path):
         LMDBStore(tmp_path, LIMITS)
 
 
-def test_a_full_lmdb_file_fails_the_write_check(tmp_path):
-    async def steps():
-        store = LMDBStore(tmp_path, StoreLimits(megabytes=1))
-        await store.check_write()
+def test_a_full_lmdb_file_rejects_clicks_until_sessions_end(tmp_path):
+    now = [1000.0]
 
-        async def fill():
-            for n in range(10_000):
+    async def fill(store):
+        for n in range(10_000):
+            try:
                 await store.append(f"s{n}", Click("x" * 256, 0.0))
+            except StoreUnavailableError as error:
+                return n, str(error)
+        raise AssertionError
 
-        with pytest.raises(StoreUnavailableError, match="MDB_MAP_FULL"):
-            await fill()
-        with pytest.raises(StoreUnavailableError, match="MDB_MAP_FULL"):
+    async def steps():
+        store = LMDBStore(tmp_path, StoreLimits(seconds=60, megabytes=1), lambda: now[0])
+        await store.check_write()
+        n, message = await fill(store)
+        assert message == "lmdb: the file is full: --state-megabytes 1"
+        with pytest.raises(StoreUnavailableError, match="the file is full"):
             await store.check_write()
+        for m in range(n // 2):
+            assert await store.delete(f"s{m}")
+        await store.check_write()
+        await store.append("s0", Click("x" * 256, 0.0))
+        for _ in range(20):  # neither deletions nor expiry ever fail
+            await fill(store)
+            now[0] += 100.0
+            while await store.sweep():
+                pass
+            await store.check_write()
+        assert (tmp_path / "data.mdb").stat().st_size <= 2 << 20
         await store.close()
 
     asyncio.run(steps())
@@ -231,6 +249,9 @@ def test_a_full_disk_fails_the_write_check(tmp_path, monkeypatch):
     class Full:
         def begin(self, **options):
             raise lmdb.DiskError("mdb_txn_commit: No space left on device")
+
+        def info(self):
+            return {"last_pgno": 10}
 
     async def steps():
         store = LMDBStore(tmp_path, LIMITS)
@@ -345,6 +366,17 @@ def test_workers_that_die_at_once_are_restarted_ever_later_and_then_no_more():
     assert len(started) == 2 + 4
 
 
+def test_a_first_worker_that_cannot_load_the_models_stops_the_server():
+    class Failed(Process):
+        exitcode = NOT_LOADED
+
+    time = Time()
+    pool = WorkerPool(2, lambda: Failed(is_alive=False), time.wait, lambda: time.now)
+    with pytest.raises(ConfigError, match="the models cannot be loaded; see the log"):
+        pool.supervise()
+    assert time.waits == [0.5]
+
+
 def test_a_worker_that_ran_for_a_while_is_restarted_at_once():
     time, lives = Time(most=200), []
 
@@ -391,24 +423,29 @@ def test_the_log_of_an_internal_error_contains_no_message(caplog):
     assert item_id not in caplog.text
 
 
-def test_too_many_open_files_are_told_as_such(tmp_path, monkeypatch):
-    def read_bytes(path):
-        raise OSError(errno.EMFILE, "Too many open files", str(path))
+@pytest.mark.parametrize(
+    ("code", "of_source", "of_registry"),
+    [
+        (errno.EMFILE, "too many files are open; raise the limit with", "Too many open files"),
+        (errno.EACCES, "cannot be read: Permission denied; check the folder", "Permission denied"),
+    ],
+)
+def test_a_folder_of_versions_that_cannot_be_read(
+    tmp_path, monkeypatch, code, of_source, of_registry
+):
+    def fail(path, *_, **__):
+        raise OSError(code, os.strerror(code), str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
-    for load in (
-        model_versions.open_versions,
-        lambda f: model_versions.ArtifactSource(f).current(),
-    ):
-        with pytest.raises(
-            ArtifactError, match="too many files are open; raise the limit with `ul"
-        ):
-            load(tmp_path)
-    error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
-    monkeypatch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(error))
-    with pytest.raises(ArtifactError, match="cannot be read: Permission denied; check the folder"):
+    (tmp_path / "manifest.json").write_text("{}")
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(ArtifactError, match=of_source):
+        model_versions.ArtifactSource(tmp_path).current()
+    monkeypatch.setattr(Path, "read_text", fail)
+    with pytest.raises(ArtifactError, match=f"cannot be read: {of_registry}"):
         model_versions.open_versions(tmp_path)
-    monkeypatch.undo()
+
+
+def test_a_folder_of_versions_that_is_no_artifact(tmp_path):
     with pytest.raises(ArtifactError, match=r"is not an artifact: manifest\.json is missing; c"):
         model_versions.open_versions(tmp_path).current()
     (tmp_path / "manifest.json").write_text("{}")

@@ -1,17 +1,23 @@
 """Checkpoints: round trip, and errors for checkpoints of other runs and for broken files."""
 
+import errno
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from nextclick.core.manifests import rewrite_manifest
 from nextclick.errors import ArtifactError
 from nextclick.training import checkpoint
 from nextclick.training.checkpoint import Checkpoints, RunIdentity, TrainingPosition
 from nextclick.training.trainer import Trainer
 from nextclick.training.training_config import TrainingConfig
 from reference.tiny_model import circle, fresh
+from stored_faults import change_manifest, flip, random_bits, truncate
 
 CONFIG = TrainingConfig(epochs=1, threads=1)
 LOG = circle(30)
@@ -33,18 +39,19 @@ def folder(tmp_path):
 
 def test_position_and_tensors_round_trip(tmp_path):
     position = TrainingPosition(
-        epoch=2, step=5, loss=1.5, history=[{"epoch": 1, "recall@20": 0.1 + 0.2}]
+        epoch=1, step=5, total_steps=9, loss=1.5, history=[{"epoch": 1, "recall@20": 0.1 + 0.2}]
     )
     shared = torch.arange(6.0).reshape(2, 3)
     groups = {
         "weights": {"a": shared, "tied": shared, "transposed": shared.T},
         "best": {},
         "optimizer": {"0.0.step": torch.tensor(3.0)},
+        "batch_source": {},
         "random": {"cpu": torch.get_rng_state()},
     }
     for _ in range(2):  # the second replaces the first
         checkpoint.save(tmp_path, IDENTITY, position, groups)
-    loaded_position, loaded = checkpoint.load(tmp_path, IDENTITY)
+    loaded_position, loaded = checkpoint.load(tmp_path, IDENTITY, epochs=3)
     assert loaded_position == position
     assert {g: list(t) for g, t in loaded.items()} == {g: sorted(t) for g, t in groups.items()}
     assert all(torch.equal(loaded[g][n], groups[g][n]) for g in groups for n in groups[g])
@@ -89,31 +96,156 @@ def test_no_checkpoint(tmp_path):
         train(tmp_path, resume=True)
 
 
+def edited(**changes):
+    """The position of the finished run of one epoch, with other values."""
+    return lambda manifest: {"position": manifest["position"] | changes}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "nextclick.store"}, "is a nextclick.store, not a checkpoint"),
+        (lambda _: {"kind": "nextclick.store"}, "is a nextclick.store, not a checkpoint"),
         (
-            {"format_version": 9},
+            lambda _: {"format_version": 9},
             r"was written by nextclick \S+ \(checkpoint format 9\), but this is",
         ),
-        ({"nextclick": "0.0.0"}, r"was written by nextclick 0.0.0 \(checkpoint format 2\), but"),
-        ({"position": {"places": 3}}, "this checkpoint is broken: .*places"),
-        ({"identity": {}}, "this checkpoint is broken: KeyError"),
-        ({"kind": None, "format_version": None}, "not the manifest of a checkpoint"),
+        (
+            lambda _: {"nextclick": "0.0.0"},
+            r"was written by nextclick 0.0.0 \(checkpoint format 3\), but",
+        ),
+        (lambda _: {"kind": None}, "manifest.json: not the manifest of a checkpoint: KeyError"),
+        (lambda _: {"identity": {}}, "manifest.json: this checkpoint is broken: 'data' is missing"),
+        (lambda _: {"identity": []}, "identity must consist of mappings"),
+        (lambda _: {"position": 3}, "the position: the parameters must be a mapping, got 3"),
+        (edited(places=3), "the position has no parameter 'places'"),
+        (edited(epoch=-1), "epoch must be integer ≥ 0, got -1"),
+        (edited(step="x"), "step must be integer ≥ 0, got 'x'"),
+        (edited(epoch=2), "epoch must be at most 1, got 2"),
+        (edited(epoch=0), "history must have 0 epochs, got 1"),
+        (edited(step=10**9), r"step must be at most \d+, got 1000000000"),
+        (edited(best_epoch=2), "best_epoch must be at most 1, got 2"),
+        (edited(loss=float("nan")), "loss must be number, got nan"),
+        (edited(rate=float("inf")), "rate must be number, got inf"),
     ],
 )
-def test_invalid_manifest(folder, change, message):
-    file = folder / "checkpoint/manifest.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+def test_a_manifest_with_wrong_values(folder, change, message):
+    manifest = json.loads((folder / "checkpoint/manifest.json").read_text())
+    change_manifest(folder / "checkpoint", **change(manifest))
     with pytest.raises(ArtifactError, match=message):
         train(folder, resume=True)
 
 
-def test_broken_files(folder):
-    (folder / "checkpoint/optimizer.safetensors").write_bytes(b"no tensors")
-    with pytest.raises(ArtifactError, match="this checkpoint is broken"):
+def changed(group, change):
+    """Change the tensors of a group with valid digests."""
+
+    def apply(folder):
+        path = folder / "checkpoint" / f"{group}.safetensors"
+        tensors = load_file(path)
+        change(tensors)
+        save_file(tensors, path)
+        rewrite_manifest(folder / "checkpoint")
+
+    return apply
+
+
+def spoil(name, value):
+    return lambda tensors: tensors[name].view(-1)[0].fill_(value)
+
+
+def shorten(name):
+    return lambda tensors: tensors.update({name: tensors[name][..., :-1].contiguous()})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            changed("weights", spoil("items.weight", float("nan"))),
+            "weights.safetensors: this checkpoint is broken: items.weight has a value that is not",
+        ),
+        (
+            changed("weights", shorten("items.weight")),
+            r"weights.safetensors: .* items.weight must be torch.float32 of shape \(41, 16\), got",
+        ),
+        (
+            changed("weights", lambda t: t.pop("mix.weight")),
+            "weights.safetensors: .* 'mix.weight' is missing",
+        ),
+        (
+            changed("best", lambda t: t.update(x=torch.ones(1))),
+            "best.safetensors: .* 'x' is unknown",
+        ),
+        (
+            changed("optimizer", spoil("0.0.exp_avg_sq", float("inf"))),
+            "optimizer.safetensors: .* 0.0.exp_avg_sq has a value that is not finite",
+        ),
+        (
+            changed("optimizer", shorten("0.0.exp_avg")),
+            "optimizer.safetensors: .* 0.0.exp_avg must be torch.float32 of shape",
+        ),
+        (
+            changed("optimizer", lambda t: t.update({"0.99.step": torch.ones(())})),
+            "optimizer.safetensors: .* 0.99.step belongs to no parameter",
+        ),
+        (
+            changed("optimizer", lambda t: t.update({"9.0.step": torch.ones(())})),
+            "optimizer.safetensors: .* 9.0.step belongs to no optimizer",
+        ),
+        (
+            changed("batch_source", lambda t: t.update(lanes=torch.ones(1))),
+            "batch_source.safetensors: .* 'lanes' is unknown",
+        ),
+        (
+            changed("random", shorten("cpu")),
+            "random.safetensors: .* cpu must be torch.uint8 of shape",
+        ),
+    ],
+)
+def test_tensors_that_do_not_fit_the_run(folder, change, message):
+    change(folder)
+    with pytest.raises(ArtifactError, match=message + ".*; restore it from a copy, or pass --over"):
         train(folder, resume=True)
-    (folder / "checkpoint/manifest.json").write_text("{")
-    with pytest.raises(ArtifactError, match="not the manifest of a checkpoint"):
+
+
+def test_a_flipped_bit_or_a_truncated_file_is_refused_by_name(folder):
+    """No damage changes the weights of the resumed run."""
+    train(folder, resume=True)
+    for path, bit in random_bits(folder / "checkpoint", 60, seed=3):
+        intact = path.read_bytes()
+        for damage, position in ((flip, bit), (truncate, bit // 8)):
+            damage(path, position)
+            with pytest.raises(ArtifactError, match=re.escape(path.name)):
+                train(folder, resume=True)
+            path.write_bytes(intact)
+    train(folder, resume=True)
+
+
+def test_a_missing_or_unreadable_file(folder, monkeypatch):
+    (folder / "checkpoint/optimizer.safetensors").unlink()
+    with pytest.raises(ArtifactError, match=r"broken: optimizer\.safetensors is missing; restore"):
         train(folder, resume=True)
+
+    open_file = Path.open
+    for suffix, name in ((".json", r"/manifest\.json"), (".safetensors", "")):
+
+        def exhausted(self, *args, suffix=suffix, **options):
+            if self.suffix == suffix:
+                raise OSError(errno.EMFILE, "Too many open files", str(self))
+            return open_file(self, *args, **options)
+
+        monkeypatch.setattr(Path, "open", exhausted)
+        message = rf"checkpoint{name}: cannot be read: Too many open files; close some files"
+        with pytest.raises(ArtifactError, match=message):
+            train(folder, resume=True)
+
+
+def test_a_pickle_in_a_checkpoint_is_not_executed(folder, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "executed",)
+
+    torch.save({"items.weight": Trap()}, folder / "checkpoint/weights.safetensors")
+    rewrite_manifest(folder / "checkpoint")
+    with pytest.raises(ArtifactError, match=r"weights\.safetensors: this checkpoint is broken"):
+        train(folder, resume=True)
+    assert not (tmp_path / "executed").exists()

@@ -1,6 +1,7 @@
 """Trained models as folders that are safe to load, and registries of model versions."""
 
 from nextclick.artifact.artifact import Artifact
-from nextclick.artifact.version_registry import ModelVersion, Registry
+from nextclick.artifact.model_version import ModelVersion
+from nextclick.artifact.version_registry import Registry
 
 __all__ = ["Artifact", "ModelVersion", "Registry"]

@@ -152,6 +152,10 @@ class Artifact:
                 raise ArrayError(
                     f"the model scores {model.n_items} items, the vocabulary has {n_items}"
                 )
+            if users is not None and model.n_users not in (None, len(users)):
+                raise ArrayError(
+                    f"the model reads {model.n_users} users, the vocabulary has {len(users)}"
+                )
         log = _read_log(folder, n_items) if "log/items.npy" in manifest["files"] else None
         return cls(model, items, support, trained, users, log)
 

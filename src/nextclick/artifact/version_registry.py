@@ -3,8 +3,11 @@
 REGISTRY/
 manifest.json         kind and format version
 current.json          name of the current version; replaced atomically
-versions/v1/, v2/ …   artifacts, each with a version.json: creation time, metrics, note
+versions/v1/, v2/ …   artifacts, each with a version.json: name, creation time, metrics, note
 rejected/v3/ …        artifacts that were rejected and never published, with the reason
+
+The three JSON files have a digest of their content. A damaged file is refused by name: the registry
+never returns another version than the one that was activated.
 
 A version is written atomically and never changed. The pointer is replaced after the version is on
 disk, so the current version can be loaded at any moment, even after a process is killed. Readers
@@ -14,17 +17,33 @@ take no lock: they read the pointer, then the folder that it names.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import re
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from nextclick.artifact.artifact import Artifact, copy_artifact, read_manifest
-from nextclick.core.manifests import ManifestError, check_folder, describe_os_error
+from nextclick.artifact.model_version import (
+    DETAILS,
+    ModelVersion,
+    read_version,
+    read_versions,
+    version_folders,
+    version_number,
+    write_details,
+)
+from nextclick.core.file_digests import MANIFEST
+from nextclick.core.manifests import (
+    ManifestError,
+    check_folder,
+    check_manifest,
+    describe_os_error,
+    format_version,
+    read_with_digest,
+    with_digest,
+    write_manifest,
+)
 from nextclick.core.manifests import read_manifest as read_json_object
 from nextclick.core.storage import atomic_folder, raising_output_errors, write_json
 from nextclick.errors import ArtifactError
@@ -32,32 +51,10 @@ from nextclick.errors import ArtifactError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no digests
 KIND = "nextclick.registry"
-_VERSION_NAME = re.compile(r"v([1-9]\d*)")
-
-
-@dataclass(frozen=True, slots=True)
-class ModelVersion:
-    """A version of a registry.
-
-    Attributes:
-        name: `v1`, `v2`, …; a name is never reused.
-        number: number in the name; later versions have higher numbers.
-        path: folder of the version, an artifact.
-        created: creation time, ISO 8601 in UTC.
-        metrics: metrics measured before publication; may be empty.
-        note: free text.
-        reason: why the version was rejected; None for a published version.
-    """
-
-    name: str
-    number: int
-    path: Path
-    created: str
-    metrics: dict[str, Any]
-    note: str
-    reason: str | None = None
+POINTER = "current.json"
+_FOLDERS = ("versions", "rejected")
 
 
 class Registry:
@@ -67,19 +64,31 @@ class Registry:
         """Open a folder that `create` made.
 
         Raises:
-            ArtifactError: the folder is not a registry, or it has another format version.
+            ArtifactError: the folder is not a registry, it has another format version, or its
+                manifest is damaged.
         """
         self.path = Path(path)
-        manifest = _read_json(self.path / "manifest.json")
-        if manifest is None or manifest.get("kind") != KIND:
+        if not is_registry(self.path):
             raise ArtifactError(
                 f"{self.path} is not a registry of versions; create one with "
                 "`nextclick publish ARTIFACT REGISTRY`"
             )
-        if manifest.get("format_version") != FORMAT_VERSION:
+        try:
+            manifest = read_json_object(self.path / MANIFEST)
+            version = format_version(manifest)
+            if "digest" in manifest or version == FORMAT_VERSION:
+                check_manifest(manifest)  # first: damage must not look like another version
+        except (ManifestError, KeyError, OSError) as error:
             raise ArtifactError(
-                f"{self.path} has registry format {manifest.get('format_version')}, but this "
-                f"version of nextclick reads format {FORMAT_VERSION}: upgrade nextclick"
+                f"{self.path / MANIFEST}: not the manifest of a registry: {error!r}; publish the "
+                f"artifacts in {self.path / 'versions'} to a new registry"
+            ) from error
+        if version != FORMAT_VERSION:
+            newer = version > FORMAT_VERSION
+            remedy = "upgrade nextclick" if newer else "publish its artifacts to a new registry"
+            raise ArtifactError(
+                f"{self.path} has registry format {version}, but this version of nextclick reads "
+                f"format {FORMAT_VERSION}: {remedy}"
             )
 
     @classmethod
@@ -92,48 +101,58 @@ class Registry:
         folder = Path(path)
         if not is_registry(folder):
             with atomic_folder(folder) as scratch:
-                (scratch / "versions").mkdir()
-                (scratch / "rejected").mkdir()
-                manifest = {"kind": KIND, "format_version": FORMAT_VERSION}
-                (scratch / "manifest.json").write_text(
-                    json.dumps(manifest) + "\n", encoding="utf-8"
-                )
+                for name in _FOLDERS:
+                    (scratch / name).mkdir()
+                write_manifest(scratch, {"kind": KIND, "format_version": FORMAT_VERSION}, {})
         return cls(folder)
 
     def current(self) -> ModelVersion:
         """Return the current version.
 
         Raises:
-            ArtifactError: no version is published yet, or the pointer is broken.
+            ArtifactError: no version is published yet, or the pointer or the version is damaged.
         """
-        file = self.path / "current.json"
-        if not file.exists():
+        file = self.path / POINTER
+        try:
+            name = str(read_with_digest(file).get("version"))
+        except FileNotFoundError:
             raise ArtifactError(
                 f"{self.path} has no current version; publish one with "
-                "`nextclick publish ARTIFACT REGISTRY`"
-            )
-        pointer = _read_json(file) or {}
-        return self.version(str(pointer.get("version")))
+                f"`nextclick publish ARTIFACT REGISTRY`, or {self._remedy()}"
+            ) from None
+        except ManifestError as error:
+            raise ArtifactError(f"{file}: {error}; {self._remedy()}") from error
+        except OSError as error:
+            raise ArtifactError(f"{file}: cannot be read: {describe_os_error(error)}") from error
+        return self.version(name)
 
     def version(self, name: str) -> ModelVersion:
         """Return a published version by name.
 
         Raises:
-            ArtifactError: there is no version of that name.
+            ArtifactError: there is no version of that name, or its `version.json` is damaged.
         """
-        versions = {version.name: version for version in self.versions()}
-        if name not in versions:
-            published = ", ".join(versions) or "none"
+        folders = {path.name: path for path in version_folders(self.path / "versions")}
+        if name not in folders:
+            published = ", ".join(folders) or "none"
             raise ArtifactError(f"{self.path} has no version {name!r}; published: {published}")
-        return versions[name]
+        try:
+            return read_version(folders[name])
+        except ManifestError as error:
+            raise ArtifactError(f"{folders[name] / DETAILS}: {error}; {self._remedy()}") from error
 
     def versions(self) -> list[ModelVersion]:
-        """All published versions, oldest first."""
-        return self._read_versions("versions")
+        """All published versions whose `version.json` is intact, oldest first."""
+        return read_versions(self.path / "versions")[0]
 
     def rejected(self) -> list[ModelVersion]:
-        """All rejected versions, oldest first."""
-        return self._read_versions("rejected")
+        """All rejected versions whose `version.json` is intact, oldest first."""
+        return read_versions(self.path / "rejected")[0]
+
+    def damaged(self) -> dict[Path, str]:
+        """The damaged `version.json` files of published and rejected versions, with the reason."""
+        published, rejected = (read_versions(self.path / name)[1] for name in _FOLDERS)
+        return published | rejected
 
     def publish(
         self,
@@ -203,14 +222,11 @@ class Registry:
         note: str,
         reason: str | None,
     ) -> ModelVersion:
-        number = 1 + max((v.number for v in (*self.versions(), *self.rejected())), default=0)
+        folders = [path for name in _FOLDERS for path in version_folders(self.path / name)]
+        number = 1 + max(map(version_number, folders), default=0)
         target = self.path / folder / f"v{number}"
-        details: dict[str, Any] = {
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "metrics": metrics or {},
-            "note": note,
-            "reason": reason,
-        }
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        version = ModelVersion(target.name, number, target, created, metrics or {}, note, reason)
         if not isinstance(artifact, Artifact):
             Artifact.load(artifact)
         with atomic_folder(target) as scratch:
@@ -218,40 +234,26 @@ class Registry:
                 artifact.write(scratch)
             else:
                 copy_artifact(Path(artifact), scratch)
-            text = json.dumps(details, indent=2, ensure_ascii=False) + "\n"
-            (scratch / "version.json").write_text(text, encoding="utf-8")
-        return ModelVersion(target.name, number, target, **details)
+            write_details(version, scratch)
+        return version
 
     def _point_to(self, version: ModelVersion) -> None:
-        for leftover in self.path.glob(".current.json.*.part"):  # of a killed process
+        for leftover in self.path.glob(f".{POINTER}.*.part"):  # of a killed process
             leftover.unlink(missing_ok=True)
-        write_json(self.path / "current.json", {"version": version.name})
+        write_json(self.path / POINTER, with_digest({"version": version.name}))
 
-    def _read_versions(self, folder: str) -> list[ModelVersion]:
-        versions = []
-        for path in (self.path / folder).iterdir():
-            # a folder that is being written starts with a dot
-            name = _VERSION_NAME.fullmatch(path.name)
-            details = _read_json(path / "version.json") if name is not None else None
-            if name is not None and details is not None:
-                versions.append(
-                    ModelVersion(
-                        name=path.name,
-                        number=int(name[1]),
-                        path=path,
-                        created=str(details.get("created", "")),
-                        metrics=dict(details.get("metrics") or {}),
-                        note=str(details.get("note", "")),
-                        reason=details.get("reason"),
-                    )
-                )
-        return sorted(versions, key=lambda version: version.number)
+    def _remedy(self) -> str:
+        names = ", ".join(version.name for version in self.versions()) or "none"
+        return (
+            f"activate a version with `nextclick versions {self.path} --activate NAME`; "
+            f"intact: {names}"
+        )
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the write lock; the operating system releases it when the process ends."""
         with raising_output_errors(self.path):
-            handle = os.open(self.path / "manifest.json", os.O_RDONLY)
+            handle = os.open(self.path / MANIFEST, os.O_RDONLY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
@@ -260,9 +262,11 @@ class Registry:
 
 
 def is_registry(path: str | Path) -> bool:
-    """Whether a folder is a registry of versions."""
-    manifest = _read_json(Path(path) / "manifest.json")
-    return manifest is not None and manifest.get("kind") == KIND
+    """Whether a folder is a registry of versions, even if its manifest is damaged."""
+    folder = Path(path)
+    manifest = _read_json(folder / MANIFEST)
+    has_parts = (folder / "versions").is_dir() and (folder / POINTER).exists()
+    return has_parts or (manifest is not None and manifest.get("kind") == KIND)
 
 
 def artifact_folder(path: str | Path) -> Path:

@@ -10,7 +10,8 @@ import typer
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
+from nextclick.cli.output import Json, Overwrite, print_json, say, show, table
+from nextclick.cli.progress import progress_bar
 from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def analyze_command(
             store, output, part=part, categories=file, overwrite=overwrite, progress=progress
         )
     _show(analyzed)
-    say(f"{output}: {FIGURE1}, {PROFILE}, {TEMPORAL_GRAPH}, {NUMBERS}")
+    show(f"{output}: {FIGURE1}, {PROFILE}, {TEMPORAL_GRAPH}, {NUMBERS}")
     if as_json:
         print_json("analyze/1", {"path": str(output), "analysis": analyzed.numbers})
 
@@ -99,7 +100,7 @@ def _show(analyzed: AnalysisResult) -> None:
     analysis, categories = analyzed.statistics, analyzed.numbers["categories"]
     if categories is not None:
         columns = categories["columns"]
-        say(
+        show(
             f"{categories['categories']:,} categories (item = {columns['item']}, category = "
             f"{columns['category']}); {categories['items_without']:,} items of the store have none "
             f"({categories['clicks_without']:,} clicks in this part); "
@@ -137,18 +138,18 @@ def _show_gaps(analysis: LogStatistics) -> None:
     if gaps is None:
         return
     quantiles = gaps.quantiles_seconds
-    say(
+    show(
         f"gaps: median {quantiles['p50']:,.3g} s, 90th percentile {quantiles['p90']:,.4g} s, mean "
         f"{gaps.mean_seconds:,.4g} s, clock resolution {gaps.resolution_seconds:g} s; "
         f"{gaps.used:,} gaps used, {gaps.zeros:,} of 0 s excluded"
     )
     if gaps.most_frequent.is_placeholder:
-        say(
+        show(
             f"excluded as placeholder times: {gaps.most_frequent.before_last:,} gaps of exactly "
             f"{gaps.most_frequent.seconds:g} s before the last click of a session"
         )
     if gaps.gamma is not None and gaps.lognormal is not None:
-        say(
+        show(
             f"gamma fit: shape {gaps.gamma.shape:.4f}, scale {gaps.gamma.scale:,.2f} s; mean log "
             f"density {gaps.gamma.mean_log_density:.3f}, log-normal "
             f"{gaps.lognormal.mean_log_density:.3f}"
@@ -157,10 +158,10 @@ def _show_gaps(analysis: LogStatistics) -> None:
 
 def _show_profile(analysis: LogStatistics) -> None:
     lengths, popular = analysis.session_lengths, analysis.popularity
-    say(f"sessions: mean {lengths.mean:.2f} clicks, longest {lengths.longest:,}")
+    show(f"sessions: mean {lengths.mean:.2f} clicks, longest {lengths.longest:,}")
     if popular is not None:
         top = popular.shares_of_top
-        say(
+        show(
             f"popularity: the top 1 % of the items receive {top['1%']:.1%} of the clicks, "
             f"the top 10 % {top['10%']:.1%}"
         )
@@ -169,7 +170,7 @@ def _show_profile(analysis: LogStatistics) -> None:
             f"{lag} d {value:.2f}"
             for lag, value in zip(analysis.drift.lags, analysis.drift.similarity, strict=True)
         )
-        say(f"similarity of days by lag: {values}")
+        show(f"similarity of days by lag: {values}")
     if analysis.temporal_graph is not None:
         _show_temporal_graph(analysis.temporal_graph)
 
@@ -181,7 +182,7 @@ def _show_temporal_graph(graph: TemporalGraphStats) -> None:
     ellipsis = "" if len(values) <= _MAX_BLOCKS else "…, "
     clicked = sum(graph.clicked_pairs[1:])
     share = 100 * sum(graph.clicked_neighbor_pairs) / max(clicked, 1)
-    say(
+    show(
         "neighbor pairs in the temporal item graph, by block: "
         f"{ellipsis}{', '.join(values[-_MAX_BLOCKS:])}; of {clicked:,} consecutive pairs after "
         f"the first block, {share:.1f} % were neighbors"

@@ -10,8 +10,9 @@ import typer
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import Json, Overwrite, print_json, progress_bar
+from nextclick.cli.output import Json, Overwrite, print_json
 from nextclick.cli.parsing import parse_cutoffs, parse_list, parse_values
+from nextclick.cli.progress import progress_bar
 from nextclick.cli.ranking_options import RankingOptions, ranking_group
 from nextclick.errors import ConfigError
 from nextclick.experiments.comparison_options import CompareOptions

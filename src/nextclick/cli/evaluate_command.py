@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nextclick.cli.dataclass_options import TypedOptions
-from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
+from nextclick.cli.output import Json, Overwrite, print_json, show, table
 from nextclick.cli.parsing import parse_cutoffs
+from nextclick.cli.progress import progress_bar
 from nextclick.cli.ranking_options import RankingOptions, ranking_group
 from nextclick.errors import OutputError
 
@@ -66,11 +67,12 @@ def evaluate_command(
         )
     if output is not None:
         result.write(output)
+    largest = max(result.evaluation["ks"])
     runs = [ModelRun(Path(artifact), result, None, None)]
-    show_leaderboard(build_comparison(runs, ReportOptions(opened.path.name, f"recall@{max(ks)}")))
-    say(f"{result.evaluation['queries_per_second']:,.0f} queries/s, scored in batches")
+    show_leaderboard(build_comparison(runs, ReportOptions(opened.path.name, f"recall@{largest}")))
+    show(f"{result.evaluation['queries_per_second']:,.0f} queries/s, scored in batches")
     if by_length:
-        _show_lengths(result, max(ks))
+        _show_lengths(result, largest)
     if as_json:
         print_json("evaluate/1", {"result": result.to_json()})
 

@@ -10,15 +10,15 @@ import typer
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import Json, format_score, print_json, say, table
-from nextclick.cli.parsing import parse_list
-from nextclick.cli.session_options import SESSION, SessionContext
+from nextclick.cli.output import IdsAsText, Json, format_score, print_json, say, table
+from nextclick.cli.parsing import parse_ids
+from nextclick.cli.session_options import SESSION, SessionOptions
 from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
     from nextclick.core.types import RawId
     from nextclick.experiments.example_explanations import Example
-    from nextclick.serving import Explanation
+    from nextclick.serving import Explanation, Recommender
 
 _MAX_CLICKS = 12  # columns of an attention map that fit a terminal
 _MAX_ITEMS = 8  # of a neighbor session
@@ -28,7 +28,10 @@ _MAX_ITEMS = 8  # of a neighbor session
 class ExplanationOptions:
     """What is explained, and how it is shown."""
 
-    item: Annotated[str | None, Field(description="items to explain, such as A,B")] = None
+    item: Annotated[
+        list[str] | None,
+        Field(description="items to explain, as for --session; repeatable"),
+    ] = None
     layer: Annotated[str | None, Field(description="attention layer to show")] = None
     figure: Annotated[
         Path | None, Field(description="plot the explanation to this .png or .svg file")
@@ -37,7 +40,7 @@ class ExplanationOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExampleOptions:
-    """Which sessions of a store are explained in place of --session."""
+    """Which sessions of a store are explained in place of a session."""
 
     store: Annotated[Path | None, Field(description="store of the example sessions")] = None
     examples: Annotated[int, Field(description="number of sessions")] = 10
@@ -54,28 +57,19 @@ def explain_command(
     artifact: Annotated[
         Path, typer.Argument(help="Folder of an artifact, from `train`, or a registry.")
     ],
-    context: Annotated[TypedOptions[SessionContext], SESSION],
+    context: Annotated[TypedOptions[SessionOptions], SESSION],
     view: Annotated[
         TypedOptions[ExplanationOptions],
         OptionGroup("Explanation", defaults={"item": "the recommended items", "layer": "all"}),
     ],
     examples: Annotated[TypedOptions[ExampleOptions], OptionGroup("Example sessions")],
-    session: Annotated[
-        str | None,
-        typer.Option(
-            "--session",
-            "-s",
-            help="Clicked item ids, the last click last.",
-            show_default=False,
-            rich_help_panel="Session",
-        ),
-    ] = None,
     k: Annotated[
         int,
         typer.Option(
             "-k", help="Number of recommended items to explain.", rich_help_panel="Explanation"
         ),
     ] = 5,
+    ids_as_text: IdsAsText = False,
     as_json: Json = False,
 ) -> None:
     """Explain the recommendations for a session.
@@ -89,33 +83,36 @@ def explain_command(
         nextclick explain model --session 214536502,214536500 --figure why.png
         nextclick explain model --store store --examples 10 --figure attention.png
     """  # noqa: D301
+    from nextclick.artifact.version_registry import artifact_folder
     from nextclick.experiments.example_explanations import check_figure_path, draw_explanations
+    from nextclick.serving import Recommender
 
-    view_options, source = view.apply(), examples.apply()
-    if (session is None) == (source.store is None):
+    view_options, source, session = view.apply(), examples.apply(), context.apply()
+    if (session.ids() is None) == (source.store is None):
         raise ConfigError(
             "explain needs either --session with item ids, or --store with example sessions; got "
-            f"{'neither' if session is None else 'both'}"
+            f"{'neither' if source.store is None else 'both'}"
         )
     if view_options.figure is not None:
         check_figure_path(view_options.figure)
-    samples, explanations, model = _explain(artifact, session, k, context, view_options, source)
+    recommender = Recommender.load(artifact_folder(artifact), ids_as_text=ids_as_text)
+    samples, explanations = _explain(recommender, session, k, view_options, source)
     if view_options.layer is not None:
         explanations = [explanation.layer(view_options.layer) for explanation in explanations]
-    if samples:
-        _show_examples(samples)
-    else:
-        _show(explanations[0])
     if view_options.figure is not None:
         draw_explanations(
             explanations,
             view_options.figure,
             names=[f"session {example.session}" for example in samples] or ["session"],
-            title=f"{model}: example sessions, part {source.part}"
+            title=f"{explanations[0].model}: example sessions, part {source.part}"
             if samples
-            else f"Recommendations of {model}, explained",
+            else f"Recommendations of {explanations[0].model}, explained",
         )
         say(f"plotted to {view_options.figure}")
+    if samples:
+        _show_examples(samples)
+    else:
+        _show(explanations[0])
     if as_json:
         rows: list[dict[str, object]] = [
             {"session": e.session, "target": e.target} for e in samples
@@ -126,20 +123,15 @@ def explain_command(
 
 
 def _explain(
-    artifact: Path,
-    session: str | None,
+    recommender: Recommender,
+    session: SessionOptions,
     k: int,
-    context: TypedOptions[SessionContext],
     view: ExplanationOptions,
     source: ExampleOptions,
-) -> tuple[list[Example], list[Explanation], str]:
-    """The example sessions, if any, the explanations, and the name of the model."""
-    from nextclick.artifact.version_registry import artifact_folder
+) -> tuple[list[Example], list[Explanation]]:
+    """The example sessions, if any, and the explanations."""
     from nextclick.experiments.example_explanations import explain_examples
-    from nextclick.serving import Recommender
 
-    recommender = Recommender.load(artifact_folder(artifact))
-    model = recommender.artifact.model.name
     if source.store is not None:
         samples = explain_examples(
             recommender,
@@ -149,19 +141,20 @@ def _explain(
             min_clicks=source.min_clicks,
             seed=source.seed,
         )
-        return samples, [example.explanation for example in samples], model
-    session_context = context.apply()
-    ids: list[RawId] = [*parse_list(session or "")]
-    items = None if view.item is None else parse_list(view.item)
+        return samples, [example.explanation for example in samples]
+    ids: list[RawId] = [*(session.ids() or [])]
+    items: list[RawId] | None = None
+    if view.item is not None:
+        items = [one for text in view.item for one in parse_ids("--item", text)]
     explanation = recommender.explain(
         ids,
         k,
         items=items,
-        times=session_context.times,
-        user=session_context.user,
-        now=session_context.now,
+        times=session.times,
+        user=session.user,
+        now=session.now,
     )
-    return [], [explanation], model
+    return [], [explanation]
 
 
 def _show(explanation: Explanation) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nextclick.cli.output import say, table
+from nextclick.cli.output import say, show, table
 from nextclick.core.metrics import METRICS, metric_label
 from nextclick.report.report_files import REPORT
 from nextclick.report.significant_differences import find_pair
@@ -19,7 +19,7 @@ def show_comparison(compared: ComparisonResult) -> None:
     numbers = compared.numbers
     if numbers["leaderboard"]:
         show_leaderboard(numbers)
-        say(numbers["summary"]["text"])
+        show(numbers["summary"]["text"])
         if numbers["summary"]["notice"]:
             say(numbers["summary"]["notice"])
     for failed in numbers["failed"]:
@@ -27,7 +27,7 @@ def show_comparison(compared: ComparisonResult) -> None:
     if compared.no_figures_reason is not None:
         say(compared.no_figures_reason)
     if compared.path is not None:
-        say(f"{compared.path / REPORT}")
+        show(f"{compared.path / REPORT}")
 
 
 def comparison_results(compared: ComparisonResult) -> dict[str, Any]:
@@ -50,11 +50,11 @@ def show_leaderboard(numbers: dict[str, Any]) -> None:
     counts, asked = numbers["counts"], numbers["asked"]
     share = "" if asked is None else f" ({asked['share']:.0%} of the clicks of the test period)"
     rules = ", ".join(f"{k} {v}" for k, v in numbers["protocol"].items() if v is not None)
-    say(
+    show(
         f"{counts['prefixes']:,} prefixes of {counts['sessions']:,} sessions{share}, "
         f"{counts['unseen_targets']:,} targets unseen in training; {rules}"
     )
-    say(f"data {numbers['data_fingerprint']}")
+    show(f"data {numbers['data_fingerprint']}")
 
 
 def _cells(row: dict[str, Any], metrics: list[str], numbers: dict[str, Any]) -> list[str]:

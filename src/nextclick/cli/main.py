@@ -1,8 +1,8 @@
 """The entry point: the table of commands, and how errors are reported.
 
 Exit codes: 0 success; 1 internal error; 2 an error of the tree in `errors` (wrong input, a training
-or scores that are not finite) or an interrupted command; 3 a refreshed model that was rejected
-because it is worse.
+or scores that are not finite), missing memory, or an interrupted command; 3 a refreshed model that
+was rejected because it is worse; 141 the reader of standard output, such as `head`, has exited.
 
 A command NAME is the function `NAME_command` of `nextclick.cli.NAME_command`. Its module is
 imported when the command is used, so that `nextclick --help` stays fast.
@@ -10,6 +10,8 @@ imported when the command is used, so that `nextclick --help` stays fast.
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +23,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from nextclick.cli.dataclass_options import expand_options
-from nextclick.cli.output import print_json, say
+from nextclick.cli.memory_limit import check_memory_limit, resource_failure
+from nextclick.cli.output import choose_streams, print_json, say, warnings_as_notes
 from nextclick.errors import NextclickError
 from nextclick.version import __version__
 
@@ -53,6 +56,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "versions": "List the versions of a registry, or activate one.",
     },
 }
+
+EXIT_CLOSED_OUTPUT = 128 + 13  # as the shell reports a program that SIGPIPE ended
 
 _EXAMPLES = """Predict the next click from a click log.
 
@@ -156,14 +161,21 @@ class _Commands(TyperGroup):
                 formatter.write_dl(list(commands.items()))
 
     def invoke(self, ctx: Any) -> Any:
+        choose_streams(False)  # a command without --json declares no other choice
         try:
-            return super().invoke(ctx)
+            check_memory_limit()
+            with warnings_as_notes():
+                return super().invoke(ctx)
+        except BrokenPipeError:
+            _leave_closed_output()
         except BaseException as error:
             # Ctrl-C inside a library may surface as another exception
             if _interrupts or isinstance(error, KeyboardInterrupt | typer.Abort):
                 _fail("Interrupted", "interrupted; no partial output was left", 2)
             if isinstance(error, NextclickError):
                 _fail(type(error).__name__, str(error), 2)
+            if (message := resource_failure(error)) is not None:
+                _fail(type(error).__name__, message, 2)
             if hasattr(error, "format_message"):  # a usage error, which typer prints itself
                 _report_json("UsageError", error.format_message(), 2)
                 raise
@@ -204,6 +216,8 @@ def _root(
 def main() -> None:
     """Run the typed command, and exit."""
     signal.signal(signal.SIGINT, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # ids of any alphabet in any encoding
     app(prog_name="nextclick")
 
 
@@ -214,6 +228,12 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     del frame
     _interrupts.append(number)
     raise KeyboardInterrupt
+
+
+def _leave_closed_output() -> NoReturn:
+    """Exit without a message; what is still buffered goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(EXIT_CLOSED_OUTPUT)
 
 
 def _fail_internally(error: Exception) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from nextclick.cli.output import Json, print_json, say, table
+from nextclick.cli.output import Json, print_json, show, table
 
 if TYPE_CHECKING:
     from nextclick.core.config import Parameter
@@ -33,15 +33,16 @@ def models_command(as_json: Json = False) -> None:
             "parameters": [asdict(p) for p in parameters],
             "presets": model.presets,
         }
-        say(f"\n{name}: {summary}")
+        show(f"{name}: {summary}")
         _show_parameters("", parameters)
         for preset, values in model.presets.items():
-            say(f"  --preset {preset}: {', '.join(f'{n}={v}' for n, v in values.items())}")
+            show(f"  --preset {preset}: {', '.join(f'{n}={v}' for n, v in values.items())}")
+        show("")
         if model.default_capabilities.neural:
             neural.append(name)
     training = describe(TrainingConfig)
     if neural:
-        title = f"\ntraining parameters of {', '.join(neural)}, also set with --set"
+        title = f"training parameters of {', '.join(neural)}, also set with --set"
         _show_parameters(title, training)
     if as_json:
         rows = [asdict(p) for p in training] if neural else []
@@ -51,4 +52,4 @@ def models_command(as_json: Json = False) -> None:
 def _show_parameters(title: str, parameters: list[Parameter]) -> None:
     rows = [[p.name, p.kind, str(p.default), p.description] for p in parameters]
     if rows:
-        table(title, ["parameter", "values", "default", "description"], rows)
+        table(title, ["parameter", "values", "default", "description"], rows, n_text=4)

@@ -1,4 +1,4 @@
-"""Values typed on the command line: `NAME=VALUE`, `a,b,c`, `0,12.5`, `1h30m`."""
+"""Values typed on the command line: `NAME=VALUE`, `a,b,c`, `"a,b",c`, `0,12.5`, `1h30m`."""
 
 import re
 from collections.abc import Sequence
@@ -28,6 +28,47 @@ def parse_list(text: str) -> list[str]:
     ['pop', 's-pop']
     """
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+_ID = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",][^,]*?|))\s*(?:,|$)')
+
+
+def parse_ids(option: str, text: str) -> list[str]:
+    """Split `a,b,c`, where an id may be quoted as in CSV, and drop empty parts.
+
+    >>> parse_ids("--session", '"a,b", 5" nail, "6"" nail",')
+    ['a,b', '5" nail', '6" nail']
+
+    Raises:
+        ConfigError: a quote is not closed, or text follows it.
+    """
+    ids: list[str] = []
+    position = 0
+    while position < len(text):
+        part = _ID.match(text, position)
+        if part is None:
+            raise ConfigError(
+                f"{option}: the quoted id at character {position + 1} must end with a quote and a "
+                f"comma, got {text[position:]!r}; write a quote within an id twice"
+            )
+        quoted, plain = part.groups()
+        ids += [plain] if quoted is None else [quoted.replace('""', '"')]
+        position = part.end()
+    return [one for one in ids if one]
+
+
+def quote_ids(ids: Sequence[object]) -> str:
+    """Join ids to a text that `parse_ids` splits again.
+
+    >>> quote_ids(["a,b", 7, " c"])
+    '"a,b",7," c"'
+    """
+    return ",".join(_quoted(str(one)) for one in ids)
+
+
+def _quoted(text: str) -> str:
+    is_plain = parse_list(text) == [text] and not text.startswith('"')
+    return text if is_plain else '"' + text.replace('"', '""') + '"'
 
 
 def parse_axis(option: str, text: str) -> tuple[str, list[str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
+from nextclick.cli.output import Json, Overwrite, print_json, say, show, table
 from nextclick.cli.prepare_flags import (
     Prepare,
     Sources,
@@ -15,6 +15,7 @@ from nextclick.cli.prepare_flags import (
     help_tables,
     prepare_options,
 )
+from nextclick.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from nextclick.data.prepare_store import Prepared
@@ -86,7 +87,7 @@ def show_report(prepared: Prepared) -> None:
     for store in prepared.stores:
         _show_store(store)
     for log, figures in report["published"].items():
-        say(f"published for {log}: {figures}")
+        show(f"published for {log}: {figures}")
     for warning in report["warnings"]:
         say(f"warning: {warning}")
     say(f"prepared in {report['seconds']:.1f} s")
@@ -100,10 +101,10 @@ def _filters_title(prepared: Prepared) -> str:
 def _show_reading(report: dict[str, Any]) -> None:
     if report["columns"]:
         columns = ", ".join(f"{role} = {name}" for role, name in report["columns"].items())
-        say(f"columns: {columns}")
-    say(f"times: {report['times']}")
+        show(f"columns: {columns}")
+    show(f"times: {report['times']}")
     if "first_time" in report:
-        say(f"from {report['first_time']} to {report['last_time']}")
+        show(f"from {report['first_time']} to {report['last_time']}")
     for key, row_kind in (
         ("blank_rows", "blank rows"),
         ("other_event_rows", "rows of other event types"),
@@ -135,11 +136,11 @@ def _show_store(store: Any) -> None:
     if reason is not None:
         say(f"default split: {reason}")
     asked, unseen = store.manifest["asked"], store.manifest["unseen_test"]
-    say(
+    show(
         f"{asked['targets']:,} of the {asked['clicks']:,} clicks of the test period "
         f"({asked['share']:.0%}) are predicted"
     )
-    say(
+    show(
         f"test clicks on items unseen in training: {unseen['clicks_dropped']:,} dropped, "
         f"{unseen['clicks_kept_as_unseen']:,} count as misses; {unseen['sessions_dropped']:,} "
         f"test sessions dropped with too few clicks left; {store.manifest['boundary_sessions']:,} "

@@ -32,6 +32,8 @@ _DEFAULTS = {
     "read.time_format": "detected",
     "read.timezone": "UTC",
     "read.missing": "NA, null, None, NaN, undefined, (not set) and others",
+    "read.records": "each object or row is one row",
+    "read.item_pattern": "the whole value",
     "read.events": "those the format defines, else all",
     "sessions.gap_seconds": "3600 for sessions by user; sessions with an id are not divided",
     "filters.min_item_support": "5, or 1 for a pre-split log",
@@ -75,7 +77,7 @@ Sources = Annotated[
     list[str],
     typer.Argument(
         help="Files, folders, globs, addresses (s3://, https://) or - for standard input: CSV, "
-        "JSON lines, Parquet, Arrow, SQLite and others, also compressed."
+        "JSON, Parquet, Arrow, SQLite and others, also compressed."
     ),
 ]
 TestSources = Annotated[

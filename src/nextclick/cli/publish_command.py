@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nextclick.cli.output import Json, print_json, say
+from nextclick.cli.output import Json, print_json, say, show
 
 if TYPE_CHECKING:
     from nextclick.artifact import ModelVersion
@@ -29,10 +29,13 @@ def publish_command(
     \b
         nextclick publish model shop-models
     """  # noqa: D301
-    from nextclick.artifact import Registry
+    from nextclick.artifact import Artifact, Registry
+    from nextclick.core.vocabulary import ROUNDED_IDS
 
     version = Registry.create(registry).publish(artifact, note=note)
-    say(f"{version.path}: the current version of {registry}")
+    if Artifact.load(version.path).items.exceeds_doubles:
+        say(f"note: {ROUNDED_IDS}; serve the registry with --ids-as-text")
+    show(f"{version.path}: the current version of {registry}")
     if as_json:
         print_json("publish/1", {"registry": str(registry), "version": version_fields(version)})
 

@@ -10,8 +10,9 @@ import typer
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
+from nextclick.cli.output import Json, Overwrite, print_json, say, show, table
 from nextclick.cli.prepare_flags import Reading
+from nextclick.cli.progress import progress_bar
 from nextclick.errors import ConfigError
 from nextclick.experiments.refresh_options import FineTuneOptions, PublishCheckOptions
 
@@ -142,13 +143,13 @@ def _show(refreshed: RefreshResult) -> None:
         say(f"warning: {warning}")
     if refreshed.decision is not None:
         _show_decision(refreshed.decision)
-    say(
+    show(
         f"{refreshed.path}: {report['sessions']:,} new sessions with {report['events']:,} clicks "
         f"and {report['new_items']:,} new items, {_UPDATES[report['update']]} in "
         f"{refreshed.seconds:.2f} s"
     )
     if refreshed.decision is not None and refreshed.decision.reason is not None:
-        say(f"rejected, not published: {refreshed.decision.reason}")
+        show(f"rejected, not published: {refreshed.decision.reason}")
 
 
 def _show_decision(decision: PublishDecision) -> None:
@@ -162,4 +163,4 @@ def _show_decision(decision: PublishDecision) -> None:
         ["version", decision.metric, "unknown targets"],
         rows,
     )
-    say(f"difference {decision.difference:+.4f} [{decision.low:+.4f}, {decision.high:+.4f}]")
+    show(f"difference {decision.difference:+.4f} [{decision.low:+.4f}, {decision.high:+.4f}]")

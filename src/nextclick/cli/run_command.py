@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say
-from nextclick.cli.parsing import parse_cutoffs, parse_list
+from nextclick.cli.output import Json, Overwrite, print_json, show
+from nextclick.cli.parsing import parse_cutoffs, parse_list, quote_ids
 from nextclick.cli.prepare_flags import (
     Prepare,
     Sources,
@@ -17,6 +18,7 @@ from nextclick.cli.prepare_flags import (
     help_tables,
     prepare_options,
 )
+from nextclick.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from nextclick.data.store import Store
@@ -78,8 +80,6 @@ def run_command(
         )
     show_report(prepared)
     protocol = replace(store_protocol(prepared.store), min_prefix=min_prefix)
-    n_items = len(prepared.store.items)
-    cutoffs = sorted({min(k, n_items) for k in cutoffs})  # a small catalog has no rank 20
     with progress_bar() as progress:
         comparison = compare(
             prepared.store,
@@ -92,10 +92,9 @@ def run_command(
     show_comparison(comparison)
     for first in comparison.numbers["leaderboard"][:1]:  # empty if every model failed
         artifact = output / "models" / first["folders"][0] / "artifact"
-        say(
-            f"\n{_conclusion(comparison.numbers['summary'])}; get recommendations with\n"
-            f"  nextclick recommend {artifact} --session {_example_session(prepared.store)}"
-        )
+        words = ["nextclick", "recommend", str(artifact), "--session", _example(prepared.store)]
+        conclusion = _conclusion(comparison.numbers["summary"])
+        show(f"\n{conclusion}; get recommendations with\n  {shlex.join(words)}")
     if as_json:
         print_json("run/1", prepare_results(prepared) | comparison_results(comparison))
 
@@ -120,6 +119,6 @@ def _check_new(output: Path, *, overwrite: bool) -> None:
             )
 
 
-def _example_session(store: Store) -> str:
+def _example(store: Store) -> str:
     clicks = store.part("test").session(0)
-    return ",".join(map(str, store.items.raw_ids(clicks[clicks > 0][:3])))
+    return quote_ids(store.items.raw_ids(clicks[clicks > 0][:3]))

@@ -25,6 +25,7 @@ _PANELS = {
             "max_bytes",
             "max_header_bytes",
             "header_timeout",
+            "max_connections",
             "timeout",
             "rate",
             "burst",

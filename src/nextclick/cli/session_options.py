@@ -1,20 +1,38 @@
-"""What is known about a session besides its items, for `recommend` and `explain`."""
+"""The session, and what is known about it besides its items, for `recommend` and `explain`."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup
-from nextclick.cli.parsing import parse_seconds
+from nextclick.cli.parsing import parse_ids, parse_seconds
+from nextclick.errors import ConfigError, SourceError
 
 
 @dataclass(frozen=True, slots=True)
-class SessionContext:
-    """The times of the clicks, the moment of prediction, and the user."""
+class SessionOptions:
+    """The clicks, their times, the moment of prediction, and the user."""
 
+    session: Annotated[
+        str | None,
+        Field(
+            description="clicked item ids, the last click last, such as A,B; quote an id with a "
+            "comma as in CSV"
+        ),
+    ] = None
+    click: Annotated[
+        list[str] | None,
+        Field(description="one clicked item id as it is, in place of --session; repeatable"),
+    ] = None
+    session_file: Annotated[
+        Path | None,
+        Field(description="file with one clicked item id per line; - is standard input"),
+    ] = None
     times: Annotated[
         list[float] | None,
         Field(description="time of each click in seconds, such as 0,12.5,40; any origin"),
@@ -24,9 +42,36 @@ class SessionContext:
     ] = None
     user: Annotated[str | None, Field(description="user of the session")] = None
 
+    def ids(self) -> list[str] | None:
+        """The clicked items in order; None if no option names them.
+
+        Raises:
+            ConfigError: several options name them, or a quote is not closed.
+            SourceError: the file cannot be read.
+        """
+        given = [self.session, self.click, self.session_file]
+        if sum(one is not None for one in given) > 1:
+            raise ConfigError("give the clicks once: --session, --click or --session-file")
+        if self.session is not None:
+            return parse_ids("--session", self.session)
+        return self.click if self.session_file is None else _read_ids(self.session_file)
+
+
+def _read_ids(path: Path) -> list[str]:
+    """The lines of a file that are not empty."""
+    try:
+        data = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
+        text = data.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(
+            f"--session-file {path}: cannot read it: {error}; it is UTF-8 text with one id per line"
+        ) from None
+    return [line for line in text.replace("\r\n", "\n").split("\n") if line]
+
 
 SESSION = OptionGroup(
     "Session",
+    flags={"session": ("--session", "-s")},
     defaults={"now": "the last click", "user": "anonymous"},
     parse={"times": parse_seconds},
 )

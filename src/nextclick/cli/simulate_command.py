@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say
+from nextclick.cli.output import Json, Overwrite, print_json, show
+from nextclick.cli.progress import progress_bar
 from nextclick.simulation.simulation_config import SimulationConfig
 
 _SIZE = ("events", "items", "users", "days", "start", "categories", "length", "seed")
@@ -41,7 +42,7 @@ def simulate_command(
     simulation = config.apply()
     with progress_bar() as progress:
         summary = simulate(simulation, output, overwrite=overwrite, progress=progress)
-    say(
+    show(
         f"{summary.path}: {summary.events:,} clicks in {summary.sessions:,} sessions, "
         f"{summary.size:,} bytes"
     )

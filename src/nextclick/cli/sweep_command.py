@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
+from nextclick.cli.output import Json, Overwrite, print_json, show, table
 from nextclick.cli.parsing import parse_grid, parse_values
+from nextclick.cli.progress import progress_bar
 from nextclick.experiments.search_options import SweepOptions
 from nextclick.models.model_registry import model_names
 
@@ -89,4 +90,4 @@ def _show(swept: SweepResult) -> None:
         [*numbers["params"], numbers["metric"], "training s", "response ms (p50)"],
         rows,
     )
-    say(f"{swept.path}: {FIGURE}.png, {TABLE}, {NUMBERS}")
+    show(f"{swept.path}: {FIGURE}.png, {TABLE}, {NUMBERS}")

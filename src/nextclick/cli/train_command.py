@@ -10,8 +10,9 @@ import typer
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say
+from nextclick.cli.output import Json, Overwrite, print_json, show
 from nextclick.cli.parsing import parse_values
+from nextclick.cli.progress import progress_bar
 from nextclick.errors import ConfigError
 from nextclick.experiments.recipe import Recipe, read_recipe
 from nextclick.models.model_registry import model_names
@@ -115,7 +116,7 @@ def train_command(
             progress=progress,
         )
     trained = artifact.trained
-    say(
+    show(
         f"{output}: {recipe.model} trained on {trained['counts']['events']:,} clicks of "
         f"{trained['counts']['sessions']:,} sessions in {trained['seconds']:.2f} s"
     )
@@ -155,7 +156,7 @@ def _show_epochs(artifact: Artifact) -> None:
     trained = artifact.trained
     metric, value = trained["training"]["metric"], trained["validation"]
     validation = "" if value is None else f", {metric} {value:.4f} on the validation split"
-    say(
+    show(
         f"epoch {trained['best_epoch']} of {trained['epochs']}{validation}; "
         f"{trained['samples_per_second']:,.0f} samples/s on {trained['device']} with "
         f"{trained['threads']} thread{'s' if trained['threads'] > 1 else ''}"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import Json, Overwrite, print_json, progress_bar, say, table
+from nextclick.cli.output import Json, Overwrite, print_json, show, table
 from nextclick.cli.parsing import parse_axis, parse_duration
+from nextclick.cli.progress import progress_bar
 from nextclick.experiments.search_options import TuneOptions
 from nextclick.models.model_registry import model_names
 
@@ -90,11 +91,11 @@ def _show(tuned: TuningResult) -> None:
     preset = "no result" if value is None else f"{value:.4f}"
     rows = [[name, str(value)] for name, value in best["parameters"].items()]
     table(f"Best of {len(numbers['trials'])} trials", ["parameter", "value"], rows)
-    say(
+    show(
         f"{numbers['metric']} {best['value']:.4f} on the validation split (trial "
         f"{best['trial']}); the preset: {preset}. {states['complete']} complete, "
         f"{states['pruned']} stopped early, {states['failed']} failed, in "
         f"{numbers['search_seconds']:,.0f} s"
     )
-    say(f"{tuned.recipe}: nextclick train STORE --recipe {tuned.recipe} -o MODEL")
-    say(f"{tuned.path}: {IMPORTANCE}.png, {HISTORY}.png, trials.csv, study.json")
+    show(f"{tuned.recipe}: nextclick train STORE --recipe {tuned.recipe} -o MODEL")
+    show(f"{tuned.path}: {IMPORTANCE}.png, {HISTORY}.png, trials.csv, study.json")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nextclick.cli.output import Json, print_json, table
+from nextclick.cli.output import Json, print_json, say, table
 from nextclick.cli.publish_command import version_fields
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ def versions_command(
         [v.name, _status(v, current), v.created, v.note if v.reason is None else v.reason]
         for v in sorted([*published, *rejected], key=lambda version: version.number)
     ]
-    table(f"Versions of {registry}", ["version", "status", "created", "note"], rows)
+    damaged = {str(file): reason for file, reason in opened.damaged().items()}
+    table(f"Versions of {registry}", ["version", "status", "created", "note"], rows, n_text=4)
+    for file, reason in damaged.items():
+        say(f"{file}: {reason}")
     if as_json:
         print_json(
             "versions/1",
@@ -48,6 +51,7 @@ def versions_command(
                 "current": current,
                 "versions": [version_fields(v) for v in published],
                 "rejected": [version_fields(v) for v in rejected],
+                "damaged": damaged,
             },
         )
 

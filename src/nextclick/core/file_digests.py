@@ -90,7 +90,7 @@ def _damage(path: Path, digest: str, remember: bool) -> str | None:
         if remember and _verified.get(identity) == digest:
             return None
         if _digest(path) != digest:
-            return f"is damaged: its content differs from the digest in {MANIFEST}"
+            return "is damaged: its content differs from its digest"
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return "is missing"
     if remember and is_settled(identity):

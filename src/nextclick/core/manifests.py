@@ -4,6 +4,8 @@ Besides the fields of its kind, a manifest has
 
 - `files`: relative path to digest of every other file of the folder;
 - `digest`: that of the manifest itself, over its canonical JSON without this field.
+
+Other JSON files have a `digest` of the same kind; see `with_digest`.
 """
 
 from __future__ import annotations
@@ -40,8 +42,7 @@ def write_manifest(
         files: the digests of all other files, if the caller has them.
     """
     digests = digest_files(folder) if files is None else dict(files)
-    manifest: dict[str, Any] = json.loads(json.dumps({**fields, "files": digests}))
-    manifest["digest"] = _digest(manifest)
+    manifest = with_digest({**fields, "files": digests})
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     return manifest
@@ -92,9 +93,32 @@ def check_manifest(manifest: Mapping[str, Any]) -> dict[str, str]:
     )
     if not isinstance(files, dict) or not valid:
         raise ManifestError("'files' must map the paths of files to their digests")
-    if manifest.get("digest") != _digest(manifest):
-        raise ManifestError("it is damaged: its content differs from its digest")
+    _check_digest(manifest)
     return files
+
+
+def with_digest(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields as JSON values, with the digest of all of them."""
+    values: dict[str, Any] = json.loads(json.dumps(fields))
+    return {**values, "digest": _digest(values)}
+
+
+def read_with_digest(file: Path) -> dict[str, Any]:
+    """Read a JSON file of `with_digest`, and check its digest.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: it cannot be read.
+        ManifestError: it is not a JSON object, or it differs from its digest.
+    """
+    values = read_manifest(file)
+    _check_digest(values)
+    return values
+
+
+def _check_digest(values: Mapping[str, Any]) -> None:
+    if values.get("digest") != _digest(values):
+        raise ManifestError("it is damaged: its content differs from its digest")
 
 
 def check_folder(folder: Path) -> None:
@@ -110,6 +134,16 @@ def check_folder(folder: Path) -> None:
         raise ManifestError(f"{MANIFEST} is missing") from None
     except ManifestError as error:
         raise ManifestError(f"{MANIFEST}: {error}") from error
+    check_files(folder, files)
+
+
+def check_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Compare files of a folder with their digests.
+
+    Raises:
+        ManifestError: a file is damaged or missing; the message names it.
+        OSError: a file cannot be read.
+    """
     damage = find_damage(folder, files)
     if damage is not None:
         raise ManifestError(damage)

@@ -109,15 +109,3 @@ def parse_metric(metric: str) -> tuple[str, int]:
     if match is None or match[1] not in METRICS:
         raise ConfigError(f"metric must be {metric_forms()}, such as mrr@20; got {metric!r}")
     return match[1], int(match[2])
-
-
-def checked_cutoff(metric: str, n_items: int) -> int:
-    """K of `recall@K`.
-
-    Raises:
-        ConfigError: no such metric, or K is above the number of items.
-    """
-    _, k = parse_metric(metric)
-    if k > n_items:
-        raise ConfigError(f"metric must have K in 1..{n_items}, the number of items; got {metric}")
-    return k

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import AnyArray, Int32Array, Int64Array, RawId
 
+MAX_DOUBLE = 2**53 - 1
+"""The largest integer up to which doubles are exact."""
+ROUNDED_IDS = "item ids are integers above 2^53, which JavaScript clients round"
+
 
 class Vocabulary:
     """The raw ids of the indices 1..N, either all integers or all text.
@@ -51,6 +55,21 @@ class Vocabulary:
     def is_text(self) -> bool:
         """Whether raw ids are text; otherwise they are integers."""
         return self._ids is None
+
+    @property
+    def exceeds_doubles(self) -> bool:
+        """Whether an id is an integer that JavaScript, whose numbers are doubles, rounds."""
+        if self._ids is None or len(self) == 0:
+            return False
+        return int(self._ids.max()) > MAX_DOUBLE or int(self._ids.min()) < -MAX_DOUBLE
+
+    def as_text(self) -> Vocabulary:
+        """The vocabulary whose ids are text, with the same indices.
+
+        >>> Vocabulary.from_integers(np.array([30, 7])).as_text().ids()
+        ['30', '7']
+        """
+        return self if self.is_text else Vocabulary.from_strings(map(str, self.ids()))
 
     def raw(self, index: int) -> RawId:
         """Return the raw id of an index in 1..N.

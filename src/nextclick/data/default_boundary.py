@@ -24,6 +24,7 @@ _MIN_SHARE = 0.01  # of the sessions, in the test
 _MAX_SHARE = 0.5
 _TENTH = 0.1
 _POPULATED = 0.1  # share of the sessions of a typical day
+_LONG_GAP_MS = 30 * MS_PER_DAY
 _MAX_LATE = 0.01  # share of the sessions; a larger group after the others is part of the log
 _DAY, _POPULATED_DAYS, _LAST_TENTH = "last-day", "populated-days", "last-tenth"
 
@@ -68,7 +69,7 @@ def find_late_sessions(ends: Int64Array, now_ms: int) -> LateSessions:
 
     These are the sessions that end later than now, unless all do; and at most a hundredth of the
     sessions, at least one, that end long after the others: more than a day after the last day that
-    carries its share, or after a gap longer than the time between all sessions before it.
+    carries its share, or after a gap of more than 30 days that is longer than the log before it.
 
     Args:
         ends: (S,) int64 milliseconds, ascending, time of the last click of each session.
@@ -86,7 +87,7 @@ def find_late_sessions(ends: Int64Array, now_ms: int) -> LateSessions:
         candidates = np.arange(max(n - max_late, 1), n)
         gaps = ends[candidates] - ends[candidates - 1]
         spans = ends[candidates - 1] - ends[0]
-        after_gap = candidates[(gaps > MS_PER_DAY) & (gaps > spans)]
+        after_gap = candidates[(gaps > _LONG_GAP_MS) & (gaps > spans)]
         first_late = min(first_late, int(after_gap.min(initial=n)))
     if first_late < 2:  # too few sessions to say which of them are late
         first_late = n

@@ -1,6 +1,6 @@
 """Splits a log and filters the sessions, so that no test click decides what is trained on.
 
-With `filter_on` "train", the order is: filters that look at one session only, split, filters by the
+With `filter_on` "train", the order is: filters of single sessions, split, filters by the
 counts of items and users among the training sessions. With "all", all filters run before the split.
 """
 
@@ -23,14 +23,14 @@ from nextclick.data.filters import (
 from nextclick.data.part_selection import item_support
 from nextclick.data.readers.presplit import presplit_parts
 from nextclick.data.sessionize import SessionTable, session_ends
-from nextclick.data.split import Split, split_by_time
+from nextclick.data.split import AUTO, Split, split_by_time
 from nextclick.data.store_writer import TimeBlocks
-from nextclick.errors import EmptyLogError
+from nextclick.errors import ConfigError, EmptyLogError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nextclick.core.types import Int64Array
+    from nextclick.core.types import BoolArray, Int64Array
     from nextclick.data.filters import TableCounts
     from nextclick.data.options import PrepareOptions
     from nextclick.data.prepare_store import SessionLog
@@ -113,8 +113,9 @@ def _splits(log: SessionLog, options: PrepareOptions, now_ms: int) -> Iterator[S
     if log.n_train is not None:
         yield presplit_parts(log.n_train, ends, alive)
         return
-    assert ends is not None
-    assert table.times is not None
+    if ends is None or table.times is None:
+        yield from _splits_by_order(log, options, alive)
+        return
     block_ms = round(options.sessions.block_days * MS_PER_DAY)
     origin_ms = int(table.times.min()) // MS_PER_DAY * MS_PER_DAY
 
@@ -124,6 +125,23 @@ def _splits(log: SessionLog, options: PrepareOptions, now_ms: int) -> Iterator[S
     yield from split_by_time(
         ends, alive, options.split, block_ms, origin_ms, now_ms, count_prefixes
     )
+
+
+def _splits_by_order(log: SessionLog, options: PrepareOptions, alive: BoolArray) -> Iterator[Split]:
+    """Split the sessions of a log without times, in the order of their first clicks."""
+    if options.split.kind not in (AUTO, "fraction"):
+        raise ConfigError(
+            f"split {options.split.kind}: the log has no times, so the test part is the last share "
+            "of the sessions in the order of the log; use --split fraction"
+        )
+
+    def count_prefixes(train: Int64Array, test: Int64Array) -> int:
+        return _count_prefixes(log, options, train, test)
+
+    by_fraction = replace(options.split, kind="fraction")
+    order = np.arange(len(log.table))
+    for split in split_by_time(order, alive, by_fraction, 1, 0, len(order), count_prefixes):
+        yield replace(split, boundary_ms=None)
 
 
 def _count_prefixes(

@@ -123,14 +123,13 @@ def read_increment(
     """
     if overlap not in ("whole", "cut"):
         raise ConfigError(f"overlap must be whole or cut, got {overlap!r}")
-    if options.read.format == "srgnn":
-        raise ConfigError(
-            "format srgnn has no times, so the log cannot be shown to be newer; use a format with "
-            "times"
-        )
     log = read_sessions(as_sources(sources), None, options, progress)
     ends = session_ends(log.table)
-    assert ends is not None
+    if ends is None:
+        raise ConfigError(
+            f"format {options.read.format} has no times, so the log cannot be shown to be newer; "
+            "use a format with times"
+        )
     starts = log.table.times[log.table.offsets[:-1]]  # type: ignore[index]
     report, warnings = dict(log.report), list(log.warnings)
     now_ms = round(time.time() * 1000)

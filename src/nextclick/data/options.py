@@ -43,6 +43,20 @@ class ReadOptions:
     table: Annotated[
         str | None, Field(description="table of a SQLite or DuckDB database, by name")
     ] = None
+    records: Annotated[
+        str | None,
+        Field(
+            description="array of a JSON object, such as events, or column of a table that holds "
+            "lists; each element is a row"
+        ),
+    ] = None
+    item_pattern: Annotated[
+        str | None,
+        Field(
+            description="regular expression whose first group is the item, such as "
+            "'/product/([^/?]+)'; rows that do not match are not clicks"
+        ),
+    ] = None
     unit: Annotated[
         str | None,
         Field(description="unit of the times: s, ms, us, ns, excel (days) or iso (text)"),
@@ -65,8 +79,8 @@ class ReadOptions:
     order: Annotated[
         Order,
         Field(
-            description="order of the clicks of a session: by time, or as in the file, for formats "
-            "that store days only (diginetica, as in NARM)"
+            description="order of the clicks of a session: by time, or as in the file, for logs "
+            "without a time column and formats that store days only (diginetica, as in NARM)"
         ),
     ] = "time"
     events: Annotated[

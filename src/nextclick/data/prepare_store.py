@@ -21,7 +21,7 @@ from nextclick.data.protocols import PROTOCOLS
 from nextclick.data.quality_warnings import late_warnings, log_warnings, split_warnings
 from nextclick.data.readers.frames import as_sources, is_frame
 from nextclick.data.readers.presplit import join_parts, read_srgnn
-from nextclick.data.readers.raw_log import RawLog, RawPart, read_log
+from nextclick.data.readers.raw_log import NO_TIMES, RawLog, RawPart, read_log
 from nextclick.data.repeated_sessions import repeat_warnings
 from nextclick.data.sessionize import SessionTable, cut_by_inactivity, gather_sessions, session_ends
 from nextclick.data.split import AUTO, PRE_SPLIT, iso
@@ -220,15 +220,17 @@ def read_sessions(
         if any(is_frame(source) for source in sources) or test is not None:
             raise ConfigError("format srgnn: pass the folder of the pickles, without --test")
         progress("read", 0, None)
-        table, items, n_train, warnings = read_srgnn(sources)
-        read = {"rows": len(table.items), "columns": {}, "times": "none: the log has only an order"}
-        warnings += repeat_warnings(table, n_train)
-        return SessionLog(table, items, None, n_train, read, warnings)
+        table, items, n_given, warnings = read_srgnn(sources)
+        read = {"rows": len(table.items), "columns": {}, "times": NO_TIMES}
+        warnings += repeat_warnings(table, n_given)
+        return SessionLog(table, items, None, n_given, read, warnings)
     parts = [sources] if test is None else [sources, test]
     raw = read_log(parts, options.read, options.sessions, progress)
     progress("sessions", 0, None)
     tables = [_group_part(part, raw, options.sessions.gap_seconds) for part in raw.parts]
     table = tables[0] if test is None else join_parts(tables[0], tables[1])
+    if not raw.has_times:
+        table = replace(table, times=None)
     n_first = None if test is None else len(tables[0])
     report = _read_report(raw, table)
     warnings = log_warnings(raw, table) + repeat_warnings(table, n_first)
@@ -247,8 +249,7 @@ def _group_part(part: RawPart, raw: RawLog, gap_seconds: float | None) -> Sessio
 
 
 def _read_report(raw: RawLog, table: SessionTable) -> dict[str, Any]:
-    assert table.times is not None
-    return {
+    report = {
         "rows": raw.counts.rows,
         "blank_rows": raw.counts.blank,
         "continuation_lines": raw.counts.continuation,
@@ -257,9 +258,11 @@ def _read_report(raw: RawLog, table: SessionTable) -> dict[str, Any]:
         "bad_row_examples": raw.bad_rows.examples,
         "columns": raw.columns,
         "times": raw.times,
-        "first_time": iso(int(table.times.min())),
-        "last_time": iso(int(table.times.max())),
     }
+    if table.times is not None:
+        report["first_time"] = iso(int(table.times.min()))
+        report["last_time"] = iso(int(table.times.max()))
+    return report
 
 
 def _count_presplit_parts(log: SessionLog) -> dict[str, Any]:

@@ -20,6 +20,7 @@ _SAMPLE_EVENTS = 5_000_000
 _MIN_GAPS = 100  # fewer gaps are too few for a warning
 _LONG_SESSION = 1_000  # clicks
 _SMALL_TEST = 0.005  # share of the sessions
+_LONG_SESSIONS = 0.05  # share of sessions of more than a day that causes a warning
 _LONG_SPAN = 30.0  # years; a longer span indicates invalid times
 _MS_PER_YEAR = 365.25 * MS_PER_DAY
 _COMMON_GAP = 0.10  # share of a single gap value that causes a warning …
@@ -106,14 +107,15 @@ def split_warnings(split: Split, ends: Int64Array | None, n_prefixes: int) -> li
         )
     if n_prefixes < MIN_PREFIXES:
         warnings.append(
-            f"{name} has only {n_prefixes:,} prefixes, so most differences between models will "
-            f"not be significant; {MIN_PREFIXES:,} or more are better"
+            f"{name} has only {n_prefixes:,} prefixes, so most differences between models are "
+            f"not significant; {MIN_PREFIXES:,} or more are better"
         )
     return warnings
 
 
 def _span_warnings(log: RawLog, table: SessionTable) -> list[str]:
-    assert table.times is not None
+    if table.times is None:
+        return []
     years = (int(table.times.max()) - int(table.times.min())) / _MS_PER_YEAR
     if log.relative_times or years < _LONG_SPAN:
         return []
@@ -135,6 +137,16 @@ def _session_warnings(table: SessionTable) -> list[str]:
         )
     if table.times is None:
         return warnings
+    spans = (
+        table.times[table.offsets[1:][lengths > 0] - 1]
+        - table.times[table.offsets[:-1][lengths > 0]]
+    )
+    n_days = int((spans > MS_PER_DAY).sum())
+    if n_days > _LONG_SESSIONS * len(spans):
+        warnings.append(
+            f"{n_days:,} of {len(spans):,} sessions last longer than a day; --gap 1800 divides "
+            "them where no click occurs for half an hour"
+        )
     n_repeated = _count_repeated_rows(table.items, table.times, table.offsets)
     if n_repeated:
         warnings.append(

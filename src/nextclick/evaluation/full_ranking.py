@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from nextclick.batches.prefixes import Mode, check_prefixes, count_samples, prefix_blocks
+from nextclick.core.cutoffs import catalog_cutoffs
 from nextclick.core.types import silent
 from nextclick.errors import ConfigError, EmptyLogError, ScoringError
 from nextclick.evaluation.beyond_accuracy import Exposure, ItemPopularity
@@ -166,7 +167,7 @@ def evaluate(
         scorer: scorer to evaluate; it does not change.
         sessions: test split, indexed with the scorer's vocabulary.
         protocol: selection and ranking of the targets.
-        ks: cut-offs K in 1..N, for every metric.
+        ks: cut-offs K, for every metric; a K above N is lowered to N with a warning.
         support: (N + 1,) clicks per item in training, for the popularity of recommended items.
         history: sessions before `sessions`, for a prequential evaluation. A copy of the scorer is
             updated with them, and then with each block of `sessions` after its sessions are
@@ -178,13 +179,13 @@ def evaluate(
         progress: receives the number of completed prefixes.
 
     Raises:
-        ConfigError: a K outside 1..N, another argument out of range, or a history for a scorer
+        ConfigError: a K below 1, another argument out of range, or a history for a scorer
             without updates.
         EmptyLogError: there is no prefix to evaluate.
         ScoringError: the scorer has another number of items, or its scores cannot be ranked.
     """
     began = perf_counter()
-    cutoffs = _cutoffs(ks, scorer.n_items)
+    cutoffs = catalog_cutoffs(ks, scorer.n_items)
     _check(scorer, sessions, support, n_bootstrap)
     ranges: Iterable[tuple[int, int]] = [(0, len(sessions))]
     blocks: Sequence[BlockRow] = ()
@@ -292,16 +293,6 @@ def _rank_block(
         block = block.select(~unseen)
     if len(block):
         collected.add(block, *ranker.rank(block.batch, block.targets))
-
-
-def _cutoffs(ks: Sequence[int], n_items: int) -> tuple[int, ...]:
-    """The distinct cut-offs, ascending."""
-    if not len(ks):
-        raise ConfigError(f"ks must name at least one cut-off in 1..{n_items}, got none")
-    for k in ks:
-        if not 1 <= k <= n_items:
-            raise ConfigError(f"ks must be in 1..{n_items}, the number of items; got {k}")
-    return tuple(sorted({int(k) for k in ks}))
 
 
 def _check(

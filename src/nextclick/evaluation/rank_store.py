@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from nextclick.core.array_checks import ArrayError, check_array, check_length
 from nextclick.core.metrics import METRICS
 from nextclick.core.storage import raising_output_errors
 from nextclick.errors import ProtocolError
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import Float32Array, Float64Array, Int32Array, Int64Array
     from nextclick.evaluation.full_ranking import Evaluation
+
+
+# raised by NumPy for a damaged .npz file
+_UNREADABLE = (ValueError, EOFError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,9 +80,15 @@ class RankStore:
             ProtocolError: the file is missing or is not a file of ranks.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls(arrays["ranks"], arrays["session"])
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                ranks, session = arrays["ranks"], arrays["session"]
+            check_array("ranks", ranks, np.float32)
+            check_array("session", session, np.int32)
+            check_length("session", session, len(ranks))
+            if np.any(session[1:] < session[:-1]):
+                raise ArrayError("session must ascend")
+            return cls(ranks, session)
+        except (*_UNREADABLE, OSError, KeyError) as error:
             raise ProtocolError(
                 f"{path}: cannot read the ranks: {error}; evaluate again"
             ) from error

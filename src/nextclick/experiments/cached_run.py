@@ -6,7 +6,6 @@ trained model is measured again if the measurement differs, and an interrupted t
 
 from __future__ import annotations
 
-import json
 import platform
 import re
 import shutil
@@ -18,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 from nextclick.artifact import Artifact
 from nextclick.artifact.version_registry import artifact_folder
 from nextclick.core.hardware import cpus
+from nextclick.core.manifests import ManifestError, read_with_digest, with_digest
 from nextclick.core.peak_memory import track_peak_memory
 from nextclick.core.storage import write_json
+from nextclick.errors import ArtifactError, ProtocolError
 from nextclick.experiments.artifact_evaluation import evaluate_with_ranks
-from nextclick.experiments.checkpoint_paths import has_checkpoint
+from nextclick.experiments.checkpoint_paths import find_damage, has_checkpoint, remove_checkpoints
 from nextclick.experiments.model_training import train
 from nextclick.experiments.response_time import measure_response_time
 from nextclick.experiments.run_cache import digest
@@ -90,7 +91,7 @@ class CachedRun:
         """
         name = f"{self.label}-{self.seed}" if self.seed else self.label
         folder = cache.run_folder(name, self._inputs())
-        run = self._stored(folder) or self._measure(folder, progress)
+        run = self._stored(folder, progress) or self._measure(folder, progress)
         if not self._measurement.keep_artifact:
             shutil.rmtree(folder / ARTIFACT, ignore_errors=True)
         return run
@@ -112,11 +113,15 @@ class CachedRun:
         }
         return inputs | ({"device": self._measurement.device} if candidate.neural else {})
 
-    def _stored(self, folder: Path) -> ModelRun | None:
-        """The run in a folder, if it was measured under the same conditions."""
+    def _stored(self, folder: Path, progress: Progress) -> ModelRun | None:
+        """The run in a folder, if it is intact and was measured under the same conditions."""
         if not (folder / COSTS).exists():
             return None
-        run = ModelRun.read(folder / RESULT)
+        try:
+            run = ModelRun.read(folder / RESULT)
+        except ProtocolError as error:
+            progress(f"measuring again: {error}", 0, None)
+            return None
         return run if run.measured_under(self._conditions()) else None
 
     def _conditions(self) -> dict[str, Any]:
@@ -143,10 +148,7 @@ class CachedRun:
 
     def _measure(self, folder: Path, progress: Progress) -> ModelRun:
         artifact_path = self._trained_folder or folder / ARTIFACT
-        if artifact_path.exists():
-            artifact = Artifact.load(artifact_path)
-        else:
-            artifact = self._train(folder, progress)
+        artifact = self._artifact(artifact_path, folder, progress)
         measurement = self._measurement
         result, ranks = evaluate_with_ranks(
             artifact,
@@ -162,11 +164,30 @@ class CachedRun:
         run.write()
         return run
 
+    def _artifact(self, path: Path, folder: Path, progress: Progress) -> Artifact:
+        """The model of the run: loaded or, if it is missing or damaged, trained."""
+        if path.exists():
+            try:
+                return Artifact.load(path)
+            except ArtifactError as error:
+                if path == self._trained_folder:
+                    raise
+                progress(f"training again: {error}", 0, None)
+        artifact = self._train(folder, progress)
+        shutil.rmtree(path, ignore_errors=True)
+        artifact.save(path)
+        shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
+        return artifact
+
     def _train(self, folder: Path, progress: Progress) -> Artifact:
         candidate, checkpoints = self._model_spec.candidate, folder / _CHECKPOINTS
         neural = None
         if candidate.neural:
             resume = has_checkpoint(checkpoints)
+            if resume and (damage := find_damage(checkpoints)) is not None:
+                progress(f"starting the training again: {damage}", 0, None)
+                remove_checkpoints(checkpoints)
+                resume = False
             device = self._measurement.device
             neural = NeuralOptions(candidate.preset, device, checkpoints, resume)
             _reset_device_peak()
@@ -181,12 +202,8 @@ class CachedRun:
                 progress=progress,
             )
         device_peak = _device_peak() if artifact.trained.get("device") == "cuda" else None
-        write_json(
-            folder / _PEAK_MEMORY,
-            {"memory_bytes": max(peak, default=None), "device_memory_bytes": device_peak},
-        )
-        artifact.save(folder / ARTIFACT)
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        memory = {"memory_bytes": max(peak, default=None), "device_memory_bytes": device_peak}
+        write_json(folder / _PEAK_MEMORY, with_digest(memory))
         return artifact
 
     def _costs(self, artifact: Artifact, artifact_path: Path, folder: Path) -> ModelCosts:
@@ -217,10 +234,15 @@ class CachedRun:
         )
 
     def _peak_memory(self, folder: Path) -> dict[str, int | None]:
+        """Peaks of the training; None if they are unknown or the file is damaged."""
+        names = ("memory_bytes", "device_memory_bytes")
         if self._trained_folder is not None:
-            return dict.fromkeys(("memory_bytes", "device_memory_bytes"))
-        peak: dict[str, int | None] = json.loads((folder / _PEAK_MEMORY).read_text("utf-8"))
-        return peak
+            return dict.fromkeys(names)
+        try:
+            peak = read_with_digest(folder / _PEAK_MEMORY)
+        except (ManifestError, OSError):
+            return dict.fromkeys(names)
+        return {name: peak[name] for name in names}
 
 
 def step_seconds(trained: dict[str, Any]) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from nextclick.core.storage import restore_interrupted
 from nextclick.errors import OutputError
 
 if TYPE_CHECKING:
@@ -35,7 +36,18 @@ def require_no_checkpoint(folder: Path, *, overwrite: bool) -> None:
 
 def has_checkpoint(folder: Path) -> bool:
     """Whether an interrupted training can be resumed from the folder."""
-    return any((folder / checkpoint).exists() for checkpoint in _CHECKPOINTS)
+    paths = [folder / checkpoint for checkpoint in _CHECKPOINTS]
+    for path in paths:
+        restore_interrupted(path)
+    return any(path.exists() for path in paths)
+
+
+def find_damage(folder: Path) -> str | None:
+    """Why a checkpoint in the folder is damaged; None if all are intact."""
+    from nextclick.training.checkpoint import find_checkpoint_damage  # imports torch
+
+    damages = (find_checkpoint_damage(folder / checkpoint) for checkpoint in _CHECKPOINTS)
+    return next((damage for damage in damages if damage is not None), None)
 
 
 def remove_checkpoints(folder: Path) -> None:

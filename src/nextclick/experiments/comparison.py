@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact.artifact import Artifact
 from nextclick.artifact.version_registry import artifact_folder
-from nextclick.core.metrics import METRICS, checked_cutoff
+from nextclick.core.cutoffs import catalog_cutoffs, catalog_metric
+from nextclick.core.metrics import METRICS
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, InterruptedRunError
@@ -168,12 +169,7 @@ def _checked(
     seeds = list(options.seeds)
     if not seeds or len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds must be one or more different integers, got {seeds}")
-    ks = tuple(sorted(set(options.ks)))
-    if not ks:
-        raise ConfigError(f"ks must name at least one cut-off in 1..{len(store.items)}, got none")
-    for k in ks:
-        checked_cutoff(f"recall@{k}", len(store.items))
-    metric = options.metric or f"recall@{ks[-1]}"
+    ks, metric = _cutoffs(options, len(store.items))
     metrics = [f"{name}@{k}" for k in ks for name in METRICS]
     if metric not in metrics:
         raise ConfigError(f"metric must be one of {', '.join(metrics)}, got {metric!r}")
@@ -183,6 +179,13 @@ def _checked(
         Measurement(options.part, train_part, ks, protocol, options.prequential, options.device),
         metric,
     )
+
+
+def _cutoffs(options: CompareOptions, n_items: int) -> tuple[tuple[int, ...], str]:
+    """The cut-offs and the metric of the table."""
+    ks = catalog_cutoffs(options.ks, n_items)
+    metric = options.metric and catalog_metric(options.metric, n_items)
+    return ks, metric or f"recall@{ks[-1]}"
 
 
 def _check_trained(label: str, path: Path, train_part: str, store: Store) -> None:

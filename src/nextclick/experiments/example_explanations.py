@@ -104,7 +104,7 @@ def _explain_session(
     if sessions.users is not None and store.users is not None and sessions.users[s] > 0:
         user = store.users.raw(int(sessions.users[s]))
     explanation = recommender.explain(clicks, items=[target], times=times, user=user)
-    return Example(s, target, explanation)
+    return Example(s, explanation.items[0], explanation)
 
 
 def check_figure_path(path: Path) -> None:

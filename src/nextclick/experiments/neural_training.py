@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nextclick.core.metrics import checked_cutoff
+from nextclick.core.cutoffs import catalog_metric
+from nextclick.core.metrics import parse_metric
 from nextclick.errors import ConfigError
 from nextclick.evaluation import evaluate
 from nextclick.experiments.artifact_evaluation import store_protocol
@@ -192,7 +193,7 @@ class _TrainingSetup:
         self.seed = seed
         self.progress = progress
         self.n_items = len(store.items)
-        self.model_config, self.config = build_configs(
+        self.model_config, config = build_configs(
             model_type.name,
             model_type.Config,
             model_type.presets,
@@ -200,7 +201,8 @@ class _TrainingSetup:
             values,
         )
         check_store(model_type, self.model_config, store)
-        self.k = checked_cutoff(self.config.metric, self.n_items)
+        self.config = replace(config, metric=catalog_metric(config.metric, self.n_items))
+        _, self.k = parse_metric(self.config.metric)
         requires = model_type.requires(self.model_config)
         check_memory(
             model_type,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from nextclick.core.metrics import checked_cutoff
+from nextclick.core.cutoffs import catalog_metric
+from nextclick.core.metrics import parse_metric
 from nextclick.core.storage import write_csv, write_json
 from nextclick.core.types import silent
 from nextclick.data.store import Store
@@ -82,6 +83,7 @@ def sweep(
     """
     require_matplotlib("sweep")
     store = store if isinstance(store, Store) else Store.open(store)
+    options = replace(options, metric=catalog_metric(options.metric, len(store.items)))
     candidate, grid = _checked(model, options, store)
     folder, points = Path(output), grid_points(grid)
     series = RunSeries("sweep", _runs(store, candidate, points, options), progress)
@@ -119,7 +121,6 @@ def _checked(
         raise ConfigError(f"part must be test or valid, got {options.part!r}")
     if options.seeds < 1:
         raise ConfigError(f"seeds must be 1 or more, got {options.seeds}")
-    checked_cutoff(options.metric, len(store.items))
     candidate = candidate_for(model, options.preset, options.fixed, options.metric, options.params)
     grid = checked_grid(candidate, options.params)
     for point in grid_points(grid):
@@ -153,7 +154,7 @@ def _runs(
     measurement = Measurement(
         part=options.part,
         train_part="train_inner" if options.part == "valid" else "train",
-        ks=(checked_cutoff(options.metric, len(store.items)),),
+        ks=(parse_metric(options.metric)[1],),
         protocol=store_protocol(store),
         device=options.device,
         queries=_QUERIES,

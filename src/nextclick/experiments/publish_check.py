@@ -11,11 +11,12 @@ difference lies below 0, so that the decrease is statistically significant.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextclick.core.cutoffs import catalog_metric
 from nextclick.core.metrics import parse_metric
 from nextclick.errors import ConfigError
 from nextclick.evaluation import RankingProtocol
@@ -71,16 +72,11 @@ def decide_publication(
     """Compare two models on the same sessions, each with the sessions in its own item indices.
 
     Raises:
-        ConfigError: the metric is unknown or its K exceeds the catalog.
+        ConfigError: the metric is unknown.
         EmptyLogError: the sessions have no prefix to rank.
     """
+    options = replace(options, metric=catalog_metric(options.metric, len(current[0].items)))
     _, k = parse_metric(options.metric)
-    n_items = len(current[0].items)
-    if k > n_items:
-        raise ConfigError(
-            f"metric must have K in 1..{n_items}, the items of the current version; got "
-            f"{options.metric}"
-        )
     current_evaluation, refreshed_evaluation = (
         _rank(artifact, sessions, k, f"rank with the {version} version", progress)
         for version, (artifact, sessions) in (("current", current), ("refreshed", refreshed))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextclick.core.percentiles import percentiles
 from nextclick.serving import Recommender
 
 if TYPE_CHECKING:
@@ -50,4 +51,5 @@ def measure_response_time(
         if sum(seconds) > _MAX_SECONDS and len(seconds) > _WARM_UP:
             break
     timed = 1000 * np.array(seconds[_WARM_UP:] or seconds)
-    return ResponseTime(float(np.median(timed)), float(np.quantile(timed, 0.99)), len(timed))
+    (p99,) = percentiles(timed, [99])
+    return ResponseTime(float(np.median(timed)), p99, len(timed))

@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.manifests import ManifestError, read_with_digest, with_digest
+from nextclick.core.manifests import read_manifest as read_json_object
 from nextclick.core.storage import raising_output_errors, write_json
 from nextclick.errors import ConfigError, OutputError
 from nextclick.report.run_folder import RUN
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no digests
 MANIFEST, VALUES = "manifest.json", "values.json"
 
 
@@ -77,7 +79,7 @@ class RunCache:
             scope = json.loads(json.dumps(scope))  # tuples become lists, as in the manifest
             if manifest is None:
                 header = {"kind": kind, "format_version": FORMAT_VERSION, "nextclick": __version__}
-                write_json(folder / MANIFEST, {**header, **scope})
+                write_json(folder / MANIFEST, with_digest({**header, **scope}))
             else:
                 _check_scope(folder, manifest, scope)
             yield cls(folder)
@@ -100,7 +102,7 @@ class RunCache:
             folder = self.folder / (safe_name if number == 1 else f"{safe_name}.{number}")
             stored = _stored_fingerprint(folder)
             if stored is None:
-                write_json(folder / RUN, {"fingerprint": fingerprint, **description})
+                write_json(folder / RUN, with_digest({"fingerprint": fingerprint, **description}))
             if stored in (None, fingerprint):
                 return folder
         raise AssertionError
@@ -108,17 +110,20 @@ class RunCache:
     def values(
         self, name: str, inputs: Mapping[str, Any], compute: Callable[[Path], dict[str, Any]]
     ) -> dict[str, Any]:
-        """JSON values of a run, computed unless they are stored.
+        """JSON values of a run, computed unless they are stored and intact.
 
         Args:
             name: readable name of the folder.
             inputs: as in `run_folder`.
             compute: returns the values; it may store checkpoints in the folder it is given.
         """
-        folder = self.run_folder(name, inputs)
-        if not (folder / VALUES).exists():
-            write_json(folder / VALUES, compute(folder))
-        values: dict[str, Any] = json.loads((folder / VALUES).read_text(encoding="utf-8"))
+        file = self.run_folder(name, inputs) / VALUES
+        try:
+            stored = read_with_digest(file)
+        except (FileNotFoundError, ManifestError):
+            stored = with_digest({"values": compute(file.parent)})
+            write_json(file, stored)
+        values: dict[str, Any] = stored["values"]
         return values
 
 
@@ -148,10 +153,14 @@ def _exclusive(folder: Path) -> Iterator[None]:
 def _stored_fingerprint(folder: Path) -> str | None:
     """Fingerprint of the run in a folder; None if the folder is free."""
     try:
-        description = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        return str(read_with_digest(folder / RUN)["fingerprint"])
     except FileNotFoundError:
         return None
-    return str(description["fingerprint"])
+    except (ManifestError, KeyError, OSError) as error:
+        raise OutputError(
+            f"{folder / RUN}: not the description of a run: {error}; delete {folder}, and run the "
+            "same command again"
+        ) from error
 
 
 def _read_manifest(folder: Path, kind: str) -> dict[str, Any] | None:
@@ -159,12 +168,19 @@ def _read_manifest(folder: Path, kind: str) -> dict[str, Any] | None:
     # a killed process may have left a partial file, whose name begins with a dot
     if all(path.name.startswith(".") for path in folder.iterdir()):
         return None
+    file = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        same_kind = manifest["kind"] == kind
-    except (OSError, ValueError, KeyError, TypeError):
-        same_kind = False
-    if not same_kind:
+        manifest = read_json_object(file)
+        if "digest" in manifest or manifest.get("kind") == kind:
+            read_with_digest(file)  # first: damage must not look like another kind
+    except FileNotFoundError:
+        manifest = {}
+    except (ManifestError, OSError) as error:
+        raise OutputError(
+            f"{file}: not the manifest of a {kind}: {error}; restore it from a copy, or choose "
+            "another folder"
+        ) from error
+    if manifest.get("kind") != kind:
         raise OutputError(
             f"{folder} holds files of something other than a {kind}; choose another folder"
         )

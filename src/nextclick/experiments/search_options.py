@@ -43,9 +43,9 @@ class TuneOptions:
         int | None,
         Field(description="validation sessions to rank, the same in every trial"),
     ] = None
-    min_prefix: MinPrefix = 1
     seed: Annotated[int, Field(ge=0, description="seed of all random numbers")] = 0
     device: Device = "auto"
+    min_prefix: MinPrefix = 1
 
 
 @dataclass(frozen=True, slots=True)

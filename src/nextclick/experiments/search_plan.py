@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nextclick.core.metrics import checked_cutoff
+from nextclick.core.cutoffs import catalog_metric
 from nextclick.core.search_space import (
     Choice,
     config_to_point,
@@ -53,7 +53,7 @@ class SearchPlan:
                 search without a limit.
         """
         _check_limits(options)
-        checked_cutoff(options.metric, len(store.items))
+        options = replace(options, metric=catalog_metric(options.metric, len(store.items)))
         candidate = candidate_for(
             model, options.preset, options.fixed, options.metric, options.grid
         )

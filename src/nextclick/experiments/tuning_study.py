@@ -7,7 +7,8 @@ trial does not count: the next run tries its point again.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import sqlite3
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,7 @@ def open_study(file: Path, *, prune: bool) -> Iterator[optuna.Study]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     halving = optuna.pruners.SuccessiveHalvingPruner(_FIRST_RUNG, _REDUCTION)
     try:
+        _check_integrity(file)
         storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
         study = optuna.create_study(
             storage=storage,
@@ -57,6 +59,7 @@ def open_study(file: Path, *, prune: bool) -> Iterator[optuna.Study]:
             load_if_exists=True,
             pruner=halving if prune else optuna.pruners.NopPruner(),
         )
+        study.get_trials()  # reads every value
     except Exception as error:  # a broken file raises many types of errors
         raise ConfigError(
             f"{file}: cannot open the study: {error}; choose another folder, or use --overwrite "
@@ -69,6 +72,18 @@ def open_study(file: Path, *, prune: bool) -> Iterator[optuna.Study]:
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+def _check_integrity(file: Path) -> None:
+    """Check the structure of a database, if it exists; SQLite has no digests of its values.
+
+    Raises:
+        sqlite3.DatabaseError: it is damaged.
+    """
+    with closing(sqlite3.connect(file)) as database:
+        (finding,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+    if finding != "ok":
+        raise sqlite3.DatabaseError(finding)
 
 
 def finished_trials(study: optuna.Study) -> list[FrozenTrial]:

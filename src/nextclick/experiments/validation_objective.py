@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextclick.core.metrics import checked_cutoff, parse_metric
+from nextclick.core.metrics import parse_metric
 from nextclick.errors import ConfigError
 from nextclick.evaluation import evaluate
 from nextclick.experiments.artifact_evaluation import store_protocol
@@ -124,7 +124,7 @@ class ValidationObjective:
             device=device,
             writes_checkpoints=False,
         )
-        k = checked_cutoff(config.metric, n_items)
+        _, k = parse_metric(config.metric)
         validate = validation_callback(self.fit, self.valid, self.protocol, k)
 
         def validate_epoch(model: NeuralModel) -> dict[str, float]:

@@ -168,6 +168,11 @@ class Model(ABC):
         """N, number of items; scores have N + 1 columns."""
 
     @property
+    def n_users(self) -> int | None:
+        """U, number of users; users have indices 0..U. None for a model that reads no users."""
+        return None
+
+    @property
     def max_length(self) -> int | None:
         """Maximum number of latest clicks that are read; None for all."""
         return None

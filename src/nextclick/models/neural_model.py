@@ -169,6 +169,8 @@ class NeuralModel(Model):
     def __init__(self, config: Any, n_items: int, dataset_info: DatasetInfo = NO_DATASET_INFO):
         self.config = config
         self._n_items = n_items
+        seen_users = dataset_info.seen_users
+        self._n_users = None if seen_users is None else len(seen_users) - 1
         arguments = (dataset_info,) if self.requires(config) & _NEEDS_DATASET_INFO else ()
         self.encoder = type(self).encoder_type(config, n_items, *arguments)
 
@@ -176,6 +178,11 @@ class NeuralModel(Model):
     def n_items(self) -> int:
         """N."""
         return self._n_items
+
+    @property
+    def n_users(self) -> int | None:
+        """U, None for a model that reads no users."""
+        return self._n_users
 
     @property
     def max_length(self) -> int | None:

@@ -4,7 +4,7 @@ FOLDER/
 run.json      identity of the run: data, model, parameters, seed
 result.json   metrics
 ranks.npz     rank of every target
-costs.json    training and response times, memory, size
+costs.json    training and response times, memory, size; digests of the result and the ranks
 artifact/     the model
 """
 
@@ -14,6 +14,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from nextclick.core.file_digests import digest_files
+from nextclick.core.manifests import ManifestError, check_files, read_with_digest, with_digest
 from nextclick.core.storage import write_json
 from nextclick.errors import ProtocolError
 from nextclick.evaluation.rank_store import RankStore
@@ -88,12 +90,10 @@ class ModelRun:
         folder = result.parent
         in_run_folder = result.name == RESULT
         ranks, costs = folder / RANKS, folder / COSTS
-        return cls(
-            folder,
-            Result.read(result),
-            RankStore.read(ranks) if in_run_folder and ranks.exists() else None,
-            _read_costs(costs) if in_run_folder and costs.exists() else None,
-        )
+        # first: they hold the digests of the other files
+        stored_costs = _read_costs(costs) if in_run_folder and costs.exists() else None
+        stored_ranks = RankStore.read(ranks) if in_run_folder and ranks.exists() else None
+        return cls(folder, Result.read(result), stored_ranks, stored_costs)
 
     def write(self) -> None:
         """Write all files. The costs are written last and mark the folder as complete.
@@ -105,7 +105,8 @@ class ModelRun:
         (self.folder / COSTS).unlink(missing_ok=True)
         self.ranks.write(self.folder / RANKS)
         self.result.write(self.folder / RESULT)
-        write_json(self.folder / COSTS, asdict(self.costs))
+        files = digest_files(self.folder, [RANKS, RESULT])
+        write_json(self.folder / COSTS, with_digest({**asdict(self.costs), "files": files}))
 
     def measured_under(self, conditions: dict[str, Any]) -> bool:
         """Check whether the costs were measured under these conditions."""
@@ -114,9 +115,13 @@ class ModelRun:
 
 
 def _read_costs(path: Path) -> ModelCosts:
+    """Read the costs, and compare the other files with the digests that are stored with them."""
     try:
-        return ModelCosts(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        values = read_with_digest(path)
+        check_files(path.parent, values.pop("files"))
+        del values["digest"]
+        return ModelCosts(**values)
+    except (OSError, ManifestError, KeyError, TypeError) as error:
         raise ProtocolError(
             f"{path}: cannot read the costs: {error}; delete the file and compare again"
         ) from error

@@ -65,30 +65,65 @@ class App:
     Attributes:
         settings: its options.
         metrics: its Prometheus metrics.
-        models: the served models.
+        is_loaded: whether the models are loaded.
         store: the live sessions.
         lost_clicks: number of clicks that could not be stored.
         asgi: the ASGI application.
-
-    Raises:
-        ArtifactError: a model cannot be loaded.
-        ConfigError: the titles cannot be read.
     """
 
     def __init__(self, settings: Settings):
         self.settings = settings
         self.metrics = ServerMetrics(shared=shares_metrics())
-        self.models = ModelManager(
-            settings.models,
-            titles=settings.titles,
-            min_recall=settings.min_recall,
-            on_change=lambda model, result: self.metrics.swaps.labels(model, result).inc(),
-        )
+        self._models: ModelManager | None = None
         self.store: SessionStore
         self.lost_clicks = 0
         self.thread_batcher: ThreadBatcher
         self.inline_batcher: InlineBatcher
         self.asgi = ServerMiddleware(_starlette(self), settings, self.metrics)
+
+    def load_models(self) -> None:
+        """Load the models, which compiles their kernels; may run on a thread.
+
+        Raises:
+            ArtifactError: a model cannot be loaded.
+            ConfigError: the titles cannot be read.
+        """
+        settings = self.settings
+        self._models = ModelManager(
+            settings.models,
+            titles=settings.titles,
+            min_recall=settings.min_recall,
+            ids_as_text=settings.ids_as_text,
+            on_change=lambda model, result: self.metrics.swaps.labels(model, result).inc(),
+        )
+
+    @property
+    def is_loaded(self) -> bool:
+        """See above."""
+        return self._models is not None
+
+    @property
+    def models(self) -> ModelManager:
+        """The served models.
+
+        Raises:
+            RequestError: they are being loaded.
+        """
+        if self._models is None:
+            raise RequestError(
+                "the server is loading and compiling its models; retry in a second",
+                status=503,
+                retry_after=1,
+            )
+        return self._models
+
+    def check_loaded(self) -> None:
+        """Check that the models are loaded.
+
+        Raises:
+            RequestError: they are being loaded.
+        """
+        _ = self.models
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -220,6 +255,8 @@ class App:
         """Activate new versions as they appear."""
         while True:
             await asyncio.sleep(self.settings.reload_interval)
+            if not self.is_loaded:
+                continue
             try:
                 await asyncio.to_thread(self.models.reload)
             except Exception:

@@ -33,6 +33,7 @@ _MARK = "\x02\x03"
 _CONTROL = {0: "\ufffd", 2: "\ufffd", 3: "\ufffd", ord("\n"): " "}
 _COMBINING = re.compile("[\u0300-\u036f]+")
 _PUNCTUATION = str.maketrans("‘’“”–—", "''\"\"--")
+_WILDCARD = re.compile(r"[*?\[]")  # of GLOB
 _TRIGRAM = 3  # characters of the shortest pattern that the index can answer
 
 _SCHEMA = """
@@ -42,7 +43,9 @@ CREATE VIRTUAL TABLE item_index USING fts5(
     tokenize='trigram case_sensitive 1'
 );
 """
-_INDEXED = "SELECT rowid FROM item_index WHERE text GLOB ? ORDER BY rowid LIMIT ?"
+_INDEXED = (
+    "SELECT rowid FROM item_index WHERE text GLOB ? AND instr(text, ?) > 0 ORDER BY rowid LIMIT ?"
+)
 _SCAN = "SELECT popularity_rank FROM item WHERE instr(text, ?) > 0 ORDER BY popularity_rank LIMIT ?"
 
 
@@ -84,12 +87,14 @@ class CatalogSearch:
         return (starts + [rank for rank in anywhere if rank not in known])[:limit]
 
     def _matches(self, pattern: str, limit: int) -> list[int]:
-        query, argument = _SCAN, pattern
-        if len(pattern) >= _TRIGRAM:
-            escaped = re.sub(r"[*?\[]", r"[\g<0>]", pattern)
-            query, argument = _INDEXED, f"*{escaped}*"
+        # The index receives one run of ordinary characters: SQLite 3.40 reads invalid memory
+        # if a glob has a second run, and one of them is shorter than a trigram.
+        run = max(_WILDCARD.split(pattern), key=len)
+        query, arguments = _SCAN, [pattern, limit]
+        if len(run) >= _TRIGRAM:
+            query, arguments = _INDEXED, [f"*{run}*", pattern, limit]
         with self._lock:
-            return [rank for (rank,) in self._database.execute(query, (argument, limit))]
+            return [rank for (rank,) in self._database.execute(query, arguments)]
 
 
 class ItemCatalog:

@@ -1,8 +1,10 @@
 """The HTTP/1.1 protocol of the server: limits that apply before a request reaches the application.
 
-Headers are bounded in size, number and time. If too many requests are being answered, further ones
-are rejected as soon as their headers have arrived: a prepared response is written, and neither a
-task nor the application is involved. Errors of the HTTP parser are problem objects.
+Headers are bounded in size, number and time, and connections in number: a new one replaces the one
+that has been idle for the longest. If too many requests are being answered, further ones are
+rejected as soon as their headers have arrived: a prepared response is written at once, and neither
+a task nor the application is involved, nor the parser if the whole request has arrived. Errors of
+the HTTP parser are problem objects.
 """
 
 from __future__ import annotations
@@ -12,36 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from nextclick.serving.connection_expiry import ExpiryQueue
 from nextclick.serving.problem_details import problem_response
+from nextclick.serving.request_load import RequestLoad, is_plain_post
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from uvicorn._types import ASGI3Application
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
     from nextclick.serving.settings import Settings
 
 _MAX_HEADERS = 100
-
-
-class RequestLoad:
-    """The requests that a process answers, and the limit above which it rejects further ones.
-
-    Attributes:
-        limit: number of requests whose body has arrived.
-        reading: number of requests whose body has not arrived.
-    """
-
-    def __init__(self, limit: int, on_reject: Callable[[], None]):
-        self.limit = limit
-        self.reading = 0
-        self._on_reject = on_reject
-
-    def rejects(self, n_running: int) -> bool:
-        """Whether a request is rejected while others run, those with a missing body included."""
-        if n_running - self.reading < self.limit:
-            return False
-        self._on_reject()
-        return True
+_KEEP_ALIVE = 5.0  # seconds until an idle connection is closed
+_PROBES = frozenset({"/healthz", "/readyz"})  # started before waiting requests
+_OVERLOADED = "the server is overloaded; retry in a second"
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -50,12 +39,16 @@ class BoundedProtocol(HttpToolsProtocol):
     Attributes:
         settings: the limits.
         load: the requests of this process.
+        heads: connections whose request line and headers have not arrived.
+        idle: connections that wait for a next request.
         is_shutting_down: whether responses close their connection.
         accept_more: accepts waiting connections.
     """
 
     settings: Settings
     load: RequestLoad
+    heads: ExpiryQueue[BoundedProtocol]
+    idle: ExpiryQueue[BoundedProtocol]
     is_shutting_down: Callable[[], bool]
     accept_more: Callable[[], None]
 
@@ -68,18 +61,21 @@ class BoundedProtocol(HttpToolsProtocol):
         self._skipped: int | None = None  # body bytes of a rejected request; None if not rejected
         self._reading_body = False
         self._closed = False
-        self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the time limit of the first request."""
+        """Start the time limit of the first request, unless there are too many connections."""
         super().connection_made(transport)
-        self._start_head_timer()
         self.accept_more()
+        is_one_too_many = len(self.connections) > self.settings.max_connections
+        if is_one_too_many and not (self.idle.expire_oldest() or self.heads.expire_oldest()):
+            self._reject_connection()
+        else:
+            self.heads.add(self, self.loop)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Release what the connection holds."""
         self._closed = True
-        self._stop_head_timer()
+        self._stop_timers()
         self._set_reading_body(False)
         super().connection_lost(exc)
 
@@ -87,15 +83,21 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse bytes, and limit the size of an incomplete head."""
         if self._closed:
             return
+        self.idle.discard(self)
         if self._in_head:
+            if not self._received and self._is_rejected_unparsed(data):
+                self._reject_overload(close=False)
+                self.heads.discard(self)
+                self.idle.add(self, self.loop)
+                return
             self._received += len(data)
         super().data_received(data)
         if self._closed or not self._in_head or not self._received:
             return
         if self._received > self.settings.max_header_bytes:
             self._reject_head()
-        elif self._head_timer is None:
-            self._start_head_timer()
+        elif self not in self.heads:
+            self.heads.add(self, self.loop)
 
     def on_message_begin(self) -> None:
         """Reset the counts of a head."""
@@ -117,7 +119,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Reject the request, or hand it to the application."""
         self._in_head, self._received = False, 0
-        self._stop_head_timer()
+        self.heads.discard(self)
         if self._closed:
             self._skipped = 0  # of a pipelined request after a rejected one
         elif self._is_head_too_large():
@@ -125,7 +127,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._reject_head()
         elif self._is_overloaded():
             self._skipped = 0
-            self._reject_overload()
+            close = self.expect_100_continue or self.is_shutting_down()
+            self._reject_overload(close=close or not self.parser.should_keep_alive())
         else:
             super().on_headers_complete()
             cycle = self.cycle
@@ -147,12 +150,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._skipped is None:
             self._set_reading_body(False)
             super().on_message_complete()
+        elif not self._closed:
+            self.idle.add(self, self.loop)
         self._skipped = None
 
     def on_response_complete(self) -> None:
         """A request is answered, even if its body is incomplete."""
         self._set_reading_body(False)
         super().on_response_complete()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+            self.idle.add(self, self.loop)
 
     def send_400_response(self, msg: str) -> None:
         """Reject a request that is not HTTP."""
@@ -160,21 +168,47 @@ class BoundedProtocol(HttpToolsProtocol):
         self._respond(400, "the request is not valid HTTP/1.1; send it with an HTTP client")
         self._close()
 
-    def _is_overloaded(self) -> bool:
-        idle = self.cycle is None or self.cycle.response_complete  # otherwise it is pipelined
-        return idle and self.parser.get_method() == b"POST" and self.load.rejects(len(self.tasks))
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Start a request, or let it wait for its turn."""
+        start = super()._start_asgi_task
+        if cycle.scope["path"] in _PROBES:
+            start(cycle, app)
+        else:
+            self.load.start(self.loop, lambda: start(cycle, app))
 
-    def _reject_overload(self) -> None:
-        close = self.expect_100_continue or self.is_shutting_down()
-        close = close or not self.parser.should_keep_alive()
-        message = "the server is overloaded; retry in a second"
-        self._respond(503, message, retry_after=1, close=close)
+    def _is_overloaded(self) -> bool:
+        return (
+            self._has_answered()
+            and self.parser.get_method() == b"POST"
+            and self.load.is_full(len(self.tasks))
+        )
+
+    def _is_rejected_unparsed(self, data: bytes) -> bool:
+        """Whether bytes are one whole request, which is rejected because of load."""
+        return (
+            self.load.is_full(len(self.tasks))
+            and self._has_answered()
+            and not self.is_shutting_down()
+            and is_plain_post(data, self.settings)
+        )
+
+    def _has_answered(self) -> bool:
+        """Whether all earlier requests of the connection, which may be pipelined, are answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _reject_overload(self, *, close: bool) -> None:
+        self.load.on_reject()
+        # uvloop otherwise writes after it has read from all connections
+        self.transport.set_write_buffer_limits(0)
+        self._respond(503, _OVERLOADED, retry_after=1, close=close)
+        self.transport.set_write_buffer_limits()
         if close:
             self._close()
-        else:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+
+    def _reject_connection(self) -> None:
+        n = self.settings.max_connections
+        self._respond(503, f"the server has {n} connections; retry in a second", retry_after=1)
+        self._close()
 
     def _is_head_too_large(self) -> bool:
         too_long = self._head_bytes > self.settings.max_header_bytes
@@ -188,15 +222,11 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         self._close()
 
-    def _start_head_timer(self) -> None:
-        self._head_timer = self.loop.call_later(self.settings.header_timeout, self._head_timeout)
+    def _stop_timers(self) -> None:
+        self.heads.discard(self)
+        self.idle.discard(self)
 
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _head_timeout(self) -> None:
+    def expire_head(self) -> None:
         """Close a connection whose head is incomplete."""
         if self._received:
             self._respond(
@@ -215,13 +245,12 @@ class BoundedProtocol(HttpToolsProtocol):
         close: bool = True,
     ) -> None:
         """Write a problem, unless a response is being written."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            return
-        self.transport.write(_response(status, message, retry_after, close))
+        if self._has_answered():
+            self.transport.write(_response(status, message, retry_after, close))
 
     def _close(self) -> None:
         self._closed = True
-        self._stop_head_timer()
+        self._stop_timers()
         self.transport.close()
 
     def _set_reading_body(self, reading: bool) -> None:
@@ -259,6 +288,8 @@ def bounded_protocol(
 
     ServerProtocol.settings = settings
     ServerProtocol.load = RequestLoad(settings.max_queue + settings.max_batch, on_reject)
+    ServerProtocol.heads = ExpiryQueue(settings.header_timeout, BoundedProtocol.expire_head)
+    ServerProtocol.idle = ExpiryQueue(_KEEP_ALIVE, BoundedProtocol.timeout_keep_alive_handler)
     ServerProtocol.is_shutting_down = staticmethod(is_shutting_down)
     ServerProtocol.accept_more = staticmethod(accept_more)
     return ServerProtocol

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nextclick.core.vocabulary import ROUNDED_IDS
 from nextclick.errors import InputError, RequestError, nearest
 from nextclick.serving.catalog_search import ItemCatalog
 from nextclick.serving.model_versions import open_versions
@@ -77,6 +78,7 @@ class ModelManager:
         folders: name of a model to its folder; the first model is the default.
         titles: a CSV file with item titles, shared by all models.
         min_recall: recall that an approximate search of a large catalog must reach; 1 is exact.
+        ids_as_text: answer with ids as text.
         on_change: called with the model and "swapped" or "refused".
 
     Raises:
@@ -90,10 +92,12 @@ class ModelManager:
         *,
         titles: str | Path | None = None,
         min_recall: float = 1.0,
+        ids_as_text: bool = False,
         on_change: Callable[[str, str], None] = _ignore,
     ):
         self._titles = None if titles is None else TitleFile(titles)
         self._min_recall = min_recall
+        self._ids_as_text = ids_as_text
         self._on_change = on_change
         self.slots: dict[str, ModelSlot] = {}
         for name, folder in folders.items():
@@ -196,7 +200,9 @@ class ModelManager:
         return reason
 
     def _load(self, name: str, version: ServedVersion) -> LoadedModel:
-        recommender = Recommender.load(version.path)
+        recommender = Recommender.load(version.path, ids_as_text=self._ids_as_text)
+        if recommender.artifact.items.exceeds_doubles:
+            log.warning("model %s: %s; start the server with --ids-as-text", name, ROUNDED_IDS)
         warm_up(recommender)
         catalog = self._catalog(name, recommender)
         search = calibrate_search(recommender, self._min_recall)

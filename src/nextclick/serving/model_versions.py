@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from nextclick.artifact.version_registry import Registry, is_registry
 from nextclick.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -89,18 +88,13 @@ class ArtifactSource:
 
 
 def open_versions(folder: str | Path) -> VersionSource:
-    """The versions in a folder: an artifact or a registry."""
+    """The versions in a folder: an artifact or a registry.
+
+    Raises:
+        ArtifactError: the folder cannot be read, or it is a damaged registry.
+    """
     path = Path(folder)
-    try:
-        kind = json.loads((path / "manifest.json").read_bytes()).get("kind")
-    except (FileNotFoundError, NotADirectoryError, ValueError, AttributeError):
-        kind = None  # loading the artifact reports the error
-    except OSError as error:
-        raise ArtifactError(_read_problem(path, error)) from error
-    if kind != "nextclick.registry":
-        return ArtifactSource(path)
-    registry: VersionSource = import_module("nextclick.artifact.version_registry").Registry(path)
-    return registry
+    return Registry(path) if is_registry(path) else ArtifactSource(path)
 
 
 def _read_problem(folder: Path, error: OSError) -> str:

@@ -58,11 +58,16 @@ class Operation:
         return (self.handler.__doc__ or "").partition("\n")[0]
 
     @property
+    def needs_models(self) -> bool:
+        """Whether the models must be loaded."""
+        return self.path.startswith("/v1/")
+
+    @property
     def statuses(self) -> list[int]:
         """All error statuses."""
         statuses = {*self.problems}
-        if self.path.startswith("/v1/"):
-            statuses |= {421, 429}
+        if self.needs_models:
+            statuses |= {421, 429, 503}
         if self.method != "GET":
             statuses.add(403)
         if self.body is not None:
@@ -118,6 +123,8 @@ def endpoint(app: App, operations: Iterable[Operation]) -> Callable[[Request], A
 
 async def _run(app: App, operation: Operation, request: Request) -> Response:
     _authorize(operation.access, request, app.settings.token)
+    if operation.needs_models:
+        app.check_loaded()  # before the body is read
     body = None
     if operation.body is not None:
         length = request.headers.get("content-length", "")

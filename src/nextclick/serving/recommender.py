@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nextclick.artifact import Artifact
+from nextclick.core.cutoffs import catalog_cutoff
 from nextclick.core.topk import SortedBase
 from nextclick.errors import ConfigError
 from nextclick.serving.explanation import (
@@ -51,21 +52,28 @@ class Recommendation:
 
 
 class Recommender:
-    """A trained model that recommends on raw ids. Safe to use from several threads."""
+    """A trained model that recommends on raw ids. Safe to use from several threads.
 
-    def __init__(self, artifact: Artifact):
+    Args:
+        artifact: the model with its items.
+        ids_as_text: return all ids as text. JavaScript rounds integers above 2^53.
+    """
+
+    def __init__(self, artifact: Artifact, *, ids_as_text: bool = False):
+        if ids_as_text:
+            artifact = replace(artifact, items=artifact.items.as_text())
         self.artifact = artifact
         self.popular = SortedBase.from_scores(artifact.support.astype(np.float32)).best_first
         self.searcher = build_searcher(artifact.model)
 
     @classmethod
-    def load(cls, path: str | Path) -> Recommender:
+    def load(cls, path: str | Path, *, ids_as_text: bool = False) -> Recommender:
         """Load an artifact.
 
         Raises:
             ArtifactError: the folder contains no valid artifact.
         """
-        return cls(Artifact.load(path))
+        return cls(Artifact.load(path), ids_as_text=ids_as_text)
 
     def recommend(
         self,
@@ -83,7 +91,8 @@ class Recommender:
 
         Args:
             sessions: raw ids in click order; a session may be empty.
-            k: number of items; fewer are returned if the filters leave fewer.
+            k: number of items; fewer are returned if the filters leave fewer. A k above the size
+                of the catalog is lowered to it with a warning.
             times: click times of each session in seconds on any clock; None if unknown.
             users: the visitor of each session; None for an anonymous visitor.
             now: the moment of prediction on the same clock, for each session or for all; None is
@@ -93,7 +102,7 @@ class Recommender:
             block: never recommend these items.
 
         Raises:
-            ConfigError: k is out of range, a session is not a sequence of ids, or times do not
+            ConfigError: k is below 1, a session is not a sequence of ids, or times do not
                 match the clicks or decrease.
         """
         B = len(sessions)
@@ -110,6 +119,7 @@ class Recommender:
                 raise ConfigError(
                     f"{name} must have an entry for each of {B} sessions, got {len(given)}"
                 )
+        k = catalog_cutoff(k, self.artifact.model.n_items)
         self.check(k, allow, block)
         allowed, blocked = self._candidates(allow, block)
         requests = []
@@ -150,7 +160,8 @@ class Recommender:
         Raises:
             ConfigError: as `recommend`; or no click or no item is known to the model.
         """
-        k = k if items is None else 1  # an unused k is not validated
+        # an unused k is not validated
+        k = 1 if items is not None else catalog_cutoff(k, self.artifact.model.n_items)
         request = self.resolve(RecommendationRequest(session, k, times=times, user=user, now=now))
         if len(request.clicks) == 0:
             raise ConfigError(

@@ -96,11 +96,14 @@ async def get_session(app: App, request: Request, body: None) -> schemas.Session
         raise _unavailable(app, error) from None
     if session is None:
         raise _not_found()
+    items, user = session.items, session.user
+    if app.settings.ids_as_text:
+        items, user = [str(item) for item in items], None if user is None else str(user)
     clicks = [
         schemas.ClickResponse(item, seconds)
-        for item, seconds in zip(session.items, session.times, strict=True)
+        for item, seconds in zip(items, session.times, strict=True)
     ]
-    return schemas.SessionResponse(session_id, clicks, session.user)
+    return schemas.SessionResponse(session_id, clicks, user)
 
 
 @operation(

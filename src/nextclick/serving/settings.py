@@ -89,6 +89,14 @@ class Settings:
             description="time limit for the request line and headers, in seconds",
         ),
     ] = 5.0
+    max_connections: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="open connections per worker; for a further one, the connection that has "
+            "been idle for the longest is closed",
+        ),
+    ] = 10_000
     timeout: Annotated[
         float,
         Field(ge=0.01, allow_inf_nan=False, description="time limit of a request, in seconds"),
@@ -161,6 +169,13 @@ class Settings:
             "10.0.0.1,10.0.0.2"
         ),
     ] = ""
+    ids_as_text: Annotated[
+        bool,
+        Field(
+            description="answer with ids as JSON strings; JavaScript clients round integers above "
+            "2^53"
+        ),
+    ] = False
     log_requests: Annotated[bool, Field(description="log one line per request, without ids")] = (
         False
     )

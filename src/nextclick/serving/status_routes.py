@@ -30,6 +30,7 @@ async def ready(app: App, request: Request, body: None) -> dict[str, Any]:
         raise RequestError(
             "the server is shutting down; retry in a second", status=503, retry_after=1
         )
+    app.check_loaded()
     problem = await app.check_store()
     store: dict[str, Any] = {
         "backend": app.store.name,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nextclick.batches.prefetch import prefetch
 from nextclick.training.batch_source import AuxiliaryStep, LaneBatchSource, SessionBatchSource
+from nextclick.training.checkpoint_checks import check_same_tensors
 from nextclick.training.optim import Optimizers
 
 if TYPE_CHECKING:
@@ -82,12 +83,13 @@ class AlternatingBatchSource(SessionBatchSource):
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Restore a state that `state` returned."""
-        for name, weight in self._task_weights.items():
-            weight.data.copy_(state[name])
         prefix = len(_OPTIMIZER)
-        self.task_optimizers.load_state(
-            {name[prefix:]: value for name, value in state.items() if name.startswith(_OPTIMIZER)}
-        )
+        optimizer = {n[prefix:]: value for n, value in state.items() if n.startswith(_OPTIMIZER)}
+        weights = {n: value for n, value in state.items() if not n.startswith(_OPTIMIZER)}
+        check_same_tensors(weights, dict(self._task_weights))
+        for name, weight in self._task_weights.items():
+            weight.data.copy_(weights[name])
+        self.task_optimizers.load_state(optimizer)
 
 
 def make_batch_source(

@@ -17,6 +17,7 @@ from nextclick.batches.prefetch import prefetch
 from nextclick.batches.session_order import SessionOrder
 from nextclick.errors import ConfigError
 from nextclick.models.ops.prefix_inputs import TensorRecord, to_device
+from nextclick.training.checkpoint_checks import check_same_tensors
 from nextclick.training.encoder_inputs import EncoderInputs
 from nextclick.training.objective import Objective
 
@@ -145,8 +146,12 @@ class BatchSource(ABC):
         return {}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Restore a state that `state` returned."""
-        del state
+        """Restore a state that `state` returned.
+
+        Raises:
+            ArrayError: a tensor is missing, unknown, or has another type or shape.
+        """
+        check_same_tensors(state, {})
 
 
 class SessionBatchSource(BatchSource):
@@ -318,4 +323,5 @@ class LaneBatchSource(BatchSource):
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Restore a state that `state` returned."""
+        check_same_tensors(state, {"lanes": self._state})
         self._state = state["lanes"].to(self.device)

@@ -3,7 +3,7 @@
 FOLDER/
 metrics.jsonl         one line for each reported step and each epoch
 checkpoint/           written atomically
-  manifest.json       identity of the run, position, metrics of all epochs so far
+  manifest.json       identity of the run, position, metrics of all epochs so far, digests
   GROUP.safetensors   tensors by name, without executable content; groups are weights, best
                       (weights), optimizer, batch_source (states of lanes) and random (generators)
 """
@@ -12,25 +12,44 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from nextclick.core.manifests import write_manifest
-from nextclick.core.storage import atomic_folder
-from nextclick.errors import ArtifactError
+from nextclick.core.config import build_config
+from nextclick.core.file_digests import MANIFEST, find_damage
+from nextclick.core.manifests import (
+    ManifestError,
+    check_files,
+    check_manifest,
+    describe_os_error,
+    format_version,
+    read_manifest,
+    write_manifest,
+)
+from nextclick.core.storage import atomic_folder, restore_interrupted
+from nextclick.errors import ArtifactError, ConfigError
+from nextclick.training.checkpoint_checks import check_finite_tensors, check_position
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
 
-FORMAT_VERSION = 2  # 1 had other names for the group batch_source and a field of the position
+FORMAT_VERSION = 3  # 2 listed its groups
 KIND = "nextclick.checkpoint"
+_SECTIONS = ("data", "model", "training")
+GROUPS = ("weights", "best", "optimizer", "batch_source", "random")
+_Count = Annotated[int, Field(ge=0)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+# raised by a file that was changed together with its digest
+_BROKEN = (ConfigError, SafetensorError, ValueError, TypeError, LookupError, RuntimeError)
 _START_OVER = "pass --overwrite instead of --resume to start over"
 
 
@@ -68,16 +87,16 @@ class TrainingPosition:
         history: metrics of each completed epoch.
     """
 
-    epoch: int = 0
-    step: int = 0
-    total_steps: int = 0
-    samples: int = 0
-    loss: float = 0.0
-    seconds: float = 0.0
-    rate: float = 0.0
-    best_epoch: int | None = None
-    best: float | None = None
-    epochs_since_best: int = 0
+    epoch: _Count = 0
+    step: _Count = 0
+    total_steps: _Count = 0
+    samples: _Count = 0
+    loss: _Finite = 0.0
+    seconds: _Finite = 0.0
+    rate: _Finite = 0.0
+    best_epoch: Annotated[int, Field(ge=1)] | None = None
+    best: _Finite | None = None
+    epochs_since_best: _Count = 0
     finished: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -105,7 +124,12 @@ def save(
 ) -> None:
     """Write `folder/checkpoint` and replace the previous one.
 
-    Each group is a file of its own, because writing a file copies its tensors.
+    Args:
+        folder: the folder of the run.
+        identity: what determines the result of the run.
+        position: position in the run.
+        groups: the tensors of each of `GROUPS`, a file each, because writing a file copies its
+            tensors.
 
     Raises:
         OutputError: the checkpoint cannot be written.
@@ -116,7 +140,6 @@ def save(
         "nextclick": __version__,
         "identity": asdict(identity),
         "position": asdict(position),
-        "groups": list(groups),
     }
     with atomic_folder(folder / "checkpoint", overwrite=True, replaces=(KIND,)) as scratch:
         for group, tensors in groups.items():
@@ -137,25 +160,90 @@ def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load(
-    folder: Path, identity: RunIdentity
+    folder: Path, identity: RunIdentity, epochs: int
 ) -> tuple[TrainingPosition, dict[str, dict[str, Tensor]]]:
     """Read a checkpoint that `save` wrote for a run with the same identity.
+
+    All files are compared with their digests, and the position and the tensors are checked. The
+    caller compares the tensors with those of its run, within `reading`.
+
+    Args:
+        folder: the folder of the run.
+        identity: what determines the result of the run.
+        epochs: maximum number of epochs of the run.
 
     Raises:
         ArtifactError: the checkpoint is missing, is broken, or belongs to a run with another
             model, training config or store.
     """
     path = folder / "checkpoint"
+    manifest = _read_manifest(path)
+    with reading(folder):
+        check_files(path, manifest["files"])
+    with reading(folder, MANIFEST):
+        saved = manifest["identity"]
+        if not isinstance(saved, dict) or not all(isinstance(saved[s], dict) for s in _SECTIONS):
+            raise ManifestError(f"identity must consist of mappings, got {saved!r:.60}")
+    _check_identity(path, saved, _as_json(asdict(identity)))
+    with reading(folder, MANIFEST):
+        position = build_config(TrainingPosition, manifest["position"], "the position")
+        check_position(position, epochs)
+    groups = {}
+    for group in GROUPS:
+        with reading(folder, f"{group}.safetensors"):
+            groups[group] = load_file(path / f"{group}.safetensors")
+            check_finite_tensors(groups[group])
+    return position, groups
+
+
+@contextmanager
+def reading(folder: Path, name: str = "") -> Iterator[None]:
+    """Convert an error of reading a file of a checkpoint into one that names the file.
+
+    Raises:
+        ArtifactError: the file is broken, or cannot be read.
+    """
+    file = folder / "checkpoint" / name
     try:
-        manifest = json.loads((path / "manifest.json").read_text("utf-8"))
-        kind, version = manifest["kind"], int(manifest["format_version"])
+        yield
+    except OSError as error:
+        raise ArtifactError(f"{file}: cannot be read: {describe_os_error(error)}") from error
+    except _BROKEN as error:
+        reason = f"{error} is missing" if type(error) is KeyError else str(error)
+        raise ArtifactError(
+            f"{file}: this checkpoint is broken: {reason}; restore it from a copy, or {_START_OVER}"
+        ) from error
+
+
+def find_checkpoint_damage(path: Path) -> str | None:
+    """Why the folder of a checkpoint is damaged; None if it is intact or does not exist."""
+    if not path.exists():
+        return None
+    try:
+        damage = find_damage(path, _read_manifest(path)["files"])
+    except (ArtifactError, OSError) as error:
+        return str(error)
+    return None if damage is None else f"{path / damage}"
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        restore_interrupted(path)
+        manifest = read_manifest(path / MANIFEST)
+        kind, version = manifest["kind"], format_version(manifest)
+        if "digest" in manifest or (kind, version) == (KIND, FORMAT_VERSION):
+            check_manifest(manifest)  # first: damage must not look like another kind or version
     except FileNotFoundError:
         raise ArtifactError(
-            f"{folder} has no checkpoint to resume from; start without --resume"
+            f"{path.parent} has no checkpoint to resume from; start without --resume"
         ) from None
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except OSError as error:
         raise ArtifactError(
-            f"{path}: not the manifest of a checkpoint: {error!r}; {_START_OVER}"
+            f"{path / MANIFEST}: cannot be read: {describe_os_error(error)}"
+        ) from error
+    except (ManifestError, KeyError) as error:
+        raise ArtifactError(
+            f"{path / MANIFEST}: not the manifest of a checkpoint: {error!r}; {_START_OVER}"
         ) from error
     if kind != KIND:
         raise ArtifactError(f"{path} is a {kind}, not a checkpoint; name the folder of a run")
@@ -165,19 +253,11 @@ def load(
             f"{version}), but this is nextclick {__version__} (format {FORMAT_VERSION}), which may "
             f"give other weights; {_START_OVER}"
         )
-    try:
-        _check_identity(path, manifest["identity"], _as_json(asdict(identity)))
-        position = TrainingPosition(**manifest["position"])
-        groups = {group: load_file(path / f"{group}.safetensors") for group in manifest["groups"]}
-    except (SafetensorError, OSError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(
-            f"{path}: this checkpoint is broken: {error!r}; {_START_OVER}"
-        ) from error
-    return position, groups
+    return manifest
 
 
 def _check_identity(path: Path, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-    for section in ("data", "model", "training"):
+    for section in _SECTIONS:
         if saved[section] != current[section]:
             differences = "; ".join(
                 f"{name} is {saved[section].get(name)!r} in the checkpoint and "

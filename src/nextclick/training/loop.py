@@ -15,6 +15,7 @@ from nextclick.training import checkpoint
 from nextclick.training.auxiliary_task import make_batch_source
 from nextclick.training.batch_source import AuxiliaryStep
 from nextclick.training.checkpoint import RunIdentity, TrainingPosition
+from nextclick.training.checkpoint_checks import check_same_tensors
 from nextclick.training.loss_monitor import LossMonitor
 from nextclick.training.optim import Optimizers, clip, learning_rate, scheduled_rate
 from nextclick.training.run_log import MetricsLog, RunReporter, rates
@@ -240,24 +241,42 @@ class TrainingLoop:
             "best": self.best_weights,
             "optimizer": self.optimizers.state(),
             "batch_source": self.batch_source.state(),
-            "random": {"cpu": torch.get_rng_state()},
+            "random": self._random_states(),
         }
-        if self.settings.device.type == "cuda":
-            groups["random"]["cuda"] = torch.cuda.get_rng_state()
         checkpoint.save(self.checkpoints.folder, self._identity(), self.position, groups)
         self.last_saved = time.monotonic()
 
     def resume(self) -> None:
-        """Restore the state of the checkpoint."""
+        """Restore the state of the checkpoint.
+
+        Raises:
+            ArtifactError: the checkpoint is missing, is broken or belongs to another run.
+        """
         assert self.checkpoints is not None
-        self.position, groups = checkpoint.load(self.checkpoints.folder, self._identity())
-        self.encoder.load_state_dict(groups["weights"])
-        self.best_weights = groups["best"]
-        self.optimizers.load_state(groups["optimizer"])
-        self.batch_source.load_state(groups["batch_source"])
-        torch.set_rng_state(groups["random"]["cpu"])
-        if self.settings.device.type == "cuda" and "cuda" in groups["random"]:
-            torch.cuda.set_rng_state(groups["random"]["cuda"])
+        folder, weights = self.checkpoints.folder, self.encoder.state_dict()
+        self.position, groups = checkpoint.load(folder, self._identity(), self.settings.epochs)
+        with checkpoint.reading(folder, "best.safetensors"):
+            self.best_weights = groups["best"]
+            has_best = self.keeps_best and self.position.best_epoch is not None
+            check_same_tensors(self.best_weights, weights if has_best else {})
+        with checkpoint.reading(folder, "weights.safetensors"):
+            check_same_tensors(groups["weights"], weights)
+            self.encoder.load_state_dict(groups["weights"])
+        with checkpoint.reading(folder, "optimizer.safetensors"):
+            self.optimizers.load_state(groups["optimizer"])
+        with checkpoint.reading(folder, "batch_source.safetensors"):
+            self.batch_source.load_state(groups["batch_source"])
+        with checkpoint.reading(folder, "random.safetensors"):
+            check_same_tensors(groups["random"], self._random_states())
+            torch.set_rng_state(groups["random"]["cpu"])
+            if self.settings.device.type == "cuda":
+                torch.cuda.set_rng_state(groups["random"]["cuda"])
+
+    def _random_states(self) -> dict[str, Tensor]:
+        states = {"cpu": torch.get_rng_state()}
+        if self.settings.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state()
+        return states
 
     def _identity(self) -> RunIdentity:
         assert self.checkpoints is not None

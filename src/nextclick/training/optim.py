@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from nextclick.core.array_checks import ArrayError
 from nextclick.errors import TrainingError
 from nextclick.models.neural_model import Encoder
 from nextclick.training.adagrad import Adagrad
+from nextclick.training.checkpoint_checks import check_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,15 +81,26 @@ class Optimizers:
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restore a state that `state` returned."""
-        for number, optimizer in enumerate(self._optimizers):
-            states: dict[int, dict[str, Tensor | int]] = {}
-            for key, value in state.items():
-                owner, index, name = key.split(".", 2)
-                if int(owner) == number:
-                    is_count = value.dtype == torch.int64 and value.ndim == 0
-                    states.setdefault(int(index), {})[name] = int(value) if is_count else value
-            optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+        """Restore a state that `state` returned.
+
+        Raises:
+            ArrayError: a tensor does not belong to a parameter, or has another shape.
+        """
+        states: list[dict[int, dict[str, Tensor | int]]] = [{} for _ in self._optimizers]
+        for key, value in state.items():
+            owner, index, name = key.split(".", 2)
+            if int(owner) >= len(states):
+                raise ArrayError(f"{key} belongs to no optimizer")
+            parameters = self._optimizers[int(owner)].param_groups[0]["params"]
+            if int(index) >= len(parameters):
+                raise ArrayError(f"{key} belongs to no parameter")
+            if value.ndim:  # all others are counters; a compiled kernel does not check a shape
+                check_tensor(key, value, parameters[int(index)])
+            is_count = value.dtype == torch.int64 and value.ndim == 0
+            state_of_parameter = states[int(owner)].setdefault(int(index), {})
+            state_of_parameter[name] = int(value) if is_count else value
+        for optimizer, loaded in zip(self._optimizers, states, strict=True):
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": loaded})
 
 
 def make_optimizer(

@@ -140,7 +140,7 @@ class MetricsLog:
         self._path = folder / "metrics.jsonl"
         with raising_output_errors(self._path):
             folder.mkdir(parents=True, exist_ok=True)
-            lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
+            lines = _lines(self._path)
             scratch = folder / ".metrics.jsonl.part"
             retained = (f"{line}\n" for line in lines if _step_of_line(line) <= after_step)
             scratch.write_text("".join(retained), "utf-8")
@@ -156,6 +156,11 @@ class MetricsLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a log; empty if there is none. A damaged line is removed by its step."""
+    return path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []
 
 
 def _step_of_line(line: str) -> float:

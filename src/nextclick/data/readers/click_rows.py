@@ -11,10 +11,10 @@ import polars as pl
 from nextclick.data.readers.raw_ids import clean_ids
 from nextclick.data.readers.sources import BAD, LINE, ROW, LogSource
 from nextclick.data.readers.timestamps import AmbiguousDateError, TimeFormat, detect_time_format
-from nextclick.errors import SourceError
+from nextclick.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from nextclick.data.options import ReadOptions
     from nextclick.data.readers.columns import Columns
@@ -78,7 +78,7 @@ class ReadCounts:
 
     Attributes:
         rows: rows read.
-        blank: blank lines of text files.
+        blank: blank lines.
         continuation: lines of text files that continue the row of an earlier line.
         other_events: rows of event types that are not clicks.
         event_types: rows of each of these types, as written in the log.
@@ -95,6 +95,25 @@ class ReadCounts:
         if source.lines is not None:
             self.blank += source.lines.blank
             self.continuation += source.lines.continuation
+
+
+def check_item_pattern(pattern: str) -> None:
+    """Check that a pattern is a regular expression with a group.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    try:
+        pl.Series([""]).str.extract(pattern)
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ConfigError(
+            f"item_pattern: {pattern!r} is not a regular expression: {reason}; quote it"
+        ) from error
+    if pl.Series([""]).str.extract_groups(pattern).struct.fields == []:
+        raise ConfigError(
+            f"item_pattern: {pattern!r} has no group; put the part that is the item in parentheses"
+        )
 
 
 def check_column_types(source: LogSource, columns: Columns) -> None:
@@ -117,12 +136,13 @@ def check_column_types(source: LogSource, columns: Columns) -> None:
 
 
 def source_time_format(source: LogSource, columns: Columns, read: ReadOptions) -> TimeFormat | None:
-    """Detect the time format of a source from its first rows; None if it has no row.
+    """Detect the time format of a source from its first rows; None without rows or times.
 
     Raises:
         SourceError: no time in the first rows can be parsed, or dates have two readings.
     """
-    assert columns.time is not None
+    if columns.time is None:
+        return None
     column = columns.time
     sample = source.head([column], SAMPLE_ROWS)[column]
     if len(sample) == 0:
@@ -151,10 +171,10 @@ def source_time_format(source: LogSource, columns: Columns, read: ReadOptions) -
 def read_chunks(
     source: LogSource,
     columns: Columns,
-    times: TimeFormat,
+    times: TimeFormat | None,
     *,
     events: tuple[str, ...] | None,
-    missing: Sequence[str],
+    read: ReadOptions,
     bad_rows: BadRows,
     counts: ReadCounts,
 ) -> Iterator[pl.DataFrame]:
@@ -168,20 +188,27 @@ def read_chunks(
     names = columns.by_role()
     required = ("item", "session" if columns.session else "user")
     for chunk in source.frames(list(names.values())):
+        if BAD in chunk.columns and source.lines is None:
+            chunk = _drop_blank(chunk, counts)
         counts.rows += chunk.height
         if BAD in chunk.columns:
             is_bad = pl.col(BAD).is_not_null()
             chunk = _drop_bad_rows(chunk, is_bad, source, None, pl.col(BAD), bad_rows)
         if columns.event is not None and events is not None:
             chunk = _select_events(chunk, columns.event, events, counts)
+        if read.item_pattern is not None:
+            chunk = _match_items(chunk, names["item"], read.item_pattern, counts)
         roles = [role for role in names if role in _ID_ROLES]
-        ids = {_prefixed(role): clean_ids(chunk[names[role]], missing) for role in roles}
+        ids = {_prefixed(role): clean_ids(chunk[names[role]], read.missing) for role in roles}
         chunk = chunk.with_columns(**ids)
         for role in required:
             is_missing = pl.col(_prefixed(role)).is_null()
             reason = pl.lit(f"expected the id of the {role}")
             chunk = _drop_bad_rows(chunk, is_missing, source, names[role], reason, bad_rows)
-        chunk = _parse_times(chunk, source, names["time"], times, bad_rows)
+        if times is None:
+            chunk = chunk.with_columns(pl.lit(0, pl.Int64).alias(_prefixed("time")))
+        else:
+            chunk = _parse_times(chunk, source, names["time"], times, bad_rows)
         yield chunk.select(**{role: pl.col(_prefixed(role)) for role in (*roles, "time")})
 
 
@@ -197,6 +224,25 @@ def _select_events(
     found = types.filter(~is_click.fill_null(value=False)).fill_null("").value_counts()
     counts.event_types.update(dict(found.iter_rows()))
     return chunk.filter(is_click)
+
+
+def _match_items(
+    chunk: pl.DataFrame, column: str, pattern: str, counts: ReadCounts
+) -> pl.DataFrame:
+    """Replace the item by the first group of the pattern; rows that do not match are no clicks."""
+    found = chunk.with_columns(pl.col(column).cast(pl.String).str.extract(pattern))
+    clicks = found.filter(pl.col(column).is_not_null())
+    if clicks.height < chunk.height:
+        counts.other_events += chunk.height - clicks.height
+        counts.event_types.update({"no match of the item pattern": chunk.height - clicks.height})
+    return clicks
+
+
+def _drop_blank(chunk: pl.DataFrame, counts: ReadCounts) -> pl.DataFrame:
+    """Drop the blank rows of a source that does not count its lines itself."""
+    rows = chunk.filter(~pl.all_horizontal(pl.exclude(ROW, LINE).is_null()))
+    counts.blank += chunk.height - rows.height
+    return rows
 
 
 def _parse_times(

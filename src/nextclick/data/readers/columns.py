@@ -10,7 +10,7 @@ from pydantic import Field
 from nextclick.errors import SourceError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 # in the order of preference; spellings such as SessionId, session-id and SESSION_ID are the same
 COMMON_NAMES: dict[str, tuple[str, ...]] = {
@@ -189,7 +189,12 @@ class Columns:
 
 
 def resolve_columns(
-    requested: Columns, available: Sequence[str], label: str, *, sessions_by: SessionsBy
+    requested: Columns,
+    available: Sequence[str],
+    label: str,
+    *,
+    sessions_by: SessionsBy,
+    needs_time: bool = True,
 ) -> Columns:
     """Return the column of every role, by its requested name or by one of the common names.
 
@@ -199,6 +204,7 @@ def resolve_columns(
         label: name of the source in messages.
         sessions_by: `id` requires a session column; `user` requires a user column and ignores the
             session column; `auto` requires one of the two.
+        needs_time: False for a log whose order of rows is the order of clicks.
 
     Raises:
         SourceError: a requested or a required column does not exist.
@@ -206,7 +212,7 @@ def resolve_columns(
     names = {role: _resolve(role, requested, available, label) for role in COMMON_NAMES}
     if sessions_by == "user":
         names["session"] = None
-    for role in ("item", "time"):
+    for role in ("item", "time") if needs_time else ("item",):
         if names[role] is None:
             raise SourceError(_missing_column(label, role, available))
     if names["session"] is None and (names["user"] is None or sessions_by == "id"):
@@ -224,10 +230,41 @@ def _resolve(role: str, requested: Columns, available: Sequence[str], label: str
             f"{label}: there is no column {name!r} (requested as the {role} column): "
             f"{nearest(name, available)}; the file has {', '.join(available)}"
         )
+    for ends in _path_ends(available):
+        found = _common_name(role, ends, label)
+        if found is not None:
+            return found
+    return None
+
+
+def has_common_name(role: str, available: Sequence[str]) -> bool:
+    """Return whether a column has one of the common names of a role."""
+    names = {normalized_name(name) for name in COMMON_NAMES[role]}
+    return any(normalized_name(end) in names for ends in _path_ends(available) for end in ends)
+
+
+def _path_ends(available: Sequence[str]) -> Iterator[dict[str, list[str]]]:
+    """Yield the columns by name, then by the ends of the paths of nested fields.
+
+    `item_id` is preferred to `event.item_id`, and `event.item.id` is an item as well.
+    """
+    for n_left_out in range(1 + max((name.count(".") for name in available), default=0)):
+        ends: dict[str, list[str]] = {}
+        for name in available:
+            keys = name.split(".")[n_left_out:]
+            if keys:
+                ends.setdefault(".".join(keys), []).append(name)
+        yield ends
+
+
+def _common_name(role: str, ends: Mapping[str, list[str]], label: str) -> str | None:
     for common in COMMON_NAMES[role]:
-        spellings = [c for c in available if normalized_name(c) == normalized_name(common)]
-        if common in spellings or len(spellings) == 1:
-            return common if common in spellings else spellings[0]
+        spellings = [
+            c for end in ends if normalized_name(end) == normalized_name(common) for c in ends[end]
+        ]
+        exact = ends.get(common, [])
+        if len(exact) == 1 or len(spellings) == 1:
+            return (exact if len(exact) == 1 else spellings)[0]
         if spellings:
             raise SourceError(
                 f"{label}: the columns {' and '.join(map(repr, spellings))} have the same name but "
@@ -250,13 +287,21 @@ def key_columns(name: str | None, available: Sequence[str]) -> list[str]:
 def unused_columns(columns: Columns, available: Sequence[str]) -> dict[str, list[str]]:
     """Return the columns whose names suggest a session or an event type, for roles without one."""
     used = set(columns.by_role().values())
+    names = {c: normalized_name(c) for c in available if c not in used}
     return {
         role: [
-            c for c in available if c not in used and any(h in normalized_name(c) for h in hints)
+            c
+            for c, name in names.items()
+            if any(h in name for h in hints) and not _is_measure(name)
         ]
         for role, hints in _HINTS.items()
         if getattr(columns, role) is None
     }
+
+
+def _is_measure(normalized: str) -> bool:
+    """Return whether a name such as `eventdate` or `session_size` suggests a time or a number."""
+    return any(part in normalized for part in ("date", "time", "start", "end", "size", "length"))
 
 
 def normalized_name(name: str) -> str:

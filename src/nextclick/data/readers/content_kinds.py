@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-HEAD_BYTES = 1 << 13
+from nextclick.data.readers.json_values import is_json
+
+HEAD_BYTES = 1 << 16
 
 _COMPRESSIONS = (
     (re.compile(rb"\x1f\x8b\x08"), "gzip"),
@@ -21,7 +23,6 @@ _READABLE = (
     (re.compile(rb".{8}DUCK", re.DOTALL), "duckdb"),
     (re.compile(rb"PK(\x03\x04|\x05\x06)"), "zip"),
 )
-_JSON = re.compile(rb'(\xef\xbb\xbf)?\s*(\{\s*["}]|\[\s*[\[{\]])')
 
 _UNPACK = "unpack it"
 _EXPORT = "save the table as CSV or Parquet"
@@ -80,7 +81,7 @@ def kind_of(head: bytes) -> str:
     kind = next((name for pattern, name in _READABLE if pattern.match(head)), None)
     if kind is not None:
         return kind
-    if _JSON.match(head):
+    if is_json(head):
         return "json"
     return "text" if unreadable_content(head) is None else "unreadable"
 

@@ -54,7 +54,7 @@ def duckdb_source(path: Path, label: str, table: str | None) -> LogSource:
         SourceError: the database cannot be read, the table cannot be chosen, or the package duckdb
             is not installed.
     """
-    duckdb = import_extra("duckdb", "formats", label)
+    duckdb = import_extra("duckdb", "duckdb", label)
     try:
         connection = duckdb.connect(str(path), read_only=True)
         names = connection.execute(
@@ -78,7 +78,7 @@ def duckdb_source(path: Path, label: str, table: str | None) -> LogSource:
 
 
 def relation_source(relation: Any, label: str) -> LogSource:
-    """Open a relation of DuckDB; it is computed anew for each pass over its rows."""
+    """Open a relation of DuckDB; it is computed again for each pass."""
     sample = pl.DataFrame(relation.limit(SAMPLE_ROWS))
     expressions = plain_columns(sample.schema, sample.lazy())
 

@@ -56,6 +56,10 @@ class _Decompressed(io.RawIOBase):
             raise EOFError("the compressed data ends early, so the file is incomplete") from error
         except (zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile) as error:
             raise OSError(f"the compressed data is damaged ({error})") from error
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise OSError(f"the data cannot be decompressed ({error})") from error
         except (NotImplementedError, RuntimeError) as error:  # of a member of a zip archive
             raise OSError(f"the archive cannot be unpacked ({error})") from error
 

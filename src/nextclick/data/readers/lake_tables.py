@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
@@ -14,6 +16,7 @@ from nextclick.data.readers.typed_tables import typed_source
 from nextclick.errors import SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from nextclick.data.readers.log_file import LogFile
@@ -38,12 +41,20 @@ def lake_source(file: LogFile) -> LogSource:
     package = "deltalake" if file.layout == "delta" else "pyiceberg"
     import_extra(package, "lake", file.label)
     try:
-        return typed_source(_scan(file), file.label, remedy=_REMEDY)
+        source = typed_source(_scan(file), file.label, remedy=_REMEDY)
     except Exception as error:  # the packages raise errors of many kinds
         raise SourceError(
             f"{file}: the {file.layout.capitalize()} table cannot be read: {reason_of(error)}; "
             f"{_REMEDY}"
         ) from error
+
+    def read(columns: tuple[str, ...]) -> Iterator[pl.DataFrame]:
+        with warnings.catch_warnings():
+            # Polars plans the scan of an Iceberg table faster with one more package
+            warnings.simplefilter("ignore", pl.exceptions.PerformanceWarning)
+            yield from source.read(columns)
+
+    return replace(source, read=read)
 
 
 _REMEDY = "check its log of changes, or export the table as Parquet"

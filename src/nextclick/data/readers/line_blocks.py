@@ -7,7 +7,7 @@ removed. UTF-16 is converted to UTF-8. Memory holds one block.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
@@ -77,7 +77,7 @@ def read_blocks(opener: Opener, block_bytes: int | None = None) -> Iterator[Line
         EOFError: a compressed stream is cut short.
     """
     first_line = 1
-    for data, long_lines in _whole_lines(_utf8_chunks(opener, block_bytes or BLOCK_BYTES)):
+    for data, long_lines in _whole_lines(utf8_chunks(opener, block_bytes or BLOCK_BYTES)):
         n_lines = int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == ord("\n")))
         data, bad = _without_bad_lines(data)
         yield LineBlock(data, first_line, n_lines, bad | long_lines)
@@ -96,7 +96,7 @@ def read_first_lines(opener: Opener, n_lines: int) -> tuple[list[bytes], dict[in
     return [line.removesuffix(b"\r") for line in lines[:n_lines]], bad
 
 
-def _utf8_chunks(opener: Opener, chunk_bytes: int) -> Iterator[bytes]:
+def utf8_chunks(opener: Opener, chunk_bytes: int) -> Generator[bytes]:
     """Yield chunks of UTF-8 with LF or CR LF as line ends, without a byte order mark."""
     with opener() as stream:
         start = _read_fully(stream, _SNIFF_BYTES)

@@ -14,6 +14,7 @@ from nextclick.data.readers.file_names import (
     matches_suffix,
     partitions_of,
 )
+from nextclick.data.readers.formats.log_format import TABLE_SUFFIXES
 from nextclick.data.readers.lake_tables import table_layout
 from nextclick.data.readers.log_file import LogFile, copied_file, local_file, table_folder
 from nextclick.data.readers.read_errors import read_errors
@@ -145,11 +146,13 @@ def _by_suffix(
 
 
 def _by_content(folder: Path, partitions: Partitions) -> list[LogFile]:
-    """Return the files of a folder that hold a table, whatever their names."""
+    """Return the files of a folder that hold a table and have no suffix of another format."""
     entries = [entry for entry in sorted(folder.iterdir()) if not is_hidden(entry.name)]
     files = [
         local_file(entry, partitions)
         for entry in entries
-        if entry.is_file() and not is_document(entry.name)
+        if entry.is_file()
+        and not is_document(entry.name)
+        and not matches_suffix(entry.name, TABLE_SUFFIXES)
     ]
     return [file for file in files if holds_table(file)]

@@ -18,7 +18,9 @@ from nextclick.data.readers.containers import (
 from nextclick.data.readers.content_kinds import kind_of
 from nextclick.data.readers.databases import duckdb_source, sqlite_source
 from nextclick.data.readers.delimited_text import text_source
+from nextclick.data.readers.json_records import json_source
 from nextclick.data.readers.lake_tables import lake_source
+from nextclick.data.readers.list_cells import explode_cells
 from nextclick.data.readers.log_file import copied_file
 from nextclick.data.readers.read_errors import read_errors
 from nextclick.data.readers.remote_files import store_options
@@ -39,15 +41,20 @@ def scan_file(
     separator: str | None = None,
     names: Sequence[str] | None = None,
     quote: Quote = "auto",
+    records: str | None = None,
+    json_records: str | None = None,
     table: str | None = None,
 ) -> LogSource:
     """Open a file without reading its rows; its content decides how it is read, not its name.
 
     Args:
         path: the file.
-        separator: text between two fields of a text file, None to detect it.
-        names: column names of a text file without a header.
-        quote: how the quotes of a text file are read.
+        separator: text between two fields, or None to detect it from the first lines.
+        names: column names of a file without a header.
+        quote: how quotes of text files are read.
+        records: array of a JSON file whose elements are the rows, or columns of a table that hold
+            lists, joined by commas.
+        json_records: as `records`, for JSON files alone.
         table: table of a database, None for the only one that is a log.
 
     Raises:
@@ -57,31 +64,45 @@ def scan_file(
     """
     file = as_log_file(path)
     with read_errors(file.label):
-        source = _open(file, table) or text_source(
-            partial(open_stream, file), file.label, separator=separator, names=names, quote=quote
-        )
+        opener = partial(open_stream, file)
+        kind = _readable_kind(file)
+        if kind == "json":
+            source = json_source(opener, file.label, records=records or json_records)
+        elif kind == "text":
+            source = text_source(opener, file.label, separator=separator, names=names, quote=quote)
+        else:
+            source = _open_table(file, kind, table)
+    if records is not None and kind != "json":
+        source = explode_cells(source, records.split(","))
     for name, value in file.partitions:
         if name not in source.types:
             source = source.with_column(name, pl.String(), (), pl.lit(value, pl.String))
     return source
 
 
-def _open(file: LogFile, table: str | None) -> LogSource | None:
-    """Open a file of a kind other than delimited text; None if it is text."""
+def _readable_kind(file: LogFile) -> str:
+    """Return the kind of a file by its content; an empty file is text.
+
+    Raises:
+        SourceError: the file is of a kind that cannot be read.
+    """
+    if file.layout != "file":
+        return file.layout
+    kind = kind_of(head_of(file))
+    if kind in ("unreadable", "zip"):
+        reject_unreadable(file)
+    return "text" if kind == "empty" else kind
+
+
+def _open_table(file: LogFile, kind: str, table: str | None) -> LogSource:
+    """Open a file with typed columns, or a table of a database."""
     if file.layout != "file":
         return lake_source(file)
-    kind = kind_of(head_of(file))
-    if kind in ("parquet", "arrow") and file.url is not None:
+    if kind in ("parquet", "arrow") and file.url is not None and not is_compressed(file):
         scan = pl.scan_parquet if kind == "parquet" else pl.scan_ipc
         options = store_options(file.url)
         return typed_source(scan(file.url, glob=False, storage_options=options), file.label)
-    if kind in _STORED_KINDS or kind == "json":
-        return _open_stored(_plain_on_disk(file), kind, table)
-    reject_unreadable(file)
-    return None
-
-
-_STORED_KINDS = ("parquet", "arrow", "arrow stream", "avro", "sqlite", "duckdb")
+    return _open_stored(_plain_on_disk(file), kind, table)
 
 
 def _open_stored(file: LogFile, kind: str, table: str | None) -> LogSource:
@@ -98,8 +119,6 @@ def _open_stored(file: LogFile, kind: str, table: str | None) -> LogSource:
 
 
 def _scan(path: Path, kind: str) -> pl.LazyFrame:
-    if kind == "json":
-        return pl.scan_ndjson(path)
     if kind == "parquet":
         return pl.scan_parquet(path, glob=False, hive_partitioning=False)
     if kind == "arrow":

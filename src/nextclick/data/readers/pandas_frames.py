@@ -37,7 +37,9 @@ def _name(name: Any) -> str:
 def _column(column: Any) -> pl.Series:
     """Convert a column; values of Python objects become text."""
     if column.dtype.name == "category":
-        column = column.astype(column.cat.categories.dtype)
+        values = _column(column.cat.categories.to_series())
+        codes = pl.Series(column.cat.codes.to_numpy(), dtype=pl.Int64)
+        return values.gather(codes.set(codes < 0, None))
     kind = column.dtype.kind
     if kind == "M":
         return _times(column)

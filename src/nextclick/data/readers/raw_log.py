@@ -15,6 +15,7 @@ from nextclick.data.readers.click_rows import (
     BadRows,
     ReadCounts,
     check_column_types,
+    check_item_pattern,
     read_chunks,
     source_time_format,
 )
@@ -27,6 +28,7 @@ from nextclick.data.readers.columns import (
 )
 from nextclick.data.readers.formats import LogFormat, get_log_format
 from nextclick.data.readers.frames import is_frame, scan_frame
+from nextclick.data.readers.list_columns import row_per_click
 from nextclick.errors import EmptyLogError, SourceError
 
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
 
 _MIXED_SESSIONS = 0.05  # share of clicks of other users above which session ids are reused
 _MAX_EVENT_TYPES = 5  # in a message
+
+
+NO_TIMES = "none: the log has only an order"
 
 
 @dataclass(slots=True)
@@ -71,7 +76,7 @@ class _Table:
 
     source: LogSource
     columns: Columns
-    times: TimeFormat
+    times: TimeFormat | None
 
 
 @dataclass(slots=True)
@@ -88,6 +93,7 @@ class RawLog:
         columns: the column of each role.
         times: description of the time format.
         relative_times: True if the times are too small to be dates.
+        has_times: False if the log has only the order of its rows.
         notes: decisions about columns and event types that the user should know.
     """
 
@@ -100,6 +106,7 @@ class RawLog:
     columns: dict[str, str]
     times: str
     relative_times: bool
+    has_times: bool
     notes: list[str] = field(default_factory=list)
 
 
@@ -121,6 +128,8 @@ def read_log(
         SourceError: a source cannot be read with these options.
         EmptyLogError: a part has no click.
     """
+    if read.item_pattern is not None:
+        check_item_pattern(read.item_pattern)
     log_format = get_log_format(read.format)
     sources = [_open_sources(part, log_format, read) for part in parts]
     requested = Columns(**{**log_format.columns.by_role(), **read.columns.by_role()})
@@ -147,8 +156,19 @@ def _read_sources(
     log_format = get_log_format(read.format)
     sources = [[_with_session_key(s, requested.session) for s in part] for part in sources]
     first = sources[0][0]
-    columns = resolve_columns(requested, first.columns, first.label, sessions_by=sessions.by)
+    columns = resolve_columns(
+        requested,
+        first.columns,
+        first.label,
+        sessions_by=sessions.by,
+        needs_time=log_format.has_times and read.order == "time",
+    )
     by_user = columns.session is None
+    if by_user and columns.time is None:
+        raise SourceError(
+            f"{first.label}: clicks without times cannot be divided into sessions; name a session "
+            "column with --session-column"
+        )
     notes: list[str] = []
     events = _event_types(read, log_format, columns, first, notes)
     required = columns if events is not None else replace(columns, event=None)
@@ -166,11 +186,12 @@ def _read_sources(
         bad_rows=BadRows(skip=read.on_bad_row == "skip"),
         counts=ReadCounts(),
         columns=columns.by_role(),
-        times=times.describe(),
-        relative_times=times.relative,
+        times=NO_TIMES if times is None else times.describe(),
+        relative_times=times is not None and times.relative,
+        has_times=times is not None,
         notes=[*_source_notes(sources), *notes, *_unused_column_notes(columns, first)],
     )
-    _read_parts(log, tables, events, read.missing, progress)
+    _read_parts(log, tables, events, read, progress)
     _check_not_empty(log, first, events)
     return log
 
@@ -207,7 +228,7 @@ def _read_parts(
     log: RawLog,
     tables: Sequence[Sequence[_Table]],
     events: tuple[str, ...] | None,
-    missing: Sequence[str],
+    read: ReadOptions,
     progress: Progress,
 ) -> None:
     """Append the clicks of all tables to the log."""
@@ -222,7 +243,7 @@ def _read_parts(
                     table.columns,
                     table.times,
                     events=events,
-                    missing=missing,
+                    read=read,
                     bad_rows=log.bad_rows,
                     counts=log.counts,
                 ):
@@ -238,7 +259,7 @@ def _open_sources(part: Sequence[Any], log_format: LogFormat, read: ReadOptions)
     frames = [scan_frame(source) for source in part if is_frame(source)]
     paths = [source for source in part if not is_frame(source)]
     if log_format.transform is not None:
-        frames = [log_format.transform(frame, read.order) for frame in frames]
+        frames = [log_format.transform(frame, read) for frame in frames]
     return frames + (log_format.sources(paths, read) if paths else [])
 
 
@@ -296,11 +317,23 @@ def _resolve_tables(
     tables = []
     sessions_by: Any = "user" if by_user else "id"
     for source in sources:
-        columns = resolve_columns(requested, source.columns, source.label, sessions_by=sessions_by)
+        columns = resolve_columns(
+            requested,
+            source.columns,
+            source.label,
+            sessions_by=sessions_by,
+            needs_time=required.time is not None,
+        )
+        if required.time is None:
+            columns = replace(columns, time=None)
         _check_required_columns(required, columns, source)
+        source = row_per_click(source, columns)
         check_column_types(source, columns)
         times = source_time_format(source, columns, read)
-        if times is not None:
+        has_row = times is not None
+        if columns.time is None:
+            has_row = source.head(list(columns.by_role().values()), 1).height > 0
+        if has_row:
             tables.append(_Table(source, columns, times))
     if not tables:
         raise EmptyLogError(
@@ -318,9 +351,12 @@ def _check_required_columns(required: Columns, columns: Columns, source: LogSour
             )
 
 
-def _common_time_format(tables: Sequence[_Table]) -> TimeFormat:
+def _common_time_format(tables: Sequence[_Table]) -> TimeFormat | None:
     first = tables[0]
+    if first.times is None:
+        return None
     for table in tables:
+        assert table.times is not None
         if table.times.unit != first.times.unit:
             raise SourceError(
                 f"{table.source.label}, column {table.columns.time!r}: the times are "

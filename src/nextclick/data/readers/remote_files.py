@@ -8,9 +8,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
-from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
-from urllib.request import Request, url2pathname, urlopen
 
 from nextclick.data.readers.extra_packages import import_extra
 from nextclick.data.readers.file_names import WILDCARD, is_hidden, matches_suffix, partitions_of
@@ -46,7 +44,7 @@ def find_remote_files(url: str, suffixes: Sequence[str]) -> list[LogFile]:
     if scheme in ("http", "https"):
         return [_download(url)]
     if scheme == "file":
-        return [local_file(Path(url2pathname(urlsplit(url).path)))]
+        return [local_file(Path(unquote(urlsplit(url).path)))]
     if scheme not in _STORES:
         raise SourceError(
             f"{url}: addresses of {scheme}:// cannot be read; supported are {', '.join(_SCHEMES)}"
@@ -64,6 +62,9 @@ def store_options(url: str) -> dict[str, str] | None:
 
 
 def _download(url: str) -> LogFile:
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
     request = Request(url, headers={"User-Agent": f"nextclick/{__version__}"})  # noqa: S310
     try:
         stream = cast("BinaryIO", urlopen(request, timeout=_TIMEOUT))  # noqa: S310

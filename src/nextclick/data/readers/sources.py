@@ -122,6 +122,21 @@ class LogSource:
 
         return replace(self, types={**self.types, name: dtype}, read=read)
 
+    def explode(self, columns: Sequence[str]) -> LogSource:
+        """Return a source with one row for each element of the lists in `columns`.
+
+        The lists of a row have the same length. A row keeps its number, and one without elements
+        has no row.
+        """
+
+        def read(selected: tuple[str, ...]) -> Iterator[pl.DataFrame]:
+            lists = [column for column in columns if column in selected]
+            for frame in self.read(selected):
+                yield frame.explode(lists, empty_as_null=False) if lists else frame
+
+        inner = {name: self.types[name].inner for name in columns}  # type: ignore[attr-defined]
+        return replace(self, types={**self.types, **inner}, read=read)
+
     def rename(self, names: Mapping[str, str]) -> LogSource:
         """Return a source with the columns renamed; other columns keep their name."""
         stored = {names.get(name, name): name for name in self.types}

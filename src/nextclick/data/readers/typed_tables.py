@@ -79,7 +79,7 @@ def _fields(
 def _binary_as_text(value: pl.Expr, sample: pl.Series) -> pl.Expr:
     digits = value.bin.encode("hex")
     if _is_text(sample):
-        return pl.coalesce(value.cast(pl.String, strict=False), digits)
+        return value.map_batches(_decoded, return_dtype=pl.String)
     groups = [digits.str.slice(offset, length) for offset, length in _UUID_GROUPS]
     uuid = pl.concat_str(groups, separator="-")
     return pl.when(value.bin.size() == _UUID_BYTES).then(uuid).otherwise(digits)
@@ -87,5 +87,24 @@ def _binary_as_text(value: pl.Expr, sample: pl.Series) -> pl.Expr:
 
 def _is_text(sample: pl.Series) -> bool:
     """Return whether all values are UTF-8 text without control characters."""
-    text = sample.drop_nulls().cast(pl.String, strict=False)
-    return text.null_count() == 0 and not text.str.contains(r"[\x00-\x08]").any()
+    try:
+        text = sample.cast(pl.String)
+    except pl.exceptions.ComputeError:
+        return False
+    return not text.str.contains(r"[\x00-\x08]").any()
+
+
+def _decoded(values: pl.Series) -> pl.Series:
+    """Return binary values as text; a value that is not UTF-8 becomes hexadecimal digits."""
+    try:
+        return values.cast(pl.String)
+    except pl.exceptions.ComputeError:
+        decoded = [None if value is None else _text_or_digits(value) for value in values]
+        return pl.Series(values.name, decoded, dtype=pl.String)
+
+
+def _text_or_digits(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.hex()

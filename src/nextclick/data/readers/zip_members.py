@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 _PARQUET = (".parquet", ".pq")
 _ENCRYPTED = 1  # bit of the flags of a member
 _OTHER_KINDS = (
-    ("xl/workbook.xml", "an Excel workbook", "save the sheet as CSV"),
-    ("xl/workbook.bin", "an Excel workbook", "save the sheet as CSV"),
-    ("word/document.xml", "a Word document", "save the table as CSV"),
-    ("ppt/presentation.xml", "a PowerPoint document", "save the table as CSV"),
+    ("xl/", "an Excel workbook", "save the sheet as CSV"),
+    ("word/", "a Word document", "save the table as CSV"),
+    ("ppt/", "a PowerPoint document", "save the table as CSV"),
     ("META-INF/manifest.xml", "an OpenDocument file", "save the sheet as CSV"),
     ("META-INF/MANIFEST.MF", "a Java archive", "pass the log itself"),
 )
@@ -74,9 +73,8 @@ def _names(archive: LogFile) -> list[str]:
     assert archive.path is not None
     with zipfile.ZipFile(archive.path) as opened:
         infos = [info for info in opened.infolist() if not info.is_dir()]
-    all_names = {info.filename for info in infos}
-    for name, what, remedy in _OTHER_KINDS:
-        if name in all_names:
+    for start, what, remedy in _OTHER_KINDS:
+        if any(info.filename.startswith(start) for info in infos):
             raise SourceError(f"{archive}: the file is {what}, which cannot be read; {remedy}")
     names = [i for i in infos if not any(map(is_hidden, PurePosixPath(i.filename).parts))]
     for info in names:

@@ -100,6 +100,11 @@ class BPRMF(Model):
         """N."""
         return len(self.bias) - 1
 
+    @property
+    def n_users(self) -> int | None:
+        """U, None for a model that reads no users."""
+        return len(self.users) - 1 if self.config.of == "user" else None
+
     @classmethod
     def requires(cls, config: BPRMFConfig) -> frozenset[str]:
         """Users, if `of=user`."""

@@ -95,6 +95,11 @@ class FPMC(Model):
         """N."""
         return len(self.items) - 1
 
+    @property
+    def n_users(self) -> int | None:
+        """U, None for a model that reads no users."""
+        return len(self.users) - 1 if self.config.users else None
+
     @classmethod
     def requires(cls, config: FPMCConfig) -> frozenset[str]:
         """Users, if `users=true`."""

@@ -46,6 +46,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from nextclick.core.array_checks import check_range, named_array
 from nextclick.core.search_space import Choice, FloatRange, Space, drop_fixed
 from nextclick.models.model_explanation import (
     MAX_NEIGHBORS,
@@ -68,9 +69,11 @@ from nextclick.models.ops.prefix_inputs import TensorRecord, given_or_built, sca
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
-    from nextclick.core.types import Int64Array
+    from nextclick.core.types import AnyArray, Int64Array
     from nextclick.models.base import Capabilities
 
 _NO_SESSION = -1  # session of an empty slot of the memory
@@ -309,3 +312,11 @@ class CSRM(NeuralModel):
         "default": SAMPLED_SOFTMAX_OF_GRAPHS | {"shuffle": False},
         "paper": _PAPER,
     }
+
+    @classmethod
+    def check_state(cls, state: Mapping[str, AnyArray], config: Any, n_items: int) -> None:
+        """Check the weights, and the counters that select the slots of the memory."""
+        super().check_state(state, config, n_items)
+        written, session = (named_array(state, f"memory.{n}") for n in ("written", "session"))
+        check_range("memory.written", written, 0, 2**62)
+        check_range("memory.session", session, _NO_SESSION - 1, 2**62)

@@ -4,6 +4,10 @@ A value consists of the expiry time (8 bytes), the slot of its key (4 bytes) and
 clicks; see `session_vault`. Each write is a transaction, so clicks that two processes append to one
 session are both stored. Writes are not synced to disk: if the machine stops, the latest clicks may
 be lost, but the file stays consistent.
+
+LMDB copies each page that it changes, so nothing can be deleted from a file without free pages. The
+file is therefore larger than the configured size. Once it has grown beyond that size, clicks are
+rejected until there are fewer sessions, and only deletions use the rest.
 """
 
 from __future__ import annotations
@@ -35,9 +39,12 @@ _HEAD = struct.Struct(">dI")  # expiry time, slot of the key
 _SLOT = struct.Struct(">I")
 _DATABASES = (b"encrypted sessions", b"free slots", b"meta")
 _NEXT_SLOT = b"next slot"  # the first slot that was never used
-_PROBE = b"write check"
-_PROBE_BYTES = 1 << 14  # more than most sessions: a file that is nearly full counts as full
+# 12 KB, more than most sessions: a file that is nearly full counts as full.
+_PROBES = {b"write check %d" % n: bytes(1500) for n in range(8)}
 _SWEEP_SIZE = 1000  # sessions checked by one sweep, in about a millisecond
+_DELETIONS = 32  # sessions per transaction, which copies a few pages for each
+# The part of the file that is left for deletions is an eighth of the rest, at least 1 MB.
+_RESERVE = 8
 _LOST_RIGHTS = (lmdb.ReadonlyError, PermissionError)
 
 
@@ -57,9 +64,11 @@ class LMDBStore:
         try:
             Path(path).mkdir(parents=True, exist_ok=True, mode=0o700)
             self._env = lmdb.open(
-                str(path), map_size=limits.megabytes << 20, sync=False, mode=0o600,
-                max_readers=512, max_dbs=3,
+                str(path), map_size=limits.megabytes + max(1, limits.megabytes // _RESERVE) << 20,
+                sync=False, mode=0o600, max_readers=512, max_dbs=3,
             )  # fmt: skip
+            self._max_pages = (limits.megabytes << 20) // self._env.stat()["psize"]
+            self._full_at: int | None = None  # number of sessions when the file was found full
             with self._env.begin() as transaction:
                 keys = {bytes(key) for key in transaction.cursor().iternext(values=False)}
             if not keys <= set(_DATABASES):
@@ -87,7 +96,7 @@ class LMDBStore:
     async def append(self, key: str, click: Click) -> Session:
         """See `SessionStore`."""
         name, now = self._vault.name(key), self._clock()
-        with self._transaction(write=True) as transaction:
+        with self._growing_transaction() as transaction:
             value = transaction.get(name, db=self._sessions)
             before = self._decode(value, now)
             clicks = [*before, click][-self._limits.clicks :]
@@ -129,9 +138,9 @@ class LMDBStore:
                 more = cursor.next()
         if not more:
             self._last_swept = b""  # the next sweep starts from the first session
-        if expired:
+        for start in range(0, len(expired), _DELETIONS):
             with self._transaction(write=True) as transaction:
-                for name in expired:
+                for name in expired[start : start + _DELETIONS]:
                     value = transaction.get(name, db=self._sessions)
                     if value is not None and _is_expired(value, now):  # it may have a new click
                         self._remove(transaction, name, value)
@@ -139,10 +148,12 @@ class LMDBStore:
 
     async def check_write(self) -> None:
         """See `SessionStore`."""
+        with self._growing_transaction() as transaction:
+            for probe, value in _PROBES.items():  # one value would need pages in a row
+                transaction.put(probe, value, db=self._meta)
         with self._transaction(write=True) as transaction:
-            transaction.put(_PROBE, bytes(_PROBE_BYTES), db=self._meta)
-        with self._transaction(write=True) as transaction:
-            transaction.delete(_PROBE, db=self._meta)
+            for probe in _PROBES:
+                transaction.delete(probe, db=self._meta)
 
     async def close(self) -> None:
         """See `SessionStore`."""
@@ -158,6 +169,21 @@ class LMDBStore:
             raise StoreConfigError(f"lmdb: {type(error).__name__}: {error}") from error
         except (lmdb.Error, OSError) as error:
             raise StoreUnavailableError(f"lmdb: {type(error).__name__}: {error}") from error
+
+    @contextmanager
+    def _growing_transaction(self) -> Iterator[Any]:
+        """A transaction that adds data, unless the file is full."""
+        pages = self._env.info()["last_pgno"]
+        with self._transaction(write=True) as transaction:
+            n_sessions = transaction.stat(self._sessions)["entries"]
+            if self._full_at is not None and n_sessions >= self._full_at:
+                raise StoreUnavailableError(
+                    f"lmdb: the file is full: --state-megabytes {self._limits.megabytes}"
+                )
+            yield transaction
+        self._full_at = None
+        if self._env.info()["last_pgno"] > max(pages, self._max_pages):
+            self._full_at = n_sessions
 
     def _new_slot(self, transaction: Any) -> int:
         """A slot that no session uses."""

@@ -69,6 +69,7 @@ class RedisStore:
     def __init__(self, url: str, limits: StoreLimits):
         self._limits = limits
         self._reconnecting: asyncio.Task[None] | None = None  # runs while Redis does not respond
+        self._failure = ""  # the latest reason why Redis does not respond
         self._closed = False
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Click)
@@ -132,12 +133,15 @@ class RedisStore:
         if self._is_down():
             if hasattr(response, "close"):
                 response.close()  # a coroutine that is never awaited
-            raise StoreUnavailableError("redis has not responded since the connection failed")
+            raise StoreUnavailableError(
+                f"redis has not responded since the connection failed: {self._failure}"
+            )
         try:
             return await response
         except _ERRORS as error:
             failure = _failure(error)
             if not isinstance(error, ResponseError) and not self._is_down():
+                self._failure = str(failure)
                 self._reconnecting = asyncio.create_task(self._reconnect())
             raise failure from None  # the message of the cause contains ids
 
@@ -147,10 +151,13 @@ class RedisStore:
     async def _reconnect(self) -> None:
         while not self._closed:  # redis turns a cancellation while connecting into a timeout
             await asyncio.sleep(_PING_INTERVAL)
-            with contextlib.suppress(*_ERRORS):
+            try:
                 # a pooled connection that the network dropped silently would fail once more
                 await self._redis.connection_pool.disconnect(inuse_connections=False)
                 await self._redis.ping()
+            except _ERRORS as error:
+                self._failure = str(_failure(error))
+            else:
                 return
 
     def _session(self, values: list[bytes]) -> Session:

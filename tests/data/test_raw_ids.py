@@ -1,0 +1,47 @@
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nextclick.data.readers.columns import MISSING_WORDS
+from nextclick.data.readers.raw_ids import clean_ids
+
+
+def clean_one(raw, missing=MISSING_WORDS):
+    """Reference for one id as text."""
+    text = raw.strip()
+    if not text or text.lower() in {word.lower() for word in missing}:
+        return None
+    whole, point, zeros = text.partition(".")
+    is_whole = whole.removeprefix("-").isascii() and whole.removeprefix("-").isdigit()
+    return whole if is_whole and point and zeros and not zeros.strip("0") else text
+
+
+@given(
+    st.lists(st.one_of(st.text("naNA/ulo\\\\12.0-( )", max_size=9), st.sampled_from(MISSING_WORDS)))
+)
+def test_ids_are_cleaned_as_one_by_one(raw):
+    cleaned = clean_ids(pl.Series(["x1", *raw], dtype=pl.String)).to_list()
+    assert cleaned == ["x1", *map(clean_one, raw)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (["12", "12.0", "null"], [12, 12, None]),
+        (["12", " 7 "], [12, 7]),
+        ([12.0, float("nan"), float("inf")], [12, None, None]),
+        (["007", "7"], ["007", "7"]),
+        (["NONE", "undefined", "(NOT SET)", "n/a", "\\N", "A"], [None] * 5 + ["A"]),
+        ([True, None], ["true", None]),
+        ([], []),
+    ],
+)
+def test_ids_as_logs_write_them(raw, expected):
+    assert clean_ids(pl.Series(raw)).to_list() == expected
+
+
+def test_other_missing_words_replace_the_default():
+    ids = pl.Series(["NA", "-", ""])
+    assert clean_ids(ids, ("-",)).to_list() == ["NA", None, None]
+    assert clean_ids(ids, ()).to_list() == ["NA", "-", None]
