@@ -91,9 +91,15 @@ def test_unreadable_values(tmp_path):
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(SourceError, match=r"broken.parquet: cannot be read: "):
         read(tmp_path / "broken.parquet")
-    (tmp_path / "bytes.csv").write_bytes(b"item,category\n10,x\n20,\xff\xfe\n")
-    with pytest.raises(SourceError, match=r"bytes.csv: cannot be read: "):
-        read(tmp_path / "bytes.csv")
+
+
+def test_unreadable_rows_are_counted_and_open_quotes_are_text(tmp_path):
+    (tmp_path / "bytes.csv").write_bytes(b"item,category\n10,x\n20,\xff\xfe\n30,y,z\n")
+    categories = read(tmp_path / "bytes.csv")
+    assert categories.of_item.tolist() == [0, 1, 0, 0]
+    assert categories.n_unreadable == 2
+    table = written(tmp_path, 'item,title,category\n10,"open,x\n20,a,y\n30,"open,x\n')
+    assert read(table).of_item.tolist() == [0, 1, 2, 1]
 
 
 def test_unknown_format(tmp_path):

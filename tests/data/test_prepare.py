@@ -629,8 +629,9 @@ VALID_TEXT = csv_of(seconds(LOG))
         (",7,1500000000", r"column 'session_id': expected the id of the session, got no value"),
         ("6,  ,1500000000", r"column 'item_id': expected the id of the item, got '  '"),
         ('6,"",1500000000', r"column 'item_id': expected the id of the item, got"),
-        ("6,7,1500000000,x", "more fields than the header"),
-        ("6,7,1500000000,x,y,z", "more fields than the header"),
+        ("6,7,1500000000,x", "more fields than the header, got 'x'"),
+        ("6,7,1500000000,,y,z", "more fields than the header, got 'y'"),
+        ("6,7,15000\0", "NUL byte at byte 10 of the line"),
     ],
 )
 def test_a_bad_row_raises_or_is_skipped_and_counted(tmp_path, row, message):
@@ -643,6 +644,33 @@ def test_a_bad_row_raises_or_is_skipped_and_counted(tmp_path, row, message):
     assert result.report["bad_row_examples"][0]["file"].endswith("log.csv")
     assert "1 rows could not be parsed and were dropped" in result.report["warnings"]
     assert result.store.manifest["counts"]["train"]["events"] == 8
+
+
+def test_a_log_without_a_header_and_lines_that_are_no_rows(tmp_path):
+    rows = VALID_TEXT.split("\n", 1)[1]
+    names = ("session", "item", "time")
+    result = prepare_text(f"# export\n{rows}\n", tmp_path, names=names)
+    assert (result.report["rows"], result.report["blank_rows"]) == (13, 1)
+    assert result.store.manifest["prepared"]["read"]["names"] == list(names)
+
+
+def test_the_report_counts_continuation_lines_and_notes(tmp_path):
+    header, rows = VALID_TEXT.split("\n", 1)
+    titled = rows.replace("\n", ',"Red\nshoe"\n')
+    result = prepare_text(f"# export\n{header},title\n{titled}", tmp_path)
+    assert (result.report["rows"], result.report["continuation_lines"]) == (13, 13)
+    assert "log.csv: skipped line 1 before the header" in " ".join(result.report["warnings"])
+    assert result.store.manifest["prepared"]["read"]["quote"] == "auto"
+
+
+def test_an_open_quote_is_text_or_a_bad_row(tmp_path):
+    text = VALID_TEXT.replace("\n", ',"Heroes\n')
+    message = (
+        r"row 1 \(line 2\): the quote of field 4 does not close, and no row of this source can"
+    )
+    with pytest.raises(SourceError, match=message):
+        prepare_text(text.replace(',"Heroes', ",title", 1), tmp_path, quote='"')
+    assert prepare_text(text, tmp_path).report["rows"] == 13
 
 
 def test_a_bad_first_row_is_skipped_too(tmp_path):
@@ -701,11 +729,14 @@ def test_a_number_that_is_not_an_id_is_a_bad_row(tmp_path, bad):
         (
             VALID_TEXT.encode() + b"6,\xff,1500000000\n",
             SourceError,
-            r"invalid utf-8 .*; convert it to UTF-8 .*is in row \d+ \(line \d+\), byte 3",
+            r"row 14 \(line 15\): invalid UTF-8 at byte 3 of the line; fix the row, or drop",
         ),
-        (b"session,\xff\n", SourceError, "the first line is not UTF-8 text; convert the"),
-        (VALID_TEXT.encode("utf-16"), SourceError, "the first line is not UTF-8 text; convert the"),
-        (VALID_TEXT + '6,"a\n', SourceError, "log.csv: cannot be read: CSV malformed"),
+        (
+            b"session,\xff\n",
+            SourceError,
+            "line 1: invalid UTF-8 at byte 9 of the line; expected a header of UTF-8 text; convert",
+        ),
+        (VALID_TEXT + '6,"a\n', SourceError, r"row 14 \(line 15\), column 'timestamp'"),
     ],
 )
 def test_an_invalid_log_is_rejected(tmp_path, text, error, message):
@@ -813,7 +844,7 @@ def test_event_types(tmp_path):
         ),
         (PrepareOptions(filters=FilterOptions(min_item_support=0)), "min_item_support must be int"),
         (PrepareOptions(sessions=SessionOptions(gap_seconds=0)), "gap_seconds must be number > 0"),
-        (PrepareOptions(read=ReadOptions(separator="::")), "separator must be one ASCII character"),
+        (PrepareOptions(read=ReadOptions(separator="é")), "separator must be 1 to 8 ASCII char"),
         (PrepareOptions(read=ReadOptions(format="csv")), "there is no log format 'csv': known: "),
         (
             PrepareOptions(read=ReadOptions(unit="min")),

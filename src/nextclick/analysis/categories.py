@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from nextclick.data.options import ReadOptions
 from nextclick.data.readers.columns import COMMON_NAMES
 from nextclick.data.readers.formats import get_log_format
 from nextclick.data.readers.raw_ids import clean_ids
+from nextclick.data.readers.sources import BAD
 from nextclick.errors import SourceError, nearest
 
 if TYPE_CHECKING:
@@ -64,11 +65,13 @@ class ItemCategories:
         of_item: (N + 1,) int32, category of each item index in 1..n; 0 for items without one.
         n: number of categories.
         columns: names of the columns that were read, by role: `item` and `category`.
+        n_unreadable: rows of the file that could not be parsed and were ignored.
     """
 
     of_item: Int32Array
     n: int
     columns: dict[str, str]
+    n_unreadable: int = 0
 
     @property
     def items_without(self) -> int:
@@ -96,7 +99,7 @@ def read_categories(
     item_column = file.item or get_log_format(file.format).columns.item
     first_rows = pl.DataFrame(schema={"item": pl.String, "category": pl.String})
     first_columns: dict[str, str] = {}
-    n_rows = 0
+    n_rows = n_unreadable = 0
     for source in sources:
         columns = {
             "item": _find_column("item", item_column, COMMON_NAMES["item"], source),
@@ -105,11 +108,13 @@ def read_categories(
         first_columns = first_columns or columns
         for chunk in _chunks(source, columns):
             n_rows += chunk.height
+            n_unreadable += int(chunk["bad"].is_not_null().sum())
             progress("categories", n_rows, None)
-            first_rows = pl.concat([first_rows, chunk.drop_nulls()]).unique(
+            first_rows = pl.concat([first_rows, chunk.drop("bad").drop_nulls()]).unique(
                 subset="item", keep="first", maintain_order=True
             )
-    return _encode(first_rows, items, first_columns, str(file.path))
+    categories = _encode(first_rows, items, first_columns, str(file.path))
+    return replace(categories, n_unreadable=n_unreadable)
 
 
 def _encode(
@@ -155,7 +160,8 @@ def _normalized(name: str) -> str:
 
 def _chunks(source: LogSource, columns: dict[str, str]) -> Iterator[pl.DataFrame]:
     for chunk in source.frames(list(columns.values())):
-        yield chunk.select(**{role: _text(chunk[name]) for role, name in columns.items()})
+        bad = chunk[BAD] if BAD in chunk.columns else pl.lit(None, pl.String)
+        yield chunk.select(**{role: _text(chunk[name]) for role, name in columns.items()}, bad=bad)
 
 
 def _text(ids: pl.Series) -> pl.Series:

@@ -103,7 +103,8 @@ def _show(analyzed: AnalysisResult) -> None:
         show(
             f"{categories['categories']:,} categories (item = {columns['item']}, category = "
             f"{columns['category']}); {categories['items_without']:,} items of the store have none "
-            f"({categories['clicks_without']:,} clicks in this part)"
+            f"({categories['clicks_without']:,} clicks in this part); "
+            f"{categories['unreadable_rows']:,} unreadable rows of the table were ignored"
         )
     _show_ranks(analysis)
     _show_gaps(analysis)

@@ -113,10 +113,12 @@ def _show_reading(report: dict[str, Any]) -> None:
         if report.get(key):
             say(f"skipped: {report[key]:,} {row_kind}")
     for example in report.get("bad_row_examples", []):
-        say(
-            f"  {example['file']}, row {example['row']}, column {example['column']!r}: "
-            f"{example['reason']}, got {example['value']!r}"
-        )
+        where = f"{example['file']}, row {example['row']}"
+        if example["column"] is None:
+            say(f"  {where}: {example['reason']}")
+        else:
+            value = f"{example['reason']}, got {example['value']!r}"
+            say(f"  {where}, column {example['column']!r}: {value}")
 
 
 def _show_store(store: Any) -> None:

@@ -13,6 +13,7 @@ from nextclick.data.readers.columns import COMMON_NAMES
 _READ, _SESSIONS, _FILTERS, _SPLIT = "Reading", "Sessions", "Filters", "Split"
 _FLAGS = {
     **{f"read.columns.{role}": (f"--{role}-column",) for role in COMMON_NAMES},
+    "read.names": ("--columns",),
     "read.unit": ("--time-unit",),
     "read.keep_columns": ("--keep-column",),
     "sessions.by": ("--sessions-by",),
@@ -26,6 +27,7 @@ _FLAGS = {
 _DEFAULTS = {
     **{f"read.columns.{role}": "detected by name" for role in COMMON_NAMES},
     "read.separator": "detected",
+    "read.names": "those of the header",
     "read.table": "the only one with the columns of a log",
     "read.unit": "detected",
     "read.time_format": "detected",

@@ -89,8 +89,9 @@ def options_from_manifest(
     groups = prepared or {}
     read = dict(groups.get("read", {}))
     read["columns"] = Columns(**read.get("columns", {}))
-    if read.get("events") is not None:
-        read["events"] = tuple(read["events"])
+    for name in ("events", "names"):
+        if read.get(name) is not None:
+            read[name] = tuple(read[name])
     return PrepareOptions(
         read=ReadOptions(**read),
         sessions=SessionOptions(**groups.get("sessions", {})),

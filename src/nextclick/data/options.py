@@ -10,6 +10,7 @@ from pydantic import Field
 from nextclick.core.allowed_names import AllowedNames
 from nextclick.core.config import build_config
 from nextclick.data.readers.columns import MISSING_WORDS, Columns, Order, SessionsBy
+from nextclick.data.readers.text_fields import Quote
 from nextclick.data.split import AUTO, PRE_SPLIT, SPLITS
 
 DEFAULT_GAP_SECONDS = 3600.0  # ends the session of a user; session ids are not divided by default
@@ -22,8 +23,23 @@ class ReadOptions:
     format: Annotated[str, Field(description="log format, by name")] = "table"
     columns: Columns = field(default_factory=Columns)
     separator: Annotated[
-        str | None, Field(description="field separator of text files, one character or tab")
+        str | None,
+        Field(description="field separator of text files, such as ';', '::' or tab"),
     ] = None
+    names: Annotated[
+        tuple[str, ...] | None,
+        Field(
+            description="names of the columns of text files without a header, by position, such as "
+            "session,item,_,time; _ skips a column"
+        ),
+    ] = None
+    quote: Annotated[
+        Quote,
+        Field(
+            description="quotes of text files: auto parses quoted fields and takes other quotes as "
+            'text, none takes all as text, and with " a quote that does not close is a bad row'
+        ),
+    ] = "auto"
     table: Annotated[
         str | None, Field(description="table of a SQLite or DuckDB database, by name")
     ] = None

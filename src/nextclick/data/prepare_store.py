@@ -261,6 +261,7 @@ def _read_report(raw: RawLog, table: SessionTable) -> dict[str, Any]:
     report = {
         "rows": raw.counts.rows,
         "blank_rows": raw.counts.blank,
+        "continuation_lines": raw.counts.continuation,
         "other_event_rows": raw.counts.other_events,
         "bad_rows": raw.bad_rows.count,
         "bad_row_examples": raw.bad_rows.examples,

@@ -112,6 +112,7 @@ def _category_fields(
         "columns": categories.columns,
         "categories": categories.n,
         "items_without": categories.items_without,
+        "unreadable_rows": categories.n_unreadable,
         "clicks_without": int(support[1:][categories.of_item[1:] == 0].sum()),
     }
 

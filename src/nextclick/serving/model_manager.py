@@ -217,7 +217,8 @@ class ModelManager:
             log.log(
                 logging.INFO if catalog.n_titled else logging.WARNING,
                 "model %s: %d of %d items have a title; ignored lines of the title file: "
-                "%d with an unknown id, %d duplicates, %d without an id or a title",
+                "%d with an unknown id, %d duplicates, "
+                "%d without an id or a title or with too many fields",
                 name, catalog.n_titled, len(artifact.items),
                 catalog.n_unknown, catalog.n_duplicate, titles.n_incomplete,
             )  # fmt: skip

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import threading
 from dataclasses import dataclass, field
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nextclick.data.readers.containers import open_stream
+from nextclick.data.readers.line_blocks import read_first_lines
+from nextclick.data.readers.text_fields import FieldSplitter
+from nextclick.data.readers.text_records import read_records
 from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import TextIO
 
 log = logging.getLogger("nextclick.serving")
 _ITEM_COLUMNS = ("item", "itemid", "id")  # names as normalized by `_normalized`
+_SAMPLE_LINES = 100
 _TITLE_COLUMNS = ("title", "name")
 
 
@@ -28,7 +31,8 @@ class TitleTable:
     Attributes:
         ids: raw ids as written in the file.
         titles: the title of each id.
-        n_incomplete: lines of the file without an id or a title, which are ignored.
+        n_incomplete: rows without an id or a title, or with more fields than the first line, which
+            are ignored.
     """
 
     ids: list[str] = field(default_factory=list)
@@ -82,7 +86,7 @@ class TitleFile:
 
 
 def read_titles(path: Path) -> TitleTable:
-    """Read a UTF-8 CSV file with comma- or tab-separated columns.
+    """Read a CSV file with comma- or tab-separated columns, which may be compressed.
 
     If the first line names the columns `item` and `title`, those columns are read; otherwise the
     first two columns are read, starting with the first line.
@@ -91,9 +95,8 @@ def read_titles(path: Path) -> TitleTable:
         ConfigError: the file cannot be read or contains no title.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = TitleTable.of(_rows(path, file))
-    except OSError as error:
+        table = TitleTable.of(_rows(path))
+    except (OSError, EOFError) as error:
         raise ConfigError(
             f"--titles {path}: cannot be read: {error}; name a CSV file that this user may read"
         ) from error
@@ -104,30 +107,35 @@ def read_titles(path: Path) -> TitleTable:
     return table
 
 
-def _rows(path: Path, file: TextIO) -> Iterator[tuple[str, str]]:
-    """Stripped id and title of each line; empty strings for a line that is too short."""
-    reader = csv.reader(())
-    try:
-        first = file.readline()
-        reader = csv.reader(chain([first], file), delimiter="," if "\t" not in first else "\t",
-                            strict=True)  # fmt: skip
-        header = next(reader)
-        item, title, has_header = _columns(path, header)
-        for row in reader if has_header else chain([header], reader):
-            if len(row) > max(item, title):
-                yield row[item].strip(), " ".join(row[title].split())
-            elif row:
-                yield "", ""
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"--titles {path}: invalid UTF-8 after line {reader.line_num}: {error.reason}; "
-            "save the file as CSV in UTF-8"
-        ) from None
-    except csv.Error as error:
-        raise ConfigError(
-            f"--titles {path}: line {reader.line_num}: {error}; close each quote, and double a "
-            "quote inside a quoted title"
-        ) from None
+def _rows(path: Path) -> Iterator[tuple[str, str]]:
+    """Stripped id and title of each record; empty strings for one with too few or many columns.
+
+    Raises:
+        ConfigError: a line cannot be read, or the first one names other columns.
+    """
+    opener = partial(open_stream, path)
+    lines, bad = read_first_lines(opener, _SAMPLE_LINES)
+    for index, reason in bad.items():
+        raise _unreadable(path, index + 1, reason)
+    first = next((line for line in lines if line.strip()), b"").decode()
+    splitter = FieldSplitter("\t" if "\t" in first else ",")
+    names = splitter.split(first).values
+    item, title, has_header = _columns(path, names)
+    is_header = has_header
+    for record in read_records(opener, splitter, len(names)):
+        if record.bad is not None:
+            raise _unreadable(path, record.line, record.bad)
+        fields = record.fields
+        if is_header or not fields:
+            is_header = is_header and not fields
+        elif max(item, title) < len(fields) and not any(fields[len(names) :]):
+            yield fields[item].strip(), " ".join(fields[title].split())
+        else:
+            yield "", ""
+
+
+def _unreadable(path: Path, line: int, reason: str) -> ConfigError:
+    return ConfigError(f"--titles {path}, line {line}: {reason}; save the file as CSV in UTF-8")
 
 
 def _columns(path: Path, first: list[str]) -> tuple[int, int, bool]:

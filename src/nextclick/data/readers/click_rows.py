@@ -79,15 +79,23 @@ class ReadCounts:
 
     Attributes:
         rows: rows read.
-        blank: rows without a value.
+        blank: blank lines.
+        continuation: lines of text files that continue the row of an earlier line.
         other_events: rows of event types that are not clicks.
         event_types: rows of each of these types, as written in the log.
     """
 
     rows: int = 0
     blank: int = 0
+    continuation: int = 0
     other_events: int = 0
     event_types: Counter[str] = field(default_factory=Counter)
+
+    def add_lines(self, source: LogSource) -> None:
+        """Add the numbers of lines of a source that was read to its end."""
+        if source.lines is not None:
+            self.blank += source.lines.blank
+            self.continuation += source.lines.continuation
 
 
 def check_item_pattern(pattern: str) -> None:
@@ -183,9 +191,12 @@ def read_chunks(
     names = columns.by_role()
     required = ("item", "session" if columns.session else "user")
     for chunk in source.frames([*names.values(), *keep]):
+        if BAD in chunk.columns and source.lines is None:
+            chunk = _drop_blank(chunk, counts)
         counts.rows += chunk.height
         if BAD in chunk.columns:
-            chunk = _drop_unparsed(chunk, source, bad_rows, counts)
+            is_bad = pl.col(BAD).is_not_null()
+            chunk = _drop_bad_rows(chunk, is_bad, source, None, pl.col(BAD), bad_rows)
         if columns.event is not None and events is not None:
             chunk = _select_events(chunk, columns.event, events, counts)
         if read.item_pattern is not None:
@@ -231,15 +242,11 @@ def _match_items(
     return clicks
 
 
-def _drop_unparsed(
-    chunk: pl.DataFrame, source: LogSource, bad_rows: BadRows, counts: ReadCounts
-) -> pl.DataFrame:
-    """Drop blank rows, and rows that the source could not parse."""
-    is_bad = pl.col(BAD).is_not_null()
-    is_blank = pl.all_horizontal(pl.exclude(ROW, LINE, BAD).is_null()) & ~is_bad
-    rows = chunk.filter(~is_blank)
+def _drop_blank(chunk: pl.DataFrame, counts: ReadCounts) -> pl.DataFrame:
+    """Drop the blank rows of a source that does not count its lines itself."""
+    rows = chunk.filter(~pl.all_horizontal(pl.exclude(ROW, LINE).is_null()))
     counts.blank += chunk.height - rows.height
-    return _drop_bad_rows(rows, is_bad, source, None, pl.col(BAD), bad_rows)
+    return rows
 
 
 def _parse_times(

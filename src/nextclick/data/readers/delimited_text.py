@@ -1,7 +1,7 @@
 """Reads CSV, TSV and other delimited text files.
 
-A file is read in blocks of whole lines. Every line is counted: as a row, which is readable or bad, as
-blank, as a continuation of a row with line breaks, or as a line before the first row.
+A file is read in blocks of whole lines. Every line is counted: as a row, which is readable or bad,
+as blank, as a continuation of a row with line breaks, or as a line before the first row.
 """
 
 from __future__ import annotations
@@ -107,11 +107,11 @@ def _blocks_of_rows(opener: Opener, layout: TextLayout, lines: LineCounts) -> It
 def _numbered(parsed: ParsedBlock, block: LineBlock, n_records: int) -> pl.DataFrame:
     """Return the rows with their number in the file and their line."""
     index = parsed.frame[INDEX].to_numpy()
-    before = np.searchsorted(parsed.continuation, index)  # continuation lines before each row
+    row = index + n_records
+    if len(parsed.continuation):
+        row -= np.searchsorted(parsed.continuation, index)
     return parsed.frame.select(
-        pl.Series(ROW, n_records + index - before),
-        pl.Series(LINE, block.first_line + index),
-        pl.exclude(INDEX),
+        pl.Series(ROW, row), pl.Series(LINE, index + block.first_line), pl.exclude(INDEX)
     )
 
 
@@ -125,9 +125,9 @@ def _count_lines(parsed: ParsedBlock, block: LineBlock, lines: LineCounts) -> in
     n_records = parsed.frame.height + parsed.n_blank
     if n_records + len(parsed.continuation) != n_lines:
         raise RuntimeError(
-            f"{n_lines} lines from line {block.first_line} were read as {parsed.frame.height} rows, "
-            f"{parsed.n_blank} blank lines and {len(parsed.continuation)} continuation lines; "
-            "report this as an error of nextclick"
+            f"{n_lines} lines from line {block.first_line} were read as {parsed.frame.height} "
+            f"rows, {parsed.n_blank} blank lines and {len(parsed.continuation)} continuation "
+            "lines; report this as an error of nextclick"
         )
     lines.rows += parsed.frame.height
     lines.blank += parsed.n_blank

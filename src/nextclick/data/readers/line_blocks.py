@@ -1,7 +1,7 @@
 """Reads a byte stream as blocks of whole lines of UTF-8 text.
 
-Line ends are LF, CR LF or, in a file whose first lines have no LF, CR. A byte order mark is removed.
-UTF-16 is converted to UTF-8. Memory holds one block.
+Line ends are LF, CR LF or, in a file whose first lines have no LF, CR. A byte order mark is
+removed. UTF-16 is converted to UTF-8. Memory holds one block.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def read_blocks(opener: Opener, block_bytes: int | None = None) -> Iterator[Line
     """
     first_line = 1
     for data, long_lines in _whole_lines(utf8_chunks(opener, block_bytes or BLOCK_BYTES)):
-        n_lines = data.count(b"\n")
+        n_lines = int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == ord("\n")))
         data, bad = _without_bad_lines(data)
         yield LineBlock(data, first_line, n_lines, bad | long_lines)
         first_line += n_lines
@@ -184,7 +184,7 @@ def _whole_lines(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, dict[int, str
             bad = {0: _too_long(n_dropped + len(rest) + first_end)}
             rest, n_dropped, chunk = b"", 0, chunk[first_end:]
         last_end = chunk.rfind(b"\n") + 1
-        yield rest + chunk[:last_end], bad
+        yield b"".join((rest, memoryview(chunk)[:last_end])), bad
         rest = chunk[last_end:]
     if n_dropped:
         yield b"\n", {0: _too_long(n_dropped + len(rest))}

@@ -202,7 +202,7 @@ def _read_sources(
         times=NO_TIMES if times is None else times.describe(),
         relative_times=times is not None and times.relative,
         has_times=times is not None,
-        notes=notes + _unused_column_notes(columns, first),
+        notes=[*_source_notes(sources), *notes, *_unused_column_notes(columns, first)],
     )
     _read_parts(log, tables, events, read, progress)
     _check_not_empty(log, first, events)
@@ -218,6 +218,10 @@ def _with_session_key(source: LogSource, name: str | None) -> LogSource:
     is_missing = pl.col(parts[-1]).is_null()
     key = pl.when(~is_missing).then(pl.concat_str(texts, separator="\x1f"))
     return source.with_column(name, pl.String(), parts, key)
+
+
+def _source_notes(sources: Sequence[Sequence[LogSource]]) -> list[str]:
+    return [note for part in sources for source in part for note in source.notes]
 
 
 def _unused_column_notes(columns: Columns, source: LogSource) -> list[str]:
@@ -260,6 +264,7 @@ def _read_parts(
                 ):
                     _append_chunk(part, chunk, log, pool)
                     progress("read", log.counts.rows, None)
+                log.counts.add_lines(table.source)
             log.parts.append(part)
     if log.by_user:
         log.users = users
@@ -270,10 +275,7 @@ def _open_sources(part: Sequence[Any], log_format: LogFormat, read: ReadOptions)
     paths = [source for source in part if not is_frame(source)]
     if log_format.transform is not None:
         frames = [log_format.transform(frame, read) for frame in frames]
-    files = []
-    if paths:
-        files = log_format.sources(paths, read)
-    return frames + files
+    return frames + (log_format.sources(paths, read) if paths else [])
 
 
 def _event_types(

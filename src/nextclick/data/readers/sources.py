@@ -84,16 +84,26 @@ class LogSource:
         """Return the first rows that can be parsed, at most `n_rows`.
 
         Raises:
-            SourceError: the source cannot be read.
+            SourceError: the source cannot be read, or none of its rows.
         """
         parts: list[pl.DataFrame] = []
-        n_missing = n_rows
+        n_missing, first_bad = n_rows, None
         for frame in self.frames(columns):
-            readable = frame.filter(pl.col(BAD).is_null()) if BAD in frame.columns else frame
+            readable = frame
+            if BAD in frame.columns:
+                readable = frame.filter(pl.col(BAD).is_null())
+                if readable.height < frame.height and first_bad is None:
+                    first_bad = frame.filter(pl.col(BAD).is_not_null()).row(0, named=True)
             parts.append(readable.select(*dict.fromkeys(columns)).head(n_missing))
             n_missing -= parts[-1].height
             if n_missing <= 0:
                 break
+        if n_missing == n_rows and first_bad is not None:
+            where = self.location(first_bad[ROW], first_bad.get(LINE))
+            raise SourceError(
+                f"{where}: {first_bad[BAD]}, and no row of this source can be read; check the "
+                "first rows, --separator and --quote"
+            )
         empty = pl.DataFrame(schema={name: self.types[name] for name in dict.fromkeys(columns)})
         return pl.concat(parts) if parts else empty
 

@@ -1,8 +1,8 @@
 """Splits a line of delimited text into fields.
 
-A quoted field opens with a quote at the start of the field, closes before the separator or the end of
-the line, and doubles each quote inside; spaces around it are ignored. With `--quote auto`, every other
-quote is text: `5" screen` and `"Heroes` keep their quote.
+A quoted field opens with a quote at the start of the field, closes before the separator or the end
+of the line, and doubles each quote inside; spaces around it are ignored. With `--quote auto`, every
+other quote is text: `5" screen` and `"Heroes` keep their quote.
 """
 
 from __future__ import annotations

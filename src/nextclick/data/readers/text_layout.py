@@ -6,7 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nextclick.data.readers.columns import COMMON_NAMES, check_unique, normalized_name
+from nextclick.data.readers.columns import check_unique, normalized_name
+from nextclick.data.readers.header_names import (
+    SKIP,
+    guessed_names,
+    is_value,
+    looks_like_row,
+    roles_of,
+)
 from nextclick.data.readers.line_blocks import read_first_lines
 from nextclick.data.readers.text_fields import FieldSplitter
 from nextclick.errors import SourceError
@@ -17,17 +24,11 @@ if TYPE_CHECKING:
     from nextclick.data.readers.line_blocks import Opener
     from nextclick.data.readers.text_fields import Quote
 
-SKIP = "_"  # name of a column that is not read, in names by position
-_SEPARATORS = (",", "\t", ";", "||", "::", "|", " ")
+_SEPARATORS = (",", "\t", ";", "||", "::", "|")
 _SAMPLE_LINES = 100
 _MAX_PREAMBLE = 20  # lines before the header
 _MAX_NAME_LETTERS = 1_000
 _MAX_SHOWN = 100  # letters of a line in a message
-_FIRST_UNIX_TIME = 10**8  # a number from 1973 on in seconds is taken as a time
-_TIME = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|\d\d?[-/.]\d\d?[-/.]\d{4}")
-_ROLE_OF_NAME = {
-    normalized_name(name): role for role, names in COMMON_NAMES.items() for name in names
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class _Split:
         rows: fields of each line.
         header: index of the line that is most likely the header.
         n_roles: number of roles whose common names are in that line.
+        has_whole_header: whether each quote in that line closes.
         agreement: share of the lines from there on with the same number of fields.
     """
 
@@ -69,6 +71,7 @@ class _Split:
     rows: list[list[str]]
     header: int
     n_roles: int
+    has_whole_header: bool
     agreement: float
 
 
@@ -99,7 +102,10 @@ def detect_layout(
     first_line = lines[0].number
     separator, lines = _separator_line(lines, separator)
     comments, lines = _leading_comments(lines)
-    split = _best_split(lines, (separator,) if separator else _SEPARATORS, quote, names)
+    if separator is None:
+        split = _best_split(lines, quote, names)
+    else:
+        split = _split(lines, FieldSplitter(separator, quote))
     if names is not None:
         return _named_layout(lines[0], split, names, label)
     header = lines[split.header]
@@ -150,25 +156,28 @@ def _leading_comments(lines: list[_Line]) -> tuple[list[_Line], list[_Line]]:
     return lines[:n_comments], lines[n_comments:]
 
 
-def _best_split(
-    lines: list[_Line], separators: Sequence[str], quote: Quote, names: Sequence[str] | None
-) -> _Split:
+def _best_split(lines: list[_Line], quote: Quote, names: Sequence[str] | None) -> _Split:
     """Split the lines by the separator that explains them best.
 
-    The first criterion is the number of names, or of common names of columns in a header; then the
-    share of lines with the same number of fields; then the number of fields.
+    The first criterion is the number of names, or of common names of columns in a header; then
+    whether the quotes of the header close; then the share of lines with the same number of fields;
+    then the number of fields. A space separates only
+    where nothing else does, because it is in names and times.
     """
 
-    def score(split: _Split) -> tuple[bool, int, float, int]:
+    def score(split: _Split) -> tuple[bool, int, bool, float, int]:
         n_fields = len(split.rows[split.header])
         has_all_names = names is not None and n_fields == len(names)
-        return has_all_names, split.n_roles, split.agreement, n_fields
+        return (
+            has_all_names, split.n_roles, split.has_whole_header, split.agreement, n_fields
+        )  # fmt: skip
 
-    splits = [_split(lines, FieldSplitter(separator, quote)) for separator in separators]
-    if len(splits) == 1:
-        return splits[0]
+    splits = [_split(lines, FieldSplitter(separator, quote)) for separator in _SEPARATORS]
     separated = [split for split in splits if len(split.rows[split.header]) > 1]
-    best = max(separated, key=score, default=splits[0])
+    if not separated:
+        by_space = _split(lines, FieldSplitter(" ", quote))
+        return by_space if any(score(by_space)[:2]) else splits[0]
+    best = max(separated, key=score)
     if best.splitter.separator == "|" and all(_has_only_pairs(line.text, "|") for line in lines):
         return next(split for split in splits if split.splitter.separator == "||")
     return best
@@ -180,18 +189,15 @@ def _has_only_pairs(text: str, letter: str) -> bool:
 
 def _split(lines: list[_Line], splitter: FieldSplitter) -> _Split:
     rows = [splitter.split(line.text).values for line in lines]
-    n_roles = [len(_roles(row)) for row in rows[:_MAX_PREAMBLE]]
+    n_roles = [len(roles_of(row)) for row in rows[:_MAX_PREAMBLE]]
     header = 0
     best = max(range(len(n_roles)), key=n_roles.__getitem__)
     if n_roles[best] > max(n_roles[0], 1) and len(rows[best]) != len(rows[0]):
         header = best
     same = sum(len(row) == len(rows[header]) for row in rows[header:])
     roles = n_roles[header] if n_roles[header] > 1 else 0
-    return _Split(splitter, rows, header, roles, same / len(rows[header:]))
-
-
-def _roles(fields: Sequence[str]) -> set[str]:
-    return {role for name in fields if (role := _ROLE_OF_NAME.get(normalized_name(name)))}
+    is_whole = splitter.split(lines[header].text).open_at is None
+    return _Split(splitter, rows, header, roles, is_whole, same / len(rows[header:]))
 
 
 def _is_commented_header(comment: _Line, split: _Split) -> bool:
@@ -199,7 +205,9 @@ def _is_commented_header(comment: _Line, split: _Split) -> bool:
     fields = split.splitter.split(comment.text.lstrip("# ")).values
     if len(fields) != len(split.rows[0]) or looks_like_row(fields):
         return False
-    return looks_like_row(split.rows[0]) or len(_roles(fields)) > max(len(_roles(split.rows[0])), 1)
+    return looks_like_row(split.rows[0]) or len(roles_of(fields)) > max(
+        len(roles_of(split.rows[0])), 1
+    )
 
 
 def _read_header(
@@ -213,13 +221,14 @@ def _read_header(
     record = [header.text]
     record += [line.text for n, line in enumerate(following, 1) if line.number == header.number + n]
     counts = [len(split.splitter.split(line.text).values) for line in following]
-    n_columns = max(set(counts), key=counts.count, default=0)
-    n_lines = split.splitter.joins(record, n_columns) or 1
-    fields = split.splitter.split("\n".join(record[:n_lines]), n_columns)
+    widths = sorted(set(counts), key=counts.count, reverse=True)
+    joined = (split.splitter.joins(record, n_columns) for n_columns in widths)
+    n_lines = next((n_joined for n_joined in joined if n_joined > 1), 1)
+    fields = split.splitter.split("\n".join(record[:n_lines]))
     if fields.open_at is not None and split.splitter.quote == '"':
         raise SourceError(
-            f"{label}, line {header.number}: the quote of column {fields.open_at + 1} of the header "
-            "does not close; close it, or read quotes as text with --quote none"
+            f"{label}, line {header.number}: the quote of column {fields.open_at + 1} of the "
+            "header does not close; close it, or read quotes as text with --quote none"
         )
     return [" ".join(name.split()) for name in fields.values], n_lines
 
@@ -241,46 +250,8 @@ def _check_header(fields: Sequence[str], header: _Line, label: str) -> None:
         raise SourceError(
             f"{label}, line {header.number}: the file has no header, the first line is a row: "
             f"{header.text[:_MAX_SHOWN]!r}; name its columns by position, for example --columns "
-            f"{','.join(_guessed_names(fields))} ({SKIP} skips a column)"
+            f"{','.join(guessed_names(fields))} ({SKIP} skips a column)"
         )
-
-
-def looks_like_row(fields: Sequence[str]) -> bool:
-    """Return whether the first line of a file is a row and not a header.
-
-    It is a row if it has none of the common names, and has a time, or numbers in at least half of its
-    fields. The numbers 0, 1, 2, ... are the header of a table whose columns have no names.
-    """
-    if _roles(fields) or [field.strip() for field in fields] == list(map(str, range(len(fields)))):
-        return False
-    n_numbers = sum(_number(field) is not None for field in fields)
-    return 2 * n_numbers >= len(fields) > 1 or any(map(_is_time, fields))
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _is_time(text: str) -> bool:
-    number = _number(text)
-    return _TIME.search(text) is not None if number is None else number >= _FIRST_UNIX_TIME
-
-
-def _guessed_names(fields: Sequence[str]) -> list[str]:
-    """Return names by position: the first time, then session and item in the order of the fields."""
-    names = [SKIP] * len(fields)
-    # a large id may look like a time, and a time mostly stands behind the ids
-    times = [n for n, text in enumerate(fields) if _number(text) is None and _is_time(text)]
-    times += [n for n, text in reversed(list(enumerate(fields))) if _is_time(text)]
-    if times:
-        names[times[0]] = "time"
-    others = [n for n in range(len(fields)) if n not in times[:1]]
-    for role, position in zip(("session", "item"), others, strict=False):
-        names[position] = role
-    return names
 
 
 def _named_layout(first: _Line, split: _Split, names: Sequence[str], label: str) -> TextLayout:
@@ -292,8 +263,8 @@ def _named_layout(first: _Line, split: _Split, names: Sequence[str], label: str)
     fields = split.rows[0]
     if any(field.strip() for field in fields[len(names) :]):
         raise SourceError(
-            f"{label}, line {first.number}: {len(fields)} fields, but {len(names)} names of columns "
-            f"({','.join(names)}); name each column, {SKIP} skips one"
+            f"{label}, line {first.number}: {len(fields)} fields, but {len(names)} names of "
+            f"columns ({','.join(names)}); name each column, {SKIP} skips one"
         )
     columns = tuple(f"column {n}" if name == SKIP else name for n, name in enumerate(names, 1))
     check_unique(columns, label)
@@ -304,16 +275,11 @@ def _named_layout(first: _Line, split: _Split, names: Sequence[str], label: str)
 
 def _has_names(fields: Sequence[str], names: Sequence[str]) -> bool:
     """Return whether a line names the same columns, or the same roles, as `names`."""
-    if any(_number(field) is not None or _is_time(field) for field in fields):
+    if any(map(is_value, fields)):
         return False
-    pairs = [
-        (normalized_name(field), normalized_name(name))
-        for field, name in zip(fields, names, strict=False)
-        if name != SKIP
-    ]
+    pairs = [pair for pair in zip(fields, names, strict=False) if pair[1] != SKIP]
     return any(
-        field == name
-        or (field in _ROLE_OF_NAME and _ROLE_OF_NAME[field] == _ROLE_OF_NAME.get(name))
+        normalized_name(field) == normalized_name(name) or roles_of([field]) & roles_of([name])
         for field, name in pairs
     )
 

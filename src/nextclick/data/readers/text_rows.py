@@ -1,7 +1,7 @@
 """Parses blocks of lines into frames.
 
-Each line is a row, blank, or a continuation of the row of an earlier line. Polars parses lines without
-quotes and lines whose quotes are regular; the other lines are split one by one.
+Each line is a row, blank, or a continuation of the row of an earlier line. Polars parses lines
+without quotes and lines whose quotes are regular; the other lines are split one by one.
 """
 
 from __future__ import annotations
@@ -124,9 +124,10 @@ class TextRows:
         frame = table.select(*positions, _EXTRA).collect()
         if frame.height != len(index):
             return self._split(self._fast, _records(data, index))
-        frame = frame.with_columns(pl.Series(INDEX, index), _bad_extra(frame))
         far = () if quoted else self._far_extras(data, frame[positions[-1]])
-        frame = frame.select(INDEX, *self._positions.values(), BAD)
+        frame = frame.select(
+            pl.Series(INDEX, index), *self._positions.values(), _bad_extra(frame[_EXTRA])
+        )
         if len(far):
             return self._with_far_extras(frame, _records(data, index), index[far])
         return frame
@@ -181,13 +182,19 @@ class TextRows:
     def _without_blank_lines(
         self, frame: pl.DataFrame, block: LineBlock
     ) -> tuple[pl.DataFrame, int]:
-        """Drop the lines that have only spaces and separators; return their number as well."""
-        is_empty = pl.all_horizontal(pl.exclude(INDEX).is_null())
-        candidates = frame.filter(is_empty)[INDEX].to_list()
-        if not candidates:
+        """Drop the lines without a value; return their number as well."""
+        others = frame.drop(INDEX, "0", strict=False)
+        if not all(column.null_count() for column in others):
             return frame, 0
-        lines, ignored = block.lines(), f"{self._splitter.separator} \t\r".encode()
-        blank = [index for index in candidates if not lines[index].strip(ignored)]
+        is_empty = pl.all_horizontal(pl.lit(True), pl.exclude(INDEX, "0").is_null())
+        candidates = frame.filter(is_empty)
+        if "0" in frame.columns:
+            # a line of spaces has them in its first column
+            text = pl.col("0").str.strip_chars_start(" ")
+            candidates = candidates.filter(pl.col("0").is_null() | (text.str.len_bytes() == 0))
+        lines, separator = block.lines(), self._splitter.separator.encode()
+        indices = candidates[INDEX].to_list()
+        blank = [index for index in indices if _is_blank(lines[index], separator)]
         return frame.filter(~pl.col(INDEX).is_in(blank)), len(blank)
 
     def _named(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -200,18 +207,23 @@ class TextRows:
         return frame.select(INDEX, BAD, **masked)
 
 
+def _is_blank(line: bytes, separator: bytes) -> bool:
+    """Return whether a line has only separators, after spaces."""
+    return not line.lstrip(b" ").removesuffix(b"\r").replace(separator, b"")
+
+
 def _records(data: bytes, index: Int64Array) -> dict[int, str]:
     lines = data.decode().replace("\r\n", "\n").split("\n")[:-1]
     return dict(zip(index.tolist(), lines, strict=True))
 
 
-def _bad_extra(frame: pl.DataFrame) -> pl.Expr:
-    """Return the expression of `BAD` for rows with an extra field."""
-    if frame[_EXTRA].null_count() == frame.height:
-        return pl.lit(None, dtype=pl.String).alias(BAD)
-    value = pl.col(_EXTRA).str.slice(0, _MAX_SHOWN)
-    reason = pl.format(f"{_TOO_MANY}, got '{{}}'", value)
-    return pl.when(pl.col(_EXTRA).str.len_bytes() > 0).then(reason).alias(BAD)
+def _bad_extra(extra: pl.Series) -> pl.Series:
+    """Return `BAD` for each row by its first extra field."""
+    if extra.null_count() == len(extra):
+        return pl.Series(BAD, [None], dtype=pl.String).new_from_index(0, len(extra))
+    shown = pl.format(f"{_TOO_MANY}, got '{{}}'", pl.col(_EXTRA).str.slice(0, _MAX_SHOWN))
+    reason = pl.when(pl.col(_EXTRA).str.len_bytes() > 0).then(shown)
+    return extra.to_frame(_EXTRA).select(reason.alias(BAD)).to_series()
 
 
 def _with_bad_lines(frame: pl.DataFrame, bad: Mapping[int, str]) -> pl.DataFrame:

@@ -82,8 +82,8 @@ class LogFormat:
         return scan_file(
             file,
             separator=read.separator or self.separator,
-            names=self.names,
-            quote=self.quote,
+            names=read.names or self.names,
+            quote=self.quote if read.quote == "auto" else read.quote,
             records=read.records,
             json_records=self.json_records,
             table=read.table,
