@@ -77,6 +77,17 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
         ModelManager({"m": tmp_path / "m"})
 
 
+def test_scores_that_are_not_finite_are_refused(tmp_path):
+    import torch
+
+    artifact = neural_artifact("narm")
+    with torch.no_grad():
+        artifact.model.encoder.items.weight[1:] = 1e38  # finite, but a sum of products is not
+    artifact.save(tmp_path / "m")
+    with pytest.raises(ScoringError, match="a score of an item is not finite; train the model"):
+        ModelManager({"m": tmp_path / "m"})
+
+
 def test_a_search_is_tried_before_it_is_used(tmp_path, monkeypatch, caplog):
     from nextclick.serving.search import dot_product
     from nextclick.serving.search.bounded_exact import BoundedIndex
