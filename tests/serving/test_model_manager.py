@@ -81,7 +81,7 @@ def test_scores_that_are_not_finite_are_refused(store, tmp_path, monkeypatch):
     artifact = train(store, "pop", tmp_path / "m")
     score = type(artifact.model).score
     monkeypatch.setattr(
-        type(artifact.model), "score", lambda self, batch: score(self, batch) * float("inf")
+        type(artifact.model), "score", lambda self, batch: score(self, batch) + float("inf")
     )
     with pytest.raises(ScoringError, match="a score of an item is not finite; train the model"):
         ModelManager({"m": tmp_path / "m"})
