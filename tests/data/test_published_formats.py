@@ -232,7 +232,7 @@ def test_a_web_log(tmp_path):
         '10.0.0.1 Safari \\"x\\" y': [(12, MS + 2000)],
     }
     counts, bad = read_counts(path, format="weblog", item_pattern=r"^/p/([^/?]+)")
-    assert (counts.rows, counts.blank, counts.other_events, bad.count) == (10, 1, 6, 0)
+    assert (counts.rows, counts.blank, counts.other_events, bad.count) == (9, 1, 6, 0)
     assert counts.event_types == {
         "method": 1,
         "error": 1,
