@@ -3,7 +3,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def bucket():
-    """The bucket `logs` of an S3 server on this machine; yields a function that stores an object."""
+    """The bucket `logs` of a local S3 server; yields a function that stores an object."""
     pytest.importorskip("obstore", reason="the extra cloud is not installed")
     server_module = pytest.importorskip("moto.server", reason="moto is not installed")
     server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

@@ -1,6 +1,10 @@
+import http.server
 import json
 import re
 import shutil
+import subprocess
+import sys
+import threading
 
 import boto3
 import polars as pl
@@ -8,7 +12,6 @@ import pytest
 
 import nextclick
 from nextclick import PrepareOptions, Store
-from nextclick.cli.main import main
 from nextclick.data.options import FilterOptions, SplitOptions
 from nextclick.data.readers.object_storage import Bucket
 from nextclick.errors import ConfigError, NextclickWarning, OutputError, StoreError
@@ -19,7 +22,7 @@ OPTIONS = PrepareOptions(
 
 
 def log(n_items=5):
-    rows = [(n // 4, n % n_items, 1_700_000_000 + n) for n in range(4000)]
+    rows = [(n // 4, n % n_items, 1_700_000_000 + 300 * n) for n in range(4000)]
     return pl.DataFrame(rows, orient="row", schema=["session_id", "item_id", "timestamp"])
 
 
@@ -100,7 +103,7 @@ def test_a_store_in_object_storage_equals_a_local_one(address, cache, tmp_path, 
         for store, name in ((address, "a"), (tmp_path / "local", "b"))
     ]
     results = [
-        nextclick.evaluate(model, store, n_bootstrap=0)
+        nextclick.evaluate(model, store, ks=(1, 2), n_bootstrap=0)
         for model, store in zip(models, (address, local), strict=True)
     ]
     assert results[0].metrics == results[1].metrics
@@ -193,6 +196,27 @@ def test_an_interrupted_download_is_repeated(address, cache, monkeypatch):
     assert len(Store.open(address).items) == 5
 
 
+def test_a_store_that_is_replaced_during_a_download_is_read_again(address, cache, monkeypatch):
+    prepare(address)
+    shutil.rmtree(cache)
+    blocks = Bucket.blocks
+
+    def replaced(self, key):
+        monkeypatch.setattr(Bucket, "blocks", blocks)
+        prepare(address, 7, overwrite=True)
+        return blocks(self, key)
+
+    monkeypatch.setattr(Bucket, "blocks", replaced)
+    assert len(Store.open(address).items) == 7
+
+
+def test_a_folder_is_not_named_by_an_address(address, tmp_path):
+    store = prepare(tmp_path / "store").store
+    message = "is an address, to which only the stores of .prepare. are written; choose a folder"
+    with pytest.raises(OutputError, match=message):
+        nextclick.train(store, "pop", address)
+
+
 def test_a_damaged_object_is_rejected(bucket, address, cache):
     prepare(address)
     shutil.rmtree(cache)
@@ -205,7 +229,7 @@ def test_a_damaged_object_is_rejected(bucket, address, cache):
 def test_windows_are_one_upload(address, cache):
     options = PrepareOptions(
         filters=FilterOptions(min_item_support=1),
-        split=SplitOptions(kind="windows", windows=2, window_days=0.02, days=0.004),
+        split=SplitOptions(kind="windows", windows=2, days=1),
     )
     prepared = nextclick.prepare(log(), address, options=options)
     assert [s.address for s in prepared.stores] == [f"{address}/window-{n}" for n in (1, 2)]
@@ -230,7 +254,10 @@ def test_an_uploaded_folder_is_opened_and_not_replaced(bucket, address, tmp_path
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"kind": "nextclick.x", "version": "0" * 32}, "is a nextclick.x and is not replaced by"),
+        (
+            {"kind": "nextclick.x", "version": "0" * 32},
+            "holds a nextclick.x, which a store does not replace; choose",
+        ),
         ({"version": "../x"}, r"store.json does not name a version of a store; choose another ad"),
         ([], r"store.json does not name a version of a store"),
     ],
@@ -242,21 +269,61 @@ def test_a_foreign_pointer_is_rejected(bucket, address, content, message):
 
 
 def test_wrong_addresses_are_rejected(bucket, cache):
-    with pytest.raises(StoreError, match=r"is not a store \(it has neither store.json nor manif"):
+    with pytest.raises(StoreError, match=r"there is neither store.json nor manifest.json below"):
         Store.open("s3://logs/none")
-    with pytest.raises(StoreError, match="s3://none/store: cannot be read: .*404.*; check the"):
+    message = (
+        "s3://none/store: cannot be {}: The specified bucket does not exist; check the address"
+    )
+    with pytest.raises(StoreError, match=message.format("read")):
         Store.open("s3://none/store")
-    with pytest.raises(OutputError, match="s3://none/store: cannot be written: .*404.*; check the"):
+    with pytest.raises(OutputError, match=message.format("written")):
         prepare("s3://none/store")
     with pytest.raises(ConfigError, match="a store cannot be at an address of https://; use a fo"):
         Store.open("https://host/store")
 
 
-def test_commands_take_addresses(bucket, address, tmp_path, capsys):
+def test_a_missing_permission_is_named_before_the_log_is_read(cache, monkeypatch):
+    pytest.importorskip("obstore", reason="the extra cloud is not installed")
+
+    class Denying(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            is_write = self.command == "PUT"
+            body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+            body = body if is_write else b"<ListBucketResult></ListBucketResult>"
+            is_list = "list-type" in self.path
+            self.send_response(403 if is_write else 200 if is_list else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_PUT(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Denying) as server:
+        threading.Thread(target=server.serve_forever).start()
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        try:
+            with pytest.raises(OutputError, match="cannot be written: Access Denied; check the ad"):
+                nextclick.prepare("no-such-log.csv", "s3://logs/store")
+        finally:
+            server.shutdown()
+
+
+def run(*arguments):
+    subprocess.run([sys.executable, "-m", "nextclick", *arguments], check=True, capture_output=True)
+
+
+def test_commands_take_addresses(bucket, address, tmp_path):
     bucket("commands/log.csv", log().write_csv())
-    options = ["--min-item-support", "1", "--split", "fraction", "--json"]
-    assert main(["prepare", "s3://logs/commands/log.csv", "-o", address, *options]) == 0
-    assert json.loads(capsys.readouterr().out)["stores"][0]["path"] == address
-    assert main(["train", address, "-m", "pop", "-o", str(tmp_path / "model")]) == 0
-    assert main(["evaluate", str(tmp_path / "model"), address]) == 0
-    assert main(["compare", address, "-m", "pop"]) == 0
+    filters = ["--min-item-support", "1", "--split", "fraction"]
+    model = str(tmp_path / "model")
+    run("prepare", "s3://logs/commands/log.csv", "-o", address, *filters)
+    run("train", address, "-m", "pop", "-o", model)
+    run("evaluate", model, address, "-k", "1,2")
+    run("compare", address, "-m", "pop", "-k", "1,2")

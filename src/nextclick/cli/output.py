@@ -56,7 +56,8 @@ IdsAsText = Annotated[
     ),
 ]
 StorePath = Annotated[
-    str, typer.Argument(help="Folder of a store, from `prepare`, or its address (s3://, gs://, az://).")
+    str,
+    typer.Argument(help="Folder of a store, from `prepare`, or its address (s3://, gs://, az://)."),
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing output.", rich_help_panel=OUTPUT)

@@ -26,7 +26,9 @@ def prepare_command(
     sources: Sources,
     output: Annotated[
         str,
-        typer.Option("--output", "-o", help="Folder of the store, or its address (s3://, gs://, az://)."),
+        typer.Option(
+            "--output", "-o", help="Folder of the store, or its address (s3://, gs://, az://)."
+        ),
     ],
     options: Prepare,
     test: TestSources = None,

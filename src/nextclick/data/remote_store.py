@@ -66,23 +66,16 @@ def download_store(url: str, progress: Progress = silent) -> Path:
     """
     bucket = _connect(url)
     try:
-        folder = _current_folder(bucket)
-        found = bucket.read(_join(folder, MANIFEST))
-        if found is None:
-            next(bucket.sizes(folder), None)  # the error of a missing bucket says so
-            raise StoreError(
-                f"{url} is not a store (it has neither {POINTER} nor {MANIFEST}); check the "
-                "address, or create one with `nextclick prepare LOG -o ADDRESS`"
-            )
-        manifest = checked_manifest(url, lambda: parse_manifest(found[0]))
-        target = _local_copy(url, manifest)
-        if not _is_complete(target, manifest):
-            with atomic_folder(target, overwrite=True, replaces=(KIND,)) as scratch:
-                _download(bucket, folder, manifest["files"], scratch, progress)
-                (scratch / MANIFEST).write_bytes(found[0])
+        while True:
+            folder = _current_folder(bucket)
+            try:
+                return _cached_copy(bucket, folder, progress)
+            except (StorageError, StoreError):
+                # another process may have replaced the store and deleted this version
+                if _current_folder(bucket) == folder:
+                    raise
     except StorageError as error:
         raise StoreError(f"{url}: cannot be read: {error}") from error
-    return target
 
 
 @contextmanager
@@ -171,6 +164,24 @@ def _current_folder(bucket: Bucket) -> str:
     return bucket.key
 
 
+def _cached_copy(bucket: Bucket, folder: str, progress: Progress) -> Path:
+    """The local copy of the store whose files are in a folder, downloaded if it is missing."""
+    found = bucket.read(_join(folder, MANIFEST))
+    if found is None:
+        next(bucket.sizes(folder), None)  # the error of a missing bucket says so
+        raise StoreError(
+            f"{bucket.url}: there is neither {POINTER} nor {MANIFEST} below this address; check "
+            "it, or prepare a log with this address as --output"
+        )
+    manifest = checked_manifest(bucket.url, lambda: parse_manifest(found[0]))
+    target = _local_copy(bucket.url, manifest)
+    if not _is_complete(target, manifest):
+        with atomic_folder(target, overwrite=True, replaces=(KIND,)) as scratch:
+            _download(bucket, folder, manifest["files"], scratch, progress)
+            (scratch / MANIFEST).write_bytes(found[0])
+    return target
+
+
 def _local_copy(url: str, manifest: dict[str, Any]) -> Path:
     name = url.rstrip("/").rpartition("/")[2]
     name = name if name.strip(".") else "store"
@@ -215,7 +226,8 @@ def _check_target(bucket: Bucket, overwrite: bool, replaces: Collection[str]) ->
         raise OutputError(f"{url} already exists; choose another address or pass --overwrite")
     if pointer is not None and pointer.kind not in replaces:
         raise OutputError(
-            f"{url} is a {pointer.kind:.80} and is not replaced by a store; choose another address"
+            f"{url} holds a {pointer.kind:.80}, which a store does not replace; choose another "
+            "address"
         )
     if foreign is not None:
         raise OutputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,6 +34,12 @@ def store_options(url: str) -> dict[str, str] | None:
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
     is_plain = any(os.environ.get(name, "").startswith("http://") for name in names)
     return {"allow_http": "true"} if is_plain else None
+
+
+def _reason(text: str) -> str:
+    """Return the message of the answer of the server, else the first line of the error."""
+    answer = re.search(r"<Message>(.+?)</Message>", text)
+    return text.strip().splitlines()[0] if answer is None else answer[1].rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +88,7 @@ class Bucket:
         try:
             yield
         except (self.obstore.exceptions.BaseError, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise StorageError(f"{reason}; {_CREDENTIALS}") from error
+            raise StorageError(f"{_reason(str(error))}; {_CREDENTIALS}") from error
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         """Yield the key and size of every object below a folder."""
