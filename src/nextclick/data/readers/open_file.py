@@ -22,8 +22,8 @@ from nextclick.data.readers.json_records import json_source
 from nextclick.data.readers.lake_tables import lake_source
 from nextclick.data.readers.list_cells import explode_cells
 from nextclick.data.readers.log_file import copied_file
+from nextclick.data.readers.object_storage import store_options
 from nextclick.data.readers.read_errors import read_errors
-from nextclick.data.readers.remote_files import store_options
 from nextclick.data.readers.typed_tables import typed_source
 
 if TYPE_CHECKING:
