@@ -50,6 +50,11 @@ def test_otto_with_text_ids_and_as_a_table(tmp_path):
     table.write_csv(tmp_path / "train.csv")
     for name in ("train.parquet", "train.csv"):
         assert clicks(tmp_path / name, "otto") == {1: [(10, MS)], 2: [(12, MS)]}
+    lists = table.group_by("session", maintain_order=True).agg(
+        events=pl.struct("aid", "ts", "type")
+    )
+    lists.write_parquet(tmp_path / "lists.parquet")
+    assert clicks(tmp_path / "lists.parquet", "otto") == {1: [(10, MS)], 2: [(12, MS)]}
 
 
 def test_rees46(tmp_path):

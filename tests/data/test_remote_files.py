@@ -1,14 +1,13 @@
 import gzip
-import http.server
 import io
 import subprocess
 import sys
-import threading
 
 import polars as pl
 import pytest
 
 import nextclick
+from file_server import file_server
 from nextclick import PrepareOptions
 from nextclick.data.options import FilterOptions, ReadOptions, SplitOptions
 from nextclick.data.readers.formats import LOG_FORMATS, TABLE_SUFFIXES
@@ -113,17 +112,8 @@ def test_the_package_for_object_storage_is_named(monkeypatch):
 
 @pytest.fixture
 def web_server(tmp_path):
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(tmp_path))
-
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with file_server(tmp_path) as address:
+        yield address
 
 
 def test_a_file_of_a_web_server_is_read(tmp_path, web_server):

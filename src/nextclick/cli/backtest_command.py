@@ -143,4 +143,4 @@ def _show(tested: BacktestResult) -> None:
     rules = ", ".join(f"{name} {v}" for name, v in numbers["protocol"].items() if v is not None)
     show(f"{rules}; data {numbers['data_fingerprint']}")
     if tested.path is not None:
-        say(f"{tested.path}: {NUMBERS}, {TABLE}")
+        show(f"{tested.path}: {NUMBERS}, {TABLE}")
