@@ -7,47 +7,45 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from nextclick.data.encode import IdEncoder
 from nextclick.data.readers.click_rows import (
-    SAMPLE_ROWS,
     BadRows,
     ReadCounts,
-    check_column_types,
     check_item_pattern,
     read_chunks,
-    source_time_format,
 )
-from nextclick.data.readers.columns import (
-    KEY_SEPARATOR,
-    Columns,
-    key_columns,
-    resolve_columns,
-    unused_columns,
-)
-from nextclick.data.readers.formats import LogFormat, get_log_format
-from nextclick.data.readers.frames import is_frame, scan_frame
+from nextclick.data.readers.columns import KEY_SEPARATOR, Columns, resolve_columns
+from nextclick.data.readers.event_types import event_types, format_counts
+from nextclick.data.readers.formats import get_log_format
 from nextclick.data.readers.kept_columns import (
     check_kept_columns,
     check_kept_names,
     frame_name,
 )
-from nextclick.data.readers.list_columns import row_per_click
+from nextclick.data.readers.log_tables import (
+    LogTable,
+    common_time_format,
+    open_sources,
+    resolve_tables,
+    source_notes,
+    unused_column_notes,
+    with_session_key,
+)
 from nextclick.errors import EmptyLogError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from concurrent.futures import Executor
+
+    import polars as pl
 
     from nextclick.core.types import Int32Array, Int64Array, Progress
     from nextclick.data.options import ReadOptions, SessionOptions
     from nextclick.data.readers.sources import LogSource
-    from nextclick.data.readers.timestamps import TimeFormat
 
 
 _MIXED_SESSIONS = 0.05  # share of clicks of other users above which session ids are reused
-_MAX_EVENT_TYPES = 5  # in a message
 
 
 NO_TIMES = "none: the log has only an order"
@@ -77,15 +75,6 @@ class RawPart:
     n_other_user: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """A source with its resolved columns and its time format."""
-
-    source: LogSource
-    columns: Columns
-    times: TimeFormat | None
-
-
 @dataclass(slots=True)
 class RawLog:
     """A log as read.
@@ -102,6 +91,7 @@ class RawLog:
         times: description of the time format.
         relative_times: True if the times are too small to be dates.
         has_times: False if the log has only the order of its rows.
+        time_pattern: pattern of the times of the first source, None if they are not text.
         notes: decisions about columns and event types that the user should know.
     """
 
@@ -116,6 +106,7 @@ class RawLog:
     times: str
     relative_times: bool
     has_times: bool
+    time_pattern: str | None
     notes: list[str] = field(default_factory=list)
 
 
@@ -141,7 +132,7 @@ def read_log(
     if read.item_pattern is not None:
         check_item_pattern(read.item_pattern)
     log_format = get_log_format(read.format)
-    sources = [_open_sources(part, log_format, read) for part in parts]
+    sources = [open_sources(part, log_format, read) for part in parts]
     requested = Columns(**{**log_format.columns.by_role(), **read.columns.by_role()})
     log = _read_sources(sources, requested, read, sessions, progress)
     n_mixed = sum(part.n_other_user for part in log.parts)
@@ -164,7 +155,7 @@ def _read_sources(
     progress: Progress,
 ) -> RawLog:
     log_format = get_log_format(read.format)
-    sources = [[_with_session_key(s, requested.session) for s in part] for part in sources]
+    sources = [[with_session_key(s, requested.session) for s in part] for part in sources]
     first = sources[0][0]
     columns = resolve_columns(
         requested,
@@ -180,16 +171,16 @@ def _read_sources(
             "column with --session-column"
         )
     notes: list[str] = []
-    events = _event_types(read, log_format, columns, first, notes)
+    events = event_types(read, log_format, columns, first, notes)
     required = columns if events is not None else replace(columns, event=None)
     unit = read.unit or log_format.unit
     tables = [
-        _resolve_tables(part, requested, replace(read, unit=unit), by_user, required)
+        resolve_tables(part, requested, replace(read, unit=unit), by_user, required)
         for part in sources
     ]
     for source in (table.source for part in tables for table in part):
         check_kept_columns(source, read.keep_columns)
-    times = _common_time_format([table for part in tables for table in part])
+    times = common_time_format([table for part in tables for table in part])
     log = RawLog(
         items=IdEncoder(),
         users=IdEncoder() if columns.user and columns.session else None,
@@ -202,44 +193,17 @@ def _read_sources(
         times=NO_TIMES if times is None else times.describe(),
         relative_times=times is not None and times.relative,
         has_times=times is not None,
-        notes=[*_source_notes(sources), *notes, *_unused_column_notes(columns, first)],
+        time_pattern=None if times is None else times.pattern,
+        notes=[*source_notes(sources), *notes, *unused_column_notes(columns, first)],
     )
     _read_parts(log, tables, events, read, progress)
     _check_not_empty(log, first, events)
     return log
 
 
-def _with_session_key(source: LogSource, name: str | None) -> LogSource:
-    """Add the column of a session key such as `user_id+session_id`."""
-    parts = key_columns(name, source.columns)
-    if name is None or not parts:
-        return source
-    texts = [pl.col(part).cast(pl.String).fill_null("") for part in parts]
-    is_missing = pl.col(parts[-1]).is_null()
-    key = pl.when(~is_missing).then(pl.concat_str(texts, separator="\x1f"))
-    return source.with_column(name, pl.String(), parts, key)
-
-
-def _source_notes(sources: Sequence[Sequence[LogSource]]) -> list[str]:
-    return [note for part in sources for source in part for note in source.notes]
-
-
-def _unused_column_notes(columns: Columns, source: LogSource) -> list[str]:
-    notes = []
-    for role, names in unused_columns(columns, source.columns).items():
-        if names:
-            what = "a session" if role == "session" else "an event type"
-            listed = ", ".join(map(repr, names))
-            notes.append(
-                f"the name of {listed} suggests {what}, but it is not used; select it with "
-                f"--{role}-column"
-            )
-    return notes
-
-
 def _read_parts(
     log: RawLog,
-    tables: Sequence[Sequence[_Table]],
+    tables: Sequence[Sequence[LogTable]],
     events: tuple[str, ...] | None,
     read: ReadOptions,
     progress: Progress,
@@ -268,117 +232,6 @@ def _read_parts(
             log.parts.append(part)
     if log.by_user:
         log.users = users
-
-
-def _open_sources(part: Sequence[Any], log_format: LogFormat, read: ReadOptions) -> list[LogSource]:
-    frames = [scan_frame(source) for source in part if is_frame(source)]
-    paths = [source for source in part if not is_frame(source)]
-    if log_format.transform is not None:
-        frames = [log_format.transform(frame, read) for frame in frames]
-    return frames + (log_format.sources(paths, read) if paths else [])
-
-
-def _event_types(
-    read: ReadOptions,
-    log_format: LogFormat,
-    columns: Columns,
-    first: LogSource,
-    notes: list[str],
-) -> tuple[str, ...] | None:
-    """Return the spellings of the selected event types in the log, None for all rows."""
-    if columns.event is None:
-        if read.events is None:
-            return log_format.events
-        raise SourceError(
-            f"{first.label}: --events needs an event column, none was found among "
-            f"{', '.join(first.columns)}; name it with --event-column"
-        )
-    sample = first.head([columns.event], SAMPLE_ROWS)[columns.event].cast(pl.String).drop_nulls()
-    counts = dict(sample.value_counts(sort=True).iter_rows())
-    if read.events is None and log_format.events is None:
-        if len(counts) > 1:
-            notes.append(
-                f"the event column {columns.event!r} is ignored, so every row counts as a click; "
-                f"the first {len(sample):,} rows have {_format_counts(counts)}; select event "
-                "types with --events"
-            )
-        return None
-    events: list[str] = []
-    for event in read.events or log_format.events or ():
-        same = [found for found in counts if found.strip().lower() == event.strip().lower()]
-        spellings = [event] if event in counts or not same else same
-        if spellings != [event]:
-            notes.append(f"the event type {event!r} is written {', '.join(map(repr, same))}")
-        events += spellings
-    return tuple(events)
-
-
-def _format_counts(counts: Mapping[str, int]) -> str:
-    """Return `view (812), cart (100)` and the number of other types."""
-    listed = sorted(counts.items(), key=lambda pair: -pair[1])[:_MAX_EVENT_TYPES]
-    more = len(counts) - len(listed)
-    text = ", ".join(f"{name} ({count:,})" for name, count in listed)
-    return f"{text} and {more} more" if more else text
-
-
-def _resolve_tables(
-    sources: Sequence[LogSource],
-    requested: Columns,
-    read: ReadOptions,
-    by_user: bool,
-    required: Columns,
-) -> list[_Table]:
-    """Resolve the columns and the time format of every source; skip sources without rows."""
-    tables = []
-    sessions_by: Any = "user" if by_user else "id"
-    for source in sources:
-        columns = resolve_columns(
-            requested,
-            source.columns,
-            source.label,
-            sessions_by=sessions_by,
-            needs_time=required.time is not None,
-        )
-        if required.time is None:
-            columns = replace(columns, time=None)
-        _check_required_columns(required, columns, source)
-        source = row_per_click(source, columns)
-        check_column_types(source, columns)
-        times = source_time_format(source, columns, read)
-        has_row = times is not None
-        if columns.time is None:
-            has_row = source.head(list(columns.by_role().values()), 1).height > 0
-        if has_row:
-            tables.append(_Table(source, columns, times))
-    if not tables:
-        raise EmptyLogError(
-            f"{sources[0].label}: there is a header but no row; expected one row per click"
-        )
-    return tables
-
-
-def _check_required_columns(required: Columns, columns: Columns, source: LogSource) -> None:
-    for role, name in required.by_role().items():
-        if getattr(columns, role) is None:
-            raise SourceError(
-                f"{source.label}: no {role} column found among {', '.join(source.columns)}, but "
-                f"the first file has {name!r}; name it with --{role}-column, or omit the file"
-            )
-
-
-def _common_time_format(tables: Sequence[_Table]) -> TimeFormat | None:
-    first = tables[0]
-    if first.times is None:
-        return None
-    for table in tables:
-        assert table.times is not None
-        if table.times.unit != first.times.unit:
-            raise SourceError(
-                f"{table.source.label}, column {table.columns.time!r}: the times are "
-                f"{table.times.describe()}, but {first.source.label} has "
-                f"{first.times.describe()}; convert them, or set --time-unit"
-            )
-    return first.times
 
 
 def _append_chunk(part: RawPart, chunk: pl.DataFrame, log: RawLog, pool: Executor) -> None:
@@ -419,7 +272,7 @@ def _check_not_empty(log: RawLog, first: LogSource, events: tuple[str, ...] | No
         if not part.chunk_items or not any(len(chunk) for chunk in part.chunk_items):
             selected = ""
             if events:
-                types = _format_counts(log.counts.event_types)
+                types = format_counts(log.counts.event_types)
                 selected = f"; none has the event type {', '.join(events)}, the log has {types}"
             raise EmptyLogError(
                 f"{first.label}: no click is left of {log.counts.rows:,} rows "

@@ -1,0 +1,140 @@
+"""The sources of a log with their columns and time formats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from nextclick.data.readers.click_rows import check_column_types, source_time_format
+from nextclick.data.readers.columns import Columns, key_columns, resolve_columns, unused_columns
+from nextclick.data.readers.frames import is_frame, scan_frame
+from nextclick.data.readers.list_columns import row_per_click
+from nextclick.errors import EmptyLogError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nextclick.data.options import ReadOptions
+    from nextclick.data.readers.formats import LogFormat
+    from nextclick.data.readers.sources import LogSource
+    from nextclick.data.readers.timestamps import TimeFormat
+
+
+@dataclass(frozen=True, slots=True)
+class LogTable:
+    """A source with its resolved columns and its time format."""
+
+    source: LogSource
+    columns: Columns
+    times: TimeFormat | None
+
+
+def open_sources(part: Sequence[Any], log_format: LogFormat, read: ReadOptions) -> list[LogSource]:
+    """Open the frames and the files of a part."""
+    frames = [scan_frame(source) for source in part if is_frame(source)]
+    paths = [source for source in part if not is_frame(source)]
+    if log_format.transform is not None:
+        frames = [log_format.transform(frame, read) for frame in frames]
+    return frames + (log_format.sources(paths, read) if paths else [])
+
+
+def with_session_key(source: LogSource, name: str | None) -> LogSource:
+    """Add the column of a session key such as `user_id+session_id`."""
+    parts = key_columns(name, source.columns)
+    if name is None or not parts:
+        return source
+    texts = [pl.col(part).cast(pl.String).fill_null("") for part in parts]
+    is_missing = pl.col(parts[-1]).is_null()
+    key = pl.when(~is_missing).then(pl.concat_str(texts, separator="\x1f"))
+    return source.with_column(name, pl.String(), parts, key)
+
+
+def source_notes(sources: Sequence[Sequence[LogSource]]) -> list[str]:
+    """Return the notes of all sources."""
+    return [note for part in sources for source in part for note in source.notes]
+
+
+def unused_column_notes(columns: Columns, source: LogSource) -> list[str]:
+    """Return a note for columns whose names suggest a session or an event type."""
+    notes = []
+    for role, names in unused_columns(columns, source.columns).items():
+        if names:
+            what = "a session" if role == "session" else "an event type"
+            listed = ", ".join(map(repr, names))
+            notes.append(
+                f"the name of {listed} suggests {what}, but it is not used; select it with "
+                f"--{role}-column"
+            )
+    return notes
+
+
+def resolve_tables(
+    sources: Sequence[LogSource],
+    requested: Columns,
+    read: ReadOptions,
+    by_user: bool,
+    required: Columns,
+) -> list[LogTable]:
+    """Resolve the columns and the time format of every source; skip sources without rows.
+
+    Raises:
+        SourceError: a source lacks a column of the first one, or a column cannot be read.
+        EmptyLogError: no source has a row.
+    """
+    tables = []
+    sessions_by: Any = "user" if by_user else "id"
+    for source in sources:
+        columns = resolve_columns(
+            requested,
+            source.columns,
+            source.label,
+            sessions_by=sessions_by,
+            needs_time=required.time is not None,
+        )
+        if required.time is None:
+            columns = replace(columns, time=None)
+        _check_required_columns(required, columns, source)
+        source = row_per_click(source, columns)
+        check_column_types(source, columns)
+        times = source_time_format(source, columns, read)
+        has_row = times is not None
+        if columns.time is None:
+            has_row = source.head(list(columns.by_role().values()), 1).height > 0
+        if has_row:
+            tables.append(LogTable(source, columns, times))
+    if not tables:
+        raise EmptyLogError(
+            f"{sources[0].label}: there is a header but no row; expected one row per click"
+        )
+    return tables
+
+
+def _check_required_columns(required: Columns, columns: Columns, source: LogSource) -> None:
+    for role, name in required.by_role().items():
+        if getattr(columns, role) is None:
+            raise SourceError(
+                f"{source.label}: no {role} column found among {', '.join(source.columns)}, but "
+                f"the first file has {name!r}; name it with --{role}-column, or omit the file"
+            )
+
+
+def common_time_format(tables: Sequence[LogTable]) -> TimeFormat | None:
+    """Return the time format of the first table, None without times.
+
+    Raises:
+        SourceError: a table has another unit.
+    """
+    first = tables[0]
+    if first.times is None:
+        return None
+    for table in tables:
+        assert table.times is not None
+        if table.times.unit != first.times.unit:
+            raise SourceError(
+                f"{table.source.label}, column {table.columns.time!r}: the times are "
+                f"{table.times.describe()}, but {first.source.label} has "
+                f"{first.times.describe()}; convert them, or set --time-unit"
+            )
+    return first.times
