@@ -83,7 +83,10 @@ def _flips(
     shop: Shop, files: list[str], answer: Callable[[], tuple[Ended, str]], command: str
 ) -> Row:
     """Flip single bits of the content of arrays, and compare the answer with the intact one."""
-    expected, counts, message = answer()[1], Counter[str](), ""
+    intact_run, expected = answer()
+    if intact_run.code != 0:
+        raise SystemExit(f"{command} fails without a fault: {intact_run.message}")
+    counts, message = Counter[str](), ""
     rng = np.random.default_rng(5)
     for number in range(_FLIPS):
         path = shop.folder / files[number % len(files)]
