@@ -34,7 +34,7 @@ PAGES = [
 ADDING = (DOCS / "add-a-model.md").read_text(encoding="utf-8")
 ADDED = dict(re.findall(r'^([\w-]+) = "(\w+:\w+)"$', ADDING, re.MULTILINE))
 NAMES = set(model_names()) | ADDED.keys()
-_ENDS = {"|", "&", "&&", ";", ">", ">>", "2>"}
+_ENDS = {"|", "&", "&&", ";", "<", ">", ">>", "2>"}
 
 
 def shell_lines(text: str) -> Iterator[str]:
@@ -53,8 +53,9 @@ def typed(line: str) -> list[str]:
 def commands(text: str) -> Iterator[list[str]]:
     """The arguments of every `nextclick` command in the shell blocks of a page."""
     for line in shell_lines(text):
-        if line.startswith("nextclick "):
-            yield typed(line)
+        command = re.search(r"(?:^|\| )(nextclick .*)", line)
+        if command:
+            yield typed(command[1])
 
 
 def quoted_commands(text: str) -> Iterator[list[str]]:

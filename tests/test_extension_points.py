@@ -101,7 +101,7 @@ def test_a_split_is_one_entry(tmp_path):
 
 @pytest.mark.usefixtures("thirds")
 def test_an_unknown_split_names_all():
-    with pytest.raises(ConfigError, match=r"split: kind must be one of last-days, .*thirds, pre-s"):
+    with pytest.raises(ConfigError, match=r"split: kind must be one of auto, last-days, .*thirds"):
         PrepareOptions(split=SplitOptions(kind="third")).checked()
 
 

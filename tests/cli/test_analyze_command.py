@@ -143,7 +143,7 @@ def mistakes(shop, folder):
         "item": (
             [*command, "--categories", log, "--item", "session_id"],
             "SourceError",
-            "none of the store's 146 items; name the item column with --item",
+            "none of the store's 144 items; name the item column with --item",
         ),
         "output": (["analyze", shop / "store", "-o", shop / "store"], "OutputError", "--overwrite"),
         "usage": (["analyze", shop / "store"], "UsageError", "Missing option"),

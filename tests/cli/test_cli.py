@@ -138,10 +138,10 @@ def test_run_names_no_best_model_on_a_test_of_one_session(shop, tmp_path, run):
     lengths = {session: sum(row[0] == session for row in rows[-400:]) for session in ends}
     last = max((s for s in ends if lengths[s] > 3), key=lambda session: ends[session])
     words = ["run", shop / "log.csv", "-o", tmp_path / "all", "-m", "pop,markov", "-k", 5]
-    code, _, err = run(*words, "--boundary", ends[last], "--max-session-length", 99)
+    code, out, _ = run(*words, "--boundary", ends[last], "--max-session-length", 99)
     assert code == 0
-    assert "no best model, since the test does not distinguish the models (" in err
-    assert "best model: " not in err
+    assert "no best model, since the test does not distinguish the models (" in out
+    assert "best model: " not in out
 
 
 def test_short_prefixes_are_omitted_by_every_command_that_evaluates(shop, tmp_path, run_json):
@@ -308,7 +308,7 @@ def test_bad_input_exits_with_2_and_says_what_to_do(shop, tmp_path, run, run_jso
 
 
 def test_an_internal_error_exits_with_1(shop, run, run_json, monkeypatch):
-    def broken(path):
+    def broken(path, **_):
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("nextclick.serving.recommender.Recommender.load", broken)

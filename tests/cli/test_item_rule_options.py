@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nextclick import train
-from nextclick.cli.parsing import parse_ids
+from nextclick.cli.item_rule_options import ItemRuleOptions
 from nextclick.errors import ConfigError
 from small_shop import make_store
 
@@ -13,16 +13,18 @@ from small_shop import make_store
 def test_ids_are_typed_or_read_from_a_file(tmp_path):
     file = tmp_path / "ids.txt"
     file.write_text("\ufeffA 1\n\n  B,2  \nC", encoding="utf-8")
-    assert parse_ids("--allow", "A, B,") == ["A", "B"]
-    assert parse_ids("--allow", f"@{file}") == ["A 1", "B,2", "C"]
+    rules = ItemRuleOptions(allow=["A, B,", '"c,d"'], block=[f"@{file}", "E"]).rules()
+    assert rules.allow == ("A", "B", "c,d")
+    assert rules.block == ("A 1", "B,2", "C", "E")
+    from_file = ItemRuleOptions(block=[f"@{file}"])
     file.write_text("\n \n")
     with pytest.raises(ConfigError, match=r"--block @.*ids\.txt: the file has no id"):
-        parse_ids("--block", f"@{file}")
+        from_file.rules()
     with pytest.raises(ConfigError, match=r"the file cannot be read: .*No such file"):
-        parse_ids("--block", f"@{tmp_path / 'missing'}")
+        ItemRuleOptions(block=[f"@{tmp_path / 'missing'}"]).rules()
     file.write_bytes(b"\xff\n")
     with pytest.raises(ConfigError, match=r"the file cannot be read: .*utf-8"):
-        parse_ids("--block", f"@{file}")
+        from_file.rules()
 
 
 def test_evaluate_and_recommend_follow_the_same_rules(run, tmp_path):

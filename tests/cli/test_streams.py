@@ -50,6 +50,7 @@ def words_of(shop, folder):
         "sweep": ["sweep", store, "-m", "rules", "--param", "steps=1,2", "-o", folder / "sweep"],
         "evaluate": ["evaluate", model, store, "--by-length"],
         "compare": ["compare", store, "-m", "pop,markov", "-o", folder / "comparison"],
+        "backtest": ["backtest", store, "-m", "pop", "--windows", 2, "-o", folder / "windows"],
         "run": ["run", log, "-m", "pop,markov", "-o", folder / "all"],
         "recommend": ["recommend", model, "-s", "x,y", "-k", 20],
         "explain": ["explain", model, "--store", store, "--examples", 2, "-k", 99],

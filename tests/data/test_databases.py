@@ -126,6 +126,6 @@ def test_a_damaged_duckdb_database_is_rejected(tmp_path):
 def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "duckdb", None)
     (tmp_path / "log").write_bytes(b"\0" * 8 + b"DUCK" + b"\0" * 100)
-    message = r"log: reading this source needs the package duckdb; .*pip install 'nextclick\[duckdb"
+    message = r"log: the package duckdb is missing; .*pip install 'nextclick\[duckdb"
     with pytest.raises(SourceError, match=message):
         scan_file(tmp_path / "log")

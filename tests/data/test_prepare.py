@@ -729,7 +729,7 @@ def test_a_number_that_is_not_an_id_is_a_bad_row(tmp_path, bad):
         (
             VALID_TEXT.encode() + b"6,\xff,1500000000\n",
             SourceError,
-            r"row 14 \(line 15\): invalid UTF-8 at byte 3 of the line; fix the row, or drop",
+            r"row 14 \(line 15\): invalid UTF-8 at byte 3 of the line; convert the file",
         ),
         (
             b"session,\xff\n",

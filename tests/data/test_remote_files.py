@@ -1,14 +1,13 @@
 import gzip
-import http.server
 import io
 import subprocess
 import sys
-import threading
 
 import polars as pl
 import pytest
 
 import nextclick
+from file_server import file_server
 from nextclick import PrepareOptions
 from nextclick.data.options import FilterOptions, ReadOptions, SplitOptions
 from nextclick.data.readers.formats import LOG_FORMATS, TABLE_SUFFIXES
@@ -17,28 +16,6 @@ from nextclick.errors import SourceError
 
 HEADER = "session_id,item_id,timestamp\n"
 TEXT = HEADER + "".join(f"s{n // 4},i{n % 5},{1_700_000_000 + n}\n" for n in range(40_000))
-
-
-@pytest.fixture(scope="module")
-def bucket():
-    """A bucket of an S3 server on this machine; yields a function that stores an object."""
-    pytest.importorskip("obstore", reason="the extra cloud is not installed")
-    server_module = pytest.importorskip("moto.server", reason="moto is not installed")
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_REGION", "us-east-1")
-        import boto3
-
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket="logs")
-        yield lambda key, body: client.put_object(Bucket="logs", Key=key, Body=body)
-        client.close()
-    server.stop()
 
 
 def parquet(frame):
@@ -127,23 +104,16 @@ def test_an_address_without_a_file_is_rejected(bucket, url, message):
 
 def test_the_package_for_object_storage_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "obstore", None)
-    with pytest.raises(SourceError, match=r"s3://b/a: .* package obstore; .*'nextclick\[cloud\]'"):
+    with pytest.raises(
+        SourceError, match=r"s3://b/a: the package obstore is missing; .*'nextclick\[cloud\]'"
+    ):
         find_files(["s3://b/a"], TABLE_SUFFIXES)
 
 
 @pytest.fixture
 def web_server(tmp_path):
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(tmp_path))
-
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with file_server(tmp_path) as address:
+        yield address
 
 
 def test_a_file_of_a_web_server_is_read(tmp_path, web_server):

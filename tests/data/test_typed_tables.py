@@ -128,6 +128,46 @@ def test_lists_of_different_lengths_are_rejected():
         read(rows)
 
 
+def test_fields_of_lists_of_structs_are_columns_of_lists():
+    table = pl.DataFrame(
+        {
+            "visit": ["a", "b", "c", "d"],
+            "hits": [
+                [
+                    {"page": {"sku": 7}, "at": 1, "tags": [{"name": "x"}]},
+                    {"page": {"sku": 8}, "at": 2, "tags": []},
+                ],
+                [],
+                None,
+                [None],
+            ],
+        }
+    )
+    source = typed_source(table.lazy(), "log")
+    assert list(source.types) == [
+        *("visit", "hits", "hits.page.sku", "hits.at", "hits.tags", "hits.tags.name")
+    ]
+    frame = source.head(["hits.page.sku", "hits.at", "hits.tags.name"], 9)
+    assert frame.rows() == [
+        ([7, 8], [1, 2], [["x"], []]),
+        ([], [], []),
+        (None, None, None),
+        ([None], [None], [None]),
+    ]
+    assert frame.schema == pl.Schema({name: source.types[name] for name in frame.columns})
+
+
+def test_lists_of_structs_are_read_as_records(tmp_path):
+    hits = [[{"sku": 7, "ts": 1_700_000_000}, {"sku": 8, "ts": 1_700_000_001}], [], None]
+    table = pl.DataFrame({"visit_id": ["a", "b", "c"], "hits": hits})
+    table.write_parquet(tmp_path / "log.parquet")
+    for records in (None, "hits"):
+        options = ReadOptions(records=records)
+        part = read_log([[tmp_path / "log.parquet"]], options, SessionOptions(), silent).parts[0]
+        assert [chunk.tolist() for chunk in part.chunk_items] == [[0, 1]]
+        assert [chunk.tolist() for chunk in part.chunk_groups] == [[0, 0]]
+
+
 def test_a_list_as_the_session_is_rejected():
     frame = log(item_id=[1] * 8).with_columns(session_id=pl.concat_list("session_id"))
     with pytest.raises(SourceError, match="column 'session_id': expected one value per row"):

@@ -11,6 +11,7 @@ import pytest
 from nextclick import CompareOptions, Recommender, Store, compare, evaluate, prepare, train
 from nextclick.artifact import Artifact
 from nextclick.core import storage as folders
+from nextclick.data.options import FilterOptions, PrepareOptions, SplitOptions
 from nextclick.errors import (
     ArtifactError,
     ConfigError,
@@ -43,7 +44,10 @@ def make_store(folder, more=()):
         ]
     log = pl.DataFrame(rows, schema=["session_id", "item_id", "timestamp"], orient="row")
     log.write_parquet(folder / "log.parquet")
-    return prepare(folder / "log.parquet", folder / "store").store
+    options = PrepareOptions(
+        filters=FilterOptions(min_item_support=1), split=SplitOptions(kind="last-days")
+    )
+    return prepare(folder / "log.parquet", folder / "store", options=options).store
 
 
 @pytest.fixture(autouse=True)

@@ -360,6 +360,7 @@ def test_ids_as_text(opened, knn, tmp_path):
         expect(page.locator(".clicks li")).to_have_count(3)
         search = page.get_by_role("combobox", name="Search items")
         search.fill("50")
+        expect(page.locator("#found").get_by_role("option")).to_have_count(1)
         search.press("Enter")
         expect(page.locator(".clicks .id").last).to_have_text("50")
         then = recommended(address, session=["10", "20", first[0], "50"], k=3)["items"]

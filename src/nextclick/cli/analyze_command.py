@@ -10,7 +10,7 @@ import typer
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import Json, Overwrite, print_json, say, show, table
+from nextclick.cli.output import Json, Overwrite, StorePath, print_json, say, show, table
 from nextclick.cli.progress import progress_bar
 from nextclick.errors import ConfigError
 
@@ -38,7 +38,7 @@ class CategoryOptions:
 
 
 def analyze_command(
-    store: Annotated[Path, typer.Argument(help="Folder of a store, from `prepare`.")],
+    store: StorePath,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the plots.")],
     category_table: Annotated[
         TypedOptions[CategoryOptions],

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from nextclick.cli.compare_command import ComparedModels
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import Json, Overwrite, print_json, say, show, table
+from nextclick.cli.output import Json, Overwrite, StorePath, print_json, say, show, table
 from nextclick.cli.parsing import parse_cutoffs, parse_list, parse_values
 from nextclick.cli.progress import progress_bar
 from nextclick.cli.ranking_options import RankingOptions, ranking_group
@@ -33,7 +33,7 @@ class BacktestTable:
 
 
 def backtest_command(
-    store: Annotated[Path, typer.Argument(help="Folder of a store, from `prepare`.")],
+    store: StorePath,
     entries: Annotated[
         TypedOptions[ComparedModels],
         OptionGroup("Models", flags={"models": ("--models", "-m"), "settings": ("--set",)}),
@@ -74,7 +74,8 @@ def backtest_command(
     from nextclick.experiments.backtest import backtest
 
     models, options, shown = entries.apply(), ranking.apply(), tabled.apply()
-    opened = Store.open(store)
+    with progress_bar() as progress:
+        opened = Store.open(store, progress)
     full = BacktestOptions(
         windows=shown.windows,
         seeds=range(models.seeds),
@@ -142,4 +143,4 @@ def _show(tested: BacktestResult) -> None:
     rules = ", ".join(f"{name} {v}" for name, v in numbers["protocol"].items() if v is not None)
     show(f"{rules}; data {numbers['data_fingerprint']}")
     if tested.path is not None:
-        say(f"{tested.path}: {NUMBERS}, {TABLE}")
+        show(f"{tested.path}: {NUMBERS}, {TABLE}")

@@ -46,7 +46,7 @@ class ComparedModels:
 
 def compare_command(
     inputs: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(help="One store, on which models are trained; or result files."),
     ],
     entries: Annotated[
@@ -98,16 +98,18 @@ def compare_command(
     from nextclick.experiments.comparison import compare, compare_results
 
     comparison_options = comparison.apply()
-    if all(path.is_file() for path in inputs):
+    if all(Path(path).is_file() for path in inputs):
         compared = compare_results(
-            inputs,
+            [Path(path) for path in inputs],
             output,
             metric=comparison_options.metric,
             against=comparison_options.against,
             overwrite=overwrite,
         )
     elif len(inputs) == 1:
-        options, models, store = ranking.apply(), entries.apply(), Store.open(inputs[0])
+        options, models = ranking.apply(), entries.apply()
+        with progress_bar() as progress:
+            store = Store.open(inputs[0], progress)
         rest = {
             "seeds": range(models.seeds),
             "part": options.part,

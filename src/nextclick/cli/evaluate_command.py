@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nextclick.cli.dataclass_options import TypedOptions
-from nextclick.cli.output import Json, Overwrite, print_json, show, table
+from nextclick.cli.output import Json, Overwrite, StorePath, print_json, show, table
 from nextclick.cli.parsing import parse_cutoffs
 from nextclick.cli.progress import progress_bar
 from nextclick.cli.ranking_options import RankingOptions, ranking_group
@@ -22,7 +22,7 @@ def evaluate_command(
     artifact: Annotated[
         Path, typer.Argument(help="Folder of an artifact, from `train`, or a registry.")
     ],
-    store: Annotated[Path, typer.Argument(help="Folder of a store, from `prepare`.")],
+    store: StorePath,
     ranking: Annotated[TypedOptions[RankingOptions], ranking_group()],
     n_bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=0, help="Bootstrap resamples of the intervals.")
@@ -51,7 +51,9 @@ def evaluate_command(
     from nextclick.report.run_folder import ModelRun
 
     options = ranking.apply()
-    ks, opened = parse_cutoffs(options.ks), Store.open(store)
+    ks = parse_cutoffs(options.ks)
+    with progress_bar() as progress:
+        opened = Store.open(store, progress)
     protocol = options.protocol(opened)
     if output is not None and output.exists() and not overwrite:
         raise OutputError(f"{output} already exists; choose another --output or add --overwrite")

@@ -42,7 +42,7 @@ class ExplanationOptions:
 class ExampleOptions:
     """Which sessions of a store are explained in place of a session."""
 
-    store: Annotated[Path | None, Field(description="store of the example sessions")] = None
+    store: Annotated[str | None, Field(description="store of the example sessions")] = None
     examples: Annotated[int, Field(description="number of sessions")] = 10
     part: Annotated[str, Field(description="their split: train, train_inner, valid or test")] = (
         "test"

@@ -55,6 +55,10 @@ IdsAsText = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+StorePath = Annotated[
+    str,
+    typer.Argument(help="Folder of a store, from `prepare`, or its address (s3://, gs://, az://)."),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing output.", rich_help_panel=OUTPUT)
 ]

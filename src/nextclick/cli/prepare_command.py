@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,7 +24,12 @@ __all__ = ["help_tables", "prepare_command"]
 
 def prepare_command(
     sources: Sources,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the store.")],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", help="Folder of the store, or its address (s3://, gs://, az://)."
+        ),
+    ],
     options: Prepare,
     test: TestSources = None,
     overwrite: Overwrite = False,
@@ -40,6 +44,7 @@ def prepare_command(
         nextclick prepare clicks.csv -o store
         nextclick prepare clicks/*.parquet -o store --sessions-by user --gap 1800
         nextclick prepare yoochoose-clicks.dat -o store --protocol sr-gnn-yoochoose
+        nextclick prepare s3://bucket/clicks/ -o s3://bucket/store
     """  # noqa: D301
     from nextclick.data.prepare_store import prepare
 
@@ -62,7 +67,7 @@ def prepare_results(prepared: Prepared) -> dict[str, Any]:
     """All results of a preparation, as JSON types."""
     stores = [
         {
-            "path": str(store.path),
+            "path": store.address,
             "fingerprint": store.fingerprint,
             "counts": store.manifest["counts"],
             "boundary_ms": store.protocol["boundary_ms"],
@@ -131,7 +136,7 @@ def _show_store(store: Any) -> None:
         for name, c in store.manifest["counts"].items()
     ]
     columns = ["part", "events", "sessions", "prefixes", "users", "items"]
-    table(f"{store.path}{boundary}", columns, parts)
+    table(f"{store.address}{boundary}", columns, parts)
     reason = store.manifest["boundary"]["reason"]
     if reason is not None:
         say(f"default split: {reason}")

@@ -36,7 +36,7 @@ class RefreshOptions:
         Path | None, Field(description="new folder of the artifact, or a registry to publish in")
     ] = None
     store: Annotated[
-        Path | None,
+        str | None,
         Field(
             description="store of the first training, for --replay, and for item-knn, markov and "
             "rules trained without --refreshable"
@@ -56,7 +56,7 @@ def refresh_command(
         Path, typer.Argument(help="Artifact, or a registry, whose current version is refreshed.")
     ],
     log: Annotated[
-        list[Path], typer.Argument(help="The new log: files, folders or globs as for `prepare`.")
+        list[str], typer.Argument(help="The new log: files, folders or globs as for `prepare`.")
     ],
     target: Annotated[
         TypedOptions[RefreshOptions],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import Json, Overwrite, print_json, show, table
+from nextclick.cli.output import Json, Overwrite, StorePath, print_json, show, table
 from nextclick.cli.parsing import parse_grid, parse_values
 from nextclick.cli.progress import progress_bar
 from nextclick.experiments.search_options import SweepOptions
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def sweep_command(
-    store: Annotated[Path, typer.Argument(help="Folder of a store, from `prepare`.")],
+    store: StorePath,
     model: Annotated[
         str, typer.Option("--model", "-m", help=f"One of {', '.join(model_names())}.")
     ],

@@ -10,7 +10,7 @@ import typer
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import Json, Overwrite, print_json, show
+from nextclick.cli.output import Json, Overwrite, StorePath, print_json, show
 from nextclick.cli.parsing import parse_values
 from nextclick.cli.progress import progress_bar
 from nextclick.errors import ConfigError
@@ -62,7 +62,7 @@ class DataOptions:
 
 
 def train_command(
-    store: Annotated[Path, typer.Argument(help="Folder of a store, from `prepare`.")],
+    store: StorePath,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the artifact.")],
     model: Annotated[
         TypedOptions[ModelOptions],

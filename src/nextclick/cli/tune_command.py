@@ -11,7 +11,7 @@ from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.item_rule_options import ITEM_RULES, ItemRuleOptions
-from nextclick.cli.output import Json, Overwrite, print_json, show, table
+from nextclick.cli.output import Json, Overwrite, StorePath, print_json, show, table
 from nextclick.cli.parsing import parse_axis, parse_duration
 from nextclick.cli.progress import progress_bar
 from nextclick.experiments.search_options import TuneOptions
@@ -38,7 +38,7 @@ class ParameterOptions:
 
 
 def tune_command(
-    store: Annotated[Path, typer.Argument(help="Folder of a store, from `prepare`.")],
+    store: StorePath,
     model: Annotated[
         str, typer.Option("--model", "-m", help=f"One of {', '.join(model_names())}.")
     ],

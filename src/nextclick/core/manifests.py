@@ -70,8 +70,17 @@ def read_manifest(file: Path) -> dict[str, Any]:
     """
     if file.stat().st_size > _MAX_BYTES:
         raise ManifestError(f"it has more than {_MAX_BYTES >> 20} MiB")
+    return parse_manifest(file.read_bytes())
+
+
+def parse_manifest(content: bytes) -> dict[str, Any]:
+    """Parse the content of a manifest without checking its digest.
+
+    Raises:
+        ManifestError: it is not a JSON object.
+    """
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = json.loads(content.decode("utf-8"))
     except RecursionError:
         raise ManifestError("its JSON is nested too deeply") from None
     except ValueError as error:

@@ -23,6 +23,8 @@ from nextclick.data.readers.frames import as_sources, is_frame
 from nextclick.data.readers.kept_columns import with_session_values
 from nextclick.data.readers.presplit import join_parts, read_srgnn
 from nextclick.data.readers.raw_log import NO_TIMES, RawLog, RawPart, read_log
+from nextclick.data.readers.remote_files import is_url
+from nextclick.data.remote_store import uploaded_folder
 from nextclick.data.repeated_sessions import repeat_warnings
 from nextclick.data.sessionize import SessionTable, cut_by_inactivity, gather_sessions, session_ends
 from nextclick.data.split import AUTO, PRE_SPLIT, iso
@@ -31,6 +33,8 @@ from nextclick.data.store_writer import write_store
 from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from nextclick.core.types import Progress
     from nextclick.data.encode import IdEncoder
 
@@ -95,7 +99,8 @@ def prepare(
 
     Args:
         sources: a path, folder, glob, address or table in memory, or a list of these.
-        output: the folder to write. It is written completely or not at all.
+        output: the folder to write, or an address in object storage, such as
+            `s3://bucket/store`. It is written completely or not at all.
         test: sources of the test part of a pre-split log.
         options: all other options; the defaults suit a log with common column names.
         overwrite: replace `output`.
@@ -108,19 +113,30 @@ def prepare(
         SourceError: the log cannot be read with these options.
         EmptyLogError: no session is left; the message has the counts after each step.
         ConfigError: options are invalid or contradict each other.
-        OutputError: the output folder cannot be written.
+        OutputError: the output cannot be written.
     """
     start = time.perf_counter()
-    target = Path(output)
     options = _resolve_defaults((options or PrepareOptions()).checked(), test)
     # the output folder is created before reading, so that an unwritable path fails at once
-    with atomic_folder(target, overwrite=overwrite, replaces=(KIND, WINDOWS_KIND)) as scratch:
+    with _output_folder(output, overwrite, progress) as scratch:
         log = read_sessions(
             as_sources(sources), None if test is None else as_sources(test), options, progress
         )
         names, report = _filter_and_write(log, options, scratch, progress)
     report["seconds"] = time.perf_counter() - start
-    return Prepared(tuple(Store.open(target / name) for name in names), report)
+    paths = [f"{output}/{name}" if name else output for name in names]
+    return Prepared(tuple(Store.open(path) for path in paths), report)
+
+
+def _output_folder(
+    output: str | Path, overwrite: bool, progress: Progress
+) -> AbstractContextManager[Path]:
+    replaces = (KIND, WINDOWS_KIND)
+    if is_url(str(output)):
+        return uploaded_folder(
+            str(output), overwrite=overwrite, replaces=replaces, progress=progress
+        )
+    return atomic_folder(Path(output), overwrite=overwrite, replaces=replaces)
 
 
 def _filter_and_write(

@@ -38,12 +38,16 @@ from nextclick.core.manifests import (
 )
 from nextclick.core.sessions import Sessions
 from nextclick.core.storage import restore_interrupted
+from nextclick.core.types import silent
 from nextclick.core.vocabulary import Vocabulary
+from nextclick.data.readers.remote_files import is_url
 from nextclick.data.user_history import UserHistory
 from nextclick.errors import ConfigError, StoreError, nearest
 
 if TYPE_CHECKING:
-    from nextclick.core.types import Int32Array
+    from collections.abc import Callable
+
+    from nextclick.core.types import Int32Array, Progress
 
 FORMAT_VERSION = 3  # 2 had no digests of its files
 KIND = "nextclick.store"
@@ -86,40 +90,57 @@ class Store:
     manifest, once for each file in a process, and against the ranges that kernels rely on.
 
     Attributes:
-        path: the folder.
+        path: the folder; the local copy of a store in object storage.
+        address: where the store was opened: the folder, or its address in object storage.
         manifest: content of `manifest.json`.
     """
 
-    def __init__(self, path: Path, manifest: dict[str, Any], *, is_verified: bool = False):
+    def __init__(
+        self,
+        path: Path,
+        manifest: dict[str, Any],
+        *,
+        is_verified: bool = False,
+        address: str | None = None,
+    ):
         """Wrap a folder whose manifest is checked; see `open`.
 
         Args:
             path: the folder.
             manifest: its manifest.
             is_verified: the files are known to have the digests of the manifest.
+            address: where the store was opened; by default the folder.
         """
         self.path = path
+        self.address = str(path) if address is None else address
         self.manifest = manifest
         self._is_verified = is_verified
         self._parts: dict[str, Sessions] = {}
 
     @classmethod
-    def open(cls, path: str | Path) -> Store:
-        """Open a folder written by `prepare`.
+    def open(cls, path: str | Path, progress: Progress = silent) -> Store:
+        """Open a store written by `prepare`.
+
+        Args:
+            path: its folder, or its address in object storage, such as `s3://bucket/store`. A store
+                in object storage is downloaded, unless an earlier process has downloaded it.
+            progress: progress callback of the download.
 
         Raises:
             StoreError: the folder is not a store, has another format version, or its manifest is
                 damaged.
         """
+        if is_url(str(path)):
+            from nextclick.data.remote_store import download_store
+
+            copy = cls.open(download_store(str(path), progress))
+            return cls(copy.path, copy.manifest, address=str(path))
         folder = Path(path)
         file = folder / MANIFEST
         try:
             if not folder.exists():
                 restore_interrupted(folder)
-            manifest = read_manifest(file)
-            _check_kind(folder, manifest)
-            check_manifest(manifest)
-            _check_fields(manifest)
+            manifest = checked_manifest(folder, lambda: read_manifest(file))
         except (FileNotFoundError, NotADirectoryError):
             raise StoreError(
                 f"{folder} is not a store (it has no manifest.json); create one with "
@@ -127,8 +148,6 @@ class Store:
             ) from None
         except OSError as error:
             raise StoreError(f"{file}: cannot be read: {describe_os_error(error)}") from error
-        except (ValueError, KeyError) as error:
-            raise StoreError(f"{file}: not the manifest of a store: {error!r}") from error
         return cls(folder, manifest)
 
     @property
@@ -294,7 +313,27 @@ class Store:
             raise StoreError(f"{self.path}/{damage}; prepare the log again")
 
 
-def _check_kind(folder: Path, manifest: dict[str, Any]) -> None:
+def checked_manifest(folder: Path | str, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Read and check the manifest of a store.
+
+    Args:
+        folder: the folder or address of the store, for messages.
+        read: returns the content.
+
+    Raises:
+        StoreError: it is not the manifest of a store, or of another format version.
+    """
+    try:
+        manifest = read()
+        _check_kind(folder, manifest)
+        check_manifest(manifest)
+        _check_fields(manifest)
+    except (ValueError, KeyError) as error:
+        raise StoreError(f"{folder}/{MANIFEST}: not the manifest of a store: {error!r}") from error
+    return manifest
+
+
+def _check_kind(folder: Path | str, manifest: dict[str, Any]) -> None:
     kind = manifest["kind"]
     if "digest" in manifest:  # first: damage must not look like another kind or version
         check_manifest(manifest)

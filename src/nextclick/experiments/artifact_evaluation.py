@@ -95,7 +95,7 @@ def evaluate_with_ranks(
 ) -> tuple[Result, RankStore]:
     """Evaluate as `evaluate` does, and also return the rank of every target."""
     artifact = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
-    store = store if isinstance(store, Store) else Store.open(store)
+    store = store if isinstance(store, Store) else Store.open(store, progress)
     sessions = _rankable_part(artifact, store, part)
     protocol = protocol or store_protocol(store)
     model = artifact.model

@@ -84,7 +84,7 @@ def backtest(
         InterruptedRunError: Ctrl-C; completed trainings are in the folder.
     """
     options = options or BacktestOptions()
-    store = store if isinstance(store, Store) else Store.open(store)
+    store = store if isinstance(store, Store) else Store.open(store, progress)
     model_specs = parse_model_specs(models, options.settings)
     measurement, metric = _checked(options, model_specs, store)
     chosen = build_config(WindowOptions, asdict(options.windows), "backtest")

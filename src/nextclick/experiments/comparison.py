@@ -86,7 +86,7 @@ def compare(
         InterruptedRunError: Ctrl-C; completed trainings are in the folder and its report.
     """
     options = options or CompareOptions()
-    store = store if isinstance(store, Store) else Store.open(store)
+    store = store if isinstance(store, Store) else Store.open(store, progress)
     model_specs = parse_model_specs(models, options.settings)
     measurement, metric = _checked(options, model_specs, store)
     runs = [

@@ -70,7 +70,7 @@ def analyze(
         OutputError: the folder exists or cannot be written.
     """
     require_matplotlib("analyze")
-    store = store if isinstance(store, Store) else Store.open(store)
+    store = store if isinstance(store, Store) else Store.open(store, progress)
     sessions = store.part(part)
     with atomic_folder(Path(output), overwrite=overwrite, replaces=(KIND,)) as folder:
         item_categories = None

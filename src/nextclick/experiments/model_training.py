@@ -67,7 +67,7 @@ def train(
         TrainingError: a loss, gradient or weight is not finite.
         InterruptedRunError: Ctrl-C; the message says how to resume.
     """
-    store = store if isinstance(store, Store) else Store.open(store)
+    store = store if isinstance(store, Store) else Store.open(store, progress)
     if train_on is not None and train_on not in TRAIN_ON:
         raise ConfigError(f"train_on must be inner or all, got {train_on!r}")
     if output is not None:

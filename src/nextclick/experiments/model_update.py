@@ -87,7 +87,7 @@ class ModelUpdate:
                     f"{name} needs the sessions it was trained on, which the artifact does not "
                     f"contain: name its store with --store, {remedy}"
                 )
-            opened = store if isinstance(store, Store) else Store.open(store)
+            opened = store if isinstance(store, Store) else Store.open(store, progress)
             older = _older_sessions(base, opened)
         return cls(base, strategy, older, fine_tune, progress)
 

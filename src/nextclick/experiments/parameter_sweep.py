@@ -82,7 +82,7 @@ def sweep(
         InterruptedRunError: Ctrl-C; completed trainings are in the folder.
     """
     require_matplotlib("sweep")
-    store = store if isinstance(store, Store) else Store.open(store)
+    store = store if isinstance(store, Store) else Store.open(store, progress)
     options = replace(options, metric=catalog_metric(options.metric, len(store.items)))
     candidate, grid = _checked(model, options, store)
     folder, points = Path(output), grid_points(grid)

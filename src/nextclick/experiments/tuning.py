@@ -81,7 +81,7 @@ def tune(
     options = options or TuneOptions()
     _need_optuna()
     require_matplotlib("tune")
-    store = store if isinstance(store, Store) else Store.open(store)
+    store = store if isinstance(store, Store) else Store.open(store, progress)
     plan = SearchPlan.create(model, options, store)
     objective = ValidationObjective.create(plan, store)
     folder, scope = Path(output), plan.scope | {"data_fingerprint": store.fingerprint}

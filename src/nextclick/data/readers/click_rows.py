@@ -64,8 +64,11 @@ class BadRows:
                 if column is not None:
                     got = "no value" if text is None else repr(text)
                     where, why = f"{where}, column {column!r}", f"{why}, got {got}"
+                fix = "fix the row"
+                if why.startswith("invalid UTF-8"):
+                    fix = "convert the file to UTF-8 (iconv -f latin1 -t utf-8)"
                 raise SourceError(
-                    f"{where}: {why}; fix the row, or drop such rows with --on-bad-row skip"
+                    f"{where}: {why}; {fix}, or drop such rows with --on-bad-row skip"
                 )
             if len(self.examples) < _MAX_EXAMPLES:
                 example = {"file": source.label, "row": row + 1, "column": column}

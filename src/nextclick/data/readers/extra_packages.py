@@ -18,6 +18,6 @@ def import_extra(package: str, extra: str, label: str) -> Any:
         return import_module(package)
     except ImportError as error:
         raise SourceError(
-            f"{label}: reading this source needs the package {package}; install it with "
+            f"{label}: the package {package} is missing; install it with "
             f"pip install 'nextclick[{extra}]'"
         ) from error

@@ -22,8 +22,8 @@ from nextclick.data.readers.json_records import json_source
 from nextclick.data.readers.lake_tables import lake_source
 from nextclick.data.readers.list_cells import explode_cells
 from nextclick.data.readers.log_file import copied_file
+from nextclick.data.readers.object_storage import store_options
 from nextclick.data.readers.read_errors import read_errors
-from nextclick.data.readers.remote_files import store_options
 from nextclick.data.readers.typed_tables import typed_source
 
 if TYPE_CHECKING:
@@ -73,11 +73,20 @@ def scan_file(
         else:
             source = _open_table(file, kind, table)
     if records is not None and kind != "json":
-        source = explode_cells(source, records.split(","))
+        source = explode_cells(source, _columns_of_records(source, records))
     for name, value in file.partitions:
         if name not in source.types:
             source = source.with_column(name, pl.String(), (), pl.lit(value, pl.String))
     return source
+
+
+def _columns_of_records(source: LogSource, records: str) -> list[str]:
+    """Return the columns of lists; a list of structs stands for the columns of its fields."""
+    names = []
+    for name in records.split(","):
+        fields = [column for column in source.columns if column.startswith(f"{name}.")]
+        names += fields or [name]
+    return names
 
 
 def _readable_kind(file: LogFile) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
-from nextclick.data.readers.extra_packages import import_extra
 from nextclick.data.readers.file_names import WILDCARD, is_hidden, matches_suffix, partitions_of
 from nextclick.data.readers.log_file import LogFile, copied_file, local_file
+from nextclick.data.readers.object_storage import STORAGE_SCHEMES, Bucket, StorageError
 from nextclick.errors import SourceError
 from nextclick.version import __version__
 
@@ -20,13 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-_STORES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl")
 _SCHEMES = ("s3://", "gs://", "az://", "https://", "http://", "file://")
 _TIMEOUT = 60  # seconds without an answer
-_CREDENTIALS = (
-    "check the address, and the credentials in the environment, such as AWS_ACCESS_KEY_ID, "
-    "AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL"
-)
 
 
 def is_url(text: str) -> bool:
@@ -45,20 +38,11 @@ def find_remote_files(url: str, suffixes: Sequence[str]) -> list[LogFile]:
         return [_download(url)]
     if scheme == "file":
         return [local_file(Path(unquote(urlsplit(url).path)))]
-    if scheme not in _STORES:
+    if scheme not in STORAGE_SCHEMES:
         raise SourceError(
             f"{url}: addresses of {scheme}:// cannot be read; supported are {', '.join(_SCHEMES)}"
         )
-    return _Bucket(url).files(suffixes)
-
-
-def store_options(url: str) -> dict[str, str] | None:
-    """Return the option for a store whose address in the environment is not encrypted."""
-    if not url.startswith("s3"):
-        return None
-    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    is_plain = any(os.environ.get(name, "").startswith("http://") for name in names)
-    return {"allow_http": "true"} if is_plain else None
+    return _Objects(url).files(suffixes)
 
 
 def _download(url: str) -> LogFile:
@@ -77,38 +61,23 @@ def _download(url: str) -> LogFile:
         ) from error
 
 
-class _Bucket:
-    """A bucket or container of an object store."""
+class _Objects:
+    """The objects behind an address."""
 
     def __init__(self, url: str) -> None:
-        obstore = import_extra("obstore", "cloud", url)
-        parts = urlsplit(url)
         self._url = url
-        self._root = f"{parts.scheme}://{parts.netloc}"
-        # a wildcard ? is not the start of a query
-        self._key = unquote(url[len(self._root) :].lstrip("/"))
-        self._obstore = obstore
-        self._store = obstore.store.from_url(
-            self._root,
-            client_options=store_options(url),
-            retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
-        )
+        self._bucket = Bucket.connect(url)
+        self._key = self._bucket.key
 
     def files(self, suffixes: Sequence[str]) -> list[LogFile]:
         """List the files behind the key, which is that of a file, a folder or a glob."""
-        obstore = self._obstore
         try:
             if WILDCARD.search(self._key):
                 return self._matches()
-            try:
-                if self._key and not self._key.endswith("/"):
-                    obstore.head(self._store, self._key)
-                    return [self._file(self._key)]
-            except FileNotFoundError:
-                pass
-            return self._folder(suffixes)
-        except obstore.exceptions.BaseError as error:
-            raise self._error(error) from error
+            is_file = self._key and not self._key.endswith("/") and self._bucket.exists(self._key)
+            return [self._file(self._key)] if is_file else self._folder(suffixes)
+        except StorageError as error:
+            raise SourceError(f"{self._url}: cannot be read: {error}") from error
 
     def _matches(self) -> list[LogFile]:
         wildcard = WILDCARD.search(self._key)
@@ -138,44 +107,40 @@ class _Bucket:
         return [self._file(key, folder) for key in own or files]
 
     def _list(self, folder: str) -> list[str]:
-        batches = self._obstore.list(self._store, prefix=folder or None)
-        return sorted(str(meta["path"]) for batch in batches for meta in batch)
+        return sorted(key for key, _ in self._bucket.sizes(folder))
 
     def _file(self, key: str, folder: str | None = None) -> LogFile:
         def open_object() -> BinaryIO:
             try:
-                reader: Any = self._obstore.open_reader(self._store, key, buffer_size=1 << 22)
-            except self._obstore.exceptions.BaseError as error:
-                raise self._error(error) from error
-            return cast("BinaryIO", _ObjectStream(reader, self._obstore.exceptions.BaseError))
+                stream = _ObjectStream(self._bucket, key)
+            except StorageError as error:
+                raise SourceError(f"{self._url}: cannot be read: {error}") from error
+            return cast("BinaryIO", stream)
 
-        url = f"{self._root}/{key}"
+        url = f"{self._bucket.root}/{key}"
         below = key.removeprefix(folder or "").split("/")[:-1] if folder is not None else []
         return LogFile(url, open_object, url=url, partitions=partitions_of(below))
 
     def _no_stream(self) -> BinaryIO:
         raise IsADirectoryError(f"{self._url} is a folder")
 
-    def _error(self, error: Exception) -> SourceError:
-        reason = str(error).strip().splitlines()[0]
-        return SourceError(f"{self._url}: cannot be read: {reason}; {_CREDENTIALS}")
-
 
 class _ObjectStream(io.RawIOBase):
     """Reads an object by ranges; the errors of the store are OSError."""
 
-    def __init__(self, reader: Any, store_error: type[Exception]) -> None:
-        self._reader = reader
-        self._store_error = store_error
+    def __init__(self, bucket: Bucket, key: str) -> None:
+        self._bucket = bucket
+        self._reader = bucket.open(key)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int:
         try:
-            data = memoryview(self._reader.read(len(buffer)))
-        except self._store_error as error:
-            raise OSError(str(error).strip().splitlines()[0]) from error
+            with self._bucket.requests():
+                data = memoryview(self._reader.read(len(buffer)))
+        except StorageError as error:
+            raise OSError(str(error)) from error
         buffer[: len(data)] = data
         return len(data)
 

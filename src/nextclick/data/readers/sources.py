@@ -126,13 +126,16 @@ class LogSource:
         """Return a source with one row for each element of the lists in `columns`.
 
         The lists of a row have the same length. A row keeps its number, and one without elements
-        has no row.
+        or without lists has no row.
         """
 
         def read(selected: tuple[str, ...]) -> Iterator[pl.DataFrame]:
             lists = [column for column in columns if column in selected]
             for frame in self.read(selected):
-                yield frame.explode(lists, empty_as_null=False) if lists else frame
+                if lists:
+                    has_list = pl.any_horizontal(pl.col(lists).is_not_null())
+                    frame = frame.filter(has_list).explode(lists, empty_as_null=False)
+                yield frame
 
         inner = {name: self.types[name].inner for name in columns}  # type: ignore[attr-defined]
         return replace(self, types={**self.types, **inner}, read=read)

@@ -77,6 +77,8 @@ class TimeFormat:
         """Return the format and its origin, such as `seconds (inferred)`."""
         origin = "inferred" if self.inferred else "specified"
         start = ", relative to the start of the log" if self.relative else ""
+        if self.unit == "iso" and self.pattern is None:
+            return "a datetime column"
         pattern = "" if self.pattern is None else f" {self.pattern}"
         zone = "" if self.timezone is None else f", zone {self.timezone}"
         return f"{_UNIT_LABELS[self.unit]}{pattern}{zone} ({origin}{start})"

@@ -1,6 +1,7 @@
 """Opens tables with typed columns, such as Parquet, as columns of plain values.
 
 - A field of a struct is a column, named by its path: `event.item.id`.
+- A field of the structs of a list is a column of lists: `items.item_id`. The list is a column, too.
 - Binary values become text: UTF-8 if they are valid UTF-8; the canonical form of UUIDs if they have
   16 bytes; else hexadecimal digits. The first values of a column decide.
 - Categories become text.
@@ -69,11 +70,14 @@ def _leaves(types: Mapping[str, pl.DataType]) -> Iterator[tuple[str, pl.DataType
 def _fields(
     name: str, dtype: pl.DataType, value: pl.Expr
 ) -> Iterator[tuple[str, pl.DataType, pl.Expr]]:
-    if not isinstance(dtype, pl.Struct):
-        yield name, dtype, value
+    if isinstance(dtype, pl.Struct):
+        for field, inner in pl.Schema(dtype.to_schema()).items():
+            yield from _fields(f"{name}.{field}", inner, value.struct.field(field))
         return
-    for field, inner in pl.Schema(dtype.to_schema()).items():
-        yield from _fields(f"{name}.{field}", inner, value.struct.field(field))
+    yield name, dtype, value
+    if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct):
+        for path, inner, field_value in _fields(name, dtype.inner, pl.element()):
+            yield path, pl.List(inner), value.list.eval(field_value)
 
 
 def _binary_as_text(value: pl.Expr, sample: pl.Series) -> pl.Expr:

@@ -26,13 +26,22 @@ _SNOWPLOW_FIELDS = {
 
 
 def _ga4_sessions(source: LogSource, read: ReadOptions) -> LogSource:
-    """Add the column `session`: the visitor and the parameter `ga_session_id`."""
+    """Add the column `session`: the visitor and the parameter `ga_session_id`.
+
+    The parameters are a list of structs in a table, and a list of JSON objects in a JSON file.
+    """
     import polars as pl
 
     del read
     if not {"event_params", "user_pseudo_id", "items.item_id"} <= set(source.types):
         return source
-    key = pl.col("event_params").list.join(" ").str.extract(_GA_SESSION)
+    parameters = pl.col("event_params")
+    if source.types["event_params"] == pl.List(pl.String):
+        key = parameters.list.join(" ").str.extract(_GA_SESSION)
+    else:
+        is_session = pl.element().struct.field("key") == "ga_session_id"
+        value = pl.element().filter(is_session).struct.field("value").struct.field("int_value")
+        key = parameters.list.eval(value).list.first().cast(pl.String)
     session = pl.concat_str(pl.col("user_pseudo_id").cast(pl.String), key, separator=".")
     return source.with_column("session", pl.String(), ("event_params", "user_pseudo_id"), session)
 
@@ -40,7 +49,7 @@ def _ga4_sessions(source: LogSource, read: ReadOptions) -> LogSource:
 EXPORTS = (
     LogFormat(
         name="ga4",
-        summary="Google Analytics 4, JSON export of BigQuery, event view_item",
+        summary="Google Analytics 4, BigQuery export as JSON or Parquet, event view_item",
         columns=Columns(
             session="session",
             user="user_pseudo_id",

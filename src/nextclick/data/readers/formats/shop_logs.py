@@ -46,6 +46,9 @@ def _otto_events(source: LogSource, read: ReadOptions) -> LogSource:
 
     del read
     source = source.rename({f"events.{name}": name for name in ("aid", "ts", "type")})
+    lists = [n for n in ("aid", "ts", "type") if isinstance(source.types.get(n), pl.List)]
+    if lists:  # a table with one session per row
+        source = source.explode(lists)
     if "type" not in source.types:
         return source
     names = {"0": "clicks", "1": "carts", "2": "orders"}
