@@ -1,6 +1,6 @@
 """Faults around the commands: folders to overwrite, kills, a full disk, links, and the network.
 
-`stored_faults.py` imports it.
+`fault_matrix.py` imports it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A small shop for `stored_faults.py`: a log, a store and two artifacts, written by one version."""
+"""A small shop for `fault_matrix.py`: a log, a store and two artifacts, written by one version."""
 
 from __future__ import annotations
 

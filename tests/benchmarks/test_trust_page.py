@@ -8,7 +8,7 @@ import pytest
 from docs_pages import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
-import stored_faults
+import fault_matrix
 
 PAGE = (ROOT / "docs" / "results" / "trust.md").read_text("utf-8")
 TESTS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE)))
@@ -16,7 +16,7 @@ TESTS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE)))
 
 def test_each_fault_of_the_benchmark_has_a_row():
     section = PAGE.split("## Server")[0]
-    assert re.findall(r"^\| `([\w-]+)` \|", section, re.MULTILINE) == list(stored_faults.FAULTS)
+    assert re.findall(r"^\| `([\w-]+)` \|", section, re.MULTILINE) == list(fault_matrix.FAULTS)
 
 
 @pytest.mark.parametrize(("file", "name"), TESTS)

@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -30,6 +31,9 @@ HOUR = 3600
 NEW = [[10, 20, 30], [20, 30, 40], [30, 40, 10], [40, 10, 20]] * 5
 NO_CHECK = PublishCheckOptions(holdout=0)
 CHECK = PublishCheckOptions(holdout=0.25, metric="recall@1")
+OPTIONS = PrepareOptions(
+    filters=FilterOptions(min_item_support=1), split=SplitOptions(kind="fraction")
+)
 
 
 def later(sessions, hours=1000, seconds=1.0):
@@ -341,3 +345,22 @@ def test_text_ids_do_not_turn_integer_ids_into_text(model):
         refresh(model, text, publish_check=NO_CHECK)
     floats = log.with_columns(item=pl.col("item").cast(pl.String) + ".0")
     assert not refresh(model, floats, publish_check=NO_CHECK).artifact.items.is_text
+
+
+def test_a_refresh_reads_dates_in_the_order_that_the_longer_log_decided(tmp_path):
+    def dated(frame):
+        times = pl.from_epoch("time", time_unit="s").dt.strftime("%d/%m/%Y %H:%M:%S")
+        return frame.with_columns(times.alias("time"))
+
+    start = datetime(2017, 10, 3, tzinfo=UTC).timestamp()
+    later_start = datetime(2018, 2, 3, tzinfo=UTC).timestamp()
+    log = frame_of(SESSIONS)
+    log = log.with_columns(time=((log["time"] - log["time"].min()) * 24 + start).cast(pl.Int64))
+    day = frame_of(NEW)
+    day = day.with_columns(
+        time=((day["time"] - day["time"].min()) // 9 + later_start).cast(pl.Int64)
+    )
+    store = prepare(dated(log), tmp_path / "store", options=OPTIONS).store
+    assert store.manifest["prepared"]["read"]["time_format"] == "%d/%m/%Y %H:%M:%S%.f"
+    result = refresh(train(store, "pop"), dated(day), publish_check=NO_CHECK)
+    assert result.artifact.trained["last_ms"] == int(day["time"].max()) * 1000

@@ -68,6 +68,7 @@ class SessionLog:
         columns: names of the kept columns, in the order of the table, to the encoders of their
             values.
         n_train: number of training sessions of a pre-split log, else None.
+        time_pattern: inferred pattern of dates that a later log may not decide, else None.
         report: what was read, for the report of `prepare`.
         warnings: properties of the log that mislead models.
     """
@@ -77,6 +78,7 @@ class SessionLog:
     users: IdEncoder | None
     columns: dict[str, IdEncoder]
     n_train: int | None
+    time_pattern: str | None
     report: dict[str, Any]
     warnings: list[str]
 
@@ -122,6 +124,8 @@ def prepare(
         log = read_sessions(
             as_sources(sources), None if test is None else as_sources(test), options, progress
         )
+        if log.time_pattern is not None:  # a refresh reads later logs by the same pattern
+            options = replace(options, read=replace(options.read, time_format=log.time_pattern))
         names, report = _filter_and_write(log, options, scratch, progress)
     report["seconds"] = time.perf_counter() - start
     paths = [f"{output}/{name}" if name else output for name in names]
@@ -246,7 +250,7 @@ def read_sessions(
         table, items, n_given, warnings = read_srgnn(sources)
         read = {"rows": len(table.items), "columns": {}, "times": NO_TIMES}
         warnings += repeat_warnings(table, n_given)
-        return SessionLog(table, items, None, {}, n_given, read, warnings)
+        return SessionLog(table, items, None, {}, n_given, None, read, warnings)
     parts = [sources] if test is None else [sources, test]
     raw = read_log(parts, options.read, options.sessions, progress)
     progress("sessions", 0, None)
@@ -257,7 +261,9 @@ def read_sessions(
     n_first = None if test is None else len(tables[0])
     report = _read_report(raw, table)
     warnings = log_warnings(raw, table) + repeat_warnings(table, n_first)
-    return SessionLog(table, raw.items, raw.users, raw.kept, n_first, report, warnings)
+    return SessionLog(
+        table, raw.items, raw.users, raw.kept, n_first, raw.time_pattern, report, warnings
+    )
 
 
 def _group_part(part: RawPart, raw: RawLog, gap_seconds: float | None) -> SessionTable:

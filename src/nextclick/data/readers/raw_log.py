@@ -91,7 +91,8 @@ class RawLog:
         times: description of the time format.
         relative_times: True if the times are too small to be dates.
         has_times: False if the log has only the order of its rows.
-        time_pattern: pattern of the times of the first source, None if they are not text.
+        time_pattern: inferred pattern of dates whose order of day and month the log decided, else
+            None.
         notes: decisions about columns and event types that the user should know.
     """
 
@@ -193,7 +194,7 @@ def _read_sources(
         times=NO_TIMES if times is None else times.describe(),
         relative_times=times is not None and times.relative,
         has_times=times is not None,
-        time_pattern=None if times is None else times.pattern,
+        time_pattern=None if times is None else times.ambiguous_pattern,
         notes=[*source_notes(sources), *notes, *unused_column_notes(columns, first)],
     )
     _read_parts(log, tables, events, read, progress)

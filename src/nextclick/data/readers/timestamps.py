@@ -73,6 +73,11 @@ class TimeFormat:
     relative: bool = False
     last_ms: int = _MAX_MS
 
+    @property
+    def ambiguous_pattern(self) -> str | None:
+        """The pattern, if a shorter log may not decide its order of day and month, else None."""
+        return self.pattern if self.inferred and date_order(self.pattern or "") else None
+
     def describe(self) -> str:
         """Return the format and its origin, such as `seconds (inferred)`."""
         origin = "inferred" if self.inferred else "specified"

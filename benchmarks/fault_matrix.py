@@ -1,8 +1,8 @@
 """Measure what the commands do with damaged, foreign and interrupted folders.
 
-    python benchmarks/stored_faults.py
-    python benchmarks/stored_faults.py --only kill-between-renames
-    python benchmarks/stored_faults.py --source OTHER-CLONE/src
+    python benchmarks/fault_matrix.py
+    python benchmarks/fault_matrix.py --only kill-between-renames
+    python benchmarks/fault_matrix.py --source OTHER-CLONE/src
 
 Each fault is built in a temporary folder by the commands themselves, so that any version of the
 source can be measured. A changed file is given a valid digest if the version has digests, except
