@@ -1,6 +1,7 @@
 # Every target creates the virtual environment it needs.
 PYTHON ?= python3
-PIP = bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# modules are compiled when they are first imported, which most never are
+PIP = bin/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test nightly check static docs format clean
 

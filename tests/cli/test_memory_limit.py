@@ -32,7 +32,7 @@ def test_the_needed_address_space_grows_with_the_threads(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     check_memory_limit()
     monkeypatch.setattr("os.cpu_count", lambda: 64)
-    with pytest.raises(ConfigError, match="need 9442 MB on this machine; raise the limit with"):
+    with pytest.raises(ConfigError, match="need 3298 MB on this machine; raise the limit with"):
         check_memory_limit()
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
     check_memory_limit()

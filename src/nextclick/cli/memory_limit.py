@@ -9,6 +9,7 @@ from nextclick.errors import ConfigError
 
 _BASE_MB = 1250
 _MB_PER_CPU = 128  # stacks and arenas of the threads of each library
+_MAX_CPUS = 16  # a higher demand would refuse machines with many processors that have enough
 _THREAD_FAILURE = "can't start new thread"
 
 
@@ -26,7 +27,7 @@ def check_memory_limit() -> None:
     import resource
 
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    needed = _BASE_MB + _MB_PER_CPU * (os.cpu_count() or 1)
+    needed = _BASE_MB + _MB_PER_CPU * min(os.cpu_count() or 1, _MAX_CPUS)
     if limit != resource.RLIM_INFINITY and limit < needed << 20:
         raise ConfigError(
             f"the address space of this process is limited to {limit >> 20} MB, and the libraries "
