@@ -202,7 +202,8 @@ def test_too_many_open_files_are_told_as_such(models, tmp_path, monkeypatch):
     def exhausted(self, *args, **options):
         raise OSError(errno.EMFILE, "Too many open files", str(self))
 
-    monkeypatch.setattr(Path, "read_text", exhausted)
+    for method in ("read_text", "read_bytes"):
+        monkeypatch.setattr(Path, method, exhausted)
     message = "cannot be read: Too many open files; close some files, or raise the limit with"
     for call in (registry.current, registry.versions, lambda: Registry(registry.path)):
         with pytest.raises(ArtifactError, match=message):
