@@ -64,5 +64,7 @@ def test_removed_rows_of_an_iceberg_table_are_not_read(tmp_path, iceberg_table):
 def test_the_package_of_a_table_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "deltalake", None)
     (tmp_path / "log" / "_delta_log").mkdir(parents=True)
-    with pytest.raises(SourceError, match=r"the package deltalake is missing; .*'nextclick\[lake\]'"):
+    with pytest.raises(
+        SourceError, match=r"the package deltalake is missing; .*'nextclick\[lake\]'"
+    ):
         items(tmp_path / "log")
