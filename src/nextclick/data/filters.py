@@ -167,6 +167,8 @@ def _drop_rare_users(table: SessionTable, min_sessions: int, n_users: int) -> No
 
 def remaining_lengths(keep: BoolArray, offsets: Int64Array) -> Int64Array:
     """Return (S,) int64, the number of remaining clicks of each session."""
+    if keep.all():  # as before the first filter
+        return np.diff(offsets)
     lengths = np.zeros(len(offsets) - 1, dtype=np.int64)
     non_empty = np.flatnonzero(np.diff(offsets))
     if len(non_empty):
