@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextclick.data.filters import apply_filters, count_table
+from nextclick.data.filters import apply_filters, count_table, remaining_lengths
 from nextclick.data.options import FilterOptions
+from nextclick.data.session_length_kernels import count_remaining
 from nextclick.data.sessionize import SessionTable
 
 logs = st.lists(st.lists(st.integers(0, 6), max_size=8), min_size=1, max_size=25)
@@ -101,3 +102,12 @@ def test_each_step_has_the_counts_after_it():
 @pytest.mark.parametrize("users", [None, [-1, -1]])
 def test_anonymous_sessions_have_no_user(users):
     assert count_table(table_of([[1], [2]], users), 3, 0).users == 0
+
+
+@given(st.lists(st.lists(st.booleans(), max_size=6), max_size=20))
+def test_the_compiled_count_equals_that_of_numpy(sessions):
+    keep = np.array([kept for session in sessions for kept in session], dtype=np.bool_)
+    offsets = np.concatenate([[0], np.cumsum([len(s) for s in sessions])]).astype(np.int64)
+    expected = [sum(session) for session in sessions]
+    assert remaining_lengths(keep, offsets).tolist() == expected
+    assert count_remaining(keep, offsets).tolist() == expected

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextclick.core.compiled_above import compiled_above
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -165,10 +167,13 @@ def _drop_rare_users(table: SessionTable, min_sessions: int, n_users: int) -> No
     table.keep &= ~np.repeat(rare, np.diff(table.offsets))
 
 
+@compiled_above(
+    30_000_000,
+    kernel="nextclick.data.session_length_kernels:count_remaining",
+    work=lambda keep, offsets: len(keep) + len(offsets),
+)
 def remaining_lengths(keep: BoolArray, offsets: Int64Array) -> Int64Array:
     """Return (S,) int64, the number of remaining clicks of each session."""
-    if keep.all():  # as before the first filter
-        return np.diff(offsets)
     lengths = np.zeros(len(offsets) - 1, dtype=np.int64)
     non_empty = np.flatnonzero(np.diff(offsets))
     if len(non_empty):
