@@ -152,13 +152,16 @@ def test_short_prefixes_are_omitted_by_every_command_that_evaluates(shop, tmp_pa
     assert result["evaluation"]["by_length"] == [
         row for row in every["result"]["evaluation"]["by_length"] if row["length"] >= 3
     ]
-    asked, of_all = result["evaluation"]["asked"], every["result"]["evaluation"]["asked"]
-    assert asked["targets"] == result["evaluation"]["counts"]["prefixes"] < of_all["targets"]
-    assert asked["share"] < of_all["share"] == of_all["targets"] / of_all["clicks"]
+    predicted, of_all = (
+        result["evaluation"]["predicted"],
+        every["result"]["evaluation"]["predicted"],
+    )
+    assert predicted["targets"] == result["evaluation"]["counts"]["prefixes"] < of_all["targets"]
+    assert predicted["share"] < of_all["share"] == of_all["targets"] / of_all["clicks"]
     words = ["-m", "pop,markov", "-k", 5, "--min-prefix", 3]
     for command in (["compare", shop / "store"], ["run", shop / "log.csv", "-o", tmp_path / "r"]):
         _, printed = run_json(*command, *words)
-        assert printed["comparison"]["counts"]["prefixes"] == asked["targets"]
+        assert printed["comparison"]["counts"]["prefixes"] == predicted["targets"]
 
 
 def test_recommend_options(shop, run_json):

@@ -134,7 +134,7 @@ def test_the_share_of_clicks_that_are_predicted(tmp_path):
             split=SplitOptions(boundary=str(BOUNDARY * 1000), unseen=unseen),
         )
         store = prepare(frame, tmp_path / unseen, options=options).store
-        shares[unseen] = store.manifest["asked"]
+        shares[unseen] = store.manifest["predicted"]
     assert shares["drop"] == {"targets": 1, "clicks": 7, "share": 1 / 7}
     assert shares["miss"] == {"targets": 4, "clicks": 7, "share": 4 / 7}
 

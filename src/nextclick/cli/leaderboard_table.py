@@ -48,8 +48,10 @@ def show_leaderboard(numbers: dict[str, Any]) -> None:
         ["model", *map(metric_label, metrics), "coverage", "training s", "response ms"],
         [_cells(row, metrics, numbers) for row in rows],
     )
-    counts, asked = numbers["counts"], numbers["asked"]
-    share = "" if asked is None else f" ({asked['share']:.0%} of the clicks of the test period)"
+    counts, predicted = numbers["counts"], numbers["predicted"]
+    share = (
+        "" if predicted is None else f" ({predicted['share']:.0%} of the clicks of the test period)"
+    )
     rules = ", ".join(f"{k} {v}" for k, v in numbers["protocol"].items() if v is not None)
     show(
         f"{counts['prefixes']:,} prefixes of {counts['sessions']:,} sessions{share}, "

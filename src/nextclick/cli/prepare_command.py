@@ -72,7 +72,7 @@ def prepare_results(prepared: Prepared) -> dict[str, Any]:
             "counts": store.manifest["counts"],
             "boundary_ms": store.protocol["boundary_ms"],
             "boundary": store.manifest["boundary"],
-            "asked": store.manifest["asked"],
+            "predicted": store.manifest["predicted"],
             "unseen_test": store.manifest["unseen_test"],
             "boundary_sessions": store.manifest["boundary_sessions"],
         }
@@ -140,10 +140,10 @@ def _show_store(store: Any) -> None:
     reason = store.manifest["boundary"]["reason"]
     if reason is not None:
         say(f"default split: {reason}")
-    asked, unseen = store.manifest["asked"], store.manifest["unseen_test"]
+    predicted, unseen = store.manifest["predicted"], store.manifest["unseen_test"]
     show(
-        f"{asked['targets']:,} of the {asked['clicks']:,} clicks of the test period "
-        f"({asked['share']:.0%}) are predicted"
+        f"{predicted['targets']:,} of the {predicted['clicks']:,} clicks of the test period "
+        f"({predicted['share']:.0%}) are predicted"
     )
     show(
         f"test clicks on items unseen in training: {unseen['clicks_dropped']:,} dropped, "

@@ -12,11 +12,11 @@ import numpy as np
 from nextclick.core.manifests import write_manifest
 from nextclick.core.storage import atomic_folder
 from nextclick.core.types import silent
-from nextclick.data.asked_share import count_asked
 from nextclick.data.filtered_split import FilteredSplit, filter_before_split, filtered_splits
 from nextclick.data.filters import FilterStep, count_table
 from nextclick.data.options import DEFAULT_GAP_SECONDS, PrepareOptions
 from nextclick.data.part_selection import select_parts
+from nextclick.data.predicted_share import count_predicted
 from nextclick.data.protocols import PROTOCOLS
 from nextclick.data.quality_warnings import late_warnings, log_warnings, split_warnings
 from nextclick.data.readers.frames import as_sources, is_frame
@@ -182,14 +182,14 @@ def _write_split(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Write the store of a split; return the steps of its filters and its warnings."""
     selection = select_parts(part.table, part.split, options, len(log.items))
-    asked = count_asked(part.table, log.n_train, part.split, selection)
-    warnings = split_warnings(part.split, session_ends(part.table), asked.targets)
+    predicted = count_predicted(part.table, log.n_train, part.split, selection)
+    warnings = split_warnings(part.split, session_ends(part.table), predicted.targets)
     steps = _as_json(part.steps)
     write_store(
         folder,
         part,
         selection,
-        asked,
+        predicted,
         items=log.items,
         users=log.users,
         columns=log.columns,

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nextclick.core.types import AnyArray, BoolArray, Int32Array, Int64Array
-    from nextclick.data.asked_share import AskedShare
     from nextclick.data.encode import IdEncoder
     from nextclick.data.filtered_split import FilteredSplit
     from nextclick.data.options import PrepareOptions
     from nextclick.data.part_selection import PartSelection
+    from nextclick.data.predicted_share import PredictedShare
     from nextclick.data.sessionize import SessionTable
     from nextclick.data.split import Split
 
@@ -43,7 +43,7 @@ def write_store(
     folder: Path,
     part: FilteredSplit,
     selection: PartSelection,
-    asked: AskedShare,
+    predicted: PredictedShare,
     *,
     items: IdEncoder,
     users: IdEncoder | None,
@@ -57,7 +57,7 @@ def write_store(
         folder: created for the store.
         part: all clicks and the split.
         selection: the sessions and clicks of the two parts.
-        asked: share of the test period that is evaluated.
+        predicted: share of the test period that is evaluated.
         items: encoder of the item codes.
         users: encoder of the user codes, None without users.
         columns: names of the kept columns, in the order of the table, to the encoders of their
@@ -94,7 +94,7 @@ def write_store(
         "columns": list(columns),
         "boundary": {"kind": split.kind, "reason": split.reason},
         "boundary_sessions": split.n_edge,
-        "asked": asdict(asked) | {"share": asked.share},
+        "predicted": asdict(predicted) | {"share": predicted.share},
         "report": report,
     }
     store = Store(folder, {**manifest, "files": digests}, is_verified=True)

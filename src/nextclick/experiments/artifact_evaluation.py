@@ -137,7 +137,7 @@ def evaluate_with_ranks(
         evaluation=evaluation.to_json()
         | {
             "training_seconds": artifact.trained["seconds"],
-            "asked": _asked_share(store, part, evaluation.counts.prefixes),
+            "predicted": _predicted_share(store, part, evaluation.counts.prefixes),
         },
         leaky=artifact.model.capabilities.leaky,
         prequential=prequential,
@@ -150,14 +150,13 @@ def store_protocol(store: Store) -> RankingProtocol:
     return RankingProtocol(unseen="drop" if store.protocol["split"]["unseen"] == "drop" else "miss")
 
 
-def _asked_share(store: Store, part: str, n_targets: int) -> dict[str, Any] | None:
+def _predicted_share(store: Store, part: str, n_targets: int) -> dict[str, Any] | None:
     """The share of the clicks of the test period that are targets, None if it was not counted."""
-    asked = store.manifest.get("asked")
-    if part != "test" or asked is None:
+    predicted = store.manifest.get("predicted")
+    if part != "test" or predicted is None:
         return None
-    return {
-        "targets": n_targets, "clicks": asked["clicks"], "share": n_targets / asked["clicks"]
-    }  # fmt: skip
+    n_clicks = predicted["clicks"]
+    return {"targets": n_targets, "clicks": n_clicks, "share": n_targets / n_clicks}
 
 
 def training_data(artifact: Artifact) -> str:

@@ -157,8 +157,10 @@ def _provenance(data: dict[str, Any]) -> str:
     protocol = dict(data["protocol"])
     part, trained_on, prepared = (protocol.pop(name) for name in ("part", "trained_on", "data"))
     rules = ", ".join(f"{name} {value}" for name, value in protocol.items() if value is not None)
-    counts, asked = data["counts"], data["asked"]
-    share = "" if asked is None else f" ({asked['share']:.0%} of the clicks of the test period)"
+    counts, predicted = data["counts"], data["predicted"]
+    share = (
+        "" if predicted is None else f" ({predicted['share']:.0%} of the clicks of the test period)"
+    )
     return (
         f"Data {data['data_fingerprint']} (protocol {prepared}); evaluated on {part}, trained on "
         f"{trained_on}; {counts['prefixes']:,} prefixes of {counts['sessions']:,} sessions{share}; "

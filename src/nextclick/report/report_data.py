@@ -95,7 +95,7 @@ def build_comparison(runs: Sequence[ModelRun], options: ReportOptions) -> dict[s
         "data_fingerprint": first.data_fingerprint,
         "protocol": first.protocol,
         "counts": first.evaluation["counts"],
-        "asked": first.evaluation.get("asked"),
+        "predicted": first.evaluation.get("predicted"),
         "machines": sorted({run.costs.machine for run in runs if run.costs is not None}),
         "leaderboard": [_row(rank, entry, k) for rank, entry in enumerate(entries, 1)],
         **pairwise_differences(entries, options.metric),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class AskedShare:
+class PredictedShare:
     """Clicks of the test period.
 
     Attributes:
@@ -35,9 +35,9 @@ class AskedShare:
         return self.targets / self.clicks
 
 
-def count_asked(
+def count_predicted(
     table: SessionTable, n_train: int | None, split: Split, selection: PartSelection
-) -> AskedShare:
+) -> PredictedShare:
     """Count the targets of the selected test sessions and all clicks of the period of the split.
 
     Args:
@@ -49,7 +49,7 @@ def count_asked(
     lengths = remaining_lengths(selection.keep, table.offsets)[selection.test]
     in_period = _sessions_of_period(table, n_train, split)
     clicks = int(np.diff(table.offsets)[in_period].sum())
-    return AskedShare(int(np.maximum(lengths - 1, 0).sum()), clicks)
+    return PredictedShare(int(np.maximum(lengths - 1, 0).sum()), clicks)
 
 
 def _sessions_of_period(table: SessionTable, n_train: int | None, split: Split) -> BoolArray:
