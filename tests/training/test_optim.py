@@ -14,6 +14,7 @@ from nextclick.losses.compute import Loss
 from nextclick.models.neural_model import Encoder
 from nextclick.training.adagrad import Adagrad, _step_coalesced
 from nextclick.training.optim import Optimizers, clip, learning_rate, make_optimizer
+from nextclick.training.row_adam import RowAdam
 from nextclick.training.training_config import TrainingConfig
 
 CONFIG = TrainingConfig(learning_rate=0.1)
@@ -112,6 +113,25 @@ def test_the_compiled_update_equals_tensor_operations(momentum):
             _step_coalesced(plain, state, group)
     torch.testing.assert_close(compiled, plain)
     torch.testing.assert_close(optimizer.state[compiled]["sum"], state["sum"])
+
+
+@pytest.mark.parametrize("shape", [(50, 7), (50,)])
+def test_row_adam_equals_pytorchs_sparse_adam(shape):
+    torch.manual_seed(0)
+    start = torch.randn(shape)
+    compiled, plain = (nn.Parameter(start.clone()) for _ in range(2))
+    optimizers = [RowAdam([compiled], lr=0.2), torch.optim.SparseAdam([plain], lr=0.2)]
+    for _ in range(5):
+        rows, values = torch.randint(0, 50, (1, 80)), torch.randn(80, *shape[1:])
+        grad = torch.sparse_coo_tensor(rows, values, shape, check_invariants=True)
+        compiled.grad, plain.grad = grad, grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    torch.testing.assert_close(compiled, plain)
+    states = [optimizer.state_dict()["state"][0] for optimizer in optimizers]
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[1].items():
+        torch.testing.assert_close(torch.as_tensor(states[0][name]), torch.as_tensor(value))
 
 
 def test_lazy_adam_updates_looked_up_rows_only():

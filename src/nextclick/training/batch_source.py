@@ -128,6 +128,9 @@ class BatchSource(ABC):
         return self._sessions(epoch).n_prefixes
 
     def _loss_of_queries(self, queries: Tensor, step: TrainingStep) -> Tensor:
+        rows_of = self.encoder.candidate_rows
+        if rows_of is not None and step.negatives is not None:
+            return self.objective.of_candidates(queries, rows_of, step.targets, step.negatives)
         table, bias = self.encoder.table()
         return self.objective(queries, table, bias, step.targets, step.negatives)
 

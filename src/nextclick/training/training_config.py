@@ -152,8 +152,12 @@ class TrainingConfig:
         ),
     ] = 0
     precision: Annotated[
-        Literal["float32", "bf16"],
-        Field(description="precision of matrix products; weights are float32"),
+        Literal["auto", "float32", "bf16-products", "bf16"],
+        Field(
+            description="float32; bf16-products: inputs of matrix products are rounded to bf16, all "
+            "else is float32; bf16: activations too; auto: bf16-products on a CPU that multiplies "
+            "bf16 in hardware (AMX), else float32"
+        ),
     ] = "float32"
     checkpoint_minutes: Annotated[
         float,
