@@ -75,7 +75,7 @@ class Optimizers:
     def state(self) -> dict[str, Tensor]:
         """State of the optimizers, as `OPTIMIZER.PARAMETER.NAME` with the numbers of both."""
         return {
-            f"{number}.{index}.{name}": torch.as_tensor(value)  # SparseAdam's step is an int
+            f"{number}.{index}.{name}": torch.as_tensor(value)  # RowAdam's step is an int
             for number, optimizer in enumerate(self._optimizers)
             for index, state in optimizer.state_dict()["state"].items()
             for name, value in state.items()
@@ -95,7 +95,9 @@ class Optimizers:
             parameters = self._optimizers[int(owner)].param_groups[0]["params"]
             if int(index) >= len(parameters):
                 raise ArrayError(f"{key} belongs to no parameter")
-            if value.ndim:  # all others are counters; a compiled kernel does not check a shape
+            if name == "last":  # the step of each row
+                check_tensor(key, value, torch.zeros(len(parameters[int(index)]), dtype=torch.int64))
+            elif value.ndim:  # all others are counters; a compiled kernel does not check a shape
                 check_tensor(key, value, parameters[int(index)])
             is_count = value.dtype == torch.int64 and value.ndim == 0
             state_of_parameter = states[int(owner)].setdefault(int(index), {})

