@@ -12,6 +12,8 @@ from nextclick.models.neural.cosine_gru import (
     NeighborVectors,
     clicks_so_far,
 )
+from nextclick.models.neural_model import DatasetInfo
+from nextclick.models.ops.gap_bins import GapBins
 from nextclick.models.ops.layers import unit_rows_
 from nextclick.training.trainer import Trainer
 from nextclick.training.training_config import build_configs
@@ -45,6 +47,18 @@ def test_queries_equal_the_equations(neighbors):
         queries = model.encoder(torch.tensor([session]))[0]
         expected = cosine_gru_queries(session, state_of(model), CONFIG, vectors)
         np.testing.assert_allclose(queries, expected, atol=2e-5)
+
+
+@torch.no_grad()
+def test_gaps_move_the_queries_after_them_only():
+    config = CosineGRUConfig(width=8, times=True)
+    model = CosineGRU(config, 6, DatasetInfo(bins=GapBins(10.0, 5)))
+    torch.nn.init.normal_(model.encoder.gaps.weight)
+    items, gaps = torch.tensor([[1, 2, 3]]), torch.tensor([[0.0, 5.0, 25.0]])
+    queries = model.encoder.eval()(items, gaps=gaps)
+    changed = model.encoder(items, gaps=torch.tensor([[0.0, 5.0, 15.0]]))
+    torch.testing.assert_close(changed[:, :2], queries[:, :2])
+    assert not torch.allclose(changed[:, 2], queries[:, 2])
 
 
 def test_clicks_so_far_by_hand():

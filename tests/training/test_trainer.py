@@ -184,6 +184,11 @@ def test_bf16_learns_a_planted_rule(monkeypatch):
     assert {array.dtype for array in model.state().values()} == {np.dtype(np.float32)}
 
 
+def test_rounded_products_learn_a_planted_rule():
+    model, _ = train(replace(QUICK, precision="bf16-products", epochs=15))
+    assert recall_at_1(model) > 0.9
+
+
 def poisoned(name, step):
     """A progress callback that sets a weight to NaN after `step` steps."""
 

@@ -6,7 +6,7 @@ clicked most often near item i with their shares w_ij, and c_tj is the number of
 
     ê_i  = unit vector of  e_i + λ Σ_{j in N(i)} w_ij e_j                  item vectors
     x_j  = drop(s ê_{i_j}),  s = √D / 4
-    h    = GRU(x_j + R[c_jj])                                             R: first, second, later
+    h    = GRU(x_j + R[c_jj])                               R: first, second or later click
     a_tj = vᵀ σ(Q [h_t ; m_t] + K h_j + P[t - j] + C[c_tj]),  m_t = mean of x_1 … x_t
     g_t  = Σ_j α_tj x_j,  α_t = softmax of a_t over j ≤ t
     r_t  = W [g_t ; h_t ; x_t],  γ_t = σ(G [r_t ; g_t])
@@ -19,6 +19,8 @@ gate between read-out and attended vector, Pan et al., SGNN-HN, CIKM 2020; atten
 Ren et al., RepeatNet, AAAI 2019. Item vectors that contain those of neighboring items are a static
 form of the global graph of Wang et al., GCE-GNN, SIGIR 2020: a click on an item also trains the
 vectors of its neighbors, which matters most for items with few clicks.
+
+With `times` the GRU also reads an embedding of the gap before each click, in the bins of ASARS.
 
 The sum over N(i) is part of the training only. Afterwards the unit vectors ê replace the item
 table, so a trained model has neither a graph nor a norm to compute, and `refresh` continues from ê.
@@ -38,7 +40,14 @@ from torch.nn.functional import embedding_bag, normalize
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.graphs.nearby_items import nearby_items
 from nextclick.models.model_explanation import record_attention
-from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
+from nextclick.models.neural_model import (
+    ATTENTIVE,
+    NO_DATASET_INFO,
+    DatasetInfo,
+    Encoder,
+    NeuralModel,
+)
+from nextclick.models.ops.gap_bins import START
 from nextclick.models.ops.layers import (
     Dropout,
     causal_softmax,
@@ -82,16 +91,20 @@ class CosineGRUConfig:
     item_dropout: Annotated[
         float, Field(ge=0, lt=1, description="dropout of the vectors of the candidates")
     ] = 0.1
+    times: Annotated[bool, Field(description="read the gap before each click, in bins")] = False
     max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 20
 
 
 class CosineGRUEncoder(Encoder):
     """GRU, attention over its states, and the gate between both."""
 
-    def __init__(self, config: CosineGRUConfig, n_items: int):
+    def __init__(
+        self, config: CosineGRUConfig, n_items: int, dataset_info: DatasetInfo = NO_DATASET_INFO
+    ):
         super().__init__()
         D = config.width
         self.config = config
+        self.bins = dataset_info.bins
         self.items = item_embedding(n_items, D)  # e
         self.repeats = nn.Parameter(torch.zeros(_REPEATS, D))  # R
         self.gru = nn.GRU(D, D, batch_first=True)
@@ -110,14 +123,28 @@ class CosineGRUEncoder(Encoder):
         nn.init.uniform_(self.items.weight, -bound, bound)
         nn.init.uniform_(self.attend, -bound, bound)
         clear_padding_(self.items)
+        if self.bins is not None:
+            width = torch.tensor([self.bins.width], dtype=torch.float64)
+            self.register_buffer("gap_width", width)
+            self.gaps = nn.Embedding(self.bins.n_rows, D)
+            nn.init.zeros_(self.gaps.weight)
 
-    def forward(self, items: Tensor) -> Tensor:
-        """(B, T, D) queries τ ô of (B, T) items."""
+    def forward(
+        self, items: Tensor, gaps: Tensor | None = None, waited: Tensor | None = None
+    ) -> Tensor:
+        """(B, T, D) queries τ ô of (B, T) items; `gaps` as in `Encoder`, with `times`."""
+        del waited
         D = self.config.width
         x = self.dropout(self.vectors(items) * (math.sqrt(D) / 4))  # (B, T, D)
         counts = clicks_so_far(items).clamp(max=_REPEATS)  # (B, T, T), c
         own_count = counts.diagonal(dim1=1, dim2=2)  # (B, T)
-        hidden, _ = self.gru(x + self.repeats[own_count - 1])  # (B, T, D)
+        inputs = x + self.repeats[own_count - 1]  # (B, T, D)
+        if self.bins is not None:
+            assert gaps is not None
+            rows = self.bins.rows(gaps)  # (B, T)
+            rows[:, 0] = START
+            inputs = inputs + self.gaps(rows)
+        hidden, _ = self.gru(inputs)  # (B, T, D)
         alpha = self.attention(x, hidden, counts)  # (B, T, T)
         record_attention("attention-pooling", alpha[:, -1])
         attended = alpha @ x  # (B, T, D), g
@@ -237,6 +264,11 @@ class CosineGRU(NeuralModel):
         "item_dropout": FloatRange(0.0, 0.4),
     }
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": _RECIPE}
+
+    @classmethod
+    def requires(cls, config: CosineGRUConfig) -> frozenset[str]:
+        """Times, if the model reads gaps."""
+        return frozenset({"times"} if config.times else ())
 
     def setup(self, sessions: Sessions) -> None:
         """Count the neighbors of the items, unless the model is trained already."""
