@@ -66,7 +66,9 @@ class ItemCounts:
         older = self.newest.remap_items(past.index, past.n_items)
         new = Sessions(new.items, new.offsets, new.n_items)
         newest = _newest(older.concatenate(new), past.n_sessions + len(new))
-        return type(self)(past.support + _clicks(new), newest)
+        support = past.support + _clicks(new)
+        support[0] = 0
+        return type(self)(support, newest)
 
     def state(self) -> dict[str, AnyArray]:
         """The arrays by name."""
