@@ -121,7 +121,9 @@ def test_scores_equal_the_slow_twin(members):
         )
         expected = twin_scores(blend, session)
         assert actual == pytest.approx(expected, abs=1e-5)
-        assert sum(math.exp(value) for value in actual.values()) == pytest.approx(float(bool(actual)), abs=1e-6)
+        assert sum(math.exp(value) for value in actual.values()) == pytest.approx(
+            float(bool(actual)), abs=1e-6
+        )
 
 
 def test_a_session_has_the_same_scores_alone_and_in_a_batch_bit_for_bit(monkeypatch):

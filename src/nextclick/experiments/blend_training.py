@@ -111,9 +111,7 @@ def train_blend(
     record = {**fitted.record, "seconds": time.perf_counter() - start}
     final = inner
     if part == _ALL:
-        final = [
-            training.train_all(one) for training, one in zip(trainings, inner, strict=True)
-        ]
+        final = [training.train_all(one) for training, one in zip(trainings, inner, strict=True)]
         sessions = store.part(_ALL)
     model = Blend(
         config,
@@ -185,9 +183,7 @@ class _MemberTraining:
         model, seconds, record = self._train(_ALL, inner.record.get("best_epoch"))
         return _TrainedMember(model, inner.seconds + seconds, record, inner.record)
 
-    def _train(
-        self, part: str, best_epoch: int | None
-    ) -> tuple[Model, float, dict[str, Any]]:
+    def _train(self, part: str, best_epoch: int | None) -> tuple[Model, float, dict[str, Any]]:
         start, candidate = time.perf_counter(), self.candidate
         if not candidate.neural:
             config, _ = candidate.configs({})

@@ -46,9 +46,7 @@ def updated_by_member(
         if update == "exact":
             member = member.update_exactly(new, prior, progress=progress)
         else:
-            member, record = updated_by_training(
-                member, new, prior, description, options, progress
-            )
+            member, record = updated_by_training(member, new, prior, description, options, progress)
         members.append(member)
         records.append({"label": label, "update": update, **record})
     counts = model.counts.update(new, prior)

@@ -260,5 +260,7 @@ def _means(ranks: Float64Array, ks: Sequence[int]) -> dict[str, float]:
     """Recall and MRR at the cut-offs."""
     metrics = per_prefix(ranks, ks)
     return {
-        f"{name}@{k}": float(metrics[f"{name}@{k}"].mean()) for k in ks for name in ("recall", "mrr")
+        f"{name}@{k}": float(metrics[f"{name}@{k}"].mean())
+        for k in ks
+        for name in ("recall", "mrr")
     }

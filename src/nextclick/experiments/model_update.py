@@ -170,9 +170,7 @@ class ModelUpdate:
         if options.minutes is not None:
             options = replace(options, minutes=options.minutes * time_share)
         if self.strategy == "by-member":
-            return updated_by_member(
-                model, new, prior, self.base.trained, options, self.progress
-            )
+            return updated_by_member(model, new, prior, self.base.trained, options, self.progress)
         return updated_by_training(model, new, prior, self.base.trained, options, self.progress)
 
 

@@ -158,9 +158,7 @@ class Blend(Model):
     def requires(cls, config: BlendConfig) -> frozenset[str]:
         """What any member requires."""
         members = resolve_members(config.members)
-        return frozenset().union(
-            *(member.model_type.requires(member.config) for member in members)
-        )
+        return frozenset().union(*(member.model_type.requires(member.config) for member in members))
 
     @property
     def n_items(self) -> int:
@@ -243,9 +241,7 @@ class Blend(Model):
 
     def update_exactly(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
         """The members and the counts of both logs, with the same weights."""
-        members = [
-            member.update_exactly(new, past, progress=progress) for member in self.members
-        ]
+        members = [member.update_exactly(new, past, progress=progress) for member in self.members]
         return self.with_members(members, self.counts.update(new, past))
 
     def with_members(self, members: Sequence[Model], counts: ItemCounts) -> Self:
@@ -260,9 +256,7 @@ class Blend(Model):
         return {"weights": self.weights, **self.counts.state(), **nested}
 
     @classmethod
-    def check_state(
-        cls, state: Mapping[str, AnyArray], config: BlendConfig, n_items: int
-    ) -> None:
+    def check_state(cls, state: Mapping[str, AnyArray], config: BlendConfig, n_items: int) -> None:
         """Check all arrays, those of a member by its own check."""
         super().check_state(state, config, n_items)
         members = resolve_members(config.members)

@@ -90,9 +90,7 @@ def build_candidates(
     return CandidateSet(offsets, items, features)
 
 
-def _clicked_items(
-    batch: SessionBatch, width: int
-) -> tuple[Int64Array, Int64Array, Int64Array]:
+def _clicked_items(batch: SessionBatch, width: int) -> tuple[Int64Array, Int64Array, Int64Array]:
     """Keys row * width + item of the distinct clicked items, their clicks, the last of each row."""
     B, T = batch.items.shape
     row_numbers = np.arange(B)

@@ -86,7 +86,9 @@ def resolve_members(members: Sequence[str | Member]) -> tuple[Member, ...]:
     """
     resolved = tuple(m if isinstance(m, Member) else Member.parse(m) for m in members)
     if not resolved:
-        raise ConfigError("members must name at least one model, such as session-knn,narm; got none")
+        raise ConfigError(
+            "members must name at least one model, such as session-knn,narm; got none"
+        )
     seen: set[str] = set()
     for member in resolved:
         if member.label in seen:
