@@ -22,8 +22,8 @@ from nextclick.models.incremental_state import PriorSessions, scatter_rows
 from reference.blend import candidate_features, log_probabilities
 
 LOG = Sessions.from_lists(
-    [[1, 2, 3], [2, 3], [4, 5, 4], [1, 2], [3, 4, 5], [2, 3, 1], [6, 2], [1, 2, 3, 4], [7, 1], [2, 8],
-     [8, 2, 3]], 9,
+    [[1, 2, 3], [2, 3], [4, 5, 4], [1, 2], [3, 4, 5], [2, 3, 1], [6, 2], [1, 2, 3, 4], [7, 1],
+     [2, 8], [8, 2, 3]], 9,
 )  # fmt: skip
 SESSIONS = [[2], [1, 2], [4, 4, 5], [9], [3, 2, 3], [], [7, 8, 1, 2]]
 WEIGHTS = {"session-knn": [0.8, -1.0], "bpr-mf": [0.5, -0.7], "pop": [0.2, -0.1]}

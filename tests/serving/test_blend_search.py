@@ -97,6 +97,6 @@ def test_an_explanation_names_members_and_features(blend):
     assert {"session-knn: score", "session-knn: absent", "last click"} <= set(
         explanation.parts.rest
     )
-    total = np.sum([values for values in explanation.parts.rest.values()], axis=0)
+    total = np.sum(list(explanation.parts.rest.values()), axis=0)
     np.testing.assert_allclose(total, explanation.now.scores, atol=1e-4)
     assert explanation.neighbors

@@ -139,54 +139,79 @@ def score_prefixes(
     Raises:
         TrainingError: there is no prefix.
     """
-    used = used_features(len(blend.members), blend.config.features)
-    bases: list[SortedBase | None] = [None] * len(blend.members)
-    parts, done = [], 0
+    scorer = _BlockScorer(blend, protocol)
     total = min(count_samples(valid, protocol.mode), blend.config.prefixes)
+    blocks: list[ScoredPrefixes] = []
+    done = 0
     for block in _sampled_blocks(blend, valid, protocol):
-        scores = blend.member_scores(block.batch)
-        ranks = []
-        for m, own in enumerate(scores):
-            if isinstance(own, SparseScores):
-                base = bases[m]
-                if base is None or not base.matches(own.base):
-                    base = bases[m] = SortedBase.from_scores(own.base)
-                ranks.append(sparse_ranks(own, block.targets, base, ties=protocol.ties))
-            else:
-                ranks.append(dense_ranks(own, block.targets, ties=protocol.ties))
-        lists = [top_lists(own, blend.list_length) for own in scores]
-        candidates = blend.candidates(lists, block.batch)
-        chosen = _positions(candidates.offsets, candidates.items, block.targets, blend.n_items)
-        parts.append(
-            (
-                block.targets,
-                block.session,
-                np.diff(candidates.offsets),
-                candidates.items,
-                candidates.features[used].T.astype(np.float32),
-                chosen,
-                np.array(ranks),
-            )
-        )
+        blocks.append(scorer.score(block))
         done += len(block)
         progress("score validation", done, total)
-    if not parts:
+    if not blocks:
         raise TrainingError(
             "the weights of the blend need validation prefixes, got 0; use a longer log, or a "
             "larger share of validation sessions"
         )
-    targets, session, lengths, items, features, chosen, ranks_of = zip(*parts, strict=True)
-    offsets = np.zeros(sum(map(len, targets)) + 1, dtype=np.int64)
-    np.cumsum(np.concatenate(lengths), out=offsets[1:])
-    within = np.concatenate(chosen)
+    return _joined(blocks)
+
+
+class _BlockScorer:
+    """Scores blocks of prefixes with the members of a blend."""
+
+    def __init__(self, blend: Blend, protocol: RankingProtocol):
+        self._blend = blend
+        self._ties = protocol.ties
+        self._used = used_features(len(blend.members), blend.config.features)
+        self._bases: list[SortedBase | None] = [None] * len(blend.members)
+
+    def score(self, block: PrefixBlock) -> ScoredPrefixes:
+        """The candidates of a block."""
+        blend, targets = self._blend, block.targets
+        scores = blend.member_scores(block.batch)
+        ranks = [self._ranks(m, own, targets) for m, own in enumerate(scores)]
+        lists = [top_lists(own, blend.list_length) for own in scores]
+        candidates = blend.candidates(lists, block.batch)
+        return ScoredPrefixes(
+            targets=targets,
+            session=block.session,
+            offsets=candidates.offsets,
+            items=candidates.items,
+            features=candidates.features[self._used].T.astype(np.float32),
+            chosen=_chosen(candidates.offsets, candidates.items, targets, blend.n_items),
+            member_ranks=ranks,
+        )
+
+    def _ranks(
+        self, m: int, scores: SparseScores | Float32Array, targets: Int32Array
+    ) -> Float64Array:
+        """(B,) ranks of the targets by member m."""
+        if not isinstance(scores, SparseScores):
+            return dense_ranks(scores, targets, ties=self._ties)
+        base = self._bases[m]
+        if base is None or not base.matches(scores.base):
+            base = self._bases[m] = SortedBase.from_scores(scores.base)
+        return sparse_ranks(scores, targets, base, ties=self._ties)
+
+
+def _joined(blocks: Sequence[ScoredPrefixes]) -> ScoredPrefixes:
+    starts = np.cumsum([0, *(len(block.items) for block in blocks)])
+    ends = [block.offsets[1:] + start for block, start in zip(blocks, starts, strict=False)]
     return ScoredPrefixes(
-        targets=np.concatenate(targets),
-        session=np.concatenate(session),
-        offsets=offsets,
-        items=np.concatenate(items),
-        features=np.concatenate(features),
-        chosen=np.where(within >= 0, within + offsets[:-1], -1),
-        member_ranks=list(np.concatenate(ranks_of, axis=1)),
+        targets=np.concatenate([block.targets for block in blocks]),
+        session=np.concatenate([block.session for block in blocks]),
+        offsets=np.concatenate([starts[:1], *ends]),
+        items=np.concatenate([block.items for block in blocks]),
+        features=np.concatenate([block.features for block in blocks]),
+        chosen=np.concatenate(
+            [
+                np.where(block.chosen < 0, -1, block.chosen + start)
+                for block, start in zip(blocks, starts, strict=False)
+            ]
+        ),
+        member_ranks=[
+            np.concatenate(ranks)
+            for ranks in zip(*(block.member_ranks for block in blocks), strict=True)
+        ],
     )
 
 
@@ -217,17 +242,17 @@ def _sampled_blocks(
             yield block.select(selected)
 
 
-def _positions(
+def _chosen(
     offsets: Int64Array, items: Int32Array, targets: Int32Array, n_items: int
 ) -> Int64Array:
-    """(B,) position of each target among the candidates of its row, -1 if it is none of them."""
+    """(B,) the candidate that is the target of its row, -1 if none is."""
     width = n_items + 1
     rows = np.repeat(np.arange(len(targets)), np.diff(offsets))
     keys = rows * width + items  # ascending
     wanted = np.arange(len(targets)) * width + targets
     position = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
     found = keys[position] == wanted if len(keys) else np.zeros(len(targets), np.bool_)
-    return np.where(found, position - offsets[:-1], -1)
+    return np.where(found, position, -1)
 
 
 def _cross_fitted_ranks(

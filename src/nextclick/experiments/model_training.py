@@ -53,7 +53,8 @@ def train(
             selects its epoch on the validation; see `train_neural` for the cost of `all`.
         seed: seed of all random numbers.
         neural: preset, device, checkpoints and trackers of a neural model, or of the neural members
-            of a blend, which has no preset. Without a checkpoint folder, checkpoints are written to `OUTPUT.training`.
+            of a blend, which has no preset. Without a checkpoint folder, checkpoints are written to
+            `OUTPUT.training`.
         refreshable: store in the artifact what `refresh` otherwise reads from the store: the
             sessions, four bytes per click, for item-knn, markov and rules; nothing for others.
         overwrite: replace `output`, and delete the checkpoint of an interrupted training.

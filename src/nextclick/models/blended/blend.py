@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MEMBERS = ("session-knn", "narm")
 LOWEST_SCORE = -500.0
-"""A lower log probability is raised to this one, above the scores of items that are no candidate."""
+"""Lower log probabilities are raised to this one, above the scores of all other items."""
 
 _SCORES_PER_BLOCK = 6 << 20  # scores of a member that scores all items, in memory at a time
 _MOMENTS: tuple[Moment, ...] = ("at-click", "while-waiting", "at-target")
@@ -178,7 +178,7 @@ class Blend(Model):
     @property
     def list_length(self) -> int:
         """The number of candidates of each member."""
-        return min(self.config.candidates, self.n_items)
+        return min(int(self.config.candidates), self.n_items)
 
     # scoring
 
