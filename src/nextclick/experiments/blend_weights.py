@@ -20,7 +20,6 @@ from nextclick.evaluation.ranking_metrics import per_prefix
 from nextclick.evaluation.ranks import dense_ranks, sparse_ranks
 from nextclick.models.blended.candidate_features import log_total, used_features
 from nextclick.models.blended.conditional_logit import Choices, fit_conditional_logit
-from nextclick.models.blended.top_lists import top_lists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from nextclick.models.blended.blend import Blend
 
 REPORTED_K = 20
-_ROWS_PER_BLOCK, _CELLS_PER_BLOCK = 256, 1 << 16
+_ROWS_PER_BLOCK, _CELLS_PER_BLOCK = 1 << 14, 1 << 18
 _SCORES_PER_BLOCK = 6 << 20
 _SAMPLE, _HALVES = 1, 2  # streams of random numbers
 
@@ -162,15 +161,13 @@ class _BlockScorer:
         self._blend = blend
         self._ties = protocol.ties
         self._used = used_features(len(blend.members), blend.config.features)
-        self._bases: list[SortedBase | None] = [None] * len(blend.members)
 
     def score(self, block: PrefixBlock) -> ScoredPrefixes:
         """The candidates of a block."""
         blend, targets = self._blend, block.targets
         scores = blend.member_scores(block.batch)
         ranks = [self._ranks(m, own, targets) for m, own in enumerate(scores)]
-        lists = [top_lists(own, blend.list_length) for own in scores]
-        candidates = blend.candidates(lists, block.batch)
+        candidates = blend.candidates(blend.lists_of(scores), block.batch)
         return ScoredPrefixes(
             targets=targets,
             session=block.session,
@@ -185,12 +182,10 @@ class _BlockScorer:
         self, m: int, scores: SparseScores | Float32Array, targets: Int32Array
     ) -> Float64Array:
         """(B,) ranks of the targets by member m."""
-        if not isinstance(scores, SparseScores):
-            return dense_ranks(scores, targets, ties=self._ties)
-        base = self._bases[m]
-        if base is None or not base.matches(scores.base):
-            base = self._bases[m] = SortedBase.from_scores(scores.base)
-        return sparse_ranks(scores, targets, base, ties=self._ties)
+        base = self._blend.member_base(m, scores)
+        if isinstance(scores, SparseScores) and base is not None:
+            return sparse_ranks(scores, targets, base, ties=self._ties)
+        return dense_ranks(scores, targets, ties=self._ties)
 
 
 def _joined(blocks: Sequence[ScoredPrefixes]) -> ScoredPrefixes:
@@ -225,21 +220,24 @@ def _sampled_blocks(
         order = np.random.default_rng([_SAMPLE, total]).permutation(total)
         sampled[order[blend.config.prefixes :]] = False
     first = 0
-    n_rows = max(min(_ROWS_PER_BLOCK, _SCORES_PER_BLOCK // (blend.n_items + 1)), 1)
+    n_rows = max(_SCORES_PER_BLOCK // (blend.n_items + 1), 1)
     for block in prefix_blocks(
         valid,
         mode=protocol.mode,
         max_length=protocol.max_length,
         max_cells=_CELLS_PER_BLOCK,
-        n_rows=n_rows,
+        n_rows=_ROWS_PER_BLOCK,
         leak_target_time=blend.capabilities.leaky is not None,
     ):
         selected = sampled[first : first + len(block)] & (block.position >= protocol.min_prefix)
         first += len(block)
         if protocol.unseen == "drop":
             selected &= block.targets > 0
-        if selected.any():
-            yield block.select(selected)
+        rows = np.flatnonzero(selected)
+        for start in range(0, len(rows), n_rows):
+            scored = np.zeros(len(block), dtype=np.bool_)
+            scored[rows[start : start + n_rows]] = True
+            yield block.select(scored)
 
 
 def _chosen(

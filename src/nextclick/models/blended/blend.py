@@ -36,6 +36,7 @@ from pydantic import BeforeValidator, Field
 
 from nextclick.core.array_checks import ArrayError, check_array, check_length, named_array
 from nextclick.core.search_space import FloatRange, IntRange, Space
+from nextclick.core.topk import SortedBase
 from nextclick.core.types import AnyArray, Float32Array, Float64Array, Int32Array, SparseScores
 from nextclick.models.base import Capabilities, Model
 from nextclick.models.blended.blend_explanation import explain_blend
@@ -136,6 +137,7 @@ class Blend(Model):
         self.weights = weights
         self.labels = [member.label for member in resolve_members(config.members)]
         self.base = counts.popularity_scores()
+        self._member_bases: list[SortedBase | None] = [None] * len(self.members)
         self._votes = [member.capabilities.sparse_scores for member in self.members]
         self._log_counts = counts.log_counts()
 
@@ -184,7 +186,23 @@ class Blend(Model):
 
     def member_lists(self, batch: SessionBatch) -> list[TopLists]:
         """The first items of each member for B sessions."""
-        return [top_lists(scores, self.list_length) for scores in self.member_scores(batch)]
+        return self.lists_of(self.member_scores(batch))
+
+    def lists_of(self, scores: Sequence[SparseScores | Float32Array]) -> list[TopLists]:
+        """The first items of each member, from the scores of the members."""
+        return [
+            top_lists(own, self.list_length, self.member_base(m, own))
+            for m, own in enumerate(scores)
+        ]
+
+    def member_base(self, m: int, scores: SparseScores | Float32Array) -> SortedBase | None:
+        """The sorted base of the sparse scores of member m; None for dense scores."""
+        if not isinstance(scores, SparseScores):
+            return None
+        base = self._member_bases[m]  # a local reference: another thread may replace the entry
+        if base is None or not base.matches(scores.base):
+            base = self._member_bases[m] = SortedBase.from_scores(scores.base)
+        return base
 
     def member_scores(self, batch: SessionBatch) -> list[SparseScores | Float32Array]:
         """The scores of each member, in sparse form or (B, N + 1)."""

@@ -59,12 +59,15 @@ class TopLists(NamedTuple):
         return logits - np.repeat(last, lengths) if len(logits) else logits
 
 
-def top_lists(scores: SparseScores | Float32Array, n: int) -> TopLists:
+def top_lists(
+    scores: SparseScores | Float32Array, n: int, base: SortedBase | None = None
+) -> TopLists:
     """The n best items of each row of scores; see `nextclick.core.topk` for ties.
 
     Args:
         scores: of B sessions, sparse or (B, N + 1).
         n: length of the lists, at most N; a list is shorter if fewer items score above the lowest.
+        base: the base of sparse scores, sorted; None sorts it.
     """
     B = len(scores.offsets) - 1 if isinstance(scores, SparseScores) else len(scores)
     unfiltered = CandidateFilter(
@@ -75,7 +78,8 @@ def top_lists(scores: SparseScores | Float32Array, n: int) -> TopLists:
         masks=NO_MASK,
     )
     if isinstance(scores, SparseScores):
-        return TopLists.join(sparse_topk(scores, SortedBase.from_scores(scores.base), unfiltered))
+        base = base or SortedBase.from_scores(scores.base)
+        return TopLists.join(sparse_topk(scores, base, unfiltered))
     top = TopK.empty(unfiltered)
     top.add(scores[:, 1:], 1, unfiltered)
     return TopLists.join(top.lists())

@@ -37,7 +37,7 @@ class BlendSearcher(Searcher):
 
     def top(self, requests: Sequence[ResolvedRequest]) -> ScoredItems:
         """See `Searcher`."""
-        whole = self._of_members(requests)
+        whole = self.member_requests(requests)
         lists = [TopLists.join(searcher.top(whole)) for searcher in self.searchers]
         scores = self.model.score_lists(lists, to_batch(requests))
         return sparse_topk(scores, self._base, CandidateFilter.of(requests))
@@ -51,14 +51,14 @@ class BlendSearcher(Searcher):
         self, requests: Sequence[ResolvedRequest], min_recall: float
     ) -> dict[str, object]:
         """See `Searcher`; the searches of all members are verified."""
-        whole = self._of_members(requests)
+        whole = self.member_requests(requests)
         members = {
             label: searcher.calibrate(whole, min_recall)
             for label, searcher in zip(self.model.labels, self.searchers, strict=True)
         }
         return {"method": "blend", "members": members}
 
-    def _of_members(self, requests: Sequence[ResolvedRequest]) -> list[ResolvedRequest]:
+    def member_requests(self, requests: Sequence[ResolvedRequest]) -> list[ResolvedRequest]:
         """The requests for the candidates, without filters."""
         k = self.model.list_length
         return [replace(request, k=k, excluded=_NOTHING, allowed=None) for request in requests]
