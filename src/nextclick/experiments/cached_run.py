@@ -113,7 +113,8 @@ class CachedRun:
             "seed": self.seed,
             "part": self._measurement.train_part,
         }
-        return inputs | ({"device": self._measurement.device} if candidate.neural else {})
+        trains = candidate.neural or candidate.composite
+        return inputs | ({"device": self._measurement.device} if trains else {})
 
     def _stored(self, folder: Path, progress: Progress) -> ModelRun | None:
         """The run in a folder, if it is intact and was measured under the same conditions."""
@@ -186,7 +187,7 @@ class CachedRun:
     def _train(self, folder: Path, progress: Progress) -> Artifact:
         candidate, checkpoints = self._model_spec.candidate, folder / _CHECKPOINTS
         neural = None
-        if candidate.neural:
+        if candidate.neural or candidate.composite:
             resume = has_checkpoint(checkpoints)
             if resume and (damage := find_damage(checkpoints)) is not None:
                 progress(f"starting the training again: {damage}", 0, None)

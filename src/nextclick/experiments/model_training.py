@@ -52,8 +52,9 @@ def train(
             validation. None is `all` for a counting model, and `inner` for a neural one, which
             selects its epoch on the validation; see `train_neural` for the cost of `all`.
         seed: seed of all random numbers.
-        neural: preset, device, checkpoints and trackers of a neural model. Without a checkpoint
-            folder, checkpoints are written to `OUTPUT.training`.
+        neural: preset, device, checkpoints and trackers of a neural model, or of the neural members
+            of a blend, which has no preset. Without a checkpoint folder, checkpoints are written to
+            `OUTPUT.training`.
         refreshable: store in the artifact what `refresh` otherwise reads from the store: the
             sessions, four bytes per click, for item-knn, markov and rules; nothing for others.
         overwrite: replace `output`, and delete the checkpoint of an interrupted training.
@@ -74,14 +75,19 @@ def train(
         Artifact.check_output(output, overwrite=overwrite)  # before the training, not after it
     model_type = model_class(model)
     is_neural = model_type.default_capabilities.neural
+    is_composite = model_type.default_capabilities.composite
     part = TRAIN_ON[train_on or ("inner" if is_neural else "all")]
     options = neural or NeuralOptions()
-    if is_neural and options.checkpoints is None and output is not None:
+    takes_options = is_neural or is_composite
+    if takes_options and options.checkpoints is None and output is not None:
         options = replace(options, checkpoints=Path(f"{output}.training"))
     request = _TrainingRequest(
         model_type, store, config or {}, options, part, seed, overwrite, progress
     )
-    fitted, seconds, record = request.train_neural() if is_neural else request.fit()
+    if is_composite:
+        fitted, seconds, record = request.train_composite()
+    else:
+        fitted, seconds, record = request.train_neural() if is_neural else request.fit()
     sessions = store.part(part)
     trained = {
         "part": part,
@@ -139,6 +145,23 @@ class _TrainingRequest:
         start = time.perf_counter()
         result = train_neural(
             neural_class(self.model_type),
+            self.store,
+            self.values,
+            self.options,
+            part=self.part,
+            seed=self.seed,
+            overwrite=self.overwrite,
+            progress=self.progress,
+        )
+        return result.model, time.perf_counter() - start, result.record
+
+    def train_composite(self) -> tuple[Model, float, dict[str, Any]]:
+        """Train a blend; return it, the seconds of all trainings, and its training record."""
+        # imported here: it compiles kernels
+        from nextclick.experiments.blend_training import train_blend
+
+        start = time.perf_counter()
+        result = train_blend(
             self.store,
             self.values,
             self.options,

@@ -74,6 +74,7 @@ def train_neural(
     seed: int,
     overwrite: bool,
     progress: Progress,
+    best_epoch: int | None = None,
 ) -> NeuralTraining:
     """Train on a part of a store.
 
@@ -92,6 +93,8 @@ def train_neural(
         seed: seed of weights, session order, negatives and dropout.
         overwrite: delete the checkpoint of an interrupted training.
         progress: receives the progress of the training.
+        best_epoch: the number of epochs that an earlier training on "train_inner" selected; part
+            "train" then trains for that number, without another selection.
 
     Raises:
         ConfigError: an invalid parameter, device or tracker, or insufficient memory.
@@ -105,10 +108,11 @@ def train_neural(
         require_no_checkpoint(options.checkpoints, overwrite=overwrite)
     config, selection = setup.config, None
     if part == "train" and config.keep == "best":
-        _, selection = setup.train("train_inner", config, None, folder=CHOOSE)
+        if best_epoch is None:
+            _, selection = setup.train("train_inner", config, None, folder=CHOOSE)
+            best_epoch = selection.best_epoch
         config = replace(config, keep="last")
-    epochs = None if selection is None else selection.best_epoch
-    model, training = setup.train(part, config, epochs)
+    model, training = setup.train(part, config, best_epoch)
     model = setup.with_full_graph(model, part)
     record = {
         "preset": options.preset or "default",
