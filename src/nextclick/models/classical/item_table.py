@@ -19,7 +19,7 @@ from nextclick.core.types import (
 )
 from nextclick.models.base import Capabilities, Model
 from nextclick.models.classical.repeat_model import RepeatModel
-from nextclick.models.model_explanation import ModelExplanation, ScoreContributions
+from nextclick.models.model_explanation import ModelExplanation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -142,10 +142,13 @@ class TableModel(Model):
         return self.score_sparse(batch).dense()
 
     def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
-        """Attribute each score to the last click; earlier clicks are not read."""
-        clicks = np.zeros((len(items), batch.lengths[0]), dtype=np.float32)
-        clicks[:, -1] = self.score_sparse(batch).lookup(0, items)
-        return ModelExplanation(parts=ScoreContributions(clicks, {}))
+        """Attribute the scores to the last click, or to the repeat model."""
+        n = int(batch.lengths[0])
+        scores = self.score_sparse(batch).lookup(0, items)
+        clicks = np.zeros((len(items), n), dtype=np.float32)
+        clicks[:, -1] = scores
+        parts = self.repeats.attribute(clicks, scores, items, batch.items[0, :n])
+        return ModelExplanation(parts=parts)
 
     def update_exactly(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
         """Fit on the sessions of both logs."""

@@ -65,10 +65,9 @@ class RepeatCounts:
         offered = np.zeros(N_CELLS, dtype=np.int64)
         returned = np.zeros(N_CELLS, dtype=np.int64)
         for items, offsets in _known_clicks(sessions):
-            for total, counts in zip(
-                (offered, returned), count_returns(items, offsets, sessions.n_items), strict=True
-            ):
-                total += counts
+            n_offered, n_returned = count_returns(items, offsets)
+            offered += n_offered
+            returned += n_returned
         return cls(offered.reshape(SHAPE), returned.reshape(SHAPE))
 
     def add(self, other: RepeatCounts) -> RepeatCounts:
@@ -128,20 +127,18 @@ def _session_bounds(offsets: Int64Array, bounds: list[int]) -> tuple[list[int], 
 @compiled_above(
     1_000_000,
     kernel="nextclick.models.classical.repeat_kernels:count_returns",
-    work=lambda items, *_: len(items),
+    work=lambda items, _: len(items),
 )
-def count_returns(
-    items: Int32Array, offsets: Int64Array, n_items: int
-) -> tuple[Int64Array, Int64Array]:
+def count_returns(items: Int32Array, offsets: Int64Array) -> tuple[Int64Array, Int64Array]:
     """(N_CELLS,) how often items were offered, and (N_CELLS,) returned to."""
     session = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))  # (E,)
-    keys = session * (n_items + 1) + items
+    keys = session * (int(items.max(initial=0)) + 1) + items
     order = np.argsort(keys, kind="stable")
     is_return = np.diff(keys[order], prepend=-1) == 0  # in sorted order
     is_return[1:] &= np.diff(order) <= WINDOW
     position = np.arange(len(order))
     chain_start = np.maximum.accumulate(np.where(is_return, 0, position))
-    clicks, distinct = np.empty_like(order), np.empty_like(order)  # (E,), before the next click
+    clicks = np.empty_like(order)  # (E,) clicks on the item so far
     clicks[order] = position - chain_start + 1
     is_first = clicks == 1
     n_first = np.concatenate([[0], np.cumsum(is_first)])

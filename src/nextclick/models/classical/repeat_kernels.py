@@ -15,11 +15,10 @@ from nextclick.models.classical.repeat_counts import (
     STEPS_BUCKET,
     WINDOW,
 )
-from nextclick.models.classical.repeat_model import INVERSE_GAMMA, MAX_SHARE
+from nextclick.models.classical.repeat_model import HIDDEN, MAX_SHARE, MIXED_POWER, PLAIN_POWER
 
 if TYPE_CHECKING:
-    from nextclick.core.types import Float32Array, Int32Array, Int64Array
-    from nextclick.models.classical.repeat_model import ReturnTable
+    from nextclick.core.types import Float32Array, Float64Array, Int32Array, Int64Array
     from nextclick.models.classical.session_scores import Rows
 
 N_CLICKS_BUCKETS, N_DISTINCT_BUCKETS = SHAPE[1:]
@@ -35,9 +34,7 @@ def _cell(steps: int, clicks: int, distinct: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def count_returns(
-    items: Int32Array, offsets: Int64Array, n_items: int
-) -> tuple[Int64Array, Int64Array]:
+def count_returns(items: Int32Array, offsets: Int64Array) -> tuple[Int64Array, Int64Array]:
     """(N_CELLS,) how often items were offered, and (N_CELLS,) returned to."""
     offered, returned = np.zeros(N_CELLS, np.int64), np.zeros(N_CELLS, np.int64)
     clicks = np.ones(len(items), np.int64)  # clicks on the item so far
@@ -66,40 +63,60 @@ def count_returns(
 def score_repeats(
     items: Int32Array,
     lengths: Int32Array,
-    listed: tuple[Int64Array, Int32Array, Float32Array],
-    table: ReturnTable,
+    offsets: Int64Array,
+    listed_items: Int32Array,
+    listed_values: Float32Array,
+    table: Float64Array,
 ) -> Rows:
     """Replace the scores of the items of each session; see `repeat_model.score_repeats`."""
-    offsets, listed_items, listed_values = listed
     size = len(listed_items) + np.sum(lengths)
     out_items, out_values = np.empty(size, np.int32), np.empty(size, np.float32)
     out_offsets, n = np.zeros(len(lengths) + 1, np.int64), 0
     for row in range(len(lengths)):
         own, cell, slots = _own_items(items[row, : lengths[row]])
+        votes = np.zeros(len(own), np.float32)
         is_own = np.zeros(64, np.bool_)  # by the last six bits of an item
         for item in own:
             is_own[item & 63] = True
-        total = 0.0
+        first = n
         for m in range(offsets[row], offsets[row + 1]):
             item = listed_items[m]
-            if is_own[item & 63] and _find(slots, own, item) >= 0:
-                continue
-            value = listed_values[m]
-            root = np.sqrt(np.float64(value))
-            total += value * np.sqrt(root)
-            out_items[n], out_values[n] = item, value
+            if is_own[item & 63]:
+                x = _find(slots, own, item)
+                if x >= 0:
+                    votes[x] = listed_values[m]
+                    continue
+            out_items[n], out_values[n] = item, listed_values[m]
             n += 1
+        total = _total_mass(out_values[first:n])
         share = 0.0
         for x in range(len(own)):
-            share += table.probability[cell[x]]
-        total = total if total > 0 else 1.0
-        scale = (total / (1.0 - min(share, MAX_SHARE))) ** INVERSE_GAMMA
+            share += table[0, cell[x]]
+        odds = total / (1.0 - min(share, MAX_SHARE))
+        plain_scale, mixed_scale = odds**PLAIN_POWER, odds**MIXED_POWER
         for x in range(len(own)):
-            weight = table.weight[cell[x]]
-            out_items[n], out_values[n] = own[x], weight * scale if weight > 0 else -1.0
+            value = HIDDEN
+            if table[1, cell[x]] > 0 and votes[x] > 0:
+                eighth_root = np.sqrt(np.sqrt(np.sqrt(votes[x])))
+                value = table[2, cell[x]] * mixed_scale * eighth_root
+            elif table[1, cell[x]] > 0:
+                value = table[1, cell[x]] * plain_scale
+            out_items[n], out_values[n] = own[x], value
             n += 1
         out_offsets[row + 1] = n
     return out_offsets, out_items[:n], out_values[:n]
+
+
+@njit(cache=True, nogil=True)
+def _total_mass(values: Float32Array) -> float:
+    """Σ v^γ, γ = 1.25, or 1 if it is 0."""
+    mass = np.empty(len(values), np.float32)
+    for m in range(len(values)):  # in a loop of its own, which LLVM vectorizes
+        mass[m] = values[m] * np.sqrt(np.sqrt(values[m]))
+    total = 0.0
+    for m in range(len(mass)):
+        total += mass[m]
+    return total if total > 0 else 1.0
 
 
 @njit(cache=True, nogil=True)

@@ -51,7 +51,6 @@ from nextclick.models.model_explanation import (
     MAX_NEIGHBORS,
     ModelExplanation,
     Neighbor,
-    ScoreContributions,
 )
 
 if TYPE_CHECKING:
@@ -159,8 +158,7 @@ class SessionKNN(Model):
 
         def rows(start: int, stop: int) -> Rows:
             items, lengths = batch.items[start:stop], batch.lengths[start:stop]
-            votes = score_rows(items, lengths, self.index, self.rule)
-            return self.repeats.rescore(items, lengths, votes)
+            return score_rows(items, lengths, self.index, self.rule, self.repeats.table)
 
         bounds = [*range(0, B, _ROWS_PER_BLOCK), B] if B else [0, 0]
         offsets, items, values = _concatenate(map_blocks(rows, bounds))
@@ -174,7 +172,8 @@ class SessionKNN(Model):
         """The neighbors with the highest votes, and the contribution of each click to each score.
 
         r(h) is a sum over shared clicks, and so is a vote. The contribution of an item that was
-        clicked several times is attributed to its latest click.
+        clicked several times is attributed to its latest click. The score of an item of the session
+        comes from the repeat model, unless it is kept.
         """
         from nextclick.models.classical.session_votes import voters
 
@@ -201,13 +200,14 @@ class SessionKNN(Model):
         )  # (K, n)
         factor = 1.0 + self.rule.idf_weighting * self.index.idf[items]  # (K,)
         contributions = (votes.reshape(len(items), n) * factor[:, None]).astype(np.float32)
+        scores = self.score_sparse(batch).lookup(0, items)
         nearest = np.argsort(-vote, kind="stable")[:MAX_NEIGHBORS]
         return ModelExplanation(
             neighbors=[
                 Neighbor(neighbor_items[h], float(similarity[h]), float(vote[h]))
                 for h in nearest.tolist()
             ],
-            parts=ScoreContributions(contributions, {}),
+            parts=self.repeats.attribute(contributions, scores, items, batch.items[0, :n]),
         )
 
     def _session_items(self, session: int) -> Int32Array:
