@@ -26,6 +26,9 @@ from nextclick.models.classical import inverted_index as postings
 from nextclick.models.classical import (
     item_kernels,
     item_knn,
+    repeat_counts,
+    repeat_kernels,
+    repeat_model,
     session_index,
     session_scores,
     session_votes,
@@ -164,12 +167,39 @@ queries = st.lists(st.lists(st.integers(1, N), max_size=14), min_size=1, max_siz
 
 
 @settings(max_examples=150, deadline=None)
-@given(logs, queries, rules)
-def test_votes_of_neighbor_sessions(log, clicks, rule):
-    index = SessionIndex.from_sessions(Sessions.from_lists(log, N), rule.sample_size)
+@given(logs, queries, rules, st.sampled_from(repeat_model.REPEATS))
+def test_votes_of_neighbor_sessions(log, clicks, rule, repeats):
+    sessions = Sessions.from_lists(log, N)
+    index = SessionIndex.from_sessions(sessions, rule.sample_size)
+    table = repeat_model.RepeatModel.fit(repeats, sessions).table
     batch = SessionBatch.from_lists(clicks)
-    arguments = batch.items, batch.lengths, index, rule
+    arguments = batch.items, batch.lengths, index, rule, table
     assert_same(plain(session_scores.score_rows)(*arguments), session_votes.score_rows(*arguments))
+
+
+@few
+@given(st.lists(st.lists(st.integers(1, N), max_size=30), min_size=1, max_size=9), st.booleans())
+def test_counts_of_repeats(log, is_long):
+    if is_long:  # beyond the window
+        log = [[*log[0], *range(1, 250), *log[0]], *log]
+    sessions = Sessions.from_lists(log, max(N, 250))
+    arguments = sessions.items, sessions.offsets
+    assert_same(
+        plain(repeat_counts.count_returns)(*arguments), repeat_kernels.count_returns(*arguments)
+    )
+
+
+@few
+@given(seeds, queries)
+def test_scores_of_repeats(seed, clicks):
+    rng = np.random.default_rng(seed)
+    table = np.where(rng.random((3, repeat_counts.N_CELLS)) < 0.2, 0, rng.random())
+    sparse = sparse_scores(rng, len(clicks))
+    batch = SessionBatch.from_lists(clicks)
+    arguments = batch.items, batch.lengths, sparse.offsets, sparse.items, sparse.values, table
+    assert_same(
+        plain(repeat_model.score_repeats)(*arguments), repeat_kernels.score_repeats(*arguments)
+    )
 
 
 @few

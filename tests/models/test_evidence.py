@@ -248,8 +248,8 @@ def test_tasrec_neighbors_are_those_of_its_graph():
     assert explanation.links[0].items.tolist()[0] == 5
 
 
-def trained(name):
-    config = model_class(name).Config()
+def trained(name, **parameters):
+    config = model_class(name).Config(**parameters)
     return model_class(name).fit(LOG, config, seed=0, progress=silent)
 
 
@@ -272,7 +272,7 @@ def test_contributions_of_users():
 def test_contributions_by_hand():
     batch = batch_of([9, 5, 9])
     items = np.array([9, 5, 2], dtype=np.int32)
-    contributions = trained("markov").explain(batch, items).parts
+    contributions = trained("markov", repeats="keep").explain(batch, items).parts
     # 9 was followed by 2, 8, 5, 5 and 2
     assert contributions.clicks == pytest.approx(np.array([[0, 0, 0], [0, 0, 0.4], [0, 0, 0.4]]))
     contributions = trained("s-pop").explain(batch, items).parts
@@ -284,7 +284,13 @@ def test_contributions_by_hand():
 
 def test_votes_of_session_knn_by_hand():
     cls = model_class("session-knn")
-    config = cls.Config(similarity="vec", weighting="div", weighting_score="div", idf_weighting=0.0)
+    config = cls.Config(
+        similarity="vec",
+        weighting="div",
+        weighting_score="div",
+        idf_weighting=0.0,
+        repeats="keep",
+    )
     log = Sessions.from_lists([[1, 4], [2, 5], [1, 2, 3]])
     model = cls.fit(log, config, seed=0, progress=silent)
     explanation = model.explain(batch_of([1, 2]), np.array([3, 4, 1], dtype=np.int32))

@@ -17,7 +17,7 @@ LOG = Sessions.from_lists([[1, 2, 1], [2, 1], [3, 1], [3]])
 
 
 def fit(log, **parameters):
-    return ItemKNN.fit(log, ItemKNNConfig(**parameters), seed=0, progress=silent)
+    return ItemKNN.fit(log, ItemKNNConfig(**parameters, repeats="keep"), seed=0, progress=silent)
 
 
 def scores_after(model, *clicks):
@@ -64,7 +64,7 @@ def test_ties_keep_the_lower_index():
     count=st.sampled_from(["sessions", "clicks"]),
 )
 def test_table_equals_the_reference(log, neighbors_, shrinkage, alpha, count):
-    config = ItemKNNConfig(neighbors_, shrinkage, alpha, count)
+    config = ItemKNNConfig(neighbors_, shrinkage, alpha, count, "keep")
     model = ItemKNN.fit(Sessions.from_lists(log, N_ITEMS), config, seed=0, progress=silent)
     expected = neighbors(log, config)
     table = rows(model.score_sparse(SessionBatch.from_lists([[i] for i in range(1, N_ITEMS + 1)])))

@@ -12,9 +12,8 @@ from reference.transitions import followers
 
 
 def scores_after(log, *clicks, **parameters):
-    model = Markov.fit(
-        Sessions.from_lists(log), MarkovConfig(**parameters), seed=0, progress=silent
-    )
+    config = MarkovConfig(**parameters, repeats="keep")
+    model = Markov.fit(Sessions.from_lists(log), config, seed=0, progress=silent)
     return rows(model.score_sparse(SessionBatch.from_lists([list(clicks)])))[0]
 
 
@@ -42,7 +41,7 @@ def test_the_most_probable_successors_are_stored():
 
 @given(log=logs, neighbors=st.integers(1, 4))
 def test_table_equals_the_reference(log, neighbors):
-    config = MarkovConfig(neighbors)
+    config = MarkovConfig(neighbors, "keep")
     model = Markov.fit(Sessions.from_lists(log, N_ITEMS), config, seed=0, progress=silent)
     expected = followers(log, [1.0], neighbors)
     table = rows(model.score_sparse(SessionBatch.from_lists([[i] for i in range(1, N_ITEMS + 1)])))

@@ -16,7 +16,7 @@ KINDS = ["same", "div", "linear", "log", "quadratic"]
 
 
 def scores_after(log, *clicks, **parameters):
-    config = SequentialRulesConfig(**parameters)
+    config = SequentialRulesConfig(**parameters, repeats="keep")
     model = SequentialRules.fit(Sessions.from_lists(log), config, seed=0, progress=silent)
     return rows(model.score_sparse(SessionBatch.from_lists([list(clicks)])))[0]
 
@@ -68,7 +68,7 @@ def test_one_step_equals_markov():
     neighbors=st.integers(1, 4),
 )
 def test_table_equals_the_reference(log, steps, kind, neighbors):
-    config = SequentialRulesConfig(steps, kind, neighbors)
+    config = SequentialRulesConfig(steps, kind, neighbors, "keep")
     model = SequentialRules.fit(Sessions.from_lists(log, N_ITEMS), config, seed=0, progress=silent)
     expected = followers(log, [by_step(kind, n) for n in range(1, steps + 1)], neighbors)
     scores = rows(model.score_sparse(SessionBatch.from_lists([[i] for i in range(1, N_ITEMS + 1)])))

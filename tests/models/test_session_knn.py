@@ -21,6 +21,7 @@ PLAIN = {
     "weighting_score": "div",
     "idf_weighting": 0.0,
     "last_n_clicks": 10,
+    "repeats": "keep",
 }
 LOG = [[1, 2], [2, 3], [1, 2, 4], [5, 3]]
 
@@ -112,7 +113,7 @@ def test_many_items_collide_in_the_hash_table():
     last_n_clicks=st.integers(1, 12),
 )
 def test_scores_equal_the_reference(log, batch, **parameters):
-    config = SessionKNNConfig(**parameters)
+    config = SessionKNNConfig(**parameters, repeats="keep")
     model = SessionKNN.fit(Sessions.from_lists(log, N_ITEMS), config, seed=0, progress=silent)
     result = rows(model.score_sparse(SessionBatch.from_lists(batch)))
     assert result == [pytest.approx(scores(log, clicks, config), rel=1e-5) for clicks in batch]

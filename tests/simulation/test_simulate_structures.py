@@ -128,6 +128,17 @@ def test_visitors_click_items_again(log: Log) -> None:
     assert share_of_reclicks(Log(small(**NO_STRUCTURE | {"reclick": 0.5}))) > chance + 0.1
 
 
+def share_of_repeats(log: Log) -> float:
+    """Share of the clicks after the first that return to an item of the session."""
+    pairs = np.unique(np.stack([log.session, log.items]), axis=1).shape[1]
+    return float((len(log.items) - pairs) / len(log.follows))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.45])
+def test_the_share_of_repeats_is_the_given_one(share: float) -> None:
+    assert share_of_repeats(Log(small(repeats=share))) == pytest.approx(share, abs=0.01)
+
+
 def test_new_items_appear_on_their_day_and_old_ones_fade() -> None:
     log = Log(small(**NO_STRUCTURE | {"new_items": 0.3, "events": 120_000}))
     clicks, shop = log.clicks(), log.shop

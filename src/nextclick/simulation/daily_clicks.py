@@ -170,6 +170,7 @@ def _habits(config: SimulationConfig) -> VisitorHabits:
         similarity=config.similarity,
         dwell_signal=config.dwell_signal,
         reclick=config.reclick,
+        repeats=-1.0 if config.repeats is None else config.repeats,
         taste=config.taste,
         anonymous=config.anonymous,
     )

@@ -33,6 +33,11 @@ interest
 reclick
     With this probability the visitor considers an earlier click other than the latest one, and
     clicks its item again with a probability equal to its `interest`.
+repeats
+    If set, each click after the first returns with this probability to the item of an earlier
+    click, the latest included, drawn by pull. Otherwise the click is drawn as described here until
+    its item is new to the session, at most 50 times. The share of repeats is thus known. `reclick`
+    then has no effect.
 similarity
     Otherwise, with this probability the visitor considers the latest or an earlier click. With
     probability 0.1 + 0.9 `interest` of that click, the next item is linked to its item: an item

@@ -43,6 +43,13 @@ class SimulationConfig:
     reclick: Annotated[
         Share, Field(description="probability that a visitor considers an earlier item again")
     ] = 0.2
+    repeats: Annotated[
+        Share | None,
+        Field(
+            description="share of the clicks after the first that return to an item of the session;"
+            " replaces `reclick`; unset leaves it to `reclick` and chance"
+        ),
+    ] = None
     taste: Annotated[
         Share, Field(description="probability that a visitor follows personal preferences")
     ] = 0.6

@@ -38,6 +38,7 @@ RELEVANCE = 0.5  # Shift of the interest in the category of the purpose.
 MEAN_DWELL_MS = 40.0 * MS_PER_SECOND
 DWELL_RANGE = 1.8
 DWELL_SHAPE = 2.5
+MAX_DRAWS = 50  # Draws of an item that the session does not have yet.
 MIN_DWELL_MS = 800
 MAX_DWELL_MS = 25 * 60 * MS_PER_SECOND
 DAYTIME = np.array(
@@ -57,6 +58,7 @@ class VisitorHabits(NamedTuple):
     similarity: float
     dwell_signal: float
     reclick: float
+    repeats: float  # -1 if unset
     taste: float
     anonymous: float
 
@@ -164,7 +166,30 @@ def _next_item(
     interests: Float64Array,
     pull: float,
 ) -> int:
-    """Draw the next item of a session, given the items `clicked` so far."""
+    """Draw the next item of a session: one of the items `clicked` so far, or another one."""
+    if habits.repeats < 0:
+        return _browse(rng, sampler, habits, purpose, clicked, interests, pull)
+    last = len(clicked) - 1
+    if last >= 0 and rng.random() < habits.repeats:
+        return int(clicked[_anchor(rng, interests, last, pull)])
+    for _ in range(MAX_DRAWS):
+        item = _browse(rng, sampler, habits, purpose, clicked, interests, pull)
+        if not (clicked == item).any():
+            return item
+    return sample_popular(rng, sampler, NONE)
+
+
+@njit(cache=True)
+def _browse(
+    rng: np.random.Generator,
+    sampler: ItemSampler,
+    habits: VisitorHabits,
+    purpose: SessionPurpose,
+    clicked: Int64Array,
+    interests: Float64Array,
+    pull: float,
+) -> int:
+    """Draw the next item of a session by its purpose, its links and its re-clicks."""
     last = len(clicked) - 1
     if last > 0 and rng.random() < habits.reclick:
         j = _anchor(rng, interests, last - 1, (pull - interests[last] ** 2) / PULL_DECAY)

@@ -27,6 +27,7 @@ from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.models.classical.inverted_index import Postings
 from nextclick.models.classical.item_table import ItemTable, Rows, TableModel
 from nextclick.models.classical.ragged import expand_ranges, top_n_of_rows
+from nextclick.models.classical.repeat_model import REPEATS, RepeatModel, Repeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,7 @@ class ItemKNNConfig:
         Literal["sessions", "clicks"],
         Field(description="whether a session counts once or once per click on the item"),
     ] = "sessions"
+    repeats: Repeats = "learned"
 
 
 class ItemKNN(TableModel):
@@ -62,6 +64,7 @@ class ItemKNN(TableModel):
         "shrinkage": FloatRange(0.0, 200.0),
         "alpha": FloatRange(0.0, 1.0),
         "count": Choice("sessions", "clicks"),
+        "repeats": Choice(*REPEATS),
     }
 
     @classmethod
@@ -84,7 +87,8 @@ class ItemKNN(TableModel):
         )
 
         rows = neighbor_rows(sessions, postings, norms, count_clicks, config.neighbors)
-        return cls(config, ItemTable.build(rows, postings, progress=progress))
+        table = ItemTable.build(rows, postings, progress=progress)
+        return cls(config, table, RepeatModel.fit(config.repeats, sessions))
 
 
 @compiled_above(

@@ -18,7 +18,8 @@ from nextclick.core.types import (
     SparseScores,
 )
 from nextclick.models.base import Capabilities, Model
-from nextclick.models.model_explanation import ModelExplanation, ScoreContributions
+from nextclick.models.classical.repeat_model import RepeatModel
+from nextclick.models.model_explanation import ModelExplanation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -119,9 +120,10 @@ class TableModel(Model):
         sparse_scores=True,
     )
 
-    def __init__(self, config: Any, table: ItemTable):
+    def __init__(self, config: Any, table: ItemTable, repeats: RepeatModel):
         self.config = config
         self.table = table
+        self.repeats = repeats
 
     @property
     def n_items(self) -> int:
@@ -129,35 +131,43 @@ class TableModel(Model):
         return self.table.n_items
 
     def score_sparse(self, batch: SessionBatch) -> SparseScores:
-        """The table row of each last click."""
-        return self.table.last_click_rows(batch)
+        """The table row of each last click, and the items of the session."""
+        scores = self.table.last_click_rows(batch)
+        rows = (scores.offsets, scores.items, scores.values)
+        offsets, items, values = self.repeats.rescore(batch.items, batch.lengths, rows)
+        return SparseScores(offsets=offsets, items=items, values=values, base=scores.base)
 
     def score(self, batch: SessionBatch) -> Float32Array:
         """(B, N + 1) float32."""
         return self.score_sparse(batch).dense()
 
     def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
-        """Attribute each score to the last click; earlier clicks are not read."""
-        clicks = np.zeros((len(items), batch.lengths[0]), dtype=np.float32)
-        clicks[:, -1] = self.score_sparse(batch).lookup(0, items)
-        return ModelExplanation(parts=ScoreContributions(clicks, {}))
+        """Attribute the scores to the last click, or to the repeat model."""
+        n = int(batch.lengths[0])
+        scores = self.score_sparse(batch).lookup(0, items)
+        clicks = np.zeros((len(items), n), dtype=np.float32)
+        clicks[:, -1] = scores
+        parts = self.repeats.attribute(clicks, scores, items, batch.items[0, :n])
+        return ModelExplanation(parts=parts)
 
     def update_exactly(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
         """Fit on the sessions of both logs."""
         return type(self).fit(past.concatenate(new), self.config, seed=0, progress=progress)
 
     def state(self) -> dict[str, AnyArray]:
-        """The arrays of the table by name."""
-        return self.table.state()
+        """The arrays of the table and the counts of repeats by name."""
+        return self.table.state() | self.repeats.state()
 
     @classmethod
     def check_state(cls, state: Mapping[str, AnyArray], config: Any, n_items: int) -> None:
-        """Check that the rows of the table are in range."""
+        """Check that the rows of the table and the counts of repeats are in range."""
         super().check_state(state, config, n_items)
         offsets, items, values = (named_array(state, n) for n in ("offsets", "items", "values"))
         check_item_table(offsets, items, values, n_items)
+        RepeatModel.check_state(state, config.repeats)
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
         """Build the model from the arrays of `state`."""
-        return cls(config, ItemTable.from_state(state))
+        table = ItemTable.from_state(state)
+        return cls(config, table, RepeatModel.from_state(state, config.repeats, table.n_items))

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from nextclick.core.search_space import IntRange, Space
+from nextclick.core.search_space import Choice, IntRange, Space
 from nextclick.models.classical.item_table import TableModel
+from nextclick.models.classical.repeat_model import REPEATS, RepeatModel, Repeats
 from nextclick.models.classical.transitions import transition_table
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class MarkovConfig:
     neighbors: Annotated[
         int, Field(ge=1, description="successors kept for each item, the likeliest")
     ] = 100
+    repeats: Repeats = "learned"
 
 
 class Markov(TableModel):
@@ -40,7 +42,10 @@ class Markov(TableModel):
 
     name: ClassVar[str] = "markov"
     Config: ClassVar[type[MarkovConfig]] = MarkovConfig
-    search_space: ClassVar[Space] = {"neighbors": IntRange(20, 1000, log=True)}
+    search_space: ClassVar[Space] = {
+        "neighbors": IntRange(20, 1000, log=True),
+        "repeats": Choice(*REPEATS),
+    }
 
     @classmethod
     def fit(
@@ -49,4 +54,4 @@ class Markov(TableModel):
         """Count transitions; deterministic."""
         del seed
         table = transition_table(sessions, np.ones(1), config.neighbors, progress=progress)
-        return cls(config, table)
+        return cls(config, table, RepeatModel.fit(config.repeats, sessions))

@@ -23,6 +23,7 @@ from pydantic import Field
 from nextclick.core.search_space import Choice, IntRange, Space
 from nextclick.models.classical.item_table import TableModel
 from nextclick.models.classical.position_weights import CODES, Weighting, step_weight
+from nextclick.models.classical.repeat_model import REPEATS, RepeatModel, Repeats
 from nextclick.models.classical.transitions import transition_table
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class SequentialRulesConfig:
         Weighting, Field(description="how the weight of a rule decreases with the distance")
     ] = "div"
     neighbors: Annotated[int, Field(ge=1, description="rules stored per item, by weight")] = 100
+    repeats: Repeats = "learned"
 
 
 class SequentialRules(TableModel):
@@ -52,6 +54,7 @@ class SequentialRules(TableModel):
         "steps": IntRange(1, 30, log=True),
         "weighting": Choice(*CODES),
         "neighbors": IntRange(20, 1000, log=True),
+        "repeats": Choice(*REPEATS),
     }
 
     @classmethod
@@ -64,4 +67,4 @@ class SequentialRules(TableModel):
         weights = np.array([step_weight(code, step) for step in range(1, config.steps + 1)])
         weights = weights[weights > 0]  # linear is 0 from the tenth step on
         table = transition_table(sessions, weights, config.neighbors, progress=progress)
-        return cls(config, table)
+        return cls(config, table, RepeatModel.fit(config.repeats, sessions))

@@ -44,13 +44,13 @@ from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.core.types import AnyArray, Float32Array, Int32Array, Progress, SparseScores
 from nextclick.models.base import Capabilities, Model
 from nextclick.models.classical.position_weights import CODES, Weighting, position_weight
+from nextclick.models.classical.repeat_model import REPEATS, RepeatModel, Repeats
 from nextclick.models.classical.session_index import SessionIndex
 from nextclick.models.classical.session_scores import Rows, VotingRule, score_rows
 from nextclick.models.model_explanation import (
     MAX_NEIGHBORS,
     ModelExplanation,
     Neighbor,
-    ScoreContributions,
 )
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class SessionKNNConfig:
     last_n_clicks: Annotated[
         int, Field(ge=1, description="number of latest clicks of the session that are read")
     ] = 10
+    repeats: Repeats = "learned"
 
 
 class SessionKNN(Model):
@@ -112,11 +113,13 @@ class SessionKNN(Model):
         "weighting_score": Choice(*CODES),
         "idf_weighting": FloatRange(0.0, 5.0),
         "last_n_clicks": IntRange(1, 30, log=True),
+        "repeats": Choice(*REPEATS),
     }
 
-    def __init__(self, config: SessionKNNConfig, index: SessionIndex):
+    def __init__(self, config: SessionKNNConfig, index: SessionIndex, repeats: RepeatModel):
         self.config = config
         self.index = index
+        self.repeats = repeats
         self.base = np.zeros(self.n_items + 1, dtype=np.float32)  # shared by all results
         self.rule = VotingRule(
             k=config.k,
@@ -137,26 +140,25 @@ class SessionKNN(Model):
     def fit(
         cls, sessions: Sessions, config: SessionKNNConfig, *, seed: int, progress: Progress
     ) -> Self:
-        """Build the index; deterministic."""
+        """Build the index, and count the repeats; deterministic."""
         del seed
         index = SessionIndex.from_sessions(sessions, config.sample_size)
         progress("index", 1, 1)
-        return cls(config, index)
+        return cls(config, index, RepeatModel.fit(config.repeats, sessions))
 
     def update_exactly(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
         """The model of both logs; the older log is not read again."""
         index = self.index.append(new, past, self.config.sample_size)
         progress("index", 1, 1)
-        return type(self)(self.config, index)
+        return type(self)(self.config, index, self.repeats.update(new))
 
     def score_sparse(self, batch: SessionBatch) -> SparseScores:
-        """Score the items of the neighbor sessions."""
+        """Score the items of the neighbor sessions, and those of the session itself."""
         B = len(batch)
 
         def rows(start: int, stop: int) -> Rows:
-            return score_rows(
-                batch.items[start:stop], batch.lengths[start:stop], self.index, self.rule
-            )
+            items, lengths = batch.items[start:stop], batch.lengths[start:stop]
+            return score_rows(items, lengths, self.index, self.rule, self.repeats.table)
 
         bounds = [*range(0, B, _ROWS_PER_BLOCK), B] if B else [0, 0]
         offsets, items, values = _concatenate(map_blocks(rows, bounds))
@@ -170,7 +172,8 @@ class SessionKNN(Model):
         """The neighbors with the highest votes, and the contribution of each click to each score.
 
         r(h) is a sum over shared clicks, and so is a vote. The contribution of an item that was
-        clicked several times is attributed to its latest click.
+        clicked several times is attributed to its latest click. The score of an item of the session
+        comes from the repeat model, unless it is kept.
         """
         from nextclick.models.classical.session_votes import voters
 
@@ -197,13 +200,14 @@ class SessionKNN(Model):
         )  # (K, n)
         factor = 1.0 + self.rule.idf_weighting * self.index.idf[items]  # (K,)
         contributions = (votes.reshape(len(items), n) * factor[:, None]).astype(np.float32)
+        scores = self.score_sparse(batch).lookup(0, items)
         nearest = np.argsort(-vote, kind="stable")[:MAX_NEIGHBORS]
         return ModelExplanation(
             neighbors=[
                 Neighbor(neighbor_items[h], float(similarity[h]), float(vote[h]))
                 for h in nearest.tolist()
             ],
-            parts=ScoreContributions(contributions, {}),
+            parts=self.repeats.attribute(contributions, scores, items, batch.items[0, :n]),
         )
 
     def _session_items(self, session: int) -> Int32Array:
@@ -211,23 +215,25 @@ class SessionKNN(Model):
         return self.index.session_items[offsets[session] : offsets[session + 1]]
 
     def state(self) -> dict[str, AnyArray]:
-        """The arrays of the index by name."""
-        return dict(self.index._asdict())
+        """The arrays of the index and the counts of repeats by name."""
+        return self.index._asdict() | self.repeats.state()
 
     @classmethod
     def check_state(
         cls, state: Mapping[str, AnyArray], config: SessionKNNConfig, n_items: int
     ) -> None:
-        """Check that the index is in range."""
+        """Check that the index and the counts of repeats are in range."""
         super().check_state(state, config, n_items)
         arrays = {name: named_array(state, name) for name in SessionIndex._fields}
         SessionIndex(**arrays).check(n_items)
+        RepeatModel.check_state(state, config.repeats)
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: SessionKNNConfig) -> Self:
         """Build the model from the arrays of `state`."""
         arrays = {name: state[name] for name in SessionIndex._fields}
-        return cls(config, SessionIndex(**arrays))
+        index = SessionIndex(**arrays)
+        return cls(config, index, RepeatModel.from_state(state, config.repeats, len(index.idf) - 1))
 
 
 def _concatenate(blocks: list[Rows]) -> Rows:

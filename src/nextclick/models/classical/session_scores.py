@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from nextclick.core.compiled_above import compiled_above
 from nextclick.core.types import Float32Array, Float64Array, Int32Array, Int64Array
 from nextclick.models.classical.position_weights import position_weight, step_weight
 from nextclick.models.classical.ragged import expand_ranges, positions_in_rows, top_n_of_rows
+from nextclick.models.classical.repeat_model import score_repeats
 
 if TYPE_CHECKING:
     from nextclick.models.classical.session_index import SessionIndex
@@ -52,11 +53,8 @@ class NeighborSessions(NamedTuple):
         )
 
 
-def _estimate_work(
-    items: Int32Array, lengths: Int32Array, index: SessionIndex, rule: VotingRule
-) -> int:
+def _estimate_work(items: Int32Array, lengths: Int32Array, index: SessionIndex, *_: Any) -> int:
     """Number of merged list entries, plus a constant per call and per row."""
-    del rule
     n_listed = index.item_offsets[items + 1] - index.item_offsets[items]
     return int(n_listed.sum()) + 200 * len(lengths) + 1000
 
@@ -65,7 +63,11 @@ def _estimate_work(
     5_000_000, kernel="nextclick.models.classical.session_votes:score_rows", work=_estimate_work
 )
 def score_rows(
-    items: Int32Array, lengths: Int32Array, index: SessionIndex, rule: VotingRule
+    items: Int32Array,
+    lengths: Int32Array,
+    index: SessionIndex,
+    rule: VotingRule,
+    repeats: Float64Array,
 ) -> Rows:
     """Score the rows of a padded batch.
 
@@ -74,6 +76,7 @@ def score_rows(
         lengths: (B,) number of clicks of each row.
         index: the sessions that neighbors are selected from.
         rule: the parameters.
+        repeats: table of the repeat model.
     """
     B = len(lengths)
     candidates = _candidates(items, lengths, index, rule)
@@ -94,7 +97,10 @@ def score_rows(
     scored_items = voted_item[first_entry[order]]
     factor = 1.0 + rule.idf_weighting * index.idf[scored_items]
     offsets = np.searchsorted(voters.row[voter[first_entry[order]]], np.arange(B + 1))
-    return offsets, scored_items, (votes[order] * factor).astype(np.float32)
+    values = (votes[order] * factor).astype(np.float32)
+    if repeats.shape[1] == 0:
+        return offsets, scored_items, values
+    return score_repeats(items, lengths, offsets, scored_items, values, repeats)
 
 
 def _candidates(

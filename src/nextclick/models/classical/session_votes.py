@@ -9,6 +9,7 @@ from numba import njit
 
 from nextclick.models.classical.position_weights import position_weight as python_position_weight
 from nextclick.models.classical.position_weights import step_weight as python_step_weight
+from nextclick.models.classical.repeat_kernels import score_repeats
 from nextclick.models.ops.kernels import grow, kth_largest
 
 if TYPE_CHECKING:
@@ -22,7 +23,11 @@ step_weight = njit(cache=True, nogil=True)(python_step_weight)
 
 @njit(cache=True, nogil=True)
 def score_rows(
-    items: Int32Array, lengths: Int32Array, index: SessionIndex, rule: VotingRule
+    items: Int32Array,
+    lengths: Int32Array,
+    index: SessionIndex,
+    rule: VotingRule,
+    repeats: Float64Array,
 ) -> Rows:
     """Score the rows of a padded batch; temporary memory is independent of N."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
@@ -41,7 +46,10 @@ def score_rows(
         out_values[n_written : n_written + len(scored_items)] = values
         n_written += len(scored_items)
         offsets[row + 1] = n_written
-    return offsets, out_items[:n_written], out_values[:n_written]
+    out_items, out_values = out_items[:n_written], out_values[:n_written]
+    if repeats.shape[1] == 0:
+        return offsets, out_items, out_values
+    return score_repeats(items, lengths, offsets, out_items, out_values, repeats)
 
 
 @njit(cache=True, nogil=True)
