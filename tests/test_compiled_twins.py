@@ -20,7 +20,7 @@ from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import Sessions
 from nextclick.core.topk import SortedBase
 from nextclick.core.types import SparseScores
-from nextclick.data import encode
+from nextclick.data import encode, session_position_kernels, sessionize
 from nextclick.evaluation import rank_kernels, ranks
 from nextclick.models.classical import inverted_index as postings
 from nextclick.models.classical import (
@@ -72,6 +72,25 @@ def sparse_scores(rng: np.random.Generator, n_rows: int) -> SparseScores:
         values=(rng.integers(0, 4, len(items)) / 4).astype(np.float32),
         base=(rng.integers(0, 4, N + 1) / 4).astype(np.float32),
     )
+
+
+@few
+@given(st.lists(st.lists(st.integers(0, 5), max_size=30), max_size=4))
+def test_positions_of_clicks_in_sessions(chunks):
+    groups = [np.array(chunk, dtype=np.int32) for chunk in chunks]
+    counts = np.bincount(np.array(sum(chunks, []), dtype=np.int64), minlength=6)
+    cursors = [np.cumsum(counts) - counts for _ in range(2)]
+    for chunk in groups:
+        one, other = (
+            function(chunk, cursor)
+            for function, cursor in zip(
+                (plain(sessionize.session_positions), session_position_kernels.session_positions),
+                cursors,
+                strict=True,
+            )
+        )
+        assert_same(one, other)
+        assert_same(*cursors)
 
 
 @few
