@@ -75,22 +75,16 @@ def sparse_scores(rng: np.random.Generator, n_rows: int) -> SparseScores:
 
 
 @few
-@given(st.lists(st.lists(st.integers(0, 5), max_size=30), max_size=4))
+@given(st.lists(st.lists(st.integers(0, 5), max_size=30), min_size=1, max_size=4))
 def test_positions_of_clicks_in_sessions(chunks):
-    groups = [np.array(chunk, dtype=np.int32) for chunk in chunks]
-    counts = np.bincount(np.array(sum(chunks, []), dtype=np.int64), minlength=6)
-    cursors = [np.cumsum(counts) - counts for _ in range(2)]
-    for chunk in groups:
-        one, other = (
-            function(chunk, cursor)
-            for function, cursor in zip(
-                (plain(sessionize.session_positions), session_position_kernels.session_positions),
-                cursors,
-                strict=True,
-            )
-        )
-        assert_same(one, other)
-        assert_same(*cursors)
+    kernel = session_position_kernels.session_positions
+    counts = np.bincount([group for chunk in chunks for group in chunk], minlength=6)
+    cursor = np.cumsum(counts) - counts
+    other = cursor.copy()
+    for chunk in chunks:
+        groups = np.array(chunk, dtype=np.int32)
+        assert_same(plain(sessionize.session_positions)(groups, cursor), kernel(groups, other))
+        assert_same(cursor, other)
 
 
 @few

@@ -137,5 +137,6 @@ def _repeated_clicks(table: SessionTable) -> Int64Array:
     """Return the index of each click on the item of the previous click of its session."""
     clicks = np.flatnonzero(table.keep)
     session = np.searchsorted(table.offsets, clicks, side="right")
-    same_item = table.items[clicks[1:]] == table.items[clicks[:-1]]
-    return clicks[1:][same_item & (session[1:] == session[:-1])]
+    repeats = (table.items[clicks[1:]] == table.items[clicks[:-1]]) & (session[1:] == session[:-1])
+    repeated: Int64Array = clicks[1:][repeats]
+    return repeated

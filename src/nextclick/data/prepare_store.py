@@ -14,7 +14,6 @@ from nextclick.core.storage import atomic_folder
 from nextclick.core.types import silent
 from nextclick.data.click_counts import ClickCounts
 from nextclick.data.filtered_split import FilteredSplit, filter_before_split, filtered_splits
-from nextclick.data.filters import FilterStep
 from nextclick.data.options import DEFAULT_GAP_SECONDS, PrepareOptions
 from nextclick.data.part_selection import select_parts
 from nextclick.data.predicted_share import count_predicted
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import Progress
     from nextclick.data.encode import IdEncoder
+    from nextclick.data.filters import FilterStep
 
 
 @dataclass(frozen=True, slots=True)

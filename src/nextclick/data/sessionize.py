@@ -104,7 +104,7 @@ def cut_by_inactivity(table: SessionTable, gap_ms: int) -> SessionTable:
 @compiled_above(
     3_000_000,
     kernel="nextclick.data.session_position_kernels:session_positions",
-    work=lambda groups, cursor: len(groups),
+    work=lambda groups, _cursor: len(groups),
 )
 def session_positions(groups: Int32Array, cursor: Int64Array) -> Int64Array:
     """Return (n,) int64, the position of each click of a chunk in the session table.

@@ -18,7 +18,7 @@ from nextclick.data.store import FORMAT_VERSION, KIND, PARTS, Store
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from nextclick.core.types import AnyArray, BoolArray, Int32Array, Int64Array
@@ -155,23 +155,17 @@ def _write_part(
     np.save(folder / "offsets.npy", offsets)
     n_clicks = int(offsets[-1])
     items = _mapped_array(folder / "items.npy", np.int32, n_clicks)
-    times = None
+    outputs: list[tuple[np.memmap, AnyArray, Int32Array | None]] = [
+        (items, table.items, item_index)
+    ]
     if table.times is not None and blocks is not None:
         times = _mapped_array(folder / "times.npy", np.int64, n_clicks)
-    n_copied = 0
-    for clicks in remaining_clicks(table, keep, sessions):
-        copied = slice(n_copied, n_copied + len(clicks))
-        items[copied] = item_index[table.items[clicks]]
-        if times is not None:
-            times[copied] = table.times[clicks]
-        n_copied += len(clicks)
-    items.flush()
-    if times is not None:
-        times.flush()
+        outputs.append((times, table.times, None))
         ends = table.times[table.offsets[sessions + 1] - 1]
         # a given test part may begin before the training part
         block = np.maximum((ends - blocks.origin_ms) // blocks.length_ms, 0)
         np.save(folder / "blocks.npy", block.astype(np.int32))
+    _copy_clicks(table, keep, sessions, outputs)
     if table.users is not None and user_index is not None:
         codes = table.users[sessions]
         users = np.append(user_index, np.int32(0))[codes]  # code -1, unknown, reads the last entry
@@ -191,7 +185,7 @@ def _write_column(
         np.save(folder / name / f"column-{number}.npy", np.append(index, np.int32(0))[values])
 
 
-def _mapped_array(path: Path, dtype: type[np.signedinteger[Any]], length: int) -> AnyArray:
+def _mapped_array(path: Path, dtype: type[np.signedinteger[Any]], length: int) -> np.memmap:
     """Create the file of an array (length,) and map it for writing.
 
     The disk space is allocated first, because a later write without space kills the process.
@@ -199,8 +193,33 @@ def _mapped_array(path: Path, dtype: type[np.signedinteger[Any]], length: int) -
     Raises:
         OSError: the disk is full.
     """
-    array: AnyArray = open_memmap(path, mode="w+", dtype=dtype, shape=(length,))
+    array = open_memmap(path, mode="w+", dtype=dtype, shape=(length,))
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
+
+
+def _copy_clicks(
+    table: SessionTable,
+    keep: BoolArray,
+    sessions: Int64Array,
+    outputs: Sequence[tuple[np.memmap, AnyArray, Int32Array | None]],
+) -> None:
+    """Copy the kept clicks of `sessions` into mapped arrays, and write these to the disk.
+
+    Args:
+        table: all clicks.
+        keep: (E,) bool, False for dropped clicks.
+        sessions: numbers of the sessions, in the order of the output.
+        outputs: each mapped array, the values (E,) for it, and the index through which they are
+            mapped, or None.
+    """
+    n_copied = 0
+    for clicks in remaining_clicks(table, keep, sessions):
+        copied = slice(n_copied, n_copied + len(clicks))
+        for out, values, index in outputs:
+            out[copied] = values[clicks] if index is None else index[values[clicks]]
+        n_copied += len(clicks)
+    for out, _, _ in outputs:
+        out.flush()

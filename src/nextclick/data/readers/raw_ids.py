@@ -71,9 +71,9 @@ def _are_canonical(ids: pl.Series, numbers: pl.Series) -> bool:
         return False
     if ids.str.starts_with("+").any():
         return False
-    # `-0` is 0, and `-07` is negative
-    lowest = numbers.min()
-    return lowest is None or lowest > 0 or not ids.str.starts_with("-0").any()  # type: ignore[operator]
+    if not (numbers <= 0).any():  # `-0` is 0, and `-07` is negative
+        return True
+    return not ids.str.starts_with("-0").any()
 
 
 def _without_missing(text: pl.Series, missing: Sequence[str]) -> pl.Series:
