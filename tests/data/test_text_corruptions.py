@@ -13,7 +13,8 @@ from nextclick.errors import SourceError
 
 TITLES = {
     ",": ("x", "", "Blau", "Crème brûlée", '"a, b"', '"say ""hi"""', '24" wide', '"Heroes',
-          "日本", '"two\nlines"', '"[\'p\', \'q\'\n \'r\']"', '"a, ""b""\nc"', "'tis", '"Weird Al" Y'),
+          "日本", '"two\nlines"', '"[\'p\', \'q\'\n \'r\']"', '"a, ""b""\nc"',
+          "'tis", '"Weird Al" Y'),
     "\t": ("x", "", "Crème, brûlée", '"a\tb"', '"say ""hi"""', '24" wide', '"Heroes',
            '"two\nlines"'),
 }  # fmt: skip

@@ -161,7 +161,7 @@ def _join(
     """
     n_joined: dict[int, int] = {}
     next_line = 0
-    # a line with an unclosed quote and the line after it are mostly rows, so these are skipped first
+    # a line with an unclosed quote and the line after it are mostly rows, which are not joined
     is_row = groups.n_separators == n_columns - 1
     between_rows = is_row & np.append(is_row[1:], False) & ~groups.may_be_list
     for first in np.flatnonzero(groups.may_be_open & ~between_rows).tolist():
