@@ -164,6 +164,27 @@ def test_short_prefixes_are_omitted_by_every_command_that_evaluates(shop, tmp_pa
         assert printed["comparison"]["counts"]["prefixes"] == predicted["targets"]
 
 
+def test_run_reports_segments(shop, tmp_path, run_json, run):
+    words = [
+        "run",
+        shop / "log.csv",
+        "-m",
+        "pop,markov",
+        "-k",
+        5,
+        "--by",
+        "prefix-length,popularity",
+    ]
+    _, printed = run_json(*words, "-o", tmp_path / "r")
+    segments = {found["name"]: found["rows"] for found in printed["comparison"]["segments"]}
+    assert list(segments) == ["target", "prefix-length", "popularity"]
+    counts = printed["comparison"]["counts"]
+    assert sum(row["prefixes"] for row in segments["prefix-length"]) == counts["prefixes"]
+    code, _, error = run(*words[:-1], "shelf", "-o", tmp_path / "s")
+    assert code != 0
+    assert "shelf" in error
+
+
 def test_recommend_options(shop, run_json):
     command = ["recommend", shop / "model", "-s", "1000001,1000002", "-k", "3"]
     items = run_json(*command)[1]["items"]
