@@ -236,7 +236,7 @@ def test_a_failed_trial_is_noted_and_passed_over(store, tmp_path, monkeypatch):
 
 
 def test_nothing_but_failures(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("nextclick.experiments.neural_training.free_memory", lambda device: 1 << 10)
+    monkeypatch.setattr("nextclick.experiments.training_setup.free_memory", lambda device: 1 << 10)
     with pytest.raises(
         ConfigError, match=r"none of 2 trials succeeded; the first error: ConfigError: "
     ):

@@ -22,6 +22,7 @@ from nextclick.cli.prepare_flags import (
     prepare_options,
 )
 from nextclick.cli.progress import progress_bar
+from nextclick.experiments.comparison_options import TrainOn
 from nextclick.experiments.search_options import MinPrefix
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class RunOptions:
     )
     ks: Annotated[str, Field(description="cut-offs K")] = "5,10,20"
     min_prefix: MinPrefix = 1
+    train_on: TrainOn = "all"
     items: ItemRuleOptions = field(default_factory=ItemRuleOptions)
 
 
@@ -104,7 +106,7 @@ def run_command(
             prepared.store,
             names,
             output / "models",
-            CompareOptions(ks=cutoffs, protocol=protocol),
+            CompareOptions(ks=cutoffs, protocol=protocol, train_on=requested.train_on),
             overwrite=overwrite,
             progress=progress,
         )

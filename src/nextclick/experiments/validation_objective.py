@@ -115,12 +115,8 @@ class ValidationObjective:
         progress: Progress,
     ) -> float:
         # imported here: classical models need no neural library
-        from nextclick.experiments.neural_training import (
-            check_memory,
-            neural_class,
-            selected_metric,
-            validation_callback,
-        )
+        from nextclick.experiments.neural_training import neural_class, selected_metric
+        from nextclick.experiments.training_setup import check_memory, validation_callback
         from nextclick.models.neural_model import DatasetInfo
         from nextclick.training.device import seeded
         from nextclick.training.trainer import Trainer
