@@ -159,7 +159,7 @@ def test_the_folder_of_a_run(store, tmp_path):
 
 
 def test_one_progress_bar_over_both_trainings(store, monkeypatch):
-    """The second training repeats two epochs of four, so its half of the bar moves twice as fast."""
+    """It ends at the number of all planned prefixes, however many epochs are selected."""
     monkeypatch.setattr(report, "PROGRESS_SECONDS", 0.0)
     calls = []
     config = QUICK | {"epochs": 4, "patience": 1}

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from nextclick.core.types import Progress
     from nextclick.data.store import Store
     from nextclick.models.base import Model
-    from nextclick.training.trainer import TrainingSummary
     from nextclick.training.training_config import NeuralOptions
 
 
@@ -63,10 +62,12 @@ def train_neural(
     """Train on a part of a store.
 
     With part "train_inner" the model trains on everything before the validation, and keeps the
-    weights of the epoch that validates best. With part "train" it does the same to select the
-    number of epochs, and trains again from fresh weights, for that many epochs, on everything
+    weights that validate best. With part "train" it does the same to select the number of passes
+    over the sessions, and trains again from fresh weights, for that many passes, on everything
     before the test: the validation sessions are then trained on, and select nothing but the number
-    of epochs. With keep=last nothing is selected: the model trains for exactly `epochs` epochs.
+    of passes. Passes, not steps: the larger log takes more steps, and each click is seen as often,
+    at the same learning rates. With keep=last nothing is selected: the model trains to the planned
+    end.
 
     Args:
         model_type: the model.
@@ -94,7 +95,7 @@ def train_neural(
         halves = TrainingHalves(progress, n_all / max(n_inner, 1))
         _, selection = setup.train("train_inner", config, halves.selecting, folder=CHOOSE)
         model, training = setup.train(
-            part, replace(config, keep="last"), halves.final, epochs=selection.best_epoch
+            part, replace(config, keep="last"), halves.final, plan=selection.selected_plan
         )
     else:
         model, training = setup.train(part, config, progress)
@@ -103,8 +104,8 @@ def train_neural(
         "preset": options.preset or "default",
         "training": asdict(setup.config),
         "epochs": training.epochs,
-        "best_epoch": training.best_epoch,
-        "validation": selected_metric(selection or training, setup.config.metric),
+        "best_epoch": training.selected["epoch"],
+        "validation": (selection or training).selected.get(setup.config.metric),
         "history": list(training.history),
         "selection_history": None if selection is None else list(selection.history),
         "samples_per_second": training.samples_per_second,
@@ -116,9 +117,3 @@ def train_neural(
             {"block": block, "neighbor_pairs": n} for block, n in model.neighbor_pairs.items()
         ]
     return NeuralTraining(model, record)
-
-
-def selected_metric(training: TrainingSummary, metric: str) -> float | None:
-    """The validation metric of the selected epoch; None if the training was not validated."""
-    value: float | None = training.history[training.best_epoch - 1].get(metric)
-    return value

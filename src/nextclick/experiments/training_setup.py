@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nextclick.training.loop import Validate
     from nextclick.training.trainer import TrainingSummary
     from nextclick.training.training_config import NeuralOptions, TrainingConfig
+    from nextclick.training.training_plan import TrainingPlan
 
 _REPORTED_K = 20  # validation metrics are also reported at this cut-off
 
@@ -78,15 +79,15 @@ class TrainingSetup:
         config: TrainingConfig,
         progress: Progress,
         *,
-        epochs: int | None = None,
+        plan: TrainingPlan | None = None,
         folder: str = ".",
     ) -> tuple[NeuralModel, TrainingSummary]:
-        """Train a model with fresh weights on a part; on `train_inner`, validate each epoch."""
+        """Train a model with fresh weights on a part; on `train_inner`, validate it."""
         sessions = self.store.part(part)
         dataset = DatasetInfo.from_sessions(sessions, self.model_type.requires(self.model_config))
         with seeded(self.seed):
             model = self.model_type(self.model_config, self.n_items, dataset)
-        trainer = Trainer(model, config, seed=self.seed, device=self.options.device, epochs=epochs)
+        trainer = Trainer(model, config, seed=self.seed, device=self.options.device, plan=plan)
         checkpoints = self._checkpoints(part, folder)
         trackers = open_trackers(
             self.options.track,
