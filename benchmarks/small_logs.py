@@ -1,8 +1,8 @@
 """Recall@20 and MRR@20 of every model's default on small logs.
 
 Three logs with about 1,000, 2,500 and 10,000 training prefixes are cut from a week of Yoochoose
-(`--week`, a folder with `train_full.txt` and `test.txt`): its latest sessions before the test and the
-sessions of the test. Three more are simulated. Every model is trained with its default, on one
+(`--week`, a folder with `train_full.txt` and `test.txt`): its latest sessions before the test and
+the sessions of the test. Three more are simulated. Every model is trained with its default, on one
 thread, and ranked on the test split once.
 
 Rows that are in OUTPUT already are not measured again, so an interrupted run continues. `--preset
