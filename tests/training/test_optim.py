@@ -16,6 +16,7 @@ from nextclick.training.adagrad import Adagrad, _step_coalesced
 from nextclick.training.optim import Optimizers, clip, learning_rate, make_optimizer
 from nextclick.training.row_adam import RowAdam, step_coalesced
 from nextclick.training.training_config import TrainingConfig
+from nextclick.training.training_plan import TrainingPlan
 
 CONFIG = TrainingConfig(learning_rate=0.1)
 
@@ -240,13 +241,15 @@ def test_a_restored_state_gives_the_same_weights(name, sparse):
 )
 def test_schedules(changes, expected):
     config = replace(CONFIG, **changes)
+    plan = TrainingPlan(config.epochs, 10, (config.epochs,))
     for before in (0.0, 0.25, 1.0, 2.99, 3.0, 6.5, 7.99):
-        assert learning_rate(config, before, before + 0.01) == pytest.approx(expected(before))
+        assert learning_rate(config, plan, before, before + 0.01) == pytest.approx(expected(before))
 
 
 def test_warm_up_multiplies_the_schedule():
-    config = replace(CONFIG, warm_up=2.0, schedule="linear", epochs=4)
-    rates = [learning_rate(config, e, e + 0.5) for e in (0.0, 0.5, 1.0, 1.5, 2.0, 3.5)]
+    config = replace(CONFIG, warm_up=20, schedule="linear")
+    plan = TrainingPlan(4, steps_per_pass=10, ends=(4.0,))
+    rates = [learning_rate(config, plan, e, e + 0.5) for e in (0.0, 0.5, 1.0, 1.5, 2.0, 3.5)]
     assert rates == pytest.approx(
         [0.1 * r * f for r, f in zip(
             (0.25, 0.5, 0.75, 1.0, 1.0, 1.0), (1.0, 0.875, 0.75, 0.625, 0.5, 0.125), strict=True

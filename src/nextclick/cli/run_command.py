@@ -23,6 +23,7 @@ from nextclick.cli.prepare_flags import (
 )
 from nextclick.cli.progress import progress_bar
 from nextclick.cli.ranking_options import SegmentNames
+from nextclick.experiments.comparison_options import TrainOn
 from nextclick.experiments.search_options import MinPrefix
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class RunOptions:
     ks: Annotated[str, Field(description="cut-offs K")] = "5,10,20"
     min_prefix: MinPrefix = 1
     by: SegmentNames = ()
+    train_on: TrainOn = "all"
     items: ItemRuleOptions = field(default_factory=ItemRuleOptions)
 
 
@@ -106,7 +108,9 @@ def run_command(
             prepared.store,
             names,
             output / "models",
-            CompareOptions(ks=cutoffs, protocol=protocol, by=requested.by),
+            CompareOptions(
+                ks=cutoffs, protocol=protocol, by=requested.by, train_on=requested.train_on
+            ),
             overwrite=overwrite,
             progress=progress,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import Field
@@ -14,6 +14,7 @@ from nextclick.cli.output import Json, Overwrite, StorePath, print_json, show, t
 from nextclick.cli.parsing import parse_values
 from nextclick.cli.progress import progress_bar
 from nextclick.errors import ConfigError
+from nextclick.experiments.comparison_options import TrainOn
 from nextclick.experiments.recipe import Recipe, read_recipe
 from nextclick.models.model_registry import model_names
 from nextclick.training.training_config import NeuralOptions
@@ -45,13 +46,7 @@ class ModelOptions:
 class DataOptions:
     """Which sessions a model is trained on, and which it stores."""
 
-    train_on: Annotated[
-        Literal["inner", "all"] | None,
-        Field(
-            description="training sessions: all before the test (all), or all before the "
-            "validation (inner)"
-        ),
-    ] = None
+    train_on: TrainOn = "all"
     refreshable: Annotated[
         bool,
         Field(
@@ -74,10 +69,7 @@ def train_command(
     ],
     data: Annotated[
         TypedOptions[DataOptions],
-        OptionGroup(
-            "Data",
-            defaults={"train_on": "inner for neural models, which select an epoch by it, else all"},
-        ),
+        OptionGroup("Data"),
     ],
     neural: Annotated[
         TypedOptions[NeuralOptions],
@@ -95,11 +87,12 @@ def train_command(
         nextclick train store --model session-knn -o model
         nextclick train store --model item-knn --set shrinkage=50 --train-on inner -o model
         nextclick train store --model narm --set epochs=10 -o model
-        nextclick train store --recipe recipes/narm-quick.toml -o model
+        nextclick train store --recipe recipes/narm-global.toml -o model
         nextclick train store --model blend --set members=session-knn,narm -o model
 
-    A neural model writes `OUTPUT.training/metrics.jsonl` beside the artifact and, during training,
-    a checkpoint. After Ctrl-C, rerun the same command with --resume.
+    A neural model is trained twice: the validation selects the number of epochs, then the model is
+    retrained with the sessions of the validation; --train-on inner stops in between. It writes
+    `OUTPUT.training/metrics.jsonl` and, during training, a checkpoint. After Ctrl-C, rerun the same command with --resume.
 
     A blend ranks the items that its members recommend. It trains its members, fits its weights on
     the validation, and retrains the members with all sessions before the test. A member may have a

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nextclick.models.base import Model
     from nextclick.models.blended.members import Member
     from nextclick.training.training_config import NeuralOptions
+    from nextclick.training.training_plan import TrainingPlan
 
 _INNER, _ALL = "train_inner", "train"
 
@@ -135,6 +136,7 @@ class _TrainedMember:
     seconds: float
     record: dict[str, Any]
     inner_record: dict[str, Any]
+    plan: TrainingPlan | None = None  # of a neural member
 
     def describe(self, member: Member, validation: dict[str, float]) -> dict[str, Any]:
         """JSON values for the manifest of the blend."""
@@ -175,15 +177,17 @@ class _MemberTraining:
 
     def train_inner(self) -> _TrainedMember:
         """Train on `train_inner`."""
-        model, seconds, record = self._train(_INNER, None)
-        return _TrainedMember(model, seconds, record, record)
+        model, seconds, record, plan = self._train(_INNER, None)
+        return _TrainedMember(model, seconds, record, record, plan)
 
     def train_all(self, inner: _TrainedMember) -> _TrainedMember:
-        """Train on `train`, with the number of epochs that the first training selected."""
-        model, seconds, record = self._train(_ALL, inner.record.get("best_epoch"))
+        """Train on `train`, for as many passes as the first training selected."""
+        model, seconds, record, _ = self._train(_ALL, inner.plan)
         return _TrainedMember(model, inner.seconds + seconds, record, inner.record)
 
-    def _train(self, part: str, best_epoch: int | None) -> tuple[Model, float, dict[str, Any]]:
+    def _train(
+        self, part: str, plan: TrainingPlan | None
+    ) -> tuple[Model, float, dict[str, Any], TrainingPlan | None]:
         start, candidate = time.perf_counter(), self.candidate
         if not candidate.neural:
             config, _ = candidate.configs({})
@@ -191,7 +195,7 @@ class _MemberTraining:
             model = candidate.model.fit(
                 sessions, config, seed=self.seed, progress=self._named_progress
             )
-            return model, time.perf_counter() - start, {}
+            return model, time.perf_counter() - start, {}, None
         # imported here: counting members need no neural library
         from nextclick.experiments.neural_training import neural_class, train_neural
 
@@ -204,9 +208,9 @@ class _MemberTraining:
             seed=self.seed,
             overwrite=self.overwrite,
             progress=self._named_progress,
-            best_epoch=best_epoch,
+            plan=plan,
         )
-        return result.model, time.perf_counter() - start, result.record
+        return result.model, time.perf_counter() - start, result.record, result.plan
 
     def _options(self, preset: str | None, part: str) -> NeuralOptions:
         if self.options.checkpoints is None:

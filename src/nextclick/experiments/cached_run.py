@@ -213,11 +213,11 @@ class CachedRun:
 
     def _costs(self, artifact: Artifact, artifact_path: Path, folder: Path) -> ModelCosts:
         trained, measurement = artifact.trained, self._measurement
-        epochs, seconds = _epochs(trained), step_seconds(trained)
+        intervals, seconds = _intervals(trained), step_seconds(trained)
         rates: dict[str, Any] = dict.fromkeys(("iterations_per_second", "samples_per_second"))
-        if epochs and seconds:
+        if intervals and seconds:
             for rate, counter in zip(rates, ("steps", "samples"), strict=True):
-                rates[rate] = sum(epoch[counter] for epoch in epochs) / seconds
+                rates[rate] = sum(interval[counter] for interval in intervals) / seconds
         latency = measure_response_time(
             artifact,
             self._store.part(measurement.part),
@@ -228,7 +228,7 @@ class CachedRun:
         return ModelCosts(
             conditions=self._conditions(),
             training_seconds=seconds,
-            epochs=len(epochs) or None,
+            epochs=_epochs(trained),
             **rates,
             **self._peak_memory(folder),
             device=trained.get("device", "cpu"),
@@ -252,13 +252,22 @@ class CachedRun:
 
 def step_seconds(trained: dict[str, Any]) -> float:
     """Training time; of a neural model that of its steps, without imports and validation."""
-    epochs = _epochs(trained)
-    return sum(epoch["seconds"] for epoch in epochs) if epochs else float(trained["seconds"])
+    seconds = [interval["seconds"] for interval in _intervals(trained)]
+    return sum(seconds) if seconds else float(trained["seconds"])
 
 
-def _epochs(trained: dict[str, Any]) -> list[dict[str, Any]]:
-    """Epochs of the training that selects their number, if any, and of the final training."""
-    return [*(trained.get("selection_history") or []), *trained.get("history", [])]
+def _histories(trained: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """Of the training that selects the number of epochs, if any, and of the final training."""
+    return [h for name in ("selection_history", "history") if (h := trained.get(name))]
+
+
+def _intervals(trained: dict[str, Any]) -> list[dict[str, Any]]:
+    return [interval for history in _histories(trained) for interval in history]
+
+
+def _epochs(trained: dict[str, Any]) -> float | None:
+    """Passes of both trainings over their sessions; None for a counting model."""
+    return sum(history[-1]["epoch"] for history in _histories(trained)) or None
 
 
 def machine() -> str:

@@ -14,7 +14,7 @@ from nextclick.data.default_boundary import last_trusted_end
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError
 from nextclick.experiments.checkpoint_paths import remove_checkpoints
-from nextclick.experiments.comparison_options import TRAIN_ON
+from nextclick.experiments.comparison_options import training_part
 from nextclick.experiments.requirements import check_store
 from nextclick.models.model_registry import model_class
 from nextclick.training.training_config import NeuralOptions
@@ -33,7 +33,7 @@ def train(
     output: str | Path | None = None,
     *,
     config: Mapping[str, Any] | None = None,
-    train_on: str | None = None,
+    train_on: str = "all",
     seed: int = 0,
     neural: NeuralOptions | None = None,
     refreshable: bool = False,
@@ -49,8 +49,8 @@ def train(
         config: parameters that differ from their defaults; for a neural model, of the model and of
             its training.
         train_on: `all` trains on everything before the test, `inner` on everything before the
-            validation. None is `all` for a counting model, and `inner` for a neural one, which
-            selects its epoch on the validation; see `train_neural` for the cost of `all`.
+            validation, to choose between models on it. A neural model is trained twice with `all`:
+            the validation selects the number of epochs; see `train_neural`.
         seed: seed of all random numbers.
         neural: preset, device, checkpoints and trackers of a neural model, or of the neural members
             of a blend, which has no preset. Without a checkpoint folder, checkpoints are written to
@@ -69,14 +69,12 @@ def train(
         InterruptedRunError: Ctrl-C; the message says how to resume.
     """
     store = store if isinstance(store, Store) else Store.open(store, progress)
-    if train_on is not None and train_on not in TRAIN_ON:
-        raise ConfigError(f"train_on must be inner or all, got {train_on!r}")
+    part = training_part(train_on)
     if output is not None:
         Artifact.check_output(output, overwrite=overwrite)  # before the training, not after it
     model_type = model_class(model)
     is_neural = model_type.default_capabilities.neural
     is_composite = model_type.default_capabilities.composite
-    part = TRAIN_ON[train_on or ("inner" if is_neural else "all")]
     options = neural or NeuralOptions()
     takes_options = is_neural or is_composite
     if takes_options and options.checkpoints is None and output is not None:

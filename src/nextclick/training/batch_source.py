@@ -20,6 +20,7 @@ from nextclick.models.ops.prefix_inputs import TensorRecord, to_device
 from nextclick.training.checkpoint_checks import check_same_tensors
 from nextclick.training.encoder_inputs import EncoderInputs
 from nextclick.training.objective import Objective
+from nextclick.training.training_plan import most_recent
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -105,8 +106,7 @@ class BatchSource(ABC):
         self.config = config
         self.seed = seed
         self.device = device
-        n_recent = max(int(len(sessions) * config.recent), 1)
-        self._recent = sessions.slice(len(sessions) - n_recent, len(sessions))
+        self._recent = most_recent(sessions, config.recent)
         self._all = sessions
         self.objective = Objective(config, sessions.support(), device)
 

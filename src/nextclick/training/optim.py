@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from nextclick.models.neural_model import Task
     from nextclick.training.training_config import TrainingConfig
+    from nextclick.training.training_plan import TrainingPlan
 
 NamedParameters = list[tuple[str, nn.Parameter]]
 
@@ -123,27 +124,28 @@ def make_optimizer(
     return adam(parameters, lr=rate, weight_decay=weight_decay, fused=True)
 
 
-def learning_rate(config: TrainingConfig, before: float, after: float) -> float:
-    """The learning rate of a step from `before` to `after`, both in epochs.
+def learning_rate(config: TrainingConfig, plan: TrainingPlan, before: float, after: float) -> float:
+    """The learning rate of a step from `before` to `after`, both in passes over the sessions.
 
-        rate · warm-up · decay,  warm-up = min(1, after / warm_up)
+        rate · warm-up · decay,  warm-up = min(1, after · steps per pass / warm_up)
 
     with the decay of `scheduled_rate`. The warm-up uses the end of the step and the decay its
     start, so no step has a rate of 0.
     """
-    warm_up = min(after / config.warm_up, 1.0) if config.warm_up else 1.0
-    return warm_up * scheduled_rate(config, before)
+    steps = after * plan.steps_per_pass
+    warm_up = min(steps / config.warm_up, 1.0) if config.warm_up else 1.0
+    return warm_up * scheduled_rate(config, plan, before)
 
 
-def scheduled_rate(config: TrainingConfig, epochs_done: float) -> float:
-    """The learning rate after `epochs_done` epochs without the warm-up, rate · decay.
+def scheduled_rate(config: TrainingConfig, plan: TrainingPlan, done: float) -> float:
+    """The learning rate after `done` passes without the warm-up, rate · decay.
 
-    decay is 1 (none), factor ^ ⌊epochs_done / every⌋ (step), (1 + cos π e) / 2 (cosine) or 1 − e
-    (linear) with e = epochs_done / epochs.
+    decay is 1 (none), factor ^ ⌊done / every⌋ (step), (1 + cos π e) / 2 (cosine) or 1 − e (linear)
+    with e = done / planned passes.
     """
-    share = epochs_done / config.epochs
+    share = done / plan.passes
     if config.schedule == "step":
-        decay = config.schedule_factor ** (int(epochs_done) // config.schedule_every)
+        decay = config.schedule_factor ** (int(done) // config.schedule_every)
     elif config.schedule == "cosine":
         decay = (1 + math.cos(math.pi * share)) / 2
     elif config.schedule == "linear":
