@@ -44,7 +44,9 @@ def test_the_neighbors_are_those_of_a_slow_twin(window):
         found = [(j, w) for j, w in zip(nearby.items[i], nearby.weights[i], strict=True) if j]
         assert [j for j, _ in found] == [j for _, j in row]
         total = sum(-w for w, _ in row)
-        np.testing.assert_allclose([w for _, w in found], [float(-w / total) for w, _ in row], rtol=1e-6)
+        np.testing.assert_allclose(
+            [w for _, w in found], [float(-w / total) for w, _ in row], rtol=1e-6
+        )
     assert not nearby.items[13].any()  # an item without clicks
 
 

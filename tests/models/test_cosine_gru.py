@@ -94,9 +94,7 @@ def test_candidates_are_rows_of_the_table_without_dropout():
     model.setup(LOG)
     model.encoder.train()
     items = torch.tensor([3, 1, 0])
-    torch.testing.assert_close(
-        model.encoder.candidate_rows(items), model.encoder.table()[0][items]
-    )
+    torch.testing.assert_close(model.encoder.candidate_rows(items), model.encoder.table()[0][items])
 
 
 def train(model, **values):

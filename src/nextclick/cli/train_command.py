@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import Field
@@ -92,7 +92,8 @@ def train_command(
 
     A neural model is trained twice: the validation selects the number of epochs, then the model is
     retrained with the sessions of the validation; --train-on inner stops in between. It writes
-    `OUTPUT.training/metrics.jsonl` and, during training, a checkpoint. After Ctrl-C, rerun the same command with --resume.
+    `OUTPUT.training/metrics.jsonl` and, during training, a checkpoint. After Ctrl-C, rerun the same
+    command with --resume.
 
     A blend ranks the items that its members recommend. It trains its members, fits its weights on
     the validation, and retrains the members with all sessions before the test. A member may have a

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nextclick.data.store import Store
     from nextclick.models.base import Model
     from nextclick.training.training_config import NeuralOptions
+    from nextclick.training.training_plan import TrainingPlan
 
 
 @dataclass(frozen=True, slots=True)

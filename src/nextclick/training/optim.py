@@ -97,7 +97,9 @@ class Optimizers:
             if int(index) >= len(parameters):
                 raise ArrayError(f"{key} belongs to no parameter")
             if name == "last":  # the step of each row
-                check_tensor(key, value, torch.zeros(len(parameters[int(index)]), dtype=torch.int64))
+                check_tensor(
+                    key, value, torch.zeros(len(parameters[int(index)]), dtype=torch.int64)
+                )
             elif value.ndim:  # all others are counters; a compiled kernel does not check a shape
                 check_tensor(key, value, parameters[int(index)])
             is_count = value.dtype == torch.int64 and value.ndim == 0

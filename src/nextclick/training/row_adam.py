@@ -67,7 +67,9 @@ class RowAdam(torch.optim.Optimizer):
                 else:
                     step_coalesced(weight, state, group)
 
-    def _step_rows(self, weight: Tensor, state: Mapping[str, Any], group: Mapping[str, Any]) -> None:
+    def _step_rows(
+        self, weight: Tensor, state: Mapping[str, Any], group: Mapping[str, Any]
+    ) -> None:
         assert weight.grad is not None
         rows, grad = self._row_sums(weight.grad, len(weight))
         update_rows(

@@ -187,9 +187,9 @@ class TrainingConfig:
     precision: Annotated[
         Literal["auto", "float32", "bf16-products", "bf16"],
         Field(
-            description="float32; bf16-products: inputs of matrix products are rounded to bf16, all "
-            "else is float32; bf16: activations too; auto: bf16-products on a CPU that multiplies "
-            "bf16 in hardware (AMX), else float32"
+            description="float32; bf16-products: inputs of matrix products are rounded to bf16; "
+            "bf16: activations too; auto: bf16-products on a CPU that multiplies bf16 in hardware "
+            "(AMX), else float32"
         ),
     ] = "float32"
     checkpoint_minutes: Annotated[
@@ -207,9 +207,11 @@ class TrainingConfig:
 
     def for_catalog(self, n_items: int) -> TrainingConfig:
         """The config with the full softmax instead of the sampled one, if the catalog is small."""
-        if self.loss != "sampled" or self.sparse or n_items > self.full_softmax_items:
+        if self.loss != "sampled" or n_items > self.full_softmax_items:
             return self
-        return replace(self, loss="ce", negatives=0, in_batch=False, full_softmax_items=0)
+        return replace(
+            self, loss="ce", negatives=0, in_batch=False, sparse=False, full_softmax_items=0
+        )
 
     def batch_for(self, n_prefixes: int) -> int:
         """Approximate prefixes per step of an epoch with `n_prefixes` prefixes."""

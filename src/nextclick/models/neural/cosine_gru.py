@@ -56,7 +56,7 @@ from nextclick.models.ops.layers import (
     unit_rows_,
 )
 from nextclick.models.ops.relative_attention import relative_energy
-from nextclick.models.presets import TRAINING_SPACE
+from nextclick.models.presets import QUICK_SOFTMAX, TRAINING_SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -233,17 +233,14 @@ def clicks_so_far(items: Tensor) -> Tensor:
 # the losses of the shared space include the full softmax, which has no sparse gradients
 _TRAINING_SPACE = {name: space for name, space in TRAINING_SPACE.items() if name != "loss"}
 
-_RECIPE: dict[str, Any] = {
-    "loss": "sampled",
-    "negatives": 2048,
-    "optimizer": "adam",
+_RECIPE: dict[str, Any] = QUICK_SOFTMAX | {
     "sparse": True,
     "learning_rate": 0.002,
-    "schedule": "cosine",
-    "warm_up": 0.3,
-    "batch_size": 1024,
+    "warm_up": 200,
+    "largest_batch": 1024,
     "epochs": 6,
-    "patience": 6,
+    "validations": 6,
+    "max_steps": 50_000,
     "precision": "auto",
 }
 
