@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nextclick.serving.request import ResolvedRequest
+    from nextclick.serving.search.searcher import ScoredItems, Searcher
 
 K, PASSES, OFFLINE = 20, 5, 50
 MEMBERS = ("session-knn", "narm")
@@ -100,6 +102,10 @@ def differences(recommender: Recommender, requests: Sequence[ResolvedRequest]) -
     )
 
 
+def _search(member: Searcher, requests: Sequence[ResolvedRequest], i: int) -> ScoredItems:
+    return member.top([requests[i]])
+
+
 def main() -> None:
     """Measure, print a Markdown table."""
     parser = argparse.ArgumentParser(
@@ -129,7 +135,7 @@ def main() -> None:
             for request in whole
         ]
         rows: dict[str, Callable[[int], object]] = {
-            f"search of {label}": lambda i, member=member: member.top([whole[i]])
+            f"search of {label}": partial(_search, member, whole)
             for label, member in zip(searcher.model.labels, searcher.searchers, strict=True)
         }
         rows["scores of the candidates"] = lambda i: searcher.model.score_lists(
