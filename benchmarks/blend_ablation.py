@@ -1,12 +1,12 @@
-"""Measure what the members and the features of a blend contribute, with one training of the members.
+"""Measure what the members and the features of a blend contribute.
 
     nextclick train STORE -m blend --train-on inner -o INNER
     nextclick train STORE -m blend -o ALL
     python benchmarks/blend_ablation.py STORE INNER ALL
 
 Each row fits the weights of some features on the validation with the members of INNER, and ranks
-the test with these weights and the members of ALL. The validation metrics of a row are cross-fitted.
-The first rows are the members, without weights.
+the test with these weights and the members of ALL. The validation metrics are cross-fitted. The
+first rows are the members, without weights. Seconds are processor time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,8 +25,10 @@ from nextclick.data.store import Store
 from nextclick.evaluation import evaluate
 from nextclick.experiments.artifact_evaluation import store_protocol
 from nextclick.experiments.blend_weights import fit_weights
-from nextclick.models.base import Model
 from nextclick.models.blended.blend import Blend
+
+if TYPE_CHECKING:
+    from nextclick.models.base import Model
 
 K = 20
 

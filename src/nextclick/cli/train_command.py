@@ -74,7 +74,7 @@ def train_command(
     neural: Annotated[
         TypedOptions[NeuralOptions],
         OptionGroup(
-            "Neural models, and neural members of a blend",
+            "Neural models and members",
             defaults={"checkpoints": "OUTPUT.training"},
         ),
     ],

@@ -2,7 +2,7 @@
 
 1. Each member is trained on `train_inner`; a neural one selects its epoch on the validation.
 2. The weights are fitted on prefixes of the validation; see `blend_weights`.
-3. With part `train`, each member is trained anew on all sessions before the test, a neural one for
+3. With part `train`, each member is retrained on all sessions before the test, a neural one for
    the selected number of epochs. The weights stay.
 """
 

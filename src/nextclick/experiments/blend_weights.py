@@ -182,10 +182,11 @@ class _BlockScorer:
         self, m: int, scores: SparseScores | Float32Array, targets: Int32Array
     ) -> Float64Array:
         """(B,) ranks of the targets by member m."""
+        if not isinstance(scores, SparseScores):
+            return dense_ranks(scores, targets, ties=self._ties)
         base = self._blend.member_base(m, scores)
-        if isinstance(scores, SparseScores) and base is not None:
-            return sparse_ranks(scores, targets, base, ties=self._ties)
-        return dense_ranks(scores, targets, ties=self._ties)
+        assert base is not None  # the scores are sparse
+        return sparse_ranks(scores, targets, base, ties=self._ties)
 
 
 def _joined(blocks: Sequence[ScoredPrefixes]) -> ScoredPrefixes:
