@@ -232,7 +232,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
 
-    values = dict(pair.split("=", 1) for pair in options.set)
+    values = {"repeats": "keep"} | dict(pair.split("=", 1) for pair in options.set)
     config = build_config(SessionKNNConfig, values, "session-knn")
     log = load_log(options.log)
     rng = np.random.default_rng(options.seed)

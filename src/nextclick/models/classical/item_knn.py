@@ -9,6 +9,9 @@ the number of sessions with i, and i the last click:
 λ shrinks the scores of rare items. With α = ½ and λ = 0 the score is the cosine similarity of the
 two sets of sessions. Only the `neighbors` best items of each item are stored; all others score 0.
 
+Items of the session are scored by the repeat model (see `repeat_model`); `repeats="keep"` is the
+published form.
+
 `count=clicks` follows the later code of the authors: n(i) counts clicks, and a session adds to
 c(i, j) once per click on i, but only once for all clicks on j, so c is not symmetric.
 """

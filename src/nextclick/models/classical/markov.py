@@ -6,7 +6,8 @@ Algorithms, UMUAI 2018, section 3.1). With i the last click:
     score(j) = P(j | i) = transitions i → j / transitions i → any known item
 
 A repeated click is a transition i → i and is counted like any other, since visitors do return to
-the item that is open. Repeated items therefore remain candidates.
+the item that is open. Items of the session are scored by the repeat model (see `repeat_model`);
+with `repeats="keep"`, the published form, they are candidates like all others.
 """
 
 from __future__ import annotations

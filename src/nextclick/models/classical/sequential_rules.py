@@ -10,6 +10,8 @@ Deviations: as in the code of the paper, but not in its text, the number of step
 rules per item are limited. The paper divides by a sum over positions of i. Either divisor depends
 on i alone and changes no ranking; with ours the score is an average weight, in 0..1 except for
 w = log. As in the Markov chain, an item may follow itself.
+Items of the session are scored by the repeat model (see `repeat_model`); `repeats="keep"` is the
+published form.
 """
 
 from __future__ import annotations

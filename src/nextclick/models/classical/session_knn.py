@@ -13,7 +13,8 @@ weight that decreases with the distance from the end:
     score(j) = (1 + g · ln(|S| / |S_j|)) Σ_{h in K, j in h} r(h) λ(h)
 
 |S| is the number of training sessions, |S_j| the number of those with item j, g = `idf_weighting`.
-Sessions are sets of items. Items of the current session remain candidates.
+Sessions are sets of items. Items of the current session are scored by the repeat model (see
+`repeat_model`); with `repeats="keep"`, the published form, they are candidates like all others.
 
 The index lists the `sample_size` most recent sessions of each item, newest first. The most recent
 sessions of a union are among the most recent sessions of its parts, so merging the lists of X gives
