@@ -31,8 +31,8 @@ _RUN_OR_QUOTED = re.compile(rb'"[^"\n]*"|[ \t]+')
 def has_aligned_columns(opener: Opener, names: Sequence[str] | None) -> bool:
     """Return whether the first lines of a file are columns separated by runs of spaces.
 
-    They are if no other separator is in the first line, a line has a run, at least half of the lines have the
-    same number of fields, and these are as many as `names` or two of them are common names.
+    No other separator is in the first line, and a line has a run of spaces. At least half of the
+    lines have the same number of fields: as many as `names`, or two of them are common names.
 
     Raises:
         OSError: the file cannot be read.
