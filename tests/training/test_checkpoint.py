@@ -74,8 +74,9 @@ def test_position_and_tensors_round_trip(tmp_path):
             {"config": replace(CONFIG, learning_rate=0.5, epochs=2)},
             (
                 r"with other training \(.*\): epochs is 1 in the checkpoint and 2 in this run; "
-                r"epochs_of_run is 1.0 in .* and 2.0 in .*; learning_rate is 0.001 in .* and 0.5 in "
-                r"this run; planned_epochs is 1 in .* and 2 in .*; use the same values, or pass --overwrite instead of --resume"
+                r"epochs_of_run is 1.0 in .* and 2.0 in .*; learning_rate is 0.001 in .* and 0.5 "
+                r"in this run; planned_epochs is 1 in .* and 2 in .*; use the same values, or pass "
+                r"--overwrite instead of --resume"
             ),
         ),
         ({"model": fresh(40, width=8)}, r"with other model \(.*\): width is 16 in .* and 8"),

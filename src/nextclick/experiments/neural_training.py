@@ -9,6 +9,7 @@ from nextclick.errors import ConfigError
 from nextclick.experiments.checkpoint_paths import CHOOSE, require_no_checkpoint
 from nextclick.experiments.training_halves import TrainingHalves
 from nextclick.experiments.training_setup import TrainingSetup
+from nextclick.experiments.validation_baselines import validation_baselines
 from nextclick.models.neural_model import NeuralModel
 
 if TYPE_CHECKING:
@@ -89,16 +90,19 @@ def train_neural(
     setup = TrainingSetup(model_type, store, values, options, seed)
     if options.checkpoints is not None and not options.resume:
         require_no_checkpoint(options.checkpoints, overwrite=overwrite)
-    config, selection = setup.config, None
+    config, selection, baselines = setup.config, None, None
     if part == "train" and config.keep == "best":
         n_inner, n_all = (store.part(name).n_prefixes for name in ("train_inner", "train"))
         halves = TrainingHalves(progress, n_all / max(n_inner, 1))
-        _, selection = setup.train("train_inner", config, halves.selecting, folder=CHOOSE)
+        model, selection = setup.train("train_inner", config, halves.selecting, folder=CHOOSE)
+        baselines = validation_baselines(model, store, config.metric, seed)
         model, training = setup.train(
             part, replace(config, keep="last"), halves.final, plan=selection.selected_plan
         )
     else:
         model, training = setup.train(part, config, progress)
+        if part == "train_inner":
+            baselines = validation_baselines(model, store, config.metric, seed)
     model = setup.with_full_graph(model, part)
     record = {
         "preset": options.preset or "default",
@@ -106,6 +110,7 @@ def train_neural(
         "epochs": training.epochs,
         "best_epoch": training.selected["epoch"],
         "validation": (selection or training).selected.get(setup.config.metric),
+        "validation_baselines": baselines,
         "history": list(training.history),
         "selection_history": None if selection is None else list(selection.history),
         "samples_per_second": training.samples_per_second,

@@ -60,6 +60,7 @@ class TrainingSetup:
             values,
         )
         check_store(model_type, self.model_config, store)
+        config = config.for_catalog(self.n_items)
         self.config = replace(config, metric=catalog_metric(config.metric, self.n_items))
         _, self.k = parse_metric(self.config.metric)
         requires = model_type.requires(self.model_config)

@@ -85,6 +85,7 @@ class Trainer:
                 the machine does not have.
         """
         check_training(config)
+        config = config.for_catalog(model.n_items)
         self.model = model
         self._settings = LoopSettings(config, seed, choose_device(device), plan, minutes)
         check_precision(config.precision, self._settings.device)

@@ -5,7 +5,7 @@ No model config has a parameter of the same name, so `--set NAME=VALUE` needs no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path  # noqa: TC003  # pydantic reads it
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -42,6 +42,13 @@ class TrainingConfig:
     ] = "ce"
     negatives: Annotated[
         int, Field(ge=0, description="number of sampled negatives; see negative_source")
+    ] = 0
+    full_softmax_items: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="loss sampled: train with ce on a catalog of at most this many items",
+        ),
     ] = 0
     negative_source: Annotated[
         Literal["log", "batch"],
@@ -193,6 +200,12 @@ class TrainingConfig:
     def max_batch_prefixes(self) -> int:
         """Approximate maximum of prefixes per step."""
         return self.batch_size or self.largest_batch
+
+    def for_catalog(self, n_items: int) -> TrainingConfig:
+        """The config with the full softmax instead of the sampled one, if the catalog is small."""
+        if self.loss != "sampled" or self.sparse or n_items > self.full_softmax_items:
+            return self
+        return replace(self, loss="ce", negatives=0, in_batch=False, full_softmax_items=0)
 
     def batch_for(self, n_prefixes: int) -> int:
         """Approximate prefixes per step of an epoch with `n_prefixes` prefixes."""
