@@ -84,10 +84,12 @@ def train_command(
         nextclick train store --model session-knn -o model
         nextclick train store --model item-knn --set shrinkage=50 --train-on inner -o model
         nextclick train store --model narm --set epochs=10 -o model
-        nextclick train store --recipe recipes/narm-quick.toml -o model
+        nextclick train store --recipe recipes/narm-global.toml -o model
 
-    A neural model writes `OUTPUT.training/metrics.jsonl` beside the artifact and, during training,
-    a checkpoint. After Ctrl-C, rerun the same command with --resume.
+    A neural model is trained twice: the validation selects the number of epochs, then the model is
+    retrained with the sessions of the validation; --train-on inner stops in between. It writes
+    `OUTPUT.training/metrics.jsonl` and, during training, a checkpoint. After Ctrl-C, rerun the
+    same command with --resume.
     """  # noqa: D301
     from nextclick.experiments.model_training import train
 
