@@ -130,6 +130,15 @@ def test_from_a_log_to_a_recommendation(tmp_path, run_json):
     assert again["comparison"]["pairs"] == printed["comparison"]["pairs"]  # the ranks lie beside
 
 
+def test_run_leaves_out_the_validation_if_told(tmp_path, run_json):
+    run_json("simulate", "-o", tmp_path / "log.csv", "--events", 3000, "--items", 50)
+    shop = tmp_path / "shop"
+    for train_on, part in (("inner", "train_inner"), ("all", "train")):
+        options = ("-m", "pop", "--train-on", train_on, "--overwrite")
+        code, printed = run_json("run", tmp_path / "log.csv", "-o", shop, *options)
+        assert (code, printed["results"][0]["protocol"]["trained_on"]) == (0, part)
+
+
 def test_run_names_no_best_model_on_a_test_of_one_session(shop, tmp_path, run):
     rows = [line.split(",") for line in (shop / "log.csv").read_text().splitlines()[1:]]
     ends = {}

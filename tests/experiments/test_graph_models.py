@@ -26,14 +26,13 @@ SMALL = {
     "lessr": QUICK | {"width": 8},
     "tasrec": QUICK | {"width": 8, "hops": 2},
     "csrm": QUICK | {"embedding_width": 8, "hidden_width": 8, "memory_size": 500, "neighbors": 9},
-    "lgsr": QUICK
-    | {"negatives": 0, "width": 8, "walks": 2, "walk_length": 5, "graph_negatives": 8},
+    "lgsr": QUICK | {"width": 8, "walks": 2, "walk_length": 5, "graph_negatives": 8},
 }
 PUBLISHED = {
     "sr-gnn": "paper",
     "lessr": "paper",
     "csrm": "paper",
-    "lgsr": "default",
+    "lgsr": "paper",
     "tasrec": "paper",
 }
 

@@ -154,8 +154,9 @@ def test_the_folder_of_a_run(store, tmp_path):
         "model.training/metrics.jsonl",
     ]
     lines = (tmp_path / "model.training/metrics.jsonl").read_text().splitlines()
-    epochs = [{"event": "epoch", **epoch} for epoch in trained["history"]]
-    assert [{n: v for n, v in json.loads(line).items() if n != "step"} for line in lines] == epochs
+    intervals = [{"event": "interval", **interval} for interval in trained["history"]]
+    lines = [{n: v for n, v in json.loads(line).items() if n != "step"} for line in lines]
+    assert lines == intervals
 
 
 def test_one_progress_bar_over_both_trainings(store, monkeypatch):

@@ -175,7 +175,7 @@ def test_ctrl_c_interrupts_a_validation_at_once(tmp_path):
 
     trainer = Trainer(fresh(LOG.n_items), SESSIONS, seed=5, device="cpu")
     checkpoints = Checkpoints(tmp_path / "run", data={"store": "abc"})
-    with pytest.raises(InterruptedRunError, match="interrupted at epoch 1, step"):
+    with pytest.raises(InterruptedRunError, match="interrupted after epoch 1; the checkpoint"):
         trainer.run(LOG, validate=validate, checkpoints=checkpoints)
     assert run(SESSIONS, tmp_path / "run", resume=True)[:3] == expected[:3]
 

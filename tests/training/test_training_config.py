@@ -104,10 +104,6 @@ SAMPLED = {"loss": "sampled", "negatives": 5, "sparse": True}
             "such as hinge; got negatives=3, loss=sampled, order=sessions",
         ),
         ({"pretrain_epochs": 30}, "pretrain_epochs must be below epochs, got 30 of 30"),
-        (
-            {"pretrain_epochs": 2, "min_steps": 5},
-            "min_steps and max_steps must be 0 with pretrain_epochs, got 5 and 0",
-        ),
         ({"sparse": True}, "sparse must be false for loss ce, whose gradient is dense"),
         (SAMPLED | {"weight_decay": 0.1}, "weight_decay must be 0 with sparse=true, got 0.1"),
         (

@@ -41,6 +41,11 @@ def test_without_budgets_each_epoch_is_validated():
     assert TrainingPlan.create(config, log(7)) == TrainingPlan(3, 1, (1, 2, 3))
 
 
+def test_pretraining_counts_passes_alone():
+    config = replace(CONFIG, pretrain_epochs=2)
+    assert [TrainingPlan.create(config, log(n)).passes for n in (50, 1600)] == [4, 4]
+
+
 def test_in_order_of_time_a_plan_has_whole_passes():
     config = replace(CONFIG, shuffle=False)
     plans = [TrainingPlan.create(config, log(n)) for n in (500, 1600)]

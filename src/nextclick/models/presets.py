@@ -58,11 +58,17 @@ def _negatives(loss: str, n: int) -> dict[str, Any]:
     return sampling | {"score_activation": "none", "full_softmax_items": 0}
 
 
+def _length(epochs: int) -> dict[str, Any]:
+    """Budgets in proportion to those of the default, which has eight epochs."""
+    steps = {"min_steps": 200 * epochs, "max_steps": 2_500 * epochs}
+    return {"epochs": epochs, **steps, "validations": epochs}
+
+
 TRAINING_SPACE: Space = {
     "learning_rate": FloatRange(0.0003, 0.03, log=True),
     "schedule": Choice("none", "cosine"),
     "batch_size": Choice(128, 256, 512, 1024, 2048),
-    "epochs": Choice(4, 8, 12, 20, 30),
+    "epochs": Bundles({str(n): _length(n) for n in (4, 8, 12, 20, 30)}),
     # without shuffling an epoch ends on the latest sessions, which suits a changing catalog
     "shuffle": Choice(True, False),
     "loss": Bundles(

@@ -31,9 +31,11 @@ def check_position(position: TrainingPosition, plan: TrainingPlan) -> None:
     epochs, n = ceil(plan.ends[-1]), len(position.history)
     if position.epoch > epochs:
         raise ArrayError(f"epoch must be at most {epochs}, got {position.epoch}")
-    # within an epoch, some of its intervals may be over
-    least = sum(end <= position.epoch for end in plan.ends)
-    most = sum(end < position.epoch + 1 for end in plan.ends) if position.step else least
+    least = most = sum(end <= position.epoch for end in plan.ends)
+    if position.step:  # within an epoch, some of its intervals may be over
+        most = sum(end < position.epoch + 1 for end in plan.ends)
+    if position.interval_steps:  # the last interval may be over and not validated
+        least -= 1
     if not least <= n <= most:
         raise ArrayError(f"history must have {least} to {most} intervals, got {n}")
     for name in ("step", "interval_steps"):

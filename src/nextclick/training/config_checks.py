@@ -48,11 +48,6 @@ def check_training(config: TrainingConfig) -> None:
 
 
 def _check_length(config: TrainingConfig) -> None:
-    if config.pretrain_epochs and (config.min_steps or config.max_steps):
-        raise ConfigError(
-            "min_steps and max_steps must be 0 with pretrain_epochs, got "
-            f"{config.min_steps} and {config.max_steps}; set epochs, which replaces both"
-        )
     if config.pretrain_epochs >= config.epochs:
         raise ConfigError(
             f"pretrain_epochs must be below epochs, got {config.pretrain_epochs} of "

@@ -276,6 +276,8 @@ class TrainingLoop:
 
 def _interrupted(position: TrainingPosition, checkpoints: Checkpoints | None) -> str:
     where = f"interrupted at epoch {position.epoch + 1}, step {position.step}"
+    if position.step == 0:
+        where = f"interrupted after epoch {position.epoch}"
     if checkpoints is None:
         return f"{where}; nothing is saved, because the run has no checkpoint folder"
     return (

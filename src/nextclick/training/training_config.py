@@ -181,7 +181,9 @@ class TrainingConfig:
     pretrain_epochs: Annotated[
         int,
         Field(
-            ge=0, description="number of initial epochs that use all sessions instead of `recent`"
+            ge=0,
+            description="number of initial epochs that use all sessions instead of `recent`; "
+            "disables min_steps and max_steps",
         ),
     ] = 0
     precision: Annotated[

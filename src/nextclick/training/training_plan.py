@@ -43,9 +43,10 @@ class TrainingPlan:
         """
         n_prefixes = most_recent(sessions, config.recent).n_prefixes
         steps = max(ceil(n_prefixes / config.batch_for(n_prefixes)), 1)
-        passes: float = max(config.epochs, ceil(config.min_steps / steps))
-        if config.max_steps:
-            passes = min(passes, config.max_steps / steps)
+        passes: float = config.epochs
+        if not config.pretrain_epochs:  # which are a number of passes, so the others are, too
+            passes = max(passes, ceil(config.min_steps / steps))
+            passes = min(passes, config.max_steps / steps if config.max_steps else passes)
         recent = config.recent
         if not config.shuffle:
             recent *= min(passes, 1.0)
