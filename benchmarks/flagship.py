@@ -104,9 +104,7 @@ class Measurement:
             CosineGRU,
             self.store,
             self.values,
-            NeuralOptions(
-                checkpoints=checkpoints, resume=(checkpoints / "checkpoint").exists()
-            ),
+            NeuralOptions(checkpoints=checkpoints, resume=(checkpoints / "checkpoint").exists()),
             part=part,
             seed=seed,
             overwrite=True,
