@@ -10,16 +10,26 @@ from nextclick.core.session_batch import SessionBatch
 from nextclick.core.topk import dense_top
 
 
-def member_list(model, session, n):
-    """Item to score of the first n items of a member for one session, best first."""
+def member_list(model, session, n, votes):
+    """Item to score of the first n items of a member for one session, best first.
+
+    An item without votes is not listed.
+    """
     scores = model.score(SessionBatch.from_lists([session]))
     items = dense_top(scores, min(n, model.n_items))[0]
-    return {int(item): float(scores[0, item]) for item in items if item > 0}
+    return {
+        int(item): float(scores[0, item])
+        for item in items
+        if item > 0 and not (votes and scores[0, item] <= 0)
+    }
 
 
 def candidate_features(members, votes, session, n, newest, support):
     """Item to its list of features."""
-    lists = [member_list(member, session, n) for member in members]
+    lists = [
+        member_list(member, session, n, of_votes)
+        for member, of_votes in zip(members, votes, strict=True)
+    ]
     features = {}
     for item in sorted({*session, *(i for ranked in lists for i in ranked)}):
         row = []

@@ -93,5 +93,6 @@ def _pairs(sessions: Sessions, window: int) -> tuple[Int64Array, Int64Array]:
 
 
 def _is_pair(i: Int64Array, j: Int64Array, session: Int64Array, distance: int) -> BoolArray:
-    same: BoolArray = session[:-distance] == session[distance:]
-    return same & (i != j) & (i != 0) & (j != 0)
+    is_pair: BoolArray = (i != j) & (i != 0) & (j != 0)
+    is_pair &= session[:-distance] == session[distance:]
+    return is_pair

@@ -89,7 +89,8 @@ class Objective:
         computed.
         """
         P = len(targets)
-        used, index = torch.cat([targets, negatives.flatten()]).unique(return_inverse=True)
+        every = torch.cat([targets, negatives.flatten()])
+        used, index = torch.unique(every, return_inverse=True)
         rows = rows_of(used)  # (U, D)
         table = torch.cat([rows.new_zeros(1, rows.shape[1]), rows])
         log_q, log_p = (

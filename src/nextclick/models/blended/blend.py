@@ -12,7 +12,8 @@ the logarithm of its probability in a conditional logit (see `conditional_logit`
                                    0 if the list lacks j. p is the share of an item in the list:
                                    of votes and counts (sparse scores) the share of their sum,
                                    of all other scores the softmax
-    of each member: absent         1 if the list of the member lacks j, else 0
+    of each member: absent         1 if the list of the member lacks j, else 0; an item without
+                                   votes is not listed
     in the session                 1 if j was clicked in the session, else 0
     last click                     1 if j is the last click, else 0
     times clicked in the session   log(1 + clicks on j in the session)

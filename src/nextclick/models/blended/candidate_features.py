@@ -65,6 +65,9 @@ def build_candidates(
         votes: for each member, whether its scores are votes; see `TopLists.log_ratios`.
         log_counts: (N + 1,) log clicks in the newest tenth, and in all.
     """
+    lists = [
+        top.above_zero() if of_votes else top for top, of_votes in zip(lists, votes, strict=True)
+    ]
     B, width = len(batch), len(log_counts[0])
     row_numbers = np.arange(B)
     clicked, clicks, last = _clicked_items(batch, width)

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import Float64Array
 
-_LOWEST = 1e-30  # of a vote, before its logarithm
-
 
 class TopLists(NamedTuple):
     """The lists of B sessions by one member.
@@ -42,6 +40,12 @@ class TopLists(NamedTuple):
             np.concatenate([np.empty(0, np.float32), *(scores for _, scores in lists)]),
         )
 
+    def above_zero(self) -> Self:
+        """The lists without items that have no votes, such as hidden items of the session."""
+        keep = self.scores > 0.0
+        kept_before = np.concatenate([np.zeros(1, np.int64), np.cumsum(keep)])
+        return type(self)(kept_before[self.offsets], self.items[keep], self.scores[keep])
+
     def log_ratios(self, *, votes: bool) -> Float64Array:
         """(J,) log(p / p of the last item of the list), at least 0.
 
@@ -49,11 +53,11 @@ class TopLists(NamedTuple):
         softmax of the scores otherwise. The sum cancels in the ratio.
 
         Args:
-            votes: whether the scores are votes or counts, which are not negative.
+            votes: whether the scores are votes or counts, which are above 0; see `above_zero`.
         """
         logits = self.scores.astype(np.float64)
         if votes:
-            logits = np.log(np.maximum(logits, _LOWEST))
+            logits = np.log(logits)
         lengths = np.diff(self.offsets)
         last = logits[np.maximum(self.offsets[1:] - 1, 0)] if len(logits) else np.zeros(0)
         return logits - np.repeat(last, lengths) if len(logits) else logits
