@@ -96,7 +96,7 @@ def main() -> None:
         for part, trained_on in parts.items():
             for name in options.models:
                 for repeats in REPEATS:
-                    sessions: tuple[Any, Any] = store.part(trained_on), store.part(part)  # type: ignore[arg-type]
+                    sessions: tuple[Any, Any] = store.part(trained_on), store.part(part)
                     row = measure(name, repeats, *sessions, store_protocol(store))
                     table[label, part, name, repeats].append(row)
     print(f"| log | part | model | repeats | Recall@{K} / MRR@{K} | share | {' | '.join(CELLS)} |")
