@@ -318,7 +318,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("store", type=Path)
     parser.add_argument("--official", type=Path, required=True, help="a checkout of the port")
     parser.add_argument("--official-python", type=Path, required=True, help="its interpreter")
-    parser.add_argument("--preset", default="default", help="of our gru4rec")
+    parser.add_argument("--preset", default="paper", help="of our gru4rec")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3, help=f"how many, at most {MOST_SEEDS}")

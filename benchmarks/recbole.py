@@ -149,11 +149,11 @@ class Ours:
         values |= {"batch_size": options.batch_size, "max_length": options.max_length}
         values |= {"epochs": max(options.epochs, 1)}
         config, training = build_configs(
-            model_type.name, model_type.Config, model_type.presets, None, values
+            model_type.name, model_type.Config, model_type.presets, "paper", values
         )
         with seeded(options.seed):
             made = model_type(config, self.log.n_items)
-        settings = LoopSettings(training, options.seed, training.epochs, torch.device("cpu"))
+        settings = LoopSettings(training, options.seed, torch.device("cpu"))
         return TrainingLoop(
             made, self.log.train, settings,
             validate=validate, checkpoints=None, interrupt=Interrupt(),
@@ -211,7 +211,7 @@ class Ours:
             )
             print(f"nextclick {loss} {model}: {told[-1]}", flush=True)
             if value >= self.options.target or seconds >= 60 * self.options.minutes:
-                run.position.epochs_since_best = run.config.patience  # ends the run
+                run.position.since_best = run.config.patience  # ends the run
             return {run.config.metric: value}
 
         run = self.run(model, loss, validate)

@@ -20,7 +20,7 @@ from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import Sessions
 from nextclick.core.topk import SortedBase
 from nextclick.core.types import SparseScores
-from nextclick.data import encode
+from nextclick.data import encode, session_position_kernels, sessionize
 from nextclick.evaluation import rank_kernels, ranks
 from nextclick.models.classical import inverted_index as postings
 from nextclick.models.classical import (
@@ -75,6 +75,19 @@ def sparse_scores(rng: np.random.Generator, n_rows: int) -> SparseScores:
         values=(rng.integers(0, 4, len(items)) / 4).astype(np.float32),
         base=(rng.integers(0, 4, N + 1) / 4).astype(np.float32),
     )
+
+
+@few
+@given(st.lists(st.lists(st.integers(0, 5), max_size=30), min_size=1, max_size=4))
+def test_positions_of_clicks_in_sessions(chunks):
+    kernel = session_position_kernels.session_positions
+    counts = np.bincount([group for chunk in chunks for group in chunk], minlength=6)
+    cursor = np.cumsum(counts) - counts
+    other = cursor.copy()
+    for chunk in chunks:
+        groups = np.array(chunk, dtype=np.int32)
+        assert_same(plain(sessionize.session_positions)(groups, cursor), kernel(groups, other))
+        assert_same(cursor, other)
 
 
 @few

@@ -226,3 +226,32 @@ def test_errors() -> None:
         sampled_softmax(query, table, targets, torch.ones(5, 2, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"valid must be \(12, 2\), got \(12, 3\)"):
         sampled_softmax(query, table, targets, drawn, valid=torch.ones(12, 3) > 0)
+
+
+@pytest.mark.parametrize("correct_target", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 40.0])  # 40: logits far above the limit of plain exp
+def test_shared_negatives_equal_the_composed_loss(scale: float, *, correct_target: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    P, M, N, D = 50, 80, 60, 16
+    query = draw(P, D).mul(scale).requires_grad_()
+    table, bias = draw(N + 1, D).requires_grad_(), draw(N + 1).requires_grad_()
+    log_q = draw(N + 1)
+    log_q[0] = -torch.inf
+    targets = torch.randint(1, N + 1, (P,), generator=generator)
+    negatives = torch.randint(0, N + 1, (M,), generator=generator)
+    every = torch.ones(P, M, dtype=torch.bool)  # a mask is composed of tensor operations
+    losses = [
+        sampled_softmax(
+            query, table, targets, negatives,
+            bias=bias, log_q=log_q, correct_target=correct_target, valid=valid,
+        )
+        for valid in (None, every)
+    ]  # fmt: skip
+    torch.testing.assert_close(*losses)
+    gradients = [torch.autograd.grad(2 * loss, (query, table, bias)) for loss in losses]
+    for shared, composed in zip(*gradients, strict=True):
+        torch.testing.assert_close(shared, composed, atol=1e-9, rtol=1e-9)

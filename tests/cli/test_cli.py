@@ -130,6 +130,15 @@ def test_from_a_log_to_a_recommendation(tmp_path, run_json):
     assert again["comparison"]["pairs"] == printed["comparison"]["pairs"]  # the ranks lie beside
 
 
+def test_run_leaves_out_the_validation_if_told(tmp_path, run_json):
+    run_json("simulate", "-o", tmp_path / "log.csv", "--events", 3000, "--items", 50)
+    shop = tmp_path / "shop"
+    for train_on, part in (("inner", "train_inner"), ("all", "train")):
+        options = ("-m", "pop", "--train-on", train_on, "--overwrite")
+        code, printed = run_json("run", tmp_path / "log.csv", "-o", shop, *options)
+        assert (code, printed["results"][0]["protocol"]["trained_on"]) == (0, part)
+
+
 def test_run_names_no_best_model_on_a_test_of_one_session(shop, tmp_path, run):
     rows = [line.split(",") for line in (shop / "log.csv").read_text().splitlines()[1:]]
     ends = {}
@@ -162,6 +171,27 @@ def test_short_prefixes_are_omitted_by_every_command_that_evaluates(shop, tmp_pa
     for command in (["compare", shop / "store"], ["run", shop / "log.csv", "-o", tmp_path / "r"]):
         _, printed = run_json(*command, *words)
         assert printed["comparison"]["counts"]["prefixes"] == predicted["targets"]
+
+
+def test_run_reports_segments(shop, tmp_path, run_json, run):
+    words = [
+        "run",
+        shop / "log.csv",
+        "-m",
+        "pop,markov",
+        "-k",
+        5,
+        "--by",
+        "prefix-length,popularity",
+    ]
+    _, printed = run_json(*words, "-o", tmp_path / "r")
+    segments = {found["name"]: found["rows"] for found in printed["comparison"]["segments"]}
+    assert list(segments) == ["target", "prefix-length", "popularity"]
+    counts = printed["comparison"]["counts"]
+    assert sum(row["prefixes"] for row in segments["prefix-length"]) == counts["prefixes"]
+    code, _, error = run(*words[:-1], "shelf", "-o", tmp_path / "s")
+    assert code != 0
+    assert "shelf" in error
 
 
 def test_recommend_options(shop, run_json):

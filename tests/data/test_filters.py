@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextclick.data.filters import apply_filters, count_table, remaining_lengths
+from nextclick.data.click_counts import ClickCounts, remaining_lengths
+from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions
-from nextclick.data.session_length_kernels import count_remaining
 from nextclick.data.sessionize import SessionTable
 
 logs = st.lists(st.lists(st.integers(0, 6), max_size=8), min_size=1, max_size=25)
@@ -46,14 +46,16 @@ def until_stable(sessions, support, length):
 def test_one_pass_follows_the_papers(sessions, support, length):
     table = table_of(sessions)
     options = FilterOptions(min_session_length=length, iterate=False)
-    apply_filters(table, options, support, n_items=7, n_users=0)
+    apply_filters(ClickCounts(table, 7), options, support, n_users=0)
     assert remaining_sessions(table) == one_pass([s for s in sessions if s], support, length)
 
 
 @given(logs, st.integers(1, 6), st.integers(1, 4))
 def test_iteration_reaches_the_fixed_point(sessions, support, length):
     table = table_of(sessions)
-    apply_filters(table, FilterOptions(min_session_length=length), support, n_items=7, n_users=0)
+    apply_filters(
+        ClickCounts(table, 7), FilterOptions(min_session_length=length), support, n_users=0
+    )
     assert remaining_sessions(table) == until_stable([s for s in sessions if s], support, length)
 
 
@@ -62,7 +64,7 @@ def test_one_pass_and_fixed_point_differ():
     sessions = [[1, 2], [1, 2], [2, 3]]
     for iterate, expected in ((False, [[1, 2], [1, 2]]), (True, [])):
         table = table_of(sessions)
-        apply_filters(table, FilterOptions(iterate=iterate), 3 if iterate else 2, 4, 0)
+        apply_filters(ClickCounts(table, 4), FilterOptions(iterate=iterate), 3 if iterate else 2, 0)
         assert remaining_sessions(table) == expected
 
 
@@ -74,7 +76,7 @@ def test_after_the_filters_every_condition_holds(sessions, min_sessions, data):
     options = FilterOptions(
         min_user_sessions=min_sessions, collapse_repeats=True, max_session_length=6
     )
-    apply_filters(table, options, 2, n_items=7, n_users=4)
+    apply_filters(ClickCounts(table, 7), options, 2, n_users=4)
     rest = remaining_sessions(table)
     assert all(2 <= len(s) <= 6 for s in rest)
     assert all(n >= 2 for n in Counter(i for s in rest for i in s).values())
@@ -90,7 +92,7 @@ def test_after_the_filters_every_condition_holds(sessions, min_sessions, data):
 
 def test_each_step_has_the_counts_after_it():
     table = table_of([[1, 2], [1, 2], [1, 3], [4]], users=[0, 0, 1, 1])
-    steps = apply_filters(table, FilterOptions(), 2, n_items=5, n_users=2)
+    steps = apply_filters(ClickCounts(table, 5), FilterOptions(), 2, n_users=2)
     assert [astuple(step.counts) for step in steps] == [
         (6, 3, 2, 3),
         (5, 3, 2, 2),
@@ -101,13 +103,40 @@ def test_each_step_has_the_counts_after_it():
 
 @pytest.mark.parametrize("users", [None, [-1, -1]])
 def test_anonymous_sessions_have_no_user(users):
-    assert count_table(table_of([[1], [2]], users), 3, 0).users == 0
+    assert ClickCounts(table_of([[1], [2]], users), 3).counts(0).users == 0
 
 
 @given(st.lists(st.lists(st.booleans(), max_size=6), max_size=20))
-def test_the_compiled_count_equals_that_of_numpy(sessions):
+def test_remaining_clicks_are_counted_by_session(sessions):
     keep = np.array([kept for session in sessions for kept in session], dtype=np.bool_)
     offsets = np.concatenate([[0], np.cumsum([len(s) for s in sessions])]).astype(np.int64)
     expected = [sum(session) for session in sessions]
     assert remaining_lengths(keep, offsets).tolist() == expected
-    assert count_remaining(keep, offsets).tolist() == expected
+
+
+drops = st.tuples(st.sampled_from(["sessions", "items", "clicks"]), st.integers(0, 2**32 - 1))
+
+
+@given(logs, st.lists(st.tuples(st.booleans(), drops), max_size=5))
+def test_counts_after_drops_are_those_of_a_new_count(sessions, steps):
+    table = table_of(sessions, users=[s % 3 - 1 for s in range(len(sessions))])
+    session = np.repeat(np.arange(len(table)), np.diff(table.offsets))
+    clicks = ClickCounts(table, 7)
+    for is_counted_before, (kind, seed) in steps:
+        if is_counted_before:
+            clicks.counts(2)
+        size = {"sessions": len(table), "items": 7, "clicks": len(table.items)}[kind]
+        dropped = np.random.default_rng(seed).random(size) < 0.2
+        groups = {"sessions": session, "items": table.items, "clicks": np.arange(len(session))}
+        expected = table.keep & ~dropped[groups[kind]]
+        if kind == "sessions":
+            clicks.drop_sessions(dropped)
+        elif kind == "items":
+            clicks.drop_items(dropped)
+        else:
+            clicks.drop_clicks(np.flatnonzero(dropped))
+        assert table.keep.tolist() == expected.tolist()
+    again = ClickCounts(table, 7)
+    assert clicks.counts(2) == again.counts(2)
+    assert clicks.lengths.tolist() == again.lengths.tolist()
+    assert clicks.support.tolist() == again.support.tolist()

@@ -54,7 +54,7 @@ def test_asars():
     assert (filters.min_item_support, filters.min_session_length) == (10, 2)
     assert (filters.min_user_sessions, filters.iterate) == (10, True)
     # items and users unseen in training are removed from the test
-    assert options.split.unseen == "drop"
+    assert (options.split.unseen, options.split.unseen_users) == ("drop", "drop")
     published = protocol("asars").published
     assert published["MovieLens"] == "53,309 events, 237 users, 1,395 items, 3,609 sessions"
     assert published["Recsys15"] == "17,920,066 events, 23,459 items, 4,247,567 sessions"

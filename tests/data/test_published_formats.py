@@ -93,6 +93,8 @@ def test_amazon_m2(tmp_path):
         ["B10", "B11", "B3"],
         ["B2", "B3", "B6"],
     ]
+    write(path, text.replace("'B10' ", "'B10'\n "))
+    assert clicks(path, "amazon-m2") == log
     write(path, text + "\"['B4',B5,DE\n")
     with pytest.raises(SourceError, match=r"row 3 \(line 4\): the quote of field 1 does not close"):
         clicks(path, "amazon-m2")

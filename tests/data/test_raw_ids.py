@@ -1,10 +1,12 @@
+import re
+
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nextclick.data.readers.columns import MISSING_WORDS
-from nextclick.data.readers.raw_ids import clean_ids
+from nextclick.data.readers.raw_ids import clean_ids, whole_numbers
 
 
 def clean_one(raw, missing=MISSING_WORDS):
@@ -45,3 +47,21 @@ def test_other_missing_words_replace_the_default():
     ids = pl.Series(["NA", "-", ""])
     assert clean_ids(ids, ("-",)).to_list() == ["NA", None, None]
     assert clean_ids(ids, ()).to_list() == ["NA", "-", None]
+
+
+@given(
+    st.lists(st.one_of(st.text("+-0179 ", max_size=4), st.integers(-99, 99).map(str)), min_size=1)
+)
+def test_integers_are_canonical_one_by_one(raw):
+    numbers = whole_numbers(pl.Series(raw, dtype=pl.String))
+    stripped = [text.strip() for text in raw]
+    if all(re.fullmatch("0|-?[1-9][0-9]*", text) for text in stripped):
+        assert numbers.to_list() == [int(text) for text in stripped]
+    else:
+        assert numbers is None
+
+
+@pytest.mark.parametrize("last", ["007", "+7", "-0", "-07", "x", ""])
+def test_one_other_id_among_many_makes_all_text(last):
+    assert whole_numbers(pl.Series([*map(str, range(1, 500)), last])) is None
+    assert whole_numbers(pl.Series([*map(str, range(-9, 500)), None])) is not None

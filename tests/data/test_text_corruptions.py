@@ -13,19 +13,27 @@ from nextclick.errors import SourceError
 
 TITLES = {
     ",": ("x", "", "Blau", "Crème brûlée", '"a, b"', '"say ""hi"""', '24" wide', '"Heroes',
-          "日本", '"two\nlines"', '"a, ""b""\nc"', "'tis", '"Weird Al" Y'),
+          "日本", '"two\nlines"', '"[\'p\', \'q\'\n \'r\']"', '"a, ""b""\nc"',
+          "'tis", '"Weird Al" Y'),
     "\t": ("x", "", "Crème, brûlée", '"a\tb"', '"say ""hi"""', '24" wide', '"Heroes',
            '"two\nlines"'),
 }  # fmt: skip
 
 
 def clean_file(rng, separator):
-    lines = [separator.join(("session_id", "item_id", "timestamp", "title", "page"))]
+    columns = ["session_id", "item_id", "timestamp", "title", "page"]
+    if rng.random() < 0.4:  # line breaks and open quotes in the first column
+        columns = ["title", "item_id", "timestamp", "session_id", "page"]
+    lines = [separator.join(columns)]
     for n in range(rng.randrange(20, 120)):
-        item = rng.choice((f"i{n}", str(100 + n)))
-        title = rng.choice(TITLES[separator])
-        row = (f"{n // 4}", item, str(1_711_929_600 + n), title, rng.choice(("", "7")))
-        lines.append(separator.join(row))
+        row = {
+            "session_id": f"{n // 4}",
+            "item_id": rng.choice((f"i{n}", str(100 + n))),
+            "timestamp": str(1_711_929_600 + n),
+            "title": rng.choice(TITLES[separator]),
+            "page": rng.choice(("", "7")),
+        }
+        lines.append(separator.join(row[name] for name in columns))
     return "\n".join([*lines, ""]).encode()
 
 

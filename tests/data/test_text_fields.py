@@ -76,6 +76,29 @@ def test_a_record_with_line_breaks(lines, n_lines):
     assert FieldSplitter(",", "none").joins(lines, 2) == 1
 
 
+@pytest.mark.parametrize(
+    ("lines", "n_lines"),
+    [
+        (['"red', 'shoe",5,UK'], 2),  # the break is in the first column
+        (['"red', "large", 'shoe",5,UK'], 3),
+        (['"red', 'shoe"', "7,5,UK"], 1),  # one field, as the first line
+        (['7,"red', 'large, new",UK'], 2),  # the last line has three fields
+        (['7,"red', '8,large",UK'], 1),  # 8 is an id as 7 is
+        (['"red,5,DE', 'shoe",5,UK'], 1),  # both lines are rows
+        (['"red', "blue,5,UK", 'shoe",5,UK'], 1),
+        (['"red', '"blue",5,UK'], 1),
+        (["\"['a' 'b'", "  'c']\",'d',UK"], 2),
+        (["\"['a', 'b',", "  'c', 'd', 'e',", "  'f']\",'g',UK"], 3),  # a list of fields
+        (['7,"[1, 2', '3, 4, 5]",UK'], 2),
+        (["\"['a', 'b',", "\"['c', 'd']\",'e',UK"], 1),
+        (["\"['a', 'b',"], 0),
+    ],
+)
+def test_a_record_whose_line_breaks_are_before_other_columns(lines, n_lines):
+    assert FieldSplitter(",").joins(lines, 3) == n_lines
+    assert FieldSplitter(",", '"').joins(lines, 3) == n_lines
+
+
 def test_a_record_with_line_breaks_ends_before_another_row():
     splitter = FieldSplitter(",")
     assert splitter.joins(["7,x,", "8,y,z"], 3) == 1

@@ -182,7 +182,7 @@ def test_a_stopped_comparison_goes_on_and_says_the_same(store, tmp_path, trained
 
     def stop(stage, done, total):
         assert total == 300
-        if "2 of 3: tiny · train · epoch 2" in stage:
+        if "2 of 3: tiny · train · selecting epochs · epoch 2" in stage:
             raise KeyboardInterrupt
 
     with pytest.raises(

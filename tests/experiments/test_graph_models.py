@@ -26,14 +26,13 @@ SMALL = {
     "lessr": QUICK | {"width": 8},
     "tasrec": QUICK | {"width": 8, "hops": 2},
     "csrm": QUICK | {"embedding_width": 8, "hidden_width": 8, "memory_size": 500, "neighbors": 9},
-    "lgsr": QUICK
-    | {"negatives": 0, "width": 8, "walks": 2, "walk_length": 5, "graph_negatives": 8},
+    "lgsr": QUICK | {"width": 8, "walks": 2, "walk_length": 5, "graph_negatives": 8},
 }
 PUBLISHED = {
     "sr-gnn": "paper",
     "lessr": "paper",
     "csrm": "paper",
-    "lgsr": "default",
+    "lgsr": "paper",
     "tasrec": "paper",
 }
 
@@ -111,7 +110,7 @@ def test_the_published_preset_trains(store, name):
 
 def test_the_memory_in_the_artifact_is_of_the_latest_training_sessions(store, tmp_path):
     artifact = train(store, "csrm", tmp_path / "model", config=SMALL["csrm"])
-    fit = store.part("train_inner")
+    fit = store.part("train")
     session = np.asarray(artifact.model.state()["memory.session"])
     assert len(session) == 500
     assert session.max() == len(fit) - 1
@@ -180,14 +179,15 @@ def test_only_who_keeps_days_is_compared_prequentially(store, tmp_path):
     )
 
 
-def test_tasrec_is_chosen_on_days_that_come_one_after_the_other(store, tmp_path):
-    artifact = train(store, "tasrec", tmp_path / "model", config=SMALL["tasrec"])
+def test_tasrec_is_chosen_on_days_that_come_one_after_the_other(store):
+    artifact = train(store, "tasrec", config=SMALL["tasrec"], train_on="inner")
     again = evaluate(artifact, store, part="valid", ks=[20], n_bootstrap=0, prequential=True)
     assert artifact.trained["validation"] == again.metrics["recall@20"].value
 
 
 def test_an_evaluation_on_the_validation_does_not_know_it(store):
-    artifact = train(store, "tasrec", config=SMALL["tasrec"] | {"epochs": 1})
+    config = SMALL["tasrec"] | {"epochs": 1}
+    artifact = train(store, "tasrec", config=config, train_on="inner")
     evaluation = evaluate(artifact, store, part="valid", ks=[10], n_bootstrap=0)
     model = artifact.model.with_history(store.part("train_inner"))
     valid = store.part("valid").mask_unseen_items(artifact.support)

@@ -100,6 +100,10 @@ def test_the_test_part_is_measured_only_if_asked(store, tmp_path, trained):
     assert trained[-1][2] == "all"
     expected = evaluate(train(store, "markov"), store, ks=[3]).metrics[METRIC]
     assert tested.numbers["points"][1]["value"] == expected.value
+    options = SweepOptions(over, METRIC, part="test", train_on="inner")
+    inner = sweep(store, "markov", tmp_path / "d", options)
+    assert (tested.numbers["trained_on"], inner.numbers["trained_on"]) == ("train", "train_inner")
+    assert trained[-1][2] == "inner"
 
 
 @pytest.mark.parametrize(("model", "fixed"), [("markov", {}), ("tiny", {"threads": "1"})])
@@ -150,6 +154,7 @@ def test_the_metric_of_a_small_catalog(store, tmp_path):
             "params must name one or two parameters, got a, b, c",
         ),
         ("markov", {"part": "train"}, "part must be test or valid, got 'train'"),
+        ("markov", {"train_on": "all"}, "train_on must be inner with part valid: all includes"),
         ("markov", {"seeds": 0}, "seeds must be 1 or more, got 0"),
         ("markov", {"params": {"neighbor": [1]}}, "markov has no parameter 'neighbor'"),
         ("markov", {"params": {"neighbors": [1, 0]}}, "markov: neighbors must be integer ≥ 1"),

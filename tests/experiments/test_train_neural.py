@@ -81,7 +81,7 @@ def test_a_planted_rule_is_learned(store, tmp_path):
 
 
 def test_what_the_artifact_says_of_its_training(store):
-    artifact = train(store, "tiny", config=QUICK | {"patience": 2}, seed=7)
+    artifact = train(store, "tiny", config=QUICK | {"patience": 2}, seed=7, train_on="inner")
     trained = artifact.trained
     assert (trained["part"], trained["seed"], trained["preset"]) == ("train_inner", 7, "default")
     assert trained["counts"] == store.manifest["counts"]["train_inner"]
@@ -106,16 +106,17 @@ def test_the_validation_leaves_out_what_nobody_could_know(tmp_path):
     store = make_store(tmp_path, more)
     news = store.items.index("news")
     assert store.part("train_inner").support()[news] == 0 < store.part("valid").support()[news]
-    artifact = train(store, "tiny", config=QUICK)
+    artifact = train(store, "tiny", config=QUICK, train_on="inner")
     assert max(e["mrr@5"] for e in artifact.trained["history"]) > 0.9
     result = evaluate(artifact, store, part="valid", ks=[5], n_bootstrap=0)
     assert result.evaluation["metrics"]["mrr@5"]["value"] == artifact.trained["validation"]
 
 
-def test_part_train_chooses_first_and_then_learns_from_all(store):
+def test_by_default_the_number_of_epochs_is_chosen_first_and_then_all_is_trained_on(store):
     config = QUICK | {"epochs": 6, "patience": 1}
-    chosen = train(store, "tiny", config=config)
-    refit = train(store, "tiny", config=config, train_on="all")
+    chosen = train(store, "tiny", config=config, train_on="inner")
+    refit = train(store, "tiny", config=config)
+    assert (chosen.trained["part"], refit.trained["part"]) == ("train_inner", "train")
     selection = refit.trained["selection_history"]
     assert [e["mrr@5"] for e in selection] == [e["mrr@5"] for e in chosen.trained["history"]]
     assert refit.trained["epochs"] == refit.trained["best_epoch"] == chosen.trained["best_epoch"]
@@ -153,8 +154,24 @@ def test_the_folder_of_a_run(store, tmp_path):
         "model.training/metrics.jsonl",
     ]
     lines = (tmp_path / "model.training/metrics.jsonl").read_text().splitlines()
-    epochs = [{"event": "epoch", **epoch} for epoch in trained["history"]]
-    assert [{n: v for n, v in json.loads(line).items() if n != "step"} for line in lines] == epochs
+    intervals = [{"event": "interval", **interval} for interval in trained["history"]]
+    lines = [{n: v for n, v in json.loads(line).items() if n != "step"} for line in lines]
+    assert lines == intervals
+
+
+def test_one_progress_bar_over_both_trainings(store, monkeypatch):
+    """It ends at the number of all planned prefixes, however many epochs are selected."""
+    monkeypatch.setattr(report, "PROGRESS_SECONDS", 0.0)
+    calls = []
+    config = QUICK | {"epochs": 4, "patience": 1}
+    train(store, "tiny", config=config, progress=lambda *call: calls.append(call))
+    names = list(dict.fromkeys(stage.split(" · ")[1] for stage, _, _ in calls))
+    assert names == ["selecting epochs", "final training"]
+    done = [n for _, n, _ in calls]
+    assert done == sorted(done)
+    n_inner, n_all = (4 * store.part(part).n_prefixes for part in ("train_inner", "train"))
+    assert {total for _, _, total in calls} == {n_inner + n_all}
+    assert done[-1] == n_inner + n_all
 
 
 class KilledError(Exception):
@@ -220,12 +237,12 @@ def test_resumed_with_other_parameters_or_data(store, tmp_path, monkeypatch):
 
 
 def test_nothing_to_resume(store, tmp_path):
-    with pytest.raises(ArtifactError, match=r"model\.training has no checkpoint to resume from"):
+    with pytest.raises(ArtifactError, match=r"model\.training.* has no checkpoint to resume from"):
         train(store, "tiny", tmp_path / "model", neural=NeuralOptions(resume=True))
 
 
 def test_insufficient_memory_is_reported_before_training(store, monkeypatch):
-    monkeypatch.setattr("nextclick.experiments.neural_training.free_memory", lambda device: 1 << 20)
+    monkeypatch.setattr("nextclick.experiments.training_setup.free_memory", lambda device: 1 << 20)
     with pytest.raises(
         ConfigError,
         match=r"training needs about \d\.\d\d GiB of memory and 0\.00 GiB are free \(.*loss",
@@ -236,7 +253,7 @@ def test_insufficient_memory_is_reported_before_training(store, monkeypatch):
 def test_the_metric_of_a_small_catalog(store):
     config = {"metric": "mrr@31", "epochs": 1}
     with pytest.warns(NextclickWarning, match="30 items: K = 31 is lowered to 30"):
-        trained = train(store, "tiny", config=config).trained
+        trained = train(store, "tiny", config=config, train_on="inner").trained
     assert trained["training"]["metric"] == "mrr@30"
     assert trained["validation"] == trained["history"][0]["mrr@30"]
 

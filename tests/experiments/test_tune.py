@@ -22,7 +22,7 @@ from reference.tiny_model import Tiny
 
 pytest.importorskip("optuna")
 
-from nextclick.experiments.tuning_study import open_study, report_epoch, trial_rows
+from nextclick.experiments.tuning_study import open_study, report_validation, trial_rows
 
 DAY = 86_400_000
 N = 30
@@ -145,7 +145,7 @@ def test_trials_are_compared_at_the_same_share_of_their_epochs(tmp_path):
     def train_on_paper(trial):
         epochs, values = schedules[trial.suggest_int("width", 1, 100)]
         for n, value in enumerate(values, 1):
-            report_epoch(trial, value, n / epochs)
+            report_validation(trial, value, n / epochs)
         return max(values)
 
     schedules = {
@@ -236,7 +236,7 @@ def test_a_failed_trial_is_noted_and_passed_over(store, tmp_path, monkeypatch):
 
 
 def test_nothing_but_failures(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("nextclick.experiments.neural_training.free_memory", lambda device: 1 << 10)
+    monkeypatch.setattr("nextclick.experiments.training_setup.free_memory", lambda device: 1 << 10)
     with pytest.raises(
         ConfigError, match=r"none of 2 trials succeeded; the first error: ConfigError: "
     ):

@@ -61,6 +61,7 @@ SITES = [
     ("tasrec", {}, {"dropout": 1}),
     ("tasrec", {"variant": "temp"}, {"dropout": 1}),
     ("tasrec", {"variant": "base"}, {"dropout": 1}),
+    ("cosine-gru", {}, {"dropout": 1, "item_dropout": 1}),
 ]
 IDS = ["-".join([name, *map(str, parameters.values())]) for name, parameters, _ in SITES]
 
@@ -95,12 +96,12 @@ def sessions(n_sessions=40):
 
 
 def forward(model, seed, *, training=True):
-    """Queries of a copy of the encoder: its buffers, such as a memory, do not carry over."""
+    """Queries and item table of a copy of the encoder, whose buffers do not carry over."""
     encoder, items, inputs = model
     encoder = copy.deepcopy(encoder).train(training)
     torch.manual_seed(seed)
     with torch.no_grad():
-        return encoder(items, **inputs)
+        return torch.cat([encoder(items, **inputs).flatten(), encoder.table()[0].flatten()])
 
 
 class Sites:
@@ -150,6 +151,7 @@ def count_sites(model, monkeypatch):
     with monkeypatch.context() as patch, torch.no_grad():
         sites = Sites(patch)
         encoder(items, **inputs)
+        encoder.table()
     return Counter(names.get(module, module) for module in sites.modules)
 
 

@@ -100,6 +100,7 @@ def test_dropout_applies_before_the_gru_and_the_decoder():
 def test_presets_cover_the_published_variants():
     assert set(NARM.presets) == {
         "default",
+        "paper",
         "global",
         "local",
         "fully-connected",

@@ -35,7 +35,7 @@ TASREC = ADAM_512 | {
 GRU4REC = {"optimizer": "adagrad", "order": "lanes", "hidden_width": 100, "in_batch": True}
 # Values that a paper or its authors' code states, by model and preset.
 PUBLISHED = {
-    ("narm", "default"): NARM | {"variant": "hybrid", "decoder": "bilinear"},
+    ("narm", "paper"): NARM | {"variant": "hybrid", "decoder": "bilinear"},
     ("narm", "global"): NARM | {"variant": "global", "decoder": "bilinear"},
     ("narm", "local"): NARM | {"variant": "local", "decoder": "bilinear"},
     ("narm", "fully-connected"): NARM | {"variant": "hybrid", "decoder": "full"},
@@ -47,7 +47,7 @@ PUBLISHED = {
         "embedding_dropout": 0.25, "output_dropout": 0.5, "loss": "ce", "optimizer": "adam",
         "learning_rate": 0.0005, "batch_size": 512, "shuffle": False, "order": "sessions",
     },
-    ("lgsr", "default"): LGSR | {"variant": "full"},
+    ("lgsr", "paper"): LGSR | {"variant": "full"},
     ("lgsr", "c"): LGSR | {"variant": "c"},
     ("lgsr", "a"): LGSR | {"variant": "a"},
     ("lgsr", "h"): LGSR | {"variant": "h"},
@@ -60,7 +60,7 @@ PUBLISHED = {
         "negative_source": "batch", "reject": "history", "optimizer": "adagrad",
         "learning_rate": 0.2,
     },
-    ("gru4rec", "default"): GRU4REC | {
+    ("gru4rec", "paper"): GRU4REC | {
         "batch_size": 32, "hidden_dropout": 0.4, "learning_rate": 0.2, "momentum": 0.2,
         "negatives": 2048, "negative_alpha": 0.5, "log_q": True, "loss": "sampled",
     },
@@ -76,11 +76,11 @@ PUBLISHED = {
         "loss": "sampled", "batch_size": 500, "hidden_dropout": 0.0, "learning_rate": 0.01,
         "momentum": 0.0, "negatives": 0, "log_q": False,
     },
-    ("improved-gru4rec", "default"): ADAM_512 | {
+    ("improved-gru4rec", "paper"): ADAM_512 | {
         "embedding_width": 50, "max_length": 19, "click_dropout": 0.25,
         "click_dropout_mode": "whole",
     },
-    ("stamp", "default"): ADAM_512 | {
+    ("stamp", "paper"): ADAM_512 | {
         "width": 100, "max_norm": 1.0, "learning_rate": 0.003, "clip": 150.0,
     },
     ("sr-gnn", "paper"): ADAM_512 | {
@@ -112,6 +112,17 @@ def resolved(name, preset, values=()):
     return {**asdict(configs[1]), **asdict(configs[0])}
 
 
+def test_published_models_have_a_quick_default_and_the_published_setting():
+    for name in model_names():
+        model = model_class(name)
+        if model.default_capabilities.neural and "paper" in model.presets:
+            quick = resolved(name, None)
+            assert (quick["epochs"], quick["min_steps"], quick["schedule"]) == (8, 1600, "cosine")
+            assert (quick["max_steps"], quick["batch_size"]) == (20_000, 0)
+            paper = resolved(name, "paper")
+            assert (paper["min_steps"], paper["max_steps"], paper["validations"]) == (0, 0, 0)
+
+
 def flat(values, prefix=""):
     if not isinstance(values, dict) or not values:
         return {prefix: values}
@@ -140,15 +151,15 @@ def test_every_preset_of_narm_and_lgsr_is_published():
     for name in ("narm", "lgsr"):
         assert {preset for model, preset in PUBLISHED if model == name} == set(
             model_class(name).presets
-        )
+        ) - {"default"}
 
 
 @pytest.mark.parametrize(
     ("recipe", "preset"),
     [
-        ("narm", "default"), ("csrm", "paper"), ("lgsr", "default"), ("tasrec", "paper"),
-        ("asars", "paper"), ("gru4rec", "default"), ("improved-gru4rec", "default"),
-        ("stamp", "default"), ("sr-gnn", "paper"), ("lessr", "paper"),
+        ("narm", "paper"), ("csrm", "paper"), ("lgsr", "paper"), ("tasrec", "paper"),
+        ("asars", "paper"), ("gru4rec", "paper"), ("improved-gru4rec", "paper"),
+        ("stamp", "paper"), ("sr-gnn", "paper"), ("lessr", "paper"),
     ],
 )  # fmt: skip
 def test_the_recipe_of_a_paper_has_its_values(recipe, preset):

@@ -77,5 +77,5 @@ def test_initial_weights():
 
 
 def test_presets_use_the_whole_catalog_or_shared_negatives():
-    assert SASRec.presets["default"]["loss"] == "ce"
+    assert SASRec.presets["paper"]["loss"] == "ce"
     assert SASRec.presets["sampled"]["negatives"] == 2048

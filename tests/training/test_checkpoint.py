@@ -16,6 +16,7 @@ from nextclick.training import checkpoint
 from nextclick.training.checkpoint import Checkpoints, RunIdentity, TrainingPosition
 from nextclick.training.trainer import Trainer
 from nextclick.training.training_config import TrainingConfig
+from nextclick.training.training_plan import TrainingPlan
 from reference.tiny_model import circle, fresh
 from stored_faults import change_manifest, flip, random_bits, truncate
 
@@ -51,7 +52,7 @@ def test_position_and_tensors_round_trip(tmp_path):
     }
     for _ in range(2):  # the second replaces the first
         checkpoint.save(tmp_path, IDENTITY, position, groups)
-    loaded_position, loaded = checkpoint.load(tmp_path, IDENTITY, epochs=3)
+    loaded_position, loaded = checkpoint.load(tmp_path, IDENTITY, TrainingPlan(3, 9, (1.0, 2.0)))
     assert loaded_position == position
     assert {g: list(t) for g, t in loaded.items()} == {g: sorted(t) for g, t in groups.items()}
     assert all(torch.equal(loaded[g][n], groups[g][n]) for g in groups for n in groups[g])
@@ -73,8 +74,9 @@ def test_position_and_tensors_round_trip(tmp_path):
             {"config": replace(CONFIG, learning_rate=0.5, epochs=2)},
             (
                 r"with other training \(.*\): epochs is 1 in the checkpoint and 2 in this run; "
-                r"epochs_of_run is 1 in .* and 2 in .*; learning_rate is 0.001 in .* and 0.5 in "
-                r"this run; use the same values, or pass --overwrite instead of --resume"
+                r"epochs_of_run is 1.0 in .* and 2.0 in .*; learning_rate is 0.001 in .* and 0.5 "
+                r"in this run; planned_epochs is 1 in .* and 2 in .*; use the same values, or pass "
+                r"--overwrite instead of --resume"
             ),
         ),
         ({"model": fresh(40, width=8)}, r"with other model \(.*\): width is 16 in .* and 8"),
@@ -111,7 +113,7 @@ def edited(**changes):
         ),
         (
             lambda _: {"nextclick": "0.0.0"},
-            r"was written by nextclick 0.0.0 \(checkpoint format 3\), but",
+            r"was written by nextclick 0.0.0 \(checkpoint format 4\), but",
         ),
         (lambda _: {"kind": None}, "manifest.json: not the manifest of a checkpoint: KeyError"),
         (lambda _: {"identity": {}}, "manifest.json: this checkpoint is broken: 'data' is missing"),
@@ -121,9 +123,11 @@ def edited(**changes):
         (edited(epoch=-1), "epoch must be integer ≥ 0, got -1"),
         (edited(step="x"), "step must be integer ≥ 0, got 'x'"),
         (edited(epoch=2), "epoch must be at most 1, got 2"),
-        (edited(epoch=0), "history must have 0 epochs, got 1"),
+        (edited(epoch=0), "history must have 0 to 0 intervals, got 1"),
+        (edited(history=[]), "history must have 1 to 1 intervals, got 0"),
         (edited(step=10**9), r"step must be at most \d+, got 1000000000"),
-        (edited(best_epoch=2), "best_epoch must be at most 1, got 2"),
+        (edited(interval_steps=99), r"interval_steps must be at most \d+, got 99"),
+        (edited(best_interval=2), "best_interval must be at most 1, got 2"),
         (edited(loss=float("nan")), "loss must be number, got nan"),
         (edited(rate=float("inf")), "rate must be number, got inf"),
     ],

@@ -6,7 +6,14 @@ import torch
 from nextclick.errors import ConfigError
 from nextclick.models.ops.torch_threads import use_torch_threads
 from nextclick.training import device
-from nextclick.training.device import check_precision, choose_device, seeded, thread_count
+from nextclick.training.device import (
+    check_precision,
+    choose_device,
+    choose_precision,
+    matmul_precision,
+    seeded,
+    thread_count,
+)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +95,20 @@ def test_a_seed_applies_inside_the_block_only():
     assert torch.equal(torch.get_rng_state(), before)
     with seeded(1):
         assert torch.equal(torch.rand(3), first)
+
+
+def test_auto_precision_rounds_products_on_a_cpu_with_amx(monkeypatch):
+    for has_amx, expected in ((True, "bf16-products"), (False, "float32")):
+        monkeypatch.setattr(device, "has_amx", lambda value=has_amx: value)
+        assert choose_precision("auto", torch.device("cpu")) == expected
+    assert choose_precision("auto", torch.device("cuda")) == "float32"
+    assert choose_precision("float32", torch.device("cpu")) == "float32"
+
+
+def test_matmul_precision_is_restored():
+    before = torch.get_float32_matmul_precision()
+    with matmul_precision("bf16-products"):
+        assert torch.get_float32_matmul_precision() == "medium"
+    assert torch.get_float32_matmul_precision() == before
+    with matmul_precision("float32"):
+        assert torch.get_float32_matmul_precision() == before

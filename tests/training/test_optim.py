@@ -14,7 +14,9 @@ from nextclick.losses.compute import Loss
 from nextclick.models.neural_model import Encoder
 from nextclick.training.adagrad import Adagrad, _step_coalesced
 from nextclick.training.optim import Optimizers, clip, learning_rate, make_optimizer
+from nextclick.training.row_adam import RowAdam, step_coalesced
 from nextclick.training.training_config import TrainingConfig
+from nextclick.training.training_plan import TrainingPlan
 
 CONFIG = TrainingConfig(learning_rate=0.1)
 
@@ -114,6 +116,62 @@ def test_the_compiled_update_equals_tensor_operations(momentum):
     torch.testing.assert_close(optimizer.state[compiled]["sum"], state["sum"])
 
 
+def row_adam_by_hand(weight, grads, rate):
+    """Every row in every step: v decays, and a row with a gradient moves by its whole share."""
+    square = np.zeros_like(weight)
+    for n, (rows, values) in enumerate(grads, start=1):
+        grad = np.zeros_like(weight)
+        np.add.at(grad, rows, values)
+        square = 0.999 * square + 0.001 * grad**2
+        weight = weight - rate * grad / (np.sqrt(square / (1 - 0.999**n)) + 1e-8)
+    return weight
+
+
+@pytest.mark.parametrize("shape", [(50, 7), (50,)])
+def test_row_adam_equals_its_equations(shape):
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=shape).astype(np.float32)
+    grads = [
+        (rng.integers(0, 50, 20), rng.normal(size=(20, *shape[1:])).astype(np.float32))
+        for _ in range(9)
+    ]
+    compiled, plain = (nn.Parameter(torch.tensor(start)) for _ in range(2))
+    optimizer = RowAdam([compiled], lr=0.2)
+    state = {"square": torch.zeros(shape), "last": torch.zeros(50, dtype=torch.int64)}
+    for step, (rows, values) in enumerate(grads, start=1):
+        grad = torch.sparse_coo_tensor(
+            torch.tensor(rows)[None], torch.tensor(values), shape, check_invariants=True
+        )
+        compiled.grad, plain.grad = grad, grad.clone()
+        optimizer.step()
+        with torch.no_grad():
+            step_coalesced(plain, state | {"step": step}, {"lr": 0.2, "beta2": 0.999, "eps": 1e-8})
+    expected = row_adam_by_hand(start.astype(np.float64), grads, 0.2)
+    np.testing.assert_allclose(compiled.detach(), expected, atol=2e-4)
+    torch.testing.assert_close(compiled, plain, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(optimizer.state[compiled]["square"], state["square"])
+
+
+def test_row_adam_moves_a_rare_row_as_far_as_adam():
+    rare, common = [], []
+    for make in (lambda w: RowAdam([w], lr=0.01), lambda w: torch.optim.Adam([w], lr=0.01)):
+        weight = nn.Parameter(torch.zeros(2, 1))
+        optimizer = make(weight)
+        for step in range(2000):
+            values = torch.tensor([[1.0], [float(step % 100 == 0)]])  # row 1 is rare
+            weight.grad = values
+            if isinstance(optimizer, RowAdam):
+                rows = values[:, 0].nonzero().T
+                weight.grad = torch.sparse_coo_tensor(
+                    rows, values[rows[0]], (2, 1), check_invariants=True
+                )
+            optimizer.step()
+        common.append(weight[0].item())
+        rare.append(weight[1].item())
+    assert common[0] == pytest.approx(common[1], rel=0.01)
+    assert rare[0] == pytest.approx(rare[1], rel=0.1)
+
+
 def test_lazy_adam_updates_looked_up_rows_only():
     torch.manual_seed(0)
     before = nn.Embedding(30, 4, padding_idx=0).weight.detach().clone()
@@ -183,13 +241,15 @@ def test_a_restored_state_gives_the_same_weights(name, sparse):
 )
 def test_schedules(changes, expected):
     config = replace(CONFIG, **changes)
+    plan = TrainingPlan(config.epochs, 10, (config.epochs,))
     for before in (0.0, 0.25, 1.0, 2.99, 3.0, 6.5, 7.99):
-        assert learning_rate(config, before, before + 0.01) == pytest.approx(expected(before))
+        assert learning_rate(config, plan, before, before + 0.01) == pytest.approx(expected(before))
 
 
 def test_warm_up_multiplies_the_schedule():
-    config = replace(CONFIG, warm_up=2.0, schedule="linear", epochs=4)
-    rates = [learning_rate(config, e, e + 0.5) for e in (0.0, 0.5, 1.0, 1.5, 2.0, 3.5)]
+    config = replace(CONFIG, warm_up=20, schedule="linear")
+    plan = TrainingPlan(4, steps_per_pass=10, ends=(4.0,))
+    rates = [learning_rate(config, plan, e, e + 0.5) for e in (0.0, 0.5, 1.0, 1.5, 2.0, 3.5)]
     assert rates == pytest.approx(
         [0.1 * r * f for r, f in zip(
             (0.25, 0.5, 0.75, 1.0, 1.0, 1.0), (1.0, 0.875, 0.75, 0.625, 0.5, 0.125), strict=True

@@ -15,6 +15,7 @@ from nextclick.training import run_log as report
 from nextclick.training.checkpoint import TrainingPosition
 from nextclick.training.trainer import Trainer
 from nextclick.training.training_config import TrainingConfig
+from nextclick.training.training_plan import TrainingPlan
 from reference.tiny_model import circle, fresh, weights
 
 LOG = circle(300)
@@ -47,7 +48,7 @@ def recall_at_1(model):
         {"optimizer": "adamw", "weight_decay": 0.01},
         {"optimizer": "adagrad", "learning_rate": 0.3, "momentum": 0.2},
         {"optimizer": "sgd", "learning_rate": 0.3, "momentum": 0.9},
-        {"schedule": "cosine", "warm_up": 0.5},
+        {"schedule": "cosine", "warm_up": 10},
         {"clip": 1.0},
         {"shuffle": False},
         {"loss": "sampled", "negatives": 20, "sparse": True},
@@ -107,7 +108,7 @@ def test_history_has_the_metrics_of_every_epoch():
         }  # fmt: skip
         assert epoch["samples"] == LOG.n_prefixes
         assert epoch["learning_rate"] == 0.02
-    assert (training.epochs, training.best_epoch) == (3, 3)
+    assert (training.epochs, training.selected["epoch"]) == (3, 3)
     assert (training.device, training.threads) == ("cpu", 1)
     assert weights(model) == seen[-1]
     assert not model.encoder.training
@@ -129,7 +130,7 @@ def test_early_stopping_keeps_the_best_epoch():
     config = replace(QUICK, epochs=5, patience=2)
     model, training = train(config, validate=validations(values, seen))
     assert len(seen) == training.epochs == 4  # an equal value is not better
-    assert training.best_epoch == 2
+    assert training.selected["epoch"] == 2
     assert weights(model) == seen[1]
 
 
@@ -137,14 +138,16 @@ def test_keep_last_runs_all_epochs():
     seen = []
     config = replace(QUICK, epochs=4, patience=1, keep="last")
     model, training = train(config, validate=validations([0.4, 0.3, 0.2, 0.1], seen))
-    assert (training.epochs, training.best_epoch) == (4, 4)
+    assert (training.epochs, training.selected["epoch"]) == (4, 4)
     assert weights(model) == seen[3]
 
 
 def test_fewer_epochs_keep_the_schedule():
     config = replace(QUICK, epochs=8, schedule="linear")
+    plan = TrainingPlan.create(config, LOG)
     whole, part = (
-        Trainer(fresh(40), config, device="cpu", epochs=epochs).run(LOG) for epochs in (8, 2)
+        Trainer(fresh(40), config, device="cpu", plan=plan.until(epochs)).run(LOG)
+        for epochs in (8, 2)
     )
     rates = [[epoch["learning_rate"] for epoch in run.history] for run in (whole, part)]
     assert rates[1] == rates[0][:2]
@@ -157,7 +160,39 @@ def test_pretraining_uses_all_sessions_and_later_epochs_recent_ones():
     recent = LOG.slice(225, 300).n_prefixes
     samples = [epoch["samples"] for epoch in training.history]
     assert samples == [LOG.n_prefixes, LOG.n_prefixes, recent, recent]
-    assert training.best_epoch == 3  # pretraining epochs are never the best
+    assert training.selected["epoch"] == 3  # pretraining epochs are never the best
+
+
+def test_a_long_log_is_validated_within_an_epoch_and_stops_at_the_end_of_the_schedule():
+    seen = []
+    # about 19 steps in an epoch
+    config = replace(QUICK, max_steps=8, validations=4, schedule="linear", epochs=3)
+    plan = TrainingPlan.create(config, LOG)
+    _, training = train(config, validate=validations([0.1, 0.2, 0.3, 0.2], seen))
+    assert len(seen) == 4
+    assert [e["epoch"] for e in training.history] == [round(end, 4) for end in plan.ends]
+    steps = [interval["steps"] for interval in training.history]
+    assert 8 <= sum(steps) <= 10  # a batch of whole sessions has at most 64 prefixes
+    assert sum(e["samples"] for e in training.history) < 0.5 * LOG.n_prefixes
+    assert training.history[-1]["learning_rate"] < 0.02 / 7
+    assert training.selected_plan.ends == plan.ends[:3]
+
+
+def test_a_short_log_is_passed_more_often():
+    config = replace(QUICK, min_steps=100, epochs=2, validations=3)
+    _, training = train(config)
+    assert sum(interval["steps"] for interval in training.history) >= 100
+    assert training.epochs == training.selected_plan.passes > 2
+    assert len(training.history) == 3
+
+
+def test_chronological_training_on_a_long_log_uses_its_most_recent_part():
+    config = replace(QUICK, max_steps=5, shuffle=False)
+    plan = TrainingPlan.create(config, LOG)
+    _, training = train(config)
+    assert training.epochs == 1
+    n = int(len(LOG) * plan.recent)
+    assert training.history[0]["samples"] == LOG.slice(len(LOG) - n, len(LOG)).n_prefixes
 
 
 def test_progress_reports_metrics(monkeypatch):
@@ -174,7 +209,7 @@ def test_progress_reports_metrics(monkeypatch):
     assert {total for _, _, total in calls} == {3 * LOG.n_prefixes}
     last = calls[-1][0]
     assert "epoch 3/3 · loss " in last
-    assert "samples/s · recall@20 0.5000 (best 0.5000 in epoch 2)" in last
+    assert "samples/s · recall@20 0.5000 (best 0.5000 after epoch 2)" in last
 
 
 def test_bf16_learns_a_planted_rule(monkeypatch):
@@ -182,6 +217,11 @@ def test_bf16_learns_a_planted_rule(monkeypatch):
     model, _ = train(replace(QUICK, precision="bf16", epochs=15))
     assert recall_at_1(model) > 0.9
     assert {array.dtype for array in model.state().values()} == {np.dtype(np.float32)}
+
+
+def test_rounded_products_learn_a_planted_rule():
+    model, _ = train(replace(QUICK, precision="bf16-products", epochs=15))
+    assert recall_at_1(model) > 0.9
 
 
 def poisoned(name, step):
@@ -275,4 +315,4 @@ def test_total_steps_covers_all_epochs():
 
 def test_batch_size_0_gives_small_steps_for_a_short_log():
     _, training = train(replace(QUICK, batch_size=0, epochs=1))
-    assert training.history[0]["steps"] >= LOG.n_prefixes // 128
+    assert training.history[0]["steps"] >= LOG.n_prefixes // 32

@@ -9,7 +9,8 @@ from nextclick.core.metrics import parse_metric
 from nextclick.errors import ConfigError
 from nextclick.experiments.model_candidate import ModelCandidate
 from nextclick.losses import LOSSES
-from nextclick.training.training_config import TrainingConfig, build_configs, check_training
+from nextclick.training.config_checks import check_training
+from nextclick.training.training_config import TrainingConfig, build_configs
 from reference.tiny_model import Tiny, TinyConfig
 
 
@@ -26,13 +27,21 @@ def test_values_override_the_preset_and_the_preset_the_defaults():
     assert training == TrainingConfig(epochs=9, in_batch=True, loss="sampled")
 
 
+def test_an_explicit_number_of_epochs_replaces_the_budgets_of_a_preset():
+    presets = {"default": {"epochs": 8, "min_steps": 9, "max_steps": 99, "validations": 5}}
+    values = [{}, {"epochs": 3}, {"epochs": 3, "min_steps": 4}]
+    training = [build_configs("bare", TinyConfig, presets, None, v)[1] for v in values]
+    budgets = [(t.epochs, t.min_steps, t.max_steps, t.validations) for t in training]
+    assert budgets == [(8, 9, 99, 5), (3, 0, 0, 0), (3, 4, 0, 0)]
+
+
 def test_a_model_without_presets_has_the_defaults():
     assert build_configs("bare", TinyConfig, {}, None, {}) == (TinyConfig(), TrainingConfig())
 
 
 @pytest.mark.parametrize(
     ("n_prefixes", "size"),
-    [(1, 128), (25_600, 128), (46_000, 230), (204_800, 1024), (10**9, 1024)],
+    [(1, 32), (6_400, 32), (25_600, 128), (46_000, 230), (204_800, 1024), (10**9, 1024)],
 )
 def test_batch_size_0_follows_the_size_of_the_log(n_prefixes, size):
     assert TrainingConfig(batch_size=0).batch_for(n_prefixes) == size

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from nextclick.data.store import Store
     from nextclick.evaluation import RankingProtocol
 
+SegmentNames = Annotated[
+    tuple[str, ...],
+    Field(
+        description="also report metrics by prefix-length, popularity, user, or a column that "
+        "`prepare --keep-column` stored"
+    ),
+]
+
 
 @dataclass(frozen=True, slots=True)
 class RankingOptions:
@@ -36,13 +44,7 @@ class RankingOptions:
         Field(description="targets that do not occur in training: miss or drop"),
     ] = None
     min_prefix: MinPrefix = 1
-    by: Annotated[
-        tuple[str, ...],
-        Field(
-            description="also report metrics by prefix-length, popularity, user, or a column that "
-            "`prepare --keep-column` stored"
-        ),
-    ] = ()
+    by: SegmentNames = ()
     prequential: Annotated[
         bool,
         Field(

@@ -25,6 +25,7 @@ _UPDATES = {
     "exact": "updated exactly",
     "by-block": "updated block by block",
     "fine-tune": "fine-tuned",
+    "by-member": "each member updated in its own way",
 }
 
 

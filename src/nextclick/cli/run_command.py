@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.item_rule_options import ItemRuleOptions, with_item_rules
-from nextclick.cli.output import Json, Overwrite, print_json, show
+from nextclick.cli.output import Json, Overwrite, print_json, say, show
 from nextclick.cli.parsing import parse_cutoffs, parse_list, quote_ids
 from nextclick.cli.prepare_flags import (
     Prepare,
@@ -22,10 +23,15 @@ from nextclick.cli.prepare_flags import (
     prepare_options,
 )
 from nextclick.cli.progress import progress_bar
+from nextclick.cli.ranking_options import SegmentNames
+from nextclick.experiments.comparison_options import TrainOn
 from nextclick.experiments.search_options import MinPrefix
 
 if TYPE_CHECKING:
     from nextclick.data.store import Store
+    from nextclick.experiments.comparison import ComparisonResult
+    from nextclick.experiments.comparison_options import CompareOptions
+    from nextclick.experiments.default_comparison import Choice
 
 __all__ = ["help_tables", "run_command"]
 
@@ -37,12 +43,32 @@ COUNTING_MODELS = ("pop", "s-pop", "item-knn", "markov", "rules", "session-knn")
 class RunOptions:
     """Which models are compared, and how."""
 
-    models: Annotated[str, Field(description="models, such as pop,narm@global; see `compare`")] = (
-        ",".join(COUNTING_MODELS)
-    )
+    models: Annotated[
+        str | None,
+        Field(
+            description="models, such as pop,narm@global; see `compare`. By default session-knn, "
+            "cosine-gru and their blend, or six counting models without PyTorch"
+        ),
+    ] = None
+    budget: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            description="approximate minutes of training for the default models; without it they "
+            "are trained to their end, about ten minutes for a million clicks on two cores",
+        ),
+    ] = None
     ks: Annotated[str, Field(description="cut-offs K")] = "5,10,20"
     min_prefix: MinPrefix = 1
+    by: SegmentNames = ()
+    train_on: TrainOn = "all"
     items: ItemRuleOptions = field(default_factory=ItemRuleOptions)
+
+
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Continue an interrupted run with the store that it prepared."),
+]
 
 
 def run_command(
@@ -58,64 +84,151 @@ def run_command(
         ),
     ],
     test: TestSources = None,
+    resume: Resume = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Prepare a log, then train and compare models on it.
 
-    By default the six counting models are compared; --models names others.
+    By default session neighbors, Cosine-GRU and their blend are trained. The validation selects one
+    of them, and the test measures all three once. --models names other models.
 
     \b
         nextclick run clicks.csv -o shop
+        nextclick run clicks.csv -o shop --budget 5
         nextclick run clicks.csv -o shop --models pop,session-knn,narm --split fraction
 
     The folder gets `store`, the report `models/report.html` and, for each model,
-    `models/NAME/artifact`.
+    `models/NAME/artifact`. After Ctrl-C, rerun the same command with --resume.
     """  # noqa: D301
-    from nextclick.cli.leaderboard_table import comparison_results, show_comparison
+    from nextclick.cli.leaderboard_table import comparison_results
     from nextclick.cli.prepare_command import prepare_results, show_report
     from nextclick.data.prepare_store import prepare
-    from nextclick.experiments.artifact_evaluation import store_protocol
-    from nextclick.experiments.comparison import compare
-    from nextclick.experiments.comparison_options import CompareOptions
+    from nextclick.data.store import Store
     from nextclick.experiments.model_specs import parse_model_specs
 
     requested, checked = compared.apply(), prepare_options(options)
-    names, cutoffs = parse_list(requested.models), parse_cutoffs(requested.ks)
-    parse_model_specs(names, {})
-    _check_new(output, overwrite=overwrite)
-    with progress_bar() as progress:
-        prepared = prepare(
-            sources,
-            output / "store",
-            test=test or None,
-            options=checked,
-            overwrite=overwrite,
-            progress=progress,
-        )
-    show_report(prepared)
-    protocol = replace(
-        store_protocol(prepared.store),
-        min_prefix=requested.min_prefix,
-        rules=requested.items.rules(),
+    names = _model_names(requested)
+    parse_cutoffs(requested.ks)
+    parse_model_specs(names or COUNTING_MODELS, {})
+    if resume and (output / "store").exists():
+        store, prepared_fields = Store.open(output / "store"), {}
+    else:
+        _check_new(output, overwrite=overwrite)
+        with progress_bar() as progress:
+            prepared = prepare(
+                sources,
+                output / "store",
+                test=test or None,
+                options=checked,
+                overwrite=overwrite,
+                progress=progress,
+            )
+        show_report(prepared)
+        store, prepared_fields = prepared.store, prepare_results(prepared)
+    compare_options = _compare_options(requested, store)
+    if names is None:
+        comparison = _run_default(store, output, compare_options, requested.budget, overwrite)
+    else:
+        comparison = _run_named(store, output, names, compare_options, overwrite)
+    if as_json:
+        print_json("run/1", prepared_fields | comparison_results(comparison))
+
+
+def _model_names(requested: RunOptions) -> list[str] | None:
+    """The named models; None for the default ones, if PyTorch is installed."""
+    from nextclick.errors import ConfigError
+
+    if requested.models is not None:
+        if requested.budget is not None:
+            raise ConfigError(
+                f"--budget limits the default models, got it with --models {requested.models}; "
+                "limit a named model by max_steps, such as narm@max_steps=2000"
+            )
+        return parse_list(requested.models)
+    if find_spec("torch") is not None:
+        return None
+    say(
+        "PyTorch is not installed, so counting models are compared: pip install 'nextclick[neural]'"
     )
+    return list(COUNTING_MODELS)
+
+
+def _compare_options(requested: RunOptions, store: Store) -> CompareOptions:
+    from nextclick.experiments.artifact_evaluation import store_protocol
+    from nextclick.experiments.comparison_options import CompareOptions
+
+    protocol = replace(
+        store_protocol(store), min_prefix=requested.min_prefix, rules=requested.items.rules()
+    )
+    return CompareOptions(
+        ks=parse_cutoffs(requested.ks),
+        protocol=protocol,
+        by=requested.by,
+        train_on=requested.train_on,
+    )
+
+
+def _run_named(
+    store: Store, output: Path, names: list[str], options: CompareOptions, overwrite: bool
+) -> ComparisonResult:
+    """Compare the named models, and say which is best on the test."""
+    from nextclick.cli.leaderboard_table import show_comparison
+    from nextclick.experiments.comparison import compare
+
     with progress_bar() as progress:
         comparison = compare(
-            prepared.store,
-            names,
-            output / "models",
-            CompareOptions(ks=cutoffs, protocol=protocol),
-            overwrite=overwrite,
-            progress=progress,
+            store, names, output / "models", options, overwrite=overwrite, progress=progress
         )
     show_comparison(comparison)
     for first in comparison.numbers["leaderboard"][:1]:  # empty if every model failed
         artifact = output / "models" / first["folders"][0] / "artifact"
-        words = ["nextclick", "recommend", str(artifact), "--session", _example(prepared.store)]
+        words = ["nextclick", "recommend", str(artifact), "--session", _example(store)]
         conclusion = _conclusion(comparison.numbers["summary"])
         show(f"\n{conclusion}; get recommendations with\n  {shlex.join(words)}")
-    if as_json:
-        print_json("run/1", prepare_results(prepared) | comparison_results(comparison))
+    return comparison
+
+
+def _run_default(
+    store: Store, output: Path, options: CompareOptions, budget: float | None, overwrite: bool
+) -> ComparisonResult:
+    """Compare the default models, and say which one the validation selects."""
+    from nextclick.cli.leaderboard_table import show_comparison
+    from nextclick.experiments.default_comparison import compare_by_default
+
+    with progress_bar() as progress:
+        comparison, choice = compare_by_default(
+            store,
+            output,
+            options,
+            budget_minutes=budget,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    show_comparison(comparison)
+    if choice is not None:
+        words = shlex.join(["nextclick", "serve", str(choice.folder)])
+        show(f"\n{_selection(choice, comparison)}; serve it with\n  {words}")
+    return comparison
+
+
+def _selection(choice: Choice, comparison: ComparisonResult) -> str:
+    """One sentence: the selected model, by how much, and its result on the test."""
+    from nextclick.core.metrics import metric_label
+
+    name = metric_label(choice.metric)
+    own = choice.validated[choice.label][choice.metric]
+    others = ", ".join(
+        f"{label} {values[choice.metric]:.2%}"
+        for label, values in choice.validated.items()
+        if label != choice.label
+    )
+    sentence = f"the validation selects {choice.label}: {name} {own:.2%} ({others})"
+    for row in comparison.numbers["leaderboard"]:
+        if row["label"] == choice.label and choice.metric in row["metrics"]:
+            value = row["metrics"][choice.metric]["value"]
+            sentence += f"; on the test it has {value:.2%}"
+    return sentence
 
 
 def _conclusion(summary: dict[str, Any]) -> str:

@@ -32,7 +32,12 @@ def sweep_command(
         ),
     ],
     options: Annotated[
-        TypedOptions[SweepOptions], OptionGroup("Measurement", omit=("params", "fixed"))
+        TypedOptions[SweepOptions],
+        OptionGroup(
+            "Measurement",
+            omit=("params", "fixed"),
+            defaults={"train_on": "inner, or all with --part test"},
+        ),
     ],
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Fixed parameter as NAME=VALUE; repeatable.")

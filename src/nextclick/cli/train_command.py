@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import Json, Overwrite, StorePath, print_json, show
+from nextclick.cli.output import Json, Overwrite, StorePath, print_json, show, table
 from nextclick.cli.parsing import parse_values
 from nextclick.cli.progress import progress_bar
 from nextclick.errors import ConfigError
+from nextclick.experiments.comparison_options import TrainOn
 from nextclick.experiments.recipe import Recipe, read_recipe
 from nextclick.models.model_registry import model_names
 from nextclick.training.training_config import NeuralOptions
@@ -45,13 +46,7 @@ class ModelOptions:
 class DataOptions:
     """Which sessions a model is trained on, and which it stores."""
 
-    train_on: Annotated[
-        Literal["inner", "all"] | None,
-        Field(
-            description="training sessions: all before the test (all), or all before the "
-            "validation (inner)"
-        ),
-    ] = None
+    train_on: TrainOn = "all"
     refreshable: Annotated[
         bool,
         Field(
@@ -74,14 +69,14 @@ def train_command(
     ],
     data: Annotated[
         TypedOptions[DataOptions],
-        OptionGroup(
-            "Data",
-            defaults={"train_on": "inner for neural models, which select an epoch by it, else all"},
-        ),
+        OptionGroup("Data"),
     ],
     neural: Annotated[
         TypedOptions[NeuralOptions],
-        OptionGroup("Neural models", defaults={"checkpoints": "OUTPUT.training"}),
+        OptionGroup(
+            "Neural models and members",
+            defaults={"checkpoints": "OUTPUT.training"},
+        ),
     ],
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -92,10 +87,17 @@ def train_command(
         nextclick train store --model session-knn -o model
         nextclick train store --model item-knn --set shrinkage=50 --train-on inner -o model
         nextclick train store --model narm --set epochs=10 -o model
-        nextclick train store --recipe recipes/narm-quick.toml -o model
+        nextclick train store --recipe recipes/narm-global.toml -o model
+        nextclick train store --model blend --set members=session-knn,narm -o model
 
-    A neural model writes `OUTPUT.training/metrics.jsonl` beside the artifact and, during training,
-    a checkpoint. After Ctrl-C, rerun the same command with --resume.
+    A neural model is trained twice: the validation selects the number of epochs, then the model is
+    retrained with the sessions of the validation; --train-on inner stops in between. It writes
+    `OUTPUT.training/metrics.jsonl` and, during training, a checkpoint. After Ctrl-C, rerun the same
+    command with --resume.
+
+    A blend ranks the items that its members recommend. It trains its members, fits its weights on
+    the validation, and retrains the members with all sessions before the test. A member may have a
+    preset and parameters: members=session-knn@k=500,narm@global+epochs=5.
     """  # noqa: D301
     from nextclick.experiments.model_training import train
 
@@ -122,6 +124,8 @@ def train_command(
     )
     if "history" in trained:
         _show_epochs(artifact)
+    if "blend" in trained:
+        _show_blend(trained)
     if as_json:
         config = asdict(artifact.model.config)
         print_json(
@@ -150,6 +154,26 @@ def _recipe(options: ModelOptions, preset: str | None) -> Recipe:
         read.seed if options.seed is None else options.seed,
         read.parameters | values,
     )
+
+
+def _show_blend(trained: dict[str, Any]) -> None:
+    """The validation metrics of a blend and of its members."""
+    own, members = trained["blend"]["validation"], trained["members"]
+    if own is None:
+        show("the validation is too small to measure the blend")
+        return
+    rows = [["blend", own], *([member["label"], member["validated"]] for member in members)]
+    table(
+        f"Validation, {trained['blend']['prefixes']:,} prefixes; the weights are cross-fitted",
+        ["model", *own],
+        [[label, *(f"{value:.4f}" for value in metrics.values())] for label, metrics in rows],
+    )
+    for member in members:
+        if all(member["validated"][name] >= value for name, value in own.items()):
+            show(
+                f"the blend is no better than {member['label']} alone on the validation: train "
+                "that model instead, or name other members"
+            )
 
 
 def _show_epochs(artifact: Artifact) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import BoolArray, Int32Array, Int64Array
 
 _MAX_LOAD = 0.6  # share of used hash slots above which the table is rebuilt
+_HASHED_ROWS = 50_000  # rows that are encoded before the size of the table is checked again
 _SORTED_ROWS = 1_000_000  # rows above which the compiled hash table is faster than sorting
 
 
@@ -112,13 +113,18 @@ class _NumberCodes:
     def _encode_by_hashing(self, raw: Int64Array, missing: BoolArray) -> Int32Array:
         from nextclick.data.id_hash_kernels import assign_codes, rehash
 
-        count = self._count + len(raw)
-        if count > _MAX_LOAD * len(self._slots):
-            n_slots = 1 << int(np.ceil(np.log2(count / _MAX_LOAD)))
-            self._slots = np.full(n_slots, -1, dtype=np.int32)
-            rehash(self.ids(), self._slots)
         codes = np.empty(len(raw), dtype=np.int32)
-        self._count = assign_codes(raw, missing, self._slots, self._keys, self._count, codes)
+        # a table with room for a few new ids more than there are fits the cache of the processor
+        for start in range(0, len(raw), _HASHED_ROWS):
+            rows = slice(start, start + _HASHED_ROWS)
+            count = self._count + len(raw[rows])
+            if count > _MAX_LOAD * len(self._slots):
+                n_slots = 1 << int(np.ceil(np.log2(count / _MAX_LOAD)))
+                self._slots = np.full(n_slots, -1, dtype=np.int32)
+                rehash(self.ids(), self._slots)
+            self._count = assign_codes(
+                raw[rows], missing[rows], self._slots, self._keys, self._count, codes[rows]
+            )
         return codes
 
     def _grow_keys(self, count: int) -> None:

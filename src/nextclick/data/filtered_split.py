@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextclick.core.sessions import MS_PER_DAY
+from nextclick.data.click_counts import ClickCounts, remaining_lengths
 from nextclick.data.filters import (
     FilterStep,
     apply_filters,
-    count_table,
     filter_by_counts,
     filter_sessions,
-    remaining_lengths,
 )
 from nextclick.data.part_selection import item_support
 from nextclick.data.readers.presplit import presplit_parts
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from nextclick.core.types import BoolArray, Int64Array
-    from nextclick.data.filters import TableCounts
+    from nextclick.data.click_counts import TableCounts
     from nextclick.data.options import PrepareOptions
     from nextclick.data.prepare_store import SessionLog
 
@@ -59,12 +58,12 @@ def filter_before_split(log: SessionLog, options: PrepareOptions) -> list[Filter
     Raises:
         EmptyLogError: no session is left.
     """
-    read = FilterStep("read", count_table(log.table, len(log.items), log.n_users))
-    filters, n_items, n_users = options.filters, len(log.items), log.n_users
+    clicks, filters = ClickCounts(log.table, len(log.items)), options.filters
+    read = FilterStep("read", clicks.counts(log.n_users))
     if filters.filter_on == "all":
-        steps = apply_filters(log.table, filters, _min_support(options), n_items, n_users)
+        steps = apply_filters(clicks, filters, _min_support(options), log.n_users)
     else:
-        steps = filter_sessions(log.table, filters, n_items, n_users)
+        steps = filter_sessions(clicks, filters, log.n_users)
     steps = [read, *steps]
     _check_not_empty(steps, log.table)
     return steps
@@ -91,18 +90,18 @@ def _filter_training(
     log: SessionLog, split: Split, options: PrepareOptions, blocks: TimeBlocks | None
 ) -> FilteredSplit:
     """Drop rare items and users of the training sessions; the other sessions stay as they are."""
-    table, n_items = log.table, len(log.items)
+    table = log.table
     in_train = np.zeros(len(table), dtype=np.bool_)
     in_train[split.train] = True
     is_train_click = np.repeat(in_train, np.diff(table.offsets))
     train = replace(table, keep=table.keep & is_train_click)
-    before = FilterStep("all sessions", count_table(train, n_items, log.n_users))
-    support = _min_support(options)
-    filters = filter_by_counts(train, options.filters, support, n_items, log.n_users)
+    clicks = ClickCounts(train, len(log.items))
+    before = FilterStep("all sessions", clicks.counts(log.n_users))
+    filters = filter_by_counts(clicks, options.filters, _min_support(options), log.n_users)
     part = f"training of {split.name}" if split.name else "training"
     steps = [replace(step, name=f"{part}: {step.name}") for step in (before, *filters)]
     _check_not_empty(steps, train)
-    remaining = remaining_lengths(train.keep, table.offsets)[split.train] > 0
+    remaining = clicks.lengths[split.train] > 0
     kept = replace(table, keep=train.keep | (table.keep & ~is_train_click))
     return FilteredSplit(kept, replace(split, train=split.train[remaining]), steps, blocks)
 

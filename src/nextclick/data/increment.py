@@ -16,6 +16,7 @@ import polars as pl
 
 from nextclick.core.sessions import MS_PER_DAY, Sessions
 from nextclick.core.types import silent
+from nextclick.data.click_counts import ClickCounts
 from nextclick.data.default_boundary import find_late_sessions
 from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions, PrepareOptions, ReadOptions, SessionOptions
@@ -295,9 +296,8 @@ def _filter(
     support = options.filters.min_item_support
     filters = replace(options.filters, min_user_sessions=1)
     prior = np.where(known, _KNOWN_SUPPORT, 0).astype(np.int64)
-    steps = apply_filters(
-        log.table, filters, 5 if support is None else support, len(log.items), 0, prior=prior
-    )
+    clicks = ClickCounts(log.table, len(log.items))
+    steps = apply_filters(clicks, filters, 5 if support is None else support, 0, prior=prior)
     report["steps"] = [{"name": step.name, **asdict(step.counts)} for step in steps]
     if not log.table.keep.any():
         raise EmptyLogError(

@@ -24,7 +24,10 @@ class ReadOptions:
     columns: Columns = field(default_factory=Columns)
     separator: Annotated[
         str | None,
-        Field(description="field separator of text files, such as ';', '::' or tab"),
+        Field(
+            description="field separator of text files, such as ';', '::' or tab; "
+            "whitespace for runs of spaces"
+        ),
     ] = None
     names: Annotated[
         tuple[str, ...] | None,

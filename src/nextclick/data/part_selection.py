@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextclick.data.filters import remaining_lengths
+from nextclick.data.click_counts import count_items, remaining_lengths
 from nextclick.data.split import Split, recent_samples
 from nextclick.errors import EmptyLogError
 
@@ -30,6 +30,7 @@ class PartSelection:
         train: session numbers of the training part, reduced to the recent samples.
         test: session numbers of the test part that have enough clicks left.
         keep: (E,) bool, False for dropped clicks.
+        support: (items,) int64, the number of kept clicks on each item in `train`.
         unseen_rule: `drop` or `miss` for test clicks on items outside training. `full` drops items
             that no training session has; those that only the recent samples lack are misses.
         unseen: counts of test clicks and sessions affected by unseen items, for the manifest.
@@ -38,6 +39,7 @@ class PartSelection:
     train: Int64Array
     test: Int64Array
     keep: BoolArray
+    support: Int64Array
     unseen_rule: str
     unseen: dict[str, int]
 
@@ -59,18 +61,20 @@ def select_parts(
     unseen = options.split.unseen or ("full" if options.split.recent > 1 else "drop")
     min_length = max(2, options.filters.min_session_length)
     keep = table.keep.copy()
-    full_support = item_support(table, keep, split.train, n_items)
+    full_support = support = item_support(table, keep, split.train, n_items)
     train = _select_recent(keep, table.offsets, split.train, options.split.recent)
-    support = item_support(table, keep, train, n_items)
+    if options.split.recent > 1:
+        support = item_support(table, keep, train, n_items)
     allowed = {"drop": support, "full": full_support, "miss": np.ones(n_items, np.int64)}[unseen]
     test = split.test
     if options.split.unseen_users == "drop" and table.users is not None:
         test = _drop_unseen_users(table.users, train, test)
-    n_clicks = int(remaining_lengths(keep, table.offsets)[test].sum())
+    n_dropped = 0
     for clicks in remaining_clicks(table, keep, test):
-        keep[clicks] = allowed[table.items[clicks]] > 0
+        dropped = clicks[allowed[table.items[clicks]] == 0]
+        keep[dropped] = False
+        n_dropped += len(dropped)
     lengths = remaining_lengths(keep, table.offsets)[test]
-    n_dropped = n_clicks - int(lengths.sum())
     test = test[lengths >= min_length]
     if len(test) == 0:
         raise EmptyLogError(
@@ -86,7 +90,7 @@ def select_parts(
         "clicks_kept_as_unseen": n_unseen,
         "sessions_dropped": len(split.test) - len(test),
     }
-    return PartSelection(train, test, keep, unseen, counts)
+    return PartSelection(train, test, keep, support, unseen, counts)
 
 
 def _select_recent(
@@ -139,7 +143,6 @@ def item_support(
     table: SessionTable, keep: BoolArray, sessions: Int64Array, n_items: int
 ) -> Int64Array:
     """Return (n_items,) int64, the number of kept clicks on each item in `sessions`."""
-    support = np.zeros(n_items, dtype=np.int64)
-    for clicks in remaining_clicks(table, keep, sessions):
-        support += np.bincount(table.items[clicks], minlength=n_items)
-    return support
+    selected = np.zeros(len(table), dtype=np.bool_)
+    selected[sessions] = True
+    return count_items(table.items, keep & np.repeat(selected, np.diff(table.offsets)), n_items)

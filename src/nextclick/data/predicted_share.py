@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextclick.data.filters import remaining_lengths
+from nextclick.data.click_counts import remaining_lengths
 from nextclick.data.sessionize import session_ends
 
 if TYPE_CHECKING:

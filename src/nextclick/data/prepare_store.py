@@ -12,8 +12,8 @@ import numpy as np
 from nextclick.core.manifests import write_manifest
 from nextclick.core.storage import atomic_folder
 from nextclick.core.types import silent
+from nextclick.data.click_counts import ClickCounts
 from nextclick.data.filtered_split import FilteredSplit, filter_before_split, filtered_splits
-from nextclick.data.filters import FilterStep, count_table
 from nextclick.data.options import DEFAULT_GAP_SECONDS, PrepareOptions
 from nextclick.data.part_selection import select_parts
 from nextclick.data.predicted_share import count_predicted
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import Progress
     from nextclick.data.encode import IdEncoder
+    from nextclick.data.filters import FilterStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +303,7 @@ def _count_presplit_parts(log: SessionLog) -> dict[str, Any]:
         return {}
     is_train = np.arange(len(log.table.items)) < int(log.table.offsets[log.n_train])
     counts = {
-        name: asdict(count_table(replace(log.table, keep=keep), len(log.items), log.n_users))
+        name: asdict(ClickCounts(replace(log.table, keep=keep), len(log.items)).counts(log.n_users))
         for name, keep in (("train", is_train), ("test", ~is_train))
     }
     return {"read_parts": counts}

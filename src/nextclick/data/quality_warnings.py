@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nextclick.data.sessionize import SessionTable
     from nextclick.data.split import Split
 
-_SAMPLE_EVENTS = 5_000_000
+_SAMPLE_EVENTS = 2_000_000
 _MIN_GAPS = 100  # fewer gaps are too few for a warning
 _LONG_SESSION = 1_000  # clicks
 _SMALL_TEST = 0.005  # share of the sessions

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextclick.core.compiled_above import compiled_above
+
 if TYPE_CHECKING:
     from nextclick.core.types import BoolArray, Int32Array, Int64Array
     from nextclick.data.readers.raw_log import RawPart
@@ -67,11 +69,11 @@ def gather_sessions(part: RawPart) -> SessionTable:
     columns = tuple(np.empty(offsets[-1], dtype=np.int32) for _ in part.chunk_columns)
     cursor = offsets[:-1].copy()
     for i, groups in enumerate(part.chunk_groups):
-        order, positions = _positions(groups, cursor)
-        items[positions] = part.chunk_items[i][order]
-        times[positions] = part.chunk_times[i][order]
+        positions = session_positions(groups, cursor)
+        items[positions] = part.chunk_items[i]
+        times[positions] = part.chunk_times[i]
         for column, chunks in zip(columns, part.chunk_columns, strict=True):
-            column[positions] = chunks[i][order]
+            column[positions] = chunks[i]
             chunks[i] = np.empty(0, dtype=np.int32)
         part.chunk_items[i] = part.chunk_groups[i] = np.empty(0, dtype=np.int32)
         part.chunk_times[i] = np.empty(0, dtype=np.int64)
@@ -99,15 +101,17 @@ def cut_by_inactivity(table: SessionTable, gap_ms: int) -> SessionTable:
     return replace(table, offsets=offsets, users=users)
 
 
-def _positions(groups: Int32Array, cursor: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Return the order of a chunk's clicks by group and their positions in the session table.
+@compiled_above(
+    3_000_000,
+    kernel="nextclick.data.session_position_kernels:session_positions",
+    work=lambda groups, _cursor: len(groups),
+)
+def session_positions(groups: Int32Array, cursor: Int64Array) -> Int64Array:
+    """Return (n,) int64, the position of each click of a chunk in the session table.
 
     Args:
         groups: (n,) group codes of the chunk.
         cursor: (groups,) next free position of each group; advanced in place.
-
-    Returns:
-        (n,) click numbers sorted by group, and (n,) the position of each.
     """
     # the sort is stable: the low half of each key is the row in the chunk, so keys are distinct
     keys = (groups.astype(np.int64) << 32) | np.arange(len(groups))
@@ -116,9 +120,10 @@ def _positions(groups: Int32Array, cursor: Int64Array) -> tuple[Int64Array, Int6
     starts = np.flatnonzero(np.diff(sorted_groups, prepend=-1))
     counts = np.diff(starts, append=len(groups))
     present = sorted_groups[starts]
-    positions = np.arange(len(groups)) + np.repeat(cursor[present] - starts, counts)
+    positions = np.empty(len(groups), dtype=np.int64)
+    positions[order] = np.arange(len(groups)) + np.repeat(cursor[present] - starts, counts)
     cursor[present] += counts
-    return order, positions
+    return positions
 
 
 def _sort_sessions(times: Int64Array, offsets: Int64Array, values: tuple[Int32Array, ...]) -> int:

@@ -12,13 +12,13 @@ from numpy.lib.format import open_memmap
 from nextclick.core.file_digests import digest_files
 from nextclick.core.manifests import write_manifest
 from nextclick.core.storage import fingerprint
-from nextclick.data.filters import remaining_lengths
-from nextclick.data.part_selection import item_support, remaining_clicks
+from nextclick.data.click_counts import remaining_lengths
+from nextclick.data.part_selection import remaining_clicks
 from nextclick.data.store import FORMAT_VERSION, KIND, PARTS, Store
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from nextclick.core.types import AnyArray, BoolArray, Int32Array, Int64Array
@@ -66,8 +66,8 @@ def write_store(
         report: report of `prepare`, stored in the manifest.
     """
     table, split, blocks = part.table, part.split, part.blocks
-    item_codes = np.flatnonzero(item_support(table, selection.keep, selection.train, len(items)))
-    item_vocabulary, item_index = items.vocabulary(item_codes.astype(np.int32))
+    item_codes = np.flatnonzero(selection.support).astype(np.int32)
+    item_vocabulary, item_index = items.vocabulary(item_codes)
     item_vocabulary.save(folder / "items")
     user_index = None
     if users is not None and table.users is not None:
@@ -153,20 +153,19 @@ def _write_part(
     offsets = np.zeros(len(sessions) + 1, dtype=np.int64)
     np.cumsum(remaining_lengths(keep, table.offsets)[sessions], out=offsets[1:])
     np.save(folder / "offsets.npy", offsets)
-    shape = (int(offsets[-1]),)
-    items = open_memmap(folder / "items.npy", mode="w+", dtype=np.int32, shape=shape)
-    _allocate(folder / "items.npy")
-    _copy_clicks(table, table.items, keep, sessions, items, item_index)
-    items.flush()
+    n_clicks = int(offsets[-1])
+    items = _mapped_array(folder / "items.npy", np.int32, n_clicks)
+    outputs: list[tuple[np.memmap, AnyArray, Int32Array | None]] = [
+        (items, table.items, item_index)
+    ]
     if table.times is not None and blocks is not None:
-        times = open_memmap(folder / "times.npy", mode="w+", dtype=np.int64, shape=shape)
-        _allocate(folder / "times.npy")
-        _copy_clicks(table, table.times, keep, sessions, times)
-        times.flush()
+        times = _mapped_array(folder / "times.npy", np.int64, n_clicks)
+        outputs.append((times, table.times, None))
         ends = table.times[table.offsets[sessions + 1] - 1]
         # a given test part may begin before the training part
         block = np.maximum((ends - blocks.origin_ms) // blocks.length_ms, 0)
         np.save(folder / "blocks.npy", block.astype(np.int32))
+    _copy_clicks(table, keep, sessions, outputs)
     if table.users is not None and user_index is not None:
         codes = table.users[sessions]
         users = np.append(user_index, np.int32(0))[codes]  # code -1, unknown, reads the last entry
@@ -186,28 +185,41 @@ def _write_column(
         np.save(folder / name / f"column-{number}.npy", np.append(index, np.int32(0))[values])
 
 
-def _allocate(path: Path) -> None:
-    """Allocate the disk space of a mapped file; a later write without space kills the process.
+def _mapped_array(path: Path, dtype: type[np.signedinteger[Any]], length: int) -> np.memmap:
+    """Create the file of an array (length,) and map it for writing.
+
+    The disk space is allocated first, because a later write without space kills the process.
 
     Raises:
         OSError: the disk is full.
     """
+    array = open_memmap(path, mode="w+", dtype=dtype, shape=(length,))
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _copy_clicks(
     table: SessionTable,
-    source: AnyArray,
     keep: BoolArray,
     sessions: Int64Array,
-    out: AnyArray,
-    index: Int32Array | None = None,
+    outputs: Sequence[tuple[np.memmap, AnyArray, Int32Array | None]],
 ) -> None:
-    """Copy the values of the kept clicks of `sessions`, mapped through `index` if it is given."""
+    """Copy the kept clicks of `sessions` into mapped arrays, and write these to the disk.
+
+    Args:
+        table: all clicks.
+        keep: (E,) bool, False for dropped clicks.
+        sessions: numbers of the sessions, in the order of the output.
+        outputs: each mapped array, the values (E,) for it, and the index through which they are
+            mapped, or None.
+    """
     n_copied = 0
     for clicks in remaining_clicks(table, keep, sessions):
-        values = source[clicks] if index is None else index[source[clicks]]
-        out[n_copied : n_copied + len(clicks)] = values
+        copied = slice(n_copied, n_copied + len(clicks))
+        for out, values, index in outputs:
+            out[copied] = values[clicks] if index is None else index[values[clicks]]
         n_copied += len(clicks)
+    for out, _, _ in outputs:
+        out.flush()

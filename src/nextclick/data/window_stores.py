@@ -16,7 +16,8 @@ from nextclick.core.file_digests import digest_files
 from nextclick.core.manifests import write_manifest
 from nextclick.core.sessions import MS_PER_DAY
 from nextclick.core.storage import atomic_folder, fingerprint
-from nextclick.data.filters import apply_filters, remaining_lengths
+from nextclick.data.click_counts import ClickCounts, remaining_lengths
+from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions
 from nextclick.data.sessionize import SessionTable
 from nextclick.data.split import iso
@@ -170,7 +171,6 @@ class WindowLog:
 
     def _filtered_train(self, sessions: Sessions) -> Sessions:
         """The training sessions after the filters, which see these sessions only."""
-        n_items = sessions.n_items + 1
         table = SessionTable(
             items=np.asarray(sessions.items),
             times=sessions.times,
@@ -179,7 +179,8 @@ class WindowLog:
             keep=np.asarray(sessions.items > 0),
         )
         min_support = self.filters.min_item_support or 1
-        apply_filters(table, self.filters, min_support, n_items, sessions.n_users)
+        clicks = ClickCounts(table, sessions.n_items + 1)
+        apply_filters(clicks, self.filters, min_support, sessions.n_users)
         return keep_clicks(sessions, table.keep, min_length=1)
 
     def _selected_test(self, sessions: Sessions) -> Sessions:

@@ -113,7 +113,8 @@ class CachedRun:
             "seed": self.seed,
             "part": self._measurement.train_part,
         }
-        return inputs | ({"device": self._measurement.device} if candidate.neural else {})
+        trains = candidate.neural or candidate.composite
+        return inputs | ({"device": self._measurement.device} if trains else {})
 
     def _stored(self, folder: Path, progress: Progress) -> ModelRun | None:
         """The run in a folder, if it is intact and was measured under the same conditions."""
@@ -186,7 +187,7 @@ class CachedRun:
     def _train(self, folder: Path, progress: Progress) -> Artifact:
         candidate, checkpoints = self._model_spec.candidate, folder / _CHECKPOINTS
         neural = None
-        if candidate.neural:
+        if candidate.neural or candidate.composite:
             resume = has_checkpoint(checkpoints)
             if resume and (damage := find_damage(checkpoints)) is not None:
                 progress(f"starting the training again: {damage}", 0, None)
@@ -212,11 +213,11 @@ class CachedRun:
 
     def _costs(self, artifact: Artifact, artifact_path: Path, folder: Path) -> ModelCosts:
         trained, measurement = artifact.trained, self._measurement
-        epochs, seconds = _epochs(trained), step_seconds(trained)
+        intervals, seconds = _intervals(trained), step_seconds(trained)
         rates: dict[str, Any] = dict.fromkeys(("iterations_per_second", "samples_per_second"))
-        if epochs and seconds:
+        if intervals and seconds:
             for rate, counter in zip(rates, ("steps", "samples"), strict=True):
-                rates[rate] = sum(epoch[counter] for epoch in epochs) / seconds
+                rates[rate] = sum(interval[counter] for interval in intervals) / seconds
         latency = measure_response_time(
             artifact,
             self._store.part(measurement.part),
@@ -227,7 +228,7 @@ class CachedRun:
         return ModelCosts(
             conditions=self._conditions(),
             training_seconds=seconds,
-            epochs=len(epochs) or None,
+            epochs=_epochs(trained),
             **rates,
             **self._peak_memory(folder),
             device=trained.get("device", "cpu"),
@@ -251,13 +252,22 @@ class CachedRun:
 
 def step_seconds(trained: dict[str, Any]) -> float:
     """Training time; of a neural model that of its steps, without imports and validation."""
-    epochs = _epochs(trained)
-    return sum(epoch["seconds"] for epoch in epochs) if epochs else float(trained["seconds"])
+    seconds = [interval["seconds"] for interval in _intervals(trained)]
+    return sum(seconds) if seconds else float(trained["seconds"])
 
 
-def _epochs(trained: dict[str, Any]) -> list[dict[str, Any]]:
-    """Epochs of the training that selects their number, if any, and of the final training."""
-    return [*(trained.get("selection_history") or []), *trained.get("history", [])]
+def _histories(trained: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """Of the training that selects the number of epochs, if any, and of the final training."""
+    return [h for name in ("selection_history", "history") if (h := trained.get(name))]
+
+
+def _intervals(trained: dict[str, Any]) -> list[dict[str, Any]]:
+    return [interval for history in _histories(trained) for interval in history]
+
+
+def _epochs(trained: dict[str, Any]) -> float | None:
+    """Passes of both trainings over their sessions; None for a counting model."""
+    return sum(history[-1]["epoch"] for history in _histories(trained)) or None
 
 
 def machine() -> str:

@@ -2,6 +2,7 @@
 
 FOLDER/checkpoint/          of the training whose weights become the model
 FOLDER/choose/checkpoint/   of the preceding training that selects the number of epochs, if any
+FOLDER/0-narm/train_inner/  of the first training of member 0 of a blend: a FOLDER of its own
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def has_checkpoint(folder: Path) -> bool:
     paths = [folder / checkpoint for checkpoint in _CHECKPOINTS]
     for path in paths:
         restore_interrupted(path)
-    return any(path.exists() for path in paths)
+    return any(path.exists() for path in paths) or any(
+        has_checkpoint(member) for member in member_folders(folder)
+    )
 
 
 def find_damage(folder: Path) -> str | None:
@@ -47,10 +50,18 @@ def find_damage(folder: Path) -> str | None:
     from nextclick.training.checkpoint import find_checkpoint_damage  # imports torch
 
     damages = (find_checkpoint_damage(folder / checkpoint) for checkpoint in _CHECKPOINTS)
-    return next((damage for damage in damages if damage is not None), None)
+    found = next((damage for damage in damages if damage is not None), None)
+    return found or next(filter(None, map(find_damage, member_folders(folder))), None)
 
 
 def remove_checkpoints(folder: Path) -> None:
     """Delete the checkpoints in a folder, but not its `metrics.jsonl`."""
     for checkpoint in _CHECKPOINTS:
         shutil.rmtree(folder / checkpoint, ignore_errors=True)
+    for member in member_folders(folder):
+        remove_checkpoints(member)
+
+
+def member_folders(folder: Path) -> list[Path]:
+    """The folders of the trainings of a blend's members below a folder."""
+    return sorted(path for path in folder.glob("[0-9]*-*/train*") if path.is_dir())

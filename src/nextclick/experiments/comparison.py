@@ -16,7 +16,7 @@ from nextclick.errors import ConfigError, InterruptedRunError
 from nextclick.experiments.artifact_evaluation import store_protocol, training_data
 from nextclick.experiments.cached_run import CachedRun, Measurement
 from nextclick.experiments.checked_measurement import check_seeds, checked_cutoffs
-from nextclick.experiments.comparison_options import TRAIN_ON, CompareOptions
+from nextclick.experiments.comparison_options import CompareOptions, training_part
 from nextclick.experiments.model_specs import parse_model_specs
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.run_series import RunSeries
@@ -157,12 +157,7 @@ def _checked(
     """Validate the options before anything is trained; return the measurement and the metric."""
     if options.part not in ("test", "valid"):
         raise ConfigError(f"part must be test or valid, got {options.part!r}")
-    train_on = options.train_on or ("inner" if options.part == "valid" else "all")
-    if train_on not in TRAIN_ON:
-        raise ConfigError(f"train_on must be inner or all, got {train_on!r}")
-    train_part = TRAIN_ON[train_on]
-    if train_on == "all" and options.part == "valid":
-        raise ConfigError("train_on must be inner with part valid: all includes the validation")
+    train_part = training_part(options.train_on, options.part)
     for model_spec in model_specs:
         if model_spec.trained is not None:
             _check_trained(model_spec.label, model_spec.trained, train_part, store)
@@ -187,7 +182,11 @@ def _checked(
 
 
 def _check_trained(label: str, path: Path, train_part: str, store: Store) -> None:
-    """Refuse an artifact that was trained on other data than the rest of the comparison."""
+    """Refuse an artifact that was trained on other data than the rest of the comparison.
+
+    A table of models with and without the sessions of the validation would show the gain of these
+    sessions as the gain of a model.
+    """
     artifact = Artifact.load(artifact_folder(path))
     fingerprint = artifact.trained["data_fingerprint"]
     if fingerprint != store.fingerprint:
@@ -198,7 +197,9 @@ def _check_trained(label: str, path: Path, train_part: str, store: Store) -> Non
     if training_data(artifact) != train_part:
         raise ConfigError(
             f"{label} was trained on {training_data(artifact)}, the other models on {train_part}: "
-            "train it again, or use --train-on inner if all were trained on train_inner"
+            "train it again with --train-on "
+            f"{'inner' if train_part == 'train_inner' else 'all'}, or compare only artifacts of "
+            "one part"
         )
 
 

@@ -8,12 +8,37 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from nextclick.errors import ConfigError
+
 if TYPE_CHECKING:
     from nextclick.evaluation import RankingProtocol
 else:
     RankingProtocol = Any  # the class imports compiled code, which `--help` does not need
 
-TRAIN_ON = {"all": "train", "inner": "train_inner"}  # to the part of a store
+_TRAIN_ON = Field(
+    description="training sessions: all before the test (all), or all before the validation (inner)"
+)
+TrainOn = Annotated[Literal["inner", "all"], _TRAIN_ON]
+TrainOnByPart = Annotated[Literal["inner", "all"] | None, _TRAIN_ON]  # see `training_part`
+_PARTS = {"all": "train", "inner": "train_inner"}
+
+
+def training_part(train_on: str | None, part: str = "test") -> str:
+    """The part of a store to train on, `train` or `train_inner`.
+
+    Args:
+        train_on: `all`, `inner`, or None, which is `all` for part test and `inner` for part valid.
+        part: the part to rank afterwards.
+
+    Raises:
+        ConfigError: an unknown value, or `all` for part valid.
+    """
+    choice = train_on or ("inner" if part == "valid" else "all")
+    if choice not in _PARTS:
+        raise ConfigError(f"train_on must be inner or all, got {train_on!r}")
+    if choice == "all" and part == "valid":
+        raise ConfigError("train_on must be inner with part valid: all includes the validation")
+    return _PARTS[choice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +66,7 @@ class CompareOptions:
 
     seeds: Sequence[int] = (0,)
     part: str = "test"
-    train_on: Annotated[
-        Literal["inner", "all"] | None,
-        Field(
-            description="training sessions: all before the test (all), or all before the "
-            "validation (inner)"
-        ),
-    ] = None
+    train_on: TrainOnByPart = None
     ks: Sequence[int] = (5, 10, 20)
     metric: Annotated[
         str | None,

@@ -20,7 +20,7 @@ from nextclick.experiments.tuning_study import (
     best_trial,
     finished_trials,
     prepare_trial,
-    report_epoch,
+    report_validation,
     suggest,
     total_seconds,
 )
@@ -152,7 +152,7 @@ class _TrialRun:
         self._start = time.perf_counter()  # sampling the point counts
         self._point = suggest(trial, search.plan.space)
         self._parameters = search.plan.parameters(self._point)
-        self._values: list[float] = []  # after each epoch
+        self._values: list[float] = []  # of each validation
 
     def value(self) -> float:
         """The metric on the validation part.
@@ -168,7 +168,7 @@ class _TrialRun:
             if earlier is not None:
                 return self._repeat(earlier)
             return self._search.objective(
-                self._parameters, on_epoch=self._epoch_done, progress=self._report
+                self._parameters, on_validation=self._validated, progress=self._report
             )
         except _OutOfTimeError:
             if self._has_value():
@@ -199,21 +199,20 @@ class _TrialRun:
         """Of a neural model."""
         return self._search.plan.candidate.configs(self._parameters)[1]
 
-    def _epoch_done(self, value: float) -> None:
-        assert self._training is not None
+    def _validated(self, value: float, share: float) -> None:
         self._values.append(value)
         self._trial.set_user_attr(SECONDS, self._seconds())  # in case the process is killed
-        report_epoch(self._trial, value, len(self._values) / self._training.epochs)
+        report_validation(self._trial, value, share)
 
     def _report(self, stage: str, done: int, total: int | None) -> None:
         share = f" {100 * done / total:.0f} %" if total else ""
         self._search.report(f"{stage}{share}", self._seconds(), may_end=self._has_value())
 
     def _has_value(self) -> bool:
-        """Whether the training, if it ended now, would give the value of its best epoch so far."""
+        """Whether the training, if it ended now, would give its best value so far."""
         training = self._training
-        selects_epoch = training and training.keep == "best" and not training.pretrain_epochs
-        return bool(self._values and selects_epoch)
+        selects = training and training.keep == "best" and not training.pretrain_epochs
+        return bool(self._values and selects)
 
     def _seconds(self) -> float:
         return time.perf_counter() - self._start

@@ -142,9 +142,12 @@ def _train_neural(
         config,
         learning_rate=config.learning_rate * steps.rate,
         schedule="none",
-        warm_up=0.0,
+        warm_up=0,
         keep="last",
         epochs=steps.epochs,
+        min_steps=0,
+        max_steps=0,
+        validations=0,
         pretrain_epochs=0,
         recent=1.0,
     )

@@ -64,6 +64,11 @@ class ModelCandidate:
         return self.model.default_capabilities.neural
 
     @property
+    def composite(self) -> bool:
+        """Whether the model combines other models."""
+        return self.model.default_capabilities.composite
+
+    @property
     def space(self) -> Space:
         """The search space that the model declares."""
         return self.model.search_space

@@ -25,6 +25,7 @@ from nextclick.errors import ConfigError
 from nextclick.experiments.model_candidate import ModelCandidate
 from nextclick.experiments.recipe import read_recipe
 from nextclick.models.model_registry import model_class, model_names
+from nextclick.models.model_spec_text import split_spec
 from nextclick.report.run_folder import ARTIFACT
 from nextclick.training.training_config import TrainingConfig
 
@@ -144,20 +145,9 @@ def _parse_entry(text: str) -> _Entry:
         model = read_manifest(artifact_folder(folder))["model"]
         named_folder = folder.parent if folder.name == ARTIFACT else folder
         return _Entry(label or named_folder.name, model, trained=folder)
-    model, _, suffix = source.partition("@")
+    model, preset, values = split_spec(source)
     model_class(model)
-    entry = _Entry(label or source, model)
-    for part in filter(None, suffix.split("+")):
-        name, equals, value = part.partition("=")
-        if equals:
-            entry.parameters[name] = value
-        elif entry.preset is None:
-            entry.preset = part
-        else:
-            raise ConfigError(
-                f"{text} names two presets, {entry.preset} and {part}; a parameter is NAME=VALUE"
-            )
-    return entry
+    return _Entry(label or source, model, preset, dict(values))
 
 
 def _apply_setting(entries: list[_Entry], key: str, value: Any) -> None:

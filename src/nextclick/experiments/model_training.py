@@ -14,7 +14,7 @@ from nextclick.data.default_boundary import last_trusted_end
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError
 from nextclick.experiments.checkpoint_paths import remove_checkpoints
-from nextclick.experiments.comparison_options import TRAIN_ON
+from nextclick.experiments.comparison_options import training_part
 from nextclick.experiments.requirements import check_store
 from nextclick.models.model_registry import model_class
 from nextclick.training.training_config import NeuralOptions
@@ -33,7 +33,7 @@ def train(
     output: str | Path | None = None,
     *,
     config: Mapping[str, Any] | None = None,
-    train_on: str | None = None,
+    train_on: str = "all",
     seed: int = 0,
     neural: NeuralOptions | None = None,
     refreshable: bool = False,
@@ -49,11 +49,12 @@ def train(
         config: parameters that differ from their defaults; for a neural model, of the model and of
             its training.
         train_on: `all` trains on everything before the test, `inner` on everything before the
-            validation. None is `all` for a counting model, and `inner` for a neural one, which
-            selects its epoch on the validation; see `train_neural` for the cost of `all`.
+            validation, to choose between models on it. A neural model is trained twice with `all`:
+            the validation selects the number of epochs; see `train_neural`.
         seed: seed of all random numbers.
-        neural: preset, device, checkpoints and trackers of a neural model. Without a checkpoint
-            folder, checkpoints are written to `OUTPUT.training`.
+        neural: preset, device, checkpoints and trackers of a neural model, or of the neural members
+            of a blend, which has no preset. Without a checkpoint folder, checkpoints are written to
+            `OUTPUT.training`.
         refreshable: store in the artifact what `refresh` otherwise reads from the store: the
             sessions, four bytes per click, for item-knn, markov and rules; nothing for others.
         overwrite: replace `output`, and delete the checkpoint of an interrupted training.
@@ -68,20 +69,23 @@ def train(
         InterruptedRunError: Ctrl-C; the message says how to resume.
     """
     store = store if isinstance(store, Store) else Store.open(store, progress)
-    if train_on is not None and train_on not in TRAIN_ON:
-        raise ConfigError(f"train_on must be inner or all, got {train_on!r}")
+    part = training_part(train_on)
     if output is not None:
         Artifact.check_output(output, overwrite=overwrite)  # before the training, not after it
     model_type = model_class(model)
     is_neural = model_type.default_capabilities.neural
-    part = TRAIN_ON[train_on or ("inner" if is_neural else "all")]
+    is_composite = model_type.default_capabilities.composite
     options = neural or NeuralOptions()
-    if is_neural and options.checkpoints is None and output is not None:
+    takes_options = is_neural or is_composite
+    if takes_options and options.checkpoints is None and output is not None:
         options = replace(options, checkpoints=Path(f"{output}.training"))
     request = _TrainingRequest(
         model_type, store, config or {}, options, part, seed, overwrite, progress
     )
-    fitted, seconds, record = request.train_neural() if is_neural else request.fit()
+    if is_composite:
+        fitted, seconds, record = request.train_composite()
+    else:
+        fitted, seconds, record = request.train_neural() if is_neural else request.fit()
     sessions = store.part(part)
     trained = {
         "part": part,
@@ -139,6 +143,23 @@ class _TrainingRequest:
         start = time.perf_counter()
         result = train_neural(
             neural_class(self.model_type),
+            self.store,
+            self.values,
+            self.options,
+            part=self.part,
+            seed=self.seed,
+            overwrite=self.overwrite,
+            progress=self.progress,
+        )
+        return result.model, time.perf_counter() - start, result.record
+
+    def train_composite(self) -> tuple[Model, float, dict[str, Any]]:
+        """Train a blend; return it, the seconds of all trainings, and its training record."""
+        # imported here: it compiles kernels
+        from nextclick.experiments.blend_training import train_blend
+
+        start = time.perf_counter()
+        result = train_blend(
             self.store,
             self.values,
             self.options,

@@ -14,6 +14,7 @@ from nextclick.artifact import Artifact
 from nextclick.data.increment import LogIncrement, PriorLog, options_from_manifest, read_increment
 from nextclick.data.store import Store
 from nextclick.errors import ArtifactError, ConfigError
+from nextclick.experiments.blend_update import updated_by_member
 from nextclick.experiments.incremental_training import (
     check_blocks,
     refresh_strategy,
@@ -168,6 +169,8 @@ class ModelUpdate:
         options = self.fine_tune
         if options.minutes is not None:
             options = replace(options, minutes=options.minutes * time_share)
+        if self.strategy == "by-member":
+            return updated_by_member(model, new, prior, self.base.trained, options, self.progress)
         return updated_by_training(model, new, prior, self.base.trained, options, self.progress)
 
 

@@ -5,35 +5,21 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nextclick.core.cutoffs import catalog_metric
-from nextclick.core.metrics import parse_metric
 from nextclick.errors import ConfigError
-from nextclick.evaluation import evaluate
-from nextclick.experiments.artifact_evaluation import store_protocol
 from nextclick.experiments.checkpoint_paths import CHOOSE, require_no_checkpoint
-from nextclick.experiments.requirements import check_store
-from nextclick.models.neural_model import DatasetInfo, NeuralModel
-from nextclick.training.checkpoint import Checkpoints
-from nextclick.training.device import choose_device, seeded
-from nextclick.training.memory_estimate import estimate, expected_size, free_memory
-from nextclick.training.run_log import open_trackers
-from nextclick.training.trainer import Trainer
-from nextclick.training.training_config import build_configs
+from nextclick.experiments.training_halves import TrainingHalves
+from nextclick.experiments.training_setup import TrainingSetup
+from nextclick.experiments.validation_baselines import validation_baselines
+from nextclick.models.neural_model import NeuralModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nextclick.core.sessions import Sessions
     from nextclick.core.types import Progress
-    from nextclick.core.vocabulary import Vocabulary
     from nextclick.data.store import Store
-    from nextclick.evaluation import RankingProtocol
     from nextclick.models.base import Model
-    from nextclick.training.loop import Validate
-    from nextclick.training.trainer import TrainingSummary
-    from nextclick.training.training_config import NeuralOptions, TrainingConfig
-
-_REPORTED_K = 20  # validation metrics are also reported at this cut-off
+    from nextclick.training.training_config import NeuralOptions
+    from nextclick.training.training_plan import TrainingPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +29,12 @@ class NeuralTraining:
     Attributes:
         model: the model.
         record: how it was trained, as JSON values for the manifest.
+        plan: the plan of the training, up to the selected weights.
     """
 
     model: NeuralModel
     record: dict[str, Any]
+    plan: TrainingPlan
 
 
 def neural_class(model_type: type[Model]) -> type[NeuralModel]:
@@ -74,14 +62,17 @@ def train_neural(
     seed: int,
     overwrite: bool,
     progress: Progress,
+    plan: TrainingPlan | None = None,
 ) -> NeuralTraining:
     """Train on a part of a store.
 
     With part "train_inner" the model trains on everything before the validation, and keeps the
-    weights of the epoch that validates best. With part "train" it does the same to select the
-    number of epochs, and trains again from fresh weights, for that many epochs, on everything
+    weights that validate best. With part "train" it does the same to select the number of passes
+    over the sessions, and trains again from fresh weights, for that many passes, on everything
     before the test: the validation sessions are then trained on, and select nothing but the number
-    of epochs. With keep=last nothing is selected: the model trains for exactly `epochs` epochs.
+    of passes. Passes, not steps: the larger log takes more steps, and each click is seen as often,
+    at the same learning rates. With keep=last nothing is selected: the model trains to the planned
+    end.
 
     Args:
         model_type: the model.
@@ -92,6 +83,8 @@ def train_neural(
         seed: seed of weights, session order, negatives and dropout.
         overwrite: delete the checkpoint of an interrupted training.
         progress: receives the progress of the training.
+        plan: the plan that an earlier training on "train_inner" selected; the model is then trained
+            to its end, without another selection.
 
     Raises:
         ConfigError: an invalid parameter, device or tracker, or insufficient memory.
@@ -100,22 +93,32 @@ def train_neural(
         InterruptedRunError: Ctrl-C.
         TrainingError: a loss, gradient or weight is not finite.
     """
-    setup = _TrainingSetup(model_type, store, values, options, seed, progress)
+    setup = TrainingSetup(model_type, store, values, options, seed)
     if options.checkpoints is not None and not options.resume:
         require_no_checkpoint(options.checkpoints, overwrite=overwrite)
-    config, selection = setup.config, None
-    if part == "train" and config.keep == "best":
-        _, selection = setup.train("train_inner", config, None, folder=CHOOSE)
-        config = replace(config, keep="last")
-    epochs = None if selection is None else selection.best_epoch
-    model, training = setup.train(part, config, epochs)
+    config, selection, baselines = setup.config, None, None
+    if plan is not None:
+        model, training = setup.train(part, replace(config, keep="last"), progress, plan=plan)
+    elif part == "train" and config.keep == "best":
+        n_inner, n_all = (store.part(name).n_prefixes for name in ("train_inner", "train"))
+        halves = TrainingHalves(progress, n_all / max(n_inner, 1))
+        model, selection = setup.train("train_inner", config, halves.selecting, folder=CHOOSE)
+        baselines = validation_baselines(model, store, config.metric, seed)
+        model, training = setup.train(
+            part, replace(config, keep="last"), halves.final, plan=selection.selected_plan
+        )
+    else:
+        model, training = setup.train(part, config, progress)
+        if part == "train_inner":
+            baselines = validation_baselines(model, store, config.metric, seed)
     model = setup.with_full_graph(model, part)
     record = {
         "preset": options.preset or "default",
         "training": asdict(setup.config),
         "epochs": training.epochs,
-        "best_epoch": training.best_epoch,
-        "validation": selected_metric(selection or training, setup.config.metric),
+        "best_epoch": training.selected["epoch"],
+        "validation": (selection or training).selected.get(setup.config.metric),
+        "validation_baselines": baselines,
         "history": list(training.history),
         "selection_history": None if selection is None else list(selection.history),
         "samples_per_second": training.samples_per_second,
@@ -126,154 +129,4 @@ def train_neural(
         record["neighbor_pairs"] = [
             {"block": block, "neighbor_pairs": n} for block, n in model.neighbor_pairs.items()
         ]
-    return NeuralTraining(model, record)
-
-
-def selected_metric(training: TrainingSummary, metric: str) -> float | None:
-    """The validation metric of the selected epoch; None if the training was not validated."""
-    value: float | None = training.history[training.best_epoch - 1].get(metric)
-    return value
-
-
-def validation_callback(
-    fit: Sessions, valid: Sessions, protocol: RankingProtocol, k: int, items: Vocabulary
-) -> Validate:
-    """Return a function that ranks the validation and returns its metrics at K and at 20.
-
-    A model with a temporal item graph is evaluated prequentially, as it is trained: a session reads
-    the graph of the blocks before its own.
-    """
-    ks = sorted({k, min(_REPORTED_K, valid.n_items)})
-
-    def validate(model: NeuralModel) -> dict[str, float]:
-        history = fit if model.capabilities.update == "by-block" else None
-        evaluation = evaluate(
-            model,
-            valid,
-            ks=ks,
-            protocol=protocol,
-            history=history,
-            items=items,
-            n_bootstrap=0,
-        )
-        return {name: metric.value for name, metric in evaluation.metrics.items()}
-
-    return validate
-
-
-def check_memory(
-    model_type: type[NeuralModel],
-    model_config: object,
-    config: TrainingConfig,
-    dataset: DatasetInfo,
-    n_items: int,
-    *,
-    device: str,
-    writes_checkpoints: bool,
-) -> None:
-    """Check that a training fits into the available memory.
-
-    Raises:
-        ConfigError: it does not; the message has the estimate, its parts, and what to change.
-    """
-    size = expected_size(model_type, model_config, n_items, dataset)
-    estimate(size, config, has_checkpoints=writes_checkpoints).check(
-        free_memory(choose_device(device))
-    )
-
-
-class _TrainingSetup:
-    """Configs, store, options and seed shared by the trainings of one model."""
-
-    def __init__(
-        self,
-        model_type: type[NeuralModel],
-        store: Store,
-        values: Mapping[str, Any],
-        options: NeuralOptions,
-        seed: int,
-        progress: Progress,
-    ):
-        self.model_type = model_type
-        self.store = store
-        self.options = options
-        self.seed = seed
-        self.progress = progress
-        self.n_items = len(store.items)
-        self.model_config, config = build_configs(
-            model_type.name,
-            model_type.Config,
-            model_type.presets,
-            options.preset,
-            values,
-        )
-        check_store(model_type, self.model_config, store)
-        self.config = replace(config, metric=catalog_metric(config.metric, self.n_items))
-        _, self.k = parse_metric(self.config.metric)
-        requires = model_type.requires(self.model_config)
-        check_memory(
-            model_type,
-            self.model_config,
-            self.config,
-            DatasetInfo.from_sessions(store.part("train"), requires),
-            self.n_items,
-            device=options.device,
-            writes_checkpoints=options.checkpoints is not None,
-        )
-
-    def train(
-        self, part: str, config: TrainingConfig, epochs: int | None, folder: str = "."
-    ) -> tuple[NeuralModel, TrainingSummary]:
-        """Train a model with fresh weights on a part; on `train_inner`, validate each epoch."""
-        sessions = self.store.part(part)
-        dataset = DatasetInfo.from_sessions(sessions, self.model_type.requires(self.model_config))
-        with seeded(self.seed):
-            model = self.model_type(self.model_config, self.n_items, dataset)
-        trainer = Trainer(model, config, seed=self.seed, device=self.options.device, epochs=epochs)
-        checkpoints = self._checkpoints(part, folder)
-        trackers = open_trackers(
-            self.options.track,
-            None if checkpoints is None else checkpoints.folder,
-            {"model": model.name, "part": part, "seed": self.seed}
-            | asdict(self.model_config)
-            | asdict(config),
-        )
-        try:
-            training = trainer.run(
-                sessions,
-                validate=self._validation() if part == "train_inner" else None,
-                checkpoints=checkpoints,
-                trackers=trackers,
-                progress=self.progress,
-            )
-        finally:
-            for tracker in trackers:
-                tracker.close()
-        return model, training
-
-    def _checkpoints(self, part: str, folder: str) -> Checkpoints | None:
-        if self.options.checkpoints is None:
-            return None
-        path = self.options.checkpoints / folder
-        # if the training that selects the number of epochs was interrupted, the second one has no
-        # checkpoint yet
-        is_first = folder != "." or not (self.options.checkpoints / CHOOSE).exists()
-        resume = self.options.resume and (is_first or (path / "checkpoint").exists())
-        return Checkpoints(path, resume, {"store": self.store.fingerprint, "part": part})
-
-    def with_full_graph(self, model: NeuralModel, part: str) -> NeuralModel:
-        """The model with the temporal item graph, if it has one, of all sessions before the test.
-
-        With part "train_inner" the weights are not trained on the latest sessions; items that do
-        not occur in the part stay unknown.
-        """
-        sessions = self.store.part("train").mask_unseen_items(self.store.part(part).support())
-        return model.with_history(sessions)
-
-    def _validation(self) -> Validate:
-        """Rank the validation part as `evaluate` does; items not in `train_inner` are unknown."""
-        inner = self.store.part("train_inner")
-        valid = self.store.part("valid").mask_unseen_items(inner.support())
-        return validation_callback(
-            inner, valid, store_protocol(self.store), self.k, self.store.items
-        )
+    return NeuralTraining(model, record, training.selected_plan)

@@ -16,6 +16,7 @@ from nextclick.errors import ConfigError, InterruptedRunError
 from nextclick.evaluation import leaderboard
 from nextclick.experiments.artifact_evaluation import store_protocol
 from nextclick.experiments.cached_run import CachedRun, Measurement
+from nextclick.experiments.comparison_options import training_part
 from nextclick.experiments.model_candidate import ModelCandidate, candidate_for
 from nextclick.experiments.model_specs import ModelSpec
 from nextclick.experiments.parameter_grid import checked_grid, grid_points
@@ -119,6 +120,7 @@ def _checked(
         )
     if options.part not in ("valid", "test"):
         raise ConfigError(f"part must be test or valid, got {options.part!r}")
+    training_part(options.train_on, options.part)
     if options.seeds < 1:
         raise ConfigError(f"seeds must be 1 or more, got {options.seeds}")
     candidate = candidate_for(model, options.preset, options.fixed, options.metric, options.params)
@@ -138,6 +140,7 @@ def _scope(
         "preset": options.preset,
         "metric": options.metric,
         "part": options.part,
+        "trained_on": training_part(options.train_on, options.part),
         "params": list(grid),
         "fixed": {name: candidate.parameters({})[name] for name in candidate.fixed},
         "data_fingerprint": store.fingerprint,
@@ -153,7 +156,7 @@ def _runs(
     """One run for each point and seed."""
     measurement = Measurement(
         part=options.part,
-        train_part="train_inner" if options.part == "valid" else "train",
+        train_part=training_part(options.train_on, options.part),
         ks=(parse_metric(options.metric)[1],),
         protocol=store_protocol(store),
         device=options.device,

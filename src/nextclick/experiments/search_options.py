@@ -10,6 +10,7 @@ from pydantic import Field
 
 from nextclick.core.item_rules import ItemRules
 from nextclick.core.metrics import metric_forms
+from nextclick.experiments.comparison_options import TrainOnByPart
 
 Metric = Annotated[str, Field(description=f"metric on the validation or test: {metric_forms()}")]
 Preset = Annotated[str | None, Field(description="preset of a neural model to start from")]
@@ -58,6 +59,7 @@ class SweepOptions:
     Attributes:
         params: one or two parameters with their values.
         fixed: parameters with a fixed value.
+        train_on: as in `CompareOptions`.
     """
 
     params: Mapping[str, Sequence[Any]]
@@ -72,4 +74,5 @@ class SweepOptions:
             "choose"
         ),
     ] = "valid"
+    train_on: TrainOnByPart = None
     device: Device = "auto"

@@ -18,6 +18,7 @@ from nextclick.errors import ConfigError
 from nextclick.experiments.model_candidate import candidate_for
 from nextclick.experiments.parameter_grid import checked_grid, grid_points
 from nextclick.experiments.requirements import check_store
+from nextclick.models.model_registry import model_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,10 +50,15 @@ class SearchPlan:
         """Validate the options.
 
         Raises:
-            ConfigError: an invalid option, parameter, value or grid, an empty search space, or a
-                search without a limit.
+            ConfigError: an invalid option, parameter, value or grid, an empty search space, a
+                search without a limit, or a model that combines others.
         """
         _check_limits(options)
+        if model_class(model).default_capabilities.composite:
+            raise ConfigError(
+                f"{model} is trained from other models; tune its members one by one, and name them "
+                "with the parameters that were found"
+            )
         options = replace(options, metric=catalog_metric(options.metric, len(store.items)))
         candidate = candidate_for(
             model, options.preset, options.fixed, options.metric, options.grid

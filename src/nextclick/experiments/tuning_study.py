@@ -135,11 +135,11 @@ def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
     return point
 
 
-def report_epoch(trial: optuna.Trial, value: float, share: float) -> None:
-    """Report the metric after a share of the epochs of a trial, up to 1.
+def report_validation(trial: optuna.Trial, value: float, share: float) -> None:
+    """Report the metric after a share of the training of a trial, up to 1.
 
     Raises:
-        TrialPruned: other trials were better at the same share of their epochs.
+        TrialPruned: other trials were better at the same share of their training.
     """
     trial.report(value, round(_SHARE_UNITS * share))
     if share < 1 and trial.should_prune():

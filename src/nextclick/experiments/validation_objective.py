@@ -74,15 +74,15 @@ class ValidationObjective:
         self,
         parameters: Mapping[str, Any],
         *,
-        on_epoch: Callable[[float], None],
+        on_validation: Callable[[float, float], None],
         progress: Progress,
     ) -> float:
-        """Train with parameters, and return the metric; of a neural model that of its best epoch.
+        """Train with parameters, and return the metric; of a neural model the best one.
 
         Args:
             parameters: values that differ from the preset.
-            on_epoch: receives the metric after every epoch of a neural model; an exception it
-                raises ends the training.
+            on_validation: receives the metric at each validation of a neural model, and the share
+                of the training before it; an exception it raises ends the training.
             progress: receives the progress; may raise, too.
 
         Raises:
@@ -92,7 +92,7 @@ class ValidationObjective:
         """
         config, training = self.candidate.configs(parameters)
         if training is not None:
-            return self._train_neural(config, training, on_epoch, progress)
+            return self._train_neural(config, training, on_validation, progress)
         metric, seed = self.options.metric, self.options.seed
         model = self.candidate.model.fit(self.fit, config, seed=seed, progress=progress)
         _, k = parse_metric(metric)
@@ -111,19 +111,16 @@ class ValidationObjective:
         self,
         model_config: Any,
         config: TrainingConfig,
-        on_epoch: Callable[[float], None],
+        on_validation: Callable[[float, float], None],
         progress: Progress,
     ) -> float:
         # imported here: classical models need no neural library
-        from nextclick.experiments.neural_training import (
-            check_memory,
-            neural_class,
-            selected_metric,
-            validation_callback,
-        )
+        from nextclick.experiments.neural_training import neural_class
+        from nextclick.experiments.training_setup import check_memory, validation_callback
         from nextclick.models.neural_model import DatasetInfo
         from nextclick.training.device import seeded
         from nextclick.training.trainer import Trainer
+        from nextclick.training.training_plan import TrainingPlan
 
         model_type, n_items = neural_class(self.candidate.model), self.fit.n_items
         seed, device = self.options.seed, self.options.device
@@ -140,15 +137,17 @@ class ValidationObjective:
         _, k = parse_metric(config.metric)
         validate = validation_callback(self.fit, self.valid, self.protocol, k, self.items)
 
-        def validate_epoch(model: NeuralModel) -> dict[str, float]:
+        plan = TrainingPlan.create(config, self.fit)
+        ends = iter(plan.ends)
+
+        def report_validation(model: NeuralModel) -> dict[str, float]:
             metrics = validate(model)
-            on_epoch(metrics[config.metric])
+            on_validation(metrics[config.metric], next(ends) / plan.passes)
             return metrics
 
         with seeded(seed):
             model = model_type(model_config, n_items, dataset)
-        trainer = Trainer(model, config, seed=seed, device=device)
-        training = trainer.run(self.fit, validate=validate_epoch, progress=progress)
-        value = selected_metric(training, config.metric)
-        assert value is not None  # every epoch is validated
+        trainer = Trainer(model, config, seed=seed, device=device, plan=plan)
+        training = trainer.run(self.fit, validate=report_validation, progress=progress)
+        value: float = training.selected[config.metric]
         return value

@@ -27,9 +27,11 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.functional import softplus
+from torch.nn.functional import embedding, softplus
 
 from nextclick.losses.candidates import score_candidates
+from nextclick.losses.checks import check_shapes
+from nextclick.losses.shared_negatives import hit_cells, shared_softmax
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,6 +77,11 @@ def sampled_softmax(
         ValueError: shapes do not match, or only one of `log_q` and `log_p` is given although both
             sources of negatives are used.
     """
+    if valid is None and not in_batch and negatives is not None and negatives.ndim == 1:
+        return _shared_pool(
+            query, table, targets, negatives, (bias, log_q),
+            correct_target=correct_target, sparse=sparse,
+        )  # fmt: skip
     candidates = score_candidates(
         query, table, targets, negatives,
         bias=bias, in_batch=in_batch, valid=valid, sparse=sparse,
@@ -87,6 +94,36 @@ def sampled_softmax(
             positive = positive - _log_expected_counts(sources, targets)
     negative = negative.masked_fill(~candidates.valid, MASKED)
     return softplus(torch.logsumexp(negative, dim=1) - positive).mean()
+
+
+def _shared_pool(
+    query: Tensor,
+    table: Tensor,
+    targets: Tensor,
+    negatives: Tensor,
+    biases: tuple[Tensor | None, Tensor | None],
+    *,
+    correct_target: bool,
+    sparse: bool,
+) -> Tensor:
+    """The loss for negatives (M,) that all rows share; `biases` are `bias` and `log_q`."""
+    check_shapes(query, table, targets, biases[0])
+    bias, log_q = biases
+    P = len(targets)
+    gathered = torch.cat([targets, negatives])
+    rows = embedding(gathered, table, sparse=sparse)  # (P + M, D)
+    offsets = rows.new_zeros(len(gathered))  # added to the logits
+    if bias is not None:
+        offsets = offsets + bias.gather(0, gathered, sparse_grad=sparse)
+    if log_q is not None:
+        log_counts = log_q[gathered] + math.log(max(len(negatives), 1))
+        log_counts[gathered == 0] = 0.0  # padding, which is omitted
+        if not correct_target:
+            log_counts[:P] = 0.0
+        offsets = offsets - log_counts
+    return shared_softmax(
+        query, (rows[:P], offsets[:P]), (rows[P:], offsets[P:]), hit_cells(targets, negatives)
+    )
 
 
 def _sources(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nextclick.models.incremental_state import FineTuneSettings, PriorSessions
     from nextclick.models.model_explanation import ModelExplanation
 
-Update: TypeAlias = Literal["none", "exact", "by-block", "fine-tune"]
+Update: TypeAlias = Literal["none", "exact", "by-block", "fine-tune", "by-member"]
 Moment: TypeAlias = Literal["at-click", "while-waiting", "at-target"]
 
 
@@ -32,6 +32,7 @@ class Capabilities:
 
     Attributes:
         neural: trained by `nextclick.training.Trainer`; other models implement `fit`.
+        composite: combines other trained models; trained by `nextclick.experiments`.
         deterministic: the model does not depend on the seed.
         update: how the model is updated with newer sessions. "exact": `update_exactly` returns the
             model of both logs. "by-block": `advance` adds one block of time at a time; a neural
@@ -49,6 +50,7 @@ class Capabilities:
     """
 
     neural: bool = False
+    composite: bool = False
     deterministic: bool = False
     update: Update = "none"
     needs_sessions: bool = False
@@ -70,7 +72,8 @@ class Capabilities:
     @property
     def trains_on_update(self) -> bool:
         """Whether an update runs training steps."""
-        return self.update == "fine-tune" or (self.update == "by-block" and self.neural)
+        trains_always = self.update in ("fine-tune", "by-member")
+        return trains_always or (self.update == "by-block" and self.neural)
 
 
 class Model(ABC):

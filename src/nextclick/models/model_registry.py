@@ -30,7 +30,7 @@ BASELINES = (
 _LISTING_ORDER = (
     *BASELINES,
     "gru4rec", "improved-gru4rec", "narm", "stamp", "sasrec", "asars", "youtube-dnn", "wavenet",
-    "sr-gnn", "lessr", "csrm", "lgsr", "tasrec",
+    "sr-gnn", "lessr", "csrm", "lgsr", "tasrec", "cosine-gru", "blend",
 )  # fmt: skip
 """The order of models in listings; all other models follow, sorted by name."""
 

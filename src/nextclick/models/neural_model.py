@@ -53,7 +53,13 @@ class Encoder(nn.Module, ABC):
 
     Where `prepare_prefixes` returns a record, `forward` also takes it as `prefixes`; without it
     the encoder builds the record for all prefixes.
+
+    Attributes:
+        candidate_rows: for an encoder that computes its table from other weights, a method that
+            computes the (U, D) vectors of (U,) items, for steps with sampled negatives; else None.
     """
+
+    candidate_rows: Callable[[Tensor], Tensor] | None = None
 
     @abstractmethod
     def table(self) -> tuple[Tensor, Tensor | None]:

@@ -37,7 +37,7 @@ class ModelCosts:
         conditions: how the costs were measured; under other conditions they are measured again.
         training_seconds: training time. For a neural model the time of all steps, over all
             processes that trained it, without validation.
-        epochs: number of epochs of a neural model.
+        epochs: passes of a neural model over its sessions, in all trainings.
         iterations_per_second: training steps of a neural model.
         samples_per_second: training prefixes of a neural model.
         memory_bytes: largest resident set of the process during training.
@@ -52,7 +52,7 @@ class ModelCosts:
 
     conditions: dict[str, Any]
     training_seconds: float
-    epochs: int | None
+    epochs: float | None
     iterations_per_second: float | None
     samples_per_second: float | None
     memory_bytes: int | None

@@ -60,14 +60,15 @@ def check_capabilities(case: ModelCase, folder: Path) -> None:
         "update_exactly": declared.update == "exact",
         "advance": declared.update == "by-block",
         "with_history": declared.update == "by-block",
-        "fit": not declared.neural,
+        "fit": not (declared.neural or declared.composite),
         "fine_tune": declared.update == "fine-tune" and not declared.neural,
     }
     for method, required in declared_methods.items():
         implemented = _overrides(case.model_type, method)
         assert implemented or not required, f"{case.name} must implement {method}"
     assert declared.explains or not declared.attention, "attention requires explains"
-    assert declared.update == "exact" or not declared.needs_sessions
+    assert declared.update in ("exact", "by-member") or not declared.needs_sessions
+    assert declared.composite == case.model_type.default_capabilities.composite
     assert declared.update != "by-block" or "blocks" in case.model_type.requires(case.config)
 
 

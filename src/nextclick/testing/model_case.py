@@ -15,6 +15,8 @@ from nextclick.testing.sample_log import sample_store
 from nextclick.training.training_config import build_configs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nextclick.artifact import Artifact
     from nextclick.core.sessions import Sessions
     from nextclick.models.base import Capabilities, Model
@@ -56,6 +58,8 @@ class ModelCase:
     def settings(self) -> dict[str, Any]:
         """Parameters for a short training run."""
         training = QUICK_TRAINING if self.capabilities.neural else {}
+        if self.capabilities.composite:
+            training = {"members": quick_members(self.config.members)}
         return {**self.parameters, **training}
 
     @cached_property
@@ -65,8 +69,10 @@ class ModelCase:
 
     @cached_property
     def model(self) -> Model:
-        """A model for scoring: fitted, or for a neural model with random weights."""
+        """A model for scoring: trained, or for a neural model with random weights."""
         sessions = sample_store().part("train")
+        if self.capabilities.composite:
+            return self.artifact.model
         if not self.capabilities.neural:
             return self.model_type.fit(sessions, self.config, seed=0, progress=silent)
         return _random_model(self.model_type, self.config, sessions)
@@ -102,6 +108,19 @@ def model_variants(name: str) -> list[ModelCase]:
                 variants.append({parameter: value})
     unique = {repr(variant): variant for variant in variants}
     return [ModelCase(name, **variant) for variant in unique.values()]
+
+
+def quick_members(members: Sequence[str]) -> list[str]:
+    """The members of a blend, as texts, with a short training of the neural ones."""
+    texts = []
+    for text in members:
+        name, _, suffix = text.partition("@")
+        quick = {n: str(v) for n, v in QUICK_TRAINING.items()}
+        if not model_class(name).default_capabilities.neural:
+            quick = {}
+        parts = [*filter(None, suffix.split("+")), *(f"{n}={v}" for n, v in quick.items())]
+        texts.append("@".join(filter(None, (name, "+".join(parts)))))
+    return texts
 
 
 def _choices(kind: str) -> list[str]:

@@ -137,8 +137,9 @@ def check_state(case: ModelCase, folder: Path) -> None:
     state = {name: array.copy() for name, array in case.model.state().items()}
     for array in state.values():
         array.flags.writeable = False
-    rebuilt = case.model_type.from_state(MappingProxyType(state), case.config)
-    assert (rebuilt.n_items, rebuilt.config) == (case.model.n_items, case.config)
+    config = case.model.config
+    rebuilt = case.model_type.from_state(MappingProxyType(state), config)
+    assert (rebuilt.n_items, rebuilt.config) == (case.model.n_items, config)
     np.testing.assert_array_equal(rebuilt.score(batch), case.model.score(batch))
 
 

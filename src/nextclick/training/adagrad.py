@@ -9,10 +9,12 @@ import torch
 from numba import njit
 from torch import Tensor, nn
 
+from nextclick.training.gradient_rows import RowSums, as_rows
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nextclick.core.types import Float32Array, Int32Array, Int64Array
+    from nextclick.core.types import Float32Array, Int64Array
 
 
 class Adagrad(torch.optim.Optimizer):
@@ -37,7 +39,7 @@ class Adagrad(torch.optim.Optimizer):
     ):
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "eps": eps}
         super().__init__(parameters, defaults)
-        self._slots: dict[int, Int32Array] = {}  # by number of rows; all -1 between steps
+        self._row_sums = RowSums()
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -61,28 +63,18 @@ class Adagrad(torch.optim.Optimizer):
 
     def _step_rows(self, weight: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
         assert weight.grad is not None
-        n_rows = len(weight)
-        if n_rows not in self._slots:
-            self._slots[n_rows] = np.full(n_rows, -1, dtype=np.int32)
+        rows, grad = self._row_sums(weight.grad, len(weight))
         velocity = state.get("velocity", weight.new_zeros(0))
-        values = weight.grad._values()
         update_rows(
-            _as_rows(weight),
-            _as_rows(state["sum"]),
-            _as_rows(velocity),
-            weight.grad._indices()[0].numpy(),
-            _as_rows(values.contiguous()),
-            self._slots[n_rows],
+            as_rows(weight),
+            as_rows(state["sum"]),
+            as_rows(velocity),
+            rows,
+            grad,
             np.float32(group["lr"]),
             np.float32(group["momentum"]),
             np.float32(group["eps"]),
         )
-
-
-def _as_rows(tensor: Tensor) -> Float32Array:
-    """View (n, d) as it is and (n,) as (n, 1)."""
-    rows: Float32Array = (tensor[:, None] if tensor.ndim == 1 else tensor).numpy()
-    return rows
 
 
 def _step_dense(weight: Tensor, state: Mapping[str, Tensor], group: Mapping[str, Any]) -> None:
@@ -119,43 +111,27 @@ def update_rows(
     velocity: Float32Array,
     rows: Int64Array,
     grad: Float32Array,
-    slots: Int32Array,
     rate: np.float32,
     momentum: np.float32,
     eps: np.float32,
 ) -> None:
-    """Update the rows of a sparse gradient, in place.
+    """Update the rows of a gradient, in place.
 
     Args:
         weight: (N, d) weights, updated.
         total: (N, d) sums of squared gradients, updated.
         velocity: (N, d), updated; (0, d) without momentum.
-        rows: (R,) in 0..N - 1, unsorted, with duplicates.
-        grad: (R, d), entries of the gradient.
-        slots: (N,) scratch, -1 before and after the call.
+        rows: (R,) distinct, in 0..N - 1.
+        grad: (R, d), gradient of each row.
         rate: learning rate.
         momentum: factor of the previous velocity.
         eps: added to the sum of squares.
     """
-    n, d = 0, weight.shape[1]
-    summed = np.empty((len(rows), d), dtype=np.float32)
-    distinct_rows = np.empty(len(rows), dtype=np.int64)
+    has_momentum = len(velocity) > 0
     for i in range(len(rows)):
         row = rows[i]
-        slot = slots[row]
-        if slot < 0:
-            slots[row] = n
-            distinct_rows[n] = row
-            summed[n] = grad[i]
-            n += 1
-        else:
-            summed[slot] += grad[i]
-    has_momentum = len(velocity) > 0
-    for slot in range(n):
-        row = distinct_rows[slot]
-        slots[row] = -1
-        for k in range(d):
-            g = summed[slot, k]
+        for k in range(grad.shape[1]):
+            g = grad[i, k]
             total[row, k] += g * g
             change = -rate * g / np.sqrt(total[row, k] + eps)
             if has_momentum:

@@ -20,6 +20,7 @@ from nextclick.models.ops.prefix_inputs import TensorRecord, to_device
 from nextclick.training.checkpoint_checks import check_same_tensors
 from nextclick.training.encoder_inputs import EncoderInputs
 from nextclick.training.objective import Objective
+from nextclick.training.training_plan import most_recent
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -105,8 +106,7 @@ class BatchSource(ABC):
         self.config = config
         self.seed = seed
         self.device = device
-        n_recent = max(int(len(sessions) * config.recent), 1)
-        self._recent = sessions.slice(len(sessions) - n_recent, len(sessions))
+        self._recent = most_recent(sessions, config.recent)
         self._all = sessions
         self.objective = Objective(config, sessions.support(), device)
 
@@ -128,6 +128,9 @@ class BatchSource(ABC):
         return self._sessions(epoch).n_prefixes
 
     def _loss_of_queries(self, queries: Tensor, step: TrainingStep) -> Tensor:
+        rows_of = self.encoder.candidate_rows
+        if rows_of is not None and step.negatives is not None:
+            return self.objective.of_candidates(queries, rows_of, step.targets, step.negatives)
         table, bias = self.encoder.table()
         return self.objective(queries, table, bias, step.targets, step.negatives)
 

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-FORMAT_VERSION = 3  # 2 listed its groups
+    from nextclick.training.training_plan import TrainingPlan
+
+FORMAT_VERSION = 4  # 3 was validated after every epoch
 KIND = "nextclick.checkpoint"
 _SECTIONS = ("data", "model", "training")
 GROUPS = ("weights", "best", "optimizer", "batch_source", "random")
@@ -77,26 +79,30 @@ class TrainingPosition:
         step: completed steps of the current epoch.
         total_steps: completed steps of all epochs.
         samples: prefixes in the completed steps of the current epoch.
+        interval_steps: completed steps since the last validation.
+        interval_samples: prefixes in these steps.
         loss: sum of the losses of these prefixes.
         seconds: wall time of these steps.
         rate: learning rate of the last step.
-        best_epoch: epoch with the best validation metric, from 1; None before the first.
-        best: validation metric of that epoch.
-        epochs_since_best: epochs without a better validation metric.
+        best_interval: interval with the best validation metric, from 1; None before the first.
+        best: validation metric of that interval.
+        since_best: validations without a better metric.
         finished: whether the run is complete.
-        history: metrics of each completed epoch.
+        history: metrics of each completed interval.
     """
 
     epoch: _Count = 0
     step: _Count = 0
     total_steps: _Count = 0
     samples: _Count = 0
+    interval_steps: _Count = 0
+    interval_samples: _Count = 0
     loss: _Finite = 0.0
     seconds: _Finite = 0.0
     rate: _Finite = 0.0
-    best_epoch: Annotated[int, Field(ge=1)] | None = None
+    best_interval: Annotated[int, Field(ge=1)] | None = None
     best: _Finite | None = None
-    epochs_since_best: _Count = 0
+    since_best: _Count = 0
     finished: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -107,7 +113,7 @@ class RunIdentity:
 
     Attributes:
         model: name, config and number of items.
-        training: training config, number of epochs and seed.
+        training: training config, plan and seed.
         data: fingerprint of the store, and the part of it.
     """
 
@@ -160,7 +166,7 @@ def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load(
-    folder: Path, identity: RunIdentity, epochs: int
+    folder: Path, identity: RunIdentity, plan: TrainingPlan
 ) -> tuple[TrainingPosition, dict[str, dict[str, Tensor]]]:
     """Read a checkpoint that `save` wrote for a run with the same identity.
 
@@ -170,7 +176,7 @@ def load(
     Args:
         folder: the folder of the run.
         identity: what determines the result of the run.
-        epochs: maximum number of epochs of the run.
+        plan: length of the run.
 
     Raises:
         ArtifactError: the checkpoint is missing, is broken, or belongs to a run with another
@@ -187,7 +193,7 @@ def load(
     _check_identity(path, saved, _as_json(asdict(identity)))
     with reading(folder, MANIFEST):
         position = build_config(TrainingPosition, manifest["position"], "the position")
-        check_position(position, epochs)
+        check_position(position, plan)
     groups = {}
     for group in GROUPS:
         with reading(folder, f"{group}.safetensors"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,26 +15,36 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.training.checkpoint import TrainingPosition
+    from nextclick.training.training_plan import TrainingPlan
 
 
-def check_position(position: TrainingPosition, epochs: int) -> None:
+def check_position(position: TrainingPosition, plan: TrainingPlan) -> None:
     """Check the counters of a position against each other; each is in its own range already.
 
     Args:
         position: the position.
-        epochs: maximum number of epochs of the run.
+        plan: length of the run.
 
     Raises:
         ArrayError: counters that do not fit.
     """
+    epochs, n = ceil(plan.ends[-1]), len(position.history)
     if position.epoch > epochs:
         raise ArrayError(f"epoch must be at most {epochs}, got {position.epoch}")
-    if len(position.history) != position.epoch:
-        raise ArrayError(f"history must have {position.epoch} epochs, got {len(position.history)}")
-    if position.step > position.total_steps:
-        raise ArrayError(f"step must be at most {position.total_steps}, got {position.step}")
-    if (position.best_epoch or 0) > position.epoch:
-        raise ArrayError(f"best_epoch must be at most {position.epoch}, got {position.best_epoch}")
+    least = most = sum(end <= position.epoch for end in plan.ends)
+    if position.step:  # within an epoch, some of its intervals may be over
+        most = sum(end < position.epoch + 1 for end in plan.ends)
+    if position.interval_steps:  # the last interval may be over and not validated
+        least -= 1
+    if not least <= n <= most:
+        raise ArrayError(f"history must have {least} to {most} intervals, got {n}")
+    for name in ("step", "interval_steps"):
+        if getattr(position, name) > position.total_steps:
+            raise ArrayError(
+                f"{name} must be at most {position.total_steps}, got {getattr(position, name)}"
+            )
+    if (position.best_interval or 0) > n:
+        raise ArrayError(f"best_interval must be at most {n}, got {position.best_interval}")
 
 
 def check_finite_tensors(tensors: Mapping[str, Tensor]) -> None:

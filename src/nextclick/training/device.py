@@ -49,6 +49,33 @@ def check_precision(precision: str, device: torch.device) -> None:
         )
 
 
+def choose_precision(precision: str, device: torch.device) -> str:
+    """The precision for `auto`: bf16-products on a CPU with AMX, else float32."""
+    if precision != "auto":
+        return precision
+    return "bf16-products" if device.type == "cpu" and has_amx() else "float32"
+
+
+def has_amx() -> bool:
+    """Whether the CPU multiplies bf16 matrices in hardware (Intel AMX)."""
+    is_supported = getattr(torch.cpu, "_is_amx_tile_supported", None)  # since PyTorch 2.4
+    return is_supported is not None and bool(is_supported())
+
+
+@contextmanager
+def matmul_precision(precision: str) -> Iterator[None]:
+    """Within this block, round the inputs of float32 products to bf16 for "bf16-products"."""
+    if precision != "bf16-products":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def has_bf16(device: torch.device) -> bool:
     """Whether the device has bf16 arithmetic, not an emulation of it."""
     if device.type == "cuda":

@@ -122,6 +122,7 @@ def estimate(size: ModelSize, config: TrainingConfig, *, has_checkpoints: bool) 
         config: training parameters.
         has_checkpoints: whether checkpoints are written; writing one copies its largest file.
     """
+    config = config.for_catalog(size.n_items)
     P, D, W = config.max_batch_prefixes, size.width, size.n_weights
     task_only, optimized = size.n_task_only, W + size.n_task
     states = _STATES[config.optimizer] + (config.momentum > 0)

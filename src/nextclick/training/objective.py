@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,8 @@ from nextclick.losses import loss_spec
 from nextclick.losses.compute import Loss
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from torch import Tensor
 
@@ -71,4 +74,31 @@ class Objective:
         return self._loss(
             queries, table, targets,
             bias=bias, negatives=negatives, log_q=self._log_q, log_p=self._log_p,
+        )  # fmt: skip
+
+    def of_candidates(
+        self,
+        queries: Tensor,
+        rows_of: Callable[[Tensor], Tensor],
+        targets: Tensor,
+        negatives: Tensor,
+    ) -> Tensor:
+        """() loss against the vectors that `rows_of` computes of (U,) distinct items.
+
+        The loss sees a table of these items alone, so nothing of the size of the catalog is
+        computed.
+        """
+        P = len(targets)
+        every = torch.cat([targets, negatives.flatten()])
+        used, index = torch.unique(every, return_inverse=True)
+        rows = rows_of(used)  # (U, D)
+        table = torch.cat([rows.new_zeros(1, rows.shape[1]), rows])
+        log_q, log_p = (
+            None if log is None else torch.cat([log[:1], log[used]])
+            for log in (self._log_q, self._log_p)
+        )
+        local = torch.where(used == 0, 0, torch.arange(1, len(table), device=used.device))[index]
+        return replace(self._loss, sparse=False)(
+            queries, table, local[:P],
+            negatives=local[P:].view_as(negatives), log_q=log_q, log_p=log_p,
         )  # fmt: skip

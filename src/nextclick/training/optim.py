@@ -14,12 +14,14 @@ from nextclick.errors import TrainingError
 from nextclick.models.neural_model import Encoder
 from nextclick.training.adagrad import Adagrad
 from nextclick.training.checkpoint_checks import check_tensor
+from nextclick.training.row_adam import RowAdam
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nextclick.models.neural_model import Task
     from nextclick.training.training_config import TrainingConfig
+    from nextclick.training.training_plan import TrainingPlan
 
 NamedParameters = list[tuple[str, nn.Parameter]]
 
@@ -74,7 +76,7 @@ class Optimizers:
     def state(self) -> dict[str, Tensor]:
         """State of the optimizers, as `OPTIMIZER.PARAMETER.NAME` with the numbers of both."""
         return {
-            f"{number}.{index}.{name}": torch.as_tensor(value)  # SparseAdam's step is an int
+            f"{number}.{index}.{name}": torch.as_tensor(value)  # RowAdam's step is an int
             for number, optimizer in enumerate(self._optimizers)
             for index, state in optimizer.state_dict()["state"].items()
             for name, value in state.items()
@@ -94,7 +96,11 @@ class Optimizers:
             parameters = self._optimizers[int(owner)].param_groups[0]["params"]
             if int(index) >= len(parameters):
                 raise ArrayError(f"{key} belongs to no parameter")
-            if value.ndim:  # all others are counters; a compiled kernel does not check a shape
+            if name == "last":  # the step of each row
+                check_tensor(
+                    key, value, torch.zeros(len(parameters[int(index)]), dtype=torch.int64)
+                )
+            elif value.ndim:  # all others are counters; a compiled kernel does not check a shape
                 check_tensor(key, value, parameters[int(index)])
             is_count = value.dtype == torch.int64 and value.ndim == 0
             state_of_parameter = states[int(owner)].setdefault(int(index), {})
@@ -115,32 +121,33 @@ def make_optimizer(
             parameters, lr=rate, momentum=config.momentum, weight_decay=weight_decay
         )
     if sparse:
-        return torch.optim.SparseAdam(parameters, lr=rate)
+        return RowAdam(parameters, lr=rate)
     adam = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
     return adam(parameters, lr=rate, weight_decay=weight_decay, fused=True)
 
 
-def learning_rate(config: TrainingConfig, before: float, after: float) -> float:
-    """The learning rate of a step from `before` to `after`, both in epochs.
+def learning_rate(config: TrainingConfig, plan: TrainingPlan, before: float, after: float) -> float:
+    """The learning rate of a step from `before` to `after`, both in passes over the sessions.
 
-        rate · warm-up · decay,  warm-up = min(1, after / warm_up)
+        rate · warm-up · decay,  warm-up = min(1, after · steps per pass / warm_up)
 
     with the decay of `scheduled_rate`. The warm-up uses the end of the step and the decay its
     start, so no step has a rate of 0.
     """
-    warm_up = min(after / config.warm_up, 1.0) if config.warm_up else 1.0
-    return warm_up * scheduled_rate(config, before)
+    steps = after * plan.steps_per_pass
+    warm_up = min(steps / config.warm_up, 1.0) if config.warm_up else 1.0
+    return warm_up * scheduled_rate(config, plan, before)
 
 
-def scheduled_rate(config: TrainingConfig, epochs_done: float) -> float:
-    """The learning rate after `epochs_done` epochs without the warm-up, rate · decay.
+def scheduled_rate(config: TrainingConfig, plan: TrainingPlan, done: float) -> float:
+    """The learning rate after `done` passes without the warm-up, rate · decay.
 
-    decay is 1 (none), factor ^ ⌊epochs_done / every⌋ (step), (1 + cos π e) / 2 (cosine) or 1 − e
-    (linear) with e = epochs_done / epochs.
+    decay is 1 (none), factor ^ ⌊done / every⌋ (step), (1 + cos π e) / 2 (cosine) or 1 − e (linear)
+    with e = done / planned passes.
     """
-    share = epochs_done / config.epochs
+    share = done / plan.passes
     if config.schedule == "step":
-        decay = config.schedule_factor ** (int(epochs_done) // config.schedule_every)
+        decay = config.schedule_factor ** (int(done) // config.schedule_every)
     elif config.schedule == "cosine":
         decay = (1 + math.cos(math.pi * share)) / 2
     elif config.schedule == "linear":

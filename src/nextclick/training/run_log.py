@@ -6,6 +6,7 @@ import json
 import math
 import time
 from importlib import import_module
+from math import ceil
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nextclick.core.storage import raising_output_errors
@@ -39,21 +40,22 @@ class Tracker(Protocol):
 
 
 class RunReporter:
-    """Reports steps at intervals, and every epoch, to a progress callback and to trackers."""
+    """Reports steps and intervals between validations to a progress callback and to trackers."""
 
     def __init__(
         self,
         progress: Progress,
         trackers: Sequence[Tracker],
         batch_source: BatchSource,
-        epochs: int,
+        stop: float,
         metric: str,
     ):
         self._progress = progress
         self._trackers = trackers
         self._metric = metric
-        self._epochs = epochs
-        self._samples = [batch_source.n_samples(epoch) for epoch in range(epochs)]
+        self._stop = as_number(stop)  # passes
+        self._samples = [batch_source.n_samples(epoch) for epoch in range(ceil(stop))]
+        self._total = round(sum(self._samples) - (ceil(stop) - stop) * self._samples[-1])
         self._last_progress = self._last_record = time.perf_counter()
 
     def step(
@@ -77,10 +79,10 @@ class RunReporter:
             event = {"event": "step", "step": position.total_steps, "epoch": position.epoch + 1}
             self._record({**event, **rates(position)})
 
-    def epoch(self, position: TrainingPosition, values: dict[str, Any]) -> None:
-        """Report a completed epoch."""
+    def interval(self, position: TrainingPosition, values: dict[str, Any]) -> None:
+        """Report the end of an interval between two validations."""
         self._show_progress(position)
-        self._record({"event": "epoch", "step": position.total_steps, **values})
+        self._record({"event": "interval", "step": position.total_steps, **values})
 
     def validation(self, position: TrainingPosition) -> None:
         """Report the start of a validation."""
@@ -89,12 +91,12 @@ class RunReporter:
     def _show_progress(self, position: TrainingPosition, label: str | None = None) -> None:
         parts = [
             "train",
-            f"epoch {min(position.epoch + 1, self._epochs)}/{self._epochs}",
+            f"epoch {min(position.epoch + 1, len(self._samples))}/{self._stop:g}",
             label or _loss_and_speed(position),
             _last_validation(position, self._metric),
         ]
         done = sum(self._samples[: position.epoch]) + position.samples
-        self._progress(" · ".join(filter(None, parts)), done, sum(self._samples))
+        self._progress(" · ".join(filter(None, parts)), min(done, self._total), self._total)
 
     def _record(self, record: LogRecord) -> None:
         for tracker in self._trackers:
@@ -102,16 +104,25 @@ class RunReporter:
 
 
 def rates(position: TrainingPosition) -> dict[str, float]:
-    """Mean loss of the epoch so far, learning rate of the last step, prefixes per second."""
+    """Mean loss of the interval so far, learning rate of the last step, prefixes per second."""
     return {
-        "loss": position.loss / max(position.samples, 1),
+        "loss": position.loss / max(position.interval_samples, 1),
         "learning_rate": position.rate,
-        "samples_per_second": position.samples / max(position.seconds, 1e-9),
+        "samples_per_second": position.interval_samples / max(position.seconds, 1e-9),
     }
 
 
+def as_number(passes: float) -> float:
+    """Passes over the sessions to report: an integer if they are whole.
+
+    >>> as_number(3.0), as_number(0.123456)
+    (3, 0.1235)
+    """
+    return int(passes) if passes == int(passes) else round(passes, 4)
+
+
 def _loss_and_speed(position: TrainingPosition) -> str:
-    if not position.samples:
+    if not position.interval_samples:
         return ""
     values = rates(position)
     return f"loss {values['loss']:.4f} · {values['samples_per_second']:,.0f} samples/s"
@@ -121,9 +132,10 @@ def _last_validation(position: TrainingPosition, metric: str) -> str:
     last = next((e[metric] for e in reversed(position.history) if metric in e), None)
     if last is None:
         return ""
-    if position.best is None:
+    if position.best_interval is None:
         return f"{metric} {last:.4f}"
-    return f"{metric} {last:.4f} (best {position.best:.4f} in epoch {position.best_epoch})"
+    epoch = position.history[position.best_interval - 1]["epoch"]
+    return f"{metric} {last:.4f} (best {position.best:.4f} after epoch {epoch})"
 
 
 class MetricsLog:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.core.types import silent
 from nextclick.models.ops.torch_threads import use_torch_threads
+from nextclick.training.config_checks import check_training
 from nextclick.training.device import check_precision, choose_device, seeded, thread_count
 from nextclick.training.interrupt import Interrupt
 from nextclick.training.loop import LoopSettings, TrainingLoop
-from nextclick.training.training_config import check_training
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nextclick.training.loop import Validate
     from nextclick.training.run_log import Tracker
     from nextclick.training.training_config import TrainingConfig
+    from nextclick.training.training_plan import TrainingPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +34,20 @@ class TrainingSummary:
     """Summary of a training run.
 
     Attributes:
-        epochs: number of epochs.
-        best_epoch: epoch whose weights the model has, from 1.
-        history: loss, learning rate, samples/s, seconds and validation metrics of each epoch.
+        selected_plan: the plan of the run up to the weights that the model has.
+        epochs: completed passes over the sessions.
+        selected: the record in `history` of the weights that the model has.
+        history: of each interval between validations: passes completed at its end (`epoch`), loss,
+            learning rate, samples/s, seconds and validation metrics.
         samples_per_second: prefixes divided by the wall time of all steps, loading included.
         seconds: wall time of all steps.
         device: cpu or cuda.
         threads: number of threads.
     """
 
-    epochs: int
-    best_epoch: int
+    selected_plan: TrainingPlan
+    epochs: float
+    selected: dict[str, Any]
     history: tuple[dict[str, Any], ...]
     samples_per_second: float
     seconds: float
@@ -61,7 +65,7 @@ class Trainer:
         *,
         seed: int = 0,
         device: str = "auto",
-        epochs: int | None = None,
+        plan: TrainingPlan | None = None,
         minutes: float | None = None,
     ):
         """Check the config against the machine.
@@ -71,7 +75,8 @@ class Trainer:
             config: training parameters.
             seed: seed of session order, negatives and dropout.
             device: auto, cpu or cuda.
-            epochs: stop after this many epochs; the schedule is still that of `config.epochs`.
+            plan: length of the run and of its schedule, as an earlier run selected it; None is that
+                of the config for the sessions.
             minutes: stop after the step that exceeds this time, which is not reproducible. None is
                 no limit.
 
@@ -80,10 +85,9 @@ class Trainer:
                 the machine does not have.
         """
         check_training(config)
+        config = config.for_catalog(model.n_items)
         self.model = model
-        self._settings = LoopSettings(
-            config, seed, epochs or config.epochs, choose_device(device), minutes
-        )
+        self._settings = LoopSettings(config, seed, choose_device(device), plan, minutes)
         check_precision(config.precision, self._settings.device)
         _, width = model.encoder.table()[0].shape
         candidates = config.negatives + config.in_batch * config.max_batch_prefixes
@@ -102,8 +106,8 @@ class Trainer:
     ) -> TrainingSummary:
         """Train the model; afterwards it is on the CPU with the final weights.
 
-        With keep=best these are the weights of the epoch with the largest validation `metric`.
-        Without `validate`, or with keep=last, they are the weights after the last epoch.
+        With keep=best these are the weights of the validation with the largest `metric`. Without
+        `validate`, or with keep=last, they are the weights of the end.
 
         Args:
             sessions: training sessions.
@@ -145,11 +149,14 @@ class Trainer:
         return self._summary(loop)
 
     def _summary(self, loop: TrainingLoop) -> TrainingSummary:
-        history = tuple(loop.position.history)
+        position = loop.position
+        history = tuple(position.history)
+        best = position.best_interval or len(history)
         seconds = sum(epoch["seconds"] for epoch in history)
         return TrainingSummary(
-            epochs=len(history),
-            best_epoch=loop.position.best_epoch or len(history),
+            selected_plan=loop.plan.until(best),
+            epochs=history[-1]["epoch"],
+            selected=history[best - 1],
             history=history,
             samples_per_second=sum(epoch["samples"] for epoch in history) / max(seconds, 1e-9),
             seconds=seconds,

@@ -5,7 +5,7 @@ No model config has a parameter of the same name, so `--set NAME=VALUE` needs no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path  # noqa: TC003  # pydantic reads it
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -13,9 +13,10 @@ from pydantic import Field
 
 from nextclick.core.allowed_names import AllowedNames
 from nextclick.core.config import build_config, describe
-from nextclick.core.metrics import metric_forms, parse_metric
+from nextclick.core.metrics import metric_forms
 from nextclick.errors import ConfigError, nearest
 from nextclick.losses import LOSSES
+from nextclick.training.config_checks import check_training
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +25,10 @@ M = TypeVar("M")
 
 # threads changes no more than the rounding of sums
 _NOT_RESULT_AFFECTING = ("threads", "checkpoint_minutes")
+# what an explicit number of epochs replaces
+_BUDGETS = ("min_steps", "max_steps", "validations")
 # for batch_size 0: with fewer steps per epoch, training on a short log converges slowly
-STEPS, SMALLEST_BATCH = 200, 128
+STEPS, SMALLEST_BATCH = 200, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,13 @@ class TrainingConfig:
     ] = "ce"
     negatives: Annotated[
         int, Field(ge=0, description="number of sampled negatives; see negative_source")
+    ] = 0
+    full_softmax_items: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="loss sampled: train with ce on a catalog of at most this many items",
+        ),
     ] = 0
     negative_source: Annotated[
         Literal["log", "batch"],
@@ -101,7 +111,7 @@ class TrainingConfig:
     ] = 0.0
     schedule: Annotated[
         Literal["none", "step", "cosine", "linear"],
-        Field(description="learning rate schedule; cosine and linear reach 0 after `epochs`"),
+        Field(description="learning rate schedule; cosine and linear reach 0 at the planned end"),
     ] = "none"
     schedule_every: Annotated[
         int, Field(ge=1, description="schedule step: epochs between two steps")
@@ -109,18 +119,41 @@ class TrainingConfig:
     schedule_factor: Annotated[
         float, Field(gt=0, le=1, description="schedule step: factor of the rate at a step")
     ] = 0.1
-    warm_up: Annotated[float, Field(ge=0, description="epochs of linear warm-up from 0")] = 0.0
+    warm_up: Annotated[int, Field(ge=0, description="steps of linear warm-up from 0")] = 0
     epochs: Annotated[
-        int, Field(ge=1, description="maximum number of passes over the sessions")
+        int,
+        Field(
+            ge=1,
+            description="maximum number of passes over the sessions; a value that is set replaces "
+            "min_steps, max_steps and validations of a preset",
+        ),
     ] = 30
+    min_steps: Annotated[
+        int,
+        Field(
+            ge=0, description="a short log is passed more often than `epochs`, for so many steps"
+        ),
+    ] = 0
+    max_steps: Annotated[
+        int, Field(ge=0, description="maximum number of steps, for a long log; 0 is no limit")
+    ] = 0
+    validations: Annotated[
+        int,
+        Field(ge=0, description="number of validations at equal distances; 0: after every epoch"),
+    ] = 0
     keep: Annotated[
         Literal["best", "last"],
-        Field(description="best: weights of the epoch with the best metric; last: all `epochs`"),
+        Field(
+            description="best: weights of the validation with the best metric; last: those of the "
+            "planned end"
+        ),
     ] = "best"
     metric: Annotated[str, Field(description=f"validation metric: {metric_forms()}")] = "recall@20"
     patience: Annotated[
         int,
-        Field(ge=1, description="early stopping after this many epochs without a better metric"),
+        Field(
+            ge=1, description="early stopping after this many validations without a better metric"
+        ),
     ] = 3
     order: Annotated[
         Literal["sessions", "lanes"],
@@ -148,12 +181,18 @@ class TrainingConfig:
     pretrain_epochs: Annotated[
         int,
         Field(
-            ge=0, description="number of initial epochs that use all sessions instead of `recent`"
+            ge=0,
+            description="number of initial epochs that use all sessions instead of `recent`; "
+            "disables min_steps and max_steps",
         ),
     ] = 0
     precision: Annotated[
-        Literal["float32", "bf16"],
-        Field(description="precision of matrix products; weights are float32"),
+        Literal["auto", "float32", "bf16-products", "bf16"],
+        Field(
+            description="float32; bf16-products: inputs of matrix products are rounded to bf16; "
+            "bf16: activations too; auto: bf16-products on a CPU that multiplies bf16 in hardware "
+            "(AMX), else float32"
+        ),
     ] = "float32"
     checkpoint_minutes: Annotated[
         float,
@@ -167,6 +206,14 @@ class TrainingConfig:
     def max_batch_prefixes(self) -> int:
         """Approximate maximum of prefixes per step."""
         return self.batch_size or self.largest_batch
+
+    def for_catalog(self, n_items: int) -> TrainingConfig:
+        """The config with the full softmax instead of the sampled one, if the catalog is small."""
+        if self.loss != "sampled" or n_items > self.full_softmax_items:
+            return self
+        return replace(
+            self, loss="ce", negatives=0, in_batch=False, sparse=False, full_softmax_items=0
+        )
 
     def batch_for(self, n_prefixes: int) -> int:
         """Approximate prefixes per step of an epoch with `n_prefixes` prefixes."""
@@ -198,68 +245,6 @@ class NeuralOptions:
     ] = ()
 
 
-def check_training(config: TrainingConfig) -> None:
-    """Check that the training parameters are compatible.
-
-    Raises:
-        ConfigError: they are not; the message names the parameters and what to change.
-    """
-    parse_metric(config.metric)
-    sampled = config.negatives > 0 or config.in_batch
-    if (config.loss != "ce") != sampled:
-        raise ConfigError(
-            f"loss {config.loss} needs negatives > 0 or in_batch=true; set one of them"
-            if config.loss != "ce"
-            else "negatives must be 0 and in_batch false for loss ce, which scores all items; set "
-            "loss=sampled for a softmax over sampled items"
-        )
-    if config.score_activation != "none" and config.loss in ("ce", "sampled"):
-        raise ConfigError(
-            f"score_activation must be none for loss {config.loss}, got "
-            f"{config.score_activation}; it applies to pairwise losses only"
-        )
-    if config.negative_source == "batch":
-        _check_local_negatives(config)
-    if config.order == "lanes" and config.batch_size == 0:
-        raise ConfigError(
-            "batch_size must be above 0 for order lanes, got 0; set the number of lanes"
-        )
-    if config.pretrain_epochs >= config.epochs:
-        raise ConfigError(
-            f"pretrain_epochs must be below epochs, got {config.pretrain_epochs} of "
-            f"{config.epochs}; raise epochs, which includes the pretraining"
-        )
-    if config.sparse and not sampled:
-        raise ConfigError(
-            "sparse must be false for loss ce, whose gradient is dense; set another loss, such as "
-            "sampled"
-        )
-    if config.sparse and config.weight_decay:
-        raise ConfigError(
-            f"weight_decay must be 0 with sparse=true, got {config.weight_decay}: "
-            "it updates every row; set it to 0, or sparse=false"
-        )
-    if config.sparse and config.optimizer == "sgd" and config.momentum:
-        raise ConfigError(
-            f"momentum must be 0 for sgd with sparse=true, got {config.momentum}: "
-            "it updates every row; set it to 0, or sparse=false"
-        )
-    if config.momentum and config.optimizer not in ("adagrad", "sgd"):
-        raise ConfigError(
-            f"momentum must be 0 for {config.optimizer}, got {config.momentum}; "
-            "it is a parameter of adagrad and sgd"
-        )
-
-
-def _check_local_negatives(config: TrainingConfig) -> None:
-    if config.negatives == 0 or config.loss == "sampled" or config.order == "lanes":
-        values = {"negatives": config.negatives, "loss": config.loss, "order": config.order}
-        raise ConfigError(
-            "negative_source batch needs negatives > 0, order=sessions and a pairwise loss, such "
-            "as hinge; got " + ", ".join(f"{name}={value}" for name, value in values.items())
-        )
-
-
 def build_configs(
     model: str,
     model_config: type[M],
@@ -285,6 +270,8 @@ def build_configs(
         known = nearest(preset, presets) if presets else "it has none"
         raise ConfigError(f"{model} has no preset {preset!r}: {known}")
     merged = {**presets.get(preset or "default", {}), **values}
+    if "epochs" in values:  # exactly so many
+        merged |= {name: values.get(name, 0) for name in _BUDGETS}
     model_names = {parameter.name for parameter in describe(model_config)}
     training_names = {parameter.name for parameter in describe(TrainingConfig)}
     for name in merged:

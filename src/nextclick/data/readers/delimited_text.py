@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from nextclick.data.readers.aligned_text import WHITESPACE, has_aligned_columns, tab_separated
 from nextclick.data.readers.line_blocks import read_blocks
 from nextclick.data.readers.sources import LINE, ROW, LineCounts, LogSource
 from nextclick.data.readers.text_layout import detect_layout
@@ -41,7 +42,8 @@ def text_source(
     Args:
         opener: opens the stream of the file, decompressed, at its start.
         label: name of the file in messages.
-        separator: text between two fields, None to detect it from the first lines.
+        separator: text between two fields, `whitespace` for runs of spaces and tabs, None to detect
+            it from the first lines.
         names: names of the columns by position, for a file without a header; `_` skips one.
         quote: `auto` parses quoted fields and takes every other quote as text; `none` takes all
             quotes as text; `"` takes a row with a quote that does not close as bad.
@@ -50,16 +52,22 @@ def text_source(
         ConfigError: the separator is invalid.
         SourceError: the file is empty, cannot be read, or has no valid header.
     """
-    if separator is not None:
+    if separator not in (None, WHITESPACE):
         _check_separator(separator)
+    is_aligned = separator == WHITESPACE
     try:
+        if separator is None:
+            is_aligned = has_aligned_columns(opener, names)
+        if is_aligned:
+            opener, separator = tab_separated(opener), "\t"
         layout = detect_layout(opener, label, separator=separator, names=names, quote=quote)
     except (OSError, EOFError) as error:
         raise SourceError(f"{label}: cannot be read: {error}; check the file") from error
     lines = LineCounts()
 
     def read(columns: tuple[str, ...]) -> Iterator[pl.DataFrame]:
-        yield from _read_rows(opener, layout, columns, lines)
+        rows = TextRows(layout.splitter, layout.columns, columns, needs_all_fields=is_aligned)
+        yield from _read_rows(opener, layout, rows, lines)
 
     types = dict.fromkeys(layout.columns, pl.String())
     return LogSource(label, types, read, notes=layout.notes, lines=lines)
@@ -70,16 +78,15 @@ def _check_separator(separator: str) -> None:
     if not is_valid or any(letter in '"\r\n\0' for letter in separator):
         raise ConfigError(
             f"separator must be 1 to {_MAX_SEPARATOR} ASCII characters without quotes and line "
-            f"ends, or tab, got {separator!r}"
+            f"ends, or tab, or {WHITESPACE}, got {separator!r}"
         )
 
 
 def _read_rows(
-    opener: Opener, layout: TextLayout, columns: tuple[str, ...], lines: LineCounts
+    opener: Opener, layout: TextLayout, rows: TextRows, lines: LineCounts
 ) -> Iterator[pl.DataFrame]:
     """Yield the rows of each block; count the lines in `lines`."""
     lines.reset()
-    rows = TextRows(layout.splitter, layout.columns, columns)
     n_records = 0  # rows and blank lines so far
     rest: LineBlock | None = None
     for block in _blocks_of_rows(opener, layout, lines):

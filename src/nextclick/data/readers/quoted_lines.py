@@ -88,12 +88,14 @@ class _Groups:
         is_text: (L,) quotes, if any, are text.
         is_quoted: (L,) every quote belongs to a quoted field.
         may_be_open: (L,) a quote opens a field and may not close.
+        may_be_list: (L,) such a field begins with a bracket.
         n_separators: (L,) number of separators, also within quotes.
     """
 
     is_text: BoolArray
     is_quoted: BoolArray
     may_be_open: BoolArray
+    may_be_list: BoolArray
     n_separators: Int64Array
 
     @classmethod
@@ -122,11 +124,17 @@ class _Groups:
             # as in `FieldSplitter.split`: quotes that hide a separator of a whole row are text
             is_text |= (n_separators == n_columns - 1) & (n_outside < n_separators)
             is_text |= opens & ~has_quoted
+        may_be_open = opens & ~is_regular
+        may_be_list = np.zeros(len(lines), dtype=np.bool_)
+        may_be_list[may_be_open] = (
+            lines.filter(pl.Series(may_be_open)).str.contains(rf'{start}"\[').to_numpy()
+        )
         # a field after the first extra one is found line by line
         return cls(
             is_text=is_text & (n_separators <= n_columns),
             is_quoted=is_regular & ~is_text & (n_outside <= n_columns),
-            may_be_open=opens & ~is_regular,
+            may_be_open=may_be_open,
+            may_be_list=may_be_list,
             n_separators=n_separators,
         )
 
@@ -153,9 +161,10 @@ def _join(
     """
     n_joined: dict[int, int] = {}
     next_line = 0
-    # the line after an unclosed quote is mostly a row, so it is compared first
-    is_row = np.append(groups.n_separators[1:] == n_columns - 1, False)
-    for first in np.flatnonzero(groups.may_be_open & ~is_row).tolist():
+    # a line with an unclosed quote and the line after it are mostly rows, which are not joined
+    is_row = groups.n_separators == n_columns - 1
+    between_rows = is_row & np.append(is_row[1:], False) & ~groups.may_be_list
+    for first in np.flatnonzero(groups.may_be_open & ~between_rows).tolist():
         if first < next_line:
             continue
         end = min(first + MAX_JOINED_LINES, *bad[bisect(bad, first) :][:1], len(lines))

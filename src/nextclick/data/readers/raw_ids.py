@@ -11,6 +11,8 @@ from nextclick.data.readers.columns import MISSING_WORDS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_PROBE = 100  # ids that are cast before all others are
+
 
 def clean_ids(ids: pl.Series, missing: Sequence[str] = MISSING_WORDS) -> pl.Series:
     """Return ids as Int64 if all are canonical integers, else as text; missing ids are null.
@@ -51,15 +53,27 @@ def whole_numbers(ids: pl.Series) -> pl.Series | None:
         return whole if (whole == ids).all() else None
     if ids.dtype != pl.String:
         return None
+    first = ids.head(_PROBE).str.strip_chars()
+    if first.cast(pl.Int64, strict=False).null_count() > first.null_count():
+        return None  # without a pass over all ids
     numbers = ids.cast(pl.Int64, strict=False)
     if numbers.null_count() > ids.null_count():
         ids = ids.str.strip_chars()
         numbers = ids.cast(pl.Int64, strict=False)
     if numbers.null_count() > ids.null_count():
         return None
-    leading_zero = ids.str.starts_with("0") & (ids.str.len_bytes() > 1)
-    not_canonical = leading_zero | ids.str.contains(r"^(\+|-0)")
-    return None if not_canonical.any() else numbers
+    return numbers if _are_canonical(ids, numbers) else None
+
+
+def _are_canonical(ids: pl.Series, numbers: pl.Series) -> bool:
+    """Return whether no text that was read as an integer has a plus or a leading zero."""
+    if (ids.str.starts_with("0") & (ids.str.len_bytes() > 1)).any():
+        return False
+    if ids.str.starts_with("+").any():
+        return False
+    if not (numbers <= 0).any():  # `-0` is 0, and `-07` is negative
+        return True
+    return not ids.str.starts_with("-0").any()
 
 
 def _without_missing(text: pl.Series, missing: Sequence[str]) -> pl.Series:

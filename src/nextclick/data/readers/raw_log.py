@@ -262,10 +262,13 @@ def _grow_group_user(part: RawPart) -> None:
 
 def _assign_users(groups: Int32Array, users: Int32Array, group_user: Int32Array) -> int:
     """Set the first known user of each group; return the number of clicks by another user."""
-    unassigned = (users >= 0) & (group_user[groups] < 0)
+    first = group_user[groups]  # (n,) the user of the group of each click
+    is_known = users >= 0
+    new = np.flatnonzero(is_known & (first < 0))
     # the last of several assignments to one index is kept, so assign in reverse order
-    group_user[groups[unassigned][::-1]] = users[unassigned][::-1]
-    return int(np.count_nonzero((users >= 0) & (users != group_user[groups])))
+    group_user[groups[new][::-1]] = users[new][::-1]
+    first[new] = group_user[groups[new]]
+    return int(np.count_nonzero(is_known & (users != first)))
 
 
 def _check_not_empty(log: RawLog, first: LogSource, events: tuple[str, ...] | None) -> None:

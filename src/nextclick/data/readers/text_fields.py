@@ -79,28 +79,38 @@ class FieldSplitter:
 
         1 is a whole record, 0 a record that may continue after the last of these lines. A record
         continues if a quote opens a field and closes in a later line, the record then has
-        `n_columns` fields, and no line after the first looks like a record of its own.
+        `n_columns` fields, and no line after the first looks like a record of its own. Its last
+        line may look like one if the first does not, as where the quote opens the first column. In
+        a list, `"[…]"`, lines without quotes may look like records.
         """
         first = self._quoted(lines[0])
         if self.quote == "none" or first.open_at is None:
             return 1
-        starts_with_number = _is_number(first.values[0])
+        is_list = first.values[first.open_at].lstrip(" ").startswith('"[')
+        first_is_row = not is_list and self._looks_like_row(lines[0], n_columns)
+        starts_with_number = not is_list and _is_number(first.values[0])
         record = lines[0]
         for n_lines, line in enumerate(lines[1:MAX_JOINED_LINES], start=2):
             values = self._unquoted(line).values
-            n_values = len(values) - (len(values) > n_columns and not values[-1])
-            if n_columns in (n_values, len(self._quoted(line).values)):
-                return 1
             if len(values) > 1 and starts_with_number and _is_number(values[0]):
                 return 1
+            is_row = self._looks_like_row(line, n_columns)
             record = f"{record}\n{line}"
-            if len(record) > MAX_JOINED_LETTERS:
+            if len(record) > MAX_JOINED_LETTERS or (is_row and first_is_row):
                 return 1
             if '"' in line:
                 fields = self._quoted(record)
                 if fields.open_at is None:
                     return n_lines if len(fields.values) == n_columns else 1
+            if is_row and not (is_list and '"' not in line):
+                return 1
         return 0 if len(lines) < MAX_JOINED_LINES else 1
+
+    def _looks_like_row(self, line: str, n_columns: int) -> bool:
+        """Return whether a line has all fields, with its quotes as text or with quoted fields."""
+        values = self._unquoted(line).values
+        n_values = len(values) - (len(values) > n_columns and not values[-1])
+        return n_columns in (n_values, len(self._quoted(line).values))
 
     def _unquoted(self, line: str) -> Fields:
         values = line.split(self.separator)

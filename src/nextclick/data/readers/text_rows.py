@@ -27,6 +27,7 @@ INDEX = "__index"  # index of the first line of a row in its block
 _EXTRA = "__extra"  # the first field after the last column
 _ONE_BYTE = "\x1f"  # replaces a separator of several characters, because Polars takes one byte
 _TOO_MANY = "more fields than the header"
+_TOO_FEW = "fewer fields than the header, so it is not known which one is missing"
 _MAX_SHOWN = 60  # letters of a value in a reason
 
 
@@ -54,9 +55,19 @@ class TextRows:
         splitter: separator and quotes.
         columns: names of all columns of the file.
         selected: names of the columns to read.
+        needs_all_fields: a row with fewer fields than columns is bad, because the separator does
+            not show which one is missing.
     """
 
-    def __init__(self, splitter: FieldSplitter, columns: Sequence[str], selected: Sequence[str]):
+    def __init__(
+        self,
+        splitter: FieldSplitter,
+        columns: Sequence[str],
+        selected: Sequence[str],
+        *,
+        needs_all_fields: bool = False,
+    ) -> None:
+        self._needs_all_fields = needs_all_fields
         self._splitter = splitter
         self._is_long = len(splitter.separator) > 1
         self._fast = FieldSplitter(_ONE_BYTE, splitter.quote) if self._is_long else splitter
@@ -109,7 +120,9 @@ class TextRows:
             index: (L,) index of each line in its block.
             quoted: whether quotes are parsed.
         """
-        positions = list(dict.fromkeys((*self._positions.values(), str(self._n_columns - 1))))
+        last = str(self._n_columns - 1)
+        first = ("0",) if self._needs_all_fields else ()
+        positions = list(dict.fromkeys((*first, *self._positions.values(), last)))
         table = pl.scan_csv(
             io.BytesIO(data),
             has_header=False,
@@ -124,10 +137,12 @@ class TextRows:
         frame = table.select(*positions, _EXTRA).collect()
         if frame.height != len(index):
             return self._split(self._fast, _records(data, index))
-        far = () if quoted else self._far_extras(data, frame[positions[-1]])
-        frame = frame.select(
-            pl.Series(INDEX, index), *self._positions.values(), _bad_extra(frame[_EXTRA])
-        )
+        far = () if quoted else self._far_extras(data, frame[last])
+        bad = _bad_extra(frame[_EXTRA])
+        if self._needs_all_fields:
+            is_short = frame["0"].is_not_null() & frame[last].is_null()
+            bad = bad.set(is_short, _TOO_FEW)
+        frame = frame.select(pl.Series(INDEX, index), *self._positions.values(), bad)
         if len(far):
             return self._with_far_extras(frame, _records(data, index), index[far])
         return frame
@@ -169,6 +184,12 @@ class TextRows:
             extra = next((text for text in fields.values[self._n_columns :] if text), None)
             if extra is not None:
                 reason = reason or f"{_TOO_MANY}, got {extra[:_MAX_SHOWN]!r}"
+            if (
+                self._needs_all_fields
+                and any(fields.values)
+                and len(fields.values) < self._n_columns
+            ):
+                reason = reason or _TOO_FEW
             reasons.append(reason)
             for name, values in columns.items():
                 values.append(fields.value(int(name)))

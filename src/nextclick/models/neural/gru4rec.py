@@ -36,9 +36,10 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from nextclick.core.search_space import Bundles, Choice, FloatRange, Space
+from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.models.neural_model import NEURAL, Encoder, NeuralModel
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding, uniform_
+from nextclick.models.presets import QUICK_SOFTMAX, TRAINING_SPACE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -218,28 +219,17 @@ class GRU4Rec(NeuralModel):
     Config: ClassVar[type[GRU4RecConfig]] = GRU4RecConfig
     encoder_type: ClassVar[type[Encoder]] = GRU4RecEncoder
     default_capabilities: ClassVar[Capabilities] = replace(NEURAL, recurrent_step=True)
-    # lanes and Adagrad need other learning rates and batch sizes than TRAINING_SPACE
-    search_space: ClassVar[Space] = {
-        "learning_rate": FloatRange(0.01, 0.5, log=True),
-        "momentum": FloatRange(0.0, 0.5),
-        "batch_size": Choice(32, 64, 128, 256),
-        "epochs": Choice(4, 6, 10),
-        "shuffle": Choice(True, False),
-        "loss": Bundles(
-            {
-                loss: {"loss": loss, "negatives": 2048, "in_batch": True, "score_activation": acts}
-                for loss, acts in (("sampled", "none"), ("bpr-max", "elu"), ("top1-max", "elu"))
-            }
-        ),
+    search_space: ClassVar[Space] = TRAINING_SPACE | {
         "negative_alpha": FloatRange(0.0, 1.0),
         "hidden_width": Choice(50, 100, 200),
         "embedding_dropout": FloatRange(0.0, 0.6),
         "hidden_dropout": FloatRange(0.0, 0.6),
     }
-    # default, yoochoose and bpr-max are from the authors' parameter files; top1, bpr and
+    # paper, yoochoose and bpr-max are from the authors' parameter files; top1, bpr and
     # cross-entropy follow the paper of 2016, from memory
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "default": _RSC15,
+        "default": QUICK_SOFTMAX,
+        "paper": _RSC15,
         "yoochoose": _RSC15
         | {
             "hidden_width": 480,

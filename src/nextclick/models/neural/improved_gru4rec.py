@@ -36,7 +36,7 @@ from nextclick.models.ops.layers import (
     item_embedding,
     normal_,
 )
-from nextclick.models.presets import TRAINING_SPACE
+from nextclick.models.presets import NARM_SOFTMAX, QUICK_SOFTMAX, TRAINING_SPACE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,16 +91,6 @@ class ImprovedGRU4RecEncoder(Encoder):
         return self.outputs.weight, self.bias
 
 
-_RECIPE: dict[str, Any] = {
-    "loss": "ce",
-    "optimizer": "adam",
-    "learning_rate": 0.001,
-    "batch_size": 512,
-    "order": "sessions",
-    "epochs": 30,
-}
-
-
 class ImprovedGRU4Rec(NeuralModel):
     """Improved GRU-Rec."""
 
@@ -114,6 +104,7 @@ class ImprovedGRU4Rec(NeuralModel):
         "output_dropout": FloatRange(0.0, 0.6),
     }
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "default": _RECIPE,
-        "fine-tuned": _RECIPE | {"pretrain_epochs": 10, "recent": 0.25},
+        "default": QUICK_SOFTMAX,
+        "paper": NARM_SOFTMAX,
+        "fine-tuned": NARM_SOFTMAX | {"pretrain_epochs": 10, "recent": 0.25},
     }

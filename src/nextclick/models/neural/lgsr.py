@@ -52,7 +52,7 @@ from nextclick.models.ops.prefix_inputs import (
     scatter_to_batch,
     tensors,
 )
-from nextclick.models.presets import TRAINING_SPACE
+from nextclick.models.presets import QUICK_SOFTMAX, TRAINING_SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,7 +223,7 @@ def _encoder(config: LGSRConfig, n_items: int) -> LGSREncoder | SRGNNEncoder:
     return LGSREncoder(config, n_items)
 
 
-_RECIPE: dict[str, Any] = {
+_PAPER: dict[str, Any] = {
     "loss": "ce",
     "optimizer": "adam",
     "learning_rate": 0.001,
@@ -251,10 +251,12 @@ class LGSR(NeuralModel):
         "window": IntRange(2, 10),
     }
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "default": _RECIPE,
-        "c": _RECIPE | {"variant": "c"},
-        "a": _RECIPE | {"variant": "a"},
-        "h": _RECIPE | {"variant": "h"},
+        "default": QUICK_SOFTMAX
+        | {"weight_decay": 1e-6, "graph_pairs": 4_000_000, "graph_rate": 0.25},
+        "paper": _PAPER,
+        "c": _PAPER | {"variant": "c"},
+        "a": _PAPER | {"variant": "a"},
+        "h": _PAPER | {"variant": "h"},
     }
 
     def task(self, sessions: Sessions, seed: int) -> ItemGraphTask | None:

@@ -41,7 +41,7 @@ from nextclick.models.ops.layers import (
     item_embedding,
     normal_,
 )
-from nextclick.models.presets import TRAINING_SPACE
+from nextclick.models.presets import NARM_SOFTMAX, QUICK_SOFTMAX, TRAINING_SPACE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -145,16 +145,6 @@ class NARMEncoder(Encoder):
         return self.outputs.weight, self.bias
 
 
-_RECIPE: dict[str, Any] = {
-    "loss": "ce",
-    "optimizer": "adam",
-    "learning_rate": 0.001,
-    "batch_size": 512,
-    "order": "sessions",
-    "epochs": 30,
-}
-
-
 class NARM(NeuralModel):
     """Neural attentive recommendation machine."""
 
@@ -169,13 +159,14 @@ class NARM(NeuralModel):
         "output_dropout": FloatRange(0.0, 0.8),
     }
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "default": _RECIPE,
-        "global": _RECIPE | {"variant": "global"},
-        "local": _RECIPE | {"variant": "local"},
-        "fully-connected": _RECIPE | {"decoder": "full"},
-        "hybrid-50": _RECIPE | {"hidden_width": 50},
-        "global-50": _RECIPE | {"variant": "global", "hidden_width": 50},
-        "local-50": _RECIPE | {"variant": "local", "hidden_width": 50},
+        "default": QUICK_SOFTMAX,
+        "paper": NARM_SOFTMAX,
+        "global": NARM_SOFTMAX | {"variant": "global"},
+        "local": NARM_SOFTMAX | {"variant": "local"},
+        "fully-connected": NARM_SOFTMAX | {"decoder": "full"},
+        "hybrid-50": NARM_SOFTMAX | {"hidden_width": 50},
+        "global-50": NARM_SOFTMAX | {"variant": "global", "hidden_width": 50},
+        "local-50": NARM_SOFTMAX | {"variant": "local", "hidden_width": 50},
     }
 
     @classmethod

@@ -43,7 +43,7 @@ from nextclick.models.ops.layers import (
     item_embedding,
     normal_,
 )
-from nextclick.models.presets import TRAINING_SPACE
+from nextclick.models.presets import QUICK_SOFTMAX, TRAINING_SPACE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -181,7 +181,7 @@ class SASRecEncoder(Encoder):
         return self.items.weight, None
 
 
-_RECIPE: dict[str, Any] = {
+_PAPER: dict[str, Any] = {
     "loss": "ce",
     "optimizer": "adam",
     "learning_rate": 0.001,
@@ -205,7 +205,8 @@ class SASRec(NeuralModel):
         "dropout": FloatRange(0.0, 0.7),
     }
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "default": _RECIPE,
-        "sampled": _RECIPE
+        "default": QUICK_SOFTMAX | {"learning_rate": 0.002},
+        "paper": _PAPER,
+        "sampled": _PAPER
         | {"loss": "sampled", "negatives": 2048, "negative_alpha": 0.5, "log_q": True},
     }

@@ -31,7 +31,7 @@ from nextclick.models.model_explanation import record_attention
 from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.additive_attention import additive_energy
 from nextclick.models.ops.layers import clamp_norm, clear_padding_, item_embedding, normal_
-from nextclick.models.presets import TRAINING_SPACE
+from nextclick.models.presets import QUICK_SOFTMAX, TRAINING_SPACE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,7 +108,8 @@ class STAMP(NeuralModel):
         "max_norm": FloatRange(0.5, 4.0, log=True),
     }
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "default": {
+        "default": QUICK_SOFTMAX | {"learning_rate": 0.003, "clip": 150.0},
+        "paper": {
             "loss": "ce",
             "optimizer": "adam",
             "learning_rate": 0.003,

@@ -86,5 +86,5 @@ class WaveNet(NeuralModel):
     }
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": SAMPLED_SOFTMAX,
-        "asars": ASARS_HINGE,
+        "paper": ASARS_HINGE,
     }

@@ -87,5 +87,5 @@ class YouTubeDNN(NeuralModel):
     }
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": SAMPLED_SOFTMAX,
-        "asars": ASARS_HINGE,
+        "paper": ASARS_HINGE,
     }

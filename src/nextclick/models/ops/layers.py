@@ -11,6 +11,7 @@ from torch import nn
 if TYPE_CHECKING:
     from torch import Tensor
 
+_UNIT_TOLERANCE = 1e-5  # norms of normalized float32 rows are within 1e-6 of 1
 _N_DRAWS = 1 << 16  # values of a 16-bit draw
 
 
@@ -36,6 +37,14 @@ def uniform_(weight: Tensor, fan_in: int, fan_out: int) -> None:
 def clear_padding_(embedding: nn.Embedding) -> None:
     """Set the padding row to zero after weights were drawn."""
     embedding.weight[0] = 0.0
+
+
+@torch.no_grad()
+def unit_rows_(weight: Tensor) -> None:
+    """Divide every row by its norm, except rows of zeros and rows of norm 1 up to rounding."""
+    norm = torch.linalg.vector_norm(weight, dim=1, keepdim=True)  # (N + 1, 1)
+    is_done = (norm == 0.0) | ((norm - 1.0).abs() < _UNIT_TOLERANCE)
+    weight.div_(norm.masked_fill_(is_done, 1.0))
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import Float32Array, Int32Array
     from nextclick.models.base import Model
+    from nextclick.models.blended.blend import Blend
     from nextclick.models.neural_model import NeuralModel
     from nextclick.serving.request import ResolvedRequest
 
@@ -46,8 +47,12 @@ class Searcher(ABC):
 
 
 def build_searcher(model: Model) -> Searcher:
-    """Choose the search by the form of the model's scores: sparse, dot product or dense."""
+    """Choose the search by the form of the model's scores: blend, sparse, dot product or dense."""
     capabilities = model.capabilities
+    if capabilities.composite:
+        from nextclick.serving.search.blend_search import BlendSearcher
+
+        return BlendSearcher(cast("Blend", model))
     if capabilities.sparse_scores:
         return SparseSearcher(model)
     if capabilities.neural and capabilities.product_scores:

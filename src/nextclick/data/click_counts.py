@@ -1,0 +1,123 @@
+"""Numbers of the clicks that the filters keep, by session and by item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from nextclick.core.types import BoolArray, Int32Array, Int64Array
+    from nextclick.data.sessionize import SessionTable
+
+# arrays are counted in chunks, because bincount and cumsum copy their input
+_CHUNK_CLICKS = 4_000_000
+_CHUNK_SESSIONS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class TableCounts:
+    """Numbers of clicks, sessions, users and items after a step of the preparation."""
+
+    events: int
+    sessions: int
+    users: int
+    items: int
+
+    def __add__(self, other: TableCounts) -> TableCounts:
+        return TableCounts(
+            self.events + other.events,
+            self.sessions + other.sessions,
+            self.users + other.users,
+            self.items + other.items,
+        )
+
+
+class ClickCounts:
+    """Drops clicks of a table, and counts those that remain.
+
+    A count is computed when it is first read, and again after a drop that changes it. While an
+    object is in use, `table.keep` must not be changed by others.
+
+    Args:
+        table: the sessions; `keep` is changed in place by drops.
+        n_items: number of item codes.
+    """
+
+    def __init__(self, table: SessionTable, n_items: int) -> None:
+        self.table = table
+        self.n_items = n_items
+        self._lengths: Int64Array | None = None
+        self._support: Int64Array | None = None
+
+    @property
+    def lengths(self) -> Int64Array:
+        """(S,) int64, the number of remaining clicks of each session."""
+        if self._lengths is None:
+            self._lengths = remaining_lengths(self.table.keep, self.table.offsets)
+        return self._lengths
+
+    @property
+    def support(self) -> Int64Array:
+        """(n_items,) int64, the number of remaining clicks on each item."""
+        if self._support is None:
+            self._support = count_items(self.table.items, self.table.keep, self.n_items)
+        return self._support
+
+    @property
+    def n_clicks(self) -> int:
+        """Number of remaining clicks."""
+        return int(self.lengths.sum())
+
+    def drop_sessions(self, dropped: BoolArray) -> None:
+        """Drop the sessions that are True in `dropped` (S,)."""
+        if not (dropped & (self.lengths > 0)).any():
+            return
+        self.table.keep &= ~np.repeat(dropped, np.diff(self.table.offsets))
+        self._lengths = np.where(dropped, 0, self.lengths)
+        self._support = None
+
+    def drop_items(self, dropped: BoolArray) -> None:
+        """Drop the clicks on the items that are True in `dropped` (n_items,)."""
+        if not (dropped & (self.support > 0)).any():
+            return
+        self.table.keep &= ~dropped[self.table.items]
+        self._support = np.where(dropped, 0, self.support)
+        self._lengths = None
+
+    def drop_clicks(self, clicks: Int64Array) -> None:
+        """Drop the clicks with the indices `clicks`."""
+        if len(clicks):
+            self.table.keep[clicks] = False
+            self._lengths = self._support = None
+
+    def counts(self, n_users: int) -> TableCounts:
+        """Count the remaining clicks, and the sessions, users and items that have one of them."""
+        alive = self.lengths > 0
+        users = 0
+        if self.table.users is not None:
+            known_users = self.table.users[alive & (self.table.users >= 0)]
+            users = int((np.bincount(known_users, minlength=n_users) > 0).sum())
+        items = int((self.support > 0).sum())
+        return TableCounts(self.n_clicks, int(alive.sum()), users, items)
+
+
+def remaining_lengths(keep: BoolArray, offsets: Int64Array) -> Int64Array:
+    """Return (S,) int64, the number of remaining clicks of each session."""
+    lengths = np.empty(len(offsets) - 1, dtype=np.int64)
+    for start in range(0, len(lengths), _CHUNK_SESSIONS):
+        bounds = offsets[start : start + _CHUNK_SESSIONS + 1]
+        n_before = np.zeros(bounds[-1] - bounds[0] + 1, dtype=np.int32)
+        np.cumsum(keep[bounds[0] : bounds[-1]], out=n_before[1:])
+        lengths[start : start + _CHUNK_SESSIONS] = np.diff(n_before[bounds - bounds[0]])
+    return lengths
+
+
+def count_items(items: Int32Array, keep: BoolArray, n_items: int) -> Int64Array:
+    """Return (n_items,) int64, the number of remaining clicks on each item."""
+    support = np.zeros(n_items, dtype=np.int64)
+    for start in range(0, len(items), _CHUNK_CLICKS):
+        chunk = slice(start, start + _CHUNK_CLICKS)
+        support += np.bincount(items[chunk][keep[chunk]], minlength=n_items)
+    return support

@@ -1,0 +1,152 @@
+"""The comparison of `nextclick run` by default: session neighbors, Cosine-GRU and their blend.
+
+The blend trains both of its members, so Cosine-GRU is trained once on the sessions before the
+validation and once on all before the test. The validation chooses between the three: the blend is
+measured there with weights from the other half of its sessions. The test measures all three once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from nextclick.artifact import Artifact
+from nextclick.core.manifests import ManifestError, read_with_digest, with_digest
+from nextclick.core.storage import write_json
+from nextclick.errors import ConfigError
+from nextclick.experiments.comparison import compare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nextclick.core.types import Progress
+    from nextclick.data.store import Store
+    from nextclick.experiments.comparison import ComparisonResult
+    from nextclick.experiments.comparison_options import CompareOptions
+
+COUNTING, NEURAL, BLEND = "session-knn", "cosine-gru", "blend"
+_PROBE_MINUTES = 0.1
+_BUDGET = "budget.json"
+# of the time limit, for the steps of both trainings; the rest is for validation and the test
+_SHARE_OF_STEPS = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The model that the validation chooses.
+
+    Attributes:
+        label: the model.
+        metric: the metric that it is best in.
+        validated: label to metric to value, on the validation.
+        folder: the artifact, trained on everything before the test.
+    """
+
+    label: str
+    metric: str
+    validated: dict[str, dict[str, float]]
+    folder: Path
+
+
+def compare_by_default(
+    store: Store,
+    folder: Path,
+    options: CompareOptions,
+    *,
+    budget_minutes: float | None = None,
+    overwrite: bool = False,
+    progress: Progress,
+) -> tuple[ComparisonResult, Choice | None]:
+    """Train and measure the three models; the same call resumes an interrupted one.
+
+    Args:
+        store: the prepared log.
+        folder: gets the comparison as `models`, and Cosine-GRU as `members/cosine-gru`.
+        options: how the models are measured.
+        budget_minutes: approximate limit of the training; None trains the defaults to their end.
+        overwrite: replace an existing comparison.
+        progress: receives the progress of each training.
+
+    Returns:
+        The comparison, and the choice; None if the blend could not be trained, or if the validation
+        is too small to measure it.
+
+    Raises:
+        ConfigError: an invalid option or budget.
+        NextclickError: as `compare`.
+    """
+    output = folder / "models"
+    if budget_minutes is not None:
+        n_steps = _steps(store, folder / _BUDGET, budget_minutes, progress)
+        members = f"{COUNTING},{NEURAL}@max_steps={n_steps}"
+        options = replace(options, settings={**options.settings, f"{BLEND}.members": members})
+    first = compare(
+        store, [COUNTING, BLEND], output, options, overwrite=overwrite, progress=progress
+    )
+    rows = {row["label"]: row for row in first.numbers["leaderboard"]}
+    if BLEND not in rows:
+        return first, None
+    blend = Artifact.load(output / rows[BLEND]["folders"][0] / "artifact")
+    member = folder / "members" / NEURAL
+    _save_member(blend, 1, member)
+    # the other two are taken from the folder of the comparison
+    compared = compare(
+        store, [COUNTING, f"{NEURAL}={member}/", BLEND], output, options, progress=progress
+    )
+    rows = {row["label"]: row for row in compared.numbers["leaderboard"]}
+    folders = {label: output / row["folders"][0] / "artifact" for label, row in rows.items()}
+    folders[NEURAL] = member
+    return compared, _choice(blend, folders)
+
+
+def _choice(blend: Artifact, folders: dict[str, Path]) -> Choice | None:
+    own = blend.trained["blend"]["validation"]
+    if own is None:
+        return None
+    metric = next(iter(own))
+    validated = {BLEND: own} | {
+        member["model"]: member["validated"] for member in blend.trained["members"]
+    }
+    # at equal values the simpler model, which comes first
+    best = max((COUNTING, NEURAL, BLEND), key=lambda label: validated[label][metric])
+    return Choice(best, metric, validated, folders[best])
+
+
+def _save_member(blend: Artifact, index: int, folder: Path) -> None:
+    """Save a member of a blend as an artifact of its own, unless an interrupted run has done so."""
+    trained = {k: v for k, v in blend.trained.items() if k not in ("blend", "members")}
+    trained |= blend.trained["members"][index]
+    if folder.exists() and Artifact.load(folder).trained == trained:
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    model: Any = blend.model
+    Artifact(model.members[index], blend.items, blend.support, trained).save(folder, overwrite=True)
+
+
+def _steps(store: Store, file: Path, minutes: float, progress: Progress) -> int:
+    """The steps that each of the two trainings may take; measured once and kept for a resume."""
+    # imported here: only a limited run measures the speed of a training
+    from nextclick.experiments.training_setup import TrainingSetup
+    from nextclick.models.neural.cosine_gru import CosineGRU
+    from nextclick.training.device import seeded
+    from nextclick.training.trainer import Trainer
+    from nextclick.training.training_config import NeuralOptions
+
+    if not minutes > 0:
+        raise ConfigError(f"budget must be above 0 minutes, got {minutes:g}")
+    try:
+        kept = read_with_digest(file)
+        if kept["minutes"] == minutes:
+            return int(kept["steps"])
+    except (ManifestError, OSError, KeyError):
+        pass
+    progress("measuring the speed of a training", 0, None)
+    setup = TrainingSetup(CosineGRU, store, {}, NeuralOptions(), 0)
+    with seeded(0):
+        model = CosineGRU(setup.model_config, setup.n_items)
+    summary = Trainer(model, setup.config, minutes=_PROBE_MINUTES).run(store.part("train_inner"))
+    seconds_per_step = summary.seconds / max(sum(entry["steps"] for entry in summary.history), 1)
+    steps = max(int(60 * minutes * _SHARE_OF_STEPS / 2 / seconds_per_step), 1)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, with_digest({"minutes": minutes, "steps": steps}))
+    return steps

@@ -1,0 +1,185 @@
+"""The configs, data and checkpoints that the trainings of one neural model share."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from nextclick.core.cutoffs import catalog_metric
+from nextclick.core.metrics import parse_metric
+from nextclick.evaluation import evaluate
+from nextclick.experiments.artifact_evaluation import store_protocol
+from nextclick.experiments.checkpoint_paths import CHOOSE
+from nextclick.experiments.requirements import check_store
+from nextclick.models.neural_model import DatasetInfo
+from nextclick.training.checkpoint import Checkpoints
+from nextclick.training.device import choose_device, seeded
+from nextclick.training.memory_estimate import estimate, expected_size, free_memory
+from nextclick.training.run_log import open_trackers
+from nextclick.training.trainer import Trainer
+from nextclick.training.training_config import build_configs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nextclick.core.sessions import Sessions
+    from nextclick.core.types import Progress
+    from nextclick.core.vocabulary import Vocabulary
+    from nextclick.data.store import Store
+    from nextclick.evaluation import RankingProtocol
+    from nextclick.models.neural_model import NeuralModel
+    from nextclick.training.loop import Validate
+    from nextclick.training.trainer import TrainingSummary
+    from nextclick.training.training_config import NeuralOptions, TrainingConfig
+    from nextclick.training.training_plan import TrainingPlan
+
+_REPORTED_K = 20  # validation metrics are also reported at this cut-off
+
+
+class TrainingSetup:
+    """Configs, store, options and seed shared by the trainings of one model."""
+
+    def __init__(
+        self,
+        model_type: type[NeuralModel],
+        store: Store,
+        values: Mapping[str, Any],
+        options: NeuralOptions,
+        seed: int,
+    ):
+        self.model_type = model_type
+        self.store = store
+        self.options = options
+        self.seed = seed
+        self.n_items = len(store.items)
+        self.model_config, config = build_configs(
+            model_type.name,
+            model_type.Config,
+            model_type.presets,
+            options.preset,
+            values,
+        )
+        check_store(model_type, self.model_config, store)
+        config = config.for_catalog(self.n_items)
+        self.config = replace(config, metric=catalog_metric(config.metric, self.n_items))
+        _, self.k = parse_metric(self.config.metric)
+        requires = model_type.requires(self.model_config)
+        check_memory(
+            model_type,
+            self.model_config,
+            self.config,
+            DatasetInfo.from_sessions(store.part("train"), requires),
+            self.n_items,
+            device=options.device,
+            writes_checkpoints=options.checkpoints is not None,
+        )
+
+    def train(
+        self,
+        part: str,
+        config: TrainingConfig,
+        progress: Progress,
+        *,
+        plan: TrainingPlan | None = None,
+        folder: str = ".",
+    ) -> tuple[NeuralModel, TrainingSummary]:
+        """Train a model with fresh weights on a part; on `train_inner`, validate it."""
+        sessions = self.store.part(part)
+        dataset = DatasetInfo.from_sessions(sessions, self.model_type.requires(self.model_config))
+        with seeded(self.seed):
+            model = self.model_type(self.model_config, self.n_items, dataset)
+        trainer = Trainer(model, config, seed=self.seed, device=self.options.device, plan=plan)
+        checkpoints = self._checkpoints(part, folder)
+        trackers = open_trackers(
+            self.options.track,
+            None if checkpoints is None else checkpoints.folder,
+            {"model": model.name, "part": part, "seed": self.seed}
+            | asdict(self.model_config)
+            | asdict(config),
+        )
+        try:
+            training = trainer.run(
+                sessions,
+                validate=self._validation() if part == "train_inner" else None,
+                checkpoints=checkpoints,
+                trackers=trackers,
+                progress=progress,
+            )
+        finally:
+            for tracker in trackers:
+                tracker.close()
+        return model, training
+
+    def _checkpoints(self, part: str, folder: str) -> Checkpoints | None:
+        if self.options.checkpoints is None:
+            return None
+        path = self.options.checkpoints / folder
+        # if the training that selects the number of epochs was interrupted, the second one has no
+        # checkpoint yet
+        is_first = folder != "." or not (self.options.checkpoints / CHOOSE).exists()
+        resume = self.options.resume and (is_first or (path / "checkpoint").exists())
+        return Checkpoints(path, resume, {"store": self.store.fingerprint, "part": part})
+
+    def with_full_graph(self, model: NeuralModel, part: str) -> NeuralModel:
+        """The model with the temporal item graph, if it has one, of all sessions before the test.
+
+        With part "train_inner" the weights are not trained on the latest sessions; items that do
+        not occur in the part stay unknown.
+        """
+        sessions = self.store.part("train").mask_unseen_items(self.store.part(part).support())
+        return model.with_history(sessions)
+
+    def _validation(self) -> Validate:
+        """Rank the validation part as `evaluate` does; items not in `train_inner` are unknown."""
+        inner = self.store.part("train_inner")
+        valid = self.store.part("valid").mask_unseen_items(inner.support())
+        return validation_callback(
+            inner, valid, store_protocol(self.store), self.k, self.store.items
+        )
+
+
+def validation_callback(
+    fit: Sessions, valid: Sessions, protocol: RankingProtocol, k: int, items: Vocabulary
+) -> Validate:
+    """Return a function that ranks the validation and returns its metrics at K and at 20.
+
+    A model with a temporal item graph is evaluated prequentially, as it is trained: a session reads
+    the graph of the blocks before its own.
+    """
+    ks = sorted({k, min(_REPORTED_K, valid.n_items)})
+
+    def validate(model: NeuralModel) -> dict[str, float]:
+        history = fit if model.capabilities.update == "by-block" else None
+        evaluation = evaluate(
+            model,
+            valid,
+            ks=ks,
+            protocol=protocol,
+            history=history,
+            items=items,
+            n_bootstrap=0,
+        )
+        return {name: metric.value for name, metric in evaluation.metrics.items()}
+
+    return validate
+
+
+def check_memory(
+    model_type: type[NeuralModel],
+    model_config: object,
+    config: TrainingConfig,
+    dataset: DatasetInfo,
+    n_items: int,
+    *,
+    device: str,
+    writes_checkpoints: bool,
+) -> None:
+    """Check that a training fits into the available memory.
+
+    Raises:
+        ConfigError: it does not; the message has the estimate, its parts, and what to change.
+    """
+    size = expected_size(model_type, model_config, n_items, dataset)
+    estimate(size, config, has_checkpoints=writes_checkpoints).check(
+        free_memory(choose_device(device))
+    )

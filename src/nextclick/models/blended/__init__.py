@@ -1,0 +1,1 @@
+"""The blend: one model over the recommendations of other models."""

@@ -1,0 +1,132 @@
+"""The candidates of each session, and their features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nextclick.core.session_batch import SessionBatch
+    from nextclick.core.types import Float64Array, Int32Array, Int64Array
+    from nextclick.models.blended.top_lists import TopLists
+
+Features: TypeAlias = Literal["members", "repeats", "all"]
+
+_OF_SESSION = ("in the session", "last click", "times clicked in the session")
+_OF_ITEM = ("clicks in the newest tenth", "clicks in all")
+
+
+class CandidateSet(NamedTuple):
+    """The candidates of B sessions.
+
+    Attributes:
+        offsets: (B + 1,) int64; the candidates of session b are `offsets[b]..offsets[b + 1] - 1`.
+        items: (J,) int32, ascending within a session.
+        features: (F, J) float64, in the order of `feature_names`.
+    """
+
+    offsets: Int64Array
+    items: Int32Array
+    features: Float64Array
+
+
+def feature_names(labels: Sequence[str]) -> list[str]:
+    """The names of the F features of a blend of members with these labels."""
+    of_members = [f"{label}: {feature}" for label in labels for feature in ("score", "absent")]
+    return [*of_members, *_OF_SESSION, *_OF_ITEM]
+
+
+def used_features(n_members: int, features: Features) -> Int64Array:
+    """Indices of the features that have a weight.
+
+    Args:
+        n_members: M.
+        features: "members" are those of the members; "repeats" adds those of the session, "all"
+            also those of the item.
+    """
+    added = {"members": 0, "repeats": len(_OF_SESSION), "all": len(_OF_SESSION) + len(_OF_ITEM)}
+    return np.arange(2 * n_members + added[features])
+
+
+def build_candidates(
+    batch: SessionBatch,
+    lists: Sequence[TopLists],
+    votes: Sequence[bool],
+    log_counts: tuple[Float64Array, Float64Array],
+) -> CandidateSet:
+    """The union of the lists of all members and of the items of each session.
+
+    Args:
+        batch: B sessions.
+        lists: the lists of each of M members.
+        votes: for each member, whether its scores are votes; see `TopLists.log_ratios`.
+        log_counts: (N + 1,) log clicks in the newest tenth, and in all.
+    """
+    lists = [
+        top.above_zero() if of_votes else top for top, of_votes in zip(lists, votes, strict=True)
+    ]
+    B, width = len(batch), len(log_counts[0])
+    row_numbers = np.arange(B)
+    clicked, clicks, last = _clicked_items(batch, width)
+    keys = [np.repeat(row_numbers, np.diff(top.offsets)) * width + top.items for top in lists]
+    candidates, positions = np.unique(np.concatenate([*keys, clicked]), return_inverse=True)
+    items = (candidates % width).astype(np.int32)
+    M = len(lists)
+    features = np.zeros((2 * M + len(_OF_SESSION) + len(_OF_ITEM), len(items)))
+    start = 0
+    for m, (top, of_votes) in enumerate(zip(lists, votes, strict=True)):
+        listed = positions[start : start + len(top.items)]
+        start += len(top.items)
+        features[2 * m, listed] = top.log_ratios(votes=of_votes)
+        features[2 * m + 1] = 1.0
+        features[2 * m + 1, listed] = 0.0
+    in_session = positions[start:]
+    features[2 * M, in_session] = 1.0
+    features[2 * M + 1, in_session] = clicked == last[clicked // width]
+    features[2 * M + 2, in_session] = np.log1p(clicks)
+    features[2 * M + 3] = log_counts[0][items]
+    features[2 * M + 4] = log_counts[1][items]
+    offsets = np.searchsorted(candidates, np.arange(B + 1) * width)
+    return CandidateSet(offsets, items, features)
+
+
+def _clicked_items(batch: SessionBatch, width: int) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Keys row * width + item of the distinct clicked items, their clicks, the last of each row."""
+    B, T = batch.items.shape
+    row_numbers = np.arange(B)
+    is_click = np.arange(T) < batch.lengths[:, None]  # (B, T)
+    all_keys = row_numbers[:, None] * width + batch.items  # (B, T) int64
+    clicked, clicks = np.unique(all_keys[is_click], return_counts=True)
+    last = np.full(B, -1, dtype=np.int64)
+    if T:
+        known = batch.lengths > 0
+        last[known] = all_keys[row_numbers[known], batch.lengths[known] - 1]
+    return clicked, clicks, last
+
+
+def weighted_sum(features: Float64Array, weights: Float64Array) -> Float64Array:
+    """(J,) Σ_f weights[f] · features[f], feature by feature.
+
+    A matrix product may sum in an order that depends on J, so that a session would have other
+    scores in a batch than alone.
+    """
+    total = np.zeros(features.shape[1])
+    for values, weight in zip(features, weights.tolist(), strict=True):
+        if weight:
+            total += weight * values
+    return total
+
+
+def log_total(logits: Float64Array, offsets: Int64Array) -> Float64Array:
+    """(B,) log Σ exp of the logits (J,) of each session; 0 without candidates."""
+    totals = np.zeros(len(offsets) - 1)
+    lengths = np.diff(offsets)
+    starts, nonempty = offsets[:-1][lengths > 0], lengths > 0
+    if len(starts):
+        highest = np.maximum.reduceat(logits, starts)
+        shifted = np.exp(logits - np.repeat(highest, lengths[nonempty]))
+        totals[nonempty] = highest + np.log(np.add.reduceat(shifted, starts))
+    return totals
