@@ -68,7 +68,24 @@ def score_repeats(
     listed_values: Float32Array,
     table: Float64Array,
 ) -> Rows:
-    """Replace the scores of the items of each session; see `repeat_model.score_repeats`."""
+    """Replace the scores of the items of each session; see `repeat_model.score_repeats`.
+
+    Only Python calls it; kernels call `rescored_rows`. A function that both call cannot return
+    arrays to Python once it is loaded from the cache as a part of another kernel.
+    """
+    return rescored_rows(items, lengths, offsets, listed_items, listed_values, table)
+
+
+@njit(cache=True, nogil=True)
+def rescored_rows(
+    items: Int32Array,
+    lengths: Int32Array,
+    offsets: Int64Array,
+    listed_items: Int32Array,
+    listed_values: Float32Array,
+    table: Float64Array,
+) -> Rows:
+    """Replace the scores of the items of each session."""
     size = len(listed_items) + np.sum(lengths)
     out_items, out_values = np.empty(size, np.int32), np.empty(size, np.float32)
     out_offsets, n = np.zeros(len(lengths) + 1, np.int64), 0

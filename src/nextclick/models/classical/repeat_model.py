@@ -17,9 +17,9 @@ need for the probability of o, the scores of other items do not change, and
 An item below 1/N, the share of an item drawn at random, ranks last: on a log without repeats the
 items of the session are hidden. On a log of repeats alone they rank by recency and clicks.
 
-γ = 1.25, because the votes of neighbors are less concentrated than the next clicks, and the power ⅛
-of an item's own votes, because some items are returned to more than others, were chosen on the
-validation parts of three shop logs. A conditional logit of these features, fitted on half of a
+Two powers were chosen on the validation parts of three shop logs: γ = 1.25, because the votes of
+neighbors are less concentrated than the next clicks, and ⅛ for an item's own votes, because some
+items are returned to more than others. A conditional logit of these features, fitted on half of a
 validation part, ranks the other half no better by more than half a point of Recall@20. Unlike it,
 counts are exact under updates and need no second index.
 

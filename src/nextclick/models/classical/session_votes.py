@@ -9,7 +9,7 @@ from numba import njit
 
 from nextclick.models.classical.position_weights import position_weight as python_position_weight
 from nextclick.models.classical.position_weights import step_weight as python_step_weight
-from nextclick.models.classical.repeat_kernels import score_repeats
+from nextclick.models.classical.repeat_kernels import rescored_rows
 from nextclick.models.ops.kernels import grow, kth_largest
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def score_rows(
     out_items, out_values = out_items[:n_written], out_values[:n_written]
     if repeats.shape[1] == 0:
         return offsets, out_items, out_values
-    return score_repeats(items, lengths, offsets, out_items, out_values, repeats)
+    return rescored_rows(items, lengths, offsets, out_items, out_values, repeats)
 
 
 @njit(cache=True, nogil=True)
