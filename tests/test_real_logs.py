@@ -41,7 +41,7 @@ def test_a_week_of_yoochoose(real_logs, tmp_path):
     assert counts(result.store, "train", "events", "sessions", "items") == (70_278, 17_794, 2_933)
 
 
-@pytest.mark.parametrize(("model", "recall"), [("session-knn", 0.6910), ("markov", 0.5626)])
+@pytest.mark.parametrize(("model", "recall"), [("session-knn", 0.6941), ("markov", 0.6182)])
 def test_accuracy_on_a_week_of_yoochoose(model, recall, real_logs, tmp_path):
     """The figures are measured; an unnoticed change of the computation leaves the band."""
     folder = real_logs / "yoochoose-100k"

@@ -15,7 +15,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shop")
     store = make_store(folder / "store")
     train(store, "session-knn", folder / "knn")
-    train(store, "markov", folder / "markov")
+    train(store, "markov", folder / "markov", config={"repeats": "keep"})
     for case in ("narm", "tasrec", "csrm", "lgsr", "gru4rec"):
         neural_artifact(case).save(folder / case)
     return folder
