@@ -67,9 +67,7 @@ def validated(store: Store, part: str, seed: int, progress: Progress) -> dict[st
     fit = store.part("train_inner")
     valid = store.part("valid").mask_unseen_items(fit.support())
     validate = validation_callback(fit, valid, store_protocol(store), setup.k, store.items)
-    summary = Trainer(model, setup.config, seed=seed).run(
-        fit, validate=validate, progress=progress
-    )
+    summary = Trainer(model, setup.config, seed=seed).run(fit, validate=validate, progress=progress)
     return {name: summary.selected[name] for name in METRICS}
 
 

@@ -64,19 +64,37 @@ class Measurement:
             return
         started = time.perf_counter()
         model, plan, record = self._train("train_inner", 0, None)
-        blend = self._blend(model, "train_inner", np.zeros(0))
-        valid = self.store.part("valid").mask_unseen_items(blend.counts.support)
-        fitted = fit_weights(blend, valid, store_protocol(self.store), progress=self.progress)
         self.results |= {
             "parameters": self.values,
             "plan": asdict(plan),
-            "weights": fitted.weights.tolist(),
-            "validation": fitted.record,
+            **self._fit(model),
             "history": record["history"],
             "seconds": time.perf_counter() - started,
             "test": {},
         }
         self._save()
+
+    def fit_again(self) -> None:
+        """Fit the weights of the blend again, with the trained models, and rank it again."""
+        self.results |= self._fit(self._trained("train_inner", 0))
+        for seed, test in self.results["test"].items():
+            blend = self._blend(
+                self._trained("train", int(seed)), "train", np.array(self.results["weights"])
+            )
+            test["blend"] = self._rank(blend)
+            if "session-knn" in test:
+                test["session-knn"] = self._rank(blend.members[0])
+        self._save()
+
+    def _trained(self, part: str, seed: int) -> Model:
+        return Artifact.load(self.folder / f"model-{part}-{seed}").model
+
+    def _fit(self, model: Model) -> dict[str, Any]:
+        """The weights of the blend of an inner model, and their validation."""
+        blend = self._blend(model, "train_inner", np.zeros(0))
+        valid = self.store.part("valid").mask_unseen_items(blend.counts.support)
+        fitted = fit_weights(blend, valid, store_protocol(self.store), progress=self.progress)
+        return {"weights": fitted.weights.tolist(), "validation": fitted.record}
 
     def measure(self, seed: int) -> None:
         """Train on everything before the test with a seed, and rank the test."""
@@ -164,6 +182,9 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--fit-again", action="store_true", help="fit the blend again, with the trained models"
+    )
     parser.add_argument("--set", action="append", default=[], help="NAME=VALUE of cosine-gru")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -171,6 +192,8 @@ def main() -> None:
     with progress_bar() as progress:
         measurement = Measurement(store, options.output, parse_values(options.set), progress)
         measurement.select()
+        if options.fit_again:
+            measurement.fit_again()
         for seed in range(options.seeds):
             measurement.measure(seed)
     print("\n".join(table(measurement.results)))
