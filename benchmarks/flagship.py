@@ -131,7 +131,7 @@ class Measurement:
         )
         sessions = self.store.part(part)
         trained = {"part": part, "seed": seed, "counts": self.store.manifest["counts"][part]}
-        trained["data_fingerprint"] = self.store.fingerprint
+        trained |= {"data_fingerprint": self.store.fingerprint, "seconds": 0.0}
         artifact = Artifact(result.model, self.store.items, sessions.support(), trained, None, None)
         artifact.save(self.folder / f"model-{part}-{seed}", overwrite=True)
         return result.model, result.plan, result.record

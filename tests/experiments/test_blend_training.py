@@ -141,8 +141,8 @@ def test_a_killed_training_resumes_with_the_same_weights(
 ):
     original = blend_training._MemberTraining._train
 
-    def killed(training, part, best_epoch):
-        trained = original(training, part, best_epoch)
+    def killed(training, part, plan, progress):
+        trained = original(training, part, plan, progress)
         if part == member_part and training.number == 1:
             raise KilledError
         return trained

@@ -20,6 +20,7 @@ from nextclick.errors import ConfigError
 from nextclick.experiments.artifact_evaluation import store_protocol
 from nextclick.experiments.blend_weights import fit_weights
 from nextclick.experiments.checkpoint_paths import has_checkpoint, require_no_checkpoint
+from nextclick.experiments.joint_progress import JointProgress
 from nextclick.experiments.model_candidate import ModelCandidate
 from nextclick.experiments.requirements import check_store
 from nextclick.models.blended.blend import Blend, BlendConfig
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from nextclick.training.training_plan import TrainingPlan
 
 _INNER, _ALL = "train_inner", "train"
+_NEURAL_SIZE = 20  # of a training in the progress bar, where a counting model has 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +92,18 @@ def train_blend(
     config = build_config(BlendConfig, values, Blend.name)
     check_store(Blend, config, store)
     members = resolve_members(config.members)
+    sizes = [_NEURAL_SIZE if member.capabilities.neural else 1 for member in members]
+    joint = JointProgress(progress, [*sizes, 1, *(sizes if part == _ALL else [])])
     trainings = [
-        _MemberTraining(m, member, store, options, seed, overwrite, progress)
+        _MemberTraining(m, member, store, options, seed, overwrite)
         for m, member in enumerate(members)
     ]
     for training in trainings:
         training.check()
-    inner = [training.train_inner() for training in trainings]
+    inner = [
+        training.train_inner(joint.piece(m, members[m].label))
+        for m, training in enumerate(trainings)
+    ]
     config = replace(config, members=members)
     sessions = store.part(_INNER)
     blend = Blend(
@@ -107,12 +114,16 @@ def train_blend(
         blend,
         store.part("valid").mask_unseen_items(blend.counts.support),
         store_protocol(store),
-        progress=progress,
+        progress=joint.piece(len(members)),
     )
     record = {**fitted.record, "seconds": time.perf_counter() - start}
     final = inner
     if part == _ALL:
-        final = [training.train_all(one) for training, one in zip(trainings, inner, strict=True)]
+        first = len(members) + 1
+        final = [
+            training.train_all(inner[m], joint.piece(first + m, members[m].label))
+            for m, training in enumerate(trainings)
+        ]
         sessions = store.part(_ALL)
     model = Blend(
         config,
@@ -160,7 +171,6 @@ class _MemberTraining:
     options: NeuralOptions
     seed: int
     overwrite: bool
-    progress: Progress
 
     @property
     def candidate(self) -> ModelCandidate:
@@ -175,26 +185,24 @@ class _MemberTraining:
             for part in (_INNER, _ALL):
                 require_no_checkpoint(self._folder(part), overwrite=self.overwrite)
 
-    def train_inner(self) -> _TrainedMember:
+    def train_inner(self, progress: Progress) -> _TrainedMember:
         """Train on `train_inner`."""
-        model, seconds, record, plan = self._train(_INNER, None)
+        model, seconds, record, plan = self._train(_INNER, None, progress)
         return _TrainedMember(model, seconds, record, record, plan)
 
-    def train_all(self, inner: _TrainedMember) -> _TrainedMember:
+    def train_all(self, inner: _TrainedMember, progress: Progress) -> _TrainedMember:
         """Train on `train`, for as many passes as the first training selected."""
-        model, seconds, record, _ = self._train(_ALL, inner.plan)
+        model, seconds, record, _ = self._train(_ALL, inner.plan, progress)
         return _TrainedMember(model, inner.seconds + seconds, record, inner.record)
 
     def _train(
-        self, part: str, plan: TrainingPlan | None
+        self, part: str, plan: TrainingPlan | None, progress: Progress
     ) -> tuple[Model, float, dict[str, Any], TrainingPlan | None]:
         start, candidate = time.perf_counter(), self.candidate
         if not candidate.neural:
             config, _ = candidate.configs({})
             sessions = self.store.part(part)
-            model = candidate.model.fit(
-                sessions, config, seed=self.seed, progress=self._named_progress
-            )
+            model = candidate.model.fit(sessions, config, seed=self.seed, progress=progress)
             return model, time.perf_counter() - start, {}, None
         # imported here: counting members need no neural library
         from nextclick.experiments.neural_training import neural_class, train_neural
@@ -207,7 +215,7 @@ class _MemberTraining:
             part=part,
             seed=self.seed,
             overwrite=self.overwrite,
-            progress=self._named_progress,
+            progress=progress,
             plan=plan,
         )
         return result.model, time.perf_counter() - start, result.record, result.plan
@@ -223,6 +231,3 @@ class _MemberTraining:
         assert self.options.checkpoints is not None
         name = re.sub(r"[^\w.@+=-]", "_", f"{self.number}-{self.member.model}")
         return self.options.checkpoints / name / part
-
-    def _named_progress(self, stage: str, done: int, total: int | None) -> None:
-        self.progress(f"{self.member.label}, {stage}", done, total)
