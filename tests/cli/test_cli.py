@@ -114,7 +114,8 @@ def test_from_a_log_to_a_recommendation(tmp_path, run_json):
     assert (
         run_json("simulate", "-o", tmp_path / "log.csv", "--events", 8000, "--items", 150)[0] == 0
     )
-    code, printed = run_json("run", tmp_path / "log.csv", "-o", tmp_path / "shop", "-k", "5,20")
+    words = ["run", tmp_path / "log.csv", "-o", tmp_path / "shop", "-k", "5,20"]
+    code, printed = run_json(*words, "-m", ",".join(COUNTING_MODELS))
     assert code == 0
     rows = printed["comparison"]["leaderboard"]
     assert sorted(row["model"] for row in rows) == sorted(COUNTING_MODELS)
