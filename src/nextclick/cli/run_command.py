@@ -55,7 +55,7 @@ class RunOptions:
         Field(
             gt=0,
             description="approximate minutes of training for the default models; without it they "
-            "are trained to their end, about ten minutes for a million clicks on two cores",
+            "are trained to their end, ten to twenty minutes for a million clicks on two cores",
         ),
     ] = None
     ks: Annotated[str, Field(description="cut-offs K")] = "5,10,20"
