@@ -49,7 +49,7 @@ PARTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 
 def remove(encoder: CosineGRUEncoder, frozen: tuple[str, ...]) -> None:
-    """Freeze weights at 0; a gate is frozen open, so that the read-out alone is the query."""
+    """Freeze weights at 0; a gate is frozen open: the projected features alone are the query."""
     weights = dict(encoder.named_parameters())
     for name in frozen:
         with torch.no_grad():

@@ -2,7 +2,7 @@
 
 1. On `train_inner`, seed 0 selects the number of passes, and the validation fits the weights of the
    blend. Nothing is chosen on the test.
-2. For each seed, cosine-gru is trained anew on everything before the test, for as many passes.
+2. For each seed, cosine-gru is retrained on everything before the test, for as many passes.
 3. cosine-gru, session-knn and the blend with the fitted weights are ranked on the test once.
 
     python benchmarks/flagship.py STORE -o FOLDER --seeds 3

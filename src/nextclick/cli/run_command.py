@@ -90,8 +90,8 @@ def run_command(
 ) -> None:
     """Prepare a log, then train and compare models on it.
 
-    By default session neighbors, Cosine-GRU and their blend are trained. The validation selects one
-    of them, and the test measures all three once. --models names other models.
+    By default session-based k-NN, Cosine-GRU and their blend are trained. The validation selects
+    one of them, and the test measures all three once. --models names other models.
 
     \b
         nextclick run clicks.csv -o shop

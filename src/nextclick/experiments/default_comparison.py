@@ -1,4 +1,4 @@
-"""The comparison of `nextclick run` by default: session neighbors, Cosine-GRU and their blend.
+"""The comparison of `nextclick run` by default: session-based k-NN, Cosine-GRU and their blend.
 
 The blend trains both of its members, so Cosine-GRU is trained once on the sessions before the
 validation and once on all before the test. The validation chooses between the three: the blend is

@@ -15,7 +15,7 @@ clicked most often near item i with their shares w_ij, and c_tj is the number of
 
 Sources of the parts: unit vectors with a temperature, Gupta et al., NISER, 2019; dropout of the
 candidates' vectors, Hou et al., CORE, SIGIR 2022; attention by the mean and the last state and the
-gate between read-out and attended vector, Pan et al., SGNN-HN, CIKM 2020; attention by repeats,
+gate before the attended vector, Pan et al., SGNN-HN, CIKM 2020; attention by repeats,
 Ren et al., RepeatNet, AAAI 2019. Item vectors that contain those of neighboring items are a static
 form of the global graph of Wang et al., GCE-GNN, SIGIR 2020: a click on an item also trains the
 vectors of its neighbors, which matters most for items with few clicks.
