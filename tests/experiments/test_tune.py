@@ -68,11 +68,11 @@ def test_a_study_of_a_counting_model(store, tmp_path):
     tuned = tune(store, "rules", tmp_path / "study", options)
     numbers = tuned.numbers
     assert numbers["trials"][0]["parameters"] == {
-        "steps": 10, "weighting": "div", "neighbors": 100
+        "steps": 10, "weighting": "div", "neighbors": 100, "repeats": "learned"
     }  # fmt: skip
     assert numbers["preset_value"] == numbers["trials"][0]["value"] <= numbers["best"]["value"]
     assert numbers["states"] == {"complete": 8, "pruned": 0, "failed": 0}
-    assert set(numbers["importance"]) <= {"steps", "weighting", "neighbors"}
+    assert set(numbers["importance"]) <= {"steps", "weighting", "neighbors", "repeats"}
     names = sorted(p.name for p in (tmp_path / "study").iterdir())
     assert names == sorted(
         ["best.toml", "history.png", "history.svg", "importance.png", "importance.svg",
@@ -343,7 +343,7 @@ def test_another_study_in_the_folder(store, tmp_path, monkeypatch):
         ("pop", {"trials": 1}, "pop has nothing to tune: no parameters"),
         (
             "markov",
-            {"trials": 1, "fixed": {"neighbors": "5"}},
+            {"trials": 1, "fixed": {"neighbors": "5", "repeats": "keep"}},
             "--set fixes its whole search space",
         ),
         ("rules", {"grid": {"step": ["1"]}}, "rules has no parameter 'step'"),
