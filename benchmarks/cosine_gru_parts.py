@@ -54,7 +54,7 @@ def remove(encoder: CosineGRUEncoder, frozen: tuple[str, ...]) -> None:
     for name in frozen:
         with torch.no_grad():
             weights[name].fill_(ALWAYS_OPEN if name == "gate.bias" else 0.0)
-        weights[name].requires_grad_(requires_grad=False)
+        weights[name].requires_grad = False
 
 
 def validated(store: Store, part: str, seed: int, progress: Progress) -> dict[str, float]:

@@ -110,7 +110,7 @@ def run_command(
     requested, checked = compared.apply(), prepare_options(options)
     names = _model_names(requested)
     parse_cutoffs(requested.ks)
-    parse_model_specs(names or COUNTING_MODELS, {})
+    parse_model_specs(COUNTING_MODELS if names is None else names, {})
     if resume and (output / "store").exists():
         store, prepared_fields = Store.open(output / "store"), {}
     else:
