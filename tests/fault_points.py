@@ -92,7 +92,7 @@ def fault_points(
         patch.setattr(shutil, "copyfile", points.wrap_write("copyfile", shutil.copyfile, 1))
         for module, name, place in (
             (artifact_module, "save_file", 1),
-            (store_writer, "_allocate", 0),
+            (store_writer, "_mapped_array", 0),
         ):
             patch.setattr(module, name, points.wrap_write(name, getattr(module, name), place))
         try:

@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
     log.write_parquet(folder / "log.parquet")
     options = PrepareOptions(filters=FilterOptions(min_item_support=1))
     prepare(folder / "log.parquet", folder / "store", options=options)
-    train(folder / "store", "markov", folder / "model")
+    train(folder / "store", "markov", folder / "model", config={"repeats": "keep"})
     return folder
 
 
