@@ -91,7 +91,7 @@ class RunReporter:
     def _show_progress(self, position: TrainingPosition, label: str | None = None) -> None:
         parts = [
             "train",
-            f"epoch {min(position.epoch + 1, len(self._samples))}/{self._stop:g}",
+            f"epoch {min(position.epoch + 1, len(self._samples))}/{self._stop:.3g}",
             label or _loss_and_speed(position),
             _last_validation(position, self._metric),
         ]
