@@ -255,3 +255,17 @@ def test_shared_negatives_equal_the_composed_loss(scale: float, *, correct_targe
     gradients = [torch.autograd.grad(2 * loss, (query, table, bias)) for loss in losses]
     for shared, composed in zip(*gradients, strict=True):
         torch.testing.assert_close(shared, composed, atol=1e-9, rtol=1e-9)
+
+
+def test_shared_negatives_need_their_own_probabilities() -> None:
+    query, table = one_row(9.0, LN2, LN3, LN4, LN5)
+    targets, negatives = torch.tensor([1]), torch.tensor([2, 4])
+    with pytest.raises(ValueError, match="log_p without log_q"):
+        sampled_softmax(query, table, targets, negatives, log_p=torch.zeros(5))
+
+
+def test_without_any_negative_the_loss_is_0() -> None:
+    query, table = one_row(9.0, LN2, LN3)
+    none = torch.empty(0, dtype=torch.int64)
+    loss = sampled_softmax(query, table, torch.tensor([1]), none, log_q=torch.zeros(3))
+    assert loss.item() == 0

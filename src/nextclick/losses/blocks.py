@@ -110,7 +110,7 @@ class _Cells:
         self.P, self.N = len(query), len(table) - 1
         self.shape = block_shape(self.P, self.N, settings.max_cells)
         self.buffer = torch.empty(math.prod(self.shape), dtype=dtype, device=query.device)
-        self.is_safe = bool(_logit_bound(query, table, bias) <= MAX_SAFE_LOGIT)
+        self.is_safe = bool(logit_bound(query, table, bias) <= MAX_SAFE_LOGIT)
         self.queries = query.to(dtype)  # (P, D)
         self.scaled = (query.to(self.sum_dtype) * LOG2E).to(dtype)  # (P, D)
         self.items = table[1:].to(dtype)  # (N, D)
@@ -201,7 +201,7 @@ class _Cells:
             _accumulate(self.d_bias[items, None], cells.T, weight.to(cells.dtype), new=new_columns)
 
 
-def _logit_bound(query: Tensor, table: Tensor, bias: Tensor | None) -> Tensor:
+def logit_bound(query: Tensor, table: Tensor, bias: Tensor | None) -> Tensor:
     """Upper bound of the absolute values of all logits (Cauchy-Schwarz)."""
     longest_query: Tensor = torch.linalg.vector_norm(query, dim=1).amax()
     longest_item: Tensor = torch.linalg.vector_norm(table, dim=1).amax()

@@ -77,17 +77,18 @@ def sampled_softmax(
         ValueError: shapes do not match, or only one of `log_q` and `log_p` is given although both
             sources of negatives are used.
     """
-    if valid is None and not in_batch and negatives is not None and negatives.ndim == 1:
+    sources = _sources(len(targets), negatives, log_q, log_p, in_batch)
+    is_plain = valid is None and not in_batch
+    if is_plain and negatives is not None and negatives.ndim == 1 and len(negatives):
         return _shared_pool(
-            query, table, targets, negatives, (bias, log_q),
-            correct_target=correct_target, sparse=sparse,
+            query, table, targets, negatives,
+            bias=bias, sources=sources, correct_target=correct_target, sparse=sparse,
         )  # fmt: skip
     candidates = score_candidates(
         query, table, targets, negatives,
         bias=bias, in_batch=in_batch, valid=valid, sparse=sparse,
     )  # fmt: skip
     positive, negative = candidates.positive, candidates.negative
-    sources = _sources(len(targets), negatives, log_q, log_p, in_batch)
     if sources:
         negative = negative - _log_expected_counts(sources, candidates.items)
         if correct_target:
@@ -101,22 +102,22 @@ def _shared_pool(
     table: Tensor,
     targets: Tensor,
     negatives: Tensor,
-    biases: tuple[Tensor | None, Tensor | None],
     *,
+    bias: Tensor | None,
+    sources: list[tuple[int, Tensor]],
     correct_target: bool,
     sparse: bool,
 ) -> Tensor:
-    """The loss for negatives (M,) that all rows share; `biases` are `bias` and `log_q`."""
-    check_shapes(query, table, targets, biases[0])
-    bias, log_q = biases
+    """The loss for negatives (M,) that all rows share, with `sources` as in `_sources`."""
+    check_shapes(query, table, targets, bias)
     P = len(targets)
     gathered = torch.cat([targets, negatives])
     rows = embedding(gathered, table, sparse=sparse)  # (P + M, D)
     offsets = rows.new_zeros(len(gathered))  # added to the logits
     if bias is not None:
         offsets = offsets + bias.gather(0, gathered, sparse_grad=sparse)
-    if log_q is not None:
-        log_counts = log_q[gathered] + math.log(max(len(negatives), 1))
+    if sources:
+        log_counts = _log_expected_counts(sources, gathered)
         log_counts[gathered == 0] = 0.0  # padding, which is omitted
         if not correct_target:
             log_counts[:P] = 0.0

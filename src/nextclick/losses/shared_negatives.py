@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from nextclick.losses.blocks import MAX_SAFE_LOGIT
+from nextclick.losses.blocks import MAX_SAFE_LOGIT, logit_bound
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ def shared_softmax(
     Args:
         query: (P, D).
         targets: (P, D) vectors of the targets, and (P,) added to their logits.
-        negatives: (M, D) vectors of the negatives, and (M,) added to their logits.
+        negatives: (M, D) vectors of the negatives, M ≥ 1, and (M,) added to their logits.
         hits: rows and columns of the cells to omit, (H,) int64 each; see `hit_cells`.
 
     Returns:
@@ -75,7 +75,8 @@ class _SharedSoftmax(torch.autograd.Function):
             bias = bias.to(dtype)
             cells = torch.mm(query, rows.T).add_(bias)  # (P, M), logits
             shift = torch.zeros_like(positive)  # (P,)
-            if bool(_logit_bound(query, rows, bias, positive) > MAX_SAFE_LOGIT):
+            bound = torch.maximum(logit_bound(query, rows, bias), positive.abs().amax())
+            if bool(bound > MAX_SAFE_LOGIT):
                 shift = torch.maximum(cells.amax(1), positive)
                 cells.sub_(shift[:, None])
             cells.exp_()
@@ -95,12 +96,3 @@ class _SharedSoftmax(torch.autograd.Function):
         d_rows = cells.T @ (query * weight[:, None])
         d_bias = cells.T @ weight if ctx.needs_input_grad[3] else None
         return d_query, target * weight - share, d_rows, d_bias, None, None
-
-
-def _logit_bound(query: Tensor, rows: Tensor, bias: Tensor, positive: Tensor) -> Tensor:
-    """() upper bound of the absolute values of all logits."""
-    longest_query: Tensor = torch.linalg.vector_norm(query, dim=1).amax()
-    if not len(rows):
-        return positive.abs().amax()
-    longest_row: Tensor = torch.linalg.vector_norm(rows, dim=1).amax()
-    return torch.maximum(longest_query * longest_row + bias.abs().amax(), positive.abs().amax())

@@ -171,28 +171,23 @@ class CosineGRUEncoder(Encoder):
 
     def vectors(self, items: Tensor) -> Tensor:
         """(…, D) unit vectors ê of items; 0 for padding."""
+        return self.items(items) if self.is_unit else normalize(self.sums(items), dim=-1)
+
+    def sums(self, items: Tensor) -> Tensor:
+        """(…, D) item vectors before they are divided by their norms."""
         rows: Tensor = self.items(items)
-        if self.is_unit:
-            return rows
-        if self.neighbors is not None:
-            rows = rows + self.neighbors(items, self.items)
-        return normalize(rows, dim=-1)
+        return rows if self.neighbors is None else rows + self.neighbors(items, self.items)
 
     def candidate_rows(self, items: Tensor) -> Tensor:
         """(U, D) unit vectors of candidates after dropout, for steps with sampled negatives."""
-        if self.item_dropout.p == 0.0:
-            return self.vectors(items)
-        rows: Tensor = self.items(items)
-        if self.neighbors is not None:
-            rows = rows + self.neighbors(items, self.items)
-        return normalize(self.item_dropout(rows), dim=-1)
+        return normalize(self.item_dropout(self.sums(items)), dim=-1)
 
     def table(self) -> tuple[Tensor, Tensor | None]:
         """The unit vectors of all items, without bias."""
         if self.is_unit:
             return self.items.weight, None
         every = torch.arange(len(self.items.weight), device=self.items.weight.device)
-        return self.candidate_rows(every) if self.training else self.vectors(every), None
+        return self.candidate_rows(every), None  # without dropout outside of training
 
     @torch.no_grad()
     def keep_unit_vectors(self) -> None:
