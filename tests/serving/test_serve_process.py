@@ -51,21 +51,36 @@ def start(*arguments, **environment):
 def test_stopped_under_load_no_answer_is_lost(knn, tmp_path, workers):
     more = ["--workers", workers, "--state", f"lmdb:{tmp_path / 's'}"] if workers > 1 else []
     process, url = start(knn, "--shutdown-grace", "1", *more)
-    answered, lost, refused = [], [], []
+    outcomes = stop_under_load(process, url, keep_alive=4)
+    assert set(outcomes) == {200, "refused"}
+    assert outcomes.count("refused") == 4
 
-    def asks():
-        with httpx.Client(base_url=url, timeout=30) as client:
+
+def test_new_connections_do_not_keep_a_server_from_stopping(knn):
+    process, url = start(knn, "--shutdown-grace", "0.2")
+    outcomes = stop_under_load(process, url, new_connections=16)
+    assert set(outcomes) == {200, "refused"}
+    assert outcomes.count("refused") == 16
+
+
+def stop_under_load(process, url, keep_alive=0, new_connections=0):
+    """The outcomes of requests until the port is closed; each thread ends with its first error."""
+    outcomes = []
+
+    def asks(headers):
+        with httpx.Client(base_url=url, timeout=30, headers=headers) as client:
             while True:
                 try:
-                    answered.append(client.post("/v1/recommend", json=BODY).status_code)
+                    outcomes.append(client.post("/v1/recommend", json=BODY).status_code)
                 except httpx.ConnectError:
-                    refused.append(1)  # the port is closed: nothing was sent
+                    outcomes.append("refused")  # nothing was sent
                     return
                 except httpx.TransportError as error:
-                    lost.append(repr(error))
+                    outcomes.append(repr(error))
                     return
 
-    threads = [threading.Thread(target=asks) for _ in range(4)]
+    headers = [{}] * keep_alive + [{"connection": "close"}] * new_connections
+    threads = [threading.Thread(target=asks, args=(one,)) for one in headers]
     for thread in threads:
         thread.start()
     time.sleep(1.0)
@@ -73,9 +88,7 @@ def test_stopped_under_load_no_answer_is_lost(knn, tmp_path, workers):
     for thread in threads:
         thread.join(60)
     assert process.wait(60) == 0
-    assert lost == []
-    assert set(answered) == {200}
-    assert len(refused) == 4
+    return outcomes
 
 
 def test_a_counting_model_is_served_without_pytorch(knn):

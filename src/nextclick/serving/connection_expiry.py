@@ -28,6 +28,9 @@ class ExpiryQueue(Generic[T]):
         self._deadlines: dict[T, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
+    def __len__(self) -> int:
+        return len(self._deadlines)
+
     def __contains__(self, connection: T) -> bool:
         return connection in self._deadlines
 

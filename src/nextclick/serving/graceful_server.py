@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from nextclick.serving.closing_port import refuse_handshakes
 from nextclick.serving.http_protocol import bounded_protocol
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from nextclick.serving.app import App
 
-_FINAL_REQUEST_SECONDS = 1.0  # for a last request on open connections
+_FINAL_REQUEST_SECONDS = 1.0  # for a last request on connections that have been used
+_HANDSHAKE_SECONDS = 0.1  # for handshakes that have begun
 BACKLOG = 2048
 _ACCEPTS = 64  # connections accepted after one that the event loop accepted
 
@@ -35,29 +36,32 @@ class GracefulServer(uvicorn.Server):
     Args:
         app: what answers.
         load: loads its models.
+        owns_port: whether no other process accepts connections from the same socket.
 
     Attributes:
         load_error: why the models could not be loaded; the server then stops.
     """
 
-    def __init__(self, app: App, load: Callable[[], None]):
+    def __init__(self, app: App, load: Callable[[], None], *, owns_port: bool):
         settings = app.settings
         self.load_error: Exception | None = None
         self._load = load
+        self._owns_port = owns_port
         self._middleware = app.asgi
         self._grace = settings.shutdown_grace
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: tuple[socket.socket, ...] = ()
         self._accepting: set[asyncio.Task[Any]] = set()
+        self._protocol_class = bounded_protocol(
+            settings,
+            app.metrics.rejected.labels("queue").inc,
+            lambda: app.asgi.shutting_down,
+            self._accept_more,
+        )
         super().__init__(
             uvicorn.Config(
                 app.asgi,
-                http=bounded_protocol(
-                    settings,
-                    app.metrics.rejected.labels("queue").inc,
-                    lambda: app.asgi.shutting_down,
-                    self._accept_more,
-                ),
+                http=self._protocol_class,
                 ws="none",
                 log_config=None,
                 access_log=False,
@@ -81,19 +85,28 @@ class GracefulServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept pending connections, close the port, finish open connections, then stop."""
         assert self._loop is not None
+        if self._owns_port:
+            for listener in self._listeners:
+                refuse_handshakes(listener)
+        await asyncio.sleep(_HANDSHAKE_SECONDS)
+        for _ in range(BACKLOG // _ACCEPTS):
+            self._accept_more()
         self._listeners = ()
-        for listener in sockets or ():
-            with contextlib.suppress(OSError):  # the backlog is empty
-                while True:
-                    await self._loop.connect_accepted_socket(self._protocol, listener.accept()[0])
         for server in self.servers:
             server.close()
         for listener in sockets or ():
             listener.close()
         deadline = self._loop.time() + _FINAL_REQUEST_SECONDS
-        while self.server_state.connections and self._loop.time() < deadline:
+        while self._accepting or self._has_open_request(deadline):
             await asyncio.sleep(0.01)
         await super().shutdown(sockets)
+
+    def _has_open_request(self, deadline: float) -> bool:
+        """Whether a connection may send another request: a new one until its header timeout."""
+        assert self._loop is not None
+        if self._loop.time() < deadline:
+            return bool(self.server_state.connections)
+        return len(self._protocol_class.heads) > 0
 
     def _accept_more(self) -> None:
         """Accept further connections; the event loop accepts one per iteration."""
@@ -110,11 +123,9 @@ class GracefulServer(uvicorn.Server):
                 task.add_done_callback(self._accepting.discard)
 
     def _protocol(self) -> asyncio.Protocol:
-        protocol_class: Any = self.config.http_protocol_class
-        protocol: asyncio.Protocol = protocol_class(
+        return self._protocol_class(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-        return protocol
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop after the grace period; a second signal stops at once."""

@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from nextclick.errors import ConfigError, NextclickError
 from nextclick.serving.app import App, store_limits
+from nextclick.serving.closing_port import refuse_handshakes
 from nextclick.serving.graceful_server import BACKLOG, GracefulServer
 from nextclick.serving.log_limit import RepeatLimit
 from nextclick.serving.open_files import allow_connections
@@ -100,7 +102,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     with tempfile.TemporaryDirectory(prefix="nextclick-metrics-") as folder:
         hand_on(settings, folder)
         _log_to_stderr()
-        _run_pool(listener, settings.workers)
+        _run_pool(listener, settings)
 
 
 def run_worker(
@@ -133,7 +135,7 @@ def run_worker(
 
     if others is not None and not others.is_first:
         load()  # another process answers meanwhile
-    server = GracefulServer(app, load)
+    server = GracefulServer(app, load, owns_port=others is None)
     server.run(sockets=sockets)
     if server.load_error is not None:
         raise server.load_error
@@ -153,8 +155,9 @@ def _worker_main(listener: socket.socket, others: LoadingOrder) -> None:
         sys.exit(NOT_LOADED)
 
 
-def _run_pool(listener: socket.socket, n: int) -> None:
+def _run_pool(listener: socket.socket, settings: Settings) -> None:
     """Supervise worker processes until SIGTERM or Ctrl-C, then wait for them to finish."""
+    n = settings.workers
     spawn = multiprocessing.get_context("spawn")
     stop = threading.Event()
     first_loaded, numbers = spawn.Event(), itertools.count()
@@ -174,9 +177,12 @@ def _run_pool(listener: socket.socket, n: int) -> None:
     try:
         pool.supervise()
     finally:
-        listener.close()  # otherwise clients connect to a port that nobody accepts from
         for process in pool.processes:
             process.terminate()  # SIGTERM starts the graceful shutdown
+        if stop.is_set():
+            time.sleep(settings.shutdown_grace)  # the workers accept connections
+        refuse_handshakes(listener)
+        listener.close()  # otherwise clients connect to a port that nobody accepts from
         for process in pool.processes:
             process.join()
 
