@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager
+from io import IOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,16 +59,18 @@ class FaultPoints:
         return wrapped
 
     def wrap_write(self, name: str, call: Callable[..., Any], place: int) -> Callable[..., Any]:
-        """A call that writes the file named by argument `place`: a point before it and amid it."""
+        """A call that writes the file of argument `place`: a point before it and amid it."""
 
         def wrapped(*args: Any, **options: Any) -> Any:
-            path = Path(args[place])
+            path = Path(getattr(args[place], "path", args[place]))
             if not self.concerns(path):
                 return call(*args, **options)
             if self.reach(name):
                 raise Killed(name)
             result = call(*args, **options)
             if self.reach(f"half of {name}"):
+                if isinstance(result, IOBase):
+                    result.close()
                 with path.open("r+b") as file:
                     file.truncate(path.stat().st_size // 2)
                 raise Killed(name)
@@ -92,7 +95,7 @@ def fault_points(
         patch.setattr(shutil, "copyfile", points.wrap_write("copyfile", shutil.copyfile, 1))
         for module, name, place in (
             (artifact_module, "save_file", 1),
-            (store_writer, "_mapped_array", 0),
+            (store_writer._ClickColumn, "create", 0),
         ):
             patch.setattr(module, name, points.wrap_write(name, getattr(module, name), place))
         try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from nextclick.core.file_digests import digest_files
 from nextclick.core.manifests import write_manifest
@@ -153,19 +152,14 @@ def _write_part(
     offsets = np.zeros(len(sessions) + 1, dtype=np.int64)
     np.cumsum(remaining_lengths(keep, table.offsets)[sessions], out=offsets[1:])
     np.save(folder / "offsets.npy", offsets)
-    n_clicks = int(offsets[-1])
-    items = _mapped_array(folder / "items.npy", np.int32, n_clicks)
-    outputs: list[tuple[np.memmap, AnyArray, Int32Array | None]] = [
-        (items, table.items, item_index)
-    ]
+    columns = [_ClickColumn(folder / "items.npy", table.items, item_index)]
     if table.times is not None and blocks is not None:
-        times = _mapped_array(folder / "times.npy", np.int64, n_clicks)
-        outputs.append((times, table.times, None))
+        columns.append(_ClickColumn(folder / "times.npy", table.times))
         ends = table.times[table.offsets[sessions + 1] - 1]
         # a given test part may begin before the training part
         block = np.maximum((ends - blocks.origin_ms) // blocks.length_ms, 0)
         np.save(folder / "blocks.npy", block.astype(np.int32))
-    _copy_clicks(table, keep, sessions, outputs)
+    _write_clicks(table, keep, sessions, int(offsets[-1]), columns)
     if table.users is not None and user_index is not None:
         codes = table.users[sessions]
         users = np.append(user_index, np.int32(0))[codes]  # code -1, unknown, reads the last entry
@@ -185,41 +179,52 @@ def _write_column(
         np.save(folder / name / f"column-{number}.npy", np.append(index, np.int32(0))[values])
 
 
-def _mapped_array(path: Path, dtype: type[np.signedinteger[Any]], length: int) -> np.memmap:
-    """Create the file of an array (length,) and map it for writing.
+@dataclass(frozen=True, slots=True)
+class _ClickColumn:
+    """The file of an array with one value per click.
 
-    The disk space is allocated first, because a later write without space kills the process.
-
-    Raises:
-        OSError: the disk is full.
+    Attributes:
+        path: the file.
+        values: (E,) integers, for all clicks of the table.
+        index: maps the values to those in the file, unless it is None.
     """
-    array = open_memmap(path, mode="w+", dtype=dtype, shape=(length,))
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return array
+
+    path: Path
+    values: AnyArray
+    index: Int32Array | None = None
+
+    def of_clicks(self, clicks: Int64Array) -> AnyArray:
+        """(C,) what the file contains for the clicks at these indices."""
+        values = self.values[clicks]
+        return values if self.index is None else self.index[values]
+
+    def create(self, length: int) -> BinaryIO:
+        """Create the file of an array (length,), with its header only."""
+        file = self.path.open("wb")
+        dtype = np.lib.format.dtype_to_descr(self.of_clicks(np.empty(0, np.int64)).dtype)
+        header = {"descr": dtype, "fortran_order": False, "shape": (length,)}
+        np.lib.format.write_array_header_1_0(file, header)
+        return file
 
 
-def _copy_clicks(
+def _write_clicks(
     table: SessionTable,
     keep: BoolArray,
     sessions: Int64Array,
-    outputs: Sequence[tuple[np.memmap, AnyArray, Int32Array | None]],
+    n_clicks: int,
+    columns: Sequence[_ClickColumn],
 ) -> None:
-    """Copy the kept clicks of `sessions` into mapped arrays, and write these to the disk.
+    """Write the kept clicks of `sessions`, a bounded number at a time.
 
     Args:
         table: all clicks.
         keep: (E,) bool, False for dropped clicks.
         sessions: numbers of the sessions, in the order of the output.
-        outputs: each mapped array, the values (E,) for it, and the index through which they are
-            mapped, or None.
+        n_clicks: the number of kept clicks of these sessions.
+        columns: the files.
     """
-    n_copied = 0
-    for clicks in remaining_clicks(table, keep, sessions):
-        copied = slice(n_copied, n_copied + len(clicks))
-        for out, values, index in outputs:
-            out[copied] = values[clicks] if index is None else index[values[clicks]]
-        n_copied += len(clicks)
-    for out, _, _ in outputs:
-        out.flush()
+    with ExitStack() as stack:
+        files = [stack.enter_context(column.create(n_clicks)) for column in columns]
+        for clicks in remaining_clicks(table, keep, sessions):
+            for file, column in zip(files, columns, strict=True):
+                file.write(column.of_clicks(clicks).data)
