@@ -37,28 +37,49 @@ def start(model, store, output):
     )  # fmt: skip
 
 
-def kill(model, store, folder, kills):
-    """Kill a run at random moments and let it end; count the kills that it had to go on from."""
-    began = time.perf_counter()
-    assert start(model, store, folder / "whole").wait() == 0
-    duration = time.perf_counter() - began
-    expected = (folder / "whole" / "weights.safetensors").read_bytes()
-    draw = random.Random(5)
-    resumed = 0
-    while resumed < kills:
-        output = folder / "killed"
-        process = start(model, store, output)
-        try:
-            process.wait(draw.uniform(0.3, 1) * duration)
-        except subprocess.TimeoutExpired:
+def checkpoint_time(training):
+    """When the checkpoint of a training was written; None without one."""
+    try:
+        return (training / "checkpoint").stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def kill_after_checkpoint(process, training, delay):
+    """Kill a run `delay` seconds after its first checkpoint; False if it ended before."""
+    before = checkpoint_time(training)
+    while process.poll() is None:
+        if checkpoint_time(training) not in (None, before):
+            time.sleep(delay)
             process.kill()
             process.wait()
-            resumed += (folder / "killed.training" / "checkpoint").exists()
+            return True
+        time.sleep(0.01)
+    assert process.returncode == 0
+    return False
+
+
+def kill(model, store, folder, kills):
+    """Kill runs after checkpoints, again and again, and resume them; return the number of kills."""
+    assert start(model, store, folder / "whole").wait() == 0
+    expected = (folder / "whole" / "weights.safetensors").read_bytes()
+    draw = random.Random(5)
+    output, training = folder / "killed", folder / "killed.training"
+    killed = 0
+    for _ in range(kills):
+        if killed == kills:
+            break
+        ended = False
+        while killed < kills and not ended:
+            process = start(model, store, output)
+            ended = not kill_after_checkpoint(process, training, draw.uniform(0, 0.3))
+            killed += not ended
+        if not ended:
             assert start(model, store, output).wait() == 0
         assert (output / "weights.safetensors").read_bytes() == expected
         shutil.rmtree(output)
-        shutil.rmtree(folder / "killed.training")
-    return resumed
+        shutil.rmtree(training, ignore_errors=True)
+    return killed
 
 
 def test_a_killed_training_goes_on_as_if_it_had_not_been(store, tmp_path):
@@ -69,6 +90,7 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(store, tmp_path):
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("model", NEURAL)
 def test_ten_kills_of_every_model(model, store, tmp_path, capsys):
-    found = kill(model, store, tmp_path, KILLS)
+    killed = kill(model, store, tmp_path, KILLS)
+    assert killed > 0
     with capsys.disabled():
-        print(json.dumps({"model": model, "resumed": found, "weights": "identical"}))  # noqa: T201
+        print(json.dumps({"model": model, "killed": killed, "weights": "identical"}))  # noqa: T201
