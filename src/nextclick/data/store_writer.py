@@ -12,8 +12,8 @@ from nextclick.core.file_digests import digest_files
 from nextclick.core.manifests import write_manifest
 from nextclick.core.storage import fingerprint
 from nextclick.data.click_counts import remaining_lengths
-from nextclick.data.part_selection import remaining_clicks
-from nextclick.data.store import FORMAT_VERSION, KIND, PARTS, Store
+from nextclick.data.part_selection import item_support, remaining_clicks
+from nextclick.data.store import FORMAT_VERSION, KIND, Store
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
@@ -68,14 +68,17 @@ def write_store(
     item_codes = np.flatnonzero(selection.support).astype(np.int32)
     item_vocabulary, item_index = items.vocabulary(item_codes)
     item_vocabulary.save(folder / "items")
-    user_index = None
+    session_users = None  # (S,) indices
     if users is not None and table.users is not None:
         train_users = table.users[selection.train]
         user_codes = np.unique(train_users[train_users >= 0])
-        user_vocabulary, user_index = users.vocabulary(user_codes)
+        user_vocabulary, index = users.vocabulary(user_codes)
+        # code -1, unknown, reads the last entry
+        session_users = np.append(index, np.int32(0))[table.users]
         user_vocabulary.save(folder / "users")
     for name, sessions in (("train", selection.train), ("test", selection.test)):
-        _write_part(folder / name, table, selection.keep, sessions, item_index, user_index, blocks)
+        path = folder / name
+        _write_part(path, table, selection.keep, sessions, item_index, session_users, blocks)
     for number, (codes, source) in enumerate(zip(table.columns, columns.values(), strict=True)):
         _write_column(folder, number, codes, source, selection)
     n_train = len(selection.train)
@@ -96,25 +99,47 @@ def write_store(
         "predicted": asdict(predicted) | {"share": predicted.share},
         "report": report,
     }
-    store = Store(folder, {**manifest, "files": digests}, is_verified=True)
-    parts = [name for name in PARTS if name != "valid" or n_inner < n_train]
-    manifest["counts"] = {name: part_counts(store, name) for name in parts}
+    sessions_of = {
+        "train": selection.train,
+        "train_inner": selection.train[:n_inner],
+        "valid": selection.train[n_inner:],
+        "test": selection.test,
+    }
+    lengths = remaining_lengths(selection.keep, table.offsets)
+    # the written arrays are not mapped for this, because their pages would count as memory
+    manifest["counts"] = {
+        name: count_part(
+            lengths[sessions],
+            item_support(table, selection.keep, sessions, len(item_index))[item_index > 0],
+            None if session_users is None else session_users[sessions],
+        )
+        for name, sessions in sessions_of.items()
+        if len(sessions) or name != "valid"
+    }
     return Store(folder, write_manifest(folder, manifest, digests), is_verified=True)
 
 
-def part_counts(store: Store, name: str) -> dict[str, int]:
-    """Count the clicks, sessions, prefixes, users and items of a part."""
-    part = store.part(name)
-    has_item = part.support() > 0
-    has_user = np.zeros(part.n_users + 1, dtype=np.bool_)
-    if part.users is not None:
-        has_user[part.users] = True
+def count_part(
+    lengths: Int64Array, support: Int64Array, users: Int32Array | None
+) -> dict[str, int]:
+    """Count the clicks, sessions, prefixes, users and items of a part.
+
+    Args:
+        lengths: (S,) clicks of each session.
+        support: (N,) clicks on each item of the vocabulary.
+        users: (S,) indices, 0 for an unknown user; None without users.
+    """
+    n_users = 0
+    if users is not None and len(users):
+        has_user = np.zeros(int(users.max()) + 1, dtype=np.bool_)
+        has_user[users] = True
+        n_users = int(has_user[1:].sum())
     return {
-        "events": part.n_events,
-        "sessions": len(part),
-        "prefixes": part.n_prefixes,
-        "users": int(has_user[1:].sum()),
-        "items": int(has_item[1:].sum()),
+        "events": int(lengths.sum()),
+        "sessions": len(lengths),
+        "prefixes": int(np.maximum(lengths - 1, 0).sum()),
+        "users": n_users,
+        "items": int((support > 0).sum()),
     }
 
 
@@ -145,7 +170,7 @@ def _write_part(
     keep: BoolArray,
     sessions: Int64Array,
     item_index: Int32Array,
-    user_index: Int32Array | None,
+    session_users: Int32Array | None,
     blocks: TimeBlocks | None,
 ) -> None:
     folder.mkdir()
@@ -160,10 +185,8 @@ def _write_part(
         block = np.maximum((ends - blocks.origin_ms) // blocks.length_ms, 0)
         np.save(folder / "blocks.npy", block.astype(np.int32))
     _write_clicks(table, keep, sessions, int(offsets[-1]), columns)
-    if table.users is not None and user_index is not None:
-        codes = table.users[sessions]
-        users = np.append(user_index, np.int32(0))[codes]  # code -1, unknown, reads the last entry
-        np.save(folder / "users.npy", users)
+    if session_users is not None:
+        np.save(folder / "users.npy", session_users[sessions])
 
 
 def _write_column(

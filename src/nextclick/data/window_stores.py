@@ -22,7 +22,7 @@ from nextclick.data.options import FilterOptions
 from nextclick.data.sessionize import SessionTable
 from nextclick.data.split import iso
 from nextclick.data.store import FORMAT_VERSION, KIND, PARTS, Store
-from nextclick.data.store_writer import n_valid, part_counts
+from nextclick.data.store_writer import count_part, n_valid
 from nextclick.errors import ConfigError, EmptyLogError
 from nextclick.version import __version__
 
@@ -212,8 +212,12 @@ class WindowLog:
         }
         store = Store(folder, {**manifest, "files": digests}, is_verified=True)
         parts = [name for name in PARTS if name != "valid" or n_inner < n_train]
-        manifest["counts"] = {name: part_counts(store, name) for name in parts}
+        manifest["counts"] = {name: _counts(store.part(name)) for name in parts}
         write_manifest(folder, manifest, digests)
+
+
+def _counts(part: Sessions) -> dict[str, int]:
+    return count_part(part.lengths(), part.support()[1:], part.users)
 
 
 def keep_clicks(sessions: Sessions, keep: BoolArray, *, min_length: int) -> Sessions:
