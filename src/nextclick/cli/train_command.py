@@ -15,6 +15,7 @@ from nextclick.cli.parsing import parse_values
 from nextclick.cli.progress import progress_bar
 from nextclick.errors import ConfigError
 from nextclick.experiments.comparison_options import TrainOn
+from nextclick.experiments.order_of_time import describe_order
 from nextclick.experiments.recipe import Recipe, read_recipe
 from nextclick.models.model_registry import model_names
 from nextclick.training.training_config import NeuralOptions
@@ -185,3 +186,5 @@ def _show_epochs(artifact: Artifact) -> None:
         f"{trained['samples_per_second']:,.0f} samples/s on {trained['device']} with "
         f"{trained['threads']} thread{'s' if trained['threads'] > 1 else ''}"
     )
+    if trained["order"] is not None:
+        show(f"the validation selects {describe_order(trained['order'])}")

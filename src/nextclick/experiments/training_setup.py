@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nextclick.data.store import Store
     from nextclick.evaluation import RankingProtocol
     from nextclick.models.neural_model import NeuralModel
-    from nextclick.training.loop import Validate
+    from nextclick.training.loop import OnInterval, Validate
     from nextclick.training.trainer import TrainingSummary
     from nextclick.training.training_config import NeuralOptions, TrainingConfig
     from nextclick.training.training_plan import TrainingPlan
@@ -82,8 +82,18 @@ class TrainingSetup:
         *,
         plan: TrainingPlan | None = None,
         folder: str = ".",
+        on_interval: OnInterval | None = None,
     ) -> tuple[NeuralModel, TrainingSummary]:
-        """Train a model with fresh weights on a part; on `train_inner`, validate it."""
+        """Train a model with fresh weights on a part; on `train_inner`, validate it.
+
+        Args:
+            part: "train_inner" or "train".
+            config: training parameters.
+            progress: receives the progress.
+            plan: length of the run; None is that of the config.
+            folder: of the checkpoints, below that of the options.
+            on_interval: see `Trainer.run`.
+        """
         sessions = self.store.part(part)
         dataset = DatasetInfo.from_sessions(sessions, self.model_type.requires(self.model_config))
         with seeded(self.seed):
@@ -101,6 +111,7 @@ class TrainingSetup:
             training = trainer.run(
                 sessions,
                 validate=self._validation() if part == "train_inner" else None,
+                on_interval=on_interval,
                 checkpoints=checkpoints,
                 trackers=trackers,
                 progress=progress,
@@ -116,7 +127,9 @@ class TrainingSetup:
         path = self.options.checkpoints / folder
         # if the training that selects the number of epochs was interrupted, the second one has no
         # checkpoint yet
-        is_first = folder != "." or not (self.options.checkpoints / CHOOSE).exists()
+        is_first = folder == CHOOSE or (
+            folder == "." and not (self.options.checkpoints / CHOOSE).exists()
+        )
         resume = self.options.resume and (is_first or (path / "checkpoint").exists())
         return Checkpoints(path, resume, {"store": self.store.fingerprint, "part": part})
 

@@ -237,6 +237,7 @@ _RECIPE: dict[str, Any] = QUICK_SOFTMAX | {
     "validations": 6,
     "max_steps": 50_000,
     "precision": "auto",
+    "choose_order": True,
 }
 
 
