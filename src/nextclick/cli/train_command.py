@@ -180,7 +180,11 @@ def _show_blend(trained: dict[str, Any]) -> None:
 def _show_epochs(artifact: Artifact) -> None:
     trained = artifact.trained
     metric, value = trained["training"]["metric"], trained["validation"]
-    validation = "" if value is None else f", {metric} {value:.4f} on the validation split"
+    sessions = trained["validation_sessions"]
+    where = "the validation split"
+    if sessions["ranked"] < sessions["all"]:
+        where = f"a sample of {sessions['ranked']:,} of the {sessions['all']:,} validation sessions"
+    validation = "" if value is None else f", {metric} {value:.4f} on {where}"
     show(
         f"epoch {trained['best_epoch']} of {trained['epochs']}{validation}; "
         f"{trained['samples_per_second']:,.0f} samples/s on {trained['device']} with "

@@ -11,6 +11,7 @@ from nextclick.experiments.checkpoint_paths import CHOOSE, require_no_checkpoint
 from nextclick.experiments.training_halves import TrainingHalves
 from nextclick.experiments.training_setup import TrainingSetup
 from nextclick.experiments.validation_baselines import validation_baselines
+from nextclick.experiments.validation_sample import MAX_SESSIONS
 from nextclick.models.neural_model import NeuralModel
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def train_neural(
         "epochs": training.epochs,
         "best_epoch": training.selected["epoch"],
         "validation": (selection or training).selected.get(setup.config.metric),
+        "validation_sessions": _validation_sessions(store),
         "validation_baselines": baselines,
         "order": order,
         "history": list(training.history),
@@ -142,3 +144,9 @@ def train_neural(
             {"block": block, "neighbor_pairs": n} for block, n in model.neighbor_pairs.items()
         ]
     return NeuralTraining(model, record, training.selected_plan)
+
+
+def _validation_sessions(store: Store) -> dict[str, int]:
+    """The number of validation sessions that a training ranks, and of all."""
+    n_sessions = store.manifest["counts"]["valid"]["sessions"]
+    return {"ranked": min(n_sessions, MAX_SESSIONS), "all": n_sessions}

@@ -11,6 +11,7 @@ from nextclick.evaluation import evaluate
 from nextclick.experiments.artifact_evaluation import store_protocol
 from nextclick.experiments.checkpoint_paths import CHOOSE
 from nextclick.experiments.requirements import check_store
+from nextclick.experiments.validation_sample import validation_sample
 from nextclick.models.neural_model import DatasetInfo
 from nextclick.training.checkpoint import Checkpoints
 from nextclick.training.device import choose_device, seeded
@@ -143,9 +144,12 @@ class TrainingSetup:
         return model.with_history(sessions)
 
     def _validation(self) -> Validate:
-        """Rank the validation part as `evaluate` does; items not in `train_inner` are unknown."""
+        """Rank the validation as `evaluate` does; items not in `train_inner` are unknown.
+
+        Of a large validation a sample is ranked; see `validation_sample`.
+        """
         inner = self.store.part("train_inner")
-        valid = self.store.part("valid").mask_unseen_items(inner.support())
+        valid = validation_sample(self.store.part("valid")).mask_unseen_items(inner.support())
         return validation_callback(
             inner, valid, store_protocol(self.store), self.k, self.store.items
         )
