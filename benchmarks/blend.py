@@ -2,10 +2,11 @@
 
     nextclick simulate -o log.parquet --events 3000000 --items 100000 --users 30000
     nextclick prepare log.parquet -o STORE --min-item-support 1
-    python benchmarks/blend.py STORE ARTIFACT [--sessions 500] [--limit-ms 1]
+    python benchmarks/blend.py STORE ARTIFACT [--neural cosine-gru] [--sessions 500] [--limit-ms 1]
 
-If there is no ARTIFACT, one is built of session-knn and of NARM after some steps of training, with
-the weights of a blend on a week of Yoochoose: the time depends on its tables, not on its accuracy.
+If there is no ARTIFACT, one is built of session-knn and of a neural model after some steps of
+training, with the weights of a blend on a week of Yoochoose: the time depends on its tables, not
+on its accuracy.
 
 Queries one random prefix of each of some test sessions, one after the other; the time of a request
 is the minimum of five passes, which excludes other processes. The rows are the search of each
@@ -47,21 +48,20 @@ if TYPE_CHECKING:
     from nextclick.serving.search.searcher import ScoredItems, Searcher
 
 K, PASSES, OFFLINE = 20, 5, 50
-MEMBERS = ("session-knn", "narm")
-NARM = {
+NEURAL = {
     "loss": "sampled", "negatives": 2048, "sparse": True, "learning_rate": 0.002,
     "batch_size": 512, "epochs": 1, "keep": "last", "recent": 0.05,
 }  # fmt: skip
 WEIGHTS = (0.56, -0.94, 0.54, -0.80, -0.19, -0.23, 0.33, 0.30, -0.41)
 
 
-def build(store: Path, path: Path) -> None:
+def build(store: Path, name: str, path: Path) -> None:
     """Write an artifact whose weights are not fitted."""
     knn = train(store, "session-knn")
-    narm = train(store, "narm", config=NARM, train_on="all")
-    config = BlendConfig(members=resolve_members(MEMBERS))
+    neural = train(store, name, config=NEURAL)
+    config = BlendConfig(members=resolve_members(("session-knn", name)))
     counts = ItemCounts.from_sessions(Store.open(store).part("train"))
-    model = Blend(config, [knn.model, narm.model], counts, np.array(WEIGHTS))
+    model = Blend(config, [knn.model, neural.model], counts, np.array(WEIGHTS))
     replace(knn, model=model).save(path)
 
 
@@ -113,12 +113,15 @@ def main() -> None:
     )
     parser.add_argument("store", type=Path, help="what `nextclick prepare` made")
     parser.add_argument("artifact", type=Path, help="a blend that `nextclick train` made")
+    parser.add_argument(
+        "--neural", default="cosine-gru", help="the neural member of a new artifact"
+    )
     parser.add_argument("--sessions", type=int, default=500, help="of the test (default 500)")
     parser.add_argument("--limit-ms", type=float, default=1.0, help="of the median (default 1)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if not options.artifact.exists():
-        build(options.store, options.artifact)
+        build(options.store, options.neural, options.artifact)
     with threadpool_limits(1):
         began = time.perf_counter()
         recommender = Recommender.load(options.artifact)

@@ -22,6 +22,8 @@ from nextclick.core.topk import SortedBase
 from nextclick.core.types import SparseScores
 from nextclick.data import encode, session_position_kernels, sessionize
 from nextclick.evaluation import rank_kernels, ranks
+from nextclick.models.blended import candidate_features, candidate_kernels
+from nextclick.models.blended.top_lists import TopLists
 from nextclick.models.classical import inverted_index as postings
 from nextclick.models.classical import (
     item_kernels,
@@ -212,6 +214,35 @@ def test_scores_of_repeats(seed, clicks):
     arguments = batch.items, batch.lengths, sparse.offsets, sparse.items, sparse.values, table
     assert_same(
         plain(repeat_model.score_repeats)(*arguments), repeat_kernels.score_repeats(*arguments)
+    )
+
+
+@few
+@given(seeds, queries)
+def test_logits_of_candidates(seed, clicks):
+    rng = np.random.default_rng(seed)
+    lists = [
+        TopLists.join(
+            [
+                (
+                    rng.permutation(N)[:n].astype(np.int32) + 1,
+                    np.sort(rng.integers(0, 4, n)).astype(np.float32)[::-1],  # some without votes
+                )
+                for n in rng.integers(0, N + 1, len(clicks))
+            ]
+        )
+        for _ in range(3)
+    ]
+    arguments = (
+        SessionBatch.from_lists(clicks),
+        lists,
+        [True, False, True],
+        (np.log1p(rng.integers(0, 9, N + 1)), np.log1p(rng.integers(0, 99, N + 1))),
+        np.where(rng.random(11) < 0.2, 0.0, rng.normal(size=11)),
+    )
+    assert_same(
+        plain(candidate_features.candidate_logits)(*arguments),
+        candidate_kernels.candidate_logits(*arguments),
     )
 
 

@@ -62,10 +62,18 @@ def test_windows_of_a_long_session_overlap_by_half():
     assert batch.targets.tolist() == [2, 3, 4, 5, 6, 7, 8]
 
 
-@given(logs, st.integers(1, 40), st.one_of(st.none(), st.integers(1, 9)), st.booleans())
-def test_every_click_is_a_target_once_with_enough_input(log, size, max_length, shuffle):
+@given(
+    logs,
+    st.integers(1, 40),
+    st.one_of(st.none(), st.integers(1, 9)),
+    st.booleans(),
+    st.integers(1, 4),
+)
+def test_every_click_is_a_target_once_with_enough_input(log, size, max_length, shuffle, window):
     log = [[*s, 1, 2] if n == 0 else s for n, s in enumerate(numbered(log))]
-    order = order_of(log, batch_size=size, max_length=max_length, shuffle=shuffle)
+    order = order_of(
+        log, batch_size=size, max_length=max_length, shuffle=shuffle, length_window=window
+    )
     plan = order.plan(3)
     inputs = {target: prefix for k in range(len(plan)) for prefix, target in samples(plan[k])}
     expected = Counter(click for s in log for click in s[1:])
@@ -93,6 +101,36 @@ def test_batches_have_about_batch_size_prefixes_and_little_padding():
     assert max(sizes) <= 128
     assert np.mean(sizes) > 115
     assert sum(sizes) / cells > 0.95
+
+
+def test_windows_of_time_group_sessions_by_length():
+    sessions = long_log()
+    exact = order_of(sessions, batch_size=64, shuffle=False).plan(0)
+    plan = order_of(sessions, batch_size=64, shuffle=False, length_window=8).plan(0)
+
+    def padding(plan):
+        cells = sum(plan[k].items.size for k in range(len(plan)))
+        return 1 - sum(len(plan[k]) for k in range(len(plan))) / cells
+
+    assert padding(plan) < 0.25 < 0.6 < padding(exact)
+    # a session is at most two windows of batches from its place in time
+    step_of = {int(s): k for k in range(len(plan)) for s in plan[k].session}
+    exact_step = {int(s): k for k in range(len(exact)) for s in exact[k].session}
+    moved = [abs(step_of[s] - exact_step[s]) for s in exact_step]
+    assert 0 < np.mean(moved) < 8 and max(moved) < 16
+    # the lengths of consecutive steps are in random order
+    widths = np.array([plan[k].items.shape[1] for k in range(len(plan) - len(plan) % 8)])
+    rising = (np.diff(widths.reshape(-1, 8)) > 0).mean()
+    assert 0.2 < rising < 0.8
+
+
+def test_windows_of_time_keep_the_order_of_blocks():
+    log = long_log(300)
+    blocks = np.sort(np.random.default_rng(1).integers(0, 5, 300)).astype(np.int32)
+    sessions = replace(log, blocks=blocks)
+    plan = order_of(sessions, batch_size=16, shuffle=False, length_window=4).plan(0)
+    steps = [plan[k].block for k in range(len(plan))]
+    assert steps == sorted(steps)
 
 
 def test_a_row_larger_than_batch_size_is_a_batch():
@@ -126,6 +164,7 @@ def test_lengths_are_distributed_over_the_epoch():
     ("changes", "message"),
     [
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"length_window": 0}, "length_window must be at least 1, got 0"),
         ({"max_length": -1}, "max_length must be at least 1, got -1"),
     ],
 )

@@ -10,7 +10,7 @@ from nextclick.experiments.recipe import Recipe, read_recipe
 from nextclick.models.model_registry import model_class
 from nextclick.training.training_config import build_configs
 
-OURS = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+OURS = sorted((Path(__file__).parents[2] / "recipes").rglob("*.toml"))
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)

@@ -83,6 +83,8 @@ def test_a_study_of_a_counting_model(store, tmp_path):
         rows = list(csv.DictReader(file))
     assert [float(row["value"]) for row in rows] == [t["value"] for t in numbers["trials"]]
     assert rows[0]["weighting"] == "div"
+    assert numbers["trials"][0]["metrics"][METRIC] == numbers["trials"][0]["value"]
+    assert set(numbers["trials"][0]["metrics"]) >= {"recall@5", "mrr@5"}
     # the recipe gives the figure of the study
     recipe = read_recipe(tuned.recipe)
     assert (recipe.model, recipe.seed) == ("rules", 3)
@@ -110,6 +112,26 @@ def test_a_study_of_a_neural_model_and_its_recipe(store, tmp_path):
     ).trained  # fmt: skip
     assert trained["validation"] == best["value"]
     assert trained["training"]["metric"] == METRIC
+
+
+def test_a_recipe_with_its_validation_metrics(store, tmp_path):
+    file = tmp_path / "recipes/shop/rules.toml"
+    options = TuneOptions(metric=METRIC, trials=2, seed=3)
+    numbers = tune(store, "rules", tmp_path / "study", options, recipe=file).numbers
+    text = file.read_text()
+    best = numbers["trials"][numbers["best"]["trial"]]
+    assert f"rules on {store.path.resolve().name}: the best of 2 trials by {METRIC}" in text
+    assert f"mrr@5 {best['metrics']['mrr@5']:.4f}" in text
+    assert f"fingerprint {store.fingerprint}" in text
+    assert text == (tmp_path / "study/best.toml").read_text()
+    assert read_recipe(file).parameters == numbers["best"]["parameters"]
+    # the same command writes it again, and no other file is replaced
+    tune(store, "rules", tmp_path / "study", options, recipe=file)
+    with pytest.raises(OutputError, match="exists and is no recipe of markov"):
+        tune(store, "markov", tmp_path / "other", options, recipe=file)
+    (tmp_path / "notes.toml").write_text("a note")
+    with pytest.raises(OutputError, match="exists and is no recipe of rules"):
+        tune(store, "rules", tmp_path / "study", options, recipe=tmp_path / "notes.toml")
 
 
 def test_the_test_part_is_not_looked_at(store, tmp_path):

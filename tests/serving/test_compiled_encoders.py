@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from nextclick.models.neural.asars import ASARS, ASARSConfig
+from nextclick.models.neural.cosine_gru import CosineGRU, CosineGRUConfig
 from nextclick.models.neural.sr_gnn import SRGNN, SRGNNConfig
 from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.gap_bins import GapBins
 from nextclick.serving.request import RecommendationRequest, ResolvedRequest, to_batch
 from nextclick.serving.search.compiled_encoders import compile_encoder, gap_rows
+from nextclick.serving.search.encoder_kernels import sigmoid_
 from reference.neural_cases import CASES, N, small_model, spread_weights
 
 U = 6
@@ -104,3 +106,25 @@ def test_gap_rows():
     np.testing.assert_array_equal(
         gap_rows(bins, seconds), bins.rows(torch.from_numpy(seconds)).numpy()
     )
+
+
+@pytest.mark.parametrize("width", [6, 7])  # four columns at a time, and a rest
+def test_cosine_gru(width):
+    torch.manual_seed(0)
+    model = spread_weights(CosineGRU(CosineGRUConfig(width=width, max_length=7), N))
+    model.encoder.keep_unit_vectors()
+    asked = wishes(np.random.default_rng(0), times=False)
+    clicks = [[3, 3, 3, 3, 3], [1, 2, 1, 2, 1], [4, 4, 4, 5, 4, 5]]  # up to three and more clicks
+    check(model, asked + [replace(asked[0], clicks=np.array(c, dtype=np.int32)) for c in clicks])
+
+
+def test_cosine_gru_with_times_is_not_compiled():
+    model = CosineGRU(CosineGRUConfig(width=6, times=True), N, DatasetInfo(None, GapBins(2.5, 9)))
+    assert compile_encoder(model.encoder) is None
+
+
+def test_sigmoids_of_any_number():
+    x = np.array([0, 1, -1, 30, -30, 200, -200, 1e-8, np.nan, *np.linspace(-20, 20, 999)])
+    approximate = x.astype(np.float32)
+    sigmoid_(approximate)
+    np.testing.assert_allclose(approximate, 1 / (1 + np.exp(-x)), rtol=0, atol=2e-7)

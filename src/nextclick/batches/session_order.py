@@ -92,6 +92,7 @@ class SessionOrder:
         max_length: int | None,
         seed: int,
         shuffle: bool = True,
+        length_window: int = 1,
     ):
         """Split the sessions into rows.
 
@@ -102,12 +103,19 @@ class SessionOrder:
             max_length: maximum number of inputs of a row; None is `LONGEST_ROW`.
             seed: seed of the shuffling.
             shuffle: shuffle the rows and group them by length; False keeps the order of time.
+            length_window: without shuffling, rows are grouped by length within the rows of so many
+                consecutive batches, and these batches are in random order; 1 keeps the order of
+                time exactly.
 
         Raises:
             ConfigError: a size is out of range.
             EmptyLogError: no session has two clicks.
         """
-        for name, value in (("batch_size", batch_size), ("max_length", max_length or LONGEST_ROW)):
+        for name, value in (
+            ("batch_size", batch_size),
+            ("max_length", max_length or LONGEST_ROW),
+            ("length_window", length_window),
+        ):
             if value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
         self._sessions = drop_unknown_items(sessions)
@@ -120,6 +128,7 @@ class SessionOrder:
         self._batch_size = batch_size
         self._seed = seed
         self._shuffle = shuffle
+        self._window = length_window
 
     @property
     def n_samples(self) -> int:
@@ -129,11 +138,14 @@ class SessionOrder:
     def plan(self, epoch: int) -> BatchPlan:
         """The batches of an epoch; they depend only on (seed, epoch)."""
         rng = np.random.default_rng([self._seed, epoch])
-        order = self._bucket_by_length(rng) if self._shuffle else np.arange(len(self._rows))
+        order = self._bucket_by_length(rng) if self._shuffle else self._sort_within_windows()
         bounds = _batch_bounds(self._n_targets[order], self._block[order], self._batch_size)
         batches = np.arange(len(bounds) - 1)
         if self._shuffle:
             rng.shuffle(batches)
+        elif self._window > 1:
+            block = self._block[order[bounds[:-1]]]  # batches stay in the order of blocks
+            batches = np.lexsort((rng.random(len(batches)), batches // self._window, block))
         return BatchPlan(self._sessions, self._rows, order, bounds, batches)
 
     def _bucket_by_length(self, rng: np.random.Generator) -> Int64Array:
@@ -150,6 +162,15 @@ class SessionOrder:
                 # alternate descending and ascending: a batch across two pools has similar lengths
                 order[part] = order[part][by_length if number % 2 else by_length[::-1]]
         return order
+
+    def _sort_within_windows(self) -> Int64Array:
+        """(R,) rows in the order of time, sorted by length within each window."""
+        if self._window == 1:
+            return np.arange(len(self._rows))
+        window = np.cumsum(self._n_targets) // (self._window * self._batch_size)
+        # alternate ascending and descending: a batch across two windows has similar lengths
+        length = np.where(window % 2, -self._rows.length, self._rows.length)
+        return np.lexsort((length, window, self._block))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

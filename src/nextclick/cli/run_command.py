@@ -215,6 +215,7 @@ def _run_default(
 def _selection(choice: Choice, comparison: ComparisonResult) -> str:
     """One sentence: the selected model, by how much, and its result on the test."""
     from nextclick.core.metrics import metric_label
+    from nextclick.experiments.order_of_time import describe_order
 
     name = metric_label(choice.metric)
     own = choice.validated[choice.label][choice.metric]
@@ -228,6 +229,8 @@ def _selection(choice: Choice, comparison: ComparisonResult) -> str:
         if row["label"] == choice.label and choice.metric in row["metrics"]:
             value = row["metrics"][choice.metric]["value"]
             sentence += f"; on the test it has {value:.2%}"
+    if choice.order is not None:
+        sentence += f"; Cosine-GRU trains on {describe_order(choice.order)}"
     return sentence
 
 

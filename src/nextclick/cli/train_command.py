@@ -15,6 +15,7 @@ from nextclick.cli.parsing import parse_values
 from nextclick.cli.progress import progress_bar
 from nextclick.errors import ConfigError
 from nextclick.experiments.comparison_options import TrainOn
+from nextclick.experiments.order_of_time import describe_order
 from nextclick.experiments.recipe import Recipe, read_recipe
 from nextclick.models.model_registry import model_names
 from nextclick.training.training_config import NeuralOptions
@@ -179,9 +180,15 @@ def _show_blend(trained: dict[str, Any]) -> None:
 def _show_epochs(artifact: Artifact) -> None:
     trained = artifact.trained
     metric, value = trained["training"]["metric"], trained["validation"]
-    validation = "" if value is None else f", {metric} {value:.4f} on the validation split"
+    sessions = trained["validation_sessions"]
+    where = "the validation split"
+    if sessions["ranked"] < sessions["all"]:
+        where = f"a sample of {sessions['ranked']:,} of the {sessions['all']:,} validation sessions"
+    validation = "" if value is None else f", {metric} {value:.4f} on {where}"
     show(
         f"epoch {trained['best_epoch']} of {trained['epochs']}{validation}; "
         f"{trained['samples_per_second']:,.0f} samples/s on {trained['device']} with "
         f"{trained['threads']} thread{'s' if trained['threads'] > 1 else ''}"
     )
+    if trained["order"] is not None:
+        show(f"the validation selects {describe_order(trained['order'])}")

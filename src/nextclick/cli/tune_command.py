@@ -59,6 +59,13 @@ def tune_command(
         Path | None,
         typer.Option("--output", "-o", help="Folder of the study.  [default: MODEL.study]"),
     ] = None,
+    save_recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-recipe",
+            help="File that also gets the best recipe, with its validation metrics as comments.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -91,13 +98,15 @@ def tune_command(
     full = TypedOptions(TuneOptions, values).apply()
     folder = output or Path(f"{model}.study")
     with progress_bar() as progress:
-        tuned = tune(store, model, folder, full, overwrite=overwrite, progress=progress)
-    _show(tuned)
+        tuned = tune(
+            store, model, folder, full, recipe=save_recipe, overwrite=overwrite, progress=progress
+        )
+    _show(tuned, save_recipe or tuned.recipe)
     if as_json:
         print_json("tune/1", {"path": str(folder), "study": tuned.numbers})
 
 
-def _show(tuned: TuningResult) -> None:
+def _show(tuned: TuningResult, recipe: Path) -> None:
     from nextclick.experiments.tuning import HISTORY, IMPORTANCE
 
     numbers = tuned.numbers
@@ -112,5 +121,5 @@ def _show(tuned: TuningResult) -> None:
         f"{states['pruned']} stopped early, {states['failed']} failed, in "
         f"{numbers['search_seconds']:,.0f} s"
     )
-    show(f"{tuned.recipe}: nextclick train STORE --recipe {tuned.recipe} -o MODEL")
+    show(f"{recipe}: nextclick train STORE --recipe {recipe} -o MODEL")
     show(f"{tuned.path}: {IMPORTANCE}.png, {HISTORY}.png, trials.csv, study.json")

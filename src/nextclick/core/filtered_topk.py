@@ -7,6 +7,7 @@ own K and filter, and scores arrive in blocks, so a row of N scores is never sto
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import BoolArray, Float32Array, Int32Array, Int64Array, SparseScores
 
 NO_MASK = np.zeros((0, 0), dtype=np.bool_)
+_NO_ITEM = np.empty(0, dtype=np.int32)
 
 
 class FilteredRequest(Protocol):
@@ -62,19 +64,17 @@ class CandidateFilter(NamedTuple):
     @classmethod
     def of(cls, requests: Sequence[FilteredRequest]) -> CandidateFilter:
         """The candidates of a batch of requests."""
-        offsets = np.zeros(len(requests) + 1, dtype=np.int64)
-        np.cumsum([len(request.excluded) for request in requests], out=offsets[1:])
+        ends = accumulate((len(request.excluded) for request in requests), initial=0)
         masks = [request.allowed for request in requests if request.allowed is not None]
         mask_of = np.full(len(requests), -1, dtype=np.int64)
-        mask_of[[b for b, request in enumerate(requests) if request.allowed is not None]] = range(
-            len(masks)
-        )
+        if masks:
+            filtered = [b for b, request in enumerate(requests) if request.allowed is not None]
+            mask_of[filtered] = range(len(masks))
+        excluded = [request.excluded for request in requests]
         return cls(
             k=np.array([request.k for request in requests], dtype=np.int64),
-            excluded_offsets=offsets,
-            excluded=np.concatenate(
-                [np.empty(0, np.int32), *(request.excluded for request in requests)]
-            ),
+            excluded_offsets=np.array(list(ends), dtype=np.int64),
+            excluded=excluded[0] if len(excluded) == 1 else np.concatenate([_NO_ITEM, *excluded]),
             mask_of=mask_of,
             masks=np.stack(masks) if masks else NO_MASK,
         )

@@ -25,7 +25,7 @@ class SortedBase:
     """The base scores of `SparseScores`, sorted once for all rows.
 
     Attributes:
-        scores: (N + 1,) float32, a copy of the base.
+        scores: (N + 1,) float32, the base, a copy if it is writable.
         ascending: (N,) float32, the scores of items 1..N, ascending.
         best_first: (N,) int32, the items by descending score; ties by ascending index.
     """
@@ -49,14 +49,14 @@ class SortedBase:
             )
         order = np.argsort(-base[1:], kind="stable")
         return cls(
-            scores=base.copy(),
+            scores=base.copy() if base.flags.writeable else base,
             ascending=base[1:][order[::-1]],
             best_first=(order + 1).astype(np.int32),
         )
 
     def matches(self, base: Float32Array) -> bool:
-        """Whether this was built from equal base scores; compares values, not buffers."""
-        return np.array_equal(self.scores, base)
+        """Whether this was built from equal base scores; compares values, unless read-only."""
+        return self.scores is base or np.array_equal(self.scores, base)
 
 
 @compiled_above(

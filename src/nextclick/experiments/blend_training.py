@@ -157,6 +157,7 @@ class _TrainedMember:
             "seconds": self.seconds,
             "validated": validation,
             **self.record,
+            "order": self.inner_record.get("order"),
             "inner_history": self.inner_record.get("history"),
         }
 

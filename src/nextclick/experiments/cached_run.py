@@ -257,8 +257,9 @@ def step_seconds(trained: dict[str, Any]) -> float:
 
 
 def _histories(trained: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    """Of the training that selects the number of epochs, if any, and of the final training."""
-    return [h for name in ("selection_history", "history") if (h := trained.get(name))]
+    """Of the trainings that select the number of epochs and the order, and of the final one."""
+    other_order = (trained.get("order") or {}).get("other_history")
+    return [h for h in (trained.get("selection_history"), other_order, trained.get("history")) if h]
 
 
 def _intervals(trained: dict[str, Any]) -> list[dict[str, Any]]:
@@ -266,7 +267,7 @@ def _intervals(trained: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _epochs(trained: dict[str, Any]) -> float | None:
-    """Passes of both trainings over their sessions; None for a counting model."""
+    """Passes of all trainings over their sessions; None for a counting model."""
     return sum(history[-1]["epoch"] for history in _histories(trained)) or None
 
 

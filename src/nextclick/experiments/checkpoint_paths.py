@@ -1,7 +1,8 @@
 """Where a training stores its checkpoints.
 
 FOLDER/checkpoint/          of the training whose weights become the model
-FOLDER/choose/checkpoint/   of the preceding training that selects the number of epochs, if any
+FOLDER/choose/checkpoint/   of the training before it that selects the number of epochs, if any
+FOLDER/in-order/checkpoint/ of the one in chronological order; see `order_of_time`
 FOLDER/0-narm/train_inner/  of the first training of member 0 of a blend: a FOLDER of its own
 """
 
@@ -16,8 +17,8 @@ from nextclick.errors import OutputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-CHOOSE = "choose"
-_CHECKPOINTS = ("checkpoint", f"{CHOOSE}/checkpoint")
+CHOOSE, IN_ORDER = "choose", "in-order"
+_CHECKPOINTS = ("checkpoint", f"{CHOOSE}/checkpoint", f"{IN_ORDER}/checkpoint")
 
 
 def require_no_checkpoint(folder: Path, *, overwrite: bool) -> None:

@@ -1,8 +1,9 @@
 """The comparison of `nextclick run` by default: session-based k-NN, Cosine-GRU and their blend.
 
 The blend trains both of its members, so Cosine-GRU is trained once on the sessions before the
-validation and once on all before the test. The validation chooses between the three: the blend is
-measured there with weights from the other half of its sessions. The test measures all three once.
+validation, or twice if the order of the sessions is chosen, and once on all before the test. The
+validation chooses between the three: the blend is measured there with weights from the other half
+of its sessions. The test measures all three once.
 """
 
 from __future__ import annotations
@@ -40,12 +41,14 @@ class Choice:
         metric: the metric that it is best in.
         validated: label to metric to value, on the validation.
         folder: the artifact, trained on everything before the test.
+        order: of the sessions in the training of Cosine-GRU, see `order_of_time.Selection`.
     """
 
     label: str
     metric: str
     validated: dict[str, dict[str, float]]
     folder: Path
+    order: dict[str, Any] | None
 
 
 def compare_by_default(
@@ -109,7 +112,8 @@ def _choice(blend: Artifact, folders: dict[str, Path]) -> Choice | None:
     }
     # at equal values the simpler model, which comes first
     best = max((COUNTING, NEURAL, BLEND), key=lambda label: validated[label][metric])
-    return Choice(best, metric, validated, folders[best])
+    order = blend.trained["members"][1].get("order")
+    return Choice(best, metric, validated, folders[best], order)
 
 
 def _save_member(blend: Artifact, index: int, folder: Path) -> None:
@@ -124,8 +128,9 @@ def _save_member(blend: Artifact, index: int, folder: Path) -> None:
 
 
 def _steps(store: Store, file: Path, minutes: float, progress: Progress) -> int:
-    """The steps that each of the two trainings may take; measured once and kept for a resume."""
+    """The steps that each of the trainings may take; measured once and kept for a resume."""
     # imported here: only a limited run measures the speed of a training
+    from nextclick.experiments.order_of_time import tries_both_orders
     from nextclick.experiments.training_setup import TrainingSetup
     from nextclick.models.neural.cosine_gru import CosineGRU
     from nextclick.training.device import seeded
@@ -146,7 +151,8 @@ def _steps(store: Store, file: Path, minutes: float, progress: Progress) -> int:
         model = CosineGRU(setup.model_config, setup.n_items)
     summary = Trainer(model, setup.config, minutes=_PROBE_MINUTES).run(store.part("train_inner"))
     seconds_per_step = summary.seconds / max(sum(entry["steps"] for entry in summary.history), 1)
-    steps = max(int(60 * minutes * _SHARE_OF_STEPS / 2 / seconds_per_step), 1)
+    trainings = 3 if tries_both_orders(setup.config, store.part("train_inner")) else 2
+    steps = max(int(60 * minutes * _SHARE_OF_STEPS / trainings / seconds_per_step), 1)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, with_digest({"minutes": minutes, "steps": steps}))
     return steps

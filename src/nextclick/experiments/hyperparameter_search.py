@@ -15,6 +15,7 @@ from nextclick.experiments.recipe import Recipe, write_recipe
 from nextclick.experiments.training_failures import TRAINING_FAILURES, failure_reason
 from nextclick.experiments.tuning_study import (
     ERROR,
+    METRICS,
     REPEATS,
     SECONDS,
     best_trial,
@@ -152,7 +153,7 @@ class _TrialRun:
         self._start = time.perf_counter()  # sampling the point counts
         self._point = suggest(trial, search.plan.space)
         self._parameters = search.plan.parameters(self._point)
-        self._values: list[float] = []  # of each validation
+        self._metrics: list[dict[str, float]] = []  # of each validation
 
     def value(self) -> float:
         """The metric on the validation part.
@@ -167,17 +168,27 @@ class _TrialRun:
         try:
             if earlier is not None:
                 return self._repeat(earlier)
-            return self._search.objective(
-                self._parameters, on_validation=self._validated, progress=self._report
+            return self._keep(
+                self._search.objective(
+                    self._parameters, on_validation=self._validated, progress=self._report
+                )
             )
         except _OutOfTimeError:
             if self._has_value():
-                return max(self._values)
+                return self._keep(max(self._metrics, key=self._value_of))
             raise optuna.TrialPruned from None
         except TRAINING_FAILURES as error:
             self._fail(failure_reason(error))
         finally:
             self._trial.set_user_attr(SECONDS, self._seconds())
+
+    def _keep(self, metrics: dict[str, float]) -> float:
+        """Store the metrics of the trial, and return the one that is maximized."""
+        self._trial.set_user_attr(METRICS, metrics)
+        return self._value_of(metrics)
+
+    def _value_of(self, metrics: dict[str, float]) -> float:
+        return metrics[self._search.plan.options.metric]
 
     def _repeat(self, earlier: FrozenTrial) -> float:
         """Copy the outcome of an earlier trial of the same point."""
@@ -188,6 +199,7 @@ class _TrialRun:
             raise optuna.TrialPruned
         if earlier.value is None:
             self._fail(earlier.user_attrs[ERROR])
+        self._trial.set_user_attr(METRICS, earlier.user_attrs.get(METRICS))
         return earlier.value
 
     def _fail(self, reason: str) -> NoReturn:
@@ -199,10 +211,10 @@ class _TrialRun:
         """Of a neural model."""
         return self._search.plan.candidate.configs(self._parameters)[1]
 
-    def _validated(self, value: float, share: float) -> None:
-        self._values.append(value)
+    def _validated(self, metrics: dict[str, float], share: float) -> None:
+        self._metrics.append(metrics)
         self._trial.set_user_attr(SECONDS, self._seconds())  # in case the process is killed
-        report_validation(self._trial, value, share)
+        report_validation(self._trial, self._value_of(metrics), share)
 
     def _report(self, stage: str, done: int, total: int | None) -> None:
         share = f" {100 * done / total:.0f} %" if total else ""
@@ -212,7 +224,7 @@ class _TrialRun:
         """Whether the training, if it ended now, would give its best value so far."""
         training = self._training
         selects = training and training.keep == "best" and not training.pretrain_epochs
-        return bool(self._values and selects)
+        return bool(self._metrics and selects)
 
     def _seconds(self) -> float:
         return time.perf_counter() - self._start

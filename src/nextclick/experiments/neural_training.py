@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nextclick.errors import ConfigError
+from nextclick.experiments import order_of_time
 from nextclick.experiments.checkpoint_paths import CHOOSE, require_no_checkpoint
 from nextclick.experiments.training_halves import TrainingHalves
 from nextclick.experiments.training_setup import TrainingSetup
 from nextclick.experiments.validation_baselines import validation_baselines
+from nextclick.experiments.validation_sample import MAX_SESSIONS
 from nextclick.models.neural_model import NeuralModel
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import Progress
     from nextclick.data.store import Store
     from nextclick.models.base import Model
+    from nextclick.training.trainer import TrainingSummary
     from nextclick.training.training_config import NeuralOptions
     from nextclick.training.training_plan import TrainingPlan
 
@@ -70,9 +73,9 @@ def train_neural(
     weights that validate best. With part "train" it does the same to select the number of passes
     over the sessions, and trains again from fresh weights, for that many passes, on everything
     before the test: the validation sessions are then trained on, and select nothing but the number
-    of passes. Passes, not steps: the larger log takes more steps, and each click is seen as often,
-    at the same learning rates. With keep=last nothing is selected: the model trains to the planned
-    end.
+    of passes and, with `choose_order`, the order of the sessions. Passes, not steps: the larger log
+    takes more steps, and each click is seen as often, at the same learning rates. With keep=last
+    nothing is selected: the model trains to the planned end.
 
     Args:
         model_type: the model.
@@ -96,29 +99,40 @@ def train_neural(
     setup = TrainingSetup(model_type, store, values, options, seed)
     if options.checkpoints is not None and not options.resume:
         require_no_checkpoint(options.checkpoints, overwrite=overwrite)
-    config, selection, baselines = setup.config, None, None
+    config, selection, baselines, order = setup.config, None, None, None
+    both = order_of_time.tries_both_orders(config, store.part("train_inner"))
+
+    def final(report: Progress, plan: TrainingPlan) -> tuple[NeuralModel, TrainingSummary]:
+        ordered = order_of_time.with_order_of(plan, config)
+        return setup.train(part, replace(ordered, keep="last"), report, plan=plan)
+
     if plan is not None:
-        model, training = setup.train(part, replace(config, keep="last"), progress, plan=plan)
+        model, training = final(progress, plan)
     elif part == "train" and config.keep == "best":
         n_inner, n_all = (store.part(name).n_prefixes for name in ("train_inner", "train"))
-        halves = TrainingHalves(progress, n_all / max(n_inner, 1))
-        model, selection = setup.train("train_inner", config, halves.selecting, folder=CHOOSE)
-        baselines = validation_baselines(model, store, config.metric, seed)
-        model, training = setup.train(
-            part, replace(config, keep="last"), halves.final, plan=selection.selected_plan
-        )
+        halves = TrainingHalves(progress, n_all / max(n_inner, 1), both)
+        selected = order_of_time.select(setup, halves, folder=CHOOSE, both=both)
+        selection, order = selected.training, selected.order
+        baselines = validation_baselines(selected.model, store, config.metric, seed)
+        model, training = final(halves.final, selection.selected_plan)
     else:
-        model, training = setup.train(part, config, progress)
+        if part == "train_inner" and both:
+            selected = order_of_time.select(setup, TrainingHalves(progress, 0.0, both), both=both)
+            model, training, order = selected.model, selected.training, selected.order
+        else:
+            model, training = setup.train(part, config, progress)
         if part == "train_inner":
             baselines = validation_baselines(model, store, config.metric, seed)
     model = setup.with_full_graph(model, part)
     record = {
         "preset": options.preset or "default",
-        "training": asdict(setup.config),
+        "training": asdict(order_of_time.with_order_of(training.selected_plan, config)),
         "epochs": training.epochs,
         "best_epoch": training.selected["epoch"],
         "validation": (selection or training).selected.get(setup.config.metric),
+        "validation_sessions": _validation_sessions(store),
         "validation_baselines": baselines,
+        "order": order,
         "history": list(training.history),
         "selection_history": None if selection is None else list(selection.history),
         "samples_per_second": training.samples_per_second,
@@ -130,3 +144,9 @@ def train_neural(
             {"block": block, "neighbor_pairs": n} for block, n in model.neighbor_pairs.items()
         ]
     return NeuralTraining(model, record, training.selected_plan)
+
+
+def _validation_sessions(store: Store) -> dict[str, int]:
+    """The number of validation sessions that a training ranks, and of all."""
+    n_sessions = store.manifest["counts"]["valid"]["sessions"]
+    return {"ranked": min(n_sessions, MAX_SESSIONS), "all": n_sessions}

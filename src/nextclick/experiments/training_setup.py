@@ -11,6 +11,7 @@ from nextclick.evaluation import evaluate
 from nextclick.experiments.artifact_evaluation import store_protocol
 from nextclick.experiments.checkpoint_paths import CHOOSE
 from nextclick.experiments.requirements import check_store
+from nextclick.experiments.validation_sample import validation_sample
 from nextclick.models.neural_model import DatasetInfo
 from nextclick.training.checkpoint import Checkpoints
 from nextclick.training.device import choose_device, seeded
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from nextclick.data.store import Store
     from nextclick.evaluation import RankingProtocol
     from nextclick.models.neural_model import NeuralModel
-    from nextclick.training.loop import Validate
+    from nextclick.training.loop import OnInterval, Validate
     from nextclick.training.trainer import TrainingSummary
     from nextclick.training.training_config import NeuralOptions, TrainingConfig
     from nextclick.training.training_plan import TrainingPlan
@@ -82,8 +83,18 @@ class TrainingSetup:
         *,
         plan: TrainingPlan | None = None,
         folder: str = ".",
+        on_interval: OnInterval | None = None,
     ) -> tuple[NeuralModel, TrainingSummary]:
-        """Train a model with fresh weights on a part; on `train_inner`, validate it."""
+        """Train a model with fresh weights on a part; on `train_inner`, validate it.
+
+        Args:
+            part: "train_inner" or "train".
+            config: training parameters.
+            progress: receives the progress.
+            plan: length of the run; None is that of the config.
+            folder: of the checkpoints, below that of the options.
+            on_interval: see `Trainer.run`.
+        """
         sessions = self.store.part(part)
         dataset = DatasetInfo.from_sessions(sessions, self.model_type.requires(self.model_config))
         with seeded(self.seed):
@@ -101,6 +112,7 @@ class TrainingSetup:
             training = trainer.run(
                 sessions,
                 validate=self._validation() if part == "train_inner" else None,
+                on_interval=on_interval,
                 checkpoints=checkpoints,
                 trackers=trackers,
                 progress=progress,
@@ -116,7 +128,9 @@ class TrainingSetup:
         path = self.options.checkpoints / folder
         # if the training that selects the number of epochs was interrupted, the second one has no
         # checkpoint yet
-        is_first = folder != "." or not (self.options.checkpoints / CHOOSE).exists()
+        is_first = folder == CHOOSE or (
+            folder == "." and not (self.options.checkpoints / CHOOSE).exists()
+        )
         resume = self.options.resume and (is_first or (path / "checkpoint").exists())
         return Checkpoints(path, resume, {"store": self.store.fingerprint, "part": part})
 
@@ -130,9 +144,12 @@ class TrainingSetup:
         return model.with_history(sessions)
 
     def _validation(self) -> Validate:
-        """Rank the validation part as `evaluate` does; items not in `train_inner` are unknown."""
+        """Rank the validation as `evaluate` does; items not in `train_inner` are unknown.
+
+        Of a large validation a sample is ranked; see `validation_sample`.
+        """
         inner = self.store.part("train_inner")
-        valid = self.store.part("valid").mask_unseen_items(inner.support())
+        valid = validation_sample(self.store.part("valid")).mask_unseen_items(inner.support())
         return validation_callback(
             inner, valid, store_protocol(self.store), self.k, self.store.items
         )

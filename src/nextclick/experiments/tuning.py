@@ -15,6 +15,7 @@ from nextclick.experiments.requirements import require_matplotlib
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.search_options import TuneOptions
 from nextclick.experiments.search_plan import SearchPlan
+from nextclick.experiments.tuned_recipe import check_recipe_file, write_tuned_recipe
 from nextclick.experiments.validation_objective import ValidationObjective
 from nextclick.version import __version__
 
@@ -54,6 +55,7 @@ def tune(
     output: str | Path,
     options: TuneOptions | None = None,
     *,
+    recipe: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> TuningResult:
@@ -67,6 +69,8 @@ def tune(
         model: a name that `nextclick models` lists.
         output: folder of the study, new or of the same study.
         options: what is searched, and for how long; trials, budget or grid is required.
+        recipe: file that also gets the best recipe when the search has finished; it is new, or a
+            recipe of the same model, which is replaced.
         overwrite: replace an existing study.
         progress: receives the number of trials, the best value and the stage of the current trial,
             in seconds of the budget or in trials.
@@ -75,12 +79,14 @@ def tune(
         ConfigError: an invalid option or parameter, a package is not installed, the folder holds
             another study, or no trial succeeded.
         StoreError: the store cannot be read.
-        OutputError: the folder holds other files or cannot be written.
+        OutputError: the folder or the file of the recipe holds something else or cannot be written.
         InterruptedRunError: Ctrl-C; the trials so far are in the folder.
     """
     options = options or TuneOptions()
     _need_optuna()
     require_matplotlib("tune")
+    if recipe is not None:
+        check_recipe_file(Path(recipe), model)
     store = store if isinstance(store, Store) else Store.open(store, progress)
     plan = SearchPlan.create(model, options, store)
     objective = ValidationObjective.create(plan, store)
@@ -95,11 +101,14 @@ def tune(
             **summary,
         }
         _write(folder, numbers, store.path.resolve().name)
+        write_tuned_recipe(folder / BEST, numbers, store)
     if not finished:
         raise InterruptedRunError(
             f"stopped after {len(numbers['trials'])} trials; the study is kept in {folder}, with "
             f"the best recipe so far in {folder / BEST}: rerun the same command to continue"
         )
+    if recipe is not None:
+        write_tuned_recipe(Path(recipe), numbers, store)
     return TuningResult(folder, numbers)
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from nextclick.core.search_space import Space
 
-SECONDS, ERROR, REPEATS = "seconds", "error", "repeats"  # user attributes of a trial
+# user attributes of a trial
+SECONDS, ERROR, REPEATS, METRICS = "seconds", "error", "repeats", "metrics"
 # Trials are pruned at the same share of their own epochs, in thousandths: after the same number of
 # epochs a short schedule is always ahead, because its learning rate has decayed further.
 _SHARE_UNITS = 1000
@@ -166,6 +167,7 @@ def trial_rows(study: optuna.Study, space: Space) -> list[dict[str, Any]]:
             "number": number,
             "state": _STATES[trial.state],
             "value": trial.value if trial.state is TrialState.COMPLETE else None,
+            "metrics": trial.user_attrs.get(METRICS),
             "seconds": seconds_of(trial),
             "history": [value for _, value in sorted(trial.intermediate_values.items())],
             "error": trial.user_attrs.get(ERROR),

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from nextclick.models.neural_model import NeuralModel
     from nextclick.training.training_config import TrainingConfig
 
+_ACCURACY = ("recall", "mrr", "ndcg")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValidationObjective:
@@ -74,14 +76,14 @@ class ValidationObjective:
         self,
         parameters: Mapping[str, Any],
         *,
-        on_validation: Callable[[float, float], None],
+        on_validation: Callable[[dict[str, float], float], None],
         progress: Progress,
-    ) -> float:
-        """Train with parameters, and return the metric; of a neural model the best one.
+    ) -> dict[str, float]:
+        """Train with parameters, and return the metrics; of a neural model the best ones.
 
         Args:
             parameters: values that differ from the preset.
-            on_validation: receives the metric at each validation of a neural model, and the share
+            on_validation: receives the metrics at each validation of a neural model, and the share
                 of the training before it; an exception it raises ends the training.
             progress: receives the progress; may raise, too.
 
@@ -105,15 +107,15 @@ class ValidationObjective:
             n_bootstrap=0,
             progress=progress,
         )
-        return evaluation.metrics[metric].value
+        return _of_accuracy({n: value.value for n, value in evaluation.metrics.items()})
 
     def _train_neural(
         self,
         model_config: Any,
         config: TrainingConfig,
-        on_validation: Callable[[float, float], None],
+        on_validation: Callable[[dict[str, float], float], None],
         progress: Progress,
-    ) -> float:
+    ) -> dict[str, float]:
         # imported here: classical models need no neural library
         from nextclick.experiments.neural_training import neural_class
         from nextclick.experiments.training_setup import check_memory, validation_callback
@@ -142,12 +144,16 @@ class ValidationObjective:
 
         def report_validation(model: NeuralModel) -> dict[str, float]:
             metrics = validate(model)
-            on_validation(metrics[config.metric], next(ends) / plan.passes)
+            on_validation(_of_accuracy(metrics), next(ends) / plan.passes)
             return metrics
 
         with seeded(seed):
             model = model_type(model_config, n_items, dataset)
         trainer = Trainer(model, config, seed=seed, device=device, plan=plan)
         training = trainer.run(self.fit, validate=report_validation, progress=progress)
-        value: float = training.selected[config.metric]
-        return value
+        return _of_accuracy(training.selected)
+
+
+def _of_accuracy(values: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of accuracy at any cut-off."""
+    return {n: float(value) for n, value in values.items() if n.partition("@")[0] in _ACCURACY}

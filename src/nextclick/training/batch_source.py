@@ -195,6 +195,7 @@ class SessionBatchSource(BatchSource):
                     max_length=self._max_length,
                     seed=self.seed,
                     shuffle=self.config.shuffle,
+                    length_window=self.config.length_window,
                 )
             }
         return self._orders[id(sessions)]

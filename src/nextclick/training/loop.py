@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nextclick.training.training_config import TrainingConfig
 
     Validate = Callable[[NeuralModel], dict[str, float]]
+    OnInterval = Callable[[float, Sequence[dict[str, Any]]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class TrainingLoop:
         settings: LoopSettings,
         *,
         validate: Validate | None,
+        on_interval: OnInterval | None = None,
         checkpoints: Checkpoints | None,
         interrupt: Interrupt,
     ):
@@ -83,6 +85,7 @@ class TrainingLoop:
         self.config = replace(settings.config, recent=self.plan.recent)
         self.precision = choose_precision(self.config.precision, settings.device)
         self.validate = validate
+        self.on_interval = on_interval
         self.keeps_best = validate is not None and self.config.keep == "best"
         self.checkpoints = checkpoints
         self.interrupt = interrupt
@@ -207,6 +210,8 @@ class TrainingLoop:
         if self.keeps_best and end > self.config.pretrain_epochs:
             self._keep_if_best(metrics[self.config.metric])
         self.reporter.interval(position, interval)
+        if self.on_interval is not None:
+            self.on_interval(end / self.plan.passes, position.history)
         position.interval_steps, position.interval_samples = 0, 0
         position.loss, position.seconds = 0.0, 0.0
         position.finished = (

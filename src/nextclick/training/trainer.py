@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import Progress
     from nextclick.models.neural_model import NeuralModel
     from nextclick.training.checkpoint import Checkpoints
-    from nextclick.training.loop import Validate
+    from nextclick.training.loop import OnInterval, Validate
     from nextclick.training.run_log import Tracker
     from nextclick.training.training_config import TrainingConfig
     from nextclick.training.training_plan import TrainingPlan
@@ -100,6 +100,7 @@ class Trainer:
         sessions: Sessions,
         *,
         validate: Validate | None = None,
+        on_interval: OnInterval | None = None,
         checkpoints: Checkpoints | None = None,
         trackers: Sequence[Tracker] = (),
         progress: Progress = silent,
@@ -112,6 +113,8 @@ class Trainer:
         Args:
             sessions: training sessions.
             validate: returns metrics of the model, including `config.metric`.
+            on_interval: receives the share of the training that is done, and the metrics of all
+                intervals between validations so far; an exception it raises ends the training.
             checkpoints: where to write checkpoints; None writes none.
             trackers: receive the records of `metrics.jsonl`.
             progress: receives the completed prefixes of all epochs. The part of a stage after the
@@ -137,6 +140,7 @@ class Trainer:
                     sessions,
                     self._settings,
                     validate=validate,
+                    on_interval=on_interval,
                     checkpoints=checkpoints,
                     interrupt=interrupt,
                 )

@@ -174,6 +174,21 @@ class TrainingConfig:
         bool,
         Field(description="shuffle the sessions in each epoch; false keeps chronological order"),
     ] = True
+    length_window: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="shuffle=false: sessions are grouped by length within so many consecutive "
+            "steps, which is faster; 1 keeps chronological order exactly",
+        ),
+    ] = 1
+    choose_order: Annotated[
+        bool,
+        Field(
+            description="train before the validation in both orders, shuffled and chronological, "
+            "and keep the better one, if the times of the log span two days"
+        ),
+    ] = False
     recent: Annotated[
         float,
         Field(gt=0, le=1, description="share of the sessions to train on, the most recent ones"),

@@ -26,12 +26,14 @@ class TrainingPlan:
         steps_per_pass: approximate number of steps of a pass, without those of an auxiliary task.
         ends: ascending numbers of passes after which the run is validated; it stops at the last.
         recent: share of the sessions to train on, the most recent ones.
+        shuffle: whether the sessions are shuffled in each pass.
     """
 
     passes: float
     steps_per_pass: int
     ends: tuple[float, ...]
     recent: float = 1.0
+    shuffle: bool = True
 
     @classmethod
     def create(cls, config: TrainingConfig, sessions: Sessions) -> TrainingPlan:
@@ -51,7 +53,7 @@ class TrainingPlan:
         if not config.shuffle:
             recent *= min(passes, 1.0)
             passes = max(floor(passes), 1)
-        return cls(passes, steps, _ends(passes, config.validations), recent)
+        return cls(passes, steps, _ends(passes, config.validations), recent, config.shuffle)
 
     def until(self, n_intervals: int) -> TrainingPlan:
         """The plan that stops after its first intervals; the schedule stays the same."""

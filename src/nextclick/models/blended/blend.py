@@ -45,9 +45,9 @@ from nextclick.models.blended.candidate_features import (
     CandidateSet,
     Features,
     build_candidates,
+    candidate_logits,
     feature_names,
     log_total,
-    weighted_sum,
 )
 from nextclick.models.blended.item_counts import ItemCounts
 from nextclick.models.blended.members import (
@@ -218,12 +218,12 @@ class Blend(Model):
 
     def score_lists(self, lists: Sequence[TopLists], batch: SessionBatch) -> SparseScores:
         """The scores of B sessions, from the lists of the members."""
-        candidates = self.candidates(lists, batch)
-        logits = weighted_sum(candidates.features, self.weights)
-        totals = log_total(logits, candidates.offsets)
-        scores = logits - np.repeat(totals, np.diff(candidates.offsets))
+        offsets, items, logits = candidate_logits(
+            batch, lists, self._votes, self._log_counts, self.weights
+        )
+        scores = logits - np.repeat(log_total(logits, offsets), np.diff(offsets))
         values = np.maximum(scores, LOWEST_SCORE).astype(np.float32)
-        return SparseScores(candidates.offsets, candidates.items, values, self.base)
+        return SparseScores(offsets, items, values, self.base)
 
     def score_sparse(self, batch: SessionBatch) -> SparseScores:
         """The candidates of each session; the base ranks all other items."""

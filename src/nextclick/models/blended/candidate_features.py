@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from nextclick.core.compiled_above import compiled_above
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -107,6 +109,27 @@ def _clicked_items(batch: SessionBatch, width: int) -> tuple[Int64Array, Int64Ar
     return clicked, clicks, last
 
 
+def _n_listed(batch: SessionBatch, lists: Sequence[TopLists], *_: object) -> int:
+    return sum(len(top.items) for top in lists) + batch.items.size
+
+
+@compiled_above(
+    2_000_000,
+    kernel="nextclick.models.blended.candidate_kernels:candidate_logits",
+    work=_n_listed,
+)
+def candidate_logits(
+    batch: SessionBatch,
+    lists: Sequence[TopLists],
+    votes: Sequence[bool],
+    log_counts: tuple[Float64Array, Float64Array],
+    weights: Float64Array,
+) -> tuple[Int64Array, Int32Array, Float64Array]:
+    """The offsets and items of `build_candidates`, and their (J,) `weighted_sum`."""
+    candidates = build_candidates(batch, lists, votes, log_counts)
+    return candidates.offsets, candidates.items, weighted_sum(candidates.features, weights)
+
+
 def weighted_sum(features: Float64Array, weights: Float64Array) -> Float64Array:
     """(J,) Σ_f weights[f] · features[f], feature by feature.
 
@@ -122,6 +145,9 @@ def weighted_sum(features: Float64Array, weights: Float64Array) -> Float64Array:
 
 def log_total(logits: Float64Array, offsets: Int64Array) -> Float64Array:
     """(B,) log Σ exp of the logits (J,) of each session; 0 without candidates."""
+    if len(offsets) == 2 and len(logits):  # one session: the same sums in fewer steps
+        highest = logits.max()
+        return highest + np.log(np.add.reduceat(np.exp(logits - highest), offsets[:1]))
     totals = np.zeros(len(offsets) - 1)
     lengths = np.diff(offsets)
     starts, nonempty = offsets[:-1][lengths > 0], lengths > 0

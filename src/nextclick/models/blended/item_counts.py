@@ -59,6 +59,7 @@ class ItemCounts:
         _, level = np.unique(-self.support[1:], return_inverse=True)
         scores = np.full(len(self.support), _BASE, dtype=np.float32)
         scores[1:] -= level
+        scores.flags.writeable = False
         return scores
 
     def update(self, new: Sessions, past: PriorSessions) -> Self:

@@ -122,6 +122,7 @@ class SessionKNN(Model):
         self.index = index
         self.repeats = repeats
         self.base = np.zeros(self.n_items + 1, dtype=np.float32)  # shared by all results
+        self.base.flags.writeable = False
         self.rule = VotingRule(
             k=config.k,
             sample_size=config.sample_size,

@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from nextclick.graphs.nearby_items import NearbyItems
     from nextclick.models.base import Capabilities
 
-_REPEATS = 3  # a first, second or later click on an item
+N_REPEATS = 3  # a first, second or later click on an item
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +106,12 @@ class CosineGRUEncoder(Encoder):
         self.config = config
         self.bins = dataset_info.bins
         self.items = item_embedding(n_items, D)  # e
-        self.repeats = nn.Parameter(torch.zeros(_REPEATS, D))  # R
+        self.repeats = nn.Parameter(torch.zeros(N_REPEATS, D))  # R
         self.gru = nn.GRU(D, D, batch_first=True)
         self.attend_prefix = nn.Linear(2 * D, D)  # Q
         self.attend_click = nn.Linear(D, D, bias=False)  # K
         self.distances = nn.Parameter(torch.zeros(config.max_length, D))  # P
-        self.counts = nn.Parameter(torch.zeros(_REPEATS, D))  # C
+        self.counts = nn.Parameter(torch.zeros(N_REPEATS, D))  # C
         self.attend = nn.Parameter(torch.empty(D))  # v
         self.read = nn.Linear(3 * D, D, bias=False)  # W
         self.gate = nn.Linear(2 * D, D)  # G
@@ -136,7 +136,7 @@ class CosineGRUEncoder(Encoder):
         del waited
         D = self.config.width
         x = self.dropout(self.vectors(items) * (math.sqrt(D) / 4))  # (B, T, D)
-        counts = clicks_so_far(items).clamp(max=_REPEATS)  # (B, T, T), c
+        counts = clicks_so_far(items).clamp(max=N_REPEATS)  # (B, T, T), c
         own_count = counts.diagonal(dim1=1, dim2=2)  # (B, T)
         inputs = x + self.repeats[own_count - 1]  # (B, T, D)
         if self.bins is not None:
@@ -164,7 +164,7 @@ class CosineGRUEncoder(Encoder):
             self.attend_prefix(torch.cat([hidden, mean], dim=-1)),
             self.attend_click(hidden),
             relation,
-            distance * _REPEATS + (counts - 1).clamp(min=0),
+            distance * N_REPEATS + (counts - 1).clamp(min=0),
             self.attend,
         )
         return causal_softmax(energy)
@@ -237,6 +237,7 @@ _RECIPE: dict[str, Any] = QUICK_SOFTMAX | {
     "validations": 6,
     "max_steps": 50_000,
     "precision": "auto",
+    "choose_order": True,
 }
 
 

@@ -152,7 +152,8 @@ def _any_reaches(sums: Float32Array, threshold: float) -> bool:
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
-def _score(table: Float32Array, bias: Float32Array, query: Float32Array, item: int) -> float:
+def score_item(table: Float32Array, bias: Float32Array, query: Float32Array, item: int) -> float:
+    """The score of an item, rounded to float32; an empty bias is none."""
     total = 0.0
     for j in range(len(query)):
         total += np.float64(table[item, j]) * np.float64(query[j])
@@ -188,7 +189,7 @@ def search_blocks(
     top_scores, top_items, n = np.empty(k, np.float32), np.empty(k, np.int32), 0
     lowest, read = np.inf, 0
     for item in items[:LANES]:
-        lowest = min(lowest, _score(table, bias, query, item))
+        lowest = min(lowest, score_item(table, bias, query, item))
     mask = len(masks) - 1
     floor = -np.inf  # an item with a lower bound is not among the top k
     sums = np.empty(LANES, np.float32)
@@ -211,7 +212,7 @@ def search_blocks(
             bound = sums[j] + rounding + tails[0] * error[m, j]
             if bound < floor or is_excluded(item, excluded, mask, masks):
                 continue
-            score = _score(table, bias, query, item)
+            score = score_item(table, bias, query, item)
             lowest = min(lowest, score)
             n = insert(top_scores, top_items, n, score, item)
             if n == k:

@@ -1,9 +1,8 @@
-"""Compiled encoders of NARM, ASARS and SR-GNN for one session at a time.
+"""Compiled encoders for one session at a time.
 
 For a session of five clicks PyTorch spends most of its time on the call overhead of some twenty
 operations. These encoders compute only the query of the last prefix, with compiled kernels and the
-weights of the model. The equations are those of `models.narm`, `models.asars` and `models.sr_gnn`;
-tests compare both.
+weights of the model. The equations are those of the modules of the models; tests compare both.
 """
 
 from __future__ import annotations
@@ -13,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from nextclick.models.neural.asars import ASARSEncoder
+from nextclick.models.neural.cosine_gru import CosineGRUEncoder
 from nextclick.models.neural.narm import NARMEncoder
 from nextclick.models.neural.sr_gnn import SRGNNEncoder
 from nextclick.models.ops.gap_bins import FIRST_BIN, UNKNOWN
+from nextclick.serving.search.compiled_cosine_gru import CompiledCosineGRU
 from nextclick.serving.search.encoder_kernels import (
     additive_energies,
     gru,
@@ -51,6 +52,8 @@ def compile_encoder(encoder: object) -> SessionEncoder | None:
         return CompiledASARS(encoder)
     if isinstance(encoder, SRGNNEncoder):
         return CompiledSRGNN(encoder)
+    if isinstance(encoder, CosineGRUEncoder) and not encoder.config.times:
+        return CompiledCosineGRU(encoder)
     return None
 
 

@@ -13,6 +13,7 @@ from nextclick.core.session_batch import SessionBatch
 from nextclick.models.ops.torch_threads import threads_for, use_torch_threads
 from nextclick.serving.request import to_batch
 from nextclick.serving.search.bounded_exact import BoundedIndex
+from nextclick.serving.search.byte_index import ByteIndex, has_equal_lengths
 from nextclick.serving.search.compiled_encoders import compile_encoder
 from nextclick.serving.search.search_check import calibrate_bounds
 from nextclick.serving.search.searcher import Searcher
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from nextclick.core.types import Float32Array
+    from nextclick.core.types import Float32Array, Int32Array
     from nextclick.models.neural_model import NeuralModel
     from nextclick.serving.request import ResolvedRequest
     from nextclick.serving.search.searcher import ScoredItems
@@ -39,7 +40,7 @@ class DotProductSearcher(Searcher):
     """Scores every item block by block; a large table has an index that skips most items.
 
     Attributes:
-        index: the bounded index of a large table, or None.
+        index: the index of a large table, or None.
         bound_scale: factor on the bounds of the index; the search is exact if it is 1.
     """
 
@@ -52,7 +53,7 @@ class DotProductSearcher(Searcher):
             self.bias = None if bias is None else bias.detach().float().cpu().contiguous()
         self.compiled = compile_encoder(model.encoder)
         self.bound_scale = 1.0
-        self.index: BoundedIndex | None = None
+        self.index: BoundedIndex | ByteIndex | None = None
         if self.table.numel() >= _MIN_INDEXED_SIZE:
             self.index = self._build_index()
 
@@ -63,6 +64,9 @@ class DotProductSearcher(Searcher):
         if not rows:
             return lists
         encoded = [requests[b] for b in rows]
+        if len(rows) == 1 and (found := self._search_compiled(encoded[0])) is not None:
+            lists[rows[0]] = found
+            return lists
         with torch.inference_mode(), use_torch_threads(threads_for(len(rows) * self.table.numel())):
             results = self.search(self.queries(encoded), encoded)
         for b, result in zip(rows, results, strict=True):
@@ -98,6 +102,13 @@ class DotProductSearcher(Searcher):
                 lists.append(result)
         return lists
 
+    def _search_compiled(self, request: ResolvedRequest) -> tuple[Int32Array, Float32Array] | None:
+        """The answer to one request without a call of PyTorch; None if there is none."""
+        if self.compiled is None or self.index is None:
+            return None
+        query = self.compiled.query(request)
+        return self.index.top(query, request, self.bound_scale)[0]
+
     def search_all(self, queries: Tensor, requests: Sequence[ResolvedRequest]) -> ScoredItems:
         """The same by scoring every item."""
         candidates = CandidateFilter.of(requests)
@@ -117,13 +128,15 @@ class DotProductSearcher(Searcher):
             top.add(scores.numpy(), first, candidates)
         return top.lists()
 
-    def _build_index(self) -> BoundedIndex | None:
-        """The index of the table; None if a number is not finite."""
+    def _build_index(self) -> BoundedIndex | ByteIndex | None:
+        """The index that suits the table; None if a number is not finite."""
         table, bias = self.table.numpy(), None if self.bias is None else self.bias.numpy()
         queries = self._sample_queries()
         arrays = [array for array in (table, bias, queries) if array is not None]
         if not all(np.isfinite(array).all() for array in arrays):
             return None
+        if bias is None and has_equal_lengths(table):
+            return ByteIndex.of(table)
         return BoundedIndex.of(table, bias, queries)
 
     def _sample_queries(self) -> Float32Array:
