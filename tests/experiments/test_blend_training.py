@@ -83,7 +83,7 @@ def test_cross_fitted_ranks_are_those_of_two_fits(counting):
     ranks = []
     for half in (second, ~second):
         blend = model.with_members(model.members, model.counts)
-        blend.weights = prefixes.fit(half[prefixes.session], model.config.l2)
+        blend.weights = prefixes.fit(half[prefixes.session], model.config.l2, 12)
         evaluated = rank(blend, valid.take(np.flatnonzero(~half)), ks=[12], n_bootstrap=0)
         ranks.append(evaluated.ranks)
     expected = {
@@ -97,7 +97,7 @@ def test_final_weights_come_from_all_prefixes_whose_target_is_a_candidate(counti
     valid = sample_store().part("valid").mask_unseen_items(counting.support)
     prefixes = score_prefixes(counting.model, valid, RankingProtocol(), progress=lambda *_: None)
     everything = np.ones(len(prefixes), dtype=bool)
-    np.testing.assert_array_equal(prefixes.fit(everything, 0.001), counting.model.weights)
+    np.testing.assert_array_equal(prefixes.fit(everything, 0.001, 12), counting.model.weights)
     record = counting.trained["blend"]
     assert record["prefixes"] == len(prefixes) == valid.n_prefixes
     assert record["skipped"] == np.mean(prefixes.chosen < 0)

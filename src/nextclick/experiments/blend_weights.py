@@ -18,6 +18,7 @@ from nextclick.core.types import SparseScores
 from nextclick.errors import TrainingError
 from nextclick.evaluation.ranking_metrics import per_prefix
 from nextclick.evaluation.ranks import dense_ranks, sparse_ranks
+from nextclick.experiments.weight_prior import with_prior
 from nextclick.models.blended.candidate_features import log_total, used_features
 from nextclick.models.blended.conditional_logit import Choices, fit_conditional_logit
 
@@ -73,14 +74,22 @@ class ScoredPrefixes:
         """The share of prefixes whose target is no candidate."""
         return float(np.mean(self.chosen < 0)) if len(self) else 0.0
 
-    def fit(self, rows: BoolArray, l2: float) -> Float64Array:
+    def fit(self, rows: BoolArray, l2: float, k: int) -> Float64Array:
         """(F,) weights of the prefixes `rows` (P,) whose target is a candidate.
+
+        Args:
+            rows: which prefixes.
+            l2: weight of the squared weights.
+            k: cut-off that selects the best member for the prior; see `weight_prior`.
 
         Raises:
             TrainingError: there is no such prefix.
         """
-        choices = Choices(self.offsets, self.features, np.maximum(self.chosen, 0))
-        return fit_conditional_logit(choices.take(np.flatnonzero(rows & (self.chosen >= 0))), l2)
+        fitted = np.flatnonzero(rows & (self.chosen >= 0))
+        choices = Choices(self.offsets, self.features, np.maximum(self.chosen, 0)).take(fitted)
+        ranks = [own[rows] for own in self.member_ranks]
+        l2, center = with_prior(l2, len(choices), self.features.shape[1], ranks, k)
+        return fit_conditional_logit(choices, l2, center)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,8 +123,8 @@ def fit_weights(
     used = used_features(len(blend.members), blend.config.features)
     weights = np.zeros(len(blend.feature_names))
     everything = np.ones(len(prefixes), dtype=np.bool_)
-    weights[used] = prefixes.fit(everything, blend.config.l2)
     ks = [min(REPORTED_K, blend.n_items)]
+    weights[used] = prefixes.fit(everything, blend.config.l2, *ks)
     ranks = _cross_fitted_ranks(blend, prefixes, protocol)
     names = blend.feature_names
     record = {
@@ -270,7 +279,7 @@ def _cross_fitted_ranks(
     base = SortedBase.from_scores(blend.base)
     ranks = np.empty(len(prefixes))
     for half in (in_second, ~in_second):
-        weights = prefixes.fit(half, blend.config.l2)
+        weights = prefixes.fit(half, blend.config.l2, min(REPORTED_K, blend.n_items))
         logits = prefixes.features @ weights  # (J,) float64
         totals = log_total(logits, prefixes.offsets)
         values = (logits - np.repeat(totals, np.diff(prefixes.offsets))).astype(np.float32)

@@ -15,6 +15,7 @@ from nextclick.training.config_checks import check_training
 from nextclick.training.device import check_precision, choose_device, seeded, thread_count
 from nextclick.training.interrupt import Interrupt
 from nextclick.training.loop import LoopSettings, TrainingLoop
+from nextclick.training.memory_reuse import reuse_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,6 +130,7 @@ class Trainer:
         """
         encoder = self.model.encoder
         with (
+            reuse_freed_memory(),
             use_torch_threads(self._threads),
             seeded(self._settings.seed),
             Interrupt() as interrupt,

@@ -4,7 +4,7 @@ McFadden (Conditional Logit Analysis of Qualitative Choice Behavior, 1974). Choi
 C_p with features x_j, of which c_p was chosen:
 
     P(j | p) = exp(w·x_j) / Σ_{i in C_p} exp(w·x_i)
-    L(w)     = -(1/P) Σ_p log P(c_p | p) + (λ/2) ‖w‖²
+    L(w)     = -(1/P) Σ_p log P(c_p | p) + (λ/2) ‖w - c‖²
 
 L is convex, and strictly so for λ > 0: Newton's method with step halving reaches its minimum from
 any start. The sums run over blocks of choices in float64, so memory is bounded.
@@ -55,12 +55,15 @@ class Choices:
         return Choices(offsets, self.features[entries], self.chosen[rows] - shift)
 
 
-def fit_conditional_logit(choices: Choices, l2: float) -> Float64Array:
+def fit_conditional_logit(
+    choices: Choices, l2: float, center: Float64Array | None = None
+) -> Float64Array:
     """(F,) float64, the weights that minimize L.
 
     Args:
         choices: at least one choice.
         l2: λ, above 0.
+        center: (F,) c; None is 0.
 
     Raises:
         TrainingError: there is no choice, or the minimum was not reached.
@@ -71,7 +74,7 @@ def fit_conditional_logit(choices: Choices, l2: float) -> Float64Array:
             "the candidates, got 0; use a longer log or raise candidates"
         )
     weights = np.zeros(choices.features.shape[1])
-    value, gradient, hessian = objective(weights, choices, l2)
+    value, gradient, hessian = objective(weights, choices, l2, center)
     for _ in range(_MAX_STEPS):
         step = np.linalg.solve(hessian, gradient)
         decrement = float(gradient @ step)
@@ -80,7 +83,7 @@ def fit_conditional_logit(choices: Choices, l2: float) -> Float64Array:
         scale = 1.0
         for _ in range(_MAX_HALVINGS):
             trial = weights - scale * step
-            trial_value, trial_gradient, trial_hessian = objective(trial, choices, l2)
+            trial_value, trial_gradient, trial_hessian = objective(trial, choices, l2, center)
             if trial_value <= value - 0.25 * scale * decrement:
                 break
             scale /= 2
@@ -96,7 +99,7 @@ def fit_conditional_logit(choices: Choices, l2: float) -> Float64Array:
 
 
 def objective(
-    weights: Float64Array, choices: Choices, l2: float
+    weights: Float64Array, choices: Choices, l2: float, center: Float64Array | None = None
 ) -> tuple[float, Float64Array, Float64Array]:
     """L, its gradient (F,) and its Hessian (F, F) at some weights.
 
@@ -104,6 +107,7 @@ def objective(
         weights: (F,) float64.
         choices: P choices.
         l2: λ.
+        center: (F,) c; None is 0.
     """
     P, F = len(choices), len(weights)
     value, gradient, hessian = 0.0, np.zeros(F), np.zeros((F, F))
@@ -114,9 +118,10 @@ def objective(
         block = _block_sums(weights, choices, start, stop)
         value, gradient, hessian = value + block[0], gradient + block[1], hessian + block[2]
         start = stop
+    distance = weights if center is None else weights - center
     return (
-        value / P + l2 / 2 * float(weights @ weights),
-        gradient / P + l2 * weights,
+        value / P + l2 / 2 * float(distance @ distance),
+        gradient / P + l2 * distance,
         hessian / P + l2 * np.eye(F),
     )
 
