@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nextclick.core.array_checks import ArrayError, check_length, check_positive, named_array
+from nextclick.core.array_checks import ArrayError, check_length, named_array
 from nextclick.models.base import Capabilities, Model
 from nextclick.models.model_explanation import recording
-from nextclick.models.ops.gap_bins import FIRST_BIN, GapBins
+from nextclick.models.ops.gap_bins import GapBins
 from nextclick.models.ops.torch_threads import threads_for, use_torch_threads
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
     from nextclick.models.model_explanation import ModelExplanation
+    from nextclick.models.ops.gap_bins import BinRule
     from nextclick.models.ops.prefix_inputs import TensorRecord
 
 NEURAL = Capabilities(neural=True, update="fine-tune", product_scores=True)
@@ -133,24 +134,23 @@ class DatasetInfo:
     bins: GapBins | None = None
 
     @classmethod
-    def from_sessions(cls, sessions: Sessions, reads: frozenset[str]) -> DatasetInfo:
+    def from_sessions(
+        cls, sessions: Sessions, reads: frozenset[str], bins: BinRule = "scott"
+    ) -> DatasetInfo:
         """Measure training sessions for a model that reads "times" or "users"."""
-        seen_users = bins = None
+        seen_users = gap_bins = None
         if "users" in reads:
             assert sessions.users is not None
             seen_users = np.bincount(sessions.users, minlength=sessions.n_users + 1) > 0
             seen_users[0] = False
         if "times" in reads:
-            bins = GapBins.from_sessions(sessions)
-        return cls(seen_users, bins)
+            gap_bins = GapBins.from_sessions(sessions, bins)
+        return cls(seen_users, gap_bins)
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray]) -> DatasetInfo:
         """Read the properties back from the weights of an encoder."""
-        bins = None
-        if "gap_width" in state:
-            check_positive("gap_width", state["gap_width"])
-            bins = GapBins(float(state["gap_width"][0]), len(state["gaps.weight"]) - FIRST_BIN)
+        bins = GapBins.from_state(state) if "gap_width" in state else None
         return cls(state.get("seen_users"), bins)
 
 
@@ -179,6 +179,11 @@ class NeuralModel(Model):
         self._n_users = None if seen_users is None else len(seen_users) - 1
         arguments = (dataset_info,) if self.requires(config) & _NEEDS_DATASET_INFO else ()
         self.encoder = type(self).encoder_type(config, n_items, *arguments)
+
+    @classmethod
+    def dataset_info(cls, config: Any, sessions: Sessions) -> DatasetInfo:
+        """What an encoder with this config needs to know of its training sessions."""
+        return DatasetInfo.from_sessions(sessions, cls.requires(config))
 
     @property
     def n_items(self) -> int:
