@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from nextclick.core.session_batch import SessionBatch
-from nextclick.models.neural.asars import ASARS, ASARSConfig, triangle_softmax
+from nextclick.models.neural.asars import ASARS, ASARSConfig
+from nextclick.models.neural.asars_encoder import triangle_softmax
 from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.gap_bins import GapBins
 from reference.neural_asars import asars_query

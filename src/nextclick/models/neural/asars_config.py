@@ -68,6 +68,17 @@ class ASARSConfig:
     drift: Annotated[
         bool, Field(description="variants with a user: the profile drifts with the session (11)")
     ] = False
+    history: Annotated[
+        Literal["none", "attention", "repeat", "attention-repeat", "state", "all"],
+        Field(
+            description="what is read of the visitor's earlier sessions: nothing; their item "
+            "vectors, by attention; whether and when a candidate was clicked in them (repeat); "
+            "the final state of the latest one, as the initial state"
+        ),
+    ] = "none"
+    history_sessions: Annotated[
+        int, Field(ge=1, le=100, description="number of latest earlier sessions that are read")
+    ] = 10
     item_width: Annotated[int, Field(ge=1, description="width of an item's embedding")] = 64
     gap_width: Annotated[int, Field(ge=1, description="width of a gap's embedding")] = 16
     user_width: Annotated[int, Field(ge=1, description="width of a user's embedding")] = 32
@@ -88,8 +99,15 @@ class ASARSConfig:
 
     @property
     def required(self) -> frozenset[str]:
-        """Inputs besides clicks: "times", "users" or both."""
-        return frozenset(_REQUIRED[self.variant])
+        """Inputs besides clicks: "times", "users" and "history"."""
+        return frozenset(_REQUIRED[self.variant] | ({"history"} if self.history_parts else set()))
+
+    @property
+    def history_parts(self) -> frozenset[str]:
+        """The layers for earlier sessions: "attention", "repeat" and "state"."""
+        if self.history == "all":
+            return frozenset({"attention", "repeat", "state"})
+        return frozenset(self.history.split("-")) - {"none"}
 
     @property
     def has_attention(self) -> bool:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import AnyArray, Float32Array, Int64Array
+    from nextclick.core.types import AnyArray, Float32Array, Float64Array, Int64Array
 
 BinRule: TypeAlias = Literal["scott", "log", "quantile"]
 
@@ -119,12 +119,11 @@ class GapBins:
 def _bounds(gaps: Float32Array, rule: BinRule) -> Float32Array:
     """The ascending bounds between at most `_N_BINS` bins, each above 0."""
     if rule == "quantile":
-        exact = np.quantile(gaps, np.arange(1, _N_BINS) / _N_BINS)
+        exact: Float64Array = np.quantile(gaps, np.arange(1, _N_BINS) / _N_BINS)
     else:
         longest = max(float(np.quantile(gaps, LAST_BIN_QUANTILE)), 2.0)
         exact = np.geomspace(1.0, longest, _N_BINS - 1)
-    bounds: Float32Array = np.unique(exact.astype(np.float32))
-    return bounds[bounds > 0.0]
+    return np.unique(exact[exact > 0.0].astype(np.float32))
 
 
 def input_gaps(sessions: Sessions) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

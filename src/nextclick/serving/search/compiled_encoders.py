@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from nextclick.models.neural.asars import ASARSEncoder
+from nextclick.models.neural.asars_encoder import ASARSEncoder
 from nextclick.models.neural.narm import NARMEncoder
 from nextclick.models.neural.sr_gnn import SRGNNEncoder
 from nextclick.serving.search.encoder_kernels import (
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.core.types import Float32Array
+    from nextclick.models.neural.asars_config import ASARSConfig
     from nextclick.serving.request import ResolvedRequest
 
 
@@ -45,15 +46,16 @@ def compile_encoder(encoder: object) -> SessionEncoder | None:
     """The compiled form of an encoder; None if there is none."""
     if isinstance(encoder, NARMEncoder):
         return CompiledNARM(encoder)
-    if (
-        isinstance(encoder, ASARSEncoder)
-        and encoder.config.by_time
-        and encoder.config.gap != "oracle"
-    ):
+    if isinstance(encoder, ASARSEncoder) and _is_compiled(encoder.config):
         return CompiledASARS(encoder)
     if isinstance(encoder, SRGNNEncoder):
         return CompiledSRGNN(encoder)
     return None
+
+
+def _is_compiled(config: ASARSConfig) -> bool:
+    """Whether the kernels compute this form of ASARS: by dwell time, without a history."""
+    return config.by_time and config.gap != "oracle" and not config.history_parts
 
 
 class CompiledNARM:
@@ -88,7 +90,7 @@ class CompiledNARM:
 
 
 class CompiledASARS:
-    """ASARS with time attention, except gap=oracle; equations in `models.asars`."""
+    """ASARS with time attention, except gap=oracle and histories; equations in `models.asars`."""
 
     def __init__(self, encoder: ASARSEncoder):
         config = self.config = encoder.config
