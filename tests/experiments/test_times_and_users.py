@@ -85,6 +85,16 @@ def test_a_visitor_unknown_to_the_training_is_personalized(store):
     assert explained.now.scores == pytest.approx(one)
 
 
+def test_metrics_by_earlier_sessions(store):
+    result = evaluate(train(store, "pop"), store, ks=[20], by=["earlier-sessions"])
+    counts, lengths = store.history("test").counts, store.part("test").lengths()
+    rows = {row["segment"]: row for row in result.evaluation["segments"]["earlier-sessions"]}
+    bounds = {"0": (0, 0), "1": (1, 1), "2-4": (2, 4), "5-9": (5, 9), "10+": (10, 10**9)}
+    for label, (low, high) in bounds.items():
+        chosen = (counts >= low) & (counts <= high)
+        assert rows[label]["prefixes"] == (lengths[chosen] - 1).sum() > 0
+
+
 def test_a_model_with_a_history_is_refreshed(store, tmp_path):
     config = SimulationConfig(events=2_000, items=100, users=150, days=2, categories=5, seed=1)
     log = simulate_frame(replace(config, start=datetime.date(2026, 3, 8)))
