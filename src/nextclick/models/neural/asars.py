@@ -34,6 +34,9 @@ Differences from the paper:
 - Equations 5 to 14 add terms (μ, b_u, dev_u) that are equal for all items and do not change the
   ranking; b_{i,tbin} needs the dwell time on the candidate. We leave them out. The drift of tastes
   (11) is the option `drift`: e_u(t) = e_u + α_u D h_t, with a scalar α_u for each user.
+- Earlier sessions of the user are read with `history`, see `ops.earlier_sessions`. The carried
+  state of equation 14 is history=state; with `drift` the profile drifts across sessions. b_{i,t} of
+  the candidate's own past with the user is history=repeat.
 - Equations 16 and 17 have h without an index, which would make q = h. The query of equation 18 is
   b_u: an embedding of the user by the legend of Figure 4, h_session by equation 15, or a learned
   vector. `attend` multiplies p_j with h_j (state), h_t (last), e_u (user), or a vector (context).
@@ -43,8 +46,7 @@ Differences from the paper:
 - Items start at N(0, 1/d²), as in the published code of the baselines. With `item_init=unit` they
   start at N(0, 1/d); with `readout=both` the query reads [h_t ; q_t], and `output_dropout` applies
   to what it reads. The preset `default` has these forms; `paper` does not.
-- The paper's hinge is BPR with a reversed sign in equation 21; our losses are the usual ones. Each
-  session starts from a zero state; the paper's parallel batches carry the state over.
+- The paper's hinge is BPR with a reversed sign in equation 21; our losses are the usual ones.
 
 The unknown user has an embedding, trained by `user_dropout`; sessions without times are trained by
 `time_dropout`. So every variant works for anonymous visitors.
