@@ -7,10 +7,12 @@ import pytest
 
 from nextclick import Recommender, evaluate, prepare, refresh, train
 from nextclick.artifact import Artifact
+from nextclick.batches.prefixes import prefix_blocks
 from nextclick.core.sessions import MS_PER_SECOND
 from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.errors import ArtifactError, ConfigError
 from nextclick.evaluation.results import leaderboard
+from nextclick.experiments.example_explanations import explain_examples
 from nextclick.experiments.refresh_options import PublishCheckOptions
 from nextclick.simulation.simulate import simulate, simulate_frame
 from nextclick.simulation.simulation_config import SimulationConfig
@@ -83,6 +85,24 @@ def test_a_visitor_unknown_to_the_training_is_personalized(store):
     assert plain != one != other
     explained = recommender.explain(session, 5, history=[(first, None)])
     assert explained.now.scores == pytest.approx(one)
+
+
+def test_examples_are_explained_with_their_history(store):
+    artifact = train(store, "asars", config=QUICK | {"variant": "time_att", "history": "all"})
+    examples = explain_examples(Recommender(artifact), store, n=12, min_clicks=2)
+    sessions, model = store.part("test"), artifact.model
+    n_with_history = 0
+    for example in examples:
+        one = sessions.slice(example.session, example.session + 1)
+        if not one.items.all():
+            continue
+        (block,) = prefix_blocks(
+            one, mode="last", max_length=None, max_cells=999, n_rows=1, earlier_sessions=10
+        )
+        n_with_history += int(block.batch.history.counts[0] > 0)
+        expected = model.score(block.batch)[0, block.targets[0]]
+        assert example.explanation.now.scores[0] == pytest.approx(expected, abs=1e-5)
+    assert n_with_history > 2
 
 
 def test_metrics_by_earlier_sessions(store):
