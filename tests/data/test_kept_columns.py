@@ -90,7 +90,7 @@ def test_metrics_by_a_column(tmp_path: Path) -> None:
     rows = result.evaluation["segments"]["device"]
     assert [(row["segment"], row["prefixes"]) for row in rows] == [("(missing)", 1), ("phone", 1)]
     with pytest.raises(
-        ConfigError, match=r"by must name segments of .*user, year, device, got 'd'"
+        ConfigError, match=r"by must name segments of .*earlier-sessions, year, device, got 'd'"
     ):
         evaluate(train(store, "pop"), store, ks=[1], by=["d"])
 

@@ -12,7 +12,9 @@ from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError
 from nextclick.evaluation import RankingProtocol, evaluate
 from nextclick.evaluation.segments import (
+    RankedPrefixes,
     by_column,
+    by_earlier_sessions,
     by_popularity,
     by_prefix_length,
     by_user,
@@ -127,6 +129,16 @@ def test_segments_add_up_to_all_prefixes(protocol: RankingProtocol) -> None:
                 estimate = row.metrics[name]
                 assert estimate.low is not None and estimate.high is not None
                 assert estimate.low <= estimate.value <= estimate.high
+
+
+def test_segments_by_earlier_sessions() -> None:
+    counts = np.array([0, 1, 2, 4, 5, 9, 10, 400])
+    segmentation = by_earlier_sessions(counts)
+    prefixes = RankedPrefixes(
+        np.array([0, 1, 1, 2, 3, 4, 5, 6, 7]), np.ones(9, np.int32), np.ones(9, np.int32)
+    )
+    labels = [segmentation.labels[code] for code in segmentation.segment_of(prefixes)]
+    assert labels == ["0", "1", "1", "2-4", "2-4", "5-9", "5-9", "10+", "10+"]
 
 
 def test_segments_by_user_need_users() -> None:

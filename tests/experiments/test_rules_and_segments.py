@@ -122,9 +122,13 @@ def test_segments_in_results_and_report(store: Store, tmp_path: Path) -> None:
 
 def test_invalid_segments_are_refused(store: Store) -> None:
     for by, message in (
-        (["length"], "by must name segments of prefix-length, popularity, user, got 'length'"),
+        (
+            ["length"],
+            "by must name segments of prefix-length, popularity, user, earlier-sessions, got",
+        ),
         (["popularity", "popularity"], "by must name each segmentation once"),
         (["user"], "by user needs a log with users"),
+        (["earlier-sessions"], "by earlier-sessions needs a log with users and times"),
     ):
         with pytest.raises(ConfigError, match=message):
             compare(store, ["pop"], None, options(store, ItemRules(), by=by))

@@ -1,14 +1,20 @@
 """ASARS from a log to a recommendation."""
 
+import datetime
+from dataclasses import replace
+
 import pytest
 
-from nextclick import Recommender, evaluate, prepare, train
+from nextclick import Recommender, evaluate, prepare, refresh, train
 from nextclick.artifact import Artifact
+from nextclick.batches.prefixes import prefix_blocks
 from nextclick.core.sessions import MS_PER_SECOND
 from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.errors import ArtifactError, ConfigError
 from nextclick.evaluation.results import leaderboard
-from nextclick.simulation.simulate import simulate
+from nextclick.experiments.example_explanations import explain_examples
+from nextclick.experiments.refresh_options import PublishCheckOptions
+from nextclick.simulation.simulate import simulate, simulate_frame
 from nextclick.simulation.simulation_config import SimulationConfig
 from reference.served import check_served_is_offline
 from small_shop import make_store
@@ -39,6 +45,84 @@ def test_the_served_answer_is_the_offline_one(store, tmp_path, variant, gap):
         }
 
     check_served_is_offline(tmp_path / "model", store, told)
+
+
+@pytest.mark.parametrize("history", ["attention", "repeat", "state", "all"])
+def test_the_served_answer_reads_the_history_of_the_request(store, tmp_path, history):
+    config = QUICK | {"variant": "time_att", "history": history}
+    train(store, "asars", tmp_path / "model", config=config)
+    earlier = store.history("test")
+    n_earlier = 0
+
+    def told(test, session, n):
+        nonlocal n_earlier
+        begin, sessions, pool = test.offsets[session], earlier.sessions(session), earlier.pool
+        n_earlier += len(sessions)
+        return {
+            "times": [(test.times[begin : begin + n] / MS_PER_SECOND).tolist()],
+            "history": [
+                [
+                    (
+                        [store.items.raw(int(item)) for item in pool.session(s) if item],
+                        pool.times[pool.offsets[s + 1] - 1] / MS_PER_SECOND,
+                    )
+                    for s in sessions.tolist()
+                ]
+            ],
+        }
+
+    check_served_is_offline(tmp_path / "model", store, told)
+    assert n_earlier > 100
+
+
+def test_a_visitor_unknown_to_the_training_is_personalized(store):
+    recommender = Recommender(train(store, "asars", config=QUICK | {"history": "all"}))
+    session, first, second = ([store.items.raw(n)] for n in (1, 5, 9))
+    plain, one, other = (
+        recommender.recommend([session], 5, users=["stranger"], history=[history])[0].scores
+        for history in ([], [(first, None)], [(second, None)])
+    )
+    assert plain != one != other
+    explained = recommender.explain(session, 5, history=[(first, None)])
+    assert explained.now.scores == pytest.approx(one)
+
+
+def test_examples_are_explained_with_their_history(store):
+    artifact = train(store, "asars", config=QUICK | {"variant": "time_att", "history": "all"})
+    examples = explain_examples(Recommender(artifact), store, n=12, min_clicks=2)
+    sessions, model = store.part("test"), artifact.model
+    n_with_history = 0
+    for example in examples:
+        one = sessions.slice(example.session, example.session + 1)
+        if not one.items.all():
+            continue
+        (block,) = prefix_blocks(
+            one, mode="last", max_length=None, max_cells=999, n_rows=1, earlier_sessions=10
+        )
+        n_with_history += int(block.batch.history.counts[0] > 0)
+        expected = model.score(block.batch)[0, block.targets[0]]
+        assert example.explanation.now.scores[0] == pytest.approx(expected, abs=1e-5)
+    assert n_with_history > 2
+
+
+def test_metrics_by_earlier_sessions(store):
+    result = evaluate(train(store, "pop"), store, ks=[20], by=["earlier-sessions"])
+    counts, lengths = store.history("test").counts, store.part("test").lengths()
+    rows = {row["segment"]: row for row in result.evaluation["segments"]["earlier-sessions"]}
+    bounds = {"0": (0, 0), "1": (1, 1), "2-4": (2, 4), "5-9": (5, 9), "10+": (10, 10**9)}
+    for label, (low, high) in bounds.items():
+        chosen = (counts >= low) & (counts <= high)
+        assert rows[label]["prefixes"] == (lengths[chosen] - 1).sum() > 0
+
+
+def test_a_model_with_a_history_is_refreshed(store, tmp_path):
+    config = SimulationConfig(events=2_000, items=100, users=150, days=2, categories=5, seed=1)
+    log = simulate_frame(replace(config, start=datetime.date(2026, 3, 8)))
+    artifact = train(store, "asars", config=QUICK | {"history": "all"}, refreshable=True)
+    refreshed = refresh(artifact, log, publish_check=PublishCheckOptions(holdout=0)).artifact
+    assert refreshed.model.capabilities.earlier_sessions == 10
+    after, before = refreshed.model.state(), artifact.model.state()
+    assert (after["carried.decay.weight"] != before["carried.decay.weight"]).any()
 
 
 def test_the_oracle_is_labeled_wherever_it_is_reported(store):

@@ -1,11 +1,14 @@
 """ASARS: equations, causality, unknown users and missing times."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from nextclick.core.session_batch import SessionBatch
-from nextclick.models.neural.asars import ASARS, ASARSConfig, triangle_softmax
+from nextclick.models.neural.asars import ASARS, ASARSConfig
+from nextclick.models.neural.asars_encoder import triangle_softmax
 from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.gap_bins import GapBins
 from reference.neural_asars import asars_query
@@ -22,14 +25,25 @@ CASES = {
 } | {
     "gru": {"variant": "time_user", "cell": "gru"},
     "context": {"variant": "time_att", "attend": "context"},
+    "both": {"variant": "time_user", "readout": "both", "cell": "gru"},
+    "user_att both": {"variant": "user_att", "readout": "both"},
+    "log": {"variant": "time_cat", "bins": "log"},
     "drift": {"variant": "time_user", "drift": True},
     "user_att drift": {"variant": "user_att", "drift": True},
+}
+CASES |= {
+    f"{variant} {attend} {gap}": {"variant": variant, "attend": attend, "gap": gap}
+    for variant in ("time_att", "time_user")
+    for attend in ("last", "user")
+    for gap in ("causal", "elapsed", "oracle")
 }
 LEAK_FREE = [name for name, values in CASES.items() if values.get("gap") != "oracle"]
 
 
 def small_asars(values, dataset_info=DATASET_INFO):
     torch.manual_seed(0)
+    if values.get("bins") == "log":
+        dataset_info = replace(dataset_info, bins=GapBins(1.0, 4, (2.0, 9.0, 40.0)))
     model = spread_weights(ASARS(ASARSConfig(**SMALL, **values), N, dataset_info))
     with torch.no_grad():
         if hasattr(model.encoder, "users"):
@@ -214,10 +228,36 @@ def test_an_empty_session_scores_zero(model):
 
 
 def test_triangle_softmax_by_hand():
-    energy = torch.log(torch.tensor([[1.0, 2.0, 7.0]]))
+    energy = torch.log(torch.tensor([[[1.0, 2.0, 7.0]]]))
     own_energy = torch.log(torch.tensor([[5.0, 3.0, 1.0]]))
     expected = [[1, 0, 0], [1 / 4, 3 / 4, 0], [1 / 4, 2 / 4, 1 / 4]]
     torch.testing.assert_close(triangle_softmax(energy, own_energy)[0], torch.tensor(expected))
+
+
+def test_triangle_softmax_of_rows_by_hand():
+    energy = torch.log(torch.tensor([[[9.0, 9.0], [3.0, 9.0]]]))
+    own_energy = torch.log(torch.tensor([[5.0, 1.0]]))
+    expected = torch.tensor([[[1, 0], [3 / 4, 1 / 4]]])
+    torch.testing.assert_close(triangle_softmax(energy, own_energy), expected)
+
+
+def test_the_initial_item_vectors_have_the_published_deviation_or_norm_one():
+    for item_init, deviation in (("narrow", 1 / 64), ("unit", 1 / 8)):
+        torch.manual_seed(0)
+        model = ASARS(ASARSConfig(item_init=item_init), 2000, DATASET_INFO)
+        weights = model.encoder.items.weight[1:]
+        assert weights.std().item() == pytest.approx(deviation, rel=0.01)
+        assert not model.encoder.items.weight[0].any()
+
+
+def test_attention_by_the_user_falls_back_to_the_state_without_users():
+    by_user, by_state = (
+        small_asars({"variant": "time_att", "attend": attend}) for attend in ("user", "state")
+    )
+    batch = drawn_batch()
+    np.testing.assert_array_equal(by_user.score(batch), by_state.score(batch))
+    known = small_asars({"variant": "time_user", "attend": "user"})
+    assert known.state()["key.weight"].shape == (3, 5)
 
 
 def test_users_and_times_are_dropped_in_training_only():

@@ -56,8 +56,10 @@ PUBLISHED = {
     ("tasrec", "paper-base"): TASREC | {"variant": "base"},
     ("asars", "paper"): {
         "item_width": 64, "gap_width": 16, "user_width": 32, "hidden_width": 100, "dropout": 0.5,
-        "cell": "lstm", "max_length": 200, "loss": "hinge", "negatives": 1, "patience": 10,
-        "negative_source": "batch", "reject": "history", "optimizer": "adagrad",
+        "cell": "lstm", "attend": "user", "item_init": "narrow", "bins": "scott",
+        "readout": "attended", "output_dropout": 0.0, "max_length": 200, "loss": "hinge",
+        "negatives": 1, "patience": 10, "negative_source": "batch", "reject": "history",
+        "optimizer": "adagrad",
         "learning_rate": 0.2,
     },
     ("gru4rec", "paper"): GRU4REC | {

@@ -29,6 +29,8 @@ def lstm(sequence, state, prefix):
 def gap_row(seconds, state):
     if np.isnan(seconds):
         return UNKNOWN
+    if "gap_bounds" in state:
+        return FIRST_BIN + sum(seconds >= bound for bound in state["gap_bounds"].tolist())
     n_bins = len(state["gaps.weight"]) - FIRST_BIN
     return FIRST_BIN + int(np.clip(seconds // float(state["gap_width"][0]), 0, n_bins - 1))
 
@@ -42,7 +44,12 @@ def energies(h, profile, dwell, rnn, state, config):
     t = len(h) - 1
     if config.variant == "user_att":
         return [np.tanh(state["key.weight"] @ h_j + state["key.bias"]) @ profile for h_j in h]
-    queries = [state["context"]] * (t + 1) if config.attend == "context" else h
+    queries = {
+        "state": h,
+        "context": [state.get("context")] * (t + 1),
+        "last": [h[t]] * (t + 1),
+        "user": h if profile is None else [profile] * (t + 1),
+    }[config.attend]
     k = rnn([gap_of(seconds, state) for seconds in dwell], state, "time_rnn.")
     keys = [np.tanh(state["key.weight"] @ k_j + state["key.bias"]) for k_j in k]
     if config.gap != "oracle":
@@ -86,6 +93,8 @@ def asars_query(items, gaps, waited, user, state, config):
         energy = energies(h, profile, dwell, rnn, state, config)
         weights = np.exp(np.array(energy) - max(energy))
         features = (weights / weights.sum()) @ np.array(h)
+        if config.readout == "both":
+            features = np.concatenate([h[t], features])
     if config.variant in ("user_cat", "time_user"):
         features = np.concatenate([features, profile])
     query = state["output.weight"] @ features

@@ -14,7 +14,10 @@ def check_served_is_offline(folder, store, told=None):
     recommender = Recommender.load(folder)
     model, test = recommender.artifact.model, store.part("test").slice(0, 25)
     n = 0
-    for block in prefix_blocks(test, mode="all", max_length=None, max_cells=999, n_rows=7):
+    earlier = model.capabilities.earlier_sessions
+    for block in prefix_blocks(
+        test, mode="all", max_length=None, max_cells=999, n_rows=7, earlier_sessions=earlier
+    ):
         scores = model.score(block.batch)
         for row in range(len(block)):
             session, length = block.session[row], int(block.batch.lengths[row])

@@ -12,7 +12,7 @@ from nextclick.models.neural.sr_gnn import SRGNN, SRGNNConfig
 from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.gap_bins import GapBins
 from nextclick.serving.request import RecommendationRequest, ResolvedRequest, to_batch
-from nextclick.serving.search.compiled_encoders import compile_encoder, gap_rows
+from nextclick.serving.search.compiled_encoders import compile_encoder
 from nextclick.serving.search.encoder_kernels import sigmoid_
 from reference.neural_cases import CASES, N, small_model, spread_weights
 
@@ -32,6 +32,11 @@ ASARS_CASES = [
     for attend in ("state", "context")
     for drift in (False, True)
     if variant == "time_user" or not drift
+] + [
+    {"variant": variant, "gap": gap, "attend": attend, "readout": "both"}
+    for variant in ("time_att", "time_user")
+    for gap in ("causal", "elapsed")
+    for attend in ("state", "last", "user")
 ]
 
 
@@ -98,14 +103,6 @@ def test_none_for_others():
     assert compile_encoder(small_asars(variant="user_cat").encoder) is None
     assert compile_encoder(small_asars(gap="oracle").encoder) is None
     assert compile_encoder(small_model("sasrec").encoder) is None
-
-
-def test_gap_rows():
-    seconds = np.array([np.nan, -1, 0, 2.4, 2.5, 22.4, 22.5, 1e30, np.inf], dtype=np.float32)
-    bins = GapBins(2.5, 9)
-    np.testing.assert_array_equal(
-        gap_rows(bins, seconds), bins.rows(torch.from_numpy(seconds)).numpy()
-    )
 
 
 @pytest.mark.parametrize("width", [6, 7])  # four columns at a time, and a rest

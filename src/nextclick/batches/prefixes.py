@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from nextclick.core.earlier_sessions import EarlierSessions
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import MS_PER_SECOND
 from nextclick.errors import ConfigError
@@ -44,17 +45,8 @@ class PrefixBlock:
 
     def select(self, rows: BoolArray) -> PrefixBlock:
         """The samples selected by the mask `rows` (P,), with unchanged padding."""
-        batch = self.batch
         return PrefixBlock(
-            batch=SessionBatch(
-                items=batch.items[rows],
-                lengths=batch.lengths[rows],
-                gaps=None if batch.gaps is None else batch.gaps[rows],
-                users=None if batch.users is None else batch.users[rows],
-                time_since_last_click=None
-                if batch.time_since_last_click is None
-                else batch.time_since_last_click[rows],
-            ),
+            batch=self.batch.take(rows),
             targets=self.targets[rows],
             session=self.session[rows],
             position=self.position[rows],
@@ -89,6 +81,7 @@ def prefix_blocks(
     max_cells: int,
     n_rows: int,
     leak_target_time: bool = False,
+    earlier_sessions: int = 0,
 ) -> Iterator[PrefixBlock]:
     """Yield every sample of `sessions` once, session by session, shortest prefix first.
 
@@ -105,6 +98,8 @@ def prefix_blocks(
         leak_target_time: set `time_since_last_click` of a batch to the seconds from the last click
             to the target, which a deployed recommender does not know. Use it only to measure the
             effect of this leak on models that are trained with it.
+        earlier_sessions: number of latest earlier sessions of the user that the batches include. A
+            session is earlier if it ended before the session of the prefix began.
 
     Raises:
         ConfigError: an argument is out of range.
@@ -118,7 +113,10 @@ def prefix_blocks(
         raise ConfigError(
             "leak_target_time needs sessions with times; prepare the log with --time-column"
         )
-    return _blocks(sessions, mode, max_length, max_cells, n_rows, leak_target_time)
+    blocks = _blocks(sessions, mode, max_length, max_cells, n_rows, leak_target_time)
+    if not earlier_sessions or sessions.users is None or sessions.times is None:
+        return blocks
+    return _with_history(blocks, sessions, earlier_sessions)
 
 
 def count_samples(sessions: Sessions, mode: Mode) -> int:
@@ -165,6 +163,19 @@ def _blocks(
                 position=(target[rows] - part.offsets[session[rows]]).astype(np.int32),
             )
             start = stop
+
+
+def _with_history(
+    blocks: Iterator[PrefixBlock], sessions: Sessions, n: int
+) -> Iterator[PrefixBlock]:
+    """The blocks with the last `n` earlier sessions of the user of each prefix."""
+    assert sessions.users is not None and sessions.times is not None
+    log, users = EarlierSessions.of(sessions), np.asarray(sessions.users, dtype=np.int64)
+    for block in blocks:
+        distinct, row_of = np.unique(block.session, return_inverse=True)
+        starts = np.asarray(sessions.times)[sessions.offsets[distinct]]
+        history = log.before(users[distinct], starts, n)
+        yield replace(block, batch=replace(block.batch, history=history.take(row_of)))
 
 
 def _session_chunks(offsets: Int64Array) -> Iterator[tuple[int, int]]:

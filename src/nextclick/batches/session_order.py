@@ -45,6 +45,8 @@ class TrainingBatch:
             at prediction time, because the target ends it. None without times.
         users: (B,) int64, 0 for an unknown user; None without users.
         session: (B,) int64, index of the session of each row.
+        starts: (B,) int64, time of the first click of the session of each row in milliseconds; None
+            without times.
         block: the time block of all sessions; None without blocks.
     """
 
@@ -55,6 +57,7 @@ class TrainingBatch:
     dwell: Float32Array | None = None
     users: Int64Array | None = None
     session: Int64Array | None = None
+    starts: Int64Array | None = None
     block: int | None = None
 
     def __len__(self) -> int:
@@ -118,6 +121,10 @@ class SessionOrder:
         ):
             if value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
+        self._starts: Int64Array | None = None  # (S,)
+        if sessions.times is not None:
+            first = np.minimum(sessions.offsets[:-1], len(sessions.items) - 1)
+            self._starts = np.asarray(sessions.times)[first]
         self._sessions = drop_unknown_items(sessions)
         self._rows = _split_into_rows(self._sessions.offsets, max_length or LONGEST_ROW)
         self._n_targets = (self._rows.length - self._rows.context).astype(np.int64)  # (R,)
@@ -146,7 +153,7 @@ class SessionOrder:
         elif self._window > 1:
             block = self._block[order[bounds[:-1]]]  # batches stay in the order of blocks
             batches = np.lexsort((rng.random(len(batches)), batches // self._window, block))
-        return BatchPlan(self._sessions, self._rows, order, bounds, batches)
+        return BatchPlan(self._sessions, self._starts, self._rows, order, bounds, batches)
 
     def _bucket_by_length(self, rng: np.random.Generator) -> Int64Array:
         """(R,) rows, shuffled within their block and sorted by length within each pool."""
@@ -179,6 +186,8 @@ class BatchPlan:
 
     Attributes:
         sessions: the sessions without clicks on unknown items.
+        starts: (S,) int64, time of the first click of each session, known or not; None without
+            times.
         rows: the R rows as ranges of clicks.
         order: (R,) int64, the rows in the order in which they fill the batches.
         bounds: (K + 1,) int64; batch j has the rows `order[bounds[j]:bounds[j + 1]]`.
@@ -186,6 +195,7 @@ class BatchPlan:
     """
 
     sessions: Sessions
+    starts: Int64Array | None
     rows: _Rows
     order: Int64Array
     bounds: Int64Array
@@ -209,7 +219,8 @@ class BatchPlan:
         block = None if log.blocks is None else int(log.blocks[session[0]])
         if log.users is not None:
             users = log.users[session].astype(np.int64)
-        return TrainingBatch(*items_and_targets, gaps, dwell, users, session, block)
+        starts = None if self.starts is None else self.starts[session]
+        return TrainingBatch(*items_and_targets, gaps, dwell, users, session, starts, block)
 
 
 def drop_unknown_items(sessions: Sessions) -> Sessions:

@@ -153,6 +153,7 @@ def _explain(
         times=session.times,
         user=session.user,
         now=session.now,
+        history=session.earlier_sessions(),
     )
     return [], [explanation]
 

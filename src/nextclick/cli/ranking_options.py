@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 SegmentNames = Annotated[
     tuple[str, ...],
     Field(
-        description="also report metrics by prefix-length, popularity, user, or a column that "
-        "`prepare --keep-column` stored"
+        description="also report metrics by prefix-length, popularity, user, earlier-sessions, or "
+        "a column that `prepare --keep-column` stored"
     ),
 ]
 

@@ -32,6 +32,7 @@ def recommend_command(
         nextclick recommend model --session 214536502,214536500 -k 5
         nextclick recommend model --session 214536502 --exclude-seen --block 214536500
         nextclick recommend model --session '"shirt, red",shoe'
+        nextclick recommend model --session shoe --history shirt,hat --history shoe,sock
     """  # noqa: D301
     from nextclick.artifact.version_registry import artifact_folder
     from nextclick.serving import Recommender
@@ -46,6 +47,7 @@ def recommend_command(
         times=None if session.times is None else [session.times],
         now=session.now,
         users=[session.user],
+        history=[session.earlier_sessions()],
         exclude_seen=rules.exclude_seen,
         allow=rules.allow,
         block=rules.block,

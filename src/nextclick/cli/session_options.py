@@ -41,6 +41,33 @@ class SessionOptions:
         float | None, Field(description="moment of prediction in seconds, with the same origin")
     ] = None
     user: Annotated[str | None, Field(description="user of the session")] = None
+    history: Annotated[
+        list[str] | None,
+        Field(
+            description="an earlier session of the user, for models that read them, as for "
+            "--session; repeatable, the oldest first"
+        ),
+    ] = None
+    history_times: Annotated[
+        list[float] | None,
+        Field(description="time of the last click of each --history, with the origin of --times"),
+    ] = None
+
+    def earlier_sessions(self) -> list[tuple[list[str], float | None]]:
+        """The clicks and the time of the last click of each earlier session.
+
+        Raises:
+            ConfigError: the number of times is another one, or a quote is not closed.
+        """
+        sessions = [parse_ids("--history", text) for text in self.history or ()]
+        if self.history_times is None:
+            return [(session, None) for session in sessions]
+        if len(self.history_times) != len(sessions):
+            raise ConfigError(
+                f"--history-times must have a time for each of {len(sessions)} --history, got "
+                f"{len(self.history_times)}"
+            )
+        return list(zip(sessions, self.history_times, strict=True))
 
     def ids(self) -> list[str] | None:
         """The clicked items in order; None if no option names them.
@@ -73,5 +100,5 @@ SESSION = OptionGroup(
     "Session",
     flags={"session": ("--session", "-s")},
     defaults={"now": "the last click", "user": "anonymous"},
-    parse={"times": parse_seconds},
+    parse={"times": parse_seconds, "history_times": parse_seconds},
 )

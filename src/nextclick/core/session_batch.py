@@ -10,7 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nextclick.core.types import Float32Array, Int32Array
+    from nextclick.core.session_history import SessionHistory
+    from nextclick.core.types import AnyArray, Float32Array, Int32Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +25,7 @@ class SessionBatch:
         users: (B,) int32, 0 for an unknown user, or None.
         time_since_last_click: (B,) float32, seconds from the last click to prediction time;
             None is 0 seconds.
+        history: earlier sessions of the visitors, for models that read them, or None.
     """
 
     items: Int32Array
@@ -31,9 +33,22 @@ class SessionBatch:
     gaps: Float32Array | None = None
     users: Int32Array | None = None
     time_since_last_click: Float32Array | None = None
+    history: SessionHistory | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def take(self, rows: AnyArray | slice) -> SessionBatch:
+        """The rows of a mask, of indices or of a slice, with unchanged padding."""
+        waited = self.time_since_last_click
+        return SessionBatch(
+            items=self.items[rows],
+            lengths=self.lengths[rows],
+            gaps=None if self.gaps is None else self.gaps[rows],
+            users=None if self.users is None else self.users[rows],
+            time_since_last_click=None if waited is None else waited[rows],
+            history=None if self.history is None else self.history.take(rows),
+        )
 
     @classmethod
     def from_lists(cls, sessions: Sequence[Sequence[int] | Int32Array]) -> SessionBatch:

@@ -11,6 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nextclick.core.earlier_sessions import EarlierSessions
     from nextclick.core.types import AnyArray, Int32Array, Int64Array
 
 MS_PER_SECOND = 1000
@@ -33,6 +34,8 @@ class Sessions:
         n_users: U, the number of known users.
         blocks: (S,) int32, the time block (by default a day) of the session's last event, counted
             from the first block of the whole log; None without times.
+        earlier: the log in which the earlier sessions of the users are found; None is that of these
+            sessions alone.
 
     The arrays may be memory-mapped and must not be modified.
     """
@@ -44,6 +47,7 @@ class Sessions:
     users: Int32Array | None = None
     n_users: int = 0
     blocks: Int32Array | None = None
+    earlier: EarlierSessions | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -97,7 +101,8 @@ class Sessions:
         seen = support > 0
         if seen[1:].all():
             return self
-        return replace(self, items=np.where(seen[self.items], self.items, 0).astype(np.int32))
+        index = np.where(seen, np.arange(len(seen)), 0).astype(np.int32)
+        return self.remap_items(index, self.n_items)
 
     def take(self, chosen: Int64Array) -> Sessions:
         """The sessions at the indices `chosen` (R,), in that order, as copies."""
@@ -116,7 +121,8 @@ class Sessions:
 
     def remap_items(self, index: Int32Array, n_items: int) -> Sessions:
         """The sessions with new item indices: item i becomes `index[i]`; 0 is unknown."""
-        return replace(self, items=index[self.items], n_items=n_items)
+        earlier = None if self.earlier is None else self.earlier.remap_items(index)
+        return replace(self, items=index[self.items], n_items=n_items, earlier=earlier)
 
     def concatenate(self, later: Sessions) -> Sessions:
         """Concatenate with `later` sessions of the same vocabularies, as copies."""
@@ -133,6 +139,7 @@ class Sessions:
             times=both("times"),
             users=both("users"),
             blocks=both("blocks"),
+            earlier=None,
         )
 
     def support(self) -> Int64Array:

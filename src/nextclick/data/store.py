@@ -15,6 +15,7 @@ it begins, so nothing is stored twice.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -28,6 +29,7 @@ from nextclick.core.array_checks import (
     check_sessions,
     open_array,
 )
+from nextclick.core.earlier_sessions import EarlierSessions
 from nextclick.core.file_digests import MANIFEST, find_damage
 from nextclick.core.manifests import (
     ManifestError,
@@ -241,7 +243,9 @@ class Store:
                 f"{self.path}: the {name} part has no session; prepare the log again "
                 "with another --valid-fraction"
             )
-        return sessions
+        if sessions.users is None or sessions.times is None:
+            return sessions
+        return replace(sessions, earlier=self._earlier["test" if name == "test" else "train"])
 
     def history(self, name: str) -> UserHistory:
         """Return the earlier sessions of the user of each session of a part.
@@ -255,6 +259,13 @@ class Store:
         sessions, train = self.part(name), self._sessions("train")
         pool = train.concatenate(sessions) if name == "test" else train
         return UserHistory.from_sessions(sessions, pool)
+
+    @cached_property
+    def _earlier(self) -> dict[str, EarlierSessions]:
+        """The logs in which the earlier sessions of users are found."""
+        train = EarlierSessions(lambda: [self._sessions("train")])
+        test = EarlierSessions(lambda: [self._sessions("train"), self._sessions("test")])
+        return {"train": train, "test": test}
 
     def _sessions(self, folder: str) -> Sessions:
         if folder not in self._parts:

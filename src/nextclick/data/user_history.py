@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextclick.core.earlier_sessions import UserIndex
 from nextclick.errors import StoreError
 
 if TYPE_CHECKING:
@@ -53,15 +54,8 @@ class UserHistory:
         """
         users, starts, _ = _users_and_times(sessions)
         pool_users, _, ends = _users_and_times(pool)
-        known = np.flatnonzero(pool_users)
-        by_user = known[np.lexsort((ends[known], pool_users[known]))]
-        # (user, end) as one key; the rank of an end replaces its time, so that keys do not overflow
-        distinct_ends = np.unique(ends[by_user])
-        stride = len(distinct_ends) + 1
-        keys = pool_users[by_user] * stride + np.searchsorted(distinct_ends, ends[by_user])
-        first = np.searchsorted(keys, users * stride)
-        stop = np.searchsorted(keys, users * stride + np.searchsorted(distinct_ends, starts))
-        return cls(pool, by_user, first, np.where(users > 0, stop - first, 0))
+        index = UserIndex(pool_users, ends)
+        return cls(pool, index.by_user, *index.before(users, starts))
 
     def sessions(self, s: int, n: int | None = None) -> Int64Array:
         """Return (H,) int64, the sessions of the history of session s, oldest first.

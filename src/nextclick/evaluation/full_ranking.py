@@ -11,6 +11,7 @@ import numpy as np
 
 from nextclick.batches.prefixes import Mode, check_prefixes, count_samples, prefix_blocks
 from nextclick.core.cutoffs import catalog_cutoffs
+from nextclick.core.earlier_sessions import EarlierSessions
 from nextclick.core.item_rules import ItemRules
 from nextclick.core.types import silent
 from nextclick.errors import ConfigError, EmptyLogError, ScoringError
@@ -22,7 +23,7 @@ from nextclick.evaluation.ranking_metrics import LengthRow, by_length, per_prefi
 from nextclick.evaluation.ranks import Ties, check_ties
 from nextclick.evaluation.seen_items import CandidateRules
 from nextclick.evaluation.segments import RankedPrefixes, SegmentRow, by_target, measure_segments
-from nextclick.models.base import Model
+from nextclick.models.base import Capabilities, Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -206,6 +207,7 @@ def evaluate(
     began = perf_counter()
     cutoffs = catalog_cutoffs(ks, scorer.n_items)
     _check(scorer, sessions, support, n_bootstrap)
+    sessions = replace(sessions, earlier=EarlierSessions.of(sessions))
     ranges: Iterable[tuple[int, int]] = [(0, len(sessions))]
     blocks: Sequence[BlockRow] = ()
     if history is not None:
@@ -215,11 +217,11 @@ def evaluate(
     ranker = Ranker(scorer, ties=protocol.ties, list_length=cutoffs[-1])
     rules = _candidate_rules(protocol.rules, items, sessions)
     collected = _CollectedRanks(Exposure(scorer.n_items, cutoffs, support))
-    leaky = isinstance(scorer, Model) and scorer.capabilities.leaky is not None
+    capabilities = scorer.capabilities if isinstance(scorer, Model) else Capabilities()
     done, total = 0, count_samples(sessions, protocol.mode)
     for start, stop in ranges:
         part = sessions.slice(start, stop)
-        for block in _blocks(ranker, part, protocol, max_memory_bytes, leaky=leaky):
+        for block in _blocks(ranker, part, protocol, max_memory_bytes, capabilities):
             block_of_test = replace(block, session=block.session + start)
             _rank_block(ranker, block_of_test, protocol, rules, collected)
             done += len(block)
@@ -295,8 +297,7 @@ def _blocks(
     sessions: Sessions,
     protocol: RankingProtocol,
     max_memory_bytes: int,
-    *,
-    leaky: bool,
+    capabilities: Capabilities,
 ) -> Iterator[PrefixBlock]:
     """Prefixes of `sessions` in blocks whose scores fit into memory."""
     return prefix_blocks(
@@ -305,7 +306,8 @@ def _blocks(
         max_length=protocol.max_length,
         max_cells=max(max_memory_bytes // _BYTES_PER_CLICK, 1),
         n_rows=ranker.max_rows(max_memory_bytes),
-        leak_target_time=leaky,
+        leak_target_time=capabilities.leaky is not None,
+        earlier_sessions=capabilities.earlier_sessions,
     )
 
 

@@ -25,9 +25,13 @@ if TYPE_CHECKING:
     from nextclick.core.types import AnyArray, BoolArray, Float64Array, Int32Array, Int64Array
 
 TARGET, PREFIX_LENGTH, POPULARITY, USER = "target", "prefix-length", "popularity", "user"
-BUILT_IN = (PREFIX_LENGTH, POPULARITY, USER)  # those that can be chosen; TARGET is always measured
+EARLIER = "earlier-sessions"
+# those that can be chosen; TARGET is always measured
+BUILT_IN = (PREFIX_LENGTH, POPULARITY, USER, EARLIER)
 LENGTHS = {"1": 1, "2": 2, "3-5": 5, "6-10": 10}  # label to the largest length; then LONGER
 LONGER = "11+"
+EARLIER_COUNTS = {"0": 0, "1": 1, "2-4": 4, "5-9": 9}  # label to the largest number; then MANY
+MANY = "10+"
 UNSEEN = "unseen"  # popularity of a target that does not occur in training
 MISSING = "(missing)"  # value of a column
 N_DECILES = 10
@@ -136,6 +140,17 @@ def by_user(users: Int32Array | None, trained: Int32Array | None) -> Segmentatio
         )
     is_known = np.isin(users, trained[trained > 0])
     return Segmentation(USER, ("known", "new"), lambda prefixes: ~is_known[prefixes.session])
+
+
+def by_earlier_sessions(counts: Int64Array) -> Segmentation:
+    """Number of sessions of the user that ended before the session began; 0 without a user.
+
+    Args:
+        counts: (S,) that number for each session.
+    """
+    segment = np.searchsorted(list(EARLIER_COUNTS.values()), counts)  # (S,)
+    labels = (*EARLIER_COUNTS, MANY)
+    return Segmentation(EARLIER, labels, lambda prefixes: segment[prefixes.session])
 
 
 def by_column(name: str, codes: Int32Array, values: Sequence[str]) -> Segmentation:

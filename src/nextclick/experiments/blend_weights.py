@@ -238,6 +238,7 @@ def _sampled_blocks(
         max_cells=_CELLS_PER_BLOCK,
         n_rows=_ROWS_PER_BLOCK,
         leak_target_time=blend.capabilities.leaky is not None,
+        earlier_sessions=blend.capabilities.earlier_sessions,
     ):
         selected = sampled[first : first + len(block)] & (block.position >= protocol.min_prefix)
         first += len(block)

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import BoolArray, RawId
+    from nextclick.data.user_history import UserHistory
     from nextclick.serving.explanation import Explanation
     from nextclick.serving.recommender import Recommender
 
 FIGURES = (".png", ".svg")
+_MAX_EARLIER = 100  # earlier sessions of a user; a model reads at most so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,11 @@ def explain_examples(
             "one on items that the model knows; use a smaller --min-clicks"
         )
     sample = np.random.default_rng(seed).permutation(candidates)[:n]
+    reads_history = recommender.artifact.model.capabilities.earlier_sessions > 0
+    history = store.history(part) if reads_history else None
     return [
-        _explain_session(recommender, store, sessions, s, known) for s in np.sort(sample).tolist()
+        _explain_session(recommender, store, sessions, s, known, history)
+        for s in np.sort(sample).tolist()
     ]
 
 
@@ -90,7 +95,12 @@ def _known_items(recommender: Recommender, store: Store) -> BoolArray:
 
 
 def _explain_session(
-    recommender: Recommender, store: Store, sessions: Sessions, s: int, known: BoolArray
+    recommender: Recommender,
+    store: Store,
+    sessions: Sessions,
+    s: int,
+    known: BoolArray,
+    history: UserHistory | None,
 ) -> Example:
     """Explain the last click on a known item of session number s."""
     positions = np.arange(sessions.offsets[s], sessions.offsets[s + 1])
@@ -103,8 +113,26 @@ def _explain_session(
     user = None
     if sessions.users is not None and store.users is not None and sessions.users[s] > 0:
         user = store.users.raw(int(sessions.users[s]))
-    explanation = recommender.explain(clicks, items=[target], times=times, user=user)
+    earlier = [] if history is None else _earlier_sessions(store, sessions, s, history)
+    explanation = recommender.explain(
+        clicks, items=[target], times=times, user=user, history=earlier
+    )
     return Example(s, explanation.items[0], explanation)
+
+
+def _earlier_sessions(
+    store: Store, sessions: Sessions, s: int, history: UserHistory
+) -> list[tuple[list[RawId], float]]:
+    """The earlier sessions of the user of session s, with seconds before its first click."""
+    pool, times = history.pool, history.pool.times
+    assert sessions.times is not None and times is not None
+    start = sessions.times[sessions.offsets[s]]
+    earlier = []
+    for number in history.sessions(s, _MAX_EARLIER).tolist():
+        items = pool.session(number)
+        age = (start - times[pool.offsets[number + 1] - 1]) / MS_PER_SECOND
+        earlier.append((store.items.raw_ids(items[items != 0]), -float(age)))
+    return earlier
 
 
 def check_figure_path(path: Path) -> None:

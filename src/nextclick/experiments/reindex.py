@@ -16,13 +16,23 @@ if TYPE_CHECKING:
 
 
 def sessions_for(artifact: Artifact, store: Store, part: str) -> Sessions:
-    """A part of a store, matched by raw id; items and users unknown to the model are 0."""
+    """A part of a store, matched by raw id; items and users unknown to the model are 0.
+
+    The earlier sessions of a user unknown to the model are not found, if the model has users.
+    """
     sessions = store.part(part)
     reindexed = sessions.remap_items(_index_map(store.items, artifact.items), len(artifact.items))
-    if artifact.users is None or store.users is None or sessions.users is None:
+    if store.users is None or sessions.users is None:
         return replace(reindexed, users=None, n_users=0)
-    users = _index_map(store.users, artifact.users)[sessions.users]
-    return replace(reindexed, users=users, n_users=len(artifact.users))
+    if artifact.users is None:  # users identify earlier sessions only
+        return reindexed
+    index, earlier = _index_map(store.users, artifact.users), reindexed.earlier
+    return replace(
+        reindexed,
+        users=index[sessions.users],
+        n_users=len(artifact.users),
+        earlier=None if earlier is None else earlier.remap_users(index),
+    )
 
 
 def _index_map(source: Vocabulary, target: Vocabulary) -> Int32Array:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nextclick.data.store import Store
     from nextclick.models.base import Model
 
+_FIELDS = {"history": ("users", "times")}  # the other requirements are fields themselves
 _PREPARE_OPTIONS = {
     "blocks": "--time-column, and --block-days for the length of a block",
     "times": "--time-column",
@@ -37,7 +38,8 @@ def check_sessions(model_type: type[Model], config: Any, sessions: Sessions, sou
         ConfigError: times, users or blocks of time are missing.
     """
     arrays = {"times": sessions.times, "users": sessions.users, "blocks": sessions.blocks}
-    for name in sorted(model_type.requires(config)):
+    required = [_FIELDS.get(name, (name,)) for name in model_type.requires(config)]
+    for name in sorted({name for names in required for name in names}):
         if arrays[name] is None:
             field = "blocks of time" if name == "blocks" else name
             raise ConfigError(

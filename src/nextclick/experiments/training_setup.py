@@ -12,7 +12,6 @@ from nextclick.experiments.artifact_evaluation import store_protocol
 from nextclick.experiments.checkpoint_paths import CHOOSE
 from nextclick.experiments.requirements import check_store
 from nextclick.experiments.validation_sample import validation_sample
-from nextclick.models.neural_model import DatasetInfo
 from nextclick.training.checkpoint import Checkpoints
 from nextclick.training.device import choose_device, seeded
 from nextclick.training.memory_estimate import estimate, expected_size, free_memory
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from nextclick.core.vocabulary import Vocabulary
     from nextclick.data.store import Store
     from nextclick.evaluation import RankingProtocol
-    from nextclick.models.neural_model import NeuralModel
+    from nextclick.models.neural_model import DatasetInfo, NeuralModel
     from nextclick.training.loop import OnInterval, Validate
     from nextclick.training.trainer import TrainingSummary
     from nextclick.training.training_config import NeuralOptions, TrainingConfig
@@ -64,12 +63,11 @@ class TrainingSetup:
         config = config.for_catalog(self.n_items)
         self.config = replace(config, metric=catalog_metric(config.metric, self.n_items))
         _, self.k = parse_metric(self.config.metric)
-        requires = model_type.requires(self.model_config)
         check_memory(
             model_type,
             self.model_config,
             self.config,
-            DatasetInfo.from_sessions(store.part("train"), requires),
+            model_type.dataset_info(self.model_config, store.part("train")),
             self.n_items,
             device=options.device,
             writes_checkpoints=options.checkpoints is not None,
@@ -96,7 +94,7 @@ class TrainingSetup:
             on_interval: see `Trainer.run`.
         """
         sessions = self.store.part(part)
-        dataset = DatasetInfo.from_sessions(sessions, self.model_type.requires(self.model_config))
+        dataset = self.model_type.dataset_info(self.model_config, sessions)
         with seeded(self.seed):
             model = self.model_type(self.model_config, self.n_items, dataset)
         trainer = Trainer(model, config, seed=self.seed, device=self.options.device, plan=plan)

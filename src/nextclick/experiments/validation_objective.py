@@ -119,14 +119,13 @@ class ValidationObjective:
         # imported here: classical models need no neural library
         from nextclick.experiments.neural_training import neural_class
         from nextclick.experiments.training_setup import check_memory, validation_callback
-        from nextclick.models.neural_model import DatasetInfo
         from nextclick.training.device import seeded
         from nextclick.training.trainer import Trainer
         from nextclick.training.training_plan import TrainingPlan
 
         model_type, n_items = neural_class(self.candidate.model), self.fit.n_items
         seed, device = self.options.seed, self.options.device
-        dataset = DatasetInfo.from_sessions(self.fit, model_type.requires(model_config))
+        dataset = model_type.dataset_info(model_config, self.fit)
         check_memory(
             model_type,
             model_config,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nextclick.errors import ConfigError
 from nextclick.losses import loss_spec
+from nextclick.losses.additions import add_to_candidates, full_softmax_with_additions
 from nextclick.losses.blocks import MAX_CELLS
 from nextclick.losses.candidates import score_candidates
 from nextclick.losses.pairwise import activate
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     import torch
     from torch import Tensor
+
+    from nextclick.losses.additions import Additions
 
     Pairwise: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -70,6 +73,7 @@ class Loss:
         log_q: Tensor | None = None,
         log_p: Tensor | None = None,
         valid: Tensor | None = None,
+        additions: Additions | None = None,
     ) -> Tensor:
         """Return the loss, a scalar.
 
@@ -82,6 +86,7 @@ class Loss:
             log_q: (N + 1,), for "sampled", log sampling probability of `negatives`.
             log_p: (N + 1,), for "sampled" with `in_batch`, log probability as a target.
             valid: (P, M) bool mask of `negatives`; None allows all.
+            additions: values that are added to scores, see `losses.additions`.
 
         Raises:
             ConfigError: negatives for a loss that scores all items, or missing negatives.
@@ -89,6 +94,8 @@ class Loss:
         if not loss_spec(self.name).negatives:
             if negatives is not None:
                 raise ConfigError(f"loss {self.name!r} scores all items: pass no negatives")
+            if additions is not None:
+                return full_softmax_with_additions(query, table, targets, additions, bias)
             return full_softmax(
                 query, table, targets,
                 bias=bias, matmul_dtype=self.matmul_dtype, max_cells=self.max_cells,
@@ -102,11 +109,14 @@ class Loss:
                 query, table, targets, negatives,
                 bias=bias, log_q=log_q, log_p=log_p, in_batch=self.in_batch,
                 correct_target=self.correct_target, valid=valid, sparse=self.sparse,
+                additions=additions,
             )  # fmt: skip
         candidates = score_candidates(
             query, table, targets, negatives,
             bias=bias, in_batch=self.in_batch, valid=valid, sparse=self.sparse,
         )  # fmt: skip
+        if additions is not None:
+            candidates = add_to_candidates(candidates, targets, additions)
         positive, negative = (
             activate(scores, self.activation, self.elu_alpha)
             for scores in (candidates.positive, candidates.negative)

@@ -29,12 +29,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import embedding, softplus
 
+from nextclick.losses.additions import add_to_candidates
 from nextclick.losses.candidates import score_candidates
 from nextclick.losses.checks import check_shapes
 from nextclick.losses.shared_negatives import hit_cells, shared_softmax
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from nextclick.losses.additions import Additions
 
 MASKED = -1e30  # finite, so that a row without a valid negative has loss and gradient 0
 
@@ -52,6 +55,7 @@ def sampled_softmax(
     correct_target: bool = False,
     valid: Tensor | None = None,
     sparse: bool = False,
+    additions: Additions | None = None,
 ) -> Tensor:
     """Return the mean cross entropy of the targets against their negatives.
 
@@ -69,6 +73,7 @@ def sampled_softmax(
         correct_target: also correct the target's logit, see above.
         valid: (P, M) bool mask of `negatives`; None allows all.
         sparse: give `table` and `bias` sparse gradients.
+        additions: values that are added to scores, see `losses.additions`.
 
     Returns:
         A scalar, float32 (float64 for float64 inputs).
@@ -78,7 +83,7 @@ def sampled_softmax(
             sources of negatives are used.
     """
     sources = _sources(len(targets), negatives, log_q, log_p, in_batch)
-    is_plain = valid is None and not in_batch
+    is_plain = valid is None and not in_batch and additions is None
     if is_plain and negatives is not None and negatives.ndim == 1 and len(negatives):
         return _shared_pool(
             query, table, targets, negatives,
@@ -88,6 +93,8 @@ def sampled_softmax(
         query, table, targets, negatives,
         bias=bias, in_batch=in_batch, valid=valid, sparse=sparse,
     )  # fmt: skip
+    if additions is not None:
+        candidates = add_to_candidates(candidates, targets, additions)
     positive, negative = candidates.positive, candidates.negative
     if sources:
         negative = negative - _log_expected_counts(sources, candidates.items)

@@ -45,6 +45,8 @@ class Capabilities:
         sparse_scores: `score_sparse` lists only the items whose score depends on the session.
         product_scores: scores are products of a query with a table of items.
         recurrent_step: the encoder reads one click at a time and returns its state.
+        earlier_sessions: the number of latest earlier sessions of the visitor that the model reads
+            from `SessionBatch.history`; 0 for none.
         prediction_moment: the moment of prediction that the model is trained for. "at-target" is a
             leak: the time that a visitor stays on an item is unknown before the next click.
     """
@@ -59,6 +61,7 @@ class Capabilities:
     sparse_scores: bool = False
     product_scores: bool = False
     recurrent_step: bool = False
+    earlier_sessions: int = 0
     prediction_moment: Moment = "at-click"
 
     @property
@@ -117,7 +120,11 @@ class Model(ABC):
 
     @classmethod
     def requires(cls, config: Any) -> frozenset[str]:
-        """Required inputs besides clicks, a subset of "times", "users" and "blocks" (of time)."""
+        """Required inputs besides clicks, a subset of "times", "users", "blocks" and "history".
+
+        Blocks are blocks of time; a history, the earlier sessions of the visitor, needs users and
+        times. See also `Capabilities.earlier_sessions`.
+        """
         del config
         return frozenset()
 

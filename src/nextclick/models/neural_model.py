@@ -15,19 +15,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nextclick.core.array_checks import ArrayError, check_length, check_positive, named_array
+from nextclick.core.array_checks import ArrayError, check_length, named_array
 from nextclick.models.base import Capabilities, Model
 from nextclick.models.model_explanation import recording
-from nextclick.models.ops.gap_bins import FIRST_BIN, GapBins
+from nextclick.models.ops.earlier_sessions import history_inputs
+from nextclick.models.ops.gap_bins import GapBins
+from nextclick.models.ops.session_inputs import SessionInputs, to_tensor
 from nextclick.models.ops.torch_threads import threads_for, use_torch_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from nextclick.core.session_batch import SessionBatch
+    from nextclick.core.session_history import SessionHistory
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
     from nextclick.models.model_explanation import ModelExplanation
+    from nextclick.models.ops.earlier_sessions import ScoreAdditions
+    from nextclick.models.ops.gap_bins import BinRule
     from nextclick.models.ops.prefix_inputs import TensorRecord
 
 NEURAL = Capabilities(neural=True, update="fine-tune", product_scores=True)
@@ -45,11 +50,13 @@ class Encoder(nn.Module, ABC):
     `forward(items, **inputs)` returns (B, T, D) queries of (B, T) int64 items, right-padded with 0.
     It is causal: row t of its output depends on clicks 0..t alone, so one pass covers all prefixes.
     The item embedding is the attribute `items`. Queries at padded positions are finite and have no
-    meaning. The encoder of a model that requires times or users also takes, by name:
+    meaning. The encoder of a model that requires times, users or a
+    history also takes, by name:
 
     - gaps (B, T) float32, seconds since the click before; 0 for the first click, NaN if unknown;
     - waited (B, T) float32, seconds from each click to the prediction after it;
-    - users (B,) int64; 0 is an unknown visitor.
+    - users (B,) int64; 0 is an unknown visitor;
+    - history, a `HistoryInputs`: the earlier sessions of the visitors.
 
     Where `prepare_prefixes` returns a record, `forward` also takes it as `prefixes`; without it
     the encoder builds the record for all prefixes.
@@ -78,6 +85,21 @@ class Encoder(nn.Module, ABC):
             session: (B,) int64, the number of each row's training session; None outside training.
         """
         del items, cells, session
+        return None
+
+    def additions(
+        self, queries: Tensor, rows: Tensor, inputs: Mapping[str, Any]
+    ) -> ScoreAdditions | None:
+        """Values that are added to the products of the queries and the table; None for none.
+
+        A model with additions declares `product_scores` false.
+
+        Args:
+            queries: (P, D), of prefixes.
+            rows: (P,) int64, the row of `items` of each prefix.
+            inputs: the further inputs of `forward`, by name.
+        """
+        del queries, rows, inputs
         return None
 
     def begin_epoch(self) -> None:
@@ -133,24 +155,23 @@ class DatasetInfo:
     bins: GapBins | None = None
 
     @classmethod
-    def from_sessions(cls, sessions: Sessions, reads: frozenset[str]) -> DatasetInfo:
+    def from_sessions(
+        cls, sessions: Sessions, reads: frozenset[str], bins: BinRule = "scott"
+    ) -> DatasetInfo:
         """Measure training sessions for a model that reads "times" or "users"."""
-        seen_users = bins = None
+        seen_users = gap_bins = None
         if "users" in reads:
             assert sessions.users is not None
             seen_users = np.bincount(sessions.users, minlength=sessions.n_users + 1) > 0
             seen_users[0] = False
         if "times" in reads:
-            bins = GapBins.from_sessions(sessions)
-        return cls(seen_users, bins)
+            gap_bins = GapBins.from_sessions(sessions, bins)
+        return cls(seen_users, gap_bins)
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray]) -> DatasetInfo:
         """Read the properties back from the weights of an encoder."""
-        bins = None
-        if "gap_width" in state:
-            check_positive("gap_width", state["gap_width"])
-            bins = GapBins(float(state["gap_width"][0]), len(state["gaps.weight"]) - FIRST_BIN)
+        bins = GapBins.from_state(state) if "gap_width" in state else None
         return cls(state.get("seen_users"), bins)
 
 
@@ -180,6 +201,11 @@ class NeuralModel(Model):
         arguments = (dataset_info,) if self.requires(config) & _NEEDS_DATASET_INFO else ()
         self.encoder = type(self).encoder_type(config, n_items, *arguments)
 
+    @classmethod
+    def dataset_info(cls, config: Any, sessions: Sessions) -> DatasetInfo:
+        """What an encoder with this config needs to know of its training sessions."""
+        return DatasetInfo.from_sessions(sessions, cls.requires(config))
+
     @property
     def n_items(self) -> int:
         """N."""
@@ -205,8 +231,12 @@ class NeuralModel(Model):
             self.encoder.eval()  # before `table`, which may depend on the mode
             table, bias = self.encoder.table()
             with use_torch_threads(threads_for(len(rows) * table.numel())):
-                queries = self._queries(batch, rows)
+                queries, inputs = self._queries(batch, rows)
                 logits = queries @ table.T if bias is None else torch.addmm(bias, queries, table.T)
+                prefixes = torch.arange(len(rows), device=logits.device)
+                additions = self.encoder.additions(queries, prefixes, inputs)
+                if additions is not None:
+                    logits[additions.rows, additions.items] += additions.values
                 scores[rows] = logits.float().cpu().numpy()
         return scores
 
@@ -217,14 +247,16 @@ class NeuralModel(Model):
         Args:
             batch: B sessions, each with at least one click.
         """
-        return self._queries(batch, np.arange(len(batch))).float().cpu()
+        return self._queries(batch, np.arange(len(batch)))[0].float().cpu()
 
-    def _queries(self, batch: SessionBatch, rows: AnyArray) -> Tensor:
-        """(R, D) queries of R rows of a batch."""
+    def _queries(
+        self, batch: SessionBatch, rows: AnyArray
+    ) -> tuple[Tensor, dict[str, Tensor | TensorRecord]]:
+        """(R, D) queries of R rows of a batch, and the inputs of the encoder besides the clicks."""
         self.encoder.eval()
         items, last, inputs = self._encoder_inputs(batch, rows)
         queries: Tensor = self.encoder(items, **inputs)  # (R, T, D)
-        return queries[torch.arange(len(rows)), last]
+        return queries[torch.arange(len(rows)), last], inputs
 
     @torch.inference_mode()
     def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
@@ -245,35 +277,32 @@ class NeuralModel(Model):
     ) -> tuple[Tensor, Tensor, dict[str, Tensor | TensorRecord]]:
         """The latest clicks (R, T) of R rows, the last position (R,), and the other inputs."""
         device = next(self.encoder.parameters()).device
-        lengths = batch.lengths[rows].astype(np.int64)
-        T = int(lengths.max())
-        if self.max_length is not None:
-            T = min(T, self.max_length)
-        n_read = np.minimum(lengths, T)  # (R,)
-        columns = (lengths - n_read)[:, None] + np.arange(T)  # (R, T)
-        columns = np.minimum(columns, batch.items.shape[1] - 1)
-        is_click = np.arange(T) < n_read[:, None]  # (R, T)
-        items = np.where(is_click, np.take_along_axis(batch.items[rows], columns, 1), 0)
-        arrays: dict[str, AnyArray] = {}
-        required = self.requires(self.config)
-        if "times" in required:
-            gaps = np.full(items.shape, np.nan, dtype=np.float32)
-            if batch.gaps is not None:
-                gaps = np.where(is_click, np.take_along_axis(batch.gaps[rows], columns, 1), np.nan)
-            gaps[:, 0] = 0.0
-            arrays["gaps"] = gaps
-            arrays["waited"] = _waited(gaps, n_read, batch, rows)
-        if "users" in required:
-            users = batch.users
-            arrays["users"] = np.zeros(len(rows), np.int64) if users is None else users[rows]
+        read = SessionInputs.of(
+            batch,
+            rows,
+            max_length=self.max_length,
+            reads=self.requires(self.config),
+            earlier_sessions=self.capabilities.earlier_sessions,
+        )
         inputs: dict[str, Tensor | TensorRecord] = {
-            name: _tensor(array).to(device) for name, array in arrays.items()
+            name: to_tensor(array).to(device) for name, array in read.arrays.items()
         }
-        items = items.astype(np.int64)
-        prefixes = self.prepare_prefixes(items, np.arange(len(rows)) * T + n_read - 1, None)
+        if read.history is not None:
+            inputs["history"] = self.history_inputs(read.history).to(device)
+        prefixes = self.prepare_prefixes(read.items, read.cells, None)
         if prefixes is not None:
             inputs["prefixes"] = prefixes.to(device)
-        return torch.from_numpy(items).to(device), torch.from_numpy(n_read - 1).to(device), inputs
+        items, last = torch.from_numpy(read.items), torch.from_numpy(read.last)
+        return items.to(device), last.to(device), inputs
+
+    def history_inputs(self, history: SessionHistory) -> TensorRecord:
+        """The input `history` of the encoder, for `Capabilities.earlier_sessions` above 0."""
+        return history_inputs(history)
+
+    @property
+    def history_dropout(self) -> float:
+        """The share of training rows whose history is hidden, as of an anonymous visitor."""
+        return 0.0
 
     def setup(self, sessions: Sessions) -> None:
         """Prepare for training on sessions, for example build graphs of them."""
@@ -363,17 +392,3 @@ def _check_shapes(
         array, shape = named_array(state, name), tuple(expected.shape)
         if array.shape not in (shape, shape or (1,)):  # a number is stored as one entry
             raise ArrayError(f"{name} must have shape {shape}, got {array.shape}")
-
-
-def _waited(gaps: AnyArray, lengths: AnyArray, batch: SessionBatch, rows: AnyArray) -> Float32Array:
-    """(R, T) seconds from each click to the next, and from the last one to the prediction."""
-    waited = np.zeros(gaps.shape, dtype=np.float32)
-    waited[:, :-1] = gaps[:, 1:]
-    since_last = 0.0 if batch.time_since_last_click is None else batch.time_since_last_click[rows]
-    waited[np.arange(len(rows)), lengths - 1] = since_last
-    return waited
-
-
-def _tensor(array: AnyArray) -> Tensor:
-    dtype = np.int64 if array.dtype.kind == "i" else np.float32
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=dtype))

@@ -18,6 +18,7 @@ TITLES = {
     "prefix-length": "By clicks before the target",
     "popularity": "By popularity of the target: decile by clicks in training, 10 is the highest",
     "user": "By user: known (with a session in training) or new",
+    "earlier-sessions": "By number of earlier sessions of the user",
 }
 
 

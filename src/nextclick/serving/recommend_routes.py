@@ -141,7 +141,8 @@ def recommend_response(
 
 
 def _cost(body: schemas.RecommendRequest, loaded: LoadedModel) -> int:
-    return request_cost(len(body.session), default_k(body.k, loaded), explain=body.explain)
+    clicks = len(body.session) + sum(len(earlier.session) for earlier in body.history)
+    return request_cost(clicks, default_k(body.k, loaded), explain=body.explain)
 
 
 def _recommendation_request(
@@ -153,6 +154,7 @@ def _recommendation_request(
         times=body.times,
         user=body.user,
         now=body.now,
+        history=[(earlier.session, earlier.time) for earlier in body.history],
         exclude_seen=body.exclude_seen,
         allow=body.allow,
         block=body.block,

@@ -22,6 +22,7 @@ from nextclick.serving.explanation import (
     unknown_note,
 )
 from nextclick.serving.request import RecommendationRequest, ResolvedRequest
+from nextclick.serving.request_history import resolve_history
 from nextclick.serving.search import build_searcher
 from nextclick.serving.sessions.click_times import relative_times
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nextclick.core.types import BoolArray, Float32Array, Int32Array, RawId
+    from nextclick.serving.request_history import RawHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Recommender:
         times: Sequence[Sequence[float] | None] | None = None,
         users: Sequence[RawId | None] | None = None,
         now: Sequence[float | None] | float | None = None,
+        history: Sequence[RawHistory] | None = None,
         exclude_seen: bool = False,
         allow: Iterable[RawId] | None = None,
         block: Iterable[RawId] = (),
@@ -98,13 +101,16 @@ class Recommender:
             users: the visitor of each session; None for an anonymous visitor.
             now: the moment of prediction on the same clock, for each session or for all; None is
                 the time of the last click. Models with gap=elapsed read the time since then.
+            history: earlier sessions of the visitor of each session, the oldest first: raw ids,
+                and the time of the last click on the same clock, or None. Models without a history
+                ignore them.
             exclude_seen: exclude the items of the session.
             allow: recommend only these items; None allows all.
             block: never recommend these items.
 
         Raises:
-            ConfigError: k is below 1, a session is not a sequence of ids, or times do not
-                match the clicks or decrease.
+            ConfigError: k is below 1, a session is not a sequence of ids, times do not match the
+                clicks or decrease, or an earlier session does not end before the session.
         """
         B = len(sessions)
         if isinstance(users, str) or (users is not None and len(users) != B):
@@ -115,7 +121,7 @@ class Recommender:
         if times is None and now is not None:
             raise ConfigError("now needs times: give the time of each click on the same clock")
         moments = list(now) if isinstance(now, Sequence) else [now] * B
-        for name, given in (("times", times), ("now", moments)):
+        for name, given in (("times", times), ("now", moments), ("history", history)):
             if given is not None and len(given) != B:
                 raise ConfigError(
                     f"{name} must have an entry for each of {B} sessions, got {len(given)}"
@@ -132,6 +138,7 @@ class Recommender:
                 times=clock,
                 user=None if users is None else users[b],
                 now=moments[b] if clock is not None else None,
+                history=() if history is None else history[b],
                 exclude_seen=exclude_seen,
             )
             requests.append(self._resolve(request, allowed, blocked))
@@ -146,6 +153,7 @@ class Recommender:
         times: Sequence[float] | None = None,
         user: RawId | None = None,
         now: float | None = None,
+        history: RawHistory = (),
     ) -> Explanation:
         """Explain why a session gets its recommendations.
 
@@ -157,13 +165,16 @@ class Recommender:
             user: the visitor, or None.
             now: the moment of prediction; it stays the same if a click is left out. None is the
                 last remaining click.
+            history: the earlier sessions of the visitor, as for `recommend`.
 
         Raises:
             ConfigError: as `recommend`; or no click or no item is known to the model.
         """
         # an unused k is not validated
         k = 1 if items is not None else catalog_cutoff(k, self.artifact.model.n_items)
-        request = self.resolve(RecommendationRequest(session, k, times=times, user=user, now=now))
+        request = self.resolve(
+            RecommendationRequest(session, k, times=times, user=user, now=now, history=history)
+        )
         if len(request.clicks) == 0:
             raise ConfigError(
                 "explain needs a session with at least one click on an item known to the model, "
@@ -176,7 +187,7 @@ class Recommender:
             rest = [n for n in range(len(session)) if n != click]
             clock = None if times is None else [times[n] for n in rest]
             shorter = RecommendationRequest(
-                [session[n] for n in rest], k, times=clock, user=user, now=now
+                [session[n] for n in rest], k, times=clock, user=user, now=now, history=history
             )
             ablated.append(self.resolve(shorter))
         return explain_session(self.artifact, request, ablated, explained)
@@ -256,6 +267,7 @@ class Recommender:
         known = indices > 0
         gaps, elapsed = relative_times(known, request.times, request.now)
         users = self.artifact.users
+        start = request.times[0] if request.times else None
         excluded = np.concatenate([blocked, indices]) if request.exclude_seen else blocked
         return ResolvedRequest(
             original=request,
@@ -267,6 +279,7 @@ class Recommender:
             gaps=gaps,
             time_since_last_click=elapsed,
             user=0 if users is None or request.user is None else users.index(request.user),
+            history=resolve_history(self.artifact.items, request.history, start),
         )
 
     def _recommendation(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nextclick.core.session_batch import SessionBatch
+from nextclick.core.session_history import SessionHistory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from nextclick.core.types import BoolArray, Float32Array, Int32Array, RawId
+    from nextclick.serving.request_history import RawHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class RecommendationRequest:
         allow: recommend only these items; None allows all.
         block: never recommend these items.
         explain: add an explanation.
+        history: earlier sessions of the visitor, the oldest first: raw ids in click order, and the
+            time of the last click on the clock of `times`, or None.
         session_id: name of a live session whose recurrent state may be cached, or None.
     """
 
@@ -41,6 +45,7 @@ class RecommendationRequest:
     allow: Iterable[RawId] | None = None
     block: Iterable[RawId] = ()
     explain: bool = False
+    history: RawHistory = ()
     session_id: str | None = None
 
 
@@ -58,6 +63,7 @@ class ResolvedRequest:
         gaps: (T,) float32, seconds since the click before; None if times are unknown.
         time_since_last_click: seconds from the last click to the moment of prediction.
         user: index of the user, 0 for an unknown one.
+        history: known clicks and age in seconds of each earlier session, the oldest first.
     """
 
     original: RecommendationRequest
@@ -69,6 +75,7 @@ class ResolvedRequest:
     gaps: Float32Array | None
     time_since_last_click: float
     user: int
+    history: Sequence[tuple[Int32Array, float]] = ()
 
 
 def to_batch(requests: Sequence[ResolvedRequest]) -> SessionBatch:
@@ -84,6 +91,7 @@ def to_batch(requests: Sequence[ResolvedRequest]) -> SessionBatch:
             [request.time_since_last_click for request in requests], dtype=np.float32
         )
     users = np.array([request.user for request in requests], dtype=np.int32)
-    return SessionBatch(
-        padded.items, padded.lengths, gaps=gaps, users=users, time_since_last_click=elapsed
-    )
+    history = None
+    if any(request.history for request in requests):
+        history = SessionHistory.from_lists([request.history for request in requests])
+    return replace(padded, gaps=gaps, users=users, time_since_last_click=elapsed, history=history)

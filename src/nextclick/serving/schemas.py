@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeAlias
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 MAX_CLICKS = 1000
+MAX_HISTORY = 100  # earlier sessions of a request
 MAX_K = 1000
 DEFAULT_K = 20
 MAX_IDS = 10_000
@@ -26,6 +27,18 @@ ItemIds: TypeAlias = Annotated[list[ItemId], Meta(max_length=MAX_IDS)]
 Name: TypeAlias = Annotated[str, Meta(max_length=MAX_TEXT)]
 
 
+class EarlierSession(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A session of the visitor that ended before the session of the request.
+
+    Attributes:
+        session: item ids in click order.
+        time: time of its last click, on the clock of the request's `times`.
+    """
+
+    session: Annotated[list[ItemId], Meta(max_length=MAX_CLICKS)]
+    time: Seconds | None = None
+
+
 class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """A session and the items that may be recommended for it.
 
@@ -35,6 +48,7 @@ class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         times: time of each click in seconds on any clock.
         now: the moment of prediction on the same clock; the default is the last click.
         user: id of the visitor.
+        history: earlier sessions of the visitor, the oldest first; for models that read them.
         exclude_seen: exclude the items of the session.
         allow: recommend only these items.
         block: never recommend these items.
@@ -48,6 +62,7 @@ class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     times: Annotated[list[Seconds], Meta(max_length=MAX_CLICKS)] | None = None
     now: Seconds | None = None
     user: ItemId | None = None
+    history: Annotated[list[EarlierSession], Meta(max_length=MAX_HISTORY)] = []
     exclude_seen: bool = False
     allow: ItemIds | None = None
     block: ItemIds = []

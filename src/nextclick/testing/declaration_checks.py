@@ -53,7 +53,7 @@ def check_capabilities(case: ModelCase, folder: Path) -> None:
     declared = case.capabilities
     assert isinstance(declared, Capabilities)
     assert declared.neural == case.model_type.default_capabilities.neural
-    assert case.model_type.requires(case.config) <= {"times", "users", "blocks"}
+    assert case.model_type.requires(case.config) <= {"times", "users", "blocks", "history"}
     declared_methods = {
         "score_sparse": declared.sparse_scores,
         "explain": declared.explains,
@@ -69,6 +69,8 @@ def check_capabilities(case: ModelCase, folder: Path) -> None:
     assert declared.explains or not declared.attention, "attention requires explains"
     assert declared.update in ("exact", "by-member") or not declared.needs_sessions
     assert declared.composite == case.model_type.default_capabilities.composite
+    reads_history = "history" in case.model_type.requires(case.config)
+    assert reads_history == (declared.earlier_sessions > 0)
     assert declared.update != "by-block" or "blocks" in case.model_type.requires(case.config)
 
 
@@ -130,6 +132,8 @@ def _values(dimension: IntRange | FloatRange | Choice | Bundles) -> tuple[Value,
 def check_requirements(case: ModelCase, folder: Path) -> None:
     """A log without a required input is rejected with an error that names it."""
     complete, required = sample_store().part("train"), case.model_type.requires(case.config)
+    if "history" in required:
+        required |= {"times", "users"}
     check_sessions(case.model_type, case.config, complete, folder)
     incomplete = {
         "times": (replace(complete, times=None), "times"),

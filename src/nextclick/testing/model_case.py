@@ -135,12 +135,11 @@ def _random_model(model_type: type[Model], config: Any, sessions: Sessions) -> M
     import torch
 
     from nextclick.experiments.neural_training import neural_class
-    from nextclick.models.neural_model import DatasetInfo
 
     neural_type = neural_class(model_type)
     with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(0)
-        dataset = DatasetInfo.from_sessions(sessions, neural_type.requires(config))
+        dataset = neural_type.dataset_info(config, sessions)
         model = neural_type(config, sessions.n_items, dataset)
         for weight in model.encoder.parameters():
             # smaller weights in wider layers: a chaotic recurrence amplifies rounding

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nextclick.core.session_batch import SessionBatch
+from nextclick.core.session_history import SessionHistory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +35,15 @@ def sample_batch(n_items: int) -> SessionBatch:
     gaps[4, 2] = np.nan
     users = rng.integers(0, 4, len(lengths)).astype(np.int32)
     waited = rng.uniform(1.0, 100.0, len(lengths)).astype(np.float32)
-    return SessionBatch(items, lengths, np.where(is_click, gaps, np.nan), users, waited)
+    earlier = [
+        [
+            (rng.integers(1, n_items + 1, int(rng.integers(1, 5))), float(rng.uniform(60.0, 1e6)))
+            for _ in range(n)
+        ]
+        for n in rng.integers(0, 4, len(lengths)).tolist()
+    ]
+    history = SessionHistory.from_lists(earlier)
+    return SessionBatch(items, lengths, np.where(is_click, gaps, np.nan), users, waited, history)
 
 
 def row_of(batch: SessionBatch, row: int, length: int | None = None) -> SessionBatch:
@@ -49,6 +58,7 @@ def row_of(batch: SessionBatch, row: int, length: int | None = None) -> SessionB
         None
         if batch.time_since_last_click is None or length is not None
         else batch.time_since_last_click[rows],
+        None if batch.history is None else batch.history.take(rows),
     )
 
 
@@ -190,8 +200,11 @@ def prefix_queries(
         context |= {"gaps": gaps[:, :-1].copy(), "waited": gaps[:, 1:].copy()}
     if "users" in required:
         context["users"] = users
+    history: dict[str, Any] = {}
+    if "history" in required:
+        history["history"] = model.history_inputs(SessionHistory.empty(len(items)))
     prefixes = model.prepare_prefixes(items.astype(np.int64), positions, None)
-    inputs: dict[str, Any] = {
+    inputs = history | {
         name: torch.from_numpy(np.asarray(array)) for name, array in context.items()
     }
     if prefixes is not None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray
     from nextclick.models.neural_model import NeuralModel
+    from nextclick.models.ops.earlier_sessions import ScoreAdditions
     from nextclick.training.optim import Optimizers
     from nextclick.training.training_config import TrainingConfig
 
@@ -127,12 +128,14 @@ class BatchSource(ABC):
         """Number of prefixes in an epoch."""
         return self._sessions(epoch).n_prefixes
 
-    def _loss_of_queries(self, queries: Tensor, step: TrainingStep) -> Tensor:
+    def _loss_of_queries(
+        self, queries: Tensor, step: TrainingStep, additions: ScoreAdditions | None = None
+    ) -> Tensor:
         rows_of = self.encoder.candidate_rows
         if rows_of is not None and step.negatives is not None:
             return self.objective.of_candidates(queries, rows_of, step.targets, step.negatives)
         table, bias = self.encoder.table()
-        return self.objective(queries, table, bias, step.targets, step.negatives)
+        return self.objective(queries, table, bias, step.targets, step.negatives, additions)
 
     @abstractmethod
     def steps(
@@ -173,8 +176,8 @@ class SessionBatchSource(BatchSource):
         local = config.negative_source == "batch"
         sessions = replace(
             sessions,
-            times=sessions.times if "times" in required else None,
-            users=sessions.users if "users" in required or local else None,
+            times=sessions.times if required & {"times", "history"} else None,
+            users=sessions.users if local or required & {"users", "history"} else None,
             blocks=sessions.blocks if "blocks" in required else None,
         )
         super().__init__(model, sessions, config, seed=seed, device=device)
@@ -236,8 +239,11 @@ class SessionBatchSource(BatchSource):
         """() mean loss of all prefixes of the batch."""
         assert isinstance(step, TrainingStep)
         queries = self.encoder(step.items, **step.context)  # (B, T, D)
+        assert step.where is not None
         queries = queries.flatten(0, 1).index_select(0, step.where)  # (P, D)
-        return self._loss_of_queries(queries, step)
+        rows = step.where // step.items.shape[1]
+        additions = self.encoder.additions(queries, rows, step.context)
+        return self._loss_of_queries(queries, step, additions)
 
 
 class LaneBatchSource(BatchSource):

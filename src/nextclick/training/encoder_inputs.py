@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextclick.core.earlier_sessions import EarlierSessions
 from nextclick.models.ops.gap_bins import input_gaps
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ AT_CLICK = 0.5  # share of the targets that are predicted at the time of the cli
 
 
 class EncoderInputs:
-    """Gaps, waiting times, users and graphs of training batches, for a model that reads them.
+    """What a model reads of training batches besides clicks: times, users, histories and graphs.
 
     With the moment of prediction "while-waiting", a model reads the time since the last click. A
     server knows this time while it waits for the next click, so training imitates the server. Half
@@ -36,6 +37,11 @@ class EncoderInputs:
         self._prepare_prefixes = model.prepare_prefixes
         self._reads = model.requires(model.config)
         self._moment = model.capabilities.prediction_moment
+        self._n_earlier = model.capabilities.earlier_sessions
+        if self._n_earlier:
+            self._earlier = EarlierSessions.of(sessions)
+            self._history_inputs = model.history_inputs
+            self._history_dropout = model.history_dropout
         self._gaps = input_gaps(sessions) if self._moment == "while-waiting" else None
 
     def build(
@@ -57,6 +63,11 @@ class EncoderInputs:
         if "users" in self._reads:
             assert batch.users is not None
             context["users"] = batch.users
+        if self._n_earlier:
+            assert batch.users is not None and batch.starts is not None
+            history = self._earlier.before(batch.users, batch.starts, self._n_earlier)
+            hidden = rng.random(len(history)) < self._history_dropout
+            context["history"] = self._history_inputs(history.hide(hidden))
         prefixes = self._prepare_prefixes(batch.items, batch.where, batch.session, batch.block)
         if prefixes is not None:
             context["prefixes"] = prefixes

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.core.types import Int64Array
+    from nextclick.models.ops.earlier_sessions import ScoreAdditions
     from nextclick.training.training_config import TrainingConfig
 
 
@@ -69,11 +70,22 @@ class Objective:
         bias: Tensor | None,
         targets: Tensor,
         negatives: Tensor | None,
+        additions: ScoreAdditions | None = None,
     ) -> Tensor:
-        """() loss of (P, D) queries and (P,) targets against the (N + 1, D) table."""
+        """() loss of (P, D) queries and (P,) targets against the (N + 1, D) table.
+
+        Args:
+            queries: (P, D).
+            table: (N + 1, D).
+            bias: (N + 1,), or None.
+            targets: (P,) in 1..N.
+            negatives: (M,) or (P, M) sampled items, or None.
+            additions: what the encoder adds to scores, or None.
+        """
         return self._loss(
             queries, table, targets,
             bias=bias, negatives=negatives, log_q=self._log_q, log_p=self._log_p,
+            additions=additions,
         )  # fmt: skip
 
     def of_candidates(

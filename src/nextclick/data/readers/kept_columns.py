@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from nextclick.data.readers.sources import LogSource
     from nextclick.data.sessionize import SessionTable
 
-RESERVED = ("target", "prefix-length", "popularity", "user")  # other segments have these names
+RESERVED = (
+    "target",
+    "prefix-length",
+    "popularity",
+    "user",
+    "earlier-sessions",
+)  # other segments have these names
 _PREFIX = "kept "
 
 

@@ -154,6 +154,7 @@ class Blend(Model):
             update="none" if "none" in updates else by_member,
             needs_sessions=any(member.needs_sessions for member in members),
             attention=any(member.attention for member in members),
+            earlier_sessions=max(member.earlier_sessions for member in members),
             prediction_moment=max((m.prediction_moment for m in members), key=_MOMENTS.index),
         )
 
@@ -309,13 +310,4 @@ def batch_rows(batch: SessionBatch, start: int, stop: int) -> SessionBatch:
     """Sessions start..stop - 1 of a batch, as views."""
     if start == 0 and stop >= len(batch):
         return batch
-    rows = slice(start, stop)
-    waited = batch.time_since_last_click
-    return replace(
-        batch,
-        items=batch.items[rows],
-        lengths=batch.lengths[rows],
-        gaps=None if batch.gaps is None else batch.gaps[rows],
-        users=None if batch.users is None else batch.users[rows],
-        time_since_last_click=None if waited is None else waited[rows],
-    )
+    return batch.take(slice(start, stop))

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from nextclick.models.neural.asars import ASARSEncoder
+from nextclick.models.neural.asars_encoder import ASARSEncoder
 from nextclick.models.neural.cosine_gru import CosineGRUEncoder
 from nextclick.models.neural.narm import NARMEncoder
 from nextclick.models.neural.sr_gnn import SRGNNEncoder
-from nextclick.models.ops.gap_bins import FIRST_BIN, UNKNOWN
 from nextclick.serving.search.compiled_cosine_gru import CompiledCosineGRU
 from nextclick.serving.search.encoder_kernels import (
     additive_energies,
@@ -31,8 +30,8 @@ from nextclick.serving.search.encoder_kernels import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nextclick.core.types import Float32Array, Int64Array
-    from nextclick.models.ops.gap_bins import GapBins
+    from nextclick.core.types import Float32Array
+    from nextclick.models.neural.asars_config import ASARSConfig
     from nextclick.serving.request import ResolvedRequest
 
 
@@ -48,13 +47,18 @@ def compile_encoder(encoder: object) -> SessionEncoder | None:
     """The compiled form of an encoder; None if there is none."""
     if isinstance(encoder, NARMEncoder):
         return CompiledNARM(encoder)
-    if isinstance(encoder, ASARSEncoder) and encoder.by_time and encoder.config.gap != "oracle":
+    if isinstance(encoder, ASARSEncoder) and _is_compiled(encoder.config):
         return CompiledASARS(encoder)
     if isinstance(encoder, SRGNNEncoder):
         return CompiledSRGNN(encoder)
     if isinstance(encoder, CosineGRUEncoder) and not encoder.config.times:
         return CompiledCosineGRU(encoder)
     return None
+
+
+def _is_compiled(config: ASARSConfig) -> bool:
+    """Whether the kernels compute this form of ASARS: by dwell time, without a history."""
+    return config.by_time and config.gap != "oracle" and not config.history_parts
 
 
 class CompiledNARM:
@@ -89,7 +93,7 @@ class CompiledNARM:
 
 
 class CompiledASARS:
-    """ASARS with time attention, except gap=oracle; equations in `models.asars`."""
+    """ASARS with time attention, except gap=oracle and histories; equations in `models.asars`."""
 
     def __init__(self, encoder: ASARSEncoder):
         config = self.config = encoder.config
@@ -112,15 +116,25 @@ class CompiledASARS:
         """See `SessionEncoder`."""
         clicks = request.clicks[-self.config.max_length :]
         hidden = self._rnn(self._items[clicks], *self._reads)  # (T, H)
-        features = softmax(self._energy(request, hidden)) @ hidden
+        user = None
         if self.config.variant == "time_user":
-            features = np.concatenate([features, self._profile(request.user, hidden[-1])])
-        return matvec(self._output, features)
+            user = self._profile(request.user, hidden[-1])
+        parts = [softmax(self._energy(request, hidden, user)) @ hidden]
+        if self.config.readout == "both":
+            parts.insert(0, hidden[-1])
+        if user is not None:
+            parts.append(user)
+        return matvec(self._output, np.concatenate(parts))
 
-    def _energy(self, request: ResolvedRequest, hidden: Float32Array) -> Float32Array:
+    def _energy(
+        self, request: ResolvedRequest, hidden: Float32Array, user: Float32Array | None
+    ) -> Float32Array:
         """(T,) attention energies for the last prefix, whose last dwell time is unknown."""
         T, H = hidden.shape
-        met = hidden if self._context is None else np.broadcast_to(self._context, hidden.shape)
+        sources = {"context": self._context, "user": user, "last": hidden[-1], "state": hidden}
+        query = sources[self.config.attended_by]
+        assert query is not None
+        query = np.broadcast_to(query, (T, query.shape[-1]))
         energy = np.empty(T, dtype=np.float32)
         before = np.zeros(H, dtype=np.float32)
         if T > 1:
@@ -129,18 +143,18 @@ class CompiledASARS:
                 unknown if request.gaps is None else request.gaps[len(request.gaps) - T + 1 :]
             )
             times = self._rnn(
-                self._gaps[gap_rows(self._bins, dwell_times)], *self._times
+                self._gaps[self._bins.rows_of_array(dwell_times)], *self._times
             )  # (T - 1, H)
             keys = np.tanh(matvec_rows(self._key, times) + self._key_bias)
-            energy[:-1] = (keys * met[:-1]).sum(1)
+            energy[:-1] = (keys * query[:-1]).sum(1)
             before = times[-1]
         own = matvec(self._key, before) + self._own
         if self._waiting is not None:
-            waited = gap_rows(
-                self._bins, np.array([request.time_since_last_click], dtype=np.float32)
+            waited = self._bins.rows_of_array(
+                np.array([request.time_since_last_click], dtype=np.float32)
             )
             own += matvec(self._waiting, self._gaps[waited[0]])
-        energy[-1] = (np.tanh(own) * met[-1]).sum()
+        energy[-1] = (np.tanh(own) * query[-1]).sum()
         return energy
 
     def _profile(self, user: int, last: Float32Array) -> Float32Array:
@@ -205,13 +219,6 @@ class CompiledSRGNN:
         recurrent = states @ self._recurrent.T + self._recurrent_bias
         updated: Float32Array = gru_cells(given, recurrent, states)
         return updated
-
-
-def gap_rows(bins: GapBins, seconds: Float32Array) -> Int64Array:
-    """Equal to `GapBins.rows`, for an array."""
-    index = np.clip(seconds / np.float32(bins.width), 0, bins.n_bins - 1)
-    known = np.nan_to_num(index).astype(np.int64) + FIRST_BIN
-    return np.where(np.isnan(seconds), UNKNOWN, known)
 
 
 def _array(tensor: Tensor) -> Float32Array:

@@ -1,0 +1,262 @@
+"""The encoder of ASARS; `models.neural.asars` has the equations."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from nextclick.models.model_explanation import record_attention
+from nextclick.models.neural_model import DatasetInfo, Encoder
+from nextclick.models.ops.earlier_sessions import (
+    CarriedState,
+    HistoryAttention,
+    RepeatedItems,
+    summarize,
+)
+from nextclick.models.ops.gap_bins import START, UNKNOWN
+from nextclick.models.ops.layers import (
+    Dropout,
+    causal_softmax,
+    clear_padding_,
+    item_embedding,
+    normal_,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from nextclick.models.neural.asars_config import ASARSConfig
+    from nextclick.models.ops.earlier_sessions import HistoryInputs, ScoreAdditions
+
+
+class ASARSEncoder(Encoder):
+    """The encoder of all five variants."""
+
+    seen_users: Tensor
+
+    def __init__(self, config: ASARSConfig, n_items: int, dataset_info: DatasetInfo):
+        super().__init__()
+        self.config = config
+        d, H = config.item_width, config.hidden_width
+        self.dropout = Dropout(config.dropout)
+        self.output_dropout = Dropout(config.output_dropout)
+        self.items = item_embedding(n_items, d)
+        self.bias = nn.Parameter(torch.zeros(n_items + 1))
+        normal_(self.items.weight, 1.0 / d if config.item_init == "narrow" else 1.0 / math.sqrt(d))
+        clear_padding_(self.items)
+        rnn = nn.LSTM if config.cell == "lstm" else nn.GRU
+        time_width = config.gap_width if config.variant == "time_cat" else 0
+        self.rnn = rnn(d + time_width, H, batch_first=True)
+        if "times" in config.required:
+            self._init_gaps(dataset_info)
+        if config.by_time:
+            self.time_rnn = rnn(config.gap_width, H, batch_first=True)
+            self.key = nn.Linear(H, self.key_width)  # W_s, b_s
+            self.own = nn.Parameter(torch.zeros(self.key_width))
+            if config.attend == "context":
+                self.context = nn.Parameter(torch.randn(H) / H**0.5)
+        feature_width = 2 * H if config.has_attention and config.readout == "both" else H
+        if "users" in config.required:
+            self._init_users(dataset_info)
+            feature_width += 0 if config.variant == "user_att" else config.user_width
+        if "attention" in config.history_parts:
+            self.earlier = HistoryAttention(d, H)
+            feature_width += d
+        if "repeat" in config.history_parts:
+            self.repeated = RepeatedItems(d)
+        if "state" in config.history_parts:
+            self.carried = CarriedState(H)
+        self.output = nn.Linear(feature_width, d, bias=False)  # W
+
+    @property
+    def key_width(self) -> int:
+        """The width of the keys of the attention by dwell time."""
+        config = self.config
+        return config.user_width if config.attended_by == "user" else config.hidden_width
+
+    def _init_gaps(self, dataset_info: DatasetInfo) -> None:
+        assert dataset_info.bins is not None
+        config, self.bins = self.config, dataset_info.bins
+        for name, value in self.bins.tensors().items():
+            self.register_buffer(name, value)
+        self.gaps = item_embedding(dataset_info.bins.n_rows - 1, config.gap_width)
+        normal_(self.gaps.weight, 1.0 / config.gap_width)
+        clear_padding_(self.gaps)
+        if config.gap == "elapsed":
+            width = self.key_width if config.by_time else config.item_width
+            self.waiting = nn.Linear(config.gap_width, width, bias=False)  # A
+
+    def _init_users(self, dataset_info: DatasetInfo) -> None:
+        assert dataset_info.seen_users is not None
+        config, seen_users = self.config, torch.from_numpy(dataset_info.seen_users.copy())
+        self.register_buffer("seen_users", seen_users)
+        self.users = nn.Embedding(len(seen_users), config.user_width)
+        normal_(self.users.weight, 1.0 / config.user_width)
+        if config.variant == "user_att":
+            self.key = nn.Linear(config.hidden_width, config.user_width)  # W_u, b_u
+        if config.drift:
+            self.evolution = nn.Linear(config.hidden_width, config.user_width, bias=False)  # D
+            self.speed = nn.Embedding(len(seen_users), 1)  # α_u
+            nn.init.zeros_(self.speed.weight)
+
+    def forward(
+        self,
+        items: Tensor,
+        gaps: Tensor | None = None,
+        waited: Tensor | None = None,
+        users: Tensor | None = None,
+        history: HistoryInputs | None = None,
+    ) -> Tensor:
+        """(B, T, d) queries of (B, T) items; see `Encoder` for the other inputs."""
+        config = self.config
+        x = self.dropout(self.items(items))  # (B, T, d)
+        if gaps is not None and waited is not None:
+            gaps = self._drop_times(gaps)
+        if config.variant == "time_cat":
+            assert gaps is not None and waited is not None
+            oracle = config.gap == "oracle"
+            times = self._embed_dwell(items, waited) if oracle else self._embed_gaps(items, gaps)
+            x = torch.cat([x, self.dropout(times)], dim=-1)  # (B, T, d + gap_width)
+        hidden, _ = self.rnn(x, self._initial_state(history))  # (B, T, H)
+        user = None if users is None else self._profile(users, hidden)  # (B, T, user_width)
+        features = hidden
+        if config.has_attention:
+            alpha = self.attention(items, hidden, gaps, waited, user)  # (B, T, T)
+            record_attention("attention-pooling", alpha[:, -1])
+            features = alpha @ hidden  # (B, T, H), q
+            if config.readout == "both":
+                features = torch.cat([hidden, features], dim=-1)  # (B, T, 2 H)
+        if user is not None and config.variant != "user_att":
+            features = torch.cat([features, user], dim=-1)  # (B, T, H + user_width) or wider
+        if "attention" in config.history_parts:
+            assert history is not None
+            summaries = self.dropout(summarize(self.items, history))  # (Z, d)
+            features = torch.cat([features, self.earlier(hidden, summaries, history)], dim=-1)
+        queries: Tensor = self.output(self.output_dropout(features))  # (B, T, d), o
+        if config.variant == "time_cat" and config.gap == "elapsed":
+            assert waited is not None
+            queries = queries + self.waiting(self.gaps(self.bins.rows(waited)))
+        return queries
+
+    def _initial_state(
+        self, history: HistoryInputs | None
+    ) -> Tensor | tuple[Tensor, Tensor] | None:
+        """The initial state of the RNN, from the latest earlier session; None for zeros."""
+        if "state" not in self.config.history_parts:
+            return None
+        assert history is not None
+        vectors = self.items(history.items)  # (M, d)
+        if self.config.variant == "time_cat":  # the gaps of earlier sessions are not read
+            unknown = torch.full_like(history.items, UNKNOWN)
+            vectors = torch.cat([vectors, self.gaps(unknown)], dim=-1)
+        state: Tensor | tuple[Tensor, Tensor]
+        state = self.carried(self.rnn, self.dropout(vectors), history)
+        return state
+
+    def additions(
+        self, queries: Tensor, rows: Tensor, inputs: Mapping[str, Any]
+    ) -> ScoreAdditions | None:
+        """See `Encoder.additions`."""
+        if "repeat" not in self.config.history_parts:
+            return None
+        additions: ScoreAdditions = self.repeated(queries, rows, inputs["history"])
+        return additions
+
+    def attention(
+        self,
+        items: Tensor,
+        hidden: Tensor,
+        gaps: Tensor | None,
+        waited: Tensor | None,
+        user: Tensor | None,
+    ) -> Tensor:
+        """(B, T, T) α, the weight of click j in the prefix that ends at t; 0 for j > t."""
+        if not self.config.by_time:
+            assert user is not None
+            key = torch.tanh(self.key(hidden))  # (B, T, user_width), p
+            return causal_softmax(user @ key.transpose(1, 2))
+        assert gaps is not None and waited is not None
+        query = self._attention_query(hidden, user)
+        if self.config.gap == "oracle":
+            states, _ = self.time_rnn(self.dropout(self._embed_dwell(items, waited)))  # (B, T, H)
+            energy = self._energy(torch.tanh(self.key(states)), query)  # (B, 1 or T, T)
+            return causal_softmax(energy.expand(-1, energy.shape[2], -1))
+        dwell = torch.cat([gaps[:, 1:], torch.zeros_like(gaps[:, :1])], 1)  # (B, T)
+        # (B, T, H), k; no row reads the state of the last click
+        states, _ = self.time_rnn(self.dropout(self._embed_dwell(items, dwell)))
+        energy = self._energy(torch.tanh(self.key(states)), query)  # (B, 1 or T, T)
+        previous = nn.functional.pad(states[:, :-1], (0, 0, 1, 0))  # (B, T, H), k_{t-1}
+        own_key = nn.functional.linear(previous, self.key.weight, self.own)  # (B, T, key_width)
+        if self.config.gap == "elapsed":
+            own_key = own_key + self.waiting(self.gaps(self.bins.rows(waited)))
+        return triangle_softmax(energy, (torch.tanh(own_key) * query).sum(-1))
+
+    def _attention_query(self, hidden: Tensor, user: Tensor | None) -> Tensor:
+        """What the key of a click is multiplied with, in the row of this click: (…, key_width)."""
+        if self.config.attended_by == "context":
+            return self.context
+        if self.config.attended_by == "user":
+            assert user is not None
+            return user
+        return hidden
+
+    def _energy(self, key: Tensor, query: Tensor) -> Tensor:
+        """(B, 1, T) products of keys (B, T, key_width), or (B, T, T) where the rows differ."""
+        if self.config.attended_by in ("state", "context"):
+            return (key * query).sum(-1)[:, None]
+        return query @ key.transpose(1, 2)
+
+    def _drop_times(self, gaps: Tensor) -> Tensor:
+        """In training, gaps with some rows set to NaN (`time_dropout`)."""
+        if not self.training or self.config.time_dropout == 0.0:
+            return gaps
+        dropped = torch.rand(len(gaps), 1, device=gaps.device) < self.config.time_dropout
+        return gaps.masked_fill(dropped, torch.nan)
+
+    def _embed_gaps(self, items: Tensor, gaps: Tensor) -> Tensor:
+        """(B, T, gap_width) embeddings of the gap before each click."""
+        rows = self.bins.rows(gaps)
+        rows[:, 0] = START
+        return self._embed_rows(items, rows)
+
+    def _embed_dwell(self, items: Tensor, seconds: Tensor) -> Tensor:
+        """(B, T, gap_width) embeddings of the dwell time of each click."""
+        return self._embed_rows(items, self.bins.rows(seconds))
+
+    def _embed_rows(self, items: Tensor, rows: Tensor) -> Tensor:
+        """(B, T, gap_width) embeddings of (B, T) rows; padding where `items` is padding."""
+        embeddings: Tensor = self.gaps(rows.masked_fill(items == 0, 0))
+        return embeddings
+
+    def _profile(self, users: Tensor, hidden: Tensor) -> Tensor:
+        """(B, T, user_width) profile of the user at each click, e_u(t)."""
+        users = torch.where(self.seen_users[users], users, 0)
+        if self.training and self.config.user_dropout > 0.0:
+            dropped = torch.rand(len(users), device=users.device) < self.config.user_dropout
+            users = users.masked_fill(dropped, 0)
+        profile: Tensor = self.users(users)[:, None].expand(-1, hidden.shape[1], -1)
+        if self.config.drift:
+            profile = profile + self.speed(users)[:, None] * self.evolution(hidden)
+        return profile
+
+    def table(self) -> tuple[Tensor, Tensor | None]:
+        """The shared embedding and the bias."""
+        return self.items.weight, self.bias
+
+
+def triangle_softmax(energy: Tensor, own_energy: Tensor) -> Tensor:
+    """(B, T, T) weights of all prefixes: row t is a softmax over clicks 0..t.
+
+    Args:
+        energy: (B, 1, T) energy of each click in the rows after its own, or (B, T, T) energy of
+            each click in each of these rows.
+        own_energy: (B, T) energy of each click in its own row.
+    """
+    T = own_energy.shape[1]
+    diagonal = torch.eye(T, dtype=torch.bool, device=energy.device)
+    return causal_softmax(torch.where(diagonal, own_energy[:, :, None], energy))
