@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.lib.format import open_memmap
 from nextclick.core.file_digests import digest_files
 from nextclick.core.manifests import write_manifest
 from nextclick.core.storage import fingerprint
+from nextclick.core.time_blocks import NO_BLOCKS
 from nextclick.data.click_counts import remaining_lengths
 from nextclick.data.part_selection import remaining_clicks
 from nextclick.data.store import FORMAT_VERSION, KIND, PARTS, Store
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from nextclick.core.time_blocks import TimeBlocks
     from nextclick.core.types import AnyArray, BoolArray, Int32Array, Int64Array
     from nextclick.data.encode import IdEncoder
     from nextclick.data.filtered_split import FilteredSplit
@@ -29,14 +31,6 @@ if TYPE_CHECKING:
     from nextclick.data.predicted_share import PredictedShare
     from nextclick.data.sessionize import SessionTable
     from nextclick.data.split import Split
-
-
-@dataclass(frozen=True, slots=True)
-class TimeBlocks:
-    """Blocks of time of equal length; block b begins at origin_ms + b · length_ms."""
-
-    origin_ms: int
-    length_ms: int
 
 
 def write_store(
@@ -135,8 +129,7 @@ def _protocol_fields(
         "split": asdict(options.split) | {"unseen": unseen},
         "window": split.name or None,
         "boundary_ms": split.boundary_ms,
-        "block_ms": None if blocks is None else blocks.length_ms,
-        "block_origin_ms": None if blocks is None else blocks.origin_ms,
+        **(NO_BLOCKS if blocks is None else blocks.to_protocol()),
     }
 
 
@@ -163,8 +156,7 @@ def _write_part(
         outputs.append((times, table.times, None))
         ends = table.times[table.offsets[sessions + 1] - 1]
         # a given test part may begin before the training part
-        block = np.maximum((ends - blocks.origin_ms) // blocks.length_ms, 0)
-        np.save(folder / "blocks.npy", block.astype(np.int32))
+        np.save(folder / "blocks.npy", np.maximum(blocks.of(ends), 0))
     _copy_clicks(table, keep, sessions, outputs)
     if table.users is not None and user_index is not None:
         codes = table.users[sessions]
