@@ -6,9 +6,9 @@ on (seed, i, t), so it is the same in every pass and need not be stored. Each pa
 walks in a different order, in chunks of bounded size.
 
 Each position of a walk is a center; the positions within the window around it are its contexts, or
-those after it. The centers of a chunk are shuffled and split into batches, each center together with all its contexts.
-The loss is the same sum over pairs, and scores of a center that do not depend on the context are
-computed once.
+those after it. The centers of a chunk are shuffled and split into batches, each center together
+with all its contexts. The loss is the same sum over pairs, and scores of a center that do not
+depend on the context are computed once.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ Deviations of the code from the paper, and ours from both:
 - The code's loss is TensorFlow's NCE: v_i·θ_j + b_j - log(expected count of j among the negatives).
   All pairs of a step share the negatives, drawn without repetition, log-uniform by rank of degree,
   the number of distinct items before and after an item (`negative_ranks=edges`); ours is by the
-  number of transitions to and from it. Negatives that equal the context of a pair are excluded. `graph_loss=negative_sampling` is
-  equation 5 with the same negatives.
+  number of transitions to and from it. Negatives that equal the context of a pair are excluded.
+  `graph_loss=negative_sampling` is equation 5 with the same negatives.
 - The paper's window of 8 is 7 items to the right of the center in the code (`contexts=right` with
   `window=7`). Ours is 8 to either side.
 - The code shuffles pairs; we shuffle centers, each with all its contexts (`graphs.walks`).
