@@ -119,4 +119,3 @@ def test_maps_of_a_layer_share_a_scale_with_a_color_bar():
         scales.append((image.norm.vmin, image.norm.vmax, image.colorbar.ax.get_ylim()))
     assert scales == [(-0.5, 0.5, (0.0, 0.5)), (-0.5, 0.5, (-0.5, 0.5))]
     assert explanation_plot._largest([np.zeros((1, 2))]) == 1.0
-

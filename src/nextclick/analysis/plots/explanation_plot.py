@@ -217,7 +217,8 @@ def _heat_map(
 
     Args:
         cells: values; NaN is an empty cell.
-        rows, columns: names.
+        rows: names of the rows.
+        columns: names of the columns.
         numbers: text of each cell.
         largest: end of the scale, which is symmetric around 0; None is the largest absolute value.
     """
