@@ -259,6 +259,24 @@ def test_blocks_are_counted_from_the_first_midnight(tmp_path):
     )
 
 
+def test_blocks_begin_at_an_hour_of_a_time_zone(tmp_path):
+    midnight = T0 // DAY * DAY  # 2 o'clock in Berlin
+    hours = (1.5, 2.5, 25.5, 26.5)  # 3:30 and 4:30 in Berlin, and the same on the next day
+    rows = [(s, n, round(midnight + h * 3600) + n) for s, h in enumerate(hours) for n in (0, 1)]
+    frame = pl.DataFrame(rows, orient="row", schema=["session", "item", "time"])
+    blocks = SessionOptions(block_timezone="Europe/Berlin", block_hour=4)
+    split = SplitOptions(kind="fraction", fraction=0.25)
+    store = prepare(frame, tmp_path / "store", options=options(sessions=blocks, split=split)).store
+    found = [store.part(name).blocks.tolist() for name in ("train", "test")]
+    assert found == [[0, 1, 1], [2]]
+    assert store.protocol["block_timezone"] == "Europe/Berlin"
+    assert store.protocol["block_origin_ms"] == 1000 * (midnight - DAY + 2 * 3600)
+    with pytest.raises(ConfigError, match="block_timezone must be the name of an IANA time zone"):
+        prepare(
+            frame, tmp_path / "no", options=options(sessions=SessionOptions(block_timezone="X"))
+        )
+
+
 def test_each_window_is_a_store(tmp_path):
     rows = [(d, i, d * DAY + i) for d in range(6) for i in (1, 2)]
     frame = pl.DataFrame(seconds(rows), orient="row", schema=["session", "item", "time"])

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nextclick.core.time_blocks import TimeBlocks
 from nextclick.data.options import SplitOptions
 from nextclick.data.split import parse_boundary, recent_samples, split_by_time
 from nextclick.errors import ConfigError, EmptyLogError
@@ -14,8 +15,9 @@ def split(ends, options, alive=None, block_ms=DAY, origin=0, now_ms=2**50, prefi
     ends = np.array(ends, dtype=np.int64)
     alive = np.ones(len(ends), dtype=np.bool_) if alive is None else np.array(alive)
     splits = split_by_time(
-        ends, alive, options, block_ms, origin, now_ms, lambda train, test: prefixes * len(test)
-    )
+        ends, alive, options, TimeBlocks(origin, block_ms), now_ms,
+        lambda train, test: prefixes * len(test),
+    )  # fmt: skip
     return list(splits)
 
 

@@ -40,6 +40,9 @@ class Counts(Model):
         self.last_block += 1
         self.neighbor_pairs[self.last_block + 1] = int(self.clicks.sum())
 
+    def keep_open(self, sessions):
+        raise NotImplementedError
+
     def score(self, batch: SessionBatch):
         return np.tile(self.clicks, (len(batch), 1))
 

@@ -100,11 +100,22 @@ def test_figures_are_deterministic(tmp_path):
     assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_cells_are_scaled_by_the_largest_of_their_row():
+def test_maps_of_a_layer_share_a_scale_with_a_color_bar():
     pytest.importorskip("matplotlib")
-    from nextclick.analysis.plots.explanation_plot import _scale_rows
+    from nextclick.analysis.plots import explanation_plot
+    from nextclick.analysis.plots.canvas import PanelFigure
 
-    rows = np.array([[1.0, -4.0, np.nan], [0.0, 0.0, np.nan]])
-    assert np.array_equal(
-        _scale_rows(rows), [[0.25, -1.0, np.nan], [0.0, 0.0, np.nan]], equal_nan=True
-    )
+    maps = [np.array([[0.5, 0.0], [0.2, 0.3]]), np.array([[0.1, 0.0], [-0.25, 0.05]])]
+    largest = explanation_plot._largest(maps)
+    assert largest == 0.5
+    figure = PanelFigure("t", "", 1, 2)
+    scales = []
+    for cells in maps:
+        axes = figure.panel("map")
+        draw = explanation_plot._heat_map(cells, ["a", "b"], ["a", "b"], largest=largest)
+        draw(axes)
+        (image,) = axes.images
+        assert image.colorbar is not None
+        scales.append((image.norm.vmin, image.norm.vmax, image.colorbar.ax.get_ylim()))
+    assert scales == [(-0.5, 0.5, (0.0, 0.5)), (-0.5, 0.5, (-0.5, 0.5))]
+    assert explanation_plot._largest([np.zeros((1, 2))]) == 1.0

@@ -121,8 +121,13 @@ def test_the_memory_in_the_artifact_is_of_the_latest_training_sessions(store, tm
 
 
 def tasrec_graph(store, part, known_of="train"):
-    """(pairs with their weights, the last block) of a part, by the definition."""
+    """(pairs with their weights, the last block that is over) of a part, by the definition.
+
+    The part ends within its last block.
+    """
     sessions = store.part(part).mask_unseen_items(store.part(known_of).support())
+    assert store.part("test").blocks[0] == store.part("train").blocks[-1]
+    sessions = sessions.slice(0, int(np.searchsorted(sessions.blocks, sessions.blocks[-1])))
     days = [[] for _ in range(int(sessions.blocks[0]), int(sessions.blocks[-1]) + 1)]
     for s, block in enumerate(sessions.blocks):
         days[block - sessions.blocks[0]].append(sessions.session(s).tolist())
@@ -189,7 +194,9 @@ def test_an_evaluation_on_the_validation_does_not_know_it(store):
     config = SMALL["tasrec"] | {"epochs": 1}
     artifact = train(store, "tasrec", config=config, train_on="inner")
     evaluation = evaluate(artifact, store, part="valid", ks=[10], n_bootstrap=0)
-    model = artifact.model.with_history(store.part("train_inner"))
+    inner = store.part("train_inner")
+    assert store.part("valid").blocks[0] == inner.blocks[-1]
+    model = artifact.model.with_history(inner, before=int(inner.blocks[-1]))
     valid = store.part("valid").mask_unseen_items(artifact.support)
     expected = rank(model, valid, ks=[10], protocol=store_protocol(store), n_bootstrap=0)
     assert evaluation.metrics["recall@10"].value == expected.metrics["recall@10"].value

@@ -11,13 +11,14 @@ from nextclick.artifact import Artifact
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import Sessions
 from nextclick.data.options import FilterOptions, SplitOptions
-from nextclick.errors import ArtifactError, ConfigError, SourceError, TrainingError
+from nextclick.errors import ArtifactError, ConfigError, TrainingError
 from nextclick.experiments.artifact_refresh import refresh
 from nextclick.experiments.refresh_options import FineTuneOptions, PublishCheckOptions
 from nextclick.graphs.daily_graphs import DailyGraphs
 from nextclick.models.base import Capabilities, Model
 from nextclick.models.incremental_state import scatter_rows
 from nextclick.models.neural.tasrec import TASRec
+from nextclick.models.ops.temporal_history import GRAPH_ARRAYS
 from nextclick.simulation.simulate import SimulationConfig, simulate_frame
 from nextclick.training.trainer import Trainer
 from small_shop import START, frame_of, make_store
@@ -26,6 +27,7 @@ DAY = 86_400
 SESSIONS = [[10, 20, 30], [20, 30, 40], [30, 40, 10], [40, 10, 20], [10, 50], [10, 20]] * 20
 NEW = [[10, 20, 60], [60, 30, 40], [30, 40, 10], [40, 10, 20, 60]] * 15
 CHECK = PublishCheckOptions(holdout=0.2, metric="recall@2")
+OVER = "2100-01-01"  # all blocks of a log are over by then
 SMALL = {"epochs": 4, "batch_size": 32, "metric": "recall@2", "learning_rate": 0.02}
 
 
@@ -168,15 +170,21 @@ class Diary(Model):
 
     def __init__(self, config, clicks, days, last_block):
         self.config, self.clicks, self.days, self.last_block = config, clicks, days, last_block
+        self.waiting = []
 
     @property
     def n_items(self):
         return len(self.clicks) - 1
 
+    def keep_open(self, sessions):
+        self.waiting.append(sessions)
+
     def advance(self, sessions):
-        self.clicks += sessions.support().astype(np.float32)
+        for part in (*self.waiting, sessions):
+            self.clicks += part.support().astype(np.float32)
         self.clicks[0] = 0
-        self.days = np.append(self.days, len(sessions))
+        self.days = np.append(self.days, sum(map(len, (*self.waiting, sessions))))
+        self.waiting = []
         self.last_block += 1
 
     def score(self, batch):
@@ -213,13 +221,14 @@ def sessions_on(days, first):
 def test_a_model_advances_block_by_block(diary):
     last = diary.model.last_block
     log = sessions_on([2, 0, 0, 3, 1], last + 1)
-    refreshed = refresh(diary, log, publish_check=PublishCheckOptions(holdout=0)).artifact
+    refreshed = refresh(diary, log, publish_check=NO_CHECK, until=OVER).artifact
     assert refreshed.model.days.tolist() == [2, 0, 0, 3, 1]
     assert refreshed.model.last_block == last + 5
     began = diary.model.clicks[diary.items.index(20)]  # the only neighbor of the new item
     assert refreshed.model.clicks[refreshed.items.index(60)] == began + 6
     assert (diary.model.last_block, len(diary.model.days)) == (last, 0)
-    gated = refresh(diary, log, publish_check=replace(CHECK, holdout=0.4, tolerance=1.0))
+    check = replace(CHECK, holdout=0.4, tolerance=1.0)
+    gated = refresh(diary, log, publish_check=check, until=OVER)
     assert gated.decision.sessions == 2
     assert gated.artifact.model.days.tolist() == [2, 0, 0, 3, 1]
     assert gated.report["update"] == "by-block"
@@ -227,24 +236,53 @@ def test_a_model_advances_block_by_block(diary):
 
 def test_empty_blocks_before_the_log_count(diary):
     last = diary.model.last_block
-    refreshed = refresh(
-        diary, sessions_on([1], last + 4), publish_check=PublishCheckOptions(holdout=0)
-    ).artifact
+    log = sessions_on([1], last + 4)
+    refreshed = refresh(diary, log, publish_check=NO_CHECK, until=OVER).artifact
     assert refreshed.model.days.tolist() == [0, 0, 0, 1]
 
 
-def test_a_block_that_was_taken_in_is_refused(diary):
+def test_a_block_that_is_not_over_stays_open(diary):
+    last = diary.model.last_block
+    log = sessions_on([2, 3], last + 1)  # ends in the first hours of the second day
+    refreshed = refresh(diary, log, publish_check=NO_CHECK).artifact
+    assert (refreshed.model.days.tolist(), refreshed.model.last_block) == ([2], last + 1)
+    assert [len(part) for part in refreshed.model.waiting] == [3]
+    end = START // DAY * DAY + (last + 3) * DAY
+    for until, days in ((end - 3601, [2]), (end - 3600, [2, 3]), (end, [2, 3])):
+        over = refresh(diary, log, publish_check=NO_CHECK, until=str(1000 * until)).artifact
+        assert over.model.days.tolist() == days, "an hour of a day may be missing"
+
+
+def test_a_block_is_over_if_the_log_goes_on_after_it(diary):
+    """The last block of what is left of a log, whose later sessions are too short."""
+    last = diary.model.last_block
+    log = sessions_on([2, 1], last + 1)
+    short = log.filter((pl.col("session") % 1000 == 0) | (pl.col("item") == 10))
+    refreshed = refresh(diary, short, publish_check=NO_CHECK).artifact
+    assert (refreshed.model.days.tolist(), refreshed.model.waiting) == ([2], [])
+
+
+def test_the_end_of_a_log_is_a_time(diary):
+    log = sessions_on([1], diary.model.last_block + 1)
+    with pytest.raises(ConfigError, match=r"until must be ISO 8601 or milliseconds .* 'midnight'"):
+        refresh(diary, log, until="midnight")
+
+
+def test_sessions_of_a_block_that_is_over_count_with_the_next(diary):
     last = diary.model.last_block
     diary.model.last_block += 2
-    with pytest.raises(SourceError, match=r"which the model has processed already \(its last is "):
-        refresh(diary, sessions_on([1], last + 2), publish_check=PublishCheckOptions(holdout=0))
+    log = sessions_on([1], last + 2)
+    refreshed = refresh(diary, log, publish_check=NO_CHECK, until=OVER).artifact
+    assert (len(refreshed.model.days), refreshed.model.last_block) == (0, last + 2)
+    assert [len(part) for part in refreshed.model.waiting] == [1]
 
 
 def test_a_gate_may_be_shown_sessions_of_closed_blocks_only(diary):
     last = diary.model.last_block
     diary.model.last_block += 1  # the first day of the log
     log = sessions_on([3, 1], last + 1)
-    result = refresh(diary, log, publish_check=replace(CHECK, holdout=0.2, tolerance=1.0))
+    check = replace(CHECK, holdout=0.2, tolerance=1.0)
+    result = refresh(diary, log, publish_check=check, until=OVER)
     assert result.decision.sessions == 1
     assert result.artifact.model.days.tolist() == [4], "late sessions count with the next block"
 
@@ -265,9 +303,14 @@ def indices(refreshed, base):
     return np.append(np.int32(0), refreshed.items.indices(base.items.ids())).astype(np.int32)
 
 
+def newest(artifact):
+    """The last block of the training, which is not over: the test begins within it."""
+    return artifact.model.last_block + 1
+
+
 def both_logs(store, base, refreshed, counts=COUNTS):
     """The sessions of the store and those of `sessions_on`, as one log of the refreshed model."""
-    first = base.model.last_block + 1
+    first = newest(base) + 1
     blocks = np.repeat(np.arange(first, first + len(counts)), counts).astype(np.int32)
     session = refreshed.items.indices([10, 20, 60]).tolist()
     new = replace(Sessions.from_lists([session] * len(blocks), 6), blocks=blocks)
@@ -284,12 +327,13 @@ def same_state(one, other):
 
 @pytest.mark.parametrize("epochs", [0, 2])
 def test_tasrec_has_the_graph_of_both_logs(store, tasrec, epochs):
-    last = tasrec.model.last_block
+    last = newest(tasrec)
     refreshed = refresh(
         tasrec,
         sessions_on(COUNTS, last + 1),
         publish_check=ONE_BY_ONE,
         fine_tune=FineTuneOptions(epochs),
+        until=OVER,
     ).artifact
     record = refreshed.trained["refreshes"][0]
     assert record["update"] == "by-block"
@@ -298,21 +342,21 @@ def test_tasrec_has_the_graph_of_both_logs(store, tasrec, epochs):
     expected = DailyGraphs.from_sessions(both_logs(store, tasrec, refreshed)).graph.state()
     for name, array in expected.items():
         np.testing.assert_array_equal(refreshed.model.state()[name], array)
-    assert tasrec.model.last_block == last
+    assert newest(tasrec) == last
     assert np.isfinite(refreshed.model.score(SessionBatch.from_lists([[1, 6]]))).all()
 
 
 def test_without_epochs_only_the_graph_moves(tasrec):
     refreshed = refresh(
         tasrec,
-        sessions_on(COUNTS, tasrec.model.last_block + 1),
+        sessions_on(COUNTS, newest(tasrec) + 1),
         publish_check=NO_CHECK,
         fine_tune=FineTuneOptions(
             epochs=0, replay=1.0
         ),  # nothing is replayed, no store is asked for
     ).artifact
     before, after = tasrec.model.state(), refreshed.model.state()
-    for name in set(before) - {"graph_edges", "graph_weights", "graph_day", "last_block"}:
+    for name in set(before) - set(GRAPH_ARRAYS):
         moved = after[name]
         if name in tasrec.model.item_arrays:
             moved = moved[indices(refreshed, tasrec)]
@@ -330,11 +374,11 @@ def test_a_new_session_is_trained_on_with_the_days_before_its_own(
 
     def spy(self, items, cells, session, block=None):
         if block is not None:
-            seen[block] = self._before[block]
+            seen[block] = self._history.before[block]
         return prepare_prefixes(self, items, cells, session, block)
 
     monkeypatch.setattr(TASRec, "prepare_prefixes", spy)
-    last = tasrec.model.last_block
+    last = newest(tasrec)
     result = refresh(
         tasrec,
         sessions_on(COUNTS, last + 1),
@@ -349,7 +393,7 @@ def test_a_new_session_is_trained_on_with_the_days_before_its_own(
     for block, known in seen.items():
         for name in ("items", "offsets", "neighbors", "weights"):
             np.testing.assert_array_equal(getattr(known, name), getattr(expected[block], name))
-    assert result.artifact.model._before is None, "nobody needs them any more"
+    assert result.artifact.model._history.before is None, "nobody needs them any more"
 
 
 def test_what_is_held_out_is_learned_after_the_gate(tasrec, monkeypatch):
@@ -362,7 +406,7 @@ def test_what_is_held_out_is_learned_after_the_gate(tasrec, monkeypatch):
         return run(self, sessions, **how)
 
     monkeypatch.setattr(Trainer, "run", spy)
-    first = tasrec.model.last_block + 1
+    first = newest(tasrec) + 1
     log, fine_tune = sessions_on(COUNTS, first), FineTuneOptions(epochs=2)
     gated = refresh(tasrec, log, publish_check=ONE_BY_ONE, fine_tune=fine_tune)
     whole = refresh(tasrec, log, publish_check=NO_CHECK, fine_tune=fine_tune)
@@ -373,29 +417,29 @@ def test_what_is_held_out_is_learned_after_the_gate(tasrec, monkeypatch):
         np.testing.assert_array_equal(array, learned[1][2][name], err_msg=name)
 
 
-def test_a_block_that_goes_on_in_the_next_log_counts_with_the_one_after(store, tasrec, tmp_path):
-    first = tasrec.model.last_block + 1
-    log = sessions_on([4, 2], first)
-    part = log.filter((pl.col("session") % 1000 == 0) & (pl.col("session") < 2000))
-    rest = log.join(part, on=["session"], how="anti")
-    one = refresh(tasrec, part, tmp_path / "one", publish_check=NO_CHECK).artifact
-    refreshed = refresh(tmp_path / "one", rest, tmp_path / "two", publish_check=NO_CHECK).artifact
-    assert (one.model.last_block, refreshed.model.last_block) == (first, first + 1)
-    n_first = part["session"].n_unique()
-    expected = DailyGraphs.from_sessions(
-        both_logs(store, tasrec, refreshed, [n_first, 6 - n_first])
-    ).graph.state()
-    loaded = Artifact.load(tmp_path / "two")
-    assert same_state(loaded, refreshed)
-    for name, array in expected.items():
-        np.testing.assert_array_equal(loaded.model.state()[name], array)
-    assert len(loaded.trained["refreshes"]) == 2
+def test_refreshes_within_a_day_equal_one_of_the_whole_day(tasrec, tmp_path):
+    first = newest(tasrec) + 1
+    log = sessions_on([6], first)
+    graph_only = FineTuneOptions(epochs=0)
+    whole = refresh(tasrec, log, publish_check=NO_CHECK, fine_tune=graph_only, until=OVER).artifact
+    base, pairs = tasrec, []
+    for n, until in enumerate((None, None, OVER)):  # sessions of 1, 2; 3, 4; 5 and 6 o'clock
+        part = log.filter(pl.col("session") // 2000 == n)
+        base = refresh(
+            base, part, tmp_path / str(n), publish_check=NO_CHECK, fine_tune=graph_only, until=until
+        ).artifact
+        pairs.append(base.model.neighbor_pairs[base.model.last_block + 1])
+        assert base.model.last_block == (first - 1 if n < 2 else first)
+    assert pairs[0] == pairs[1] > 0, "the day before is read until this one is over"
+    loaded = Artifact.load(tmp_path / "2").model.state()
+    for name in GRAPH_ARRAYS:
+        np.testing.assert_array_equal(loaded[name], whole.model.state()[name], err_msg=name)
 
 
 def test_minutes_bound_the_training_of_tasrec_too(tasrec):
     result = refresh(
         tasrec,
-        sessions_on(COUNTS, tasrec.model.last_block + 1),
+        sessions_on(COUNTS, newest(tasrec) + 1),
         publish_check=NO_CHECK,
         fine_tune=FineTuneOptions(500, minutes=0.0001),
     )
@@ -419,7 +463,7 @@ def test_the_base_variant_of_tasrec_is_tuned(store):
 
 
 def test_what_tasrec_replays_is_asked_for(tasrec):
-    log = sessions_on(COUNTS, tasrec.model.last_block + 1)
+    log = sessions_on(COUNTS, newest(tasrec) + 1)
     with pytest.raises(ArtifactError, match=r"tasrec needs the sessions .* or omit --replay"):
         refresh(tasrec, log, publish_check=NO_CHECK, fine_tune=FineTuneOptions(replay=1.0))
 

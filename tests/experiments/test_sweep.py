@@ -63,6 +63,7 @@ def test_two_parameters_of_a_model_that_counts(store, tmp_path):
             expected.high,
         )
         assert point["training_seconds"]["mean"] > 0
+        assert point["processor_seconds"]["mean"] > 0
         assert point["response_ms"]["mean"] > 0
     names = sorted(path.name for path in (tmp_path / "sweep").iterdir())
     assert names == ["manifest.json", "runs", "sweep.csv", "sweep.json", "sweep.png", "sweep.svg"]

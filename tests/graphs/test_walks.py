@@ -1,7 +1,7 @@
 """Item graphs, random walks and skip-gram pairs, compared with simple references."""
 
 from collections import Counter
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
@@ -46,6 +46,7 @@ def test_a_graph_by_hand():
     assert rows(graph) == {1: {2: 2, 3: 1}, 2: {3: 1}}
     assert graph.cumulative.tolist() == [2, 3, 1]
     assert graph.degrees().tolist() == [0, 3, 3, 2, 0]
+    assert graph.degrees(weighted=False).tolist() == [0, 2, 2, 2, 0]
     assert graph.n_items == 4
 
 
@@ -89,6 +90,20 @@ def test_a_pass_contains_every_pair_of_every_walk_once(window, batch_pairs):
         for number in range(3):
             expected += Counter(pairs(walk(edges(SESSIONS), item, number, 11, 5), window))
     assert counts == expected
+
+
+@pytest.mark.parametrize("batch_pairs", [1, 40])
+def test_contexts_to_the_right(batch_pairs):
+    walks = Walks(GRAPH, walks=3, length=11, window=2, both_sides=False, seed=5)
+    batches = list(walks.batches(0, batch_pairs))
+    expected = Counter()
+    for item in edges(SESSIONS):
+        for number in range(3):
+            items = walk(edges(SESSIONS), item, number, 11, 5)
+            expected.update(pairwise(items))
+            expected.update(zip(items, items[2:], strict=False))
+    assert Counter(chain.from_iterable(map(listed, batches))) == expected
+    assert all(np.diff(batch.bounds).min() > 0 for batch in batches), "every center has a context"
 
 
 def test_the_number_of_a_pass_determines_the_order_of_its_batches():

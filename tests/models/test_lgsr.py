@@ -122,6 +122,16 @@ def test_the_loss_of_a_step_equals_a_loop_over_its_pairs(graph_loss):
     assert task.loss(tensors(work)).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_negatives_by_transitions_or_by_edges():
+    log = Sessions.from_lists([[1, 2]] * 9 + [[3, 4], [3, 5], [3, 6]], N)
+    likeliest = {}
+    for ranks in ("clicks", "edges"):
+        model = small_model("lgsr", negative_ranks=ranks)
+        probability = model.task(log, seed=0)._sampler.probability
+        likeliest[ranks] = int(np.argmax(probability))
+    assert likeliest == {"clicks": 1, "edges": 3}
+
+
 def test_each_epoch_has_graph_passes_passes():
     pairs = [Counter(), Counter()]
     for passes in (1, 2):

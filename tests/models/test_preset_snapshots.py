@@ -54,6 +54,7 @@ PUBLISHED = {
     ("tasrec", "paper"): TASREC | {"variant": "full"},
     ("tasrec", "paper-temp"): TASREC | {"variant": "temp"},
     ("tasrec", "paper-base"): TASREC | {"variant": "base"},
+    ("tasrec", "paper-empty"): TASREC | {"variant": "full", "threshold": 1_000_000.0},
     ("asars", "paper"): {
         "item_width": 64, "gap_width": 16, "user_width": 32, "hidden_width": 100, "dropout": 0.5,
         "cell": "lstm", "attend": "user", "item_init": "narrow", "bins": "scott",

@@ -12,6 +12,7 @@ from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError
 from nextclick.models.neural.tasrec import TASRec, TASRecConfig, TASRecEncoder
 from nextclick.models.ops.tasrec_graph import TemporalItems, temporal_messages
+from nextclick.models.ops.temporal_history import GRAPH_ARRAYS
 from reference.neural_cases import N, small_model, spread_weights
 from reference.neural_graphs import tasrec_items
 from reference.temporal_graph import exact_weights
@@ -28,6 +29,9 @@ def log_of(clicks=CLICKS, blocks=BLOCKS, n_items=N):
 def day(log, block):
     start, stop = np.searchsorted(log.blocks, [block, block + 1]).tolist()
     return log.slice(start, stop)
+
+
+NOBODY = log_of([[1, 2]], [0]).slice(0, 0)
 
 
 def tasrec(**values):
@@ -99,7 +103,7 @@ def test_variants_omit_their_layer():
 
     full, temp, base = names("full"), names("temp"), names("base")
     assert full - temp == {"network"}
-    assert full - base == {"temporal", "graph_edges", "graph_weights", "graph_day"}
+    assert full - base == {"temporal", *GRAPH_ARRAYS} - {"last_block"}
     assert TASRec.requires(TASRecConfig(variant="temp")) == {"blocks"}
     assert TASRec.requires(TASRecConfig(variant="base")) == set()
 
@@ -203,6 +207,8 @@ def test_training_that_does_not_continue_starts_from_scratch():
     model.setup(day(log_of(), 7))
     model.teardown()
     model.setup(log_of())
+    assert model.last_block == 6, "the last block of a training is open"
+    model.advance(NOBODY)
     check_same(model.state(), tasrec(threshold=0.3).with_history(log_of()).state())
 
 
@@ -217,6 +223,59 @@ def test_with_history_returns_another_model_with_the_same_weights():
     assert model.score(batch).tolist() == before
     assert model.last_block == 2
     assert other.encoder.items.weight is model.encoder.items.weight
+
+
+def test_an_open_block_changes_nothing_until_it_is_over():
+    log = log_of()
+    model, whole = (tasrec(threshold=0.3).with_history(log, stop) for stop in (6, 7))
+    batch = SessionBatch.from_lists([[1, 2, 3], [6]])
+    before, pairs = model.score(batch).tolist(), dict(model.neighbor_pairs)
+    for start, stop in ((4, 5), (5, 6)):
+        model.keep_open(log.slice(start, stop))
+        assert model.score(batch).tolist() == before
+        assert (model.last_block, model.neighbor_pairs) == (5, pairs)
+    restored = TASRec.from_state(model.state(), model.config)
+    for each_model in (model, restored):
+        each_model.advance(NOBODY)
+        check_same(each_model.state(), whole.state())
+        assert each_model.score(batch).tolist() == whole.score(batch).tolist()
+    with pytest.raises(ConfigError, match=r"of block 7, the block after last_block, got blocks 6"):
+        model.keep_open(day(log, 6))
+
+
+def test_a_block_is_predicted_from_those_before_it():
+    log, batch = log_of(), SessionBatch.from_lists([[1, 2, 3], [3, 5]])
+    model = tasrec(threshold=0.3).with_history(log)
+    before, after = (tasrec(threshold=0.3).with_history(log, b).score(batch) for b in (7, 8))
+    assert (before != after).any()
+    restored = TASRec.from_state(model.state(), model.config)
+    for each_model in (model, restored):
+        for block, expected in ((6, before), (7, before), (8, after), (20, after)):
+            scores = each_model.at_block(block).score(batch)
+            np.testing.assert_array_equal(scores, expected)
+        np.testing.assert_array_equal(each_model.score(batch), after)
+    base = spread_weights(small_model("tasrec base"))
+    assert base.at_block(0) is base
+
+
+def test_pairs_of_any_distance():
+    log = log_of([[1, 2, 3, 2], [3, 0, 4]], [0, 0])
+    found = {}
+    for distance in (1, 2, 0):
+        values = {"day_distance": distance, "day_edges": "count"}
+        edges = tasrec(**values).with_history(log).state()
+        keys = edges["graph_edges"].tolist()
+        counts = (edges["graph_weights"] >> 40).tolist()
+        found[distance] = {(k >> 32, k & 0xFFFF): n for k, n in zip(keys, counts, strict=True)}
+    assert found[1] == {(1, 2): 1, (2, 3): 2}
+    assert found[2] == {(1, 2): 1, (2, 3): 2, (1, 3): 1, (3, 4): 1}
+    assert found[0] == {(1, 2): 2, (2, 3): 2, (1, 3): 1, (3, 4): 1}
+
+
+def test_a_high_threshold_leaves_no_edge():
+    model = tasrec(threshold=1e6, day_edges="count").with_history(log_of())
+    assert set(model.neighbor_pairs.values()) == {0}
+    assert model.explain(SessionBatch.from_lists([[1, 2]]), np.array([1])).links[0].items.size == 0
 
 
 def test_no_edges_before_the_first_day():

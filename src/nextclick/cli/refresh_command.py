@@ -50,6 +50,13 @@ class RefreshOptions:
             "whole, or cut off the clicks up to it"
         ),
     ] = "whole"
+    until: Annotated[
+        str | None,
+        Field(
+            description="time until which the log is complete, as ISO time (UTC) or milliseconds; "
+            "a block of time that ends later stays open"
+        ),
+    ] = None
 
 
 def refresh_command(
@@ -63,7 +70,7 @@ def refresh_command(
         TypedOptions[RefreshOptions],
         OptionGroup(
             flags={"output": ("--output", "-o")},
-            defaults={"output": "the refreshed registry"},
+            defaults={"output": "the refreshed registry", "until": "the last click of the log"},
         ),
     ],
     publish_check: Annotated[
@@ -104,6 +111,7 @@ def refresh_command(
             fine_tune=fine_tune.apply(),
             store=destination.store,
             overlap=destination.overlap,
+            until=destination.until,
             overwrite=overwrite,
             progress=progress,
         )

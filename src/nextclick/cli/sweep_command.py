@@ -85,14 +85,19 @@ def _show(swept: SweepResult) -> None:
             [
                 *map(str, point["parameters"].values()),
                 value,
-                f"{point['training_seconds']['mean']:.2f}",
+                _seconds(point["processor_seconds"]),
+                _seconds(point["training_seconds"]),
                 f"{point['response_ms']['mean']:.3f}",
             ]
         )
     split = {"valid": "validation", "test": "TEST"}[numbers["part"]]
     table(
         f"{numbers['model']}, {numbers['metric']} on the {split} split, in percent",
-        [*numbers["params"], numbers["metric"], "training s", "response ms (p50)"],
+        [*numbers["params"], numbers["metric"], "processor s", "training s", "response ms (p50)"],
         rows,
     )
     show(f"{swept.path}: {FIGURE}.png, {TABLE}, {NUMBERS}")
+
+
+def _seconds(over_seeds: dict[str, float] | None) -> str:
+    return "–" if over_seeds is None else f"{over_seeds['mean']:.2f}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextclick.core.sessions import MS_PER_DAY
+from nextclick.core.time_blocks import TimeBlocks
 from nextclick.data.click_counts import ClickCounts, remaining_lengths
 from nextclick.data.filters import (
     FilterStep,
@@ -23,7 +23,6 @@ from nextclick.data.part_selection import item_support
 from nextclick.data.readers.presplit import presplit_parts
 from nextclick.data.sessionize import SessionTable, session_ends
 from nextclick.data.split import AUTO, Split, split_by_time
-from nextclick.data.store_writer import TimeBlocks
 from nextclick.errors import ConfigError, EmptyLogError
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import BoolArray, Int64Array
     from nextclick.data.click_counts import TableCounts
-    from nextclick.data.options import PrepareOptions
+    from nextclick.data.options import PrepareOptions, SessionOptions
     from nextclick.data.prepare_store import SessionLog
 
 
@@ -79,7 +78,7 @@ def filtered_splits(
         EmptyLogError: a part is empty.
     """
     for split in _splits(log, options, now_ms):
-        blocks = _time_blocks(log.table, split, options.sessions.block_days)
+        blocks = _time_blocks(log.table, split, options.sessions)
         if options.filters.filter_on == "all":
             yield FilteredSplit(log.table, split, [], blocks)
         else:
@@ -115,15 +114,12 @@ def _splits(log: SessionLog, options: PrepareOptions, now_ms: int) -> Iterator[S
     if ends is None or table.times is None:
         yield from _splits_by_order(log, options, alive)
         return
-    block_ms = round(options.sessions.block_days * MS_PER_DAY)
-    origin_ms = int(table.times.min()) // MS_PER_DAY * MS_PER_DAY
+    blocks = _blocks_from(int(table.times.min()), options.sessions)
 
     def count_prefixes(train: Int64Array, test: Int64Array) -> int:
         return _count_prefixes(log, options, train, test)
 
-    yield from split_by_time(
-        ends, alive, options.split, block_ms, origin_ms, now_ms, count_prefixes
-    )
+    yield from split_by_time(ends, alive, options.split, blocks, now_ms, count_prefixes)
 
 
 def _splits_by_order(log: SessionLog, options: PrepareOptions, alive: BoolArray) -> Iterator[Split]:
@@ -139,7 +135,9 @@ def _splits_by_order(log: SessionLog, options: PrepareOptions, alive: BoolArray)
 
     by_fraction = replace(options.split, kind="fraction")
     order = np.arange(len(log.table))
-    for split in split_by_time(order, alive, by_fraction, 1, 0, len(order), count_prefixes):
+    for split in split_by_time(
+        order, alive, by_fraction, TimeBlocks(0, 1), len(order), count_prefixes
+    ):
         yield replace(split, boundary_ms=None)
 
 
@@ -158,12 +156,18 @@ def _count_prefixes(
     return int(np.maximum(lengths - 1, 0).sum())
 
 
-def _time_blocks(table: SessionTable, split: Split, block_days: float) -> TimeBlocks | None:
-    """Return the blocks from midnight (UTC) of the first day of training, None without times."""
+def _time_blocks(table: SessionTable, split: Split, options: SessionOptions) -> TimeBlocks | None:
+    """Return the blocks from the beginning of the first day of training, None without times."""
     if table.times is None:
         return None
     first = int(table.times[table.offsets[:-1][split.train]].min()) if len(split.train) else 0
-    return TimeBlocks(first // MS_PER_DAY * MS_PER_DAY, round(block_days * MS_PER_DAY))
+    return _blocks_from(first, options)
+
+
+def _blocks_from(first_ms: int, options: SessionOptions) -> TimeBlocks:
+    return TimeBlocks.from_first(
+        first_ms, options.block_days, timezone=options.block_timezone, hour=options.block_hour
+    )
 
 
 def _min_support(options: PrepareOptions) -> int:

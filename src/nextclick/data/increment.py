@@ -32,6 +32,7 @@ from nextclick.errors import ConfigError, EmptyLogError, SourceError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nextclick.core.time_blocks import TimeBlocks
     from nextclick.core.types import BoolArray, Int32Array, Int64Array, Progress
     from nextclick.core.vocabulary import Vocabulary
     from nextclick.data.prepare_store import SessionLog
@@ -49,14 +50,12 @@ class PriorLog:
     Attributes:
         items: raw ids of its items.
         last_ms: time of its last click, milliseconds since the epoch.
-        block_ms: length of a block of time in milliseconds, None without blocks.
-        block_origin_ms: start of the first block, milliseconds since the epoch.
+        blocks: its blocks of time, None without.
     """
 
     items: Vocabulary
     last_ms: int
-    block_ms: int | None = None
-    block_origin_ms: int | None = None
+    blocks: TimeBlocks | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +68,8 @@ class LogIncrement:
         users: raw ids of the users, None if the log has no users.
         report: what was read and what was dropped.
         warnings: warnings about the log.
+        ends_with_block: whether the last block of time of the sessions is over; False without
+            blocks.
     """
 
     sessions: Sessions
@@ -76,6 +77,17 @@ class LogIncrement:
     users: Vocabulary | None
     report: dict[str, Any]
     warnings: list[str]
+    ends_with_block: bool = False
+
+    def last_block_over(self, n_sessions: int) -> int:
+        """The last block that is over in a log of the first `n_sessions`; -1 without blocks."""
+        blocks = self.sessions.blocks
+        if blocks is None:
+            return -1
+        last = int(blocks[n_sessions - 1])
+        if n_sessions < len(blocks):
+            return last if blocks[n_sessions] > last else last - 1
+        return last if self.ends_with_block else last - 1
 
 
 def options_from_manifest(
@@ -106,6 +118,7 @@ def read_increment(
     options: PrepareOptions,
     *,
     overlap: Overlap = "whole",
+    until_ms: int | None = None,
     progress: Progress = silent,
 ) -> LogIncrement:
     """Read a log that is newer than the log of a model.
@@ -116,6 +129,8 @@ def read_increment(
         options: options for reading, grouping and filtering.
         overlap: sessions that begin at or before the last click of the prior log and end after it
             are kept "whole", or lose their clicks up to that time ("cut").
+        until_ms: the time until which the log is complete, milliseconds since the epoch; None is
+            its last click. It decides whether the last block of time is over.
         progress: progress callback.
 
     Raises:
@@ -147,7 +162,9 @@ def read_increment(
     warnings += _drop_old_clicks(log, starts, ends, last_ms, overlap, report)
     known = _known_items(log, prior.items)
     _filter(log, options, known, report)
-    increment = _build_increment(log, ends, prior, report, warnings)
+    if until_ms is None:
+        until_ms = int(ends[~is_late].max())
+    increment = _build_increment(log, ends, prior, until_ms, report, warnings)
     _check_id_types(prior.items, increment.items)
     return increment
 
@@ -308,7 +325,12 @@ def _filter(
 
 
 def _build_increment(
-    log: SessionLog, ends: Int64Array, prior: PriorLog, report: dict[str, Any], warnings: list[str]
+    log: SessionLog,
+    ends: Int64Array,
+    prior: PriorLog,
+    until_ms: int,
+    report: dict[str, Any],
+    warnings: list[str],
 ) -> LogIncrement:
     """Return the kept clicks as sessions, sorted by the time of their last click in the log."""
     table = log.table
@@ -322,8 +344,10 @@ def _build_increment(
         users, index = log.users.vocabulary(np.unique(user_codes[user_codes >= 0]))
         user_index = np.append(index, np.int32(0))[user_codes]  # code -1, unknown, is the last
     blocks: Int32Array | None = None
-    if prior.block_ms is not None and prior.block_origin_ms is not None:
-        blocks = ((ends[order] - prior.block_origin_ms) // prior.block_ms).astype(np.int32)
+    is_over = False
+    if prior.blocks is not None:
+        blocks = prior.blocks.of(ends[order])
+        is_over = prior.blocks.is_over(int(blocks[-1]), until_ms)
     sessions = Sessions(
         items=item_index[codes],
         offsets=offsets,
@@ -333,7 +357,7 @@ def _build_increment(
         n_users=0 if users is None else len(users),
         blocks=blocks,
     )
-    return LogIncrement(sessions, items, users, report, warnings)
+    return LogIncrement(sessions, items, users, report, warnings, is_over)
 
 
 def _sort_sessions(

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from nextclick.core.allowed_names import AllowedNames
 from nextclick.core.config import build_config
+from nextclick.core.time_blocks import check_timezone
 from nextclick.data.readers.columns import MISSING_WORDS, Columns, Order, SessionsBy
 from nextclick.data.readers.text_fields import Quote
 from nextclick.data.split import AUTO, PRE_SPLIT, SPLITS
@@ -120,6 +121,13 @@ class SessionOptions:
     block_days: Annotated[float, Field(gt=0, description="length of a block of time, in days")] = (
         1.0
     )
+    block_timezone: Annotated[
+        str | None,
+        Field(description="IANA time zone of the days of blocks, such as Europe/Berlin"),
+    ] = None
+    block_hour: Annotated[
+        float, Field(ge=0, lt=24, description="hour of the day at which a block begins")
+    ] = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +288,7 @@ class PrepareOptions:
             name: _validated(getattr(self, name), name)
             for name in ("read", "sessions", "filters", "split")
         }
+        check_timezone(groups["sessions"].block_timezone)
         return replace(self, **groups)
 
 

@@ -19,6 +19,7 @@ from nextclick.errors import ConfigError, EmptyLogError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from nextclick.core.time_blocks import TimeBlocks
     from nextclick.core.types import BoolArray, Int64Array
     from nextclick.data.options import SplitOptions
 
@@ -62,8 +63,7 @@ class SplitInput:
         order: (n,) session numbers, sorted by end.
         ends: (n,) int64 milliseconds, ascending, time of the last click of each.
         options: lengths, fractions and boundaries.
-        block_ms: length of a block of time in milliseconds.
-        origin_ms: start of the first block, milliseconds since the epoch.
+        blocks: blocks of time, from that of the first click on.
         now_ms: present time, milliseconds since the epoch.
         count_prefixes: returns the number of prefixes of test sessions, given the numbers of the
             training and of the test sessions.
@@ -72,8 +72,7 @@ class SplitInput:
     order: Int64Array
     ends: Int64Array
     options: SplitOptions
-    block_ms: int
-    origin_ms: int
+    blocks: TimeBlocks
     now_ms: int
     count_prefixes: PrefixCounter
 
@@ -97,8 +96,7 @@ def split_by_time(
     ends: Int64Array,
     alive: BoolArray,
     options: SplitOptions,
-    block_ms: int,
-    origin_ms: int,
+    blocks: TimeBlocks,
     now_ms: int,
     count_prefixes: PrefixCounter,
 ) -> Iterator[Split]:
@@ -108,8 +106,7 @@ def split_by_time(
         ends: (S,) int64, time of the last click in milliseconds.
         alive: (S,) bool, False for sessions that the filters dropped.
         options: the kind of split and its parameters.
-        block_ms: length of a block of time in milliseconds.
-        origin_ms: start of the first block, milliseconds since the epoch.
+        blocks: blocks of time, from that of the first click on.
         now_ms: present time, milliseconds since the epoch; later sessions do not decide the
             default boundary.
         count_prefixes: see `SplitInput`.
@@ -121,7 +118,7 @@ def split_by_time(
     options = options.resolved()
     order = np.argsort(ends, kind="stable")
     order = order[alive[order]]
-    sessions = SplitInput(order, ends[order], options, block_ms, origin_ms, now_ms, count_prefixes)
+    sessions = SplitInput(order, ends[order], options, blocks, now_ms, count_prefixes)
     for split in SPLITS[options.kind].split(sessions):
         _check_not_empty(split, sessions.ends)
         yield split if split.kind else replace(split, kind=options.kind)
@@ -147,10 +144,10 @@ def _by_fraction(sessions: SplitInput) -> list[Split]:
 
 
 def _by_blocks(sessions: SplitInput) -> list[Split]:
-    n_blocks = (int(sessions.ends[-1]) - sessions.origin_ms) // sessions.block_ms + 1
+    n_blocks = sessions.blocks.block_of(int(sessions.ends[-1])) + 1
     assert sessions.options.fraction is not None
     n_train = n_blocks - round(sessions.options.fraction * n_blocks)
-    return _split_at(sessions, sessions.origin_ms + int(n_train) * sessions.block_ms)
+    return _split_at(sessions, sessions.blocks.start_ms(n_train))
 
 
 def _by_boundary(sessions: SplitInput) -> list[Split]:
@@ -218,13 +215,26 @@ def parse_boundary(text: str | None) -> int:
     """
     if text is None:
         raise ConfigError("split boundary: a time is required; set --boundary 2024-05-01")
+    return parse_time("split boundary", text)
+
+
+def parse_time(name: str, text: str) -> int:
+    """Return milliseconds since the epoch of an ISO time (UTC without a time zone) or a number.
+
+    Args:
+        name: what the time is, for the message of an error.
+        text: the time.
+
+    Raises:
+        ConfigError: the text is neither.
+    """
     if text.lstrip("-").isdigit():
         return int(text)
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigError(
-            f"split boundary must be ISO 8601 or milliseconds since the epoch, got {text!r}"
+            f"{name} must be ISO 8601 or milliseconds since the epoch, got {text!r}"
         ) from None
     with_zone = time if time.tzinfo else time.replace(tzinfo=UTC)
     return round(with_zone.timestamp() * 1000)

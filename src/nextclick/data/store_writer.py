@@ -11,6 +11,7 @@ import numpy as np
 from nextclick.core.file_digests import digest_files
 from nextclick.core.manifests import write_manifest
 from nextclick.core.storage import fingerprint
+from nextclick.core.time_blocks import NO_BLOCKS
 from nextclick.data.click_counts import remaining_lengths
 from nextclick.data.part_selection import item_support, remaining_clicks
 from nextclick.data.store import FORMAT_VERSION, KIND, Store
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from nextclick.core.time_blocks import TimeBlocks
     from nextclick.core.types import AnyArray, BoolArray, Int32Array, Int64Array
     from nextclick.data.encode import IdEncoder
     from nextclick.data.filtered_split import FilteredSplit
@@ -28,14 +30,6 @@ if TYPE_CHECKING:
     from nextclick.data.predicted_share import PredictedShare
     from nextclick.data.sessionize import SessionTable
     from nextclick.data.split import Split
-
-
-@dataclass(frozen=True, slots=True)
-class TimeBlocks:
-    """Blocks of time of equal length; block b begins at origin_ms + b · length_ms."""
-
-    origin_ms: int
-    length_ms: int
 
 
 def write_store(
@@ -159,8 +153,7 @@ def _protocol_fields(
         "split": asdict(options.split) | {"unseen": unseen},
         "window": split.name or None,
         "boundary_ms": split.boundary_ms,
-        "block_ms": None if blocks is None else blocks.length_ms,
-        "block_origin_ms": None if blocks is None else blocks.origin_ms,
+        **(NO_BLOCKS if blocks is None else blocks.to_protocol()),
     }
 
 
@@ -182,8 +175,7 @@ def _write_part(
         columns.append(_ClickColumn(folder / "times.npy", table.times))
         ends = table.times[table.offsets[sessions + 1] - 1]
         # a given test part may begin before the training part
-        block = np.maximum((ends - blocks.origin_ms) // blocks.length_ms, 0)
-        np.save(folder / "blocks.npy", block.astype(np.int32))
+        np.save(folder / "blocks.npy", np.maximum(blocks.of(ends), 0))
     _write_clicks(table, keep, sessions, int(offsets[-1]), columns)
     if session_users is not None:
         np.save(folder / "users.npy", session_users[sessions])

@@ -14,6 +14,7 @@ from nextclick.errors import ArtifactError, ConfigError
 from nextclick.evaluation import RankingProtocol, Result
 from nextclick.evaluation import evaluate as rank_and_measure
 from nextclick.evaluation.rank_store import RankStore
+from nextclick.experiments.block_history import begins_with_block, with_blocks
 from nextclick.experiments.reindex import sessions_for
 from nextclick.experiments.store_segments import segmentations_for
 from nextclick.training.training_config import result_affecting
@@ -106,7 +107,7 @@ def evaluate_with_ranks(
         earlier = _model_part(artifact, store, "train_inner" if part == "valid" else "train")
         history = earlier.mask_unseen_items(artifact.support)
         if rebuild_graph:
-            model = model.with_history(history)
+            model = with_blocks(model, history, is_over=begins_with_block(sessions, history))
     evaluation = rank_and_measure(
         model,
         sessions.mask_unseen_items(artifact.support),

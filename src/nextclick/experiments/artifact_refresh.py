@@ -58,6 +58,7 @@ def refresh(
     fine_tune: FineTuneOptions | None = None,
     store: Store | str | Path | None = None,
     overlap: Overlap = "whole",
+    until: str | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> RefreshResult:
@@ -78,6 +79,8 @@ def refresh(
         fine_tune: how a model without an exact update is trained on the new sessions.
         store: the store of the first training, for older sessions that the artifact lacks.
         overlap: "whole" or "cut", see `read_increment`.
+        until: the time until which the log is complete, ISO 8601 or milliseconds since the epoch;
+            None is its last click. A block of time that ends later stays open.
         overwrite: replace `output`.
         progress: receives the progress of each stage.
 
@@ -93,7 +96,7 @@ def refresh(
     destination = RefreshDestination.resolve(artifact, output, overwrite=overwrite)
     base, publish_check = destination.base, publish_check or PublishCheckOptions()
     update = ModelUpdate.create(base, fine_tune or FineTuneOptions(), store, progress)
-    increment = update.read_log(log, options, overlap)
+    increment = update.read_log(log, options, overlap, until)
     n_sessions = len(increment.sessions)
     n_held = n_held_out(n_sessions, publish_check.holdout)
     n_first = n_sessions - n_held

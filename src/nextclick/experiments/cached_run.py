@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import re
 import shutil
+import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from nextclick.experiments.run_cache import RunCache
 
 _CHECKPOINTS = "training"
-_PEAK_MEMORY = "peak.json"  # of the training, written before the model
+_USAGE = "usage.json"  # memory and processor time of the training, written before the model
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -186,7 +187,7 @@ class CachedRun:
 
     def _train(self, folder: Path, progress: Progress) -> Artifact:
         candidate, checkpoints = self._model_spec.candidate, folder / _CHECKPOINTS
-        neural = None
+        neural, resume = None, False
         if candidate.neural or candidate.composite:
             resume = has_checkpoint(checkpoints)
             if resume and (damage := find_damage(checkpoints)) is not None:
@@ -196,6 +197,7 @@ class CachedRun:
             device = self._measurement.device
             neural = NeuralOptions(candidate.preset, device, checkpoints, resume)
             _reset_device_peak()
+        start = time.process_time()
         with track_peak_memory() as peak:
             artifact = train(
                 self._store,
@@ -207,8 +209,12 @@ class CachedRun:
                 progress=progress,
             )
         device_peak = _device_peak() if artifact.trained.get("device") == "cuda" else None
-        memory = {"memory_bytes": max(peak, default=None), "device_memory_bytes": device_peak}
-        write_json(folder / _PEAK_MEMORY, with_digest(memory))
+        usage = {
+            "memory_bytes": max(peak, default=None),
+            "device_memory_bytes": device_peak,
+            "processor_seconds": None if resume else time.process_time() - start,
+        }
+        write_json(folder / _USAGE, with_digest(usage))
         return artifact
 
     def _costs(self, artifact: Artifact, artifact_path: Path, folder: Path) -> ModelCosts:
@@ -230,7 +236,7 @@ class CachedRun:
             training_seconds=seconds,
             epochs=_epochs(trained),
             **rates,
-            **self._peak_memory(folder),
+            **self._usage(folder),
             device=trained.get("device", "cpu"),
             threads=trained.get("threads"),
             size_bytes=sum(file.stat().st_size for file in files),
@@ -238,16 +244,16 @@ class CachedRun:
             machine=machine(),
         )
 
-    def _peak_memory(self, folder: Path) -> dict[str, int | None]:
-        """Peaks of the training; None if they are unknown or the file is damaged."""
-        names = ("memory_bytes", "device_memory_bytes")
+    def _usage(self, folder: Path) -> dict[str, Any]:
+        """Memory and processor time of the training; None if unknown or the file is damaged."""
+        names = ("memory_bytes", "device_memory_bytes", "processor_seconds")
         if self._trained_folder is not None:
             return dict.fromkeys(names)
         try:
-            peak = read_with_digest(folder / _PEAK_MEMORY)
+            usage = read_with_digest(folder / _USAGE)
         except (ManifestError, OSError):
             return dict.fromkeys(names)
-        return {name: peak[name] for name in names}
+        return {name: usage[name] for name in names}
 
 
 def step_seconds(trained: dict[str, Any]) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nextclick.core.config import build_config
-from nextclick.errors import ConfigError, SourceError
+from nextclick.errors import ConfigError
 from nextclick.models.incremental_state import FineTuneSettings, PriorSessions
 from nextclick.training.training_config import TrainingConfig
 
@@ -43,21 +43,6 @@ def trains_on_update(model: Model, options: FineTuneOptions) -> bool:
     return model.capabilities.trains_on_update and options.epochs > 0
 
 
-def check_blocks(model: Model, new: Sessions) -> None:
-    """Check that the new log continues after the last block of time of a model.
-
-    Raises:
-        SourceError: the log ends within a block that the model has processed.
-    """
-    assert new.blocks is not None
-    end = int(new.blocks[-1])  # sessions are sorted by the time of their last click
-    if end <= model.last_block:
-        raise SourceError(
-            f"the new log ends in block of time {end}, which the model has processed already (its "
-            f"last is {model.last_block}): the update is block by block; use a log of whole blocks"
-        )
-
-
 def updated_by_training(
     model: Model,
     new: Sessions,
@@ -69,7 +54,8 @@ def updated_by_training(
     """Update a model by block or by fine-tuning; return it and the record of its training.
 
     A model with updates by block processes every block of time up to the last one of `new`,
-    including empty blocks. Sessions of a block that it has processed count with the next block.
+    including empty blocks. Its last block stays open; see `end_block`. Sessions of a block that is
+    over count with the next block.
     """
     model = model.grow_catalog(prior, new)
     by_block = model.capabilities.update == "by-block"
@@ -83,12 +69,27 @@ def updated_by_training(
     return model, {}
 
 
+def end_block(model: Model, sessions: Sessions, last_over: int) -> None:
+    """End the open block of a model whose update ends with these sessions, if it is over.
+
+    Args:
+        model: a model with updates by block, or another, which does not change.
+        sessions: the sessions of the update.
+        last_over: the last block of time that is over.
+    """
+    if model.capabilities.update == "by-block" and model.last_block < last_over:
+        model.advance(replace(sessions.slice(0, 0), blocks=None))
+
+
 def _advance(model: Model, new: Sessions, progress: Progress) -> None:
     """Process the blocks of new sessions in order; all are after the last block of the model."""
     assert new.blocks is not None
     last, end = model.last_block, int(new.blocks[-1])
     for block, sessions in new.by_block(last + 1, end + 1):
-        model.advance(sessions)
+        if block < end:
+            model.advance(sessions)
+        else:
+            model.keep_open(sessions)
         progress("advance", block - last, end - last)
 
 

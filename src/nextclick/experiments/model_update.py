@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nextclick.artifact import Artifact
+from nextclick.core.time_blocks import TimeBlocks
 from nextclick.data.increment import LogIncrement, PriorLog, options_from_manifest, read_increment
+from nextclick.data.split import parse_time
 from nextclick.data.store import Store
 from nextclick.errors import ArtifactError, ConfigError
 from nextclick.experiments.blend_update import updated_by_member
 from nextclick.experiments.incremental_training import (
-    check_blocks,
+    end_block,
     refresh_strategy,
     trains_on_update,
     updated_by_training,
@@ -92,21 +94,23 @@ class ModelUpdate:
             older = _older_sessions(base, opened)
         return cls(base, strategy, older, fine_tune, progress)
 
-    def read_log(self, log: Any, options: PrepareOptions | None, overlap: Overlap) -> LogIncrement:
+    def read_log(
+        self, log: Any, options: PrepareOptions | None, overlap: Overlap, until: str | None
+    ) -> LogIncrement:
         """Read the new log as the store was prepared, unless `options` say otherwise."""
         trained = self.base.trained
         protocol = trained["protocol"]
         prior = PriorLog(
             self.base.items,
             int(trained["last_ms"]),
-            protocol.get("block_ms"),
-            protocol.get("block_origin_ms"),
+            TimeBlocks.from_protocol(protocol),
         )
         increment = read_increment(
             log,
             prior,
             options or options_from_manifest(protocol, trained.get("prepared")),
             overlap=overlap,
+            until_ms=None if until is None else parse_time("until", until),
             progress=self.progress,
         )
         if self.base.users is not None and increment.users is None:
@@ -114,8 +118,6 @@ class ModelUpdate:
                 f"{self.base.model.name} reads users and the new log has none: name their column "
                 "with --user-column"
             )
-        if self.strategy == "by-block":
-            check_blocks(self.base.model, increment.sessions)
         return increment
 
     def build(self, increment: LogIncrement, n_sessions: int, time_share: float) -> Artifact:
@@ -144,6 +146,7 @@ class ModelUpdate:
             sessions=older,
         )
         model, training = self._update_model(new, prior, time_share)
+        end_block(model, new, increment.last_block_over(n_sessions))
         support = prior.support + new.support()
         record = {
             "update": self.strategy,

@@ -186,9 +186,15 @@ def _point(
         "high": mean.high,
         "seed_deviation": row.seed_deviation.get(options.metric),
         "training_seconds": _range([cost.training_seconds for cost in costs]),
+        "processor_seconds": _known_range([cost.processor_seconds for cost in costs]),
         "response_ms": _range([cost.response_ms["median"] for cost in costs]),
         "leaky": row.leaky,
     }
+
+
+def _known_range(values: Sequence[float | None]) -> dict[str, float] | None:
+    known = [value for value in values if value is not None]
+    return _range(known) if known else None
 
 
 def _range(values: Sequence[float]) -> dict[str, float]:
@@ -206,6 +212,7 @@ def _write(folder: Path, numbers: dict[str, Any], store_name: str) -> None:
             "high": point["high"],
             "seeds": numbers["seeds"],
             "training_seconds": point["training_seconds"]["mean"],
+            "processor_seconds": (point["processor_seconds"] or {}).get("mean"),
             "response_ms_p50": point["response_ms"]["mean"],
         }
         for point in numbers["points"]

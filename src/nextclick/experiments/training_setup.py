@@ -9,6 +9,7 @@ from nextclick.core.cutoffs import catalog_metric
 from nextclick.core.metrics import parse_metric
 from nextclick.evaluation import evaluate
 from nextclick.experiments.artifact_evaluation import store_protocol
+from nextclick.experiments.block_history import training_ends_with_block, with_blocks
 from nextclick.experiments.checkpoint_paths import CHOOSE
 from nextclick.experiments.requirements import check_store
 from nextclick.experiments.validation_sample import validation_sample
@@ -136,10 +137,10 @@ class TrainingSetup:
         """The model with the temporal item graph, if it has one, of all sessions before the test.
 
         With part "train_inner" the weights are not trained on the latest sessions; items that do
-        not occur in the part stay unknown.
+        not occur in the part stay unknown. A block in which the test begins stays open.
         """
         sessions = self.store.part("train").mask_unseen_items(self.store.part(part).support())
-        return model.with_history(sessions)
+        return with_blocks(model, sessions, is_over=training_ends_with_block(self.store))
 
     def _validation(self) -> Validate:
         """Rank the validation as `evaluate` does; items not in `train_inner` are unknown.

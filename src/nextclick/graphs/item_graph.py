@@ -56,9 +56,9 @@ class ItemGraph:
         weights[starts] = self.cumulative[starts]
         return weights
 
-    def degrees(self) -> Int64Array:
-        """(N + 1,) int64, the total weight of the incoming and outgoing edges of each item."""
-        weights = self.weights()
+    def degrees(self, *, weighted: bool = True) -> Int64Array:
+        """(N + 1,) int64, the total weight, or the number, of the edges to and from each item."""
+        weights = self.weights() if weighted else np.ones(len(self.followers), np.int64)
         rows = np.repeat(np.arange(self.n_items + 1), np.diff(self.offsets))
         ends = np.concatenate([rows, self.followers])
         both = np.concatenate([weights, weights])

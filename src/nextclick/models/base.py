@@ -35,8 +35,9 @@ class Capabilities:
         composite: combines other trained models; trained by `nextclick.experiments`.
         deterministic: the model does not depend on the seed.
         update: how the model is updated with newer sessions. "exact": `update_exactly` returns the
-            model of both logs. "by-block": `advance` adds one block of time at a time; a neural
-            model is also trained on each. "fine-tune": training continues from the current
+            model of both logs. "by-block": `advance` adds one block of time at a time, and
+            `keep_open` keeps the sessions of a block that is not over; a neural model is also
+            trained on each. "fine-tune": training continues from the current
             weights, by `fine_tune` or, for a neural model, by the trainer. "none": the model must
             be retrained.
         needs_sessions: an exact update reads the older sessions.
@@ -93,7 +94,8 @@ class Model(ABC):
         search_space: parameter values for hyperparameter search.
         presets: named parameter sets; those of a neural model also set training parameters.
         config: the parameters of this model.
-        last_block: the last block of time in the model, -1 if none ("by-block" updates).
+        last_block: the last block of time that is over and in the model, -1 if none ("by-block"
+            updates).
         neighbor_pairs: number of active item pairs in the temporal graph, by block of time.
     """
 
@@ -239,9 +241,30 @@ class Model(ABC):
         raise _not_implemented(type(self), "fine_tune")
 
     def advance(self, sessions: Sessions) -> None:
-        """Add the sessions of the next block of time, in place ("by-block")."""
+        """End the block of time after `last_block`, in place ("by-block").
+
+        Args:
+            sessions: the sessions of the block that `keep_open` has not added.
+        """
         del sessions
         raise _not_implemented(type(self), "advance")
+
+    def keep_open(self, sessions: Sessions) -> None:
+        """Keep sessions of the block after `last_block`, which is not over ("by-block").
+
+        No score changes until `advance` ends the block.
+        """
+        del sessions
+        raise _not_implemented(type(self), "keep_open")
+
+    def at_block(self, block: int) -> Self:
+        """The model that predicts the sessions of a block of time, from the blocks before it.
+
+        A model without "by-block" updates returns itself, and so may one that keeps its current
+        history only.
+        """
+        del block
+        return self
 
     def with_history(self, sessions: Sessions, before: int | None = None) -> Self:
         """A model with the same weights whose history consists of exactly these sessions.

@@ -48,6 +48,8 @@ class ModelCosts:
         response_ms: response time in milliseconds for one query at a time: `median`, `p99` and the
             number of `queries`.
         machine: processor and number of cores.
+        processor_seconds: processor time of the training and its validation, over all threads;
+            unlike wall time it depends little on other programs. None if the training was resumed.
     """
 
     conditions: dict[str, Any]
@@ -62,6 +64,7 @@ class ModelCosts:
     size_bytes: int
     response_ms: dict[str, float]
     machine: str
+    processor_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,6 +21,7 @@ from nextclick.serving.explanation import (
     summarize_explanation,
     unknown_note,
 )
+from nextclick.serving.model_moments import ModelMoments, MomentSearcher
 from nextclick.serving.request import RecommendationRequest, ResolvedRequest
 from nextclick.serving.request_history import resolve_history
 from nextclick.serving.search import build_searcher
@@ -67,7 +68,10 @@ class Recommender:
             artifact = replace(artifact, items=artifact.items.as_text())
         self.artifact = artifact
         self.popular = SortedBase.from_scores(artifact.support.astype(np.float32)).best_first
+        self._moments = ModelMoments(artifact)
         self.searcher = build_searcher(artifact.model)
+        if not self._moments.has_one_model:
+            self.searcher = MomentSearcher(self.searcher, self._moments)
 
     @classmethod
     def load(cls, path: str | Path, *, ids_as_text: bool = False) -> Recommender:
@@ -100,7 +104,9 @@ class Recommender:
             times: click times of each session in seconds on any clock; None if unknown.
             users: the visitor of each session; None for an anonymous visitor.
             now: the moment of prediction on the same clock, for each session or for all; None is
-                the time of the last click. Models with gap=elapsed read the time since then.
+                the time of the last click. Models with gap=elapsed read the time since then. A
+                model with a temporal item graph reads the graph of the blocks before that of the
+                moment, if it is in seconds since 1970.
             history: earlier sessions of the visitor of each session, the oldest first: raw ids,
                 and the time of the last click on the same clock, or None. Models without a history
                 ignore them.
@@ -190,7 +196,7 @@ class Recommender:
                 [session[n] for n in rest], k, times=clock, user=user, now=now, history=history
             )
             ablated.append(self.resolve(shorter))
-        return explain_session(self.artifact, request, ablated, explained)
+        return explain_session(self._artifact(request), request, ablated, explained)
 
     def check(self, k: int, allow: Iterable[RawId] | None, block: Iterable[RawId]) -> None:
         """Validate k and the filters.
@@ -226,9 +232,18 @@ class Recommender:
     def explanations(self, requests: Sequence[ResolvedRequest]) -> list[ExplanationSummary | None]:
         """The explanation summary of each request that asks for one, None for the others."""
         return [
-            summarize_explanation(self.artifact, request) if request.original.explain else None
+            summarize_explanation(self._artifact(request), request)
+            if request.original.explain
+            else None
             for request in requests
         ]
+
+    def _artifact(self, request: ResolvedRequest) -> Artifact:
+        """The artifact with the form of its model that answers a request."""
+        model = self._moments.model(request.original)
+        return (
+            self.artifact if model is self.artifact.model else replace(self.artifact, model=model)
+        )
 
     def _items_to_explain(
         self, request: ResolvedRequest, items: Sequence[RawId] | None

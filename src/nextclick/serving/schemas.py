@@ -46,7 +46,8 @@ class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         session: item ids in click order, the last click last.
         k: number of items; the default is 20, or the size of a smaller catalog.
         times: time of each click in seconds on any clock.
-        now: the moment of prediction on the same clock; the default is the last click.
+        now: the moment of prediction on the same clock; the default is the last click. A model
+            with a graph for each day reads that of its day, if the clock is seconds since 1970.
         user: id of the visitor.
         history: earlier sessions of the visitor, the oldest first; for models that read them.
         exclude_seen: exclude the items of the session.

@@ -59,6 +59,7 @@ def check_capabilities(case: ModelCase, folder: Path) -> None:
         "explain": declared.explains,
         "update_exactly": declared.update == "exact",
         "advance": declared.update == "by-block",
+        "keep_open": declared.update == "by-block",
         "with_history": declared.update == "by-block",
         "fit": not (declared.neural or declared.composite),
         "fine_tune": declared.update == "fine-tune" and not declared.neural,

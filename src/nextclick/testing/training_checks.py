@@ -171,8 +171,12 @@ def _check_blocks(model: Model) -> None:
     complete = model.with_history(sessions)
     advanced = model.with_history(sessions, before=last)
     ((_, last_day),) = sessions.by_block(last, last + 1)
-    advanced.advance(last_day)
     batch = sample_batch(model.n_items)
+    before = advanced.score(batch)
+    half = len(last_day) // 2
+    advanced.keep_open(last_day.slice(0, half))
+    np.testing.assert_array_equal(advanced.score(batch), before, "an open block changes a score")
+    advanced.advance(last_day.slice(half, len(last_day)))
     assert advanced.last_block == complete.last_block == last
     np.testing.assert_array_equal(advanced.score(batch), complete.score(batch))
 

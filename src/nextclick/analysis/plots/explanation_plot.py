@@ -1,7 +1,8 @@
 """Figures of explanations: the weight of each click, as rows and as attention maps.
 
 Stacked rows of weights correspond to Figure 6 of NARM and Figure 8 of LGSR, self-attention maps to
-Figure 7 of LGSR. The darkest cell of a row is its largest absolute weight; red cells are negative.
+Figure 7 of LGSR. All maps of a layer have one color scale, which is that of the largest weight in
+them, with a color bar; red cells are negative.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _MAX_ID_LENGTH = 14  # characters
 _MAX_EDGES = 12
 _MAX_VOTE_ITEMS = 4  # of a neighboring session
 _TWO_DECIMALS_BELOW = 10
-_WHITE_TEXT_FROM = 0.6  # absolute cell value from which numbers are white
+_WHITE_TEXT_FROM = 0.6  # share of the scale from which numbers are white
 _MAX_TICK_CHARACTERS = 50  # along x; longer labels are rotated
 
 
@@ -52,7 +53,7 @@ def draw_explained(
     else:
         panels = [*_panels_of_many(explanations, names)]
     columns = min(_PANEL_COLUMNS, len(panels))
-    subtitle = "darkest: largest weight of the row"
+    subtitle = "one color scale per layer"
     if any(_has_negative(explanation) for explanation in explanations):
         subtitle += "; red: negative"
     figure = PanelFigure(title, subtitle, ceil(len(panels) / columns), columns)
@@ -72,17 +73,17 @@ def _panels_of_one(explanation: ExplanationData) -> Iterator[tuple[str, DrawPane
         for row, layer in zip(weights, vectors, strict=True):
             row[layer["clicks"]] = layer["weights"]
         layers = [layer["layer"] for layer in vectors]
-        yield "attention to each click", _heat_map(_scale_rows(weights), layers, clicks, weights)
+        yield "attention to each click", _heat_map(weights, layers, clicks, weights)
     for layer in explanation["attention"]:
         if layer["map"] is not None:
-            yield _attention_map(layer, clicks, "")
+            yield _attention_map(layer, clicks, "", _largest([layer["map"]]))
     decrease = _lead_decrease(explanation)  # (K, n)
     ranks = np.array([e["ranks"] for e in explanation["without"]], dtype=object).T  # (K, n)
     ranked_items = [
         f"{item} (rank {rank or 'none'})"
         for item, rank in zip(items, explanation["now"]["ranks"], strict=True)
     ]
-    ablation = _heat_map(_scale_rows(decrease), ranked_items, clicks, ranks)
+    ablation = _heat_map(decrease, ranked_items, clicks, ranks)
     yield "decrease without each click (resulting rank)", ablation
     if explanation["parts"] is not None:
         yield _score_parts(explanation["parts"], items, clicks)
@@ -109,9 +110,10 @@ def _panels_of_many(
             rows = [layer["weights"] for _, _, layer in with_layer]
             yield name, _aligned_rows(rows, [session for session, _, _ in with_layer], longest)
             continue
+        largest = _largest([layer["map"] for _, _, layer in with_layer[:_MAX_MAPS]])
         for session, explanation, layer in with_layer[:_MAX_MAPS]:
             clicks = [_shorten(click) for click in explanation["clicks"]]
-            yield _attention_map(layer, clicks, f", {session}")
+            yield _attention_map(layer, clicks, f", {session}", largest)
     yield "decrease of the next item without each click", _aligned_rows(decreases, names, longest)
 
 
@@ -128,13 +130,12 @@ def _has_negative(explanation: ExplanationData) -> bool:
 
 
 def _attention_map(
-    layer: Mapping[str, Any], clicks: Sequence[str], suffix: str
+    layer: Mapping[str, Any], clicks: Sequence[str], suffix: str, largest: float
 ) -> tuple[str, DrawPanel]:
     weights = np.array(layer["map"])
     later = np.triu(np.ones(weights.shape, dtype=np.bool_), 1)
     attended = [clicks[position] for position in layer["clicks"]]
-    # scaled by row: the first click attends to itself alone and would outshine all later rows
-    draw_cells = _heat_map(_scale_rows(np.where(later, np.nan, weights)), attended, attended)
+    draw_cells = _heat_map(np.where(later, np.nan, weights), attended, attended, largest=largest)
 
     def draw(axes: Axes) -> None:
         draw_cells(axes)
@@ -149,7 +150,7 @@ def _score_parts(
 ) -> tuple[str, DrawPanel]:
     rest = parts["rest"]
     values = np.array([*parts["clicks"], *rest.values()]).T  # (K, n + rest)
-    return "parts of the score", _heat_map(_scale_rows(values), items, [*clicks, *rest], values)
+    return "parts of the score", _heat_map(values, items, [*clicks, *rest], values)
 
 
 def _votes(neighbors: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[str]]:
@@ -188,7 +189,7 @@ def _aligned_rows(rows: Sequence[Sequence[float]], names: Sequence[str], longest
         latest = row[-longest:]
         weights[n, longest - len(latest) :] = latest
     distances = [str(n) if n else "last" for n in range(longest - 1, -1, -1)]
-    draw_cells = _heat_map(_scale_rows(weights), names, distances)
+    draw_cells = _heat_map(weights, names, distances)
 
     def draw(axes: Axes) -> None:
         draw_cells(axes)
@@ -197,21 +198,44 @@ def _aligned_rows(rows: Sequence[Sequence[float]], names: Sequence[str], longest
     return draw
 
 
-def _scale_rows(weights: AnyArray) -> AnyArray:
-    """Divide each row (n,) by its largest absolute weight, giving values in -1..1."""
-    largest = np.nanmax(np.abs(weights), axis=1, keepdims=True)
-    scaled: AnyArray = weights / np.where(largest > 0, largest, 1.0)
-    return scaled
+def _largest(maps: Sequence[Any]) -> float:
+    """The largest absolute value of some arrays, NaN ignored; 1 if all are 0."""
+    values = np.concatenate([np.abs(np.asarray(one, dtype=np.float64)).ravel() for one in maps])
+    largest = float(np.nanmax(values))
+    return largest if largest > 0 else 1.0
 
 
 def _heat_map(
-    cells: AnyArray, rows: Sequence[str], columns: Sequence[str], numbers: AnyArray | None = None
+    cells: AnyArray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    numbers: AnyArray | None = None,
+    *,
+    largest: float | None = None,
 ) -> DrawPanel:
-    """Cells in -1..1, NaN for empty ones, annotated with `numbers` where there is room."""
+    """Cells on one scale with a color bar, annotated with `numbers` where there is room.
+
+    Args:
+        cells: values; NaN is an empty cell.
+        rows: names of the rows.
+        columns: names of the columns.
+        numbers: text of each cell.
+        largest: end of the scale, which is symmetric around 0; None is the largest absolute value.
+    """
+    scale = _largest([cells]) if largest is None else largest
+    lowest = -scale if bool((cells < 0).any()) else 0.0
 
     def draw(axes: Axes) -> None:
         axes.grid(visible=False)
-        axes.imshow(cells, cmap="RdBu", vmin=-1.0, vmax=1.0, aspect="auto")
+        image = axes.imshow(cells, cmap="RdBu", vmin=-scale, vmax=scale, aspect="auto")
+        figure = axes.get_figure()
+        assert figure is not None
+        bar = figure.colorbar(image, ax=axes)
+        bar.ax.set_ylim(lowest, scale)
+        bar.set_ticks(np.linspace(lowest, scale, 5).tolist())
+        bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+        bar.ax.tick_params(labelsize=7)
+        bar.outline.set_visible(False)
         axes.set_xticks(np.arange(cells.shape[1] + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(cells.shape[0] + 1) - 0.5, minor=True)
         axes.grid(visible=True, which="minor", color="white", linewidth=1.5)
@@ -221,7 +245,7 @@ def _heat_map(
         if numbers is not None and cells.shape[1] <= _MAX_NUMBERED_COLUMNS:
             for (y, x), cell in np.ndenumerate(cells):
                 if not np.isnan(cell):
-                    color = "white" if abs(cell) > _WHITE_TEXT_FROM else "black"
+                    color = "white" if abs(cell) > _WHITE_TEXT_FROM * scale else "black"
                     text = _format_number(numbers[y, x])
                     axes.text(x, y, text, ha="center", va="center", fontsize=7, color=color)
 

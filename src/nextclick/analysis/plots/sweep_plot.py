@@ -36,8 +36,11 @@ def draw_sweep(sweep: Mapping[str, Any], path: Path, *, name: str) -> None:
         3,
     )
     _draw(figure.panel(f"{sweep['metric']}, %"), sweep, _accuracy)
-    costs = (("training time, s", _training_time), ("median response time, ms", _response_time))
-    for title, cost in costs:
+    by_processor = all(point["processor_seconds"] for point in sweep["points"])
+    training = ("training, processor seconds", _processor_time)
+    if not by_processor:  # a resumed training has no processor time
+        training = ("training time, s", _training_time)
+    for title, cost in (training, ("median response time, ms", _response_time)):
         axes = figure.panel(title)
         _draw(axes, sweep, cost)
         axes.set_ylim(0, 1.1 * axes.dataLim.ymax)  # from 0, or noise would look like a trend
@@ -48,6 +51,11 @@ def _accuracy(point: Point) -> tuple[float, float, float]:
     value = point["value"]
     low, high = (value if point[end] is None else point[end] for end in ("low", "high"))
     return 100 * value, 100 * low, 100 * high
+
+
+def _processor_time(point: Point) -> tuple[float, float, float]:
+    seconds = point["processor_seconds"]
+    return seconds["mean"], seconds["min"], seconds["max"]
 
 
 def _training_time(point: Point) -> tuple[float, float, float]:

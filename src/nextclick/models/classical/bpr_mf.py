@@ -13,10 +13,13 @@ clicks is scored with these p, any other user with the mean.
 
 An empty session of an unknown user has p = 0, so its scores are the bias.
 
-Deviations from the published code: it never trains the bias, which is the default here as well
-(`bias=true` trains it). It draws negatives from the first clicks of its log, in proportion to their
-popularity and including items of the session; here negatives are drawn uniformly from the items
-that the session (or user) never clicked.
+The BPR-MF of NARM's table is `of=session`, that of ASARS's table `of=user`, because ASARS leaves it
+out on logs without users.
+
+Deviations from the published code: it has a bias and never trains it, which is the default here as
+well (`bias=true` trains it). It draws negatives from the first clicks of its log, in proportion to
+their popularity and including items of the session; here negatives are drawn uniformly from the
+items that the session (or user) never clicked.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ Differences between the paper, the authors' code (github.com/chenjh1988/LGSR) an
 - Equation 9 names a bias c and does not use it. σ is the sigmoid.
 - Equation 11 is a binary cross-entropy; the code and we use the cross-entropy of the softmax.
 - Neither the code nor we use λ_1 of equation 12; the number of passes weighs the graph loss.
+- The learning rate of the paper is constant, and so is ours in "paper"; the authors' latest code
+  multiplies it by 0.1 every tenth of an epoch.
 - λ_2 / 2 ‖Θ‖² is added in the pass over prefixes, for all weights except those of contexts.
 """
 
@@ -97,6 +99,13 @@ class LGSRConfig:
     window: Annotated[
         int, Field(ge=1, description="largest distance of center and context in a walk")
     ] = 8
+    contexts: Annotated[
+        Literal["both", "right"],
+        Field(
+            description="contexts on both sides of a center, or only after it; the authors' code "
+            "is right with window=7"
+        ),
+    ] = "both"
     graph_loss: Annotated[
         Literal["nce", "negative_sampling"],
         Field(description="nce (the authors' code) or negative_sampling (equation 5)"),
@@ -104,6 +113,13 @@ class LGSRConfig:
     graph_negatives: Annotated[
         int, Field(ge=1, description="negatives that all pairs of a step share")
     ] = 512
+    negative_ranks: Annotated[
+        Literal["clicks", "edges"],
+        Field(
+            description="negatives are drawn by the rank of the number of transitions to and from "
+            "an item, or of distinct items before and after it (the authors' code)"
+        ),
+    ] = "clicks"
     graph_rate: Annotated[
         float,
         Field(gt=0, description="learning rate of graph steps, as a multiple of learning_rate"),

@@ -16,6 +16,8 @@ Differences between the paper, the authors' code (github.com/lijingsdu/sessionRe
 - Equation 7 is not normalized; the code takes a softmax. `attention_norm` is softmax by default.
 - σ is the sigmoid; the code approximates it by a hard sigmoid.
 - Equation 3 resets the state before the product with U; `nn.GRU` (and cuDNN) resets it after.
+- The code validates on 10 % of the prefixes, drawn at random, so a session may be on both sides;
+  our validation is the end of the training sessions.
 - The code also scores padding, and reads the first 19 clicks of a session; we read the last 19.
 """
 

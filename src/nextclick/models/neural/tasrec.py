@@ -13,15 +13,21 @@ it (`graphs.temporal_graph`, equation 1). With x^0 = E (numbers are the paper's 
     score = E s                                                                          (8)
 
 `variant` selects the paper's ablations: "temp" has no h, and "base" no x̄. "base" is SR-GNN with
-dropout and without the bias of W_4.
+dropout and without the bias of W_4. x̄ differs from no x̄ even without edges: it adds a transformed
+embedding. The presets "empty" have a threshold above every weight; their difference to the full
+model is what the graph adds.
 
 A day is a block of time of the store. In training, sessions of block t read the graph of the blocks
-before t; a batch has sessions of one block. When scoring, the model uses its own graph, of all
-blocks up to `last_block`, which `advance` extends by one block. A session of block t may have begun
+before t; a batch has sessions of one block, and one graph at a time is in memory
+(`graphs.graph_file`). When scoring, the model uses its own graph, of all blocks up to `last_block`,
+which `advance` extends by one block. A block that is not over, such as the day on which a log ends,
+is kept apart (`keep_open`) and is no part of the graph. `at_block` chooses the graph of a block. A
+session of block t may have begun
 before midnight: its prefixes read sessions that ended on the day before, possibly after its first
 click, and never their own session.
 
 Details that the paper leaves open, and differences:
+- "j after i" of section 2 may mean neighbors or all later clicks of a session: `day_distance`.
 - With binary edges, decay 1/2 and threshold 1, the neighbors of day t are those of day t - 1; older
   days only add to their weights. See `graphs.temporal_graph`. The text of section 2
   ("co-occurrence frequency") contradicts equation 1: `day_edges`.
@@ -47,10 +53,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from nextclick.core.array_checks import check_length, check_range, named_array
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
-from nextclick.errors import ConfigError
 from nextclick.graphs.daily_graphs import DailyGraphs
+from nextclick.graphs.graph_file import GraphFile
 from nextclick.graphs.temporal_graph import TemporalGraph
 from nextclick.models.model_explanation import (
     MAX_NEIGHBORS,
@@ -75,6 +80,7 @@ from nextclick.models.ops.session_graphs import (
     session_graph,
 )
 from nextclick.models.ops.tasrec_graph import TemporalItems, TemporalMessages, temporal_messages
+from nextclick.models.ops.temporal_history import GRAPH_ARRAYS, TemporalHistory
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 
 if TYPE_CHECKING:
@@ -99,7 +105,8 @@ _PAPER: dict[str, Any] = {
     "order": "sessions",
     "epochs": 30,
 }
-_GRAPH_ARRAYS = ("graph_edges", "graph_weights", "graph_day", "last_block")
+NO_EDGES = 1_000_000.0
+"""A threshold above every weight: the control with an empty graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +132,19 @@ class TASRecConfig:
             description="a pair of items counts once a day (equation 1) or as often as it occurs"
         ),
     ] = "binary"
+    day_distance: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="largest number of clicks from i to j for a pair of items of a session; "
+            "1: adjacent clicks, 0: any",
+        ),
+    ] = 1
     decay: Annotated[float, Field(gt=0, lt=1, description="factor on all weights per day")] = 0.5
-    threshold: Annotated[float, Field(gt=0, description="smallest weight of a neighbor")] = 1.0
+    threshold: Annotated[
+        float,
+        Field(gt=0, description="smallest weight of a neighbor; 1000000 leaves no edge"),
+    ] = 1.0
     session_edges: Annotated[
         Literal["binary", "counted"],
         Field(description="an edge of a session weighs once or as often as it occurs (the paper)"),
@@ -248,7 +266,7 @@ class TASRec(NeuralModel):
     """The session graph with the temporal item graph of earlier days.
 
     Attributes:
-        last_block: the last block of time in the graph, -1 if none.
+        last_block: the last block of time in the graph, which is over; -1 if none.
         neighbor_pairs: block of time to the number of neighbor pairs that its sessions read, for
             the blocks that this object has processed and the next one.
     """
@@ -268,19 +286,18 @@ class TASRec(NeuralModel):
         "default": SAMPLED_SOFTMAX_OF_GRAPHS,
         "temp": SAMPLED_SOFTMAX_OF_GRAPHS | {"variant": "temp"},
         "base": SAMPLED_SOFTMAX_OF_GRAPHS | {"variant": "base"},
+        "empty": SAMPLED_SOFTMAX_OF_GRAPHS | {"threshold": NO_EDGES},
         "paper": _PAPER,
         "paper-temp": _PAPER | {"variant": "temp"},
         "paper-base": _PAPER | {"variant": "base"},
+        "paper-empty": _PAPER | {"threshold": NO_EDGES},
     }
 
     def __init__(
         self, config: TASRecConfig, n_items: int, dataset_info: DatasetInfo = NO_DATASET_INFO
     ):
         super().__init__(config, n_items, dataset_info)
-        self.last_block = -1
-        self.neighbor_pairs = {}
-        self._before: dict[int, Neighbors] | None = None  # by block, in training
-        self._graph = TemporalGraph(**_graph_options(config))
+        self._history = TemporalHistory(_graph_options(config))
 
     @classmethod
     def requires(cls, config: TASRecConfig) -> frozenset[str]:
@@ -293,18 +310,15 @@ class TASRec(NeuralModel):
         return ATTENTIVE if config.variant == "base" else cls.default_capabilities
 
     def setup(self, sessions: Sessions) -> None:
-        """Build the graph before each block of the training sessions, and the one after them.
+        """Build the graph before each block of the training sessions; their last block stays open.
 
         After `continue_training` the current graph advances by the blocks after `last_block`.
         """
-        if self._before is None:
-            self._before = self._build_graphs(sessions, None)
-            return
-        assert sessions.blocks is not None
-        end = int(sessions.blocks[-1]) + 1
-        for block, block_sessions in sessions.by_block(self.last_block + 1, end):
-            self._before[block] = self.encoder.neighbors
-            self.advance(block_sessions)
+        if self._history.before is None and sessions.blocks is not None:
+            options = _graph_options(self.config)
+            self._history = TemporalHistory(options, int(sessions.blocks[0]) - 1)
+        self._history.follow(sessions)
+        self._read_history()
 
     def continue_training(self, older: Sessions | None = None) -> None:
         """Let the next training continue with the blocks after `last_block`.
@@ -313,54 +327,63 @@ class TASRec(NeuralModel):
             older: the whole older log, if that training replays sessions of it; each of them then
                 reads the graph of the blocks before its own.
         """
-        self._before = {}
-        if older is not None:
-            self._before = DailyGraphs.from_sessions(
-                older, **_graph_options(self.config)
-            ).neighbors_before
+        options = _graph_options(self.config)
+        self._history.before = GraphFile()
+        if older is not None and options is not None:
+            self._history.before = DailyGraphs.from_sessions(older, **options).neighbors_before
 
     def teardown(self) -> None:
         """Free the graphs of the training sessions."""
-        self._before = None
+        self._history.before = None
 
     def with_history(self, sessions: Sessions, before: int | None = None) -> Self:
-        """The same weights with the graph of these sessions.
+        """The same weights with the graph of these sessions, all of whose blocks are over.
 
         Args:
             sessions: in the order of their last click, with blocks of time.
             before: use only the blocks before this one; None for all.
         """
-        model = copy.copy(self)
-        model.encoder = copy.copy(self.encoder)  # shares the weights
-        model._build_graphs(sessions, before)
-        model.teardown()
+        model = self._copy()
+        model._history = TemporalHistory.from_sessions(
+            sessions, before, _graph_options(self.config)
+        )
+        model._read_history()
+        return model
+
+    def at_block(self, block: int) -> Self:
+        """The model that predicts sessions of a block of time: the graph is that before the block.
+
+        For blocks after `last_block` that is the current graph: the block after it is not over, or
+        nothing is known of it. Of earlier graphs only the one before `last_block` is kept.
+        """
+        if self._history.graphs is None or block > self.last_block:
+            return self
+        model = self._copy()
+        model.encoder.neighbors = self._history.graphs.earlier_neighbors()
         return model
 
     def advance(self, sessions: Sessions) -> None:
-        """Add the next block of time to the graph; the weights do not change.
+        """End the block after `last_block` and add it to the graph; the weights do not change.
 
         In the variant "base" only `last_block` changes.
 
         Args:
-            sessions: all sessions of the block after `last_block`, with items of this model's
-                catalog; may be empty.
+            sessions: the sessions of the block that `keep_open` did not add, with items of this
+                model's catalog; may be empty.
 
         Raises:
             ConfigError: the sessions are of other blocks.
         """
-        block = self.last_block + 1
-        blocks = sessions.blocks
-        if blocks is not None and len(blocks) and not (blocks[0] == blocks[-1] == block):
-            raise ConfigError(
-                f"sessions must be of block {block}, the block after last_block, got blocks "
-                f"{blocks[0]}..{blocks[-1]}; advance block by block, with empty sessions for a "
-                "block without clicks"
-            )
-        if self.config.variant != "base":
-            self._graph.advance(sessions)
-            self.encoder.neighbors = self._graph.neighbors()
-            self.neighbor_pairs = {**self.neighbor_pairs, block + 1: self._graph.n_neighbor_pairs}
-        self.last_block = block
+        self._history.advance(sessions)
+        self._read_history()
+
+    def keep_open(self, sessions: Sessions) -> None:
+        """Add sessions to the block after `last_block`, which is not over; no score changes.
+
+        Raises:
+            ConfigError: the sessions are of other blocks.
+        """
+        self._history.keep_open(sessions)
 
     def prepare_prefixes(
         self,
@@ -372,8 +395,8 @@ class TASRec(NeuralModel):
         """The graphs of prefixes; training sessions read the temporal graph before `block`."""
         if block is None:
             return super().prepare_prefixes(items, cells, session)
-        assert self._before is not None
-        return self.encoder.prepare_prefixes(items, cells, session, self._before[block])
+        assert self._history.before is not None
+        return self.encoder.prepare_prefixes(items, cells, session, self._history.before[block])
 
     def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """Attention weights, and the neighbors of each click in the temporal item graph."""
@@ -391,47 +414,46 @@ class TASRec(NeuralModel):
         return GraphNeighbors(item, np.array(top, np.int32), top_weights)
 
     def state(self) -> dict[str, AnyArray]:
-        """The weights by name, the temporal item graph and its last block."""
-        last_block = {"last_block": np.array([self.last_block], np.int64)}
-        if self.config.variant == "base":
-            return super().state() | last_block
-        return super().state() | self._graph.state() | last_block
+        """The weights by name, the temporal item graphs and the last block that is over."""
+        return super().state() | self._history.state()
 
     @classmethod
     def check_state(cls, state: Mapping[str, AnyArray], config: Any, n_items: int) -> None:
-        """Check the weights, and that the graph is one of this model's items."""
-        check_length("last_block", named_array(state, "last_block"), 1)
-        check_range("last_block", state["last_block"], -1, 2**31 - 2)
-        if config.variant != "base":
-            TemporalGraph.check_state(state, n_items)
-        weights = {name: array for name, array in state.items() if name not in _GRAPH_ARRAYS}
+        """Check the weights, and that the graphs are of this model's items."""
+        has_graph = config.variant != "base"
+        weights = TemporalHistory.check_state(state, n_items, has_graph=has_graph)
         super().check_state(weights, config, n_items)
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
         """Build the model of `state`."""
-        model = super().from_state(
-            {n: a for n, a in state.items() if n not in _GRAPH_ARRAYS}, config
-        )
-        model.last_block = int(state["last_block"][0])
-        if config.variant != "base":
-            model._graph = TemporalGraph.from_state(state, **_graph_options(config))
-            model.encoder.neighbors = model._graph.neighbors()
-            model.neighbor_pairs = {model.last_block + 1: model._graph.n_neighbor_pairs}
+        weights = {name: array for name, array in state.items() if name not in GRAPH_ARRAYS}
+        model = super().from_state(weights, config)
+        model._history = TemporalHistory.from_state(state, _graph_options(config))
+        model._read_history()
         return model
 
-    def _build_graphs(self, sessions: Sessions, stop: int | None) -> dict[int, Neighbors]:
-        """Set the graph after the sessions; the graphs before each of their blocks."""
-        if self.config.variant == "base":
-            if sessions.blocks is not None:
-                self.last_block = int(sessions.blocks[-1]) if stop is None else stop - 1
-            return {}
-        days = DailyGraphs.from_sessions(sessions, stop=stop, **_graph_options(self.config))
-        next_block = max(days.neighbors_before)
-        self._graph, self.encoder.neighbors = days.graph, days.neighbors_before[next_block]
-        self.last_block, self.neighbor_pairs = next_block - 1, days.n_neighbor_pairs()
-        return days.neighbors_before
+    def _copy(self) -> Self:
+        """A copy that shares the weights and may have another graph."""
+        model = copy.copy(self)
+        model.encoder = copy.copy(self.encoder)
+        return model
+
+    def _read_history(self) -> None:
+        """Predict with the current graph."""
+        history = self._history
+        self.last_block, self.neighbor_pairs = history.last_block, history.neighbor_pairs
+        if history.graphs is not None:
+            self.encoder.neighbors = history.neighbors()
 
 
-def _graph_options(config: TASRecConfig) -> dict[str, Any]:
-    return {"edge": config.day_edges, "decay": config.decay, "threshold": config.threshold}
+def _graph_options(config: TASRecConfig) -> dict[str, Any] | None:
+    """The arguments of `TemporalGraph`; None without a temporal item graph."""
+    if config.variant == "base":
+        return None
+    return {
+        "edge": config.day_edges,
+        "decay": config.decay,
+        "threshold": config.threshold,
+        "distance": config.day_distance,
+    }

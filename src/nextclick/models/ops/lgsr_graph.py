@@ -9,9 +9,12 @@ v is the embedding that the recommender reads; θ is used in training only.
 Deviations of the code from the paper, and ours from both:
 - Equation 5 has the minus sign before the first sum only; it applies to both.
 - The code's loss is TensorFlow's NCE: v_i·θ_j + b_j - log(expected count of j among the negatives).
-  All pairs of a step share the negatives, drawn without repetition, log-uniform by rank of degree.
-  Negatives that equal the context of a pair are excluded. `graph_loss=negative_sampling` is
-  equation 5 with the same negatives.
+  All pairs of a step share the negatives, drawn without repetition, log-uniform by rank of degree,
+  the number of distinct items before and after an item (`negative_ranks=edges`); ours is by the
+  number of transitions to and from it. Negatives that equal the context of a pair are excluded.
+  `graph_loss=negative_sampling` is equation 5 with the same negatives.
+- The paper's window of 8 is 7 items to the right of the center in the code (`contexts=right` with
+  `window=7`). Ours is 8 to either side.
 - The code shuffles pairs; we shuffle centers, each with all its contexts (`graphs.walks`).
 - The code ends a pass when the mean loss changes by at most 0.0005. Our passes have all pairs, or
   `graph_pairs` of them.
@@ -77,9 +80,11 @@ class ItemGraphTask(Task):
             walks=config.walks,
             length=config.walk_length,
             window=config.window,
+            both_sides=config.contexts == "both",
             seed=seed,
         )
-        self._sampler = LogUniformSampler(graph.degrees())
+        degrees = graph.degrees(weighted=config.negative_ranks == "clicks")
+        self._sampler = LogUniformSampler(degrees)
         self._negative_index = np.full(graph.n_items + 1, -1, np.int64)  # of each item; -1 if none
 
     def steps(self, epoch: int) -> Iterator[dict[str, AnyArray]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.core.types import Float32Array, Int32Array
+    from nextclick.models.base import Model
     from nextclick.models.neural_model import NeuralModel
     from nextclick.serving.request import ResolvedRequest
     from nextclick.serving.search.searcher import ScoredItems
@@ -72,6 +74,12 @@ class DotProductSearcher(Searcher):
         for b, result in zip(rows, results, strict=True):
             lists[b] = result
         return lists
+
+    def with_model(self, model: Model) -> Searcher:
+        """See `Searcher`; the index is shared."""
+        searcher = copy.copy(self)
+        searcher.model = cast("NeuralModel", model)
+        return searcher
 
     def calibrate(
         self, requests: Sequence[ResolvedRequest], min_recall: float

@@ -28,6 +28,10 @@ class Searcher(ABC):
     def top(self, requests: Sequence[ResolvedRequest]) -> ScoredItems:
         """For each request at most k items, best first, with their scores."""
 
+    def with_model(self, model: Model) -> Searcher:
+        """The same search with a model that differs in its history but not in its item vectors."""
+        return build_searcher(model)
+
     def forget(self, session_id: str) -> None:
         """Drop the cached state of a live session, if there is any."""
         del session_id
