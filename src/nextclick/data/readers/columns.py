@@ -152,6 +152,11 @@ MISSING_WORDS = (
     "undefined",
     "(not set)",
     "(none)",
+    "(null)",
+    "[null]",
+    "<NA>",
+    "#N/A",
+    "NaT",
     "\\N",
 )
 # parts of names that suggest a role
