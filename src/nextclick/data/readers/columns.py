@@ -59,6 +59,7 @@ COMMON_NAMES: dict[str, tuple[str, ...]] = {
         "cookie_id",
         "cookie",
         "device_id",
+        "username",
     ),
     "item": (
         "item_id",
@@ -124,6 +125,7 @@ COMMON_NAMES: dict[str, tuple[str, ...]] = {
         "unix_timestamp",
         "t_dat",
         "event_date",
+        "dt",
         "day",
     ),
     "event": (
