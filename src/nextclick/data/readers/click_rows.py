@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import polars as pl
 
 from nextclick.data.readers.kept_columns import frame_name
 from nextclick.data.readers.raw_ids import clean_ids
-from nextclick.data.readers.sources import BAD, LINE, ROW, LogSource
+from nextclick.data.readers.sources import BAD, LINE, ROW, TO_UTF8, LogSource
 from nextclick.data.readers.timestamps import AmbiguousDateError, TimeFormat, detect_time_format
 from nextclick.errors import ConfigError, SourceError
 
@@ -68,7 +69,7 @@ class BadRows:
                     where, why = f"{where}, column {column!r}", f"{why}, got {got}"
                 fix = "fix the row"
                 if why.startswith("invalid UTF-8"):
-                    fix = "convert the file to UTF-8 (iconv -f latin1 -t utf-8)"
+                    fix = TO_UTF8
                 raise SourceError(
                     f"{where}: {why}; {fix}, or drop such rows with --on-bad-row skip"
                 )
@@ -136,9 +137,10 @@ def check_column_types(source: LogSource, columns: Columns) -> None:
         elif role == "time" and types[name] in (pl.Time, pl.Duration, pl.Boolean):
             expected = "a date and a time"
         if expected is not None:
+            hint = _clock_hint(["00:00"], name) if types[name] == pl.Time else ""
             raise SourceError(
                 f"{source.label}, column {name!r}: expected {expected}, got {types[name]}; "
-                f"convert the column, or select another with --{role}-column"
+                f"convert the column, or select another with --{role}-column{hint}"
             )
 
 
@@ -166,13 +168,24 @@ def source_time_format(source: LogSource, columns: Columns, read: ReadOptions) -
     except AmbiguousDateError as error:
         raise SourceError(f"{where}: {error}") from None
     if time_format is None:
-        first_values = sample.drop_nulls().head(3).to_list()
+        first_values = [text[:_MAX_VALUE_LENGTH] for text in _texts(sample)]
         raise SourceError(
             f"{where}: the times cannot be parsed, the first values are {first_values}; describe "
             "them with --time-format, such as '%d.%m.%Y %H:%M', or with --time-unit "
-            "s|ms|us|ns|excel|iso"
+            "s|ms|us|ns|excel|iso" + _clock_hint(first_values[:1], column)
         )
     return time_format
+
+
+def _clock_hint(values: list[str], column: str) -> str:
+    """Return how to join a date to values such as 09:10:00; empty for others."""
+    if not any(re.match(r"\d{1,2}:\d\d", value) for value in values):
+        return ""
+    return f"; join the column of the dates: --time-column DATE+{column}"
+
+
+def _texts(sample: pl.Series) -> list[str]:
+    return sample.drop_nulls().head(3).cast(pl.String).to_list()
 
 
 def read_chunks(

@@ -73,6 +73,7 @@ _MARKUP = (
 _HTML_REMEDY = "download the file itself; a login page or an error page may have been saved instead"
 _XML_REMEDY = "convert it to CSV or JSON lines"
 
+_FIELD_SEPARATORS = (b",", b"\t", b";", b"|", b"::", b"~", b"^", b"\x01", b"  ")
 _SEPARATORS = b"\x01\x1c\x1d\x1e\x1f"  # of fields, such as those of Hive
 _CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 _UTF16_UTF32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
@@ -97,6 +98,20 @@ def kind_of(head: bytes) -> str:
     if is_json(_as_utf8(head)):
         return "json"
     return "text" if unreadable_content(head) is None else "unreadable"
+
+
+def holds_columns(head: bytes) -> bool:
+    """Return whether a line of the first bytes of a text may have several fields.
+
+    >>> holds_columns(b"user item\\n1 2\\n3 4\\n"), holds_columns(b"exported by Ann\\n")
+    (True, False)
+    """
+    if kind_of(head) != "text" or not head.isascii():
+        return True
+    lines = [line for line in head.split(b"\n")[:20] if line.strip()]
+    if any(separator in line for line in lines for separator in _FIELD_SEPARATORS):
+        return True
+    return len(lines) > 2 and len({len(line.split()) for line in lines}) == 1
 
 
 def unreadable_content(head: bytes) -> tuple[str, str] | None:

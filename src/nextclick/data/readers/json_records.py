@@ -237,9 +237,9 @@ def _may_have_a_key_twice(data: bytes, n_values: int, n_rows: int, selection: Se
 
 def _may_be_rounded(selected: pl.DataFrame, data: bytes) -> bool:
     """Return whether Polars may have read 1152921504606847077.0 as a float."""
-    is_long = pl.exclude(_VALUE).cast(pl.String, strict=False).str.len_bytes() >= _LONG
-    has_long = selected.select(pl.any_horizontal(is_long.any())).item()
-    return bool(has_long) and _LONG_WHOLE.search(data) is not None
+    texts = [column for column in selected.iter_columns() if column.dtype == pl.String]
+    has_long = any((column.str.len_bytes() >= _LONG).any() for column in texts)
+    return has_long and _LONG_WHOLE.search(data) is not None
 
 
 def _explode(rows: pl.DataFrame, selection: Selection) -> pl.DataFrame:
