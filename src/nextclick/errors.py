@@ -28,7 +28,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class NextclickError(Exception):
@@ -115,7 +115,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
     'known: pop, rules'
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    folded = [each for each in names if each.lower() == name.lower()]
+    close = folded or difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(close)}?"
-    return f"known: {', '.join(names)}"
+    return f"known: {listed(names)}"
+
+
+def listed(names: Sequence[str], limit: int = 30) -> str:
+    """Return the first names, joined by commas, and the number of the others.
+
+    >>> listed(["a", "b", "c", "d"], limit=2)
+    'a, b and 2 more'
+    """
+    if len(names) <= limit:
+        return ", ".join(names)
+    return f"{', '.join(names[:limit])} and {len(names) - limit:,} more"

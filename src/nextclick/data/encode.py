@@ -42,6 +42,10 @@ class IdEncoder:
             self._numbers = None
         return self._text.encode(ids.cast(pl.String).str.strip_chars())
 
+    def ids(self) -> pl.Series:
+        """Return the ids by code, as Int64 or as text."""
+        return self._text.ids() if self._numbers is None else pl.Series(self._numbers.ids())
+
     def vocabulary(self, codes: Int32Array) -> tuple[Vocabulary, Int32Array]:
         """Build the vocabulary of the ids of `codes`, with indices 1..n in ascending order of id.
 
@@ -53,12 +57,10 @@ class IdEncoder:
         Returns:
             The vocabulary, and (len(self),) int32, the index of every code, 0 for other codes.
         """
-        if self._numbers is not None:
-            ids = pl.Series(self._numbers.ids()[codes])
-        else:
-            text = self._text.ids().gather(codes)
-            numbers = whole_numbers(text) if len(text) else None
-            ids = text if numbers is None else numbers
+        ids = self.ids().gather(codes)
+        if ids.dtype == pl.String:
+            numbers = whole_numbers(ids) if len(ids) else None
+            ids = ids if numbers is None else numbers
         order = ids.arg_sort().to_numpy()
         if ids.dtype == pl.String:
             vocabulary = Vocabulary.from_strings(ids.gather(order).to_list())

@@ -22,6 +22,7 @@ _LONG_SESSION = 1_000  # clicks
 _SMALL_TEST = 0.005  # share of the sessions
 _LONG_SESSIONS = 0.05  # share of sessions of more than a day that causes a warning
 _LONG_SPAN = 20.0  # years; a longer span indicates invalid times
+_FIRST_LOGS = 820_454_400_000  # 1996 in milliseconds; times since 2001 (Apple) are before it
 _MS_PER_YEAR = 365.25 * MS_PER_DAY
 _COMMON_GAP = 0.10  # share of a single gap value that causes a warning …
 _DOMINANCE = 5.0  # … if it is this many times as frequent as the next value
@@ -34,7 +35,7 @@ def log_warnings(log: RawLog, table: SessionTable) -> list[str]:
     if log.relative_times:
         warnings.append(
             "the times are too small to be dates, so they are read as seconds from the start of "
-            "the log; set another unit with --time-unit"
+            "the log; set another unit with --time-unit, such as excel for days since 1900"
         )
     if log.bad_rows.count:
         warnings.append(f"{log.bad_rows.count:,} rows could not be parsed and were dropped")
@@ -116,7 +117,13 @@ def split_warnings(split: Split, ends: Int64Array | None, n_prefixes: int) -> li
 def _span_warnings(log: RawLog, table: SessionTable) -> list[str]:
     if table.times is None:
         return []
-    years = (int(table.times.max()) - int(table.times.min())) / _MS_PER_YEAR
+    first, last = int(table.times.min()), int(table.times.max())
+    if not log.relative_times and last < _FIRST_LOGS:
+        return [
+            f"the log ends at {iso(last)}, which is early for a click log; check --time-unit, and "
+            "from which year the times count"
+        ]
+    years = (last - first) / _MS_PER_YEAR
     if log.relative_times or years < _LONG_SPAN:
         return []
     warning = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import polars as pl
 
 from nextclick.data.readers.kept_columns import frame_name
 from nextclick.data.readers.raw_ids import clean_ids
-from nextclick.data.readers.sources import BAD, LINE, ROW, LogSource
+from nextclick.data.readers.sources import BAD, LINE, ROW, TO_UTF8, LogSource
 from nextclick.data.readers.timestamps import AmbiguousDateError, TimeFormat, detect_time_format
 from nextclick.errors import ConfigError, SourceError
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 SAMPLE_ROWS = 1_000
 _ID_ROLES = frozenset({"session", "user", "item"})
+_FIRST_ROUNDED: dict[pl.DataType, int] = {pl.Float64(): 2**53, pl.Float32(): 2**24}
 _MAX_EXAMPLES = 5
+_HEADER = "the header again, as where files were joined"
 _MAX_VALUE_LENGTH = 60  # characters of a value in a message
 
 
@@ -66,7 +69,7 @@ class BadRows:
                     where, why = f"{where}, column {column!r}", f"{why}, got {got}"
                 fix = "fix the row"
                 if why.startswith("invalid UTF-8"):
-                    fix = "convert the file to UTF-8 (iconv -f latin1 -t utf-8)"
+                    fix = TO_UTF8
                 raise SourceError(
                     f"{where}: {why}; {fix}, or drop such rows with --on-bad-row skip"
                 )
@@ -128,14 +131,16 @@ def check_column_types(source: LogSource, columns: Columns) -> None:
     """
     types = source.types
     for role, name in columns.by_role().items():
-        valid = not types[name].is_nested() and types[name] != pl.Object
-        if role == "time":
-            valid = valid and types[name] not in (pl.Time, pl.Duration, pl.Boolean)
-        if not valid:
+        expected = None
+        if types[name].is_nested() or types[name] == pl.Object:
+            expected = f"one value per row for the role {role}"
+        elif role == "time" and types[name] in (pl.Time, pl.Duration, pl.Boolean):
+            expected = "a date and a time"
+        if expected is not None:
+            hint = _clock_hint(["00:00"], name) if types[name] == pl.Time else ""
             raise SourceError(
-                f"{source.label}, column {name!r}: expected one value per row for the role "
-                f"{role}, got {types[name]}; convert the column, or select another with "
-                f"--{role}-column"
+                f"{source.label}, column {name!r}: expected {expected}, got {types[name]}; "
+                f"convert the column, or select another with --{role}-column{hint}"
             )
 
 
@@ -163,13 +168,24 @@ def source_time_format(source: LogSource, columns: Columns, read: ReadOptions) -
     except AmbiguousDateError as error:
         raise SourceError(f"{where}: {error}") from None
     if time_format is None:
-        first_values = sample.drop_nulls().head(3).to_list()
+        first_values = [text[:_MAX_VALUE_LENGTH] for text in _texts(sample)]
         raise SourceError(
             f"{where}: the times cannot be parsed, the first values are {first_values}; describe "
             "them with --time-format, such as '%d.%m.%Y %H:%M', or with --time-unit "
-            "s|ms|us|ns|excel|iso"
+            "s|ms|us|ns|excel|iso" + _clock_hint(first_values[:1], column)
         )
     return time_format
+
+
+def _clock_hint(values: list[str], column: str) -> str:
+    """Return how to join a date to values such as 09:10:00; empty for others."""
+    if not any(re.match(r"\d{1,2}:\d\d", value) for value in values):
+        return ""
+    return f"; join the column of the dates: --time-column DATE+{column}"
+
+
+def _texts(sample: pl.Series) -> list[str]:
+    return sample.drop_nulls().head(3).cast(pl.String).to_list()
 
 
 def read_chunks(
@@ -205,8 +221,13 @@ def read_chunks(
         if read.item_pattern is not None:
             chunk = _match_items(chunk, names["item"], read.item_pattern, counts)
         roles = [role for role in names if role in _ID_ROLES]
+        for role in names:
+            chunk = _drop_rounded(chunk, role, source, names[role], bad_rows)
         ids = {_prefixed(role): clean_ids(chunk[names[role]], read.missing) for role in roles}
         chunk = chunk.with_columns(**ids)
+        if times is None and source.lines is not None:
+            is_header = pl.col(names["item"]).eq_missing(pl.lit(names["item"]))
+            chunk = _drop_bad_rows(chunk, is_header, source, None, pl.lit(_HEADER), bad_rows)
         for role in required:
             is_missing = pl.col(_prefixed(role)).is_null()
             reason = pl.lit(f"expected the id of the {role}")
@@ -258,8 +279,25 @@ def _parse_times(
     """Add the time in milliseconds and drop the rows whose time cannot be parsed."""
     name = _prefixed("time")
     chunk = chunk.with_columns(times.to_milliseconds(chunk[column]).alias(name))
+    if chunk[name].null_count() and source.lines is not None:
+        is_header = pl.col(name).is_null() & pl.col(column).eq_missing(pl.lit(column))
+        chunk = _drop_bad_rows(chunk, is_header, source, None, pl.lit(_HEADER), bad_rows)
     reason = pl.lit(f"expected {times.expected()}")
     return _drop_bad_rows(chunk, pl.col(name).is_null(), source, column, reason, bad_rows)
+
+
+def _drop_rounded(
+    chunk: pl.DataFrame, role: str, source: LogSource, column: str, bad_rows: BadRows
+) -> pl.DataFrame:
+    """Drop the rows whose id or time is a float of more digits than such floats hold."""
+    dtype = chunk.schema[column]
+    limit = _FIRST_ROUNDED.get(dtype)
+    if limit is None or (role == "time" and dtype == pl.Float64):
+        return chunk
+    value = pl.col(column)
+    is_rounded = (value.is_finite() & (value.abs() >= limit)).fill_null(value=False)
+    reason = pl.lit(f"expected the {role} as an integer or text, because {dtype} rounds it")
+    return _drop_bad_rows(chunk, is_rounded, source, column, reason, bad_rows)
 
 
 def _prefixed(role: str) -> str:

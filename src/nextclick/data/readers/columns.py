@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from nextclick.errors import SourceError, nearest
+from nextclick.errors import SourceError, listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -59,6 +59,7 @@ COMMON_NAMES: dict[str, tuple[str, ...]] = {
         "cookie_id",
         "cookie",
         "device_id",
+        "username",
     ),
     "item": (
         "item_id",
@@ -124,6 +125,7 @@ COMMON_NAMES: dict[str, tuple[str, ...]] = {
         "unix_timestamp",
         "t_dat",
         "event_date",
+        "dt",
         "day",
     ),
     "event": (
@@ -152,6 +154,11 @@ MISSING_WORDS = (
     "undefined",
     "(not set)",
     "(none)",
+    "(null)",
+    "[null]",
+    "<NA>",
+    "#N/A",
+    "NaT",
     "\\N",
 )
 # parts of names that suggest a role
@@ -228,7 +235,7 @@ def _resolve(role: str, requested: Columns, available: Sequence[str], label: str
             return name
         raise SourceError(
             f"{label}: there is no column {name!r} (requested as the {role} column): "
-            f"{nearest(name, available)}; the file has {', '.join(available)}"
+            f"{nearest(name, available)}; the file has {listed(available)}"
         )
     for ends in _path_ends(available):
         found = _common_name(role, ends, label)
@@ -267,8 +274,8 @@ def _common_name(role: str, ends: Mapping[str, list[str]], label: str) -> str | 
             return (exact if len(exact) == 1 else spellings)[0]
         if spellings:
             raise SourceError(
-                f"{label}: the columns {' and '.join(map(repr, spellings))} have the same name but "
-                f"for its spelling; name the {role} column with --{role}-column"
+                f"{label}: the columns {listed([repr(s) for s in spellings], 3)} have the same name "
+                f"but for its spelling or its path; name the {role} column with --{role}-column"
             )
     return None
 
@@ -316,8 +323,15 @@ def _missing_column(label: str, role: str, available: Sequence[str]) -> str:
     alternative = ""
     if role == "session":
         alternative = " (or --user-column, to split the clicks of a user at gaps)"
+    elif role == "time":
+        alternative = " (or add --order file, if the rows are in the order of the clicks)"
+    if len(available) == 1:
+        alternative += (
+            ", or set the --separator: the file has one column; if quotes enclose each whole line, "
+            "remove them"
+        )
     return (
-        f"{label}: no {role} column found among {', '.join(available)}; "
+        f"{label}: no {role} column found among {listed(available)}; "
         f"name it with --{role}-column{alternative}"
     )
 

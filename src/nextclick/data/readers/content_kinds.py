@@ -54,6 +54,18 @@ _UNREADABLE = (
     (re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8"), "an image", "pass the log itself"),
     (re.compile(rb"\x7fELF|MZ\x90"), "a program", "pass the log itself"),
 )
+_TEXTS = (
+    (
+        re.compile(rb"version https://git-lfs\."),
+        "a pointer of Git LFS",
+        "download the file itself (git lfs pull)",
+    ),
+    (
+        re.compile(rb"\s*(-- (MySQL|MariaDB|PostgreSQL)|(CREATE TABLE|INSERT INTO|PRAGMA) )"),
+        "an SQL script",
+        "load it into a database and export the table as CSV",
+    ),
+)
 _MARKUP = (
     (re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE), "an HTML page"),
     (re.compile(rb"\s*<\?xml", re.IGNORECASE), "an XML document"),
@@ -61,6 +73,8 @@ _MARKUP = (
 _HTML_REMEDY = "download the file itself; a login page or an error page may have been saved instead"
 _XML_REMEDY = "convert it to CSV or JSON lines"
 
+_FIELD_SEPARATORS = (b",", b"\t", b";", b"|", b"::", b"~", b"^", b"\x01", b"  ")
+_SEPARATORS = b"\x01\x1c\x1d\x1e\x1f"  # of fields, such as those of Hive
 _CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 _UTF16_UTF32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
@@ -81,14 +95,28 @@ def kind_of(head: bytes) -> str:
     kind = next((name for pattern, name in _READABLE if pattern.match(head)), None)
     if kind is not None:
         return kind
-    if is_json(head):
+    if is_json(_as_utf8(head)):
         return "json"
     return "text" if unreadable_content(head) is None else "unreadable"
 
 
+def holds_columns(head: bytes) -> bool:
+    """Return whether a line of the first bytes of a text may have several fields.
+
+    >>> holds_columns(b"user item\\n1 2\\n3 4\\n"), holds_columns(b"exported by Ann\\n")
+    (True, False)
+    """
+    if kind_of(head) != "text" or not head.isascii():
+        return True
+    lines = [line for line in head.split(b"\n")[:20] if line.strip()]
+    if any(separator in line for line in lines for separator in _FIELD_SEPARATORS):
+        return True
+    return len(lines) > 2 and len({len(line.split()) for line in lines}) == 1
+
+
 def unreadable_content(head: bytes) -> tuple[str, str] | None:
     """Return what a file is and what to do about it, if nextclick cannot read its kind."""
-    for pattern, what, remedy in _UNREADABLE:
+    for pattern, what, remedy in (*_UNREADABLE, *_TEXTS):
         if pattern.match(head):
             return what, remedy
     for pattern, what in _MARKUP:
@@ -100,11 +128,28 @@ def unreadable_content(head: bytes) -> tuple[str, str] | None:
 
 
 def _looks_like_text(head: bytes) -> bool:
-    """Return whether at most a tenth of the bytes are control characters."""
+    """Return whether at most a tenth of the bytes are control characters.
+
+    A file that was not written to its end may end in NUL bytes.
+    """
+    head = head.rstrip(b"\0") or head
     if head.startswith(_UTF16_UTF32) or _is_utf16_without_mark(head):
         return True
-    n_control = len(head) - len(head.translate(None, _CONTROL_BYTES))
+    text = head.translate(None, _CONTROL_BYTES)
+    if len(text) == len(head.translate(None, _SEPARATORS)):
+        return True  # no other control characters
+    n_control = len(head) - len(text)
     return n_control * 10 <= len(head)
+
+
+def _as_utf8(head: bytes) -> bytes:
+    """Return UTF-16 text as UTF-8, other bytes as they are."""
+    encoding = None
+    if head.startswith(_UTF16_UTF32[:2]):
+        encoding = "utf-16"
+    elif _is_utf16_without_mark(head):
+        encoding = "utf-16-le" if head[1:2] == b"\0" else "utf-16-be"
+    return head if encoding is None else head.decode(encoding, "replace").encode()
 
 
 def _is_utf16_without_mark(head: bytes) -> bool:

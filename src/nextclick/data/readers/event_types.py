@@ -10,7 +10,7 @@ from nextclick.data.readers.click_rows import SAMPLE_ROWS
 from nextclick.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from nextclick.data.options import ReadOptions
     from nextclick.data.readers.columns import Columns
@@ -57,6 +57,15 @@ def event_types(
             notes.append(f"the event type {event!r} is written {', '.join(map(repr, same))}")
         events += spellings
     return tuple(events)
+
+
+def missed_spellings(events: Sequence[str], others: Mapping[str, int]) -> list[str]:
+    """Return a note for types that differ from a selected one by spelling and are no clicks."""
+    selected = {event.strip().lower() for event in events}
+    missed = {name: n for name, n in others.items() if name.strip().lower() in selected}
+    if not missed:
+        return []
+    return [f"rows of the event types {format_counts(missed)} are no clicks; add them to --events"]
 
 
 def format_counts(counts: Mapping[str, int]) -> str:

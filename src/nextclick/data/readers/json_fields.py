@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 FieldPath: TypeAlias = tuple[str, ...]
 Row: TypeAlias = "dict[str, str | list[str | None] | None]"
 Tree: TypeAlias = dict[str, "Tree | None"]  # the selected fields; None is a value
+
+
+LONG_WHOLE = re.compile(r"-?\d{16,}\.0+")  # an id of more digits than a float holds
 
 
 @dataclass(slots=True)
@@ -93,7 +97,7 @@ def loads(text: str | bytes) -> Any:
             text,
             parse_int=_integer_text,
             parse_float=_float_text,
-            parse_constant=_reject_constant,
+            parse_constant=_no_number,
             object_pairs_hook=_unique_keys,
         )
     except UnicodeDecodeError as error:
@@ -112,12 +116,13 @@ def _float_text(token: str) -> str:
     number = float(token)
     if number in (float("inf"), float("-inf")):
         raise ValueError(f"the number {token} is too large")
-    text = f"{Decimal(repr(number)):f}"
+    text = f"{Decimal(token if LONG_WHOLE.fullmatch(token) else repr(number)):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _reject_constant(token: str) -> Any:
-    raise ValueError(f"not valid JSON: {token} is not a number")
+def _no_number(token: str) -> None:
+    """Read NaN and Infinity, which Python writes and JSON does not have, as null."""
+    del token
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -239,7 +244,7 @@ def walk_rows(value: Any, selection: Selection) -> Iterator[Row | ValueError]:
     This is the slow twin of `read_fields`, for lines that it rejects.
     """
     if not isinstance(value, dict):
-        yield ValueError(f"expected a JSON object, got {_kind(value)}")
+        yield ValueError(f"expected a JSON object, got {kind_of_value(value)}")
         return
     try:
         elements = [()] if selection.records is None else _elements(value, selection.records)
@@ -281,7 +286,7 @@ def _elements(value: Any, records: FieldPath) -> Iterable[Any]:
         return []
     if not isinstance(found, list):
         name = ".".join(records)
-        raise ValueError(f"field {name!r}: expected an array, got {_kind(found)}")  # noqa: TRY004
+        raise ValueError(f"field {name!r}: expected an array, got {kind_of_value(found)}")  # noqa: TRY004
     return found
 
 
@@ -293,7 +298,7 @@ def _find(value: Any, path: FieldPath) -> Any:
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise ValueError(f"field {key!r}: expected an object around it, got {_kind(value)}")  # noqa: TRY004
+            raise ValueError(f"field {key!r}: expected an object around it, got {kind_of_value(value)}")  # noqa: TRY004
         value = value.get(key)
     return value
 
@@ -302,7 +307,7 @@ def _text(value: Any, name: str) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list):
-        raise ValueError(f"field {name!r}: expected one value, got {_kind(value)}")  # noqa: TRY004
+        raise ValueError(f"field {name!r}: expected one value, got {kind_of_value(value)}")  # noqa: TRY004
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode()
@@ -312,7 +317,8 @@ def _text(value: Any, name: str) -> str | None:
     return text
 
 
-def _kind(value: Any) -> str:
+def kind_of_value(value: Any) -> str:
+    """Return what a decoded value is, for messages."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):

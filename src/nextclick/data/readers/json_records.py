@@ -20,6 +20,7 @@ from nextclick.data.readers.json_fields import (
     FieldPath,
     Row,
     Selection,
+    kind_of_value,
     loads,
     read_fields,
     walk_rows,
@@ -38,6 +39,8 @@ _VALUE = "__value"  # number of the JSON value in its block
 _SAMPLE_VALUES = 200
 _MAX_KEYS = 2_000  # objects whose keys are ids have more
 _KEY = r'"([^"\\]+)\\?"\s*:'
+_LONG = 16  # digits
+_LONG_WHOLE = re.compile(rb"\d{16}\.0")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -79,7 +82,10 @@ def _find_fields(opener: Opener, label: str, records: str | None) -> FieldNames:
     """
     objects = _collect(opener, label, FieldNames())
     if not objects.values and not objects.arrays:
-        raise SourceError(f"{label}: no JSON object with a field; expected one object per click")
+        reason = _first_error(opener, label)
+        raise SourceError(
+            f"{label}: no JSON object with a field{reason}; expected one object per click"
+        )
     if records is not None:
         arrays = {".".join(path): path for path in objects.arrays}
         if records not in arrays:
@@ -89,6 +95,17 @@ def _find_fields(opener: Opener, label: str, records: str | None) -> FieldNames:
     if (path := _only_array(opener, label, objects)) is not None:
         return _collect(opener, label, FieldNames(path))
     return objects
+
+
+def _first_error(opener: Opener, label: str) -> str:
+    """Return why the first value of a file is not an object, in parentheses."""
+    block = next(read_json_blocks(opener, label), None)
+    values = [] if block is None else [v for v in block.data.split(b"\n") if v.strip()]
+    try:
+        value = loads(values[0]) if values else {}
+    except ValueError as error:
+        return f" ({error})"
+    return "" if isinstance(value, dict) else f" (the first is {kind_of_value(value)})"
 
 
 def _only_array(opener: Opener, label: str, objects: FieldNames) -> FieldPath | None:
@@ -189,6 +206,8 @@ def _parse_block(block: JsonBlock, selection: Selection) -> pl.DataFrame | None:
     if _may_have_a_key_twice(block.data, len(values), rows.height, selection):
         return None
     selected = rows.select(_VALUE, *selection.columns)
+    if _may_be_rounded(selected, block.data):
+        return None
     # an array or an object became text
     scalars = pl.exclude(_VALUE, *selection.arrays())
     is_nested = scalars.str.starts_with("{") | scalars.str.starts_with("[")
@@ -214,6 +233,13 @@ def _may_have_a_key_twice(data: bytes, n_values: int, n_rows: int, selection: Se
             if n_keys > n_objects and selection.names.n_places(key) == 1:
                 return True
     return False
+
+
+def _may_be_rounded(selected: pl.DataFrame, data: bytes) -> bool:
+    """Return whether Polars may have read 1152921504606847077.0 as a float."""
+    texts = [column for column in selected.iter_columns() if column.dtype == pl.String]
+    has_long = any((column.str.len_bytes() >= _LONG).any() for column in texts)
+    return has_long and _LONG_WHOLE.search(data) is not None
 
 
 def _explode(rows: pl.DataFrame, selection: Selection) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Splits JSON text into values: JSON lines, an array, or values one after another.
 
-A file is JSON lines if most of its first lines are JSON objects. Any other JSON text is decoded
+A file is JSON lines if most of its first lines are JSON objects, or lines of Python dicts. Any other JSON text is decoded
 value by value: the elements of an array, or objects one after another, over any number of lines.
 """
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextclick.data.readers.line_blocks import Opener, read_blocks, utf8_chunks
+from nextclick.data.readers.python_literals import as_json_lines, is_dict
 from nextclick.errors import SourceError
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ def is_json(head: bytes) -> bool:
     (True, True, False)
     """
     text = head.removeprefix(codecs.BOM_UTF8)
-    return any(p.match(text) for p in (_ARRAY, _OBJECT)) or _is_json_lines(text)
+    if any(p.match(text) for p in (_ARRAY, _OBJECT)) or is_dict(text):
+        return True
+    return _is_json_lines(text)
 
 
 def read_json_blocks(opener: Opener, label: str) -> Iterator[JsonBlock]:
@@ -66,13 +69,15 @@ def read_json_blocks(opener: Opener, label: str) -> Iterator[JsonBlock]:
     """
     chunks = utf8_chunks(opener, BLOCK_BYTES)
     head = next(chunks)
-    if not _is_json_lines(head):
+    is_python = is_dict(head)
+    if not is_python and not _is_json_lines(head):
         yield from _blocks_of_values(_ValueReader(chain([head], chunks), label).values())
         return
     chunks.close()
     for block in read_blocks(opener, BLOCK_BYTES):
         lines = np.arange(block.first_line, block.first_line + block.n_lines)
-        yield JsonBlock(block.data, lines, block.bad)
+        data, bad = as_json_lines(block) if is_python else (block.data, block.bad)
+        yield JsonBlock(data, lines, bad)
 
 
 def _is_json_lines(head: bytes) -> bool:

@@ -6,7 +6,8 @@ import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nextclick.data.readers.containers import content_kind, holds_table
+from nextclick.data.readers.containers import head_of, holds_table
+from nextclick.data.readers.content_kinds import holds_columns
 from nextclick.data.readers.file_names import (
     WILDCARD,
     is_document,
@@ -51,23 +52,32 @@ def find_files(patterns: Iterable[str | Path], suffixes: Sequence[str]) -> list[
     return list(files.values())
 
 
-def skip_empty(files: Sequence[LogFile]) -> tuple[list[LogFile], tuple[str, ...]]:
+def skip_empty(
+    files: Sequence[LogFile], named: Iterable[str | Path] = ()
+) -> tuple[list[LogFile], tuple[str, ...]]:
     """Return the files that are not empty, and a note about each of the others.
 
-    If all files are empty, they are returned.
+    A text file `.txt` of prose counts as empty, unless it is one of the `named` paths. If all files
+    are empty, they are returned.
     """
-    empty = [file for file in files if _is_empty(file)]
-    if len(empty) == len(files):
+    labels = {str(name) for name in named}
+    reasons = {file.label: _reason_to_skip(file, file.label in labels) for file in files}
+    left = [file for file in files if reasons[file.label] is None]
+    if not left:
         return list(files), ()
-    notes = tuple(f"{file}: the file is empty and was skipped" for file in empty)
-    return [file for file in files if file not in empty], notes
+    notes = tuple(f"{label}: {why} and was skipped" for label, why in reasons.items() if why)
+    return left, notes
 
 
-def _is_empty(file: LogFile) -> bool:
+def _reason_to_skip(file: LogFile, is_named: bool) -> str | None:
     if file.layout != "file" or (file.url and file.name.endswith(".parquet")):
-        return False  # no request to the store for each of many files
+        return None  # no request to the store for each of many files
     with read_errors(file.label):
-        return content_kind(file) == "empty"
+        head = head_of(file)
+    if not head:
+        return "the file is empty"
+    is_prose = not is_named and file.suffix.lower() == ".txt" and not holds_columns(head)
+    return "the file has no columns" if is_prose else None
 
 
 def _expand(pattern: str, suffixes: Sequence[str]) -> list[LogFile]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from nextclick.data.readers.click_rows import check_column_types, source_time_format
-from nextclick.data.readers.columns import Columns, key_columns, resolve_columns, unused_columns
+from nextclick.data.readers.columns import Columns, resolve_columns, unused_columns
 from nextclick.data.readers.frames import is_frame, scan_frame
 from nextclick.data.readers.list_columns import row_per_click
-from nextclick.errors import EmptyLogError, SourceError
+from nextclick.errors import EmptyLogError, SourceError, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nextclick.data.options import ReadOptions
+    from nextclick.data.readers.columns import SessionsBy
     from nextclick.data.readers.formats import LogFormat
     from nextclick.data.readers.sources import LogSource
     from nextclick.data.readers.timestamps import TimeFormat
@@ -40,26 +39,48 @@ def open_sources(part: Sequence[Any], log_format: LogFormat, read: ReadOptions) 
     return frames + (log_format.sources(paths, read) if paths else [])
 
 
-def with_session_key(source: LogSource, name: str | None) -> LogSource:
-    """Add the column of a session key such as `user_id+session_id`."""
-    parts = key_columns(name, source.columns)
-    if name is None or not parts:
-        return source
-    texts = [pl.col(part).cast(pl.String).fill_null("") for part in parts]
-    is_missing = pl.col(parts[-1]).is_null()
-    key = pl.when(~is_missing).then(pl.concat_str(texts, separator="\x1f"))
-    return source.with_column(name, pl.String(), parts, key)
-
-
 def source_notes(sources: Sequence[Sequence[LogSource]]) -> list[str]:
     """Return the notes of all sources."""
     return [note for part in sources for source in part for note in source.notes]
 
 
+def find_columns(
+    source: LogSource,
+    requested: Columns,
+    *,
+    sessions_by: SessionsBy,
+    needs_time: bool = True,
+    is_only_source: bool = True,
+) -> Columns:
+    """Return the column of every role; see `resolve_columns`.
+
+    Raises:
+        SourceError: a column does not exist. The message has a remedy for lists, and for a file
+            beside others that is perhaps no part of the log.
+    """
+    try:
+        return resolve_columns(
+            requested,
+            source.columns,
+            source.label,
+            sessions_by=sessions_by,
+            needs_time=needs_time,
+        )
+    except SourceError as error:
+        lists = [name for name, dtype in source.types.items() if dtype.is_nested()]
+        hint = ""
+        if lists:
+            hint = f"; if each element of {lists[0]!r} is a click, add --records {lists[0]}"
+        if not is_only_source:
+            hint += "; if this file is no part of the log, pass the other files by name"
+        raise SourceError(f"{error}{hint}") from None
+
+
 def unused_column_notes(columns: Columns, source: LogSource) -> list[str]:
     """Return a note for columns whose names suggest a session or an event type."""
     notes = []
-    for role, names in unused_columns(columns, source.columns).items():
+    scalars = [name for name, dtype in source.types.items() if not dtype.is_nested()]
+    for role, names in unused_columns(columns, scalars).items():
         if names:
             what = "a session" if role == "session" else "an event type"
             listed = ", ".join(map(repr, names))
@@ -86,12 +107,12 @@ def resolve_tables(
     tables = []
     sessions_by: Any = "user" if by_user else "id"
     for source in sources:
-        columns = resolve_columns(
+        columns = find_columns(
+            source,
             requested,
-            source.columns,
-            source.label,
             sessions_by=sessions_by,
             needs_time=required.time is not None,
+            is_only_source=len(sources) == 1,
         )
         if required.time is None:
             columns = replace(columns, time=None)
@@ -115,7 +136,7 @@ def _check_required_columns(required: Columns, columns: Columns, source: LogSour
     for role, name in required.by_role().items():
         if getattr(columns, role) is None:
             raise SourceError(
-                f"{source.label}: no {role} column found among {', '.join(source.columns)}, but "
+                f"{source.label}: no {role} column found among {listed(source.columns)}, but "
                 f"the first file has {name!r}; name it with --{role}-column, or omit the file"
             )
 

@@ -124,6 +124,9 @@ class _Groups:
             # as in `FieldSplitter.split`: quotes that hide a separator of a whole row are text
             is_text |= (n_separators == n_columns - 1) & (n_outside < n_separators)
             is_text |= opens & ~has_quoted
+            # an escaped quote may hide a separator, which is found line by line
+            has_escape = lines.str.contains('\\"', literal=True).to_numpy()
+            is_text &= ~(has_escape & (n_separators >= n_columns))
         may_be_open = opens & ~is_regular
         may_be_list = np.zeros(len(lines), dtype=np.bool_)
         may_be_list[may_be_open] = (

@@ -18,7 +18,7 @@ def clean_ids(ids: pl.Series, missing: Sequence[str] = MISSING_WORDS) -> pl.Seri
     """Return ids as Int64 if all are canonical integers, else as text; missing ids are null.
 
     Ids are stripped. `12.0` is the id `12`, because data frames write integers beside missing
-    values with a fraction.
+    values with a fraction. `="007"` is the id `007`, because spreadsheets keep zeros so.
 
     >>> clean_ids(pl.Series(["12.0", " 7", "NA"])).to_list()
     [12, 7, None]
@@ -34,7 +34,9 @@ def clean_ids(ids: pl.Series, missing: Sequence[str] = MISSING_WORDS) -> pl.Seri
     numbers = whole_numbers(text)
     if numbers is not None:
         return numbers
-    if text.str.ends_with(".0").any():
+    if text.str.starts_with('="').any():
+        text = text.str.replace(r'^="(.*)"$', "$1")
+    if text.str.contains(".0", literal=True).any():
         text = text.str.replace(r"^(-?\d+)\.0+$", "$1")
         numbers = whole_numbers(text)
     return text if numbers is None else numbers

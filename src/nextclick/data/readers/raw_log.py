@@ -15,22 +15,24 @@ from nextclick.data.readers.click_rows import (
     check_item_pattern,
     read_chunks,
 )
-from nextclick.data.readers.columns import KEY_SEPARATOR, Columns, resolve_columns
-from nextclick.data.readers.event_types import event_types, format_counts
+from nextclick.data.readers.columns import KEY_SEPARATOR, Columns
+from nextclick.data.readers.event_types import event_types, format_counts, missed_spellings
 from nextclick.data.readers.formats import get_log_format
 from nextclick.data.readers.kept_columns import (
     check_kept_columns,
     check_kept_names,
     frame_name,
 )
+from nextclick.data.readers.id_notes import id_notes
+from nextclick.data.readers.joined_columns import with_date_of_clock, with_joined_columns
 from nextclick.data.readers.log_tables import (
     LogTable,
     common_time_format,
+    find_columns,
     open_sources,
     resolve_tables,
     source_notes,
     unused_column_notes,
-    with_session_key,
 )
 from nextclick.errors import EmptyLogError, SourceError
 
@@ -138,6 +140,7 @@ def read_log(
     log = _read_sources(sources, requested, read, sessions, progress)
     n_mixed = sum(part.n_other_user for part in log.parts)
     if n_mixed < _MIXED_SESSIONS * log.counts.rows or requested.session is not None:
+        log.notes += id_notes(log)
         return log
     key = KEY_SEPARATOR.join((log.columns["user"], log.columns["session"]))
     log = _read_sources(sources, replace(requested, session=key), read, sessions, progress)
@@ -145,6 +148,7 @@ def read_log(
         f"{n_mixed:,} clicks had another user than the first click with their session id, so a "
         f"session is a user and an id ({key}); choose with --session-column"
     )
+    log.notes += id_notes(log)
     return log
 
 
@@ -156,14 +160,19 @@ def _read_sources(
     progress: Progress,
 ) -> RawLog:
     log_format = get_log_format(read.format)
-    sources = [[with_session_key(s, requested.session) for s in part] for part in sources]
     first = sources[0][0]
-    columns = resolve_columns(
+    needs_time = log_format.has_times and read.order == "time"
+    notes: list[str] = []
+    if needs_time:
+        requested = with_date_of_clock(first, requested)
+    sources = [[with_joined_columns(s, requested) for s in part] for part in sources]
+    first = sources[0][0]
+    columns = find_columns(
+        first,
         requested,
-        first.columns,
-        first.label,
         sessions_by=sessions.by,
-        needs_time=log_format.has_times and read.order == "time",
+        needs_time=needs_time,
+        is_only_source=len(sources[0]) == 1,
     )
     by_user = columns.session is None
     if by_user and columns.time is None:
@@ -171,7 +180,6 @@ def _read_sources(
             f"{first.label}: clicks without times cannot be divided into sessions; name a session "
             "column with --session-column"
         )
-    notes: list[str] = []
     events = event_types(read, log_format, columns, first, notes)
     required = columns if events is not None else replace(columns, event=None)
     unit = read.unit or log_format.unit
@@ -199,6 +207,7 @@ def _read_sources(
     )
     _read_parts(log, tables, events, read, progress)
     _check_not_empty(log, first, events)
+    log.notes += missed_spellings(events or (), log.counts.event_types)
     return log
 
 

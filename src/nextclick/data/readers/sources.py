@@ -16,6 +16,7 @@ LINE = "__line"  # number of the line in a text file, from 1
 BAD = "__bad"  # why the row cannot be parsed, null for a readable row
 
 CHUNK_ROWS = 500_000
+TO_UTF8 = "convert the file to UTF-8 (iconv -f latin1 -t utf-8)"
 
 ReadColumns: TypeAlias = Callable[[tuple[str, ...]], Iterator[pl.DataFrame]]
 
@@ -100,9 +101,13 @@ class LogSource:
                 break
         if n_missing == n_rows and first_bad is not None:
             where = self.location(first_bad[ROW], first_bad.get(LINE))
+            remedy = "check the first rows, --separator and --quote"
+            if first_bad[BAD].startswith("invalid UTF-8"):
+                remedy = TO_UTF8
+            elif first_bad[BAD].startswith("more fields"):
+                remedy += "; --columns names all fields, _ skips one"
             raise SourceError(
-                f"{where}: {first_bad[BAD]}, and no row of this source can be read; check the "
-                "first rows, --separator and --quote"
+                f"{where}: {first_bad[BAD]}, and no row of this source can be read; {remedy}"
             )
         empty = pl.DataFrame(schema={name: self.types[name] for name in dict.fromkeys(columns)})
         return pl.concat(parts) if parts else empty

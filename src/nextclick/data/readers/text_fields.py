@@ -16,6 +16,7 @@ Quote: TypeAlias = Literal["auto", "none", '"']
 MAX_JOINED_LINES = 100  # lines of one record; a quote that closes later is text
 MAX_JOINED_LETTERS = 1 << 20
 _QUOTED = r'"[^"]*+(?:""[^"]*+)*+"'
+_ESCAPED = r'"(?:[^"\\]|\\.|"")*+"'  # with \" inside, as Spark writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +53,21 @@ class FieldSplitter:
     separator: str
     quote: Quote = "auto"
     _pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _escaped: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         separator, spaces = escaped(self.separator), "" if self.separator == " " else " *"
         unquoted = f"[^{separator}]*" if len(self.separator) == 1 else f"(?:(?!{separator}).)*"
-        pattern = rf"{spaces}({_QUOTED}){spaces}(?={separator}|\Z)|({unquoted})"
-        object.__setattr__(self, "_pattern", re.compile(pattern, re.DOTALL))
+        for name, quoted in (("_pattern", _QUOTED), ("_escaped", _ESCAPED)):
+            pattern = rf"{spaces}({quoted}){spaces}(?={separator}|\Z)|({unquoted})"
+            object.__setattr__(self, name, re.compile(pattern, re.DOTALL))
 
     def split(self, line: str, n_columns: int | None = None) -> Fields:
         """Split a line.
 
         With `--quote auto`, a line that has `n_columns` fields only if its quotes are text, as
-        `"a,b"` in a file of two columns, is split so.
+        `"a,b"` in a file of two columns, is split so. If it has them only where a backslash
+        precedes a quote inside of a quoted field, as in `"say \\"a, b\\""`, it is split so.
         """
         if self.quote == "none" or '"' not in line:
             return self._unquoted(line)
@@ -72,6 +76,10 @@ class FieldSplitter:
             unquoted = self._unquoted(line)
             if len(unquoted.values) == n_columns:
                 return unquoted
+            if '\\"' in line:
+                with_escapes = self._quoted(line, self._escaped)
+                if len(with_escapes.values) == n_columns:
+                    return with_escapes
         return fields
 
     def joins(self, lines: list[str], n_columns: int) -> int:
@@ -116,17 +124,19 @@ class FieldSplitter:
         values = line.split(self.separator)
         return Fields(values, [False] * len(values), None)
 
-    def _quoted(self, line: str) -> Fields:
+    def _quoted(self, line: str, pattern: re.Pattern[str] | None = None) -> Fields:
+        pattern = pattern or self._pattern
         values: list[str] = []
         quoted: list[bool] = []
         open_at, position = None, 0
         while True:
-            match = self._pattern.match(line, position)
+            match = pattern.match(line, position)
             assert match is not None
             text = match[1]
             quoted.append(text is not None)
             if text is not None:
-                values.append(text[1:-1].replace('""', '"'))
+                value = text[1:-1].replace('""', '"')
+                values.append(value.replace('\\"', '"') if pattern is self._escaped else value)
             else:
                 values.append(match[2])
                 if open_at is None and match[2].lstrip(" ").startswith('"'):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nextclick.data.readers.line_blocks import Opener
     from nextclick.data.readers.text_fields import Quote
 
-_SEPARATORS = (",", "\t", ";", "||", "::", "|")
+_SEPARATORS = (",", "\t", ";", "||", "::", "|", "\x01")
 _SAMPLE_LINES = 100
 _MAX_PREAMBLE = 20  # lines before the header
 _MAX_NAME_LETTERS = 1_000

@@ -15,7 +15,10 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d-%B-%Y", "%d/%B/%Y", "%d %B %Y", "%B %d, %Y")
+_DATES = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d"),
+    *("%d-%B-%Y", "%d-%B-%y", "%d/%B/%Y", "%d %B %Y", "%B %d, %Y", "%B %d %Y"),
+)
 DAY_FIRST = "day first"
 MONTH_FIRST = "month first"
 _NUMERIC_DATES = {
@@ -25,7 +28,10 @@ _NUMERIC_DATES = {
 }
 _CLOCKS = ("%H:%M:%S%.f", "%H:%M", "%I:%M:%S%.f %p", "%I:%M %p")
 _JOINS = ("T", " ", ", ", ":")
-_COMPACT = ("%Y%m%dT%H%M%S%.f", "%Y%m%d %H%M%S%.f", "%Y%m%d%H%M%S", "%Y%m%d")
+_COMPACT = (
+    *("%Y%m%dT%H%M%S%.f", "%Y%m%d %H%M%S%.f", "%Y%m%d %H:%M:%S%.f", "%Y%m%d %H:%M"),
+    *("%Y%m%d%H%M%S", "%Y%m%d%H%M", "%Y%m%d"),
+)
 
 _WEEKDAY = r"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*\.?,?\s+"
 _UTC = r"(\d)\s?(?:UTC|GMT|Z|utc|gmt|z)$"
@@ -35,6 +41,23 @@ _YEAR_LAST = (
     r"^([A-Za-z]{3,9}) (\d{1,2}) (\d\d:\d\d:\d\d(?:\.\d+)?)"
     r"(?: UTC| GMT)?(?: ([+\-]\d\d:?\d\d))? (\d{4})$"
 )
+# rewritten only where a text has the part before the pattern, because few logs have one
+_RARE_SPELLINGS = (
+    ("GMT", r"GMT([+\-]\d\d:?\d\d)(?: \(.*\))?$", "$1"),  # of JavaScript
+    (" +", r"([+\-]\d\d:?\d\d) [A-Z]{3,5}$", "$1"),  # of Go: +0200 CEST
+    (" -", r"([+\-]\d\d:?\d\d) [A-Z]{3,5}$", "$1"),
+    (".m.", r"([ap])\.m\.$", "${1}m"),
+    (" Uhr", r" Uhr$", ""),
+    # of Oracle: 01-APR-24 09.10.00.000000 AM
+    ("M", r" (\d\d)\.(\d\d)\.(\d\d)(\.\d+)?( [AP]M)$", " $1:$2:$3$4$5"),
+    # of Db2: 2024-04-01-09.10.00.000000
+    (".", r"^(\d{4}-\d\d-\d\d)-(\d\d)\.(\d\d)\.(\d\d)", "$1 $2:$3:$4"),
+)
+# the names that RFC 2822 defines, and those of central Europe
+_ZONES = {
+    **{"EST": "-05:00", "EDT": "-04:00", "CST": "-06:00", "CDT": "-05:00", "MST": "-07:00"},
+    **{"MDT": "-06:00", "PST": "-08:00", "PDT": "-07:00", "CET": "+01:00", "CEST": "+02:00"},
+}
 
 
 def _patterns(dates: Iterable[str]) -> tuple[str, ...]:
@@ -65,7 +88,7 @@ def swapped(pattern: str) -> str:
 def normalize(text: pl.Series) -> pl.Series:
     """Return the texts with zones as offsets, points before fractions and no weekday."""
     return (
-        text.str.strip_chars()
+        _without_rare_spellings(text.str.strip_chars())
         .str.replace(_WEEKDAY, "")
         .str.replace(_ZONE_NAME, "")
         .str.replace(_UTC, "$1+00:00")
@@ -74,6 +97,16 @@ def normalize(text: pl.Series) -> pl.Series:
         .str.replace(_OFFSET, "$1$2")
         .str.replace(_YEAR_LAST, "$1 $2, $5 $3$4")
     )
+
+
+def _without_rare_spellings(text: pl.Series) -> pl.Series:
+    for part, pattern, replacement in _RARE_SPELLINGS:
+        if text.str.contains(part, literal=True).any():
+            text = text.str.replace(pattern, replacement)
+    if text.str.ends_with("T").any():
+        for zone, offset in _ZONES.items():
+            text = text.str.replace(rf"(\d) ?{zone}$", f"${{1}}{offset}")
+    return text
 
 
 def parse(text: pl.Series, pattern: str, timezone: str | None) -> pl.Series:

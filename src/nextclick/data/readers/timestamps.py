@@ -46,6 +46,8 @@ _EXCEL_EPOCH = 25_569  # the day 1970-01-01 in a spreadsheet
 _EXCEL_DAYS = (32_874, 50_000)  # from 1990
 _COMPACT_DATE = r"^(19[9]\d|20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
 _DENSER = 5.0  # a reading of dates that spans this many times fewer days is the right one
+_THOUSANDS = r"^\d{1,3}(?:,\d{3}){2,}$"  # 1,711,962,600
+_DECIMAL_COMMA = r"^(-?\d+),(\d+)$"
 _PROBE = 25  # values that a pattern is tried on before it is tried on all
 
 
@@ -220,11 +222,14 @@ def _is_relative(numbers: pl.Series, unit: str) -> bool:
 
 
 def _are_compact_dates(text: pl.Series) -> bool:
-    """Return whether nearly all values are dates such as 20240401 or 20240401000217."""
+    """Return whether nearly all values are dates such as 20240401 or 20240401000217.
+
+    A date with hours and minutes, 202404010002, as milliseconds is before 1990.
+    """
     if len(text) == 0:
         return False
     is_date = text.str.contains(_COMPACT_DATE + r"(\.0+)?$")
-    is_time = text.str.contains(_COMPACT_DATE + r"([01]\d|2[0-3])[0-5]\d[0-5]\d$")
+    is_time = text.str.contains(_COMPACT_DATE + r"([01]\d|2[0-3])[0-5]\d([0-5]\d)?$")
     return max(is_date.mean(), is_time.mean()) > 0.95  # type: ignore[type-var,operator,return-value]
 
 
@@ -299,11 +304,19 @@ def _count_parsed(time_format: TimeFormat, text: pl.Series) -> int:
 
 
 def _cast_numbers(times: pl.Series, dtype: type[pl.DataType]) -> pl.Series:
-    """Cast to numbers; strip whitespace only if a value cannot be cast without it."""
+    """Cast to numbers; rewrite text only if a value cannot be cast without it.
+
+    Whitespace and the commas of thousands are removed, and a decimal comma becomes a point.
+    """
     numbers = times.cast(dtype, strict=False)
-    if times.dtype == pl.String and numbers.null_count() > times.null_count():
-        return times.str.strip_chars().cast(dtype, strict=False)
-    return numbers
+    if times.dtype != pl.String or numbers.null_count() == times.null_count():
+        return numbers
+    text = times.str.strip_chars()
+    if text.str.contains(",", literal=True).any():
+        is_grouped = text.str.contains(_THOUSANDS)
+        digits = text.str.replace_all(",", "", literal=True)
+        text = digits.zip_with(is_grouped, text.str.replace(_DECIMAL_COMMA, "$1.$2"))
+    return text.cast(dtype, strict=False)
 
 
 def _year_start(year: int) -> int:

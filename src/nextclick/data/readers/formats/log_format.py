@@ -67,9 +67,10 @@ class LogFormat:
         """
         from nextclick.data.readers.log_files import find_files, skip_empty
 
+        paths = list(paths)
         files = find_files(paths, self.suffixes)
         with_prefix = [file for file in files if file.name.startswith(self.prefix)]
-        files, notes = skip_empty(with_prefix or files)
+        files, notes = skip_empty(with_prefix or files, named=paths)
         sources = [self._open(file, read) for file in files]
         sources[0] = replace(sources[0], notes=(*notes, *sources[0].notes))
         return sources if self.transform is None else [self.transform(s, read) for s in sources]
