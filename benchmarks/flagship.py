@@ -1,4 +1,4 @@
-"""Accuracy of cosine-gru, session-knn and their blend on one store, over several seeds.
+"""Accuracy of cosine-gru, session-knn and the default blend on one store, over several seeds.
 
 1. On `train_inner`, seed 0 selects the number of passes, and the validation fits the weights of the
    blend. Nothing is chosen on the test.
@@ -35,6 +35,7 @@ from nextclick.experiments.neural_training import train_neural
 from nextclick.models.blended.blend import Blend, BlendConfig
 from nextclick.models.blended.item_counts import ItemCounts
 from nextclick.models.blended.members import resolve_members
+from nextclick.models.classical.markov import Markov, MarkovConfig
 from nextclick.models.classical.session_knn import SessionKNN, SessionKNNConfig
 from nextclick.models.neural.cosine_gru import CosineGRU
 from nextclick.training.training_config import NeuralOptions
@@ -139,11 +140,12 @@ class Measurement:
     def _blend(self, model: Model, part: str, weights: Any) -> Blend:
         sessions = self.store.part(part)
         knn = SessionKNN.fit(sessions, self.knn_config, seed=0, progress=silent)
+        markov = Markov.fit(sessions, MarkovConfig(), seed=0, progress=silent)
         settings = "+".join(f"{name}={value}" for name, value in self.values.items())
         label = f"cosine-gru@{settings}" if settings else "cosine-gru"
-        config = build_config(BlendConfig, {"members": ("session-knn", label)}, "blend")
+        config = build_config(BlendConfig, {"members": ("session-knn", label, "markov")}, "blend")
         config = replace(config, members=resolve_members(config.members))
-        return Blend(config, [knn, model], ItemCounts.from_sessions(sessions), weights)
+        return Blend(config, [knn, model, markov], ItemCounts.from_sessions(sessions), weights)
 
     def _rank(self, model: Model) -> dict[str, Any]:
         evaluation = evaluate(
@@ -164,7 +166,8 @@ def table(results: dict[str, Any]) -> list[str]:
     """Lines of a table: the mean over seeds, and the spread of the seeds."""
     lines = ["| model | Recall@20 | MRR@20 | validation |", "|---|---|---|---|"]
     labels = ["session-knn", "cosine-gru", "blend"]
-    validated = [*results["validation"]["member_validation"], results["validation"]["validation"]]
+    of_members = results["validation"]["member_validation"]
+    validated = [*of_members[:2], results["validation"]["validation"]]
     for label, own in zip(labels, validated, strict=True):
         runs = [run[label] for run in results["test"].values() if label in run]
         cells = []

@@ -72,7 +72,8 @@ def test_a_budget_limits_the_steps_and_is_measured_once(log, tmp_path, run, monk
     store, file = Store.open(shop / "store"), shop / "budget.json"
     steps = json.loads(file.read_text())["steps"]
     members = Artifact.load(shop / "models" / "blend" / "artifact").model.config.members
-    assert [member.label for member in members] == ["session-knn", f"cosine-gru@max_steps={steps}"]
+    labels = [member.label for member in members]
+    assert labels == ["session-knn", f"cosine-gru@max_steps={steps}", "markov"]
     assert _steps(store, file, 0.01, silent) == steps
     with pytest.raises(ConfigError, match="budget must be above 0 minutes, got 0"):
         _steps(store, file, 0.0, silent)

@@ -1,9 +1,9 @@
-"""The comparison of `nextclick run` by default: session-based k-NN, Cosine-GRU and their blend.
+"""The comparison of `nextclick run` by default: session-based k-NN, Cosine-GRU and a blend.
 
-The blend trains both of its members, so Cosine-GRU is trained once on the sessions before the
-validation, or twice if the order of the sessions is chosen, and once on all before the test. The
-validation chooses between the three: the blend is measured there with weights from the other half
-of its sessions. The test measures all three once.
+The blend has both of them and a Markov chain as members, and trains them. So Cosine-GRU is trained
+once on the sessions before the validation, or twice if the order of the sessions is chosen, and
+once on all before the test. The validation chooses between k-NN, Cosine-GRU and the blend, which is
+measured there with weights from the other half of its sessions. The test measures all three once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from nextclick.core.manifests import ManifestError, read_with_digest, with_diges
 from nextclick.core.storage import write_json
 from nextclick.errors import ConfigError
 from nextclick.experiments.comparison import compare
+from nextclick.models.blended.blend import DEFAULT_MEMBERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from nextclick.experiments.comparison_options import CompareOptions
 
 COUNTING, NEURAL, BLEND = "session-knn", "cosine-gru", "blend"
+_NEURAL_INDEX = DEFAULT_MEMBERS.index(NEURAL)
 _PROBE_MINUTES = 0.1
 _BUDGET = "budget.json"
 # of the time limit, for the steps of both trainings; the rest is for validation and the test
@@ -81,8 +83,10 @@ def compare_by_default(
     output = folder / "models"
     if budget_minutes is not None:
         n_steps = _steps(store, folder / _BUDGET, budget_minutes, progress)
-        members = f"{COUNTING},{NEURAL}@max_steps={n_steps}"
-        options = replace(options, settings={**options.settings, f"{BLEND}.members": members})
+        limited = {NEURAL: f"{NEURAL}@max_steps={n_steps}"}
+        members = [limited.get(member, member) for member in DEFAULT_MEMBERS]
+        settings = {**options.settings, f"{BLEND}.members": ",".join(members)}
+        options = replace(options, settings=settings)
     first = compare(
         store, [COUNTING, BLEND], output, options, overwrite=overwrite, progress=progress
     )
@@ -91,7 +95,7 @@ def compare_by_default(
         return first, None
     blend = Artifact.load(output / rows[BLEND]["folders"][0] / "artifact")
     member = folder / "members" / NEURAL
-    _save_member(blend, 1, member)
+    _save_member(blend, _NEURAL_INDEX, member)
     # the other two are taken from the folder of the comparison
     compared = compare(
         store, [COUNTING, f"{NEURAL}={member}/", BLEND], output, options, progress=progress
@@ -112,7 +116,7 @@ def _choice(blend: Artifact, folders: dict[str, Path]) -> Choice | None:
     }
     # at equal values the simpler model, which comes first
     best = max((COUNTING, NEURAL, BLEND), key=lambda label: validated[label][metric])
-    order = blend.trained["members"][1].get("order")
+    order = blend.trained["members"][_NEURAL_INDEX].get("order")
     return Choice(best, metric, validated, folders[best], order)
 
 

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from nextclick.models.incremental_state import PriorSessions
     from nextclick.models.model_explanation import ModelExplanation
 
-DEFAULT_MEMBERS = ("session-knn", "cosine-gru")
+DEFAULT_MEMBERS = ("session-knn", "cosine-gru", "markov")
 LOWEST_SCORE = -500.0
 """Lower log probabilities are raised to this one, above the scores of all other items."""
 
