@@ -31,7 +31,8 @@ import torch
 from torch import Tensor
 
 from nextclick.data.store import Store
-from nextclick.models.neural.asars import ASARS, ASARSConfig
+from nextclick.models.neural.asars import ASARS
+from nextclick.models.neural.asars_config import ASARSConfig
 from nextclick.models.neural.gru4rec import GRU4Rec
 from nextclick.models.neural_model import DatasetInfo, NeuralModel
 from nextclick.models.ops.gap_bins import GapBins
