@@ -147,7 +147,8 @@ def log_total(logits: Float64Array, offsets: Int64Array) -> Float64Array:
     """(B,) log Σ exp of the logits (J,) of each session; 0 without candidates."""
     if len(offsets) == 2 and len(logits):  # one session: the same sums in fewer steps
         highest = logits.max()
-        return highest + np.log(np.add.reduceat(np.exp(logits - highest), offsets[:1]))
+        total: Float64Array = np.add.reduceat(np.exp(logits - highest), offsets[:1])
+        return np.asarray(highest + np.log(total))
     totals = np.zeros(len(offsets) - 1)
     lengths = np.diff(offsets)
     starts, nonempty = offsets[:-1][lengths > 0], lengths > 0

@@ -16,7 +16,7 @@ from the original table. The result equals that of an exhaustive search.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numba
 import numpy as np
@@ -155,7 +155,7 @@ def score_codes(
 
 
 @numba.njit(cache=True, nogil=True)
-def _dot(codes: AnyArray, query: AnyArray) -> int:
+def _dot(codes: AnyArray, query: AnyArray) -> Any:
     total = np.int32(0)
     for j in range(_GROUP):
         # without these conversions the sum has 64 bits

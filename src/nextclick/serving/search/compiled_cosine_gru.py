@@ -85,9 +85,8 @@ class CompiledCosineGRU:
             encoder.gate.bias,
         ]
         arrays = [tensor.detach().float().cpu().contiguous().numpy() for tensor in tensors]
-        self._weights = CosineGRUWeights(
-            *arrays, scale=math.sqrt(config.width) / 4, temperature=config.temperature
-        )
+        numbers = (math.sqrt(config.width) / 4, config.temperature)
+        self._weights = CosineGRUWeights._make((*arrays, *numbers))
 
     def query(self, request: ResolvedRequest) -> Float32Array:
         """(D,) query τ ô of the last prefix."""
@@ -158,9 +157,10 @@ def _gated(
     joined = np.concatenate((read_out, attended)).reshape(1, -1)
     gate = _product(joined, weights.gate, weights.gate_bias)[0]
     sigmoid_(gate)
-    output = attended + gate * (read_out - attended)
+    output: Float32Array = attended + gate * (read_out - attended)
     length = max(np.sqrt((output * output).sum()), np.float32(_SMALLEST_LENGTH))
-    return output * (np.float32(weights.temperature) / length)
+    output *= np.float32(weights.temperature) / length
+    return output
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
