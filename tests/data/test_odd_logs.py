@@ -260,3 +260,13 @@ def test_a_user_that_stands_for_nobody_has_a_warning():
     frame = pl.DataFrame({"user": users, "item": [1] * 60, "time": range(START, START + 60)})
     (printed,) = [w for w in read_source(frame).warnings if "--missing" in w]
     assert printed.startswith("the user 'guest' has 30 clicks, the others have 1.0 on average; if")
+
+
+def test_a_part_without_a_header_may_have_the_names_of_the_first(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "1.csv").write_text(HEADER + rows("a", "b"))
+    (folder / "2.csv").write_text(rows("c"))
+    with pytest.raises(SourceError, match=r"if its columns are those of .*session,item,time"):
+        read_source(folder)
+    assert sorted(items(read_source(folder, names=("session", "item", "time")))) == ["a", "b", "c"]
