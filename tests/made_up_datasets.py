@@ -107,6 +107,17 @@ def write_amazon_m2() -> None:
     write("sessions_train.csv", csv_text(rows))
 
 
+@source("steam_reviews.json.gz -o store", first_time="2024-03-01T00:00:00.000+00:00")
+def write_steam() -> None:
+    reviews = (
+        {"username": f"u{c.user}", "product_id": str(c.item), "date": f"{c.time:%Y-%m-%d}"}
+        | {"hours": 0.5, "early_access": False, "text": 'it\'s "ok"'}
+        for c in CLICKS
+    )
+    text = "".join(f"{review!r}\n" for review in reviews)
+    write("steam_reviews.json.gz", gzip.compress(text.encode()))
+
+
 @source("clicks/ -o store --format globo")
 def write_globo() -> None:
     for day in range(1, 6):

@@ -61,6 +61,16 @@ def write_quotes() -> None:
     write("titles.tsv", "session_id\tuser_id\titem_id\ttimestamp\ttitle\n" + text)
 
 
+@source("date-and-time.csv -o store --time-column day+clock", users=0)
+def write_date_and_time() -> None:
+    rows = [
+        {"session_id": c.session, "item_id": c.item}
+        | {"day": f"{c.time:%Y-%m-%d}", "clock": f"{c.time:%H:%M:%S}"}
+        for c in CLICKS
+    ]
+    write("date-and-time.csv", csv_text(rows))
+
+
 @source("local-times.csv -o store --timezone Europe/Berlin")
 def write_local_times() -> None:
     zone = ZoneInfo("Europe/Berlin")

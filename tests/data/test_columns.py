@@ -77,7 +77,7 @@ def test_the_exact_spelling_wins_and_two_other_spellings_are_rejected():
     header = ["session", "Item_ID", "item_id", "time"]
     assert resolve_columns(Columns(), header, "log", sessions_by="auto").item == "item_id"
     header[2] = "ItemId"
-    message = "the columns 'Item_ID' and 'ItemId' have the same name but for its spelling; name the"
+    message = "'Item_ID', 'ItemId' have the same name but for its spelling or its path; name the"
     with pytest.raises(SourceError, match=message):
         resolve_columns(Columns(), header, "log", sessions_by="auto")
 

@@ -801,12 +801,12 @@ def test_a_test_part_of_unseen_items_only(tmp_path):
         (
             "time",
             pl.duration(seconds="time"),
-            "expected one value per row for the role time, got Duration",
+            "expected a date and a time, got Duration",
         ),
         (
             "time",
             pl.from_epoch("time").dt.time(),
-            "expected one value per row for the role time, got Time",
+            "expected a date and a time, got Time",
         ),
     ],
 )

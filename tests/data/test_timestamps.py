@@ -54,6 +54,44 @@ def test_times_before_2001_have_a_digit_less(raw, unit, milliseconds):
     assert time_format.to_milliseconds(times).to_list() == [milliseconds]
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "Mon Apr 01 2024 11:10:00 GMT+0200 (Central European Summer Time)",
+        "2024-04-01 11:10:00 +0200 CEST",
+        "2024-04-01 05:10:00 EDT",
+        "2024-04-01 11:10:00 CEST",
+        "01.04.2024, 09:10 Uhr",
+        "01-APR-24 09.10.00.000000 AM",
+        "Monday, 01-Apr-24 09:10:00 GMT",
+        "2024-04-01-09.10.00.000000",
+        "Apr 01 2024 09:10",
+        "20240401 09:10",
+        "202404010910",
+        "1711962600,00",
+        "1,711,962,600",
+        "1711962600000,0",
+    ],
+)
+def test_times_of_programs_and_spreadsheets_are_read(raw):
+    times = pl.Series([raw] * 3)
+    time_format = detect_time_format(times, None)
+    assert time_format.to_milliseconds(times).to_list() == [1_711_962_600_000] * 3
+
+
+def test_days_of_a_spreadsheet_may_have_a_decimal_comma():
+    times = pl.Series(["45383,5", "45383,25"])
+    noon = 1_711_972_800_000
+    expected = [noon, noon - 21_600_000]
+    assert detect_time_format(times, None).to_milliseconds(times).to_list() == expected
+
+
+def test_a_spanish_afternoon_is_read():
+    times = pl.Series(["25/04/2024 09:10:00 a.m.", "25/04/2024 09:10:00 p.m."])
+    morning, evening = detect_time_format(times, None).to_milliseconds(times)
+    assert evening - morning == 12 * 3_600_000
+
+
 def test_a_datetime_column_is_read_as_is():
     times = pl.Series([dt.datetime(2017, 10, 1, 3, 0, 28, 20_000)])
     assert detect_time_format(times, None).to_milliseconds(times).to_list() == [TIME_MS]

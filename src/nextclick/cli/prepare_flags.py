@@ -99,7 +99,9 @@ def prepare_options(typed: TypedOptions[PrepareOptions]) -> PrepareOptions:
     values = dict(typed.values)
     if "read.separator" in values:
         separator = values["read.separator"]
-        values["read.separator"] = {"\\t": "\t", "tab": "\t", "\\x01": "\x01"}.get(separator, separator)
+        values["read.separator"] = {"\\t": "\t", "tab": "\t", "\\x01": "\x01"}.get(
+            separator, separator
+        )
     if "split.boundary" in values:
         values.setdefault("split.kind", "boundary")
     name = values.get("protocol")

@@ -119,10 +119,11 @@ def _span_warnings(log: RawLog, table: SessionTable) -> list[str]:
         return []
     first, last = int(table.times.min()), int(table.times.max())
     if not log.relative_times and last < _FIRST_LOGS:
-        return [
+        warning = (
             f"the log ends at {iso(last)}, which is early for a click log; check --time-unit, and "
             "from which year the times count"
-        ]
+        )
+        return [warning]
     years = (last - first) / _MS_PER_YEAR
     if log.relative_times or years < _LONG_SPAN:
         return []

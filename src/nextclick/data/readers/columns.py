@@ -273,9 +273,10 @@ def _common_name(role: str, ends: Mapping[str, list[str]], label: str) -> str | 
         if len(exact) == 1 or len(spellings) == 1:
             return (exact if len(exact) == 1 else spellings)[0]
         if spellings:
+            names = listed([repr(name) for name in spellings], 3)
             raise SourceError(
-                f"{label}: the columns {listed([repr(s) for s in spellings], 3)} have the same name "
-                f"but for its spelling or its path; name the {role} column with --{role}-column"
+                f"{label}: the columns {names} have the same name but for its spelling or its "
+                f"path; name the {role} column with --{role}-column"
             )
     return None
 

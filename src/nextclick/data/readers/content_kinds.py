@@ -101,9 +101,9 @@ def kind_of(head: bytes) -> str:
 
 
 def holds_columns(head: bytes) -> bool:
-    """Return whether a line of the first bytes of a text may have several fields.
+    r"""Return whether a line of the first bytes of a text may have several fields.
 
-    >>> holds_columns(b"user item\\n1 2\\n3 4\\n"), holds_columns(b"exported by Ann\\n")
+    >>> holds_columns(b"user item\n1 2\n3 4\n"), holds_columns(b"exported by Ann\n")
     (True, False)
     """
     if kind_of(head) != "text" or not head.isascii():

@@ -45,7 +45,7 @@ def as_sources(sources: Any) -> list[Any]:
     """
     if isinstance(sources, Iterator) and not isinstance(sources, ArrowStream):
         sources = list(sources)
-    is_single = isinstance(sources, str | Path) or not isinstance(sources, Sequence)
+    is_single = isinstance(sources, str | bytes | Path) or not isinstance(sources, Sequence)
     listed = [sources] if is_single or _are_rows(sources) else list(sources)
     if not listed:
         raise ConfigError("sources: expected at least one file, folder, glob or frame, got none")
@@ -69,7 +69,7 @@ def scan_frame(frame: Any, label: str = "frame") -> LogSource:
 def _as_polars(frame: Any, label: str) -> pl.DataFrame:
     if isinstance(frame, pl.DataFrame):
         return frame
-    if _module(frame) == "pandas":
+    if _module(frame) == "pandas" and hasattr(frame, "index"):  # no groups
         return from_pandas(frame, label)
     if isinstance(frame, ArrowStream):
         return pl.DataFrame(frame)
@@ -89,7 +89,7 @@ def _module(frame: Any) -> str:
 
 def _are_rows(values: Sequence[Any]) -> bool:
     """Return whether a sequence holds rows: dicts of single values, tuples or lists."""
-    if isinstance(values, str) or not values:
+    if isinstance(values, str | bytes) or not values:
         return False
     first = values[0]
     if isinstance(first, Mapping):

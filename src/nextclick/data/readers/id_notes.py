@@ -16,7 +16,7 @@ _PLACEHOLDERS = (
     *("empty", "00000000-0000-0000-0000-000000000000"),
 )
 _MIN_CLICKS = 20  # of a placeholder
-_MIN_RATIO = 5.0  # to the mean clicks of an id
+_MIN_RATIO = 3.0  # to the mean clicks of the other ids
 _SCIENTIFIC = r"^-?\d(\.\d+)?[eE]\+\d+$"
 _MIN_SHARE = 0.1  # of the ids
 _SAMPLE_IDS = 100_000
@@ -38,14 +38,16 @@ def _placeholder_notes(part: RawPart, role: str) -> list[str]:
         is_placeholder = ids.is_in([0, -1])
     else:
         is_placeholder = ids.str.to_lowercase().is_in(_PLACEHOLDERS)
-    mean = sum(map(len, part.chunk_groups)) / max(len(ids), 1)
+    total = sum(map(len, part.chunk_groups))
     notes = []
     for code in is_placeholder.arg_true():
         n_clicks = sum(int(np.count_nonzero(codes == code)) for codes in part.chunk_groups)
+        mean = (total - n_clicks) / max(len(ids) - 1, 1)
         if n_clicks >= max(_MIN_CLICKS, _MIN_RATIO * mean):
             notes.append(
-                f"the {role} {ids[code]!r} has {n_clicks:,} clicks, the average is {mean:,.1f}; if "
-                f"it means that the {role} is not known, add it to the list of --missing"
+                f"the {role} {ids[code]!r} has {n_clicks:,} clicks, the others have {mean:,.1f} on "
+                f"average; if it means that the {role} is not known, add it to the list of "
+                "--missing"
             )
     return notes
 
@@ -57,10 +59,11 @@ def _scientific_notes(encoder: IdEncoder, role: str) -> list[str]:
     rounded = ids.filter(ids.str.contains(_SCIENTIFIC))
     if len(rounded) < _MIN_SHARE * len(ids):
         return []
-    return [
+    note = (
         f"{role} ids such as {rounded[0]!r} were rounded by a spreadsheet, so different ids may "
         "have become one; export the log again with this column as text"
-    ]
+    )
+    return [note]
 
 
 def _normal_form_notes(encoder: IdEncoder) -> list[str]:
@@ -71,7 +74,8 @@ def _normal_form_notes(encoder: IdEncoder) -> list[str]:
     n_same = len(ids) - ids.str.normalize("NFC").n_unique() if len(ids) else 0
     if not n_same:
         return []
-    return [
+    note = (
         f"{n_same:,} item ids are the same as others but for the Unicode form of their accents, "
         "and count as other items; write all ids in one form, such as NFC"
-    ]
+    )
+    return [note]

@@ -244,7 +244,7 @@ def walk_rows(value: Any, selection: Selection) -> Iterator[Row | ValueError]:
     This is the slow twin of `read_fields`, for lines that it rejects.
     """
     if not isinstance(value, dict):
-        yield ValueError(f"expected a JSON object, got {kind_of_value(value)}")
+        yield ValueError(f"expected a JSON object, got {kind_of(value)}")
         return
     try:
         elements = [()] if selection.records is None else _elements(value, selection.records)
@@ -286,7 +286,7 @@ def _elements(value: Any, records: FieldPath) -> Iterable[Any]:
         return []
     if not isinstance(found, list):
         name = ".".join(records)
-        raise ValueError(f"field {name!r}: expected an array, got {kind_of_value(found)}")  # noqa: TRY004
+        raise ValueError(f"field {name!r}: expected an array, got {kind_of(found)}")  # noqa: TRY004
     return found
 
 
@@ -298,7 +298,7 @@ def _find(value: Any, path: FieldPath) -> Any:
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise ValueError(f"field {key!r}: expected an object around it, got {kind_of_value(value)}")  # noqa: TRY004
+            raise ValueError(f"field {key!r}: expected an object around it, got {kind_of(value)}")  # noqa: TRY004
         value = value.get(key)
     return value
 
@@ -307,7 +307,7 @@ def _text(value: Any, name: str) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list):
-        raise ValueError(f"field {name!r}: expected one value, got {kind_of_value(value)}")  # noqa: TRY004
+        raise ValueError(f"field {name!r}: expected one value, got {kind_of(value)}")  # noqa: TRY004
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode()
@@ -317,7 +317,7 @@ def _text(value: Any, name: str) -> str | None:
     return text
 
 
-def kind_of_value(value: Any) -> str:
+def kind_of(value: Any) -> str:
     """Return what a decoded value is, for messages."""
     if isinstance(value, dict):
         return "an object"

@@ -20,7 +20,7 @@ from nextclick.data.readers.json_fields import (
     FieldPath,
     Row,
     Selection,
-    kind_of_value,
+    kind_of,
     loads,
     read_fields,
     walk_rows,
@@ -105,7 +105,7 @@ def _first_error(opener: Opener, label: str) -> str:
         value = loads(values[0]) if values else {}
     except ValueError as error:
         return f" ({error})"
-    return "" if isinstance(value, dict) else f" (the first is {kind_of_value(value)})"
+    return "" if isinstance(value, dict) else f" (the first is {kind_of(value)})"
 
 
 def _only_array(opener: Opener, label: str, objects: FieldNames) -> FieldPath | None:

@@ -1,7 +1,8 @@
 """Splits JSON text into values: JSON lines, an array, or values one after another.
 
-A file is JSON lines if most of its first lines are JSON objects, or lines of Python dicts. Any other JSON text is decoded
-value by value: the elements of an array, or objects one after another, over any number of lines.
+A file is JSON lines if most of its first lines are JSON objects, or if it begins with a Python
+dict. Any other JSON text is decoded value by value: the elements of an array, or objects one after
+another, over any number of lines.
 """
 
 from __future__ import annotations

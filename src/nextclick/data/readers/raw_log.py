@@ -18,13 +18,13 @@ from nextclick.data.readers.click_rows import (
 from nextclick.data.readers.columns import KEY_SEPARATOR, Columns
 from nextclick.data.readers.event_types import event_types, format_counts, missed_spellings
 from nextclick.data.readers.formats import get_log_format
+from nextclick.data.readers.id_notes import id_notes
+from nextclick.data.readers.joined_columns import with_date_of_clock, with_joined_columns
 from nextclick.data.readers.kept_columns import (
     check_kept_columns,
     check_kept_names,
     frame_name,
 )
-from nextclick.data.readers.id_notes import id_notes
-from nextclick.data.readers.joined_columns import with_date_of_clock, with_joined_columns
 from nextclick.data.readers.log_tables import (
     LogTable,
     common_time_format,

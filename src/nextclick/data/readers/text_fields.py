@@ -63,11 +63,11 @@ class FieldSplitter:
             object.__setattr__(self, name, re.compile(pattern, re.DOTALL))
 
     def split(self, line: str, n_columns: int | None = None) -> Fields:
-        """Split a line.
+        r"""Split a line.
 
         With `--quote auto`, a line that has `n_columns` fields only if its quotes are text, as
         `"a,b"` in a file of two columns, is split so. If it has them only where a backslash
-        precedes a quote inside of a quoted field, as in `"say \\"a, b\\""`, it is split so.
+        precedes a quote inside of a quoted field, as in `"say \"a, b\""`, it is split so.
         """
         if self.quote == "none" or '"' not in line:
             return self._unquoted(line)

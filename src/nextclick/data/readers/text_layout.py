@@ -48,6 +48,18 @@ class TextLayout:
     notes: tuple[str, ...] = ()
 
 
+class MissingHeaderError(SourceError):
+    """A text file whose first line is a row.
+
+    Attributes:
+        n_fields: number of fields of the row.
+    """
+
+    def __init__(self, message: str, n_fields: int) -> None:
+        super().__init__(message)
+        self.n_fields = n_fields
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
     number: int
@@ -247,10 +259,11 @@ def _check_header(fields: Sequence[str], header: _Line, label: str) -> None:
             "text file with one row per line"
         )
     if looks_like_row(fields):
-        raise SourceError(
+        raise MissingHeaderError(
             f"{label}, line {header.number}: the file has no header, the first line is a row: "
             f"{header.text[:_MAX_SHOWN]!r}; name its columns by position, for example --columns "
-            f"{','.join(guessed_names(fields))} ({SKIP} skips a column)"
+            f"{','.join(guessed_names(fields))} ({SKIP} skips a column)",
+            len(fields),
         )
 
 

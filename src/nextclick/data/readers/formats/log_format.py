@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nextclick.data.readers.columns import Columns
+from nextclick.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -71,7 +72,12 @@ class LogFormat:
         files = find_files(paths, self.suffixes)
         with_prefix = [file for file in files if file.name.startswith(self.prefix)]
         files, notes = skip_empty(with_prefix or files, named=paths)
-        sources = [self._open(file, read) for file in files]
+        sources: list[LogSource] = []
+        for file in files:
+            try:
+                sources.append(self._open(file, read))
+            except SourceError as error:
+                raise _with_names_of(sources, error) from error
         sources[0] = replace(sources[0], notes=(*notes, *sources[0].notes))
         return sources if self.transform is None else [self.transform(s, read) for s in sources]
 
@@ -89,3 +95,18 @@ class LogFormat:
             json_records=self.json_records,
             table=read.table,
         )
+
+
+def _with_names_of(sources: list[LogSource], error: SourceError) -> SourceError:
+    """Return the error; a file without a header may have the columns of the first file."""
+    from nextclick.data.readers.text_layout import MissingHeaderError
+
+    if not (sources and isinstance(error, MissingHeaderError)):
+        return error
+    names = sources[0].columns
+    if len(names) != error.n_fields or not all(map(str.isidentifier, names)):
+        return error
+    return SourceError(
+        f"{str(error).partition('; name its')[0]}; if its columns are those of "
+        f"{sources[0].label}, add --columns {','.join(names)}"
+    )
