@@ -37,6 +37,20 @@ class ParameterOptions:
     ] = None
 
 
+@dataclass(frozen=True, slots=True)
+class StudyFiles:
+    """Where the results of a study go."""
+
+    output: Annotated[Path | None, Field(description="folder of the study")] = None
+    save_recipe: Annotated[
+        Path | None,
+        Field(
+            description="file that also gets the best recipe, with its validation metrics as "
+            "comments"
+        ),
+    ] = None
+
+
 def tune_command(
     store: StorePath,
     model: Annotated[
@@ -55,17 +69,14 @@ def tune_command(
         TypedOptions[ParameterOptions], OptionGroup("Parameters", flags={"settings": ("--set",)})
     ],
     items: Annotated[TypedOptions[ItemRuleOptions], ITEM_RULES],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder of the study.  [default: MODEL.study]"),
-    ] = None,
-    save_recipe: Annotated[
-        Path | None,
-        typer.Option(
-            "--save-recipe",
-            help="File that also gets the best recipe, with its validation metrics as comments.",
+    files: Annotated[
+        TypedOptions[StudyFiles],
+        OptionGroup(
+            "Output",
+            flags={"output": ("--output", "-o")},
+            defaults={"output": "MODEL.study", "save_recipe": "none"},
         ),
-    ] = None,
+    ],
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -96,12 +107,13 @@ def tune_command(
     rules = items.apply().rules()
     values = {**options.values, "fixed": fixed, "grid": axes, "rules": rules}
     full = TypedOptions(TuneOptions, values).apply()
-    folder = output or Path(f"{model}.study")
+    written = files.apply()
+    folder, recipe = written.output or Path(f"{model}.study"), written.save_recipe
     with progress_bar() as progress:
         tuned = tune(
-            store, model, folder, full, recipe=save_recipe, overwrite=overwrite, progress=progress
+            store, model, folder, full, recipe=recipe, overwrite=overwrite, progress=progress
         )
-    _show(tuned, save_recipe or tuned.recipe)
+    _show(tuned, recipe or tuned.recipe)
     if as_json:
         print_json("tune/1", {"path": str(folder), "study": tuned.numbers})
 

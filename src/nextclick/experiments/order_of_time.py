@@ -106,6 +106,7 @@ def select(
             folder=IN_ORDER,
             on_interval=stop_if_behind,
         )
+        chronological = other[1].history  # also if an earlier run had completed it
     except _BehindError:
         other, record["stopped"] = (model, training), True
     record[CHRONOLOGICAL] = max(entry[metric] for entry in chronological)

@@ -226,7 +226,7 @@ def read_chunks(
         ids = {_prefixed(role): clean_ids(chunk[names[role]], read.missing) for role in roles}
         chunk = chunk.with_columns(**ids)
         if times is None and source.lines is not None:
-            is_header = pl.col(names["item"]).eq_missing(pl.lit(names["item"]))
+            is_header = _is_text(names["item"], names["item"])
             chunk = _drop_bad_rows(chunk, is_header, source, None, pl.lit(_HEADER), bad_rows)
         for role in required:
             is_missing = pl.col(_prefixed(role)).is_null()
@@ -280,7 +280,7 @@ def _parse_times(
     name = _prefixed("time")
     chunk = chunk.with_columns(times.to_milliseconds(chunk[column]).alias(name))
     if chunk[name].null_count() and source.lines is not None:
-        is_header = pl.col(name).is_null() & pl.col(column).eq_missing(pl.lit(column))
+        is_header = pl.col(name).is_null() & _is_text(column, column)
         chunk = _drop_bad_rows(chunk, is_header, source, None, pl.lit(_HEADER), bad_rows)
     reason = pl.lit(f"expected {times.expected()}")
     return _drop_bad_rows(chunk, pl.col(name).is_null(), source, column, reason, bad_rows)
@@ -298,6 +298,11 @@ def _drop_rounded(
     is_rounded = (value.is_finite() & (value.abs() >= limit)).fill_null(value=False)
     reason = pl.lit(f"expected the {role} as an integer or text, because {dtype} rounds it")
     return _drop_bad_rows(chunk, is_rounded, source, column, reason, bad_rows)
+
+
+def _is_text(column: str, text: str) -> pl.Expr:
+    """Whether the value of a column of any type is this text."""
+    return pl.col(column).cast(pl.String, strict=False).eq_missing(pl.lit(text))
 
 
 def _prefixed(role: str) -> str:
