@@ -20,6 +20,7 @@ from nextclick.evaluation import evaluate
 from nextclick.experiments.artifact_evaluation import store_protocol
 from nextclick.experiments.training_setup import TrainingSetup
 from nextclick.models.model_registry import model_class
+from nextclick.models.neural_model import NeuralModel
 from nextclick.training.training_config import NeuralOptions
 from nextclick.training.training_plan import TrainingPlan
 
@@ -43,9 +44,10 @@ def main() -> None:
         checkpoints=checkpoints,
         resume=(checkpoints / "checkpoint").exists(),
     )
-    setup = TrainingSetup(
-        model_class(options.model), store, parse_values(options.set), neural, options.seed
-    )
+    model_type = model_class(options.model)
+    if not issubclass(model_type, NeuralModel):
+        parser.error(f"--model {options.model} has no epochs; choose a neural model")
+    setup = TrainingSetup(model_type, store, parse_values(options.set), neural, options.seed)
     plan = TrainingPlan.create(setup.config, store.part("train"))
     with progress_bar() as progress:
         model, summary = setup.train("train", setup.config, progress, plan=plan)
