@@ -25,6 +25,7 @@ def neural_artifact(case, seed=0, n_items=N, **more):
 
 def make_app(models, **settings):
     found = {name: str(folder) for name, folder in models.items()}
+    settings = {"timeout": 600.0, **settings}  # a busy machine is no error
     app = App(Settings(models=found, **settings).checked())
     app.load_models()
     return app

@@ -122,7 +122,6 @@ def test_a_killed_command_leaves_a_whole_output_or_none(name, shop, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", ["prepare", "train"])
 def test_fifty_killed_commands_leave_whole_outputs_or_none(name, shop, tmp_path, capsys):
     found = kill_many(name, SLOW, shop, tmp_path / "place")

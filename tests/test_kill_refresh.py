@@ -95,7 +95,6 @@ def test_a_killed_refresh_leaves_a_current_version(shop, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
 def test_fifty_killed_refreshes_leave_a_current_version(shop, tmp_path, capsys):
     found = kill_many(SLOW, shop, tmp_path / "place")
     assert found.total() == SLOW

@@ -48,13 +48,15 @@ def checkpoint_time(training):
 def kill_after_checkpoint(process, training, delay):
     """Kill a run `delay` seconds after its first checkpoint; False if it ended before."""
     before = checkpoint_time(training)
-    while process.poll() is None:
-        if checkpoint_time(training) not in (None, before):
-            time.sleep(delay)
-            process.kill()
-            process.wait()
-            return True
-        time.sleep(0.01)
+    try:
+        while process.poll() is None:
+            if checkpoint_time(training) not in (None, before):
+                time.sleep(delay)
+                return True
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
     assert process.returncode == 0
     return False
 
@@ -87,7 +89,6 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(store, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("model", NEURAL)
 def test_ten_kills_of_every_model(model, store, tmp_path, capsys):
     killed = kill(model, store, tmp_path, KILLS)

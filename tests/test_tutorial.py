@@ -28,7 +28,6 @@ def run(*words: str) -> None:
     assert done.exit_code == 0, f"{words}: {done.stderr}"
 
 
-@pytest.mark.timeout(900)  # it waits for a server, too
 def test_the_tutorial_can_be_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)

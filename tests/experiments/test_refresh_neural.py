@@ -116,7 +116,7 @@ def test_minutes_stop_the_training(model):
         publish_check=PublishCheckOptions(holdout=0),
         fine_tune=FineTuneOptions(500, minutes=0.001),
     )
-    assert 1 <= result.report["epochs"] < 500
+    assert 0 < result.report["epochs"] < 500
     assert not result.report["reproducible"]
 
 

@@ -71,7 +71,6 @@ def test_no_request_makes_the_server_fail(client, request_):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
 @settings(max_examples=50_000, suppress_health_check=list(HealthCheck))
 @given(REQUESTS)
 def test_no_request_of_many_makes_the_server_fail(client, request_):

@@ -82,7 +82,6 @@ def test_answers_are_as_the_document_says(servers, method, path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_many_answers_are_as_the_document_says(servers, method, path):
     keeps_its_promises(servers, method, path, settings(max_examples=300))
