@@ -151,7 +151,7 @@ def test_a_file_that_ends_in_nul_bytes_has_one_bad_row(tmp_path):
     [
         ("version https://git-lfs.github.com/spec/v1\noid sha256:4d\n", "a pointer of Git LFS"),
         ("-- MySQL dump 10.13\nINSERT INTO `clicks` VALUES (1,2,3);\n", "an SQL script"),
-        ("a~b~c\n1~2~3\n", "or set the --separator: the file has one column"),
+        ("a~b~c\n1~2~3\n", "the file has one column, so set --separator, or remove"),
         (HEADER + "s,Café,1\n", "no row of this source can be read; convert the file to UTF-8"),
         ("session,item,time\n7,s,a,5\n8,s,b,6\n", "--columns names all fields, _ skips one"),
     ],

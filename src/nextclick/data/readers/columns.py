@@ -326,11 +326,6 @@ def _missing_column(label: str, role: str, available: Sequence[str]) -> str:
         alternative = " (or --user-column, to split the clicks of a user at gaps)"
     elif role == "time":
         alternative = " (or add --order file, if the rows are in the order of the clicks)"
-    if len(available) == 1:
-        alternative += (
-            ", or set the --separator: the file has one column; if quotes enclose each whole line, "
-            "remove them"
-        )
     return (
         f"{label}: no {role} column found among {listed(available)}; "
         f"name it with --{role}-column{alternative}"

@@ -55,8 +55,8 @@ def find_columns(
     """Return the column of every role; see `resolve_columns`.
 
     Raises:
-        SourceError: a column does not exist. The message has a remedy for lists, and for a file
-            beside others that is perhaps no part of the log.
+        SourceError: a column does not exist. The message has a remedy for lists, for text of
+            one column, and for a file beside others that is perhaps no part of the log.
     """
     try:
         return resolve_columns(
@@ -71,6 +71,11 @@ def find_columns(
         hint = ""
         if lists:
             hint = f"; if each element of {lists[0]!r} is a click, add --records {lists[0]}"
+        if source.lines is not None and len(source.columns) == 1:
+            hint = (
+                "; the file has one column, so set --separator, or remove quotes that enclose "
+                "each whole line"
+            )
         if not is_only_source:
             hint += "; if this file is no part of the log, pass the other files by name"
         raise SourceError(f"{error}{hint}") from None

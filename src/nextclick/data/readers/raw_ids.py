@@ -36,7 +36,7 @@ def clean_ids(ids: pl.Series, missing: Sequence[str] = MISSING_WORDS) -> pl.Seri
         return numbers
     if text.str.starts_with('="').any():
         text = text.str.replace(r'^="(.*)"$', "$1")
-    if text.str.contains(".0", literal=True).any():
+    if text.filter(text.str.ends_with("0")).str.contains(".0", literal=True).any():
         text = text.str.replace(r"^(-?\d+)\.0+$", "$1")
         numbers = whole_numbers(text)
     return text if numbers is None else numbers

@@ -96,7 +96,7 @@ def swapped(pattern: str) -> str:
 def normalize(text: pl.Series) -> pl.Series:
     """Return the texts with zones as offsets, points before fractions and no weekday."""
     return (
-        _without_rare_spellings(text.str.strip_chars())
+        text.str.strip_chars()
         .str.replace(_WEEKDAY, "")
         .str.replace(_ZONE_NAME, "")
         .str.replace(_UTC, "$1+00:00")
@@ -107,14 +107,19 @@ def normalize(text: pl.Series) -> pl.Series:
     )
 
 
-def _without_rare_spellings(text: pl.Series) -> pl.Series:
+def normalize_rare(text: pl.Series) -> pl.Series:
+    """Return the texts as `normalize` does, after rewriting what few programs write.
+
+    It is slower, so it is for texts that no pattern parses without it.
+    """
+    text = text.str.strip_chars()
     for part, pattern, replacement in _RARE_SPELLINGS:
         if text.str.contains(part, literal=True).any():
             text = text.str.replace(pattern, replacement)
     if text.str.ends_with("T").any():
         for zone, offset in _ZONES.items():
             text = text.str.replace(rf"(\d) ?{zone}$", f"${{1}}{offset}")
-    return text
+    return normalize(text)
 
 
 def parse(text: pl.Series, pattern: str, timezone: str | None) -> pl.Series:

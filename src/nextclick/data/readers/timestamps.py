@@ -16,6 +16,7 @@ from nextclick.data.readers.time_patterns import (
     date_order,
     local_to_milliseconds,
     normalize,
+    normalize_rare,
     parse,
     swapped,
 )
@@ -109,8 +110,12 @@ class TimeFormat:
         is_left = milliseconds.is_null() & times.is_not_null()
         if not is_left.any():
             return milliseconds
-        left = normalize(times.filter(is_left).cast(pl.String))
-        return milliseconds.scatter(is_left.arg_true(), self._parse_any(left))
+        left = times.filter(is_left).cast(pl.String)
+        parsed = self._parse_any(normalize(left))
+        if (is_rare := parsed.is_null()).any():
+            rare = self._parse_any(normalize_rare(left.filter(is_rare)))
+            parsed = parsed.scatter(is_rare.arg_true(), rare)
+        return milliseconds.scatter(is_left.arg_true(), parsed)
 
     def _parse(self, times: pl.Series) -> pl.Series:
         if times.dtype.is_temporal():
@@ -237,7 +242,20 @@ def _text_format(
     text: pl.Series, base: TimeFormat, more: Callable[[], Iterable[pl.Series]]
 ) -> TimeFormat | None:
     """Return the format whose pattern parses most texts; None if none parses a text."""
-    normalized = normalize(text)
+    for normalized in (normalize(text), normalize_rare(text)):
+        found = _best_format(normalized, text, base, more)
+        if found is not None:
+            return found
+    return None
+
+
+def _best_format(
+    normalized: pl.Series,
+    text: pl.Series,
+    base: TimeFormat,
+    more: Callable[[], Iterable[pl.Series]],
+) -> TimeFormat | None:
+    """Return the format whose pattern parses most normalized texts; None if none parses one."""
     counts: dict[TimeFormat, tuple[int, int]] = {}
     for pattern in _promising(normalized, candidate_patterns(), base.timezone):
         found = replace(base, pattern=pattern)
@@ -273,7 +291,7 @@ def _decide_order(
     assert date_order(month_first.pattern or "") == MONTH_FIRST
     spans: dict[TimeFormat, list[int]] = {day_first: [], month_first: []}
     for values in (sample, *more()):
-        text = normalize(values.drop_nulls().cast(pl.String))
+        text = normalize_rare(values.drop_nulls().cast(pl.String))
         parsed = {f: replace(f, inferred=False).to_milliseconds(text) for f in spans}
         n_invalid = {f: times.null_count() for f, times in parsed.items()}
         if n_invalid[day_first] != n_invalid[month_first]:
