@@ -47,7 +47,7 @@ class RunOptions:
         str | None,
         Field(
             description="models, such as pop,narm@global; see `compare`. By default session-knn, "
-            "cosine-gru and their blend, or six counting models without PyTorch"
+            "cosine-gru and the blend, or six counting models without PyTorch"
         ),
     ] = None
     budget: Annotated[
@@ -90,7 +90,7 @@ def run_command(
 ) -> None:
     """Prepare a log, then train and compare models on it.
 
-    By default session-based k-NN, Cosine-GRU and their blend are trained. The validation selects
+    By default session-based k-NN, Cosine-GRU and a blend are trained. The validation selects
     one of them, and the test measures all three once. --models names other models.
 
     \b
