@@ -4,9 +4,8 @@
     nextclick prepare log.parquet -o STORE --min-item-support 1
     python benchmarks/blend.py STORE ARTIFACT [--neural cosine-gru] [--sessions 500] [--limit-ms 1]
 
-If there is no ARTIFACT, one is built of session-knn and of a neural model after some steps of
-training, with the weights of a blend on a week of Yoochoose: the time depends on its tables, not
-on its accuracy.
+If there is no ARTIFACT, one is built of session-knn, of a neural model after some steps of
+training, and of markov: the time depends on their tables, not on their accuracy or weights.
 
 Queries one random prefix of each of some test sessions, one after the other; the time of a request
 is the minimum of five passes, which excludes other processes. The rows are the search of each
@@ -52,16 +51,18 @@ NEURAL = {
     "loss": "sampled", "negatives": 2048, "sparse": True, "learning_rate": 0.002,
     "batch_size": 512, "epochs": 1, "keep": "last", "recent": 0.05,
 }  # fmt: skip
-WEIGHTS = (0.56, -0.94, 0.54, -0.80, -0.19, -0.23, 0.33, 0.30, -0.41)
+WEIGHTS = (0.56, -0.94, 0.54, -0.80, 0.20, -0.50, -0.19, -0.23, 0.33, 0.30, -0.41)
 
 
 def build(store: Path, name: str, path: Path) -> None:
     """Write an artifact whose weights are not fitted."""
     knn = train(store, "session-knn")
     neural = train(store, name, config=NEURAL)
-    config = BlendConfig(members=resolve_members(("session-knn", name)))
+    markov = train(store, "markov")
+    config = BlendConfig(members=resolve_members(("session-knn", name, "markov")))
     counts = ItemCounts.from_sessions(Store.open(store).part("train"))
-    model = Blend(config, [knn.model, neural.model], counts, np.array(WEIGHTS))
+    models = [knn.model, neural.model, markov.model]
+    model = Blend(config, models, counts, np.array(WEIGHTS))
     replace(knn, model=model).save(path)
 
 
