@@ -7,6 +7,7 @@
     │   ├── ConfigError        an option, a parameter or a name
     │   ├── StoreError         a folder that is not a store, or has another format version
     │   ├── ArtifactError      a folder that is not an artifact, or does not fit the store
+    │   │   └── UnreachableError  an artifact in object storage, whose server does not answer
     │   ├── ProtocolError      results that are not comparable
     │   ├── RequestError       a request that a server rejects
     │   └── OutputError        a target that exists, or a full disk
@@ -61,6 +62,10 @@ class StoreError(InputError):
 
 class ArtifactError(InputError):
     """A folder is not an artifact that this version can open, or does not fit the store."""
+
+
+class UnreachableError(ArtifactError):
+    """An artifact or a registry in object storage cannot be read at the moment."""
 
 
 class ProtocolError(InputError):

@@ -15,7 +15,7 @@ import pytest
 
 from nextclick import train
 from nextclick.artifact import Artifact, Registry
-from nextclick.artifact.version_registry import artifact_folder, is_registry
+from nextclick.artifact.registries import artifact_folder, is_registry
 from nextclick.errors import ArtifactError, OutputError
 from small_shop import make_store
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import boto3
 import polars as pl
@@ -12,8 +13,9 @@ import pytest
 
 import nextclick
 from nextclick import PrepareOptions, Store
+from nextclick.core.object_storage import Bucket
+from nextclick.core.storage import atomic_folder
 from nextclick.data.options import FilterOptions, SplitOptions
-from nextclick.data.readers.object_storage import Bucket
 from nextclick.errors import ConfigError, NextclickWarning, OutputError, StoreError
 
 OPTIONS = PrepareOptions(
@@ -210,11 +212,10 @@ def test_a_store_that_is_replaced_during_a_download_is_read_again(address, cache
     assert len(Store.open(address).items) == 7
 
 
-def test_a_folder_is_not_named_by_an_address(address, tmp_path):
-    store = prepare(tmp_path / "store").store
-    message = "is an address, to which only the stores of .prepare. are written; choose a folder"
-    with pytest.raises(OutputError, match=message):
-        nextclick.train(store, "pop", address)
+def test_a_folder_is_not_named_by_an_address(address):
+    message = "is an address, to which only stores, artifacts and registries are written; choose a"
+    with pytest.raises(OutputError, match=message), atomic_folder(Path(address)):
+        pass
 
 
 def test_a_damaged_object_is_rejected(bucket, address, cache):
@@ -247,7 +248,7 @@ def test_an_uploaded_folder_is_opened_and_not_replaced(bucket, address, tmp_path
         if path.is_file():
             bucket(f"{prefix}/{path.relative_to(store.path)}", path.read_bytes())
     assert Store.open(address).fingerprint == store.fingerprint
-    with pytest.raises(OutputError, match="which is not part of a store that nextclick uploaded"):
+    with pytest.raises(OutputError, match="which nextclick did not upload there, and is not over"):
         prepare(address, overwrite=True)
 
 
@@ -256,10 +257,10 @@ def test_an_uploaded_folder_is_opened_and_not_replaced(bucket, address, tmp_path
     [
         (
             {"kind": "nextclick.x", "version": "0" * 32},
-            "holds a nextclick.x, which a store does not replace; choose",
+            "holds a nextclick.x, which is not replaced by another kind; choose",
         ),
-        ({"version": "../x"}, r"store.json does not name a version of a store; choose another ad"),
-        ([], r"store.json does not name a version of a store"),
+        ({"version": "../x"}, r"store.json does not name a version; choose another ad"),
+        ([], r"store.json does not name a version; choose"),
     ],
 )
 def test_a_foreign_pointer_is_rejected(bucket, address, content, message):
@@ -278,7 +279,10 @@ def test_wrong_addresses_are_rejected(bucket, cache):
         Store.open("s3://none/store")
     with pytest.raises(OutputError, match=message.format("written")):
         prepare("s3://none/store")
-    with pytest.raises(ConfigError, match="a store cannot be at an address of https://; use a fo"):
+    with pytest.raises(
+        ConfigError,
+        match="a store, artifact or registry cannot be at an address of https://; use a fo",
+    ):
         Store.open("https://host/store")
 
 

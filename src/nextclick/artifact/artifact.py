@@ -16,27 +16,25 @@ import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from nextclick.artifact.artifact_manifest import (
+    ARTIFACT,
+    FORMAT_VERSION,
+    KIND,
+    local_artifact,
+    read_manifest,
+)
 from nextclick.core.array_checks import ArrayError, check_range, check_sessions, open_array
 from nextclick.core.config import build_config
 from nextclick.core.file_digests import MANIFEST, find_damage
-from nextclick.core.manifests import (
-    ManifestError,
-    check_manifest,
-    describe_os_error,
-    format_version,
-    write_manifest,
-)
-from nextclick.core.manifests import read_manifest as read_json_manifest
-from nextclick.core.overwrite_check import check_target
+from nextclick.core.manifests import ManifestError, describe_os_error, write_manifest
+from nextclick.core.remote_upload import check_output, output_folder
 from nextclick.core.sessions import Sessions
-from nextclick.core.storage import atomic_folder, restore_interrupted
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ArtifactError, ConfigError, StoreError
 from nextclick.models.model_registry import model_class
@@ -44,12 +42,11 @@ from nextclick.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from nextclick.core.types import AnyArray, Int64Array
     from nextclick.models.base import Model
 
-FORMAT_VERSION = 3  # 1 called the part train_inner "fit"; 2 had no digests of its files
-KIND = "nextclick.artifact"
 WEIGHTS = "weights.safetensors"
 _TRAINED_KEYS = ("part", "seed", "seconds", "counts", "data_fingerprint", "protocol")
 # raised by a file that was changed together with its digest
@@ -79,12 +76,12 @@ class Artifact:
     log: Sessions | None = None
 
     def save(self, target: str | Path, *, overwrite: bool = False) -> None:
-        """Write the folder atomically.
+        """Write the folder atomically, or upload it to an address such as `s3://bucket/model`.
 
         Raises:
             OutputError: the folder exists, or it cannot be written.
         """
-        with atomic_folder(Path(target), overwrite=overwrite, replaces=(KIND,)) as folder:
+        with output_folder(ARTIFACT, target, overwrite=overwrite) as folder:
             self.write(folder)
 
     @staticmethod
@@ -94,7 +91,7 @@ class Artifact:
         Raises:
             OutputError: the folder exists, or is not an artifact that may be replaced.
         """
-        check_target(Path(target), overwrite=overwrite, replaces=(KIND,))
+        check_output(ARTIFACT, target, overwrite=overwrite)
 
     def write(self, folder: Path) -> None:
         """Write the files into an empty folder; unlike `save`, not atomically."""
@@ -123,11 +120,14 @@ class Artifact:
     def load(cls, path: str | Path) -> Artifact:
         """Load a folder that `save` wrote, without executing anything in it.
 
+        Args:
+            path: the folder, or its address in object storage, which is downloaded into the cache.
+
         Raises:
             ArtifactError: the folder is not an artifact, has another format version, or a file is
                 missing or broken.
         """
-        folder = Path(path)
+        folder = local_artifact(path)
         manifest = read_manifest(folder)
         _check_files(folder, manifest["files"])
         with _naming(folder, MANIFEST):
@@ -233,50 +233,14 @@ def _save_weights(arrays: dict[str, AnyArray], path: Path) -> None:
         raise OSError(code, os.strerror(code)) from error
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read the manifest of an artifact, and check its digest.
-
-    Raises:
-        ArtifactError: the folder is not an artifact, it has another format version, or its manifest
-            is damaged.
-    """
-    file = folder / MANIFEST
-    try:
-        if not folder.exists():
-            restore_interrupted(folder)
-        manifest = read_json_manifest(file)
-        kind, version = manifest["kind"], format_version(manifest)
-        if "digest" in manifest or (kind, version) == (KIND, FORMAT_VERSION):
-            check_manifest(manifest)  # first: damage must not look like another kind or version
-    except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(
-            f"{folder} is not an artifact (it has no manifest.json); make one with "
-            "`nextclick train STORE --model NAME -o ARTIFACT`"
-        ) from None
-    except OSError as error:
-        raise ArtifactError(f"{file}: cannot be read: {describe_os_error(error)}") from error
-    except (ValueError, KeyError) as error:
-        raise ArtifactError(f"{file}: not the manifest of an artifact: {error!r}") from error
-    if kind != KIND:
-        raise ArtifactError(
-            f"{folder} is a {kind!s:.80}, not an artifact; name the folder of an artifact"
-        )
-    if version != FORMAT_VERSION:
-        remedy = "upgrade nextclick" if version > FORMAT_VERSION else "train again"
-        raise ArtifactError(
-            f"{folder} has artifact format {version}, but this version of nextclick reads format "
-            f"{FORMAT_VERSION}: {remedy}"
-        )
-    return manifest
-
-
-def copy_artifact(source: Path, target: Path) -> None:
+def copy_artifact(path: str | Path, target: Path) -> None:
     """Copy the files that the manifest of an artifact lists into an empty folder.
 
     Raises:
         ArtifactError: the artifact contains a symbolic link, or a file changed meanwhile.
         OSError: a file cannot be copied.
     """
+    source = local_artifact(path)
     files = read_manifest(source)["files"]
     for path in source.rglob("*"):
         if path.is_symlink():

@@ -16,7 +16,7 @@ from nextclick.core.manifests import (
 from nextclick.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 DETAILS = "version.json"
@@ -31,7 +31,7 @@ class ModelVersion:
     Attributes:
         name: `v1`, `v2`, …; a name is never reused.
         number: number in the name; later versions have higher numbers.
-        path: folder of the version, an artifact.
+        path: folder of the version, an artifact; its address if the registry is in object storage.
         created: creation time, ISO 8601 in UTC.
         metrics: metrics measured before publication; may be empty.
         note: free text.
@@ -40,7 +40,7 @@ class ModelVersion:
 
     name: str
     number: int
-    path: Path
+    path: Path | str
     created: str
     metrics: dict[str, Any]
     note: str
@@ -50,9 +50,13 @@ class ModelVersion:
 def write_details(version: ModelVersion, folder: Path) -> None:
     """Write the `version.json` of a version into the folder that becomes its own."""
     fields = {name: value for name, value in asdict(version).items() if name in _FIELDS}
-    details = with_digest({"version": version.name, **fields})
-    text = json.dumps(details, indent=2, ensure_ascii=False) + "\n"
-    (folder / DETAILS).write_text(text, encoding="utf-8")
+    (folder / DETAILS).write_bytes(encode_with_digest({"version": version.name, **fields}))
+
+
+def encode_with_digest(fields: Mapping[str, Any]) -> bytes:
+    """The content of a JSON file of a registry."""
+    text = json.dumps(with_digest(fields), indent=2, ensure_ascii=False) + "\n"
+    return text.encode()
 
 
 def read_version(folder: Path) -> ModelVersion:
@@ -70,10 +74,19 @@ def read_version(folder: Path) -> ModelVersion:
         raise ArtifactError(
             f"{folder / DETAILS}: cannot be read: {describe_os_error(error)}"
         ) from error
-    if details.get("version") != folder.name:
+    return version_of(details, folder.name, folder)
+
+
+def version_of(details: Mapping[str, Any], name: str, path: Path | str) -> ModelVersion:
+    """The version of a parsed `version.json`.
+
+    Raises:
+        ManifestError: the file belongs to another version.
+    """
+    if details.get("version") != name:
         raise ManifestError(f"it belongs to version {details.get('version')!r:.40}")
-    fields = {name: details[name] for name in _FIELDS}
-    return ModelVersion(folder.name, version_number(folder), folder, **fields)
+    fields = {field: details[field] for field in _FIELDS}
+    return ModelVersion(name, name_number(name), path, **fields)
 
 
 def read_versions(folder: Path) -> tuple[list[ModelVersion], dict[Path, str]]:
@@ -98,7 +111,13 @@ def version_folders(folder: Path) -> list[Path]:
 
 def version_number(folder: Path) -> int:
     """The number in the name of a version's folder."""
-    return int(folder.name[1:])
+    return name_number(folder.name)
+
+
+def name_number(name: str) -> int:
+    """The number in the name of a version; 0 for a name of another form."""
+    match = _NAME.fullmatch(name)
+    return int(match[1]) if match else 0
 
 
 def _version_folders(folder: Path) -> Iterator[Path]:

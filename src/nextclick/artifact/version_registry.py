@@ -23,7 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from nextclick.artifact.artifact import Artifact, copy_artifact, read_manifest
+from nextclick.artifact.artifact import Artifact, copy_artifact
+from nextclick.artifact.artifact_manifest import read_manifest
 from nextclick.artifact.model_version import (
     DETAILS,
     ModelVersion,
@@ -49,7 +50,7 @@ from nextclick.core.storage import atomic_folder, raising_output_errors, write_j
 from nextclick.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 FORMAT_VERSION = 2  # 1 had no digests
 KIND = "nextclick.registry"
@@ -68,28 +69,12 @@ class Registry:
                 manifest is damaged.
         """
         self.path = Path(path)
-        if not is_registry(self.path):
+        if not is_registry_folder(self.path):
             raise ArtifactError(
                 f"{self.path} is not a registry of versions; create one with "
                 "`nextclick publish ARTIFACT REGISTRY`"
             )
-        try:
-            manifest = read_json_object(self.path / MANIFEST)
-            version = format_version(manifest)
-            if "digest" in manifest or version == FORMAT_VERSION:
-                check_manifest(manifest)  # first: damage must not look like another version
-        except (ManifestError, KeyError, OSError) as error:
-            raise ArtifactError(
-                f"{self.path / MANIFEST}: not the manifest of a registry: {error!r}; publish the "
-                f"artifacts in {self.path / 'versions'} to a new registry"
-            ) from error
-        if version != FORMAT_VERSION:
-            newer = version > FORMAT_VERSION
-            remedy = "upgrade nextclick" if newer else "publish its artifacts to a new registry"
-            raise ArtifactError(
-                f"{self.path} has registry format {version}, but this version of nextclick reads "
-                f"format {FORMAT_VERSION}: {remedy}"
-            )
+        check_registry_manifest(self.path, lambda: read_json_object(self.path / MANIFEST))
 
     @classmethod
     def create(cls, path: str | Path) -> Self:
@@ -99,7 +84,7 @@ class Registry:
             OutputError: the folder exists and is no registry, or it cannot be written.
         """
         folder = Path(path)
-        if not is_registry(folder):
+        if not is_registry_folder(folder):
             with atomic_folder(folder) as scratch:
                 for name in _FOLDERS:
                     (scratch / name).mkdir()
@@ -176,10 +161,7 @@ class Registry:
         """
         with self._locked():
             if follows is not None and (current := self.current().name) != follows:
-                raise ArtifactError(
-                    f"{self.path}: the current version is {current}, but this one was made from "
-                    f"{follows}; refresh {current} instead"
-                )
+                raise not_current(self.path, current, follows)
             version = self._add("versions", artifact, metrics, note, None)
             self._point_to(version)
         return version
@@ -210,7 +192,7 @@ class Registry:
         """
         with self._locked():
             version = self.version(name)
-            _check_artifact(version.path)
+            _check_artifact(self.path / "versions" / name)
             self._point_to(version)
         return version
 
@@ -230,11 +212,7 @@ class Registry:
         if not isinstance(artifact, Artifact):
             Artifact.load(artifact)
         with atomic_folder(target) as scratch:
-            if isinstance(artifact, Artifact):
-                artifact.write(scratch)
-            else:
-                copy_artifact(Path(artifact), scratch)
-            write_details(version, scratch)
+            write_version(artifact, version, scratch)
         return version
 
     def _point_to(self, version: ModelVersion) -> None:
@@ -261,21 +239,61 @@ class Registry:
             os.close(handle)
 
 
-def is_registry(path: str | Path) -> bool:
+def is_registry_folder(folder: Path) -> bool:
     """Whether a folder is a registry of versions, even if its manifest is damaged."""
-    folder = Path(path)
     manifest = _read_json(folder / MANIFEST)
     has_parts = (folder / "versions").is_dir() and (folder / POINTER).exists()
     return has_parts or (manifest is not None and manifest.get("kind") == KIND)
 
 
-def artifact_folder(path: str | Path) -> Path:
-    """Return the artifact behind a path: the current version of a registry, or the path itself.
+def check_registry_manifest(label: Path | str, read: Callable[[], dict[str, Any]]) -> None:
+    """Check the manifest of a registry.
+
+    Args:
+        label: the folder or address of the registry, for messages.
+        read: returns the content.
 
     Raises:
-        ArtifactError: the registry has no current version.
+        ArtifactError: it is damaged, or of another format version.
     """
-    return Registry(path).current().path if is_registry(path) else Path(path)
+    try:
+        manifest = read()
+        version = format_version(manifest)
+        if "digest" in manifest or version == FORMAT_VERSION:
+            check_manifest(manifest)  # first: damage must not look like another version
+    except (ManifestError, KeyError, OSError) as error:
+        raise ArtifactError(
+            f"{label}/{MANIFEST}: not the manifest of a registry: {error!r}; publish the "
+            f"artifacts in {label}/versions to a new registry"
+        ) from error
+    if version != FORMAT_VERSION:
+        newer = version > FORMAT_VERSION
+        remedy = "upgrade nextclick" if newer else "publish its artifacts to a new registry"
+        raise ArtifactError(
+            f"{label} has registry format {version}, but this version of nextclick reads "
+            f"format {FORMAT_VERSION}: {remedy}"
+        )
+
+
+def not_current(registry: Path | str, current: str, follows: str) -> ArtifactError:
+    """The error of a version that was made from another one than the current one."""
+    return ArtifactError(
+        f"{registry}: the current version is {current}, but this one was made from "
+        f"{follows}; refresh {current} instead"
+    )
+
+
+def write_version(artifact: Artifact | str | Path, version: ModelVersion, folder: Path) -> None:
+    """Write an artifact and its `version.json` into an empty folder.
+
+    Raises:
+        ArtifactError: the artifact cannot be loaded.
+    """
+    if isinstance(artifact, Artifact):
+        artifact.write(folder)
+    else:
+        copy_artifact(artifact, folder)
+    write_details(version, folder)
 
 
 def _check_artifact(folder: Path) -> None:

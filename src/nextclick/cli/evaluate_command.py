@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nextclick.cli.dataclass_options import TypedOptions
-from nextclick.cli.output import Json, Overwrite, StorePath, print_json, show, table
+from nextclick.cli.output import ArtifactPath, Json, Overwrite, StorePath, print_json, show, table
 from nextclick.cli.parsing import parse_cutoffs
 from nextclick.cli.progress import progress_bar
 from nextclick.cli.ranking_options import RankingOptions, ranking_group
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_command(
-    artifact: Annotated[
-        Path, typer.Argument(help="Folder of an artifact, from `train`, or a registry.")
-    ],
+    artifact: ArtifactPath,
     store: StorePath,
     ranking: Annotated[TypedOptions[RankingOptions], ranking_group()],
     n_bootstrap: Annotated[
@@ -43,7 +41,7 @@ def evaluate_command(
         nextclick evaluate model store --by popularity,user --exclude-seen --block @sold-out.txt
         nextclick evaluate model store --part valid -o result.json
     """  # noqa: D301
-    from nextclick.artifact.version_registry import artifact_folder
+    from nextclick.artifact.registries import artifact_folder
     from nextclick.cli.leaderboard_table import show_leaderboard, show_segments
     from nextclick.data.store import Store
     from nextclick.experiments.artifact_evaluation import evaluate

@@ -10,7 +10,7 @@ import typer
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
-from nextclick.cli.output import IdsAsText, Json, format_score, print_json, say, table
+from nextclick.cli.output import ArtifactPath, IdsAsText, Json, format_score, print_json, say, table
 from nextclick.cli.parsing import parse_ids
 from nextclick.cli.session_options import SESSION, SessionOptions
 from nextclick.errors import ConfigError
@@ -54,9 +54,7 @@ class ExampleOptions:
 
 
 def explain_command(
-    artifact: Annotated[
-        Path, typer.Argument(help="Folder of an artifact, from `train`, or a registry.")
-    ],
+    artifact: ArtifactPath,
     context: Annotated[TypedOptions[SessionOptions], SESSION],
     view: Annotated[
         TypedOptions[ExplanationOptions],
@@ -83,7 +81,7 @@ def explain_command(
         nextclick explain model --session 214536502,214536500 --figure why.png
         nextclick explain model --store store --examples 10 --figure attention.png
     """  # noqa: D301
-    from nextclick.artifact.version_registry import artifact_folder
+    from nextclick.artifact.registries import artifact_folder
     from nextclick.experiments.example_explanations import check_figure_path, draw_explanations
     from nextclick.serving import Recommender
 

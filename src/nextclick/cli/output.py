@@ -59,6 +59,15 @@ StorePath = Annotated[
     str,
     typer.Argument(help="Folder of a store, from `prepare`, or its address (s3://, gs://, az://)."),
 ]
+ArtifactPath = Annotated[
+    str,
+    typer.Argument(
+        help="Artifact, from `train`, or a registry: a folder, or its address (s3://, gs://, az://)."
+    ),
+]
+RegistryPath = Annotated[
+    str, typer.Argument(help="Folder of versions, or its address (s3://, gs://, az://).")
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing output.", rich_help_panel=OUTPUT)
 ]

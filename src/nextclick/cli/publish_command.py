@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,10 +15,14 @@ if TYPE_CHECKING:
 
 def publish_command(
     artifact: Annotated[
-        Path, typer.Argument(help="Folder of an artifact, from `train` or `refresh`.")
+        str, typer.Argument(help="Artifact, from `train` or `refresh`: its folder or address.")
     ],
     registry: Annotated[
-        Path, typer.Argument(help="Folder of versions; created if it does not exist.")
+        str,
+        typer.Argument(
+            help="Folder of versions, or its address (s3://, gs://, az://); created if it does not "
+            "exist."
+        ),
     ],
     note: Annotated[str, typer.Option(help="Comment stored with the version.")] = "",
     as_json: Json = False,
@@ -28,14 +31,17 @@ def publish_command(
 
     \b
         nextclick publish model shop-models
+        nextclick publish s3://bucket/model s3://bucket/shop-models
     """  # noqa: D301
-    from nextclick.artifact import Artifact, Registry
+    from nextclick.artifact import Artifact, create_registry
     from nextclick.core.vocabulary import ROUNDED_IDS
 
-    version = Registry.create(registry).publish(artifact, note=note)
-    if Artifact.load(version.path).items.exceeds_doubles:
+    loaded, opened = Artifact.load(artifact), create_registry(registry)
+    version = opened.publish(artifact, note=note)
+    if loaded.items.exceeds_doubles:
         say(f"note: {ROUNDED_IDS}; serve the registry with --ids-as-text")
-    show(f"{version.path}: the current version of {registry}")
+    is_current = opened.current().name == version.name
+    show(f"{version.path}: {'the current' if is_current else 'a'} version of {registry}")
     if as_json:
         print_json("publish/1", {"registry": str(registry), "version": version_fields(version)})
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nextclick.cli.dataclass_options import TypedOptions
 from nextclick.cli.item_rule_options import ITEM_RULES, ItemRuleOptions
-from nextclick.cli.output import IdsAsText, Json, format_score, print_json, say, table
+from nextclick.cli.output import ArtifactPath, IdsAsText, Json, format_score, print_json, say, table
 from nextclick.cli.parsing import quote_ids
 from nextclick.cli.session_options import SESSION, SessionOptions
 from nextclick.errors import ConfigError
 
 
 def recommend_command(
-    artifact: Annotated[
-        Path, typer.Argument(help="Folder of an artifact, from `train`, or a registry.")
-    ],
+    artifact: ArtifactPath,
     context: Annotated[TypedOptions[SessionOptions], SESSION],
     items: Annotated[TypedOptions[ItemRuleOptions], ITEM_RULES],
     k: Annotated[int, typer.Option("-k", help="Number of items.")] = 20,
@@ -34,7 +31,7 @@ def recommend_command(
         nextclick recommend model --session '"shirt, red",shoe'
         nextclick recommend model --session shoe --history shirt,hat --history shoe,sock
     """  # noqa: D301
-    from nextclick.artifact.version_registry import artifact_folder
+    from nextclick.artifact.registries import artifact_folder
     from nextclick.serving import Recommender
 
     session, rules = context.apply(), items.apply().rules()

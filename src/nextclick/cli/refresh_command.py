@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -17,6 +16,8 @@ from nextclick.errors import ConfigError
 from nextclick.experiments.refresh_options import FineTuneOptions, PublishCheckOptions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nextclick.experiments.artifact_refresh import RefreshResult
     from nextclick.experiments.publish_check import PublishDecision
 
@@ -34,7 +35,8 @@ class RefreshOptions:
     """Where the result goes, and which older sessions are available."""
 
     output: Annotated[
-        Path | None, Field(description="new folder of the artifact, or a registry to publish in")
+        str | None,
+        Field(description="new folder or address of the artifact, or a registry to publish in"),
     ] = None
     store: Annotated[
         str | None,
@@ -61,7 +63,11 @@ class RefreshOptions:
 
 def refresh_command(
     artifact: Annotated[
-        Path, typer.Argument(help="Artifact, or a registry, whose current version is refreshed.")
+        str,
+        typer.Argument(
+            help="Artifact, or a registry, whose current version is refreshed: a folder, or its "
+            "address (s3://, gs://, az://)."
+        ),
     ],
     log: Annotated[
         list[str], typer.Argument(help="The new log: files, folders or globs as for `prepare`.")
@@ -95,7 +101,7 @@ def refresh_command(
     `rejected/` of the registry, with the reason, and the exit code is 3. Otherwise the model is
     also trained on the held-out sessions.
     """  # noqa: D301
-    from nextclick.artifact.version_registry import artifact_folder, is_registry
+    from nextclick.artifact.registries import artifact_folder, is_registry
     from nextclick.experiments.artifact_refresh import refresh
 
     destination = target.apply()
@@ -137,12 +143,12 @@ def refresh_results(refreshed: RefreshResult) -> dict[str, Any]:
     }
 
 
-def _read_options(folder: Path, reading: Any) -> Any:
+def _read_options(location: str | Path, reading: Any) -> Any:
     """The options the store was prepared with, overridden by the typed ones."""
     from nextclick.artifact import Artifact
     from nextclick.data.increment import options_from_manifest
 
-    trained = Artifact.load(folder).trained
+    trained = Artifact.load(location).trained
     return reading.apply(options_from_manifest(trained["protocol"], trained.get("prepared")))
 
 

@@ -10,6 +10,7 @@ import typer
 
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.output import say
+from nextclick.core.locations import resolve_location
 from nextclick.errors import ConfigError
 from nextclick.serving.settings import Settings, read_token
 
@@ -41,8 +42,8 @@ def serve_command(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="Folders of artifacts or registries, as FOLDER or NAME=FOLDER. The first model is "
-            "the default.",
+            help="Artifacts or registries, as FOLDER or NAME=FOLDER; a folder, or its address "
+            "(s3://, gs://, az://). The first model is the default.",
         ),
     ],
     settings: Annotated[
@@ -86,6 +87,7 @@ def serve_command(
         nextclick serve model
         nextclick serve narm=models/narm knn=models/session-knn --port 8080
         nextclick serve registry --titles items.csv
+        nextclick serve s3://bucket/registry --reload-interval 10
         nextclick serve registry --workers 4 --state lmdb:/var/lib/nextclick
         curl localhost:8000/v1/recommend -d '{"session": [214536502], "k": 5}'
     """  # noqa: D301
@@ -118,7 +120,8 @@ def named_models(models: Sequence[str]) -> dict[str, str]:
     for text in models:
         name, equals, folder = text.partition("=")
         if not equals:
-            path = Path(text).resolve()
+            location = resolve_location(text)
+            path = location.resolve() if isinstance(location, Path) else Path(location)
             name, folder = path.parent.name if path.name == "artifact" else path.name, text
         if not name or not folder or name in folders:
             raise ConfigError(f"{text}: each model needs a unique name; write NAME=FOLDER")

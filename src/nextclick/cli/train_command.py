@@ -59,7 +59,12 @@ class DataOptions:
 
 def train_command(
     store: StorePath,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the artifact.")],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", help="Folder of the artifact, or its address (s3://, gs://, az://)."
+        ),
+    ],
     model: Annotated[
         TypedOptions[ModelOptions],
         OptionGroup(

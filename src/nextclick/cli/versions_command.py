@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nextclick.cli.output import Json, print_json, say, table
+from nextclick.cli.output import Json, RegistryPath, print_json, say, table
 from nextclick.cli.publish_command import version_fields
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def versions_command(
-    registry: Annotated[Path, typer.Argument(help="Folder of versions.")],
+    registry: RegistryPath,
     activate: Annotated[
         str | None,
         typer.Option(help="Make this version the current one, such as v3.", show_default=False),
@@ -28,9 +27,9 @@ def versions_command(
         nextclick versions shop-models
         nextclick versions shop-models --activate v3
     """  # noqa: D301
-    from nextclick.artifact import Registry
+    from nextclick.artifact import open_registry
 
-    opened = Registry(registry)
+    opened = open_registry(registry)
     if activate is not None:
         opened.activate(activate)
     published, rejected = opened.versions(), opened.rejected()

@@ -125,6 +125,17 @@ def read_with_digest(file: Path) -> dict[str, Any]:
     return values
 
 
+def parse_with_digest(content: bytes) -> dict[str, Any]:
+    """Parse the content of a file of `with_digest`, and check its digest.
+
+    Raises:
+        ManifestError: it is not a JSON object, or it differs from its digest.
+    """
+    values = parse_manifest(content)
+    _check_digest(values)
+    return values
+
+
 def _check_digest(values: Mapping[str, Any]) -> None:
     if values.get("digest") != _digest(values):
         raise ManifestError("it is damaged: its content differs from its digest")

@@ -25,8 +25,8 @@ def check_target(target: Path, *, overwrite: bool, replaces: Collection[str] = (
     """
     if target.parts[:1] and target.parts[0].endswith(":"):  # s3://bucket/model as a path
         raise OutputError(
-            f"{target} is an address, to which only the stores of `prepare` are written; choose a "
-            "folder"
+            f"{target} is an address, to which only stores, artifacts and registries are written; "
+            "choose a folder"
         )
     current = Path.cwd()
     if target.resolve() in (current, *current.parents):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nextclick.core.manifests import write_manifest
-from nextclick.core.storage import atomic_folder
+from nextclick.core.remote_upload import output_folder
 from nextclick.core.types import silent
 from nextclick.data.click_counts import ClickCounts
 from nextclick.data.filtered_split import FilteredSplit, filter_before_split, filtered_splits
@@ -23,17 +22,16 @@ from nextclick.data.readers.frames import as_sources, is_frame
 from nextclick.data.readers.kept_columns import with_session_values
 from nextclick.data.readers.presplit import join_parts, read_srgnn
 from nextclick.data.readers.raw_log import NO_TIMES, RawLog, RawPart, read_log
-from nextclick.data.readers.remote_files import is_url
-from nextclick.data.remote_store import uploaded_folder
+from nextclick.data.remote_store import STORE
 from nextclick.data.repeated_sessions import repeat_warnings
 from nextclick.data.sessionize import SessionTable, cut_by_inactivity, gather_sessions, session_ends
 from nextclick.data.split import AUTO, PRE_SPLIT, iso
-from nextclick.data.store import KIND, WINDOWS_KIND, Store
+from nextclick.data.store import WINDOWS_KIND, Store
 from nextclick.data.store_writer import write_store
 from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from nextclick.core.types import Progress
     from nextclick.data.encode import IdEncoder
@@ -121,7 +119,9 @@ def prepare(
     start = time.perf_counter()
     options = _resolve_defaults((options or PrepareOptions()).checked(), test)
     # the output folder is created before reading, so that an unwritable path fails at once
-    with _output_folder(output, overwrite, progress) as scratch:
+    with output_folder(
+        STORE, output, overwrite=overwrite, replaces=(WINDOWS_KIND,), progress=progress
+    ) as scratch:
         log = read_sessions(
             as_sources(sources), None if test is None else as_sources(test), options, progress
         )
@@ -131,17 +131,6 @@ def prepare(
     report["seconds"] = time.perf_counter() - start
     paths = [f"{output}/{name}" if name else output for name in names]
     return Prepared(tuple(Store.open(path) for path in paths), report)
-
-
-def _output_folder(
-    output: str | Path, overwrite: bool, progress: Progress
-) -> AbstractContextManager[Path]:
-    replaces = (KIND, WINDOWS_KIND)
-    if is_url(str(output)):
-        return uploaded_folder(
-            str(output), overwrite=overwrite, replaces=replaces, progress=progress
-        )
-    return atomic_folder(Path(output), overwrite=overwrite, replaces=replaces)
 
 
 def _filter_and_write(

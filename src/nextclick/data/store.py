@@ -31,6 +31,7 @@ from nextclick.core.array_checks import (
 )
 from nextclick.core.earlier_sessions import EarlierSessions
 from nextclick.core.file_digests import MANIFEST, find_damage
+from nextclick.core.locations import resolve_location
 from nextclick.core.manifests import (
     ManifestError,
     check_manifest,
@@ -42,7 +43,6 @@ from nextclick.core.sessions import Sessions
 from nextclick.core.storage import restore_interrupted
 from nextclick.core.types import silent
 from nextclick.core.vocabulary import Vocabulary
-from nextclick.data.readers.remote_files import is_url
 from nextclick.data.user_history import UserHistory
 from nextclick.errors import ConfigError, StoreError, nearest
 
@@ -132,12 +132,13 @@ class Store:
             StoreError: the folder is not a store, has another format version, or its manifest is
                 damaged.
         """
-        if is_url(str(path)):
-            from nextclick.data.remote_store import download_store
+        folder = resolve_location(path)
+        if not isinstance(folder, Path):
+            from nextclick.core.remote_folder import download_folder
+            from nextclick.data.remote_store import STORE
 
-            copy = cls.open(download_store(str(path), progress))
+            copy = cls.open(download_folder(STORE, folder, progress))
             return cls(copy.path, copy.manifest, address=str(path))
-        folder = Path(path)
         file = folder / MANIFEST
         try:
             if not folder.exists():

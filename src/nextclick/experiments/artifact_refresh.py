@@ -30,7 +30,7 @@ class RefreshResult:
     Attributes:
         accepted: whether the refreshed model passed the publish check.
         artifact: the refreshed model; a rejected one is not trained on the held-out sessions.
-        path: its folder; None if it was not written.
+        path: its folder or address; None if it was not written.
         version: its version in the registry; None without a registry.
         decision: the outcome of the publish check; None if nothing was held out.
         report: counts of the new log, and how the model was updated.
@@ -40,7 +40,7 @@ class RefreshResult:
 
     accepted: bool
     artifact: Artifact
-    path: Path | None
+    path: str | Path | None
     version: ModelVersion | None
     decision: PublishDecision | None
     report: dict[str, Any]

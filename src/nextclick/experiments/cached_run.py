@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact import Artifact
-from nextclick.artifact.version_registry import artifact_folder
+from nextclick.artifact.artifact_manifest import local_artifact
+from nextclick.artifact.registries import artifact_folder
 from nextclick.core.hardware import cpus
 from nextclick.core.manifests import ManifestError, read_with_digest, with_digest
 from nextclick.core.peak_memory import track_peak_memory
@@ -84,7 +85,9 @@ class CachedRun:
         self._store = store
         self._model_spec = model_spec
         self._measurement = measurement
-        self._trained_folder = model_spec.trained and artifact_folder(model_spec.trained)
+        self._trained_folder: Path | None = None
+        if model_spec.trained is not None:
+            self._trained_folder = local_artifact(artifact_folder(model_spec.trained))
 
     def complete(self, cache: RunCache, progress: Progress) -> ModelRun:
         """Return the run from the cache; train and measure the model if it is missing there.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact.artifact import Artifact
-from nextclick.artifact.version_registry import artifact_folder
+from nextclick.artifact.registries import artifact_folder
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, InterruptedRunError

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextclick.artifact.artifact import read_manifest
-from nextclick.artifact.version_registry import artifact_folder
+from nextclick.artifact.artifact_manifest import local_artifact, read_manifest
+from nextclick.artifact.registries import artifact_folder
 from nextclick.core.config import describe
 from nextclick.errors import ConfigError
 from nextclick.experiments.model_candidate import ModelCandidate
@@ -142,7 +142,7 @@ def _parse_entry(text: str) -> _Entry:
         return _Entry(label or Path(source).stem, recipe.model, recipe.preset, parameters)
     if "/" in source:
         folder = Path(source)
-        model = read_manifest(artifact_folder(folder))["model"]
+        model = read_manifest(local_artifact(artifact_folder(folder)))["model"]
         named_folder = folder.parent if folder.name == ARTIFACT else folder
         return _Entry(label or named_folder.name, model, trained=folder)
     model, preset, values = split_spec(source)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact import Artifact
 from nextclick.core.config import build_config
+from nextclick.core.locations import resolve_location
 from nextclick.core.types import silent
 from nextclick.data.default_boundary import last_trusted_end
 from nextclick.data.store import Store
@@ -45,7 +46,8 @@ def train(
     Args:
         store: a store or its folder.
         model: a name that `nextclick models` lists.
-        output: folder of the artifact; None keeps the artifact in memory only.
+        output: folder of the artifact, or its address, such as `s3://bucket/model`; None keeps the
+            artifact in memory only.
         config: parameters that differ from their defaults; for a neural model, of the model and of
             its training.
         train_on: `all` trains on everything before the test, `inner` on everything before the
@@ -54,7 +56,7 @@ def train(
         seed: seed of all random numbers.
         neural: preset, device, checkpoints and trackers of a neural model, or of the neural members
             of a blend, which has no preset. Without a checkpoint folder, checkpoints are written to
-            `OUTPUT.training`.
+            `OUTPUT.training`, in the current folder if the output is an address.
         refreshable: store in the artifact what `refresh` otherwise reads from the store: the
             sessions, four bytes per click, for item-knn, markov and rules; nothing for others.
         overwrite: replace `output`, and delete the checkpoint of an interrupted training.
@@ -78,7 +80,7 @@ def train(
     options = neural or NeuralOptions()
     takes_options = is_neural or is_composite
     if takes_options and options.checkpoints is None and output is not None:
-        options = replace(options, checkpoints=Path(f"{output}.training"))
+        options = replace(options, checkpoints=_checkpoint_folder(output))
     request = _TrainingRequest(
         model_type, store, config or {}, options, part, seed, overwrite, progress
     )
@@ -169,6 +171,12 @@ class _TrainingRequest:
             progress=self.progress,
         )
         return result.model, time.perf_counter() - start, result.record
+
+
+def _checkpoint_folder(output: str | Path) -> Path:
+    """`OUTPUT.training`; in the current folder if the output is an address."""
+    location = resolve_location(output)
+    return Path(f"{location if isinstance(location, Path) else Path(location).name}.training")
 
 
 def _last_ms(sessions: Sessions) -> int | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nextclick.artifact import Artifact, ModelVersion, Registry
-from nextclick.artifact.version_registry import is_registry
+from nextclick.artifact import Artifact, ModelVersion, open_registry
+from nextclick.artifact.registries import AnyRegistry, is_registry, is_same_registry
+from nextclick.core.locations import resolve_location
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nextclick.experiments.publish_check import PublishDecision
 
 
@@ -26,9 +28,9 @@ class RefreshDestination:
     """
 
     base: Artifact
-    registry: Registry | None
+    registry: AnyRegistry | None
     base_version: str | None
-    output: Path | None
+    output: str | Path | None
     overwrite: bool
 
     @classmethod
@@ -49,23 +51,23 @@ class RefreshDestination:
         source, base_version = None, None
         if not isinstance(artifact, Artifact):
             if is_registry(artifact):
-                source = Registry(artifact)
+                source = open_registry(artifact)
                 current = source.current()
                 base_version, artifact = current.name, current.path
             artifact = Artifact.load(artifact)
         if output is None:
             return cls(artifact, source, base_version, None, overwrite)
-        target = Path(output)
+        target = resolve_location(output)
         if is_registry(target):
-            same = source is not None and target.resolve() == source.path.resolve()
-            registry = Registry(target)
+            registry = open_registry(target)
+            same = source is not None and is_same_registry(source, registry)
             return cls(artifact, registry, base_version if same else None, None, overwrite)
         Artifact.check_output(target, overwrite=overwrite)
         return cls(artifact, None, None, target, overwrite)
 
     def write(
         self, refreshed: Artifact, decision: PublishDecision | None
-    ) -> tuple[Path | None, ModelVersion | None]:
+    ) -> tuple[str | Path | None, ModelVersion | None]:
         """Publish or save the model; return its folder, and its version in the registry.
 
         A rejected model is written to `rejected/` of the registry, or to `OUTPUT.rejected`.
@@ -82,12 +84,12 @@ class RefreshDestination:
         if reason is None:
             refreshed.save(self.output, overwrite=self.overwrite)
             return self.output, None
-        rejected = self.output.with_name(f"{self.output.name}.rejected")
+        rejected = resolve_location(f"{self.output}.rejected")
         refreshed.save(rejected, overwrite=True)
         return rejected, None
 
     def _publish(
-        self, registry: Registry, refreshed: Artifact, decision: PublishDecision | None
+        self, registry: AnyRegistry, refreshed: Artifact, decision: PublishDecision | None
     ) -> ModelVersion:
         metrics = {} if decision is None else asdict(decision)
         note = f"refreshed from {self.base_version}" if self.base_version else "refreshed"

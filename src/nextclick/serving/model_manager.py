@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nextclick.core.vocabulary import ROUNDED_IDS
-from nextclick.errors import InputError, RequestError, nearest
+from nextclick.errors import InputError, RequestError, UnreachableError, nearest
 from nextclick.serving.catalog_search import ItemCatalog
 from nextclick.serving.model_versions import open_versions
 from nextclick.serving.recommender import Recommender
@@ -75,7 +75,7 @@ class ModelManager:
     """All models of a server.
 
     Args:
-        folders: name of a model to its folder; the first model is the default.
+        folders: name of a model to its folder or address; the first model is the default.
         titles: a CSV file with item titles, shared by all models.
         min_recall: recall that an approximate search of a large catalog must reach; 1 is exact.
         ids_as_text: answer with ids as text.
@@ -145,6 +145,9 @@ class ModelManager:
             start = time.perf_counter()
             try:
                 loaded = self._load(slot.name, version)
+            except UnreachableError as error:  # not the fault of the version: it is tried again
+                log.warning("model %s: version %s: %s", slot.name, version.name, error)
+                return str(error)
             except Exception as error:  # any failure rejects the version
                 return self._reject(slot, version, f"{type(error).__name__}: {error}")
             slot.loaded = loaded
@@ -225,7 +228,9 @@ class ModelManager:
         return catalog
 
 
-def _same_folder(version: Path, path: str) -> bool:
+def _same_folder(version: Path | str, path: str) -> bool:
+    if isinstance(version, str):
+        return version == path.rstrip("/")
     try:
         return version.resolve() == Path(path).resolve()
     except (OSError, ValueError, RuntimeError):

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from nextclick.artifact.version_registry import Registry, is_registry
-from nextclick.errors import ArtifactError
+from nextclick.artifact.artifact_manifest import ARTIFACT
+from nextclick.artifact.registries import is_registry, open_registry
+from nextclick.core.file_digests import MANIFEST
+from nextclick.core.locations import resolve_location
+from nextclick.core.object_storage import Bucket, raising
+from nextclick.core.remote_folder import current_folder, join_key
+from nextclick.errors import ArtifactError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +29,8 @@ class ServedVersion(Protocol):
         ...
 
     @property
-    def path(self) -> Path:
-        """The folder of its artifact."""
+    def path(self) -> Path | str:
+        """The folder of its artifact, or its address."""
         ...
 
 
@@ -54,7 +59,7 @@ class ArtifactVersion:
     """The `ServedVersion` of an artifact outside a registry."""
 
     name: str
-    path: Path
+    path: Path | str
 
 
 class ArtifactSource:
@@ -87,14 +92,42 @@ class ArtifactSource:
         """There is only one version."""
 
 
+class RemoteArtifact:
+    """A single artifact in object storage; its version is that of its upload."""
+
+    def __init__(self, url: str):
+        self.url = url
+
+    def current(self) -> ServedVersion:
+        """See `VersionSource`."""
+        with raising(UnreachableError, self.url, "read"):
+            bucket = Bucket.connect(self.url)
+            folder = current_folder(ARTIFACT, bucket)
+            if folder != bucket.key:
+                return ArtifactVersion(Path(folder).name[:12], f"{bucket.root}/{folder}")
+            found = bucket.read(join_key(folder, MANIFEST))
+        # without a manifest, loading the artifact raises the error
+        digest = hashlib.blake2b(b"" if found is None else found[0], digest_size=6)
+        return ArtifactVersion(digest.hexdigest(), self.url)
+
+    def versions(self) -> Sequence[ServedVersion]:
+        """See `VersionSource`."""
+        return [self.current()]
+
+    def activate(self, name: str) -> None:
+        """There is only one version."""
+
+
 def open_versions(folder: str | Path) -> VersionSource:
-    """The versions in a folder: an artifact or a registry.
+    """The versions at a path or an address: of an artifact or a registry.
 
     Raises:
         ArtifactError: the folder cannot be read, or it is a damaged registry.
     """
-    path = Path(folder)
-    return Registry(path) if is_registry(path) else ArtifactSource(path)
+    location = resolve_location(folder)
+    if is_registry(location):
+        return open_registry(location)
+    return ArtifactSource(location) if isinstance(location, Path) else RemoteArtifact(location)
 
 
 def _read_problem(folder: Path, error: OSError) -> str:

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import polars as pl
 
+from nextclick.core.extra_packages import import_extra
 from nextclick.data.readers.columns import Columns, resolve_columns
-from nextclick.data.readers.extra_packages import import_extra
 from nextclick.data.readers.sources import ROW, LogSource, lazy_source
 from nextclick.data.readers.typed_tables import SAMPLE_ROWS, plain_columns
 from nextclick.errors import SourceError, nearest

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
-from nextclick.data.readers.extra_packages import import_extra
-from nextclick.data.readers.object_storage import store_options
+from nextclick.core.extra_packages import import_extra
+from nextclick.core.object_storage import store_options
 from nextclick.data.readers.read_errors import reason_of
 from nextclick.data.readers.typed_tables import typed_source
 from nextclick.errors import SourceError

@@ -6,6 +6,7 @@ import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nextclick.core.locations import is_url
 from nextclick.data.readers.containers import head_of, holds_table
 from nextclick.data.readers.content_kinds import holds_columns
 from nextclick.data.readers.file_names import (
@@ -19,7 +20,7 @@ from nextclick.data.readers.formats.log_format import TABLE_SUFFIXES
 from nextclick.data.readers.lake_tables import table_layout
 from nextclick.data.readers.log_file import LogFile, copied_file, local_file, table_folder
 from nextclick.data.readers.read_errors import read_errors
-from nextclick.data.readers.remote_files import find_remote_files, is_url
+from nextclick.data.readers.remote_files import find_remote_files
 from nextclick.data.readers.zip_members import zip_members
 from nextclick.errors import SourceError
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from nextclick.core.object_storage import store_options
 from nextclick.data.readers.containers import (
     as_log_file,
     head_of,
@@ -22,7 +23,6 @@ from nextclick.data.readers.json_records import json_source
 from nextclick.data.readers.lake_tables import lake_source
 from nextclick.data.readers.list_cells import explode_cells
 from nextclick.data.readers.log_file import copied_file
-from nextclick.data.readers.object_storage import store_options
 from nextclick.data.readers.read_errors import read_errors
 from nextclick.data.readers.typed_tables import typed_source
 

@@ -8,23 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
+from nextclick.core.object_storage import STORAGE_SCHEMES, Bucket, StorageError
 from nextclick.data.readers.file_names import WILDCARD, is_hidden, matches_suffix, partitions_of
 from nextclick.data.readers.log_file import LogFile, copied_file, local_file
-from nextclick.data.readers.object_storage import STORAGE_SCHEMES, Bucket, StorageError
 from nextclick.errors import SourceError
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _SCHEMES = ("s3://", "gs://", "az://", "https://", "http://", "file://")
 _TIMEOUT = 60  # seconds without an answer
-
-
-def is_url(text: str) -> bool:
-    """Return whether a source is an address such as `s3://bucket/clicks.csv`."""
-    return _URL.match(text) is not None
 
 
 def find_remote_files(url: str, suffixes: Sequence[str]) -> list[LogFile]:
