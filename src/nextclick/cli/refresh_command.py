@@ -32,7 +32,15 @@ _UPDATES = {
 
 @dataclass(frozen=True, slots=True)
 class RefreshOptions:
-    """Where the result goes, and which older sessions are available."""
+    """Where new clicks come from, where the result goes, and which older sessions are available."""
+
+    source: Annotated[
+        str | None,
+        Field(
+            description="folder of `serve --event-log`, instead of LOG: the clicks after the last "
+            "one of the model are learnt"
+        ),
+    ] = None
 
     output: Annotated[
         str | None,
@@ -69,13 +77,10 @@ def refresh_command(
             "address (s3://, gs://, az://)."
         ),
     ],
-    log: Annotated[
-        list[str], typer.Argument(help="The new log: files, folders or globs as for `prepare`.")
-    ],
     target: Annotated[
         TypedOptions[RefreshOptions],
         OptionGroup(
-            flags={"output": ("--output", "-o")},
+            flags={"output": ("--output", "-o"), "source": ("--from",)},
             defaults={"output": "the refreshed registry", "until": "the last click of the log"},
         ),
     ],
@@ -87,6 +92,10 @@ def refresh_command(
         TypedOptions[FineTuneOptions], OptionGroup("Training", defaults={"minutes": "unlimited"})
     ],
     reading: Reading,
+    log: Annotated[
+        list[str] | None,
+        typer.Argument(help="The new log: files, folders or globs as for `prepare`."),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -95,6 +104,7 @@ def refresh_command(
     \b
         nextclick refresh model yesterday.csv -o model-2
         nextclick refresh shop-models yesterday.csv
+        nextclick refresh s3://bucket/shop-models --from /var/log/shop-events
 
     The latest tenth of the new log is held out first, and both the current and the refreshed model
     are ranked on it. A refresh that is worse is rejected: it is stored in `OUTPUT.rejected`, or in
@@ -103,14 +113,20 @@ def refresh_command(
     """  # noqa: D301
     from nextclick.artifact.registries import artifact_folder, is_registry
     from nextclick.experiments.artifact_refresh import refresh
+    from nextclick.experiments.click_sources import click_source
 
     destination = target.apply()
+    if (destination.source is None) == (not log):
+        raise ConfigError(
+            "refresh needs either the files of a new log or --from with the folder of an event "
+            f"log; got {'neither' if not log else 'both'}"
+        )
     if destination.output is None and not is_registry(artifact):
         raise ConfigError(f"{artifact} is not a registry: name the new artifact with --output")
     with progress_bar() as progress:
         refreshed = refresh(
             artifact,
-            list(log),
+            click_source(destination.source) if destination.source else log,
             destination.output,
             options=_read_options(artifact_folder(artifact), reading) if reading else None,
             publish_check=publish_check.apply(),

@@ -14,7 +14,7 @@ from nextclick.core.locations import resolve_location
 from nextclick.errors import ConfigError
 from nextclick.serving.settings import Settings, read_token
 
-_SESSIONS, _LIMITS, _ACCESS, _LOG = "Live sessions", "Limits", "Access", "Request log"
+_SESSIONS, _LIMITS, _ACCESS, _LOG = "Live sessions", "Limits", "Access", "Logs"
 _PANELS = {
     **dict.fromkeys(
         ("state", "session_seconds", "session_clicks", "max_sessions", "state_megabytes"), _SESSIONS
@@ -34,7 +34,7 @@ _PANELS = {
         _LIMITS,
     ),
     **dict.fromkeys(("insecure", "allowed_hosts", "cors_origins", "trusted_proxies"), _ACCESS),
-    **dict.fromkeys(("log_requests", "log_ids"), _LOG),
+    **dict.fromkeys(("log_requests", "log_ids", "event_log"), _LOG),
 }
 
 
@@ -93,6 +93,7 @@ def serve_command(
     """  # noqa: D301
     folders = named_models(models)
     try:
+        from nextclick.serving.event_log import check_event_log
         from nextclick.serving.server import check_session_store, listen, serve
     except ModuleNotFoundError as error:
         raise ConfigError(
@@ -102,6 +103,8 @@ def serve_command(
     given = {"models": folders, "host": host, "token": read_token(token_file)}
     checked = TypedOptions(Settings, {**settings.values, **given}).apply().checked()
     check_session_store(checked)
+    if checked.event_log is not None:
+        check_event_log(checked.event_log)
     listener = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     say(f"serving {', '.join(folders)} on http://{shown}:{listener.getsockname()[1]} (see /docs)")

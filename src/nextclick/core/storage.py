@@ -161,7 +161,7 @@ def restore_interrupted(target: Path) -> None:
         # a running writer, which holds the lock, is about to move the new folder here
         if _try_lock(previous, held) and not os.path.lexists(target):
             os.rename(previous, target)  # noqa: PTH104 (the tests inject faults into os.rename)
-            _sync(target.parent)
+            sync_path(target.parent)
     finally:
         while held:
             os.close(held.pop())
@@ -171,7 +171,7 @@ def _move_to_target(scratch: Path, target: Path, replaces: Collection[str]) -> N
     _apply_umask(scratch)
     if not target.exists():
         os.rename(scratch, target)  # noqa: PTH104
-        _sync(target.parent)
+        sync_path(target.parent)
         return
     # the lock keeps others from taking the replaced folder for that of a killed writer
     replaced = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
@@ -179,7 +179,7 @@ def _move_to_target(scratch: Path, target: Path, replaces: Collection[str]) -> N
         fcntl.flock(replaced, fcntl.LOCK_EX)
         check_target(target, overwrite=True, replaces=replaces)  # files may have been added
         if exchange_folders(scratch, target):
-            _sync(target.parent)
+            sync_path(target.parent)
             shutil.rmtree(scratch, ignore_errors=True)
         else:
             _replace_in_two_renames(scratch, target)
@@ -195,7 +195,7 @@ def _replace_in_two_renames(scratch: Path, target: Path) -> None:
     except BaseException:
         os.rename(previous, target)  # noqa: PTH104
         raise
-    _sync(target.parent)
+    sync_path(target.parent)
     shutil.rmtree(previous, ignore_errors=True)
 
 
@@ -244,11 +244,12 @@ def raising_output_errors(target: Path) -> Iterator[None]:
 def sync_tree(folder: Path) -> None:
     """Sync a folder and everything below it to disk."""
     for path in sorted(folder.rglob("*"), reverse=True):
-        _sync(path)
-    _sync(folder)
+        sync_path(path)
+    sync_path(folder)
 
 
-def _sync(path: Path) -> None:
+def sync_path(path: Path) -> None:
+    """Sync a file or the entries of a folder to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -276,9 +277,9 @@ def write_text(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             scratch.write_text(text, encoding="utf-8")
-            _sync(scratch)
+            sync_path(scratch)
             os.replace(scratch, path)  # noqa: PTH105
-            _sync(path.parent)
+            sync_path(path.parent)
         finally:
             scratch.unlink(missing_ok=True)
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from nextclick.data.prepare_store import SessionLog
     from nextclick.data.sessionize import SessionTable
 
-Overlap: TypeAlias = Literal["whole", "cut"]
+Overlap: TypeAlias = Literal["whole", "cut", "all"]
 _MAX_GAP_MS = 366 * MS_PER_DAY  # a longer gap to the new log indicates another unit or another log
 _KNOWN_SUPPORT = 1 << 40  # support of known items, above every minimum
 
@@ -128,7 +128,8 @@ def read_increment(
         prior: the log that the model was trained on.
         options: options for reading, grouping and filtering.
         overlap: sessions that begin at or before the last click of the prior log and end after it
-            are kept "whole", or lose their clicks up to that time ("cut").
+            are kept "whole", or lose their clicks up to that time ("cut"). With "all", clicks
+            before that time are new, too, because the source identifies new clicks otherwise.
         until_ms: the time until which the log is complete, milliseconds since the epoch; None is
             its last click. It decides whether the last block of time is over.
         progress: progress callback.
@@ -138,7 +139,7 @@ def read_increment(
         EmptyLogError: no session is left.
         ConfigError: `overlap` or an option is invalid.
     """
-    if overlap not in ("whole", "cut"):
+    if overlap not in ("whole", "cut", "all"):
         raise ConfigError(f"overlap must be whole or cut, got {overlap!r}")
     options = replace(options, read=replace(options.read, keep_columns=()))
     if not get_log_format(options.read.format).has_times:
@@ -151,7 +152,7 @@ def read_increment(
     report, warnings = dict(log.report), list(log.warnings)
     now_ms = round(time.time() * 1000)
     is_late = _drop_late_sessions(log, ends, now_ms, report, warnings)
-    last_ms = prior.last_ms
+    last_ms = prior.last_ms if overlap != "all" else int(starts.min()) - 1
     if last_ms > now_ms:
         warnings.append(
             f"the last click of the artifact is in the future, at {iso(last_ms)}, so no session "

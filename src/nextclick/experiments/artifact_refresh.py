@@ -71,7 +71,8 @@ def refresh(
 
     Args:
         artifact: an artifact, its folder, or a registry, whose current version is refreshed.
-        log: a path, folder, glob, frame, or a list of these; newer than the model's training log.
+        log: a path, folder, glob, frame, or a list of these, newer than the model's training log;
+            or a `ClickSource`.
         output: folder of the new artifact, or a registry to publish in. None publishes in the
             registry that `artifact` is, or else writes nothing.
         options: how the log is read; None reads it as the store was prepared.

@@ -12,11 +12,13 @@ import numpy as np
 
 from nextclick.artifact import Artifact
 from nextclick.core.time_blocks import TimeBlocks
+from nextclick.data.event_segments import event_options
 from nextclick.data.increment import LogIncrement, PriorLog, options_from_manifest, read_increment
 from nextclick.data.split import parse_time
 from nextclick.data.store import Store
 from nextclick.errors import ArtifactError, ConfigError
 from nextclick.experiments.blend_update import updated_by_member
+from nextclick.experiments.click_sources import ClickSource
 from nextclick.experiments.incremental_training import (
     end_block,
     refresh_strategy,
@@ -100,6 +102,10 @@ class ModelUpdate:
         """Read the new log as the store was prepared, unless `options` say otherwise."""
         trained = self.base.trained
         protocol = trained["protocol"]
+        options = options or options_from_manifest(protocol, trained.get("prepared"))
+        if isinstance(log, ClickSource):
+            clicks = log.read(trained)
+            log, overlap, options = clicks.frame, clicks.overlap, event_options(options)
         prior = PriorLog(
             self.base.items,
             int(trained["last_ms"]),
@@ -108,7 +114,7 @@ class ModelUpdate:
         increment = read_increment(
             log,
             prior,
-            options or options_from_manifest(protocol, trained.get("prepared")),
+            options,
             overlap=overlap,
             until_ms=None if until is None else parse_time("until", until),
             progress=self.progress,
@@ -226,9 +232,16 @@ def _training_record(
         "counts": counts,
         "base_fingerprint": before.get("base_fingerprint", before["data_fingerprint"]),
         "data_fingerprint": record["fingerprint"],
-        "last_ms": int(new.times.max()),
+        "last_ms": _last_ms(new, int(before["last_ms"])),
         "refreshes": [*before.get("refreshes", []), record],
     }
+
+
+def _last_ms(new: Sessions, before: int) -> int:
+    """Time of the last click; one in the future does not say where the log ends."""
+    assert new.times is not None
+    last = int(new.times.max())
+    return last if before > time.time() * 1000 else max(last, before)
 
 
 def _fingerprint(base: Artifact, new: Sessions, items: Vocabulary) -> str:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from nextclick.errors import RequestError
 from nextclick.serving.api_page import STYLE, api_page
 from nextclick.serving.batching import InlineBatcher, ThreadBatcher
+from nextclick.serving.event_log import EventLog
 from nextclick.serving.middleware import ServerMiddleware
 from nextclick.serving.model_manager import ModelManager
 from nextclick.serving.model_routes import activate, list_models, search_items
@@ -67,6 +68,7 @@ class App:
         metrics: its Prometheus metrics.
         is_loaded: whether the models are loaded.
         store: the live sessions.
+        event_log: the log of clicks and the items shown; None without `--event-log`.
         lost_clicks: number of clicks that could not be stored.
         asgi: the ASGI application.
     """
@@ -76,6 +78,7 @@ class App:
         self.metrics = ServerMetrics(shared=shares_metrics())
         self._models: ModelManager | None = None
         self.store: SessionStore
+        self.event_log: EventLog | None = None
         self.lost_clicks = 0
         self.thread_batcher: ThreadBatcher
         self.inline_batcher: InlineBatcher
@@ -131,6 +134,8 @@ class App:
         settings = self.settings
         self.store = open_store(settings.state, store_limits(settings))
         await self.check_store()
+        if settings.event_log is not None:
+            self.event_log = EventLog(settings.event_log, self.metrics.dropped_events.inc)
         options: dict[str, Any] = {
             "max_queue": settings.max_queue,
             "max_batch": settings.max_batch,
@@ -150,6 +155,8 @@ class App:
             self.inline_batcher.close()
             await asyncio.to_thread(self.thread_batcher.close)
             await self.store.close()
+            if self.event_log is not None:
+                await asyncio.to_thread(self.event_log.close)
 
     def batcher(self, loaded: LoadedModel, cost: int) -> ThreadBatcher | InlineBatcher:
         """The batcher of a model for requests of a cost."""

@@ -54,6 +54,9 @@ class ServerMetrics:
         self.degraded = Counter(
             "nextclick_degraded", "Requests answered without the session store", registry=registry
         )
+        self.dropped_events = Counter(
+            "nextclick_dropped_events", "Clicks missing in the event log", registry=registry
+        )
         self.lost_clicks = Counter(
             "nextclick_lost_clicks", "Clicks that could not be stored", registry=registry
         )

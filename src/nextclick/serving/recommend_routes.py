@@ -45,6 +45,7 @@ async def recommend(
     app.check_capacity(loaded, cost)
     resolved = loaded.recommender.resolve(_recommendation_request(body, loaded))
     (answer,) = await app.answer(loaded, [resolved], [cost], request.scope)
+    log_shown(app, slot, loaded, body, answer)
     titled = body.session if body.titles else None
     return recommend_response(slot, loaded, answer, titled=titled)
 
@@ -83,10 +84,26 @@ async def recommend_batch(app: App, request: Request, body: schemas.BatchRequest
     for name, answers in zip(rows, answered, strict=True):
         for n, answer in zip(rows[name], answers, strict=True):
             await turns.work(costs[n])
+            log_shown(app, slots[n], loaded[name], bodies[n], answer)
             titled = bodies[n].session if bodies[n].titles else None
             response = recommend_response(slots[n], loaded[name], answer, titled=titled)
             encoded[n] = msgspec.json.encode(response)
     return Response(b'{"responses":[%b]}' % b",".join(encoded), media_type="application/json")
+
+
+def log_shown(
+    app: App, slot: ModelSlot, loaded: LoadedModel, body: schemas.RecommendRequest, answer: Answer
+) -> None:
+    """Log the last click of a request without a live session, and the items shown."""
+    if app.event_log is not None:
+        app.event_log.add(
+            session=None,
+            user=body.user,
+            seconds=None,
+            answered_by=(slot.name, loaded.version.name),
+            item=body.session[-1],
+            items=answer[0].items,
+        )
 
 
 class _Turns:

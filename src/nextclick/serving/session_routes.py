@@ -47,18 +47,28 @@ async def append_event(
         _check_capacity(app, loaded, body, k)
     session, degraded = await _store_click(app, session_id, click, body.history)
     recommendation = None
-    if k:
-        resolved = loaded.recommender.resolve(
-            RecommendationRequest(
-                session.items, k, times=session.times, user=session.user,
-                exclude_seen=body.exclude_seen, allow=body.allow, block=body.block,
-                explain=body.explain, session_id=None if degraded else session_id,
+    try:
+        if k:
+            resolved = loaded.recommender.resolve(
+                RecommendationRequest(
+                    session.items, k, times=session.times, user=session.user,
+                    exclude_seen=body.exclude_seen, allow=body.allow, block=body.block,
+                    explain=body.explain, session_id=None if degraded else session_id,
+                )
+            )  # fmt: skip
+            cost = request_cost(len(session.clicks), k, explain=body.explain)
+            (answer,) = await app.answer(loaded, [resolved], [cost], request.scope)
+            titled = session.items if body.titles else None
+            recommendation = recommend_response(
+                slot, loaded, answer, titled=titled, degraded=degraded
             )
-        )  # fmt: skip
-        cost = request_cost(len(session.clicks), k, explain=body.explain)
-        (answer,) = await app.answer(loaded, [resolved], [cost], request.scope)
-        titled = session.items if body.titles else None
-        recommendation = recommend_response(slot, loaded, answer, titled=titled, degraded=degraded)
+    finally:  # the click is stored, even if there is no answer
+        if app.event_log is not None:
+            app.event_log.add(
+                session=session_id, user=session.user, seconds=session.clicks[-1].time,
+                answered_by=(slot.name, loaded.version.name), item=click.item,
+                items=[] if recommendation is None else recommendation.items,
+            )  # fmt: skip
     return schemas.EventResponse(1 if degraded else len(session.clicks), degraded, recommendation)
 
 

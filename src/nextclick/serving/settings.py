@@ -128,6 +128,13 @@ class Settings:
             description="seconds between checks of a registry for a new version",
         ),
     ] = 1.0
+    event_log: Annotated[
+        str | None,
+        Field(
+            description="folder for a log of each click and the items shown, in Parquet files by "
+            "the hour, which `refresh --from` reads; it contains ids of sessions and users"
+        ),
+    ] = None
     titles: Annotated[
         str | None,
         Field(

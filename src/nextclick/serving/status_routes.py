@@ -24,7 +24,7 @@ async def health(app: App, request: Request, body: None) -> dict[str, str]:
 
 @operation("GET", "/readyz", response=dict, problems=(503,))
 async def ready(app: App, request: Request, body: None) -> dict[str, Any]:
-    """The server accepts requests; reports whether the session store can be written."""
+    """The server accepts requests; reports lost clicks and whether they can be stored."""
     del request, body
     if app.asgi.shutting_down:
         raise RequestError(
@@ -39,7 +39,10 @@ async def ready(app: App, request: Request, body: None) -> dict[str, Any]:
     }
     if problem is not None:
         store["problem"] = problem
-    return {"status": "ready" if problem is None else "degraded", "session_store": store}
+    state = {"status": "ready" if problem is None else "degraded", "session_store": store}
+    if app.event_log is not None:
+        state["event_log"] = {"dropped": app.event_log.dropped}
+    return state
 
 
 @operation("GET", "/metrics")
