@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -16,8 +17,6 @@ from nextclick.errors import ConfigError
 from nextclick.experiments.refresh_options import FineTuneOptions, PublishCheckOptions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nextclick.experiments.artifact_refresh import RefreshResult
     from nextclick.experiments.publish_check import PublishDecision
 
@@ -37,10 +36,29 @@ class RefreshOptions:
     source: Annotated[
         str | None,
         Field(
-            description="folder of `serve --event-log`, instead of LOG: the clicks after the last "
-            "one of the model are learnt"
+            description="instead of LOG: the folder of `serve --event-log`, of which the clicks "
+            "after the last one of the model are learnt, or a topic, as kafka://HOST:PORT/TOPIC, "
+            "of which each message is learnt once"
         ),
     ] = None
+    max_messages: Annotated[
+        int | None, Field(ge=1, description="largest number of messages of a topic that are learnt")
+    ] = None
+    max_seconds: Annotated[
+        float | None,
+        Field(gt=0, description="seconds after which no more messages of a topic are read"),
+    ] = None
+    dead_letters: Annotated[
+        Path | None,
+        Field(description="file to which messages of a topic are appended that are not clicks"),
+    ] = None
+    skip_expired: Annotated[
+        bool,
+        Field(
+            description="continue with the oldest message of a topic if earlier ones were deleted "
+            "unread"
+        ),
+    ] = False
 
     output: Annotated[
         str | None,
@@ -81,7 +99,13 @@ def refresh_command(
         TypedOptions[RefreshOptions],
         OptionGroup(
             flags={"output": ("--output", "-o"), "source": ("--from",)},
-            defaults={"output": "the refreshed registry", "until": "the last click of the log"},
+            defaults={
+                "output": "the refreshed registry",
+                "until": "the last click of the log",
+                "max_messages": "up to the end",
+                "max_seconds": "up to the end",
+                "dead_letters": "TOPIC.rejected.jsonl",
+            },
         ),
     ],
     publish_check: Annotated[
@@ -105,6 +129,7 @@ def refresh_command(
         nextclick refresh model yesterday.csv -o model-2
         nextclick refresh shop-models yesterday.csv
         nextclick refresh s3://bucket/shop-models --from /var/log/shop-events
+        nextclick refresh shop-models --from kafka://broker:9092/clicks
 
     The latest tenth of the new log is held out first, and both the current and the refreshed model
     are ranked on it. A refresh that is worse is rejected: it is stored in `OUTPUT.rejected`, or in
@@ -113,7 +138,6 @@ def refresh_command(
     """  # noqa: D301
     from nextclick.artifact.registries import artifact_folder, is_registry
     from nextclick.experiments.artifact_refresh import refresh
-    from nextclick.experiments.click_sources import click_source
 
     destination = target.apply()
     if (destination.source is None) == (not log):
@@ -126,7 +150,7 @@ def refresh_command(
     with progress_bar() as progress:
         refreshed = refresh(
             artifact,
-            click_source(destination.source) if destination.source else log,
+            _source(destination) if destination.source else log,
             destination.output,
             options=_read_options(artifact_folder(artifact), reading) if reading else None,
             publish_check=publish_check.apply(),
@@ -157,6 +181,15 @@ def refresh_results(refreshed: RefreshResult) -> dict[str, Any]:
         "warnings": refreshed.warnings,
         "refresh_seconds": refreshed.seconds,
     }
+
+
+def _source(options: RefreshOptions) -> Any:
+    """The source of `--from`."""
+    from nextclick.experiments.click_sources import click_source
+
+    assert options.source is not None
+    names = ("max_messages", "max_seconds", "dead_letters", "skip_expired")
+    return click_source(options.source, **{name: getattr(options, name) for name in names})
 
 
 def _read_options(location: str | Path, reading: Any) -> Any:

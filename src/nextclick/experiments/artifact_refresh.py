@@ -120,6 +120,8 @@ def refresh(
         "decision": None if decision is None else asdict(decision),
         "seconds": seconds,
     }
+    if "stream" in increment.report:
+        refreshed.trained["refreshes"][-1]["stream"] = increment.report["stream"]
     path, version = destination.write(refreshed, decision)
     return RefreshResult(
         accepted=accepted,

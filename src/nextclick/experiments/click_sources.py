@@ -1,4 +1,4 @@
-"""Sources of new clicks that a refresh reads by itself: the event log of a server."""
+"""Sources of new clicks that a refresh reads by itself: the event log of a server, and Kafka."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from nextclick.data.event_segments import read_event_log
+from nextclick.data.event_segments import event_options, read_event_log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from nextclick.data.increment import Overlap
+    from nextclick.data.options import PrepareOptions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,12 +22,14 @@ class NewClicks:
     """Clicks that a model has not learnt.
 
     Attributes:
-        frame: columns session, item, time in milliseconds and, if there are any, user.
+        frame: columns session, item, time and, if there are any, user.
+        options: how the frame is read.
         overlap: how `read_increment` recognizes clicks that the model knows.
         record: fields of the refresh in the manifest of the model.
     """
 
     frame: pl.DataFrame
+    options: PrepareOptions
     overlap: Overlap
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -35,11 +38,12 @@ class NewClicks:
 class ClickSource(Protocol):
     """Finds the clicks that a model has not learnt."""
 
-    def read(self, trained: Mapping[str, Any]) -> NewClicks:
+    def read(self, trained: Mapping[str, Any], options: PrepareOptions) -> NewClicks:
         """Read the new clicks.
 
         Args:
             trained: field `trained` of the manifest of the model.
+            options: the options of the log of the model, and those of the command.
 
         Raises:
             SourceError: there are none, or they cannot be read.
@@ -53,11 +57,24 @@ class EventLogSource:
 
     folder: Path
 
-    def read(self, trained: Mapping[str, Any]) -> NewClicks:
+    def read(self, trained: Mapping[str, Any], options: PrepareOptions) -> NewClicks:
         """See `ClickSource`."""
-        return NewClicks(read_event_log(self.folder, int(trained["last_ms"])), "cut")
+        clicks = read_event_log(self.folder, int(trained["last_ms"]))
+        return NewClicks(clicks, event_options(options), "cut")
 
 
-def click_source(location: str) -> ClickSource:
-    """The source of an option `--from`."""
+def click_source(location: str, **options: Any) -> ClickSource:
+    """The source of an option `--from`: a folder, or `kafka://HOST:PORT/TOPIC`.
+
+    Args:
+        location: the folder or the address.
+        options: fields of `KafkaSource`, for an address.
+
+    Raises:
+        ConfigError: the address has another form.
+    """
+    if location.startswith("kafka://"):
+        from nextclick.experiments.kafka_source import KafkaSource
+
+        return KafkaSource.from_address(location, **options)
     return EventLogSource(Path(location))

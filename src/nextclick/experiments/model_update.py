@@ -12,7 +12,6 @@ import numpy as np
 
 from nextclick.artifact import Artifact
 from nextclick.core.time_blocks import TimeBlocks
-from nextclick.data.event_segments import event_options
 from nextclick.data.increment import LogIncrement, PriorLog, options_from_manifest, read_increment
 from nextclick.data.split import parse_time
 from nextclick.data.store import Store
@@ -102,10 +101,12 @@ class ModelUpdate:
         """Read the new log as the store was prepared, unless `options` say otherwise."""
         trained = self.base.trained
         protocol = trained["protocol"]
+        stream: dict[str, Any] = {}
         options = options or options_from_manifest(protocol, trained.get("prepared"))
         if isinstance(log, ClickSource):
-            clicks = log.read(trained)
-            log, overlap, options = clicks.frame, clicks.overlap, event_options(options)
+            clicks = log.read(trained, options)
+            log, overlap, options = clicks.frame, clicks.overlap, clicks.options
+            stream = clicks.record
         prior = PriorLog(
             self.base.items,
             int(trained["last_ms"]),
@@ -119,6 +120,8 @@ class ModelUpdate:
             until_ms=None if until is None else parse_time("until", until),
             progress=self.progress,
         )
+        if stream:
+            increment.report["stream"] = stream
         if self.base.users is not None and increment.users is None:
             raise ConfigError(
                 f"{self.base.model.name} reads users and the new log has none: name their column "

@@ -1,0 +1,283 @@
+"""New clicks of a topic of Kafka.
+
+The offsets up to which a model has learnt the topic are in its manifest. They change with the
+model in one step, when the version is published. Hence a click is learnt once, even if a refresh is
+killed. Nothing is committed to the broker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from nextclick.core.extra_packages import import_extra
+from nextclick.data.stream_messages import MessageError, MessageReader, click_frame, message_options
+from nextclick.errors import ConfigError, SourceError
+from nextclick.experiments.click_sources import NewClicks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from nextclick.data.options import PrepareOptions
+
+CONFIG = "NEXTCLICK_KAFKA_CONFIG"
+_TIMEOUT = 15.0  # seconds to wait for the metadata of a topic
+_STALLED = 60.0  # seconds without a message before the end
+_BATCH = 1000
+_SHOWN = 2000  # bytes of a rejected message that are stored
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSource:
+    """A topic.
+
+    Attributes:
+        servers: brokers, as host:port, separated by commas.
+        topic: its name.
+        max_messages: largest number of messages that are read; None reads to the end.
+        max_seconds: time after which no more messages are read; None reads to the end.
+        dead_letters: file to which messages are appended that are not clicks.
+        skip_expired: continue with the oldest message if earlier ones were deleted unread.
+    """
+
+    servers: str
+    topic: str
+    max_messages: int | None = None
+    max_seconds: float | None = None
+    dead_letters: Path | None = None
+    skip_expired: bool = False
+
+    @classmethod
+    def from_address(cls, address: str, **options: Any) -> KafkaSource:
+        """The topic of an address `kafka://HOST:PORT/TOPIC`.
+
+        Raises:
+            ConfigError: the address has another form.
+        """
+        parts = urlsplit(address)
+        topic = parts.path.strip("/")
+        if "@" in parts.netloc or not parts.netloc or not topic or "/" in topic:
+            raise ConfigError(
+                "--from must be kafka://HOST:PORT/TOPIC without a user and a password; set these "
+                f"in a file that the environment variable {CONFIG} names"
+            )
+        return cls(parts.netloc, topic, **options)
+
+    def read(self, trained: Mapping[str, Any], options: PrepareOptions) -> NewClicks:
+        """See `ClickSource`.
+
+        Raises:
+            SourceError: the topic has no new click, or cannot be read.
+            ConfigError: a setting of the client is wrong.
+        """
+        kafka = import_extra("confluent_kafka", "kafka", self._name)
+        window = _Window(MessageReader(options), _learnt_offsets(trained, self.topic))
+        with self._consumer(kafka) as consumer:
+            ends = self._assign(kafka, consumer, window.offsets)
+            self._consume(kafka, consumer, window, ends)
+        if window.rejected:
+            self._write_rejected(window.rejected)
+        if not window.clicks:
+            raise SourceError(
+                f"{self._name} has no new click: {len(window.rejected):,} new messages are not "
+                "clicks; refresh when there are new ones, or check --item-column and the others"
+            )
+        offsets = {str(partition): offset for partition, offset in window.offsets.items()}
+        record = {
+            "topic": self.topic,
+            "offsets": offsets,
+            "messages": len(window.clicks) + len(window.rejected),
+            "rejected": len(window.rejected),
+        }
+        return NewClicks(click_frame(window.clicks), message_options(options), "all", record)
+
+    @property
+    def _name(self) -> str:
+        return f"kafka://{self.servers}/{self.topic}"
+
+    @contextmanager
+    def _consumer(self, kafka: Any) -> Iterator[Any]:
+        settings = {
+            **_client_settings(),
+            "bootstrap.servers": self.servers,
+            "group.id": "nextclick-refresh",  # which the client needs; nothing is committed
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "log_level": 0,
+        }
+        try:
+            consumer = kafka.Consumer(settings)
+        except kafka.KafkaException as error:
+            raise ConfigError(
+                f"{CONFIG}: the Kafka client rejects a setting: {error.args[0].str()}; correct it"
+            ) from None
+        try:
+            yield consumer
+        except kafka.KafkaException as error:
+            raise SourceError(
+                f"{self._name}: cannot be read: {error.args[0].str()}; check the address, the "
+                f"settings of {CONFIG}, and that the broker runs"
+            ) from None
+        finally:
+            consumer.close()
+
+    def _assign(self, kafka: Any, consumer: Any, offsets: dict[int, int]) -> dict[int, int]:
+        """Start at the offsets, or at the beginning of a partition; return where they end now."""
+        topic = consumer.list_topics(self.topic, timeout=_TIMEOUT).topics[self.topic]
+        if topic.error is not None:
+            raise SourceError(
+                f"{self._name}: there is no such topic: {topic.error.str()}; check its name, or "
+                "create it"
+            )
+        ends = {}
+        for partition in sorted(topic.partitions):
+            place = kafka.TopicPartition(self.topic, partition)
+            low, high = consumer.get_watermark_offsets(place, timeout=_TIMEOUT)
+            self._check_offset(partition, offsets.get(partition, low), low, high)
+            learnt = offsets.get(partition, low)
+            offsets[partition] = learnt if low <= learnt <= high else low
+            ends[partition] = high
+        consumer.assign([kafka.TopicPartition(self.topic, p, offsets[p]) for p in ends])
+        return ends
+
+    def _check_offset(self, partition: int, learnt: int, low: int, high: int) -> None:
+        """Check that the first message that is not learnt still exists.
+
+        Raises:
+            SourceError: it was deleted, or the topic was created again.
+        """
+        if self.skip_expired or low <= learnt <= high:
+            return
+        lost = f"messages {learnt:,} to {low - 1:,} of partition {partition} were deleted unread"
+        if learnt > high:
+            lost = (
+                f"partition {partition} ends at {high:,}, but was read up to {learnt:,}: the topic "
+                "was created again"
+            )
+        raise SourceError(
+            f"{self._name}: {lost}; pass --skip-expired to continue with message {low:,}, and "
+            "refresh more often or raise the retention of the topic"
+        )
+
+    def _consume(self, kafka: Any, consumer: Any, window: _Window, ends: dict[int, int]) -> None:
+        start = last = time.monotonic()
+        while any(window.offsets[partition] < end for partition, end in ends.items()):
+            now = time.monotonic()
+            if self.max_seconds is not None and now - start >= self.max_seconds:
+                return
+            n_left = _BATCH
+            if self.max_messages is not None:
+                n_left = min(_BATCH, self.max_messages - window.n_messages)
+            if n_left <= 0:
+                return
+            messages = consumer.consume(n_left, timeout=0.5)
+            if messages:
+                last = now
+            elif now - last > _STALLED:
+                raise SourceError(
+                    f"{self._name}: no message for {_STALLED:g} s before the end of the topic; "
+                    "check that the brokers run, and refresh again"
+                )
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    window.add(message, ends)
+                elif error.code() == kafka.KafkaError._PARTITION_EOF:
+                    # the last messages before the end may be of aborted transactions
+                    window.reach(message.partition(), message.offset(), ends)
+                else:
+                    raise kafka.KafkaException(error)
+
+    def _write_rejected(self, rejected: list[dict[str, Any]]) -> None:
+        file = self.dead_letters or Path(f"{self.topic}.rejected.jsonl")
+        lines = "".join(json.dumps(message) + "\n" for message in rejected)
+        try:
+            with file.open("a", encoding="utf-8") as opened:
+                opened.write(lines)
+        except OSError as error:
+            raise ConfigError(
+                f"--dead-letters {file}: cannot be written: {os.strerror(error.errno or 0)}; name "
+                "a file that can be written"
+            ) from error
+
+
+@dataclass(slots=True)
+class _Window:
+    """The messages that are read.
+
+    Attributes:
+        reader: finds their fields.
+        offsets: partition to the offset of the first message that is not read.
+        clicks: the messages that are clicks.
+        rejected: the others.
+    """
+
+    reader: MessageReader
+    offsets: dict[int, int]
+    clicks: list[dict[str, str | int | float]] = field(default_factory=list)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def n_messages(self) -> int:
+        return len(self.clicks) + len(self.rejected)
+
+    def add(self, message: Any, ends: dict[int, int]) -> None:
+        """Add a message, unless it arrived after the end of the window."""
+        partition, offset, content = message.partition(), message.offset(), message.value()
+        if offset >= ends[partition]:
+            self.reach(partition, offset, ends)
+            return
+        self.offsets[partition] = offset + 1
+        try:
+            self.clicks.append(self.reader.click(content))
+        except MessageError as error:
+            text = (content or b"")[:_SHOWN].decode(errors="backslashreplace")
+            self.rejected.append(
+                {"partition": partition, "offset": offset, "reason": str(error), "message": text}
+            )
+
+    def reach(self, partition: int, offset: int, ends: dict[int, int]) -> None:
+        """Record that there is no message before an offset that is not read."""
+        self.offsets[partition] = max(self.offsets[partition], min(offset, ends[partition]))
+
+
+def _learnt_offsets(trained: Mapping[str, Any], topic: str) -> dict[int, int]:
+    """The offsets up to which a model has learnt a topic."""
+    for refresh in reversed(trained.get("refreshes", [])):
+        stream = refresh.get("stream") or {}
+        if stream.get("topic") == topic:
+            return {int(partition): int(n) for partition, n in stream["offsets"].items()}
+    return {}
+
+
+def _client_settings() -> dict[str, str]:
+    """The settings `name=value` in the file that the environment names.
+
+    Raises:
+        ConfigError: the file cannot be read, or a line has another form.
+    """
+    name = os.environ.get(CONFIG)
+    if name is None:
+        return {}
+    try:
+        lines = Path(name).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{CONFIG}={name}: cannot be read: {error}; name a text file") from error
+    settings = {}
+    for number, line in enumerate(lines, 1):
+        key, equals, value = line.strip().partition("=")
+        if line.strip() and not line.startswith("#"):
+            if not equals:
+                raise ConfigError(
+                    f"{CONFIG}={name}: line {number} must be NAME=VALUE, such as "
+                    "security.protocol=SASL_SSL"
+                )
+            settings[key.strip()] = value.strip()
+    return settings
