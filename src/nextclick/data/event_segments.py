@@ -21,14 +21,14 @@ from nextclick.data.options import PrepareOptions, ReadOptions, SessionOptions
 from nextclick.data.readers.columns import Columns
 from nextclick.errors import SourceError
 
-SCHEMA = {
-    "request": pl.String,
-    "time": pl.Int64,
-    "session": pl.String,
-    "user": pl.String,
-    "model": pl.String,
-    "version": pl.String,
-    "item": pl.String,
+SCHEMA: dict[str, pl.DataType] = {
+    "request": pl.String(),
+    "time": pl.Int64(),
+    "session": pl.String(),
+    "user": pl.String(),
+    "model": pl.String(),
+    "version": pl.String(),
+    "item": pl.String(),
     "items": pl.List(pl.String),
 }
 _HOUR = "%Y-%m-%dT%H"
