@@ -79,13 +79,13 @@ def produce(producer, topic, messages):
     assert producer.flush(60) == 0
 
 
-def learnt(registry):
+def learned(registry):
     artifact = Artifact.load(registry.current().path)
     return dict(zip(artifact.items.ids(), map(int, artifact.support[1:]), strict=True))
 
 
-def test_each_message_is_learnt_once(producer, servers, topic, registry):
-    before = learnt(registry)
+def test_each_message_is_learned_once(producer, servers, topic, registry):
+    before = learned(registry)
     address = f"kafka://{servers}/{topic}"
     produce(producer, topic, [click(n) for n in range(40)])
     first = refresh(registry.path, click_source(address, max_messages=15), publish_check=NO_CHECK)
@@ -97,7 +97,7 @@ def test_each_message_is_learnt_once(producer, servers, topic, registry):
     stream = Artifact.load(registry.current().path).trained["refreshes"][-1]["stream"]
     assert (stream["topic"], sum(stream["offsets"].values())) == (topic, 41)
     expected = {item: n + 8 for item, n in before.items()}
-    assert learnt(registry) == expected | {10: expected[10] + 1}
+    assert learned(registry) == expected | {10: expected[10] + 1}
     with pytest.raises(SourceError, match="has no new click: 0 new messages are not clicks; ref"):
         refresh(registry.path, click_source(address), publish_check=NO_CHECK)
 
@@ -107,13 +107,13 @@ def test_a_refresh_that_is_not_published_is_repeated(
 ):
     address = f"kafka://{servers}/{topic}"
     produce(producer, topic, [click(n) for n in range(20)])
-    before = learnt(registry)
+    before = learned(registry)
     with monkeypatch.context() as patch:
         patch.setattr(Registry, "_point_to", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             refresh(registry.path, click_source(address), publish_check=NO_CHECK)
     refresh(registry.path, click_source(address), publish_check=NO_CHECK)
-    assert learnt(registry) == {item: n + 4 for item, n in before.items()}
+    assert learned(registry) == {item: n + 4 for item, n in before.items()}
 
 
 def test_bad_messages_are_written_to_a_file(producer, servers, topic, registry, tmp_path):
@@ -243,7 +243,7 @@ def run_and_kill(registry, address, n, seconds):
 def test_killed_refreshes_learn_each_click_once(
     producer, servers, topic, registry, n_clicks, n_kills
 ):
-    before = learnt(registry)
+    before = learned(registry)
     address = f"kafka://{servers}/{topic}"
     produce(producer, topic, [click(n) for n in range(n_clicks)])
     start = time.monotonic()
@@ -251,7 +251,7 @@ def test_killed_refreshes_learn_each_click_once(
     duration, rng = time.monotonic() - start, random.Random(0)
     for _ in range(n_kills):
         run_and_kill(registry, address, n_clicks // 40, rng.uniform(0.3, 1.1) * duration)
-    with suppress(SourceError):  # killed refreshes may have learnt all
+    with suppress(SourceError):  # killed refreshes may have learned all
         refresh(registry.path, click_source(address), publish_check=NO_CHECK)
     expected = {item: n + n_clicks // 5 for item, n in before.items()}
-    assert learnt(registry) == expected
+    assert learned(registry) == expected

@@ -164,7 +164,7 @@ def test_every_answer_is_logged(knn, tmp_path):
     assert (events[3]["time"], events[4]["items"]) == (START * 1000, [])
 
 
-def test_three_days_of_serving_are_learnt_each_once(store, tmp_path):
+def test_three_days_of_serving_are_learned_each_once(store, tmp_path):
     """Each day the served clicks are logged, and the model is refreshed with them."""
     train(store, "pop", tmp_path / "model")
     registry = Registry.create(tmp_path / "shop")
@@ -193,8 +193,8 @@ def test_three_days_of_serving_are_learnt_each_once(store, tmp_path):
         )
         assert result.version.name == f"v{day + 1}"
         assert result.report["sessions"] == 8
-    learnt = Artifact.load(registry.current().path)
-    counts = dict(zip(learnt.items.ids(), map(int, learnt.support[1:]), strict=True))
+    learned = Artifact.load(registry.current().path)
+    counts = dict(zip(learned.items.ids(), map(int, learned.support[1:]), strict=True))
     assert counts == expected
     with pytest.raises(SourceError, match="has no click of a live session after"):
         refresh(registry.path, click_source(str(events)))

@@ -37,12 +37,13 @@ class RefreshOptions:
         str | None,
         Field(
             description="instead of LOG: the folder of `serve --event-log`, of which the clicks "
-            "after the last one of the model are learnt, or a topic, as kafka://HOST:PORT/TOPIC, "
-            "of which each message is learnt once"
+            "after the last one of the model are learned, or a topic, as kafka://HOST:PORT/TOPIC, "
+            "of which each message is learned once"
         ),
     ] = None
     max_messages: Annotated[
-        int | None, Field(ge=1, description="largest number of messages of a topic that are learnt")
+        int | None,
+        Field(ge=1, description="largest number of messages of a topic that are learned"),
     ] = None
     max_seconds: Annotated[
         float | None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NewClicks:
-    """Clicks that a model has not learnt.
+    """Clicks that a model has not learned.
 
     Attributes:
         frame: columns session, item, time and, if there are any, user.
@@ -36,7 +36,7 @@ class NewClicks:
 
 @runtime_checkable
 class ClickSource(Protocol):
-    """Finds the clicks that a model has not learnt."""
+    """Finds the clicks that a model has not learned."""
 
     def read(self, trained: Mapping[str, Any], options: PrepareOptions) -> NewClicks:
         """Read the new clicks.

@@ -1,8 +1,8 @@
 """New clicks of a topic of Kafka.
 
-The offsets up to which a model has learnt the topic are in its manifest. They change with the
-model in one step, when the version is published. Hence a click is learnt once, even if a refresh is
-killed. Nothing is committed to the broker.
+The offsets up to which a model has learned the topic are in its manifest. They change with the
+model in one step, when the version is published. Hence a click is learned once, even if a refresh
+is killed. Nothing is committed to the broker.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class KafkaSource:
             ConfigError: a setting of the client is wrong.
         """
         kafka = import_extra("confluent_kafka", "kafka", self._name)
-        window = _Window(MessageReader(options), _learnt_offsets(trained, self.topic))
+        window = _Window(MessageReader(options), _learned_offsets(trained, self.topic))
         with self._consumer(kafka) as consumer:
             ends = self._assign(kafka, consumer, window.offsets)
             self._consume(kafka, consumer, window, ends)
@@ -141,25 +141,25 @@ class KafkaSource:
             place = kafka.TopicPartition(self.topic, partition)
             low, high = consumer.get_watermark_offsets(place, timeout=_TIMEOUT)
             self._check_offset(partition, offsets.get(partition, low), low, high)
-            learnt = offsets.get(partition, low)
-            offsets[partition] = learnt if low <= learnt <= high else low
+            learned = offsets.get(partition, low)
+            offsets[partition] = learned if low <= learned <= high else low
             ends[partition] = high
         consumer.assign([kafka.TopicPartition(self.topic, p, offsets[p]) for p in ends])
         return ends
 
-    def _check_offset(self, partition: int, learnt: int, low: int, high: int) -> None:
-        """Check that the first message that is not learnt still exists.
+    def _check_offset(self, partition: int, learned: int, low: int, high: int) -> None:
+        """Check that the first message that is not learned still exists.
 
         Raises:
             SourceError: it was deleted, or the topic was created again.
         """
-        if self.skip_expired or low <= learnt <= high:
+        if self.skip_expired or low <= learned <= high:
             return
-        lost = f"messages {learnt:,} to {low - 1:,} of partition {partition} were deleted unread"
-        if learnt > high:
+        lost = f"messages {learned:,} to {low - 1:,} of partition {partition} were deleted unread"
+        if learned > high:
             lost = (
-                f"partition {partition} ends at {high:,}, but was read up to {learnt:,}: the topic "
-                "was created again"
+                f"partition {partition} ends at {high:,}, but was read up to {learned:,}: the "
+                "topic was created again"
             )
         raise SourceError(
             f"{self._name}: {lost}; pass --skip-expired to continue with message {low:,}, and "
@@ -248,8 +248,8 @@ class _Window:
         self.offsets[partition] = max(self.offsets[partition], min(offset, ends[partition]))
 
 
-def _learnt_offsets(trained: Mapping[str, Any], topic: str) -> dict[int, int]:
-    """The offsets up to which a model has learnt a topic."""
+def _learned_offsets(trained: Mapping[str, Any], topic: str) -> dict[int, int]:
+    """The offsets up to which a model has learned a topic."""
     for refresh in reversed(trained.get("refreshes", [])):
         stream = refresh.get("stream") or {}
         if stream.get("topic") == topic:
