@@ -39,11 +39,11 @@ from nextclick.artifact.version_registry import (
 from nextclick.core.file_digests import MANIFEST
 from nextclick.core.local_cache import scratch_folder
 from nextclick.core.manifests import ManifestError, parse_manifest, parse_with_digest
-from nextclick.core.object_storage import Bucket, ConflictError, StorageError, raising
+from nextclick.core.object_storage import Bucket, ConflictError, StorageError, reading, writing
 from nextclick.core.remote_folder import join_key
 from nextclick.core.remote_upload import upload_files
 from nextclick.core.types import silent
-from nextclick.errors import ArtifactError, OutputError, UnreachableError
+from nextclick.errors import ArtifactError, OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ class RemoteRegistry:
         """
         self.path = path.rstrip("/")
         self._current: tuple[ModelVersion, dict[str, str]] | None = None  # with the tags
-        with raising(UnreachableError, self.path, "read"):
+        with reading(self.path):
             self._bucket = Bucket.connect(self.path)
             found = self._bucket.read(self._key(MANIFEST))
         if found is None:
@@ -89,7 +89,7 @@ class RemoteRegistry:
         Raises:
             OutputError: there are other objects below the address, or it cannot be written.
         """
-        with raising(OutputError, path, "written"):
+        with writing(path):
             bucket = Bucket.connect(path.rstrip("/"))
             key = join_key(bucket.key, MANIFEST)
             if bucket.read(key) is None:
@@ -106,7 +106,7 @@ class RemoteRegistry:
 
     def current(self) -> ModelVersion:
         """Return the current version; see `Registry.current`."""
-        with raising(UnreachableError, self.path, "read"):
+        with reading(self.path):
             if self._current is not None:
                 version, tags = self._current
                 if not self._bucket.has_changed(self._key(POINTER), tags):
@@ -127,7 +127,7 @@ class RemoteRegistry:
 
     def version(self, name: str) -> ModelVersion:
         """Return a published version by name; see `Registry.version`."""
-        with raising(UnreachableError, self.path, "read"):
+        with reading(self.path):
             try:
                 version = self._read_version(_VERSIONS, name) if name_number(name) else None
             except ManifestError as error:
@@ -203,7 +203,7 @@ class RemoteRegistry:
         if not isinstance(artifact, Artifact):
             Artifact.load(artifact)
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        with raising(OutputError, self.path, "written"), scratch_folder() as scratch:
+        with writing(self.path), scratch_folder() as scratch:
             number = self._take_number()
             name = f"v{number}"
             path = self._address(folder, name)
@@ -251,7 +251,7 @@ class RemoteRegistry:
 
     def _read_versions(self, folder: str) -> tuple[list[ModelVersion], dict[str, str]]:
         versions, damaged = [], {}
-        with raising(UnreachableError, self.path, "read"):
+        with reading(self.path):
             for name in sorted(self._bucket.folders(self._key(folder)), key=name_number):
                 try:
                     version = self._read_version(folder, name) if name_number(name) else None
@@ -286,7 +286,7 @@ def is_remote_registry(url: str) -> bool:
     Raises:
         ArtifactError: the address cannot be read.
     """
-    with raising(UnreachableError, url, "read"):
+    with reading(url):
         bucket = Bucket.connect(url)
         found = bucket.read(join_key(bucket.key, MANIFEST))
         if found is None:

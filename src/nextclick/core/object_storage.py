@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from nextclick.core.extra_packages import import_extra
-from nextclick.errors import ConfigError, InputError
+from nextclick.errors import ConfigError, OutputError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -39,16 +39,29 @@ class ConflictError(StorageError):
 
 
 @contextmanager
-def raising(error_class: type[InputError], url: str, verb: str) -> Iterator[None]:
-    """Convert the errors of requests to `ADDRESS: cannot be VERB: REASON`.
+def reading(url: str) -> Iterator[None]:
+    """Convert the errors of requests that read an artifact or a registry.
 
     Raises:
-        InputError: of the given class: a request failed.
+        UnreachableError: a request failed.
     """
     try:
         yield
     except StorageError as error:
-        raise error_class(f"{url}: cannot be {verb}: {error}") from error
+        raise UnreachableError(f"{url}: cannot be read: {error}") from error
+
+
+@contextmanager
+def writing(url: str) -> Iterator[None]:
+    """Convert the errors of requests that write.
+
+    Raises:
+        OutputError: a request failed.
+    """
+    try:
+        yield
+    except StorageError as error:
+        raise OutputError(f"{url}: cannot be written: {error}") from error
 
 
 def store_options(url: str) -> dict[str, str] | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nextclick.core.file_digests import MANIFEST, find_damage
 from nextclick.core.local_cache import copy_lock, local_copy, mark_used, remove_unused
 from nextclick.core.manifests import ManifestError, check_files, parse_manifest, read_manifest
-from nextclick.core.object_storage import Bucket, StorageError, raising
+from nextclick.core.object_storage import Bucket, StorageError
 from nextclick.core.storage import atomic_folder
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def download_folder(kind: FolderKind, url: str, progress: Progress) -> Path:
             class `kind.unreachable`: a request failed.
         OutputError: the cache cannot be written.
     """
-    with raising(kind.unreachable, url, "read"):
+    try:
         bucket = Bucket.connect(url.rstrip("/"))
         while True:
             folder = current_folder(kind, bucket)
@@ -96,6 +96,8 @@ def download_folder(kind: FolderKind, url: str, progress: Progress) -> Path:
                 # another process may have replaced the folder and deleted this version
                 if current_folder(kind, bucket) == folder:
                     raise
+    except StorageError as error:
+        raise kind.unreachable(f"{url}: cannot be read: {error}") from error
 
 
 def read_pointer(kind: FolderKind, bucket: Bucket, folder: str) -> Pointer | None:

@@ -18,7 +18,7 @@ from nextclick.core.file_digests import MANIFEST, list_files
 from nextclick.core.local_cache import local_copy, scratch_folder
 from nextclick.core.locations import Location, resolve_location
 from nextclick.core.manifests import read_manifest
-from nextclick.core.object_storage import BLOCK_BYTES, Bucket, ConflictError, StorageError, raising
+from nextclick.core.object_storage import BLOCK_BYTES, Bucket, ConflictError, StorageError, writing
 from nextclick.core.overwrite_check import check_target
 from nextclick.core.remote_folder import VERSIONS, FolderKind, Pointer, join_key, read_pointer
 from nextclick.core.storage import atomic_folder
@@ -74,7 +74,7 @@ def check_output(kind: FolderKind, target: Location, *, overwrite: bool) -> None
     if isinstance(location, Path):
         check_target(location, overwrite=overwrite, replaces=(kind.kind,))
         return
-    with raising(OutputError, location, "written"):
+    with writing(location):
         bucket = Bucket.connect(location)
         _check_address(kind, bucket, overwrite, {kind.kind})
         probe = join_key(bucket.key, VERSIONS, secrets.token_hex(16))
@@ -109,7 +109,7 @@ def _uploaded_folder(
     kind: FolderKind, url: str, overwrite: bool, replaces: Collection[str], progress: Progress
 ) -> Iterator[Path]:
     version = secrets.token_hex(16)
-    with raising(OutputError, url, "written"):
+    with writing(url):
         bucket = Bucket.connect(url)
         folder = join_key(bucket.key, VERSIONS, version)
         previous = _check_address(kind, bucket, overwrite, replaces)

@@ -12,9 +12,9 @@ from nextclick.artifact.artifact_manifest import ARTIFACT
 from nextclick.artifact.registries import is_registry, open_registry
 from nextclick.core.file_digests import MANIFEST
 from nextclick.core.locations import resolve_location
-from nextclick.core.object_storage import Bucket, raising
+from nextclick.core.object_storage import Bucket, reading
 from nextclick.core.remote_folder import current_folder, join_key
-from nextclick.errors import ArtifactError, UnreachableError
+from nextclick.errors import ArtifactError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +100,7 @@ class RemoteArtifact:
 
     def current(self) -> ServedVersion:
         """See `VersionSource`."""
-        with raising(UnreachableError, self.url, "read"):
+        with reading(self.url):
             bucket = Bucket.connect(self.url)
             folder = current_folder(ARTIFACT, bucket)
             if folder != bucket.key:
