@@ -46,7 +46,7 @@ def proxy():
             patch.setattr("nextclick.core.object_storage._RETRIES", retries)
             patch.setattr("nextclick.core.object_storage._TIMEOUT", "1s")
             for module in ("remote_registry", "remote_pointer"):
-                patch.setattr(f"nextclick.artifact.{module}._MAX_CONFLICTS", 5)
+                patch.setattr(f"nextclick.artifact.{module}._MAX_CONFLICTS", 20)
             yield running
 
 
