@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nextclick.artifact.model_version import encode_with_digest, name_number
-from nextclick.artifact.version_registry import not_current
+from nextclick.artifact.registry_format import not_current
 from nextclick.core.manifests import ManifestError, parse_with_digest
 from nextclick.core.object_storage import ConflictError, StorageError
 from nextclick.errors import NextclickWarning, OutputError

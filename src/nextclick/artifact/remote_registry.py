@@ -27,8 +27,7 @@ from nextclick.artifact.model_version import (
     name_number,
     version_of,
 )
-from nextclick.artifact.remote_pointer import RemotePointer, pointed_name
-from nextclick.artifact.version_registry import (
+from nextclick.artifact.registry_format import (
     FORMAT_VERSION,
     KIND,
     POINTER,
@@ -36,6 +35,7 @@ from nextclick.artifact.version_registry import (
     not_current,
     write_version,
 )
+from nextclick.artifact.remote_pointer import RemotePointer, pointed_name
 from nextclick.core.file_digests import MANIFEST
 from nextclick.core.local_cache import scratch_folder
 from nextclick.core.manifests import ManifestError, parse_manifest, parse_with_digest

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from nextclick.artifact.artifact import Artifact, copy_artifact
+from nextclick.artifact.artifact import Artifact
 from nextclick.artifact.artifact_manifest import read_manifest
 from nextclick.artifact.model_version import (
     DETAILS,
@@ -32,15 +32,20 @@ from nextclick.artifact.model_version import (
     read_versions,
     version_folders,
     version_number,
-    write_details,
+)
+from nextclick.artifact.registry_format import (
+    FORMAT_VERSION,
+    KIND,
+    POINTER,
+    check_registry_manifest,
+    not_current,
+    write_version,
 )
 from nextclick.core.file_digests import MANIFEST
 from nextclick.core.manifests import (
     ManifestError,
     check_folder,
-    check_manifest,
     describe_os_error,
-    format_version,
     read_with_digest,
     with_digest,
     write_manifest,
@@ -50,11 +55,8 @@ from nextclick.core.storage import atomic_folder, raising_output_errors, write_j
 from nextclick.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-FORMAT_VERSION = 2  # 1 had no digests
-KIND = "nextclick.registry"
-POINTER = "current.json"
 _FOLDERS = ("versions", "rejected")
 
 
@@ -244,56 +246,6 @@ def is_registry_folder(folder: Path) -> bool:
     manifest = _read_json(folder / MANIFEST)
     has_parts = (folder / "versions").is_dir() and (folder / POINTER).exists()
     return has_parts or (manifest is not None and manifest.get("kind") == KIND)
-
-
-def check_registry_manifest(label: Path | str, read: Callable[[], dict[str, Any]]) -> None:
-    """Check the manifest of a registry.
-
-    Args:
-        label: the folder or address of the registry, for messages.
-        read: returns the content.
-
-    Raises:
-        ArtifactError: it is damaged, or of another format version.
-    """
-    try:
-        manifest = read()
-        version = format_version(manifest)
-        if "digest" in manifest or version == FORMAT_VERSION:
-            check_manifest(manifest)  # first: damage must not look like another version
-    except (ManifestError, KeyError, OSError) as error:
-        raise ArtifactError(
-            f"{label}/{MANIFEST}: not the manifest of a registry: {error!r}; publish the "
-            f"artifacts in {label}/versions to a new registry"
-        ) from error
-    if version != FORMAT_VERSION:
-        newer = version > FORMAT_VERSION
-        remedy = "upgrade nextclick" if newer else "publish its artifacts to a new registry"
-        raise ArtifactError(
-            f"{label} has registry format {version}, but this version of nextclick reads "
-            f"format {FORMAT_VERSION}: {remedy}"
-        )
-
-
-def not_current(registry: Path | str, current: str, follows: str) -> ArtifactError:
-    """The error of a version that was made from another one than the current one."""
-    return ArtifactError(
-        f"{registry}: the current version is {current}, but this one was made from "
-        f"{follows}; refresh {current} instead"
-    )
-
-
-def write_version(artifact: Artifact | str | Path, version: ModelVersion, folder: Path) -> None:
-    """Write an artifact and its `version.json` into an empty folder.
-
-    Raises:
-        ArtifactError: the artifact cannot be loaded.
-    """
-    if isinstance(artifact, Artifact):
-        artifact.write(folder)
-    else:
-        copy_artifact(artifact, folder)
-    write_details(version, folder)
 
 
 def _check_artifact(folder: Path) -> None:
