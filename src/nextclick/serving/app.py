@@ -31,10 +31,13 @@ from nextclick.serving.sessions.session_store import (
     SessionStoreError,
     SessionUnreadableError,
     StoreLimits,
+    history_url,
     open_store,
 )
+from nextclick.serving.sessions.visitor_history import VisitorHistory, history_limits
 from nextclick.serving.settings import shares_metrics
 from nextclick.serving.status_routes import health, metrics, ready
+from nextclick.serving.visitor_routes import delete_visitor, get_visitor
 from nextclick.serving.web_page import page_routes
 
 if TYPE_CHECKING:
@@ -54,8 +57,8 @@ _SWEEP_INTERVAL = 1.0  # seconds
 _LARGE_BODY = 1 << 16  # bytes; a smaller one is decoded within a millisecond
 
 OPERATIONS = (
-    recommend, recommend_batch, append_event, get_session, delete_session, list_models, activate,
-    search_items, health, ready, metrics,
+    recommend, recommend_batch, append_event, get_session, delete_session, get_visitor,
+    delete_visitor, list_models, activate, search_items, health, ready, metrics,
 )  # fmt: skip
 
 
@@ -67,6 +70,7 @@ class App:
         metrics: its Prometheus metrics.
         is_loaded: whether the models are loaded.
         store: the live sessions.
+        visitors: the earlier sessions of visitors; None with --history-seconds 0.
         lost_clicks: number of clicks that could not be stored.
         asgi: the ASGI application.
     """
@@ -76,6 +80,7 @@ class App:
         self.metrics = ServerMetrics(shared=shares_metrics())
         self._models: ModelManager | None = None
         self.store: SessionStore
+        self.visitors: VisitorHistory | None = None
         self.lost_clicks = 0
         self.thread_batcher: ThreadBatcher
         self.inline_batcher: InlineBatcher
@@ -129,7 +134,11 @@ class App:
     async def lifespan(self) -> AsyncIterator[None]:
         """Open the session store and the batchers, and run the background tasks."""
         settings = self.settings
-        self.store = open_store(settings.state, store_limits(settings))
+        limits = store_limits(settings)
+        self.store = open_store(settings.state, limits)
+        if settings.history_seconds:
+            kept = history_limits(limits, settings.history_seconds)
+            self.visitors = VisitorHistory(open_store(history_url(settings.state), kept))
         await self.check_store()
         options: dict[str, Any] = {
             "max_queue": settings.max_queue,
@@ -149,7 +158,12 @@ class App:
             await asyncio.gather(*tasks, return_exceptions=True)
             self.inline_batcher.close()
             await asyncio.to_thread(self.thread_batcher.close)
-            await self.store.close()
+            for store in self._stores:
+                await store.close()
+
+    @property
+    def _stores(self) -> list[SessionStore]:
+        return [self.store, *([] if self.visitors is None else [self.visitors.store])]
 
     def batcher(self, loaded: LoadedModel, cost: int) -> ThreadBatcher | InlineBatcher:
         """The batcher of a model for requests of a cost."""
@@ -241,9 +255,10 @@ class App:
         self.store_failed(error)
 
     async def check_store(self) -> str | None:
-        """Write to the session store; returns None, or why it failed."""
+        """Write to the session stores; returns None, or why one failed."""
         try:
-            await self.store.check_write()
+            for store in self._stores:
+                await store.check_write()
         except SessionStoreError as error:
             self.metrics.store_up.set(0)
             log.warning("the session store cannot be written: %s", error)
@@ -266,8 +281,9 @@ class App:
         """Remove expired sessions."""
         while True:
             await asyncio.sleep(_SWEEP_INTERVAL)
-            with contextlib.suppress(SessionStoreError):
-                await self.store.sweep()
+            for store in self._stores:
+                with contextlib.suppress(SessionStoreError):
+                    await store.sweep()
 
 
 def store_limits(settings: Settings) -> StoreLimits:
@@ -286,7 +302,11 @@ def _always() -> bool:
 
 def _starlette(app: App) -> ASGIApp:
     routes = [
-        Route(path, endpoint(app, group := list(operations)), methods=[o.method for o in group])
+        Route(
+            path.replace("{user}", "{user:path}"),  # an id may contain a slash
+            endpoint(app, group := list(operations)),
+            methods=[o.method for o in group],
+        )
         for path, operations in groupby(OPERATIONS, key=lambda operation: operation.path)
     ]
     starlette = Starlette(
