@@ -222,6 +222,11 @@ class Model(ABC):
         """The arrays of `state` with one row per item, which grow with the catalog."""
         return ()
 
+    @property
+    def user_arrays(self) -> tuple[str, ...]:
+        """The arrays of `state` with one row per user, which grow with the known users."""
+        return ()
+
     def grow_catalog(self, past: PriorSessions, new: Sessions) -> Self:
         """Add rows for new items and renumber the rows of known items.
 

@@ -199,6 +199,11 @@ class BPRMF(Model):
         """The arrays with one row per item."""
         return ("items", "bias")
 
+    @property
+    def user_arrays(self) -> tuple[str, ...]:
+        """The array with one row per user."""
+        return ("users",) if self.config.of == "user" else ()
+
     def state(self) -> dict[str, AnyArray]:
         """Factors of items and users, and the bias."""
         return {"items": self.items, "bias": self.bias, "users": self.users}

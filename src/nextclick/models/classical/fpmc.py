@@ -199,6 +199,11 @@ class FPMC(Model):
         """The arrays with one row per item."""
         return ("last", "items")
 
+    @property
+    def user_arrays(self) -> tuple[str, ...]:
+        """The array with one row per user."""
+        return ("users",) if self.config.users else ()
+
     def state(self) -> dict[str, AnyArray]:
         """Factors of last clicks, of users, and of next items."""
         return {"last": self.last, "users": self.users, "items": self.items}

@@ -125,6 +125,12 @@ class ASARS(NeuralModel):
         )
 
     @property
+    def user_arrays(self) -> tuple[str, ...]:
+        """See `Model.user_arrays`."""
+        names = ("users.weight", "seen_users", "speed.weight")
+        return tuple(name for name in names if name in self.encoder.state_dict())
+
+    @property
     def history_dropout(self) -> float:
         """See `NeuralModel.history_dropout`; the share of rows with an unknown user."""
         share: float = self.config.user_dropout
