@@ -114,7 +114,8 @@ class ModelUpdate:
             until_ms=None if until is None else parse_time("until", until),
             progress=self.progress,
         )
-        if self.base.users is not None and increment.users is None:
+        reads_history = self.base.model.capabilities.earlier_sessions > 0
+        if (self.base.users is not None or reads_history) and increment.users is None:
             raise ConfigError(
                 f"{self.base.model.name} reads users and the new log has none: name their column "
                 "with --user-column"
@@ -137,7 +138,10 @@ class ModelUpdate:
         fingerprint = _fingerprint(base, new, increment.items)
         users = self._users_with_rows(new, increment.users)
         new = _with_model_users(
-            new.remap_items(from_new[to_new_vocabulary], len(items)), users, increment.users
+            new.remap_items(from_new[to_new_vocabulary], len(items)),
+            users,
+            increment.users,
+            base.model,
         )
         older = None if self.older is None else self.older.remap_items(from_base, len(items))
         grown = base.model
@@ -215,9 +219,14 @@ def _older_sessions(base: Artifact, store: Store) -> Sessions:
 
 
 def _with_model_users(
-    sessions: Sessions, known: Vocabulary | None, users: Vocabulary | None
+    sessions: Sessions, known: Vocabulary | None, users: Vocabulary | None, model: Model
 ) -> Sessions:
-    """The sessions with user indices of the model; a user it does not know is 0."""
+    """The sessions with user indices of the model; a user it does not know is 0.
+
+    A model that reads earlier sessions, but no users, keeps the users of the log.
+    """
+    if known is None and model.capabilities.earlier_sessions and users is not None:
+        return replace(sessions, n_users=len(users))
     if known is None or users is None or sessions.users is None:
         return replace(sessions, users=None, n_users=0)
     index = np.append(np.int32(0), known.indices(users.ids()))
@@ -228,7 +237,7 @@ def reindexed(artifact: Artifact, sessions: Sessions, increment: LogIncrement) -
     """Sessions of a new log in the item and user indices of a model."""
     index = np.append(np.int32(0), artifact.items.indices(increment.items.ids())).astype(np.int32)
     in_model_items = sessions.remap_items(index, len(artifact.items))
-    return _with_model_users(in_model_items, artifact.users, increment.users)
+    return _with_model_users(in_model_items, artifact.users, increment.users, artifact.model)
 
 
 def _training_record(
