@@ -117,8 +117,8 @@ def measure(artifact: Artifact, sessions: Sessions, mode: Any) -> dict[str, Any]
         sets = (np.sort(one, 1) != np.sort(other, 1)).any(1)
         differs.append(np.stack([one[:, 0] != other[:, 0], (one != other).any(1), sets], 1))
     found: dict[str, Any] = {"prefixes": sum(map(len, differs))}
-    for name, values in ranks.items():
-        rank = np.concatenate(values)
+    for name, blocks in ranks.items():
+        rank = np.concatenate(blocks)
         hit = rank <= K
         found[name] = {
             f"recall@{K}": round(100 * float(hit.mean()), 2),

@@ -57,5 +57,5 @@ def user_sessions(
     bounds = list(zip(found.offsets[:-1].tolist(), found.offsets[1:].tolist(), strict=True))
     return [
         (store.items.raw_ids(found.items[first:last]), time)
-        for (first, last), time in zip(bounds, ends.tolist(), strict=True)
+        for (first, last), time in zip(bounds, np.round(ends, 3).tolist(), strict=True)
     ]
