@@ -119,8 +119,8 @@ class Recommender:
 
         Raises:
             ConfigError: k is below 1, a session is not a sequence of ids, times do not match the
-                clicks or decrease, an earlier session does not end before the session, or an empty
-                session has a user or a history that the model cannot read without a click.
+                clicks or decrease, or an earlier session does not end before the session. Also if
+                an empty session has a user or a history that the model cannot read without a click.
         """
         B = len(sessions)
         if isinstance(users, str) or (users is not None and len(users) != B):
