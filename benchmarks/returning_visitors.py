@@ -5,6 +5,7 @@
 
 The log is that of `benchmarks/asars_variants.py --returning`: a simulated shop (docs/simulator.md),
 in which a quarter of the clicks of known visitors are clicks on items of their last three sessions.
+`--events` makes it smaller, with fewer visitors and items in proportion.
 A fifth of the visitors is held out: no session of theirs is trained on. Each form is trained on the
 sessions of the others before the last tenth of the time, and ranks the later sessions of the
 held-out visitors: anonymous, with their latest ten earlier clicks, and with all earlier sessions
@@ -44,9 +45,11 @@ FORMS = {"without first_click": FORM, "first_click=true": FORM | {"first_click":
 CONDITIONS = ("anonymous", "ten clicks", "all sessions")
 
 
-def split_visitors(folder: Path) -> tuple[Store, pl.DataFrame]:
+def split_visitors(folder: Path, events: int) -> tuple[Store, pl.DataFrame]:
     """The store of the other visitors, and the log of the held-out ones."""
-    log = returning_log(SHOP)
+    share = events / SHOP.events
+    users, items = round(SHOP.users * share), round(SHOP.items * share)
+    log = returning_log(replace(SHOP, events=events, users=users, items=items))
     held_out = (pl.col("user_id") % SHARE == 0).fill_null(value=False)
     if not (folder / "store").exists():
         options = PrepareOptions(split=SplitOptions(kind="fraction", fraction=0.1))
@@ -149,9 +152,10 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--events", type=int, default=SHOP.events)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    store, log = split_visitors(options.folder)
+    store, log = split_visitors(options.folder, options.events)
     found: dict[str, dict[str, Any]] = {}
     print(f"| form | targets | history | Recall@{K} | MRR@{K} |\n|---|---|---|---|---|", flush=True)
     for form, values in FORMS.items():
