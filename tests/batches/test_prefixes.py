@@ -178,7 +178,7 @@ def test_select_keeps_whole_samples() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mode": "first"}, "mode must be all or last, got 'first'"),
+        ({"mode": "middle"}, "mode must be all, last or first, got 'middle'"),
         ({"max_length": 0}, "max_length must be at least 1, or None for no limit; got 0"),
         ({"max_cells": 0}, "max_cells must be at least 1, got 0"),
         ({"n_rows": 0}, "n_rows must be at least 1, got 0"),

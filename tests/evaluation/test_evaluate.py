@@ -294,8 +294,8 @@ def test_protocols_out_of_range() -> None:
         RankingProtocol(min_prefix=0)
     with pytest.raises(ConfigError, match="ties must be worst, best or mean, got 'low'"):
         RankingProtocol(ties="low")
-    with pytest.raises(ConfigError, match="mode must be all or last, got 'first'"):
-        RankingProtocol(mode="first")
+    with pytest.raises(ConfigError, match="mode must be all, last or first, got 'middle'"):
+        RankingProtocol(mode="middle")
     with pytest.raises(ConfigError, match="max_length must be at least 1, or None"):
         RankingProtocol(max_length=0)
 

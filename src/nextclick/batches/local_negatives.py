@@ -99,8 +99,6 @@ def _in_row(
     for click in clicks:
         if click == item:
             return True
-        if click == 0:
-            break
     row, p = where[first] // width, first
     while p < len(targets) and where[p] // width == row:
         if targets[p] == item:

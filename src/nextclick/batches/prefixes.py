@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import BoolArray, Float32Array, Int32Array, Int64Array
 
-Mode: TypeAlias = Literal["all", "last"]
+Mode: TypeAlias = Literal["all", "last", "first"]
 
 CLICKS_PER_CHUNK = 1 << 20  # samples are computed chunk by chunk, to bound the memory
 
@@ -92,6 +92,8 @@ def prefix_blocks(
     Args:
         sessions: the log; its times and users, if any, are included in the batches.
         mode: "all" yields n - 1 samples for a session of n clicks, "last" only the last of them.
+            "first" yields the first click of each session whose user has an earlier session; its
+            prefix is empty.
         max_length: maximum number of known clicks of a prefix, the latest ones; None for no limit.
         max_cells: maximum number of cells P x T of a block; a single row may exceed it.
         n_rows: maximum number of rows P of a block.
@@ -113,14 +115,25 @@ def prefix_blocks(
         raise ConfigError(
             "leak_target_time needs sessions with times; prepare the log with --time-column"
         )
+    has_history = sessions.users is not None and sessions.times is not None
+    if mode == "first" and not has_history:
+        raise ConfigError(
+            "the first clicks of sessions are predicted from earlier sessions, and this log has no "
+            "users or no times; prepare it with --user-column and --time-column"
+        )
     blocks = _blocks(sessions, mode, max_length, max_cells, n_rows, leak_target_time)
-    if not earlier_sessions or sessions.users is None or sessions.times is None:
+    if mode == "first":
+        complete = _with_history(blocks, sessions, max(earlier_sessions, 1))
+        return (block for block in map(_returning, complete) if len(block))
+    if not earlier_sessions or not has_history:
         return blocks
     return _with_history(blocks, sessions, earlier_sessions)
 
 
 def count_samples(sessions: Sessions, mode: Mode) -> int:
-    """The number of samples that `prefix_blocks` yields."""
+    """The number of samples that `prefix_blocks` yields; with mode "first" at most."""
+    if mode == "first":
+        return int(np.count_nonzero(sessions.lengths()))
     if mode == "last":
         return int(np.count_nonzero(sessions.lengths() >= 2))
     return sessions.n_prefixes
@@ -132,8 +145,8 @@ def check_prefixes(mode: str, max_length: int | None) -> None:
     Raises:
         ConfigError: the mode is unknown, or the maximum length is not positive.
     """
-    if mode not in ("all", "last"):
-        raise ConfigError(f"mode must be all or last, got {mode!r}")
+    if mode not in ("all", "last", "first"):
+        raise ConfigError(f"mode must be all, last or first, got {mode!r}")
     if max_length is not None and max_length < 1:
         raise ConfigError(f"max_length must be at least 1, or None for no limit; got {max_length}")
 
@@ -178,6 +191,12 @@ def _with_history(
         yield replace(block, batch=replace(block.batch, history=history.take(row_of)))
 
 
+def _returning(block: PrefixBlock) -> PrefixBlock:
+    """The samples of users with an earlier session."""
+    assert block.batch.history is not None
+    return block.select(block.batch.history.counts > 0)
+
+
 def _session_chunks(offsets: Int64Array) -> Iterator[tuple[int, int]]:
     """Yield ranges of sessions of at most CLICKS_PER_CHUNK clicks, at least one session each."""
     begin, n_sessions = 0, len(offsets) - 1
@@ -191,6 +210,9 @@ def _session_chunks(offsets: Int64Array) -> Iterator[tuple[int, int]]:
 def _samples(part: Sessions, mode: Mode) -> tuple[Int64Array, Int64Array]:
     """(P,) index of the session and (P,) index of the target click of each sample."""
     lengths = part.lengths()
+    if mode == "first":
+        session = np.flatnonzero(lengths)
+        return session, part.offsets[session]
     if mode == "last":
         session = np.flatnonzero(lengths >= 2)
         return session, part.offsets[session + 1] - 1

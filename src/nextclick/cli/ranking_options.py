@@ -9,9 +9,11 @@ from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup
 from nextclick.cli.item_rule_options import ItemRuleOptions, with_item_rules
+from nextclick.errors import ConfigError
 from nextclick.experiments.search_options import MinPrefix
 
 if TYPE_CHECKING:
+    from nextclick.batches.prefixes import Mode
     from nextclick.data.store import Store
     from nextclick.evaluation import RankingProtocol
 
@@ -39,6 +41,12 @@ class RankingOptions:
     last_only: Annotated[bool, Field(description="predict the last click of each session only")] = (
         False
     )
+    first_click: Annotated[
+        bool,
+        Field(
+            description="predict the first click of each session whose user has an earlier session"
+        ),
+    ] = False
     unseen: Annotated[
         str | None,
         Field(description="targets that do not occur in training: miss or drop"),
@@ -61,13 +69,20 @@ class RankingOptions:
 
         changes: dict[str, Any] = {
             "ties": self.ties,
-            "mode": "last" if self.last_only else "all",
+            "mode": self._mode(),
             "min_prefix": self.min_prefix,
             "rules": self.items.rules(),
         }
         if self.unseen is not None:
             changes["unseen"] = self.unseen
         return replace(store_protocol(store), **changes)
+
+    def _mode(self) -> Mode:
+        if self.first_click and self.last_only:
+            raise ConfigError(
+                "--first-click and --last-only choose different targets: give one of them"
+            )
+        return "first" if self.first_click else "last" if self.last_only else "all"
 
 
 def ranking_group(**changes: Any) -> OptionGroup:

@@ -30,6 +30,7 @@ def recommend_command(
         nextclick recommend model --session 214536502 --exclude-seen --block 214536500
         nextclick recommend model --session '"shirt, red",shoe'
         nextclick recommend model --session shoe --history shirt,hat --history shoe,sock
+        nextclick recommend model --session "" --user u7 --history-from store
     """  # noqa: D301
     from nextclick.artifact.registries import artifact_folder
     from nextclick.serving import Recommender
@@ -55,7 +56,8 @@ def recommend_command(
             zip(recommendation.items, recommendation.scores, strict=True), 1
         )
     ]
-    table(f"After {quote_ids(ids)}", ["rank", "item", "score"], rows)
+    title = f"After {quote_ids(ids)}" if ids else "First click"
+    table(title, ["rank", "item", "score"], rows)
     if recommendation.note:
         say(recommendation.note)
     if as_json:

@@ -17,7 +17,15 @@ from nextclick.serving.settings import Settings, read_token
 _SESSIONS, _LIMITS, _ACCESS, _LOG = "Live sessions", "Limits", "Access", "Logs"
 _PANELS = {
     **dict.fromkeys(
-        ("state", "session_seconds", "session_clicks", "max_sessions", "state_megabytes"), _SESSIONS
+        (
+            "state",
+            "session_seconds",
+            "session_clicks",
+            "history_seconds",
+            "max_sessions",
+            "state_megabytes",
+        ),
+        _SESSIONS,
     ),
     **dict.fromkeys(
         (

@@ -5,13 +5,19 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from nextclick.cli.dataclass_options import OptionGroup
+from nextclick.cli.output import say
 from nextclick.cli.parsing import parse_ids, parse_seconds
 from nextclick.errors import ConfigError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nextclick.core.types import RawId
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +59,24 @@ class SessionOptions:
         Field(description="time of the last click of each --history, with the origin of --times"),
     ] = None
 
-    def earlier_sessions(self) -> list[tuple[list[str], float | None]]:
+    history_from: Annotated[
+        str | None,
+        Field(
+            description="store with the earlier sessions of --user, in place of --history: those "
+            "that ended before the first of --times, or before --now if there is no click"
+        ),
+    ] = None
+
+    def earlier_sessions(self) -> Sequence[tuple[Sequence[RawId], float | None]]:
         """The clicks and the time of the last click of each earlier session.
 
         Raises:
-            ConfigError: the number of times is another one, or a quote is not closed.
+            ConfigError: the number of times is another one, a quote is not closed, or a store is
+                named without a user or beside --history.
+            StoreError: the store has no users or no times.
         """
+        if self.history_from is not None:
+            return self._stored_sessions(self.history_from)
         sessions = [parse_ids("--history", text) for text in self.history or ()]
         if self.history_times is None:
             return [(session, None) for session in sessions]
@@ -68,6 +86,21 @@ class SessionOptions:
                 f"{len(self.history_times)}"
             )
         return list(zip(sessions, self.history_times, strict=True))
+
+    def _stored_sessions(self, store: str) -> Sequence[tuple[Sequence[RawId], float | None]]:
+        from nextclick.experiments.user_sessions import user_sessions
+
+        if self.user is None or self.history:
+            raise ConfigError(
+                "--history-from needs --user and excludes --history: give the user whose sessions "
+                "are read from the store"
+            )
+        start = self.times[0] if self.times else self.now
+        sessions = user_sessions(store, self.user, before=start)
+        if not sessions:
+            say(f"--user {self.user}: no earlier session in {store}")
+        # without a start the clock of the store is not that of the session
+        return sessions if start is not None else [(items, None) for items, _ in sessions]
 
     def ids(self) -> list[str] | None:
         """The clicked items in order; None if no option names them.

@@ -46,7 +46,8 @@ class RankingProtocol:
     """Conditions of an evaluation; only evaluations with equal protocols are comparable.
 
     Attributes:
-        mode: "all" makes every click but the first a target, "last" the last click of a session.
+        mode: "all" makes every click but the first a target, "last" the last click of a session,
+            "first" the first click of a session whose user has an earlier session.
         ties: rank of the target among items of the same score: "worst", "best" or "mean".
         unseen: "miss" counts a target unseen in training as a miss, "drop" omits its prefix.
         max_length: number of the most recent known clicks that a scorer reads; None is all.
@@ -73,6 +74,11 @@ class RankingProtocol:
             raise ConfigError(f"unseen must be miss or drop, got {self.unseen!r}")
         if self.min_prefix < 1:
             raise ConfigError(f"min_prefix must be at least 1, got {self.min_prefix}")
+        if self.mode == "first" and self.min_prefix > 1:
+            raise ConfigError(
+                f"min_prefix must be 1 for first clicks, which have no prefix, got "
+                f"{self.min_prefix}; omit it"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON types; the rules as text, or None without a rule."""
@@ -218,6 +224,11 @@ def evaluate(
     rules = _candidate_rules(protocol.rules, items, sessions)
     collected = _CollectedRanks(Exposure(scorer.n_items, cutoffs, support))
     capabilities = scorer.capabilities if isinstance(scorer, Model) else Capabilities()
+    if protocol.mode == "first" and isinstance(scorer, Model) and not capabilities.first_click:
+        raise ConfigError(
+            f"{scorer.name} with its parameters cannot predict first clicks: evaluate pop, bpr-mf "
+            "with of=user, fpmc with users=true, or asars with a history and first_click=true"
+        )
     done, total = 0, count_samples(sessions, protocol.mode)
     for start, stop in ranges:
         part = sessions.slice(start, stop)
@@ -281,7 +292,7 @@ class _CollectedRanks:
         if not self.ranks:
             raise EmptyLogError(
                 "no prefix to evaluate: no session has a target to rank after "
-                f"{protocol.min_prefix} clicks or more "
+                f"{_least_input(protocol)} "
                 f"({self.unseen_targets} targets are unseen in training, unseen is "
                 f"{protocol.unseen}); give longer sessions, lower min_prefix, or set unseen to miss"
             )
@@ -290,6 +301,12 @@ class _CollectedRanks:
             np.concatenate(self.position),
             np.concatenate(self.targets),
         )
+
+
+def _least_input(protocol: RankingProtocol) -> str:
+    if protocol.mode == "first":
+        return "an earlier session of its user"
+    return f"{protocol.min_prefix} clicks or more"
 
 
 def _blocks(

@@ -73,7 +73,7 @@ def by_length(
     """Metrics by the number of clicks before the target (NARM, Table 5).
 
     Args:
-        position: (P,) int32, clicks before the target, at least 1.
+        position: (P,) int32, clicks before the target.
         ranks: (P,) float64.
         metrics: `per_prefix` of `ranks`.
         ks: cut-offs of the hits.

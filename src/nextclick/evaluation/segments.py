@@ -28,7 +28,7 @@ TARGET, PREFIX_LENGTH, POPULARITY, USER = "target", "prefix-length", "popularity
 EARLIER = "earlier-sessions"
 # those that can be chosen; TARGET is always measured
 BUILT_IN = (PREFIX_LENGTH, POPULARITY, USER, EARLIER)
-LENGTHS = {"1": 1, "2": 2, "3-5": 5, "6-10": 10}  # label to the largest length; then LONGER
+LENGTHS = {"0": 0, "1": 1, "2": 2, "3-5": 5, "6-10": 10}  # label to the largest length; then LONGER
 LONGER = "11+"
 EARLIER_COUNTS = {"0": 0, "1": 1, "2-4": 4, "5-9": 9}  # label to the largest number; then MANY
 MANY = "10+"

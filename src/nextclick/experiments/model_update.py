@@ -25,6 +25,7 @@ from nextclick.experiments.incremental_training import (
     updated_by_training,
 )
 from nextclick.experiments.reindex import sessions_for
+from nextclick.models.grow_users import add_user_rows
 from nextclick.models.incremental_state import PriorSessions, scatter_rows
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ class ModelUpdate:
         )
         if stream:
             increment.report["stream"] = stream
-        if self.base.users is not None and increment.users is None:
+        reads_history = self.base.model.capabilities.earlier_sessions > 0
+        if (self.base.users is not None or reads_history) and increment.users is None:
             raise ConfigError(
                 f"{self.base.model.name} reads users and the new log has none: name their column "
                 "with --user-column"
@@ -143,10 +145,20 @@ class ModelUpdate:
         new_vocabulary, to_new_vocabulary = increment.items.only(clicked[clicked > 0])
         items, from_base, from_new = base.items.union(new_vocabulary)
         fingerprint = _fingerprint(base, new, increment.items)
+        users = self._users_with_rows(new, increment.users)
         new = _with_model_users(
-            new.remap_items(from_new[to_new_vocabulary], len(items)), base, increment.users
+            new.remap_items(from_new[to_new_vocabulary], len(items)),
+            users,
+            increment.users,
+            base.model,
         )
         older = None if self.older is None else self.older.remap_items(from_base, len(items))
+        grown = base.model
+        if users is not None and base.users is not None and users is not base.users:
+            index = np.append(np.int32(0), users.indices(base.users.ids()))
+            grown = add_user_rows(grown, index, len(users))
+            if older is not None and older.users is not None:
+                older = replace(older, users=index[older.users], n_users=len(users))
         prior = PriorSessions(
             index=from_base,
             n_items=len(items),
@@ -154,7 +166,7 @@ class ModelUpdate:
             support=scatter_rows(base.support, from_base, len(items)),
             sessions=older,
         )
-        model, training = self._update_model(new, prior, time_share)
+        model, training = self._update_model(grown, new, prior, time_share)
         end_block(model, new, increment.last_block_over(n_sessions))
         support = prior.support + new.support()
         record = {
@@ -163,6 +175,7 @@ class ModelUpdate:
             "sessions": len(new),
             "events": new.n_events,
             "new_items": len(items) - len(base.items),
+            "new_users": 0 if users is None or base.users is None else len(users) - len(base.users),
             **training,
             "build_seconds": time.perf_counter() - start,
         }
@@ -170,12 +183,25 @@ class ModelUpdate:
         if base.model.capabilities.needs_sessions:
             log = replace(prior.concatenate(new), times=None, users=None, blocks=None)
         trained = _training_record(base, new, support, record)
-        return Artifact(model, items, support, trained, base.users, log)
+        return Artifact(model, items, support, trained, users, log)
+
+    def _users_with_rows(self, new: Sessions, users: Vocabulary | None) -> Vocabulary | None:
+        """The users of the model, and those of the new sessions with enough clicks."""
+        known, least = self.base.users, self.fine_tune.min_user_clicks
+        if known is None or users is None or new.users is None:
+            return known
+        if least == 0 or not self.base.model.user_arrays:
+            return known
+        clicks = np.bincount(new.users, weights=new.lengths(), minlength=len(users) + 1)
+        is_new = np.append(True, known.indices(users.ids()) == 0)
+        chosen = np.flatnonzero((clicks >= least) & is_new)
+        if not len(chosen[chosen > 0]):
+            return known
+        return known.union(users.only(chosen[chosen > 0].astype(np.int32))[0])[0]
 
     def _update_model(
-        self, new: Sessions, prior: PriorSessions, time_share: float
+        self, model: Model, new: Sessions, prior: PriorSessions, time_share: float
     ) -> tuple[Model, dict[str, Any]]:
-        model = self.base.model
         if self.strategy == "exact":
             return model.update_exactly(new, prior, progress=self.progress), {}
         options = self.fine_tune
@@ -201,19 +227,26 @@ def _older_sessions(base: Artifact, store: Store) -> Sessions:
     return sessions_for(base, store, base.trained["part"])
 
 
-def _with_model_users(sessions: Sessions, base: Artifact, users: Vocabulary | None) -> Sessions:
-    """The sessions with user indices of the model; a user it does not know is 0."""
-    if base.users is None or users is None or sessions.users is None:
+def _with_model_users(
+    sessions: Sessions, known: Vocabulary | None, users: Vocabulary | None, model: Model
+) -> Sessions:
+    """The sessions with user indices of the model; a user it does not know is 0.
+
+    A model that reads earlier sessions, but no users, keeps the users of the log.
+    """
+    if known is None and model.capabilities.earlier_sessions and users is not None:
+        return replace(sessions, n_users=len(users))
+    if known is None or users is None or sessions.users is None:
         return replace(sessions, users=None, n_users=0)
-    index = np.append(np.int32(0), base.users.indices(users.ids()))
-    return replace(sessions, users=index[sessions.users], n_users=len(base.users))
+    index = np.append(np.int32(0), known.indices(users.ids()))
+    return replace(sessions, users=index[sessions.users], n_users=len(known))
 
 
 def reindexed(artifact: Artifact, sessions: Sessions, increment: LogIncrement) -> Sessions:
     """Sessions of a new log in the item and user indices of a model."""
     index = np.append(np.int32(0), artifact.items.indices(increment.items.ids())).astype(np.int32)
     in_model_items = sessions.remap_items(index, len(artifact.items))
-    return _with_model_users(in_model_items, artifact, increment.users)
+    return _with_model_users(in_model_items, artifact.users, increment.users, artifact.model)
 
 
 def _training_record(

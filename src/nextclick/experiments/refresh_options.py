@@ -61,6 +61,14 @@ class FineTuneOptions:
         float,
         Field(ge=0, description="older sessions, drawn at random, for each new session"),
     ] = 0.0
+    min_user_clicks: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="models with a row per user: clicks in the new log that give a new user a "
+            "row; 0 adds none",
+        ),
+    ] = 5
     seed: Annotated[int, Field(ge=0, description="seed of all random numbers")] = 0
     device: Annotated[
         str, Field(description="compute device of neural models: auto, cpu or cuda")

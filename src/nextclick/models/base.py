@@ -48,6 +48,8 @@ class Capabilities:
         recurrent_step: the encoder reads one click at a time and returns its state.
         earlier_sessions: the number of latest earlier sessions of the visitor that the model reads
             from `SessionBatch.history`; 0 for none.
+        first_click: the score of a session without clicks is a prediction of its first click, from
+            popularity, the user or the earlier sessions.
         prediction_moment: the moment of prediction that the model is trained for. "at-target" is a
             leak: the time that a visitor stays on an item is unknown before the next click.
     """
@@ -63,6 +65,7 @@ class Capabilities:
     product_scores: bool = False
     recurrent_step: bool = False
     earlier_sessions: int = 0
+    first_click: bool = False
     prediction_moment: Moment = "at-click"
 
     @property
@@ -217,6 +220,11 @@ class Model(ABC):
     @property
     def item_arrays(self) -> tuple[str, ...]:
         """The arrays of `state` with one row per item, which grow with the catalog."""
+        return ()
+
+    @property
+    def user_arrays(self) -> tuple[str, ...]:
+        """The arrays of `state` with one row per user, which grow with the known users."""
         return ()
 
     def grow_catalog(self, past: PriorSessions, new: Sessions) -> Self:

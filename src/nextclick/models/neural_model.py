@@ -181,7 +181,9 @@ NO_DATASET_INFO = DatasetInfo()
 class NeuralModel(Model):
     """A scorer around an encoder; a subclass declares its config and its encoder.
 
-    The config has a field `max_length`, the number of latest clicks that the encoder reads.
+    The config has a field `max_length`, the number of latest clicks that the encoder reads. The
+    encoder of a model with the capability `first_click` reads an item 0 before the clicks, whose
+    query predicts the first click.
 
     Attributes:
         encoder_type: builds the encoder from (config, n_items), and a `DatasetInfo` if the model
@@ -224,9 +226,9 @@ class NeuralModel(Model):
 
     @torch.inference_mode()
     def score(self, batch: SessionBatch) -> Float32Array:
-        """(B, N + 1) float32 scores; all scores of an empty session are 0."""
+        """(B, N + 1) float32 scores; all scores of an empty session are 0 without `first_click`."""
         scores = np.zeros((len(batch), self.n_items + 1), dtype=np.float32)
-        rows = np.flatnonzero(batch.lengths > 0)
+        rows = np.flatnonzero((batch.lengths > 0) | self.capabilities.first_click)
         if len(rows):
             self.encoder.eval()  # before `table`, which may depend on the mode
             table, bias = self.encoder.table()
@@ -245,7 +247,8 @@ class NeuralModel(Model):
         """(B, D) float32 queries on the CPU, for a search over the table of items.
 
         Args:
-            batch: B sessions, each with at least one click.
+            batch: B sessions, each with at least one click unless the model has the capability
+                `first_click`.
         """
         return self._queries(batch, np.arange(len(batch)))[0].float().cpu()
 
@@ -284,6 +287,8 @@ class NeuralModel(Model):
             reads=self.requires(self.config),
             earlier_sessions=self.capabilities.earlier_sessions,
         )
+        if self.capabilities.first_click:
+            read = read.with_start()
         inputs: dict[str, Tensor | TensorRecord] = {
             name: to_tensor(array).to(device) for name, array in read.arrays.items()
         }

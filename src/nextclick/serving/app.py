@@ -32,10 +32,13 @@ from nextclick.serving.sessions.session_store import (
     SessionStoreError,
     SessionUnreadableError,
     StoreLimits,
+    history_url,
     open_store,
 )
+from nextclick.serving.sessions.visitor_history import VisitorHistory, history_limits
 from nextclick.serving.settings import shares_metrics
 from nextclick.serving.status_routes import health, metrics, ready
+from nextclick.serving.visitor_routes import delete_visitor, get_visitor
 from nextclick.serving.web_page import page_routes
 
 if TYPE_CHECKING:
@@ -55,8 +58,8 @@ _SWEEP_INTERVAL = 1.0  # seconds
 _LARGE_BODY = 1 << 16  # bytes; a smaller one is decoded within a millisecond
 
 OPERATIONS = (
-    recommend, recommend_batch, append_event, get_session, delete_session, list_models, activate,
-    search_items, health, ready, metrics,
+    recommend, recommend_batch, append_event, get_session, delete_session, get_visitor,
+    delete_visitor, list_models, activate, search_items, health, ready, metrics,
 )  # fmt: skip
 
 
@@ -69,6 +72,7 @@ class App:
         is_loaded: whether the models are loaded.
         store: the live sessions.
         event_log: the log of clicks and the items shown; None without `--event-log`.
+        visitors: the earlier sessions of visitors; None with --history-seconds 0.
         lost_clicks: number of clicks that could not be stored.
         asgi: the ASGI application.
     """
@@ -79,6 +83,7 @@ class App:
         self._models: ModelManager | None = None
         self.store: SessionStore
         self.event_log: EventLog | None = None
+        self.visitors: VisitorHistory | None = None
         self.lost_clicks = 0
         self.thread_batcher: ThreadBatcher
         self.inline_batcher: InlineBatcher
@@ -132,7 +137,11 @@ class App:
     async def lifespan(self) -> AsyncIterator[None]:
         """Open the session store and the batchers, and run the background tasks."""
         settings = self.settings
-        self.store = open_store(settings.state, store_limits(settings))
+        limits = store_limits(settings)
+        self.store = open_store(settings.state, limits)
+        if settings.history_seconds:
+            kept = history_limits(limits, settings.history_seconds)
+            self.visitors = VisitorHistory(open_store(history_url(settings.state), kept))
         await self.check_store()
         if settings.event_log is not None:
             self.event_log = EventLog(settings.event_log, self.metrics.dropped_events.inc)
@@ -154,9 +163,14 @@ class App:
             await asyncio.gather(*tasks, return_exceptions=True)
             self.inline_batcher.close()
             await asyncio.to_thread(self.thread_batcher.close)
-            await self.store.close()
+            for store in self._stores:
+                await store.close()
             if self.event_log is not None:
                 await asyncio.to_thread(self.event_log.close)
+
+    @property
+    def _stores(self) -> list[SessionStore]:
+        return [self.store, *([] if self.visitors is None else [self.visitors.store])]
 
     def batcher(self, loaded: LoadedModel, cost: int) -> ThreadBatcher | InlineBatcher:
         """The batcher of a model for requests of a cost."""
@@ -248,9 +262,10 @@ class App:
         self.store_failed(error)
 
     async def check_store(self) -> str | None:
-        """Write to the session store; returns None, or why it failed."""
+        """Write to the session stores; returns None, or why one failed."""
         try:
-            await self.store.check_write()
+            for store in self._stores:
+                await store.check_write()
         except SessionStoreError as error:
             self.metrics.store_up.set(0)
             log.warning("the session store cannot be written: %s", error)
@@ -273,8 +288,9 @@ class App:
         """Remove expired sessions."""
         while True:
             await asyncio.sleep(_SWEEP_INTERVAL)
-            with contextlib.suppress(SessionStoreError):
-                await self.store.sweep()
+            for store in self._stores:
+                with contextlib.suppress(SessionStoreError):
+                    await store.sweep()
 
 
 def store_limits(settings: Settings) -> StoreLimits:
@@ -293,7 +309,11 @@ def _always() -> bool:
 
 def _starlette(app: App) -> ASGIApp:
     routes = [
-        Route(path, endpoint(app, group := list(operations)), methods=[o.method for o in group])
+        Route(
+            path.replace("{user}", "{user:path}"),  # an id may contain a slash
+            endpoint(app, group := list(operations)),
+            methods=[o.method for o in group],
+        )
         for path, operations in groupby(OPERATIONS, key=lambda operation: operation.path)
     ]
     starlette = Starlette(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 PARAMETERS = {
     "id": ("path", "Id of the live session: 1 to 128 letters, digits or . _ ~ -",
            {"type": "string", "pattern": f"^{schemas.SESSION_ID}$"}),
+    "user": ("path", "Id of the visitor, as requests name it",
+             {"type": "string", "minLength": 1, "maxLength": schemas.MAX_TEXT}),
     "q": ("query", "Text contained in an id or a title",
           {"type": "string", "maxLength": schemas.MAX_TEXT}),
     "limit": ("query", f"Number of items, 1..{schemas.MAX_RESULTS}",

@@ -140,6 +140,15 @@ async def _run(app: App, operation: Operation, request: Request) -> Response:
     return Response(_encode(result), media_type="application/json")
 
 
+def has_token(request: Request, token: str | None) -> bool:
+    """Whether a request sends the token of the server, or the server has none."""
+    if token is None:
+        return True
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    given = credentials.strip(" ").encode("latin-1", "replace")
+    return hmac.compare_digest(given, token.encode()) and scheme.lower() == "bearer"
+
+
 def _authorize(access: Access, request: Request, token: str | None) -> None:
     """Check the token of a request.
 
@@ -148,17 +157,12 @@ def _authorize(access: Access, request: Request, token: str | None) -> None:
     """
     if access == "public":
         return
-    if token is None:
-        if access == "admin":
-            raise RequestError(
-                "this route is disabled because the server has no token; "
-                "start it with --token-file",
-                status=403,
-            )
-        return
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    given = credentials.strip(" ").encode("latin-1", "replace")
-    if not hmac.compare_digest(given, token.encode()) or scheme.lower() != "bearer":
+    if token is None and access == "admin":
+        raise RequestError(
+            "this route is disabled because the server has no token; start it with --token-file",
+            status=403,
+        )
+    if not has_token(request, token):
         raise RequestError(
             "this route needs the token of the server; send Authorization: Bearer TOKEN",
             status=401,

@@ -15,6 +15,7 @@ from nextclick.serving.operations import operation
 from nextclick.serving.problem_details import message_field
 from nextclick.serving.request import RecommendationRequest
 from nextclick.serving.request_cost import request_cost
+from nextclick.serving.stored_history import with_stored_history
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,6 +41,8 @@ async def recommend(
     """Recommend the most likely next clicks of a session."""
     slot = app.models.slot(body.model)
     loaded = slot.loaded
+    _check_first_click(body)
+    body, degraded = await with_stored_history(app, request, loaded, body)
     cost = _cost(body, loaded)
     app.asgi.charge(request.scope, cost - 1)
     app.check_capacity(loaded, cost)
@@ -47,7 +50,7 @@ async def recommend(
     (answer,) = await app.answer(loaded, [resolved], [cost], request.scope)
     log_shown(app, slot, loaded, body, answer)
     titled = body.session if body.titles else None
-    return recommend_response(slot, loaded, answer, titled=titled)
+    return recommend_response(slot, loaded, answer, titled=titled, degraded=degraded)
 
 
 @operation(
@@ -56,9 +59,14 @@ async def recommend(
 )  # fmt: skip
 async def recommend_batch(app: App, request: Request, body: schemas.BatchRequest) -> Response:
     """Recommend for several independent sessions."""
-    bodies = body.requests
-    slots = [_numbered(n, app.models.slot, one.model) for n, one in enumerate(bodies)]
+    slots = [_numbered(n, app.models.slot, one.model) for n, one in enumerate(body.requests)]
     loaded = {slot.name: slot.loaded for slot in slots}  # one version for the whole batch
+    bodies, degraded = [], []
+    for n, (slot, one) in enumerate(zip(slots, body.requests, strict=True)):
+        _numbered(n, _check_first_click, one)
+        complete = await with_stored_history(app, request, loaded[slot.name], one)
+        bodies.append(complete[0])
+        degraded.append(complete[1])
     costs = [_cost(one, loaded[slot.name]) for slot, one in zip(slots, bodies, strict=True)]
     app.asgi.charge(request.scope, sum(costs) - 1)
     rows = {name: [n for n, slot in enumerate(slots) if slot.name == name] for name in loaded}
@@ -86,7 +94,9 @@ async def recommend_batch(app: App, request: Request, body: schemas.BatchRequest
             await turns.work(costs[n])
             log_shown(app, slots[n], loaded[name], bodies[n], answer)
             titled = bodies[n].session if bodies[n].titles else None
-            response = recommend_response(slots[n], loaded[name], answer, titled=titled)
+            response = recommend_response(
+                slots[n], loaded[name], answer, titled=titled, degraded=degraded[n]
+            )
             encoded[n] = msgspec.json.encode(response)
     return Response(b'{"responses":[%b]}' % b",".join(encoded), media_type="application/json")
 
@@ -155,6 +165,20 @@ def recommend_response(
             for neighbor in response.explanation.neighbors or ():
                 neighbor.titles = titles(neighbor.items)
     return response
+
+
+def _check_first_click(body: schemas.RecommendRequest) -> None:
+    """Check that a session without clicks has another input.
+
+    Raises:
+        RequestError: it has neither a user nor a history.
+    """
+    if not body.session and body.user is None and not body.history:
+        raise RequestError(
+            "session must have at least one click unless the request has a user or a history; "
+            "send one of them",
+            field="session",
+        )
 
 
 def _cost(body: schemas.RecommendRequest, loaded: LoadedModel) -> int:

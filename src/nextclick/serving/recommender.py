@@ -19,11 +19,11 @@ from nextclick.serving.explanation import (
     ExplanationSummary,
     explain_session,
     summarize_explanation,
-    unknown_note,
 )
 from nextclick.serving.model_moments import ModelMoments, MomentSearcher
 from nextclick.serving.request import RecommendationRequest, ResolvedRequest
 from nextclick.serving.request_history import resolve_history
+from nextclick.serving.request_notes import RequestNotes, check_first_click
 from nextclick.serving.search import build_searcher
 from nextclick.serving.sessions.click_times import relative_times
 
@@ -69,6 +69,7 @@ class Recommender:
         self.artifact = artifact
         self.popular = SortedBase.from_scores(artifact.support.astype(np.float32)).best_first
         self._moments = ModelMoments(artifact)
+        self._notes = RequestNotes(artifact, self._moments)
         self.searcher = build_searcher(artifact.model)
         if not self._moments.has_one_model:
             self.searcher = MomentSearcher(self.searcher, self._moments)
@@ -98,13 +99,15 @@ class Recommender:
         """Recommend the k most likely next clicks of each session.
 
         Args:
-            sessions: raw ids in click order; a session may be empty.
+            sessions: raw ids in click order; a session may be empty. A model that answers the
+                first click then ranks by the user and the history.
             k: number of items; fewer are returned if the filters leave fewer. A k above the size
                 of the catalog is lowered to it with a warning.
             times: click times of each session in seconds on any clock; None if unknown.
             users: the visitor of each session; None for an anonymous visitor.
             now: the moment of prediction on the same clock, for each session or for all; None is
-                the time of the last click. Models with gap=elapsed read the time since then. A
+                the time of the last click. An empty session begins at `now`. Models with
+                gap=elapsed read the time since the last click. A
                 model with a temporal item graph reads the graph of the blocks before that of the
                 moment, if it is in seconds since 1970.
             history: earlier sessions of the visitor of each session, the oldest first: raw ids,
@@ -116,7 +119,8 @@ class Recommender:
 
         Raises:
             ConfigError: k is below 1, a session is not a sequence of ids, times do not match the
-                clicks or decrease, or an earlier session does not end before the session.
+                clicks or decrease, or an earlier session does not end before the session. Also if
+                an empty session has a user or a history that the model cannot read without a click.
         """
         B = len(sessions)
         if isinstance(users, str) or (users is not None and len(users) != B):
@@ -124,7 +128,9 @@ class Recommender:
                 f"users must have an entry for each of {B} sessions, got {users!r}; "
                 "use None for an anonymous visitor"
             )
-        if times is None and now is not None:
+        for session in sessions:
+            _check_ids("session", session)
+        if times is None and now is not None and any(len(session) for session in sessions):
             raise ConfigError("now needs times: give the time of each click on the same clock")
         moments = list(now) if isinstance(now, Sequence) else [now] * B
         for name, given in (("times", times), ("now", moments), ("history", history)):
@@ -143,7 +149,7 @@ class Recommender:
                 k,
                 times=clock,
                 user=None if users is None else users[b],
-                now=moments[b] if clock is not None else None,
+                now=moments[b] if clock is not None or not len(session) else None,
                 history=() if history is None else history[b],
                 exclude_seen=exclude_seen,
             )
@@ -221,11 +227,13 @@ class Recommender:
 
     def answer(self, requests: Sequence[ResolvedRequest]) -> list[Recommendation]:
         """Answer a batch of independent requests."""
-        searched = [request for request in requests if not _all_unknown(request)]
+        searched = [request for request in requests if not self._notes.is_popular_only(request)]
         lists = iter(self.searcher.top(searched) if searched else ())
         nothing = (np.empty(0, np.int32), np.empty(0, np.float32))
         return [
-            self._recommendation(request, *(nothing if _all_unknown(request) else next(lists)))
+            self._recommendation(
+                request, *(nothing if self._notes.is_popular_only(request) else next(lists))
+            )
             for request in requests
         ]
 
@@ -282,7 +290,8 @@ class Recommender:
         known = indices > 0
         gaps, elapsed = relative_times(known, request.times, request.now)
         users = self.artifact.users
-        start = request.times[0] if request.times else None
+        start = request.times[0] if request.times else None if session else request.now
+        check_first_click(self.artifact.model, request)
         excluded = np.concatenate([blocked, indices]) if request.exclude_seen else blocked
         return ResolvedRequest(
             original=request,
@@ -309,30 +318,10 @@ class Recommender:
             scores=[*scores.tolist(), *[None] * len(filled)],
             from_model=len(items),
             unknown=request.unknown,
-            note=_note(request, len(items), len(raw_ids)),
+            note=self._notes.of(request, len(items), len(raw_ids)),
         )
-
-
-def _all_unknown(request: ResolvedRequest) -> bool:
-    """Whether there are clicks, all of them unknown."""
-    return len(request.clicks) == 0 and len(request.unknown) > 0
 
 
 def _check_ids(name: str, ids: object) -> None:
     if isinstance(ids, str) or not isinstance(ids, Iterable):
         raise ConfigError(f"{name} must be a list of item ids, got {ids!r}")
-
-
-def _note(request: ResolvedRequest, n_from_model: int, n_items: int) -> str | None:
-    if n_items == 0:
-        return "allow, block and exclude_seen leave no item to recommend"
-    if _all_unknown(request):
-        return "no clicked item is known to the model: the most popular items are returned"
-    notes = []
-    if request.unknown:
-        notes.append(unknown_note(len(request.unknown)))
-    filled = n_items - n_from_model
-    if filled:
-        items = "1 item was" if filled == 1 else f"{filled} items were"
-        notes.append(f"{items} filled from popularity: the model returned only {n_from_model}")
-    return "; ".join(notes) or None

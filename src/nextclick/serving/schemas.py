@@ -43,13 +43,16 @@ class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """A session and the items that may be recommended for it.
 
     Attributes:
-        session: item ids in click order, the last click last.
+        session: item ids in click order, the last click last. Without a click, a user or a history
+            is needed, and a model that answers the first click.
         k: number of items; the default is 20, or the size of a smaller catalog.
         times: time of each click in seconds on any clock.
         now: the moment of prediction on the same clock; the default is the last click. A model
             with a graph for each day reads that of its day, if the clock is seconds since 1970.
         user: id of the visitor.
-        history: earlier sessions of the visitor, the oldest first; for models that read them.
+        history: earlier sessions of the visitor, the oldest first; for models that read them. The
+            default is the stored sessions of the user that ended before the first of `times`, in
+            seconds since 1970, or before `now` if there is no click.
         exclude_seen: exclude the items of the session.
         allow: recommend only these items.
         block: never recommend these items.
@@ -58,7 +61,7 @@ class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         model: name of the model; the default is the first one.
     """
 
-    session: Annotated[list[ItemId], Meta(min_length=1, max_length=MAX_CLICKS)]
+    session: Annotated[list[ItemId], Meta(max_length=MAX_CLICKS)]
     k: K | None = None
     times: Annotated[list[Seconds], Meta(max_length=MAX_CLICKS)] | None = None
     now: Seconds | None = None
@@ -87,7 +90,8 @@ class EventRequest(Struct, kw_only=True, forbid_unknown_fields=True):
             of the previous click is raised to it.
         history: ids of the previous clicks; used only if the session store does not respond.
         k: number of items, 20 by default; 0 stores the click without a recommendation.
-        user: id of the visitor.
+        user: id of the visitor. For models that read them, the stored sessions of the visitor that
+            ended before this one are its history.
         exclude_seen: exclude the items of the session.
         allow: recommend only these items.
         block: never recommend these items.
@@ -168,7 +172,8 @@ class RecommendResponse(Struct):
         from_model: number of items that the model returned.
         unknown: clicked ids that the model does not know.
         note: a remark for the reader, or null.
-        degraded: the session store did not respond; only the clicks of the request were used.
+        degraded: the session store did not respond; of the session or of the earlier ones, only
+            what the request contains was used.
         explanation: if requested.
         titles: title or null of each of `items`, if requested.
         session_titles: title or null of each click of the session, if requested.
@@ -198,7 +203,8 @@ class EventResponse(Struct):
 
     Attributes:
         clicks: number of stored clicks of the session; 1 if the session store did not respond.
-        degraded: the session store did not respond, and the click was not stored.
+        degraded: the session store did not respond, and the click was not stored, or not in the
+            history of the visitor.
         recommendation: null if k is 0.
     """
 
@@ -222,6 +228,13 @@ class SessionResponse(Struct):
     user: int | str | None
 
 
+class VisitorResponse(Struct):
+    """The stored sessions of a visitor, the oldest first."""
+
+    user: str
+    sessions: list[EarlierSession]
+
+
 class ModelResponse(Struct, kw_only=True):
     """A served model.
 
@@ -232,7 +245,7 @@ class ModelResponse(Struct, kw_only=True):
         loaded_at: seconds since 1970.
         items: size of the catalog.
         titles: number of items with a title.
-        reads: inputs besides clicks: times, users.
+        reads: inputs besides clicks: times, users, history.
         config: its parameters.
         trained: data and duration of the training.
         search: `method` is "exhaustive" if every item is scored, "bounded" if upper bounds skip

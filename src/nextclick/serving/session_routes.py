@@ -6,6 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+from nextclick.core.session_history import MAX_EARLIER_CLICKS
 from nextclick.errors import RequestError
 from nextclick.serving import schemas
 from nextclick.serving.operations import operation
@@ -13,6 +14,8 @@ from nextclick.serving.recommend_routes import default_k, recommend_response
 from nextclick.serving.request import RecommendationRequest
 from nextclick.serving.request_cost import request_cost
 from nextclick.serving.sessions.session_store import Click, Session, SessionStoreError
+from nextclick.serving.sessions.visitor_history import EARLIER_SESSIONS
+from nextclick.serving.stored_history import reads_history, record_click
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +48,8 @@ async def append_event(
         loaded.recommender.check(k, body.allow, body.block)
         app.asgi.charge(request.scope, request_cost(1, k, explain=body.explain) - 1)
         _check_capacity(app, loaded, body, k)
-    session, degraded = await _store_click(app, session_id, click, body.history)
+    session, lost = await _store_click(app, session_id, click, body.history)
+    past, failed = ([], False) if lost else await record_click(app, session_id, session)
     recommendation = None
     try:
         if k:
@@ -53,14 +57,16 @@ async def append_event(
                 RecommendationRequest(
                     session.items, k, times=session.times, user=session.user,
                     exclude_seen=body.exclude_seen, allow=body.allow, block=body.block,
-                    explain=body.explain, session_id=None if degraded else session_id,
+                    explain=body.explain, history=past if reads_history(loaded) else (),
+                    session_id=None if lost else session_id,
                 )
             )  # fmt: skip
-            cost = request_cost(len(session.clicks), k, explain=body.explain)
+            n_clicks = len(session.clicks) + sum(len(earlier.items) for earlier in past)
+            cost = request_cost(n_clicks, k, explain=body.explain)
             (answer,) = await app.answer(loaded, [resolved], [cost], request.scope)
             titled = session.items if body.titles else None
             recommendation = recommend_response(
-                slot, loaded, answer, titled=titled, degraded=degraded
+                slot, loaded, answer, titled=titled, degraded=lost or failed
             )
     finally:  # the click is stored, even if there is no answer
         if app.event_log is not None:
@@ -69,12 +75,15 @@ async def append_event(
                 answered_by=(slot.name, loaded.version.name), item=click.item,
                 items=[] if recommendation is None else recommendation.items,
             )  # fmt: skip
-    return schemas.EventResponse(1 if degraded else len(session.clicks), degraded, recommendation)
+    n_stored = 1 if lost else len(session.clicks)
+    return schemas.EventResponse(n_stored, lost or failed, recommendation)
 
 
 def _check_capacity(app: App, loaded: LoadedModel, body: schemas.EventRequest, k: int) -> None:
     """Check that the queue has room for the session, however long it is."""
     longest = max(app.settings.session_clicks, len(body.history) + 1)
+    if reads_history(loaded) and app.visitors is not None:
+        longest += EARLIER_SESSIONS * MAX_EARLIER_CLICKS
     cost, max_batch = request_cost(longest, k, explain=body.explain), app.settings.max_batch
     app.check_capacity(loaded, min(cost, max_batch))
     if cost > max_batch:
@@ -103,7 +112,7 @@ async def get_session(app: App, request: Request, body: None) -> schemas.Session
     try:
         session = await app.store.get(session_id)
     except SessionStoreError as error:
-        raise _unavailable(app, error) from None
+        raise store_unavailable(app, error) from None
     if session is None:
         raise _not_found()
     items, user = session.items, session.user
@@ -120,17 +129,24 @@ async def get_session(app: App, request: Request, body: None) -> schemas.Session
     "DELETE", "/v1/sessions/{id}", parameters=("id",), access="token", problems=(404, 422, 503)
 )
 async def delete_session(app: App, request: Request, body: None) -> None:
-    """Delete a live session."""
+    """Delete a live session, and its clicks in the history of its visitor."""
     del body
     session_id = _session_id(request)
     try:
         existed = await app.store.delete(session_id)
+        if app.visitors is not None:
+            existed = await app.visitors.delete_session(session_id) or existed
     except SessionStoreError as error:
-        raise _unavailable(app, error) from None
-    for slot in app.models.slots.values():
-        slot.loaded.recommender.searcher.forget(session_id)
+        raise store_unavailable(app, error) from None
+    forget_states(app, session_id)
     if not existed:
         raise _not_found()
+
+
+def forget_states(app: App, session_id: str) -> None:
+    """Remove the recurrent states of a session from this process."""
+    for slot in app.models.slots.values():
+        slot.loaded.recommender.searcher.forget(session_id)
 
 
 def _session_id(request: Request) -> str:
@@ -169,7 +185,8 @@ def _not_found() -> RequestError:
     return RequestError("the session does not exist or has expired; a click creates it", status=404)
 
 
-def _unavailable(app: App, error: SessionStoreError) -> RequestError:
+def store_unavailable(app: App, error: SessionStoreError) -> RequestError:
+    """The error of a request that cannot be answered without the store."""
     app.store_failed(error)
     return RequestError(
         "the session store does not respond; retry in a second", status=503, retry_after=1

@@ -53,11 +53,30 @@ class Settings:
     session_clicks: Annotated[
         int, Field(ge=1, description="latest clicks stored per live session")
     ] = 200
+    history_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="seconds after its last click when an earlier session of a visitor is "
+            "forgotten; stored only for models that read earlier sessions; 0 stores none",
+        ),
+    ] = 30 * 86_400.0
     max_sessions: Annotated[
-        int, Field(ge=1, description="capacity of --state memory, in sessions")
+        int,
+        Field(
+            ge=1,
+            description="capacity of --state memory, in live sessions; earlier sessions and their "
+            "visitors have the same capacity",
+        ),
     ] = 100_000
     state_megabytes: Annotated[
-        int, Field(ge=1, description="maximum size of the --state lmdb file, in MB")
+        int,
+        Field(
+            ge=1,
+            description="maximum size of the --state lmdb file, in MB; that of earlier sessions "
+            "has the same size",
+        ),
     ] = 1024
     max_queue: Annotated[
         int,

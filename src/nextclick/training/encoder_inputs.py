@@ -13,7 +13,7 @@ from nextclick.models.ops.gap_bins import input_gaps
 if TYPE_CHECKING:
     from nextclick.batches.session_order import TrainingBatch
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import AnyArray
+    from nextclick.core.types import AnyArray, BoolArray
     from nextclick.models.neural_model import NeuralModel
     from nextclick.models.ops.prefix_inputs import TensorRecord
 
@@ -38,6 +38,9 @@ class EncoderInputs:
         self._reads = model.requires(model.config)
         self._moment = model.capabilities.prediction_moment
         self._n_earlier = model.capabilities.earlier_sessions
+        self._first_click = model.capabilities.first_click
+        # every window of one click begins at a first cell
+        self._trains_first_click = self._first_click and model.max_length != 1
         if self._n_earlier:
             self._earlier = EarlierSessions.of(sessions)
             self._history_inputs = model.history_inputs
@@ -66,6 +69,12 @@ class EncoderInputs:
         if self._n_earlier:
             assert batch.users is not None and batch.starts is not None
             history = self._earlier.before(batch.users, batch.starts, self._n_earlier)
+            if self._first_click:
+                returning = (history.counts > 0) & self._trains_first_click
+                batch = _with_start(batch, returning)
+                for name in ("gaps", "waited"):
+                    if name in context:
+                        context[name] = np.pad(np.asarray(context[name]), ((0, 0), (1, 0)))
             hidden = rng.random(len(history)) < self._history_dropout
             context["history"] = self._history_inputs(history.hide(hidden))
         prefixes = self._prepare_prefixes(batch.items, batch.where, batch.session, batch.block)
@@ -79,6 +88,32 @@ class EncoderInputs:
         waited = self._gaps[rng.integers(len(self._gaps), size=shape)]
         waited[rng.random(shape) < AT_CLICK] = 0.0
         return waited
+
+
+def _with_start(batch: TrainingBatch, returning: BoolArray) -> TrainingBatch:
+    """The batch with an item 0 before the first click of each row.
+
+    Args:
+        batch: B rows of T clicks.
+        returning: (B,) the rows whose first click becomes a target, if they begin a session. A row
+            that continues a session has no target at its first click.
+    """
+    B, T = batch.items.shape
+    rows, steps = np.divmod(batch.where, T)
+    begins = np.zeros(B, dtype=np.bool_)
+    begins[rows[steps == 0]] = True
+    first = np.flatnonzero(begins & returning)
+    where = np.concatenate([first * (T + 1), rows * (T + 1) + steps + 1])
+    targets = np.concatenate([batch.items[first, 0], batch.targets])
+    order = np.argsort(where)
+    return replace(
+        batch,
+        items=np.pad(batch.items, ((0, 0), (1, 0))),
+        where=where[order],
+        targets=targets[order],
+        gaps=None if batch.gaps is None else np.pad(batch.gaps, ((0, 0), (1, 0))),
+        dwell=None if batch.dwell is None else np.pad(batch.dwell, ((0, 0), (1, 0))),
+    )
 
 
 def _omit_past_targets(batch: TrainingBatch, waited: AnyArray) -> TrainingBatch:

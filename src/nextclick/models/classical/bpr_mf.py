@@ -24,7 +24,7 @@ items that the session (or user) never clicked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
@@ -97,6 +97,11 @@ class BPRMF(Model):
         self.bias = bias  # (N + 1,)
         self.users = users  # (U + 1, D), zero for a user without clicks; (1, D) with of=session
         self._known: BoolArray = np.any(users != 0, axis=1)  # (U + 1,)
+
+    @classmethod
+    def capabilities_of(cls, config: BPRMFConfig) -> Capabilities:
+        """The first click, with factors of users."""
+        return replace(cls.default_capabilities, first_click=config.of == "user")
 
     @property
     def n_items(self) -> int:
@@ -193,6 +198,11 @@ class BPRMF(Model):
     def item_arrays(self) -> tuple[str, ...]:
         """The arrays with one row per item."""
         return ("items", "bias")
+
+    @property
+    def user_arrays(self) -> tuple[str, ...]:
+        """The array with one row per user."""
+        return ("users",) if self.config.of == "user" else ()
 
     def state(self) -> dict[str, AnyArray]:
         """Factors of items and users, and the bias."""

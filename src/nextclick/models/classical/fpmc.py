@@ -20,7 +20,7 @@ session is drawn, since visitors may return to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 import numpy as np
@@ -89,6 +89,11 @@ class FPMC(Model):
         self.last = last  # (N + 1, D), v; row 0 is zero
         self.users = users  # (U + 1, D), p; (1, 0) without users
         self.items = items  # (N + 1, D + D'), w and h side by side; row 0 is zero
+
+    @classmethod
+    def capabilities_of(cls, config: FPMCConfig) -> Capabilities:
+        """The first click, if users are read."""
+        return replace(cls.default_capabilities, first_click=config.users)
 
     @property
     def n_items(self) -> int:
@@ -193,6 +198,11 @@ class FPMC(Model):
     def item_arrays(self) -> tuple[str, ...]:
         """The arrays with one row per item."""
         return ("last", "items")
+
+    @property
+    def user_arrays(self) -> tuple[str, ...]:
+        """The array with one row per user."""
+        return ("users",) if self.config.users else ()
 
     def state(self) -> dict[str, AnyArray]:
         """Factors of last clicks, of users, and of next items."""

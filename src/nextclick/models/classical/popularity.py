@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from nextclick.models.incremental_state import PriorSessions
 
 
-_CAPABILITIES = Capabilities(deterministic=True, update="exact", explains=True, sparse_scores=True)
+_CAPABILITIES = Capabilities(
+    deterministic=True, update="exact", explains=True, sparse_scores=True, first_click=True
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ Differences from the paper:
 - Earlier sessions of the user are read with `history`, see `ops.earlier_sessions`. The carried
   state of equation 14 is history=state; with `drift` the profile drifts across sessions. b_{i,t} of
   the candidate's own past with the user is history=repeat.
+- With `first_click` the networks read a vector 0 before the first click; its query predicts the
+  first click from the earlier sessions and the user.
 - Equations 16 and 17 have h without an index, which would make q = h. The query of equation 18 is
   b_u: an embedding of the user by the legend of Figure 4, h_session by equation 15, or a learned
   vector. `attend` multiplies p_j with h_j (state), h_t (last), e_u (user), or a vector (context).
@@ -118,8 +120,15 @@ class ASARS(NeuralModel):
             ATTENTIVE if config.has_attention else NEURAL,
             prediction_moment=moment,
             earlier_sessions=config.history_sessions if config.history_parts else 0,
+            first_click=config.predicts_first_click,
             product_scores="repeat" not in config.history_parts,
         )
+
+    @property
+    def user_arrays(self) -> tuple[str, ...]:
+        """See `Model.user_arrays`."""
+        names = ("users.weight", "seen_users", "speed.weight")
+        return tuple(name for name in names if name in self.encoder.state_dict())
 
     @property
     def history_dropout(self) -> float:

@@ -79,6 +79,13 @@ class ASARSConfig:
     history_sessions: Annotated[
         int, Field(ge=1, le=100, description="number of latest earlier sessions that are read")
     ] = 10
+    first_click: Annotated[
+        bool,
+        Field(
+            description="with history: the first click of a session is predicted, too, from the "
+            "earlier sessions and the user"
+        ),
+    ] = False
     item_width: Annotated[int, Field(ge=1, description="width of an item's embedding")] = 64
     gap_width: Annotated[int, Field(ge=1, description="width of a gap's embedding")] = 16
     user_width: Annotated[int, Field(ge=1, description="width of a user's embedding")] = 32
@@ -108,6 +115,11 @@ class ASARSConfig:
         if self.history == "all":
             return frozenset({"attention", "repeat", "state"})
         return frozenset(self.history.split("-")) - {"none"}
+
+    @property
+    def predicts_first_click(self) -> bool:
+        """Whether a session without clicks is scored from the earlier sessions."""
+        return self.first_click and bool(self.history_parts)
 
     @property
     def has_attention(self) -> bool:

@@ -127,7 +127,8 @@ class ASARSEncoder(Encoder):
         features = hidden
         if config.has_attention:
             alpha = self.attention(items, hidden, gaps, waited, user)  # (B, T, T)
-            record_attention("attention-pooling", alpha[:, -1])
+            first = 1 if config.predicts_first_click else 0  # the item before the first click
+            record_attention("attention-pooling", alpha[:, -1, first:])
             features = alpha @ hidden  # (B, T, H), q
             if config.readout == "both":
                 features = torch.cat([hidden, features], dim=-1)  # (B, T, 2 H)
@@ -221,7 +222,7 @@ class ASARSEncoder(Encoder):
     def _embed_gaps(self, items: Tensor, gaps: Tensor) -> Tensor:
         """(B, T, gap_width) embeddings of the gap before each click."""
         rows = self.bins.rows(gaps)
-        rows[:, 0] = START
+        rows[:, : 2 if self.config.predicts_first_click else 1] = START
         return self._embed_rows(items, rows)
 
     def _embed_dwell(self, items: Tensor, seconds: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -47,7 +47,7 @@ class SessionInputs:
 
         Args:
             batch: the sessions.
-            rows: (R,) rows with at least one click.
+            rows: (R,) rows; one without a click has `last` -1.
             max_length: number of latest clicks; None is all.
             reads: inputs besides clicks: "times", "users".
             earlier_sessions: number of latest earlier sessions.
@@ -56,7 +56,7 @@ class SessionInputs:
         T = int(lengths.max()) if max_length is None else min(int(lengths.max()), max_length)
         n_read = np.minimum(lengths, T)  # (R,)
         columns = (lengths - n_read)[:, None] + np.arange(T)  # (R, T)
-        columns = np.minimum(columns, batch.items.shape[1] - 1)
+        columns = np.minimum(columns, max(batch.items.shape[1] - 1, 0))
         is_click = np.arange(T) < n_read[:, None]  # (R, T)
         items = np.where(is_click, np.take_along_axis(batch.items[rows], columns, 1), 0)
         arrays: dict[str, AnyArray] = {}
@@ -64,7 +64,7 @@ class SessionInputs:
             gaps = np.full(items.shape, np.nan, dtype=np.float32)
             if batch.gaps is not None:
                 gaps = np.where(is_click, np.take_along_axis(batch.gaps[rows], columns, 1), np.nan)
-            gaps[:, 0] = 0.0
+            gaps[:, :1] = 0.0
             arrays["gaps"] = gaps
             arrays["waited"] = _waited(gaps, n_read, batch, rows)
         if "users" in reads:
@@ -76,6 +76,15 @@ class SessionInputs:
             if batch.history is not None:
                 history = batch.history.take(rows).latest(earlier_sessions)
         return cls(items.astype(np.int64), n_read - 1, arrays, history)
+
+    def with_start(self) -> Self:
+        """The same with an item 0 before the first click of each row, so that R rows have T + 1."""
+        arrays = {
+            name: np.pad(array, ((0, 0), (1, 0))) if array.ndim == 2 else array
+            for name, array in self.arrays.items()
+        }
+        items = np.pad(self.items, ((0, 0), (1, 0)))
+        return replace(self, items=items, last=self.last + 1, arrays=arrays)
 
     @property
     def cells(self) -> Int64Array:
@@ -95,5 +104,6 @@ def _waited(gaps: AnyArray, lengths: AnyArray, batch: SessionBatch, rows: AnyArr
     waited = np.zeros(gaps.shape, dtype=np.float32)
     waited[:, :-1] = gaps[:, 1:]
     since_last = 0.0 if batch.time_since_last_click is None else batch.time_since_last_click[rows]
-    waited[np.arange(len(rows)), lengths - 1] = since_last
+    clicked = np.flatnonzero(lengths)
+    waited[clicked, lengths[clicked] - 1] = np.broadcast_to(since_last, len(rows))[clicked]
     return waited

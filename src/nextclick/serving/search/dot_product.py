@@ -60,9 +60,10 @@ class DotProductSearcher(Searcher):
             self.index = self._build_index()
 
     def top(self, requests: Sequence[ResolvedRequest]) -> ScoredItems:
-        """See `Searcher`; a session without known clicks gets no item."""
+        """See `Searcher`; a session without known clicks gets no item without `first_click`."""
         lists: ScoredItems = [(np.empty(0, np.int32), np.empty(0, np.float32)) for _ in requests]
-        rows = [b for b, request in enumerate(requests) if len(request.clicks)]
+        first_click = self.model.capabilities.first_click
+        rows = [b for b, request in enumerate(requests) if len(request.clicks) or first_click]
         if not rows:
             return lists
         encoded = [requests[b] for b in rows]

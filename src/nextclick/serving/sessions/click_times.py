@@ -30,7 +30,7 @@ def relative_times(
         ConfigError: times do not match the clicks, decrease, or are not finite.
     """
     if times is None:
-        if now is not None:
+        if now is not None and len(known):
             raise ConfigError("now needs times: give the time of each click on the same clock")
         return None, 0.0
     clicks = _validated(times, len(known), now)[known]

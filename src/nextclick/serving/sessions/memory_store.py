@@ -10,7 +10,7 @@ from nextclick.errors import ConfigError
 from nextclick.serving.sessions.session_store import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from nextclick.serving.sessions.session_store import Click, StoreLimits
 
@@ -49,6 +49,10 @@ class MemoryStore:
         """See `SessionStore`."""
         clicks = self._live_clicks(key)
         return Session(clicks) if clicks else None
+
+    async def get_many(self, keys: Sequence[str]) -> list[Session | None]:
+        """See `SessionStore`."""
+        return [await self.get(key) for key in keys]
 
     async def delete(self, key: str) -> bool:
         """See `SessionStore`."""

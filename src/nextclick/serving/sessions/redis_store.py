@@ -40,7 +40,7 @@ from nextclick.serving.sessions.session_store import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from nextclick.serving.sessions.session_store import StoreLimits
 
@@ -107,6 +107,14 @@ class RedisStore:
         """See `SessionStore`."""
         values = await self._call(self._redis.lrange(_PREFIX + key, 0, -1))
         return self._session(values) if values else None
+
+    async def get_many(self, keys: Sequence[str]) -> list[Session | None]:
+        """See `SessionStore`; in one round trip."""
+        pipe = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipe.lrange(_PREFIX + key, 0, -1)
+        found = await self._call(pipe.execute()) if keys else []
+        return [self._session(values) if values else None for values in found]
 
     async def delete(self, key: str) -> bool:
         """See `SessionStore`."""

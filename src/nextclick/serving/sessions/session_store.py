@@ -33,11 +33,13 @@ class Click(msgspec.Struct, frozen=True, array_like=True):
         item: raw id.
         time: seconds since 1970, or on the client's clock if the request contains a time.
         user: the visitor's raw id, or None.
+        starts: whether a session begins with it; see `visitor_history`.
     """
 
     item: int | str
     time: float
     user: int | str | None = None
+    starts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,10 @@ class SessionStore(Protocol):
         """The session; None if it does not exist or has expired."""
         ...
 
+    async def get_many(self, keys: Sequence[str]) -> list[Session | None]:
+        """What `get` returns for each of several sessions."""
+        ...
+
     async def delete(self, key: str) -> bool:
         """Delete a session; True if it existed."""
         ...
@@ -198,6 +204,15 @@ def find_backend(url: str) -> StoreBackend:
         f"--state must be one of {usages}, got {url!r}; choose one, or install the package of "
         "another backend"
     )
+
+
+def history_url(url: str) -> str:
+    """The address of the earlier sessions of visitors beside the live sessions of `url`.
+
+    LMDB has a folder within the folder of the live sessions; other backends tell both apart by
+    their keys.
+    """
+    return f"{url}/history" if url.startswith("lmdb:") and url != "lmdb:" else url
 
 
 def open_store(

@@ -1,0 +1,61 @@
+"""The latest sessions of a user in a store, as the history of a recommendation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nextclick.core.earlier_sessions import EarlierSessions
+from nextclick.core.sessions import MS_PER_SECOND
+from nextclick.data.store import Store
+from nextclick.errors import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nextclick.core.types import RawId
+
+LATEST = 100  # a request has at most as many earlier sessions
+
+
+def user_sessions(
+    store: Store | str | Path, user: RawId, *, before: float | None = None, n: int = LATEST
+) -> list[tuple[list[RawId], float]]:
+    """The last `n` sessions of a user that ended before a time, the oldest first.
+
+    Args:
+        store: a store with users and times, or its folder.
+        user: raw id.
+        before: seconds since 1970; None is after the last click of the store.
+        n: maximum number of sessions.
+
+    Returns:
+        Raw ids in click order and the time of the last click in seconds of each session; empty for
+        a user without a session.
+
+    Raises:
+        StoreError: the store has no users or no times.
+    """
+    store = store if isinstance(store, Store) else Store.open(store)
+    test, times = store.part("test"), [store.part(name).times for name in ("train", "test")]
+    known = [part for part in times if part is not None]
+    if store.users is None or len(known) < len(times):
+        raise StoreError(
+            f"{store.path} has no users or no times, so the sessions of a user are unknown: "
+            "prepare the log with --user-column and --time-column"
+        )
+    index = store.users.index(user)
+    if before is None:
+        start = max(int(part.max()) for part in known) + 1
+    else:
+        start = round(before * MS_PER_SECOND)
+    found = EarlierSessions.of(test).before(
+        np.array([index], dtype=np.int64), np.array([start], dtype=np.int64), n
+    )
+    ends = start / MS_PER_SECOND - found.ages.astype(np.float64)
+    bounds = list(zip(found.offsets[:-1].tolist(), found.offsets[1:].tolist(), strict=True))
+    return [
+        (store.items.raw_ids(found.items[first:last]), time)
+        for (first, last), time in zip(bounds, np.round(ends, 3).tolist(), strict=True)
+    ]
