@@ -10,11 +10,17 @@ import time
 import pytest
 
 from installed import NEURAL
-from nextclick import prepare
+from nextclick import prepare, train
+from nextclick.artifact import Artifact
+from nextclick.errors import OutputError
+from nextclick.experiments import model_training
+from nextclick.experiments.checkpoint_paths import has_checkpoint
 from nextclick.simulation.simulate import simulate
 from nextclick.simulation.simulation_config import SimulationConfig
+from nextclick.training.training_config import NeuralOptions
 
 KILLS = 10
+QUICK = {"epochs": 1, "checkpoint_minutes": 0.0001, "threads": 1}
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +92,40 @@ def kill(model, store, folder, kills):
 
 def test_a_killed_training_goes_on_as_if_it_had_not_been(store, tmp_path):
     assert kill("gru4rec", store, tmp_path, 1) == 1
+
+
+def killed_after_saving(store, output, monkeypatch, **arguments):
+    """Train, and stop when the artifact is written and its checkpoints are not yet deleted."""
+
+    def kill(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model_training, "remove_checkpoints", kill)
+        with pytest.raises(KeyboardInterrupt):
+            train(store, "stamp", output, config=QUICK, **arguments)
+    assert has_checkpoint(output.with_name(output.name + ".training"))
+    return (output / "weights.safetensors").read_bytes()
+
+
+def test_a_training_killed_after_saving_is_completed(store, tmp_path, monkeypatch):
+    output = tmp_path / "stamp"
+    weights = killed_after_saving(store, output, monkeypatch)
+    train(store, "stamp", output, config=QUICK, neural=NeuralOptions(resume=True))
+    assert (output / "weights.safetensors").read_bytes() == weights
+    assert not has_checkpoint(tmp_path / "stamp.training")
+
+
+def test_an_artifact_of_another_training_is_not_replaced(store, tmp_path, monkeypatch):
+    output = tmp_path / "stamp"
+    killed_after_saving(store, output, monkeypatch)
+    other = tmp_path / "other"
+    train(store, "pop", other)
+    shutil.rmtree(output)
+    other.rename(output)
+    with pytest.raises(OutputError, match="already exists"):
+        train(store, "stamp", output, config=QUICK, neural=NeuralOptions(resume=True))
+    assert Artifact.load(output).model.name == "pop"
 
 
 @pytest.mark.slow

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact import Artifact
+from nextclick.artifact.artifact_manifest import read_manifest
 from nextclick.core.config import build_config
 from nextclick.core.locations import resolve_location
 from nextclick.core.types import silent
 from nextclick.data.default_boundary import last_trusted_end
 from nextclick.data.store import Store
-from nextclick.errors import ConfigError
-from nextclick.experiments.checkpoint_paths import remove_checkpoints
+from nextclick.errors import ArtifactError, ConfigError
+from nextclick.experiments.checkpoint_paths import has_checkpoint, remove_checkpoints
 from nextclick.experiments.comparison_options import training_part
 from nextclick.experiments.requirements import check_store
 from nextclick.models.model_registry import model_class
@@ -72,15 +73,18 @@ def train(
     """
     store = store if isinstance(store, Store) else Store.open(store, progress)
     part = training_part(train_on)
-    if output is not None:
-        Artifact.check_output(output, overwrite=overwrite)  # before the training, not after it
     model_type = model_class(model)
     is_neural = model_type.default_capabilities.neural
     is_composite = model_type.default_capabilities.composite
     options = neural or NeuralOptions()
     takes_options = is_neural or is_composite
+    replaces_output = overwrite
     if takes_options and options.checkpoints is None and output is not None:
         options = replace(options, checkpoints=_checkpoint_folder(output))
+        identity = {"part": part, "seed": seed, "data_fingerprint": store.fingerprint}
+        replaces_output |= options.resume and _was_killed_after_saving(output, model, identity)
+    if output is not None:
+        Artifact.check_output(output, overwrite=replaces_output)  # not after the training
     request = _TrainingRequest(
         model_type, store, config or {}, options, part, seed, overwrite, progress
     )
@@ -104,7 +108,7 @@ def train(
     log = sessions if refreshable and fitted.capabilities.needs_sessions else None
     artifact = Artifact(fitted, store.items, sessions.support(), trained, users, log)
     if output is not None:
-        artifact.save(output, overwrite=overwrite)
+        artifact.save(output, overwrite=replaces_output)
         if options.checkpoints is not None:
             remove_checkpoints(options.checkpoints)
     return artifact
@@ -171,6 +175,26 @@ class _TrainingRequest:
             progress=self.progress,
         )
         return result.model, time.perf_counter() - start, result.record
+
+
+def _was_killed_after_saving(output: str | Path, model: str, identity: Mapping[str, Any]) -> bool:
+    """Whether a training was killed between writing its artifact and deleting its checkpoints.
+
+    Resumed, it writes the same artifact again.
+    """
+    location = resolve_location(output)
+    if not isinstance(location, Path) or not has_checkpoint(_checkpoint_folder(output)):
+        return False
+    try:
+        manifest = read_manifest(location)
+    except ArtifactError:
+        return False
+    trained = manifest.get("trained")
+    return (
+        manifest.get("model") == model
+        and isinstance(trained, dict)
+        and all(trained.get(name) == value for name, value in identity.items())
+    )
 
 
 def _checkpoint_folder(output: str | Path) -> Path:
