@@ -82,6 +82,7 @@ def prefix_blocks(
     n_rows: int,
     leak_target_time: bool = False,
     earlier_sessions: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[PrefixBlock]:
     """Yield every sample of `sessions` once, session by session, shortest prefix first.
 
@@ -100,6 +101,7 @@ def prefix_blocks(
             effect of this leak on models that are trained with it.
         earlier_sessions: number of latest earlier sessions of the user that the batches include. A
             session is earlier if it ended before the session of the prefix began.
+        share: (rank, size) yields every size-th block, from block number rank on.
 
     Raises:
         ConfigError: an argument is out of range.
@@ -113,7 +115,7 @@ def prefix_blocks(
         raise ConfigError(
             "leak_target_time needs sessions with times; prepare the log with --time-column"
         )
-    blocks = _blocks(sessions, mode, max_length, max_cells, n_rows, leak_target_time)
+    blocks = _blocks(sessions, mode, max_length, max_cells, n_rows, leak_target_time, share)
     if not earlier_sessions or sessions.users is None or sessions.times is None:
         return blocks
     return _with_history(blocks, sessions, earlier_sessions)
@@ -145,7 +147,10 @@ def _blocks(
     max_cells: int,
     n_rows: int,
     leak_target_time: bool,
+    share: tuple[int, int],
 ) -> Iterator[PrefixBlock]:
+    rank, size = share
+    n_blocks = 0
     for begin, end in _session_chunks(sessions.offsets):
         part = sessions.slice(begin, end)
         session, target = _samples(part, mode)  # (P,), (P,)
@@ -154,6 +159,9 @@ def _blocks(
         while start < len(target):
             stop = _block_end(known.length, start, max_cells, n_rows)
             rows = slice(start, stop)
+            start, n_blocks = stop, n_blocks + 1
+            if (n_blocks - 1) % size != rank:
+                continue
             yield PrefixBlock(
                 batch=_batch(
                     known, rows, None if part.users is None else part.users[session[rows]]
@@ -162,7 +170,6 @@ def _blocks(
                 session=session[rows] + begin,
                 position=(target[rows] - part.offsets[session[rows]]).astype(np.int32),
             )
-            start = stop
 
 
 def _with_history(

@@ -67,7 +67,8 @@ class AlternatingBatchSource(SessionBatchSource):
     def _task_steps(self, epoch: int) -> Iterator[AuxiliaryStep]:
         for arrays in self._task.steps(epoch):
             tensors = {name: self._to_device(array) for name, array in arrays.items()}
-            yield AuxiliaryStep(tensors, self._task.label)
+            # each process computes the whole step
+            yield AuxiliaryStep(tensors, self._task.label, share=1 / self.processes.size)
 
     def loss(self, step: TrainingStep | AuxiliaryStep) -> Tensor:
         """() mean loss of a step of the task or of the prefixes."""

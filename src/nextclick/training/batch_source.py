@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from nextclick.batches.local_negatives import LocalNegatives
 from nextclick.batches.parallel_sessions import LaneOrder
 from nextclick.batches.prefetch import prefetch
 from nextclick.batches.session_order import SessionOrder
+from nextclick.core.processes import current
 from nextclick.errors import ConfigError
 from nextclick.models.ops.prefix_inputs import TensorRecord, to_device
 from nextclick.training.checkpoint_checks import check_same_tensors
@@ -49,6 +50,10 @@ class TrainingStep:
         starts: (B,) lanes in which a session starts; None for padded sessions.
         weight: factor of the loss in this step.
         context: further inputs of the encoder, by name.
+        n_prefixes: number of prefixes of the step in all processes; None is that of `targets`.
+        share: factor of the mean loss of these prefixes in that of the step.
+        batch_targets: (Q,) targets of the step in all processes, for negatives of the batch; None
+            is `targets`.
     """
 
     items: Tensor
@@ -58,9 +63,12 @@ class TrainingStep:
     starts: Tensor | None = None
     weight: float = 1.0
     context: dict[str, Tensor | TensorRecord] = field(default_factory=dict)
+    n_prefixes: int | None = None
+    share: float = 1.0
+    batch_targets: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self.targets) if self.n_prefixes is None else self.n_prefixes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,11 +79,13 @@ class AuxiliaryStep:
         arrays: inputs of the task, by name.
         label: name of the task in progress reports.
         weight: factor of the loss in this step.
+        share: factor of the loss of this process in that of the step.
     """
 
     arrays: dict[str, Tensor]
     label: str
     weight: float = 1.0
+    share: float = 1.0
 
     def __len__(self) -> int:
         return 0
@@ -89,6 +99,7 @@ class BatchSource(ABC):
     Attributes:
         task_optimizers: optimizers of an auxiliary task; None without one.
         task_rate: learning rate of the auxiliary task, as a share of the scheduled rate.
+        processes: those that share the prefixes of each step.
     """
 
     task_optimizers: Optimizers | None = None
@@ -110,6 +121,7 @@ class BatchSource(ABC):
         self._recent = most_recent(sessions, config.recent)
         self._all = sessions
         self.objective = Objective(config, sessions.support(), device)
+        self.processes = current()
 
     def _sessions(self, epoch: int) -> Sessions:
         return self._all if epoch < self.config.pretrain_epochs else self._recent
@@ -133,9 +145,33 @@ class BatchSource(ABC):
     ) -> Tensor:
         rows_of = self.encoder.candidate_rows
         if rows_of is not None and step.negatives is not None:
-            return self.objective.of_candidates(queries, rows_of, step.targets, step.negatives)
+            return self.objective.of_candidates(
+                queries, rows_of, step.targets, step.negatives, step.batch_targets
+            )
         table, bias = self.encoder.table()
-        return self.objective(queries, table, bias, step.targets, step.negatives, additions)
+        return self.objective(
+            queries, table, bias, step.targets, step.negatives, additions, step.batch_targets
+        )
+
+    def _share(
+        self, targets: AnyArray, own: AnyArray | slice, negatives: AnyArray | None
+    ) -> dict[str, Any]:
+        """The fields of a step that says which part of it this process has.
+
+        Args:
+            targets: (P,) of the whole step.
+            own: which of them this process has.
+            negatives: of the whole step, or None.
+        """
+        if not self.processes.are_several:
+            return {}
+        counts = self.objective.counts(targets, negatives)
+        in_batch = self.objective.in_batch
+        return {
+            "n_prefixes": len(targets),
+            "share": float(counts[own].sum() / max(counts.sum(), 1)),
+            "batch_targets": self._to_device(targets) if in_batch else None,
+        }
 
     @abstractmethod
     def steps(
@@ -215,29 +251,41 @@ class SessionBatchSource(BatchSource):
     def _batches(self, epoch: int, first_step: int) -> Iterator[TrainingStep]:
         plan = self._order(epoch).plan(epoch)
         for step in range(first_step, len(plan)):
-            batch, context = self._inputs.build(plan[step], self._rng(epoch, step, _INPUTS))
+            whole, drawn = self._inputs.draw(plan[step], self._rng(epoch, step, _INPUTS))
             negatives: AnyArray | None
             if self._local_negatives is not None:
-                rng = self._rng(epoch, step, _NEGATIVES)
-                negatives = self._local_negatives.draw(batch, rng)[None]
+                negatives = self._local_negatives.draw(whole, self._rng(epoch, step, _NEGATIVES))
             else:
-                negatives = self._negatives(epoch, step)
+                sampled = self._negatives(epoch, step)
+                negatives = None if sampled is None else sampled[0]
+            rows, own = whole.share(self.processes.rank, self.processes.size)
+            share = self._share(whole.targets, own, negatives)
+            batch = whole
+            if self.processes.are_several:
+                batch = whole.take(rows, own)
+                drawn = drawn.take(rows, batch.items.shape[1])
+                if negatives is not None and negatives.ndim == 2:
+                    negatives = negatives[own]
+            context = self._inputs.context(batch, drawn) if len(batch) else {}
             yield TrainingStep(
                 self._to_device(batch.items),
                 self._to_device(batch.targets),
                 where=self._to_device(batch.where),
-                negatives=None if negatives is None else self._to_device(negatives[0]),
+                negatives=None if negatives is None else self._to_device(negatives),
                 context={
                     name: value.to(self.device)
                     if isinstance(value, TensorRecord)
                     else self._to_device(value)
                     for name, value in context.items()
                 },
+                **share,
             )
 
     def loss(self, step: TrainingStep | AuxiliaryStep) -> Tensor:
         """() mean loss of all prefixes of the batch."""
         assert isinstance(step, TrainingStep)
+        if not len(step.targets):  # other processes have all of them
+            return step.items.new_zeros((), dtype=torch.float32)
         queries = self.encoder(step.items, **step.context)  # (B, T, D)
         assert step.where is not None
         queries = queries.flatten(0, 1).index_select(0, step.where)  # (P, D)
@@ -269,12 +317,26 @@ class LaneBatchSource(BatchSource):
                 f"order must be sessions for {model.name}, got lanes: its encoder has no recurrent "
                 "state; set order=sessions"
             )
-        self._state: Tensor = self.encoder.initial_state(config.batch_size)
+        size = self.processes.size
+        if config.batch_size < size:
+            raise ConfigError(
+                f"batch_size must be at least {size}, one lane for each process, got "
+                f"{config.batch_size}; start fewer processes"
+            )
+        first, stop = (
+            config.batch_size * r // size for r in (self.processes.rank, self.processes.rank + 1)
+        )
+        self._lanes = slice(first, stop)
+        self._state: Tensor = self._initial_state()
+
+    def _initial_state(self) -> Tensor:
+        """(L, B, H), for the lanes of this process."""
+        return self.encoder.initial_state(self._lanes.stop - self._lanes.start)
 
     def steps(self, epoch: int, first_step: int) -> Generator[TrainingStep, None, None]:
         """Yield one click of every lane per step."""
         if first_step == 0:
-            self._state = self.encoder.initial_state(self.config.batch_size)
+            self._state = self._initial_state()
         n_steps = 0
         with closing(prefetch(self._chunks(epoch))) as chunks:
             for lanes, inputs, targets, starts, negatives in chunks:
@@ -298,7 +360,9 @@ class LaneBatchSource(BatchSource):
             sampled = self._negatives(epoch, chunk, len(lanes))  # (K, M)
             negatives = None if sampled is None else self._to_device(sampled)
             arrays = (lanes.inputs, lanes.targets, lanes.starts)
-            inputs, targets, starts = map(self._to_device, arrays)
+            inputs, targets, starts = (
+                self._to_device(np.ascontiguousarray(array[:, self._lanes])) for array in arrays
+            )
             yield lanes, inputs, targets, starts, negatives
 
     def _step(
@@ -310,11 +374,19 @@ class LaneBatchSource(BatchSource):
         starts: Tensor,
         negatives: Tensor | None,
     ) -> TrainingStep:
-        if lanes.filled[k] == len(inputs):
-            return TrainingStep(inputs, targets, negatives=negatives, starts=starts)
+        share: dict[str, Any] = {}
+        if self.processes.are_several:
+            active = lanes.targets[k] != 0  # (B,)
+            own = np.arange(len(active))[active]
+            own = (own >= self._lanes.start) & (own < self._lanes.stop)
+            sampled = None if negatives is None else negatives.cpu().numpy()
+            share = self._share(lanes.targets[k][active], own, sampled)
+        n_lanes = self.config.batch_size
+        if lanes.filled[k] == n_lanes:
+            return TrainingStep(inputs, targets, None, negatives, starts, **share)
         where = targets.nonzero()[:, 0]  # (P,), only at the end of an epoch
-        weight = len(where) / len(inputs)
-        return TrainingStep(inputs, targets[where], where, negatives, starts, weight)
+        weight = float(lanes.filled[k] / n_lanes)
+        return TrainingStep(inputs, targets[where], where, negatives, starts, weight, **share)
 
     def loss(self, step: TrainingStep | AuxiliaryStep) -> Tensor:
         """() mean loss of the active lanes; updates the state of all lanes."""
@@ -325,13 +397,15 @@ class LaneBatchSource(BatchSource):
         self._state = state.detach()
         if step.where is not None:
             queries = queries.index_select(0, step.where)  # (P, D)
+        if not len(step.targets):  # other processes have all of them
+            return queries.new_zeros(())
         return self._loss_of_queries(queries, step)
 
     def state(self) -> dict[str, Tensor]:
-        """Recurrent state of the lanes."""
-        return {"lanes": self._state}
+        """Recurrent state of the lanes of all processes."""
+        return {"lanes": torch.cat(self.processes.gather(self._state.cpu()), dim=1)}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Restore a state that `state` returned."""
-        check_same_tensors(state, {"lanes": self._state})
-        self._state = state["lanes"].to(self.device)
+        check_same_tensors(state, {"lanes": self.encoder.initial_state(self.config.batch_size)})
+        self._state = state["lanes"][:, self._lanes].to(self.device)
