@@ -38,7 +38,7 @@ TRAININGS = {
         | _NO_DROPOUT
         | {"variant": "time_user", "user_dropout": 0, "time_dropout": 0, "gap": "elapsed"}
         | {"loss": "hinge", "negatives": 3, "negative_source": "batch", "reject": "history"}
-        | {"full_softmax_items": 0, "optimizer": "adagrad", "learning_rate": 0.1},
+        | {"full_softmax_items": 0, "optimizer": "adam", "learning_rate": 0.001},
     ),
     "sr-gnn": ("sr-gnn", LOSSLESS),
     "gru4rec": (

@@ -117,11 +117,11 @@ class Processes:
         failed = next((rank for rank, report in enumerate(reports) if report is not None), None)
         if failed is None:
             return cast("T", result)
+        host, message = reports[failed] or ("", "")
         if not self.is_first:
-            raise ReportedError(str(error or reports[failed])) from error
+            raise ReportedError(message) from error
         if error is not None:
             raise error
-        host, message = reports[failed] or ("", "")
         raise ProcessError(f"process {failed} on {host} failed: {message}")
 
     def check_equal(self, values: Mapping[str, Any]) -> None:

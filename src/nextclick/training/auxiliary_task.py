@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nextclick.batches.prefetch import prefetch
-from nextclick.training.batch_source import AuxiliaryStep, LaneBatchSource, SessionBatchSource
+from nextclick.training.batch_source import AuxiliaryStep, SessionBatchSource
 from nextclick.training.checkpoint_checks import check_same_tensors
+from nextclick.training.lane_batch_source import LaneBatchSource
 from nextclick.training.optim import Optimizers
 
 if TYPE_CHECKING:

@@ -110,7 +110,9 @@ class GradientExchange:
         """(processes, n) the (n,) tensors of all processes."""
         gathered = tensor.new_empty(self._processes.size * len(tensor))
         with self._processes.exchange():
-            dist.all_gather_into_tensor(gathered, tensor)
+            # the first name is that of PyTorch from 2.13 on
+            gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+            gather(gathered, tensor)
         return gathered.view(self._processes.size, -1)
 
     def _rows_of(self, table: nn.Parameter) -> tuple[Tensor, Tensor]:
