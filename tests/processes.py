@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 WORKER = Path(__file__).parent / "reference" / "process_worker.py"

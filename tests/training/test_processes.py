@@ -69,12 +69,16 @@ def test_what_processes_exchange(two):
         assert found["equal"] is None
     assert (first["agreed"], second["agreed"]) == (0, 1)
     assert first["on_first_fails"] == first["fails_in_0"] == ["ConfigError", "wrong in 0"]
-    assert second["on_first_fails"] == second["fails_in_0"] == ["ReportedError", "wrong in 0"]
+    assert (
+        second["on_first_fails"]
+        == second["fails_in_0"]
+        == ["ReportedError", "process 0 reports: wrong in 0"]
+    )
     kind, message = first["fails_in_1"]
     assert kind == "ProcessError"
     assert message.startswith("process 1 on ")
     assert message.endswith(" failed: wrong in 1")
-    assert second["fails_in_1"] == ["ReportedError", "wrong in 1"]
+    assert second["fails_in_1"] == ["ReportedError", "process 0 reports: wrong in 1"]
     kind, message = first["unequal"]
     assert kind == "ConfigError"
     assert message.startswith("the seed is 0 in process 0 on ")

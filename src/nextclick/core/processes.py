@@ -6,6 +6,7 @@ the methods of `Processes` in the same order. PyTorch is imported only if there 
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 from contextlib import contextmanager
@@ -95,7 +96,7 @@ class Processes:
         if error is not None:
             raise error
         if failed is not None:
-            raise ReportedError(failed)
+            raise ReportedError(f"process 0 reports: {failed}")
         return cast("T", result if self.is_first else received)
 
     def agree(self, work: Callable[[], T]) -> T:
@@ -119,7 +120,7 @@ class Processes:
             return cast("T", result)
         host, message = reports[failed] or ("", "")
         if not self.is_first:
-            raise ReportedError(message) from error
+            raise ReportedError(f"process 0 reports: {message}") from error
         if error is not None:
             raise error
         raise ProcessError(f"process {failed} on {host} failed: {message}")
@@ -193,7 +194,8 @@ def launched() -> Processes:
 def joined_processes(device: str = "cpu") -> Iterator[Processes]:
     """Within this block, this process works with the others that torchrun started.
 
-    Without torchrun, and within another such block, nothing changes.
+    Without torchrun, and within another such block, nothing changes. The connections stay open for
+    the next block.
 
     Args:
         device: auto, cpu or cuda; tensors on CUDA devices are exchanged by NCCL, others by Gloo.
@@ -213,8 +215,10 @@ def joined_processes(device: str = "cpu") -> Iterator[Processes]:
     import torch.distributed as dist
 
     backend = _choose_backend(device, processes)
-    with processes.exchange():
-        dist.init_process_group(backend, timeout=timedelta(seconds=_timeout()))
+    if not dist.is_initialized():  # once: a second group could meet the end of the first
+        with processes.exchange():
+            dist.init_process_group(backend, timeout=timedelta(seconds=_timeout()))
+        atexit.register(dist.destroy_process_group)
     restarts = max(processes.gather(processes.restarts))  # each machine counts its own
     _joined.append(
         Processes(processes.rank, processes.size, processes.local_rank, processes.on_host, restarts)
@@ -223,7 +227,6 @@ def joined_processes(device: str = "cpu") -> Iterator[Processes]:
         yield current()
     finally:
         _joined.pop()
-        dist.destroy_process_group()
 
 
 def _choose_backend(device: str, processes: Processes) -> str:

@@ -66,7 +66,7 @@ class TrainingLoop:
     Attributes:
         position: epoch, step, and the metrics so far.
         processes: those that share the prefixes of each step.
-        requests: what the processes asked for in the last step.
+        requests: what the processes requested in the last step.
         plan: length of the run.
         best_weights: weights with the best validation metric, if these are kept.
     """

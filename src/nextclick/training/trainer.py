@@ -167,7 +167,7 @@ class Trainer:
             except (TrainingError, InterruptedRunError) as error:  # all processes raise it
                 if processes.is_first:
                     raise
-                raise ReportedError(str(error)) from error
+                raise ReportedError(f"process 0 reports: {error}") from error
             finally:
                 encoder.to("cpu").eval()
                 self.model.teardown()
