@@ -190,7 +190,7 @@ class _Commands(TyperGroup):
             # Ctrl-C inside a library may surface as another exception
             if _interrupts or isinstance(error, KeyboardInterrupt | typer.Abort):
                 _fail("Interrupted", "interrupted; no partial output was left", 2)
-            if isinstance(error, ReportedError):
+            if isinstance(error, ReportedError) and not is_first_process():
                 raise typer.Exit(2) from error
             if isinstance(error, NextclickError):
                 _fail(type(error).__name__, str(error), 2)
