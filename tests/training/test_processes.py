@@ -2,13 +2,17 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 import torch
+from torch.distributed import TCPStore
 
 import nextclick
 from nextclick import prepare
 from nextclick.batches.session_order import SessionOrder
+from nextclick.core import process_round
 from nextclick.core import processes as module
 from nextclick.core.processes import ALONE, Processes, current, joined_processes, launched
 from nextclick.errors import ConfigError, ProcessError
@@ -257,3 +261,22 @@ def test_a_counting_model_is_trained_by_one_process(folder, monkeypatch):
     )
     with pytest.raises(ConfigError, match="session-knn is trained by one process, got 2; run the"):
         nextclick.train(folder / "store", "session-knn")
+
+
+def test_a_start_ignores_what_earlier_starts_left_in_the_store(monkeypatch):
+    server = TCPStore("127.0.0.1", 0, None, True, wait_for_workers=False)
+    server.set("nextclick/nonce/1", "ended")  # of a process 1 that has ended
+    server.set("nextclick/answer/ended", "an earlier token")
+    stores = {rank: TCPStore("127.0.0.1", server.port, None, False) for rank in (0, 1)}
+    monkeypatch.setattr(
+        torch.distributed, "rendezvous", lambda url, rank, size, **_: iter([(stores[rank], rank)])
+    )
+    timeout = timedelta(seconds=60)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(process_round.store_of_this_start, 0, 2, timeout)
+        while not server.check(["nextclick/nonce/0"]):
+            time.sleep(0.01)
+        assert not first.done()
+        second = pool.submit(process_round.store_of_this_start, 1, 2, timeout)
+        first.result().set("address", "new")
+        assert second.result().get("address") == b"new"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from nextclick.core.process_round import store_of_this_start
 from nextclick.errors import ConfigError, NextclickError, ProcessError, ReportedError
 
 if TYPE_CHECKING:
@@ -216,8 +217,13 @@ def joined_processes(device: str = "cpu") -> Iterator[Processes]:
 
     backend = _choose_backend(device, processes)
     if not dist.is_initialized():  # once: a second group could meet the end of the first
+        timeout = timedelta(seconds=_timeout())
+        rank, size = processes.rank, processes.size
         with processes.exchange():
-            dist.init_process_group(backend, timeout=timedelta(seconds=_timeout()))
+            store = store_of_this_start(rank, size, timeout)
+            dist.init_process_group(
+                backend, timeout=timeout, store=store, rank=rank, world_size=size
+            )
         atexit.register(dist.destroy_process_group)
     restarts = max(processes.gather(processes.restarts))  # each machine counts its own
     _joined.append(
