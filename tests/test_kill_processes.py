@@ -21,19 +21,20 @@ KILLS = 10
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shop")
-    simulate(SimulationConfig(events=8_000, items=300, users=800, days=5), folder / "log.parquet")
+    simulate(SimulationConfig(events=6_000, items=300, users=800, days=5), folder / "log.parquet")
     prepare(folder / "log.parquet", folder / "store")
     return folder / "store"
 
 
 def start(store, output):
-    return subprocess.Popen(
+    with output.with_suffix(".txt").open("w") as log:
+        return subprocess.Popen(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
          "--max-restarts", str(KILLS + 5), "--monitor-interval", "0.05", "-m", "nextclick",
-         "train", str(store), "-m", "narm", "-o", str(output), "--set", "epochs=6",
+         "train", str(store), "-m", "narm", "-o", str(output), "--set", "epochs=4",
          "--set", "checkpoint_minutes=0.002"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
     )  # fmt: skip
 
 
@@ -72,7 +73,7 @@ def kill_ranks(process, training, kills, draw):
 @pytest.mark.skipif(shutil.which("pgrep") is None, reason="needs pgrep, to find the ranks")
 def test_ten_kills_of_a_rank(store, tmp_path, capsys):
     whole, output = tmp_path / "whole", tmp_path / "killed"
-    assert start(store, whole).wait() == 0
+    assert start(store, whole).wait() == 0, whole.with_suffix(".txt").read_text()
     process = start(store, output)
     try:
         killed = kill_ranks(process, tmp_path / "killed.training", KILLS, random.Random(5))
@@ -83,7 +84,7 @@ def test_ten_kills_of_a_rank(store, tmp_path, capsys):
             for pid in left:
                 os.kill(pid, signal.SIGKILL)
         process.wait()
-    assert process.returncode == 0
+    assert process.returncode == 0, output.with_suffix(".txt").read_text()
     assert killed > 0
     name = "weights.safetensors"
     assert (output / name).read_bytes() == (whole / name).read_bytes()

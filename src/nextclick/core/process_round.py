@@ -32,7 +32,8 @@ def store_of_this_start(rank: int, size: int, timeout: timedelta) -> Store:
     import torch.distributed as dist
     from torch._C._distributed_c10d import PrefixStore
 
-    store, *_ = next(dist.rendezvous("env://", rank, size, timeout=timeout))
+    join = dist.rendezvous  # type: ignore[attr-defined]
+    store, *_ = next(join("env://", rank, size, timeout=timeout))
     store.set_timeout(timeout)
     nonce = uuid4().hex
     store.set(f"nextclick/nonce/{rank}", nonce)
