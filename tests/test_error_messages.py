@@ -58,7 +58,10 @@ def test_any_other_exception_is_an_internal_error(monkeypatch, tmp_path):
     assert "Traceback" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["TrainingError", "ScoringError", "InterruptedRunError"])
+@pytest.mark.parametrize(
+    "name",
+    ["TrainingError", "ScoringError", "ProcessError", "ReportedError", "InterruptedRunError"],
+)
 def test_what_the_input_did_not_cause_is_no_input_error(name):
     kind = getattr(errors, name)
     assert issubclass(kind, NextclickError)

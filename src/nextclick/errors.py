@@ -13,6 +13,8 @@
     │   └── OutputError        a target that exists, or a full disk
     ├── TrainingError          a loss, a gradient or a weight that is not finite
     ├── ScoringError           a scorer that returned scores that cannot be ranked
+    ├── ProcessError           another process of a run of torchrun failed
+    │   └── ReportedError      an error that another process reports
     └── InterruptedRunError    a run that the user interrupted
 
 `NextclickWarning` is the category of the warnings. The command line prints them as notes.
@@ -105,6 +107,14 @@ class TrainingError(NextclickError):
 
 class ScoringError(NextclickError):
     """A scorer returned scores that cannot be ranked: not finite, or of another shape or type."""
+
+
+class ProcessError(NextclickError):
+    """Another process of a run on several processes failed, ended or does not answer."""
+
+
+class ReportedError(ProcessError):
+    """An error that process 0 of a run reports; the command line prints nothing for it."""
 
 
 class InterruptedRunError(NextclickError):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nextclick.core.sessions import Sessions
-from nextclick.training.batch_source import LaneBatchSource
+from nextclick.training.lane_batch_source import LaneBatchSource
 from nextclick.training.trainer import Trainer
 from nextclick.training.training_config import TrainingConfig
 from reference.tiny_model import fresh

@@ -82,6 +82,7 @@ def prefix_blocks(
     n_rows: int,
     leak_target_time: bool = False,
     earlier_sessions: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[PrefixBlock]:
     """Yield every sample of `sessions` once, session by session, shortest prefix first.
 
@@ -102,6 +103,7 @@ def prefix_blocks(
             effect of this leak on models that are trained with it.
         earlier_sessions: number of latest earlier sessions of the user that the batches include. A
             session is earlier if it ended before the session of the prefix began.
+        share: (rank, size) yields every size-th block, from block number rank on.
 
     Raises:
         ConfigError: an argument is out of range.
@@ -121,7 +123,7 @@ def prefix_blocks(
             "the first clicks of sessions are predicted from earlier sessions, and this log has no "
             "users or no times; prepare it with --user-column and --time-column"
         )
-    blocks = _blocks(sessions, mode, max_length, max_cells, n_rows, leak_target_time)
+    blocks = _blocks(sessions, mode, max_length, max_cells, n_rows, leak_target_time, share)
     if mode == "first":
         complete = _with_history(blocks, sessions, max(earlier_sessions, 1))
         return (block for block in map(_returning, complete) if len(block))
@@ -158,7 +160,10 @@ def _blocks(
     max_cells: int,
     n_rows: int,
     leak_target_time: bool,
+    share: tuple[int, int],
 ) -> Iterator[PrefixBlock]:
+    rank, size = share
+    n_blocks = 0
     for begin, end in _session_chunks(sessions.offsets):
         part = sessions.slice(begin, end)
         session, target = _samples(part, mode)  # (P,), (P,)
@@ -167,6 +172,9 @@ def _blocks(
         while start < len(target):
             stop = _block_end(known.length, start, max_cells, n_rows)
             rows = slice(start, stop)
+            start, n_blocks = stop, n_blocks + 1
+            if (n_blocks - 1) % size != rank:
+                continue
             yield PrefixBlock(
                 batch=_batch(
                     known, rows, None if part.users is None else part.users[session[rows]]
@@ -175,7 +183,6 @@ def _blocks(
                 session=session[rows] + begin,
                 position=(target[rows] - part.offsets[session[rows]]).astype(np.int32),
             )
-            start = stop
 
 
 def _with_history(

@@ -63,6 +63,46 @@ class TrainingBatch:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def share(self, rank: int, size: int) -> tuple[slice, slice]:
+        """The rows and the targets of one of `size` processes; each has about as many targets.
+
+        >>> batch = TrainingBatch(np.ones((3, 2), int), np.array([0, 1, 2, 4]), np.ones(4, int))
+        >>> batch.share(0, 2), batch.share(1, 2)
+        ((slice(0, 1, None), slice(0, 2, None)), (slice(1, 3, None), slice(2, 4, None)))
+        """
+        B, T = self.items.shape
+        ends = np.searchsorted(self.where, np.arange(1, B + 1) * T)  # (B,), targets up to each row
+        cuts = np.searchsorted(ends, len(self) * np.arange(size + 1) / size, side="right")
+        cuts[0], cuts[-1] = 0, B
+        first, stop = cuts[rank : rank + 2].tolist()
+        targets = slice(*np.searchsorted(self.where, [first * T, stop * T]).tolist())
+        return slice(first, stop), targets
+
+    def take(self, rows: slice, targets: slice) -> TrainingBatch:
+        """Consecutive rows and their targets, without columns of padding."""
+        T = self.items.shape[1]
+        items = self.items[rows]
+        width = max(int((items != 0).sum(axis=1).max(initial=0)), 1)
+        row, column = np.divmod(self.where[targets], T)
+
+        def trimmed(array: AnyArray | None) -> AnyArray | None:
+            return None if array is None else np.ascontiguousarray(array[rows, :width])
+
+        def of_rows(array: AnyArray | None) -> AnyArray | None:
+            return None if array is None else array[rows]
+
+        return TrainingBatch(
+            np.ascontiguousarray(items[:, :width]),
+            (row - rows.start) * width + column,
+            self.targets[targets],
+            trimmed(self.gaps),
+            trimmed(self.dwell),
+            of_rows(self.users),
+            of_rows(self.session),
+            of_rows(self.starts),
+            self.block,
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rows:

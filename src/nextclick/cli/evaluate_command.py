@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nextclick.cli.dataclass_options import TypedOptions
-from nextclick.cli.output import ArtifactPath, Json, Overwrite, StorePath, print_json, show, table
+from nextclick.cli.output import (
+    ArtifactPath,
+    Json,
+    Overwrite,
+    StorePath,
+    is_first_process,
+    print_json,
+    show,
+    table,
+)
 from nextclick.cli.parsing import parse_cutoffs
 from nextclick.cli.progress import progress_bar
 from nextclick.cli.ranking_options import RankingOptions, ranking_group
@@ -40,6 +49,7 @@ def evaluate_command(
         nextclick evaluate model store -k 10,20 --by-length
         nextclick evaluate model store --by popularity,user --exclude-seen --block @sold-out.txt
         nextclick evaluate model store --part valid -o result.json
+        torchrun --nproc-per-node 2 -m nextclick evaluate model store
     """  # noqa: D301
     from nextclick.artifact.registries import artifact_folder
     from nextclick.cli.leaderboard_table import show_leaderboard, show_segments
@@ -67,7 +77,7 @@ def evaluate_command(
             n_bootstrap=n_bootstrap,
             progress=progress,
         )
-    if output is not None:
+    if output is not None and is_first_process():
         result.write(output)
     largest = max(result.evaluation["ks"])
     runs = [ModelRun(Path(artifact), result, None, None)]

@@ -24,8 +24,14 @@ from typer.core import TyperCommand, TyperGroup
 
 from nextclick.cli.dataclass_options import expand_options
 from nextclick.cli.memory_limit import check_memory_limit, resource_failure
-from nextclick.cli.output import choose_streams, print_json, say, warnings_as_notes
-from nextclick.errors import NextclickError
+from nextclick.cli.output import (
+    choose_streams,
+    is_first_process,
+    print_json,
+    report,
+    warnings_as_notes,
+)
+from nextclick.errors import ConfigError, NextclickError, ReportedError
 from nextclick.version import __version__
 
 COMMANDS: dict[str, dict[str, str]] = {
@@ -57,6 +63,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "versions": "List the versions of a registry, or activate one.",
     },
 }
+
+FOR_TORCHRUN = ("train", "evaluate")  # the commands that several processes can run
 
 EXIT_CLOSED_OUTPUT = 128 + 13  # as the shell reports a program that SIGPIPE ended
 
@@ -161,6 +169,15 @@ class _Commands(TyperGroup):
             with formatter.section(title):
                 formatter.write_dl(list(commands.items()))
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and name not in FOR_TORCHRUN:
+            raise ConfigError(
+                f"{name} runs in one process; start it without torchrun, which is for "
+                f"{' and '.join(FOR_TORCHRUN)}"
+            )
+        return name, command, rest
+
     def invoke(self, ctx: Any) -> Any:
         choose_streams(False)  # a command without --json declares no other choice
         try:
@@ -173,6 +190,8 @@ class _Commands(TyperGroup):
             # Ctrl-C inside a library may surface as another exception
             if _interrupts or isinstance(error, KeyboardInterrupt | typer.Abort):
                 _fail("Interrupted", "interrupted; no partial output was left", 2)
+            if isinstance(error, ReportedError) and not is_first_process():
+                raise typer.Exit(2) from error
             if isinstance(error, NextclickError):
                 _fail(type(error).__name__, str(error), 2)
             if (message := resource_failure(error)) is not None:
@@ -240,13 +259,14 @@ def _leave_closed_output() -> NoReturn:
 def _fail_internally(error: Exception) -> NoReturn:
     import traceback
 
-    say(traceback.format_exc())
+    report(traceback.format_exc())
     message = f"internal error: {error}; please report it with the traceback above"
     _fail(type(error).__name__, message, 1)
 
 
 def _fail(kind: str, message: str, code: int) -> NoReturn:
-    say(f"error: {message}")
+    process = "" if is_first_process() else f"process {os.environ['RANK']}: "
+    report(f"{process}error: {message}")
     _report_json(kind, message, code)
     raise typer.Exit(code)
 

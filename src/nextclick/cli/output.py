@@ -7,6 +7,7 @@ printed on standard error.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import warnings
@@ -97,14 +98,26 @@ def console(*, results: bool = False) -> Console:
     )
 
 
+def is_first_process() -> bool:
+    """Whether this process prints results and notes: all do but those that torchrun adds."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def say(text: str) -> None:
     """Print a note: what the program does, what it skipped, where it wrote."""
+    if is_first_process():
+        report(text)
+
+
+def report(text: str) -> None:
+    """Print a line on standard error, in any process."""
     console().print(text, soft_wrap=True)
 
 
 def show(text: str) -> None:
     """Print a line of the results."""
-    _results().print(text, soft_wrap=True)
+    if is_first_process():
+        _results().print(text, soft_wrap=True)
 
 
 def _results() -> Console:
@@ -139,6 +152,8 @@ def warnings_as_notes() -> Iterator[None]:
 
 def print_json(schema: str, results: dict[str, Any]) -> None:
     """Print the one JSON object of a command (docs/json.md)."""
+    if not is_first_process():
+        return
     document = {
         "schema": f"nextclick.{schema}",
         "nextclick": __version__,
@@ -164,6 +179,8 @@ def table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, n_text: int = 1
 ) -> None:
     """Print a table of results; the first `n_text` columns are text, the others are numbers."""
+    if not is_first_process():
+        return
     from rich import box
     from rich.table import Table
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nextclick.cli.output import console, say
+from nextclick.cli.output import console, is_first_process, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,8 +23,8 @@ _EVERY_SECONDS = 10.0
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """Yield a progress callback that shows the remaining time of each stage."""
-    if not sys.stderr.isatty():
-        yield ProgressLines()
+    if not (sys.stderr.isatty() and is_first_process()):
+        yield ProgressLines()  # which prints nothing in other processes
         return
     from rich import progress as bars
 

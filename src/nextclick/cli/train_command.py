@@ -95,6 +95,7 @@ def train_command(
         nextclick train store --model narm --set epochs=10 -o model
         nextclick train store --recipe recipes/narm-global.toml -o model
         nextclick train store --model blend --set members=session-knn,narm -o model
+        torchrun --nproc-per-node 2 -m nextclick train store --model narm -o model
 
     A neural model is trained twice: the validation selects the number of epochs, then the model is
     retrained with the sessions of the validation; --train-on inner stops in between. It writes

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
+from nextclick.core.processes import current
 from nextclick.core.types import Progress, silent
 
 if TYPE_CHECKING:
@@ -16,10 +17,11 @@ T = TypeVar("T")
 
 
 def cpus() -> int:
-    """The number of processors available to this process."""
+    """The number of processors available to this process, a share of those of its machine."""
+    available = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        available = len(os.sched_getaffinity(0))
+    return max(available // current().on_host, 1)
 
 
 def map_blocks(

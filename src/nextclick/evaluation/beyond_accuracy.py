@@ -47,6 +47,11 @@ class Exposure:
         for k, counts in self._counts.items():
             np.add.at(counts, lists[:, :k].ravel(), 1)
 
+    def add_counts(self, other: Exposure) -> None:
+        """Add the counts of the lists of another process."""
+        for k, counts in self._counts.items():
+            counts += other._counts[k]
+
     def coverage(self) -> dict[str, float]:
         """Share of the N items in at least one list, by name "coverage@K"."""
         return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -13,16 +13,18 @@ from nextclick.batches.prefixes import Mode, check_prefixes, count_samples, pref
 from nextclick.core.cutoffs import catalog_cutoffs
 from nextclick.core.earlier_sessions import EarlierSessions
 from nextclick.core.item_rules import ItemRules
+from nextclick.core.processes import current
 from nextclick.core.types import silent
-from nextclick.errors import ConfigError, EmptyLogError, ScoringError
+from nextclick.errors import ConfigError, ScoringError
 from nextclick.evaluation.beyond_accuracy import Exposure, ItemPopularity
+from nextclick.evaluation.collected_ranks import CollectedRanks
 from nextclick.evaluation.intervals import Estimate, estimates
 from nextclick.evaluation.prequential import BlockRow, Prequential
 from nextclick.evaluation.ranker import Ranker
 from nextclick.evaluation.ranking_metrics import LengthRow, by_length, per_prefix, session_sums
 from nextclick.evaluation.ranks import Ties, check_ties
 from nextclick.evaluation.seen_items import CandidateRules
-from nextclick.evaluation.segments import RankedPrefixes, SegmentRow, by_target, measure_segments
+from nextclick.evaluation.segments import SegmentRow, by_target, measure_segments
 from nextclick.models.base import Capabilities, Model
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from nextclick.batches.prefixes import PrefixBlock
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import Float64Array, Int32Array, Int64Array, Progress, Scorer
+    from nextclick.core.types import Float64Array, Int64Array, Progress, Scorer
     from nextclick.core.vocabulary import Vocabulary
     from nextclick.evaluation.segments import Segmentation
 
@@ -184,6 +186,9 @@ def evaluate(
 ) -> Evaluation:
     """Rank the target of every prefix of `sessions` among all N items.
 
+    Within `joined_processes` each process ranks a share of the blocks, and all return the result of
+    all blocks. It is that of one process, because the blocks are the same.
+
     A `SparseScorer` returns sparse scores, any other scorer rows of N + 1 scores; the ranks are the
     same. The result does not depend on `max_memory_bytes` if the scorer scores rows independently.
 
@@ -222,91 +227,59 @@ def evaluate(
         ranges = prequential.block_ranges()
     ranker = Ranker(scorer, ties=protocol.ties, list_length=cutoffs[-1])
     rules = _candidate_rules(protocol.rules, items, sessions)
-    collected = _CollectedRanks(Exposure(scorer.n_items, cutoffs, support))
+    collected = CollectedRanks(Exposure(scorer.n_items, cutoffs, support))
     capabilities = scorer.capabilities if isinstance(scorer, Model) else Capabilities()
     if protocol.mode == "first" and isinstance(scorer, Model) and not capabilities.first_click:
         raise ConfigError(
             f"{scorer.name} with its parameters cannot predict first clicks: evaluate pop, bpr-mf "
             "with of=user, fpmc with users=true, or asars with a history and first_click=true"
         )
-    done, total = 0, count_samples(sessions, protocol.mode)
-    for start, stop in ranges:
-        part = sessions.slice(start, stop)
-        for block in _blocks(ranker, part, protocol, max_memory_bytes, capabilities):
-            block_of_test = replace(block, session=block.session + start)
-            _rank_block(ranker, block_of_test, protocol, rules, collected)
-            done += len(block)
-            progress("evaluate", done, total)
-    ranks, ranked = collected.arrays(protocol)
-    metrics = per_prefix(ranks, cutoffs)
-    sums, prefixes = session_sums(ranked.session, metrics)
-    if len(prefixes) == 1:
-        n_bootstrap = 0  # all resamples of one session are equal
-    return Evaluation(
-        metrics=estimates(list(metrics), sums, prefixes, n_bootstrap=n_bootstrap, seed=seed),
-        counts=SampleCounts(
-            len(prefixes), len(ranks), collected.unseen_targets, collected.empty_prefixes
-        ),
-        coverage=collected.exposure.coverage(),
-        popularity=collected.exposure.popularity(),
-        by_length=by_length(ranked.position, ranks, metrics, cutoffs),
-        segments={
-            segmentation.name: measure_segments(
-                segmentation, ranked, metrics, n_bootstrap=n_bootstrap, seed=seed
-            )
-            for segmentation in (by_target(sessions), *segmentations)
-        },
-        blocks=tuple(blocks),
-        protocol=protocol.to_json(),
-        ks=cutoffs,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-        seconds=Seconds(perf_counter() - began, ranker.scoring, ranker.ranking),
-        ranks=ranks,
-        session=ranked.session,
-    )
+    processes = current()
 
+    def rank_share() -> None:
+        done, total = 0, count_samples(sessions, protocol.mode)
+        for start, stop in ranges:
+            part = sessions.slice(start, stop)
+            for block in _blocks(ranker, part, protocol, max_memory_bytes, capabilities):
+                block_of_test = replace(block, session=block.session + start)
+                _rank_block(ranker, block_of_test, protocol, rules, collected)
+                done = min(done + len(block) * processes.size, total)
+                progress("evaluate", done, total)
 
-@dataclass(slots=True, eq=False)
-class _CollectedRanks:
-    """Ranks and counts of the blocks so far."""
-
-    exposure: Exposure
-    ranks: list[Float64Array] = field(default_factory=list)
-    session: list[Int64Array] = field(default_factory=list)
-    position: list[Int32Array] = field(default_factory=list)
-    targets: list[Int32Array] = field(default_factory=list)
-    unseen_targets: int = 0
-    empty_prefixes: int = 0
-
-    def add(self, block: PrefixBlock, ranks: Float64Array, lists: Int32Array) -> None:
-        self.exposure.add(lists)
-        self.ranks.append(ranks)
-        self.session.append(block.session)
-        self.position.append(block.position)
-        self.targets.append(block.targets)
-        self.empty_prefixes += int(np.count_nonzero(block.batch.lengths == 0))
-
-    def arrays(self, protocol: RankingProtocol) -> tuple[Float64Array, RankedPrefixes]:
-        """(P,) ranks and the prefixes of all blocks."""
-        if not self.ranks:
-            raise EmptyLogError(
-                "no prefix to evaluate: no session has a target to rank after "
-                f"{_least_input(protocol)} "
-                f"({self.unseen_targets} targets are unseen in training, unseen is "
-                f"{protocol.unseen}); give longer sessions, lower min_prefix, or set unseen to miss"
-            )
-        return np.concatenate(self.ranks), RankedPrefixes(
-            np.concatenate(self.session),
-            np.concatenate(self.position),
-            np.concatenate(self.targets),
+    def measure() -> Evaluation:
+        ranks, ranked = collected.arrays(protocol)
+        metrics = per_prefix(ranks, cutoffs)
+        sums, prefixes = session_sums(ranked.session, metrics)
+        n_resamples = n_bootstrap if len(prefixes) > 1 else 0  # of one session all are equal
+        return Evaluation(
+            metrics=estimates(list(metrics), sums, prefixes, n_bootstrap=n_resamples, seed=seed),
+            counts=SampleCounts(
+                len(prefixes), len(ranks), collected.unseen_targets, collected.empty_prefixes
+            ),
+            coverage=collected.exposure.coverage(),
+            popularity=collected.exposure.popularity(),
+            by_length=by_length(ranked.position, ranks, metrics, cutoffs),
+            segments={
+                segmentation.name: measure_segments(
+                    segmentation, ranked, metrics, n_bootstrap=n_resamples, seed=seed
+                )
+                for segmentation in (by_target(sessions), *segmentations)
+            },
+            blocks=tuple(blocks),
+            protocol=protocol.to_json(),
+            ks=cutoffs,
+            n_bootstrap=n_resamples,
+            seed=seed,
+            seconds=Seconds(perf_counter() - began, *seconds),
+            ranks=ranks,
+            session=ranked.session,
         )
 
-
-def _least_input(protocol: RankingProtocol) -> str:
-    if protocol.mode == "first":
-        return "an earlier session of its user"
-    return f"{protocol.min_prefix} clicks or more"
+    processes.agree(rank_share)
+    parts = processes.gather((collected, ranker.scoring, ranker.ranking))
+    collected = CollectedRanks.join([part for part, *_ in parts])
+    seconds = [max(times) for times in zip(*[times for _, *times in parts], strict=True)]
+    return processes.on_first(measure)
 
 
 def _blocks(
@@ -325,6 +298,7 @@ def _blocks(
         n_rows=ranker.max_rows(max_memory_bytes),
         leak_target_time=capabilities.leaky is not None,
         earlier_sessions=capabilities.earlier_sessions,
+        share=(current().rank, current().size),
     )
 
 
@@ -346,7 +320,7 @@ def _rank_block(
     block: PrefixBlock,
     protocol: RankingProtocol,
     rules: CandidateRules | None,
-    collected: _CollectedRanks,
+    collected: CollectedRanks,
 ) -> None:
     """Rank the targets of a block that the protocol asks for."""
     if protocol.min_prefix > 1:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nextclick.artifact import Artifact
+from nextclick.core.processes import joined_processes
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ArtifactError, ConfigError
@@ -18,6 +20,7 @@ from nextclick.experiments.block_history import begins_with_block, with_blocks
 from nextclick.experiments.reindex import sessions_for
 from nextclick.experiments.store_segments import segmentations_for
 from nextclick.training.training_config import result_affecting
+from nextclick.version import code_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +46,8 @@ def evaluate(
     progress: Progress = silent,
 ) -> Result:
     """Measure a model under one protocol that does not leak.
+
+    Started by torchrun, the processes share the prefixes, and all return the joint result.
 
     Args:
         artifact: an artifact or its folder.
@@ -95,55 +100,84 @@ def evaluate_with_ranks(
     progress: Progress = silent,
 ) -> tuple[Result, RankStore]:
     """Evaluate as `evaluate` does, and also return the rank of every target."""
+    with joined_processes() as processes:
+        artifact, store, sessions = processes.agree(
+            lambda: _open_inputs(artifact, store, part, progress)
+        )
+        protocol = protocol or store_protocol(store)
+        if processes.are_several:
+            processes.check_equal(
+                {
+                    "the digest of the code": code_digest(),
+                    "the fingerprint of the store": store.fingerprint,
+                    "the digest of the model": _digest(artifact),
+                    "the part": part,
+                    "the list of cut-offs": list(ks),
+                    "the protocol": protocol.to_json(),
+                }
+            )
+        model = artifact.model
+        history = None
+        # the graph in the artifact contains the validation part
+        rebuild_graph = part == "valid" and model.capabilities.update == "by-block"
+        if prequential or rebuild_graph:
+            earlier = _model_part(artifact, store, "train_inner" if part == "valid" else "train")
+            history = earlier.mask_unseen_items(artifact.support)
+            if rebuild_graph:
+                model = with_blocks(model, history, is_over=begins_with_block(sessions, history))
+        evaluation = rank_and_measure(
+            model,
+            sessions.mask_unseen_items(artifact.support),
+            ks=ks,
+            protocol=protocol,
+            support=artifact.support,
+            history=history if prequential else None,
+            items=artifact.items,
+            segmentations=segmentations_for(
+                store, by, part=part, trained_on=artifact.trained["part"], support=artifact.support
+            ),
+            n_bootstrap=n_bootstrap,
+            progress=progress,
+        )
+        result = Result(
+            model=artifact.model.name,
+            label=label or artifact.model.name,
+            config=_parameters(artifact),
+            seed=int(artifact.trained["seed"]),
+            data_fingerprint=store.fingerprint,
+            protocol={
+                **protocol.to_json(),
+                "part": part,
+                "trained_on": training_data(artifact),
+                "data": store.protocol["name"] or "own",
+                "filter_on": store.protocol["filters"].get("filter_on", "all"),
+            },
+            evaluation=evaluation.to_json()
+            | {
+                "training_seconds": artifact.trained["seconds"],
+                "predicted": _predicted_share(store, part, evaluation.counts.prefixes),
+            },
+            leaky=artifact.model.capabilities.leaky,
+            prequential=prequential,
+        )
+        return result, RankStore.from_evaluation(evaluation)
+
+
+def _open_inputs(
+    artifact: Artifact | str | Path, store: Store | str | Path, part: str, progress: Progress
+) -> tuple[Artifact, Store, Sessions]:
+    """The artifact, the store, and the part in the item indices of the model."""
     artifact = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
     store = store if isinstance(store, Store) else Store.open(store, progress)
-    sessions = _rankable_part(artifact, store, part)
-    protocol = protocol or store_protocol(store)
-    model = artifact.model
-    history = None
-    # the graph in the artifact contains the validation part
-    rebuild_graph = part == "valid" and model.capabilities.update == "by-block"
-    if prequential or rebuild_graph:
-        earlier = _model_part(artifact, store, "train_inner" if part == "valid" else "train")
-        history = earlier.mask_unseen_items(artifact.support)
-        if rebuild_graph:
-            model = with_blocks(model, history, is_over=begins_with_block(sessions, history))
-    evaluation = rank_and_measure(
-        model,
-        sessions.mask_unseen_items(artifact.support),
-        ks=ks,
-        protocol=protocol,
-        support=artifact.support,
-        history=history if prequential else None,
-        items=artifact.items,
-        segmentations=segmentations_for(
-            store, by, part=part, trained_on=artifact.trained["part"], support=artifact.support
-        ),
-        n_bootstrap=n_bootstrap,
-        progress=progress,
-    )
-    result = Result(
-        model=artifact.model.name,
-        label=label or artifact.model.name,
-        config=_parameters(artifact),
-        seed=int(artifact.trained["seed"]),
-        data_fingerprint=store.fingerprint,
-        protocol={
-            **protocol.to_json(),
-            "part": part,
-            "trained_on": training_data(artifact),
-            "data": store.protocol["name"] or "own",
-            "filter_on": store.protocol["filters"].get("filter_on", "all"),
-        },
-        evaluation=evaluation.to_json()
-        | {
-            "training_seconds": artifact.trained["seconds"],
-            "predicted": _predicted_share(store, part, evaluation.counts.prefixes),
-        },
-        leaky=artifact.model.capabilities.leaky,
-        prequential=prequential,
-    )
-    return result, RankStore.from_evaluation(evaluation)
+    return artifact, store, _rankable_part(artifact, store, part)
+
+
+def _digest(artifact: Artifact) -> str:
+    """A digest of the arrays of a model."""
+    digest = blake2b(digest_size=8)
+    for name, array in sorted(artifact.model.state().items()):
+        digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def store_protocol(store: Store) -> RankingProtocol:

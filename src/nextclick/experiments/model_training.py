@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from nextclick.artifact import Artifact
 from nextclick.artifact.artifact_manifest import read_manifest
 from nextclick.core.config import build_config
 from nextclick.core.locations import resolve_location
+from nextclick.core.processes import current, joined_processes
 from nextclick.core.types import silent
 from nextclick.data.default_boundary import last_trusted_end
 from nextclick.data.store import Store
@@ -44,6 +45,9 @@ def train(
 ) -> Artifact:
     """Train a model.
 
+    Started by torchrun, all processes call this function with the same arguments, and process 0
+    writes the artifact.
+
     Args:
         store: a store or its folder.
         model: a name that `nextclick models` lists.
@@ -70,48 +74,20 @@ def train(
         ArtifactError: the checkpoint is of another training.
         TrainingError: a loss, gradient or weight is not finite.
         InterruptedRunError: Ctrl-C; the message says how to resume.
+        ProcessError: another process failed, ended or does not answer.
     """
-    store = store if isinstance(store, Store) else Store.open(store, progress)
-    part = training_part(train_on)
-    model_type = model_class(model)
-    is_neural = model_type.default_capabilities.neural
-    is_composite = model_type.default_capabilities.composite
     options = neural or NeuralOptions()
-    takes_options = is_neural or is_composite
-    replaces_output = overwrite
-    if takes_options and options.checkpoints is None and output is not None:
-        options = replace(options, checkpoints=_checkpoint_folder(output))
-        identity = {"part": part, "seed": seed, "data_fingerprint": store.fingerprint}
-        replaces_output |= options.resume and _was_killed_after_saving(output, model, identity)
-    if output is not None:
-        Artifact.check_output(output, overwrite=replaces_output)  # not after the training
-    request = _TrainingRequest(
-        model_type, store, config or {}, options, part, seed, overwrite, progress
-    )
-    if is_composite:
-        fitted, seconds, record = request.train_composite()
-    else:
-        fitted, seconds, record = request.train_neural() if is_neural else request.fit()
-    sessions = store.part(part)
-    trained = {
-        "part": part,
-        "seed": seed,
-        "seconds": seconds,
-        "counts": store.manifest["counts"][part],
-        "data_fingerprint": store.fingerprint,
-        "protocol": store.protocol,
-        "prepared": store.prepared,
-        "last_ms": _last_ms(sessions),
-        **record,
-    }
-    users = store.users if "users" in model_type.requires(fitted.config) else None
-    log = sessions if refreshable and fitted.capabilities.needs_sessions else None
-    artifact = Artifact(fitted, store.items, sessions.support(), trained, users, log)
-    if output is not None:
-        artifact.save(output, overwrite=replaces_output)
-        if options.checkpoints is not None:
-            remove_checkpoints(options.checkpoints)
-    return artifact
+    with joined_processes(options.device) as processes:
+        progress = progress if processes.is_first else silent
+        request = processes.agree(
+            lambda: _TrainingRequest.create(
+                store, model, output, config or {}, options, train_on, seed, overwrite, progress
+            )
+        )
+        artifact = request.train(refreshable=refreshable)
+        if output is not None:
+            processes.on_first(lambda: request.save(artifact, output))
+        return artifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +101,80 @@ class _TrainingRequest:
     part: str
     seed: int
     overwrite: bool
+    replaces_output: bool
     progress: Progress
+
+    @classmethod
+    def create(
+        cls,
+        store: Store | str | Path,
+        model: str,
+        output: str | Path | None,
+        values: Mapping[str, Any],
+        options: NeuralOptions,
+        train_on: str,
+        seed: int,
+        overwrite: bool,
+        progress: Progress,
+    ) -> Self:
+        """Check the arguments, and open the store."""
+        store = store if isinstance(store, Store) else Store.open(store, progress)
+        part, processes = training_part(train_on), current()
+        model_type = model_class(model)
+        capabilities = model_type.default_capabilities
+        if processes.are_several and not capabilities.neural:
+            raise ConfigError(
+                f"{model} is trained by one process, got {processes.size}; run the same command "
+                "without torchrun"
+            )
+        takes_options = capabilities.neural or capabilities.composite
+        folder, replaces_output = options.checkpoints, overwrite
+        default = None if output is None or not takes_options else _checkpoint_folder(output)
+        if folder is None and default is not None:
+            folder = default
+            options = replace(options, checkpoints=folder)
+        if processes.restarts and folder is not None and processes.is_first:
+            # torchrun repeats the command as it was first given
+            options = replace(options, resume=options.resume or has_checkpoint(folder))
+        if options.resume and output is not None and folder == default:
+            identity = {"part": part, "seed": seed, "data_fingerprint": store.fingerprint}
+            replaces_output |= _was_killed_after_saving(output, model, identity)
+        if output is not None and processes.is_first:
+            Artifact.check_output(output, overwrite=replaces_output)  # not after the training
+        return cls(
+            model_type, store, values, options, part, seed, overwrite, replaces_output, progress
+        )
+
+    def train(self, *, refreshable: bool) -> Artifact:
+        """Train the model."""
+        model_type, store = self.model_type, self.store
+        if model_type.default_capabilities.composite:
+            fitted, seconds, record = self.train_composite()
+        elif model_type.default_capabilities.neural:
+            fitted, seconds, record = self.train_neural()
+        else:
+            fitted, seconds, record = self.fit()
+        sessions = store.part(self.part)
+        trained = {
+            "part": self.part,
+            "seed": self.seed,
+            "seconds": seconds,
+            "counts": store.manifest["counts"][self.part],
+            "data_fingerprint": store.fingerprint,
+            "protocol": store.protocol,
+            "prepared": store.prepared,
+            "last_ms": _last_ms(sessions),
+            **record,
+        }
+        users = store.users if "users" in model_type.requires(fitted.config) else None
+        log = sessions if refreshable and fitted.capabilities.needs_sessions else None
+        return Artifact(fitted, store.items, sessions.support(), trained, users, log)
+
+    def save(self, artifact: Artifact, output: str | Path) -> None:
+        """Write the artifact, and remove the checkpoint."""
+        artifact.save(output, overwrite=self.replaces_output)
+        if self.options.checkpoints is not None:
+            remove_checkpoints(self.options.checkpoints)
 
     def fit(self) -> tuple[Model, float, dict[str, Any]]:
         """Train a counting model; return it, the seconds, and an empty training record."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.processes import current
 from nextclick.errors import ConfigError
 from nextclick.experiments import order_of_time
 from nextclick.experiments.checkpoint_paths import CHOOSE, require_no_checkpoint
@@ -13,6 +14,8 @@ from nextclick.experiments.training_setup import TrainingSetup
 from nextclick.experiments.validation_baselines import validation_baselines
 from nextclick.experiments.validation_sample import MAX_SESSIONS
 from nextclick.models.neural_model import NeuralModel
+from nextclick.training.training_config import result_affecting
+from nextclick.version import __version__, code_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,9 +99,15 @@ def train_neural(
         InterruptedRunError: Ctrl-C.
         TrainingError: a loss, gradient or weight is not finite.
     """
-    setup = TrainingSetup(model_type, store, values, options, seed)
-    if options.checkpoints is not None and not options.resume:
-        require_no_checkpoint(options.checkpoints, overwrite=overwrite)
+    processes = current()
+    # what process 0 found, where only one machine has the checkpoint
+    options = replace(options, resume=processes.from_first(options.resume))
+    setup = processes.agree(lambda: TrainingSetup(model_type, store, values, options, seed))
+    if processes.are_several:
+        processes.check_equal(_shared_values(setup, part))
+    folder = options.checkpoints
+    if folder is not None and not options.resume:
+        processes.on_first(lambda: require_no_checkpoint(folder, overwrite=overwrite))
     config, selection, baselines, order = setup.config, None, None, None
     both = order_of_time.tries_both_orders(config, store.part("train_inner"))
 
@@ -144,6 +153,20 @@ def train_neural(
             {"block": block, "neighbor_pairs": n} for block, n in model.neighbor_pairs.items()
         ]
     return NeuralTraining(model, record, training.selected_plan)
+
+
+def _shared_values(setup: TrainingSetup, part: str) -> dict[str, Any]:
+    """What all processes of a training must have in common."""
+    return {
+        "the version of nextclick": __version__,
+        "the digest of its code": code_digest(),
+        "the fingerprint of the store": setup.store.fingerprint,
+        "the model": setup.model_type.name,
+        "the part": part,
+        "the seed": setup.seed,
+        **asdict(setup.model_config),
+        **result_affecting(asdict(setup.config)),
+    }
 
 
 def _validation_sessions(store: Store) -> dict[str, int]:

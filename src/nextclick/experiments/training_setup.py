@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.core.cutoffs import catalog_metric
 from nextclick.core.metrics import parse_metric
+from nextclick.core.processes import current
 from nextclick.evaluation import evaluate
 from nextclick.experiments.artifact_evaluation import store_protocol
 from nextclick.experiments.block_history import training_ends_with_block, with_blocks
@@ -98,14 +99,19 @@ class TrainingSetup:
         dataset = self.model_type.dataset_info(self.model_config, sessions)
         with seeded(self.seed):
             model = self.model_type(self.model_config, self.n_items, dataset)
-        trainer = Trainer(model, config, seed=self.seed, device=self.options.device, plan=plan)
-        checkpoints = self._checkpoints(part, folder)
-        trackers = open_trackers(
-            self.options.track,
-            None if checkpoints is None else checkpoints.folder,
-            {"model": model.name, "part": part, "seed": self.seed}
-            | asdict(self.model_config)
-            | asdict(config),
+        processes = current()
+        trainer = processes.agree(
+            lambda: Trainer(model, config, seed=self.seed, device=self.options.device, plan=plan)
+        )
+        checkpoints = processes.on_first(lambda: self._checkpoints(part, folder))
+        trackers = processes.agree(
+            lambda: open_trackers(
+                self.options.track if processes.is_first else (),
+                None if checkpoints is None else checkpoints.folder,
+                {"model": model.name, "part": part, "seed": self.seed}
+                | asdict(self.model_config)
+                | asdict(config),
+            )
         )
         try:
             training = trainer.run(

@@ -40,6 +40,7 @@ def score_candidates(
     *,
     bias: Tensor | None = None,
     in_batch: bool = False,
+    batch_targets: Tensor | None = None,
     valid: Tensor | None = None,
     sparse: bool = False,
 ) -> Candidates:
@@ -54,6 +55,8 @@ def score_candidates(
         bias: (N + 1,), or None.
         in_batch: use each row's target as a negative of all other rows, in P columns before the
             others.
+        batch_targets: (Q,) int64 targets of the whole batch, for rows that are a part of it;
+            `in_batch` then uses these, in Q columns. None is `targets`.
         valid: (P, M) bool mask of `negatives`; None allows all.
         sparse: give `table` and `bias` sparse gradients of the gathered rows.
 
@@ -71,24 +74,27 @@ def score_candidates(
     if valid is not None and valid.shape != (P, M):
         raise ValueError(f"valid must be ({P}, {M}), got {tuple(valid.shape)}")
 
-    gathered = torch.cat([targets, negatives.flatten()])
-    rows = embedding(gathered, table, sparse=sparse)  # (P + M, D) or (P + P M, D)
+    pool = targets[:0] if batch_targets is None or not in_batch else batch_targets
+    first = 0 if in_batch and batch_targets is None else P  # of the negatives of the batch
+    sampled = P + len(pool)  # first of the others
+    gathered = torch.cat([targets, pool, negatives.flatten()])
+    rows = embedding(gathered, table, sparse=sparse)  # (P + Q + M, D) or (P + Q + P M, D)
     biases = None if bias is None else bias.gather(0, gathered, sparse_grad=sparse)
     positive = (query * rows[:P]).sum(1)  # (P,)
     if biases is not None:
         positive = positive + biases[:P]
     if negatives.ndim == 1:
-        first = 0 if in_batch else P
         negative = _shared(query, rows[first:], None if biases is None else biases[first:])
         items = gathered[first:]
     else:
-        own = torch.einsum("pd,pmd->pm", query, rows[P:].view(P, M, -1))
-        negative = own if biases is None else own + biases[P:].view(P, M)
+        own = torch.einsum("pd,pmd->pm", query, rows[sampled:].view(P, M, -1))
+        negative = own if biases is None else own + biases[sampled:].view(P, M)
         items = negatives
         if in_batch:
-            others = _shared(query, rows[:P], None if biases is None else biases[:P])
+            batch = slice(first, sampled)
+            others = _shared(query, rows[batch], None if biases is None else biases[batch])
             negative = torch.cat([others, negative], dim=1)
-            items = torch.cat([targets.expand(P, P), negatives], dim=1)
+            items = torch.cat([gathered[batch].expand(P, -1), negatives], dim=1)
     allowed = (items != targets[:, None]) & (items != 0)  # (P, M)
     if valid is not None:
         allowed[:, -M:] &= valid

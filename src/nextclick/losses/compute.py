@@ -72,6 +72,7 @@ class Loss:
         negatives: Tensor | None = None,
         log_q: Tensor | None = None,
         log_p: Tensor | None = None,
+        batch_targets: Tensor | None = None,
         valid: Tensor | None = None,
         additions: Additions | None = None,
     ) -> Tensor:
@@ -85,6 +86,7 @@ class Loss:
             negatives: (M,) int64 shared by all rows, or (P, M).
             log_q: (N + 1,), for "sampled", log sampling probability of `negatives`.
             log_p: (N + 1,), for "sampled" with `in_batch`, log probability as a target.
+            batch_targets: (Q,) targets of the whole batch, for rows that are a part of it.
             valid: (P, M) bool mask of `negatives`; None allows all.
             additions: values that are added to scores, see `losses.additions`.
 
@@ -108,12 +110,13 @@ class Loss:
             return sampled_softmax(
                 query, table, targets, negatives,
                 bias=bias, log_q=log_q, log_p=log_p, in_batch=self.in_batch,
-                correct_target=self.correct_target, valid=valid, sparse=self.sparse,
-                additions=additions,
+                batch_targets=batch_targets, correct_target=self.correct_target, valid=valid,
+                sparse=self.sparse, additions=additions,
             )  # fmt: skip
         candidates = score_candidates(
             query, table, targets, negatives,
-            bias=bias, in_batch=self.in_batch, valid=valid, sparse=self.sparse,
+            bias=bias, in_batch=self.in_batch, batch_targets=batch_targets, valid=valid,
+            sparse=self.sparse,
         )  # fmt: skip
         if additions is not None:
             candidates = add_to_candidates(candidates, targets, additions)

@@ -52,6 +52,7 @@ def sampled_softmax(
     log_q: Tensor | None = None,
     log_p: Tensor | None = None,
     in_batch: bool = False,
+    batch_targets: Tensor | None = None,
     correct_target: bool = False,
     valid: Tensor | None = None,
     sparse: bool = False,
@@ -70,6 +71,7 @@ def sampled_softmax(
         log_p: (N + 1,) log probability of each item as a target (`NegativeSampler.log_q` at
             alpha 1), for negatives from the batch; None without these, or if `log_q` is None.
         in_batch: use the other targets of the batch as negatives.
+        batch_targets: (Q,) targets of the whole batch, see `score_candidates`.
         correct_target: also correct the target's logit, see above.
         valid: (P, M) bool mask of `negatives`; None allows all.
         sparse: give `table` and `bias` sparse gradients.
@@ -82,7 +84,8 @@ def sampled_softmax(
         ValueError: shapes do not match, or only one of `log_q` and `log_p` is given although both
             sources of negatives are used.
     """
-    sources = _sources(len(targets), negatives, log_q, log_p, in_batch)
+    n_targets = len(targets if batch_targets is None else batch_targets)
+    sources = _sources(n_targets, negatives, log_q, log_p, in_batch)
     is_plain = valid is None and not in_batch and additions is None
     if is_plain and negatives is not None and negatives.ndim == 1 and len(negatives):
         return _shared_pool(
@@ -91,7 +94,7 @@ def sampled_softmax(
         )  # fmt: skip
     candidates = score_candidates(
         query, table, targets, negatives,
-        bias=bias, in_batch=in_batch, valid=valid, sparse=sparse,
+        bias=bias, in_batch=in_batch, batch_targets=batch_targets, valid=valid, sparse=sparse,
     )  # fmt: skip
     if additions is not None:
         candidates = add_to_candidates(candidates, targets, additions)

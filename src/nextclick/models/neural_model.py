@@ -64,8 +64,11 @@ class Encoder(nn.Module, ABC):
     Attributes:
         candidate_rows: for an encoder that computes its table from other weights, a method that
             computes the (U, D) vectors of (U,) items, for steps with sampled negatives; else None.
+        mixes_rows: whether the queries of a row depend on other rows in training, as with a memory
+            of sessions. Such an encoder cannot be trained by several processes.
     """
 
+    mixes_rows: bool = False
     candidate_rows: Callable[[Tensor], Tensor] | None = None
 
     @abstractmethod

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nextclick.batches.prefetch import prefetch
-from nextclick.training.batch_source import AuxiliaryStep, LaneBatchSource, SessionBatchSource
+from nextclick.training.batch_source import AuxiliaryStep, SessionBatchSource
 from nextclick.training.checkpoint_checks import check_same_tensors
+from nextclick.training.lane_batch_source import LaneBatchSource
 from nextclick.training.optim import Optimizers
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class AlternatingBatchSource(SessionBatchSource):
     def _task_steps(self, epoch: int) -> Iterator[AuxiliaryStep]:
         for arrays in self._task.steps(epoch):
             tensors = {name: self._to_device(array) for name, array in arrays.items()}
-            yield AuxiliaryStep(tensors, self._task.label)
+            # each process computes the whole step
+            yield AuxiliaryStep(tensors, self._task.label, share=1 / self.processes.size)
 
     def loss(self, step: TrainingStep | AuxiliaryStep) -> Tensor:
         """() mean loss of a step of the task or of the prefixes."""

@@ -1,21 +1,20 @@
-"""Batch sources: the inputs of each training step and their loss, for sessions or for lanes."""
+"""Batch sources: the inputs of each training step and their loss; here for padded sessions."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nextclick.batches.local_negatives import LocalNegatives
-from nextclick.batches.parallel_sessions import LaneOrder
 from nextclick.batches.prefetch import prefetch
 from nextclick.batches.session_order import SessionOrder
-from nextclick.errors import ConfigError
+from nextclick.core.processes import current
 from nextclick.models.ops.prefix_inputs import TensorRecord, to_device
 from nextclick.training.checkpoint_checks import check_same_tensors
 from nextclick.training.encoder_inputs import EncoderInputs
@@ -25,7 +24,6 @@ from nextclick.training.training_plan import most_recent
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from nextclick.batches.parallel_sessions import LaneSteps
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray
     from nextclick.models.neural_model import NeuralModel
@@ -49,6 +47,10 @@ class TrainingStep:
         starts: (B,) lanes in which a session starts; None for padded sessions.
         weight: factor of the loss in this step.
         context: further inputs of the encoder, by name.
+        n_prefixes: number of prefixes of the step in all processes; None is that of `targets`.
+        share: factor of the mean loss of these prefixes in that of the step.
+        batch_targets: (Q,) targets of the step in all processes, for negatives of the batch; None
+            is `targets`.
     """
 
     items: Tensor
@@ -58,9 +60,12 @@ class TrainingStep:
     starts: Tensor | None = None
     weight: float = 1.0
     context: dict[str, Tensor | TensorRecord] = field(default_factory=dict)
+    n_prefixes: int | None = None
+    share: float = 1.0
+    batch_targets: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self.targets) if self.n_prefixes is None else self.n_prefixes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,11 +76,13 @@ class AuxiliaryStep:
         arrays: inputs of the task, by name.
         label: name of the task in progress reports.
         weight: factor of the loss in this step.
+        share: factor of the loss of this process in that of the step.
     """
 
     arrays: dict[str, Tensor]
     label: str
     weight: float = 1.0
+    share: float = 1.0
 
     def __len__(self) -> int:
         return 0
@@ -89,6 +96,7 @@ class BatchSource(ABC):
     Attributes:
         task_optimizers: optimizers of an auxiliary task; None without one.
         task_rate: learning rate of the auxiliary task, as a share of the scheduled rate.
+        processes: those that share the prefixes of each step.
     """
 
     task_optimizers: Optimizers | None = None
@@ -110,6 +118,7 @@ class BatchSource(ABC):
         self._recent = most_recent(sessions, config.recent)
         self._all = sessions
         self.objective = Objective(config, sessions.support(), device)
+        self.processes = current()
 
     def _sessions(self, epoch: int) -> Sessions:
         return self._all if epoch < self.config.pretrain_epochs else self._recent
@@ -133,9 +142,33 @@ class BatchSource(ABC):
     ) -> Tensor:
         rows_of = self.encoder.candidate_rows
         if rows_of is not None and step.negatives is not None:
-            return self.objective.of_candidates(queries, rows_of, step.targets, step.negatives)
+            return self.objective.of_candidates(
+                queries, rows_of, step.targets, step.negatives, step.batch_targets
+            )
         table, bias = self.encoder.table()
-        return self.objective(queries, table, bias, step.targets, step.negatives, additions)
+        return self.objective(
+            queries, table, bias, step.targets, step.negatives, additions, step.batch_targets
+        )
+
+    def _share(
+        self, targets: AnyArray, own: AnyArray | slice, negatives: AnyArray | None
+    ) -> dict[str, Any]:
+        """The fields of a step that says which part of it this process has.
+
+        Args:
+            targets: (P,) of the whole step.
+            own: which of them this process has.
+            negatives: of the whole step, or None.
+        """
+        if not self.processes.are_several:
+            return {}
+        counts = self.objective.counts(targets, negatives)
+        in_batch = self.objective.in_batch
+        return {
+            "n_prefixes": len(targets),
+            "share": float(counts[own].sum() / max(counts.sum(), 1)),
+            "batch_targets": self._to_device(targets) if in_batch else None,
+        }
 
     @abstractmethod
     def steps(
@@ -215,123 +248,44 @@ class SessionBatchSource(BatchSource):
     def _batches(self, epoch: int, first_step: int) -> Iterator[TrainingStep]:
         plan = self._order(epoch).plan(epoch)
         for step in range(first_step, len(plan)):
-            batch, context = self._inputs.build(plan[step], self._rng(epoch, step, _INPUTS))
+            whole, drawn = self._inputs.draw(plan[step], self._rng(epoch, step, _INPUTS))
             negatives: AnyArray | None
             if self._local_negatives is not None:
-                rng = self._rng(epoch, step, _NEGATIVES)
-                negatives = self._local_negatives.draw(batch, rng)[None]
+                negatives = self._local_negatives.draw(whole, self._rng(epoch, step, _NEGATIVES))
             else:
-                negatives = self._negatives(epoch, step)
+                sampled = self._negatives(epoch, step)
+                negatives = None if sampled is None else sampled[0]
+            rows, own = whole.share(self.processes.rank, self.processes.size)
+            share = self._share(whole.targets, own, negatives)
+            batch = whole
+            if self.processes.are_several:
+                batch = whole.take(rows, own)
+                drawn = drawn.take(rows, batch.items.shape[1])
+                if negatives is not None and negatives.ndim == 2:
+                    negatives = negatives[own]
+            context = self._inputs.context(batch, drawn) if len(batch) else {}
             yield TrainingStep(
                 self._to_device(batch.items),
                 self._to_device(batch.targets),
                 where=self._to_device(batch.where),
-                negatives=None if negatives is None else self._to_device(negatives[0]),
+                negatives=None if negatives is None else self._to_device(negatives),
                 context={
                     name: value.to(self.device)
                     if isinstance(value, TensorRecord)
                     else self._to_device(value)
                     for name, value in context.items()
                 },
+                **share,
             )
 
     def loss(self, step: TrainingStep | AuxiliaryStep) -> Tensor:
         """() mean loss of all prefixes of the batch."""
         assert isinstance(step, TrainingStep)
+        if not len(step.targets):  # other processes have all of them
+            return step.items.new_zeros((), dtype=torch.float32)
         queries = self.encoder(step.items, **step.context)  # (B, T, D)
         assert step.where is not None
         queries = queries.flatten(0, 1).index_select(0, step.where)  # (P, D)
         rows = step.where // step.items.shape[1]
         additions = self.encoder.additions(queries, rows, step.context)
         return self._loss_of_queries(queries, step, additions)
-
-
-class LaneBatchSource(BatchSource):
-    """Session-parallel lanes: each step takes one click of every lane.
-
-    The state of a lane carries over from step to step without its gradient. The loss of a step is
-    the sum over its active lanes divided by the number of all lanes, as in the authors' code. The
-    few lanes that are active at the end of an epoch therefore have the same weight as any other.
-    """
-
-    def __init__(
-        self,
-        model: NeuralModel,
-        sessions: Sessions,
-        config: TrainingConfig,
-        *,
-        seed: int,
-        device: torch.device,
-    ):
-        super().__init__(model, sessions, config, seed=seed, device=device)
-        if not model.capabilities.recurrent_step:
-            raise ConfigError(
-                f"order must be sessions for {model.name}, got lanes: its encoder has no recurrent "
-                "state; set order=sessions"
-            )
-        self._state: Tensor = self.encoder.initial_state(config.batch_size)
-
-    def steps(self, epoch: int, first_step: int) -> Generator[TrainingStep, None, None]:
-        """Yield one click of every lane per step."""
-        if first_step == 0:
-            self._state = self.encoder.initial_state(self.config.batch_size)
-        n_steps = 0
-        with closing(prefetch(self._chunks(epoch))) as chunks:
-            for lanes, inputs, targets, starts, negatives in chunks:
-                for k in range(max(first_step - n_steps, 0), len(lanes)):
-                    sampled = None if negatives is None else negatives[k]
-                    yield self._step(lanes, k, inputs[k], targets[k], starts[k], sampled)
-                n_steps += len(lanes)
-
-    def _chunks(
-        self, epoch: int
-    ) -> Iterator[tuple[LaneSteps, Tensor, Tensor, Tensor, Tensor | None]]:
-        """Yield K steps at a time with their (K, B) inputs, targets, starts and negatives."""
-        order = LaneOrder(
-            self._sessions(epoch),
-            n_lanes=self.config.batch_size,
-            seed=self.seed,
-            shuffle=self.config.shuffle,
-            min_active_lanes=1 if self.config.negatives or self.config.loss == "ce" else 2,
-        )
-        for chunk, lanes in enumerate(order.steps(epoch)):
-            sampled = self._negatives(epoch, chunk, len(lanes))  # (K, M)
-            negatives = None if sampled is None else self._to_device(sampled)
-            arrays = (lanes.inputs, lanes.targets, lanes.starts)
-            inputs, targets, starts = map(self._to_device, arrays)
-            yield lanes, inputs, targets, starts, negatives
-
-    def _step(
-        self,
-        lanes: LaneSteps,
-        k: int,
-        inputs: Tensor,
-        targets: Tensor,
-        starts: Tensor,
-        negatives: Tensor | None,
-    ) -> TrainingStep:
-        if lanes.filled[k] == len(inputs):
-            return TrainingStep(inputs, targets, negatives=negatives, starts=starts)
-        where = targets.nonzero()[:, 0]  # (P,), only at the end of an epoch
-        weight = len(where) / len(inputs)
-        return TrainingStep(inputs, targets[where], where, negatives, starts, weight)
-
-    def loss(self, step: TrainingStep | AuxiliaryStep) -> Tensor:
-        """() mean loss of the active lanes; updates the state of all lanes."""
-        assert isinstance(step, TrainingStep)
-        assert step.starts is not None
-        state = self._state.masked_fill(step.starts[None, :, None], 0.0)  # (L, B, H)
-        queries, state = self.encoder.step(step.items, state)  # (B, D)
-        self._state = state.detach()
-        if step.where is not None:
-            queries = queries.index_select(0, step.where)  # (P, D)
-        return self._loss_of_queries(queries, step)
-
-    def state(self) -> dict[str, Tensor]:
-        """Recurrent state of the lanes."""
-        return {"lanes": self._state}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Restore a state that `state` returned."""
-        check_same_tensors(state, {"lanes": self._state})
-        self._state = state["lanes"].to(self.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +12,31 @@ from nextclick.models.ops.gap_bins import input_gaps
 
 if TYPE_CHECKING:
     from nextclick.batches.session_order import TrainingBatch
+    from nextclick.core.session_history import SessionHistory
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, BoolArray
     from nextclick.models.neural_model import NeuralModel
     from nextclick.models.ops.prefix_inputs import TensorRecord
 
 AT_CLICK = 0.5  # share of the targets that are predicted at the time of the click before them
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnInputs:
+    """Random inputs of a batch.
+
+    Attributes:
+        waited: (B, T) float32, seconds from each click to the prediction; None without times.
+        hidden: (B,) bool, rows whose history is hidden; None for a model without a history.
+    """
+
+    waited: AnyArray | None
+    hidden: AnyArray | None
+
+    def take(self, rows: slice, width: int) -> DrawnInputs:
+        """The inputs of consecutive rows, in their first columns."""
+        waited = None if self.waited is None else np.ascontiguousarray(self.waited[rows, :width])
+        return DrawnInputs(waited, None if self.hidden is None else self.hidden[rows])
 
 
 class EncoderInputs:
@@ -51,36 +70,55 @@ class EncoderInputs:
         self, batch: TrainingBatch, rng: np.random.Generator
     ) -> tuple[TrainingBatch, dict[str, AnyArray | TensorRecord]]:
         """The batch, possibly with fewer targets, and the further inputs of the encoder by name."""
-        context: dict[str, AnyArray | TensorRecord] = {}
+        batch, drawn = self.draw(batch, rng)
+        return batch, self.context(batch, drawn)
+
+    def draw(
+        self, batch: TrainingBatch, rng: np.random.Generator
+    ) -> tuple[TrainingBatch, DrawnInputs]:
+        """The batch, possibly with fewer targets, and all random inputs of its rows."""
+        waited: AnyArray | None = None
+        hidden: AnyArray | None = None
         if "times" in self._reads:
-            gaps = batch.gaps
-            assert gaps is not None
+            assert batch.gaps is not None
             assert batch.dwell is not None
-            waited: AnyArray = np.zeros_like(gaps)  # (B, T)
+            waited = np.zeros_like(batch.gaps)  # (B, T)
             if self._moment == "at-target":
                 waited = batch.dwell
             elif self._gaps is not None and len(self._gaps):
                 waited = self._draw_moments(batch, rng)
                 batch = _omit_past_targets(batch, waited)
-            context["gaps"], context["waited"] = gaps, waited
+        if self._n_earlier:
+            hidden = rng.random(len(batch.items)) < self._history_dropout
+        if self._first_click:
+            returning = (self._history(batch).counts > 0) & self._trains_first_click
+            batch = _with_start(batch, returning)
+            waited = None if waited is None else np.pad(waited, ((0, 0), (1, 0)))
+        return batch, DrawnInputs(waited, hidden)
+
+    def context(
+        self, batch: TrainingBatch, drawn: DrawnInputs
+    ) -> dict[str, AnyArray | TensorRecord]:
+        """The further inputs of the encoder by name, for a batch or for some of its rows."""
+        context: dict[str, AnyArray | TensorRecord] = {}
+        if "times" in self._reads:
+            assert batch.gaps is not None
+            assert drawn.waited is not None
+            context["gaps"], context["waited"] = batch.gaps, drawn.waited
         if "users" in self._reads:
             assert batch.users is not None
             context["users"] = batch.users
         if self._n_earlier:
-            assert batch.users is not None and batch.starts is not None
-            history = self._earlier.before(batch.users, batch.starts, self._n_earlier)
-            if self._first_click:
-                returning = (history.counts > 0) & self._trains_first_click
-                batch = _with_start(batch, returning)
-                for name in ("gaps", "waited"):
-                    if name in context:
-                        context[name] = np.pad(np.asarray(context[name]), ((0, 0), (1, 0)))
-            hidden = rng.random(len(history)) < self._history_dropout
-            context["history"] = self._history_inputs(history.hide(hidden))
+            assert drawn.hidden is not None
+            context["history"] = self._history_inputs(self._history(batch).hide(drawn.hidden))
         prefixes = self._prepare_prefixes(batch.items, batch.where, batch.session, batch.block)
         if prefixes is not None:
             context["prefixes"] = prefixes
-        return batch, context
+        return context
+
+    def _history(self, batch: TrainingBatch) -> SessionHistory:
+        assert batch.users is not None and batch.starts is not None
+        return self._earlier.before(batch.users, batch.starts, self._n_earlier)
 
     def _draw_moments(self, batch: TrainingBatch, rng: np.random.Generator) -> AnyArray:
         assert self._gaps is not None

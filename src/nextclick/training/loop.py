@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import time
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from nextclick.core.processes import current
 from nextclick.errors import ConfigError, InterruptedRunError
 from nextclick.training.auxiliary_task import make_batch_source
 from nextclick.training.batch_source import AuxiliaryStep
 from nextclick.training.checkpoint import TrainingPosition
 from nextclick.training.device import choose_precision, matmul_precision
+from nextclick.training.gradient_exchange import GradientExchange, Requests
 from nextclick.training.loss_monitor import LossMonitor
 from nextclick.training.optim import Optimizers, clip, learning_rate, scheduled_rate
 from nextclick.training.run_checkpoint import restore_run, save_run
@@ -63,6 +65,8 @@ class TrainingLoop:
 
     Attributes:
         position: epoch, step, and the metrics so far.
+        processes: those that share the prefixes of each step.
+        requests: what the processes requested in the last step.
         plan: length of the run.
         best_weights: weights with the best validation metric, if these are kept.
     """
@@ -89,6 +93,11 @@ class TrainingLoop:
         self.keeps_best = validate is not None and self.config.keep == "best"
         self.checkpoints = checkpoints
         self.interrupt = interrupt
+        if current().are_several and self.encoder.mixes_rows:
+            raise ConfigError(
+                f"{model.name} cannot be trained by several processes: in training its queries "
+                "depend on the other sessions of a step; start it without torchrun"
+            )
         self.batch_source = make_batch_source(
             model, sessions, self.config, seed=settings.seed, device=settings.device
         )
@@ -99,6 +108,9 @@ class TrainingLoop:
                 "weights; set sparse=false"
             )
         self.optimizers = Optimizers(self.encoder, self.config)
+        self.processes = current()
+        self.requests = Requests()
+        self._exchanges: dict[int, GradientExchange] = {}
         self.position = TrainingPosition()
         self.best_weights: dict[str, Tensor] = {}
         self.last_saved = time.monotonic()
@@ -109,7 +121,7 @@ class TrainingLoop:
         """Train from the current position to the end; the model then has the weights to keep."""
         with ExitStack() as stack:
             logs: list[Tracker] = list(trackers)
-            if self.checkpoints is not None:
+            if self.checkpoints is not None and self.processes.is_first:
                 folder, step = self.checkpoints.folder, self.position.total_steps
                 logs.insert(0, stack.enter_context(closing(MetricsLog(folder, after_step=step))))
             self.reporter = RunReporter(
@@ -145,7 +157,7 @@ class TrainingLoop:
                 label = step.label if isinstance(step, AuxiliaryStep) else None
                 self.reporter.step(position, self.monitor, label)
                 self._save_if_due()
-                if time.monotonic() >= self.deadline:
+                if self.requests.stop:
                     return False
                 if end <= self._passes() < position.epoch + 1:
                     return True
@@ -170,9 +182,12 @@ class TrainingLoop:
         with matmul_precision(self.precision):
             with self._autocast():
                 loss = self.batch_source.loss(step)
-            self.monitor.add(loss, len(step))
             optimizers.zero_grad()
-            (loss if step.weight == 1 else loss * step.weight).backward()  # type: ignore[no-untyped-call]
+            factor = step.share * step.weight
+            if loss.requires_grad:
+                (loss if factor == 1 else loss * factor).backward()  # type: ignore[no-untyped-call]
+        loss = self._sum_over_processes(optimizers, loss.detach(), step.share)
+        self.monitor.add(loss, len(step))
         if self.config.clip:
             clip(optimizers.named, self.config.clip, position.total_steps + 1)
         if isinstance(step, AuxiliaryStep):
@@ -187,6 +202,32 @@ class TrainingLoop:
         position.step += 1
         position.interval_steps += 1
         position.total_steps += 1
+
+    def _sum_over_processes(self, optimizers: Optimizers, loss: Tensor, share: float) -> Tensor:
+        """Sum gradients and shares of the loss over the processes, and learn their requests."""
+        if not self.processes.are_several:
+            return loss
+        if id(optimizers) not in self._exchanges:
+            self._exchanges[id(optimizers)] = GradientExchange(optimizers, self.processes)
+        loss, self.requests = self._exchanges[id(optimizers)].sum(
+            loss * share, self._own_requests()
+        )
+        return loss
+
+    def _own_requests(self) -> Requests:
+        """What this process asks for now; process 0 reads the clock for all."""
+        now = time.monotonic()
+        due = now - self.last_saved >= 60 * self.config.checkpoint_minutes
+        return Requests(
+            self.interrupt.requested,
+            self.processes.is_first and due and self.checkpoints is not None,
+            self.processes.is_first and now >= self.deadline,
+        )
+
+    def _exchange_requests(self) -> None:
+        """Learn the requests of all processes outside of a step."""
+        every = self.processes.gather(self._own_requests())
+        self.requests = Requests(*map(any, zip(*map(astuple, every), strict=True)))
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision != "bf16":
@@ -214,10 +255,11 @@ class TrainingLoop:
             self.on_interval(end / self.plan.passes, position.history)
         position.interval_steps, position.interval_samples = 0, 0
         position.loss, position.seconds = 0.0, 0.0
+        self._exchange_requests()
         position.finished = (
             len(position.history) == len(self.plan.ends)
             or position.since_best >= self.config.patience
-            or time.monotonic() >= self.deadline
+            or self.requests.stop
         )
         self.save_checkpoint()
         self._raise_if_interrupted()
@@ -236,9 +278,10 @@ class TrainingLoop:
             return {}
         self.reporter.validation(self.position)
         # the weights do not change, so Ctrl-C need not wait for the end of a long validation
-        self.interrupt.deferred = False
+        # unless other processes wait for this one
+        self.interrupt.deferred = self.processes.are_several
         try:
-            metrics = self.validate(self.model)
+            metrics = self.processes.from_first(self.validate(self.model))
         except KeyboardInterrupt:
             self.interrupt.requested = True
             self.save_checkpoint()
@@ -253,14 +296,16 @@ class TrainingLoop:
         return metrics
 
     def _save_if_due(self) -> None:
-        due = time.monotonic() - self.last_saved >= 60 * self.config.checkpoint_minutes
-        if self.interrupt.requested or (due and self.checkpoints is not None):
+        if not self.processes.are_several:  # others learned the requests with the gradients
+            self.requests = self._own_requests()
+        if self.requests.interrupt or self.requests.save:
             self.monitor.read()
             self.save_checkpoint()
             self._raise_if_interrupted()
 
     def _raise_if_interrupted(self) -> None:
-        if self.interrupt.requested:
+        is_own = self.interrupt.requested and not self.processes.are_several
+        if self.requests.interrupt or is_own:
             raise InterruptedRunError(_interrupted(self.position, self.checkpoints))
 
     def save_checkpoint(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from nextclick.core.processes import current
 from nextclick.errors import ConfigError
 from nextclick.models.neural_model import NO_DATASET_INFO
 from nextclick.training.device import seeded
@@ -145,11 +146,11 @@ def estimate(size: ModelSize, config: TrainingConfig, *, has_checkpoints: bool) 
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Free bytes on a device; None if unknown."""
+    """Free bytes on a device for each process of its machine; None if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     known = [free for free in (_machine_free(), _container_free()) if free is not None]
-    return min(known, default=None)
+    return min(known) // current().on_host if known else None
 
 
 def _machine_free() -> int | None:

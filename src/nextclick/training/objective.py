@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from nextclick.batches.negatives import NegativeSampler
@@ -14,10 +15,9 @@ from nextclick.losses.compute import Loss
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from torch import Tensor
 
-    from nextclick.core.types import Int64Array
+    from nextclick.core.types import BoolArray, Int64Array
     from nextclick.models.ops.earlier_sessions import ScoreAdditions
     from nextclick.training.training_config import TrainingConfig
 
@@ -57,6 +57,31 @@ class Objective:
                 log_p = NegativeSampler(support, 1.0).log_q  # targets come in proportion to clicks
                 self._log_p = torch.from_numpy(log_p).to(device)
 
+    @property
+    def in_batch(self) -> bool:
+        """Whether the targets of a step are negatives of its other prefixes."""
+        return self._loss.in_batch
+
+    def counts(self, targets: Int64Array, negatives: Int64Array | None) -> BoolArray:
+        """(P,) which prefixes of a step the mean loss counts: those with a negative, or all.
+
+        Args:
+            targets: (P,) of the whole step.
+            negatives: (M,) or (P, M) sampled items of the whole step, or None.
+        """
+        if loss_spec(self._loss.name).pairwise is None:
+            return np.ones(len(targets), dtype=np.bool_)
+        shared = targets[: len(targets) * self._loss.in_batch]
+        if negatives is None or negatives.ndim == 1:
+            shared = shared if negatives is None else np.concatenate([shared, negatives])
+        items = np.unique(shared[shared != 0])
+        valid = np.full(len(targets), len(items) > 1)
+        if len(items) == 1:
+            valid = targets != items[0]
+        if negatives is not None and negatives.ndim == 2:
+            valid = valid | ((negatives != targets[:, None]) & (negatives != 0)).any(axis=1)
+        return valid
+
     def draw(self, rng: np.random.Generator, n_steps: int) -> Int64Array | None:
         """(K, M) int64 negatives for K steps; None if the loss needs none from the sampler."""
         if self._sampler is None:
@@ -71,6 +96,7 @@ class Objective:
         targets: Tensor,
         negatives: Tensor | None,
         additions: ScoreAdditions | None = None,
+        batch_targets: Tensor | None = None,
     ) -> Tensor:
         """() loss of (P, D) queries and (P,) targets against the (N + 1, D) table.
 
@@ -81,11 +107,12 @@ class Objective:
             targets: (P,) in 1..N.
             negatives: (M,) or (P, M) sampled items, or None.
             additions: what the encoder adds to scores, or None.
+            batch_targets: (Q,) targets of the whole step, if other processes have some of them.
         """
         return self._loss(
             queries, table, targets,
             bias=bias, negatives=negatives, log_q=self._log_q, log_p=self._log_p,
-            additions=additions,
+            batch_targets=batch_targets, additions=additions,
         )  # fmt: skip
 
     def of_candidates(
@@ -94,6 +121,7 @@ class Objective:
         rows_of: Callable[[Tensor], Tensor],
         targets: Tensor,
         negatives: Tensor,
+        batch_targets: Tensor | None = None,
     ) -> Tensor:
         """() loss against the vectors that `rows_of` computes of (U,) distinct items.
 
@@ -101,7 +129,9 @@ class Objective:
         computed.
         """
         P = len(targets)
-        every = torch.cat([targets, negatives.flatten()])
+        pool = targets[:0] if batch_targets is None else batch_targets
+        first = P + len(pool)  # of the sampled negatives
+        every = torch.cat([targets, pool, negatives.flatten()])
         used, index = torch.unique(every, return_inverse=True)
         rows = rows_of(used)  # (U, D)
         table = torch.cat([rows.new_zeros(1, rows.shape[1]), rows])
@@ -112,5 +142,6 @@ class Objective:
         local = torch.where(used == 0, 0, torch.arange(1, len(table), device=used.device))[index]
         return replace(self._loss, sparse=False)(
             queries, table, local[:P],
-            negatives=local[P:].view_as(negatives), log_q=log_q, log_p=log_p,
+            negatives=local[first:].view_as(negatives), log_q=log_q, log_p=log_p,
+            batch_targets=None if batch_targets is None else local[P:first],
         )  # fmt: skip

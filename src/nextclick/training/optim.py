@@ -27,7 +27,12 @@ NamedParameters = list[tuple[str, nn.Parameter]]
 
 
 class Optimizers:
-    """The optimizers of a model: one each for dense, undecayed and sparse parameters."""
+    """The optimizers of a model: one each for dense, undecayed and sparse parameters.
+
+    Attributes:
+        named: the trained parameters.
+        tables: ids of the parameters with sparse gradients.
+    """
 
     def __init__(self, trained: Encoder | Task, config: TrainingConfig):
         """Create the optimizers of a config.
@@ -44,6 +49,7 @@ class Optimizers:
             for module in embeddings:
                 module.sparse = True
             tables = {id(module.weight) for module in embeddings} | {id(trained.table()[1])}
+        self.tables = tables
         self.named: NamedParameters = [
             (n, p) for n, p in trained.named_parameters() if p.requires_grad
         ]

@@ -13,6 +13,9 @@ from nextclick.training.checkpoint_checks import check_same_tensors
 from nextclick.training.training_config import result_affecting
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from torch import Tensor
 
     from nextclick.training.checkpoint import Checkpoints
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def save_run(loop: TrainingLoop, checkpoints: Checkpoints) -> None:
-    """Write a checkpoint.
+    """Write a checkpoint; process 0 writes it for all.
 
     Raises:
         OutputError: the checkpoint cannot be written.
@@ -32,17 +35,33 @@ def save_run(loop: TrainingLoop, checkpoints: Checkpoints) -> None:
         "batch_source": loop.batch_source.state(),
         "random": _random_states(loop),
     }
-    checkpoint.save(checkpoints.folder, _identity(loop, checkpoints), loop.position, groups)
+    identity = _identity(loop, checkpoints)
+    loop.processes.on_first(
+        lambda: checkpoint.save(checkpoints.folder, identity, loop.position, groups)
+    )
 
 
 def restore_run(loop: TrainingLoop, checkpoints: Checkpoints) -> None:
-    """Restore the state of the checkpoint.
+    """Restore the state of the checkpoint; process 0 reads it and sends it to all.
 
     Raises:
         ArtifactError: the checkpoint is missing, is broken or belongs to another run.
     """
-    folder, weights = checkpoints.folder, loop.encoder.state_dict()
-    loop.position, groups = checkpoint.load(folder, _identity(loop, checkpoints), loop.plan)
+    identity = _identity(loop, checkpoints)
+    loop.position, groups = loop.processes.on_first(
+        lambda: checkpoint.load(checkpoints.folder, identity, loop.plan)
+    )
+    random = _random_states(loop)
+    loop.processes.agree(lambda: _restore_groups(loop, checkpoints.folder, groups, random))
+
+
+def _restore_groups(
+    loop: TrainingLoop,
+    folder: Path,
+    groups: Mapping[str, dict[str, Tensor]],
+    random: dict[str, Tensor],
+) -> None:
+    weights = loop.encoder.state_dict()
     with checkpoint.reading(folder, "best.safetensors"):
         loop.best_weights = groups["best"]
         has_best = loop.keeps_best and loop.position.best_interval is not None
@@ -55,17 +74,27 @@ def restore_run(loop: TrainingLoop, checkpoints: Checkpoints) -> None:
     with checkpoint.reading(folder, "batch_source.safetensors"):
         loop.batch_source.load_state(groups["batch_source"])
     with checkpoint.reading(folder, "random.safetensors"):
-        check_same_tensors(groups["random"], _random_states(loop))
-        torch.set_rng_state(groups["random"]["cpu"])
+        check_same_tensors(groups["random"], random)
+        suffix = _suffix(loop.processes.rank)
+        torch.set_rng_state(groups["random"]["cpu" + suffix])
         if loop.settings.device.type == "cuda":
-            torch.cuda.set_rng_state(groups["random"]["cuda"])
+            torch.cuda.set_rng_state(groups["random"]["cuda" + suffix])
 
 
 def _random_states(loop: TrainingLoop) -> dict[str, Tensor]:
+    """The states of the generators of all processes, by device and rank."""
     states = {"cpu": torch.get_rng_state()}
     if loop.settings.device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state()
-    return states
+    return {
+        name + _suffix(rank): state
+        for rank, own in enumerate(loop.processes.gather(states))
+        for name, state in own.items()
+    }
+
+
+def _suffix(rank: int) -> str:
+    return f".{rank}" if rank else ""
 
 
 def _identity(loop: TrainingLoop, checkpoints: Checkpoints) -> RunIdentity:
@@ -77,6 +106,7 @@ def _identity(loop: TrainingLoop, checkpoints: Checkpoints) -> RunIdentity:
             "planned_epochs": loop.plan.passes,
             "epochs_of_run": loop.plan.ends[-1],
             "seed": loop.settings.seed,
+            "processes": loop.processes.size,
         },
         data=checkpoints.data,
     )

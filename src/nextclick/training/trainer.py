@@ -1,5 +1,7 @@
 """Trains a neural model and returns a summary of the run.
 
+With several processes, each computes a share of every step, and their gradients are summed.
+
 Training is deterministic: the same arguments, number of threads and CPU give bit-identical weights,
 whether or not the run is interrupted and resumed.
 """
@@ -9,7 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+
+from nextclick.core.processes import current
 from nextclick.core.types import silent
+from nextclick.errors import InterruptedRunError, ReportedError, TrainingError
 from nextclick.models.ops.torch_threads import use_torch_threads
 from nextclick.training.config_checks import check_training
 from nextclick.training.device import check_precision, choose_device, seeded, thread_count
@@ -94,7 +101,8 @@ class Trainer:
         candidates = config.negatives + config.in_batch * config.max_batch_prefixes
         if config.loss == "ce":
             candidates = model.n_items
-        self._threads = thread_count(config.threads, config.max_batch_prefixes * candidates * width)
+        products = config.max_batch_prefixes * candidates * width // current().size
+        self._threads = thread_count(config.threads, products)
 
     def run(
         self,
@@ -128,7 +136,7 @@ class Trainer:
             OutputError: a checkpoint cannot be written.
             EmptyLogError: no session has a target.
         """
-        encoder = self.model.encoder
+        encoder, processes = self.model.encoder, current()
         with (
             reuse_freed_memory(),
             use_torch_threads(self._threads),
@@ -137,18 +145,29 @@ class Trainer:
         ):
             encoder.to(self._settings.device)
             try:
-                loop = TrainingLoop(
-                    self.model,
-                    sessions,
-                    self._settings,
-                    validate=validate,
-                    on_interval=on_interval,
-                    checkpoints=checkpoints,
-                    interrupt=interrupt,
+                loop = processes.agree(
+                    lambda: TrainingLoop(
+                        self.model,
+                        sessions,
+                        self._settings,
+                        validate=validate,
+                        on_interval=on_interval,
+                        checkpoints=checkpoints,
+                        interrupt=interrupt,
+                    )
                 )
+                if not processes.is_first:  # dropout of its own, in its own share of the prefixes
+                    torch.manual_seed(_seed_of(self._settings.seed, processes.rank))
                 if checkpoints is not None and checkpoints.resume:
                     loop.resume()
-                loop.run(progress, trackers)
+                loop.run(
+                    progress if processes.is_first else silent,
+                    trackers if processes.is_first else (),
+                )
+            except (TrainingError, InterruptedRunError) as error:  # all processes raise it
+                if processes.is_first:
+                    raise
+                raise ReportedError(f"process 0 reports: {error}") from error
             finally:
                 encoder.to("cpu").eval()
                 self.model.teardown()
@@ -169,3 +188,8 @@ class Trainer:
             device=self._settings.device.type,
             threads=self._threads,
         )
+
+
+def _seed_of(seed: int, rank: int) -> int:
+    """The seed of the dropout of a process other than process 0."""
+    return int(np.random.SeedSequence([seed, rank]).generate_state(1, np.uint64)[0] >> 1)

@@ -118,6 +118,8 @@ class CSRMPrefixes(TensorRecord):
 class CSRMEncoder(Encoder):
     """Two GRUs, attention, memory and fusion gate."""
 
+    mixes_rows = True  # by the memory
+
     def __init__(self, config: CSRMConfig, n_items: int):
         super().__init__()
         d, H = config.embedding_width, config.hidden_width

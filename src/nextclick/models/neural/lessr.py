@@ -81,6 +81,7 @@ class LESSREncoder(Encoder):
     def __init__(self, config: LESSRConfig, n_items: int):
         super().__init__()
         d = config.width
+        self.mixes_rows = config.batch_norm
         self.items = item_embedding(n_items, d)
         clear_padding_(self.items)
         self._limit_norms()

@@ -1,0 +1,165 @@
+"""Scenarios that run in each of several processes; `python process_worker.py FOLDER NAME...`.
+
+FOLDER/RANK.json receives what each scenario returns, by name.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import nextclick
+from nextclick.core.processes import joined_processes
+from nextclick.errors import ConfigError, NextclickError
+
+LOSSLESS = {"epochs": 2, "batch_size": 48, "threads": 1, "patience": 5}
+_NO_DROPOUT = {"dropout": 0, "output_dropout": 0}
+# without dropout the result does not depend on the number of processes
+TRAININGS = {
+    "narm": ("narm", LOSSLESS | {"embedding_dropout": 0, "output_dropout": 0}),
+    "narm-sparse": (
+        "narm",
+        LOSSLESS
+        | {"embedding_dropout": 0, "output_dropout": 0, "loss": "sampled", "negatives": 40}
+        | {"full_softmax_items": 0, "sparse": True, "clip": 1.0, "in_batch": True},
+    ),
+    "asars": (
+        "asars",
+        LOSSLESS
+        | _NO_DROPOUT
+        | {"variant": "time_user", "user_dropout": 0, "time_dropout": 0, "history": "none"},
+    ),
+    "asars-hinge": (
+        "asars",
+        LOSSLESS
+        | _NO_DROPOUT
+        | {"variant": "time_user", "user_dropout": 0, "time_dropout": 0, "gap": "elapsed"}
+        | {"loss": "hinge", "negatives": 3, "negative_source": "batch", "reject": "history"}
+        | {"full_softmax_items": 0, "optimizer": "adam", "learning_rate": 0.001},
+    ),
+    "sr-gnn": ("sr-gnn", LOSSLESS),
+    "gru4rec": (
+        "gru4rec",
+        LOSSLESS
+        | {"order": "lanes", "hidden_dropout": 0, "loss": "bpr-max", "negatives": 20}
+        | {"score_activation": "elu", "in_batch": True, "sparse": True, "optimizer": "adagrad"}
+        | {"learning_rate": 0.05, "momentum": 0.2, "full_softmax_items": 0, "batch_size": 15},
+    ),
+    "cosine-gru": (
+        "cosine-gru",
+        LOSSLESS
+        | {"dropout": 0, "item_dropout": 0, "full_softmax_items": 0, "negatives": 60}
+        | {"choose_order": False, "width": 32},
+    ),
+}
+
+
+def train(folder, name):
+    """The loss and the metric of each epoch."""
+    model, config = TRAININGS[name]
+    artifact = nextclick.train(folder / "store", model, config=config, train_on="inner", seed=3)
+    return [(epoch["loss"], epoch["recall@20"]) for epoch in artifact.trained["history"]]
+
+
+def evaluate(folder, name):
+    """The result of an artifact, without times."""
+    result = nextclick.evaluate(folder / name, folder / "store", n_bootstrap=50, by=("popularity",))
+    return timeless(result.to_json())
+
+
+def timeless(document):
+    """A document without what depends on the clock."""
+    if isinstance(document, dict):
+        dropped = ("seconds", "queries_per_second", "training_seconds")
+        return {n: timeless(value) for n, value in document.items() if n not in dropped}
+    return [timeless(value) for value in document] if isinstance(document, list) else document
+
+
+def error_of(work):
+    """The type and the text of the error of a function, or its result."""
+    try:
+        return work()
+    except NextclickError as error:
+        return [type(error).__name__, str(error)]
+
+
+def exchanges(folder, name):
+    """What the methods of `Processes` return and raise."""
+    with joined_processes() as processes:
+        rank = processes.rank
+
+        def fail_in(failing):
+            if rank == failing:
+                raise ConfigError(f"wrong in {rank}")
+            return rank
+
+        return {
+            "gathered": processes.gather(rank * 10),
+            "from_first": processes.from_first(rank),
+            "on_first": processes.on_first(lambda: rank),
+            "on_first_fails": error_of(lambda: processes.on_first(lambda: fail_in(0))),
+            "agreed": processes.agree(lambda: rank),
+            "fails_in_0": error_of(lambda: processes.agree(lambda: fail_in(0))),
+            "fails_in_1": error_of(lambda: processes.agree(lambda: fail_in(1))),
+            "equal": processes.check_equal({"the seed": 1}),
+            "unequal": error_of(lambda: processes.check_equal({"a": 1, "the seed": rank})),
+            "cpus": __import__("nextclick.core.hardware").core.hardware.cpus(),
+        }
+
+
+def gradients(folder, name):
+    """Sums of dense and sparse gradients, of which a process may lack some."""
+    from nextclick.training.gradient_exchange import GradientExchange, Requests
+
+    class Trained:
+        def __init__(self, named, tables):
+            self.named, self.tables = named, tables
+
+    dense, unused, table, bias = (
+        torch.nn.Parameter(torch.zeros(shape)) for shape in (3, 2, (6, 2), 6)
+    )
+    with joined_processes() as processes:
+        named = [("dense", dense), ("unused", unused), ("table", table), ("bias", bias)]
+        exchange = GradientExchange(Trained(named, {id(table), id(bias)}), processes)
+        if processes.rank == 0:
+            dense.grad = torch.tensor([1.0, 2.0, 3.0])
+            table.grad = torch.sparse_coo_tensor([[4, 1, 4]], torch.ones(3, 2), (6, 2))
+        else:
+            table.grad = torch.sparse_coo_tensor([[1]], 5 * torch.ones(1, 2), (6, 2))
+            bias.grad = torch.sparse_coo_tensor([[2]], torch.tensor([7.0]), (6,))
+        loss, requests = exchange.sum(
+            torch.tensor(0.25 + processes.rank), Requests(save=processes.rank == 1)
+        )
+    return {
+        "dense": dense.grad.tolist(),
+        "unused": unused.grad,
+        "table": table.grad.to_dense().tolist(),
+        "entries": table.grad._nnz(),
+        "bias": bias.grad.to_dense().tolist(),
+        "loss": float(loss),
+        "requests": [requests.interrupt, requests.save, requests.stop],
+    }
+
+
+def leave(folder, name):
+    """Process 1 ends without a word; the others wait for it."""
+    with joined_processes() as processes:
+        if processes.rank == 1:
+            os._exit(0)
+        return error_of(lambda: processes.gather(np.zeros(3)))
+
+
+SCENARIOS = {"exchanges": exchanges, "gradients": gradients, "leave": leave}
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    found = {}
+    for scenario in sys.argv[2:]:
+        if scenario in TRAININGS:
+            found[scenario] = train(path, scenario)
+        else:
+            found[scenario] = SCENARIOS.get(scenario, evaluate)(path, scenario)
+    (path / f"{os.environ['RANK']}.json").write_text(json.dumps(found))
