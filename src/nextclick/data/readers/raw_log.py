@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from nextclick.data.readers.click_rows import (
 from nextclick.data.readers.columns import KEY_SEPARATOR, Columns
 from nextclick.data.readers.event_types import event_types, format_counts, missed_spellings
 from nextclick.data.readers.formats import get_log_format
-from nextclick.data.readers.id_notes import id_notes
+from nextclick.data.readers.id_notes import IdSummary, id_notes, summarize_ids
 from nextclick.data.readers.joined_columns import with_date_of_clock, with_joined_columns
 from nextclick.data.readers.kept_columns import (
     check_kept_columns,
@@ -34,10 +34,11 @@ from nextclick.data.readers.log_tables import (
     source_notes,
     unused_column_notes,
 )
+from nextclick.data.sessionize import gather_sessions
 from nextclick.errors import EmptyLogError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
 
     import polars as pl
@@ -45,12 +46,43 @@ if TYPE_CHECKING:
     from nextclick.core.types import Int32Array, Int64Array, Progress
     from nextclick.data.options import ReadOptions, SessionOptions
     from nextclick.data.readers.sources import LogSource
+    from nextclick.data.sessionize import SessionTable
 
+    ReadParts: TypeAlias = Callable[
+        ["RawLog", Sequence[Sequence[LogTable]], tuple[str, ...] | None, ReadOptions, Progress],
+        None,
+    ]
 
 _MIXED_SESSIONS = 0.05  # share of clicks of other users above which session ids are reused
 
 
 NO_TIMES = "none: the log has only an order"
+
+
+class LogPart(Protocol):
+    """The clicks of one part of a log, wherever they are.
+
+    Attributes:
+        n_other_user: clicks by another user than the first user of their session.
+    """
+
+    n_other_user: int
+
+    @property
+    def n_clicks(self) -> int:
+        """Number of clicks."""
+        ...
+
+    def gather(self) -> SessionTable:
+        """Return the clicks by group, sorted by time; equal times keep the order of the files.
+
+        The part is no longer used after the call.
+        """
+        ...
+
+    def id_summary(self) -> IdSummary:
+        """Return what the notes on ids need to know about the ids of the groups."""
+        ...
 
 
 @dataclass(slots=True)
@@ -75,6 +107,19 @@ class RawPart:
     chunk_times: list[Int64Array] = field(default_factory=list)
     chunk_columns: list[list[Int32Array]] = field(default_factory=list)
     n_other_user: int = 0
+
+    @property
+    def n_clicks(self) -> int:
+        """Number of clicks."""
+        return sum(map(len, self.chunk_groups))
+
+    def gather(self) -> SessionTable:
+        """Return the clicks by group, sorted by time."""
+        return gather_sessions(self)
+
+    def id_summary(self) -> IdSummary:
+        """Return what the notes on ids need to know about the ids of the groups."""
+        return summarize_ids(self.groups.ids(), self.chunk_groups)
 
 
 @dataclass(slots=True)
@@ -101,7 +146,7 @@ class RawLog:
     items: IdEncoder
     users: IdEncoder | None
     kept: dict[str, IdEncoder]
-    parts: list[RawPart]
+    parts: list[LogPart]
     by_user: bool
     bad_rows: BadRows
     counts: ReadCounts
@@ -112,12 +157,18 @@ class RawLog:
     time_pattern: str | None
     notes: list[str] = field(default_factory=list)
 
+    def add(self, counts: ReadCounts, bad_rows: BadRows) -> None:
+        """Add the counts and the bad rows of a file that another process has read."""
+        self.counts.add(counts)
+        self.bad_rows.add(bad_rows)
+
 
 def read_log(
     parts: Sequence[Sequence[Any]],
     read: ReadOptions,
     sessions: SessionOptions,
     progress: Progress,
+    read_tables: ReadParts | None = None,
 ) -> RawLog:
     """Read every source of every part.
 
@@ -126,6 +177,7 @@ def read_log(
         read: format, columns, unit, event types and treatment of bad rows.
         sessions: source of the sessions: a session column or the clicks of users.
         progress: callback that receives the number of rows read.
+        read_tables: reads the rows of the opened tables; None reads them in this process.
 
     Raises:
         SourceError: a source cannot be read with these options.
@@ -137,13 +189,15 @@ def read_log(
     log_format = get_log_format(read.format)
     sources = [open_sources(part, log_format, read) for part in parts]
     requested = Columns(**{**log_format.columns.by_role(), **read.columns.by_role()})
-    log = _read_sources(sources, requested, read, sessions, progress)
+    read_tables = read_tables or read_parts
+    log = _read_sources(sources, requested, read, sessions, progress, read_tables)
     n_mixed = sum(part.n_other_user for part in log.parts)
     if n_mixed < _MIXED_SESSIONS * log.counts.rows or requested.session is not None:
         log.notes += id_notes(log)
         return log
     key = KEY_SEPARATOR.join((log.columns["user"], log.columns["session"]))
-    log = _read_sources(sources, replace(requested, session=key), read, sessions, progress)
+    by_key = replace(requested, session=key)
+    log = _read_sources(sources, by_key, read, sessions, progress, read_tables)
     log.notes.append(
         f"{n_mixed:,} clicks had another user than the first click with their session id, so a "
         f"session is a user and an id ({key}); choose with --session-column"
@@ -158,6 +212,7 @@ def _read_sources(
     read: ReadOptions,
     sessions: SessionOptions,
     progress: Progress,
+    read_tables: ReadParts,
 ) -> RawLog:
     log_format = get_log_format(read.format)
     first = sources[0][0]
@@ -205,13 +260,13 @@ def _read_sources(
         time_pattern=None if times is None else times.ambiguous_pattern,
         notes=[*source_notes(sources), *notes, *unused_column_notes(columns, first)],
     )
-    _read_parts(log, tables, events, read, progress)
+    read_tables(log, tables, events, read, progress)
     _check_not_empty(log, first, events)
     log.notes += missed_spellings(events or (), log.counts.event_types)
     return log
 
 
-def _read_parts(
+def read_parts(
     log: RawLog,
     tables: Sequence[Sequence[LogTable]],
     events: tuple[str, ...] | None,
@@ -282,7 +337,7 @@ def _assign_users(groups: Int32Array, users: Int32Array, group_user: Int32Array)
 
 def _check_not_empty(log: RawLog, first: LogSource, events: tuple[str, ...] | None) -> None:
     for part in log.parts:
-        if not part.chunk_items or not any(len(chunk) for chunk in part.chunk_items):
+        if not part.n_clicks:
             selected = ""
             if events:
                 types = format_counts(log.counts.event_types)
