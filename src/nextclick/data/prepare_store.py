@@ -22,7 +22,7 @@ from nextclick.data.quality_warnings import late_warnings, log_warnings, split_w
 from nextclick.data.readers.frames import as_sources, is_frame
 from nextclick.data.readers.kept_columns import with_session_values
 from nextclick.data.readers.presplit import join_parts, read_srgnn
-from nextclick.data.readers.raw_log import NO_TIMES, LogPart, RawLog, read_log
+from nextclick.data.readers.raw_log import NO_TIMES, RawLog, read_log
 from nextclick.data.remote_store import STORE
 from nextclick.data.repeated_sessions import repeat_warnings
 from nextclick.data.sessionize import SessionTable, cut_by_inactivity, session_ends
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import Progress
     from nextclick.data.encode import IdEncoder
     from nextclick.data.filters import FilterStep
+    from nextclick.data.readers.log_parts import LogPart
     from nextclick.data.readers.raw_log import ReadParts
 
 

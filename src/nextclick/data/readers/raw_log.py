@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nextclick.data.encode import IdEncoder
 from nextclick.data.readers.click_rows import (
@@ -18,13 +16,14 @@ from nextclick.data.readers.click_rows import (
 from nextclick.data.readers.columns import KEY_SEPARATOR, Columns
 from nextclick.data.readers.event_types import event_types, format_counts, missed_spellings
 from nextclick.data.readers.formats import get_log_format
-from nextclick.data.readers.id_notes import IdSummary, id_notes, summarize_ids
+from nextclick.data.readers.id_notes import id_notes
 from nextclick.data.readers.joined_columns import with_date_of_clock, with_joined_columns
 from nextclick.data.readers.kept_columns import (
     check_kept_columns,
     check_kept_names,
     frame_name,
 )
+from nextclick.data.readers.log_parts import LogPart, RawPart
 from nextclick.data.readers.log_tables import (
     LogTable,
     common_time_format,
@@ -34,7 +33,6 @@ from nextclick.data.readers.log_tables import (
     source_notes,
     unused_column_notes,
 )
-from nextclick.data.sessionize import gather_sessions
 from nextclick.errors import EmptyLogError, SourceError
 
 if TYPE_CHECKING:
@@ -43,10 +41,9 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from nextclick.core.types import Int32Array, Int64Array, Progress
+    from nextclick.core.types import Progress
     from nextclick.data.options import ReadOptions, SessionOptions
     from nextclick.data.readers.sources import LogSource
-    from nextclick.data.sessionize import SessionTable
 
     ReadParts: TypeAlias = Callable[
         ["RawLog", Sequence[Sequence[LogTable]], tuple[str, ...] | None, ReadOptions, Progress],
@@ -57,69 +54,6 @@ _MIXED_SESSIONS = 0.05  # share of clicks of other users above which session ids
 
 
 NO_TIMES = "none: the log has only an order"
-
-
-class LogPart(Protocol):
-    """The clicks of one part of a log, wherever they are.
-
-    Attributes:
-        n_other_user: clicks by another user than the first user of their session.
-    """
-
-    n_other_user: int
-
-    @property
-    def n_clicks(self) -> int:
-        """Number of clicks."""
-        ...
-
-    def gather(self) -> SessionTable:
-        """Return the clicks by group, sorted by time; equal times keep the order of the files.
-
-        The part is no longer used after the call.
-        """
-        ...
-
-    def id_summary(self) -> IdSummary:
-        """Return what the notes on ids need to know about the ids of the groups."""
-        ...
-
-
-@dataclass(slots=True)
-class RawPart:
-    """The clicks of one part of a log, in the order of the files.
-
-    A group is a session, or a user whose clicks are not yet split into sessions.
-
-    Attributes:
-        groups: encoder of the ids of sessions or users.
-        group_user: (groups,) user code of each group, -1 if unknown.
-        chunk_items, chunk_groups, chunk_times: item codes, group codes and milliseconds of the
-            clicks, one array per chunk.
-        chunk_columns: for each kept column the codes of the values, one array per chunk.
-        n_other_user: clicks by another user than the first user of their session.
-    """
-
-    groups: IdEncoder = field(default_factory=IdEncoder)
-    group_user: Int32Array = field(default_factory=lambda: np.full(1 << 12, -1, dtype=np.int32))
-    chunk_items: list[Int32Array] = field(default_factory=list)
-    chunk_groups: list[Int32Array] = field(default_factory=list)
-    chunk_times: list[Int64Array] = field(default_factory=list)
-    chunk_columns: list[list[Int32Array]] = field(default_factory=list)
-    n_other_user: int = 0
-
-    @property
-    def n_clicks(self) -> int:
-        """Number of clicks."""
-        return sum(map(len, self.chunk_groups))
-
-    def gather(self) -> SessionTable:
-        """Return the clicks by group, sorted by time."""
-        return gather_sessions(self)
-
-    def id_summary(self) -> IdSummary:
-        """Return what the notes on ids need to know about the ids of the groups."""
-        return summarize_ids(self.groups.ids(), self.chunk_groups)
 
 
 @dataclass(slots=True)
@@ -312,27 +246,7 @@ def _append_chunk(part: RawPart, chunk: pl.DataFrame, log: RawLog, pool: Executo
     for codes, (name, encoder) in zip(part.chunk_columns, log.kept.items(), strict=True):
         codes.append(encoder.encode(chunk[frame_name(name)]))
     if users is not None:
-        _grow_group_user(part)
-        part.n_other_user += _assign_users(groups, users.result(), part.group_user)
-
-
-def _grow_group_user(part: RawPart) -> None:
-    n_groups, capacity = len(part.groups), len(part.group_user)
-    if n_groups > capacity:
-        grown = np.full(max(n_groups, 2 * capacity), -1, dtype=np.int32)
-        grown[:capacity] = part.group_user
-        part.group_user = grown
-
-
-def _assign_users(groups: Int32Array, users: Int32Array, group_user: Int32Array) -> int:
-    """Set the first known user of each group; return the number of clicks by another user."""
-    first = group_user[groups]  # (n,) the user of the group of each click
-    is_known = users >= 0
-    new = np.flatnonzero(is_known & (first < 0))
-    # the last of several assignments to one index is kept, so assign in reverse order
-    group_user[groups[new][::-1]] = users[new][::-1]
-    first[new] = group_user[groups[new]]
-    return int(np.count_nonzero(is_known & (users != first)))
+        part.add_users(groups, users.result())
 
 
 def _check_not_empty(log: RawLog, first: LogSource, events: tuple[str, ...] | None) -> None:

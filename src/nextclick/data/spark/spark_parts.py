@@ -42,7 +42,7 @@ _INTEGER = r"^(0|-?[1-9][0-9]*)$"
 
 @dataclass(slots=True)
 class SparkPart:
-    """One part of a log that Spark has sorted; see `raw_log.LogPart`.
+    """One part of a log that Spark has sorted; see `log_parts.LogPart`.
 
     Attributes:
         n_clicks: number of clicks.
