@@ -3,7 +3,7 @@ PYTHON ?= python3
 # modules are compiled when they are first imported, which most never are
 PIP = bin/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test nightly check static docs format clean
+.PHONY: demo test test-spark nightly check static docs format clean
 
 demo: .venv-demo/ready
 	@echo "Simulates a click log, trains and compares six models, and prints a recommendation."
@@ -15,6 +15,10 @@ demo: .venv-demo/ready
 
 test: .venv-test/ready
 	.venv-test/bin/python -m pytest --numprocesses auto --dist loadfile
+
+# the tests of `prepare --engine spark`, which need Java 17 or later on the PATH
+test-spark: .venv-test/spark-ready
+	.venv-test/bin/python -m pytest --run-spark -m spark
 
 # the slow tests; prints one line for each
 nightly: .venv-test/ready
@@ -50,6 +54,11 @@ format: .venv-test/ready
 	@echo "Creating .venv-test with the package, PyTorch and the development tools (a few minutes)."
 	$(PYTHON) -m venv .venv-test
 	.venv-test/$(PIP) --editable '.[dev,neural]'
+	touch $@
+
+.venv-test/spark-ready: .venv-test/ready
+	@echo "Adding PySpark to .venv-test (450 MB, about two minutes)."
+	.venv-test/$(PIP) --editable '.[spark]'
 	touch $@
 
 clean:

@@ -21,6 +21,7 @@ settings.load_profile("nextclick")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-slow", action="store_true", help="also run tests of a minute or more")
+    parser.addoption("--run-spark", action="store_true", help="also run tests that need Spark")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -29,6 +30,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("slow"):
                 item.add_marker(slow)
+    if not config.getoption("--run-spark"):
+        spark = pytest.mark.skip(reason="needs PySpark and Java; run make test-spark")
+        for item in items:
+            if item.get_closest_marker("spark"):
+                item.add_marker(spark)
     if not os.environ.get("NEXTCLICK_DATA"):
         data = pytest.mark.skip(reason="needs real logs; set NEXTCLICK_DATA to their folder")
         for item in items:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextclick.data.encode import IdEncoder
-from nextclick.data.readers.raw_log import RawPart
+from nextclick.data.readers.log_parts import RawPart
 from nextclick.data.sessionize import cut_by_inactivity, gather_sessions
 
 clicks = st.lists(

@@ -34,6 +34,20 @@ def prepare_command(
     test: TestSources = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="What reads and sorts the log: local (this process) or spark (Apache Spark). "
+            "The store is the same."
+        ),
+    ] = "local",
+    master: Annotated[
+        str | None,
+        typer.Option(
+            help="Spark cluster, such as local[4] or spark://host:7077; needs --engine spark. "
+            "Default: that of the configuration of Spark, or local[*]."
+        ),
+    ] = None,
 ) -> None:
     """Prepare a click log: read, sessionize, filter and split it into a store.
 
@@ -45,6 +59,7 @@ def prepare_command(
         nextclick prepare clicks/*.parquet -o store --sessions-by user --gap 1800
         nextclick prepare yoochoose-clicks.dat -o store --protocol sr-gnn-yoochoose
         nextclick prepare s3://bucket/clicks/ -o s3://bucket/store
+        nextclick prepare clicks/ -o store --engine spark --master spark://host:7077
     """  # noqa: D301
     from nextclick.data.prepare_store import prepare
 
@@ -57,6 +72,8 @@ def prepare_command(
             options=checked,
             overwrite=overwrite,
             progress=progress,
+            engine=engine,
+            master=master,
         )
     show_report(prepared)
     if as_json:

@@ -12,6 +12,7 @@ from nextclick.core.manifests import write_manifest
 from nextclick.core.remote_upload import output_folder
 from nextclick.core.types import silent
 from nextclick.data.click_counts import ClickCounts
+from nextclick.data.engines import LOCAL, check_engine, reader_of
 from nextclick.data.filtered_split import FilteredSplit, filter_before_split, filtered_splits
 from nextclick.data.options import DEFAULT_GAP_SECONDS, PrepareOptions
 from nextclick.data.part_selection import select_parts
@@ -21,10 +22,10 @@ from nextclick.data.quality_warnings import late_warnings, log_warnings, split_w
 from nextclick.data.readers.frames import as_sources, is_frame
 from nextclick.data.readers.kept_columns import with_session_values
 from nextclick.data.readers.presplit import join_parts, read_srgnn
-from nextclick.data.readers.raw_log import NO_TIMES, RawLog, RawPart, read_log
+from nextclick.data.readers.raw_log import NO_TIMES, RawLog, read_log
 from nextclick.data.remote_store import STORE
 from nextclick.data.repeated_sessions import repeat_warnings
-from nextclick.data.sessionize import SessionTable, cut_by_inactivity, gather_sessions, session_ends
+from nextclick.data.sessionize import SessionTable, cut_by_inactivity, session_ends
 from nextclick.data.split import AUTO, PRE_SPLIT, iso
 from nextclick.data.store import WINDOWS_KIND, Store
 from nextclick.data.store_writer import write_store
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from nextclick.core.types import Progress
     from nextclick.data.encode import IdEncoder
     from nextclick.data.filters import FilterStep
+    from nextclick.data.readers.log_parts import LogPart
+    from nextclick.data.readers.raw_log import ReadParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ def prepare(
     options: PrepareOptions | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
+    engine: str = LOCAL,
+    master: str | None = None,
 ) -> Prepared:
     """Prepare a store from a click log.
 
@@ -106,6 +111,10 @@ def prepare(
         options: all other options; the defaults suit a log with common column names.
         overwrite: replace `output`.
         progress: progress callback.
+        engine: `local` reads and sorts the log in this process, `spark` with Apache Spark. The
+            store is the same.
+        master: address of the Spark cluster, such as `local[4]` or `spark://host:7077`; None is
+            that of the active session, or of the configuration of Spark.
 
     Returns:
         The open store and the report.
@@ -118,13 +127,16 @@ def prepare(
     """
     start = time.perf_counter()
     options = _resolve_defaults((options or PrepareOptions()).checked(), test)
+    parts = as_sources(sources), None if test is None else as_sources(test)
+    check_engine(engine, master, [*parts[0], *(parts[1] or ())], options.read.format)
     # the output folder is created before reading, so that an unwritable path fails at once
-    with output_folder(
-        STORE, output, overwrite=overwrite, replaces=(WINDOWS_KIND,), progress=progress
-    ) as scratch:
-        log = read_sessions(
-            as_sources(sources), None if test is None else as_sources(test), options, progress
-        )
+    with (
+        output_folder(
+            STORE, output, overwrite=overwrite, replaces=(WINDOWS_KIND,), progress=progress
+        ) as scratch,
+        reader_of(engine, master) as read_tables,
+    ):
+        log = read_sessions(*parts, options, progress, read_tables)
         if log.time_pattern is not None:  # a refresh reads later logs by the same pattern
             options = replace(options, read=replace(options.read, time_format=log.time_pattern))
         names, report = _filter_and_write(log, options, scratch, progress)
@@ -222,9 +234,20 @@ def _resolve_defaults(options: PrepareOptions, test: Any) -> PrepareOptions:
 
 
 def read_sessions(
-    sources: list[Any], test: list[Any] | None, options: PrepareOptions, progress: Progress
+    sources: list[Any],
+    test: list[Any] | None,
+    options: PrepareOptions,
+    progress: Progress,
+    read_tables: ReadParts | None = None,
 ) -> SessionLog:
     """Read all sources and group the clicks into sessions, without filters.
+
+    Args:
+        sources: sources of the log, or of its training part.
+        test: sources of the test part of a pre-split log.
+        options: the options of `prepare`.
+        progress: progress callback.
+        read_tables: see `read_log`.
 
     Raises:
         SourceError: the log cannot be read with these options.
@@ -242,7 +265,7 @@ def read_sessions(
         warnings += repeat_warnings(table, n_given)
         return SessionLog(table, items, None, {}, n_given, None, read, warnings)
     parts = [sources] if test is None else [sources, test]
-    raw = read_log(parts, options.read, options.sessions, progress)
+    raw = read_log(parts, options.read, options.sessions, progress, read_tables)
     progress("sessions", 0, None)
     tables = [_group_part(part, raw, options.sessions.gap_seconds) for part in raw.parts]
     table = tables[0] if test is None else join_parts(tables[0], tables[1])
@@ -256,9 +279,9 @@ def read_sessions(
     )
 
 
-def _group_part(part: RawPart, raw: RawLog, gap_seconds: float | None) -> SessionTable:
+def _group_part(part: LogPart, raw: RawLog, gap_seconds: float | None) -> SessionTable:
     """Group the clicks of a part into sessions; users are cut at gaps, sessions only on request."""
-    table = gather_sessions(part)
+    table = part.gather()
     if raw.by_user:
         table = replace(table, users=np.arange(len(table), dtype=np.int32))
         gap_seconds = gap_seconds or DEFAULT_GAP_SECONDS

@@ -11,7 +11,7 @@ from nextclick.core.compiled_above import compiled_above
 
 if TYPE_CHECKING:
     from nextclick.core.types import BoolArray, Int32Array, Int64Array
-    from nextclick.data.readers.raw_log import RawPart
+    from nextclick.data.readers.log_parts import RawPart
 
 
 @dataclass(slots=True)

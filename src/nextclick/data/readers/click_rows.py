@@ -78,6 +78,11 @@ class BadRows:
                 self.examples.append(example | {"value": text, "reason": why})
         self.count += rows.height
 
+    def add(self, later: BadRows) -> None:
+        """Add the bad rows of a later file."""
+        self.count += later.count
+        self.examples += later.examples[: _MAX_EXAMPLES - len(self.examples)]
+
 
 @dataclass(slots=True)
 class ReadCounts:
@@ -102,6 +107,14 @@ class ReadCounts:
         if source.lines is not None:
             self.blank += source.lines.blank
             self.continuation += source.lines.continuation
+
+    def add(self, other: ReadCounts) -> None:
+        """Add the numbers of another file."""
+        self.rows += other.rows
+        self.blank += other.blank
+        self.continuation += other.continuation
+        self.other_events += other.other_events
+        self.event_types.update(other.event_types)
 
 
 def check_item_pattern(pattern: str) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nextclick.data.encode import IdEncoder
 from nextclick.data.readers.click_rows import (
@@ -25,6 +23,7 @@ from nextclick.data.readers.kept_columns import (
     check_kept_names,
     frame_name,
 )
+from nextclick.data.readers.log_parts import LogPart, RawPart
 from nextclick.data.readers.log_tables import (
     LogTable,
     common_time_format,
@@ -37,44 +36,24 @@ from nextclick.data.readers.log_tables import (
 from nextclick.errors import EmptyLogError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
 
     import polars as pl
 
-    from nextclick.core.types import Int32Array, Int64Array, Progress
+    from nextclick.core.types import Progress
     from nextclick.data.options import ReadOptions, SessionOptions
     from nextclick.data.readers.sources import LogSource
 
+    ReadParts: TypeAlias = Callable[
+        ["RawLog", Sequence[Sequence[LogTable]], tuple[str, ...] | None, ReadOptions, Progress],
+        None,
+    ]
 
 _MIXED_SESSIONS = 0.05  # share of clicks of other users above which session ids are reused
 
 
 NO_TIMES = "none: the log has only an order"
-
-
-@dataclass(slots=True)
-class RawPart:
-    """The clicks of one part of a log, in the order of the files.
-
-    A group is a session, or a user whose clicks are not yet split into sessions.
-
-    Attributes:
-        groups: encoder of the ids of sessions or users.
-        group_user: (groups,) user code of each group, -1 if unknown.
-        chunk_items, chunk_groups, chunk_times: item codes, group codes and milliseconds of the
-            clicks, one array per chunk.
-        chunk_columns: for each kept column the codes of the values, one array per chunk.
-        n_other_user: clicks by another user than the first user of their session.
-    """
-
-    groups: IdEncoder = field(default_factory=IdEncoder)
-    group_user: Int32Array = field(default_factory=lambda: np.full(1 << 12, -1, dtype=np.int32))
-    chunk_items: list[Int32Array] = field(default_factory=list)
-    chunk_groups: list[Int32Array] = field(default_factory=list)
-    chunk_times: list[Int64Array] = field(default_factory=list)
-    chunk_columns: list[list[Int32Array]] = field(default_factory=list)
-    n_other_user: int = 0
 
 
 @dataclass(slots=True)
@@ -101,7 +80,7 @@ class RawLog:
     items: IdEncoder
     users: IdEncoder | None
     kept: dict[str, IdEncoder]
-    parts: list[RawPart]
+    parts: list[LogPart]
     by_user: bool
     bad_rows: BadRows
     counts: ReadCounts
@@ -112,12 +91,18 @@ class RawLog:
     time_pattern: str | None
     notes: list[str] = field(default_factory=list)
 
+    def add(self, counts: ReadCounts, bad_rows: BadRows) -> None:
+        """Add the counts and the bad rows of a file that another process has read."""
+        self.counts.add(counts)
+        self.bad_rows.add(bad_rows)
+
 
 def read_log(
     parts: Sequence[Sequence[Any]],
     read: ReadOptions,
     sessions: SessionOptions,
     progress: Progress,
+    read_tables: ReadParts | None = None,
 ) -> RawLog:
     """Read every source of every part.
 
@@ -126,6 +111,7 @@ def read_log(
         read: format, columns, unit, event types and treatment of bad rows.
         sessions: source of the sessions: a session column or the clicks of users.
         progress: callback that receives the number of rows read.
+        read_tables: reads the rows of the opened tables; None reads them in this process.
 
     Raises:
         SourceError: a source cannot be read with these options.
@@ -137,13 +123,15 @@ def read_log(
     log_format = get_log_format(read.format)
     sources = [open_sources(part, log_format, read) for part in parts]
     requested = Columns(**{**log_format.columns.by_role(), **read.columns.by_role()})
-    log = _read_sources(sources, requested, read, sessions, progress)
+    read_tables = read_tables or read_parts
+    log = _read_sources(sources, requested, read, sessions, progress, read_tables)
     n_mixed = sum(part.n_other_user for part in log.parts)
     if n_mixed < _MIXED_SESSIONS * log.counts.rows or requested.session is not None:
         log.notes += id_notes(log)
         return log
     key = KEY_SEPARATOR.join((log.columns["user"], log.columns["session"]))
-    log = _read_sources(sources, replace(requested, session=key), read, sessions, progress)
+    by_key = replace(requested, session=key)
+    log = _read_sources(sources, by_key, read, sessions, progress, read_tables)
     log.notes.append(
         f"{n_mixed:,} clicks had another user than the first click with their session id, so a "
         f"session is a user and an id ({key}); choose with --session-column"
@@ -158,6 +146,7 @@ def _read_sources(
     read: ReadOptions,
     sessions: SessionOptions,
     progress: Progress,
+    read_tables: ReadParts,
 ) -> RawLog:
     log_format = get_log_format(read.format)
     first = sources[0][0]
@@ -205,13 +194,13 @@ def _read_sources(
         time_pattern=None if times is None else times.ambiguous_pattern,
         notes=[*source_notes(sources), *notes, *unused_column_notes(columns, first)],
     )
-    _read_parts(log, tables, events, read, progress)
+    read_tables(log, tables, events, read, progress)
     _check_not_empty(log, first, events)
     log.notes += missed_spellings(events or (), log.counts.event_types)
     return log
 
 
-def _read_parts(
+def read_parts(
     log: RawLog,
     tables: Sequence[Sequence[LogTable]],
     events: tuple[str, ...] | None,
@@ -257,32 +246,12 @@ def _append_chunk(part: RawPart, chunk: pl.DataFrame, log: RawLog, pool: Executo
     for codes, (name, encoder) in zip(part.chunk_columns, log.kept.items(), strict=True):
         codes.append(encoder.encode(chunk[frame_name(name)]))
     if users is not None:
-        _grow_group_user(part)
-        part.n_other_user += _assign_users(groups, users.result(), part.group_user)
-
-
-def _grow_group_user(part: RawPart) -> None:
-    n_groups, capacity = len(part.groups), len(part.group_user)
-    if n_groups > capacity:
-        grown = np.full(max(n_groups, 2 * capacity), -1, dtype=np.int32)
-        grown[:capacity] = part.group_user
-        part.group_user = grown
-
-
-def _assign_users(groups: Int32Array, users: Int32Array, group_user: Int32Array) -> int:
-    """Set the first known user of each group; return the number of clicks by another user."""
-    first = group_user[groups]  # (n,) the user of the group of each click
-    is_known = users >= 0
-    new = np.flatnonzero(is_known & (first < 0))
-    # the last of several assignments to one index is kept, so assign in reverse order
-    group_user[groups[new][::-1]] = users[new][::-1]
-    first[new] = group_user[groups[new]]
-    return int(np.count_nonzero(is_known & (users != first)))
+        part.add_users(groups, users.result())
 
 
 def _check_not_empty(log: RawLog, first: LogSource, events: tuple[str, ...] | None) -> None:
     for part in log.parts:
-        if not part.chunk_items or not any(len(chunk) for chunk in part.chunk_items):
+        if not part.n_clicks:
             selected = ""
             if events:
                 types = format_counts(log.counts.event_types)

@@ -28,6 +28,8 @@ def find_remote_files(url: str, suffixes: Sequence[str]) -> list[LogFile]:
         SourceError: there is no such file, or it cannot be reached.
     """
     scheme = urlsplit(url).scheme.lower()
+    if scheme == "s3a":  # as Hadoop and Spark write s3://
+        url, scheme = f"s3{url[len(scheme) :]}", "s3"
     if scheme in ("http", "https"):
         return [_download(url)]
     if scheme == "file":

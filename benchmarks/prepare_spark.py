@@ -1,0 +1,92 @@
+"""Measure `prepare --engine spark` against the local engine, and compare the stores byte by byte.
+
+    python benchmarks/prepare_spark.py $NEXTCLICK_DATA/yoochoose-100k/train_full.txt
+    python benchmarks/prepare_spark.py $NEXTCLICK_DATA/globo -- --format globo
+
+Each engine runs as a command of its own. Processor seconds and memory are those of the command and
+all of its child processes, the Java machine included, sampled from /proc every half second. Memory
+that processes share counts once. Needs Linux and `nextclick[spark]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Prepare the log with both engines and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("log")
+    parser.add_argument("--master", default="local[2]")
+    parser.add_argument("options", nargs="*", help="options of prepare, after --")
+    given = parser.parse_args()
+    engines = {"local": [], "spark": ["--engine", "spark", "--master", given.master]}
+    print("| engine | wall, s | CPU, s | peak memory, MiB |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, options in engines.items():
+            command = [sys.executable, "-m", "nextclick", "prepare", given.log]
+            command += ["-o", f"{folder}/{name}", *given.options, *options]
+            wall, cpu, memory = measured(command)
+            print(f"| {name} | {wall:.1f} | {cpu:.1f} | {memory / 2**20:,.0f} |", flush=True)
+        stores = [_contents(Path(folder, name)) for name in engines]
+    print("equal stores" if stores[0] == stores[1] else "DIFFERENT STORES")
+
+
+def measured(command: list[str]) -> tuple[float, float, int]:
+    """Run a command; return its seconds, its processor seconds and its peak memory in bytes."""
+    start, peak = time.perf_counter(), 0
+    seconds: dict[int, float] = {}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            tree = _tree(process.pid)
+            peak = max(peak, sum(map(_memory, tree)))
+            for pid in tree:
+                seconds[pid] = max(seconds.get(pid, 0.0), _cpu(pid))
+            time.sleep(0.5)
+    if process.returncode:
+        raise SystemExit(f"exit code {process.returncode}: {' '.join(command)}")
+    return time.perf_counter() - start, sum(seconds.values()), peak
+
+
+def _tree(root: int) -> list[int]:
+    """The process and its descendants."""
+    pids = [root]
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").glob("*/children"):
+            try:
+                pids += map(int, task.read_text().split())
+            except OSError:
+                continue
+    return pids
+
+
+def _memory(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
+
+
+def _cpu(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+if __name__ == "__main__":
+    main()

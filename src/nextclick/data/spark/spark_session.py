@@ -1,0 +1,172 @@
+"""Starts a Spark session, and turns the failures of Spark into sentences."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import sys
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from nextclick.core.extra_packages import import_extra
+from nextclick.errors import ConfigError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LABEL = "--engine spark"
+CONNECT_SECONDS = 10.0
+_MASTER = re.compile(r"local(\[.+\])?|yarn|spark://.+|k8s://.+")
+_SERVER = re.compile(r"^(?:spark|k8s)://(?:https?://)?(.+)$")
+_PANDAS = "PySpark does not yet fully support pandas"  # which only converts Arrow types here
+_PARTITIONS_OF_CORE = 4  # of a shuffle on this machine; Spark itself takes 200
+_PARTITIONS = "spark.sql.shuffle.partitions"
+_SETTINGS = {
+    "spark.app.name": "nextclick prepare",
+    "spark.log.level": "ERROR",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.maxResultSize": "0",  # results are fetched one partition after the other
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
+}
+
+
+@contextmanager
+def spark_session(master: str | None) -> Iterator[Any]:
+    """Yield the active Spark session, or a new one that is stopped at the end.
+
+    Args:
+        master: address of the cluster, such as `local[4]` or `spark://host:7077`; None is that of
+            the configuration of Spark, by default `local[*]`.
+
+    Raises:
+        ConfigError: the address has another form.
+        SourceError: PySpark or Java is missing, the cluster does not answer, or Spark does not
+            start.
+    """
+    for package in ("pyspark", "pandas", "pyarrow"):
+        import_extra(package, "spark", _LABEL)
+    from pyspark.sql import SparkSession
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _PANDAS, FutureWarning)
+        active = SparkSession.getActiveSession()
+        if active is not None:
+            _check_active(active.sparkContext.master, master)
+            yield active
+            return
+        check_java()
+        check_master(master)
+        spark = _start(SparkSession.builder, master)
+        try:
+            yield spark
+        finally:
+            spark.stop()
+
+
+def _check_active(active: str, master: str | None) -> None:
+    if master not in (None, active):
+        raise ConfigError(
+            f"--master {master}: a Spark session of this process uses {active}; stop it, or omit "
+            "the master"
+        )
+
+
+def _start(builder: Any, master: str | None) -> Any:
+    for name, value in _SETTINGS.items():
+        builder = builder.config(name, value)
+    if master is not None:
+        builder = builder.master(master)
+    spark = builder.getOrCreate()
+    context = spark.sparkContext
+    if context.master.startswith("local"):
+        if "PYSPARK_PYTHON" not in os.environ:
+            context.pythonExec = sys.executable  # by default the first `python3` of the PATH
+        if not context.getConf().contains(_PARTITIONS):
+            spark.conf.set(_PARTITIONS, _PARTITIONS_OF_CORE * context.defaultParallelism)
+    return spark
+
+
+def check_java() -> None:
+    """Check that there is a Java runtime.
+
+    Raises:
+        SourceError: there is none.
+    """
+    home = os.environ.get("JAVA_HOME")
+    if shutil.which(f"{home}/bin/java" if home else "java") is None:
+        where = f"in JAVA_HOME ({home})" if home else "on the PATH"
+        raise SourceError(
+            f"{_LABEL} needs Java 17 or later, and there is no java {where}; install a Java "
+            "runtime such as openjdk-17-jre-headless, set JAVA_HOME, or use --engine local"
+        )
+
+
+def check_master(master: str | None) -> None:
+    """Check the form of an address, and that one of its servers accepts a connection.
+
+    Raises:
+        ConfigError: the address has another form.
+        SourceError: no server answers in time. Spark itself would try for minutes.
+    """
+    if master is None:
+        return
+    if not _MASTER.fullmatch(master):
+        raise ConfigError(
+            f"--master must be local[N], spark://HOST:PORT, k8s://HOST:PORT or yarn, got {master!r}"
+        )
+    server = _SERVER.match(master)
+    if server is None:
+        return
+    reason = ""
+    for address in server[1].split(","):
+        host, _, port = address.rstrip("/").rpartition(":")
+        if not host or not port.isdigit():
+            raise ConfigError(f"--master {master}: {address!r} has no port; write HOST:PORT")
+        try:
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            reason = str(error)
+        else:
+            return
+    raise SourceError(
+        f"--master {master}: no connection within {CONNECT_SECONDS:g} seconds ({reason}); check "
+        "the address and that the cluster runs, or use --master 'local[*]'"
+    )
+
+
+@contextmanager
+def spark_errors() -> Iterator[None]:
+    """Raise the failures of Spark as SourceError.
+
+    Raises:
+        SourceError: Spark does not start, or a job fails.
+    """
+    import_extra("pyspark", "spark", _LABEL)
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (Py4JError, PySparkException) as error:
+        text = str(error)
+        missing = re.search(r"ModuleNotFoundError: (No module named '[^']+')", text)
+        if missing:
+            raise SourceError(
+                f"{_LABEL}: a worker has {missing[1]}; install nextclick[spark] on each worker, or "
+                "name its Python with PYSPARK_PYTHON"
+            ) from error
+        raise SourceError(
+            f"{_LABEL}: Spark failed: {_reason(text)}; check the memory and the disks of the "
+            "driver and of the workers, or use --engine local"
+        ) from error
+
+
+def _reason(text: str) -> str:
+    """The line that names the cause in the message of an exception of Spark."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    causes = [line for line in lines if re.match(r"(Caused by: )?[\w.$]+(Error|Exception): ", line)]
+    chosen = causes[-1] if causes else next(iter(lines), "no message")
+    return chosen.removeprefix("Caused by: ")[:300]
