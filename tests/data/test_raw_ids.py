@@ -65,3 +65,23 @@ def test_integers_are_canonical_one_by_one(raw):
 def test_one_other_id_among_many_makes_all_text(last):
     assert whole_numbers(pl.Series([*map(str, range(1, 500)), last])) is None
     assert whole_numbers(pl.Series([*map(str, range(-9, 500)), None])) is not None
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pl.Series([0, 7, -1]),
+        pl.Series([0.0, 7.0, -1.0]),
+        pl.Series(["0", "7", "-1"]),
+        pl.Series(["0.0", "7", "-1.00"]),
+        pl.Series(["0", "x7", "-1"]),
+    ],
+)
+def test_missing_numbers(ids):
+    cleaned = [None if value is None else str(value) for value in clean_ids(ids, ("0", "-1", "-"))]
+    assert cleaned in ([None, "7", None], [None, "x7", None])
+
+
+def test_a_word_that_is_no_canonical_number_matches_text_only():
+    assert clean_ids(pl.Series([7, 0]), ("007", "-")).to_list() == [7, 0]
+    assert clean_ids(pl.Series([7, 0]), ("007", "0")).to_list() == [7, None]

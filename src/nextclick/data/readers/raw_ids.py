@@ -29,7 +29,7 @@ def clean_ids(ids: pl.Series, missing: Sequence[str] = MISSING_WORDS) -> pl.Seri
         ids = ids.set(~ids.is_finite(), None)
     numbers = whole_numbers(ids)
     if numbers is not None:
-        return numbers
+        return _without_missing_numbers(numbers, missing)
     text = _without_missing(ids.cast(pl.String).str.strip_chars(), missing)
     numbers = whole_numbers(text)
     if numbers is not None:
@@ -39,7 +39,7 @@ def clean_ids(ids: pl.Series, missing: Sequence[str] = MISSING_WORDS) -> pl.Seri
     if text.filter(text.str.ends_with("0")).str.contains(".0", literal=True).any():
         text = text.str.replace(r"^(-?\d+)\.0+$", "$1")
         numbers = whole_numbers(text)
-    return text if numbers is None else numbers
+    return text if numbers is None else _without_missing_numbers(numbers, missing)
 
 
 def whole_numbers(ids: pl.Series) -> pl.Series | None:
@@ -86,3 +86,10 @@ def _without_missing(text: pl.Series, missing: Sequence[str]) -> pl.Series:
         return text
     words = [word.lower() for word in missing]
     return text.set(is_short & text.str.to_lowercase().is_in(words), None)
+
+
+def _without_missing_numbers(numbers: pl.Series, missing: Sequence[str]) -> pl.Series:
+    texts = pl.Series(missing, dtype=pl.String)
+    words = texts.cast(pl.Int64, strict=False)
+    words = words.filter(words.cast(pl.String) == texts)  # canonical ones
+    return numbers if words.is_empty() else numbers.set(numbers.is_in(words.implode()), None)
