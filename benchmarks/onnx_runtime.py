@@ -103,7 +103,7 @@ def row(folder: Path, visits: Sequence[RawSession]) -> str:
             median_ms(lambda one: recommender.answer([one]), requests),
             median_ms(lambda one: top_of(session.run(["scores"], one)[0][0]), feeds),
         ]
-        offline = [model.score(to_batch([one]))[0, 1:] for one in requests[:50]]  # type: ignore[index]
+        offline = [model.score(to_batch([one]))[0, 1:] for one in requests[:50]]
     scores = [session.run(["scores"], one)[0][0, 1:] for one in feeds[:50]]
     largest = max(np.abs(a - b).max() for a, b in zip(scores, offline, strict=True))
     items, width = searcher.table.shape

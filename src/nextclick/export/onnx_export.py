@@ -154,7 +154,7 @@ def _check_scores(model: Model, file: Path) -> None:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     batch = _random_sessions(model)
     (scores,) = session.run(["scores"], graph_feed(model, batch))
-    expected: Float32Array = model.score(batch)  # type: ignore[assignment]
+    expected: Float32Array = model.score(batch)
     difference = np.abs(scores[:, 1:] - expected[:, 1:]) / np.maximum(np.abs(expected[:, 1:]), 1)
     largest = float(difference.max(initial=0.0))
     if not largest <= TOLERANCE:  # also if it is NaN

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 class ScoringGraph(nn.Module):
     """Scores of all items for B sessions of at most T clicks."""
 
+    vectors: Tensor
+    offsets: Tensor
+
     def __init__(self, encoder: Encoder):
         super().__init__()
         self.encoder = with_exported_rnns(encoder).eval()

@@ -12,7 +12,7 @@ Specification: https://onnx.ai/onnx/operators/onnx__GRU.html and onnx__LSTM.html
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +49,7 @@ def exported_rnn(cell: Cell, inputs: Tensor, weights: RNNWeights) -> Tensor:
     """(B, T, H) states of (B, T, I) inputs from a zero state, in a graph that is being exported."""
     B, T, _ = inputs.shape
     H = weights.recurrent.shape[2]
-    attributes: dict[str, int] = {"hidden_size": H}
+    attributes: dict[str, Any] = {"hidden_size": H}
     if cell == "GRU":
         attributes["linear_before_reset"] = 1  # the reset gate multiplies U h + b, as in PyTorch
     states = torch.onnx.ops.symbolic(
