@@ -22,6 +22,7 @@ from nextclick.data.readers.columns import COMMON_NAMES
 from nextclick.data.readers.formats import LOG_FORMATS
 from nextclick.models.model_registry import model_class
 from nextclick.simulation.simulate import SimulationConfig, simulate
+from serving_cases import neural_artifact
 
 LOG = SimulationConfig(events=8_000, items=300, users=1_500, days=8, categories=8)
 
@@ -151,6 +152,15 @@ def test_json_of_a_model(run: Run, folder: Path, clicked: str) -> None:
     assert printed["schema"] == "nextclick.explain/1"
     check_fields(printed, "explain/1", common=True)
     check_fields(printed["explanations"][0], "explanation")
+
+
+def test_json_of_an_export(run: Run, folder: Path) -> None:
+    pytest.importorskip("onnxscript")
+    neural_artifact("youtube-dnn").save(folder / "network")
+    printed = run("export", "network", "-o", "exported")
+    assert printed["schema"] == "nextclick.export/1"
+    check_fields(printed, "export/1", common=True)
+    assert json.loads((folder / "exported/manifest.json").read_text()) == printed["manifest"]
 
 
 def test_json_of_tune_and_sweep(run: Run) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nextclick.experiments.parameter_sweep import sweep
     from nextclick.experiments.search_options import SweepOptions, TuneOptions
     from nextclick.experiments.tuning import tune
+    from nextclick.export import export_onnx
     from nextclick.serving import Explanation, Recommendation, Recommender
     from nextclick.simulation.simulate import simulate, simulate_frame
     from nextclick.simulation.simulation_config import SimulationConfig
@@ -56,6 +57,7 @@ _MODULES = {
     "backtest": "experiments.backtest",
     "compare": "experiments.comparison",
     "evaluate": "experiments.artifact_evaluation",
+    "export_onnx": "export",
     "leaderboard": "evaluation",
     "load": "serving",
     "prepare": "data.prepare_store",
@@ -86,6 +88,7 @@ __all__ = [
     "backtest",
     "compare",
     "evaluate",
+    "export_onnx",
     "leaderboard",
     "load",
     "prepare",

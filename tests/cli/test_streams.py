@@ -16,6 +16,7 @@ from nextclick.cli.progress import ProgressLines
 from nextclick.data.prepare_store import prepare
 from nextclick.simulation.simulate import simulate
 from nextclick.simulation.simulation_config import SimulationConfig
+from serving_cases import neural_artifact
 
 NAMES = [name for group in COMMANDS.values() for name in group if name != "serve"]
 NOTE = re.compile(
@@ -33,12 +34,14 @@ def shop(tmp_path_factory):
     simulate(SimulationConfig(**size, start="2026-03-09", seed=1), folder / "newer.csv")
     prepare([str(folder / "log.csv")], folder / "store")
     train(folder / "store", "markov", folder / "model", refreshable=True)
+    neural_artifact("youtube-dnn").save(folder / "network")
     return folder
 
 
 def words_of(shop, folder):
     """A call of every command with a note, where the command has one."""
     store, model, log = shop / "store", shop / "model", shop / "log.csv"
+    network = shop / "network"
     registry = folder / "registry"
     return {
         "prepare": ["prepare", log, "-o", folder / "store"],
@@ -55,6 +58,7 @@ def words_of(shop, folder):
         "recommend": ["recommend", model, "-s", "x,y", "-k", 20],
         "explain": ["explain", model, "--store", store, "--examples", 2, "-k", 99],
         "refresh": ["refresh", model, shop / "newer.csv", "-o", folder / "model-2"],
+        "export": ["export", network, "-o", folder / "exported"],
         "publish": ["publish", model, registry],
         "versions": ["versions", registry],
     }

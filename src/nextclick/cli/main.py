@@ -56,6 +56,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "recommend": "Recommend the k most likely next clicks of a session.",
         "explain": "Explain the recommendations for a session.",
         "serve": "Serve recommendations over HTTP until Ctrl-C or SIGTERM.",
+        "export": "Export a neural model to ONNX, to serve it without nextclick.",
     },
     "Model updates": {
         "refresh": "Update a model with a newer log and publish it unless it is worse.",

@@ -90,6 +90,19 @@ class Encoder(nn.Module, ABC):
         del items, cells, session
         return None
 
+    def last_prefixes(self, items: Tensor, last: Tensor) -> TensorRecord | None:
+        """The record of `prepare_prefixes` for one prefix per row, for an exported graph.
+
+        An encoder whose record can be computed by operations of PyTorch implements this method. One
+        that implements only `prepare_prefixes`, such as a graph network, cannot be exported.
+
+        Args:
+            items: (B, T) int64.
+            last: (B,) int64, the position of the last click of each row.
+        """
+        del items, last
+        return None
+
     def additions(
         self, queries: Tensor, rows: Tensor, inputs: Mapping[str, Any]
     ) -> ScoreAdditions | None:

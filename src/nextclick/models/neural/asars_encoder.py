@@ -187,11 +187,12 @@ class ASARSEncoder(Encoder):
             states, _ = self.time_rnn(self.dropout(self._embed_dwell(items, waited)))  # (B, T, H)
             energy = self._energy(torch.tanh(self.key(states)), query)  # (B, 1 or T, T)
             return causal_softmax(energy.expand(-1, energy.shape[2], -1))
-        dwell = torch.cat([gaps[:, 1:], torch.zeros_like(gaps[:, :1])], 1)  # (B, T)
+        # (B, T); the forms of `dwell` and `previous` suit every T of an exported graph
+        dwell = nn.functional.pad(gaps, (0, 1))[:, 1:].clone(memory_format=torch.contiguous_format)
         # (B, T, H), k; no row reads the state of the last click
         states, _ = self.time_rnn(self.dropout(self._embed_dwell(items, dwell)))
         energy = self._energy(torch.tanh(self.key(states)), query)  # (B, 1 or T, T)
-        previous = nn.functional.pad(states[:, :-1], (0, 0, 1, 0))  # (B, T, H), k_{t-1}
+        previous = nn.functional.pad(states, (0, 0, 1, 0))[:, :-1]  # (B, T, H), k_{t-1}
         own_key = nn.functional.linear(previous, self.key.weight, self.own)  # (B, T, key_width)
         if self.config.gap == "elapsed":
             own_key = own_key + self.waiting(self.gaps(self.bins.rows(waited)))

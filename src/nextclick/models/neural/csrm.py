@@ -65,7 +65,12 @@ from nextclick.models.ops.layers import (
     uniform_,
 )
 from nextclick.models.ops.nearest_rows import nearest, weighted_rows
-from nextclick.models.ops.prefix_inputs import TensorRecord, given_or_built, scatter_to_batch
+from nextclick.models.ops.prefix_inputs import (
+    TensorRecord,
+    given_or_built,
+    last_cells,
+    scatter_to_batch,
+)
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 
 if TYPE_CHECKING:
@@ -159,6 +164,10 @@ class CSRMEncoder(Encoder):
         """The cells of the prefixes and their training sessions."""
         owner = None if session is None else torch.from_numpy(session[cells // items.shape[1]])
         return CSRMPrefixes(torch.from_numpy(cells), owner)
+
+    def last_prefixes(self, items: Tensor, last: Tensor) -> CSRMPrefixes:
+        """See `Encoder.last_prefixes`."""
+        return CSRMPrefixes(last_cells(items, last), None)
 
     def forward(self, items: Tensor, prefixes: CSRMPrefixes | None = None) -> Tensor:
         """(B, T, D) queries of (B, T) items."""

@@ -38,6 +38,7 @@ from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.models.neural_model import NEURAL, Encoder, NeuralModel
+from nextclick.models.ops.exported_rnn import RNNWeights, exported_rnn
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding, uniform_
 from nextclick.models.presets import QUICK_SOFTMAX, TRAINING_SPACE
 
@@ -113,6 +114,9 @@ class OneHotGRULayer(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(B, T, H) states of (B, T, 3H), from a zero state."""
+        if torch.compiler.is_compiling():  # an exported graph has a GRU instead of a loop
+            weights = (torch.eye(3 * self.width), self.recur.weight, self.input_bias)
+            return exported_rnn("GRU", inputs, RNNWeights.of("GRU", (*weights, self.recur.bias)))
         state = inputs.new_zeros(len(inputs), self.width)
         states = []
         for click in inputs.unbind(dim=1):  # (B, 3H)

@@ -51,6 +51,7 @@ from nextclick.models.ops.lgsr_graph import ItemGraphTask
 from nextclick.models.ops.prefix_inputs import (
     TensorRecord,
     given_or_built,
+    last_cells,
     scatter_to_batch,
     tensors,
 )
@@ -182,6 +183,13 @@ class LGSREncoder(Encoder):
         is_click = distance <= t[:, None]  # (P, K)
         clicks = items.ravel()[np.where(is_click, cells[:, None] - distance, 0)]  # (P, K)
         return LatestClicks(*tensors(cells, np.where(is_click, clicks, 0)))
+
+    def last_prefixes(self, items: Tensor, last: Tensor) -> LatestClicks:
+        """See `Encoder.last_prefixes`; T is at most `max_length`."""
+        cells = last_cells(items, last)
+        position = last[:, None] - torch.arange(items.shape[1], device=items.device)  # (B, T)
+        clicks = items.gather(1, position.clamp(min=0))  # (B, T), the last one first
+        return LatestClicks(cells, clicks.masked_fill(position < 0, 0))
 
     def forward(self, items: Tensor, prefixes: LatestClicks | None = None) -> Tensor:
         """(B, T, D) queries of (B, T) items."""

@@ -48,6 +48,12 @@ def all_prefixes(items: AnyArray) -> Int64Array:
     return np.flatnonzero(np.logical_and.accumulate(items != 0, axis=1))
 
 
+def last_cells(items: Tensor, last: Tensor) -> Tensor:
+    """(B,) int64, the cell of the click at position `last` (B,) of each row of (B, T) items."""
+    B, T = items.shape
+    return torch.arange(B, device=items.device) * T + last
+
+
 def given_or_built(
     prefixes: Inputs | None,
     build: Callable[[Int64Array, Int64Array, None], Inputs],
