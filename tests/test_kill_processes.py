@@ -29,13 +29,13 @@ def store(tmp_path_factory):
 def start(store, output):
     with output.with_suffix(".txt").open("w") as log:
         return subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         "--max-restarts", str(KILLS + 5), "--monitor-interval", "0.05", "-m", "nextclick",
-         "train", str(store), "-m", "narm", "-o", str(output), "--set", "epochs=4",
-         "--set", "checkpoint_minutes=0.002"],
-        stdout=log,
-        stderr=log,
-    )  # fmt: skip
+            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+             "--max-restarts", str(KILLS + 5), "--monitor-interval", "0.05", "-m", "nextclick",
+             "train", str(store), "-m", "narm", "-o", str(output), "--set", "epochs=4",
+             "--set", "checkpoint_minutes=0.002"],
+            stdout=log,
+            stderr=log,
+        )  # fmt: skip
 
 
 def ranks(process):
