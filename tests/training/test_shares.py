@@ -25,6 +25,11 @@ CASES = {name: (name, {}) for name in NEURAL if name != "csrm"} | {
     "in-batch": ("narm", {"in_batch": True, "sparse": True}),
     "hinge": ("asars", {"preset": "paper", "variant": "time_user", "gap": "elapsed"} | _NO_NOISE),
     "history": ("asars", {"variant": "time_user", "history": "all"} | _NO_NOISE),
+    "first-click": (
+        "asars",
+        {"variant": "time_user", "gap": "elapsed", "history": "all", "first_click": True}
+        | _NO_NOISE,
+    ),
     "lanes": ("gru4rec", {"preset": "bpr-max", "negatives": 30}),
     "lanes-in-batch": ("gru4rec", {"preset": "top1"}),
     "asars": ("asars", _NO_NOISE),
