@@ -14,8 +14,8 @@ from nextclick.training import run_checkpoint
 from nextclick.training.checkpoint import Checkpoints
 from nextclick.training.trainer import Trainer
 from nextclick.training.training_config import TrainingConfig
-from processes import launch
 from reference.tiny_model import circle, fresh
+from started_processes import launch
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ def test_a_delta_table_of_s3_is_read(bucket, tmp_path):
         ("s3://logs/none*.csv", "no such file; check the address or the glob pattern"),
         (
             "s3://none/a.csv",
-            "cannot be read: .*; check the address, and the credentials in the env",
+            "cannot be read: The specified bucket does not exist; check the address, or create the",
         ),
         ("hdfs://logs/a.csv", "addresses of hdfs:// cannot be read; supported are s3://, gs://,"),
     ],

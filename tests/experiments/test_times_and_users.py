@@ -85,6 +85,7 @@ def test_a_visitor_unknown_to_the_training_is_personalized(store):
     assert plain != one != other
     explained = recommender.explain(session, 5, history=[(first, None)])
     assert explained.now.scores == pytest.approx(one)
+    assert recommender.explain(session, 5, user="stranger").now.scores == pytest.approx(plain)
 
 
 def test_examples_are_explained_with_their_history(store):
@@ -152,7 +153,11 @@ def test_an_anonymous_visitor_and_an_unknown_one_are_the_same(store):
     plain, nobody, stranger = (
         recommender.recommend([[item]], 5, users=users) for users in (None, [None], ["stranger"])
     )
-    assert plain == nobody == stranger
+    assert plain == nobody
+    assert stranger[0].note == "the user is unknown to the model"
+    assert replace(stranger[0], note=None) == plain[0]
+    (known,) = recommender.recommend([[item]], 5, users=[store.users.raw(1)])
+    assert known.note is None
     with pytest.raises(ConfigError, match="users must have an entry for each of 1 sessions"):
         recommender.recommend([[item]], 5, users=[])
 

@@ -22,9 +22,9 @@ from nextclick.simulation.simulation_config import SimulationConfig
 from nextclick.training.objective import Objective
 from nextclick.training.trainer import Trainer
 from nextclick.training.training_config import TrainingConfig
-from processes import run_worker
 from reference.process_worker import TRAININGS, evaluate, train
 from reference.tiny_model import circle, fresh
+from started_processes import run_worker
 
 TOLERANCE = 2e-4  # of the loss: sums of float32 in another order
 

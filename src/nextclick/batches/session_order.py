@@ -82,7 +82,7 @@ class TrainingBatch:
         """Consecutive rows and their targets, without columns of padding."""
         T = self.items.shape[1]
         items = self.items[rows]
-        width = max(int((items != 0).sum(axis=1).max(initial=0)), 1)
+        width = int(np.flatnonzero((items != 0).any(axis=0)).max(initial=0)) + 1
         row, column = np.divmod(self.where[targets], T)
 
         def trimmed(array: AnyArray | None) -> AnyArray | None:

@@ -239,7 +239,24 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # ids of any alphabet in any encoding
-    app(prog_name="nextclick")
+    try:
+        app(prog_name="nextclick")
+    except SystemExit as end:
+        _leave_processes(end.code)
+        raise
+
+
+def _leave_processes(code: str | int | None) -> None:
+    """End a process that torchrun started, and that is connected to others.
+
+    A normal end may abort it: threads of the connections are not always joined.
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if isinstance(code, str) or distributed is None or not distributed.is_initialized():
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 _interrupts: list[int] = []

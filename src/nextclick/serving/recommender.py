@@ -201,6 +201,8 @@ class Recommender:
             shorter = RecommendationRequest(
                 [session[n] for n in rest], k, times=clock, user=user, now=now, history=history
             )
+            if not rest and not self.artifact.model.capabilities.first_click:
+                shorter = RecommendationRequest([], k)  # what else is known is not read either
             ablated.append(self.resolve(shorter))
         return explain_session(self._artifact(request), request, ablated, explained)
 
