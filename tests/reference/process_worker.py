@@ -163,3 +163,4 @@ if __name__ == "__main__":
         else:
             found[scenario] = SCENARIOS.get(scenario, evaluate)(path, scenario)
     (path / f"{os.environ['RANK']}.json").write_text(json.dumps(found))
+    os._exit(0)  # as the program: threads of the connections may abort a normal end
