@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
+from nextclick.cli.output import choose_streams
 from page_in_browser import FLAGS, chromium
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("data"):
                 item.add_marker(data)
+
+
+@pytest.fixture(autouse=True)
+def results_on_standard_output() -> None:
+    """A command with --json in an earlier test of this process changes nothing."""
+    choose_streams(as_json=False)
 
 
 @pytest.fixture

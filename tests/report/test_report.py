@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from nextclick.cli.leaderboard_table import show_leaderboard
-from nextclick.cli.output import choose_streams
 from nextclick.report.accuracy_breakdowns import plotted_lengths
 from nextclick.report.html_page import inline_svg, render_page
 from nextclick.report.report_data import FailedRun, ReportOptions, build_comparison
@@ -129,7 +128,6 @@ def test_coverage_and_popularity_are_means_over_all_seeds(tmp_path, capsys):
     assert row["seeds"] == [0, 1, 2]
     assert row["coverage"] == pytest.approx(0.5)
     assert row["popularity"]["support"] == 4.0
-    choose_streams(as_json=False)
     show_leaderboard(data)
     assert re.search(r"^  good .* 50\.00 ", capsys.readouterr().out, re.MULTILINE)
     write_report(tmp_path, data)
