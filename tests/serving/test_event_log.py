@@ -164,6 +164,23 @@ def test_every_answer_is_logged(knn, tmp_path):
     assert (events[3]["time"], events[4]["items"]) == (START * 1000, [])
 
 
+def test_a_request_of_the_first_click_is_logged_without_an_item(store, tmp_path):
+    train(store, "pop", tmp_path / "model")
+    check_event_log(str(tmp_path / "events"))
+    first = {"session": [], "user": "u1", "k": 2}
+    with Client(
+        make_app({"pop": tmp_path / "model"}, event_log=str(tmp_path / "events"))
+    ) as client:
+        answers = [client.post("/v1/recommend", first)]
+        answers.append(client.post("/v1/recommend/batch", {"requests": [first]}))
+        assert [answer.status_code for answer in answers] == [200, 200]
+    convert_segments(tmp_path / "events")
+    (segment,) = (tmp_path / "events").iterdir()
+    events = pl.read_parquet(segment).to_dicts()
+    assert [event["item"] for event in events] == [None, None]
+    assert events[0]["items"] == [str(item) for item in answers[0].json()["items"]]
+
+
 def test_three_days_of_serving_are_learned_each_once(store, tmp_path):
     """Each day the served clicks are logged, and the model is refreshed with them."""
     train(store, "pop", tmp_path / "model")

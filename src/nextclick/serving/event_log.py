@@ -51,7 +51,8 @@ class ClickEvent(msgspec.Struct):
         user: id of the user, if the request has one.
         model: name of the model that answered.
         version: its version.
-        item: the item that was clicked, the last one of the request.
+        item: the item that was clicked, the last one of the request; null for a request of the
+            first click.
         items: the items that were shown, best first.
     """
 
@@ -61,7 +62,7 @@ class ClickEvent(msgspec.Struct):
     user: RawId | None
     model: str
     version: str
-    item: RawId
+    item: RawId | None
     items: list[RawId]
 
 
@@ -111,7 +112,7 @@ class EventLog:
         user: RawId | None,
         seconds: float | None,
         answered_by: tuple[str, str],
-        item: RawId,
+        item: RawId | None,
         items: Sequence[RawId],
     ) -> None:
         """Queue an event; it is dropped if the queue is full.
@@ -121,7 +122,7 @@ class EventLog:
             user: id of the user, or None.
             seconds: time of the click in seconds since the epoch; None is now.
             answered_by: names of the model and of its version.
-            item: the clicked item.
+            item: the clicked item; None before the first click.
             items: the recommended items.
         """
         if len(self._queue) >= self._max_queue:

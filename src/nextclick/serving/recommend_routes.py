@@ -111,7 +111,7 @@ def log_shown(
             user=body.user,
             seconds=None,
             answered_by=(slot.name, loaded.version.name),
-            item=body.session[-1],
+            item=body.session[-1] if body.session else None,
             items=answer[0].items,
         )
 
