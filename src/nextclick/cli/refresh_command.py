@@ -189,8 +189,13 @@ def _source(options: RefreshOptions) -> Any:
     from nextclick.experiments.click_sources import click_source
 
     assert options.source is not None
-    names = ("max_messages", "max_seconds", "dead_letters", "skip_expired")
-    return click_source(options.source, **{name: getattr(options, name) for name in names})
+    return click_source(
+        options.source,
+        max_messages=options.max_messages,
+        max_seconds=options.max_seconds,
+        dead_letters=options.dead_letters,
+        skip_expired=options.skip_expired,
+    )
 
 
 def _read_options(location: str | Path, reading: Any) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from nextclick.data.event_segments import event_options, read_event_log
 
@@ -34,10 +35,10 @@ class NewClicks:
     record: dict[str, Any] = field(default_factory=dict)
 
 
-@runtime_checkable
-class ClickSource(Protocol):
+class ClickSource(ABC):
     """Finds the clicks that a model has not learned."""
 
+    @abstractmethod
     def read(self, trained: Mapping[str, Any], options: PrepareOptions) -> NewClicks:
         """Read the new clicks.
 
@@ -48,11 +49,10 @@ class ClickSource(Protocol):
         Raises:
             SourceError: there are none, or they cannot be read.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
-class EventLogSource:
+class EventLogSource(ClickSource):
     """The folder of `serve --event-log`. Clicks up to the last one of the model are not new."""
 
     folder: Path

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from nextclick.core.extra_packages import import_extra
 from nextclick.data.stream_messages import MessageError, MessageReader, click_frame, message_options
 from nextclick.errors import ConfigError, SourceError
-from nextclick.experiments.click_sources import NewClicks
+from nextclick.experiments.click_sources import ClickSource, NewClicks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ _SHOWN = 2000  # bytes of a rejected message that are stored
 
 
 @dataclass(frozen=True, slots=True)
-class KafkaSource:
+class KafkaSource(ClickSource):
     """A topic.
 
     Attributes:
