@@ -11,7 +11,7 @@ from nextclick.core.manifests import ManifestError, check_manifest, format_versi
 from nextclick.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from nextclick.artifact.model_version import ModelVersion
@@ -48,6 +48,36 @@ def check_registry_manifest(label: Path | str, read: Callable[[], dict[str, Any]
             f"{label} has registry format {version}, but this version of nextclick reads "
             f"format {FORMAT_VERSION}: {remedy}"
         )
+
+
+def not_a_registry(location: Path | str) -> ArtifactError:
+    """The error of a location without a registry."""
+    return ArtifactError(
+        f"{location} is not a registry of versions; create one with "
+        "`nextclick publish ARTIFACT REGISTRY`"
+    )
+
+
+def no_current_version(registry: Path | str, remedy: str) -> ArtifactError:
+    """The error of a registry without a pointer."""
+    return ArtifactError(
+        f"{registry} has no current version; publish one with "
+        f"`nextclick publish ARTIFACT REGISTRY`, or {remedy}"
+    )
+
+
+def no_such_version(registry: Path | str, name: str, published: Iterable[str]) -> ArtifactError:
+    """The error of a name that is not among those of the published versions."""
+    names = ", ".join(published) or "none"
+    return ArtifactError(f"{registry} has no version {name!r}; published: {names}")
+
+
+def activation_remedy(registry: Path | str, intact: Iterable[ModelVersion]) -> str:
+    """What to do if the pointer or a version is damaged."""
+    names = ", ".join(version.name for version in intact) or "none"
+    return (
+        f"activate a version with `nextclick versions {registry} --activate NAME`; intact: {names}"
+    )
 
 
 def not_current(registry: Path | str, current: str, follows: str) -> ArtifactError:

@@ -31,7 +31,11 @@ from nextclick.artifact.registry_format import (
     FORMAT_VERSION,
     KIND,
     POINTER,
+    activation_remedy,
     check_registry_manifest,
+    no_current_version,
+    no_such_version,
+    not_a_registry,
     not_current,
     write_version,
 )
@@ -75,10 +79,7 @@ class RemoteRegistry:
             self._bucket = Bucket.connect(self.path)
             found = self._bucket.read(self._key(MANIFEST))
         if found is None:
-            raise ArtifactError(
-                f"{self.path} is not a registry of versions; create one with "
-                "`nextclick publish ARTIFACT REGISTRY`"
-            )
+            raise not_a_registry(self.path)
         check_registry_manifest(self.path, lambda: parse_manifest(found[0]))
         self._pointer = RemotePointer(self._bucket, self._key(POINTER), self.path)
 
@@ -113,10 +114,7 @@ class RemoteRegistry:
                     return version
             found = self._bucket.read(self._key(POINTER))
         if found is None:
-            raise ArtifactError(
-                f"{self.path} has no current version; publish one with "
-                f"`nextclick publish ARTIFACT REGISTRY`, or {self._remedy()}"
-            )
+            raise no_current_version(self.path, self._remedy())
         try:
             version = self.version(pointed_name(found[0]))
         except ManifestError as error:
@@ -134,8 +132,8 @@ class RemoteRegistry:
                 file = self._address(_VERSIONS, name, DETAILS)
                 raise ArtifactError(f"{file}: {error}; {self._remedy()}") from error
         if version is None:
-            published = ", ".join(version.name for version in self.versions()) or "none"
-            raise ArtifactError(f"{self.path} has no version {name!r}; published: {published}")
+            published = (version.name for version in self.versions())
+            raise no_such_version(self.path, name, published)
         return version
 
     def versions(self) -> list[ModelVersion]:
@@ -273,11 +271,7 @@ class RemoteRegistry:
         return join_key(self.path, *parts)
 
     def _remedy(self) -> str:
-        names = ", ".join(version.name for version in self.versions()) or "none"
-        return (
-            f"activate a version with `nextclick versions {self.path} --activate NAME`; "
-            f"intact: {names}"
-        )
+        return activation_remedy(self.path, self.versions())
 
 
 def is_remote_registry(url: str) -> bool:

@@ -37,7 +37,11 @@ from nextclick.artifact.registry_format import (
     FORMAT_VERSION,
     KIND,
     POINTER,
+    activation_remedy,
     check_registry_manifest,
+    no_current_version,
+    no_such_version,
+    not_a_registry,
     not_current,
     write_version,
 )
@@ -72,10 +76,7 @@ class Registry:
         """
         self.path = Path(path)
         if not is_registry_folder(self.path):
-            raise ArtifactError(
-                f"{self.path} is not a registry of versions; create one with "
-                "`nextclick publish ARTIFACT REGISTRY`"
-            )
+            raise not_a_registry(self.path)
         check_registry_manifest(self.path, lambda: read_json_object(self.path / MANIFEST))
 
     @classmethod
@@ -103,10 +104,7 @@ class Registry:
         try:
             name = str(read_with_digest(file).get("version"))
         except FileNotFoundError:
-            raise ArtifactError(
-                f"{self.path} has no current version; publish one with "
-                f"`nextclick publish ARTIFACT REGISTRY`, or {self._remedy()}"
-            ) from None
+            raise no_current_version(self.path, self._remedy()) from None
         except ManifestError as error:
             raise ArtifactError(f"{file}: {error}; {self._remedy()}") from error
         except OSError as error:
@@ -121,8 +119,7 @@ class Registry:
         """
         folders = {path.name: path for path in version_folders(self.path / "versions")}
         if name not in folders:
-            published = ", ".join(folders) or "none"
-            raise ArtifactError(f"{self.path} has no version {name!r}; published: {published}")
+            raise no_such_version(self.path, name, folders)
         try:
             return read_version(folders[name])
         except ManifestError as error:
@@ -223,11 +220,7 @@ class Registry:
         write_json(self.path / POINTER, with_digest({"version": version.name}))
 
     def _remedy(self) -> str:
-        names = ", ".join(version.name for version in self.versions()) or "none"
-        return (
-            f"activate a version with `nextclick versions {self.path} --activate NAME`; "
-            f"intact: {names}"
-        )
+        return activation_remedy(self.path, self.versions())
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
