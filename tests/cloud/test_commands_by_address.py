@@ -76,7 +76,7 @@ def test_a_server_swaps_in_a_version_that_is_whole(models, address, proxy, caplo
     proxy.fail("503", "GET", "versions/v2/weights")
     manager.reload()
     assert slot.loaded.version.name == "v1"
-    assert "the server answers 503" in caplog.text
+    assert "the server responds with 503" in caplog.text
     assert slot.rejected == {}  # it is tried again
     proxy.fail("503", "HEAD", "current.json")
     manager.reload()

@@ -250,7 +250,7 @@ def test_after_a_failure_the_old_or_the_new_version_is_whole(models, address, pr
 
 
 MESSAGES = {
-    "503": "the server answers 503, also when asked again: 503 made up; try it later",
+    "503": "the server responds with 503, also after retries: 503 made up; try it later",
     "403": "403 made up; check the address, and the credentials in the environment",
     "timeout": "no answer within 1s; check the network, or try it later",
 }

@@ -82,7 +82,7 @@ def _describe(text: str) -> str:
     if _NO_BUCKET.search(text):
         return f"{_reason(text)}; check the address, or create the bucket"
     if code in (429, 500, 502, 503, 504):
-        return f"the server answers {code}, also when asked again: {_reason(text)}; try it later"
+        return f"the server responds with {code}, also after retries: {_reason(text)}; try it later"
     if "kind: Timeout" in text:
         return f"no answer within {_TIMEOUT}; check the network, or try it later"
     if "kind: Connect" in text or "kind: Request" in text:

@@ -43,7 +43,7 @@ class RequestNotes:
         self._reads_empty = capabilities.first_click and capabilities.earlier_sessions > 0
 
     def is_popular_only(self, request: ResolvedRequest) -> bool:
-        """Whether the model is not asked: it knows none of the clicks, and reads nothing else."""
+        """Whether popular items are the response: no click is known, and nothing else is read."""
         no_click_known = len(request.clicks) == 0 and len(request.unknown) > 0
         return no_click_known and not self._reads_empty
 

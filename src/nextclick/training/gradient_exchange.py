@@ -63,7 +63,7 @@ class GradientExchange:
         return self._sum_dense(loss, requests)
 
     def _sum_dense(self, loss: Tensor, requests: Requests) -> tuple[Tensor, Requests]:
-        asked = [float(value) for value in astuple(requests)]
+        request_flags = [float(value) for value in astuple(requests)]
         has_grad = [float(p.grad is not None) for p in self._dense]
         buffer = torch.cat(
             [
@@ -72,12 +72,12 @@ class GradientExchange:
                     for p in self._dense
                 ),
                 loss.detach().float()[None],
-                torch.tensor(has_grad + asked, device=loss.device),
+                torch.tensor(has_grad + request_flags, device=loss.device),
             ]
         )
         with self._processes.exchange():
             dist.all_reduce(buffer)
-        n_flags = len(has_grad) + len(asked)
+        n_flags = len(has_grad) + len(request_flags)
         flags = (buffer[-n_flags:] > 0).tolist()
         begin = 0
         for parameter, is_used in zip(self._dense, flags, strict=False):
