@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from nextclick.batches.parallel_sessions import LaneSteps
     from nextclick.core.sessions import Sessions
+    from nextclick.core.types import AnyArray
     from nextclick.models.neural_model import NeuralModel
     from nextclick.training.training_config import TrainingConfig
 
@@ -70,16 +71,16 @@ class LaneBatchSource(BatchSource):
             self._state = self._initial_state()
         n_steps = 0
         with closing(prefetch(self._chunks(epoch))) as chunks:
-            for lanes, inputs, targets, starts, negatives in chunks:
+            for lanes, inputs, targets, starts, negatives, shares in chunks:
                 for k in range(max(first_step - n_steps, 0), len(lanes)):
                     sampled = None if negatives is None else negatives[k]
-                    yield self._step(lanes, k, inputs[k], targets[k], starts[k], sampled)
+                    yield self._step(lanes, k, inputs[k], targets[k], starts[k], sampled, shares[k])
                 n_steps += len(lanes)
 
     def _chunks(
         self, epoch: int
-    ) -> Iterator[tuple[LaneSteps, Tensor, Tensor, Tensor, Tensor | None]]:
-        """Yield K steps at a time with their (K, B) inputs, targets, starts and negatives."""
+    ) -> Iterator[tuple[LaneSteps, Tensor, Tensor, Tensor, Tensor | None, list[dict[str, Any]]]]:
+        """Yield K steps at a time with their (K, B) inputs, targets, starts, negatives, shares."""
         order = LaneOrder(
             self._sessions(epoch),
             n_lanes=self.config.batch_size,
@@ -94,7 +95,20 @@ class LaneBatchSource(BatchSource):
             inputs, targets, starts = (
                 self._to_device(np.ascontiguousarray(array[:, self._lanes])) for array in arrays
             )
-            yield lanes, inputs, targets, starts, negatives
+            shares = [
+                self._share_of_lanes(lanes.targets[k], None if sampled is None else sampled[k])
+                for k in range(len(lanes))
+            ]
+            yield lanes, inputs, targets, starts, negatives, shares
+
+    def _share_of_lanes(self, targets: AnyArray, negatives: AnyArray | None) -> dict[str, Any]:
+        """See `_share`; of the (B,) targets of a step, 0 in lanes that are not active."""
+        if not self.processes.are_several:
+            return {}
+        is_own = np.zeros(len(targets), dtype=np.bool_)
+        is_own[self._lanes] = True
+        active = targets != 0
+        return self._share(targets[active], is_own[active], negatives)
 
     def _step(
         self,
@@ -104,15 +118,8 @@ class LaneBatchSource(BatchSource):
         targets: Tensor,
         starts: Tensor,
         negatives: Tensor | None,
+        share: dict[str, Any],
     ) -> TrainingStep:
-        share: dict[str, Any] = {}
-        if self.processes.are_several:
-            active = lanes.targets[k] != 0  # (B,)
-            is_own = np.zeros_like(active)
-            is_own[self._lanes] = True
-            own = is_own[active]  # (P,)
-            sampled = None if negatives is None else negatives.cpu().numpy()
-            share = self._share(lanes.targets[k][active], own, sampled)
         n_lanes = self.config.batch_size
         if lanes.filled[k] == n_lanes:
             return TrainingStep(inputs, targets, None, negatives, starts, **share)
