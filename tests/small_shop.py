@@ -25,3 +25,13 @@ def make_store(folder, sessions=SESSIONS, name=int, **split):
         split=SplitOptions(kind="fraction", **{"fraction": 0.2, "valid_fraction": 0.2} | split),
     )
     return prepare(frame_of(sessions, name), folder, options=options).store
+
+
+def make_user_store(folder):
+    """Sessions of the users 10, 11 and 12, one each hour in turn."""
+    frame = frame_of(SESSIONS)
+    frame = frame.with_columns(user=10 + frame["session"] % 3)
+    options = PrepareOptions(
+        filters=FilterOptions(min_item_support=1), split=SplitOptions(kind="fraction")
+    )
+    return prepare(frame, folder, options=options).store

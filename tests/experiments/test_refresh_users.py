@@ -4,14 +4,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from nextclick import PrepareOptions, prepare, train
-from nextclick.data.options import FilterOptions, SplitOptions
+from nextclick import train
 from nextclick.errors import ConfigError
 from nextclick.experiments.artifact_refresh import refresh
 from nextclick.experiments.refresh_options import FineTuneOptions, PublishCheckOptions
 from nextclick.models.classical.fpmc import FPMC, FPMCConfig
 from nextclick.models.grow_users import add_user_rows
-from small_shop import SESSIONS, frame_of
+from small_shop import frame_of, make_user_store
 
 CHECK = PublishCheckOptions(holdout=0, metric="recall@2")
 WIDTHS = {"item_width": 8, "gap_width": 4, "user_width": 4, "hidden_width": 8, "epochs": 1}
@@ -26,12 +25,7 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    frame = frame_of(SESSIONS)
-    frame = frame.with_columns(user=10 + frame["session"] % 3)
-    options = PrepareOptions(
-        filters=FilterOptions(min_item_support=1), split=SplitOptions(kind="fraction")
-    )
-    return prepare(frame, tmp_path_factory.mktemp("users") / "store", options=options).store
+    return make_user_store(tmp_path_factory.mktemp("users") / "store")
 
 
 def later(*users):

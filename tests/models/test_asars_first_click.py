@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from test_asars_history import (
     DATASET_INFO,
     HISTORY,
@@ -13,6 +12,7 @@ from test_asars_history import (
     all_prefix_scores,
     batch_of,
     returning_log,
+    scores_of_batch,
     small_asars,
 )
 
@@ -68,24 +68,11 @@ def training_batch(model, log, max_length=8):
 def trained(model, log):
     """The scores of every target's prefix, by (session, position), from a training batch."""
     batch, context = training_batch(model, log)
-    inputs = {
-        name: value if name == "history" else torch.from_numpy(np.asarray(value))
-        for name, value in context.items()
-    }
     width = batch.items.shape[1]
-    model.encoder.eval()
-    with torch.no_grad():
-        queries = model.encoder(torch.from_numpy(batch.items), **inputs).flatten(0, 1)
-        queries = queries[batch.where]
-        table, bias = model.encoder.table()
-        scores = queries @ table.T + bias
-        additions = model.encoder.additions(queries, torch.from_numpy(batch.where // width), inputs)
-        if additions is not None:
-            scores[additions.rows, additions.items] += additions.values
     keys = zip(
         batch.session[batch.where // width].tolist(), (batch.where % width).tolist(), strict=True
     )
-    return dict(zip(keys, scores.numpy(), strict=True))
+    return dict(zip(keys, scores_of_batch(model, batch, context), strict=True))
 
 
 def test_an_empty_session_is_scored_from_its_history(model):

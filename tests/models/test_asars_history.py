@@ -243,24 +243,30 @@ def trained_scores(model, log):
     """The scores of every target's prefix, by (session, position), from a training batch."""
     order = SessionOrder(log, batch_size=10**6, max_length=8, seed=0, shuffle=False)
     batch, context = EncoderInputs(model, log).build(order.plan(0)[0], np.random.default_rng(0))
+    T = batch.items.shape[1]
+    keys = zip(
+        batch.session[batch.where // T].tolist(), (batch.where % T + 1).tolist(), strict=True
+    )
+    return dict(zip(keys, scores_of_batch(model, batch, context), strict=True))
+
+
+def scores_of_batch(model, batch, context):
+    """(P, N + 1) scores of the targets' prefixes of a training batch."""
     inputs = {
         name: value if name == "history" else torch.from_numpy(np.asarray(value))
         for name, value in context.items()
     }
-    T = batch.items.shape[1]
     model.encoder.eval()
     with torch.no_grad():
         queries = model.encoder(torch.from_numpy(batch.items), **inputs).flatten(0, 1)
         queries = queries[batch.where]
         table, bias = model.encoder.table()
         scores = queries @ table.T + bias
-        additions = model.encoder.additions(queries, torch.from_numpy(batch.where // T), inputs)
+        rows = torch.from_numpy(batch.where // batch.items.shape[1])
+        additions = model.encoder.additions(queries, rows, inputs)
         if additions is not None:
             scores[additions.rows, additions.items] += additions.values
-    keys = zip(
-        batch.session[batch.where // T].tolist(), (batch.where % T + 1).tolist(), strict=True
-    )
-    return dict(zip(keys, scores.numpy(), strict=True))
+    return scores.numpy()
 
 
 def evaluated_scores(model, log):

@@ -12,7 +12,7 @@ from nextclick import PrepareOptions, prepare
 from nextclick.artifact import Artifact
 from nextclick.cli.main import app as command_line
 from nextclick.core.vocabulary import Vocabulary
-from nextclick.data.options import FilterOptions, SplitOptions
+from nextclick.data.options import SplitOptions
 from nextclick.errors import ConfigError, StoreError
 from nextclick.experiments.user_sessions import user_sessions
 from nextclick.models.neural.asars import ASARS, ASARSConfig
@@ -21,7 +21,7 @@ from nextclick.models.ops.gap_bins import GapBins
 from nextclick.serving import Recommender
 from reference.neural_cases import spread_weights
 from serving_cases import Client, make_app
-from small_shop import SESSIONS, START, frame_of
+from small_shop import SESSIONS, START, frame_of, make_user_store
 
 HISTORY = [([10, 20], 1000.0), ([30], 9000.0)]
 HOUR = 3600.0
@@ -44,13 +44,7 @@ def artifact(request):
 
 @pytest.fixture(scope="module")
 def user_store(tmp_path_factory):
-    """Sessions of the users 10, 11 and 12, one each hour in turn."""
-    frame = frame_of(SESSIONS)
-    frame = frame.with_columns(user=10 + frame["session"] % 3)
-    options = PrepareOptions(
-        filters=FilterOptions(min_item_support=1), split=SplitOptions(kind="fraction")
-    )
-    return prepare(frame, tmp_path_factory.mktemp("users") / "store", options=options).store
+    return make_user_store(tmp_path_factory.mktemp("users") / "store")
 
 
 def command(*arguments):

@@ -84,15 +84,22 @@ def redis(request, monkeypatch):
         yield server
 
 
-@pytest.fixture(params=["memory", "lmdb", "fakeredis", "redis-server"])
-def where(request, tmp_path, monkeypatch):
-    if request.param == "memory":
+@contextlib.contextmanager
+def backend(kind, tmp_path, monkeypatch):
+    """The address of an empty store of a kind."""
+    if kind == "memory":
         yield "memory"
-    elif request.param == "lmdb":
+    elif kind == "lmdb":
         yield f"lmdb:{tmp_path / 'state'}"
     else:
-        with running_redis(request.param, monkeypatch) as server:
+        with running_redis(kind, monkeypatch) as server:
             yield server.url
+
+
+@pytest.fixture(params=["memory", "lmdb", "fakeredis", "redis-server"])
+def where(request, tmp_path, monkeypatch):
+    with backend(request.param, tmp_path, monkeypatch) as address:
+        yield address
 
 
 def test_what_every_store_does(where):

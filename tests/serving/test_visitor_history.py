@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 from test_request_history import artifact  # noqa: F401  # a fixture
-from test_session_stores import Clock, running_redis
+from test_session_stores import Clock, backend, running_redis
 
 from nextclick.serving import Recommender
 from nextclick.serving.sessions.session_store import (
@@ -32,13 +32,8 @@ LOG = [
 
 @pytest.fixture(params=["memory", "lmdb", "fakeredis"])
 def where(request, tmp_path, monkeypatch):
-    if request.param == "memory":
-        yield "memory"
-    elif request.param == "lmdb":
-        yield f"lmdb:{tmp_path / 'state'}"
-    else:
-        with running_redis(request.param, monkeypatch) as server:
-            yield server.url
+    with backend(request.param, tmp_path, monkeypatch) as address:
+        yield address
 
 
 def histories():
