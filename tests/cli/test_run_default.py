@@ -5,11 +5,12 @@ import json
 import pytest
 
 from nextclick.artifact import Artifact
+from nextclick.cli.run_command import _missing_training
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError
 from nextclick.experiments import default_comparison
-from nextclick.experiments.default_comparison import _steps
+from nextclick.experiments.default_comparison import _limit, _speed
 from nextclick.models.neural.cosine_gru import CosineGRU
 
 QUICK = {
@@ -68,15 +69,43 @@ def test_an_interrupted_run_is_resumed_without_another_training(log, tmp_path, r
 def test_a_budget_limits_the_steps_and_is_measured_once(log, tmp_path, run, monkeypatch):
     monkeypatch.setattr(default_comparison, "_PROBE_MINUTES", 0.001)
     shop = tmp_path / "shop"
-    assert run("run", log, "-o", shop, "--budget", 0.01)[0] == 0
+    code, out, _ = run("run", log, "-o", shop, "--budget", 0.01)
+    assert code == 0
     store, file = Store.open(shop / "store"), shop / "budget.json"
-    steps = json.loads(file.read_text())["steps"]
+    speed = json.loads(file.read_text())
+    steps = speed["steps"]
     members = Artifact.load(shop / "models" / "blend" / "artifact").model.config.members
     labels = [member.label for member in members]
     assert labels == ["session-knn", f"cosine-gru@max_steps={steps}", "markov"]
-    assert _steps(store, file, 0.01, silent) == steps
-    with pytest.raises(ConfigError, match="budget must be above 0 minutes, got 0"):
-        _steps(store, file, 0.0, silent)
+    assert _speed(store, file, 0.6, silent) == speed
+    with pytest.raises(ConfigError, match="budget must be above 0 seconds, got 0"):
+        _speed(store, file, 0.0, silent)
+    missing = f"after {steps:,} of {speed['all_steps']:,} steps"
+    assert (missing in out) == (steps < speed["all_steps"])
+
+
+@pytest.mark.parametrize(
+    ("values", "gain"),
+    [
+        ([0.1, 0.2, 0.25, 0.3, 0.32, 0.31], 0.02),
+        ([0.3, 0.4, 0.2], 0.0),  # the last third has not raised the best
+        ([0.1, 0.2], None),
+    ],
+)
+def test_what_a_budget_left_out(values, gain):
+    member = {
+        "training": {"metric": "mrr@20"},
+        "inner_history": [{"mrr@20": value} for value in values],
+    }
+    speed = {"steps": 50, "all_steps": 200, "all_seconds": 600.0}
+    limit = _limit(member, speed)
+    assert (limit.steps, limit.all_steps, limit.all_seconds) == (50, 200, 600.0)
+    assert limit.last_gain == (None if gain is None else pytest.approx(gain))
+    text = _missing_training(limit)
+    assert "after 50 of 200 steps; all of them take about 10 minutes" in text
+    assert ("raised MRR@20 on" in text) == (gain is not None)
+    assert _limit(member, None) is None
+    assert _limit(member, {**speed, "all_steps": 50}) is None
 
 
 def test_a_budget_needs_the_default_models(log, tmp_path, run):

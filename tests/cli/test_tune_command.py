@@ -111,8 +111,9 @@ def test_bad_grid_files(tmp_path, text, message):
 
 
 def test_durations():
-    assert [parse_duration("--budget", t) for t in ("45s", "30m", "2h", "1h30m", "1m5s")] == [
-        45, 1800, 7200, 5400, 65
-    ]  # fmt: skip
+    seconds = {"45s": 45, "30m": 1800, "2h": 7200, "1h30m": 5400, "1m5s": 65}
+    minutes = {"90": 5400, "0.5": 30, " .5": 30}
+    for text, expected in (seconds | minutes).items():
+        assert parse_duration("--budget", text) == expected
     with pytest.raises(ConfigError, match="--budget must be a duration such as 45s, 30m"):
-        parse_duration("--budget", "90")
+        parse_duration("--budget", "90x")

@@ -102,15 +102,18 @@ def parse_grid(option: str, texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def parse_duration(option: str, text: str) -> float:
-    """Convert `45s`, `30m`, `2h` or `1h30m` to seconds.
+    """Convert `45s`, `30m`, `2h` or `1h30m` to seconds; a number without a unit is in minutes.
 
     Raises:
         ConfigError: the text has another form.
     """
+    if re.fullmatch(r"\d+(\.\d*)?|\.\d+", text.strip()):
+        return 60 * float(text)
     match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip())
     if match is None or not text.strip():
         raise ConfigError(
-            f"{option} must be a duration such as 45s, 30m, 2h or 1h30m, got {text!r}"
+            f"{option} must be a duration such as 45s, 30m, 2h or 1h30m, or a number of minutes, "
+            f"got {text!r}"
         )
     return float(
         sum(int(n or 0) * unit for n, unit in zip(match.groups(), (3600, 60, 1), strict=True))

@@ -14,7 +14,7 @@ from pydantic import Field
 from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.item_rule_options import ItemRuleOptions, with_item_rules
 from nextclick.cli.output import Json, Overwrite, print_json, say, show
-from nextclick.cli.parsing import parse_cutoffs, parse_list, quote_ids
+from nextclick.cli.parsing import parse_cutoffs, parse_duration, parse_list, quote_ids
 from nextclick.cli.prepare_flags import (
     Prepare,
     Sources,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nextclick.data.store import Store
     from nextclick.experiments.comparison import ComparisonResult
     from nextclick.experiments.comparison_options import CompareOptions
-    from nextclick.experiments.default_comparison import Choice
+    from nextclick.experiments.default_comparison import Choice, TrainingLimit
 
 __all__ = ["help_tables", "run_command"]
 
@@ -54,8 +54,9 @@ class RunOptions:
         float | None,
         Field(
             gt=0,
-            description="approximate minutes of training for the default models; without it they "
-            "are trained to their end, ten to twenty minutes for a million clicks on two cores",
+            description="approximate time to train the default models, such as 30m or 2h; without "
+            "it they are trained to their end, ten to twenty minutes for a million clicks on two "
+            "cores",
         ),
     ] = None
     ks: Annotated[str, Field(description="cut-offs K")] = "5,10,20"
@@ -80,7 +81,11 @@ def run_command(
     compared: Annotated[
         TypedOptions[RunOptions],
         with_item_rules(
-            OptionGroup(flags={"models": ("--models", "-m"), "ks": ("-k",)}),
+            OptionGroup(
+                flags={"models": ("--models", "-m"), "ks": ("-k",)},
+                defaults={"budget": "unlimited"},
+                parse={"budget": parse_duration},
+            ),
         ),
     ],
     test: TestSources = None,
@@ -95,7 +100,7 @@ def run_command(
 
     \b
         nextclick run clicks.csv -o shop
-        nextclick run clicks.csv -o shop --budget 5
+        nextclick run clicks.csv -o shop --budget 5m
         nextclick run clicks.csv -o shop --models pop,session-knn,narm --split fraction
 
     The folder gets `store`, the report `models/report.html` and, for each model,
@@ -201,7 +206,7 @@ def _run_default(
             store,
             output,
             options,
-            budget_minutes=budget,
+            budget=budget,
             overwrite=overwrite,
             progress=progress,
         )
@@ -209,6 +214,8 @@ def _run_default(
     if choice is not None:
         words = shlex.join(["nextclick", "serve", str(choice.folder)])
         show(f"\n{_selection(choice, comparison)}; serve it with\n  {words}")
+        if choice.limit is not None:
+            show(_missing_training(choice.limit))
     return comparison
 
 
@@ -231,6 +238,20 @@ def _selection(choice: Choice, comparison: ComparisonResult) -> str:
             sentence += f"; on the test it has {value:.2%}"
     if choice.order is not None:
         sentence += f"; Cosine-GRU trains on {describe_order(choice.order)}"
+    return sentence
+
+
+def _missing_training(limit: TrainingLimit) -> str:
+    """One sentence: what the budget left out."""
+    from nextclick.core.metrics import metric_label
+
+    sentence = (
+        f"the budget ended the training of Cosine-GRU after {limit.steps:,} of "
+        f"{limit.all_steps:,} steps; all of them take about {limit.all_seconds / 60:.0f} minutes"
+    )
+    if limit.last_gain is not None:
+        name = metric_label(limit.metric)
+        sentence += f". Its last third raised {name} on the validation by {limit.last_gain:.2%}"
     return sentence
 
 

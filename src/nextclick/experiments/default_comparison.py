@@ -9,6 +9,7 @@ measured there with weights from the other half of its sessions. The test measur
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact import Artifact
@@ -35,6 +36,26 @@ _SHARE_OF_STEPS = 0.8
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingLimit:
+    """A training of Cosine-GRU that a budget ended before its planned end.
+
+    Attributes:
+        steps: steps on the sessions before the validation that the budget allows.
+        all_steps: steps of the default training.
+        all_seconds: seconds of all default trainings at the measured speed, with the validations.
+        metric: the metric that selects the number of passes.
+        last_gain: how much the best validation of the last third of the steps is above the best
+            before it, at least 0; None if there are fewer than three validations.
+    """
+
+    steps: int
+    all_steps: int
+    all_seconds: float
+    metric: str
+    last_gain: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """The model that the validation chooses.
 
@@ -44,6 +65,7 @@ class Choice:
         validated: label to metric to value, on the validation.
         folder: the artifact, trained on everything before the test.
         order: of the sessions in the training of Cosine-GRU, see `order_of_time.Selection`.
+        limit: what a budget left out of this training; None if it was trained to its end.
     """
 
     label: str
@@ -51,6 +73,7 @@ class Choice:
     validated: dict[str, dict[str, float]]
     folder: Path
     order: dict[str, Any] | None
+    limit: TrainingLimit | None = None
 
 
 def compare_by_default(
@@ -58,7 +81,7 @@ def compare_by_default(
     folder: Path,
     options: CompareOptions,
     *,
-    budget_minutes: float | None = None,
+    budget: float | None = None,
     overwrite: bool = False,
     progress: Progress,
 ) -> tuple[ComparisonResult, Choice | None]:
@@ -68,7 +91,7 @@ def compare_by_default(
         store: the prepared log.
         folder: gets the comparison as `models`, and Cosine-GRU as `members/cosine-gru`.
         options: how the models are measured.
-        budget_minutes: approximate limit of the training; None trains the defaults to their end.
+        budget: approximate seconds of all trainings; None trains the defaults to their end.
         overwrite: replace an existing comparison.
         progress: receives the progress of each training.
 
@@ -81,9 +104,10 @@ def compare_by_default(
         NextclickError: as `compare`.
     """
     output = folder / "models"
-    if budget_minutes is not None:
-        n_steps = _steps(store, folder / _BUDGET, budget_minutes, progress)
-        limited = {NEURAL: f"{NEURAL}@max_steps={n_steps}"}
+    speed = None
+    if budget is not None:
+        speed = _speed(store, folder / _BUDGET, budget, progress)
+        limited = {NEURAL: f"{NEURAL}@max_steps={speed['steps']}"}
         members = [limited.get(member, member) for member in DEFAULT_MEMBERS]
         settings = {**options.settings, f"{BLEND}.members": ",".join(members)}
         options = replace(options, settings=settings)
@@ -103,10 +127,12 @@ def compare_by_default(
     rows = {row["label"]: row for row in compared.numbers["leaderboard"]}
     folders = {label: output / row["folders"][0] / "artifact" for label, row in rows.items()}
     folders[NEURAL] = member
-    return compared, _choice(blend, folders)
+    return compared, _choice(blend, folders, speed)
 
 
-def _choice(blend: Artifact, folders: dict[str, Path]) -> Choice | None:
+def _choice(
+    blend: Artifact, folders: dict[str, Path], speed: dict[str, Any] | None
+) -> Choice | None:
     own = blend.trained["blend"]["validation"]
     if own is None:
         return None
@@ -116,8 +142,20 @@ def _choice(blend: Artifact, folders: dict[str, Path]) -> Choice | None:
     }
     # at equal values the simpler model, which comes first
     best = max((COUNTING, NEURAL, BLEND), key=lambda label: validated[label][metric])
-    order = blend.trained["members"][_NEURAL_INDEX].get("order")
-    return Choice(best, metric, validated, folders[best], order)
+    member = blend.trained["members"][_NEURAL_INDEX]
+    return Choice(
+        best, metric, validated, folders[best], member.get("order"), _limit(member, speed)
+    )
+
+
+def _limit(member: dict[str, Any], speed: dict[str, Any] | None) -> TrainingLimit | None:
+    if speed is None or speed["steps"] >= speed["all_steps"]:
+        return None
+    metric = member["training"]["metric"]
+    values = [entry[metric] for entry in member["inner_history"]]
+    first = 2 * len(values) // 3
+    gain = max(max(values[first:]) - max(values[:first]), 0.0) if len(values) > 2 else None
+    return TrainingLimit(speed["steps"], speed["all_steps"], speed["all_seconds"], metric, gain)
 
 
 def _save_member(blend: Artifact, index: int, folder: Path) -> None:
@@ -131,8 +169,13 @@ def _save_member(blend: Artifact, index: int, folder: Path) -> None:
     Artifact(model.members[index], blend.items, blend.support, trained).save(folder, overwrite=True)
 
 
-def _steps(store: Store, file: Path, minutes: float, progress: Progress) -> int:
-    """The steps that each of the trainings may take; measured once and kept for a resume."""
+def _speed(store: Store, file: Path, seconds: float, progress: Progress) -> dict[str, Any]:
+    """Measure the speed of a training once, and keep it for a resume.
+
+    Returns:
+        `steps` that each training may take within the budget, `all_steps` of a default training on
+        `train_inner`, and `all_seconds` of all default trainings.
+    """
     # imported here: only a limited run measures the speed of a training
     from nextclick.experiments.order_of_time import tries_both_orders
     from nextclick.experiments.training_setup import TrainingSetup
@@ -140,23 +183,34 @@ def _steps(store: Store, file: Path, minutes: float, progress: Progress) -> int:
     from nextclick.training.device import seeded
     from nextclick.training.trainer import Trainer
     from nextclick.training.training_config import NeuralOptions
+    from nextclick.training.training_plan import TrainingPlan
 
-    if not minutes > 0:
-        raise ConfigError(f"budget must be above 0 minutes, got {minutes:g}")
+    if not seconds > 0:
+        raise ConfigError(f"budget must be above 0 seconds, got {seconds:g}")
     try:
         kept = read_with_digest(file)
-        if kept["minutes"] == minutes:
-            return int(kept["steps"])
+        if kept["seconds"] == seconds:
+            return kept
     except (ManifestError, OSError, KeyError):
         pass
     progress("measuring the speed of a training", 0, None)
-    setup = TrainingSetup(CosineGRU, store, {}, NeuralOptions(), 0)
+    setup, inner = (
+        TrainingSetup(CosineGRU, store, {}, NeuralOptions(), 0),
+        store.part("train_inner"),
+    )
     with seeded(0):
         model = CosineGRU(setup.model_config, setup.n_items)
-    summary = Trainer(model, setup.config, minutes=_PROBE_MINUTES).run(store.part("train_inner"))
+    summary = Trainer(model, setup.config, minutes=_PROBE_MINUTES).run(inner)
     seconds_per_step = summary.seconds / max(sum(entry["steps"] for entry in summary.history), 1)
-    trainings = 3 if tries_both_orders(setup.config, store.part("train_inner")) else 2
-    steps = max(int(60 * minutes * _SHARE_OF_STEPS / trainings / seconds_per_step), 1)
+    trainings = 3 if tries_both_orders(setup.config, inner) else 2
+    plan = TrainingPlan.create(setup.config, inner)
+    all_steps = ceil(plan.passes * plan.steps_per_pass)
+    speed = {
+        "seconds": seconds,
+        "steps": max(int(seconds * _SHARE_OF_STEPS / trainings / seconds_per_step), 1),
+        "all_steps": all_steps,
+        "all_seconds": all_steps * trainings * seconds_per_step / _SHARE_OF_STEPS,
+    }
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, with_digest({"minutes": minutes, "steps": steps}))
-    return steps
+    write_json(file, with_digest(speed))
+    return speed
