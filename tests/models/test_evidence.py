@@ -295,14 +295,35 @@ def test_votes_of_session_knn_by_hand():
     model = cls.fit(log, config, seed=0, progress=silent)
     explanation = model.explain(batch_of([1, 2]), np.array([3, 4, 1], dtype=np.int32))
     # weights: item 1 a half, item 2 one; similarities 1½, 1, ½, the last at two steps
-    assert [(n.items.tolist(), n.similarity, n.vote) for n in explanation.neighbors] == [
-        ([1, 2, 3], 1.5, 1.5),
-        ([2, 5], 1.0, 1.0),
-        ([1, 4], 0.5, 0.25),
-    ]
+    assert _votes(explanation) == [([1, 2, 3], 1.5, 1.5, 1), ([1, 4], 0.5, 0.25, 1)]
     assert explanation.parts.clicks.tolist() == [[0.5, 1.0], [0.25, 0.0], [0.75, 1.0]]
     alone = model.explain(batch_of([4]), np.array([3], dtype=np.int32))
     assert alone.parts.clicks.tolist() == [[0.0]]
+    assert alone.neighbors == []  # [1, 4] does not vote for 3
+    everything = model.explain(batch_of([1, 2]), np.empty(0, dtype=np.int32))
+    assert _votes(everything) == [
+        ([1, 2, 3], 1.5, 1.5, 1),
+        ([2, 5], 1.0, 1.0, 1),
+        ([1, 4], 0.5, 0.25, 1),
+    ]
+
+
+def test_neighbors_with_the_same_items_are_one_neighbor():
+    cls = model_class("session-knn")
+    config = cls.Config(similarity="vec", weighting="same", weighting_score="same", repeats="keep")
+    log = Sessions.from_lists([[1, 2, 3], [1, 4], [3, 1], [4, 1, 1], [1, 3]])
+    explanation = cls.fit(log, config, seed=0, progress=silent).explain(
+        batch_of([1]), np.array([3, 4], dtype=np.int32)
+    )
+    assert _votes(explanation) == [
+        ([1, 3], 1.0, 2.0, 2),  # equal votes: the latest session first
+        ([4, 1], 1.0, 2.0, 2),
+        ([1, 2, 3], 1.0, 1.0, 1),
+    ]
+
+
+def _votes(explanation):
+    return [(n.items.tolist(), n.similarity, n.vote, n.count) for n in explanation.neighbors]
 
 
 def test_attention_is_recorded_only_within_recording():

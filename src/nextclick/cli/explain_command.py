@@ -221,11 +221,12 @@ def _show_contributions(explanation: Explanation) -> None:
 def _show_neighbors(explanation: Explanation) -> None:
     if explanation.neighbors:
         table(
-            "Sessions of the log with the largest votes",
-            ["session", "similarity", "vote"],
+            "Sessions of the log with the largest votes for these items",
+            ["session", "times", "similarity", "vote"],
             [
                 [
                     _session_name(neighbor.items, neighbor.session),
+                    str(neighbor.count),
                     format_score(neighbor.similarity),
                     format_score(neighbor.vote),
                 ]

@@ -55,19 +55,22 @@ class AttentionWeights:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbor:
-    """A neighbor session from the training log.
+    """A neighbor session from the training log, or several with the same items.
 
     Attributes:
         items: int32, its distinct items; None if the model does not store them.
         similarity: similarity to the explained session.
-        vote: its contribution to each of its items, or its weight in a memory.
+        vote: its contribution to each of its items, or its weight in a memory; the sum of all
+            `count` sessions.
         session: its index among the training sessions; None if the model does not store it.
+        count: number of sessions with these items.
     """
 
     items: Int32Array | None
     similarity: float
     vote: float
     session: int | None = None
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

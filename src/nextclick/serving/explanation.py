@@ -71,14 +71,17 @@ class NeighborSession:
     Attributes:
         items: its distinct items; None if the model does not store them.
         similarity: to the explained session.
-        vote: contribution to each of its items; for a memory network, its read weight.
+        vote: contribution to each of its items; for a memory network, its read weight. The sum of
+            all `count` sessions.
         session: index of the training session, 0 the first; None if unknown.
+        count: number of training sessions with the same items.
     """
 
     items: list[RawId] | None
     similarity: float
     vote: float
     session: int | None = None
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ class Explanation:
         now: their ranking for the whole session.
         without: for each click, their ranking for the session without it; gaps are recomputed.
         attention: attention layers; empty for a model without attention.
-        neighbors: training sessions with the largest votes.
+        neighbors: training sessions with the largest votes for the explained items.
         links: graph neighbors of the distinct clicked items.
         parts: the score decomposition of an additive model, or None.
         note: a remark for the reader, or None.
@@ -240,7 +243,9 @@ def _evidence(model: Model, request: ResolvedRequest, items: Int32Array) -> Mode
 
 def _neighbor(artifact: Artifact, neighbor: Neighbor) -> NeighborSession:
     items = None if neighbor.items is None else artifact.items.raw_ids(neighbor.items)
-    return NeighborSession(items, neighbor.similarity, neighbor.vote, neighbor.session)
+    return NeighborSession(
+        items, neighbor.similarity, neighbor.vote, neighbor.session, neighbor.count
+    )
 
 
 def _score_terms(evidence: ModelExplanation) -> ScoreTerms | None:

@@ -128,18 +128,20 @@ class ActivateRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class NeighborResponse(Struct):
-    """A training session that contributes to the recommended scores.
+    """A training session that contributes to the scores, or several with the same items.
 
     Attributes:
         items: its distinct items.
         similarity: to the session of the request.
-        vote: contribution to each of its items.
+        vote: contribution to each of its items, of all `count` sessions together.
+        count: number of training sessions with these items.
         titles: title or null of each of `items`, if titles are requested.
     """
 
     items: list[int | str]
     similarity: float
     vote: float
+    count: int
     titles: list[str | None] | UnsetType = UNSET
 
 

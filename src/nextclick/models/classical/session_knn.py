@@ -33,7 +33,7 @@ divided by |X|, and scores are not divided by their maximum, which changes no ra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
@@ -171,8 +171,9 @@ class SessionKNN(Model):
         return self.score_sparse(batch).dense()
 
     def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
-        """The neighbors with the highest votes, and the contribution of each click to each score.
+        """The neighbors that vote for the items, and the contribution of each click to each score.
 
+        Without items, all neighbors are reported. Those with the same items are reported together.
         r(h) is a sum over shared clicks, and so is a vote. The contribution of an item that was
         clicked several times is attributed to its latest click. The score of an item of the session
         comes from the repeat model, unless it is kept.
@@ -203,12 +204,16 @@ class SessionKNN(Model):
         factor = 1.0 + self.rule.idf_weighting * self.index.idf[items]  # (K,)
         contributions = (votes.reshape(len(items), n) * factor[:, None]).astype(np.float32)
         scores = self.score_sparse(batch).lookup(0, items)
-        nearest = np.argsort(-vote, kind="stable")[:MAX_NEIGHBORS]
+        explained = np.arange(len(vote))
+        if len(items):
+            explained = np.unique(voter[np.isin(voted_item, items)])
         return ModelExplanation(
-            neighbors=[
-                Neighbor(neighbor_items[h], float(similarity[h]), float(vote[h]))
-                for h in nearest.tolist()
-            ],
+            neighbors=_distinct(
+                [
+                    Neighbor(neighbor_items[h], float(similarity[h]), float(vote[h]))
+                    for h in explained.tolist()
+                ]
+            ),
             parts=self.repeats.attribute(contributions, scores, items, batch.items[0, :n]),
         )
 
@@ -236,6 +241,19 @@ class SessionKNN(Model):
         arrays = {name: state[name] for name in SessionIndex._fields}
         index = SessionIndex(**arrays)
         return cls(config, index, RepeatModel.from_state(state, config.repeats, len(index.idf) - 1))
+
+
+def _distinct(neighbors: list[Neighbor]) -> list[Neighbor]:
+    """Merge the neighbors with the same items; those with the largest votes come first."""
+    groups: dict[frozenset[int], list[Neighbor]] = {}
+    for neighbor in neighbors:
+        assert neighbor.items is not None
+        groups.setdefault(frozenset(neighbor.items.tolist()), []).append(neighbor)
+    merged = [
+        replace(group[0], vote=sum(one.vote for one in group), count=len(group))
+        for group in groups.values()
+    ]
+    return sorted(merged, key=lambda one: one.vote, reverse=True)[:MAX_NEIGHBORS]
 
 
 def _concatenate(blocks: list[Rows]) -> Rows:
