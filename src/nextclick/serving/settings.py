@@ -39,7 +39,7 @@ class Settings:
         str,
         Field(
             description="storage of live sessions: memory (one process), lmdb:PATH (the processes "
-            "of one machine) or redis://HOST:PORT/0 (several machines)"
+            "of one machine), redis://HOST:PORT/0 or redis+cluster://HOST:PORT (several machines)"
         ),
     ] = "memory"
     session_seconds: Annotated[

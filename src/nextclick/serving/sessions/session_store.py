@@ -183,6 +183,12 @@ SESSION_STORES = {
     "lmdb": StoreBackend(f"{_HERE}.lmdb_store:LMDBStore", "lmdb:PATH"),
     "redis": StoreBackend(f"{_HERE}.redis_store:RedisStore", "redis://HOST:PORT", "redis"),
     "rediss": StoreBackend(f"{_HERE}.redis_store:RedisStore", "rediss://HOST:PORT", "redis"),
+    "redis+cluster": StoreBackend(
+        f"{_HERE}.redis_store:RedisClusterStore", "redis+cluster://HOST:PORT", "redis"
+    ),
+    "rediss+cluster": StoreBackend(
+        f"{_HERE}.redis_store:RedisClusterStore", "rediss+cluster://HOST:PORT", "redis"
+    ),
     "unix": StoreBackend(f"{_HERE}.redis_store:RedisStore", "unix://PATH", "redis"),
 }
 
