@@ -4,6 +4,7 @@
 
 Models are trained on `train_inner` and keep the weights that validate best; the table has the mean
 of Recall@20 and MRR@20 on the validation over the seeds. Completed trainings are kept in the file.
+--parts "all parts" "without repeats" measures some of them.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
     options = parser.parse_args()
     done: dict[str, dict[str, float]] = {}
     if options.output.exists():
@@ -84,13 +86,13 @@ def main() -> None:
     store = Store.open(options.store)
     with progress_bar() as progress:
         for seed in range(options.seeds):
-            for part in PARTS:
+            for part in options.parts:
                 key = f"{part}, seed {seed}"
                 if key not in done:
                     done[key] = validated(store, part, seed, progress)
                     options.output.write_text(json.dumps(done, indent=1), encoding="utf-8")
     print("| part | Recall@20 | MRR@20 |\n|---|---|---|")
-    for part in PARTS:
+    for part in options.parts:
         rows = [values for key, values in done.items() if key.startswith(f"{part}, seed")]
         means = [100 * np.mean([row[name] for row in rows]) for name in METRICS]
         spreads = [100 * np.ptp([row[name] for row in rows]) for name in METRICS]

@@ -110,6 +110,13 @@ def measure(url: str, requests: Iterator[Request], rate: float, load: Load) -> R
         rate: requests per second.
         load: how they are sent.
     """
+    return run_measurement(Measurement(url, rate, load), requests, rate, load)
+
+
+def run_measurement(
+    measurement: Measurement, requests: Iterator[Request], rate: float, load: Load
+) -> RateResult:
+    """Send requests at a rate in a new event loop."""
     rng = np.random.default_rng([load.seed, round(1000 * rate)])
     total = load.warm_up + load.seconds
     # given their number, the points of a Poisson process are independent and uniform
@@ -120,7 +127,7 @@ def measure(url: str, requests: Iterator[Request], rate: float, load: Load) -> R
         return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
     with asyncio.Runner(loop_factory=loop) as runner:
-        return runner.run(Measurement(url, rate, load).run(due.tolist(), requests))
+        return runner.run(measurement.run(due.tolist(), requests))
 
 
 class Measurement:
@@ -178,11 +185,15 @@ class Measurement:
         self._result.lag_ms_p99 = _percentiles(self._lag).get("p99", 0.0)
         return self._result
 
+    async def answer(self, stream: HttpStream, request: bytes) -> int:
+        """Send one request; the status of the response."""
+        return (await stream.send(request))[0]
+
     async def _send(self, stream: HttpStream, request: bytes, until: float) -> str | None:
         """Send one request; the kind of failure, None for success."""
         try:
             async with asyncio.timeout_at(until):
-                status, _ = await stream.send(request)
+                status = await self.answer(stream, request)
         except TimeoutError:
             return "timeout"
         except (OSError, EOFError, ValueError, BadResponseError) as error:

@@ -1,7 +1,10 @@
 """What deploys the server, as far as it can be held without a cluster: paths, flags, names."""
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -168,3 +171,24 @@ def test_every_server_that_others_reach_has_a_token_and_names():
     assert "NEXTCLICK_TOKEN" in DOCKERFILE
     service = one("Service")["metadata"]["name"]
     assert service in flags(container()["args"])["--allowed-hosts"].split(",")
+
+
+def test_haproxy_drains_a_server_before_it_stops(tmp_path):
+    text = (DEPLOY / "haproxy.cfg").read_text()
+    options = {one.name for one in get_command(app).commands["serve"].params}
+    for flag in re.findall(r"`--([\w-]+)", text):
+        assert flag.replace("-", "_") in options
+    assert "GET uri /readyz" in text
+    grace = 1000 * float(re.search(r"--shutdown-grace (\d+)", text)[1])
+    interval, fall = (
+        int(re.search(pattern, text)[1]) for pattern in (r" inter (\d+)ms", r"fall (\d+)")
+    )
+    assert grace > (fall + 1) * interval
+    # a click is never sent twice
+    assert "disable-l7-retry if METH_POST !{ path_beg /v1/recommend }" in text
+    if shutil.which("haproxy") is None:
+        pytest.skip("no haproxy on the PATH to read the file")
+    addresses = dict.fromkeys(re.findall(r'"\$\{(\w+)\}"', text), "127.0.0.1:9")
+    assert sorted(addresses) == ["LISTEN", "REPLICA_1", "REPLICA_2", "REPLICA_3"]
+    command = ["haproxy", "-c", "-f", str(DEPLOY / "haproxy.cfg")]
+    subprocess.run(command, env={**os.environ, **addresses}, check=True, capture_output=True)
