@@ -64,6 +64,8 @@ def many_connections(
 ) -> dict[str, Any]:
     """Latencies of n connections; each sends its next request when it has the answer.
 
+    A connection that the server closes is opened again for its next request.
+
     Args:
         url: the server.
         items: raw ids of the clicks.
@@ -89,9 +91,16 @@ def many_connections(
             sockets[number].send(request)
         for number, _ in poll.poll(0.01):
             answer, control, _, _ = sockets[number].recvmsg(1 << 16, 64)
-            if not answer:
+            if not answer:  # a rejected connection is opened again
                 poll.unregister(number)
+                sockets.pop(number).close()
                 closed += 1
+                opened = _connect(url, 1, poll)
+                sockets |= opened
+                due = [entry for entry in due if entry[1] != number]
+                known -= {number, *opened}
+                heapq.heapify(due)
+                heapq.heappush(due, (time.monotonic() + RETRY, next(iter(opened))))
                 continue
             before, received = partial.pop(number, (b"", 0))
             received = received or _received(control)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 
 import pytest
 from uvicorn import Config
@@ -290,6 +291,40 @@ def test_a_request_that_can_be_read_in_two_ways_is_left_to_the_parser(data):
     settings = Settings(max_header_bytes=1024, max_bytes=2048)
     assert is_plain_post(REQUEST, settings)
     assert not is_plain_post(data, settings)
+
+
+@pytest.mark.parametrize(
+    ("sent", "load", "rejected"),
+    [(REQUEST, 3, True), (REQUEST, 2, False), (REQUEST[:-1], 3, False), (b"", 3, False)],
+)
+def test_a_request_of_a_new_connection_is_rejected_before_it_has_a_transport(
+    connections, sent, load, rejected
+):
+    client, accepted = socket.socketpair()
+    with client, accepted:
+        client.sendall(sent)
+        assert connections.protocol.reject_accepted(accepted, load) is rejected
+        assert connections.rejected == rejected
+        if rejected:
+            head, _, body = client.makefile("rb").read().partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503 ")
+            assert b"connection: close" in head
+            assert b"retry-after: 1" in head
+            assert json.loads(body)["status"] == 503
+        else:
+            accepted.setblocking(False)
+            assert (accepted.recv(1 << 16) if sent else b"") == sent  # nothing was read
+            accepted.send(b"still open")
+
+
+def test_a_new_connection_that_was_lost_is_left_to_its_transport(connections):
+    client, accepted = socket.socketpair()
+    with accepted:
+        client.sendall(REQUEST)
+        client.close()
+        connections.protocol.reject_accepted(accepted, 3)  # writing fails, or is discarded
+        connections.protocol.is_shutting_down = staticmethod(lambda: True)
+    assert connections.protocol.reject_accepted(accepted, 3) is False
 
 
 def test_few_requests_start_per_iteration_of_the_event_loop(connections):

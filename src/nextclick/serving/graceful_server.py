@@ -22,6 +22,7 @@ _FINAL_REQUEST_SECONDS = 1.0  # for a last request on connections that have been
 _HANDSHAKE_SECONDS = 0.1  # for handshakes that have begun
 BACKLOG = 2048
 _ACCEPTS = 64  # connections accepted after one that the event loop accepted
+_REJECTS = 1024  # the most of them and of those that are rejected at once
 
 
 class GracefulServer(uvicorn.Server):
@@ -51,6 +52,7 @@ class GracefulServer(uvicorn.Server):
         self._grace = settings.shutdown_grace
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: tuple[socket.socket, ...] = ()
+        self._has_accepted = False  # in this iteration of the event loop
         self._accepting: set[asyncio.Task[Any]] = set()
         self._protocol_class = bounded_protocol(
             settings,
@@ -90,6 +92,7 @@ class GracefulServer(uvicorn.Server):
                 refuse_handshakes(listener)
         await asyncio.sleep(_HANDSHAKE_SECONDS)
         for _ in range(BACKLOG // _ACCEPTS):
+            self._has_accepted = False
             self._accept_more()
         self._listeners = ()
         for server in self.servers:
@@ -109,18 +112,34 @@ class GracefulServer(uvicorn.Server):
         return len(self._protocol_class.heads) > 0
 
     def _accept_more(self) -> None:
-        """Accept further connections; the event loop accepts one per iteration."""
+        """Accept some more connections in this iteration; the event loop accepts one.
+
+        Requests on open connections are read between iterations, so that the load is known.
+        """
         assert self._loop is not None
+        if self._has_accepted:
+            return
+        self._has_accepted = True
+        self._loop.call_soon(self._next_iteration)
+        accepts, n_running = _ACCEPTS, len(self.server_state.tasks)
         for listener in self._listeners:
-            for _ in range(_ACCEPTS):
+            for _ in range(_REJECTS):
                 try:
                     connection = listener.accept()[0]
                 except OSError:  # there is none
                     break
+                if self._protocol_class.reject_accepted(connection, n_running):
+                    continue
                 connecting = self._loop.connect_accepted_socket(self._protocol, connection)
                 task = self._loop.create_task(connecting)
                 self._accepting.add(task)
                 task.add_done_callback(self._accepting.discard)
+                accepts -= 1
+                if accepts == 0:
+                    return
+
+    def _next_iteration(self) -> None:
+        self._has_accepted = False
 
     def _protocol(self) -> asyncio.Protocol:
         return self._protocol_class(

@@ -9,6 +9,8 @@ the HTTP parser are problem objects.
 
 from __future__ import annotations
 
+import socket
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 _MAX_HEADERS = 100
 _KEEP_ALIVE = 5.0  # seconds until an idle connection is closed
 _PROBES = frozenset({"/healthz", "/readyz"})  # started before waiting requests
+_MAX_UNREAD = 1 << 16  # bytes
 _OVERLOADED = "the server is overloaded; retry in a second"
 
 
@@ -61,6 +64,29 @@ class BoundedProtocol(HttpToolsProtocol):
         self._skipped: int | None = None  # body bytes of a rejected request; None if not rejected
         self._reading_body = False
         self._closed = False
+
+    @classmethod
+    def reject_accepted(cls, connection: socket.socket, n_running: int) -> bool:
+        """Reject the request that a new connection has sent already, if the load is full.
+
+        The response closes the connection, which is cheaper than a transport for each of thousands
+        of connections that arrive at once.
+
+        Args:
+            connection: a connection that was just accepted; it stays open if the result is False.
+            n_running: number of requests that are being answered.
+        """
+        if not cls.load.is_full(n_running) or cls.is_shutting_down():
+            return False
+        with suppress(OSError):
+            data = connection.recv(_MAX_UNREAD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            if is_plain_post(data, cls.settings):
+                connection.recv(_MAX_UNREAD, socket.MSG_DONTWAIT)  # unread bytes would reset it
+                connection.send(_response(503, _OVERLOADED, 1, True), socket.MSG_DONTWAIT)
+                connection.close()
+                cls.load.on_reject()
+                return True
+        return False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the time limit of the first request, unless there are too many connections."""
