@@ -70,6 +70,11 @@ class OptionGroup:
         """Whether the field at a path becomes an option."""
         return not _below(path, self.omit) and (not self.only or _below(path, self.only))
 
+    def declared_flags(self, path: str) -> tuple[str, ...]:
+        """The flags of the option of a path."""
+        name = path.rpartition(".")[2].replace("_", "-")
+        return self.flags.get(path, (f"--{name}",))
+
     def heading(self, path: str) -> str:
         """The panel of the option of a path."""
         return next((self.panels[top] for top in self.panels if _below(path, (top,))), self.panel)
@@ -198,7 +203,7 @@ def _choices(hint: Any, inner: Any) -> tuple[str, ...]:
 
 
 def _option(path: str, hint: Any, declared: dataclasses.Field[Any], group: OptionGroup) -> Option:
-    flags = group.flags.get(path, (f"--{declared.name.replace('_', '-')}",))
+    flags = group.declared_flags(path)
     inner, bounds, description = _unwrap(hint)
     parse = group.parse.get(path)
     many = parse is None and _container(hint) in (list, tuple)

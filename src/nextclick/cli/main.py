@@ -53,7 +53,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "run": "Prepare a log, then train and compare models on it.",
     },
     "Recommendation": {
-        "recommend": "Recommend the k most likely next clicks of a session.",
+        "recommend": "Recommend the k most likely next clicks of a session, or of each of a table.",
         "explain": "Explain the recommendations for a session.",
         "serve": "Serve recommendations over HTTP until Ctrl-C or SIGTERM.",
         "export": "Export a neural model to ONNX, to serve it without nextclick.",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 
@@ -60,13 +61,17 @@ Prepare = Annotated[
     ),
 ]
 
-_READ_ONLY = ("read", "filters.min_item_support")
+
+def reading_group(panel: str, **changes: Any) -> OptionGroup:
+    """The options of a group that reads tables, without the other options of `prepare`."""
+    return replace(OptionGroup(panel, flags=_FLAGS, only=("read",), defaults=_DEFAULTS), **changes)
+
+
 Reading = Annotated[
     TypedOptions[PrepareOptions],
-    OptionGroup(
+    reading_group(
         "Reading (default: as the store was prepared)",
-        flags=_FLAGS,
-        only=_READ_ONLY,
+        only=("read", "filters.min_item_support"),
         omit=("read.order", "read.keep_columns"),
         defaults=dict.fromkeys(
             (*_DEFAULTS, "read.format", "read.on_bad_row", "filters.min_item_support"), ""

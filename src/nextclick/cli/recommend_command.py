@@ -1,29 +1,44 @@
-"""`nextclick recommend`: the next clicks of one session."""
+"""`nextclick recommend`: the next clicks of one session, or of each session of a table."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nextclick.cli.batch_options import (
+    BATCH,
+    BATCH_READING,
+    BatchFiles,
+    check_batch,
+    check_single,
+    recommend_table,
+)
 from nextclick.cli.dataclass_options import TypedOptions
 from nextclick.cli.item_rule_options import ITEM_RULES, ItemRuleOptions
 from nextclick.cli.output import ArtifactPath, IdsAsText, Json, format_score, print_json, say, table
 from nextclick.cli.parsing import quote_ids
+from nextclick.cli.prepare_flags import prepare_options
 from nextclick.cli.session_options import SESSION, SessionOptions
+from nextclick.data.options import PrepareOptions
 from nextclick.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nextclick.serving import Recommendation
 
 
 def recommend_command(
     artifact: ArtifactPath,
     context: Annotated[TypedOptions[SessionOptions], SESSION],
     items: Annotated[TypedOptions[ItemRuleOptions], ITEM_RULES],
+    files: Annotated[TypedOptions[BatchFiles], BATCH],
+    reading: Annotated[TypedOptions[PrepareOptions], BATCH_READING],
     k: Annotated[int, typer.Option("-k", help="Number of items.")] = 20,
     ids_as_text: IdsAsText = False,
     as_json: Json = False,
 ) -> None:
-    """Recommend the k most likely next clicks of a session.
+    """Recommend the k most likely next clicks of a session, or of each of a table.
 
     \b
         nextclick recommend model --session 214536502,214536500 -k 5
@@ -31,14 +46,29 @@ def recommend_command(
         nextclick recommend model --session '"shirt, red",shoe'
         nextclick recommend model --session shoe --history shirt,hat --history shoe,sock
         nextclick recommend model --session "" --user u7 --history-from store
+        nextclick recommend model --sessions clicks.parquet -o recommendations.parquet
     """  # noqa: D301
     from nextclick.artifact.registries import artifact_folder
     from nextclick.serving import Recommender
 
-    session, rules = context.apply(), items.apply().rules()
+    rules, batch = items.apply().rules(), files.apply()
+    if batch.sessions is not None:
+        from nextclick.experiments.batch_recommendation import BatchOptions
+
+        check_batch(context.values)
+        read = prepare_options(reading).read
+        now = context.apply().now
+        options = BatchOptions(k, rules, now, batch.lists, ids_as_text, read)
+        recommend_table(artifact, batch, options, as_json=as_json)
+        return
+    check_single(files, reading)
+    session = context.apply()
     ids = session.ids()
     if ids is None:
-        raise ConfigError("recommend needs the clicks: --session, --click or --session-file")
+        raise ConfigError(
+            "recommend needs the clicks: --session, --click or --session-file, or a table of "
+            "sessions: --sessions"
+        )
     recommendation = Recommender.load(artifact_folder(artifact), ids_as_text=ids_as_text).recommend(
         [ids],
         k,
@@ -50,15 +80,18 @@ def recommend_command(
         allow=rules.allow,
         block=rules.block,
     )[0]
+    _show(recommendation, f"After {quote_ids(ids)}" if ids else "First click")
+    if as_json:
+        print_json("recommend/1", asdict(recommendation))
+
+
+def _show(recommendation: Recommendation, title: str) -> None:
     rows = [
         [str(rank), str(item), "popular" if score is None else format_score(score)]
         for rank, (item, score) in enumerate(
             zip(recommendation.items, recommendation.scores, strict=True), 1
         )
     ]
-    title = f"After {quote_ids(ids)}" if ids else "First click"
     table(title, ["rank", "item", "score"], rows)
     if recommendation.note:
         say(recommendation.note)
-    if as_json:
-        print_json("recommend/1", asdict(recommendation))

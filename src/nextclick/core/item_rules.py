@@ -72,6 +72,9 @@ class ItemRules:
         return ", ".join(rules) or None
 
 
+NO_RULES = ItemRules()
+
+
 def allowed_items(items: Vocabulary, allow: Iterable[RawId] | None) -> BoolArray:
     """(N + 1,) bool, the items of `allow`, or all items; index 0 is never allowed."""
     allowed = np.full(len(items) + 1, allow is None)

@@ -12,7 +12,7 @@ import numpy as np
 from nextclick.batches.prefixes import Mode, check_prefixes, count_samples, prefix_blocks
 from nextclick.core.cutoffs import catalog_cutoffs
 from nextclick.core.earlier_sessions import EarlierSessions
-from nextclick.core.item_rules import ItemRules
+from nextclick.core.item_rules import NO_RULES, ItemRules
 from nextclick.core.processes import current
 from nextclick.core.types import silent
 from nextclick.errors import ConfigError, ScoringError
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 Unseen: TypeAlias = Literal["miss", "drop"]
 
-NO_RULES = ItemRules()
 MAX_MEMORY_BYTES = 24 << 20  # fits into the cache, and malloc reuses it: larger blocks are slower
 _BYTES_PER_CLICK = 256  # memory of a scorer per click of a block, besides its scores
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import BoolArray, Float32Array, Int32Array, RawId
     from nextclick.serving.request_history import RawHistory
+    from nextclick.serving.search.searcher import ScoredItems
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +230,21 @@ class Recommender:
 
     def answer(self, requests: Sequence[ResolvedRequest]) -> list[Recommendation]:
         """Answer a batch of independent requests."""
+        return [
+            self._recommendation(request, items, scores)
+            for request, (items, scores) in zip(requests, self.ranked(requests), strict=True)
+        ]
+
+    def ranked(self, requests: Sequence[ResolvedRequest]) -> ScoredItems:
+        """At most k items of each request, best first, and the scores of those of the model.
+
+        Items after the last score are filled from popularity.
+        """
         searched = [request for request in requests if not self._notes.is_popular_only(request)]
         lists = iter(self.searcher.top(searched) if searched else ())
         nothing = (np.empty(0, np.int32), np.empty(0, np.float32))
         return [
-            self._recommendation(
+            self._filled(
                 request, *(nothing if self._notes.is_popular_only(request) else next(lists))
             )
             for request in requests
@@ -308,19 +319,22 @@ class Recommender:
             history=resolve_history(self.artifact.items, request.history, start),
         )
 
+    def _filled(
+        self, request: ResolvedRequest, items: Int32Array, scores: Float32Array
+    ) -> tuple[Int32Array, Float32Array]:
+        if len(items) < request.k:
+            items = np.concatenate([items, fill_from_popular(self.popular, items, request)])
+        return items, scores
+
     def _recommendation(
         self, request: ResolvedRequest, items: Int32Array, scores: Float32Array
     ) -> Recommendation:
-        filled = items[:0]
-        if len(items) < request.k:
-            filled = fill_from_popular(self.popular, items, request)
-        raw_ids = self.artifact.items.raw_ids(np.concatenate([items, filled]))
         return Recommendation(
-            items=raw_ids,
-            scores=[*scores.tolist(), *[None] * len(filled)],
-            from_model=len(items),
+            items=self.artifact.items.raw_ids(items),
+            scores=[*scores.tolist(), *[None] * (len(items) - len(scores))],
+            from_model=len(scores),
             unknown=request.unknown,
-            note=self._notes.of(request, len(items), len(raw_ids)),
+            note=self._notes.of(request, len(scores), len(items)),
         )
 
 

@@ -62,17 +62,15 @@ of each chunk may be truncated.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
 from nextclick.core.types import silent
-from nextclick.errors import ConfigError, OutputError
+from nextclick.data.frame_sink import table_suffix, write_frames
+from nextclick.errors import OutputError
 from nextclick.simulation.daily_clicks import LogChunk, simulate_chunks
 from nextclick.simulation.simulation_config import SimulationConfig
 
@@ -90,7 +88,6 @@ __all__ = [
     "simulate_frame",
 ]
 
-ROW_GROUP = 500_000
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 SCHEMA = {
     "session_id": pl.Int64(),
@@ -141,7 +138,7 @@ def simulate(
         OutputError: the file exists, or cannot be written.
     """
     path = Path(path)
-    suffix = _suffix(path)
+    suffix = table_suffix(path, SUFFIXES)
     chunks = simulate_chunks(config)
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists; choose another path or set overwrite")
@@ -154,20 +151,7 @@ def simulate(
             progress("simulate", events, config.events)
             yield _frame(chunk)
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(frames(), partial, suffix)
-        partial.replace(path)
-    except (
-        OSError,
-        pl.exceptions.ComputeError,
-    ) as error:  # ComputeError: full disk (Parquet)
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise OutputError(f"cannot write {path}: {reason}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    write_frames(frames(), SCHEMA, path, suffix)
     return SimulationSummary(path, events, sessions, path.stat().st_size)
 
 
@@ -184,37 +168,3 @@ def _frame(chunk: LogChunk) -> pl.DataFrame:
     frame = pl.DataFrame({name: getattr(chunk, name) for name in SCHEMA}, schema=SCHEMA)
     known = pl.when(pl.col("user_id") >= 0).then("user_id")
     return frame.with_columns(known.alias("user_id"))
-
-
-def _suffix(path: Path) -> str:
-    for suffix in SUFFIXES:
-        if path.name.lower().endswith(suffix):
-            return suffix
-    raise ConfigError(f"{path}: unknown file format; use one of the suffixes {', '.join(SUFFIXES)}")
-
-
-def _write(frames: Iterator[pl.DataFrame], target: Path, suffix: str) -> None:
-    """Stream data frames to a file; Polars requests the next one when it has buffer space."""
-
-    def source(
-        with_columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-        batch_size: int | None,
-    ) -> Iterator[pl.DataFrame]:
-        del (
-            with_columns,
-            predicate,
-            n_rows,
-            batch_size,
-        )  # the sink writes everything
-        return frames
-
-    log = register_io_source(source, schema=SCHEMA)
-    if suffix == ".parquet":
-        log.sink_parquet(target, row_group_size=ROW_GROUP, sync_on_close="all")
-        return
-    options: dict[str, Any] = {"separator": "\t" if suffix.startswith(".tsv") else ","}
-    if suffix.endswith(".gz"):
-        options |= {"compression": "gzip", "check_extension": False}
-    log.sink_csv(target, sync_on_close="all", **options)

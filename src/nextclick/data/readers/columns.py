@@ -200,7 +200,7 @@ def resolve_columns(
     available: Sequence[str],
     label: str,
     *,
-    sessions_by: SessionsBy,
+    sessions_by: SessionsBy | Literal["row"],
     needs_time: bool = True,
 ) -> Columns:
     """Return the column of every role, by its requested name or by one of the common names.
@@ -210,7 +210,7 @@ def resolve_columns(
         available: columns of the source.
         label: name of the source in messages.
         sessions_by: `id` requires a session column; `user` requires a user column and ignores the
-            session column; `auto` requires one of the two.
+            session column; `auto` requires one of the two, `row` neither.
         needs_time: False for a log whose order of rows is the order of clicks.
 
     Raises:
@@ -222,7 +222,8 @@ def resolve_columns(
     for role in ("item", "time") if needs_time else ("item",):
         if names[role] is None:
             raise SourceError(_missing_column(label, role, available))
-    if names["session"] is None and (names["user"] is None or sessions_by == "id"):
+    needs_session = sessions_by == "id" or (sessions_by != "row" and names["user"] is None)
+    if names["session"] is None and needs_session:
         role = "user" if sessions_by == "user" else "session"
         raise SourceError(_missing_column(label, role, available))
     return Columns(**names)

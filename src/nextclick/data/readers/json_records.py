@@ -60,7 +60,8 @@ def json_source(opener: Opener, label: str, *, records: str | None = None) -> Lo
     columns = names.columns()
     types: dict[str, pl.DataType] = dict.fromkeys(columns, pl.String())
     for path in names.arrays:
-        types.setdefault(".".join(path), pl.List(pl.String()))
+        if not names.values.get(path):  # else text, which an array is not
+            types[".".join(path)] = pl.List(pl.String())
 
     def read(selected: tuple[str, ...]) -> Iterator[pl.DataFrame]:
         paths = {name: columns.get(name) or tuple(name.split(".")) for name in selected}

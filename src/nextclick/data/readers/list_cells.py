@@ -48,6 +48,12 @@ def explode_cells(source: LogSource, lists: Sequence[str]) -> LogSource:
     return replace(source, types={**types, ROW_ID: pl.String()}, read=read)
 
 
+def text_lists(source: LogSource, name: str) -> LogSource:
+    """Return a source whose column of text such as `["a", "b"]` or `a b` is one of lists."""
+    elements = pl.col(name).str.extract_all(_ELEMENT)
+    return source.with_column(name, pl.List(pl.String()), [name], elements)
+
+
 def _element_type(dtype: pl.DataType) -> pl.DataType:
     if isinstance(dtype, pl.List | pl.Array):
         inner = dtype.inner

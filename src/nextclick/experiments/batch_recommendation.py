@@ -1,0 +1,309 @@
+"""Recommendations for all sessions of a table, as a table: for batch jobs."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from nextclick.artifact.registries import artifact_folder
+from nextclick.core.item_rules import NO_RULES, ItemRules
+from nextclick.core.locations import is_url
+from nextclick.core.storage import raising_output_errors
+from nextclick.core.types import silent
+from nextclick.data.frame_sink import table_suffix, write_frames
+from nextclick.data.options import ReadOptions
+from nextclick.errors import ConfigError, OutputError
+from nextclick.experiments.session_input import SessionReader
+from nextclick.experiments.session_spool import SessionSpool
+from nextclick.serving.batch_scoring import BatchScorer, PackedSessions, RankedLists
+from nextclick.serving.recommender import Recommender
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nextclick.core.types import Int64Array, Progress
+
+_ITEMS_PER_FRAME = 2_000_000  # of the output, which bounds the memory
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """How the sessions of a table are answered.
+
+    Attributes:
+        k: number of items for each session.
+        rules: which items may be recommended.
+        now: the moment of prediction for all sessions, in seconds since 1970; None is the last
+            click of each session.
+        lists: one row per session with lists of items and scores; else one row per session and
+            rank.
+        ids_as_text: write item ids as text.
+        read: columns and format of the input, as for `prepare`. A column of users is read if the
+            model reads users.
+    """
+
+    k: int = 20
+    rules: ItemRules = NO_RULES
+    now: float | None = None
+    lists: bool = False
+    ids_as_text: bool = False
+    read: ReadOptions = field(default_factory=ReadOptions)
+
+
+@dataclass(slots=True)
+class BatchCounts:
+    """What was read and answered.
+
+    Attributes:
+        rows: rows read.
+        bad_rows: rows that were skipped, as they cannot be parsed.
+        sessions: sessions answered.
+        clicks: their clicks.
+        unknown_clicks: clicks on items that the model does not know; they are ignored.
+        unknown_sessions: sessions with clicks, none of them on a known item; they get the most
+            popular items.
+        empty_sessions: sessions without clicks.
+        recommended: items written.
+        filled: those of them that were filled from popularity; they have no score.
+        without_items: sessions for which the rules leave no item.
+        notes: decisions about columns that the user should know.
+    """
+
+    rows: int = 0
+    bad_rows: int = 0
+    sessions: int = 0
+    clicks: int = 0
+    unknown_clicks: int = 0
+    unknown_sessions: int = 0
+    empty_sessions: int = 0
+    recommended: int = 0
+    filled: int = 0
+    without_items: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, sessions: PackedSessions, ranked: RankedLists) -> None:
+        """Count answered sessions."""
+        lengths = np.diff(sessions.offsets)
+        is_known = np.append(0, np.cumsum(sessions.items > 0))
+        n_known = np.diff(is_known[sessions.offsets])
+        self.sessions += len(sessions)
+        self.clicks += len(sessions.items)
+        self.unknown_clicks += len(sessions.items) - int(is_known[-1])
+        self.unknown_sessions += int(np.count_nonzero((lengths > 0) & (n_known == 0)))
+        self.empty_sessions += int(np.count_nonzero(lengths == 0))
+        self.recommended += len(ranked.items)
+        self.filled += int(np.count_nonzero(np.isnan(ranked.scores)))
+        self.without_items += int(np.count_nonzero(np.diff(ranked.offsets) == 0))
+
+
+def recommend_file(
+    model: str | Path | Recommender,
+    sessions: Any,
+    output: str | Path,
+    options: BatchOptions | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> BatchCounts:
+    """Write the recommendations for all sessions of a table to a file.
+
+    The sessions are in the order of their first row. Memory grows with the ids of the sessions
+    only; their clicks are kept in a temporary folder beside the output.
+
+    Args:
+        model: an artifact or a registry, or a loaded model.
+        sessions: a path, folder, glob, address or table in memory, or a list of these. It has one
+            row per click, with a session and an item, and perhaps a time and a user; or one row per
+            session with a list of items, in click order, and perhaps lists of times. Clicks with
+            times are sorted by time.
+        output: the file; its suffix names the format: .parquet, .jsonl, .csv, .tsv, or .csv.gz. It
+            is written completely or not at all.
+        options: number of items, rules, moment, form of the output, columns of the input.
+        overwrite: replace the file.
+        progress: receives the number of answered sessions.
+
+    Raises:
+        SourceError: the table cannot be read.
+        EmptyLogError: it has no session.
+        ConfigError: an option is out of range, or the suffix is unknown.
+        OutputError: the file exists, or cannot be written.
+    """
+    options = options or BatchOptions()
+    path = _check_output(output, options, overwrite=overwrite)
+    batch = _Batch(_loaded(model, options), options)
+    with (
+        raising_output_errors(path),
+        tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=_folder_of(path)) as folder,
+    ):
+        batch.read(sessions, Path(folder), progress)
+        write_frames(batch.frames(progress), batch.schema, path, table_suffix(path))
+    return batch.counts
+
+
+def recommend_frame(
+    model: str | Path | Recommender,
+    sessions: Any,
+    k: int = 20,
+    *,
+    options: BatchOptions | None = None,
+    progress: Progress = silent,
+) -> Any:
+    """The recommendations for all sessions of a frame, as a frame.
+
+    Args:
+        model: an artifact or a registry, or a loaded model.
+        sessions: a frame of Polars or pandas, a table of Arrow, a dict of columns or a list of
+            rows, of one of the forms of `recommend_file`.
+        k: number of items for each session.
+        options: the other conditions; their k is not used.
+        progress: receives the number of answered sessions.
+
+    Returns:
+        One row per session and rank: `session`, `rank` from 1, `item`, and `score`, which is null
+        for an item that was filled from popularity. With `options.lists` one row per session:
+        `session`, `items`, `scores`. A frame of pandas if `sessions` is one, else of Polars.
+
+    Raises:
+        SourceError: the frame has no column of sessions or items, or an invalid value.
+        ConfigError: an option is out of range.
+    """
+    options = replace(options or BatchOptions(), k=k)
+    batch = _Batch(_loaded(model, options), options)
+    with tempfile.TemporaryDirectory() as folder:
+        batch.read(sessions, Path(folder), progress)
+        frame = pl.concat(list(batch.frames(progress)))
+    is_pandas = type(sessions).__module__.partition(".")[0] == "pandas"
+    return _to_pandas(frame) if is_pandas else frame
+
+
+class _Batch:
+    """One pass over a table, and the answers to its sessions."""
+
+    def __init__(self, recommender: Recommender, options: BatchOptions):
+        artifact = recommender.artifact
+        self.counts = BatchCounts()
+        self.schema: dict[str, Any] = {}
+        self._options = options
+        self._scorer = BatchScorer(recommender, options.k, rules=options.rules, now=options.now)
+        self._reader = SessionReader(artifact.items, artifact.users, options.read)
+        ids = artifact.items.ids()
+        self._ids = pl.Series([None, *ids], dtype=pl.String if artifact.items.is_text else pl.Int64)
+        self._spool: SessionSpool | None = None
+
+    def read(self, sessions: Any, folder: Path, progress: Progress) -> None:
+        """Read the table into a folder."""
+        self._spool = SessionSpool(folder)
+        for clicks in self._reader.clicks(sessions, progress):
+            self._spool.append(*clicks)
+        self.counts.rows = self._reader.counts.rows
+        self.counts.bad_rows = self._reader.bad_rows.count
+        self.counts.notes = self._reader.notes
+        self.schema = dict(self._frame(0, RankedLists.of([])).schema)
+
+    def frames(self, progress: Progress) -> Iterator[pl.DataFrame]:
+        """The answers, in the order of the sessions."""
+        assert self._spool is not None
+        total, done = self._reader.n_sessions, 0
+
+        def advance(n: int) -> None:
+            nonlocal done
+            done += n
+            progress("recommend", done, total)
+
+        for first, items, times, offsets in self._spool.parts(total):
+            for start, stop in self._slices(len(offsets) - 1):
+                sessions = self._packed(first, items, times, offsets[start : stop + 1], start)
+                ranked = self._scorer.score(sessions, advance)
+                self.counts.add(sessions, ranked)
+                yield self._frame(first + start, ranked)
+
+    def _slices(self, n_sessions: int) -> Iterator[tuple[int, int]]:
+        step = max(_ITEMS_PER_FRAME // self._options.k, 64)
+        for start in range(0, n_sessions, step):
+            yield start, min(start + step, n_sessions)
+
+    def _packed(
+        self, first: int, items: Any, times: Any, offsets: Int64Array, start: int
+    ) -> PackedSessions:
+        clicks = slice(offsets[0], offsets[-1])
+        number = first + start
+        return PackedSessions(
+            items[clicks],
+            offsets - offsets[0],
+            times[clicks] / 1000.0 if self._reader.has_times else None,
+            self._reader.session_users(number, number + len(offsets) - 1),
+        )
+
+    def _frame(self, first: int, ranked: RankedLists) -> pl.DataFrame:
+        """The rows of consecutive sessions."""
+        n_sessions = len(ranked.offsets) - 1
+        lengths = np.diff(ranked.offsets)
+        ids = self._reader.session_ids(first, first + n_sessions)
+        items = self._ids.gather(ranked.items)
+        scores = pl.Series(ranked.scores).fill_nan(None)
+        if not self._options.lists:
+            rank = np.arange(1, len(items) + 1) - np.repeat(ranked.offsets[:-1], lengths)
+            return pl.DataFrame(
+                {
+                    "session": ids.gather(np.repeat(np.arange(n_sessions), lengths)),
+                    "rank": rank.astype(np.int32),
+                    "item": items,
+                    "score": scores,
+                }
+            )
+        session = np.repeat(np.arange(n_sessions), lengths)
+        rows = pl.DataFrame({"row": session, "items": items, "scores": scores})
+        lists = rows.group_by("row", maintain_order=True).agg("items", "scores")
+        frame = pl.DataFrame({"row": np.arange(n_sessions), "session": ids})
+        return frame.join(lists, on="row", how="left", maintain_order="left").select(
+            "session", pl.col("items").fill_null([]), pl.col("scores").fill_null([])
+        )
+
+
+def _loaded(model: str | Path | Recommender, options: BatchOptions) -> Recommender:
+    if isinstance(model, Recommender):
+        return Recommender(model.artifact, ids_as_text=True) if options.ids_as_text else model
+    return Recommender.load(artifact_folder(model), ids_as_text=options.ids_as_text)
+
+
+def _check_output(output: str | Path, options: BatchOptions, *, overwrite: bool) -> Path:
+    """Check the output before anything is read.
+
+    Raises:
+        ConfigError: an address, an unknown suffix, or lists in a text file.
+        OutputError: the file exists.
+    """
+    if is_url(str(output)):
+        raise ConfigError(
+            f"{output}: the output must be a file of this machine; copy it afterwards"
+        )
+    path = Path(output)
+    suffix = table_suffix(path)
+    if options.lists and suffix.partition(".gz")[0] in (".csv", ".tsv"):
+        raise ConfigError(
+            f"{path}: lists do not fit into a cell of text; name the output .parquet or .jsonl, or "
+            "omit lists"
+        )
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} already exists; choose another output or set overwrite")
+    return path
+
+
+def _folder_of(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.parent
+
+
+def _to_pandas(frame: pl.DataFrame) -> Any:
+    import pandas as pd
+
+    columns = {
+        column.name: column.to_numpy() if column.dtype.is_numeric() else column.to_list()
+        for column in frame
+    }
+    return pd.DataFrame(columns)
