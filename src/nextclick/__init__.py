@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
-    from nextclick.data.options import PrepareOptions
+    from nextclick.core.item_rules import ItemRules
+    from nextclick.data.options import PrepareOptions, ReadOptions
     from nextclick.data.prepare_store import prepare
     from nextclick.data.protocols import protocol
     from nextclick.data.store import Store
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from nextclick.experiments.artifact_refresh import refresh
     from nextclick.experiments.backtest import backtest
     from nextclick.experiments.backtest_options import BacktestOptions, WindowOptions
+    from nextclick.experiments.batch_options import BatchCounts, BatchOptions
+    from nextclick.experiments.batch_recommendation import recommend_file, recommend_frame
     from nextclick.experiments.comparison import compare
     from nextclick.experiments.comparison_options import CompareOptions
     from nextclick.experiments.model_training import train
@@ -42,10 +45,14 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "BacktestOptions": "experiments.backtest_options",
+    "BatchCounts": "experiments.batch_options",
+    "BatchOptions": "experiments.batch_options",
     "CompareOptions": "experiments.comparison_options",
     "Explanation": "serving",
+    "ItemRules": "core.item_rules",
     "NextclickError": "errors",
     "PrepareOptions": "data.options",
+    "ReadOptions": "data.options",
     "Recommendation": "serving",
     "Recommender": "serving",
     "Result": "evaluation",
@@ -62,6 +69,8 @@ _MODULES = {
     "load": "serving",
     "prepare": "data.prepare_store",
     "protocol": "data.protocols",
+    "recommend_file": "experiments.batch_recommendation",
+    "recommend_frame": "experiments.batch_recommendation",
     "refresh": "experiments.artifact_refresh",
     "simulate": "simulation.simulate",
     "simulate_frame": "simulation.simulate",
@@ -72,10 +81,14 @@ _MODULES = {
 
 __all__ = [
     "BacktestOptions",
+    "BatchCounts",
+    "BatchOptions",
     "CompareOptions",
     "Explanation",
+    "ItemRules",
     "NextclickError",
     "PrepareOptions",
+    "ReadOptions",
     "Recommendation",
     "Recommender",
     "Result",
@@ -93,6 +106,8 @@ __all__ = [
     "load",
     "prepare",
     "protocol",
+    "recommend_file",
+    "recommend_frame",
     "refresh",
     "simulate",
     "simulate_frame",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nextclick.data.options import PrepareOptions
-    from nextclick.experiments.batch_recommendation import BatchCounts, BatchOptions
+    from nextclick.experiments.batch_options import BatchCounts, BatchOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +124,8 @@ def _notes(counts: BatchCounts) -> list[str]:
     notes = list(counts.notes)
     if counts.clicks == counts.unknown_clicks > 0:
         notes.append(
-            "no item of the table is known to the model: compare its ids with those of the training "
-            "log; if cells of text hold lists, add --records COLUMN"
+            "no item of the table is known to the model: compare its ids with the training log; if "
+            "cells of text hold lists, add --records COLUMN"
         )
     if counts.bad_rows:
         notes.append(f"{counts.bad_rows:,} rows cannot be parsed and were skipped")

@@ -53,7 +53,7 @@ def recommend_command(
 
     rules, batch = items.apply().rules(), files.apply()
     if batch.sessions is not None:
-        from nextclick.experiments.batch_recommendation import BatchOptions
+        from nextclick.experiments.batch_options import BatchOptions
 
         check_batch(context.values)
         read = prepare_options(reading).read

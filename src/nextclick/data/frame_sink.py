@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import gzip
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
+from nextclick.core.storage import sync_path
 from nextclick.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 ROW_GROUP = 500_000
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".ndjson", ".parquet")
@@ -36,10 +36,10 @@ def write_frames(
 ) -> None:
     """Write frames of one schema to a file, atomically; an existing file is replaced.
 
-    Polars requests the next frame when it has buffer space.
+    The frames are computed in the calling thread, so that an interrupt ends them at once.
 
     Args:
-        frames: the rows, in order. What they raise is raised here.
+        frames: the rows, in order.
         schema: the columns and their types.
         path: the file.
         suffix: its format, one of `SUFFIXES`.
@@ -47,43 +47,52 @@ def write_frames(
     Raises:
         OutputError: the file cannot be written.
     """
-    raised: list[BaseException] = []
-
-    def source(
-        with_columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-        batch_size: int | None,
-    ) -> Iterator[pl.DataFrame]:
-        del with_columns, predicate, n_rows, batch_size  # the sink writes everything
-        try:
-            yield from frames
-        except BaseException as error:
-            raised.append(error)  # Polars wraps it in an error of its own
-            raise
-
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sink(register_io_source(source, schema=dict(schema)), partial, suffix)
-        partial.replace(path)
-    except (OSError, pl.exceptions.PolarsError) as error:  # ComputeError: full disk (Parquet)
-        if raised:
-            raise raised[0] from None
+        # a thread of Polars that outlives an interrupt writes into a folder that is gone
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            partial = Path(folder) / "whole"
+            if suffix == ".parquet":
+                _write_parquet(frames, schema, Path(folder), partial)
+            else:
+                _write_text(frames, schema, partial, suffix)
+            sync_path(partial)
+            partial.replace(path)
+    except (OSError, pl.exceptions.ComputeError) as error:  # ComputeError: full disk (Parquet)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise OutputError(f"cannot write {path}: {reason}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
-def _sink(rows: pl.LazyFrame, target: Path, suffix: str) -> None:
-    if suffix == ".parquet":
-        rows.sink_parquet(target, row_group_size=ROW_GROUP, sync_on_close="all")
-    elif suffix in (".jsonl", ".ndjson"):
-        rows.sink_ndjson(target, sync_on_close="all")
-    else:
-        options: dict[str, Any] = {"separator": "\t" if suffix.startswith(".tsv") else ","}
-        if suffix.endswith(".gz"):
-            options |= {"compression": "gzip", "check_extension": False}
-        rows.sink_csv(target, sync_on_close="all", **options)
+def _write_parquet(
+    frames: Iterator[pl.DataFrame], schema: Mapping[str, Any], folder: Path, target: Path
+) -> None:
+    """Write each frame to a file of its own, then join the files: Polars appends to none."""
+    parts = []
+    for number, frame in enumerate(frames):
+        parts.append(folder / f"{number}.parquet")
+        frame.write_parquet(parts[-1], compression="lz4")
+    if not parts:
+        pl.DataFrame(schema=dict(schema)).write_parquet(target)
+        return
+    pl.scan_parquet(parts).sink_parquet(target, row_group_size=ROW_GROUP)
+
+
+def _write_text(
+    frames: Iterator[pl.DataFrame], schema: Mapping[str, Any], target: Path, suffix: str
+) -> None:
+    separator = "\t" if suffix.startswith(".tsv") else ","
+    with target.open("wb") as raw, _compressed(raw, suffix) as file:
+        if suffix in (".jsonl", ".ndjson"):
+            for frame in frames:
+                frame.write_ndjson(file)
+            return
+        pl.DataFrame(schema=dict(schema)).write_csv(file, separator=separator)
+        for frame in frames:
+            frame.write_csv(file, separator=separator, include_header=False)
+
+
+def _compressed(raw: Any, suffix: str) -> Any:
+    """The file, or one whose bytes are compressed: the same bytes for the same rows."""
+    if not suffix.endswith(".gz"):
+        return raw
+    return gzip.GzipFile(fileobj=raw, mode="wb", filename="", compresslevel=6, mtime=0)

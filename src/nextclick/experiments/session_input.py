@@ -11,6 +11,7 @@ import polars as pl
 from nextclick.core.types import silent
 from nextclick.data.encode import IdEncoder
 from nextclick.data.readers.click_rows import (
+    SAMPLE_ROWS,
     BadRows,
     ReadCounts,
     check_column_types,
@@ -123,7 +124,10 @@ class SessionReader:
         columns_of_format = self._format.columns.by_role()
         requested = Columns(**{**columns_of_format, **self._read.columns.by_role()})
         forms: set[tuple[bool, bool]] = set()
-        for source in self._open(sources):
+        opened, list_column = self._open(sources)
+        if list_column is not None:
+            requested = replace(requested, item=requested.item or list_column)
+        for source in opened:
             table = with_joined_columns(source, requested)
             columns, is_row_per_session = self._columns(table, requested)
             times = source_time_format(row_per_click(table, columns), columns, self._read)
@@ -161,22 +165,23 @@ class SessionReader:
         self._users = [np.concatenate(self._users)] if len(self._users) > 1 else self._users
         return self._users[0][start:stop]
 
-    def _open(self, sources: Any) -> list[LogSource]:
-        """The sources; lists in the column `--records` are not yet one row per element."""
+    def _open(self, sources: Any) -> tuple[list[LogSource], str | None]:
+        """The sources, and the column `--records` if its lists are sessions.
+
+        The elements of any other array are rows.
+        """
         listed, records = as_sources(sources), self._read.records
         if records is None:
-            return open_sources(listed, self._format, self._read)
+            return open_sources(listed, self._format, self._read), None
         opened = open_sources(listed, self._format, replace(self._read, records=None))
-        kinds = {type(source.types.get(records)) for source in opened}
-        if kinds == {pl.String}:
-            return [text_lists(source, records) for source in opened]
-        is_list = all(_holds_lists(source, records) for source in opened)
-        return opened if is_list else open_sources(listed, self._format, self._read)
+        if {type(source.types.get(records)) for source in opened} == {pl.String}:
+            return [text_lists(source, records) for source in opened], records
+        if all(_holds_lists(source, records, of_objects=False) for source in opened):
+            return opened, records
+        return open_sources(listed, self._format, self._read), None
 
     def _columns(self, source: LogSource, requested: Columns) -> tuple[Columns, bool]:
         """The columns of the roles that are read, and whether a row is a session."""
-        if self._read.records in source.types and requested.item is None:
-            requested = replace(requested, item=self._read.records)
         columns, is_list = Columns(), False
         if any(_holds_lists(source, name) for name in source.types):
             columns = resolve_columns(
@@ -259,10 +264,18 @@ class SessionReader:
         return Clicks(session, self._item_index.indices(chunk["item"]), chunk["time"].to_numpy())
 
 
-def _holds_lists(source: LogSource, name: str | None) -> bool:
-    """Whether a column holds lists of single values."""
+def _holds_lists(source: LogSource, name: str | None, *, of_objects: bool = True) -> bool:
+    """Whether a column holds lists of single values; objects of JSON are texts."""
     dtype = source.types.get(name or "")
-    return isinstance(dtype, pl.List | pl.Array) and not dtype.inner.is_nested()
+    if name is None or not isinstance(dtype, pl.List | pl.Array) or dtype.inner.is_nested():
+        return False
+    if of_objects or dtype.inner != pl.String:
+        return True
+    try:
+        elements = source.head([name], SAMPLE_ROWS)[name].explode(empty_as_null=True)
+    except SourceError:  # the rows are the elements of this array
+        return False
+    return not elements.drop_nulls().str.starts_with("{").any()
 
 
 def _reader_of(frame: pl.DataFrame) -> ReadColumns:

@@ -43,7 +43,7 @@ class SessionSpool:
             order = np.argsort(part, kind="stable")
             clicks, part = clicks[order], part[order]
         starts = np.flatnonzero(np.diff(part, prepend=-1))
-        for start, stop in zip(starts, [*starts[1:], len(part)], strict=True):
+        for start, stop in zip(starts, np.append(starts[1:], len(part)), strict=False):
             with self._file(int(part[start])).open("ab") as file:
                 file.write(clicks[start:stop].tobytes())
 

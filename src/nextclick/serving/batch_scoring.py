@@ -134,10 +134,13 @@ class BatchScorer:
                 lists += self._recommender.ranked(block)
                 advance(len(block))
             return RankedLists.of(lists)
-        with ThreadPoolExecutor(min(cpus(), len(blocks))) as pool:
+        pool = ThreadPoolExecutor(min(cpus(), len(blocks)))
+        try:
             for ranked in pool.map(self._recommender.ranked, blocks):
                 lists += ranked
                 advance(len(ranked))
+        finally:
+            pool.shutdown(cancel_futures=True)  # after an interrupt, no further block starts
         return RankedLists.of(lists)
 
     def _requests(self, sessions: PackedSessions) -> Iterator[ResolvedRequest]:
