@@ -9,13 +9,13 @@ import typer
 from pydantic import Field
 from typer.testing import CliRunner
 
+from nextclick.cli.command_panels import PanelCommand
 from nextclick.cli.dataclass_options import (
     OptionGroup,
     TypedOptions,
-    accepted_values,
     expand_options,
 )
-from nextclick.cli.main import PanelCommand
+from nextclick.cli.option_types import accepted_values
 from nextclick.errors import ConfigError
 
 

@@ -22,23 +22,20 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin
 from typing import get_type_hints as hints_of
 
 import typer
 
-from nextclick.core.allowed_names import AllowedNames
+from nextclick.cli.config_file import config_parameters
+from nextclick.cli.option_types import accepted_values, choices_of, container_of, plain, unwrap
 from nextclick.errors import ConfigError
 
 T = TypeVar("T")
-
-_NAMES = {int: "integer", float: "number", bool: "true or false", str: "text", Path: "path"}
-_SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +86,7 @@ class Option:
         flag: the long flag, for messages.
         hint: its annotation, with ranges.
         parameter: the parameter that typer reads.
+        default: the default, and a text in place of one that is not constant.
         parse: reads the typed text; None leaves that to typer.
     """
 
@@ -96,6 +94,7 @@ class Option:
     flag: str
     hint: Any
     parameter: inspect.Parameter
+    default: tuple[Any, str]
     parse: Callable[[str, str], Any] | None = None
 
     def value(self, typed: Any) -> Any:
@@ -108,7 +107,7 @@ class Option:
 
         if self.parse is not None:
             return self.parse(self.flag, typed)
-        if _container(self.hint) is tuple:
+        if container_of(self.hint) is tuple:
             typed = [part.strip() for text in typed for part in text.split(",") if part.strip()]
         try:
             return TypeAdapter(self.hint).validate_python(typed)
@@ -162,9 +161,15 @@ def expand_options(command: Callable[..., None]) -> Callable[..., None]:
             texts = {option: typed.pop(option.parameter.name) for option in options}
             values = {o.path: o.value(v) for o, v in texts.items() if v not in (None, [])}
             typed[name] = TypedOptions(owner, values)
-        command(**typed)
+        command(**{name: typed[name] for name in signature.parameters})
 
+    parameters += config_parameters()
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.option_defaults = {  # type: ignore[attr-defined]
+        option.parameter.name: option.default
+        for _, options in groups.values()
+        for option in options
+    }
     called.__annotations__ = {p.name: p.annotation for p in parameters}
     del called.__wrapped__
     return called
@@ -183,35 +188,17 @@ def options_of(owner: type[Any], group: OptionGroup, prefix: str = "") -> Iterat
             yield _option(path, hint, declared, group)
 
 
-def accepted_values(hint: Any) -> str:
-    """Describe the values of an annotation, such as `integer ≥ 1` or `one of drop, keep`."""
-    inner, bounds, _ = _unwrap(hint)
-    choices = _choices(hint, inner)
-    if choices:
-        return f"one of {', '.join(choices)}"
-    if _container(hint) in (tuple, list):
-        return "a list such as a,b"
-    return f"{_NAMES.get(inner, 'text')} {bounds}".strip()
-
-
-def _choices(hint: Any, inner: Any) -> tuple[str, ...]:
-    """The accepted names of a field, of a `Literal` or of a registry."""
-    if get_origin(inner) is Literal:
-        return tuple(map(str, get_args(inner)))
-    extras = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-    return next((extra.names for extra in extras if isinstance(extra, AllowedNames)), ())
-
-
 def _option(path: str, hint: Any, declared: dataclasses.Field[Any], group: OptionGroup) -> Option:
     flags = group.declared_flags(path)
-    inner, bounds, description = _unwrap(hint)
+    inner, bounds, description = unwrap(hint)
     parse = group.parse.get(path)
-    many = parse is None and _container(hint) in (list, tuple)
+    many = parse is None and container_of(hint) in (list, tuple)
     kind = _typed_as(inner, parsed=parse is not None)
     if kind is bool and path not in group.flags:
         flags = (f"--{declared.name.replace('_', '-')}",)  # no --no- form unless it is declared
-    choices = _choices(hint, inner)
+    choices = choices_of(hint, inner)
     required = declared.default is declared.default_factory is dataclasses.MISSING
+    text = group.defaults.get(path, "")
     shown = _shown_default(declared, kind, group.defaults.get(path), required=required)
     notes = "; ".join(note for note in (bounds, shown) if note)
     info = typer.Option(
@@ -220,6 +207,7 @@ def _option(path: str, hint: Any, declared: dataclasses.Field[Any], group: Optio
         rich_help_panel=group.heading(path),
         show_default=False,
         metavar=f"[{'|'.join(choices)}]" if choices else "<str>" if many else None,
+        autocompletion=_completion(choices) if choices else None,
     )
     annotation: Any = list[str] if many else kind
     parameter = inspect.Parameter(
@@ -228,7 +216,17 @@ def _option(path: str, hint: Any, declared: dataclasses.Field[Any], group: Optio
         default=inspect.Parameter.empty if required else None,
         annotation=Annotated[annotation if required else annotation | None, info],
     )
-    return Option(path, _long(flags), hint, parameter, parse)
+    default = None if required else _default_of(declared), "required" if required else text
+    return Option(path, _long(flags), hint, parameter, default, parse)
+
+
+def _completion(choices: tuple[str, ...]) -> Callable[[str], list[str]]:
+    """Lists the values that the shell completes a text to."""
+
+    def beginning(incomplete: str) -> list[str]:
+        return [name for name in choices if name.startswith(incomplete)]
+
+    return beginning
 
 
 def _merge(owner: type[Any], base: Any, values: Mapping[str, Any]) -> Any:
@@ -252,32 +250,6 @@ def _below(path: str, tops: tuple[str, ...]) -> bool:
     return any(path == top or path.startswith(f"{top}.") for top in tops)
 
 
-def _unwrap(hint: Any) -> tuple[Any, str, str]:
-    """The type without None and annotations, its range, and its description."""
-    bounds: list[str] = []
-    description = ""
-    while True:
-        origin = get_origin(hint)
-        if origin is Annotated:
-            hint, *extras = get_args(hint)
-            for extra in extras:
-                description = getattr(extra, "description", None) or description
-                for rule in getattr(extra, "metadata", ()):
-                    bounds += [
-                        f"{sign} {_plain(getattr(rule, name))}"
-                        for name, sign in _SIGNS.items()
-                        if getattr(rule, name, None) is not None
-                    ]
-        elif origin in (Union, types.UnionType):
-            hint = next(branch for branch in get_args(hint) if branch is not type(None))
-        else:
-            return hint, " and ".join(bounds), description
-
-
-def _container(hint: Any) -> Any:
-    return get_origin(_unwrap(hint)[0])
-
-
 def _typed_as(inner: Any, *, parsed: bool) -> Any:
     return inner if inner in (int, float, bool, Path) and not parsed else str
 
@@ -291,16 +263,16 @@ def _shown_default(
             return ""
         if kind is bool:
             return ""
-        text = _plain(value)
+        text = plain(value)
     if required:
         return "required"
     return f"default: {text}" if text else ""
 
 
-def _plain(value: Any) -> str:
-    """A default or bound as it can be typed: 1800, not 1800.0 or 1,800."""
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value)) if whole else str(value)
+def _default_of(declared: dataclasses.Field[Any]) -> Any:
+    if declared.default_factory is not dataclasses.MISSING:
+        return declared.default_factory()
+    return declared.default
 
 
 def _sentence(text: str) -> str:

@@ -14,14 +14,15 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
+from nextclick.cli.command_panels import PanelCommand
 from nextclick.cli.dataclass_options import expand_options
 from nextclick.cli.memory_limit import check_memory_limit, resource_failure
 from nextclick.cli.output import (
@@ -83,41 +84,6 @@ _EXAMPLES = """Predict the next click from a click log.
 """
 
 
-class PanelCommand(TyperCommand):
-    """A command whose help groups the options by panel and may end with tables of names.
-
-    Attributes:
-        help_tables: returns title to (name, meaning) pairs; called for `--help` only.
-    """
-
-    help_tables: Callable[[], Mapping[str, list[tuple[str, str]]]] | None = None
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments first, then the options of each panel."""
-        panels: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is None:
-                continue
-            default = "Arguments" if parameter.param_type_name == "argument" else "Options"
-            panel = getattr(parameter, "rich_help_panel", None) or default
-            panels.setdefault(panel, []).append(record)
-        for title in sorted(panels, key=_panel_order):
-            with formatter.section(title):
-                formatter.write_dl(panels[title])
-
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write the tables of names."""
-        del ctx
-        for title, rows in (self.help_tables() if self.help_tables else {}).items():
-            with formatter.section(title):
-                formatter.write_dl(rows)
-
-
-def _panel_order(title: str) -> int:
-    return {"Arguments": 0, "Options": 1, "Output": 3}.get(title, 2)
-
-
 class _LazyCommands(Mapping[str, Any]):
     """The commands by name; each is imported when it is first read."""
 
@@ -149,6 +115,7 @@ def load_command(name: str) -> Any:
     function = expand_options(getattr(module, f"{name}_command"))
     single.command(name, cls=PanelCommand)(function)
     command: Any = typer.main.get_command(single)
+    command.option_defaults = getattr(function, "option_defaults", {})
     command.help_tables = getattr(module, "help_tables", None)
     return command
 
@@ -210,7 +177,6 @@ app = typer.Typer(
     cls=_Commands,
     help=_EXAMPLES,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
