@@ -81,8 +81,13 @@ def check_typed(words: list[str], *, whole: bool = True) -> None:
     assert name in group.commands, f"there is no command {name}"
     if "--help" in rest:
         return
+    if "--config" in rest:  # the file is the reader's, and may name what is required
+        at = rest.index("--config")
+        rest, whole = rest[:at] + rest[at + 2 :], False
     try:
         told = group.commands[name].make_context(name, rest).params
+        if "--dump-config" in rest:
+            return
     except Exception as error:  # typer's own classes have no public name
         if whole or type(error).__name__ != "MissingParameter":
             raise

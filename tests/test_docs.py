@@ -146,6 +146,10 @@ def test_json_of_a_model(run: Run, folder: Path, clicked: str) -> None:
     printed = run("recommend", "knn", "--session", f"{clicked},nothing")
     assert printed["schema"] == "nextclick.recommend/1"
     check_fields(printed, "recommend/1", common=True)
+    words = ("--sessions", "clicks.csv", "-o", "answers.parquet", "-k", "2")
+    printed = run("recommend", "knn", *words)
+    assert printed["schema"] == "nextclick.recommend-batch/1"
+    check_fields(printed, "recommend-batch/1", common=True)
     assert printed["unknown"] == ["nothing"]
 
     printed = run("explain", "knn", "--session", f"{clicked},nothing", "-k", "2")
@@ -236,7 +240,16 @@ def test_json_examples_name_documented_fields_only() -> None:
     assert names == {
         f"{name}/1"
         for name in ("prepare", "simulate", "models", "train", "evaluate", "compare", "run")
-    } | {"backtest/1", "recommend/1", "explain/1", "analyze/1", "tune/1", "sweep/1", "error/1"}
+    } | {
+        "recommend-batch/1",
+        "backtest/1",
+        "recommend/1",
+        "explain/1",
+        "analyze/1",
+        "tune/1",
+        "sweep/1",
+        "error/1",
+    }
     for example in examples:
         check_fields(example, example["schema"].removeprefix("nextclick."), common=True)
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nextclick.experiments.batch_recommendation import recommend_file, recommend_frame
     from nextclick.experiments.comparison import compare
     from nextclick.experiments.comparison_options import CompareOptions
+    from nextclick.experiments.estimator import Estimator
     from nextclick.experiments.model_training import train
     from nextclick.experiments.parameter_sweep import sweep
     from nextclick.experiments.search_options import SweepOptions, TuneOptions
@@ -48,6 +49,7 @@ _MODULES = {
     "BatchCounts": "experiments.batch_options",
     "BatchOptions": "experiments.batch_options",
     "CompareOptions": "experiments.comparison_options",
+    "Estimator": "experiments.estimator",
     "Explanation": "serving",
     "ItemRules": "core.item_rules",
     "NextclickError": "errors",
@@ -84,6 +86,7 @@ __all__ = [
     "BatchCounts",
     "BatchOptions",
     "CompareOptions",
+    "Estimator",
     "Explanation",
     "ItemRules",
     "NextclickError",

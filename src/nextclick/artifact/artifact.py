@@ -31,6 +31,7 @@ from nextclick.artifact.artifact_manifest import (
 )
 from nextclick.core.array_checks import ArrayError, check_range, check_sessions, open_array
 from nextclick.core.config import build_config
+from nextclick.core.display import Display, Displayed
 from nextclick.core.file_digests import MANIFEST, find_damage
 from nextclick.core.manifests import ManifestError, describe_os_error, write_manifest
 from nextclick.core.remote_upload import check_output, output_folder
@@ -53,8 +54,8 @@ _TRAINED_KEYS = ("part", "seed", "seconds", "counts", "data_fingerprint", "proto
 _BROKEN = (ConfigError, SafetensorError, ValueError, TypeError, LookupError, RuntimeError)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Artifact:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Artifact(Displayed):
     """A trained model with its vocabularies and the data of its training.
 
     Attributes:
@@ -74,6 +75,24 @@ class Artifact:
     trained: dict[str, Any]
     users: Vocabulary | None = None
     log: Sessions | None = None
+
+    def display(self) -> Display:
+        """What is shown of the artifact: the model, its parameters and its training."""
+        counts, seconds = self.trained.get("counts") or {}, self.trained.get("seconds")
+        return Display(
+            f"Artifact of {self.model.name}",
+            {
+                "items": self.model.n_items,
+                "users": None if self.users is None else len(self.users),
+                "trained on": self.trained.get("part"),
+                "clicks": counts.get("events"),
+                "sessions": counts.get("sessions"),
+                "seconds": seconds,
+                "data": self.trained.get("data_fingerprint"),
+            },
+            ("parameter", "value"),
+            [[name, value] for name, value in asdict(self.model.config).items()],
+        )
 
     def save(self, target: str | Path, *, overwrite: bool = False) -> None:
         """Write the folder atomically, or upload it to an address such as `s3://bucket/model`.

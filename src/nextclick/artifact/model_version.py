@@ -7,6 +7,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.display import Display, Displayed
 from nextclick.core.manifests import (
     ManifestError,
     describe_os_error,
@@ -24,8 +25,8 @@ _NAME = re.compile(r"v([1-9]\d*)")
 _FIELDS = ("created", "metrics", "note", "reason")
 
 
-@dataclass(frozen=True, slots=True)
-class ModelVersion:
+@dataclass(frozen=True, slots=True, repr=False)
+class ModelVersion(Displayed):
     """A version of a registry.
 
     Attributes:
@@ -45,6 +46,13 @@ class ModelVersion:
     metrics: dict[str, Any]
     note: str
     reason: str | None = None
+
+    def display(self) -> Display:
+        """What is shown of the version."""
+        facts = {"created": self.created, "note": self.note or None, "rejected": self.reason}
+        facts |= {str(name): value for name, value in self.metrics.items()}
+        shown = {name: value for name, value in facts.items() if value is not None}
+        return Display(f"Version {self.name} in {self.path}", shown)
 
 
 def write_details(version: ModelVersion, folder: Path) -> None:

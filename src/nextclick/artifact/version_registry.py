@@ -45,6 +45,7 @@ from nextclick.artifact.registry_format import (
     not_current,
     write_version,
 )
+from nextclick.core.display import Display, Displayed
 from nextclick.core.file_digests import MANIFEST
 from nextclick.core.manifests import (
     ManifestError,
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 _FOLDERS = ("versions", "rejected")
 
 
-class Registry:
+class Registry(Displayed):
     """An open registry. It caches nothing: every call reads the folder."""
 
     def __init__(self, path: str | Path):
@@ -128,6 +129,20 @@ class Registry:
     def versions(self) -> list[ModelVersion]:
         """All published versions whose `version.json` is intact, oldest first."""
         return read_versions(self.path / "versions")[0]
+
+    def display(self) -> Display:
+        """What is shown of the registry: its versions, the newest first."""
+        try:
+            current = self.current().name
+        except ArtifactError:
+            current = None
+        versions = sorted([*self.versions(), *self.rejected()], key=lambda v: -v.number)
+        return Display(
+            f"Registry {self.path}",
+            {"current": current},
+            ("version", "created", "note"),
+            [[v.name, v.created, v.note if v.reason is None else "rejected"] for v in versions],
+        )
 
     def rejected(self) -> list[ModelVersion]:
         """All rejected versions whose `version.json` is intact, oldest first."""

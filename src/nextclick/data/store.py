@@ -29,6 +29,7 @@ from nextclick.core.array_checks import (
     check_sessions,
     open_array,
 )
+from nextclick.core.display import Display, Displayed
 from nextclick.core.earlier_sessions import EarlierSessions
 from nextclick.core.file_digests import MANIFEST, find_damage
 from nextclick.core.locations import resolve_location
@@ -85,7 +86,7 @@ PartName = Literal["train", "train_inner", "valid", "test"]
 PARTS: tuple[str, ...] = get_args(PartName)
 
 
-class Store:
+class Store(Displayed):
     """An open store. Opening reads the manifest only.
 
     Arrays are mapped when a part is first used. They are then checked against the digests in the
@@ -169,6 +170,32 @@ class Store:
         """Options for reading the log and grouping it into sessions, None in an older store."""
         options: dict[str, Any] | None = self.manifest.get("prepared")
         return options
+
+    def display(self) -> Display:
+        """What is shown of the store: its parts, and how it was split."""
+        counts = self.manifest["counts"]
+        names = ("events", "sessions", "items", "users")
+        shown = [name for name in names if any(part.get(name) for part in counts.values())]
+        return Display(
+            f"Store {self.address}",
+            {
+                "log": self._log_span(),
+                "test": self._test_part(),
+                "fingerprint": self.fingerprint,
+            },
+            ("part", *("clicks" if name == "events" else name for name in shown)),
+            [[part, *(values.get(name) for name in shown)] for part, values in counts.items()],
+        )
+
+    def _test_part(self) -> str | None:
+        boundary = self.manifest.get("boundary") or {}
+        found = [boundary.get("kind"), boundary.get("reason")]
+        return ": ".join(part for part in found if part) or None
+
+    def _log_span(self) -> str | None:
+        report = self.manifest.get("report", {})
+        first, last = report.get("first_time"), report.get("last_time")
+        return None if first is None else f"{first} to {last}"
 
     @cached_property
     def items(self) -> Vocabulary:

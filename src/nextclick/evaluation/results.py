@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.display import Display, Displayed
+from nextclick.core.metrics import metric_label
 from nextclick.core.storage import write_json
 from nextclick.errors import ConfigError, ProtocolError, nearest
 from nextclick.evaluation.intervals import CONFIDENCE, Estimate
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 SCHEMA = "nextclick.evaluation/1"
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+@dataclass(frozen=True, slots=True, repr=False)
+class Result(Displayed):
     """An evaluation with the conditions that determine whether it is comparable to others.
 
     Attributes:
@@ -51,6 +53,21 @@ class Result:
     def metrics(self) -> dict[str, Estimate]:
         """Name such as "recall@20" to value and confidence interval."""
         return _metrics(self.evaluation)
+
+    def display(self) -> Display:
+        """What is shown of the result: its metrics, in percent, and what was evaluated."""
+        counts = self.evaluation.get("counts", {})
+        return Display(
+            f"Result of {_label(self)}",
+            {
+                "prefixes": counts.get("prefixes"),
+                "sessions": counts.get("sessions"),
+                "protocol": _set_fields(self.protocol),
+                "data": self.data_fingerprint,
+            },
+            ("metric", "percent", "95 % interval"),
+            [[metric_label(name), *_percent(value)] for name, value in self.metrics.items()],
+        )
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON types, with the schema version."""
@@ -132,10 +149,28 @@ class LeaderboardRow:
     seed_deviation: dict[str, float]
     leaky: str | None
     prequential: bool
-    results: tuple[Result, ...]
+    results: tuple[Result, ...] = field(repr=False)
 
 
-def leaderboard(results: Sequence[Result], *, metric: str = "recall@20") -> list[LeaderboardRow]:
+class Leaderboard(Displayed, list[LeaderboardRow]):
+    """The rows of a leaderboard, best first."""
+
+    def display(self) -> Display:
+        """What is shown of the leaderboard: the metrics of each row, in percent."""
+        if not self:
+            return Display("Leaderboard of 0 models")
+        shared = [name for name in self[0].metrics if all(name in row.metrics for row in self)]
+        k = max(int(name.partition("@")[2]) for name in shared)
+        shown = [name for name in shared if name.endswith(f"@{k}")]
+        return Display(
+            f"Leaderboard of {len(self)} models, in percent",
+            {"data": self[0].results[0].data_fingerprint},
+            ("model", *map(metric_label, shown)),
+            [[row.label, *(_percent(row.metrics[name])[0] for name in shown)] for row in self],
+        )
+
+
+def leaderboard(results: Sequence[Result], *, metric: str = "recall@20") -> Leaderboard:
     """Return one row for each model and config, best first.
 
     Args:
@@ -152,7 +187,7 @@ def leaderboard(results: Sequence[Result], *, metric: str = "recall@20") -> list
             hint = nearest(metric, result.metrics)
             raise ConfigError(f"{result.label} has no metric {metric!r}: {hint}")
     rows = _with_distinct_labels([_row(group) for group in _groups(results)])
-    return sorted(rows, key=lambda row: (-row.metrics[metric].value, row.label))
+    return Leaderboard(sorted(rows, key=lambda row: (-row.metrics[metric].value, row.label)))
 
 
 def _with_distinct_labels(rows: list[LeaderboardRow]) -> list[LeaderboardRow]:
@@ -209,6 +244,17 @@ def mean_over_seeds(estimates: Sequence[Estimate]) -> Estimate:
         low=max(mean - (fmean(below) ** 2 + seed_error**2) ** 0.5, 0.0),
         high=min(mean + (fmean(above) ** 2 + seed_error**2) ** 0.5, 1.0),
     )
+
+
+def _percent(estimate: Estimate) -> tuple[str, str]:
+    """A metric and its interval in percent."""
+    if estimate.low is None or estimate.high is None:
+        return f"{100 * estimate.value:.2f}", "–"
+    return f"{100 * estimate.value:.2f}", f"{100 * estimate.low:.2f}–{100 * estimate.high:.2f}"
+
+
+def _set_fields(protocol: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in protocol.items() if value is not None)
 
 
 def _metrics(evaluation: dict[str, Any]) -> dict[str, Estimate]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact.artifact import Artifact
 from nextclick.artifact.registries import artifact_folder
+from nextclick.core.display import Display, Displayed
+from nextclick.core.metrics import METRICS, metric_label
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ConfigError, InterruptedRunError
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
 KIND = "nextclick.comparison"
 
 
-@dataclass(frozen=True, slots=True)
-class ComparisonResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class ComparisonResult(Displayed):
     """The outcome of a comparison.
 
     Attributes:
@@ -51,6 +53,20 @@ class ComparisonResult:
     numbers: dict[str, Any]
     results: list[Result]
     no_figures_reason: str | None = None
+
+    def display(self) -> Display:
+        """What is shown of the comparison: its leaderboard at the largest cut-off."""
+        rows, k = self.numbers["leaderboard"], self.numbers["k"]
+        shown = [f"{name}@{k}" for name in METRICS]
+        return Display(
+            f"Comparison of {len(rows)} models, in percent",
+            {"folder": self.path, "data": self.numbers.get("data_fingerprint")},
+            ("model", *map(metric_label, shown)),
+            [
+                [row["label"], *(f"{100 * row['metrics'][name]['value']:.2f}" for name in shown)]
+                for row in rows
+            ],
+        )
 
 
 def compare(

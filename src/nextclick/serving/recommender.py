@@ -10,6 +10,7 @@ import numpy as np
 
 from nextclick.artifact import Artifact
 from nextclick.core.cutoffs import catalog_cutoff
+from nextclick.core.display import Display, Displayed
 from nextclick.core.filtered_topk import fill_from_popular
 from nextclick.core.item_rules import allowed_items
 from nextclick.core.topk import SortedBase
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from nextclick.serving.search.searcher import ScoredItems
 
 
-@dataclass(frozen=True, slots=True)
-class Recommendation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Recommendation(Displayed):
     """Recommended items for one session, best first.
 
     Attributes:
@@ -55,8 +56,22 @@ class Recommendation:
     unknown: list[RawId]
     note: str | None
 
+    def display(self) -> Display:
+        """What is shown of the recommendation: the items with their ranks and scores."""
+        facts = {"unknown": self.unknown or None, "note": self.note}
+        pairs = zip(self.items, self.scores, strict=True)
+        return Display(
+            f"{len(self.items)} recommended items",
+            {name: value for name, value in facts.items() if value is not None},
+            ("rank", "item", "score"),
+            [
+                [str(rank), str(item), "popular" if score is None else score]
+                for rank, (item, score) in enumerate(pairs, 1)
+            ],
+        )
 
-class Recommender:
+
+class Recommender(Displayed):
     """A trained model that recommends on raw ids. Safe to use from several threads.
 
     Args:
@@ -83,6 +98,11 @@ class Recommender:
             ArtifactError: the folder contains no valid artifact.
         """
         return cls(Artifact.load(path), ids_as_text=ids_as_text)
+
+    def display(self) -> Display:
+        """What is shown of the recommender: its artifact."""
+        shown = self.artifact.display()
+        return replace(shown, title=f"Recommender with {self.artifact.model.name}")
 
     def recommend(
         self,
