@@ -26,7 +26,7 @@ from typing import Any
 from contenders import GRU4REC, NEIGHBORS, ModelCandidate, Trial, percent, told
 from contenders import SHARED as ALL_SHARE
 from nextclick import Store
-from nextclick.evaluation.results import leaderboard
+from nextclick.evaluation import leaderboard
 from nextclick.models.presets import ASARS_HINGE
 
 K = 20

@@ -28,7 +28,7 @@ from typing import Any
 from contenders import CHOSEN_BY, GRU4REC, NEIGHBORS, ModelCandidate, Trial, percent, told
 from contenders import SHARED as ALL_SHARE
 from nextclick import Store
-from nextclick.evaluation.results import Result, leaderboard
+from nextclick.evaluation import Result, leaderboard
 
 KS = (10, 20, 50, 100)
 SHOWN = ("recall@10", "recall@20", "recall@50", "ndcg@100")

@@ -78,6 +78,9 @@ def check_typed(words: list[str], *, whole: bool = True) -> None:
     """
     group: Any = get_command(app)
     name, *rest = words
+    if name.startswith("--"):
+        assert name in {flag for parameter in group.params for flag in parameter.opts}
+        return
     assert name in group.commands, f"there is no command {name}"
     if "--help" in rest:
         return

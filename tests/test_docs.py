@@ -147,9 +147,9 @@ def test_json_of_a_model(run: Run, folder: Path, clicked: str) -> None:
     assert printed["schema"] == "nextclick.recommend/1"
     check_fields(printed, "recommend/1", common=True)
     words = ("--sessions", "clicks.csv", "-o", "answers.parquet", "-k", "2")
-    printed = run("recommend", "knn", *words)
-    assert printed["schema"] == "nextclick.recommend-batch/1"
-    check_fields(printed, "recommend-batch/1", common=True)
+    batch = run("recommend", "knn", *words)
+    assert batch["schema"] == "nextclick.recommend-batch/1"
+    check_fields(batch, "recommend-batch/1", common=True)
     assert printed["unknown"] == ["nothing"]
 
     printed = run("explain", "knn", "--session", f"{clicked},nothing", "-k", "2")

@@ -10,12 +10,8 @@ import pytest
 
 from nextclick.errors import ConfigError, OutputError, ProtocolError
 from nextclick.evaluation.intervals import Estimate
-from nextclick.evaluation.results import (
-    Result,
-    check_comparable,
-    leaderboard,
-    mean_over_seeds,
-)
+from nextclick.evaluation.leaderboard import check_comparable, leaderboard, mean_over_seeds
+from nextclick.evaluation.results import Result
 
 if TYPE_CHECKING:
     from pathlib import Path

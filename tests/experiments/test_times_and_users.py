@@ -11,7 +11,7 @@ from nextclick.batches.prefixes import prefix_blocks
 from nextclick.core.sessions import MS_PER_SECOND
 from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.errors import ArtifactError, ConfigError
-from nextclick.evaluation.results import leaderboard
+from nextclick.evaluation import leaderboard
 from nextclick.experiments.example_explanations import explain_examples
 from nextclick.experiments.refresh_options import PublishCheckOptions
 from nextclick.simulation.simulate import simulate, simulate_frame

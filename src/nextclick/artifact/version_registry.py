@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -132,11 +132,10 @@ class Registry(Displayed):
 
     def display(self) -> Display:
         """What is shown of the registry: its versions, the newest first."""
-        try:
+        current, versions = None, []
+        with suppress(ArtifactError):  # what is damaged is not shown
+            versions = sorted([*self.versions(), *self.rejected()], key=lambda v: -v.number)
             current = self.current().name
-        except ArtifactError:
-            current = None
-        versions = sorted([*self.versions(), *self.rejected()], key=lambda v: -v.number)
         return Display(
             f"Registry {self.path}",
             {"current": current},

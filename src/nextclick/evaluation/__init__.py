@@ -8,7 +8,8 @@ from nextclick.evaluation.full_ranking import (
     evaluate,
 )
 from nextclick.evaluation.intervals import Estimate, bootstrap
-from nextclick.evaluation.results import LeaderboardRow, Result, check_comparable, leaderboard
+from nextclick.evaluation.leaderboard import LeaderboardRow, check_comparable, leaderboard
+from nextclick.evaluation.results import Result
 
 __all__ = [
     "DEFAULT_PROTOCOL",

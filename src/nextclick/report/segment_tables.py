@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nextclick.evaluation import Estimate
-from nextclick.evaluation.results import mean_over_seeds
+from nextclick.evaluation.leaderboard import mean_over_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

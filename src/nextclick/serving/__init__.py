@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nextclick.serving.explanation import Explanation
-    from nextclick.serving.recommender import Recommendation, Recommender
+    from nextclick.serving.recommendation import Recommendation
+    from nextclick.serving.recommender import Recommender
 
 _HOME = {
     "Explanation": "explanation",
-    "Recommendation": "recommender",
+    "Recommendation": "recommendation",
     "Recommender": "recommender",
 }
 

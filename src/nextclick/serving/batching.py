@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from nextclick.serving.explanation import ExplanationSummary
-    from nextclick.serving.recommender import Recommendation, Recommender
+    from nextclick.serving.recommendation import Recommendation
+    from nextclick.serving.recommender import Recommender
     from nextclick.serving.request import ResolvedRequest
 
     Answer: TypeAlias = tuple[Recommendation, ExplanationSummary | None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,7 @@ from nextclick.serving.explanation import (
     summarize_explanation,
 )
 from nextclick.serving.model_moments import ModelMoments, MomentSearcher
+from nextclick.serving.recommendation import Recommendation
 from nextclick.serving.request import RecommendationRequest, ResolvedRequest
 from nextclick.serving.request_history import resolve_history
 from nextclick.serving.request_notes import RequestNotes, check_first_click
@@ -34,41 +35,6 @@ if TYPE_CHECKING:
     from nextclick.core.types import BoolArray, Float32Array, Int32Array, RawId
     from nextclick.serving.request_history import RawHistory
     from nextclick.serving.search.searcher import ScoredItems
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Recommendation(Displayed):
-    """Recommended items for one session, best first.
-
-    Attributes:
-        items: raw ids, at most k.
-        scores: the model's scores, not comparable across models; None for items that were filled
-            from popularity.
-        from_model: number of items that the model returned; the items after them are the most
-            popular ones.
-        unknown: clicked ids that the model does not know; they are ignored.
-        note: a remark for the reader, or None.
-    """
-
-    items: list[RawId]
-    scores: list[float | None]
-    from_model: int
-    unknown: list[RawId]
-    note: str | None
-
-    def display(self) -> Display:
-        """What is shown of the recommendation: the items with their ranks and scores."""
-        facts = {"unknown": self.unknown or None, "note": self.note}
-        pairs = zip(self.items, self.scores, strict=True)
-        return Display(
-            f"{len(self.items)} recommended items",
-            {name: value for name, value in facts.items() if value is not None},
-            ("rank", "item", "score"),
-            [
-                [str(rank), str(item), "popular" if score is None else score]
-                for rank, (item, score) in enumerate(pairs, 1)
-            ],
-        )
 
 
 class Recommender(Displayed):
