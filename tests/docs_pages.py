@@ -89,11 +89,11 @@ def check_typed(words: list[str], *, whole: bool = True) -> None:
         rest, whole = rest[:at] + rest[at + 2 :], False
     try:
         told = group.commands[name].make_context(name, rest).params
-        if "--dump-config" in rest:
-            return
     except Exception as error:  # typer's own classes have no public name
         if whole or type(error).__name__ != "MissingParameter":
             raise
+        return
+    if told["dump_config"]:
         return
     if name in {"compare", "run"} and told["models"]:
         said = [
