@@ -4,6 +4,7 @@ ARTIFACT/
 manifest.json          format version, model, config, training data
 weights.safetensors    arrays of the model, without executable content
 items/                 vocabulary, and support.npy (N + 1,) int64: clicks in training
+items/table/           features of the items, if the store has an item table
 users/                 vocabulary, for a model that reads users
 log/                   items.npy, offsets.npy: training sessions, for a model that needs them for a
                        refresh and was trained with the option to refresh
@@ -32,6 +33,7 @@ from nextclick.artifact.artifact_manifest import (
 from nextclick.core.array_checks import ArrayError, check_range, check_sessions, open_array
 from nextclick.core.config import build_config
 from nextclick.core.file_digests import MANIFEST, find_damage
+from nextclick.core.item_table import COLUMNS_FILE, ItemTable
 from nextclick.core.manifests import ManifestError, describe_os_error, write_manifest
 from nextclick.core.remote_upload import check_output, output_folder
 from nextclick.core.sessions import Sessions
@@ -48,9 +50,13 @@ if TYPE_CHECKING:
     from nextclick.models.base import Model
 
 WEIGHTS = "weights.safetensors"
+ITEM_TABLE = "items/table"
 _TRAINED_KEYS = ("part", "seed", "seconds", "counts", "data_fingerprint", "protocol")
 # raised by a file that was changed together with its digest
-_BROKEN = (ConfigError, SafetensorError, ValueError, TypeError, LookupError, RuntimeError)
+_BROKEN = (
+    *(ConfigError, StoreError, SafetensorError),
+    *(ValueError, TypeError, LookupError, RuntimeError),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +72,7 @@ class Artifact:
             model also the summary of its training.
         users: raw user ids, for a model that reads users.
         log: training sessions, items only; None if they are not stored.
+        item_table: features of the items; None without an item table.
     """
 
     model: Model
@@ -74,6 +81,7 @@ class Artifact:
     trained: dict[str, Any]
     users: Vocabulary | None = None
     log: Sessions | None = None
+    item_table: ItemTable | None = None
 
     def save(self, target: str | Path, *, overwrite: bool = False) -> None:
         """Write the folder atomically, or upload it to an address such as `s3://bucket/model`.
@@ -108,6 +116,8 @@ class Artifact:
         _save_weights(arrays, folder / WEIGHTS)
         self.items.save(folder / "items")
         np.save(folder / "items" / "support.npy", self.support)
+        if self.item_table is not None:
+            self.item_table.save(folder / ITEM_TABLE)
         if self.users is not None:
             self.users.save(folder / "users")
         if self.log is not None:
@@ -157,7 +167,10 @@ class Artifact:
                     f"the model reads {model.n_users} users, the vocabulary has {len(users)}"
                 )
         log = _read_log(folder, n_items) if "log/items.npy" in manifest["files"] else None
-        return cls(model, items, support, trained, users, log)
+        item_table = None
+        if f"{ITEM_TABLE}/{COLUMNS_FILE}" in manifest["files"]:
+            item_table = _read_item_table(folder, n_items)
+        return cls(model, items, support, trained, users, log, item_table)
 
 
 def _read_fields(manifest: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -220,6 +233,16 @@ def _read_log(folder: Path, n_items: int) -> Sessions:
         )
         check_sessions(sessions)
     return sessions
+
+
+def _read_item_table(folder: Path, n_items: int) -> ItemTable:
+    with _naming(folder, ITEM_TABLE):
+        table = ItemTable.open(folder / ITEM_TABLE)
+        if table.n_items != n_items:
+            raise ArrayError(
+                f"the item table has {table.n_items} items, the vocabulary has {n_items}"
+            )
+    return table
 
 
 def _save_weights(arrays: dict[str, AnyArray], path: Path) -> None:

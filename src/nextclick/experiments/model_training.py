@@ -168,7 +168,9 @@ class _TrainingRequest:
         }
         users = store.users if "users" in model_type.requires(fitted.config) else None
         log = sessions if refreshable and fitted.capabilities.needs_sessions else None
-        return Artifact(fitted, store.items, sessions.support(), trained, users, log)
+        return Artifact(
+            fitted, store.items, sessions.support(), trained, users, log, store.item_table
+        )
 
     def save(self, artifact: Artifact, output: str | Path) -> None:
         """Write the artifact, and remove the checkpoint."""
