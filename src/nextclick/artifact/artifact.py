@@ -39,6 +39,7 @@ from nextclick.core.remote_upload import check_output, output_folder
 from nextclick.core.sessions import Sessions
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ArtifactError, ConfigError, StoreError
+from nextclick.models.features.item_features import known_items
 from nextclick.models.model_registry import model_class
 from nextclick.version import __version__
 
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from nextclick.core.types import AnyArray, Int64Array
+    from nextclick.core.types import AnyArray, BoolArray, Int64Array
     from nextclick.models.base import Model
 
 WEIGHTS = "weights.safetensors"
@@ -82,6 +83,21 @@ class Artifact:
     users: Vocabulary | None = None
     log: Sessions | None = None
     item_table: ItemTable | None = None
+
+    @property
+    def known_items(self) -> BoolArray:
+        """(N + 1,) bool, the items that the model can rank; see `known_items`."""
+        return known_items(self.model.config, self.support, self.item_table)
+
+    @property
+    def candidates(self) -> BoolArray | None:
+        """(N + 1,) bool, the items that may be recommended; None for all.
+
+        Items of an item table without a click are candidates of models with features only.
+        """
+        known = self.known_items
+        lists_unclicked = self.trained.get("catalog") == "all"
+        return known if lists_unclicked and not known[1:].all() else None
 
     def save(self, target: str | Path, *, overwrite: bool = False) -> None:
         """Write the folder atomically, or upload it to an address such as `s3://bucket/model`.

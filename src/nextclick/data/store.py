@@ -51,7 +51,7 @@ from nextclick.errors import ConfigError, StoreError, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nextclick.core.types import Int32Array, Progress
+    from nextclick.core.types import BoolArray, Int32Array, Progress
 
 FORMAT_VERSION = 3  # 2 had no digests of its files
 KIND = "nextclick.store"
@@ -202,6 +202,13 @@ class Store:
         """Whether the vocabulary has items of the item table that training does not click."""
         described: dict[str, Any] = self.manifest.get("item_table", {})
         return described.get("catalog") == "all"
+
+    def candidates(self, known: BoolArray) -> BoolArray | None:
+        """(N + 1,) bool, the items that a model that knows these may recommend; None for all.
+
+        Without items of the item table that training does not click, all items are candidates.
+        """
+        return known if self.lists_unclicked and not known[1:].all() else None
 
     @cached_property
     def users(self) -> Vocabulary | None:

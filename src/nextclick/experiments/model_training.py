@@ -164,6 +164,7 @@ class _TrainingRequest:
             "protocol": store.protocol,
             "prepared": store.prepared,
             "last_ms": _last_ms(sessions),
+            **({"catalog": "all"} if store.lists_unclicked else {}),
             **record,
         }
         users = store.users if "users" in model_type.requires(fitted.config) else None
