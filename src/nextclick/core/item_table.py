@@ -14,7 +14,7 @@ values are static: they do not depend on clicks, so features of items of the tes
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
@@ -80,6 +80,12 @@ class CategoryColumn:
         labels, index = self.values.labels.only(used[used > 0].astype(np.int32))
         return CategoryColumn(self.name, Categories(index[codes], labels))
 
+    def concatenate(self, other: CategoryColumn) -> CategoryColumn:
+        """The column of these items, followed by those of another one."""
+        labels, first, second = self.values.labels.union(other.values.labels)
+        codes = [first[self.values.codes], second[other.values.codes[1:]]]
+        return CategoryColumn(self.name, Categories(np.concatenate(codes), labels))
+
     def save(self, folder: Path) -> None:
         """Write the files of the column."""
         self.values.labels.save(folder)
@@ -120,6 +126,10 @@ class NumberColumn:
     def take(self, rows: Int32Array) -> NumberColumn:
         """The column of other items; see `CategoryColumn.take`."""
         return NumberColumn(self.name, self.values[rows])
+
+    def concatenate(self, other: NumberColumn) -> NumberColumn:
+        """The column of these items, followed by those of another one."""
+        return NumberColumn(self.name, np.concatenate([self.values, other.values[1:]]))
 
     def save(self, folder: Path) -> None:
         """Write the file of the column."""
@@ -162,6 +172,11 @@ class TextColumn:
         """The column of other items; see `CategoryColumn.take`."""
         texts = ["", *map(str, self.values.ids())]
         return TextColumn(self.name, Vocabulary.from_strings(texts[row] for row in rows[1:]))
+
+    def concatenate(self, other: TextColumn) -> TextColumn:
+        """The column of these items, followed by those of another one."""
+        texts = map(str, [*self.values.ids(), *other.values.ids()])
+        return TextColumn(self.name, Vocabulary.from_strings(texts))
 
     def save(self, folder: Path) -> None:
         """Write the files of the column."""
@@ -271,6 +286,23 @@ class ItemTable:
             rows: (M + 1,) the row of each new item in this table, 0 for none.
         """
         return ItemTable(len(rows) - 1, [column.take(rows) for column in self.columns])
+
+    def concatenate(self, other: ItemTable) -> ItemTable:
+        """The table of these N items, followed by the M items of another one.
+
+        Args:
+            other: a table that has all columns of this one; its other columns are left out.
+
+        Raises:
+            ConfigError: it lacks a column, or has one of another kind.
+        """
+        columns = []
+        for column in self.columns:
+            added: Any = other.column(column.name)
+            if added.kind != column.kind:
+                raise _wrong_kind(added, column.kind)
+            columns.append(column.concatenate(added))
+        return ItemTable(self.n_items + other.n_items, columns)
 
     def save(self, folder: Path) -> None:
         """Write the files into a folder, which is created if needed."""

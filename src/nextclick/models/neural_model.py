@@ -19,7 +19,7 @@ from nextclick.core.array_checks import ArrayError, check_length, named_array
 from nextclick.models.base import Capabilities, Model
 from nextclick.models.features.feature_options import feature_names
 from nextclick.models.features.item_embedding import ItemEmbedding
-from nextclick.models.features.item_features import ItemFeatures
+from nextclick.models.features.item_features import ItemFeatures, feature_columns
 from nextclick.models.model_explanation import recording
 from nextclick.models.ops.earlier_sessions import history_inputs
 from nextclick.models.ops.gap_bins import GapBins
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nextclick.core.session_history import SessionHistory
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
+    from nextclick.models.incremental_state import PriorSessions
     from nextclick.models.model_explanation import ModelExplanation
     from nextclick.models.ops.earlier_sessions import ScoreAdditions
     from nextclick.models.ops.gap_bins import BinRule
@@ -383,6 +384,32 @@ class NeuralModel(Model):
             clicked = torch.from_numpy(self.features.clicked)
             bias.data[~clicked] = bias.data[clicked].mean()
             bias.data[0] = 0.0
+
+    def grow_catalog(self, past: PriorSessions, new: Sessions) -> Self:
+        """See `Model.grow_catalog`; with a newer item table, new items begin with their features.
+
+        Raises:
+            ConfigError: the item table lacks a column that the model reads.
+        """
+        if self.features is None or past.item_table is None:
+            return super().grow_catalog(past, new)
+        from nextclick.models.grow_catalog import add_item_rows  # imports compiled kernels
+
+        columns = feature_columns(self.config, past.item_table)
+        clicked = (past.support + new.support()) > 0
+        features = self.features.of_items(columns, clicked)
+        grown = add_item_rows(self, past, new, self.vectors_of_features(features))
+        grown.features = features
+        return grown
+
+    @torch.no_grad()
+    def vectors_of_features(self, features: ItemFeatures) -> dict[str, AnyArray]:
+        """Name of an item table to (N + 1, D), the part of its rows that follows from features."""
+        return {
+            f"{name}.weight": module.vectors_of_features(features).cpu().numpy()
+            for name, module in self.encoder.named_modules()
+            if isinstance(module, ItemEmbedding)
+        }
 
     def _item_embeddings(self) -> list[ItemEmbedding]:
         return [m for m in self.encoder.modules() if isinstance(m, ItemEmbedding)]

@@ -74,10 +74,11 @@ from polars.io.plugins import register_io_source
 from nextclick.core.types import silent
 from nextclick.errors import ConfigError, OutputError
 from nextclick.simulation.daily_clicks import LogChunk, simulate_chunks
-from nextclick.simulation.simulation_config import SimulationConfig
+from nextclick.simulation.item_features import item_frame
+from nextclick.simulation.simulation_config import SimulationConfig, validate_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from nextclick.core.types import Progress
 
@@ -88,6 +89,7 @@ __all__ = [
     "simulate",
     "simulate_chunks",
     "simulate_frame",
+    "simulate_items",
 ]
 
 ROW_GROUP = 500_000
@@ -141,10 +143,8 @@ def simulate(
         OutputError: the file exists, or cannot be written.
     """
     path = Path(path)
-    suffix = _suffix(path)
+    check_file(path, overwrite=overwrite)
     chunks = simulate_chunks(config)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; choose another path or set overwrite")
     events, sessions = 0, 0
 
     def frames() -> Iterator[pl.DataFrame]:
@@ -154,10 +154,55 @@ def simulate(
             progress("simulate", events, config.events)
             yield _frame(chunk)
 
+    write_frames(frames(), path, SCHEMA)
+    return SimulationSummary(path, events, sessions, path.stat().st_size)
+
+
+def simulate_items(config: SimulationConfig, path: Path | str, *, overwrite: bool = False) -> int:
+    """Write the item table of a simulated shop to a file, atomically; return the number of items.
+
+    The table has a row for each item of the shop, clicked or not; see `simulation.item_features`.
+
+    Args:
+        config: the parameters of the simulation.
+        path: the file, as for `simulate`.
+        overwrite: replace an existing file.
+
+    Raises:
+        ConfigError: a parameter is out of range, or the suffix is unknown.
+        OutputError: the file exists, or cannot be written.
+    """
+    path, config = Path(path), validate_config(config)
+    check_file(path, overwrite=overwrite)
+    frame = item_frame(config)
+    write_frames(iter([frame]), path, dict(frame.schema))
+    return frame.height
+
+
+def check_file(path: Path, *, overwrite: bool) -> None:
+    """Check that a simulated file may be written.
+
+    Raises:
+        ConfigError: the suffix is unknown.
+        OutputError: the file exists.
+    """
+    _suffix(path)
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; choose another path or set overwrite")
+
+
+def write_frames(
+    frames: Iterator[pl.DataFrame], path: Path, schema: Mapping[str, pl.DataType]
+) -> None:
+    """Write frames to a file, atomically.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(frames(), partial, suffix)
+        _write(frames, partial, _suffix(path), schema)
         partial.replace(path)
     except (
         OSError,
@@ -168,7 +213,6 @@ def simulate(
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-    return SimulationSummary(path, events, sessions, path.stat().st_size)
 
 
 def simulate_frame(config: SimulationConfig) -> pl.DataFrame:
@@ -193,7 +237,9 @@ def _suffix(path: Path) -> str:
     raise ConfigError(f"{path}: unknown file format; use one of the suffixes {', '.join(SUFFIXES)}")
 
 
-def _write(frames: Iterator[pl.DataFrame], target: Path, suffix: str) -> None:
+def _write(
+    frames: Iterator[pl.DataFrame], target: Path, suffix: str, schema: Mapping[str, pl.DataType]
+) -> None:
     """Stream data frames to a file; Polars requests the next one when it has buffer space."""
 
     def source(
@@ -210,7 +256,7 @@ def _write(frames: Iterator[pl.DataFrame], target: Path, suffix: str) -> None:
         )  # the sink writes everything
         return frames
 
-    log = register_io_source(source, schema=SCHEMA)
+    log = register_io_source(source, schema=schema)
     if suffix == ".parquet":
         log.sink_parquet(target, row_group_size=ROW_GROUP, sync_on_close="all")
         return

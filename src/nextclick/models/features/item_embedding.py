@@ -87,8 +87,7 @@ class ItemEmbedding(nn.Embedding):
             tensor = torch.from_numpy(rows).to(device)
             self.register_buffer(f"rows_{number}", tensor, persistent=False)
         self.register_buffer("clicked", torch.from_numpy(features.clicked).to(device), False)
-        every = torch.arange(len(self.weight), device=device)
-        self.weight.sub_(self.of_features(every))
+        self.weight.sub_(self.vectors_of_features(features))
         self.weight[~torch.from_numpy(features.clicked)] = 0.0
 
     @torch.no_grad()
@@ -101,13 +100,23 @@ class ItemEmbedding(nn.Embedding):
             for number in range(len(self.features)):
                 delattr(self, f"rows_{number}")
 
+    def vectors_of_features(self, features: ItemFeatures) -> Tensor:
+        """(N + 1, D) sums of the embeddings of the features of a catalog."""
+        assert features.rows is not None
+        device = self.weight.device
+        parts = [
+            feature(torch.from_numpy(rows).to(device))
+            for feature, rows in zip(self.features, features.rows, strict=True)
+        ]
+        return torch.stack(parts).sum(0)
+
     def of_features(self, items: Tensor) -> Tensor:
         """(n, D) sums of the embeddings of the features of (n,) items."""
         parts = [
             feature(getattr(self, f"rows_{number}")[items])
             for number, feature in enumerate(self.features)
         ]
-        return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+        return torch.stack(parts).sum(0)
 
     def forward(self, items: Tensor) -> Tensor:
         """(…, D) vectors of (…,) items."""

@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import AnyArray
     from nextclick.graphs.nearby_items import NearbyItems
     from nextclick.models.base import Capabilities
+    from nextclick.models.features.item_features import ItemFeatures
 
 N_REPEATS = 3  # a first, second or later click on an item
 
@@ -288,6 +289,11 @@ class CosineGRU(NeuralModel):
                 encoder.items.weight.device,
             )
         encoder.is_unit = False
+
+    def vectors_of_features(self, features: ItemFeatures) -> dict[str, AnyArray]:
+        """Unit vectors, as those of the items."""
+        parts = super().vectors_of_features(features)
+        return {name: normalize(torch.from_numpy(a), dim=-1).numpy() for name, a in parts.items()}
 
     def teardown(self) -> None:
         """Keep the unit vectors only."""
