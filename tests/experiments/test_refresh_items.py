@@ -103,7 +103,7 @@ def test_a_row_by_hand() -> None:
     state["items.weight"] = np.array([[0.0], [5.0], [7.0]], dtype=np.float32)
     state["items.features.0.rows.weight"] = np.array([[0], [1], [2], [3]], dtype=np.float32)
     model = NARM.from_state(state, model.config)
-    # joint catalog: known items 1 and 3; new items 2 (clicked after 1), 4 (not clicked), 5 (no size)
+    # known items 1 and 3; new items 2 (clicked after 1), 4 (not clicked) and 5 (without a size)
     sizes = NumberColumn("size", np.array([np.nan, 0.5, 9.0, 1.5, 1.5, np.nan]))
     past = PriorSessions(
         index=np.array([0, 1, 3], dtype=np.int32),
@@ -147,12 +147,8 @@ def test_a_newer_table_fits_the_model(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"--items-kind category=category: .* no column 'categ"):
         with_table(items(30).rename({"category": "kind"}))
-    with pytest.raises(
-        ConfigError, match="has the id 'x', which is text, but the ids of the model"
-    ):
+    with pytest.raises(ConfigError, match="has the id 'x', which is text, but the ids of"):
         with_table(pl.DataFrame({"item": ["1", "x"], "category": ["c0", "c1"]}))
     plain = Artifact(artifact.model, artifact.items, artifact.support, artifact.trained)
-    with pytest.raises(
-        ConfigError, match="the artifact of narm has no item table; prepare a store"
-    ):
+    with pytest.raises(ConfigError, match="the artifact of narm has no item table; prepare"):
         refresh(plain, NEW, items=ItemOptions(items(30)), publish_check=NO_CHECK)

@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
-from nextclick import PrepareOptions, evaluate, prepare, train
+from nextclick import PrepareOptions, evaluate, export_onnx, prepare, train
 from nextclick.artifact import Artifact
 from nextclick.core.item_table import (
     Categories,
@@ -18,9 +19,10 @@ from nextclick.core.item_table import (
     NumberColumn,
     TextColumn,
 )
+from nextclick.core.manifests import rewrite_manifest
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.data.options import FilterOptions, ItemOptions, SplitOptions
-from nextclick.errors import ConfigError
+from nextclick.errors import ArtifactError, ConfigError
 from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.features.item_features import (
     Feature,
@@ -332,3 +334,39 @@ def test_values_of_items_without_a_click_do_not_change_what_is_learned() -> None
         one, two = Feature.learn(first, CLICKED), Feature.learn(second, CLICKED)
         assert one.n_rows == two.n_rows
         assert one.rows(first)[:5].tolist() == two.rows(second)[:5].tolist()
+
+
+def test_the_exported_graph_ranks_the_candidates(store: Store, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    trained(store, "narm", tmp_path / "features", epochs=1)
+    train(store, "narm", tmp_path / "plain", config=TINY | WIDTHS["narm"] | {"epochs": 1})
+    for name, n_ranked in (("features", 50), ("plain", 40)):
+        export_onnx(tmp_path / name, tmp_path / f"{name}-onnx")  # compares the scores
+        session = onnxruntime.InferenceSession(tmp_path / f"{name}-onnx" / "model.onnx")
+        feed = {"items": np.array([[1, 5]], dtype=np.int64), "lengths": np.array([2])}
+        (scores,) = session.run(["scores"], feed)
+        assert int(np.isfinite(scores).sum()) == n_ranked
+
+
+def test_damaged_features_are_refused(store: Store, tmp_path: Path) -> None:
+    trained(store, "narm", tmp_path / "model", epochs=1)
+    file = tmp_path / "model" / "weights.safetensors"
+    state = load_file(file)
+    for name, array, reason in (
+        (
+            "items.features.0.keys",
+            state["items.features.0.keys"].astype(np.float32),
+            "keys must be",
+        ),
+        ("items.features.1.bounds", np.zeros(3, np.int64), "bounds must be float64"),
+    ):
+        save_file(state | {name: array}, file)
+        rewrite_manifest(tmp_path / "model")
+        with pytest.raises(ArtifactError, match=reason):
+            Artifact.load(tmp_path / "model")
+    del state["items.features.2.rows.weight"]
+    save_file(state, file)
+    rewrite_manifest(tmp_path / "model")
+    with pytest.raises(ArtifactError, match=r"items\.features\.2\.rows\.weight' is missing"):
+        Artifact.load(tmp_path / "model")
