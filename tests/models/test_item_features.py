@@ -370,3 +370,22 @@ def test_damaged_features_are_refused(store: Store, tmp_path: Path) -> None:
     rewrite_manifest(tmp_path / "model")
     with pytest.raises(ArtifactError, match=r"items\.features\.2\.rows\.weight' is missing"):
         Artifact.load(tmp_path / "model")
+
+
+def test_a_blend_recommends_no_item_without_a_click(store: Store, tmp_path: Path) -> None:
+    train(store, "blend", tmp_path / "model", config={"members": "item-knn,session-knn,markov"})
+    artifact = Artifact.load(tmp_path / "model")
+    recommender = Recommender(artifact)
+    served = recommender.recommend([[1, 41, 5]], k=40)[0]
+    assert served.unknown == [41]
+    assert set(served.items) <= set(range(1, 41))
+    offline = artifact.model.score(
+        to_batch([recommender.resolve(RecommendationRequest([1, 41, 5], 40))])
+    )[0]
+    np.testing.assert_allclose(
+        np.array(served.scores[: served.from_model], dtype=np.float64),
+        offline[artifact.items.indices(served.items[: served.from_model])],
+        atol=1e-4,
+    )
+    result = evaluate(artifact, store, ks=[12]).evaluation
+    assert result["counts"]["unseen_targets"] == 60
