@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from nextclick.core.item_table import (
-    Categories,
-    CategoryColumn,
-    ItemTable,
-    NumberColumn,
-    TextColumn,
-)
+from nextclick.core.item_columns import Categories, CategoryColumn, NumberColumn, TextColumn
+from nextclick.core.item_table import ItemTable
 from nextclick.core.manifests import with_digest
 from nextclick.core.storage import write_json
 from nextclick.core.vocabulary import Vocabulary

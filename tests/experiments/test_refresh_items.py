@@ -10,7 +10,8 @@ import pytest
 
 from nextclick import PrepareOptions, prepare, refresh, train
 from nextclick.artifact import Artifact
-from nextclick.core.item_table import ItemTable, NumberColumn
+from nextclick.core.item_columns import NumberColumn
+from nextclick.core.item_table import ItemTable
 from nextclick.core.sessions import Sessions
 from nextclick.data.options import FilterOptions, ItemOptions, SplitOptions
 from nextclick.errors import ConfigError

@@ -12,13 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 from nextclick import PrepareOptions, evaluate, export_onnx, prepare, train
 from nextclick.artifact import Artifact
-from nextclick.core.item_table import (
-    Categories,
-    CategoryColumn,
-    ItemTable,
-    NumberColumn,
-    TextColumn,
-)
+from nextclick.core.item_columns import Categories, CategoryColumn, NumberColumn, TextColumn
+from nextclick.core.item_table import ItemTable
 from nextclick.core.manifests import rewrite_manifest
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.data.options import FilterOptions, ItemOptions, SplitOptions

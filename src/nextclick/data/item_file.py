@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from nextclick.core.item_table import KINDS, ItemTable
-from nextclick.data.item_columns import (
+from nextclick.core.item_columns import KINDS
+from nextclick.core.item_table import ItemTable
+from nextclick.data.item_values import (
     detected_kind,
     typed_column,
     unreadable_numbers,
@@ -27,7 +28,7 @@ from nextclick.errors import ConfigError, SourceError, nearest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nextclick.core.item_table import ItemColumn
+    from nextclick.core.item_columns import ItemColumn
     from nextclick.data.options import ItemOptions
     from nextclick.data.readers.sources import LogSource
 

@@ -26,11 +26,13 @@ ID_DROPOUT = 0.1
 
 
 def feature_names(config: Any) -> tuple[str, ...]:
-    """The columns that `features` of a config names; none for a model without this parameter.
+    """The columns that `features` of a config names; none for a model that reads no item table.
 
     >>> from types import SimpleNamespace
-    >>> feature_names(SimpleNamespace(features="category, price"))
+    >>> feature_names(SimpleNamespace(features="category, price", id_dropout=0.1))
     ('category', 'price')
     """
-    text: str = getattr(config, "features", "")
+    if not hasattr(config, "id_dropout"):  # `features` of a blend are not those of items
+        return ()
+    text: str = config.features
     return tuple(name.strip() for name in text.split(",") if name.strip())

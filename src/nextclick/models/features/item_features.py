@@ -22,14 +22,15 @@ from zlib import crc32
 import numpy as np
 
 from nextclick.core.array_checks import check_array
-from nextclick.core.item_table import CategoryColumn, NumberColumn, TextColumn
+from nextclick.core.item_columns import CategoryColumn, NumberColumn, TextColumn
 from nextclick.errors import ConfigError
 from nextclick.models.features.feature_options import feature_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from nextclick.core.item_table import ItemColumn, ItemTable
+    from nextclick.core.item_columns import ItemColumn
+    from nextclick.core.item_table import ItemTable
     from nextclick.core.types import AnyArray, BoolArray, Int64Array
 
 MIN_LABEL_ITEMS = 2

@@ -1,4 +1,4 @@
-"""Columns of an item table: their kinds, and their values as arrays."""
+"""The values of an item table: the kinds of its columns, and the values as arrays."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from nextclick.core.item_table import Categories, CategoryColumn, NumberColumn, TextColumn
+from nextclick.core.item_columns import Categories, CategoryColumn, NumberColumn, TextColumn
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.data.readers.columns import normalized_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nextclick.core.item_table import ItemColumn
+    from nextclick.core.item_columns import ItemColumn
 
 # parts of the names of columns whose integers are labels
 _LABEL_HINTS = (
