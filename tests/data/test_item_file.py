@@ -129,6 +129,12 @@ def test_a_test_item_changes_nothing_that_is_trained_on(tmp_path: Path) -> None:
     assert first.fingerprint == second.fingerprint
 
 
+def test_the_fingerprint_depends_on_the_names_of_columns(tmp_path: Path) -> None:
+    first = prepared(tmp_path / "first", written(tmp_path, ITEMS)).store
+    renamed = written(tmp_path, ITEMS.replace("title", "name"))
+    assert prepared(tmp_path / "second", renamed).store.fingerprint != first.fingerprint
+
+
 def test_kinds_of_columns(tmp_path: Path) -> None:
     frame = pl.DataFrame(
         {

@@ -83,12 +83,13 @@ def write_store(
         _write_column(folder, number, codes, source, selection)
     n_train = len(selection.train)
     n_inner = n_train - n_valid(n_train, options.split.valid_fraction)
+    described = [] if item_rows is None else [item_table.kinds]  # names are in no array
     digests = digest_files(folder)
     manifest = {
         "kind": KIND,
         "format_version": FORMAT_VERSION,
         "nextclick": __version__,
-        "fingerprint": fingerprint(folder, n_inner, digests=digests),
+        "fingerprint": fingerprint(folder, n_inner, *described, digests=digests),
         "n_train_inner_sessions": n_inner,
         "protocol": _protocol_fields(options, split, blocks, selection.unseen_rule),
         "prepared": {"read": asdict(options.read), "sessions": asdict(options.sessions)},

@@ -200,12 +200,14 @@ class WindowLog:
     def _write_manifest(self, folder: Path, window: Window, n_train: int) -> None:
         protocol = self.store.protocol
         n_inner = n_train - n_valid(n_train, protocol["split"]["valid_fraction"])
+        item_table = self.store.item_table
+        described = [] if item_table is None else [item_table.kinds]
         digests = digest_files(folder)
         manifest = {
             "kind": KIND,
             "format_version": FORMAT_VERSION,
             "nextclick": __version__,
-            "fingerprint": fingerprint(folder, n_inner, digests=digests),
+            "fingerprint": fingerprint(folder, n_inner, *described, digests=digests),
             "n_train_inner_sessions": n_inner,
             "protocol": protocol
             | {
