@@ -28,6 +28,7 @@ from nextclick.models.features.item_features import (
 from nextclick.models.neural.narm import NARMConfig
 from nextclick.serving import Recommender
 from nextclick.serving.request import RecommendationRequest, to_batch
+from nextclick.training import run_log
 from nextclick.training.training_config import NeuralOptions
 
 if TYPE_CHECKING:
@@ -384,3 +385,40 @@ def test_a_blend_recommends_no_item_without_a_click(store: Store, tmp_path: Path
     )
     result = evaluate(artifact, store, ks=[12]).evaluation
     assert result["counts"]["unseen_targets"] == 60
+
+
+class KilledError(Exception):
+    """Ends a training at a call of its progress."""
+
+
+def killed(after: int) -> Any:
+    """A progress that raises at its call number `after`; 0 counts the calls."""
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        progress.n_calls += 1
+        if progress.n_calls == after:
+            raise KilledError
+
+    progress.n_calls = 0
+    return progress
+
+
+@pytest.mark.parametrize("model", ["narm", "cosine-gru"])
+def test_a_killed_training_resumes_to_the_same_weights(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setattr(run_log, "PROGRESS_SECONDS", 0.0)
+    values = {"epochs": 2, "checkpoint_minutes": 0} | (
+        {"loss": "sampled", "negatives": 8, "sparse": True, "full_softmax_items": 0}
+        if model == "cosine-gru"
+        else {}
+    )
+    config = TINY | WIDTHS[model] | {"features": "category,price,title"} | values
+    count = killed(0)
+    whole = train(store, model, tmp_path / "whole", config=config, progress=count)
+    folder, stop = tmp_path / "model", killed(count.n_calls * 2 // 3)
+    with pytest.raises(KilledError):
+        train(store, model, folder, config=config, progress=stop)
+    resumed = train(store, model, folder, config=config, neural=NeuralOptions(resume=True))
+    for name, array in whole.model.state().items():
+        np.testing.assert_array_equal(array, resumed.model.state()[name])
