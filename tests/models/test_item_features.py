@@ -103,7 +103,10 @@ def embedding() -> tuple[ItemEmbedding, ItemFeatures]:
     """Two features: labels of items 1 to 3, and words of two rows."""
     features = ItemFeatures(
         (Feature("brand", 3, keys=np.array([7])), Feature("title", 3)),
-        (np.array([[0], [2], [1], [2]]), np.array([[0, 0], [1, 2], [1, 0], [0, 0]])),
+        (
+            np.array([[0], [2], [1], [2]], dtype=np.int32),
+            np.array([[0, 0], [1, 2], [1, 0], [0, 0]], dtype=np.int32),
+        ),
         np.array([False, True, True, False]),
     )
     items = ItemEmbedding(3, 2, features)

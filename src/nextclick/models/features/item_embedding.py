@@ -37,6 +37,7 @@ class FeatureEmbedding(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(n, D) means of the embeddings of (n, L) rows; row 0 does not count."""
+        rows = rows.long()  # stored as int32, for the memory of large catalogs
         weight, sparse = self.rows.weight, self.rows.sparse
         if rows.shape[1] == 1:
             return embedding(rows[:, 0], weight, padding_idx=0, sparse=sparse)

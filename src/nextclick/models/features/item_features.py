@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.item_columns import ItemColumn
     from nextclick.core.item_table import ItemTable
-    from nextclick.core.types import AnyArray, BoolArray, Int64Array
+    from nextclick.core.types import AnyArray, BoolArray, Int32Array, Int64Array
 
 MIN_LABEL_ITEMS = 2
 N_BINS = 16
@@ -88,8 +88,8 @@ class Feature:
         """The kind of the column."""
         return "category" if self.keys is not None else "text" if self.bounds is None else "number"
 
-    def rows(self, column: ItemColumn) -> Int64Array:
-        """(N + 1, L) int64, the rows of each item, 0 beyond its last.
+    def rows(self, column: ItemColumn) -> Int32Array:
+        """(N + 1, L) int32, the rows of each item, 0 beyond its last.
 
         Raises:
             ConfigError: the column is of another kind than in training.
@@ -105,10 +105,10 @@ class Feature:
         if self.bounds is not None:
             assert isinstance(column, NumberColumn)
             bins = np.searchsorted(self.bounds, column.values, side="right") + 1
-            return np.where(np.isnan(column.values), 0, bins).astype(np.int64)[:, None]
+            return np.where(np.isnan(column.values), 0, bins).astype(np.int32)[:, None]
         return self._rows_of_texts(column)
 
-    def _rows_of_labels(self, column: ItemColumn) -> Int64Array:
+    def _rows_of_labels(self, column: ItemColumn) -> Int32Array:
         assert isinstance(column, CategoryColumn) and self.keys is not None
         codes, labels = column.values
         hashes = np.array([_hash(str(label)) for label in labels.ids()], dtype=np.int64)
@@ -116,11 +116,11 @@ class Feature:
         found = np.append(self.keys, 0)[position] == hashes
         found &= position < len(self.keys)
         row_of_code = np.append(0, np.where(found, position + 2, SHARED_ROW))
-        return np.asarray(row_of_code[codes], dtype=np.int64)
+        return np.asarray(row_of_code[codes], dtype=np.int32)
 
-    def _rows_of_texts(self, column: ItemColumn) -> Int64Array:
+    def _rows_of_texts(self, column: ItemColumn) -> Int32Array:
         assert isinstance(column, TextColumn)
-        rows = np.zeros((column.n_rows, MAX_TOKENS), dtype=np.int64)
+        rows = np.zeros((column.n_rows, MAX_TOKENS), dtype=np.int32)
         longest = 1
         for item, text in enumerate(column.values.ids(), 1):
             tokens = [crc32(token) % (self.n_rows - 1) + 1 for token in _tokens(str(text))]
@@ -135,13 +135,13 @@ class ItemFeatures:
 
     Attributes:
         features: the features, in the order of the config.
-        rows: (N + 1, L) int64 of each feature; None for a trained model, whose item vectors
+        rows: (N + 1, L) int32 of each feature; None for a trained model, whose item vectors
             contain the features.
         clicked: (N + 1,) bool, the items that training clicks; None as `rows`.
     """
 
     features: tuple[Feature, ...]
-    rows: tuple[Int64Array, ...] | None = None
+    rows: tuple[Int32Array, ...] | None = None
     clicked: BoolArray | None = None
 
     @classmethod
