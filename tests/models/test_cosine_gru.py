@@ -6,6 +6,7 @@ import torch
 
 from nextclick.core.sessions import Sessions
 from nextclick.graphs.nearby_items import NearbyItems, nearby_items
+from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.neural.cosine_gru import (
     CosineGRU,
     CosineGRUConfig,
@@ -144,6 +145,7 @@ def test_neighbor_vectors_by_hand():
     nearby = NearbyItems(
         np.array([[0, 0], [2, 0]], dtype=np.int32), np.array([[0, 0], [1.0, 0]], dtype=np.float32)
     )
-    table = torch.nn.Embedding.from_pretrained(torch.tensor([[0.0], [1.0], [5.0]]))
+    table = ItemEmbedding(2, 1)
+    table.weight.data.copy_(torch.tensor([[0.0], [1.0], [5.0]]))
     vectors = NeighborVectors(nearby, 0.5, torch.device("cpu"))
     assert vectors(torch.tensor([[1, 0]]), table).tolist() == [[[2.5], [0.0]]]

@@ -9,7 +9,12 @@ import polars as pl
 import pytest
 
 from nextclick.errors import ConfigError, OutputError
-from nextclick.simulation.simulate import SimulationConfig, simulate, simulate_frame
+from nextclick.simulation.simulate import (
+    SimulationConfig,
+    simulate,
+    simulate_frame,
+    simulate_items,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,3 +114,25 @@ def test_a_failed_write_changes_nothing(tmp_path: Path, name: str) -> None:
         simulate(CONFIG, tmp_path / name, progress=stop, overwrite=True)
     assert (tmp_path / name).read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["items.csv", "items.parquet"])
+def test_the_item_table_has_every_item(tmp_path: Path, name: str) -> None:
+    assert simulate_items(CONFIG, tmp_path / name) == 100
+    path = tmp_path / name
+    items = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path)
+    assert items.columns == ["item_id", "category", "brand", "price", "title"]
+    clicks = simulate_frame(CONFIG)
+    joined = clicks.join(items, on="item_id", suffix="_of_item")
+    assert joined.height == clicks.height
+    of_log = pl.format("category-{}", "category")
+    assert joined.select((of_log == pl.col("category_of_item")).all()).item()
+    # a brand has up to eight items of one category
+    brands = items.group_by("brand").agg(pl.len(), pl.col("category").n_unique())
+    assert brands["len"].max() == 8
+    assert brands["category"].max() == 1
+    assert items["price"].drop_nulls().min() > 0
+    simulate_items(CONFIG, tmp_path / f"again-{name}")
+    assert (tmp_path / name).read_bytes() == (tmp_path / f"again-{name}").read_bytes()
+    with pytest.raises(OutputError, match="exists; choose another path or set overwrite"):
+        simulate_items(CONFIG, tmp_path / name)

@@ -4,6 +4,7 @@ ARTIFACT/
 manifest.json          format version, model, config, training data
 weights.safetensors    arrays of the model, without executable content
 items/                 vocabulary, and support.npy (N + 1,) int64: clicks in training
+items/table/           features of the items, if the store has an item table
 users/                 vocabulary, for a model that reads users
 log/                   items.npy, offsets.npy: training sessions, for a model that needs them for a
                        refresh and was trained with the option to refresh
@@ -33,11 +34,13 @@ from nextclick.core.array_checks import ArrayError, check_range, check_sessions,
 from nextclick.core.config import build_config
 from nextclick.core.display import Display, Displayed
 from nextclick.core.file_digests import MANIFEST, find_damage
+from nextclick.core.item_table import COLUMNS_FILE, ItemTable
 from nextclick.core.manifests import ManifestError, describe_os_error, write_manifest
 from nextclick.core.remote_upload import check_output, output_folder
 from nextclick.core.sessions import Sessions
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ArtifactError, ConfigError, StoreError
+from nextclick.models.features.item_features import known_items
 from nextclick.models.model_registry import model_class
 from nextclick.version import __version__
 
@@ -45,13 +48,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from nextclick.core.types import AnyArray, Int64Array
+    from nextclick.core.types import AnyArray, BoolArray, Int64Array
     from nextclick.models.base import Model
 
 WEIGHTS = "weights.safetensors"
+ITEM_TABLE = "items/table"
 _TRAINED_KEYS = ("part", "seed", "seconds", "counts", "data_fingerprint", "protocol")
 # raised by a file that was changed together with its digest
-_BROKEN = (ConfigError, SafetensorError, ValueError, TypeError, LookupError, RuntimeError)
+_BROKEN = (
+    *(ConfigError, StoreError, SafetensorError),
+    *(ValueError, TypeError, LookupError, RuntimeError),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -67,6 +74,7 @@ class Artifact(Displayed):
             model also the summary of its training.
         users: raw user ids, for a model that reads users.
         log: training sessions, items only; None if they are not stored.
+        item_table: features of the items; None without an item table.
     """
 
     model: Model
@@ -75,6 +83,22 @@ class Artifact(Displayed):
     trained: dict[str, Any]
     users: Vocabulary | None = None
     log: Sessions | None = None
+    item_table: ItemTable | None = None
+
+    @property
+    def known_items(self) -> BoolArray:
+        """(N + 1,) bool, the items that the model can rank; see `known_items`."""
+        return known_items(self.model.config, self.support, self.item_table)
+
+    @property
+    def candidates(self) -> BoolArray | None:
+        """(N + 1,) bool, the items that may be recommended; None for all.
+
+        Items of an item table without a click are candidates of models with features only.
+        """
+        known = self.known_items
+        lists_unclicked = self.trained.get("catalog") == "all"
+        return known if lists_unclicked and not known[1:].all() else None
 
     def display(self) -> Display:
         """What is shown of the artifact: the model, its parameters and its training."""
@@ -127,6 +151,8 @@ class Artifact(Displayed):
         _save_weights(arrays, folder / WEIGHTS)
         self.items.save(folder / "items")
         np.save(folder / "items" / "support.npy", self.support)
+        if self.item_table is not None:
+            self.item_table.save(folder / ITEM_TABLE)
         if self.users is not None:
             self.users.save(folder / "users")
         if self.log is not None:
@@ -176,7 +202,10 @@ class Artifact(Displayed):
                     f"the model reads {model.n_users} users, the vocabulary has {len(users)}"
                 )
         log = _read_log(folder, n_items) if "log/items.npy" in manifest["files"] else None
-        return cls(model, items, support, trained, users, log)
+        item_table = None
+        if f"{ITEM_TABLE}/{COLUMNS_FILE}" in manifest["files"]:
+            item_table = _read_item_table(folder, n_items)
+        return cls(model, items, support, trained, users, log, item_table)
 
 
 def _read_fields(manifest: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -239,6 +268,16 @@ def _read_log(folder: Path, n_items: int) -> Sessions:
         )
         check_sessions(sessions)
     return sessions
+
+
+def _read_item_table(folder: Path, n_items: int) -> ItemTable:
+    with _naming(folder, ITEM_TABLE):
+        table = ItemTable.open(folder / ITEM_TABLE)
+        if table.n_items != n_items:
+            raise ArrayError(
+                f"the item table has {table.n_items} items, the vocabulary has {n_items}"
+            )
+    return table
 
 
 def _save_weights(arrays: dict[str, AnyArray], path: Path) -> None:

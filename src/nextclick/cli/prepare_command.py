@@ -60,6 +60,7 @@ def prepare_command(
         nextclick prepare yoochoose-clicks.dat -o store --protocol sr-gnn-yoochoose
         nextclick prepare s3://bucket/clicks/ -o s3://bucket/store
         nextclick prepare clicks/ -o store --engine spark --master spark://host:7077
+        nextclick prepare clicks.csv -o store --items items.parquet
     """  # noqa: D301
     from nextclick.data.prepare_store import prepare
 
@@ -106,6 +107,8 @@ def show_report(prepared: Prepared) -> None:
         [s["name"], s["events"], s["sessions"], s["users"], s["items"]] for s in report["steps"]
     ]
     table(_filters_title(prepared), ["step", "events", "sessions", "users", "items"], rows)
+    if "item_table" in report:
+        _show_items(report["item_table"])
     for store in prepared.stores:
         _show_store(store)
     for log, figures in report["published"].items():
@@ -141,6 +144,12 @@ def _show_reading(report: dict[str, Any]) -> None:
         else:
             value = f"{example['reason']}, got {example['value']!r}"
             say(f"  {where}, column {example['column']!r}: {value}")
+
+
+def _show_items(items: dict[str, Any]) -> None:
+    rows = [[name, kind, items["missing"][name]] for name, kind in items["columns"].items()]
+    title = f"Items of {items['file']}: {items['rows']:,} rows, ids in {items['id_column']}"
+    table(title, ["column", "kind", "missing"], rows)
 
 
 def _show_store(store: Any) -> None:

@@ -12,6 +12,7 @@ from nextclick.data.options import PrepareOptions
 from nextclick.data.readers.columns import COMMON_NAMES
 
 _READ, _SESSIONS, _FILTERS, _SPLIT = "Reading", "Sessions", "Filters", "Split"
+_ITEMS = "Item table"
 _FLAGS = {
     **{f"read.columns.{role}": (f"--{role}-column",) for role in COMMON_NAMES},
     "read.names": ("--columns",),
@@ -22,6 +23,10 @@ _FLAGS = {
     "filters.iterate": ("--iterate/--one-pass",),
     "filters.collapse_repeats": ("--collapse-repeats/--keep-repeats",),
     "split.kind": ("--split",),
+    "item_table.source": ("--items",),
+    "item_table.id_column": ("--items-id-column",),
+    "item_table.catalog": ("--items-only",),
+    "item_table.kinds": ("--items-kind",),
     "split.whole_days": ("--whole-days/--moments",),
     "split.drop_edge": ("--drop-edge/--keep-edge",),
 }
@@ -50,6 +55,8 @@ _DEFAULTS = {
     "split.whole_days": "moments",
     "split.drop_edge": "keep edge",
     "split.unseen": "drop, or miss for a pre-split log",
+    "item_table.id_column": "detected by name",
+    "item_table.kinds": "detected from the values",
 }
 
 Prepare = Annotated[
@@ -57,7 +64,13 @@ Prepare = Annotated[
     OptionGroup(
         flags=_FLAGS,
         defaults=_DEFAULTS,
-        panels={"read": _READ, "sessions": _SESSIONS, "filters": _FILTERS, "split": _SPLIT},
+        panels={
+            "read": _READ,
+            "sessions": _SESSIONS,
+            "filters": _FILTERS,
+            "split": _SPLIT,
+            "item_table": _ITEMS,
+        },
     ),
 ]
 

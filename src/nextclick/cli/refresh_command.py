@@ -72,6 +72,16 @@ class RefreshOptions:
             "rules trained without --refreshable"
         ),
     ] = None
+    items: Annotated[
+        str | None,
+        Field(
+            description="newer item table, with the columns of that of the model; new items of a "
+            "model with features begin with the vectors of their features"
+        ),
+    ] = None
+    items_id_column: Annotated[
+        str | None, Field(description="column of the item ids of --items")
+    ] = None
     overlap: Annotated[
         Literal["whole", "cut"],
         Field(
@@ -103,6 +113,8 @@ def refresh_command(
             defaults={
                 "output": "the refreshed registry",
                 "until": "the last click of the log",
+                "items": "the table of the model",
+                "items_id_column": "detected by name",
                 "max_messages": "up to the end",
                 "max_seconds": "up to the end",
                 "dead_letters": "TOPIC.rejected.jsonl",
@@ -138,6 +150,7 @@ def refresh_command(
     also trained on the held-out sessions.
     """  # noqa: D301
     from nextclick.artifact.registries import artifact_folder, is_registry
+    from nextclick.data.options import ItemOptions
     from nextclick.experiments.artifact_refresh import refresh
 
     destination = target.apply()
@@ -157,6 +170,7 @@ def refresh_command(
             publish_check=publish_check.apply(),
             fine_tune=fine_tune.apply(),
             store=destination.store,
+            items=ItemOptions(destination.items, destination.items_id_column),
             overlap=destination.overlap,
             until=destination.until,
             overwrite=overwrite,

@@ -24,6 +24,13 @@ def simulate_command(
         TypedOptions[SimulationConfig],
         OptionGroup("Structures (0 turns one off)", panels=dict.fromkeys(_SIZE, "Size")),
     ],
+    items_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of the item table, of the same formats: category, brand, price and title "
+            "of each item of the shop, for `prepare --items`."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -36,15 +43,21 @@ def simulate_command(
         nextclick simulate -o clicks.csv
         nextclick simulate -o big.parquet --events 100000000 --items 500000 --users 5000000
         nextclick simulate -o silent.csv --dwell-signal 0
+        nextclick simulate -o clicks.csv --items-file items.csv
     """  # noqa: D301
-    from nextclick.simulation.simulate import simulate
+    from nextclick.simulation.simulate import check_file, simulate, simulate_items
 
     simulation = config.apply()
+    if items_file is not None:
+        check_file(items_file, overwrite=overwrite)
     with progress_bar() as progress:
         summary = simulate(simulation, output, overwrite=overwrite, progress=progress)
     show(
         f"{summary.path}: {summary.events:,} clicks in {summary.sessions:,} sessions, "
         f"{summary.size:,} bytes"
     )
+    if items_file is not None:
+        n_items = simulate_items(simulation, items_file, overwrite=overwrite)
+        show(f"{items_file}: {n_items:,} items")
     if as_json:
         print_json("simulate/1", asdict(summary) | {"config": asdict(simulation)})

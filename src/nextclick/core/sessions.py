@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nextclick.core.earlier_sessions import EarlierSessions
-    from nextclick.core.types import AnyArray, Int32Array, Int64Array
+    from nextclick.core.types import AnyArray, BoolArray, Int32Array, Int64Array
 
 MS_PER_SECOND = 1000
 MS_PER_DAY = 86_400_000
@@ -92,7 +92,7 @@ class Sessions:
         for block, (begin, end) in zip(numbers, pairwise(bounds), strict=False):
             yield block, self.slice(begin, end)
 
-    def mask_unseen_items(self, support: Int64Array) -> Sessions:
+    def mask_unseen_items(self, support: Int64Array | BoolArray) -> Sessions:
         """The sessions with item 0 (unknown) in place of items whose `support` (N + 1,) is 0.
 
         The catalog covers the whole training data, so a model trained on a part of it has not

@@ -266,6 +266,34 @@ class SplitOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ItemOptions:
+    """The item table: a file with one row per item, such as its category, brand and price."""
+
+    source: Annotated[
+        Any,
+        Field(
+            description="item table: a file, folder, glob or address with one row per item, in any "
+            "form that a log may have; its columns are stored for models with features"
+        ),
+    ] = None
+    id_column: Annotated[str | None, Field(description="column of the item ids of --items")] = None
+    catalog: Annotated[
+        Literal["clicked", "all"],
+        Field(
+            description="items that can be recommended: those that training clicks, or also those "
+            "of --items without a click, which only a model with features ranks"
+        ),
+    ] = "clicked"
+    kinds: Annotated[
+        tuple[str, ...],
+        Field(
+            description="kind of a column of --items, category, number or text, such as "
+            "size=category"
+        ),
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PrepareOptions:
     """All options of `prepare`, and the name of the protocol that they follow."""
 
@@ -273,6 +301,7 @@ class PrepareOptions:
     sessions: SessionOptions = field(default_factory=SessionOptions)
     filters: FilterOptions = field(default_factory=FilterOptions)
     split: SplitOptions = field(default_factory=SplitOptions)
+    item_table: ItemOptions = field(default_factory=ItemOptions)
     protocol: Annotated[
         str | None,
         Field(description="filters and split of a paper; other options override it"),
@@ -286,7 +315,7 @@ class PrepareOptions:
         """
         groups = {
             name: _validated(getattr(self, name), name)
-            for name in ("read", "sessions", "filters", "split")
+            for name in ("read", "sessions", "filters", "split", "item_table")
         }
         check_timezone(groups["sessions"].block_timezone)
         return replace(self, **groups)

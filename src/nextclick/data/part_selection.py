@@ -31,6 +31,8 @@ class PartSelection:
         test: session numbers of the test part that have enough clicks left.
         keep: (E,) bool, False for dropped clicks.
         support: (items,) int64, the number of kept clicks on each item in `train`.
+        in_catalog: (items,) bool, the items of the store: those with support, and others that are
+            known from an item table.
         unseen_rule: `drop` or `miss` for test clicks on items outside training. `full` drops items
             that no training session has; those that only the recent samples lack are misses.
         unseen: counts of test clicks and sessions affected by unseen items, for the manifest.
@@ -40,12 +42,17 @@ class PartSelection:
     test: Int64Array
     keep: BoolArray
     support: Int64Array
+    in_catalog: BoolArray
     unseen_rule: str
     unseen: dict[str, int]
 
 
 def select_parts(
-    table: SessionTable, split: Split, options: PrepareOptions, n_items: int
+    table: SessionTable,
+    split: Split,
+    options: PrepareOptions,
+    n_items: int,
+    listed: BoolArray | None = None,
 ) -> PartSelection:
     """Reduce training to its recent samples, then drop unseen items and users from the test.
 
@@ -54,6 +61,8 @@ def select_parts(
         split: the sessions of the two parts.
         options: the options of `prepare`.
         n_items: number of item codes.
+        listed: (items,) bool, items of an item table that are known without a click in training;
+            None for none.
 
     Raises:
         EmptyLogError: no training sample or no test session is left.
@@ -65,13 +74,19 @@ def select_parts(
     train = _select_recent(keep, table.offsets, split.train, options.split.recent)
     if options.split.recent > 1:
         support = item_support(table, keep, train, n_items)
-    allowed = {"drop": support, "full": full_support, "miss": np.ones(n_items, np.int64)}[unseen]
+    known = np.zeros(n_items, dtype=np.bool_) if listed is None else listed
+    in_catalog = known | (support > 0)
+    allowed = {
+        "drop": in_catalog,
+        "full": known | (full_support > 0),
+        "miss": np.ones(n_items, dtype=np.bool_),
+    }[unseen]
     test = split.test
     if options.split.unseen_users == "drop" and table.users is not None:
         test = _drop_unseen_users(table.users, train, test)
     n_dropped = 0
     for clicks in remaining_clicks(table, keep, test):
-        dropped = clicks[allowed[table.items[clicks]] == 0]
+        dropped = clicks[~allowed[table.items[clicks]]]
         keep[dropped] = False
         n_dropped += len(dropped)
     lengths = remaining_lengths(keep, table.offsets)[test]
@@ -82,7 +97,7 @@ def select_parts(
             "earlier boundary, or count them as misses with --unseen miss"
         )
     n_unseen = sum(
-        int(np.count_nonzero(support[table.items[clicks]] == 0))
+        int(np.count_nonzero(~in_catalog[table.items[clicks]]))
         for clicks in remaining_clicks(table, keep, test)
     )
     counts = {
@@ -90,7 +105,7 @@ def select_parts(
         "clicks_kept_as_unseen": n_unseen,
         "sessions_dropped": len(split.test) - len(test),
     }
-    return PartSelection(train, test, keep, support, unseen, counts)
+    return PartSelection(train, test, keep, support, in_catalog, unseen, counts)
 
 
 def _select_recent(

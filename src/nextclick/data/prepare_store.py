@@ -14,6 +14,8 @@ from nextclick.core.types import silent
 from nextclick.data.click_counts import ClickCounts
 from nextclick.data.engines import LOCAL, check_engine, reader_of
 from nextclick.data.filtered_split import FilteredSplit, filter_before_split, filtered_splits
+from nextclick.data.item_file import read_item_rows
+from nextclick.data.matched_items import check_item_options, match_items
 from nextclick.data.options import DEFAULT_GAP_SECONDS, PrepareOptions
 from nextclick.data.part_selection import select_parts
 from nextclick.data.predicted_share import count_predicted
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import Progress
     from nextclick.data.encode import IdEncoder
     from nextclick.data.filters import FilterStep
+    from nextclick.data.matched_items import MatchedItems
     from nextclick.data.readers.log_parts import LogPart
     from nextclick.data.readers.raw_log import ReadParts
 
@@ -73,6 +76,7 @@ class SessionLog:
         time_pattern: inferred pattern of dates that a later log may not decide, else None.
         report: what was read, for the report of `prepare`.
         warnings: properties of the log that mislead models.
+        item_rows: the item table, matched to the item codes; None without one.
     """
 
     table: SessionTable
@@ -83,6 +87,7 @@ class SessionLog:
     time_pattern: str | None
     report: dict[str, Any]
     warnings: list[str]
+    item_rows: MatchedItems | None = None
 
     @property
     def n_users(self) -> int:
@@ -136,7 +141,13 @@ def prepare(
         ) as scratch,
         reader_of(engine, master) as read_tables,
     ):
+        items = options.item_table
+        check_item_options(items)
+        rows = None if items.source is None else read_item_rows(items, options.read)
         log = read_sessions(*parts, options, progress, read_tables)
+        if rows is not None:
+            log.item_rows = match_items(rows, log.items, items)
+            log.warnings += log.item_rows.notes
         if log.time_pattern is not None:  # a refresh reads later logs by the same pattern
             options = replace(options, read=replace(options.read, time_format=log.time_pattern))
         names, report = _filter_and_write(log, options, scratch, progress)
@@ -164,6 +175,8 @@ def _filter_and_write(
         "warnings": [*log.warnings, *late_warnings(session_ends(log.table), now_ms)],
         "published": PROTOCOLS[options.protocol].published if options.protocol else {},
     }
+    if log.item_rows is not None:
+        report["item_table"] = log.item_rows.report()
     names, added = [], report
     for number, part in enumerate(filtered_splits(log, options, now_ms)):
         progress("write", number, None)
@@ -183,7 +196,8 @@ def _write_split(
     report: dict[str, Any],
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Write the store of a split; return the steps of its filters and its warnings."""
-    selection = select_parts(part.table, part.split, options, len(log.items))
+    listed = None if log.item_rows is None else log.item_rows.listed(len(log.items))
+    selection = select_parts(part.table, part.split, options, len(log.items), listed)
     predicted = count_predicted(part.table, log.n_train, part.split, selection)
     warnings = split_warnings(part.split, session_ends(part.table), predicted.targets)
     steps = _as_json(part.steps)
@@ -195,6 +209,7 @@ def _write_split(
         items=log.items,
         users=log.users,
         columns=log.columns,
+        item_rows=log.item_rows,
         options=options,
         report=_extended(report, steps, warnings),
     )

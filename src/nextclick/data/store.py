@@ -3,6 +3,7 @@
     STORE/
       manifest.json            format version, options, report, counts, fingerprint
       items/  users/           vocabularies (users only if the log has users)
+      items/table/             features of the items (only with an item table)
       columns/0/  …            vocabularies of the values of the kept columns
       train/  test/            items.npy (E,) int32    offsets.npy (S + 1,) int64
                                times.npy (E,) int64    users.npy, blocks.npy (S,) int32
@@ -32,6 +33,7 @@ from nextclick.core.array_checks import (
 from nextclick.core.display import Display, Displayed
 from nextclick.core.earlier_sessions import EarlierSessions
 from nextclick.core.file_digests import MANIFEST, find_damage
+from nextclick.core.item_table import ItemTable
 from nextclick.core.locations import resolve_location
 from nextclick.core.manifests import (
     ManifestError,
@@ -50,10 +52,11 @@ from nextclick.errors import ConfigError, StoreError, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nextclick.core.types import Int32Array, Progress
+    from nextclick.core.types import BoolArray, Int32Array, Progress
 
 FORMAT_VERSION = 3  # 2 had no digests of its files
 KIND = "nextclick.store"
+ITEM_TABLE = "items/table"
 WINDOWS_KIND = "nextclick.store-windows"
 _FIELDS: dict[str, type] = {
     "fingerprint": str,
@@ -202,6 +205,37 @@ class Store(Displayed):
         """Raw item ids."""
         self._verify("items")
         return Vocabulary.open(self.path / "items")
+
+    @cached_property
+    def item_table(self) -> ItemTable | None:
+        """Features of the items, None if the store was prepared without `--items`.
+
+        Raises:
+            StoreError: a file is missing or damaged.
+        """
+        if not self._names(ITEM_TABLE):
+            return None
+        self._verify("items")
+        table = ItemTable.open(self.path / ITEM_TABLE)
+        if table.n_items != len(self.items):
+            raise StoreError(
+                f"{self.path / ITEM_TABLE}: the item table has {table.n_items} items, the "
+                f"vocabulary {len(self.items)}; prepare the log again"
+            )
+        return table
+
+    @property
+    def lists_unclicked(self) -> bool:
+        """Whether the vocabulary has items of the item table that training does not click."""
+        described: dict[str, Any] = self.manifest.get("item_table", {})
+        return described.get("catalog") == "all"
+
+    def candidates(self, known: BoolArray) -> BoolArray | None:
+        """(N + 1,) bool, the items that a model that knows these may recommend; None for all.
+
+        Without items of the item table that training does not click, all items are candidates.
+        """
+        return known if self.lists_unclicked and not known[1:].all() else None
 
     @cached_property
     def users(self) -> Vocabulary | None:

@@ -14,7 +14,7 @@ from nextclick.core.storage import fingerprint
 from nextclick.core.time_blocks import NO_BLOCKS
 from nextclick.data.click_counts import remaining_lengths
 from nextclick.data.part_selection import item_support, remaining_clicks
-from nextclick.data.store import FORMAT_VERSION, KIND, Store
+from nextclick.data.store import FORMAT_VERSION, ITEM_TABLE, KIND, Store
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import AnyArray, BoolArray, Int32Array, Int64Array
     from nextclick.data.encode import IdEncoder
     from nextclick.data.filtered_split import FilteredSplit
+    from nextclick.data.matched_items import MatchedItems
     from nextclick.data.options import PrepareOptions
     from nextclick.data.part_selection import PartSelection
     from nextclick.data.predicted_share import PredictedShare
@@ -41,6 +42,7 @@ def write_store(
     items: IdEncoder,
     users: IdEncoder | None,
     columns: Mapping[str, IdEncoder],
+    item_rows: MatchedItems | None,
     options: PrepareOptions,
     report: dict[str, Any],
 ) -> Store:
@@ -55,13 +57,17 @@ def write_store(
         users: encoder of the user codes, None without users.
         columns: names of the kept columns, in the order of the table, to the encoders of their
             values.
+        item_rows: the item table, None without one.
         options: options of `prepare`, stored in the manifest.
         report: report of `prepare`, stored in the manifest.
     """
     table, split, blocks = part.table, part.split, part.blocks
-    item_codes = np.flatnonzero(selection.support).astype(np.int32)
+    item_codes = np.flatnonzero(selection.in_catalog).astype(np.int32)
     item_vocabulary, item_index = items.vocabulary(item_codes)
     item_vocabulary.save(folder / "items")
+    if item_rows is not None:
+        item_table = item_rows.table_of(item_index, len(item_vocabulary))
+        item_table.save(folder / ITEM_TABLE)
     session_users = None  # (S,) indices
     if users is not None and table.users is not None:
         train_users = table.users[selection.train]
@@ -77,12 +83,13 @@ def write_store(
         _write_column(folder, number, codes, source, selection)
     n_train = len(selection.train)
     n_inner = n_train - n_valid(n_train, options.split.valid_fraction)
+    described = [] if item_rows is None else [item_table.kinds]  # names are in no array
     digests = digest_files(folder)
     manifest = {
         "kind": KIND,
         "format_version": FORMAT_VERSION,
         "nextclick": __version__,
-        "fingerprint": fingerprint(folder, n_inner, digests=digests),
+        "fingerprint": fingerprint(folder, n_inner, *described, digests=digests),
         "n_train_inner_sessions": n_inner,
         "protocol": _protocol_fields(options, split, blocks, selection.unseen_rule),
         "prepared": {"read": asdict(options.read), "sessions": asdict(options.sessions)},
@@ -93,6 +100,8 @@ def write_store(
         "predicted": asdict(predicted) | {"share": predicted.share},
         "report": report,
     }
+    if item_rows is not None:
+        manifest["item_table"] = {"catalog": item_rows.catalog, "columns": item_table.kinds}
     sessions_of = {
         "train": selection.train,
         "train_inner": selection.train[:n_inner],

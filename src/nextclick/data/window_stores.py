@@ -21,7 +21,7 @@ from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions
 from nextclick.data.sessionize import SessionTable
 from nextclick.data.split import iso
-from nextclick.data.store import FORMAT_VERSION, KIND, PARTS, Store
+from nextclick.data.store import FORMAT_VERSION, ITEM_TABLE, KIND, PARTS, Store
 from nextclick.data.store_writer import count_part, n_valid
 from nextclick.errors import ConfigError, EmptyLogError
 from nextclick.version import __version__
@@ -149,7 +149,10 @@ class WindowLog:
         train = self._filtered_train(self.sessions.slice(int(first), boundary))
         if len(train) == 0:
             raise _empty("training", window)
-        chosen = np.flatnonzero(train.support()[1:]).astype(np.int32) + 1
+        in_catalog, item_table = train.support() > 0, self.store.item_table
+        if item_table is not None and self.store.lists_unclicked:
+            in_catalog |= item_table.has_values()
+        chosen = np.flatnonzero(in_catalog[1:]).astype(np.int32) + 1
         items, item_index = self.store.items.only(chosen)
         train = train.remap_items(item_index, len(items))
         test = self.sessions.slice(boundary, stop).remap_items(item_index, len(items))
@@ -158,6 +161,9 @@ class WindowLog:
             raise _empty("test", window)
         with atomic_folder(folder) as scratch:
             items.save(scratch / "items")
+            if item_table is not None:
+                rows = np.append(np.int32(0), chosen)
+                item_table.take(rows).save(scratch / ITEM_TABLE)
             if self.store.users is not None and train.users is not None:
                 known = np.unique(train.users)
                 users, user_index = self.store.users.only(known[known > 0].astype(np.int32))
@@ -194,12 +200,14 @@ class WindowLog:
     def _write_manifest(self, folder: Path, window: Window, n_train: int) -> None:
         protocol = self.store.protocol
         n_inner = n_train - n_valid(n_train, protocol["split"]["valid_fraction"])
+        item_table = self.store.item_table
+        described = [] if item_table is None else [item_table.kinds]
         digests = digest_files(folder)
         manifest = {
             "kind": KIND,
             "format_version": FORMAT_VERSION,
             "nextclick": __version__,
-            "fingerprint": fingerprint(folder, n_inner, digests=digests),
+            "fingerprint": fingerprint(folder, n_inner, *described, digests=digests),
             "n_train_inner_sessions": n_inner,
             "protocol": protocol
             | {
@@ -208,6 +216,7 @@ class WindowLog:
                 "boundary_ms": window.boundary_ms,
             },
             "prepared": self.store.prepared,
+            "item_table": self.store.manifest.get("item_table", {}),
             "report": {"window_of": self.store.fingerprint, **asdict(window)},
         }
         store = Store(folder, {**manifest, "files": digests}, is_verified=True)

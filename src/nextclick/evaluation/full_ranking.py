@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from nextclick.batches.prefixes import PrefixBlock
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import Float64Array, Int64Array, Progress, Scorer
+    from nextclick.core.types import BoolArray, Float64Array, Int64Array, Progress, Scorer
     from nextclick.core.vocabulary import Vocabulary
     from nextclick.evaluation.segments import Segmentation
 
@@ -177,6 +177,7 @@ def evaluate(
     support: Int64Array | None = None,
     history: Sessions | None = None,
     items: Vocabulary | None = None,
+    candidates: BoolArray | None = None,
     segmentations: Sequence[Segmentation] = (),
     max_memory_bytes: int = MAX_MEMORY_BYTES,
     n_bootstrap: int = 1000,
@@ -201,6 +202,8 @@ def evaluate(
             updated with them, and then with each block of `sessions` after its sessions are
             ranked. None evaluates the scorer without updates.
         items: raw ids of the N items, for rules that name ids.
+        candidates: (N + 1,) bool, the items that the scorer can rank; the others are not ranked.
+            None is all.
         segmentations: partitions of the prefixes that are measured, besides that by target.
         max_memory_bytes: limit of the scores in memory at a time; a single row may exceed it.
         n_bootstrap: number of resamples of the sessions for the 95 % intervals; 0 for none. A test
@@ -225,7 +228,7 @@ def evaluate(
         scorer, blocks = prequential.scorer, prequential.rows
         ranges = prequential.block_ranges()
     ranker = Ranker(scorer, ties=protocol.ties, list_length=cutoffs[-1])
-    rules = _candidate_rules(protocol.rules, items, sessions)
+    rules = _candidate_rules(protocol.rules, items, sessions, candidates)
     collected = CollectedRanks(Exposure(scorer.n_items, cutoffs, support))
     capabilities = scorer.capabilities if isinstance(scorer, Model) else Capabilities()
     if protocol.mode == "first" and isinstance(scorer, Model) and not capabilities.first_click:
@@ -302,16 +305,22 @@ def _blocks(
 
 
 def _candidate_rules(
-    rules: ItemRules, items: Vocabulary | None, sessions: Sessions
+    rules: ItemRules,
+    items: Vocabulary | None,
+    sessions: Sessions,
+    candidates: BoolArray | None,
 ) -> CandidateRules | None:
-    """The rules on item indices; None without a rule."""
-    if rules == NO_RULES:
+    """The rules on item indices; None if all items are candidates."""
+    if rules == NO_RULES and candidates is None:
         return None
-    if not rules.names_items:
-        return CandidateRules(None, rules.exclude_seen, sessions)
-    if items is None:
-        raise ConfigError("rules with allow or block need items, the vocabulary of their ids")
-    return CandidateRules(rules.candidates(items), rules.exclude_seen, sessions)
+    allowed = candidates
+    if rules.names_items:
+        if items is None:
+            raise ConfigError("rules with allow or block need items, the vocabulary of their ids")
+        allowed = rules.candidates(items)
+        if allowed is not None and candidates is not None:
+            allowed = allowed & candidates
+    return CandidateRules(allowed, rules.exclude_seen, sessions)
 
 
 def _rank_block(

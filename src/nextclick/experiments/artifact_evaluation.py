@@ -122,17 +122,18 @@ def evaluate_with_ranks(
         rebuild_graph = part == "valid" and model.capabilities.update == "by-block"
         if prequential or rebuild_graph:
             earlier = _model_part(artifact, store, "train_inner" if part == "valid" else "train")
-            history = earlier.mask_unseen_items(artifact.support)
+            history = earlier.mask_unseen_items(artifact.known_items)
             if rebuild_graph:
                 model = with_blocks(model, history, is_over=begins_with_block(sessions, history))
         evaluation = rank_and_measure(
             model,
-            sessions.mask_unseen_items(artifact.support),
+            sessions.mask_unseen_items(artifact.known_items),
             ks=ks,
             protocol=protocol,
             support=artifact.support,
             history=history if prequential else None,
             items=artifact.items,
+            candidates=artifact.candidates,
             segmentations=segmentations_for(
                 store, by, part=part, trained_on=artifact.trained["part"], support=artifact.support
             ),

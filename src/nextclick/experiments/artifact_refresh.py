@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nextclick.core.types import silent
+from nextclick.data.options import ReadOptions
 from nextclick.experiments.model_update import ModelUpdate, reindexed
+from nextclick.experiments.newer_items import NewerItems
 from nextclick.experiments.publish_check import decide_publication, n_held_out
 from nextclick.experiments.refresh_destination import RefreshDestination
 from nextclick.experiments.refresh_options import FineTuneOptions, PublishCheckOptions
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from nextclick.artifact import Artifact, ModelVersion
     from nextclick.core.types import Progress
     from nextclick.data.increment import Overlap
-    from nextclick.data.options import PrepareOptions
+    from nextclick.data.options import ItemOptions, PrepareOptions
     from nextclick.data.store import Store
     from nextclick.experiments.publish_check import PublishDecision
 
@@ -57,6 +59,7 @@ def refresh(
     publish_check: PublishCheckOptions | None = None,
     fine_tune: FineTuneOptions | None = None,
     store: Store | str | Path | None = None,
+    items: ItemOptions | None = None,
     overlap: Overlap = "whole",
     until: str | None = None,
     overwrite: bool = False,
@@ -79,6 +82,8 @@ def refresh(
         publish_check: the check that the refreshed model must pass to be published.
         fine_tune: how a model without an exact update is trained on the new sessions.
         store: the store of the first training, for older sessions that the artifact lacks.
+        items: a newer item table, with the columns of that of the model. New items of a model with
+            features begin with the vectors of their features. None keeps the table of the model.
         overlap: "whole" or "cut", see `read_increment`.
         until: the time until which the log is complete, ISO 8601 or milliseconds since the epoch;
             None is its last click. A block of time that ends later stays open.
@@ -97,6 +102,9 @@ def refresh(
     destination = RefreshDestination.resolve(artifact, output, overwrite=overwrite)
     base, publish_check = destination.base, publish_check or PublishCheckOptions()
     update = ModelUpdate.create(base, fine_tune or FineTuneOptions(), store, progress)
+    if items is not None and items.source is not None:
+        read = ReadOptions() if options is None else options.read
+        update = replace(update, newer_items=NewerItems.read(base, items, read))
     increment = update.read_log(log, options, overlap, until)
     n_sessions = len(increment.sessions)
     n_held = n_held_out(n_sessions, publish_check.holdout)

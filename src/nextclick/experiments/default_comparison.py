@@ -166,7 +166,8 @@ def _save_member(blend: Artifact, index: int, folder: Path) -> None:
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     model: Any = blend.model
-    Artifact(model.members[index], blend.items, blend.support, trained).save(folder, overwrite=True)
+    member = replace(blend, model=model.members[index], trained=trained, users=None, log=None)
+    member.save(folder, overwrite=True)
 
 
 def _speed(store: Store, file: Path, seconds: float, progress: Progress) -> dict[str, Any]:

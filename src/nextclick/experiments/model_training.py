@@ -164,11 +164,14 @@ class _TrainingRequest:
             "protocol": store.protocol,
             "prepared": store.prepared,
             "last_ms": _last_ms(sessions),
+            **({"catalog": "all"} if store.lists_unclicked else {}),
             **record,
         }
         users = store.users if "users" in model_type.requires(fitted.config) else None
         log = sessions if refreshable and fitted.capabilities.needs_sessions else None
-        return Artifact(fitted, store.items, sessions.support(), trained, users, log)
+        return Artifact(
+            fitted, store.items, sessions.support(), trained, users, log, store.item_table
+        )
 
     def save(self, artifact: Artifact, output: str | Path) -> None:
         """Write the artifact, and remove the checkpoint."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nextclick.core.vocabulary import Vocabulary
     from nextclick.data.increment import Overlap
     from nextclick.data.options import PrepareOptions
+    from nextclick.experiments.newer_items import NewerItems
     from nextclick.experiments.refresh_options import FineTuneOptions
     from nextclick.models.base import Model, Update
 
@@ -50,6 +51,7 @@ class ModelUpdate:
         older: the sessions it was trained on, if the update needs them.
         fine_tune: how it is trained on the new sessions, unless the update is exact.
         progress: receives the progress of each stage.
+        newer_items: a newer item table; None keeps that of the model.
     """
 
     base: Artifact
@@ -57,6 +59,7 @@ class ModelUpdate:
     older: Sessions | None
     fine_tune: FineTuneOptions
     progress: Progress
+    newer_items: NewerItems | None = None
 
     @classmethod
     def create(
@@ -143,7 +146,18 @@ class ModelUpdate:
         new = increment.sessions.slice(0, n_sessions)
         clicked = np.unique(new.items)
         new_vocabulary, to_new_vocabulary = increment.items.only(clicked[clicked > 0])
+        newer = self.newer_items
+        if newer is not None and newer.lists_unclicked:
+            new_vocabulary, from_log, _ = new_vocabulary.union(newer.vocabulary)
+            to_new_vocabulary = from_log[to_new_vocabulary]
         items, from_base, from_new = base.items.union(new_vocabulary)
+        item_table = base.item_table
+        if item_table is not None:
+            rows = scatter_rows(np.arange(len(from_base), dtype=np.int32), from_base, len(items))
+            if newer is None:
+                item_table = item_table.take(rows)
+            else:
+                item_table = newer.joined(item_table, from_base, items)
         fingerprint = _fingerprint(base, new, increment.items)
         users = self._users_with_rows(new, increment.users)
         new = _with_model_users(
@@ -165,6 +179,7 @@ class ModelUpdate:
             n_sessions=int(base.trained["counts"]["sessions"]),
             support=scatter_rows(base.support, from_base, len(items)),
             sessions=older,
+            item_table=None if newer is None else item_table,
         )
         model, training = self._update_model(grown, new, prior, time_share)
         end_block(model, new, increment.last_block_over(n_sessions))
@@ -183,7 +198,7 @@ class ModelUpdate:
         if base.model.capabilities.needs_sessions:
             log = replace(prior.concatenate(new), times=None, users=None, blocks=None)
         trained = _training_record(base, new, support, record)
-        return Artifact(model, items, support, trained, users, log)
+        return Artifact(model, items, support, trained, users, log, item_table)
 
     def _users_with_rows(self, new: Sessions, users: Vocabulary | None) -> Vocabulary | None:
         """The users of the model, and those of the new sessions with enough clicks."""

@@ -132,9 +132,10 @@ def _rank(
 ) -> Evaluation:
     return rank_and_measure(
         artifact.model,
-        sessions.mask_unseen_items(artifact.support),
+        sessions.mask_unseen_items(artifact.known_items),
         ks=[k],
         protocol=PROTOCOL,
+        candidates=artifact.candidates,
         n_bootstrap=0,
         progress=lambda _, done, total: progress(stage, done, total),
     )

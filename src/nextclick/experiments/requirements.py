@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nextclick.errors import ConfigError
+from nextclick.models.features.item_features import feature_columns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +27,10 @@ def check_store(model_type: type[Model], config: Any, store: Store) -> None:
     """Check that a store has the fields a model reads.
 
     Raises:
-        ConfigError: times, users or blocks of time are missing.
+        ConfigError: times, users or blocks of time are missing, or columns of the item table.
     """
+    if "features" in model_type.requires(config):
+        feature_columns(config, store.item_table)
     check_sessions(model_type, config, store.part("train"), store.path)
 
 
@@ -38,7 +41,8 @@ def check_sessions(model_type: type[Model], config: Any, sessions: Sessions, sou
         ConfigError: times, users or blocks of time are missing.
     """
     arrays = {"times": sessions.times, "users": sessions.users, "blocks": sessions.blocks}
-    required = [_FIELDS.get(name, (name,)) for name in model_type.requires(config)]
+    names = model_type.requires(config) - {"features"}
+    required = [_FIELDS.get(name, (name,)) for name in names]
     for name in sorted({name for names in required for name in names}):
         if arrays[name] is None:
             field = "blocks of time" if name == "blocks" else name

@@ -14,6 +14,7 @@ from nextclick.experiments.block_history import training_ends_with_block, with_b
 from nextclick.experiments.checkpoint_paths import CHOOSE
 from nextclick.experiments.requirements import check_store
 from nextclick.experiments.validation_sample import validation_sample
+from nextclick.models.features.item_features import known_items
 from nextclick.training.checkpoint import Checkpoints
 from nextclick.training.device import choose_device, seeded
 from nextclick.training.memory_estimate import estimate, expected_size, free_memory
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import Progress
+    from nextclick.core.types import BoolArray, Progress
     from nextclick.core.vocabulary import Vocabulary
     from nextclick.data.store import Store
     from nextclick.evaluation import RankingProtocol
@@ -69,7 +70,7 @@ class TrainingSetup:
             model_type,
             self.model_config,
             self.config,
-            model_type.dataset_info(self.model_config, store.part("train")),
+            model_type.dataset_info(self.model_config, store.part("train"), store.item_table),
             self.n_items,
             device=options.device,
             writes_checkpoints=options.checkpoints is not None,
@@ -96,7 +97,7 @@ class TrainingSetup:
             on_interval: see `Trainer.run`.
         """
         sessions = self.store.part(part)
-        dataset = self.model_type.dataset_info(self.model_config, sessions)
+        dataset = self.model_type.dataset_info(self.model_config, sessions, self.store.item_table)
         with seeded(self.seed):
             model = self.model_type(self.model_config, self.n_items, dataset)
         processes = current()
@@ -153,15 +154,21 @@ class TrainingSetup:
 
         Of a large validation a sample is ranked; see `validation_sample`.
         """
-        inner = self.store.part("train_inner")
-        valid = validation_sample(self.store.part("valid")).mask_unseen_items(inner.support())
+        inner, store = self.store.part("train_inner"), self.store
+        known = known_items(self.model_config, inner.support(), store.item_table)
+        valid = validation_sample(store.part("valid")).mask_unseen_items(known)
         return validation_callback(
-            inner, valid, store_protocol(self.store), self.k, self.store.items
+            inner, valid, store_protocol(store), self.k, store.items, store.candidates(known)
         )
 
 
 def validation_callback(
-    fit: Sessions, valid: Sessions, protocol: RankingProtocol, k: int, items: Vocabulary
+    fit: Sessions,
+    valid: Sessions,
+    protocol: RankingProtocol,
+    k: int,
+    items: Vocabulary,
+    candidates: BoolArray | None = None,
 ) -> Validate:
     """Return a function that ranks the validation and returns its metrics at K and at 20.
 
@@ -179,6 +186,7 @@ def validation_callback(
             protocol=protocol,
             history=history,
             items=items,
+            candidates=candidates,
             n_bootstrap=0,
         )
         return {name: metric.value for name, metric in evaluation.metrics.items()}

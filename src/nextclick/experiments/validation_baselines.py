@@ -42,15 +42,23 @@ def validation_baselines(
         JSON values: `metric`, `sessions` (their number), and `values`, model name to value.
     """
     inner = store.part("train_inner")
-    valid = _sample(store.part("valid"), seed).mask_unseen_items(inner.support())
+    seen = inner.support() > 0  # all rank the targets that the counting models can rank
+    valid = _sample(store.part("valid"), seed).mask_unseen_items(seen)
     protocol, (_, k) = store_protocol(store), parse_metric(metric)
-    validate = validation_callback(inner, valid, protocol, k, store.items)
+    candidates = store.candidates(seen)
+    validate = validation_callback(inner, valid, protocol, k, store.items, candidates)
     values = {model.name: validate(model)[metric]}
     for name in BASELINES:
         baseline_type = model_class(name)
         baseline = baseline_type.fit(inner, baseline_type.Config(), seed=seed, progress=silent)
         ranked = evaluate(
-            baseline, valid, ks=[k], protocol=protocol, items=store.items, n_bootstrap=0
+            baseline,
+            valid,
+            ks=[k],
+            protocol=protocol,
+            items=store.items,
+            candidates=candidates,
+            n_bootstrap=0,
         )
         values[name] = ranked.metrics[metric].value
     _warn_if_below(model.name, metric, values)

@@ -11,12 +11,14 @@ from nextclick.core.metrics import parse_metric
 from nextclick.errors import ConfigError
 from nextclick.evaluation import evaluate
 from nextclick.experiments.artifact_evaluation import store_protocol
+from nextclick.models.features.item_features import known_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from nextclick.core.item_table import ItemTable
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import Progress
+    from nextclick.core.types import BoolArray, Progress
     from nextclick.core.vocabulary import Vocabulary
     from nextclick.data.store import Store
     from nextclick.evaluation import RankingProtocol
@@ -40,6 +42,8 @@ class ValidationObjective:
         protocol: how ranks are counted.
         items: raw ids, for rules that name ids.
         options: metric, seed and device of every trial.
+        item_table: features of the items, or None.
+        candidates: (N + 1,) bool, the items that are ranked; None for all.
     """
 
     candidate: ModelCandidate
@@ -48,6 +52,8 @@ class ValidationObjective:
     protocol: RankingProtocol
     items: Vocabulary
     options: TuneOptions
+    item_table: ItemTable | None = None
+    candidates: BoolArray | None = None
 
     @classmethod
     def create(cls, plan: SearchPlan, store: Store) -> ValidationObjective:
@@ -64,13 +70,24 @@ class ValidationObjective:
         if n_sessions is not None and n_sessions < len(valid):
             rng = np.random.default_rng([plan.options.seed, n_sessions])
             valid = valid.take(np.sort(rng.choice(len(valid), n_sessions, replace=False)))
-        valid = valid.mask_unseen_items(fit.support())
+        config, _ = plan.candidate.configs({})
+        known = known_items(config, fit.support(), store.item_table)
+        valid = valid.mask_unseen_items(known)
         options = plan.options
         protocol = replace(
             store_protocol(store), min_prefix=options.min_prefix, rules=options.rules
         )
         protocol.rules.candidates(store.items)  # rules that leave no item fail before any trial
-        return cls(plan.candidate, fit, valid, protocol, store.items, options)
+        return cls(
+            plan.candidate,
+            fit,
+            valid,
+            protocol,
+            store.items,
+            options,
+            store.item_table,
+            store.candidates(known),
+        )
 
     def __call__(
         self,
@@ -104,6 +121,7 @@ class ValidationObjective:
             ks=[k],
             protocol=self.protocol,
             items=self.items,
+            candidates=self.candidates,
             n_bootstrap=0,
             progress=progress,
         )
@@ -125,7 +143,7 @@ class ValidationObjective:
 
         model_type, n_items = neural_class(self.candidate.model), self.fit.n_items
         seed, device = self.options.seed, self.options.device
-        dataset = model_type.dataset_info(model_config, self.fit)
+        dataset = model_type.dataset_info(model_config, self.fit, self.item_table)
         check_memory(
             model_type,
             model_config,
@@ -136,7 +154,9 @@ class ValidationObjective:
             writes_checkpoints=False,
         )
         _, k = parse_metric(config.metric)
-        validate = validation_callback(self.fit, self.valid, self.protocol, k, self.items)
+        validate = validation_callback(
+            self.fit, self.valid, self.protocol, k, self.items, self.candidates
+        )
 
         plan = TrainingPlan.create(config, self.fit)
         ends = iter(plan.ends)

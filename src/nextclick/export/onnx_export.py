@@ -30,7 +30,7 @@ from nextclick.version import __version__
 
 if TYPE_CHECKING:
     from nextclick.core.session_batch import SessionBatch
-    from nextclick.core.types import AnyArray, Float32Array
+    from nextclick.core.types import AnyArray, BoolArray, Float32Array
     from nextclick.models.base import Model
 
 KIND = "nextclick.export"
@@ -74,7 +74,7 @@ def export_onnx(
     exported = exported_artifact(Artifact.load(source), member)
     digest = read_artifact_manifest(source)["digest"]
     with atomic_folder(target, overwrite=overwrite, replaces=(KIND,)) as scratch:
-        _write_graph(exported.model, scratch / MODEL)
+        _write_graph(exported.model, scratch / MODEL, exported.candidates)
         _check_scores(exported.model, scratch / MODEL)
         exported.items.save(scratch / "items")
         np.save(scratch / "items" / "support.npy", exported.support)
@@ -121,7 +121,7 @@ def graph_feed(model: Model, batch: SessionBatch) -> dict[str, AnyArray]:
     return feed
 
 
-def _write_graph(model: Model, file: Path) -> None:
+def _write_graph(model: Model, file: Path, candidates: BoolArray | None) -> None:
     import torch
 
     from nextclick.export.onnx_program import save_onnx
@@ -132,7 +132,7 @@ def _write_graph(model: Model, file: Path) -> None:
         name: torch.from_numpy(np.ones((3, 4)[: len(axes)], dtype))
         for name, (dtype, axes, _) in graph_inputs(model).items()
     }
-    graph = ScoringGraph(neural.encoder)
+    graph = ScoringGraph(neural.encoder, candidates)
     try:
         save_onnx(graph, inputs, list(OUTPUTS), file, max_length=neural.max_length)
     except RuntimeError as error:  # the base of the errors of PyTorch's exporter
@@ -155,7 +155,8 @@ def _check_scores(model: Model, file: Path) -> None:
     batch = _random_sessions(model)
     (scores,) = session.run(["scores"], graph_feed(model, batch))
     expected: Float32Array = model.score(batch)
-    difference = np.abs(scores[:, 1:] - expected[:, 1:]) / np.maximum(np.abs(expected[:, 1:]), 1)
+    ranked = scores != -np.inf  # the others are no candidates
+    difference = np.abs(scores - expected)[ranked] / np.maximum(np.abs(expected[ranked]), 1)
     largest = float(difference.max(initial=0.0))
     if not largest <= TOLERANCE:  # also if it is NaN
         raise ScoringError(

@@ -16,6 +16,7 @@ from torch.nn import functional
 from nextclick.models.ops.exported_rnn import with_exported_rnns
 
 if TYPE_CHECKING:
+    from nextclick.core.types import BoolArray
     from nextclick.models.neural_model import Encoder
 
 
@@ -25,13 +26,15 @@ class ScoringGraph(nn.Module):
     vectors: Tensor
     offsets: Tensor
 
-    def __init__(self, encoder: Encoder):
+    def __init__(self, encoder: Encoder, candidates: BoolArray | None = None):
         super().__init__()
         self.encoder = with_exported_rnns(encoder).eval()
         with torch.no_grad():
             table, bias = self.encoder.table()
             offsets = torch.zeros(len(table)) if bias is None else bias.detach().clone()
         offsets[0] = -torch.inf  # padding is no candidate
+        if candidates is not None:
+            offsets[torch.from_numpy(~candidates)] = -torch.inf
         if isinstance(table, nn.Parameter):
             self.vectors = table  # one array in the file, also where the input reads it
         else:

@@ -125,8 +125,9 @@ class Model(ABC):
 
     @classmethod
     def requires(cls, config: Any) -> frozenset[str]:
-        """Required inputs besides clicks, a subset of "times", "users", "blocks" and "history".
+        """Required inputs besides clicks.
 
+        A subset of "times", "users", "blocks", "history" and "features", the features of the items.
         Blocks are blocks of time; a history, the earlier sessions of the visitor, needs users and
         times. See also `Capabilities.earlier_sessions`.
         """

@@ -3,7 +3,8 @@
 The row of a new item is the mean of the rows of the items clicked right before or after it,
 weighted by the number of such clicks. Rows are filled in rounds, so a new item whose neighbors are
 all new gets the mean of their new rows. An item that no path connects to a known item gets the mean
-of all known items. A bias is a row with one number.
+of all known items. A bias is a row with one number. In a model with features, this holds for the
+part of a row that does not follow from the features; see `add_item_rows`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from nextclick.graphs.temporal_graph import remap_graph_state
 from nextclick.models.incremental_state import scatter_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, BoolArray, Int64Array
     from nextclick.models.base import Model
@@ -35,7 +38,12 @@ class _Round(NamedTuple):
     weights: Int64Array
 
 
-def add_item_rows(model: M, past: PriorSessions, new: Sessions) -> M:
+def add_item_rows(
+    model: M,
+    past: PriorSessions,
+    new: Sessions,
+    of_features: Mapping[str, AnyArray] | None = None,
+) -> M:
     """The model with renumbered items and rows for the new ones.
 
     The default of `Model.grow_catalog`. A temporal graph in the state is renumbered as well.
@@ -44,6 +52,9 @@ def add_item_rows(model: M, past: PriorSessions, new: Sessions) -> M:
         model: a model whose `item_arrays` names the arrays with one row per item.
         past: maps the known items to their new indices.
         new: sessions with the new items, in the new indices.
+        of_features: name to (n_items + 1, D), the part of the rows that follows from features of
+            the items; a row of zeros for an item without features. The row of a new item with
+            features is this part plus the mean of the other part of its neighbors.
     """
     known = np.zeros(past.n_items + 1, dtype=np.bool_)
     known[past.index[1:]] = True
@@ -52,7 +63,14 @@ def add_item_rows(model: M, past: PriorSessions, new: Sessions) -> M:
     state = remap_graph_state(state, past.index)
     for name in model.item_arrays:
         array = scatter_rows(state[name], past.index, past.n_items)
-        state[name] = _fill_rows(array, known, rounds)
+        part = None if of_features is None else of_features.get(name)
+        if part is not None:
+            own = _fill_rows(array - part * known[:, None], known, rounds, unreached_mean=False)
+        array = _fill_rows(array, known, rounds)
+        if part is not None:
+            is_new = ~known & part.any(axis=1)
+            array[is_new] = (own + part)[is_new]
+        state[name] = array
     return type(model).from_state(state, model.config)
 
 
@@ -76,8 +94,10 @@ def _plan_rounds(new: Sessions, filled: BoolArray) -> list[_Round]:
         filled[items] = True
 
 
-def _fill_rows(array: AnyArray, known: BoolArray, rounds: list[_Round]) -> AnyArray:
-    """Fill the rows of new items in place; unreached rows get the mean of the known rows."""
+def _fill_rows(
+    array: AnyArray, known: BoolArray, rounds: list[_Round], *, unreached_mean: bool = True
+) -> AnyArray:
+    """Fill the rows of new items in place; unreached rows get the mean of the known rows, or 0."""
     unfilled = ~known
     unfilled[0] = False
     for items, starts, neighbors, weights in rounds:
@@ -86,6 +106,6 @@ def _fill_rows(array: AnyArray, known: BoolArray, rounds: list[_Round]) -> AnyAr
         sums = np.add.reduceat(array[neighbors] * weights.reshape(shape), starts, axis=0)
         array[items] = sums / total
         unfilled[items] = False
-    if unfilled.any() and known.any():
+    if unreached_mean and unfilled.any() and known.any():
         array[unfilled] = array[known].mean(axis=0)
     return array

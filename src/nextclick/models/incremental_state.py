@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from nextclick.core.item_table import ItemTable
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, Int32Array, Int64Array
 
@@ -26,6 +27,7 @@ class PriorSessions:
         n_sessions: number of sessions in the older log.
         support: (n_items + 1,) int64, clicks per item in the older log.
         sessions: the older sessions in the joint vocabulary; None if they are not available.
+        item_table: features of the items of the joint vocabulary; None without a newer item table.
     """
 
     index: Int32Array
@@ -33,6 +35,7 @@ class PriorSessions:
     n_sessions: int
     support: Int64Array
     sessions: Sessions | None = None
+    item_table: ItemTable | None = None
 
     def concatenate(self, new: Sessions) -> Sessions:
         """The older sessions followed by the new ones."""

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from nextclick.core.array_checks import ArrayError, check_length, named_array
 from nextclick.models.base import Capabilities, Model
+from nextclick.models.features.feature_options import feature_names
+from nextclick.models.features.item_embedding import ItemEmbedding
+from nextclick.models.features.item_features import ItemFeatures, feature_columns
 from nextclick.models.model_explanation import recording
 from nextclick.models.ops.earlier_sessions import history_inputs
 from nextclick.models.ops.gap_bins import GapBins
@@ -26,10 +29,12 @@ from nextclick.models.ops.torch_threads import threads_for, use_torch_threads
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from nextclick.core.item_table import ItemTable
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.session_history import SessionHistory
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
+    from nextclick.models.incremental_state import PriorSessions
     from nextclick.models.model_explanation import ModelExplanation
     from nextclick.models.ops.earlier_sessions import ScoreAdditions
     from nextclick.models.ops.gap_bins import BinRule
@@ -41,7 +46,9 @@ NEURAL = Capabilities(neural=True, update="fine-tune", product_scores=True)
 ATTENTIVE = replace(NEURAL, explains=True, attention=True)
 """The capabilities of a neural model whose encoder records its attention weights."""
 
-_NEEDS_DATASET_INFO = frozenset({"times", "users"})  # requirements that need a `DatasetInfo`
+_NEEDS_DATASET_INFO = frozenset(
+    {"times", "users", "features"}
+)  # requirements that need a `DatasetInfo`
 
 
 class Encoder(nn.Module, ABC):
@@ -165,10 +172,12 @@ class DatasetInfo:
         seen_users: (U + 1,) bool, whether a user has a training session; entry 0 is the unknown
             user. None for a model that reads no users.
         bins: the binning of gaps; None for a model that reads no times.
+        features: the features of the items; None for a model that reads none.
     """
 
     seen_users: BoolArray | None = None
     bins: GapBins | None = None
+    features: ItemFeatures | None = None
 
     @classmethod
     def from_sessions(
@@ -184,11 +193,22 @@ class DatasetInfo:
             gap_bins = GapBins.from_sessions(sessions, bins)
         return cls(seen_users, gap_bins)
 
+    def with_features(
+        self, config: Any, sessions: Sessions, item_table: ItemTable | None
+    ) -> DatasetInfo:
+        """The same with the features that a config names.
+
+        Raises:
+            ConfigError: there is no item table, or it has no such column.
+        """
+        clicked = sessions.support() > 0
+        return replace(self, features=ItemFeatures.learn(config, item_table, clicked))
+
     @classmethod
-    def from_state(cls, state: Mapping[str, AnyArray]) -> DatasetInfo:
-        """Read the properties back from the weights of an encoder."""
+    def from_state(cls, state: Mapping[str, AnyArray], config: Any = None) -> DatasetInfo:
+        """Read the properties back from the weights of an encoder and the config of its model."""
         bins = GapBins.from_state(state) if "gap_width" in state else None
-        return cls(state.get("seen_users"), bins)
+        return cls(state.get("seen_users"), bins, ItemFeatures.from_state(state, config))
 
 
 NO_DATASET_INFO = DatasetInfo()
@@ -216,13 +236,31 @@ class NeuralModel(Model):
         self._n_items = n_items
         seen_users = dataset_info.seen_users
         self._n_users = None if seen_users is None else len(seen_users) - 1
+        self.features = dataset_info.features
         arguments = (dataset_info,) if self.requires(config) & _NEEDS_DATASET_INFO else ()
         self.encoder = type(self).encoder_type(config, n_items, *arguments)
 
     @classmethod
-    def dataset_info(cls, config: Any, sessions: Sessions) -> DatasetInfo:
-        """What an encoder with this config needs to know of its training sessions."""
-        return DatasetInfo.from_sessions(sessions, cls.requires(config))
+    def requires(cls, config: Any) -> frozenset[str]:
+        """See `Model.requires`; "features" if the config names any."""
+        return frozenset({"features"} if feature_names(config) else ())
+
+    @classmethod
+    def dataset_info(
+        cls, config: Any, sessions: Sessions, item_table: ItemTable | None = None
+    ) -> DatasetInfo:
+        """What an encoder with this config needs to know of its training sessions.
+
+        Args:
+            config: the parameters.
+            sessions: the training sessions.
+            item_table: features of the items, for a config with features.
+
+        Raises:
+            ConfigError: the config names features that the table lacks.
+        """
+        info = DatasetInfo.from_sessions(sessions, cls.requires(config))
+        return info.with_features(config, sessions, item_table)
 
     @property
     def n_items(self) -> int:
@@ -326,10 +364,55 @@ class NeuralModel(Model):
         return 0.0
 
     def setup(self, sessions: Sessions) -> None:
-        """Prepare for training on sessions, for example build graphs of them."""
+        """Prepare for training on sessions, for example build graphs of them.
+
+        A model with features computes its item vectors from them until `teardown`.
+        """
+        del sessions
+        if self.features is not None and self.features.rows is not None:
+            for items in self._item_embeddings():
+                items.begin_training(self.features)
 
     def teardown(self) -> None:
-        """Free what only training needs."""
+        """Free what only training needs; item vectors then contain their features."""
+        if self.features is None or self.features.clicked is None:
+            return
+        for items in self._item_embeddings():
+            items.end_training()
+        _, bias = self.encoder.table()
+        if bias is not None:  # items without a click have the mean bias
+            clicked = torch.from_numpy(self.features.clicked)
+            bias.data[~clicked] = bias.data[clicked].mean()
+            bias.data[0] = 0.0
+
+    def grow_catalog(self, past: PriorSessions, new: Sessions) -> Self:
+        """See `Model.grow_catalog`; with a newer item table, new items begin with their features.
+
+        Raises:
+            ConfigError: the item table lacks a column that the model reads.
+        """
+        if self.features is None or past.item_table is None:
+            return super().grow_catalog(past, new)
+        from nextclick.models.grow_catalog import add_item_rows  # imports compiled kernels
+
+        columns = feature_columns(self.config, past.item_table)
+        clicked = (past.support + new.support()) > 0
+        features = self.features.of_items(columns, clicked)
+        grown = add_item_rows(self, past, new, self.vectors_of_features(features))
+        grown.features = features
+        return grown
+
+    @torch.no_grad()
+    def vectors_of_features(self, features: ItemFeatures) -> dict[str, AnyArray]:
+        """Name of an item table to (N + 1, D), the part of its rows that follows from features."""
+        return {
+            f"{name}.weight": module.vectors_of_features(features).cpu().numpy()
+            for name, module in self.encoder.named_modules()
+            if isinstance(module, ItemEmbedding)
+        }
+
+    def _item_embeddings(self) -> list[ItemEmbedding]:
+        return [m for m in self.encoder.modules() if isinstance(m, ItemEmbedding)]
 
     def prepare_prefixes(
         self,
@@ -353,7 +436,7 @@ class NeuralModel(Model):
     @property
     def item_arrays(self) -> tuple[str, ...]:
         """The arrays of `state` with a row for each item: those that grow with the catalog."""
-        dataset_info = DatasetInfo.from_state(self.state())
+        dataset_info = DatasetInfo.from_state(self.state(), self.config)
         with torch.random.fork_rng([]):  # the initial weights drawn here are discarded
             three, four = (
                 type(self)(self.config, n_items, dataset_info).encoder.state_dict()
@@ -390,7 +473,7 @@ class NeuralModel(Model):
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
         """Build the model of `state`; the item embedding determines the number of items."""
-        model = cls(config, len(state["items.weight"]) - 1, DatasetInfo.from_state(state))
+        model = cls(config, len(state["items.weight"]) - 1, DatasetInfo.from_state(state, config))
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.items()}
         model.encoder.load_state_dict(tensors)
         return model
@@ -408,7 +491,7 @@ def _check_shapes(
         ArrayError: another shape.
     """
     with torch.device("meta"):
-        encoder = model_type(config, n_items, DatasetInfo.from_state(state)).encoder
+        encoder = model_type(config, n_items, DatasetInfo.from_state(state, config)).encoder
     for name, expected in encoder.state_dict().items():
         array, shape = named_array(state, name), tuple(expected.shape)
         if array.shape not in (shape, shape or (1,)):  # a number is stored as one entry

@@ -81,7 +81,7 @@ def _describe(slot: ModelSlot) -> schemas.ModelResponse:
         loaded_at=loaded.loaded_at,
         items=model.n_items,
         titles=loaded.catalog.n_titled,
-        reads=sorted(model.requires(model.config)),
+        reads=sorted(model.requires(model.config) - {"features"}),  # of a request
         config=asdict(model.config),
         trained={name: artifact.trained.get(name) for name in _TRAINING_FIELDS},
         search=loaded.search,

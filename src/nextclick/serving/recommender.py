@@ -50,6 +50,7 @@ class Recommender(Displayed):
             artifact = replace(artifact, items=artifact.items.as_text())
         self.artifact = artifact
         self.popular = SortedBase.from_scores(artifact.support.astype(np.float32)).best_first
+        self._candidates_of_model = artifact.candidates
         self._moments = ModelMoments(artifact)
         self._notes = RequestNotes(artifact, self._moments)
         self.searcher = build_searcher(artifact.model)
@@ -180,7 +181,7 @@ class Recommender(Displayed):
                 f"got {list(session)!r}; use ids of the training log"
             )
         explained = self._items_to_explain(request, items)
-        known = np.flatnonzero(self.artifact.items.indices(list(session)))
+        known = np.flatnonzero(self._indices(session))
         ablated = []
         for click in known.tolist():
             rest = [n for n in range(len(session)) if n != click]
@@ -264,7 +265,7 @@ class Recommender(Displayed):
                 )
             return [int(item) for item in top]
         _check_ids("items", items)
-        indices = self.artifact.items.indices(items).tolist()
+        indices = self._indices(items).tolist()
         missing = [raw for raw, item in zip(items, indices, strict=True) if item == 0]
         if missing or not indices:
             raise ConfigError(
@@ -277,15 +278,26 @@ class Recommender(Displayed):
         self, allow: Iterable[RawId] | None, block: Iterable[RawId]
     ) -> tuple[BoolArray | None, Int32Array]:
         """(N + 1,) allowed items, None for all; and the blocked items."""
-        items = self.artifact.items
-        return None if allow is None else allowed_items(items, allow), items.indices(block)
+        items, candidates = self.artifact.items, self._candidates_of_model
+        allowed = candidates
+        if allow is not None:
+            named = allowed_items(items, allow)
+            allowed = named if candidates is None else named & candidates
+        return allowed, items.indices(block)
+
+    def _indices(self, raw_ids: Iterable[RawId]) -> Int32Array:
+        """(n,) int32, the index of each raw id; 0 for an item that the model cannot rank."""
+        indices = self.artifact.items.indices(raw_ids)
+        if self._candidates_of_model is None:
+            return indices
+        return np.where(self._candidates_of_model[indices], indices, 0).astype(np.int32)
 
     def _resolve(
         self, request: RecommendationRequest, allowed: BoolArray | None, blocked: Int32Array
     ) -> ResolvedRequest:
         _check_ids("session", request.session)
         session = list(request.session)
-        indices = self.artifact.items.indices(session)
+        indices = self._indices(session)
         known = indices > 0
         gaps, elapsed = relative_times(known, request.times, request.now)
         users = self.artifact.users

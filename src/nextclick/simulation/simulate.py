@@ -72,7 +72,8 @@ from nextclick.core.types import silent
 from nextclick.data.frame_sink import table_suffix, write_frames
 from nextclick.errors import OutputError
 from nextclick.simulation.daily_clicks import LogChunk, simulate_chunks
-from nextclick.simulation.simulation_config import SimulationConfig
+from nextclick.simulation.item_features import item_frame
+from nextclick.simulation.simulation_config import SimulationConfig, validate_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +87,7 @@ __all__ = [
     "simulate",
     "simulate_chunks",
     "simulate_frame",
+    "simulate_items",
 ]
 
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
@@ -138,10 +140,8 @@ def simulate(
         OutputError: the file exists, or cannot be written.
     """
     path = Path(path)
-    suffix = table_suffix(path, SUFFIXES)
+    suffix = check_file(path, overwrite=overwrite)
     chunks = simulate_chunks(config)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; choose another path or set overwrite")
     events, sessions = 0, 0
 
     def frames() -> Iterator[pl.DataFrame]:
@@ -153,6 +153,40 @@ def simulate(
 
     write_frames(frames(), SCHEMA, path, suffix)
     return SimulationSummary(path, events, sessions, path.stat().st_size)
+
+
+def simulate_items(config: SimulationConfig, path: Path | str, *, overwrite: bool = False) -> int:
+    """Write the item table of a simulated shop to a file, atomically; return the number of items.
+
+    The table has a row for each item of the shop, clicked or not; see `simulation.item_features`.
+
+    Args:
+        config: the parameters of the simulation.
+        path: the file, as for `simulate`.
+        overwrite: replace an existing file.
+
+    Raises:
+        ConfigError: a parameter is out of range, or the suffix is unknown.
+        OutputError: the file exists, or cannot be written.
+    """
+    path, config = Path(path), validate_config(config)
+    suffix = check_file(path, overwrite=overwrite)
+    frame = item_frame(config)
+    write_frames(iter([frame]), frame.schema, path, suffix)
+    return frame.height
+
+
+def check_file(path: Path, *, overwrite: bool) -> str:
+    """Check that a simulated file may be written, and return its suffix.
+
+    Raises:
+        ConfigError: the suffix is unknown.
+        OutputError: the file exists.
+    """
+    suffix = table_suffix(path, SUFFIXES)
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; choose another path or set overwrite")
+    return suffix
 
 
 def simulate_frame(config: SimulationConfig) -> pl.DataFrame:

@@ -53,7 +53,8 @@ def check_capabilities(case: ModelCase, folder: Path) -> None:
     declared = case.capabilities
     assert isinstance(declared, Capabilities)
     assert declared.neural == case.model_type.default_capabilities.neural
-    assert case.model_type.requires(case.config) <= {"times", "users", "blocks", "history"}
+    known = {"times", "users", "blocks", "history", "features"}
+    assert case.model_type.requires(case.config) <= known
     declared_methods = {
         "score_sparse": declared.sparse_scores,
         "explain": declared.explains,

@@ -117,7 +117,9 @@ class BatchSource(ABC):
         self.device = device
         self._recent = most_recent(sessions, config.recent)
         self._all = sessions
-        self.objective = Objective(config, sessions.support(), device)
+        self.objective = Objective(
+            config, sessions.support(), device, clicked_only=model.features is not None
+        )
         self.processes = current()
 
     def _sessions(self, epoch: int) -> Sessions:

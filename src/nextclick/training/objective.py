@@ -25,13 +25,21 @@ if TYPE_CHECKING:
 class Objective:
     """Samples negatives and computes the mean loss of queries and targets."""
 
-    def __init__(self, config: TrainingConfig, support: Int64Array, device: torch.device):
+    def __init__(
+        self,
+        config: TrainingConfig,
+        support: Int64Array,
+        device: torch.device,
+        *,
+        clicked_only: bool = False,
+    ):
         """Set up the loss and its negative sampler.
 
         Args:
             config: names the loss and the distribution of negatives.
             support: (N + 1,) clicks per item, the base of that distribution.
             device: where the loss is computed.
+            clicked_only: draw no item without a click, also with a uniform distribution.
         """
         self._n_negatives = config.negatives
         self._loss = Loss(
@@ -43,8 +51,11 @@ class Objective:
             correct_target=config.correct_target,
             sparse=config.sparse,
         )
+        weights, alpha = support, config.negative_alpha
+        if clicked_only and alpha == 0:
+            weights, alpha = np.minimum(support, 1), 1.0
         self._sampler = (
-            NegativeSampler(support, config.negative_alpha)
+            NegativeSampler(weights, alpha)
             if config.negatives and config.negative_source == "log"
             else None
         )

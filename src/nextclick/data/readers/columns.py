@@ -166,6 +166,7 @@ _HINTS = {
     "session": ("session", "sess", "visit"),
     "event": ("event", "action", "behavior", "behaviour"),
 }
+_ID_WORDS = {"id", "sku", "iid", "aid", "asin"}
 KEY_SEPARATOR = "+"  # joins the names of the columns of a session key
 
 
@@ -239,10 +240,41 @@ def _resolve(role: str, requested: Columns, available: Sequence[str], label: str
             f"{nearest(name, available)}; the file has {listed(available)}"
         )
     for ends in _path_ends(available):
-        found = _common_name(role, ends, label)
+        found = _common_name(COMMON_NAMES[role], ends, label, f"--{role}-column")
         if found is not None:
             return found
     return None
+
+
+# columns of an item table that identify its rows, those that name ids first
+ITEM_ID_NAMES = (
+    *(n for n in COMMON_NAMES["item"] if n == "item" or _ID_WORDS & set(n.split("_"))),
+    "id",
+    *(n for n in COMMON_NAMES["item"] if n != "item" and not _ID_WORDS & set(n.split("_"))),
+)
+
+
+def item_id_column(requested: str | None, available: Sequence[str], label: str) -> str:
+    """Return the column of the item ids of an item table.
+
+    Raises:
+        SourceError: the requested column, or a column with a common name, does not exist.
+    """
+    if requested is not None:
+        if requested in available:
+            return requested
+        raise SourceError(
+            f"{label}: there is no column {requested!r} (--items-id-column): "
+            f"{nearest(requested, available)}; the item table has {listed(available)}"
+        )
+    for ends in _path_ends(available):
+        found = _common_name(ITEM_ID_NAMES, ends, label, "--items-id-column")
+        if found is not None:
+            return found
+    raise SourceError(
+        f"{label}: no column of item ids found among {listed(available)}; name it with "
+        "--items-id-column"
+    )
 
 
 def has_common_name(role: str, available: Sequence[str]) -> bool:
@@ -265,8 +297,10 @@ def _path_ends(available: Sequence[str]) -> Iterator[dict[str, list[str]]]:
         yield ends
 
 
-def _common_name(role: str, ends: Mapping[str, list[str]], label: str) -> str | None:
-    for common in COMMON_NAMES[role]:
+def _common_name(
+    names: Sequence[str], ends: Mapping[str, list[str]], label: str, option: str
+) -> str | None:
+    for common in names:
         spellings = [
             c for end in ends if normalized_name(end) == normalized_name(common) for c in ends[end]
         ]
@@ -274,10 +308,10 @@ def _common_name(role: str, ends: Mapping[str, list[str]], label: str) -> str | 
         if len(exact) == 1 or len(spellings) == 1:
             return (exact if len(exact) == 1 else spellings)[0]
         if spellings:
-            names = listed([repr(name) for name in spellings], 3)
+            found = listed([repr(name) for name in spellings], 3)
             raise SourceError(
-                f"{label}: the columns {names} have the same name but for its spelling or its "
-                f"path; name the {role} column with --{role}-column"
+                f"{label}: the columns {found} have the same name but for its spelling or its "
+                f"path; name the column with {option}"
             )
     return None
 

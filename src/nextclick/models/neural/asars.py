@@ -66,6 +66,7 @@ from nextclick.models.neural_model import ATTENTIVE, NEURAL, DatasetInfo, Encode
 from nextclick.models.presets import ASARS_HINGE, SAMPLED_SOFTMAX, TRAINING_SPACE
 
 if TYPE_CHECKING:
+    from nextclick.core.item_table import ItemTable
     from nextclick.core.sessions import Sessions
     from nextclick.models.base import Capabilities, Moment
 
@@ -137,6 +138,9 @@ class ASARS(NeuralModel):
         return share
 
     @classmethod
-    def dataset_info(cls, config: ASARSConfig, sessions: Sessions) -> DatasetInfo:
+    def dataset_info(
+        cls, config: ASARSConfig, sessions: Sessions, item_table: ItemTable | None = None
+    ) -> DatasetInfo:
         """See `NeuralModel.dataset_info`."""
-        return DatasetInfo.from_sessions(sessions, cls.requires(config), bins=config.bins)
+        info = DatasetInfo.from_sessions(sessions, cls.requires(config), bins=config.bins)
+        return info.with_features(config, sessions, item_table)

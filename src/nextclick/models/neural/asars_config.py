@@ -7,6 +7,12 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from nextclick.models.features.feature_options import (
+    ID_DROPOUT,
+    Features,
+    IdDropout,
+    feature_names,
+)
 from nextclick.models.ops.gap_bins import BinRule  # noqa: TC001  # pydantic reads it
 
 Attend: TypeAlias = Literal["state", "last", "user", "context"]
@@ -103,11 +109,18 @@ class ASARSConfig:
         float, Field(ge=0, le=1, description="share of training rows without times")
     ] = 0.05
     max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 200
+    features: Features = ""
+    id_dropout: IdDropout = ID_DROPOUT
 
     @property
     def required(self) -> frozenset[str]:
-        """Inputs besides clicks: "times", "users" and "history"."""
-        return frozenset(_REQUIRED[self.variant] | ({"history"} if self.history_parts else set()))
+        """Inputs besides clicks: "times", "users", "history" and "features"."""
+        required = set(_REQUIRED[self.variant])
+        if self.history_parts:
+            required.add("history")
+        if feature_names(self):
+            required.add("features")
+        return frozenset(required)
 
     @property
     def history_parts(self) -> frozenset[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.model_explanation import record_attention
 from nextclick.models.neural_model import DatasetInfo, Encoder
 from nextclick.models.ops.earlier_sessions import (
@@ -45,7 +46,7 @@ class ASARSEncoder(Encoder):
         d, H = config.item_width, config.hidden_width
         self.dropout = Dropout(config.dropout)
         self.output_dropout = Dropout(config.output_dropout)
-        self.items = item_embedding(n_items, d)
+        self.items = ItemEmbedding(n_items, d, dataset_info.features, config.id_dropout)
         self.bias = nn.Parameter(torch.zeros(n_items + 1))
         normal_(self.items.weight, 1.0 / d if config.item_init == "narrow" else 1.0 / math.sqrt(d))
         clear_padding_(self.items)
@@ -248,7 +249,7 @@ class ASARSEncoder(Encoder):
 
     def table(self) -> tuple[Tensor, Tensor | None]:
         """The shared embedding and the bias."""
-        return self.items.weight, self.bias
+        return self.items.vectors(), self.items.candidate_bias(self.bias)
 
 
 def triangle_softmax(energy: Tensor, own_energy: Tensor) -> Tensor:

@@ -39,6 +39,12 @@ from torch.nn.functional import embedding_bag, normalize
 
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.graphs.nearby_items import nearby_items
+from nextclick.models.features.feature_options import (  # pydantic reads the types
+    ID_DROPOUT,
+    Features,
+    IdDropout,
+)
+from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.model_explanation import record_attention
 from nextclick.models.neural_model import (
     ATTENTIVE,
@@ -52,7 +58,6 @@ from nextclick.models.ops.layers import (
     Dropout,
     causal_softmax,
     clear_padding_,
-    item_embedding,
     unit_rows_,
 )
 from nextclick.models.ops.relative_attention import relative_energy
@@ -67,6 +72,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import AnyArray
     from nextclick.graphs.nearby_items import NearbyItems
     from nextclick.models.base import Capabilities
+    from nextclick.models.features.item_features import ItemFeatures
 
 N_REPEATS = 3  # a first, second or later click on an item
 
@@ -93,6 +99,8 @@ class CosineGRUConfig:
     ] = 0.1
     times: Annotated[bool, Field(description="read the gap before each click, in bins")] = False
     max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 20
+    features: Features = ""
+    id_dropout: IdDropout = ID_DROPOUT
 
 
 class CosineGRUEncoder(Encoder):
@@ -105,7 +113,7 @@ class CosineGRUEncoder(Encoder):
         D = config.width
         self.config = config
         self.bins = dataset_info.bins
-        self.items = item_embedding(n_items, D)  # e
+        self.items = ItemEmbedding(n_items, D, dataset_info.features, config.id_dropout)  # e
         self.repeats = nn.Parameter(torch.zeros(N_REPEATS, D))  # R
         self.gru = nn.GRU(D, D, batch_first=True)
         self.attend_prefix = nn.Linear(2 * D, D)  # Q
@@ -187,13 +195,16 @@ class CosineGRUEncoder(Encoder):
         if self.is_unit:
             return self.items.weight, None
         every = torch.arange(len(self.items.weight), device=self.items.weight.device)
-        return self.candidate_rows(every), None  # without dropout outside of training
+        # without dropout outside of training
+        return self.candidate_rows(every), self.items.candidate_bias(None)
 
     @torch.no_grad()
     def keep_unit_vectors(self) -> None:
         """Replace the item table by the unit vectors; the neighbors are then part of them."""
-        if self.neighbors is not None:
-            self.items.weight.copy_(self.table()[0])
+        if self.neighbors is not None or self.items.adds_features:
+            vectors = self.table()[0]
+            self.items.end_training()
+            self.items.weight.copy_(vectors)
             self.neighbors = None
         unit_rows_(self.items.weight)
         self.is_unit = True
@@ -206,9 +217,13 @@ class NeighborVectors:
         self.items = torch.from_numpy(nearby.items).to(device)  # (N + 1, K)
         self.weights = torch.from_numpy(nearby.weights * weight).to(device)  # (N + 1, K)
 
-    def __call__(self, items: Tensor, table: nn.Embedding) -> Tensor:
+    def __call__(self, items: Tensor, table: ItemEmbedding) -> Tensor:
         """(…, D) weighted sums of rows of `table` for (…,) items."""
         flat = items.flatten()
+        if table.adds_features:
+            rows = table(self.items[flat].long()) * self.weights[flat][..., None]  # (n, K, D)
+            sums: Tensor = rows.sum(1)
+            return sums.view(*items.shape, -1)
         summed = embedding_bag(
             self.items[flat].long(),
             table.weight,
@@ -260,11 +275,12 @@ class CosineGRU(NeuralModel):
 
     @classmethod
     def requires(cls, config: CosineGRUConfig) -> frozenset[str]:
-        """Times, if the model reads gaps."""
-        return frozenset({"times"} if config.times else ())
+        """Times, if the model reads gaps, and features."""
+        return super().requires(config) | ({"times"} if config.times else set())
 
     def setup(self, sessions: Sessions) -> None:
         """Count the neighbors of the items, unless the model is trained already."""
+        super().setup(sessions)
         encoder = self.encoder
         if not encoder.is_unit and self.config.neighbors:
             encoder.neighbors = NeighborVectors(
@@ -273,6 +289,11 @@ class CosineGRU(NeuralModel):
                 encoder.items.weight.device,
             )
         encoder.is_unit = False
+
+    def vectors_of_features(self, features: ItemFeatures) -> dict[str, AnyArray]:
+        """Unit vectors, as those of the items."""
+        parts = super().vectors_of_features(features)
+        return {name: normalize(torch.from_numpy(a), dim=-1).numpy() for name, a in parts.items()}
 
     def teardown(self) -> None:
         """Keep the unit vectors only."""

@@ -32,15 +32,27 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, Space
+from nextclick.models.features.feature_options import (  # pydantic reads the types
+    ID_DROPOUT,
+    Features,
+    IdDropout,
+)
+from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.model_explanation import record_attention
-from nextclick.models.neural_model import ATTENTIVE, NEURAL, Encoder, NeuralModel
+from nextclick.models.neural_model import (
+    ATTENTIVE,
+    NEURAL,
+    NO_DATASET_INFO,
+    DatasetInfo,
+    Encoder,
+    NeuralModel,
+)
 from nextclick.models.ops.additive_attention import additive_energy
 from nextclick.models.ops.layers import (
     Dropout,
     causal_softmax,
     clear_padding_,
     init_like_narm_,
-    item_embedding,
     normal_,
 )
 from nextclick.models.presets import NARM_SOFTMAX, QUICK_SOFTMAX, TRAINING_SPACE
@@ -76,17 +88,22 @@ class NARMConfig:
         float, Field(ge=0, lt=1, description="dropout between session features and decoder")
     ] = 0.5
     max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 19
+    features: Features = ""
+    id_dropout: IdDropout = ID_DROPOUT
 
 
 class NARMEncoder(Encoder):
     """GRU, attention and the session side of the decoder."""
 
-    def __init__(self, config: NARMConfig, n_items: int):
+    def __init__(
+        self, config: NARMConfig, n_items: int, dataset_info: DatasetInfo = NO_DATASET_INFO
+    ):
         super().__init__()
         H, d = config.hidden_width, config.embedding_width
         width = 2 * H if config.variant == "hybrid" else H
         self.config = config
-        self.items = item_embedding(n_items, d)
+        features, dropout = dataset_info.features, config.id_dropout
+        self.items = ItemEmbedding(n_items, d, features, dropout)
         self.gru = nn.GRU(d, H, batch_first=True)
         self.embedding_dropout = Dropout(config.embedding_dropout)
         self.output_dropout = Dropout(config.output_dropout)
@@ -97,8 +114,10 @@ class NARMEncoder(Encoder):
         if config.decoder == "bilinear":
             self.bilinear = nn.Linear(width, d, bias=False)  # B
         else:
-            self.outputs = item_embedding(n_items, width)  # W
+            self.outputs = ItemEmbedding(n_items, width, features, dropout)  # W
             self.bias = nn.Parameter(torch.zeros(n_items + 1))
+        if features is not None and config.decoder == "bilinear":
+            self.candidate_rows = self.items.forward
         self._init_weights(n_items, width)
 
     def _init_weights(self, n_items: int, width: int) -> None:
@@ -143,8 +162,8 @@ class NARMEncoder(Encoder):
     def table(self) -> tuple[Tensor, Tensor | None]:
         """The shared embedding without bias, or the decoder's own vectors and bias."""
         if self.config.decoder == "bilinear":
-            return self.items.weight, None
-        return self.outputs.weight, self.bias
+            return self.items.vectors(), self.items.candidate_bias(None)
+        return self.outputs.vectors(), self.outputs.candidate_bias(self.bias)
 
 
 class NARM(NeuralModel):

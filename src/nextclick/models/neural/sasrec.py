@@ -34,13 +34,24 @@ from torch.nn import functional
 
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.errors import ConfigError
+from nextclick.models.features.feature_options import (  # pydantic reads the types
+    ID_DROPOUT,
+    Features,
+    IdDropout,
+)
+from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.model_explanation import active_recording, record_attention
-from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
+from nextclick.models.neural_model import (
+    ATTENTIVE,
+    NO_DATASET_INFO,
+    DatasetInfo,
+    Encoder,
+    NeuralModel,
+)
 from nextclick.models.ops.layers import (
     Dropout,
     causal_softmax,
     clear_padding_,
-    item_embedding,
     normal_,
 )
 from nextclick.models.presets import QUICK_SOFTMAX, TRAINING_SPACE
@@ -76,6 +87,8 @@ class SASRecConfig:
         float, Field(ge=0, lt=1, description="dropout of embeddings, attention and blocks")
     ] = 0.5
     max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 50
+    features: Features = ""
+    id_dropout: IdDropout = ID_DROPOUT
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -142,11 +155,13 @@ class _Block(nn.Module):
 class SASRecEncoder(Encoder):
     """Item and position embeddings, transformer blocks, and a LayerNorm at one end."""
 
-    def __init__(self, config: SASRecConfig, n_items: int):
+    def __init__(
+        self, config: SASRecConfig, n_items: int, dataset_info: DatasetInfo = NO_DATASET_INFO
+    ):
         super().__init__()
         D = config.width
         self.max_length = config.max_length
-        self.items = item_embedding(n_items, D)
+        self.items = ItemEmbedding(n_items, D, dataset_info.features, config.id_dropout)
         self.positions = nn.Parameter(torch.empty(config.max_length, D))
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(_Block(config, n + 1) for n in range(config.blocks))
@@ -156,9 +171,11 @@ class SASRecEncoder(Encoder):
         for name, weight in self.named_parameters():
             if name.endswith("bias"):
                 nn.init.zeros_(weight)
-            elif "norm" not in name:
+            elif "norm" not in name and "features" not in name:
                 normal_(weight, _INITIAL_STD)
         clear_padding_(self.items)
+        if dataset_info.features is not None:
+            self.candidate_rows = self.items.forward
 
     def forward(self, items: Tensor) -> Tensor:
         """(B, T, D) queries of (B, T) items.
@@ -178,7 +195,7 @@ class SASRecEncoder(Encoder):
 
     def table(self) -> tuple[Tensor, Tensor | None]:
         """The shared embedding, without bias."""
-        return self.items.weight, None
+        return self.items.vectors(), self.items.candidate_bias(None)
 
 
 _PAPER: dict[str, Any] = {

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.session_history import SessionHistory
     from nextclick.core.types import Float32Array, Int64Array
+    from nextclick.models.features.item_embedding import ItemEmbedding
 
 N_AGES = 16  # unknown, below an hour, and 14 times doubled: 1 to 2 hours, up to more than 11 months
 N_COUNTS = 4  # clicks on an item in earlier sessions: 1, 2, 3 or more; row 0 is not used
@@ -221,9 +222,9 @@ class CarriedState(nn.Module):
         return of_batch(final)
 
 
-def summarize(items: nn.Embedding, history: HistoryInputs) -> Tensor:
+def summarize(items: ItemEmbedding, history: HistoryInputs) -> Tensor:
     """(Z, d) mean of the item vectors of each earlier session; 0 for one without known clicks."""
     means: Tensor = embedding_bag(
-        history.items, items.weight, history.starts, mode="mean", sparse=items.sparse
+        history.items, items.vectors(), history.starts, mode="mean", sparse=items.sparse
     )
     return means

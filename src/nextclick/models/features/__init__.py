@@ -1,0 +1,1 @@
+"""Features of items as inputs of neural models."""
