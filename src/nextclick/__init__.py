@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
+    from nextclick.core.item_rules import ItemRules
     from nextclick.data.options import PrepareOptions
     from nextclick.data.prepare_store import prepare
     from nextclick.data.protocols import protocol
@@ -44,6 +45,7 @@ _MODULES = {
     "BacktestOptions": "experiments.backtest_options",
     "CompareOptions": "experiments.comparison_options",
     "Explanation": "serving",
+    "ItemRules": "core.item_rules",
     "NextclickError": "errors",
     "PrepareOptions": "data.options",
     "Recommendation": "serving",
@@ -74,6 +76,7 @@ __all__ = [
     "BacktestOptions",
     "CompareOptions",
     "Explanation",
+    "ItemRules",
     "NextclickError",
     "PrepareOptions",
     "Recommendation",
