@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from nextclick.core import item_similarity
+from nextclick.core.exploration import expected_explored
 from nextclick.core.item_columns import Categories, CategoryColumn, NumberColumn
 from nextclick.core.item_rules import ItemRules
 from nextclick.core.item_similarity import row_similarity, vector_similarity
 from nextclick.core.item_table import ItemTable
 from nextclick.core.shown_list import (
     ListRules,
-    expected_explored,
     form_list,
     list_diversity,
     pool_size,

@@ -16,26 +16,19 @@ category that has reached its cap is passed over.
 A boost f changes a score s to s + ln f for scores on a logarithmic scale, which multiplies the odds
 of the item by f. For counts, it changes s to s f, or s / f if s is negative.
 
-Exploration replaces items of a finished list. Each of the F positions that are not pinned is chosen
-with probability ε, independently. The chosen positions get different items of C, the candidates
-outside the list, drawn uniformly; with caps, C has those that the caps admit together with the
-list. If more than |C| positions are chosen, |C| of them are explored, drawn uniformly. With m the
-number of explored positions, the probability that an item is shown is
-
-    1 - E[m] / F    for an item of the list,    E[m] / |C|    for an item of C,    1 if it is pinned
-
-and E[m] = Σ min(n, |C|) Binomial(n; F, ε), which is F ε if |C| is at least F.
+Exploration then replaces items of the list; see `nextclick.core.exploration`.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from nextclick.core.diverse_selection import OpenCandidates, select_candidates
+from nextclick.core.exploration import explore_list
 from nextclick.core.item_similarity import category_similarity
 from nextclick.errors import ConfigError
 
@@ -51,7 +44,6 @@ if TYPE_CHECKING:
         Float32Array,
         Float64Array,
         Int32Array,
-        Int64Array,
     )
     from nextclick.core.vocabulary import Vocabulary
 
@@ -209,9 +201,11 @@ def form_list(
     extra = extra[: max(pool_size(k) - len(pool), 0)]
     relevance = _relevance(np.array([score_of[i] for i in pool], dtype=np.float32))
     candidates = [*pool, *extra]
-    open_candidates = _OpenCandidates(candidates, list(pins.values()), rules.caps)
+    open_candidates = OpenCandidates(candidates, list(pins.values()), rules.caps)
     n_free = k - len(pins)
-    order = _select(relevance, similarity, rules.diversity or 0.0, open_candidates, n_free)
+    order = select_candidates(
+        relevance, similarity, rules.diversity or 0.0, open_candidates, n_free
+    )
     items = np.zeros(k, dtype=np.int32)
     propensity = np.ones(k)
     free = np.array([p for p in range(k) if p not in pins], dtype=np.int64)[: len(order)]
@@ -219,7 +213,7 @@ def form_list(
     items[list(pins)] = list(pins.values())
     if rng is not None and rules.explore:
         others = [candidates[n] for n in open_candidates.take_all()]
-        _explore(items, propensity, free, others, rules.explore, rng)
+        explore_list(items, propensity, free, others, rules.explore, rng)
     scores = np.array([score_of.get(i, np.nan) for i in items.tolist()], dtype=np.float32)
     if similarity is not None:
         similarity = _of_list(similarity, entries, items)
@@ -235,118 +229,6 @@ def list_diversity(similarity: Float32Array, k: int) -> float:
     pairs = first[np.triu_indices(len(first), 1)]
     pairs = pairs[~np.isnan(pairs)]
     return 1.0 - float(pairs.mean(dtype=np.float64)) if len(pairs) else math.nan
-
-
-def expected_explored(n_positions: int, n_candidates: int, explore: float) -> float:
-    """E[m], the mean number of explored positions.
-
-    >>> round(expected_explored(10, 90, 0.1), 9), round(expected_explored(2, 1, 0.5), 9)
-    (1.0, 0.75)
-    """
-    mean = n_positions * explore
-    if n_candidates < n_positions and explore > 0:
-        # E[min(n, M)] = E[n] - Σ over n > M of (n - M) Binomial(n; F, ε)
-        logs = math.log(explore), math.log1p(-explore)
-        for n in range(n_candidates + 1, n_positions + 1):
-            log_ways = math.lgamma(n_positions + 1) - math.lgamma(n + 1)
-            log_ways -= math.lgamma(n_positions - n + 1)
-            chance = math.exp(log_ways + n * logs[0] + (n_positions - n) * logs[1])
-            mean -= (n - n_candidates) * chance
-    return mean
-
-
-class _OpenCandidates:
-    """The candidates that may still be taken: not taken, and within the caps.
-
-    Args:
-        candidates: items, the best first.
-        pinned: items that are in the list.
-        caps: as in `ListRules`.
-
-    Attributes:
-        is_open: (C,) bool, of each candidate.
-    """
-
-    def __init__(
-        self, candidates: list[int], pinned: list[int], caps: Sequence[tuple[Int32Array, int]]
-    ):
-        self.is_open = np.ones(len(candidates), dtype=np.bool_)
-        items = np.array([*candidates, *pinned], dtype=np.int32)
-        self._caps = [(codes[items], limit, Counter[int]()) for codes, limit in caps]
-        for n in range(len(candidates), len(items)):
-            self._count(n)
-
-    def take(self, n: int) -> None:
-        """Take candidate n."""
-        self.is_open[n] = False
-        self._count(n)
-
-    def take_all(self, most: int | None = None) -> list[int]:
-        """Take all open candidates in order, at most a number, and return them."""
-        taken: list[int] = []
-        for n in range(len(self.is_open)):
-            if most is not None and len(taken) == most:
-                break
-            if self.is_open[n]:
-                self.take(n)
-                taken.append(n)
-        return taken
-
-    def _count(self, n: int) -> None:
-        for codes, limit, counts in self._caps:
-            category = int(codes[n])
-            counts[category] += 1
-            if category and counts[category] >= limit:
-                self.is_open[codes[: len(self.is_open)] == category] = False
-
-
-def _select(
-    relevance: Float64Array,
-    similarity: Float32Array | None,
-    diversity: float,
-    candidates: _OpenCandidates,
-    wanted: int,
-) -> list[int]:
-    """Take candidates for the positions that are not pinned, and return them in order.
-
-    Args:
-        relevance: (P,) of the pool, the first candidates.
-        similarity: (P + n, P + n) of the pool and the n pinned items; None for none.
-        diversity: d.
-        candidates: the pool and the candidates after it.
-        wanted: number of positions.
-    """
-    if similarity is None or diversity == 0:
-        return candidates.take_all(wanted)
-    P = len(relevance)
-    nearest = np.maximum(similarity[P:, :P].max(axis=0, initial=0.0), 0.0)  # (P,), to the list
-    order: list[int] = []
-    while len(order) < wanted and candidates.is_open[:P].any():
-        value = (1 - diversity) * relevance - diversity * nearest
-        chosen = int(np.where(candidates.is_open[:P], value, -np.inf).argmax())  # first of equals
-        candidates.take(chosen)
-        order.append(chosen)
-        np.maximum(nearest, similarity[chosen, :P], out=nearest)
-    return order + candidates.take_all(wanted - len(order))
-
-
-def _explore(
-    items: Int32Array,
-    propensity: Float64Array,
-    free: Int64Array,
-    others: list[int],
-    explore: float,
-    rng: np.random.Generator,
-) -> None:
-    """Replace items at free positions by other candidates, in place."""
-    if not len(free) or not others:
-        return
-    mean = expected_explored(len(free), len(others), explore)
-    propensity[free] = 1.0 - mean / len(free)
-    n = min(int(rng.binomial(len(free), explore)), len(others))
-    positions = rng.choice(free, n, replace=False)
-    items[positions] = rng.choice(np.array(others, dtype=np.int32), n, replace=False)
-    propensity[positions] = mean / len(others)
 
 
 def _is_candidate(item: int, request: FilteredRequest) -> bool:
