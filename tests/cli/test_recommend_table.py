@@ -54,7 +54,7 @@ def test_what_is_skipped_and_filled_is_said(model, tmp_path, run):
     assert code == 0
     assert "note: 1 sessions have no click" in err
     assert "note: 1 items were filled from popularity; they have no score" in err
-    assert "note: allow, block and exclude_seen leave no item for 1 sessions" in err
+    assert "note: allow, block, where and exclude_seen leave no item for 1 sessions" in err
     words = [*words, "--overwrite", "--item-column", "items", "--on-bad-row", "skip"]
     _, _, err = run(*words)
     assert "note: 1 rows cannot be parsed and were skipped" in err

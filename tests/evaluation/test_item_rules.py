@@ -103,10 +103,12 @@ def test_rules_are_equal_if_they_name_the_same_items() -> None:
 
 def test_rules_that_leave_no_item_are_refused() -> None:
     with pytest.raises(ConfigError, match="allow names no item of the model: none of its 1 ids"):
-        ItemRules(allow=(7,)).candidates(ITEMS)
+        ItemRules(allow=(7,)).candidates(ITEMS, None)
     with pytest.raises(ConfigError, match="allow and block leave no item to recommend"):
-        ItemRules(allow=(101,), block=(101,)).candidates(ITEMS)
-    with pytest.raises(ConfigError, match="rules with allow or block need items"):
+        ItemRules(allow=(101,), block=(101,)).candidates(ITEMS, None)
+    with pytest.raises(
+        ConfigError, match="rules with allow, block, where, boost or pin need items"
+    ):
         evaluate(
             FunctionScorer(hashed),
             random_log(),

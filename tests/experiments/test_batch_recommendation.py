@@ -83,20 +83,22 @@ RULES = [
     ItemRules(exclude_seen=True),
     ItemRules(allow=(10, 20, 999)),
     ItemRules(block=(20, 30), exclude_seen=True),
+    ItemRules(boost={20: 3.0}, pin={50: 1}, exclude_seen=True),
 ]
 
 
 @pytest.mark.parametrize("rules", RULES, ids=str)
 def test_the_answers_are_those_of_single_calls(recommender, rules):
-    single = [
-        recommender.recommend(
-            [session], 3, exclude_seen=rules.exclude_seen, allow=rules.allow, block=rules.block
-        )[0]
-        for session in TABLE
-    ]
+    single = [recommender.recommend([session], 3, rules=rules)[0] for session in TABLE]
     frame = recommend_frame(recommender, lists_of(TABLE), 3, options=BatchOptions(rules=rules))
     assert frame.columns == ["session", "rank", "item", "score"]
     assert frame.rows() == rows_of(single)
+
+
+def test_tables_of_explored_lists_are_refused(knn):
+    options = BatchOptions(rules=ItemRules(explore=0.1))
+    with pytest.raises(ConfigError, match="explore needs the probabilities of the shown items"):
+        recommend_frame(knn, lists_of(TABLE), 3, options=options)
 
 
 def test_times_users_and_the_moment_are_read_as_in_single_calls():

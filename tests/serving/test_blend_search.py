@@ -5,6 +5,7 @@ import pytest
 
 from nextclick import train
 from nextclick.core.filtered_topk import CandidateFilter
+from nextclick.core.item_rules import ItemRules
 from nextclick.core.topk import dense_top
 from nextclick.evaluation.masked_scores import filtered_dense_top
 from nextclick.serving import Recommender
@@ -46,7 +47,7 @@ def test_filters_apply_to_the_scored_candidates(blend):
     artifact, _ = blend
     recommender = Recommender(artifact)
     for filters in ({"exclude_seen": True}, {"allow": [10, 50]}, {"block": [20, 30]}):
-        requests = resolved(recommender, SESSIONS[:6], **filters)
+        requests = resolved(recommender, SESSIONS[:6], rules=ItemRules(**filters))
         offline = artifact.model.score(to_batch(requests))
         lists = filtered_dense_top(offline, CandidateFilter.of(requests), 4)
         for row, (items, _) in zip(lists, recommender.searcher.top(requests), strict=True):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from serving_cases import Client, make_app
 
 FIELDS = ("session", "k", "times", "now", "user", "exclude_seen", "allow", "block", "explain",
+          "where", "boost", "pin", "cap", "diversity", "explore", "explore_seed",
           "model", "item", "history", "time", "requests", "version", "path", "other")  # fmt: skip
 RAW = st.integers(-5, 60) | st.sampled_from(["10", "", "\x00", "é", 2**63, -(2**63), 1e308, None])
 VALUES = st.recursive(
@@ -29,6 +30,13 @@ BODIES = st.fixed_dictionaries(
         "exclude_seen": st.booleans() | VALUES,
         "allow": st.lists(RAW, max_size=4) | VALUES,
         "block": st.lists(RAW, max_size=4) | VALUES,
+        "where": st.sampled_from(["price > 3", "a", "", "(" * 900]) | VALUES,
+        "boost": st.dictionaries(st.sampled_from(["10", "x", ""]), st.floats(0.1, 9)) | VALUES,
+        "pin": st.dictionaries(st.sampled_from(["10", "20", "x"]), st.integers(-1, 9)) | VALUES,
+        "cap": st.just({"brand": 1}) | VALUES,
+        "diversity": st.floats(0, 1) | VALUES,
+        "explore": st.floats(0, 1) | VALUES,
+        "explore_seed": st.integers() | VALUES,
         "explain": st.booleans(),
         "model": st.sampled_from(["knn", "no", None]),
         "requests": st.lists(VALUES, max_size=3),

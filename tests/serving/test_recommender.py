@@ -101,7 +101,7 @@ def test_items_may_be_allowed_and_blocked():
     assert ask([[77]], k=2, allow=[20, 40])[0].items == [40, 20]
     (none,) = ask([[20]], k=5, allow=[20], exclude_seen=True)
     assert (none.items, none.scores, none.from_model) == ([], [], 0)
-    assert none.note == "allow, block and exclude_seen leave no item to recommend"
+    assert none.note == "allow, block, where and exclude_seen leave no item to recommend"
     assert ask([[10]], k=5, allow=[])[0].items == []
 
 

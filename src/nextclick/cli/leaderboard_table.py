@@ -43,10 +43,11 @@ def show_leaderboard(numbers: dict[str, Any]) -> None:
     """Print the table in percent."""
     k, rows = numbers["k"], numbers["leaderboard"]
     metrics = [f"{name}@{k}" for name in METRICS]
+    beyond = ["coverage", "diversity"] if _has_diversity(rows) else ["coverage"]
     table(
         "Leaderboard, in percent with 95 % intervals; ● differs significantly from the best",
-        ["model", *map(metric_label, metrics), "coverage", "training s", "response ms"],
-        [_cells(row, metrics, numbers) for row in rows],
+        ["model", *map(metric_label, metrics), *beyond, "training s", "response ms"],
+        [_cells(row, metrics, beyond, numbers) for row in rows],
     )
     counts, predicted = numbers["counts"], numbers["predicted"]
     share = (
@@ -79,7 +80,13 @@ def show_segments(numbers: dict[str, Any]) -> None:
         table(f"{segmentation['title']}, in percent", columns, rows)
 
 
-def _cells(row: dict[str, Any], metrics: list[str], numbers: dict[str, Any]) -> list[str]:
+def _has_diversity(rows: list[dict[str, Any]]) -> bool:
+    return any(row["diversity"] is not None for row in rows)
+
+
+def _cells(
+    row: dict[str, Any], metrics: list[str], beyond: list[str], numbers: dict[str, Any]
+) -> list[str]:
     pair = find_pair(numbers["pairs"], row["label"], numbers["best"])
     label = row["label"] + (" ●" if pair and pair["significant"] else "")
     label += "" if row["leaky"] is None else f" (leaky: {row['leaky']})"
@@ -90,7 +97,7 @@ def _cells(row: dict[str, Any], metrics: list[str], numbers: dict[str, Any]) -> 
         label,
         *map(percent, estimated),
         f"{100 * last['value']:.2f}",
-        f"{100 * row['coverage']:.2f}",
+        *("–" if row[name] is None else f"{100 * row[name]:.2f}" for name in beyond),
         "–" if costs is None else f"{costs['training_seconds']:.2f}",
         "–" if costs is None else f"{costs['response_ms']['median']:.3f}",
     ]

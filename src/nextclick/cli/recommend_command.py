@@ -25,6 +25,7 @@ from nextclick.data.options import PrepareOptions
 from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
+    from nextclick.core.item_rules import ItemRules
     from nextclick.serving import Recommendation
 
 
@@ -43,6 +44,7 @@ def recommend_command(
     \b
         nextclick recommend model --session 214536502,214536500 -k 5
         nextclick recommend model --session 214536502 --exclude-seen --block 214536500
+        nextclick recommend model --session 214536502 --diversity 0.3 --pin 214536500@1
         nextclick recommend model --session '"shirt, red",shoe'
         nextclick recommend model --session shoe --history shirt,hat --history shoe,sock
         nextclick recommend model --session "" --user u7 --history-from store
@@ -76,22 +78,28 @@ def recommend_command(
         now=session.now,
         users=[session.user],
         history=[session.earlier_sessions()],
-        exclude_seen=rules.exclude_seen,
-        allow=rules.allow,
-        block=rules.block,
+        rules=rules,
     )[0]
-    _show(recommendation, f"After {quote_ids(ids)}" if ids else "First click")
+    _show(recommendation, rules, f"After {quote_ids(ids)}" if ids else "First click")
     if as_json:
         print_json("recommend/1", asdict(recommendation))
 
 
-def _show(recommendation: Recommendation, title: str) -> None:
-    rows = [
-        [str(rank), str(item), "popular" if score is None else format_score(score)]
-        for rank, (item, score) in enumerate(
-            zip(recommendation.items, recommendation.scores, strict=True), 1
-        )
-    ]
-    table(title, ["rank", "item", "score"], rows)
-    if recommendation.note:
-        say(recommendation.note)
+def _show(answer: Recommendation, rules: ItemRules, title: str) -> None:
+    table(title, *_table(answer, rules))
+    if answer.note:
+        say(answer.note)
+
+
+def _table(answer: Recommendation, rules: ItemRules) -> tuple[list[str], list[list[str]]]:
+    """The columns and rows of the recommended items."""
+    pinned = {str(raw) for raw in rules.pin}
+    columns, rows = ["rank", "item", "score"], []
+    for rank, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True), 1):
+        unscored = "pinned" if str(item) in pinned else "popular"
+        rows.append([str(rank), str(item), unscored if score is None else format_score(score)])
+    if answer.propensity is not None:
+        columns.append("propensity")
+        for row, propensity in zip(rows, answer.propensity, strict=True):
+            row.append(f"{propensity:.4g}")
+    return columns, rows

@@ -30,7 +30,9 @@ SCHEMA: dict[str, pl.DataType] = {
     "version": pl.String(),
     "item": pl.String(),
     "items": pl.List(pl.String),
+    "propensity": pl.List(pl.Float64),
 }
+_CLICK = ["request", "time", "session", "user", "item"]  # what a refresh reads
 _HOUR = "%Y-%m-%dT%H"
 _HOUR_MS = 3_600_000
 
@@ -120,8 +122,8 @@ def _end_ms(file: Path) -> float:
 def _read(file: Path) -> pl.DataFrame:
     try:
         if file.suffix == ".parquet":
-            return pl.read_parquet(file).select(list(SCHEMA))
-        return _parse(file) if file.exists() else _read(file.with_suffix(".parquet"))
+            return pl.read_parquet(file, columns=_CLICK)
+        return _parse(file).select(_CLICK) if file.exists() else _read(file.with_suffix(".parquet"))
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise SourceError(
             f"{file}: not a file of an event log: {error}; remove it, or restore it from a copy"

@@ -1,4 +1,4 @@
-"""Coverage of the catalog and popularity of the recommended items."""
+"""Coverage of the catalog, and popularity and diversity of the recommended items."""
 
 from __future__ import annotations
 
@@ -41,9 +41,17 @@ class Exposure:
         """
         self._support = support
         self._counts = {k: np.zeros(n_items + 1, dtype=np.int64) for k in ks}
+        self._diversity = np.zeros((2, len(ks)))  # sum over the lists, and number of lists
 
-    def add(self, lists: Int32Array) -> None:
-        """Count the lists of one block, (B, K) int32 with K at least the largest cut-off."""
+    def add(self, lists: Int32Array, diversity: Float64Array | None = None) -> None:
+        """Count the lists of one block.
+
+        Args:
+            lists: (B, K) int32 with K at least the largest cut-off.
+            diversity: (B, cut-offs) float64, NaN for a list of fewer than two items.
+        """
+        if diversity is not None:
+            self._diversity += np.nansum(diversity, axis=0), np.isfinite(diversity).sum(axis=0)
         for k, counts in self._counts.items():
             np.add.at(counts, lists[:, :k].ravel(), 1)
 
@@ -51,12 +59,21 @@ class Exposure:
         """Add the counts of the lists of another process."""
         for k, counts in self._counts.items():
             counts += other._counts[k]
+        self._diversity += other._diversity
 
     def coverage(self) -> dict[str, float]:
         """Share of the N items in at least one list, by name "coverage@K"."""
         return {
             f"coverage@{k}": float(np.count_nonzero(counts[1:]) / (len(counts) - 1))
             for k, counts in self._counts.items()
+        }
+
+    def diversity(self) -> dict[str, float]:
+        """Mean diversity of the lists by name "diversity@K"; no entry if it is not measured."""
+        return {
+            f"diversity@{k}": float(total / n)
+            for k, total, n in zip(self._counts, *self._diversity, strict=True)
+            if n
         }
 
     def popularity(self) -> dict[str, ItemPopularity]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import Float64Array, Int32Array, Int64Array
     from nextclick.evaluation.beyond_accuracy import Exposure
     from nextclick.evaluation.full_ranking import RankingProtocol
+    from nextclick.evaluation.ranker import Ranked
 
 
 @dataclass(slots=True, eq=False)
@@ -31,10 +32,10 @@ class CollectedRanks:
     unseen_targets: int = 0
     empty_prefixes: int = 0
 
-    def add(self, block: PrefixBlock, ranks: Float64Array, lists: Int32Array) -> None:
-        """Add a block with its (B,) ranks and its (B, K) lists."""
-        self.exposure.add(lists)
-        self.ranks.append(ranks)
+    def add(self, block: PrefixBlock, ranked: Ranked) -> None:
+        """Add a block with its ranks and lists."""
+        self.exposure.add(ranked.lists, ranked.diversity)
+        self.ranks.append(ranked.ranks)
         self.session.append(block.session)
         self.position.append(block.position)
         self.targets.append(block.targets)

@@ -25,12 +25,14 @@ from nextclick.evaluation.ranking_metrics import LengthRow, by_length, per_prefi
 from nextclick.evaluation.ranks import Ties, check_ties
 from nextclick.evaluation.seen_items import CandidateRules
 from nextclick.evaluation.segments import SegmentRow, by_target, measure_segments
+from nextclick.evaluation.shown_lists import ShownLists
 from nextclick.models.base import Capabilities, Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from nextclick.batches.prefixes import PrefixBlock
+    from nextclick.core.item_table import ItemTable
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import BoolArray, Float64Array, Int64Array, Progress, Scorer
     from nextclick.core.vocabulary import Vocabulary
@@ -54,8 +56,9 @@ class RankingProtocol:
         max_length: number of the most recent known clicks that a scorer reads; None is all.
         min_prefix: smallest number of clicks of a prefix, unknown items included; the targets of
             shorter prefixes are omitted.
-        rules: which items may be recommended. The others are not ranked, and a target among them
-            counts as a miss.
+        rules: which items are shown. A hidden target counts as a miss. If the rules form the list,
+            the rank of a target is its position in the list that a server shows, a target outside
+            of the list counts as a miss, and `ties` has no effect.
 
     Raises:
         ConfigError: a value is invalid.
@@ -79,6 +82,11 @@ class RankingProtocol:
             raise ConfigError(
                 f"min_prefix must be 1 for first clicks, which have no prefix, got "
                 f"{self.min_prefix}; omit it"
+            )
+        if self.rules.explore:
+            raise ConfigError(
+                f"explore is {self.rules.explore:g}, and the rank of a target in a random list is "
+                "random; evaluate without it: exploration lowers every metric by at most this share"
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -126,6 +134,8 @@ class Evaluation:
         coverage: "coverage@K" to the share of the catalog in at least one list.
         popularity: "popularity@K" to the popularity of the recommended items; empty without the
             support in training.
+        diversity: "diversity@K" to the mean diversity within the lists; empty unless the rules
+            have a diversity.
         by_length: metrics by the number of clicks before the target.
         segments: name of each segmentation to its rows; "target" is always there.
         blocks: blocks of time of a prequential evaluation; else empty.
@@ -142,6 +152,7 @@ class Evaluation:
     counts: SampleCounts
     coverage: dict[str, float]
     popularity: dict[str, ItemPopularity]
+    diversity: dict[str, float]
     by_length: tuple[LengthRow, ...]
     segments: dict[str, tuple[SegmentRow, ...]]
     blocks: tuple[BlockRow, ...]
@@ -178,6 +189,7 @@ def evaluate(
     history: Sessions | None = None,
     items: Vocabulary | None = None,
     candidates: BoolArray | None = None,
+    item_table: ItemTable | None = None,
     segmentations: Sequence[Segmentation] = (),
     max_memory_bytes: int = MAX_MEMORY_BYTES,
     n_bootstrap: int = 1000,
@@ -204,6 +216,7 @@ def evaluate(
         items: raw ids of the N items, for rules that name ids.
         candidates: (N + 1,) bool, the items that the scorer can rank; the others are not ranked.
             None is all.
+        item_table: columns of the N items, for rules that name columns.
         segmentations: partitions of the prefixes that are measured, besides that by target.
         max_memory_bytes: limit of the scores in memory at a time; a single row may exceed it.
         n_bootstrap: number of resamples of the sessions for the 95 % intervals; 0 for none. A test
@@ -227,8 +240,9 @@ def evaluate(
         prequential = Prequential(scorer, history, sessions)
         scorer, blocks = prequential.scorer, prequential.rows
         ranges = prequential.block_ranges()
-    ranker = Ranker(scorer, ties=protocol.ties, list_length=cutoffs[-1])
-    rules = _candidate_rules(protocol.rules, items, sessions, candidates)
+    shown = ShownLists.of(protocol.rules, scorer, items, item_table, cutoffs)
+    ranker = Ranker(scorer, ties=protocol.ties, list_length=cutoffs[-1], shown=shown)
+    rules = CandidateRules.of(protocol.rules, items, item_table, sessions, candidates)
     collected = CollectedRanks(Exposure(scorer.n_items, cutoffs, support))
     capabilities = scorer.capabilities if isinstance(scorer, Model) else Capabilities()
     if protocol.mode == "first" and isinstance(scorer, Model) and not capabilities.first_click:
@@ -260,6 +274,7 @@ def evaluate(
             ),
             coverage=collected.exposure.coverage(),
             popularity=collected.exposure.popularity(),
+            diversity=collected.exposure.diversity(),
             by_length=by_length(ranked.position, ranks, metrics, cutoffs),
             segments={
                 segmentation.name: measure_segments(
@@ -304,25 +319,6 @@ def _blocks(
     )
 
 
-def _candidate_rules(
-    rules: ItemRules,
-    items: Vocabulary | None,
-    sessions: Sessions,
-    candidates: BoolArray | None,
-) -> CandidateRules | None:
-    """The rules on item indices; None if all items are candidates."""
-    if rules == NO_RULES and candidates is None:
-        return None
-    allowed = candidates
-    if rules.names_items:
-        if items is None:
-            raise ConfigError("rules with allow or block need items, the vocabulary of their ids")
-        allowed = rules.candidates(items)
-        if allowed is not None and candidates is not None:
-            allowed = allowed & candidates
-    return CandidateRules(allowed, rules.exclude_seen, sessions)
-
-
 def _rank_block(
     ranker: Ranker,
     block: PrefixBlock,
@@ -339,7 +335,7 @@ def _rank_block(
         block = block.select(~unseen)
     if len(block):
         candidates = None if rules is None else rules.candidates(block, ranker.list_length)
-        collected.add(block, *ranker.rank(block.batch, block.targets, candidates))
+        collected.add(block, ranker.rank(block.batch, block.targets, candidates))
 
 
 def _check(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nextclick.core.filtered_topk import sparse_topk
 from nextclick.core.topk import SortedBase, dense_top, sparse_top
@@ -11,17 +11,39 @@ from nextclick.core.types import SparseScorer
 from nextclick.errors import ScoringError
 from nextclick.evaluation.masked_scores import filtered_dense_top, pad_lists
 from nextclick.evaluation.ranks import check_sparse, dense_ranks, sparse_ranks
+from nextclick.evaluation.shown_lists import shown_ranks
 from nextclick.models.base import Model
 
 if TYPE_CHECKING:
     from nextclick.core.filtered_topk import CandidateFilter
     from nextclick.core.session_batch import SessionBatch
-    from nextclick.core.types import Float64Array, Int32Array, Scorer
+    from nextclick.core.types import (
+        Float32Array,
+        Float64Array,
+        Int32Array,
+        Scorer,
+        SparseScores,
+    )
     from nextclick.evaluation.ranks import Ties
+    from nextclick.evaluation.shown_lists import ShownLists
 
 _BYTES_PER_SCORE = 4
 _BYTES_PER_ENTRY = 8  # an item index and its score
 _MAX_ENTRIES = 4096  # assumed maximum of entries per row of sparse scores
+
+
+class Ranked(NamedTuple):
+    """The ranks and lists of B prefixes.
+
+    Attributes:
+        ranks: (B,) float64, of the targets.
+        lists: (B, list_length) int32, recommended items, padded with 0.
+        diversity: (B, cutoffs) float64, see `list_diversity`; None if it is not measured.
+    """
+
+    ranks: Float64Array
+    lists: Int32Array
+    diversity: Float64Array | None
 
 
 class Ranker:
@@ -33,14 +55,18 @@ class Ranker:
         ranking: seconds spent on ranking.
     """
 
-    def __init__(self, scorer: Scorer, *, ties: Ties, list_length: int) -> None:
+    def __init__(
+        self, scorer: Scorer, *, ties: Ties, list_length: int, shown: ShownLists | None = None
+    ) -> None:
         """Create a ranker.
 
         Args:
             scorer: scorer of the prefixes; its sparse scores are used if it has them.
             ties: as in `dense_ranks`.
             list_length: number of recommended items per row.
+            shown: forms the lists; None recommends the items with the highest scores.
         """
+        self._shown = shown
         self._scorer = scorer
         self._sparse = sparse_scorer(scorer)
         self._ties = ties
@@ -62,27 +88,33 @@ class Ranker:
         batch: SessionBatch,
         targets: Int32Array,
         candidates: CandidateFilter | None = None,
-    ) -> tuple[Float64Array, Int32Array]:
-        """Return (B,) ranks of the targets and (B, list_length) recommended items.
+    ) -> Ranked:
+        """Rank the targets, and recommend.
 
         Args:
             batch: B prefixes.
             targets: (B,) int32.
-            candidates: items that may be recommended; None is all.
+            candidates: items that may be recommended; None is all. Needed if rules form the lists.
 
         Raises:
             ScoringError: scores cannot be ranked; row numbers in messages count all blocks.
         """
         if self._sparse is not None:
-            ranked = self._rank_sparse(self._sparse, batch, targets, candidates)
+            scores: Float32Array | SparseScores
+            ranks, lists, scores = self._rank_sparse(self._sparse, batch, targets, candidates)
         else:
-            ranked = self._rank_dense(batch, targets, candidates)
+            ranks, lists, scores = self._rank_dense(batch, targets, candidates)
         self._n_rows += len(batch)
-        return ranked
+        if self._shown is None or candidates is None:
+            return Ranked(ranks, lists, None)
+        began = perf_counter()
+        lists, diversity = self._shown.lists(scores, self._base, candidates)
+        self.ranking += perf_counter() - began
+        return Ranked(shown_ranks(lists, targets), lists, diversity)
 
     def _rank_dense(
         self, batch: SessionBatch, targets: Int32Array, candidates: CandidateFilter | None
-    ) -> tuple[Float64Array, Int32Array]:
+    ) -> tuple[Float64Array, Int32Array, Float32Array]:
         began = perf_counter()
         scores = self._scorer.score(batch)  # (B, N + 1)
         scored = perf_counter()
@@ -97,7 +129,7 @@ class Ranker:
         else:
             lists = filtered_dense_top(scores, candidates, self.list_length)
         self._add_times(began, scored)
-        return ranks, lists
+        return ranks, lists, scores
 
     def _rank_sparse(
         self,
@@ -105,7 +137,7 @@ class Ranker:
         batch: SessionBatch,
         targets: Int32Array,
         candidates: CandidateFilter | None,
-    ) -> tuple[Float64Array, Int32Array]:
+    ) -> tuple[Float64Array, Int32Array, SparseScores]:
         began = perf_counter()
         scores = scorer.score_sparse(batch)
         scored = perf_counter()
@@ -125,7 +157,7 @@ class Ranker:
         else:
             lists = pad_lists(sparse_topk(scores, self._base, candidates), self.list_length)
         self._add_times(began, scored)
-        return ranks, lists
+        return ranks, lists, scores
 
     def _add_times(self, began: float, scored: float) -> None:
         self.scoring += scored - began

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from nextclick.core.filtered_topk import NO_MASK, CandidateFilter
+from nextclick.core.item_rules import NO_RULES
+from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
     from nextclick.batches.prefixes import PrefixBlock
+    from nextclick.core.item_rules import ItemRules
+    from nextclick.core.item_table import ItemTable
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import BoolArray, Int32Array, Int64Array
+    from nextclick.core.vocabulary import Vocabulary
 
 
 def repeated_clicks(sessions: Sessions) -> BoolArray:
@@ -41,6 +46,39 @@ class CandidateRules:
     allowed: BoolArray | None
     exclude_seen: bool
     sessions: Sessions
+
+    @classmethod
+    def of(
+        cls,
+        rules: ItemRules,
+        items: Vocabulary | None,
+        table: ItemTable | None,
+        sessions: Sessions,
+        candidates: BoolArray | None = None,
+    ) -> Self | None:
+        """The rules on item indices; None if all items are candidates.
+
+        Args:
+            rules: the rules.
+            items: raw ids of the items.
+            table: columns of the items.
+            sessions: the sessions that are ranked.
+            candidates: (N + 1,) bool, the items that the scorer can rank; None is all.
+
+        Raises:
+            ConfigError: a rule names items, and `items` is None; the table does not have a column
+                of a rule; or the rules leave no item.
+        """
+        if rules == NO_RULES and candidates is None:
+            return None
+        if items is None and (rules.names_items or rules.where is not None):
+            raise ConfigError(
+                "rules with allow, block, where, boost or pin need items, the vocabulary of ids"
+            )
+        allowed = None if items is None else rules.candidates(items, table)
+        if candidates is not None:
+            allowed = candidates if allowed is None else allowed & candidates
+        return cls(allowed, rules.exclude_seen, sessions)
 
     def candidates(self, block: PrefixBlock, k: int) -> CandidateFilter:
         """The candidates of each prefix of a block, for lists of k items.

@@ -134,6 +134,7 @@ def evaluate_with_ranks(
             history=history if prequential else None,
             items=artifact.items,
             candidates=artifact.candidates,
+            item_table=artifact.item_table,
             segmentations=segmentations_for(
                 store, by, part=part, trained_on=artifact.trained["part"], support=artifact.support
             ),

@@ -131,7 +131,7 @@ def _checked(
     check_seeds(options.seeds)
     ks, metric = checked_cutoffs(options.ks, options.metric, len(store.items))
     protocol = options.protocol or store_protocol(store)
-    protocol.rules.candidates(store.items)
+    protocol.rules.check(store.items, store.item_table)
     return Measurement("test", "train", ks, protocol, device=options.device), metric
 
 

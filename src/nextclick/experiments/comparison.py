@@ -181,7 +181,7 @@ def _checked(
     ks, metric = checked_cutoffs(options.ks, options.metric, len(store.items))
     _check_against(options.against, [model_spec.label for model_spec in model_specs])
     protocol = options.protocol or store_protocol(store)
-    protocol.rules.candidates(store.items)
+    protocol.rules.check(store.items, store.item_table)
     segmentations_for(store, options.by, part=options.part, trained_on=train_part)
     return (
         Measurement(

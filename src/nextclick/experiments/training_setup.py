@@ -25,6 +25,7 @@ from nextclick.training.training_config import build_configs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nextclick.core.item_table import ItemTable
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import BoolArray, Progress
     from nextclick.core.vocabulary import Vocabulary
@@ -169,6 +170,7 @@ def validation_callback(
     k: int,
     items: Vocabulary,
     candidates: BoolArray | None = None,
+    item_table: ItemTable | None = None,
 ) -> Validate:
     """Return a function that ranks the validation and returns its metrics at K and at 20.
 
@@ -187,6 +189,7 @@ def validation_callback(
             history=history,
             items=items,
             candidates=candidates,
+            item_table=item_table,
             n_bootstrap=0,
         )
         return {name: metric.value for name, metric in evaluation.metrics.items()}

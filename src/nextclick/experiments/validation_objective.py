@@ -42,7 +42,7 @@ class ValidationObjective:
         protocol: how ranks are counted.
         items: raw ids, for rules that name ids.
         options: metric, seed and device of every trial.
-        item_table: features of the items, or None.
+        item_table: features of the items, also for rules that name columns; or None.
         candidates: (N + 1,) bool, the items that are ranked; None for all.
     """
 
@@ -77,7 +77,8 @@ class ValidationObjective:
         protocol = replace(
             store_protocol(store), min_prefix=options.min_prefix, rules=options.rules
         )
-        protocol.rules.candidates(store.items)  # rules that leave no item fail before any trial
+        # rules that leave no item fail before any trial
+        protocol.rules.check(store.items, store.item_table)
         return cls(
             plan.candidate,
             fit,
@@ -122,6 +123,7 @@ class ValidationObjective:
             protocol=self.protocol,
             items=self.items,
             candidates=self.candidates,
+            item_table=self.item_table,
             n_bootstrap=0,
             progress=progress,
         )
@@ -155,7 +157,13 @@ class ValidationObjective:
         )
         _, k = parse_metric(config.metric)
         validate = validation_callback(
-            self.fit, self.valid, self.protocol, k, self.items, self.candidates
+            self.fit,
+            self.valid,
+            self.protocol,
+            k,
+            self.items,
+            self.candidates,
+            self.item_table,
         )
 
         plan = TrainingPlan.create(config, self.fit)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nextclick.core.item_similarity import ItemSimilarity
     from nextclick.core.search_space import Space
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.sessions import Sessions
@@ -215,6 +216,22 @@ class Model(ABC):
 
         del batch, items
         return ModelExplanation()
+
+    def item_similarity(self) -> ItemSimilarity | None:
+        """The similarities among items with the current parameters, for diverse lists.
+
+        None for a model that represents no item by a vector or by a row of a table.
+        """
+        return None
+
+    @property
+    def scores_are_logarithmic(self) -> bool:
+        """Whether a boost of an item by f adds ln f to its score; else it multiplies the score.
+
+        By default dense scores and those of a blend, which are utilities. Sparse scores are counts.
+        """
+        capabilities = self.capabilities
+        return capabilities.composite or not capabilities.sparse_scores
 
     # incremental updates
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from nextclick.core.array_checks import ArrayError, check_length, named_array
+from nextclick.core.item_similarity import vector_similarity
 from nextclick.models.base import Capabilities, Model
 from nextclick.models.features.feature_options import feature_names
 from nextclick.models.features.item_embedding import ItemEmbedding
@@ -29,6 +30,7 @@ from nextclick.models.ops.torch_threads import threads_for, use_torch_threads
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from nextclick.core.item_similarity import ItemSimilarity
     from nextclick.core.item_table import ItemTable
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.session_history import SessionHistory
@@ -314,6 +316,12 @@ class NeuralModel(Model):
         items, last, inputs = self._encoder_inputs(batch, rows)
         queries: Tensor = self.encoder(items, **inputs)  # (R, T, D)
         return queries[torch.arange(len(rows)), last], inputs
+
+    @torch.inference_mode()
+    def item_similarity(self) -> ItemSimilarity:
+        """Cosines of the item vectors that queries are multiplied with."""
+        self.encoder.eval()
+        return vector_similarity(self.encoder.table()[0].float().cpu().numpy())
 
     @torch.inference_mode()
     def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:

@@ -144,6 +144,8 @@ def _row(rank: int, entry: LeaderboardEntry, k: int) -> dict[str, Any]:
     row = entry.row
     evaluations = [run.result.evaluation for run in entry.runs]
     popularity = [e["popularity"].get(f"popularity@{k}") for e in evaluations]
+    measured = [e.get("diversity", {}).get(f"diversity@{k}") for e in evaluations]
+    diversity = [value for value in measured if value is not None]
     return {
         "rank": rank,
         "label": entry.label,
@@ -157,6 +159,7 @@ def _row(rank: int, entry: LeaderboardEntry, k: int) -> dict[str, Any]:
         "prequential": row.prequential,
         "coverage": fmean(e["coverage"][f"coverage@{k}"] for e in evaluations),
         "popularity": _mean_by_key([values for values in popularity if values is not None]),
+        "diversity": fmean(diversity) if diversity else None,
         "costs": _costs(entry.runs),
         "folders": [run.folder.name for run in entry.runs],
     }

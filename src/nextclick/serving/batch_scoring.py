@@ -14,7 +14,7 @@ import numpy as np
 
 from nextclick.core.cutoffs import catalog_cutoff
 from nextclick.core.hardware import cpus
-from nextclick.core.item_rules import NO_RULES, ItemRules, allowed_items
+from nextclick.core.item_rules import NO_RULES, ItemRules
 from nextclick.errors import ConfigError
 from nextclick.serving.request import RecommendationRequest, ResolvedRequest
 
@@ -55,7 +55,7 @@ class RankedLists:
 
     Attributes:
         items: (R,) int32, one list after another.
-        scores: (R,) float32, NaN for items that were filled from popularity.
+        scores: (R,) float32, NaN for items that the model did not return.
         offsets: (S + 1,) int64; the list of session s is `items[offsets[s]:offsets[s + 1]]`.
     """
 
@@ -65,14 +65,11 @@ class RankedLists:
 
     @classmethod
     def of(cls, lists: ScoredItems) -> RankedLists:
-        """Concatenate lists whose last items may have no score."""
-        lengths = [len(items) for items, _ in lists]
+        """Concatenate lists."""
         offsets = np.zeros(len(lists) + 1, dtype=np.int64)
-        np.cumsum(lengths, out=offsets[1:])
-        scores = np.full(offsets[-1], np.nan, dtype=np.float32)
-        for start, (_, own) in zip(offsets.tolist(), lists, strict=False):
-            scores[start : start + len(own)] = own
+        np.cumsum([len(items) for items, _ in lists], out=offsets[1:])
         items = np.concatenate([np.empty(0, np.int32), *(items for items, _ in lists)])
+        scores = np.concatenate([np.empty(0, np.float32), *(scores for _, scores in lists)])
         return cls(items, scores, offsets)
 
 
@@ -87,7 +84,8 @@ class BatchScorer:
             session.
 
     Raises:
-        ConfigError: k is below 1, or a rule is no list of ids.
+        ConfigError: k is below 1, a rule is no list of ids, the model cannot follow a rule, or the
+            rules explore.
     """
 
     def __init__(
@@ -99,17 +97,21 @@ class BatchScorer:
         now: float | None = None,
     ):
         self._recommender = recommender
-        model, items = recommender.artifact.model, recommender.artifact.items
+        model = recommender.artifact.model
         self._k = catalog_cutoff(k, model.n_items)
-        recommender.check(self._k, rules.allow, rules.block)
-        self._allowed: BoolArray | None = None
-        if rules.allow is not None:
-            self._allowed = allowed_items(items, rules.allow)
-        self._blocked = np.unique(items.indices(rules.block))
+        if rules.explore:
+            raise ConfigError(
+                "explore needs the probabilities of the shown items, which a table does not have; "
+                "leave it out, or ask for each session"
+            )
+        recommender.check(self._k, rules)
+        self._allowed, blocked, self._list_rules = recommender.resolve_rules(rules)
+        self._blocked = np.unique(blocked)
         self._exclude_seen = rules.exclude_seen
         self._now = now
         self._first_click = model.capabilities.first_click
-        self._plain = RecommendationRequest((), self._k, now=now)
+        self._plain = RecommendationRequest((), self._k, now=now, rules=rules)
+        self._candidates = recommender.artifact.candidates
         self._reads_moment = model.capabilities.update == "by-block"
         self._in_threads = not (model.capabilities.neural or model.capabilities.composite)
 
@@ -145,6 +147,9 @@ class BatchScorer:
 
     def _requests(self, sessions: PackedSessions) -> Iterator[ResolvedRequest]:
         """The requests, in order; their unknown ids are represented by index 0."""
+        if self._candidates is not None:  # clicks on other items are unknown to the model
+            ranked = np.where(self._candidates[sessions.items], sessions.items, 0)
+            sessions = replace(sessions, items=ranked.astype(np.int32))
         lengths = np.diff(sessions.offsets)
         self._check_now(sessions, lengths)
         known = sessions.items > 0
@@ -170,6 +175,7 @@ class BatchScorer:
                 time_since_last_click=wait,
                 user=user,
                 history=[],
+                list_rules=self._list_rules,
             )
 
     def _original(

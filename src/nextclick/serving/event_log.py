@@ -54,6 +54,7 @@ class ClickEvent(msgspec.Struct):
         item: the item that was clicked, the last one of the request; null for a request of the
             first click.
         items: the items that were shown, best first.
+        propensity: the probability that each of `items` was shown; 1 without exploration.
     """
 
     request: str
@@ -64,6 +65,7 @@ class ClickEvent(msgspec.Struct):
     version: str
     item: RawId | None
     items: list[RawId]
+    propensity: list[float]
 
 
 class EventLog:
@@ -114,6 +116,7 @@ class EventLog:
         answered_by: tuple[str, str],
         item: RawId | None,
         items: Sequence[RawId],
+        propensity: Sequence[float] | None = None,
     ) -> None:
         """Queue an event; it is dropped if the queue is full.
 
@@ -124,6 +127,7 @@ class EventLog:
             answered_by: names of the model and of its version.
             item: the clicked item; None before the first click.
             items: the recommended items.
+            propensity: the probability that each of them is shown; None is 1 each.
         """
         if len(self._queue) >= self._max_queue:
             self._drop(1, "more clicks arrive than the disk can store")
@@ -131,8 +135,9 @@ class EventLog:
         milliseconds = round((self._clock() if seconds is None else seconds) * 1000)
         model, version = answered_by
         event = ClickEvent(
-            secrets.token_hex(8), milliseconds, session, user, model, version, item, list(items)
-        )
+            secrets.token_hex(8), milliseconds, session, user, model, version, item, list(items),
+            [1.0] * len(items) if propensity is None else list(propensity),
+        )  # fmt: skip
         self._queue.append(event)
 
     def write(self) -> None:

@@ -32,7 +32,10 @@ _DEFAULT_REMEDIES = {
 }
 _HTTP_PROBLEMS = {404: "the route does not exist", 405: "the route does not support this method"}
 _JSON_PATH = re.compile(r" - at `(?P<path>[^`]*)`$")  # the end of a msgspec message
-_FIELDS = ("session", "k", "times", "now", "allow", "block")
+_FIELDS = (
+    "session", "k", "times", "now", "allow", "block", "where", "boost", "pin", "cap",
+    "diversity", "explore",
+)  # fmt: skip
 
 
 def problem_response(
@@ -110,5 +113,5 @@ def decode_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
 
 def message_field(message: str) -> str | None:
     """The request field that an error message begins with."""
-    first = message.partition(" ")[0]
+    first = message.partition(" ")[0].removesuffix(":")
     return first if first in _FIELDS else None

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 from starlette.responses import Response
 
+from nextclick.core.item_rules import NO_RULES, ItemRules
+from nextclick.core.shown_list import pool_size
 from nextclick.errors import InputError, RequestError
 from nextclick.serving import schemas
 from nextclick.serving.operations import operation
@@ -43,10 +45,11 @@ async def recommend(
     loaded = slot.loaded
     _check_first_click(body)
     body, degraded = await with_stored_history(app, request, loaded, body)
-    cost = _cost(body, loaded)
+    rules = item_rules(body)
+    cost = _cost(body, loaded, rules)
     app.asgi.charge(request.scope, cost - 1)
     app.check_capacity(loaded, cost)
-    resolved = loaded.recommender.resolve(_recommendation_request(body, loaded))
+    resolved = loaded.recommender.resolve(_recommendation_request(body, loaded, rules))
     (answer,) = await app.answer(loaded, [resolved], [cost], request.scope)
     log_shown(app, slot, loaded, body, answer)
     titled = body.session if body.titles else None
@@ -67,7 +70,11 @@ async def recommend_batch(app: App, request: Request, body: schemas.BatchRequest
         complete = await with_stored_history(app, request, loaded[slot.name], one)
         bodies.append(complete[0])
         degraded.append(complete[1])
-    costs = [_cost(one, loaded[slot.name]) for slot, one in zip(slots, bodies, strict=True)]
+    rules = [_numbered(n, item_rules, one) for n, one in enumerate(bodies)]
+    costs = [
+        _cost(one, loaded[slot.name], own)
+        for slot, one, own in zip(slots, bodies, rules, strict=True)
+    ]
     app.asgi.charge(request.scope, sum(costs) - 1)
     rows = {name: [n for n, slot in enumerate(slots) if slot.name == name] for name in loaded}
     for name in rows:
@@ -77,8 +84,8 @@ async def recommend_batch(app: App, request: Request, body: schemas.BatchRequest
     with app.reserve(sum(costs)):
         for n, (slot, one) in enumerate(zip(slots, bodies, strict=True)):
             await turns.work(costs[n])
-            resolve = loaded[slot.name].recommender.resolve
-            resolved.append(_numbered(n, resolve, _recommendation_request(one, loaded[slot.name])))
+            asked = _recommendation_request(one, loaded[slot.name], rules[n])
+            resolved.append(_numbered(n, loaded[slot.name].recommender.resolve, asked))
     answered = await asyncio.gather(
         *(
             app.answer(
@@ -113,6 +120,7 @@ def log_shown(
             answered_by=(slot.name, loaded.version.name),
             item=body.session[-1] if body.session else None,
             items=answer[0].items,
+            propensity=answer[0].propensity,
         )
 
 
@@ -129,6 +137,11 @@ class _Turns:
         if self._done > self._max_cost:
             self._done = cost
             await asyncio.sleep(0)
+
+
+def candidate_count(k: int, rules: ItemRules) -> int:
+    """The number of items that are searched for a list of k."""
+    return pool_size(k) if rules.forms_list else k
 
 
 def default_k(k: int | None, loaded: LoadedModel) -> int:
@@ -156,6 +169,8 @@ def recommend_response(
         note=recommendation.note,
         degraded=degraded,
     )
+    if recommendation.propensity is not None:
+        response.propensity = recommendation.propensity
     if explanation is not None:
         response.explanation = msgspec.convert(asdict(explanation), schemas.ExplanationResponse)
     if titled is not None:
@@ -165,6 +180,31 @@ def recommend_response(
             for neighbor in response.explanation.neighbors or ():
                 neighbor.titles = titles(neighbor.items)
     return response
+
+
+def item_rules(body: schemas.RecommendRequest | schemas.EventRequest) -> ItemRules:
+    """The rules of a request body.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    named = body.block or body.boost or body.pin or body.cap
+    if not (body.exclude_seen or body.explore or named) and (
+        (body.allow, body.where, body.diversity) == (None, None, None)
+    ):
+        return NO_RULES
+    return ItemRules(
+        exclude_seen=body.exclude_seen,
+        allow=body.allow,
+        block=body.block,
+        where=body.where,
+        boost=body.boost,
+        pin=body.pin,
+        cap=body.cap,
+        diversity=body.diversity,
+        explore=body.explore,
+        explore_seed=body.explore_seed,
+    )
 
 
 def _check_first_click(body: schemas.RecommendRequest) -> None:
@@ -181,13 +221,14 @@ def _check_first_click(body: schemas.RecommendRequest) -> None:
         )
 
 
-def _cost(body: schemas.RecommendRequest, loaded: LoadedModel) -> int:
+def _cost(body: schemas.RecommendRequest, loaded: LoadedModel, rules: ItemRules) -> int:
     clicks = len(body.session) + sum(len(earlier.session) for earlier in body.history)
-    return request_cost(clicks, default_k(body.k, loaded), explain=body.explain)
+    k = candidate_count(default_k(body.k, loaded), rules)
+    return request_cost(clicks, k, explain=body.explain)
 
 
 def _recommendation_request(
-    body: schemas.RecommendRequest, loaded: LoadedModel
+    body: schemas.RecommendRequest, loaded: LoadedModel, rules: ItemRules
 ) -> RecommendationRequest:
     return RecommendationRequest(
         body.session,
@@ -196,9 +237,7 @@ def _recommendation_request(
         user=body.user,
         now=body.now,
         history=[(earlier.session, earlier.time) for earlier in body.history],
-        exclude_seen=body.exclude_seen,
-        allow=body.allow,
-        block=body.block,
+        rules=rules,
         explain=body.explain,
     )
 

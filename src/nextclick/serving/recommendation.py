@@ -17,12 +17,14 @@ class Recommendation(Displayed):
 
     Attributes:
         items: raw ids, at most k.
-        scores: the model's scores, not comparable across models; None for items that were filled
-            from popularity.
-        from_model: number of items that the model returned; the items after them are the most
-            popular ones.
+        scores: the model's scores with boosts, not comparable across models; None for items that
+            the model did not return: pinned items, and popular ones that complete the list.
+        from_model: number of items that the model returned; without rules that form the list, they
+            come first.
         unknown: clicked ids that the model does not know; they are ignored.
         note: a remark for the reader, or None.
+        propensity: the probability that each item is shown, which is below 1 if the rules explore;
+            None otherwise, when it is 1.
     """
 
     items: list[RawId]
@@ -30,6 +32,7 @@ class Recommendation(Displayed):
     from_model: int
     unknown: list[RawId]
     note: str | None
+    propensity: list[float] | None = None
 
     def display(self) -> Display:
         """What is shown of the recommendation: the items with their ranks and scores."""
@@ -40,7 +43,7 @@ class Recommendation(Displayed):
             {name: value for name, value in facts.items() if value is not None},
             ("rank", "item", "score"),
             [
-                [str(rank), str(item), "popular" if score is None else score]
+                [str(rank), str(item), "" if score is None else score]
                 for rank, (item, score) in enumerate(pairs, 1)
             ],
         )

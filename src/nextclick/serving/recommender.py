@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from nextclick.artifact import Artifact
 from nextclick.core.cutoffs import catalog_cutoff
 from nextclick.core.display import Display, Displayed
 from nextclick.core.filtered_topk import fill_from_popular
-from nextclick.core.item_rules import allowed_items
+from nextclick.core.item_rules import NO_RULES, ItemRules
 from nextclick.core.topk import SortedBase
 from nextclick.errors import ConfigError
 from nextclick.serving.explanation import (
@@ -23,18 +24,24 @@ from nextclick.serving.explanation import (
 )
 from nextclick.serving.model_moments import ModelMoments, MomentSearcher
 from nextclick.serving.recommendation import Recommendation
-from nextclick.serving.request import RecommendationRequest, ResolvedRequest
+from nextclick.serving.request import RecommendationRequest, ResolvedRequest, check_ids
 from nextclick.serving.request_history import resolve_history
 from nextclick.serving.request_notes import RequestNotes, check_first_click
+from nextclick.serving.rule_search import NOTHING_FOUND, RuleSearch, joined_rules
 from nextclick.serving.search import build_searcher
 from nextclick.serving.sessions.click_times import relative_times
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import TypeAlias
 
-    from nextclick.core.types import BoolArray, Float32Array, Int32Array, RawId
+    from nextclick.core.shown_list import ListRules
+    from nextclick.core.types import BoolArray, Float32Array, Float64Array, Int32Array, RawId
     from nextclick.serving.request_history import RawHistory
     from nextclick.serving.search.searcher import ScoredItems
+
+    # items, scores, and propensities if the rules form the list
+    _List: TypeAlias = tuple[Int32Array, Float32Array, Float64Array | None]
 
 
 class Recommender(Displayed):
@@ -53,6 +60,7 @@ class Recommender(Displayed):
         self._candidates_of_model = artifact.candidates
         self._moments = ModelMoments(artifact)
         self._notes = RequestNotes(artifact, self._moments)
+        self._rules = RuleSearch(artifact, self.popular)
         self.searcher = build_searcher(artifact.model)
         if not self._moments.has_one_model:
             self.searcher = MomentSearcher(self.searcher, self._moments)
@@ -83,6 +91,7 @@ class Recommender(Displayed):
         exclude_seen: bool = False,
         allow: Iterable[RawId] | None = None,
         block: Iterable[RawId] = (),
+        rules: ItemRules = NO_RULES,
     ) -> list[Recommendation]:
         """Recommend the k most likely next clicks of each session.
 
@@ -104,11 +113,13 @@ class Recommender(Displayed):
             exclude_seen: exclude the items of the session.
             allow: recommend only these items; None allows all.
             block: never recommend these items.
+            rules: all rules, in place of the three arguments above.
 
         Raises:
             ConfigError: k is below 1, a session is not a sequence of ids, times do not match the
                 clicks or decrease, or an earlier session does not end before the session. Also if
-                an empty session has a user or a history that the model cannot read without a click.
+                an empty session has a user or a history that the model cannot read without a click,
+                rules are given in both forms, or the model cannot follow them.
         """
         B = len(sessions)
         if isinstance(users, str) or (users is not None and len(users) != B):
@@ -117,7 +128,7 @@ class Recommender(Displayed):
                 "use None for an anonymous visitor"
             )
         for session in sessions:
-            _check_ids("session", session)
+            check_ids("session", session)
         if times is None and now is not None and any(len(session) for session in sessions):
             raise ConfigError("now needs times: give the time of each click on the same clock")
         moments = list(now) if isinstance(now, Sequence) else [now] * B
@@ -127,8 +138,9 @@ class Recommender(Displayed):
                     f"{name} must have an entry for each of {B} sessions, got {len(given)}"
                 )
         k = catalog_cutoff(k, self.artifact.model.n_items)
-        self.check(k, allow, block)
-        allowed, blocked = self._candidates(allow, block)
+        rules = joined_rules(rules, exclude_seen, allow, block)
+        self.check(k, rules)
+        candidates = self.resolve_rules(rules)
         requests = []
         for b, session in enumerate(sessions):
             clock = None if times is None else times[b]
@@ -139,9 +151,9 @@ class Recommender(Displayed):
                 user=None if users is None else users[b],
                 now=moments[b] if clock is not None or not len(session) else None,
                 history=() if history is None else history[b],
-                exclude_seen=exclude_seen,
+                rules=rules,
             )
-            requests.append(self._resolve(request, allowed, blocked))
+            requests.append(self._resolve(request, *candidates))
         return self.answer(requests)
 
     def explain(
@@ -194,17 +206,22 @@ class Recommender(Displayed):
             ablated.append(self.resolve(shorter))
         return explain_session(self._artifact(request), request, ablated, explained)
 
-    def check(self, k: int, allow: Iterable[RawId] | None, block: Iterable[RawId]) -> None:
-        """Validate k and the filters.
+    def check(self, k: int, rules: ItemRules) -> None:
+        """Validate k and the rules.
 
         Raises:
-            ConfigError: k is out of range, or a filter is not a list of ids.
+            ConfigError: k is out of range, a filter is not a list of ids, or the model cannot
+                follow a rule.
         """
         n_items = self.artifact.model.n_items
         if not 1 <= k <= n_items:
             raise ConfigError(f"k must be in 1..{n_items}, got {k}")
-        for name, ids in (("allow", allow or ()), ("block", block)):
-            _check_ids(name, ids)
+        if rules is not NO_RULES:
+            for name, ids in (("allow", rules.allow or ()), ("block", rules.block)):
+                check_ids(name, ids)
+            self._rules.list_rules(rules)
+            if rules.where is not None:
+                self._rules.allowed(rules)
 
     def resolve(self, request: RecommendationRequest) -> ResolvedRequest:
         """Validate a request and map its ids to indices.
@@ -212,29 +229,35 @@ class Recommender(Displayed):
         Raises:
             ConfigError: as `recommend`.
         """
-        self.check(request.k, request.allow, request.block)
-        return self._resolve(request, *self._candidates(request.allow, request.block))
+        self.check(request.k, request.rules)
+        return self._resolve(request, *self.resolve_rules(request.rules))
 
     def answer(self, requests: Sequence[ResolvedRequest]) -> list[Recommendation]:
         """Answer a batch of independent requests."""
         return [
-            self._recommendation(request, items, scores)
-            for request, (items, scores) in zip(requests, self.ranked(requests), strict=True)
+            self._recommendation(request, *shown)
+            for request, shown in zip(requests, self._lists(requests), strict=True)
         ]
 
     def ranked(self, requests: Sequence[ResolvedRequest]) -> ScoredItems:
-        """At most k items of each request, best first, and the scores of those of the model.
+        """At most k items of each request, best first, and their scores.
 
-        Items after the last score are filled from popularity.
+        The score of an item that the model did not return is NaN: of a pinned item, and of a
+        popular one that completes the list.
         """
-        searched = [request for request in requests if not self._notes.is_popular_only(request)]
-        lists = iter(self.searcher.top(searched) if searched else ())
-        nothing = (np.empty(0, np.int32), np.empty(0, np.float32))
-        return [
-            self._filled(
-                request, *(nothing if self._notes.is_popular_only(request) else next(lists))
-            )
+        return [(items, scores) for items, scores, _ in self._lists(requests)]
+
+    def _lists(self, requests: Sequence[ResolvedRequest]) -> list[_List]:
+        """The items, scores and propensities of each request."""
+        searches = [
+            [] if self._notes.is_popular_only(request) else self._rules.searches(request)
             for request in requests
+        ]
+        searched = [search for own in searches for search in own]
+        lists = iter(self.searcher.top(searched) if searched else ())
+        return [
+            self._list(request, [next(lists) for _ in own])
+            for request, own in zip(requests, searches, strict=True)
         ]
 
     def explanations(self, requests: Sequence[ResolvedRequest]) -> list[ExplanationSummary | None]:
@@ -264,7 +287,7 @@ class Recommender(Displayed):
                     "name the items to explain"
                 )
             return [int(item) for item in top]
-        _check_ids("items", items)
+        check_ids("items", items)
         indices = self._indices(items).tolist()
         missing = [raw for raw, item in zip(items, indices, strict=True) if item == 0]
         if missing or not indices:
@@ -274,16 +297,16 @@ class Recommender(Displayed):
             )
         return [int(item) for item in dict.fromkeys(indices)]
 
-    def _candidates(
-        self, allow: Iterable[RawId] | None, block: Iterable[RawId]
-    ) -> tuple[BoolArray | None, Int32Array]:
-        """(N + 1,) allowed items, None for all; and the blocked items."""
-        items, candidates = self.artifact.items, self._candidates_of_model
-        allowed = candidates
-        if allow is not None:
-            named = allowed_items(items, allow)
-            allowed = named if candidates is None else named & candidates
-        return allowed, items.indices(block)
+    def resolve_rules(
+        self, rules: ItemRules
+    ) -> tuple[BoolArray | None, Int32Array, ListRules | None]:
+        """(N + 1,) allowed items, None for all; the blocked items; what forms the list.
+
+        Raises:
+            ConfigError: the model cannot follow a rule.
+        """
+        blocked = self.artifact.items.indices(rules.block)
+        return self._rules.allowed(rules), blocked, self._rules.list_rules(rules)
 
     def _indices(self, raw_ids: Iterable[RawId]) -> Int32Array:
         """(n,) int32, the index of each raw id; 0 for an item that the model cannot rank."""
@@ -293,9 +316,13 @@ class Recommender(Displayed):
         return np.where(self._candidates_of_model[indices], indices, 0).astype(np.int32)
 
     def _resolve(
-        self, request: RecommendationRequest, allowed: BoolArray | None, blocked: Int32Array
+        self,
+        request: RecommendationRequest,
+        allowed: BoolArray | None,
+        blocked: Int32Array,
+        list_rules: ListRules | None,
     ) -> ResolvedRequest:
-        _check_ids("session", request.session)
+        check_ids("session", request.session)
         session = list(request.session)
         indices = self._indices(session)
         known = indices > 0
@@ -303,7 +330,7 @@ class Recommender(Displayed):
         users = self.artifact.users
         start = request.times[0] if request.times else None if session else request.now
         check_first_click(self.artifact.model, request)
-        excluded = np.concatenate([blocked, indices]) if request.exclude_seen else blocked
+        excluded = np.concatenate([blocked, indices]) if request.rules.exclude_seen else blocked
         return ResolvedRequest(
             original=request,
             clicks=indices[known],
@@ -315,27 +342,39 @@ class Recommender(Displayed):
             time_since_last_click=elapsed,
             user=0 if users is None or request.user is None else users.index(request.user),
             history=resolve_history(self.artifact.items, request.history, start),
+            list_rules=list_rules,
         )
 
-    def _filled(
-        self, request: ResolvedRequest, items: Int32Array, scores: Float32Array
-    ) -> tuple[Int32Array, Float32Array]:
+    def _list(self, request: ResolvedRequest, found: ScoredItems) -> _List:
+        if request.list_rules is not None:
+            shown = self._rules.form(request, request.list_rules, found)
+            return shown.items, shown.scores, shown.propensity
+        items, scores = (found or NOTHING_FOUND)[0]
         if len(items) < request.k:
-            items = np.concatenate([items, fill_from_popular(self.popular, items, request)])
-        return items, scores
+            filled = fill_from_popular(self.popular, items, request)
+            items = np.concatenate([items, filled])
+            scores = np.append(scores, np.full(len(filled), np.nan, dtype=np.float32))
+        return items, scores, None
 
     def _recommendation(
-        self, request: ResolvedRequest, items: Int32Array, scores: Float32Array
+        self,
+        request: ResolvedRequest,
+        items: Int32Array,
+        scores: Float32Array,
+        propensity: Float64Array | None,
     ) -> Recommendation:
+        unscored = np.isnan(scores)
+        n_from_model = len(items) - int(np.count_nonzero(unscored))
+        n_pinned, rules = 0, request.list_rules
+        if rules is not None:
+            n_pinned = int(np.count_nonzero(np.isin(items[unscored], list(rules.pins.values()))))
+        if rules is None or not rules.explore:
+            propensity = None
         return Recommendation(
             items=self.artifact.items.raw_ids(items),
-            scores=[*scores.tolist(), *[None] * (len(items) - len(scores))],
-            from_model=len(scores),
+            scores=[None if math.isnan(score) else score for score in scores.tolist()],
+            from_model=n_from_model,
             unknown=request.unknown,
-            note=self._notes.of(request, len(scores), len(items)),
+            note=self._notes.of(request, n_from_model, len(items), n_pinned),
+            propensity=None if propensity is None else propensity.tolist(),
         )
-
-
-def _check_ids(name: str, ids: object) -> None:
-    if isinstance(ids, str) or not isinstance(ids, Iterable):
-        raise ConfigError(f"{name} must be a list of item ids, got {ids!r}")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextclick.core.item_rules import NO_RULES
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.session_history import SessionHistory
+from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
+    from nextclick.core.item_rules import ItemRules
+    from nextclick.core.shown_list import ListRules
     from nextclick.core.types import BoolArray, Float32Array, Int32Array, RawId
     from nextclick.serving.request_history import RawHistory
 
@@ -27,9 +32,7 @@ class RecommendationRequest:
         times: click times in seconds on any clock, or None.
         user: the visitor's raw id, or None.
         now: the moment of prediction on the clock of `times`; None is the last click.
-        exclude_seen: exclude the items of the session.
-        allow: recommend only these items; None allows all.
-        block: never recommend these items.
+        rules: which items are shown, and in which order.
         explain: add an explanation.
         history: earlier sessions of the visitor, the oldest first: raw ids in click order, and the
             time of the last click on the clock of `times`, or None.
@@ -41,9 +44,7 @@ class RecommendationRequest:
     times: Sequence[float] | None = None
     user: RawId | None = None
     now: float | None = None
-    exclude_seen: bool = False
-    allow: Iterable[RawId] | None = None
-    block: Iterable[RawId] = ()
+    rules: ItemRules = NO_RULES
     explain: bool = False
     history: RawHistory = ()
     session_id: str | None = None
@@ -64,6 +65,7 @@ class ResolvedRequest:
         time_since_last_click: seconds from the last click to the moment of prediction.
         user: index of the user, 0 for an unknown one.
         history: known clicks and age in seconds of each earlier session, the oldest first.
+        list_rules: the rules that form the list; None if the rules only hide items.
     """
 
     original: RecommendationRequest
@@ -76,6 +78,7 @@ class ResolvedRequest:
     time_since_last_click: float
     user: int
     history: Sequence[tuple[Int32Array, float]] = ()
+    list_rules: ListRules | None = None
 
 
 def to_batch(requests: Sequence[ResolvedRequest]) -> SessionBatch:
@@ -95,3 +98,13 @@ def to_batch(requests: Sequence[ResolvedRequest]) -> SessionBatch:
     if any(request.history for request in requests):
         history = SessionHistory.from_lists([request.history for request in requests])
     return replace(padded, gaps=gaps, users=users, time_since_last_click=elapsed, history=history)
+
+
+def check_ids(name: str, ids: object) -> None:
+    """Check that an argument is a list of item ids.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise ConfigError(f"{name} must be a list of item ids, got {ids!r}")

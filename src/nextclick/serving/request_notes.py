@@ -47,10 +47,12 @@ class RequestNotes:
         no_click_known = len(request.clicks) == 0 and len(request.unknown) > 0
         return no_click_known and not self._reads_empty
 
-    def of(self, request: ResolvedRequest, n_from_model: int, n_items: int) -> str | None:
-        """The note of a response with `n_items` items, of which the model returned the first."""
+    def of(
+        self, request: ResolvedRequest, n_from_model: int, n_items: int, n_pinned: int = 0
+    ) -> str | None:
+        """The note of a response with `n_items` items, `n_from_model` of them of the model."""
         if n_items == 0:
-            return "allow, block and exclude_seen leave no item to recommend"
+            return "allow, block, where and exclude_seen leave no item to recommend"
         notes = []
         popular_only = self.is_popular_only(request)
         if popular_only:
@@ -60,7 +62,7 @@ class RequestNotes:
         elif request.unknown:
             notes.append(unknown_note(len(request.unknown)))
         notes += self._unused(request)
-        filled = n_items - n_from_model
+        filled = n_items - n_from_model - n_pinned
         if filled and not popular_only:
             items = "1 item was" if filled == 1 else f"{filled} items were"
             notes.append(f"{items} filled from popularity: the model returned only {n_from_model}")

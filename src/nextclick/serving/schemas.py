@@ -14,9 +14,12 @@ MAX_IDS = 10_000
 MAX_BATCH = 256
 MAX_TEXT = 256  # characters of an id, a name or a search text
 MAX_RESULTS = 100  # items of a search
+MAX_CAPS = 10  # columns with a cap
+MAX_CONDITION = 2000  # characters of `where`
 SESSION_ID = "[A-Za-z0-9._~-]{1,128}"
 _INT64_MAX = 2**63 - 1
 _MAX_SECONDS = 1e15
+_MAX_BOOST = 1e9
 
 ItemId: TypeAlias = (
     Annotated[int, Meta(ge=-_INT64_MAX, le=_INT64_MAX)] | Annotated[str, Meta(max_length=MAX_TEXT)]
@@ -24,6 +27,19 @@ ItemId: TypeAlias = (
 Seconds: TypeAlias = Annotated[float, Meta(ge=-_MAX_SECONDS, le=_MAX_SECONDS)]
 K: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_K)]
 ItemIds: TypeAlias = Annotated[list[ItemId], Meta(max_length=MAX_IDS)]
+IdText: TypeAlias = Annotated[str, Meta(max_length=MAX_TEXT)]
+Boosts: TypeAlias = Annotated[
+    dict[IdText, Annotated[float, Meta(gt=0, le=_MAX_BOOST)]], Meta(max_length=MAX_IDS)
+]
+Pins: TypeAlias = Annotated[
+    dict[IdText, Annotated[int, Meta(ge=1, le=MAX_K)]], Meta(max_length=MAX_K)
+]
+Caps: TypeAlias = Annotated[
+    dict[IdText, Annotated[int, Meta(ge=1, le=MAX_K)]], Meta(max_length=MAX_CAPS)
+]
+Condition: TypeAlias = Annotated[str, Meta(max_length=MAX_CONDITION)]
+Share: TypeAlias = Annotated[float, Meta(ge=0, lt=1)]
+Seed: TypeAlias = Annotated[int, Meta(ge=0, le=_INT64_MAX)]
 Name: TypeAlias = Annotated[str, Meta(max_length=MAX_TEXT)]
 
 
@@ -56,6 +72,13 @@ class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         exclude_seen: exclude the items of the session.
         allow: recommend only these items.
         block: never recommend these items.
+        where: a condition on columns of the item table, such as "price >= 10 and stock > 0".
+        boost: item to the factor of its score; above 1 raises the item, below 1 lowers it.
+        pin: item to its position in the list, from 1.
+        cap: column of categories to the largest number of items of each category.
+        diversity: weight of the dissimilarity to the items above, from 0 to below 1.
+        explore: share of the positions that are filled at random, from 0 to below 1.
+        explore_seed: seed of the random items; omit it to draw others for each request.
         explain: add an explanation.
         titles: add the titles of all items in the response.
         model: name of the model; the default is the first one.
@@ -70,6 +93,13 @@ class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     exclude_seen: bool = False
     allow: ItemIds | None = None
     block: ItemIds = []
+    where: Condition | None = None
+    boost: Boosts = {}
+    pin: Pins = {}
+    cap: Caps = {}
+    diversity: Share | None = None
+    explore: Share = 0.0
+    explore_seed: Seed | None = None
     explain: bool = False
     titles: bool = False
     model: Name | None = None
@@ -95,6 +125,13 @@ class EventRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         exclude_seen: exclude the items of the session.
         allow: recommend only these items.
         block: never recommend these items.
+        where: a condition on columns of the item table, such as "price >= 10 and stock > 0".
+        boost: item to the factor of its score; above 1 raises the item, below 1 lowers it.
+        pin: item to its position in the list, from 1.
+        cap: column of categories to the largest number of items of each category.
+        diversity: weight of the dissimilarity to the items above, from 0 to below 1.
+        explore: share of the positions that are filled at random, from 0 to below 1.
+        explore_seed: seed of the random items; omit it to draw others for each request.
         explain: add an explanation.
         titles: add the titles of all items in the response.
         model: name of the model; the default is the first one.
@@ -108,6 +145,13 @@ class EventRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     exclude_seen: bool = False
     allow: ItemIds | None = None
     block: ItemIds = []
+    where: Condition | None = None
+    boost: Boosts = {}
+    pin: Pins = {}
+    cap: Caps = {}
+    diversity: Share | None = None
+    explore: Share = 0.0
+    explore_seed: Seed | None = None
     explain: bool = False
     titles: bool = False
     model: Name | None = None
@@ -170,12 +214,15 @@ class RecommendResponse(Struct):
         model: name of the model.
         version: active version of the model.
         items: at most k item ids.
-        scores: score of each item; null for an item that was filled from popularity.
+        scores: score of each item; null for an item that the model did not return: a pinned item,
+            or one that was filled from popularity.
         from_model: number of items that the model returned.
         unknown: clicked ids that the model does not know.
         note: a remark for the reader, or null.
         degraded: the session store did not respond; of the session or of the earlier ones, only
             what the request contains was used.
+        propensity: probability that each of `items` is shown; missing unless the request explores,
+            when it is 1.
         explanation: if requested.
         titles: title or null of each of `items`, if requested.
         session_titles: title or null of each click of the session, if requested.
@@ -189,6 +236,7 @@ class RecommendResponse(Struct):
     unknown: list[int | str]
     note: str | None
     degraded: bool = False
+    propensity: list[float] | UnsetType = UNSET
     explanation: ExplanationResponse | UnsetType = UNSET
     titles: list[str | None] | UnsetType = UNSET
     session_titles: list[str | None] | UnsetType = UNSET

@@ -10,7 +10,12 @@ from nextclick.core.session_history import MAX_EARLIER_CLICKS
 from nextclick.errors import RequestError
 from nextclick.serving import schemas
 from nextclick.serving.operations import operation
-from nextclick.serving.recommend_routes import default_k, recommend_response
+from nextclick.serving.recommend_routes import (
+    candidate_count,
+    default_k,
+    item_rules,
+    recommend_response,
+)
 from nextclick.serving.request import RecommendationRequest
 from nextclick.serving.request_cost import request_cost
 from nextclick.serving.sessions.session_store import Click, Session, SessionStoreError
@@ -42,27 +47,28 @@ async def append_event(
     session_id = _session_id(request)
     slot = app.models.slot(body.model)
     loaded = slot.loaded
-    k = default_k(body.k, loaded)
+    k, rules = default_k(body.k, loaded), item_rules(body)
+    n_items = candidate_count(k, rules)
     click = Click(body.item, _click_time(body.time, time.time()), body.user)
     if k:  # a request that cannot be answered must not store its click
-        loaded.recommender.check(k, body.allow, body.block)
-        app.asgi.charge(request.scope, request_cost(1, k, explain=body.explain) - 1)
-        _check_capacity(app, loaded, body, k)
+        loaded.recommender.check(k, rules)
+        app.asgi.charge(request.scope, request_cost(1, n_items, explain=body.explain) - 1)
+        _check_capacity(app, loaded, body, n_items)
     session, lost = await _store_click(app, session_id, click, body.history)
     past, failed = ([], False) if lost else await record_click(app, session_id, session)
-    recommendation = None
+    recommendation = answer = None
     try:
         if k:
             resolved = loaded.recommender.resolve(
                 RecommendationRequest(
                     session.items, k, times=session.times, user=session.user,
-                    exclude_seen=body.exclude_seen, allow=body.allow, block=body.block,
-                    explain=body.explain, history=past if reads_history(loaded) else (),
+                    rules=rules, explain=body.explain,
+                    history=past if reads_history(loaded) else (),
                     session_id=None if lost else session_id,
                 )
             )  # fmt: skip
             n_clicks = len(session.clicks) + sum(len(earlier.items) for earlier in past)
-            cost = request_cost(n_clicks, k, explain=body.explain)
+            cost = request_cost(n_clicks, n_items, explain=body.explain)
             (answer,) = await app.answer(loaded, [resolved], [cost], request.scope)
             titled = session.items if body.titles else None
             recommendation = recommend_response(
@@ -74,6 +80,7 @@ async def append_event(
                 session=session_id, user=session.user, seconds=session.clicks[-1].time,
                 answered_by=(slot.name, loaded.version.name), item=click.item,
                 items=[] if recommendation is None else recommendation.items,
+                propensity=None if answer is None else answer[0].propensity,
             )  # fmt: skip
     n_stored = 1 if lost else len(session.clicks)
     return schemas.EventResponse(n_stored, lost or failed, recommendation)

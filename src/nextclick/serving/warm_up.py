@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextclick.core.compiled_above import compile_at_once
+from nextclick.core.item_rules import ItemRules
 from nextclick.errors import ScoringError
 from nextclick.serving.request import RecommendationRequest, to_batch
 
@@ -29,16 +30,15 @@ def warm_up(recommender: Recommender) -> None:
     """
     compile_at_once()  # no request waits for a compiler
     popular, k = _popular_session(recommender)
+    hiding = ItemRules(exclude_seen=True, block=popular[:1])
     for session in ([popular[0]], popular, ["\x00"]):
         times = [0.0] * len(session)
         requests = [
             recommender.resolve(request)
             for request in (
                 RecommendationRequest(session, k, times=times, now=1.0, explain=True),
-                RecommendationRequest(
-                    session, k, exclude_seen=True, block=popular[:1], session_id=_WARM_UP_SESSION
-                ),
-                RecommendationRequest(session, 1, allow=popular),
+                RecommendationRequest(session, k, rules=hiding, session_id=_WARM_UP_SESSION),
+                RecommendationRequest(session, 1, rules=ItemRules(allow=popular)),
             )
         ]
         recommender.answer(requests)

@@ -62,6 +62,7 @@ from nextclick.models.blended.top_lists import TopLists, top_lists
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nextclick.core.item_similarity import ItemSimilarity
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Progress
@@ -252,6 +253,11 @@ class Blend(Model):
     def score(self, batch: SessionBatch) -> Float32Array:
         """(B, N + 1) float32."""
         return self.score_sparse(batch).dense()
+
+    def item_similarity(self) -> ItemSimilarity | None:
+        """The similarities of the first member that has any, neural members first."""
+        members = sorted(self.members, key=lambda member: not member.capabilities.neural)
+        return next((s for member in members if (s := member.item_similarity()) is not None), None)
 
     def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """The contribution of each feature to each score, and what the members explain."""

@@ -31,6 +31,7 @@ import numpy as np
 from pydantic import Field
 
 from nextclick.core.array_checks import check_factors
+from nextclick.core.item_similarity import vector_similarity
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.errors import ConfigError
 from nextclick.models.base import Capabilities, Model
@@ -48,6 +49,7 @@ from nextclick.models.model_explanation import ModelExplanation, ScoreContributi
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nextclick.core.item_similarity import ItemSimilarity
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int32Array, Progress
@@ -183,6 +185,10 @@ class BPRMF(Model):
             queries[known] = self.users[batch.users[known]]
         scores: Float32Array = queries @ self.items.T + self.bias
         return scores
+
+    def item_similarity(self) -> ItemSimilarity:
+        """Cosines of the factors of the items."""
+        return vector_similarity(self.items)
 
     def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """Contributions of each click (or of the user), and of the bias."""

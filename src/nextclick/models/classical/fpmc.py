@@ -27,6 +27,7 @@ import numpy as np
 from pydantic import Field
 
 from nextclick.core.array_checks import ArrayError, check_factors
+from nextclick.core.item_similarity import vector_similarity
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.errors import ConfigError
 from nextclick.models.base import Capabilities, Model
@@ -42,6 +43,7 @@ from nextclick.models.model_explanation import ModelExplanation, ScoreContributi
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nextclick.core.item_similarity import ItemSimilarity
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, Float32Array, Int32Array, Progress
@@ -182,6 +184,10 @@ class FPMC(Model):
         queries = np.concatenate([self.last[last], self.users[users]], axis=1)  # (B, D + D')
         scores: Float32Array = queries @ self.items.T
         return scores
+
+    def item_similarity(self) -> ItemSimilarity:
+        """Cosines of the factors w and h of the items."""
+        return vector_similarity(self.items)
 
     def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """Contributions of the last click and of the user; earlier clicks are not read."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from nextclick.core.array_checks import check_item_table, named_array
 from nextclick.core.hardware import cpus, map_blocks
+from nextclick.core.item_similarity import row_similarity
 from nextclick.core.types import (
     AnyArray,
     Float32Array,
@@ -24,6 +25,7 @@ from nextclick.models.model_explanation import ModelExplanation
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from nextclick.core.item_similarity import ItemSimilarity
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.sessions import Sessions
     from nextclick.models.classical.inverted_index import Postings
@@ -140,6 +142,10 @@ class TableModel(Model):
     def score(self, batch: SessionBatch) -> Float32Array:
         """(B, N + 1) float32."""
         return self.score_sparse(batch).dense()
+
+    def item_similarity(self) -> ItemSimilarity:
+        """Cosines of the rows of the table: similar items lead to the same items."""
+        return row_similarity(self.table.offsets, self.table.items, self.table.values)
 
     def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """Attribute the scores to the last click, or to the repeat model."""

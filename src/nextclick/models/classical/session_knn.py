@@ -41,6 +41,7 @@ from pydantic import Field
 
 from nextclick.core.array_checks import named_array
 from nextclick.core.hardware import map_blocks
+from nextclick.core.item_similarity import row_similarity
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.core.types import AnyArray, Float32Array, Int32Array, Progress, SparseScores
 from nextclick.models.base import Capabilities, Model
@@ -57,6 +58,7 @@ from nextclick.models.model_explanation import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nextclick.core.item_similarity import ItemSimilarity
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.sessions import Sessions
     from nextclick.models.incremental_state import PriorSessions
@@ -169,6 +171,10 @@ class SessionKNN(Model):
     def score(self, batch: SessionBatch) -> Float32Array:
         """(B, N + 1) float32."""
         return self.score_sparse(batch).dense()
+
+    def item_similarity(self) -> ItemSimilarity:
+        """Cosines of the sets of indexed sessions: similar items occur in the same sessions."""
+        return row_similarity(self.index.item_offsets, self.index.item_sessions)
 
     def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """The neighbors that vote for the items, and the contribution of each click to each score.
