@@ -14,13 +14,13 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from nextclick.cli.dataclass_options import expand_options
 from nextclick.cli.memory_limit import check_memory_limit, resource_failure
@@ -31,6 +31,7 @@ from nextclick.cli.output import (
     report,
     warnings_as_notes,
 )
+from nextclick.cli.panel_command import PanelCommand
 from nextclick.errors import ConfigError, NextclickError, ReportedError
 from nextclick.version import __version__
 
@@ -50,6 +51,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "evaluate": "Rank all items after every prefix of the test sessions and report metrics.",
         "compare": "Train and evaluate several models under the same conditions.",
         "backtest": "Train and evaluate models in several windows of time.",
+        "report": "Report what visitors clicked of the lists that a server showed.",
+        "card": "Describe an artifact: its data, training, metrics and limits.",
         "run": "Prepare a log, then train and compare models on it.",
     },
     "Recommendation": {
@@ -83,41 +86,6 @@ _EXAMPLES = """Predict the next click from a click log.
 """
 
 
-class PanelCommand(TyperCommand):
-    """A command whose help groups the options by panel and may end with tables of names.
-
-    Attributes:
-        help_tables: returns title to (name, meaning) pairs; called for `--help` only.
-    """
-
-    help_tables: Callable[[], Mapping[str, list[tuple[str, str]]]] | None = None
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments first, then the options of each panel."""
-        panels: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is None:
-                continue
-            default = "Arguments" if parameter.param_type_name == "argument" else "Options"
-            panel = getattr(parameter, "rich_help_panel", None) or default
-            panels.setdefault(panel, []).append(record)
-        for title in sorted(panels, key=_panel_order):
-            with formatter.section(title):
-                formatter.write_dl(panels[title])
-
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write the tables of names."""
-        del ctx
-        for title, rows in (self.help_tables() if self.help_tables else {}).items():
-            with formatter.section(title):
-                formatter.write_dl(rows)
-
-
-def _panel_order(title: str) -> int:
-    return {"Arguments": 0, "Options": 1, "Output": 3}.get(title, 2)
-
-
 class _LazyCommands(Mapping[str, Any]):
     """The commands by name; each is imported when it is first read."""
 
@@ -143,12 +111,19 @@ class _LazyCommands(Mapping[str, Any]):
 
 
 def load_command(name: str) -> Any:
-    """Import a command and build it from the signature of its function."""
+    """Import a command and build it from the signature of its function.
+
+    A module with `SUBCOMMANDS`, names to functions, makes a group of commands.
+    """
     module = import_module(f"nextclick.cli.{name}_command")
-    single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    function = expand_options(getattr(module, f"{name}_command"))
-    single.command(name, cls=PanelCommand)(function)
-    command: Any = typer.main.get_command(single)
+    built = typer.Typer(add_completion=False, rich_markup_mode=None)
+    function = getattr(module, f"{name}_command")
+    subcommands = getattr(module, "SUBCOMMANDS", None)
+    if subcommands is not None:
+        built.callback(no_args_is_help=True)(function)
+    for own_name, own in (subcommands or {name: function}).items():
+        built.command(own_name, cls=PanelCommand)(expand_options(own))
+    command: Any = typer.main.get_command(built)
     command.help_tables = getattr(module, "help_tables", None)
     return command
 

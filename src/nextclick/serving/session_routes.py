@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import RawId
     from nextclick.serving.app import App
-    from nextclick.serving.model_manager import LoadedModel
+    from nextclick.serving.model_slot import LoadedModel
 
 _SESSION_ID = re.compile(schemas.SESSION_ID)
 _MAX_AHEAD = 86_400.0  # seconds by which the clock of a client may be ahead
@@ -41,14 +41,16 @@ async def append_event(
     """Add a click to a live session, and recommend."""
     session_id = _session_id(request)
     slot = app.models.slot(body.model)
-    loaded = slot.loaded
+    loaded, arm = slot.assign(session_id, body.user)
     k = default_k(body.k, loaded)
     click = Click(body.item, _click_time(body.time, time.time()), body.user)
     if k:  # a request that cannot be answered must not store its click
         loaded.recommender.check(k, body.allow, body.block)
         app.asgi.charge(request.scope, request_cost(1, k, explain=body.explain) - 1)
-        _check_capacity(app, loaded, body, k)
+        for version in slot.served:  # the user of the stored session decides on an arm
+            _check_capacity(app, version, body, k)
     session, lost = await _store_click(app, session_id, click, body.history)
+    loaded, arm = slot.assign(session_id, session.user) if slot.split else (loaded, arm)
     past, failed = ([], False) if lost else await record_click(app, session_id, session)
     recommendation = None
     try:
@@ -73,7 +75,7 @@ async def append_event(
             app.event_log.add(
                 session=session_id, user=session.user, seconds=session.clicks[-1].time,
                 answered_by=(slot.name, loaded.version.name), item=click.item,
-                items=[] if recommendation is None else recommendation.items,
+                items=[] if recommendation is None else recommendation.items, arm=arm,
             )  # fmt: skip
     n_stored = 1 if lost else len(session.clicks)
     return schemas.EventResponse(n_stored, lost or failed, recommendation)
@@ -146,7 +148,8 @@ async def delete_session(app: App, request: Request, body: None) -> None:
 def forget_states(app: App, session_id: str) -> None:
     """Remove the recurrent states of a session from this process."""
     for slot in app.models.slots.values():
-        slot.loaded.recommender.searcher.forget(session_id)
+        for loaded in slot.served:
+            loaded.recommender.searcher.forget(session_id)
 
 
 def _session_id(request: Request) -> str:
