@@ -281,11 +281,14 @@ def test_a_session_that_changes_its_version_counts_for_the_first(tmp_path):
     log.record(0, "s1", 1, [2], arm="A")
     log.record(1, "s1", 2, [3], user="u", version="v2", arm="B")
     log.record(2, "s2", 2, [3], arm="B")
+    log.record(3, "s3", 2, [3], arm="A")  # without a visitor, a session is a unit of its own
+    log.record(4, "s4", 2, [3], user="w", arm="A")
+    log.record(5, "s5", 2, [3], user="w", arm="A")
     log.close()
     report = report_of(tmp_path, ab="A,B")
     assert report["counts"]["sessions_in_several_arms"] == 1
     (look,) = report["comparison"]["looks"]
-    assert (look["units"], look["lists"]) == ([1, 1], [2, 1])
+    assert (look["units"], look["lists"]) == ([3, 1], [5, 1])
     assert look["p_value"] is None  # too few visitors
 
 

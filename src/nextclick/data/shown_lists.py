@@ -127,7 +127,7 @@ def _live_events(events: pl.DataFrame, within_ms: int) -> pl.DataFrame:
         shown_before=pl.when(is_list).then("moment").shift(1).forward_fill().over("session"),
     )
     in_time = pl.col("moment") - pl.col("shown_before") <= within_ms
-    unit = pl.coalesce(pl.lit("user ") + pl.col("user"), pl.lit("session ") + "own_session")
+    unit = pl.coalesce(pl.lit("user ") + pl.col("user"), pl.lit("session ") + pl.col("own_session"))
     assigned = pl.when(pl.col("arm").is_not_null())
     return live.with_columns(
         belongs=pl.col("item").is_not_null() & in_time.fill_null(value=False),
