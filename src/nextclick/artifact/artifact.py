@@ -2,6 +2,7 @@
 
 ARTIFACT/
 manifest.json          format version, model, config, training data
+card.json              model card; see `model_card`
 weights.safetensors    arrays of the model, without executable content
 items/                 vocabulary, and support.npy (N + 1,) int64: clicks in training
 users/                 vocabulary, for a model that reads users
@@ -11,6 +12,7 @@ log/                   items.npy, offsets.npy: training sessions, for a model th
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -29,6 +31,7 @@ from nextclick.artifact.artifact_manifest import (
     local_artifact,
     read_manifest,
 )
+from nextclick.artifact.model_card import CARD, build_card
 from nextclick.core.array_checks import ArrayError, check_range, check_sessions, open_array
 from nextclick.core.config import build_config
 from nextclick.core.file_digests import MANIFEST, find_damage
@@ -75,14 +78,25 @@ class Artifact:
     users: Vocabulary | None = None
     log: Sessions | None = None
 
-    def save(self, target: str | Path, *, overwrite: bool = False) -> None:
+    def save(
+        self,
+        target: str | Path,
+        *,
+        overwrite: bool = False,
+        evaluation: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write the folder atomically, or upload it to an address such as `s3://bucket/model`.
+
+        Args:
+            target: the folder or the address.
+            overwrite: replace an artifact.
+            evaluation: `Result.to_json` of this model, for its card, or None.
 
         Raises:
             OutputError: the folder exists, or it cannot be written.
         """
         with output_folder(ARTIFACT, target, overwrite=overwrite) as folder:
-            self.write(folder)
+            self.write(folder, evaluation)
 
     @staticmethod
     def check_output(target: str | Path, *, overwrite: bool = False) -> None:
@@ -93,7 +107,7 @@ class Artifact:
         """
         check_output(ARTIFACT, target, overwrite=overwrite)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, evaluation: Mapping[str, Any] | None = None) -> None:
         """Write the files into an empty folder; unlike `save`, not atomically."""
         manifest = {
             "kind": KIND,
@@ -114,6 +128,9 @@ class Artifact:
             (folder / "log").mkdir()
             np.save(folder / "log" / "items.npy", self.log.items)
             np.save(folder / "log" / "offsets.npy", self.log.offsets)
+        card = build_card(manifest, evaluation)
+        text = json.dumps(card, indent=2, ensure_ascii=False, default=str) + "\n"
+        (folder / CARD).write_text(text, encoding="utf-8")
         write_manifest(folder, manifest)
 
     @classmethod
