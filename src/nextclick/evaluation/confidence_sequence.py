@@ -49,10 +49,10 @@ def mixture_sequence(
 
         |D − d| ≤ sqrt( V (V + τ²) / τ² · log((V + τ²) / (α² V)) )
 
-    the two-sided normal mixture boundary sqrt((v + ρ) log((v + ρ) / (α² ρ))) of Howard, Ramdas,
-    McAuliffe and Sekhon (Time-uniform, nonparametric, nonasymptotic confidence sequences, Annals of
-    Statistics 2021), for the sum D / V with v = 1/V and ρ = 1/τ². The estimated variance makes both
-    valid for large samples only.
+    With v = 1/V and ρ = 1/τ² this is the two-sided normal mixture boundary of the sum D / V,
+    sqrt((v + ρ) log((v + ρ) / (α² ρ))), of Howard, Ramdas, McAuliffe and Sekhon, Time-uniform,
+    nonparametric, nonasymptotic confidence sequences, Annals of Statistics 2021. The estimated
+    variance makes both valid for large samples only.
 
     Worked by hand: D = 0.02, V = 0.0001, τ = 0.01. V + τ² = 0.0002, Λ = sqrt(0.5) · exp(0.0001 ·
     0.0004 / (2 · 0.0001 · 0.0002)) = 0.7071 · e = 1.9221. Half-width sqrt(0.0001 · 0.0002 / 0.0001

@@ -11,6 +11,7 @@ of a unit are correlated. `mixture_sequence` makes an always-valid test of the d
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +48,11 @@ def compare_versions(
 
     Returns:
         `versions`, `metric`, `scale`, `alpha`; `looks`, one for the end of each day, with `day`,
-        `units`, `lists` and `values` of both versions, and `difference`, `low`, `high`, `p_value`
-        (null below `MIN_UNITS` units of a version); `better`: the version that is better, or null;
-        `decided_on`: the first day on which the sequence excludes 0, or null; `p_value`: the
-        smallest of all looks, or null; `split`: null or `shares`, `p_value`, `as_planned`.
+        `units`, `lists` and `values` of both versions, `difference` and its `standard_error`, and
+        `low`, `high` and `p_value` (null below `MIN_UNITS` units of a version); `better`: the
+        version that is better, or null; `decided_on`: the first day on which the sequence excludes
+        0, or null; `p_value`: the smallest of all looks, or null; `split`: null or `shares`,
+        `p_value`, `as_planned`.
 
     Raises:
         ConfigError: no list belongs to one of the versions.
@@ -123,14 +125,16 @@ def _look(day: Any, arms: Sequence[pl.DataFrame], scale: float) -> dict[str, Any
         "lists": [int(arm["lists"].sum()) for arm in arms],
         "values": [None if one is None else one[0] for one in ratios],
     }
-    empty = dict.fromkeys(("difference", "low", "high", "p_value"))
+    names = ("difference", "standard_error", "low", "high", "p_value")
+    look |= dict.fromkeys(names)
     first, second = ratios
     if first is None or second is None:
-        return look | empty
-    variance = first[1] + second[1]
+        return look
+    difference, variance = second[0] - first[0], first[1] + second[1]
+    look |= {"difference": difference, "standard_error": math.sqrt(variance)}
     if min(look["units"]) < MIN_UNITS or variance <= 0:
-        return look | empty | {"difference": second[0] - first[0]}
-    return look | asdict(mixture_sequence(second[0] - first[0], variance, scale=scale))
+        return look
+    return look | asdict(mixture_sequence(difference, variance, scale=scale))
 
 
 def ratio_and_variance(y: Float64Array, n: Float64Array) -> tuple[float, float] | None:
