@@ -7,9 +7,9 @@ A shop of 200 items has a successor for each item, which its visitors want next 
 clicks; else they want any item. The better version is a Markov chain of the current log, the worse
 one of a log in which 15 % of the items had other successors. Both are versions of one registry,
 served in this process with `--ab` and `--event-log` on a simulated clock, one hour a day for seven
-days. A visitor reads the list of ten from the top and continues after each item with a probability of
-85 %; a wanted item that was read is clicked. A visitor who did not find it searches for it in half
-of the cases, and leaves in the others. Half of the visitors are anonymous.
+days. A visitor reads the list of ten from the top and continues after each item with a probability
+of 85 %; a wanted item that was read is clicked. A visitor who did not find it searches for it in
+half of the cases, and leaves in the others. Half of the visitors are anonymous.
 
 The first table is the test of better against worse after each day, as `nextclick report online`
 shows it. The second has 20 tests of a version against a copy of itself: how many claim a difference

@@ -316,7 +316,7 @@ def test_the_command_prints_tables_and_writes_a_page(tmp_path):
     assert done.exit_code == 0, done.stderr
     for title in ("By version", "By day", "By position", "B − <A> after each day"):
         assert title in done.stdout
-    assert "B has a higher click-through than <A>, significant since" in done.stdout
+    assert "B has a higher click-through than <A>: the confidence sequence" in done.stdout
     text = page.read_text()
     assert "&lt;A&gt;" in text
     assert "<A>" not in text

@@ -31,7 +31,7 @@ from nextclick.cli.output import (
     report,
     warnings_as_notes,
 )
-from nextclick.cli.panel_command import PanelCommand
+from nextclick.cli.panel_help import PanelCommand
 from nextclick.errors import ConfigError, NextclickError, ReportedError
 from nextclick.version import __version__
 

@@ -88,9 +88,9 @@ def _show(report: dict[str, Any]) -> None:
         _show_comparison(report["comparison"])
     show(provenance(report))
     for loss in losses(report):
-        say(loss)
+        say(f"note: {loss}")
     for name, reason in report["read"]["damaged_files"].items():
-        say(f"{name}: {reason}")
+        say(f"note: {name}: {reason}")
 
 
 def _cells(row: dict[str, Any], report: dict[str, Any]) -> list[Any]:

@@ -112,7 +112,8 @@ def segment_files(folder: Path) -> list[Path]:
             f"{folder} is not the folder of an event log; name that of `serve --event-log`"
         )
     parquet = {file.stem: file for file in folder.glob("*.parquet")}
-    open_segments = {file.stem: file for file in folder.glob("*.jsonl")}
+    segments = (file for file in folder.glob("*.jsonl") if not file.name.startswith("."))
+    open_segments = {file.stem: file for file in segments}
     return [file for _, file in sorted((open_segments | parquet).items())]
 
 

@@ -49,8 +49,8 @@ def mixture_sequence(
 
         |D − d| ≤ sqrt( V (V + τ²) / τ² · log((V + τ²) / (α² V)) )
 
-    With v = 1/V and ρ = 1/τ² this is the two-sided normal mixture boundary of the sum D / V,
-    sqrt((v + ρ) log((v + ρ) / (α² ρ))), of Howard, Ramdas, McAuliffe and Sekhon, Time-uniform,
+    With v = 1/V and ρ = 1/τ², this is the two-sided normal mixture boundary of the sum D / V,
+    sqrt((v + ρ) log((v + ρ) / (α² ρ))). Source: Howard, Ramdas, McAuliffe and Sekhon, Time-uniform,
     nonparametric, nonasymptotic confidence sequences, Annals of Statistics 2021. The estimated
     variance makes both valid for large samples only.
 

@@ -39,7 +39,10 @@ def _data(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
     columns = log.get("columns")
     return [
         ("fingerprint", data["fingerprint"]),
-        ("columns of the log", None if columns is None else _pairs(columns)),
+        (
+            "columns of the log",
+            columns and ", ".join(f"{c} ({role})" for role, c in columns.items()),
+        ),
         ("rows of the log", log.get("rows")),
         ("unreadable rows", log.get("bad_rows")),
         ("period of the log", _period(log.get("first_time"), log.get("last_time"))),

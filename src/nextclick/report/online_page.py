@@ -83,8 +83,8 @@ def verdict(comparison: dict[str, Any] | None) -> str | None:
         return f"No difference in {metric} between {first} and {second} so far."
     other = first if comparison["better"] == second else second
     return (
-        f"{comparison['better']} has a higher {metric} than {other}, significant since "
-        f"{comparison['decided_on']}, whenever the report is read."
+        f"{comparison['better']} has a higher {metric} than {other}: the confidence sequence of "
+        f"the difference excluded 0 on {comparison['decided_on']}."
     )
 
 
