@@ -218,6 +218,24 @@ def test_json_of_a_refresh(run: Run, folder: Path) -> None:
     printed = run("versions", "models")
     check_fields(printed, "versions/1", common=True)
     check_fields(printed["versions"][0], "version")
+    printed = run("card", "models")
+    check_fields(printed, "card/1", common=True)
+    check_fields(printed["card"], "card")
+
+
+def test_json_of_an_online_report(run: Run, tmp_path: Path) -> None:
+    record = {"session": "s", "user": None, "model": "m", "arm": None, "propensity": [1.0]}
+    lines = [
+        record | {"request": f"r{n}", "time": n, "received": n, "version": arm, "arm": arm,
+                  "session": arm, "item": 1, "items": [1]}
+        for n, arm in enumerate(["v1", "v2"])
+    ]  # fmt: skip
+    (tmp_path / "1970-01-01T00-1.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in lines)
+    )
+    printed = run("report", "online", str(tmp_path), "--ab", "v1,v2", "--bootstrap", "10")
+    check_fields(printed, "report/1", common=True)
+    check_fields(printed["comparison"], "online comparison")
 
 
 def test_json_of_the_rest(run: Run) -> None:

@@ -14,6 +14,7 @@ from nextclick.cli import progress
 from nextclick.cli.main import COMMANDS, EXIT_CLOSED_OUTPUT
 from nextclick.cli.progress import ProgressLines
 from nextclick.data.prepare_store import prepare
+from nextclick.serving.event_log import EventLog
 from nextclick.simulation.simulate import simulate
 from nextclick.simulation.simulation_config import SimulationConfig
 from serving_cases import neural_artifact
@@ -35,7 +36,19 @@ def shop(tmp_path_factory):
     prepare([str(folder / "log.csv")], folder / "store")
     train(folder / "store", "markov", folder / "model", refreshable=True)
     neural_artifact("youtube-dnn").save(folder / "network")
+    record_events(folder / "events")
     return folder
+
+
+def record_events(folder):
+    """An event log of two clicks with a list each."""
+    folder.mkdir()
+    log = EventLog(folder, print, start=False)
+    for item in ("a", "b"):
+        log.add(
+            session="s", user=None, seconds=None, answered_by=("m", "v1"), item=item, items=["b"]
+        )
+    log.close()
 
 
 def words_of(shop, folder):
@@ -61,6 +74,8 @@ def words_of(shop, folder):
         "export": ["export", network, "-o", folder / "exported"],
         "publish": ["publish", model, registry],
         "versions": ["versions", registry],
+        "report": ["report", "online", shop / "events", "--bootstrap", 10],
+        "card": ["card", model],
     }
 
 

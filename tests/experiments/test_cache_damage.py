@@ -30,7 +30,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _without_figures(monkeypatch):
-    monkeypatch.setattr("nextclick.report.report_files._no_plots_reason", lambda: "left out")
+    monkeypatch.setattr("nextclick.report.report_files.why_no_plots", lambda: "left out")
     for module in ("parameter_sweep", "tuning"):
         monkeypatch.setattr(f"nextclick.experiments.{module}._draw", lambda *_: None)
 

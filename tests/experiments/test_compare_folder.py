@@ -40,7 +40,7 @@ def store(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _tiny_and_quick(request, monkeypatch, tiny_model):
     if request.node.name != "test_the_folder":
-        monkeypatch.setattr("nextclick.report.report_files._no_plots_reason", lambda: NOT_DRAWN)
+        monkeypatch.setattr("nextclick.report.report_files.why_no_plots", lambda: NOT_DRAWN)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(autouse=True)
 def _without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nextclick.report.report_files._no_plots_reason", lambda: "not drawn")
+    monkeypatch.setattr("nextclick.report.report_files.why_no_plots", lambda: "not drawn")
 
 
 def options(store: Store, rules: ItemRules, **values: object) -> CompareOptions:

@@ -98,7 +98,7 @@ def test_another_device_trains_again(store, tmp_path, monkeypatch, tiny_model):
 
     monkeypatch.setattr(cached_run, "train", record_device)
     monkeypatch.setattr(
-        "nextclick.report.report_files._no_plots_reason", lambda: "left out in this test"
+        "nextclick.report.report_files.why_no_plots", lambda: "left out in this test"
     )
     settings = {"tiny.metric": "mrr@3", "tiny.threads": "1", "tiny.epochs": "1"}
     for device in ("auto", "cpu", "cpu", "auto"):

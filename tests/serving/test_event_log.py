@@ -60,7 +60,7 @@ def test_clicks_are_written_by_the_hour_and_converted(tmp_path, monkeypatch):
     assert len(first.pop("request")) == 16
     assert first == {
         "time": START * 1000, "session": "s1", "user": "u", "model": "shop", "version": "v1",
-        "item": 10, "items": [7], "propensity": [1.0],
+        "item": 10, "items": [7], "propensity": [1.0], "arm": None, "received": START * 1000,
     }  # fmt: skip
     assert (second["item"], second["time"]) == ("a,b", (START - 5) * 1000)
     assert convert_segments(log.folder) == []  # it is being written

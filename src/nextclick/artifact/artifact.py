@@ -2,6 +2,7 @@
 
 ARTIFACT/
 manifest.json          format version, model, config, training data
+card.json              model card; see `model_card`
 weights.safetensors    arrays of the model, without executable content
 items/                 vocabulary, and support.npy (N + 1,) int64: clicks in training
 items/table/           features of the items, if the store has an item table
@@ -12,6 +13,7 @@ log/                   items.npy, offsets.npy: training sessions, for a model th
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -30,6 +32,7 @@ from nextclick.artifact.artifact_manifest import (
     local_artifact,
     read_manifest,
 )
+from nextclick.artifact.model_card import CARD, build_card
 from nextclick.core.array_checks import ArrayError, check_range, check_sessions, open_array
 from nextclick.core.config import build_config
 from nextclick.core.display import Display, Displayed
@@ -118,14 +121,25 @@ class Artifact(Displayed):
             [[name, value] for name, value in asdict(self.model.config).items()],
         )
 
-    def save(self, target: str | Path, *, overwrite: bool = False) -> None:
+    def save(
+        self,
+        target: str | Path,
+        *,
+        overwrite: bool = False,
+        evaluation: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write the folder atomically, or upload it to an address such as `s3://bucket/model`.
+
+        Args:
+            target: the folder or the address.
+            overwrite: replace an artifact.
+            evaluation: `Result.to_json` of this model, for its card, or None.
 
         Raises:
             OutputError: the folder exists, or it cannot be written.
         """
         with output_folder(ARTIFACT, target, overwrite=overwrite) as folder:
-            self.write(folder)
+            self.write(folder, evaluation)
 
     @staticmethod
     def check_output(target: str | Path, *, overwrite: bool = False) -> None:
@@ -136,7 +150,7 @@ class Artifact(Displayed):
         """
         check_output(ARTIFACT, target, overwrite=overwrite)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, evaluation: Mapping[str, Any] | None = None) -> None:
         """Write the files into an empty folder; unlike `save`, not atomically."""
         manifest = {
             "kind": KIND,
@@ -159,6 +173,9 @@ class Artifact(Displayed):
             (folder / "log").mkdir()
             np.save(folder / "log" / "items.npy", self.log.items)
             np.save(folder / "log" / "offsets.npy", self.log.offsets)
+        card = build_card(manifest, evaluation)
+        text = json.dumps(card, indent=2, ensure_ascii=False, default=str) + "\n"
+        (folder / CARD).write_text(text, encoding="utf-8")
         write_manifest(folder, manifest)
 
     @classmethod

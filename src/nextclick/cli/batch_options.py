@@ -145,6 +145,7 @@ def _notes(counts: BatchCounts) -> list[str]:
         notes.append(f"{counts.filled:,} items were filled from popularity; they have no score")
     if counts.without_items:
         notes.append(
-            f"allow, block, where and exclude_seen leave no item for {counts.without_items:,} sessions"
+            "allow, block, where and exclude_seen leave no item for "
+            f"{counts.without_items:,} sessions"
         )
     return notes

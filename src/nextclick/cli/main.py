@@ -51,6 +51,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "evaluate": "Rank all items after every prefix of the test sessions and report metrics.",
         "compare": "Train and evaluate several models under the same conditions.",
         "backtest": "Train and evaluate models in several windows of time.",
+        "report": "Report what visitors clicked of the lists that a server showed.",
+        "card": "Describe an artifact: its data, training, metrics and limits.",
         "run": "Prepare a log, then train and compare models on it.",
     },
     "Recommendation": {
@@ -109,13 +111,23 @@ class _LazyCommands(Mapping[str, Any]):
 
 
 def load_command(name: str) -> Any:
-    """Import a command and build it from the signature of its function."""
+    """Import a command and build it from the signature of its function.
+
+    A module with `SUBCOMMANDS`, names to functions, makes a group of commands.
+    """
     module = import_module(f"nextclick.cli.{name}_command")
-    single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    function = expand_options(getattr(module, f"{name}_command"))
-    single.command(name, cls=PanelCommand)(function)
-    command: Any = typer.main.get_command(single)
-    command.option_defaults = getattr(function, "option_defaults", {})
+    built = typer.Typer(add_completion=False, rich_markup_mode=None)
+    function = getattr(module, f"{name}_command")
+    subcommands = getattr(module, "SUBCOMMANDS", None)
+    if subcommands is not None:
+        built.callback(no_args_is_help=True)(function)
+    functions = {own: expand_options(one) for own, one in (subcommands or {name: function}).items()}
+    for own, one in functions.items():
+        built.command(own, cls=PanelCommand)(one)
+    command: Any = typer.main.get_command(built)
+    for own, one in functions.items():
+        single = command if subcommands is None else command.commands[own]
+        single.option_defaults = getattr(one, "option_defaults", {})
     command.help_tables = getattr(module, "help_tables", None)
     return command
 

@@ -1,10 +1,13 @@
-"""Processor count, and parallel execution of compiled kernels over blocks of rows."""
+"""Processor and its cores, and parallel execution of compiled kernels over blocks of rows."""
 
 from __future__ import annotations
 
 import os
+import platform
+import re
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from nextclick.core.processes import current
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
+_CPU_INFO = Path("/proc/cpuinfo")
 
 
 def cpus() -> int:
@@ -22,6 +26,16 @@ def cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         available = len(os.sched_getaffinity(0))
     return max(available // current().on_host, 1)
+
+
+def machine() -> str:
+    """Processor and number of available cores."""
+    try:
+        model = re.search(r"^model name\s*:\s*(.+)$", _CPU_INFO.read_text(), re.MULTILINE)
+    except OSError:
+        model = None
+    name = model[1] if model else platform.processor() or platform.machine()
+    return f"{name}, {cpus()} core{'s' if cpus() > 1 else ''}"
 
 
 def map_blocks(

@@ -31,10 +31,13 @@ SCHEMA: dict[str, pl.DataType] = {
     "item": pl.String(),
     "items": pl.List(pl.String),
     "propensity": pl.List(pl.Float64),
+    "arm": pl.String(),
+    "received": pl.Int64(),
 }
+OPTIONAL = ("propensity", "arm", "received")  # columns that earlier versions did not write
 _CLICK = ["request", "time", "session", "user", "item"]  # what a refresh reads
 _HOUR = "%Y-%m-%dT%H"
-_HOUR_MS = 3_600_000
+HOUR_MS = 3_600_000
 
 
 def convert_segments(folder: Path) -> list[Path]:
@@ -71,11 +74,7 @@ def read_event_log(folder: Path, since_ms: int) -> pl.DataFrame:
     Raises:
         SourceError: there is no such click, or a file cannot be read.
     """
-    if not folder.is_dir():
-        raise SourceError(
-            f"{folder} is not the folder of an event log; name that of `serve --event-log`"
-        )
-    frames = [_read(file) for file in _segment_files(folder) if _end_ms(file) > since_ms]
+    frames = [_read(file) for file in segment_files(folder) if _end_ms(file) > since_ms]
     events = pl.concat(frames) if frames else pl.DataFrame(schema=SCHEMA)
     clicks = events.filter(pl.col("session").is_not_null(), pl.col("time") > since_ms)
     if clicks.is_empty():
@@ -103,20 +102,35 @@ def event_options(options: PrepareOptions) -> PrepareOptions:
     return replace(options, read=read, sessions=sessions)
 
 
-def _segment_files(folder: Path) -> list[Path]:
-    """The Parquet files, and the segments that are not converted."""
+def segment_files(folder: Path) -> list[Path]:
+    """The Parquet files, and the segments that are not converted.
+
+    Raises:
+        SourceError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise SourceError(
+            f"{folder} is not the folder of an event log; name that of `serve --event-log`"
+        )
     parquet = {file.stem: file for file in folder.glob("*.parquet")}
-    open_segments = {file.stem: file for file in folder.glob("*.jsonl")}
+    segments = (file for file in folder.glob("*.jsonl") if not file.name.startswith("."))
+    open_segments = {file.stem: file for file in segments}
     return [file for _, file in sorted((open_segments | parquet).items())]
+
+
+def hour_start_ms(file: Path) -> int | None:
+    """The start of the hour in the name of a file, in milliseconds; None without an hour."""
+    try:
+        start = datetime.strptime(file.name[:13], _HOUR).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return round(start.timestamp() * 1000)
 
 
 def _end_ms(file: Path) -> float:
     """The latest time of a click that was written to a file; clicks may be a day ahead."""
-    try:
-        start = datetime.strptime(file.name[:13], _HOUR).replace(tzinfo=UTC)
-    except ValueError:
-        return float("inf")
-    return start.timestamp() * 1000 + _HOUR_MS + 24 * _HOUR_MS
+    start = hour_start_ms(file)
+    return float("inf") if start is None else start + HOUR_MS + 24 * HOUR_MS
 
 
 def _read(file: Path) -> pl.DataFrame:
@@ -130,14 +144,21 @@ def _read(file: Path) -> pl.DataFrame:
         ) from error
 
 
+def with_all_columns(events: pl.DataFrame) -> pl.DataFrame:
+    """Events with null in the columns that an earlier version did not write."""
+    missing = [name for name in OPTIONAL if name not in events.columns]
+    nulls = [pl.lit(None, dtype=SCHEMA[name]).alias(name) for name in missing]
+    return events.with_columns(nulls).select(list(SCHEMA))
+
+
 def _parse(segment: Path) -> pl.DataFrame:
     """The complete lines of a segment; a killed process may leave a part of the last one."""
     content = segment.read_bytes()
     lines = content[: content.rfind(b"\n") + 1].splitlines()
-    return pl.DataFrame([_as_text(json.loads(line)) for line in lines], schema=SCHEMA)
+    return pl.DataFrame([as_text(json.loads(line)) for line in lines], schema=SCHEMA)
 
 
-def _as_text(event: dict[str, Any]) -> dict[str, Any]:
+def as_text(event: dict[str, Any]) -> dict[str, Any]:
     """An event whose ids are text."""
     texts = {name: _text(event[name]) for name in ("item", "user", "session")}
     return {**event, **texts, "items": [_text(item) for item in event["items"]]}

@@ -6,19 +6,16 @@ trained model is measured again if the measurement differs, and an interrupted t
 
 from __future__ import annotations
 
-import platform
-import re
 import shutil
 import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact import Artifact
 from nextclick.artifact.artifact_manifest import local_artifact
 from nextclick.artifact.registries import artifact_folder
-from nextclick.core.hardware import cpus
+from nextclick.core.hardware import machine
 from nextclick.core.manifests import ManifestError, read_with_digest, with_digest
 from nextclick.core.peak_memory import track_peak_memory
 from nextclick.core.storage import write_json
@@ -32,6 +29,8 @@ from nextclick.report.run_folder import ARTIFACT, COSTS, RESULT, ModelCosts, Mod
 from nextclick.training.training_config import NeuralOptions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nextclick.core.types import Progress
     from nextclick.data.store import Store
     from nextclick.evaluation import RankingProtocol
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
 _CHECKPOINTS = "training"
 _USAGE = "usage.json"  # memory and processor time of the training, written before the model
-_CPU_INFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +167,9 @@ class CachedRun:
             label=self.label,
             progress=progress,
         )
+        if measurement.keep_artifact and artifact_path != self._trained_folder:
+            # the card of the model gets its metrics
+            artifact.save(artifact_path, overwrite=True, evaluation=result.to_json())
         run = ModelRun(folder, result, ranks, self._costs(artifact, artifact_path, folder))
         run.write()
         return run
@@ -278,16 +279,6 @@ def _intervals(trained: dict[str, Any]) -> list[dict[str, Any]]:
 def _epochs(trained: dict[str, Any]) -> float | None:
     """Passes of all trainings over their sessions; None for a counting model."""
     return sum(history[-1]["epoch"] for history in _histories(trained)) or None
-
-
-def machine() -> str:
-    """Processor and number of available cores."""
-    try:
-        model = re.search(r"^model name\s*:\s*(.+)$", _CPU_INFO.read_text(), re.MULTILINE)
-    except OSError:
-        model = None
-    name = model[1] if model else platform.processor() or platform.machine()
-    return f"{name}, {cpus()} core{'s' if cpus() > 1 else ''}"
 
 
 def _reset_device_peak() -> None:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nextclick.artifact import Artifact
 from nextclick.artifact.artifact_manifest import read_manifest
+from nextclick.artifact.model_card import log_facts
 from nextclick.core.config import build_config
+from nextclick.core.hardware import machine
 from nextclick.core.locations import resolve_location
+from nextclick.core.peak_memory import track_peak_memory
 from nextclick.core.processes import current, joined_processes
 from nextclick.core.types import silent
 from nextclick.data.default_boundary import last_trusted_end
@@ -148,12 +151,13 @@ class _TrainingRequest:
     def train(self, *, refreshable: bool) -> Artifact:
         """Train the model."""
         model_type, store = self.model_type, self.store
-        if model_type.default_capabilities.composite:
-            fitted, seconds, record = self.train_composite()
-        elif model_type.default_capabilities.neural:
-            fitted, seconds, record = self.train_neural()
-        else:
-            fitted, seconds, record = self.fit()
+        with track_peak_memory() as peak:
+            if model_type.default_capabilities.composite:
+                fitted, seconds, record = self.train_composite()
+            elif model_type.default_capabilities.neural:
+                fitted, seconds, record = self.train_neural()
+            else:
+                fitted, seconds, record = self.fit()
         sessions = store.part(self.part)
         trained = {
             "part": self.part,
@@ -163,8 +167,11 @@ class _TrainingRequest:
             "data_fingerprint": store.fingerprint,
             "protocol": store.protocol,
             "prepared": store.prepared,
+            "log": log_facts(store.manifest.get("report") or {}),
+            "first_ms": None if sessions.times is None else int(sessions.times.min()),
             "last_ms": _last_ms(sessions),
             **({"catalog": "all"} if store.lists_unclicked else {}),
+            "cost": {"processor": machine(), "memory_bytes": max(peak, default=None)},
             **record,
         }
         users = store.users if "users" in model_type.requires(fitted.config) else None

@@ -61,9 +61,8 @@ def render_page(
     from markupsafe import Markup
 
     svgs = {name: Markup(inline_svg(plot.svg, plot.title)) for name, plot in plots.items()}  # noqa: S704
-    css = files("nextclick.report").joinpath("templates/report.css").read_text(encoding="utf-8")
     return (
-        _environment()
+        environment()
         .get_template("report.html.jinja")
         .render(
             data=data,
@@ -73,7 +72,7 @@ def render_page(
             failed_labels=list(dict.fromkeys(run["label"] for run in data["failed"])),
             plots={name: {"title": plots[name].title, "svg": svg} for name, svg in svgs.items()},
             no_plots_reason=no_plots_reason,
-            css=Markup(css),  # noqa: S704
+            css=Markup(page_style()),  # noqa: S704
         )
     )
 
@@ -103,10 +102,16 @@ def inline_svg(svg: str, title: str) -> str:
     )
 
 
-def _environment() -> Environment:
+def page_style() -> str:
+    """The style sheet of all pages."""
+    return files("nextclick.report").joinpath("templates/report.css").read_text(encoding="utf-8")
+
+
+def environment() -> Environment:
+    """The templates with their filters."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    templates = Environment(
         loader=PackageLoader("nextclick.report"),
         extensions=["jinja2.ext.do"],
         autoescape=True,
@@ -115,20 +120,20 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
+    templates.filters |= {
         "join_names": join_names,
         "metric_label": metric_label,
         "quantity": _quantity,
         "signed": _signed,
     }
-    environment.globals |= {
+    templates.globals |= {
         "METRICS": METRICS,
         "MIB": 1 << 20,
         "MIN_PLOTTED_PREFIXES": MIN_PLOTTED_PREFIXES,
         "MISSING": _MISSING,
         "find_pair": find_pair,
     }
-    return environment
+    return templates
 
 
 def _sections(data: dict[str, Any]) -> list[tuple[str, str]]:

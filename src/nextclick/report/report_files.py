@@ -37,7 +37,7 @@ def write_report(folder: Path, data: dict[str, Any]) -> str | None:
     Raises:
         OutputError: a file cannot be written.
     """
-    no_plots_reason = _no_plots_reason()
+    no_plots_reason = why_no_plots()
     write_json(folder / COMPARISON, data)
     for name, rows in csv_tables(data).items():
         write_csv(folder / f"{name}.csv", rows)
@@ -135,7 +135,8 @@ def _write_plots(folder: Path, data: dict[str, Any]) -> dict[str, InlinePlot]:
     return plots
 
 
-def _no_plots_reason() -> str | None:
+def why_no_plots() -> str | None:
+    """Why a report has no figures, or None if they can be drawn."""
     try:
         import_module("matplotlib")
     except ImportError:

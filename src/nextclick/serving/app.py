@@ -38,6 +38,7 @@ from nextclick.serving.sessions.session_store import (
 from nextclick.serving.sessions.visitor_history import VisitorHistory, history_limits
 from nextclick.serving.settings import shares_metrics
 from nextclick.serving.status_routes import health, metrics, ready
+from nextclick.serving.traffic_split import TrafficSplit
 from nextclick.serving.visitor_routes import delete_visitor, get_visitor
 from nextclick.serving.web_page import page_routes
 
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Scope
 
     from nextclick.serving.batching import Answer
-    from nextclick.serving.model_manager import LoadedModel
+    from nextclick.serving.model_slot import LoadedModel
     from nextclick.serving.request import ResolvedRequest
     from nextclick.serving.sessions.session_store import SessionStore
     from nextclick.serving.settings import Settings
@@ -94,7 +95,7 @@ class App:
 
         Raises:
             ArtifactError: a model cannot be loaded.
-            ConfigError: the titles cannot be read.
+            ConfigError: the titles cannot be read, or the versions of --ab cannot be compared.
         """
         settings = self.settings
         self._models = ModelManager(
@@ -102,6 +103,7 @@ class App:
             titles=settings.titles,
             min_recall=settings.min_recall,
             ids_as_text=settings.ids_as_text,
+            split=None if settings.ab is None else TrafficSplit.parse(settings.ab),
             on_change=lambda model, result: self.metrics.swaps.labels(model, result).inc(),
         )
 

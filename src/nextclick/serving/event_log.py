@@ -53,8 +53,10 @@ class ClickEvent(msgspec.Struct):
         version: its version.
         item: the item that was clicked, the last one of the request; null for a request of the
             first click.
-        items: the items that were shown, best first.
-        propensity: the probability that each of `items` was shown; 1 without exploration.
+        items: the items that were shown, best first: position 1, 2, …
+        propensity: for each of them, the probability that it is shown; 1 without exploration.
+        arm: version of an A/B test that the session or its visitor is assigned to, or None.
+        received: milliseconds since the epoch, by the clock of the server.
     """
 
     request: str
@@ -66,6 +68,8 @@ class ClickEvent(msgspec.Struct):
     item: RawId | None
     items: list[RawId]
     propensity: list[float]
+    arm: str | None
+    received: int
 
 
 class EventLog:
@@ -117,6 +121,7 @@ class EventLog:
         item: RawId | None,
         items: Sequence[RawId],
         propensity: Sequence[float] | None = None,
+        arm: str | None = None,
     ) -> None:
         """Queue an event; it is dropped if the queue is full.
 
@@ -127,16 +132,18 @@ class EventLog:
             answered_by: names of the model and of its version.
             item: the clicked item; None before the first click.
             items: the recommended items.
-            propensity: the probability that each of them is shown; None is 1 each.
+            propensity: the probability that each of them is shown; None is 1 for all.
+            arm: the assigned version of an A/B test, or None.
         """
         if len(self._queue) >= self._max_queue:
             self._drop(1, "more clicks arrive than the disk can store")
             return
-        milliseconds = round((self._clock() if seconds is None else seconds) * 1000)
+        received = round(self._clock() * 1000)
+        milliseconds = received if seconds is None else round(seconds * 1000)
         model, version = answered_by
         event = ClickEvent(
             secrets.token_hex(8), milliseconds, session, user, model, version, item, list(items),
-            [1.0] * len(items) if propensity is None else list(propensity),
+            [1.0] * len(items) if propensity is None else list(propensity), arm, received,
         )  # fmt: skip
         self._queue.append(event)
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nextclick.core.vocabulary import ROUNDED_IDS
-from nextclick.errors import InputError, RequestError, UnreachableError, nearest
+from nextclick.errors import (
+    ConfigError,
+    InputError,
+    RequestError,
+    UnreachableError,
+    nearest,
+)
 from nextclick.serving.catalog_search import ItemCatalog
+from nextclick.serving.model_slot import LoadedModel, ModelSlot
 from nextclick.serving.model_versions import open_versions
 from nextclick.serving.recommender import Recommender
 from nextclick.serving.title_file import TitleFile
@@ -21,50 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nextclick.serving.model_versions import ServedVersion, VersionSource
+    from nextclick.serving.traffic_split import TrafficSplit
 
 log = logging.getLogger("nextclick.serving")
 
 _MAX_REJECTED = 8  # rejected versions that are remembered
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadedModel:
-    """A version in memory.
-
-    Attributes:
-        version: its name and folder.
-        recommender: its model.
-        catalog: its items, with titles.
-        loaded_at: seconds since 1970.
-        search: the method of its top-k search, and the recall measured when it was loaded.
-        inline: whether requests are computed in the event loop instead of on a thread.
-    """
-
-    version: ServedVersion
-    recommender: Recommender
-    catalog: ItemCatalog
-    loaded_at: float
-    search: dict[str, object]
-    inline: bool
-
-
-@dataclass(slots=True, eq=False)
-class ModelSlot:
-    """A served model.
-
-    Attributes:
-        name: as requests name it.
-        source: its versions.
-        loaded: the active version; replaced as a whole, so a request keeps the one it started with.
-        rejected: the latest versions that could not be loaded, with the reason.
-        lock: held while the version changes.
-    """
-
-    name: str
-    source: VersionSource
-    loaded: LoadedModel
-    rejected: dict[str, str] = field(default_factory=dict)
-    lock: threading.RLock = field(default_factory=threading.RLock)
 
 
 def _ignore(model: str, result: str) -> None:
@@ -79,11 +47,13 @@ class ModelManager:
         titles: a CSV file with item titles, shared by all models.
         min_recall: recall that an approximate search of a large catalog must reach; 1 is exact.
         ids_as_text: answer with ids as text.
+        split: an A/B test between versions of the first model, or None.
         on_change: called with the model and "swapped" or "refused".
 
     Raises:
         ArtifactError: a model cannot be loaded.
-        ConfigError: the titles cannot be read.
+        ConfigError: the titles cannot be read; a version of the split is missing, or has another
+            catalog.
     """
 
     def __init__(
@@ -93,6 +63,7 @@ class ModelManager:
         titles: str | Path | None = None,
         min_recall: float = 1.0,
         ids_as_text: bool = False,
+        split: TrafficSplit | None = None,
         on_change: Callable[[str, str], None] = _ignore,
     ):
         self._titles = None if titles is None else TitleFile(titles)
@@ -102,7 +73,10 @@ class ModelManager:
         self.slots: dict[str, ModelSlot] = {}
         for name, folder in folders.items():
             source = open_versions(folder)
-            self.slots[name] = ModelSlot(name, source, self._load(name, source.current()))
+            if split is not None and not self.slots:
+                self.slots[name] = self._load_split(name, source, split, folder)
+            else:
+                self.slots[name] = ModelSlot(name, source, self._load(name, source.current()))
 
     def slot(self, name: str | None) -> ModelSlot:
         """The model of a name; the default model for None.
@@ -124,6 +98,8 @@ class ModelManager:
     def reload(self) -> None:
         """Load the current version of each model that has changed."""
         for slot in self.slots.values():
+            if slot.split is not None:
+                continue
             with slot.lock:  # the current version is read after a running activation
                 try:
                     version = slot.source.current()
@@ -165,6 +141,12 @@ class ModelManager:
         Raises:
             RequestError: there is no such version, or it is broken; the active one then stays.
         """
+        if slot.split is not None:
+            raise RequestError(
+                f"model {slot.name} runs an A/B test between {', '.join(slot.arms)}; to end the "
+                "test, start the server without --ab",
+                status=409,
+            )
         if (version is None) == (path is None):
             raise RequestError("give either version or path, not both", field="version")
         known = slot.source.versions()
@@ -190,6 +172,32 @@ class ModelManager:
             "activate another version",
             status=409,
         )
+
+    def _load_split(
+        self, name: str, source: VersionSource, split: TrafficSplit, folder: str | Path
+    ) -> ModelSlot:
+        """Load the versions of an A/B test.
+
+        Raises:
+            ConfigError: one is missing, or has another catalog than the first.
+        """
+        known = {version.name: version for version in source.versions()}
+        for arm in split.shares:
+            if arm not in known:
+                raise ConfigError(
+                    f"--ab: {folder} has no version {arm}; {nearest(arm, known)}; the test needs "
+                    "versions of a registry, which `nextclick versions` lists"
+                )
+        arms = {arm: self._load(name, known[arm]) for arm in split.shares}
+        first, *others = arms
+        for other in others:
+            difference = catalog_difference(arms[first].recommender, arms[other].recommender)
+            if difference is not None:
+                raise ConfigError(
+                    f"--ab: the catalog of {other} differs from that of {first}: {difference}; "
+                    "train both versions on one store"
+                )
+        return ModelSlot(name, source, arms[first], split=split, arms=arms)
 
     def _reject(self, slot: ModelSlot, version: ServedVersion, reason: str) -> str:
         slot.rejected[version.name] = reason
@@ -226,6 +234,18 @@ class ModelManager:
                 catalog.n_unknown, catalog.n_duplicate, titles.n_incomplete,
             )  # fmt: skip
         return catalog
+
+
+def catalog_difference(first: Recommender, second: Recommender) -> str | None:
+    """How the catalog of a second model differs from that of a first one, or None."""
+    ids, other = first.artifact.items, second.artifact.items
+    arrays, other_arrays = ids.arrays(), other.arrays()
+    if arrays.keys() == other_arrays.keys() and all(
+        np.array_equal(arrays[name], other_arrays[name]) for name in arrays
+    ):
+        return None
+    own, others = ({str(raw) for raw in vocabulary.ids()} for vocabulary in (ids, other))
+    return f"{len(others - own):,} items are new, and {len(own - others):,} are missing"
 
 
 def _same_folder(version: Path | str, path: str) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from nextclick.serving.app import App
-    from nextclick.serving.model_manager import ModelSlot
+    from nextclick.serving.model_slot import ModelSlot
 
 _TRAINING_FIELDS = ("part", "seed", "seconds", "counts", "data_fingerprint", "protocol")
 _DEFAULT_LIMIT = 20
@@ -87,4 +87,5 @@ def _describe(slot: ModelSlot) -> schemas.ModelResponse:
         search=loaded.search,
         rejected=dict(slot.rejected),
         versions=[version.name for version in slot.source.versions()],
+        ab={} if slot.split is None else dict(slot.split.shares),
     )

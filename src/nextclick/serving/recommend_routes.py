@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import RawId
     from nextclick.serving.app import App
     from nextclick.serving.batching import Answer
-    from nextclick.serving.model_manager import LoadedModel, ModelSlot
+    from nextclick.serving.model_slot import LoadedModel, ModelSlot
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,7 +42,7 @@ async def recommend(
 ) -> schemas.RecommendResponse:
     """Recommend the most likely next clicks of a session."""
     slot = app.models.slot(body.model)
-    loaded = slot.loaded
+    loaded, arm = slot.assign(None, body.user)
     _check_first_click(body)
     body, degraded = await with_stored_history(app, request, loaded, body)
     rules = item_rules(body)
@@ -51,7 +51,7 @@ async def recommend(
     app.check_capacity(loaded, cost)
     resolved = loaded.recommender.resolve(_recommendation_request(body, loaded, rules))
     (answer,) = await app.answer(loaded, [resolved], [cost], request.scope)
-    log_shown(app, slot, loaded, body, answer)
+    log_shown(app, slot, (loaded, arm), body, answer)
     titled = body.session if body.titles else None
     return recommend_response(slot, loaded, answer, titled=titled, degraded=degraded)
 
@@ -63,55 +63,73 @@ async def recommend(
 async def recommend_batch(app: App, request: Request, body: schemas.BatchRequest) -> Response:
     """Recommend for several independent sessions."""
     slots = [_numbered(n, app.models.slot, one.model) for n, one in enumerate(body.requests)]
-    loaded = {slot.name: slot.loaded for slot in slots}  # one version for the whole batch
+    groups, loaded = _group(slots, body.requests)
     bodies, degraded = [], []
-    for n, (slot, one) in enumerate(zip(slots, body.requests, strict=True)):
+    for n, (group, one) in enumerate(zip(groups, body.requests, strict=True)):
         _numbered(n, _check_first_click, one)
-        complete = await with_stored_history(app, request, loaded[slot.name], one)
+        complete = await with_stored_history(app, request, loaded[group], one)
         bodies.append(complete[0])
         degraded.append(complete[1])
     rules = [_numbered(n, item_rules, one) for n, one in enumerate(bodies)]
     costs = [
-        _cost(one, loaded[slot.name], own)
-        for slot, one, own in zip(slots, bodies, rules, strict=True)
+        _cost(one, loaded[group], own)
+        for group, one, own in zip(groups, bodies, rules, strict=True)
     ]
     app.asgi.charge(request.scope, sum(costs) - 1)
-    rows = {name: [n for n, slot in enumerate(slots) if slot.name == name] for name in loaded}
-    for name in rows:
-        app.check_capacity(loaded[name], sum(costs[n] for n in rows[name]))
+    rows = {group: [n for n, own in enumerate(groups) if own == group] for group in loaded}
+    for group in rows:
+        app.check_capacity(loaded[group], sum(costs[n] for n in rows[group]))
     turns = _Turns(app.settings.max_batch)
     resolved = []
     with app.reserve(sum(costs)):
-        for n, (slot, one) in enumerate(zip(slots, bodies, strict=True)):
+        for n, (group, one) in enumerate(zip(groups, bodies, strict=True)):
             await turns.work(costs[n])
-            asked = _recommendation_request(one, loaded[slot.name], rules[n])
-            resolved.append(_numbered(n, loaded[slot.name].recommender.resolve, asked))
+            asked = _recommendation_request(one, loaded[group], rules[n])
+            resolved.append(_numbered(n, loaded[group].recommender.resolve, asked))
     answered = await asyncio.gather(
         *(
             app.answer(
-                loaded[name], [resolved[n] for n in rows[name]], [costs[n] for n in rows[name]],
-                request.scope,
+                loaded[group], [resolved[n] for n in rows[group]],
+                [costs[n] for n in rows[group]], request.scope,
             )
-            for name in rows
+            for group in rows
         )
     )  # fmt: skip
     encoded = [b""] * len(bodies)
-    for name, answers in zip(rows, answered, strict=True):
-        for n, answer in zip(rows[name], answers, strict=True):
+    for group, answers in zip(rows, answered, strict=True):
+        for n, answer in zip(rows[group], answers, strict=True):
             await turns.work(costs[n])
-            log_shown(app, slots[n], loaded[name], bodies[n], answer)
+            log_shown(app, slots[n], (loaded[group], group[1]), bodies[n], answer)
             titled = bodies[n].session if bodies[n].titles else None
             response = recommend_response(
-                slots[n], loaded[name], answer, titled=titled, degraded=degraded[n]
+                slots[n], loaded[group], answer, titled=titled, degraded=degraded[n]
             )
             encoded[n] = msgspec.json.encode(response)
     return Response(b'{"responses":[%b]}' % b",".join(encoded), media_type="application/json")
 
 
+def _group(
+    slots: Sequence[ModelSlot], requests: Sequence[schemas.RecommendRequest]
+) -> tuple[list[tuple[str, str | None]], dict[tuple[str, str | None], LoadedModel]]:
+    """The name and the arm of each request, and the one version that answers each such pair."""
+    loaded: dict[tuple[str, str | None], LoadedModel] = {}
+    groups = []
+    for slot, one in zip(slots, requests, strict=True):
+        version, arm = slot.assign(None, one.user)
+        loaded.setdefault((slot.name, arm), version)
+        groups.append((slot.name, arm))
+    return groups, loaded
+
+
 def log_shown(
-    app: App, slot: ModelSlot, loaded: LoadedModel, body: schemas.RecommendRequest, answer: Answer
+    app: App,
+    slot: ModelSlot,
+    assigned: tuple[LoadedModel, str | None],
+    body: schemas.RecommendRequest,
+    answer: Answer,
 ) -> None:
     """Log the last click of a request without a live session, and the items shown."""
+    loaded, arm = assigned
     if app.event_log is not None:
         app.event_log.add(
             session=None,
@@ -121,6 +139,7 @@ def log_shown(
             item=body.session[-1] if body.session else None,
             items=answer[0].items,
             propensity=answer[0].propensity,
+            arm=arm,
         )
 
 

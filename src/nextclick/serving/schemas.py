@@ -303,6 +303,8 @@ class ModelResponse(Struct, kw_only=True):
             model was loaded; `bound_scale` below 1 if the search is approximate.
         rejected: versions that could not be loaded, with the reason.
         versions: versions of its registry that can be activated.
+        ab: versions of an A/B test and the shares of the sessions they answer; `version` and the
+            fields above are those of the first.
     """
 
     name: str
@@ -317,6 +319,7 @@ class ModelResponse(Struct, kw_only=True):
     search: dict[str, Any]
     rejected: dict[str, str]
     versions: list[str]
+    ab: dict[str, float]
 
 
 class ModelsResponse(Struct):

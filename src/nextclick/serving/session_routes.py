@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import RawId
     from nextclick.serving.app import App
-    from nextclick.serving.model_manager import LoadedModel
+    from nextclick.serving.model_slot import LoadedModel
 
 _SESSION_ID = re.compile(schemas.SESSION_ID)
 _MAX_AHEAD = 86_400.0  # seconds by which the clock of a client may be ahead
@@ -46,15 +46,18 @@ async def append_event(
     """Add a click to a live session, and recommend."""
     session_id = _session_id(request)
     slot = app.models.slot(body.model)
-    loaded = slot.loaded
+    loaded, arm = slot.assign(session_id, body.user)
     k, rules = default_k(body.k, loaded), item_rules(body)
     n_items = candidate_count(k, rules)
     click = Click(body.item, _click_time(body.time, time.time()), body.user)
     if k:  # a request that cannot be answered must not store its click
-        loaded.recommender.check(k, rules)
+        for version in slot.served:  # the user of the stored session decides on an arm
+            version.recommender.check(k, rules)
         app.asgi.charge(request.scope, request_cost(1, n_items, explain=body.explain) - 1)
-        _check_capacity(app, loaded, body, n_items)
+        for version in slot.served:
+            _check_capacity(app, version, body, n_items)
     session, lost = await _store_click(app, session_id, click, body.history)
+    loaded, arm = slot.assign(session_id, session.user) if slot.split else (loaded, arm)
     past, failed = ([], False) if lost else await record_click(app, session_id, session)
     recommendation = answer = None
     try:
@@ -80,7 +83,7 @@ async def append_event(
                 session=session_id, user=session.user, seconds=session.clicks[-1].time,
                 answered_by=(slot.name, loaded.version.name), item=click.item,
                 items=[] if recommendation is None else recommendation.items,
-                propensity=None if answer is None else answer[0].propensity,
+                propensity=None if answer is None else answer[0].propensity, arm=arm,
             )  # fmt: skip
     n_stored = 1 if lost else len(session.clicks)
     return schemas.EventResponse(n_stored, lost or failed, recommendation)
@@ -153,7 +156,8 @@ async def delete_session(app: App, request: Request, body: None) -> None:
 def forget_states(app: App, session_id: str) -> None:
     """Remove the recurrent states of a session from this process."""
     for slot in app.models.slots.values():
-        slot.loaded.recommender.searcher.forget(session_id)
+        for loaded in slot.served:
+            loaded.recommender.searcher.forget(session_id)
 
 
 def _session_id(request: Request) -> str:

@@ -12,6 +12,7 @@ from pydantic import Field
 from nextclick.core.config import build_config
 from nextclick.errors import ConfigError
 from nextclick.serving.access import is_loopback
+from nextclick.serving.traffic_split import TrafficSplit
 
 _HANDED_ON = "NEXTCLICK_SERVE"  # settings for the processes that a server starts
 _TOKEN = "NEXTCLICK_TOKEN"  # noqa: S105
@@ -154,6 +155,14 @@ class Settings:
             "the hour, which `refresh --from` reads; it contains ids of sessions and users"
         ),
     ] = None
+    ab: Annotated[
+        str | None,
+        Field(
+            description="versions of the first registry between which sessions are split, with "
+            "their shares, such as v3=0.5,v4=0.5; `report online` compares them. Each version "
+            "takes memory of its own"
+        ),
+    ] = None
     titles: Annotated[
         str | None,
         Field(
@@ -221,6 +230,8 @@ class Settings:
                 f"--host {self.host} lets other machines reach the server, which has no token; "
                 "give --token-file, or --insecure to leave live sessions open to them"
             )
+        if self.ab is not None:
+            TrafficSplit.parse(self.ab)
         from nextclick.serving.sessions.session_store import find_backend  # imports msgspec
 
         if self.workers > 1 and not find_backend(self.state).shared:

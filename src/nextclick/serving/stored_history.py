@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from nextclick.serving.app import App
-    from nextclick.serving.model_manager import LoadedModel
+    from nextclick.serving.model_slot import LoadedModel
     from nextclick.serving.sessions.session_store import Session
     from nextclick.serving.sessions.visitor_history import PastSession
 
@@ -39,7 +39,7 @@ async def record_click(
     Returns:
         The earlier sessions of the visitor, and whether the store failed.
     """
-    serves = any(reads_history(slot.loaded) for slot in app.models.slots.values())
+    serves = any(reads_history(one) for slot in app.models.slots.values() for one in slot.served)
     if app.visitors is None or session.user is None or not serves:
         return [], False
     past = await _attempt(app, app.visitors.record(session_id, session))
