@@ -19,6 +19,7 @@ from nextclick.errors import RequestError
 from nextclick.serving.api_page import STYLE, api_page
 from nextclick.serving.batching import InlineBatcher, ThreadBatcher
 from nextclick.serving.event_log import EventLog
+from nextclick.serving.explain_routes import explain
 from nextclick.serving.middleware import ServerMiddleware
 from nextclick.serving.model_manager import ModelManager
 from nextclick.serving.model_routes import activate, list_models, search_items
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Scope
 
-    from nextclick.serving.batching import Answer
+    from nextclick.serving.batching import Answer, Answering
     from nextclick.serving.model_manager import LoadedModel
     from nextclick.serving.request import ResolvedRequest
     from nextclick.serving.sessions.session_store import SessionStore
@@ -58,7 +59,7 @@ _SWEEP_INTERVAL = 1.0  # seconds
 _LARGE_BODY = 1 << 16  # bytes; a smaller one is decoded within a millisecond
 
 OPERATIONS = (
-    recommend, recommend_batch, append_event, get_session, delete_session, get_visitor,
+    recommend, recommend_batch, explain, append_event, get_session, delete_session, get_visitor,
     delete_visitor, list_models, activate, search_items, health, ready, metrics,
 )  # fmt: skip
 
@@ -222,10 +223,31 @@ class App:
             RequestError: the queue is full, or the timeout has passed.
             ClientDisconnect: the client has left.
         """
+        batcher = self.batcher(loaded, sum(costs))
+        return await self._answers(batcher, loaded.recommender, requests, costs, scope)
+
+    async def compute(
+        self,
+        answering: Answering,
+        requests: Sequence[ResolvedRequest],
+        costs: Sequence[int],
+        scope: Scope,
+    ) -> list[Any]:
+        """As `answer`, always on the thread, and by something else than a recommender."""
+        return await self._answers(self.thread_batcher, answering, requests, costs, scope)
+
+    async def _answers(
+        self,
+        batcher: ThreadBatcher | InlineBatcher,
+        answering: Answering,
+        requests: Sequence[ResolvedRequest],
+        costs: Sequence[int],
+        scope: Scope,
+    ) -> list[Any]:
         timeout = self.settings.timeout
         with self._counting_rejections():
-            future = self.batcher(loaded, sum(costs)).submit(
-                loaded.recommender,
+            future = batcher.submit(
+                answering,
                 requests,
                 timeout=timeout,
                 costs=costs,

@@ -20,6 +20,7 @@ from nextclick.serving.explanation import (
     explain_session,
     summarize_explanation,
 )
+from nextclick.serving.explanation_request import ablated_requests, check_explained, known_items
 from nextclick.serving.model_moments import ModelMoments, MomentSearcher
 from nextclick.serving.request import RecommendationRequest, ResolvedRequest
 from nextclick.serving.request_history import resolve_history
@@ -184,27 +185,12 @@ class Recommender:
         """
         # an unused k is not validated
         k = 1 if items is not None else catalog_cutoff(k, self.artifact.model.n_items)
-        request = self.resolve(
-            RecommendationRequest(session, k, times=times, user=user, now=now, history=history)
-        )
-        if len(request.clicks) == 0:
-            raise ConfigError(
-                "explain needs a session with at least one click on an item known to the model, "
-                f"got {list(session)!r}; use ids of the training log"
-            )
+        given = RecommendationRequest(session, k, times=times, user=user, now=now, history=history)
+        request = self.resolve(given)
+        check_explained(request)
         explained = self._items_to_explain(request, items)
-        known = np.flatnonzero(self.artifact.items.indices(list(session)))
-        ablated = []
-        for click in known.tolist():
-            rest = [n for n in range(len(session)) if n != click]
-            clock = None if times is None else [times[n] for n in rest]
-            shorter = RecommendationRequest(
-                [session[n] for n in rest], k, times=clock, user=user, now=now, history=history
-            )
-            if not rest and not self.artifact.model.capabilities.first_click:
-                shorter = RecommendationRequest([], k)  # what else is known is not read either
-            ablated.append(self.resolve(shorter))
-        return explain_session(self._artifact(request), request, ablated, explained)
+        ablated = [self.resolve(one) for one in ablated_requests(self.artifact, given)]
+        return explain_session(self.answering(request), request, ablated, explained)
 
     def check(self, k: int, allow: Iterable[RawId] | None, block: Iterable[RawId]) -> None:
         """Validate k and the filters.
@@ -242,13 +228,13 @@ class Recommender:
     def explanations(self, requests: Sequence[ResolvedRequest]) -> list[ExplanationSummary | None]:
         """The explanation summary of each request that asks for one, None for the others."""
         return [
-            summarize_explanation(self._artifact(request), request)
+            summarize_explanation(self.answering(request), request)
             if request.original.explain
             else None
             for request in requests
         ]
 
-    def _artifact(self, request: ResolvedRequest) -> Artifact:
+    def answering(self, request: ResolvedRequest) -> Artifact:
         """The artifact with the form of its model that answers a request."""
         model = self._moments.model(request.original)
         return (
@@ -258,23 +244,20 @@ class Recommender:
     def _items_to_explain(
         self, request: ResolvedRequest, items: Sequence[RawId] | None
     ) -> list[int]:
-        if items is None:
-            ((top, _),) = self.searcher.top([request])
-            if len(top) == 0:
-                raise ConfigError(
-                    f"{self.artifact.model.name} recommends no item for this session; "
-                    "name the items to explain"
-                )
-            return [int(item) for item in top]
-        _check_ids("items", items)
-        indices = self.artifact.items.indices(items).tolist()
-        missing = [raw for raw, item in zip(items, indices, strict=True) if item == 0]
-        if missing or not indices:
-            raise ConfigError(
-                "items must contain at least one item, all known to the model; "
-                f"got {missing or list(items)!r}"
-            )
-        return [int(item) for item in dict.fromkeys(indices)]
+        if items is not None:
+            _check_ids("items", items)
+            return known_items(self.artifact.items, items)
+        ((top, _),) = self.searcher.top([request])
+        if len(top) == 0:
+            raise self.nothing_to_explain()
+        return [int(item) for item in top]
+
+    def nothing_to_explain(self) -> ConfigError:
+        """The error of a session for which the model recommends nothing."""
+        return ConfigError(
+            f"{self.artifact.model.name} recommends no item for this session; "
+            "name the items to explain"
+        )
 
     def _candidates(
         self, allow: Iterable[RawId] | None, block: Iterable[RawId]
