@@ -20,9 +20,10 @@ from nextclick.serving.api_page import STYLE, api_page
 from nextclick.serving.batching import InlineBatcher, ThreadBatcher
 from nextclick.serving.event_log import EventLog
 from nextclick.serving.explain_routes import explain
+from nextclick.serving.item_routes import draw_example, look_up_items, search_items
 from nextclick.serving.middleware import ServerMiddleware
 from nextclick.serving.model_manager import ModelManager
-from nextclick.serving.model_routes import activate, list_models, search_items
+from nextclick.serving.model_routes import activate, list_models
 from nextclick.serving.openapi import openapi_document
 from nextclick.serving.operations import endpoint
 from nextclick.serving.problem_details import http_error_response
@@ -60,7 +61,8 @@ _LARGE_BODY = 1 << 16  # bytes; a smaller one is decoded within a millisecond
 
 OPERATIONS = (
     recommend, recommend_batch, explain, append_event, get_session, delete_session, get_visitor,
-    delete_visitor, list_models, activate, search_items, health, ready, metrics,
+    delete_visitor, list_models, activate, search_items, look_up_items, draw_example, health,
+    ready, metrics,
 )  # fmt: skip
 
 
@@ -89,22 +91,26 @@ class App:
         self.thread_batcher: ThreadBatcher
         self.inline_batcher: InlineBatcher
         self.asgi = ServerMiddleware(_starlette(self), settings, self.metrics)
+        self.asgi.image_origins = self._image_origins
 
     def load_models(self) -> None:
         """Load the models, which compiles their kernels; may run on a thread.
 
         Raises:
             ArtifactError: a model cannot be loaded.
-            ConfigError: the titles cannot be read.
+            ConfigError: the item file cannot be read.
         """
         settings = self.settings
         self._models = ModelManager(
             settings.models,
-            titles=settings.titles,
+            items=settings.items,
             min_recall=settings.min_recall,
             ids_as_text=settings.ids_as_text,
             on_change=lambda model, result: self.metrics.swaps.labels(model, result).inc(),
         )
+
+    def _image_origins(self) -> tuple[str, ...]:
+        return () if self._models is None else self._models.image_origins
 
     @property
     def is_loaded(self) -> bool:

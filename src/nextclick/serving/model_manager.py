@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from nextclick.core.vocabulary import ROUNDED_IDS
 from nextclick.errors import InputError, RequestError, UnreachableError, nearest
 from nextclick.serving.catalog_search import ItemCatalog
+from nextclick.serving.item_file import ItemFile
 from nextclick.serving.model_versions import open_versions
 from nextclick.serving.recommender import Recommender
-from nextclick.serving.title_file import TitleFile
 from nextclick.serving.warm_up import answers_inline, calibrate_search, warm_up
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class LoadedModel:
     Attributes:
         version: its name and folder.
         recommender: its model.
-        catalog: its items, with titles.
+        catalog: its items, with titles and other details.
         loaded_at: seconds since 1970.
         search: the method of its top-k search, and the recall measured when it was loaded.
         inline: whether requests are computed in the event loop instead of on a thread.
@@ -76,29 +76,34 @@ class ModelManager:
 
     Args:
         folders: name of a model to its folder or address; the first model is the default.
-        titles: a CSV file with item titles, shared by all models.
+        items: a file with titles and other details of the items, shared by all models.
         min_recall: recall that an approximate search of a large catalog must reach; 1 is exact.
         ids_as_text: answer with ids as text.
         on_change: called with the model and "swapped" or "refused".
 
+    Attributes:
+        image_origins: origins of the pictures in the file of items.
+        slots: name to model.
+
     Raises:
         ArtifactError: a model cannot be loaded.
-        ConfigError: the titles cannot be read.
+        ConfigError: the file of items cannot be read.
     """
 
     def __init__(
         self,
         folders: Mapping[str, str | Path],
         *,
-        titles: str | Path | None = None,
+        items: str | Path | None = None,
         min_recall: float = 1.0,
         ids_as_text: bool = False,
         on_change: Callable[[str, str], None] = _ignore,
     ):
-        self._titles = None if titles is None else TitleFile(titles)
+        self._items = None if items is None else ItemFile(items)
         self._min_recall = min_recall
         self._ids_as_text = ids_as_text
         self._on_change = on_change
+        self.image_origins: tuple[str, ...] = ()
         self.slots: dict[str, ModelSlot] = {}
         for name, folder in folders.items():
             source = open_versions(folder)
@@ -214,17 +219,18 @@ class ModelManager:
 
     def _catalog(self, name: str, recommender: Recommender) -> ItemCatalog:
         artifact = recommender.artifact
-        titles = None if self._titles is None else self._titles.table()
-        catalog = ItemCatalog(artifact.items, recommender.popular, artifact.support, titles)
-        if titles is not None:
+        rows = None if self._items is None else self._items.rows()
+        catalog = ItemCatalog(artifact.items, recommender.popular, artifact.support, rows)
+        if rows is not None:
             log.log(
                 logging.INFO if catalog.n_titled else logging.WARNING,
-                "model %s: %d of %d items have a title; ignored lines of the title file: "
-                "%d with an unknown id, %d duplicates, "
-                "%d without an id or a title or with too many fields",
-                name, catalog.n_titled, len(artifact.items),
-                catalog.n_unknown, catalog.n_duplicate, titles.n_incomplete,
+                "model %s: %d of %d items have a title, %d further details; ignored rows of the "
+                "item file: %d with an unknown id, %d duplicates, %d without an id or a value or "
+                "with too many fields; %d pictures and links are not addresses of the web",
+                name, catalog.n_titled, len(artifact.items), catalog.n_detailed,
+                catalog.n_unknown, catalog.n_duplicate, rows.n_incomplete, rows.n_bad_addresses,
             )  # fmt: skip
+            self.image_origins = tuple(rows.image_origins())
         return catalog
 
 

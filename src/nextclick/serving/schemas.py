@@ -237,6 +237,21 @@ class VisitorResponse(Struct):
     sessions: list[EarlierSession]
 
 
+class AccuracyResponse(Struct):
+    """The accuracy of a model.
+
+    Attributes:
+        metric: such as "recall@20".
+        value: from 0 to 1.
+        measured: "publication", on new sessions that were held out when the version was published,
+            or "validation", on the end of the training log.
+    """
+
+    metric: str
+    value: float
+    measured: str
+
+
 class ModelResponse(Struct, kw_only=True):
     """A served model.
 
@@ -247,6 +262,7 @@ class ModelResponse(Struct, kw_only=True):
         loaded_at: seconds since 1970.
         items: size of the catalog.
         titles: number of items with a title.
+        details: number of items with a picture, a price, a link or a category.
         reads: inputs besides clicks: times, users, history.
         config: its parameters.
         trained: data and duration of the training.
@@ -254,6 +270,9 @@ class ModelResponse(Struct, kw_only=True):
             most items; `recall` of the exact top 20, measured in `requests` requests when the
             model was loaded; `bound_scale` below 1 if the search is approximate.
         rejected: versions that could not be loaded, with the reason.
+        accuracy: as its manifests state it; null if they do not.
+        last_click: time of the last training click in seconds since 1970; null if unknown.
+        published: when the active version was published, ISO 8601 in UTC; null outside a registry.
         versions: versions of its registry that can be activated.
     """
 
@@ -263,11 +282,15 @@ class ModelResponse(Struct, kw_only=True):
     loaded_at: float
     items: int
     titles: int
+    details: int
     reads: list[str]
     config: dict[str, Any]
     trained: dict[str, Any]
     search: dict[str, Any]
     rejected: dict[str, str]
+    accuracy: AccuracyResponse | None
+    last_click: float | None
+    published: str | None
     versions: list[str]
 
 
