@@ -1,9 +1,10 @@
 // The request: models, number of items, filters.
 
 import { html } from "./html.js";
+import { Rules } from "./rules.js";
 
 export function Controls({ state }) {
-  const { models, chosen, k, excludeSeen, useTimes, user } = state;
+  const { models, chosen, k, useTimes, user } = state;
   return html`<form class="controls" aria-label="Request" onSubmit=${(event) => event.preventDefault()}>
     <label>Model
       <select id="model" value=${chosen[0]} onChange=${(event) => state.choose(0, event.target.value)}>
@@ -25,16 +26,12 @@ export function Controls({ state }) {
       <input id="user" type="text" class="short" autocomplete="off" value=${user} placeholder="anonymous"
         onChange=${(event) => state.set({ user: event.target.value.trim() })} />
     </label>`}
-    <label class="check">
-      <input id="exclude" type="checkbox" checked=${excludeSeen}
-        onChange=${(event) => state.set({ excludeSeen: event.target.checked })} />
-      Exclude clicked items
-    </label>
     ${state.reads("times") &&
     html`<label class="check">
       <input id="times" type="checkbox" checked=${useTimes}
         onChange=${(event) => state.set({ useTimes: event.target.checked })} />
       Use click times
     </label>`}
+    <${Rules} state=${state} />
   </form>`;
 }

@@ -2,18 +2,25 @@
 
 import { html, Component } from "./html.js";
 import { keyOf } from "./ids.js";
+import { called, facts, named, picture } from "./items.js";
 import { ranksOf } from "./state.js";
-import { named } from "./titles.js";
+import { Why } from "./why.js";
 
 const MOVE = { duration: 260, easing: "cubic-bezier(.2, .7, .2, 1)" };
 
 export class Ranking extends Component {
+  componentDidMount() {
+    this.shown = this.props.answer;
+  }
+
   getSnapshotBeforeUpdate() {
     return this.body ? topsOf(this.body) : new Map();
   }
 
   componentDidUpdate(_, __, tops) {
     if (!this.body || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    if (this.props.answer === this.shown) return; // an explanation was opened or closed
+    this.shown = this.props.answer;
     for (const [key, top] of topsOf(this.body)) {
       const moved = (tops.get(key) ?? top) - top;
       const row = this.body.querySelector(`[data-key="${CSS.escape(key)}"]`);
@@ -21,7 +28,7 @@ export class Ranking extends Component {
     }
   }
 
-  render({ name, answer, before, other, clicked, onPick }) {
+  render({ state, at, name, answer, before, other, clicked }) {
     const scale = scaleOf(answer.scores);
     const otherRanks = other?.answer ? ranksOf(other.answer.items) : null;
     return html`<table class="ranking">
@@ -36,22 +43,24 @@ export class Ranking extends Component {
         </tr>
       </thead>
       <tbody ref=${(body) => (this.body = body)}>
-        ${answer.items.map((id, n) =>
-          Row({ id, n, score: answer.scores[n], scale, before, otherRanks, other, clicked, onPick }),
-        )}
+        ${answer.items.map((id, n) => [
+          Row({ state, at, id, n, score: answer.scores[n], scale, before, otherRanks, other, clicked }),
+          WhyRow({ state, at, id, clicked, columns: otherRanks ? 5 : 4 }),
+        ])}
       </tbody>
     </table>`;
   }
 }
 
-function Row({ id, n, score, scale, before, otherRanks, other, clicked, onPick }) {
+function Row({ state, at, id, n, score, scale, before, otherRanks, other, clicked }) {
   const key = keyOf(id);
   return html`<tr key=${key} data-key=${key}>
     <td class="number">${n + 1}</td>
-    <th scope="row">
-      <button type="button" class="pick id" onClick=${() => onPick(id)}>${named(id)}</button>
+    <th scope="row"><div class="item">${picture(id)}<div class="name">
+      <button type="button" class="pick id" onClick=${() => state.click(id)}>${named(id)}</button>
       ${clicked.has(key) && html`<span class="dot" title="already clicked"><span class="vh">already clicked</span></span>`}
-    </th>
+      <span class="under">${facts(id)}<${WhyButton} state=${state} at=${at} id=${id} /></span>
+    </div></div></th>
     <td>
       <div class="score" style=${{ "--letters": scale.letters }}>
         <span class="bar" style=${{ "--part": score === null ? 0 : scale.part(score) }}></span>
@@ -96,5 +105,20 @@ function scaleOf(scores) {
   };
 }
 
+/** Opens and closes the explanation of an item. */
+export function WhyButton({ state, at, id }) {
+  const open = state.isExplained(at, id);
+  return html`<button type="button" class="ask" aria-expanded=${open} aria-label=${`Why ${called(id)}?`}
+    onClick=${() => state.explain(open ? null : { at, key: keyOf(id) })}>Why?</button>`;
+}
+
+/** The row below an item with its explanation, if that is open. */
+export function WhyRow({ state, at, id, clicked, columns }) {
+  if (!state.isExplained(at, id)) return null;
+  return html`<tr key=${`why ${keyOf(id)}`} class="reason"><td colspan=${columns}>
+    <${Why} state=${state} at=${at} id=${id} clicked=${clicked} />
+  </td></tr>`;
+}
+
 const topsOf = (body) =>
-  new Map([...body.rows].map((row) => [row.dataset.key, row.getBoundingClientRect().top]));
+  new Map([...body.rows].filter((row) => row.dataset.key).map((row) => [row.dataset.key, row.getBoundingClientRect().top]));
