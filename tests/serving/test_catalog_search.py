@@ -328,7 +328,7 @@ def test_what_was_passed_over_is_said_once(knn, tmp_path, caplog):
     ModelManager({"knn": knn}, items=file_of(tmp_path, f"{SHOP}99,x\nA,y\n10,z\n50,\n"))
     (told,) = [record for record in caplog.records if "title" in record.getMessage()]
     assert told.getMessage() == (
-        "model knn: 4 of 5 items have a title, 0 further details; ignored rows of the item file: "
+        "model knn: 4 of 5 items have a title, 0 further details; ignored rows of the items: "
         "2 with an unknown id, 1 duplicates, 1 without an id or a value or with too many fields; "
         "0 pictures and links are not addresses of the web"
     )

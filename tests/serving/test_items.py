@@ -2,16 +2,20 @@
 
 import gzip
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
 
 from nextclick import train
+from nextclick.artifact import Artifact
+from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ConfigError
 from nextclick.serving.example_sessions import draw_session
 from nextclick.serving.item_details import ItemDetails, ItemRows, is_web_address
 from nextclick.serving.item_file import read_items
+from nextclick.serving.item_table_details import table_rows
 from nextclick.serving.middleware import content_policy
 from nextclick.serving.recommender import Recommender
 from serving_cases import Client, make_app
@@ -160,3 +164,33 @@ def test_an_example_over_http(knn):
         assert set(told) == {"model", "session", "source"}
         assert client.post("/v1/recommend", json={"session": told["session"]}).status_code == 200
         assert client.get("/v1/example?model=none").status_code == 404
+
+
+def test_the_item_table_of_an_artifact_is_shown_without_a_file(knn):
+    tables = pytest.importorskip("nextclick.core.item_table", reason="needs item tables")
+    labels = Vocabulary.from_strings(["Hats", "Shoes"])
+    texts = ["Red shoe", "", "", "", "Scarf"]
+    artifact = Artifact.load(knn)
+    table = tables.ItemTable(
+        5,
+        [
+            tables.TextColumn("Title", Vocabulary.from_strings(texts)),
+            tables.CategoryColumn(
+                "category", tables.Categories(np.array([0, 2, 1, 0, 0, 0], np.int32), labels)
+            ),
+            tables.NumberColumn("price", np.array([np.nan, 19.9, np.nan, 5, np.nan, np.nan])),
+            tables.NumberColumn("weight", np.arange(6.0)),
+        ],
+    )
+    rows = table_rows(SimpleNamespace(items=artifact.items, item_table=table))
+    assert rows.ids == ["10", "20", "30", "50"]
+    assert rows.details == [
+        ItemDetails("Red shoe", None, "19.90", None, "Shoes"),
+        ItemDetails(category="Hats"),
+        ItemDetails(price="5.00"),
+        ItemDetails("Scarf"),
+    ]
+
+
+def test_an_artifact_without_an_item_table_has_no_details(knn):
+    assert table_rows(Artifact.load(knn)) is None

@@ -10,10 +10,12 @@ from urllib.parse import urlencode
 from nextclick.serving.examples import PARAMETERS
 
 STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+:root { color-scheme: light dark; background: Canvas; color: CanvasText; }
+:root { font: 16px/1.5 system-ui, sans-serif; }
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h2 { margin-top: 2.5rem; font-size: 1.1rem; overflow-wrap: anywhere; }
-code, pre, textarea, input { font-family: ui-monospace, monospace; font-size: 0.875rem; }
+code, pre, textarea, input { font-family: ui-monospace, monospace; font-size: .875rem; }
+h2 code { font-size: 1.1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; }
 th, td { overflow-wrap: anywhere; }

@@ -13,6 +13,7 @@ from nextclick.core.vocabulary import ROUNDED_IDS
 from nextclick.errors import InputError, RequestError, UnreachableError, nearest
 from nextclick.serving.catalog_search import ItemCatalog
 from nextclick.serving.item_file import ItemFile
+from nextclick.serving.item_table_details import table_rows
 from nextclick.serving.model_versions import open_versions
 from nextclick.serving.recommender import Recommender
 from nextclick.serving.warm_up import answers_inline, calibrate_search, warm_up
@@ -76,13 +77,14 @@ class ModelManager:
 
     Args:
         folders: name of a model to its folder or address; the first model is the default.
-        items: a file with titles and other details of the items, shared by all models.
+        items: a file with titles and other details of the items, shared by all models; without it,
+            those of the item table in the artifact are shown.
         min_recall: recall that an approximate search of a large catalog must reach; 1 is exact.
         ids_as_text: answer with ids as text.
         on_change: called with the model and "swapped" or "refused".
 
     Attributes:
-        image_origins: origins of the pictures in the file of items.
+        image_origins: origins of the pictures of all models, as `https://images.shop.example`.
         slots: name to model.
 
     Raises:
@@ -103,6 +105,7 @@ class ModelManager:
         self._min_recall = min_recall
         self._ids_as_text = ids_as_text
         self._on_change = on_change
+        self._origins: dict[str, list[str]] = {}
         self.image_origins: tuple[str, ...] = ()
         self.slots: dict[str, ModelSlot] = {}
         for name, folder in folders.items():
@@ -219,18 +222,19 @@ class ModelManager:
 
     def _catalog(self, name: str, recommender: Recommender) -> ItemCatalog:
         artifact = recommender.artifact
-        rows = None if self._items is None else self._items.rows()
+        rows = table_rows(artifact) if self._items is None else self._items.rows()
         catalog = ItemCatalog(artifact.items, recommender.popular, artifact.support, rows)
         if rows is not None:
             log.log(
                 logging.INFO if catalog.n_titled else logging.WARNING,
                 "model %s: %d of %d items have a title, %d further details; ignored rows of the "
-                "item file: %d with an unknown id, %d duplicates, %d without an id or a value or "
+                "items: %d with an unknown id, %d duplicates, %d without an id or a value or "
                 "with too many fields; %d pictures and links are not addresses of the web",
                 name, catalog.n_titled, len(artifact.items), catalog.n_detailed,
                 catalog.n_unknown, catalog.n_duplicate, rows.n_incomplete, rows.n_bad_addresses,
             )  # fmt: skip
-            self.image_origins = tuple(rows.image_origins())
+        self._origins[name] = [] if rows is None else rows.image_origins()
+        self.image_origins = tuple(sorted({one for some in self._origins.values() for one in some}))
         return catalog
 
 

@@ -45,10 +45,10 @@ function Workspace({ state }) {
 }
 
 const Legend = ({ two, together }) => html`<p class="hint below">
-  <span class="dot"></span> already clicked. ${together
-    ? "▲ and ▼: the rank by the second model is higher or lower."
-    : html`Before: the rank in the previous answer.${two && " Other: the rank by the other model."}${" "}
-        Bars compare scores of one model; scores of different models are not comparable.`}
+  ${together ? "▲ and ▼: the rank by the second model is higher or lower." : ""}
+  ${two ? "" : "Before: the rank in the previous answer."}
+  ${two && !together ? "Other: the rank by the other model." : ""}
+  ${together ? "" : " Bars compare scores of one model; scores of different models are not comparable."}
 </p>`;
 
 const EmptySession = ({ state }) => html`<section class="beginning">

@@ -38,14 +38,15 @@ export class Ranking extends Component {
           <th scope="col" class="number"><span class="vh">Rank</span></th>
           <th scope="col">Item</th>
           <th scope="col" class="score">Score</th>
-          <th scope="col" class="mark">Before</th>
-          ${otherRanks && html`<th scope="col" class="mark" title=${`rank by ${other.name}`}>Other</th>`}
+          ${otherRanks
+            ? html`<th scope="col" class="mark" title=${`rank by ${other.name}`}>Other</th>`
+            : html`<th scope="col" class="mark">Before</th>`}
         </tr>
       </thead>
       <tbody ref=${(body) => (this.body = body)}>
         ${answer.items.map((id, n) => [
           Row({ state, at, id, n, score: answer.scores[n], scale, before, otherRanks, other, clicked }),
-          WhyRow({ state, at, id, clicked, columns: otherRanks ? 5 : 4 }),
+          WhyRow({ state, at, id, clicked, columns: 4 }),
         ])}
       </tbody>
     </table>`;
@@ -58,8 +59,7 @@ function Row({ state, at, id, n, score, scale, before, otherRanks, other, clicke
     <td class="number">${n + 1}</td>
     <th scope="row"><div class="item">${picture(id)}<div class="name">
       <button type="button" class="pick id" onClick=${() => state.click(id)}>${named(id)}</button>
-      ${clicked.has(key) && html`<span class="dot" title="already clicked"><span class="vh">already clicked</span></span>`}
-      <span class="under">${facts(id)}<${WhyButton} state=${state} at=${at} id=${id} /></span>
+      <span class="under">${clicked.has(key) && html`<span><span class="dot"></span> clicked</span>`}${facts(id)}<${WhyButton} state=${state} at=${at} id=${id} /></span>
     </div></div></th>
     <td>
       <div class="score" style=${{ "--letters": scale.letters }}>
@@ -69,11 +69,9 @@ function Row({ state, at, id, n, score, scale, before, otherRanks, other, clicke
           : html`<span>${scale.text(score)}</span>`}
       </div>
     </td>
-    <td class="mark">${before && Moved({ now: n + 1, was: before.get(key), gone: "new", long: "not in the previous answer" })}</td>
-    ${otherRanks &&
-    html`<td class="mark">
-      ${Moved({ now: n + 1, was: otherRanks.get(key), gone: "–", long: `not in the answer of ${other.name}` })}
-    </td>`}
+    <td class="mark">${otherRanks
+      ? Moved({ now: n + 1, was: otherRanks.get(key), gone: "–", long: `not in the answer of ${other.name}` })
+      : before && Moved({ now: n + 1, was: before.get(key), gone: "new", long: "not in the previous answer" })}</td>
   </tr>`;
 }
 

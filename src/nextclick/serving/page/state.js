@@ -182,8 +182,7 @@ export class State {
   }
 
   hash() {
-    const { chosen: models, ...rest } = this;
-    return toHash({ models, ...rest });
+    return toHash({ ...this, models: this.chosen });
   }
 
   /** The body of POST /v1/recommend for the current session. */

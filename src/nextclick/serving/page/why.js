@@ -1,4 +1,4 @@
-// Why an item is recommended: its place without each click, and the sessions that voted for it.
+// Why an item is recommended: its rank without each click, and the sessions that voted for it.
 
 import { fetchJSON } from "./api.js";
 import { html, Component } from "./html.js";
@@ -22,14 +22,16 @@ export class Why extends Component {
   request = async () => {
     const { state, at, id } = this.props;
     this.control = new AbortController();
+    let result;
     try {
-      const { answer, problem } = await fetchJSON("v1/explain", state.explainBody(at, id), this.control.signal);
-      if (answer) state.learnExplanation(at, answer);
-      this.setState({ answer: answer ?? null, problem: problem ?? null });
-      state.announce(answer ? summary(answer) : problem.problem);
+      result = await fetchJSON("v1/explain", state.explainBody(at, id), this.control.signal);
     } catch {
-      // the explanation was closed
+      return; // the explanation was closed
     }
+    const { answer, problem } = result;
+    if (answer) state.learnExplanation(at, answer);
+    this.setState({ answer: answer ?? null, problem: problem ?? null });
+    state.announce(answer ? summary(answer) : problem.problem);
   };
 
   render({ id, clicked }, { answer, problem }) {
@@ -50,7 +52,7 @@ function Reasons({ answer, id, clicked }) {
     ${Attention(answer)}`;
 }
 
-const place = (rank) => `place ${rank.toLocaleString("en-US")}`;
+const ranked = (rank) => `rank ${rank.toLocaleString("en-US")}`;
 
 /** By how much each click raises the lead of the item. */
 const effectsOf = ({ now, without }) => without.map((one) => now.above_mean[0] - one.above_mean[0]);
@@ -60,18 +62,18 @@ function summary(answer) {
   const { now, without, clicks } = answer;
   const rank = now.ranks[0];
   if (rank === null) return "The model does not recommend this item for the session; it was added because it is popular.";
-  const here = `It has ${place(rank)} in the whole catalog.`;
+  const here = `It has ${ranked(rank)} in the whole catalog.`;
   if (clicks.length === 1) return `${here} The only click of the session is “${called(clicks[0])}”.`;
   const effects = effectsOf(answer);
   const most = effects.indexOf(Math.max(...effects));
-  if (effects[most] <= 0) return `${here} No single click speaks for it: without any one of them its place stays or improves.`;
+  if (effects[most] <= 0) return `${here} No single click speaks for it: without any one of them its rank stays or improves.`;
   return `${here} The click that matters most is “${called(clicks[most])}”: without it, ${after(rank, without[most].ranks[0])}.`;
 }
 
 function after(rank, without) {
   if (without === null) return "the item would not be recommended";
-  if (without === rank) return `the item would keep ${place(rank)}, with a smaller lead`;
-  return without > rank ? `the item would fall to ${place(without)}` : `the item would rise to ${place(without)}`;
+  if (without === rank) return `the item would keep ${ranked(rank)}, with a smaller lead`;
+  return without > rank ? `the item would fall to ${ranked(without)}` : `the item would rise to ${ranked(without)}`;
 }
 
 function effect(rank, without) {
@@ -84,7 +86,7 @@ function Effects(answer) {
   const { clicks, now, without } = answer;
   const effects = effectsOf(answer);
   const largest = Math.max(...effects.map(Math.abs), 1e-9);
-  return html`<h4>Without this click, the place…</h4>
+  return html`<h3>Without this click, the rank…</h3>
     <ol class="effects">
       ${clicks.map((id, n) => html`<li key=${n}>
         <span class="id">${named(id)}</span>
@@ -92,14 +94,14 @@ function Effects(answer) {
         <span class="figure">${effect(now.ranks[0], without[n].ranks[0])}${effects[n] < 0 && html`<span class="aside"> · speaks against it</span>`}</span>
       </li>`)}
     </ol>
-    <p class="hint">The longer the bar, the more the click speaks for the item. Places count all items, without filters.</p>`;
+    <p class="hint">The longer the bar, the more the click speaks for the item. Ranks count all items, without filters.</p>`;
 }
 
 function Voters({ neighbors }, id, clicked) {
   const known = neighbors.filter((one) => one.items !== null);
   if (known.length === 0) return null;
   const largest = Math.max(...known.map((one) => one.vote), 1e-9);
-  return html`<h4>Sessions of earlier visitors that voted for it</h4>
+  return html`<h3>Sessions of earlier visitors that voted for it</h3>
     <ol class="voters">
       ${known.map((one, n) => html`<li key=${n}>
         <p class="ids">${one.items.slice(0, MAX_ITEMS).map((item) => Item(item, id, clicked))}
@@ -143,7 +145,7 @@ function Attention({ attention, clicks }) {
         <span class="figure">${weights[n].toFixed(3).replace("-", "−")}</span>
       </li>`)}
     </ol>
-    <p class="hint">Attention shows what is read, not what it leads to; the places above show the effect.</p>
+    <p class="hint">Attention shows what is read, not what it leads to; the ranks above show the effect.</p>
   </details>`;
 }
 
