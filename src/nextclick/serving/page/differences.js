@@ -32,7 +32,7 @@ export function Differences({ state, clicked }) {
           html`<tr key=${key} data-key=${key}>
             <th scope="row"><div class="item">${picture(id)}<div class="name">
               <button type="button" class="pick id" onClick=${() => state.click(id)}>${named(id)}</button>
-              <span class="under">${clicked.has(key) && html`<span><span class="dot"></span> clicked</span>`}${facts(id)}<${WhyButton} state=${state} at=${at} id=${id} /></span>
+              <span class="under"><${WhyButton} state=${state} at=${at} id=${id} />${clicked.has(key) && html`<span><span class="dot"></span> clicked</span>`}${facts(id)}</span>
             </div></div></th>
             <td class="mark">${a ?? "–"}</td>
             <td class="mark">${b ?? "–"} ${Step(a, b)}</td>

@@ -59,7 +59,7 @@ function Row({ state, at, id, n, score, scale, before, otherRanks, other, clicke
     <td class="number">${n + 1}</td>
     <th scope="row"><div class="item">${picture(id)}<div class="name">
       <button type="button" class="pick id" onClick=${() => state.click(id)}>${named(id)}</button>
-      <span class="under">${clicked.has(key) && html`<span><span class="dot"></span> clicked</span>`}${facts(id)}<${WhyButton} state=${state} at=${at} id=${id} /></span>
+      <span class="under"><${WhyButton} state=${state} at=${at} id=${id} />${clicked.has(key) && html`<span><span class="dot"></span> clicked</span>`}${facts(id)}</span>
     </div></div></th>
     <td>
       <div class="score" style=${{ "--letters": scale.letters }}>
