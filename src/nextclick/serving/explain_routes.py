@@ -11,7 +11,12 @@ from nextclick.errors import RequestError
 from nextclick.serving import explain_schemas as schemas
 from nextclick.serving.batching import LARGE_QUEUE
 from nextclick.serving.explanation import ExplainedRows
-from nextclick.serving.explanation_request import ablated_requests, check_explained, known_items
+from nextclick.serving.explanation_request import (
+    ablated_requests,
+    check_explained,
+    known_items,
+    nothing_to_explain,
+)
 from nextclick.serving.operations import operation
 from nextclick.serving.request import RecommendationRequest
 from nextclick.serving.request_cost import explanation_costs, request_cost
@@ -102,7 +107,7 @@ async def _explained_items(
     cost = request_cost(len(body.session), resolved.k)
     ((recommendation, _),) = await app.answer(loaded, [resolved], [cost], request.scope)
     if recommendation.from_model == 0:
-        raise loaded.recommender.nothing_to_explain()
+        raise nothing_to_explain(loaded.recommender.artifact.model.name)
     return known_items(vocabulary, recommendation.items[: recommendation.from_model])
 
 

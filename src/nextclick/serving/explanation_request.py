@@ -66,3 +66,8 @@ def known_items(items: Vocabulary, raw_ids: Sequence[RawId]) -> list[int]:
             f"got {missing or list(raw_ids)!r}"
         )
     return [int(item) for item in dict.fromkeys(indices)]
+
+
+def nothing_to_explain(model: str) -> ConfigError:
+    """The error of a session for which a model recommends nothing."""
+    return ConfigError(f"{model} recommends no item for this session; name the items to explain")

@@ -20,7 +20,12 @@ from nextclick.serving.explanation import (
     explain_session,
     summarize_explanation,
 )
-from nextclick.serving.explanation_request import ablated_requests, check_explained, known_items
+from nextclick.serving.explanation_request import (
+    ablated_requests,
+    check_explained,
+    known_items,
+    nothing_to_explain,
+)
 from nextclick.serving.model_moments import ModelMoments, MomentSearcher
 from nextclick.serving.request import RecommendationRequest, ResolvedRequest
 from nextclick.serving.request_history import resolve_history
@@ -249,15 +254,8 @@ class Recommender:
             return known_items(self.artifact.items, items)
         ((top, _),) = self.searcher.top([request])
         if len(top) == 0:
-            raise self.nothing_to_explain()
+            raise nothing_to_explain(self.artifact.model.name)
         return [int(item) for item in top]
-
-    def nothing_to_explain(self) -> ConfigError:
-        """The error of a session for which the model recommends nothing."""
-        return ConfigError(
-            f"{self.artifact.model.name} recommends no item for this session; "
-            "name the items to explain"
-        )
 
     def _candidates(
         self, allow: Iterable[RawId] | None, block: Iterable[RawId]
