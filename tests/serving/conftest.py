@@ -24,6 +24,7 @@ def opened(browser, server):
     """Opens pages of a server; none may complain or ask another host than those in `hosts`."""
     contexts, complaints, hosts, named = [], [], set(), set()
     expect = pytest.importorskip("playwright.sync_api", reason="needs playwright").expect
+    expect.set_options(timeout=60_000)  # a busy machine is no error
 
     def opens(path="/", width=1280, height=800, at=server, **options):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)

@@ -107,6 +107,9 @@ def test_a_long_session_is_computed_in_slices(folders):
 def test_the_cost_of_an_explanation():
     assert explanation_costs(10, 0, 100_000) == [6] * 11  # 3 · 1.1 · 2
     assert explanation_costs(100, 300, 0) == [15] * 101  # 3 · 5
+    for n_items, longest in ((50_000, 112), (1_000_000, 24)):  # as docs/serving.md says
+        costs = [sum(explanation_costs(clicks, 0, n_items)) for clicks in (longest, longest + 1)]
+        assert costs[0] <= 1024 < costs[1]
 
 
 @pytest.mark.parametrize(
