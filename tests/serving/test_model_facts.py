@@ -6,8 +6,8 @@ import pytest
 
 from nextclick.artifact.model_version import ModelVersion
 from nextclick.serving.model_facts import accuracy, last_click, published
+from nextclick.serving.model_schemas import AccuracyResponse
 from nextclick.serving.model_versions import ArtifactVersion
-from nextclick.serving.schemas import AccuracyResponse
 
 PLAIN = ArtifactVersion("abc", Path("model"))
 CREATED = "2026-05-01T10:00:00+00:00"

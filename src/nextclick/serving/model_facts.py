@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact.model_version import ModelVersion
-from nextclick.serving.schemas import AccuracyResponse
+from nextclick.serving.model_schemas import AccuracyResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

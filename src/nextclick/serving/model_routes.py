@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from nextclick.serving import schemas
+from nextclick.serving import model_schemas as schemas
 from nextclick.serving.model_facts import accuracy, last_click, published
 from nextclick.serving.operations import operation
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -113,20 +113,6 @@ class EventRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     model: Name | None = None
 
 
-class ActivateRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The version of a model to activate, by name or by folder.
-
-    Attributes:
-        model: name of the model; the default is the first one.
-        version: a version of its registry.
-        path: folder of a version, below the served folder.
-    """
-
-    model: Name | None = None
-    version: Name | None = None
-    path: Annotated[str, Meta(max_length=4096)] | None = None
-
-
 class NeighborResponse(Struct):
     """A training session that contributes to the scores, or several with the same items.
 
@@ -235,69 +221,6 @@ class VisitorResponse(Struct):
 
     user: str
     sessions: list[EarlierSession]
-
-
-class AccuracyResponse(Struct):
-    """The accuracy of a model.
-
-    Attributes:
-        metric: such as "recall@20".
-        value: from 0 to 1.
-        measured: "publication", on new sessions that were held out when the version was published,
-            or "validation", on the end of the training log.
-    """
-
-    metric: str
-    value: float
-    measured: str
-
-
-class ModelResponse(Struct, kw_only=True):
-    """A served model.
-
-    Attributes:
-        name: as requests name it.
-        model: the kind of model, such as "narm".
-        version: active version.
-        loaded_at: seconds since 1970.
-        items: size of the catalog.
-        titles: number of items with a title.
-        details: number of items with a picture, a price, a link or a category.
-        reads: inputs besides clicks: times, users, history.
-        config: its parameters.
-        trained: data and duration of the training.
-        search: `method` is "exhaustive" if every item is scored, "bounded" if upper bounds skip
-            most items; `recall` of the exact top 20, measured in `requests` requests when the
-            model was loaded; `bound_scale` below 1 if the search is approximate.
-        rejected: versions that could not be loaded, with the reason.
-        accuracy: as its manifests state it; null if they do not.
-        last_click: time of the last training click in seconds since 1970; null if unknown.
-        published: when the active version was published, ISO 8601 in UTC; null outside a registry.
-        versions: versions of its registry that can be activated.
-    """
-
-    name: str
-    model: str
-    version: str
-    loaded_at: float
-    items: int
-    titles: int
-    details: int
-    reads: list[str]
-    config: dict[str, Any]
-    trained: dict[str, Any]
-    search: dict[str, Any]
-    rejected: dict[str, str]
-    accuracy: AccuracyResponse | None
-    last_click: float | None
-    published: str | None
-    versions: list[str]
-
-
-class ModelsResponse(Struct):
-    """All served models; the first one is the default."""
-
-    models: list[ModelResponse]
 
 
 class ItemsResponse(Struct):
