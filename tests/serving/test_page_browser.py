@@ -187,6 +187,16 @@ def test_filters(opened, server):
     check_answer(again, told)
 
 
+def test_an_answer_does_not_erase_what_is_being_typed(opened, server):
+    page = opened("/#s=10&k=5")
+    page.locator(".rules summary").click()
+    check_answer(page, recommended(server, session=[10], k=5))
+    page.get_by_label("Never these items").press_sequentially("30,")
+    page.locator(".pick").first.evaluate("one => one.click()")  # without leaving the input
+    expect(page.locator(".clicks li")).to_have_count(2)
+    expect(page.get_by_label("Never these items")).to_have_value("30,")
+
+
 def test_an_error_is_shown_as_the_server_told_it(opened, server):
     page = opened("/#s=10,20&k=5")
     for k in (100, 5000):

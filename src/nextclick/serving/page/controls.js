@@ -4,7 +4,7 @@ import { html } from "./html.js";
 import { Rules } from "./rules.js";
 
 export function Controls({ state }) {
-  const { models, chosen, k, useTimes, user } = state;
+  const { models, chosen, useTimes } = state;
   return html`<form class="controls" aria-label="Request" onSubmit=${(event) => event.preventDefault()}>
     <label>Model
       <select id="model" value=${chosen[0]} onChange=${(event) => state.choose(0, event.target.value)}>
@@ -18,13 +18,11 @@ export function Controls({ state }) {
       </select>
     </label>
     <label>Number of items
-      <input id="k" type="number" class="short" min="1" value=${k}
-        onChange=${(event) => state.set({ k: event.target.value })} />
+      <input id="k" type="number" class="short" min="1" ...${state.input("k")} />
     </label>
     ${state.reads("users") &&
     html`<label>Visitor
-      <input id="user" type="text" class="short" autocomplete="off" value=${user} placeholder="anonymous"
-        onChange=${(event) => state.set({ user: event.target.value.trim() })} />
+      <input id="user" type="text" class="short" autocomplete="off" placeholder="anonymous" ...${state.input("user")} />
     </label>`}
     ${state.reads("times") &&
     html`<label class="check">

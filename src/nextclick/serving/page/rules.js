@@ -52,8 +52,7 @@ function Field({ state, rule: { name, kind, label, hint } }) {
     </div>`;
   return html`<div class="field">
     <label for=${id}>${label}</label>
-    <input id=${id} type="text" autocomplete="off" value=${state[name]} aria-describedby=${`${id}-hint`}
-      onChange=${(event) => state.set({ [name]: event.target.value.trim() })} />
+    <input id=${id} type="text" autocomplete="off" aria-describedby=${`${id}-hint`} ...${state.input(name)} />
     <p class="hint" id=${`${id}-hint`}>${hint}</p>
   </div>`;
 }

@@ -19,6 +19,7 @@ export class State {
     this.k = "10";
     Object.assign(this, noRules()); // excludeSeen, allow, block
     this.rulesOpen = false;
+    this.drafts = {}; // typed texts that are not entered yet, by name; an answer must not erase them
     this.useTimes = false;
     this.wait = 0; // seconds from the last click to the prediction
     this.user = "";
@@ -68,6 +69,7 @@ export class State {
       panels: [emptyPanel(), emptyPanel()],
       explained: null,
       source: null,
+      drafts: {},
     });
     this.loadPopular();
     this.requestAll();
@@ -137,6 +139,7 @@ export class State {
 
   set(changes) {
     Object.assign(this, changes);
+    for (const name of Object.keys(changes)) delete this.drafts[name];
     this.requestAll();
   }
 
@@ -164,6 +167,15 @@ export class State {
     this.clicks = this.past.pop();
     this.source = null;
     this.requestAll();
+  }
+
+  /** Properties of a text input whose value is entered with Enter or by leaving it. */
+  input(name) {
+    return {
+      value: this.drafts[name] ?? this[name],
+      onInput: (event) => (this.drafts[name] = event.target.value),
+      onChange: (event) => this.set({ [name]: event.target.value.trim() }),
+    };
   }
 
   change(clicks, source = null) {
