@@ -66,8 +66,18 @@ def _answers(url):
 
 def recommended(server, **body):
     """What the server recommends, or the problem that it tells."""
+    return answered(server, "/v1/recommend", body)
+
+
+def explained(server, **body):
+    """What the server explains, or the problem that it tells."""
+    return answered(server, "/v1/explain", body)
+
+
+def answered(server, path, body):
+    """The JSON of an answer."""
     asked = urllib.request.Request(
-        f"{server}/v1/recommend", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        f"{server}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     try:
         with urllib.request.urlopen(asked, timeout=60) as answer:

@@ -101,7 +101,10 @@ def test_examples_and_their_figure(run, folder, tmp_path):
             ("-s", "10,20", "--item", "99"),
             "items must contain at least one item, all known to the model; got ['99']",
         ),
-        (("-s", ","), "explain needs a session with at least one click"),
+        (
+            ("-s", ","),
+            "session must have at least one click on an item known to the model to be explained",
+        ),
         (
             ("-s", "10", "--layer", "top"),
             "layer must be an attention layer of narm: attention-pooling; got 'top'",

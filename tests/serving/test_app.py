@@ -1,3 +1,4 @@
+import html
 import json
 import re
 
@@ -222,8 +223,13 @@ def test_the_document_and_its_page(client):
     assert session["maxItems"] == MAX_CLICKS
     shown = client.get("/docs")
     assert all(path in shown.text for path in told["paths"])
-    assert "<script" not in shown.text
+    assert re.findall(r"<script[^>]*>", shown.text) == ["<script type=module src=/page/docs.js>"]
     assert not re.search(r"https?://", shown.text)
+    examples = re.findall(r"<textarea[^>]*>([^<]*)</textarea>", shown.text)
+    bodies = [json.loads(html.unescape(example)) for example in examples]
+    assert {"session": ["ITEM-1", "ITEM-2"], "k": 2} in bodies
+    content = told["paths"]["/v1/explain"]["post"]["requestBody"]["content"]
+    assert content["application/json"]["example"] == {"session": ["ITEM-1", "ITEM-2"], "k": 2}
     assert client.get("/docs.css").headers["content-type"].startswith("text/css")
 
 

@@ -12,8 +12,9 @@ from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ConfigError
 from nextclick.serving import catalog_search
 from nextclick.serving.catalog_search import CatalogSearch, ItemCatalog, fold
+from nextclick.serving.item_details import ItemRows
+from nextclick.serving.item_file import ItemFile, read_items
 from nextclick.serving.model_manager import ModelManager
-from nextclick.serving.title_file import TitleFile, TitleTable, read_titles
 from serving_cases import TOKEN, Client, make_app, neural_artifact
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -28,14 +29,14 @@ def file_of(folder, text, name="items.csv"):
 
 
 def read(path):
-    titles = read_titles(path)
-    return list(zip(titles.ids, titles.titles, strict=True))
+    rows = read_items(path)
+    return list(zip(rows.ids, [details.title for details in rows.details], strict=True))
 
 
 @pytest.fixture(scope="module")
 def client(knn, tmp_path_factory):
     path = file_of(tmp_path_factory.mktemp("titles"), SHOP)
-    with Client(make_app({"knn": knn}, titles=str(path))) as found:
+    with Client(make_app({"knn": knn}, items=str(path))) as found:
         yield found
 
 
@@ -157,27 +158,36 @@ def test_titles_keep_commas_quotes_and_letters(tmp_path):
 
 
 def test_lines_without_an_id_or_a_title_are_counted(tmp_path):
-    titles = read_titles(file_of(tmp_path, "item,title\n1,a\n2,\n,b\n3\n4,  \n\n5,c,more\n"))
-    assert (titles.ids, titles.n_incomplete) == (["1"], 5)
+    rows = read_items(file_of(tmp_path, "item,title\n1,a\n2,\n,b\n3\n4,  \n\n5,c,more\n"))
+    assert (rows.ids, rows.n_incomplete) == (["1"], 5)
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "cannot be read: .*; name a CSV file that this user may read"),
-        ("", "the first line must name the columns item and title, or hold an id and a title"),
-        ("7;Red shoe\n", ".* separated by a comma or tab, got '7;Red shoe'; name both"),
-        ("item,price\n7,3\n", "the first line must name the columns item and title"),
-        ("item,title\n", "contains no title; write an item id and its title on each line"),
-        ("item,title\n7,\n", "contains no title"),
-        (b"PAR1\x15\x04\x15\xff\xfe", "invalid UTF-8 at byte 8 of the line; save the file as CSV"),
+        (
+            None,
+            "cannot be read: .*; name a CSV, JSON lines or Parquet file that this user may read",
+        ),
+        (
+            "",
+            "the columns must include item and one of title, image, price, url or category; or",
+        ),
+        ("7;Red shoe\n", ".* a comma or tab. The first line is '7;Red shoe'; name the columns"),
+        ("item,weight\n7,3\n", "the columns must include item and one of title"),
+        (
+            "item,title\n",
+            "contains no item with a title, .*; write an item id and its title on each line",
+        ),
+        ("item,title\n7,\n", "contains no item"),
+        (b"PAR1\x15\x04\x15\xff\xfe", "this Parquet file cannot be read: .*; write it again, or"),
         (b"item,title\n" + b"7,a\n" * 9000 + b"8,\xe9t\xe9\n", "invalid UTF-8 at byte 3 of the l"),
     ],
 )
 def test_a_file_that_is_broken(tmp_path, text, words):
     path = tmp_path / "items.csv" if text is None else file_of(tmp_path, text)
-    with pytest.raises(ConfigError, match=rf"^--titles .*items.csv(, line \d+)?: {words}"):
-        read_titles(path)
+    with pytest.raises(ConfigError, match=rf"^--items .*items.csv(, line \d+)?: {words}"):
+        read_items(path)
 
 
 @pytest.mark.parametrize(
@@ -197,8 +207,8 @@ def test_a_long_title(tmp_path):
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(ConfigError, match=r"cannot be read: .*; name a CSV file"):
-        read_titles(tmp_path)
+    with pytest.raises(ConfigError, match=r"cannot be read: .*; name a CSV, JSON"):
+        read_items(tmp_path)
 
 
 # items of a catalog
@@ -210,7 +220,12 @@ def catalog(ids, rows, clicks=None):
     )
     support = np.array([0, *(clicks or [1] * len(ids))])
     popular = (np.argsort(-support[1:], kind="stable") + 1).astype(np.int32)
-    return ItemCatalog(vocabulary, popular, support, TitleTable.of(rows))
+    return ItemCatalog(
+        vocabulary,
+        popular,
+        support,
+        ItemRows.of({"item": raw, "title": title} for raw, title in rows),
+    )
 
 
 def test_ids_match_as_in_a_request():
@@ -310,42 +325,43 @@ def test_a_server_without_titles_answers_null(knn, client):
 
 def test_what_was_passed_over_is_said_once(knn, tmp_path, caplog):
     caplog.set_level("INFO", logger="nextclick.serving")
-    ModelManager({"knn": knn}, titles=file_of(tmp_path, f"{SHOP}99,x\nA,y\n10,z\n50,\n"))
+    ModelManager({"knn": knn}, items=file_of(tmp_path, f"{SHOP}99,x\nA,y\n10,z\n50,\n"))
     (told,) = [record for record in caplog.records if "title" in record.getMessage()]
     assert told.getMessage() == (
-        "model knn: 4 of 5 items have a title; ignored lines of the title file: "
-        "2 with an unknown id, 1 duplicates, 1 without an id or a title or with too many fields"
+        "model knn: 4 of 5 items have a title, 0 further details; ignored rows of the items: "
+        "2 with an unknown id, 1 duplicates, 1 without an id or a value or with too many fields; "
+        "0 pictures and links are not addresses of the web"
     )
     assert told.levelno == logging.INFO
     caplog.clear()
-    ModelManager({"knn": knn}, titles=file_of(tmp_path, "A,x\n"))
+    ModelManager({"knn": knn}, items=file_of(tmp_path, "A,x\n"))
     (told,) = [record for record in caplog.records if "title" in record.getMessage()]
     assert (told.levelno, told.getMessage()[:20]) == (logging.WARNING, "model knn: 0 of 5 it")
 
 
 def test_models_share_the_titles(knn, tmp_path):
-    served = ModelManager({"a": knn, "b": knn}, titles=file_of(tmp_path, SHOP))
+    served = ModelManager({"a": knn, "b": knn}, items=file_of(tmp_path, SHOP))
     one, other = (slot.loaded.catalog for slot in served.slots.values())
     assert one.titles([10])[0] is other.titles([10])[0]
 
 
 def test_a_file_is_read_again_when_it_has_changed(tmp_path, caplog):
     path = file_of(tmp_path, "1,old\n")
-    opened = TitleFile(path)
-    old = opened.table()
-    assert opened.table() is old
+    opened = ItemFile(path)
+    old = opened.rows()
+    assert opened.rows() is old
     new = file_of(tmp_path, "1,new one\n", "other.csv")
     new.replace(path)
-    assert list(opened.table().titles) == ["new one"]
+    assert [one.title for one in opened.rows().details] == ["new one"]
     path.write_bytes(b"\xff")
     for _ in range(2):  # said once
-        assert list(opened.table().titles) == ["new one"]
+        assert [one.title for one in opened.rows().details] == ["new one"]
     (said,) = [record.getMessage() for record in caplog.records]
-    assert said.startswith("keeping the previous titles: --titles ")
+    assert said.startswith("keeping the previous items: --items ")
     path.unlink()
-    assert list(opened.table().titles) == ["new one"]
+    assert [one.title for one in opened.rows().details] == ["new one"]
     file_of(tmp_path, "1,back\n")
-    assert list(opened.table().titles) == ["back"]
+    assert [one.title for one in opened.rows().details] == ["back"]
 
 
 def test_titles_of_a_new_version_are_looked_up(tmp_path):
@@ -356,7 +372,7 @@ def test_titles_of_a_new_version_are_looked_up(tmp_path):
     found.publish(neural_artifact("narm", n_items=6))
     found.activate("v1")
     path = file_of(tmp_path, "60,Sixty\n40,Forty\n20,Twenty\n")
-    app = make_app({"m": found.path}, token=TOKEN, reload_interval=0.05, titles=str(path))
+    app = make_app({"m": found.path}, token=TOKEN, reload_interval=0.05, items=str(path))
     with Client(app) as client:
         assert client.get("/v1/models").json()["models"][0]["titles"] == 2
         assert client.get("/v1/items?q=sixty").json()["items"] == []

@@ -102,8 +102,8 @@ def test_rows_are_scored_in_blocks(monkeypatch):
 @pytest.mark.parametrize(
     ("session", "more", "message"),
     [
-        ([], {}, r"explain needs a session with at least one click on an item known .* got \[\]"),
-        ([77, "x"], {}, r"with at least one click on an item known .* got \[77, 'x'\]"),
+        ([], {}, r"session must have at least one click on an item known .* got \[\]"),
+        ([77, "x"], {}, r"at least one click on an item known .* got \[77, 'x'\]"),
         ("10", {}, "session must be a list of item ids, got '10'"),
         (
             [10],

@@ -39,13 +39,15 @@ BODIES = st.fixed_dictionaries(
         "explore_seed": st.integers() | VALUES,
         "explain": st.booleans(),
         "model": st.sampled_from(["knn", "no", None]),
+        "items": st.lists(RAW, max_size=4) | VALUES,
         "requests": st.lists(VALUES, max_size=3),
         "other": VALUES,
     },
 )
 CONTENT = st.binary(max_size=60) | BODIES.map(lambda body: json.dumps(body).encode())
-ROUTES = ("/v1/recommend", "/v1/recommend/batch", "/v1/sessions/{id}/events", "/v1/sessions/{id}",
-          "/v1/models", "/v1/models/activate", "/v1/items", "/nothing", "/docs")  # fmt: skip
+ROUTES = ("/v1/recommend", "/v1/recommend/batch", "/v1/explain", "/v1/example",
+          "/v1/sessions/{id}/events", "/v1/sessions/{id}", "/v1/models",
+          "/v1/models/activate", "/v1/items", "/nothing", "/docs")  # fmt: skip
 REQUESTS = st.tuples(
     st.sampled_from(["POST"] * 5 + ["GET", "DELETE", "PUT", "OPTIONS", "HEAD"]),
     st.sampled_from(ROUTES),

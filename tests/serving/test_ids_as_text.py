@@ -9,7 +9,7 @@ import pytest
 from nextclick import Recommender
 from nextclick.artifact import Artifact, Registry
 from nextclick.core.vocabulary import MAX_DOUBLE, Vocabulary
-from nextclick.serving.title_file import TitleFile
+from nextclick.serving.item_file import ItemFile
 from serving_cases import Client, make_app
 
 FIRST = 2**53 + 1  # the first integer that a double rounds
@@ -89,8 +89,9 @@ def test_every_id_of_a_served_answer_is_text(client, rounded, given):
 
 def test_titles_and_search_work(rounded, tmp_path):
     (tmp_path / "titles.csv").write_text(f"item,title\n{FIRST},red shirt\n")
-    assert TitleFile(tmp_path / "titles.csv").table().titles == ["red shirt"]
-    settings = {"ids_as_text": True, "titles": str(tmp_path / "titles.csv")}
+    (details,) = ItemFile(tmp_path / "titles.csv").rows().details
+    assert details.title == "red shirt"
+    settings = {"ids_as_text": True, "items": str(tmp_path / "titles.csv")}
     with Client(make_app({"knn": rounded}, **settings)) as client:
         for text in ("shirt", str(FIRST)):
             answer = client.get("/v1/items", params={"q": text}).json()

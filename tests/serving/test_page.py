@@ -6,8 +6,9 @@ import pytest
 from nextclick.serving.web_page import page_routes
 from serving_cases import Client, make_app
 
-SCRIPTS = ("api", "app", "controls", "html", "ids", "json", "link", "panel", "ranking",
-           "explanation", "search", "session", "state", "theme", "titles")  # fmt: skip
+SCRIPTS = ("api", "app", "controls", "differences", "docs", "html", "ids", "items", "json", "link",
+           "panel", "problem", "ranking", "rules", "search", "session", "state", "theme",
+           "versions", "why")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

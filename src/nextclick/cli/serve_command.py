@@ -58,7 +58,7 @@ def serve_command(
         TypedOptions[Settings],
         OptionGroup(
             "Server",
-            flags={"cors_origins": ("--cors-origin",)},
+            flags={"cors_origins": ("--cors-origin",), "items": ("--items", "--titles")},
             omit=("models", "host", "token"),
             panels=_PANELS,
         ),
@@ -94,7 +94,7 @@ def serve_command(
     \b
         nextclick serve model
         nextclick serve narm=models/narm knn=models/session-knn --port 8080
-        nextclick serve registry --titles items.csv
+        nextclick serve registry --items items.csv
         nextclick serve s3://bucket/registry --reload-interval 10
         nextclick serve registry --workers 4 --state lmdb:/var/lib/nextclick
         curl localhost:8000/v1/recommend -d '{"session": [214536502], "k": 5}'

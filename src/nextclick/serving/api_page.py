@@ -1,18 +1,39 @@
-"""The OpenAPI document as an HTML page without scripts."""
+"""The OpenAPI document as an HTML page, with examples that a script sends."""
 
 from __future__ import annotations
 
+import json
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
+
+from nextclick.serving.examples import PARAMETERS
 
 STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+:root { color-scheme: light dark; background: Canvas; color: CanvasText; }
+:root { font: 16px/1.5 system-ui, sans-serif; }
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h2 { margin-top: 2.5rem; font-size: 1.1rem; }
-code { font-family: ui-monospace, monospace; }
+h2 { margin-top: 2.5rem; font-size: 1.1rem; overflow-wrap: anywhere; }
+code, pre, textarea, input { font-family: ui-monospace, monospace; font-size: .875rem; }
+h2 code { font-size: 1.1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; }
+th, td { overflow-wrap: anywhere; }
 td, th { border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); }
+pre { margin: .5rem 0; padding: .6rem .8rem; max-height: 24rem; overflow: auto; }
+pre { white-space: pre-wrap;
+  overflow-wrap: anywhere; background: color-mix(in srgb, currentColor 7%, transparent); }
+form { display: grid; gap: .5rem; margin-top: .5rem; }
+[hidden] { display: none; }
+form label { display: grid; gap: .2rem; max-width: 40rem; }
+input, textarea, button { font-size: 1rem; padding: .35rem .6rem; box-sizing: border-box; }
+button { width: fit-content; min-height: 2.25rem; font-family: inherit; cursor: pointer; }
+:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
+@media (max-width: 44rem) {
+  tr { display: grid; padding: .3rem 0; }
+  td { border: 0; padding: 0; }
+  tr:has(th) { display: none; }
+}
 """
 _BOUNDS = {"minimum": "≥", "maximum": "≤", "minItems": "at least", "maxItems": "at most"}
 
@@ -23,7 +44,12 @@ def api_page(document: dict[str, Any]) -> str:
         "<!doctype html><html lang=en><meta charset=utf-8>",
         "<meta name=viewport content='width=device-width'><title>nextclick: HTTP API</title>",
         "<link rel=stylesheet href=/docs.css><main><h1>nextclick</h1>",
+        "<script type=module src=/page/docs.js></script>",
         "<p>The HTTP API of this server, also as an <a href=/openapi.json>OpenAPI document</a>.",
+        " <a href=/>The page to try the models</a>.",
+        "<p>Each route has an example. <code>ITEM-1</code> stands for an id of your catalog.",
+        "<form id=access hidden><label>Token, for routes that need one; it is not stored",
+        "<input id=token type=password autocomplete=off></label></form>",
     ]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -46,7 +72,33 @@ def _section(method: str, path: str, operation: dict[str, Any]) -> str:
         schema = body and body["content"]["application/json"]["schema"]
         if schema and "$ref" in schema:
             parts.append(f"<p>{title}: {_link(schema)}")
-    return "".join(parts)
+    return "".join(parts) + _example(method, path, operation)
+
+
+def _example(method: str, path: str, operation: dict[str, Any]) -> str:
+    """The command of an example, and a form that the script shows and sends."""
+    query = {}
+    for parameter in operation.get("parameters", ()):
+        name = parameter["name"]
+        if parameter["in"] == "path":
+            path = path.replace(f"{{{name}}}", str(PARAMETERS[name]))
+        elif name in PARAMETERS:
+            query[name] = PARAMETERS[name]
+    url = path + (f"?{urlencode(query)}" if query else "")
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    body = json.dumps(content["example"]) if "example" in content else ""
+    name = f"{method.upper()} {escape(path)}"
+    command = f"curl 'localhost:8000{url}'"
+    if method != "get":
+        command += f" -X {method.upper()}" if not body else f" -d '{body}'"
+    field = f"<label>Body<textarea rows=4>{escape(body)}</textarea></label>" if body else ""
+    return (
+        f"<pre tabindex=0 aria-label='Command of {name}'>{escape(command)}</pre>"
+        f"<form class=example hidden data-method={method.upper()} aria-label='Example of {name}'>"
+        f"<label>Path<input value='{escape(url)}'></label>{field}"
+        f"<button>Send {name}</button><pre role=status tabindex=0 hidden "
+        f"aria-label='Response of {name}'></pre></form>"
+    )
 
 
 def _table(schema: dict[str, Any]) -> str:
@@ -56,7 +108,7 @@ def _table(schema: dict[str, Any]) -> str:
         f"<tr><td><code>{name}</code><td>{_type(field)}<td>{meanings.get(name, '')}"
         for name, field in schema.get("properties", {}).items()
     ]
-    head = "<tr><th>field<th>type<th>meaning"
+    head = "<tr><th scope=col>field<th scope=col>type<th scope=col>meaning"
     return f"<p>{description[0]}<table>{head}{''.join(rows)}</table>"
 
 

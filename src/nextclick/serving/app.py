@@ -19,9 +19,11 @@ from nextclick.errors import RequestError
 from nextclick.serving.api_page import STYLE, api_page
 from nextclick.serving.batching import InlineBatcher, ThreadBatcher
 from nextclick.serving.event_log import EventLog
+from nextclick.serving.explain_routes import explain
+from nextclick.serving.item_routes import draw_example, look_up_items, search_items
 from nextclick.serving.middleware import ServerMiddleware
 from nextclick.serving.model_manager import ModelManager
-from nextclick.serving.model_routes import activate, list_models, search_items
+from nextclick.serving.model_routes import activate, list_models
 from nextclick.serving.openapi import openapi_document
 from nextclick.serving.operations import endpoint
 from nextclick.serving.problem_details import http_error_response
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Scope
 
-    from nextclick.serving.batching import Answer
+    from nextclick.serving.batching import Answer, Answering
     from nextclick.serving.model_slot import LoadedModel
     from nextclick.serving.request import ResolvedRequest
     from nextclick.serving.sessions.session_store import SessionStore
@@ -59,8 +61,9 @@ _SWEEP_INTERVAL = 1.0  # seconds
 _LARGE_BODY = 1 << 16  # bytes; a smaller one is decoded within a millisecond
 
 OPERATIONS = (
-    recommend, recommend_batch, append_event, get_session, delete_session, get_visitor,
-    delete_visitor, list_models, activate, search_items, health, ready, metrics,
+    recommend, recommend_batch, explain, append_event, get_session, delete_session, get_visitor,
+    delete_visitor, list_models, activate, search_items, look_up_items, draw_example, health,
+    ready, metrics,
 )  # fmt: skip
 
 
@@ -89,23 +92,27 @@ class App:
         self.thread_batcher: ThreadBatcher
         self.inline_batcher: InlineBatcher
         self.asgi = ServerMiddleware(_starlette(self), settings, self.metrics)
+        self.asgi.image_origins = self._image_origins
 
     def load_models(self) -> None:
         """Load the models, which compiles their kernels; may run on a thread.
 
         Raises:
             ArtifactError: a model cannot be loaded.
-            ConfigError: the titles cannot be read, or the versions of --ab cannot be compared.
+            ConfigError: the item file cannot be read, or the versions of --ab cannot be compared.
         """
         settings = self.settings
         self._models = ModelManager(
             settings.models,
-            titles=settings.titles,
+            items=settings.items,
             min_recall=settings.min_recall,
             ids_as_text=settings.ids_as_text,
             split=None if settings.ab is None else TrafficSplit.parse(settings.ab),
             on_change=lambda model, result: self.metrics.swaps.labels(model, result).inc(),
         )
+
+    def _image_origins(self) -> tuple[str, ...]:
+        return () if self._models is None else self._models.image_origins
 
     @property
     def is_loaded(self) -> bool:
@@ -224,10 +231,31 @@ class App:
             RequestError: the queue is full, or the timeout has passed.
             ClientDisconnect: the client has left.
         """
+        batcher = self.batcher(loaded, sum(costs))
+        return await self._answers(batcher, loaded.recommender, requests, costs, scope)
+
+    async def compute(
+        self,
+        answering: Answering,
+        requests: Sequence[ResolvedRequest],
+        costs: Sequence[int],
+        scope: Scope,
+    ) -> list[Any]:
+        """As `answer`, always on the thread, and by something else than a recommender."""
+        return await self._answers(self.thread_batcher, answering, requests, costs, scope)
+
+    async def _answers(
+        self,
+        batcher: ThreadBatcher | InlineBatcher,
+        answering: Answering,
+        requests: Sequence[ResolvedRequest],
+        costs: Sequence[int],
+        scope: Scope,
+    ) -> list[Any]:
         timeout = self.settings.timeout
         with self._counting_rejections():
-            future = self.batcher(loaded, sum(costs)).submit(
-                loaded.recommender,
+            future = batcher.submit(
+                answering,
                 requests,
                 timeout=timeout,
                 costs=costs,

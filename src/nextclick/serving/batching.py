@@ -22,7 +22,7 @@ from collections import deque
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from starlette.requests import ClientDisconnect
 
@@ -33,11 +33,23 @@ if TYPE_CHECKING:
 
     from nextclick.serving.explanation import ExplanationSummary
     from nextclick.serving.recommendation import Recommendation
-    from nextclick.serving.recommender import Recommender
     from nextclick.serving.request import ResolvedRequest
 
     Answer: TypeAlias = tuple[Recommendation, ExplanationSummary | None]
     AnswerFuture: TypeAlias = Future[list[Answer]] | asyncio.Future[list[Answer]]
+
+
+class Answering(Protocol):
+    """Answers requests: a recommender, or what computes the rows of an explanation."""
+
+    def answer(self, requests: Sequence[ResolvedRequest]) -> list[Any]:
+        """An answer to each request."""
+        ...
+
+    def explanations(self, requests: Sequence[ResolvedRequest]) -> list[Any]:
+        """What explains each answer, or None."""
+        ...
+
 
 LARGE_QUEUE = 4  # the queue of large jobs holds this multiple of max_queue
 
@@ -50,7 +62,7 @@ def _always() -> bool:
 class _Job:
     """Requests of one caller to one model."""
 
-    recommender: Recommender
+    recommender: Answering
     requests: Sequence[ResolvedRequest]
     costs: Sequence[int]  # of each request
     deadline: float  # of the clock of the batcher
@@ -238,7 +250,7 @@ class ThreadBatcher(RequestBatcher):
 
     def submit(
         self,
-        recommender: Recommender,
+        recommender: Answering,
         requests: Sequence[ResolvedRequest],
         *,
         timeout: float,
@@ -325,7 +337,7 @@ class InlineBatcher(RequestBatcher):
 
     def submit(
         self,
-        recommender: Recommender,
+        recommender: Answering,
         requests: Sequence[ResolvedRequest],
         *,
         timeout: float,
@@ -369,6 +381,6 @@ def _fail(future: AnswerFuture, error: Exception) -> None:
         future.set_exception(error)
 
 
-def _answers(recommender: Recommender, requests: Sequence[ResolvedRequest]) -> list[Answer]:
+def _answers(recommender: Answering, requests: Sequence[ResolvedRequest]) -> list[Answer]:
     answers = recommender.answer(requests)
     return list(zip(answers, recommender.explanations(requests), strict=True))

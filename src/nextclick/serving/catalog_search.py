@@ -1,4 +1,4 @@
-"""The item catalog of a model: titles, click counts, and text search.
+"""The item catalog of a model: titles and other details, click counts, and text search.
 
 The search matches substrings of item ids and titles with SQLite FTS5 (trigram tokenizer) in an
 in-memory database. Items are stored in order of popularity, so that SQLite returns matches in the
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextclick.errors import ConfigError
-from nextclick.serving.title_file import TitleTable
+from nextclick.serving.item_details import ItemDetails, ItemRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,6 +34,7 @@ _CONTROL = {0: "\ufffd", 2: "\ufffd", 3: "\ufffd", ord("\n"): " "}
 _COMBINING = re.compile("[\u0300-\u036f]+")
 _PUNCTUATION = str.maketrans("‘’“”–—", "''\"\"--")
 _WILDCARD = re.compile(r"[*?\[]")  # of GLOB
+_UNKNOWN = ItemDetails()
 _TRIGRAM = 3  # characters of the shortest pattern that the index can answer
 
 _SCHEMA = """
@@ -104,12 +105,13 @@ class ItemCatalog:
         items: raw ids.
         popular: (N,) int32, item indices, the most clicked first.
         support: (N + 1,) int64, training clicks of each item.
-        titles: titles by raw id, of these and any other items.
+        rows: details by raw id, of these and any other items.
 
     Attributes:
         n_titled: items with a title.
-        n_unknown: titles whose id is not in the catalog.
-        n_duplicate: titles of an item that already has one; the first one is used.
+        n_detailed: items with a picture, a price, a link or a category.
+        n_unknown: rows whose id is not in the catalog.
+        n_duplicate: rows of an item that already has one; the first one is used.
     """
 
     def __init__(
@@ -117,15 +119,16 @@ class ItemCatalog:
         items: Vocabulary,
         popular: Int32Array,
         support: Int64Array,
-        titles: TitleTable | None = None,
+        rows: ItemRows | None = None,
     ):
         self._items = items
         self._popular = popular
         self._support = support
-        self._titles: list[str | None] = [None] * (len(items) + 1)
+        self._details: list[ItemDetails] = [_UNKNOWN] * (len(items) + 1)
         self.n_unknown = self.n_duplicate = 0
-        self._assign(titles or TitleTable())
-        self.n_titled = sum(title is not None for title in self._titles)
+        self._assign(rows or ItemRows())
+        self.n_titled = sum(details.title is not None for details in self._details)
+        self.n_detailed = sum(details.has_more for details in self._details)
         self._search = CatalogSearch(self._rows())
 
     def find(self, text: str, limit: int) -> Int32Array:
@@ -145,27 +148,30 @@ class ItemCatalog:
 
     def titles(self, raw_ids: Iterable[RawId]) -> list[str | None]:
         """The title of each raw id; None for an unknown id or an item without a title."""
-        return [self._titles[index] for index in self._items.indices(raw_ids).tolist()]
+        return [details.title for details in self.details(raw_ids)]
+
+    def details(self, raw_ids: Iterable[RawId]) -> list[ItemDetails]:
+        """The details of each raw id; without a value for an unknown id."""
+        return [self._details[index] for index in self._items.indices(raw_ids).tolist()]
 
     def clicks(self, item: int) -> int:
         """Training clicks of an item."""
         return int(self._support[item])
 
-    def _assign(self, titles: TitleTable) -> None:
-        for index, title in zip(
-            self._items.indices(titles.ids).tolist(), titles.titles, strict=True
-        ):
+    def _assign(self, rows: ItemRows) -> None:
+        indices = self._items.indices(rows.ids).tolist()
+        for index, details in zip(indices, rows.details, strict=True):
             if index == 0:
                 self.n_unknown += 1
-            elif self._titles[index] is None:
-                self._titles[index] = title
+            elif self._details[index] is _UNKNOWN:
+                self._details[index] = details
             else:
                 self.n_duplicate += 1
 
     def _rows(self) -> Iterator[tuple[str, str]]:
         ids = self._items.ids()
         for index in self._popular.tolist():
-            yield str(ids[index - 1]), self._titles[index] or ""
+            yield str(ids[index - 1]), self._details[index].title or ""
 
 
 def fold(text: str) -> str:

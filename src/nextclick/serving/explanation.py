@@ -190,33 +190,71 @@ def explain_session(
         ablated: the session without each of its known clicks.
         items: indices in 1..N, at least one.
     """
-    model, raw_ids = artifact.model, artifact.items.raw_ids
-    indices = np.array(items, dtype=np.int32)
-    evidence = _evidence(model, request, indices)
-    ranks = rank_items(model, [request, *ablated], indices)
-    rankings = [
-        Ranking(scores, above_mean, [None if rank == UNRANKED else rank for rank in ranks])
-        for scores, above_mean, ranks in zip(*(array.tolist() for array in ranks), strict=True)
-    ]
-    return Explanation(
-        model=model.name,
-        clicks=raw_ids(request.clicks),
-        unknown=request.unknown,
-        items=raw_ids(indices),
-        now=rankings[0],
-        without=rankings[1:],
-        attention=[
-            LayerAttention(one.name, one.clicks.tolist(), one.session_weights.tolist(), one.map)
-            for one in evidence.attention
-        ],
-        neighbors=[_neighbor(artifact, one) for one in evidence.neighbors or ()],
-        links=[
-            GraphLinks(artifact.items.raw(one.item), raw_ids(one.items), one.weights.tolist())
-            for one in evidence.links
-        ],
-        parts=_score_terms(evidence),
-        note=_note(model.name, evidence, request),
-    )
+    rows = ExplainedRows(artifact, request, items)
+    sessions = [request, *ablated]
+    return rows.explanation(rows.answer(sessions), rows.explanations(sessions)[0])
+
+
+class ExplainedRows:
+    """Computes an explanation session by session.
+
+    It has the methods of a recommender that a batcher calls, so that a server computes an
+    explanation in slices, with the answers to other requests between them.
+
+    Args:
+        artifact: the model.
+        request: the explained session.
+        items: indices in 1..N, at least one.
+    """
+
+    def __init__(self, artifact: Artifact, request: ResolvedRequest, items: Sequence[int]):
+        self._artifact = artifact
+        self._request = request
+        self._items = np.array(items, dtype=np.int32)
+
+    def answer(self, requests: Sequence[ResolvedRequest]) -> list[Ranking]:
+        """The ranking of the items in each session."""
+        ranked = rank_items(self._artifact.model, requests, self._items)
+        return [
+            Ranking(scores, above_mean, [None if rank == UNRANKED else rank for rank in ranks])
+            for scores, above_mean, ranks in zip(*(array.tolist() for array in ranked), strict=True)
+        ]
+
+    def explanations(self, requests: Sequence[ResolvedRequest]) -> list[ModelExplanation | None]:
+        """What the model reports about the explained session; None for the other sessions."""
+        return [
+            _evidence(self._artifact.model, request, self._items)
+            if request is self._request
+            else None
+            for request in requests
+        ]
+
+    def explanation(
+        self, rankings: Sequence[Ranking], evidence: ModelExplanation | None
+    ) -> Explanation:
+        """The explanation from the answers: for the session, then for it without each click."""
+        assert evidence is not None
+        artifact, request = self._artifact, self._request
+        raw_ids = artifact.items.raw_ids
+        return Explanation(
+            model=artifact.model.name,
+            clicks=raw_ids(request.clicks),
+            unknown=request.unknown,
+            items=raw_ids(self._items),
+            now=rankings[0],
+            without=list(rankings[1:]),
+            attention=[
+                LayerAttention(one.name, one.clicks.tolist(), one.session_weights.tolist(), one.map)
+                for one in evidence.attention
+            ],
+            neighbors=[_neighbor(artifact, one) for one in evidence.neighbors or ()],
+            links=[
+                GraphLinks(artifact.items.raw(one.item), raw_ids(one.items), one.weights.tolist())
+                for one in evidence.links
+            ],
+            parts=_score_terms(evidence),
+            note=_note(artifact.model.name, evidence, request),
+        )
 
 
 def summarize_explanation(artifact: Artifact, request: ResolvedRequest) -> ExplanationSummary:

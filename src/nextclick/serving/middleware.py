@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
+from functools import cache
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
@@ -31,18 +32,28 @@ _HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    (
-        b"content-security-policy",
-        (
-            b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-            b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        ),
-    ),
 )
+_MAX_ORIGINS = 20  # of pictures; a longer header may exceed the limit of a proxy
 
 
 def _always() -> bool:
     return True
+
+
+@cache
+def content_policy(image_origins: tuple[str, ...]) -> bytes:
+    """The Content-Security-Policy: nothing inline, nothing from other hosts but pictures.
+
+    Args:
+        image_origins: origins of the pictures in the item file; above `_MAX_ORIGINS`, pictures may
+            come from any host.
+    """
+    several = len(image_origins) > _MAX_ORIGINS
+    pictures = " ".join(("'self'", "data:", *(("https:", "http:") if several else image_origins)))
+    return (
+        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src {pictures}; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ).encode()
 
 
 class RateLimiter:
@@ -76,11 +87,13 @@ class ServerMiddleware:
 
     Attributes:
         shutting_down: the server is about to stop: responses close their connection.
+        image_origins: returns the origins of the pictures that the page may load.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: ServerMetrics):
         self.app = app
         self.shutting_down = False
+        self.image_origins: Callable[[], tuple[str, ...]] = tuple
         self._settings = settings
         self._metrics = metrics
         self._access = AccessRules(settings)
@@ -99,7 +112,8 @@ class ServerMiddleware:
                 status = message["status"]
                 duration = f"app;dur={(time.perf_counter() - start) * 1e3:.2f}".encode()
                 timing = (b"server-timing", duration)
-                message["headers"] = [*message.get("headers", ()), *_HEADERS, timing]
+                policy = (b"content-security-policy", content_policy(self.image_origins()))
+                message["headers"] = [*message.get("headers", ()), *_HEADERS, policy, timing]
                 if self.shutting_down:
                     message["headers"].append((b"connection", b"close"))
             await send(message)

@@ -18,10 +18,11 @@ from nextclick.errors import (
     nearest,
 )
 from nextclick.serving.catalog_search import ItemCatalog
+from nextclick.serving.item_file import ItemFile
+from nextclick.serving.item_table_details import table_rows
 from nextclick.serving.model_slot import LoadedModel, ModelSlot
 from nextclick.serving.model_versions import open_versions
 from nextclick.serving.recommender import Recommender
-from nextclick.serving.title_file import TitleFile
 from nextclick.serving.warm_up import answers_inline, calibrate_search, warm_up
 
 if TYPE_CHECKING:
@@ -44,32 +45,39 @@ class ModelManager:
 
     Args:
         folders: name of a model to its folder or address; the first model is the default.
-        titles: a CSV file with item titles, shared by all models.
+        items: a file with titles and other details of the items, shared by all models; without it,
+            those of the item table in the artifact are shown.
         min_recall: recall that an approximate search of a large catalog must reach; 1 is exact.
         ids_as_text: answer with ids as text.
         split: an A/B test between versions of the first model, or None.
         on_change: called with the model and "swapped" or "refused".
 
+    Attributes:
+        image_origins: origins of the pictures of all models, as `https://images.shop.example`.
+        slots: name to model.
+
     Raises:
         ArtifactError: a model cannot be loaded.
-        ConfigError: the titles cannot be read; a version of the split is missing, or has another
-            catalog.
+        ConfigError: the file of items cannot be read; a version of the split is missing, or has
+            another catalog.
     """
 
     def __init__(
         self,
         folders: Mapping[str, str | Path],
         *,
-        titles: str | Path | None = None,
+        items: str | Path | None = None,
         min_recall: float = 1.0,
         ids_as_text: bool = False,
         split: TrafficSplit | None = None,
         on_change: Callable[[str, str], None] = _ignore,
     ):
-        self._titles = None if titles is None else TitleFile(titles)
+        self._items = None if items is None else ItemFile(items)
         self._min_recall = min_recall
         self._ids_as_text = ids_as_text
         self._on_change = on_change
+        self._origins: dict[str, list[str]] = {}
+        self.image_origins: tuple[str, ...] = ()
         self.slots: dict[str, ModelSlot] = {}
         for name, folder in folders.items():
             source = open_versions(folder)
@@ -222,17 +230,19 @@ class ModelManager:
 
     def _catalog(self, name: str, recommender: Recommender) -> ItemCatalog:
         artifact = recommender.artifact
-        titles = None if self._titles is None else self._titles.table()
-        catalog = ItemCatalog(artifact.items, recommender.popular, artifact.support, titles)
-        if titles is not None:
+        rows = table_rows(artifact) if self._items is None else self._items.rows()
+        catalog = ItemCatalog(artifact.items, recommender.popular, artifact.support, rows)
+        if rows is not None:
             log.log(
                 logging.INFO if catalog.n_titled else logging.WARNING,
-                "model %s: %d of %d items have a title; ignored lines of the title file: "
-                "%d with an unknown id, %d duplicates, "
-                "%d without an id or a title or with too many fields",
-                name, catalog.n_titled, len(artifact.items),
-                catalog.n_unknown, catalog.n_duplicate, titles.n_incomplete,
+                "model %s: %d of %d items have a title, %d further details; ignored rows of the "
+                "items: %d with an unknown id, %d duplicates, %d without an id or a value or "
+                "with too many fields; %d pictures and links are not addresses of the web",
+                name, catalog.n_titled, len(artifact.items), catalog.n_detailed,
+                catalog.n_unknown, catalog.n_duplicate, rows.n_incomplete, rows.n_bad_addresses,
             )  # fmt: skip
+        self._origins[name] = [] if rows is None else rows.image_origins()
+        self.image_origins = tuple(sorted({one for some in self._origins.values() for one in some}))
         return catalog
 
 

@@ -21,7 +21,7 @@ class LoadedModel:
     Attributes:
         version: its name and folder.
         recommender: its model.
-        catalog: its items, with titles.
+        catalog: its items, with titles and other details.
         loaded_at: seconds since 1970.
         search: the method of its top-k search, and the recall measured when it was loaded.
         inline: whether requests are computed in the event loop instead of on a thread.

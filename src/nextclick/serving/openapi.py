@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nextclick.serving import schemas
+from nextclick.serving import examples, schemas
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
@@ -57,7 +57,10 @@ def _describe(operation: Operation) -> dict[str, Any]:
     if operation.access != "public":  # the empty alternative: a server without a token
         described["security"] = [{}, {"token": []}]
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": _content(operation.body)}
+        content = _content(operation.body)
+        if operation.path in examples.BODIES:
+            content["application/json"]["example"] = examples.BODIES[operation.path]
+        described["requestBody"] = {"required": True, "content": content}
     if operation.response is None:
         described["responses"]["204"] = {"description": "Done."}
     else:

@@ -33,8 +33,8 @@ _DEFAULT_REMEDIES = {
 _HTTP_PROBLEMS = {404: "the route does not exist", 405: "the route does not support this method"}
 _JSON_PATH = re.compile(r" - at `(?P<path>[^`]*)`$")  # the end of a msgspec message
 _FIELDS = (
-    "session", "k", "times", "now", "allow", "block", "where", "boost", "pin", "cap",
-    "diversity", "explore",
+    "session", "items", "k", "times", "now", "history", "allow", "block", "where", "boost", "pin",
+    "cap", "diversity", "explore",
 )  # fmt: skip
 
 

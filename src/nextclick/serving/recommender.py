@@ -22,6 +22,12 @@ from nextclick.serving.explanation import (
     explain_session,
     summarize_explanation,
 )
+from nextclick.serving.explanation_request import (
+    ablated_requests,
+    check_explained,
+    known_items,
+    nothing_to_explain,
+)
 from nextclick.serving.model_moments import ModelMoments, MomentSearcher
 from nextclick.serving.recommendation import Recommendation
 from nextclick.serving.request import RecommendationRequest, ResolvedRequest, check_ids
@@ -184,27 +190,13 @@ class Recommender(Displayed):
         """
         # an unused k is not validated
         k = 1 if items is not None else catalog_cutoff(k, self.artifact.model.n_items)
-        request = self.resolve(
-            RecommendationRequest(session, k, times=times, user=user, now=now, history=history)
-        )
-        if len(request.clicks) == 0:
-            raise ConfigError(
-                "explain needs a session with at least one click on an item known to the model, "
-                f"got {list(session)!r}; use ids of the training log"
-            )
+        given = RecommendationRequest(session, k, times=times, user=user, now=now, history=history)
+        request = self.resolve(given)
+        check_explained(request)
         explained = self._items_to_explain(request, items)
-        known = np.flatnonzero(self._indices(session))
-        ablated = []
-        for click in known.tolist():
-            rest = [n for n in range(len(session)) if n != click]
-            clock = None if times is None else [times[n] for n in rest]
-            shorter = RecommendationRequest(
-                [session[n] for n in rest], k, times=clock, user=user, now=now, history=history
-            )
-            if not rest and not self.artifact.model.capabilities.first_click:
-                shorter = RecommendationRequest([], k)  # what else is known is not read either
-            ablated.append(self.resolve(shorter))
-        return explain_session(self._artifact(request), request, ablated, explained)
+        shorter = ablated_requests(self.artifact.model, given, self.indices(session))
+        ablated = [self.resolve(one) for one in shorter]
+        return explain_session(self.answering(request), request, ablated, explained)
 
     def check(self, k: int, rules: ItemRules) -> None:
         """Validate k and the rules.
@@ -263,13 +255,13 @@ class Recommender(Displayed):
     def explanations(self, requests: Sequence[ResolvedRequest]) -> list[ExplanationSummary | None]:
         """The explanation summary of each request that asks for one, None for the others."""
         return [
-            summarize_explanation(self._artifact(request), request)
+            summarize_explanation(self.answering(request), request)
             if request.original.explain
             else None
             for request in requests
         ]
 
-    def _artifact(self, request: ResolvedRequest) -> Artifact:
+    def answering(self, request: ResolvedRequest) -> Artifact:
         """The artifact with the form of its model that answers a request."""
         model = self._moments.model(request.original)
         return (
@@ -279,23 +271,13 @@ class Recommender(Displayed):
     def _items_to_explain(
         self, request: ResolvedRequest, items: Sequence[RawId] | None
     ) -> list[int]:
-        if items is None:
-            ((top, _),) = self.searcher.top([request])
-            if len(top) == 0:
-                raise ConfigError(
-                    f"{self.artifact.model.name} recommends no item for this session; "
-                    "name the items to explain"
-                )
-            return [int(item) for item in top]
-        check_ids("items", items)
-        indices = self._indices(items).tolist()
-        missing = [raw for raw, item in zip(items, indices, strict=True) if item == 0]
-        if missing or not indices:
-            raise ConfigError(
-                "items must contain at least one item, all known to the model; "
-                f"got {missing or list(items)!r}"
-            )
-        return [int(item) for item in dict.fromkeys(indices)]
+        if items is not None:
+            check_ids("items", items)
+            return known_items(self.indices(items), items)
+        ((top, _),) = self.searcher.top([request])
+        if len(top) == 0:
+            raise nothing_to_explain(self.artifact.model.name)
+        return [int(item) for item in top]
 
     def resolve_rules(
         self, rules: ItemRules
@@ -308,7 +290,7 @@ class Recommender(Displayed):
         blocked = self.artifact.items.indices(rules.block)
         return self._rules.allowed(rules), blocked, self._rules.list_rules(rules)
 
-    def _indices(self, raw_ids: Iterable[RawId]) -> Int32Array:
+    def indices(self, raw_ids: Iterable[RawId]) -> Int32Array:
         """(n,) int32, the index of each raw id; 0 for an item that the model cannot rank."""
         indices = self.artifact.items.indices(raw_ids)
         if self._candidates_of_model is None:
@@ -324,7 +306,7 @@ class Recommender(Displayed):
     ) -> ResolvedRequest:
         check_ids("session", request.session)
         session = list(request.session)
-        indices = self._indices(session)
+        indices = self.indices(session)
         known = indices > 0
         gaps, elapsed = relative_times(known, request.times, request.now)
         users = self.artifact.users

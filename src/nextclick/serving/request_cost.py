@@ -9,6 +9,7 @@ from __future__ import annotations
 
 _CLICKS = 100  # clicks that double the cost
 _ITEMS = 250  # items that double the cost
+_CATALOG = 100_000  # items of the catalog that double the cost of ranking all of them
 _EXPLANATION = 3
 
 
@@ -25,3 +26,18 @@ def request_cost(clicks: int, k: int, *, explain: bool = False) -> int:
     """
     cost = (1 + clicks / _CLICKS) * (1 + k / _ITEMS) * (_EXPLANATION if explain else 1)
     return int(cost)
+
+
+def explanation_costs(clicks: int, earlier_clicks: int, n_items: int) -> list[int]:
+    """Costs of ranking the whole catalog for a session, and for it without each click.
+
+    >>> explanation_costs(2, 0, 1000)
+    [3, 3, 3]
+
+    Args:
+        clicks: number of clicks of the session.
+        earlier_clicks: number of clicks of the earlier sessions of the visitor.
+        n_items: number of items in the catalog.
+    """
+    per_row = _EXPLANATION * (1 + (clicks + earlier_clicks) / _CLICKS) * (1 + n_items / _CATALOG)
+    return [int(per_row)] * (1 + clicks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -157,20 +157,6 @@ class EventRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     model: Name | None = None
 
 
-class ActivateRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The version of a model to activate, by name or by folder.
-
-    Attributes:
-        model: name of the model; the default is the first one.
-        version: a version of its registry.
-        path: folder of a version, below the served folder.
-    """
-
-    model: Name | None = None
-    version: Name | None = None
-    path: Annotated[str, Meta(max_length=4096)] | None = None
-
-
 class NeighborResponse(Struct):
     """A training session that contributes to the scores, or several with the same items.
 
@@ -283,49 +269,6 @@ class VisitorResponse(Struct):
 
     user: str
     sessions: list[EarlierSession]
-
-
-class ModelResponse(Struct, kw_only=True):
-    """A served model.
-
-    Attributes:
-        name: as requests name it.
-        model: the kind of model, such as "narm".
-        version: active version.
-        loaded_at: seconds since 1970.
-        items: size of the catalog.
-        titles: number of items with a title.
-        reads: inputs besides clicks: times, users, history.
-        config: its parameters.
-        trained: data and duration of the training.
-        search: `method` is "exhaustive" if every item is scored, "bounded" if upper bounds skip
-            most items; `recall` of the exact top 20, measured in `requests` requests when the
-            model was loaded; `bound_scale` below 1 if the search is approximate.
-        rejected: versions that could not be loaded, with the reason.
-        versions: versions of its registry that can be activated.
-        ab: versions of an A/B test and the shares of the sessions they answer; `version` and the
-            fields above are those of the first.
-    """
-
-    name: str
-    model: str
-    version: str
-    loaded_at: float
-    items: int
-    titles: int
-    reads: list[str]
-    config: dict[str, Any]
-    trained: dict[str, Any]
-    search: dict[str, Any]
-    rejected: dict[str, str]
-    versions: list[str]
-    ab: dict[str, float]
-
-
-class ModelsResponse(Struct):
-    """All served models; the first one is the default."""
-
-    models: list[ModelResponse]
 
 
 class ItemsResponse(Struct):

@@ -94,7 +94,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
 
     Raises:
         ArtifactError: a model cannot be loaded.
-        ConfigError: the titles cannot be read, or the worker processes do not start.
+        ConfigError: the item file cannot be read, or the worker processes do not start.
     """
     if settings.workers == 1:
         run_worker(settings, [listener])
@@ -117,7 +117,7 @@ def run_worker(
 
     Raises:
         ArtifactError: a model cannot be loaded.
-        ConfigError: the titles cannot be read.
+        ConfigError: the item file cannot be read.
     """
     _log_to_stderr()
     sys.setswitchinterval(_SWITCH_INTERVAL)

@@ -163,11 +163,12 @@ class Settings:
             "takes memory of its own"
         ),
     ] = None
-    titles: Annotated[
+    items: Annotated[
         str | None,
         Field(
-            description="CSV file with columns item and title, for the catalog search, the web "
-            "page, and requests with titles"
+            description="file with a row for each item: CSV, JSON lines or Parquet with the column "
+            "item and any of title, image, price, url and category, for the web page, the catalog "
+            "search, and requests with titles"
         ),
     ] = None
     min_recall: Annotated[

@@ -6,11 +6,11 @@ import { readJSON, writeJSON } from "./json.js";
  * @returns {{answer: object?, problem: object?, ms: number, serverMs: number?}} either an answer or
  *   a problem; the response time, and the server's share of it.
  */
-export async function fetchJSON(path, body, signal) {
+export async function fetchJSON(path, body, signal, headers = {}) {
   const options =
     body === undefined
-      ? {}
-      : { method: "POST", body: writeJSON(body), headers: { "Content-Type": "application/json" } };
+      ? { headers }
+      : { method: "POST", body: writeJSON(body), headers: { "Content-Type": "application/json", ...headers } };
   const start = performance.now();
   let response, text;
   try {

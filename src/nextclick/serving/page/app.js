@@ -3,11 +3,12 @@
 import { Controls } from "./controls.js";
 import { html, Component, render } from "./html.js";
 import { keyOf } from "./ids.js";
-import { Panel, Problem } from "./panel.js";
+import { named, picture } from "./items.js";
+import { BothPanels, Panel } from "./panel.js";
+import { Problem } from "./problem.js";
 import { Search } from "./search.js";
 import { Session } from "./session.js";
 import { State } from "./state.js";
-import { named } from "./titles.js";
 
 function App({ state }) {
   return html`
@@ -23,6 +24,7 @@ function App({ state }) {
 function Workspace({ state }) {
   const unknown = new Set((state.panels[0].answer?.unknown ?? []).map(keyOf));
   const shown = [0, 1].filter((at) => state.chosen[at] !== null);
+  const together = shown.length === 2 && narrow.matches;
   return html`
     <${Controls} state=${state} />
     <div class="desk">
@@ -35,27 +37,29 @@ function Workspace({ state }) {
       </section>
       ${state.clicks.length === 0
         ? html`<${EmptySession} state=${state} />`
-        : html`<div class=${`panels n${shown.length}`}>
-            ${shown.map((at) => html`<${Panel} key=${at} state=${state} at=${at} />`)}
-            ${shown.some((at) => state.panels[at].answer) && html`<${Legend} two=${shown.length === 2} />`}
+        : html`<div class=${`panels n${together ? 1 : shown.length}`}>
+            ${together ? html`<${BothPanels} state=${state} />` : shown.map((at) => html`<${Panel} key=${at} state=${state} at=${at} />`)}
+            ${shown.some((at) => state.panels[at].answer) && html`<${Legend} two=${shown.length === 2} together=${together} />`}
           </div>`}
     </div>`;
 }
 
-const Legend = ({ two }) => html`<p class="hint below">
-  <span class="dot"></span> already clicked. Before: the rank in the previous answer.
-  ${two && " Other: the rank by the other model."}${" "}
-  Bars compare scores of one model; scores of different models are not comparable.
+const Legend = ({ two, together }) => html`<p class="hint below">
+  ${together ? "▲ and ▼: the rank by the second model is higher or lower." : ""}
+  ${two ? "" : "Before: the rank in the previous answer."}
+  ${two && !together ? "Other: the rank by the other model." : ""}
+  ${together ? "" : " Bars compare scores of one model; scores of different models are not comparable."}
 </p>`;
 
 const EmptySession = ({ state }) => html`<section class="beginning">
   <p class="large">Search for an item to start a session.</p>
-  <p>The model then recommends the next clicks. Click a recommended item to add it to the session:
-    the list shows how the ranks change, and an explanation if the model provides one.</p>
+  <p>The model then recommends what the visitor clicks next. Click a recommended item to add it to the session:
+    the list shows how the ranks change. “Why?” at an item shows which clicks and which earlier sessions led to it.</p>
+  <p><button type="button" id="draw" onClick=${() => state.draw()}>Draw a session at random</button></p>
   ${state.popular.length > 0 &&
   html`<p>Or start with one of the most clicked items:</p>
     <p class="starts">${state.popular.map(
-      (id) => html`<button key=${keyOf(id)} type="button" class="id" onClick=${() => state.click(id)}>${named(id)}</button>`,
+      (id) => html`<button key=${keyOf(id)} type="button" class="id" onClick=${() => state.click(id)}>${picture(id)}<span>${named(id)}</span></button>`,
     )}</p>`}
 </section>`;
 
@@ -64,6 +68,7 @@ function Changes({ state }) {
     <button type="button" id="undo" disabled=${state.past.length === 0} onClick=${() => state.undo()}>Undo</button>
     <button type="button" id="clear" disabled=${state.clicks.length === 0} onClick=${() => state.clear()}>Clear</button>
     <${Share} disabled=${state.clicks.length === 0} />
+    ${state.clicks.length > 0 && html`<button type="button" id="draw" onClick=${() => state.draw()}>Draw a session</button>`}
   </p>`;
 }
 
@@ -117,8 +122,10 @@ class Head extends Component {
   }
 }
 
+const narrow = matchMedia("(max-width: 44rem)"); // where two models share one list
 const root = document.getElementById("app");
 const state = new State(() => render(html`<${App} state=${state} />`, root));
+narrow.addEventListener("change", () => state.changed());
 addEventListener("hashchange", () => {
   if (state.models && location.hash.slice(1) !== state.hash()) state.open(location.hash);
 });

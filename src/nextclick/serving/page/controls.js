@@ -1,9 +1,10 @@
 // The request: models, number of items, filters.
 
 import { html } from "./html.js";
+import { Rules } from "./rules.js";
 
 export function Controls({ state }) {
-  const { models, chosen, k, excludeSeen, useTimes, user } = state;
+  const { models, chosen, useTimes } = state;
   return html`<form class="controls" aria-label="Request" onSubmit=${(event) => event.preventDefault()}>
     <label>Model
       <select id="model" value=${chosen[0]} onChange=${(event) => state.choose(0, event.target.value)}>
@@ -17,24 +18,18 @@ export function Controls({ state }) {
       </select>
     </label>
     <label>Number of items
-      <input id="k" type="number" class="short" min="1" value=${k}
-        onChange=${(event) => state.set({ k: event.target.value })} />
+      <input id="k" type="number" class="short" min="1" ...${state.input("k")} />
     </label>
     ${state.reads("users") &&
     html`<label>Visitor
-      <input id="user" type="text" class="short" autocomplete="off" value=${user} placeholder="anonymous"
-        onChange=${(event) => state.set({ user: event.target.value.trim() })} />
+      <input id="user" type="text" class="short" autocomplete="off" placeholder="anonymous" ...${state.input("user")} />
     </label>`}
-    <label class="check">
-      <input id="exclude" type="checkbox" checked=${excludeSeen}
-        onChange=${(event) => state.set({ excludeSeen: event.target.checked })} />
-      Exclude clicked items
-    </label>
     ${state.reads("times") &&
     html`<label class="check">
       <input id="times" type="checkbox" checked=${useTimes}
         onChange=${(event) => state.set({ useTimes: event.target.checked })} />
       Use click times
     </label>`}
+    <${Rules} state=${state} />
   </form>`;
 }

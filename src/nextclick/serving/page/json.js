@@ -15,10 +15,9 @@ export function readJSON(text) {
   );
 }
 
-/** Serialize a value. */
-export function writeJSON(value) {
-  const marked = JSON.stringify(value, (_, held) =>
-    typeof held === "bigint" ? `${MARK}${held}` : held,
-  );
+/** Serialize a value, with line breaks if an indent is given. */
+export function writeJSON(value, indent) {
+  const replacer = (_, held) => (typeof held === "bigint" ? `${MARK}${held}` : held);
+  const marked = JSON.stringify(value, replacer, indent);
   return marked.replace(MARKED, "$1");
 }

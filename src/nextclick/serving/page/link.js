@@ -1,10 +1,12 @@
 // The session in the URL of the page, so that a link reproduces it.
 
 import { idOf, keyOf } from "./ids.js";
+import { RULES } from "./rules.js";
 
 /** The fragment of the URL. */
-export function toHash({ models, k, excludeSeen, clicks, useTimes, wait, user }) {
-  const parts = { m: models[0], v: models[1], k, seen: excludeSeen ? 1 : "", u: user };
+export function toHash({ models, k, clicks, useTimes, wait, user, ...rules }) {
+  const parts = { m: models[0], v: models[1], k, u: user };
+  for (const { name, link, kind } of RULES) parts[link] = kind === "switch" ? (rules[name] ? 1 : "") : rules[name];
   parts.s = clicks.map((click) => encodeURIComponent(keyOf(click.id))).join(",");
   if (useTimes) {
     parts.t = clicks.map((click) => click.gap).join(",");
@@ -30,7 +32,7 @@ export function fromHash(hash) {
   return {
     models: [text("m") || null, text("v") || null],
     k: text("k") || null,
-    excludeSeen: text("seen") === "1",
+    rules: Object.fromEntries(RULES.map(({ name, link, kind }) => [name, kind === "switch" ? text(link) === "1" : text(link)])),
     clicks: ids.map((id, n) => ({ id, gap: Number(gaps[n]) || 0 })),
     useTimes: gaps.length > 0,
     wait: Number(text("now")) || 0,

@@ -1,10 +1,11 @@
-// One model: version, response time, recommendations and explanation; or the error.
+// One model: what is known of it, response time and recommendations; or the error.
 
-import { isTransient } from "./api.js";
-import { Explanation } from "./explanation.js";
 import { html } from "./html.js";
 import { keyOf } from "./ids.js";
+import { Differences } from "./differences.js";
+import { Problem } from "./problem.js";
 import { Ranking } from "./ranking.js";
+import { About } from "./versions.js";
 
 export function Panel({ state, at }) {
   const panel = state.panels[at];
@@ -12,40 +13,38 @@ export function Panel({ state, at }) {
   const two = state.chosen[0] !== null && state.chosen[1] !== null;
   const other = two ? { answer: state.panels[1 - at].answer, name: state.chosen[1 - at] } : null;
   return html`<section class=${`panel panel-${at}`} aria-labelledby=${`panel-${at}`} aria-busy=${panel.busy}>
-    <header>
-      <h2 id=${`panel-${at}`}>${model.name}</h2>
-      <p class="aside">${about(model)}</p>
-    </header>
+    <${Header} state=${state} at=${at} />
     ${panel.problem && html`<${Problem} problem=${panel.problem} again=${() => state.requestAll([at])} />`}
-    ${panel.answer && Answer({ state, panel, model, other })}
+    ${panel.answer && html`
+      <${Latency} times=${panel.times} />
+      ${panel.answer.note && html`<p class="note">${sentence(panel.answer.note)}</p>`}
+      <${Ranking} state=${state} at=${at} name=${model.name} answer=${panel.answer} before=${panel.before} other=${other}
+        clicked=${clickedIn(state)} />`}
   </section>`;
 }
 
-function Answer({ state, panel, model, other }) {
-  const { answer, before, times } = panel;
-  const clicked = new Set(state.clicks.map((click) => keyOf(click.id)));
-  return html`
-    <${Latency} times=${times} />
-    ${answer.note && html`<p class="note">${sentence(answer.note)}</p>`}
-    <div class="found">
-      <${Ranking} name=${model.name} answer=${answer} before=${before} other=${other}
-        clicked=${clicked} onPick=${(id) => state.click(id)} />
-      <${Explanation} explanation=${answer.explanation} clicked=${clicked} />
-    </div>
-  `;
+/** Both models on a narrow screen: their facts, then one list. */
+export function BothPanels({ state }) {
+  return html`<section class="panel both" aria-label=${`${state.chosen[0]} and ${state.chosen[1]}`}
+    aria-busy=${state.panels.some((panel) => panel.busy)}>
+    ${[0, 1].map((at) => html`<div key=${at} class=${`panel-${at}`}>
+      <${Header} state=${state} at=${at} />
+      ${state.panels[at].problem && html`<${Problem} problem=${state.panels[at].problem} again=${() => state.requestAll([at])} />`}
+      ${state.panels[at].answer?.note && html`<p class="note">${sentence(state.panels[at].answer.note)}</p>`}
+    </div>`)}
+    ${state.panels.some((panel) => panel.answer) && html`<${Differences} state=${state} clicked=${clickedIn(state)} />`}
+  </section>`;
 }
 
-export function Problem({ problem, again }) {
-  return html`<div class="problem" role="alert">
-    <h3>${problem.title}${problem.status > 0 && html` <span class="aside">${problem.status}</span>`}</h3>
-    <dl>
-      ${problem.field && html`<dt>Field</dt><dd><code>${problem.field}</code></dd>`}
-      <dt>Problem</dt><dd>${problem.problem}</dd>
-      <dt>Remedy</dt><dd>${problem.remedy}</dd>
-    </dl>
-    ${isTransient(problem) && html`<button type="button" onClick=${again}>Retry</button>`}
-  </div>`;
+function Header({ state, at }) {
+  const model = state.model(at);
+  return html`<header>
+    <h2 id=${`panel-${at}`}>${model.name}</h2>
+    <${About} state=${state} at=${at} model=${model} />
+  </header>`;
 }
+
+const clickedIn = (state) => new Set(state.clicks.map((click) => keyOf(click.id)));
 
 function Latency({ times }) {
   const last = times.at(-1);
@@ -62,12 +61,5 @@ function Latency({ times }) {
 }
 
 const milliseconds = (ms) => `${ms.toFixed(ms < 10 ? 1 : 0)}\u00a0ms`;
-
-function about({ name, model, version, items, reads }) {
-  const parts = [`version ${version}`, `${items.toLocaleString("en-US")} items`];
-  if (model !== name) parts.unshift(model);
-  if (reads.length) parts.push(`reads ${reads.join(" and ")}`);
-  return parts.join(" · ");
-}
 
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;

@@ -2,18 +2,25 @@
 
 import { html, Component } from "./html.js";
 import { keyOf } from "./ids.js";
+import { called, facts, named, picture } from "./items.js";
 import { ranksOf } from "./state.js";
-import { named } from "./titles.js";
+import { Why } from "./why.js";
 
 const MOVE = { duration: 260, easing: "cubic-bezier(.2, .7, .2, 1)" };
 
 export class Ranking extends Component {
+  componentDidMount() {
+    this.shown = this.props.answer;
+  }
+
   getSnapshotBeforeUpdate() {
     return this.body ? topsOf(this.body) : new Map();
   }
 
   componentDidUpdate(_, __, tops) {
     if (!this.body || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    if (this.props.answer === this.shown) return; // an explanation was opened or closed
+    this.shown = this.props.answer;
     for (const [key, top] of topsOf(this.body)) {
       const moved = (tops.get(key) ?? top) - top;
       const row = this.body.querySelector(`[data-key="${CSS.escape(key)}"]`);
@@ -21,7 +28,7 @@ export class Ranking extends Component {
     }
   }
 
-  render({ name, answer, before, other, clicked, onPick }) {
+  render({ state, at, name, answer, before, other, clicked }) {
     const scale = scaleOf(answer.scores);
     const otherRanks = other?.answer ? ranksOf(other.answer.items) : null;
     return html`<table class="ranking">
@@ -31,27 +38,29 @@ export class Ranking extends Component {
           <th scope="col" class="number"><span class="vh">Rank</span></th>
           <th scope="col">Item</th>
           <th scope="col" class="score">Score</th>
-          <th scope="col" class="mark">Before</th>
-          ${otherRanks && html`<th scope="col" class="mark" title=${`rank by ${other.name}`}>Other</th>`}
+          ${otherRanks
+            ? html`<th scope="col" class="mark" title=${`rank by ${other.name}`}>Other</th>`
+            : html`<th scope="col" class="mark">Before</th>`}
         </tr>
       </thead>
       <tbody ref=${(body) => (this.body = body)}>
-        ${answer.items.map((id, n) =>
-          Row({ id, n, score: answer.scores[n], scale, before, otherRanks, other, clicked, onPick }),
-        )}
+        ${answer.items.map((id, n) => [
+          Row({ state, at, id, n, score: answer.scores[n], scale, before, otherRanks, other, clicked }),
+          WhyRow({ state, at, id, clicked, columns: 4 }),
+        ])}
       </tbody>
     </table>`;
   }
 }
 
-function Row({ id, n, score, scale, before, otherRanks, other, clicked, onPick }) {
+function Row({ state, at, id, n, score, scale, before, otherRanks, other, clicked }) {
   const key = keyOf(id);
   return html`<tr key=${key} data-key=${key}>
     <td class="number">${n + 1}</td>
-    <th scope="row">
-      <button type="button" class="pick id" onClick=${() => onPick(id)}>${named(id)}</button>
-      ${clicked.has(key) && html`<span class="dot" title="already clicked"><span class="vh">already clicked</span></span>`}
-    </th>
+    <th scope="row"><div class="item">${picture(id)}<div class="name">
+      <button type="button" class="pick id" onClick=${() => state.click(id)}>${named(id)}</button>
+      <span class="under"><${WhyButton} state=${state} at=${at} id=${id} />${clicked.has(key) && html`<span><span class="dot"></span> clicked</span>`}${facts(id)}</span>
+    </div></div></th>
     <td>
       <div class="score" style=${{ "--letters": scale.letters }}>
         <span class="bar" style=${{ "--part": score === null ? 0 : scale.part(score) }}></span>
@@ -60,11 +69,9 @@ function Row({ id, n, score, scale, before, otherRanks, other, clicked, onPick }
           : html`<span>${scale.text(score)}</span>`}
       </div>
     </td>
-    <td class="mark">${before && Moved({ now: n + 1, was: before.get(key), gone: "new", long: "not in the previous answer" })}</td>
-    ${otherRanks &&
-    html`<td class="mark">
-      ${Moved({ now: n + 1, was: otherRanks.get(key), gone: "–", long: `not in the answer of ${other.name}` })}
-    </td>`}
+    <td class="mark">${otherRanks
+      ? Moved({ now: n + 1, was: otherRanks.get(key), gone: "–", long: `not in the answer of ${other.name}` })
+      : before && Moved({ now: n + 1, was: before.get(key), gone: "new", long: "not in the previous answer" })}</td>
   </tr>`;
 }
 
@@ -96,5 +103,20 @@ function scaleOf(scores) {
   };
 }
 
+/** Opens and closes the explanation of an item. */
+export function WhyButton({ state, at, id }) {
+  const open = state.isExplained(at, id);
+  return html`<button type="button" class="ask" aria-expanded=${open} aria-label=${`Why ${called(id)}?`}
+    onClick=${() => state.explain(open ? null : { at, key: keyOf(id) })}>Why?</button>`;
+}
+
+/** The row below an item with its explanation, if that is open. */
+export function WhyRow({ state, at, id, clicked, columns }) {
+  if (!state.isExplained(at, id)) return null;
+  return html`<tr key=${`why ${keyOf(id)}`} class="reason"><td colspan=${columns}>
+    <${Why} state=${state} at=${at} id=${id} clicked=${clicked} />
+  </td></tr>`;
+}
+
 const topsOf = (body) =>
-  new Map([...body.rows].map((row) => [row.dataset.key, row.getBoundingClientRect().top]));
+  new Map([...body.rows].filter((row) => row.dataset.key).map((row) => [row.dataset.key, row.getBoundingClientRect().top]));

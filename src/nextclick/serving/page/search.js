@@ -3,7 +3,7 @@
 import { fetchJSON } from "./api.js";
 import { html, Component } from "./html.js";
 import { keyOf, typedId } from "./ids.js";
-import { learn, named } from "./titles.js";
+import { learn, named } from "./items.js";
 
 const DELAY = 80; // ms after a keystroke
 const LIMIT = 12;

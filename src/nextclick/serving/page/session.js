@@ -2,7 +2,13 @@
 
 import { html } from "./html.js";
 import { keyOf } from "./ids.js";
-import { called, named } from "./titles.js";
+import { called, named, picture } from "./items.js";
+
+const SOURCES = {
+  "training-session": "A session of the training log, drawn at random.",
+  "training-items": "The items of a session of the training log, drawn at random. The model does not store their order.",
+  "popular-items": "Popular items, drawn at random: this model stores no sessions.",
+};
 
 export function Session({ state, unknown }) {
   const { clicks, useTimes } = state;
@@ -10,12 +16,13 @@ export function Session({ state, unknown }) {
   return html`<ol class="clicks" aria-label="Clicks in order">
       ${clicks.map((click, n) => Click({ state, click, n, unknown: unknown.has(keyOf(click.id)) }))}
     </ol>
-    ${useTimes && Prediction({ state })}`;
+    ${useTimes && Prediction({ state })}
+    ${state.source && html`<p class="hint" id="source">${SOURCES[state.source]}</p>`}`;
 }
 
 function Click({ state, click, n, unknown }) {
   return html`<li>
-    <span class="id">${named(click.id)}</span>
+    ${picture(click.id)}<span class="id">${named(click.id)}</span>
     ${unknown && html`<span class="tag">unknown to the model</span>`}
     ${state.useTimes &&
     n > 0 &&

@@ -2,8 +2,9 @@
 
 import { fetchJSON } from "./api.js";
 import { keyOf } from "./ids.js";
+import { called, learn, lookUp } from "./items.js";
 import { fromHash, toHash } from "./link.js";
-import { called, learn } from "./titles.js";
+import { noRules, ruleFields } from "./rules.js";
 
 const MAX_TIMES = 24; // response times that are shown
 
@@ -16,7 +17,9 @@ export class State {
     this.failed = null; // the problem of loading them
     this.chosen = [null, null]; // names; the second may be null
     this.k = "10";
-    this.excludeSeen = false;
+    Object.assign(this, noRules()); // excludeSeen, allow, block
+    this.rulesOpen = false;
+    this.drafts = {}; // typed texts that are not entered yet, by name; an answer must not erase them
     this.useTimes = false;
     this.wait = 0; // seconds from the last click to the prediction
     this.user = "";
@@ -27,6 +30,8 @@ export class State {
     this.popular = []; // items of the first model, the most clicked first
     this.lastClick = null;
     this.announced = "";
+    this.explained = null; // {at, key} of the item whose explanation is open
+    this.source = null; // what the session was drawn from
   }
 
   // models
@@ -55,14 +60,16 @@ export class State {
     this.chosen = [named(link.models[0]) ? link.models[0] : this.models[0].name, null];
     if (named(link.models[1])) this.chosen[1] = link.models[1];
     this.k = link.k ?? String(Math.min(10, ...this.models.map((model) => model.items)));
-    Object.assign(this, {
-      excludeSeen: link.excludeSeen,
+    Object.assign(this, link.rules, {
       useTimes: link.useTimes,
       wait: link.wait,
       user: link.user,
       clicks: link.clicks,
       past: link.clicks.map((_, n) => link.clicks.slice(0, n)),
       panels: [emptyPanel(), emptyPanel()],
+      explained: null,
+      source: null,
+      drafts: {},
     });
     this.loadPopular();
     this.requestAll();
@@ -71,6 +78,7 @@ export class State {
   choose(at, name) {
     this.chosen[at] = name || null;
     this.panels[at] = emptyPanel();
+    this.explained = null;
     if (at === 0) this.loadPopular();
     this.requestAll([at]);
   }
@@ -82,10 +90,56 @@ export class State {
     this.popular = answer ? answer.items : [];
     learn(this.popular, answer?.titles);
     this.changed();
+    this.lookUp(0, this.popular);
+  }
+
+  /** A model whose version was changed. */
+  replaceModel(model) {
+    this.models = this.models.map((old) => (old.name === model.name ? model : old));
+    this.requestAll([0, 1].filter((at) => this.chosen[at] === model.name));
+  }
+
+  /** Draw a session at random from what the first model stores. */
+  async draw() {
+    const { answer, problem } = await fetchJSON(`v1/example?${new URLSearchParams({ model: this.chosen[0] })}`);
+    if (answer) {
+      this.change(answer.session.map((id) => ({ id, gap: 0 })), answer.source);
+    } else {
+      this.announce(problem.problem);
+    }
+  }
+
+  // explanations
+
+  isExplained(at, id) {
+    return this.explained?.at === at && this.explained.key === keyOf(id);
+  }
+
+  explain(item) {
+    this.explained = item;
+    this.changed();
+  }
+
+  /** The body of POST /v1/explain for an item of an answer. */
+  explainBody(at, id) {
+    const { model, session, titles, times, now, user } = this.request(at);
+    return { model, session, titles, times, now, user, items: [id] };
+  }
+
+  learnExplanation(at, { items, titles, clicks, click_titles, neighbors }) {
+    learn(items, titles);
+    learn(clicks, click_titles);
+    for (const one of neighbors) if (one.items) learn(one.items, one.titles);
+  }
+
+  announce(text) {
+    this.announced = text;
+    this.changed();
   }
 
   set(changes) {
     Object.assign(this, changes);
+    for (const name of Object.keys(changes)) delete this.drafts[name];
     this.requestAll();
   }
 
@@ -111,12 +165,23 @@ export class State {
   undo() {
     if (this.past.length === 0) return;
     this.clicks = this.past.pop();
+    this.source = null;
     this.requestAll();
   }
 
-  change(clicks) {
+  /** Properties of a text input whose value is entered with Enter or by leaving it. */
+  input(name) {
+    return {
+      value: this.drafts[name] ?? this[name],
+      onInput: (event) => (this.drafts[name] = event.target.value),
+      onChange: (event) => this.set({ [name]: event.target.value.trim() }),
+    };
+  }
+
+  change(clicks, source = null) {
     this.past.push(this.clicks);
     this.clicks = clicks;
+    this.source = source;
     this.requestAll();
   }
 
@@ -129,8 +194,7 @@ export class State {
   }
 
   hash() {
-    const { chosen: models, k, excludeSeen, clicks, useTimes, wait, user } = this;
-    return toHash({ models, k, excludeSeen, clicks, useTimes, wait, user });
+    return toHash({ ...this, models: this.chosen });
   }
 
   /** The body of POST /v1/recommend for the current session. */
@@ -139,9 +203,8 @@ export class State {
       model: this.chosen[at],
       session: this.clicks.map((click) => click.id),
       k: this.k.trim() === "" ? null : Number(this.k),
-      explain: true,
+      ...ruleFields(this, this.popular[0]),
     };
-    if (this.excludeSeen) body.exclude_seen = true;
     if (this.model(at).titles > 0) body.titles = true;
     if (this.useTimes) {
       let clock = 0;
@@ -168,14 +231,18 @@ export class State {
     } catch {
       return; // replaced by a later request
     }
-    if (result.answer) this.learn(body.session, result.answer);
+    if (result.answer) {
+      learn(result.answer.items, result.answer.titles);
+      learn(body.session, result.answer.session_titles);
+      this.lookUp(at, [...body.session, ...result.answer.items]);
+    }
     if (this.requests[at] === control) this.show(at, result);
   }
 
-  learn(session, { items, titles, session_titles, explanation }) {
-    learn(items, titles);
-    learn(session, session_titles);
-    for (const one of explanation?.neighbors ?? []) learn(one.items, one.titles);
+  /** Request pictures, prices, links and categories of items, if the server has any. */
+  async lookUp(at, ids) {
+    const model = this.model(at);
+    if (model !== null && model.details > 0 && (await lookUp(ids, model.name))) this.changed();
   }
 
   show(at, { answer, problem, ms, serverMs }) {
@@ -185,6 +252,7 @@ export class State {
       ? { answer, problem: null, before, times: [...old.times, { ms, serverMs }], busy: false }
       : { answer: null, problem, before, times: old.times, busy: false };
     this.panels[at].times = this.panels[at].times.slice(-MAX_TIMES);
+    if (this.explained?.at === at) this.explained = null; // it belongs to the previous answer
     this.announced = this.panels.map((panel, n) => this.summary(panel, n)).join(" ");
     this.changed();
   }
