@@ -1,7 +1,7 @@
 """`--config` and `--dump-config`: the options of a command in a TOML file.
 
-The file has a table for each command, whose keys are the long flags without dashes, and the names
-of the arguments:
+The file has a table for each command, such as [prepare] or [report.online], whose keys are the long
+flags without dashes, and the names of the arguments:
 
     [prepare]
     sources = ["clicks.csv"]
@@ -64,16 +64,24 @@ def is_dump(arguments: list[str]) -> bool:
 
 def _apply_file(ctx: typer.Context, path: Path | None) -> Path | None:
     if path is not None and not ctx.resilient_parsing:
-        ctx.default_map = read_config(path, ctx.command)
+        ctx.default_map = read_config(path, ctx.command, _table_name(ctx))
     return path
 
 
-def read_config(path: Path, command: Any) -> dict[str, Any]:
+def _table_name(ctx: Any) -> str:
+    """The table of a command: its name, such as `prepare`, or `report.online` in a group."""
+    group = ctx.parent
+    is_nested = group is not None and group.parent is not None
+    return f"{group.command.name}.{ctx.command.name}" if is_nested else str(ctx.command.name)
+
+
+def read_config(path: Path, command: Any, table: str) -> dict[str, Any]:
     """The values of the table of a command, by the name of the parameter.
 
     Args:
         path: the file.
         command: the command of the command line.
+        table: name of its table.
 
     Raises:
         ConfigError: the file cannot be read or is not TOML, a table is not named after a command, a
@@ -83,10 +91,13 @@ def read_config(path: Path, command: Any) -> dict[str, Any]:
     _check_tables(path, content)
     keys = {config_key(parameter): parameter for parameter in _parameters(command)}
     values = {}
-    for key, value in content.get(command.name, {}).items():
+    given: Any = content
+    for name in table.split("."):
+        given = given.get(name, {})
+    for key, value in given.items():
         if key not in keys:
-            raise ConfigError(f"{path}: {command.name} has no option {key!r}: {nearest(key, keys)}")
-        where = f"{path}: {key} of [{command.name}]"
+            raise ConfigError(f"{path}: {table} has no option {key!r}: {nearest(key, keys)}")
+        where = f"{path}: {key} of [{table}]"
         values[keys[key].name] = _typed(where, keys[key], value)
     return values
 
@@ -109,8 +120,9 @@ def dumped(ctx: typer.Context, defaults: Mapping[str, tuple[Any, str]]) -> str:
         ctx: the context of the command.
         defaults: default of each parameter, and a text in place of a default that is not constant.
     """
-    name = ctx.command.name
-    lines = [f"# options of nextclick {name}, for its option --config", "", f"[{name}]"]
+    name = _table_name(ctx)
+    command = name.replace(".", " ")
+    lines = [f"# options of nextclick {command}, for its option --config", "", f"[{name}]"]
     panel = None
     for parameter in _parameters(ctx.command):
         heading = getattr(parameter, "rich_help_panel", None)
