@@ -1,5 +1,7 @@
 """axe-core finds no accessibility violation on the pages of the server, in headless Chromium."""
 
+import re
+
 import pytest
 
 from page_in_browser import chromium, serving
@@ -74,11 +76,12 @@ def test_each_example_is_answered(opened):
     for form in forms.all():
         form.get_by_role("button").click()
         shown = form.get_by_role("status")
-        expect(shown).to_contain_text(" ")
+        expect(shown).to_have_text(re.compile(r"^\d{3} "))
         statuses[form.get_attribute("aria-label")] = int(shown.inner_text().split()[0])
     refused = {name: status for name, status in statuses.items() if status >= 400}
     # activation needs a token, and no history is stored for models that read none
     assert all(status in (403, 404) for status in refused.values()), refused
     assert "Example of POST /v1/explain" not in refused
     assert len(refused) <= 3, refused
-    opened.complaints.clear()
+    expected = re.compile("status of 40[34]")
+    opened.complaints[:] = [line for line in opened.complaints if not expected.search(line)]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def table_rows(artifact: Artifact) -> ItemRows | None:
     """The rows of an artifact's item table; None if it has none, or no column that is shown."""
-    table = getattr(artifact, "item_table", None)
+    table = artifact.item_table
     if table is None:
         return None
     shown = {}
