@@ -10,6 +10,8 @@ import pytest
 
 from nextclick import train
 from nextclick.artifact import Artifact
+from nextclick.core.item_columns import Categories, CategoryColumn, NumberColumn, TextColumn
+from nextclick.core.item_table import ItemTable
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ConfigError
 from nextclick.serving.example_sessions import draw_session
@@ -167,19 +169,16 @@ def test_an_example_over_http(knn):
 
 
 def test_the_item_table_of_an_artifact_is_shown_without_a_file(knn):
-    tables = pytest.importorskip("nextclick.core.item_table", reason="needs item tables")
     labels = Vocabulary.from_strings(["Hats", "Shoes"])
     texts = ["Red shoe", "", "", "", "Scarf"]
     artifact = Artifact.load(knn)
-    table = tables.ItemTable(
+    table = ItemTable(
         5,
         [
-            tables.TextColumn("Title", Vocabulary.from_strings(texts)),
-            tables.CategoryColumn(
-                "category", tables.Categories(np.array([0, 2, 1, 0, 0, 0], np.int32), labels)
-            ),
-            tables.NumberColumn("price", np.array([np.nan, 19.9, np.nan, 5, np.nan, np.nan])),
-            tables.NumberColumn("weight", np.arange(6.0)),
+            TextColumn("Title", Vocabulary.from_strings(texts)),
+            CategoryColumn("category", Categories(np.array([0, 2, 1, 0, 0, 0], np.int32), labels)),
+            NumberColumn("price", np.array([np.nan, 19.9, np.nan, 5, np.nan, np.nan])),
+            NumberColumn("weight", np.arange(6.0)),
         ],
     )
     rows = table_rows(SimpleNamespace(items=artifact.items, item_table=table))

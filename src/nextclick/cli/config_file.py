@@ -72,7 +72,7 @@ def _table_name(ctx: Any) -> str:
     """The table of a command: its name, such as `prepare`, or `report.online` in a group."""
     group = ctx.parent
     is_nested = group is not None and group.parent is not None
-    return f"{group.command.name}.{ctx.command.name}" if is_nested else str(ctx.command.name)
+    return f"{group.info_name}.{ctx.command.name}" if is_nested else str(ctx.command.name)
 
 
 def read_config(path: Path, command: Any, table: str) -> dict[str, Any]:
