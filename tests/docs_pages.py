@@ -87,8 +87,9 @@ def check_typed(words: list[str], *, whole: bool = True) -> None:
     if "--config" in rest:  # the file is the reader's, and may name what is required
         at = rest.index("--config")
         rest, whole = rest[:at] + rest[at + 2 :], False
+    command, rest = _in_group(group.commands[name], rest)
     try:
-        told = group.commands[name].make_context(name, rest).params
+        told = command.make_context(name, rest).params
     except Exception as error:  # typer's own classes have no public name
         if whole or type(error).__name__ != "MissingParameter":
             raise
@@ -106,6 +107,14 @@ def check_typed(words: list[str], *, whole: bool = True) -> None:
                 parse_model_specs(said, parse_values(told.get("settings")))
     if name in {"train", "tune", "sweep"}:
         _check_model(told)
+
+
+def _in_group(command: Any, rest: list[str]) -> tuple[Any, list[str]]:
+    """The command itself, or that of a group which the first word names; and the other words."""
+    if not hasattr(command, "commands"):
+        return command, rest
+    assert rest[0] in command.commands, f"there is no command {command.name} {rest[0]}"
+    return command.commands[rest[0]], rest[1:]
 
 
 def _check_model(told: dict[str, Any]) -> None:

@@ -328,7 +328,8 @@ def joined(text: str | None) -> str:
 def test_every_example_of_the_help_can_be_typed() -> None:
     group = get_command(app)
     for name, command in group.commands.items():
-        examples = re.findall(r"^ +(nextclick .*)$", joined(command.help), re.MULTILINE)
+        help_texts = [one.help for one in getattr(command, "commands", {"": command}).values()]
+        examples = re.findall(r"^ +(nextclick .*)$", joined("\n".join(help_texts)), re.MULTILINE)
         for line in examples:
             check_typed(typed(line))
         assert examples or name == "models", f"the help of {name} shows no example"

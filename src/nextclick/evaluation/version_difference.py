@@ -144,6 +144,7 @@ def ratio_and_variance(y: Float64Array, n: Float64Array) -> tuple[float, float] 
         y: (m,) float64.
         n: (m,) float64, at least 0.
 
+    >>> import numpy as np
     >>> value, variance = ratio_and_variance(np.array([1.0, 0.0]), np.array([2.0, 2.0]))
     >>> value, variance  # 2/1 · (0.5² + 0.5²) / 4²
     (0.25, 0.0625)
