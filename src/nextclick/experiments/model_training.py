@@ -13,7 +13,7 @@ from nextclick.artifact.model_card import log_facts
 from nextclick.core.config import build_config
 from nextclick.core.hardware import machine
 from nextclick.core.locations import resolve_location
-from nextclick.core.peak_memory import track_peak_memory
+from nextclick.core.peak_memory import peak_memory_bytes
 from nextclick.core.processes import current, joined_processes
 from nextclick.core.types import silent
 from nextclick.data.default_boundary import last_trusted_end
@@ -151,13 +151,12 @@ class _TrainingRequest:
     def train(self, *, refreshable: bool) -> Artifact:
         """Train the model."""
         model_type, store = self.model_type, self.store
-        with track_peak_memory() as peak:
-            if model_type.default_capabilities.composite:
-                fitted, seconds, record = self.train_composite()
-            elif model_type.default_capabilities.neural:
-                fitted, seconds, record = self.train_neural()
-            else:
-                fitted, seconds, record = self.fit()
+        if model_type.default_capabilities.composite:
+            fitted, seconds, record = self.train_composite()
+        elif model_type.default_capabilities.neural:
+            fitted, seconds, record = self.train_neural()
+        else:
+            fitted, seconds, record = self.fit()
         sessions = store.part(self.part)
         trained = {
             "part": self.part,
@@ -171,7 +170,7 @@ class _TrainingRequest:
             "first_ms": None if sessions.times is None else int(sessions.times.min()),
             "last_ms": _last_ms(sessions),
             **({"catalog": "all"} if store.lists_unclicked else {}),
-            "cost": {"processor": machine(), "memory_bytes": max(peak, default=None)},
+            "cost": {"processor": machine(), "memory_bytes": peak_memory_bytes()},
             **record,
         }
         users = store.users if "users" in model_type.requires(fitted.config) else None
