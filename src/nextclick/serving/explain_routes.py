@@ -14,7 +14,7 @@ from nextclick.serving.explanation import ExplainedRows
 from nextclick.serving.explanation_request import (
     ablated_requests,
     check_explained,
-    known_items,
+    items_to_explain,
     nothing_to_explain,
 )
 from nextclick.serving.operations import operation
@@ -105,13 +105,13 @@ async def _explained_items(
     """Indices of the items of the request, or of the recommended ones."""
     recommender = loaded.recommender
     if body.items is not None:
-        return known_items(recommender.indices(body.items), body.items)
+        return items_to_explain(recommender.indices(body.items), body.items)
     cost = request_cost(len(body.session), resolved.k)
     ((recommendation, _),) = await app.answer(loaded, [resolved], [cost], request.scope)
     if recommendation.from_model == 0:
         raise nothing_to_explain(recommender.artifact.model.name)
     found = recommendation.items[: recommendation.from_model]
-    return known_items(recommender.indices(found), found)
+    return items_to_explain(recommender.indices(found), found)
 
 
 def _response(

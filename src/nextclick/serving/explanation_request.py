@@ -56,7 +56,7 @@ def ablated_requests(
     return ablated
 
 
-def known_items(indices: Int32Array, raw_ids: Sequence[RawId]) -> list[int]:
+def items_to_explain(indices: Int32Array, raw_ids: Sequence[RawId]) -> list[int]:
     """The index of each item to explain, without duplicates.
 
     Args:

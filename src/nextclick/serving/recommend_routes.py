@@ -84,8 +84,8 @@ async def recommend_batch(app: App, request: Request, body: schemas.BatchRequest
     with app.reserve(sum(costs)):
         for n, (group, one) in enumerate(zip(groups, bodies, strict=True)):
             await turns.work(costs[n])
-            asked = _recommendation_request(one, loaded[group], rules[n])
-            resolved.append(_numbered(n, loaded[group].recommender.resolve, asked))
+            raw_request = _recommendation_request(one, loaded[group], rules[n])
+            resolved.append(_numbered(n, loaded[group].recommender.resolve, raw_request))
     answered = await asyncio.gather(
         *(
             app.answer(

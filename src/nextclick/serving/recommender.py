@@ -25,7 +25,7 @@ from nextclick.serving.explanation import (
 from nextclick.serving.explanation_request import (
     ablated_requests,
     check_explained,
-    known_items,
+    items_to_explain,
     nothing_to_explain,
 )
 from nextclick.serving.model_moments import ModelMoments, MomentSearcher
@@ -273,7 +273,7 @@ class Recommender(Displayed):
     ) -> list[int]:
         if items is not None:
             check_ids("items", items)
-            return known_items(self.indices(items), items)
+            return items_to_explain(self.indices(items), items)
         ((top, _),) = self.searcher.top([request])
         if len(top) == 0:
             raise nothing_to_explain(self.artifact.model.name)
