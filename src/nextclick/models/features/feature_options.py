@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from pydantic import Field
 
-Features: TypeAlias = Annotated[
-    str,
-    Field(
-        description="columns of the item table whose embeddings are added to an item's embedding, "
-        "such as category,price; empty for none"
-    ),
-]
-IdDropout: TypeAlias = Annotated[
-    float,
-    Field(
-        ge=0,
-        lt=1,
-        description="with features: share of items whose own embedding is left out in a training "
-        "step, so that features also work alone",
-    ),
-]
-ID_DROPOUT = 0.1
+
+@dataclass(frozen=True, slots=True)
+class FeatureConfig:
+    """Base class of the parameters of a model that reads the item table."""
+
+    features: Annotated[
+        str,
+        Field(
+            description="columns of the item table whose embeddings are added to an item's "
+            "embedding, such as category,price; empty for none"
+        ),
+    ] = ""
+    id_dropout: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="with features: share of items whose own embedding is left out in a "
+            "training step, so that features also work alone",
+        ),
+    ] = 0.1
 
 
 def feature_names(config: Any) -> tuple[str, ...]:
     """The columns that `features` of a config names; none for a model that reads no item table.
 
-    >>> from types import SimpleNamespace
-    >>> feature_names(SimpleNamespace(features="category, price", id_dropout=0.1))
+    >>> feature_names(FeatureConfig(features="category, price"))
     ('category', 'price')
     """
-    if not hasattr(config, "id_dropout"):  # `features` of a blend are not those of items
+    if not isinstance(config, FeatureConfig):
         return ()
-    text: str = config.features
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    return tuple(name.strip() for name in config.features.split(",") if name.strip())

@@ -7,12 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from nextclick.models.features.feature_options import (
-    ID_DROPOUT,
-    Features,
-    IdDropout,
-    feature_names,
-)
+from nextclick.models.features.feature_options import FeatureConfig, feature_names
 from nextclick.models.ops.gap_bins import BinRule  # noqa: TC001  # pydantic reads it
 
 Attend: TypeAlias = Literal["state", "last", "user", "context"]
@@ -27,7 +22,7 @@ _REQUIRED = {
 
 
 @dataclass(frozen=True, slots=True)
-class ASARSConfig:
+class ASARSConfig(FeatureConfig):
     """Parameters of ASARS."""
 
     variant: Annotated[
@@ -109,8 +104,6 @@ class ASARSConfig:
         float, Field(ge=0, le=1, description="share of training rows without times")
     ] = 0.05
     max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 200
-    features: Features = ""
-    id_dropout: IdDropout = ID_DROPOUT
 
     @property
     def required(self) -> frozenset[str]:

@@ -39,11 +39,7 @@ from torch.nn.functional import embedding_bag, normalize
 
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.graphs.nearby_items import nearby_items
-from nextclick.models.features.feature_options import (  # pydantic reads the types
-    ID_DROPOUT,
-    Features,
-    IdDropout,
-)
+from nextclick.models.features.feature_options import FeatureConfig
 from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.model_explanation import record_attention
 from nextclick.models.neural_model import (
@@ -78,7 +74,7 @@ N_REPEATS = 3  # a first, second or later click on an item
 
 
 @dataclass(frozen=True, slots=True)
-class CosineGRUConfig:
+class CosineGRUConfig(FeatureConfig):
     """Parameters of Cosine-GRU."""
 
     width: Annotated[int, Field(ge=1, description="width of item vectors and states")] = 128
@@ -99,8 +95,6 @@ class CosineGRUConfig:
     ] = 0.1
     times: Annotated[bool, Field(description="read the gap before each click, in bins")] = False
     max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 20
-    features: Features = ""
-    id_dropout: IdDropout = ID_DROPOUT
 
 
 class CosineGRUEncoder(Encoder):

@@ -32,11 +32,7 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, Space
-from nextclick.models.features.feature_options import (  # pydantic reads the types
-    ID_DROPOUT,
-    Features,
-    IdDropout,
-)
+from nextclick.models.features.feature_options import FeatureConfig
 from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.model_explanation import record_attention
 from nextclick.models.neural_model import (
@@ -64,7 +60,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class NARMConfig:
+class NARMConfig(FeatureConfig):
     """Parameters of NARM."""
 
     variant: Annotated[
@@ -88,8 +84,6 @@ class NARMConfig:
         float, Field(ge=0, lt=1, description="dropout between session features and decoder")
     ] = 0.5
     max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 19
-    features: Features = ""
-    id_dropout: IdDropout = ID_DROPOUT
 
 
 class NARMEncoder(Encoder):

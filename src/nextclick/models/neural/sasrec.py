@@ -34,11 +34,7 @@ from torch.nn import functional
 
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.errors import ConfigError
-from nextclick.models.features.feature_options import (  # pydantic reads the types
-    ID_DROPOUT,
-    Features,
-    IdDropout,
-)
+from nextclick.models.features.feature_options import FeatureConfig
 from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.model_explanation import active_recording, record_attention
 from nextclick.models.neural_model import (
@@ -65,7 +61,7 @@ _INITIAL_STD = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class SASRecConfig:
+class SASRecConfig(FeatureConfig):
     """Parameters of SASRec.
 
     Raises:
@@ -87,8 +83,6 @@ class SASRecConfig:
         float, Field(ge=0, lt=1, description="dropout of embeddings, attention and blocks")
     ] = 0.5
     max_length: Annotated[int, Field(ge=1, description="number of latest clicks read")] = 50
-    features: Features = ""
-    id_dropout: IdDropout = ID_DROPOUT
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
