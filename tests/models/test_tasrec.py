@@ -10,7 +10,8 @@ import torch
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.sessions import Sessions
 from nextclick.errors import ConfigError
-from nextclick.models.neural.tasrec import TASRec, TASRecConfig, TASRecEncoder
+from nextclick.models.neural.tasrec import TASRec
+from nextclick.models.neural.tasrec_encoder import TASRecConfig, TASRecEncoder
 from nextclick.models.ops.tasrec_graph import TemporalItems, temporal_messages
 from nextclick.models.ops.temporal_history import GRAPH_ARRAYS
 from reference.neural_cases import N, small_model, spread_weights
