@@ -23,6 +23,7 @@ from nextclick.core.types import SparseScores
 from nextclick.data import encode, session_position_kernels, sessionize
 from nextclick.evaluation import rank_kernels, ranks
 from nextclick.models.blended import candidate_features, candidate_kernels
+from nextclick.models.blended.item_counts import Popularity
 from nextclick.models.blended.top_lists import TopLists
 from nextclick.models.classical import inverted_index as postings
 from nextclick.models.classical import (
@@ -233,12 +234,16 @@ def test_logits_of_candidates(seed, clicks):
         )
         for _ in range(3)
     ]
+    trending = np.flatnonzero(rng.random(N + 1) < rng.choice([0.0, 0.3]))
+    popularity = Popularity(
+        np.log1p(rng.integers(0, 99, (N + 1, 4))), trending[trending > 0].astype(np.int32)
+    )
     arguments = (
         SessionBatch.from_lists(clicks),
         lists,
         [True, False, True],
-        (np.log1p(rng.integers(0, 9, N + 1)), np.log1p(rng.integers(0, 99, N + 1))),
-        np.where(rng.random(11) < 0.2, 0.0, rng.normal(size=11)),
+        popularity,
+        np.where(rng.random(13) < 0.2, 0.0, rng.normal(size=13)),
     )
     assert_same(
         plain(candidate_features.candidate_logits)(*arguments),

@@ -21,17 +21,20 @@ from nextclick.models.blended.top_lists import TopLists, top_lists
 from nextclick.models.incremental_state import PriorSessions, scatter_rows
 from reference.blend import candidate_features, log_probabilities
 
-LOG = Sessions.from_lists(
-    [[1, 2, 3], [2, 3], [4, 5, 4], [1, 2], [3, 4, 5], [2, 3, 1], [6, 2], [1, 2, 3, 4], [7, 1],
-     [2, 8], [8, 2, 3]], 9,
-)  # fmt: skip
+LISTS = [
+    [1, 2, 3], [2, 3], [4, 5, 4], [1, 2], [3, 4, 5], [2, 3, 1], [6, 2], [1, 2, 3, 4], [7, 1],
+    [2, 8], [8, 2, 3],
+]  # fmt: skip
+LOG = Sessions.from_lists(LISTS, 9)
 SESSIONS = [[2], [1, 2], [4, 4, 5], [9], [3, 2, 3], [], [7, 8, 1, 2]]
 WEIGHTS = {"session-knn": [0.8, -1.0], "bpr-mf": [0.5, -0.7], "pop": [0.2, -0.1]}
-OF_REST = [0.3, -0.4, 0.6, 0.35, -0.25]
+OF_REST = [0.3, -0.4, 0.6, 0.35, 0.2, -0.15, -0.25]
 
 
 def make_blend(members="session-knn,bpr-mf@factors=4", log=LOG, weights=None, **values):
-    config = build_config(BlendConfig, {"members": members, "candidates": 3, **values}, "blend")
+    config = build_config(
+        BlendConfig, {"members": members, "candidates": 3, "trending": 2, **values}, "blend"
+    )
     models = [
         member.model_type.fit(log, member.config, seed=0, progress=silent)
         for member in resolve_members(config.members)
@@ -44,14 +47,19 @@ def make_blend(members="session-knn,bpr-mf@factors=4", log=LOG, weights=None, **
 
 
 def twin_scores(blend, session):
-    """Item to score of the candidates."""
+    """Item to score of the candidates.
+
+    The newest tenth of the sessions of LOG are the last two, the other windows the last one.
+    """
+    newest, last = [Sessions.from_lists(LISTS[-n:], 9).support() for n in (2, 1)]
+    trending = sorted(range(1, 10), key=lambda i: (-last[i], -newest[i], -LOG.support()[i], i))
     features = candidate_features(
         blend.members,
         [member.capabilities.sparse_scores for member in blend.members],
         session,
         blend.config.candidates,
-        blend.counts.newest.support(),
-        blend.counts.support,
+        [newest, last, last, LOG.support()],
+        trending[: blend.config.trending],
     )
     return log_probabilities(features, blend.weights)
 
@@ -89,7 +97,9 @@ def test_lists_of_dense_and_sparse_scores_are_equal():
 
 
 def test_the_features_of_one_session_by_hand():
-    blend = make_blend("pop", candidates=2)  # clicks: 2 eight times, 3 six times, 1 five times
+    blend = make_blend(
+        "pop", candidates=2, trending=0
+    )  # clicks: 2 eight times, 3 six times, 1 five times
     batch = SessionBatch.from_lists([[4, 1, 4]])
     candidates = blend.candidates(blend.member_lists(batch), batch)
     assert candidates.items.tolist() == [1, 2, 3, 4]
@@ -101,6 +111,9 @@ def test_the_features_of_one_session_by_hand():
         "times clicked in the session": [math.log(2), 0.0, 0.0, math.log(3)],
         # the newest tenth of 11 sessions are the last two: [2, 8] and [8, 2, 3]
         "clicks in the newest tenth": [0.0, math.log(3), math.log(2), 0.0],
+        # the other windows are the last session
+        "clicks in the newest hundredth": [0.0, math.log(2), math.log(2), 0.0],
+        "clicks in the newest thousandth": [0.0, math.log(2), math.log(2), 0.0],
         "clicks in all": [math.log(6), math.log(9), math.log(7), math.log(5)],
     }
     assert blend.feature_names == list(expected)
@@ -149,8 +162,18 @@ def test_other_items_rank_below_the_candidates_by_clicks():
         assert rest == order
 
 
+def test_trending_items_are_candidates_of_every_session():
+    blend = make_blend("session-knn")  # the last session has 2, 3 and 8, the one before 2 and 8
+    assert set(twin_scores(blend, [9])) == {2, 8, 9}
+    assert blend.score_sparse(SessionBatch.from_lists([[]])).items.tolist() == [2, 8]
+    assert (
+        len(make_blend("pop", features="repeats").score_sparse(SessionBatch.from_lists([[]])).items)
+        == 3
+    )
+
+
 def test_an_empty_session_ranks_all_items_by_clicks():
-    scores = make_blend("session-knn").score(SessionBatch.from_lists([[]]))
+    scores = make_blend("session-knn", trending=0).score(SessionBatch.from_lists([[]]))
     assert dense_top(scores, 4)[0].tolist() == [2, 3, 1, 4]
 
 
@@ -258,9 +281,9 @@ def test_invalid_members(members, message):
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
-        ("weights", np.zeros(3), "weights must have 9 rows"),
-        ("weights", np.zeros(9, np.float32), "weights must be float64"),
-        ("weights", np.full(9, np.nan), "weights has a value that is not finite"),
+        ("weights", np.zeros(3), "weights must have 11 rows"),
+        ("weights", np.zeros(11, np.float32), "weights must be float64"),
+        ("weights", np.full(11, np.nan), "weights has a value that is not finite"),
         ("support", np.full(10, 5), "support must begin with 0 for padding, got 5"),
         ("newest.items", np.full(5, 10, np.int32), "newest.items must be in 0..9"),
         ("newest.offsets", np.zeros(2, np.int64), "newest.offsets must ascend from 0 to 5"),

@@ -24,14 +24,17 @@ def member_list(model, session, n, votes):
     }
 
 
-def candidate_features(members, votes, session, n, newest, support):
-    """Item to its list of features."""
+def candidate_features(members, votes, session, n, counts, trending):
+    """Item to its list of features.
+
+    `counts` are the clicks on each item in all windows.
+    """
     lists = [
         member_list(member, session, n, of_votes)
         for member, of_votes in zip(members, votes, strict=True)
     ]
     features = {}
-    for item in sorted({*session, *(i for ranked in lists for i in ranked)}):
+    for item in sorted({*session, *trending, *(i for ranked in lists for i in ranked)}):
         row = []
         for ranked, of_votes in zip(lists, votes, strict=True):
             score = 0.0
@@ -42,7 +45,7 @@ def candidate_features(members, votes, session, n, newest, support):
             row += [score, float(item not in ranked)]
         row += [float(item in session), float(bool(session) and item == session[-1])]
         row += [math.log1p(session.count(item))]
-        row += [math.log1p(newest[item]), math.log1p(support[item])]
+        row += [math.log1p(clicks[item]) for clicks in counts]
         features[item] = row
     return features
 

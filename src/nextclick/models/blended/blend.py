@@ -1,7 +1,8 @@
 """Blend: one ranking of the items that other models recommend.
 
 The members of a blend are any models. The candidates of a session are the first `candidates` items
-of each member and the items of the session. Candidate j has the score
+of each member, the items of the session and the `trending` items that are clicked most at the end
+of the log. Candidate j has the score
 
     score(j) = w·x_j - log Σ_i exp(w·x_i),    i over all candidates,
 
@@ -17,7 +18,8 @@ the logarithm of its probability in a conditional logit (see `conditional_logit`
     in the session                 1 if j was clicked in the session, else 0
     last click                     1 if j is the last click, else 0
     times clicked in the session   log(1 + clicks on j in the session)
-    clicks in the newest tenth     log(1 + clicks on j in the newest tenth of training sessions)
+    clicks in the newest tenth     log(1 + clicks on j in the newest tenth of training sessions),
+                                   likewise in the newest hundredth and thousandth
     clicks in all                  log(1 + clicks on j in all training sessions)
 
 The logit takes differences between candidates of one session, so no feature is standardized, and
@@ -90,6 +92,15 @@ class BlendConfig:
     candidates: Annotated[
         int, Field(ge=1, le=10_000, description="items of each member that are candidates")
     ] = 100
+    trending: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10_000,
+            description="items with the most clicks at the end of the log that are candidates of "
+            "every session; only with features=all",
+        ),
+    ] = 50
     features: Annotated[
         Features,
         Field(
@@ -141,7 +152,7 @@ class Blend(Model):
         self.base = counts.popularity_scores()
         self._member_bases: list[SortedBase | None] = [None] * len(self.members)
         self._votes = [member.capabilities.sparse_scores for member in self.members]
-        self._log_counts = counts.log_counts()
+        self._popularity = counts.popularity(config.trending if config.features == "all" else 0)
 
     @classmethod
     def capabilities_of(cls, config: BlendConfig) -> Capabilities:
@@ -216,12 +227,12 @@ class Blend(Model):
 
     def candidates(self, lists: Sequence[TopLists], batch: SessionBatch) -> CandidateSet:
         """The candidates of B sessions and their features, from the lists of the members."""
-        return build_candidates(batch, lists, self._votes, self._log_counts)
+        return build_candidates(batch, lists, self._votes, self._popularity)
 
     def score_lists(self, lists: Sequence[TopLists], batch: SessionBatch) -> SparseScores:
         """The scores of B sessions, from the lists of the members."""
         offsets, items, logits = candidate_logits(
-            batch, lists, self._votes, self._log_counts, self.weights
+            batch, lists, self._votes, self._popularity, self.weights
         )
         scores = logits - np.repeat(log_total(logits, offsets), np.diff(offsets))
         values = np.maximum(scores, LOWEST_SCORE).astype(np.float32)

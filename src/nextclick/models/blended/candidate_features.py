@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from nextclick.core.compiled_above import compiled_above
+from nextclick.models.blended.item_counts import WINDOWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.types import Float64Array, Int32Array, Int64Array
+    from nextclick.models.blended.item_counts import Popularity
     from nextclick.models.blended.top_lists import TopLists
 
 Features: TypeAlias = Literal["members", "repeats", "all"]
 
 _OF_SESSION = ("in the session", "last click", "times clicked in the session")
-_OF_ITEM = ("clicks in the newest tenth", "clicks in all")
+_OF_ITEM = (*(f"clicks in the newest {window}" for window in WINDOWS), "clicks in all")
 
 
 class CandidateSet(NamedTuple):
@@ -57,24 +59,26 @@ def build_candidates(
     batch: SessionBatch,
     lists: Sequence[TopLists],
     votes: Sequence[bool],
-    log_counts: tuple[Float64Array, Float64Array],
+    popularity: Popularity,
 ) -> CandidateSet:
-    """The union of the lists of all members and of the items of each session.
+    """The union of the lists of all members, the items of each session and the trending items.
 
     Args:
         batch: B sessions.
         lists: the lists of each of M members.
         votes: for each member, whether its scores are votes; see `TopLists.log_ratios`.
-        log_counts: (N + 1,) log clicks in the newest tenth, and in all.
+        popularity: clicks on all items, and the trending ones.
     """
     lists = [
         top.above_zero() if of_votes else top for top, of_votes in zip(lists, votes, strict=True)
     ]
-    B, width = len(batch), len(log_counts[0])
+    log_counts, trending = popularity
+    B, width = len(batch), len(log_counts)
     row_numbers = np.arange(B)
     clicked, clicks, last = _clicked_items(batch, width)
     keys = [np.repeat(row_numbers, np.diff(top.offsets)) * width + top.items for top in lists]
-    candidates, positions = np.unique(np.concatenate([*keys, clicked]), return_inverse=True)
+    trends = (row_numbers[:, None] * width + trending).ravel()
+    candidates, positions = np.unique(np.concatenate([*keys, clicked, trends]), return_inverse=True)
     items = (candidates % width).astype(np.int32)
     M = len(lists)
     features = np.zeros((2 * M + len(_OF_SESSION) + len(_OF_ITEM), len(items)))
@@ -85,12 +89,11 @@ def build_candidates(
         features[2 * m, listed] = top.log_ratios(votes=of_votes)
         features[2 * m + 1] = 1.0
         features[2 * m + 1, listed] = 0.0
-    in_session = positions[start:]
+    in_session = positions[start : start + len(clicked)]
     features[2 * M, in_session] = 1.0
     features[2 * M + 1, in_session] = clicked == last[clicked // width]
     features[2 * M + 2, in_session] = np.log1p(clicks)
-    features[2 * M + 3] = log_counts[0][items]
-    features[2 * M + 4] = log_counts[1][items]
+    features[2 * M + len(_OF_SESSION) :] = log_counts[items].T
     offsets = np.searchsorted(candidates, np.arange(B + 1) * width)
     return CandidateSet(offsets, items, features)
 
@@ -122,11 +125,11 @@ def candidate_logits(
     batch: SessionBatch,
     lists: Sequence[TopLists],
     votes: Sequence[bool],
-    log_counts: tuple[Float64Array, Float64Array],
+    popularity: Popularity,
     weights: Float64Array,
 ) -> tuple[Int64Array, Int32Array, Float64Array]:
     """The offsets and items of `build_candidates`, and their (J,) `weighted_sum`."""
-    candidates = build_candidates(batch, lists, votes, log_counts)
+    candidates = build_candidates(batch, lists, votes, popularity)
     return candidates.offsets, candidates.items, weighted_sum(candidates.features, weights)
 
 

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.types import BoolArray, Float64Array, Int32Array, Int64Array
+    from nextclick.models.blended.item_counts import Popularity
     from nextclick.models.blended.top_lists import TopLists
 
+_AFTER_ALL = 2**31 - 1
 _SMALLEST = np.finfo(np.float64).tiny  # items without votes are not listed, so any logarithm serves
 
 
@@ -21,7 +23,7 @@ def candidate_logits(
     batch: SessionBatch,
     lists: Sequence[TopLists],
     votes: Sequence[bool],
-    log_counts: tuple[Float64Array, Float64Array],
+    popularity: Popularity,
     weights: Float64Array,
 ) -> tuple[Int64Array, Int32Array, Float64Array]:
     """Equal to `candidate_features.candidate_logits`, bit for bit."""
@@ -38,7 +40,8 @@ def candidate_logits(
         np.concatenate(scores),
         np.concatenate(logits),
         np.array(votes),
-        *log_counts,
+        popularity.log_counts,
+        popularity.trending,
         np.log1p(np.arange(batch.items.shape[1] + 1)),
         weights,
     )
@@ -53,39 +56,40 @@ def _weighted_rows(
     scores: Float64Array,
     logits: Float64Array,
     votes: BoolArray,
-    log_recent: Float64Array,
-    log_clicks: Float64Array,
     log_counts: Float64Array,
+    trending: Int32Array,
+    log_times: Float64Array,
     weights: Float64Array,
 ) -> tuple[Int64Array, Int32Array, Float64Array]:
     """The candidates of each session, ascending, and the weighted sums of their features.
 
     The lists of member m are `offsets[m] + starts[m]`, where starts are the sums of the lengths of
-    the lists before. `log_counts[c]` is log(1 + c).
+    the lists before. `log_times[c]` is log(1 + c).
     """
     M, B = offsets.shape[0], len(lengths)
     starts = np.zeros(M, np.int64)
     for m in range(1, M):
         starts[m] = starts[m - 1] + offsets[m - 1, B]
     out_offsets = np.zeros(B + 1, np.int64)
-    out_items = np.empty(len(items) + lengths.sum(), np.int32)
+    out_items = np.empty(len(items) + lengths.sum() + B * len(trending), np.int32)
     out_logits = np.empty(len(out_items), np.float64)
     values = np.empty(len(weights), np.float64)  # features of a candidate
     n = 0
     for b in range(B):
         session = clicks[b, : lengths[b]]
         own, listed = np.sort(session), _listed(b, offsets, starts, items, scores, logits, votes)
-        j = c = 0  # entries of `listed` and clicks of `own` so far
-        while j < len(listed[0]) or c < len(own):
-            item = _next_item(own[c:], listed[0][j:])
+        j = c = t = 0  # entries of `listed`, clicks of `own` and trending items so far
+        while j < len(listed[0]) or c < len(own) or t < len(trending):
+            item = min(_first(own, c), _first(listed[0], j), _first(trending, t))
+            t += t < len(trending) and trending[t] == item
             j = _set_of_members(item, j, listed, values[: 2 * M])
             first = c
             while c < len(own) and own[c] == item:
                 c += 1
             values[2 * M] = c > first
             values[2 * M + 1] = c > first and session[len(session) - 1] == item
-            values[2 * M + 2] = log_counts[c - first]
-            values[2 * M + 3], values[2 * M + 4] = log_recent[item], log_clicks[item]
+            values[2 * M + 2] = log_times[c - first]
+            values[2 * M + 3 :] = log_counts[item]
             out_items[n], out_logits[n] = item, _sum(weights, values)
             n += 1
         out_offsets[b + 1] = n
@@ -93,11 +97,9 @@ def _weighted_rows(
 
 
 @njit(cache=True, nogil=True)
-def _next_item(own: Int32Array, listed: Int32Array) -> int:
-    """The lower of the first items; one of both arrays may be empty."""
-    if len(own) == 0:
-        return int(listed[0])
-    return int(min(own[0], listed[0])) if len(listed) else int(own[0])
+def _first(items: Int32Array, position: int) -> int:
+    """The item at a position, above all items after the end."""
+    return int(items[position]) if position < len(items) else _AFTER_ALL
 
 
 @njit(cache=True, nogil=True)

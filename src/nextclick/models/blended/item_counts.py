@@ -1,9 +1,9 @@
-"""Clicks of each item in the whole training log and in its newest tenth."""
+"""Clicks of each item in the whole training log and in its newest sessions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
@@ -20,12 +20,33 @@ from nextclick.core.sessions import Sessions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nextclick.core.types import AnyArray, Float32Array, Float64Array, Int64Array
+    from nextclick.core.types import (
+        AnyArray,
+        Float32Array,
+        Float64Array,
+        Int32Array,
+        Int64Array,
+    )
     from nextclick.models.incremental_state import PriorSessions
 
-_SHARE = 10  # the window is the newest tenth of the sessions
+WINDOWS = {"tenth": 10, "hundredth": 100, "thousandth": 1000}
+"""The windows of newest sessions, and of how many sessions each is one; the longest is first."""
+
 _SUPPORT, _ITEMS, _OFFSETS = "support", "newest.items", "newest.offsets"
 _BASE = -1000.0  # below the log probability of every candidate
+
+
+class Popularity(NamedTuple):
+    """What the counts say of each item.
+
+    Attributes:
+        log_counts: (N + 1, W) float64, log(1 + clicks) in each of `WINDOWS` and in the whole log.
+        trending: (n,) int32, ascending, the items with the most clicks in the shortest window;
+            the longer windows decide between equal ones.
+    """
+
+    log_counts: Float64Array
+    trending: Int32Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,16 +64,25 @@ class ItemCounts:
     @classmethod
     def from_sessions(cls, sessions: Sessions) -> Self:
         """Count the clicks of a log that is sorted by last click."""
-        return cls(_clicks(sessions), _newest(sessions, len(sessions)))
+        return cls(_clicks(sessions), _longest_window(sessions, len(sessions)))
 
     @property
     def n_items(self) -> int:
         """N."""
         return len(self.support) - 1
 
-    def log_counts(self) -> tuple[Float64Array, Float64Array]:
-        """(N + 1,) log(1 + clicks) in the newest tenth, and in the whole log."""
-        return np.log1p(_clicks(self.newest)), np.log1p(self.support)
+    def popularity(self, n_trending: int) -> Popularity:
+        """The counts of all windows, and the `n_trending` items that are clicked most now."""
+        n_sessions = len(self.newest) * min(WINDOWS.values())
+        windows = [
+            _clicks(_newest(self.newest, -(-n_sessions // share))) for share in WINDOWS.values()
+        ]
+        order = np.lexsort([-clicks for clicks in (self.support, *windows)])  # shortest first
+        clicked = order[self.support[order] > 0]
+        return Popularity(
+            np.log1p(np.column_stack([*windows, self.support])),
+            np.sort(clicked[:n_trending]).astype(np.int32),
+        )
 
     def popularity_scores(self) -> Float32Array:
         """(N + 1,) scores that rank items by clicks, all at most -1000; equal clicks are equal."""
@@ -66,7 +96,7 @@ class ItemCounts:
         """The counts of the older and the new sessions, equal to those of the joint log."""
         older = self.newest.remap_items(past.index, past.n_items)
         new = Sessions(new.items, new.offsets, new.n_items)
-        newest = _newest(older.concatenate(new), past.n_sessions + len(new))
+        newest = _longest_window(older.concatenate(new), past.n_sessions + len(new))
         support = past.support + _clicks(new)
         support[0] = 0
         return type(self)(support, newest)
@@ -110,8 +140,12 @@ def _clicks(sessions: Sessions) -> Int64Array:
     return support
 
 
-def _newest(sessions: Sessions, n_sessions: int) -> Sessions:
+def _longest_window(sessions: Sessions, n_sessions: int) -> Sessions:
     """The newest tenth of a log of `n_sessions` sessions, whose last ones are given."""
-    size = min(-(-n_sessions // _SHARE), len(sessions))
-    newest = sessions.slice(len(sessions) - size, len(sessions))
+    newest = _newest(sessions, -(-n_sessions // min(WINDOWS.values())))
     return Sessions(np.array(newest.items), newest.offsets, sessions.n_items)
+
+
+def _newest(sessions: Sessions, size: int) -> Sessions:
+    """The last `size` sessions, or all if there are fewer."""
+    return sessions.slice(max(len(sessions) - size, 0), len(sessions))
