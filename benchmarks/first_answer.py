@@ -79,6 +79,12 @@ class Steps:
         print(step.row(), flush=True)
 
 
+def processor_seconds(pid: int) -> float:
+    """User and system time of a running process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _processor_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -122,7 +128,8 @@ def serve(steps: Steps, program: Path, artifact: str, item: str) -> dict[str, An
     """Start the server, measure its first answer, and stop it."""
     command = [str(program), "serve", str(steps.folder / artifact), "--port", "0"]
     with running(command) as server:
-        steps.add(Step("serve, until ready", f"nextclick serve {artifact}", server.seconds))
+        used = processor_seconds(server.process.pid)
+        steps.add(Step("serve, until ready", f"nextclick serve {artifact}", server.seconds, used))
         with Client(server.url) as client:
             request = {"session": [item], "k": 5}
             began = time.perf_counter()
