@@ -35,10 +35,13 @@ static: .venv-test/ready
 	.venv-test/bin/typos
 	.venv-test/bin/python docs/style/prose_lint.py README.md CONTRIBUTING.md CHANGELOG.md recipes docs src benchmarks
 
-# Sphinx with MyST and autodoc; a warning, such as a broken link, is an error
+# Sphinx with MyST and autodoc; a warning, such as a broken link, is an error. Each version has a
+# folder; `make docs DOCS_VERSION=0.2` adds that of a release to those already built
+DOCS_VERSION ?= latest
 docs: .venv-test/ready
-	.venv-test/bin/python -m sphinx -q -W --keep-going -c docs/site . docs/_build/html
-	@echo "docs/_build/html/docs/index.html"
+	.venv-test/bin/python -m sphinx -q -W --keep-going -c docs/site . docs/_build/html/$(DOCS_VERSION)
+	.venv-test/bin/python docs/site/versions.py docs/_build/html
+	@echo "docs/_build/html/$(DOCS_VERSION)/docs/index.html"
 
 format: .venv-test/ready
 	.venv-test/bin/ruff format .

@@ -5,17 +5,15 @@ import re
 import shlex
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 import yaml
 from typer.main import get_command
 
+from dockerfile import DEPLOY, DOCKERFILE, ROOT, instructions, list_of
 from nextclick.cli.main import app
 
-ROOT = Path(__file__).parents[1]
-DEPLOY = ROOT / "deploy"
-DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+TEXT = DOCKERFILE.read_text()
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 MANIFESTS = [
     manifest
@@ -38,17 +36,10 @@ def container():
     return pod()["containers"][0]
 
 
-def instructions():
-    """The instructions of the Dockerfile: word and rest."""
-    joined = re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE).replace("\\\n", " ")
-    return [line.split(None, 1) for line in joined.splitlines() if line.strip()]
-
-
 def commands():
     """Every `nextclick serve` that is started here, as its arguments."""
-    image = next(yaml.safe_load(rest) for word, rest in instructions() if word == "CMD")
     return {
-        "Dockerfile": image,
+        "Dockerfile": list_of("CMD"),
         "compose.yaml": COMPOSE["services"]["serve"]["command"],
         "serve.yaml": container()["args"],
     }
@@ -91,7 +82,7 @@ def test_the_image_has_no_torch_unless_asked_and_no_root():
     words = [word for word, _ in instructions()]
     assert words.index("USER") < words.index("ENTRYPOINT")
     assert {"HEALTHCHECK", "STOPSIGNAL", "EXPOSE"} <= set(words)
-    assert "http://127.0.0.1:8000/healthz" in DOCKERFILE
+    assert "http://127.0.0.1:8000/healthz" in TEXT
 
 
 def test_compose_starts_the_server_with_redis():
@@ -138,7 +129,7 @@ def test_the_pods_may_write_to_nothing_but_their_own_folders():
     assert mounts.keys() == volumes.keys()
     written = {mounts[n]["mountPath"] for n in mounts if not mounts[n].get("readOnly")}
     assert written == {"/cache", "/tmp"}
-    assert "NUMBA_CACHE_DIR=/cache" in DOCKERFILE
+    assert "NUMBA_CACHE_DIR=/cache" in TEXT
     claim = volumes["registry"]["persistentVolumeClaim"]["claimName"]
     one("PersistentVolumeClaim", claim)
     assert mounts["registry"]["mountPath"] == serve["args"][1]
@@ -168,7 +159,7 @@ def test_every_server_that_others_reach_has_a_token_and_names():
         assert given["--host"] == "0.0.0.0"
         assert given["--token-file"].startswith("/run/secrets/")
         assert given["--allowed-hosts"]
-    assert "NEXTCLICK_TOKEN" in DOCKERFILE
+    assert "NEXTCLICK_TOKEN" in TEXT
     service = one("Service")["metadata"]["name"]
     assert service in flags(container()["args"])["--allowed-hosts"].split(",")
 

@@ -2,12 +2,9 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tarfile
-import time
-import urllib.request
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import nextclick
+from started_server import first_answer
 
 pytestmark = [
     pytest.mark.slow,
@@ -100,21 +98,3 @@ def test_from_a_log_to_the_first_answer_of_a_server(work):
         work("recommend", "shop/models/blend/artifact", "-s", item, "-k", 3, "--json")
     )
     assert answer["items"] == offline["items"]
-
-
-def first_answer(server, request):
-    """The answer of a server to a request, once it is ready."""
-    address = None
-    while address is None:
-        line = server.stderr.readline()
-        assert line, "the server has ended"
-        match = re.search(r"on (http://\S+)", line)
-        address = None if match is None else match[1]
-    body = json.dumps(request).encode()
-    while True:
-        assert server.poll() is None
-        try:
-            with urllib.request.urlopen(f"{address}/v1/recommend", body) as response:
-                return json.load(response)
-        except OSError:  # not ready yet: 503
-            time.sleep(0.2)

@@ -48,12 +48,15 @@ def test_the_notebook_of_the_page(tmp_path):
 
 
 @pytest.mark.data
-@pytest.mark.slow
-def test_the_notebook_on_a_real_log(real_logs, tmp_path):
+def test_the_notebook_on_two_days_of_globo(real_logs, tmp_path):
+    (tmp_path / "globo").mkdir()
+    hours = sorted((real_logs / "globo").glob("clicks_hour_*.csv"))
+    for path in hours[:48]:
+        (tmp_path / "globo" / path.name).symlink_to(path)
     lines = [
         "from nextclick import Estimator, PrepareOptions, ReadOptions",
         "options = PrepareOptions(read=ReadOptions(format='globo'))",
-        f"model = Estimator('session-knn', options=options).fit({str(real_logs / 'globo')!r})",
+        "model = Estimator('session-knn', options=options).fit('globo')",
         "model.recommend([int(model.store.items.raw(1))], k=5)",
         "model.evaluate()",
     ]

@@ -24,5 +24,6 @@ html_copy_source = False
 html_show_sphinx = html_show_copyright = False
 html_static_path = ["static"]
 html_css_files = ["site.css"]
-templates_path: list[str] = []
+html_js_files = ["versions.js"]
+templates_path = ["templates"]  # the version selector
 suppress_warnings = ["misc.highlighting_failure"]  # JSON blocks with an ellipsis

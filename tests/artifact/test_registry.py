@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nextclick import train
+from nextclick import evaluate, load, train
 from nextclick.artifact import Artifact, Registry
 from nextclick.artifact.registries import artifact_folder, is_registry
 from nextclick.errors import ArtifactError, OutputError
@@ -246,3 +246,12 @@ def test_a_killed_writer_leaves_a_current_version(models, tmp_path):
     folder = tmp_path / "shop" / "versions"
     assert len(registry.versions()) >= before
     assert all(v.path.parent == folder for v in registry.versions())
+
+
+def test_python_reads_the_current_version_of_a_registry(models, tmp_path):
+    registry = Registry.create(tmp_path / "shop")
+    for name in ("a", "b"):
+        registry.publish(models / name)
+    expected = load(models / "b").recommend([[10]], k=2)[0]
+    assert load(registry.path).recommend([[10]], k=2)[0].items == expected.items
+    assert evaluate(registry.path, models / "store", ks=(2,)).model == "markov"

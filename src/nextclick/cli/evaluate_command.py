@@ -51,7 +51,6 @@ def evaluate_command(
         nextclick evaluate model store --part valid -o result.json
         torchrun --nproc-per-node 2 -m nextclick evaluate model store
     """  # noqa: D301
-    from nextclick.artifact.registries import artifact_folder
     from nextclick.cli.leaderboard_table import show_leaderboard, show_segments
     from nextclick.data.store import Store
     from nextclick.experiments.artifact_evaluation import evaluate
@@ -67,7 +66,7 @@ def evaluate_command(
         raise OutputError(f"{output} already exists; choose another --output or add --overwrite")
     with progress_bar() as progress:
         result = evaluate(
-            artifact_folder(artifact),
+            artifact,
             opened,
             part=options.part,
             ks=ks,

@@ -81,7 +81,6 @@ def explain_command(
         nextclick explain model --session 214536502,214536500 --figure why.png
         nextclick explain model --store store --examples 10 --figure attention.png
     """  # noqa: D301
-    from nextclick.artifact.registries import artifact_folder
     from nextclick.experiments.example_explanations import check_figure_path, draw_explanations
     from nextclick.serving import Recommender
 
@@ -93,7 +92,7 @@ def explain_command(
         )
     if view_options.figure is not None:
         check_figure_path(view_options.figure)
-    recommender = Recommender.load(artifact_folder(artifact), ids_as_text=ids_as_text)
+    recommender = Recommender.load(artifact, ids_as_text=ids_as_text)
     samples, explanations = _explain(recommender, session, k, view_options, source)
     if view_options.layer is not None:
         explanations = [explanation.layer(view_options.layer) for explanation in explanations]

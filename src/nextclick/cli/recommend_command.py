@@ -50,7 +50,6 @@ def recommend_command(
         nextclick recommend model --session "" --user u7 --history-from store
         nextclick recommend model --sessions clicks.parquet -o recommendations.parquet
     """  # noqa: D301
-    from nextclick.artifact.registries import artifact_folder
     from nextclick.serving import Recommender
 
     rules, batch = items.apply().rules(), files.apply()
@@ -71,7 +70,7 @@ def recommend_command(
             "recommend needs the clicks: --session, --click or --session-file, or a table of "
             "sessions: --sessions"
         )
-    recommendation = Recommender.load(artifact_folder(artifact), ids_as_text=ids_as_text).recommend(
+    recommendation = Recommender.load(artifact, ids_as_text=ids_as_text).recommend(
         [ids],
         k,
         times=None if session.times is None else [session.times],

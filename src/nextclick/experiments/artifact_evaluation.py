@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nextclick.artifact import Artifact
+from nextclick.artifact.registries import artifact_folder
 from nextclick.core.processes import joined_processes
 from nextclick.core.types import silent
 from nextclick.data.store import Store
@@ -50,7 +51,7 @@ def evaluate(
     Started by torchrun, the processes share the prefixes, and all return the joint result.
 
     Args:
-        artifact: an artifact or its folder.
+        artifact: an artifact, its folder, or a registry, whose current version is evaluated.
         store: the store the model was trained on, or its folder; for a refreshed model, a store
             whose part is newer than all clicks the model was trained on.
         part: `test`, or `valid` for a model trained on `train_inner`.
@@ -169,7 +170,8 @@ def _open_inputs(
     artifact: Artifact | str | Path, store: Store | str | Path, part: str, progress: Progress
 ) -> tuple[Artifact, Store, Sessions]:
     """The artifact, the store, and the part in the item indices of the model."""
-    artifact = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
+    if not isinstance(artifact, Artifact):
+        artifact = Artifact.load(artifact_folder(artifact))
     store = store if isinstance(store, Store) else Store.open(store, progress)
     return artifact, store, _rankable_part(artifact, store, part)
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from nextclick.artifact.registries import artifact_folder
 from nextclick.core.locations import is_url
 from nextclick.core.storage import raising_output_errors
 from nextclick.core.types import silent
@@ -197,7 +196,7 @@ class _Batch:
 def _loaded(model: str | Path | Recommender, options: BatchOptions) -> Recommender:
     if isinstance(model, Recommender):
         return Recommender(model.artifact, ids_as_text=True) if options.ids_as_text else model
-    return Recommender.load(artifact_folder(model), ids_as_text=options.ids_as_text)
+    return Recommender.load(model, ids_as_text=options.ids_as_text)
 
 
 def _check_output(output: str | Path, options: BatchOptions, *, overwrite: bool) -> Path:

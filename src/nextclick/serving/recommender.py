@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextclick.artifact import Artifact
+from nextclick.artifact.registries import artifact_folder
 from nextclick.core.cutoffs import catalog_cutoff
 from nextclick.core.display import Display, Displayed
 from nextclick.core.filtered_topk import fill_from_popular
@@ -73,12 +74,17 @@ class Recommender(Displayed):
 
     @classmethod
     def load(cls, path: str | Path, *, ids_as_text: bool = False) -> Recommender:
-        """Load an artifact.
+        """Load an artifact, or the current version of a registry.
+
+        Args:
+            path: a folder, or its address in object storage.
+            ids_as_text: return ids as text.
 
         Raises:
-            ArtifactError: the folder contains no valid artifact.
+            ArtifactError: the folder contains no valid artifact, or the registry has no current
+                version.
         """
-        return cls(Artifact.load(path), ids_as_text=ids_as_text)
+        return cls(Artifact.load(artifact_folder(path)), ids_as_text=ids_as_text)
 
     def display(self) -> Display:
         """What is shown of the recommender: its artifact."""
