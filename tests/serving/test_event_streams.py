@@ -399,19 +399,17 @@ def test_wrong_locations_are_named(servers, monkeypatch, tmp_path):
         check_event_log("kafka://host:1/topic")
 
 
-@pytest.mark.parametrize(
-    ("module", "location", "extra"),
-    [
-        ("confluent_kafka", "kafka://host:1/topic", "kafka"),
-        ("redis", "redis://host:1/0?stream=x", "redis"),
-    ],
-)
-def test_a_client_that_is_not_installed(monkeypatch, module, location, extra):
-    monkeypatch.setitem(sys.modules, module, None)
+def test_a_client_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
     with pytest.raises(
-        ConfigError, match=rf"--event-log {extra} needs .*install 'nextclick\[{extra}\]'"
+        ConfigError, match="--event-log kafka needs the package confluent_kafka, wh"
     ):
-        check_event_log(location)
+        check_event_log("kafka://host:1/topic")
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(
+        ConfigError, match="--event-log redis needs the package redis, which is not"
+    ):
+        check_event_log("redis://host:1/0?stream=x")
 
 
 def test_a_topic_that_cannot_be_written(monkeypatch):

@@ -47,10 +47,13 @@ def log_training(run: TrackedRun, artifact: Artifact, folder: str | Path | None)
     )
     counts = {f"training_{name}": value for name, value in (trained["counts"] or {}).items()}
     run.log_metrics(_numbers({"training_seconds": trained["seconds"], **counts}))
-    for epoch in trained.get("history", ()):
-        run.log_metrics(_numbers(epoch), step=int(epoch["epoch"]))
-    blend = trained.get("blend") or {}
-    run.log_metrics(_numbers(blend.get("validation") or {}))
+    if trained.get("validation") is not None:
+        run.log_metrics({f"validation.{trained['training']['metric']}": trained["validation"]})
+    # of the training that the validation ranks
+    for interval in trained.get("selection_history") or trained.get("history") or ():
+        run.log_metrics(_numbers(interval), step=int(interval["epoch"]))
+    validated = (trained.get("blend") or {}).get("validation") or {}
+    run.log_metrics({f"validation.{name}": value for name, value in validated.items()})
     if folder is not None:
         _log_folder(run, local_artifact(folder))
 
