@@ -26,6 +26,7 @@ class Recorder(EventLog):
 
     def __init__(self, folder):
         folder.mkdir(exist_ok=True)
+        self.folder = folder
         self.now = float(START)
         super().__init__(
             folder, lambda number: None, clock=lambda: self.now, start=False, max_queue=10**7
