@@ -57,10 +57,7 @@ class SimulatedLog(EventLog):
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self.now = float(START)
-        super().__init__(folder, lambda _: None, clock=lambda: self.now, start=False)
-
-    def _convert(self) -> None:
-        pass
+        super().__init__(str(folder), lambda _: None, clock=lambda: self.now, start=False)
 
 
 def wanted(last: int, successors: Int64Array, rng: np.random.Generator) -> int:

@@ -53,7 +53,7 @@ def test_what_is_skipped_and_filled_is_said(model, tmp_path, run):
     code, _, err = run(*words, "--records", "items", "--allow", "10", "--exclude-seen")
     assert code == 0
     assert "note: 1 sessions have no click" in err
-    assert "note: 1 items were filled from popularity; they have no score" in err
+    assert "note: 1 items have no score: they are filled from popularity, pinned, or d" in err
     assert "note: allow, block, where and exclude_seen leave no item for 1 sessions" in err
     words = [*words, "--overwrite", "--item-column", "items", "--on-bad-row", "skip"]
     _, _, err = run(*words)

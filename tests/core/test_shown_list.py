@@ -151,7 +151,9 @@ def test_explored_lists_keep_the_caps():
     # the list is 1 2 3 4; 6, 7, 8 and 12 are within the caps with it
     seen = set()
     for _ in range(200):
-        shown = form(rules, scores, 4, rng=rng).items.tolist()
+        formed = form(rules, scores, 4, rng=rng)
+        shown = formed.items.tolist()
+        assert formed.explored.tolist() == [item != n for n, item in enumerate(shown, 1)]
         assert max(Counter(filter(None, map(brand, shown))).values(), default=0) <= 2
         seen |= set(shown)
     assert seen == {1, 2, 3, 4, 6, 7, 8, 12}

@@ -18,6 +18,7 @@ from nextclick.experiments import kafka_source
 from nextclick.experiments.artifact_refresh import refresh
 from nextclick.experiments.click_sources import click_source
 from nextclick.experiments.kafka_source import KafkaSource
+from nextclick.experiments.read_messages import ReadMessages
 from nextclick.experiments.refresh_options import PublishCheckOptions
 from small_shop import START, frame_of
 
@@ -98,7 +99,7 @@ def test_each_message_is_learned_once(producer, servers, topic, registry):
     assert (stream["topic"], sum(stream["offsets"].values())) == (topic, 41)
     expected = {item: n + 8 for item, n in before.items()}
     assert learned(registry) == expected | {10: expected[10] + 1}
-    with pytest.raises(SourceError, match="has no new click: 0 new messages are not clicks; ref"):
+    with pytest.raises(SourceError, match="has no new click: 0 new messages are not clicks of a"):
         refresh(registry.path, click_source(address), publish_check=NO_CHECK)
 
 
@@ -215,7 +216,8 @@ def test_a_broker_that_stops_ends_the_refresh(monkeypatch):
             return []
 
     monkeypatch.setattr(kafka_source, "_STALLED", 0.0)
-    window = kafka_source._Window(MessageReader(PrepareOptions()), {0: 0})
+    messages = ReadMessages(MessageReader(PrepareOptions()))
+    window = kafka_source._Window(messages, {0: 0})
     with pytest.raises(SourceError, match="before the end of the topic; check that the brokers"):
         KafkaSource("host:1", "t")._consume(kafka, Silent(), window, {0: 5})
     KafkaSource("host:1", "t", max_seconds=1e-9)._consume(kafka, Silent(), window, {0: 5})

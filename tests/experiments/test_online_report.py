@@ -22,17 +22,15 @@ HOUR, DAY = 3600, 86_400
 
 
 class Recorder(EventLog):
-    """An event log on a clock of its own, which starts no process."""
+    """An event log on a clock of its own."""
 
     def __init__(self, folder):
         folder.mkdir(exist_ok=True)
+        self.folder = folder
         self.now = float(START)
         super().__init__(
             folder, lambda number: None, clock=lambda: self.now, start=False, max_queue=10**7
         )
-
-    def _convert(self):
-        pass
 
     def record(self, at, session, item, items, version="v1", **more):
         self.now = START + at

@@ -12,7 +12,7 @@ from nextclick import train
 from nextclick.artifact import Registry
 from nextclick.data.event_segments import convert_segments
 from nextclick.errors import ConfigError
-from nextclick.serving.event_log import check_event_log
+from nextclick.serving.events.event_sink import check_event_log
 from nextclick.serving.settings import Settings
 from nextclick.serving.traffic_split import TrafficSplit
 from serving_cases import TOKEN, Client, make_app

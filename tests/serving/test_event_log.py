@@ -17,8 +17,9 @@ from nextclick.errors import ConfigError, SourceError
 from nextclick.experiments.artifact_refresh import refresh
 from nextclick.experiments.click_sources import click_source
 from nextclick.experiments.refresh_options import PublishCheckOptions
-from nextclick.serving import event_log as event_log_module
-from nextclick.serving.event_log import EventLog, check_event_log
+from nextclick.serving.event_log import EventLog
+from nextclick.serving.events import hourly_files
+from nextclick.serving.events.event_sink import check_event_log
 from serving_cases import Client, make_app
 from small_shop import START
 
@@ -36,7 +37,7 @@ class Clock:
 def open_log(folder, clock, **options):
     folder.mkdir(exist_ok=True)
     dropped = []
-    return EventLog(folder, dropped.append, clock=clock, start=False, **options), dropped
+    return EventLog(str(folder), dropped.append, clock=clock, start=False, **options), dropped
 
 
 def add(log, item, session="s1", seconds=None, user=None):
@@ -46,35 +47,36 @@ def add(log, item, session="s1", seconds=None, user=None):
 
 def test_clicks_are_written_by_the_hour_and_converted(tmp_path, monkeypatch):
     started = []
-    monkeypatch.setattr(EventLog, "_convert", lambda self: started.append(1))
-    clock = Clock(START)
-    log, dropped = open_log(tmp_path / "events", clock)
+    monkeypatch.setattr(hourly_files.HourlyFiles, "_convert", lambda self: started.append(1))
+    clock, folder = Clock(START), tmp_path / "events"
+    log, dropped = open_log(folder, clock)
     add(log, 10, user="u")
     add(log, "a,b", seconds=START - 5)
     log.write()
-    (segment,) = log.folder.iterdir()
+    (segment,) = folder.iterdir()
     hour = datetime.fromtimestamp(START, UTC).strftime("%Y-%m-%dT%H")
     assert segment.name.startswith(f"{hour}-{os.getpid()}-")
     assert segment.stat().st_mode & 0o777 == 0o600
     first, second = map(json.loads, segment.read_text().splitlines())
     assert len(first.pop("request")) == 16
     assert first == {
-        "time": START * 1000, "session": "s1", "user": "u", "model": "shop", "version": "v1",
-        "item": 10, "items": [7], "propensity": [1.0], "arm": None, "received": START * 1000,
+        "schema": "nextclick.event/1", "time": START * 1000, "session": "s1", "user": "u",
+        "model": "shop", "version": "v1", "item": 10, "items": [7], "propensity": [1.0],
+        "arm": None, "received": START * 1000,
     }  # fmt: skip
     assert (second["item"], second["time"]) == ("a,b", (START - 5) * 1000)
-    assert convert_segments(log.folder) == []  # it is being written
+    assert convert_segments(folder) == []  # it is being written
     clock.now += HOUR
     add(log, 20)
     log.write()
-    assert started == [1]
-    (parquet,) = convert_segments(log.folder)
+    assert started == [1, 1]  # when it was opened, and when the hour was over
+    (parquet,) = convert_segments(folder)
     assert parquet.stem == segment.stem
     assert pl.read_parquet(parquet)["item"].to_list() == ["10", "a,b"]
     assert not segment.exists()
     log.close()
-    assert sorted(file.suffix for file in log.folder.iterdir()) == [".jsonl", ".parquet"]
-    frame = read_event_log(log.folder, 0)
+    assert sorted(file.suffix for file in folder.iterdir()) == [".jsonl", ".parquet"]
+    frame = read_event_log(folder, 0)
     assert frame["item"].to_list() == ["10", "a,b", "20"]
     assert frame.columns == ["session", "item", "time", "user"]
     assert dropped == []
@@ -85,7 +87,7 @@ def test_a_killed_writer_and_a_killed_conversion_lose_no_line(tmp_path):
     add(log, 10)
     log.write()
     (segment,) = tmp_path.iterdir()
-    log._close_file()  # as the kernel does
+    log._sink._close_file()  # as the kernel does
     with segment.open("ab") as file:
         file.write(b'{"request": "half a li')
     assert read_event_log(tmp_path, 0)["item"].to_list() == ["10"]
@@ -104,16 +106,17 @@ def test_events_that_do_not_fit_are_counted(tmp_path, monkeypatch, caplog):
     for item in (10, 20, 30):
         add(log, item)
     assert (log.dropped, dropped) == (1, [1])
-    assert "drops events: more clicks arrive than the disk can store" in caplog.text
+    assert caplog.text == ""  # a request does not wait for a line in a log
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(event_log_module.os, "fsync", full)
+        patch.setattr(hourly_files.os, "fsync", full)
         log.write()
     assert (log.dropped, dropped) == (3, [1, 2])
-    assert "drops events: No space left on device" in caplog.text
+    assert "dropped 1 events: more clicks arrive than can be written" in caplog.text
+    assert "dropped 2 events: No space left on device" in caplog.text
     add(log, 40)
     log.write()  # there is space again
     log.close()
@@ -151,7 +154,7 @@ def test_every_answer_is_logged(knn, tmp_path):
         live = client.post("/v1/sessions/s42/events", {"item": 20, "k": 1, "time": START}).json()
         client.post("/v1/sessions/s42/events", {"item": 30, "k": 0, "time": START + 1})
         assert client.post("/v1/recommend", {"session": [10], "k": -1}).status_code == 422
-        assert client.get("/readyz").json()["event_log"] == {"dropped": 0}
+        assert client.get("/readyz").json()["event_log"]["dropped"] == 0
         assert "nextclick_dropped_events_total 0.0" in client.get("/metrics").text
     convert_segments(tmp_path / "events")
     (segment,) = (tmp_path / "events").iterdir()

@@ -264,3 +264,27 @@ def test_a_catalog_that_is_too_small_gives_a_shorter_list(store):
     assert sorted(answer.items) == [30, 40, 50]
     assert answer.items[-1] == 50
     assert answer.propensity == [1, 1, 1]
+
+
+def test_items_drawn_at_random_are_not_filled_from_popularity(wide_store):
+    """Of a list of the model alone, items without a score can only be random ones."""
+    recommender = Recommender(train(wide_store, "session-knn"))
+    model_only = recommender.recommend([[3]], K)[0]
+    assert (model_only.from_model, model_only.note) == (K, None)
+    n_random = 0
+    for seed in range(20):
+        rules = ItemRules(explore=0.6, explore_seed=seed, pin={9: 2})
+        (answer,) = recommender.recommend([[3]], K, rules=rules)
+        n = sum(
+            score is None for item, score in zip(answer.items, answer.scores, strict=True)
+            if item != 9
+        )  # fmt: skip
+        n_random += n
+        words = "1 item was" if n == 1 else f"{n} items were"
+        random_only = f"{words} drawn at random among those without a score"
+        assert answer.note == (random_only if n else None)
+    assert n_random > 20
+    both = ItemRules(explore=0.5, explore_seed=2, allow=(*model_only.items[:2], *range(100, 160)))
+    (answer,) = recommender.recommend([[3]], K, rules=both)
+    assert "filled from popularity: the model returned only" in answer.note
+    assert "drawn at random" in answer.note

@@ -18,7 +18,7 @@ from nextclick.serving import model_versions
 from nextclick.serving.log_limit import RepeatLimit
 from nextclick.serving.problem_details import error_response
 from nextclick.serving.server import check_session_store
-from nextclick.serving.sessions import redis_store
+from nextclick.serving.sessions import redis_failures, redis_store
 from nextclick.serving.sessions.lmdb_store import LMDBStore
 from nextclick.serving.sessions.session_store import (
     Click,
@@ -123,18 +123,21 @@ def test_errors_of_redis_are_told_apart_and_contain_no_ids():
         (redis_errors.ConnectionError("secret"), StoreUnavailableError, "redis: ConnectionError"),
         (TimeoutError(), StoreUnavailableError, "redis: TimeoutError"),
     ):  # fmt: skip
-        found = redis_store._failure(error)
+        found = redis_failures.store_failure(error)
         assert type(found) is kind, error
         assert message is None or str(found) == message
         assert "secret" not in str(found).lower()
     unknown = redis_errors.ConnectionError()
     unknown.__context__ = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-    assert type(redis_store._failure(unknown)) is StoreConfigError
-    assert str(redis_store._failure(unknown)) == "redis: ConnectionError: the host does not exist"
+    assert type(redis_failures.store_failure(unknown)) is StoreConfigError
+    assert (
+        str(redis_failures.store_failure(unknown))
+        == "redis: ConnectionError: the host does not exist"
+    )
     unknown.__context__ = socket.gaierror(socket.EAI_AGAIN, "Temporary failure")
-    assert type(redis_store._failure(unknown)) is StoreUnavailableError
+    assert type(redis_failures.store_failure(unknown)) is StoreUnavailableError
     unknown.__context__ = ssl.SSLCertVerificationError(1, "certificate verify failed")
-    assert type(redis_store._failure(unknown)) is StoreConfigError
+    assert type(redis_failures.store_failure(unknown)) is StoreConfigError
 
 
 @pytest.fixture

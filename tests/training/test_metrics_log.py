@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from nextclick.errors import ConfigError, OutputError
-from nextclick.training.run_log import MetricsLog, open_trackers
+from nextclick.training.run_log import MetricsLog
+from nextclick.training.trackers import open_trackers
 
 
 def lines(folder):
@@ -75,7 +76,7 @@ def test_mlflow(monkeypatch):
     tracker.log({"event": "epoch", "step": 7, "recall@20": 0.5})
     tracker.close()
     assert mlflow.calls == [
-        ("start_run", (), {}),
+        ("start_run", (), {"run_name": "tiny on train", "nested": True}),
         ("log_params", ({"model": "tiny"},), {}),
         ("log_metrics", ({"recall_at_20": 0.5},), {"step": 7}),
         ("end_run", (), {}),
@@ -86,7 +87,7 @@ def test_mlflow(monkeypatch):
     ("name", "module", "package"),
     [
         ("tensorboard", "torch.utils.tensorboard", "tensorboard"),
-        ("mlflow", "mlflow", "mlflow-skinny"),
+        ("wandb", "wandb", "wandb"),
     ],
 )
 def test_a_tracker_that_is_not_installed(monkeypatch, name, module, package):

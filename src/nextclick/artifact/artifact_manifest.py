@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nextclick.artifact.mlflow_models import download_model, is_mlflow_model
 from nextclick.core.file_digests import MANIFEST
 from nextclick.core.locations import resolve_location
 from nextclick.core.manifests import (
@@ -96,6 +97,9 @@ def local_artifact(path: str | Path) -> Path:
 
     Raises:
         ArtifactError: there is none at the address, it is damaged, or the server does not answer.
+        ConfigError: the address is that of a model in MLflow, which is not installed.
     """
+    if is_mlflow_model(path):
+        return download_model(str(path))
     location = resolve_location(path)
     return location if isinstance(location, Path) else download_folder(ARTIFACT, location, silent)

@@ -142,7 +142,10 @@ def _notes(counts: BatchCounts) -> list[str]:
     if counts.empty_sessions:
         notes.append(f"{counts.empty_sessions:,} sessions have no click")
     if counts.filled:
-        notes.append(f"{counts.filled:,} items were filled from popularity; they have no score")
+        notes.append(
+            f"{counts.filled:,} items have no score: they are filled from popularity, pinned, or "
+            "drawn at random"
+        )
     if counts.without_items:
         notes.append(
             "allow, block, where and exclude_seen leave no item for "

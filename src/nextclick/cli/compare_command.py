@@ -59,7 +59,7 @@ def compare_command(
         OptionGroup(
             "Comparison",
             flags={"metric": ("--sort-by",)},
-            only=("train_on", "metric", "against", "device"),
+            only=("train_on", "metric", "against", "device", "track"),
             defaults={
                 "train_on": "all, or inner with --part valid",
                 "metric": "recall at the largest K",

@@ -37,27 +37,26 @@ class RefreshOptions:
         str | None,
         Field(
             description="instead of LOG: the folder of `serve --event-log`, of which the clicks "
-            "after the last one of the model are learned, or a topic, as kafka://HOST:PORT/TOPIC, "
-            "of which each message is learned once"
+            "after the last one of the model are learned; or a topic, as kafka://HOST:PORT/TOPIC, "
+            "or a stream, as redis://HOST:PORT/0?stream=NAME, of which each message is learned once"
         ),
     ] = None
     max_messages: Annotated[
         int | None,
-        Field(ge=1, description="largest number of messages of a topic that are learned"),
+        Field(ge=1, description="largest number of messages of a topic or stream that are learned"),
     ] = None
     max_seconds: Annotated[
         float | None,
-        Field(gt=0, description="seconds after which no more messages of a topic are read"),
+        Field(gt=0, description="seconds after which no more messages of it are read"),
     ] = None
     dead_letters: Annotated[
         Path | None,
-        Field(description="file to which messages of a topic are appended that are not clicks"),
+        Field(description="file to which messages of it are appended that are not clicks"),
     ] = None
     skip_expired: Annotated[
         bool,
         Field(
-            description="continue with the oldest message of a topic if earlier ones were deleted "
-            "unread"
+            description="continue with the oldest message of it if earlier ones were deleted unread"
         ),
     ] = False
 

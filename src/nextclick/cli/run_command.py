@@ -24,7 +24,7 @@ from nextclick.cli.prepare_flags import (
 )
 from nextclick.cli.progress import progress_bar
 from nextclick.cli.ranking_options import SegmentNames
-from nextclick.experiments.comparison_options import TrainOn
+from nextclick.experiments.comparison_options import Track, TrainOn
 from nextclick.experiments.search_options import MinPrefix
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class RunOptions:
     min_prefix: MinPrefix = 1
     by: SegmentNames = ()
     train_on: TrainOn = "all"
+    track: Track = ()
     items: ItemRuleOptions = field(default_factory=ItemRuleOptions)
 
 
@@ -171,6 +172,7 @@ def _compare_options(requested: RunOptions, store: Store) -> CompareOptions:
         protocol=protocol,
         by=requested.by,
         train_on=requested.train_on,
+        track=requested.track,
     )
 
 

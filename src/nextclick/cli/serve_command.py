@@ -101,7 +101,7 @@ def serve_command(
     """  # noqa: D301
     folders = named_models(models)
     try:
-        from nextclick.serving.event_log import check_event_log
+        from nextclick.serving.events.event_sink import check_event_log
         from nextclick.serving.server import check_session_store, listen, serve
     except ModuleNotFoundError as error:
         raise ConfigError(

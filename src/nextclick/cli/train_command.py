@@ -82,6 +82,7 @@ def train_command(
         OptionGroup(
             "Neural models and members",
             defaults={"checkpoints": "OUTPUT.training"},
+            panels={"track": "Tracking"},
         ),
     ],
     overwrite: Overwrite = False,

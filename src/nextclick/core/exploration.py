@@ -29,16 +29,17 @@ def explore_list(
     others: list[int],
     explore: float,
     rng: np.random.Generator,
-) -> None:
-    """Replace items at free positions by other candidates, in place."""
+) -> Int64Array:
+    """Replace items at free positions by other candidates, in place; return these positions."""
     if not len(free) or not others:
-        return
+        return free[:0]
     mean = expected_explored(len(free), len(others), explore)
     propensity[free] = 1.0 - mean / len(free)
     n = min(int(rng.binomial(len(free), explore)), len(others))
     positions = rng.choice(free, n, replace=False)
     items[positions] = rng.choice(np.array(others, dtype=np.int32), n, replace=False)
     propensity[positions] = mean / len(others)
+    return positions
 
 
 def expected_explored(n_positions: int, n_candidates: int, explore: float) -> float:

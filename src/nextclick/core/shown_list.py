@@ -60,12 +60,14 @@ class ShownList(NamedTuple):
         propensity: (K,) float64, the probability that the item is shown in the list.
         similarity: (K, K) float32 of the items; None without a diversity. Rows and columns of
             positions without an item of the pool are NaN.
+        explored: (K,) bool, the positions with an item that was drawn at random.
     """
 
     items: Int32Array
     scores: Float32Array
     propensity: Float64Array
     similarity: Float32Array | None
+    explored: BoolArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,13 +213,14 @@ def form_list(
     free = np.array([p for p in range(k) if p not in pins], dtype=np.int64)[: len(order)]
     items[free] = [candidates[n] for n in order]
     items[list(pins)] = list(pins.values())
+    explored = np.zeros(k, dtype=np.bool_)
     if rng is not None and rules.explore:
         others = [candidates[n] for n in open_candidates.take_all()]
-        explore_list(items, propensity, free, others, rules.explore, rng)
+        explored[explore_list(items, propensity, free, others, rules.explore, rng)] = True
     scores = np.array([score_of.get(i, np.nan) for i in items.tolist()], dtype=np.float32)
     if similarity is not None:
         similarity = _of_list(similarity, entries, items)
-    return ShownList(items, scores, propensity, similarity)
+    return ShownList(items, scores, propensity, similarity, explored)
 
 
 def list_diversity(similarity: Float32Array, k: int) -> float:

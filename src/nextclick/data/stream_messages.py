@@ -1,4 +1,4 @@
-"""Messages of a stream: JSON objects with the fields of a click."""
+"""Messages of a stream: JSON objects with the fields of a click, or events of a server."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from nextclick.core.event_schema import EVENT_SCHEMA
 from nextclick.data.readers.columns import COMMON_NAMES, Columns, normalized_name
 
 if TYPE_CHECKING:
@@ -26,11 +27,18 @@ class MessageError(ValueError):
 class MessageReader:
     """Finds the fields of a click in messages, by the names that files have.
 
+    All messages of a stream are of one kind, that of the first one: clicks of any program, or
+    events that `serve --event-log` writes.
+
     Args:
         options: the options of the log; its column names may be paths such as `event.item.id`.
+
+    Attributes:
+        reads_events: whether the messages are events of a server; None before the first one.
     """
 
     def __init__(self, options: PrepareOptions):
+        self.reads_events: bool | None = None
         requested = options.read.columns.by_role()
         self._by_user = options.sessions.by == "user"
         self._names = {
@@ -41,11 +49,15 @@ class MessageReader:
         }
         self._requested = set(requested) & set(_ROLES)
 
-    def click(self, content: bytes | None) -> dict[str, str | int | float]:
-        """The session, user, item and time of a message.
+    def click(self, content: bytes | None) -> dict[str, str | int | float] | None:
+        """The session, user, item and time of a message, and the request of an event.
+
+        Returns:
+            The fields; None for an event without a click of a live session.
 
         Raises:
-            MessageError: the message is not a click.
+            MessageError: the message is neither a click nor an event, or of another kind than the
+                messages before it.
         """
         if content is None or len(content) > MAX_BYTES:
             size = 0 if content is None else len(content)
@@ -56,6 +68,18 @@ class MessageReader:
             raise MessageError("it is not JSON") from None
         if not isinstance(message, dict):
             raise MessageError("it is not a JSON object")
+        is_event = message.get("schema") == EVENT_SCHEMA
+        click = _event_click(message) if is_event else self._click(message)
+        if self.reads_events not in (None, is_event):
+            raise MessageError(
+                "it is an event of a server among other clicks"
+                if is_event
+                else "it is no event of a server, as the messages before it"
+            )
+        self.reads_events = is_event
+        return click
+
+    def _click(self, message: dict[str, Any]) -> dict[str, str | int | float]:
         fields = {role: self._field(message, role) for role in _ROLES}
         required = ("item", "time", "user" if self._by_user else "session")
         missing = [role for role in required if fields[role] is None]
@@ -74,6 +98,20 @@ class MessageReader:
             if isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
                 return value
         return None
+
+
+def _event_click(event: dict[str, Any]) -> dict[str, str | int | float] | None:
+    """The click of an event; see `serving.events.click_event`."""
+    request, session, item, time = (event.get(n) for n in ("request", "session", "item", "time"))
+    if not isinstance(request, str) or type(time) is not int:
+        raise MessageError("it is an event without a request that is text and a time in ms")
+    if session is None or item is None:
+        return None
+    fields = {"session": session, "item": item, "user": event.get("user")}
+    if any(not isinstance(value, str | int) for value in fields.values() if value is not None):
+        raise MessageError("it is an event with an id that is neither text nor a number")
+    click = {role: str(value) for role, value in fields.items() if value is not None}
+    return {"request": request, **click, "time": time}
 
 
 def click_frame(clicks: Sequence[dict[str, str | int | float]]) -> pl.DataFrame:

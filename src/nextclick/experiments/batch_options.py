@@ -49,7 +49,7 @@ class BatchCounts:
             popular items.
         empty_sessions: sessions without clicks.
         recommended: items written.
-        filled: those of them that were filled from popularity; they have no score.
+        filled: those of them without a score: filled from popularity, pinned, or drawn at random.
         without_items: sessions for which the rules leave no item.
         notes: decisions about columns that the user should know.
     """

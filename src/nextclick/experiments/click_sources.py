@@ -1,4 +1,4 @@
-"""Sources of new clicks that a refresh reads by itself: the event log of a server, and Kafka."""
+"""Sources of new clicks that a refresh reads by itself: the event log of a server, and streams."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nextclick.core.locations import is_url
+from nextclick.core.redis_stream import REDIS_SCHEMES, RedisStream
 from nextclick.data.event_segments import event_options, read_event_log
+from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,17 +67,27 @@ class EventLogSource(ClickSource):
 
 
 def click_source(location: str, **options: Any) -> ClickSource:
-    """The source of an option `--from`: a folder, or `kafka://HOST:PORT/TOPIC`.
+    """The source of an option `--from`: a folder, or the address of a topic or a stream.
 
     Args:
-        location: the folder or the address.
-        options: fields of `KafkaSource`, for an address.
+        location: the folder, `kafka://HOST:PORT/TOPIC` or `redis://HOST:PORT/0?stream=NAME`.
+        options: fields of `KafkaSource` or `RedisSource`, for an address.
 
     Raises:
         ConfigError: the address has another form.
     """
-    if location.startswith("kafka://"):
+    scheme = location.partition("://")[0].lower() if is_url(location) else ""
+    if scheme == "kafka":
         from nextclick.experiments.kafka_source import KafkaSource
 
         return KafkaSource.from_address(location, **options)
+    if scheme in REDIS_SCHEMES:
+        from nextclick.experiments.redis_source import RedisSource
+
+        return RedisSource(RedisStream.parse("--from", location), **options)
+    if scheme:
+        raise ConfigError(
+            "--from must be a folder, kafka://HOST:PORT/TOPIC or redis://HOST:PORT/0?stream=NAME, "
+            f"got an address of {scheme}://; choose one"
+        )
     return EventLogSource(Path(location))

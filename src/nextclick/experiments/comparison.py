@@ -23,6 +23,8 @@ from nextclick.experiments.model_specs import parse_model_specs
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.run_series import RunSeries
 from nextclick.experiments.store_segments import segmentations_for
+from nextclick.experiments.tracking.logged_results import log_comparison
+from nextclick.experiments.tracking.tracked_run import tracked_run
 from nextclick.models.model_registry import BASELINES
 from nextclick.report.report_data import ReportOptions, build_comparison
 from nextclick.report.report_files import OUTPUTS, write_report
@@ -111,12 +113,16 @@ def compare(
         for seed in (options.seeds[:1] if model_spec.seed_independent else options.seeds)
     ]
     series = RunSeries("compare", runs, progress)
-    with _cache(output, {"data_fingerprint": store.fingerprint}, overwrite=overwrite) as cache:
+    name = store.path.resolve().name
+    with (
+        _cache(output, {"data_fingerprint": store.fingerprint}, overwrite=overwrite) as cache,
+        tracked_run(options.track, f"compare {name}") as tracked,
+    ):
         finished = series.execute(cache, skip_failures=True)
-        name = store.path.resolve().name
         about = ReportOptions(name, metric, options.against, series.failed, series.waiting)
         numbers = build_comparison(series.completed, about)
         no_figures_reason = None if output is None else write_report(cache.folder, numbers)
+        log_comparison(tracked, series.completed, numbers, None if output is None else cache.folder)
     if not finished:
         raise InterruptedRunError(
             f"stopped after {series.done} of {series.total} trainings; "

@@ -20,6 +20,9 @@ _TRAIN_ON = Field(
 )
 TrainOn = Annotated[Literal["inner", "all"], _TRAIN_ON]
 TrainOnByPart = Annotated[Literal["inner", "all"] | None, _TRAIN_ON]  # see `training_part`
+Track = Annotated[
+    tuple[str, ...], Field(description="experiment trackers: mlflow, wandb or both; see `train`")
+]
 _PARTS = {"all": "train", "inner": "train_inner"}
 
 
@@ -62,6 +65,7 @@ class CompareOptions:
         prequential: models with a temporal item graph add each block of time to it before they
             predict the next one.
         device: auto, cpu or cuda; for neural models.
+        track: trackers that get a run for each training.
     """
 
     seeds: Sequence[int] = (0,)
@@ -83,3 +87,4 @@ class CompareOptions:
     device: Annotated[
         str, Field(description="compute device of neural models: auto, cpu or cuda")
     ] = "auto"
+    track: Track = ()

@@ -17,7 +17,10 @@ from nextclick.core.manifests import ManifestError, read_with_digest, with_diges
 from nextclick.core.storage import write_json
 from nextclick.errors import ConfigError
 from nextclick.experiments.comparison import compare
+from nextclick.experiments.tracking.logged_results import log_comparison
+from nextclick.experiments.tracking.tracked_run import tracked_run
 from nextclick.models.blended.blend import DEFAULT_MEMBERS
+from nextclick.report.run_folder import RESULT, ModelRun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,11 +114,15 @@ def compare_by_default(
         members = [limited.get(member, member) for member in DEFAULT_MEMBERS]
         settings = {**options.settings, f"{BLEND}.members": ",".join(members)}
         options = replace(options, settings=settings)
+    untracked = replace(options, track=())  # the second comparison has the same runs
     first = compare(
-        store, [COUNTING, BLEND], output, options, overwrite=overwrite, progress=progress
+        store, [COUNTING, BLEND], output, untracked, overwrite=overwrite, progress=progress
     )
     rows = {row["label"]: row for row in first.numbers["leaderboard"]}
     if BLEND not in rows:
+        with tracked_run(options.track, f"compare {store.path.resolve().name}") as tracked:
+            files = [output / name / RESULT for row in rows.values() for name in row["folders"]]
+            log_comparison(tracked, [ModelRun.read(file) for file in files], first.numbers, output)
         return first, None
     blend = Artifact.load(output / rows[BLEND]["folders"][0] / "artifact")
     member = folder / "members" / NEURAL

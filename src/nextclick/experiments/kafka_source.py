@@ -7,30 +7,27 @@ is killed. Nothing is committed to the broker.
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from nextclick.core.extra_packages import import_extra
-from nextclick.data.stream_messages import MessageError, MessageReader, click_frame, message_options
-from nextclick.errors import ConfigError, SourceError
+from nextclick.core.kafka_topic import CONFIG, KafkaTopic, client_settings, rejected_setting
+from nextclick.data.stream_messages import MessageReader
+from nextclick.errors import SourceError
 from nextclick.experiments.click_sources import ClickSource, NewClicks
+from nextclick.experiments.read_messages import ReadMessages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from nextclick.data.options import PrepareOptions
 
-CONFIG = "NEXTCLICK_KAFKA_CONFIG"
 _TIMEOUT = 15.0  # seconds to wait for the metadata of a topic
 _STALLED = 60.0  # seconds without a message before the end
 _BATCH = 1000
-_SHOWN = 2000  # bytes of a rejected message that are stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +57,8 @@ class KafkaSource(ClickSource):
         Raises:
             ConfigError: the address has another form.
         """
-        parts = urlsplit(address)
-        topic = parts.path.strip("/")
-        if "@" in parts.netloc or not parts.netloc or not topic or "/" in topic:
-            raise ConfigError(
-                "--from must be kafka://HOST:PORT/TOPIC without a user and a password; set these "
-                f"in a file that the environment variable {CONFIG} names"
-            )
-        return cls(parts.netloc, topic, **options)
+        topic = KafkaTopic.parse("--from", address)
+        return cls(topic.servers, topic.topic, **options)
 
     def read(self, trained: Mapping[str, Any], options: PrepareOptions) -> NewClicks:
         """See `ClickSource`.
@@ -77,25 +68,15 @@ class KafkaSource(ClickSource):
             ConfigError: a setting of the client is wrong.
         """
         kafka = import_extra("confluent_kafka", "kafka", self._name)
-        window = _Window(MessageReader(options), _learned_offsets(trained, self.topic))
+        messages = ReadMessages(MessageReader(options))
+        window = _Window(messages, _learned_offsets(trained, self.topic))
         with self._consumer(kafka) as consumer:
             ends = self._assign(kafka, consumer, window.offsets)
             self._consume(kafka, consumer, window, ends)
-        if window.rejected:
-            self._write_rejected(window.rejected)
-        if not window.clicks:
-            raise SourceError(
-                f"{self._name} has no new click: {len(window.rejected):,} new messages are not "
-                "clicks; refresh when there are new ones, or check --item-column and the others"
-            )
         offsets = {str(partition): offset for partition, offset in window.offsets.items()}
-        record = {
-            "topic": self.topic,
-            "offsets": offsets,
-            "messages": len(window.clicks) + len(window.rejected),
-            "rejected": len(window.rejected),
-        }
-        return NewClicks(click_frame(window.clicks), message_options(options), "all", record)
+        rejected = self.dead_letters or Path(f"{self.topic}.rejected.jsonl")
+        record = {"topic": self.topic, "offsets": offsets}
+        return messages.new_clicks(self._name, options, rejected, record)
 
     @property
     def _name(self) -> str:
@@ -104,7 +85,7 @@ class KafkaSource(ClickSource):
     @contextmanager
     def _consumer(self, kafka: Any) -> Iterator[Any]:
         settings = {
-            **_client_settings(),
+            **client_settings(),
             "bootstrap.servers": self.servers,
             "group.id": "nextclick-refresh",  # which the client needs; nothing is committed
             "enable.auto.commit": False,
@@ -115,9 +96,7 @@ class KafkaSource(ClickSource):
         try:
             consumer = kafka.Consumer(settings)
         except kafka.KafkaException as error:
-            raise ConfigError(
-                f"{CONFIG}: the Kafka client rejects a setting: {error.args[0].str()}; correct it"
-            ) from None
+            raise rejected_setting(error.args[0].str()) from None
         try:
             yield consumer
         except kafka.KafkaException as error:
@@ -174,7 +153,7 @@ class KafkaSource(ClickSource):
                 return
             n_left = _BATCH
             if self.max_messages is not None:
-                n_left = min(_BATCH, self.max_messages - window.n_messages)
+                n_left = min(_BATCH, self.max_messages - len(window.messages))
             if n_left <= 0:
                 return
             messages = consumer.consume(n_left, timeout=0.5)
@@ -195,53 +174,27 @@ class KafkaSource(ClickSource):
                 else:
                     raise kafka.KafkaException(error)
 
-    def _write_rejected(self, rejected: list[dict[str, Any]]) -> None:
-        file = self.dead_letters or Path(f"{self.topic}.rejected.jsonl")
-        lines = "".join(json.dumps(message) + "\n" for message in rejected)
-        try:
-            with file.open("a", encoding="utf-8") as opened:
-                opened.write(lines)
-        except OSError as error:
-            raise ConfigError(
-                f"--dead-letters {file}: cannot be written: {os.strerror(error.errno or 0)}; name "
-                "a file that can be written"
-            ) from error
-
 
 @dataclass(slots=True)
 class _Window:
     """The messages that are read.
 
     Attributes:
-        reader: finds their fields.
+        messages: the messages.
         offsets: partition to the offset of the first message that is not read.
-        clicks: the messages that are clicks.
-        rejected: the others.
     """
 
-    reader: MessageReader
+    messages: ReadMessages
     offsets: dict[int, int]
-    clicks: list[dict[str, str | int | float]] = field(default_factory=list)
-    rejected: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def n_messages(self) -> int:
-        return len(self.clicks) + len(self.rejected)
 
     def add(self, message: Any, ends: dict[int, int]) -> None:
         """Add a message, unless it arrived after the end of the window."""
-        partition, offset, content = message.partition(), message.offset(), message.value()
+        partition, offset = message.partition(), message.offset()
         if offset >= ends[partition]:
             self.reach(partition, offset, ends)
             return
         self.offsets[partition] = offset + 1
-        try:
-            self.clicks.append(self.reader.click(content))
-        except MessageError as error:
-            text = (content or b"")[:_SHOWN].decode(errors="backslashreplace")
-            self.rejected.append(
-                {"partition": partition, "offset": offset, "reason": str(error), "message": text}
-            )
+        self.messages.add(message.value(), partition=partition, offset=offset)
 
     def reach(self, partition: int, offset: int, ends: dict[int, int]) -> None:
         """Record that there is no message before an offset that is not read."""
@@ -255,29 +208,3 @@ def _learned_offsets(trained: Mapping[str, Any], topic: str) -> dict[int, int]:
         if stream.get("topic") == topic:
             return {int(partition): int(n) for partition, n in stream["offsets"].items()}
     return {}
-
-
-def _client_settings() -> dict[str, str]:
-    """The settings `name=value` in the file that the environment names.
-
-    Raises:
-        ConfigError: the file cannot be read, or a line has another form.
-    """
-    name = os.environ.get(CONFIG)
-    if name is None:
-        return {}
-    try:
-        lines = Path(name).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{CONFIG}={name}: cannot be read: {error}; name a text file") from error
-    settings = {}
-    for number, line in enumerate(lines, 1):
-        key, equals, value = line.strip().partition("=")
-        if line.strip() and not line.startswith("#"):
-            if not equals:
-                raise ConfigError(
-                    f"{CONFIG}={name}: line {number} must be NAME=VALUE, such as "
-                    "security.protocol=SASL_SSL"
-                )
-            settings[key.strip()] = value.strip()
-    return settings

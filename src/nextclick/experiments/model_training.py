@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -22,6 +23,8 @@ from nextclick.errors import ArtifactError, ConfigError
 from nextclick.experiments.checkpoint_paths import has_checkpoint, remove_checkpoints
 from nextclick.experiments.comparison_options import training_part
 from nextclick.experiments.requirements import check_store
+from nextclick.experiments.tracking.logged_results import log_training
+from nextclick.experiments.tracking.tracked_run import STEPS_ONLY, tracked_run
 from nextclick.models.model_registry import model_class
 from nextclick.training.training_config import NeuralOptions
 
@@ -62,9 +65,10 @@ def train(
             validation, to choose between models on it. A neural model is trained twice with `all`:
             the validation selects the number of epochs; see `train_neural`.
         seed: seed of all random numbers.
-        neural: preset, device, checkpoints and trackers of a neural model, or of the neural members
-            of a blend, which has no preset. Without a checkpoint folder, checkpoints are written to
-            `OUTPUT.training`, in the current folder if the output is an address.
+        neural: preset, device and checkpoints of a neural model, or of the neural members of a
+            blend, which has no preset; and the trackers of any model. Without a checkpoint folder,
+            checkpoints are written to `OUTPUT.training`, in the current folder if the output is an
+            address.
         refreshable: store in the artifact what `refresh` otherwise reads from the store: the
             sessions, four bytes per click, for item-knn, markov and rules; nothing for others.
         overwrite: replace `output`, and delete the checkpoint of an interrupted training.
@@ -80,16 +84,22 @@ def train(
         ProcessError: another process failed, ended or does not answer.
     """
     options = neural or NeuralOptions()
-    with joined_processes(options.device) as processes:
+    with joined_processes(options.device) as processes, ExitStack() as stack:
         progress = progress if processes.is_first else silent
         request = processes.agree(
             lambda: _TrainingRequest.create(
                 store, model, output, config or {}, options, train_on, seed, overwrite, progress
             )
         )
+        run = processes.agree(
+            lambda: stack.enter_context(
+                tracked_run(options.track if processes.is_first else (), model)
+            )
+        )
         artifact = request.train(refreshable=refreshable)
         if output is not None:
             processes.on_first(lambda: request.save(artifact, output))
+        log_training(run, artifact, output)
         return artifact
 
 
@@ -188,9 +198,14 @@ class _TrainingRequest:
     def fit(self) -> tuple[Model, float, dict[str, Any]]:
         """Train a counting model; return it, the seconds, and an empty training record."""
         name = self.model_type.name
-        if self.options != NeuralOptions():
+        if replace(self.options, track=()) != NeuralOptions():
             raise ConfigError(
-                f"{name} is not a neural model: omit preset, device, checkpoints, resume and track"
+                f"{name} is not a neural model: omit preset, device, checkpoints and resume"
+            )
+        if set(self.options.track) & set(STEPS_ONLY):
+            raise ConfigError(
+                f"{name} is not a neural model, and tensorboard logs the steps of one: track it "
+                "with mlflow or wandb"
             )
         config = build_config(self.model_type.Config, self.values, name)
         check_store(self.model_type, config, self.store)

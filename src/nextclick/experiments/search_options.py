@@ -10,7 +10,7 @@ from pydantic import Field
 
 from nextclick.core.item_rules import ItemRules
 from nextclick.core.metrics import metric_forms
-from nextclick.experiments.comparison_options import TrainOnByPart
+from nextclick.experiments.comparison_options import Track, TrainOnByPart
 
 Metric = Annotated[str, Field(description=f"metric on the validation or test: {metric_forms()}")]
 Preset = Annotated[str | None, Field(description="preset of a neural model to start from")]
@@ -29,6 +29,7 @@ class TuneOptions:
         grid: parameter to its values: all combinations are tried and nothing else. Empty samples
             points from the search space that the model declares.
         rules: which items may be recommended when the validation is ranked.
+        track: trackers that get a run for each trial.
     """
 
     metric: Metric = "recall@20"
@@ -50,6 +51,7 @@ class TuneOptions:
     device: Device = "auto"
     min_prefix: MinPrefix = 1
     rules: ItemRules = field(default_factory=ItemRules)
+    track: Track = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from nextclick.models.features.item_features import known_items
 from nextclick.training.checkpoint import Checkpoints
 from nextclick.training.device import choose_device, seeded
 from nextclick.training.memory_estimate import estimate, expected_size, free_memory
-from nextclick.training.run_log import open_trackers
+from nextclick.training.trackers import open_trackers
 from nextclick.training.trainer import Trainer
 from nextclick.training.training_config import build_configs
 

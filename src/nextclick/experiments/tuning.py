@@ -15,6 +15,8 @@ from nextclick.experiments.requirements import require_matplotlib
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.search_options import TuneOptions
 from nextclick.experiments.search_plan import SearchPlan
+from nextclick.experiments.tracking.logged_results import log_study
+from nextclick.experiments.tracking.tracked_run import tracked_run
 from nextclick.experiments.tuned_recipe import check_recipe_file, write_tuned_recipe
 from nextclick.experiments.validation_objective import ValidationObjective
 from nextclick.version import __version__
@@ -91,7 +93,10 @@ def tune(
     plan = SearchPlan.create(model, options, store)
     objective = ValidationObjective.create(plan, store)
     folder, scope = Path(output), plan.scope | {"data_fingerprint": store.fingerprint}
-    with RunCache.locked(folder, KIND, scope, outputs=_OUTPUTS, overwrite=overwrite):
+    with (
+        RunCache.locked(folder, KIND, scope, outputs=_OUTPUTS, overwrite=overwrite),
+        tracked_run(options.track, f"tune {model}") as tracked,
+    ):
         summary, finished = _search(plan, objective, folder, progress)
         numbers = {
             "schema": SCHEMA,
@@ -102,6 +107,7 @@ def tune(
         }
         _write(folder, numbers, store.path.resolve().name)
         write_tuned_recipe(folder / BEST, numbers, store)
+        log_study(tracked, TuningResult(folder, numbers))
     if not finished:
         raise InterruptedRunError(
             f"stopped after {len(numbers['trials'])} trials; the study is kept in {folder}, with "

@@ -1,114 +1,73 @@
 """The event log of a server: each click with the items that were shown after it.
 
-    FOLDER/
-      2026-05-01T13-WORKER.jsonl      the segment of a running hour, one JSON object per line
-      2026-05-01T13-WORKER.parquet    the segment of an hour that is over
-
-A request puts its event into a bounded queue and does not wait. A thread writes the queue to the
-segment and syncs it to disk. Events are dropped and counted if the queue is full or the disk fails.
-Each worker has files of its own. At the end of the hour a process of low priority converts the
-segments, so that the server loads no dataframe library; see `data.event_segments`.
+A request puts its event into a bounded queue and does not wait. A thread hands the queue to the
+place of `--event-log`, see `events.event_sink`. Events wait in the queue while the place does not
+respond. They are dropped and counted if the queue is full, or if the place loses them.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import secrets
-import subprocess
-import sys
 import threading
 import time
-from collections import deque
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from nextclick.core.types import RawId  # noqa: TC001 (msgspec reads the annotation)
-from nextclick.errors import ConfigError
+from nextclick.serving.events.click_event import ClickEvent
+from nextclick.serving.events.event_sink import SinkUnavailableError, open_sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from nextclick.core.types import RawId
+
 log = logging.getLogger("nextclick.serving")
 
-MAX_QUEUE = 20_000  # events that wait for the disk
+MAX_QUEUE = 20_000  # events that wait
+CLOSE_SECONDS = 5.0  # to write the queue when the server stops
 _INTERVAL = 0.25  # seconds between two writes
-_HOUR = "%Y-%m-%dT%H"
-_encode = msgspec.json.Encoder().encode
-
-
-class ClickEvent(msgspec.Struct):
-    """A line of the event log.
-
-    Attributes:
-        request: random id of the request.
-        time: milliseconds since the epoch; of the click, for a live session.
-        session: id of the live session; null for a request without one.
-        user: id of the user, if the request has one.
-        model: name of the model that answered.
-        version: its version.
-        item: the item that was clicked, the last one of the request; null for a request of the
-            first click.
-        items: the items that were shown, best first: position 1, 2, …
-        propensity: for each of them, the probability that it is shown; 1 without exploration.
-        arm: version of an A/B test that the session or its visitor is assigned to, or None.
-        received: milliseconds since the epoch, by the clock of the server.
-    """
-
-    request: str
-    time: int
-    session: str | None
-    user: RawId | None
-    model: str
-    version: str
-    item: RawId | None
-    items: list[RawId]
-    propensity: list[float]
-    arm: str | None
-    received: int
+_RETRY = 0.05  # seconds between two attempts when the server stops
 
 
 class EventLog:
     """Writes the events of one process.
 
     Args:
-        folder: where the segments are written.
+        location: a folder, or the address of a topic or a stream.
         on_drop: called with the number of events that were dropped.
         max_queue: events that may wait.
         clock: seconds since the epoch.
-        start: whether to start the thread that writes.
+        start: whether to start the thread that writes, and processes that convert files.
 
     Attributes:
         dropped: number of events that were not written.
+        problem: why the events cannot be written now, or None.
     """
 
     def __init__(
         self,
-        folder: str | Path,
+        location: str,
         on_drop: Callable[[int], None],
         *,
         max_queue: int = MAX_QUEUE,
         clock: Callable[[], float] = time.time,
         start: bool = True,
     ):
-        self.folder = Path(folder)
         self.dropped = 0
+        self.problem: str | None = None
         self._on_drop = on_drop
         self._max_queue = max_queue
         self._clock = clock
-        self._worker = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._queue: deque[ClickEvent] = deque()
-        self._file: BinaryIO | None = None
-        self._hour = ""
+        self._counting = threading.Lock()  # the thread and requests drop events
+        self._reasons: Counter[str] = Counter()  # of drops that are not logged yet
+        self._sink = open_sink(
+            str(location), self._drop, max_queue=max_queue, clock=clock, convert=start
+        )
         self._stop = threading.Event()
-        self._converter: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="event log", daemon=True)
         if start:
-            self._convert()  # segments of processes that were killed
             self._thread.start()
 
     def add(
@@ -136,7 +95,7 @@ class EventLog:
             arm: the assigned version of an A/B test, or None.
         """
         if len(self._queue) >= self._max_queue:
-            self._drop(1, "more clicks arrive than the disk can store")
+            self._drop(1, self.problem or "more clicks arrive than can be written")
             return
         received = round(self._clock() * 1000)
         milliseconds = received if seconds is None else round(seconds * 1000)
@@ -148,84 +107,54 @@ class EventLog:
         self._queue.append(event)
 
     def write(self) -> None:
-        """Write the queued events to the segment of the hour, and sync it."""
-        events = [self._queue.popleft() for _ in range(len(self._queue))]
-        hour = datetime.fromtimestamp(self._clock(), UTC).strftime(_HOUR)
+        """Hand the queued events to the sink; those that it cannot write now stay in the queue."""
         try:
-            if self._file is not None and hour != self._hour:
-                self._close_file()
-                self._convert()
-            if not events:
-                return
-            if self._file is None:
-                self._file, self._hour = _open_segment(self.folder, hour, self._worker), hour
-            self._file.write(b"".join(_encode(event) + b"\n" for event in events))
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            self._close_file()
-            self._drop(len(events), os.strerror(error.errno or 0))
+            self._sink.write(self._queue)
+        except SinkUnavailableError as error:
+            if self.problem is None:
+                log.warning("the event log %s cannot be written: %s", self._sink.name, error)
+            self.problem = str(error)
+        else:
+            if self.problem is not None:
+                log.warning("the event log %s can be written again", self._sink.name)
+            self.problem = None
+        self._log_drops()
 
     def close(self) -> None:
-        """Write what is queued and stop the thread."""
+        """Write what is queued, within `CLOSE_SECONDS`, and stop the thread."""
+        until = time.monotonic() + CLOSE_SECONDS
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
         self.write()
-        self._close_file()
-        if self._converter is not None:
-            self._converter.wait()
+        while self._queue and time.monotonic() < until:
+            time.sleep(_RETRY)
+            self.write()
+        n_left = len(self._queue)
+        self._queue.clear()
+        self._drop(n_left, self.problem or "the server stops")
+        self._sink.close(max(until - time.monotonic(), 0.0))
+        self._log_drops()
+
+    def state(self) -> dict[str, Any]:
+        """The field `event_log` of `/readyz`."""
+        state: dict[str, Any] = {"dropped": self.dropped, "waiting": len(self._queue)}
+        return state if self.problem is None else state | {"problem": self.problem}
 
     def _run(self) -> None:
         while not self._stop.wait(_INTERVAL):
             self.write()
 
     def _drop(self, number: int, reason: str) -> None:
+        """Count dropped events; the thread logs them, since a request must not wait for a line."""
         if number:
-            self.dropped += number
+            with self._counting:
+                self.dropped += number
+                self._reasons[reason] += number
             self._on_drop(number)
-            log.warning("the event log %s drops events: %s", self.folder, reason)
 
-    def _close_file(self) -> None:
-        if self._file is not None:
-            try:
-                self._file.close()
-            except OSError as error:
-                log.warning("the event log %s: %s", self.folder, os.strerror(error.errno or 0))
-        self._file = None
-
-    def _convert(self) -> None:
-        """Convert the segments that nobody writes any more, in a process of low priority."""
-        if self._converter is not None and self._converter.poll() is None:
-            return
-        command = [sys.executable, "-m", "nextclick.data.event_segments", str(self.folder)]
-        self._converter = subprocess.Popen(command)  # noqa: S603
-
-
-def check_event_log(folder: str) -> None:
-    """Create the folder of an event log, and check that it can be written.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    path = Path(folder)
-    probe = path / f".{secrets.token_hex(8)}"
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ConfigError(
-            f"--event-log {folder}: cannot be written: {os.strerror(error.errno or 0)}; name a "
-            "folder that the server may write"
-        ) from error
-
-
-def _open_segment(folder: Path, hour: str, worker: str) -> BinaryIO:
-    """Open a new segment; its lock says that it is being written."""
-    name = f"{hour}-{worker}-{secrets.token_hex(2)}.jsonl"
-    scratch = folder / f".{name}"
-    handle = os.open(scratch, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    scratch.rename(folder / name)  # with the name the lock must be there
-    return os.fdopen(handle, "ab")
+    def _log_drops(self) -> None:
+        with self._counting:
+            reasons, self._reasons = self._reasons, Counter()
+        for reason, number in reasons.items():
+            log.warning("the event log %s dropped %d events: %s", self._sink.name, number, reason)

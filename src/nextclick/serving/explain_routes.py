@@ -18,8 +18,8 @@ from nextclick.serving.explanation_request import (
     nothing_to_explain,
 )
 from nextclick.serving.operations import operation
-from nextclick.serving.request import RecommendationRequest
 from nextclick.serving.request_cost import explanation_costs, request_cost
+from nextclick.serving.session_body import clicks_with_history, recommendation_request
 from nextclick.serving.stored_history import with_stored_history
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def explain(
     costs = _costs(app, loaded, body)
     app.asgi.charge(request.scope, sum(costs) - 1)
     app.thread_batcher.check_capacity(sum(costs))
-    given = _recommendation_request(body, loaded)
+    given = recommendation_request(body, _k(body, loaded))
     resolved = recommender.resolve(given)
     check_explained(resolved)
     items = await _explained_items(app, loaded, resolved, body, request)
@@ -65,12 +65,11 @@ def _costs(app: App, loaded: LoadedModel, body: schemas.ExplainRequest) -> list[
     Raises:
         RequestError: they exceed the queue of large requests.
     """
-    earlier = sum(len(one.session) for one in body.history)
+    clicks = clicks_with_history(body)
     n_items = loaded.recommender.artifact.model.n_items
-    costs = explanation_costs(len(body.session), earlier, n_items)
+    costs = explanation_costs(len(body.session), clicks - len(body.session), n_items)
     limit = LARGE_QUEUE * app.settings.max_queue
     if sum(costs) > limit:
-        clicks = len(body.session) + earlier
         raise RequestError(
             f"session is too long to be explained: {clicks} clicks, with those of history, among "
             f"{n_items} items cost {sum(costs)} requests of ordinary cost, the limit is {limit}; "
@@ -80,19 +79,12 @@ def _costs(app: App, loaded: LoadedModel, body: schemas.ExplainRequest) -> list[
     return costs
 
 
-def _recommendation_request(
-    body: schemas.ExplainRequest, loaded: LoadedModel
-) -> RecommendationRequest:
+def _k(body: schemas.ExplainRequest, loaded: LoadedModel) -> int:
+    """The number of items that are recommended to be explained."""
+    if body.items is not None:
+        return 1
     n_items = loaded.recommender.artifact.model.n_items
-    k = min(schemas.DEFAULT_EXPLAINED, n_items) if body.k is None else body.k
-    return RecommendationRequest(
-        body.session,
-        1 if body.items is not None else k,
-        times=body.times,
-        user=body.user,
-        now=body.now,
-        history=[(earlier.session, earlier.time) for earlier in body.history],
-    )
+    return min(schemas.DEFAULT_EXPLAINED, n_items) if body.k is None else body.k
 
 
 async def _explained_items(

@@ -15,8 +15,8 @@ from nextclick.errors import InputError, RequestError
 from nextclick.serving import schemas
 from nextclick.serving.operations import operation
 from nextclick.serving.problem_details import message_field
-from nextclick.serving.request import RecommendationRequest
 from nextclick.serving.request_cost import request_cost
+from nextclick.serving.session_body import clicks_with_history, recommendation_request
 from nextclick.serving.stored_history import with_stored_history
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nextclick.serving.app import App
     from nextclick.serving.batching import Answer
     from nextclick.serving.model_slot import LoadedModel, ModelSlot
+    from nextclick.serving.request import RecommendationRequest
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -201,7 +202,7 @@ def recommend_response(
     return response
 
 
-def item_rules(body: schemas.RecommendRequest | schemas.EventRequest) -> ItemRules:
+def item_rules(body: schemas.ListRequest) -> ItemRules:
     """The rules of a request body.
 
     Raises:
@@ -241,24 +242,15 @@ def _check_first_click(body: schemas.RecommendRequest) -> None:
 
 
 def _cost(body: schemas.RecommendRequest, loaded: LoadedModel, rules: ItemRules) -> int:
-    clicks = len(body.session) + sum(len(earlier.session) for earlier in body.history)
     k = candidate_count(default_k(body.k, loaded), rules)
-    return request_cost(clicks, k, explain=body.explain)
+    return request_cost(clicks_with_history(body), k, explain=body.explain)
 
 
 def _recommendation_request(
     body: schemas.RecommendRequest, loaded: LoadedModel, rules: ItemRules
 ) -> RecommendationRequest:
-    return RecommendationRequest(
-        body.session,
-        default_k(body.k, loaded),
-        times=body.times,
-        user=body.user,
-        now=body.now,
-        history=[(earlier.session, earlier.time) for earlier in body.history],
-        rules=rules,
-        explain=body.explain,
-    )
+    k = default_k(body.k, loaded)
+    return recommendation_request(body, k, rules, explain=body.explain)
 
 
 def _numbered(n: int, function: Callable[[T], R], argument: T) -> R:

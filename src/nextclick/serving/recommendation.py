@@ -18,7 +18,7 @@ class Recommendation(Displayed):
     Attributes:
         items: raw ids, at most k.
         scores: the model's scores with boosts, not comparable across models; None for items that
-            the model did not return: pinned items, and popular ones that complete the list.
+            the model did not return: pinned ones, and others drawn at random or from popularity.
         from_model: number of items that the model returned; without rules that form the list, they
             come first.
         unknown: clicked ids that the model does not know; they are ignored.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -40,15 +40,29 @@ from nextclick.serving.sessions.click_times import relative_times
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import TypeAlias
 
     from nextclick.core.shown_list import ListRules
     from nextclick.core.types import BoolArray, Float32Array, Float64Array, Int32Array, RawId
     from nextclick.serving.request_history import RawHistory
     from nextclick.serving.search.searcher import ScoredItems
 
-    # items, scores, and propensities if the rules form the list
-    _List: TypeAlias = tuple[Int32Array, Float32Array, Float64Array | None]
+
+class _List(NamedTuple):
+    """The list of one request.
+
+    Attributes:
+        items: (n,) int32, n at most k.
+        scores: (n,) float32; NaN for an item without a score of the model.
+        propensity: (n,) float64, the probability of each item; None unless the rules explore.
+        n_filled: items from popularity that complete the list.
+        n_random: items without a score that were drawn at random.
+    """
+
+    items: Int32Array
+    scores: Float32Array
+    propensity: Float64Array | None = None
+    n_filled: int = 0
+    n_random: int = 0
 
 
 class Recommender(Displayed):
@@ -233,20 +247,20 @@ class Recommender(Displayed):
     def answer(self, requests: Sequence[ResolvedRequest]) -> list[Recommendation]:
         """Answer a batch of independent requests."""
         return [
-            self._recommendation(request, *shown)
+            self._recommendation(request, shown)
             for request, shown in zip(requests, self._lists(requests), strict=True)
         ]
 
     def ranked(self, requests: Sequence[ResolvedRequest]) -> ScoredItems:
         """At most k items of each request, best first, and their scores.
 
-        The score of an item that the model did not return is NaN: of a pinned item, and of a
-        popular one that completes the list.
+        The score of an item that the model did not return is NaN: of a pinned item, of one drawn
+        at random, and of a popular one that completes the list.
         """
-        return [(items, scores) for items, scores, _ in self._lists(requests)]
+        return [(shown.items, shown.scores) for shown in self._lists(requests)]
 
     def _lists(self, requests: Sequence[ResolvedRequest]) -> list[_List]:
-        """The items, scores and propensities of each request."""
+        """The list of each request."""
         searches = [
             [] if self._notes.is_popular_only(request) else self._rules.searches(request)
             for request in requests
@@ -335,34 +349,35 @@ class Recommender(Displayed):
 
     def _list(self, request: ResolvedRequest, found: ScoredItems) -> _List:
         if request.list_rules is not None:
-            shown = self._rules.form(request, request.list_rules, found)
-            return shown.items, shown.scores, shown.propensity
+            return self._formed_list(request, request.list_rules, found)
         items, scores = (found or NOTHING_FOUND)[0]
         if len(items) < request.k:
             filled = fill_from_popular(self.popular, items, request)
             items = np.concatenate([items, filled])
             scores = np.append(scores, np.full(len(filled), np.nan, dtype=np.float32))
-        return items, scores, None
+        return _List(items, scores, n_filled=int(np.count_nonzero(np.isnan(scores))))
 
-    def _recommendation(
-        self,
-        request: ResolvedRequest,
-        items: Int32Array,
-        scores: Float32Array,
-        propensity: Float64Array | None,
-    ) -> Recommendation:
-        unscored = np.isnan(scores)
-        n_from_model = len(items) - int(np.count_nonzero(unscored))
-        n_pinned, rules = 0, request.list_rules
-        if rules is not None:
-            n_pinned = int(np.count_nonzero(np.isin(items[unscored], list(rules.pins.values()))))
-        if rules is None or not rules.explore:
-            propensity = None
+    def _formed_list(self, request: ResolvedRequest, rules: ListRules, found: ScoredItems) -> _List:
+        shown = self._rules.form(request, rules, found)
+        unscored = np.isnan(shown.scores)
+        n_random = int(np.count_nonzero(unscored & shown.explored))
+        n_pinned = int(np.count_nonzero(np.isin(shown.items[unscored], [*rules.pins.values()])))
+        return _List(
+            shown.items,
+            shown.scores,
+            shown.propensity if rules.explore else None,
+            n_filled=int(np.count_nonzero(unscored)) - n_random - n_pinned,
+            n_random=n_random,
+        )
+
+    def _recommendation(self, request: ResolvedRequest, shown: _List) -> Recommendation:
+        scores = shown.scores.tolist()
+        n_from_model = sum(not math.isnan(score) for score in scores)
         return Recommendation(
-            items=self.artifact.items.raw_ids(items),
-            scores=[None if math.isnan(score) else score for score in scores.tolist()],
+            items=self.artifact.items.raw_ids(shown.items),
+            scores=[None if math.isnan(score) else score for score in scores],
             from_model=n_from_model,
             unknown=request.unknown,
-            note=self._notes.of(request, n_from_model, len(items), n_pinned),
-            propensity=None if propensity is None else propensity.tolist(),
+            note=self._notes.of(request, len(scores), n_from_model, shown.n_filled, shown.n_random),
+            propensity=None if shown.propensity is None else shown.propensity.tolist(),
         )

@@ -48,9 +48,22 @@ class RequestNotes:
         return no_click_known and not self._reads_empty
 
     def of(
-        self, request: ResolvedRequest, n_from_model: int, n_items: int, n_pinned: int = 0
+        self,
+        request: ResolvedRequest,
+        n_items: int,
+        n_from_model: int,
+        n_filled: int,
+        n_random: int,
     ) -> str | None:
-        """The note of a response with `n_items` items, `n_from_model` of them of the model."""
+        """The note of a response.
+
+        Args:
+            request: the request.
+            n_items: items of the response.
+            n_from_model: those that the model returned.
+            n_filled: those from popularity that complete the list.
+            n_random: those that were drawn at random among the ones without a score.
+        """
         if n_items == 0:
             return "allow, block, where and exclude_seen leave no item to recommend"
         notes = []
@@ -62,10 +75,15 @@ class RequestNotes:
         elif request.unknown:
             notes.append(unknown_note(len(request.unknown)))
         notes += self._unused(request)
-        filled = n_items - n_from_model - n_pinned
-        if filled and not popular_only:
-            items = "1 item was" if filled == 1 else f"{filled} items were"
-            notes.append(f"{items} filled from popularity: the model returned only {n_from_model}")
+        if popular_only:
+            return "; ".join(notes)
+        if n_filled:
+            notes.append(
+                f"{_items_were(n_filled)} filled from popularity: the model returned only "
+                f"{n_from_model}"
+            )
+        if n_random:
+            notes.append(f"{_items_were(n_random)} drawn at random among those without a score")
         return "; ".join(notes) or None
 
     def _unused(self, request: ResolvedRequest) -> list[str]:
@@ -86,3 +104,7 @@ class RequestNotes:
         if given.now is not None and not self._reads_now and not starts_session:
             notes.append(f"now was not used: {name} with its parameters does not read it")
         return notes
+
+
+def _items_were(n: int) -> str:
+    return "1 item was" if n == 1 else f"{n} items were"

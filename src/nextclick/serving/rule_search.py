@@ -119,6 +119,7 @@ class RuleSearch:
             items=shown.items[filled],
             scores=shown.scores[filled],
             propensity=shown.propensity[filled],
+            explored=shown.explored[filled],
         )
 
 

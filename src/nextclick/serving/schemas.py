@@ -55,7 +55,41 @@ class EarlierSession(Struct, kw_only=True, forbid_unknown_fields=True):
     time: Seconds | None = None
 
 
-class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+class ListRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """How a list of recommended items is formed, and what the response adds to it.
+
+    Attributes:
+        exclude_seen: exclude the items of the session.
+        allow: recommend only these items.
+        block: never recommend these items.
+        where: a condition on columns of the item table, such as "price >= 10 and stock > 0".
+        boost: item to the factor of its score; above 1 raises the item, below 1 lowers it.
+        pin: item to its position in the list, from 1.
+        cap: column of categories to the largest number of items of each category.
+        diversity: weight of the dissimilarity to the items above, from 0 to below 1.
+        explore: share of the positions that are filled at random, from 0 to below 1.
+        explore_seed: seed of the random items; omit it to draw others for each request.
+        explain: add an explanation.
+        titles: add the titles of all items in the response.
+        model: name of the model; the default is the first one.
+    """
+
+    exclude_seen: bool = False
+    allow: ItemIds | None = None
+    block: ItemIds = []
+    where: Condition | None = None
+    boost: Boosts = {}
+    pin: Pins = {}
+    cap: Caps = {}
+    diversity: Share | None = None
+    explore: Share = 0.0
+    explore_seed: Seed | None = None
+    explain: bool = False
+    titles: bool = False
+    model: Name | None = None
+
+
+class RecommendRequest(ListRequest, kw_only=True, forbid_unknown_fields=True):
     """A session and the items that may be recommended for it.
 
     Attributes:
@@ -69,19 +103,6 @@ class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         history: earlier sessions of the visitor, the oldest first; for models that read them. The
             default is the stored sessions of the user that ended before the first of `times`, in
             seconds since 1970, or before `now` if there is no click.
-        exclude_seen: exclude the items of the session.
-        allow: recommend only these items.
-        block: never recommend these items.
-        where: a condition on columns of the item table, such as "price >= 10 and stock > 0".
-        boost: item to the factor of its score; above 1 raises the item, below 1 lowers it.
-        pin: item to its position in the list, from 1.
-        cap: column of categories to the largest number of items of each category.
-        diversity: weight of the dissimilarity to the items above, from 0 to below 1.
-        explore: share of the positions that are filled at random, from 0 to below 1.
-        explore_seed: seed of the random items; omit it to draw others for each request.
-        explain: add an explanation.
-        titles: add the titles of all items in the response.
-        model: name of the model; the default is the first one.
     """
 
     session: Annotated[list[ItemId], Meta(max_length=MAX_CLICKS)]
@@ -90,19 +111,6 @@ class RecommendRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     now: Seconds | None = None
     user: ItemId | None = None
     history: Annotated[list[EarlierSession], Meta(max_length=MAX_HISTORY)] = []
-    exclude_seen: bool = False
-    allow: ItemIds | None = None
-    block: ItemIds = []
-    where: Condition | None = None
-    boost: Boosts = {}
-    pin: Pins = {}
-    cap: Caps = {}
-    diversity: Share | None = None
-    explore: Share = 0.0
-    explore_seed: Seed | None = None
-    explain: bool = False
-    titles: bool = False
-    model: Name | None = None
 
 
 class BatchRequest(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -111,7 +119,7 @@ class BatchRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     requests: Annotated[list[RecommendRequest], Meta(min_length=1, max_length=MAX_BATCH)]
 
 
-class EventRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+class EventRequest(ListRequest, kw_only=True, forbid_unknown_fields=True):
     """A click of a live session, and the items that may be recommended after it.
 
     Attributes:
@@ -122,19 +130,6 @@ class EventRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         k: number of items, 20 by default; 0 stores the click without a recommendation.
         user: id of the visitor. For models that read them, the stored sessions of the visitor that
             ended before this one are its history.
-        exclude_seen: exclude the items of the session.
-        allow: recommend only these items.
-        block: never recommend these items.
-        where: a condition on columns of the item table, such as "price >= 10 and stock > 0".
-        boost: item to the factor of its score; above 1 raises the item, below 1 lowers it.
-        pin: item to its position in the list, from 1.
-        cap: column of categories to the largest number of items of each category.
-        diversity: weight of the dissimilarity to the items above, from 0 to below 1.
-        explore: share of the positions that are filled at random, from 0 to below 1.
-        explore_seed: seed of the random items; omit it to draw others for each request.
-        explain: add an explanation.
-        titles: add the titles of all items in the response.
-        model: name of the model; the default is the first one.
     """
 
     item: ItemId
@@ -142,19 +137,6 @@ class EventRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     history: Annotated[list[ItemId], Meta(max_length=MAX_CLICKS)] = []
     k: Annotated[int, Meta(ge=0, le=MAX_K)] | None = None
     user: ItemId | None = None
-    exclude_seen: bool = False
-    allow: ItemIds | None = None
-    block: ItemIds = []
-    where: Condition | None = None
-    boost: Boosts = {}
-    pin: Pins = {}
-    cap: Caps = {}
-    diversity: Share | None = None
-    explore: Share = 0.0
-    explore_seed: Seed | None = None
-    explain: bool = False
-    titles: bool = False
-    model: Name | None = None
 
 
 class NeighborResponse(Struct):
@@ -201,7 +183,7 @@ class RecommendResponse(Struct):
         version: active version of the model.
         items: at most k item ids.
         scores: score of each item; null for an item that the model did not return: a pinned item,
-            or one that was filled from popularity.
+            one that was drawn at random, or one that was filled from popularity.
         from_model: number of items that the model returned.
         unknown: clicked ids that the model does not know.
         note: a remark for the reader, or null.

@@ -151,8 +151,9 @@ class Settings:
     event_log: Annotated[
         str | None,
         Field(
-            description="folder for a log of each click and the items shown, in Parquet files by "
-            "the hour, which `refresh --from` reads; it contains ids of sessions and users"
+            description="log of each click and the items shown, which `refresh --from` reads: a "
+            "folder for Parquet files by the hour, a topic as kafka://HOST:PORT/TOPIC, or a stream "
+            "as redis://HOST:PORT/0?stream=NAME; it contains ids of sessions and users"
         ),
     ] = None
     ab: Annotated[

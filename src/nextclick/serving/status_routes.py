@@ -41,7 +41,7 @@ async def ready(app: App, request: Request, body: None) -> dict[str, Any]:
         store["problem"] = problem
     state = {"status": "ready" if problem is None else "degraded", "session_store": store}
     if app.event_log is not None:
-        state["event_log"] = {"dropped": app.event_log.dropped}
+        state["event_log"] = app.event_log.state()
     return state
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from nextclick.serving.explain_schemas import ExplainRequest
 from nextclick.serving.operations import has_token
-from nextclick.serving.schemas import EarlierSession, RecommendRequest
+from nextclick.serving.schemas import EarlierSession
+from nextclick.serving.session_body import SessionBody  # noqa: TC001 (a type variable)
 from nextclick.serving.sessions.session_store import SessionStoreError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from nextclick.serving.sessions.visitor_history import PastSession
 
 T = TypeVar("T")
-Body = TypeVar("Body", RecommendRequest, ExplainRequest)
 
 
 def reads_history(loaded: LoadedModel) -> bool:
@@ -49,8 +48,8 @@ async def record_click(
 
 
 async def with_stored_history(
-    app: App, request: Request, loaded: LoadedModel, body: Body
-) -> tuple[Body, bool]:
+    app: App, request: Request, loaded: LoadedModel, body: SessionBody
+) -> tuple[SessionBody, bool]:
     """The request with the stored earlier sessions of its user, and whether the store failed.
 
     They are added if the request names a user and no history, and the start of its session is

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nextclick.training.batch_source import TrainingStep
     from nextclick.training.checkpoint import Checkpoints
     from nextclick.training.interrupt import Interrupt
-    from nextclick.training.run_log import Tracker
+    from nextclick.training.trackers import Tracker
     from nextclick.training.training_config import TrainingConfig
 
     Validate = Callable[[NeuralModel], dict[str, float]]

@@ -1,42 +1,27 @@
-"""Log of a training run: progress messages, `metrics.jsonl`, and experiment trackers."""
+"""Log of a training run: progress messages and `metrics.jsonl`."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from importlib import import_module
 from math import ceil
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from nextclick.core.storage import raising_output_errors
-from nextclick.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from nextclick.core.types import Progress
     from nextclick.training.batch_source import BatchSource
     from nextclick.training.checkpoint import TrainingPosition
     from nextclick.training.loss_monitor import LossMonitor
+    from nextclick.training.trackers import LogRecord, Tracker
 
 PROGRESS_SECONDS = 0.1  # between two progress messages
 LOG_SECONDS = 5.0  # between two step records in trackers
-
-LogRecord = dict[str, Any]
-
-
-class Tracker(Protocol):
-    """Records the metrics of a run."""
-
-    def log(self, record: LogRecord) -> None:
-        """Record the values of one event at step `record["step"]`."""
-        ...
-
-    def close(self) -> None:
-        """Flush and close."""
-        ...
 
 
 class RunReporter:
@@ -180,77 +165,3 @@ def _step_of_line(line: str) -> float:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):  # the last line of a killed run may be incomplete
         return math.inf
-
-
-class _TensorBoard:
-    def __init__(self, folder: Path | None, parameters: Mapping[str, Any]):
-        tensorboard = _import_tracker("torch.utils.tensorboard", "tensorboard")
-        log_dir = None if folder is None else str(folder / "tensorboard")
-        self._writer = tensorboard.SummaryWriter(log_dir)
-        self._writer.add_text("parameters", json.dumps(parameters, indent=2))
-
-    def log(self, record: LogRecord) -> None:
-        for name, value in _scalars(record).items():
-            self._writer.add_scalar(name, value, record["step"])
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-class _MLflow:
-    def __init__(self, folder: Path | None, parameters: Mapping[str, Any]):
-        del folder  # MLFLOW_TRACKING_URI determines where MLflow writes
-        self._mlflow = _import_tracker("mlflow", "mlflow-skinny")
-        self._mlflow.start_run()
-        self._mlflow.log_params(dict(parameters))
-
-    def log(self, record: LogRecord) -> None:
-        # MLflow rejects @ in metric names
-        values = {name.replace("@", "_at_"): v for name, v in _scalars(record).items()}
-        self._mlflow.log_metrics(values, step=record["step"])
-
-    def close(self) -> None:
-        self._mlflow.end_run()
-
-
-TRACKERS: dict[str, Callable[[Path | None, Mapping[str, Any]], Tracker]] = {
-    "tensorboard": _TensorBoard,
-    "mlflow": _MLflow,
-}
-
-
-def open_trackers(
-    names: Sequence[str], folder: Path | None, parameters: Mapping[str, Any]
-) -> list[Tracker]:
-    """Open experiment trackers.
-
-    Args:
-        names: keys of `TRACKERS`.
-        folder: parent of the TensorBoard folder; None is TensorBoard's default, `runs`.
-        parameters: parameters of the run, recorded at its start.
-
-    Raises:
-        ConfigError: a tracker does not exist or is not installed.
-    """
-    for name in names:
-        if name not in TRACKERS:
-            raise ConfigError(f"there is no tracker {name!r}: {nearest(name, TRACKERS)}")
-    return [TRACKERS[name](folder, parameters) for name in names]
-
-
-def _import_tracker(module: str, package: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ConfigError(
-            f"--track needs the package {package}, which is not installed ({error}); run "
-            f"`pip install {package}` or omit --track"
-        ) from error
-
-
-def _scalars(record: LogRecord) -> dict[str, float]:
-    return {
-        name: value
-        for name, value in record.items()
-        if name not in ("step", "event") and isinstance(value, int | float)
-    }

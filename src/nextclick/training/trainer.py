@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nextclick.models.neural_model import NeuralModel
     from nextclick.training.checkpoint import Checkpoints
     from nextclick.training.loop import OnInterval, Validate
-    from nextclick.training.run_log import Tracker
+    from nextclick.training.trackers import Tracker
     from nextclick.training.training_config import TrainingConfig
     from nextclick.training.training_plan import TrainingPlan
 

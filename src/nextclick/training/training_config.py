@@ -256,7 +256,10 @@ class NeuralOptions:
     )
     track: Annotated[
         tuple[str, ...],
-        Field(description="experiment trackers: tensorboard, mlflow or both, if installed"),
+        Field(
+            description="experiment trackers: mlflow, wandb, and tensorboard for the steps of a "
+            "neural training"
+        ),
     ] = ()
 
 

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -26,22 +24,16 @@ from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    NoPermissionError,
-    ReadOnlyError,
     RedisClusterException,
-    RedisError,
     ResponseError,
 )
 
 from nextclick.errors import ConfigError
+from nextclick.serving.sessions.redis_failures import CLIENT_OPTIONS, REDIS_ERRORS, store_failure
 from nextclick.serving.sessions.session_store import (
     Click,
     Session,
-    SessionStoreError,
     SessionUnreadableError,
-    StoreConfigError,
     StoreUnavailableError,
 )
 
@@ -53,7 +45,6 @@ if TYPE_CHECKING:
 _PREFIX = "nextclick:session:"
 _TIMEOUT = 0.25  # seconds for a response
 _PING_INTERVAL = 0.5  # seconds between pings while Redis does not respond
-_ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError)
 _NODE = "redis"  # the only node, or any of a cluster that has not responded yet
 _PROBE = "nextclick:write-check"
 _PROBE_MILLISECONDS = 1000
@@ -63,15 +54,6 @@ redis.call("LTRIM", KEYS[1], ARGV[2], -1)
 redis.call("PEXPIRE", KEYS[1], ARGV[3])
 return redis.call("LRANGE", KEYS[1], 0, -1)
 """
-# errors that last until the configuration changes
-_CONFIG_ERRORS = (
-    AuthenticationError, AuthorizationError, NoPermissionError, ReadOnlyError, ssl.SSLError,
-)  # fmt: skip
-_CONFIG_CODES = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "READONLY"})
-_CODES = _CONFIG_CODES | {
-    "BUSY", "CLUSTERDOWN", "ERR", "EXECABORT", "LOADING", "MASTERDOWN", "MISCONF", "MOVED",
-    "NOREPLICAS", "OOM", "TRYAGAIN", "WRONGTYPE",
-}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -168,8 +150,8 @@ class RedisStore:
             )
         try:
             return await send()
-        except _ERRORS as error:
-            failure = _failure(error)
+        except REDIS_ERRORS as error:
+            failure = store_failure(error)
             if not isinstance(error, ResponseError) and node not in self._outages:
                 outage = self._outages[node] = _Outage(str(failure))
                 outage.reconnecting = asyncio.create_task(self._reconnect(node, outage))
@@ -180,8 +162,8 @@ class RedisStore:
             await asyncio.sleep(_PING_INTERVAL)
             try:
                 await self._ping(node)
-            except _ERRORS as error:
-                outage.failure = str(_failure(error))
+            except REDIS_ERRORS as error:
+                outage.failure = str(store_failure(error))
             else:
                 del self._outages[node]
                 return
@@ -218,7 +200,7 @@ def _client_options() -> dict[str, Any]:
     return {
         "socket_timeout": _TIMEOUT,
         "socket_connect_timeout": _TIMEOUT,
-        "protocol": 2,  # with 3 the client fails on a pooled connection that the server closed
+        **CLIENT_OPTIONS,
     }
 
 
@@ -264,39 +246,3 @@ class RedisClusterStore(RedisStore):
         known = self._redis.get_node(node_name=node)
         if known is not None:
             await self._redis.ping(target_nodes=known)
-
-
-def _failure(error: Exception) -> SessionStoreError:
-    """The error to report, without keys and values."""
-    code, cause = _code(error), _config_error(error)
-    shown = f"redis: {type(error).__name__}" + (f" {code}" if code else "")
-    if code == "WRONGTYPE":
-        return SessionUnreadableError(shown)
-    if isinstance(cause, ssl.SSLError):
-        return StoreConfigError(f"{shown}: TLS: {getattr(cause, 'reason', type(cause).__name__)}")
-    if isinstance(cause, socket.gaierror):
-        return StoreConfigError(f"{shown}: the host does not exist")
-    if cause is not None or code in _CONFIG_CODES:
-        return StoreConfigError(shown)
-    return StoreUnavailableError(shown)
-
-
-def _code(error: Exception) -> str | None:
-    """The code that an error message of Redis begins with."""
-    if not isinstance(error, RedisError):
-        return None
-    # the client library puts the command, which may contain any text, before the message
-    message = str(error).rpartition(" of pipeline caused error: ")[2]
-    code = message.lstrip("(\"'").partition(" ")[0]
-    return code if code in _CODES else None
-
-
-def _config_error(error: BaseException | None) -> BaseException | None:
-    """The error, or one of its causes, that lasts until the configuration changes."""
-    while error is not None:
-        if isinstance(error, _CONFIG_ERRORS):
-            return error
-        if isinstance(error, socket.gaierror) and error.errno != socket.EAI_AGAIN:
-            return error
-        error = error.__cause__ or error.__context__
-    return None
