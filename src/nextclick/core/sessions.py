@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextclick.core.joined_arrays import join_arrays
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from nextclick.core.earlier_sessions import EarlierSessions
     from nextclick.core.types import AnyArray, BoolArray, Int32Array, Int64Array
@@ -126,19 +128,29 @@ class Sessions:
 
     def concatenate(self, later: Sessions) -> Sessions:
         """Concatenate with `later` sessions of the same vocabularies, as copies."""
+        return Sessions.join([self, later])
 
-        def both(name: str) -> AnyArray | None:
-            one, other = getattr(self, name), getattr(later, name)
-            return None if one is None or other is None else np.concatenate([one, other])
+    @staticmethod
+    def join(parts: Sequence[Sessions]) -> Sessions:
+        """Concatenate sessions of the same vocabularies; the files of shards are not read.
 
-        first, second = self.offsets, later.offsets
+        The offsets are computed in memory. See `join_arrays` for the other arrays.
+        """
+        if len(parts) == 1:
+            return parts[0]
+
+        def joined(name: str) -> AnyArray | None:
+            arrays = [getattr(part, name) for part in parts]
+            return None if any(array is None for array in arrays) else join_arrays(arrays)
+
+        lengths = np.concatenate([part.lengths() for part in parts])
         return replace(
-            self,
-            items=np.concatenate([self.items, later.items]),
-            offsets=np.concatenate([first, second[1:] - second[0] + first[-1]]),
-            times=both("times"),
-            users=both("users"),
-            blocks=both("blocks"),
+            parts[0],
+            items=join_arrays([part.items for part in parts]),
+            offsets=parts[0].offsets[0] + np.append(np.int64(0), np.cumsum(lengths)),
+            times=joined("times"),
+            users=joined("users"),
+            blocks=joined("blocks"),
             earlier=None,
         )
 
