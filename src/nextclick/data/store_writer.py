@@ -14,7 +14,8 @@ from nextclick.core.storage import fingerprint
 from nextclick.core.time_blocks import NO_BLOCKS
 from nextclick.data.click_counts import remaining_lengths
 from nextclick.data.part_selection import item_support, remaining_clicks
-from nextclick.data.store import FORMAT_VERSION, ITEM_TABLE, KIND, Store
+from nextclick.data.store import Store
+from nextclick.data.store_manifest import FORMAT_VERSION, ITEM_TABLE, KIND
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
