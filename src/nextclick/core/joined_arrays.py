@@ -13,6 +13,7 @@ import ctypes
 import mmap
 import os
 from functools import lru_cache
+from io import BytesIO
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,17 @@ if TYPE_CHECKING:
 ALIGNMENT = 4096
 """Bytes; machines with larger pages copy the arrays."""
 
+_FIELDS = len(MAGIC) + 2  # bytes before the fields: their length follows the magic string
 _MAP_FIXED = 0x10  # Linux and macOS
 _FAILED = ctypes.c_void_p(-1).value
+
+
+def plain_header(dtype: np.dtype[Any], length: int) -> bytes:
+    """The header that `np.save` writes for a one-dimensional array."""
+    header, descr = BytesIO(), np.lib.format.dtype_to_descr(dtype)
+    fields = {"descr": descr, "fortran_order": False, "shape": (length,)}
+    np.lib.format.write_array_header_1_0(header, fields)
+    return header.getvalue()
 
 
 def array_header(dtype: np.dtype[Any], length: int, begin: int = 0) -> bytes:
@@ -43,16 +53,10 @@ def array_header(dtype: np.dtype[Any], length: int, begin: int = 0) -> bytes:
     >>> len(array_header(np.dtype(np.int64), 5, begin=4096 + 24)) % ALIGNMENT
     24
     """
-    fields = {
-        "descr": np.lib.format.dtype_to_descr(dtype),
-        "fortran_order": False,
-        "shape": (length,),
-    }
-    text = repr(fields).encode("ascii")
-    shortest = len(MAGIC) + 2 + len(text) + 1
-    size = shortest + (begin - shortest) % ALIGNMENT
-    n_fields = size - len(MAGIC) - 2
-    return MAGIC + n_fields.to_bytes(2, "little") + text.ljust(n_fields - 1) + b"\n"
+    plain = plain_header(dtype, length)
+    n_fields = len(plain) + (begin - len(plain)) % ALIGNMENT - _FIELDS
+    fields = plain[_FIELDS:].rstrip().ljust(n_fields - 1)
+    return MAGIC + n_fields.to_bytes(2, "little") + fields + b"\n"
 
 
 def join_arrays(arrays: Sequence[AnyArray]) -> AnyArray:

@@ -294,6 +294,20 @@ class ItemOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """Files of the store."""
+
+    shard_clicks: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="number of clicks above which a part is divided into shards of about "
+            "equal size; results do not depend on it",
+        ),
+    ] = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class PrepareOptions:
     """All options of `prepare`, and the name of the protocol that they follow."""
 
@@ -302,6 +316,7 @@ class PrepareOptions:
     filters: FilterOptions = field(default_factory=FilterOptions)
     split: SplitOptions = field(default_factory=SplitOptions)
     item_table: ItemOptions = field(default_factory=ItemOptions)
+    store: StoreOptions = field(default_factory=StoreOptions)
     protocol: Annotated[
         str | None,
         Field(description="filters and split of a paper; other options override it"),
@@ -315,7 +330,7 @@ class PrepareOptions:
         """
         groups = {
             name: _validated(getattr(self, name), name)
-            for name in ("read", "sessions", "filters", "split", "item_table")
+            for name in ("read", "sessions", "filters", "split", "item_table", "store")
         }
         check_timezone(groups["sessions"].block_timezone)
         return replace(self, **groups)

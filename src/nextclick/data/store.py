@@ -37,7 +37,7 @@ from nextclick.core.storage import restore_interrupted
 from nextclick.core.types import silent
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.data.store_files import StoreFiles, misfit
-from nextclick.data.store_manifest import ITEM_TABLE, checked_manifest, shard_folder, shard_sizes
+from nextclick.data.store_manifest import ITEM_TABLE, checked_manifest, shard_name, shard_sizes
 from nextclick.data.user_history import UserHistory
 from nextclick.errors import ConfigError, StoreError, nearest
 
@@ -307,7 +307,7 @@ class Store(Displayed):
         for number, size in enumerate(sizes):
             start, stop = max(first - begin, 0), min(last - begin, size)
             if start < stop:
-                self._files.verify(shard_folder(_folder(name), number))
+                self._files.verify(f"{_folder(name)}/{shard_name(number)}")
                 shard = self._files.shard(_folder(name), number, len(self.items), self._n_users)
                 yield self._with_earlier(name, shard.slice(start, stop))
             begin += size

@@ -11,7 +11,7 @@ from nextclick.core.file_digests import find_damage
 from nextclick.core.joined_arrays import join_arrays
 from nextclick.core.manifests import describe_os_error
 from nextclick.core.sessions import Sessions
-from nextclick.data.store_manifest import shard_folder, shard_sizes
+from nextclick.data.store_manifest import shard_name, shard_sizes
 from nextclick.errors import StoreError
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ _ARRAYS: dict[str, type] = {
     "users": np.int32,
     "blocks": np.int32,
 }
+
+
+def array_type(name: str) -> type:
+    """The type of the entries of an array of a part; a kept column has codes."""
+    return _ARRAYS.get(name, np.int32)
 
 
 class StoreFiles:
@@ -67,7 +72,7 @@ class StoreFiles:
     def shards(self, folder: str) -> list[str]:
         """The folders with the arrays of `train` or `test`: itself, or its shards."""
         n_shards = len(shard_sizes(self._manifest, folder))
-        return [shard_folder(folder, n) for n in range(n_shards)] or [folder]
+        return [f"{folder}/{shard_name(n)}" for n in range(n_shards)] or [folder]
 
     def sessions(self, folder: str, n_items: int, n_users: int) -> Sessions:
         """All sessions of `train` or `test`, verified before; shards are joined without a read.

@@ -31,9 +31,9 @@ def shard_sizes(manifest: dict[str, Any], folder: str) -> list[int]:
     return sizes
 
 
-def shard_folder(folder: str, number: int) -> str:
-    """The folder of a shard of a part."""
-    return f"{folder}/shard-{number}"
+def shard_name(number: int) -> str:
+    """The name of the folder of a shard."""
+    return f"shard-{number}"
 
 
 def checked_manifest(folder: Path | str, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
