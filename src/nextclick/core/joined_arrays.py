@@ -82,6 +82,13 @@ def join_arrays(arrays: Sequence[AnyArray]) -> AnyArray:
     return joined
 
 
+def release_pages(array: AnyArray) -> None:
+    """Take the pages of a memory-mapped file out of this process; they are read again on use."""
+    if _is_whole_file(array):
+        pages: Any = array.base
+        pages.madvise(mmap.MADV_DONTNEED)
+
+
 def _is_whole_file(array: AnyArray) -> bool:
     """Whether `filename` and `offset` of a memory-mapped array are its own; slices inherit them."""
     return isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)

@@ -81,6 +81,18 @@ class Sessions:
             blocks=None if self.blocks is None else self.blocks[start:stop],
         )
 
+    def chunks(self, max_clicks: int) -> Iterator[tuple[int, Sessions]]:
+        """Yield the number of the first session and the sessions of consecutive chunks, as views.
+
+        A chunk has at most `max_clicks` clicks, but at least one session.
+        """
+        begin = 0
+        while begin < len(self):
+            limit = self.offsets[begin] + max_clicks
+            end = max(int(np.searchsorted(self.offsets, limit, side="right")) - 1, begin + 1)
+            yield begin, self.slice(begin, end)
+            begin = end
+
     def by_block(self, first: int, stop: int) -> Iterator[tuple[int, Sessions]]:
         """Yield each time block in first..stop - 1 and its sessions, also if it has none.
 

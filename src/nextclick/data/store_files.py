@@ -8,7 +8,7 @@ import numpy as np
 
 from nextclick.core.array_checks import ArrayError, check_length, check_sessions, open_array
 from nextclick.core.file_digests import find_damage
-from nextclick.core.joined_arrays import join_arrays
+from nextclick.core.joined_arrays import join_arrays, release_pages
 from nextclick.core.manifests import describe_os_error
 from nextclick.core.sessions import Sessions
 from nextclick.data.store_manifest import shard_name, shard_sizes
@@ -108,6 +108,8 @@ class StoreFiles:
                 check_length("offsets", sessions.offsets, sizes[number] + 1)
         except ArrayError as error:
             raise misfit(self.path / name, error) from error
+        for array in arrays.values():
+            release_pages(array)  # the checks have read them all
         return sessions
 
     def column(self, folder: str, number: int) -> Int32Array:
