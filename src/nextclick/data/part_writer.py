@@ -108,12 +108,14 @@ class PartArrays:
         np.save(folder / "offsets.npy", offsets)
         first_session = None if first_click is None else start
         for name, values in self.session_columns.items():
-            with _created(folder / name, values.dtype, stop - start, first_session) as file:
+            with create_array(folder / name, values.dtype, stop - start, first_session) as file:
                 file.write(np.ascontiguousarray(values[start:stop]).data)
         n_clicks, columns = int(offsets[-1]), self.click_columns
         with ExitStack() as stack:
             files = [
-                stack.enter_context(_created(folder / name, column.dtype, n_clicks, first_click))
+                stack.enter_context(
+                    create_array(folder / name, column.dtype, n_clicks, first_click)
+                )
                 for name, column in columns.items()
             ]
             for clicks in remaining_clicks(self.table, self.keep, self.sessions[start:stop]):
@@ -138,7 +140,7 @@ def shard_bounds(offsets: Int64Array, shard_clicks: int) -> list[int]:
     return [0, *(bound for bound in inner if 0 < bound < n_sessions), n_sessions]
 
 
-def _created(path: Path, dtype: np.dtype[Any], length: int, first: int | None) -> BinaryIO:
+def create_array(path: Path, dtype: np.dtype[Any], length: int, first: int | None) -> BinaryIO:
     """Create the file of an array (length,), with its header only.
 
     Args:

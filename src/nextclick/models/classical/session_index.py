@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Float64Array, Int32Array, Int64Array
 
-CHUNK_CLICKS = 50_000_000
+CHUNK_CLICKS = 200_000_000
 """Clicks that are indexed at once."""
 
 
