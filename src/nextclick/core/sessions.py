@@ -155,11 +155,16 @@ class Sessions:
             arrays = [getattr(part, name) for part in parts]
             return None if any(array is None for array in arrays) else join_arrays(arrays)
 
-        lengths = np.concatenate([part.lengths() for part in parts])
+        offsets = np.empty(sum(map(len, parts)) + 1, dtype=np.int64)
+        offsets[0], begin = parts[0].offsets[0], 0
+        for part in parts:
+            stop = begin + len(part)
+            offsets[begin + 1 : stop + 1] = part.offsets[1:] + (offsets[begin] - part.offsets[0])
+            begin = stop
         return replace(
             parts[0],
             items=join_arrays([part.items for part in parts]),
-            offsets=parts[0].offsets[0] + np.append(np.int64(0), np.cumsum(lengths)),
+            offsets=offsets,
             times=joined("times"),
             users=joined("users"),
             blocks=joined("blocks"),
