@@ -129,7 +129,7 @@ def shard_bounds(offsets: Int64Array, shard_clicks: int) -> list[int]:
     Shards have about equal numbers of clicks, because sessions are not divided.
 
     >>> shard_bounds(np.array([0, 2, 4, 6, 8, 9]), 5)
-    [0, 3, 5]
+    [0, 2, 5]
     """
     n_clicks, n_sessions = int(offsets[-1]), len(offsets) - 1
     n_shards = -(-n_clicks // shard_clicks)
