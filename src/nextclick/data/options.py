@@ -316,11 +316,11 @@ class PrepareOptions:
     filters: FilterOptions = field(default_factory=FilterOptions)
     split: SplitOptions = field(default_factory=SplitOptions)
     item_table: ItemOptions = field(default_factory=ItemOptions)
-    store: StoreOptions = field(default_factory=StoreOptions)
     protocol: Annotated[
         str | None,
         Field(description="filters and split of a paper; other options override it"),
     ] = None
+    store: StoreOptions = field(default_factory=StoreOptions)
 
     def checked(self) -> PrepareOptions:
         """Return a copy with validated and converted values.
