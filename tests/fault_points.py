@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import nextclick.artifact.artifact as artifact_module
-import nextclick.data.store_writer as store_writer
+import nextclick.data.part_writer as part_writer
 from nextclick.core import storage
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class FaultPoints:
         """A call that writes the file of argument `place`: a point before it and amid it."""
 
         def wrapped(*args: Any, **options: Any) -> Any:
-            path = Path(getattr(args[place], "path", args[place]))
+            path = Path(args[place])
             if not self.concerns(path):
                 return call(*args, **options)
             if self.reach(name):
@@ -95,7 +95,7 @@ def fault_points(
         patch.setattr(shutil, "copyfile", points.wrap_write("copyfile", shutil.copyfile, 1))
         for module, name, place in (
             (artifact_module, "save_file", 1),
-            (store_writer._ClickColumn, "create", 0),
+            (part_writer, "create_array", 0),
         ):
             patch.setattr(module, name, points.wrap_write(name, getattr(module, name), place))
         try:

@@ -3,7 +3,7 @@
 import polars as pl
 
 from nextclick import PrepareOptions, prepare
-from nextclick.data.options import FilterOptions, SplitOptions
+from nextclick.data.options import FilterOptions, SplitOptions, StoreOptions
 
 START = 1_500_000_000
 # on the round 10 → 20 → 30 → 40 → 10; 50 stands alone with 10
@@ -19,9 +19,10 @@ def frame_of(sessions, name=int):
     return pl.DataFrame(rows, orient="row", schema=["session", "item", "time"])
 
 
-def make_store(folder, sessions=SESSIONS, name=int, **split):
+def make_store(folder, sessions=SESSIONS, name=int, shard_clicks=10**9, **split):
     options = PrepareOptions(
         filters=FilterOptions(min_item_support=1),
+        store=StoreOptions(shard_clicks=shard_clicks),
         split=SplitOptions(kind="fraction", **{"fraction": 0.2, "valid_fraction": 0.2} | split),
     )
     return prepare(frame_of(sessions, name), folder, options=options).store

@@ -20,7 +20,7 @@ from stored_faults import flip, random_bits
 
 BATCH = SessionBatch.from_lists([[1], [1, 2], [4, 3, 1, 1], [5], []])
 MODELS = ["session-knn", "item-knn", "narm", "gru4rec", "tasrec"]
-FOLDERS = [*MODELS, "store", "text-store"]
+FOLDERS = [*MODELS, "store", "text-store", "sharded-store"]
 WIDTHS = {
     "narm": {"embedding_width": 8, "hidden_width": 8},
     "gru4rec": {"hidden_width": 8},
@@ -31,10 +31,11 @@ QUICK, FULL = 8, 150  # flips of each folder
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """An artifact of each model, a store with integer ids, and one with text ids."""
+    """An artifact of each model, and stores with integer ids, with text ids and with shards."""
     folder = tmp_path_factory.mktemp("shop")
     store = make_store(folder / "store")
     make_store(folder / "text-store", name=lambda item: f"é{item}")
+    make_store(folder / "sharded-store", shard_clicks=20)
     for name in MODELS:
         neural = {} if name.endswith("knn") else {"epochs": 1, "threads": 1, "metric": "recall@3"}
         train(store, name, folder / name, config=neural | WIDTHS.get(name, {}))

@@ -138,10 +138,10 @@ def test_first_wrong_entry(rows):
 
 
 @few
-@given(logs, st.none() | st.integers(1, 4))
+@given(logs, st.lists(st.integers(0, 4), min_size=N + 1, max_size=N + 1))
 def test_sessions_of_items(log, at_most):
     sessions = Sessions.from_lists(log, N)
-    arguments = sessions.items, sessions.offsets, N, at_most
+    arguments = sessions.items, sessions.offsets, np.array(at_most)
     assert_same(plain(postings.invert)(*arguments), item_kernels.invert(*arguments))
     kept = np.arange(0, len(log), 2)
     arguments = sessions.items, sessions.offsets, kept, N

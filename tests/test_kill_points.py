@@ -7,16 +7,23 @@ What is left must be loadable; then the command runs again to its end.
 import shutil
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
+import nextclick.data.part_writer as part_writer
 from fault_points import fault_points
 from nextclick import PrepareOptions, Store, prepare, refresh, train
 from nextclick.artifact import Artifact, Registry
-from nextclick.data.options import FilterOptions, SplitOptions
+from nextclick.data.options import FilterOptions, SplitOptions, StoreOptions
 from nextclick.errors import ArtifactError, SourceError, StoreError
 from nextclick.experiments.refresh_options import PublishCheckOptions
 from small_shop import SESSIONS, frame_of, make_store
+
+
+def slow(name):
+    return pytest.param(name, marks=pytest.mark.slow)
+
 
 NEW = [[10, 20, 30], [20, 30, 40], [30, 40, 10], [40, 10, 60]] * 5
 OPTIONS = PrepareOptions(
@@ -45,6 +52,14 @@ def new_log():
 
 def run_prepare(place):
     prepare(frame_of(SESSIONS[:20]), place / "store", options=OPTIONS, overwrite=True)
+
+
+def run_prepare_shards(place):
+    options = replace(OPTIONS, store=StoreOptions(shard_clicks=15))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(part_writer, "_MAX_WRITERS", 1)  # the same order of writes in each run
+        prepare(frame_of(SESSIONS[:20]), place / "store", options=options, overwrite=True)
+    assert len(Store.open(place / "store").manifest["shards"]["train"]) == 3
 
 
 def run_train(place):
@@ -84,6 +99,7 @@ def load_registry(place):
 # command, what it writes, how that is loaded, and what is loaded before and after the command
 COMMANDS = {
     "prepare": (run_prepare, "store", load_store, [24, 19, 5, 6], [16, 13, 3, 4]),
+    "prepare shards": (run_prepare_shards, "store", load_store, [24, 19, 5, 6], [16, 13, 3, 4]),
     "train": (run_train, "model", load_model, "pop", "markov"),
     "publish": (run_publish, "registry", load_registry, "v2", "v3"),
     "refresh": (run_refresh, "registry", load_registry, "v2", "v3"),
@@ -140,12 +156,12 @@ def test_a_kill_at_every_point_leaves_a_version(name, shop, tmp_path):
     assert found.total() >= 5
 
 
-@pytest.mark.parametrize("name", [pytest.param("prepare", marks=pytest.mark.slow), "train"])
+@pytest.mark.parametrize("name", [*map(slow, ("prepare", "prepare shards")), "train"])
 def test_a_kill_at_every_point_of_a_first_run(name, shop, tmp_path):
     assert stop_everywhere(name, shop, tmp_path / "place", replacing=False)["old"] > 10
 
 
-@pytest.mark.parametrize("name", [pytest.param("prepare", marks=pytest.mark.slow), "train"])
+@pytest.mark.parametrize("name", [*map(slow, ("prepare", "prepare shards")), "train"])
 def test_a_kill_at_every_point_without_an_exchange_of_folders(name, shop, tmp_path):
     found = stop_everywhere(name, shop, tmp_path / "place", can_exchange=False)
     assert found["old"] > 10

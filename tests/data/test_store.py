@@ -86,11 +86,13 @@ def test_a_manifest_without_a_field_is_rejected(store, key):
 
 
 @pytest.mark.parametrize(
-    ("version", "remedy"), [(2, "prepare the log again"), (4, "upgrade nextclick")]
+    ("version", "remedy"), [(2, "prepare the log again"), (5, "upgrade nextclick")]
 )
 def test_another_format_version_is_rejected(store, version, remedy):
     change(store, format_version=version, counts=None)
-    message = f"has store format {version}, but this version of nextclick reads format 3: {remedy}"
+    message = (
+        f"has store format {version}, but this version of nextclick reads formats 3 and 4: {remedy}"
+    )
     with pytest.raises(StoreError, match=message):
         Store.open(store.path)
 

@@ -164,8 +164,7 @@ def _blocks(
 ) -> Iterator[PrefixBlock]:
     rank, size = share
     n_blocks = 0
-    for begin, end in _session_chunks(sessions.offsets):
-        part = sessions.slice(begin, end)
+    for begin, part in sessions.chunks(CLICKS_PER_CHUNK):
         session, target = _samples(part, mode)  # (P,), (P,)
         known = _known_clicks(part, session, target, max_length, leak_target_time)
         start = 0
@@ -202,16 +201,6 @@ def _returning(block: PrefixBlock) -> PrefixBlock:
     """The samples of users with an earlier session."""
     assert block.batch.history is not None
     return block.select(block.batch.history.counts > 0)
-
-
-def _session_chunks(offsets: Int64Array) -> Iterator[tuple[int, int]]:
-    """Yield ranges of sessions of at most CLICKS_PER_CHUNK clicks, at least one session each."""
-    begin, n_sessions = 0, len(offsets) - 1
-    while begin < n_sessions:
-        limit = offsets[begin] + CLICKS_PER_CHUNK
-        end = max(int(np.searchsorted(offsets, limit, side="right")) - 1, begin + 1)
-        yield begin, end
-        begin = end
 
 
 def _samples(part: Sessions, mode: Mode) -> tuple[Int64Array, Int64Array]:

@@ -12,7 +12,7 @@ from nextclick.data.options import PrepareOptions
 from nextclick.data.readers.columns import COMMON_NAMES
 
 _READ, _SESSIONS, _FILTERS, _SPLIT = "Reading", "Sessions", "Filters", "Split"
-_ITEMS = "Item table"
+_ITEMS, _STORE = "Item table", "Store"
 _FLAGS = {
     **{f"read.columns.{role}": (f"--{role}-column",) for role in COMMON_NAMES},
     "read.names": ("--columns",),
@@ -70,6 +70,7 @@ Prepare = Annotated[
             "filters": _FILTERS,
             "split": _SPLIT,
             "item_table": _ITEMS,
+            "store": _STORE,
         },
     ),
 ]

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 MAX_ITEMS = 2**31 - 2
 MAX_TIME_MS = 1 << 60
-_MAX_HEADER = 4096
+MAGIC = b"\x93NUMPY\x01\x00"
+_MAX_HEADER = 10_000  # as `np.load`
 _CHUNK = 1 << 20  # bounds the memory of intermediate arrays
 
 
@@ -210,7 +211,7 @@ def open_array(path: Path, dtype: type, *, in_memory: bool = False) -> AnyArray:
 
 def _parse_header(header: bytes) -> tuple[str, tuple[int, ...], int]:
     """The `descr` and shape of an array file of version 1.0, and where its data begin."""
-    if header[:8] != b"\x93NUMPY\x01\x00":
+    if header[:8] != MAGIC:
         raise ValueError("it does not begin as one of version 1.0")
     start = 10 + int.from_bytes(header[8:10], "little")
     fields = ast.literal_eval(header[10:start].decode("ascii").strip())

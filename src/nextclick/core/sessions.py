@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextclick.core.joined_arrays import join_arrays
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from nextclick.core.earlier_sessions import EarlierSessions
     from nextclick.core.types import AnyArray, BoolArray, Int32Array, Int64Array
@@ -79,6 +81,18 @@ class Sessions:
             blocks=None if self.blocks is None else self.blocks[start:stop],
         )
 
+    def chunks(self, max_clicks: int) -> Iterator[tuple[int, Sessions]]:
+        """Yield the number of the first session and the sessions of consecutive chunks, as views.
+
+        A chunk has at most `max_clicks` clicks, but at least one session.
+        """
+        begin = 0
+        while begin < len(self):
+            limit = self.offsets[begin] + max_clicks
+            end = max(int(np.searchsorted(self.offsets, limit, side="right")) - 1, begin + 1)
+            yield begin, self.slice(begin, end)
+            begin = end
+
     def by_block(self, first: int, stop: int) -> Iterator[tuple[int, Sessions]]:
         """Yield each time block in first..stop - 1 and its sessions, also if it has none.
 
@@ -126,19 +140,34 @@ class Sessions:
 
     def concatenate(self, later: Sessions) -> Sessions:
         """Concatenate with `later` sessions of the same vocabularies, as copies."""
+        return Sessions.join([self, later])
 
-        def both(name: str) -> AnyArray | None:
-            one, other = getattr(self, name), getattr(later, name)
-            return None if one is None or other is None else np.concatenate([one, other])
+    @staticmethod
+    def join(parts: Sequence[Sessions]) -> Sessions:
+        """Concatenate sessions of the same vocabularies; the files of shards are not read.
 
-        first, second = self.offsets, later.offsets
+        The offsets are computed in memory. See `join_arrays` for the other arrays.
+        """
+        if len(parts) == 1:
+            return parts[0]
+
+        def joined(name: str) -> AnyArray | None:
+            arrays = [getattr(part, name) for part in parts]
+            return None if any(array is None for array in arrays) else join_arrays(arrays)
+
+        offsets = np.empty(sum(map(len, parts)) + 1, dtype=np.int64)
+        offsets[0], begin = parts[0].offsets[0], 0
+        for part in parts:
+            stop = begin + len(part)
+            offsets[begin + 1 : stop + 1] = part.offsets[1:] + (offsets[begin] - part.offsets[0])
+            begin = stop
         return replace(
-            self,
-            items=np.concatenate([self.items, later.items]),
-            offsets=np.concatenate([first, second[1:] - second[0] + first[-1]]),
-            times=both("times"),
-            users=both("users"),
-            blocks=both("blocks"),
+            parts[0],
+            items=join_arrays([part.items for part in parts]),
+            offsets=offsets,
+            times=joined("times"),
+            users=joined("users"),
+            blocks=joined("blocks"),
             earlier=None,
         )
 

@@ -294,6 +294,20 @@ class ItemOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """Files of the store."""
+
+    shard_clicks: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="number of clicks above which a part is divided into shards of about "
+            "equal size; results do not depend on it",
+        ),
+    ] = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class PrepareOptions:
     """All options of `prepare`, and the name of the protocol that they follow."""
 
@@ -306,6 +320,7 @@ class PrepareOptions:
         str | None,
         Field(description="filters and split of a paper; other options override it"),
     ] = None
+    store: StoreOptions = field(default_factory=StoreOptions)
 
     def checked(self) -> PrepareOptions:
         """Return a copy with validated and converted values.
@@ -315,7 +330,7 @@ class PrepareOptions:
         """
         groups = {
             name: _validated(getattr(self, name), name)
-            for name in ("read", "sessions", "filters", "split", "item_table")
+            for name in ("read", "sessions", "filters", "split", "item_table", "store")
         }
         check_timezone(groups["sessions"].block_timezone)
         return replace(self, **groups)

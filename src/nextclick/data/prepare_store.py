@@ -29,7 +29,8 @@ from nextclick.data.remote_store import STORE
 from nextclick.data.repeated_sessions import repeat_warnings
 from nextclick.data.sessionize import SessionTable, cut_by_inactivity, session_ends
 from nextclick.data.split import AUTO, PRE_SPLIT, iso
-from nextclick.data.store import WINDOWS_KIND, Store
+from nextclick.data.store import Store
+from nextclick.data.store_manifest import WINDOWS_KIND
 from nextclick.data.store_writer import write_store
 from nextclick.errors import ConfigError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nextclick.core.remote_folder import FolderKind
-from nextclick.data.store import KIND, checked_manifest
+from nextclick.data.store_manifest import KIND, checked_manifest
 from nextclick.errors import StoreError
 
 STORE = FolderKind(

@@ -9,6 +9,9 @@
                                times.npy (E,) int64    users.npy, blocks.npy (S,) int32
                                column-0.npy, … (S,) int32, value of the session, 0 for none
 
+A part of more clicks than `prepare --shard-clicks` consists of shards, `train/shard-0/`,
+`train/shard-1/`, …, each with the arrays of consecutive sessions.
+
 Sessions are sorted by the time of their last click in the log, even if a filter dropped that click,
 as in the published protocols. The validation part is the end of `train`; the manifest records where
 it begins, so nothing is stored twice.
@@ -23,54 +26,26 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from nextclick.core.array_checks import (
-    ArrayError,
-    check_length,
-    check_range,
-    check_sessions,
-    open_array,
-)
+from nextclick.core.array_checks import ArrayError, check_length, check_range
 from nextclick.core.display import Display, Displayed
 from nextclick.core.earlier_sessions import EarlierSessions
-from nextclick.core.file_digests import MANIFEST, find_damage
+from nextclick.core.file_digests import MANIFEST
 from nextclick.core.item_table import ItemTable
 from nextclick.core.locations import resolve_location
-from nextclick.core.manifests import (
-    ManifestError,
-    check_manifest,
-    describe_os_error,
-    format_version,
-    read_manifest,
-)
-from nextclick.core.sessions import Sessions
+from nextclick.core.manifests import describe_os_error, read_manifest
 from nextclick.core.storage import restore_interrupted
 from nextclick.core.types import silent
 from nextclick.core.vocabulary import Vocabulary
+from nextclick.data.store_files import StoreFiles, misfit
+from nextclick.data.store_manifest import ITEM_TABLE, checked_manifest, shard_name, shard_sizes
 from nextclick.data.user_history import UserHistory
 from nextclick.errors import ConfigError, StoreError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
+    from nextclick.core.sessions import Sessions
     from nextclick.core.types import BoolArray, Int32Array, Progress
-
-FORMAT_VERSION = 3  # 2 had no digests of its files
-KIND = "nextclick.store"
-ITEM_TABLE = "items/table"
-WINDOWS_KIND = "nextclick.store-windows"
-_FIELDS: dict[str, type] = {
-    "fingerprint": str,
-    "n_train_inner_sessions": int,
-    "protocol": dict,
-    "counts": dict,
-}
-_ARRAYS: dict[str, type] = {
-    "items": np.int32,
-    "offsets": np.int64,
-    "times": np.int64,
-    "users": np.int32,
-    "blocks": np.int32,
-}
 
 
 class SessionColumn(NamedTuple):
@@ -120,7 +95,7 @@ class Store(Displayed):
         self.path = path
         self.address = str(path) if address is None else address
         self.manifest = manifest
-        self._is_verified = is_verified
+        self._files = StoreFiles(path, manifest, is_verified=is_verified)
         self._parts: dict[str, Sessions] = {}
 
     @classmethod
@@ -200,10 +175,19 @@ class Store(Displayed):
         first, last = report.get("first_time"), report.get("last_time")
         return None if first is None else f"{first} to {last}"
 
+    @property
+    def n_train_inner(self) -> int:
+        """The number of sessions of `train` before its validation part."""
+        return int(self.manifest["n_train_inner_sessions"])
+
+    @property
+    def _n_users(self) -> int:
+        return 0 if self.users is None else len(self.users)
+
     @cached_property
     def items(self) -> Vocabulary:
         """Raw item ids."""
-        self._verify("items")
+        self._files.verify("items")
         return Vocabulary.open(self.path / "items")
 
     @cached_property
@@ -213,9 +197,9 @@ class Store(Displayed):
         Raises:
             StoreError: a file is missing or damaged.
         """
-        if not self._names(ITEM_TABLE):
+        if not self._files.names(ITEM_TABLE):
             return None
-        self._verify("items")
+        self._files.verify("items")
         table = ItemTable.open(self.path / ITEM_TABLE)
         if table.n_items != len(self.items):
             raise StoreError(
@@ -240,9 +224,9 @@ class Store(Displayed):
     @cached_property
     def users(self) -> Vocabulary | None:
         """Raw user ids, None if the log has no users."""
-        if not self._names("users"):
+        if not self._files.names("users"):
             return None
-        self._verify("users")
+        self._files.verify("users")
         return Vocabulary.open(self.path / "users")
 
     @property
@@ -264,11 +248,10 @@ class Store(Displayed):
             )
         number = self.columns.index(name)
         sessions = self.part(part)
-        folder = "test" if part == "test" else "train"
-        self._verify(f"columns/{number}")
+        folder, start = _folder(part), self.n_train_inner if part == "valid" else 0
+        self._files.verify(f"columns/{number}")
         vocabulary = Vocabulary.open(self.path / "columns" / str(number))
-        codes = self._open_array(f"{folder}/column-{number}.npy", np.int32)
-        start = int(self.manifest["n_train_inner_sessions"]) if part == "valid" else 0
+        codes = self._files.column(folder, number)
         column = SessionColumn(
             codes[start : start + len(sessions)], tuple(map(str, vocabulary.ids()))
         )
@@ -276,7 +259,7 @@ class Store(Displayed):
             check_length(f"column-{number}", column.codes, len(sessions))
             check_range(f"column-{number}", column.codes, 0, len(vocabulary))
         except ArrayError as error:
-            raise StoreError(f"{self.path / folder}: {error}; prepare the log again") from error
+            raise misfit(self.path / folder, error) from error
         return column
 
     def part(self, name: str) -> Sessions:
@@ -290,24 +273,49 @@ class Store(Displayed):
             ConfigError: no such part.
             StoreError: the part has no session, or cannot be read.
         """
-        if name not in PARTS:
-            raise ConfigError(
-                f"part must be one of {', '.join(PARTS)}, got {name!r}: {nearest(name, PARTS)}"
-            )
-        sessions = self._sessions("test" if name == "test" else "train")
-        n_inner = int(self.manifest["n_train_inner_sessions"])
+        _check_part(name)
+        sessions = self._sessions(_folder(name))
         if name == "train_inner":
-            sessions = sessions.slice(0, n_inner)
+            sessions = sessions.slice(0, self.n_train_inner)
         if name == "valid":
-            sessions = sessions.slice(n_inner, len(sessions))
+            sessions = sessions.slice(self.n_train_inner, len(sessions))
         if len(sessions) == 0:
             raise StoreError(
                 f"{self.path}: the {name} part has no session; prepare the log again "
                 "with another --valid-fraction"
             )
+        return self._with_earlier(name, sessions)
+
+    def shards(self, name: str) -> Iterator[Sessions]:
+        """Yield the sessions of a part shard by shard, the oldest first.
+
+        A shard is checked and mapped when it is reached, and unmapped when it is no longer used;
+        the other shards may be missing. A part without shards is yielded whole.
+
+        Raises:
+            ConfigError: no such part.
+            StoreError: a shard cannot be read.
+        """
+        _check_part(name)
+        sizes = shard_sizes(self.manifest, _folder(name))
+        if not sizes:
+            yield self.part(name)
+            return
+        first = self.n_train_inner if name == "valid" else 0
+        last = self.n_train_inner if name == "train_inner" else sum(sizes)
+        begin = 0
+        for number, size in enumerate(sizes):
+            start, stop = max(first - begin, 0), min(last - begin, size)
+            if start < stop:
+                self._files.verify(f"{_folder(name)}/{shard_name(number)}")
+                shard = self._files.shard(_folder(name), number, len(self.items), self._n_users)
+                yield self._with_earlier(name, shard.slice(start, stop))
+            begin += size
+
+    def _with_earlier(self, name: str, sessions: Sessions) -> Sessions:
         if sessions.users is None or sessions.times is None:
             return sessions
-        return replace(sessions, earlier=self._earlier["test" if name == "test" else "train"])
+        return replace(sessions, earlier=self._earlier[_folder(name)])
 
     def history(self, name: str) -> UserHistory:
         """Return the earlier sessions of the user of each session of a part.
@@ -331,101 +339,25 @@ class Store(Displayed):
 
     def _sessions(self, folder: str) -> Sessions:
         if folder not in self._parts:
-            self._verify(folder)
-            self._parts[folder] = self._open_part(folder)
+            self._files.verify(folder)
+            sessions = self._files.sessions(folder, len(self.items), self._n_users)
+            try:
+                if folder == "train":
+                    n_inner = np.array(self.n_train_inner)
+                    check_range("n_train_inner_sessions", n_inner, 0, len(sessions))
+            except ArrayError as error:
+                raise misfit(self.path / folder, error) from error
+            self._parts[folder] = sessions
         return self._parts[folder]
 
-    def _open_part(self, folder: str) -> Sessions:
-        arrays: dict[str, Any] = dict.fromkeys(_ARRAYS)
-        for name in self._names(folder):
-            stem = name.removeprefix(f"{folder}/").removesuffix(".npy")
-            if stem in _ARRAYS:
-                arrays[stem] = self._open_array(name, _ARRAYS[stem])
-        if arrays["items"] is None or arrays["offsets"] is None:
-            raise StoreError(
-                f"{self.path / folder}: items.npy or offsets.npy is missing; prepare the log again"
-            )
-        n_users = 0 if self.users is None else len(self.users)
-        sessions = Sessions(n_items=len(self.items), n_users=n_users, **arrays)
-        try:
-            check_sessions(sessions)
-            if folder == "train":
-                n_inner = np.array(self.manifest["n_train_inner_sessions"])
-                check_range("n_train_inner_sessions", n_inner, 0, len(sessions))
-        except ArrayError as error:
-            raise StoreError(
-                f"{self.path / folder}: its arrays do not fit together: {error}; prepare the log "
-                "again"
-            ) from error
-        return sessions
 
-    def _open_array(self, name: str, kind: type) -> Any:
-        try:
-            return open_array(self.path / name, kind)
-        except OSError as error:
-            raise StoreError(f"{self.path / name}: {describe_os_error(error)}") from error
-        except ArrayError as error:
-            raise StoreError(f"{self.path / name}: {error}; prepare the log again") from error
-
-    def _names(self, folder: str) -> list[str]:
-        """The files of a folder, as the manifest lists them."""
-        return [name for name in self.manifest["files"] if name.startswith(f"{folder}/")]
-
-    def _verify(self, folder: str) -> None:
-        """Compare the files of a folder with their digests."""
-        if self._is_verified:
-            return
-        files = {name: self.manifest["files"][name] for name in self._names(folder)}
-        try:
-            damage = find_damage(self.path, files, remember=True)
-        except OSError as error:
-            raise StoreError(
-                f"{self.path / folder}: cannot be read: {describe_os_error(error)}"
-            ) from error
-        if damage is not None:
-            raise StoreError(f"{self.path}/{damage}; prepare the log again")
+def _check_part(name: str) -> None:
+    if name not in PARTS:
+        raise ConfigError(
+            f"part must be one of {', '.join(PARTS)}, got {name!r}: {nearest(name, PARTS)}"
+        )
 
 
-def checked_manifest(folder: Path | str, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Read and check the manifest of a store.
-
-    Args:
-        folder: the folder or address of the store, for messages.
-        read: returns the content.
-
-    Raises:
-        StoreError: it is not the manifest of a store, or of another format version.
-    """
-    try:
-        manifest = read()
-        _check_kind(folder, manifest)
-        check_manifest(manifest)
-        _check_fields(manifest)
-    except (ValueError, KeyError) as error:
-        raise StoreError(f"{folder}/{MANIFEST}: not the manifest of a store: {error!r}") from error
-    return manifest
-
-
-def _check_kind(folder: Path | str, manifest: dict[str, Any]) -> None:
-    kind = manifest["kind"]
-    if "digest" in manifest:  # first: damage must not look like another kind or version
-        check_manifest(manifest)
-    if kind == WINDOWS_KIND:
-        names = ", ".join(str(name) for name in manifest["windows"])
-        raise StoreError(f"{folder} is not a store: it contains {names}: use one of them")
-    if kind != KIND:
-        raise StoreError(f"{folder} is a {kind!s:.80}, not a store; pass the folder of a store")
-    version = format_version(manifest)
-    if version == FORMAT_VERSION:
-        return
-    remedy = "upgrade nextclick" if version > FORMAT_VERSION else "prepare the log again"
-    raise StoreError(
-        f"{folder} has store format {version}, but this version of nextclick reads format "
-        f"{FORMAT_VERSION}: {remedy}"
-    )
-
-
-def _check_fields(manifest: dict[str, Any]) -> None:
-    for name, kind in _FIELDS.items():
-        if not isinstance(manifest[name], kind):
-            raise ManifestError(f"{name} must be {kind.__name__}, got {manifest[name]!r:.60}")
+def _folder(part: str) -> str:
+    """The folder of the arrays of a part."""
+    return "test" if part == "test" else "train"

@@ -21,7 +21,8 @@ from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions
 from nextclick.data.sessionize import SessionTable
 from nextclick.data.split import iso
-from nextclick.data.store import FORMAT_VERSION, ITEM_TABLE, KIND, PARTS, Store
+from nextclick.data.store import PARTS, Store
+from nextclick.data.store_manifest import FORMAT_VERSION, ITEM_TABLE, KIND
 from nextclick.data.store_writer import count_part, n_valid
 from nextclick.errors import ConfigError, EmptyLogError
 from nextclick.version import __version__

@@ -20,13 +20,12 @@ if TYPE_CHECKING:
 
 
 def invert(
-    items: Int32Array, offsets: Int64Array, n_items: int, max_per_item: int | None
+    items: Int32Array, offsets: Int64Array, limits: Int64Array
 ) -> tuple[Int64Array, Int32Array, Int64Array]:
     """See `nextclick.models.classical.inverted_index.invert`."""
-    n_sessions = _count_sessions(items, offsets, n_items)
-    n_listed = n_sessions if max_per_item is None else np.minimum(n_sessions, max_per_item)
-    listed_offsets = np.zeros(n_items + 2, dtype=np.int64)
-    np.cumsum(n_listed, out=listed_offsets[1:])
+    n_sessions = _count_sessions(items, offsets, len(limits) - 1)
+    listed_offsets = np.zeros(len(limits) + 1, dtype=np.int64)
+    np.cumsum(np.minimum(n_sessions, limits), out=listed_offsets[1:])
     return listed_offsets, _list_sessions(items, offsets, listed_offsets), n_sessions
 
 

@@ -27,7 +27,6 @@ from pydantic import Field
 
 from nextclick.core.compiled_above import compiled_above
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
-from nextclick.models.classical.inverted_index import Postings
 from nextclick.models.classical.item_table import ItemTable, Rows, TableModel
 from nextclick.models.classical.ragged import expand_ranges, top_n_of_rows
 from nextclick.models.classical.repeat_model import REPEATS, RepeatModel, Repeats
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Float64Array, Progress
+    from nextclick.models.classical.inverted_index import Postings
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +76,23 @@ class ItemKNN(TableModel):
     ) -> Self:
         """Count shared sessions item by item; deterministic.
 
-        Memory: 4 bytes per distinct (session, item) pair, 8 per stored neighbor, and 20 N bytes
-        per thread. Time: for each item, each session with the item is read once.
+        Memory: 4 bytes per distinct (session, item) pair of the items that are counted at once, 8
+        per stored neighbor, and 20 N bytes per thread. Time: for each item, each session with the
+        item is read once.
         """
         del seed
-        postings = Postings.from_sessions(sessions)
         count_clicks = config.count == "clicks"
-        count = sessions.support() if count_clicks else postings.n_sessions
-        shrunk_count = count.astype(np.float64) + config.shrinkage  # (N + 1,)
-        norms = (
-            np.power(shrunk_count, config.alpha, dtype=np.float64),
-            np.power(shrunk_count, 1.0 - config.alpha, dtype=np.float64),
-        )
 
-        rows = neighbor_rows(sessions, postings, norms, count_clicks, config.neighbors)
-        table = ItemTable.build(rows, postings, progress=progress)
+        def rows_of(postings: Postings) -> Callable[[int, int], Rows]:
+            count = sessions.support() if count_clicks else postings.n_sessions
+            shrunk_count = count.astype(np.float64) + config.shrinkage  # (N + 1,)
+            norms = (
+                np.power(shrunk_count, config.alpha, dtype=np.float64),
+                np.power(shrunk_count, 1.0 - config.alpha, dtype=np.float64),
+            )
+            return neighbor_rows(sessions, postings, norms, count_clicks, config.neighbors)
+
+        table = ItemTable.build(rows_of, sessions, progress=progress)
         return cls(config, table, RepeatModel.fit(config.repeats, sessions))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from nextclick.core.array_checks import check_item_table, named_array
 from nextclick.core.hardware import cpus, map_blocks
 from nextclick.core.item_similarity import row_similarity
+from nextclick.core.session_history import offsets_of
 from nextclick.core.types import (
     AnyArray,
     Float32Array,
@@ -19,6 +20,7 @@ from nextclick.core.types import (
     SparseScores,
 )
 from nextclick.models.base import Capabilities, Model
+from nextclick.models.classical.inverted_index import Postings
 from nextclick.models.classical.repeat_model import RepeatModel
 from nextclick.models.model_explanation import ModelExplanation
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from nextclick.core.item_similarity import ItemSimilarity
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.sessions import Sessions
-    from nextclick.models.classical.inverted_index import Postings
     from nextclick.models.incremental_state import PriorSessions
 
 Rows: TypeAlias = tuple[Int64Array, Int32Array, Float32Array]
@@ -58,24 +59,31 @@ class ItemTable:
 
     @classmethod
     def build(
-        cls, rows: Callable[[int, int], Rows], postings: Postings, *, progress: Progress
+        cls,
+        rows_of: Callable[[Postings], Callable[[int, int], Rows]],
+        sessions: Sessions,
+        *,
+        progress: Progress,
     ) -> Self:
         """Build the rows of all items, in parallel blocks of about equal cost.
 
         Args:
-            rows: returns the rows of items start..stop - 1; called from several threads.
-            postings: the sessions that `rows` reads; their number is the cost of an item.
+            rows_of: given the postings of some items, returns a function that returns the rows of
+                items start..stop - 1 of them; called from several threads.
+            sessions: the training sessions.
             progress: called after each block.
         """
-        n_postings = int(postings.offsets[-1])
-        targets = np.linspace(0, n_postings, cpus() * _BLOCKS_PER_CPU + 1)
-        bounds = np.searchsorted(postings.offsets, targets)  # in 0..N + 1
-        bounds[0], bounds[-1] = 0, len(postings.offsets) - 1
-        blocks = map_blocks(rows, np.unique(bounds).tolist(), stage="items", progress=progress)
-        offsets = np.zeros(len(postings.offsets), dtype=np.int64)
-        np.cumsum(np.concatenate([lengths for lengths, _, _ in blocks]), out=offsets[1:])
+        blocks: list[Rows] = []
+        for start, stop, postings in Postings.by_items(sessions):
+            # the number of sessions with an item is the cost of its row
+            first, last = postings.offsets[[start, stop]]
+            targets = np.linspace(first, last, cpus() * _BLOCKS_PER_CPU + 1)
+            bounds = np.clip(np.searchsorted(postings.offsets, targets), start, stop)
+            bounds[0], bounds[-1] = start, stop
+            rows, edges = rows_of(postings), np.unique(bounds).tolist()
+            blocks += map_blocks(rows, edges, stage="items", progress=progress)
         return cls(
-            offsets=offsets,
+            offsets=offsets_of(np.concatenate([lengths for lengths, _, _ in blocks])),
             items=np.concatenate([items for _, items, _ in blocks]),
             values=np.concatenate([values for _, _, values in blocks]),
         )

@@ -108,20 +108,10 @@ class RepeatCounts:
 
 def _known_clicks(sessions: Sessions) -> Iterator[tuple[Int32Array, Int64Array]]:
     """Chunks of whole sessions without clicks on unknown items: items and offsets from 0."""
-    bounds = [*range(0, sessions.n_events, _CLICKS_PER_CHUNK), sessions.n_events]
-    for start, stop in zip(*_session_bounds(sessions.offsets, bounds), strict=True):
-        offsets = sessions.offsets[start : stop + 1]
-        items = sessions.items[offsets[0] : offsets[-1]]
-        known = items > 0
+    for _, chunk in sessions.chunks(_CLICKS_PER_CHUNK):
+        known = chunk.items > 0
         n_known = np.concatenate([[0], np.cumsum(known)])
-        yield items[known], n_known[offsets - offsets[0]]
-
-
-def _session_bounds(offsets: Int64Array, bounds: list[int]) -> tuple[list[int], list[int]]:
-    """First and last + 1 session of each chunk that begins near one of the `bounds` in clicks."""
-    edges = np.unique(np.searchsorted(offsets, offsets[0] + np.array(bounds)))
-    edges[-1] = len(offsets) - 1
-    return edges[:-1].tolist(), edges[1:].tolist()
+        yield chunk.items[known], n_known[chunk.offsets]
 
 
 @compiled_above(

@@ -14,7 +14,9 @@ from nextclick.models.classical.ragged import expand_ranges
 if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Float64Array, Int32Array, Int64Array
-    from nextclick.models.incremental_state import PriorSessions
+
+CHUNK_CLICKS = 200_000_000
+"""Clicks that are indexed at once."""
 
 
 class SessionIndex(NamedTuple):
@@ -38,8 +40,18 @@ class SessionIndex(NamedTuple):
     def from_sessions(cls, sessions: Sessions, sample_size: int) -> Self:
         """List the `sample_size` most recent sessions of each item; drop sessions in no list.
 
-        Memory: 4 bytes per list entry and per distinct item of a stored session.
+        A long log is indexed chunk by chunk, and the indices are merged. Memory: 4 bytes per list
+        entry and per distinct item of a stored session, and 13 bytes per session of a chunk.
         """
+        chunks = sessions.chunks(CHUNK_CLICKS)
+        index = cls._of_chunk(next(chunks, (0, sessions))[1], sample_size)
+        every_item = np.arange(sessions.n_items + 1, dtype=np.int32)
+        for n_before, chunk in chunks:
+            index = index.append(chunk, sample_size, n_before, every_item)
+        return index
+
+    @classmethod
+    def _of_chunk(cls, sessions: Sessions, sample_size: int) -> Self:
         postings = Postings.from_sessions(sessions, max_per_item=sample_size)
         is_listed = np.zeros(len(sessions), dtype=np.bool_)
         is_listed[postings.sessions] = True
@@ -51,22 +63,28 @@ class SessionIndex(NamedTuple):
         item_sessions = new_number[postings.sessions]
         return cls(postings.offsets, item_sessions, session_offsets, session_items, idf)
 
-    def append(self, new: Sessions, past: PriorSessions, sample_size: int) -> SessionIndex:
+    def append(self, new: Sessions, sample_size: int, n_older: int, item_index: Int32Array) -> Self:
         """The index of the older sessions followed by the new ones.
 
         A session that was dropped from a list never returns to it, so the lists are sufficient.
         |S_j| is recovered from `idf` exactly: the relative error is 10⁻¹⁴, and |S_j| is an integer.
+
+        Args:
+            new: the new sessions.
+            sample_size: maximum number of sessions of a list.
+            n_older: number of older sessions.
+            item_index: (N + 1,) index of the items of this index among those of `new`.
         """
         from nextclick.models.classical.session_votes import merge_lists
 
         n_old = len(self.session_offsets) - 1
-        n_sessions = np.zeros(past.n_items + 1, dtype=np.int64)  # |S_j|, first of the older log
+        n_sessions = np.zeros(new.n_items + 1, dtype=np.int64)  # |S_j|, first of the older log
         known = np.diff(self.item_offsets) > 0  # (N + 1,)
-        n_sessions[past.index[known]] = np.rint(past.n_sessions * np.exp(-self.idf[known]))
+        n_sessions[item_index[known]] = np.rint(n_older * np.exp(-self.idf[known]))
         postings = Postings.from_sessions(new, max_per_item=sample_size)
         n_sessions += postings.n_sessions
-        old_index = np.zeros(past.n_items + 1, dtype=np.int32)  # of each item, 0 for a new item
-        old_index[past.index] = np.arange(len(past.index))
+        old_index = np.zeros(new.n_items + 1, dtype=np.int32)  # of each item, 0 for a new item
+        old_index[item_index] = np.arange(len(item_index))
         item_offsets, item_sessions = merge_lists(
             self.item_offsets,
             self.item_sessions,
@@ -82,17 +100,17 @@ class SessionIndex(NamedTuple):
             self.session_items,
             self.session_offsets,
             np.flatnonzero(is_listed[:n_old]),
-            len(past.index) - 1,
+            len(item_index) - 1,
         )
         new_offsets, new_items = distinct_items(
-            new.items, new.offsets, np.flatnonzero(is_listed[n_old:]), past.n_items
+            new.items, new.offsets, np.flatnonzero(is_listed[n_old:]), new.n_items
         )
-        return SessionIndex(
+        return type(self)(
             item_offsets,
             new_number[item_sessions],
             np.concatenate([old_offsets, old_offsets[-1] + new_offsets[1:]]),
-            np.concatenate([past.index[old_items], new_items]),
-            _inverse_frequency(past.n_sessions + len(new), n_sessions),
+            np.concatenate([item_index[old_items], new_items]),
+            _inverse_frequency(n_older + len(new), n_sessions),
         )
 
     def check(self, n_items: int) -> None:

@@ -152,7 +152,7 @@ class SessionKNN(Model):
 
     def update_exactly(self, new: Sessions, past: PriorSessions, *, progress: Progress) -> Self:
         """The model of both logs; the older log is not read again."""
-        index = self.index.append(new, past, self.config.sample_size)
+        index = self.index.append(new, self.config.sample_size, past.n_sessions, past.index)
         progress("index", 1, 1)
         return type(self)(self.config, index, self.repeats.update(new))
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextclick.core.compiled_above import compiled_above
-from nextclick.models.classical.inverted_index import Postings
 from nextclick.models.classical.item_table import ItemTable, Rows
 from nextclick.models.classical.ragged import expand_ranges, top_n_of_rows
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import Float64Array, Progress
+    from nextclick.models.classical.inverted_index import Postings
 
 
 def transition_table(
@@ -34,9 +34,11 @@ def transition_table(
         neighbors: number of items j stored per item i, by value.
         progress: called after each block of items.
     """
-    postings = Postings.from_sessions(sessions)
-    rows = follower_rows(sessions, postings, weights, neighbors)
-    return ItemTable.build(rows, postings, progress=progress)
+
+    def rows_of(postings: Postings) -> Callable[[int, int], Rows]:
+        return follower_rows(sessions, postings, weights, neighbors)
+
+    return ItemTable.build(rows_of, sessions, progress=progress)
 
 
 @compiled_above(
