@@ -180,7 +180,11 @@ class BatchSource(ABC):
 
     @abstractmethod
     def loss(self, step: TrainingStep | AuxiliaryStep) -> Tensor:
-        """() mean loss of the targets of a step."""
+        """() mean loss of the targets of a step.
+
+        If it requires no gradient, the parameters already have that of weight · loss, or there is
+        none.
+        """
 
     def state(self) -> dict[str, Tensor]:
         """State that a resumed run needs besides epoch and step."""

@@ -93,6 +93,24 @@ class Objective:
             valid = valid | ((negatives != targets[:, None]) & (negatives != 0)).any(axis=1)
         return valid
 
+    def expected_counts(self, items: Tensor, n_targets: int) -> Tensor | None:
+        """(C,) how often each of (C,) items is expected among a prefix's negatives, for log Q.
+
+        Args:
+            items: (C,) int64.
+            n_targets: number of targets of the step.
+
+        Returns:
+            Float32 counts; None if the loss does not correct for them.
+        """
+        counts = None
+        if self._log_q is not None:
+            counts = self._log_q[items].exp_().mul_(self._n_negatives)
+        if self._log_p is not None:
+            of_batch = self._log_p[items].exp_().mul_(n_targets - 1)
+            counts = of_batch if counts is None else counts.add_(of_batch)
+        return counts
+
     def draw(self, rng: np.random.Generator, n_steps: int) -> Int64Array | None:
         """(K, M) int64 negatives for K steps; None if the loss needs none from the sampler."""
         if self._sampler is None:

@@ -88,11 +88,11 @@ class Dropout(nn.Module):
         masked = x[..., :1] if self.whole else x
         if x.device.type != "cpu":
             return x * nn.functional.dropout(torch.ones_like(masked), self.p)
-        return x * _mask(masked.shape, self.p).to(x.dtype)
+        return x * dropout_mask(masked.shape, self.p).to(x.dtype)
 
 
-def _mask(shape: torch.Size, p: float) -> Tensor:
-    """Mask of 0 with probability p, else 1 / (1 - p), from torch's global generator."""
+def dropout_mask(shape: torch.Size, p: float) -> Tensor:
+    """Float32 mask of 0 with probability p, else 1 / (1 - p), from torch's global generator."""
     n, n_dropped = shape.numel(), min(round(p * _N_DRAWS), _N_DRAWS - 1)
     words = torch.empty((n + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     draws = words.view(torch.int16)[:n].view(shape)  # uniform in -2¹⁵..2¹⁵ - 1

@@ -1,0 +1,180 @@
+"""The loss and the gradients of a step of lanes, by compiled kernels instead of autograd.
+
+A step of GRU4Rec has the rows of some thousand items, the gates, the scores of all candidates, the
+loss, and the gradients of all of these. As tensor operations these are over a hundred calls, which
+take several times as long as the products among them. Here the targets, negatives and inputs of a
+step are reduced to their distinct items first. Then every table row is gathered, multiplied and
+updated once, however often its item occurs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numba import njit
+
+from nextclick.core.processes import current
+from nextclick.losses import pool_kernels
+from nextclick.losses.pool_kernels import ACTIVATIONS, PAIRWISE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nextclick.core.types import AnyArray, Float32Array, Int64Array
+    from nextclick.models.neural_model import Encoder
+    from nextclick.models.ops.gru_step import GRUStack
+    from nextclick.training.batch_source import TrainingStep
+    from nextclick.training.objective import Objective
+    from nextclick.training.training_config import TrainingConfig
+
+
+class CompiledStep:
+    """Computes the loss of a step of lanes and sets the gradients of all parameters."""
+
+    @staticmethod
+    def create(
+        encoder: Encoder, config: TrainingConfig, objective: Objective, device: torch.device
+    ) -> CompiledStep | None:
+        """The compiled step of a run; None if it does not cover the encoder, config or device."""
+        stack = encoder.gru_stack()
+        is_covered = (
+            stack is not None
+            and device.type == "cpu"
+            and config.sparse
+            and config.loss in ("sampled", *PAIRWISE)
+            and config.precision != "bf16"
+            and not current().are_several
+            and all(weight.dtype == torch.float32 for weight in encoder.parameters())
+        )
+        return CompiledStep(encoder, stack, config, objective) if is_covered and stack else None
+
+    def __init__(
+        self, encoder: Encoder, stack: GRUStack, config: TrainingConfig, objective: Objective
+    ):
+        self._encoder, self._stack = encoder, stack
+        self._config, self._objective = config, objective
+        self._slots = np.zeros(len(encoder.items.weight), dtype=np.int64)
+
+    @torch.no_grad()
+    def __call__(self, step: TrainingStep, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the () mean loss of a step and the (L, B, H) states after it.
+
+        The parameters have the gradients of the loss times the weight of the step.
+
+        Args:
+            step: of lanes.
+            state: (L, B, H) states before the step, zero in lanes whose session begins.
+        """
+        items = self._encoder.items
+        table, bias = self._encoder.table()
+        assert bias is not None
+        is_tied = table is items.weight
+        pool = _Pool(step, in_batch=self._config.in_batch, with_inputs=is_tied, slots=self._slots)
+        rows = table.index_select(0, pool.items)  # (C, D)
+        if is_tied:
+            x = rows.index_select(0, pool.inputs)  # (B, D)
+        else:
+            x = items.weight.index_select(0, step.items)
+        states, gradients = self._stack.forward(x, state)
+        queries = states[-1]
+        if step.where is not None:
+            queries = queries.index_select(0, step.where)  # (P, D)
+        scores = torch.addmm(bias.index_select(0, pool.items), queries, rows.T)  # (P, C)
+        loss = self._loss(scores, pool)  # scores has its gradient from here on
+        if step.weight != 1:
+            scores.mul_(step.weight)
+        d_queries = scores @ rows
+        if step.where is not None:
+            d_queries = torch.zeros_like(states[-1]).index_copy_(0, step.where, d_queries)
+        d_rows = scores.T @ queries  # (C, D)
+        d_x = gradients.backward(d_queries)  # (B, D)
+        if is_tied:
+            d_rows.index_add_(0, pool.inputs, d_x)
+        else:
+            items.weight.grad = _sparse(step.items, d_x, items.weight)
+        table.grad = _sparse(pool.items, d_rows, table, is_coalesced=True)
+        bias.grad = _sparse(pool.items, scores.sum(0), bias, is_coalesced=True)
+        return torch.tensor(loss), states
+
+    def _loss(self, scores: Tensor, pool: _Pool) -> float:
+        """The mean loss; replaces the (P, C) scores by its gradient."""
+        config, own, counts = self._config, pool.own, pool.counts
+        if config.loss == "sampled":
+            expected = self._objective.expected_counts(pool.items, len(own))
+            shifts = np.zeros(len(own), dtype=np.float32)
+            if expected is not None:
+                weights = np.zeros_like(counts)
+                counts = np.divide(counts, expected.numpy(), out=weights, where=counts > 0)
+                if config.correct_target:
+                    shifts = expected.log().numpy()[own]
+            return pool_kernels.sampled(scores.numpy(), own, counts, shifts)
+        slopes = None
+        if config.score_activation != "none":
+            slopes = torch.empty_like(scores)
+            pool_kernels.activate(
+                scores.numpy(),
+                slopes.numpy(),
+                ACTIVATIONS[config.score_activation],
+                np.float32(config.elu_alpha),
+            )
+        loss: float = pool_kernels.pairwise(
+            scores.numpy(), own, counts, PAIRWISE[config.loss], config.regularization
+        )
+        if slopes is not None:
+            scores.mul_(slopes)
+        return loss
+
+
+class _Pool:
+    """The distinct items of a step, ascending.
+
+    Attributes:
+        items: (C,) int64.
+        counts: (C,) float32, how often each is a negative.
+        own: (P,) int64, the position of each target in `items`.
+        inputs: (B,) int64, the position of each input, with `with_inputs`.
+    """
+
+    def __init__(self, step: TrainingStep, *, in_batch: bool, with_inputs: bool, slots: Int64Array):
+        nothing = step.targets[:0]
+        negatives = nothing if step.negatives is None else step.negatives
+        inputs = step.items if with_inputs else nothing
+        targets = step.targets.numpy()
+        every = np.sort(np.concatenate([targets, negatives.numpy(), inputs.numpy()]))
+        distinct, self.counts = _number_items(every, targets, negatives.numpy(), in_batch, slots)
+        self.items = torch.from_numpy(distinct)
+        self.own: AnyArray = slots[targets]
+        self.inputs = torch.from_numpy(slots[inputs.numpy()])
+
+
+def _sparse(rows: Tensor, values: Tensor, weight: Tensor, *, is_coalesced: bool = False) -> Tensor:
+    """The gradient of a table with values in some of its rows."""
+    return torch.sparse_coo_tensor(
+        rows[None], values, weight.shape, check_invariants=False, is_coalesced=is_coalesced
+    )
+
+
+@njit(cache=True, nogil=True)
+def _number_items(
+    every: Int64Array, targets: Int64Array, negatives: Int64Array, in_batch: bool, slots: Int64Array
+) -> tuple[Int64Array, Float32Array]:
+    """The distinct items of `every`, sorted, and how often each is a negative.
+
+    `slots` (N + 1,) receives the position of each distinct item; its other entries do not change.
+    """
+    distinct = np.empty(len(every), dtype=np.int64)
+    n = 0
+    for item in every:
+        if n == 0 or item != distinct[n - 1]:
+            distinct[n] = item
+            slots[item] = n
+            n += 1
+    counts = np.zeros(n, dtype=np.float32)
+    for item in negatives:
+        counts[slots[item]] += np.float32(1.0)
+    if in_batch:
+        for item in targets:
+            counts[slots[item]] += np.float32(1.0)
+    return distinct[:n], counts
