@@ -108,7 +108,7 @@ class CompiledStep:
                 weights = np.zeros_like(counts)
                 counts = np.divide(counts, expected.numpy(), out=weights, where=counts > 0)
                 if config.correct_target:
-                    shifts = expected.log().numpy()[own]
+                    shifts = np.log(expected.numpy()[own])
             return pool_kernels.sampled(scores.numpy(), own, counts, shifts)
         slopes = None
         if config.score_activation != "none":

@@ -67,6 +67,9 @@ class Objective:
             if config.in_batch:
                 log_p = NegativeSampler(support, 1.0).log_q  # targets come in proportion to clicks
                 self._log_p = torch.from_numpy(log_p).to(device)
+        self._q, self._p = (
+            None if log is None else log.exp() for log in (self._log_q, self._log_p)
+        )
 
     @property
     def in_batch(self) -> bool:
@@ -103,13 +106,11 @@ class Objective:
         Returns:
             Float32 counts; None if the loss does not correct for them.
         """
-        counts = None
-        if self._log_q is not None:
-            counts = self._log_q[items].exp_().mul_(self._n_negatives)
-        if self._log_p is not None:
-            of_batch = self._log_p[items].exp_().mul_(n_targets - 1)
-            counts = of_batch if counts is None else counts.add_(of_batch)
-        return counts
+        if self._log_q is None and self._log_p is None:
+            return None
+        sources = ((self._n_negatives, self._q), (n_targets - 1, self._p))
+        counts = [n * p.index_select(0, items) for n, p in sources if p is not None]
+        return sum(counts)
 
     def draw(self, rng: np.random.Generator, n_steps: int) -> Int64Array | None:
         """(K, M) int64 negatives for K steps; None if the loss needs none from the sampler."""

@@ -136,6 +136,7 @@ def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
     return x if mask is None else x * mask
 
 
+# one array is written per loop: with more, the compiler does not use vector instructions
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST_SUMS)
 def _step(
     inputs: Float32Array, recurrent: Float32Array, before: Float32Array, state: Float32Array
@@ -143,12 +144,13 @@ def _step(
     """Write h' to `state` (B, H), and r, z, n over `inputs` (B, 3H)."""
     B, H = state.shape
     for b in range(B):
+        gates, new = inputs[b, : 2 * H], inputs[b, 2 * H :]
+        for k in range(2 * H):
+            gates[k] = sigmoid(gates[k] + recurrent[b, k])
         for k in range(H):
-            r = sigmoid(inputs[b, k] + recurrent[b, k])
-            z = sigmoid(inputs[b, H + k] + recurrent[b, H + k])
-            n = tanh(inputs[b, 2 * H + k] + r * recurrent[b, 2 * H + k])
-            inputs[b, k], inputs[b, H + k], inputs[b, 2 * H + k] = r, z, n
-            state[b, k] = n + z * (before[b, k] - n)
+            new[k] = tanh(new[k] + gates[k] * recurrent[b, 2 * H + k])
+        for k in range(H):
+            state[b, k] = new[k] + gates[H + k] * (before[b, k] - new[k])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST_SUMS)
@@ -165,10 +167,16 @@ def _step_gradients(
     """
     B, H = grad.shape
     for b in range(B):
+        reset, update, new = gates[b, :H], gates[b, H : 2 * H], gates[b, 2 * H :]
+        d_recurrent = recurrent[b, 2 * H :]
+        old_new = new.copy()
         for k in range(H):
-            r, z, n = gates[b, k], gates[b, H + k], gates[b, 2 * H + k]
-            d_n = grad[b, k] * (_ONE - z) * (_ONE - n * n)
-            d_z = grad[b, k] * (before[b, k] - n) * z * (_ONE - z)
-            d_r = d_n * recurrent[b, 2 * H + k] * r * (_ONE - r)
-            gates[b, k], gates[b, H + k], gates[b, 2 * H + k] = d_r, d_z, d_n
-            recurrent[b, k], recurrent[b, H + k], recurrent[b, 2 * H + k] = d_r, d_z, d_n * r
+            new[k] = grad[b, k] * (_ONE - update[k]) * (_ONE - new[k] * new[k])
+        for k in range(H):
+            slope = update[k] * (_ONE - update[k])
+            update[k] = grad[b, k] * (before[b, k] - old_new[k]) * slope
+        for k in range(H):
+            u = d_recurrent[k]
+            d_recurrent[k] = new[k] * reset[k]
+            reset[k] = new[k] * u * reset[k] * (_ONE - reset[k])
+        recurrent[b, : 2 * H] = gates[b, : 2 * H]
