@@ -37,7 +37,8 @@ def exp(x: np.float32) -> np.float32:
     p = ((((_P0 * r + _P1) * r + _P2) * r + _P3) * r + _P4) * r + _P5
     mantissa = p * r * r + r + _ONE
     power = np.int32((np.int32(n) + _BIAS) << _MANTISSA_BITS).view(np.float32)  # 2^n
-    return mantissa * power + (x - x)
+    result: np.float32 = mantissa * power + (x - x)
+    return result
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST_SUMS)

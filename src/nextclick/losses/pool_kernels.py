@@ -87,7 +87,7 @@ def sampled(
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST_SUMS)
 def pairwise(
     scores: Float32Array, own: Int64Array, counts: Float32Array, loss: int, regularization: float
-) -> float:
+) -> np.float32:
     """The mean of a pairwise loss over the rows with a negative.
 
     Args:
@@ -102,12 +102,12 @@ def pairwise(
     n_rows = 0
     for column in own:
         n_rows += n_drawn > counts[column]
-    share, total = np.float32(1.0 / max(n_rows, 1)), 0.0
+    share, total = np.float32(1.0 / max(n_rows, 1)), _ZERO
     for p in range(len(own)):
         row, count = scores[p], counts[own[p]]
         r, n = row[own[p]], n_drawn - count
         counts[own[p]] = _ZERO
-        value = slope = _ZERO  # slope: the derivative by -r
+        value, slope = _ZERO, _ZERO  # slope: the derivative by -r
         if n == _ZERO:
             row[:] = _ZERO
         elif loss == _BPR:

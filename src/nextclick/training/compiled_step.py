@@ -9,7 +9,7 @@ updated once, however often its item occurs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from nextclick.losses import pool_kernels
 from nextclick.losses.pool_kernels import ACTIVATIONS, PAIRWISE
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from nextclick.core.types import AnyArray, Float32Array, Int64Array
     from nextclick.models.neural_model import Encoder
@@ -55,7 +55,8 @@ class CompiledStep:
     ):
         self._encoder, self._stack = encoder, stack
         self._config, self._objective = config, objective
-        self._slots = np.zeros(len(encoder.items.weight), dtype=np.int64)
+        self._items = cast("nn.Embedding", encoder.items).weight
+        self._slots = np.zeros(len(self._items), dtype=np.int64)
 
     @torch.no_grad()
     def __call__(self, step: TrainingStep, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,16 +68,15 @@ class CompiledStep:
             step: of lanes.
             state: (L, B, H) states before the step, zero in lanes whose session begins.
         """
-        items = self._encoder.items
         table, bias = self._encoder.table()
         assert bias is not None
-        is_tied = table is items.weight
+        is_tied = table is self._items
         pool = _Pool(step, in_batch=self._config.in_batch, with_inputs=is_tied, slots=self._slots)
         rows = table.index_select(0, pool.items)  # (C, D)
         if is_tied:
             x = rows.index_select(0, pool.inputs)  # (B, D)
         else:
-            x = items.weight.index_select(0, step.items)
+            x = self._items.index_select(0, step.items)
         states, gradients = self._stack.forward(x, state)
         queries = states[-1]
         if step.where is not None:
@@ -93,7 +93,7 @@ class CompiledStep:
         if is_tied:
             d_rows.index_add_(0, pool.inputs, d_x)
         else:
-            items.weight.grad = _sparse(step.items, d_x, items.weight)
+            self._items.grad = _sparse(step.items, d_x, self._items)
         table.grad = _sparse(pool.items, d_rows, table, is_coalesced=True)
         bias.grad = _sparse(pool.items, scores.sum(0), bias, is_coalesced=True)
         return torch.tensor(loss), states
@@ -119,12 +119,12 @@ class CompiledStep:
                 ACTIVATIONS[config.score_activation],
                 np.float32(config.elu_alpha),
             )
-        loss: float = pool_kernels.pairwise(
+        loss = pool_kernels.pairwise(
             scores.numpy(), own, counts, PAIRWISE[config.loss], config.regularization
         )
         if slopes is not None:
             scores.mul_(slopes)
-        return loss
+        return float(loss)
 
 
 class _Pool:

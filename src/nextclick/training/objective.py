@@ -110,7 +110,7 @@ class Objective:
             return None
         sources = ((self._n_negatives, self._q), (n_targets - 1, self._p))
         counts = [n * p.index_select(0, items) for n, p in sources if p is not None]
-        return sum(counts)
+        return counts[0] if len(counts) == 1 else counts[0].add_(counts[1])
 
     def draw(self, rng: np.random.Generator, n_steps: int) -> Int64Array | None:
         """(K, M) int64 negatives for K steps; None if the loss needs none from the sampler."""

@@ -21,14 +21,14 @@ import torch
 from numba import njit
 
 from nextclick.core.float32_math import FAST_SUMS, sigmoid, tanh
-from nextclick.models.ops.layers import dropout_mask
+from nextclick.models.ops.layers import dropout_draws
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from nextclick.core.types import Float32Array
+    from nextclick.core.types import AnyArray, Float32Array
 
-_ONE = np.float32(1.0)
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,10 +42,10 @@ class GRUWeights:
         inputs: W, (3H, n_inputs); None if the inputs of the layer are already W x.
     """
 
-    recurrent: nn.Parameter
-    input_bias: nn.Parameter
-    recurrent_bias: nn.Parameter
-    inputs: nn.Parameter | None = None
+    recurrent: Tensor
+    input_bias: Tensor
+    recurrent_bias: Tensor
+    inputs: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,15 +73,15 @@ class GRUStack:
             (L, B, H) states after the click, the last of which is the output, and an object that
             computes the gradients of this step.
         """
-        masks = [_mask(x, self.input_dropout)]
-        x = _masked(x, masks[0])
+        dropouts = [_Dropout(x, self.input_dropout)]
+        x = dropouts[0](x)
         steps, states = [], torch.empty_like(state)
         for layer, before, after in zip(self.layers, state, states, strict=True):
             steps.append(_LayerStep(layer, x, before))
-            masks.append(_mask(before, self.hidden_dropout))
-            x = _masked(steps[-1].state, masks[-1])
+            dropouts.append(_Dropout(before, self.hidden_dropout))
+            x = dropouts[-1](steps[-1].state)
             after.copy_(x)
-        return states, StackGradients(steps, masks)
+        return states, StackGradients(steps, dropouts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +89,7 @@ class StackGradients:
     """The gradients of a step of a stack."""
 
     _steps: list[_LayerStep]
-    _masks: list[Tensor | None]
+    _dropouts: list[_Dropout]
 
     def backward(self, grad: Tensor) -> Tensor:
         """Set the gradients of the layers' weights; return (B, width) that of the inputs.
@@ -97,9 +97,9 @@ class StackGradients:
         Args:
             grad: (B, H) the gradient of the output.
         """
-        for step, mask in zip(reversed(self._steps), reversed(self._masks[1:]), strict=True):
-            grad = step.backward(_masked(grad, mask))
-        return _masked(grad, self._masks[0])
+        for step, drop in zip(reversed(self._steps), reversed(self._dropouts[1:]), strict=True):
+            grad = step.backward(drop(grad))
+        return self._dropouts[0](grad)
 
 
 class _LayerStep:
@@ -128,12 +128,30 @@ class _LayerStep:
         return d_inputs @ weights.inputs
 
 
-def _mask(like: Tensor, p: float) -> Tensor | None:
-    return dropout_mask(like.shape, p) if p else None
+class _Dropout:
+    """One draw of `ops.layers.Dropout`, applied to numbers and to their gradients."""
+
+    def __init__(self, like: Tensor, p: float):
+        self._draws = dropout_draws(like.numel(), p) if p else None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self._draws is None:
+            return x
+        draws, lowest, scale = self._draws
+        dropped = torch.empty_like(x)
+        _drop(
+            x.view(-1).numpy(), draws.numpy(), lowest, np.float32(scale), dropped.view(-1).numpy()
+        )
+        return dropped
 
 
-def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
-    return x if mask is None else x * mask
+@njit(cache=True, nogil=True)
+def _drop(
+    x: Float32Array, draws: AnyArray, lowest: int, scale: np.float32, dropped: Float32Array
+) -> None:
+    """Write x (n,) times `scale` to `dropped` where the draw is at least `lowest`, else 0."""
+    for k in range(len(x)):
+        dropped[k] = x[k] * (scale if draws[k] >= lowest else _ZERO)
 
 
 # one array is written per loop: with more, the compiler does not use vector instructions
