@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numba import njit
 
-from nextclick.core.processes import current
 from nextclick.losses import pool_kernels
 from nextclick.losses.pool_kernels import ACTIVATIONS, PAIRWISE
 
@@ -45,7 +44,6 @@ class CompiledStep:
             and config.sparse
             and config.loss in ("sampled", *PAIRWISE)
             and config.precision != "bf16"
-            and not current().are_several
             and all(weight.dtype == torch.float32 for weight in encoder.parameters())
         )
         return CompiledStep(encoder, stack, config, objective) if is_covered and stack else None
@@ -62,7 +60,7 @@ class CompiledStep:
     def __call__(self, step: TrainingStep, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return the () mean loss of a step and the (L, B, H) states after it.
 
-        The parameters have the gradients of the loss times the weight of the step.
+        The parameters have the gradients of the loss times the weight and share of the step.
 
         Args:
             step: of lanes.
@@ -78,13 +76,16 @@ class CompiledStep:
         else:
             x = self._items.index_select(0, step.items)
         states, gradients = self._stack.forward(x, state)
+        if not len(step.targets):  # other processes have all of them
+            return torch.zeros(()), states
         queries = states[-1]
         if step.where is not None:
             queries = queries.index_select(0, step.where)  # (P, D)
         scores = torch.addmm(bias.index_select(0, pool.items), queries, rows.T)  # (P, C)
         loss = self._loss(scores, pool)  # scores has its gradient from here on
-        if step.weight != 1:
-            scores.mul_(step.weight)
+        factor = step.weight * step.share
+        if factor != 1:
+            scores.mul_(factor)
         d_queries = scores @ rows
         if step.where is not None:
             d_queries = torch.zeros_like(states[-1]).index_copy_(0, step.where, d_queries)
@@ -102,7 +103,7 @@ class CompiledStep:
         """The mean loss; replaces the (P, C) scores by its gradient."""
         config, own, counts = self._config, pool.own, pool.counts
         if config.loss == "sampled":
-            expected = self._objective.expected_counts(pool.items, len(own))
+            expected = self._objective.expected_counts(pool.items, pool.n_targets)
             shifts = np.zeros(len(own), dtype=np.float32)
             if expected is not None:
                 weights = np.zeros_like(counts)
@@ -135,18 +136,21 @@ class _Pool:
         counts: (C,) float32, how often each is a negative.
         own: (P,) int64, the position of each target in `items`.
         inputs: (B,) int64, the position of each input, with `with_inputs`.
+        n_targets: number of targets of the step in all processes.
     """
 
     def __init__(self, step: TrainingStep, *, in_batch: bool, with_inputs: bool, slots: Int64Array):
         nothing = step.targets[:0]
         negatives = nothing if step.negatives is None else step.negatives
         inputs = step.items if with_inputs else nothing
-        targets = step.targets.numpy()
-        every = np.sort(np.concatenate([targets, negatives.numpy(), inputs.numpy()]))
-        distinct, self.counts = _number_items(every, targets, negatives.numpy(), in_batch, slots)
+        targets = step.targets if step.batch_targets is None else step.batch_targets
+        drawn = [targets, negatives] if in_batch else [negatives]
+        every = torch.cat([targets, negatives, inputs]).numpy()
+        distinct, self.counts = _number_items(np.sort(every), torch.cat(drawn).numpy(), slots)
         self.items = torch.from_numpy(distinct)
-        self.own: AnyArray = slots[targets]
+        self.own: AnyArray = slots[step.targets.numpy()]
         self.inputs = torch.from_numpy(slots[inputs.numpy()])
+        self.n_targets = len(targets)
 
 
 def _sparse(rows: Tensor, values: Tensor, weight: Tensor, *, is_coalesced: bool = False) -> Tensor:
@@ -158,7 +162,7 @@ def _sparse(rows: Tensor, values: Tensor, weight: Tensor, *, is_coalesced: bool 
 
 @njit(cache=True, nogil=True)
 def _number_items(
-    every: Int64Array, targets: Int64Array, negatives: Int64Array, in_batch: bool, slots: Int64Array
+    every: Int64Array, negatives: Int64Array, slots: Int64Array
 ) -> tuple[Int64Array, Float32Array]:
     """The distinct items of `every`, sorted, and how often each is a negative.
 
@@ -174,7 +178,4 @@ def _number_items(
     counts = np.zeros(n, dtype=np.float32)
     for item in negatives:
         counts[slots[item]] += np.float32(1.0)
-    if in_batch:
-        for item in targets:
-            counts[slots[item]] += np.float32(1.0)
     return distinct[:n], counts
