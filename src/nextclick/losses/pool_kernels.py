@@ -30,6 +30,7 @@ _BPR, _TOP1, _HINGE, _TOP1_MAX, _BPR_MAX = range(5)
 _TANH, _ELU = range(2)
 _ZERO, _ONE, _TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
 _LOWEST = np.float32(-1e30)
+_SAFE = np.float32(50.0)  # sums of e^±50 over 10^10 candidates are normal float32 numbers
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST_SUMS)
@@ -67,8 +68,10 @@ def sampled(
     for p in range(len(own)):
         row = scores[p]
         target = row[own[p]] - shifts[p]
+        row[own[p]] = _ZERO
+        is_safe = target * target < _SAFE * _SAFE and _is_safe(row)
+        highest = _ZERO if is_safe else max(_highest(row, weights, own[p]), target)
         row[own[p]] = _LOWEST
-        highest = max(_highest(row, weights), target)
         total = _ZERO
         for j in range(len(row)):
             e = weights[j] * exp(row[j] - highest)
@@ -238,7 +241,7 @@ def _softmax(
     row: Float32Array, counts: Float32Array, weights: Float32Array
 ) -> tuple[np.float32, np.float32]:
     """Fill (C,) weights c_j e^r_j / S; return the highest score of a negative and log S."""
-    highest, total = _highest(row, counts), _ZERO
+    highest, total = _highest(row, counts, -1), _ZERO
     for j in range(len(row)):
         e = counts[j] * exp(row[j] - highest)
         weights[j] = e
@@ -250,10 +253,24 @@ def _softmax(
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST_SUMS)
-def _highest(row: Float32Array, counts: Float32Array) -> np.float32:
+def _is_safe(row: Float32Array) -> bool:
+    """Whether all |r_j| are below `_SAFE`, by a bound on their highest.
+
+    Numba computes a sum with vector instructions, in a tenth of the time of a maximum.
+    """
+    total = _ZERO
+    for j in range(len(row)):
+        square = row[j] * row[j]
+        fourth = square * square
+        total += fourth * fourth
+    return bool(total < _SAFE**8)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST_SUMS)
+def _highest(row: Float32Array, counts: Float32Array, omitted: int) -> np.float32:
     """The highest score of a candidate with a count above 0; `_LOWEST` if there is none."""
     highest = _LOWEST
     for j in range(len(row)):
-        r = row[j] if counts[j] > _ZERO else _LOWEST
+        r = row[j] if counts[j] > _ZERO and j != omitted else _LOWEST
         highest = max(highest, r)
     return highest

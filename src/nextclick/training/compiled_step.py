@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from nextclick.training.objective import Objective
     from nextclick.training.training_config import TrainingConfig
 
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+_TINY = np.finfo(np.float32).tiny
+
 
 class CompiledStep:
     """Computes the loss of a step of lanes and sets the gradients of all parameters."""
@@ -51,10 +54,10 @@ class CompiledStep:
     def __init__(
         self, encoder: Encoder, stack: GRUStack, config: TrainingConfig, objective: Objective
     ):
-        self._encoder, self._stack = encoder, stack
-        self._config, self._objective = config, objective
+        self._stack, self._config, self._objective = stack, config, objective
         self._items = cast("nn.Embedding", encoder.items).weight
-        self._slots = np.zeros(len(self._items), dtype=np.int64)
+        self._table, self._bias = encoder.table()
+        self._slots = np.full(len(self._items), -1, dtype=np.int64)
 
     @torch.no_grad()
     def __call__(self, step: TrainingStep, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,7 +69,7 @@ class CompiledStep:
             step: of lanes.
             state: (L, B, H) states before the step, zero in lanes whose session begins.
         """
-        table, bias = self._encoder.table()
+        table, bias = self._table, self._bias
         assert bias is not None
         is_tied = table is self._items
         pool = _Pool(step, in_batch=self._config.in_batch, with_inputs=is_tied, slots=self._slots)
@@ -95,8 +98,8 @@ class CompiledStep:
             d_rows.index_add_(0, pool.inputs, d_x)
         else:
             self._items.grad = _sparse(step.items, d_x, self._items)
-        table.grad = _sparse(pool.items, d_rows, table, is_coalesced=True)
-        bias.grad = _sparse(pool.items, scores.sum(0), bias, is_coalesced=True)
+        table.grad = _sparse(pool.items, d_rows, table, is_distinct=True)
+        bias.grad = _sparse(pool.items, scores.sum(0), bias, is_distinct=True)
         return torch.tensor(loss), states
 
     def _loss(self, scores: Tensor, pool: _Pool) -> float:
@@ -106,8 +109,7 @@ class CompiledStep:
             expected = self._objective.expected_counts(pool.items, pool.n_targets)
             shifts = np.zeros(len(own), dtype=np.float32)
             if expected is not None:
-                weights = np.zeros_like(counts)
-                counts = np.divide(counts, expected.numpy(), out=weights, where=counts > 0)
+                counts = counts / np.maximum(expected.numpy(), _TINY)  # padding is never expected
                 if config.correct_target:
                     shifts = np.log(expected.numpy()[own])
             return pool_kernels.sampled(scores.numpy(), own, counts, shifts)
@@ -129,7 +131,7 @@ class CompiledStep:
 
 
 class _Pool:
-    """The distinct items of a step, ascending.
+    """The distinct items of a step.
 
     Attributes:
         items: (C,) int64.
@@ -140,42 +142,55 @@ class _Pool:
     """
 
     def __init__(self, step: TrainingStep, *, in_batch: bool, with_inputs: bool, slots: Int64Array):
-        nothing = step.targets[:0]
+        targets = step.targets if step.batch_targets is None else step.batch_targets
+        nothing = targets[:0]
         negatives = nothing if step.negatives is None else step.negatives
         inputs = step.items if with_inputs else nothing
-        targets = step.targets if step.batch_targets is None else step.batch_targets
-        drawn = [targets, negatives] if in_batch else [negatives]
-        every = torch.cat([targets, negatives, inputs]).numpy()
-        distinct, self.counts = _number_items(np.sort(every), torch.cat(drawn).numpy(), slots)
-        self.items = torch.from_numpy(distinct)
+        items, self.counts = _number_items(
+            targets.numpy(), negatives.numpy(), inputs.numpy(), np.float32(in_batch), slots
+        )
+        self.items = torch.from_numpy(items)
         self.own: AnyArray = slots[step.targets.numpy()]
         self.inputs = torch.from_numpy(slots[inputs.numpy()])
         self.n_targets = len(targets)
+        slots[items] = -1
 
 
-def _sparse(rows: Tensor, values: Tensor, weight: Tensor, *, is_coalesced: bool = False) -> Tensor:
-    """The gradient of a table with values in some of its rows."""
+def _sparse(rows: Tensor, values: Tensor, weight: Tensor, *, is_distinct: bool = False) -> Tensor:
+    """The gradient of a table with values in some of its rows.
+
+    Distinct rows are marked as coalesced. They are not sorted; no optimizer needs that.
+    """
     return torch.sparse_coo_tensor(
-        rows[None], values, weight.shape, check_invariants=False, is_coalesced=is_coalesced
+        rows[None], values, weight.shape, check_invariants=False, is_coalesced=is_distinct
     )
 
 
 @njit(cache=True, nogil=True)
 def _number_items(
-    every: Int64Array, negatives: Int64Array, slots: Int64Array
+    targets: Int64Array,
+    negatives: Int64Array,
+    inputs: Int64Array,
+    in_batch: np.float32,
+    slots: Int64Array,
 ) -> tuple[Int64Array, Float32Array]:
-    """The distinct items of `every`, sorted, and how often each is a negative.
+    """The distinct items in the order of their first occurrence, and how often each is a negative.
 
-    `slots` (N + 1,) receives the position of each distinct item; its other entries do not change.
+    Args:
+        targets: of the step.
+        negatives: sampled items.
+        inputs: further items.
+        in_batch: how often a target is a negative, 0 or 1.
+        slots: (N + 1,) all -1; receives the position of each distinct item.
     """
-    distinct = np.empty(len(every), dtype=np.int64)
+    distinct = np.empty(len(targets) + len(negatives) + len(inputs), dtype=np.int64)
+    counts = np.zeros(len(distinct), dtype=np.float32)
     n = 0
-    for item in every:
-        if n == 0 or item != distinct[n - 1]:
-            distinct[n] = item
-            slots[item] = n
-            n += 1
-    counts = np.zeros(n, dtype=np.float32)
-    for item in negatives:
-        counts[slots[item]] += np.float32(1.0)
-    return distinct[:n], counts
+    for items, count in ((targets, in_batch), (negatives, _ONE), (inputs, _ZERO)):
+        for item in items:
+            if slots[item] < 0:
+                slots[item] = n
+                distinct[n] = item
+                n += 1
+            counts[slots[item]] += count
+    return distinct[:n], counts[:n]

@@ -118,9 +118,12 @@ class _LayerStep:
     def backward(self, grad: Tensor) -> Tensor:
         """Set the gradients of the weights; return that of the inputs."""
         weights, d_inputs, d_recurrent = self._weights, self._inputs, self._recurrent
-        _step_gradients(d_inputs.numpy(), d_recurrent.numpy(), self._before.numpy(), grad.numpy())
-        weights.input_bias.grad = d_inputs.sum(0)
-        weights.recurrent_bias.grad = d_recurrent.sum(0)
+        weights.input_bias.grad = torch.zeros_like(weights.input_bias)
+        weights.recurrent_bias.grad = torch.zeros_like(weights.recurrent_bias)
+        _step_gradients(
+            d_inputs.numpy(), d_recurrent.numpy(), self._before.numpy(), grad.numpy(),
+            weights.input_bias.grad.numpy(), weights.recurrent_bias.grad.numpy(),
+        )  # fmt: skip
         weights.recurrent.grad = d_recurrent.T @ self._before
         if weights.inputs is None:
             return d_inputs
@@ -173,7 +176,12 @@ def _step(
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST_SUMS)
 def _step_gradients(
-    gates: Float32Array, recurrent: Float32Array, before: Float32Array, grad: Float32Array
+    gates: Float32Array,
+    recurrent: Float32Array,
+    before: Float32Array,
+    grad: Float32Array,
+    input_bias: Float32Array,
+    recurrent_bias: Float32Array,
 ) -> None:
     """Replace r, z, n by the gradient of i, and u by its gradient.
 
@@ -182,6 +190,8 @@ def _step_gradients(
         recurrent: (B, 3H), u.
         before: (B, H), h.
         grad: (B, H), the gradient of h'.
+        input_bias: (3H,) zeros, receives the gradient of b.
+        recurrent_bias: (3H,) zeros, receives the gradient of c.
     """
     B, H = grad.shape
     for b in range(B):
@@ -198,3 +208,5 @@ def _step_gradients(
             d_recurrent[k] = new[k] * reset[k]
             reset[k] = new[k] * u * reset[k] * (_ONE - reset[k])
         recurrent[b, : 2 * H] = gates[b, : 2 * H]
+        input_bias += gates[b]
+        recurrent_bias += recurrent[b]
