@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nextclick.models.model_explanation import ModelExplanation
     from nextclick.models.ops.earlier_sessions import ScoreAdditions
     from nextclick.models.ops.gap_bins import BinRule
+    from nextclick.models.ops.gru_step import GRUStack
     from nextclick.models.ops.prefix_inputs import TensorRecord
 
 NEURAL = Capabilities(neural=True, update="fine-tune", product_scores=True)
@@ -138,6 +139,13 @@ class Encoder(nn.Module, ABC):
     def initial_state(self, n_lanes: int) -> Tensor:
         """(L, B, H) states before the first click; with `Capabilities.recurrent_step` only."""
         raise NotImplementedError(f"{type(self).__name__} has no recurrent step")
+
+    def gru_stack(self) -> GRUStack | None:
+        """The layers of `step`, if it is GRU layers above the rows of `items`; else None.
+
+        The training computes the steps of such an encoder by compiled kernels.
+        """
+        return None
 
     def step(self, items: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Queries (B, D) and states (L, B, H) after one more click (B,) of each session."""

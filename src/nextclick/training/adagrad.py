@@ -56,7 +56,7 @@ class Adagrad(torch.optim.Optimizer):
                         state["velocity"] = torch.zeros_like(weight)
                 if not weight.grad.is_sparse:
                     _step_dense(weight, state, group)
-                elif weight.device.type == "cpu" and weight.dtype == torch.float32:
+                elif _is_compiled(weight):
                     self._step_rows(weight, state, group)
                 else:
                     _step_coalesced(weight, state, group)
@@ -65,16 +65,17 @@ class Adagrad(torch.optim.Optimizer):
         assert weight.grad is not None
         rows, grad = self._row_sums(weight.grad, len(weight))
         velocity = state.get("velocity", weight.new_zeros(0))
-        update_rows(
-            as_rows(weight),
-            as_rows(state["sum"]),
-            as_rows(velocity),
-            rows,
-            grad,
-            np.float32(group["lr"]),
-            np.float32(group["momentum"]),
-            np.float32(group["eps"]),
-        )
+        tables = (as_rows(weight), as_rows(state["sum"]), as_rows(velocity))
+        update_rows(*tables, rows, grad, *_numbers(group))
+
+
+def _numbers(group: Mapping[str, Any]) -> tuple[np.float32, np.float32, np.float32]:
+    """Learning rate, momentum and ε."""
+    return np.float32(group["lr"]), np.float32(group["momentum"]), np.float32(group["eps"])
+
+
+def _is_compiled(weight: Tensor) -> bool:
+    return weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
 def _step_dense(weight: Tensor, state: Mapping[str, Tensor], group: Mapping[str, Any]) -> None:
@@ -82,12 +83,28 @@ def _step_dense(weight: Tensor, state: Mapping[str, Tensor], group: Mapping[str,
     assert grad is not None
     if group["weight_decay"]:
         grad = grad.add(weight, alpha=group["weight_decay"])
-    scale = state["sum"].addcmul_(grad, grad).add(group["eps"]).sqrt_()
-    if group["momentum"]:
-        velocity = state["velocity"].mul_(group["momentum"])
-        weight.add_(velocity.addcdiv_(grad, scale, value=-group["lr"]))
+    total, velocity = state["sum"], state.get("velocity")
+    tensors = [weight, total, grad] if velocity is None else [weight, total, grad, velocity]
+    if _is_compiled(weight) and all(tensor.is_contiguous() for tensor in tensors):
+        update_rows(
+            _one_row(weight),
+            _one_row(total),
+            np.empty((0, 1), np.float32) if velocity is None else _one_row(velocity),
+            np.zeros(1, np.int64),
+            _one_row(grad),
+            *_numbers(group),
+        )
+        return
+    scale = total.addcmul_(grad, grad).add(group["eps"]).sqrt_()
+    if velocity is not None:
+        weight.add_(velocity.mul_(group["momentum"]).addcdiv_(grad, scale, value=-group["lr"]))
     else:
         weight.addcdiv_(grad, scale, value=-group["lr"])
+
+
+def _one_row(tensor: Tensor) -> Float32Array:
+    row: Float32Array = tensor.view(1, -1).numpy()
+    return row
 
 
 def _step_coalesced(weight: Tensor, state: Mapping[str, Tensor], group: Mapping[str, Any]) -> None:

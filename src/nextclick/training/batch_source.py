@@ -117,6 +117,8 @@ class BatchSource(ABC):
         self.device = device
         self._recent = most_recent(sessions, config.recent)
         self._all = sessions
+        # a long log takes milliseconds to count, and every step asks for the number
+        self._n_samples = (sessions.n_prefixes, self._recent.n_prefixes)
         self.objective = Objective(
             config, sessions.support(), device, clicked_only=model.features is not None
         )
@@ -137,7 +139,7 @@ class BatchSource(ABC):
 
     def n_samples(self, epoch: int) -> int:
         """Number of prefixes in an epoch."""
-        return self._sessions(epoch).n_prefixes
+        return self._n_samples[epoch >= self.config.pretrain_epochs]
 
     def _loss_of_queries(
         self, queries: Tensor, step: TrainingStep, additions: ScoreAdditions | None = None
@@ -180,7 +182,11 @@ class BatchSource(ABC):
 
     @abstractmethod
     def loss(self, step: TrainingStep | AuxiliaryStep) -> Tensor:
-        """() mean loss of the targets of a step."""
+        """() mean loss of the targets of a step.
+
+        If it requires no gradient, the parameters already have that of weight · loss, or there is
+        none.
+        """
 
     def state(self) -> dict[str, Tensor]:
         """State that a resumed run needs besides epoch and step."""

@@ -23,9 +23,11 @@ class RowSums:
         """Distinct rows (R,) and the sums (R, d) of their entries.
 
         Args:
-            grad: an uncoalesced sparse gradient (n_rows, d) or (n_rows,) on the CPU.
+            grad: a sparse gradient (n_rows, d) or (n_rows,) on the CPU.
             n_rows: number of rows of the weights.
         """
+        if grad.is_coalesced():
+            return grad._indices()[0].numpy(), as_rows(grad._values())
         if n_rows not in self._slots:
             self._slots[n_rows] = np.full(n_rows, -1, dtype=np.int32)
         rows = grad._indices()[0].numpy()

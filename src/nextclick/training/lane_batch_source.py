@@ -13,6 +13,7 @@ from nextclick.batches.prefetch import prefetch
 from nextclick.errors import ConfigError
 from nextclick.training.batch_source import AuxiliaryStep, BatchSource, TrainingStep
 from nextclick.training.checkpoint_checks import check_same_tensors
+from nextclick.training.compiled_step import CompiledStep
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -60,6 +61,7 @@ class LaneBatchSource(BatchSource):
         )
         self._lanes = slice(first, stop)
         self._state: Tensor = self._initial_state()
+        self._compiled = CompiledStep.create(self.encoder, config, self.objective, device)
 
     def _initial_state(self) -> Tensor:
         """(L, B, H), for the lanes of this process."""
@@ -128,10 +130,16 @@ class LaneBatchSource(BatchSource):
         return TrainingStep(inputs, targets[where], where, negatives, starts, weight, **share)
 
     def loss(self, step: TrainingStep | AuxiliaryStep) -> Tensor:
-        """() mean loss of the active lanes; updates the state of all lanes."""
+        """() mean loss of the active lanes; updates the state of all lanes.
+
+        A compiled step sets the gradients itself, and its loss requires none.
+        """
         assert isinstance(step, TrainingStep)
         assert step.starts is not None
         state = self._state.masked_fill(step.starts[None, :, None], 0.0)  # (L, B, H)
+        if self._compiled is not None:
+            loss, self._state = self._compiled(step, state)
+            return loss
         queries, state = self.encoder.step(step.items, state)  # (B, D)
         self._state = state.detach()
         if step.where is not None:

@@ -179,10 +179,10 @@ class TrainingLoop:
         if isinstance(step, AuxiliaryStep):
             assert self.batch_source.task_optimizers is not None
             optimizers = self.batch_source.task_optimizers
+        optimizers.zero_grad()
         with matmul_precision(self.precision):
             with self._autocast():
                 loss = self.batch_source.loss(step)
-            optimizers.zero_grad()
             factor = step.share * step.weight
             if loss.requires_grad:
                 (loss if factor == 1 else loss * factor).backward()  # type: ignore[no-untyped-call]

@@ -67,6 +67,9 @@ class Objective:
             if config.in_batch:
                 log_p = NegativeSampler(support, 1.0).log_q  # targets come in proportion to clicks
                 self._log_p = torch.from_numpy(log_p).to(device)
+        self._q, self._p = (
+            None if log is None else log.exp() for log in (self._log_q, self._log_p)
+        )
 
     @property
     def in_batch(self) -> bool:
@@ -92,6 +95,22 @@ class Objective:
         if negatives is not None and negatives.ndim == 2:
             valid = valid | ((negatives != targets[:, None]) & (negatives != 0)).any(axis=1)
         return valid
+
+    def expected_counts(self, items: Tensor, n_targets: int) -> Tensor | None:
+        """(C,) how often each of (C,) items is expected among a prefix's negatives, for log Q.
+
+        Args:
+            items: (C,) int64.
+            n_targets: number of targets of the step.
+
+        Returns:
+            Float32 counts; None if the loss does not correct for them.
+        """
+        if self._log_q is None and self._log_p is None:
+            return None
+        sources = ((self._n_negatives, self._q), (n_targets - 1, self._p))
+        counts = [n * p.index_select(0, items) for n, p in sources if p is not None]
+        return counts[0] if len(counts) == 1 else counts[0].add_(counts[1])
 
     def draw(self, rng: np.random.Generator, n_steps: int) -> Int64Array | None:
         """(K, M) int64 negatives for K steps; None if the loss needs none from the sampler."""

@@ -96,14 +96,18 @@ def _neighbors(
     lengths = np.zeros(stop - start, np.int64)
     out_items, out_values, n_written = np.empty(0, np.int32), np.empty(0, np.float32), 0
     shared = np.zeros(len(source_norm))  # (N + 1,) c(i, ·) of the current item i
-    touched = np.empty(len(source_norm), np.int32)
+    touched, scores = np.empty(len(source_norm), np.int32), np.empty(len(source_norm))
     last_visit, visit = np.zeros(len(source_norm), np.int64), 0
     for i in range(start, stop):
         n_touched = 0
         for posting in range(posting_offsets[i], posting_offsets[i + 1]):
             s = postings[posting]
             session = items[offsets[s] : offsets[s + 1]]
-            weight = np.sum(session == i) if count_clicks else 1
+            weight = 1
+            if count_clicks:
+                weight = 0
+                for j in session:
+                    weight += j == i
             visit += 1
             for j in session:
                 if j == 0 or j == i or last_visit[j] == visit:
@@ -113,14 +117,15 @@ def _neighbors(
                     touched[n_touched] = j
                     n_touched += 1
                 shared[j] += weight
-        candidates = touched[:n_touched]
-        scores = shared[candidates] / (source_norm[i] * target_norm[candidates])
-        shared[candidates] = 0.0
-        best, best_scores = keep_best(candidates, scores, n)
+        for k in range(n_touched):
+            j = touched[k]
+            scores[k] = shared[j] / (source_norm[i] * target_norm[j])
+            shared[j] = 0.0
+        best, best_scores = keep_best(touched[:n_touched], scores[:n_touched], n)
         out_items = grow(out_items, n_written, len(best))
         out_values = grow(out_values, n_written, len(best))
-        out_items[n_written : n_written + len(best)] = best
-        out_values[n_written : n_written + len(best)] = best_scores
+        for k in range(len(best)):
+            out_items[n_written + k], out_values[n_written + k] = best[k], best_scores[k]
         n_written += len(best)
         lengths[i - start] = len(best)
     return lengths, out_items[:n_written], out_values[:n_written]
@@ -142,7 +147,7 @@ def _followers(
     lengths = np.zeros(stop - start, np.int64)
     out_items, out_values, n_written = np.empty(0, np.int32), np.empty(0, np.float32), 0
     sums = np.zeros(n_items + 1)
-    touched = np.empty(n_items + 1, np.int32)
+    touched, values = np.empty(n_items + 1, np.int32), np.empty(n_items + 1)
     for i in range(start, stop):
         n_touched, n_pairs = 0, 0
         for posting in range(posting_offsets[i], posting_offsets[i + 1]):
@@ -160,13 +165,15 @@ def _followers(
                         n_touched += 1
                     sums[j] += weights[q - p - 1]
                     n_pairs += 1
-        candidates = touched[:n_touched]
-        best, best_sums = keep_best(candidates, sums[candidates], n)
-        sums[candidates] = 0.0
+        for k in range(n_touched):
+            values[k] = sums[touched[k]]
+            sums[touched[k]] = 0.0
+        best, best_values = keep_best(touched[:n_touched], values[:n_touched], n)
         out_items = grow(out_items, n_written, len(best))
         out_values = grow(out_values, n_written, len(best))
-        out_items[n_written : n_written + len(best)] = best
-        out_values[n_written : n_written + len(best)] = best_sums / max(n_pairs, 1)
+        for k in range(len(best)):
+            out_items[n_written + k] = best[k]
+            out_values[n_written + k] = best_values[k] / max(n_pairs, 1)
         n_written += len(best)
         lengths[i - start] = len(best)
     return lengths, out_items[:n_written], out_values[:n_written]

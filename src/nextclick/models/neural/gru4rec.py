@@ -39,6 +39,7 @@ from torch import nn
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.models.neural_model import NEURAL, Encoder, NeuralModel
 from nextclick.models.ops.exported_rnn import RNNWeights, exported_rnn
+from nextclick.models.ops.gru_step import GRUStack, GRUWeights
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding, uniform_
 from nextclick.models.presets import QUICK_SOFTMAX, TRAINING_SPACE
 
@@ -93,6 +94,11 @@ class GRULayer(nn.Module):
         """(B, H) next states of inputs (B, n_inputs) and states (B, H)."""
         return torch.gru_cell(inputs, state, *self.gru.all_weights[0])
 
+    def weights(self) -> GRUWeights:
+        """The weights of the layer."""
+        inputs, recurrent, input_bias, recurrent_bias = self.gru.all_weights[0]
+        return GRUWeights(recurrent, input_bias, recurrent_bias, inputs)
+
 
 class OneHotGRULayer(nn.Module):
     """A GRU layer over inputs already multiplied with the input weights.
@@ -133,6 +139,10 @@ class OneHotGRULayer(nn.Module):
         new = torch.tanh(torch.addcmul(inputs[:, candidate], reset, recurrent[:, candidate]))
         return torch.lerp(new, state, update)
 
+    def weights(self) -> GRUWeights:
+        """The weights of the layer."""
+        return GRUWeights(self.recur.weight, self.input_bias, self.recur.bias)
+
 
 class GRU4RecEncoder(Encoder):
     """Input embedding, GRU layers and the item vectors of the decoder."""
@@ -167,6 +177,11 @@ class GRU4RecEncoder(Encoder):
             x = self.hidden_dropout(layer(x))  # (B, T, H)
         queries: Tensor = x
         return queries
+
+    def gru_stack(self) -> GRUStack:
+        """The layers of `step`."""
+        layers = [cast("GRULayer", layer).weights() for layer in self.layers]
+        return GRUStack(layers, self.embedding_dropout.p, self.hidden_dropout.p)
 
     def initial_state(self, n_lanes: int) -> Tensor:
         """(L, B, H) zeros, the states before the first click."""

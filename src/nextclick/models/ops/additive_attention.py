@@ -23,6 +23,8 @@ import numpy as np
 import torch
 from numba import njit
 
+from nextclick.core.float32_math import FAST_SUMS
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -93,10 +95,6 @@ def contiguous_array(tensor: Tensor) -> Float32Array:
     """The values of a CPU tensor as a contiguous array."""
     array: Float32Array = tensor.detach().contiguous().numpy()
     return array
-
-
-# flags of numba: sums in any order, so that they use vector instructions; NaN is preserved
-FAST_SUMS = {"reassoc", "nsz", "contract"}
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST_SUMS)

@@ -17,7 +17,8 @@ def grow(array: AnyArray, used: int, more: int) -> AnyArray:
     if used + more <= len(array):
         return array
     larger = np.empty(used + max(used, more), array.dtype)
-    larger[:used] = array[:used]
+    for k in range(used):  # compiled in a fraction of the time of a slice
+        larger[k] = array[k]
     return larger
 
 
@@ -52,12 +53,43 @@ def kth_largest(values: AnyArray, k: int) -> float:
 
 @njit(cache=True, nogil=True)
 def keep_best(items: Int32Array, scores: Float64Array, n: int) -> tuple[Int32Array, Float64Array]:
-    """Return the n items with the highest scores, best first; ties by ascending index."""
-    if len(scores) > n:
-        threshold = kth_largest(scores, n)
-        candidates = np.flatnonzero(scores >= threshold)
-        items, scores = items[candidates], scores[candidates]
-    by_index = np.argsort(items, kind="mergesort")
-    items, scores = items[by_index], scores[by_index]
-    best = np.argsort(-scores, kind="mergesort")[:n]
-    return items[best], scores[best]
+    """Return the n items with the highest scores, best first; ties by ascending index.
+
+    A heap of the best items so far has the worst of them at its root. Numba compiles it in a tenth
+    of the time of two calls of `np.argsort`.
+    """
+    n_kept = min(n, len(items))
+    best, best_scores = np.empty(n_kept, np.int32), np.empty(n_kept, np.float64)
+    for k in range(n_kept):
+        best[k], best_scores[k] = items[k], scores[k]
+    for root in range(n_kept // 2 - 1, -1, -1):
+        _sift_down(best, best_scores, root, n_kept)
+    for k in range(n_kept, len(items)):
+        if n_kept and _is_worse(best_scores[0], best[0], scores[k], items[k]):
+            best[0], best_scores[0] = items[k], scores[k]
+            _sift_down(best, best_scores, 0, n_kept)
+    for last in range(n_kept - 1, 0, -1):  # the worst of those that remain goes to the end
+        best[0], best[last] = best[last], best[0]
+        best_scores[0], best_scores[last] = best_scores[last], best_scores[0]
+        _sift_down(best, best_scores, 0, last)
+    return best, best_scores
+
+
+@njit(cache=True, nogil=True)
+def _sift_down(items: Int32Array, scores: Float64Array, root: int, size: int) -> None:
+    """Exchange the root of a heap with its worse child until no child is worse."""
+    while True:
+        worst = root
+        for child in range(2 * root + 1, min(2 * root + 3, size)):
+            if _is_worse(scores[child], items[child], scores[worst], items[worst]):
+                worst = child
+        if worst == root:
+            return
+        items[root], items[worst] = items[worst], items[root]
+        scores[root], scores[worst] = scores[worst], scores[root]
+        root = worst
+
+
+@njit(cache=True, nogil=True)
+def _is_worse(score: float, item: int, other_score: float, other_item: int) -> bool:
+    return bool(score < other_score or (score == other_score and item > other_item))

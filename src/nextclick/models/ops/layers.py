@@ -92,11 +92,21 @@ class Dropout(nn.Module):
 
 
 def _mask(shape: torch.Size, p: float) -> Tensor:
-    """Mask of 0 with probability p, else 1 / (1 - p), from torch's global generator."""
-    n, n_dropped = shape.numel(), min(round(p * _N_DRAWS), _N_DRAWS - 1)
+    """Mask of 0 with probability p, else 1 / (1 - p)."""
+    draws, lowest, scale = dropout_draws(shape.numel(), p)
+    return (draws.view(shape) >= lowest).float().mul_(scale)
+
+
+def dropout_draws(n: int, p: float) -> tuple[Tensor, int, float]:
+    """Draw which of n entries are dropped, from torch's global generator.
+
+    Returns:
+        (n,) int16 draws, the lowest draw of an entry that is kept, and the factor of kept entries.
+    """
+    n_dropped = min(round(p * _N_DRAWS), _N_DRAWS - 1)
     words = torch.empty((n + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-    draws = words.view(torch.int16)[:n].view(shape)  # uniform in -2¹⁵..2¹⁵ - 1
-    return (draws >= n_dropped - _N_DRAWS // 2).float().mul_(_N_DRAWS / (_N_DRAWS - n_dropped))
+    draws = words.view(torch.int16)[:n]  # uniform in -2¹⁵..2¹⁵ - 1
+    return draws, n_dropped - _N_DRAWS // 2, _N_DRAWS / (_N_DRAWS - n_dropped)
 
 
 def clamp_norm(rows: Tensor, limit: float) -> Tensor:

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numba import njit
 
-from nextclick.models.ops.additive_attention import FAST_SUMS, contiguous_array, exp_minus
+from nextclick.core.float32_math import FAST_SUMS
+from nextclick.models.ops.additive_attention import contiguous_array, exp_minus
 
 if TYPE_CHECKING:
     from torch import Tensor
