@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 import nextclick
-from nextclick.core.processes import joined_processes
+from nextclick.core.processes import joined_processes, launched
 from nextclick.errors import ConfigError, NextclickError
+from nextclick.training.training_config import NeuralOptions
 
 LOSSLESS = {"epochs": 2, "batch_size": 48, "threads": 1, "patience": 5}
 _NO_DROPOUT = {"dropout": 0, "output_dropout": 0}
@@ -55,6 +56,42 @@ TRAININGS = {
         | {"choose_order": False, "width": 32},
     ),
 }
+
+_SAMPLED = LOSSLESS | {"full_softmax_items": 0, "negatives": 40, "loss": "sampled", "sparse": True}
+# also with split item tables
+SPLIT = {
+    "split-narm": (
+        "narm",
+        _SAMPLED
+        | {"embedding_dropout": 0, "output_dropout": 0, "decoder": "full"}
+        | {"clip": 1.0, "in_batch": True},
+    ),
+    "split-gru4rec": (
+        "gru4rec",
+        _SAMPLED
+        | {"hidden_dropout": 0, "embedding": "separate", "optimizer": "adagrad"}
+        | {"loss": "bpr-max", "learning_rate": 0.05, "momentum": 0.2, "order": "sessions"},
+    ),
+    "split-asars": (
+        "asars",
+        _SAMPLED | _NO_DROPOUT | {"user_dropout": 0, "time_dropout": 0, "history": "all"},
+    ),
+    "split-sasrec": ("sasrec", _SAMPLED | {"dropout": 0}),
+    "split-stamp": ("stamp", _SAMPLED),
+    "split-cosine-gru": (
+        "cosine-gru",
+        _SAMPLED | {"dropout": 0, "item_dropout": 0, "choose_order": False, "width": 32},
+    ),
+}
+
+
+def train_split(folder, name):
+    """As `train`; the artifact is written as well."""
+    artifact = nextclick.train(
+        folder / "store", SPLIT[name][0], folder / f"{name}-{launched().size}", config=SPLIT[name][1],
+        train_on="inner", seed=3, neural=NeuralOptions(shard_items=launched().are_several),
+    )  # fmt: skip
+    return [(epoch["loss"], epoch["recall@20"]) for epoch in artifact.trained["history"]]
 
 
 def train(folder, name):
@@ -158,7 +195,9 @@ if __name__ == "__main__":
     path = Path(sys.argv[1])
     found = {}
     for scenario in sys.argv[2:]:
-        if scenario in TRAININGS:
+        if scenario in SPLIT:
+            found[scenario] = train_split(path, scenario)
+        elif scenario in TRAININGS:
             found[scenario] = train(path, scenario)
         else:
             found[scenario] = SCENARIOS.get(scenario, evaluate)(path, scenario)

@@ -89,7 +89,8 @@ def train(
         )
         artifact = request.train(refreshable=refreshable)
         if output is not None:
-            processes.on_first(lambda: request.save(artifact, output))
+            first = artifact.model.shards or processes
+            first.on_first(lambda: request.save(artifact, output))
         return artifact
 
 
@@ -130,6 +131,8 @@ class _TrainingRequest:
                 f"{model} is trained by one process, got {processes.size}; run the same command "
                 "without torchrun"
             )
+        if options.shard_items:
+            processes.check_several("--shard-items")
         takes_options = capabilities.neural or capabilities.composite
         folder, replaces_output = options.checkpoints, overwrite
         default = None if output is None or not takes_options else _checkpoint_folder(output)
@@ -190,7 +193,8 @@ class _TrainingRequest:
         name = self.model_type.name
         if self.options != NeuralOptions():
             raise ConfigError(
-                f"{name} is not a neural model: omit preset, device, checkpoints, resume and track"
+                f"{name} is not a neural model: omit preset, device, checkpoints, resume, "
+                "shard_items and track"
             )
         config = build_config(self.model_type.Config, self.values, name)
         check_store(self.model_type, config, self.store)

@@ -179,9 +179,9 @@ class TrainingLoop:
         if isinstance(step, AuxiliaryStep):
             assert self.batch_source.task_optimizers is not None
             optimizers = self.batch_source.task_optimizers
-        with matmul_precision(self.precision):
+        with matmul_precision(self.precision), self.batch_source.with_rows(step) as step_of_rows:
             with self._autocast():
-                loss = self.batch_source.loss(step)
+                loss = self.batch_source.loss(step_of_rows)
             optimizers.zero_grad()
             factor = step.share * step.weight
             if loss.requires_grad:
@@ -189,7 +189,7 @@ class TrainingLoop:
         loss = self._sum_over_processes(optimizers, loss.detach(), step.share)
         self.monitor.add(loss, len(step))
         if self.config.clip:
-            clip(optimizers.named, self.config.clip, position.total_steps + 1)
+            clip(optimizers.named, self.config.clip, position.total_steps + 1, optimizers.shards)
         if isinstance(step, AuxiliaryStep):
             rate = scheduled_rate(self.config, self.plan, position.epoch)
             optimizers.step(self.batch_source.task_rate * rate)
