@@ -80,7 +80,6 @@ class TrainingSetup:
             model_type.dataset_info(self.model_config, store.part("train"), store.item_table),
             self.n_items,
             device=options.device,
-            writes_checkpoints=options.checkpoints is not None,
             n_parts=current().size if options.shard_items else 1,
         )
 
@@ -217,7 +216,6 @@ def check_memory(
     n_items: int,
     *,
     device: str,
-    writes_checkpoints: bool,
     n_parts: int = 1,
 ) -> None:
     """Check that a training fits into the available memory.
@@ -229,7 +227,6 @@ def check_memory(
         dataset: properties of the log.
         n_items: N.
         device: auto, cpu or cuda.
-        writes_checkpoints: whether checkpoints are written.
         n_parts: the number of processes that the rows of the item tables are split over.
 
     Raises:
@@ -237,6 +234,4 @@ def check_memory(
     """
     size = expected_size(model_type, model_config, -(-n_items // n_parts), dataset)
     size = replace(size, n_items=n_items)
-    estimate(size, config, has_checkpoints=writes_checkpoints).check(
-        free_memory(choose_device(device))
-    )
+    estimate(size, config).check(free_memory(choose_device(device)))

@@ -12,9 +12,9 @@ import torch
 import torch.distributed as dist
 
 if TYPE_CHECKING:
-    import numpy as np
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    import numpy as np
     from torch import Tensor
 
     from nextclick.core.processes import Processes
