@@ -93,7 +93,7 @@ def test_an_auxiliary_task_adds_weights_and_an_optimizer():
 
 def test_the_error_names_the_largest_use_and_what_to_change():
     gib = 1 << 30
-    fits = MemoryEstimate(gib, gib, 2 * gib, gib, 0, 0, 0)
+    fits = MemoryEstimate(gib, gib, 2 * gib, gib, 0, 0)
     fits.check(5 * gib)
     fits.check(None)
     with pytest.raises(
@@ -105,7 +105,7 @@ def test_the_error_names_the_largest_use_and_what_to_change():
     ):
         fits.check(4 * gib)
     with pytest.raises(ConfigError, match="lower batch_size or negatives"):
-        MemoryEstimate(0, 0, 0, 0, 0, 9, 0).check(1)
+        MemoryEstimate(0, 0, 0, 0, 9, 0).check(1)
 
 
 def test_free_memory_is_the_smaller_of_machine_and_container(tmp_path, monkeypatch):

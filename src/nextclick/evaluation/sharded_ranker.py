@@ -14,9 +14,8 @@ import numpy as np
 import torch
 
 from nextclick.core.topk import dense_top
-from nextclick.errors import ScoringError
 from nextclick.evaluation.ranker import Ranked, Ranker
-from nextclick.evaluation.ranks import not_finite, ranks_of_counts
+from nextclick.evaluation.ranks import raise_not_finite, ranks_of_counts
 from nextclick.models.ops.earlier_sessions import ScoreAdditions
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class _Counts(NamedTuple):
         items: (B, k) its items with the highest scores.
         values: (B, k) their scores.
         lowest: (B,) the lowest score.
-        error: of a score that is not finite, or None.
+        not_finite: the first score that is not: row, item and score; None if all are finite.
     """
 
     above: Int64Array
@@ -47,7 +46,7 @@ class _Counts(NamedTuple):
     items: Int32Array
     values: Float32Array
     lowest: Float32Array
-    error: str | None
+    not_finite: tuple[int, int, np.float32] | None
 
 
 class ShardedRanker(Ranker):
@@ -90,8 +89,8 @@ class ShardedRanker(Ranker):
         parts = self._shards.processes.gather(self._count(scores, targets))
         self._n_rows += len(batch)
         for part in parts:
-            if part.error is not None:
-                raise ScoringError(part.error)
+            if part.not_finite is not None:
+                raise_not_finite(*part.not_finite)
         above, tied = (sum(getattr(part, name) for part in parts) for name in ("above", "tied"))
         ranks = ranks_of_counts(above, tied - 1, targets, self._ties)
         lists = _best(parts, self.list_length)
@@ -149,18 +148,18 @@ class ShardedRanker(Ranker):
         lists = dense_top(scores, min(self.list_length, n))
         lowest = ranked.min(axis=1)
         finite = np.isfinite(lowest) & np.isfinite(ranked.max(axis=1))
-        error = None
+        bad = None
         if not finite.all():
             row = int(np.argmin(finite))
             item = int(np.flatnonzero(~np.isfinite(ranked[row]))[0])
-            error = not_finite(self._n_rows + row, item + self._first, ranked[row, item])
+            bad = (self._n_rows + row, item + self._first, ranked[row, item])
         return _Counts(
             np.count_nonzero(ranked > target, axis=1),
             np.count_nonzero(ranked == target, axis=1),
             (lists + (self._first - 1)).astype(np.int32),
             np.take_along_axis(scores, lists, axis=1),
             lowest,
-            error,
+            bad,
         )
 
 

@@ -13,6 +13,7 @@ from nextclick.core.array_checks import ArrayError
 from nextclick.core.processes import current
 from nextclick.errors import TrainingError
 from nextclick.models.neural_model import Encoder
+from nextclick.models.ops.finite import is_finite
 from nextclick.training.adagrad import Adagrad
 from nextclick.training.checkpoint_checks import check_tensor
 from nextclick.training.row_adam import RowAdam
@@ -231,7 +232,7 @@ def non_finite_names(named: NamedParameters, attribute: str = "data") -> str:
         tensor: Tensor | None = getattr(parameter, attribute)
         if tensor is not None:
             values = tensor.coalesce().values() if tensor.is_sparse else tensor
-            if not torch.isfinite(values).all():
+            if not is_finite(values):
                 names.append(name)
     found = {name for of_process in current().gather(names) for name in of_process}
     return ", ".join(name for name, _ in named if name in found)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-
 from nextclick.core.array_checks import ArrayError
 from nextclick.models.neural_model import DatasetInfo
+from nextclick.models.ops.finite import is_finite
 from nextclick.models.sharding.construction import build_sharded
 from nextclick.models.sharding.tensor_reader import TensorReader
 
@@ -56,7 +55,7 @@ def load_sharded(
             rows = file.rows(name, first, first + (len(weight) if weight.ndim else 1))
             if rows.dtype != weight.dtype:
                 raise ArrayError(f"{name} must be {weight.dtype}, got {rows.dtype}")
-            if rows.is_floating_point() and not torch.isfinite(rows).all():
+            if rows.is_floating_point() and not is_finite(rows):
                 raise ArrayError(f"{name} has a value that is not finite")
             weight.copy_(rows.view(weight.shape))
     model.loaded()
