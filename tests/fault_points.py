@@ -94,7 +94,7 @@ def fault_points(
         patch.setattr(Path, "write_text", points.wrap_write("write_text", Path.write_text, 0))
         patch.setattr(shutil, "copyfile", points.wrap_write("copyfile", shutil.copyfile, 1))
         for module, name, place in (
-            (artifact_module, "save_file", 1),
+            (artifact_module, "write_tensors", 0),
             (part_writer, "create_array", 0),
         ):
             patch.setattr(module, name, points.wrap_write(name, getattr(module, name), place))

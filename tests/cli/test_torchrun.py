@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+import nextclick
 from nextclick import prepare
 from nextclick.cli.main import FOR_TORCHRUN, app
 from nextclick.errors import ArtifactError
@@ -59,6 +60,42 @@ def test_processes_with_other_seeds(folder):
     assert [code for code, _, _ in done] == [2, 2]
     assert "error: the seed is 1 in process 0 on " in done[0][2]
     assert done[1][2] == ""
+
+
+def test_processes_that_disagree(folder):
+    other = folder / "other-store"
+    simulate(SimulationConfig(events=2_000, items=80, users=200, days=5), folder / "other.parquet")
+    prepare(folder / "other.parquet", other)
+    words = ["train", folder / "store", "-m", "narm", "-o", folder / "disagreeing"]
+    words += ["--set", "sparse=true", "--set", "full_softmax_items=0"]
+    plain = ["-m", "nextclick", *words]
+    changed = (
+        "import sys; from nextclick.experiments import neural_training as module; "
+        "module.code_digest = lambda: 'changed'; from nextclick.cli.main import main; main()"
+    )
+    for second, expected in (
+        (["-m", "nextclick", words[0], other, *words[2:]], "the fingerprint of the store is "),
+        ([*plain, "--shard-items"], "--shard-items is False in process 0 on "),
+        (["-c", changed, *words], "the digest of its code is "),
+    ):
+        done = launch([], commands=[plain, second])
+        assert [code for code, _, _ in done] == [2, 2]
+        assert f"error: {expected}" in done[0][2]
+        assert "start all processes with the same version, store and options" in done[0][2]
+        assert done[1][2] == ""
+
+
+def test_evaluations_that_disagree(folder):
+    model = folder / "sasrec"
+    nextclick.train(folder / "store", "sasrec", model, config={"epochs": 1})
+    words = ["-m", "nextclick", "evaluate", model, folder / "store"]
+    done = launch([], commands=[[*words, "--shard-items"], words])
+    assert [code for code, _, _ in done] == [2, 2]
+    assert "error: --shard-items is True in process 0 on " in done[0][2]
+    assert done[1][2] == ""
+    (code, output, errors), (other, *_) = launch([*words, "--shard-items"])
+    assert (code, other) == (0, 0), errors
+    assert "sasrec" in output
 
 
 @pytest.mark.parametrize("name", ["compare", "serve", "prepare"])

@@ -5,6 +5,7 @@ FOLDER/RANK.json receives what each scenario returns, by name.
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,8 +13,11 @@ import numpy as np
 import torch
 
 import nextclick
-from nextclick.core.processes import joined_processes
+from nextclick.core.processes import joined_processes, launched
 from nextclick.errors import ConfigError, NextclickError
+from nextclick.models.sharding.remote_tensors import RemoteRows, RemoteTensors
+from nextclick.training.loop import TrainingLoop
+from nextclick.training.training_config import NeuralOptions
 
 LOSSLESS = {"epochs": 2, "batch_size": 48, "threads": 1, "patience": 5}
 _NO_DROPOUT = {"dropout": 0, "output_dropout": 0}
@@ -55,6 +59,50 @@ TRAININGS = {
         | {"choose_order": False, "width": 32},
     ),
 }
+
+_SAMPLED = LOSSLESS | {
+    "batch_size": 128,
+    "full_softmax_items": 0,
+    "negatives": 40,
+    "loss": "sampled",
+    "sparse": True,
+}
+# also with split item tables
+SPLIT = {
+    "split-narm": (
+        "narm",
+        _SAMPLED
+        | {"embedding_dropout": 0, "output_dropout": 0, "decoder": "full"}
+        | {"clip": 1.0, "in_batch": True},
+    ),
+    "split-gru4rec": (
+        "gru4rec",
+        _SAMPLED
+        | {"hidden_dropout": 0, "embedding": "separate", "optimizer": "adagrad"}
+        | {"loss": "bpr-max", "learning_rate": 0.05, "momentum": 0.2, "order": "sessions"},
+    ),
+    "split-asars": (
+        "asars",
+        _SAMPLED | _NO_DROPOUT | {"user_dropout": 0, "time_dropout": 0, "history": "all"},
+    ),
+    "split-sasrec": ("sasrec", _SAMPLED | {"dropout": 0}),
+    "split-stamp": ("stamp", _SAMPLED),
+    "split-cosine-gru": (
+        "cosine-gru",
+        _SAMPLED | {"dropout": 0, "item_dropout": 0, "choose_order": False, "width": 32},
+    ),
+}
+
+
+def train_split(folder, name):
+    """As `train`; the artifact is written as well."""
+    (model, config), n = SPLIT[name], launched().size
+    options = NeuralOptions(shard_items=n > 1)
+    artifact = nextclick.train(
+        folder / "store", model, folder / f"{name}-{n}", config=config, train_on="inner", seed=3,
+        neural=options,
+    )  # fmt: skip
+    return [(epoch["loss"], epoch["recall@20"]) for epoch in artifact.trained["history"]]
 
 
 def train(folder, name):
@@ -152,13 +200,100 @@ def leave(folder, name):
         return error_of(lambda: processes.gather(np.zeros(3)))
 
 
-SCENARIOS = {"exchanges": exchanges, "gradients": gradients, "leave": leave}
+def remote_tensors(folder, name):
+    """What process 0 reads of the tensors of two processes, and what it wrote into them."""
+    with joined_processes() as processes:
+        own = {
+            "numbers": torch.arange(5 + processes.rank).view(-1, 1) + 10 * processes.rank,
+            "flags": torch.tensor([True, False, True]),
+        }
+        if processes.rank == 1:
+            own["more"] = torch.zeros(0, 3)
+        tensors = RemoteTensors(own, processes)
+
+        def work():
+            rows = RemoteRows(tensors, range(2), "numbers")
+            read = np.concatenate(list(rows.blocks())).ravel().tolist()
+            new = torch.tensor([False, True, False])
+            tensors.write(1, "flags", lambda begin, end: new[begin:end])
+            return [list(rows.shape), read, len(list(tensors.read(1, "more")))]
+
+        def fail():
+            next(tensors.read(1, "numbers"))
+            raise ConfigError("wrong while reading")
+
+        return {
+            "read": tensors.on_first(work),
+            "flags": own["flags"].tolist(),
+            "error": error_of(lambda: tensors.on_first(fail)),
+        }
+
+
+def resumed(folder, name):
+    """The weights of an interrupted and resumed training, and of one without an interruption."""
+    model, config = "sasrec", SPLIT["split-sasrec"][1] | {"dropout": 0.2}
+
+    def trained(output, resume=False):
+        options = NeuralOptions(shard_items=True, resume=resume)
+        nextclick.train(
+            folder / "store", model, folder / output, config=config, seed=5, neural=options
+        )
+        return (folder / output / "weights.safetensors").read_bytes().hex()
+
+    whole = trained("whole")
+    save = TrainingLoop._save_if_due
+
+    def interrupt(loop):
+        loop.interrupt.requested = launched().rank == 1 and loop.position.total_steps == 25
+        save(loop)
+
+    TrainingLoop._save_if_due = interrupt
+    error = error_of(lambda: trained("resumed"))
+    TrainingLoop._save_if_due = save
+    path = folder / "resumed.training" / "choose" / "checkpoint"
+    if launched().rank == 0:
+        shutil.copytree(folder / "resumed.training", folder / "copy.training")
+    files = sorted(file.name for file in path.iterdir())
+    other = error_of(
+        lambda: nextclick.train(
+            folder / "store", model, folder / "resumed", config=config, seed=5,
+            neural=NeuralOptions(resume=True),
+        )
+    )  # fmt: skip
+    return {
+        "error": error,
+        "files": files,
+        "without_option": other,
+        "equal": trained("resumed", resume=True) == whole,
+    }
+
+
+def evaluate_split(folder, name):
+    """The result of an artifact whose item table is split."""
+    result = nextclick.evaluate(
+        folder / name.removeprefix("evaluate-"), folder / "store", n_bootstrap=0,
+        shard_items=launched().are_several,
+    )  # fmt: skip
+    return timeless(result.to_json())
+
+
+SCENARIOS = {
+    "exchanges": exchanges,
+    "gradients": gradients,
+    "leave": leave,
+    "remote-tensors": remote_tensors,
+    "resumed": resumed,
+    "evaluate-split-asars-2": evaluate_split,
+    "evaluate-split-cosine-gru-2": evaluate_split,
+}
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])
     found = {}
     for scenario in sys.argv[2:]:
-        if scenario in TRAININGS:
+        if scenario in SPLIT:
+            found[scenario] = train_split(path, scenario)
+        elif scenario in TRAININGS:
             found[scenario] = train(path, scenario)
         else:
             found[scenario] = SCENARIOS.get(scenario, evaluate)(path, scenario)

@@ -26,10 +26,8 @@ from reference.tiny_model import Tiny, TinyConfig, circle, fresh
 CONFIG = TrainingConfig(batch_size=100, keep="last")
 
 
-def estimated(config=CONFIG, *, n_items=999, has_checkpoints=False):
-    return estimate(
-        expected_size(Tiny, TinyConfig(width=8), n_items), config, has_checkpoints=has_checkpoints
-    )
+def estimated(config=CONFIG, *, n_items=999):
+    return estimate(expected_size(Tiny, TinyConfig(width=8), n_items), config)
 
 
 WEIGHTS = 2 * 1000 * 8 + 1000 + 8 * 8 + 8  # two tables, a bias, a layer
@@ -39,7 +37,7 @@ def test_by_hand():
     found = estimated()
     assert found.weights == found.gradients == 4 * WEIGHTS
     assert found.optimizer == 2 * 4 * WEIGHTS
-    assert (found.best, found.checkpoint) == (0, 0)
+    assert found.best == 0
     assert found.loss == 4 * 100 * 999
     assert estimated(n_items=10**6).loss == 4 << 24  # one block of scores
 
@@ -63,10 +61,8 @@ def test_sampled_and_sparse_need_less():
     assert estimated(config).loss == 4 * 6 * 100 * 120
 
 
-def test_best_weights_and_checkpoints_count():
-    found = estimated(replace(CONFIG, keep="best"), has_checkpoints=True)
-    assert found.best == 4 * WEIGHTS
-    assert found.checkpoint == 2 * 4 * WEIGHTS
+def test_best_weights_count():
+    assert estimated(replace(CONFIG, keep="best")).best == 4 * WEIGHTS
 
 
 def test_sizes_equal_those_of_the_built_model():
@@ -89,7 +85,7 @@ def test_an_auxiliary_task_adds_weights_and_an_optimizer():
     assert size.n_task_only == sum(n for p, n in task_weights.items() if p not in shared)
 
     without = replace(size, n_task_only=0, n_task=0)
-    found, less = (estimate(s, CONFIG, has_checkpoints=False) for s in (size, without))
+    found, less = (estimate(s, CONFIG) for s in (size, without))
     assert found.weights - less.weights == 4 * size.n_task_only
     assert found.optimizer - less.optimizer == 2 * 4 * size.n_task
     assert LGSR.task_weights(replace(config, variant="c"), sessions.n_items) == (0, 0)
@@ -97,7 +93,7 @@ def test_an_auxiliary_task_adds_weights_and_an_optimizer():
 
 def test_the_error_names_the_largest_use_and_what_to_change():
     gib = 1 << 30
-    fits = MemoryEstimate(gib, gib, 2 * gib, gib, 0, 0, 0)
+    fits = MemoryEstimate(gib, gib, 2 * gib, gib, 0, 0)
     fits.check(5 * gib)
     fits.check(None)
     with pytest.raises(
@@ -109,7 +105,7 @@ def test_the_error_names_the_largest_use_and_what_to_change():
     ):
         fits.check(4 * gib)
     with pytest.raises(ConfigError, match="lower batch_size or negatives"):
-        MemoryEstimate(0, 0, 0, 0, 0, 9, 0).check(1)
+        MemoryEstimate(0, 0, 0, 0, 9, 0).check(1)
 
 
 def test_free_memory_is_the_smaller_of_machine_and_container(tmp_path, monkeypatch):
@@ -150,7 +146,7 @@ before = peak()
 model = fresh(400_000, width=32)
 Trainer(model, config, device="cpu").run(replace(circle(50), n_items=400_000), validate=valid)
 size = expected_size(Tiny, TinyConfig(width=32), 400_000)
-print((peak() - before) / estimate(size, config, has_checkpoints=False).total)
+print((peak() - before) / estimate(size, config).total)
 """
 
 

@@ -14,8 +14,6 @@ log/                   items.npy, offsets.npy: training sessions, for a model th
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from nextclick.artifact.artifact_manifest import (
     ARTIFACT,
@@ -41,6 +39,7 @@ from nextclick.core.item_table import COLUMNS_FILE, ItemTable
 from nextclick.core.manifests import ManifestError, describe_os_error, write_manifest
 from nextclick.core.remote_upload import check_output, output_folder
 from nextclick.core.sessions import Sessions
+from nextclick.core.tensor_file import write_tensors
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ArtifactError, ConfigError, StoreError
 from nextclick.models.features.item_features import known_items
@@ -51,7 +50,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from nextclick.core.types import AnyArray, BoolArray, Int64Array
+    from nextclick.core.processes import Processes
+    from nextclick.core.types import BoolArray, Int64Array
     from nextclick.models.base import Model
 
 WEIGHTS = "weights.safetensors"
@@ -161,8 +161,7 @@ class Artifact(Displayed):
             "n_items": self.model.n_items,
             "trained": self.trained,
         }
-        arrays = {name: np.ascontiguousarray(a) for name, a in self.model.state().items()}
-        _save_weights(arrays, folder / WEIGHTS)
+        write_tensors(folder / WEIGHTS, self.model.stored_state())
         self.items.save(folder / "items")
         np.save(folder / "items" / "support.npy", self.support)
         if self.item_table is not None:
@@ -179,15 +178,18 @@ class Artifact(Displayed):
         write_manifest(folder, manifest)
 
     @classmethod
-    def load(cls, path: str | Path) -> Artifact:
+    def load(cls, path: str | Path, shards: Processes | None = None) -> Artifact:
         """Load a folder that `save` wrote, without executing anything in it.
 
         Args:
             path: the folder, or its address in object storage, which is downloaded into the cache.
+            shards: the processes that the rows of the item tables are split over; None loads all
+                rows into this one.
 
         Raises:
             ArtifactError: the folder is not an artifact, has another format version, or a file is
                 missing or broken.
+            ConfigError: the model has no item tables that can be split.
         """
         folder = local_artifact(path)
         manifest = read_manifest(folder)
@@ -198,6 +200,8 @@ class Artifact(Displayed):
             settings = build_config(model_type.Config, config, manifest["model"])
         items, users = _open_vocabularies(folder, "users" in model_type.requires(settings))
         n_items = len(items)
+        if shards is not None:
+            model_type.check_splittable()
         with _naming(folder, "items/support.npy"):
             support = open_array(folder / "items" / "support.npy", np.int64, in_memory=True)
             if not manifest["n_items"] == n_items == len(support) - 1:
@@ -207,9 +211,14 @@ class Artifact(Displayed):
                 )
             check_range("support", support, 0, 2**62)
         with _naming(folder, WEIGHTS):
-            state = load_file(folder / WEIGHTS)
-            model_type.check_state(state, settings, n_items)
-            model = model_type.from_state(state, settings)
+            if shards is None:
+                state = load_file(folder / WEIGHTS)
+                model_type.check_state(state, settings, n_items)
+                model = model_type.from_state(state, settings)
+            else:
+                model = model_type.load_rows(folder / WEIGHTS, settings, n_items, shards)
+                assert model.shards is not None
+                model.shards.digest = manifest["files"][WEIGHTS]
             if model.n_items != n_items:
                 raise ArrayError(
                     f"the model scores {model.n_items} items, the vocabulary has {n_items}"
@@ -295,17 +304,6 @@ def _read_item_table(folder: Path, n_items: int) -> ItemTable:
                 f"the item table has {table.n_items} items, the vocabulary has {n_items}"
             )
     return table
-
-
-def _save_weights(arrays: dict[str, AnyArray], path: Path) -> None:
-    try:
-        save_file(arrays, path)
-    except SafetensorError as error:
-        match = re.search(r"os error (\d+)", str(error))
-        if match is None:
-            raise
-        code = int(match[1])  # safetensors reports a full disk in the text only
-        raise OSError(code, os.strerror(code)) from error
 
 
 def copy_artifact(path: str | Path, target: Path) -> None:

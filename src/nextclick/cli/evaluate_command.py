@@ -40,6 +40,13 @@ def evaluate_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the result to this JSON file.")
     ] = None,
+    shard_items: Annotated[
+        bool,
+        typer.Option(
+            "--shard-items",
+            help="With torchrun: split the rows of the item tables over the processes.",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -74,6 +81,7 @@ def evaluate_command(
             by=options.by,
             prequential=options.prequential,
             n_bootstrap=n_bootstrap,
+            shard_items=shard_items,
             progress=progress,
         )
     if output is not None and is_first_process():

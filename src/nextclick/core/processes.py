@@ -146,6 +146,18 @@ class Processes:
 
         self.on_first(check)
 
+    def check_several(self, option: str) -> None:
+        """Check that an option that needs several processes has them.
+
+        Raises:
+            ConfigError: there is one process.
+        """
+        if not self.are_several:
+            raise ConfigError(
+                f"{option} needs several processes, got 1; start the command with torchrun, or "
+                f"omit {option}"
+            )
+
     @contextmanager
     def exchange(self) -> Iterator[None]:
         """Within this block, tensors are exchanged, and nothing else is done.

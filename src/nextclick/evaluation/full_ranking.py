@@ -233,6 +233,7 @@ def evaluate(
     began = perf_counter()
     cutoffs = catalog_cutoffs(ks, scorer.n_items)
     _check(scorer, sessions, support, n_bootstrap)
+    _check_split(scorer, has_rules=candidates is not None or protocol.rules.describe() is not None)
     sessions = replace(sessions, earlier=EarlierSessions.of(sessions))
     ranges: Iterable[tuple[int, int]] = [(0, len(sessions))]
     blocks: Sequence[BlockRow] = ()
@@ -241,7 +242,7 @@ def evaluate(
         scorer, blocks = prequential.scorer, prequential.rows
         ranges = prequential.block_ranges()
     shown = ShownLists.of(protocol.rules, scorer, items, item_table, cutoffs)
-    ranker = Ranker(scorer, ties=protocol.ties, list_length=cutoffs[-1], shown=shown)
+    ranker = _ranker(scorer, protocol.ties, cutoffs[-1], shown)
     rules = CandidateRules.of(protocol.rules, items, item_table, sessions, candidates)
     collected = CollectedRanks(Exposure(scorer.n_items, cutoffs, support))
     capabilities = scorer.capabilities if isinstance(scorer, Model) else Capabilities()
@@ -259,7 +260,7 @@ def evaluate(
             for block in _blocks(ranker, part, protocol, max_memory_bytes, capabilities):
                 block_of_test = replace(block, session=block.session + start)
                 _rank_block(ranker, block_of_test, protocol, rules, collected)
-                done = min(done + len(block) * processes.size, total)
+                done = min(done + len(block) * ranker.share[1], total)
                 progress("evaluate", done, total)
 
     def measure() -> Evaluation:
@@ -293,10 +294,19 @@ def evaluate(
         )
 
     processes.agree(rank_share)
-    parts = processes.gather((collected, ranker.scoring, ranker.ranking))
+    part = (collected, ranker.scoring, ranker.ranking)
+    parts = processes.gather(part) if ranker.share[1] > 1 else [part]
     collected = CollectedRanks.join([part for part, *_ in parts])
     seconds = [max(times) for times in zip(*[times for _, *times in parts], strict=True)]
     return processes.on_first(measure)
+
+
+def _ranker(scorer: Scorer, ties: Ties, list_length: int, shown: ShownLists | None) -> Ranker:
+    if isinstance(scorer, Model) and scorer.shards is not None:
+        from nextclick.evaluation.sharded_ranker import ShardedRanker  # imports PyTorch
+
+        return ShardedRanker(scorer, ties=ties, list_length=list_length)
+    return Ranker(scorer, ties=ties, list_length=list_length, shown=shown)
 
 
 def _blocks(
@@ -315,7 +325,7 @@ def _blocks(
         n_rows=ranker.max_rows(max_memory_bytes),
         leak_target_time=capabilities.leaky is not None,
         earlier_sessions=capabilities.earlier_sessions,
-        share=(current().rank, current().size),
+        share=ranker.share,
     )
 
 
@@ -354,6 +364,14 @@ def _check(
         )
     if n_bootstrap < 0:
         raise ConfigError(f"n_bootstrap must be at least 0, got {n_bootstrap}")
+
+
+def _check_split(scorer: Scorer, *, has_rules: bool) -> None:
+    """Check that a model with split item tables ranks all items."""
+    if isinstance(scorer, Model) and scorer.shards is not None and has_rules:
+        raise ConfigError(
+            "item rules need the scores of all items in one process: omit them or --shard-items"
+        )
 
 
 def _as_json(value: Any) -> Any:

@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from nextclick.core.filtered_topk import sparse_topk
+from nextclick.core.processes import current
 from nextclick.core.topk import SortedBase, dense_top, sparse_top
 from nextclick.core.types import SparseScorer
 from nextclick.errors import ScoringError
@@ -51,6 +52,7 @@ class Ranker:
 
     Attributes:
         list_length: number of recommended items per row.
+        share: number of this process and number of processes among which the blocks are shared.
         scoring: seconds spent on scoring.
         ranking: seconds spent on ranking.
     """
@@ -71,6 +73,7 @@ class Ranker:
         self._sparse = sparse_scorer(scorer)
         self._ties = ties
         self.list_length = list_length
+        self.share = (current().rank, current().size)
         self._base: SortedBase | None = None
         self._n_rows = 0
         self.scoring = 0.0

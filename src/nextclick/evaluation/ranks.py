@@ -18,7 +18,7 @@ for the listed items. This costs O(log N + J/B) per row.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -76,13 +76,13 @@ def dense_ranks(
     if not finite.all():
         bad_row = int(np.argmin(finite))
         item = int(np.flatnonzero(~np.isfinite(ranked[bad_row]))[0]) + 1
-        raise ScoringError(_not_finite(first_row + bad_row, item, scores[bad_row, item]))
+        raise_not_finite(first_row + bad_row, item, scores[bad_row, item])
     score = scores[np.arange(len(targets)), targets][:, None]  # (B, 1)
     if candidates is not None:
         ranked = mask_dense(scores, candidates)[:, 1:]  # (B, N)
     above = np.count_nonzero(ranked > score, axis=1)
     tied = np.count_nonzero(ranked == score, axis=1) - 1  # without the target itself
-    return _ranks(above, tied, targets, ties, candidates)
+    return ranks_of_counts(above, tied, targets, ties, candidates)
 
 
 def sparse_ranks(
@@ -113,12 +113,11 @@ def sparse_ranks(
     if len(non_finite):
         entry = int(non_finite[0])
         row = int(np.searchsorted(scores.offsets, entry, side="right")) - 1
-        message = _not_finite(first_row + row, int(scores.items[entry]), scores.values[entry])
-        raise ScoringError(message)
+        raise_not_finite(first_row + row, int(scores.items[entry]), scores.values[entry])
     if candidates is not None:
         scores, base = mask_sparse(scores, candidates), mask_base(base, candidates)
     above, tied = _count_sparse(scores, targets, base)
-    return _ranks(above, tied, targets, ties, candidates)
+    return ranks_of_counts(above, tied, targets, ties, candidates)
 
 
 def check_ties(ties: str) -> None:
@@ -161,17 +160,25 @@ def check_sparse(scores: SparseScores, n_rows: int, n_items: int, *, first_row: 
         )
 
 
-def _not_finite(row: int, item: int, score: np.float32) -> str:
-    return f"row {row}, item {item}: the score is {score}; a scorer must give finite scores"
+def raise_not_finite(row: int, item: int, score: np.float32) -> NoReturn:
+    """Raise the error of a score that cannot be ranked.
+
+    Raises:
+        ScoringError: always.
+    """
+    raise ScoringError(
+        f"row {row}, item {item}: the score is {score}; a scorer must give finite scores"
+    )
 
 
-def _ranks(
+def ranks_of_counts(
     above: Int64Array,
     tied: Int64Array,
     targets: Int32Array,
     ties: Ties,
-    candidates: CandidateFilter | None,
+    candidates: CandidateFilter | None = None,
 ) -> Float64Array:
+    """(B,) ranks from the numbers of items with a higher and with the same score as the target."""
     ranks = above.astype(np.float64) + 1.0
     if ties == "worst":
         ranks += tied

@@ -10,7 +10,7 @@ import numpy as np
 
 from nextclick.artifact import Artifact
 from nextclick.artifact.registries import artifact_folder
-from nextclick.core.processes import joined_processes
+from nextclick.core.processes import current, joined_processes
 from nextclick.core.types import silent
 from nextclick.data.store import Store
 from nextclick.errors import ArtifactError, ConfigError
@@ -44,6 +44,7 @@ def evaluate(
     prequential: bool = False,
     n_bootstrap: int = 1000,
     label: str | None = None,
+    shard_items: bool = False,
     progress: Progress = silent,
 ) -> Result:
     """Measure a model under one protocol that does not leak.
@@ -64,6 +65,8 @@ def evaluate(
             the next block is ranked; otherwise its graph ends with the training.
         n_bootstrap: resamples of the intervals.
         label: name of the model in tables; None is the name of the model class.
+        shard_items: split the rows of the item tables over the processes, for a catalog that is too
+            large for one. Item rules are then not supported.
         progress: receives the progress of the ranking.
 
     Raises:
@@ -82,6 +85,7 @@ def evaluate(
         prequential=prequential,
         n_bootstrap=n_bootstrap,
         label=label,
+        shard_items=shard_items,
         progress=progress,
     )
     return result
@@ -98,18 +102,20 @@ def evaluate_with_ranks(
     prequential: bool = False,
     n_bootstrap: int = 1000,
     label: str | None = None,
+    shard_items: bool = False,
     progress: Progress = silent,
 ) -> tuple[Result, RankStore]:
     """Evaluate as `evaluate` does, and also return the rank of every target."""
     with joined_processes() as processes:
         artifact, store, sessions = processes.agree(
-            lambda: _open_inputs(artifact, store, part, progress)
+            lambda: _open_inputs(artifact, store, part, shard_items, progress)
         )
         protocol = protocol or store_protocol(store)
         if processes.are_several:
             processes.check_equal(
                 {
                     "the digest of the code": code_digest(),
+                    "--shard-items": shard_items,
                     "the fingerprint of the store": store.fingerprint,
                     "the digest of the model": _digest(artifact),
                     "the part": part,
@@ -167,17 +173,26 @@ def evaluate_with_ranks(
 
 
 def _open_inputs(
-    artifact: Artifact | str | Path, store: Store | str | Path, part: str, progress: Progress
+    artifact: Artifact | str | Path,
+    store: Store | str | Path,
+    part: str,
+    shard_items: bool,
+    progress: Progress,
 ) -> tuple[Artifact, Store, Sessions]:
     """The artifact, the store, and the part in the item indices of the model."""
+    processes = current()
+    if shard_items:
+        processes.check_several("--shard-items")
     if not isinstance(artifact, Artifact):
-        artifact = Artifact.load(artifact_folder(artifact))
+        artifact = Artifact.load(artifact_folder(artifact), processes if shard_items else None)
     store = store if isinstance(store, Store) else Store.open(store, progress)
     return artifact, store, _rankable_part(artifact, store, part)
 
 
 def _digest(artifact: Artifact) -> str:
-    """A digest of the arrays of a model."""
+    """A digest of the arrays of a model, or of their file if each process has some of the rows."""
+    if artifact.model.shards is not None:
+        return artifact.model.shards.digest
     digest = blake2b(digest_size=8)
     for name, array in sorted(artifact.model.state().items()):
         digest.update(name.encode() + np.ascontiguousarray(array).tobytes())

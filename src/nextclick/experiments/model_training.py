@@ -98,7 +98,8 @@ def train(
         )
         artifact = request.train(refreshable=refreshable)
         if output is not None:
-            processes.on_first(lambda: request.save(artifact, output))
+            first = artifact.model.shards or processes
+            first.on_first(lambda: request.save(artifact, output))
         log_training(run, artifact, output)
         return artifact
 
@@ -140,6 +141,8 @@ class _TrainingRequest:
                 f"{model} is trained by one process, got {processes.size}; run the same command "
                 "without torchrun"
             )
+        if options.shard_items:
+            processes.check_several("--shard-items")
         takes_options = capabilities.neural or capabilities.composite
         folder, replaces_output = options.checkpoints, overwrite
         default = None if output is None or not takes_options else _checkpoint_folder(output)
@@ -200,7 +203,8 @@ class _TrainingRequest:
         name = self.model_type.name
         if replace(self.options, track=()) != NeuralOptions():
             raise ConfigError(
-                f"{name} is not a neural model: omit preset, device, checkpoints and resume"
+                f"{name} is not a neural model: omit preset, device, checkpoints, resume and "
+                "shard_items"
             )
         if set(self.options.track) & set(STEPS_ONLY):
             raise ConfigError(

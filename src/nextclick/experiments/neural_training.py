@@ -164,6 +164,7 @@ def _shared_values(setup: TrainingSetup, part: str) -> dict[str, Any]:
         "the model": setup.model_type.name,
         "the part": part,
         "the seed": setup.seed,
+        "--shard-items": setup.options.shard_items,
         **asdict(setup.model_config),
         **result_affecting(asdict(setup.config)),
     }

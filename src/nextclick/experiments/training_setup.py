@@ -15,7 +15,9 @@ from nextclick.experiments.checkpoint_paths import CHOOSE
 from nextclick.experiments.requirements import check_store
 from nextclick.experiments.validation_sample import validation_sample
 from nextclick.models.features.item_features import known_items
+from nextclick.models.sharding.construction import build_sharded
 from nextclick.training.checkpoint import Checkpoints
+from nextclick.training.config_checks import check_sharded
 from nextclick.training.device import choose_device, seeded
 from nextclick.training.memory_estimate import estimate, expected_size, free_memory
 from nextclick.training.trackers import open_trackers
@@ -66,6 +68,10 @@ class TrainingSetup:
         check_store(model_type, self.model_config, store)
         config = config.for_catalog(self.n_items)
         self.config = replace(config, metric=catalog_metric(config.metric, self.n_items))
+        if options.shard_items:
+            model_type.check_splittable()
+            features = getattr(self.model_config, "features", "")
+            check_sharded(model_type.name, features, self.config)
         _, self.k = parse_metric(self.config.metric)
         check_memory(
             model_type,
@@ -74,7 +80,7 @@ class TrainingSetup:
             model_type.dataset_info(self.model_config, store.part("train"), store.item_table),
             self.n_items,
             device=options.device,
-            writes_checkpoints=options.checkpoints is not None,
+            n_parts=current().size if options.shard_items else 1,
         )
 
     def train(
@@ -99,9 +105,14 @@ class TrainingSetup:
         """
         sessions = self.store.part(part)
         dataset = self.model_type.dataset_info(self.model_config, sessions, self.store.item_table)
-        with seeded(self.seed):
-            model = self.model_type(self.model_config, self.n_items, dataset)
         processes = current()
+        with seeded(self.seed):
+            if self.options.shard_items:
+                model = build_sharded(
+                    self.model_type, self.model_config, self.n_items, dataset, processes
+                )
+            else:
+                model = self.model_type(self.model_config, self.n_items, dataset)
         trainer = processes.agree(
             lambda: Trainer(model, config, seed=self.seed, device=self.options.device, plan=plan)
         )
@@ -205,14 +216,22 @@ def check_memory(
     n_items: int,
     *,
     device: str,
-    writes_checkpoints: bool,
+    n_parts: int = 1,
 ) -> None:
     """Check that a training fits into the available memory.
+
+    Args:
+        model_type: the model.
+        model_config: its parameters.
+        config: training parameters.
+        dataset: properties of the log.
+        n_items: N.
+        device: auto, cpu or cuda.
+        n_parts: the number of processes that the rows of the item tables are split over.
 
     Raises:
         ConfigError: it does not; the message has the estimate, its parts, and what to change.
     """
-    size = expected_size(model_type, model_config, n_items, dataset)
-    estimate(size, config, has_checkpoints=writes_checkpoints).check(
-        free_memory(choose_device(device))
-    )
+    size = expected_size(model_type, model_config, -(-n_items // n_parts), dataset)
+    size = replace(size, n_items=n_items)
+    estimate(size, config).check(free_memory(choose_device(device)))

@@ -153,7 +153,6 @@ class ValidationObjective:
             dataset,
             n_items,
             device=device,
-            writes_checkpoints=False,
         )
         _, k = parse_metric(config.metric)
         validate = validation_callback(

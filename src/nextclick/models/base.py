@@ -12,16 +12,22 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
+from nextclick.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from nextclick.core.item_similarity import ItemSimilarity
+    from nextclick.core.processes import Processes
     from nextclick.core.search_space import Space
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.sessions import Sessions
+    from nextclick.core.tensor_file import Storable
     from nextclick.core.types import AnyArray, Float32Array, Int32Array, Progress, SparseScores
     from nextclick.models.incremental_state import FineTuneSettings, PriorSessions
     from nextclick.models.model_explanation import ModelExplanation
+    from nextclick.models.sharding.item_shards import ItemShards
 
 Update: TypeAlias = Literal["none", "exact", "by-block", "fine-tune", "by-member"]
 Moment: TypeAlias = Literal["at-click", "while-waiting", "at-target"]
@@ -151,10 +157,49 @@ class Model(ABC):
     def state(self) -> dict[str, AnyArray]:
         """All trained parameters as named arrays, the input of `from_state`."""
 
+    def stored_state(self) -> Mapping[str, Storable]:
+        """The arrays of `state` as an artifact stores them; a number is an array of one entry."""
+        import numpy as np
+
+        return {name: np.ascontiguousarray(array) for name, array in self.state().items()}
+
+    @property
+    def shards(self) -> ItemShards | None:
+        """The rows in this process of item tables that are split over processes; else None."""
+        return None
+
     @classmethod
     @abstractmethod
     def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
         """Build a model from the arrays of `state`."""
+
+    @classmethod
+    def check_splittable(cls) -> None:
+        """Check that the item tables of the model can be split over processes.
+
+        Raises:
+            ConfigError: they cannot.
+        """
+        raise ConfigError(
+            f"the item table of {cls.name} cannot be split over processes; omit --shard-items, or "
+            "use asars, cosine-gru, gru4rec, narm, sasrec or stamp"
+        )
+
+    @classmethod
+    def load_rows(cls, path: Path, config: Any, n_items: int, processes: Processes) -> Self:
+        """Load a trained model with the rows of this process only.
+
+        Args:
+            path: the stored state, a safetensors file.
+            config: the parameters of the model, which passes `check_splittable`.
+            n_items: N, the size of the vocabulary.
+            processes: all processes that the rows are split over.
+
+        Raises:
+            ArrayError: an array is missing, unknown, not finite, or has another type or shape.
+        """
+        del path, config, n_items, processes
+        raise _not_implemented(cls, "load_rows")
 
     @classmethod
     def check_state(cls, state: Mapping[str, AnyArray], config: Any, n_items: int) -> None:

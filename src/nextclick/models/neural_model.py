@@ -29,12 +29,15 @@ from nextclick.models.ops.torch_threads import threads_for, use_torch_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from nextclick.core.item_similarity import ItemSimilarity
     from nextclick.core.item_table import ItemTable
+    from nextclick.core.processes import Processes
     from nextclick.core.session_batch import SessionBatch
     from nextclick.core.session_history import SessionHistory
     from nextclick.core.sessions import Sessions
+    from nextclick.core.tensor_file import Storable
     from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
     from nextclick.models.incremental_state import PriorSessions
     from nextclick.models.model_explanation import ModelExplanation
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from nextclick.models.ops.gap_bins import BinRule
     from nextclick.models.ops.gru_step import GRUStack
     from nextclick.models.ops.prefix_inputs import TensorRecord
+    from nextclick.models.sharding.item_shards import ItemShards
 
 NEURAL = Capabilities(neural=True, update="fine-tune", product_scores=True)
 """The capabilities of a neural model without attention."""
@@ -76,14 +80,34 @@ class Encoder(nn.Module, ABC):
             computes the (U, D) vectors of (U,) items, for steps with sampled negatives; else None.
         mixes_rows: whether the queries of a row depend on other rows in training, as with a memory
             of sessions. Such an encoder cannot be trained by several processes.
+        shards_items: whether the rows of the item tables can be split over processes: the encoder
+            only reads the rows of items, and compares items with each other and with 0.
+        shards: the rows in this process, if they are split; `table` then has these rows only.
+        step_items: (U,) the item of each row of the item tables, within `ItemShards.rows_of`; None
+            outside, where row i is that of item i.
     """
 
     mixes_rows: bool = False
+    shards_items: bool = False
+    shards: ItemShards | None = None
+    step_items: Tensor | None = None
     candidate_rows: Callable[[Tensor], Tensor] | None = None
 
     @abstractmethod
     def table(self) -> tuple[Tensor, Tensor | None]:
         """(N + 1, D) item vectors that queries are multiplied with, and (N + 1,) bias or None."""
+
+    @property
+    def width(self) -> int:
+        """D."""
+        if self.candidate_rows is None:
+            return self.table()[0].shape[1]
+        padding = torch.zeros(1, dtype=torch.int64, device=next(self.parameters()).device)
+        return self.candidate_rows(padding).shape[1]
+
+    def related_items(self, items: Tensor) -> Tensor:
+        """The items whose rows the vectors of (U,) items are also computed from; most have none."""
+        return items[:0]
 
     def prepare_prefixes(
         self, items: Int64Array, cells: Int64Array, session: Int64Array | None
@@ -283,6 +307,11 @@ class NeuralModel(Model):
         return self._n_users
 
     @property
+    def shards(self) -> ItemShards | None:
+        """See `Model.shards`."""
+        return self.encoder.shards
+
+    @property
     def max_length(self) -> int | None:
         """The number of latest clicks that the encoder reads; None for all."""
         max_length: int | None = self.config.max_length
@@ -290,14 +319,20 @@ class NeuralModel(Model):
 
     @torch.inference_mode()
     def score(self, batch: SessionBatch) -> Float32Array:
-        """(B, N + 1) float32 scores; all scores of an empty session are 0 without `first_click`."""
+        """(B, N + 1) float32 scores; all scores of an empty session are 0 without `first_click`.
+
+        Raises:
+            ConfigError: the item table is split over processes.
+        """
+        if self.shards is not None:
+            raise self.shards.needs_all_rows()
         scores = np.zeros((len(batch), self.n_items + 1), dtype=np.float32)
         rows = np.flatnonzero((batch.lengths > 0) | self.capabilities.first_click)
         if len(rows):
             self.encoder.eval()  # before `table`, which may depend on the mode
             table, bias = self.encoder.table()
             with use_torch_threads(threads_for(len(rows) * table.numel())):
-                queries, inputs = self._queries(batch, rows)
+                queries, inputs = self.queries_of(batch, rows)
                 logits = queries @ table.T if bias is None else torch.addmm(bias, queries, table.T)
                 prefixes = torch.arange(len(rows), device=logits.device)
                 additions = self.encoder.additions(queries, prefixes, inputs)
@@ -314,15 +349,22 @@ class NeuralModel(Model):
             batch: B sessions, each with at least one click unless the model has the capability
                 `first_click`.
         """
-        return self._queries(batch, np.arange(len(batch)))[0].float().cpu()
+        return self.queries_of(batch, np.arange(len(batch)))[0].float().cpu()
 
-    def _queries(
+    def queries_of(
         self, batch: SessionBatch, rows: AnyArray
     ) -> tuple[Tensor, dict[str, Tensor | TensorRecord]]:
-        """(R, D) queries of R rows of a batch, and the inputs of the encoder besides the clicks."""
-        self.encoder.eval()
+        """(R, D) queries of R rows of a batch, and the inputs of the encoder besides the clicks.
+
+        With a split item table, all processes call it together, each with rows of its own.
+        """
+        encoder = self.encoder.eval()
         items, last, inputs = self._encoder_inputs(batch, rows)
-        queries: Tensor = self.encoder(items, **inputs)  # (R, T, D)
+        if encoder.shards is None:
+            queries: Tensor = encoder(items, **inputs)  # (R, T, D)
+        else:
+            with encoder.shards.rows_of(inputs, items) as (numbered, (numbers,)):
+                queries = encoder(numbers, **numbered)
         return queries[torch.arange(len(rows)), last], inputs
 
     @torch.inference_mode()
@@ -336,7 +378,7 @@ class NeuralModel(Model):
         """The attention weights of the encoder over the clicks of one session."""
         del items
         with recording() as evidence:
-            self._queries(batch, np.arange(1))
+            self.queries_of(batch, np.arange(1))
         first = 0
         if self.max_length is not None:
             first = max(int(batch.lengths[0]) - self.max_length, 0)
@@ -400,6 +442,9 @@ class NeuralModel(Model):
             clicked = torch.from_numpy(self.features.clicked)
             bias.data[~clicked] = bias.data[clicked].mean()
             bias.data[0] = 0.0
+
+    def loaded(self) -> None:
+        """Prepare for scoring, once the weights are those of a trained model."""
 
     def grow_catalog(self, past: PriorSessions, new: Sessions) -> Self:
         """See `Model.grow_catalog`; with a newer item table, new items begin with their features.
@@ -476,6 +521,25 @@ class NeuralModel(Model):
         weights = self.encoder.state_dict()
         return {name: tensor.detach().cpu().numpy() for name, tensor in weights.items()}
 
+    def stored_state(self) -> Mapping[str, Storable]:
+        """The weights by name; rows of other processes are read within `ItemShards.on_first`."""
+        own, shards = super().stored_state(), self.shards
+        split = {} if shards is None else {name: shards.whole(name) for name in shards.names}
+        return {**own, **split}
+
+    @classmethod
+    def check_splittable(cls) -> None:
+        """See `Model.check_splittable`; those of an encoder with `shards_items` can."""
+        if not getattr(cls.encoder_type, "shards_items", False):
+            super().check_splittable()
+
+    @classmethod
+    def load_rows(cls, path: Path, config: Any, n_items: int, processes: Processes) -> Self:
+        """See `Model.load_rows`."""
+        from nextclick.models.sharding.loading import load_sharded
+
+        return load_sharded(cls, path, config, n_items, processes)
+
     @classmethod
     def check_state(cls, state: Mapping[str, AnyArray], config: Any, n_items: int) -> None:
         """Check the weights, and that the encoder of `config` is no larger than they are."""
@@ -492,6 +556,7 @@ class NeuralModel(Model):
         model = cls(config, len(state["items.weight"]) - 1, DatasetInfo.from_state(state, config))
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.items()}
         model.encoder.load_state_dict(tensors)
+        model.loaded()
         return model
 
 

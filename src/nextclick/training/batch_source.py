@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -147,12 +147,14 @@ class BatchSource(ABC):
         rows_of = self.encoder.candidate_rows
         if rows_of is not None and step.negatives is not None:
             return self.objective.of_candidates(
-                queries, rows_of, step.targets, step.negatives, step.batch_targets
-            )
+                queries, rows_of, step.targets, step.negatives, step.batch_targets,
+                self.encoder.step_items,
+            )  # fmt: skip
         table, bias = self.encoder.table()
         return self.objective(
-            queries, table, bias, step.targets, step.negatives, additions, step.batch_targets
-        )
+            queries, table, bias, step.targets, step.negatives, additions, step.batch_targets,
+            self.encoder.step_items,
+        )  # fmt: skip
 
     def _share(
         self, targets: AnyArray, own: AnyArray | slice, negatives: AnyArray | None
@@ -173,6 +175,22 @@ class BatchSource(ABC):
             "share": float(counts[own].sum() / max(counts.sum(), 1)),
             "batch_targets": self._to_device(targets) if in_batch else None,
         }
+
+    @contextmanager
+    def with_rows(
+        self, step: TrainingStep | AuxiliaryStep
+    ) -> Iterator[TrainingStep | AuxiliaryStep]:
+        """Within this block, split item tables have the rows of the step, and it numbers them."""
+        shards = self.encoder.shards
+        if shards is None or isinstance(step, AuxiliaryStep):
+            yield step
+            return
+        items = (step.items, step.targets, step.negatives, step.batch_targets)
+        with shards.rows_of(step.context, *items) as (context, (clicks, targets, negatives, batch)):
+            yield replace(
+                step, items=clicks, targets=targets, negatives=negatives, batch_targets=batch,
+                context=context,
+            )  # fmt: skip
 
     @abstractmethod
     def steps(

@@ -5,7 +5,8 @@ metrics.jsonl         one line for each reported step and each epoch
 checkpoint/           written atomically
   manifest.json       identity of the run, position, metrics of all epochs so far, digests
   GROUP.safetensors   tensors by name, without executable content; groups are weights, best
-                      (weights), optimizer, batch_source (states of lanes) and random (generators)
+                      (weights), optimizer, batch_source (states of lanes) and random (generators);
+                      with split item tables rows-R has those of process R, as GROUP.NAME
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from torch import Tensor
 
 from nextclick.core.config import build_config
 from nextclick.core.file_digests import MANIFEST, find_damage
@@ -32,6 +34,7 @@ from nextclick.core.manifests import (
     write_manifest,
 )
 from nextclick.core.storage import atomic_folder, restore_interrupted
+from nextclick.core.tensor_file import write_tensors
 from nextclick.errors import ArtifactError, ConfigError
 from nextclick.training.checkpoint_checks import check_finite_tensors, check_position
 from nextclick.version import __version__
@@ -40,8 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from torch import Tensor
-
+    from nextclick.core.tensor_file import RowBlocks, Storable
     from nextclick.training.training_plan import TrainingPlan
 
 FORMAT_VERSION = 4  # 3 was validated after every epoch
@@ -126,7 +128,7 @@ def save(
     folder: Path,
     identity: RunIdentity,
     position: TrainingPosition,
-    groups: Mapping[str, Mapping[str, Tensor]],
+    groups: Mapping[str, Mapping[str, Tensor | RowBlocks]],
 ) -> None:
     """Write `folder/checkpoint` and replace the previous one.
 
@@ -134,8 +136,7 @@ def save(
         folder: the folder of the run.
         identity: what determines the result of the run.
         position: position in the run.
-        groups: the tensors of each of `GROUPS`, a file each, because writing a file copies its
-            tensors.
+        groups: the tensors of each of `GROUPS`, a file each, and of `rows_group` of each process.
 
     Raises:
         OutputError: the checkpoint cannot be written.
@@ -149,20 +150,15 @@ def save(
     }
     with atomic_folder(folder / "checkpoint", overwrite=True, replaces=(KIND,)) as scratch:
         for group, tensors in groups.items():
-            save_file(_unshared(tensors), scratch / f"{group}.safetensors")
+            write_tensors(scratch / f"{group}.safetensors", _as_arrays(tensors))
         write_manifest(scratch, manifest)
 
 
-def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous CPU tensors without shared memory, which safetensors rejects."""
-    unshared: dict[str, Tensor] = {}
-    pointers = set()
-    for name, tensor in tensors.items():
-        contiguous = tensor.detach().cpu().contiguous()
-        shared = contiguous.data_ptr() in pointers
-        unshared[name] = contiguous.clone() if shared else contiguous
-        pointers.add(contiguous.data_ptr())
-    return unshared
+def _as_arrays(tensors: Mapping[str, Tensor | RowBlocks]) -> dict[str, Storable]:
+    return {
+        name: value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        for name, value in tensors.items()
+    }
 
 
 def load(
@@ -200,6 +196,11 @@ def load(
             groups[group] = load_file(path / f"{group}.safetensors")
             check_finite_tensors(groups[group])
     return position, groups
+
+
+def rows_group(rank: int) -> str:
+    """The name of the file of the rows of a process, for item tables that are split."""
+    return f"rows-{rank}"
 
 
 @contextmanager

@@ -5,9 +5,8 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
-import torch
-
 from nextclick.core.array_checks import ArrayError
+from nextclick.models.ops.finite import is_finite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +53,7 @@ def check_finite_tensors(tensors: Mapping[str, Tensor]) -> None:
         ArrayError: a value that is not finite.
     """
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if tensor.is_floating_point() and not is_finite(tensor):
             raise ArrayError(f"{name} has a value that is not finite")
 
 

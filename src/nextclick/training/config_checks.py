@@ -47,6 +47,33 @@ def check_training(config: TrainingConfig) -> None:
         )
 
 
+def check_sharded(model: str, features: str, config: TrainingConfig) -> None:
+    """Check that a training can split the item tables over processes.
+
+    Args:
+        model: its name, for messages.
+        features: of its config.
+        config: the training parameters for the catalog.
+
+    Raises:
+        ConfigError: it cannot; the message says what to change.
+    """
+    if features:
+        raise ConfigError(
+            f"features must be empty for {model} with --shard-items, got {features}; omit one"
+        )
+    if config.loss == "ce" or not config.sparse:
+        raise ConfigError(
+            f"--shard-items needs a loss with negatives and sparse=true, got loss={config.loss} "
+            f"and sparse={str(config.sparse).lower()}; add --set sparse=true, and for loss ce "
+            "--set loss=sampled --set negatives=2048 --set full_softmax_items=0"
+        )
+    if config.order != "sessions":
+        raise ConfigError(
+            f"order must be sessions with --shard-items, got {config.order}; set order=sessions"
+        )
+
+
 def _check_length(config: TrainingConfig) -> None:
     if config.pretrain_epochs >= config.epochs:
         raise ConfigError(

@@ -2,7 +2,8 @@
 
 Every process has the gradients of its share of the prefixes. Their sum is the gradient of the whole
 step, and all processes have the same bits of it, so their weights stay equal. Dense gradients are
-summed in one buffer. Of a table with sparse gradients only the rows of the step are exchanged.
+summed in one buffer. Of a table with sparse gradients only the rows of the step are exchanged; if
+the table is split over the processes, each receives the gradients of its own rows.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ from typing import TYPE_CHECKING
 import torch
 import torch.distributed as dist
 
-from nextclick.training.gradient_rows import RowSums
+from nextclick.training.gradient_rows import RowSums, distinct_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from nextclick.core.processes import Processes
+    from nextclick.models.sharding.item_shards import ItemShards
     from nextclick.training.optim import Optimizers
 
 
@@ -44,9 +44,11 @@ class GradientExchange:
 
     def __init__(self, optimizers: Optimizers, processes: Processes):
         self._processes = processes
-        tables: Collection[int] = optimizers.tables
+        tables, shards = optimizers.tables, optimizers.shards
+        split = set() if shards is None else set(map(id, shards.parameters))
         self._dense = [p for _, p in optimizers.named if id(p) not in tables]
-        self._tables = [p for _, p in optimizers.named if id(p) in tables]
+        self._tables = [p for _, p in optimizers.named if id(p) in tables - split]
+        self._shards = shards
         self._row_sums = RowSums()
 
     def sum(self, loss: Tensor, requests: Requests) -> tuple[Tensor, Requests]:
@@ -60,6 +62,8 @@ class GradientExchange:
             if table.grad is not None and not table.grad.is_sparse:
                 raise TypeError(f"a table of {tuple(table.shape)} has a dense gradient")
         self._sum_rows()
+        if self._shards is not None:
+            self._return_rows(self._shards)
         return self._sum_dense(loss, requests)
 
     def _sum_dense(self, loss: Tensor, requests: Requests) -> tuple[Tensor, Requests]:
@@ -90,7 +94,7 @@ class GradientExchange:
         """Gather the rows of all tables in one message of floats; indices travel as their bits."""
         if not self._tables:
             return
-        rows = [self._rows_of(table) for table in self._tables]
+        rows = [distinct_rows(table, self._row_sums) for table in self._tables]
         counts = torch.tensor([len(index) for index, _ in rows], device=self._tables[0].device)
         every_count = self._gather(counts)
         widths = [1 + table[0].numel() for table in self._tables]
@@ -106,6 +110,27 @@ class GradientExchange:
         )
         self._unpack(self._gather(message), every_count.tolist())
 
+    def _return_rows(self, shards: ItemShards) -> None:
+        """Give each process the gradients of its rows of the split tables, in one message.
+
+        Each row of the message has, for each table, whether there is a gradient, and its values.
+        """
+        exchange, tables = shards.step.exchange, shards.step.tables
+        widths = [1 + table[0].numel() for table in tables]
+        message = torch.zeros(len(tables[0]), sum(widths), device=tables[0].device)
+        for table, part in zip(tables, message.split_with_sizes(widths, dim=1), strict=True):
+            index, values = distinct_rows(table, self._row_sums)
+            part[index] = torch.cat([values.new_ones(len(index), 1), values], dim=1)
+        received = exchange.to_holders(message).split_with_sizes(widths, dim=1)
+        for table, part in zip(shards.parameters, received, strict=True):
+            with_gradient = part[:, 0] > 0
+            table.grad = torch.sparse_coo_tensor(
+                exchange.requested[with_gradient][None],
+                part[with_gradient, 1:].reshape(-1, *table.shape[1:]),
+                table.shape,
+                check_invariants=False,
+            )
+
     def _gather(self, tensor: Tensor) -> Tensor:
         """(processes, n) the (n,) tensors of all processes."""
         gathered = tensor.new_empty(self._processes.size * len(tensor))
@@ -114,17 +139,6 @@ class GradientExchange:
             gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
             gather(gathered, tensor)
         return gathered.view(self._processes.size, -1)
-
-    def _rows_of(self, table: nn.Parameter) -> tuple[Tensor, Tensor]:
-        """The distinct rows of a gradient, and their values."""
-        grad = table.grad
-        if grad is None:
-            return torch.zeros(0, dtype=torch.int64, device=table.device), table.new_zeros(0)
-        if grad.device.type == "cpu" and grad.dtype == torch.float32:
-            index, values = self._row_sums(grad, len(table))
-            return torch.from_numpy(index), torch.from_numpy(values)
-        grad = grad.coalesce()
-        return grad.indices()[0], grad.values()
 
     def _unpack(self, messages: Tensor, counts: list[list[int]]) -> None:
         begins = [0] * len(counts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numba import njit
 
 if TYPE_CHECKING:
@@ -32,6 +33,24 @@ class RowSums:
             self._slots[n_rows] = np.full(n_rows, -1, dtype=np.int32)
         rows = grad._indices()[0].numpy()
         return sum_rows(rows, as_rows(grad._values().contiguous()), self._slots[n_rows])
+
+
+def distinct_rows(table: Tensor, row_sums: RowSums) -> tuple[Tensor, Tensor]:
+    """The distinct rows (R,) of the gradient of a table, and their sums (R, d); none without one.
+
+    Args:
+        table: (n, d) or (n,), with a sparse gradient or None.
+        row_sums: for tables on the CPU.
+    """
+    grad, width = table.grad, table[0].numel()
+    if grad is None:
+        rows = torch.zeros(0, dtype=torch.int64, device=table.device)
+        return rows, table.new_zeros(0, width)
+    if grad.device.type == "cpu" and grad.dtype == torch.float32:
+        index, values = row_sums(grad, len(table))
+        return torch.from_numpy(index), torch.from_numpy(values)
+    grad = grad.coalesce()
+    return grad.indices()[0], grad.values().view(-1, width)
 
 
 def as_rows(tensor: Tensor) -> Float32Array:

@@ -180,16 +180,16 @@ class TrainingLoop:
             assert self.batch_source.task_optimizers is not None
             optimizers = self.batch_source.task_optimizers
         optimizers.zero_grad()
-        with matmul_precision(self.precision):
+        with matmul_precision(self.precision), self.batch_source.with_rows(step) as step_of_rows:
             with self._autocast():
-                loss = self.batch_source.loss(step)
+                loss = self.batch_source.loss(step_of_rows)
             factor = step.share * step.weight
             if loss.requires_grad:
                 (loss if factor == 1 else loss * factor).backward()  # type: ignore[no-untyped-call]
         loss = self._sum_over_processes(optimizers, loss.detach(), step.share)
         self.monitor.add(loss, len(step))
         if self.config.clip:
-            clip(optimizers.named, self.config.clip, position.total_steps + 1)
+            clip(optimizers.named, self.config.clip, position.total_steps + 1, optimizers.shards)
         if isinstance(step, AuxiliaryStep):
             rate = scheduled_rate(self.config, self.plan, position.epoch)
             optimizers.step(self.batch_source.task_rate * rate)

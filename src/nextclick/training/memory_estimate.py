@@ -36,7 +36,6 @@ class MemoryEstimate:
     gradients: int
     optimizer: int
     best: int
-    checkpoint: int
     loss: int
     encoder: int
 
@@ -66,13 +65,15 @@ class MemoryEstimate:
         )
 
 
-_TABLES = "lower the width of the model, or prepare the log with a higher min_item_support"
+_TABLES = (
+    "lower the width of the model, prepare the log with a higher min_item_support, or split the "
+    "item tables over processes with torchrun and --shard-items"
+)
 _ADVICE = {
     "weights": _TABLES,
     "gradients": f"set sparse=true with a sampled loss, or {_TABLES}",
     "optimizer": f"set optimizer=adagrad, or {_TABLES}",
     "best": f"set keep=last, or {_TABLES}",
-    "checkpoint": f"set optimizer=adagrad, or {_TABLES}",
     "loss": "lower batch_size or negatives",
     "encoder": "lower batch_size or max_length",
 }
@@ -115,14 +116,8 @@ def expected_size(
     return ModelSize(n_weights, n_items, table.shape[1], *model.task_weights(config, n_items))
 
 
-def estimate(size: ModelSize, config: TrainingConfig, *, has_checkpoints: bool) -> MemoryEstimate:
-    """Estimate the peak memory of training.
-
-    Args:
-        size: size of the model.
-        config: training parameters.
-        has_checkpoints: whether checkpoints are written; writing one copies its largest file.
-    """
+def estimate(size: ModelSize, config: TrainingConfig) -> MemoryEstimate:
+    """Estimate the peak memory of training; writing a checkpoint takes none."""
     config = config.for_catalog(size.n_items)
     P, D, W = config.max_batch_prefixes, size.width, size.n_weights
     task_only, optimized = size.n_task_only, W + size.n_task
@@ -137,9 +132,6 @@ def estimate(size: ModelSize, config: TrainingConfig, *, has_checkpoints: bool) 
         gradients=_FLOAT * (task_only + ((P + config.negatives) * D if config.sparse else W)),
         optimizer=_FLOAT * optimized * states,
         best=_FLOAT * W if config.keep == "best" else 0,
-        checkpoint=_FLOAT * max(W * states, W, task_only + size.n_task * states)
-        if has_checkpoints
-        else 0,
         loss=_FLOAT * scores,
         encoder=_FLOAT * P * D * _PER_CLICK,
     )

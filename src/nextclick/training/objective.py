@@ -127,6 +127,7 @@ class Objective:
         negatives: Tensor | None,
         additions: ScoreAdditions | None = None,
         batch_targets: Tensor | None = None,
+        step_items: Tensor | None = None,
     ) -> Tensor:
         """() loss of (P, D) queries and (P,) targets against the (N + 1, D) table.
 
@@ -138,10 +139,13 @@ class Objective:
             negatives: (M,) or (P, M) sampled items, or None.
             additions: what the encoder adds to scores, or None.
             batch_targets: (Q,) targets of the whole step, if other processes have some of them.
+            step_items: (U,) the items of the rows of the table, if it has those of a step only; all
+                other arguments then number the rows.
         """
+        log_q, log_p = self._logs(step_items)
         return self._loss(
             queries, table, targets,
-            bias=bias, negatives=negatives, log_q=self._log_q, log_p=self._log_p,
+            bias=bias, negatives=negatives, log_q=log_q, log_p=log_p,
             batch_targets=batch_targets, additions=additions,
         )  # fmt: skip
 
@@ -152,6 +156,7 @@ class Objective:
         targets: Tensor,
         negatives: Tensor,
         batch_targets: Tensor | None = None,
+        step_items: Tensor | None = None,
     ) -> Tensor:
         """() loss against the vectors that `rows_of` computes of (U,) distinct items.
 
@@ -167,7 +172,7 @@ class Objective:
         table = torch.cat([rows.new_zeros(1, rows.shape[1]), rows])
         log_q, log_p = (
             None if log is None else torch.cat([log[:1], log[used]])
-            for log in (self._log_q, self._log_p)
+            for log in self._logs(step_items)
         )
         local = torch.where(used == 0, 0, torch.arange(1, len(table), device=used.device))[index]
         return replace(self._loss, sparse=False)(
@@ -175,3 +180,11 @@ class Objective:
             negatives=local[first:].view_as(negatives), log_q=log_q, log_p=log_p,
             batch_targets=None if batch_targets is None else local[P:first],
         )  # fmt: skip
+
+    def _logs(self, step_items: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """Log probability of each row of the table as a sampled negative, and as a target."""
+        log_q, log_p = (
+            log if log is None or step_items is None else log[step_items]
+            for log in (self._log_q, self._log_p)
+        )
+        return log_q, log_p

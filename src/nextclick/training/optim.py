@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from nextclick.core.array_checks import ArrayError
+from nextclick.core.processes import current
 from nextclick.errors import TrainingError
 from nextclick.models.neural_model import Encoder
+from nextclick.models.ops.finite import is_finite
 from nextclick.training.adagrad import Adagrad
 from nextclick.training.checkpoint_checks import check_tensor
 from nextclick.training.row_adam import RowAdam
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nextclick.models.neural_model import Task
+    from nextclick.models.sharding.item_shards import ItemShards
     from nextclick.training.training_config import TrainingConfig
     from nextclick.training.training_plan import TrainingPlan
 
@@ -32,6 +35,7 @@ class Optimizers:
     Attributes:
         named: the trained parameters.
         tables: ids of the parameters with sparse gradients.
+        shards: the item tables, if they are split over processes.
     """
 
     def __init__(self, trained: Encoder | Task, config: TrainingConfig):
@@ -50,6 +54,7 @@ class Optimizers:
                 module.sparse = True
             tables = {id(module.weight) for module in embeddings} | {id(trained.table()[1])}
         self.tables = tables
+        self.shards = trained.shards if isinstance(trained, Encoder) else None
         self.named: NamedParameters = [
             (n, p) for n, p in trained.named_parameters() if p.requires_grad
         ]
@@ -86,6 +91,18 @@ class Optimizers:
             for number, optimizer in enumerate(self._optimizers)
             for index, state in optimizer.state_dict()["state"].items()
             for name, value in state.items()
+        }
+
+    def split_states(self) -> set[str]:
+        """Names in `state` of the states that have a row for each item of a split table."""
+        split = set() if self.shards is None else set(map(id, self.shards.parameters))
+        return {
+            f"{number}.{index}.{name}"
+            for number, optimizer in enumerate(self._optimizers)
+            for index, parameter in enumerate(optimizer.param_groups[0]["params"])
+            if id(parameter) in split
+            for name, value in optimizer.state.get(parameter, {}).items()
+            if isinstance(value, Tensor) and value.ndim
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -164,8 +181,16 @@ def scheduled_rate(config: TrainingConfig, plan: TrainingPlan, done: float) -> f
 
 
 @torch.no_grad()
-def clip(named: NamedParameters, limit: float, step: int) -> float:
+def clip(
+    named: NamedParameters, limit: float, step: int, shards: ItemShards | None = None
+) -> float:
     """Scale all gradients so that their joint norm is at most `limit`; returns the norm before.
+
+    Args:
+        named: the parameters.
+        limit: of the norm.
+        step: for messages.
+        shards: the parameters that are split over processes, or None.
 
     Raises:
         TrainingError: a gradient is not finite.
@@ -178,7 +203,13 @@ def clip(named: NamedParameters, limit: float, step: int) -> float:
                 values.append(parameter.grad.values())
             else:
                 values.append(parameter.grad)
-    norm = float(torch.linalg.vector_norm(torch.stack([g.norm() for g in values])))
+    norms = torch.stack([g.norm() for g in values])
+    if shards is not None:
+        split = set(map(id, shards.parameters))
+        is_split = torch.tensor([id(p) in split for _, p in named if p.grad is not None])
+        others = shards.processes.gather(norms[is_split].cpu())
+        norms = torch.cat([norms[~is_split].cpu(), *others])
+    norm = float(torch.linalg.vector_norm(norms))
     if not math.isfinite(norm):
         names = non_finite_names(named, "grad") or "all"
         raise TrainingError(
@@ -192,12 +223,16 @@ def clip(named: NamedParameters, limit: float, step: int) -> float:
 
 
 def non_finite_names(named: NamedParameters, attribute: str = "data") -> str:
-    """Names of the parameters with weights (`data`) or gradients (`grad`) that are not finite."""
+    """Names of the parameters with weights (`data`) or gradients (`grad`) that are not finite.
+
+    With several processes, all call it together: one may have the rows that are not finite.
+    """
     names = []
     for name, parameter in named:
         tensor: Tensor | None = getattr(parameter, attribute)
         if tensor is not None:
             values = tensor.coalesce().values() if tensor.is_sparse else tensor
-            if not torch.isfinite(values).all():
+            if not is_finite(values):
                 names.append(name)
-    return ", ".join(names)
+    found = {name for of_process in current().gather(names) for name in of_process}
+    return ", ".join(name for name, _ in named if name in found)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from nextclick.models.sharding.remote_tensors import RemoteTensors
 from nextclick.training import checkpoint
 from nextclick.training.checkpoint import RunIdentity
 from nextclick.training.checkpoint_checks import check_same_tensors
+from nextclick.training.split_rows import restore_split_rows, rows_groups, take_split_rows
 from nextclick.training.training_config import result_affecting
 
 if TYPE_CHECKING:
@@ -28,17 +30,21 @@ def save_run(loop: TrainingLoop, checkpoints: Checkpoints) -> None:
     Raises:
         OutputError: the checkpoint cannot be written.
     """
-    groups = {
-        "weights": loop.encoder.state_dict(),
-        "best": loop.best_weights,
+    groups: dict[str, dict[str, Any]] = {
+        "weights": dict(loop.encoder.state_dict()),
+        "best": dict(loop.best_weights),
         "optimizer": loop.optimizers.state(),
         "batch_source": loop.batch_source.state(),
         "random": _random_states(loop),
     }
-    identity = _identity(loop, checkpoints)
-    loop.processes.on_first(
-        lambda: checkpoint.save(checkpoints.folder, identity, loop.position, groups)
-    )
+    identity, folder = _identity(loop, checkpoints), checkpoints.folder
+    if loop.encoder.shards is None:
+        loop.processes.on_first(lambda: checkpoint.save(folder, identity, loop.position, groups))
+    else:
+        rows = take_split_rows(groups, loop.encoder.shards, loop.optimizers)
+        tensors = RemoteTensors(rows, loop.processes)
+        groups |= rows_groups(tensors)
+        tensors.on_first(lambda: checkpoint.save(folder, identity, loop.position, groups))
 
 
 def restore_run(loop: TrainingLoop, checkpoints: Checkpoints) -> None:
@@ -51,6 +57,8 @@ def restore_run(loop: TrainingLoop, checkpoints: Checkpoints) -> None:
     loop.position, groups = loop.processes.on_first(
         lambda: checkpoint.load(checkpoints.folder, identity, loop.plan)
     )
+    if loop.encoder.shards is not None:
+        restore_split_rows(groups, checkpoints.folder, loop.processes)
     random = _random_states(loop)
     loop.processes.agree(lambda: _restore_groups(loop, checkpoints.folder, groups, random))
 
@@ -107,6 +115,7 @@ def _identity(loop: TrainingLoop, checkpoints: Checkpoints) -> RunIdentity:
             "epochs_of_run": loop.plan.ends[-1],
             "seed": loop.settings.seed,
             "processes": loop.processes.size,
+            "shard_items": loop.encoder.shards is not None,
         },
         data=checkpoints.data,
     )

@@ -97,11 +97,10 @@ class Trainer:
         self.model = model
         self._settings = LoopSettings(config, seed, choose_device(device), plan, minutes)
         check_precision(config.precision, self._settings.device)
-        _, width = model.encoder.table()[0].shape
         candidates = config.negatives + config.in_batch * config.max_batch_prefixes
         if config.loss == "ce":
             candidates = model.n_items
-        products = config.max_batch_prefixes * candidates * width // current().size
+        products = config.max_batch_prefixes * candidates * model.encoder.width // current().size
         self._threads = thread_count(config.threads, products)
 
     def run(
@@ -170,6 +169,9 @@ class Trainer:
                 raise ReportedError(f"process 0 reports: {error}") from error
             finally:
                 encoder.to("cpu").eval()
+                if encoder.shards is None:
+                    self.model.teardown()
+            if encoder.shards is not None:  # exchanges rows, which a failed process cannot
                 self.model.teardown()
         return self._summary(loop)
 

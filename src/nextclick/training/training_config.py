@@ -254,6 +254,13 @@ class NeuralOptions:
     resume: Annotated[bool, Field(description="resume an interrupted run from its checkpoint")] = (
         False
     )
+    shard_items: Annotated[
+        bool,
+        Field(
+            description="with torchrun: split the rows of the item tables over the processes, for "
+            "a catalog that is too large for one"
+        ),
+    ] = False
     track: Annotated[
         tuple[str, ...],
         Field(

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -60,8 +60,6 @@ from nextclick.models.ops.relative_attention import relative_energy
 from nextclick.models.presets import QUICK_SOFTMAX, TRAINING_SPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
     from nextclick.core.sessions import Sessions
@@ -99,6 +97,8 @@ class CosineGRUConfig(FeatureConfig):
 
 class CosineGRUEncoder(Encoder):
     """GRU, attention over its states, and the gate between both."""
+
+    shards_items = True
 
     def __init__(
         self, config: CosineGRUConfig, n_items: int, dataset_info: DatasetInfo = NO_DATASET_INFO
@@ -178,7 +178,13 @@ class CosineGRUEncoder(Encoder):
     def sums(self, items: Tensor) -> Tensor:
         """(…, D) item vectors before they are divided by their norms."""
         rows: Tensor = self.items(items)
-        return rows if self.neighbors is None else rows + self.neighbors(items, self.items)
+        if self.neighbors is None:
+            return rows
+        return rows + self.neighbors(items, self.items, self.step_items)
+
+    def related_items(self, items: Tensor) -> Tensor:
+        """See `Encoder.related_items`; the neighbors."""
+        return items[:0] if self.neighbors is None else self.neighbors.items[items].long().flatten()
 
     def candidate_rows(self, items: Tensor) -> Tensor:
         """(U, D) unit vectors of candidates after dropout, for steps with sampled negatives."""
@@ -188,6 +194,8 @@ class CosineGRUEncoder(Encoder):
         """The unit vectors of all items, without bias."""
         if self.is_unit:
             return self.items.weight, None
+        if self.shards is not None and self.step_items is None:
+            return self.shards.computed(self.candidate_rows), None
         every = torch.arange(len(self.items.weight), device=self.items.weight.device)
         # without dropout outside of training
         return self.candidate_rows(every), self.items.candidate_bias(None)
@@ -211,15 +219,20 @@ class NeighborVectors:
         self.items = torch.from_numpy(nearby.items).to(device)  # (N + 1, K)
         self.weights = torch.from_numpy(nearby.weights * weight).to(device)  # (N + 1, K)
 
-    def __call__(self, items: Tensor, table: ItemEmbedding) -> Tensor:
-        """(…, D) weighted sums of rows of `table` for (…,) items."""
-        flat = items.flatten()
+    def __call__(
+        self, items: Tensor, table: ItemEmbedding, step_items: Tensor | None = None
+    ) -> Tensor:
+        """(…, D) weighted sums of rows of `table` for (…,) items; see `Encoder.step_items`."""
+        flat = items.flatten() if step_items is None else step_items[items.flatten()]
+        neighbors = self.items[flat].long()  # (n, K)
+        if step_items is not None:
+            neighbors = torch.searchsorted(step_items, neighbors)
         if table.adds_features:
-            rows = table(self.items[flat].long()) * self.weights[flat][..., None]  # (n, K, D)
+            rows = table(neighbors) * self.weights[flat][..., None]  # (n, K, D)
             sums: Tensor = rows.sum(1)
             return sums.view(*items.shape, -1)
         summed = embedding_bag(
-            self.items[flat].long(),
+            neighbors,
             table.weight,
             per_sample_weights=self.weights[flat],
             mode="sum",
@@ -293,9 +306,6 @@ class CosineGRU(NeuralModel):
         """Keep the unit vectors only."""
         self.encoder.keep_unit_vectors()
 
-    @classmethod
-    def from_state(cls, state: Mapping[str, AnyArray], config: Any) -> Self:
-        """Build a trained model; its item vectors are unit vectors."""
-        model = super().from_state(state, config)
-        model.encoder.keep_unit_vectors()
-        return model
+    def loaded(self) -> None:
+        """The item vectors of a trained model are unit vectors."""
+        self.encoder.keep_unit_vectors()

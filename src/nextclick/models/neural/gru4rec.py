@@ -147,6 +147,8 @@ class OneHotGRULayer(nn.Module):
 class GRU4RecEncoder(Encoder):
     """Input embedding, GRU layers and the item vectors of the decoder."""
 
+    shards_items = True
+
     def __init__(self, config: GRU4RecConfig, n_items: int):
         super().__init__()
         H, one_hot = config.hidden_width, config.embedding == "one-hot"

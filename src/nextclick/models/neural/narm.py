@@ -89,6 +89,8 @@ class NARMConfig(FeatureConfig):
 class NARMEncoder(Encoder):
     """GRU, attention and the session side of the decoder."""
 
+    shards_items = True
+
     def __init__(
         self, config: NARMConfig, n_items: int, dataset_info: DatasetInfo = NO_DATASET_INFO
     ):

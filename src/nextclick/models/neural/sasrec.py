@@ -149,6 +149,8 @@ class _Block(nn.Module):
 class SASRecEncoder(Encoder):
     """Item and position embeddings, transformer blocks, and a LayerNorm at one end."""
 
+    shards_items = True
+
     def __init__(
         self, config: SASRecConfig, n_items: int, dataset_info: DatasetInfo = NO_DATASET_INFO
     ):

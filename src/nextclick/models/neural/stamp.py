@@ -56,6 +56,8 @@ class STAMPConfig:
 class STAMPEncoder(Encoder):
     """Attention over the clicks, and the product of two cells."""
 
+    shards_items = True
+
     def __init__(self, config: STAMPConfig, n_items: int):
         super().__init__()
         D = config.width

@@ -1,0 +1,1 @@
+"""Item tables whose rows are split over the processes of a run."""
