@@ -54,6 +54,7 @@ from nextclick.models.neural_model import (
     NeuralModel,
 )
 from nextclick.models.ops.gap_bins import START
+from nextclick.models.ops.gru import GRU
 from nextclick.models.ops.layers import (
     Dropout,
     causal_softmax,
@@ -115,7 +116,7 @@ class CosineGRUEncoder(Encoder):
         self.bins = dataset_info.bins
         self.items = ItemEmbedding(n_items, D, dataset_info.features, config.id_dropout)  # e
         self.repeats = nn.Parameter(torch.zeros(N_REPEATS, D))  # R
-        self.gru = nn.GRU(D, D, batch_first=True)
+        self.gru = GRU(D, D)
         self.attend_prefix = nn.Linear(2 * D, D)  # Q
         self.attend_click = nn.Linear(D, D, bias=False)  # K
         self.distances = nn.Parameter(torch.zeros(config.max_length, D))  # P

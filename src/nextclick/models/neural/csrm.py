@@ -56,6 +56,7 @@ from nextclick.models.model_explanation import (
 )
 from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.additive_attention import additive_energy
+from nextclick.models.ops.gru import GRU
 from nextclick.models.ops.layers import (
     Dropout,
     causal_softmax,
@@ -130,8 +131,8 @@ class CSRMEncoder(Encoder):
         d, H = config.embedding_width, config.hidden_width
         self.config = config
         self.items = item_embedding(n_items, d)
-        self.whole = nn.GRU(d, H, batch_first=True)
-        self.purpose = nn.GRU(d, H, batch_first=True)
+        self.whole = GRU(d, H)
+        self.purpose = GRU(d, H)
         self.attend_last = nn.Linear(H, H, bias=False)  # A1
         self.attend_each = nn.Linear(H, H, bias=False)  # A2
         self.attend = nn.Parameter(torch.empty(H))  # v
