@@ -76,6 +76,12 @@ class GRU(nn.GRU):
         )
 
 
+def row_lengths(items: Tensor) -> Tensor:
+    """(B,) int64, the number of clicks of each row of (B, T) items, without padding at its end."""
+    position = torch.arange(1, items.shape[1] + 1, device=items.device)
+    return torch.where(items != 0, position, 0).amax(1)
+
+
 class _Recurrence(torch.autograd.Function):
     """(C, H) states of the C cells of all rows, one row after the other."""
 
