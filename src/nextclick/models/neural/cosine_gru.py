@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 import torch
 from pydantic import Field
 from torch import nn
-from torch.nn.functional import embedding_bag, normalize
+from torch.nn.functional import normalize
 
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.graphs.nearby_items import nearby_items
@@ -61,6 +61,7 @@ from nextclick.models.ops.layers import (
     clear_padding_,
     unit_rows_,
 )
+from nextclick.models.ops.neighbor_sums import neighbor_sums
 from nextclick.models.ops.relative_attention import relative_energy
 from nextclick.models.presets import QUICK_SOFTMAX, TRAINING_SPACE
 
@@ -225,12 +226,8 @@ class NeighborVectors:
             rows = table(self.items[flat].long()) * self.weights[flat][..., None]  # (n, K, D)
             sums: Tensor = rows.sum(1)
             return sums.view(*items.shape, -1)
-        summed = embedding_bag(
-            self.items[flat].long(),
-            table.weight,
-            per_sample_weights=self.weights[flat],
-            mode="sum",
-            sparse=table.sparse,
+        summed = neighbor_sums(
+            table.weight, self.items[flat], self.weights[flat], sparse=table.sparse
         )
         return summed.view(*items.shape, -1)
 
