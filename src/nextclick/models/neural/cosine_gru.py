@@ -53,6 +53,7 @@ from nextclick.models.neural_model import (
     Encoder,
     NeuralModel,
 )
+from nextclick.models.ops.additive_attention import additive_energy
 from nextclick.models.ops.gap_bins import START
 from nextclick.models.ops.gru import GRU
 from nextclick.models.ops.layers import (
@@ -62,7 +63,6 @@ from nextclick.models.ops.layers import (
     unit_rows_,
 )
 from nextclick.models.ops.neighbor_sums import neighbor_sums
-from nextclick.models.ops.relative_attention import relative_energy
 from nextclick.models.presets import QUICK_SOFTMAX, TRAINING_SPACE
 
 if TYPE_CHECKING:
@@ -170,12 +170,11 @@ class CosineGRUEncoder(Encoder):
         mean = x.cumsum(1) / length[:, None]  # (B, T, D), m
         distance = (length[:, None] - length).clamp(0, len(self.distances) - 1)  # (T, T)
         relation = (self.distances[:, None] + self.counts).flatten(0, 1)  # P + C of all pairs
-        energy = relative_energy(
+        energy = additive_energy(
             self.attend_prefix(torch.cat([hidden, mean], dim=-1)),
             self.attend_click(hidden),
-            relation,
-            distance * N_REPEATS + (counts - 1).clamp(min=0),
             self.attend,
+            (relation, distance * N_REPEATS + (counts - 1).clamp(min=0)),
         )
         return causal_softmax(energy)
 
