@@ -277,9 +277,7 @@ def test_the_compiled_loss_equals_tensor_operations_in_float32(*, sparse: bool) 
     every = torch.ones(12, 20, dtype=torch.bool)
     inputs = (query, table, bias)
     found, expected = (
-        sampled_softmax(
-            query, table, targets, negatives, bias=bias, valid=valid, sparse=sparse
-        )
+        sampled_softmax(query, table, targets, negatives, bias=bias, valid=valid, sparse=sparse)
         for valid in (None, every)
     )
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -9,9 +9,9 @@ from nextclick.models.ops.gru import GRU, row_lengths
 from nextclick.models.ops.gru_kernels import sigmoid
 
 
-def pair(I, H):
+def pair(n_inputs, H):
     torch.manual_seed(0)
-    ours, theirs = GRU(I, H), nn.GRU(I, H, batch_first=True)
+    ours, theirs = GRU(n_inputs, H), nn.GRU(n_inputs, H, batch_first=True)
     theirs.load_state_dict(ours.state_dict())
     return ours, theirs
 
@@ -36,9 +36,9 @@ def is_compiled(states):
     "shape", [(1, 1, 1, 1), (3, 5, 7, 10), (5, 1, 3, 6), (9, 19, 50, 33), (4, 3, 8, 16)]
 )
 def test_states_and_gradients_equal_those_of_pytorch(shape, with_state):
-    B, T, I, H = shape
-    ours, theirs = pair(I, H)
-    inputs, upstream = torch.randn(B, T, I), torch.randn(B, T, H)
+    B, T, n_inputs, H = shape
+    ours, theirs = pair(n_inputs, H)
+    inputs, upstream = torch.randn(B, T, n_inputs), torch.randn(B, T, H)
     state = torch.randn(1, B, H) if with_state else None
     found = gradients(ours, inputs, upstream, state)
     assert is_compiled(found[0])

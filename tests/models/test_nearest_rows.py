@@ -25,7 +25,9 @@ def test_products_rows_and_gradients_equal_topk(k):
     expected, expected_rows = sorted_by_row(
         *plain(expected_query.requires_grad_(), table, group, own_group, k)
     )
-    actual, rows = sorted_by_row(*nearest(actual_query.requires_grad_(), table, group, own_group, k))
+    actual, rows = sorted_by_row(
+        *nearest(actual_query.requires_grad_(), table, group, own_group, k)
+    )
     finite = expected > -torch.inf  # any hidden rows may fill the remainder
     assert torch.equal(rows[finite], expected_rows[finite])
     torch.testing.assert_close(actual.sort().values, expected.sort().values)

@@ -49,9 +49,7 @@ class RowOptimizer(torch.optim.Optimizer):
             self.update_rows(weight, state, group, rows, grad)
         else:
             coalesced = weight.grad.coalesce()  # an update is of the sum of a row's entries
-            self.update_coalesced(
-                weight, state, group, coalesced.indices()[0], coalesced.values()
-            )
+            self.update_coalesced(weight, state, group, coalesced.indices()[0], coalesced.values())
 
     @abstractmethod
     def initial_state(self, weight: Tensor, group: State) -> State:

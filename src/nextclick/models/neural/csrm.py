@@ -236,7 +236,9 @@ class Memory(nn.Module):
         """
         with torch.autocast(query.device.type, enabled=False):  # bf16 is too coarse for ranking
             k = min(self.neighbors, len(self.held))
-            cosine, slots = nearest(_unit(query), _unit(self.held), self.session, session, k)  # (P, K) each
+            cosine, slots = nearest(
+                _unit(query), _unit(self.held), self.session, session, k
+            )  # (P, K) each
         no_neighbor = (cosine == -torch.inf).all(dim=1, keepdim=True)  # (P, 1)
         weight = cosine.masked_fill(no_neighbor, 0.0).softmax(dim=1)  # (P, K)
         evidence = active_recording()

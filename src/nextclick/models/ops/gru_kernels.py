@@ -43,7 +43,7 @@ _ONE, _TWO, _HALF = np.float32(1.0), np.float32(2.0), np.float32(0.5)
 @intrinsic  # type: ignore[untyped-decorator]
 def _float_of_bits(typing_context: Any, bits: Any) -> Any:
     """The float32 with the bits of an int32."""
-    del typing_context
+    del typing_context, bits
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))

@@ -127,12 +127,8 @@ def _take_largest(
 @njit(cache=True, nogil=True)
 def _kth_largest(row: Float32Array, k: int) -> np.float32:
     """The k-th largest value, with NaN above all others."""
-    low, high, n_finite = np.float32(np.inf), np.float32(-np.inf), 0
-    for value in row:
-        if np.isfinite(value):
-            low, high, n_finite = min(low, value), max(high, value), n_finite + 1
-        elif value != -np.inf:  # NaN, or an overflow
-            k -= 1
+    low, high, n_hidden, n_finite = _range_of_finite(row)
+    k -= len(row) - n_hidden - n_finite  # NaN, or an overflow
     if k <= 0:
         return np.float32(np.nan)
     if k > n_finite:
@@ -153,3 +149,15 @@ def _kth_largest(row: Float32Array, k: int) -> np.float32:
             inside[n] = value
             n += 1
     return np.float32(kth_largest(inside, k))
+
+
+@njit(cache=True, nogil=True)
+def _range_of_finite(row: Float32Array) -> tuple[np.float32, np.float32, int, int]:
+    """The smallest and largest finite value, and the numbers of -inf and of finite values."""
+    low, high, n_hidden, n_finite = np.float32(np.inf), np.float32(-np.inf), 0, 0
+    for value in row:
+        if np.isfinite(value):
+            low, high, n_finite = min(low, value), max(high, value), n_finite + 1
+        elif value == -np.inf:
+            n_hidden += 1
+    return low, high, n_hidden, n_finite

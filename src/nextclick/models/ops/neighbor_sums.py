@@ -61,9 +61,7 @@ class _NeighborSums(torch.autograd.Function):
         )
         index, values = torch.from_numpy(rows), torch.from_numpy(sums)
         if ctx.sparse:
-            sparse = torch.sparse_coo_tensor(
-                index[None], values, ctx.shape, check_invariants=False
-            )
+            sparse = torch.sparse_coo_tensor(index[None], values, ctx.shape, check_invariants=False)
             return sparse, None, None, None
         return grad.new_zeros(ctx.shape).index_copy_(0, index, values), None, None, None
 
