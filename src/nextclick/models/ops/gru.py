@@ -109,7 +109,7 @@ class _Recurrence(torch.autograd.Function):
             weight.T.contiguous().numpy(),
             bias[2 * H :].numpy(),
             initial.contiguous().numpy(),
-            tuple(x.numpy() for x in rows),
+            (rows[0].numpy(), rows[1].numpy()),
             states.numpy(),
             inner.numpy(),
         )

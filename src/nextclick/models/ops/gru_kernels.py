@@ -40,7 +40,7 @@ _C0, _C1, _C2, _C3, _C4, _C5 = _EXP2
 _ONE, _TWO, _HALF = np.float32(1.0), np.float32(2.0), np.float32(0.5)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _float_of_bits(typing_context: Any, bits: Any) -> Any:
     """The float32 with the bits of an int32."""
     del typing_context, bits
@@ -62,7 +62,8 @@ def sigmoid(x: np.float32) -> np.float32:
     whole = np.floor(power + _HALF)
     f = power - whole
     fraction = _C0 + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * _C5))))
-    scale = _float_of_bits((np.int32(whole) + _EXPONENT_BIAS) << _MANTISSA_BITS)
+    bits = (np.int32(whole) + _EXPONENT_BIAS) << _MANTISSA_BITS
+    scale: np.float32 = _float_of_bits(bits)  # type: ignore[call-arg]  # numba adds the first
     return _ONE / (_ONE + fraction * scale)
 
 
