@@ -257,6 +257,34 @@ def test_shared_negatives_equal_the_composed_loss(scale: float, *, correct_targe
         torch.testing.assert_close(shared, composed, atol=1e-9, rtol=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_the_gradients_of_shared_negatives_are_those_of_the_loss(scale: float) -> None:
+    query, table, bias, targets = problem()
+    negatives = torch.tensor([3, 0, 7, int(targets[0]), 9, 7])
+
+    def loss(query: Tensor, table: Tensor, bias: Tensor) -> Tensor:
+        return sampled_softmax(query * scale, table, targets, negatives, bias=bias)
+
+    assert torch.autograd.gradcheck(loss, (query, table, bias), fast_mode=True)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_compiled_loss_equals_tensor_operations_in_float32(*, sparse: bool) -> None:
+    query, table, bias, targets = (
+        x.detach().float().requires_grad_() if x.is_floating_point() else x for x in problem()
+    )
+    negatives = torch.randint(0, 31, (20,), generator=torch.Generator().manual_seed(1))
+    every = torch.ones(12, 20, dtype=torch.bool)
+    inputs = (query, table, bias)
+    found, expected = (
+        sampled_softmax(query, table, targets, negatives, bias=bias, valid=valid, sparse=sparse)
+        for valid in (None, every)
+    )
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    for a, b in zip(*(torch.autograd.grad(x, inputs) for x in (found, expected)), strict=True):
+        torch.testing.assert_close(a.to_dense(), b.to_dense(), atol=1e-5, rtol=1e-5)
+
+
 def test_shared_negatives_need_their_own_probabilities() -> None:
     query, table = one_row(9.0, LN2, LN3, LN4, LN5)
     targets, negatives = torch.tensor([1]), torch.tensor([2, 4])

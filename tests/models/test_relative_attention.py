@@ -5,8 +5,15 @@ import math
 import pytest
 import torch
 
-from nextclick.models.ops.additive_attention import additive_energy
-from nextclick.models.ops.relative_attention import plain_relative_energy, relative_energy
+from nextclick.models.ops.additive_attention import additive_energy, plain_additive_energy
+
+
+def relative_energy(query, key, relation, relations, weight):
+    return additive_energy(query, key, weight, (relation, relations))
+
+
+def plain_relative_energy(query, key, relation, relations, weight):
+    return plain_additive_energy(query, key, weight, (relation, relations))
 
 
 def draw(B, T, H, C=4, scale=1.0, seed=0):

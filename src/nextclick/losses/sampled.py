@@ -32,7 +32,7 @@ from torch.nn.functional import embedding, softplus
 from nextclick.losses.additions import add_to_candidates
 from nextclick.losses.candidates import score_candidates
 from nextclick.losses.checks import check_shapes
-from nextclick.losses.shared_negatives import hit_cells, shared_softmax
+from nextclick.losses.shared_negatives import shared_softmax
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,9 +132,7 @@ def _shared_pool(
         if not correct_target:
             log_counts[:P] = 0.0
         offsets = offsets - log_counts
-    return shared_softmax(
-        query, (rows[:P], offsets[:P]), (rows[P:], offsets[P:]), hit_cells(targets, negatives)
-    )
+    return shared_softmax(query, rows, offsets, targets, negatives)
 
 
 def _sources(

@@ -7,25 +7,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numba import njit
-from torch import Tensor, nn
 
-from nextclick.training.gradient_rows import RowSums, as_rows
+from nextclick.training.gradient_rows import as_rows
+from nextclick.training.row_optimizer import RowOptimizer, is_compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from torch import Tensor, nn
+
     from nextclick.core.types import Float32Array, Int64Array
+    from nextclick.training.row_optimizer import State
 
 
-class Adagrad(torch.optim.Optimizer):
+class Adagrad(RowOptimizer):
     """Adagrad with momentum, as in the code of GRU4Rec's authors.
 
         a ← a + g²        v ← momentum · v − rate · g / √(a + 1e-6)        w ← w + v
 
     A sparse gradient updates each of its rows once, with the sum of the row's entries. Without
     momentum the result equals that of the dense gradient. With momentum, v of a row changes only in
-    steps with a gradient for the row, as in the authors' code. On the CPU one compiled pass does
-    the update in less than half the time of coalescing and tensor operations.
+    steps with a gradient for the row, as in the authors' code.
     """
 
     def __init__(
@@ -39,43 +41,46 @@ class Adagrad(torch.optim.Optimizer):
     ):
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "eps": eps}
         super().__init__(parameters, defaults)
-        self._row_sums = RowSums()
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient; `closure` is ignored."""
-        del closure
-        for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["sum"] = torch.zeros_like(weight)
-                    if group["momentum"]:
-                        state["velocity"] = torch.zeros_like(weight)
-                if not weight.grad.is_sparse:
-                    _step_dense(weight, state, group)
-                elif _is_compiled(weight):
-                    self._step_rows(weight, state, group)
-                else:
-                    _step_coalesced(weight, state, group)
+    def initial_state(self, weight: Tensor, group: State) -> State:
+        """a, and v with momentum."""
+        state = {"sum": torch.zeros_like(weight)}
+        return state | ({"velocity": torch.zeros_like(weight)} if group["momentum"] else {})
 
-    def _step_rows(self, weight: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+    def update(self, weight: Tensor, state: State, group: State) -> None:
+        """Update one parameter, of a dense or sparse gradient."""
         assert weight.grad is not None
-        rows, grad = self._row_sums(weight.grad, len(weight))
-        velocity = state.get("velocity", weight.new_zeros(0))
-        tables = (as_rows(weight), as_rows(state["sum"]), as_rows(velocity))
-        update_rows(*tables, rows, grad, *_numbers(group))
+        if weight.grad.is_sparse:
+            super().update(weight, state, group)
+        else:
+            _step_dense(weight, state, group)
 
+    def update_rows(
+        self, weight: Tensor, state: State, group: State, rows: Int64Array, grad: Float32Array
+    ) -> None:
+        """See `RowOptimizer`."""
+        update_rows(
+            as_rows(weight),
+            as_rows(state["sum"]),
+            as_rows(state.get("velocity", weight.new_zeros(0))),
+            rows,
+            grad,
+            *_numbers(group),
+        )
 
-def _numbers(group: Mapping[str, Any]) -> tuple[np.float32, np.float32, np.float32]:
-    """Learning rate, momentum and ε."""
-    return np.float32(group["lr"]), np.float32(group["momentum"]), np.float32(group["eps"])
-
-
-def _is_compiled(weight: Tensor) -> bool:
-    return weight.device.type == "cpu" and weight.dtype == torch.float32
+    @staticmethod
+    def update_coalesced(
+        weight: Tensor, state: State, group: State, rows: Tensor, grad: Tensor
+    ) -> None:
+        """See `RowOptimizer`."""
+        total = state["sum"].index_select(0, rows).addcmul_(grad, grad)
+        state["sum"].index_copy_(0, rows, total)
+        change = grad.mul(-group["lr"]).div_(total.add_(group["eps"]).sqrt_())
+        if group["momentum"]:
+            velocity = state["velocity"].index_select(0, rows)
+            change.add_(velocity, alpha=group["momentum"])
+            state["velocity"].index_copy_(0, rows, change)
+        weight.index_add_(0, rows, change)
 
 
 def _step_dense(weight: Tensor, state: Mapping[str, Tensor], group: Mapping[str, Any]) -> None:
@@ -85,7 +90,7 @@ def _step_dense(weight: Tensor, state: Mapping[str, Tensor], group: Mapping[str,
         grad = grad.add(weight, alpha=group["weight_decay"])
     total, velocity = state["sum"], state.get("velocity")
     tensors = [weight, total, grad] if velocity is None else [weight, total, grad, velocity]
-    if _is_compiled(weight) and all(tensor.is_contiguous() for tensor in tensors):
+    if is_compiled(weight) and all(tensor.is_contiguous() for tensor in tensors):
         update_rows(
             _one_row(weight),
             _one_row(total),
@@ -102,23 +107,14 @@ def _step_dense(weight: Tensor, state: Mapping[str, Tensor], group: Mapping[str,
         weight.addcdiv_(grad, scale, value=-group["lr"])
 
 
+def _numbers(group: Mapping[str, Any]) -> tuple[np.float32, np.float32, np.float32]:
+    """Learning rate, momentum and ε."""
+    return np.float32(group["lr"]), np.float32(group["momentum"]), np.float32(group["eps"])
+
+
 def _one_row(tensor: Tensor) -> Float32Array:
     row: Float32Array = tensor.view(1, -1).numpy()
     return row
-
-
-def _step_coalesced(weight: Tensor, state: Mapping[str, Tensor], group: Mapping[str, Any]) -> None:
-    assert weight.grad is not None
-    coalesced = weight.grad.coalesce()  # the square is of the sum of a row's entries
-    rows, grad = coalesced.indices()[0], coalesced.values()  # (R,), (R, d)
-    total = state["sum"].index_select(0, rows).addcmul_(grad, grad)
-    state["sum"].index_copy_(0, rows, total)
-    change = grad.mul(-group["lr"]).div_(total.add_(group["eps"]).sqrt_())
-    if group["momentum"]:
-        velocity = state["velocity"].index_select(0, rows)
-        change.add_(velocity, alpha=group["momentum"])
-        state["velocity"].index_copy_(0, rows, change)
-    weight.index_add_(0, rows, change)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

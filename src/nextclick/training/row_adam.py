@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numba import njit
 
-from nextclick.training.gradient_rows import RowSums, as_rows
+from nextclick.training.gradient_rows import as_rows
+from nextclick.training.row_optimizer import RowOptimizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from torch import Tensor, nn
 
     from nextclick.core.types import Float32Array, Int64Array
+    from nextclick.training.row_optimizer import State
 
 
-class RowAdam(torch.optim.Optimizer):
+class RowAdam(RowOptimizer):
     """Row-wise Adam that moves each row as far as Adam on the whole table does.
 
     In step n, for each row with a gradient g (the sum of its entries), Δ steps after its last one:
@@ -45,33 +47,22 @@ class RowAdam(torch.optim.Optimizer):
         eps: float = 1e-8,
     ):
         super().__init__(parameters, {"lr": lr, "beta2": beta2, "eps": eps})
-        self._row_sums = RowSums()
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient; `closure` is ignored."""
-        del closure
-        for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["step"] = 0
-                    state["square"] = torch.zeros_like(weight)  # v
-                    state["last"] = torch.zeros(len(weight), dtype=torch.int64)  # step of each row
-                    state["last"] = state["last"].to(weight.device)
-                state["step"] += 1
-                if weight.device.type == "cpu" and weight.dtype == torch.float32:
-                    self._step_rows(weight, state, group)
-                else:
-                    step_coalesced(weight, state, group)
+    def initial_state(self, weight: Tensor, group: State) -> State:
+        """v, the number of steps, and the last step of each row."""
+        del group
+        last = torch.zeros(len(weight), dtype=torch.int64, device=weight.device)
+        return {"step": 0, "square": torch.zeros_like(weight), "last": last}
 
-    def _step_rows(
-        self, weight: Tensor, state: Mapping[str, Any], group: Mapping[str, Any]
+    def update(self, weight: Tensor, state: State, group: State) -> None:
+        """Update one parameter, of a sparse gradient."""
+        state["step"] += 1
+        super().update(weight, state, group)
+
+    def update_rows(
+        self, weight: Tensor, state: State, group: State, rows: Int64Array, grad: Float32Array
     ) -> None:
-        assert weight.grad is not None
-        rows, grad = self._row_sums(weight.grad, len(weight))
+        """See `RowOptimizer`."""
         update_rows(
             as_rows(weight),
             as_rows(state["square"]),
@@ -82,20 +73,19 @@ class RowAdam(torch.optim.Optimizer):
             (np.float32(group["lr"]), group["beta2"], np.float32(group["eps"])),
         )
 
-
-def step_coalesced(weight: Tensor, state: Mapping[str, Any], group: Mapping[str, Any]) -> None:
-    """The update by tensor operations, for other devices."""
-    assert weight.grad is not None
-    coalesced = weight.grad.coalesce()
-    rows, grad = coalesced.indices()[0], coalesced.values()  # (R,), (R, …)
-    step, beta2 = state["step"], group["beta2"]
-    decay = (beta2 ** (step - state["last"][rows]).double()).to(grad.dtype)  # (R,)
-    decay = decay.view(-1, *(1,) * (grad.ndim - 1))
-    square = decay * state["square"][rows] + (1 - beta2) * grad.square()
-    state["square"][rows] = square
-    state["last"][rows] = step
-    root = (square / (1 - beta2**step)).sqrt_().add_(group["eps"])
-    weight.index_add_(0, rows, grad / root, alpha=-group["lr"])
+    @staticmethod
+    def update_coalesced(
+        weight: Tensor, state: State, group: State, rows: Tensor, grad: Tensor
+    ) -> None:
+        """See `RowOptimizer`."""
+        step, beta2 = state["step"], group["beta2"]
+        decay = (beta2 ** (step - state["last"][rows]).double()).to(grad.dtype)  # (R,)
+        decay = decay.view(-1, *(1,) * (grad.ndim - 1))
+        square = decay * state["square"][rows] + (1 - beta2) * grad.square()
+        state["square"][rows] = square
+        state["last"][rows] = step
+        root = (square / (1 - beta2**step)).sqrt_().add_(group["eps"])
+        weight.index_add_(0, rows, grad / root, alpha=-group["lr"])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -18,6 +18,7 @@ from nextclick.models.ops.earlier_sessions import (
     summarize,
 )
 from nextclick.models.ops.gap_bins import START, UNKNOWN
+from nextclick.models.ops.gru import GRU
 from nextclick.models.ops.layers import (
     Dropout,
     causal_softmax,
@@ -51,13 +52,12 @@ class ASARSEncoder(Encoder):
         self.bias = nn.Parameter(torch.zeros(n_items + 1))
         normal_(self.items.weight, 1.0 / d if config.item_init == "narrow" else 1.0 / math.sqrt(d))
         clear_padding_(self.items)
-        rnn = nn.LSTM if config.cell == "lstm" else nn.GRU
         time_width = config.gap_width if config.variant == "time_cat" else 0
-        self.rnn = rnn(d + time_width, H, batch_first=True)
+        self.rnn = self._recurrent(d + time_width)
         if "times" in config.required:
             self._init_gaps(dataset_info)
         if config.by_time:
-            self.time_rnn = rnn(config.gap_width, H, batch_first=True)
+            self.time_rnn = self._recurrent(config.gap_width)
             self.key = nn.Linear(H, self.key_width)  # W_s, b_s
             self.own = nn.Parameter(torch.zeros(self.key_width))
             if config.attend == "context":
@@ -74,6 +74,12 @@ class ASARSEncoder(Encoder):
         if "state" in config.history_parts:
             self.carried = CarriedState(H)
         self.output = nn.Linear(feature_width, d, bias=False)  # W
+
+    def _recurrent(self, n_inputs: int) -> nn.LSTM | GRU:
+        H = self.config.hidden_width
+        if self.config.cell == "lstm":
+            return nn.LSTM(n_inputs, H, batch_first=True)
+        return GRU(n_inputs, H)
 
     @property
     def key_width(self) -> int:

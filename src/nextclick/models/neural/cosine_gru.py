@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import torch
 from pydantic import Field
 from torch import nn
-from torch.nn.functional import embedding_bag, normalize
+from torch.nn.functional import normalize
 
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.graphs.nearby_items import nearby_items
@@ -49,14 +49,16 @@ from nextclick.models.neural_model import (
     Encoder,
     NeuralModel,
 )
+from nextclick.models.ops.additive_attention import additive_energy
 from nextclick.models.ops.gap_bins import START
+from nextclick.models.ops.gru import GRU
 from nextclick.models.ops.layers import (
     Dropout,
     causal_softmax,
     clear_padding_,
     unit_rows_,
 )
-from nextclick.models.ops.relative_attention import relative_energy
+from nextclick.models.ops.neighbor_sums import neighbor_sums
 from nextclick.models.presets import QUICK_SOFTMAX, TRAINING_SPACE
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ class CosineGRUEncoder(Encoder):
         self.bins = dataset_info.bins
         self.items = ItemEmbedding(n_items, D, dataset_info.features, config.id_dropout)  # e
         self.repeats = nn.Parameter(torch.zeros(N_REPEATS, D))  # R
-        self.gru = nn.GRU(D, D, batch_first=True)
+        self.gru = GRU(D, D)
         self.attend_prefix = nn.Linear(2 * D, D)  # Q
         self.attend_click = nn.Linear(D, D, bias=False)  # K
         self.distances = nn.Parameter(torch.zeros(config.max_length, D))  # P
@@ -162,12 +164,11 @@ class CosineGRUEncoder(Encoder):
         mean = x.cumsum(1) / length[:, None]  # (B, T, D), m
         distance = (length[:, None] - length).clamp(0, len(self.distances) - 1)  # (T, T)
         relation = (self.distances[:, None] + self.counts).flatten(0, 1)  # P + C of all pairs
-        energy = relative_energy(
+        energy = additive_energy(
             self.attend_prefix(torch.cat([hidden, mean], dim=-1)),
             self.attend_click(hidden),
-            relation,
-            distance * N_REPEATS + (counts - 1).clamp(min=0),
             self.attend,
+            (relation, distance * N_REPEATS + (counts - 1).clamp(min=0)),
         )
         return causal_softmax(energy)
 
@@ -224,20 +225,14 @@ class NeighborVectors:
     ) -> Tensor:
         """(…, D) weighted sums of rows of `table` for (…,) items; see `Encoder.step_items`."""
         flat = items.flatten() if step_items is None else step_items[items.flatten()]
-        neighbors = self.items[flat].long()  # (n, K)
+        neighbors = self.items[flat]  # (n, K)
         if step_items is not None:
-            neighbors = torch.searchsorted(step_items, neighbors)
+            neighbors = torch.searchsorted(step_items, neighbors.long())
         if table.adds_features:
-            rows = table(neighbors) * self.weights[flat][..., None]  # (n, K, D)
+            rows = table(neighbors.long()) * self.weights[flat][..., None]  # (n, K, D)
             sums: Tensor = rows.sum(1)
             return sums.view(*items.shape, -1)
-        summed = embedding_bag(
-            neighbors,
-            table.weight,
-            per_sample_weights=self.weights[flat],
-            mode="sum",
-            sparse=table.sparse,
-        )
+        summed = neighbor_sums(table.weight, neighbors, self.weights[flat], sparse=table.sparse)
         return summed.view(*items.shape, -1)
 
 

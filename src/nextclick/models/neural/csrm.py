@@ -56,6 +56,7 @@ from nextclick.models.model_explanation import (
 )
 from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
 from nextclick.models.ops.additive_attention import additive_energy
+from nextclick.models.ops.gru import GRU, row_lengths
 from nextclick.models.ops.layers import (
     Dropout,
     causal_softmax,
@@ -64,7 +65,7 @@ from nextclick.models.ops.layers import (
     normal_,
     uniform_,
 )
-from nextclick.models.ops.nearest_rows import nearest, weighted_rows
+from nextclick.models.ops.nearest_rows import EMPTY, nearest, weighted_rows
 from nextclick.models.ops.prefix_inputs import (
     TensorRecord,
     given_or_built,
@@ -81,7 +82,7 @@ if TYPE_CHECKING:
     from nextclick.core.types import AnyArray, Int64Array
     from nextclick.models.base import Capabilities
 
-_NO_SESSION = -1  # session of an empty slot of the memory
+_NO_SESSION = EMPTY  # session of an empty slot of the memory
 _VARIANCE_EPS = 1e-10  # added to variances, as in the code
 _MIN_NORM = 1e-8  # smallest norm in a cosine
 
@@ -130,8 +131,8 @@ class CSRMEncoder(Encoder):
         d, H = config.embedding_width, config.hidden_width
         self.config = config
         self.items = item_embedding(n_items, d)
-        self.whole = nn.GRU(d, H, batch_first=True)
-        self.purpose = nn.GRU(d, H, batch_first=True)
+        self.whole = GRU(d, H)
+        self.purpose = GRU(d, H)
         self.attend_last = nn.Linear(H, H, bias=False)  # A1
         self.attend_each = nn.Linear(H, H, bias=False)  # A2
         self.attend = nn.Parameter(torch.empty(H))  # v
@@ -174,8 +175,9 @@ class CSRMEncoder(Encoder):
         prefixes = given_or_built(prefixes, self.prepare_prefixes, items)
         cells = prefixes.cells
         clicks = self.embedding_dropout(self.items(items))  # (B, T, d)
-        states, _ = self.whole(clicks)  # (B, T, H)
-        hidden, _ = self.purpose(clicks)  # (B, T, H), h
+        lengths = row_lengths(items)  # batches in the order of time are mostly padding
+        states, _ = self.whole(clicks, lengths=lengths)  # (B, T, H)
+        hidden, _ = self.purpose(clicks, lengths=lengths)  # (B, T, H), h
         alpha = self.attention(hidden)  # (B, T, T)
         record_attention("attention-pooling", alpha[:, -1])
         attended = alpha @ hidden  # (B, T, H)
@@ -232,12 +234,11 @@ class Memory(nn.Module):
             query: (P, H).
             session: (P,) int64, the session whose vectors a query must not read, or None.
         """
-        excluded = (self.session == _NO_SESSION)[None]
-        if session is not None:
-            excluded = excluded | (self.session == session[:, None])  # (P, M)
         with torch.autocast(query.device.type, enabled=False):  # bf16 is too coarse for ranking
             k = min(self.neighbors, len(self.held))
-            cosine, slots = nearest(_unit(query), _unit(self.held), excluded, k)  # (P, K) each
+            cosine, slots = nearest(
+                _unit(query), _unit(self.held), self.session, session, k
+            )  # (P, K) each
         no_neighbor = (cosine == -torch.inf).all(dim=1, keepdim=True)  # (P, 1)
         weight = cosine.masked_fill(no_neighbor, 0.0).softmax(dim=1)  # (P, K)
         evidence = active_recording()

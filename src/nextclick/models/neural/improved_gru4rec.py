@@ -29,6 +29,7 @@ from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.models.neural_model import Encoder, NeuralModel
+from nextclick.models.ops.gru import GRU
 from nextclick.models.ops.layers import (
     Dropout,
     clear_padding_,
@@ -70,7 +71,7 @@ class ImprovedGRU4RecEncoder(Encoder):
         whole = config.click_dropout_mode == "whole"
         self.items = item_embedding(n_items, d)
         self.click_dropout = Dropout(config.click_dropout, whole=whole)
-        self.gru = nn.GRU(d, H, batch_first=True)
+        self.gru = GRU(d, H)
         self.output_dropout = Dropout(config.output_dropout)
         self.outputs = item_embedding(n_items, H)  # W
         self.bias = nn.Parameter(torch.zeros(n_items + 1))

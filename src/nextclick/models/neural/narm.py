@@ -44,6 +44,7 @@ from nextclick.models.neural_model import (
     NeuralModel,
 )
 from nextclick.models.ops.additive_attention import additive_energy
+from nextclick.models.ops.gru import GRU
 from nextclick.models.ops.layers import (
     Dropout,
     causal_softmax,
@@ -100,7 +101,7 @@ class NARMEncoder(Encoder):
         self.config = config
         features, dropout = dataset_info.features, config.id_dropout
         self.items = ItemEmbedding(n_items, d, features, dropout)
-        self.gru = nn.GRU(d, H, batch_first=True)
+        self.gru = GRU(d, H)
         self.embedding_dropout = Dropout(config.embedding_dropout)
         self.output_dropout = Dropout(config.output_dropout)
         if config.variant != "global":

@@ -90,9 +90,14 @@ class _ExportedRNN(nn.Module):
         for name, value in RNNWeights.of(self.cell, weights)._asdict().items():
             self.register_buffer(name, value.detach())
 
-    def forward(self, inputs: Tensor, state: None = None) -> tuple[Tensor, None]:
-        """(B, T, H) states of (B, T, I) inputs, and no final state."""
-        del state
+    def forward(
+        self, inputs: Tensor, state: None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, None]:
+        """(B, T, H) states of (B, T, I) inputs, and no final state.
+
+        Steps after the lengths are computed as well: their states have no meaning.
+        """
+        del state, lengths
         weights = RNNWeights(self.inputs, self.recurrent, self.biases)
         return exported_rnn(self.cell, inputs, weights), None
 
