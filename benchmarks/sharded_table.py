@@ -4,7 +4,8 @@
 
 The log has each item once or more, in random order, so nothing can be learned from it: the commands
 are measured, not the model. They run with one process, and with two and `--shard-items`. The table
-has the peak of the resident memory of each process, the seconds of the command, and its samples/s.
+has the peak of the resident memory and the processor seconds of each process, the seconds of the
+command, and its samples/s: prefixes trained on or ranked, without starting, reading and writing.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def main() -> None:
             check=True,
         )  # fmt: skip
         log.unlink()
-    print("| command | processes | peak of each, GiB | seconds | samples/s |")
-    print("|---|---|---|---|---|", flush=True)
+    print("| command | processes | peak of each, GiB | processor seconds | seconds | samples/s |")
+    print("|---|---|---|---|---|---|", flush=True)
     for size in (1, 2):
         model = options.folder / f"model-{size}"
         shutil.rmtree(model, ignore_errors=True)
@@ -94,8 +95,8 @@ def write_log(path: Path, n_items: int) -> None:
     pl.DataFrame({"session_id": session, "item_id": items, "timestamp": times}).write_parquet(path)
 
 
-def run(words: list[Any], size: int) -> tuple[dict[str, Any], list[float], float]:
-    """The JSON output of a command, the peak memory of each process in GiB, and the seconds."""
+def run(words: list[Any], size: int) -> tuple[dict[str, Any], list[Any], float]:
+    """The JSON output of a command, the resources that each process used, and the seconds."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -117,23 +118,25 @@ def run(words: list[Any], size: int) -> tuple[dict[str, Any], list[float], float
     output = started[0].stdout
     assert output is not None
     text = output.read()
-    peaks = []
+    usages = []
     for process in started:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             sys.exit(f"{' '.join(command)} failed; run it to see why")
-        peaks.append(usage.ru_maxrss / GIB)
-    return json.loads(text), peaks, time.perf_counter() - start
+        usages.append(usage)
+    return json.loads(text), usages, time.perf_counter() - start
 
 
 def report(
-    name: str, size: int, found: dict[str, Any], peaks: list[float], seconds: float, speed: str
+    name: str, size: int, found: dict[str, Any], usages: list[Any], seconds: float, speed: str
 ) -> None:
     """Print a row of the table."""
     numbers = found["result"]["evaluation"] if "result" in found else found
-    memory = ", ".join(f"{peak:.2f}" for peak in peaks)
-    print(f"| {name} | {size} | {memory} | {seconds:.0f} | {numbers[speed]:,.0f} |", flush=True)
+    memory = ", ".join(f"{usage.ru_maxrss / GIB:.2f}" for usage in usages)
+    busy = ", ".join(f"{usage.ru_utime + usage.ru_stime:.0f}" for usage in usages)
+    cells = [name, size, memory, busy, f"{seconds:.0f}", f"{numbers[speed]:.3g}"]
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
 def difference(first: Path, second: Path) -> float:
