@@ -74,7 +74,7 @@ def test_a_planted_rule_is_learned(run, store, tmp_path):
         (("--set", "width=0"), "tiny: width must be integer ≥ 1, got '0'"),
         (("--device", "gpu"), "device must be auto, cpu or cuda, got 'gpu'"),
         (("--resume",), "has no checkpoint to resume from; start without --resume"),
-        (("--track", "wandb"), "there is no tracker 'wandb': known: mlflow, tensorboard"),
+        (("--track", "mlfow"), "there is no tracker 'mlfow': did you mean mlflow"),
         (("--set", "threads=4096"), "threads must be in 0.."),
         (("--set", "loss=bpr"), "loss bpr needs negatives > 0 or in_batch=true"),
     ],

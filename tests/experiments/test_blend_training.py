@@ -106,7 +106,7 @@ def test_final_weights_come_from_all_prefixes_whose_target_is_a_candidate(counti
 
 
 def test_features_that_are_left_out_have_weight_0():
-    for features, n in (("members", 4), ("repeats", 7), ("all", 9)):
+    for features, n in (("members", 4), ("repeats", 7), ("all", 11)):
         artifact = train(
             sample_store(), "blend", config={"members": "session-knn,pop", "features": features}
         )

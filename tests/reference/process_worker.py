@@ -164,7 +164,7 @@ def gradients(folder, name):
 
     class Trained:
         def __init__(self, named, tables):
-            self.named, self.tables = named, tables
+            self.named, self.tables, self.shards = named, tables, None
 
     dense, unused, table, bias = (
         torch.nn.Parameter(torch.zeros(shape)) for shape in (3, 2, (6, 2), 6)

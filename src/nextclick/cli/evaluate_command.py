@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import Field
 
-from nextclick.cli.dataclass_options import TypedOptions
+from nextclick.cli.dataclass_options import OptionGroup, TypedOptions
 from nextclick.cli.output import (
     ArtifactPath,
     Json,
@@ -27,26 +29,31 @@ if TYPE_CHECKING:
     from nextclick.evaluation import Result
 
 
+@dataclass(frozen=True, slots=True)
+class ResultOptions:
+    """How the metrics are computed and shown."""
+
+    n_bootstrap: Annotated[int, Field(ge=0, description="bootstrap resamples of the intervals")] = (
+        1000
+    )
+    by_length: Annotated[bool, Field(description="print metrics by prefix length")] = False
+    shard_items: Annotated[
+        bool,
+        Field(description="with torchrun: split the rows of the item tables over the processes"),
+    ] = False
+
+
 def evaluate_command(
     artifact: ArtifactPath,
     store: StorePath,
     ranking: Annotated[TypedOptions[RankingOptions], ranking_group()],
-    n_bootstrap: Annotated[
-        int, typer.Option("--bootstrap", min=0, help="Bootstrap resamples of the intervals.")
-    ] = 1000,
-    by_length: Annotated[
-        bool, typer.Option("--by-length", help="Print metrics by prefix length.")
-    ] = False,
+    result_options: Annotated[
+        TypedOptions[ResultOptions],
+        OptionGroup("Result", flags={"n_bootstrap": ("--bootstrap",)}),
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the result to this JSON file.")
     ] = None,
-    shard_items: Annotated[
-        bool,
-        typer.Option(
-            "--shard-items",
-            help="With torchrun: split the rows of the item tables over the processes.",
-        ),
-    ] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -64,7 +71,7 @@ def evaluate_command(
     from nextclick.report.report_data import ReportOptions, build_comparison
     from nextclick.report.run_folder import ModelRun
 
-    options = ranking.apply()
+    options, shown = ranking.apply(), result_options.apply()
     ks = parse_cutoffs(options.ks)
     with progress_bar() as progress:
         opened = Store.open(store, progress)
@@ -80,8 +87,8 @@ def evaluate_command(
             protocol=protocol,
             by=options.by,
             prequential=options.prequential,
-            n_bootstrap=n_bootstrap,
-            shard_items=shard_items,
+            n_bootstrap=shown.n_bootstrap,
+            shard_items=shown.shard_items,
             progress=progress,
         )
     if output is not None and is_first_process():
@@ -92,7 +99,7 @@ def evaluate_command(
     show_leaderboard(numbers)
     show_segments(numbers)
     show(f"{result.evaluation['queries_per_second']:,.0f} queries/s, scored in batches")
-    if by_length:
+    if shown.by_length:
         _show_lengths(result, largest)
     if as_json:
         print_json("evaluate/1", {"result": result.to_json()})

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureConfig:
     """Base class of the parameters of a model that reads the item table."""
 
