@@ -102,11 +102,15 @@ def test_one_process_cannot_split_tables(folder):
 @pytest.mark.parametrize(
     ("features", "config", "message"),
     [
-        ("category", TrainingConfig(), "features must be empty for narm with --shard-items, got c"),
-        ("", TrainingConfig(), "needs a loss with negatives and sparse=true, got loss=ce and spar"),
-        ("", TrainingConfig(loss="sampled", negatives=9), "got loss=sampled and sparse=false; add"),
         (
-            "",
+            ["category"],
+            TrainingConfig(),
+            "features must be empty for narm with --shard-items, got c",
+        ),
+        ([], TrainingConfig(), "needs a loss with negatives and sparse=true, got loss=ce and spar"),
+        ([], TrainingConfig(loss="sampled", negatives=9), "got loss=sampled and sparse=false; add"),
+        (
+            [],
             TrainingConfig(loss="bpr", negatives=9, sparse=True, order="lanes"),
             "order must be sessions with --shard-items, got lanes; set order=sessions",
         ),

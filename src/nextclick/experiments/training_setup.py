@@ -14,6 +14,7 @@ from nextclick.experiments.block_history import training_ends_with_block, with_b
 from nextclick.experiments.checkpoint_paths import CHOOSE
 from nextclick.experiments.requirements import check_store
 from nextclick.experiments.validation_sample import validation_sample
+from nextclick.models.features.feature_options import feature_names
 from nextclick.models.features.item_features import known_items
 from nextclick.models.sharding.construction import build_sharded
 from nextclick.training.checkpoint import Checkpoints
@@ -70,8 +71,7 @@ class TrainingSetup:
         self.config = replace(config, metric=catalog_metric(config.metric, self.n_items))
         if options.shard_items:
             model_type.check_splittable()
-            features = getattr(self.model_config, "features", "")
-            check_sharded(model_type.name, features, self.config)
+            check_sharded(model_type.name, feature_names(self.model_config), self.config)
         _, self.k = parse_metric(self.config.metric)
         check_memory(
             model_type,

@@ -80,15 +80,12 @@ class Encoder(nn.Module, ABC):
             computes the (U, D) vectors of (U,) items, for steps with sampled negatives; else None.
         mixes_rows: whether the queries of a row depend on other rows in training, as with a memory
             of sessions. Such an encoder cannot be trained by several processes.
-        shards_items: whether the rows of the item tables can be split over processes: the encoder
-            only reads the rows of items, and compares items with each other and with 0.
         shards: the rows in this process, if they are split; `table` then has these rows only.
         step_items: (U,) the item of each row of the item tables, within `ItemShards.rows_of`; None
             outside, where row i is that of item i.
     """
 
     mixes_rows: bool = False
-    shards_items: bool = False
     shards: ItemShards | None = None
     step_items: Tensor | None = None
     candidate_rows: Callable[[Tensor], Tensor] | None = None
@@ -258,11 +255,14 @@ class NeuralModel(Model):
     Attributes:
         encoder_type: builds the encoder from (config, n_items), and a `DatasetInfo` if the model
             requires times or users. Initial weights come from torch's global generator.
+        shards_items: whether the rows of the item tables can be split over processes: the encoder
+            only reads the rows of items, and compares items with each other and with 0.
         encoder: the encoder.
     """
 
     default_capabilities: ClassVar[Capabilities] = NEURAL
     encoder_type: ClassVar[Callable[..., Encoder]]
+    shards_items: ClassVar[bool] = False
     encoder: Encoder
 
     def __init__(self, config: Any, n_items: int, dataset_info: DatasetInfo = NO_DATASET_INFO):
@@ -529,8 +529,8 @@ class NeuralModel(Model):
 
     @classmethod
     def check_splittable(cls) -> None:
-        """See `Model.check_splittable`; those of an encoder with `shards_items` can."""
-        if not getattr(cls.encoder_type, "shards_items", False):
+        """See `Model.check_splittable`; those with `shards_items` can."""
+        if not cls.shards_items:
             super().check_splittable()
 
     @classmethod

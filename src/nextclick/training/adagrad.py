@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numba import njit
 
-from nextclick.training.gradient_rows import as_rows
-from nextclick.training.row_optimizer import RowOptimizer, is_compiled
+from nextclick.training.gradient_rows import as_rows, is_compiled
+from nextclick.training.row_optimizer import RowOptimizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

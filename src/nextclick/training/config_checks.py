@@ -8,6 +8,8 @@ from nextclick.core.metrics import parse_metric
 from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nextclick.training.training_config import TrainingConfig
 
 
@@ -47,12 +49,12 @@ def check_training(config: TrainingConfig) -> None:
         )
 
 
-def check_sharded(model: str, features: str, config: TrainingConfig) -> None:
+def check_sharded(model: str, features: Sequence[str], config: TrainingConfig) -> None:
     """Check that a training can split the item tables over processes.
 
     Args:
         model: its name, for messages.
-        features: of its config.
+        features: the columns of the item table that the model reads.
         config: the training parameters for the catalog.
 
     Raises:
@@ -60,7 +62,8 @@ def check_sharded(model: str, features: str, config: TrainingConfig) -> None:
     """
     if features:
         raise ConfigError(
-            f"features must be empty for {model} with --shard-items, got {features}; omit one"
+            f"features must be empty for {model} with --shard-items, got "
+            f"{','.join(features)}; omit one"
         )
     if config.loss == "ce" or not config.sparse:
         raise ConfigError(

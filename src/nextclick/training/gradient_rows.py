@@ -46,11 +46,16 @@ def distinct_rows(table: Tensor, row_sums: RowSums) -> tuple[Tensor, Tensor]:
     if grad is None:
         rows = torch.zeros(0, dtype=torch.int64, device=table.device)
         return rows, table.new_zeros(0, width)
-    if grad.device.type == "cpu" and grad.dtype == torch.float32:
+    if is_compiled(grad):
         index, values = row_sums(grad, len(table))
         return torch.from_numpy(index), torch.from_numpy(values)
     grad = grad.coalesce()
     return grad.indices()[0], grad.values().view(-1, width)
+
+
+def is_compiled(tensor: Tensor) -> bool:
+    """Whether compiled passes sum and update the rows of a tensor."""
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
 def as_rows(tensor: Tensor) -> Float32Array:

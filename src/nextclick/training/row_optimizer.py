@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from nextclick.training.gradient_rows import RowSums
+from nextclick.training.gradient_rows import RowSums, is_compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,8 +67,3 @@ class RowOptimizer(torch.optim.Optimizer):
         weight: Tensor, state: State, group: State, rows: Tensor, grad: Tensor
     ) -> None:
         """The same by tensor operations, for rows (R,) with gradients (R, …)."""
-
-
-def is_compiled(weight: Tensor) -> bool:
-    """Whether a compiled pass updates the parameter."""
-    return weight.device.type == "cpu" and weight.dtype == torch.float32

@@ -86,6 +86,7 @@ class ASARS(NeuralModel):
     name: ClassVar[str] = "asars"
     Config: ClassVar[type[ASARSConfig]] = ASARSConfig
     encoder_type: ClassVar[type[Encoder]] = ASARSEncoder
+    shards_items: ClassVar[bool] = True
     default_capabilities: ClassVar[Capabilities] = ATTENTIVE
     search_space: ClassVar[Space] = TRAINING_SPACE | {
         "item_width": Choice(32, 64, 100),

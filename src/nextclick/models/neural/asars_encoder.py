@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 class ASARSEncoder(Encoder):
     """The encoder of all five variants."""
 
-    shards_items = True
     seen_users: Tensor
 
     def __init__(self, config: ASARSConfig, n_items: int, dataset_info: DatasetInfo):

@@ -100,8 +100,6 @@ class CosineGRUConfig(FeatureConfig):
 class CosineGRUEncoder(Encoder):
     """GRU, attention over its states, and the gate between both."""
 
-    shards_items = True
-
     def __init__(
         self, config: CosineGRUConfig, n_items: int, dataset_info: DatasetInfo = NO_DATASET_INFO
     ):
@@ -264,6 +262,7 @@ class CosineGRU(NeuralModel):
     name: ClassVar[str] = "cosine-gru"
     Config: ClassVar[type[CosineGRUConfig]] = CosineGRUConfig
     encoder_type: ClassVar[type[Encoder]] = CosineGRUEncoder
+    shards_items: ClassVar[bool] = True
     encoder: CosineGRUEncoder
     default_capabilities: ClassVar[Capabilities] = ATTENTIVE
     search_space: ClassVar[Space] = _TRAINING_SPACE | {

@@ -147,8 +147,6 @@ class OneHotGRULayer(nn.Module):
 class GRU4RecEncoder(Encoder):
     """Input embedding, GRU layers and the item vectors of the decoder."""
 
-    shards_items = True
-
     def __init__(self, config: GRU4RecConfig, n_items: int):
         super().__init__()
         H, one_hot = config.hidden_width, config.embedding == "one-hot"
@@ -239,6 +237,7 @@ class GRU4Rec(NeuralModel):
     name: ClassVar[str] = "gru4rec"
     Config: ClassVar[type[GRU4RecConfig]] = GRU4RecConfig
     encoder_type: ClassVar[type[Encoder]] = GRU4RecEncoder
+    shards_items: ClassVar[bool] = True
     default_capabilities: ClassVar[Capabilities] = replace(NEURAL, recurrent_step=True)
     search_space: ClassVar[Space] = TRAINING_SPACE | {
         "negative_alpha": FloatRange(0.0, 1.0),

@@ -90,8 +90,6 @@ class NARMConfig(FeatureConfig):
 class NARMEncoder(Encoder):
     """GRU, attention and the session side of the decoder."""
 
-    shards_items = True
-
     def __init__(
         self, config: NARMConfig, n_items: int, dataset_info: DatasetInfo = NO_DATASET_INFO
     ):
@@ -169,6 +167,7 @@ class NARM(NeuralModel):
     name: ClassVar[str] = "narm"
     Config: ClassVar[type[NARMConfig]] = NARMConfig
     encoder_type: ClassVar[type[Encoder]] = NARMEncoder
+    shards_items: ClassVar[bool] = True
     default_capabilities: ClassVar[Capabilities] = ATTENTIVE
     search_space: ClassVar[Space] = TRAINING_SPACE | {
         "embedding_width": Choice(50, 100, 150),

@@ -149,8 +149,6 @@ class _Block(nn.Module):
 class SASRecEncoder(Encoder):
     """Item and position embeddings, transformer blocks, and a LayerNorm at one end."""
 
-    shards_items = True
-
     def __init__(
         self, config: SASRecConfig, n_items: int, dataset_info: DatasetInfo = NO_DATASET_INFO
     ):
@@ -210,6 +208,7 @@ class SASRec(NeuralModel):
     name: ClassVar[str] = "sasrec"
     Config: ClassVar[type[SASRecConfig]] = SASRecConfig
     encoder_type: ClassVar[type[Encoder]] = SASRecEncoder
+    shards_items: ClassVar[bool] = True
     default_capabilities: ClassVar[Capabilities] = ATTENTIVE
     search_space: ClassVar[Space] = TRAINING_SPACE | {
         "width": Choice(64, 100, 128),

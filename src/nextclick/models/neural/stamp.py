@@ -56,8 +56,6 @@ class STAMPConfig:
 class STAMPEncoder(Encoder):
     """Attention over the clicks, and the product of two cells."""
 
-    shards_items = True
-
     def __init__(self, config: STAMPConfig, n_items: int):
         super().__init__()
         D = config.width
@@ -104,6 +102,7 @@ class STAMP(NeuralModel):
     name: ClassVar[str] = "stamp"
     Config: ClassVar[type[STAMPConfig]] = STAMPConfig
     encoder_type: ClassVar[type[Encoder]] = STAMPEncoder
+    shards_items: ClassVar[bool] = True
     default_capabilities: ClassVar[Capabilities] = ATTENTIVE
     search_space: ClassVar[Space] = TRAINING_SPACE | {
         "width": Choice(50, 100, 150),

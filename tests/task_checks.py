@@ -1,4 +1,4 @@
-"""What each row of docs/wishes.md achieves on the simulated shop."""
+"""What each row of docs/common-tasks.md achieves on the simulated shop."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from nextclick import Store
 from nextclick.artifact import Artifact, create_registry
 from nextclick.errors import InterruptedRunError
 from nextclick.serving.event_log import EventLog
-from requested_shop import NEW_ITEM, NO_CLICK, QUICK, Shop, prepared, recommended
 from started_server import first_answer
+from task_shop import NEW_ITEM, NO_CLICK, QUICK, Shop, prepared, recommended
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Each row of docs/wishes.md does what it says: its command or expression is run, and checked."""
+"""Each row of docs/common-tasks.md is run, and what it says is checked."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 import nextclick
 from docs_pages import DOCS
 from nextclick.cli.main import app
-from requested_shop import Shop
-from requested_tasks import TASKS
+from task_checks import TASKS
+from task_shop import Shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = (DOCS / "wishes.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "common-tasks.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| ([^|]+) \| \[([^]]+)\]\(([^)]+)\) \| `(.+)` \| ", PAGE, re.MULTILINE)
 CALLS = [call for _, _, _, call in ROWS]
 LIBRARIES = {"RecBole", "Transformers4Rec", "RecTools", "implicit", "session-rec"}

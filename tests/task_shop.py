@@ -1,4 +1,4 @@
-"""The simulated shop on which the commands of docs/wishes.md run."""
+"""The simulated shop on which the commands of docs/common-tasks.md run."""
 
 from __future__ import annotations
 
