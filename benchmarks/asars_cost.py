@@ -25,20 +25,24 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nextclick.data.store import Store
+from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.neural.asars import ASARS
 from nextclick.models.neural.asars_config import ASARSConfig
 from nextclick.models.neural.gru4rec import GRU4Rec
-from nextclick.models.neural_model import DatasetInfo, NeuralModel
 from nextclick.models.ops.gap_bins import GapBins
 from nextclick.training.device import seeded
 from nextclick.training.trainer import Trainer
 from nextclick.training.training_config import build_configs
+
+if TYPE_CHECKING:
+    from nextclick.models.neural_model import NeuralModel
 
 MIB = 1 << 20
 VARIANTS = ("user_att", "user_cat", "time_att", "time_cat", "time_user")

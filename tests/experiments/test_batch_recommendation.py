@@ -16,8 +16,8 @@ from nextclick.data.readers.columns import Columns
 from nextclick.errors import ConfigError, EmptyLogError, OutputError, SourceError
 from nextclick.experiments import session_spool
 from nextclick.experiments.batch_recommendation import recommend_file, recommend_frame
+from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.neural.asars import ASARS, ASARSConfig
-from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.gap_bins import GapBins
 from nextclick.serving import batch_scoring
 from reference.neural_cases import spread_weights

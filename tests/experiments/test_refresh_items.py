@@ -16,10 +16,10 @@ from nextclick.core.sessions import Sessions
 from nextclick.data.options import FilterOptions, ItemOptions, SplitOptions
 from nextclick.errors import ConfigError
 from nextclick.experiments.refresh_options import FineTuneOptions, PublishCheckOptions
+from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.features.item_features import Feature, ItemFeatures
 from nextclick.models.incremental_state import PriorSessions
 from nextclick.models.neural.narm import NARM, NARMConfig
-from nextclick.models.neural_model import DatasetInfo
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ from nextclick.batches.session_order import SessionOrder
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.session_history import SessionHistory
 from nextclick.core.sessions import Sessions
+from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.neural.asars import ASARS, ASARSConfig
-from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.earlier_sessions import age_rows, history_inputs
 from nextclick.models.ops.gap_bins import GapBins
 from nextclick.training.encoder_inputs import EncoderInputs

@@ -6,6 +6,7 @@ import torch
 
 from nextclick.core.sessions import Sessions
 from nextclick.graphs.nearby_items import NearbyItems, nearby_items
+from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.neural.cosine_gru import (
     CosineGRU,
@@ -13,7 +14,6 @@ from nextclick.models.neural.cosine_gru import (
     NeighborVectors,
     clicks_so_far,
 )
-from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.gap_bins import GapBins
 from nextclick.models.ops.layers import unit_rows_
 from nextclick.training.trainer import Trainer

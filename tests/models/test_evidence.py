@@ -10,10 +10,10 @@ from nextclick.core.sessions import Sessions
 from nextclick.core.types import silent
 from nextclick.models.classical.bpr_mf import BPRMF, BPRMFConfig
 from nextclick.models.classical.fpmc import FPMC, FPMCConfig
+from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.model_explanation import active_recording, record_attention, recording
 from nextclick.models.model_registry import model_class
 from nextclick.models.neural.asars import ASARS, ASARSConfig
-from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.gap_bins import GapBins
 from reference.neural_cases import DAYS, N, small_model, spread_weights
 

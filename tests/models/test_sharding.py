@@ -13,8 +13,8 @@ from nextclick.core.item_rules import ItemRules
 from nextclick.core.processes import Processes
 from nextclick.errors import ConfigError
 from nextclick.evaluation import RankingProtocol, evaluate
+from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.model_registry import model_class
-from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.gap_bins import GapBins
 from nextclick.models.sharding import construction
 from nextclick.models.sharding.construction import build_sharded

@@ -11,7 +11,8 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.sessions import Sessions
-from nextclick.models.neural_model import NEURAL, Encoder, NeuralModel
+from nextclick.models.encoder import Encoder
+from nextclick.models.neural_model import NEURAL, NeuralModel
 
 if TYPE_CHECKING:
     from nextclick.models.base import Capabilities

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.neural.asars import ASARS, ASARSConfig
 from nextclick.models.neural.cosine_gru import CosineGRU, CosineGRUConfig
 from nextclick.models.neural.sr_gnn import SRGNN, SRGNNConfig
-from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.gap_bins import GapBins
 from nextclick.serving.request import RecommendationRequest, ResolvedRequest, to_batch
 from nextclick.serving.search.compiled_encoders import compile_encoder

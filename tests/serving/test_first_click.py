@@ -15,8 +15,8 @@ from nextclick.core.vocabulary import Vocabulary
 from nextclick.data.options import SplitOptions
 from nextclick.errors import ConfigError, StoreError
 from nextclick.experiments.user_sessions import user_sessions
+from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.neural.asars import ASARS, ASARSConfig
-from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.gap_bins import GapBins
 from nextclick.serving import Recommender
 from reference.neural_cases import spread_weights

@@ -12,8 +12,8 @@ from nextclick.artifact import Artifact
 from nextclick.cli.main import app as command_line
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ConfigError
+from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.neural.asars import ASARS, ASARSConfig
-from nextclick.models.neural_model import DatasetInfo
 from nextclick.models.ops.gap_bins import GapBins
 from nextclick.serving import Recommender
 from nextclick.serving.request_history import resolve_history

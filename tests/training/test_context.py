@@ -5,8 +5,8 @@ import pytest
 
 from nextclick.batches.session_order import SessionOrder
 from nextclick.core.sessions import Sessions
+from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.neural.asars import ASARS, ASARSConfig
-from nextclick.models.neural_model import DatasetInfo
 from nextclick.training.encoder_inputs import EncoderInputs
 
 

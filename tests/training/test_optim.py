@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from nextclick.errors import TrainingError
 from nextclick.losses.compute import Loss
-from nextclick.models.neural_model import Encoder
+from nextclick.models.encoder import Encoder
 from nextclick.training.adagrad import Adagrad
 from nextclick.training.optim import Optimizers, clip, learning_rate, make_optimizer
 from nextclick.training.row_adam import RowAdam

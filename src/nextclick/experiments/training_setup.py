@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from nextclick.core.vocabulary import Vocabulary
     from nextclick.data.store import Store
     from nextclick.evaluation import RankingProtocol
-    from nextclick.models.neural_model import DatasetInfo, NeuralModel
+    from nextclick.models.dataset_info import DatasetInfo
+    from nextclick.models.neural_model import NeuralModel
     from nextclick.training.loop import OnInterval, Validate
     from nextclick.training.trainer import TrainingSummary
     from nextclick.training.training_config import NeuralOptions, TrainingConfig

@@ -94,7 +94,8 @@ def _value(model: Model, parameter: str) -> object:
 
 def _reads_graphs(model: Any) -> bool:
     """Whether the encoder has inputs that no operation of PyTorch computes."""
-    from nextclick.models.neural_model import Encoder, NeuralModel
+    from nextclick.models.encoder import Encoder
+    from nextclick.models.neural_model import NeuralModel
 
     encoder = type(model.encoder)
     is_outside = encoder.prepare_prefixes is not Encoder.prepare_prefixes

@@ -17,7 +17,7 @@ from nextclick.models.ops.exported_rnn import with_exported_rnns
 
 if TYPE_CHECKING:
     from nextclick.core.types import BoolArray
-    from nextclick.models.neural_model import Encoder
+    from nextclick.models.encoder import Encoder
 
 
 class ScoringGraph(nn.Module):

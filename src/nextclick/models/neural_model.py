@@ -1,4 +1,4 @@
-"""Base classes of neural models: an encoder with one query per prefix, and a scorer around it.
+"""Base class of neural models: a scorer around an encoder with one query per prefix.
 
 Every score is a product: queries (P, D) times a table of items (N + 1, D), plus a bias. Bilinear,
 tied, separate and fully connected decoders differ only in the table, so losses, negative sampling
@@ -7,28 +7,27 @@ and ranking are shared by all models.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nextclick.core.array_checks import ArrayError, check_length, named_array
 from nextclick.core.item_similarity import vector_similarity
 from nextclick.models.base import Capabilities, Model
+from nextclick.models.dataset_info import NO_DATASET_INFO, DatasetInfo
 from nextclick.models.features.feature_options import feature_names
 from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.features.item_features import ItemFeatures, feature_columns
 from nextclick.models.model_explanation import recording
 from nextclick.models.ops.earlier_sessions import history_inputs
-from nextclick.models.ops.gap_bins import GapBins
 from nextclick.models.ops.session_inputs import SessionInputs, to_tensor
 from nextclick.models.ops.torch_threads import threads_for, use_torch_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from nextclick.core.item_similarity import ItemSimilarity
@@ -38,12 +37,10 @@ if TYPE_CHECKING:
     from nextclick.core.session_history import SessionHistory
     from nextclick.core.sessions import Sessions
     from nextclick.core.tensor_file import Storable
-    from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int32Array, Int64Array
+    from nextclick.core.types import AnyArray, Float32Array, Int32Array, Int64Array
+    from nextclick.models.encoder import Encoder, Task
     from nextclick.models.incremental_state import PriorSessions
     from nextclick.models.model_explanation import ModelExplanation
-    from nextclick.models.ops.earlier_sessions import ScoreAdditions
-    from nextclick.models.ops.gap_bins import BinRule
-    from nextclick.models.ops.gru_step import GRUStack
     from nextclick.models.ops.prefix_inputs import TensorRecord
     from nextclick.models.sharding.item_shards import ItemShards
 
@@ -53,196 +50,8 @@ NEURAL = Capabilities(neural=True, update="fine-tune", product_scores=True)
 ATTENTIVE = replace(NEURAL, explains=True, attention=True)
 """The capabilities of a neural model whose encoder records its attention weights."""
 
-_NEEDS_DATASET_INFO = frozenset(
-    {"times", "users", "features"}
-)  # requirements that need a `DatasetInfo`
-
-
-class Encoder(nn.Module, ABC):
-    """A torch module that computes one query for every prefix of a session.
-
-    `forward(items, **inputs)` returns (B, T, D) queries of (B, T) int64 items, right-padded with 0.
-    It is causal: row t of its output depends on clicks 0..t alone, so one pass covers all prefixes.
-    The item embedding is the attribute `items`. Queries at padded positions are finite and have no
-    meaning. The encoder of a model that requires times, users or a
-    history also takes, by name:
-
-    - gaps (B, T) float32, seconds since the click before; 0 for the first click, NaN if unknown;
-    - waited (B, T) float32, seconds from each click to the prediction after it;
-    - users (B,) int64; 0 is an unknown visitor;
-    - history, a `HistoryInputs`: the earlier sessions of the visitors.
-
-    Where `prepare_prefixes` returns a record, `forward` also takes it as `prefixes`; without it
-    the encoder builds the record for all prefixes.
-
-    Attributes:
-        candidate_rows: for an encoder that computes its table from other weights, a method that
-            computes the (U, D) vectors of (U,) items, for steps with sampled negatives; else None.
-        mixes_rows: whether the queries of a row depend on other rows in training, as with a memory
-            of sessions. Such an encoder cannot be trained by several processes.
-        shards: the rows in this process, if they are split; `table` then has these rows only.
-        step_items: (U,) the item of each row of the item tables, within `ItemShards.rows_of`; None
-            outside, where row i is that of item i.
-    """
-
-    mixes_rows: bool = False
-    shards: ItemShards | None = None
-    step_items: Tensor | None = None
-    candidate_rows: Callable[[Tensor], Tensor] | None = None
-
-    @abstractmethod
-    def table(self) -> tuple[Tensor, Tensor | None]:
-        """(N + 1, D) item vectors that queries are multiplied with, and (N + 1,) bias or None."""
-
-    @property
-    def width(self) -> int:
-        """D."""
-        if self.candidate_rows is None:
-            return self.table()[0].shape[1]
-        padding = torch.zeros(1, dtype=torch.int64, device=next(self.parameters()).device)
-        return self.candidate_rows(padding).shape[1]
-
-    def related_items(self, items: Tensor) -> Tensor:
-        """The items whose rows the vectors of (U,) items are also computed from; most have none."""
-        return items[:0]
-
-    def prepare_prefixes(
-        self, items: Int64Array, cells: Int64Array, session: Int64Array | None
-    ) -> TensorRecord | None:
-        """Inputs of `forward` that are derived from the clicks, such as graphs; None for none.
-
-        The loader thread computes them during the training step before.
-
-        Args:
-            items: (B, T) int64.
-            cells: (P,) int64, the cells b * T + t whose queries are used, ascending.
-            session: (B,) int64, the number of each row's training session; None outside training.
-        """
-        del items, cells, session
-        return None
-
-    def last_prefixes(self, items: Tensor, last: Tensor) -> TensorRecord | None:
-        """The record of `prepare_prefixes` for one prefix per row, for an exported graph.
-
-        An encoder whose record can be computed by operations of PyTorch implements this method. One
-        that implements only `prepare_prefixes`, such as a graph network, cannot be exported.
-
-        Args:
-            items: (B, T) int64.
-            last: (B,) int64, the position of the last click of each row.
-        """
-        del items, last
-        return None
-
-    def additions(
-        self, queries: Tensor, rows: Tensor, inputs: Mapping[str, Any]
-    ) -> ScoreAdditions | None:
-        """Values that are added to the products of the queries and the table; None for none.
-
-        A model with additions declares `product_scores` false.
-
-        Args:
-            queries: (P, D), of prefixes.
-            rows: (P,) int64, the row of `items` of each prefix.
-            inputs: the further inputs of `forward`, by name.
-        """
-        del queries, rows, inputs
-        return None
-
-    def begin_epoch(self) -> None:
-        """Prepare for the first step of an epoch."""
-
-    def decays(self, name: str) -> bool:
-        """Whether weight decay applies to the parameter of that name."""
-        del name
-        return True
-
-    def initial_state(self, n_lanes: int) -> Tensor:
-        """(L, B, H) states before the first click; with `Capabilities.recurrent_step` only."""
-        raise NotImplementedError(f"{type(self).__name__} has no recurrent step")
-
-    def gru_stack(self) -> GRUStack | None:
-        """The layers of `step`, if it is GRU layers above the rows of `items`; else None.
-
-        The training computes the steps of such an encoder by compiled kernels.
-        """
-        return None
-
-    def step(self, items: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries (B, D) and states (L, B, H) after one more click (B,) of each session."""
-        raise NotImplementedError(f"{type(self).__name__} has no recurrent step")
-
-
-class Task(nn.Module, ABC):
-    """An auxiliary training task, which runs before the prefixes of each epoch.
-
-    Its parameters are all weights that it trains, shared weights of the encoder included.
-
-    Attributes:
-        label: the name of its steps in progress reports.
-        rate: its learning rate as a multiple of the model's.
-    """
-
-    label: str
-    rate: float
-
-    @abstractmethod
-    def steps(self, epoch: int) -> Iterator[dict[str, AnyArray]]:
-        """Yield the arrays of each step of an epoch; the same epoch yields the same arrays."""
-
-    @abstractmethod
-    def loss(self, arrays: dict[str, Tensor]) -> Tensor:
-        """() mean loss of a step."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DatasetInfo:
-    """Properties of the training log that an encoder depends on besides the number of items.
-
-    Attributes:
-        seen_users: (U + 1,) bool, whether a user has a training session; entry 0 is the unknown
-            user. None for a model that reads no users.
-        bins: the binning of gaps; None for a model that reads no times.
-        features: the features of the items; None for a model that reads none.
-    """
-
-    seen_users: BoolArray | None = None
-    bins: GapBins | None = None
-    features: ItemFeatures | None = None
-
-    @classmethod
-    def from_sessions(
-        cls, sessions: Sessions, reads: frozenset[str], bins: BinRule = "scott"
-    ) -> DatasetInfo:
-        """Measure training sessions for a model that reads "times" or "users"."""
-        seen_users = gap_bins = None
-        if "users" in reads:
-            assert sessions.users is not None
-            seen_users = np.bincount(sessions.users, minlength=sessions.n_users + 1) > 0
-            seen_users[0] = False
-        if "times" in reads:
-            gap_bins = GapBins.from_sessions(sessions, bins)
-        return cls(seen_users, gap_bins)
-
-    def with_features(
-        self, config: Any, sessions: Sessions, item_table: ItemTable | None
-    ) -> DatasetInfo:
-        """The same with the features that a config names.
-
-        Raises:
-            ConfigError: there is no item table, or it has no such column.
-        """
-        clicked = sessions.support() > 0
-        return replace(self, features=ItemFeatures.learn(config, item_table, clicked))
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, AnyArray], config: Any = None) -> DatasetInfo:
-        """Read the properties back from the weights of an encoder and the config of its model."""
-        bins = GapBins.from_state(state) if "gap_width" in state else None
-        return cls(state.get("seen_users"), bins, ItemFeatures.from_state(state, config))
-
-
-NO_DATASET_INFO = DatasetInfo()
+# requirements that need a `DatasetInfo`
+_NEEDS_DATASET_INFO = frozenset({"times", "users", "features"})
 
 
 class NeuralModel(Model):

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.core.sessions import Sessions
-    from nextclick.models.neural_model import NeuralModel, Task
+    from nextclick.models.encoder import Task
+    from nextclick.models.neural_model import NeuralModel
     from nextclick.training.batch_source import BatchSource, TrainingStep
     from nextclick.training.training_config import TrainingConfig
 

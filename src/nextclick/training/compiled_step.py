@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nextclick.core.types import AnyArray, Float32Array, Int64Array
-    from nextclick.models.neural_model import Encoder
+    from nextclick.models.encoder import Encoder
     from nextclick.models.ops.gru_step import GRUStack
     from nextclick.training.batch_source import TrainingStep
     from nextclick.training.objective import Objective

@@ -11,11 +11,12 @@ import torch
 
 from nextclick.core.processes import current
 from nextclick.errors import ConfigError
-from nextclick.models.neural_model import NO_DATASET_INFO
+from nextclick.models.dataset_info import NO_DATASET_INFO
 from nextclick.training.device import seeded
 
 if TYPE_CHECKING:
-    from nextclick.models.neural_model import DatasetInfo, NeuralModel
+    from nextclick.models.dataset_info import DatasetInfo
+    from nextclick.models.neural_model import NeuralModel
     from nextclick.training.training_config import TrainingConfig
 
 _GIB = 1 << 30

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nextclick.core.array_checks import ArrayError
 from nextclick.core.processes import current
 from nextclick.errors import TrainingError
-from nextclick.models.neural_model import Encoder
+from nextclick.models.encoder import Encoder
 from nextclick.models.ops.finite import is_finite
 from nextclick.training.adagrad import Adagrad
 from nextclick.training.checkpoint_checks import check_tensor
@@ -21,7 +21,7 @@ from nextclick.training.row_adam import RowAdam
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nextclick.models.neural_model import Task
+    from nextclick.models.encoder import Task
     from nextclick.models.sharding.item_shards import ItemShards
     from nextclick.training.training_config import TrainingConfig
     from nextclick.training.training_plan import TrainingPlan

@@ -60,15 +60,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nextclick.core.search_space import Choice, FloatRange, Space
+from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.neural.asars_config import ASARSConfig
 from nextclick.models.neural.asars_encoder import ASARSEncoder
-from nextclick.models.neural_model import ATTENTIVE, NEURAL, DatasetInfo, Encoder, NeuralModel
+from nextclick.models.neural_model import ATTENTIVE, NEURAL, NeuralModel
 from nextclick.models.presets import ASARS_HINGE, SAMPLED_SOFTMAX, TRAINING_SPACE
 
 if TYPE_CHECKING:
     from nextclick.core.item_table import ItemTable
     from nextclick.core.sessions import Sessions
     from nextclick.models.base import Capabilities, Moment
+    from nextclick.models.encoder import Encoder
 
 # chosen on validation splits; see docs/results/asars.md
 IMPROVED: dict[str, Any] = {

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from nextclick.models.encoder import Encoder
 from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.model_explanation import record_attention
-from nextclick.models.neural_model import DatasetInfo, Encoder
 from nextclick.models.ops.earlier_sessions import (
     CarriedState,
     HistoryAttention,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from nextclick.models.dataset_info import DatasetInfo
     from nextclick.models.neural.asars_config import ASARSConfig
     from nextclick.models.ops.earlier_sessions import HistoryInputs, ScoreAdditions
 

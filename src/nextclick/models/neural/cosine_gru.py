@@ -39,16 +39,12 @@ from torch.nn.functional import normalize
 
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.graphs.nearby_items import nearby_items
+from nextclick.models.dataset_info import NO_DATASET_INFO, DatasetInfo
+from nextclick.models.encoder import Encoder
 from nextclick.models.features.feature_options import FeatureConfig
 from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.model_explanation import record_attention
-from nextclick.models.neural_model import (
-    ATTENTIVE,
-    NO_DATASET_INFO,
-    DatasetInfo,
-    Encoder,
-    NeuralModel,
-)
+from nextclick.models.neural_model import ATTENTIVE, NeuralModel
 from nextclick.models.ops.additive_attention import additive_energy
 from nextclick.models.ops.gap_bins import START
 from nextclick.models.ops.gru import GRU

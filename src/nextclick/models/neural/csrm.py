@@ -48,13 +48,14 @@ from torch import nn
 
 from nextclick.core.array_checks import check_range, named_array
 from nextclick.core.search_space import Choice, FloatRange, Space, drop_fixed
+from nextclick.models.encoder import Encoder
 from nextclick.models.model_explanation import (
     MAX_NEIGHBORS,
     Neighbor,
     active_recording,
     record_attention,
 )
-from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
+from nextclick.models.neural_model import ATTENTIVE, NeuralModel
 from nextclick.models.ops.additive_attention import additive_energy
 from nextclick.models.ops.gru import GRU, row_lengths
 from nextclick.models.ops.layers import (

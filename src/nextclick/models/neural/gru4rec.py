@@ -37,7 +37,8 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, Space
-from nextclick.models.neural_model import NEURAL, Encoder, NeuralModel
+from nextclick.models.encoder import Encoder
+from nextclick.models.neural_model import NEURAL, NeuralModel
 from nextclick.models.ops.exported_rnn import RNNWeights, exported_rnn
 from nextclick.models.ops.gru_step import GRUStack, GRUWeights
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding, uniform_

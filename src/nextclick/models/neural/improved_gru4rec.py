@@ -28,7 +28,8 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, Space
-from nextclick.models.neural_model import Encoder, NeuralModel
+from nextclick.models.encoder import Encoder
+from nextclick.models.neural_model import NeuralModel
 from nextclick.models.ops.gru import GRU
 from nextclick.models.ops.layers import (
     Dropout,

@@ -43,8 +43,9 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
+from nextclick.models.encoder import Encoder
 from nextclick.models.model_explanation import record_attention
-from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
+from nextclick.models.neural_model import ATTENTIVE, NeuralModel
 from nextclick.models.ops.layers import Dropout, clamp_norm, clear_padding_, item_embedding
 from nextclick.models.ops.lessr_graph import LESSRGraphs, lessr_graphs
 from nextclick.models.ops.prefix_inputs import given_or_built, scatter_to_batch

@@ -43,9 +43,10 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
+from nextclick.models.encoder import Encoder
 from nextclick.models.model_explanation import record_attention
 from nextclick.models.neural.sr_gnn import SRGNNConfig, SRGNNEncoder
-from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
+from nextclick.models.neural_model import ATTENTIVE, NeuralModel
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding
 from nextclick.models.ops.lgsr_graph import ItemGraphTask
 from nextclick.models.ops.prefix_inputs import (

@@ -32,17 +32,12 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, Space
+from nextclick.models.dataset_info import NO_DATASET_INFO, DatasetInfo
+from nextclick.models.encoder import Encoder
 from nextclick.models.features.feature_options import FeatureConfig
 from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.model_explanation import record_attention
-from nextclick.models.neural_model import (
-    ATTENTIVE,
-    NEURAL,
-    NO_DATASET_INFO,
-    DatasetInfo,
-    Encoder,
-    NeuralModel,
-)
+from nextclick.models.neural_model import ATTENTIVE, NEURAL, NeuralModel
 from nextclick.models.ops.additive_attention import additive_energy
 from nextclick.models.ops.gru import GRU
 from nextclick.models.ops.layers import (

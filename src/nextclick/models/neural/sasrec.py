@@ -34,16 +34,12 @@ from torch.nn import functional
 
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.errors import ConfigError
+from nextclick.models.dataset_info import NO_DATASET_INFO, DatasetInfo
+from nextclick.models.encoder import Encoder
 from nextclick.models.features.feature_options import FeatureConfig
 from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.model_explanation import active_recording, record_attention
-from nextclick.models.neural_model import (
-    ATTENTIVE,
-    NO_DATASET_INFO,
-    DatasetInfo,
-    Encoder,
-    NeuralModel,
-)
+from nextclick.models.neural_model import ATTENTIVE, NeuralModel
 from nextclick.models.ops.layers import (
     Dropout,
     causal_softmax,

@@ -42,8 +42,9 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, IntRange, Space
+from nextclick.models.encoder import Encoder
 from nextclick.models.model_explanation import record_attention
-from nextclick.models.neural_model import ATTENTIVE, NEURAL, Encoder, NeuralModel
+from nextclick.models.neural_model import ATTENTIVE, NEURAL, NeuralModel
 from nextclick.models.ops.layers import clear_padding_, item_embedding
 from nextclick.models.ops.prefix_inputs import given_or_built, scatter_to_batch
 from nextclick.models.ops.segments import group_energy, group_sum

@@ -27,8 +27,9 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, Space
+from nextclick.models.encoder import Encoder
 from nextclick.models.model_explanation import record_attention
-from nextclick.models.neural_model import ATTENTIVE, Encoder, NeuralModel
+from nextclick.models.neural_model import ATTENTIVE, NeuralModel
 from nextclick.models.ops.additive_attention import additive_energy
 from nextclick.models.ops.layers import clamp_norm, clear_padding_, item_embedding, normal_
 from nextclick.models.presets import QUICK_SOFTMAX, TRAINING_SPACE

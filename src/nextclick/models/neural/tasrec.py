@@ -52,19 +52,14 @@ import numpy as np
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
 from nextclick.graphs.daily_graphs import DailyGraphs
 from nextclick.graphs.graph_file import GraphFile
+from nextclick.models.dataset_info import NO_DATASET_INFO, DatasetInfo
 from nextclick.models.model_explanation import (
     MAX_NEIGHBORS,
     GraphNeighbors,
     ModelExplanation,
 )
 from nextclick.models.neural.tasrec_encoder import TASRecConfig, TASRecEncoder
-from nextclick.models.neural_model import (
-    ATTENTIVE,
-    NO_DATASET_INFO,
-    DatasetInfo,
-    Encoder,
-    NeuralModel,
-)
+from nextclick.models.neural_model import ATTENTIVE, NeuralModel
 from nextclick.models.ops.temporal_history import GRAPH_ARRAYS, TemporalHistory
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 
@@ -75,6 +70,7 @@ if TYPE_CHECKING:
     from nextclick.core.sessions import Sessions
     from nextclick.core.types import AnyArray, Int32Array, Int64Array
     from nextclick.models.base import Capabilities
+    from nextclick.models.encoder import Encoder
     from nextclick.models.ops.prefix_inputs import TensorRecord
 
 _PAPER: dict[str, Any] = {

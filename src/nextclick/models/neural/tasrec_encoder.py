@@ -12,9 +12,9 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.graphs.temporal_graph import TemporalGraph
+from nextclick.models.encoder import Encoder
 from nextclick.models.model_explanation import record_attention
 from nextclick.models.neural.sr_gnn import GatedGraph
-from nextclick.models.neural_model import Encoder
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding
 from nextclick.models.ops.prefix_inputs import TensorRecord, given_or_built, scatter_to_batch
 from nextclick.models.ops.segments import group_energy, group_sum

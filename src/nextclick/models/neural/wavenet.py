@@ -21,7 +21,8 @@ from pydantic import Field
 from torch import nn
 
 from nextclick.core.search_space import Choice, FloatRange, IntRange, Space
-from nextclick.models.neural_model import Encoder, NeuralModel
+from nextclick.models.encoder import Encoder
+from nextclick.models.neural_model import NeuralModel
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding, normal_
 from nextclick.models.presets import ASARS_HINGE, SAMPLED_SOFTMAX, TRAINING_SPACE
 

@@ -33,7 +33,7 @@ from torch.nn import functional
 from nextclick.batches.log_uniform import LogUniformSampler
 from nextclick.graphs.item_graph import ItemGraph
 from nextclick.graphs.walks import Walks
-from nextclick.models.neural_model import Task
+from nextclick.models.encoder import Task
 from nextclick.models.ops.layers import clear_padding_, item_embedding
 from nextclick.models.ops.skip_gram import skip_gram_loss
 

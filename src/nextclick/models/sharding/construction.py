@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.core.processes import Processes
-    from nextclick.models.neural_model import DatasetInfo, NeuralModel
+    from nextclick.models.dataset_info import DatasetInfo
+    from nextclick.models.neural_model import NeuralModel
 
 M = TypeVar("M", bound="NeuralModel")
 

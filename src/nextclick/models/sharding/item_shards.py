@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.core.processes import Processes
-    from nextclick.models.neural_model import Encoder
+    from nextclick.models.encoder import Encoder
 
 T = TypeVar("T")
 

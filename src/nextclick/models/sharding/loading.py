@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nextclick.core.array_checks import ArrayError
-from nextclick.models.neural_model import DatasetInfo
+from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.ops.finite import is_finite
 from nextclick.models.sharding.construction import build_sharded
 from nextclick.models.sharding.tensor_reader import TensorReader
