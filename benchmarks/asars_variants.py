@@ -26,7 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -36,7 +36,11 @@ from nextclick.models.model_registry import model_class
 from nextclick.simulation.simulate import simulate_frame
 from nextclick.simulation.simulation_config import SimulationConfig
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
 K = 20
+METRIC = f"recall@{K}"  # chooses epochs and rates
 EARLIER = "earlier-sessions"
 VARIANTS = ("user_att", "user_cat", "time_att", "time_cat", "time_user")
 BEFORE: dict[str, Any] = {
@@ -104,15 +108,18 @@ class Measurements:
         """A finished measurement, or a new one, which is written to the file."""
         key = (form, seed, rate, part)
         if key not in self.rows:
-            row = self.measure(form, seed, rate, part)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            self.rows[key] = row
+            for row in self.measure(form, seed, rate, part):
+                if self.key(row) not in self.rows:
+                    with self.path.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(row) + "\n")
+                    self.rows[self.key(row)] = row
         found: dict[str, Any] = self.rows[key]
         return found
 
-    def measure(self, form: str, seed: int, rate: float | None, part: str) -> dict[str, Any]:
-        """Train a form and rank a part."""
+    def measure(
+        self, form: str, seed: int, rate: float | None, part: str
+    ) -> Iterator[dict[str, Any]]:
+        """Train a form and rank a part; a training for the test has a validation of its own."""
         model, values = forms()[form]
         if model_class(model).default_capabilities.neural:
             values = values | {"threads": self.threads}
@@ -122,21 +129,27 @@ class Measurements:
         has_users = self.store.users is not None
         by = [EARLIER] if has_users and self.store.part(part).times is not None else []
         found = evaluate(artifact, self.store, part=part, ks=[K], by=by, n_bootstrap=0).evaluation
-        return {
+        row = {
             "log": self.store.fingerprint, "form": form, "model": model, "values": values,
             "seed": seed, "rate": rate, "part": part, "seconds": artifact.trained["seconds"],
-            "prefixes": found["counts"]["prefixes"], "metrics": percent(found["metrics"]),
-            "by": {
-                row["segment"]: {"prefixes": row["prefixes"]} | percent(row["metrics"])
-                for row in found["segments"].get(EARLIER, ())
-            },
         }  # fmt: skip
+        values_of = {name: metric["value"] for name, metric in found["metrics"].items()}
+        segments = {
+            of["segment"]: {"prefixes": of["prefixes"]}
+            | percent({name: metric["value"] for name, metric in of["metrics"].items()})
+            for of in found["segments"].get(EARLIER, ())
+        }
+        yield row | {
+            "prefixes": found["counts"]["prefixes"], "metrics": percent(values_of), "by": segments
+        }  # fmt: skip
+        if history := artifact.trained.get("selection_history"):
+            selected = max(history, key=lambda interval: interval[METRIC])
+            yield row | {"part": "valid", "metrics": percent(selected), "by": {}}
 
 
-def percent(metrics: dict[str, Any]) -> dict[str, float]:
+def percent(metrics: Mapping[str, float]) -> dict[str, float]:
     """Recall and MRR in percent."""
-    names = (f"recall@{K}", f"mrr@{K}")
-    return {name: round(100 * metrics[name]["value"], 3) for name in names}
+    return {name: round(100 * metrics[name], 3) for name in (METRIC, f"mrr@{K}")}
 
 
 def returning_log(config: SimulationConfig) -> pl.DataFrame:
@@ -208,16 +221,18 @@ def main() -> None:
     print("|---|---|---|---|---|---|", flush=True)
     seeds = range(options.seeds)
     for form in options.only or readable(measurements.store):
-        recall, mrr = f"recall@{K}", f"mrr@{K}"
+        if len(options.rates) == 1 and "test" in options.parts:
+            for seed in seeds:  # these trainings have validations too
+                measurements.measured(form, seed, options.rates[0], "test")
         by_rate = {
             rate: [measurements.measured(form, seed, rate, "valid") for seed in seeds]
             for rate in options.rates
         }
-        best = max(by_rate, key=lambda rate: mean(by_rate[rate], recall))
+        best = max(by_rate, key=lambda rate: mean(by_rate[rate], METRIC))
         parts = [by_rate[best]]
         if "test" in options.parts:
             parts.append([measurements.measured(form, seed, best, "test") for seed in seeds])
-        cells = [f"{mean(rows, name):.2f}" for rows in parts for name in (recall, mrr)]
+        cells = [f"{mean(rows, name):.2f}" for rows in parts for name in (METRIC, f"mrr@{K}")]
         print(f"| {form} | {best or 'preset'} | {' | '.join(cells)} |", flush=True)
 
 
