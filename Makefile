@@ -1,5 +1,8 @@
 # Every target creates the virtual environment it needs.
 PYTHON ?= python3
+# Python writes what it compiles, also where the environment forbids it: without that, each of the
+# hundreds of processes that the tests start compiles all that it imports
+unexport PYTHONDONTWRITEBYTECODE
 # modules are compiled when they are first imported, which most never are
 PIP = bin/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 

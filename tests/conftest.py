@@ -11,9 +11,10 @@ from hypothesis import settings
 
 from nextclick.cli.output import choose_streams
 from page_in_browser import FLAGS, chromium
+from unrendered_figures import unrendered_figures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 # the first example compiles a kernel, so no deadline; the same examples on every run
 settings.register_profile("nextclick", deadline=None, derandomize=True)
@@ -41,6 +42,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("data"):
                 item.add_marker(data)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Render figures only in tests of figures, and in their fixtures."""
+    if item.get_closest_marker("figures"):
+        return (yield)
+    with unrendered_figures():
+        return (yield)
 
 
 @pytest.fixture(autouse=True)
