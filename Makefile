@@ -17,7 +17,7 @@ demo: .venv-demo/ready
 	  --session "$$(awk -F, 'NR > 1 && NR < 5 { printf "%s%s", comma, $$3; comma = "," }' demo/clicks.csv)" -k 5
 
 test: .venv-test/ready
-	.venv-test/bin/python -m pytest --numprocesses auto --dist loadfile
+	.venv-test/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # the tests of `prepare --engine spark`, which need Java 17 or later on the PATH
 test-spark: .venv-test/spark-ready
