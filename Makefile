@@ -1,5 +1,8 @@
 # Every target creates the virtual environment it needs.
 PYTHON ?= python3
+# Python writes what it compiles, also where the environment forbids it: without that, each of the
+# hundreds of processes that the tests start compiles all that it imports
+unexport PYTHONDONTWRITEBYTECODE
 # modules are compiled when they are first imported, which most never are
 PIP = bin/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 
@@ -14,7 +17,7 @@ demo: .venv-demo/ready
 	  --session "$$(awk -F, 'NR > 1 && NR < 5 { printf "%s%s", comma, $$3; comma = "," }' demo/clicks.csv)" -k 5
 
 test: .venv-test/ready
-	.venv-test/bin/python -m pytest --numprocesses auto --dist loadfile
+	.venv-test/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # the tests of `prepare --engine spark`, which need Java 17 or later on the PATH
 test-spark: .venv-test/spark-ready

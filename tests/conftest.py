@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,24 @@ from hypothesis import settings
 
 from nextclick.cli.output import choose_streams
 from page_in_browser import FLAGS, chromium
+from unrendered_figures import unrendered_figures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+
+# files of few tests that take long; started last, one of them would leave the other cores idle
+LONG_FILES = {
+    "test_kill.py",
+    "test_kill_training.py",
+    "test_onnx_export.py",
+    "test_page_browser.py",
+    "test_processes.py",
+    "test_run_default.py",
+    "test_split_tables.py",
+    "test_torchrun.py",
+    "test_tutorial.py",
+}
+TESTS_OF_A_LONG_FILE = 100  # for the order; the first files compile what these use
 
 # the first example compiles a kernel, so no deadline; the same examples on every run
 settings.register_profile("nextclick", deadline=None, derandomize=True)
@@ -26,6 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    sort_files(items)
     if not config.getoption("--run-slow"):
         slow = pytest.mark.skip(reason="takes a minute or more; run with --run-slow")
         for item in items:
@@ -41,6 +58,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("data"):
                 item.add_marker(data)
+
+
+def sort_files(items: list[pytest.Item]) -> None:
+    """Put the files of many tests first, and those that take long before the last."""
+    counts = Counter(item.path for item in items)
+    counts.update({path: TESTS_OF_A_LONG_FILE for path in counts if path.name in LONG_FILES})
+    items.sort(key=lambda item: -counts[item.path])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Render figures only in tests of figures, and in their fixtures."""
+    if item.get_closest_marker("figures"):
+        return (yield)
+    with unrendered_figures():
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

@@ -28,9 +28,9 @@ CASES = {
     "cosine-gru": ("cosine-gru", {"width": 6}),
     "cosine-gru times": ("cosine-gru", {"width": 6, "times": True}),
     "asars": ("asars", _ASARS),
-    "asars elapsed": ("asars", _ASARS | {"gap": "elapsed", "bins": "log", "cell": "gru"}),
 }
 FURTHER_CASES = {
+    "asars elapsed": ("asars", _ASARS | {"gap": "elapsed", "bins": "log", "cell": "gru"}),
     "gru4rec two layers": ("gru4rec", _GRU | {"layers": 2}),
     "gru4rec separate": ("gru4rec", _EMBEDDED | {"embedding": "separate"}),
     "gru4rec one-hot": ("gru4rec", _GRU | {"embedding": "one-hot", "layers": 2}),

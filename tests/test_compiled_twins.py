@@ -290,6 +290,7 @@ def test_the_kernel_takes_over_once_the_work_passes_the_limit(monkeypatch):
 
 SMALL_RUN = """
 import sys
+sys.modules["matplotlib"] = None  # drawing a report takes seconds
 from nextclick.data.prepare_store import prepare
 from nextclick.models.model_registry import BASELINES
 from nextclick.experiments.comparison import CompareOptions, compare

@@ -26,8 +26,16 @@ QUICK = {"epochs": 1, "checkpoint_minutes": 0.0001, "threads": 1}
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shop")
-    config = SimulationConfig(events=15_000, items=500, users=1_500, days=5)
-    simulate(config, folder / "log.parquet")
+    return make_store(folder, events=15_000, items=500, users=1_500)
+
+
+@pytest.fixture(scope="module")
+def small_store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("small"), events=3_000, items=100, users=300)
+
+
+def make_store(folder, **size):
+    simulate(SimulationConfig(days=5, **size), folder / "log.parquet")
     prepare(folder / "log.parquet", folder / "store")
     return folder / "store"
 
@@ -108,23 +116,23 @@ def killed_after_saving(store, output, monkeypatch, **arguments):
     return (output / "weights.safetensors").read_bytes()
 
 
-def test_a_training_killed_after_saving_is_completed(store, tmp_path, monkeypatch):
+def test_a_training_killed_after_saving_is_completed(small_store, tmp_path, monkeypatch):
     output = tmp_path / "stamp"
-    weights = killed_after_saving(store, output, monkeypatch)
-    train(store, "stamp", output, config=QUICK, neural=NeuralOptions(resume=True))
+    weights = killed_after_saving(small_store, output, monkeypatch)
+    train(small_store, "stamp", output, config=QUICK, neural=NeuralOptions(resume=True))
     assert (output / "weights.safetensors").read_bytes() == weights
     assert not has_checkpoint(tmp_path / "stamp.training")
 
 
-def test_an_artifact_of_another_training_is_not_replaced(store, tmp_path, monkeypatch):
+def test_an_artifact_of_another_training_is_not_replaced(small_store, tmp_path, monkeypatch):
     output = tmp_path / "stamp"
-    killed_after_saving(store, output, monkeypatch)
+    killed_after_saving(small_store, output, monkeypatch)
     other = tmp_path / "other"
-    train(store, "pop", other)
+    train(small_store, "pop", other)
     shutil.rmtree(output)
     other.rename(output)
     with pytest.raises(OutputError, match="already exists"):
-        train(store, "stamp", output, config=QUICK, neural=NeuralOptions(resume=True))
+        train(small_store, "stamp", output, config=QUICK, neural=NeuralOptions(resume=True))
     assert Artifact.load(output).model.name == "pop"
 
 

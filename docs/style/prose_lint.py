@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RULES = Path(__file__).with_name("rules.yml")
+GENERATED = {"_build", "model-pages"}
 FENCED = re.compile(r"^ *```.*?^ *```$|^(?: {4}.*\n)+", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`[^`]*`|(?<=\])\([^)\s]*\)|https?://\S+|<!--.*?-->", re.DOTALL)
 BLOCK = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*+|#>]|\d+\.)\s)|\|")
@@ -123,11 +124,11 @@ def register(rules: dict[str, Any]) -> dict[str, bool]:
 
 
 def files_below(paths: list[Path]) -> Iterator[Path]:
-    """The Markdown and Python files among `paths` and in their folders."""
+    """The Markdown and Python files among `paths` and in their folders, without generated ones."""
     for path in paths:
         candidates = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in candidates:
-            if file.suffix in {".md", ".py"} and "_build" not in file.parts:
+            if file.suffix in {".md", ".py"} and GENERATED.isdisjoint(file.parts):
                 yield file
 
 

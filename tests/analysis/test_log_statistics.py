@@ -11,6 +11,7 @@ from nextclick.analysis import ItemCategories, compute_statistics
 from nextclick.core.sessions import MS_PER_DAY, Sessions
 
 pytest.importorskip("matplotlib")
+pytestmark = pytest.mark.figures
 
 STATISTICS = (
     "within_session",

@@ -46,6 +46,7 @@ def test_help(run):
     assert "--json" in out
 
 
+@pytest.mark.figures
 def test_the_folder_the_json_and_the_text(shop, tmp_path, run):
     folder, log = tmp_path / "out", shop / "log.csv"
     code, out, err = run("analyze", shop / "store", "-o", folder, "--categories", log, "--json")

@@ -69,6 +69,7 @@ def test_an_attention_map_too_wide_for_the_terminal(run, tmp_path):
     assert "block 1, head 1: 14 × 14 weights; plot them with --figure" in err
 
 
+@pytest.mark.figures
 def test_examples_and_their_figure(run, folder, tmp_path):
     pytest.importorskip("matplotlib")
     arguments = ("--store", folder / "store", "--examples", "3", "--min-clicks", "1", "--json")

@@ -86,7 +86,8 @@ def test_options_that_do_not_fit(model, words, message, run, tmp_path, monkeypat
 
 def test_ctrl_c_leaves_nothing(model, tmp_path):
     table = tmp_path / "clicks.parquet"
-    pl.DataFrame({"item": [[10, 20, 30]] * 2_000_000}).write_parquet(table)
+    sessions = pl.DataFrame({"item": [[10, 20, 30]] * 1000})
+    pl.concat([sessions] * 2000).write_parquet(table)
     output = tmp_path / "out"
     words = [sys.executable, "-m", "nextclick", "recommend", str(model), "--sessions", str(table)]
     process = subprocess.Popen([*words, "-o", str(output / "o.parquet")], stderr=subprocess.PIPE)

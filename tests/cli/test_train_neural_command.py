@@ -121,50 +121,38 @@ import os, signal, sys
 from nextclick.training import run_log as report
 sys.path.insert(0, sys.argv.pop(1))
 sys.path.append(sys.argv.pop(1))
-if "--resume" not in sys.argv:
-    report.PROGRESS_SECONDS = 0.0
-    report_step = report.RunReporter.step
-    def step(self, position, monitor, label):
-        report_step(self, position, monitor, label)
-        if position.total_steps == 20:
-            os.kill(os.getpid(), signal.SIGINT)
-    report.RunReporter.step = step
+report.PROGRESS_SECONDS = 0.0
+report_step = report.RunReporter.step
+def step(self, position, monitor, label):
+    report_step(self, position, monitor, label)
+    if position.total_steps == 20:
+        os.kill(os.getpid(), signal.SIGINT)
+report.RunReporter.step = step
 from nextclick.cli.main import main
 main()
 """
 
 
-def test_ctrl_c_and_resume(store, tmp_path, tiny_model):
+def test_ctrl_c_and_resume(run, store, tmp_path, tiny_model):
     """A process, a signal, the message, and the weights after --resume."""
-
-    def run(output, *more):
-        arguments = ["train", str(store), "-m", "tiny", "-o", str(output), *QUICK, *more]
-        return subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                STOPPED,
-                str(Path(__file__).parents[1]),
-                str(tiny_model),
-                *arguments,
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    stopped = run(tmp_path / "model")
+    output = tmp_path / "model"
+    arguments = ["train", store, "-m", "tiny", "-o", output, *QUICK]
+    folders = [Path(__file__).parents[1], tiny_model]
+    stopped = subprocess.run(
+        [sys.executable, "-c", STOPPED, *map(str, [*folders, *arguments])],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert stopped.returncode == 2, stopped.stderr
     assert "interrupted at epoch 1, step 20" in stopped.stderr.replace("\n", " ")
     assert "rerun the same command with --resume to continue" in stopped.stderr.replace("\n", " ")
-    assert not (tmp_path / "model").exists()
-    again = run(tmp_path / "model")
-    assert again.returncode == 2
+    assert not output.exists()
+    again = run(*arguments, code=2)
     assert "use --resume to continue it, or --overwrite" in again.stderr.replace("\n", " ")
-    resumed = run(tmp_path / "model", "--resume")
-    assert resumed.returncode == 0, resumed.stderr
+    run(*arguments, "--resume")
     whole = train(store, "tiny", config={"threads": 1, "metric": "mrr@5"})
-    assert weights(Artifact.load(tmp_path / "model").model) == weights(whole.model)
+    assert weights(Artifact.load(output).model) == weights(whole.model)
     files = {p.name for p in (tmp_path / "model.training").iterdir()}
     assert files == {"choose", "metrics.jsonl"}
 

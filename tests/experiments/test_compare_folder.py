@@ -64,6 +64,7 @@ def without_costs(folder):
     return numbers
 
 
+@pytest.mark.figures
 def test_the_folder(store, tmp_path):
     pytest.importorskip("matplotlib")
     place = tmp_path / "all"

@@ -79,6 +79,7 @@ def _no_module(name):
     raise ModuleNotFoundError(f"No module named {name!r}")
 
 
+@pytest.mark.figures
 @pytest.mark.parametrize("case", ["narm", "lgsr", "csrm", "tasrec", "gru4rec", "stamp"])
 def test_figures(case, store, tmp_path):
     pytest.importorskip("matplotlib")
@@ -91,6 +92,7 @@ def test_figures(case, store, tmp_path):
         assert (tmp_path / name).read_text().startswith("<?xml")
 
 
+@pytest.mark.figures
 def test_figures_are_deterministic(tmp_path):
     pytest.importorskip("matplotlib")
     explanation = Recommender(neural_artifact("narm")).explain([10, 20, 30], k=2)
@@ -100,6 +102,7 @@ def test_figures_are_deterministic(tmp_path):
     assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.figures
 def test_maps_of_a_layer_share_a_scale_with_a_color_bar():
     pytest.importorskip("matplotlib")
     from nextclick.analysis.plots import explanation_plot

@@ -306,6 +306,7 @@ def test_versions_without_a_test_are_named(by_hand, tmp_path):
 # The command -------------------------------------------------------------------------------------
 
 
+@pytest.mark.figures
 def test_the_command_prints_tables_and_writes_a_page(tmp_path):
     folder = visitors(tmp_path / "events", {"<A>": 0.2, "B": 0.4}, seed=5, sessions=150, days=3)
     page = tmp_path / "online.html"

@@ -43,6 +43,7 @@ def trained(monkeypatch):
     return trainings
 
 
+@pytest.mark.figures
 def test_two_parameters_of_a_model_that_counts(store, tmp_path):
     options = SweepOptions({"steps": ["1", "2"], "weighting": ["same", "div"]}, METRIC)
     swept = sweep(store, "rules", tmp_path / "sweep", options)

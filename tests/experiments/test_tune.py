@@ -63,6 +63,7 @@ def trials_without_times(tuned):
     return [{n: v for n, v in t.items() if n != "seconds"} for t in tuned.numbers["trials"]]
 
 
+@pytest.mark.figures
 def test_a_study_of_a_counting_model(store, tmp_path):
     options = TuneOptions(metric=METRIC, trials=8, seed=3)
     tuned = tune(store, "rules", tmp_path / "study", options)

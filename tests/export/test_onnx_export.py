@@ -82,10 +82,15 @@ def check_equal(model, session, batch):
 
 def check_case(store, folder, case):
     artifact = untrained(store, case)
-    model = artifact.model
     artifact.save(folder / "model")
-    manifest = export_onnx(folder / "model", folder / "onnx")
-    session = onnxruntime.InferenceSession(folder / "onnx" / "model.onnx")
+    export_onnx(folder / "model", folder / "onnx")
+    check_scores(artifact.model, folder / "onnx", store)
+
+
+def check_scores(model, folder, store):
+    """An exported graph and its model, on batches of each length."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
     names = [each.name for each in session.get_inputs()]
     assert names == [each["name"] for each in manifest["inputs"]]
     rng = np.random.default_rng(0)
@@ -102,6 +107,10 @@ def check_case(store, folder, case):
 @pytest.mark.parametrize("case", CASES)
 def test_scores_of_every_model(store, tmp_path, case):
     check_case(store, tmp_path, case)
+
+
+def test_scores_of_the_exported_artifact(store, exported):
+    check_scores(load(exported[0]).artifact.model, exported[1], store)
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ from nextclick.report.report_data import FailedRun, ReportOptions, build_compari
 from nextclick.report.report_files import write_report
 from report_cases import HOSTILE, N_SESSIONS, ranks, run
 
+pytestmark = pytest.mark.figures
+
 
 @pytest.fixture
 def runs(tmp_path):

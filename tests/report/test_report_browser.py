@@ -10,6 +10,7 @@ from report_cases import HOSTILE, ranks, run
 api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 pytest.importorskip("matplotlib")
 pytestmark = [
+    pytest.mark.figures,
     pytest.mark.browser,
     pytest.mark.skipif(chromium() is None, reason="needs Chromium on the PATH"),
 ]
