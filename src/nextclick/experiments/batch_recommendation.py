@@ -118,7 +118,6 @@ class _Batch:
 
     def __init__(self, recommender: Recommender, options: BatchOptions):
         artifact = recommender.artifact
-        n_earlier = artifact.model.capabilities.earlier_sessions
         self.counts = BatchCounts()
         self.schema: dict[str, Any] = {}
         self._options = options
@@ -128,8 +127,8 @@ class _Batch:
         if artifact.users is not None:
             self._users = SessionUsers(RawIdIndex(artifact.users).indices)
         self._history: TableHistory | None = None
-        if n_earlier and options.history:
-            self._history = TableHistory(artifact.items, n_earlier, options.history_from)
+        if artifact.model.capabilities.earlier_sessions and options.history:
+            self._history = TableHistory(recommender, options.history_from)
         self._reader = SessionReader(artifact.items, self._user_columns(), options.read)
         ids = artifact.items.ids()
         self._ids = pl.Series([None, *ids], dtype=pl.String if artifact.items.is_text else pl.Int64)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.session_history import SessionHistory
     from nextclick.core.types import Int32Array, Int64Array
-    from nextclick.core.vocabulary import Vocabulary
+    from nextclick.serving.recommender import Recommender
 
 _NO_START = np.iinfo(np.int64).max
 
@@ -34,8 +34,7 @@ class TableHistory:
     click of the other.
 
     Args:
-        items: vocabulary of the model.
-        n_earlier: maximum number of earlier sessions of a session.
+        recommender: a model that reads earlier sessions.
         store: the store, or its folder; None is the table.
 
     Attributes:
@@ -48,8 +47,10 @@ class TableHistory:
         StoreError: the store has no users or no times.
     """
 
-    def __init__(self, items: Vocabulary, n_earlier: int, store: Store | str | Path | None = None):
-        self._n_earlier = n_earlier
+    def __init__(self, recommender: Recommender, store: Store | str | Path | None = None):
+        model = recommender.artifact.model
+        self._n_earlier = model.capabilities.earlier_sessions
+        self._recommender = recommender
         self.of_table = store is None
         self.log: EarlierSessions | None = None
         if store is None:
@@ -57,8 +58,8 @@ class TableHistory:
             return
         store = store if isinstance(store, Store) else Store.open(store)
         log, users = log_of_users(store)
-        item_index = np.append(np.zeros(1, np.int32), items.indices(store.items.ids()))
-        self.log = log.remap_items(item_index)
+        index = recommender.indices(store.items.ids())
+        self.log = log.remap_items(np.append(np.zeros(1, np.int32), index))
         self.users = SessionUsers(RawIdIndex(users).indices)
 
     def read_table(self, sessions: Sessions) -> None:
@@ -68,6 +69,10 @@ class TableHistory:
         offsets = np.append(sessions.offsets[:-1][filled], sessions.offsets[-1])
         pool = Sessions(sessions.items, offsets, sessions.n_items, sessions.times, users)
         self.log = EarlierSessions.of(pool)
+        candidates = self._recommender.artifact.candidates
+        if candidates is not None:  # clicks on other items are unknown to the model
+            index = np.where(candidates, np.arange(len(candidates)), 0)
+            self.log = self.log.remap_items(index.astype(np.int32))
 
     def before(self, first: int, starts: Int64Array) -> SessionHistory | None:
         """The earlier sessions of consecutive sessions of the table; None if there is no log.
