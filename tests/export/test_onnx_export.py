@@ -207,7 +207,7 @@ def test_clicks_on_items_without_a_click_are_unknown(store, tmp_path):
     new, clicked = store.items.raw(3), store.items.raw(7)
     for clicks in ([clicked, new], [new]):
         expected = recommender.recommend([clicks], n - 2)[0]
-        items, scores = run_example(tmp_path / "onnx", *clicks, "-k", n)
+        items, _ = run_example(tmp_path / "onnx", *clicks, "-k", n)
         assert items == [str(item) for item in expected.items]
         assert len(items) == n - 2
     assert run_example(tmp_path / "onnx", clicked, "-k", 5) == run_example(

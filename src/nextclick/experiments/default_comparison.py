@@ -203,9 +203,10 @@ def _speed(store: Store, file: Path, seconds: float, progress: Progress) -> dict
         TrainingSetup(CosineGRU, store, {}, NeuralOptions(), 0),
         store.part("train_inner"),
     )
-    with seeded(0):
-        model = CosineGRU(setup.model_config, setup.n_items)
-    summary = Trainer(model, setup.config, minutes=_PROBE_MINUTES).run(inner)
+    for minutes in (0.0, _PROBE_MINUTES):  # the first step compiles kernels and is not measured
+        with seeded(0):
+            model = CosineGRU(setup.model_config, setup.n_items)
+        summary = Trainer(model, setup.config, minutes=minutes).run(inner)
     seconds_per_step = summary.seconds / max(sum(entry["steps"] for entry in summary.history), 1)
     trainings = 3 if tries_both_orders(setup.config, inner) else 2
     plan = TrainingPlan.create(setup.config, inner)
