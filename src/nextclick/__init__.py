@@ -34,8 +34,11 @@ if TYPE_CHECKING:
     from nextclick.experiments.comparison_options import CompareOptions
     from nextclick.experiments.estimator import Estimator
     from nextclick.experiments.model_training import train
+    from nextclick.experiments.online_options import OnlineOptions
+    from nextclick.experiments.online_report import online_report
     from nextclick.experiments.parameter_sweep import sweep
     from nextclick.experiments.search_options import SweepOptions, TuneOptions
+    from nextclick.experiments.stored_card import model_card
     from nextclick.experiments.tuning import tune
     from nextclick.export import export_onnx
     from nextclick.serving import Explanation, Recommendation, Recommender
@@ -53,6 +56,7 @@ _MODULES = {
     "Explanation": "serving",
     "ItemRules": "core.item_rules",
     "NextclickError": "errors",
+    "OnlineOptions": "experiments.online_options",
     "PrepareOptions": "data.options",
     "ReadOptions": "data.options",
     "Recommendation": "serving",
@@ -69,6 +73,8 @@ _MODULES = {
     "export_onnx": "export",
     "leaderboard": "evaluation",
     "load": "serving",
+    "model_card": "experiments.stored_card",
+    "online_report": "experiments.online_report",
     "prepare": "data.prepare_store",
     "protocol": "data.protocols",
     "recommend_file": "experiments.batch_recommendation",
@@ -90,6 +96,7 @@ __all__ = [
     "Explanation",
     "ItemRules",
     "NextclickError",
+    "OnlineOptions",
     "PrepareOptions",
     "ReadOptions",
     "Recommendation",
@@ -107,6 +114,8 @@ __all__ = [
     "export_onnx",
     "leaderboard",
     "load",
+    "model_card",
+    "online_report",
     "prepare",
     "protocol",
     "recommend_file",

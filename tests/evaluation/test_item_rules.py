@@ -91,6 +91,25 @@ def test_equal_to_masking_before_ranking(
         assert found.coverage["coverage@3"] == len(lists) / N
 
 
+def test_exploration_costs_its_share() -> None:
+    # the score of every item but one is 0 in each session: the target is first without exploration
+    n_items = 400
+    log = Sessions.from_lists([[i, i + 1] for i in range(1, n_items)], n_items=n_items)
+    scorer = FunctionScorer(
+        lambda clicks: (
+            np.where(np.arange(n_items + 1) == clicks[-1] + 1, 1.0, 0.0)
+            - 1e-6 * np.arange(n_items + 1)
+        ),
+        n_items=n_items,
+    )
+    protocol = RankingProtocol(rules=ItemRules(explore=0.25))
+    found = evaluate(scorer, log, ks=[1, 4], protocol=protocol, n_bootstrap=0)
+    error = 3 * math.sqrt(0.25 * 0.75 / (n_items - 1))
+    assert abs(found.metrics["recall@1"].value - 0.75) < error
+    again = evaluate(scorer, log, ks=[1, 4], protocol=protocol, n_bootstrap=0)
+    np.testing.assert_array_equal(found.ranks, again.ranks)
+
+
 def test_rules_are_equal_if_they_name_the_same_items() -> None:
     first, second = ItemRules(block=(2, 1, 2)), ItemRules(block=("1", "2"))
     assert first.describe() == second.describe() == "block '1' '2'"

@@ -16,6 +16,7 @@ from nextclick.data.readers.columns import Columns
 from nextclick.errors import ConfigError, EmptyLogError, OutputError, SourceError
 from nextclick.experiments import session_spool
 from nextclick.experiments.batch_recommendation import recommend_file, recommend_frame
+from nextclick.experiments.raw_id_index import RawIdIndex
 from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.neural.asars import ASARS, ASARSConfig
 from nextclick.models.ops.gap_bins import GapBins
@@ -282,15 +283,13 @@ def test_a_pandas_frame_gives_a_pandas_frame(knn):
 @pytest.mark.parametrize("ids", [["10", "007", "A"], ["7", "12", "A"]])
 def test_ids_are_matched_as_in_a_request(ids):
     vocabulary = Vocabulary.from_strings(ids)
-    from nextclick.experiments.session_input import IdIndex
-
     given = ["10", "007", "7", "A", "12", "a", None]
-    found = IdIndex(vocabulary).indices(pl.Series(given)).tolist()
+    found = RawIdIndex(vocabulary).indices(pl.Series(given)).tolist()
     assert found == [0 if one is None else vocabulary.index(one) for one in given]
     numbers = Vocabulary.from_integers(np.array([7, 10]))
-    found = IdIndex(numbers).indices(pl.Series(given)).tolist()
+    found = RawIdIndex(numbers).indices(pl.Series(given)).tolist()
     assert found == [0 if one is None else numbers.index(one) for one in given]
-    assert IdIndex(vocabulary).indices(pl.Series([7, 12, 10])).tolist() == [
+    assert RawIdIndex(vocabulary).indices(pl.Series([7, 12, 10])).tolist() == [
         vocabulary.index(one) for one in (7, 12, 10)
     ]
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from nextclick import evaluate, train
+from nextclick import evaluate, model_card, train
 from nextclick.artifact import Artifact, Registry
 from nextclick.artifact.model_card import CARD, build_card
 from nextclick.cli.main import app
@@ -17,7 +17,6 @@ from nextclick.errors import ArtifactError, ProtocolError
 from nextclick.evaluation.results import Result
 from nextclick.experiments.comparison import compare
 from nextclick.experiments.comparison_options import CompareOptions
-from nextclick.experiments.stored_card import model_card
 from nextclick.report.card_markdown import render_card
 from small_shop import START, make_store
 

@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from nextclick import online_report
 from nextclick.cli.main import app
 from nextclick.data.event_segments import convert_segments
 from nextclick.errors import ConfigError, SourceError
 from nextclick.evaluation.confidence_sequence import mixture_sequence
 from nextclick.experiments.online_options import OnlineOptions
-from nextclick.experiments.online_report import online_report
 from nextclick.serving.event_log import EventLog
 from nextclick.serving.traffic_split import TrafficSplit
 

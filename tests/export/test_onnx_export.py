@@ -204,6 +204,26 @@ def test_the_example_without_a_known_click_recommends_popular_items(exported):
     assert run_example(folder, "nothing", "-k", 5)[0] == [str(item) for item in expected]
 
 
+def test_clicks_on_items_without_a_click_are_unknown(store, tmp_path):
+    artifact = untrained(store, "narm")
+    support = artifact.support.copy()
+    support[[3, 4]] = 0  # known from an item table only
+    trained = artifact.trained | {"catalog": "all"}
+    artifact = replace(artifact, support=support, trained=trained)
+    artifact.save(tmp_path / "model")
+    export_onnx(tmp_path / "model", tmp_path / "onnx")
+    recommender, n = load(tmp_path / "model"), len(store.items)
+    new, clicked = store.items.raw(3), store.items.raw(7)
+    for clicks in ([clicked, new], [new]):
+        expected = recommender.recommend([clicks], n - 2)[0]
+        items, _ = run_example(tmp_path / "onnx", *clicks, "-k", n)
+        assert items == [str(item) for item in expected.items]
+        assert len(items) == n - 2
+    assert run_example(tmp_path / "onnx", clicked, "-k", 5) == run_example(
+        tmp_path / "onnx", new, clicked, "-k", 5
+    )
+
+
 def test_the_example_rejects_times_that_do_not_match(exported):
     done = subprocess.run(
         [sys.executable, exported[1] / "example.py", "1", "2", "--times", "5"],

@@ -185,6 +185,16 @@ def test_filters(opened, server):
     expect(page.locator(".rules summary")).to_have_text("Filters: only these items")
     again = opened(f"/{page.evaluate('location.hash')}")
     check_answer(again, told)
+    page.get_by_label("Only these items").fill("")
+    page.get_by_label("Diversity").fill("0.5")
+    page.keyboard.press("Enter")
+    told = recommended(server, session=[10, 20], k=5, diversity=0.5)
+    check_answer(page, told)
+    expect(page.locator(".rules summary")).to_have_text("Filters: diversity")
+    check_answer(opened(f"/{page.evaluate('location.hash')}"), told)
+    page.get_by_label("Diversity").fill("1.5")
+    page.keyboard.press("Enter")
+    expect(page.locator(".problem")).to_contain_text("diversity")
 
 
 def test_an_answer_does_not_erase_what_is_being_typed(opened, server):

@@ -36,11 +36,11 @@ def artifact(request):
 
 
 def test_known_clicks_and_ages_by_hand():
-    (first, first_age), (second, second_age) = resolve_history(IDS, HISTORY, 10_000.0)
+    (first, first_age), (second, second_age) = resolve_history(IDS.indices, HISTORY, 10_000.0)
     assert (first.tolist(), first_age) == ([1, 2], 9000.0)
     assert (second.tolist(), second_age) == ([3], 1000.0)
-    assert math.isnan(resolve_history(IDS, HISTORY, None)[0][1])
-    assert math.isnan(resolve_history(IDS, [([10], None)], 5.0)[0][1])
+    assert math.isnan(resolve_history(IDS.indices, HISTORY, None)[0][1])
+    assert math.isnan(resolve_history(IDS.indices, [([10], None)], 5.0)[0][1])
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,12 @@ def test_known_clicks_and_ages_by_hand():
 def test_earlier_sessions_end_in_order_before_the_session(history):
     number = len(history) - 1
     with pytest.raises(ConfigError, match=rf"history\[{number}\] must end after the earlier"):
-        resolve_history(IDS, history, 50.0)
+        resolve_history(IDS.indices, history, 50.0)
 
 
 def test_an_earlier_session_is_a_list_of_ids():
     with pytest.raises(ConfigError, match=r"history\[0\] must have a list of item ids, got 'A'"):
-        resolve_history(IDS, [("A", None)], None)
+        resolve_history(IDS.indices, [("A", None)], None)
 
 
 def test_over_http_as_in_python(artifact, tmp_path):

@@ -153,6 +153,23 @@ def test_served_is_evaluated_with_neural_models(wide_store, case, name):
     check(artifact, test, tens)
 
 
+def test_explored_lists_are_evaluated_as_served(wide_store):
+    artifact = neural_artifact("narm", n_items=len(wide_store.items))
+    test = wide_store.part("test").slice(0, 12)
+    rules = ItemRules(explore=0.4, explore_seed=7)
+    recommender, ranks = Recommender(artifact), []
+    for session, target, _ in prefixes(artifact, test):
+        (answer,) = recommender.recommend([session], K, rules=rules)
+        ranks.append(served_rank(answer, rules, target))
+    for seed, is_served in ((7, True), (8, False)):
+        protocol = RankingProtocol(rules=replace(rules, explore_seed=seed))
+        evaluated = rank_and_measure(
+            artifact.model, test, ks=[1, K], protocol=protocol, items=artifact.items, n_bootstrap=0
+        )
+        assert (evaluated.ranks.tolist() == ranks) == is_served
+        assert evaluated.protocol["rules"] == f"explore 0.4 seed {seed}"
+
+
 def test_diversity_raises_the_diversity_and_zero_only_measures(wide_store):
     artifact = train(wide_store, "session-knn")
 
@@ -250,11 +267,6 @@ def test_rules_are_given_in_one_form(wide_store):
     recommender = Recommender(train(wide_store, "pop"))
     with pytest.raises(ConfigError, match="rules must contain all rules, but exclude_seen, allow"):
         recommender.recommend([[3]], block=[7], rules=ItemRules(exclude_seen=True))
-
-
-def test_exploration_is_not_evaluated():
-    with pytest.raises(ConfigError, match=r"explore is 0\.1, and the rank of a target in a random"):
-        RankingProtocol(rules=ItemRules(explore=0.1))
 
 
 def test_a_catalog_that_is_too_small_gives_a_shorter_list(store):

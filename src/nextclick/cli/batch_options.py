@@ -106,12 +106,12 @@ def check_single(files: TypedOptions[BatchFiles], reading: TypedOptions[PrepareO
 
 
 def check_batch(session: Mapping[str, Any]) -> None:
-    """Check that no option of a single session is given for a table, except for the moment.
+    """Check that no option of a single session is given for a table, except those of both.
 
     Raises:
         ConfigError: one is.
     """
-    other = [name for name in session if name != "now"]
+    other = [name for name in session if name not in ("now", "history_from")]
     if other:
         flag = "--" + other[0].replace("_", "-")
         raise ConfigError(
@@ -141,6 +141,8 @@ def _notes(counts: BatchCounts) -> list[str]:
         )
     if counts.empty_sessions:
         notes.append(f"{counts.empty_sessions:,} sessions have no click")
+    if counts.with_history:
+        notes.append(f"{counts.with_history:,} sessions have earlier sessions of their user")
     if counts.filled:
         notes.append(
             f"{counts.filled:,} items have no score: they are filled from popularity, pinned, or "

@@ -49,6 +49,7 @@ def recommend_command(
         nextclick recommend model --session shoe --history shirt,hat --history shoe,sock
         nextclick recommend model --session "" --user u7 --history-from store
         nextclick recommend model --sessions clicks.parquet -o recommendations.parquet
+        nextclick recommend model --sessions now.csv --history-from store -o out.parquet
     """  # noqa: D301
     from nextclick.serving import Recommender
 
@@ -58,8 +59,10 @@ def recommend_command(
 
         check_batch(context.values)
         read = prepare_options(reading).read
-        now = context.apply().now
-        options = BatchOptions(k, rules, now, batch.lists, ids_as_text, read)
+        one = context.apply()
+        options = BatchOptions(
+            k, rules, one.now, batch.lists, ids_as_text, read, history_from=one.history_from
+        )
         recommend_table(artifact, batch, options, as_json=as_json)
         return
     check_single(files, reading)

@@ -63,7 +63,8 @@ class SessionOptions:
         str | None,
         Field(
             description="store with the earlier sessions of --user, in place of --history: those "
-            "that ended before the first of --times, or before --now if there is no click"
+            "that ended before the first of --times, or before --now if there is no click; with "
+            "--sessions those of the user of each session, in place of the table"
         ),
     ] = None
 

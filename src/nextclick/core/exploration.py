@@ -42,6 +42,16 @@ def explore_list(
     return positions
 
 
+def exploration_rng(seed: int, clicks: Int32Array) -> np.random.Generator:
+    """The generator of a session: equal clicks and an equal seed give an equal list.
+
+    Args:
+        seed: of the exploration.
+        clicks: (T,) the known clicks.
+    """
+    return np.random.default_rng([seed, *clicks.tolist()])
+
+
 def expected_explored(n_positions: int, n_candidates: int, explore: float) -> float:
     """E[m], the mean number of explored positions.
 

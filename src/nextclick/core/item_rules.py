@@ -151,7 +151,8 @@ class ItemRules:
         if self.diversity is not None:
             rules.append(f"diversity {self.diversity:g}")
         if self.explore:
-            rules.append(f"explore {self.explore:g}")
+            seed = "" if self.explore_seed is None else f" seed {self.explore_seed}"
+            rules.append(f"explore {self.explore:g}{seed}")
         return ", ".join(rules) or None
 
 

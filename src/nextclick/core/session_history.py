@@ -68,6 +68,14 @@ class SessionHistory:
         """The rows of a mask, of indices or of a slice."""
         return replace(self, first=self.first[rows], counts=self.counts[rows])
 
+    def row(self, b: int) -> list[tuple[Int32Array, float]]:
+        """The known clicks and the age of each earlier session of row b, as for `from_lists`."""
+        first = int(self.first[b])
+        return [
+            (self.items[self.offsets[z] : self.offsets[z + 1]], float(self.ages[z]))
+            for z in range(first, first + int(self.counts[b]))
+        ]
+
     def latest(self, n: int) -> Self:
         """The last `n` earlier sessions of each row."""
         counts = np.minimum(self.counts, n)

@@ -83,11 +83,6 @@ class RankingProtocol:
                 f"min_prefix must be 1 for first clicks, which have no prefix, got "
                 f"{self.min_prefix}; omit it"
             )
-        if self.rules.explore:
-            raise ConfigError(
-                f"explore is {self.rules.explore:g}, and the rank of a target in a random list is "
-                "random; evaluate without it: exploration lowers every metric by at most this share"
-            )
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON types; the rules as text, or None without a rule."""

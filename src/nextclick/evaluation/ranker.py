@@ -111,7 +111,7 @@ class Ranker:
         if self._shown is None or candidates is None:
             return Ranked(ranks, lists, None)
         began = perf_counter()
-        lists, diversity = self._shown.lists(scores, self._base, candidates)
+        lists, diversity = self._shown.lists(scores, self._base, candidates, batch)
         self.ranking += perf_counter() - began
         return Ranked(shown_ranks(lists, targets), lists, diversity)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
+from nextclick.core.exploration import exploration_rng
 from nextclick.core.filtered_topk import CandidateFilter, TopK, sparse_topk
 from nextclick.core.shown_list import ListRules, form_list, list_diversity
 from nextclick.core.types import SparseScorer, SparseScores
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.item_rules import ItemRules
     from nextclick.core.item_table import ItemTable
+    from nextclick.core.session_batch import SessionBatch
     from nextclick.core.topk import SortedBase
     from nextclick.core.types import BoolArray, Float32Array, Float64Array, Int32Array, Scorer
     from nextclick.core.vocabulary import Vocabulary
@@ -72,6 +74,7 @@ class ShownLists:
         scores: Float32Array | SparseScores,
         base: SortedBase | None,
         candidates: CandidateFilter,
+        batch: SessionBatch,
     ) -> tuple[Int32Array, Float64Array | None]:
         """(B, K) int32 items, 0 without a candidate; (B, cutoffs) diversity, None if not measured.
 
@@ -79,6 +82,7 @@ class ShownLists:
             scores: of B prefixes, (B, N + 1) or sparse.
             base: the sorted base of sparse scores.
             candidates: the candidates of each prefix.
+            batch: the prefixes.
         """
         k, rules = self._cutoffs[-1], self.rules
         n_items = len(scores.base if isinstance(scores, SparseScores) else scores[0]) - 1
@@ -99,7 +103,11 @@ class ShownLists:
         for b in range(B):
             first, end = candidates.excluded_offsets[b : b + 2]
             row = _Row(k, candidates.excluded[first:end], allowed)
-            shown = form_list(rules, row, best[b], named[b])
+            rng = None
+            if rules.explore:  # as drawn for a request with the seed
+                clicks = batch.items[b, : batch.lengths[b]]
+                rng = exploration_rng(rules.seed or 0, clicks)
+            shown = form_list(rules, row, best[b], named[b], rng=rng)
             lists[b] = shown.items
             if diversity is not None and shown.similarity is not None:
                 diversity[b] = [

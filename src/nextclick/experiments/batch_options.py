@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nextclick.core.item_rules import NO_RULES, ItemRules
 from nextclick.data.options import ReadOptions
 from nextclick.serving.batch_scoring import PackedSessions, RankedLists
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nextclick.data.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,10 @@ class BatchOptions:
             rank.
         ids_as_text: write item ids as text.
         read: columns and format of the input, as for `prepare`. A column of users is read if the
-            model reads users.
+            model reads users or earlier sessions.
+        history: give the earlier sessions of the user of a session to a model that reads them: the
+            sessions of the table that ended before it began.
+        history_from: a store, or its folder, with the earlier sessions, in place of the table.
     """
 
     k: int = 20
@@ -33,6 +42,8 @@ class BatchOptions:
     lists: bool = False
     ids_as_text: bool = False
     read: ReadOptions = field(default_factory=ReadOptions)
+    history: bool = True
+    history_from: Store | str | Path | None = None
 
 
 @dataclass(slots=True)
@@ -51,6 +62,7 @@ class BatchCounts:
         recommended: items written.
         filled: those of them without a score: filled from popularity, pinned, or drawn at random.
         without_items: sessions for which the rules leave no item.
+        with_history: sessions for which an earlier session of the user is known.
         notes: decisions about columns that the user should know.
     """
 
@@ -64,6 +76,7 @@ class BatchCounts:
     recommended: int = 0
     filled: int = 0
     without_items: int = 0
+    with_history: int = 0
     notes: list[str] = field(default_factory=list)
 
     def add(self, sessions: PackedSessions, ranked: RankedLists) -> None:
@@ -78,4 +91,6 @@ class BatchCounts:
         self.empty_sessions += int(np.count_nonzero(lengths == 0))
         self.recommended += len(ranked.items)
         self.filled += int(np.count_nonzero(np.isnan(ranked.scores)))
+        if sessions.history is not None:
+            self.with_history += int(np.count_nonzero(sessions.history.counts))
         self.without_items += int(np.count_nonzero(np.diff(ranked.offsets) == 0))

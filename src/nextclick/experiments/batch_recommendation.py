@@ -11,20 +11,24 @@ import numpy as np
 import polars as pl
 
 from nextclick.core.locations import is_url
+from nextclick.core.sessions import MS_PER_SECOND
 from nextclick.core.storage import raising_output_errors
 from nextclick.core.types import silent
 from nextclick.data.frame_sink import table_suffix, write_frames
 from nextclick.errors import ConfigError, OutputError
 from nextclick.experiments.batch_options import BatchCounts, BatchOptions
+from nextclick.experiments.raw_id_index import RawIdIndex
 from nextclick.experiments.session_input import SessionReader
-from nextclick.experiments.session_spool import SessionSpool
+from nextclick.experiments.session_spool import SessionSpool, table_parts
+from nextclick.experiments.session_users import SessionUsers
+from nextclick.experiments.table_history import TableHistory
 from nextclick.serving.batch_scoring import BatchScorer, PackedSessions, RankedLists
 from nextclick.serving.recommender import Recommender
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nextclick.core.types import Int64Array, Progress
+    from nextclick.core.types import Int32Array, Int64Array, Progress
 
 _ITEMS_PER_FRAME = 2_000_000  # of the output, which bounds the memory
 
@@ -118,24 +122,56 @@ class _Batch:
         self.schema: dict[str, Any] = {}
         self._options = options
         self._scorer = BatchScorer(recommender, options.k, rules=options.rules, now=options.now)
-        self._reader = SessionReader(artifact.items, artifact.users, options.read)
+        self._n_items = artifact.model.n_items
+        self._users = None
+        if artifact.users is not None:
+            self._users = SessionUsers(RawIdIndex(artifact.users).indices)
+        self._history: TableHistory | None = None
+        if artifact.model.capabilities.earlier_sessions and options.history:
+            self._history = TableHistory(recommender, options.history_from)
+        self._reader = SessionReader(artifact.items, self._user_columns(), options.read)
         ids = artifact.items.ids()
         self._ids = pl.Series([None, *ids], dtype=pl.String if artifact.items.is_text else pl.Int64)
-        self._spool: SessionSpool | None = None
+        self._parts: Iterator[tuple[int, Int32Array, Int64Array, Int64Array]] = iter(())
+
+    def _user_columns(self) -> list[SessionUsers]:
+        of_history = None if self._history is None else self._history.users
+        return [users for users in (self._users, of_history) if users is not None]
 
     def read(self, sessions: Any, folder: Path, progress: Progress) -> None:
-        """Read the table into a folder."""
-        self._spool = SessionSpool(folder)
+        """Read the table into a folder.
+
+        Raises:
+            ConfigError: earlier sessions are to be read from a store, and the table has no users.
+        """
+        spool = SessionSpool(folder)
         for clicks in self._reader.clicks(sessions, progress):
-            self._spool.append(*clicks)
+            spool.append(*clicks)
         self.counts.rows = self._reader.counts.rows
         self.counts.bad_rows = self._reader.bad_rows.count
         self.counts.notes = self._reader.notes
         self.schema = dict(self._frame(0, RankedLists.of([])).schema)
+        self._parts = spool.parts(self._reader.n_sessions)
+        if self._options.history_from is not None:
+            self._check_history()
+        if self._history is not None and self._history.of_table and self._reader.has_times:
+            table = spool.sessions(self._reader.n_sessions, self._n_items)
+            self._history.read_table(table)
+            self._parts = table_parts(table)
+
+    def _check_history(self) -> None:
+        if self._history is None:
+            self.counts.notes.append(
+                "history_from was not used: the model reads no earlier sessions"
+            )
+        elif not self._reader.has_users:
+            raise ConfigError(
+                "history_from needs the user of each session, but the table has no column of "
+                "users; name it with --user-column"
+            )
 
     def frames(self, progress: Progress) -> Iterator[pl.DataFrame]:
         """The answers, in the order of the sessions."""
-        assert self._spool is not None
         total, done = self._reader.n_sessions, 0
 
         def advance(n: int) -> None:
@@ -143,7 +179,7 @@ class _Batch:
             done += n
             progress("recommend", done, total)
 
-        for first, items, times, offsets in self._spool.parts(total):
+        for first, items, times, offsets in self._parts:
             for start, stop in self._slices(len(offsets) - 1):
                 sessions = self._packed(first, items, times, offsets[start : stop + 1], start)
                 ranked = self._scorer.score(sessions, advance)
@@ -160,12 +196,26 @@ class _Batch:
     ) -> PackedSessions:
         clicks = slice(offsets[0], offsets[-1])
         number = first + start
+        lengths = np.diff(offsets)
+        history = None
+        if self._history is not None:
+            history = self._history.before(number, self._starts(times, offsets[:-1], lengths))
+        users = self._users
         return PackedSessions(
             items[clicks],
             offsets - offsets[0],
             times[clicks] / 1000.0 if self._reader.has_times else None,
-            self._reader.session_users(number, number + len(offsets) - 1),
+            None if users is None else users.of(number, number + len(lengths)),
+            history,
         )
+
+    def _starts(self, times: Int64Array, first: Int64Array, lengths: Int64Array) -> Int64Array:
+        """When sessions begin, in milliseconds; -1 if unknown. `now` begins one without clicks."""
+        now = self._options.now
+        starts = np.full(len(lengths), -1 if now is None else round(now * MS_PER_SECOND))
+        filled = lengths > 0
+        starts[filled] = times[first[filled]] if self._reader.has_times else -1
+        return starts
 
     def _frame(self, first: int, ranked: RankedLists) -> pl.DataFrame:
         """The rows of consecutive sessions."""

@@ -23,7 +23,7 @@ from nextclick.experiments.model_specs import parse_model_specs
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.run_series import RunSeries
 from nextclick.experiments.store_segments import segmentations_for
-from nextclick.experiments.tracking.logged_results import log_comparison
+from nextclick.experiments.tracking.logged_results import LoggedComparison
 from nextclick.experiments.tracking.tracked_run import tracked_run
 from nextclick.models.model_registry import BASELINES
 from nextclick.report.report_data import ReportOptions, build_comparison
@@ -105,6 +105,29 @@ def compare(
     """
     options = options or CompareOptions()
     store = store if isinstance(store, Store) else Store.open(store, progress)
+    with tracked_run(options.track, run_name(store)) as tracked:
+        log = LoggedComparison(tracked)
+        return compare_logged(
+            store, models, output, options, log, overwrite=overwrite, progress=progress
+        )
+
+
+def run_name(store: Store) -> str:
+    """The name of the run of a comparison in a tracker."""
+    return f"compare {store.path.resolve().name}"
+
+
+def compare_logged(
+    store: Store,
+    models: Sequence[str],
+    output: str | Path | None,
+    options: CompareOptions,
+    log: LoggedComparison,
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> ComparisonResult:
+    """As `compare`, logged in an open run; `options.track` is not read."""
     model_specs = parse_model_specs(models, options.settings)
     measurement, metric = _checked(options, model_specs, store)
     runs = [
@@ -113,16 +136,15 @@ def compare(
         for seed in (options.seeds[:1] if model_spec.seed_independent else options.seeds)
     ]
     series = RunSeries("compare", runs, progress)
-    name = store.path.resolve().name
-    with (
-        _cache(output, {"data_fingerprint": store.fingerprint}, overwrite=overwrite) as cache,
-        tracked_run(options.track, f"compare {name}") as tracked,
-    ):
-        finished = series.execute(cache, skip_failures=True)
+    with _cache(output, {"data_fingerprint": store.fingerprint}, overwrite=overwrite) as cache:
+        finished = series.execute(cache, skip_failures=True, on_completed=log.log_row)
+        name = store.path.resolve().name
         about = ReportOptions(name, metric, options.against, series.failed, series.waiting)
         numbers = build_comparison(series.completed, about)
-        no_figures_reason = None if output is None else write_report(cache.folder, numbers)
-        log_comparison(tracked, series.completed, numbers, None if output is None else cache.folder)
+        no_figures_reason = None
+        if output is not None:
+            no_figures_reason = write_report(cache.folder, numbers)
+        log.log_report(numbers, None if output is None else cache.folder)
     if not finished:
         raise InterruptedRunError(
             f"stopped after {series.done} of {series.total} trainings; "

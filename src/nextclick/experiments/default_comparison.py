@@ -16,11 +16,10 @@ from nextclick.artifact import Artifact
 from nextclick.core.manifests import ManifestError, read_with_digest, with_digest
 from nextclick.core.storage import write_json
 from nextclick.errors import ConfigError
-from nextclick.experiments.comparison import compare
-from nextclick.experiments.tracking.logged_results import log_comparison
+from nextclick.experiments.comparison import compare_logged, run_name
+from nextclick.experiments.tracking.logged_results import LoggedComparison
 from nextclick.experiments.tracking.tracked_run import tracked_run
 from nextclick.models.blended.blend import DEFAULT_MEMBERS
-from nextclick.report.run_folder import RESULT, ModelRun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,23 +113,21 @@ def compare_by_default(
         members = [limited.get(member, member) for member in DEFAULT_MEMBERS]
         settings = {**options.settings, f"{BLEND}.members": ",".join(members)}
         options = replace(options, settings=settings)
-    untracked = replace(options, track=())  # the second comparison has the same runs
-    first = compare(
-        store, [COUNTING, BLEND], output, untracked, overwrite=overwrite, progress=progress
-    )
-    rows = {row["label"]: row for row in first.numbers["leaderboard"]}
-    if BLEND not in rows:
-        with tracked_run(options.track, f"compare {store.path.resolve().name}") as tracked:
-            files = [output / name / RESULT for row in rows.values() for name in row["folders"]]
-            log_comparison(tracked, [ModelRun.read(file) for file in files], first.numbers, output)
-        return first, None
-    blend = Artifact.load(output / rows[BLEND]["folders"][0] / "artifact")
-    member = folder / "members" / NEURAL
-    _save_member(blend, _NEURAL_INDEX, member)
-    # the other two are taken from the folder of the comparison
-    compared = compare(
-        store, [COUNTING, f"{NEURAL}={member}/", BLEND], output, options, progress=progress
-    )
+    # the second comparison has the runs of the first one, which are logged once
+    with tracked_run(options.track, run_name(store)) as tracked:
+        log = LoggedComparison(tracked)
+        first = compare_logged(
+            store, [COUNTING, BLEND], output, options, log, overwrite=overwrite, progress=progress
+        )
+        rows = {row["label"]: row for row in first.numbers["leaderboard"]}
+        if BLEND not in rows:
+            return first, None
+        blend = Artifact.load(output / rows[BLEND]["folders"][0] / "artifact")
+        member = folder / "members" / NEURAL
+        _save_member(blend, _NEURAL_INDEX, member)
+        # the other two are taken from the folder of the comparison
+        models = [COUNTING, f"{NEURAL}={member}/", BLEND]
+        compared = compare_logged(store, models, output, options, log, progress=progress)
     rows = {row["label"]: row for row in compared.numbers["leaderboard"]}
     folders = {label: output / row["folders"][0] / "artifact" for label, row in rows.items()}
     folders[NEURAL] = member
@@ -206,9 +203,10 @@ def _speed(store: Store, file: Path, seconds: float, progress: Progress) -> dict
         TrainingSetup(CosineGRU, store, {}, NeuralOptions(), 0),
         store.part("train_inner"),
     )
-    with seeded(0):
-        model = CosineGRU(setup.model_config, setup.n_items)
-    summary = Trainer(model, setup.config, minutes=_PROBE_MINUTES).run(inner)
+    for minutes in (0.0, _PROBE_MINUTES):  # the first step compiles kernels and is not measured
+        with seeded(0):
+            model = CosineGRU(setup.model_config, setup.n_items)
+        summary = Trainer(model, setup.config, minutes=minutes).run(inner)
     seconds_per_step = summary.seconds / max(sum(entry["steps"] for entry in summary.history), 1)
     trainings = 3 if tries_both_orders(setup.config, inner) else 2
     plan = TrainingPlan.create(setup.config, inner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import optuna
 from optuna.trial import TrialState
@@ -24,10 +24,12 @@ from nextclick.experiments.tuning_study import (
     report_validation,
     suggest,
     total_seconds,
+    trial_rows,
 )
 from nextclick.training.interrupt import Interrupt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from optuna.trial import FrozenTrial
@@ -58,6 +60,8 @@ class Search:
         objective: what is maximized.
         study: where trials are stored.
         best_recipe: file of the best recipe.
+        on_trial: receives each trial before the next one starts, as docs/json.md lists it; those of
+            an interrupted search first.
         progress: receives the seconds of the budget, or the number of trials.
     """
 
@@ -65,8 +69,10 @@ class Search:
     objective: ValidationObjective
     study: optuna.Study
     best_recipe: Path
+    on_trial: Callable[[dict[str, Any]], None]
     progress: Progress
     _best: FrozenTrial | None = None
+    _n_shown: int = 0  # trials that `on_trial` has received
 
     def run(self) -> bool:
         """Search until a limit; return False if Ctrl-C ended the search."""
@@ -86,6 +92,9 @@ class Search:
         """Evaluate the trials so far, and prepare the next one; False if a limit is reached."""
         self.finished = finished_trials(self.study)
         self._spent = total_seconds(self.study)
+        for row in trial_rows(self.study, self.plan.space)[self._n_shown :]:
+            self.on_trial(row)
+            self._n_shown += 1
         best = best_trial(self.finished)
         if best is not None and (self._best is None or best.number != self._best.number):
             self._best = best

@@ -10,7 +10,7 @@ from nextclick.report.report_data import FailedRun
 from nextclick.training.interrupt import Interrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from nextclick.core.types import Progress
     from nextclick.experiments.cached_run import CachedRun
@@ -55,12 +55,19 @@ class RunSeries:
         """Labels of the runs that are not done."""
         return list(dict.fromkeys(run.label for run in self._runs[self.done :]))
 
-    def execute(self, cache: RunCache, *, skip_failures: bool) -> bool:
+    def execute(
+        self,
+        cache: RunCache,
+        *,
+        skip_failures: bool,
+        on_completed: Callable[[ModelRun], None] = lambda _: None,
+    ) -> bool:
         """Complete all runs; return False if Ctrl-C stopped the series.
 
         Args:
             cache: where the runs are stored.
             skip_failures: record the failure of a training, and continue with the next run.
+            on_completed: receives each run that succeeded, before the next one starts.
 
         Raises:
             NextclickError: a run failed, and `skip_failures` is false.
@@ -75,6 +82,8 @@ class RunSeries:
                         self.completed.append(run.complete(cache, self._report))
                     except failures as error:
                         self.failed.append(FailedRun(run.label, run.seed, failure_reason(error)))
+                    else:
+                        on_completed(self.completed[-1])
             except (InterruptedRunError, KeyboardInterrupt):
                 return False
         return True

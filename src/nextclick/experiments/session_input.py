@@ -29,15 +29,17 @@ from nextclick.data.readers.log_tables import find_columns, open_sources
 from nextclick.data.readers.raw_ids import clean_ids, whole_numbers
 from nextclick.data.readers.sources import BAD, LINE, ROW
 from nextclick.errors import EmptyLogError, SourceError
+from nextclick.experiments.raw_id_index import RawIdIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from nextclick.core.types import Int32Array, Int64Array, Progress
     from nextclick.core.vocabulary import Vocabulary
     from nextclick.data.options import ReadOptions
     from nextclick.data.readers.sources import LogSource, ReadColumns
     from nextclick.data.readers.timestamps import TimeFormat
+    from nextclick.experiments.session_users import SessionUsers
 
 _NUMBER = "__session_number"  # column of the number of the session of each element of a list
 
@@ -56,35 +58,13 @@ class Clicks(NamedTuple):
     times: Int64Array
 
 
-class IdIndex:
-    """The indices of raw ids in a vocabulary, for columns of ids."""
-
-    def __init__(self, vocabulary: Vocabulary):
-        ids = vocabulary.ids()
-        self._type: Any = pl.String if vocabulary.is_text else pl.Int64
-        self._table = pl.DataFrame(
-            {"id": pl.Series(ids, dtype=self._type), "index": pl.Series(range(1, len(ids) + 1))},
-            schema_overrides={"index": pl.Int32},
-        )
-
-    def indices(self, ids: pl.Series) -> Int32Array:
-        """(n,) int32, as `Vocabulary.index` of each id; 0 for unknown and missing ids."""
-        keys = ids.cast(self._type, strict=False)
-        if ids.dtype == pl.String and self._type == pl.Int64:  # "007" is not 7
-            keys = keys.set(keys.cast(pl.String) != ids, None)
-        found = pl.DataFrame({"id": keys}).join(
-            self._table, on="id", how="left", maintain_order="left"
-        )
-        indices: Int32Array = found["index"].fill_null(0).to_numpy()
-        return indices
-
-
 class SessionReader:
-    """Reads the clicks of sessions in one pass, and remembers the ids and users of the sessions.
+    """Reads the clicks of sessions in one pass, and remembers the ids of the sessions.
 
     Args:
         items: vocabulary of the model.
-        users: vocabulary of its users; None if the model reads none.
+        users: where the users of the sessions are added; a column of users is read if there are
+            any.
         read: how the tables are read.
 
     Attributes:
@@ -93,21 +73,22 @@ class SessionReader:
         bad_rows: rows that cannot be parsed, so far.
         notes: decisions about columns that the user should know.
         has_times: whether the clicks have times; known after the first chunk.
+        has_users: whether a table has a column of users that is read, likewise.
     """
 
-    def __init__(self, items: Vocabulary, users: Vocabulary | None, read: ReadOptions):
+    def __init__(self, items: Vocabulary, users: Sequence[SessionUsers], read: ReadOptions):
         self.n_sessions = 0
         self.counts = ReadCounts()
         self.bad_rows = BadRows(skip=read.on_bad_row == "skip")
         self.notes: list[str] = []
         self.has_times = False
+        self.has_users = False
         self._read = read
         self._format = get_log_format(read.format)
-        self._item_index = IdIndex(items)
-        self._user_index = None if users is None else IdIndex(users)
+        self._item_index = RawIdIndex(items)
+        self._users = users
         self._encoder = IdEncoder()  # of the sessions of a row per click
         self._row_ids: list[pl.Series] = []  # of the sessions of a row per session
-        self._users: list[Int32Array] = []  # of consecutive sessions
 
     def clicks(self, sources: Any, progress: Progress = silent) -> Iterator[Clicks]:
         """Yield the clicks of all sources, chunk by chunk.
@@ -158,13 +139,6 @@ class SessionReader:
             self._row_ids = [_joined_ids(self._row_ids)]
         return self._row_ids[0].slice(start, stop - start)
 
-    def session_users(self, start: int, stop: int) -> Int32Array | None:
-        """(stop - start,) int32, 0 for an anonymous or unknown visitor; None without users."""
-        if not self._users:
-            return None
-        self._users = [np.concatenate(self._users)] if len(self._users) > 1 else self._users
-        return self._users[0][start:stop]
-
     def _open(self, sources: Any) -> tuple[list[LogSource], str | None]:
         """The sources, and the column `--records` if its lists are sessions.
 
@@ -190,8 +164,9 @@ class SessionReader:
             is_list = _holds_lists(source, columns.item)
         if not is_list:
             columns = find_columns(source, requested, sessions_by="id", needs_time=False)
-        if self._user_index is None:
+        if not self._users:
             columns = replace(columns, user=None)
+        self.has_users |= columns.user is not None
         if self._read.order == "file":
             columns = replace(columns, time=None)
         return columns, is_list
@@ -206,20 +181,13 @@ class SessionReader:
         for chunk in self._chunks(source, columns, times, events, self.counts):
             session = self._encoder.encode(chunk["session"]).astype(np.int64)
             self.n_sessions = len(self._encoder)
-            if columns.user is not None and self._user_index is not None:
-                self._add_users(session, self._user_index.indices(chunk["user"]))
+            if columns.user is not None:
+                self._add_users(session, chunk["user"])
             yield self._clicks(session, chunk)
 
-    def _add_users(self, session: Int64Array, users: Int32Array) -> None:
-        """Set the user of each session to the first known one of its clicks."""
-        known = self._users[0] if self._users else np.empty(0, np.int32)
-        if self.n_sessions > len(known):  # doubled, so that growing takes linear time
-            grown = np.zeros(max(self.n_sessions, 2 * len(known)), np.int32)
-            grown[: len(known)] = known
-            self._users = [grown]
-        own = self._users[0]
-        named = np.flatnonzero((users > 0) & (own[session] == 0))[::-1]
-        own[session[named]] = users[named]  # of equal indices the last one is assigned
+    def _add_users(self, session: Int64Array, ids: pl.Series) -> None:
+        for users in self._users:
+            users.add(session, ids, self.n_sessions)
 
     def _rows_of_sessions(
         self, source: LogSource, columns: Columns, times: TimeFormat | None
@@ -232,9 +200,9 @@ class SessionReader:
             self.counts.rows += frame.height
             if columns.session is not None:
                 self._row_ids.append(_plain_ids(frame[columns.session]))
-            if columns.user is not None and self._user_index is not None:
-                users = clean_ids(frame[columns.user], self._read.missing)
-                self._users.append(self._user_index.indices(users))
+            if columns.user is not None:
+                session = np.arange(self.n_sessions - frame.height, self.n_sessions)
+                self._add_users(session, clean_ids(frame[columns.user], self._read.missing))
             part = replace(source, read=_reader_of(frame))
             number = pl.col(ROW).cast(pl.Int64) + first_row
             elements = row_per_click(part.with_column(_NUMBER, pl.Int64(), [], number), lists)

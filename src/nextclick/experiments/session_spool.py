@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextclick.core.sessions import Sessions
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -70,6 +72,29 @@ class SessionSpool:
             np.cumsum(np.bincount(session, minlength=size), out=offsets[1:])
             yield first, clicks["item"].copy(), times.copy(), offsets
 
+    def sessions(self, n_sessions: int, n_items: int) -> Sessions:
+        """All sessions, in order, as arrays that are mapped from two files of the folder.
+
+        Args:
+            n_sessions: number of sessions, those without clicks included.
+            n_items: size of the catalog.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        lengths, paths = [np.zeros(1, np.int64)], (self._folder / "items", self._folder / "times")
+        with paths[0].open("wb") as item_file, paths[1].open("wb") as time_file:
+            for _, items, times, offsets in self.parts(n_sessions):
+                item_file.write(items.tobytes())
+                time_file.write(times.tobytes())
+                lengths.append(np.diff(offsets))
+        offsets = np.cumsum(np.concatenate(lengths))
+        items, times = (
+            np.memmap(path, dtype=dtype, mode="r") if offsets[-1] else np.zeros(0, dtype)
+            for path, dtype in zip(paths, (np.int32, np.int64), strict=True)
+        )
+        return Sessions(items, offsets, n_items, times)
+
     def _read(self, part: int) -> AnyArray:
         file = self._file(part)
         if not file.exists():
@@ -80,3 +105,11 @@ class SessionSpool:
 
     def _file(self, part: int) -> Path:
         return self._folder / f"clicks-{part}"
+
+
+def table_parts(sessions: Sessions) -> Iterator[tuple[int, Int32Array, Int64Array, Int64Array]]:
+    """The parts of sessions that have times, as those of a spool."""
+    for first in range(0, len(sessions), SESSIONS_PER_FILE):
+        part = sessions.slice(first, min(first + SESSIONS_PER_FILE, len(sessions)))
+        assert part.times is not None
+        yield first, part.items, part.times, part.offsets

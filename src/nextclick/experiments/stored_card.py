@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextclick.artifact.artifact_manifest import local_artifact, read_manifest
@@ -17,10 +18,9 @@ from nextclick.report.run_folder import RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
-def model_card(artifact: str | Path, result: Path | None = None) -> dict[str, Any]:
+def model_card(artifact: str | Path, result: str | Path | None = None) -> dict[str, Any]:
     """The card of an artifact, or of the current version of a registry.
 
     An artifact of an earlier version has no stored card: its manifest then makes a shorter one. A
@@ -39,7 +39,7 @@ def model_card(artifact: str | Path, result: Path | None = None) -> dict[str, An
     manifest = read_manifest(folder)
     card = _stored(folder, manifest) or build_card(manifest)
     if result is not None:
-        measured = Result.read(result)
+        measured = Result.read(Path(result))
         difference = _difference(manifest, measured)
         if difference is not None:
             raise ProtocolError(

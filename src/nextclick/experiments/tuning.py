@@ -15,7 +15,7 @@ from nextclick.experiments.requirements import require_matplotlib
 from nextclick.experiments.run_cache import RunCache
 from nextclick.experiments.search_options import TuneOptions
 from nextclick.experiments.search_plan import SearchPlan
-from nextclick.experiments.tracking.logged_results import log_study
+from nextclick.experiments.tracking.logged_results import LoggedStudy
 from nextclick.experiments.tracking.tracked_run import tracked_run
 from nextclick.experiments.tuned_recipe import check_recipe_file, write_tuned_recipe
 from nextclick.experiments.validation_objective import ValidationObjective
@@ -97,7 +97,8 @@ def tune(
         RunCache.locked(folder, KIND, scope, outputs=_OUTPUTS, overwrite=overwrite),
         tracked_run(options.track, f"tune {model}") as tracked,
     ):
-        summary, finished = _search(plan, objective, folder, progress)
+        log = LoggedStudy(tracked, plan.options.metric)
+        summary, finished = _search(plan, objective, folder, log, progress)
         numbers = {
             "schema": SCHEMA,
             "nextclick": __version__,
@@ -107,7 +108,7 @@ def tune(
         }
         _write(folder, numbers, store.path.resolve().name)
         write_tuned_recipe(folder / BEST, numbers, store)
-        log_study(tracked, TuningResult(folder, numbers))
+        log.log_study(TuningResult(folder, numbers))
     if not finished:
         raise InterruptedRunError(
             f"stopped after {len(numbers['trials'])} trials; the study is kept in {folder}, with "
@@ -129,7 +130,11 @@ def _need_optuna() -> None:
 
 
 def _search(
-    plan: SearchPlan, objective: ValidationObjective, folder: Path, progress: Progress
+    plan: SearchPlan,
+    objective: ValidationObjective,
+    folder: Path,
+    log: LoggedStudy,
+    progress: Progress,
 ) -> tuple[dict[str, Any], bool]:
     """Run the trials; return their summary, and whether the search finished."""
     # these modules import optuna
@@ -143,7 +148,8 @@ def _search(
 
     prune = plan.candidate.neural and not plan.options.grid
     with open_study(folder / STUDY, prune=prune) as study:
-        finished = Search(plan, objective, study, folder / BEST, progress).run()
+        search = Search(plan, objective, study, folder / BEST, log.log_trial, progress)
+        finished = search.run()
         trials = trial_rows(study, plan.space)
         complete = [trial for trial in trials if trial["state"] == "complete"]
         if not complete:

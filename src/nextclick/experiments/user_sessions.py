@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nextclick.core.types import RawId
+    from nextclick.core.vocabulary import Vocabulary
 
 LATEST = 100  # a request has at most as many earlier sessions
 
@@ -38,24 +39,33 @@ def user_sessions(
         StoreError: the store has no users or no times.
     """
     store = store if isinstance(store, Store) else Store.open(store)
-    test, times = store.part("test"), [store.part(name).times for name in ("train", "test")]
-    known = [part for part in times if part is not None]
-    if store.users is None or len(known) < len(times):
-        raise StoreError(
-            f"{store.path} has no users or no times, so the sessions of a user are unknown: "
-            "prepare the log with --user-column and --time-column"
-        )
-    index = store.users.index(user)
+    log, users = log_of_users(store)
     if before is None:
-        start = max(int(part.max()) for part in known) + 1
+        parts = [store.part(name).times for name in ("train", "test")]
+        start = max(int(times.max()) for times in parts if times is not None) + 1
     else:
         start = round(before * MS_PER_SECOND)
-    found = EarlierSessions.of(test).before(
-        np.array([index], dtype=np.int64), np.array([start], dtype=np.int64), n
-    )
+    index = np.array([users.index(user)], dtype=np.int64)
+    found = log.before(index, np.array([start], dtype=np.int64), n)
     ends = start / MS_PER_SECOND - found.ages.astype(np.float64)
     bounds = list(zip(found.offsets[:-1].tolist(), found.offsets[1:].tolist(), strict=True))
     return [
         (store.items.raw_ids(found.items[first:last]), time)
         for (first, last), time in zip(bounds, np.round(ends, 3).tolist(), strict=True)
     ]
+
+
+def log_of_users(store: Store) -> tuple[EarlierSessions, Vocabulary]:
+    """The sessions of both parts of a store, and its users.
+
+    Raises:
+        StoreError: the store has no users or no times.
+    """
+    test = store.part("test")
+    has_times = all(store.part(name).times is not None for name in ("train", "test"))
+    if store.users is None or not has_times:
+        raise StoreError(
+            f"{store.path} has no users or no times, so the sessions of a user are unknown: "
+            "prepare the log with --user-column and --time-column"
+        )
+    return EarlierSessions.of(test), store.users

@@ -46,6 +46,9 @@ class Exported:
         self.items = Vocabulary(folder / "items")
         self.users = Vocabulary(folder / "users") if "users" in self.inputs else None
         self.popularity = np.load(folder / "items" / "support.npy")
+        self.known = np.ones(len(self.popularity), dtype=bool)  # items that the model can rank
+        if (folder / "items" / "known.npy").exists():
+            self.known = np.load(folder / "items" / "known.npy")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # one request is too small for several
         self.session = onnxruntime.InferenceSession(folder / "model.onnx", options)
@@ -62,14 +65,14 @@ class Exported:
         if times is not None and len(times) != len(clicks):
             raise ValueError(f"{len(times)} times for {len(clicks)} clicks")
         indices = np.array([self.items.index(raw) for raw in clicks], dtype=np.int64)
-        known = indices > 0
+        known = (indices > 0) & self.known[indices]
         if known.any():
             scores = self.scores(indices[known], _known(times, known), now, user)
         else:
-            scores = self.popularity.astype(np.float32)
+            scores = np.where(self.known, self.popularity, -np.inf).astype(np.float32)
             scores[0] = -np.inf
-        best = np.argsort(-scores, kind="stable")[: min(k, len(self.items.ids))]
-        return [(self.items.ids[i - 1], float(scores[i])) for i in best]
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [(self.items.ids[i - 1], float(scores[i])) for i in best if scores[i] > -np.inf]
 
     def scores(
         self,

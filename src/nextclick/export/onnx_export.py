@@ -4,7 +4,8 @@ FOLDER/
 manifest.json          kind, model, config, opset, inputs, outputs and the digests of all files
 model.onnx             the network, float32; with model.onnx.data if the weights exceed 1 GiB
 example.py             recommendations by onnxruntime and numpy alone
-items/                 vocabulary as in the artifact, and support.npy: clicks in training
+items/                 vocabulary as in the artifact, and support.npy: clicks in training;
+                       known.npy if the model cannot rank some items: which ones it can
 users/                 vocabulary, for a model that reads users
 """
 
@@ -78,6 +79,8 @@ def export_onnx(
         _check_scores(exported.model, scratch / MODEL)
         exported.items.save(scratch / "items")
         np.save(scratch / "items" / "support.npy", exported.support)
+        if exported.candidates is not None:
+            np.save(scratch / "items" / "known.npy", exported.candidates)
         if exported.users is not None and "users" in graph_inputs(exported.model):
             exported.users.save(scratch / "users")
         shutil.copyfile(Path(__file__).with_name(EXAMPLE), scratch / EXAMPLE)

@@ -21,6 +21,7 @@ from nextclick.serving.request import RecommendationRequest, ResolvedRequest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from nextclick.core.session_history import SessionHistory
     from nextclick.core.types import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
     from nextclick.serving.recommender import Recommender
     from nextclick.serving.search.searcher import ScoredItems
@@ -38,12 +39,14 @@ class PackedSessions:
         offsets: (S + 1,) int64; session s is `items[offsets[s]:offsets[s + 1]]`, possibly empty.
         times: (E,) float64, seconds on any clock, ascending within a session; None if unknown.
         users: (S,) int32, 0 for an anonymous or unknown visitor; None without users.
+        history: S rows, the earlier sessions of the visitors; None without.
     """
 
     items: Int32Array
     offsets: Int64Array
     times: Float64Array | None = None
     users: Int32Array | None = None
+    history: SessionHistory | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -159,11 +162,13 @@ class BatchScorer:
         clicks = sessions.items[known]
         gaps, waits = self._relative_times(sessions, known, ends)
         users = sessions.users if sessions.users is not None else np.zeros(len(lengths), np.int32)
-        if not self._first_click:  # such a model does not read the user of an empty session
+        history = sessions.history
+        if not self._first_click:  # such a model does not read the visitor of an empty session
             users = np.where(lengths > 0, users, 0)
+            history = None if history is None else history.hide(lengths == 0)
         starts = zip(sessions.offsets.tolist(), ends.tolist(), ends[1:].tolist(), strict=False)
         rows = zip(starts, lengths.tolist(), waits.tolist(), users.tolist(), strict=False)
-        for (offset, first, end), length, wait, user in rows:
+        for s, ((offset, first, end), length, wait, user) in enumerate(rows):
             yield ResolvedRequest(
                 original=self._original(sessions, offset, length),
                 clicks=clicks[first:end],
@@ -174,7 +179,7 @@ class BatchScorer:
                 gaps=None if gaps is None else gaps[first:end],
                 time_since_last_click=wait,
                 user=user,
-                history=[],
+                history=[] if history is None else history.row(s),
                 list_rules=self._list_rules,
             )
 

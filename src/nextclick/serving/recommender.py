@@ -343,7 +343,7 @@ class Recommender(Displayed):
             gaps=gaps,
             time_since_last_click=elapsed,
             user=0 if users is None or request.user is None else users.index(request.user),
-            history=resolve_history(self.artifact.items, request.history, start),
+            history=resolve_history(self.indices, request.history, start),
             list_rules=list_rules,
         )
 

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, TypeAlias
 from nextclick.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from nextclick.core.types import Int32Array, RawId
-    from nextclick.core.vocabulary import Vocabulary
 
     RawHistory: TypeAlias = "Sequence[tuple[Sequence[RawId], float | None]]"
 
 
 def resolve_history(
-    items: Vocabulary, history: RawHistory, start: float | None
+    indices_of: Callable[[Sequence[RawId]], Int32Array], history: RawHistory, start: float | None
 ) -> list[tuple[Int32Array, float]]:
     """The known clicks of each earlier session, and its age in seconds.
 
@@ -25,7 +24,7 @@ def resolve_history(
     It is NaN if one of the two times is unknown.
 
     Args:
-        items: the vocabulary of the model.
+        indices_of: the indices of raw ids, 0 for an item that the model does not know.
         history: clicks on raw ids and the time of the last click of each earlier session, the
             oldest first.
         start: time of the first click of the session on the same clock, or None.
@@ -46,7 +45,7 @@ def resolve_history(
                     f"the session begins, got {time!r}; list sessions that ended, the oldest first"
                 )
             latest = time
-        indices = items.indices(list(session))
+        indices = indices_of(list(session))
         age = math.nan if time is None or start is None else start - time
         resolved.append((indices[indices > 0], age))
     return resolved

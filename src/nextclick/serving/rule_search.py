@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextclick.core.exploration import exploration_rng
 from nextclick.core.filtered_topk import fill_from_popular
 from nextclick.core.item_rules import NO_RULES, ItemRules, allowed_items, where_items
 from nextclick.core.shown_list import ListRules, form_list, pool_size
@@ -111,8 +112,9 @@ class RuleSearch:
         fill = fill_from_popular(self._popular, used, replace(request, k=n_wanted))
         rng = None
         if rules.explore:
-            seed = None if rules.seed is None else [rules.seed, *request.clicks.tolist()]
-            rng = np.random.default_rng(seed)
+            rng = np.random.default_rng()
+            if rules.seed is not None:
+                rng = exploration_rng(rules.seed, request.clicks)
         shown = form_list(rules, request, best, named, fill, rng)
         filled = shown.items > 0  # not all, if the filters leave too few items
         return shown._replace(

@@ -14,13 +14,15 @@ from nextclick.experiments.stored_card import model_card
 from nextclick.report.card_markdown import render_card
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from nextclick.artifact import Artifact
     from nextclick.evaluation import Result
     from nextclick.experiments.tracking.tracked_run import TrackedRun
     from nextclick.experiments.tuning import TuningResult
     from nextclick.report.run_folder import ModelRun
+
+REPORT_FILES = ("report.html", "comparison.json")
 
 
 def log_training(run: TrackedRun, artifact: Artifact, folder: str | Path | None) -> None:
@@ -58,52 +60,74 @@ def log_training(run: TrackedRun, artifact: Artifact, folder: str | Path | None)
         _log_folder(run, local_artifact(folder))
 
 
-def log_comparison(
-    run: TrackedRun, runs: Sequence[ModelRun], numbers: Mapping[str, Any], report: Path | None
-) -> None:
-    """Log a comparison: a run below `run` for each training, and the report.
+class LoggedComparison:
+    """A comparison in a run: a run below it for each training, as soon as it is measured.
 
     Args:
         run: the run of the command.
-        runs: the trainings, with their results and artifacts.
-        numbers: content of `comparison.json`.
-        report: folder of the report, or None.
     """
-    if not run.is_open:
-        return
-    log_parameters(run, {"data_fingerprint": numbers.get("data_fingerprint"), "k": numbers["k"]})
-    for one in runs:
+
+    def __init__(self, run: TrackedRun):
+        self._run = run
+        self._logged: set[tuple[str, int | None]] = set()
+
+    def log_row(self, one: ModelRun) -> None:
+        """Log a training, with its result and artifact; the same one once."""
+        key = one.result.label, one.result.seed
+        if not self._run.is_open or key in self._logged:
+            return
+        self._logged.add(key)
         seed = f" seed {one.result.seed}" if one.result.seed else ""
-        with run.child(f"{one.result.label}{seed}") as below:
+        with self._run.child(f"{one.result.label}{seed}") as below:
             _log_result(below, one.result)
             if (one.folder / "artifact").is_dir():
                 _log_folder(below, one.folder / "artifact")
-    if report is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            for file in ("report.html", "comparison.json"):
-                if (report / file).is_file():
-                    (Path(folder) / file).write_bytes((report / file).read_bytes())
-            run.log_folder(Path(folder), "report")
+
+    def log_report(self, numbers: Mapping[str, Any], folder: Path | None) -> None:
+        """Log the report.
+
+        Args:
+            numbers: content of `comparison.json`.
+            folder: of the report; None if there is none.
+        """
+        if not self._run.is_open:
+            return
+        log_parameters(
+            self._run, {"data_fingerprint": numbers.get("data_fingerprint"), "k": numbers["k"]}
+        )
+        if folder is not None:
+            _log_files(self._run, folder, "report", lambda file: file.name in REPORT_FILES)
 
 
-def log_study(run: TrackedRun, study: TuningResult) -> None:
-    """Log a study: a run below `run` for each trial, the best parameters and the folder."""
-    if not run.is_open:
-        return
-    numbers = study.numbers
-    best = numbers["best"]
-    log_parameters(run, {"model": numbers["model"], **best["parameters"]})
-    run.log_metrics(_numbers({numbers["metric"]: best["value"], "best_trial": best["trial"]}))
-    for trial in numbers["trials"]:
-        with run.child(f"trial {trial['number']}") as below:
+class LoggedStudy:
+    """A study in a run: a run below it for each trial, as soon as it is measured.
+
+    Args:
+        run: the run of the command.
+        metric: the metric that is searched.
+    """
+
+    def __init__(self, run: TrackedRun, metric: str):
+        self._run = run
+        self._metric = metric
+
+    def log_trial(self, trial: Mapping[str, Any]) -> None:
+        """Log a trial, as docs/json.md describes it."""
+        if not self._run.is_open:
+            return
+        with self._run.child(f"trial {trial['number']}") as below:
             log_parameters(below, {**trial["parameters"], "state": trial["state"]})
-            values = {numbers["metric"]: trial["value"], "seconds": trial["seconds"]}
-            below.log_metrics(_numbers(values))
-    with tempfile.TemporaryDirectory() as folder:
-        for file in study.path.iterdir():
-            if file.suffix in (".toml", ".csv", ".json", ".png"):
-                (Path(folder) / file.name).write_bytes(file.read_bytes())
-        run.log_folder(Path(folder), "study")
+            below.log_metrics(_numbers({self._metric: trial["value"], "seconds": trial["seconds"]}))
+
+    def log_study(self, study: TuningResult) -> None:
+        """Log the best parameters and the folder."""
+        if not self._run.is_open:
+            return
+        numbers, best = study.numbers, study.numbers["best"]
+        log_parameters(self._run, {"model": numbers["model"], **best["parameters"]})
+        self._run.log_metrics(_numbers({self._metric: best["value"], "best_trial": best["trial"]}))
+        suffixes = (".toml", ".csv", ".json", ".png")
+        _log_files(self._run, study.path, "study", lambda file: file.suffix in suffixes)
 
 
 def log_parameters(run: TrackedRun, values: Mapping[str, Any]) -> None:
@@ -139,6 +163,15 @@ def _log_folder(run: TrackedRun, artifact: Path) -> None:
         write_json(Path(folder) / "card.json", card)
         write_text(Path(folder) / "card.md", render_card(card))
         run.log_folder(Path(folder), "card")
+
+
+def _log_files(run: TrackedRun, source: Path, name: str, chosen: Callable[[Path], bool]) -> None:
+    """Log the chosen files of a folder, without those of its subfolders."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file in source.iterdir():
+            if file.is_file() and chosen(file):
+                (Path(folder) / file.name).write_bytes(file.read_bytes())
+        run.log_folder(Path(folder), name)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -83,6 +83,7 @@ class SessionPredictor:
             rules=ItemRules(exclude_seen=bool(values["exclude_seen"])),
             lists=True,
             read=ReadOptions(columns=columns),
+            history=False,  # a row has the same answer whatever rows are beside it
         )
         shown = recommend_frame(self._recommender, frame, int(values["k"]), options=options)
         return shown.assign(session=shown["session"].astype(str))

@@ -31,7 +31,7 @@ export class Ranking extends Component {
   render({ state, at, name, answer, before, other, clicked }) {
     const scale = scaleOf(answer.scores);
     const otherRanks = other?.answer ? ranksOf(other.answer.items) : null;
-    return html`<table class="ranking">
+    return html`<table class=${`ranking${otherRanks || before ? "" : " unmarked"}`}>
       <caption class="vh">Recommendations of ${name}, best first</caption>
       <thead>
         <tr>

@@ -20,6 +20,11 @@ export const RULES = [
     hint: "Ids, separated by commas. They are not recommended, such as when they are sold out.",
     body: (ids) => ({ block: ids }),
   },
+  {
+    name: "diversity", link: "div", kind: "share", label: "Diversity",
+    hint: "From 0 to below 1, such as 0.3. Items that resemble those above them move down; more diverse lists are less accurate.",
+    body: (share) => ({ diversity: Number(share) }),
+  },
 ];
 
 /** The values of a state without rules. */
@@ -50,9 +55,10 @@ function Field({ state, rule: { name, kind, label, hint } }) {
         onChange=${(event) => state.set({ [name]: event.target.checked })} /> ${label}</label>
       <p class="hint" id=${`${id}-hint`}>${hint}</p>
     </div>`;
+  const type = kind === "share" ? { type: "number", min: 0, max: 0.95, step: 0.05, class: "short" } : { type: "text" };
   return html`<div class="field">
     <label for=${id}>${label}</label>
-    <input id=${id} type="text" autocomplete="off" aria-describedby=${`${id}-hint`} ...${state.input(name)} />
+    <input id=${id} ...${type} autocomplete="off" aria-describedby=${`${id}-hint`} ...${state.input(name)} />
     <p class="hint" id=${`${id}-hint`}>${hint}</p>
   </div>`;
 }

@@ -17,7 +17,7 @@ export class State {
     this.failed = null; // the problem of loading them
     this.chosen = [null, null]; // names; the second may be null
     this.k = "10";
-    Object.assign(this, noRules()); // excludeSeen, allow, block
+    Object.assign(this, noRules()); // excludeSeen, allow, block, diversity
     this.rulesOpen = false;
     this.drafts = {}; // typed texts that are not entered yet, by name; an answer must not erase them
     this.useTimes = false;
