@@ -179,7 +179,7 @@ class SparkTable:
 
     def count_repeated_rows(self) -> int:
         """Count the clicks with the item and the time of the previous click of their session."""
-        return int(self._log(lambda table, _: table.count_repeated_rows()).sum())
+        return sum(self._log(lambda table, _: table.count_repeated_rows()).collect())
 
     def sample_gaps(self, step: int) -> tuple[Int64Array, BoolArray]:
         """(G,) the gaps in every step-th session, and (G,) whether each is its last gap."""
