@@ -2,10 +2,14 @@
 
     python benchmarks/prepare_spark.py $NEXTCLICK_DATA/yoochoose-100k/train_full.txt
     python benchmarks/prepare_spark.py $NEXTCLICK_DATA/globo -- --format globo
+    python benchmarks/prepare_spark.py --shard-clicks 1000000 log.parquet
 
 Each engine runs as a command of its own. Processor seconds and memory are those of the command and
 all of its child processes, the Java machine included, sampled from /proc every half second. Memory
-that processes share counts once. Needs Linux and `nextclick[spark]`.
+that processes share counts once. The memory of the command alone is that of the driver without its
+Java machine. With `--shard-clicks`, a third run lets the workers write the shards, and its store is
+compared with the store of the local engine with the same shards. Needs Linux and
+`nextclick[spark]`.
 """
 
 from __future__ import annotations
@@ -26,34 +30,47 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("log")
     parser.add_argument("--master", default="local[2]")
+    parser.add_argument("--shard-clicks", help="clicks of a shard that workers write")
     parser.add_argument("options", nargs="*", help="options of prepare, after --")
     given = parser.parse_args()
-    engines = {"local": [], "spark": ["--engine", "spark", "--master", given.master]}
-    print("| engine | wall, s | CPU, s | peak memory, MiB |\n|---|---|---|---|")
+    spark = ["--engine", "spark", "--master", given.master]
+    engines = {"local": [], "spark": spark}
+    if given.shard_clicks:
+        shards = ["--shard-clicks", given.shard_clicks]
+        engines = {"local": shards, "spark": spark, "spark with shards": spark + shards}
+    print("| engine | wall, s | CPU, s | peak memory, MiB | of the command, MiB |")
+    print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for name, options in engines.items():
             command = [sys.executable, "-m", "nextclick", "prepare", given.log]
             command += ["-o", f"{folder}/{name}", *given.options, *options]
-            wall, cpu, memory = measured(command)
-            print(f"| {name} | {wall:.1f} | {cpu:.1f} | {memory / 2**20:,.0f} |", flush=True)
-        stores = [_contents(Path(folder, name)) for name in engines]
+            wall, cpu, total, own = measured(command)
+            memory = f"{total / 2**20:,.0f} | {own / 2**20:,.0f}"
+            print(f"| {name} | {wall:.1f} | {cpu:.1f} | {memory} |", flush=True)
+        stores = [_contents(Path(folder, name)) for name in (min(engines), max(engines))]
     print("equal stores" if stores[0] == stores[1] else "DIFFERENT STORES")
 
 
-def measured(command: list[str]) -> tuple[float, float, int]:
-    """Run a command; return its seconds, its processor seconds and its peak memory in bytes."""
-    start, peak = time.perf_counter(), 0
+def measured(command: list[str]) -> tuple[float, float, int, int]:
+    """Run a command.
+
+    Returns:
+        Its seconds, its processor seconds, the peak memory of all processes in bytes, and that of
+        the command alone.
+    """
+    start, peak, own_peak = time.perf_counter(), 0, 0
     seconds: dict[int, float] = {}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:
             tree = _tree(process.pid)
-            peak = max(peak, sum(map(_memory, tree)))
+            own, *others = map(_memory, tree)
+            own_peak, peak = max(own_peak, own), max(peak, own + sum(others))
             for pid in tree:
                 seconds[pid] = max(seconds.get(pid, 0.0), _cpu(pid))
             time.sleep(0.5)
     if process.returncode:
         raise SystemExit(f"exit code {process.returncode}: {' '.join(command)}")
-    return time.perf_counter() - start, sum(seconds.values()), peak
+    return time.perf_counter() - start, sum(seconds.values()), peak, own_peak
 
 
 def _tree(root: int) -> list[int]:

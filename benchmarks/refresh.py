@@ -37,8 +37,8 @@ from nextclick.core.sessions import MS_PER_DAY
 from nextclick.core.storage import write_json
 from nextclick.core.types import silent
 from nextclick.data.options import FilterOptions, PrepareOptions, ReadOptions, SplitOptions
-from nextclick.data.prepare_store import prepare, read_sessions
-from nextclick.data.sessionize import session_ends
+from nextclick.data.prepare_store import prepare
+from nextclick.data.session_log import read_sessions
 from nextclick.data.store import Store
 from nextclick.evaluation import RankingProtocol
 from nextclick.evaluation import evaluate as rank_and_measure
@@ -69,8 +69,8 @@ def clicks_of(log: str, form: str, share: float) -> pl.DataFrame:
     """All clicks: session, item, time in ms, and the day on which the session ended."""
     options = PrepareOptions(read=ReadOptions(format=form, on_bad_row="skip"))
     found = read_sessions([log], None, options, silent)
-    table = found.table
-    ends = session_ends(table)
+    table = found.memory_table
+    ends = table.ends()
     assert ends is not None and table.times is not None
     every = np.arange(len(found.items), dtype=np.int32)
     vocabulary, place = found.items.vocabulary(every)

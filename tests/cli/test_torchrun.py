@@ -6,8 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 import nextclick
-from nextclick import prepare
+from nextclick import PrepareOptions, prepare
 from nextclick.cli.main import FOR_TORCHRUN, app
+from nextclick.data.options import StoreOptions
 from nextclick.errors import ArtifactError
 from nextclick.simulation.simulate import simulate
 from nextclick.simulation.simulation_config import SimulationConfig
@@ -96,6 +97,23 @@ def test_evaluations_that_disagree(folder):
     (code, output, errors), (other, *_) = launch([*words, "--shard-items"])
     assert (code, other) == (0, 0), errors
     assert "sasrec" in output
+
+
+def test_shards_are_evaluated_as_a_store_without(folder):
+    sharded = folder / "sharded"
+    options = PrepareOptions(store=StoreOptions(shard_clicks=200))
+    store = prepare(folder / "log.parquet", sharded, options=options).store
+    assert len(store.manifest["shards"]["test"]) > 1
+    artifact = nextclick.train(folder / "store", "gru4rec", folder / "gru", config={"epochs": 1})
+    expected = nextclick.evaluate(artifact, folder / "store", ks=[5], n_bootstrap=0).metrics
+    result = folder / "sharded.json"
+    words = ["-m", "nextclick", "evaluate", folder / "gru", sharded, "-k", "5", "-o", result]
+    done = launch([*words, "--bootstrap", "0"])
+    assert [code for code, _, _ in done] == [0, 0], done
+    found = json.loads(result.read_text())["evaluation"]["metrics"]
+    assert {name: metric["value"] for name, metric in found.items()} == pytest.approx(
+        {name: metric.value for name, metric in expected.items()}, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", ["compare", "serve", "prepare"])

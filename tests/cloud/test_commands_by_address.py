@@ -6,15 +6,18 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import polars as pl
 import pytest
 
 import nextclick
+from nextclick import Store
 from nextclick.artifact import Artifact, create_registry, open_registry
 from nextclick.errors import ArtifactError, ConfigError, OutputError, UnreachableError
 from nextclick.serving.model_manager import ModelManager
 from nextclick.serving.model_versions import open_versions
 from serving_cases import Client, make_app
+from small_shop import make_store
 
 PREPARE = ("--min-item-support", "1", "--split", "fraction")
 
@@ -62,6 +65,22 @@ def test_all_commands_take_addresses(address, tmp_path):
     with Client(make_app({"shop": shop})) as client:
         answered = client.post("/v1/recommend", {"session": [10], "k": 1}).json()
         assert (answered["version"], answered["items"]) == ("v1", [20])
+
+
+@pytest.mark.filterwarnings("ignore:the catalog has 5 items")
+@pytest.mark.parametrize("model", ["markov", "gru4rec"])
+def test_shards_at_an_address_are_trained_on_and_evaluated(model, address, tmp_path):
+    config = {"epochs": 1, "hidden_width": 4, "threads": 1} if model == "gru4rec" else {}
+    local = make_store(tmp_path / "local")
+    make_store(f"{address}/store", shard_clicks=20)
+    shutil.rmtree(os.environ["NEXTCLICK_CACHE"])  # as on another machine
+    store = Store.open(f"{address}/store")
+    assert len(store.manifest["shards"]["train"]) > 2
+    artifacts = {s: nextclick.train(s, model, config=config) for s in (local, store)}
+    for name, array in artifacts[local].model.state().items():
+        assert np.array_equal(artifacts[store].model.state()[name], array), name
+    results = [nextclick.evaluate(artifact, s, ks=[1, 2]) for s, artifact in artifacts.items()]
+    assert results[0].metrics == results[1].metrics
 
 
 def test_a_server_swaps_in_a_version_that_is_whole(models, address, proxy, caplog):

@@ -104,6 +104,20 @@ def test_the_reason_in_the_message_of_spark_is_the_last_cause():
     assert spark_session._reason("") == "no message"
 
 
+@pytest.mark.parametrize(
+    ("failure", "remedy"),
+    [
+        ("[JAVA_GATEWAY_EXITED] Java gateway process exited", "`java -version` prints 17 or later"),
+        ("java.io.IOException: No space left on device", "free space on the disks of the workers"),
+        ("java.lang.OutOfMemoryError: Java heap space", "raise the memory of the workers and of"),
+        ("All masters are unresponsive! Giving up.", "that the cluster has the version of PySpark"),
+        ("java.lang.IllegalStateException: x", "check the memory and the disks of the driver"),
+    ],
+)
+def test_a_failure_of_spark_has_a_remedy(failure, remedy):
+    assert remedy in spark_session._remedy(f"Job aborted:\nCaused by: {failure}")
+
+
 def table_of(path):
     times = detect_time_format(pl.Series(["1700000000"]), None)
     columns = Columns(session="session_id", item="item_id", time="timestamp")

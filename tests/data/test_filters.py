@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nextclick.data.click_counts import ClickCounts, remaining_lengths
 from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions
-from nextclick.data.sessionize import SessionTable
+from nextclick.data.session_table import SessionTable
 
 logs = st.lists(st.lists(st.integers(0, 6), max_size=8), min_size=1, max_size=25)
 
@@ -114,29 +114,45 @@ def test_remaining_clicks_are_counted_by_session(sessions):
     assert remaining_lengths(keep, offsets).tolist() == expected
 
 
-drops = st.tuples(st.sampled_from(["sessions", "items", "clicks"]), st.integers(0, 2**32 - 1))
+drops = st.tuples(st.sampled_from(["sessions", "items", "repeats"]), st.integers(0, 2**32 - 1))
 
 
-@given(logs, st.lists(st.tuples(st.booleans(), drops), max_size=5))
-def test_counts_after_drops_are_those_of_a_new_count(sessions, steps):
+def repeated_clicks(table):
+    """Whether each click is on the item of the previous remaining click of its session."""
+    repeated = np.zeros(len(table.items), bool)
+    for start, stop in itertools.pairwise(table.offsets.tolist()):
+        previous = None
+        for click in range(start, stop):
+            if table.keep[click]:
+                repeated[click] = table.items[click] == previous
+                previous = table.items[click]
+    return repeated
+
+
+@given(logs, st.lists(st.tuples(st.booleans(), drops), max_size=5), st.booleans())
+def test_counts_after_drops_are_those_of_a_new_count(sessions, steps, is_partial):
     table = table_of(sessions, users=[s % 3 - 1 for s in range(len(sessions))])
     session = np.repeat(np.arange(len(table)), np.diff(table.offsets))
-    clicks = ClickCounts(table, 7)
+    counted = np.arange(len(table)) % 4 > 0 if is_partial else None
+    in_counted = np.ones(len(session), bool) if counted is None else counted[session]
+    clicks = ClickCounts(table, 7, counted)
     for is_counted_before, (kind, seed) in steps:
         if is_counted_before:
             clicks.counts(2)
-        size = {"sessions": len(table), "items": 7, "clicks": len(table.items)}[kind]
+        size = {"sessions": len(table), "items": 7, "repeats": len(table.items)}[kind]
         dropped = np.random.default_rng(seed).random(size) < 0.2
-        groups = {"sessions": session, "items": table.items, "clicks": np.arange(len(session))}
-        expected = table.keep & ~dropped[groups[kind]]
+        if kind == "repeats":
+            dropped = repeated_clicks(table)
+        groups = {"sessions": session, "items": table.items, "repeats": np.arange(len(session))}
+        expected = table.keep & ~(dropped[groups[kind]] & in_counted)
         if kind == "sessions":
             clicks.drop_sessions(dropped)
         elif kind == "items":
             clicks.drop_items(dropped)
         else:
-            clicks.drop_clicks(np.flatnonzero(dropped))
+            clicks.drop_repeats()
         assert table.keep.tolist() == expected.tolist()
-    again = ClickCounts(table, 7)
+    again = ClickCounts(table, 7, counted)
     assert clicks.counts(2) == again.counts(2)
     assert clicks.lengths.tolist() == again.lengths.tolist()
     assert clicks.support.tolist() == again.support.tolist()

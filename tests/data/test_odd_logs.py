@@ -8,8 +8,8 @@ import pytest
 
 from nextclick.core.types import silent
 from nextclick.data.options import PrepareOptions, ReadOptions
-from nextclick.data.prepare_store import read_sessions
 from nextclick.data.readers.columns import Columns
+from nextclick.data.session_log import read_sessions
 from nextclick.errors import SourceError
 
 START = 1_711_962_600  # 2024-04-01T09:10Z

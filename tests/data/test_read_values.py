@@ -8,8 +8,8 @@ import pytest
 
 from nextclick.core.types import silent
 from nextclick.data.options import PrepareOptions, ReadOptions, SessionOptions
-from nextclick.data.prepare_store import read_sessions
 from nextclick.data.readers.columns import Columns
+from nextclick.data.session_log import read_sessions
 from nextclick.errors import EmptyLogError, SourceError
 
 HOUR = 3600

@@ -42,6 +42,11 @@ def plain_header(dtype: np.dtype[Any], length: int) -> bytes:
     return header.getvalue()
 
 
+def header_bytes(file: bytes) -> int:
+    """The size of the header with which the file of an array begins."""
+    return _FIELDS + int.from_bytes(file[len(MAGIC) : _FIELDS], "little")
+
+
 def array_header(dtype: np.dtype[Any], length: int, begin: int = 0) -> bytes:
     """The header of a one-dimensional `.npy` file that can be mapped as a part of a joined array.
 

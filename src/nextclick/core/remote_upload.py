@@ -11,6 +11,7 @@ import json
 import secrets
 import warnings
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,34 @@ if TYPE_CHECKING:
     from nextclick.core.types import Progress
 
 
+@dataclass(frozen=True, slots=True)
+class OutputFolder:
+    """A folder that is being written, and becomes visible at the end.
+
+    Attributes:
+        path: the folder on this machine.
+        address: where its files are uploaded to; None for a folder of this machine.
+    """
+
+    path: Path
+    address: str | None = None
+
+    def child(self, name: str) -> OutputFolder:
+        """A folder in this one; the folder itself for an empty name."""
+        if not name:
+            return self
+        address = None if self.address is None else f"{self.address}/{name}"
+        return OutputFolder(self.path / name, address)
+
+    def is_complete(self) -> bool:
+        """Whether all files are in the folder, and none was written to the address by others."""
+        return all(
+            (file.parent / name).exists()
+            for file in self.path.rglob(MANIFEST)
+            for name in read_manifest(file).get("files", ())
+        )
+
+
 @contextmanager
 def output_folder(
     kind: FolderKind,
@@ -40,6 +69,22 @@ def output_folder(
     replaces: Collection[str] = (),
     progress: Progress = silent,
 ) -> Iterator[Path]:
+    """Yield the path of `open_output`."""
+    with open_output(
+        kind, target, overwrite=overwrite, replaces=replaces, progress=progress
+    ) as output:
+        yield output.path
+
+
+@contextmanager
+def open_output(
+    kind: FolderKind,
+    target: Location,
+    *,
+    overwrite: bool,
+    replaces: Collection[str] = (),
+    progress: Progress = silent,
+) -> Iterator[OutputFolder]:
     """Yield an empty folder that is moved or uploaded to `target` if the block ends without error.
 
     Args:
@@ -57,10 +102,10 @@ def output_folder(
     kinds = {kind.kind, *replaces}
     if isinstance(location, Path):
         with atomic_folder(location, overwrite=overwrite, replaces=kinds) as folder:
-            yield folder
+            yield OutputFolder(folder)
     else:
-        with _uploaded_folder(kind, location, overwrite, kinds, progress) as folder:
-            yield folder
+        with _uploaded_folder(kind, location, overwrite, kinds, progress) as output:
+            yield output
 
 
 def check_output(kind: FolderKind, target: Location, *, overwrite: bool) -> None:
@@ -107,7 +152,7 @@ def upload_files(bucket: Bucket, folder: str, source: Path, progress: Progress) 
 @contextmanager
 def _uploaded_folder(
     kind: FolderKind, url: str, overwrite: bool, replaces: Collection[str], progress: Progress
-) -> Iterator[Path]:
+) -> Iterator[OutputFolder]:
     version = secrets.token_hex(16)
     with writing(url):
         bucket = Bucket.connect(url)
@@ -116,11 +161,13 @@ def _uploaded_folder(
         with scratch_folder() as scratch, _cleanup(kind, bucket, version):
             # a missing permission fails before the content is computed
             bucket.write(join_key(folder, MANIFEST), b"")
-            yield scratch
+            output = OutputFolder(scratch, join_key(url, VERSIONS, version))
+            yield output
             upload_files(bucket, folder, scratch, progress)
             written = read_manifest(scratch / MANIFEST)["kind"]
             _publish(kind, bucket, Pointer(written, version, {}), previous)
-            _move_to_cache(kind, url, scratch)
+            if output.is_complete():
+                _move_to_cache(kind, url, scratch)
     if previous is not None:
         _delete_version(bucket, previous.version)
 

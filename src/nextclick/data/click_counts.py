@@ -9,7 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from nextclick.core.types import BoolArray, Int32Array, Int64Array
-    from nextclick.data.sessionize import SessionTable
+    from nextclick.data.click_table import ClickTable
 
 # arrays are counted in chunks, because bincount and cumsum copy their input
 _CHUNK_CLICKS = 4_000_000
@@ -38,31 +38,34 @@ class ClickCounts:
     """Drops clicks of a table, and counts those that remain.
 
     A count is computed when it is first read, and again after a drop that changes it. While an
-    object is in use, `table.keep` must not be changed by others.
+    object is in use, no clicks may be dropped from the table by others.
 
     Args:
-        table: the sessions; `keep` is changed in place by drops.
+        table: the sessions, whose clicks are dropped.
         n_items: number of item codes.
+        sessions: (S,) bool, the sessions that are counted and filtered; None for all.
     """
 
-    def __init__(self, table: SessionTable, n_items: int) -> None:
+    def __init__(self, table: ClickTable, n_items: int, sessions: BoolArray | None = None) -> None:
         self.table = table
         self.n_items = n_items
+        self._sessions = sessions
         self._lengths: Int64Array | None = None
         self._support: Int64Array | None = None
 
     @property
     def lengths(self) -> Int64Array:
-        """(S,) int64, the number of remaining clicks of each session."""
+        """(S,) int64, the number of remaining clicks of each session; 0 if it is not counted."""
         if self._lengths is None:
-            self._lengths = remaining_lengths(self.table.keep, self.table.offsets)
+            lengths = self.table.remaining_lengths()
+            self._lengths = lengths if self._sessions is None else lengths * self._sessions
         return self._lengths
 
     @property
     def support(self) -> Int64Array:
         """(n_items,) int64, the number of remaining clicks on each item."""
         if self._support is None:
-            self._support = count_items(self.table.items, self.table.keep, self.n_items)
+            self._support = self.table.item_counts(self.n_items, self._sessions)
         return self._support
 
     @property
@@ -72,9 +75,10 @@ class ClickCounts:
 
     def drop_sessions(self, dropped: BoolArray) -> None:
         """Drop the sessions that are True in `dropped` (S,)."""
-        if not (dropped & (self.lengths > 0)).any():
+        dropped = dropped & (self.lengths > 0)
+        if not dropped.any():
             return
-        self.table.keep &= ~np.repeat(dropped, np.diff(self.table.offsets))
+        self.table.drop_sessions(dropped)
         self._lengths = np.where(dropped, 0, self.lengths)
         self._support = None
 
@@ -82,15 +86,14 @@ class ClickCounts:
         """Drop the clicks on the items that are True in `dropped` (n_items,)."""
         if not (dropped & (self.support > 0)).any():
             return
-        self.table.keep &= ~dropped[self.table.items]
+        self.table.drop_items(dropped, self._sessions)
         self._support = np.where(dropped, 0, self.support)
         self._lengths = None
 
-    def drop_clicks(self, clicks: Int64Array) -> None:
-        """Drop the clicks with the indices `clicks`."""
-        if len(clicks):
-            self.table.keep[clicks] = False
-            self._lengths = self._support = None
+    def drop_repeats(self) -> None:
+        """Drop each click on the item of the previous remaining click of its session."""
+        self.table.drop_repeats(self._sessions)
+        self._lengths = self._support = None
 
     def counts(self, n_users: int) -> TableCounts:
         """Count the remaining clicks, and the sessions, users and items that have one of them."""

@@ -57,8 +57,13 @@ def check_engine(engine: str, master: str | None, sources: Sequence[Any], log_fo
 
 
 @contextmanager
-def reader_of(engine: str, master: str | None) -> Iterator[ReadParts]:
+def reader_of(engine: str, master: str | None, *, by_workers: bool = False) -> Iterator[ReadParts]:
     """Yield the function that reads the tables of a log with an engine.
+
+    Args:
+        engine: name of the engine.
+        master: address of the Spark cluster, or None.
+        by_workers: the clicks stay with the workers of Spark, which write the shards.
 
     Raises:
         SourceError: Spark is not installed, does not start or fails.
@@ -69,5 +74,9 @@ def reader_of(engine: str, master: str | None) -> Iterator[ReadParts]:
     from nextclick.data.spark.spark_parts import SparkReader
     from nextclick.data.spark.spark_session import spark_errors, spark_session
 
-    with spark_errors(), spark_session(master) as spark, SparkReader(spark) as reader:
+    with (
+        spark_errors(),
+        spark_session(master) as spark,
+        SparkReader(spark, by_workers=by_workers) as reader,
+    ):
         yield reader.read_parts

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextclick.core.time_blocks import TimeBlocks
-from nextclick.data.click_counts import ClickCounts, remaining_lengths
+from nextclick.data.click_counts import ClickCounts
 from nextclick.data.filters import (
     FilterStep,
     apply_filters,
     filter_by_counts,
     filter_sessions,
 )
-from nextclick.data.part_selection import item_support
+from nextclick.data.part_selection import mask_of
 from nextclick.data.readers.presplit import presplit_parts
-from nextclick.data.sessionize import SessionTable, session_ends
 from nextclick.data.split import AUTO, Split, split_by_time
 from nextclick.errors import ConfigError, EmptyLogError
 
@@ -30,8 +29,9 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import BoolArray, Int64Array
     from nextclick.data.click_counts import TableCounts
+    from nextclick.data.click_table import ClickTable
     from nextclick.data.options import PrepareOptions, SessionOptions
-    from nextclick.data.prepare_store import SessionLog
+    from nextclick.data.session_log import SessionLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,13 @@ class FilteredSplit:
     """A split and the clicks that the filters keep.
 
     Attributes:
-        table: all clicks; `keep` is False for those that the filters drop.
+        table: the sessions, without the clicks that the filters drop.
         split: the sessions with a remaining click.
         steps: the filters of the training sessions, with the counts after each.
         blocks: blocks of time, None without times.
     """
 
-    table: SessionTable
+    table: ClickTable
     split: Split
     steps: list[FilterStep]
     blocks: TimeBlocks | None
@@ -64,7 +64,7 @@ def filter_before_split(log: SessionLog, options: PrepareOptions) -> list[Filter
     else:
         steps = filter_sessions(clicks, filters, log.n_users)
     steps = [read, *steps]
-    _check_not_empty(steps, log.table)
+    _check_not_empty(steps, clicks)
     return steps
 
 
@@ -89,32 +89,27 @@ def _filter_training(
     log: SessionLog, split: Split, options: PrepareOptions, blocks: TimeBlocks | None
 ) -> FilteredSplit:
     """Drop rare items and users of the training sessions; the other sessions stay as they are."""
-    table = log.table
-    in_train = np.zeros(len(table), dtype=np.bool_)
-    in_train[split.train] = True
-    is_train_click = np.repeat(in_train, np.diff(table.offsets))
-    train = replace(table, keep=table.keep & is_train_click)
-    clicks = ClickCounts(train, len(log.items))
+    table = log.table.copy()
+    clicks = ClickCounts(table, len(log.items), mask_of(split.train, len(table)))
     before = FilterStep("all sessions", clicks.counts(log.n_users))
     filters = filter_by_counts(clicks, options.filters, _min_support(options), log.n_users)
     part = f"training of {split.name}" if split.name else "training"
     steps = [replace(step, name=f"{part}: {step.name}") for step in (before, *filters)]
-    _check_not_empty(steps, train)
+    _check_not_empty(steps, clicks)
     remaining = clicks.lengths[split.train] > 0
-    kept = replace(table, keep=train.keep | (table.keep & ~is_train_click))
-    return FilteredSplit(kept, replace(split, train=split.train[remaining]), steps, blocks)
+    return FilteredSplit(table, replace(split, train=split.train[remaining]), steps, blocks)
 
 
 def _splits(log: SessionLog, options: PrepareOptions, now_ms: int) -> Iterator[Split]:
-    table, ends = log.table, session_ends(log.table)
-    alive = remaining_lengths(table.keep, table.offsets) > 0
+    starts, ends = log.table.starts(), log.table.ends()
+    alive = log.table.remaining_lengths() > 0
     if log.n_train is not None:
         yield presplit_parts(log.n_train, ends, alive)
         return
-    if ends is None or table.times is None:
+    if ends is None or starts is None:
         yield from _splits_by_order(log, options, alive)
         return
-    blocks = _blocks_from(int(table.times.min()), options.sessions)
+    blocks = _blocks_from(int(starts.min()), options.sessions)
 
     def count_prefixes(train: Int64Array, test: Int64Array) -> int:
         return _count_prefixes(log, options, train, test)
@@ -148,19 +143,21 @@ def _count_prefixes(
 
     The filters of training are not repeated, so the store may have fewer prefixes.
     """
-    table, keep = log.table, log.table.keep
+    table = log.table
     if options.split.unseen != "miss":
-        known = item_support(table, keep, train, len(log.items)) >= _min_support(options)
-        keep = keep & known[table.items]
-    lengths = remaining_lengths(keep, table.offsets)[test]
+        support = table.item_counts(len(log.items), mask_of(train, len(table)))
+        table = table.copy()
+        table.drop_items(support < _min_support(options))
+    lengths = table.remaining_lengths()[test]
     return int(np.maximum(lengths - 1, 0).sum())
 
 
-def _time_blocks(table: SessionTable, split: Split, options: SessionOptions) -> TimeBlocks | None:
+def _time_blocks(table: ClickTable, split: Split, options: SessionOptions) -> TimeBlocks | None:
     """Return the blocks from the beginning of the first day of training, None without times."""
-    if table.times is None:
+    starts = table.starts()
+    if starts is None:
         return None
-    first = int(table.times[table.offsets[:-1][split.train]].min()) if len(split.train) else 0
+    first = int(starts[split.train].min()) if len(split.train) else 0
     return _blocks_from(first, options)
 
 
@@ -176,8 +173,8 @@ def _min_support(options: PrepareOptions) -> int:
     return support
 
 
-def _check_not_empty(steps: Sequence[FilterStep], table: SessionTable) -> None:
-    if table.keep.any():
+def _check_not_empty(steps: Sequence[FilterStep], clicks: ClickCounts) -> None:
+    if clicks.n_clicks:
         return
     counts = "; ".join(f"{step.name}: {_format_counts(step.counts)}" for step in steps)
     raise EmptyLogError(

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from nextclick.core.types import BoolArray, Int64Array
     from nextclick.data.click_counts import ClickCounts, TableCounts
     from nextclick.data.options import FilterOptions
-    from nextclick.data.sessionize import SessionTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ def apply_filters(
     is the largest log that satisfies all of them.
 
     Args:
-        clicks: the clicks of a table, whose `keep` is changed in place.
+        clicks: the clicks of a table, which are dropped from it.
         options: the filters.
         min_support: minimum number of clicks of an item.
         n_users: number of user codes.
@@ -106,14 +105,11 @@ def _filters(
     def drop_users() -> None:
         clicks.drop_sessions(_sessions_of_rare_users(clicks, options.min_user_sessions, n_users))
 
-    def collapse_repeats() -> None:
-        clicks.drop_clicks(_repeated_clicks(clicks.table))
-
     maximum = "" if options.max_session_length is None else f" or more than {max_length}"
     session_filter = f"sessions of fewer than {min_length}{maximum} clicks dropped"
     filters: list[tuple[str, Callable[[], None]]] = []
     if options.collapse_repeats:
-        filters.append(("consecutive clicks on one item counted once", collapse_repeats))
+        filters.append(("consecutive clicks on one item counted once", clicks.drop_repeats))
     filters.append((session_filter, drop_sessions))
     if min_support > 1:
         filters.append((f"items of fewer than {min_support} clicks dropped", drop_items))
@@ -131,12 +127,3 @@ def _sessions_of_rare_users(clicks: ClickCounts, min_sessions: int, n_users: int
     n_sessions = np.bincount(users[(clicks.lengths > 0) & (users >= 0)], minlength=n_users)
     rare: BoolArray = (users < 0) | (n_sessions[users] < min_sessions)
     return rare
-
-
-def _repeated_clicks(table: SessionTable) -> Int64Array:
-    """Return the index of each click on the item of the previous click of its session."""
-    clicks = np.flatnonzero(table.keep)
-    session = np.searchsorted(table.offsets, clicks, side="right")
-    repeats = (table.items[clicks[1:]] == table.items[clicks[:-1]]) & (session[1:] == session[:-1])
-    repeated: Int64Array = clicks[1:][repeats]
-    return repeated

@@ -20,12 +20,11 @@ from nextclick.data.click_counts import ClickCounts
 from nextclick.data.default_boundary import find_late_sessions
 from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions, PrepareOptions, ReadOptions, SessionOptions
-from nextclick.data.prepare_store import read_sessions
 from nextclick.data.readers.columns import Columns
 from nextclick.data.readers.formats import get_log_format
 from nextclick.data.readers.frames import as_sources
 from nextclick.data.readers.raw_ids import whole_numbers
-from nextclick.data.sessionize import session_ends
+from nextclick.data.session_log import read_sessions
 from nextclick.data.split import iso
 from nextclick.errors import ConfigError, EmptyLogError, SourceError
 
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     from nextclick.core.time_blocks import TimeBlocks
     from nextclick.core.types import BoolArray, Int32Array, Int64Array, Progress
     from nextclick.core.vocabulary import Vocabulary
-    from nextclick.data.prepare_store import SessionLog
-    from nextclick.data.sessionize import SessionTable
+    from nextclick.data.session_log import SessionLog
+    from nextclick.data.session_table import SessionTable
 
 Overlap: TypeAlias = Literal["whole", "cut", "all"]
 _MAX_GAP_MS = 366 * MS_PER_DAY  # a longer gap to the new log indicates another unit or another log
@@ -145,10 +144,9 @@ def read_increment(
     if not get_log_format(options.read.format).has_times:
         raise _no_times(options)
     log = read_sessions(as_sources(sources), None, options, progress)
-    ends = session_ends(log.table)
-    if ends is None:
+    starts, ends = log.table.starts(), log.table.ends()
+    if starts is None or ends is None:
         raise _no_times(options)
-    starts = log.table.times[log.table.offsets[:-1]]  # type: ignore[index]
     report, warnings = dict(log.report), list(log.warnings)
     now_ms = round(time.time() * 1000)
     is_late = _drop_late_sessions(log, ends, now_ms, report, warnings)
@@ -234,7 +232,7 @@ def _drop_late_sessions(
     n_late = find_late_sessions(ends[order], now_ms).count
     is_late = np.zeros(len(ends), dtype=np.bool_)
     is_late[order[len(ends) - n_late :]] = True
-    log.table.keep &= ~np.repeat(is_late, np.diff(log.table.offsets))
+    log.memory_table.keep &= ~np.repeat(is_late, np.diff(log.table.offsets))
     report["late_sessions"] = n_late
     if n_late:
         warnings.append(
@@ -254,7 +252,7 @@ def _drop_old_clicks(
     report: dict[str, Any],
 ) -> list[str]:
     """Drop sessions that end by `last_ms`; keep or cut those that begin by it. Returns warnings."""
-    table, lengths = log.table, np.diff(log.table.offsets)
+    table, lengths = log.memory_table, np.diff(log.table.offsets)
     assert table.times is not None
     old = ends <= last_ms
     overlapping = ~old & (starts <= last_ms)
@@ -317,7 +315,7 @@ def _filter(
     clicks = ClickCounts(log.table, len(log.items))
     steps = apply_filters(clicks, filters, 5 if support is None else support, 0, prior=prior)
     report["steps"] = [{"name": step.name, **asdict(step.counts)} for step in steps]
-    if not log.table.keep.any():
+    if not log.memory_table.keep.any():
         raise EmptyLogError(
             f"the new log has no new session: {report['old_sessions']:,} ended by the last click "
             "of the artifact, and the others have too few clicks on items that are known or have "
@@ -334,7 +332,7 @@ def _build_increment(
     warnings: list[str],
 ) -> LogIncrement:
     """Return the kept clicks as sessions, sorted by the time of their last click in the log."""
-    table = log.table
+    table = log.memory_table
     assert table.times is not None
     order, offsets, clicks = _sort_sessions(table, ends)
     codes, times = table.items[table.keep][clicks], table.times[table.keep][clicks]

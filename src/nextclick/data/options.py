@@ -14,7 +14,7 @@ from nextclick.data.readers.columns import MISSING_WORDS, Columns, Order, Sessio
 from nextclick.data.readers.text_fields import Quote
 from nextclick.data.split import AUTO, PRE_SPLIT, SPLITS
 
-DEFAULT_GAP_SECONDS = 3600.0  # ends the session of a user; session ids are not divided by default
+_SHARD_CLICKS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,13 +298,19 @@ class StoreOptions:
     """Files of the store."""
 
     shard_clicks: Annotated[
-        int,
+        int | None,
         Field(
             ge=1,
             description="number of clicks above which a part is divided into shards of about "
-            "equal size; results do not depend on it",
+            "equal size (default: 100,000,000); results do not depend on it. With --engine spark, "
+            "the workers write the shards",
         ),
-    ] = 100_000_000
+    ] = None
+
+    @property
+    def max_clicks(self) -> int:
+        """Number of clicks above which a part is divided."""
+        return _SHARD_CLICKS if self.shard_clicks is None else self.shard_clicks
 
 
 @dataclass(frozen=True, slots=True)

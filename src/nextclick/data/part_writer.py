@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from nextclick.core.file_digests import digest_files, list_files
 from nextclick.core.hardware import cpus
 from nextclick.core.joined_arrays import array_header, plain_header
 from nextclick.core.session_history import offsets_of
-from nextclick.data.part_selection import remaining_clicks
 from nextclick.data.store_manifest import shard_name
+from nextclick.data.undivided_digests import undivided_digests
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from nextclick.core.types import AnyArray, BoolArray, Int32Array, Int64Array
-    from nextclick.data.sessionize import SessionTable
+    from nextclick.core.types import AnyArray, Int32Array, Int64Array
+    from nextclick.data.session_table import SessionTable
 
 _MAX_WRITERS = 4  # each selects a bounded number of clicks at once
+_CHUNK_CLICKS = 2_000_000  # clicks selected at once, which bounds the memory of their indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,77 +53,133 @@ class ClickColumn:
 
 @dataclass(frozen=True, slots=True)
 class PartArrays:
-    """The sessions of a part and the arrays to write for them.
+    """The sessions of a part and what is written of them.
 
     Attributes:
-        table: all clicks.
-        keep: (E,) bool, False for dropped clicks.
         sessions: (S,) numbers of the sessions, in the order of the output.
-        lengths: (S,) kept clicks of each.
-        click_columns: file name to array, one value per click.
+        lengths: (S,) remaining clicks of each.
+        item_index: (items,) int32, the index of each item code in the vocabulary.
+        has_times: whether the times of the clicks are written.
         session_columns: file name to array (S,).
     """
 
-    table: SessionTable
-    keep: BoolArray
     sessions: Int64Array
     lengths: Int64Array
-    click_columns: Mapping[str, ClickColumn]
+    item_index: Int32Array
+    has_times: bool
     session_columns: Mapping[str, AnyArray]
 
-    def write(self, folder: Path, shard_clicks: int) -> list[int]:
-        """Write the part, shards in parallel.
+    def of_clicks(self) -> PartArrays:
+        """What `click_columns` needs, without the sessions."""
+        none = np.empty(0, dtype=np.int64)
+        return replace(self, sessions=none, lengths=none, session_columns={})
 
-        Args:
-            folder: created for the part.
-            shard_clicks: number of clicks above which a part is divided into shards.
+    def click_columns(self, table: SessionTable) -> dict[str, ClickColumn]:
+        """File name to array, one value per click of a table."""
+        columns = {"items.npy": ClickColumn(table.items, self.item_index)}
+        if self.has_times:
+            assert table.times is not None
+            columns["times.npy"] = ClickColumn(table.times)
+        return columns
 
-        Returns:
-            The number of sessions of each shard; empty for a part that is not divided.
-        """
-        offsets = offsets_of(self.lengths)
-        bounds = shard_bounds(offsets, shard_clicks)
-        folder.mkdir()
-        if len(bounds) == 2:
-            self._write_sessions(folder, 0, len(self.sessions), None)
-            return []
+
+@dataclass(frozen=True, slots=True)
+class WrittenPart:
+    """The files of a part.
+
+    Attributes:
+        sizes: the number of sessions of each shard; empty for a part that is not divided.
+        digests: path below the folder of the store to the digest of the file.
+        undivided: the digests that the files of the part would have without shards.
+    """
+
+    sizes: list[int]
+    digests: dict[str, str]
+    undivided: dict[str, str] = field(default_factory=dict)
+
+
+def write_in_folder(
+    table: SessionTable, part: PartArrays, name: str, folder: Path, shard_clicks: int
+) -> WrittenPart:
+    """Write a part to this machine, shards in parallel.
+
+    Args:
+        table: the clicks.
+        part: the sessions of the part.
+        name: the name of the part, which gets a folder.
+        folder: the folder of the store.
+        shard_clicks: number of clicks above which a part is divided into shards.
+    """
+    offsets = offsets_of(part.lengths)
+    bounds = shard_bounds(offsets, shard_clicks)
+    (folder / name).mkdir()
+    sizes: list[int] = []
+    if len(bounds) == 2:
+        _write_sessions(table, part, folder / name, 0, len(part.sessions), None)
+    else:
 
         def write_shard(number: int) -> None:
-            path, start = folder / shard_name(number), bounds[number]
+            path, start = folder / name / shard_name(number), bounds[number]
             path.mkdir()
-            self._write_sessions(path, start, bounds[number + 1], int(offsets[start]))
+            _write_sessions(table, part, path, start, bounds[number + 1], int(offsets[start]))
 
-        n_shards = len(bounds) - 1
+        sizes = np.diff(bounds).tolist()
         with ThreadPoolExecutor(min(cpus(), _MAX_WRITERS)) as pool:
-            list(pool.map(write_shard, range(n_shards)))
-        return np.diff(bounds).tolist()
+            list(pool.map(write_shard, range(len(sizes))))
+    files = [f"{name}/{file}" for file in list_files(folder / name)]
+    digests = digest_files(folder, files)
+    undivided = undivided_digests(folder, {name: sizes}) if sizes else digests
+    return WrittenPart(sizes, digests, undivided)
 
-    def _write_sessions(self, folder: Path, start: int, stop: int, first_click: int | None) -> None:
-        """Write the arrays of sessions start..stop - 1.
 
-        Args:
-            folder: the folder of the part or of the shard.
-            start: first session.
-            stop: session after the last one.
-            first_click: position of the first click in the part, None for a part without shards.
-        """
-        offsets = offsets_of(self.lengths[start:stop])
-        np.save(folder / "offsets.npy", offsets)
-        first_session = None if first_click is None else start
-        for name, values in self.session_columns.items():
-            with create_array(folder / name, values.dtype, stop - start, first_session) as file:
-                file.write(np.ascontiguousarray(values[start:stop]).data)
-        n_clicks, columns = int(offsets[-1]), self.click_columns
-        with ExitStack() as stack:
-            files = [
-                stack.enter_context(
-                    create_array(folder / name, column.dtype, n_clicks, first_click)
-                )
-                for name, column in columns.items()
-            ]
-            for clicks in remaining_clicks(self.table, self.keep, self.sessions[start:stop]):
-                for file, column in zip(files, columns.values(), strict=True):
-                    file.write(column.of_clicks(clicks).data)
+def _write_sessions(
+    table: SessionTable,
+    part: PartArrays,
+    folder: Path,
+    start: int,
+    stop: int,
+    first_click: int | None,
+) -> None:
+    """Write the arrays of sessions start..stop - 1.
+
+    Args:
+        table: the clicks.
+        part: the sessions of the part.
+        folder: the folder of the part or of the shard.
+        start: first session.
+        stop: session after the last one.
+        first_click: position of the first click in the part, None for a part without shards.
+    """
+    offsets = offsets_of(part.lengths[start:stop])
+    np.save(folder / "offsets.npy", offsets)
+    first_session = None if first_click is None else start
+    for name, values in part.session_columns.items():
+        with create_array(folder / name, values.dtype, stop - start, first_session) as file:
+            file.write(np.ascontiguousarray(values[start:stop]).data)
+    n_clicks, columns = int(offsets[-1]), part.click_columns(table)
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context(create_array(folder / name, column.dtype, n_clicks, first_click))
+            for name, column in columns.items()
+        ]
+        for clicks in remaining_clicks(table, part.sessions[start:stop]):
+            for file, column in zip(files, columns.values(), strict=True):
+                file.write(column.of_clicks(clicks).data)
+
+
+def remaining_clicks(table: SessionTable, sessions: Int64Array) -> Iterator[Int64Array]:
+    """Yield the indices of the kept clicks of `sessions`, a bounded number at a time."""
+    lengths = np.diff(table.offsets)[sessions]
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    bounds = np.searchsorted(ends, np.arange(0, total, _CHUNK_CLICKS), side="right")
+    for start, stop in pairwise([*np.unique(bounds).tolist(), len(sessions)]):
+        chunk = slice(start, stop)
+        first = table.offsets[:-1][sessions[chunk]]
+        n_before = ends[chunk] - lengths[chunk]
+        shift = np.repeat(first - n_before, lengths[chunk])
+        clicks = np.arange(n_before[0], ends[stop - 1]) + shift
+        yield clicks[table.keep[clicks]]
 
 
 def shard_bounds(offsets: Int64Array, shard_clicks: int) -> list[int]:
@@ -150,8 +209,12 @@ def create_array(path: Path, dtype: np.dtype[Any], length: int, first: int | Non
         first: position of the first entry in the array of the part, None without shards.
     """
     file = path.open("wb")
-    if first is None:
-        file.write(plain_header(dtype, length))
-    else:
-        file.write(array_header(dtype, length, first * dtype.itemsize))
+    file.write(header_of(dtype, length, first))
     return file
+
+
+def header_of(dtype: np.dtype[Any], length: int, first: int | None) -> bytes:
+    """The header of the file of an array; see `create_array`."""
+    if first is None:
+        return plain_header(dtype, length)
+    return array_header(dtype, length, first * dtype.itemsize)

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextclick.data.click_counts import remaining_lengths
-from nextclick.data.sessionize import session_ends
-
 if TYPE_CHECKING:
     from nextclick.core.types import BoolArray
+    from nextclick.data.click_table import ClickTable
     from nextclick.data.part_selection import PartSelection
-    from nextclick.data.sessionize import SessionTable
     from nextclick.data.split import Split
 
 
@@ -36,7 +33,7 @@ class PredictedShare:
 
 
 def count_predicted(
-    table: SessionTable, n_train: int | None, split: Split, selection: PartSelection
+    table: ClickTable, n_train: int | None, split: Split, selection: PartSelection
 ) -> PredictedShare:
     """Count the targets of the selected test sessions and all clicks of the period of the split.
 
@@ -46,17 +43,17 @@ def count_predicted(
         split: the split before the selection.
         selection: the sessions and clicks of the test part.
     """
-    lengths = remaining_lengths(selection.keep, table.offsets)[selection.test]
+    lengths = selection.table.remaining_lengths()[selection.test]
     in_period = _sessions_of_period(table, n_train, split)
     clicks = int(np.diff(table.offsets)[in_period].sum())
     return PredictedShare(int(np.maximum(lengths - 1, 0).sum()), clicks)
 
 
-def _sessions_of_period(table: SessionTable, n_train: int | None, split: Split) -> BoolArray:
+def _sessions_of_period(table: ClickTable, n_train: int | None, split: Split) -> BoolArray:
     """Return (S,) whether a session ends in the test period, whether or not a filter drops it."""
     if n_train is not None:
         return np.arange(len(table)) >= n_train
-    ends = session_ends(table)
+    ends = table.ends()
     if ends is None:
         ends = np.arange(len(table))  # the order of the log
     test_ends = ends[split.test]

@@ -9,26 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nextclick.core.manifests import write_manifest
-from nextclick.core.remote_upload import output_folder
+from nextclick.core.remote_upload import OutputFolder, open_output
 from nextclick.core.types import silent
 from nextclick.data.click_counts import ClickCounts
 from nextclick.data.engines import LOCAL, check_engine, reader_of
 from nextclick.data.filtered_split import FilteredSplit, filter_before_split, filtered_splits
 from nextclick.data.item_file import read_item_rows
 from nextclick.data.matched_items import check_item_options, match_items
-from nextclick.data.options import DEFAULT_GAP_SECONDS, PrepareOptions
+from nextclick.data.options import PrepareOptions
 from nextclick.data.part_selection import select_parts
 from nextclick.data.predicted_share import count_predicted
 from nextclick.data.protocols import PROTOCOLS
-from nextclick.data.quality_warnings import late_warnings, log_warnings, split_warnings
-from nextclick.data.readers.frames import as_sources, is_frame
-from nextclick.data.readers.kept_columns import with_session_values
-from nextclick.data.readers.presplit import join_parts, read_srgnn
-from nextclick.data.readers.raw_log import NO_TIMES, RawLog, read_log
+from nextclick.data.quality_warnings import late_warnings, split_warnings
+from nextclick.data.readers.frames import as_sources
 from nextclick.data.remote_store import STORE
-from nextclick.data.repeated_sessions import repeat_warnings
-from nextclick.data.sessionize import SessionTable, cut_by_inactivity, session_ends
-from nextclick.data.split import AUTO, PRE_SPLIT, iso
+from nextclick.data.session_log import SessionLog, read_sessions
+from nextclick.data.split import AUTO, PRE_SPLIT
 from nextclick.data.store import Store
 from nextclick.data.store_manifest import WINDOWS_KIND
 from nextclick.data.store_writer import write_store
@@ -38,11 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nextclick.core.types import Progress
-    from nextclick.data.encode import IdEncoder
     from nextclick.data.filters import FilterStep
-    from nextclick.data.matched_items import MatchedItems
-    from nextclick.data.readers.log_parts import LogPart
-    from nextclick.data.readers.raw_log import ReadParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +53,6 @@ class Prepared:
     def store(self) -> Store:
         """The store; the last one of sliding windows."""
         return self.stores[-1]
-
-
-@dataclass(slots=True)
-class SessionLog:
-    """A log in memory, grouped into sessions and not yet filtered.
-
-    Attributes:
-        table: the sessions.
-        items: encoder of the item codes.
-        users: encoder of the user codes, None without users.
-        columns: names of the kept columns, in the order of the table, to the encoders of their
-            values.
-        n_train: number of training sessions of a pre-split log, else None.
-        time_pattern: inferred pattern of dates that a later log may not decide, else None.
-        report: what was read, for the report of `prepare`.
-        warnings: properties of the log that mislead models.
-        item_rows: the item table, matched to the item codes; None without one.
-    """
-
-    table: SessionTable
-    items: IdEncoder
-    users: IdEncoder | None
-    columns: dict[str, IdEncoder]
-    n_train: int | None
-    time_pattern: str | None
-    report: dict[str, Any]
-    warnings: list[str]
-    item_rows: MatchedItems | None = None
-
-    @property
-    def n_users(self) -> int:
-        """Number of known users."""
-        return 0 if self.users is None else len(self.users)
 
 
 def prepare(
@@ -135,12 +94,13 @@ def prepare(
     options = _resolve_defaults((options or PrepareOptions()).checked(), test)
     parts = as_sources(sources), None if test is None else as_sources(test)
     check_engine(engine, master, [*parts[0], *(parts[1] or ())], options.read.format)
+    by_workers = options.store.shard_clicks is not None
     # the output folder is created before reading, so that an unwritable path fails at once
     with (
-        output_folder(
+        open_output(
             STORE, output, overwrite=overwrite, replaces=(WINDOWS_KIND,), progress=progress
-        ) as scratch,
-        reader_of(engine, master) as read_tables,
+        ) as target,
+        reader_of(engine, master, by_workers=by_workers) as read_tables,
     ):
         items = options.item_table
         check_item_options(items)
@@ -151,19 +111,22 @@ def prepare(
             log.warnings += log.item_rows.notes
         if log.time_pattern is not None:  # a refresh reads later logs by the same pattern
             options = replace(options, read=replace(options.read, time_format=log.time_pattern))
-        names, report = _filter_and_write(log, options, scratch, progress)
+        manifests, report = _filter_and_write(log, options, target, progress)
+        is_complete = target.is_complete()
     report["seconds"] = time.perf_counter() - start
-    paths = [f"{output}/{name}" if name else output for name in names]
-    return Prepared(tuple(Store.open(path) for path in paths), report)
+    paths = {f"{output}/{name}" if name else output: m for name, m in manifests.items()}
+    if is_complete:
+        return Prepared(tuple(Store.open(path) for path in paths), report)
+    return Prepared(tuple(Store.at_address(str(path), m) for path, m in paths.items()), report)
 
 
 def _filter_and_write(
-    log: SessionLog, options: PrepareOptions, folder: Path, progress: Progress
-) -> tuple[list[str], dict[str, Any]]:
+    log: SessionLog, options: PrepareOptions, output: OutputFolder, progress: Progress
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Filter and split a log and write a store for each split.
 
     Returns:
-        The names of the stores in `folder`, and the report.
+        The names of the stores in the output to their manifests, and the report.
     """
     part_counts = _count_presplit_parts(log)
     progress("filter", 0, None)
@@ -173,37 +136,39 @@ def _filter_and_write(
         **log.report,
         "steps": steps,
         **part_counts,
-        "warnings": [*log.warnings, *late_warnings(session_ends(log.table), now_ms)],
+        "warnings": [*log.warnings, *late_warnings(log.table.ends(), now_ms)],
         "published": PROTOCOLS[options.protocol].published if options.protocol else {},
     }
     if log.item_rows is not None:
         report["item_table"] = log.item_rows.report()
-    names, added = [], report
+    manifests: dict[str, dict[str, Any]] = {}
+    added = report
     for number, part in enumerate(filtered_splits(log, options, now_ms)):
         progress("write", number, None)
-        of_split = _write_split(log, part, options, folder / part.split.name, report)
+        name = part.split.name
+        manifest, of_split = _write_split(log, part, options, output.child(name), report)
         added = _extended(added, *of_split)
-        names.append(part.split.name)
-    if names != [""]:
-        write_manifest(folder, {"kind": WINDOWS_KIND, "windows": names})
-    return names, added
+        manifests[name] = manifest
+    if list(manifests) != [""]:
+        write_manifest(output.path, {"kind": WINDOWS_KIND, "windows": list(manifests)})
+    return manifests, added
 
 
 def _write_split(
     log: SessionLog,
     part: FilteredSplit,
     options: PrepareOptions,
-    folder: Path,
+    output: OutputFolder,
     report: dict[str, Any],
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Write the store of a split; return the steps of its filters and its warnings."""
+) -> tuple[dict[str, Any], tuple[list[dict[str, Any]], list[str]]]:
+    """Write the store of a split; return its manifest, the steps of its filters, its warnings."""
     listed = None if log.item_rows is None else log.item_rows.listed(len(log.items))
     selection = select_parts(part.table, part.split, options, len(log.items), listed)
     predicted = count_predicted(part.table, log.n_train, part.split, selection)
-    warnings = split_warnings(part.split, session_ends(part.table), predicted.targets)
+    warnings = split_warnings(part.split, part.table.ends(), predicted.targets)
     steps = _as_json(part.steps)
-    write_store(
-        folder,
+    manifest = write_store(
+        output,
         part,
         selection,
         predicted,
@@ -214,7 +179,7 @@ def _write_split(
         options=options,
         report=_extended(report, steps, warnings),
     )
-    return steps, warnings
+    return manifest, (steps, warnings)
 
 
 def _extended(
@@ -249,89 +214,13 @@ def _resolve_defaults(options: PrepareOptions, test: Any) -> PrepareOptions:
     return replace(options, filters=filters, split=split)
 
 
-def read_sessions(
-    sources: list[Any],
-    test: list[Any] | None,
-    options: PrepareOptions,
-    progress: Progress,
-    read_tables: ReadParts | None = None,
-) -> SessionLog:
-    """Read all sources and group the clicks into sessions, without filters.
-
-    Args:
-        sources: sources of the log, or of its training part.
-        test: sources of the test part of a pre-split log.
-        options: the options of `prepare`.
-        progress: progress callback.
-        read_tables: see `read_log`.
-
-    Raises:
-        SourceError: the log cannot be read with these options.
-        EmptyLogError: the log has no click.
-        ConfigError: options contradict each other.
-    """
-    if options.read.format == "srgnn":
-        if any(is_frame(source) for source in sources) or test is not None:
-            raise ConfigError("format srgnn: pass the folder of the pickles, without --test")
-        if options.read.keep_columns:
-            raise ConfigError("format srgnn has no column to keep; omit --keep-column")
-        progress("read", 0, None)
-        table, items, n_given, warnings = read_srgnn(sources)
-        read = {"rows": len(table.items), "columns": {}, "times": NO_TIMES}
-        warnings += repeat_warnings(table, n_given)
-        return SessionLog(table, items, None, {}, n_given, None, read, warnings)
-    parts = [sources] if test is None else [sources, test]
-    raw = read_log(parts, options.read, options.sessions, progress, read_tables)
-    progress("sessions", 0, None)
-    tables = [_group_part(part, raw, options.sessions.gap_seconds) for part in raw.parts]
-    table = tables[0] if test is None else join_parts(tables[0], tables[1])
-    if not raw.has_times:
-        table = replace(table, times=None)
-    n_first = None if test is None else len(tables[0])
-    report = _read_report(raw, table)
-    warnings = log_warnings(raw, table) + repeat_warnings(table, n_first)
-    return SessionLog(
-        table, raw.items, raw.users, raw.kept, n_first, raw.time_pattern, report, warnings
-    )
-
-
-def _group_part(part: LogPart, raw: RawLog, gap_seconds: float | None) -> SessionTable:
-    """Group the clicks of a part into sessions; users are cut at gaps, sessions only on request."""
-    table = part.gather()
-    if raw.by_user:
-        table = replace(table, users=np.arange(len(table), dtype=np.int32))
-        gap_seconds = gap_seconds or DEFAULT_GAP_SECONDS
-    elif raw.users is None:
-        table = replace(table, users=None)
-    if gap_seconds is not None:
-        table = cut_by_inactivity(table, round(gap_seconds * 1000))
-    return with_session_values(table)
-
-
-def _read_report(raw: RawLog, table: SessionTable) -> dict[str, Any]:
-    report = {
-        "rows": raw.counts.rows,
-        "blank_rows": raw.counts.blank,
-        "continuation_lines": raw.counts.continuation,
-        "other_event_rows": raw.counts.other_events,
-        "bad_rows": raw.bad_rows.count,
-        "bad_row_examples": raw.bad_rows.examples,
-        "columns": raw.columns,
-        "times": raw.times,
-    }
-    if table.times is not None:
-        report["first_time"] = iso(int(table.times.min()))
-        report["last_time"] = iso(int(table.times.max()))
-    return report
-
-
 def _count_presplit_parts(log: SessionLog) -> dict[str, Any]:
     """Return the counts of both parts of a pre-split log, else nothing."""
     if log.n_train is None:
         return {}
-    is_train = np.arange(len(log.table.items)) < int(log.table.offsets[log.n_train])
+    is_train = np.arange(len(log.table)) < log.n_train
     counts = {
-        name: asdict(ClickCounts(replace(log.table, keep=keep), len(log.items)).counts(log.n_users))
-        for name, keep in (("train", is_train), ("test", ~is_train))
+        name: asdict(ClickCounts(log.table, len(log.items), sessions).counts(log.n_users))
+        for name, sessions in (("train", is_train), ("test", ~is_train))
     }
     return {"read_parts": counts}

@@ -11,9 +11,9 @@ from nextclick.data.default_boundary import MIN_PREFIXES, find_late_sessions
 from nextclick.data.split import iso
 
 if TYPE_CHECKING:
-    from nextclick.core.types import BoolArray, Int32Array, Int64Array
+    from nextclick.core.types import Int64Array
+    from nextclick.data.click_table import ClickTable
     from nextclick.data.readers.raw_log import RawLog
-    from nextclick.data.sessionize import SessionTable
     from nextclick.data.split import Split
 
 _SAMPLE_EVENTS = 2_000_000
@@ -28,7 +28,7 @@ _COMMON_GAP = 0.10  # share of a single gap value that causes a warning …
 _DOMINANCE = 5.0  # … if it is this many times as frequent as the next value
 
 
-def log_warnings(log: RawLog, table: SessionTable) -> list[str]:
+def log_warnings(log: RawLog, table: ClickTable) -> list[str]:
     """Return one sentence for each property of a log to know before training."""
     warnings = list(log.notes)
     n_other_user = sum(part.n_other_user for part in log.parts)
@@ -114,10 +114,11 @@ def split_warnings(split: Split, ends: Int64Array | None, n_prefixes: int) -> li
     return warnings
 
 
-def _span_warnings(log: RawLog, table: SessionTable) -> list[str]:
-    if table.times is None:
+def _span_warnings(log: RawLog, table: ClickTable) -> list[str]:
+    starts, ends = table.starts(), table.ends()
+    if starts is None or ends is None:
         return []
-    first, last = int(table.times.min()), int(table.times.max())
+    first, last = int(starts.min()), int(ends.max())
     if not log.relative_times and last < _FIRST_LOGS:
         warning = (
             f"the log ends at {iso(last)}, which is early for a click log; check --time-unit, and "
@@ -134,7 +135,7 @@ def _span_warnings(log: RawLog, table: SessionTable) -> list[str]:
     return [warning]
 
 
-def _session_warnings(table: SessionTable) -> list[str]:
+def _session_warnings(table: ClickTable) -> list[str]:
     warnings = []
     lengths = np.diff(table.offsets)
     n_long = int((lengths >= _LONG_SESSION).sum())
@@ -143,30 +144,28 @@ def _session_warnings(table: SessionTable) -> list[str]:
             f"{n_long:,} sessions have {_LONG_SESSION:,} clicks or more (the longest "
             f"{int(lengths.max()):,}), possibly of robots; --max-session-length drops them"
         )
-    if table.times is None:
+    starts, ends = table.starts(), table.ends()
+    if starts is None or ends is None:
         return warnings
-    spans = (
-        table.times[table.offsets[1:][lengths > 0] - 1]
-        - table.times[table.offsets[:-1][lengths > 0]]
-    )
+    spans = ends[lengths > 0] - starts[lengths > 0]
     n_days = int((spans > MS_PER_DAY).sum())
     if n_days > _LONG_SESSIONS * len(spans):
         warnings.append(
             f"{n_days:,} of {len(spans):,} sessions last longer than a day; --gap 1800 divides "
             "them where no click occurs for half an hour"
         )
-    n_repeated = _count_repeated_rows(table.items, table.times, table.offsets)
+    n_repeated = table.count_repeated_rows()
     if n_repeated:
         warnings.append(
             f"{n_repeated:,} rows repeat the item and the time of the previous click of their "
             "session, possibly duplicate rows; --collapse-repeats counts them once"
         )
-    return warnings + _gap_warnings(table.times, table.offsets)
+    return warnings + _gap_warnings(table)
 
 
-def _gap_warnings(times: Int64Array, offsets: Int64Array) -> list[str]:
-    step = max(1, len(times) // _SAMPLE_EVENTS)
-    gaps, is_last = _sample_gaps(times, offsets, step)
+def _gap_warnings(table: ClickTable) -> list[str]:
+    step = max(1, int(table.offsets[-1]) // _SAMPLE_EVENTS)
+    gaps, is_last = table.sample_gaps(step)
     if len(gaps) < _MIN_GAPS:
         return []
     values, counts = np.unique(gaps, return_counts=True)
@@ -190,22 +189,3 @@ def _gap_warnings(times: Int64Array, offsets: Int64Array) -> list[str]:
         else ", possibly a default value or a timer"
     )
     return [f"{share:.0%} of the gaps between clicks are exactly {gap_ms / 1000:g} seconds{cause}"]
-
-
-def _count_repeated_rows(items: Int32Array, times: Int64Array, offsets: Int64Array) -> int:
-    """Count the clicks with the item and the time of the previous click of their session."""
-    is_repeated = np.zeros(len(items) + 1, dtype=np.bool_)
-    is_repeated[1:-1] = (items[1:] == items[:-1]) & (times[1:] == times[:-1])
-    is_repeated[offsets] = False
-    return int(np.count_nonzero(is_repeated))
-
-
-def _sample_gaps(times: Int64Array, offsets: Int64Array, step: int) -> tuple[Int64Array, BoolArray]:
-    """Return (G,) the gaps in every step-th session, and (G,) whether each is its last gap."""
-    first, stop = offsets[:-1][::step], offsets[1:][::step]
-    counts = np.maximum(stop - first - 1, 0)
-    ends = np.cumsum(counts)
-    clicks = np.arange(counts.sum()) + np.repeat(first + 1 - (ends - counts), counts)
-    is_last = np.zeros(len(clicks), dtype=np.bool_)
-    is_last[ends[counts > 0] - 1] = True
-    return times[clicks] - times[clicks - 1], is_last

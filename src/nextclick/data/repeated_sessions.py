@@ -8,13 +8,14 @@ import numpy as np
 
 if TYPE_CHECKING:
     from nextclick.core.types import AnyArray, Int64Array
-    from nextclick.data.sessionize import SessionTable
+    from nextclick.data.click_table import ClickTable
+    from nextclick.data.session_table import SessionTable
 
-_MIN_CLICKS = 3  # many visitors share two clicks
+MIN_CLICKS = 3  # many visitors share two clicks
 _MANY = 0.25  # 0.01 (Diginetica) and 0.07 (Yoochoose) are by chance
 
 
-def repeat_warnings(table: SessionTable, n_train: int | None) -> list[str]:
+def repeat_warnings(table: ClickTable, n_train: int | None) -> list[str]:
     """Return a sentence if training has the clicks of many test sessions.
 
     Args:
@@ -23,11 +24,11 @@ def repeat_warnings(table: SessionTable, n_train: int | None) -> list[str]:
     """
     if n_train is None:
         return []
-    n_repeated, n_test = count_repeated_sessions(table, n_train)
+    n_repeated, n_test = table.count_repeated_sessions(n_train)
     if n_repeated < _MANY * n_test or n_repeated == 0:
         return []
     warning = (
-        f"{n_repeated:,} of {n_test:,} test sessions of {_MIN_CLICKS} clicks or more are in the "
+        f"{n_repeated:,} of {n_test:,} test sessions of {MIN_CLICKS} clicks or more are in the "
         "training files with the same clicks, so models are evaluated on what they were trained "
         "on; check that the files are split by time"
     )
@@ -43,7 +44,7 @@ def count_repeated_sessions(table: SessionTable, n_train: int) -> tuple[int, int
     lengths = np.diff(table.offsets)
     test_lengths = np.unique(lengths[n_train:])
     n_repeated = n_test = 0
-    for length in test_lengths[test_lengths >= _MIN_CLICKS].tolist():
+    for length in test_lengths[test_lengths >= MIN_CLICKS].tolist():
         sessions = np.flatnonzero(lengths == length)
         is_test = sessions >= n_train
         test = _rows(table, sessions[is_test], length)

@@ -8,50 +8,38 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextclick.core.compiled_above import compiled_above
+from nextclick.data.readers.kept_columns import with_session_values
+from nextclick.data.session_table import SessionTable
 
 if TYPE_CHECKING:
-    from nextclick.core.types import BoolArray, Int32Array, Int64Array
+    from nextclick.core.types import Int32Array, Int64Array
     from nextclick.data.readers.log_parts import RawPart
 
 
-@dataclass(slots=True)
-class SessionTable:
-    """S sessions with E clicks as codes, and a mask of the clicks that the filters keep.
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """How the clicks of a session id or of a user become sessions.
 
     Attributes:
-        items: (E,) int32 item codes.
-        times: (E,) int64 milliseconds, or None if the log has no times.
-        offsets: (S + 1,) int64; session s has the clicks offsets[s] to offsets[s + 1].
-        users: (S,) int32 user codes, -1 if unknown; None without users.
-        keep: (E,) bool, False for clicks that a filter dropped.
-        out_of_order: number of clicks that are earlier than the previous click of their session
-            in the file.
-        click_columns: for each kept column (E,) int32 codes of the values, -1 for no value; empty
-            once `columns` is known.
-        columns: for each kept column (S,) int32 codes of the values, -1 if a session has none.
+        gap_ms: longest gap within a session, in milliseconds; None for any.
+        by_user: the groups of clicks are users.
+        has_users: the users are known.
+        has_times: the times are those of the log; else they are the order of its rows.
     """
 
-    items: Int32Array
-    times: Int64Array | None
-    offsets: Int64Array
-    users: Int32Array | None
-    keep: BoolArray
-    out_of_order: int = 0
-    click_columns: tuple[Int32Array, ...] = ()
-    columns: tuple[Int32Array, ...] = ()
+    gap_ms: int | None
+    by_user: bool
+    has_users: bool
+    has_times: bool
 
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-
-def session_ends(table: SessionTable) -> Int64Array | None:
-    """Return (S,) the time of the last click of each session, None if the log has no times."""
-    if table.times is None:
-        return None
-    ends = np.full(len(table), np.iinfo(np.int64).min)
-    non_empty = np.flatnonzero(np.diff(table.offsets))
-    ends[non_empty] = table.times[table.offsets[non_empty + 1] - 1]
-    return ends
+    def apply(self, table: SessionTable) -> SessionTable:
+        """Return the sessions, given a table with the clicks of a group in each row."""
+        if not (self.by_user or self.has_users):
+            table = replace(table, users=None)
+        if self.gap_ms is not None:
+            table = cut_by_inactivity(table, self.gap_ms)
+        table = with_session_values(table)
+        return table if self.has_times else replace(table, times=None)
 
 
 def gather_sessions(part: RawPart) -> SessionTable:

@@ -71,14 +71,13 @@ class Store(Displayed):
     manifest, once for each file in a process, and against the ranges that kernels rely on.
 
     Attributes:
-        path: the folder; the local copy of a store in object storage.
         address: where the store was opened: the folder, or its address in object storage.
         manifest: content of `manifest.json`.
     """
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         manifest: dict[str, Any],
         *,
         is_verified: bool = False,
@@ -87,15 +86,15 @@ class Store(Displayed):
         """Wrap a folder whose manifest is checked; see `open`.
 
         Args:
-            path: the folder.
+            path: the folder; None to download it from `address` when it is first used.
             manifest: its manifest.
             is_verified: the files are known to have the digests of the manifest.
             address: where the store was opened; by default the folder.
         """
-        self.path = path
+        self._path = path
         self.address = str(path) if address is None else address
         self.manifest = manifest
-        self._files = StoreFiles(path, manifest, is_verified=is_verified)
+        self._is_verified = is_verified
         self._parts: dict[str, Sessions] = {}
 
     @classmethod
@@ -131,6 +130,25 @@ class Store(Displayed):
         except OSError as error:
             raise StoreError(f"{file}: cannot be read: {describe_os_error(error)}") from error
         return cls(folder, manifest)
+
+    @classmethod
+    def at_address(cls, address: str, manifest: dict[str, Any]) -> Store:
+        """A store in object storage, which is downloaded when a part of it is first used.
+
+        Args:
+            address: its address.
+            manifest: its checked manifest.
+        """
+        return cls(None, manifest, address=address)
+
+    @cached_property
+    def path(self) -> Path:
+        """The folder; the local copy of a store in object storage."""
+        return Store.open(self.address).path if self._path is None else self._path
+
+    @cached_property
+    def _files(self) -> StoreFiles:
+        return StoreFiles(self.path, self.manifest, is_verified=self._is_verified)
 
     @property
     def fingerprint(self) -> str:

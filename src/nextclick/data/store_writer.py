@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextclick.core.file_digests import digest_files
+from nextclick.core.file_digests import digest_files, list_files
 from nextclick.core.manifests import write_manifest
 from nextclick.core.storage import fingerprint
 from nextclick.core.time_blocks import NO_BLOCKS
-from nextclick.data.click_counts import remaining_lengths
-from nextclick.data.part_selection import item_support
-from nextclick.data.part_writer import ClickColumn, PartArrays
-from nextclick.data.store import Store
+from nextclick.data.part_selection import mask_of
+from nextclick.data.part_writer import PartArrays
 from nextclick.data.store_manifest import FORMAT_VERSION, ITEM_TABLE, KIND, SHARDED_VERSION
-from nextclick.data.undivided_digests import undivided_digests
 from nextclick.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from nextclick.core.remote_upload import OutputFolder
     from nextclick.core.time_blocks import TimeBlocks
     from nextclick.core.types import Int32Array, Int64Array
     from nextclick.data.encode import IdEncoder
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def write_store(
-    folder: Path,
+    output: OutputFolder,
     part: FilteredSplit,
     selection: PartSelection,
     predicted: PredictedShare,
@@ -46,11 +44,11 @@ def write_store(
     item_rows: MatchedItems | None,
     options: PrepareOptions,
     report: dict[str, Any],
-) -> Store:
-    """Write the two parts, their vocabularies and the manifest.
+) -> dict[str, Any]:
+    """Write the two parts, their vocabularies and the manifest, and return the manifest.
 
     Args:
-        folder: created for the store.
+        output: created for the store.
         part: all clicks and the split.
         selection: the sessions and clicks of the two parts.
         predicted: share of the test period that is evaluated.
@@ -62,7 +60,7 @@ def write_store(
         options: options of `prepare`, stored in the manifest.
         report: report of `prepare`, stored in the manifest.
     """
-    table, split, blocks = part.table, part.split, part.blocks
+    table, split, blocks, folder = selection.table, part.split, part.blocks, output.path
     item_codes = np.flatnonzero(selection.in_catalog).astype(np.int32)
     item_vocabulary, item_index = items.vocabulary(item_codes)
     item_vocabulary.save(folder / "items")
@@ -77,25 +75,24 @@ def write_store(
     if users is not None and table.users is not None:
         session_users = _write_users(folder, users, table.users, selection)
         values["users.npy"] = session_users
-    lengths = remaining_lengths(selection.keep, table.offsets)
-    clicks = {"items.npy": ClickColumn(table.items, item_index)}
-    if table.times is not None and blocks is not None:
-        clicks["times.npy"] = ClickColumn(table.times)
-    shards: dict[str, list[int]] = {}
+    lengths, ends = table.remaining_lengths(), table.ends()
+    written = {}
     for name, sessions in (("train", selection.train), ("test", selection.test)):
         of_part = {file: column[sessions] for file, column in values.items()}
-        if table.times is not None and blocks is not None:
-            ends = table.times[table.offsets[sessions + 1] - 1]
+        has_times = ends is not None and blocks is not None
+        if ends is not None and blocks is not None:
             # a given test part may begin before the training part
-            of_part["blocks.npy"] = np.maximum(blocks.of(ends), 0)
-        arrays = PartArrays(table, selection.keep, sessions, lengths[sessions], clicks, of_part)
-        sizes = arrays.write(folder / name, options.store.shard_clicks)
-        shards |= {name: sizes} if sizes else {}
+            of_part["blocks.npy"] = np.maximum(blocks.of(ends[sessions]), 0)
+        arrays = PartArrays(sessions, lengths[sessions], item_index, has_times, of_part)
+        written[name] = table.write_part(arrays, name, output, options.store.max_clicks)
+    shards = {name: files.sizes for name, files in written.items() if files.sizes}
     n_train = len(selection.train)
     n_inner = n_train - n_valid(n_train, options.split.valid_fraction)
     described = [] if item_rows is None else [item_table.kinds]  # names are in no array
-    digests = digest_files(folder)
-    of_parts = undivided_digests(folder, digests, shards)
+    own = [file for file in list_files(folder) if file.partition("/")[0] not in written]
+    digests = of_parts = digest_files(folder, own)
+    for files in written.values():
+        digests, of_parts = digests | files.digests, of_parts | files.undivided
     manifest = {
         "kind": KIND,
         "format_version": SHARDED_VERSION if shards else FORMAT_VERSION,
@@ -119,7 +116,7 @@ def write_store(
     manifest["counts"] = {
         name: count_part(
             lengths[sessions],
-            item_support(table, selection.keep, sessions, len(item_index))[item_index > 0],
+            table.item_counts(len(item_index), mask_of(sessions, len(table)))[item_index > 0],
             None if session_users is None else session_users[sessions],
         )
         for name, sessions in {
@@ -130,7 +127,7 @@ def write_store(
         }.items()
         if len(sessions) or name != "valid"
     }
-    return Store(folder, write_manifest(folder, manifest, digests), is_verified=True)
+    return write_manifest(folder, manifest, digests)
 
 
 def count_part(

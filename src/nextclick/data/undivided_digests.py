@@ -22,14 +22,11 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 1 << 20
 
 
-def undivided_digests(
-    folder: Path, digests: Mapping[str, str], shards: Mapping[str, Sequence[int]]
-) -> dict[str, str]:
-    """Replace the digests of shards by those that the files of their parts would have.
+def undivided_digests(folder: Path, shards: Mapping[str, Sequence[int]]) -> dict[str, str]:
+    """Return the digests that the files of divided parts would have without shards.
 
     Args:
         folder: the folder of the store.
-        digests: digests of all files.
         shards: the number of sessions of each shard of the divided parts.
     """
     files: dict[str, list[Path]] = {}
@@ -38,8 +35,7 @@ def undivided_digests(
         names = sorted(path.name for path in paths[0].iterdir())
         files |= {f"{part}/{name}": [path / name for path in paths] for name in names}
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter lock
-        found = dict(zip(files, pool.map(_digest, files.values()), strict=True))
-    return {name: d for name, d in digests.items() if "/shard-" not in name} | found
+        return dict(zip(files, pool.map(_digest, files.values()), strict=True))
 
 
 def _digest(paths: Sequence[Path]) -> str:

@@ -19,7 +19,7 @@ from nextclick.core.storage import atomic_folder, fingerprint
 from nextclick.data.click_counts import ClickCounts, remaining_lengths
 from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions
-from nextclick.data.sessionize import SessionTable
+from nextclick.data.session_table import SessionTable
 from nextclick.data.split import iso
 from nextclick.data.store import PARTS, Store
 from nextclick.data.store_manifest import FORMAT_VERSION, ITEM_TABLE, KIND

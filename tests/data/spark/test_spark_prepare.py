@@ -5,9 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
@@ -23,49 +21,9 @@ from nextclick.data.readers.columns import Columns
 from nextclick.errors import ConfigError, EmptyLogError, SourceError
 from nextclick.simulation.simulate import simulate_frame
 from nextclick.simulation.simulation_config import SimulationConfig
+from spark_logs import SMALL, contents, rows, split_files
 
 pytestmark = pytest.mark.spark
-
-FEW = SplitOptions(kind="fraction", fraction=0.2)
-SMALL = PrepareOptions(filters=FilterOptions(min_item_support=2), split=FEW)
-
-
-def rows(seed=0, n=3_000, coarse=60):
-    """A log with equal times, in an order that is not that of the times."""
-    rng = np.random.default_rng(seed)
-    start = 1_700_000_000
-    return pl.DataFrame(
-        {
-            "session_id": rng.integers(0, n // 8, n),
-            "user_id": rng.integers(0, n // 30, n),
-            "item_id": np.minimum(rng.zipf(1.3, n), 80),
-            "timestamp": start + rng.integers(0, 40_000, n) // coarse * coarse,
-            "device": pl.Series(["phone", "tablet", None]).gather(rng.integers(0, 3, n)),
-        }
-    )
-
-
-def split_files(frame, folder, n_files, suffix="csv"):
-    folder.mkdir(parents=True, exist_ok=True)
-    size = -(-frame.height // n_files)
-    for number in range(n_files):
-        part = frame.slice(number * size, size)
-        path = folder / f"part-{number:02}.{suffix}"
-        if suffix == "parquet":
-            part.write_parquet(path)
-        elif suffix == "jsonl":
-            part.write_ndjson(path)
-        else:
-            part.write_csv(path)
-    return folder
-
-
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(Path(folder).rglob("*"))
-        if path.is_file()
-    }
 
 
 def both(source, tmp_path, options=SMALL, **more):

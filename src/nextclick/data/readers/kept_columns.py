@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from nextclick.core.types import Int32Array, Int64Array
     from nextclick.data.readers.sources import LogSource
-    from nextclick.data.sessionize import SessionTable
+    from nextclick.data.session_table import SessionTable
 
 RESERVED = (
     "target",

@@ -9,11 +9,11 @@ import numpy as np
 
 from nextclick.data.encode import IdEncoder
 from nextclick.data.readers.id_notes import IdSummary, summarize_ids
-from nextclick.data.sessionize import gather_sessions
+from nextclick.data.sessionize import Grouping, gather_sessions
 
 if TYPE_CHECKING:
     from nextclick.core.types import Int32Array, Int64Array
-    from nextclick.data.sessionize import SessionTable
+    from nextclick.data.click_table import ClickTable
 
 
 class LogPart(Protocol):
@@ -30,8 +30,8 @@ class LogPart(Protocol):
         """Number of clicks."""
         ...
 
-    def gather(self) -> SessionTable:
-        """Return the clicks by group, sorted by time; equal times keep the order of the files.
+    def sessions(self, grouping: Grouping) -> ClickTable:
+        """Return the clicks by session, sorted by time; equal times keep the order of the files.
 
         The part is no longer used after the call.
         """
@@ -80,9 +80,12 @@ class RawPart:
         _grow_group_user(self)
         self.n_other_user += _assign_users(groups, users, self.group_user)
 
-    def gather(self) -> SessionTable:
-        """Return the clicks by group, sorted by time."""
-        return gather_sessions(self)
+    def sessions(self, grouping: Grouping) -> ClickTable:
+        """Return the clicks by session, sorted by time."""
+        table = gather_sessions(self)
+        if grouping.by_user:
+            table.users = np.arange(len(table), dtype=np.int32)
+        return grouping.apply(table)
 
     def id_summary(self) -> IdSummary:
         """Return what the notes on ids need to know about the ids of the groups."""

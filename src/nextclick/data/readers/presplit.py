@@ -10,7 +10,7 @@ import polars as pl
 
 from nextclick.data.encode import IdEncoder
 from nextclick.data.readers.plain_pickle import read_plain_pickle
-from nextclick.data.sessionize import SessionTable
+from nextclick.data.session_table import SessionTable
 from nextclick.data.split import Split
 from nextclick.errors import SourceError
 
@@ -125,26 +125,6 @@ def presplit_parts(n_train: int, ends: Int64Array | None, alive: BoolArray) -> S
     train = sorted_by_end(np.arange(n_train))
     test = sorted_by_end(np.arange(n_train, len(alive)))
     return Split("", train, test, boundary_ms=None)
-
-
-def join_parts(train: SessionTable, test: SessionTable) -> SessionTable:
-    """Append the test sessions to the training sessions."""
-    assert train.times is not None
-    assert test.times is not None
-    users = None
-    if train.users is not None and test.users is not None:
-        users = np.concatenate([train.users, test.users])
-    return SessionTable(
-        items=np.concatenate([train.items, test.items]),
-        times=np.concatenate([train.times, test.times]),
-        offsets=np.concatenate([train.offsets, test.offsets[1:] + train.offsets[-1]]),
-        users=users,
-        keep=np.concatenate([train.keep, test.keep]),
-        out_of_order=train.out_of_order + test.out_of_order,
-        columns=tuple(
-            np.concatenate(codes) for codes in zip(train.columns, test.columns, strict=True)
-        ),
-    )
 
 
 def _srgnn_files(sources: Sequence[Any]) -> tuple[Path, Path]:

@@ -38,7 +38,12 @@ def group_counts(clicks: Any, column: str) -> Any:
 
 
 def sorted_clicks(
-    clicks: Any, group: str, codes: Mapping[str, pl.Series], kept: Sequence[str]
+    clicks: Any,
+    group: str,
+    codes: Mapping[str, pl.Series],
+    kept: Sequence[str],
+    *,
+    whole_groups: bool = False,
 ) -> Any:
     """Return the clicks of a part in the order of a session table, packed into few rows.
 
@@ -48,6 +53,7 @@ def sorted_clicks(
         codes: ids by code of the columns that are encoded: `item`, `user` if there are users, and
             the kept columns.
         kept: names of the kept columns.
+        whole_groups: one worker has all clicks of a group; else a large group is divided.
 
     Returns:
         Rows with `n_late`, the clicks that are earlier than the previous click of their group in
@@ -80,8 +86,11 @@ def sorted_clicks(
         frame = frame.withColumn("key", sql.col("user").cast("long"))
     if not has_users:
         frame = frame.withColumn("user", sql.lit(-1).cast("int"))
-    # the number is in the key of the ranges, so one large group is divided between workers
-    frame = frame.orderBy("key", "time", "number")
+    order = ("key", "time", "number")
+    if whole_groups:
+        frame = frame.repartitionByRange("key").sortWithinPartitions(*order)
+    else:  # the number is in the key of the ranges
+        frame = frame.orderBy(*order)
     frame = frame.select("key", "item", "time", "user", *kept, "late", "other")
     return frame.mapInArrow(partial(_packed, n_arrays=4 + len(kept)), _PACKED)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextclick.data.sessionize import SessionTable
+from nextclick.data.session_table import SessionTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

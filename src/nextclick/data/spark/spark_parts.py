@@ -23,6 +23,8 @@ from nextclick.data.spark.file_tasks import (
     read_files,
 )
 from nextclick.data.spark.mapped_clicks import MappedClicks
+from nextclick.data.spark.spark_table import SparkTable
+from nextclick.data.spark.table_tasks import BLOCK_CLICKS, MAX_GROUP_CLICKS, assemble_blocks
 from nextclick.errors import SourceError
 
 if TYPE_CHECKING:
@@ -31,10 +33,12 @@ if TYPE_CHECKING:
     from typing import Self
 
     from nextclick.core.types import Progress
+    from nextclick.data.click_table import ClickTable
     from nextclick.data.options import ReadOptions
     from nextclick.data.readers.log_tables import LogTable
     from nextclick.data.readers.raw_log import RawLog
-    from nextclick.data.sessionize import SessionTable
+    from nextclick.data.session_table import SessionTable
+    from nextclick.data.sessionize import Grouping
 
 _MAX_PARTITIONS = 10_000  # of the files; more files share partitions
 _INTEGER = r"^(0|-?[1-9][0-9]*)$"
@@ -50,7 +54,8 @@ class SparkPart:
         clicks: frame of the clicks.
         group: `session` or `user`, the column of the groups.
         groups: encoder of the users if they are the groups, else None.
-        table: the sorted clicks, None without clicks.
+        table: the sorted clicks; None without clicks, and if the workers hold them.
+        blocks: RDD of the sorted clicks, see `table_tasks.assemble_blocks`; None if they are here.
     """
 
     n_clicks: int
@@ -59,11 +64,14 @@ class SparkPart:
     groups: IdEncoder | None
     n_other_user: int = 0
     table: SessionTable | None = None
+    blocks: Any = None
 
-    def gather(self) -> SessionTable:
-        """Return the clicks by group, sorted by time."""
+    def sessions(self, grouping: Grouping) -> ClickTable:
+        """Return the clicks by session, sorted by time."""
+        if self.blocks is not None:
+            return SparkTable.of(self.blocks.context, self.blocks, grouping)
         assert self.table is not None
-        return self.table
+        return grouping.apply(self.table)
 
     def id_summary(self) -> IdSummary:
         """Return what the notes on ids need to know about the groups."""
@@ -95,10 +103,12 @@ class SparkReader:
 
     Args:
         spark: the session.
+        by_workers: the clicks stay with the workers, which write the shards.
     """
 
-    def __init__(self, spark: Any) -> None:
+    def __init__(self, spark: Any, *, by_workers: bool = False) -> None:
         self._spark = spark
+        self._by_workers = by_workers
         self._cached: list[Any] = []
         self._folder = tempfile.TemporaryDirectory(
             prefix="nextclick-spark-", ignore_cleanup_errors=True
@@ -188,6 +198,14 @@ class SparkReader:
         if not n_clicks:
             return result
         kept = [kept_name(number) for number in range(len(log.kept))]
+        if self._by_workers:
+            rows = sorted_clicks(clicks, group, codes, kept, whole_groups=True).rdd
+            assemble = partial(
+                assemble_blocks, block_clicks=BLOCK_CLICKS, max_group=MAX_GROUP_CLICKS
+            )
+            result.blocks = self._persisted(rows.mapPartitions(assemble))
+            result.n_other_user = result.blocks.map(lambda block: block[1]).sum()
+            return result
         n_groups = len(codes["user"]) if log.by_user else None
         folder = Path(tempfile.mkdtemp(dir=self._folder.name))
         target = MappedClicks(folder, n_clicks, len(kept), n_groups)

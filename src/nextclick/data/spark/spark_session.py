@@ -11,6 +11,7 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from nextclick import errors
 from nextclick.core.extra_packages import import_extra
 from nextclick.errors import ConfigError, SourceError
 
@@ -21,6 +22,24 @@ _LABEL = "--engine spark"
 CONNECT_SECONDS = 10.0
 _MASTER = re.compile(r"local(\[.+\])?|yarn|spark://.+|k8s://.+")
 _SERVER = re.compile(r"^(?:spark|k8s)://(?:https?://)?(.+)$")
+_OWN_ERROR = re.compile(r"nextclick\.errors\.(\w+Error): (.+)")
+_REMEDIES = {
+    "JAVA_GATEWAY_EXITED|Java gateway process exited|UnsupportedClassVersionError": (
+        "Java did not start; check that `java -version` prints 17 or later, and JAVA_HOME"
+    ),
+    "No space left on device": (
+        "free space on the disks of the workers, or name a larger folder for their temporary "
+        "files with SPARK_LOCAL_DIRS or spark.local.dir"
+    ),
+    "OutOfMemoryError|Python worker exited unexpectedly|ExecutorLostFailure": (
+        "raise the memory of the workers and of the driver, such as spark.executor.memory, "
+        "spark.executor.memoryOverhead and spark.driver.memory"
+    ),
+    "All masters are unresponsive": (
+        "check the address of --master, and that the cluster has the version of PySpark here"
+    ),
+}
+_OTHER = "check the memory and the disks of the driver and of the workers, or use --engine local"
 _PANDAS = "PySpark does not yet fully support pandas"  # which only converts Arrow types here
 _PARTITIONS_OF_CORE = 4  # of a shuffle on this machine; Spark itself takes 200
 _PARTITIONS = "spark.sql.shuffle.partitions"
@@ -158,10 +177,18 @@ def spark_errors() -> Iterator[None]:
                 f"{_LABEL}: a worker has {missing[1]}; install nextclick[spark] on each worker, or "
                 "name its Python with PYSPARK_PYTHON"
             ) from error
-        raise SourceError(
-            f"{_LABEL}: Spark failed: {_reason(text)}; check the memory and the disks of the "
-            "driver and of the workers, or use --engine local"
-        ) from error
+        own = _OWN_ERROR.search(text)
+        if own:  # a worker has found what is wrong
+            raise getattr(errors, own[1])(own[2]) from error
+        reason = _reason(text)
+        raise SourceError(f"{_LABEL}: Spark failed: {reason}; {_remedy(text)}") from error
+
+
+def _remedy(text: str) -> str:
+    """What to do about the failure that a message of Spark describes."""
+    return next(
+        (remedy for pattern, remedy in _REMEDIES.items() if re.search(pattern, text)), _OTHER
+    )
 
 
 def _reason(text: str) -> str:
