@@ -53,6 +53,19 @@ STEPS: dict[str, dict[str, Any]] = {
     "gru": {"cell": "gru"},
 }
 HISTORIES = ("attention", "repeat", "attention-repeat", "state", "all")
+MORE_HISTORY: dict[str, dict[str, Any]] = {
+    "time_att, history=repeat, dwell": {
+        "variant": "time_att", "history": "repeat", "history_dwell": True,
+    },
+    "time_att, history=attention-repeat, dwell": {
+        "variant": "time_att", "history": "attention-repeat", "history_dwell": True,
+    },
+    "time_user, drift": {"variant": "time_user", "drift": True},
+    "time_user, history_drift": {"variant": "time_user", "history_drift": True},
+    "time_user, drift, history_drift": {
+        "variant": "time_user", "drift": True, "history_drift": True,
+    },
+}  # fmt: skip
 SHOP = SimulationConfig(
     events=200_000, items=3_000, users=2_500, days=30, categories=40, length=4.0, anonymous=0.1,
     taste=0.8, reclick=0.3,
@@ -80,6 +93,8 @@ def forms() -> dict[str, tuple[str, dict[str, Any]]]:
                 "asars",
                 {"variant": variant, "history": history},
             )
+    for form, more in MORE_HISTORY.items():
+        named[form] = ("asars", more)
     for bins in ("log", "quantile"):
         named[f"time_att, bins={bins}"] = ("asars", {"variant": "time_att", "bins": bins})
     for attend in ("last", "user"):
@@ -184,7 +199,7 @@ def readable(store: Store) -> list[str]:
         variant = values.get("variant", "")
         needs = {"times"} if variant.startswith("time") else set()
         needs |= {"users"} if "user" in variant else set()
-        needs |= {"times", "users"} if "history" in values else set()
+        needs |= {"times", "users"} if values.keys() & {"history", "history_drift"} else set()
         if needs <= has or model != "asars":
             names.append(name)
     return names

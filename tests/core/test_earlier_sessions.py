@@ -7,7 +7,7 @@ import pytest
 
 from nextclick.core.earlier_sessions import EarlierSessions
 from nextclick.core.session_batch import SessionBatch
-from nextclick.core.session_history import MAX_EARLIER_CLICKS, SessionHistory
+from nextclick.core.session_history import MAX_EARLIER_CLICKS, EarlierClicks, SessionHistory
 from nextclick.core.sessions import Sessions
 
 
@@ -95,6 +95,19 @@ def test_two_parts_equal_a_search_of_all_sessions(seed):
                     expected.append((end, clicks, (start - end) / 1000))
         expected.sort(key=lambda session: session[0])  # stable: equal ends keep their order
         assert found[s] == [(clicks, age) for _, clicks, age in expected[-3:]]
+
+
+def test_dwell_times_by_hand():
+    """Clicks on unknown items are left out first, so that a dwell time spans them."""
+    history = history_of(EarlierSessions.of(LOG), LOG)
+    first = history.first[4]
+    clicks = slice(history.offsets[first], history.offsets[first + 3])
+    np.testing.assert_array_equal(
+        history.dwells[clicks], [10.0, np.nan, 25.0, np.nan, 15.0, np.nan]
+    )
+    four = np.array([4.0], dtype=np.float32)
+    given = SessionHistory.from_lists([[([1, 2], 5.0), EarlierClicks([3], 1.0, four)]])
+    np.testing.assert_array_equal(given.dwells, [np.nan, np.nan, 4.0])
 
 
 def test_a_later_session_never_changes_a_history():

@@ -13,7 +13,7 @@ from nextclick.core.session_history import SessionHistory
 from nextclick.core.sessions import Sessions
 from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.neural.asars import ASARS, ASARSConfig
-from nextclick.models.ops.earlier_sessions import age_rows, history_inputs
+from nextclick.models.ops.earlier_sessions import age_rows, dwell_rows, history_inputs
 from nextclick.models.ops.gap_bins import GapBins
 from nextclick.training.encoder_inputs import EncoderInputs
 from reference.neural_cases import spread_weights
@@ -28,12 +28,18 @@ CASES = {
     "user_cat": {"variant": "user_cat", "history": "all"},
     "time_cat": {"variant": "time_cat", "history": "all"},
     "drift": {"variant": "user_att", "history": "state", "drift": True},
+    "drift over sessions": {"variant": "user_cat", "history_drift": True},
+    "both drifts": {"variant": "time_user", "history": "all", "drift": True, "history_drift": True},
+    "dwell": {"variant": "time_att", "history": "repeat", "history_dwell": True},
 }
 HOUR = 3600.0
 # two rows share nothing; row 2 has none; the second session of row 3 has no known click
 HISTORY = SessionHistory.from_lists(
     [
-        [([3, 1, 3], 30 * HOUR), ([2, 5], 1.5 * HOUR)],
+        [
+            ([3, 1, 3], 30 * HOUR, np.array([5, 70, np.nan], np.float32)),
+            ([2, 5], 1.5 * HOUR, np.array([3, np.nan], np.float32)),
+        ],
         [([7], np.nan)],
         [],
         [([4, 4, 4, 4], 90 * HOUR), ([], 2 * HOUR)],
@@ -43,7 +49,10 @@ HISTORY = SessionHistory.from_lists(
 
 def small_asars(values):
     torch.manual_seed(0)
-    return spread_weights(ASARS(ASARSConfig(**SMALL, **values), N, DATASET_INFO))
+    model = spread_weights(ASARS(ASARSConfig(**SMALL, **values), N, DATASET_INFO))
+    if "drift" in model.config.history_parts:
+        torch.nn.init.constant_(model.encoder.speed.weight[:1], 0.5)  # of an unknown user
+    return model
 
 
 def batch_of(history=HISTORY, T=6, seed=0):
@@ -188,6 +197,51 @@ def test_repeated_items_add_to_the_score_by_count_and_age():
     np.testing.assert_allclose(added, expected, atol=1e-5)
 
 
+def test_the_dwell_time_of_the_latest_click_on_an_item_adds_to_its_score():
+    """By hand: item 3 is clicked last in its session, 1 for 70 s, 2 for 3 s, 5 last."""
+    values = {"variant": "time_att", "history": "repeat"}
+    without, model = small_asars(values), small_asars(values | {"history_dwell": True})
+    batch, weight = batch_of(), model.state()["repeated.dwell.weight"][:, 0]
+    shared = without.state()
+    weights = {name: torch.from_numpy(array) for name, array in shared.items()}
+    model.encoder.load_state_dict(weights, strict=False)
+    expected = without.score(batch)
+    rows = {0: {3: 0, 1: 6, 2: 1, 5: 0}, 1: {7: 0}, 3: {4: 0}}
+    for b, items in rows.items():
+        for item, row in items.items():
+            expected[b, item] += weight[row]
+    np.testing.assert_allclose(model.score(batch), expected, atol=1e-5)
+
+
+def test_rows_of_dwell_times():
+    seconds = [np.nan, 0, 3.9, 4, 7.9, 8, 64, 2047, 2048, 1e6]
+    expected = [0, 1, 1, 2, 2, 3, 6, 10, 11, 11]
+    assert dwell_rows(np.array(seconds, dtype=np.float32)).tolist() == expected
+
+
+def test_the_profile_drifts_over_the_earlier_sessions():
+    model = small_asars({"variant": "user_cat", "history_drift": True})
+    encoder, batch = model.encoder, batch_of()
+    _, _, inputs = model._encoder_inputs(batch, np.arange(4))
+    hidden = torch.zeros(4, 1, 5)
+    with torch.no_grad():
+        got = encoder._profile(inputs["users"], hidden, inputs["history"])[:, 0]
+        users = torch.where(encoder.seen_users[inputs["users"]], inputs["users"], 0)
+        E, cell = encoder.items.weight, encoder.drifted.cell
+        state = torch.zeros(1, 5)
+        for clicks, age in (([3, 1, 3], 6), ([2, 5], 2)):  # from the oldest session
+            read = E[clicks].mean(0) + encoder.drifted.age.weight[age]
+            state = cell(read[None], state)
+        drift = encoder.speed.weight[users[0]] * (encoder.drifted.evolution.weight @ state[0])
+        torch.testing.assert_close(got[0], encoder.users.weight[users[0]] + drift)
+        torch.testing.assert_close(got[2], encoder.users.weight[users[2]])  # no earlier session
+
+
+def test_a_variant_without_users_has_no_profile_that_drifts():
+    model = small_asars({"variant": "time_att", "history_drift": True})
+    assert model.requires(model.config) == {"times"}
+
+
 def test_an_item_of_two_sessions_has_the_age_of_the_later_one():
     history = SessionHistory.from_lists([[([1, 2], 30 * HOUR), ([1], 1.5 * HOUR)]])
     inputs = history_inputs(history)
@@ -280,8 +334,12 @@ def evaluated_scores(model, log):
     return found
 
 
+TRAINED = {"variant": "time_user", "history": "all", "user_dropout": 0.0, "time_dropout": 0.0}
+TRAINED |= {"history_dwell": True, "history_drift": True}
+
+
 def test_training_and_evaluation_read_the_same_history():
-    model = small_asars({"variant": "time_att", "history": "all", "user_dropout": 0.0})
+    model = small_asars(TRAINED)
     log = returning_log()
     trained, evaluated = trained_scores(model, log), evaluated_scores(model, log)
     assert trained.keys() == evaluated.keys()
@@ -294,7 +352,7 @@ def test_training_and_evaluation_read_the_same_history():
 
 @pytest.mark.parametrize("scores_of", [trained_scores, evaluated_scores])
 def test_a_later_session_never_changes_an_earlier_answer(scores_of):
-    model = small_asars({"variant": "time_att", "history": "all", "user_dropout": 0.0})
+    model = small_asars(TRAINED)
     log = returning_log()
     before = scores_of(model, log)
     starts = log.times[log.offsets[:-1]]

@@ -49,9 +49,14 @@ def test_scores_are_dense():
     assert model.score(SessionBatch.from_lists([])).shape == (0, 9)
 
 
-@given(log=logs, regularization=st.sampled_from([0.0, 0.1]), bias=st.booleans())
-def test_training_equals_the_reference(log, regularization, bias):
-    config = BPRMFConfig("session", 3, 0.5, regularization, 2, bias, 0.5)
+@given(
+    log=logs,
+    regularization=st.sampled_from([0.0, 0.1]),
+    bias=st.booleans(),
+    negatives=st.sampled_from(["unclicked", "first-clicks"]),
+)
+def test_training_equals_the_reference(log, regularization, bias, negatives):
+    config = BPRMFConfig("session", 3, 0.5, regularization, 2, bias, 0.5, negatives)
     model = BPRMF.fit(Sessions.from_lists(log, N_ITEMS), config, seed=3, progress=silent)
     items, expected_bias, users = bpr_mf(log, N_ITEMS, config, 3)
     assert model.items == pytest.approx(items, rel=1e-3, abs=1e-5)

@@ -24,7 +24,8 @@ def bpr_mf(log, n_items, config, seed, users=None, n_users=0):
     items, contexts = uniform(n_items + 1), uniform(max([n_users, *owners]) + 1)
     bias, nobody = np.zeros(n_items + 1), np.zeros((1, 0))
     samples = [(i, owner, 0, owner) for i, owner in clicks]
-    _train(samples, clicks, contexts, nobody, items, bias, config, seed, config.bias, 0.0)
+    pool = [i for i, _ in clicks][:n_items] if config.negatives == "first-clicks" else None
+    _train(samples, clicks, contexts, nobody, items, bias, config, seed, config.bias, 0.0, pool)
     of_users = contexts[: n_users + 1]
     for u in range(n_users + 1):
         if u not in [owner for _, owner in clicks]:
@@ -60,7 +61,9 @@ def fpmc(log, n_items, config, seed, users=None, n_users=0):
     return last, of_users, items
 
 
-def _train(samples, clicks, contexts, users, items, bias, config, seed, train_bias, dropout):
+def _train(
+    samples, clicks, contexts, users, items, bias, config, seed, train_bias, dropout, pool=None
+):
     D, rate, keep = contexts.shape[1], config.learning_rate, config.regularization
     for epoch in range(1, config.epochs + 1):
         rng = np.random.default_rng([seed, epoch])
@@ -69,10 +72,12 @@ def _train(samples, clicks, contexts, users, items, bias, config, seed, train_bi
         for step, sample in enumerate(order):
             i, context, user, owner = samples[sample]
             avoided = {item for item, other in clicks if other == owner}
-            free = [j for j in range(1, len(bias)) if j not in avoided]
+            free = pool or [j for j in range(1, len(bias)) if j not in avoided]
             if not free:
                 continue
             j = free[int(drawn[step] * len(free))]
+            if j == i:
+                continue
             row = 0 if dropped[step] < dropout else user
             p, r, q, o = contexts[context], users[row], items[i], items[j]
             before = np.concatenate([p, r])

@@ -170,13 +170,13 @@ def test_what_was_not_used_is_said(knn, tmp_path):
 def test_the_sessions_of_a_user_in_a_store(user_store):
     """By hand: user 11 has the sessions 1, 4, 7, … that begin START + 3600 s and last 40 s."""
     (first, second) = user_sessions(user_store, 11, before=START + 5 * HOUR)
-    assert first == ([20, 30, 40], START + HOUR + 40)
-    assert second == ([10, 50], START + 4 * HOUR + 20)
+    assert first == ([20, 30, 40], [START + HOUR, START + HOUR + 20, START + HOUR + 40])
+    assert second == ([10, 50], [START + 4 * HOUR, START + 4 * HOUR + 20])
     assert user_sessions(user_store, "11", before=START + 5 * HOUR) == [first, second]
     assert user_sessions(user_store, 11, before=START + 4 * HOUR + 20) == [first]
     assert user_sessions(user_store, 99) == []
     every = user_sessions(user_store, 11)
-    assert (len(every), every[-1][1]) == (10, START + 28 * HOUR + 20)
+    assert (len(every), every[-1][1][-1]) == (10, START + 28 * HOUR + 20)
     assert user_sessions(user_store, 11, n=2) == every[-2:]
 
 
@@ -207,6 +207,24 @@ def test_the_history_of_a_user_from_a_store(artifact, user_store, tmp_path):
         assert "--history-from needs --user and excludes --history" in " ".join(
             refused.stderr.split()
         )
+
+
+def test_the_history_of_a_store_has_the_times_of_clicks(user_store, tmp_path):
+    artifact = asars_artifact(history="repeat", history_dwell=True, first_click=True)
+    artifact.save(tmp_path / "model")
+    moment = START + 5 * HOUR
+    history = user_sessions(user_store, 11, before=moment)
+    by_end = [(items, times[-1]) for items, times in history]
+    expected, other = (
+        Recommender(artifact).recommend([[]], 5, now=moment, history=[given])[0]
+        for given in (history, by_end)
+    )
+    printed = command(
+        tmp_path / "model", "-s", "", "-k", 5, "--json", "--history-from", user_store.path,
+        "--user", 11, "--now", moment,
+    )  # fmt: skip
+    np.testing.assert_allclose(json.loads(printed.stdout)["scores"], expected.scores, atol=1e-5)
+    assert expected.scores != other.scores
 
 
 def test_targets_of_evaluate_exclude_each_other(knn, store):

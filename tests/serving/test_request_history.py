@@ -23,24 +23,51 @@ from serving_cases import Client, make_app
 N = 12
 IDS = Vocabulary.from_integers(np.arange(1, N + 1) * 10)
 HISTORY = [([10, 20, 999], 1000.0), ([30], 9000.0)]
+FORMS = {
+    "attention": {"history": "attention"},
+    "all": {"history": "all"},
+    "dwell": {"history": "repeat", "history_dwell": True},
+}
 
 
-@pytest.fixture(params=["attention", "all"], scope="module")
+@pytest.fixture(params=FORMS, scope="module")
 def artifact(request):
     torch.manual_seed(0)
     widths = {"item_width": 6, "gap_width": 3, "user_width": 4, "hidden_width": 5}
-    config = ASARSConfig(variant="time_att", history=request.param, **widths)
+    config = ASARSConfig(variant="time_att", **FORMS[request.param], **widths)
     model = spread_weights(ASARS(config, N, DatasetInfo(None, GapBins(2.5, 9))))
     trained = dict.fromkeys(("part", "seed", "seconds", "counts", "data_fingerprint", "protocol"))
     return Artifact(model, IDS, np.arange(N + 1), trained)
 
 
 def test_known_clicks_and_ages_by_hand():
-    (first, first_age), (second, second_age) = resolve_history(IDS.indices, HISTORY, 10_000.0)
+    first, second = resolve_history(IDS.indices, HISTORY, 10_000.0)
+    assert first.dwells is None
+    (first, first_age, _), (second, second_age, _) = first, second
     assert (first.tolist(), first_age) == ([1, 2], 9000.0)
     assert (second.tolist(), second_age) == ([3], 1000.0)
-    assert math.isnan(resolve_history(IDS.indices, HISTORY, None)[0][1])
-    assert math.isnan(resolve_history(IDS.indices, [([10], None)], 5.0)[0][1])
+    assert math.isnan(resolve_history(IDS.indices, HISTORY, None)[0].age)
+    assert math.isnan(resolve_history(IDS.indices, [([10], None)], 5.0)[0].age)
+
+
+def test_dwell_times_follow_from_the_times_of_clicks():
+    """By hand: the click on the unknown item 999 is left out, so that 20 is viewed for 7 s."""
+    history = [([10, 20, 999, 30], [1.0, 2.5, 4.0, 9.5]), ([], [])]
+    first, second = resolve_history(IDS.indices, history, 10.0)
+    assert (first.items.tolist(), first.age) == ([1, 2, 3], 0.5)
+    np.testing.assert_array_equal(first.dwells, [1.5, 7.0, np.nan])
+    assert (len(second.items), len(second.dwells)) == (0, 0)
+    assert math.isnan(second.age)
+
+
+@pytest.mark.parametrize(
+    "times", [[1.0], [2.0, 1.0], [1.0, math.nan]], ids=["too few", "decreasing", "not finite"]
+)
+def test_the_times_of_clicks_are_checked(times):
+    with pytest.raises(
+        ConfigError, match=r"history\[0\] must have a finite time for each of its 2"
+    ):
+        resolve_history(IDS.indices, [([10, 20], times)], 50.0)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +101,19 @@ def test_over_http_as_in_python(artifact, tmp_path):
         late = [{"session": [10], "time": 10_001}]
         refused = client.post("/v1/recommend", body | {"history": late})
         reads = client.get("/v1/models").json()["models"][0]["reads"]
+        clicks = [{"session": [10, 20, 999], "times": [900, 990, 1000]}, earlier[1]]
+        timed = client.post("/v1/recommend", body | {"history": clicks}).json()
+    (by_click,) = Recommender(artifact).recommend(
+        [[50, 60]], 5, times=[[10_000, 10_030]],
+        history=[[([10, 20, 999], [900, 990, 1000]), HISTORY[1]]],
+    )  # fmt: skip
     assert answer["items"] == expected.items
     np.testing.assert_allclose(answer["scores"], expected.scores, atol=1e-5)
     assert plain["scores"] != answer["scores"]
     for alone, one in zip([answer, plain], batch, strict=True):
         np.testing.assert_allclose(one["scores"], alone["scores"], atol=1e-5)
     assert (refused.status_code, reads) == (422, ["history", "times"])
+    assert (timed["items"], timed["scores"]) == (by_click.items, pytest.approx(by_click.scores))
     assert "must end after the earlier sessions" in refused.json()["detail"]
 
 

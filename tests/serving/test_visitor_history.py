@@ -44,11 +44,11 @@ def histories():
         sessions.setdefault(session, []).append((item, time))
         users[session] = user if user is not None else users.get(session)
         earlier = [
-            ([item for item, _ in clicks], clicks[-1][1])
+            ([item for item, _ in clicks], [time for _, time in clicks])
             for other, clicks in sessions.items()
             if str(users[other]) == str(users[session]) and clicks[-1][1] < begun[session]
         ]
-        known = [] if users[session] is None else sorted(earlier, key=lambda one: one[1])
+        known = [] if users[session] is None else sorted(earlier, key=lambda one: one[1][-1])
         yield session, item, time, user, sessions[session], known
 
 
@@ -75,7 +75,7 @@ def test_served_equals_offline_with_each_backend(artifact, where, tmp_path):  # 
 
 def test_a_request_without_history_reads_the_stored_one(artifact, where, tmp_path):  # noqa: F811
     artifact.save(tmp_path / "model")
-    history = [([10, 20], 1010.0), ([30, 30], 9100.0)]
+    history = [([10, 20], [1000.0, 1010.0]), ([30, 30], [9000.0, 9100.0])]
     body = {"session": [50, 60], "times": [10_000, 10_030], "k": 10}
     (expected,) = Recommender(artifact).recommend(
         [[50, 60]], 10, times=[[10_000, 10_030]], history=[history]
@@ -148,7 +148,7 @@ def test_bounds(where):
             past = await history.record("long", Session(long))
             assert [one.items for one in past] == [[k] for k in range(5, 15)]
         (*_, last) = await history.before("u", 9000.0)
-        assert (last.items, last.time) == (list(range(10, 60)), 2059.0)
+        assert (last.items, last.end) == (list(range(10, 60)), 2059.0)
 
     visits(where, limits, lambda: 0.0, steps)
 
@@ -160,7 +160,7 @@ def test_a_session_id_that_is_used_again(where):
         await history.record("s", Session([click(1, 10.0)]))
         await history.record("s", Session([click(1, 10.0), click(2, 20.0)]))
         past = await history.record("s", Session([click(3, 5000.0)]))
-        assert past == [([1, 2], 20.0)]
+        assert past == [([1, 2], [10.0, 20.0])]
         again = await history.record("s", Session([click(3, 5000.0), click(4, 5010.0)]))
         assert again == past
 
@@ -189,7 +189,7 @@ def test_an_earlier_session_is_forgotten_after_its_time(kind, tmp_path):
         await history.record("new", Session([click(2, 20.0)]))
         assert len(await history.before("u", 99.0)) == 2
         clock.now += 30
-        assert await history.before("u", 99.0) == [([2], 20.0)]
+        assert await history.before("u", 99.0) == [([2], [20.0])]
         assert await history.store.sweep() >= 1
 
     visits(where, history_limits(StoreLimits(), 60.0), clock, steps)
@@ -210,7 +210,10 @@ def test_deletion(artifact, where, tmp_path):  # noqa: F811
         found = client.get(path).json()
         assert found == {
             "user": user,
-            "sessions": [{"session": [10 * n + 10], "time": 100.0 * n} for n in range(3)],
+            "sessions": [
+                {"session": [10 * n + 10], "time": 100.0 * n, "times": [100.0 * n]}
+                for n in range(3)
+            ],
         }
         assert client.delete("/v1/sessions/s2").status_code == 204
         assert [one["session"] for one in client.get(path).json()["sessions"]] == [[10], [30]]

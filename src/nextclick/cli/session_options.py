@@ -15,9 +15,7 @@ from nextclick.cli.parsing import parse_ids, parse_seconds
 from nextclick.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from nextclick.core.types import RawId
+    from nextclick.serving.request_history import RawHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +66,8 @@ class SessionOptions:
         ),
     ] = None
 
-    def earlier_sessions(self) -> Sequence[tuple[Sequence[RawId], float | None]]:
-        """The clicks and the time of the last click of each earlier session.
+    def earlier_sessions(self) -> RawHistory:
+        """The clicks of each earlier session, and the time of its last click or of each click.
 
         Raises:
             ConfigError: the number of times is another one, a quote is not closed, or a store is
@@ -88,7 +86,7 @@ class SessionOptions:
             )
         return list(zip(sessions, self.history_times, strict=True))
 
-    def _stored_sessions(self, store: str) -> Sequence[tuple[Sequence[RawId], float | None]]:
+    def _stored_sessions(self, store: str) -> RawHistory:
         from nextclick.experiments.user_sessions import user_sessions
 
         if self.user is None or self.history:
@@ -100,8 +98,7 @@ class SessionOptions:
         sessions = user_sessions(store, self.user, before=start)
         if not sessions:
             say(f"--user {self.user}: no earlier session in {store}")
-        # without a start the clock of the store is not that of the session
-        return sessions if start is not None else [(items, None) for items, _ in sessions]
+        return sessions
 
     def ids(self) -> list[str] | None:
         """The clicked items in order; None if no option names them.

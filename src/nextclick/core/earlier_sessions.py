@@ -12,14 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextclick.core.session_history import MAX_EARLIER_CLICKS, SessionHistory, offsets_of, ranges
+from nextclick.core.session_history import (
+    MAX_EARLIER_CLICKS,
+    SessionHistory,
+    dwell_times,
+    offsets_of,
+    ranges,
+)
 from nextclick.core.sessions import MS_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nextclick.core.sessions import Sessions
-    from nextclick.core.types import Int32Array, Int64Array
+    from nextclick.core.types import Float32Array, Int32Array, Int64Array
 
 
 class UserIndex:
@@ -102,11 +108,12 @@ class EarlierSessions:
         latest = np.minimum(counts, n)
         chosen = self._index.by_user[ranges(first + counts - latest, latest)]  # (Z,)
         ages = (np.repeat(starts, latest) - self._ends[chosen]) / MS_PER_SECOND
-        items, lengths = self._clicks(chosen)
+        items, dwells, lengths = self._clicks(chosen)
         return SessionHistory(
             items,
             offsets_of(lengths),
             ages.astype(np.float32),
+            dwells,
             np.cumsum(latest) - latest,
             latest,
         )
@@ -127,25 +134,32 @@ class EarlierSessions:
         index = self.user_index
         return UserIndex(users if index is None else index[users].astype(np.int64), self._ends)
 
-    def _clicks(self, chosen: Int64Array) -> tuple[Int32Array, Int64Array]:
-        """The latest known clicks of sessions (Z,), one after another, and their number (Z,)."""
+    def _clicks(self, chosen: Int64Array) -> tuple[Int32Array, Float32Array, Int64Array]:
+        """The latest known clicks of sessions (Z,), one after another, and their number (Z,).
+
+        The second array has the dwell times of the clicks.
+        """
         lengths = np.zeros(len(chosen), dtype=np.int64)
         bounds = offsets_of(np.array([len(part) for part in self._parts], dtype=np.int64))
         part_of = np.searchsorted(bounds, chosen, side="right") - 1
         clicks, owners = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
+        clocks = [np.zeros(0, np.int64)]
         for number, part in enumerate(self._parts):
             own = np.flatnonzero(part_of == number)
             local = chosen[own] - bounds[number]
             sizes = part.offsets[local + 1] - part.offsets[local]
-            items = part.items[ranges(part.offsets[local], sizes)]
+            rows = ranges(part.offsets[local], sizes)
+            items = part.items[rows]
             items = items if self.item_index is None else self.item_index[items]
-            owner = np.repeat(own, sizes)
-            clicks.append(items[items != 0])
-            owners.append(owner[items != 0])
+            known = items != 0
+            clicks.append(items[known])
+            owners.append(np.repeat(own, sizes)[known])
+            clocks.append(np.asarray(part.times)[rows[known]])
         owner = np.concatenate(owners)
         order = np.argsort(owner, kind="stable")
         items, owner = np.concatenate(clicks)[order], owner[order]
+        dwells = dwell_times(np.concatenate(clocks)[order], owner)
         np.add.at(lengths, owner, 1)
         kept = np.minimum(lengths, MAX_EARLIER_CLICKS)
         last = ranges(np.cumsum(lengths) - kept, kept)
-        return items[last].astype(np.int32), kept
+        return items[last].astype(np.int32), dwells[last], kept

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
+
+from nextclick.core.sessions import MS_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +16,21 @@ if TYPE_CHECKING:
 
 MAX_EARLIER_CLICKS = 50
 """The number of latest known clicks of an earlier session that are read."""
+
+
+class EarlierClicks(NamedTuple):
+    """The known clicks of an earlier session.
+
+    Attributes:
+        items: (L,) indices in 1..N.
+        age: seconds from its last click to the first click of the session that reads it; NaN if
+            unknown.
+        dwells: (L,) seconds from each click to the next one, see `dwell_times`; None if unknown.
+    """
+
+    items: Sequence[int] | AnyArray
+    age: float
+    dwells: Float32Array | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +45,8 @@ class SessionHistory:
             none of its clicks is known.
         ages: (Z,) float32, seconds from its last click to the first click of the session that reads
             it; NaN if unknown.
+        dwells: (M,) float32, seconds from each click to the next one of its session, see
+            `dwell_times`.
         first: (B,) int64; row b reads the earlier sessions first[b] .. first[b] + counts[b] - 1.
         counts: (B,) int64.
     """
@@ -35,6 +54,7 @@ class SessionHistory:
     items: Int32Array
     offsets: Int64Array
     ages: Float32Array
+    dwells: Float32Array
     first: Int64Array
     counts: Int64Array
 
@@ -47,19 +67,30 @@ class SessionHistory:
         return cls.from_lists([[]] * n_rows)
 
     @classmethod
-    def from_lists(cls, rows: Sequence[Sequence[tuple[Sequence[int] | AnyArray, float]]]) -> Self:
-        """Build from the (known clicks, age in seconds) of each earlier session of each row.
+    def from_lists(
+        cls, rows: Sequence[Sequence[EarlierClicks | tuple[Sequence[int] | AnyArray, float]]]
+    ) -> Self:
+        """Build from the earlier sessions of each row.
 
         >>> SessionHistory.from_lists([[([3, 1], 60.0), ([2], 5.0)], []]).counts.tolist()
         [2, 0]
         """
-        sessions = [session for row in rows for session in row]
-        clicks = [np.asarray(items, dtype=np.int32)[-MAX_EARLIER_CLICKS:] for items, _ in sessions]
+        sessions = [EarlierClicks(*session) for row in rows for session in row]
+        clicks = [
+            np.asarray(session.items, dtype=np.int32)[-MAX_EARLIER_CLICKS:] for session in sessions
+        ]
+        dwells = [
+            np.full(len(items), np.nan, np.float32)
+            if session.dwells is None
+            else session.dwells[-MAX_EARLIER_CLICKS:]
+            for session, items in zip(sessions, clicks, strict=True)
+        ]
         counts = np.array([len(row) for row in rows], dtype=np.int64)
         return cls(
             np.concatenate([np.zeros(0, np.int32), *clicks]),
             offsets_of(np.array([len(items) for items in clicks], dtype=np.int64)),
-            np.array([age for _, age in sessions], dtype=np.float32),
+            np.array([session.age for session in sessions], dtype=np.float32),
+            np.concatenate([np.zeros(0, np.float32), *dwells]),
             np.cumsum(counts) - counts,
             counts,
         )
@@ -68,12 +99,13 @@ class SessionHistory:
         """The rows of a mask, of indices or of a slice."""
         return replace(self, first=self.first[rows], counts=self.counts[rows])
 
-    def row(self, b: int) -> list[tuple[Int32Array, float]]:
-        """The known clicks and the age of each earlier session of row b, as for `from_lists`."""
+    def row(self, b: int) -> list[EarlierClicks]:
+        """The earlier sessions of row b, as for `from_lists`."""
         first = int(self.first[b])
         return [
-            (self.items[self.offsets[z] : self.offsets[z + 1]], float(self.ages[z]))
+            EarlierClicks(self.items[clicks], float(self.ages[z]), self.dwells[clicks])
             for z in range(first, first + int(self.counts[b]))
+            for clicks in [slice(self.offsets[z], self.offsets[z + 1])]
         ]
 
     def latest(self, n: int) -> Self:
@@ -84,6 +116,19 @@ class SessionHistory:
     def hide(self, hidden: BoolArray) -> Self:
         """The same without earlier sessions in the rows that the mask `hidden` (B,) selects."""
         return replace(self, counts=np.where(hidden, 0, self.counts))
+
+
+def dwell_times(times: Int64Array, session: Int64Array) -> Float32Array:
+    """(M,) float32 seconds from each click to the next one of its session; NaN for a last click.
+
+    Args:
+        times: (M,) milliseconds, those of a session one after another in click order.
+        session: (M,) the session of each click.
+    """
+    dwells = np.full(len(times), np.nan, dtype=np.float32)
+    has_next = session[1:] == session[:-1]
+    dwells[:-1][has_next] = np.diff(times)[has_next] / MS_PER_SECOND
+    return dwells
 
 
 def offsets_of(lengths: Int64Array) -> Int64Array:

@@ -14,7 +14,7 @@ from nextclick.errors import StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nextclick.core.types import RawId
+    from nextclick.core.types import Float32Array, RawId
     from nextclick.core.vocabulary import Vocabulary
 
 LATEST = 100  # a request has at most as many earlier sessions
@@ -22,7 +22,7 @@ LATEST = 100  # a request has at most as many earlier sessions
 
 def user_sessions(
     store: Store | str | Path, user: RawId, *, before: float | None = None, n: int = LATEST
-) -> list[tuple[list[RawId], float]]:
+) -> list[tuple[list[RawId], list[float] | float]]:
     """The last `n` sessions of a user that ended before a time, the oldest first.
 
     Args:
@@ -32,8 +32,8 @@ def user_sessions(
         n: maximum number of sessions.
 
     Returns:
-        Raw ids in click order and the time of the last click in seconds of each session; empty for
-        a user without a session.
+        Raw ids in click order and the times of the clicks in seconds of each session; for a session
+        without known clicks the time of its last click. Empty for a user without a session.
 
     Raises:
         StoreError: the store has no users or no times.
@@ -50,8 +50,8 @@ def user_sessions(
     ends = start / MS_PER_SECOND - found.ages.astype(np.float64)
     bounds = list(zip(found.offsets[:-1].tolist(), found.offsets[1:].tolist(), strict=True))
     return [
-        (store.items.raw_ids(found.items[first:last]), time)
-        for (first, last), time in zip(bounds, np.round(ends, 3).tolist(), strict=True)
+        (store.items.raw_ids(found.items[first:last]), _times(end, found.dwells[first:last]))
+        for (first, last), end in zip(bounds, ends.tolist(), strict=True)
     ]
 
 
@@ -69,3 +69,10 @@ def log_of_users(store: Store) -> tuple[EarlierSessions, Vocabulary]:
             "prepare the log with --user-column and --time-column"
         )
     return EarlierSessions.of(test), store.users
+
+
+def _times(end: float, dwells: Float32Array) -> list[float] | float:
+    """The times of clicks from that of the last one and the dwell times of the others."""
+    until_end = np.cumsum(np.append(0.0, dwells[-2::-1].astype(np.float64)))[::-1]
+    times: list[float] = np.round(end - until_end, 3).tolist()
+    return times if len(dwells) else times[0]

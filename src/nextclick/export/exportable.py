@@ -60,7 +60,8 @@ def check_exportable(model: Model) -> None:
     if capabilities.earlier_sessions:
         raise ConfigError(
             f"{name} with history={_value(model, 'history')} cannot be exported, because it reads "
-            f"the earlier sessions of the visitor; {_SERVE}, or train it with history=none"
+            f"the earlier sessions of the visitor; {_SERVE}, or train it with history=none and "
+            "history_drift=false"
         )
     if capabilities.leaky is not None:
         raise ConfigError(

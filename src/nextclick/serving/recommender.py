@@ -134,8 +134,8 @@ class Recommender(Displayed):
                 model with a temporal item graph reads the graph of the blocks before that of the
                 moment, if it is in seconds since 1970.
             history: earlier sessions of the visitor of each session, the oldest first: raw ids,
-                and the time of the last click on the same clock, or None. Models without a history
-                ignore them.
+                and the time of the last click, or of each click, on the same clock, or None. Models
+                without a history ignore them.
             exclude_seen: exclude the items of the session.
             allow: recommend only these items; None allows all.
             block: never recommend these items.

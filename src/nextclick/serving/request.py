@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nextclick.core.item_rules import ItemRules
+    from nextclick.core.session_history import EarlierClicks
     from nextclick.core.shown_list import ListRules
     from nextclick.core.types import BoolArray, Float32Array, Int32Array, RawId
     from nextclick.serving.request_history import RawHistory
@@ -35,7 +36,7 @@ class RecommendationRequest:
         rules: which items are shown, and in which order.
         explain: add an explanation.
         history: earlier sessions of the visitor, the oldest first: raw ids in click order, and the
-            time of the last click on the clock of `times`, or None.
+            time of the last click, or of each click, on the clock of `times`, or None.
         session_id: name of a live session whose recurrent state may be cached, or None.
     """
 
@@ -64,7 +65,7 @@ class ResolvedRequest:
         gaps: (T,) float32, seconds since the click before; None if times are unknown.
         time_since_last_click: seconds from the last click to the moment of prediction.
         user: index of the user, 0 for an unknown one.
-        history: known clicks and age in seconds of each earlier session, the oldest first.
+        history: the earlier sessions, the oldest first.
         list_rules: the rules that form the list; None if the rules only hide items.
     """
 
@@ -77,7 +78,7 @@ class ResolvedRequest:
     gaps: Float32Array | None
     time_since_last_click: float
     user: int
-    history: Sequence[tuple[Int32Array, float]] = ()
+    history: Sequence[EarlierClicks] = ()
     list_rules: ListRules | None = None
 
 

@@ -49,10 +49,13 @@ class EarlierSession(Struct, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         session: item ids in click order.
         time: time of its last click, on the clock of the request's `times`.
+        times: time of each click on the same clock, in place of `time`; for models that read how
+            long an item was viewed.
     """
 
     session: Annotated[list[ItemId], Meta(max_length=MAX_CLICKS)]
     time: Seconds | None = None
+    times: Annotated[list[Seconds], Meta(max_length=MAX_CLICKS)] | None = None
 
 
 class ListRequest(Struct, kw_only=True, forbid_unknown_fields=True):

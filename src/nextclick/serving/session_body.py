@@ -29,7 +29,10 @@ def recommendation_request(
         times=body.times,
         user=body.user,
         now=body.now,
-        history=[(earlier.session, earlier.time) for earlier in body.history],
+        history=[
+            (earlier.session, earlier.time if earlier.times is None else earlier.times)
+            for earlier in body.history
+        ],
         rules=rules,
         explain=explain,
     )

@@ -69,7 +69,7 @@ async def with_stored_history(
     if not has_token(request, app.settings.token):
         return body, False
     past = await _attempt(app, visitors.before(user, start))
-    history = [EarlierSession(session=items, time=seconds) for items, seconds in past or ()]
+    history = [EarlierSession(session=one.items, times=one.times) for one in past or ()]
     return msgspec.structs.replace(body, history=history), past is None
 
 

@@ -33,10 +33,11 @@ async def get_visitor(app: App, request: Request, body: None) -> schemas.Visitor
         raise _not_found()
     sessions = [
         schemas.EarlierSession(
-            session=[str(item) for item in items] if app.settings.ids_as_text else items,
-            time=seconds,
+            session=[str(item) for item in one.items] if app.settings.ids_as_text else one.items,
+            time=one.end,
+            times=one.times,
         )
-        for items, seconds in past
+        for one in past
     ]
     return schemas.VisitorResponse(user, sessions)
 

@@ -17,9 +17,9 @@ The BPR-MF of NARM's table is `of=session`, that of ASARS's table `of=user`, bec
 out on logs without users.
 
 Deviations from the published code: it has a bias and never trains it, which is the default here as
-well (`bias=true` trains it). It draws negatives from the first clicks of its log, in proportion to
-their popularity and including items of the session; here negatives are drawn uniformly from the
-items that the session (or user) never clicked.
+well (`bias=true` trains it). It draws negatives from the first N clicks of its log, in proportion
+to their popularity and including items of the session (`negatives=first-clicks`); by default they
+are drawn uniformly from the items that the session (or user) never clicked.
 """
 
 from __future__ import annotations
@@ -74,6 +74,13 @@ class BPRMFConfig:
     init_range: Annotated[
         float, Field(gt=0, description="factors are initialized uniformly in ± this")
     ] = 0.05
+    negatives: Annotated[
+        Literal["unclicked", "first-clicks"],
+        Field(
+            description="a negative is an item that the session or user never clicked, or one of "
+            "the first N clicks of the log, as in the published code"
+        ),
+    ] = "unclicked"
 
 
 class BPRMF(Model):
@@ -140,7 +147,13 @@ class BPRMF(Model):
             users=np.zeros((1, 0), dtype=np.float32),
             bias=np.zeros(sessions.n_items + 1, dtype=np.float32),
         )
-        rule = SGDRule(config.learning_rate, config.regularization, config.epochs, config.bias)
+        rule = SGDRule(
+            config.learning_rate,
+            config.regularization,
+            config.epochs,
+            config.bias,
+            pool=_pool(sessions, config),
+        )
         train_pairs(weights, samples, lists, rule, name=cls.name, seed=seed, progress=progress)
         users = _known_users(weights, samples, n_users)
         weights.items[0] = 0.0
@@ -168,6 +181,7 @@ class BPRMF(Model):
             steps.epochs,
             config.bias,
             minutes=steps.minutes,
+            pool=_pool(new, config),
         )
         train_pairs(
             weights, samples, lists, rule, name=self.name, seed=steps.seed, progress=progress
@@ -238,6 +252,14 @@ def _samples(sessions: Sessions, config: BPRMFConfig) -> tuple[Samples, ItemList
     n_owners = int(owner_of_session.max(initial=n_users)) + 1
     lists = ItemLists.from_clicks(items, owners, n_owners)
     return Samples(items, owners, np.zeros_like(owners), owners), lists, n_users
+
+
+def _pool(sessions: Sessions, config: BPRMFConfig) -> Int32Array | None:
+    """The items that negatives are drawn from; see `SGDRule.pool`."""
+    if config.negatives == "unclicked":
+        return None
+    known: Int32Array = sessions.items[sessions.items > 0][: sessions.n_items]
+    return known
 
 
 def _known_users(weights: Weights, samples: Samples, n_users: int) -> Float32Array:

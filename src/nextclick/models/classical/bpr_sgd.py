@@ -9,8 +9,9 @@ from the items that the session or user never clicked, and with c = σ(x(j) - x(
     q_i  += η (c p - λ q_i)                 q_j  += η (-c p - λ q_j)
     b_i  += η (c - λ b_i)                   b_j  += η (-c - λ b_j)
 
-where the right-hand sides use the values before the step. Steps run sequentially in one thread, so
-the model is a function of its log and its seed.
+where the right-hand sides use the values before the step. A rule may name a pool of negatives, from
+which j is drawn uniformly in place of these items, whatever the session clicked. Steps run
+sequentially in one thread, so the model is a function of its log and its seed.
 """
 
 from __future__ import annotations
@@ -100,6 +101,8 @@ class SGDRule:
         train_bias: whether the bias is updated.
         user_dropout: probability that a sample is treated as one of an unknown user.
         minutes: time limit; no epoch starts after it.
+        pool: (M,) int32 in 1..N, the items that negatives are drawn from; None for those that the
+            session or user never clicked.
     """
 
     learning_rate: float
@@ -108,6 +111,7 @@ class SGDRule:
     train_bias: bool = True
     user_dropout: float = 0.0
     minutes: float = math.inf
+    pool: Int32Array | None = None
 
 
 def train_pairs(
@@ -122,12 +126,14 @@ def train_pairs(
 ) -> None:
     """Update `weights` in place by `rule.epochs` passes over the samples.
 
-    The order of each epoch is a function of (seed, epoch); epochs start at 1. A sample whose list
-    has all N items has no negative and is skipped.
+    The order of each epoch is a function of (seed, epoch); epochs start at 1. Without a pool, a
+    sample whose list has all N items has no negative and is skipped; with a pool, a sample whose
+    negative is its own item.
 
     Raises:
         TrainingError: a weight is not finite.
     """
+    pool = np.zeros(0, dtype=np.int32) if rule.pool is None else rule.pool
     n, deadline = len(samples.items), perf_counter() + 60 * rule.minutes
     for epoch in range(1, rule.epochs + 1):
         if perf_counter() >= deadline:
@@ -143,6 +149,7 @@ def train_pairs(
                 batch._replace(users=users),
                 lists,
                 uniform[0],
+                pool,
                 rule.learning_rate,
                 rule.regularization,
                 rule.train_bias,
@@ -187,6 +194,7 @@ def _steps(
     samples: Samples,
     lists: ItemLists,
     uniform: Float64Array,
+    pool: Int32Array,
     learning_rate: float,
     regularization: float,
     train_bias: bool,
@@ -196,10 +204,13 @@ def _steps(
     for s in range(len(uniform)):
         i, owner = samples.items[s], samples.owners[s]
         listed = lists.items[lists.offsets[owner] : lists.offsets[owner + 1]]
-        n_free = n_items - len(listed)
+        n_free = len(pool) or n_items - len(listed)
         if n_free == 0:
             continue
-        j = absent_item(listed, min(int(uniform[s] * n_free), n_free - 1))
+        drawn = min(int(uniform[s] * n_free), n_free - 1)
+        j = pool[drawn] if len(pool) else absent_item(listed, drawn)
+        if j == i:
+            continue
         context, user = weights.contexts[samples.contexts[s]], weights.users[samples.users[s]]
         D = len(context)
         positive, negative = weights.items[i], weights.items[j]

@@ -35,8 +35,10 @@ Differences from the paper:
   ranking; b_{i,tbin} needs the dwell time on the candidate. We leave them out. The drift of tastes
   (11) is the option `drift`: e_u(t) = e_u + α_u D h_t, with a scalar α_u for each user.
 - Earlier sessions of the user are read with `history`, see `ops.earlier_sessions`. The carried
-  state of equation 14 is history=state; with `drift` the profile drifts across sessions. b_{i,t} of
-  the candidate's own past with the user is history=repeat.
+  state of equation 14 is history=state. The drift that is carried across sessions is
+  history_drift: h of equation 11 is then the state of a GRU over the earlier sessions. b_{i,t} of
+  the candidate's own past with the user is history=repeat; with history_dwell it reads how long the
+  user viewed the candidate.
 - With `first_click` the networks read a vector 0 before the first click; its query predicts the
   first click from the earlier sessions and the user.
 - Equations 16 and 17 have h without an index, which would make q = h. The query of equation 18 is

@@ -77,6 +77,20 @@ class ASARSConfig(FeatureConfig):
             "the final state of the latest one, as the initial state"
         ),
     ] = "none"
+    history_dwell: Annotated[
+        bool,
+        Field(
+            description="history with repeat: how long a candidate was viewed at the latest of "
+            "these clicks is read, too"
+        ),
+    ] = False
+    history_drift: Annotated[
+        bool,
+        Field(
+            description="variants with a user: the profile drifts over the earlier sessions (11), "
+            "with any history"
+        ),
+    ] = False
     history_sessions: Annotated[
         int, Field(ge=1, le=100, description="number of latest earlier sessions that are read")
     ] = 10
@@ -117,10 +131,11 @@ class ASARSConfig(FeatureConfig):
 
     @property
     def history_parts(self) -> frozenset[str]:
-        """The layers for earlier sessions: "attention", "repeat" and "state"."""
+        """The layers for earlier sessions: "attention", "repeat", "state" and "drift"."""
+        drift = {"drift"} if self.history_drift and "users" in _REQUIRED[self.variant] else set()
         if self.history == "all":
-            return frozenset({"attention", "repeat", "state"})
-        return frozenset(self.history.split("-")) - {"none"}
+            return frozenset({"attention", "repeat", "state"} | drift)
+        return frozenset({*self.history.split("-"), *drift}) - {"none"}
 
     @property
     def predicts_first_click(self) -> bool:

@@ -12,6 +12,7 @@ from nextclick.models.encoder import Encoder
 from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.model_explanation import record_attention
 from nextclick.models.ops.earlier_sessions import (
+    CarriedDrift,
     CarriedState,
     HistoryAttention,
     RepeatedItems,
@@ -70,9 +71,11 @@ class ASARSEncoder(Encoder):
             self.earlier = HistoryAttention(d, H)
             feature_width += d
         if "repeat" in config.history_parts:
-            self.repeated = RepeatedItems(d)
+            self.repeated = RepeatedItems(d, dwell=config.history_dwell)
         if "state" in config.history_parts:
             self.carried = CarriedState(H)
+        if "drift" in config.history_parts:
+            self.drifted = CarriedDrift(d, H, config.user_width)
         self.output = nn.Linear(feature_width, d, bias=False)  # W
 
     def _recurrent(self, n_inputs: int) -> nn.LSTM | GRU:
@@ -109,6 +112,7 @@ class ASARSEncoder(Encoder):
             self.key = nn.Linear(config.hidden_width, config.user_width)  # W_u, b_u
         if config.drift:
             self.evolution = nn.Linear(config.hidden_width, config.user_width, bias=False)  # D
+        if config.drift or "drift" in config.history_parts:
             self.speed = nn.Embedding(len(seen_users), 1)  # α_u
             nn.init.zeros_(self.speed.weight)
 
@@ -131,7 +135,8 @@ class ASARSEncoder(Encoder):
             times = self._embed_dwell(items, waited) if oracle else self._embed_gaps(items, gaps)
             x = torch.cat([x, self.dropout(times)], dim=-1)  # (B, T, d + gap_width)
         hidden, _ = self.rnn(x, self._initial_state(history))  # (B, T, H)
-        user = None if users is None else self._profile(users, hidden)  # (B, T, user_width)
+        # (B, T, user_width)
+        user = None if users is None else self._profile(users, hidden, history)
         features = hidden
         if config.has_attention:
             alpha = self.attention(items, hidden, gaps, waited, user)  # (B, T, T)
@@ -243,13 +248,20 @@ class ASARSEncoder(Encoder):
         embeddings: Tensor = self.gaps(rows.masked_fill(items == 0, 0))
         return embeddings
 
-    def _profile(self, users: Tensor, hidden: Tensor) -> Tensor:
+    def _profile(
+        self, users: Tensor, hidden: Tensor, history: HistoryInputs | None = None
+    ) -> Tensor:
         """(B, T, user_width) profile of the user at each click, e_u(t)."""
         users = torch.where(self.seen_users[users], users, 0)
         if self.training and self.config.user_dropout > 0.0:
             dropped = torch.rand(len(users), device=users.device) < self.config.user_dropout
             users = users.masked_fill(dropped, 0)
         profile: Tensor = self.users(users)[:, None].expand(-1, hidden.shape[1], -1)
+        if "drift" in self.config.history_parts:
+            assert history is not None
+            summaries = self.dropout(summarize(self.items, history))  # (Z, d)
+            drift = self.speed(users) * self.drifted(summaries, history)  # (B, user_width)
+            profile = profile + drift[:, None]
         if self.config.drift:
             profile = profile + self.speed(users)[:, None] * self.evolution(hidden)
         return profile

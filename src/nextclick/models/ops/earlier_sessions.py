@@ -6,11 +6,15 @@ state from step to step, and a visitor unknown to the training is read like any 
     m_z = mean of E x over the clicks of earlier session z                     summary
     attention: r_t = Σ_z β_tz m_z,  β_t = softmax of [0 ; h_t · (K m_z + a_age(z)) / √H]
     repeats:   score of i += c_n(i) + g_age(i) + v · o_t, if i was clicked in an earlier session
+    dwell:     score of i += w_dwell(i), likewise
     state:     h_0 = σ(d_age(z)) ⊙ RNN(E x of the latest earlier session z)
+    drift:     e += α_u D' r_S,  r_z = GRU(m_z + b_age(z), r_{z-1}),  r_0 = 0
 
-n(i) is the number of earlier clicks on i, age(i) that of the latest of these sessions. The 0 in the
-softmax stands for no earlier session. The state of the latest session itself starts at 0: the
-chain of states is cut after one session.
+n(i) is the number of earlier clicks on i, age(i) that of the latest of these sessions, dwell(i) the
+dwell time of the latest of these clicks, which is unknown if it is the last one of its session. The
+0 in the softmax stands for no earlier session. The state of the latest session itself starts at 0:
+the chain of states is cut after one session. The drift reads the earlier sessions 1 .. S from the
+oldest to the latest, and without any is 0.
 """
 
 from __future__ import annotations
@@ -37,8 +41,10 @@ if TYPE_CHECKING:
     from nextclick.models.features.item_embedding import ItemEmbedding
 
 N_AGES = 16  # unknown, below an hour, and 14 times doubled: 1 to 2 hours, up to more than 11 months
+N_DWELLS = 12  # unknown, below 4 s, and 10 times doubled: 4 to 8 s, up to more than 34 minutes
 N_COUNTS = 4  # clicks on an item in earlier sessions: 1, 2, 3 or more; row 0 is not used
 _HOUR = 3600.0
+_SHORT = 4.0  # seconds
 
 
 class ScoreAdditions(NamedTuple):
@@ -65,10 +71,11 @@ class HistoryInputs(TensorRecord):
         ages: (Z,) int64, the row of the age of each in 0..N_AGES - 1.
         slots: (B, S) int64, the earlier sessions of a row as z + 1, the latest first; 0 for none.
         lengths: (Z,) int64, the clicks of each.
-        pairs: (B + 1,) int64, offsets of the items of each row in the following three.
+        pairs: (B + 1,) int64, offsets of the items of each row in the following four.
         pair_items: (K,) int64, the distinct items of the earlier sessions of a row.
         pair_counts: (K,) int64, clicks on each, at most N_COUNTS - 1.
         pair_ages: (K,) int64, the row of the age of the latest session with it.
+        pair_dwells: (K,) int64, the row of the dwell time of the latest click on it.
     """
 
     items: Tensor
@@ -80,6 +87,7 @@ class HistoryInputs(TensorRecord):
     pair_items: Tensor
     pair_counts: Tensor
     pair_ages: Tensor
+    pair_dwells: Tensor
 
 
 def history_inputs(history: SessionHistory) -> HistoryInputs:
@@ -103,20 +111,31 @@ def history_inputs(history: SessionHistory) -> HistoryInputs:
 
 def age_rows(seconds: Float32Array) -> Int64Array:
     """The row of each age: 0 if unknown, else 1 + the number of doublings from half an hour."""
-    hours = np.maximum(seconds, 0.0) / _HOUR
-    known = np.isfinite(hours)
-    doublings = np.floor(np.log2(np.maximum(np.where(known, hours, 0.0), 0.5))).astype(np.int64) + 2
-    return np.where(known, np.minimum(doublings, N_AGES - 1), 0)
+    return _doublings(seconds, _HOUR, N_AGES)
+
+
+def dwell_rows(seconds: Float32Array) -> Int64Array:
+    """The row of each dwell time: 0 if unknown, else 1 + the number of doublings from 2 s."""
+    return _doublings(seconds, _SHORT, N_DWELLS)
+
+
+def _doublings(seconds: Float32Array, unit: float, n_rows: int) -> Int64Array:
+    """0 if unknown, 1 below the unit, 2 up to twice the unit, and so on, up to `n_rows` - 1."""
+    units = np.maximum(seconds, 0.0) / unit
+    known = np.isfinite(units)
+    doublings = np.floor(np.log2(np.maximum(np.where(known, units, 0.0), 0.5))).astype(np.int64) + 2
+    return np.where(known, np.minimum(doublings, n_rows - 1), 0)
 
 
 def _pairs(
     history: SessionHistory, ages: Int64Array, n_rows: int
-) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
-    """Offsets, items, counts and ages of the distinct items of each row."""
+) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array, Int64Array]:
+    """Offsets, items, counts, ages and dwell times of the distinct items of each row."""
     session = ranges(history.first, history.counts)
     row = np.repeat(np.arange(n_rows), history.counts)
     lengths = np.diff(history.offsets)[session]
-    items = history.items[ranges(history.offsets[session], lengths)].astype(np.int64)
+    clicks = ranges(history.offsets[session], lengths)
+    items = history.items[clicks].astype(np.int64)
     row, age = np.repeat(row, lengths), np.repeat(ages[session], lengths)
     stride = int(items.max(initial=0)) + 1
     # clicks are in the order of time: the last one of a pair is in its latest session
@@ -124,7 +143,8 @@ def _pairs(
     distinct, last, counts = np.unique(keys, return_index=True, return_counts=True)
     pair_row, pair_items = np.divmod(distinct, stride)
     offsets = offsets_of(np.bincount(pair_row, minlength=n_rows).astype(np.int64))
-    return offsets, pair_items, np.minimum(counts, N_COUNTS - 1), age[::-1][last]
+    dwells = dwell_rows(history.dwells[clicks][::-1][last])
+    return offsets, pair_items, np.minimum(counts, N_COUNTS - 1), age[::-1][last], dwells
 
 
 class HistoryAttention(nn.Module):
@@ -159,12 +179,13 @@ class HistoryAttention(nn.Module):
 class RepeatedItems(nn.Module):
     """Additions to the scores of the items that the visitor clicked in earlier sessions."""
 
-    def __init__(self, query_width: int):
+    def __init__(self, query_width: int, *, dwell: bool = False):
         super().__init__()
         self.count = nn.Embedding(N_COUNTS, 1)  # c
         self.age = nn.Embedding(N_AGES, 1)  # g
+        self.dwell = nn.Embedding(N_DWELLS, 1) if dwell else None  # w
         self.read = nn.Linear(query_width, 1, bias=False)  # v
-        for weight in (self.count.weight, self.age.weight, self.read.weight):
+        for weight in self.parameters():
             nn.init.zeros_(weight)
 
     def forward(self, queries: Tensor, rows: Tensor, history: HistoryInputs) -> ScoreAdditions:
@@ -174,8 +195,36 @@ class RepeatedItems(nn.Module):
         nth = torch.arange(len(prefix), device=rows.device) - (counts.cumsum(0) - counts)[prefix]
         pair = first[prefix] + nth
         of_pair = self.count(history.pair_counts[pair]) + self.age(history.pair_ages[pair])
+        if self.dwell is not None:
+            of_pair = of_pair + self.dwell(history.pair_dwells[pair])
         values = of_pair[:, 0] + self.read(queries)[prefix, 0]
         return ScoreAdditions(prefix, history.pair_items[pair], values)
+
+
+class CarriedDrift(nn.Module):
+    """The drift of a profile over the earlier sessions of the visitor."""
+
+    def __init__(self, item_width: int, hidden_width: int, user_width: int):
+        super().__init__()
+        self.age = nn.Embedding(N_AGES, item_width)  # b
+        normal_(self.age.weight, 1.0 / math.sqrt(item_width))
+        self.cell = nn.GRUCell(item_width, hidden_width)
+        self.evolution = nn.Linear(hidden_width, user_width, bias=False)  # D'
+
+    def forward(self, summaries: Tensor, history: HistoryInputs) -> Tensor:
+        """(B, user_width) drift of each row, 0 without an earlier session.
+
+        Args:
+            summaries: (Z, d) of the earlier sessions.
+            history: the earlier sessions.
+        """
+        read = summaries + self.age(history.ages)  # (Z, d)
+        state = summaries.new_zeros(len(history.slots), self.cell.hidden_size)
+        for slot in reversed(history.slots.unbind(1)):  # from the oldest session
+            rows = slot.nonzero()[:, 0]  # (R,)
+            state = state.index_copy(0, rows, self.cell(read[slot[rows] - 1], state[rows]))
+        drift: Tensor = self.evolution(state)
+        return drift
 
 
 class CarriedState(nn.Module):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from nextclick.core.session_history import MAX_EARLIER_CLICKS
@@ -40,11 +41,16 @@ class PastSession(NamedTuple):
 
     Attributes:
         items: raw ids of its latest clicks in click order.
-        time: of its last click, in seconds.
+        times: of these clicks, in seconds.
     """
 
     items: list[RawId]
-    time: float
+    times: list[float]
+
+    @property
+    def end(self) -> float:
+        """The time of its last click."""
+        return self.times[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +127,9 @@ class VisitorHistory:
             for clicks in sessions[:-1] if session_id == current else sessions:
                 own = [click for click in clicks if str(click.user) == str(user)]
                 if own:
-                    past.append(PastSession([c.item for c in own], max(c.time for c in own)))
-        ended = sorted((one for one in past if one.time < start), key=lambda one: one.time)
+                    times = list(accumulate((click.time for click in own), max))
+                    past.append(PastSession([click.item for click in own], times))
+        ended = sorted((one for one in past if one.end < start), key=lambda one: one.end)
         return ended[-EARLIER_SESSIONS:]
 
 
