@@ -195,6 +195,7 @@ def test_filters(opened, server):
     page.get_by_label("Diversity").fill("1.5")
     page.keyboard.press("Enter")
     expect(page.locator(".problem")).to_contain_text("diversity")
+    opened.complaints.clear()  # Chromium reports the status 422
 
 
 def test_an_answer_does_not_erase_what_is_being_typed(opened, server):
