@@ -57,6 +57,7 @@ _DEFAULTS = {
     "split.unseen": "drop, or miss for a pre-split log",
     "item_table.id_column": "detected by name",
     "item_table.kinds": "detected from the values",
+    "store.shard_clicks": "100,000,000",
 }
 
 Prepare = Annotated[

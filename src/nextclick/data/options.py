@@ -302,8 +302,8 @@ class StoreOptions:
         Field(
             ge=1,
             description="number of clicks above which a part is divided into shards of about "
-            "equal size (default: 100,000,000); results do not depend on it. With --engine spark, "
-            "the workers write the shards",
+            "equal size; results do not depend on it. With --engine spark, a given number lets the "
+            "workers write the shards",
         ),
     ] = None
 

@@ -117,7 +117,8 @@ def prepare(
     paths = {f"{output}/{name}" if name else output: m for name, m in manifests.items()}
     if is_complete:
         return Prepared(tuple(Store.open(path) for path in paths), report)
-    return Prepared(tuple(Store.at_address(str(path), m) for path, m in paths.items()), report)
+    stores = (Store(None, manifest, address=str(path)) for path, manifest in paths.items())
+    return Prepared(tuple(stores), report)
 
 
 def _filter_and_write(

@@ -131,16 +131,6 @@ class Store(Displayed):
             raise StoreError(f"{file}: cannot be read: {describe_os_error(error)}") from error
         return cls(folder, manifest)
 
-    @classmethod
-    def at_address(cls, address: str, manifest: dict[str, Any]) -> Store:
-        """A store in object storage, which is downloaded when a part of it is first used.
-
-        Args:
-            address: its address.
-            manifest: its checked manifest.
-        """
-        return cls(None, manifest, address=address)
-
     @cached_property
     def path(self) -> Path:
         """The folder; the local copy of a store in object storage."""

@@ -99,7 +99,7 @@ class ShardFiles:
         return total.hexdigest()
 
 
-def _blocks(header: bytes, data: memoryview) -> Iterator[bytes | memoryview]:
+def _blocks(header: bytes, data: memoryview) -> Iterator[bytes]:
     yield header
     for start in range(0, len(data), BLOCK_BYTES):
         yield bytes(data[start : start + BLOCK_BYTES])

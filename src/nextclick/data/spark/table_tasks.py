@@ -151,7 +151,7 @@ def session_digests(table: SessionTable) -> AnyArray:
     """(R,) the digests of the items of the sessions that `count_repeated_sessions` compares."""
     lengths = np.diff(table.offsets)
     digests = [
-        hashlib.blake2b(table.items[table.offsets[s] : table.offsets[s + 1]], digest_size=16)
+        hashlib.blake2b(table.items[table.offsets[s] : table.offsets[s + 1]].data, digest_size=16)
         for s in np.flatnonzero(lengths >= MIN_CLICKS).tolist()
     ]
     return np.frombuffer(b"".join(digest.digest() for digest in digests), np.dtype("V16"))
