@@ -11,8 +11,8 @@ state from step to step, and a visitor unknown to the training is read like any 
     drift:     e += α_u D' r_S,  r_z = GRU(m_z + b_age(z), r_{z-1}),  r_0 = 0
 
 n(i) is the number of earlier clicks on i, age(i) that of the latest of these sessions, dwell(i) the
-dwell time of the latest of these clicks, which is unknown if it is the last one of its session. The
-0 in the softmax stands for no earlier session. The state of the latest session itself starts at 0:
+dwell time of the latest of these clicks. It is unknown for the last click of a session. The 0 in
+the softmax stands for no earlier session. The state of the latest session itself starts at 0:
 the chain of states is cut after one session. The drift reads the earlier sessions 1 .. S from the
 oldest to the latest, and without any is 0.
 """
