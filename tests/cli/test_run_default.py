@@ -49,7 +49,7 @@ def test_the_validation_selects_one_of_three_models(log, tmp_path, run):
 
 def test_an_interrupted_run_is_resumed_without_another_training(log, tmp_path, run, monkeypatch):
     shop = tmp_path / "shop"
-    compare = default_comparison.compare
+    compare = default_comparison.compare_logged
 
     def interrupted(store, models, *arguments, **options):
         if len(models) == 3:
@@ -57,7 +57,7 @@ def test_an_interrupted_run_is_resumed_without_another_training(log, tmp_path, r
         return compare(store, models, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(default_comparison, "compare", interrupted)
+        patch.setattr(default_comparison, "compare_logged", interrupted)
         assert run("run", log, "-o", shop)[0] != 0
     assert "already exists" in run("run", log, "-o", shop)[2]
     monkeypatch.setattr("nextclick.experiments.blend_training.train_blend", None)

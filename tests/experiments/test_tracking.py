@@ -13,6 +13,7 @@ from nextclick import compare, load, train
 from nextclick.artifact import Artifact
 from nextclick.cli.main import app
 from nextclick.errors import ArtifactError, ConfigError
+from nextclick.experiments.cached_run import CachedRun
 from nextclick.experiments.comparison_options import CompareOptions
 from nextclick.experiments.search_options import TuneOptions
 from nextclick.experiments.tracking.tracked_run import tracked_run
@@ -136,6 +137,18 @@ def test_a_comparison_has_a_run_for_each_training(store, tmp_path, wandb):
     assert metrics["recall@20.low"] <= metrics["recall@20"] <= metrics["recall@20.high"]
     assert "weights.safetensors" in wandb.of("pop")["folders"]["model compare-store-model"]
     assert command["folders"]["files compare-store-report"] == ["comparison.json", "report.html"]
+
+
+def test_a_training_is_logged_before_the_next_one_starts(store, tmp_path, wandb, monkeypatch):
+    complete, logged = CachedRun.complete, []
+
+    def watched(self, *arguments):
+        logged.append([run["name"] for run in wandb.runs if run["end"] == 0])
+        return complete(self, *arguments)
+
+    monkeypatch.setattr(CachedRun, "complete", watched)
+    compare(store, ["pop", "markov"], tmp_path / "out", CompareOptions(track=("wandb",)))
+    assert logged == [[], ["pop"]]
 
 
 def test_a_study_has_a_run_for_each_trial(store, tmp_path, wandb):
