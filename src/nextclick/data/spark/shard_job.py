@@ -54,7 +54,9 @@ class ShardJob:
         if self.output.address is None:
             for folder in folders:
                 (self.output.path / folder).mkdir(parents=True)
-        files = ShardFiles(self.output.address or str(self.output.path), bool(self.output.address))
+        # workers have other working folders
+        location = self.output.address or str(self.output.path.absolute())
+        files = ShardFiles(location, is_address=self.output.address is not None)
         tasks = [
             (
                 number,
