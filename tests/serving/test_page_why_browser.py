@@ -197,3 +197,12 @@ def test_bars_and_marks_are_seen_with_forced_colors(opened):
         "document.body.append(one); return getComputedStyle(one).backgroundColor; }")  # fmt: skip
     for place in (".ranking .bar", ".effects .bar:not(.against)", ".voters .bar", ".voters mark"):
         assert page.locator(place).first.evaluate(ground) not in (paper, "rgba(0, 0, 0, 0)"), place
+
+
+@pytest.mark.parametrize("width", [360, 390, 1280])
+def test_an_explanation_does_not_change_the_columns(opened, server, width):
+    page = opened(f"/#m={KNN}&s=10,20&k=5", width=width)
+    names = page.locator(".ranking tbody th .name")
+    before = names.last.bounding_box()["width"]
+    ask_why(page, recommended(server, session=[10, 20], k=1, model=KNN)["items"][0])
+    assert names.last.bounding_box()["width"] == before

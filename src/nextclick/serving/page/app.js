@@ -39,14 +39,14 @@ function Workspace({ state }) {
         ? html`<${EmptySession} state=${state} />`
         : html`<div class=${`panels n${together ? 1 : shown.length}`}>
             ${together ? html`<${BothPanels} state=${state} />` : shown.map((at) => html`<${Panel} key=${at} state=${state} at=${at} />`)}
-            ${shown.some((at) => state.panels[at].answer) && html`<${Legend} two=${shown.length === 2} together=${together} />`}
+            ${shown.some((at) => state.panels[at].answer) && html`<${Legend} two=${shown.length === 2} together=${together} before=${state.panels[0].before} />`}
           </div>`}
     </div>`;
 }
 
-const Legend = ({ two, together }) => html`<p class="hint below">
+const Legend = ({ two, together, before }) => html`<p class="hint below">
   ${together ? "▲ and ▼: the rank by the second model is higher or lower." : ""}
-  ${two ? "" : "Before: the rank in the previous answer."}
+  ${!two && before ? "Before: the rank in the previous answer." : ""}
   ${two && !together ? "Other: the rank by the other model." : ""}
   ${together ? "" : " Bars compare scores of one model; scores of different models are not comparable."}
 </p>`;
