@@ -37,7 +37,7 @@ from nextclick.core.display import Display, Displayed
 from nextclick.core.file_digests import MANIFEST, find_damage
 from nextclick.core.item_table import COLUMNS_FILE, ItemTable
 from nextclick.core.manifests import ManifestError, describe_os_error, write_manifest
-from nextclick.core.remote_upload import check_output, output_folder
+from nextclick.core.remote_upload import check_output, open_output
 from nextclick.core.sessions import Sessions
 from nextclick.core.tensor_file import write_tensors
 from nextclick.core.vocabulary import Vocabulary
@@ -138,8 +138,8 @@ class Artifact(Displayed):
         Raises:
             OutputError: the folder exists, or it cannot be written.
         """
-        with output_folder(ARTIFACT, target, overwrite=overwrite) as folder:
-            self.write(folder, evaluation)
+        with open_output(ARTIFACT, target, overwrite=overwrite) as output:
+            self.write(output.path, evaluation)
 
     @staticmethod
     def check_output(target: str | Path, *, overwrite: bool = False) -> None:

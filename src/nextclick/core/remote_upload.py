@@ -61,22 +61,6 @@ class OutputFolder:
 
 
 @contextmanager
-def output_folder(
-    kind: FolderKind,
-    target: Location,
-    *,
-    overwrite: bool,
-    replaces: Collection[str] = (),
-    progress: Progress = silent,
-) -> Iterator[Path]:
-    """Yield the path of `open_output`."""
-    with open_output(
-        kind, target, overwrite=overwrite, replaces=replaces, progress=progress
-    ) as output:
-        yield output.path
-
-
-@contextmanager
 def open_output(
     kind: FolderKind,
     target: Location,
@@ -109,7 +93,7 @@ def open_output(
 
 
 def check_output(kind: FolderKind, target: Location, *, overwrite: bool) -> None:
-    """Check that `output_folder` may write to a target, for use before a long computation.
+    """Check that `open_output` may write to a target, for use before a long computation.
 
     Raises:
         OutputError: the target exists, must not be replaced, or cannot be written.
