@@ -60,7 +60,10 @@ def measured(command: list[str]) -> tuple[float, float, int, int]:
     """
     start, peak, own_peak = time.perf_counter(), 0, 0
     seconds: dict[int, float] = {}
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with (
+        tempfile.TemporaryFile() as messages,
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=messages) as process,
+    ):
         while process.poll() is None:
             tree = _tree(process.pid)
             own, *others = map(_memory, tree)
@@ -68,8 +71,9 @@ def measured(command: list[str]) -> tuple[float, float, int, int]:
             for pid in tree:
                 seconds[pid] = max(seconds.get(pid, 0.0), _cpu(pid))
             time.sleep(0.5)
-    if process.returncode:
-        raise SystemExit(f"exit code {process.returncode}: {' '.join(command)}")
+        if process.returncode:
+            messages.seek(0)
+            raise SystemExit(f"{' '.join(command)}: {messages.read().decode()[-500:]}")
     return time.perf_counter() - start, sum(seconds.values()), peak, own_peak
 
 

@@ -97,6 +97,46 @@ def test_one_server_of_a_cluster_that_answers_is_enough(form):
     spark_session.check_master(None)
 
 
+@pytest.fixture
+def spark_settings(tmp_path, monkeypatch):
+    """No setting of Spark, in a folder of its own."""
+    for name in ("PYSPARK_SUBMIT_ARGS", "SPARK_DRIVER_MEMORY", "SPARK_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
+    monkeypatch.setattr(spark_session, "free_bytes", lambda: 8 << 30)
+    return tmp_path / "spark-defaults.conf"
+
+
+def test_a_local_java_machine_has_half_of_the_free_memory(spark_settings, monkeypatch):
+    assert spark_session.local_heap("local[2]") == "4096m"
+    assert spark_session.local_heap(None) == "4096m"
+    monkeypatch.setattr(spark_session, "free_bytes", lambda: 1 << 30)
+    assert spark_session.local_heap("local[2]") == "1024m"  # what Spark has without a setting
+    monkeypatch.setattr(spark_session, "free_bytes", lambda: None)
+    assert spark_session.local_heap("local[2]") is None
+
+
+def test_the_memory_of_a_cluster_is_left_to_its_configuration(spark_settings):
+    assert spark_session.local_heap("spark://host:7077") is None
+    spark_settings.write_text("# local\nspark.master  spark://host:7077\n")
+    assert spark_session.local_heap(None) is None
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--driver-memory 2g pyspark-shell", "--conf spark.driver.memory=2g pyspark-shell"]
+)
+def test_configured_memory_stays(arguments, spark_settings, monkeypatch):
+    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", arguments)
+    assert spark_session.local_heap("local[2]") is None
+    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", "--conf spark.driver.memoryOverhead=2g pyspark-shell")
+    assert spark_session.local_heap("local[2]") == "4096m"
+    monkeypatch.setenv("SPARK_DRIVER_MEMORY", "2g")
+    assert spark_session.local_heap("local[2]") is None
+    monkeypatch.delenv("SPARK_DRIVER_MEMORY")
+    spark_settings.write_text("spark.driver.memory=2g\n")
+    assert spark_session.local_heap("local[2]") is None
+
+
 def test_the_reason_in_the_message_of_spark_is_the_last_cause():
     text = "Job aborted:\n\nCaused by: java.io.IOException: No space left on device\n\tat x.y"
     assert spark_session._reason(text) == "java.io.IOException: No space left on device"

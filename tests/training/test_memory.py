@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from nextclick.core import machine_memory as memory
 from nextclick.errors import ConfigError
 from nextclick.models.neural.lgsr import LGSR, LGSRConfig
-from nextclick.training import memory_estimate as memory
 from nextclick.training.memory_estimate import (
     MemoryEstimate,
     ModelSize,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from nextclick.core.machine_memory import free_bytes
 from nextclick.core.processes import current
 from nextclick.errors import ConfigError
 from nextclick.models.dataset_info import NO_DATASET_INFO
@@ -25,8 +24,6 @@ _STATES = {"adam": 2, "adamw": 2, "adagrad": 1, "sgd": 0}  # state values per we
 _BLOCK_CELLS = 1 << 24  # logits in memory at a time in the full softmax
 _PER_SCORE = 6  # copies of the (P, M) scores of a sampled loss, including gradients
 _PER_CLICK = 40  # vectors of the model's width that an encoder stores per click
-_MEMINFO = Path("/proc/meminfo")
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,25 +139,5 @@ def free_memory(device: torch.device) -> int | None:
     """Free bytes on a device for each process of its machine; None if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    known = [free for free in (_machine_free(), _container_free()) if free is not None]
-    return min(known) // current().on_host if known else None
-
-
-def _machine_free() -> int | None:
-    try:
-        for line in _MEMINFO.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) << 10
-    except OSError:
-        pass
-    if "SC_PHYS_PAGES" in os.sysconf_names:  # total memory, where free memory is unknown
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return None
-
-
-def _container_free() -> int | None:
-    try:
-        limit = int((_CGROUP / "memory.max").read_text())
-        return limit - int((_CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):  # no such file, or "max"
-        return None
+    free = free_bytes()
+    return None if free is None else free // current().on_host

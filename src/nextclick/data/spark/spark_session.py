@@ -9,10 +9,12 @@ import socket
 import sys
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextclick import errors
 from nextclick.core.extra_packages import import_extra
+from nextclick.core.machine_memory import free_bytes
 from nextclick.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ _OTHER = "check the memory and the disks of the driver and of the workers, or us
 _PANDAS = "PySpark does not yet fully support pandas"  # which only converts Arrow types here
 _PARTITIONS_OF_CORE = 4  # of a shuffle on this machine; Spark itself takes 200
 _PARTITIONS = "spark.sql.shuffle.partitions"
+_HEAP = "spark.driver.memory"
+_SPARK_HEAP = 1 << 30  # bytes, the default of Spark
 _SETTINGS = {
     "spark.app.name": "nextclick prepare",
     "spark.log.level": "ERROR",
@@ -98,6 +102,9 @@ def _start(builder: Any, master: str | None) -> Any:
         builder = builder.config(name, value)
     if master is not None:
         builder = builder.master(master)
+    heap = local_heap(master)
+    if heap is not None:
+        builder = builder.config(_HEAP, heap)
     spark = builder.getOrCreate()
     context = spark.sparkContext
     if context.master.startswith("local"):
@@ -106,6 +113,34 @@ def _start(builder: Any, master: str | None) -> Any:
         if not context.getConf().contains(_PARTITIONS):
             spark.conf.set(_PARTITIONS, _PARTITIONS_OF_CORE * context.defaultParallelism)
     return spark
+
+
+def local_heap(master: str | None) -> str | None:
+    """The memory of the one Java machine of a local master: half of what is free.
+
+    Spark gives it 1 GiB, which is too little for 20 million clicks. None leaves the choice to
+    Spark: on a cluster, and where its configuration or the environment has a value.
+    """
+    if not (master or _configured("spark.master", "local")).startswith("local"):
+        return None
+    if _configured(_HEAP, os.environ.get("SPARK_DRIVER_MEMORY", "")):
+        return None
+    free = free_bytes()
+    return None if free is None else f"{max(free // 2, _SPARK_HEAP) >> 20}m"
+
+
+def _configured(name: str, otherwise: str) -> str:
+    """A setting of `PYSPARK_SUBMIT_ARGS` or of spark-defaults.conf."""
+    option = name.removeprefix("spark.").replace(".", "-")
+    arguments = os.environ.get("PYSPARK_SUBMIT_ARGS", "")
+    given = re.search(rf"--{option}[ =](\S+)|--conf[ =]{re.escape(name)}=(\S+)", arguments)
+    if given:
+        return str(given[1] or given[2])
+    folder = os.environ.get("SPARK_CONF_DIR", f"{os.environ.get('SPARK_HOME', '')}/conf")
+    defaults = Path(folder, "spark-defaults.conf")
+    text = defaults.read_text(encoding="utf-8") if defaults.is_file() else ""
+    line = re.search(rf"^\s*{re.escape(name)}[\s=]+(\S+)", text, re.MULTILINE)
+    return line[1] if line else otherwise
 
 
 def check_java() -> None:
