@@ -34,7 +34,7 @@ def store(tmp_path_factory):
 @pytest.mark.parametrize("gap", ["causal", "elapsed"])
 @pytest.mark.parametrize("variant", ["user_att", "user_cat", "time_att", "time_cat", "time_user"])
 def test_the_served_answer_is_the_offline_one(store, tmp_path, variant, gap):
-    config = QUICK | {"variant": variant, "gap": gap}
+    config = QUICK | {"variant": variant, "gap": gap, "history": "none"}
     train(store, "asars", tmp_path / "model", config=config)
 
     def told(test, session, n):
@@ -47,7 +47,7 @@ def test_the_served_answer_is_the_offline_one(store, tmp_path, variant, gap):
     check_served_is_offline(tmp_path / "model", store, told)
 
 
-@pytest.mark.parametrize("history", ["attention", "repeat", "state", "all"])
+@pytest.mark.parametrize("history", ["auto", "attention", "repeat", "state", "all"])
 def test_the_served_answer_reads_the_history_of_the_request(store, tmp_path, history):
     config = QUICK | {"variant": "time_att", "history": history}
     train(store, "asars", tmp_path / "model", config=config)

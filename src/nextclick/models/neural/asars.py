@@ -61,6 +61,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nextclick.core.earlier_sessions import returning_share
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.neural.asars_config import ASARSConfig
@@ -81,7 +82,11 @@ IMPROVED: dict[str, Any] = {
     "readout": "both",
     "dropout": 0.25,
     "output_dropout": 0.5,
+    "history": "auto",
 }
+LEAST_RETURNING = 0.01
+"""history=auto reads earlier sessions if so many sessions have one: a smaller share cannot repay a
+model that scores more slowly and cannot be exported."""
 
 
 class ASARS(NeuralModel):
@@ -129,6 +134,14 @@ class ASARS(NeuralModel):
             first_click=config.predicts_first_click,
             product_scores="repeat" not in config.history_parts,
         )
+
+    @classmethod
+    def for_log(cls, config: ASARSConfig, sessions: Sessions) -> ASARSConfig:
+        """See `NeuralModel.for_log`: history=auto is attention-repeat or none."""
+        if config.history != "auto":
+            return config
+        returning = returning_share(sessions) >= LEAST_RETURNING
+        return replace(config, history="attention-repeat" if returning else "none")
 
     @property
     def user_arrays(self) -> tuple[str, ...]:

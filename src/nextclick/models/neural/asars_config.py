@@ -70,11 +70,12 @@ class ASARSConfig(FeatureConfig):
         bool, Field(description="variants with a user: the profile drifts with the session (11)")
     ] = False
     history: Annotated[
-        Literal["none", "attention", "repeat", "attention-repeat", "state", "all"],
+        Literal["auto", "none", "attention", "repeat", "attention-repeat", "state", "all"],
         Field(
             description="what is read of the visitor's earlier sessions: nothing; their item "
             "vectors, by attention; whether and when a candidate was clicked in them (repeat); "
-            "the final state of the latest one, as the initial state"
+            "the final state of the latest one, as the initial state; auto: attention-repeat if "
+            "the log has users with earlier sessions, else none"
         ),
     ] = "none"
     history_dwell: Annotated[
@@ -131,11 +132,14 @@ class ASARSConfig(FeatureConfig):
 
     @property
     def history_parts(self) -> frozenset[str]:
-        """The layers for earlier sessions: "attention", "repeat", "state" and "drift"."""
+        """The layers for earlier sessions: "attention", "repeat", "state" and "drift".
+
+        "auto" has none before `ASARS.for_log` replaces it.
+        """
         drift = {"drift"} if self.history_drift and "users" in _REQUIRED[self.variant] else set()
         if self.history == "all":
             return frozenset({"attention", "repeat", "state"} | drift)
-        return frozenset({*self.history.split("-"), *drift}) - {"none"}
+        return frozenset({*self.history.split("-"), *drift}) - {"auto", "none"}
 
     @property
     def predicts_first_click(self) -> bool:
