@@ -60,6 +60,18 @@ MORE_HISTORY: dict[str, dict[str, Any]] = {
     "time_att, history=attention-repeat, dwell": {
         "variant": "time_att", "history": "attention-repeat", "history_dwell": True,
     },
+    **{
+        f"time_user, history=attention-repeat, {name}": {
+            "variant": "time_user", "history": "attention-repeat", **change,
+        }
+        for name, change in {
+            "history_drift": {"history_drift": True},
+            "dwell": {"history_dwell": True},
+            "deviation": {"history_deviation": True},
+            "cut chain": {"history_chain": "cut"},
+            "chain": {"history_chain": "carried"},
+        }.items()
+    },
     "time_user, drift": {"variant": "time_user", "history": "none", "drift": True},
     "time_user, history_drift": {
         "variant": "time_user", "history": "none", "history_drift": True,
