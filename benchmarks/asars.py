@@ -42,6 +42,11 @@ def neural(model: str, reads: str = "", **own: Any) -> ModelCandidate:
     return ModelCandidate(model, SHARED | own, RATES, frozenset(reads.split()), neural=True)
 
 
+def asars(reads: str, **own: Any) -> ModelCandidate:
+    """A variant of ASARS that reads no earlier session."""
+    return neural("asars", reads, history="none", **own)
+
+
 CONTENDERS: dict[str, ModelCandidate] = {
     "s-pop": ModelCandidate("s-pop", drawn=False),
     "session-knn": ModelCandidate("session-knn", {}, NEIGHBORS, drawn=False),
@@ -52,16 +57,16 @@ CONTENDERS: dict[str, ModelCandidate] = {
     "wavenet": neural("wavenet", dropout=0.2),
     "gru4rec": neural("gru4rec", **GRU4REC),
     "narm": neural("narm"),
-    "time_att": neural("asars", "times", variant="time_att"),
-    "time_cat": neural("asars", "times", variant="time_cat"),
-    "user_att": neural("asars", "users", variant="user_att"),
-    "user_cat": neural("asars", "users", variant="user_cat"),
-    "time_user": neural("asars", "times users", variant="time_user"),
-    "time_att oracle": neural("asars", "times", variant="time_att", gap="oracle"),
-    "time_cat oracle": neural("asars", "times", variant="time_cat", gap="oracle"),
-    "time_user oracle": neural("asars", "times users", variant="time_user", gap="oracle"),
+    "time_att": asars("times", variant="time_att"),
+    "time_cat": asars("times", variant="time_cat"),
+    "user_att": asars("users", variant="user_att"),
+    "user_cat": asars("users", variant="user_cat"),
+    "time_user": asars("times users", variant="time_user"),
+    "time_att oracle": asars("times", variant="time_att", gap="oracle"),
+    "time_cat oracle": asars("times", variant="time_cat", gap="oracle"),
+    "time_user oracle": asars("times users", variant="time_user", gap="oracle"),
     "time_user, paper's loss": replace(
-        neural("asars", "times users", variant="time_user", **HINGE), tried=HIGHER
+        asars("times users", variant="time_user", **HINGE), tried=HIGHER
     ),
 }  # fmt: skip
 

@@ -6,12 +6,12 @@
     python benchmarks/asars_variants.py --returning FOLDER -o returning.jsonl --seeds 3
 
 "before" is the form of the paper with the training of the preset `default`, "after" the preset
-`default`; the steps between them are added one after another. The other forms differ from "after"
-in the options that their names say. NARM, GRU4Rec and session-based k-NN are references. Each form
-is trained without the validation part, which chooses the epoch, then on all sessions before the
-test part, which is ranked once. `--rates` trains each form with several learning rates, and only
-the rate with the best Recall@20 on the validation part, by the mean over the seeds, is ranked on
-the test part.
+`default`, both without earlier sessions (history=none); the steps between them are added one after
+another. The other forms differ from "after" in the options that their names say. NARM, GRU4Rec and
+session-based k-NN are references. Each form is trained without the validation part, which chooses
+the epoch, then on all sessions before the test part, which is ranked once. `--rates` trains each
+form with several learning rates, and only the rate with the best Recall@20 on the validation part,
+by the mean over the seeds, is ranked on the test part.
 
 `--returning` simulates a log (docs/simulator.md) in FOLDER/store, in which a quarter of the clicks
 of known visitors are clicks on items of their last three sessions.
@@ -45,7 +45,7 @@ EARLIER = "earlier-sessions"
 VARIANTS = ("user_att", "user_cat", "time_att", "time_cat", "time_user")
 BEFORE: dict[str, Any] = {
     "item_init": "narrow", "cell": "lstm", "readout": "attended", "dropout": 0.5,
-    "output_dropout": 0.0,
+    "output_dropout": 0.0, "history": "none",
 }  # fmt: skip
 STEPS: dict[str, dict[str, Any]] = {
     "unit": {"item_init": "unit"},
@@ -60,10 +60,24 @@ MORE_HISTORY: dict[str, dict[str, Any]] = {
     "time_att, history=attention-repeat, dwell": {
         "variant": "time_att", "history": "attention-repeat", "history_dwell": True,
     },
-    "time_user, drift": {"variant": "time_user", "drift": True},
-    "time_user, history_drift": {"variant": "time_user", "history_drift": True},
+    **{
+        f"time_user, history=attention-repeat, {name}": {
+            "variant": "time_user", "history": "attention-repeat", **change,
+        }
+        for name, change in {
+            "history_drift": {"history_drift": True},
+            "dwell": {"history_dwell": True},
+            "deviation": {"history_deviation": True},
+            "cut chain": {"history_chain": "cut"},
+            "chain": {"history_chain": "carried"},
+        }.items()
+    },
+    "time_user, drift": {"variant": "time_user", "history": "none", "drift": True},
+    "time_user, history_drift": {
+        "variant": "time_user", "history": "none", "history_drift": True,
+    },
     "time_user, drift, history_drift": {
-        "variant": "time_user", "drift": True, "history_drift": True,
+        "variant": "time_user", "history": "none", "drift": True, "history_drift": True,
     },
 }  # fmt: skip
 SHOP = SimulationConfig(
@@ -82,7 +96,7 @@ def forms() -> dict[str, tuple[str, dict[str, Any]]]:
     }
     for variant in VARIANTS:
         named[f"{variant}, before"] = ("asars", {"variant": variant} | BEFORE)
-        named[f"{variant}, after"] = ("asars", {"variant": variant})
+        named[f"{variant}, after"] = ("asars", {"variant": variant, "history": "none"})
     values: dict[str, Any] = {"variant": "time_att"} | BEFORE
     for step, change in STEPS.items():
         values |= change
@@ -96,11 +110,14 @@ def forms() -> dict[str, tuple[str, dict[str, Any]]]:
     for form, more in MORE_HISTORY.items():
         named[form] = ("asars", more)
     for bins in ("log", "quantile"):
-        named[f"time_att, bins={bins}"] = ("asars", {"variant": "time_att", "bins": bins})
+        named[f"time_att, bins={bins}"] = (
+            "asars",
+            {"variant": "time_att", "history": "none", "bins": bins},
+        )
     for attend in ("last", "user"):
         named[f"time_user, attend={attend}"] = (
             "asars",
-            {"variant": "time_user", "attend": attend},
+            {"variant": "time_user", "history": "none", "attend": attend},
         )
     return named
 
@@ -199,7 +216,8 @@ def readable(store: Store) -> list[str]:
         variant = values.get("variant", "")
         needs = {"times"} if variant.startswith("time") else set()
         needs |= {"users"} if "user" in variant else set()
-        needs |= {"times", "users"} if values.keys() & {"history", "history_drift"} else set()
+        reads_history = values.get("history", "none") != "none" or "history_drift" in values
+        needs |= {"times", "users"} if reads_history else set()
         if needs <= has or model != "asars":
             names.append(name)
     return names

@@ -52,6 +52,7 @@ RECIPE: dict[str, Any] = {
     "keep": "last",
     "order": "sessions",
 }
+OWN: dict[str, Any] = {"dropout": 0.25, "history": "none"}  # of ASARS
 GRU4REC: dict[str, Any] = {
     "embedding_dropout": 0.25,
     "sparse": False,
@@ -159,10 +160,7 @@ def main() -> None:
         row(name, "true", "gru4rec", [one.ranks for one in level], ["", ""])
         for variant in QUESTIONS[name].variants:
             found = {
-                form: [
-                    ranked(store, "asars", {"variant": variant, "dropout": 0.25}, seed)
-                    for seed in seeds
-                ]
+                form: [ranked(store, "asars", {"variant": variant, **OWN}, seed) for seed in seeds]
                 for form, store in forms.items()
             }
             flat = [one.ranks for one in found["flat"]]

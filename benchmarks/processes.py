@@ -22,7 +22,7 @@ MODELS: dict[str, tuple[str, list[str], list[str]]] = {
     "narm": ("narm", [], ["embedding_dropout=0", "output_dropout=0"]),
     "asars time_user": (
         "asars",
-        ["variant=time_user"],
+        ["variant=time_user", "history=none"],
         ["dropout=0", "output_dropout=0", "user_dropout=0", "time_dropout=0"],
     ),
     "sr-gnn": ("sr-gnn", [], []),

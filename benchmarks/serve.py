@@ -88,6 +88,8 @@ def artifact_of(model: str, store: Store, cache: RunCache, events: int) -> Path:
     if model != "session-knn":
         share = min(1.0, events / store.part("train").n_events)
         values = TRAINING | ({} if share == 1.0 else {"recent": share})
+    if model == "asars":
+        values["history"] = "none"  # the requests have none
     inputs = {"data_fingerprint": store.fingerprint, "model": model, "values": values}
     place = cache.run_folder(f"{model}-{len(store.items)}", inputs) / "artifact"
     if not place.exists():

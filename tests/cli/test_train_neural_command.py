@@ -15,6 +15,7 @@ from nextclick.artifact import Artifact
 from nextclick.cli.main import app
 from nextclick.training import device
 from reference.tiny_model import weights
+from small_shop import make_user_store
 
 DAY = 86_400_000
 
@@ -155,6 +156,16 @@ def test_ctrl_c_and_resume(run, store, tmp_path, tiny_model):
     assert weights(Artifact.load(output).model) == weights(whole.model)
     files = {p.name for p in (tmp_path / "model.training").iterdir()}
     assert files == {"choose", "metrics.jsonl"}
+
+
+def test_a_value_that_depends_on_the_log_is_printed(run, tmp_path):
+    store = make_user_store(tmp_path / "store")
+    widths = [f"{name}_width=4" for name in ("item", "gap", "user", "hidden")]
+    settings = [part for value in (*widths, "epochs=1") for part in ("--set", value)]
+    result = run("train", store.path, "-m", "asars", "-o", tmp_path / "model", "--json", *settings,
+               "--set", "metric=recall@2")  # fmt: skip
+    assert "chosen for this log: history=attention-repeat\n" in result.stderr
+    assert json.loads(result.stdout)["chosen"] == {"history": "attention-repeat"}
 
 
 def test_a_counting_model_needs_no_torch(store, tmp_path):

@@ -34,7 +34,7 @@ def store(tmp_path_factory):
 @pytest.mark.parametrize("gap", ["causal", "elapsed"])
 @pytest.mark.parametrize("variant", ["user_att", "user_cat", "time_att", "time_cat", "time_user"])
 def test_the_served_answer_is_the_offline_one(store, tmp_path, variant, gap):
-    config = QUICK | {"variant": variant, "gap": gap}
+    config = QUICK | {"variant": variant, "gap": gap, "history": "none"}
     train(store, "asars", tmp_path / "model", config=config)
 
     def told(test, session, n):
@@ -47,9 +47,16 @@ def test_the_served_answer_is_the_offline_one(store, tmp_path, variant, gap):
     check_served_is_offline(tmp_path / "model", store, told)
 
 
-@pytest.mark.parametrize("history", ["attention", "repeat", "state", "all"])
-def test_the_served_answer_reads_the_history_of_the_request(store, tmp_path, history):
-    config = QUICK | {"variant": "time_att", "history": history}
+HISTORIES = {
+    **{name: {"history": name} for name in ("auto", "attention", "repeat", "state", "all")},
+    "chain": {"history": "none", "history_chain": "carried"},
+    "deviation": {"variant": "time_user", "history": "none", "history_deviation": True},
+}
+
+
+@pytest.mark.parametrize("values", HISTORIES.values(), ids=HISTORIES)
+def test_the_served_answer_reads_the_history_of_the_request(store, tmp_path, values):
+    config = QUICK | {"variant": "time_att"} | values
     train(store, "asars", tmp_path / "model", config=config)
     earlier = store.history("test")
     n_earlier = 0
@@ -58,7 +65,9 @@ def test_the_served_answer_reads_the_history_of_the_request(store, tmp_path, his
         nonlocal n_earlier
         begin, sessions, pool = test.offsets[session], earlier.sessions(session), earlier.pool
         n_earlier += len(sessions)
+        user = int(test.users[session])
         return {
+            "users": [store.users.raw(user) if user else None],
             "times": [(test.times[begin : begin + n] / MS_PER_SECOND).tolist()],
             "history": [
                 [

@@ -31,6 +31,17 @@ CASES = {
     "drift over sessions": {"variant": "user_cat", "history_drift": True},
     "both drifts": {"variant": "time_user", "history": "all", "drift": True, "history_drift": True},
     "dwell": {"variant": "time_att", "history": "repeat", "history_dwell": True},
+    "deviation": {"variant": "user_cat", "history_deviation": True},
+    "chain": {"variant": "time_att", "history_chain": "carried"},
+    "cut chain": {"variant": "time_cat", "cell": "gru", "history_chain": "cut"},
+    "chain and all": {
+        "variant": "time_user",
+        "history": "all",
+        "history_chain": "carried",
+        "history_drift": True,
+        "history_deviation": True,
+        "cell": "gru",
+    },
 }
 HOUR = 3600.0
 # two rows share nothing; row 2 has none; the second session of row 3 has no known click
@@ -50,7 +61,7 @@ HISTORY = SessionHistory.from_lists(
 def small_asars(values):
     torch.manual_seed(0)
     model = spread_weights(ASARS(ASARSConfig(**SMALL, **values), N, DATASET_INFO))
-    if "drift" in model.config.history_parts:
+    if model.config.history_parts & {"drift", "deviation"}:
         torch.nn.init.constant_(model.encoder.speed.weight[:1], 0.5)  # of an unknown user
     return model
 
@@ -338,8 +349,12 @@ TRAINED = {"variant": "time_user", "history": "all", "user_dropout": 0.0, "time_
 TRAINED |= {"history_dwell": True, "history_drift": True}
 
 
-def test_training_and_evaluation_read_the_same_history():
-    model = small_asars(TRAINED)
+CHAINED = TRAINED | {"history_deviation": True, "history_chain": "carried", "cell": "gru"}
+
+
+@pytest.mark.parametrize("values", [TRAINED, CHAINED])
+def test_training_and_evaluation_read_the_same_history(values):
+    model = small_asars(values)
     log = returning_log()
     trained, evaluated = trained_scores(model, log), evaluated_scores(model, log)
     assert trained.keys() == evaluated.keys()
@@ -350,9 +365,10 @@ def test_training_and_evaluation_read_the_same_history():
     assert len(differing) > 50
 
 
+@pytest.mark.parametrize("values", [TRAINED, CHAINED])
 @pytest.mark.parametrize("scores_of", [trained_scores, evaluated_scores])
-def test_a_later_session_never_changes_an_earlier_answer(scores_of):
-    model = small_asars(TRAINED)
+def test_a_later_session_never_changes_an_earlier_answer(scores_of, values):
+    model = small_asars(values)
     log = returning_log()
     before = scores_of(model, log)
     starts = log.times[log.offsets[:-1]]
@@ -363,7 +379,8 @@ def test_a_later_session_never_changes_an_earlier_answer(scores_of):
             items[log.offsets[s] : log.offsets[s + 1]] = (
                 items[log.offsets[s] :][: log.lengths()[s]] % N + 1
             )
-        after = scores_of(model, replace(log, items=items))
+        times = log.times + 1000 * np.repeat(np.arange(len(log)) >= cut, log.lengths())
+        after = scores_of(model, replace(log, items=items, times=times))
         for (session, position), scores in before.items():
             if session < cut and starts[session] <= moment:
                 np.testing.assert_allclose(after[session, position], scores, atol=1e-6)

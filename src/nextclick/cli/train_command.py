@@ -130,6 +130,9 @@ def train_command(
         f"{output}: {recipe.model} trained on {trained['counts']['events']:,} clicks of "
         f"{trained['counts']['sessions']:,} sessions in {trained['seconds']:.2f} s"
     )
+    if "chosen" in trained:
+        chosen = ", ".join(f"{name}={value}" for name, value in trained["chosen"].items())
+        show(f"chosen for this log: {chosen}")
     if "history" in trained:
         _show_epochs(artifact)
     if "blend" in trained:

@@ -66,6 +66,20 @@ class UserIndex:
         return first, np.where(users > 0, stop - first, 0)
 
 
+def returning_share(sessions: Sessions) -> float:
+    """The share of sessions whose user has an earlier session among them, in 0..1.
+
+    It is 0 without users or times.
+    """
+    if sessions.users is None or sessions.times is None or len(sessions) == 0:
+        return 0.0
+    users = np.asarray(sessions.users, dtype=np.int64)
+    starts = np.asarray(sessions.times[sessions.offsets[:-1]])
+    ends = np.asarray(sessions.times[sessions.offsets[1:] - 1])
+    _, counts = UserIndex(users, ends).before(users, starts)
+    return float(np.mean(counts > 0))
+
+
 @dataclass(frozen=True, eq=False)
 class EarlierSessions:
     """The log in which the earlier sessions of users are found; read on first use.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def train_blend(
         training.train_inner(joint.piece(m, members[m].label))
         for m, training in enumerate(trainings)
     ]
-    config = replace(config, members=members)
+    config = replace(config, members=tuple(map(_as_trained, members, inner)))
     sessions = store.part(_INNER)
     blend = Blend(
         config, [one.model for one in inner], ItemCounts.from_sessions(sessions), np.zeros(0)
@@ -160,6 +160,11 @@ class _TrainedMember:
             "order": self.inner_record.get("order"),
             "inner_history": self.inner_record.get("history"),
         }
+
+
+def _as_trained(member: Member, trained: _TrainedMember) -> Member:
+    """The member with the parameters of its model, some of which may depend on the log."""
+    return replace(member, parameters=asdict(trained.model.config))
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,8 @@ def train_neural(
         "device": training.device,
         "threads": training.threads,
     }
+    if setup.chosen:
+        record["chosen"] = setup.chosen
     if model.neighbor_pairs:
         record["neighbor_pairs"] = [
             {"block": block, "neighbor_pairs": n} for block, n in model.neighbor_pairs.items()

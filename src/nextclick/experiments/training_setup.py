@@ -45,7 +45,11 @@ _REPORTED_K = 20  # validation metrics are also reported at this cut-off
 
 
 class TrainingSetup:
-    """Configs, store, options and seed shared by the trainings of one model."""
+    """Configs, store, options and seed shared by the trainings of one model.
+
+    Attributes:
+        chosen: the parameters whose values depend on the log, see `NeuralModel.for_log`.
+    """
 
     def __init__(
         self,
@@ -60,13 +64,16 @@ class TrainingSetup:
         self.options = options
         self.seed = seed
         self.n_items = len(store.items)
-        self.model_config, config = build_configs(
+        requested, config = build_configs(
             model_type.name,
             model_type.Config,
             model_type.presets,
             options.preset,
             values,
         )
+        # before the validation, so that it chooses between epochs of the model that is trained last
+        self.model_config = model_type.for_log(requested, store.part("train_inner"))
+        self.chosen = _differing(requested, self.model_config)
         check_store(model_type, self.model_config, store)
         config = config.for_catalog(self.n_items)
         self.config = replace(config, metric=catalog_metric(config.metric, self.n_items))
@@ -173,6 +180,12 @@ class TrainingSetup:
         return validation_callback(
             inner, valid, store_protocol(store), self.k, store.items, store.candidates(known)
         )
+
+
+def _differing(requested: Any, resolved: Any) -> dict[str, Any]:
+    """The parameters of a resolved config that differ from the requested one."""
+    before = asdict(requested)
+    return {name: value for name, value in asdict(resolved).items() if value != before[name]}
 
 
 def validation_callback(

@@ -144,6 +144,7 @@ class ValidationObjective:
         from nextclick.training.training_plan import TrainingPlan
 
         model_type, n_items = neural_class(self.candidate.model), self.fit.n_items
+        model_config = model_type.for_log(model_config, self.fit)
         seed, device = self.options.seed, self.options.device
         dataset = model_type.dataset_info(model_config, self.fit, self.item_table)
         check_memory(

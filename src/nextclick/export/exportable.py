@@ -61,7 +61,7 @@ def check_exportable(model: Model) -> None:
         raise ConfigError(
             f"{name} with history={_value(model, 'history')} cannot be exported, because it reads "
             f"the earlier sessions of the visitor; {_SERVE}, or train it with history=none and "
-            "history_drift=false"
+            "without history_drift, history_deviation and history_chain"
         )
     if capabilities.leaky is not None:
         raise ConfigError(

@@ -89,6 +89,19 @@ class NeuralModel(Model):
         return frozenset({"features"} if feature_names(config) else ())
 
     @classmethod
+    def for_log(cls, config: Any, sessions: Sessions) -> Any:
+        """The config with a fixed value for each parameter that depends on the log, such as `auto`.
+
+        A trained model has this config, so that nothing depends on the log once it is trained.
+
+        Args:
+            config: the parameters.
+            sessions: the sessions that every training on the log sees: those before the validation.
+        """
+        del sessions
+        return config
+
+    @classmethod
     def dataset_info(
         cls, config: Any, sessions: Sessions, item_table: ItemTable | None = None
     ) -> DatasetInfo:

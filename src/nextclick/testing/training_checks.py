@@ -155,7 +155,9 @@ def _check_growth(case: ModelCase, model: Model, past: PriorSessions, new: Sessi
     """The scores of known items do not change when the catalog grows."""
     larger = model.grow_catalog(past, new)
     batch = sample_batch(model.n_items)
-    renumbered = replace(batch, items=past.index[batch.items])
+    assert batch.history is not None
+    history = replace(batch.history, items=past.index[batch.history.items])
+    renumbered = replace(batch, items=past.index[batch.items], history=history)
     assert_close(larger.score(renumbered)[:, past.index[1:]], model.score(batch)[:, 1:])
     if not case.capabilities.neural:
         steps = FineTuneSettings(epochs=2, rate=1.0, minutes=float("inf"), seed=0)

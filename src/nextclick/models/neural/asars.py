@@ -31,14 +31,23 @@ prediction is made. `gap` selects what row t uses instead:
 Differences from the paper:
 - The paper fills the upper triangle with 0, whose softmax is not 0: q_t would contain states that
   have read the target. We fill with -∞.
-- Equations 5 to 14 add terms (μ, b_u, dev_u) that are equal for all items and do not change the
-  ranking; b_{i,tbin} needs the dwell time on the candidate. We leave them out. The drift of tastes
-  (11) is the option `drift`: e_u(t) = e_u + α_u D h_t, with a scalar α_u for each user.
-- Earlier sessions of the user are read with `history`, see `ops.earlier_sessions`. The carried
-  state of equation 14 is history=state. The drift that is carried across sessions is
-  history_drift: h of equation 11 is then the state of a GRU over the earlier sessions. b_{i,t} of
-  the candidate's own past with the user is history=repeat; with history_dwell it reads how long the
-  user viewed the candidate.
+- Equations 5 to 14 add terms (μ, b_u, and dev_u as in 12) that are equal for all items and do not
+  change the ranking, and b_{i,tbin} (9), which needs the dwell time on the candidate. We leave out
+  these forms; the options below can change the ranking, and read the user's past only.
+- Earlier sessions of the user are read with `history`, see `ops.earlier_sessions` and
+  `ops.carried_sessions`. With a scalar α_u for each user:
+
+      drift              (11)  e_u(t) = e_u + α_u D h_t, within the session
+      history_drift      (11)  the same with the state of a GRU over the earlier sessions
+      history_deviation  (12)  e_u(t) = e_u + α_u v dev_u(t), with a learned vector v: dev_u moves
+                               the profile, as in the factor model that the paper extends. The
+                               paper does not define it: `ops.earlier_sessions.deviations_of`
+      history=repeat     (9)   b_{i,tbin} of the candidate's own past with the user: how often and
+                               how long ago it was clicked
+      history_dwell      (9)   the same by how long it was viewed then; bins are shared by all items
+      history=state      (14)  the final state of the latest session, decayed by its age, is h_0
+      history_chain      (14)  the same with the states of all earlier sessions in a chain (13)
+
 - With `first_click` the networks read a vector 0 before the first click; its query predicts the
   first click from the earlier sessions and the user.
 - Equations 16 and 17 have h without an index, which would make q = h. The query of equation 18 is
@@ -61,6 +70,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nextclick.core.earlier_sessions import returning_share
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.neural.asars_config import ASARSConfig
@@ -81,7 +91,11 @@ IMPROVED: dict[str, Any] = {
     "readout": "both",
     "dropout": 0.25,
     "output_dropout": 0.5,
+    "history": "auto",
 }
+LEAST_RETURNING = 0.01
+"""history=auto reads earlier sessions if so many sessions have one: a smaller share cannot repay a
+model that scores more slowly and cannot be exported."""
 
 
 class ASARS(NeuralModel):
@@ -129,6 +143,14 @@ class ASARS(NeuralModel):
             first_click=config.predicts_first_click,
             product_scores="repeat" not in config.history_parts,
         )
+
+    @classmethod
+    def for_log(cls, config: ASARSConfig, sessions: Sessions) -> ASARSConfig:
+        """See `NeuralModel.for_log`: history=auto is attention-repeat or none."""
+        if config.history != "auto":
+            return config
+        returning = returning_share(sessions) >= LEAST_RETURNING
+        return replace(config, history="attention-repeat" if returning else "none")
 
     @property
     def user_arrays(self) -> tuple[str, ...]:

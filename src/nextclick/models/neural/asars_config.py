@@ -70,11 +70,12 @@ class ASARSConfig(FeatureConfig):
         bool, Field(description="variants with a user: the profile drifts with the session (11)")
     ] = False
     history: Annotated[
-        Literal["none", "attention", "repeat", "attention-repeat", "state", "all"],
+        Literal["auto", "none", "attention", "repeat", "attention-repeat", "state", "all"],
         Field(
             description="what is read of the visitor's earlier sessions: nothing; their item "
             "vectors, by attention; whether and when a candidate was clicked in them (repeat); "
-            "the final state of the latest one, as the initial state"
+            "the final state of the latest one, as the initial state; auto: attention-repeat if "
+            "the log has users with earlier sessions, else none"
         ),
     ] = "none"
     history_dwell: Annotated[
@@ -91,6 +92,21 @@ class ASARSConfig(FeatureConfig):
             "with any history"
         ),
     ] = False
+    history_deviation: Annotated[
+        bool,
+        Field(
+            description="variants with a user: the profile shifts with the time since the earlier "
+            "sessions (12), with any history"
+        ),
+    ] = False
+    history_chain: Annotated[
+        Literal["none", "cut", "carried"],
+        Field(
+            description="the initial state is that of a chain over all earlier sessions (14), with "
+            "any history and in place of its state; the gradient into their clicks is cut or "
+            "carried"
+        ),
+    ] = "none"
     history_sessions: Annotated[
         int, Field(ge=1, le=100, description="number of latest earlier sessions that are read")
     ] = 10
@@ -131,11 +147,19 @@ class ASARSConfig(FeatureConfig):
 
     @property
     def history_parts(self) -> frozenset[str]:
-        """The layers for earlier sessions: "attention", "repeat", "state" and "drift"."""
-        drift = {"drift"} if self.history_drift and "users" in _REQUIRED[self.variant] else set()
+        """The layers for earlier sessions, by the names of the options that add them.
+
+        history=auto has none before `ASARS.for_log` replaces it.
+        """
+        parts = set(self.history.split("-")) - {"auto", "none"}
         if self.history == "all":
-            return frozenset({"attention", "repeat", "state"} | drift)
-        return frozenset({*self.history.split("-"), *drift}) - {"none"}
+            parts = {"attention", "repeat", "state"}
+        if "users" in _REQUIRED[self.variant]:
+            of_profile = {"drift": self.history_drift, "deviation": self.history_deviation}
+            parts |= {part for part, is_on in of_profile.items() if is_on}
+        if self.history_chain != "none":
+            parts = parts - {"state"} | {"chain"}
+        return frozenset(parts)
 
     @property
     def predicts_first_click(self) -> bool:

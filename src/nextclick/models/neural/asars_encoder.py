@@ -11,13 +11,8 @@ from torch import nn
 from nextclick.models.encoder import Encoder
 from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.model_explanation import record_attention
-from nextclick.models.ops.earlier_sessions import (
-    CarriedDrift,
-    CarriedState,
-    HistoryAttention,
-    RepeatedItems,
-    summarize,
-)
+from nextclick.models.ops.carried_sessions import CarriedChain, CarriedDrift, CarriedState
+from nextclick.models.ops.earlier_sessions import HistoryAttention, RepeatedItems, summarize
 from nextclick.models.ops.gap_bins import START, UNKNOWN
 from nextclick.models.ops.gru import GRU
 from nextclick.models.ops.layers import (
@@ -73,7 +68,9 @@ class ASARSEncoder(Encoder):
         if "repeat" in config.history_parts:
             self.repeated = RepeatedItems(d, dwell=config.history_dwell)
         if "state" in config.history_parts:
-            self.carried = CarriedState(H)
+            self.carried: CarriedState | CarriedChain = CarriedState(H)
+        if "chain" in config.history_parts:
+            self.carried = CarriedChain(H, cut=config.history_chain == "cut")
         if "drift" in config.history_parts:
             self.drifted = CarriedDrift(d, H, config.user_width)
         self.output = nn.Linear(feature_width, d, bias=False)  # W
@@ -112,7 +109,9 @@ class ASARSEncoder(Encoder):
             self.key = nn.Linear(config.hidden_width, config.user_width)  # W_u, b_u
         if config.drift:
             self.evolution = nn.Linear(config.hidden_width, config.user_width, bias=False)  # D
-        if config.drift or "drift" in config.history_parts:
+        if "deviation" in config.history_parts:
+            self.direction = nn.Parameter(torch.randn(config.user_width) / config.user_width**0.5)
+        if config.drift or config.history_parts & {"drift", "deviation"}:
             self.speed = nn.Embedding(len(seen_users), 1)  # α_u
             nn.init.zeros_(self.speed.weight)
 
@@ -160,8 +159,8 @@ class ASARSEncoder(Encoder):
     def _initial_state(
         self, history: HistoryInputs | None
     ) -> Tensor | tuple[Tensor, Tensor] | None:
-        """The initial state of the RNN, from the latest earlier session; None for zeros."""
-        if "state" not in self.config.history_parts:
+        """The initial state of the RNN, from the earlier sessions; None for zeros."""
+        if not self.config.history_parts & {"state", "chain"}:
             return None
         assert history is not None
         vectors = self.items(history.items)  # (M, d)
@@ -262,6 +261,10 @@ class ASARSEncoder(Encoder):
             summaries = self.dropout(summarize(self.items, history))  # (Z, d)
             drift = self.speed(users) * self.drifted(summaries, history)  # (B, user_width)
             profile = profile + drift[:, None]
+        if "deviation" in self.config.history_parts:
+            assert history is not None
+            speed = self.speed(users) * history.deviations[:, None]  # (B, 1), α_u dev_u(t)
+            profile = profile + (speed * self.direction)[:, None]
         if self.config.drift:
             profile = profile + self.speed(users)[:, None] * self.evolution(hidden)
         return profile

@@ -7,14 +7,11 @@ state from step to step, and a visitor unknown to the training is read like any 
     attention: r_t = Σ_z β_tz m_z,  β_t = softmax of [0 ; h_t · (K m_z + a_age(z)) / √H]
     repeats:   score of i += c_n(i) + g_age(i) + v · o_t, if i was clicked in an earlier session
     dwell:     score of i += w_dwell(i), likewise
-    state:     h_0 = σ(d_age(z)) ⊙ RNN(E x of the latest earlier session z)
-    drift:     e += α_u D' r_S,  r_z = GRU(m_z + b_age(z), r_{z-1}),  r_0 = 0
 
 n(i) is the number of earlier clicks on i, age(i) that of the latest of these sessions, dwell(i) the
 dwell time of the latest of these clicks. It is unknown for the last click of a session. The 0 in
-the softmax stands for no earlier session. The state of the latest session itself starts at 0:
-the chain of states is cut after one session. The drift reads the earlier sessions 1 .. S from the
-oldest to the latest, and without any is 0.
+the softmax stands for no earlier session. `ops.carried_sessions` has the layers that carry a state
+from session to session.
 """
 
 from __future__ import annotations
@@ -27,7 +24,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import embedding_bag
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from nextclick.core.session_history import offsets_of, ranges
 from nextclick.models.ops.layers import normal_
@@ -43,7 +39,8 @@ if TYPE_CHECKING:
 N_AGES = 16  # unknown, below an hour, and 14 times doubled: 1 to 2 hours, up to more than 11 months
 N_DWELLS = 12  # unknown, below 4 s, and 10 times doubled: 4 to 8 s, up to more than 34 minutes
 N_COUNTS = 4  # clicks on an item in earlier sessions: 1, 2, 3 or more; row 0 is not used
-_HOUR = 3600.0
+BETA = 0.4
+_HOUR, _DAY = 3600.0, 86400.0
 _SHORT = 4.0  # seconds
 
 
@@ -69,6 +66,9 @@ class HistoryInputs(TensorRecord):
         items: (M,) int64, the clicks of Z earlier sessions.
         starts: (Z,) int64, the first click of each.
         ages: (Z,) int64, the row of the age of each in 0..N_AGES - 1.
+        gaps: (Z,) int64, the row, as of an age, of the time from the end of the session before to
+            the end of this one; without a meaning for the oldest session of a row.
+        deviations: (B,) float32, dev_u of each row, see `deviations_of`.
         slots: (B, S) int64, the earlier sessions of a row as z + 1, the latest first; 0 for none.
         lengths: (Z,) int64, the clicks of each.
         pairs: (B + 1,) int64, offsets of the items of each row in the following four.
@@ -81,6 +81,8 @@ class HistoryInputs(TensorRecord):
     items: Tensor
     starts: Tensor
     ages: Tensor
+    gaps: Tensor
+    deviations: Tensor
     slots: Tensor
     lengths: Tensor
     pairs: Tensor
@@ -102,11 +104,30 @@ def history_inputs(history: SessionHistory) -> HistoryInputs:
             history.items.astype(np.int64),
             history.offsets[:-1].copy(),
             ages,
+            age_rows(-np.diff(history.ages, prepend=np.float32(np.nan))),
+            deviations_of(history),
             slots,
             np.diff(history.offsets),
             *_pairs(history, ages, B),
         )
     )
+
+
+def deviations_of(history: SessionHistory) -> Float32Array:
+    """(B,) float32, dev_u(t) = sign(t - t_u) · |t - t_u|^β in days (Koren, 2009; β = 0.4).
+
+    t is the start of the session, and t_u the mean end of the earlier sessions whose age is known,
+    so that nothing after t is read and the sign is never negative. Without such a session it is 0.
+    """
+    session = ranges(history.first, history.counts)
+    row = np.repeat(np.arange(len(history)), history.counts)
+    ages = history.ages[session]
+    known = np.isfinite(ages)
+    sums = np.bincount(row[known], weights=ages[known], minlength=len(history))
+    counts = np.bincount(row[known], minlength=len(history))
+    days = np.maximum(sums, 0.0) / np.maximum(counts, 1) / _DAY
+    deviations: Float32Array = (days**BETA).astype(np.float32)
+    return deviations
 
 
 def age_rows(seconds: Float32Array) -> Int64Array:
@@ -199,76 +220,6 @@ class RepeatedItems(nn.Module):
             of_pair = of_pair + self.dwell(history.pair_dwells[pair])
         values = of_pair[:, 0] + self.read(queries)[prefix, 0]
         return ScoreAdditions(prefix, history.pair_items[pair], values)
-
-
-class CarriedDrift(nn.Module):
-    """The drift of a profile over the earlier sessions of the visitor."""
-
-    def __init__(self, item_width: int, hidden_width: int, user_width: int):
-        super().__init__()
-        self.age = nn.Embedding(N_AGES, item_width)  # b
-        normal_(self.age.weight, 1.0 / math.sqrt(item_width))
-        self.cell = nn.GRUCell(item_width, hidden_width)
-        self.evolution = nn.Linear(hidden_width, user_width, bias=False)  # D'
-
-    def forward(self, summaries: Tensor, history: HistoryInputs) -> Tensor:
-        """(B, user_width) drift of each row, 0 without an earlier session.
-
-        Args:
-            summaries: (Z, d) of the earlier sessions.
-            history: the earlier sessions.
-        """
-        read = summaries + self.age(history.ages)  # (Z, d)
-        state = summaries.new_zeros(len(history.slots), self.cell.hidden_size)
-        for slot in reversed(history.slots.unbind(1)):  # from the oldest session
-            rows = slot.nonzero()[:, 0]  # (R,)
-            state = state.index_copy(0, rows, self.cell(read[slot[rows] - 1], state[rows]))
-        drift: Tensor = self.evolution(state)
-        return drift
-
-
-class CarriedState(nn.Module):
-    """The initial state of a session from the final state of the latest earlier session."""
-
-    def __init__(self, hidden_width: int):
-        super().__init__()
-        self.decay = nn.Embedding(N_AGES, hidden_width)  # d
-        nn.init.zeros_(self.decay.weight)
-
-    def forward(
-        self, rnn: nn.LSTM | nn.GRU, vectors: Tensor, history: HistoryInputs
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """(1, B, H) initial states, for an LSTM also those of the cell; 0 without a session.
-
-        Args:
-            rnn: the network of the session.
-            vectors: (M, n_inputs), its inputs for the clicks of the earlier sessions.
-            history: the earlier sessions.
-        """
-        B = len(history.slots)
-        latest = history.slots[:, 0]  # (B,), z + 1, 0 for none
-        n_clicks = torch.cat([history.lengths.new_zeros(1), history.lengths])[latest]  # (B,)
-        rows = n_clicks.nonzero()[:, 0]  # (R,)
-        zeros = vectors.new_zeros(1, B, rnn.hidden_size)
-        if len(rows) == 0:
-            return (zeros, zeros) if isinstance(rnn, nn.LSTM) else zeros
-        distinct, of_row = torch.unique(latest[rows] - 1, return_inverse=True)  # (U,), (R,)
-        lengths = history.lengths[distinct]
-        steps = torch.arange(int(lengths.max()), device=lengths.device)
-        at = history.starts[distinct][:, None] + steps  # (U, L)
-        at = torch.where(steps < lengths[:, None], at, 0)
-        packed = pack_padded_sequence(
-            vectors[at], lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        _, final = rnn(packed)
-        decay = torch.sigmoid(self.decay(history.ages[distinct]))  # (U, H)
-
-        def of_batch(state: Tensor) -> Tensor:
-            return zeros.index_copy(1, rows, (decay * state)[:, of_row].to(zeros.dtype))
-
-        if isinstance(rnn, nn.LSTM):
-            return of_batch(final[0]), of_batch(final[1])
-        return of_batch(final)
 
 
 def summarize(items: ItemEmbedding, history: HistoryInputs) -> Tensor:
