@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import sys
-import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nextclick import errors
 from nextclick.core.extra_packages import import_extra
+from nextclick.core.java_machine import JAVA_REMEDY, check_java, import_pyspark
 from nextclick.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
@@ -24,9 +23,7 @@ _MASTER = re.compile(r"local(\[.+\])?|yarn|spark://.+|k8s://.+")
 _SERVER = re.compile(r"^(?:spark|k8s)://(?:https?://)?(.+)$")
 _OWN_ERROR = re.compile(r"nextclick\.errors\.(\w+Error): (.+)")
 _REMEDIES = {
-    "JAVA_GATEWAY_EXITED|Java gateway process exited|UnsupportedClassVersionError": (
-        "Java did not start; check that `java -version` prints 17 or later, and JAVA_HOME"
-    ),
+    "JAVA_GATEWAY_EXITED|Java gateway process exited|UnsupportedClassVersionError": (JAVA_REMEDY),
     "No space left on device": (
         "free space on the disks of the workers, or name a larger folder for their temporary "
         "files with SPARK_LOCAL_DIRS or spark.local.dir"
@@ -40,7 +37,6 @@ _REMEDIES = {
     ),
 }
 _OTHER = "check the memory and the disks of the driver and of the workers, or use --engine local"
-_PANDAS = "PySpark does not yet fully support pandas"  # which only converts Arrow types here
 _PARTITIONS_OF_CORE = 4  # of a shuffle on this machine; Spark itself takes 200
 _PARTITIONS = "spark.sql.shuffle.partitions"
 _SETTINGS = {
@@ -65,24 +61,23 @@ def spark_session(master: str | None) -> Iterator[Any]:
         SourceError: PySpark or Java is missing, the cluster does not answer, or Spark does not
             start.
     """
-    for package in ("pyspark", "pandas", "pyarrow"):
+    for package in ("pandas", "pyarrow"):
         import_extra(package, "spark", _LABEL)
+    import_pyspark(_LABEL)
     from pyspark.sql import SparkSession
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", _PANDAS, FutureWarning)
-        active = SparkSession.getActiveSession()
-        if active is not None:
-            _check_active(active.sparkContext.master, master)
-            yield active
-            return
-        check_java()
-        check_master(master)
-        spark = _start(SparkSession.builder, master)
-        try:
-            yield spark
-        finally:
-            spark.stop()
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        _check_active(active.sparkContext.master, master)
+        yield active
+        return
+    check_java(_LABEL)
+    check_master(master)
+    spark = _start(SparkSession.builder, master)
+    try:
+        yield spark
+    finally:
+        spark.stop()
 
 
 def _check_active(active: str, master: str | None) -> None:
@@ -106,21 +101,6 @@ def _start(builder: Any, master: str | None) -> Any:
         if not context.getConf().contains(_PARTITIONS):
             spark.conf.set(_PARTITIONS, _PARTITIONS_OF_CORE * context.defaultParallelism)
     return spark
-
-
-def check_java() -> None:
-    """Check that there is a Java runtime.
-
-    Raises:
-        SourceError: there is none.
-    """
-    home = os.environ.get("JAVA_HOME")
-    if shutil.which(f"{home}/bin/java" if home else "java") is None:
-        where = f"in JAVA_HOME ({home})" if home else "on the PATH"
-        raise SourceError(
-            f"{_LABEL} needs Java 17 or later, and there is no java {where}; install a Java "
-            "runtime such as openjdk-17-jre-headless, set JAVA_HOME, or use --engine local"
-        )
 
 
 def check_master(master: str | None) -> None:
