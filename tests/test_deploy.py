@@ -1,10 +1,16 @@
 """What deploys the server, as far as it can be held without a cluster: paths, flags, names."""
 
+import contextlib
+import http.server
 import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
+import threading
+import time
+import urllib.request
 
 import pytest
 import yaml
@@ -183,3 +189,59 @@ def test_haproxy_drains_a_server_before_it_stops(tmp_path):
     assert sorted(addresses) == ["LISTEN", "REPLICA_1", "REPLICA_2", "REPLICA_3"]
     command = ["haproxy", "-c", "-f", str(DEPLOY / "haproxy.cfg")]
     subprocess.run(command, env={**os.environ, **addresses}, check=True, capture_output=True)
+
+
+class Replica(http.server.BaseHTTPRequestHandler):
+    """A server behind the proxy."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+@contextlib.contextmanager
+def nginx(folder, replicas):
+    """The address of nginx before these ports."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    text = (DEPLOY / "nginx.conf").read_text().replace("listen 8000", f"listen 127.0.0.1:{port}")
+    for n, replica in enumerate(replicas, 1):
+        text = text.replace(f"10.0.0.{n}:8000", f"127.0.0.1:{replica}")
+    (folder / "nginx.conf").write_text(text)
+    command = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(500):
+                with contextlib.suppress(OSError):
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    break
+                time.sleep(0.02)
+            yield f"http://127.0.0.1:{port}/v1/sessions/a/events"
+        finally:
+            process.terminate()
+
+
+def test_nginx_leaves_out_a_server_that_is_away(tmp_path):
+    if shutil.which("nginx") is None:
+        pytest.skip("no nginx on the PATH")
+    with contextlib.ExitStack() as stack:
+        ports = []
+        for _ in range(3):
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Replica)
+            stack.enter_context(server)
+            ports.append(server.server_port)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+        server.shutdown()
+        server.server_close()
+        address = stack.enter_context(nginx(tmp_path, ports))
+        for _ in range(12):
+            with urllib.request.urlopen(address, data=b"{}", timeout=10) as response:
+                assert response.status == 200

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from nextclick.core.java_machine import check_java
 from nextclick.data.engines import check_engine
 from nextclick.data.options import PrepareOptions, ReadOptions, SessionOptions
 from nextclick.data.prepare_store import prepare
@@ -59,11 +60,11 @@ def test_without_pyspark_the_message_names_the_extra(tmp_path, monkeypatch):
 def test_without_java_the_message_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(SourceError, match="there is no java in JAVA_HOME"):
-        spark_session.check_java()
+        check_java("--engine spark")
     monkeypatch.delenv("JAVA_HOME")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SourceError, match="needs Java 17 or later, and there is no java on the"):
-        spark_session.check_java()
+        check_java("--engine spark")
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_a_delta_table_of_s3_is_read(bucket, tmp_path):
             "s3://none/a.csv",
             "cannot be read: The specified bucket does not exist; check the address, or create the",
         ),
-        ("hdfs://logs/a.csv", "addresses of hdfs:// cannot be read; supported are s3://, gs://,"),
+        ("ftp://logs/a.csv", "addresses of ftp:// cannot be read; supported are s3://, gs://, az"),
     ],
 )
 def test_an_address_without_a_file_is_rejected(bucket, url, message):

@@ -58,7 +58,9 @@ IdsAsText = Annotated[
 ]
 StorePath = Annotated[
     str,
-    typer.Argument(help="Folder of a store, from `prepare`, or its address (s3://, gs://, az://)."),
+    typer.Argument(
+        help="Folder of a store, from `prepare`, or its address (s3://, gs://, hdfs://, …)."
+    ),
 ]
 ArtifactPath = Annotated[
     str,

@@ -27,7 +27,9 @@ def prepare_command(
     output: Annotated[
         str,
         typer.Option(
-            "--output", "-o", help="Folder of the store, or its address (s3://, gs://, az://)."
+            "--output",
+            "-o",
+            help="Folder of the store, or its address (s3://, gs://, az://, hdfs://).",
         ),
     ],
     options: Prepare,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from nextclick.core.object_storage import STORAGE_SCHEMES
+from nextclick.core.storage_connection import ALL_SCHEMES
 from nextclick.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 Location: TypeAlias = str | Path
 
@@ -21,7 +25,7 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
-def resolve_location(location: Location) -> Location:
+def resolve_location(location: Location, schemes: Collection[str] = STORAGE_SCHEMES) -> Location:
     """Return a `Path` for a folder of this machine, and the text of an address otherwise.
 
     A `Path` that was made of an address, which has lost a slash, is an address as well.
@@ -32,7 +36,7 @@ def resolve_location(location: Location) -> Location:
     'model'
 
     Raises:
-        ConfigError: the address is neither of object storage nor of this machine.
+        ConfigError: the address is neither of this machine nor of one of the schemes.
     """
     text = _COLLAPSED.sub(r"\1://", str(location), count=1)
     if not is_url(text):
@@ -41,9 +45,14 @@ def resolve_location(location: Location) -> Location:
     scheme = parts.scheme.lower()
     if scheme == "file" and parts.netloc in ("", "localhost"):
         return Path(unquote(parts.path))
-    if scheme not in STORAGE_SCHEMES:
+    if scheme in schemes:
+        return text.rstrip("/")
+    if scheme in ALL_SCHEMES:
         raise ConfigError(
-            f"{text}: a store, artifact or registry cannot be at an address of {scheme}://; use a "
-            "folder, or an address of s3://, gs:// or az://"
+            f"{text}: only stores and logs can be at an address of {scheme}://; use a folder, or "
+            "an address of s3://, gs:// or az://"
         )
-    return text.rstrip("/")
+    raise ConfigError(
+        f"{text}: a store, artifact or registry cannot be at an address of {scheme}://; use a "
+        "folder, or an address of s3://, gs:// or az://"
+    )

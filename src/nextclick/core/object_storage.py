@@ -98,7 +98,7 @@ def _reason(text: str) -> str:
     return re.sub(r"\?\S+", "", text.strip().splitlines()[0]) if text.strip() else "no reason given"
 
 
-def _check_address(url: str) -> None:
+def check_no_credentials(url: str) -> None:
     """Check that an address has no password and no signature: it is printed and stored.
 
     Raises:
@@ -139,7 +139,7 @@ class Bucket:
             SourceError: the package obstore is not installed.
             ConfigError: the address contains credentials.
         """
-        _check_address(url)
+        check_no_credentials(url)
         obstore = import_extra("obstore", "cloud", url)
         parts = urlsplit(url)
         root = f"{parts.scheme}://{parts.netloc}"

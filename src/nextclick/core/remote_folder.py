@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 from nextclick.core.file_digests import MANIFEST, find_damage
 from nextclick.core.local_cache import copy_lock, local_copy, mark_used, remove_unused
 from nextclick.core.manifests import ManifestError, check_files, parse_manifest, read_manifest
-from nextclick.core.object_storage import Bucket, StorageError
+from nextclick.core.object_storage import STORAGE_SCHEMES, StorageError
 from nextclick.core.storage import atomic_folder
+from nextclick.core.storage_connection import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from nextclick.core.storage_connection import Storage
     from nextclick.core.types import Progress
     from nextclick.errors import InputError
 
@@ -46,6 +48,7 @@ class FolderKind:
         repair: what to do if the folder is damaged.
         in_parts: whether an address below another one may be a part of it.
         expires: whether its copies are deleted some time after their last use.
+        schemes: schemes of the addresses where it can be.
     """
 
     noun: str
@@ -57,6 +60,7 @@ class FolderKind:
     repair: str
     in_parts: bool = False
     expires: bool = False
+    schemes: tuple[str, ...] = STORAGE_SCHEMES
 
     @property
     def pointer(self) -> str:
@@ -87,7 +91,7 @@ def download_folder(kind: FolderKind, url: str, progress: Progress) -> Path:
         OutputError: the cache cannot be written.
     """
     try:
-        bucket = Bucket.connect(url.rstrip("/"))
+        bucket = connect(url.rstrip("/"))
         while True:
             folder = current_folder(kind, bucket)
             try:
@@ -100,7 +104,7 @@ def download_folder(kind: FolderKind, url: str, progress: Progress) -> Path:
         raise kind.unreachable(f"{url}: cannot be read: {error}") from error
 
 
-def read_pointer(kind: FolderKind, bucket: Bucket, folder: str) -> Pointer | None:
+def read_pointer(kind: FolderKind, bucket: Storage, folder: str) -> Pointer | None:
     """The pointer of a folder, None without one.
 
     Raises:
@@ -120,7 +124,7 @@ def read_pointer(kind: FolderKind, bucket: Bucket, folder: str) -> Pointer | Non
     return Pointer(str(values.get("kind")), version, found[1])
 
 
-def current_folder(kind: FolderKind, bucket: Bucket) -> str:
+def current_folder(kind: FolderKind, bucket: Storage) -> str:
     """The folder of the files at an address, or of a part of those at the address above it.
 
     Raises:
@@ -135,7 +139,7 @@ def current_folder(kind: FolderKind, bucket: Bucket) -> str:
     return bucket.key
 
 
-def _cached_copy(kind: FolderKind, bucket: Bucket, folder: str, progress: Progress) -> Path:
+def _cached_copy(kind: FolderKind, bucket: Storage, folder: str, progress: Progress) -> Path:
     """The local copy of the folder of a key, downloaded if it is missing."""
     found = bucket.read(join_key(folder, MANIFEST))
     if found is None:
@@ -170,7 +174,7 @@ def _is_complete(folder: Path, manifest: dict[str, Any]) -> bool:
 
 def _download(
     kind: FolderKind,
-    bucket: Bucket,
+    bucket: Storage,
     folder: str,
     scratch: Path,
     files: dict[str, str],

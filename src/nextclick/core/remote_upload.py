@@ -19,16 +19,18 @@ from nextclick.core.file_digests import MANIFEST, list_files
 from nextclick.core.local_cache import local_copy, scratch_folder
 from nextclick.core.locations import Location, resolve_location
 from nextclick.core.manifests import read_manifest
-from nextclick.core.object_storage import BLOCK_BYTES, Bucket, ConflictError, StorageError, writing
+from nextclick.core.object_storage import BLOCK_BYTES, ConflictError, StorageError, writing
 from nextclick.core.overwrite_check import check_target
 from nextclick.core.remote_folder import VERSIONS, FolderKind, Pointer, join_key, read_pointer
 from nextclick.core.storage import atomic_folder
+from nextclick.core.storage_connection import connect
 from nextclick.core.types import silent
 from nextclick.errors import NextclickWarning, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from nextclick.core.storage_connection import Storage
     from nextclick.core.types import Progress
 
 
@@ -80,9 +82,9 @@ def open_output(
 
     Raises:
         OutputError: the target exists, must not be replaced, or cannot be written.
-        ConfigError: the address is not one of object storage.
+        ConfigError: a folder of this kind cannot be at such an address.
     """
-    location = resolve_location(target)
+    location = resolve_location(target, kind.schemes)
     kinds = {kind.kind, *replaces}
     if isinstance(location, Path):
         with atomic_folder(location, overwrite=overwrite, replaces=kinds) as folder:
@@ -97,21 +99,21 @@ def check_output(kind: FolderKind, target: Location, *, overwrite: bool) -> None
 
     Raises:
         OutputError: the target exists, must not be replaced, or cannot be written.
-        ConfigError: the address is not one of object storage.
+        ConfigError: a folder of this kind cannot be at such an address.
     """
-    location = resolve_location(target)
+    location = resolve_location(target, kind.schemes)
     if isinstance(location, Path):
         check_target(location, overwrite=overwrite, replaces=(kind.kind,))
         return
     with writing(location):
-        bucket = Bucket.connect(location)
+        bucket = connect(location)
         _check_address(kind, bucket, overwrite, {kind.kind})
         probe = join_key(bucket.key, VERSIONS, secrets.token_hex(16))
         bucket.write(join_key(probe, MANIFEST), b"")
         bucket.delete(probe)
 
 
-def upload_files(bucket: Bucket, folder: str, source: Path, progress: Progress) -> None:
+def upload_files(bucket: Storage, folder: str, source: Path, progress: Progress) -> None:
     """Upload all files of a local folder to a key, the manifest last.
 
     Raises:
@@ -139,7 +141,7 @@ def _uploaded_folder(
 ) -> Iterator[OutputFolder]:
     version = secrets.token_hex(16)
     with writing(url):
-        bucket = Bucket.connect(url)
+        bucket = connect(url)
         folder = join_key(bucket.key, VERSIONS, version)
         previous = _check_address(kind, bucket, overwrite, replaces)
         with scratch_folder() as scratch, _cleanup(kind, bucket, version):
@@ -157,7 +159,7 @@ def _uploaded_folder(
 
 
 def _check_address(
-    kind: FolderKind, bucket: Bucket, overwrite: bool, replaces: Collection[str]
+    kind: FolderKind, bucket: Storage, overwrite: bool, replaces: Collection[str]
 ) -> Pointer | None:
     """Check that a folder may be written at an address; return the pointer that is there."""
     pointer, url = read_pointer(kind, bucket, bucket.key), bucket.url
@@ -179,7 +181,7 @@ def _check_address(
     return pointer
 
 
-def _publish(kind: FolderKind, bucket: Bucket, new: Pointer, previous: Pointer | None) -> None:
+def _publish(kind: FolderKind, bucket: Storage, new: Pointer, previous: Pointer | None) -> None:
     """Replace the pointer."""
     data = json.dumps({"kind": new.kind, "version": new.version}).encode()
     try:
@@ -198,7 +200,7 @@ def _publish(kind: FolderKind, bucket: Bucket, new: Pointer, previous: Pointer |
 
 
 @contextmanager
-def _cleanup(kind: FolderKind, bucket: Bucket, version: str) -> Iterator[None]:
+def _cleanup(kind: FolderKind, bucket: Storage, version: str) -> Iterator[None]:
     """Delete a version if the block fails before it is the current one."""
     try:
         yield
@@ -210,7 +212,7 @@ def _cleanup(kind: FolderKind, bucket: Bucket, version: str) -> Iterator[None]:
         raise
 
 
-def _delete_version(bucket: Bucket, version: str) -> None:
+def _delete_version(bucket: Storage, version: str) -> None:
     folder = join_key(bucket.key, VERSIONS, version)
     try:
         bucket.delete(folder)

@@ -70,8 +70,8 @@ def prepare(
 
     Args:
         sources: a path, folder, glob, address or table in memory, or a list of these.
-        output: the folder to write, or an address in object storage, such as
-            `s3://bucket/store`. It is written completely or not at all.
+        output: the folder to write, or an address, such as `s3://bucket/store` or
+            `hdfs://host/store`. It is written completely or not at all.
         test: sources of the test part of a pre-split log.
         options: all other options; the defaults suit a log with common column names.
         overwrite: replace `output`.
@@ -97,10 +97,11 @@ def prepare(
     by_workers = options.store.shard_clicks is not None
     # the output folder is created before reading, so that an unwritable path fails at once
     with (
+        # its Java machine reads and writes addresses of Hadoop
+        reader_of(engine, master, by_workers=by_workers) as read_tables,
         open_output(
             STORE, output, overwrite=overwrite, replaces=(WINDOWS_KIND,), progress=progress
         ) as target,
-        reader_of(engine, master, by_workers=by_workers) as read_tables,
     ):
         items = options.item_table
         check_item_options(items)

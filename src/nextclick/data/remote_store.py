@@ -1,8 +1,9 @@
-"""Stores in object storage: `prepare` uploads them, `Store.open` downloads them into a cache."""
+"""Stores at an address: `prepare` uploads them, `Store.open` downloads them into a cache."""
 
 from __future__ import annotations
 
 from nextclick.core.remote_folder import FolderKind
+from nextclick.core.storage_connection import ALL_SCHEMES
 from nextclick.data.store_manifest import KIND, checked_manifest
 from nextclick.errors import StoreError
 
@@ -15,4 +16,5 @@ STORE = FolderKind(
     create="prepare a log with this address as --output",
     repair="prepare the log again",
     in_parts=True,  # the windows of a store
+    schemes=ALL_SCHEMES,
 )

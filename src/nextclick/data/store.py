@@ -34,6 +34,7 @@ from nextclick.core.item_table import ItemTable
 from nextclick.core.locations import resolve_location
 from nextclick.core.manifests import describe_os_error, read_manifest
 from nextclick.core.storage import restore_interrupted
+from nextclick.core.storage_connection import ALL_SCHEMES
 from nextclick.core.types import silent
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.data.store_files import StoreFiles, misfit
@@ -71,7 +72,7 @@ class Store(Displayed):
     manifest, once for each file in a process, and against the ranges that kernels rely on.
 
     Attributes:
-        address: where the store was opened: the folder, or its address in object storage.
+        address: where the store was opened: the folder, or its address.
         manifest: content of `manifest.json`.
     """
 
@@ -102,15 +103,15 @@ class Store(Displayed):
         """Open a store written by `prepare`.
 
         Args:
-            path: its folder, or its address in object storage, such as `s3://bucket/store`. A store
-                in object storage is downloaded, unless an earlier process has downloaded it.
+            path: its folder, or its address, such as `s3://bucket/store` or `hdfs://host/store`.
+                A store at an address is downloaded, unless an earlier process has downloaded it.
             progress: progress callback of the download.
 
         Raises:
             StoreError: the folder is not a store, has another format version, or its manifest is
                 damaged.
         """
-        folder = resolve_location(path)
+        folder = resolve_location(path, ALL_SCHEMES)
         if not isinstance(folder, Path):
             from nextclick.core.remote_folder import download_folder
             from nextclick.data.remote_store import STORE

@@ -1,4 +1,4 @@
-"""Lists and opens files in object storage and on web servers."""
+"""Lists and opens files in object storage, in file systems of Hadoop and on web servers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
-from nextclick.core.object_storage import STORAGE_SCHEMES, Bucket, StorageError
+from nextclick.core.object_storage import Bucket, StorageError
+from nextclick.core.storage_connection import ALL_SCHEMES, connect
 from nextclick.data.readers.file_names import WILDCARD, is_hidden, matches_suffix, partitions_of
 from nextclick.data.readers.log_file import LogFile, copied_file, local_file
 from nextclick.errors import SourceError
@@ -17,7 +18,9 @@ from nextclick.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SCHEMES = ("s3://", "gs://", "az://", "https://", "http://", "file://")
+    from nextclick.core.storage_connection import Storage
+
+_SCHEMES = ("s3://", "gs://", "az://", "hdfs://", "https://", "http://", "file://")
 _TIMEOUT = 60  # seconds without an answer
 
 
@@ -34,7 +37,7 @@ def find_remote_files(url: str, suffixes: Sequence[str]) -> list[LogFile]:
         return [_download(url)]
     if scheme == "file":
         return [local_file(Path(unquote(urlsplit(url).path)))]
-    if scheme not in STORAGE_SCHEMES:
+    if scheme not in ALL_SCHEMES:
         raise SourceError(
             f"{url}: addresses of {scheme}:// cannot be read; supported are {', '.join(_SCHEMES)}"
         )
@@ -62,7 +65,7 @@ class _Objects:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._bucket = Bucket.connect(url)
+        self._bucket = connect(url)
         self._key = self._bucket.key
 
     def files(self, suffixes: Sequence[str]) -> list[LogFile]:
@@ -115,7 +118,8 @@ class _Objects:
 
         url = f"{self._bucket.root}/{key}"
         below = key.removeprefix(folder or "").split("/")[:-1] if folder is not None else []
-        return LogFile(url, open_object, url=url, partitions=partitions_of(below))
+        scanned = url if isinstance(self._bucket, Bucket) else None  # Polars reads no other address
+        return LogFile(url, open_object, url=scanned, partitions=partitions_of(below))
 
     def _no_stream(self) -> BinaryIO:
         raise IsADirectoryError(f"{self._url} is a folder")
@@ -124,7 +128,7 @@ class _Objects:
 class _ObjectStream(io.RawIOBase):
     """Reads an object by ranges; the errors of the store are OSError."""
 
-    def __init__(self, bucket: Bucket, key: str) -> None:
+    def __init__(self, bucket: Storage, key: str) -> None:
         self._bucket = bucket
         self._reader = bucket.open(key)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nextclick.core.joined_arrays import header_bytes
-from nextclick.core.object_storage import BLOCK_BYTES, Bucket, reading, writing
+from nextclick.core.object_storage import BLOCK_BYTES, reading, writing
 from nextclick.core.remote_folder import join_key
 from nextclick.core.storage import raising_output_errors, sync_path
+from nextclick.core.storage_connection import connect
 from nextclick.errors import OutputError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class ShardFiles:
         digest.update(data)
         if self.is_address:
             with writing(self.location):
-                bucket = Bucket.connect(self.location)
+                bucket = connect(self.location)
                 blocks = _blocks(header, data)
                 content = blocks if len(data) > BLOCK_BYTES else b"".join(blocks)
                 bucket.write(join_key(bucket.key, name), content)
@@ -77,7 +78,7 @@ class ShardFiles:
         """
         if self.is_address:
             with reading(self.location):
-                bucket = Bucket.connect(self.location)
+                bucket = connect(self.location)
                 yield from bucket.blocks(join_key(bucket.key, name))
             return
         path = Path(self.location, name)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import sys
-import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextclick import errors
 from nextclick.core.extra_packages import import_extra
+from nextclick.core.java_machine import JAVA_REMEDY, check_java, import_pyspark
 from nextclick.core.machine_memory import free_bytes
 from nextclick.errors import ConfigError, SourceError
 
@@ -26,9 +25,7 @@ _MASTER = re.compile(r"local(\[.+\])?|yarn|spark://.+|k8s://.+")
 _SERVER = re.compile(r"^(?:spark|k8s)://(?:https?://)?(.+)$")
 _OWN_ERROR = re.compile(r"nextclick\.errors\.(\w+Error): (.+)")
 _REMEDIES = {
-    "JAVA_GATEWAY_EXITED|Java gateway process exited|UnsupportedClassVersionError": (
-        "Java did not start; check that `java -version` prints 17 or later, and JAVA_HOME"
-    ),
+    "JAVA_GATEWAY_EXITED|Java gateway process exited|UnsupportedClassVersionError": (JAVA_REMEDY),
     "No space left on device": (
         "free space on the disks of the workers, or name a larger folder for their temporary "
         "files with SPARK_LOCAL_DIRS or spark.local.dir"
@@ -42,7 +39,6 @@ _REMEDIES = {
     ),
 }
 _OTHER = "check the memory and the disks of the driver and of the workers, or use --engine local"
-_PANDAS = "PySpark does not yet fully support pandas"  # which only converts Arrow types here
 _PARTITIONS_OF_CORE = 4  # of a shuffle on this machine; Spark itself takes 200
 _PARTITIONS = "spark.sql.shuffle.partitions"
 _HEAP = "spark.driver.memory"
@@ -69,24 +65,23 @@ def spark_session(master: str | None) -> Iterator[Any]:
         SourceError: PySpark or Java is missing, the cluster does not answer, or Spark does not
             start.
     """
-    for package in ("pyspark", "pandas", "pyarrow"):
+    for package in ("pandas", "pyarrow"):
         import_extra(package, "spark", _LABEL)
+    import_pyspark(_LABEL)
     from pyspark.sql import SparkSession
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", _PANDAS, FutureWarning)
-        active = SparkSession.getActiveSession()
-        if active is not None:
-            _check_active(active.sparkContext.master, master)
-            yield active
-            return
-        check_java()
-        check_master(master)
-        spark = _start(SparkSession.builder, master)
-        try:
-            yield spark
-        finally:
-            spark.stop()
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        _check_active(active.sparkContext.master, master)
+        yield active
+        return
+    check_java(_LABEL)
+    check_master(master)
+    spark = _start(SparkSession.builder, master)
+    try:
+        yield spark
+    finally:
+        spark.stop()
 
 
 def _check_active(active: str, master: str | None) -> None:
@@ -141,21 +136,6 @@ def _configured(name: str, otherwise: str) -> str:
     text = defaults.read_text(encoding="utf-8") if defaults.is_file() else ""
     line = re.search(rf"^\s*{re.escape(name)}[\s=]+(\S+)", text, re.MULTILINE)
     return line[1] if line else otherwise
-
-
-def check_java() -> None:
-    """Check that there is a Java runtime.
-
-    Raises:
-        SourceError: there is none.
-    """
-    home = os.environ.get("JAVA_HOME")
-    if shutil.which(f"{home}/bin/java" if home else "java") is None:
-        where = f"in JAVA_HOME ({home})" if home else "on the PATH"
-        raise SourceError(
-            f"{_LABEL} needs Java 17 or later, and there is no java {where}; install a Java "
-            "runtime such as openjdk-17-jre-headless, set JAVA_HOME, or use --engine local"
-        )
 
 
 def check_master(master: str | None) -> None:
