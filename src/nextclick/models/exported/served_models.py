@@ -68,7 +68,7 @@ def pytorch_notice(model: Any) -> str | None:
         return None
     return (
         f"PyTorch computes {', '.join(slow)}, which takes longer than ONNX Runtime: install "
-        "nextclick[onnx] here and where the model is trained, and train or refresh it there"
+        "nextclick[neural] here and where the model is trained, and train or refresh it there"
     )
 
 
