@@ -63,9 +63,8 @@ def write_encoders(model: Model, folder: Path, weights: str) -> None:
 
 def _neural(model: Any) -> Iterator[tuple[int | None, Any, str]]:
     """The neural models: member or None, model, prefix of its arrays in the file."""
-    if not model.capabilities.composite:
-        members = [(None, model, "")]
-    else:
+    members: list[tuple[int | None, Any, str]] = [(None, model, "")]
+    if model.capabilities.composite:
         members = [(m, one, f"members.{m}.") for m, one in enumerate(model.members)]
     for member, one, prefix in members:
         capabilities = one.capabilities
@@ -80,8 +79,10 @@ def _write(model: Any, file: Path, weights: Path, prefix: str) -> None:
     from nextclick.models.exported.onnx_program import onnx_program
     from nextclick.models.exported.session_graph import QUERY, SessionGraph
 
+    if next(model.encoder.parameters()).device.type != "cpu":
+        model = type(model).from_state(model.state(), model.config)
     facts = _facts(model, prefix)
-    graph = SessionGraph(model.encoder.cpu())
+    graph = SessionGraph(model.encoder)
     clicks = np.ones(4, dtype=np.int32)
     feed = session_feed(facts["reads"], clicks, None, 0.0, 0)
     inputs = {name: torch.from_numpy(array) for name, array in feed.items()}

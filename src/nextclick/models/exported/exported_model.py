@@ -140,8 +140,8 @@ class ExportedModel(Model):
     def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """The attention weights over the clicks of one session, or its neighbor sessions."""
         del items
-        clicks, *more = _row(batch, 0)
-        feed = session_feed(self.reads, clicks, *more, self.max_length)
+        clicks, gaps, waited, user = _row(batch, 0)
+        feed = session_feed(self.reads, clicks, gaps, waited, user, self.max_length)
         outputs = iter(self._session.run(None, feed)[1:])
         first = 0 if self.max_length is None else max(len(clicks) - self.max_length, 0)
         explanation = ModelExplanation()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +56,7 @@ class SessionGraph(nn.Module):
             users: (1,) int64, or None.
         """
         given = {"gaps": gaps, "waited": waited, "users": users}
-        inputs = {name: value for name, value in given.items() if value is not None}
+        inputs: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         prefixes = self.encoder.last_prefixes(items, torch.full((1,), items.shape[1] - 1))
         if prefixes is not None:
             inputs["prefixes"] = prefixes
